@@ -1,0 +1,100 @@
+"""Every error this product raises on purpose.
+
+    WhispererError
+    ├── RequestError            4xx: the caller must change something
+    │   ├── InvalidKeyError     401
+    │   ├── NotFoundError       404
+    │   ├── ConflictError       409 / 412 / 422
+    │   └── TooLargeError       413
+    ├── OverloadError           429 / 503, retryable: bounded queues are full or a limit is reached
+    ├── UnavailableError        503, retryable: a part is starting, moving or recovering
+    │   └── StaleMapError       the caller routed by an older partition map
+    ├── JournalError            the journal cannot accept records any more
+    │   ├── JournalDamagedError damage before the last acknowledged position: recovery stops
+    │   └── FencedError         a newer incarnation owns the journal
+    └── InvariantError          a bug: state that must not exist
+
+Each has a stable ``code``, says whether it is ``retryable``, may carry ``retry_after_s``, and survives pickling.
+One table, :data:`STATUS`, maps codes to HTTP.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class WhispererError(Exception):
+    code = "internal"
+    retryable = False
+    status = 500
+
+    def __init__(self, message: str, *, code: str | None = None, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        if code is not None:
+            self.code = code
+        self.retry_after_s = retry_after_s
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.message, self.code, self.retry_after_s)
+
+
+def _rebuild(cls: type[WhispererError], message: str, code: str, retry_after_s: float | None) -> WhispererError:
+    return cls(message, code=code, retry_after_s=retry_after_s)
+
+
+class RequestError(WhispererError):
+    code = "invalid_request"
+    status = 400
+
+
+class InvalidKeyError(RequestError):
+    code = "invalid_key"
+    status = 401
+
+
+class NotFoundError(RequestError):
+    code = "not_found"
+    status = 404
+
+
+class ConflictError(RequestError):
+    code = "conflict"
+    status = 409
+
+
+class TooLargeError(RequestError):
+    code = "body_too_large"
+    status = 413
+
+
+class OverloadError(WhispererError):
+    code = "overloaded"
+    retryable = True
+    status = 503
+
+
+class UnavailableError(WhispererError):
+    code = "unavailable"
+    retryable = True
+    status = 503
+
+
+class StaleMapError(UnavailableError):
+    code = "stale_map"
+
+
+class JournalError(WhispererError):
+    code = "journal_failed"
+
+
+class JournalDamagedError(JournalError):
+    code = "journal_damaged"
+
+
+class FencedError(JournalError):
+    code = "fenced"
+
+
+class InvariantError(WhispererError):
+    code = "invariant"
