@@ -1,0 +1,32 @@
+"""Second step: the write key a request presents. Whether it is a good one is for the caller to look up.
+
+Precedence: the Authorization header, where it holds a key, then the body's ``writeKey``. Official SDKs send both, and
+the same in both.
+"""
+
+from __future__ import annotations
+
+import binascii
+
+
+def presented_key(authorization: str | None, body_key: str | None) -> str | None:
+    """The key in ``Basic base64(key:)``, ``Bearer key``, or the body; None where there is none.
+
+    The password of Basic credentials is not looked at: Segment's is empty.
+    """
+    return _from_header(authorization) or body_key or None
+
+
+def _from_header(authorization: str | None) -> str | None:
+    scheme, _, credentials = (authorization or "").strip().partition(" ")
+    credentials = credentials.strip()
+    match scheme.lower():
+        case "bearer":
+            return credentials
+        case "basic":
+            try:
+                return binascii.a2b_base64(credentials, strict_mode=True).decode().partition(":")[0]
+            except ValueError:  # not base64, not ASCII, not UTF-8
+                return None
+        case _:
+            return None

@@ -1,0 +1,39 @@
+"""One user's whole profile as a value: what a merge, a move, an export or an erasure handles.
+
+``combine`` in :mod:`whisperer.profiles.population` adds such a value to a stored user; sums, minima, maxima, unions and
+last-writer-wins registers make the result independent of the order in which states arrive.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from whisperer.profiles.timeline import Entry
+
+
+class ProfileState(msgspec.Struct, array_like=True, gc=False):
+    """Attributes
+    ----------
+    first_seen, last_seen : ms UTC, -1 for never
+    n_events : int
+    revenue : micro-units
+    context_at : ms UTC of the event that last stated zone or locale, -1 for never
+    history : (event name, UTC day or 0 for ever, count)
+    timeline : entries, newest first
+    traits : :mod:`whisperer.profiles.traits` registers
+    links : linked user keys (``a:...`` owned, ``u:...`` joined by alias)
+    refused : anonymous keys that belong to another user
+    """
+
+    first_seen: int = -1
+    last_seen: int = -1
+    n_events: int = 0
+    revenue: int = 0
+    context_at: int = -1
+    zone: str = ""
+    locale: str = ""
+    history: list[tuple[str, int, int]] = []
+    timeline: list[Entry] = []
+    traits: dict[str, tuple[int, int, bytes]] = {}
+    links: list[str] = []
+    refused: list[str] = []

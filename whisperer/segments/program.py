@@ -1,0 +1,167 @@
+"""A predicate made ready to run over batches of users.
+
+Guarantees of :meth:`Program.evaluate`: membership is what the predicate says at ``rows.now``; before a user's
+``next_check_at`` it cannot change unless an event, a trait or a feature of that user does. The bound is tight where that
+is cheap: a user kept out of an ``all`` by a trait needs no check, whatever the other parts' clocks say. Equal leaves are
+evaluated once. Asking again when something changed is the shard's part; ``trait_tests``, ``events``, ``features`` and
+``uses_last_seen`` say what can matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whisperer.segments.canonical import canonical_json
+from whisperer.segments.clock import NEVER, Times, has_clock, next_change
+from whisperer.segments.errors import PredicateError
+from whisperer.segments.limits import MAX_PROBLEMS
+from whisperer.segments.parse import unknown_feature
+from whisperer.segments.predicate import (
+    AllOf,
+    AnyOf,
+    EventLeaf,
+    FeatureLeaf,
+    Not,
+    Predicate,
+    SeenLeaf,
+    TraitLeaf,
+    leaves,
+)
+from whisperer.segments.rows import FeatureSpec, Rows
+from whisperer.segments.trait_test import TraitTest
+from whisperer.segments.truth import Test, truth
+
+_Answer: TypeAlias = tuple[NDArray[np.bool_], Times]
+
+
+@dataclass(frozen=True, slots=True)
+class _Leaf:
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Inverted:
+    part: _Node
+
+
+@dataclass(frozen=True, slots=True)
+class _Combined:
+    conjunction: bool
+    parts: tuple[_Node, ...]
+
+
+_Node: TypeAlias = _Leaf | _Inverted | _Combined
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    predicate: Predicate
+    trait_tests: tuple[TraitTest, ...]
+    """Distinct, in the order written."""
+    events: frozenset[str]
+    """Names of the events that it counts."""
+    features: frozenset[str]
+    uses_last_seen: bool
+    uses_clock: bool
+    """False: ``next_check_at`` is always NEVER."""
+    _tests: tuple[tuple[Test, FeatureSpec | None], ...] = field(repr=False)
+    _root: _Node = field(repr=False)
+
+    def evaluate(self, rows: Rows) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+        """Who is a member now, and when to ask again at the latest.
+
+        Returns
+        -------
+        member : bool, shape (n,)
+        next_check_at : int64, shape (n,), ms UTC, after ``rows.now``; int64's maximum where time changes nothing
+        """
+        answers: list[_Answer] = []
+        for test, spec in self._tests:
+            holds = truth(test, rows)
+            answers.append((holds, next_change(test, holds, rows, spec)))
+        member, check_at = _evaluate(self._root, answers, rows.n)
+        # A copy: a lone leaf's answer may be the shard's own cached array.
+        return np.array(member, np.bool_), np.full(rows.n, NEVER, np.int64) if check_at is None else check_at
+
+
+def compile(predicate: Predicate, features: Mapping[str, FeatureSpec]) -> Program:
+    """Bind a parsed predicate to the features there are.
+
+    Raises
+    ------
+    PredicateError : ``unknown_feature`` for each leaf that names none of ``features``.
+    """
+    unknown = [
+        unknown_feature(pointer, leaf.feature, features)
+        for pointer, leaf in leaves(predicate)
+        if isinstance(leaf, FeatureLeaf) and leaf.feature not in features
+    ]
+    if unknown:
+        raise PredicateError(unknown[:MAX_PROBLEMS])
+    tests: dict[bytes, tuple[Test, FeatureSpec | None]] = {}
+    root = _build(predicate, features, tests, {})
+    found = [test for test, _ in tests.values()]
+    return Program(
+        predicate=predicate,
+        trait_tests=tuple(test for test in found if isinstance(test, TraitTest)),
+        events=frozenset(test.event for test in found if isinstance(test, EventLeaf)),
+        features=frozenset(test.feature for test in found if isinstance(test, FeatureLeaf)),
+        uses_last_seen=any(isinstance(test, SeenLeaf) for test in found),
+        uses_clock=any(has_clock(test, spec) for test, spec in tests.values()),
+        _tests=tuple(tests.values()),
+        _root=root,
+    )
+
+
+def _build(
+    node: Predicate,
+    features: Mapping[str, FeatureSpec],
+    tests: dict[bytes, tuple[Test, FeatureSpec | None]],
+    places: dict[bytes, int],
+) -> _Node:
+    match node:
+        case AllOf(parts) | AnyOf(parts):
+            return _Combined(isinstance(node, AllOf), tuple(_build(part, features, tests, places) for part in parts))
+        case Not(part):
+            return _Inverted(_build(part, features, tests, places))
+    key = canonical_json(node)
+    if key not in tests:
+        places[key] = len(tests)
+        test: Test = TraitTest.of(node) if isinstance(node, TraitLeaf) else node
+        tests[key] = test, features[node.feature] if isinstance(node, FeatureLeaf) else None
+    return _Leaf(places[key])
+
+
+def _evaluate(node: _Node, answers: Sequence[_Answer], n: int) -> _Answer:
+    match node:
+        case _Leaf(index):
+            return answers[index]
+        case _Inverted(part):
+            holds, check_at = _evaluate(part, answers, n)
+            return ~holds, check_at
+        case _Combined(conjunction, parts):
+            return _combine(conjunction, [_evaluate(part, answers, n) for part in parts], n)
+
+
+def _combine(conjunction: bool, parts: Sequence[_Answer], n: int) -> _Answer:
+    """An ``all`` (``any`` the other way round) that holds lasts until its first part may fail. One that does not hold
+    stays so until every part that fails may hold, so until the last of them.
+    """
+    undecided = np.ones(n, np.bool_)
+    clocked = any(check_at is not None for _, check_at in parts)
+    first = np.full(n if clocked else 0, NEVER, np.int64)
+    last = np.zeros(n if clocked else 0, np.int64)
+    for holds, check_at in parts:
+        neutral = holds if conjunction else ~holds
+        undecided &= neutral
+        if clocked:
+            times = NEVER if check_at is None else check_at
+            first = np.minimum(first, times)
+            last = np.maximum(last, np.where(neutral, 0, times))
+    member = undecided if conjunction else ~undecided
+    return member, np.where(undecided, first, last) if clocked else None

@@ -1,0 +1,189 @@
+"""Read-only views of a shard: one user for callers, a digest for replay tests, invariants for every teardown."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import msgspec
+
+from whisperer.errors import InvariantError
+from whisperer.ids import anonymous_key, bare_id, is_anonymous, known_key
+from whisperer.profiles import features, timeline, traits
+from whisperer.profiles.features import NEVER
+from whisperer.profiles.history import EVER, WINDOW_DAYS
+from whisperer.profiles.population import FORWARDED, LIVE, VACANT
+from whisperer.profiles.timeline import Entry
+from whisperer.shard.machine import Shard
+from whisperer.shard.tenant import Tenant
+
+
+class UserView(msgspec.Struct):
+    """A user as callers see it. `moved_to` names the key it was merged into; everything else is then empty."""
+
+    key: str
+    moved_to: str | None = None
+    anonymous_ids: list[str] = []
+    previous_ids: list[str] = []
+    refused_anonymous_ids: list[str] = []
+    traits: dict[str, msgspec.Raw] = {}
+    features: dict[str, Any] = {}
+    event_counts: dict[str, int] = {}
+    segments: list[str] = []
+    timeline: list[Entry] = []
+    first_seen: int | None = None
+    last_seen: int | None = None
+    time_zone: str | None = None
+    locale: str | None = None
+    partition: int = 0
+    sequence: int = 0
+    daily_counts: list[tuple[str, int, int]] = []
+
+
+def keys_for(user_id: str) -> tuple[str, str]:
+    """Where to look for an id that a caller gives: first as a userId, then as an anonymousId."""
+    return known_key(user_id), anonymous_key(user_id)
+
+
+def user(shard: Shard, tenant_id: str, key: str, as_of: int | None = None) -> UserView | None:
+    """One user as of ``as_of`` (ms UTC, the shard's own time if None), or None where there is none."""
+    tenant = shard.tenants.get(tenant_id)
+    row = tenant.people.index.get(key) if tenant else None
+    if tenant is None or row is None:
+        return None
+    people = tenant.people
+    if people.table["status"][row] == FORWARDED:
+        return UserView(key, moved_to=people.targets[row])
+    if people.table["n_events"][row] == 0:
+        return None
+    state = people.extract(row)
+    now = max(shard.now, state.last_seen) if as_of is None else as_of
+    partition = int(people.table["partition"][row])
+    return UserView(
+        key=key,
+        anonymous_ids=[bare_id(k) for k in state.links if is_anonymous(k)],
+        previous_ids=[bare_id(k) for k in state.links if not is_anonymous(k)],
+        refused_anonymous_ids=[bare_id(k) for k in state.refused],
+        traits=traits.raw_values(people.traits[row]),
+        features=features.describe(people.table, row, now),
+        event_counts={name: count for name, day, count in state.history if day == EVER},
+        segments=tenant.segments.of(people, row),
+        timeline=state.timeline,
+        first_seen=None if state.first_seen == NEVER else state.first_seen,
+        last_seen=None if state.last_seen == NEVER else state.last_seen,
+        time_zone=state.zone or None,
+        locale=state.locale or None,
+        partition=partition,
+        sequence=int(tenant.sequence[partition]),
+        daily_counts=[entry for entry in state.history if entry[1] != EVER],
+    )
+
+
+def profile_digest(shard: Shard) -> str:
+    """Hash of what users are, without where their JSON lies: equal for equal histories, however they were batched."""
+    return _digest({t.id: _profiles(t) for t in shard.tenants.values()})
+
+
+def digest(shard: Shard) -> str:
+    """Hash of everything a replay must reproduce."""
+    state = {
+        t.id: [
+            _profiles(t, exact=True),
+            t.sequence.tolist(),
+            t.sent.tolist(),
+            sorted(t.cursors.items()),
+            [(m.source, m.sequence, m.target, msgspec.msgpack.encode(m.body)) for m in t.outbox.values()],
+            sorted((k, o.user, o.shared) for k, o in t.owners.items()),
+            sorted(t.parents.items()),
+            sorted(t.tombstones.items()),
+            sorted((str(t.people.keys[row]), at) for row, at in t.floors.items()),
+            sorted(t.counters.items()),
+            sorted((s.config.name, s.config.version, s.backfilled) for s in t.segments.live.values()),
+        ]
+        for t in shard.tenants.values()
+    }
+    return _digest([state, shard.now, sorted(shard.absent), len(shard.dedup)])
+
+
+def _profiles(tenant: Tenant, exact: bool = False) -> list[Any]:
+    people = tenant.people
+    found = []
+    for row in range(people.table.n):
+        key = people.keys[row]
+        if key is None:
+            continue
+        state = people.extract(row)
+        newest = int(people.table["newest_day"][row])
+        state.history = [h for h in state.history if h[1] == EVER or h[1] > newest - WINDOW_DAYS]
+        if not exact:
+            # Sequence numbers and references say where an event was journaled, not what it was.
+            state.timeline = sorted(Entry(e.timestamp, 0, e.kind, e.name, 0, 0) for e in state.timeline)
+            state.traits = {name: (at, 0, text) for name, (at, _, text) in state.traits.items()}
+        segments = tenant.segments.of(people, row)
+        days = people.table["daily"][row].tolist()
+        found.append((key, people.targets.get(row), msgspec.msgpack.encode(state), segments, newest, days))
+    return sorted(found, key=lambda entry: entry[0])
+
+
+def _digest(value: Any) -> str:
+    return hashlib.blake2b(msgspec.msgpack.encode(value), digest_size=16).hexdigest()
+
+
+def check(shard: Shard) -> None:
+    """Every invariant of a shard at rest.
+
+    Raises
+    ------
+    InvariantError
+        Names the tenant, the key and what is wrong.
+    """
+    for tenant in shard.tenants.values():
+        people, table = tenant.people, tenant.people.table
+        _require(len(people.keys) == table.n == len(people.traits), tenant, "columns differ in length")
+        _require(
+            all(people.keys[row] == key for key, row in people.index.items()), tenant, "the index points elsewhere"
+        )
+        for row, key in enumerate(people.keys):
+            status = int(table["status"][row])
+            _require((key is None) == (status == VACANT), tenant, f"row {row} is vacant and has a key")
+            if key is None:
+                continue
+            _require(int(table["partition"][row]) == tenant.home(key), tenant, f"{key} is not in its partition")
+            _require((row in people.targets) == (status == FORWARDED), tenant, f"{key} has a forward and is live")
+            state = people.extract(row)
+            if status != LIVE:
+                empty = state.n_events == 0 and not state.history and not state.traits and not state.timeline
+                _require(empty, tenant, f"{key} was merged away and still holds state")
+                continue
+            ever = sum(count for _, day, count in state.history if day == EVER)
+            _require(ever == state.n_events, tenant, f"{key}: counts by name add up to {ever}, not {state.n_events}")
+            newest = int(table["newest_day"][row])
+            dated: dict[int, int] = {}
+            for _, day, count in state.history:
+                if day > max(EVER, newest - WINDOW_DAYS):
+                    dated[day] = dated.get(day, 0) + count
+            ring = {
+                day: int(table["daily"][row, day % WINDOW_DAYS])
+                for day in range(max(1, newest - WINDOW_DAYS + 1), newest + 1)
+                if table["daily"][row, day % WINDOW_DAYS]
+            }
+            _require(ring == dated, tenant, f"{key}: the daily ring and the history differ")
+            _require(len(state.timeline) <= timeline.KEEP, tenant, f"{key}: the timeline is too long")
+            if state.last_seen != NEVER:
+                _require(state.first_seen <= state.last_seen, tenant, f"{key} was last seen before first seen")
+        for (source, sequence), message in tenant.outbox.items():
+            _require((message.source, message.sequence) == (source, sequence), tenant, "the outbox is misfiled")
+            _require(sequence <= int(tenant.sent[source]), tenant, "the outbox is ahead of its counter")
+        for child in tenant.parents:
+            seen = {child}
+            while child in tenant.parents:
+                child = tenant.parents[child]
+                _require(child not in seen, tenant, f"aliases run in a circle at {child}")
+                seen.add(child)
+
+
+def _require(holds: bool, tenant: Tenant, story: str) -> None:
+    if not holds:
+        raise InvariantError(f"tenant {tenant.id}: {story}")
+
+

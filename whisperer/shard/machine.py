@@ -1,0 +1,353 @@
+"""The shard: a pure, deterministic state machine over the records of its journal.
+
+`apply(records) -> effects` is the only way in. No clock, no network, no random numbers: every record carries its own
+`now`. Results do not depend on how records were grouped, nor on how events were grouped into records, and replaying
+the journal reproduces state and effects (tested by digest).
+
+What happens to a batch of events, in order: number them, drop repeats, find their users, set aside those of merged and
+erased keys, update the columns, write traits, note second ids, keep the segments up to date.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whisperer.errors import InvariantError
+from whisperer.events.block import BlockBuilder, EventBlock, columns_of, decode_block, encode_block, payload_offsets
+from whisperer.events.traits import traits_of
+from whisperer.events.types import Flag
+from whisperer.profiles import timeline
+from whisperer.profiles.population import FORWARDED
+from whisperer.shard import identity
+from whisperer.shard.dedup import Dedup
+from whisperer.shard.effects import Effect, SegmentChanged, Send
+from whisperer.shard.membership import Change
+from whisperer.shard.records import (
+    AliasAsk,
+    AliasForget,
+    AliasGrant,
+    Claim,
+    ConfigPublished,
+    Confirmed,
+    Delivered,
+    Erase,
+    EraseLinked,
+    Events,
+    Forward,
+    MergeIn,
+    Message,
+    PartitionJoined,
+    PartitionLeft,
+    Record,
+    Refused,
+    Tick,
+)
+from whisperer.shard.tenant import Tenant
+
+DEFAULT_MAX_IDS = 20_000_000
+
+
+class Shard:
+    """State of one shard actor. ``shard_id`` marks where a timeline entry's JSON lies."""
+
+    def __init__(self, shard_id: int, dedup_max_ids: int = DEFAULT_MAX_IDS) -> None:
+        self.id = shard_id
+        self.now = 0
+        self.position = 0
+        """Journal position after the last record applied."""
+        self.tenants: dict[str, Tenant] = {}
+        self.dedup = Dedup(dedup_max_ids)
+        self.absent: set[tuple[str, int]] = set()
+        """Partitions that left and have not come back."""
+
+    def apply(self, records: Iterable[tuple[int, Record]]) -> list[Effect]:
+        """Apply (journal position, record) pairs in order; what they ask to be done.
+
+        Raises
+        ------
+        InvariantError
+            The journal's order was broken: `now` went back, or events came for a partition that had left.
+        """
+        effects: list[Effect] = []
+        for position, record in records:
+            if record.now < self.now:
+                raise InvariantError(f"time went back from {self.now} to {record.now} at journal position {position}")
+            self.now = record.now
+            effects.extend(self._apply(position, record))
+        return effects
+
+    def tenant(self, tenant_id: str) -> Tenant:
+        found = self.tenants.get(tenant_id)
+        if found is None:
+            found = self.tenants[tenant_id] = Tenant.new(tenant_id)
+        return found
+
+    def outbox(self) -> list[Message]:
+        """Every message not yet confirmed, in the order of sending by source."""
+        return [m for tenant in self.tenants.values() for m in tenant.outbox.values()]
+
+    def _apply(self, position: int, record: Record) -> Iterator[Effect]:
+        match record.body:
+            case Events(block):
+                yield from self._events(decode_block(block), position)
+            case Tick():
+                yield from self._tick()
+            case Delivered(messages):
+                for message in messages:
+                    tenant = self.tenant(message.tenant)
+                    if not tenant.is_repeat(message):
+                        yield from self._message(tenant, message)
+            case Confirmed(messages):
+                for tenant_id, source, sequence in messages:
+                    self.tenant(tenant_id).outbox.pop((source, sequence), None)
+            case ConfigPublished(tenant_id, version, segments):
+                tenant = self.tenant(tenant_id)
+                if version > tenant.config_version:
+                    tenant.config_version = version
+                    tenant.segments.publish(tenant.people, segments)
+            case Erase(tenant_id, key):
+                yield from identity.erase(self.tenant(tenant_id), key, self.now)
+            case PartitionLeft() | PartitionJoined() as body:
+                from whisperer.shard import move  # the one cycle: a partition's state is made of everything here
+
+                yield from move.apply(self, body)
+
+    # -- events ---------------------------------------------------------------------------------------------------
+
+    def _events(self, block: EventBlock, position: int) -> Iterator[Effect]:
+        tenant = self.tenant(block.tenant)
+        columns = columns_of(block)
+        sequence = _number(tenant.sequence, columns.partition)
+        fresh = self.dedup.admit(tenant.id, columns.partition, columns.message_hash, self.now)
+        n_fresh = int(np.count_nonzero(fresh))
+        tenant.counters["events_accepted"] += n_fresh
+        tenant.counters["events_duplicate"] += len(block) - n_fresh
+        reference = timeline.pack_reference(position, np.arange(len(block)))
+        yield from self._observe(tenant, block, np.flatnonzero(fresh), sequence, self.id, reference)
+
+    def _observe(
+        self,
+        tenant: Tenant,
+        block: EventBlock,
+        chosen: NDArray[np.int64],
+        sequence: NDArray[np.int64],
+        origin: int,
+        reference: NDArray[np.int64],
+    ) -> Iterator[Effect]:
+        """Bring the ``chosen`` events of a block to their users."""
+        people = tenant.people
+        columns = columns_of(block)
+        keys = block.keys if len(chosen) == len(block.keys) else [block.keys[i] for i in chosen.tolist()]
+        rows = people.rows_of(keys)
+        if (rows < 0).any():
+            chosen, rows = self._meet(tenant, block, chosen, rows)
+        if tenant.floors:
+            chosen, rows = _drop_late(tenant, block, chosen, rows)
+        if people.targets:
+            moved = people.table["status"][rows] == FORWARDED
+            if moved.any():
+                yield from _forward(tenant, block, chosen[moved], rows[moved], origin, reference)
+                chosen, rows = chosen[~moved], rows[~moved]
+        if not chosen.size:
+            return
+        name = people.names.codes(block.names)[columns.name]
+        zone = people.zones.codes(block.zones)[columns.zone]
+        locale = people.locales.codes(block.locales)[columns.locale]
+        offsets = payload_offsets(block)
+        announced: list[tuple[int, Effect]] = []
+        # Segments see every single event: users with several in this batch take turns.
+        for turn in _turns(rows) if tenant.segments.live else (np.arange(len(rows)),):
+            at, row = chosen[turn], rows[turn]
+            flags, timestamp, kind = columns.flags[at], columns.timestamp[at], columns.kind[at]
+            people.observe(row, timestamp, flags & Flag.INACTIVE == 0, columns.revenue[at], name[at])
+            people.set_context(row, timestamp, zone[at], locale[at])
+            people.timeline.append(row, timestamp, sequence[at], kind, name[at], origin=origin, reference=reference[at])
+            stated = np.flatnonzero(flags & Flag.TRAITS)
+            for i in stated.tolist():
+                event = int(at[i])
+                payload = block.payload[offsets[event] : offsets[event + 1]]
+                version = (int(timestamp[i]), int(sequence[event]))
+                writes = [(k, (*version, bytes(v))) for k, v in traits_of(payload, int(kind[i])).items()]
+                people.write_traits(int(row[i]), writes)
+            if stated.size:
+                tenant.segments.traits_changed(people, row[stated])
+            if tenant.segments.live:
+                changes = list(tenant.segments.evaluate(people, row, self.now))
+                row_to_event = dict(zip(row.tolist(), at.tolist(), strict=True)) if changes else {}
+                for change in changes:
+                    event = row_to_event[change.row]
+                    announced.append((event, self._announce(tenant, change, int(sequence[event]))))
+        # Effects come in the order of the events that caused them, whatever the turns were.
+        yield from (effect for _, effect in sorted(announced, key=lambda pair: pair[0]))
+        if block.links:
+            event_to_row = dict(zip(chosen.tolist(), rows.tolist(), strict=True))
+            for event, link in block.links:
+                if event in event_to_row:
+                    yield from identity.note_link(tenant, event_to_row[event], link)
+
+    def _meet(
+        self, tenant: Tenant, block: EventBlock, chosen: NDArray[np.int64], rows: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Rows for users never seen before, in order of appearance; erased ones come back only for newer events."""
+        people = tenant.people
+        columns = columns_of(block)
+        keep = np.ones(len(chosen), np.bool_)
+        unknown = np.flatnonzero(rows < 0)
+        first: dict[str, int] = {}
+        for place in unknown.tolist():
+            event = int(chosen[place])
+            key = block.keys[event]
+            if tenant.tombstones:
+                erased_at = tenant.erased_at(key)
+                if erased_at is not None and columns.timestamp[event] <= erased_at and key not in first:
+                    tenant.counters["dropped.user_erased"] += 1
+                    keep[place] = False
+                    continue
+            first.setdefault(key, event)
+        new = people.add(list(first), columns.partition[list(first.values())])
+        if tenant.tombstones:
+            for key, row in zip(first, new.tolist(), strict=True):
+                erased_at = tenant.erased_at(key)
+                if erased_at is not None:
+                    tenant.floors[row] = erased_at
+        get = people.index.get
+        for place in unknown[keep[unknown]].tolist():
+            rows[place] = get(block.keys[int(chosen[place])], -1)
+        return chosen[keep], rows[keep]
+
+    def reevaluate(self, tenant: Tenant, rows: NDArray[np.int64]) -> Iterator[Effect]:
+        for change in list(tenant.segments.evaluate(tenant.people, rows, self.now)):
+            yield self._announce(tenant, change)
+
+    def _announce(self, tenant: Tenant, change: Change, sequence: int | None = None) -> Effect:
+        """Put a segment change on the user's timeline and make it known."""
+        people = tenant.people
+        user = people.keys[change.row]
+        assert user is not None
+        if sequence is None:
+            sequence = int(tenant.sequence[people.table["partition"][change.row]])
+        kind = timeline.SEGMENT_ENTERED if change.entered else timeline.SEGMENT_EXITED
+        people.timeline.append(np.array([change.row]), self.now, sequence, kind, people.names.code(change.segment))
+        return SegmentChanged(tenant.id, user, change.segment, change.version, change.entered, self.now)
+
+    # -- time and messages ------------------------------------------------------------------------------------------
+
+    def _tick(self) -> Iterator[Effect]:
+        self.dedup.rotate(self.now)
+        for tenant in self.tenants.values():
+            if tenant.segments.live:
+                for change in list(tenant.segments.backfill(tenant.people, self.now)):
+                    yield self._announce(tenant, change)
+                yield from self.reevaluate(tenant, tenant.segments.due(tenant.people, self.now))
+
+    def _message(self, tenant: Tenant, message: Message) -> Iterator[Effect]:
+        match message.body:
+            case Claim() as body:
+                yield from identity.claim(tenant, body, self.now)
+            case Refused() as body:
+                identity.refused(tenant, body)
+            case MergeIn() as body:
+                yield from identity.merge_in(tenant, body)
+                yield from self._reconsider(tenant, body.user)
+            case Forward(data, origin, references):
+                block = decode_block(data)
+                sequence = _number(tenant.sequence, columns_of(block).partition)
+                places = np.arange(len(block))
+                reference = np.array(references, np.int64)
+                yield from self._observe(tenant, block, places, sequence, origin, reference)
+            case AliasAsk() as body:
+                yield from identity.alias_ask(tenant, body)
+            case AliasGrant() as body:
+                yield from identity.alias_grant(tenant, body, self.now)
+            case AliasForget() as body:
+                identity.alias_forget(tenant, body)
+            case EraseLinked() as body:
+                yield from identity.erase_linked(tenant, body)
+
+    def _reconsider(self, tenant: Tenant, key: str) -> Iterator[Effect]:
+        row = tenant.people.index.get(key)
+        if row is not None and tenant.people.table["status"][row] != FORWARDED:
+            rows = np.array([row])
+            tenant.segments.traits_changed(tenant.people, rows)
+            yield from self.reevaluate(tenant, rows)
+
+
+def _number(counters: NDArray[np.int64], partition: NDArray[np.uint16]) -> NDArray[np.int64]:
+    """The next sequence numbers of each event's partition, in order; int64, shape (n,)."""
+    order = np.argsort(partition, kind="stable")
+    grouped = partition[order]
+    first = np.append(True, grouped[1:] != grouped[:-1])[: len(grouped)]
+    place = np.arange(len(grouped))
+    rank = place - np.maximum.accumulate(np.where(first, place, 0)) if len(grouped) else place
+    sequence = np.empty(len(grouped), np.int64)
+    sequence[order] = counters[grouped] + rank + 1
+    counters += np.bincount(partition, minlength=len(counters))
+    return sequence
+
+
+def _turns(rows: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    """Places of each row's first event, then of each row's second, and so on: rows are distinct within a turn."""
+    order = np.argsort(rows, kind="stable")
+    grouped = rows[order]
+    first = np.append(True, grouped[1:] != grouped[:-1])
+    place = np.arange(len(rows))
+    rank = np.empty(len(rows), np.int64)
+    rank[order] = place - np.maximum.accumulate(np.where(first, place, 0))
+    for turn in range(int(rank.max()) + 1):
+        yield np.flatnonzero(rank == turn)
+
+
+def _drop_late(
+    tenant: Tenant, block: EventBlock, chosen: NDArray[np.int64], rows: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Leave out events from before their user's erasure."""
+    floor = np.array([tenant.floors.get(row, -1) for row in rows.tolist()], np.int64)
+    keep = columns_of(block).timestamp[chosen] > floor
+    tenant.counters["dropped.user_erased"] += int(np.count_nonzero(~keep))
+    return chosen[keep], rows[keep]
+
+
+def _forward(
+    tenant: Tenant,
+    block: EventBlock,
+    chosen: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    origin: int,
+    reference: NDArray[np.int64],
+) -> Iterator[Effect]:
+    """Pass events of merged keys on to the new home, one message for each pair of partitions."""
+    people, columns, offsets = tenant.people, columns_of(block), payload_offsets(block)
+    links: dict[int, list[str]] = {}
+    for index, link in block.links:
+        links.setdefault(index, []).append(link)
+    routes: dict[tuple[int, int], tuple[BlockBuilder, list[int]]] = {}
+    for event, row in zip(chosen.tolist(), rows.tolist(), strict=True):
+        target = people.targets[row]
+        route = (int(people.table["partition"][row]), tenant.home(target))
+        builder, references = routes.setdefault(route, (BlockBuilder(tenant.id), []))
+        for link in links.get(event, ()):
+            builder.links.append((len(builder), link))
+        builder.add(
+            key=target,
+            partition=route[1],
+            kind=int(columns.kind[event]),
+            name=block.names[columns.name[event]],
+            timestamp=int(columns.timestamp[event]),
+            received=int(columns.received[event]),
+            message_id=block.message_ids[event],
+            message_hash=columns.message_hash[event].tobytes(),
+            payload=block.payload[offsets[event] : offsets[event + 1]],
+            flags=int(columns.flags[event]),
+            revenue=int(columns.revenue[event]),
+            zone=block.zones[columns.zone[event]],
+            locale=block.locales[columns.locale[event]],
+        )
+        references.append(int(reference[event]))
+    for (source, home), (builder, references) in routes.items():
+        body = Forward(encode_block(builder.build()), origin, references)
+        yield Send(tenant.post(source, home, body))
+
+

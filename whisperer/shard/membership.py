@@ -1,0 +1,160 @@
+"""Which users are in which segments, kept live.
+
+Each published segment has a column of members. It is evaluated for the users an event touched, for those whose
+``next_check`` has come (a Tick), and, once after publishing, for everyone in slices (a backfill, driven by Ticks).
+Trait tests are remembered a user until a trait changes; everything else is read from columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from whisperer.profiles import features, traits
+from whisperer.profiles.history import DAY_MS
+from whisperer.profiles.population import LIVE, NO_CHECK, Population
+from whisperer.segments import Program, TraitTest, compile_predicate, parse_predicate
+from whisperer.shard.records import SegmentConfig
+
+BACKFILL_SLICE = 20_000
+"""Users evaluated in one Tick of a backfill: about 20 ms."""
+
+_UNKNOWN = -1
+
+
+@dataclass(slots=True)
+class Live:
+    config: SegmentConfig
+    program: Program
+    backfilled: int = 0
+    """Rows below this one have been evaluated."""
+    backfill_end: int = 0
+
+    @property
+    def column(self) -> str:
+        return f"in:{self.config.name}"
+
+    @property
+    def progress(self) -> float | None:
+        """Share of the backfill that is done, None when it is complete."""
+        return None if self.backfilled >= self.backfill_end else self.backfilled / self.backfill_end
+
+
+@dataclass(slots=True)
+class Change:
+    row: int
+    segment: str
+    version: int
+    entered: bool
+
+
+class RowsView:
+    """The users at ``rows`` as the predicates see them (:class:`whisperer.segments.rows.Rows`)."""
+
+    def __init__(self, people: Population, rows: NDArray[np.int64], now: int) -> None:
+        self.n = len(rows)
+        self.now = now
+        self._people = people
+        self._rows = rows
+
+    def trait_test(self, test: TraitTest) -> NDArray[np.bool_]:
+        name = f"test:{test.key}"
+        if name not in self._people.table:
+            self._people.table.add_column(name, np.int8, _UNKNOWN)
+        known = self._people.table[name]
+        for row in self._rows[known[self._rows] == _UNKNOWN].tolist():
+            known[row] = test.matches(traits.values_of(self._people.traits[row]))
+        return known[self._rows] == 1
+
+    def feature(self, name: str) -> NDArray[np.float64]:
+        return features.compute(name, self._people.table, self._rows, self.now)
+
+    def event_count(self, event: str, days: int | None) -> NDArray[np.int64]:
+        code = self._people.names.find(event)
+        if code is None:
+            return np.zeros(self.n, np.int64)
+        today = self.now // DAY_MS
+        window = None if days is None else range(max(1, today - days + 1), today + 1)
+        return self._people.history.count(self._rows, code, window)
+
+    def last_seen(self) -> NDArray[np.int64]:
+        return self._people.table["last_seen"][self._rows]
+
+
+@dataclass(slots=True)
+class Segments:
+    live: dict[str, Live] = field(default_factory=dict)
+
+    def publish(self, people: Population, configs: list[SegmentConfig]) -> None:
+        """Take over a tenant's published segments: new and changed ones start a backfill, absent ones end."""
+        wanted = {config.name: config for config in configs}
+        for name in [n for n in self.live if n not in wanted]:
+            people.table.drop_column(self.live.pop(name).column)
+        for name, config in wanted.items():
+            held = self.live.get(name)
+            if held is not None and held.config.version == config.version:
+                continue
+            program = compile_predicate(parse_predicate(msgspec.json.decode(config.predicate)), features.FEATURES)
+            self.live[name] = Live(config, program, backfill_end=people.table.n)
+            if held is None:
+                people.table.add_column(self.live[name].column, np.bool_, False)
+        used = {f"test:{test.key}" for live in self.live.values() for test in live.program.trait_tests}
+        for column in [c for c in people.table.names if c.startswith("test:") and c not in used]:
+            people.table.drop_column(column)
+
+    def traits_changed(self, people: Population, rows: NDArray[np.int64]) -> None:
+        for name in people.table.names:
+            if name.startswith("test:"):
+                people.table[name][rows] = _UNKNOWN
+
+    def evaluate(self, people: Population, rows: NDArray[np.int64], now: int) -> Iterator[Change]:
+        """Bring the memberships of distinct live ``rows`` up to date as of ``now``."""
+        if not rows.size or not self.live:
+            return
+        next_check = np.full(len(rows), NO_CHECK)
+        view = RowsView(people, rows, now)
+        for live in self.live.values():
+            member, check = live.program.evaluate(view)
+            np.minimum(next_check, check, out=next_check)
+            yield from _changes(people, rows, live, member)
+        people.table["next_check"][rows] = next_check
+
+    def due(self, people: Population, now: int) -> NDArray[np.int64]:
+        """Live rows whose time has come."""
+        n = people.table.n
+        found = np.flatnonzero((people.table["next_check"][:n] <= now) & (people.table["status"][:n] == LIVE))
+        return found
+
+    def backfill(self, people: Population, now: int) -> Iterator[Change]:
+        """Evaluate the next slice of every segment that is not complete."""
+        behind = [live for live in self.live.values() if live.progress is not None]
+        if not behind:
+            return
+        for live in behind:
+            stop = min(live.backfilled + BACKFILL_SLICE, live.backfill_end)
+            rows = np.arange(live.backfilled, stop)
+            rows = rows[people.table["status"][rows] == LIVE]
+            member, check = live.program.evaluate(RowsView(people, rows, now))
+            people.table["next_check"][rows] = np.minimum(people.table["next_check"][rows], check)
+            yield from _changes(people, rows, live, member)
+            live.backfilled = stop
+
+    def of(self, people: Population, row: int) -> list[str]:
+        return sorted(name for name, live in self.live.items() if people.table[live.column][row])
+
+    def members(self, people: Population, name: str) -> int:
+        return int(np.count_nonzero(people.table[self.live[name].column][: people.table.n]))
+
+
+def _changes(people: Population, rows: NDArray[np.int64], live: Live, member: NDArray[np.bool_]) -> Iterator[Change]:
+    column = people.table[live.column]
+    changed = np.flatnonzero(column[rows] != member)
+    column[rows] = member
+    for i in changed.tolist():
+        yield Change(int(rows[i]), live.config.name, live.config.version, bool(member[i]))
+
+

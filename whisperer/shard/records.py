@@ -1,0 +1,167 @@
+"""What a shard reads: the records of its journal, and the messages that partitions send each other.
+
+A record is everything that can change a shard, each with the `now` it happened at. The wire form is msgpack; arrays
+rather than maps, so fields are only ever added at the end, with a default (golden files pin this).
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from whisperer.errors import JournalDamagedError
+from whisperer.profiles.state import ProfileState
+
+RECORD_VERSION = 1
+
+# -- messages between partitions: delivered at least once, in order, applied once ---------------------------------
+
+
+class Claim(msgspec.Struct, array_like=True, frozen=True, tag=1):
+    """A known user was seen with an anonymous id. `also` are keys that were joined into the user."""
+
+    anonymous: str
+    user: str
+    also: list[str]
+
+
+class Refused(msgspec.Struct, array_like=True, frozen=True, tag=2):
+    """The anonymous id belongs to another user."""
+
+    anonymous: str
+    user: str
+
+
+class MergeIn(msgspec.Struct, array_like=True, frozen=True, tag=3):
+    """The state of `origin` as of `as_of` (ms) becomes part of `user`."""
+
+    user: str
+    origin: str
+    as_of: int
+    state: ProfileState
+
+
+class Forward(msgspec.Struct, array_like=True, frozen=True, tag=4):
+    """Events that reached a merged key's old home: an encoded block, its keys replaced, with each event's reference."""
+
+    block: bytes
+    origin: int
+    references: list[int]
+
+
+class AliasAsk(msgspec.Struct, array_like=True, frozen=True, tag=5):
+    previous: str
+    user: str
+
+
+class AliasGrant(msgspec.Struct, array_like=True, frozen=True, tag=6):
+    previous: str
+    user: str
+
+
+class AliasForget(msgspec.Struct, array_like=True, frozen=True, tag=7):
+    key: str
+
+
+class EraseLinked(msgspec.Struct, array_like=True, frozen=True, tag=8):
+    key: str
+    erased_at: int
+
+
+Body = Claim | Refused | MergeIn | Forward | AliasAsk | AliasGrant | AliasForget | EraseLinked
+
+
+class Message(msgspec.Struct, array_like=True, frozen=True):
+    """`sequence` counts up for each (tenant, source); a target applies each source's messages once, in order."""
+
+    tenant: str
+    source: int
+    target: int
+    sequence: int
+    body: Body
+
+
+# -- records of the journal -----------------------------------------------------------------------------------------
+
+
+class SegmentConfig(msgspec.Struct, array_like=True, frozen=True):
+    name: str
+    version: int
+    predicate: msgspec.Raw
+
+
+class Events(msgspec.Struct, array_like=True, frozen=True, tag=1):
+    """An encoded :class:`~whisperer.events.block.EventBlock`."""
+
+    block: bytes
+
+
+class Tick(msgspec.Struct, array_like=True, frozen=True, tag=2):
+    """Time has passed."""
+
+
+class ConfigPublished(msgspec.Struct, array_like=True, frozen=True, tag=3):
+    """A tenant's published configuration, whole; older versions are ignored."""
+
+    tenant: str
+    version: int
+    segments: list[SegmentConfig]
+
+
+class Delivered(msgspec.Struct, array_like=True, frozen=True, tag=4):
+    messages: list[Message]
+
+
+class Confirmed(msgspec.Struct, array_like=True, frozen=True, tag=5):
+    """The targets have these of our messages on disk: (tenant, source, sequence)."""
+
+    messages: list[tuple[str, int, int]]
+
+
+class Erase(msgspec.Struct, array_like=True, frozen=True, tag=6):
+    tenant: str
+    key: str
+
+
+class PartitionLeft(msgspec.Struct, array_like=True, frozen=True, tag=7):
+    """The partition lives elsewhere from here on; its state was taken at this point."""
+
+    tenant: str
+    partition: int
+
+
+class PartitionJoined(msgspec.Struct, array_like=True, frozen=True, tag=8):
+    """The partition lives here from here on: an encoded :class:`~whisperer.shard.move.PartitionState`."""
+
+    tenant: str
+    partition: int
+    state: bytes
+
+
+RecordBody = Events | Tick | ConfigPublished | Delivered | Confirmed | Erase | PartitionLeft | PartitionJoined
+
+
+class Record(msgspec.Struct, array_like=True, frozen=True):
+    """`now` never goes back within a shard; `epoch` is the incarnation that wrote it."""
+
+    version: int
+    epoch: int
+    now: int
+    body: RecordBody
+
+
+encode_record = msgspec.msgpack.Encoder().encode
+_decode_record = msgspec.msgpack.Decoder(Record).decode
+
+
+def decode_record(data: bytes) -> Record:
+    """Raises JournalDamagedError for a record that no version of this code wrote."""
+    try:
+        record = _decode_record(data)
+    except msgspec.MsgspecError as error:
+        raise JournalDamagedError(f"a journal record cannot be read: {error}") from error
+    if record.version > RECORD_VERSION:
+        raise JournalDamagedError(
+            f"a journal record has version {record.version}, this release reads up to {RECORD_VERSION}: "
+            "start a newer release on this data"
+        )
+    return record

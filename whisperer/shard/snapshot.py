@@ -1,0 +1,194 @@
+"""A shard's whole state as Arrow tables and a small map: written beside the journal, read at recovery.
+
+Versioned: :func:`load` reads every version up to its own (golden files in the tests).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from whisperer.errors import JournalDamagedError
+from whisperer.profiles.columns import Table
+from whisperer.shard.machine import Shard
+from whisperer.shard.membership import Live
+from whisperer.shard.records import Message, SegmentConfig
+from whisperer.shard.tenant import Owner, Tenant
+
+SNAPSHOT_VERSION = 1
+
+
+class TenantMeta(msgspec.Struct):
+    id: str
+    config_version: int
+    segments: list[tuple[SegmentConfig, int, int]]
+    sequence: list[int]
+    sent: list[int]
+    cursors: list[tuple[int, int, int]]
+    outbox: list[Message]
+    owners: list[tuple[str, str, bool]]
+    parents: dict[str, str]
+    tombstones: list[tuple[bytes, int, int]]
+    floors: list[tuple[int, int]]
+    counters: dict[str, int]
+    links: list[tuple[int, list[tuple[str, bool]]]]
+    targets: list[tuple[int, str]]
+    names: list[str]
+    zones: list[str]
+    locales: list[str]
+    vacant: list[int]
+
+
+class ShardMeta(msgspec.Struct):
+    version: int
+    shard_id: int
+    now: int
+    position: int
+    absent: list[tuple[str, int]]
+    dedup: dict[str, Any]
+    tenants: list[TenantMeta]
+
+
+_encode_meta = msgspec.msgpack.Encoder().encode
+_decode_meta = msgspec.msgpack.Decoder(ShardMeta).decode
+
+
+def dump(shard: Shard) -> tuple[bytes, dict[str, pa.Table]]:
+    """(meta, tables) of the state as it is now; nothing in them changes when the shard goes on."""
+    tables: dict[str, pa.Table] = {}
+    metas = []
+    for number, tenant in enumerate(shard.tenants.values()):
+        metas.append(_tenant_meta(tenant))
+        people = tenant.people
+        columns = {name: _arrow(people.table[name][: people.table.n]) for name in people.table.names}
+        columns["key"] = pa.array([key or "" for key in people.keys], pa.large_string())
+        columns["traits"] = pa.array(people.traits, pa.large_binary())
+        tables[f"users-{number}"] = pa.table(columns)
+        tables[f"history-{number}"] = _table(people.history.dump())
+        tables[f"timeline-{number}"] = _table(people.timeline.dump())
+    dedup, ids = shard.dedup.dump()
+    for number, keys in enumerate(ids):
+        tables[f"dedup-{number}"] = pa.table({"a": keys[:, 0].copy(), "b": keys[:, 1].copy()})
+    meta = ShardMeta(
+        SNAPSHOT_VERSION, shard.id, shard.now, shard.position, sorted(shard.absent), dedup, metas
+    )
+    return _encode_meta(meta), tables
+
+
+def load(meta: bytes, tables: dict[str, pa.Table], dedup_max_ids: int) -> Shard:
+    """The shard that :func:`dump` saw.
+
+    Raises
+    ------
+    JournalDamagedError
+        The snapshot is of a newer version, or not a snapshot.
+    """
+    try:
+        stored = _decode_meta(meta)
+    except msgspec.MsgspecError as error:
+        raise JournalDamagedError(f"a snapshot cannot be read: {error}") from error
+    if stored.version > SNAPSHOT_VERSION:
+        raise JournalDamagedError(
+            f"the snapshot has version {stored.version}, this release reads up to {SNAPSHOT_VERSION}: "
+            "start a newer release on this data"
+        )
+    shard = Shard(stored.shard_id, dedup_max_ids)
+    shard.now, shard.position = stored.now, stored.position
+    shard.absent = {(tenant, partition) for tenant, partition in stored.absent}
+    ids = []
+    for number in range(len(stored.dedup["generations"])):
+        table = tables[f"dedup-{number}"]
+        ids.append(np.stack([_numpy(table, "a"), _numpy(table, "b")], axis=1))
+    shard.dedup.load(stored.dedup, ids)
+    for number, tenant_meta in enumerate(stored.tenants):
+        parts = (tables[f"{part}-{number}"] for part in ("users", "history", "timeline"))
+        shard.tenants[tenant_meta.id] = _tenant(tenant_meta, *parts)
+    return shard
+
+
+def _tenant_meta(tenant: Tenant) -> TenantMeta:
+    people = tenant.people
+    return TenantMeta(
+        id=tenant.id,
+        config_version=tenant.config_version,
+        segments=[(s.config, s.backfilled, s.backfill_end) for s in tenant.segments.live.values()],
+        sequence=tenant.sequence.tolist(),
+        sent=tenant.sent.tolist(),
+        cursors=[(target, source, at) for (target, source), at in tenant.cursors.items()],
+        outbox=list(tenant.outbox.values()),
+        owners=[(key, owner.user, owner.shared) for key, owner in tenant.owners.items()],
+        parents=tenant.parents,
+        tombstones=[(digest, partition, at) for digest, (partition, at) in tenant.tombstones.items()],
+        floors=list(tenant.floors.items()),
+        counters=dict(tenant.counters),
+        links=[(row, list(links.items())) for row, links in people.links.items()],
+        targets=list(people.targets.items()),
+        names=people.names.texts,
+        zones=people.zones.texts,
+        locales=people.locales.texts,
+        vacant=[row for row, key in enumerate(people.keys) if key is None],
+    )
+
+
+def _tenant(meta: TenantMeta, users: pa.Table, history: pa.Table, timeline: pa.Table) -> Tenant:
+    tenant = Tenant.new(meta.id)
+    people = tenant.people
+    for names, texts in ((people.names, meta.names), (people.zones, meta.zones), (people.locales, meta.locales)):
+        for text in texts[1:]:
+            names.code(text)
+    people.keys = list(users["key"].to_pylist())
+    for row in meta.vacant:
+        people.keys[row] = None
+    people.index = {key: row for row, key in enumerate(people.keys) if key is not None}
+    people.traits = users["traits"].to_pylist()
+    tenant.config_version = meta.config_version
+    tenant.segments.publish(people, [config for config, _, _ in meta.segments])
+    for config, done, end in meta.segments:
+        live: Live = tenant.segments.live[config.name]
+        live.backfilled, live.backfill_end = done, end
+    _fill(people.table, users)
+    people.history.load({name: _numpy(history, name) for name in history.column_names})
+    people.timeline.load({name: _numpy(timeline, name) for name in timeline.column_names})
+    people.links = {row: dict(links) for row, links in meta.links}
+    people.targets = dict(meta.targets)
+    tenant.sequence[:] = meta.sequence
+    tenant.sent[:] = meta.sent
+    tenant.cursors = {(target, source): at for target, source, at in meta.cursors}
+    tenant.outbox = {(message.source, message.sequence): message for message in meta.outbox}
+    tenant.owners = {key: Owner(user, shared) for key, user, shared in meta.owners}
+    tenant.parents = meta.parents
+    tenant.tombstones = {digest: (partition, at) for digest, partition, at in meta.tombstones}
+    tenant.floors = dict(meta.floors)
+    tenant.counters = Counter(meta.counters)
+    return tenant
+
+
+def _fill(table: Table, stored: pa.Table) -> None:
+    table.extend(stored.num_rows)
+    for name in stored.column_names:
+        if name in table:
+            table.load(name, _numpy(stored, name))
+
+
+def _arrow(values: NDArray[Any]) -> pa.Array:
+    if values.ndim == 2:
+        return pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1).copy()), values.shape[1])
+    return pa.array(values.copy())
+
+
+def _numpy(table: pa.Table, name: str) -> NDArray[Any]:
+    column = table[name].combine_chunks()
+    if isinstance(column, pa.ChunkedArray):
+        column = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
+    if pa.types.is_fixed_size_list(column.type):
+        return np.asarray(column.flatten()).reshape(-1, column.type.list_size)
+    return np.asarray(column.to_numpy(zero_copy_only=False))
+
+
+def _table(columns: dict[str, NDArray[Any]]) -> pa.Table:
+    return pa.table({name: pa.array(values.reshape(len(values))) for name, values in columns.items()})

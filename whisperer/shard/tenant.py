@@ -1,0 +1,90 @@
+"""All a shard holds of one tenant, beside the profiles themselves: order, outbox, identity, counters, segments."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whisperer.ids import N_PARTITIONS, message_hash, partition_of, tenant_seed
+from whisperer.profiles.population import LIVE, Population
+from whisperer.shard.membership import Segments
+from whisperer.shard.records import Body, Message
+
+
+@dataclass(slots=True)
+class Owner:
+    """Who owns an anonymous id; ``shared`` once another user was seen with it."""
+
+    user: str
+    shared: bool = False
+
+
+@dataclass(slots=True)
+class Tenant:
+    id: str
+    seed: int
+    people: Population = field(default_factory=Population)
+    segments: Segments = field(default_factory=Segments)
+    config_version: int = 0
+    sequence: NDArray[np.int64] = field(default_factory=lambda: np.zeros(N_PARTITIONS, np.int64))
+    """Events journaled so far, by partition."""
+    sent: NDArray[np.int64] = field(default_factory=lambda: np.zeros(N_PARTITIONS, np.int64))
+    """Messages sent so far, by source partition."""
+    cursors: dict[tuple[int, int], int] = field(default_factory=dict)
+    """(target, source) -> sequence of the last message applied."""
+    outbox: dict[tuple[int, int], Message] = field(default_factory=dict)
+    """(source, sequence) -> message not yet confirmed, in order of sending."""
+    owners: dict[str, Owner] = field(default_factory=dict)
+    """Anonymous keys whose partition is here."""
+    parents: dict[str, str] = field(default_factory=dict)
+    """Accepted aliases of the whole tenant: held by partition ALIAS_ARBITER only."""
+    tombstones: dict[bytes, tuple[int, int]] = field(default_factory=dict)
+    """Hash of an erased key -> (partition, ms UTC of the erasure)."""
+    floors: dict[int, int] = field(default_factory=dict)
+    """Row of a key that came back after an erasure -> ms UTC; older events are dropped."""
+    counters: Counter[str] = field(default_factory=Counter)
+    """events_accepted, events_duplicate, and dropped.<reason>."""
+
+    @classmethod
+    def new(cls, tenant_id: str) -> Tenant:
+        return cls(tenant_id, tenant_seed(tenant_id))
+
+    def home(self, key: str) -> int:
+        return partition_of(key, self.seed)
+
+    def post(self, source: int, target: int, body: Body) -> Message:
+        """Put a message into the outbox."""
+        self.sent[source] += 1
+        message = Message(self.id, source, target, int(self.sent[source]), body)
+        self.outbox[source, message.sequence] = message
+        return message
+
+    def is_repeat(self, message: Message) -> bool:
+        """Whether a message was applied before; if not, it now is."""
+        place = (message.target, message.source)
+        if message.sequence <= self.cursors.get(place, 0):
+            return True
+        self.cursors[place] = message.sequence
+        return False
+
+    def erased_at(self, key: str) -> int | None:
+        tombstone = self.tombstones.get(message_hash(key)) if self.tombstones else None
+        return None if tombstone is None else tombstone[1]
+
+    def row_for(self, key: str) -> int:
+        """The row of a key, new if need be; a key that was erased remembers when."""
+        people = self.people
+        row = people.index.get(key)
+        if row is None:
+            row = people.row(key, self.home(key))
+            erased_at = self.erased_at(key)
+            if erased_at is not None:
+                self.floors[row] = erased_at
+        return row
+
+    def n_users(self) -> int:
+        table, n = self.people.table, self.people.table.n
+        return int(np.count_nonzero((table["status"][:n] == LIVE) & (table["n_events"][:n] > 0)))
