@@ -1,9 +1,9 @@
 """Segments: a small typed predicate language over traits, features and event history.
 
-``parse`` turns JSON into a predicate or into the list of everything wrong with it, ``compile`` binds it to features, and
-``Program.evaluate`` says for a batch of users who is in and when to ask again. Nothing here holds state, reads a clock or
-does I/O: users come through :class:`~whisperer.segments.rows.Rows`, which the shard implements. The language is described
-in ``docs/segments.md``.
+``parse`` turns JSON into a predicate or into the list of everything wrong with it, ``compile`` binds it to features,
+and ``Program.evaluate`` says for a batch of users who is in and when to ask again. Nothing here holds state, reads a
+clock or does I/O: users come through :class:`~whisperer.segments.rows.Rows`, which the shard implements. The language
+is described in ``docs/segments.md``.
 """
 
 from whisperer.segments.canonical import canonical, canonical_json, predicate_hash, to_json

@@ -1,7 +1,8 @@
 """When a leaf could next change with nothing but time passing.
 
-Answers are conservative: at that time or later the leaf may differ, before it cannot. None stands for "never, for any of
-these users", which spares an array for the many leaves that have no clock. Everything is int64 ms UTC and after ``now``.
+Answers are conservative: at that time or later the leaf may differ, before it cannot. None stands for "never, for any
+of these users", which spares an array for the many leaves that have no clock. Everything is int64 ms UTC and after
+``now``.
 """
 
 from __future__ import annotations
@@ -86,8 +87,9 @@ def _feature(leaf: FeatureLeaf, rows: Rows, spec: FeatureSpec) -> Times:
     # gte and lt change when the value is reached; the others also, or only, in the instant after it.
     pending = current < value if leaf.op in ("gte", "lt") else current <= value
     current = np.where(pending & np.isfinite(current), current, value)
-    # The shard's division rounds; taking that off first makes an answer early rather than late.
-    rounding = 16 * _EPS * (abs(value) + np.abs(current))
-    wait_ms = np.maximum(np.ceil((value - current - rounding) * unit_ms), 1)
+    with np.errstate(over="ignore"):  # a wait too long for a float is one that never ends
+        # The shard's division rounds; taking that off first makes an answer early rather than late.
+        rounding = 16 * _EPS * (abs(value) + np.abs(current))
+        wait_ms = np.maximum(np.ceil((value - current - rounding) * unit_ms), 1)
     reachable = pending & (wait_ms < 2**62)
     return np.where(reachable, rows.now + np.where(reachable, wait_ms, 0).astype(np.int64), NEVER)

@@ -1,8 +1,9 @@
 """ISO 8601 text to an exact instant.
 
 Decides which texts are dates: ``YYYY-MM-DD``, optionally with ``HH:MM[:SS[.fraction]]`` after ``T`` or a blank, and
-``Z`` or an offset. Without an offset a time is UTC; a date alone is its midnight in UTC. Integers, not floats, so that
-two instants a nanosecond apart stay apart. ``datetime.fromisoformat`` is not used: what it takes differs by Python version.
+``Z`` or an offset. Without an offset a time is UTC; a date alone is its midnight in UTC. Integers, not floats, so
+that two instants a nanosecond apart stay apart. ``datetime.fromisoformat`` is not used: what it takes differs by
+Python version.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """The operators, one table each for traits, features and counts.
 
-Decides what each operator means, which kind of value it takes, whether ``ignore_case`` applies, and its words in English.
-A trait operator's ``build`` turns the value of a predicate, which the parser has checked, into a check of one decoded
-JSON value (None where the trait is absent or null). A check never raises: what it cannot compare is false, and the
-negative operators are exact negations, so ``ne`` is true for an absent trait. A bool is not a number; int and float
-compare by value, exactly.
+Decides what each operator means, which kind of value it takes, whether ``ignore_case`` applies, and its words in
+English. A trait operator's ``build`` turns the value of a predicate, which the parser has checked, into a check of
+one decoded JSON value (None where the trait is absent or null). A check never raises: what it cannot compare is
+false, and the negative operators are exact negations, so ``ne`` is true for an absent trait. A bool is not a number;
+int and float compare by value, exactly.
 """
 
 from __future__ import annotations

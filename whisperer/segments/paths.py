@@ -1,9 +1,9 @@
 """Where in a user's traits a predicate looks.
 
 A path is written as text. Without a leading slash it is the name of a top-level trait, taken literally, dots and all.
-With one it is a JSON Pointer (RFC 6901) into nested objects and lists: ``/company/plan``, ``/orders/0/sku``, with ``~1``
-for a slash and ``~0`` for a tilde inside a name. Steps only ever look up keys and indices of decoded JSON, so a trait
-named ``__class__`` is a trait.
+With one it is a JSON Pointer (RFC 6901) into nested objects and lists: ``/company/plan``, ``/orders/0/sku``, with
+``~1`` for a slash and ``~0`` for a tilde inside a name. Steps only ever look up keys and indices of decoded JSON, so
+a trait named ``__class__`` is a trait.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """A predicate made ready to run over batches of users.
 
 Guarantees of :meth:`Program.evaluate`: membership is what the predicate says at ``rows.now``; before a user's
-``next_check_at`` it cannot change unless an event, a trait or a feature of that user does. The bound is tight where that
-is cheap: a user kept out of an ``all`` by a trait needs no check, whatever the other parts' clocks say. Equal leaves are
-evaluated once. Asking again when something changed is the shard's part; ``trait_tests``, ``events``, ``features`` and
-``uses_last_seen`` say what can matter.
+``next_check_at`` it cannot change unless an event, a trait or a feature of that user does. The bound is tight where
+that is cheap: a user kept out of an ``all`` by a trait needs no check, whatever the other parts' clocks say. Equal
+leaves are evaluated once. Asking again when something changed is the shard's part; ``trait_tests``, ``events``,
+``features`` and ``uses_last_seen`` say what can matter.
 """
 
 from __future__ import annotations
@@ -149,19 +149,19 @@ def _evaluate(node: _Node, answers: Sequence[_Answer], n: int) -> _Answer:
 
 
 def _combine(conjunction: bool, parts: Sequence[_Answer], n: int) -> _Answer:
-    """An ``all`` (``any`` the other way round) that holds lasts until its first part may fail. One that does not hold
-    stays so until every part that fails may hold, so until the last of them.
+    """An ``all`` that holds lasts until its first part may fail; one that fails lasts until every failing part may
+    hold, so until the last of them. An ``any`` is the same with the answers turned round.
     """
-    undecided = np.ones(n, np.bool_)
+    unbroken = np.ones(n, np.bool_)
     clocked = any(check_at is not None for _, check_at in parts)
     first = np.full(n if clocked else 0, NEVER, np.int64)
     last = np.zeros(n if clocked else 0, np.int64)
     for holds, check_at in parts:
-        neutral = holds if conjunction else ~holds
-        undecided &= neutral
+        agrees = holds if conjunction else ~holds
+        unbroken &= agrees
         if clocked:
             times = NEVER if check_at is None else check_at
             first = np.minimum(first, times)
-            last = np.maximum(last, np.where(neutral, 0, times))
-    member = undecided if conjunction else ~undecided
-    return member, np.where(undecided, first, last) if clocked else None
+            last = np.maximum(last, np.where(agrees, 0, times))
+    member = unbroken if conjunction else ~unbroken
+    return member, np.where(unbroken, first, last) if clocked else None

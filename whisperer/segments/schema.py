@@ -1,7 +1,7 @@
 """The JSON Schema (2020-12) of the JSON form, generated from the structs and the operator table.
 
-It is for editors and for clients' own checks. Everything the parser takes is valid under it; the parser refuses a little
-more: too many leaves or levels in all, lone surrogates, malformed paths and dates, integers beyond 63 bits.
+It is for editors and for clients' own checks. Everything the parser takes is valid under it; the parser refuses a
+little more: too many leaves or levels in all, lone surrogates, malformed paths and dates, integers beyond 63 bits.
 """
 
 from __future__ import annotations

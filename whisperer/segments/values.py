@@ -1,7 +1,7 @@
 """Reads the single values of a predicate: names, texts, numbers and what an operator compares with.
 
-Every method returns the value read, or None after noting a problem at its JSON Pointer; none raises. Whole floats become
-ints, as JSON does not tell them apart, and so 3 and 3.0 are one predicate.
+Every method returns the value read, or None after noting a problem at its JSON Pointer; none raises. Whole floats
+become ints, as JSON does not tell them apart, and so 3 and 3.0 are one predicate.
 """
 
 from __future__ import annotations
