@@ -104,6 +104,8 @@ def _lock_within(fd: int, number: signal.Signals, deadline_s: float) -> bool:
                 pidfd = _signal_holder(fd, number)
                 if pidfd is not None:
                     poll.register(pidfd, select.POLLIN)
+                elif number == signal.SIGKILL:
+                    return False  # nobody was killed: nothing to wait for
             if left_s <= 0:
                 return False
             if poll.poll(1000 * min(_POLL_S, left_s)):  # it ended: its locks went before it did
