@@ -6,6 +6,7 @@ The payload is each event's JSON as the client sent it, so nothing a client wrot
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -40,6 +41,8 @@ class EventBlock(msgspec.Struct, array_like=True, frozen=True, gc=False):
     message_ids : the clients' message ids
     lengths : uint32[n], bytes of each payload
     payload : the events' JSON, one after another
+    connections : (start, stop, ip): events start..stop-1 came over a connection from this address, which is their
+        ``context.ip`` where the payload gives none (:func:`connection_ip`)
     """
 
     version: int
@@ -63,6 +66,7 @@ class EventBlock(msgspec.Struct, array_like=True, frozen=True, gc=False):
     message_ids: list[str]
     lengths: bytes
     payload: bytes
+    connections: list[tuple[int, int, str]] = []
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -109,6 +113,14 @@ def payload_offsets(block: EventBlock) -> NDArray[np.int64]:
     return np.concatenate((np.zeros(1, np.int64), ends))
 
 
+def connection_ip(block: EventBlock, index: int) -> str | None:
+    """Address of the connection that event came over; None if it was not known."""
+    place = bisect_right(block.connections, index, key=lambda run: run[0]) - 1
+    if place < 0 or index >= block.connections[place][1]:
+        return None
+    return block.connections[place][2]
+
+
 class _Codes(dict[str, int]):
     """Distinct strings in order of first use; looking one up gives its code."""
 
@@ -142,6 +154,7 @@ class BlockBuilder:
     links: list[tuple[int, str]] = field(default_factory=list)
     message_ids: list[str] = field(default_factory=list)
     payloads: list[bytes | memoryview | msgspec.Raw] = field(default_factory=list)
+    connections: list[tuple[int, int, str]] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -203,6 +216,7 @@ class BlockBuilder:
             message_ids=self.message_ids,
             lengths=np.array(_lengths(self.payloads), np.uint32).tobytes(),
             payload=b"".join(self.payloads),
+            connections=self.connections,
         )
 
 

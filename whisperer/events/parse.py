@@ -1,4 +1,4 @@
-"""Third step: from a JSON text to raw events. Decides what is wrong with the body as a whole.
+"""Second step: from a JSON text to raw events. Decides what is wrong with the body as a whole.
 
 Needs no tenant, because the write key may be in here. Each event stays the client's own bytes; what is in it is for
 :mod:`~whisperer.events.admit`.
@@ -19,7 +19,6 @@ from whisperer.events.unicode_check import is_utf8, mark_lone_surrogates
 from whisperer.events.wire import (
     BatchEnvelope,
     Scalar,
-    SingleEnvelope,
     decode_batch,
     decode_single,
     members_or_none,

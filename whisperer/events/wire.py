@@ -6,6 +6,8 @@ checked) and lives on in the payload. ``null`` and absent are the same.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 from msgspec import Raw
 
@@ -61,7 +63,22 @@ decode_event = msgspec.json.Decoder(WireEvent).decode
 decode_single = msgspec.json.Decoder(SingleEnvelope).decode
 decode_batch = msgspec.json.Decoder(BatchEnvelope).decode
 decode_members = msgspec.json.Decoder(dict[str, Raw]).decode
-decode_scalar = msgspec.json.Decoder(Scalar).decode
+_decode_scalar: Callable[[bytes | Raw], Scalar] = msgspec.json.Decoder(Scalar).decode
+
+
+class _MessageId(msgspec.Struct, gc=False):
+    messageId: str | None = None  # noqa: N815
+
+
+def decode_message_id(event: bytes | Raw) -> str | None:
+    """The messageId of an event that is rejected unread; None where it cannot be told."""
+    try:
+        return _decode_message_id(event).messageId
+    except msgspec.ValidationError:
+        return None
+
+
+_decode_message_id = msgspec.json.Decoder(_MessageId).decode
 
 
 def members_or_none(raw: Raw | bytes) -> dict[str, Raw] | None:
@@ -72,9 +89,9 @@ def members_or_none(raw: Raw | bytes) -> dict[str, Raw] | None:
         return None
 
 
-def scalar_or_text(raw: Raw | bytes) -> str | int | float | None:
+def scalar_or_text(raw: Raw | bytes) -> Scalar:
     """A string, number or null decoded; any other value as its JSON text, which no parser of a field accepts."""
     try:
-        return decode_scalar(raw)
+        return _decode_scalar(raw)
     except msgspec.ValidationError:
         return str(bytes(raw), "utf-8")

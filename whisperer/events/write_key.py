@@ -1,4 +1,4 @@
-"""Second step: the write key a request presents. Whether it is a good one is for the caller to look up.
+"""Third step: the write key a request presents. Whether it is a good one is for the caller to look up.
 
 Precedence: the Authorization header, where it holds a key, then the body's ``writeKey``. Official SDKs send both, and
 the same in both.

@@ -1,0 +1,30 @@
+"""Revenue as the wire gives it, in exact int64 micro-units.
+
+Taken are JSON numbers and strings that are a plain decimal ("12.50"; no currency sign, no exponent, no grouping). What
+lies beyond six decimals is rounded half to even.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import ROUND_HALF_EVEN, Context
+
+MICRO = 1_000_000
+_INT64_MAX = 2**63 - 1
+_MAX_DIGITS = 64  # of a string; far more than int64 holds, few enough to be cheap
+_PLAIN_DECIMAL = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)")
+_EXACT = Context(prec=_MAX_DIGITS + 8, rounding=ROUND_HALF_EVEN)
+
+
+def micro_units(amount: str | int | float) -> int | None:
+    """Micro-units of an amount in [-2**63, 2**63 - 1]; None if it is no plain decimal or out of that range."""
+    if isinstance(amount, float):
+        micros = round(amount * MICRO) if abs(amount) < _INT64_MAX else _INT64_MAX + 1
+    elif isinstance(amount, int):
+        micros = amount * MICRO
+    else:
+        text = amount.strip()
+        if len(text) > _MAX_DIGITS or not _PLAIN_DECIMAL.fullmatch(text):
+            return None
+        micros = int(_EXACT.create_decimal(text).scaleb(6, _EXACT).to_integral_value(ROUND_HALF_EVEN, _EXACT))
+    return micros if -_INT64_MAX - 1 <= micros <= _INT64_MAX else None

@@ -1,0 +1,117 @@
+"""The slow, exact reading of one event, after the typed decode has refused it.
+
+Says which member has the wrong type, and lets through what only looks wrong: a repeated key whose last value is right,
+a member of a type that the contract forgives (timestamps, time zone, locale and revenue are counted as unusable, with
+the event kept), a member that this kind of event does not use.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Raw
+
+from whisperer.events.types import WIRE_TO_TYPE, EventType
+from whisperer.events.wire import (
+    NO_RAW,
+    Context,
+    Properties,
+    WireEvent,
+    members_or_none,
+    scalar_or_text,
+)
+
+_IDS = ("userId", "anonymousId", "previousId", "groupId")
+_TEXTS = ("type", "messageId")
+_TIMES = ("timestamp", "originalTimestamp", "sentAt")
+
+_decode_id = msgspec.json.Decoder(str | int | float | None).decode
+_decode_text = msgspec.json.Decoder(str | None).decode
+
+
+class Misfit(msgspec.Struct, frozen=True):
+    """The member that has the wrong type, as a JSON pointer into the event, and what it must be."""
+
+    pointer: str
+    message: str
+    message_id: str | None = None
+
+
+def read_event(payload: bytes | Raw, kind: EventType | None) -> WireEvent | Misfit:
+    """An event whose JSON is well-formed. Never raises. ``kind`` where the route gives it, else its own type says."""
+    members = members_or_none(payload)
+    if members is None:
+        return Misfit("", "an event must be a JSON object")
+    event = WireEvent()
+    misfit = None
+    for name in (*_TEXTS, *_IDS):
+        if name in members:
+            try:
+                setattr(event, name, (_decode_text if name in _TEXTS else _decode_id)(members[name]))
+            except msgspec.ValidationError:
+                wanted = "a string" if name in _TEXTS else "a string or a number"
+                misfit = misfit or Misfit(f"/{name}", f"{name} must be {wanted}")
+    for name in _TIMES:
+        if name in members:
+            setattr(event, name, scalar_or_text(members[name]))
+    misfit = misfit or _read_objects(event, members) or _read_name(event, members, kind)
+    return event if misfit is None else msgspec.structs.replace(misfit, message_id=event.messageId or None)
+
+
+def _read_name(event: WireEvent, members: dict[str, Raw], kind: EventType | None) -> Misfit | None:
+    """``event`` names a track event; other kinds may put there what they like."""
+    if "event" not in members or (kind or WIRE_TO_TYPE.get(event.type or "")) != EventType.TRACK:
+        return None
+    try:
+        event.event = _decode_text(members["event"])
+    except msgspec.ValidationError:
+        return Misfit("/event", "event must be a string")
+    return None
+
+
+def _read_objects(event: WireEvent, members: dict[str, Raw]) -> Misfit | None:
+    event.traits = members.get("traits", NO_RAW)
+    for name in ("properties", "context"):
+        if name not in members or bytes(members[name]) == b"null":
+            continue
+        inner = members_or_none(members[name])
+        if inner is None:
+            return Misfit(f"/{name}", f"{name} must be an object")
+        if name == "properties":
+            event.properties = Properties(revenue=scalar_or_text(inner["revenue"]) if "revenue" in inner else None)
+        else:
+            event.context = _read_context(inner)
+    return None
+
+
+def _read_context(members: dict[str, Raw]) -> Context:
+    return Context(
+        timezone=_text_of(members, "timezone"),
+        locale=_text_of(members, "locale"),
+        active=False if bytes(members.get("active", NO_RAW)) == b"false" else None,
+        traits=members.get("traits", NO_RAW),
+    )
+
+
+def _text_of(members: dict[str, Raw], name: str) -> str | None:
+    """The member's string; a number or anything else as JSON text, which is no zone and no locale."""
+    if name not in members:
+        return None
+    value = scalar_or_text(members[name])
+    return value if value is None or isinstance(value, str) else bytes(members[name]).decode()
+
+
+def carries_traits(event: WireEvent, kind: int) -> bool | Misfit:
+    """Whether an event states traits: ``traits`` of identify and group, ``context.traits`` of identify."""
+    found = False
+    from_context = event.context.traits if kind == EventType.IDENTIFY and event.context is not None else NO_RAW
+    for pointer, raw in (("/traits", event.traits), ("/context/traits", from_context)):
+        text = bytes(raw)
+        if not text or text == b"null":
+            continue
+        if not text.startswith(b"{"):
+            return Misfit(pointer, f"{pointer[1:].replace('/', '.')} must be an object")
+        found = found or not text[1:].lstrip(b" \t\r\n").startswith(b"}")
+    return found and kind in _WITH_TRAITS
+
+
+_WITH_TRAITS = frozenset((EventType.IDENTIFY, EventType.GROUP))
