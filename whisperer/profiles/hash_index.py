@@ -84,10 +84,13 @@ class HashIndex:
 
     def keep(self, mask: NDArray[np.bool_]) -> None:
         """Drop the slots where ``mask`` (shape (n,)) is false; the others are renumbered in order."""
-        kept = self.keys[: self.n][mask]
-        self.n = len(kept)
-        self.keys = np.empty((max(64, self.n + self.n // 4), self.words), np.uint64)
-        self.keys[: self.n] = kept
+        self.load(self.keys[: self.n][mask])
+
+    def load(self, keys: NDArray[np.uint64]) -> None:
+        """Hold exactly ``keys`` (distinct, shape (n, words)), in slots 0..n-1."""
+        self.n = len(keys)
+        self.keys = np.empty((max(64, self.n + self.n // 8), self.words), np.uint64)
+        self.keys[: self.n] = keys
         self._rebuild(_n_groups(self.n))
 
     def _match(

@@ -93,8 +93,7 @@ class History:
         return {"key": self._index.keys[: len(self._index), 0].copy(), **self._log.dump()}
 
     def load(self, stored: dict[str, NDArray[Any]]) -> None:
-        self._index = HashIndex(1, max(64, len(stored["key"])))
-        self._index.upsert(stored["key"].astype(np.uint64).reshape(-1, 1))
+        self._index.load(stored["key"].astype(np.uint64).reshape(-1, 1))
         self._log.load({name: values for name, values in stored.items() if name != "key"})
 
 

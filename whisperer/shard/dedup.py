@@ -82,6 +82,16 @@ class Dedup:
             self.n_evicted += 0 if expired else len(oldest.ids)
             del self.generations[0]
 
+    def is_due(self, now: int) -> bool:
+        """Whether a generation would be closed or dropped."""
+        if not self.generations:
+            return False
+        oldest, current = self.generations[0], self.generations[-1]
+        half = self.window_ms // 2
+        return (len(current.ids) > 0 and now - current.started >= half) or (
+            len(self.generations) > 1 and now - oldest.newest >= self.window_ms
+        )
+
     # -- moving a partition, snapshots ---------------------------------------------------------------------------
 
     def extract(self, tenant: str, partition: int) -> list[tuple[int, int, bytes]]:
@@ -132,8 +142,7 @@ class Dedup:
         for (started, newest), keys in zip(meta["generations"], ids, strict=True):
             generation = Generation(started)
             generation.newest = newest
-            generation.ids = HashIndex(2, max(64, len(keys)))
-            generation.ids.upsert(keys)
+            generation.ids.load(keys)
             self.generations.append(generation)
 
     def _slot(self, tenant: str, partition: int) -> int:

@@ -136,6 +136,7 @@ def erase(tenant: Tenant, key: str, erased_at: int) -> Iterator[Effect]:
         tenant.floors.pop(row, None)
     tenant.owners.pop(key, None)
     tenant.tombstones[message_hash(key)] = (home, erased_at)
+    tenant.erasing[key] = erased_at
     yield UserErased(tenant.id, key)
     for other in linked:
         yield Send(tenant.post(home, tenant.home(other), EraseLinked(other, erased_at)))

@@ -35,6 +35,7 @@ from whisperer.shard.records import (
     Delivered,
     Erase,
     EraseLinked,
+    ErasureDone,
     Events,
     Forward,
     MergeIn,
@@ -56,12 +57,16 @@ class Shard:
     def __init__(self, shard_id: int, dedup_max_ids: int = DEFAULT_MAX_IDS) -> None:
         self.id = shard_id
         self.now = 0
-        self.position = 0
-        """Journal position after the last record applied."""
+        self.position = -1
+        """Journal position of the last record applied."""
         self.tenants: dict[str, Tenant] = {}
         self.dedup = Dedup(dedup_max_ids)
         self.absent: set[tuple[str, int]] = set()
         """Partitions that left and have not come back."""
+        self.moved: dict[tuple[str, int], int] = {}
+        """Map version of each partition's last move, so that a move driven again changes nothing."""
+        self.repeats: dict[int, NDArray[np.bool_]] = {}
+        """Which events counted, by journal position, of blocks with repeats; until the warehouse has them."""
 
     def apply(self, records: Iterable[tuple[int, Record]]) -> list[Effect]:
         """Apply (journal position, record) pairs in order; what they ask to be done.
@@ -77,6 +82,7 @@ class Shard:
                 raise InvariantError(f"time went back from {self.now} to {record.now} at journal position {position}")
             self.now = record.now
             effects.extend(self._apply(position, record))
+            self.position = position
         return effects
 
     def tenant(self, tenant_id: str) -> Tenant:
@@ -84,6 +90,19 @@ class Shard:
         if found is None:
             found = self.tenants[tenant_id] = Tenant.new(tenant_id)
         return found
+
+    def wants_tick(self, now: int) -> bool:
+        """Whether a Tick at ``now`` would change anything: an idle shard writes nothing."""
+        return self.dedup.is_due(now) or any(
+            tenant.segments.is_backfilling or tenant.segments.due(tenant.people, now).size
+            for tenant in self.tenants.values()
+            if tenant.segments.live
+        )
+
+    def forget_repeats(self, before: int) -> None:
+        """The warehouse has everything before a journal position."""
+        for position in [p for p in self.repeats if p < before]:
+            del self.repeats[position]
 
     def outbox(self) -> list[Message]:
         """Every message not yet confirmed, in the order of sending by source."""
@@ -108,6 +127,8 @@ class Shard:
                 if version > tenant.config_version:
                     tenant.config_version = version
                     tenant.segments.publish(tenant.people, segments)
+            case ErasureDone(tenant_id, key):
+                self.tenant(tenant_id).erasing.pop(key, None)
             case Erase(tenant_id, key):
                 yield from identity.erase(self.tenant(tenant_id), key, self.now)
             case PartitionLeft() | PartitionJoined() as body:
@@ -123,6 +144,8 @@ class Shard:
         sequence = _number(tenant.sequence, columns.partition)
         fresh = self.dedup.admit(tenant.id, columns.partition, columns.message_hash, self.now)
         n_fresh = int(np.count_nonzero(fresh))
+        if n_fresh < len(block):
+            self.repeats[position] = fresh
         tenant.counters["events_accepted"] += n_fresh
         tenant.counters["events_duplicate"] += len(block) - n_fresh
         reference = timeline.pack_reference(position, np.arange(len(block)))

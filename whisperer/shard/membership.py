@@ -10,14 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from whisperer.profiles import features, traits
 from whisperer.profiles.history import DAY_MS
 from whisperer.profiles.population import LIVE, NO_CHECK, Population
-from whisperer.segments import Program, TraitTest, compile_predicate, parse_predicate
+from whisperer.segments import program
+from whisperer.segments.parse import parse_json
+from whisperer.segments.program import Program
+from whisperer.segments.trait_test import TraitTest
 from whisperer.shard.records import SegmentConfig
 
 BACKFILL_SLICE = 20_000
@@ -78,7 +80,7 @@ class RowsView:
         if code is None:
             return np.zeros(self.n, np.int64)
         today = self.now // DAY_MS
-        window = None if days is None else range(max(1, today - days + 1), today + 1)
+        window = None if days is None else range(max(1, today - days + 1), today + 2)  # a clock ahead of ours may date events tomorrow
         return self._people.history.count(self._rows, code, window)
 
     def last_seen(self) -> NDArray[np.int64]:
@@ -89,6 +91,10 @@ class RowsView:
 class Segments:
     live: dict[str, Live] = field(default_factory=dict)
 
+    @property
+    def is_backfilling(self) -> bool:
+        return any(live.progress is not None for live in self.live.values())
+
     def publish(self, people: Population, configs: list[SegmentConfig]) -> None:
         """Take over a tenant's published segments: new and changed ones start a backfill, absent ones end."""
         wanted = {config.name: config for config in configs}
@@ -98,8 +104,8 @@ class Segments:
             held = self.live.get(name)
             if held is not None and held.config.version == config.version:
                 continue
-            program = compile_predicate(parse_predicate(msgspec.json.decode(config.predicate)), features.FEATURES)
-            self.live[name] = Live(config, program, backfill_end=people.table.n)
+            compiled = program.compile(parse_json(config.predicate), features.FEATURES)
+            self.live[name] = Live(config, compiled, backfill_end=people.table.n)
             if held is None:
                 people.table.add_column(self.live[name].column, np.bool_, False)
         used = {f"test:{test.key}" for live in self.live.values() for test in live.program.trait_tests}

@@ -82,10 +82,12 @@ def extract(shard: Shard, tenant_id: str, partition: int) -> bytes:
 def apply(shard: Shard, body: PartitionLeft | PartitionJoined) -> Iterator[Effect]:
     tenant = shard.tenant(body.tenant)
     place = (body.tenant, body.partition)
+    if shard.moved.get(place, 0) >= body.map_version:
+        return
+    shard.moved[place] = body.map_version
     if isinstance(body, PartitionLeft):
-        if place not in shard.absent:
-            _remove(shard, tenant, body.partition)
-            shard.absent.add(place)
+        _remove(shard, tenant, body.partition)
+        shard.absent.add(place)
         return
     shard.absent.discard(place)
     yield from _join(shard, tenant, _decode(body.state))

@@ -86,7 +86,7 @@ class Message(msgspec.Struct, array_like=True, frozen=True):
 class SegmentConfig(msgspec.Struct, array_like=True, frozen=True):
     name: str
     version: int
-    predicate: msgspec.Raw
+    predicate: str
 
 
 class Events(msgspec.Struct, array_like=True, frozen=True, tag=1):
@@ -123,10 +123,11 @@ class Erase(msgspec.Struct, array_like=True, frozen=True, tag=6):
 
 
 class PartitionLeft(msgspec.Struct, array_like=True, frozen=True, tag=7):
-    """The partition lives elsewhere from here on; its state was taken at this point."""
+    """The partition lives elsewhere from here on; its state was put away before this point."""
 
     tenant: str
     partition: int
+    map_version: int
 
 
 class PartitionJoined(msgspec.Struct, array_like=True, frozen=True, tag=8):
@@ -134,10 +135,20 @@ class PartitionJoined(msgspec.Struct, array_like=True, frozen=True, tag=8):
 
     tenant: str
     partition: int
+    map_version: int
     state: bytes
 
 
-RecordBody = Events | Tick | ConfigPublished | Delivered | Confirmed | Erase | PartitionLeft | PartitionJoined
+class ErasureDone(msgspec.Struct, array_like=True, frozen=True, tag=9):
+    """The warehouse holds nothing of the key any more."""
+
+    tenant: str
+    key: str
+
+
+RecordBody = (
+    Events | Tick | ConfigPublished | Delivered | Confirmed | Erase | PartitionLeft | PartitionJoined | ErasureDone
+)
 
 
 class Record(msgspec.Struct, array_like=True, frozen=True):

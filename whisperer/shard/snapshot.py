@@ -42,6 +42,7 @@ class TenantMeta(msgspec.Struct):
     zones: list[str]
     locales: list[str]
     vacant: list[int]
+    erasing: dict[str, int] = {}
 
 
 class ShardMeta(msgspec.Struct):
@@ -50,6 +51,8 @@ class ShardMeta(msgspec.Struct):
     now: int
     position: int
     absent: list[tuple[str, int]]
+    moved: list[tuple[str, int, int]]
+    repeats: list[tuple[int, int, bytes]]
     dedup: dict[str, Any]
     tenants: list[TenantMeta]
 
@@ -75,7 +78,15 @@ def dump(shard: Shard) -> tuple[bytes, dict[str, pa.Table]]:
     for number, keys in enumerate(ids):
         tables[f"dedup-{number}"] = pa.table({"a": keys[:, 0].copy(), "b": keys[:, 1].copy()})
     meta = ShardMeta(
-        SNAPSHOT_VERSION, shard.id, shard.now, shard.position, sorted(shard.absent), dedup, metas
+        version=SNAPSHOT_VERSION,
+        shard_id=shard.id,
+        now=shard.now,
+        position=shard.position,
+        absent=sorted(shard.absent),
+        moved=[(tenant, partition, version) for (tenant, partition), version in shard.moved.items()],
+        repeats=[(at, len(mask), np.packbits(mask).tobytes()) for at, mask in shard.repeats.items()],
+        dedup=dedup,
+        tenants=metas,
     )
     return _encode_meta(meta), tables
 
@@ -100,6 +111,10 @@ def load(meta: bytes, tables: dict[str, pa.Table], dedup_max_ids: int) -> Shard:
     shard = Shard(stored.shard_id, dedup_max_ids)
     shard.now, shard.position = stored.now, stored.position
     shard.absent = {(tenant, partition) for tenant, partition in stored.absent}
+    shard.moved = {(tenant, partition): version for tenant, partition, version in stored.moved}
+    shard.repeats = {
+        at: np.unpackbits(np.frombuffer(bits, np.uint8), count=n).astype(np.bool_) for at, n, bits in stored.repeats
+    }
     ids = []
     for number in range(len(stored.dedup["generations"])):
         table = tables[f"dedup-{number}"]
@@ -132,6 +147,7 @@ def _tenant_meta(tenant: Tenant) -> TenantMeta:
         zones=people.zones.texts,
         locales=people.locales.texts,
         vacant=[row for row, key in enumerate(people.keys) if key is None],
+        erasing=tenant.erasing,
     )
 
 
@@ -164,6 +180,7 @@ def _tenant(meta: TenantMeta, users: pa.Table, history: pa.Table, timeline: pa.T
     tenant.parents = meta.parents
     tenant.tombstones = {digest: (partition, at) for digest, partition, at in meta.tombstones}
     tenant.floors = dict(meta.floors)
+    tenant.erasing = dict(meta.erasing)
     tenant.counters = Counter(meta.counters)
     return tenant
 

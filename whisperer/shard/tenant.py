@@ -45,6 +45,8 @@ class Tenant:
     """Hash of an erased key -> (partition, ms UTC of the erasure)."""
     floors: dict[int, int] = field(default_factory=dict)
     """Row of a key that came back after an erasure -> ms UTC; older events are dropped."""
+    erasing: dict[str, int] = field(default_factory=dict)
+    """Erased key -> ms UTC, until the warehouse is rewritten without it."""
     counters: Counter[str] = field(default_factory=Counter)
     """events_accepted, events_duplicate, and dropped.<reason>."""
 

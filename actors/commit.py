@@ -1,0 +1,164 @@
+"""Group commit: what waits together is made durable together, then applied, then answered.
+
+While one group is being synced by the journal's thread, the group before it is applied on the event loop and the next
+one gathers. Guarantees: a future resolves only after its record is durable and applied; records are applied in journal
+order; a journal that fails takes its owner down (``on_failure``), because its acknowledgements could not be trusted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from whisperer.errors import OverloadError
+from whisperer.ports import Journal
+from whisperer.shard.effects import Effect
+from whisperer.shard.machine import Shard
+from whisperer.shard.records import RECORD_VERSION, Record, RecordBody, encode_record
+
+GROUP_BYTES = 8 << 20
+RETRY_AFTER_S = 1.0
+
+
+def wall_clock_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(slots=True)
+class Waiting:
+    body: RecordBody
+    size: int
+    done: asyncio.Future[None]
+
+
+@dataclass(slots=True)
+class CommitCounts:
+    """What the committer did since it started."""
+
+    n_groups: int = 0
+    n_records: int = 0
+    n_bytes: int = 0
+    sync_s: float = 0.0
+    apply_s: float = 0.0
+
+
+@dataclass(slots=True)
+class _Group:
+    waiting: list[Waiting]
+    records: list[Record]
+    positions: list[int] = field(default_factory=list)
+
+
+class Committer:
+    """Owns the journal's only writing thread. Use from one event loop."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        shard: Shard,
+        *,
+        on_effects: Callable[[list[Effect]], None],
+        on_failure: Callable[[BaseException], None],
+        clock: Callable[[], int] = wall_clock_ms,
+        max_waiting_bytes: int = 64 << 20,
+    ) -> None:
+        self.counts = CommitCounts()
+        self.thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
+        self.waiting_bytes = 0
+        self._journal = journal
+        self._shard = shard
+        self._on_effects = on_effects
+        self._on_failure = on_failure
+        self._clock = clock
+        self._max_waiting_bytes = max_waiting_bytes
+        self._queue: list[Waiting] = []
+        self._wake = asyncio.Event()
+        self._last_now = shard.now
+        self._applied: asyncio.Future[None] | None = None
+        self._task = asyncio.ensure_future(self._run())
+
+    def submit(self, body: RecordBody, size: int = 256) -> asyncio.Future[None]:
+        """Queue a record; the future resolves when it is durable and applied.
+
+        Raises OverloadError when more than ``max_waiting_bytes`` wait already: nothing was queued.
+        """
+        if self.waiting_bytes + size > self._max_waiting_bytes and self._queue:
+            raise OverloadError("the shard's queue is full", retry_after_s=RETRY_AFTER_S)
+        waiting = Waiting(body, size, asyncio.get_running_loop().create_future())
+        self.waiting_bytes += size
+        self._queue.append(waiting)
+        self._wake.set()
+        return waiting.done
+
+    async def settle(self) -> None:
+        """Wait until everything submitted so far is applied."""
+        while self._queue or self._applied is not None:
+            last = self._queue[-1].done if self._queue else self._applied
+            if last is not None:
+                await asyncio.shield(asyncio.wait([last]))
+
+    async def close(self) -> None:
+        await self.settle()
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        await asyncio.get_running_loop().run_in_executor(self.thread, self._journal.close)
+        self.thread.shutdown()
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            syncing: asyncio.Future[_Group] | None = None
+            while True:
+                if not self._queue and syncing is None:
+                    self._wake.clear()
+                    await self._wake.wait()
+                durable = await syncing if syncing is not None else None
+                syncing = loop.run_in_executor(self.thread, self._store, self._take()) if self._queue else None
+                if durable is not None:
+                    self._apply(durable)
+                    # Let answers and new requests through before the next group.
+                    await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            self._on_failure(error)
+            raise
+
+    def _take(self) -> _Group:
+        size, n = 0, 0
+        for waiting in self._queue:
+            if n and size + waiting.size > GROUP_BYTES:
+                break
+            size += waiting.size
+            n += 1
+        taken, self._queue = self._queue[:n], self._queue[n:]
+        self._last_now = max(self._last_now, self._clock())
+        now = self._last_now
+        self._applied = taken[-1].done
+        return _Group(taken, [Record(RECORD_VERSION, self._journal.epoch, now, w.body) for w in taken])
+
+    def _store(self, group: _Group) -> _Group:
+        """In the journal's thread."""
+        encoded = [encode_record(record) for record in group.records]
+        started = time.perf_counter()
+        group.positions = self._journal.append(encoded)
+        self.counts.sync_s += time.perf_counter() - started
+        self.counts.n_groups += 1
+        self.counts.n_records += len(encoded)
+        self.counts.n_bytes += sum(map(len, encoded))
+        return group
+
+    def _apply(self, group: _Group) -> None:
+        started = time.perf_counter()
+        effects = self._shard.apply(zip(group.positions, group.records, strict=True))
+        self.counts.apply_s += time.perf_counter() - started
+        for waiting in group.waiting:
+            self.waiting_bytes -= waiting.size
+            if not waiting.done.done():
+                waiting.done.set_result(None)
+        if self._applied is group.waiting[-1].done:
+            self._applied = None
+        self._on_effects(effects)

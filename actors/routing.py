@@ -1,0 +1,146 @@
+"""Where a partition lives: the versioned map, and the client side of calling a shard.
+
+The map is a rule plus its exceptions: a tenant's partition p starts at shard (seed + p) mod `base_shards`; every
+partition that was moved is listed. A call carries the version it was routed by; a shard that has since won or lost a
+partition refuses older versions (`stale_map`), and the caller fetches the map again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+import ray
+from ray.actor import ActorHandle
+from ray.exceptions import ActorDiedError, ActorUnavailableError, GetTimeoutError, RayActorError
+
+from whisperer.errors import UnavailableError
+from whisperer.ids import N_PARTITIONS, tenant_seed
+
+NAMESPACE = "whisperer"
+DIRECTORY = "directory"
+
+OK = ""
+STALE_MAP = "stale_map"
+OVERLOADED = "overloaded"
+MOVING = "moving"
+
+
+def shard_name(shard: int) -> str:
+    return f"shard-{shard}"
+
+
+class PartitionMap(msgspec.Struct, frozen=True):
+    """`moves` is keyed `tenant/partition`."""
+
+    version: int
+    base_shards: int
+    n_shards: int
+    moves: dict[str, int] = {}
+
+    def shard_of(self, tenant: str, partition: int) -> int:
+        moved = self.moves.get(f"{tenant}/{partition}") if self.moves else None
+        return (tenant_seed(tenant) + partition) % self.base_shards if moved is None else moved
+
+    def table(self, tenant: str) -> list[int]:
+        """Shard of each of the tenant's partitions."""
+        return [self.shard_of(tenant, p) for p in range(N_PARTITIONS)]
+
+
+class Shards:
+    """Handles of the shard actors and the current map; use from one event loop."""
+
+    def __init__(self, refresh_after_s: float = 1.0) -> None:
+        self._handles: dict[int, ActorHandle[Any]] = {}
+        self._directory: ActorHandle[Any] | None = None
+        self._tables: dict[str, list[int]] = {}
+        self._refresh_after_s = refresh_after_s
+        self._fetched_at = 0.0
+        self.map = PartitionMap(0, 1, 1)
+
+    async def refresh(self) -> PartitionMap:
+        """Fetch the map. Raises UnavailableError while the directory is away."""
+        try:
+            if self._directory is None:
+                self._directory = await asyncio.to_thread(ray.get_actor, DIRECTORY, NAMESPACE)
+            fetched = await self._directory.partition_map.remote()
+        except (ValueError, RayActorError) as error:
+            self._directory = None
+            raise UnavailableError("the directory is starting", retry_after_s=1.0) from error
+        if fetched.version >= self.map.version:
+            self.map = fetched
+            self._tables.clear()
+        self._fetched_at = time.monotonic()
+        return self.map
+
+    def table(self, tenant: str) -> list[int]:
+        found = self._tables.get(tenant)
+        if found is None:
+            found = self._tables[tenant] = self.map.table(tenant)
+        return found
+
+    async def handle(self, shard: int) -> ActorHandle[Any]:
+        """Raises UnavailableError while no such actor is known."""
+        found = self._handles.get(shard)
+        if found is None:
+            try:
+                found = await asyncio.to_thread(ray.get_actor, shard_name(shard), NAMESPACE)
+            except ValueError as error:
+                raise UnavailableError(f"{shard_name(shard)} is starting", retry_after_s=1.0) from error
+            self._handles[shard] = found
+        return found
+
+    async def call(self, shard: int, method: str, *args: Any, timeout_s: float = 30.0) -> Any:
+        """Call a shard actor's method once.
+
+        Raises UnavailableError when the actor died or does not answer in time: the call may or may not have happened.
+        """
+        handle = await self.handle(shard)
+        try:
+            return await asyncio.wait_for(getattr(handle, method).remote(*args), timeout_s)
+        except ActorDiedError as error:
+            self._handles.pop(shard, None)
+            raise UnavailableError(f"{shard_name(shard)} died", retry_after_s=1.0) from error
+        except (ActorUnavailableError, RayActorError, GetTimeoutError, TimeoutError) as error:
+            raise UnavailableError(f"{shard_name(shard)} is recovering", retry_after_s=1.0) from error
+
+    async def until(
+        self, attempt: Callable[[], Awaitable[Any]], timeout_s: float, is_done: Callable[[Any], bool] = lambda _: True
+    ) -> Any:
+        """Repeat an idempotent attempt while shards recover or move, with growing pauses.
+
+        Raises UnavailableError when ``timeout_s`` has passed.
+        """
+        deadline = time.monotonic() + timeout_s
+        pause = 0.01
+        while True:
+            try:
+                answer = await attempt()
+                if is_done(answer):
+                    return answer
+                failure: UnavailableError = UnavailableError("a partition is moving", retry_after_s=1.0)
+            except UnavailableError as error:
+                failure = error
+            if time.monotonic() + pause > deadline:
+                raise failure
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 0.5)
+            try:
+                await self.refresh()
+            except UnavailableError as error:
+                failure = error
+
+    async def on_partition(self, tenant: str, partition: int, method: str, *args: Any, timeout_s: float = 20.0) -> Any:
+        """Call the home of a partition until it answers; the method takes the map version first.
+
+        The method answers (status, value); it must be safe to call again.
+        """
+
+        async def attempt() -> Any:
+            return await self.call(self.table(tenant)[partition], method, self.map.version, *args, timeout_s=timeout_s)
+
+        _, value = await self.until(attempt, timeout_s, is_done=lambda answer: answer[0] == OK)
+        return value
