@@ -1,0 +1,112 @@
+"""One column of a chunk of rows, as Arrow array or as Python values.
+
+Parquet and CSV give Arrow arrays, on which times and money are computed without a Python object a row; JSON lines give
+Python values, which become an array only where every value has one type. NaN counts as null everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+
+class Column:
+    """Values of one column; ``array`` is None where the values have mixed or nested types."""
+
+    def __init__(self, array: pa.Array | None, values: list[Any] | None = None) -> None:
+        self.array = array
+        self._values = values
+
+    @classmethod
+    def of_values(cls, values: list[Any]) -> Column:
+        try:
+            return cls(pa.array(values), values)
+        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError):
+            return cls(None, values)
+
+    def __len__(self) -> int:
+        return len(self.array) if self.array is not None else len(self._values or ())
+
+    def values(self) -> list[Any]:
+        """Python values, None for null and NaN."""
+        if self._values is None:
+            assert self.array is not None
+            array = self.array
+            if pa.types.is_floating(array.type) and pc.any(pc.is_nan(array)).as_py():
+                array = pc.if_else(pc.is_nan(array), None, array)
+            self._values = array.to_pylist()
+        return self._values
+
+    def is_null(self) -> NDArray[np.bool_]:
+        if self.array is not None:
+            return np.asarray(pc.is_null(self.array, nan_is_null=True).to_numpy(zero_copy_only=False), bool)
+        return np.array([v is None for v in self.values()], dtype=bool)
+
+    def keep(self, mask: NDArray[np.bool_]) -> Column:
+        if self.array is not None:
+            return Column(self.array.filter(pa.array(mask)))
+        return Column(None, [v for v, kept in zip(self.values(), mask.tolist(), strict=True) if kept])
+
+    @property
+    def is_text(self) -> bool:
+        return self.array is not None and (
+            pa.types.is_string(self.array.type) or pa.types.is_large_string(self.array.type)
+        )
+
+
+def converted(column: Column, kind: str | None) -> list[Any]:
+    """The column's values as ``kind``; a value that cannot be converted stays as it is, so that nothing is lost."""
+    if kind is None:
+        return column.values()
+    convert = _CONVERT[kind]
+    return [None if v is None else convert(v) for v in column.values()]
+
+
+def as_text(value: Any) -> str:
+    """A value as an id or a name: a whole float loses its ``.0``, as tables with gaps store integers so."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def _as_integer(value: Any) -> Any:
+    number = _as_number(value)
+    return int(number) if isinstance(number, float) and number.is_integer() else number
+
+
+def _as_number(value: Any) -> Any:
+    if isinstance(value, str):
+        try:
+            return int(value)
+        except ValueError:
+            pass
+        try:
+            number = float(value)
+        except ValueError:
+            return value
+        return number if np.isfinite(number) else value
+    return value
+
+
+_BOOLEANS = dict.fromkeys(("true", "t", "yes", "y", "1"), True) | dict.fromkeys(("false", "f", "no", "n", "0"), False)
+
+
+def _as_boolean(value: Any) -> Any:
+    return _BOOLEANS.get(as_text(value).strip().lower(), value)
+
+
+_CONVERT: dict[str, Callable[[Any], Any]] = {
+    "text": as_text,
+    "integer": _as_integer,
+    "number": _as_number,
+    "boolean": _as_boolean,
+}

@@ -1,0 +1,30 @@
+"""The result of an import, over all its runs: ``rows`` = ``sent`` + sum of ``skipped`` + sum of ``rejected``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class ImportReport:
+    """``sent`` events were accepted by the gateway (it drops those it had before). ``finished`` is false when the
+    import was interrupted: the same call goes on after row ``rows``. ``rows_this_run``, ``seconds``, ``n_requests`` and
+    ``n_retries`` describe this run alone."""
+
+    file: str
+    rows: int
+    sent: int
+    skipped: dict[str, int]
+    rejected: dict[str, int]
+    finished: bool
+    resumed_from: int
+    rows_this_run: int
+    seconds: float
+    n_requests: int
+    n_retries: int
+    checkpoint_path: str
+    rejects_path: str
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)

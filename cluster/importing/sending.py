@@ -1,0 +1,166 @@
+"""One batch to the gateway: sent until it is answered, and what the answer means for each event.
+
+Decides what is tried again (connection errors, 408, 410, 429, 460, 5xx) and for how long, honouring Retry-After. A
+batch refused as a whole is halved until the event at fault stands alone. Order and concurrency are ``lanes``' decision.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import random
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from email.utils import parsedate_to_datetime
+from types import TracebackType
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import msgspec
+
+from whisperer.errors import InvalidKeyError, RequestError, UnavailableError
+
+from .chunk import Outgoing, Reject
+
+FIRST_BACKOFF_S = 0.5
+MAX_BACKOFF_S = 30.0
+MAX_RETRY_AFTER_S = 300.0
+_RETRIED = frozenset({408, 410, 429, 460})
+_NOT_RETRIED_5XX = frozenset({501, 505})
+_GZIP_LEVEL = 1  # the network gains most of it; a higher level costs more than the rest of the import
+
+
+class Gateway:
+    """Client of one gateway's ``/v1/import``. Use as an async context manager.
+
+    ``patience_s`` is how long one batch is tried before the import gives up (its checkpoint stays).
+    ``compress`` None compresses unless the gateway is on this machine.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        write_key: str,
+        *,
+        context: dict[str, Any],
+        connections: int,
+        patience_s: float,
+        compress: bool | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._url = url.rstrip("/") + "/v1/import"
+        self._tail = b'],"context":' + msgspec.json.encode(context) + b"}"
+        self._compress = (
+            urlsplit(url).hostname not in ("127.0.0.1", "localhost", "::1") if compress is None else compress
+        )
+        self._patience_s = patience_s
+        self._sleep = sleep
+        self._clock = clock
+        self._http = httpx.AsyncClient(
+            auth=(write_key, ""),
+            timeout=httpx.Timeout(60.0, connect=10.0),
+            limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
+            headers={"Content-Type": "application/json", "User-Agent": "whisperer-import"},
+        )
+        self.n_requests = 0
+        self.n_retries = 0
+        self.waiting_for = ""
+        """Why the import stands still at the moment, for the progress line; empty while it runs."""
+
+    async def __aenter__(self) -> Gateway:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._http.aclose()
+
+    async def send(self, events: Sequence[Outgoing]) -> list[Reject]:
+        """Send events in order; those rejected. Raises InvalidKeyError, RequestError, UnavailableError."""
+        status, answer = await self._post(events)
+        listed = answer.get("rejected") or answer.get("errors") or []
+        if status == 200 or answer.get("code") == "all_events_rejected":
+            rejects = [_reject(events, entry) for entry in listed if isinstance(entry, dict)]
+            if status != 200 and len(rejects) != len(events):
+                raise RequestError(f"the gateway rejected a batch without saying why for each event: {answer}")
+            return rejects
+        if len(events) > 1:
+            middle = len(events) // 2
+            return await self.send(events[:middle]) + await self.send(events[middle:])
+        only = events[0]
+        code, words = answer.get("code") or f"http_{status}", answer.get("message") or answer.get("detail") or ""
+        return [Reject(only.row, str(code), str(words), only.message_id, only.body)]
+
+    async def _post(self, events: Sequence[Outgoing]) -> tuple[int, dict[str, Any]]:
+        body = b'{"batch":[' + b",".join([event.body for event in events]) + self._tail
+        headers = {}
+        if self._compress:
+            body = gzip.compress(body, _GZIP_LEVEL, mtime=0)
+            headers["Content-Encoding"] = "gzip"
+        give_up_at = self._clock() + self._patience_s
+        for attempt in range(1_000_000):
+            if attempt:
+                headers["X-Retry-Count"] = str(attempt)
+                self.n_retries += 1
+            self.n_requests += 1
+            wait_s: float | None = None
+            try:
+                response = await self._http.post(self._url, content=body, headers=headers)
+            except httpx.TransportError as error:
+                trouble = f"{type(error).__name__}: {error}"
+            else:
+                if not _is_retried(response.status_code):
+                    self.waiting_for = ""
+                    return response.status_code, self._read(response)
+                trouble = f"HTTP {response.status_code}"
+                wait_s = retry_after_s(response.headers.get("Retry-After"))
+            if wait_s is None:
+                backoff = min(MAX_BACKOFF_S, FIRST_BACKOFF_S * 2 ** min(attempt, 10))
+                wait_s = backoff * random.uniform(0.5, 1.0)  # noqa: S311
+            if self._clock() + wait_s > give_up_at:
+                break
+            self.waiting_for = f"waiting {wait_s:.1f} s: {trouble}"
+            await self._sleep(wait_s)
+        raise UnavailableError(f"the gateway at {self._url} took no batch for {self._patience_s:.0f} s ({trouble})")
+
+    def _read(self, response: httpx.Response) -> dict[str, Any]:
+        status = response.status_code
+        if status in (401, 403):
+            raise InvalidKeyError(f"the gateway refused the write key (HTTP {status})")
+        try:
+            answer = response.json()
+        except ValueError:
+            answer = None
+        if isinstance(answer, dict) and (
+            status in (400, 413, 422) or (status == 200 and answer.get("success") is True)
+        ):
+            return answer
+        raise RequestError(f"{self._url} does not answer like a User Whisperer gateway (HTTP {status})")
+
+
+def retry_after_s(header: str | None, *, now_s: Callable[[], float] = time.time) -> float | None:
+    """Seconds that a Retry-After header asks for (as seconds or HTTP date), at most 300; None without a usable one."""
+    if not header:
+        return None
+    try:
+        wait_s = float(header)
+    except ValueError:
+        try:
+            wait_s = parsedate_to_datetime(header).timestamp() - now_s()
+        except ValueError:
+            return None
+    return min(MAX_RETRY_AFTER_S, wait_s) if wait_s >= 0 else 0.0
+
+
+def _is_retried(status: int) -> bool:
+    return status in _RETRIED or (status >= 500 and status not in _NOT_RETRIED_5XX)
+
+
+def _reject(events: Sequence[Outgoing], entry: dict[str, Any]) -> Reject:
+    index = entry.get("index")
+    if not isinstance(index, int) or not 0 <= index < len(events):
+        raise RequestError(f"the gateway rejected an event that was not in the batch: {entry}")
+    event = events[index]
+    return Reject(event.row, str(entry.get("code")), str(entry.get("message") or ""), event.message_id, event.body)

@@ -1,0 +1,138 @@
+"""Event times: a column and a rule become milliseconds UTC.
+
+Decides how each type of column is read: times and dates by their own unit, numbers as units since an origin, text by a
+format or as ISO 8601. Fractions of a millisecond are cut off, downwards. A value that cannot be read is marked invalid;
+what becomes of its row is the caller's decision.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from .columns import Column
+from .map_file import MapError, Timestamp
+
+_UNIT_US = {
+    "days": 86_400_000_000,
+    "hours": 3_600_000_000,
+    "minutes": 60_000_000,
+    "seconds": 1_000_000,
+    "milliseconds": 1_000,
+    "microseconds": 1,
+}
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST_MS, _LAST_MS = -62_135_596_800_000, 253_402_300_799_999  # years 1 to 9999: what ISO 8601 can write
+
+
+def to_ms(column: Column, rule: Timestamp) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Milliseconds UTC of each row, int64[n], and whether it could be read, bool[n]."""
+    array = column.array
+    if rule.unit is not None:
+        us, valid = _numbers_us(column, rule)
+    elif array is not None and (pa.types.is_timestamp(array.type) or pa.types.is_date(array.type)):
+        us, valid = _arrow_us(array, rule.time_zone)
+    elif column.is_text and array is not None:
+        us, valid = _text_us(array, rule)
+    else:
+        us, valid = _each_us(column.values(), rule)
+    ms = us // 1_000
+    valid = valid & (ms >= _FIRST_MS) & (ms <= _LAST_MS)
+    return np.where(valid, ms, 0), valid
+
+
+def parse_instant(text: str, time_zone: str, *, where: str) -> int:
+    """Milliseconds UTC of an ISO 8601 time in a map; without an offset it is local to ``time_zone``. MapError."""
+    us = _iso_us(text, ZoneInfo(time_zone))
+    if us is None:
+        raise MapError(f'{where}: {text!r} is not an ISO 8601 time such as "2026-01-01T00:00Z"')
+    return us // 1_000
+
+
+def iso_texts(ms: NDArray[np.int64]) -> list[str]:
+    """``2026-01-01T00:00:00.000Z`` of each."""
+    return [text + "Z" for text in np.datetime_as_string(ms.astype("datetime64[ms]"), unit="ms").tolist()]
+
+
+def _numbers_us(column: Column, rule: Timestamp) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    unit = _UNIT_US[rule.unit or "seconds"]
+    origin = parse_instant(rule.origin, rule.time_zone, where="timestamp.origin") * 1_000 if rule.origin else 0
+    array = column.array
+    if array is not None and pa.types.is_integer(array.type):
+        valid = pc.is_valid(array).to_numpy(zero_copy_only=False)
+        number = pc.fill_null(array, 0).to_numpy(zero_copy_only=False)
+        valid = valid & (np.abs(number.astype(np.float64)) < 2**62 / unit)
+        return origin + np.where(valid, number, 0).astype(np.int64) * unit, valid
+    value = np.array([_float(v) for v in column.values()], np.float64)
+    valid = np.isfinite(value) & (np.abs(value) < 2**62 / unit)
+    return origin + np.rint(np.where(valid, value, 0.0) * unit).astype(np.int64), valid
+
+
+def _float(value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return float("nan")
+
+
+def _arrow_us(array: pa.Array, time_zone: str) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    valid = pc.is_valid(array).to_numpy(zero_copy_only=False)
+    if pa.types.is_date(array.type):
+        array = array.cast(pa.timestamp("us"))
+    if array.type.tz is None and time_zone != "UTC":
+        array = pc.assume_timezone(array, time_zone, ambiguous="earliest", nonexistent="latest")
+    us = array.cast(pa.timestamp("us", array.type.tz), safe=False).cast(pa.int64())
+    return pc.fill_null(us, 0).to_numpy(zero_copy_only=False), valid
+
+
+def _text_us(array: pa.Array, rule: Timestamp) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    if rule.format is not None:
+        if "%f" in rule.format or "%z" in rule.format or "%Z" in rule.format:  # beyond Arrow's strptime
+            return _each_us(array.to_pylist(), rule)
+        return _arrow_us(pc.strptime(array, format=rule.format, unit="us", error_is_null=True), rule.time_zone)
+    for target in (pa.timestamp("us"), pa.timestamp("us", "UTC")):
+        try:
+            return _arrow_us(array.cast(target), rule.time_zone)
+        except pa.ArrowInvalid:
+            continue
+    return _each_us(array.to_pylist(), rule)
+
+
+def _each_us(values: list[Any], rule: Timestamp) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    zone = ZoneInfo(rule.time_zone)
+    read = [None if v is None else _iso_us(str(v), zone, rule.format) for v in values]
+    valid = np.array([us is not None for us in read], bool)
+    return np.array([us or 0 for us in read], np.int64), valid
+
+
+def _iso_us(text: str, zone: ZoneInfo, pattern: str | None = None) -> int | None:
+    try:
+        moment = datetime.strptime(text, pattern) if pattern else datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = _localised(moment, zone)
+    return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+def _localised(moment: datetime, zone: ZoneInfo) -> datetime:
+    local = moment.replace(tzinfo=zone, fold=0)
+    exists = local.astimezone(UTC).astimezone(zone).replace(tzinfo=None) == moment
+    return local if exists else _jump(moment, zone)
+
+
+def _jump(moment: datetime, zone: ZoneInfo) -> datetime:
+    """The instant at which the clock of ``zone`` jumped over this wall time."""
+    low = (moment - timedelta(hours=4)).replace(tzinfo=zone).astimezone(UTC)
+    high = (moment + timedelta(hours=4)).replace(tzinfo=zone).astimezone(UTC)
+    start = low.astimezone(zone).utcoffset()
+    while high - low > timedelta(seconds=1):
+        middle = low + (high - low) // 2
+        low, high = (middle, high) if middle.astimezone(zone).utcoffset() == start else (low, middle)
+    return high.replace(microsecond=0)
