@@ -1,0 +1,65 @@
+"""`whisperer bench`: runs a benchmark of the source checkout, or lists them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cluster.cli import output
+from cluster.cli.entry import NOT_FOUND
+
+_ROOT = Path(__file__).resolve().parents[2]
+_FOLDER = _ROOT / "tests" / "benchmarks"
+_PREFIX = "bench_"
+
+
+def register(app: typer.Typer) -> None:
+    app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(bench)
+
+
+def bench(
+    context: typer.Context,
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Which one; without it they are listed.")] = None,
+    json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write the figures here.")] = None,
+) -> None:
+    """Measure something. Further options go to the benchmark itself.
+
+    Examples:
+
+        whisperer bench
+        whisperer bench journal --json journal.json
+    """
+    import subprocess
+    import sys
+
+    modules = _modules()
+    if name is None:
+        rows = [(known, _first_line(path)) for known, path in modules.items()]
+        output.print_table(("benchmark", "what it measures"), rows, "This checkout has no benchmarks.")
+        return
+    module = modules.get(name.removeprefix(_PREFIX))
+    if module is None:
+        known = ", ".join(modules) or "none: benchmarks come with a source checkout, not with an installed package"
+        output.fail(f"there is no benchmark {name!r}; known: {known}", NOT_FOUND)
+    command = [sys.executable, "-m", f"tests.benchmarks.{module.stem}", *context.args]
+    if json is not None:
+        command += ["--json", str(json.resolve())]
+    raise typer.Exit(subprocess.run(command, cwd=_ROOT, check=False).returncode)  # noqa: S603  a module of our own
+
+
+def _modules() -> dict[str, Path]:
+    paths = sorted(_FOLDER.glob("*.py")) if _FOLDER.is_dir() else []
+    return {path.stem.removeprefix(_PREFIX): path for path in paths if _first_line(path) and _is_program(path)}
+
+
+def _is_program(path: Path) -> bool:
+    return '__name__ == "__main__"' in path.read_text("utf-8")
+
+
+def _first_line(path: Path) -> str:
+    import ast
+
+    docstring = ast.get_docstring(ast.parse(path.read_text("utf-8"))) or ""
+    return docstring.partition("\n")[0]

@@ -1,0 +1,55 @@
+"""Runs a command and turns what it raises into a message and an exit code.
+
+A message says what happened and what to do; a traceback means a bug. The codes are part of the interface.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import NoReturn
+
+OK, FAILED, USAGE, NOT_RUNNING, NOT_FOUND, REFUSED, NOT_READY = range(7)
+
+EXIT_CODES = (
+    "Exit codes: 0 done; 1 failed; 2 wrong usage; 3 nothing runs or is installed there; 4 no such tenant, key, user or "
+    "segment; 5 refused as it conflicts with what exists; 6 did not become ready."
+)
+
+
+def main() -> None:
+    from cluster.cli.app import app
+
+    try:
+        app(prog_name="whisperer")
+    except BrokenPipeError:  # `whisperer ... | head`
+        sys.stderr.close()
+        sys.exit(FAILED)
+    except Exception as error:
+        _explain(error)
+
+
+def _explain(error: Exception) -> NoReturn:
+    from cluster.installation import InstallationError, NotInstalledError
+    from cluster.ports import NoFreePortsError
+    from cluster.ray_head import StartError
+    from cluster.settings import SettingsError
+    from whisperer.errors import ConflictError, NotFoundError, RequestError, UnavailableError, WhispererError
+
+    codes: list[tuple[type[Exception], int]] = [
+        (StartError, NOT_READY),
+        (NotInstalledError, NOT_RUNNING),
+        (InstallationError, REFUSED),
+        (SettingsError, USAGE),
+        (NoFreePortsError, FAILED),
+        (NotFoundError, NOT_FOUND),
+        (ConflictError, REFUSED),
+        (RequestError, USAGE),
+        (UnavailableError, NOT_RUNNING),
+        (WhispererError, FAILED),
+    ]
+    code = next((code for kind, code in codes if isinstance(error, kind)), None)
+    if code is None:
+        raise error
+    from cluster.cli.output import fail
+
+    fail(str(error), code, log=getattr(error, "log", None))

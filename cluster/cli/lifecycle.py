@@ -1,0 +1,201 @@
+"""`whisperer up`, `down` and `status`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cluster.cli import output
+from cluster.cli.entry import NOT_READY, NOT_RUNNING
+from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir
+
+if TYPE_CHECKING:
+    from cluster.installation import Installation
+    from cluster.launcher import Report
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(up)
+    app.command()(down)
+    app.command()(status)
+
+
+def up(
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    port: Annotated[int | None, typer.Option(help="Port of the HTTP server; remembered. [default: 8000]")] = None,
+    shards: Annotated[int | None, typer.Option(help="Shard actors; remembered. [default: 2]")] = None,
+    demo: Annotated[bool, typer.Option("--demo", help="Also run a simulated product that sends events.")] = False,
+    foreground: Annotated[
+        bool, typer.Option("--foreground", "-f", help="Stay until Ctrl-C, then stop everything cleanly.")
+    ] = False,
+    json: AsJson = False,
+) -> None:
+    """Start everything and return when it answers; does nothing if it runs already.
+
+    Examples:
+
+        whisperer up
+        whisperer up --port 9000 --data-dir /srv/whisperer --shards 4
+        whisperer up --foreground --demo
+
+    After a crash or kill -9 the same command clears what is left of this installation, and of no other, and goes on
+    with the state kept in the data folder.
+    """
+    from cluster.cli.up_display import UpDisplay
+    from cluster.foreground import StopRequested, stop_requests
+
+    options: dict[str, Any] = {"server.port": port, "cluster.shards": shards}
+    options = {name: value for name, value in options.items() if value is not None}
+    from cluster import launcher
+
+    with stop_requests() as stop:
+        try:
+            with UpDisplay() as display:
+                report = launcher.up(data_dir, options=options, with_demo=demo, progress=display.progress)
+        except StopRequested:
+            output.say("Stopped before it was up; nothing is left running.")
+            raise typer.Exit(130) from None
+        _announce(report, json)
+        if not foreground:
+            return
+        output.say("Ctrl-C stops it.")
+        ended_by_itself = stop.wait(lambda: report.installation.running)
+    if ended_by_itself and not _is_down(data_dir):
+        launcher.down(data_dir)
+        output.fail("Ray's servers ended by themselves; what was left has been stopped", NOT_RUNNING)
+    if not ended_by_itself:
+        _stop(data_dir)
+
+
+def down(data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
+    """Stop everything: shards take a snapshot first, then exactly this installation's processes end.
+
+    Examples:
+
+        whisperer down
+        whisperer down --data-dir /srv/whisperer
+    """
+    _stop(data_dir)
+
+
+def status(data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJson = False) -> None:
+    """Show what runs: tenants with their counts, shards with their positions, memory.
+
+    Ends with code 3 when nothing runs and 6 when it runs but is not ready, so that scripts can ask.
+
+    Examples:
+
+        whisperer status
+        whisperer status --json | jq '.tenants.acme.events_accepted'
+    """
+    from cluster import installation, pids, readiness
+
+    record = installation.load(data_dir)
+    if not record.running:
+        if json:
+            output.print_json({"running": False, "ready": False, "tenants": {}, "shards": []})
+        else:
+            output.say(f"Down. Start it with `whisperer up --data-dir {data_dir}`.")
+        raise typer.Exit(NOT_RUNNING)
+    ready, why = readiness.probe(record.url)
+    own = pids.find(record.id, Path(record.temp_dir), record.pids)
+    document: dict[str, Any] = {
+        "running": True,
+        "ready": ready,
+        "reason": why,
+        "url": record.url,
+        "dashboard_url": record.dashboard_url,
+        "n_processes": len(own),
+        "rss_bytes": pids.rss_bytes(own),
+        "tenants": {},
+        "shards": [],
+    }
+    if ready:
+        from cluster.operator_client import Operator
+
+        with Operator(data_dir) as operator:
+            document |= operator.get("status")
+    if json:
+        output.print_json(document)
+    else:
+        _show_status(document)
+    if not ready:
+        raise typer.Exit(NOT_READY)
+
+
+def _stop(data_dir: Path) -> None:
+    from cluster import launcher
+    from cluster.cli.up_display import UpDisplay
+
+    with UpDisplay() as display:
+        n_ended = launcher.down(data_dir, progress=display.progress)
+    output.say(f"Down ({n_ended} processes ended). State is kept in {data_dir}." if n_ended else "Already down.")
+
+
+def _is_down(data_dir: Path) -> bool:
+    """Whether another `whisperer down` has stopped it in good order."""
+    from cluster import installation
+
+    return not installation.load(data_dir).head
+
+
+def _announce(report: Report, json: bool) -> None:
+    record = report.installation
+    steps = ", ".join(f"{step} {seconds:.1f}" for step, seconds in report.step_s.items() if seconds >= 0.05)
+    total_s = sum(report.step_s.values())
+    if json:
+        output.print_json(_up_document(record, report))
+        return
+    if report.n_orphans:
+        output.say(f"Cleared {report.n_orphans} processes of an earlier run.")
+    output.say("It runs already." if report.already_running else f"Ready in {total_s:.1f} s ({steps}).")
+    output.say(f"  User Whisperer   {record.url}")
+    output.say(f"  Ray dashboard    {record.dashboard_url}  (token in {record.ray_token_path})")
+
+
+def _up_document(record: Installation, report: Report) -> dict[str, Any]:
+    return {
+        "url": record.url,
+        "dashboard_url": record.dashboard_url,
+        "data_dir": record.data_dir,
+        "already_running": report.already_running,
+        "n_orphans": report.n_orphans,
+        "step_s": {step: round(seconds, 3) for step, seconds in report.step_s.items()},
+    }
+
+
+def _show_status(document: dict[str, Any]) -> None:
+    state = "Up" if document["ready"] else f"Up, not ready: {document['reason']}"
+    output.say(f"{state}, at {document['url']}")
+    output.say(f"{document['n_processes']} processes, {output.size(document['rss_bytes'])} resident")
+    output.print_table(
+        ("tenant", "users", "accepted", "duplicate", "rejected"),
+        [
+            (
+                name,
+                tenant.get("users"),
+                tenant.get("events_accepted"),
+                tenant.get("events_duplicate"),
+                sum(tenant.get("events_rejected", {}).values()),
+            )
+            for name, tenant in document["tenants"].items()
+        ],
+        "No tenants yet: `whisperer tenant create NAME`.",
+    )
+    output.print_table(
+        ("shard", "pid", "epoch", "sequence", "users", "memory"),
+        [
+            (
+                shard.get("shard", i),
+                str(shard.get("pid")),
+                shard.get("epoch"),
+                shard.get("sequence"),
+                shard.get("users"),
+                output.size(shard.get("rss_bytes")),
+            )
+            for i, shard in enumerate(document["shards"])
+        ],
+        "No shards answer.",
+    )

@@ -1,0 +1,76 @@
+"""How commands speak: tables and messages for people, one JSON document on stdout for programs, errors on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NoReturn
+
+_LOG_TAIL_LINES = 25
+
+
+def print_json(document: Any) -> None:
+    json.dump(document, sys.stdout, indent=2, ensure_ascii=False)
+    sys.stdout.write("\n")
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], empty: str) -> None:
+    """A table for people; ``empty`` is said instead when there are no rows."""
+    from rich.console import Console
+    from rich.table import Table
+
+    rows = list(rows)
+    if not rows:
+        Console(stderr=True).print(empty, markup=False)
+        return
+    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row))
+    Console().print(table)
+
+
+def say(message: str) -> None:
+    """A remark beside the result: on stderr, so that stdout stays what a program reads."""
+    from rich.console import Console
+
+    Console(stderr=True).print(message, markup=False, highlight=False, soft_wrap=True)
+
+
+def fail(message: str, code: int, *, log: Path | None = None) -> NoReturn:
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if log is not None and log.exists():
+        lines = log.read_text("utf-8", "replace").splitlines()[-_LOG_TAIL_LINES:]
+        for line in lines:
+            console.print(f"  {line}", style="dim", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"error: {message}", style="red", markup=False, highlight=False, soft_wrap=True)
+    if log is not None:
+        console.print(f"The whole log is {log}", markup=False, highlight=False, soft_wrap=True)
+    sys.exit(code)
+
+
+def when(ms: int | None) -> str:
+    """A time in milliseconds UTC as people read it."""
+    return "" if ms is None else datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def size(n_bytes: int | float | None) -> str:
+    if n_bytes is None:
+        return ""
+    for unit in ("B", "KB", "MB"):
+        if n_bytes < 1000:
+            return f"{n_bytes:.0f} {unit}"
+        n_bytes /= 1000
+    return f"{n_bytes:.1f} GB"
+
+
+def _cell(value: object) -> str:
+    from rich.markup import escape
+
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return escape("" if value is None else str(value))

@@ -1,0 +1,193 @@
+"""`whisperer segment`: publish, look at and end a tenant's segments."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cluster.cli import output
+from cluster.cli.entry import NOT_FOUND
+from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir, TenantOption
+
+app = typer.Typer(help="Segments: groups of users by a predicate, kept up to date.", no_args_is_help=True)
+
+_POLL_S = 0.25
+
+
+@app.command("list")
+def list_(
+    tenant: TenantOption,
+    archived: Annotated[bool, typer.Option("--archived", help="Archived ones too.")] = False,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    json: AsJson = False,
+) -> None:
+    """List a tenant's segments.
+
+    Example:
+
+        whisperer segment list --tenant acme
+    """
+    from dataclasses import asdict
+
+    from cluster.cli.control import open_control_plane
+
+    with open_control_plane(data_dir) as plane:
+        found = plane.list_segments(tenant, include_archived=archived)
+    if json:
+        output.print_json([asdict(segment) for segment in found])
+        return
+    rows = [
+        (s.name, s.version, output.when(s.published_at), output.when(s.archived_at), _described(s.predicate))
+        for s in found
+    ]
+    columns = ("name", "version", "published", "archived", "predicate")
+    output.print_table(columns, rows, "No segments yet: `whisperer segment publish NAME FILE --tenant NAME`.")
+
+
+@app.command()
+def publish(
+    name: Annotated[str, typer.Argument(metavar="NAME")],
+    file: Annotated[typer.FileText, typer.Argument(metavar="FILE", help="Predicate as JSON; - reads stdin.")],
+    tenant: TenantOption,
+    wait: Annotated[bool, typer.Option(help="Wait until every present user has been looked at.")] = True,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    json: AsJson = False,
+) -> None:
+    """Publish a predicate as the next version of a segment; docs/segments.md has the language.
+
+    While the installation runs, present users are looked at now, with progress; otherwise at the next start.
+
+    Examples:
+
+        whisperer segment publish regulars regulars.json --tenant acme
+        echo '{"event": "Order Completed", "at_least": 3, "within_days": 30}' |
+          whisperer segment publish regulars - --tenant acme
+    """
+    from whisperer.segments import parse_json, to_json
+
+    predicate = to_json(parse_json(file.read()))
+    version = _publish(data_dir, tenant, name, predicate, wait)
+    if json:
+        output.print_json({"name": name, "version": version, "predicate": predicate})
+    else:
+        output.say(f"Published {name} version {version}: {_described(predicate)}")
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(metavar="NAME")],
+    tenant: TenantOption,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    json: AsJson = False,
+) -> None:
+    """Show a segment: its predicate and versions, and how many users are in it while the installation runs.
+
+    Example:
+
+        whisperer segment show regulars --tenant acme --json
+    """
+    from dataclasses import asdict
+
+    from cluster.cli.control import open_control_plane
+    from whisperer.errors import UnavailableError
+
+    with open_control_plane(data_dir) as plane:
+        versions = plane.list_segments(tenant, include_archived=True, all_versions=True)
+    versions = [segment for segment in versions if segment.name == name]
+    if not versions:
+        output.fail(f"tenant {tenant} has no segment {name}; `whisperer segment list --tenant {tenant}`", NOT_FOUND)
+    document = asdict(versions[-1]) | {"versions": [asdict(segment) for segment in versions]}
+    try:
+        document["live"] = _live(data_dir, tenant, name)
+    except UnavailableError:
+        document["live"] = None
+    if json:
+        output.print_json(document)
+        return
+    output.say(f"{name} version {document['version']}: {_described(document['predicate'])}")
+    output.say(f"published {output.when(document['published_at'])}")
+    if document["archived_at"]:
+        output.say(f"archived {output.when(document['archived_at'])}")
+    if live := document["live"]:
+        output.say(f"{live['members']:,} members; {live['done']:,} of {live['total']:,} users looked at")
+    output.print_json(document["predicate"])
+
+
+@app.command()
+def archive(
+    name: Annotated[str, typer.Argument(metavar="NAME")],
+    tenant: TenantOption,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """End a segment: its members leave it, its versions are kept. Publishing the name again revives it.
+
+    Example:
+
+        whisperer segment archive regulars --tenant acme
+    """
+    from cluster.cli.control import open_control_plane
+    from cluster.operator_client import Operator
+    from whisperer.errors import UnavailableError
+
+    try:
+        with Operator(data_dir) as operator:
+            operator.post("tenants", tenant, "segments", name, "archive")
+    except UnavailableError:
+        with open_control_plane(data_dir) as plane:
+            plane.archive_segment(tenant, name)
+    output.say(f"Archived {name}.")
+
+
+def _publish(data_dir: Path, tenant: str, name: str, predicate: dict[str, Any], wait: bool) -> int:
+    from cluster.cli.control import open_control_plane
+    from cluster.operator_client import Operator
+    from whisperer.errors import UnavailableError
+
+    try:
+        operator = Operator(data_dir)
+    except UnavailableError:
+        with open_control_plane(data_dir) as plane:
+            return plane.publish_segment(tenant, name, predicate)
+    with operator:
+        answer = operator.post("tenants", tenant, "segments", name, "publish", body={"predicate": predicate})
+        if wait:
+            _watch(operator, tenant, name)
+    return int(answer["version"])
+
+
+def _watch(operator: Any, tenant: str, name: str) -> None:
+    import time
+
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    columns = (
+        TextColumn("looking at users"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[members]} in"),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=None, members=0)
+        while True:
+            live = operator.get("tenants", tenant, "segments", name)
+            bar.update(task, completed=live["done"], total=live["total"], members=live["members"])
+            if live["done"] >= live["total"]:
+                return
+            time.sleep(_POLL_S)
+
+
+def _live(data_dir: Path, tenant: str, name: str) -> dict[str, Any]:
+    from cluster.operator_client import Operator
+
+    with Operator(data_dir) as operator:
+        live: dict[str, Any] = operator.get("tenants", tenant, "segments", name)
+        return live
+
+
+def _described(predicate: dict[str, Any]) -> str:
+    from whisperer.segments import describe, parse_predicate
+
+    return describe(parse_predicate(predicate))

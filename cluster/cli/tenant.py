@@ -1,0 +1,59 @@
+"""`whisperer tenant`: isolated customers of this installation."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from cluster.cli import output
+from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir
+
+app = typer.Typer(help="Tenants: isolated customers of this installation.", no_args_is_help=True)
+
+
+@app.command()
+def create(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Letters, digits, '-', '_' and '.'; unique.")],
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    json: AsJson = False,
+) -> None:
+    """Create a tenant. Works whether the installation runs or not.
+
+    Examples:
+
+        whisperer tenant create acme
+        whisperer tenant create acme --json
+    """
+    from dataclasses import asdict
+
+    from cluster.cli.control import open_control_plane
+
+    with open_control_plane(data_dir, create=True) as plane:
+        tenant = plane.create_tenant(name)
+    if json:
+        output.print_json(asdict(tenant))
+    else:
+        output.say(f"Created tenant {tenant.name} ({tenant.id}).")
+        output.say(f"Next, a key to send events with: whisperer key create --tenant {tenant.name} --kind write")
+
+
+@app.command("list")
+def list_(data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJson = False) -> None:
+    """List the tenants.
+
+    Example:
+
+        whisperer tenant list --json
+    """
+    from dataclasses import asdict
+
+    from cluster.cli.control import open_control_plane
+
+    with open_control_plane(data_dir) as plane:
+        tenants = plane.list_tenants()
+    if json:
+        output.print_json([asdict(tenant) for tenant in tenants])
+    else:
+        rows = [(tenant.name, tenant.id, output.when(tenant.created_at)) for tenant in tenants]
+        output.print_table(("name", "id", "created"), rows, "No tenants yet: `whisperer tenant create NAME`.")

@@ -1,0 +1,92 @@
+"""`whisperer user`: what is known about one user, all of it, or gone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cluster.cli import output
+from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir, TenantOption
+
+app = typer.Typer(help="Users: show, export or erase what is held on one.", no_args_is_help=True)
+
+UserId = Annotated[str, typer.Argument(metavar="USER_ID", help="The client's userId.")]
+
+
+@app.command()
+def show(user_id: UserId, tenant: TenantOption, data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJson = False) -> None:
+    """Show a user's state now: traits, features, segments, recent events.
+
+    Example:
+
+        whisperer user show u-17 --tenant acme --json
+    """
+    from cluster.operator_client import Operator
+
+    with Operator(data_dir) as operator:
+        document: dict[str, Any] = operator.get("tenants", tenant, "users", user_id)
+    if json:
+        output.print_json(document)
+        return
+    output.say(f"{document.get('user_id')}, first seen {document.get('first_seen')}, last {document.get('last_seen')}")
+    output.say(f"segments: {', '.join(map(str, document.get('segments', []))) or 'none'}")
+    traits, features = document.get("traits", {}), document.get("features", {})
+    output.print_table(("trait", "value"), sorted(traits.items()), "No traits.")
+    output.print_table(("feature", "value"), sorted(features.items()), "No features.")
+    rows = [(e.get("timestamp"), e.get("event") or e.get("name"), e.get("type")) for e in document.get("timeline", [])]
+    output.print_table(("time", "event", "type"), rows, "No events.")
+
+
+@app.command()
+def export(
+    user_id: UserId,
+    tenant: TenantOption,
+    to: Annotated[Path | None, typer.Option("--to", metavar="FILE", help="Write here instead of to stdout.")] = None,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """Export everything held on a user, as one JSON document: the answer to a subject access request.
+
+    Example:
+
+        whisperer user export u-17 --tenant acme --to u-17.json
+    """
+    import json
+
+    from cluster.installation import write_private
+    from cluster.operator_client import Operator
+
+    with Operator(data_dir, timeout_s=600.0) as operator:
+        document = operator.get("tenants", tenant, "users", user_id, "export")
+    if to is None:
+        output.print_json(document)
+    else:
+        write_private(to, json.dumps(document, indent=2, ensure_ascii=False).encode())
+        output.say(f"Written to {to}, readable by you only.")
+
+
+@app.command()
+def erase(
+    user_id: UserId,
+    tenant: TenantOption,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    json: AsJson = False,
+) -> None:
+    """Erase a user: state at once, files within the retention. Late events do not bring the user back.
+
+    Example:
+
+        whisperer user erase u-17 --tenant acme --yes
+    """
+    from cluster.operator_client import Operator
+
+    if not yes:
+        typer.confirm(f"Erase user {user_id} of {tenant} for good?", abort=True, err=True)
+    with Operator(data_dir) as operator:
+        answer = operator.delete("tenants", tenant, "users", user_id)
+    if json:
+        output.print_json(answer if answer is not None else {"user_id": user_id, "erased": True})
+    else:
+        output.say(f"Erased {user_id}.")

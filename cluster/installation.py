@@ -1,0 +1,192 @@
+"""An installation: one data folder and everything that runs for it.
+
+``<data-dir>/installation.json`` is the record that every process of the installation reads: ids, ports, addresses,
+tokens and the settings in force. Only the launcher writes it, whole and atomically. It holds secrets, so the folder is
+0700 and the file 0600.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from cluster.pids import INSTALLATION_ENV, Pid
+from cluster.ports import Ports
+from cluster.settings import Settings
+
+RECORD_FILE = "installation.json"
+RECORD_VERSION = 1
+NAMESPACE = "whisperer"
+HEAD_PROGRAMS = ("gcs_server", "raylet")
+_LONGEST_TEMP_ROOT = 24  # Ray and HAProxy add up to 80 characters to it for their sockets; AF_UNIX takes 107
+
+
+class InstallationError(Exception):
+    """The data folder cannot be used as asked; the message says why and what to do."""
+
+
+class NotInstalledError(InstallationError):
+    """There is no installation in the data folder."""
+
+
+class DemoAccess(msgspec.Struct, frozen=True):
+    """The demo's tenant and its write key, kept readable because the demo's own page shows it."""
+
+    tenant: str
+    tenant_id: str
+    write_key: str
+
+
+class Installation(msgspec.Struct, kw_only=True):
+    """The record. Paths and URLs are absolute.
+
+    Attributes
+    ----------
+    url : where the HTTP server answers
+    ray_address : ``127.0.0.1:<port>``, for ``ray.init(address=...)`` with :data:`NAMESPACE`
+    operator_token : bearer token of the ``/internal/*`` endpoints
+    ray_token_path : file with the token of Ray's own ports
+    remembered : options of earlier command lines by ``"section.key"``
+    head : Ray's two servers; while both run, the installation does
+    simulator : the demo's event source, if it was started
+    pids : all processes that ran when ``up`` was done
+    """
+
+    version: int = RECORD_VERSION
+    id: str
+    data_dir: str
+    temp_dir: str = ""
+    url: str = ""
+    ray_address: str = ""
+    namespace: str = NAMESPACE
+    dashboard_url: str = ""
+    ray_token_path: str = ""
+    operator_token: str
+    ports: Ports | None = None
+    settings: Settings | None = None
+    remembered: dict[str, Any] = {}
+    demo: DemoAccess | None = None
+    head: list[Pid] = []
+    simulator: Pid | None = None
+    pids: list[Pid] = []
+
+    @property
+    def path(self) -> Path:
+        return Path(self.data_dir) / RECORD_FILE
+
+    def configured(self) -> tuple[Ports, Settings]:
+        """Ports and settings of the latest start. Raises NotInstalledError before the first one."""
+        if self.ports is None or self.settings is None:
+            raise NotInstalledError(f"the installation in {self.data_dir} was never started: run `whisperer up`")
+        return self.ports, self.settings
+
+    @property
+    def running(self) -> bool:
+        return len(self.head) == len(HEAD_PROGRAMS) and all(pid.alive() for pid in self.head)
+
+    @property
+    def logs(self) -> Path:
+        return Path(self.data_dir) / "logs"
+
+    def save(self) -> None:
+        write_private(self.path, msgspec.json.format(msgspec.json.encode(self), indent=2))
+
+    def client_environment(self) -> dict[str, str]:
+        """What any process needs in its environment, before it imports Ray, to connect to this installation."""
+        return {
+            INSTALLATION_ENV: self.id,
+            "RAY_ADDRESS": self.ray_address,
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN_PATH": self.ray_token_path,
+            # Ray replaces 127.0.0.1 by the machine's own address unless told that there is one node only; with the
+            # loopback address kept, its servers bind to it and nothing else.
+            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "OMP_NUM_THREADS": "1",
+        }
+
+
+def load(data_dir: Path) -> Installation:
+    """The record of a data folder. Raises NotInstalledError and InstallationError."""
+    path = data_dir / RECORD_FILE
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Installation)
+    except FileNotFoundError:
+        raise NotInstalledError(
+            f"there is no installation in {data_dir}: start one with `whisperer up --data-dir {data_dir}`, or name "
+            "another folder"
+        ) from None
+    except msgspec.DecodeError as error:
+        raise InstallationError(
+            f"{path} cannot be read ({error}). Move it away and start again: journals and the database are kept."
+        ) from None
+
+
+def load_or_create(data_dir: Path) -> Installation:
+    """The record of a data folder, newly made (not saved) where there is none."""
+    prepare_folder(data_dir)
+    try:
+        found = load(data_dir)
+    except NotInstalledError:
+        found = Installation(
+            id=secrets.token_hex(8), data_dir=str(data_dir.resolve()), operator_token="op_" + secrets.token_urlsafe(32)
+        )
+    found.data_dir = str(data_dir.resolve())  # the folder may have been moved while it was down
+    found.ray_token_path = str(Path(found.data_dir) / "ray_token")
+    if not Path(found.ray_token_path).exists():
+        write_private(Path(found.ray_token_path), secrets.token_hex(32).encode())
+    found.logs.mkdir(mode=0o700, exist_ok=True)
+    return found
+
+
+def prepare_folder(data_dir: Path) -> None:
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        data_dir.chmod(0o700)
+    except OSError as error:
+        raise InstallationError(
+            f"the data folder {data_dir} cannot be used: {error.strerror}. Name one you own with --data-dir."
+        ) from None
+
+
+def temp_root() -> Path:
+    """Where temporary folders go: the system's place if its name is short enough for sockets, else /tmp."""
+    system = Path(tempfile.gettempdir())
+    return system if len(str(system)) <= _LONGEST_TEMP_ROOT else Path("/tmp")  # noqa: S108  folders in it are 0700
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Write a file that only its owner may read, so that readers see the old or the new content, whole."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    with open(os.open(beside, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+
+
+@contextmanager
+def locked(data_dir: Path) -> Iterator[None]:
+    """Hold the launcher's lock of a data folder. Raises InstallationError when another command holds it."""
+    prepare_folder(data_dir)
+    with open(os.open(data_dir / "launcher.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600), "r+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = file.read().strip()
+            raise InstallationError(
+                f"another command (pid {holder or 'unknown'}) is starting or stopping the installation in {data_dir}; "
+                "wait for it to finish"
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield

@@ -1,0 +1,96 @@
+"""Client of the running installation's `/internal/*` endpoints, which the operator's token opens.
+
+Translates answers into the product's errors, so that commands deal with those only. The endpoints are the gateway's;
+docs/operations.md lists them with their documents.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from cluster import installation
+from whisperer.errors import (
+    ConflictError,
+    InvalidKeyError,
+    NotFoundError,
+    RequestError,
+    UnavailableError,
+    WhispererError,
+)
+
+_STATUS_TO_ERROR: dict[int, type[WhispererError]] = {
+    401: InvalidKeyError,
+    403: InvalidKeyError,
+    404: NotFoundError,
+    409: ConflictError,
+    412: ConflictError,
+    422: RequestError,
+    400: RequestError,
+    429: UnavailableError,
+    503: UnavailableError,
+}
+
+
+class Operator:
+    """Raises NotFoundError, ConflictError, RequestError and UnavailableError as the endpoints answer."""
+
+    def __init__(self, data_dir: Path, timeout_s: float = 60.0) -> None:
+        """Raises NotInstalledError, and UnavailableError when the installation does not run."""
+        self.installation = installation.load(data_dir)
+        if not self.installation.running:
+            raise UnavailableError(
+                f"the installation in {data_dir} does not run: start it with `whisperer up --data-dir {data_dir}`"
+            )
+        self._client = httpx.Client(
+            base_url=f"{self.installation.url}/internal",
+            headers={"Authorization": f"Bearer {self.installation.operator_token}"},
+            timeout=timeout_s,
+            trust_env=False,
+        )
+
+    def __enter__(self) -> Operator:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+
+    def get(self, *path: str) -> Any:
+        return self._call("GET", path)
+
+    def post(self, *path: str, body: Any = None) -> Any:
+        return self._call("POST", path, body)
+
+    def delete(self, *path: str) -> Any:
+        return self._call("DELETE", path)
+
+    def _call(self, method: str, path: tuple[str, ...], body: Any = None) -> Any:
+        url = "/" + "/".join(quote(step, safe="") for step in path)
+        try:
+            answer = self._client.request(method, url, json=body)
+        except httpx.HTTPError as error:
+            raise UnavailableError(
+                f"{self.installation.url} does not answer ({type(error).__name__}): see `whisperer status`"
+            ) from None
+        if answer.is_success:
+            return answer.json() if answer.content else None
+        problem = _problem(answer)
+        kind = _STATUS_TO_ERROR.get(answer.status_code, WhispererError)
+        message = str(
+            problem.get("message") or problem.get("detail") or f"{method} {url} answered {answer.status_code}"
+        )
+        details = [
+            f"  {e.get('pointer', '')}: {e.get('message') or e.get('detail')}" for e in problem.get("errors", [])
+        ]
+        raise kind("\n".join([message, *details]), code=str(problem.get("code", kind.code)))
+
+
+def _problem(answer: httpx.Response) -> dict[str, Any]:
+    try:
+        body = answer.json()
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}

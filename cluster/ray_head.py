@@ -1,0 +1,131 @@
+"""Starts Ray's head node for an installation, and nothing else of the machine's Ray.
+
+Everything is given explicitly, ports, addresses, temporary folder, token: Ray's own defaults would find another
+cluster. Ray's servers bind to loopback except two: the metrics exporter of the agent (:data:`Ports.metrics_export`) and
+HAProxy's statistics and metrics (see docs/operations.md for the firewall).
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from cluster.installation import Installation
+from cluster.settings import num_cpus
+
+RAY_FOLDER = "r"  # Ray opens its own folder to everyone; the one around it is 0700
+HAPROXY_FOLDER = "h"
+CODE_ROOT = Path(__file__).resolve().parents[1]
+
+
+class StartError(Exception):
+    """A part did not start. ``log`` is the file that says why, where there is one."""
+
+    def __init__(self, message: str, log: Path | None = None) -> None:
+        super().__init__(message)
+        self.log = log
+
+
+def environment(installation: Installation, base: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment of every process of an installation: Ray's workers and Serve inherit it from the head."""
+    ports, settings = installation.configured()
+    haproxy = Path(installation.temp_dir) / HAPROXY_FOLDER
+    kept = {k: v for k, v in (os.environ if base is None else base).items() if not k.startswith("RAY_")}
+    return kept | installation.client_environment() | {
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(CODE_ROOT), kept.get("PYTHONPATH", "")])),
+        "AUTOSCALER_METRIC_PORT": str(ports.autoscaler_metrics),
+        "DASHBOARD_METRIC_PORT": str(ports.dashboard_metrics),
+        "RAY_memory_monitor_refresh_ms": "0",  # it would kill shards by a rule of thumb; their queues are bounded
+        "RAY_SERVE_ENABLE_HA_PROXY": "1",
+        "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+        "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": str(settings.cluster.serve_control_interval_s),
+        "RAY_SERVE_HAPROXY_NBTHREAD": "1",
+        "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",  # otherwise Python parses a log line for every request
+        "RAY_SERVE_HAPROXY_METRICS_PORT": str(ports.haproxy_metrics),
+        "RAY_SERVE_HAPROXY_STATS_PORT": str(ports.haproxy_stats),
+        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(haproxy / "c"),
+        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(haproxy / "a"),
+        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(haproxy / "m"),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(haproxy),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(haproxy / "s"),
+        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(ports.fallback_proxy_http),
+        "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(ports.fallback_proxy_grpc),
+        "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(ports.ingress_http[0]),
+        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(ports.ingress_http[1]),
+        "RAY_SERVE_DIRECT_INGRESS_MIN_GRPC_PORT": str(ports.ingress_grpc[0]),
+        "RAY_SERVE_DIRECT_INGRESS_MAX_GRPC_PORT": str(ports.ingress_grpc[1]),
+    }  # fmt: skip
+
+
+def driver_environment(installation: Installation) -> dict[str, str]:
+    """The environment of programs that only connect (boot, drain, simulator).
+
+    Without throughput mode: under it a synchronous call of a Serve handle in a driver finds no event loop.
+    """
+    return {k: v for k, v in environment(installation).items() if k != "RAY_SERVE_THROUGHPUT_OPTIMIZED"}
+
+
+def start_command(installation: Installation) -> list[str]:
+    ports, settings = installation.configured()
+    options: dict[str, object] = {
+        "node-ip-address": "127.0.0.1",
+        "port": ports.gcs,
+        "object-manager-port": ports.object_manager,
+        "node-manager-port": ports.node_manager,
+        "ray-client-server-port": ports.ray_client,
+        "dashboard-host": "127.0.0.1",
+        "dashboard-port": ports.dashboard,
+        "dashboard-agent-listen-port": ports.dashboard_agent_http,
+        "dashboard-agent-grpc-port": ports.dashboard_agent_grpc,
+        "runtime-env-agent-port": ports.runtime_env_agent,
+        "metrics-export-port": ports.metrics_export,
+        "min-worker-port": ports.workers[0],
+        "max-worker-port": ports.workers[1],
+        "num-cpus": num_cpus(settings),
+        "object-store-memory": settings.cluster.object_store_mib << 20,
+        "temp-dir": Path(installation.temp_dir) / RAY_FOLDER,
+        "include-dashboard": "true",
+        "include-log-monitor": "false",
+        "log-style": "record",
+        "log-color": "false",
+    }
+    return [
+        sys.executable,
+        "-m",
+        "cluster.ray_cli",
+        "start",
+        "--head",
+        "--disable-usage-stats",
+        *(f"--{name}={value}" for name, value in options.items()),
+    ]
+
+
+def start(installation: Installation, timeout_s: float) -> None:
+    """Start the head and wait until its node is up. Raises StartError."""
+    haproxy = Path(installation.temp_dir) / HAPROXY_FOLDER
+    haproxy.mkdir(mode=0o700, exist_ok=True)
+    run_logged(start_command(installation), environment(installation), installation.logs / "ray_head.log", timeout_s)
+
+
+def run_logged(command: list[str], env: dict[str, str], log: Path, timeout_s: float) -> None:
+    """Run a program to its end with its output in a log file. Raises StartError unless it exits 0 in time."""
+    what = " ".join(command[1:4]) if command[1] == "-m" else command[0]
+    with log.open("wb") as output:
+        try:
+            done = subprocess.run(  # noqa: S603  our own command line
+                command,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                timeout=timeout_s,
+                check=False,
+                start_new_session=True,  # Ctrl-C is for the launcher, which then stops everything in order
+            )
+        except subprocess.TimeoutExpired:
+            raise StartError(f"`{what}` did not finish within {timeout_s:.0f} s", log) from None
+    if done.returncode != 0:
+        raise StartError(f"`{what}` failed with exit code {done.returncode}", log)

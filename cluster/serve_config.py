@@ -1,0 +1,71 @@
+"""The Ray Serve configuration: which applications run, with how many replicas, on what share of a CPU.
+
+Applications are named by import string, never imported. Ray drops keys it does not know without a word; a test proves
+that it keeps every one of ours.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cluster.installation import Installation
+
+GATEWAY_APPLICATION = "gateway"
+_KEEP_ALIVE_S = 90
+
+
+def build(installation: Installation, *, with_applications: bool = True) -> dict[str, Any]:
+    """A ``ray.serve.schema.ServeDeploySchema`` as a dict; without applications it only starts Serve itself."""
+    ports, settings = installation.configured()
+    return {
+        "proxy_location": "HeadOnly",
+        "http_options": {
+            "host": settings.server.host,
+            "port": settings.server.port,
+            "keep_alive_timeout_s": _KEEP_ALIVE_S,
+        },
+        # No gRPC application exists, so this port stays closed; it is ours all the same.
+        "grpc_options": {"port": ports.serve_grpc, "grpc_servicer_functions": []},
+        "logging_config": {"encoding": "TEXT", "log_level": "WARNING", "enable_access_log": False},
+        "applications": [_gateway(installation)] if with_applications else [],
+    }
+
+
+def _gateway(installation: Installation) -> dict[str, Any]:
+    _, settings = installation.configured()
+    gateway = settings.gateway
+    return {
+        "name": GATEWAY_APPLICATION,
+        "route_prefix": "/",
+        "import_path": settings.programs.gateway,
+        "args": {"installation": str(installation.path)},
+        "runtime_env": {},
+        "deployments": [
+            {
+                "name": "Gateway",
+                "max_ongoing_requests": gateway.max_ongoing_requests,
+                "max_queued_requests": gateway.max_ongoing_requests,
+                "graceful_shutdown_timeout_s": 10.0,
+                "health_check_period_s": 5.0,
+                "health_check_timeout_s": 15.0,
+                "ray_actor_options": {"num_cpus": settings.cluster.cpu_gateway},
+                "logging_config": {"encoding": "TEXT", "log_level": "WARNING", "enable_access_log": False},
+                **_replicas(gateway.min_replicas, gateway.max_replicas, gateway.target_ongoing_requests),
+            }
+        ],
+    }
+
+
+def _replicas(fewest: int, most: int, target_ongoing_requests: int) -> dict[str, Any]:
+    """A fixed number where there is nothing to scale: every change of replicas makes HAProxy reload."""
+    if fewest == most:
+        return {"num_replicas": fewest}
+    return {
+        "autoscaling_config": {
+            "min_replicas": fewest,
+            "max_replicas": most,
+            "target_ongoing_requests": target_ongoing_requests,
+            "upscale_delay_s": 5.0,
+            "downscale_delay_s": 120.0,
+        }
+    }

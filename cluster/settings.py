@@ -1,0 +1,283 @@
+"""Settings: one commented TOML with every default, the user's file and the environment over it.
+
+Decides the order of precedence (command line, environment, remembered options, ``<data-dir>/settings.toml``, default)
+and refuses unknown names, wrong types and impossible values with a message that says what to write instead.
+``settings.toml`` beside this module is the documentation: the classes below give types, never defaults, and a test
+holds the two together.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import msgspec
+
+ENV_PREFIX = "WHISPERER_"
+USER_FILE = "settings.toml"
+
+
+class SettingsError(Exception):
+    """A setting is unknown, of the wrong type, or impossible; the message names the place and the remedy."""
+
+
+class Server(msgspec.Struct, frozen=True):
+    host: str
+    port: int
+    public_url: str
+
+
+class Cluster(msgspec.Struct, frozen=True):
+    shards: int
+    num_cpus: int
+    cpu_gateway: float
+    cpu_shard: float
+    cpu_directory: float
+    cpu_learner: float
+    object_store_mib: int
+    start_timeout_s: float
+    drain_timeout_s: float
+    serve_control_interval_s: float
+
+
+class JournalSettings(msgspec.Struct, frozen=True):
+    url: str
+    segment_bytes: int
+    group_bytes: int
+    group_wait_ms: int
+
+
+class Snapshots(msgspec.Struct, frozen=True):
+    interval_s: float
+    uri: str
+    keep: int
+
+
+class Warehouse(msgspec.Struct, frozen=True):
+    uri: str
+    flush_interval_s: float
+
+
+class ControlPlaneSettings(msgspec.Struct, frozen=True):
+    url: str
+    poll_interval_ms: int
+
+
+class Dedup(msgspec.Struct, frozen=True):
+    max_ids: int
+    window_h: int
+
+
+class Limits(msgspec.Struct, frozen=True):
+    body_bytes: int
+    event_bytes: int
+    batch_events: int
+    json_depth: int
+    body_timeout_s: float
+    tenant_events_per_s: int
+    key_requests_per_s: int
+
+
+class Gateway(msgspec.Struct, frozen=True):
+    min_replicas: int
+    max_replicas: int
+    max_ongoing_requests: int
+    target_ongoing_requests: int
+    max_queued_events: int
+    max_in_flight_bytes: int
+    coalesce_events: int
+    rejected_sample: int
+
+
+class Demo(msgspec.Struct, frozen=True):
+    tenant: str
+    users: int
+    events_per_s: float
+    seed: int
+
+
+class Programs(msgspec.Struct, frozen=True):
+    gateway: str
+    boot: str
+    drain: str
+    simulator: str
+
+
+class Settings(msgspec.Struct, frozen=True):
+    server: Server
+    cluster: Cluster
+    journal: JournalSettings
+    snapshots: Snapshots
+    warehouse: Warehouse
+    control_plane: ControlPlaneSettings
+    dedup: Dedup
+    limits: Limits
+    gateway: Gateway
+    demo: Demo
+    programs: Programs
+
+
+SECTIONS: dict[str, dict[str, type]] = {
+    section: get_type_hints(struct) for section, struct in get_type_hints(Settings).items()
+}
+
+
+def default_text() -> str:
+    """The embedded file, comments and all: what `<data-dir>/settings.toml` may contain."""
+    return (files("cluster") / "settings.toml").read_text("utf-8")
+
+
+def load(
+    data_dir: Path,
+    *,
+    remembered: Mapping[str, Any] | None = None,
+    options: Mapping[str, Any] | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Settings:
+    """The settings in force for a data folder, with every empty location resolved to a place inside it.
+
+    Parameters
+    ----------
+    remembered, options : values by ``"section.key"`` that an earlier and this command line gave
+    environment : ``os.environ`` unless given
+
+    Raises
+    ------
+    SettingsError
+    """
+    values = tomllib.loads(default_text())
+    user_file = data_dir / USER_FILE
+    if user_file.exists():
+        _overlay(values, _parse(user_file), str(user_file))
+    for name, value in (remembered or {}).items():
+        section, key = name.split(".")
+        if key in SECTIONS.get(section, {}):  # an option of an older release is forgotten, not an error
+            values[section][key] = value
+    for name, text in sorted((os.environ if environment is None else environment).items()):
+        if place := _env_place(name):
+            section, key = place
+            values[section][key] = _from_text(text, SECTIONS[section][key], name)
+    for name, value in (options or {}).items():
+        section, key = name.split(".")
+        values[section][key] = value
+    _resolve_places(values, data_dir.resolve())
+    settings = msgspec.convert(values, Settings)
+    _check(settings)
+    return settings
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} is not valid TOML: {error}") from None
+
+
+def _overlay(values: dict[str, Any], user: dict[str, Any], where: str) -> None:
+    for section, keys in user.items():
+        if section not in SECTIONS:
+            raise SettingsError(f"{where}: unknown section [{section}].{_near(section, SECTIONS)}")
+        if not isinstance(keys, dict):
+            raise SettingsError(f"{where}: `{section}` is a section; write [{section}] on a line of its own.")
+        for key, value in keys.items():
+            if key not in SECTIONS[section]:
+                raise SettingsError(
+                    f"{where}: unknown setting `{key}` in [{section}].{_near(key, SECTIONS[section], section)}"
+                )
+            kind = SECTIONS[section][key]
+            try:
+                values[section][key] = msgspec.convert(value, kind)
+            except msgspec.ValidationError:
+                raise SettingsError(f"{where}: {section}.{key} must be {_called(kind)}, not {value!r}.") from None
+
+
+def _env_place(name: str) -> tuple[str, str] | None:
+    """(section, key) that an environment variable sets; None for variables that are not settings."""
+    if not name.startswith(ENV_PREFIX):
+        return None
+    rest = name.removeprefix(ENV_PREFIX).lower()
+    for section, keys in SECTIONS.items():
+        if rest.startswith(section + "_"):
+            key = rest.removeprefix(section + "_")
+            if key in keys:
+                return section, key
+            raise SettingsError(f"environment variable {name}: unknown setting.{_near(key, keys, section)}")
+    return None  # WHISPERER_INSTALLATION and other people's names
+
+
+def _from_text(text: str, kind: type, name: str) -> Any:
+    try:
+        return msgspec.convert(text, kind, strict=False)
+    except msgspec.ValidationError:
+        raise SettingsError(f"environment variable {name} must be {_called(kind)}, not {text!r}.") from None
+
+
+def _near(name: str, known: Mapping[str, Any], section: str | None = None) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    if close:
+        return f" Did you mean `{close[0]}`?"
+    elsewhere = [f"[{s}] {name}" for s, keys in SECTIONS.items() if name in keys]
+    if elsewhere:
+        return f" It belongs under {elsewhere[0]}."
+    return f" Known{f' in [{section}]' if section else ''}: {', '.join(known)}."
+
+
+def _called(kind: type) -> str:
+    return {int: "a whole number", float: "a number", bool: "true or false", str: "text"}[kind]
+
+
+def _resolve_places(values: dict[str, Any], data_dir: Path) -> None:
+    values["journal"]["url"] = values["journal"]["url"] or (data_dir / "journal").as_uri()
+    values["snapshots"]["uri"] = values["snapshots"]["uri"] or (data_dir / "snapshots").as_uri()
+    values["warehouse"]["uri"] = values["warehouse"]["uri"] or (data_dir / "warehouse").as_uri()
+    values["control_plane"]["url"] = values["control_plane"]["url"] or f"sqlite:///{data_dir / 'control.db'}"
+    server = values["server"]
+    if not server["public_url"]:
+        host = "127.0.0.1" if server["host"] in ("0.0.0.0", "::") else server["host"]  # noqa: S104  only compared
+        server["public_url"] = f"http://{f'[{host}]' if ':' in host else host}:{server['port']}"
+
+
+_AT_LEAST_ONE = (
+    ("cluster", "shards"), ("cluster", "object_store_mib"), ("snapshots", "keep"), ("gateway", "min_replicas"),
+    ("gateway", "max_ongoing_requests"), ("gateway", "coalesce_events"), ("limits", "batch_events"),
+    ("dedup", "max_ids"), ("dedup", "window_h"),
+)  # fmt: skip
+
+
+def _check(settings: Settings) -> None:
+    for section, key in _AT_LEAST_ONE:
+        value = getattr(getattr(settings, section), key)
+        if value < 1:
+            raise SettingsError(f"{section}.{key} must be at least 1, not {value}.")
+    if not 1 <= settings.server.port <= 65_535:
+        raise SettingsError(f"server.port must be between 1 and 65535, not {settings.server.port}.")
+    if settings.gateway.max_replicas < settings.gateway.min_replicas:
+        raise SettingsError("gateway.max_replicas must not be smaller than gateway.min_replicas.")
+    reserved, available = reserved_cpus(settings), num_cpus(settings)
+    if reserved > available:
+        raise SettingsError(
+            f"the cluster.cpu_* fractions of {settings.cluster.shards} shards and {settings.gateway.max_replicas} "
+            f"gateway replicas add up to {reserved:.2f} CPUs, more than the {available} of cluster.num_cpus: lower the "
+            "fractions or raise cluster.num_cpus."
+        )
+
+
+def num_cpus(settings: Settings) -> int:
+    """CPUs that Ray is told to have: what is set, or the machine's, and then at least 2."""
+    return settings.cluster.num_cpus or max(2, os.cpu_count() or 2)
+
+
+def reserved_cpus(settings: Settings) -> float:
+    """CPUs that the serving side reserves at its largest."""
+    cluster, gateway = settings.cluster, settings.gateway
+    return (
+        cluster.shards * cluster.cpu_shard
+        + gateway.max_replicas * cluster.cpu_gateway
+        + cluster.cpu_directory
+        + cluster.cpu_learner
+    )

@@ -1,0 +1,36 @@
+"""A gateway of a few lines, for tests of the launcher: it answers `/readyz` and says which installation it is."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+from ray import serve
+
+
+def build_app() -> FastAPI:
+    app = FastAPI()
+
+    @app.get("/readyz")
+    def readyz() -> dict[str, bool]:
+        return {"ready": True}
+
+    @app.get("/whoami")
+    def whoami() -> dict[str, Any]:
+        return {"installation": os.environ["WHISPERER_INSTALLATION"], "pid": os.getpid()}
+
+    return app
+
+
+@serve.deployment(name="Gateway")
+@serve.ingress(build_app)
+class TinyGateway:
+    def __init__(self, installation: str) -> None:
+        self.record = json.loads(Path(installation).read_text())
+
+
+def build(args: dict[str, Any]) -> serve.Application:
+    return TinyGateway.bind(args["installation"])
