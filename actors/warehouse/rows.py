@@ -1,0 +1,161 @@
+"""A row of the warehouse: its columns, and how blocks of events become them.
+
+Decides the schema and the order of rows in a file. The same records always give the same rows in the same order, which
+is what makes exporting a range twice harmless. Leaves files and commits to others.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from whisperer.errors import InvariantError
+from whisperer.events.block import EventBlock, columns_of, payload_offsets
+from whisperer.events.types import EventType
+from whisperer.ids import ANONYMOUS_PREFIX, bare_id, is_anonymous
+
+FORMAT_VERSION = 1
+_DAY_MS = 86_400_000
+_TENANT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}\Z")
+
+SCHEMA = pa.schema(
+    [
+        pa.field("tenant", pa.string(), nullable=False),
+        pa.field("date", pa.date32(), nullable=False),  # of `timestamp`, in UTC
+        pa.field("partition", pa.uint16(), nullable=False),
+        pa.field("user_key", pa.string(), nullable=False),
+        pa.field("user_id", pa.string()),
+        pa.field("anonymous_id", pa.string()),  # the user's own, or the one that came beside the user id
+        pa.field("type", pa.string(), nullable=False),
+        pa.field("event", pa.string(), nullable=False),  # reserved names such as $identify for other calls than track
+        pa.field("timestamp", pa.timestamp("ms"), nullable=False),  # UTC
+        pa.field("received_at", pa.timestamp("ms"), nullable=False),  # UTC
+        pa.field("revenue_micros", pa.int64(), nullable=False),
+        pa.field("message_id", pa.string(), nullable=False),
+        pa.field("shard", pa.int32(), nullable=False),
+        pa.field("lsn", pa.int64(), nullable=False),  # position of the event's block in the shard's journal
+        pa.field("index", pa.uint16(), nullable=False),  # place in that block
+        pa.field("sequence", pa.int64()),  # in the partition, where given
+        pa.field("forwarded", pa.bool_(), nullable=False),
+        pa.field("payload", pa.string(), nullable=False),  # JSON as the client sent it
+    ],
+    metadata={b"whisperer.format": str(FORMAT_VERSION).encode()},
+)
+
+DICTIONARY_COLUMNS = ["tenant", "user_key", "user_id", "anonymous_id", "type", "event"]
+
+_SORT_KEYS = [("user_key", "ascending"), ("lsn", "ascending"), ("index", "ascending")]
+_TYPE_NAMES = pa.array(["", *(t.wire for t in EventType)], pa.string())  # EventType counts from 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ExportRecord:
+    """One journal record of events, and what the shard made of it.
+
+    Attributes
+    ----------
+    lsn : its position in the shard's journal
+    block : n events of one tenant
+    counted : bool[n], False for a duplicate: it is not exported
+    sequence : int64[n], the events' sequence numbers in their partitions, if wanted
+    forwarded : the block came from a user's old home after a merge
+    """
+
+    lsn: int
+    block: EventBlock
+    counted: NDArray[np.bool_]
+    sequence: NDArray[np.int64] | None = None
+    forwarded: bool = False
+
+
+def check_tenant(tenant: str) -> str:
+    """The tenant id, which becomes part of a path. Raises InvariantError for one that must not."""
+    if not _TENANT.match(tenant):
+        raise InvariantError(f"tenant id {tenant!r} cannot be part of a path")
+    return tenant
+
+
+def tables_by_day(records: Iterable[ExportRecord], shard: int) -> Iterator[tuple[str, str, pa.Table]]:
+    """(tenant, ISO date, rows) of all counted events, sorted by user, position and place."""
+    by_tenant: dict[str, list[pa.Table]] = defaultdict(list)
+    for record in records:
+        by_tenant[record.block.tenant].append(rows_of(record, shard))
+    for tenant in sorted(by_tenant):
+        check_tenant(tenant)
+        table = pa.concat_tables(by_tenant.pop(tenant))
+        for day in pc.unique(table["date"]).sort():
+            yield tenant, iso_date(day), sorted_rows(table.filter(pc.equal(table["date"], day)))
+
+
+def iso_date(day: pa.Date32Scalar) -> str:
+    return str(np.datetime64(int(day.cast(pa.int32()).as_py()), "D"))
+
+
+def sorted_rows(table: pa.Table) -> pa.Table:
+    """Rows in the order of every file: a user's rows lie together, so few row groups are read for one user."""
+    return table.sort_by(_SORT_KEYS)
+
+
+def rows_of(record: ExportRecord, shard: int) -> pa.Table:
+    """The counted events of one record. Raises InvariantError when the mask is not the block's."""
+    block, counted = record.block, np.asarray(record.counted)
+    n = len(block)
+    if counted.shape != (n,) or counted.dtype != np.bool_:
+        raise InvariantError(f"record {record.lsn}: mask of shape {counted.shape}, {counted.dtype}, for {n} events")
+    columns = columns_of(block)
+    keys = pa.array(block.keys, pa.string())
+    anonymous = pc.starts_with(keys, ANONYMOUS_PREFIX)
+    bare = pc.utf8_slice_codeunits(keys, 2)
+    nothing = pa.nulls(n, pa.string())
+    table = pa.table(
+        [
+            pa.repeat(pa.scalar(block.tenant, pa.string()), n),
+            pa.array((columns.timestamp // _DAY_MS).astype(np.int32)).view(pa.date32()),
+            pa.array(columns.partition),
+            keys,
+            pc.if_else(anonymous, nothing, bare),
+            pc.if_else(anonymous, bare, _linked_anonymous_ids(block)),
+            _TYPE_NAMES.take(pa.array(columns.kind)),
+            pa.array(block.names, pa.string()).take(pa.array(columns.name)),
+            pa.array(columns.timestamp).view(pa.timestamp("ms")),
+            pa.array(columns.received).view(pa.timestamp("ms")),
+            pa.array(columns.revenue),
+            pa.array(block.message_ids, pa.string()),
+            pa.repeat(pa.scalar(shard, pa.int32()), n),
+            pa.repeat(pa.scalar(record.lsn, pa.int64()), n),
+            pa.array(np.arange(n, dtype=np.uint16)),
+            pa.nulls(n, pa.int64()) if record.sequence is None else pa.array(record.sequence, pa.int64()),
+            pa.repeat(pa.scalar(record.forwarded), n),
+            _payloads(block),
+        ],
+        schema=SCHEMA,
+    )
+    return table if counted.all() else table.filter(pa.array(counted))
+
+
+def _linked_anonymous_ids(block: EventBlock) -> pa.Array:
+    linked: list[str | None] = [None] * len(block)
+    for index, key in block.links:
+        if is_anonymous(key):
+            linked[index] = bare_id(key)
+    return pa.array(linked, pa.string())
+
+
+def _payloads(block: EventBlock) -> pa.Array:
+    """The payloads, without a copy. The gateway lets only UTF-8 through; should it ever not, the rest still counts."""
+    offsets = payload_offsets(block)
+    array = pa.StringArray.from_buffers(len(block), pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(block.payload))
+    try:
+        array.validate(full=True)
+    except pa.ArrowInvalid:
+        pieces = [block.payload[a:b] for a, b in itertools.pairwise(offsets)]
+        return pa.array([piece.decode("utf-8", "replace") for piece in pieces], pa.string())
+    return array

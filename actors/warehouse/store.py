@@ -1,0 +1,266 @@
+"""The warehouse: event rows as Parquet by tenant and date, each journaled event in it exactly once.
+
+How exactly once: a range of a shard's journal (a closed segment: its bounds never change, whatever crashes) is written
+to data files whose names follow from the range, and then one commit makes all of them visible and moves the shard's
+cursor. A crash before the commit leaves files nobody reads, which the next export of the same range overwrites with the
+same rows; after the commit the range is never exported again. Compaction and erasure write new files and swap them in
+with one commit; only then are the old ones deleted.
+
+Leaves to others: which events count (the shard's mask), and when a date is closed. Rules for callers: one exporter a
+shard (the holder of its journal); one maintainer (compact, erase, vacuum) at a time, which on a local disk a lock sees
+to; erase a user after the export has passed the Erase record, or rows exported later bring the user back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from actors.blobs import BlobFolder, BlobWriter
+from actors.fsync import PARTIAL_SUFFIX, make_folder_durably
+from actors.journal.fence import Fence
+from actors.warehouse.catalog import Catalog, FileEntry, State
+from actors.warehouse.reader import Reader, StoredEvent
+from actors.warehouse.rows import DICTIONARY_COLUMNS, SCHEMA, ExportRecord, check_tenant, sorted_rows, tables_by_day
+from whisperer.errors import FencedError, InvariantError, UnavailableError
+
+COMPACT_BELOW_BYTES = 32 << 20
+_ROW_GROUP_ROWS = 65_536
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What an export did; ``committed`` False when the range had been exported before."""
+
+    committed: bool
+    n_rows: int
+    n_files: int
+
+
+class Warehouse:
+    """Writer and reader over one URI.
+
+    Parameters
+    ----------
+    uri : any ``pyarrow.fs`` URI or an absolute path
+    n_threads : that DuckDB may use for questions
+    """
+
+    def __init__(self, uri: str | os.PathLike[str] | BlobFolder, *, n_threads: int = 1) -> None:
+        self._blobs = uri if isinstance(uri, BlobFolder) else BlobFolder(uri)
+        self._catalog = Catalog(self._blobs)
+        self._reader = Reader(self._blobs, self._catalog, n_threads)
+
+    def exported(self, shard: int) -> int | None:
+        """Position up to which a shard's journal has been exported, None before the first export.
+
+        The journal must not be trimmed beyond it.
+        """
+        return self._catalog.state().cursors.get(shard)
+
+    def export(self, shard: int, first: int, last: int, records: Iterable[ExportRecord]) -> Exported:
+        """Write the counted events of the journal range [first, last), once however often it is called.
+
+        Raises InvariantError where the range does not join the cursor, or a record lies outside of it.
+        """
+        cursor = self.exported(shard)
+        if cursor is not None and first < last <= cursor:
+            return Exported(committed=False, n_rows=0, n_files=0)
+        if first >= last or (cursor is not None and first != cursor):
+            raise InvariantError(f"shard {shard} was exported to {cursor}: cannot export [{first}, {last})")
+        files = [
+            self._write(f"{_folder(tenant, date)}/{shard:04d}-{first:020d}-{last:020d}.parquet", table, tenant, date,
+                        [(shard, first, last)])
+            for tenant, date, table in tables_by_day(_within(records, first, last), shard)
+        ]  # fmt: skip
+        self._catalog.commit_export(shard, first, last, files)
+        return Exported(committed=True, n_rows=sum(file.n_rows for file in files), n_files=len(files))
+
+    def compact(self, tenant: str, date: str, *, below_bytes: int = COMPACT_BELOW_BYTES) -> int:
+        """Merge a date's files smaller than ``below_bytes`` into files of about that size; how many files went.
+
+        Safe on an open date too: files that come later are merged the next time.
+        """
+        check_tenant(tenant)
+        with self._maintaining() as state:
+            number = state.last_rewrite + 1
+            small = [
+                file
+                for _, file in sorted(state.files.items())
+                if (file.tenant, file.date) == (tenant, date) and file.n_bytes < below_bytes
+            ]
+            batches = [batch for batch in _batches(small, below_bytes) if len(batch) > 1]
+            adds = []
+            for n, batch in enumerate(batches):
+                table = sorted_rows(pa.concat_tables(self._read(file) for file in batch))
+                name = f"{_folder(tenant, date)}/compact-{number:010d}-{n:04d}.parquet"
+                adds.append(self._write(name, table, tenant, date, sorted(r for file in batch for r in file.ranges)))
+            removes = [file.path for batch in batches for file in batch]
+            return self._swap(number, "compact", adds, removes)
+
+    def erase(self, tenant: str, user_keys: Collection[str]) -> int:
+        """Rewrite every file with rows of these users without them; how many rows went. Old files are gone after."""
+        check_tenant(tenant)
+        keys = pa.array(sorted(user_keys), pa.string())
+        with self._maintaining() as state:
+            number = state.last_rewrite + 1
+            adds, removes, n_rows = [], [], 0
+            for path, file in sorted(state.files.items()):
+                if file.tenant != tenant or not self._holds(file, keys):
+                    continue
+                table = self._read(file)
+                kept = table.filter(pc.invert(pc.is_in(table["user_key"], value_set=keys)))
+                n_rows += table.num_rows - kept.num_rows
+                removes.append(path)
+                if kept.num_rows:
+                    name = f"{_folder(tenant, file.date)}/{_stem(path).partition('.e')[0]}.e{number:010d}.parquet"
+                    adds.append(self._write(name, kept, tenant, file.date, file.ranges))
+            self._swap(number, "erase", adds, removes)
+        self.vacuum(tenant)
+        return n_rows
+
+    def vacuum(self, tenant: str | None = None) -> int:
+        """Delete files that no commit names and none ever will (left by crashes), and fold the catalog; how many went.
+
+        ``tenant`` given: look only there, and do not fold.
+        """
+        n_deleted = 0
+        with self._maintaining() as state:
+            folder = f"tenant={check_tenant(tenant)}" if tenant else ""
+            for path in self._blobs.names(folder, unfinished=True):
+                is_data = path.startswith("tenant=")
+                if is_data and path not in state.files and not _may_be_in_progress(path, state):
+                    self._blobs.delete(path)
+                    n_deleted += 1
+            if tenant is None:
+                self._catalog.fold()
+        return n_deleted
+
+    def read_events(self, tenant: str, user_keys: Collection[str]) -> list[StoredEvent]:
+        """See :meth:`Reader.read_events`."""
+        return self._reader.read_events(tenant, user_keys)
+
+    def lookup(self, tenant: str, shard: int, positions: list[tuple[int, int]]) -> list[StoredEvent | None]:
+        """See :meth:`Reader.lookup`."""
+        return self._reader.lookup(tenant, shard, positions)
+
+    def duckdb_relation(
+        self, tenant: str, connection: duckdb.DuckDBPyConnection | None = None
+    ) -> duckdb.DuckDBPyRelation:
+        """See :meth:`Reader.relation`."""
+        return self._reader.relation(tenant, connection)
+
+    def files(self, tenant: str | None = None) -> list[FileEntry]:
+        """The committed files, by path."""
+        state = self._catalog.state()
+        return [file for _, file in sorted(state.files.items()) if tenant in (None, file.tenant)]
+
+    @contextlib.contextmanager
+    def _maintaining(self) -> Iterator[State]:
+        """The state, while no other maintainer changes it (exporters may). Raises UnavailableError (retryable)."""
+        if not self._blobs.is_local:
+            yield self._catalog.state()
+            return
+        folder = Path(self._blobs.path_of("catalog"))
+        make_folder_durably(folder)
+        try:
+            fence = Fence.take(folder / "maintenance.lock")
+        except FencedError as error:
+            raise UnavailableError(f"another maintainer is at work: {error.message}", retry_after_s=1.0) from error
+        try:
+            yield self._catalog.state()
+        finally:
+            fence.release()
+
+    def _swap(self, number: int, reason: str, adds: list[FileEntry], removes: list[str]) -> int:
+        """Commit, then delete what was replaced (a crash between leaves that to :meth:`vacuum`)."""
+        if not removes:
+            return 0
+        self._catalog.commit_rewrite(number, reason, adds, removes)
+        for path in removes:
+            self._blobs.delete(path)
+        _log.info("%s: %d files became %d", reason, len(removes), len(adds))
+        return len(removes)
+
+    def _write(
+        self, name: str, table: pa.Table, tenant: str, date: str, ranges: list[tuple[int, int, int]]
+    ) -> FileEntry:
+        with self._blobs.writing(name) as writer:
+            _write_parquet(writer, table)
+        return FileEntry(name, tenant, date, table.num_rows, writer.n_bytes, writer.crc32c, ranges)
+
+    def _read(self, file: FileEntry) -> pa.Table:
+        table = pq.read_table(pa.py_buffer(self._blobs.get(file.path)), schema=SCHEMA, partitioning=None)
+        if table.num_rows != file.n_rows:
+            raise InvariantError(f"{file.path} holds {table.num_rows} rows, {file.n_rows} were committed")
+        return table
+
+    def _holds(self, file: FileEntry, keys: pa.Array) -> bool:
+        found = pq.read_table(
+            self._blobs.path_of(file.path),
+            filesystem=self._blobs.filesystem,
+            columns=["user_key"],
+            filters=pc.field("user_key").isin(keys),
+            partitioning=None,
+        )
+        return bool(found.num_rows)
+
+
+def _write_parquet(writer: BlobWriter, table: pa.Table) -> None:
+    with pa.PythonFile(writer, mode="w") as sink:
+        pq.write_table(
+            table,
+            sink,
+            compression="zstd",
+            use_dictionary=DICTIONARY_COLUMNS,
+            row_group_size=_ROW_GROUP_ROWS,
+            write_statistics=True,
+        )
+
+
+def _stem(path: str) -> str:
+    return path.rpartition("/")[2].removesuffix(PARTIAL_SUFFIX).removesuffix(".parquet")
+
+
+def _folder(tenant: str, date: str) -> str:
+    return f"tenant={tenant}/date={date}"
+
+
+def _within(records: Iterable[ExportRecord], first: int, last: int) -> Iterator[ExportRecord]:
+    for record in records:
+        if not first <= record.lsn < last:
+            raise InvariantError(f"record {record.lsn} lies outside of [{first}, {last})")
+        yield record
+
+
+def _batches(files: list[FileEntry], target_bytes: int) -> Iterator[list[FileEntry]]:
+    batch: list[FileEntry] = []
+    size = 0
+    for file in files:
+        if batch and size + file.n_bytes > target_bytes:
+            yield batch
+            batch, size = [], 0
+        batch.append(file)
+        size += file.n_bytes
+    if batch:
+        yield batch
+
+
+def _may_be_in_progress(path: str, state: State) -> bool:
+    """Whether an exporter may be about to commit this file; what maintainers write, they write under the lock."""
+    stem = _stem(path)
+    if stem.startswith("compact-") or ".e" in stem:
+        return False
+    shard, _, last = stem.split("-")
+    return int(last) > state.cursors.get(int(shard), -1)

@@ -1,0 +1,107 @@
+"""Events to export, places to export to, and blobs that crash on request."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow.fs as pafs
+import pytest
+
+from actors.blobs import BlobFolder, BlobWriter
+from actors.warehouse import ExportRecord
+from whisperer.events.block import BlockBuilder, EventBlock
+from whisperer.events.types import EventType
+from whisperer.ids import bare_id, message_hash
+
+DAY_MS = 86_400_000
+NEW_YEAR_2026 = 1_767_225_600_000
+
+
+@dataclass(frozen=True)
+class Event:
+    """One event as a test states it; ``counted`` False makes it a duplicate."""
+
+    key: str
+    name: str = "clicked"
+    timestamp: int = NEW_YEAR_2026
+    revenue: int = 0
+    counted: bool = True
+    link: str | None = None
+    kind: EventType = EventType.TRACK
+    payload: str | None = None
+
+    def json(self) -> str:
+        return self.payload if self.payload is not None else json.dumps({"user": bare_id(self.key), "event": self.name})
+
+
+def block_of(tenant: str, events: Sequence[Event], lsn: int = 0) -> EventBlock:
+    builder = BlockBuilder(tenant)
+    for n, event in enumerate(events):
+        builder.add(
+            key=event.key,
+            partition=len(event.key) % 64,
+            kind=event.kind,
+            name=event.name,
+            timestamp=event.timestamp,
+            received=event.timestamp + 5,
+            message_id=f"m-{lsn}-{n}",
+            message_hash=message_hash(f"m-{lsn}-{n}"),
+            payload=event.json().encode(),
+            revenue=event.revenue,
+            link=event.link,
+        )
+    return builder.build()
+
+
+def record(lsn: int, tenant: str, *events: Event) -> ExportRecord:
+    return ExportRecord(lsn, block_of(tenant, events, lsn), np.array([event.counted for event in events], bool))
+
+
+class Crash(BaseException):
+    """The process would be gone here: nothing may catch it."""
+
+
+class CrashingBlobs(BlobFolder):
+    """A real folder; the n-th half-step of writing, naming or deleting a blob raises :class:`Crash`.
+
+    Each step has two halves, before it took effect and after; a streamed write has a third, with half the bytes written.
+    """
+
+    crash_at = -1
+    n_halves = 0
+
+    def _half(self) -> None:
+        if self.n_halves == self.crash_at:
+            raise Crash
+        self.n_halves += 1
+
+    def put(self, name: str, data: bytes) -> None:
+        self._half()
+        super().put(name, data)
+        self._half()
+
+    @contextlib.contextmanager
+    def writing(self, name: str) -> Iterator[BlobWriter]:
+        self._half()
+        with super().writing(name) as writer:
+            yield writer
+            self._half()
+        self._half()
+
+    def delete(self, name: str) -> None:
+        self._half()
+        super().delete(name)
+        self._half()
+
+
+@pytest.fixture(params=["local", "object-store"])
+def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> BlobFolder:
+    """A folder on the disk with awkward characters, and Arrow's in-memory file system without rename or fsync."""
+    if request.param == "local":
+        return BlobFolder(tmp_path / "ware [house]* ?é")
+    return BlobFolder("bucket/warehouse", filesystem=pafs._MockFileSystem())

@@ -1,0 +1,119 @@
+"""A crash at every half-step of every write: readers see the state before or after, and trying again ends exactly."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from actors.warehouse import Warehouse
+from tests.unit.warehouse.conftest import DAY_MS, NEW_YEAR_2026, Crash, CrashingBlobs, Event, record
+from tests.unit.warehouse.test_export import rows
+
+RECORDS = {
+    n: [
+        record(n * 10, "acme", Event("u:1", f"e{n}"), Event("u:2", f"e{n}"), Event("u:1", "again", counted=False)),
+        record(n * 10 + 3, "umbrella", Event("u:1")),
+        record(n * 10 + 7, "acme", Event("u:1", f"next{n}", NEW_YEAR_2026 + DAY_MS)),
+    ]
+    for n in range(4)
+}
+
+Step = Callable[[Warehouse], object]
+
+
+def export(n: int) -> Step:
+    return lambda warehouse: warehouse.export(0, n * 10, n * 10 + 10, RECORDS[n])
+
+
+STORY: dict[str, Step] = {
+    "export 0": export(0),
+    "export 1": export(1),
+    "compact": lambda warehouse: warehouse.compact("acme", "2026-01-01"),
+    "export 2": export(2),
+    "vacuum": lambda warehouse: warehouse.vacuum(),
+    "erase": lambda warehouse: warehouse.erase("acme", ["u:2"]),
+    "compact again": lambda warehouse: warehouse.compact("acme", "2026-01-01"),
+    "export 3": export(3),
+    "vacuum again": lambda warehouse: warehouse.vacuum(),
+}
+
+
+def view(folder: Path) -> tuple[object, ...]:
+    """What a process that starts now sees."""
+    warehouse = Warehouse(folder)
+    return rows(warehouse, "acme"), rows(warehouse, "umbrella"), warehouse.exported(0)
+
+
+def told(folder: Path, until: str) -> Path:
+    """The folder after every part of the story before ``until``."""
+    folder.mkdir()
+    for name, step in STORY.items():
+        if name == until:
+            break
+        step(Warehouse(folder))
+    return folder
+
+
+@pytest.mark.parametrize("crashing", STORY)
+def test_a_crash_at_any_half_step_shows_before_or_after_and_the_retry_ends_exactly(
+    tmp_path: Path, crashing: str
+) -> None:
+    start, step = told(tmp_path / "before", crashing), STORY[crashing]
+    before = view(start)
+    uninterrupted = CrashingBlobs(shutil.copytree(start, tmp_path / "after"))
+    step(Warehouse(uninterrupted))
+    after = view(tmp_path / "after")
+    assert uninterrupted.n_halves >= 4
+    seen = set()
+    for crash_at in range(uninterrupted.n_halves):
+        folder = shutil.copytree(start, tmp_path / str(crash_at))
+        blobs = CrashingBlobs(folder)
+        blobs.crash_at = crash_at
+        with pytest.raises(Crash):
+            step(Warehouse(blobs))
+        seen_now = view(folder)
+        assert seen_now in (before, after)
+        seen.add(seen_now == after)
+        step(Warehouse(folder))
+        assert view(folder) == after
+        Warehouse(folder).vacuum()
+        assert view(folder) == after
+        on_disk = {path.relative_to(folder).as_posix() for path in folder.glob("tenant=*/**/*") if path.is_file()}
+        assert on_disk == {file.path for file in Warehouse(folder).files()}, "a vacuum leaves no orphan"
+    assert before == after or seen == {False, True}
+
+
+def test_the_whole_story_ends_with_every_counted_event_once(tmp_path: Path) -> None:
+    counted = [
+        (event.key, event.name, event.timestamp, 0, 0, n * 10 + offset, index)
+        for n in RECORDS
+        for offset, index, event in (
+            (0, 0, Event("u:1", f"e{n}")),
+            (0, 1, Event("u:2", f"e{n}")),
+            (7, 0, Event("u:1", f"next{n}", NEW_YEAR_2026 + DAY_MS)),
+        )
+        if event.key != "u:2" or n == 3  # exported after the erasure
+    ]
+    umbrella = [("u:1", "clicked", NEW_YEAR_2026, 0, 0, n * 10 + 3, 0) for n in RECORDS]
+    assert view(told(tmp_path / "all", "")) == (sorted(counted), umbrella, 40)
+
+
+def test_after_a_crashed_and_repeated_erasure_the_user_is_in_no_file(tmp_path: Path) -> None:
+    start = told(tmp_path / "before", "erase")
+    for crash_at in range(1000):
+        folder = shutil.copytree(start, tmp_path / str(crash_at))
+        blobs = CrashingBlobs(folder)
+        blobs.crash_at = crash_at
+        try:
+            STORY["erase"](Warehouse(blobs))
+        except Crash:
+            STORY["erase"](Warehouse(folder))
+        else:
+            break
+        for path in folder.glob("tenant=acme/**/*.parquet*"):
+            assert "u:2" not in pq.read_table(path, columns=["user_key"], partitioning=None)["user_key"].to_pylist()
+    assert crash_at >= 4
