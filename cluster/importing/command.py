@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -80,9 +81,6 @@ def import_file(
         raise FileError(f"there is no file {path}")
     file_id = file_identity(path)
     folder = Path(data_dir) / "imports" / quote(tenant, safe="") / f"{file_id[:16]}-{map_id}"
-    source = open_source(path, format, rules, file_id)
-    ledger = Ledger(folder, Totals(str(path), file_id, map_id, tenant), restart=restart)
-    console = console or Console(stderr=True)
     gateway = Gateway(
         url,
         write_key,
@@ -91,20 +89,24 @@ def import_file(
         patience_s=patience_s,
         compress=compress,
     )
+    console = console or Console(stderr=True)
     started = time.monotonic()
-    try:
-        with ImportProgress(console, path.name, enabled=progress, rows_before=ledger.resumed_from) as bar:
-            asyncio.run(_send_all(source, ledger, gateway, Lanes(concurrency, batch, gateway.send, ledger.settle), bar))
-        _check(ledger)
-        ledger.totals.finished = True
-    except KeyboardInterrupt:
-        pass
-    except BaseExceptionGroup as group:
-        raise _first(group) from group
-    finally:
-        ledger.save()
-        source.close()
-        ledger.close()
+    with ExitStack() as cleanup:
+        source = open_source(path, format, rules, file_id)
+        cleanup.callback(source.close)
+        ledger = Ledger(folder, Totals(str(path), file_id, map_id, tenant), restart=restart)
+        cleanup.callback(ledger.close)
+        cleanup.callback(ledger.save)
+        lanes = Lanes(concurrency, batch, gateway.send, ledger.settle)
+        try:
+            with ImportProgress(console, path.name, enabled=progress, rows_before=ledger.resumed_from) as bar:
+                asyncio.run(_send_all(source, ledger, gateway, lanes, bar))
+            _check(ledger)
+            ledger.totals.finished = True
+        except KeyboardInterrupt:
+            pass  # what was answered is in the ledger; the report says where to go on
+        except BaseExceptionGroup as group:
+            raise _first(group) from group
     report = _report(ledger, gateway, time.monotonic() - started)
     if progress:
         print_report(report, console)

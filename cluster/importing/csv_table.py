@@ -20,25 +20,38 @@ _SHOWN = 500  # characters of a malformed row that are kept
 
 class CsvTable:
     def __init__(self, path: Path, rules: ImportMap) -> None:
-        with_header = RawFile(path)
-        try:
-            header = pacsv.open_csv(with_header.stream, parse_options=_parsing(rules, lambda _row: "skip"))
-            rules.check_columns(header.schema.names)
-        finally:
-            with_header.close()
+        self._rules = rules
         self._names = list(rules.columns())
         self._malformed: deque[tuple[int, str]] = deque()
+        header = RawFile(path)
+        try:
+            rules.check_columns(self._opened(header, None, lambda _row: "skip").schema.names)
+        finally:
+            header.close()
         self._file = RawFile(path)
-        self._reader = pacsv.open_csv(
-            self._file.stream,
-            read_options=pacsv.ReadOptions(use_threads=False, encoding=rules.csv.encoding),
-            parse_options=_parsing(rules, self._on_malformed),
+        try:
+            self._reader = self._opened(self._file, self._names, self._on_malformed)
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _opened(self, file: RawFile, names: list[str] | None, on_malformed: Any) -> Any:
+        csv = self._rules.csv
+        return pacsv.open_csv(
+            file.stream,
+            read_options=pacsv.ReadOptions(use_threads=False, encoding=csv.encoding),
+            parse_options=pacsv.ParseOptions(
+                delimiter=csv.delimiter,
+                quote_char=csv.quote,
+                newlines_in_values=True,
+                invalid_row_handler=on_malformed,
+            ),
             convert_options=pacsv.ConvertOptions(
-                column_types=dict.fromkeys(self._names, pa.string()),
-                include_columns=self._names,
+                column_types=dict.fromkeys(names or (), pa.string()),
+                include_columns=names or (),
                 strings_can_be_null=True,
                 quoted_strings_can_be_null=True,
-                null_values=rules.csv.nulls,
+                null_values=csv.nulls,
             ),
         )
 
@@ -89,12 +102,3 @@ class CsvTable:
 
 def _reject(row: int, words: str) -> Reject:
     return Reject(row, "malformed_row", words)
-
-
-def _parsing(rules: ImportMap, on_malformed: Any) -> pacsv.ParseOptions:
-    return pacsv.ParseOptions(
-        delimiter=rules.csv.delimiter,
-        quote_char=rules.csv.quote,
-        newlines_in_values=True,
-        invalid_row_handler=on_malformed,
-    )

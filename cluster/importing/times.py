@@ -27,6 +27,7 @@ _UNIT_US = {
     "milliseconds": 1_000,
     "microseconds": 1,
 }
+_ARROW_ZONES_UNTIL_US = 2_114_380_800_000_000  # 2037-01-01
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST_MS, _LAST_MS = -62_135_596_800_000, 253_402_300_799_999  # years 1 to 9999: what ISO 8601 can write
 
@@ -83,12 +84,27 @@ def _float(value: Any) -> float:
 
 def _arrow_us(array: pa.Array, time_zone: str) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     valid = pc.is_valid(array).to_numpy(zero_copy_only=False)
-    if pa.types.is_date(array.type):
-        array = array.cast(pa.timestamp("us"))
-    if array.type.tz is None and time_zone != "UTC":
-        array = pc.assume_timezone(array, time_zone, ambiguous="earliest", nonexistent="latest")
-    us = array.cast(pa.timestamp("us", array.type.tz), safe=False).cast(pa.int64())
-    return pc.fill_null(us, 0).to_numpy(zero_copy_only=False), valid
+    stated = None if pa.types.is_date(array.type) else array.type.tz
+    us = pc.fill_null(array.cast(pa.timestamp("us", stated), safe=False).cast(pa.int64()), 0).to_numpy(
+        zero_copy_only=False
+    )
+    return (us if stated is not None or time_zone == "UTC" else _wall_to_utc(us, time_zone)), valid
+
+
+def _wall_to_utc(wall_us: NDArray[np.int64], time_zone: str) -> NDArray[np.int64]:
+    """Local times to UTC. Arrow's zones are wrong outside the years of compiled transitions, so those go one by one."""
+    early, late = wall_us < 0, wall_us >= _ARROW_ZONES_UNTIL_US
+    odd = early | late
+    local = pa.array(np.where(odd, 0, wall_us)).cast(pa.timestamp("us"))
+    utc = pc.assume_timezone(local, time_zone, ambiguous="earliest", nonexistent="latest").cast(pa.int64())
+    us = utc.to_numpy(zero_copy_only=False)
+    if odd.any():
+        zone = ZoneInfo(time_zone)
+        us = us.copy()
+        for i in np.flatnonzero(odd).tolist():
+            text = str(np.datetime64(int(wall_us[i]), "us"))
+            us[i] = _iso_us(text, zone) or 0
+    return np.asarray(us, np.int64)
 
 
 def _text_us(array: pa.Array, rule: Timestamp) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
