@@ -24,17 +24,17 @@ from whisperer.events.collect import ShardRows, collect
 from whisperer.events.money import micro_units
 from whisperer.events.outcome import Notice, Outcome
 from whisperer.events.parse import Parsed
-from whisperer.events.place import KNOWN_ZONES, canonical_locale
-from whisperer.events.refusals import Code, Rejected
+from whisperer.events.place import known_place
+from whisperer.events.refusals import Code, Fault, Rejected
+from whisperer.events.requirements import unmet
 from whisperer.events.routes import Route
 from whisperer.events.shared_context import merger
 from whisperer.events.types import RESERVED_NAME, WIRE_TO_TYPE, EventType, Flag
-from whisperer.events.validate import Misfit, carries_traits, read_event
-from whisperer.events.wire import Context, Scalar, decode_event, decode_message_id
+from whisperer.events.validate import carries_traits, read_event
+from whisperer.events.wire import Scalar, decode_event, decode_message_id
 from whisperer.ids import message_hash
 
 MAX_EVENT_BYTES = 32 * 1024
-MAX_MESSAGE_ID_CHARS = 99
 
 # plain ints: arithmetic on enums is many times slower
 _TRACK, _IDENTIFY, _ALIAS = int(EventType.TRACK), int(EventType.IDENTIFY), int(EventType.ALIAS)
@@ -79,6 +79,7 @@ def admit(
     if not events:
         return outcome
     route_kind = parsed.route.kind
+    kind_of_all = int(route_kind or 0)
     is_import = parsed.route is Route.IMPORT
     batch_skew = 0 if is_import else _skew(received_at, parsed.sent_at, notices)
     route_flags = _HISTORICAL if is_import else 0
@@ -99,55 +100,28 @@ def admit(
             event = decode_event(payload)
         except msgspec.ValidationError:
             read = read_event(payload, route_kind)
-            if isinstance(read, Misfit):
-                rejected.append(Rejected(index, read.message_id, Code.INVALID_TYPE, read.message, read.pointer))
+            if isinstance(read, Fault):
+                rejected.append(read.at(index, decode_message_id(payload)))
                 continue
             event = read
 
-        message_id = event.messageId
         user = event.userId
         if user is not None and not isinstance(user, str):
             user = id_text(user)
         anonymous = event.anonymousId
         if anonymous is not None and not isinstance(anonymous, str):
             anonymous = id_text(anonymous)
-        kind = route_kind or _KINDS.get(event.type)
-        previous = None
-        if kind == _TRACK:
-            name = event.event
-            if not name:
-                rejected.append(Rejected(index, message_id, Code.MISSING_EVENT, "track needs an event name", "/event"))
-                continue
-        elif kind is None:
-            wanted = f"type must be one of {', '.join(WIRE_TO_TYPE)}"
-            rejected.append(Rejected(index, message_id, Code.INVALID_TYPE, wanted, "/type"))
+        kind = kind_of_all or _KINDS.get(event.type, 0)
+        fault = unmet(event, kind, user, anonymous)
+        if fault is not None:
+            rejected.append(fault.at(index, event.messageId))
             continue
-        else:
-            name = _NAMES[kind]
-            if kind == _ALIAS:
-                previous = _text_id(event.previousId)
-                if not user or not previous:
-                    wanted = "alias needs a userId and a previousId"
-                    pointer = "/previousId" if user else "/userId"
-                    rejected.append(Rejected(index, message_id, Code.MISSING_IDENTITY, wanted, pointer))
-                    continue
-        if not user and not anonymous:
-            wanted = "an event needs a userId or an anonymousId"
-            rejected.append(Rejected(index, message_id, Code.MISSING_IDENTITY, wanted, "/userId"))
-            continue
-        if not message_id:
-            message_id = new_message_id()
-        elif len(message_id) > MAX_MESSAGE_ID_CHARS:
-            wanted = f"messageId holds {MAX_MESSAGE_ID_CHARS} characters at most"
-            rejected.append(Rejected(index, message_id, Code.INVALID_TYPE, wanted, "/messageId"))
-            continue
-
         flags = route_flags
         context = event.context
         if event.traits or (kind == _IDENTIFY and context is not None and context.traits):
             carried = carries_traits(event, kind)
-            if isinstance(carried, Misfit):
-                rejected.append(Rejected(index, message_id, Code.INVALID_TYPE, carried.message, carried.pointer))
+            if isinstance(carried, Fault):
+                rejected.append(carried.at(index, event.messageId))
                 continue
             if carried:
                 flags |= _TRAITS
@@ -164,8 +138,9 @@ def admit(
         if context is not None:
             if context.active is False:
                 flags |= _INACTIVE
-            if context.timezone or context.locale:
-                zone, locale = _place(context, notices)
+            zone, locale, odd = known_place(context.timezone, context.locale)
+            if odd:
+                notices.update(odd)
 
         stamp = event.timestamp
         if stamp is None:
@@ -184,35 +159,21 @@ def admit(
 
         key, partition = address(user, anonymous, seed)
         added = shard_rows[shard_of[partition]]
-        if previous or (user and anonymous):
-            link = link_of(kind, user, anonymous, previous)
+        if (user and anonymous) or kind == _ALIAS:
+            link = link_of(kind, user, anonymous, event.previousId)
             if link is not None:
                 flags |= _LINK
                 added.links.append((len(added.rows), link))
+        name = (event.event or "") if kind == _TRACK else _NAMES[kind]
+        message_id = event.messageId or new_message_id()
+        message = message_hash(message_id)
         added.rows.append(
-            (
-                key,
-                partition,
-                kind,
-                flags,
-                happened,
-                revenue,
-                message_hash(message_id),
-                name,
-                zone,
-                locale,
-                message_id,
-                payload,
-            )
+            (key, partition, kind, flags, happened, revenue, message, name, zone, locale, message_id, payload)
         )
 
     collect(shard_rows, builders, received_at=received_at, client_ip=client_ip)
     outcome.n_accepted = len(events) - len(rejected)
     return outcome
-
-
-def _text_id(given: Scalar) -> str | None:
-    return given if given is None or isinstance(given, str) else id_text(given)
 
 
 def _skew(received_at: int, sent_at: Scalar, notices: Counter[Notice]) -> int:
@@ -221,18 +182,6 @@ def _skew(received_at: int, sent_at: Scalar, notices: Counter[Notice]) -> int:
         notices[Notice.UNPARSABLE_SENT_AT] += 1
         return 0
     return correction
-
-
-def _place(context: Context, notices: Counter[Notice]) -> tuple[str, str]:
-    """(zone, locale) of a context, "" for what is absent or not known."""
-    zone = context.timezone or ""
-    if zone and zone not in KNOWN_ZONES:
-        notices[Notice.UNKNOWN_TIME_ZONE] += 1
-        zone = ""
-    locale: str | None = context.locale or ""
-    if locale and (locale := canonical_locale(locale)) is None:
-        notices[Notice.UNKNOWN_LOCALE] += 1
-    return zone, locale or ""
 
 
 def _unread(parsed: Parsed) -> dict[int, Rejected]:

@@ -222,3 +222,32 @@ class BlockBuilder:
 
 def _lengths(payloads: Sequence[bytes | memoryview | msgspec.Raw]) -> list[int]:
     return [len(p) for p in payloads]
+
+
+def split(block: EventBlock, shard_of: Sequence[int]) -> dict[int, EventBlock]:
+    """The block's events by shard under another partition map, each part in order."""
+    columns = columns_of(block)
+    shards = np.array(shard_of)[columns.partition]
+    targets = np.unique(shards).tolist()
+    if len(targets) <= 1:
+        return {target: block for target in targets}
+    return {target: _select(block, np.flatnonzero(shards == target)) for target in targets}
+
+
+def _select(block: EventBlock, chosen: NDArray[np.int64]) -> EventBlock:
+    columns, offsets = columns_of(block), payload_offsets(block)
+    places = chosen.tolist()
+    old_to_new = {old: new for new, old in enumerate(places)}
+    return msgspec.structs.replace(
+        block,
+        **{
+            name: getattr(columns, name)[chosen].tobytes()
+            for name in ("partition", "kind", "flags", "timestamp", "received", "revenue", "name", "zone", "locale")
+        },
+        message_hash=columns.message_hash[chosen].tobytes(),
+        keys=[block.keys[i] for i in places],
+        links=[(old_to_new[i], link) for i, link in block.links if i in old_to_new],
+        message_ids=[block.message_ids[i] for i in places],
+        lengths=np.frombuffer(block.lengths, np.uint32)[chosen].tobytes(),
+        payload=b"".join(block.payload[offsets[i] : offsets[i + 1]] for i in places),
+    )

@@ -11,6 +11,7 @@ from decimal import ROUND_HALF_EVEN, Context
 
 MICRO = 1_000_000
 _INT64_MAX = 2**63 - 1
+_INT64_END = 2.0**63
 _MAX_DIGITS = 64  # of a string; far more than int64 holds, few enough to be cheap
 _PLAIN_DECIMAL = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)")
 _EXACT = Context(prec=_MAX_DIGITS + 8, rounding=ROUND_HALF_EVEN)
@@ -19,8 +20,9 @@ _EXACT = Context(prec=_MAX_DIGITS + 8, rounding=ROUND_HALF_EVEN)
 def micro_units(amount: str | int | float) -> int | None:
     """Micro-units of an amount in [-2**63, 2**63 - 1]; None if it is no plain decimal or out of that range."""
     if isinstance(amount, float):
-        micros = round(amount * MICRO) if abs(amount) < _INT64_MAX else _INT64_MAX + 1
-    elif isinstance(amount, int):
+        scaled = amount * 1e6
+        return round(scaled) if -_INT64_END <= scaled < _INT64_END else None
+    if isinstance(amount, int):
         micros = amount * MICRO
     else:
         text = amount.strip()

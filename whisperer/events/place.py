@@ -11,6 +11,8 @@ import re
 from functools import lru_cache
 from zoneinfo import available_timezones
 
+from whisperer.events.outcome import Notice
+
 KNOWN_ZONES: frozenset[str] = frozenset(available_timezones())
 
 _TWO_LETTER_LANGUAGES = (
@@ -30,7 +32,6 @@ _TAG = re.compile(
 )
 
 
-@lru_cache(maxsize=4_096)
 def canonical_locale(locale: str) -> str | None:
     """The tag with hyphens and in RFC 5646's casing (``de-AT``, ``zh-Hans-CN``); None if it is not known."""
     tag = locale.replace("_", "-")
@@ -48,3 +49,17 @@ def canonical_locale(locale: str) -> str | None:
         else:
             cased.append(part.title() if len(part) == 4 and part.isalpha() else part.lower())
     return "-".join(cased)
+
+
+@lru_cache(maxsize=4_096)
+def known_place(timezone: str | None, locale: str | None) -> tuple[str, str, tuple[Notice, ...]]:
+    """(zone, canonical locale, what is odd about them); "" for what is absent, empty or not known."""
+    odd = []
+    zone = timezone or ""
+    if zone and zone not in KNOWN_ZONES:
+        odd.append(Notice.UNKNOWN_TIME_ZONE)
+        zone = ""
+    tag = canonical_locale(locale) if locale else ""
+    if tag is None:
+        odd.append(Notice.UNKNOWN_LOCALE)
+    return zone, tag or "", tuple(odd)

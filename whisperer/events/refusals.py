@@ -1,6 +1,7 @@
-"""Why something is not stored: one enum of codes, one table to HTTP, and the two values that carry a code.
+"""Why something is not stored: one enum of codes, one table to HTTP, and the values that carry a code.
 
-A drop is a value. :class:`Refusal` turns a whole request away, :class:`Rejected` one event of it; neither is raised.
+A drop is a value. :class:`Refusal` turns a whole request away, :class:`Rejected` one event of it for a
+:class:`Fault`; none is ever raised.
 The codes are part of the wire contract (official SDKs resend a 400 that has none), so they are never renamed.
 """
 
@@ -55,6 +56,17 @@ class Refusal(msgspec.Struct, frozen=True):
     @property
     def status(self) -> int:
         return STATUS[self.code]
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """What is wrong with one event, wherever in a batch it stands; ``pointer`` leads to the place inside the event."""
+
+    code: Code
+    message: str
+    pointer: str = ""
+
+    def at(self, index: int, message_id: str | None) -> Rejected:
+        return Rejected(index, message_id, self.code, self.message, self.pointer)
 
 
 class Rejected(msgspec.Struct, frozen=True):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import Raw
 
+from whisperer.events.refusals import Code, Fault
 from whisperer.events.types import WIRE_TO_TYPE, EventType
 from whisperer.events.wire import (
     NO_RAW,
@@ -28,54 +29,47 @@ _decode_id = msgspec.json.Decoder(str | int | float | None).decode
 _decode_text = msgspec.json.Decoder(str | None).decode
 
 
-class Misfit(msgspec.Struct, frozen=True):
-    """The member that has the wrong type, as a JSON pointer into the event, and what it must be."""
-
-    pointer: str
-    message: str
-    message_id: str | None = None
-
-
-def read_event(payload: bytes | Raw, kind: EventType | None) -> WireEvent | Misfit:
+def read_event(payload: bytes | Raw, kind: EventType | None) -> WireEvent | Fault:
     """An event whose JSON is well-formed. Never raises. ``kind`` where the route gives it, else its own type says."""
     members = members_or_none(payload)
     if members is None:
-        return Misfit("", "an event must be a JSON object")
+        return _wrong("", "an event must be a JSON object")
     event = WireEvent()
-    misfit = None
     for name in (*_TEXTS, *_IDS):
         if name in members:
             try:
                 setattr(event, name, (_decode_text if name in _TEXTS else _decode_id)(members[name]))
             except msgspec.ValidationError:
-                wanted = "a string" if name in _TEXTS else "a string or a number"
-                misfit = misfit or Misfit(f"/{name}", f"{name} must be {wanted}")
+                return _wrong(f"/{name}", f"{name} must be a string{'' if name in _TEXTS else ' or a number'}")
     for name in _TIMES:
         if name in members:
             setattr(event, name, scalar_or_text(members[name]))
-    misfit = misfit or _read_objects(event, members) or _read_name(event, members, kind)
-    return event if misfit is None else msgspec.structs.replace(misfit, message_id=event.messageId or None)
+    return _read_objects(event, members) or _read_name(event, members, kind) or event
 
 
-def _read_name(event: WireEvent, members: dict[str, Raw], kind: EventType | None) -> Misfit | None:
+def _wrong(pointer: str, message: str) -> Fault:
+    return Fault(Code.INVALID_TYPE, message, pointer)
+
+
+def _read_name(event: WireEvent, members: dict[str, Raw], kind: EventType | None) -> Fault | None:
     """``event`` names a track event; other kinds may put there what they like."""
     if "event" not in members or (kind or WIRE_TO_TYPE.get(event.type or "")) != EventType.TRACK:
         return None
     try:
         event.event = _decode_text(members["event"])
     except msgspec.ValidationError:
-        return Misfit("/event", "event must be a string")
+        return _wrong("/event", "event must be a string")
     return None
 
 
-def _read_objects(event: WireEvent, members: dict[str, Raw]) -> Misfit | None:
+def _read_objects(event: WireEvent, members: dict[str, Raw]) -> Fault | None:
     event.traits = members.get("traits", NO_RAW)
     for name in ("properties", "context"):
         if name not in members or bytes(members[name]) == b"null":
             continue
         inner = members_or_none(members[name])
         if inner is None:
-            return Misfit(f"/{name}", f"{name} must be an object")
+            return _wrong(f"/{name}", f"{name} must be an object")
         if name == "properties":
             event.properties = Properties(revenue=scalar_or_text(inner["revenue"]) if "revenue" in inner else None)
         else:
@@ -100,7 +94,7 @@ def _text_of(members: dict[str, Raw], name: str) -> str | None:
     return value if value is None or isinstance(value, str) else bytes(members[name]).decode()
 
 
-def carries_traits(event: WireEvent, kind: int) -> bool | Misfit:
+def carries_traits(event: WireEvent, kind: int) -> bool | Fault:
     """Whether an event states traits: ``traits`` of identify and group, ``context.traits`` of identify."""
     found = False
     from_context = event.context.traits if kind == EventType.IDENTIFY and event.context is not None else NO_RAW
@@ -109,7 +103,7 @@ def carries_traits(event: WireEvent, kind: int) -> bool | Misfit:
         if not text or text == b"null":
             continue
         if not text.startswith(b"{"):
-            return Misfit(pointer, f"{pointer[1:].replace('/', '.')} must be an object")
+            return _wrong(pointer, f"{pointer[1:].replace('/', '.')} must be an object")
         found = found or not text[1:].lstrip(b" \t\r\n").startswith(b"}")
     return found and kind in _WITH_TRAITS
 

@@ -1,0 +1,39 @@
+"""What an event of each kind must have, once its members have the right types."""
+
+from __future__ import annotations
+
+from whisperer.events.refusals import Code, Fault
+from whisperer.events.types import WIRE_TO_TYPE, EventType
+from whisperer.events.wire import WireEvent
+
+MAX_MESSAGE_ID_CHARS = 99
+
+_TRACK, _ALIAS = int(EventType.TRACK), int(EventType.ALIAS)
+
+_NO_TYPE = Fault(Code.INVALID_TYPE, f"type must be one of {', '.join(WIRE_TO_TYPE)}", "/type")
+_NO_IDENTITY = Fault(Code.MISSING_IDENTITY, "an event needs a userId or an anonymousId", "/userId")
+_NO_NEW_ID = Fault(Code.MISSING_IDENTITY, "alias needs the new id as userId", "/userId")
+_NO_PREVIOUS_ID = Fault(Code.MISSING_IDENTITY, "alias needs the old id as previousId", "/previousId")
+_NO_NAME = Fault(Code.MISSING_EVENT, "track needs the name of the event", "/event")
+_LONG_MESSAGE_ID = Fault(Code.INVALID_TYPE, f"messageId holds {MAX_MESSAGE_ID_CHARS} characters at most", "/messageId")
+
+
+def unmet(event: WireEvent, kind: int, user_id: str | None, anonymous_id: str | None) -> Fault | None:
+    """The first requirement that an event does not meet; None for a good one.
+
+    ``kind`` is 0 where the event's type is not one of the six. An empty string counts as absent.
+    """
+    if not kind:
+        return _NO_TYPE
+    if kind == _ALIAS:
+        if not user_id:
+            return _NO_NEW_ID
+        if event.previousId is None or event.previousId == "":
+            return _NO_PREVIOUS_ID
+    elif not user_id and not anonymous_id:
+        return _NO_IDENTITY
+    if kind == _TRACK and not event.event:
+        return _NO_NAME
+    if event.messageId and len(event.messageId) > MAX_MESSAGE_ID_CHARS:
+        return _LONG_MESSAGE_ID
+    return None
