@@ -88,7 +88,7 @@ class BlobFolder:
 
     Parameters
     ----------
-    uri : what ``pyarrow.fs.FileSystem.from_uri`` takes, or an absolute path
+    uri : what ``pyarrow.fs.FileSystem.from_uri`` takes, or a path
     filesystem : use this one, ``uri`` being a path in it
     """
 
@@ -98,7 +98,7 @@ class BlobFolder:
         else:
             text = os.fspath(uri)
             self.filesystem, self.root = pafs.FileSystem.from_uri(
-                text if urlsplit(text).scheme else Path(text).as_uri()
+                text if urlsplit(text).scheme else Path(text).absolute().as_uri()
             )
         self.is_local = isinstance(self.filesystem, pafs.LocalFileSystem)
 

@@ -61,7 +61,7 @@ class SnapshotStore:
 
     Parameters
     ----------
-    uri : any ``pyarrow.fs`` URI or an absolute path
+    uri : any ``pyarrow.fs`` URI or a path
     name_parts : sub-folders below it, such as ``"shard-0003"``
     compression : of the Arrow buffers
     """
@@ -140,7 +140,7 @@ class SnapshotStore:
     def _folders(self) -> tuple[list[str], list[str]]:
         """(complete, incomplete) snapshot folders, newest first."""
         complete, seen = set(), set()
-        for blob in self._blobs.names(self._prefix):
+        for blob in self._blobs.names(self._prefix, unfinished=True):
             name, _, file = blob[len(self._prefix) :].partition("/")
             if _NAME.match(name):
                 seen.add(name)

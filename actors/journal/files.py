@@ -34,7 +34,7 @@ from actors.journal.format import (
 )
 from actors.journal.recovery import WATERMARK_NAME, recover
 from actors.journal.segment import Segment
-from whisperer.errors import FencedError, InvariantError, JournalError, TooLargeError
+from whisperer.errors import FencedError, InvariantError, JournalDamagedError, JournalError, TooLargeError
 
 DEFAULT_SEGMENT_BYTES = 64 << 20
 LOCK_NAME = "lock"
@@ -186,13 +186,19 @@ class FileJournal:
     def replay(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, bytes]]:
         """(position, record) in [start, stop), oldest first; ``stop`` None means the end as of this call.
 
-        ``start`` must be a record's position or the end. Raises JournalDamagedError where a record does not verify, and
-        JournalError (code ``journal_trimmed``) when ``start`` lies before :attr:`oldest`: the gap would go unnoticed.
+        ``start`` must be a record's position or the end. Raises JournalDamagedError where a record does not verify or
+        ``start`` lies beyond the end (who knows such a position has seen records that are gone), and JournalError (code
+        ``journal_trimmed``) where it lies before :attr:`oldest`: the gap would go unnoticed.
         """
         end = self._durable if stop is None else min(stop, self._durable)
         if start < self.oldest:
             raise JournalError(
                 f"{self.folder}: records from position {start} to {self.oldest} were trimmed", code="journal_trimmed"
+            )
+        if start > self._durable:
+            raise JournalDamagedError(
+                f"{self._segments[-1].path}: the journal ends at position {self._durable}, records before position "
+                f"{start} are missing"
             )
         return self._replay(self._segments, start, end)
 

@@ -53,7 +53,7 @@ class Warehouse:
 
     Parameters
     ----------
-    uri : any ``pyarrow.fs`` URI or an absolute path
+    uri : any ``pyarrow.fs`` URI or a path
     n_threads : that DuckDB may use for questions
     """
 

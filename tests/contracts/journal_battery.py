@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from whisperer.errors import FencedError, JournalError
+from whisperer.errors import FencedError, JournalDamagedError, JournalError
 from whisperer.ports import Journal
 
 GROUPS = st.lists(st.lists(st.binary(max_size=300), min_size=1, max_size=4), max_size=6)
@@ -153,6 +153,14 @@ class JournalBattery:
         assert list(again.replay(second)) == [(second, b"new")]
         again.close()
 
+    def test_replaying_from_beyond_the_end_is_refused_as_records_must_be_missing(self, home: JournalHome) -> None:
+        journal = home.open()
+        (position,) = journal.append([b"a"])
+        beyond = journal.end + (journal.end - position)
+        with pytest.raises(JournalDamagedError):
+            list(journal.replay(beyond))
+        journal.close()
+
     def test_positions_do_not_restart_after_everything_was_trimmed(self, home: JournalHome) -> None:
         journal = home.open()
         journal.append([b"old"])
@@ -188,7 +196,9 @@ class JournalBattery:
         journal.close()
 
     @settings(
-        max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+        max_examples=25,
+        deadline=None,
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     )
     @given(incarnations=st.lists(GROUPS, min_size=1, max_size=4))
     def test_any_sequence_of_appends_and_reopenings_replays_exactly(

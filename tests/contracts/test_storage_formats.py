@@ -1,0 +1,155 @@
+"""Files written by format version 1 stay readable, and today's writer still writes version 1.
+
+The files under `tests/golden/storage` are never written again. A change that cannot read them needs a new format version
+and golden files of its own. To make those of a new version: ``python -m tests.contracts.test_storage_formats FOLDER``.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from actors.journal import FileJournal
+from actors.snapshots import SnapshotStore
+from actors.warehouse import SCHEMA, ExportRecord, Warehouse
+from whisperer.errors import JournalError
+from whisperer.events.block import BlockBuilder, EventBlock
+from whisperer.events.types import EventType
+from whisperer.ids import message_hash
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "storage"
+JOURNAL_ID = bytes(range(16))
+INCARNATIONS = [[[b"first"], [b"", b"second of two"]], [], [[b"third" * 20]]]
+USERS = pa.table(
+    {
+        "user_key": ["u:1", "a:2"],
+        "revenue_micros": pa.array([2_500_000, None], pa.int64()),
+        "plan": pa.array(["free", None]).dictionary_encode(),
+    }
+)
+
+
+def write_journal(folder: Path) -> None:
+    for groups in INCARNATIONS:
+        with FileJournal.open(folder, journal_id=JOURNAL_ID) as journal:
+            for group in groups:
+                journal.append(group)
+
+
+def write_snapshot(folder: Path) -> None:
+    SnapshotStore(folder, "shard-0000").save({"users": USERS}, {"applied": 3}, lsn=160, epoch=3)
+
+
+def block() -> EventBlock:
+    builder = BlockBuilder("acme")
+    for n, key in enumerate(["u:1", "a:2", "u:1"]):
+        builder.add(
+            key=key,
+            partition=n,
+            kind=EventType.TRACK,
+            name=f"event {n}",
+            timestamp=1_767_225_600_000 + n * 43_200_000,
+            received=1_767_312_000_000,
+            message_id=f"m{n}",
+            message_hash=message_hash(f"m{n}"),
+            payload=b'{"n":%d}' % n,
+            revenue=n * 1_000_000,
+            link="a:device" if n == 0 else None,
+        )
+    return builder.build()
+
+
+def write_warehouse(folder: Path) -> None:
+    warehouse = Warehouse(folder)
+    counted = np.array([True, True, False])
+    warehouse.export(0, 0, 100, [ExportRecord(0, block(), counted)])
+    warehouse.export(0, 100, 200, [ExportRecord(100, block(), ~counted, np.array([5, 6, 7]), forwarded=True)])
+    warehouse.export(1, 0, 100, [ExportRecord(50, block(), np.array([True, True, True]))])
+    warehouse.compact("acme", "2026-01-01")
+    warehouse.erase("acme", ["a:2"])
+    (folder / "catalog" / "maintenance.lock").unlink()
+
+
+@pytest.fixture
+def golden(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(GOLDEN / "v1", tmp_path / "v1"))
+
+
+def contents(folder: Path, pattern: str) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.glob(pattern) if path.is_file()}
+
+
+def test_a_journal_of_version_1_is_recovered_and_goes_on(golden: Path) -> None:
+    records = [record for groups in INCARNATIONS for group in groups for record in group]
+    with FileJournal.open(golden / "journal") as journal:
+        assert [record for _, record in journal.replay()] == records
+        assert journal.epoch == 4
+        journal.append([b"of today"])
+    with FileJournal.open(golden / "journal") as journal:
+        assert [record for _, record in journal.replay()] == [*records, b"of today"]
+
+
+def test_todays_journal_is_byte_for_byte_version_1(tmp_path: Path) -> None:
+    write_journal(tmp_path / "journal")
+    for pattern in ("*.journal", "durable"):
+        assert contents(tmp_path / "journal", pattern) == contents(GOLDEN / "v1" / "journal", pattern)
+
+
+def test_a_journal_of_a_later_version_is_refused_by_name_and_not_called_damaged(golden: Path) -> None:
+    from google_crc32c import value
+
+    path = max((golden / "journal").glob("*.journal"))
+    data = bytearray(path.read_bytes())
+    data[8] = 2
+    data[60:64] = value(bytes(data[:60])).to_bytes(4, "little")
+    path.write_bytes(data)
+    with pytest.raises(JournalError, match="format 2 is not supported") as raised:
+        FileJournal.open(golden / "journal")
+    assert raised.value.code == "journal_format"
+
+
+def test_a_snapshot_of_version_1_is_read(golden: Path) -> None:
+    store = SnapshotStore(golden / "snapshots", "shard-0000")
+    found = store.latest()
+    assert store.problems == []
+    assert found is not None
+    assert (found.lsn, found.epoch, found.meta) == (160, 3, {"applied": 3})
+    assert found.tables["users"].equals(USERS)
+
+
+def test_a_warehouse_of_version_1_is_read_and_goes_on(golden: Path) -> None:
+    warehouse = Warehouse(golden / "warehouse")
+    assert (warehouse.exported(0), warehouse.exported(1)) == (200, 100)
+    assert warehouse.duckdb_relation("acme").columns == SCHEMA.names
+    found = warehouse.read_events("acme", ["u:1", "a:2"])
+    assert [(e.event, e.timestamp, e.shard, e.lsn, e.index, e.sequence, e.forwarded) for e in found] == [
+        ("event 0", 1_767_225_600_000, 0, 0, 0, None, False),
+        ("event 0", 1_767_225_600_000, 1, 50, 0, None, False),
+        ("event 2", 1_767_312_000_000, 0, 100, 2, 7, True),
+        ("event 2", 1_767_312_000_000, 1, 50, 2, None, False),
+    ]
+    assert [(e.anonymous_id, e.payload, e.revenue_micros) for e in found[:3:2]] == [
+        ("device", '{"n":0}', 0),
+        (None, '{"n":2}', 2_000_000),
+    ]
+    warehouse.vacuum()
+    warehouse.export(0, 200, 300, [ExportRecord(200, block(), np.array([True, True, True]))])
+    assert len(Warehouse(golden / "warehouse").read_events("acme", ["u:1"])) == 6
+
+
+def test_todays_warehouse_lays_out_files_and_commits_as_version_1(tmp_path: Path) -> None:
+    write_warehouse(tmp_path)
+    assert contents(tmp_path, "**/*").keys() == contents(GOLDEN / "v1" / "warehouse", "**/*").keys()
+
+
+if __name__ == "__main__":
+    target = Path(sys.argv[1])
+    write_journal(target / "journal")
+    (target / "journal" / "lock").unlink()
+    write_snapshot(target / "snapshots")
+    write_warehouse(target / "warehouse")
