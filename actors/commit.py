@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from whisperer.errors import OverloadError
@@ -50,6 +51,7 @@ class _Group:
     waiting: list[Waiting]
     records: list[Record]
     positions: list[int] = field(default_factory=list)
+    end: int = 0
 
 
 class Committer:
@@ -78,6 +80,10 @@ class Committer:
         self._wake = asyncio.Event()
         self._last_now = shard.now
         self._applied: asyncio.Future[None] | None = None
+        self.applied_end = journal.end
+        """Journal position after the last record applied: where a snapshot taken now begins."""
+        self._holding = asyncio.Lock()
+        self._is_held = False
         self._task = asyncio.ensure_future(self._run())
 
     def submit(self, body: RecordBody, size: int = 256) -> asyncio.Future[None]:
@@ -95,10 +101,27 @@ class Committer:
 
     async def settle(self) -> None:
         """Wait until everything submitted so far is applied."""
-        while self._queue or self._applied is not None:
-            last = self._queue[-1].done if self._queue else self._applied
-            if last is not None:
-                await asyncio.shield(asyncio.wait([last]))
+        last = self._queue[-1].done if self._queue else self._applied
+        if last is not None:
+            await asyncio.wait([last])
+
+    @asynccontextmanager
+    async def held(self) -> AsyncIterator[Callable[[RecordBody], asyncio.Future[None]]]:
+        """Nothing is applied inside; what is submitted meanwhile waits. Yields a `submit` that goes before all that."""
+        async with self._holding:
+            self._is_held = True
+            try:
+                while self._applied is not None:
+                    await asyncio.wait([self._applied])
+                yield self._submit_first
+            finally:
+                self._is_held = False
+                self._wake.set()
+
+    def _submit_first(self, body: RecordBody) -> asyncio.Future[None]:
+        waiting = Waiting(body, 0, asyncio.get_running_loop().create_future())
+        self._queue.insert(0, waiting)
+        return waiting.done
 
     async def close(self) -> None:
         await self.settle()
@@ -112,11 +135,16 @@ class Committer:
         try:
             syncing: asyncio.Future[_Group] | None = None
             while True:
-                if not self._queue and syncing is None:
+                if syncing is None and (self._is_held or not self._queue):
                     self._wake.clear()
                     await self._wake.wait()
+                    continue
                 durable = await syncing if syncing is not None else None
-                syncing = loop.run_in_executor(self.thread, self._store, self._take()) if self._queue else None
+                syncing = (
+                    loop.run_in_executor(self.thread, self._store, self._take())
+                    if self._queue and not self._is_held
+                    else None
+                )
                 if durable is not None:
                     self._apply(durable)
                     # Let answers and new requests through before the next group.
@@ -146,6 +174,7 @@ class Committer:
         started = time.perf_counter()
         group.positions = self._journal.append(encoded)
         self.counts.sync_s += time.perf_counter() - started
+        group.end = self._journal.end
         self.counts.n_groups += 1
         self.counts.n_records += len(encoded)
         self.counts.n_bytes += sum(map(len, encoded))
@@ -155,6 +184,7 @@ class Committer:
         started = time.perf_counter()
         effects = self._shard.apply(zip(group.positions, group.records, strict=True))
         self.counts.apply_s += time.perf_counter() - started
+        self.applied_end = group.end
         for waiting in group.waiting:
             self.waiting_bytes -= waiting.size
             if not waiting.done.done():

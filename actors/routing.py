@@ -15,9 +15,9 @@ from typing import Any
 import msgspec
 import ray
 from ray.actor import ActorHandle
-from ray.exceptions import ActorDiedError, ActorUnavailableError, GetTimeoutError, RayActorError
+from ray.exceptions import ActorDiedError, ActorUnavailableError, GetTimeoutError, RayActorError, RayTaskError
 
-from whisperer.errors import UnavailableError
+from whisperer.errors import RequestError, UnavailableError
 from whisperer.ids import N_PARTITIONS, tenant_seed
 
 NAMESPACE = "whisperer"
@@ -106,6 +106,19 @@ class Shards:
             raise UnavailableError(f"{shard_name(shard)} died", retry_after_s=1.0) from error
         except (ActorUnavailableError, RayActorError, GetTimeoutError, TimeoutError) as error:
             raise UnavailableError(f"{shard_name(shard)} is recovering", retry_after_s=1.0) from error
+
+    async def move(self, tenant: str, partition: int, target: int, timeout_s: float = 120.0) -> int:
+        """Have a partition moved to another shard; the new map version."""
+        await self.refresh()
+        assert self._directory is not None
+        try:
+            version: int = await asyncio.wait_for(self._directory.move.remote(tenant, partition, target), timeout_s)
+        except RayActorError as error:
+            raise UnavailableError("the directory died; the move goes on when it is back", retry_after_s=1.0) from error
+        except RayTaskError as error:
+            raise error.cause if isinstance(error.cause, RequestError) else error from error
+        await self.refresh()
+        return version
 
     async def until(
         self, attempt: Callable[[], Awaitable[Any]], timeout_s: float, is_done: Callable[[Any], bool] = lambda _: True

@@ -50,10 +50,10 @@ class History:
         added = np.flatnonzero(is_new)
         self._log.append(rows[added[np.argsort(slots[added])]])  # an entry's number in the log is its slot
         column = self._log.entries["count"]
-        if column.dtype == np.uint32:
-            if int(column[slots].max(initial=0)) + int(counts.sum()) > np.iinfo(np.uint32).max:
-                self._log.entries.widen("count", np.int64)
-                column = self._log.entries["count"]
+        limit = np.iinfo(column.dtype).max
+        if int(column[slots].max(initial=0)) + int(counts.sum()) > limit:
+            self._log.entries.widen("count", np.int64)
+            column = self._log.entries["count"]
         np.add.at(column, slots, counts.astype(column.dtype))
 
     def count(self, rows: NDArray[np.int64], name: int, days: range | None) -> NDArray[np.int64]:

@@ -88,12 +88,8 @@ class Timeline:
         get = self._log.entries
         order = np.lexsort((get["sequence"][numbers], get["timestamp"][numbers]))[::-1][:KEEP]
         chosen = numbers[order]
-        columns = [
-            get[c][chosen].tolist() for c in ("timestamp", "sequence", "kind", "name", "origin", "reference")
-        ]
-        return [
-            Entry(t, s, k, names[n], o, r) for t, s, k, n, o, r in zip(*columns, strict=True)
-        ]
+        columns = [get[c][chosen].tolist() for c in ("timestamp", "sequence", "kind", "name", "origin", "reference")]
+        return [Entry(t, s, k, names[n], o, r) for t, s, k, n, o, r in zip(*columns, strict=True)]
 
     def clear(self, row: int) -> None:
         self._log.clear(row)

@@ -185,5 +185,3 @@ def check(shard: Shard) -> None:
 def _require(holds: bool, tenant: Tenant, story: str) -> None:
     if not holds:
         raise InvariantError(f"tenant {tenant.id}: {story}")
-
-

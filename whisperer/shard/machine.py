@@ -372,5 +372,3 @@ def _forward(
     for (source, home), (builder, references) in routes.items():
         body = Forward(encode_block(builder.build()), origin, references)
         yield Send(tenant.post(source, home, body))
-
-

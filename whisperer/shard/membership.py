@@ -80,7 +80,9 @@ class RowsView:
         if code is None:
             return np.zeros(self.n, np.int64)
         today = self.now // DAY_MS
-        window = None if days is None else range(max(1, today - days + 1), today + 2)  # a clock ahead of ours may date events tomorrow
+        window = (
+            None if days is None else range(max(1, today - days + 1), today + 2)
+        )  # a clock ahead of ours may date events tomorrow
         return self._people.history.count(self._rows, code, window)
 
     def last_seen(self) -> NDArray[np.int64]:
@@ -162,5 +164,3 @@ def _changes(people: Population, rows: NDArray[np.int64], live: Live, member: ND
     column[rows] = member
     for i in changed.tolist():
         yield Change(int(rows[i]), live.config.name, live.config.version, bool(member[i]))
-
-

@@ -141,5 +141,3 @@ def _join(shard: Shard, tenant: Tenant, state: PartitionState) -> Iterator[Effec
     for message in state.outbox:
         tenant.outbox[message.source, message.sequence] = message
         yield Send(message)
-
-

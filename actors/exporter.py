@@ -1,0 +1,72 @@
+"""Brings closed journal segments into the warehouse, exactly once, and takes erased users out of it.
+
+One exporter a shard, run by the shard actor. A range is a closed segment: its bounds never change, so an export that a
+crash interrupted is done again over the same rows. Events that did not count, and those of users erased since, are
+left out.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import numpy as np
+
+from actors.journal import FileJournal
+from actors.warehouse import ExportRecord, Warehouse
+from whisperer.events.block import columns_of, decode_block
+from whisperer.shard.machine import Shard
+from whisperer.shard.records import Events, decode_record
+
+_log = logging.getLogger(__name__)
+
+
+class Exporter:
+    """Methods block; run them in a thread that is not the journal's."""
+
+    def __init__(self, shard: Shard, journal: FileJournal, warehouse: Warehouse) -> None:
+        self._shard = shard
+        self._journal = journal
+        self._warehouse = warehouse
+        self.n_rows = 0
+
+    def exported(self) -> int:
+        """Position up to which the warehouse has everything."""
+        cursor = self._warehouse.exported(self._shard.id)
+        return self._journal.oldest if cursor is None else cursor
+
+    def export(self) -> int:
+        """Export every closed segment that is not in the warehouse yet; the position reached."""
+        cursor = self.exported()
+        for segment in self._journal.segments():
+            if not segment.closed or segment.end <= cursor:
+                continue
+            done = self._warehouse.export(
+                self._shard.id, segment.start, segment.end, self._records(segment.start, segment.end)
+            )
+            self.n_rows += done.n_rows
+            cursor = segment.end
+        return cursor
+
+    def erase(self, tenant: str, keys: list[str]) -> int:
+        """Rewrite files without these users; rows removed."""
+        return self._warehouse.erase(tenant, keys)
+
+    def _records(self, start: int, stop: int) -> Iterator[ExportRecord]:
+        for position, data in self._journal.replay(start, stop):
+            body = decode_record(data).body
+            if not isinstance(body, Events):
+                continue
+            block = decode_block(body.block)
+            counted = self._shard.repeats.get(position)
+            if counted is None:
+                counted = np.ones(len(block), np.bool_)
+            tenant = self._shard.tenants.get(block.tenant)
+            if tenant is not None and tenant.tombstones:
+                timestamp = columns_of(block).timestamp
+                counted = counted.copy()
+                for i, key in enumerate(block.keys):
+                    erased_at = tenant.erased_at(key)
+                    if erased_at is not None and timestamp[i] <= erased_at:
+                        counted[i] = False
+            yield ExportRecord(position, block, counted)

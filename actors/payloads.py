@@ -1,0 +1,74 @@
+"""From a timeline entry back to the event's JSON: in the journal while it is kept, in the warehouse after."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from actors.journal import FileJournal
+from actors.warehouse import Warehouse
+from actors.warehouse.reader import StoredEvent
+from whisperer.events.block import EventBlock, columns_of, decode_block, payload_offsets
+from whisperer.profiles.timeline import unpack_reference
+from whisperer.shard.records import Events, decode_record
+
+
+class Payloads:
+    """Methods block; run them in a thread."""
+
+    def __init__(self, journal: FileJournal, warehouse: Warehouse, shard_id: int) -> None:
+        self._journal = journal
+        self._warehouse = warehouse
+        self._shard = shard_id
+
+    def read(self, tenant: str, references: list[int]) -> list[dict[str, Any] | None]:
+        """The events at these references, in order; None where neither place has one of this tenant."""
+        found: dict[int, dict[str, Any]] = {}
+        missing: list[tuple[int, int]] = []
+        blocks: dict[int, EventBlock | None] = {}
+        for reference in references:
+            position, index = unpack_reference(reference)
+            if position not in blocks:
+                blocks[position] = self._block(position)
+            block = blocks[position]
+            if block is None:
+                missing.append((position, index))
+            elif block.tenant == tenant and index < len(block):
+                found[reference] = _from_block(block, index)
+        if missing:
+            for stored in self._warehouse.lookup(tenant, self._shard, missing):
+                if stored is not None:
+                    found[(stored.lsn << 16) | stored.index] = _from_row(stored)
+        return [found.get(reference) for reference in references]
+
+    def all_of(self, tenant: str, keys: Iterable[str]) -> list[dict[str, Any]]:
+        """Every exported event of these keys, oldest first."""
+        return [_from_row(row) for row in self._warehouse.read_events(tenant, list(keys))]
+
+    def _block(self, position: int) -> EventBlock | None:
+        data = self._journal.read(position)
+        if data is None:
+            return None
+        body = decode_record(data).body
+        return decode_block(body.block) if isinstance(body, Events) else None
+
+
+def _from_block(block: EventBlock, index: int) -> dict[str, Any]:
+    offsets, columns = payload_offsets(block), columns_of(block)
+    return {
+        "message_id": block.message_ids[index],
+        "received_at": int(columns.received[index]),
+        "payload": bytes(block.payload[offsets[index] : offsets[index + 1]]),
+    }
+
+
+def _from_row(row: StoredEvent) -> dict[str, Any]:
+    return {
+        "message_id": row.message_id,
+        "received_at": row.received_at,
+        "timestamp": row.timestamp,
+        "type": row.type,
+        "event": row.event,
+        "user_key": row.user_key,
+        "payload": row.payload.encode(),
+    }

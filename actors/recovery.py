@@ -1,0 +1,78 @@
+"""Brings a shard back: newest usable snapshot, then the journal's tail.
+
+Effects are not carried out again here; what must happen still (messages, erasures) is in the recovered state.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from actors.installation import Settings
+from actors.journal import FileJournal, open_journal
+from actors.snapshots import SnapshotStore
+from whisperer.errors import JournalDamagedError
+from whisperer.shard import snapshot
+from whisperer.shard.dedup import WINDOW_MS
+from whisperer.shard.machine import Shard
+from whisperer.shard.records import decode_record
+
+_META = "meta"
+TAKEOVER_TIMEOUT_S = 5.0
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Recovered:
+    shard: Shard
+    journal: FileJournal
+    n_replayed: int
+    seconds: float
+
+
+def recover(shard_id: int, settings: Settings, store: SnapshotStore) -> Recovered:
+    """Open the journal under a new epoch, ending a stuck holder first, and rebuild the state.
+
+    Raises
+    ------
+    FencedError
+        A newer incarnation holds the journal.
+    JournalDamagedError
+        Damage before the last acknowledged record: nothing is guessed, an operator must decide.
+    """
+    began = time.perf_counter()
+    journal = open_journal(
+        settings.journal.url,
+        shard_id,
+        segment_bytes=settings.journal.segment_bytes,
+        takeover_timeout_s=TAKEOVER_TIMEOUT_S,
+    )
+    found = store.latest()
+    if found is None and journal.oldest > 0:
+        raise JournalDamagedError(
+            f"shard {shard_id}: the journal begins at {journal.oldest} and no snapshot is usable: put one back from a "
+            f"backup of {settings.snapshots.uri}"
+        )
+    if found is None:
+        shard, start = Shard(shard_id, settings.dedup.max_ids), journal.oldest
+    else:
+        shard = snapshot.load(found.tables.pop(_META)["meta"][0].as_py(), found.tables, settings.dedup.max_ids)
+        start = found.lsn
+    shard.dedup.window_ms = int(settings.dedup.window_h * 3_600_000) or WINDOW_MS
+    n_replayed = 0
+    for position, data in journal.replay(start):
+        shard.apply([(position, decode_record(data))])
+        n_replayed += 1
+    seconds = time.perf_counter() - began
+    _log.info("shard %d: epoch %d, %d records replayed in %.2f s", shard_id, journal.epoch, n_replayed, seconds)
+    return Recovered(shard, journal, n_replayed, seconds)
+
+
+def capture(shard: Shard) -> dict[str, pa.Table]:
+    """Everything a snapshot holds, as of now."""
+    meta, tables = snapshot.dump(shard)
+    return {**tables, _META: pa.table({"meta": pa.array([meta], pa.large_binary())})}

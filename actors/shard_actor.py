@@ -1,0 +1,335 @@
+"""The shard actor: one process, one journal, many partitions of many tenants.
+
+A shell around :class:`whisperer.shard.machine.Shard`: it gives records their time and epoch, makes them durable before
+anything else happens, carries out effects, and takes snapshots. Its constructor recovers, so a restarted actor is
+ready when it answers. Methods that change something answer (status, value): "" when done, else a reason to try again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from actors import recovery, status
+from actors.commit import Committer, wall_clock_ms
+from actors.courier import Courier
+from actors.exporter import Exporter
+from actors.fsync import create_durably, make_folder_durably
+from actors.installation import load
+from actors.payloads import Payloads
+from actors.routing import MOVING, OK, OVERLOADED, STALE_MAP, Shards
+from actors.snapshots import SnapshotStore
+from actors.warehouse import Warehouse
+from whisperer.errors import JournalDamagedError, OverloadError, UnavailableError
+from whisperer.shard import inspection, move
+from whisperer.shard.effects import Effect, Send, UserErased
+from whisperer.shard.records import (
+    ConfigPublished,
+    Confirmed,
+    Delivered,
+    Erase,
+    ErasureDone,
+    Events,
+    Message,
+    PartitionJoined,
+    PartitionLeft,
+    SegmentConfig,
+    Tick,
+)
+
+TICK_S = 0.25
+SNAPSHOT_AT_LEAST_EVERY_S = 24 * 3600
+"""An idle shard still renews its snapshots, so that nothing erased lives on in an old one."""
+
+_log = logging.getLogger("whisperer.shard")
+
+Answer = tuple[str, Any]
+
+
+class ShardActor:
+    """Ray actor ``shard-<n>`` in namespace ``whisperer``."""
+
+    def __init__(self, shard_id: int, installation_path: str) -> None:
+        logging.basicConfig(level=logging.INFO)
+        installation = load(installation_path)
+        self._settings = installation.settings
+        self._moves = Path(installation.data_dir) / "moves"
+        self._id = shard_id
+        self._snapshots = SnapshotStore(self._settings.snapshots.uri, f"shard-{shard_id:04d}")
+        try:
+            recovered = recovery.recover(shard_id, self._settings, self._snapshots)
+        except JournalDamagedError:
+            _log.exception("shard %d cannot recover; see docs/storage.md, damage", shard_id)
+            raise
+        gc.collect()
+        gc.freeze()  # millions of long-lived objects need no more scanning
+        self._shard, self._journal = recovered.shard, recovered.journal
+        self._recovery = {"records": recovered.n_replayed, "seconds": round(recovered.seconds, 3)}
+        self._warehouse = Warehouse(self._settings.warehouse.uri)
+        self._exporter = Exporter(self._shard, self._journal, self._warehouse)
+        self._payloads = Payloads(self._journal, self._warehouse, shard_id)
+        self._shards = Shards()
+        self._committer = Committer(self._journal, self._shard, on_effects=self._carry_out, on_failure=_die)
+        self._courier = Courier(shard_id, self._shards, self._deliver_here, self._confirm)
+        self._erasures: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
+        self._min_map_version = max(self._shard.moved.values(), default=0)
+        self._draining = False
+        self._snapshot_at = time.monotonic()
+        self._snapshot_position = -1
+        self._housekeeping = asyncio.Lock()
+        self._tasks = [
+            asyncio.ensure_future(task)
+            for task in (self._tick_forever(), self._erase_forever(), self._keep_house_forever(), self._resume())
+        ]
+
+    # -- what callers ask -----------------------------------------------------------------------------------------
+
+    async def ingest(self, map_version: int, blocks: list[bytes]) -> Answer:
+        """Store and apply encoded event blocks; OK only when all of them are durable."""
+        refusal = self._refusal(map_version)
+        if refusal:
+            return refusal
+        try:
+            waiting = [self._committer.submit(Events(block), len(block)) for block in blocks]
+        except OverloadError as error:
+            return OVERLOADED, error.retry_after_s
+        await asyncio.gather(*waiting)
+        return OK, None
+
+    async def deliver(self, map_version: int, messages: list[Message]) -> str:
+        """Messages of other shards' partitions; "" when durable."""
+        refusal = self._refusal(map_version)
+        return refusal[0] if refusal else await self._deliver_here(messages)
+
+    async def user(self, map_version: int, tenant: str, key: str, as_of: int | None) -> Answer:
+        """One user as of a time, or None."""
+        refusal = self._refusal(map_version)
+        if refusal:
+            return refusal
+        return OK, inspection.user(self._shard, tenant, key, as_of)
+
+    async def payloads(self, tenant: str, references: list[int]) -> list[dict[str, Any] | None]:
+        """What timeline entries of this shard's journal stand for, None where it is gone."""
+        return await asyncio.to_thread(self._payloads.read, tenant, references)
+
+    async def flush(self) -> None:
+        """Bring everything acknowledged so far into the warehouse."""
+        await self._export_all()
+
+    async def events_of(self, tenant: str, keys: list[str]) -> list[dict[str, Any]]:
+        """Everything the warehouse holds of these users, oldest first; :meth:`flush` every shard before."""
+        return await asyncio.to_thread(self._payloads.all_of, tenant, keys)
+
+    async def erase(self, map_version: int, tenant: str, key: str) -> Answer:
+        refusal = self._refusal(map_version)
+        if refusal:
+            return refusal
+        await self._committer.submit(Erase(tenant, key))
+        return OK, None
+
+    async def publish(self, tenant: str, version: int, segments: list[SegmentConfig]) -> None:
+        """A tenant's published segments, whole. Journaled only if they differ from what is live."""
+        held = self._shard.tenant(tenant)
+        live = [entry.config for entry in held.segments.live.values()]
+        if version > held.config_version and sorted(live, key=_name) != sorted(segments, key=_name):
+            await self._committer.submit(ConfigPublished(tenant, version, segments))
+
+    async def status(self) -> dict[str, Any]:
+        return {
+            "name": f"shard-{self._id}",
+            "pid": os.getpid(),
+            "epoch": self._journal.epoch,
+            "state": "draining" if self._draining else "serving",
+            "rss_bytes": psutil.Process().memory_info().rss,
+            "journal_bytes": self._journal.end - self._journal.oldest,
+            "journal_end": self._journal.end,
+            "exported": self._exporter.exported(),
+            "warehouse_rows": self._exporter.n_rows,
+            "snapshot_position": self._snapshot_position,
+            "recovery": self._recovery,
+            "waiting_bytes": self._committer.waiting_bytes,
+            "courier_waiting": self._courier.n_waiting,
+            "erasures_waiting": self._erasures.qsize(),
+            "commit": status.commit(self._committer.counts),
+            **status.shard(self._shard),
+        }
+
+    # -- moving partitions -------------------------------------------------------------------------------------------
+
+    async def release(self, tenant: str, partition: int, map_version: int) -> Answer:
+        """Let a partition go: its state is put away durably first. Idempotent."""
+        self._min_map_version = max(self._min_map_version, map_version)
+        if self._shard.moved.get((tenant, partition), 0) < map_version:
+            async with self._committer.held() as submit:
+                state = move.extract(self._shard, tenant, partition)
+                await asyncio.to_thread(self._put_away, tenant, partition, map_version, state)
+                left = submit(PartitionLeft(tenant, partition, map_version))
+            await left
+        return OK, None
+
+    async def adopt(self, tenant: str, partition: int, map_version: int, source: int) -> Answer:
+        """Take up a partition that another shard put away. Idempotent."""
+        self._min_map_version = max(self._min_map_version, map_version)
+        if self._shard.moved.get((tenant, partition), 0) < map_version:
+            path = self._moved_path(tenant, partition, map_version)
+            state = await asyncio.to_thread(path.read_bytes)
+            _log.info("adopting partition %d of %s from shard %d: %d bytes", partition, tenant, source, len(state))
+            await self._committer.submit(PartitionJoined(tenant, partition, map_version, state), len(state))
+            await asyncio.to_thread(path.unlink, missing_ok=True)
+        return OK, None
+
+    def _put_away(self, tenant: str, partition: int, map_version: int, state: bytes) -> None:
+        make_folder_durably(self._moves)
+        create_durably(self._moved_path(tenant, partition, map_version), state)
+
+    def _moved_path(self, tenant: str, partition: int, map_version: int) -> Path:
+        return self._moves / f"{tenant}-{partition}-{map_version}"
+
+    # -- stopping ------------------------------------------------------------------------------------------------------
+
+    async def drain(self) -> dict[str, Any]:
+        """Refuse new work, finish what waits, export and snapshot: the next start replays nothing."""
+        self._draining = True
+        await self._committer.settle()
+        await self._export_all()
+        await self._take_snapshot()
+        for task in self._tasks:
+            task.cancel()
+        await self._courier.close()
+        await self._committer.close()
+        return {"position": self._snapshot_position}
+
+    # -- inside -------------------------------------------------------------------------------------------------------
+
+    def _refusal(self, map_version: int) -> Answer | None:
+        if self._draining:
+            return MOVING, 1.0
+        if map_version < self._min_map_version:
+            return STALE_MAP, self._min_map_version
+        return None
+
+    async def _deliver_here(self, messages: list[Message]) -> str:
+        try:
+            await self._committer.submit(Delivered(messages), sum(_size(m) for m in messages))
+        except OverloadError:
+            return OVERLOADED
+        return OK
+
+    async def _confirm(self, messages: list[tuple[str, int, int]]) -> None:
+        while True:
+            try:
+                await self._committer.submit(Confirmed(messages))
+                return
+            except OverloadError:
+                await asyncio.sleep(0.1)
+
+    def _carry_out(self, effects: list[Effect]) -> None:
+        for effect in effects:
+            if isinstance(effect, Send):
+                self._courier.send(effect.message)
+            elif isinstance(effect, UserErased):
+                self._erasures.put_nowait((effect.tenant, effect.key))
+
+    async def _resume(self) -> None:
+        """Drive again what a crash may have interrupted."""
+        while self._shards.map.version == 0:
+            try:
+                await self._shards.refresh()
+            except UnavailableError:
+                await asyncio.sleep(0.2)
+        for message in self._shard.outbox():
+            self._courier.send(message)
+        for tenant in self._shard.tenants.values():
+            for key in tenant.erasing:
+                self._erasures.put_nowait((tenant.id, key))
+
+    async def _tick_forever(self) -> None:
+        while True:
+            if self._shard.wants_tick(wall_clock_ms()):
+                try:
+                    await self._committer.submit(Tick())
+                except OverloadError:
+                    await asyncio.sleep(TICK_S)
+                await asyncio.sleep(0)
+            else:
+                await asyncio.sleep(TICK_S)
+
+    async def _erase_forever(self) -> None:
+        while True:
+            batch = [await self._erasures.get()]
+            await asyncio.sleep(1.0)  # one rewrite for many
+            while not self._erasures.empty():
+                batch.append(self._erasures.get_nowait())
+            try:
+                await self._export_all()
+                for tenant in {tenant for tenant, _ in batch}:
+                    keys = [key for t, key in batch if t == tenant]
+                    await asyncio.to_thread(self._exporter.erase, tenant, keys)
+                for tenant, key in batch:
+                    await self._committer.submit(ErasureDone(tenant, key))
+            except Exception:
+                _log.exception("the warehouse could not be rewritten for %d erased users; trying again", len(batch))
+                for entry in batch:
+                    self._erasures.put_nowait(entry)
+                await asyncio.sleep(5.0)
+
+    async def _keep_house_forever(self) -> None:
+        """Export, snapshot and trim, each in its own rhythm."""
+        exported_at = time.monotonic()
+        while True:
+            await asyncio.sleep(1.0)
+            try:
+                now = time.monotonic()
+                if now - exported_at >= self._settings.warehouse.flush_interval_s:
+                    exported_at = now
+                    await self._export_all()
+                since = now - self._snapshot_at
+                changed = self._committer.applied_end != self._snapshot_position
+                if (since >= self._settings.snapshots.interval_s and changed) or since >= SNAPSHOT_AT_LEAST_EVERY_S:
+                    await self._take_snapshot()
+            except Exception:
+                _log.exception("housekeeping failed; trying again")
+
+    async def _export_all(self) -> None:
+        """Close the open segment and bring everything into the warehouse."""
+        async with self._housekeeping:
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(self._committer.thread, self._journal.roll)
+            await self._committer.settle()  # the masks of everything in closed segments are known
+            reached = await asyncio.to_thread(self._exporter.export)
+            self._shard.forget_repeats(reached)
+
+    async def _take_snapshot(self) -> None:
+        async with self._housekeeping:
+            position = self._committer.applied_end
+            tables = recovery.capture(self._shard)
+            await asyncio.to_thread(
+                self._snapshots.save, tables, {"shard": self._id}, lsn=position, epoch=self._journal.epoch
+            )
+            self._snapshot_at, self._snapshot_position = time.monotonic(), position
+            safe = await asyncio.to_thread(self._snapshots.prune, self._settings.snapshots.keep)
+            before = min(position if safe is None else safe, await asyncio.to_thread(self._exporter.exported))
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(self._committer.thread, self._journal.trim, before)
+
+
+def _name(config: SegmentConfig) -> str:
+    return config.name
+
+
+def _size(message: Message) -> int:
+    block = getattr(message.body, "block", b"")
+    return 512 + len(block)
+
+
+def _die(error: BaseException) -> None:
+    """A journal that failed, or a state that must not be: end at once and recover from what is on disk."""
+    _log.critical("the shard ends itself: %s", error, exc_info=error)
+    os._exit(1)

@@ -1,0 +1,61 @@
+"""A shard's numbers for people, pages and tests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from actors.commit import CommitCounts
+from whisperer.shard.machine import Shard
+from whisperer.shard.tenant import Tenant
+
+
+def commit(counts: CommitCounts) -> dict[str, Any]:
+    return {
+        "groups": counts.n_groups,
+        "records": counts.n_records,
+        "bytes": counts.n_bytes,
+        "sync_s": round(counts.sync_s, 3),
+        "apply_s": round(counts.apply_s, 3),
+    }
+
+
+def shard(state: Shard) -> dict[str, Any]:
+    tenants = {tenant.id: _tenant(tenant) for tenant in state.tenants.values()}
+    return {
+        "sequence": sum(int(tenant.sequence.sum()) for tenant in state.tenants.values()),
+        "partitions": sum(int((tenant.sequence > 0).sum()) for tenant in state.tenants.values()),
+        "users": sum(tenant["users"] for tenant in tenants.values()),
+        "dedup_ids": len(state.dedup),
+        "dedup_bytes": state.dedup.nbytes,
+        "dedup_evicted": state.dedup.n_evicted,
+        "tenants": tenants,
+    }
+
+
+def _tenant(tenant: Tenant) -> dict[str, Any]:
+    people, counters = tenant.people, tenant.counters
+    return {
+        "users": tenant.n_users(),
+        "events_accepted": counters["events_accepted"],
+        "events_duplicate": counters["events_duplicate"],
+        "events_dropped": {
+            name.removeprefix("dropped."): count for name, count in counters.items() if name.startswith("dropped.")
+        },
+        "messages_waiting": len(tenant.outbox),
+        "config_version": tenant.config_version,
+        "segments": {
+            name: {
+                "members": tenant.segments.members(people, name),
+                "version": live.config.version,
+                "done": live.backfilled,
+                "total": live.backfill_end,
+            }
+            for name, live in tenant.segments.live.items()
+        },
+        "bytes": {
+            "columns": people.table.nbytes,
+            "history": people.history.nbytes,
+            "timeline": people.timeline.nbytes,
+            "traits": sum(len(t) for t in people.traits if t is not None),
+        },
+    }

@@ -1,0 +1,96 @@
+"""The gateway as a Ray Serve application: the composition root of its parts, and the one switch before the routes.
+
+`build` is named in the Serve config. Ingestion is answered by :class:`~serve_apps.gateway.ingest.Ingestion` directly;
+everything else goes through FastAPI.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import Any
+
+from ray import serve
+from ray.serve import Application
+
+from actors.routing import Shards
+from cluster.control_plane import ControlPlane
+from cluster.installation import load
+from serve_apps.gateway.access import Access
+from serve_apps.gateway.api import Parts
+from serve_apps.gateway.api import build as build_api
+from serve_apps.gateway.coalesce import Coalescer
+from serve_apps.gateway.counts import Counts
+from serve_apps.gateway.ingest import Ingestion, Receive, Scope, Send, route_of
+from serve_apps.gateway.overview import Overview
+from serve_apps.gateway.publishing import Publishing
+from serve_apps.gateway.users import Users
+from whisperer.errors import UnavailableError
+
+_log = logging.getLogger(__name__)
+
+
+def build(args: dict[str, str]) -> Application:
+    """``args["installation"]``: path of `installation.json`."""
+    return Gateway.bind(args["installation"])  # type: ignore[attr-defined,no-any-return]
+
+
+@serve.deployment(name="Gateway")
+@serve.ingress()
+class Gateway:
+    def __init__(self, installation_path: str) -> None:
+        installation = load(Path(installation_path).parent)
+        settings = installation.settings
+        assert settings is not None
+        self._shards = shards = Shards()
+        plane = ControlPlane(settings.control_plane.url)
+        counts = Counts(settings.gateway.rejected_sample)
+        access = Access(plane, installation.operator_token, settings.control_plane.poll_interval_ms / 1000)
+        coalescer = Coalescer(
+            shards,
+            max_queued_events=settings.gateway.max_queued_events,
+            max_call_events=settings.gateway.coalesce_events,
+            on_block=counts.saw,
+        )
+        self._ingestion = Ingestion(
+            access,
+            shards,
+            coalescer,
+            counts,
+            events_per_s=settings.limits.tenant_events_per_s,
+            requests_per_s=settings.limits.key_requests_per_s,
+            body_timeout_s=settings.limits.body_timeout_s,
+            max_in_flight_bytes=settings.gateway.max_in_flight_bytes,
+        )
+        overview = Overview(shards, plane, counts)
+        publishing = Publishing(plane, shards, overview)
+        parts = Parts(installation, plane, access, shards, overview, Users(shards), publishing)
+        self._api = build_api(parts)
+        self._tasks = [
+            asyncio.ensure_future(self._find_shards()),
+            asyncio.ensure_future(access.watch(publishing.spread)),
+        ]
+
+    def __serve_build_asgi_app__(self) -> Any:
+        return self._answer
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            route = route_of(scope["path"])
+            if route is not None:
+                await self._ingestion(scope, receive, send, route)
+                return
+        await self._api(scope, receive, send)
+
+    async def _find_shards(self) -> None:
+        """Keep the map fresh: quickly until the directory is found, then now and then."""
+        while True:
+            try:
+                await self._shards.refresh()
+                await asyncio.sleep(5.0)
+            except UnavailableError:
+                await asyncio.sleep(0.1)
+            except Exception:
+                _log.exception("the partition map could not be fetched; trying again")
+                await asyncio.sleep(1.0)

@@ -1,0 +1,55 @@
+"""What this replica refused and noticed since it started, with a bounded sample for debugging."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict, deque
+from typing import Any
+
+from whisperer.events.block import EventBlock, columns_of
+from whisperer.events.outcome import Outcome
+from whisperer.events.refusals import Refusal
+from whisperer.events.types import EventType
+
+NOBODY = ""
+"""Stands for the tenant where no good key was presented."""
+
+LATEST_KEPT = 30
+LATEST_PER_BLOCK = 5
+
+
+class Counts:
+    def __init__(self, sample: int) -> None:
+        self.rejected: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        self.notices: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        self.samples: defaultdict[str, deque[dict[str, Any]]] = defaultdict(lambda: deque(maxlen=sample))
+        self.latest: deque[dict[str, Any]] = deque(maxlen=LATEST_KEPT)
+
+    def refuse(self, tenant: str, refusal: Refusal, now: int, n_events: int = 1) -> None:
+        """A whole request turned away; a batch counts its events."""
+        self.rejected[tenant][refusal.code.value] += n_events
+        self.samples[tenant].append({"at": now, "code": refusal.code.value, "message": refusal.message})
+
+    def outcome(self, tenant: str, outcome: Outcome, now: int) -> None:
+        for one in outcome.rejected:
+            self.rejected[tenant][one.code.value] += 1
+            self.samples[tenant].append(
+                {"at": now, "code": one.code.value, "message": one.message, "message_id": one.message_id}
+            )
+        for notice, count in outcome.notices.items():
+            self.notices[tenant][notice.value] += count
+
+    def saw(self, block: EventBlock) -> None:
+        """Keep the last few events of a block for the home page."""
+        n = len(block)
+        columns = columns_of(block)
+        for i in range(max(0, n - LATEST_PER_BLOCK), n):
+            self.latest.appendleft(
+                {
+                    "tenant": block.tenant,
+                    "type": EventType(int(columns.kind[i])).wire,
+                    "name": block.names[columns.name[i]],
+                    "user": block.keys[i],
+                    "timestamp": int(columns.timestamp[i]),
+                    "received_at": int(columns.received[i]),
+                }
+            )

@@ -1,0 +1,199 @@
+"""The whole installation in numbers: shards asked at most once a second, however many look.
+
+Accepted, duplicate and users are the shards' exact counts; rejected events are this replica's since it started.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter, deque
+from importlib.metadata import version
+from typing import Any
+
+from actors.routing import Shards, shard_name
+from cluster.control_plane import ControlPlane
+from cluster.installation import DemoAccess
+from serve_apps.gateway.counts import NOBODY, Counts
+from whisperer.errors import UnavailableError
+from whisperer.segments import describe, parse_predicate
+
+FRESH_S = 0.9
+RATE_WINDOW_S = 5.0
+STATUS_TIMEOUT_S = 3.0
+
+
+class Overview:
+    def __init__(self, shards: Shards, plane: ControlPlane, counts: Counts) -> None:
+        self._shards = shards
+        self._plane = plane
+        self._counts = counts
+        self._asked_at = float("-inf")
+        self._statuses: list[dict[str, Any]] = []
+        self._asking = asyncio.Lock()
+        self._totals: deque[tuple[float, int]] = deque()
+        self._started_at = time.time_ns() // 1_000_000
+        self.tenants: dict[str, str] = {}
+        """id -> name"""
+        self._segments: dict[str, list[Any]] = {}
+
+    async def reload(self) -> dict[str, list[Any]]:
+        """Read tenants and published segments; the segments by tenant id."""
+        self.tenants, self._segments = await asyncio.to_thread(self._read)
+        return self._segments
+
+    def _read(self) -> tuple[dict[str, str], dict[str, list[Any]]]:
+        tenants = {tenant.id: tenant.name for tenant in self._plane.list_tenants()}
+        return tenants, {tenant: self._plane.list_segments(tenant) for tenant in tenants}
+
+    async def shards(self, fresh: bool = False) -> list[dict[str, Any]]:
+        """Status of every shard; one that does not answer has only name and state."""
+        async with self._asking:
+            if fresh or time.monotonic() - self._asked_at > FRESH_S:
+                n = self._shards.map.n_shards
+                self._statuses = list(await asyncio.gather(*(self._ask(shard) for shard in range(n))))
+                self._asked_at = time.monotonic()
+                total = sum(s.get("sequence") or 0 for s in self._statuses)
+                if all(s["state"] == "serving" for s in self._statuses):
+                    self._totals.append((self._asked_at, total))
+                while self._totals and self._totals[0][0] < self._asked_at - RATE_WINDOW_S:
+                    self._totals.popleft()
+        return self._statuses
+
+    async def _ask(self, shard: int) -> dict[str, Any]:
+        try:
+            status: dict[str, Any] = await self._shards.call(shard, "status", timeout_s=STATUS_TIMEOUT_S)
+            return status
+        except UnavailableError as error:
+            return {"name": shard_name(shard), "state": "recovering", "reason": error.message, "tenants": {}}
+
+    async def unready(self) -> list[str]:
+        """Why requests cannot be served now; empty when they can."""
+        if self._shards.map.version == 0:
+            return ["the directory has not answered yet"]
+        return [f"{s['name']} is {s['state']}" for s in await self.shards() if s["state"] != "serving"]
+
+    async def status(self) -> dict[str, Any]:
+        """`whisperer status --json`. Counts come from the shards at this moment."""
+        statuses = await self.shards(fresh=True)
+        by_tenant = self._by_tenant(statuses)
+        tenants = {}
+        for tenant_id, name in self.tenants.items():
+            counted = by_tenant.get(tenant_id, _empty())
+            tenants[name] = {
+                "id": tenant_id,
+                **counted,
+                "events_rejected": dict(self._counts.rejected.get(tenant_id, {})),
+                "notices": dict(self._counts.notices.get(tenant_id, {})),
+            }
+        return {
+            "tenants": tenants,
+            "rejected_without_tenant": dict(self._counts.rejected.get(NOBODY, {})),
+            "shards": statuses,
+            "map_version": self._shards.map.version,
+        }
+
+    async def live(self, demo: DemoAccess | None, dashboard_url: str | None) -> dict[str, Any]:
+        """The document behind the home page."""
+        statuses = await self.shards()
+        by_tenant = self._by_tenant(statuses)
+        rejected: Counter[str] = sum(self._counts.rejected.values(), Counter())
+        return {
+            "version": version("user-whisperer"),
+            "now": time.time_ns() // 1_000_000,
+            "started_at": self._started_at,
+            "events_per_s": self._events_per_s(),
+            "events_accepted": sum(t["events_accepted"] for t in by_tenant.values()),
+            "events_duplicate": sum(t["events_duplicate"] for t in by_tenant.values()),
+            "events_rejected": dict(rejected),
+            "users": sum(t["users"] for t in by_tenant.values()),
+            "tenants": [
+                {"name": name, **{k: by_tenant.get(i, _empty())[k] for k in ("users", "events_accepted")}}
+                for i, name in self.tenants.items()
+            ],
+            "segments": [
+                {
+                    "tenant": self.tenants[tenant],
+                    "name": segment.name,
+                    "description": describe(parse_predicate(segment.predicate)),
+                    **_progress(by_tenant.get(tenant, _empty())["segments"].get(segment.name)),
+                }
+                for tenant, segments in self._segments.items()
+                for segment in segments
+            ],
+            "shards": [
+                {
+                    key: s.get(key)
+                    for key in (
+                        "name", "pid", "epoch", "sequence", "users",
+                        "rss_bytes", "state", "partitions", "journal_bytes",
+                    )
+                }
+                for s in statuses
+            ],
+            "latest": [
+                {**event, "tenant": self.tenants.get(event["tenant"], event["tenant"])}
+                for event in self._counts.latest
+            ],
+            "demo": None if demo is None else {"tenant": demo.tenant, "write_key": demo.write_key},
+            "dashboard_url": dashboard_url,
+            "warnings": _warnings(statuses),
+        }  # fmt: skip
+
+    async def by_tenant(self, tenant: str) -> dict[str, Any]:
+        """One tenant's sums over all shards, at this moment."""
+        return self._by_tenant(await self.shards(fresh=True)).get(tenant, _empty())
+
+    def _events_per_s(self) -> float:
+        if len(self._totals) < 2:
+            return 0.0
+        (start, before), (end, after) = self._totals[0], self._totals[-1]
+        return max(0.0, (after - before) / (end - start))
+
+    def _by_tenant(self, statuses: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        found: dict[str, dict[str, Any]] = {}
+        for status in statuses:
+            for tenant, counted in status["tenants"].items():
+                total = found.setdefault(tenant, _empty())
+                for name in ("users", "events_accepted", "events_duplicate", "messages_waiting"):
+                    total[name] += counted[name]
+                for name, count in counted["events_dropped"].items():
+                    total["events_dropped"][name] = total["events_dropped"].get(name, 0) + count
+                for name, size in counted["bytes"].items():
+                    total["bytes"][name] = total["bytes"].get(name, 0) + size
+                for name, segment in counted["segments"].items():
+                    sums = total["segments"].setdefault(name, {"members": 0, "done": 0, "total": 0, "version": 0})
+                    for part in ("members", "done", "total"):
+                        sums[part] += segment[part]
+                    sums["version"] = max(sums["version"], segment["version"])
+        return found
+
+
+def _empty() -> dict[str, Any]:
+    return {
+        "users": 0,
+        "events_accepted": 0,
+        "events_duplicate": 0,
+        "events_dropped": {},
+        "messages_waiting": 0,
+        "segments": {},
+        "bytes": {},
+    }
+
+
+def _progress(segment: dict[str, Any] | None) -> dict[str, Any]:
+    if segment is None:
+        return {"members": 0, "backfill": None}
+    done = segment["done"] >= segment["total"]
+    return {"members": segment["members"], "backfill": None if done else segment["done"] / segment["total"]}
+
+
+def _warnings(statuses: list[dict[str, Any]]) -> list[str]:
+    found = [f"{s['name']} is {s['state']}" for s in statuses if s["state"] != "serving"]
+    evicted = sum(s.get("dedup_evicted", 0) for s in statuses)
+    if evicted:
+        found.append(
+            f"{evicted} message ids were forgotten before 24 h: a repeat older than that counts again; "
+            "raise dedup.max_ids"
+        )
+    return found

@@ -1,0 +1,88 @@
+"""From an exception to RFC 9457 problem+json: the only place where statuses and error bodies are made for REST."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from whisperer.errors import WhispererError
+from whisperer.events.answer import PROBLEM_MEDIA_TYPE
+from whisperer.segments.errors import PredicateError
+
+_log = logging.getLogger(__name__)
+
+_CODES = {404: "not_found", 405: "method_not_allowed", 422: "invalid_request"}
+
+
+def problem(
+    request: Request,
+    status: int,
+    code: str,
+    message: str,
+    *,
+    errors: list[dict[str, Any]] | None = None,
+    retry_after_s: float | None = None,
+    **more: Any,
+) -> Response:
+    body = {
+        "type": f"urn:user-whisperer:problem:{code}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": message,
+        "instance": request.url.path,
+        "code": code,
+        "message": message,
+        "errors": errors or [],
+        **more,
+    }
+    headers = {} if retry_after_s is None else {"Retry-After": str(max(1, round(retry_after_s)))}
+    if status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
+    return Response(msgspec.json.encode(body), status, headers, PROBLEM_MEDIA_TYPE)
+
+
+def install(app: FastAPI) -> None:
+    """Make every error of an application answer as a problem."""
+
+    @app.exception_handler(PredicateError)
+    async def predicate(request: Request, error: PredicateError) -> Response:
+        errors = [{"pointer": p.pointer, "code": p.code, "message": p.message} for p in error.errors]
+        return problem(request, 422, "invalid_predicate", str(error), errors=errors)
+
+    @app.exception_handler(WhispererError)
+    async def ours(request: Request, error: WhispererError) -> Response:
+        if error.status >= 500 and not error.retryable:
+            return unexpected(request, error)
+        return problem(request, error.status, error.code, error.message, retry_after_s=error.retry_after_s)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        errors = [
+            {"pointer": "/" + "/".join(map(str, one["loc"])), "code": one["type"], "message": one["msg"]}
+            for one in error.errors()
+        ]
+        return problem(request, 422, "invalid_request", "the request does not have the form it needs", errors=errors)
+
+    @app.exception_handler(HTTPException)
+    async def http(request: Request, error: HTTPException) -> Response:
+        return problem(request, error.status_code, _CODES.get(error.status_code, "http_error"), str(error.detail))
+
+    @app.exception_handler(Exception)
+    async def anything(request: Request, error: Exception) -> Response:
+        return unexpected(request, error)
+
+
+def unexpected(request: Request, error: Exception) -> Response:
+    """A 500 that tells nothing but where to look."""
+    trace_id = secrets.token_hex(8)
+    _log.error("trace %s: %s %s failed", trace_id, request.method, request.url.path, exc_info=error)
+    message = "an error on our side; the operator finds it in the log by the trace id"
+    return problem(request, 500, "internal", message, trace_id=trace_id)

@@ -1,0 +1,82 @@
+"""Segments from a predicate to live memberships on every shard.
+
+A published version is a row in the control plane first and a record in each shard's journal then. What a shard missed
+(it was away) is brought to it again whenever the control plane changes and at every start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+from actors.routing import Shards
+from cluster.control_plane import ControlPlane
+from serve_apps.gateway.overview import Overview
+from whisperer.errors import NotFoundError
+from whisperer.profiles.features import FEATURES
+from whisperer.segments import describe, parse_predicate, to_json
+from whisperer.shard.records import SegmentConfig
+
+SPREAD_TIMEOUT_S = 20.0
+
+
+class Publishing:
+    def __init__(self, plane: ControlPlane, shards: Shards, overview: Overview) -> None:
+        self._plane = plane
+        self._shards = shards
+        self._overview = overview
+
+    async def publish(self, tenant: str, name: str, predicate: dict[str, Any]) -> dict[str, Any]:
+        """Publish the next version. Raises PredicateError with every problem of the predicate."""
+        checked = to_json(parse_predicate(predicate, FEATURES))
+        version = await asyncio.to_thread(self._plane.publish_segment, tenant, name, checked)
+        await self.spread()
+        return {"name": name, "version": version, "predicate": checked}
+
+    async def archive(self, tenant: str, name: str) -> dict[str, Any]:
+        await asyncio.to_thread(self._plane.archive_segment, tenant, name)
+        await self.spread()
+        return {"name": name, "archived": True}
+
+    async def list(self, tenant: str) -> list[dict[str, Any]]:
+        rows = await asyncio.to_thread(self._plane.list_segments, tenant)
+        live = (await self._overview.by_tenant(tenant))["segments"]
+        return [_shown(row, live.get(row.name)) for row in rows]
+
+    async def show(self, tenant: str, name: str) -> dict[str, Any]:
+        for segment in await self.list(tenant):
+            if segment["name"] == name:
+                return segment
+        raise NotFoundError(f"there is no segment {name!r}", code="segment_not_found")
+
+    async def spread(self) -> None:
+        """Bring every tenant's published segments to every shard. Raises UnavailableError if one stays away."""
+        if self._shards.map.version == 0:
+            await self._shards.until(self._shards.refresh, SPREAD_TIMEOUT_S)
+        # Read before the rows: a change between the two is then spread again under its own, later version.
+        version = await asyncio.to_thread(self._plane.version)
+        segments = await self._overview.reload()
+        for shard in range(self._shards.map.n_shards):
+            for tenant, rows in segments.items():
+                configs = [SegmentConfig(r.name, r.version, json.dumps(r.predicate)) for r in rows]
+                await self._shards.until(
+                    lambda shard=shard, tenant=tenant, configs=configs: self._shards.call(  # type: ignore[misc]
+                        shard, "publish", tenant, version, configs
+                    ),
+                    SPREAD_TIMEOUT_S,
+                )
+
+
+def _shown(row: Any, live: dict[str, Any] | None) -> dict[str, Any]:
+    live = live or {"members": 0, "done": 0, "total": 0}
+    return {
+        "name": row.name,
+        "version": row.version,
+        "predicate": row.predicate,
+        "description": describe(parse_predicate(row.predicate)),
+        "published_at": row.published_at,
+        "members": live["members"],
+        "done": live["done"],
+        "total": live["total"],
+    }
