@@ -11,7 +11,6 @@ import gzip
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,10 +21,10 @@ import msgspec
 from whisperer.errors import InvalidKeyError, RequestError, UnavailableError
 
 from .chunk import Outgoing, Reject
+from .retry_after import retry_after_s
 
 FIRST_BACKOFF_S = 0.5
 MAX_BACKOFF_S = 30.0
-MAX_RETRY_AFTER_S = 300.0
 _RETRIED = frozenset({408, 410, 429, 460})
 _NOT_RETRIED_5XX = frozenset({501, 505})
 _GZIP_LEVEL = 1  # the network gains most of it; a higher level costs more than the rest of the import
@@ -138,20 +137,6 @@ class Gateway:
         ):
             return answer
         raise RequestError(f"{self._url} does not answer like a User Whisperer gateway (HTTP {status})")
-
-
-def retry_after_s(header: str | None, *, now_s: Callable[[], float] = time.time) -> float | None:
-    """Seconds that a Retry-After header asks for (as seconds or HTTP date), at most 300; None without a usable one."""
-    if not header:
-        return None
-    try:
-        wait_s = float(header)
-    except ValueError:
-        try:
-            wait_s = parsedate_to_datetime(header).timestamp() - now_s()
-        except ValueError:
-            return None
-    return min(MAX_RETRY_AFTER_S, wait_s) if wait_s >= 0 else 0.0
 
 
 def _is_retried(status: int) -> bool:

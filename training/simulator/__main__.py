@@ -1,0 +1,154 @@
+"""`python -m training.simulator`: a simulated population that sends its events to a gateway until it is stopped.
+
+Stops cleanly on SIGTERM and SIGINT (exit 0); exits 1 where the gateway refuses it for good, 2 for wrong arguments.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import secrets
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+
+from .cursor import Cursor, CursorError, CursorStore
+from .population import Population
+from .segment import iso
+from .sender import Sender, SendError, Sums
+from .stream import Life, Pace, RatePace, SpeedPace
+
+_LINE_EVERY_S = 10.0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = _parsed(arguments)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        life, cursor, store = _life(options)
+    except CursorError as error:
+        print(error, file=sys.stderr)
+        return 2
+    pace: Pace = SpeedPace(options.day_s, time.monotonic) if options.day_s else RatePace(options.rate, time.monotonic)
+    with httpx.Client(base_url=options.url, auth=(options.write_key, ""), timeout=30.0) as http:
+        sender = Sender(
+            life,
+            cursor,
+            http=http,
+            pace=pace,
+            live=options.time == "live",
+            wait=stop.wait,
+            store=store,
+            compress=options.gzip,
+            report=_status_line(cursor),
+        )
+        try:
+            sums = sender.run(options.count)
+        except SendError as error:
+            print(f"\n{error}", file=sys.stderr)
+            return 1
+    print(
+        f"\nstopped at event {cursor.place:,}: {sums.n_accepted:,} accepted, {sums.n_rejected:,} rejected in this run"
+    )
+    return 0
+
+
+def _parsed(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m training.simulator", description=__doc__)
+    where = parser.add_argument_group("where to")
+    where.add_argument("--url", help="the gateway, e.g. http://127.0.0.1:8000")
+    where.add_argument("--write-key", help="a tenant's write key (wk_...)")
+    where.add_argument("--installation", type=Path, help="installation.json: url, demo key and state folder in one")
+    where.add_argument("--state", type=Path, help="folder that keeps the cursor; without one each start begins anew")
+    who = parser.add_argument_group("who")
+    who.add_argument("--seed", type=int, default=7)
+    who.add_argument("--users", type=int, default=2_000, help="people at a time (default 2000)")
+    who.add_argument("--start", type=datetime.fromisoformat, help="first simulated hour (default: 90 days ago)")
+    speed = parser.add_argument_group("how fast")
+    speed.add_argument("--rate", type=float, default=50.0, help="events a second, evenly (default 50)")
+    speed.add_argument("--day-s", type=float, help="instead of a rate: seconds that a simulated day takes")
+    speed.add_argument("--count", type=int, help="stop after so many events")
+    speed.add_argument(
+        "--time",
+        choices=("live", "simulated"),
+        default="live",
+        help="what events are stamped with: the moment they are sent (default), or the time of the simulation",
+    )
+    speed.add_argument("--gzip", action="store_true", help="compress requests")
+    options = parser.parse_args(arguments)
+    if options.installation is not None:
+        try:
+            _fill_in(options)
+        except (OSError, ValueError, KeyError) as error:
+            parser.error(f"--installation: {error!r}")
+    if not options.url or not options.write_key:
+        parser.error("give --url and --write-key, or --installation")
+    if options.rate <= 0 or (options.day_s is not None and options.day_s <= 0) or options.users < 1 or options.seed < 0:
+        parser.error("--rate and --day-s are above 0, --users at least 1, --seed at least 0")
+    return options
+
+
+def _fill_in(options: argparse.Namespace) -> None:
+    """Url, demo key and state folder from an installation's files; what was given explicitly wins."""
+    path = options.installation
+    path = path / "installation.json" if path.is_dir() else path
+    installation = json.loads(path.read_text())
+    data_dir = Path(installation["data_dir"])
+    options.url = options.url or installation["url"]
+    options.write_key = options.write_key or json.loads((data_dir / "demo.json").read_text())["write_key"]
+    options.state = options.state or data_dir / "simulator"
+
+
+def _life(options: argparse.Namespace) -> tuple[Life, Cursor, CursorStore | None]:
+    """The simulation where it was left, or a new one. Live times make contents differ between runs, so each new live
+    simulation has a salt of its own in its messageIds. Raises CursorError."""
+    store = CursorStore(options.state) if options.state is not None else None
+    found = store.load() if store is not None else None
+    if store is not None and found is not None:
+        if (found.seed, found.n_users) != (options.seed, options.users):
+            raise CursorError(
+                f"{options.state} holds a simulation with --seed {found.seed} --users {found.n_users}:"
+                " give the same, or another --state"
+            )
+        if bool(found.salt) != (options.time == "live"):
+            raise CursorError(
+                f"{options.state} holds a simulation with another --time: give the same, or another --state"
+            )
+        population, place = store.load_population(found)
+        return Life(population, place=place, salt=found.salt), found, store
+    start = options.start or datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=90)
+    start = start if start.tzinfo else start.replace(tzinfo=UTC)
+    salt = secrets.token_hex(4) if options.time == "live" else ""
+    cursor = Cursor(options.seed, options.users, start.isoformat(), salt)
+    return Life(Population(options.seed, options.users, start), salt=salt), cursor, store
+
+
+def _status_line(cursor: Cursor) -> Callable[[Sums], None]:
+    """One line that is written over on a terminal, and every ten seconds a new one elsewhere."""
+    terminal = sys.stdout.isatty()
+    state = {"shown": -_LINE_EVERY_S, "at": time.monotonic(), "sent": 0}
+
+    def report(sums: Sums) -> None:
+        now = time.monotonic()
+        if now - state["shown"] < (0.5 if terminal else _LINE_EVERY_S):
+            return
+        rate = (sums.n_accepted - state["sent"]) / max(1e-9, now - state["at"])
+        state.update(shown=now, at=now, sent=sums.n_accepted)
+        simulated = iso(sums.simulated_ms)[:16]
+        words = f"{cursor.place:,} events sent, {rate:,.0f}/s, {sums.n_rejected:,} rejected, simulated {simulated}"
+        words += f", retrying: {sums.trouble}" if sums.trouble else ""
+        print(f"\r{words:<110}" if terminal else words, end="" if terminal else "\n", flush=True)
+
+    return report
+
+
+if __name__ == "__main__":
+    sys.exit(main())
