@@ -125,7 +125,7 @@ def users(lock: str) -> dict[str, set[str]]:
         if pin := _PIN.match(line):
             name = canonicalize_name(pin[1])
             found.setdefault(name, set())
-        elif user := re.fullmatch(r" +#(?: via)? +([\w.-]+)(?: .*)?", line):
+        elif user := re.fullmatch(r" +#(?: via |   )(\w[\w.-]*)(?: .*)?", line):
             found[name].add(canonicalize_name(user[1]))
     return found
 

@@ -168,6 +168,15 @@ def test_nobody_is_asked_while_the_tab_is_hidden(page: Tab, server: HomeServer) 
     page.wait(f"{CONNECTION} === 'live'")
 
 
+def test_a_page_opened_in_the_background_waits_until_it_is_looked_at(page: Tab, server: HomeServer) -> None:
+    page.before_load("Object.defineProperty(document, 'hidden', {get: () => !window.seen, configurable: true})")
+    page.open(server.url + "/")
+    assert page.text("#connection") == "Snapshot"
+    assert server.n_polls == 0
+    page.run("void (window.seen = true, document.dispatchEvent(new Event('visibilitychange')))")
+    page.wait(f"{CONNECTION} === 'live'")
+
+
 def test_a_new_release_brings_its_own_page(page: Tab, server: HomeServer) -> None:
     connected(page, server)
     assert server.live is not None
