@@ -29,7 +29,6 @@ from .readers import FileError, Source, open_source
 from .report import ImportReport
 from .sending import Gateway
 
-LIBRARY = {"name": "whisperer-import", "version": "1"}
 _SEGMENT_MAP_ID = "segment"
 
 
@@ -84,7 +83,7 @@ def import_file(
     gateway = Gateway(
         url,
         write_key,
-        context={**(rules.context if rules else {}), "library": LIBRARY},
+        context=rules.context if rules else {},
         connections=concurrency,
         patience_s=patience_s,
         compress=compress,

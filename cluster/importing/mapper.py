@@ -17,7 +17,7 @@ from .chunk import MappedChunk, Outgoing, Reject, TableChunk
 from .columns import Column, as_text, converted
 from .conditions import keep_mask
 from .map_file import ColumnRef, ColumnSpec, ImportMap
-from .money import json_number, revenue_micro
+from .money import json_amount, revenue_micro
 from .times import iso_texts, to_ms
 
 
@@ -128,7 +128,7 @@ class RowMapper:
         micro, bad = revenue_micro(factors)
         for bag, amount in zip(properties, micro, strict=True):
             if amount is not None:
-                bag["revenue"] = json_number(amount)
+                bag["revenue"] = json_amount(amount)
                 if rule.currency is not None:
                     bag["currency"] = rule.currency
         return {i: " x ".join(repr(f.values()[i]) for f in factors) for i in np.flatnonzero(bad).tolist()}

@@ -12,7 +12,6 @@ import math
 from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
 from typing import Any
 
-import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -51,14 +50,15 @@ def revenue_micro(columns: list[Column]) -> tuple[list[int | None], NDArray[np.b
     return result, bad
 
 
-def json_number(micro: int) -> int | float | msgspec.Raw:
-    """The JSON number of an amount: whole units as an integer, else the decimal that reads back to the same micros."""
+def json_amount(micro: int) -> int | float | str:
+    """The JSON of an amount: whole units as an integer, else the decimal that reads back to the same micros; text where
+    a reader's float64 would no longer do that."""
     units, rest = divmod(micro, MICRO)
     if not rest:
         return units
     if -_MAX_SCALED < micro < _MAX_SCALED:
         return micro / MICRO  # its shortest form has at most 6 decimals
-    return msgspec.Raw(format(Decimal(micro).scaleb(-6, _CONTEXT), "f").encode())
+    return format(Decimal(micro).scaleb(-6, _CONTEXT), "f")
 
 
 def _none_exact(null: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:

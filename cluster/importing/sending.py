@@ -50,7 +50,7 @@ class Gateway:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._url = url.rstrip("/") + "/v1/import"
-        self._tail = b'],"context":' + msgspec.json.encode(context) + b"}"
+        self._tail = b'],"context":' + msgspec.json.encode(context) + b"}" if context else b"]}"
         self._compress = (
             urlsplit(url).hostname not in ("127.0.0.1", "localhost", "::1") if compress is None else compress
         )
@@ -79,7 +79,7 @@ class Gateway:
     async def send(self, events: Sequence[Outgoing]) -> list[Reject]:
         """Send events in order; those rejected. Raises InvalidKeyError, RequestError, UnavailableError."""
         status, answer = await self._post(events)
-        listed = answer.get("rejected") or answer.get("errors") or []
+        listed = answer.get("rejected") or []
         if status == 200 or answer.get("code") == "all_events_rejected":
             rejects = [_reject(events, entry) for entry in listed if isinstance(entry, dict)]
             if status != 200 and len(rejects) != len(events):

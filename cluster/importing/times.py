@@ -1,8 +1,8 @@
 """Event times: a column and a rule become milliseconds UTC.
 
 Decides how each type of column is read: times and dates by their own unit, numbers as units since an origin, text by a
-format or as ISO 8601. Fractions of a millisecond are cut off, downwards. A value that cannot be read is marked invalid;
-what becomes of its row is the caller's decision.
+format or as ISO 8601. Fractions of a millisecond are cut off, downwards. A value that cannot be read is marked invalid,
+and so is a time before 1970, which the gateway would take for now; what becomes of its row is the caller's decision.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _UNIT_US = {
 }
 _ARROW_ZONES_UNTIL_US = 2_114_380_800_000_000  # 2037-01-01
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_FIRST_MS, _LAST_MS = -62_135_596_800_000, 253_402_300_799_999  # years 1 to 9999: what ISO 8601 can write
+_LAST_MS = 253_402_300_799_999  # the end of year 9999: what ISO 8601 can write
 
 
 def to_ms(column: Column, rule: Timestamp) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
@@ -44,7 +44,7 @@ def to_ms(column: Column, rule: Timestamp) -> tuple[NDArray[np.int64], NDArray[n
     else:
         us, valid = _each_us(column.values(), rule)
     ms = us // 1_000
-    valid = valid & (ms >= _FIRST_MS) & (ms <= _LAST_MS)
+    valid = valid & (ms >= 0) & (ms <= _LAST_MS)
     return np.where(valid, ms, 0), valid
 
 

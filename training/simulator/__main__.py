@@ -8,9 +8,10 @@ from __future__ import annotations
 import argparse
 import json
 import secrets
+import select
 import signal
+import socket
 import sys
-import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -29,9 +30,7 @@ _LINE_EVERY_S = 10.0
 
 def main(arguments: list[str] | None = None) -> int:
     options = _parsed(arguments)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = StopSignal()
     try:
         life, cursor, store = _life(options)
     except CursorError as error:
@@ -61,6 +60,27 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+class StopSignal:
+    """SIGTERM and SIGINT end a wait and every later one. A socket wakes it: locks must not be taken in a handler."""
+
+    def __init__(self) -> None:
+        self._seen = False
+        self._ear, self._mouth = socket.socketpair()
+        self._mouth.setblocking(False)
+        signal.set_wakeup_fd(self._mouth.fileno(), warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+
+    def _on_signal(self, *_: object) -> None:
+        self._seen = True
+
+    def wait(self, seconds: float) -> bool:
+        """Pause; True as soon as a signal has come."""
+        if not self._seen and seconds > 0:
+            select.select([self._ear], [], [], seconds)
+        return self._seen
+
+
 def _parsed(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m training.simulator", description=__doc__)
     where = parser.add_argument_group("where to")
@@ -87,8 +107,10 @@ def _parsed(arguments: list[str] | None) -> argparse.Namespace:
     if options.installation is not None:
         try:
             _fill_in(options)
-        except (OSError, ValueError, KeyError) as error:
-            parser.error(f"--installation: {error!r}")
+        except OSError as error:
+            parser.error(f"--installation: {error}")
+        except (ValueError, KeyError) as error:
+            parser.error(f"--installation: {options.installation} or its demo.json is incomplete: {error!r}")
     if not options.url or not options.write_key:
         parser.error("give --url and --write-key, or --installation")
     if options.rate <= 0 or (options.day_s is not None and options.day_s <= 0) or options.users < 1 or options.seed < 0:

@@ -140,7 +140,7 @@ class Population:
 
     def snapshot(self) -> tuple[bytes, dict[str, Any]]:
         """State between two hours: arrays, and what goes with them as JSON."""
-        return self.state.to_bytes(), {"hour": self.hour, "pending": self._pending}
+        return self.state.to_bytes(), {"hour": self.hour, "pending": list(self._pending)}
 
     @classmethod
     def restored(cls, seed: int, n_users: int, start: datetime, arrays: bytes, rest: dict[str, Any]) -> Self:

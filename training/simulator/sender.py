@@ -95,7 +95,7 @@ class Sender:
             self._report(self.sums)
             if not stopped and left != 0:
                 pause_s = self._pace.wait_s(self._peek()[0])
-                stopped = pause_s > 0 and self._wait(max(self._interval_s, pause_s))
+                stopped = self._wait(max(self._interval_s, pause_s) if pause_s > 0 else 0.0)
         return self.sums
 
     def _peek(self) -> Timed:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import pytest
 from cluster.importing.command import import_file
 from cluster.importing.report import ImportReport
 
+from ..events.ingesting import Stored, ingest
 from .recording_gateway import RecordingGateway
 
 CHECKOUT = Path(__file__).parents[3]
@@ -23,8 +23,8 @@ N_ROWS = 2_000
 
 pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="the public data folder ../shared/data is not here")
 
-# user, event -> (count, revenue in micro-units, first, last)
-Sums = dict[tuple[str, str], tuple[int, int, str, str]]
+# user key, event -> (count, revenue in micro-units, first and last in ms UTC)
+Sums = dict[tuple[str, str], tuple[int, int, int, int]]
 
 
 def slice_of(name: str, tmp_path: Path, where: str = "true") -> Path:
@@ -52,26 +52,24 @@ def run(file: Path, map_name: str, gateway: RecordingGateway, tmp_path: Path) ->
     return report
 
 
-def sums_of(events: list[dict[str, Any]]) -> Sums:
-    groups: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
-    for event in events:
-        groups[event["userId"], event["event"]].append(event)
+def sums_of(batches: list[dict[str, Any]]) -> Sums:
+    """What ingestion makes of the batches: revenue and time are those of the blocks that go to the shards."""
+    groups: dict[tuple[str, str], list[Stored]] = defaultdict(list)
+    for batch in batches:
+        ingested = ingest(batch, "import")
+        assert ingested.status == 200
+        assert ingested.rejected == []
+        assert ingested.notices == {}
+        for event in ingested.events:
+            groups[event.key, event.name].append(event)
     return {
-        key: (
-            len(group),
-            sum(round(e["properties"].get("revenue", 0) * 1_000_000) for e in group),
-            min(e["timestamp"] for e in group),
-            max(e["timestamp"] for e in group),
-        )
-        for key, group in groups.items()
+        key: (len(g), sum(e.revenue for e in g), min(e.timestamp for e in g), max(e.timestamp for e in g))
+        for key, g in groups.items()
     }
 
 
 def sums_in_duckdb(query: str) -> Sums:
-    def text(moment: datetime) -> str:
-        return moment.isoformat(timespec="milliseconds") + "Z"
-
-    return {(u, e): (n, r, text(lo), text(hi)) for u, e, n, r, lo, hi in duckdb.sql(query).fetchall()}
+    return {("u:" + u, e): (n, r, lo, hi) for u, e, n, r, lo, hi in duckdb.sql(query).fetchall()}
 
 
 def test_starbucks_rewards_matches_duckdb(gateway: RecordingGateway, tmp_path: Path) -> None:
@@ -80,11 +78,12 @@ def test_starbucks_rewards_matches_duckdb(gateway: RecordingGateway, tmp_path: P
     assert report.skipped == {}
     expected = sums_in_duckdb(
         f"""SELECT person, event, count(*), sum(coalesce(round(amount * 1000000), 0))::bigint,
-                   min(TIMESTAMP '2026-01-01' + to_hours(time::int)), max(TIMESTAMP '2026-01-01' + to_hours(time::int))
+                   epoch_ms(min(TIMESTAMP '2026-01-01' + to_hours(time::int))),
+                   epoch_ms(max(TIMESTAMP '2026-01-01' + to_hours(time::int)))
             FROM '{file}' GROUP BY ALL"""
     )
     assert {event for _, event in expected} == {"offer received", "offer viewed", "offer completed", "transaction"}
-    assert sums_of(gateway.events) == expected
+    assert sums_of(gateway.batches) == expected
 
 
 @pytest.mark.parametrize(
@@ -103,10 +102,11 @@ def test_online_retail_matches_duckdb(
     kept = "InvoiceDate < '2010-12-01'" if year == "2009_2010" else "true"
     expected = sums_in_duckdb(
         f"""SELECT CustomerID::varchar, 'Purchase', count(*),
-                   sum(Quantity::bigint * round(UnitPrice * 1000000)::bigint)::bigint, min(InvoiceDate), max(InvoiceDate)
+                   sum(Quantity::bigint * round(UnitPrice * 1000000)::bigint)::bigint,
+                   epoch_ms(min(InvoiceDate)), epoch_ms(max(InvoiceDate))
             FROM '{file}' WHERE CustomerID IS NOT NULL AND {kept} GROUP BY ALL"""
     )
-    assert sums_of(gateway.events) == expected
+    assert sums_of(gateway.batches) == expected
     assert set(report.skipped) == reasons
     assert (
         report.skipped["no_customer"]
