@@ -1,0 +1,160 @@
+"""The shard actor's life: commit, crash, recover, move, export, drain. In process; kill -9 of real ones is in faults."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from actors.routing import OK, STALE_MAP
+from tests.integration.local_shards import LocalShards, write_installation
+from tests.unit.shard.world import SEED, T0, TENANT, add, event
+from whisperer.events.block import BlockBuilder, encode_block
+from whisperer.ids import anonymous_key, known_key, partition_of
+from whisperer.shard import inspection
+
+
+@pytest.fixture
+async def shards(tmp_path: Path) -> AsyncIterator[LocalShards]:
+    made = LocalShards(write_installation(tmp_path))
+    yield made
+    for actor in made.actors.values():
+        inspection.check(actor._shard)
+    await made.close()
+
+
+async def send(shards: LocalShards, *events: dict[str, object]) -> None:
+    builders: dict[int, BlockBuilder] = {}
+    table = shards.table(TENANT)
+    for e in events:
+        key = known_key(str(e["user"])) if e["user"] else anonymous_key(str(e["anonymous"]))
+        add(builders.setdefault(table[partition_of(key, SEED)], BlockBuilder(TENANT)), e)
+    for shard, builder in builders.items():
+        status, _ = await shards.call(shard, "ingest", shards.map.version, [encode_block(builder.build())])
+        assert status == OK
+
+
+async def user(shards: LocalShards, key: str) -> inspection.UserView | None:
+    for _ in range(5):
+        _, view = await shards.call(
+            shards.table(TENANT)[partition_of(key, SEED)], "user", shards.map.version, TENANT, key, None
+        )
+        if view is None or view.moved_to is None:
+            return view  # type: ignore[no-any-return]
+        key = view.moved_to
+    raise AssertionError("forwards run in a circle")
+
+
+async def settle(shards: LocalShards) -> None:
+    """Until no message between partitions waits."""
+    for _ in range(500):
+        if not any(actor._shard.outbox() for actor in shards.actors.values()) and len(shards.actors) == 2:
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("messages still wait")
+
+
+async def test_what_was_acknowledged_is_there_after_a_crash(shards: LocalShards) -> None:
+    await send(shards, *(event(f"u{i}", id=f"m{i}") for i in range(50)))
+    for shard in (0, 1):
+        await shards.crash(shard)
+        shards.start(shard)
+    assert sum(actor._shard.tenants[TENANT].n_users() for actor in shards.actors.values()) == 50
+    await send(shards, *(event(f"u{i}", id=f"m{i}") for i in range(50)))
+    counted = [actor._shard.tenants[TENANT].counters for actor in shards.actors.values()]
+    assert sum(c["events_accepted"] for c in counted) == 50
+    assert sum(c["events_duplicate"] for c in counted) == 50
+
+
+async def test_a_merge_is_finished_after_a_crash_at_any_moment(shards: LocalShards) -> None:
+    for round_ in range(12):
+        device, person = f"dev{round_}", f"ann{round_}"
+        await send(shards, event(anonymous=device, name="Viewed"))
+        await send(shards, event(person, anonymous=device))
+        for _ in range(round_ % 6):
+            await asyncio.sleep(0)
+        crashed = round_ % 2
+        await shards.crash(crashed)
+        shards.start(crashed)
+        await settle(shards)
+        found = await user(shards, f"u:{person}")
+        assert found is not None
+        assert found.event_counts == {"Viewed": 1, "Clicked": 1}
+
+
+async def test_recovery_starts_from_a_snapshot_and_the_journal_is_trimmed(shards: LocalShards) -> None:
+    actor = shards.actors[0]
+    await send(shards, *(event(f"u{i}") for i in range(200)))
+    before = inspection.digest(actor._shard)
+    for _ in range(2):
+        await actor.flush()
+        await actor._take_snapshot()
+        actor._committer.applied_end += 0
+    await shards.crash(0)
+    recovered = shards.start(0)
+    assert recovered._recovery["records"] == 0
+    assert inspection.digest(recovered._shard) == before
+    assert recovered._journal.oldest > 0
+
+
+async def test_a_partition_moves_and_older_maps_are_refused(shards: LocalShards) -> None:
+    await send(shards, *(event(f"u{i}", id=f"m{i}") for i in range(100)))
+    table = shards.table(TENANT)
+    for version, partition in enumerate(range(64), start=2):
+        source = table[partition]
+        target = 1 - source
+        for _ in range(2):
+            assert (await shards.call(source, "release", TENANT, partition, version))[0] == OK
+            assert (await shards.call(target, "adopt", TENANT, partition, version, source))[0] == OK
+        old = shards.map.version
+        moves = {**shards.map.moves, f"{TENANT}/{partition}": target}
+        shards.map = type(shards.map)(version, 2, 2, moves)
+        await shards.refresh()
+        assert (await shards.call(source, "ingest", old, []))[0] == STALE_MAP
+    for i in range(100):
+        assert await user(shards, f"u:u{i}") is not None
+    await send(shards, *(event(f"u{i}", id=f"m{i}") for i in range(100)))
+    assert sum(actor._shard.tenants[TENANT].n_users() for actor in shards.actors.values()) == 100
+    found = await user(shards, "u:u1")
+    assert found is not None
+    assert found.event_counts == {"Clicked": 1}
+
+
+async def test_the_warehouse_holds_each_counted_event_once_after_crashes(shards: LocalShards, tmp_path: Path) -> None:
+    sent = 0
+    for round_ in range(6):
+        batch = [event(f"u{i}", id=f"m{round_}-{i}", at=T0 + i) for i in range(40)]
+        sent += len(batch)
+        await send(shards, *batch)
+        await send(shards, *batch[:10])  # repeats are journaled and must not be exported
+        if round_ % 2:
+            await shards.actors[0].flush()
+        await shards.crash(round_ % 2)
+        shards.start(round_ % 2)
+    for actor in shards.actors.values():
+        await actor.flush()
+        await actor.flush()
+    files = [str(f) for f in (tmp_path / "warehouse").rglob("*.parquet")]
+    found = duckdb.sql(f"select count(*), count(distinct message_id) from read_parquet({files})").fetchall()
+    assert found == [(sent, sent)]
+
+
+async def test_timeline_entries_lead_to_their_json_in_journal_and_warehouse(shards: LocalShards) -> None:
+    await send(shards, event("ann", id="m1"))
+    found = await user(shards, "u:ann")
+    assert found is not None
+    entry = found.timeline[0]
+    in_journal = await shards.actors[entry.origin].payloads(TENANT, [entry.reference])
+    actor = shards.actors[entry.origin]
+    for _ in range(2):
+        await actor.flush()
+        await actor._take_snapshot()
+        await send(shards, event("bob"), event("cyd"), event("dan"))
+    assert actor._journal.read(entry.reference >> 16) is None
+    in_warehouse = await actor.payloads(TENANT, [entry.reference])
+    assert in_journal[0] is not None and in_warehouse[0] is not None
+    assert in_journal[0]["payload"] == in_warehouse[0]["payload"]
+    assert (await actor.payloads("tn_other", [entry.reference])) == [None]

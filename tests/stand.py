@@ -1,0 +1,153 @@
+"""A real installation for tests and benchmarks: started by the product's own command line in a folder of its own."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+ROOT = Path(__file__).parents[1]
+SHARED = Path(os.environ.get("USER_WHISPERER_SHARED", ROOT.parent / "shared"))
+START_TIMEOUT_S = 300.0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Stand:
+    """One installation. ``settings`` are ``SECTION_KEY`` to value, as for the environment."""
+
+    def __init__(self, data_dir: Path, *, shards: int = 2, settings: dict[str, Any] | None = None) -> None:
+        self.data_dir = data_dir
+        self.shards = shards
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._environment = os.environ | {
+            "WHISPERER_CLUSTER_START_TIMEOUT_S": str(START_TIMEOUT_S),
+            "WHISPERER_CLUSTER_OBJECT_STORE_MIB": "80",
+            **{f"WHISPERER_{name}": str(value) for name, value in (settings or {}).items()},
+        }
+
+    def run(self, *arguments: str, check: bool = True) -> str:
+        """Run `whisperer <arguments> --data-dir …`; its standard output."""
+        command = [sys.executable, "-m", "cluster.cli", *arguments, "--data-dir", str(self.data_dir)]
+        done = subprocess.run(command, cwd=ROOT, env=self._environment, capture_output=True, text=True, check=False)
+        if check and done.returncode != 0:
+            raise AssertionError(f"{' '.join(arguments)} failed ({done.returncode}):\n{done.stdout}\n{done.stderr}")
+        return done.stdout
+
+    def json(self, *arguments: str) -> Any:
+        return json.loads(self.run(*arguments, "--json"))
+
+    def up(self, *options: str) -> None:
+        self.run("up", "--port", str(self.port), "--shards", str(self.shards), *options)
+
+    def down(self) -> None:
+        self.run("down")
+
+    def tenant(self, name: str) -> Tenant:
+        self.json("tenant", "create", name)
+        keys = {kind: self.json("key", "create", "--tenant", name, "--kind", kind)["key"] for kind in KINDS}
+        return Tenant(self, name, keys["write"], keys["secret"])
+
+    def status(self) -> dict[str, Any]:
+        """The operator's status, from the server that runs."""
+        token = json.loads((self.data_dir / "installation.json").read_bytes())["operator_token"]
+        answer = httpx.get(f"{self.url}/internal/status", headers={"Authorization": f"Bearer {token}"}, timeout=20)
+        answer.raise_for_status()
+        status: dict[str, Any] = answer.json()
+        return status
+
+    def settled(self, timeout_s: float = 120.0) -> dict[str, Any]:
+        """The status once every shard serves and no message between partitions waits."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            try:
+                status = self.status()
+                serving = all(shard["state"] == "serving" for shard in status["shards"])
+                if serving and not any(t["messages_waiting"] for t in status["tenants"].values()):
+                    return status
+            except httpx.HTTPError as error:
+                status = {"error": repr(error)}
+            if time.monotonic() > deadline:
+                raise AssertionError(f"it did not settle within {timeout_s} s: {status}")
+            time.sleep(0.1)
+
+    def kill_shard(self, number: int, timeout_s: float = 60.0) -> float:
+        """kill -9 a shard actor's process and wait until its next incarnation serves; the seconds that took."""
+        before = self._shard(number)
+        assert before is not None
+        began = time.monotonic()
+        os.kill(before["pid"], signal.SIGKILL)
+        while True:
+            now = self._shard(number)
+            if now is not None and now["epoch"] > before["epoch"]:
+                return time.monotonic() - began
+            if time.monotonic() - began > timeout_s:
+                raise AssertionError(f"shard {number} did not come back: {now}")
+            time.sleep(0.05)
+
+    def _shard(self, number: int) -> dict[str, Any] | None:
+        try:
+            shard: dict[str, Any] = self.status()["shards"][number]
+        except httpx.HTTPError:
+            return None
+        return shard if "epoch" in shard else None
+
+
+KINDS = ("write", "secret")
+
+
+class Tenant:
+    """A tenant of a stand, with a client for each of its keys."""
+
+    def __init__(self, stand: Stand, name: str, write_key: str, secret_key: str) -> None:
+        self.stand = stand
+        self.name = name
+        self.write_key = write_key
+        self.secret_key = secret_key
+        basic = base64.b64encode(f"{write_key}:".encode()).decode()
+        self.http = httpx.Client(base_url=stand.url, headers={"Authorization": f"Basic {basic}"}, timeout=60)
+        self.api = httpx.Client(base_url=stand.url, headers={"Authorization": f"Bearer {secret_key}"}, timeout=60)
+
+    def post(self, call: str, body: Any) -> httpx.Response:
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        return self.http.post(f"/v1/{call}", content=content)
+
+    def user(self, user_id: str, as_of: str | None = None) -> dict[str, Any] | None:
+        answer = self.api.get(f"/v1/users/{user_id}", params={} if as_of is None else {"as_of": as_of})
+        if answer.status_code == 404:
+            return None
+        answer.raise_for_status()
+        found: dict[str, Any] = answer.json()
+        return found
+
+    def counts(self) -> dict[str, Any]:
+        counted: dict[str, Any] = self.stand.settled()["tenants"][self.name]
+        return counted
+
+
+@contextmanager
+def running(data_dir: Path, *, shards: int = 2, settings: dict[str, Any] | None = None) -> Iterator[Stand]:
+    """An installation that is up inside the block and gone after it."""
+    stand = Stand(data_dir, shards=shards, settings=settings)
+    try:
+        stand.up()
+        yield stand
+    finally:
+        stand.down()
