@@ -112,9 +112,8 @@ class Catalog:
             except FileNotFoundError:
                 continue  # folded between listing and reading
             if self._blobs.names(_BASE) == bases:
-                self._read = {
-                    name: self._read[name] for name in (*bases[-1:], *exports, *rewrites) if name in self._read
-                }
+                known = self._read  # other threads read too: each replaces the whole
+                self._read = {name: known[name] for name in (*bases[-1:], *exports, *rewrites) if name in known}
                 return found
 
     def commit_export(self, shard: int, first: int, last: int, files: list[FileEntry]) -> None:

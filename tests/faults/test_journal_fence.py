@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from actors.journal import FileJournal
+from actors.journal.fence import Fence
 from whisperer.errors import FencedError
 
 HOLD = """
@@ -129,6 +132,39 @@ def test_a_process_that_merely_has_the_recorded_pid_is_never_signalled(
     with pytest.raises(FencedError, match="could not be ended"):
         FileJournal.open(tmp_path / "j", takeover_timeout_s=0.1)
     assert first.poll() is None
+
+
+def test_a_lock_got_on_a_file_that_was_replaced_meanwhile_does_not_count(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    first = Fence.take(path)
+    outcome: list[object] = []
+
+    def wait_for_the_first_file() -> None:
+        try:
+            outcome.append(Fence.take(path, takeover_timeout_s=0.7))
+        except FencedError as error:
+            outcome.append(error)
+
+    waiter = threading.Thread(target=wait_for_the_first_file)
+    waiter.start()
+    while waiter.is_alive() and n_open(path) < 2:
+        os.sched_yield()
+    path.unlink()
+    second = Fence.take(path)
+    first.release()
+    waiter.join()
+    assert isinstance(outcome[0], FencedError)
+    assert second.is_held()
+    second.release()
+
+
+def n_open(path: Path) -> int:
+    """How many descriptors of this process are open on a file."""
+    n = 0
+    for link in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            n += link.readlink() == path
+    return n
 
 
 def test_a_writer_whose_lock_file_was_deleted_stops_before_writing(tmp_path: Path) -> None:

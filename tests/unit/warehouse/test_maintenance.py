@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -181,3 +182,38 @@ def test_a_question_overtaken_by_a_compaction_is_asked_again(warehouse: Warehous
     warehouse._catalog.state = lambda: answers.pop() if answers else current()
     assert warehouse.read_events("acme", ["u:stays"]) == expected
     assert answers == []
+
+
+def test_readers_in_other_threads_see_every_row_once_while_files_change_under_them(tmp_path: Path) -> None:
+    writer, reader = Warehouse(tmp_path), Warehouse(tmp_path)
+    wrong: list[object] = []
+    done = threading.Event()
+
+    def follow() -> None:
+        n_seen = 0
+        while not done.is_set():
+            try:
+                lsns = [event.lsn for event in reader.read_events("acme", ["u:1"])]
+            except Exception as error:
+                wrong.append(error)
+                return
+            if lsns != list(range(0, 10 * len(lsns), 10)) or len(lsns) < n_seen:
+                wrong.append(lsns)
+            n_seen = len(lsns)
+
+    threads = [threading.Thread(target=follow) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for n in range(12):
+        writer.export(0, n * 10, n * 10 + 10, [record(n * 10, "acme", Event("u:1"), Event(f"u:gone {n}"))])
+        if n % 2:
+            writer.compact("acme", "2026-01-01")
+        if n % 3 == 2:
+            writer.erase("acme", [f"u:gone {n}"])
+        if n % 4 == 3:
+            writer.vacuum()
+    done.set()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+    assert len(rows(reader)) == 12 + 12 - 4
