@@ -34,6 +34,7 @@ from cluster.ray_head import StartError, run_logged
 
 _ORPHAN_GRACE_S = 3.0
 _DOWN_GRACE_S = 8.0
+_WORTH_A_RETRY_S = 20.0
 
 
 @dataclass
@@ -150,14 +151,14 @@ def _start(report: Report, with_demo: bool, progress: Progress) -> None:
         database: Future[None] = pool.submit(_prepare_database, installation, with_demo)
         progress.step("Starting Ray")
         with report.timed("ray"):
-            ray_head.start(installation, left_s())
+            _start_head(installation, left_s, progress)
         installation.head = pids.named(_own(installation), HEAD_PROGRAMS)
         database.result()
         installation.save()
         with ServeDeployer(installation) as deployer:
             progress.step("Starting shards and the HTTP server")
             with report.timed("shards and server"):
-                server = pool.submit(deployer.start_serve)
+                server = pool.submit(deployer.start_serve, deadline)
                 command = [sys.executable, "-m", in_force.programs.boot]
                 _run(installation, command, "boot.log", left_s())
                 server.result()
@@ -171,6 +172,19 @@ def _start(report: Report, with_demo: bool, progress: Progress) -> None:
         _start_simulator(installation)
     installation.pids = sorted(_own(installation), key=lambda pid: pid.pid)
     installation.save()
+
+
+def _start_head(installation: Installation, left_s: Callable[[], float], progress: Progress) -> None:
+    """Start Ray, a second time if need be: on a busy machine it gives its servers 30 s, which cannot be set."""
+    try:
+        ray_head.start(installation, left_s())
+    except StartError:
+        if left_s() < _WORTH_A_RETRY_S:
+            raise
+        progress.step("Starting Ray once more: it was not up in its own 30 s")
+        _end_all(installation, _ORPHAN_GRACE_S)
+        _empty(Path(installation.temp_dir))
+        ray_head.start(installation, left_s())
 
 
 def _join(

@@ -90,6 +90,7 @@ def claim(data_dir: Path, http: int, temp_root: Path, preferred: Path | None = N
         ports = ports_of_block(block, http)
         if all_free(ports.singles().values()):
             return ports, folder
+        release(folder)
     raise NoFreePortsError(
         f"none of the {N_BLOCKS} port blocks from {FIRST_PORT} on is free: stop another installation with "
         f"`whisperer down --data-dir ...`, or delete stale folders {temp_root}/uw-*"

@@ -42,6 +42,9 @@ def environment(installation: Installation, base: Mapping[str, str] | None = Non
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
         "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": str(settings.cluster.serve_control_interval_s),
+        # On a busy machine HAProxy's keeper needs longer than the default 5 s to load; it would be killed for it.
+        "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
+        "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "30",
         "RAY_SERVE_HAPROXY_NBTHREAD": "1",
         "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",  # otherwise Python parses a log line for every request
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(ports.haproxy_metrics),

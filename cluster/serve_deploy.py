@@ -40,13 +40,13 @@ class ServeDeployer:
     def __exit__(self, *_: object) -> None:
         self._client.close()
 
-    def start_serve(self) -> None:
-        """Start Serve's controller and HAProxy, without applications."""
-        self._put(serve_config.build(self._installation, with_applications=False))
+    def start_serve(self, deadline: float) -> None:
+        """Start Serve's controller and HAProxy, without applications; ``deadline`` by ``time.monotonic``."""
+        self._put(serve_config.build(self._installation, with_applications=False), deadline)
 
     def deploy(self, deadline: float, waiting_for: Callable[[str], None]) -> None:
         """Deploy the applications and wait until each is RUNNING; ``deadline`` by ``time.monotonic``."""
-        self._put(serve_config.build(self._installation))
+        self._put(serve_config.build(self._installation), deadline)
         while True:
             applications = self._status()
             not_running = {name: a for name, a in applications.items() if a["status"] != "RUNNING"}
@@ -61,15 +61,22 @@ class ServeDeployer:
                 raise StartError(f"applications did not start in time: {reasons or 'Serve lists none'}")
             time.sleep(0.2)
 
-    def _put(self, config: dict[str, Any]) -> None:
-        try:
-            answer = self._client.put(_PATH, json=config)
-        except httpx.HTTPError as error:
-            raise StartError(
-                f"Ray's dashboard at {self._client.base_url} did not take the configuration: {error!r}"
-            ) from None
-        if answer.status_code != 200:
-            raise StartError(f"Ray Serve refused the configuration ({answer.status_code}): {answer.text[-2000:]}")
+    def _put(self, config: dict[str, Any], deadline: float) -> None:
+        """Send a configuration, again while the dashboard has trouble of its own: sending it twice changes nothing."""
+        while True:
+            try:
+                answer = self._client.put(_PATH, json=config)
+            except httpx.HTTPError as error:
+                status, said = 0, f"{type(error).__name__} {error}"
+            else:
+                status, said = answer.status_code, answer.text[-2000:]
+            if status == 200:
+                return
+            if 400 <= status < 500:
+                raise StartError(f"Ray Serve refused the configuration ({status}): {said}")
+            if time.monotonic() > deadline:
+                raise StartError(f"Ray's dashboard at {self._client.base_url} did not take the configuration: {said}")
+            time.sleep(1.0)
 
     def _status(self) -> dict[str, Any]:
         try:

@@ -1,4 +1,4 @@
-"""Opens the control plane of a data folder, whether its installation runs or not."""
+"""The two ways to an installation: its control plane, which is there always, and its server, while it runs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from cluster.control_plane import ControlPlane
+    from cluster.operator_client import Operator
 
 
 def open_control_plane(data_dir: Path, *, create: bool = False) -> ControlPlane:
@@ -28,3 +29,15 @@ def open_control_plane(data_dir: Path, *, create: bool = False) -> ControlPlane:
     if create:
         installation.prepare_folder(data_dir)
     return ControlPlane(settings.load(data_dir).control_plane.url)
+
+
+def running_operator(data_dir: Path) -> Operator | None:
+    """The running server as its operator sees it; None while nothing runs there. The caller closes it."""
+    from cluster.installation import NotInstalledError
+    from cluster.operator_client import Operator
+    from whisperer.errors import UnavailableError
+
+    try:
+        return Operator(data_dir)
+    except (NotInstalledError, UnavailableError):
+        return None

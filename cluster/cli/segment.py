@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cluster.cli import output
 from cluster.cli.entry import NOT_FOUND
 from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir, TenantOption
+
+if TYPE_CHECKING:
+    from cluster.operator_client import Operator
 
 app = typer.Typer(help="Segments: groups of users by a predicate, kept up to date.", no_args_is_help=True)
 
@@ -62,7 +65,7 @@ def publish(
     Examples:
 
         whisperer segment publish regulars regulars.json --tenant acme
-        echo '{"event": "Order Completed", "at_least": 3, "within_days": 30}' |
+        echo '{"event": "Order Completed", "count": 3, "days": 30}' |
           whisperer segment publish regulars - --tenant acme
     """
     from whisperer.segments import parse_json, to_json
@@ -90,8 +93,7 @@ def show(
     """
     from dataclasses import asdict
 
-    from cluster.cli.control import open_control_plane
-    from whisperer.errors import UnavailableError
+    from cluster.cli.control import open_control_plane, running_operator
 
     with open_control_plane(data_dir) as plane:
         versions = plane.list_segments(tenant, include_archived=True, all_versions=True)
@@ -99,10 +101,10 @@ def show(
     if not versions:
         output.fail(f"tenant {tenant} has no segment {name}; `whisperer segment list --tenant {tenant}`", NOT_FOUND)
     document = asdict(versions[-1]) | {"versions": [asdict(segment) for segment in versions]}
-    try:
-        document["live"] = _live(data_dir, tenant, name)
-    except UnavailableError:
-        document["live"] = None
+    document["live"] = None
+    if operator := running_operator(data_dir):
+        with operator:
+            document["live"] = operator.get("tenants", tenant, "segments", name)
     if json:
         output.print_json(document)
         return
@@ -127,27 +129,22 @@ def archive(
 
         whisperer segment archive regulars --tenant acme
     """
-    from cluster.cli.control import open_control_plane
-    from cluster.operator_client import Operator
-    from whisperer.errors import UnavailableError
+    from cluster.cli.control import open_control_plane, running_operator
 
-    try:
-        with Operator(data_dir) as operator:
+    if operator := running_operator(data_dir):
+        with operator:
             operator.post("tenants", tenant, "segments", name, "archive")
-    except UnavailableError:
+    else:
         with open_control_plane(data_dir) as plane:
             plane.archive_segment(tenant, name)
     output.say(f"Archived {name}.")
 
 
 def _publish(data_dir: Path, tenant: str, name: str, predicate: dict[str, Any], wait: bool) -> int:
-    from cluster.cli.control import open_control_plane
-    from cluster.operator_client import Operator
-    from whisperer.errors import UnavailableError
+    from cluster.cli.control import open_control_plane, running_operator
 
-    try:
-        operator = Operator(data_dir)
-    except UnavailableError:
+    operator = running_operator(data_dir)
+    if operator is None:
         with open_control_plane(data_dir) as plane:
             return plane.publish_segment(tenant, name, predicate)
     with operator:
@@ -157,7 +154,7 @@ def _publish(data_dir: Path, tenant: str, name: str, predicate: dict[str, Any], 
     return int(answer["version"])
 
 
-def _watch(operator: Any, tenant: str, name: str) -> None:
+def _watch(operator: Operator, tenant: str, name: str) -> None:
     import time
 
     from rich.console import Console
@@ -177,14 +174,6 @@ def _watch(operator: Any, tenant: str, name: str) -> None:
             if live["done"] >= live["total"]:
                 return
             time.sleep(_POLL_S)
-
-
-def _live(data_dir: Path, tenant: str, name: str) -> dict[str, Any]:
-    from cluster.operator_client import Operator
-
-    with Operator(data_dir) as operator:
-        live: dict[str, Any] = operator.get("tenants", tenant, "segments", name)
-        return live
 
 
 def _described(predicate: dict[str, Any]) -> str:

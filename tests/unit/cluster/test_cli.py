@@ -1,0 +1,202 @@
+"""The command line with its real outputs and exit codes, in this process but for what only a fresh one can show."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from cluster.cli import entry
+from cluster.cli.app import app
+
+COMMANDS = [
+    *(
+        "up",
+        "down",
+        "status",
+        "import",
+        "bench",
+        "tenant create",
+        "tenant list",
+        "key create",
+        "key list",
+        "key revoke",
+    ),
+    *("segment list", "segment publish", "segment show", "segment archive", "user show", "user export", "user erase"),
+    *("shards list", "shards move"),
+]
+HEAVY = {"ray", "sqlalchemy", "alembic", "httpx", "numpy", "pyarrow", "duckdb", "psutil", "fastapi"}
+
+
+class Done(NamedTuple):
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+class Cli:
+    """Runs one command line on a data folder."""
+
+    def __init__(self, data_dir: Path, patch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self.data_dir, self._patch, self._capsys = data_dir, patch, capsys
+
+    def __call__(self, *args: str, stdin: str = "") -> Done:
+        self._patch.setattr(sys, "argv", ["whisperer", *args])
+        self._patch.setattr(sys, "stdin", io.StringIO(stdin))
+        with pytest.raises(SystemExit) as ended:
+            entry.main()
+        said = self._capsys.readouterr()
+        return Done(int(ended.value.code or 0), said.out, said.err)
+
+    def json(self, *args: str, stdin: str = "") -> Any:
+        done = self(*args, "--json", stdin=stdin)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+
+@pytest.fixture
+def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
+    for name in os.environ:
+        if name.startswith("WHISPERER_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("DATA_DIR", str(tmp_path / "var"))
+    return Cli(tmp_path / "var", monkeypatch, capsys)
+
+
+@pytest.fixture
+def acme(cli: Cli) -> Cli:
+    cli.json("tenant", "create", "acme")
+    return cli
+
+
+def test_tenants_and_keys_are_made_while_nothing_runs(cli: Cli) -> None:
+    assert cli.json("tenant", "create", "acme")["name"] == "acme"
+    assert [tenant["name"] for tenant in cli.json("tenant", "list")] == ["acme"]
+    for kind, prefix in (("write", "wk_"), ("secret", "sk_")):
+        assert cli.json("key", "create", "--tenant", "acme", "--kind", kind)["key"].startswith(prefix)
+    listed = cli.json("key", "list", "--tenant", "acme")
+    assert [key["kind"] for key in listed] == ["write", "secret"]
+    assert cli.json("key", "revoke", listed[0]["id"])["revoked_at"] is not None
+
+
+def test_the_data_folder_is_named_by_option_or_environment(cli: Cli, tmp_path: Path) -> None:
+    cli.json("tenant", "create", "acme")
+    cli.json("tenant", "create", "globex", "--data-dir", str(tmp_path / "other"))
+    assert [tenant["name"] for tenant in cli.json("tenant", "list")] == ["acme"]
+    assert [t["name"] for t in cli.json("tenant", "list", "--data-dir", str(tmp_path / "other"))] == ["globex"]
+
+
+def test_a_key_alone_goes_to_stdout_so_that_a_shell_can_take_it(acme: Cli) -> None:
+    done = acme("key", "create", "--tenant", "acme", "--kind", "write")
+    assert re.fullmatch(r"wk_[\w-]{43}\n", done.stdout)
+
+
+def test_what_people_read_shows_no_key(acme: Cli) -> None:
+    key = acme.json("key", "create", "--tenant", "acme", "--kind", "secret")["key"]
+    done = acme("key", "list")
+    assert key not in done.stdout
+    assert "sk_…" in done.stdout
+
+
+def test_a_segment_is_published_listed_shown_and_archived_while_nothing_runs(acme: Cli) -> None:
+    predicate = {"event": "Order Completed", "count": 3, "days": 30}
+    made = acme.json("segment", "publish", "regulars", "-", "--tenant", "acme", stdin=json.dumps(predicate))
+    assert made["version"] == 1
+    assert [s["name"] for s in acme.json("segment", "list", "--tenant", "acme")] == ["regulars"]
+    shown = acme.json("segment", "show", "regulars", "--tenant", "acme")
+    assert shown["live"] is None
+    assert shown["predicate"].items() >= predicate.items()
+    assert acme("segment", "archive", "regulars", "--tenant", "acme").returncode == entry.OK
+    assert acme.json("segment", "list", "--tenant", "acme") == []
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "said"),
+    [
+        (("tenant", "list"), entry.NOT_RUNNING, "whisperer up --data-dir"),
+        (("status",), entry.NOT_RUNNING, "whisperer up --data-dir"),
+        (("user", "show", "u", "--tenant", "acme"), entry.NOT_RUNNING, "whisperer up --data-dir"),
+        (("shards", "list"), entry.NOT_RUNNING, "whisperer up --data-dir"),
+        (("tenant", "create", "a b"), entry.USAGE, "1 to 63 letters"),
+        (("key", "create", "--tenant", "x", "--kind", "other"), entry.USAGE, "is not one of"),
+        (("bench", "nothing-such"), entry.NOT_FOUND, "known:"),
+        (("down",), entry.OK, "Already down"),
+    ],
+)
+def test_an_error_says_what_to_do_and_ends_with_its_code(cli: Cli, args: tuple[str, ...], code: int, said: str) -> None:
+    done = cli(*args)
+    assert done.returncode == code, done.stderr
+    assert said in " ".join(done.stderr.split())
+
+
+def test_conflicts_and_unknown_names_have_codes_of_their_own(acme: Cli) -> None:
+    assert acme("tenant", "create", "acme").returncode == entry.REFUSED
+    done = acme("key", "create", "--tenant", "globex", "--kind", "write")
+    assert done.returncode == entry.NOT_FOUND
+    assert "there is no tenant 'globex'" in done.stderr
+
+
+def test_a_predicate_that_cannot_be_used_is_refused_before_anything_is_published(acme: Cli) -> None:
+    done = acme("segment", "publish", "x", "-", "--tenant", "acme", stdin='{"nonsense": 1}')
+    assert done.returncode == entry.USAGE
+    assert acme.json("segment", "list", "--tenant", "acme") == []
+
+
+def test_a_mistaken_setting_is_reported_by_name(cli: Cli) -> None:
+    cli.data_dir.mkdir()
+    (cli.data_dir / "settings.toml").write_text("[server]\nprot = 1\n")
+    done = cli("up")
+    assert done.returncode == entry.USAGE
+    assert "Did you mean `port`?" in done.stderr
+
+
+def test_a_port_that_is_taken_is_reported_before_anything_starts(cli: Cli) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        done = cli("up", "--port", str(server.getsockname()[1]))
+    assert done.returncode == entry.REFUSED
+    assert "choose another with --port" in done.stderr
+
+
+def test_a_bug_is_not_hidden_behind_a_message(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cluster.launcher.down", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr(sys, "argv", ["whisperer", "down"])
+    with pytest.raises(ZeroDivisionError):
+        entry.main()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_every_command_teaches_by_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        app([*command.split(), "--help"], prog_name="whisperer")
+    assert ended.value.code == 0
+    text = capsys.readouterr().out
+    assert "Example" in text
+    assert f"whisperer {command}" in text
+
+
+def test_help_lists_every_command_and_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        app(["--help"], prog_name="whisperer")
+    text = capsys.readouterr().out
+    assert {c.split()[0] for c in COMMANDS} <= set(re.findall(r"\w+", text))
+    assert "6 did not become ready" in " ".join(text.split())
+
+
+@pytest.mark.parametrize("args", [["--help"], ["segment", "publish", "--help"]])
+def test_help_loads_nothing_heavy(args: list[str]) -> None:
+    code = (
+        "import sys\nfrom cluster.cli import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "print(*{name.partition('.')[0] for name in sys.modules}, file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *args], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0
+    assert HEAVY & set(done.stderr.split()) == set()

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from cluster import settings
+from cluster.settings import SECTIONS, SettingsError, load
+
+DEFAULTS = tomllib.loads(settings.default_text())
+
+
+def read(folder: Path, text: str = "", **kwargs):
+    if text:
+        (folder / "settings.toml").write_text(text)
+    return load(folder, environment=kwargs.pop("environment", {}), **kwargs)
+
+
+def test_every_setting_is_documented_and_every_documented_setting_is_loaded() -> None:
+    assert {section: set(keys) for section, keys in DEFAULTS.items()} == {s: set(k) for s, k in SECTIONS.items()}
+
+
+def test_every_setting_and_section_has_a_comment_above_it() -> None:
+    previous = ""
+    uncommented = []
+    for line in settings.default_text().splitlines():
+        if re.match(r"\w+ = ", line) and not previous.startswith("#"):
+            uncommented.append(line)
+        previous = line
+    assert uncommented == []
+
+
+@pytest.mark.parametrize(("section", "key"), [(s, k) for s, keys in SECTIONS.items() for k in keys])
+def test_every_setting_can_be_changed_by_the_environment(tmp_path: Path, section: str, key: str) -> None:
+    kind = SECTIONS[section][key]
+    value = {int: 3, float: 0.5, str: "changed"}[kind]
+    environment = {f"WHISPERER_{section}_{key}".upper(): str(value)}
+    if key == "min_replicas":
+        environment["WHISPERER_GATEWAY_MAX_REPLICAS"] = "3"
+    environment.setdefault("WHISPERER_CLUSTER_NUM_CPUS", "3")
+    assert getattr(getattr(read(tmp_path, environment=environment), section), key) == value
+
+
+def test_a_higher_place_wins_over_a_lower_one(tmp_path: Path) -> None:
+    assert read(tmp_path).server.port == 8000
+    text = "[server]\nport = 8001\n"
+    assert read(tmp_path, text).server.port == 8001
+    assert read(tmp_path, remembered={"server.port": 8002}).server.port == 8002
+    environment = {"WHISPERER_SERVER_PORT": "8003"}
+    assert read(tmp_path, remembered={"server.port": 8002}, environment=environment).server.port == 8003
+    assert read(tmp_path, environment=environment, options={"server.port": 8004}).server.port == 8004
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[sever]\nport = 1\n", "Did you mean `server`?"),
+        ("[server]\nprot = 1\n", "Did you mean `port`?"),
+        ("[server]\nshards = 3\n", "It belongs under [cluster] shards."),
+        ("[server]\nzzzzz = 1\n", "Known in [server]: host, port, public_url."),
+        ("server = 1\n", "write [server] on a line of its own"),
+        ("[server]\nport = 'x'\n", "server.port must be a whole number, not 'x'"),
+        ("[server]\nport = true\n", "server.port must be a whole number"),
+        ("[server]\nport = 70000\n", "between 1 and 65535"),
+        ("[cluster]\nshards = 0\n", "at least 1"),
+        ("[cluster]\nshards = 40\nnum_cpus = 2\n", "lower the fractions or raise cluster.num_cpus"),
+        ("[gateway]\nmin_replicas = 4\nmax_replicas = 2\n", "must not be smaller"),
+        ("[server\n", "is not valid TOML"),
+    ],
+)
+def test_a_mistake_in_the_file_is_an_error_that_says_what_to_write(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(SettingsError, match=re.escape(said)):
+        read(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("WHISPERER_SERVER_PROT", "1", "Did you mean `port`?"),
+        ("WHISPERER_SERVER_PORT", "http", "WHISPERER_SERVER_PORT must be a whole number, not 'http'"),
+        ("WHISPERER_CONTROL_PLANE_ULR", "x", "Did you mean `url`?"),
+    ],
+)
+def test_a_mistake_in_the_environment_is_an_error(tmp_path: Path, name: str, value: str, said: str) -> None:
+    with pytest.raises(SettingsError, match=re.escape(said)):
+        read(tmp_path, environment={name: value})
+
+
+def test_other_variables_of_the_environment_are_left_alone(tmp_path: Path) -> None:
+    assert read(tmp_path, environment={"WHISPERER_INSTALLATION": "x", "PORT": "1", "WHISPERER_TEST_X": "1"})
+
+
+def test_an_option_remembered_from_an_older_release_is_forgotten(tmp_path: Path) -> None:
+    assert read(tmp_path, remembered={"server.gone": 1, "gone.port": 2}).server.port == 8000
+
+
+def test_empty_places_lie_in_the_data_folder_and_given_ones_stay(tmp_path: Path) -> None:
+    found = read(tmp_path, "[warehouse]\nuri = 's3://bucket/events'\n")
+    assert found.journal.url == (tmp_path / "journal").as_uri()
+    assert found.control_plane.url == f"sqlite:///{tmp_path}/control.db"
+    assert found.warehouse.uri == "s3://bucket/events"
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [("127.0.0.1", "http://127.0.0.1:8000"), ("0.0.0.0", "http://127.0.0.1:8000"), ("::1", "http://[::1]:8000")],
+)
+def test_the_public_address_follows_host_and_port(tmp_path: Path, host: str, url: str) -> None:
+    assert read(tmp_path, environment={"WHISPERER_SERVER_HOST": host}).server.public_url == url
+
+
+def test_the_default_set_up_reserves_at_most_one_cpu(tmp_path: Path) -> None:
+    assert settings.reserved_cpus(read(tmp_path)) <= 1.0
