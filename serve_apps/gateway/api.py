@@ -1,6 +1,7 @@
-"""The REST routes: users and segments for a tenant's secret key, everything for the operator, health for anyone."""
+"""The REST routes: users and segments for a tenant's secret key, everything for the operator, health for anyone.
 
-from __future__ import annotations
+No postponed annotations here: FastAPI has to see the dependencies that are made inside the functions.
+"""
 
 from dataclasses import dataclass
 from typing import Annotated, Any

@@ -73,15 +73,16 @@ class Gateway:
         ]
 
     def __serve_build_asgi_app__(self) -> Any:
-        return self._answer
+        ingestion, api = self._ingestion, self._api
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            route = route_of(scope["path"])
-            if route is not None:
-                await self._ingestion(scope, receive, send, route)
-                return
-        await self._api(scope, receive, send)
+        async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+            route = route_of(scope["path"]) if scope["type"] == "http" else None
+            if route is None:
+                await api(scope, receive, send)
+            else:
+                await ingestion(scope, receive, send, route)
+
+        return answer
 
     async def _find_shards(self) -> None:
         """Keep the map fresh: quickly until the directory is found, then now and then."""

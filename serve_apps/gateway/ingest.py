@@ -147,7 +147,7 @@ class Ingestion:
             parsed,
             seed=seed,
             received_at=now,
-            client_ip=_client_ip(scope, headers),
+            client_ip=_client_ip(scope),
             new_message_id=_new_message_id,
             shard_of=self._shards.table(tenant),
             builders=self._coalescer.builders(tenant),
@@ -215,11 +215,8 @@ def _declared_size(headers: dict[bytes, bytes]) -> int:
     return int(declared) if declared is not None and declared.isdigit() else MAX_BODY_BYTES
 
 
-def _client_ip(scope: Scope, headers: dict[bytes, bytes]) -> str | None:
-    """The client's address as the proxy before us states it; our own proxy's address says nothing."""
-    forwarded = headers.get(b"x-forwarded-for")
-    if forwarded:
-        return forwarded.split(b",")[0].strip().decode("latin-1")
+def _client_ip(scope: Scope) -> str | None:
+    """The client's address, as a proxy in front of ours forwards it; our own HAProxy's address says nothing."""
     client = scope.get("client")
     return client[0] if client and client[0] != "127.0.0.1" else None
 
