@@ -1,61 +1,69 @@
-"""Last step: rows of addressed events become columns of the shards' builders.
+"""Last step: columns of accepted events are dealt out to the builders of their shards.
 
-Rows are gathered for the whole request first, so an event rejected, or a request that fails halfway, leaves no trace
-in a builder.
+Nothing is appended before every column of the request is complete, so an event rejected, or a request that fails
+halfway, leaves no trace in a builder.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from msgspec import Raw
 
 from whisperer.events.block import BlockBuilder
 
-Row = tuple[str, int, int, int, int, int, bytes, str, str, str, str, bytes | Raw]
-"""key, partition, kind, flags, timestamp, revenue, message_hash, name, zone, locale, message_id, payload"""
 
+class Accepted(NamedTuple):
+    """Accepted events, column by column, all of one length; ``links`` has None where an event ties no second key."""
 
-class ShardRows:
-    """What one request adds to one shard. ``links``: (index of row, linked user key)."""
-
-    __slots__ = ("links", "rows")
-
-    def __init__(self) -> None:
-        self.rows: list[Row] = []
-        self.links: list[tuple[int, str]] = []
+    keys: Sequence[str]
+    partitions: Sequence[int]
+    kinds: Sequence[int]
+    flags: Sequence[int]
+    times: Sequence[int]
+    revenues: Sequence[int]
+    message_hashes: Sequence[bytes]
+    names: Sequence[str]
+    zones: Sequence[str]
+    locales: Sequence[str]
+    links: Sequence[str | None]
+    message_ids: Sequence[str]
+    payloads: Sequence[bytes | Raw]
 
 
 def collect(
-    shard_rows: Mapping[int, ShardRows],
+    accepted: Accepted,
+    shard_of: Sequence[int],
     builders: Mapping[int, BlockBuilder],
     *,
     received_at: int,
     client_ip: str | None,
 ) -> None:
-    """Append every row to its shard's builder. Raises KeyError, having changed nothing, if a builder is missing."""
-    for builder, added in [(builders[shard], added) for shard, added in shard_rows.items()]:
-        _append(builder, added, received_at, client_ip)
+    """Append every event to its shard's builder. Raises KeyError, having changed nothing, if a builder is missing."""
+    dealt: defaultdict[int, list[tuple[object, ...]]] = defaultdict(list)
+    for partition, row in zip(accepted.partitions, zip(*accepted, strict=True), strict=True):
+        dealt[shard_of[partition]].append(row)
+    for builder, rows in [(builders[shard], rows) for shard, rows in dealt.items()]:
+        _append(builder, Accepted(*zip(*rows, strict=True)), received_at, client_ip)
 
 
-def _append(builder: BlockBuilder, added: ShardRows, received_at: int, client_ip: str | None) -> None:
+def _append(builder: BlockBuilder, columns: Accepted, received_at: int, client_ip: str | None) -> None:
     start = len(builder.keys)
-    keys, partitions, kinds, flags, times, revenues, hashes, names, zones, locales, ids, payloads = zip(
-        *added.rows, strict=True
-    )
-    builder.keys.extend(keys)
-    builder.partition.extend(partitions)
-    builder.kind.extend(kinds)
-    builder.flags.extend(flags)
-    builder.timestamp.extend(times)
-    builder.received.extend([received_at] * len(keys))
-    builder.revenue.extend(revenues)
-    builder.message_hash.extend(hashes)
-    builder.message_ids.extend(ids)
-    builder.name.extend(map(builder.names.__getitem__, names))
-    builder.zone.extend(map(builder.zones.__getitem__, zones))
-    builder.locale.extend(map(builder.locales.__getitem__, locales))
-    builder.payloads.extend(payloads)
-    builder.links.extend([(start + index, key) for index, key in added.links])
+    builder.keys.extend(columns.keys)
+    builder.partition.extend(columns.partitions)
+    builder.kind.extend(columns.kinds)
+    builder.flags.extend(columns.flags)
+    builder.timestamp.extend(columns.times)
+    builder.received.extend([received_at] * len(columns.keys))
+    builder.revenue.extend(columns.revenues)
+    builder.message_hash.extend(columns.message_hashes)
+    builder.message_ids.extend(columns.message_ids)
+    builder.name.extend(map(builder.names.__getitem__, columns.names))
+    builder.zone.extend(map(builder.zones.__getitem__, columns.zones))
+    builder.locale.extend(map(builder.locales.__getitem__, columns.locales))
+    builder.payloads.extend(columns.payloads)
+    builder.links.extend([(place, key) for place, key in enumerate(columns.links, start) if key is not None])
     if client_ip:
         builder.connections.append((start, len(builder.keys), client_ip))

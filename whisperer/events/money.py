@@ -7,7 +7,13 @@ lies beyond six decimals is rounded half to even.
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Sequence
 from decimal import ROUND_HALF_EVEN, Context
+
+from whisperer.events.outcome import Notice
+from whisperer.events.types import EventType
+from whisperer.events.wire import WireEvent
 
 MICRO = 1_000_000
 _INT64_MAX = 2**63 - 1
@@ -15,6 +21,21 @@ _INT64_END = 2.0**63
 _MAX_DIGITS = 64  # of a string; far more than int64 holds, few enough to be cheap
 _PLAIN_DECIMAL = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)")
 _EXACT = Context(prec=_MAX_DIGITS + 8, rounding=ROUND_HALF_EVEN)
+
+_TRACK = int(EventType.TRACK)
+
+
+def revenues(events: Sequence[WireEvent], kinds: Sequence[int], notices: Counter[Notice]) -> list[int]:
+    """``properties.revenue`` of each track event in micro-units; 0 where there is none or it is unusable (counted)."""
+    amounts = []
+    for event, kind in zip(events, kinds, strict=True):
+        micros: int | None = 0
+        if kind == _TRACK and (properties := event.properties) is not None and properties.revenue is not None:
+            micros = micro_units(properties.revenue)
+            if micros is None:
+                notices[Notice.INVALID_REVENUE] += 1
+        amounts.append(micros or 0)
+    return amounts
 
 
 def micro_units(amount: str | int | float) -> int | None:

@@ -19,6 +19,8 @@ _encode = msgspec.json.Encoder().encode
 def merger(context: dict[str, Raw] | None, integrations: dict[str, Raw] | None) -> Callable[[bytes | Raw], bytes | Raw]:
     """A function that merges these into one event's JSON; what is not an object it returns as it is."""
     shared = {name: part for name, part in (("context", context), ("integrations", integrations)) if part}
+    if not shared:
+        return _unchanged
     alone = {name: Raw(_object(part)) for name, part in shared.items()}
 
     def merge(event: bytes | Raw) -> bytes | Raw:
@@ -34,6 +36,10 @@ def merger(context: dict[str, Raw] | None, integrations: dict[str, Raw] | None) 
         return _object(members)
 
     return merge
+
+
+def _unchanged(event: bytes | Raw) -> bytes | Raw:
+    return event
 
 
 def _object(members: dict[str, Raw]) -> bytes:

@@ -92,20 +92,3 @@ def _text_of(members: dict[str, Raw], name: str) -> str | None:
         return None
     value = scalar_or_text(members[name])
     return value if value is None or isinstance(value, str) else bytes(members[name]).decode()
-
-
-def carries_traits(event: WireEvent, kind: int) -> bool | Fault:
-    """Whether an event states traits: ``traits`` of identify and group, ``context.traits`` of identify."""
-    found = False
-    from_context = event.context.traits if kind == EventType.IDENTIFY and event.context is not None else NO_RAW
-    for pointer, raw in (("/traits", event.traits), ("/context/traits", from_context)):
-        text = bytes(raw)
-        if not text or text == b"null":
-            continue
-        if not text.startswith(b"{"):
-            return _wrong(pointer, f"{pointer[1:].replace('/', '.')} must be an object")
-        found = found or not text[1:].lstrip(b" \t\r\n").startswith(b"}")
-    return found and kind in _WITH_TRAITS
-
-
-_WITH_TRAITS = frozenset((EventType.IDENTIFY, EventType.GROUP))

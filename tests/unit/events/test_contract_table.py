@@ -7,7 +7,7 @@ import json
 import pytest
 
 from tests.unit.events.ingesting import ingest, track
-from whisperer.events.admit import MAX_EVENT_BYTES
+from whisperer.events.decode import MAX_EVENT_BYTES
 from whisperer.events.decompress import MAX_BODY_BYTES
 from whisperer.events.parse import MAX_EVENTS
 from whisperer.events.refusals import STATUS, Code
@@ -89,6 +89,21 @@ def test_a_lone_surrogate_costs_its_event_and_no_other(lone: str, place: str) ->
 def test_a_lone_surrogate_outside_every_event_refuses_the_batch() -> None:
     got = ingest(rb'{"batch":[{"type":"track","event":"E","userId":"u"}],"context":{"x":"\ud83c"}}', "batch")
     assert (got.status, got.code) == (400, "invalid_unicode")
+
+
+def test_an_escaped_backslash_before_surrogate_digits_is_no_surrogate() -> None:
+    innocent = json.dumps(track(messageId="innocent", properties={"path": "C:\\\\ud83c"})).encode()
+    assert rb"\\ud83c" in innocent
+    got = ingest(in_batch(innocent, rb'{"type":"page","userId":"\ud83c"}'), "batch")
+    assert got.rejected == [(2, "invalid_unicode")]
+    assert {one.message_id: one.payload for one in got.events}["innocent"] == innocent
+
+
+def test_nesting_around_the_events_counts_too() -> None:
+    deep = b'{"a long enough key to be spaced out":' * 66 + b"1" + b"}" * 66
+    body = b'{"unknown":' + deep + b',"batch":[' + b",".join([b'{"type":"page","userId":"u"}'] * 90) + b"]}"
+    assert ingest(body, "batch").code == "malformed_json"
+    assert ingest(body.replace(deep, b"[]"), "batch").status == 200
 
 
 def test_an_emoji_written_as_two_escapes_is_text_like_any_other() -> None:

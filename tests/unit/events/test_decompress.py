@@ -61,7 +61,7 @@ def test_the_limit_holds_before_and_after_inflation() -> None:
 
 def test_a_bomb_costs_no_more_memory_than_an_honest_body() -> None:
     squeezer = zlib.compressobj(9, wbits=31)
-    bomb = b"".join(squeezer.compress(bytes(1 << 20)) for _ in range(400)) + squeezer.flush()
+    bomb = b"".join(squeezer.compress(bytes(1 << 20)) for _ in range(100)) + squeezer.flush()
     assert len(bomb) < MAX_BODY_BYTES
     tracemalloc.start()
     refused = decompress(bomb)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.events.ingesting import SEED, SHARD_OF, ingest
@@ -76,13 +76,11 @@ def check(body: bytes, route: str) -> None:
 
 
 @given(any_event | any_json, st.sampled_from(sorted(ROUTES)), st.booleans())
-@settings(max_examples=300)
 def test_any_json_on_any_path_is_answered(value: object, route: str, as_ascii: bool) -> None:
     check(json.dumps(value, ensure_ascii=as_ascii).encode("utf-8", "surrogatepass"), route)
 
 
 @given(any_batch, st.sampled_from(["batch", "import", "b"]))
-@settings(max_examples=300)
 def test_any_batch_is_answered(value: object, route: str) -> None:
     check(json.dumps(value).encode(), route)
 

@@ -6,7 +6,7 @@ import json
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from whisperer.events.nesting import MAX_NESTING, depth, nests_too_deep
@@ -74,6 +74,10 @@ escape_soup = st.lists(
 
 
 @given(escape_soup)
+@example(r"\\ud83c")
+@example(r"\\\ud83c")
+@example(r"\ud83c\\udf89")
+@example(r"\ud83c\udf89\udf89")
 def test_lone_surrogates_are_found_exactly_where_python_finds_them(soup: str) -> None:
     body = f'{{"k":"{soup}"}}'.encode()
     lone = sum(0xD800 <= ord(character) < 0xE000 for character in json.loads(body)["k"])
