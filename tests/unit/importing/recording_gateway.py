@@ -1,4 +1,4 @@
-"""A small real HTTP server that takes `/v1/import` batches, remembers them in order, and misbehaves as it is told."""
+"""A small real HTTP server that takes events, alone or in batches, remembers them in order, and misbehaves as it is told."""
 
 from __future__ import annotations
 
@@ -87,6 +87,7 @@ class RecordingGateway:
         if len(body) > 500_000:
             return await _answer(send, 413, {"code": "body_too_large"})
         batch = json.loads(body)
+        batch = batch if "batch" in batch else {"batch": [batch]}  # a single call
         rejected = []
         for index, event in enumerate(batch["batch"]):
             verdict = self.verdict(event)

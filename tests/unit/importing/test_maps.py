@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -60,3 +61,9 @@ def test_the_example_maps_are_sound_and_fit_the_published_schema(path: Path) -> 
 
 def test_a_map_may_name_its_schema() -> None:
     assert parse_map(json.dumps({**SOUND, "$schema": "import-map.schema.json"}).encode()).schema
+
+
+def test_the_documented_map_is_sound() -> None:
+    doc = (EXAMPLES.parent / "docs" / "importing.md").read_text()
+    (block,) = re.findall(r"```json\n(.*?)```", doc, re.S)
+    assert parse_map(block.encode()).revenue is not None
