@@ -118,7 +118,7 @@ def load(data_dir: Path) -> Installation:
     """The record of a data folder. Raises NotInstalledError and InstallationError."""
     path = data_dir / RECORD_FILE
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Installation)
+        found = msgspec.json.decode(path.read_bytes(), type=Installation)
     except FileNotFoundError:
         raise NotInstalledError(
             f"there is no installation in {data_dir}: start one with `whisperer up --data-dir {data_dir}`, or name "
@@ -128,6 +128,26 @@ def load(data_dir: Path) -> Installation:
         raise InstallationError(
             f"{path} cannot be read ({error}). Move it away and start again: journals and the database are kept."
         ) from None
+    here = str(data_dir.resolve())
+    if found.data_dir != here:
+        if _id_in(Path(found.data_dir)) == found.id:
+            _become_another(found)
+        found.data_dir = here
+    return found
+
+
+def _id_in(data_dir: Path) -> str | None:
+    try:
+        record: dict[str, Any] = msgspec.json.decode((data_dir / RECORD_FILE).read_bytes())
+    except (OSError, msgspec.DecodeError):
+        return None
+    return record.get("id")
+
+
+def _become_another(copy: Installation) -> None:
+    """Make the record of a copied data folder its own: what runs belongs to the folder it was copied from."""
+    copy.id, copy.operator_token = _new_id(), _new_operator_token()
+    copy.temp_dir, copy.head, copy.pids, copy.simulator = "", [], [], None
 
 
 def load_or_create(data_dir: Path) -> Installation:
@@ -136,15 +156,20 @@ def load_or_create(data_dir: Path) -> Installation:
     try:
         found = load(data_dir)
     except NotInstalledError:
-        found = Installation(
-            id=secrets.token_hex(8), data_dir=str(data_dir.resolve()), operator_token="op_" + secrets.token_urlsafe(32)
-        )
-    found.data_dir = str(data_dir.resolve())  # the folder may have been moved while it was down
+        found = Installation(id=_new_id(), data_dir=str(data_dir.resolve()), operator_token=_new_operator_token())
     found.ray_token_path = str(Path(found.data_dir) / "ray_token")
     if not Path(found.ray_token_path).exists():
         write_private(Path(found.ray_token_path), secrets.token_hex(32).encode())
     found.logs.mkdir(mode=0o700, exist_ok=True)
     return found
+
+
+def _new_id() -> str:
+    return secrets.token_hex(8)
+
+
+def _new_operator_token() -> str:
+    return "op_" + secrets.token_urlsafe(32)
 
 
 def prepare_folder(data_dir: Path) -> None:

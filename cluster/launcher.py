@@ -283,7 +283,7 @@ def _end_all(installation: Installation, grace_s: float) -> int:
 
 def _empty(folder: Path) -> None:
     """Remove Ray's sessions and sockets of an earlier run; the claim on the ports stays."""
-    if not folder.name:
+    if not folder.is_absolute() or not folder.is_dir():
         return
     for entry in folder.iterdir():
         if entry.name == ports.CLAIM_FILE:

@@ -45,7 +45,10 @@ def identify(pid: int) -> Pid | None:
 
 
 def find(installation_id: str, temp_dir: Path, recorded: Iterable[Pid] = ()) -> set[Pid]:
-    """Processes of an installation that are running now, but never this one or an ancestor of it."""
+    """Processes of an installation that are running now, but never this one or an ancestor of it.
+
+    A ``temp_dir`` that is not absolute (an installation that never started has none) matches nothing.
+    """
     spared = set(_ancestors())
     mark = f"{INSTALLATION_ENV}={installation_id}".encode()
     found = {pid for pid in recorded if pid.pid not in spared and pid.alive()}
@@ -55,7 +58,9 @@ def find(installation_id: str, temp_dir: Path, recorded: Iterable[Pid] = ()) -> 
         try:
             if entry.stat().st_uid != os.getuid():
                 continue
-            ours = mark in _split(entry / "environ") or (_is_our_program(entry) and _works_in(entry, temp_dir))
+            ours = mark in _split(entry / "environ") or (
+                temp_dir.is_absolute() and _is_our_program(entry) and _works_in(entry, temp_dir)
+            )
         except OSError:  # it ended while we looked, or may not be looked at
             continue
         if ours and (pid := identify(int(entry.name))):

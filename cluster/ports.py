@@ -141,7 +141,10 @@ def _claim_folder(folder: Path, owner: str) -> bool:
     try:
         folder.mkdir(mode=0o700)
     except FileExistsError:
-        return _is_ours(folder, owner) or (_is_stale(folder) and _take_over(folder, owner))
+        if not _is_ours(folder, owner):
+            return _is_stale(folder) and _take_over(folder, owner)
+        folder.chmod(0o700)
+        return True
     (folder / CLAIM_FILE).write_text(owner)
     return True
 

@@ -30,7 +30,7 @@ class ServeDeployer:
         self._client = httpx.Client(
             base_url=installation.dashboard_url,
             headers={"Authorization": f"Bearer {token}"},
-            timeout=60.0,
+            timeout=120.0,  # starting Serve is one request
             trust_env=False,  # a proxy from the environment cannot reach this machine's loopback
         )
 

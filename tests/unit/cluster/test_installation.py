@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -7,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster import installation, ray_head
+from cluster import installation, pids, ray_head
 from cluster.installation import Installation, InstallationError, NotInstalledError
 
 
@@ -40,6 +42,22 @@ def test_a_moved_data_folder_is_known_by_its_new_place(configured: Installation,
     found = installation.load_or_create(moved)
     assert found.id == configured.id
     assert found.ray_token_path == str(moved / "ray_token")
+
+
+def test_a_copied_data_folder_is_another_installation_and_owns_no_process(
+    configured: Installation, tmp_path: Path
+) -> None:
+    own = pids.identify(os.getpid())
+    assert own is not None
+    configured.head, configured.pids = [own, own], [own]
+    configured.save()
+    shutil.copytree(configured.data_dir, tmp_path / "copy")
+    copy = installation.load(tmp_path / "copy")
+    assert configured.running
+    assert not copy.running
+    assert (copy.pids, copy.temp_dir, copy.data_dir) == ([], "", str(tmp_path / "copy"))
+    assert copy.id != configured.id
+    assert copy.operator_token != configured.operator_token
 
 
 def test_a_folder_without_an_installation_says_how_to_start_one(tmp_path: Path) -> None:

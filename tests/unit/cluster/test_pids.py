@@ -86,6 +86,11 @@ def test_a_stranger_that_looks_into_the_folder_is_left_alone(children: Children,
     assert pids.find(ID, tmp_path) == set()
 
 
+def test_an_installation_without_a_temporary_folder_matches_no_path(children: Children) -> None:
+    children.start(SAY_AND_WAIT, "./here/x")
+    assert pids.find(ID, Path("")) == set()
+
+
 def test_recorded_processes_are_ours_only_while_the_number_is_still_theirs(children: Children, tmp_path: Path) -> None:
     child = children.start(SAY_AND_WAIT)
     assert pids.find(ID, tmp_path, [child, Pid(child.pid, "another boot:1")]) == {child}
@@ -109,7 +114,7 @@ def test_ending_asks_first_and_kills_what_does_not_listen(children: Children) ->
 def test_a_number_that_was_given_to_another_process_is_not_signalled(children: Children) -> None:
     child = children.start(SAY_AND_WAIT)
     pids.end([Pid(child.pid, "another boot:1")], grace_s=0.1)
-    assert child.alive()
+    assert pids.wait_gone([child], 0.3) == {child}
 
 
 def test_programs_are_found_by_name(children: Children) -> None:
