@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import jsonschema
 import pytest
 
@@ -84,3 +86,22 @@ def test_every_refusal_is_a_problem_with_its_status(code: Code) -> None:
     assert body["code"] == code.value
     assert "instance" not in body
     assert problem(Refusal(code, "x"), instance="/v1/t")["instance"] == "/v1/t"
+
+
+def test_rejects_found_at_different_steps_keep_their_places_and_leave_the_others_whole() -> None:
+    padded = track(properties={"pad": "x" * 33_000})
+    events = [5, track(event=..., userId="lost"), padded, {"type": "page", "userId": "p"}, {"type": "page"},
+              {"type": "alias", "userId": "a", "previousId": "b"}, track(userId=True), track(anonymousId="x")]  # fmt: skip
+    got = ingest({"batch": events}, "batch")
+    assert got.rejected == [
+        (0, "invalid_type"),
+        (1, "missing_event"),
+        (2, "event_too_large"),
+        (4, "missing_identity"),
+        (6, "invalid_type"),
+    ]
+    assert sorted((one.name, one.key, one.link, json.loads(one.payload)["userId"]) for one in got.events) == [
+        ("$alias", "u:a", "u:b", "a"),
+        ("$page", "u:p", None, "p"),
+        ("Signed Up", "u:u1", "a:x", "u1"),
+    ]
