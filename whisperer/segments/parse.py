@@ -126,11 +126,7 @@ class _Reader(ValueReader):
             return None
         if len(obj) > limits.MAX_LEAVES:
             self.note(at, "too_many", f"{len(obj)} conditions in one list; at most {limits.MAX_LEAVES}")
-        parts = []
-        for index, part in enumerate(islice(obj, limits.MAX_LEAVES)):
-            if self._n_nodes > limits.MAX_NODES:
-                break
-            parts.append(self.node(part, f"{at}/{index}", depth))
+        parts = [self.node(part, f"{at}/{index}", depth) for index, part in enumerate(islice(obj, limits.MAX_LEAVES))]
         return None if None in parts else tuple(cast("list[Predicate]", parts))
 
     def _trait(self, obj: dict[str, Any], at: str) -> Predicate | None:

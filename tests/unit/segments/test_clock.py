@@ -66,7 +66,7 @@ def test_following_the_checks_meets_every_change_in_few_steps(leaf: dict[str, An
         for moment in (t for t in every_moment_that_could_matter(leaf, user) if now <= t < due):
             assert is_member(leaf, user, moment) == member[0]
         now, n_steps = due, n_steps + 1
-    assert n_steps <= 20  # a midnight each, and a few around the flip of an elapsed feature
+        assert n_steps <= 20  # a midnight each, and a few around the flip of an elapsed feature
 
 
 def test_not_seen_for_14_days_is_checked_at_that_very_millisecond() -> None:

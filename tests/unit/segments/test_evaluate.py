@@ -58,6 +58,11 @@ def test_not_seen_for_14_days_begins_at_exactly_that_many_milliseconds() -> None
     assert members({"seen": "within", "days": 14}, at, just_after, User()) == [False, True, False]
 
 
+def test_a_user_never_seen_is_not_within_even_when_the_clock_has_just_begun() -> None:
+    member, _ = compile(parse({"seen": "within", "days": 14}), FEATURES).evaluate(FakeRows([User()], now=5))
+    assert member.tolist() == [False]
+
+
 def test_everybody_is_all_of_nothing() -> None:
     assert members({"all": []}, User(), User()) == [True, True]
     assert members({"not": {"all": []}}, User(), User()) == [False, False]

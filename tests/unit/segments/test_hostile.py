@@ -168,6 +168,18 @@ def test_a_million_parts_or_fields_cost_a_bounded_list_of_problems() -> None:
         assert len(str(caught.value)) < 2_000
 
 
+def test_problems_are_listed_up_to_their_limit() -> None:
+    with pytest.raises(PredicateError) as caught:
+        parse({"all": [{"trait": "", "op": "in", "value": [None] * 5}] * 64})
+    assert len(caught.value.errors) == limits.MAX_PROBLEMS
+
+
+def test_errors_about_lone_surrogates_can_be_sent() -> None:
+    for obj in ({"event": "x", "op": "\ud800"}, {"event": "x", "\ud800": 1}, {"feature": "\ud800", "op": "exists"}):
+        check_usable(answer(obj))
+        assert isinstance(answer(obj), PredicateError)
+
+
 def test_a_huge_text_is_not_repeated_in_the_error() -> None:
     with pytest.raises(PredicateError) as caught:
         parse({"trait": "a", "op": "x" * 1_000_000, "y" * 1_000_000: 1})

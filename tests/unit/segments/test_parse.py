@@ -153,6 +153,12 @@ def test_16_levels_are_taken_and_the_17th_is_named() -> None:
     assert problems({"not": nested}) == [("/not" * limits.MAX_DEPTH, "too_deep")]
 
 
+def test_256_groups_and_conditions_are_taken_and_the_257th_is_named() -> None:
+    three: dict[str, Any] = {"all": [{"all": []}] * 3}
+    parse({"all": [three] * 63 + [{"all": [{"all": []}] * 2}]})
+    assert problems({"all": [three] * 64}) == [("/all/63/all/2", "too_many")]
+
+
 def test_feature_names_are_checked_while_parsing_where_they_are_known() -> None:
     leaf = {"feature": "revenue", "op": "gt", "value": 1}
     parse(leaf, features={"revenue"})

@@ -78,13 +78,22 @@ def test_an_operator_compares_by_type_and_value(op: str, seen: Any, value: Any, 
 def test_ignore_case_folds_as_unicode_says() -> None:
     assert passes("eq", "STRASSE", "straße", ignore_case=True)
     assert passes("contains", ["PRO"], "pro", ignore_case=True)
+    assert passes("contains", "My PRO plan", "Pro", ignore_case=True)
+    assert not passes("contains", "My PRO plan", "Pro")
     assert passes("starts_with", "ProPlan", "PRO", ignore_case=True)
     assert passes("in", "DE", ["de", 1], ignore_case=True)
     assert not passes("ne", "A", "a", ignore_case=True)
 
 
 def test_a_path_leads_into_objects_and_lists() -> None:
-    user = {"company": {"plan": "pro", "a/b": {"~": 1}}, "orders": [{"sku": "x"}], "a.b": 2, "": 3, "0": {"0": 4}}
+    user = {
+        "company": {"plan": "pro", "a/b": {"~": 1}},
+        "orders": [{"sku": "x"}],
+        "a.b": 2,
+        "": 3,
+        "0": {"0": 4},
+        "~1": 5,
+    }
     for path, value in [
         ("/company/plan", "pro"),
         ("/company/a~1b/~0", 1),
@@ -93,6 +102,7 @@ def test_a_path_leads_into_objects_and_lists() -> None:
         ("/a.b", 2),
         ("/", 3),
         ("/0/0", 4),
+        ("/~01", 5),
     ]:
         assert made({"trait": path, "op": "eq", "value": value}).matches(user), path
     for path in [
