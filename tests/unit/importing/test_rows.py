@@ -109,6 +109,15 @@ def test_skipped_rows_are_counted_under_the_first_reason_that_holds(tmp_path: Pa
     assert [event.row for event in chunk.events] == [1]
 
 
+def test_a_time_at_the_limit_is_at_or_after_it_and_not_before_it(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("who,what,at\nu,B,2025-12-31T23:59:59.999\nu,B,2026-01-01T00:00:00\n")
+    for condition, kept in (("before", 2), ("at_or_after", 1)):
+        rules = {**BASE, "skip_when": [{"reason": "r", "column": "at", condition: "2026-01-01T00:00Z"}]}
+        (chunk,) = read(tmp_path / "t.csv", "csv", rules)
+        assert [event.row for event in chunk.events] == [kept]
+        assert chunk.skipped == {"r": 1}
+
+
 def test_a_row_that_cannot_be_an_event_is_rejected_with_its_reason(tmp_path: Path) -> None:
     rows = [f",B,{AT},1", "u,B,,1", "u,B,someday,1", f"u,,{AT},1", f"u,B,{AT},much", f"u,B,{AT},2"]
     (tmp_path / "t.csv").write_text("who,what,at,amount\n" + "\n".join(rows))
