@@ -114,14 +114,18 @@ def status(data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJson = False) -> None:
     }
     if ready:
         from cluster.operator_client import Operator
+        from whisperer.errors import WhispererError
 
-        with Operator(data_dir) as operator:
-            document |= operator.get("status")
+        try:
+            with Operator(data_dir) as operator:
+                document |= operator.get("status")
+        except WhispererError as error:
+            document |= {"ready": False, "reason": f"/internal/status: {error}"}
     if json:
         output.print_json(document)
     else:
         _show_status(document)
-    if not ready:
+    if not document["ready"]:
         raise typer.Exit(NOT_READY)
 
 

@@ -7,6 +7,7 @@ order, as each start takes Ray many seconds.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -110,6 +111,17 @@ def test_two_installations_answer_side_by_side_each_for_itself(pair: tuple[Whisp
     shared = set(a.record.configured()[0].singles().values()) & set(b.record.configured()[0].singles().values())
     assert shared == set()
     assert a.processes() & b.processes() == set()
+
+
+def test_status_joins_what_the_launcher_and_the_gateway_know(pair: tuple[Whisperer, Whisperer]) -> None:
+    a, _ = pair
+    assert a.run("status", "--json") == 0, a.said()
+    document = json.loads(a.said()[a.said().rindex("\n{\n") :])
+    assert (document["running"], document["ready"], document["url"]) == (True, True, a.url)
+    assert document["n_processes"] == len(a.processes())
+    assert document["rss_bytes"] > 100_000_000
+    assert document["tenants"]["acme"]["users"] == 1
+    assert document["shards"][0]["pid"] == a.whoami()["pid"]
 
 
 def test_starting_again_what_runs_changes_nothing(pair: tuple[Whisperer, Whisperer]) -> None:

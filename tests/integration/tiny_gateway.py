@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Header, HTTPException
 from ray import serve
 
 
@@ -22,6 +22,13 @@ def build_app() -> FastAPI:
     def whoami() -> dict[str, Any]:
         return {"installation": os.environ["WHISPERER_INSTALLATION"], "pid": os.getpid()}
 
+    @app.get("/internal/status")
+    def status(authorization: str = Header("")) -> dict[str, Any]:
+        record = json.loads(Path(os.environ["TINY_RECORD"]).read_text())
+        if authorization != f"Bearer {record['operator_token']}":
+            raise HTTPException(401)
+        return {"tenants": {"acme": {"users": 1, "events_rejected": {}}}, "shards": [{"pid": os.getpid()}]}
+
     return app
 
 
@@ -29,7 +36,7 @@ def build_app() -> FastAPI:
 @serve.ingress(build_app)
 class TinyGateway:
     def __init__(self, installation: str) -> None:
-        self.record = json.loads(Path(installation).read_text())
+        os.environ["TINY_RECORD"] = installation
 
 
 def build(args: dict[str, Any]) -> serve.Application:
