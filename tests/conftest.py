@@ -1,23 +1,36 @@
-"""One installation for all tests that need a running cluster; each takes a tenant of its own."""
+"""One installation for all tests that need a running cluster; each takes a tenant of its own.
+
+While working on them, `WHISPERER_TEST_STAND=<data-dir>` uses an installation that is up already.
+"""
 
 from __future__ import annotations
 
-import itertools
+import json
+import os
+import secrets
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.stand import Stand, Tenant, running
 
-_numbers = itertools.count()
-
 
 @pytest.fixture(scope="session")
 def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
+    kept = os.environ.get("WHISPERER_TEST_STAND")
+    if kept:
+        found = Stand(Path(kept))
+        found.url = json.loads((Path(kept) / "installation.json").read_bytes())["url"]
+        found.port = int(found.url.rsplit(":", 1)[1])
+        yield found
+        return
     with running(tmp_path_factory.mktemp("stand")) as started:
         yield started
 
 
 @pytest.fixture
-def tenant(stand: Stand) -> Tenant:
-    return stand.tenant(f"t{next(_numbers)}")
+def tenant(stand: Stand) -> Iterator[Tenant]:
+    made = stand.tenant(f"t-{secrets.token_hex(4)}")
+    yield made
+    made.close()

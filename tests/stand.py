@@ -14,8 +14,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
+
+from cluster import installation
+from cluster.control_plane import ControlPlane
 
 ROOT = Path(__file__).parents[1]
 SHARED = Path(os.environ.get("USER_WHISPERER_SHARED", ROOT.parent / "shared"))
@@ -45,7 +49,14 @@ class Stand:
 
     def run(self, *arguments: str, check: bool = True) -> str:
         """Run `whisperer <arguments> --data-dir …`; its standard output."""
-        command = [sys.executable, "-m", "cluster.cli", *arguments, "--data-dir", str(self.data_dir)]
+        command = [
+            sys.executable,
+            "-c",
+            "from cluster.cli import main; main()",
+            *arguments,
+            "--data-dir",
+            str(self.data_dir),
+        ]
         done = subprocess.run(command, cwd=ROOT, env=self._environment, capture_output=True, text=True, check=False)
         if check and done.returncode != 0:
             raise AssertionError(f"{' '.join(arguments)} failed ({done.returncode}):\n{done.stdout}\n{done.stderr}")
@@ -61,9 +72,13 @@ class Stand:
         self.run("down")
 
     def tenant(self, name: str) -> Tenant:
-        self.json("tenant", "create", name)
-        keys = {kind: self.json("key", "create", "--tenant", name, "--kind", kind)["key"] for kind in KINDS}
-        return Tenant(self, name, keys["write"], keys["secret"])
+        """A new tenant with a key of each kind; straight from the control plane, as the command line does it."""
+        record = installation.load(self.data_dir)
+        assert record.settings is not None
+        with ControlPlane(record.settings.control_plane.url) as plane:
+            made = plane.create_tenant(name)
+            keys = {kind: plane.create_key(made.id, kind).key for kind in KINDS}
+        return Tenant(self, made.id, name, keys["write"], keys["secret"])
 
     def status(self) -> dict[str, Any]:
         """The operator's status, from the server that runs."""
@@ -116,8 +131,9 @@ KINDS = ("write", "secret")
 class Tenant:
     """A tenant of a stand, with a client for each of its keys."""
 
-    def __init__(self, stand: Stand, name: str, write_key: str, secret_key: str) -> None:
+    def __init__(self, stand: Stand, tenant_id: str, name: str, write_key: str, secret_key: str) -> None:
         self.stand = stand
+        self.id = tenant_id
         self.name = name
         self.write_key = write_key
         self.secret_key = secret_key
@@ -125,12 +141,16 @@ class Tenant:
         self.http = httpx.Client(base_url=stand.url, headers={"Authorization": f"Basic {basic}"}, timeout=60)
         self.api = httpx.Client(base_url=stand.url, headers={"Authorization": f"Bearer {secret_key}"}, timeout=60)
 
+    def close(self) -> None:
+        self.http.close()
+        self.api.close()
+
     def post(self, call: str, body: Any) -> httpx.Response:
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         return self.http.post(f"/v1/{call}", content=content)
 
     def user(self, user_id: str, as_of: str | None = None) -> dict[str, Any] | None:
-        answer = self.api.get(f"/v1/users/{user_id}", params={} if as_of is None else {"as_of": as_of})
+        answer = self.api.get(f"/v1/users/{quote(user_id, safe='')}", params={} if as_of is None else {"as_of": as_of})
         if answer.status_code == 404:
             return None
         answer.raise_for_status()

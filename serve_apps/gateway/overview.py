@@ -74,7 +74,8 @@ class Overview:
         return [f"{s['name']} is {s['state']}" for s in await self.shards() if s["state"] != "serving"]
 
     async def status(self) -> dict[str, Any]:
-        """`whisperer status --json`. Counts come from the shards at this moment."""
+        """`whisperer status --json`. Tenants and counts are those of this moment."""
+        await self.reload()
         statuses = await self.shards(fresh=True)
         by_tenant = self._by_tenant(statuses)
         tenants = {}

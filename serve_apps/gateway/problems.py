@@ -54,8 +54,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(PredicateError)
     async def predicate(request: Request, error: PredicateError) -> Response:
-        errors = [{"pointer": p.pointer, "code": p.code, "message": p.message} for p in error.errors]
-        return problem(request, 422, "invalid_predicate", str(error), errors=errors)
+        return problem(request, 422, error.code, str(error), errors=list(error.errors))
 
     @app.exception_handler(WhispererError)
     async def ours(request: Request, error: WhispererError) -> Response:

@@ -32,10 +32,13 @@ _KINDS = {
 _RESERVED = set(RESERVED_NAME.values())
 
 
+_ABSENT = msgspec.Raw(b"")
+
+
 class _Content(msgspec.Struct):
-    properties: msgspec.Raw | None = None
-    traits: msgspec.Raw | None = None
-    context: msgspec.Raw | None = None
+    properties: msgspec.Raw = _ABSENT
+    traits: msgspec.Raw = _ABSENT
+    context: msgspec.Raw = _ABSENT
 
 
 _decode_content = msgspec.json.Decoder(_Content).decode
@@ -161,7 +164,7 @@ def _entry(entry: Entry, stored: dict[str, Any] | None) -> dict[str, Any]:
         except msgspec.MsgspecError:
             content = _Content()
         for name in ("properties", "traits", "context"):
-            value = getattr(content, name)
-            if value is not None:
-                shown[name] = value
+            value = bytes(getattr(content, name))
+            if value not in (b"", b"null"):
+                shown[name] = msgspec.Raw(value)
     return shown

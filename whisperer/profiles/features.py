@@ -44,7 +44,7 @@ FEATURES: dict[str, FeatureSpec] = {
         FeatureSpec("active_days_90d", "days", "day", "UTC days with any event among the last 90"),
         FeatureSpec("gap_mean_days", "days", "none", "mean gap between active days, within the newest 90"),
         FeatureSpec("gap_sd_days", "days", "none", "standard deviation of those gaps"),
-        FeatureSpec("recency_over_gap", "ratio", "day", "recency over the mean gap"),
+        FeatureSpec("recency_over_gap", "ratio", "day", "UTC days since last seen over the mean gap"),
     )
 }
 
@@ -75,7 +75,9 @@ def compute(name: str, table: Table, rows: NDArray[np.int64], now: int) -> NDArr
             return np.array([_gaps(table, int(r))[1] for r in rows], np.float64)
         case "recency_over_gap":
             gap = np.array([_gaps(table, int(r))[0] for r in rows], np.float64)
-            return _ratio(_elapsed(table["last_seen"][rows], now), gap)
+            # In whole days, so that it moves at midnight only, as its clock says.
+            last = table["last_seen"][rows]
+            return _ratio(np.where(last == NEVER, np.nan, float(today) - last // DAY_MS), gap)
         case _:
             raise KeyError(name)
 

@@ -92,9 +92,7 @@ def test_repeated_message_ids_change_nothing(stream: list[dict[str, Any]]) -> No
 
 @settings(max_examples=40, deadline=None)
 @given(stream=st.lists(events(), min_size=1, max_size=20), then=st.lists(events(), max_size=10))
-def test_a_partition_that_moves_keeps_everything(
-    stream: list[dict[str, Any]], then: list[dict[str, Any]]
-) -> None:
+def test_a_partition_that_moves_keeps_everything(stream: list[dict[str, Any]], then: list[dict[str, Any]]) -> None:
     """Moved in the middle and not: the same users, the same repeats dropped, the same messages under way."""
     ends = []
     for moves in (False, True):

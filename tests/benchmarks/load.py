@@ -1,0 +1,98 @@
+"""A load generator of our own for where wrk is absent: prebuilt requests over kept-alive connections, latencies kept."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+@dataclass
+class Result:
+    """What came back. Latencies in seconds, in order of completion."""
+
+    seconds: float = 0.0
+    statuses: Counter[int] = field(default_factory=Counter)
+    latencies: list[float] = field(default_factory=list)
+
+    def percentiles_ms(self) -> dict[str, float]:
+        if not self.latencies:
+            return {}
+        values = np.percentile(self.latencies, [50, 95, 99]) * 1000
+        return dict(zip(("p50_ms", "p95_ms", "p99_ms"), (round(float(v), 2) for v in values), strict=True))
+
+
+class _Connection(asyncio.Protocol):
+    """One request at a time; the answer's status is all that is read of it."""
+
+    def __init__(self, requests: Iterator[bytes], result: Result, done: asyncio.Future[None], until: float) -> None:
+        self._requests = requests
+        self._result = result
+        self._done = done
+        self._until = until
+        self._buffer = b""
+        self._sent_at = 0.0
+        self._transport: asyncio.WriteTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.WriteTransport)
+        self._transport = transport
+        self._next()
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        head, found, rest = self._buffer.partition(b"\r\n\r\n")
+        if not found:
+            return
+        marker = head.lower().find(b"content-length:")
+        length = int(head[marker + 15 :].split(b"\r\n", 1)[0]) if marker >= 0 else 0
+        if len(rest) < length:
+            return
+        self._buffer = b""
+        self._result.statuses[int(head[9:12])] += 1
+        self._result.latencies.append(time.perf_counter() - self._sent_at)
+        self._next()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self._done.done():
+            self._done.set_exception(exc or ConnectionError("the server closed the connection"))
+
+    def _next(self) -> None:
+        assert self._transport is not None
+        request = next(self._requests, None) if time.perf_counter() < self._until else None
+        if request is None:
+            if not self._done.done():
+                self._done.set_result(None)
+            self._transport.close()
+            return
+        self._sent_at = time.perf_counter()
+        self._transport.write(request)
+
+
+def http_request(path: str, body: bytes, authorization: str) -> bytes:
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: bench\r\nAuthorization: {authorization}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+async def run(port: int, requests: Iterator[bytes], connections: int, seconds: float = float("inf")) -> Result:
+    """Send requests over so many connections until they are used up or the time is over."""
+    result = Result()
+    loop = asyncio.get_running_loop()
+    began = time.perf_counter()
+    waiting = []
+    for _ in range(connections):
+        done = loop.create_future()
+        waiting.append(done)
+        await loop.create_connection(
+            lambda done=done: _Connection(requests, result, done, began + seconds), "127.0.0.1", port
+        )
+    await asyncio.gather(*waiting)
+    result.seconds = time.perf_counter() - began
+    return result
