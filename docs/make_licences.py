@@ -50,8 +50,8 @@ NOTES = {
     "GPL-2.0": "Free to use. `ray[serve]` brings it: the HAProxy program, started by Ray Serve as a process of its own "
     "and spoken to over sockets. User Whisperer neither links nor changes it, so its own licence is not touched. "
     "Whoever passes the program on, in a container image for instance, must offer its source code.",
-    "LicenseRef-NVIDIA-Proprietary": "`xgboost` brings it on Linux, for training on several GPUs. Training on CPUs "
-    "does not load it. NVIDIA's terms say who may pass it on.",
+    "LGPL-3.0-only": "The PostgreSQL driver, imported unchanged and only when the control plane is PostgreSQL. Whoever "
+    "passes it on must let it be replaced, as `pip` does.",
     "MPL-2.0": "Copyleft by file: only changes to its own files must be published. All are used unchanged.",
 }
 
@@ -59,7 +59,6 @@ NOTES = {
 _ELSEWHERE = {
     "async-timeout": "Apache-2.0",
     "colorama": "BSD",
-    "nvidia-nccl-cu13": "LicenseRef-NVIDIA-Proprietary",
     "tzdata": "Apache-2.0",
 }
 

@@ -155,6 +155,7 @@ async def test_timeline_entries_lead_to_their_json_in_journal_and_warehouse(shar
         await send(shards, event("bob"), event("cyd"), event("dan"))
     assert actor._journal.read(entry.reference >> 16) is None
     in_warehouse = await actor.payloads(TENANT, [entry.reference])
-    assert in_journal[0] is not None and in_warehouse[0] is not None
+    assert in_journal[0] is not None
+    assert in_warehouse[0] is not None
     assert in_journal[0]["payload"] == in_warehouse[0]["payload"]
     assert (await actor.payloads("tn_other", [entry.reference])) == [None]

@@ -7,13 +7,18 @@ a user.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from whisperer.profiles.columns import Table
 from whisperer.profiles.history import WINDOW_DAYS
 
-SPEC = {"newest_day": (np.int32, 0), "daily": (np.uint16, 0, WINDOW_DAYS)}
+SPEC: dict[str, tuple[Any, Any] | tuple[Any, Any, int]] = {
+    "newest_day": (np.int32, 0),
+    "daily": (np.uint16, 0, WINDOW_DAYS),
+}
 
 
 def add(table: Table, rows: NDArray[np.int64], days: NDArray[np.int64], counts: NDArray[np.int64]) -> None:
@@ -57,7 +62,8 @@ def active_days(table: Table, row: int) -> NDArray[np.int64]:
     """UTC days within the ring on which one user did anything, oldest first."""
     newest = int(table["newest_day"][row])
     days = np.arange(max(1, newest - WINDOW_DAYS + 1), newest + 1)
-    return days[table["daily"][row, days % WINDOW_DAYS] > 0]
+    active: NDArray[np.int64] = days[table["daily"][row, days % WINDOW_DAYS] > 0]
+    return active
 
 
 def _clear_skipped(table: Table, rows: NDArray[np.int64], row_to_before: dict[int, int]) -> None:

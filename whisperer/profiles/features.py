@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from whisperer.profiles import daily
 from whisperer.profiles.columns import Table
-from whisperer.profiles.history import DAY_MS
+from whisperer.profiles.history import DAY_MS, WINDOW_DAYS
 
 MICROS = 1_000_000
 NEVER = -1  # in first_seen and last_seen
@@ -61,13 +61,14 @@ def compute(name: str, table: Table, rows: NDArray[np.int64], now: int) -> NDArr
             week, month = (daily.window(table, rows, today, d) for d in (7, 30))
             return _ratio(week / 7, month / 30)
         case "revenue":
-            return table["revenue"][rows] / MICROS
+            money: NDArray[np.float64] = table["revenue"][rows] / MICROS
+            return money
         case "recency_days":
             return _elapsed(table["last_seen"][rows], now)
         case "tenure_days":
             return _elapsed(table["first_seen"][rows], now)
         case "active_days_90d":
-            horizon = today - daily.WINDOW_DAYS
+            horizon = today - WINDOW_DAYS
             return np.array([(daily.active_days(table, int(r)) > horizon).sum() for r in rows], np.float64)
         case "gap_mean_days":
             return np.array([_gaps(table, int(r))[0] for r in rows], np.float64)
@@ -109,4 +110,6 @@ def _gaps(table: Table, row: int) -> tuple[float, float]:
 
 
 def _ratio(top: NDArray[np.float64], bottom: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.divide(top, bottom, out=np.full(len(top), np.nan), where=bottom > 0)
+    ratio = np.full(len(top), np.nan)
+    np.divide(top, bottom, out=ratio, where=bottom > 0)
+    return ratio

@@ -122,7 +122,7 @@ class HashIndex:
         """
         tickets = np.arange(cells.size, dtype=np.int32)
         self._slots[cells[::-1]] = tickets[::-1]
-        won = self._slots[cells] == tickets
+        won: NDArray[np.bool_] = self._slots[cells] == tickets
         self._tags.reshape(-1)[cells[won]] = tag[won]
         return won
 

@@ -28,7 +28,7 @@ NO_CHECK = np.iinfo(np.int64).max
 OTHER_NAME = "(other)"
 """Counts events whose name came after the tenant's first 65,535 distinct ones."""
 
-_SPEC = {
+_SPEC: dict[str, tuple[Any, Any] | tuple[Any, Any, int]] = {
     "partition": (np.uint16, 0),
     "status": (np.uint8, LIVE),
     "first_seen": (np.int64, NEVER),

@@ -70,7 +70,8 @@ class RowsView:
         known = self._people.table[name]
         for row in self._rows[known[self._rows] == _UNKNOWN].tolist():
             known[row] = test.matches(traits.values_of(self._people.traits[row]))
-        return known[self._rows] == 1
+        found: NDArray[np.bool_] = known[self._rows] == 1
+        return found
 
     def feature(self, name: str) -> NDArray[np.float64]:
         return features.compute(name, self._people.table, self._rows, self.now)

@@ -44,10 +44,13 @@ def test_a_second_user_of_a_device_merges_nothing_and_starts_afresh(world: World
     world.send(event(anonymous="dev", name="New"))
     world.deliver()
     ann, bob, device = world.user("u:ann"), world.user("u:bob"), world.user("a:dev")
-    assert ann is not None and bob is not None and device is not None
+    assert ann is not None
+    assert bob is not None
+    assert device is not None
     assert ann.event_counts == {"Clicked": 1, "Old": 1}
     assert bob.event_counts == {"Clicked": 1}
-    assert bob.anonymous_ids == [] and bob.refused_anonymous_ids == ["dev"]
+    assert bob.anonymous_ids == []
+    assert bob.refused_anonymous_ids == ["dev"]
     assert device.event_counts == {"New": 1}
     world.send(event("ann", anonymous="dev"))
     world.deliver()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 from hypothesis import given, settings
@@ -50,7 +51,7 @@ def test_the_size_of_batches_does_not_matter(stream: list[dict[str, Any]], cuts:
     for parts in ([0, len(stream)], sorted({0, len(stream), *(c for c in cuts if c < len(stream))})):
         world = World(n=1)
         world.publish(1, **SEGMENTS)
-        for start, stop in zip(parts, parts[1:], strict=False):
+        for start, stop in itertools.pairwise(parts):
             world.send(*stream[start:stop])
         world.check()
         outcomes.append((inspection.profile_digest(world.shards[0]), world.changes))

@@ -7,11 +7,10 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
-
 from whisperer.events.block import BlockBuilder, encode_block
-from whisperer.profiles.features import MICROS
-from whisperer.events.types import WIRE_TO_TYPE, EventType, Flag, RESERVED_NAME
+from whisperer.events.types import RESERVED_NAME, WIRE_TO_TYPE, EventType, Flag
 from whisperer.ids import anonymous_key, known_key, message_hash, partition_of, tenant_seed
+from whisperer.profiles.features import MICROS
 from whisperer.shard import inspection
 from whisperer.shard.effects import Effect, SegmentChanged, Send
 from whisperer.shard.machine import Shard
