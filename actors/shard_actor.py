@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 
 from actors import recovery, status
@@ -28,6 +29,7 @@ from actors.routing import MOVING, OK, OVERLOADED, STALE_MAP, Shards
 from actors.snapshots import SnapshotStore
 from actors.warehouse import Warehouse
 from whisperer.errors import JournalDamagedError, OverloadError, UnavailableError
+from whisperer.events.block import columns_of, decode_block
 from whisperer.shard import inspection, move
 from whisperer.shard.effects import Effect, Send, UserErased
 from whisperer.shard.records import (
@@ -81,6 +83,7 @@ class ShardActor:
         self._erasures: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
         self._min_map_version = max(self._shard.moved.values(), default=0)
         self._draining = False
+        self._leaving: set[tuple[str, int]] = set()
         self._snapshot_at = time.monotonic()
         self._snapshot_position = -1
         self._housekeeping = asyncio.Lock()
@@ -96,6 +99,8 @@ class ShardActor:
         refusal = self._refusal(map_version)
         if refusal:
             return refusal
+        if (self._leaving or self._shard.absent) and any(self._strays(block) for block in blocks):
+            return STALE_MAP, self._min_map_version
         try:
             waiting = [self._committer.submit(Events(block), len(block)) for block in blocks]
         except OverloadError as error:
@@ -167,11 +172,14 @@ class ShardActor:
         """Let a partition go: its state is put away durably first. Idempotent."""
         self._min_map_version = max(self._min_map_version, map_version)
         if self._shard.moved.get((tenant, partition), 0) < map_version:
+            self._leaving.add((tenant, partition))
+            await self._committer.settle()  # what was accepted before belongs to the state that leaves
             async with self._committer.held() as submit:
                 state = move.extract(self._shard, tenant, partition)
                 await asyncio.to_thread(self._put_away, tenant, partition, map_version, state)
                 left = submit(PartitionLeft(tenant, partition, map_version))
             await left
+            self._leaving.discard((tenant, partition))
         return OK, None
 
     async def adopt(self, tenant: str, partition: int, map_version: int, source: int) -> Answer:
@@ -215,7 +223,17 @@ class ShardActor:
             return STALE_MAP, self._min_map_version
         return None
 
+    def _is_elsewhere(self, tenant: str, partition: int) -> bool:
+        return (tenant, partition) in self._leaving or (tenant, partition) in self._shard.absent
+
+    def _strays(self, encoded: bytes) -> bool:
+        """Whether a block has events of a partition that lives elsewhere."""
+        block = decode_block(encoded)
+        return any(self._is_elsewhere(block.tenant, p) for p in np.unique(columns_of(block).partition).tolist())
+
     async def _deliver_here(self, messages: list[Message]) -> str:
+        if any(self._is_elsewhere(message.tenant, message.target) for message in messages):
+            return STALE_MAP
         try:
             await self._committer.submit(Delivered(messages), sum(_size(m) for m in messages))
         except OverloadError:

@@ -82,11 +82,16 @@ class Stand:
 
     def status(self) -> dict[str, Any]:
         """The operator's status, from the server that runs."""
-        token = json.loads((self.data_dir / "installation.json").read_bytes())["operator_token"]
-        answer = httpx.get(f"{self.url}/internal/status", headers={"Authorization": f"Bearer {token}"}, timeout=20)
+        with self.operator() as operator:
+            answer = operator.get("/internal/status")
         answer.raise_for_status()
         status: dict[str, Any] = answer.json()
         return status
+
+    def operator(self) -> httpx.Client:
+        """A client with the operator's token; close it."""
+        token = json.loads((self.data_dir / "installation.json").read_bytes())["operator_token"]
+        return httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {token}"}, timeout=60)
 
     def settled(self, timeout_s: float = 120.0) -> dict[str, Any]:
         """The status once every shard serves and no message between partitions waits."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 
 import httpx
 
@@ -12,7 +13,7 @@ from tests.stand import Stand
 
 def deploy_beside(stand: Stand, name: str, import_path: str, route_prefix: str, timeout_s: float = 120.0) -> None:
     record = json.loads((stand.data_dir / "installation.json").read_bytes())
-    token = open(record["ray_token_path"]).read().strip()
+    token = Path(record["ray_token_path"]).read_text().strip()
     headers = {"Authorization": f"Bearer {token}", "X-Ray-Authorization": f"Bearer {token}"}
     url = f"{record['dashboard_url']}/api/serve/applications/"
     current = httpx.get(url, headers=headers, timeout=30).json()

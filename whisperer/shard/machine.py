@@ -74,7 +74,7 @@ class Shard:
         Raises
         ------
         InvariantError
-            The journal's order was broken: `now` went back, or events came for a partition that had left.
+            The journal's order was broken: `now` went back.
         """
         effects: list[Effect] = []
         for position, record in records:
