@@ -81,8 +81,12 @@ def expected(dataset: Dataset, files: list[Path]) -> tuple[dict[str, dict[str, A
     duckdb.execute("set TimeZone = 'UTC'")
     duckdb.execute(f"create or replace temp table e as {dataset.events.format(*files)}")
     ((end,),) = duckdb.sql("select max(at_ms) from e").fetchall()
-    windows = ", ".join(f"count(*) filter (where at_ms // 86400000 > {end} // 86400000 - {days})" for days in (7, 30, 90))
-    rows = duckdb.sql(f'select "user", sum(micros)::bigint, min(at_ms), max(at_ms), {windows} from e group by 1').fetchall()
+    windows = ", ".join(
+        f"count(*) filter (where at_ms // 86400000 > {end} // 86400000 - {days})" for days in (7, 30, 90)
+    )
+    rows = duckdb.sql(
+        f'select "user", sum(micros)::bigint, min(at_ms), max(at_ms), {windows} from e group by 1'
+    ).fetchall()
     users = {
         user: {
             "event_counts": {},

@@ -12,7 +12,7 @@ from tests.stand import Stand, Tenant
 
 pytestmark = pytest.mark.cluster
 
-N_ROWS = 6_000
+N_ROWS = 3_000
 
 
 @pytest.mark.timeout(600)

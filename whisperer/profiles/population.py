@@ -35,9 +35,10 @@ _SPEC: dict[str, tuple[Any, Any] | tuple[Any, Any, int]] = {
     "last_seen": (np.int64, NEVER),
     "n_events": (np.int64, 0),
     "revenue": (np.int64, 0),
-    "context_at": (np.int64, NEVER),
     "zone": (np.uint16, 0),
+    "zone_at": (np.int64, NEVER),
     "locale": (np.uint16, 0),
+    "locale_at": (np.int64, NEVER),
     "next_check": (np.int64, NO_CHECK),
     **daily.SPEC,
 }
@@ -139,43 +140,38 @@ class Population:
             np.concatenate((one, one)),
         )
 
-    def set_context(
+    def set_place(
         self,
         rows: NDArray[np.int64],
         timestamp: NDArray[np.int64],
         zone: NDArray[np.int64],
         locale: NDArray[np.int64],
     ) -> None:
-        """Time zone and locale of the newest event that states one. On a tie the larger text wins, as in merges."""
-        stated = (zone != 0) | (locale != 0)
+        """Time zone and locale, each of the newest event that states it. On a tie the larger text wins."""
+        self._set_newest("zone", self.zones.texts, rows, timestamp, zone)
+        self._set_newest("locale", self.locales.texts, rows, timestamp, locale)
+
+    def _set_newest(
+        self, name: str, texts: list[str], rows: NDArray[np.int64], at: NDArray[np.int64], code: NDArray[np.int64]
+    ) -> None:
+        stated = code != 0
         if not stated.any():
             return
-        rows, timestamp, zone, locale = rows[stated], timestamp[stated], zone[stated], locale[stated]
-        order = np.lexsort((timestamp, rows))
-        rows, timestamp, zone, locale = rows[order], timestamp[order], zone[order], locale[order]
-        table = self.table
-        newest = np.append(rows[1:] != rows[:-1], True)
-        tied = np.append((rows[1:] == rows[:-1]) & (timestamp[1:] == timestamp[:-1]), False)
-        if not tied.any():
-            rows, timestamp, zone, locale = rows[newest], timestamp[newest], zone[newest], locale[newest]
-            later = timestamp > table["context_at"][rows]
-            equal = np.flatnonzero(timestamp == table["context_at"][rows])
-            table["context_at"][rows[later]] = timestamp[later]
-            table["zone"][rows[later]] = zone[later]
-            table["locale"][rows[later]] = locale[later]
-            rows, timestamp, zone, locale = rows[equal], timestamp[equal], zone[equal], locale[equal]
-        for row, at, z, code in zip(rows.tolist(), timestamp.tolist(), zone.tolist(), locale.tolist(), strict=True):
-            self._set_context(row, at, z, code)
-
-    def _set_context(self, row: int, at: int, zone: int, locale: int) -> None:
-        table = self.table
-        held_at = int(table["context_at"][row])
-        held_zone, held_locale = int(table["zone"][row]), int(table["locale"][row])
-        if at == held_at and (zone, locale) == (held_zone, held_locale):
-            return
-        held = (held_at, self.zones.texts[held_zone], self.locales.texts[held_locale])
-        if (at, self.zones.texts[zone], self.locales.texts[locale]) > held:
-            table["context_at"][row], table["zone"][row], table["locale"][row] = at, zone, locale
+        rows, at, code = rows[stated], at[stated], code[stated]
+        held, held_at = self.table[name], self.table[f"{name}_at"]
+        order = np.lexsort((at, rows))
+        rows, at, code = rows[order], at[order], code[order]
+        same_row = rows[1:] == rows[:-1]
+        if not (same_row & (at[1:] == at[:-1])).any():
+            newest = np.append(~same_row, True)
+            rows, at, code = rows[newest], at[newest], code[newest]
+            later = at > held_at[rows]
+            tied = np.flatnonzero((at == held_at[rows]) & (code != held[rows]))
+            held[rows[later]], held_at[rows[later]] = code[later], at[later]
+            rows, at, code = rows[tied], at[tied], code[tied]
+        for row, when, value in zip(rows.tolist(), at.tolist(), code.tolist(), strict=True):
+            if (when, texts[value]) > (int(held_at[row]), texts[int(held[row])]):
+                held[row], held_at[row] = value, when
 
     def write_traits(self, row: int, writes: Iterable[tuple[str, traits.Register]]) -> None:
         self.traits[row] = traits.merge(self.traits[row], writes)
@@ -191,9 +187,10 @@ class Population:
             last_seen=int(table["last_seen"][row]),
             n_events=int(table["n_events"][row]),
             revenue=int(table["revenue"][row]),
-            context_at=int(table["context_at"][row]),
             zone=self.zones.texts[int(table["zone"][row])],
+            zone_at=int(table["zone_at"][row]),
             locale=self.locales.texts[int(table["locale"][row])],
+            locale_at=int(table["locale_at"][row]),
             history=[(names[name], day, count) for name, day, count in self.history.of(row)],
             timeline=self.timeline.of(row, names),
             traits=traits.registers_of(self.traits[row]),
@@ -210,8 +207,12 @@ class Population:
         table["last_seen"][row] = max(int(table["last_seen"][row]), state.last_seen)
         table["n_events"][row] += state.n_events
         table["revenue"][row] += state.revenue
-        if state.context_at != NEVER:
-            self._set_context(row, state.context_at, self.zones.code(state.zone), self.locales.code(state.locale))
+        one = np.array([row])
+        for name, names, text, at in (
+            ("zone", self.zones, state.zone, state.zone_at),
+            ("locale", self.locales, state.locale, state.locale_at),
+        ):
+            self._set_newest(name, names.texts, one, np.array([at]), np.array([names.code(text)]))
         self._add_history(row, state.history)
         self._add_timeline(row, state)
         self.write_traits(row, state.traits.items())

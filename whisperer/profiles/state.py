@@ -17,7 +17,7 @@ class ProfileState(msgspec.Struct, array_like=True, gc=False):
     first_seen, last_seen : ms UTC, -1 for never
     n_events : int
     revenue : micro-units
-    context_at : ms UTC of the event that last stated zone or locale, -1 for never
+    zone_at, locale_at : ms UTC of the event that last stated the time zone, the locale; -1 for never
     history : (event name, UTC day or 0 for ever, count)
     timeline : entries, newest first
     traits : :mod:`whisperer.profiles.traits` registers
@@ -29,9 +29,10 @@ class ProfileState(msgspec.Struct, array_like=True, gc=False):
     last_seen: int = -1
     n_events: int = 0
     revenue: int = 0
-    context_at: int = -1
     zone: str = ""
+    zone_at: int = -1
     locale: str = ""
+    locale_at: int = -1
     history: list[tuple[str, int, int]] = []
     timeline: list[Entry] = []
     traits: dict[str, tuple[int, int, bytes]] = {}

@@ -50,14 +50,15 @@ def note_link(tenant: Tenant, row: int, link: str) -> Iterator[Effect]:
         tenant.counters["dropped.identity_full"] += 1
         return
     source = int(people.table["partition"][row])
+    also = [key for key, owned in held.items() if owned and not is_anonymous(key)]
     if is_anonymous(link):
-        also = [key for key, owned in held.items() if owned and not is_anonymous(key)]
         people.link(row, link, owned=True)
         yield Send(tenant.post(source, tenant.home(link), Claim(link, user, also)))
     elif link != user:
         yield Send(tenant.post(source, ALIAS_ARBITER, AliasAsk(link, user)))
-        # Before there were known users on both sides, alias tied an anonymous id to its first user id.
-        yield from note_link(tenant, row, anonymous_key(bare_id(link)))
+        # Older SDKs alias an anonymous id to its first user id.
+        older = anonymous_key(bare_id(link))
+        yield Send(tenant.post(source, tenant.home(older), Claim(older, user, also, if_known=True)))
 
 
 def claim(tenant: Tenant, body: Claim, now: int) -> Iterator[Effect]:
@@ -65,6 +66,8 @@ def claim(tenant: Tenant, body: Claim, now: int) -> Iterator[Effect]:
     owner = tenant.owners.get(body.anonymous)
     home = tenant.home(body.anonymous)
     if owner is None:
+        if body.if_known and body.anonymous not in tenant.people.index:
+            return
         tenant.owners[body.anonymous] = Owner(body.user)
         yield from _hand_over(tenant, body.anonymous, body.user, now)
     elif owner.user == body.user:

@@ -186,7 +186,7 @@ class Shard:
             at, row = chosen[turn], rows[turn]
             flags, timestamp, kind = columns.flags[at], columns.timestamp[at], columns.kind[at]
             people.observe(row, timestamp, flags & Flag.INACTIVE == 0, columns.revenue[at], name[at])
-            people.set_context(row, timestamp, zone[at], locale[at])
+            people.set_place(row, timestamp, zone[at], locale[at])
             people.timeline.append(row, timestamp, sequence[at], kind, name[at], origin=origin, reference=reference[at])
             stated = np.flatnonzero(flags & Flag.TRAITS)
             for i in stated.tolist():

@@ -17,11 +17,15 @@ RECORD_VERSION = 1
 
 
 class Claim(msgspec.Struct, array_like=True, frozen=True, tag=1):
-    """A known user was seen with an anonymous id. `also` are keys that were joined into the user."""
+    """A known user was seen with an anonymous id. `also` are keys that were joined into the user.
+
+    `if_known`: an alias named the id, which may be no anonymous id at all; nothing happens unless it has a history.
+    """
 
     anonymous: str
     user: str
     also: list[str]
+    if_known: bool = False
 
 
 class Refused(msgspec.Struct, array_like=True, frozen=True, tag=2):

@@ -201,3 +201,21 @@ def test_merges_commute_after_claims(data: st.DataObject) -> None:
         world.check()
         digests.add(tuple(inspection.profile_digest(shard) for shard in world.shards))
     assert len(digests) == 1
+
+
+def test_alias_takes_up_an_anonymous_id_that_has_a_history_and_invents_none(world: World) -> None:
+    world.send(event(anonymous="visitor", name="Viewed"))
+    world.send(event("ann", type="alias", previous="visitor"), event("bob", type="alias", previous="nobody"))
+    world.deliver()
+    ann, bob = world.user("u:ann"), world.user("u:bob")
+    assert ann is not None
+    assert bob is not None
+    assert (ann.event_counts, ann.anonymous_ids) == ({"Viewed": 1, "$alias": 1}, ["visitor"])
+    assert bob.anonymous_ids == []
+
+
+def test_a_zone_stated_once_is_kept_when_later_events_state_only_a_locale(world: World) -> None:
+    world.send(event("ann", at=T0, zone="Asia/Tokyo", locale="en"), event("ann", at=T0 + 1, locale="ja"))
+    ann = world.user("u:ann")
+    assert ann is not None
+    assert (ann.time_zone, ann.locale) == ("Asia/Tokyo", "ja")
