@@ -153,7 +153,6 @@ class Committer:
             raise
         except BaseException as error:
             self._on_failure(error)
-            raise
 
     def _take(self) -> _Group:
         size, n = 0, 0

@@ -58,11 +58,12 @@ class History:
 
     def count(self, rows: NDArray[np.int64], name: int, days: range | None) -> NDArray[np.int64]:
         """How often each of ``rows`` did ``name``, within UTC ``days`` or ever; int64, shape (n,)."""
-        total = np.zeros(len(rows), np.int64)
-        for day in (EVER,) if days is None else days:
-            slots = self._index.find(_pack(rows, np.full(len(rows), name), np.full(len(rows), day)))
-            hit = slots >= 0
-            total[hit] += self._log.entries["count"][slots[hit]].astype(np.int64)
+        wanted = np.arange(1) if days is None else np.arange(days.start, days.stop)  # EVER is 0
+        keys = ((rows << 32) | (name << 16))[:, None] | wanted
+        slots = self._index.find(keys.astype(np.uint64).reshape(-1, 1)).reshape(keys.shape)
+        counts = self._log.entries["count"][slots].astype(np.int64)
+        counts[slots < 0] = 0
+        total: NDArray[np.int64] = counts.sum(axis=1)
         return total
 
     def of(self, row: int) -> list[tuple[int, int, int]]:

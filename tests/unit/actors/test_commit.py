@@ -1,0 +1,119 @@
+"""Group commit against a journal in memory whose disk the test controls."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+from actors.commit import Committer
+from whisperer.errors import JournalError, OverloadError
+from whisperer.shard.machine import Shard
+from whisperer.shard.records import Tick, decode_record
+
+
+class MemoryJournal:
+    """A journal whose syncs wait for the test to let them through."""
+
+    def __init__(self) -> None:
+        self.epoch = 1
+        self.records: list[bytes] = []
+        self.groups: list[int] = []
+        self.may_sync = threading.Event()
+        self.may_sync.set()
+        self.fails = False
+
+    @property
+    def end(self) -> int:
+        return len(self.records)
+
+    def append(self, records: Sequence[bytes]) -> list[int]:
+        self.may_sync.wait(10)
+        if self.fails:
+            raise JournalError("the disk is gone")
+        start = len(self.records)
+        self.records += records
+        self.groups.append(len(records))
+        return list(range(start, len(self.records)))
+
+    def replay(self, start: int = 0) -> Iterator[tuple[int, bytes]]:
+        yield from enumerate(self.records[start:], start)
+
+    def read(self, position: int) -> bytes | None:
+        return self.records[position]
+
+    def trim(self, before: int) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def committer(journal: MemoryJournal, failures: list[BaseException], clock: list[int]) -> Committer:
+    return Committer(
+        journal, Shard(0), on_effects=lambda _: None, on_failure=failures.append, clock=lambda: clock[0],
+        max_waiting_bytes=10_000,
+    )  # fmt: skip
+
+
+async def test_records_that_wait_together_share_one_sync() -> None:
+    journal, failures = MemoryJournal(), []
+    commits = committer(journal, failures, [1])
+    journal.may_sync.clear()
+    first = commits.submit(Tick())
+    await asyncio.sleep(0.01)
+    rest = [commits.submit(Tick()) for _ in range(20)]
+    assert not first.done()
+    journal.may_sync.set()
+    await asyncio.gather(first, *rest)
+    assert journal.groups == [1, 20]
+    await commits.close()
+
+
+async def test_nothing_is_acknowledged_when_the_disk_fails_and_the_owner_is_told() -> None:
+    journal, failures = MemoryJournal(), []
+    commits = committer(journal, failures, [1])
+    journal.fails = True
+    waiting = commits.submit(Tick())
+    await asyncio.sleep(0.05)
+    assert not waiting.done()
+    assert isinstance(failures[0], JournalError)
+
+
+async def test_time_never_goes_back_in_the_journal_when_the_clock_does() -> None:
+    journal, clock = MemoryJournal(), [5_000]
+    commits = committer(journal, [], clock)
+    for now in (5_000, 4_000, 6_000, 1):
+        clock[0] = now
+        await commits.submit(Tick())
+    assert [decode_record(r).now for r in journal.records] == [5_000, 5_000, 6_000, 6_000]
+    await commits.close()
+
+
+async def test_a_full_queue_refuses_and_keeps_what_it_has() -> None:
+    journal = MemoryJournal()
+    commits = committer(journal, [], [1])
+    journal.may_sync.clear()
+    waiting = [commits.submit(Tick(), 4_000) for _ in range(2)]
+    with pytest.raises(OverloadError):
+        commits.submit(Tick(), 4_000)
+    journal.may_sync.set()
+    await asyncio.gather(*waiting)
+    await commits.submit(Tick(), 4_000)
+    assert len(journal.records) == 3
+    await commits.close()
+
+
+async def test_while_held_nothing_is_applied_and_the_holders_record_goes_first() -> None:
+    journal = MemoryJournal()
+    commits = committer(journal, [], [1])
+    await commits.submit(Tick())
+    async with commits.held() as submit:
+        later = commits.submit(Tick(), 999)
+        await asyncio.sleep(0.01)
+        assert len(journal.records) == 1
+        assert not later.done()
+        first = submit(Tick())
+    await asyncio.gather(first, later)
+    assert len(journal.records) == 3
+    await commits.close()

@@ -1,0 +1,113 @@
+"""Daily rings, histories, timelines and traits, each against the plainest possible model."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from whisperer.profiles import daily, traits
+from whisperer.profiles.columns import Table
+from whisperer.profiles.history import EVER, WINDOW_DAYS, History
+from whisperer.profiles.population import Population
+from whisperer.profiles.timeline import KEEP, Timeline
+
+EVENTS = st.lists(st.tuples(st.integers(0, 3), st.integers(1, 400), st.integers(1, 3)), max_size=40)
+
+
+@settings(deadline=None)
+@given(batches=st.lists(EVENTS, max_size=6), later=st.integers(0, 120), days=st.integers(1, 90))
+def test_a_window_of_the_ring_counts_what_a_list_would(
+    batches: list[list[tuple[int, int, int]]], later: int, days: int
+) -> None:
+    table = Table(daily.SPEC)
+    table.extend(4)
+    seen: dict[int, Counter[int]] = defaultdict(Counter)
+    for batch in batches:
+        if batch:
+            daily.add(table, *(np.array(column, np.int64) for column in zip(*batch, strict=True)))
+        for row, day, count in batch:
+            seen[row][day] += count
+    for row in range(4):
+        today = max(seen[row], default=1) + later
+        wanted = sum(count for day, count in seen[row].items() if today - days < day <= today)
+        assert daily.window(table, np.array([row]), today, days).tolist() == [wanted]
+        active = {day for day in seen[row] if day > max(seen[row]) - WINDOW_DAYS}
+        assert set(daily.active_days(table, row).tolist()) == active
+
+
+@settings(deadline=None)
+@given(batches=st.lists(EVENTS, max_size=6))
+def test_a_history_is_a_counter_and_survives_compaction(batches: list[list[tuple[int, int, int]]]) -> None:
+    history = History()
+    wanted: Counter[tuple[int, int, int]] = Counter()
+    for batch in batches:
+        rows, days, counts = (np.array(c, np.int64) for c in (zip(*batch, strict=True) if batch else ([], [], [])))
+        names = rows % 2
+        history.add(rows, names, days, counts)
+        history.add(rows, names, np.full(len(rows), EVER), counts)
+        for row, day, count in batch:
+            wanted[row, row % 2, day] += count
+            wanted[row, row % 2, EVER] += count
+    newest = np.array([max((d for r, _, d in wanted if r == row), default=0) for row in range(4)], np.int64)
+    for _ in range(2):
+        for row in range(4):
+            held = [e for e in history.of(row) if e[1] == EVER or e[1] > newest[row] - WINDOW_DAYS]
+            model = sorted(
+                (n, d, c)
+                for (r, n, d), c in wanted.items()
+                if r == row and (d == EVER or d > newest[row] - WINDOW_DAYS)
+            )
+            assert held == model
+        history.compact(newest)
+    for row, name, day in wanted:
+        if day > newest[row] - WINDOW_DAYS:
+            assert history.count(np.array([row]), name, range(day, day + 1)).tolist() == [wanted[row, name, day]]
+
+
+def test_a_count_beyond_32_bits_stays_exact() -> None:
+    history = History()
+    one = np.array([0])
+    for _ in range(3):
+        history.add(one, one, np.array([EVER]), np.array([3_000_000_000]))
+    assert history.of(0) == [(0, EVER, 9_000_000_000)]
+
+
+@settings(deadline=None, max_examples=30)
+@given(times=st.lists(st.tuples(st.integers(0, 2), st.integers(0, 500)), max_size=400))
+def test_compaction_of_timelines_is_never_seen(times: list[tuple[int, int]]) -> None:
+    line = Timeline()
+    line._compact_at = 50
+    model: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    for sequence, (row, at) in enumerate(times):
+        line.append(np.array([row]), at, sequence, 1, 0)
+        model[row].append((at, sequence))
+    for row in range(3):
+        wanted = sorted(model[row], reverse=True)[:KEEP]
+        assert [(e.timestamp, e.sequence) for e in line.of(row, ["x"])] == wanted
+
+
+WRITES = st.lists(
+    st.tuples(st.sampled_from("abc"), st.tuples(st.integers(0, 3), st.integers(0, 3), st.sampled_from([b"1", b'"x"', b"null"]))),
+    max_size=12,
+)  # fmt: skip
+
+
+@given(writes=WRITES, data=st.data())
+def test_traits_end_the_same_in_any_order_and_any_grouping(
+    writes: list[tuple[str, tuple[int, int, bytes]]], data: st.DataObject
+) -> None:
+    straight = traits.registers_of(traits.merge(None, writes))
+    shuffled = None
+    for write in data.draw(st.permutations(writes)):
+        shuffled = traits.merge(shuffled, [write, write])
+    assert traits.registers_of(shuffled) == straight
+
+
+def test_names_beyond_the_limit_are_counted_together() -> None:
+    people = Population()
+    people.names._limit = 3
+    assert [people.names.code(n) for n in ("a", "b", "c", "d", "a")] == [1, 2, 0, 0, 1]
+    assert people.names.texts[0] == "(other)"
