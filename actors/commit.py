@@ -63,6 +63,7 @@ class Committer:
         shard: Shard,
         *,
         on_effects: Callable[[list[Effect]], None],
+        on_applied: Callable[[int, Record], None] = lambda _position, _record: None,
         on_failure: Callable[[BaseException], None],
         clock: Callable[[], int] = wall_clock_ms,
         max_waiting_bytes: int = 64 << 20,
@@ -73,6 +74,7 @@ class Committer:
         self._journal = journal
         self._shard = shard
         self._on_effects = on_effects
+        self._on_applied = on_applied
         self._on_failure = on_failure
         self._clock = clock
         self._max_waiting_bytes = max_waiting_bytes
@@ -184,6 +186,8 @@ class Committer:
         effects = self._shard.apply(zip(group.positions, group.records, strict=True))
         self.counts.apply_s += time.perf_counter() - started
         self.applied_end = group.end
+        for position, record in zip(group.positions, group.records, strict=True):
+            self._on_applied(position, record)
         for waiting in group.waiting:
             self.waiting_bytes -= waiting.size
             if not waiting.done.done():

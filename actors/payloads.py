@@ -1,7 +1,12 @@
-"""From a timeline entry back to the event's JSON: in the journal while it is kept, in the warehouse after."""
+"""From a timeline entry back to the event's JSON: in memory while recent, in the journal while kept, then the warehouse.
+
+The blocks of the last `RECENT_BYTES` stay in memory as they came, so that a profile shows its newest events at once.
+Older ones cost a read and a check of their whole block, or a question to the warehouse: asked for, not given.
+"""
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Any
 
@@ -12,14 +17,41 @@ from whisperer.events.block import EventBlock, columns_of, decode_block, payload
 from whisperer.profiles.timeline import unpack_reference
 from whisperer.shard.records import Events, decode_record
 
+RECENT_BYTES = 32 << 20
+"""About 70,000 events of 450 bytes, a shard."""
+
 
 class Payloads:
-    """Methods block; run them in a thread."""
+    """:meth:`recent` answers from memory; the other methods block: run them in a thread."""
 
     def __init__(self, journal: FileJournal, warehouse: Warehouse, shard_id: int) -> None:
         self._journal = journal
         self._warehouse = warehouse
         self._shard = shard_id
+        self._recent: OrderedDict[int, bytes] = OrderedDict()
+        self._recent_bytes = 0
+
+    def remember(self, position: int, block: bytes) -> None:
+        """A block was applied; the oldest make room for it."""
+        self._recent[position] = block
+        self._recent_bytes += len(block)
+        while self._recent_bytes > RECENT_BYTES:
+            _, oldest = self._recent.popitem(last=False)
+            self._recent_bytes -= len(oldest)
+
+    def recent(self, tenant: str, references: list[int]) -> list[dict[str, Any] | None]:
+        """The events at these references as far as they are in memory, in order."""
+        blocks: dict[int, EventBlock | None] = {}
+        found: list[dict[str, Any] | None] = []
+        for reference in references:
+            position, index = unpack_reference(reference)
+            if position not in blocks:
+                encoded = self._recent.get(position)
+                blocks[position] = None if encoded is None else decode_block(encoded)
+            block = blocks[position]
+            mine = block is not None and block.tenant == tenant and index < len(block)
+            found.append(_from_block(block, index) if mine and block is not None else None)
+        return found
 
     def read(self, tenant: str, references: list[int]) -> list[dict[str, Any] | None]:
         """The events at these references, in order; None where neither place has one of this tenant."""

@@ -42,6 +42,7 @@ from whisperer.shard.records import (
     Message,
     PartitionJoined,
     PartitionLeft,
+    Record,
     SegmentConfig,
     Tick,
 )
@@ -78,7 +79,13 @@ class ShardActor:
         self._exporter = Exporter(self._shard, self._journal, self._warehouse)
         self._payloads = Payloads(self._journal, self._warehouse, shard_id)
         self._shards = Shards()
-        self._committer = Committer(self._journal, self._shard, on_effects=self._carry_out, on_failure=_die)
+        self._committer = Committer(
+            self._journal,
+            self._shard,
+            on_effects=self._carry_out,
+            on_applied=self._remember,
+            on_failure=_die,
+        )
         self._courier = Courier(shard_id, self._shards, self._deliver_here, self._confirm)
         self._erasures: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
         self._min_map_version = max(self._shard.moved.values(), default=0)
@@ -120,8 +127,10 @@ class ShardActor:
             return refusal
         return OK, inspection.user(self._shard, tenant, key, as_of)
 
-    async def payloads(self, tenant: str, references: list[int]) -> list[dict[str, Any] | None]:
-        """What timeline entries of this shard's journal stand for, None where it is gone."""
+    async def payloads(self, tenant: str, references: list[int], only_recent: bool) -> list[dict[str, Any] | None]:
+        """What timeline entries of this shard's journal stand for; None where it is gone, or not in memory."""
+        if only_recent:
+            return self._payloads.recent(tenant, references)
         return await asyncio.to_thread(self._payloads.read, tenant, references)
 
     async def flush(self) -> None:
@@ -247,6 +256,10 @@ class ShardActor:
                 return
             except OverloadError:
                 await asyncio.sleep(0.1)
+
+    def _remember(self, position: int, record: Record) -> None:
+        if isinstance(record.body, Events):
+            self._payloads.remember(position, record.body.block)
 
     def _carry_out(self, effects: list[Effect]) -> None:
         for effect in effects:

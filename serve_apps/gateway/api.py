@@ -4,7 +4,7 @@ No postponed annotations here: FastAPI has to see the dependencies that are made
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -99,8 +99,12 @@ def _tenant_routes(app: FastAPI, parts: Parts) -> None:
         user_id: str,
         tenant: Tenant,
         as_of: Annotated[str | None, Query(description="ISO 8601; features as of then")] = None,
+        timeline: Annotated[
+            Literal["recent", "full"], Query(description="full: what was sent, also of old events")
+        ] = "recent",
     ) -> Response:
-        return json_response(await parts.users.show(tenant, user_id, _moment(as_of)))
+        full = timeline == "full"
+        return json_response(await parts.users.show(tenant, user_id, _moment(as_of), full_timeline=full))
 
     @app.delete("/v1/users/{user_id:path}", tags=["users"], summary="Erase a user for good")
     async def erase_user(user_id: str, tenant: Tenant) -> Response:

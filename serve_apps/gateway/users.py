@@ -55,8 +55,13 @@ class Users:
     def __init__(self, shards: Shards) -> None:
         self._shards = shards
 
-    async def show(self, tenant: str, user_id: str, as_of: int | None = None) -> dict[str, Any]:
-        """The profile as of ``as_of`` (ms UTC). Raises NotFoundError."""
+    async def show(
+        self, tenant: str, user_id: str, as_of: int | None = None, *, full_timeline: bool = False
+    ) -> dict[str, Any]:
+        """The profile as of ``as_of`` (ms UTC). Raises NotFoundError.
+
+        The timeline's newest entries carry what was sent; with ``full_timeline`` older ones are read from disk too.
+        """
         view = await self._find(tenant, user_id, as_of)
         known = not is_anonymous(view.key)
         return {
@@ -68,7 +73,7 @@ class Users:
             "features": view.features,
             "event_counts": view.event_counts,
             "segments": view.segments,
-            "timeline": await self._timeline(tenant, view.timeline),
+            "timeline": await self._timeline(tenant, view.timeline, full_timeline),
             "first_seen": iso(view.first_seen),
             "last_seen": iso(view.last_seen),
             "time_zone": view.time_zone,
@@ -85,7 +90,7 @@ class Users:
         events = await self._shards.call(0, "events_of", tenant, keys, timeout_s=600.0)
         return {
             "exported_at": iso(int(datetime.now(UTC).timestamp() * 1000)),
-            "profile": await self.show(tenant, user_id),
+            "profile": await self.show(tenant, user_id, full_timeline=True),
             "daily_counts": [
                 {"event": name, "day": str(iso(day * 86_400_000))[:10], "count": count}
                 for name, day, count in view.daily_counts
@@ -127,15 +132,15 @@ class Users:
                 return view
         raise NotFoundError(f"there is no user {user_id!r}", code="user_not_found")
 
-    async def _timeline(self, tenant: str, entries: list[Entry]) -> list[dict[str, Any]]:
-        """Entries with their JSON, fetched from the journals they were written to."""
+    async def _timeline(self, tenant: str, entries: list[Entry], full: bool) -> list[dict[str, Any]]:
+        """Entries with their JSON, fetched from the shards they were written on."""
         by_origin: dict[int, list[int]] = {}
         for entry in entries:
             if entry.reference >= 0:
                 by_origin.setdefault(entry.origin, []).append(entry.reference)
         origins = list(by_origin)
         answers = await asyncio.gather(
-            *(self._shards.call(origin, "payloads", tenant, by_origin[origin]) for origin in origins),
+            *(self._shards.call(origin, "payloads", tenant, by_origin[origin], not full) for origin in origins),
             return_exceptions=True,
         )
         payloads: dict[tuple[int, int], dict[str, Any]] = {}

@@ -147,15 +147,17 @@ async def test_timeline_entries_lead_to_their_json_in_journal_and_warehouse(shar
     found = await user(shards, "u:ann")
     assert found is not None
     entry = found.timeline[0]
-    in_journal = await shards.actors[entry.origin].payloads(TENANT, [entry.reference])
+    in_memory = await shards.actors[entry.origin].payloads(TENANT, [entry.reference], True)
+    in_journal = await shards.actors[entry.origin].payloads(TENANT, [entry.reference], False)
     actor = shards.actors[entry.origin]
     for _ in range(2):
         await actor.flush()
         await actor._take_snapshot()
         await send(shards, event("bob"), event("cyd"), event("dan"))
     assert actor._journal.read(entry.reference >> 16) is None
-    in_warehouse = await actor.payloads(TENANT, [entry.reference])
+    in_warehouse = await actor.payloads(TENANT, [entry.reference], False)
     assert in_journal[0] is not None
     assert in_warehouse[0] is not None
+    assert in_memory == in_journal
     assert in_journal[0]["payload"] == in_warehouse[0]["payload"]
-    assert (await actor.payloads("tn_other", [entry.reference])) == [None]
+    assert (await actor.payloads("tn_other", [entry.reference], False)) == [None]

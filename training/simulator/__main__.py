@@ -25,6 +25,9 @@ from .segment import iso
 from .sender import Sender, SendError, Sums
 from .stream import Life, Pace, RatePace, SpeedPace
 
+SEED, USERS, RATE = 7, 2_000, 50.0
+"""Where neither the command line nor the installation's settings say otherwise."""
+
 _LINE_EVERY_S = 10.0
 
 
@@ -89,11 +92,11 @@ def _parsed(arguments: list[str] | None) -> argparse.Namespace:
     where.add_argument("--installation", type=Path, help="installation.json: url, demo key and state folder in one")
     where.add_argument("--state", type=Path, help="folder that keeps the cursor; without one each start begins anew")
     who = parser.add_argument_group("who")
-    who.add_argument("--seed", type=int, default=7)
-    who.add_argument("--users", type=int, default=2_000, help="people at a time (default 2000)")
+    who.add_argument("--seed", type=int, help=f"of everything drawn (default {SEED})")
+    who.add_argument("--users", type=int, help=f"people at a time (default {USERS})")
     who.add_argument("--start", type=datetime.fromisoformat, help="first simulated hour (default: 90 days ago)")
     speed = parser.add_argument_group("how fast")
-    speed.add_argument("--rate", type=float, default=50.0, help="events a second, evenly (default 50)")
+    speed.add_argument("--rate", type=float, help=f"events a second, evenly (default {RATE:g})")
     speed.add_argument("--day-s", type=float, help="instead of a rate: seconds that a simulated day takes")
     speed.add_argument("--count", type=int, help="stop after so many events")
     speed.add_argument(
@@ -110,7 +113,11 @@ def _parsed(arguments: list[str] | None) -> argparse.Namespace:
         except OSError as error:
             parser.error(f"--installation: {error}")
         except (ValueError, KeyError) as error:
-            parser.error(f"--installation: {options.installation} or its demo.json is incomplete: {error!r}")
+            parser.error(
+                f"--installation: {options.installation} holds no demo access: `whisperer up --demo` ({error!r})"
+            )
+    options.users, options.rate = options.users or USERS, RATE if options.rate is None else options.rate
+    options.seed = SEED if options.seed is None else options.seed
     if not options.url or not options.write_key:
         parser.error("give --url and --write-key, or --installation")
     if options.rate <= 0 or (options.day_s is not None and options.day_s <= 0) or options.users < 1 or options.seed < 0:
@@ -125,8 +132,12 @@ def _fill_in(options: argparse.Namespace) -> None:
     installation = json.loads(path.read_text())
     data_dir = Path(installation["data_dir"])
     options.url = options.url or installation["url"]
-    options.write_key = options.write_key or json.loads((data_dir / "demo.json").read_text())["write_key"]
+    options.write_key = options.write_key or installation["demo"]["write_key"]
     options.state = options.state or data_dir / "simulator"
+    demo = (installation.get("settings") or {}).get("demo", {})
+    options.users = options.users or demo.get("users")
+    options.rate = options.rate or demo.get("events_per_s")
+    options.seed = demo.get("seed") if options.seed is None else options.seed
 
 
 def _life(options: argparse.Namespace) -> tuple[Life, Cursor, CursorStore | None]:

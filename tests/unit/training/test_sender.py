@@ -148,9 +148,9 @@ def command(*arguments: str) -> subprocess.Popen[str]:
 
 
 def installation_of(gateway: RecordingGateway, folder: Path) -> Path:
-    (folder / "demo.json").write_text(json.dumps({"tenant": "demo", "write_key": "wk_test", "secret_key": "sk_x"}))
     path = folder / "installation.json"
-    path.write_text(json.dumps({"data_dir": str(folder), "url": gateway.url}))
+    demo = {"tenant": "demo", "tenant_id": "tn_demo", "write_key": "wk_test"}
+    path.write_text(json.dumps({"data_dir": str(folder), "url": gateway.url, "demo": demo}))
     return path
 
 
