@@ -1,4 +1,4 @@
-"""From a timeline entry back to the event's JSON: in memory while recent, in the journal while kept, then the warehouse.
+"""From a timeline entry back to the event's JSON: in memory while recent, else in the journal, then in the warehouse.
 
 The blocks of the last `RECENT_BYTES` stay in memory as they came, so that a profile shows its newest events at once.
 Older ones cost a read and a check of their whole block, or a question to the warehouse: asked for, not given.
