@@ -38,7 +38,6 @@ class Cluster(msgspec.Struct, frozen=True):
     cpu_gateway: float
     cpu_shard: float
     cpu_directory: float
-    cpu_learner: float
     object_store_mib: int
     start_timeout_s: float
     drain_timeout_s: float
@@ -48,8 +47,6 @@ class Cluster(msgspec.Struct, frozen=True):
 class JournalSettings(msgspec.Struct, frozen=True):
     url: str
     segment_bytes: int
-    group_bytes: int
-    group_wait_ms: int
 
 
 class Snapshots(msgspec.Struct, frozen=True):
@@ -74,10 +71,6 @@ class Dedup(msgspec.Struct, frozen=True):
 
 
 class Limits(msgspec.Struct, frozen=True):
-    body_bytes: int
-    event_bytes: int
-    batch_events: int
-    json_depth: int
     body_timeout_s: float
     tenant_events_per_s: int
     key_requests_per_s: int
@@ -244,7 +237,7 @@ def _resolve_places(values: dict[str, Any], data_dir: Path) -> None:
 
 _AT_LEAST_ONE = (
     ("cluster", "shards"), ("cluster", "object_store_mib"), ("snapshots", "keep"), ("gateway", "min_replicas"),
-    ("gateway", "max_ongoing_requests"), ("gateway", "coalesce_events"), ("limits", "batch_events"),
+    ("gateway", "max_ongoing_requests"), ("gateway", "coalesce_events"),
     ("dedup", "max_ids"), ("dedup", "window_h"),
 )  # fmt: skip
 
@@ -275,9 +268,4 @@ def num_cpus(settings: Settings) -> int:
 def reserved_cpus(settings: Settings) -> float:
     """CPUs that the serving side reserves at its largest."""
     cluster, gateway = settings.cluster, settings.gateway
-    return (
-        cluster.shards * cluster.cpu_shard
-        + gateway.max_replicas * cluster.cpu_gateway
-        + cluster.cpu_directory
-        + cluster.cpu_learner
-    )
+    return cluster.shards * cluster.cpu_shard + gateway.max_replicas * cluster.cpu_gateway + cluster.cpu_directory

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from whisperer.events.admit import MAX_EVENT_BYTES
 from whisperer.events.clock import MAX_CLOCK_SKEW_MS
+from whisperer.events.decode import MAX_EVENT_BYTES
 from whisperer.events.decompress import MAX_BODY_BYTES
 from whisperer.events.nesting import MAX_NESTING
 from whisperer.events.outcome import Notice
@@ -16,6 +16,7 @@ from whisperer.events.parse import MAX_EVENTS
 from whisperer.events.refusals import STATUS
 from whisperer.events.requirements import MAX_MESSAGE_ID_CHARS
 from whisperer.events.routes import ROUTES
+from whisperer.profiles.features import FEATURES
 from whisperer.shard.dedup import WINDOW_MS
 from whisperer.shard.identity import MAX_LINKS
 
@@ -59,3 +60,9 @@ def test_limits_are_those_of_the_code() -> None:
 def test_links_between_pages_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):
         assert (page.parent / target).exists(), target
+
+
+def test_every_feature_is_documented_with_its_meaning() -> None:
+    users = (ROOT / "docs" / "users.md").read_text()
+    for feature in FEATURES.values():
+        assert f"| `{feature.name}` | {feature.unit} | {feature.description} |" in users
