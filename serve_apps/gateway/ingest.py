@@ -8,6 +8,8 @@ should be readable in one place. No exception of ours becomes a 500; what is tur
 from __future__ import annotations
 
 import asyncio
+import logging
+import secrets
 import time
 import uuid
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -33,6 +35,8 @@ from whisperer.ids import tenant_seed
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+_log = logging.getLogger(__name__)
 
 PREFIX = "/v1/"
 SUCCESS = b'{"success":true}'
@@ -96,7 +100,14 @@ class Ingestion:
         if method != "POST":
             await _respond(send, 405, [*_CORS, (b"allow", b"POST, OPTIONS"), (b"content-length", b"0")], b"")
             return
-        status, headers, body = await self._handle(scope, receive, route)
+        try:
+            status, headers, body = await self._handle(scope, receive, route)
+        except Exception:
+            # A bug of ours; the client keeps its events and sends them again.
+            trace_id = secrets.token_hex(8)
+            _log.exception("trace %s: POST %s failed", trace_id, scope["path"])
+            content = {"title": "Internal Server Error", "status": 500, "code": "internal", "trace_id": trace_id}
+            status, headers, body = 500, [_PROBLEM], msgspec.json.encode(content)
         await _respond(send, status, [*_CORS, *headers, (b"content-length", str(len(body)).encode())], body)
 
     async def _handle(
