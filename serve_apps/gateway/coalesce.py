@@ -20,7 +20,7 @@ from actors.routing import OK, OVERLOADED, Shards
 from whisperer.errors import OverloadError
 from whisperer.events.block import MAX_BLOCK_EVENTS, BlockBuilder, EventBlock, encode_block, split
 
-MAX_CALLS = 2
+MAX_CALLS = 1
 CALL_TIMEOUT_S = 15.0
 GIVE_UP_AFTER_S = 20.0
 """Clients wait this long for a shard to recover before they are told to come back (503)."""
