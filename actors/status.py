@@ -56,6 +56,6 @@ def _tenant(tenant: Tenant) -> dict[str, Any]:
             "columns": people.table.nbytes,
             "history": people.history.nbytes,
             "timeline": people.timeline.nbytes,
-            "traits": sum(len(t) for t in people.traits if t is not None),
+            "traits": people.traits_bytes,
         },
     }

@@ -15,7 +15,7 @@ from starlette.responses import HTMLResponse, Response
 from actors.routing import Shards
 from cluster.control_plane import ControlPlane
 from cluster.installation import Installation
-from serve_apps.gateway import problems
+from serve_apps.gateway import metrics, problems
 from serve_apps.gateway.access import Access
 from serve_apps.gateway.overview import Overview
 from serve_apps.gateway.pages.home import PAGE_HEADERS, render_home
@@ -201,6 +201,12 @@ def _pages(app: FastAPI, parts: Parts) -> None:
         answer = json_response(await live())
         answer.headers["Cache-Control"] = "no-store"
         return answer
+
+    @app.get("/metrics", include_in_schema=False)
+    async def prometheus(request: Request) -> Response:
+        if not may_look(request):
+            raise InvalidKeyError("metrics are for the operator: Authorization: Bearer op_…")
+        return Response(metrics.exposition(await parts.overview.status()), media_type=metrics.MEDIA_TYPE)
 
     @app.get("/", include_in_schema=False)
     async def home(request: Request) -> Response:

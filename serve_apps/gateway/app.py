@@ -70,6 +70,7 @@ class Gateway:
         self._tasks = [
             asyncio.ensure_future(self._find_shards()),
             asyncio.ensure_future(access.watch(publishing.spread)),
+            asyncio.ensure_future(overview.sample_forever()),
         ]
 
     def __serve_build_asgi_app__(self) -> Any:

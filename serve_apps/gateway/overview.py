@@ -20,6 +20,7 @@ from whisperer.segments import describe, parse_predicate
 
 FRESH_S = 0.9
 RATE_WINDOW_S = 5.0
+SAMPLE_EVERY_S = 2.0
 STATUS_TIMEOUT_S = 3.0
 
 
@@ -59,6 +60,12 @@ class Overview:
                 while self._totals and self._totals[0][0] < self._asked_at - RATE_WINDOW_S:
                     self._totals.popleft()
         return self._statuses
+
+    async def sample_forever(self) -> None:
+        """Keep the rate current, so that the first look at the page shows it."""
+        while True:
+            await self.shards()
+            await asyncio.sleep(SAMPLE_EVERY_S)
 
     async def _ask(self, shard: int) -> dict[str, Any]:
         try:

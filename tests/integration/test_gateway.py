@@ -313,3 +313,17 @@ def test_many_clients_at_once_lose_nothing(tenant: Tenant) -> None:
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         assert sum(pool.map(send, range(8))) == 80
     assert tenant.counts()["events_accepted"] == 1600
+
+
+def test_metrics_are_in_the_prometheus_format_and_count_what_was_sent(stand: Stand, tenant: Tenant) -> None:
+    from prometheus_client.parser import text_string_to_metric_families
+
+    tenant.post("track", track("ann"))
+    tenant.post("track", {"event": "x"})
+    text = httpx.get(f"{stand.url}/metrics").text
+    samples = {
+        (s.name, s.labels.get("tenant")): s.value for f in text_string_to_metric_families(text) for s in f.samples
+    }
+    assert samples["whisperer_events_accepted_total", tenant.name] == 1
+    assert samples["whisperer_events_rejected_total", tenant.name] == 1
+    assert samples["whisperer_users", tenant.name] == 1

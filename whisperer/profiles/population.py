@@ -74,6 +74,7 @@ class Population:
         self.keys: list[str | None] = []
         self.index: dict[str, int] = {}
         self.traits: list[bytes | None] = []
+        self.traits_bytes = 0
         self.names = Names(OTHER_NAME)
         self.zones = Names("")
         self.locales = Names("")
@@ -174,7 +175,9 @@ class Population:
                 held[row], held_at[row] = value, when
 
     def write_traits(self, row: int, writes: Iterable[tuple[str, traits.Register]]) -> None:
-        self.traits[row] = traits.merge(self.traits[row], writes)
+        held = self.traits[row]
+        merged = self.traits[row] = traits.merge(held, writes)
+        self.traits_bytes += len(merged or b"") - len(held or b"")
 
     # -- whole users ----------------------------------------------------------------------------------------------
 
@@ -256,6 +259,7 @@ class Population:
         partition, status = self.table["partition"][row], self.table["status"][row]
         self.table.reset(row)
         self.table["partition"][row], self.table["status"][row] = partition, status
+        self.traits_bytes -= len(self.traits[row] or b"")
         self.traits[row] = None
         self.history.clear(row)
         self.timeline.clear(row)

@@ -140,6 +140,8 @@ def check(shard: Shard) -> None:
     for tenant in shard.tenants.values():
         people, table = tenant.people, tenant.people.table
         _require(len(people.keys) == table.n == len(people.traits), tenant, "columns differ in length")
+        stored = sum(len(t) for t in people.traits if t is not None)
+        _require(people.traits_bytes == stored, tenant, "the size of the traits is miscounted")
         _require(
             all(people.keys[row] == key for key, row in people.index.items()), tenant, "the index points elsewhere"
         )

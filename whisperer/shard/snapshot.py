@@ -162,6 +162,7 @@ def _tenant(meta: TenantMeta, users: pa.Table, history: pa.Table, timeline: pa.T
         people.keys[row] = None
     people.index = {key: row for row, key in enumerate(people.keys) if key is not None}
     people.traits = users["traits"].to_pylist()
+    people.traits_bytes = sum(len(t) for t in people.traits if t is not None)
     tenant.config_version = meta.config_version
     tenant.segments.publish(people, [config for config, _, _ in meta.segments])
     for config, done, end in meta.segments:
