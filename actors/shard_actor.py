@@ -339,6 +339,7 @@ class ShardActor:
 
     async def _take_snapshot(self) -> None:
         async with self._housekeeping:
+            self._shard.tidy()
             position = self._committer.applied_end
             tables = recovery.capture(self._shard)
             await asyncio.to_thread(

@@ -22,6 +22,7 @@ DAY_MS = 86_400_000
 WINDOW_DAYS = 90
 EVER = 0
 MAX_NAMES = 1 << 16
+FEWEST_TO_COMPACT = 4_096
 MAX_DAY = (1 << 16) - 1  # 2149-06-06
 
 
@@ -34,6 +35,7 @@ class History:
     def __init__(self) -> None:
         self._index = HashIndex(1)
         self._log = ChainedLog({"count": (np.uint32, 0)})
+        self._look_again_at = FEWEST_TO_COMPACT
 
     def __len__(self) -> int:
         return len(self._log)
@@ -79,12 +81,18 @@ class History:
         # a later entry of the same row finds its old slot again, so the chain must stay
 
     def compact(self, newest_day: NDArray[np.int64]) -> int:
-        """Drop what no window can reach; ``newest_day`` by row. Returns the number of entries dropped."""
+        """Drop what no window can reach; ``newest_day`` by row. Returns the number of entries dropped.
+
+        Nothing happens until the history has grown by a quarter since the last time: a look costs a pass over it all.
+        """
+        if len(self) < self._look_again_at:
+            return 0
         keys = self._index.keys[: len(self._index), 0].astype(np.int64)
         day = keys & 0xFFFF
         horizon = newest_day[keys >> 32] - WINDOW_DAYS
         mask = ((day == EVER) | (day > horizon)) & (self._log.entries["count"][: len(self._log)] > 0)
         dropped = int((~mask).sum())
+        self._look_again_at = max(FEWEST_TO_COMPACT, (len(self) - dropped) * 5 // 4)
         if dropped:
             self._index.keep(mask)
             self._log.keep(mask)

@@ -99,6 +99,12 @@ class Shard:
             if tenant.segments.live
         )
 
+    def tidy(self) -> None:
+        """Give back the memory of what no question can reach any more; nothing that can be asked changes."""
+        for tenant in self.tenants.values():
+            people = tenant.people
+            people.history.compact(people.table["newest_day"][: people.table.n])
+
     def forget_repeats(self, before: int) -> None:
         """The warehouse has everything before a journal position."""
         for position in [p for p in self.repeats if p < before]:
