@@ -14,8 +14,8 @@
     │   └── FencedError         a newer incarnation owns the journal
     └── InvariantError          a bug: state that must not exist
 
-Each has a stable ``code``, says whether it is ``retryable``, may carry ``retry_after_s``, and survives pickling.
-One table, :data:`STATUS`, maps codes to HTTP.
+Each has a stable ``code``, says whether it is ``retryable``, may carry ``retry_after_s``, survives pickling. ``status``
+is what HTTP callers get; the codes of ingestion have a table of their own in :mod:`whisperer.events.refusals`.
 """
 
 from __future__ import annotations

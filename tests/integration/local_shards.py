@@ -34,6 +34,7 @@ class LocalShards(Shards):
         super().__init__()
         self.installation = installation
         self.map = PartitionMap(1, n_shards, n_shards)
+        self.latest: PartitionMap | None = None
         self.actors: dict[int, ShardActor] = {}
         self._crashes: dict[int, asyncio.Future[None]] = {}
         for shard in range(n_shards):
@@ -47,6 +48,8 @@ class LocalShards(Shards):
         return actor
 
     async def refresh(self) -> PartitionMap:
+        if self.latest is not None:
+            self.map = self.latest
         self._tables.clear()
         return self.map
 

@@ -1,0 +1,137 @@
+"""What clients are told when there is too much, too often, or nobody home. The real gateway parts over real shards."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster.control_plane import ControlPlane
+from serve_apps.gateway.access import Access
+from serve_apps.gateway.coalesce import Coalescer
+from serve_apps.gateway.counts import Counts
+from serve_apps.gateway.ingest import Ingestion, route_of
+from tests.integration.local_shards import LocalShards, write_installation
+
+
+@dataclass
+class Gateway:
+    shards: LocalShards
+    counts: Counts
+    ingestion: Ingestion
+    key: str
+    tenant: str
+
+    async def post(self, body: Any, *, chunks: list[bytes] | None = None) -> tuple[int, dict[str, str], Any]:
+        """(status, headers, JSON) of a POST to /v1/batch; ``chunks`` None in the middle means the client hangs."""
+        parts = [json.dumps(body).encode()] if chunks is None else list(chunks)
+        sent: list[Any] = []
+
+        async def receive() -> dict[str, Any]:
+            if not parts:
+                await asyncio.sleep(3600)
+            return {"type": "http.request", "body": parts.pop(0), "more_body": bool(parts) or chunks is not None}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        basic = base64.b64encode(f"{self.key}:".encode())
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": "/v1/batch",
+            "headers": [(b"authorization", b"Basic " + basic)],
+        }
+        route = route_of("/v1/batch")
+        assert route is not None
+        await self.ingestion(scope, receive, send, route)
+        headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
+        return sent[0]["status"], headers, json.loads(sent[1]["body"])
+
+
+async def gateway(folder: Path, **options: Any) -> Gateway:
+    shards = LocalShards(write_installation(folder))
+    plane = ControlPlane(f"sqlite:///{folder}/control.db")
+    tenant = plane.create_tenant("acme")
+    counts = Counts(10)
+    limits = {"events_per_s": 0, "requests_per_s": 0, "body_timeout_s": 5, "max_in_flight_bytes": 10**8}
+    coalescer = Coalescer(shards, max_queued_events=options.pop("max_queued_events", 10**6), max_call_events=10_000)
+    access = Access(plane, "op_x", 1.0)
+    ingestion = Ingestion(access, shards, coalescer, counts, **{**limits, **options})
+    return Gateway(shards, counts, ingestion, plane.create_key(tenant.id, "write").key, tenant.id)
+
+
+@pytest.fixture
+async def closing() -> AsyncIterator[list[Gateway]]:
+    made: list[Gateway] = []
+    yield made
+    for one in made:
+        await one.shards.close()
+        one.ingestion._access._plane.close()
+
+
+def batch(n: int, prefix: str = "m") -> dict[str, Any]:
+    return {
+        "batch": [{"type": "track", "event": "x", "userId": f"u{i}", "messageId": f"{prefix}{i}"} for i in range(n)]
+    }
+
+
+async def test_a_tenant_over_its_rate_gets_429_and_when_to_come_back(tmp_path: Path, closing: list[Gateway]) -> None:
+    made = await gateway(tmp_path, events_per_s=10)
+    closing.append(made)
+    assert (await made.post(batch(20)))[0] == 200
+    status, headers, body = await made.post(batch(20, "n"))
+    assert (status, body["code"]) == (429, "rate_limited")
+    assert int(headers["retry-after"]) >= 1
+    assert made.counts.rejected[made.tenant]["rate_limited"] == 20
+
+
+async def test_a_full_queue_gets_503_at_once_and_what_waits_is_kept(tmp_path: Path, closing: list[Gateway]) -> None:
+    made = await gateway(tmp_path, max_queued_events=30)
+    closing.append(made)
+    for shard in (0, 1):
+        await made.shards.crash(shard)
+    waiting = asyncio.ensure_future(made.post(batch(20)))
+    await asyncio.sleep(0.05)
+    status, headers, body = await made.post(batch(20, "n"))
+    assert (status, body["code"], headers["retry-after"]) == (503, "overloaded", "2")
+    for shard in (0, 1):
+        made.shards.start(shard)
+    assert (await waiting)[0] == 200
+    assert sum(a._shard.tenants[made.tenant].n_users() for a in made.shards.actors.values()) == 20
+
+
+async def test_a_body_that_never_ends_is_given_up_in_time(tmp_path: Path, closing: list[Gateway]) -> None:
+    made = await gateway(tmp_path, body_timeout_s=0.2)
+    closing.append(made)
+    status, _, body = await made.post(None, chunks=[b'{"batch":['])
+    assert (status, body["code"]) == (400, "malformed_json")
+    assert made.ingestion._in_flight == 0
+
+
+async def test_blocks_routed_by_an_old_map_find_their_new_home(tmp_path: Path, closing: list[Gateway]) -> None:
+    made = await gateway(tmp_path)
+    closing.append(made)
+    shards = made.shards
+    assert (await made.post(batch(100)))[0] == 200
+    table = list(shards.table(made.tenant))
+    old = shards.map
+    for version, partition in enumerate(range(64), start=2):
+        source = table[partition]
+        await shards.call(source, "release", made.tenant, partition, version)
+        await shards.call(1 - source, "adopt", made.tenant, partition, version, source)
+    moves = {f"{made.tenant}/{p}": 1 - table[p] for p in range(64)}
+    newer = type(old)(65, 2, 2, moves)
+    shards.latest = newer
+    assert shards.map is old
+    assert (await made.post(batch(100)))[0] == 200
+    assert (await made.post(batch(100, "n")))[0] == 200
+    counters = [actor._shard.tenants[made.tenant].counters for actor in shards.actors.values()]
+    assert sum(c["events_accepted"] for c in counters) == 200
+    assert sum(c["events_duplicate"] for c in counters) == 100
