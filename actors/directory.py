@@ -68,9 +68,9 @@ class Directory:
             raise RequestError(f"partition {partition} does not exist: there are {N_PARTITIONS}, from 0")
         if not 0 <= target < self._state.map.n_shards:
             raise RequestError(f"shard {target} does not exist: there are {self._state.map.n_shards}, from 0")
-        if self._resumed is not None:
-            await asyncio.shield(self._resumed)
         async with self._moving:
+            if self._state.moving is not None:  # one that failed half-way is finished before the next begins
+                await self._drive(self._state.moving)
             source = self._state.map.shard_of(tenant, partition)
             if source == target:
                 return self._state.map.version

@@ -88,7 +88,8 @@ class ShardActor:
         )
         self._courier = Courier(shard_id, self._shards, self._deliver_here, self._confirm)
         self._erasures: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
-        self._min_map_version = max(self._shard.moved.values(), default=0)
+        # Maps count from 1: a caller that has not seen one yet is refused, too.
+        self._min_map_version = max(self._shard.moved.values(), default=1)
         self._draining = False
         self._leaving: set[tuple[str, int]] = set()
         self._snapshot_at = time.monotonic()
@@ -264,7 +265,8 @@ class ShardActor:
     def _carry_out(self, effects: list[Effect]) -> None:
         for effect in effects:
             if isinstance(effect, Send):
-                self._courier.send(effect.message)
+                if self._shards.map.version:  # until the map is known, the outbox keeps it: _resume sends all
+                    self._courier.send(effect.message)
             elif isinstance(effect, UserErased):
                 self._erasures.put_nowait((effect.tenant, effect.key))
 

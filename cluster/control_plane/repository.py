@@ -66,6 +66,7 @@ class KeyInfo:
 class KeyRecord:
     """Whom a presented key speaks for, and as what: ``kind`` is "write" or "secret"."""
 
+    id: str
     tenant_id: str
     tenant_name: str
     kind: str
@@ -182,14 +183,14 @@ class ControlPlane:
         """
         with self._reading() as session:
             query = (
-                select(ApiKeyRow.hash, ApiKeyRow.kind, TenantRow.id, TenantRow.name)
+                select(ApiKeyRow.id.label("key_id"), ApiKeyRow.hash, ApiKeyRow.kind, TenantRow.id, TenantRow.name)
                 .join(TenantRow)
                 .where(ApiKeyRow.hash == keys.key_hash(presented), ApiKeyRow.revoked_at.is_(None))
             )
             found = session.execute(query).one_or_none()
         if found is None or not keys.matches(presented, found.hash):
             return None
-        return KeyRecord(tenant_id=found.id, tenant_name=found.name, kind=found.kind)
+        return KeyRecord(id=found.key_id, tenant_id=found.id, tenant_name=found.name, kind=found.kind)
 
     # Segments
 

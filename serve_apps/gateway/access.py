@@ -42,8 +42,10 @@ class Access:
         digest = key_hash(key)
         if digest in self._known:
             return self._known[digest]
+        version = self._version
         found = await asyncio.to_thread(self._plane.find_key, key)
-        self._known[digest] = found
+        if version == self._version:  # else it may have been revoked while we looked
+            self._known[digest] = found
         if len(self._known) > MAX_REMEMBERED:
             self._known.popitem(last=False)
         return found

@@ -2,7 +2,7 @@
 
 The steps, in order: read the body (bounded in bytes and time), undo gzip, parse, find the key, apply limits, admit each
 event, wait until every shard concerned has it on disk, answer. A plain ASGI application: what runs for every request
-should be readable in one place. No exception of ours becomes a 500; what is turned away is counted by code.
+should be readable in one place. What is turned away is a value, counted by code; only a bug of ours is a 500.
 """
 
 from __future__ import annotations
@@ -143,11 +143,10 @@ class Ingestion:
         if key is None or tenant == NOBODY:
             return self._refused(NOBODY, _INVALID_KEY, scope, now)
         n = len(parsed.events)
-        wait_s = self._events.take(tenant, n, time.monotonic()) or self._requests.take(
-            key.tenant_id, 1, time.monotonic()
-        )
+        clock_s = time.monotonic()
+        wait_s = self._requests.take(key.id, 1, clock_s) or self._events.take(tenant, n, clock_s)
         if wait_s is not None:
-            limited = Refusal(Code.RATE_LIMITED, "this tenant's rate limit is reached")
+            limited = Refusal(Code.RATE_LIMITED, "the rate limit of this key or tenant is reached")
             return self._refused(tenant, limited, scope, now, retry_after_s=wait_s, n_events=n)
         if not self._coalescer.has_room(n):
             return self._refused(tenant, _BUSY, scope, now, retry_after_s=1, n_events=n)

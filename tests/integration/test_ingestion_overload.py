@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from actors.routing import PartitionMap
 from cluster.control_plane import ControlPlane
 from serve_apps.gateway.access import Access
 from serve_apps.gateway.coalesce import Coalescer
@@ -135,3 +136,30 @@ async def test_blocks_routed_by_an_old_map_find_their_new_home(tmp_path: Path, c
     counters = [actor._shard.tenants[made.tenant].counters for actor in shards.actors.values()]
     assert sum(c["events_accepted"] for c in counters) == 200
     assert sum(c["events_duplicate"] for c in counters) == 100
+
+
+async def test_a_gateway_that_has_not_seen_the_map_yet_puts_nobody_in_the_wrong_place(
+    tmp_path: Path, closing: list[Gateway]
+) -> None:
+    made = await gateway(tmp_path)
+    closing.append(made)
+    shards = made.shards
+    assert (await made.post(batch(1, "first")))[0] == 200  # the shards themselves have the map
+    shards.latest, shards.map = shards.map, PartitionMap(0, 1, 1)
+    shards._tables.clear()
+    assert (await made.post(batch(100)))[0] == 200
+    assert shards.map is shards.latest
+    table = shards.table(made.tenant)
+    for number, actor in shards.actors.items():
+        people = actor._shard.tenants[made.tenant].people
+        assert {table[p] for p in people.table["partition"][: people.table.n].tolist()} == {number}
+
+
+async def test_each_key_has_a_request_rate_of_its_own(tmp_path: Path, closing: list[Gateway]) -> None:
+    made = await gateway(tmp_path, requests_per_s=1)
+    closing.append(made)
+    answers = [(await made.post(batch(1, f"a{i}")))[0] for i in range(4)]
+    assert answers[:2] == [200, 200]
+    assert answers[-1] == 429
+    made.key = made.ingestion._access._plane.create_key(made.tenant, "write").key
+    assert (await made.post(batch(1, "b")))[0] == 200
