@@ -1,8 +1,10 @@
 """What a tenant stated about a user: a map of last-writer-wins registers.
 
 A write carries (event time, sequence in its partition). The larger pair wins; on a tie, the larger JSON text, so that
-any order of merges ends in the same state, up to `MAX_TRAITS` names: beyond, the first come are kept. Values are kept as the client wrote them. A null removes the trait's value
-but keeps its register, or an older value merged later would come back.
+any order
+of merges ends in the same state, up to `MAX_TRAITS` names: beyond, the first come are kept. Values are kept as the
+client wrote them. A null removes the trait's value but keeps its register, or an older value merged later would come
+back.
 
 Reference: Shapiro et al., "A comprehensive study of convergent and commutative replicated data types", 2011, 3.2.1.
 """
