@@ -2,7 +2,8 @@
 
 One exporter a shard, run by the shard actor. A range is a closed segment: its bounds never change, so an export that a
 crash interrupted is done again over the same rows. Events that did not count, and those of users erased since, are
-left out.
+left out. What the shard logged at the range's positions goes along in the same commit; of users erased since, under a
+pseudonym.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from actors.journal import FileJournal
-from actors.warehouse import ExportRecord, Warehouse
+from actors.warehouse import ExportRecord, LogRecord, Warehouse
 from whisperer.events.block import columns_of, decode_block
+from whisperer.shard.log import LogRow
 from whisperer.shard.machine import Shard
 from whisperer.shard.records import Events, decode_record
 
@@ -49,11 +51,14 @@ class Exporter:
         return cursor
 
     def erase(self, tenant: str, keys: list[str]) -> int:
-        """Rewrite files without these users; rows removed."""
+        """Take these users out of every file; how many rows were theirs."""
         return self._warehouse.erase(tenant, keys)
 
-    def _records(self, start: int, stop: int) -> Iterator[ExportRecord]:
+    def _records(self, start: int, stop: int) -> Iterator[ExportRecord | LogRecord]:
         for position, data in self._journal.replay(start, stop):
+            logged = self._shard.log.get(position)
+            if logged:
+                yield LogRecord(position, logged, {n for n, row in enumerate(logged) if self._is_erased(row)})
             body = decode_record(data).body
             if not isinstance(body, Events):
                 continue
@@ -70,3 +75,8 @@ class Exporter:
                     if erased_at is not None and timestamp[i] <= erased_at:
                         counted[i] = False
             yield ExportRecord(position, block, counted)
+
+    def _is_erased(self, row: LogRow) -> bool:
+        tenant = self._shard.tenants.get(row.tenant)
+        erased_at = None if tenant is None else tenant.erased_at(row.user_key)
+        return erased_at is not None and row.at <= erased_at

@@ -48,6 +48,7 @@ class Installation(msgspec.Struct, frozen=True):
     data_dir: str
     ray_address: str
     settings: Settings
+    link_secret: str = ""
 
 
 def load(path: str | Path) -> Installation:

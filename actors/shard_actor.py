@@ -21,6 +21,7 @@ import psutil
 from actors import recovery, status
 from actors.commit import Committer, wall_clock_ms
 from actors.courier import Courier
+from actors.engaging import Engaging
 from actors.exporter import Exporter
 from actors.fsync import create_durably, make_folder_durably
 from actors.installation import load
@@ -30,19 +31,28 @@ from actors.snapshots import SnapshotStore
 from actors.warehouse import Warehouse
 from whisperer.errors import JournalDamagedError, OverloadError, UnavailableError
 from whisperer.events.block import columns_of, decode_block
+from whisperer.feedback.outcome import Reward
+from whisperer.ids import partition_of, tenant_seed
 from whisperer.shard import inspection, move
 from whisperer.shard.effects import Effect, Send, UserErased
 from whisperer.shard.records import (
+    CampaignConfig,
     ConfigPublished,
     Confirmed,
+    ConsentStated,
     Delivered,
     Erase,
     ErasureDone,
     Events,
+    Experiment,
     Message,
+    Outcome,
+    Outcomes,
     PartitionJoined,
     PartitionLeft,
     Record,
+    RecordBody,
+    RewardsTaken,
     SegmentConfig,
     Tick,
 )
@@ -75,7 +85,8 @@ class ShardActor:
         gc.freeze()  # millions of long-lived objects need no more scanning
         self._shard, self._journal = recovered.shard, recovered.journal
         self._recovery = {"records": recovered.n_replayed, "seconds": round(recovered.seconds, 3)}
-        self._warehouse = Warehouse(self._settings.warehouse.uri)
+        pseudonym_key = bytes.fromhex(installation.link_secret)
+        self._warehouse = Warehouse(self._settings.warehouse.uri, pseudonym_key=pseudonym_key)
         self._exporter = Exporter(self._shard, self._journal, self._warehouse)
         self._payloads = Payloads(self._journal, self._warehouse, shard_id)
         self._shards = Shards()
@@ -87,6 +98,7 @@ class ShardActor:
             on_failure=_die,
         )
         self._courier = Courier(shard_id, self._shards, self._deliver_here, self._confirm)
+        self._engaging = Engaging(self._shard, self._submit, wall_clock_ms)
         self._erasures: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
         # Maps count from 1: a caller that has not seen one yet is refused, too.
         self._min_map_version = max(self._shard.moved.values(), default=1)
@@ -149,12 +161,80 @@ class ShardActor:
         await self._committer.submit(Erase(tenant, key))
         return OK, None
 
-    async def publish(self, tenant: str, version: int, segments: list[SegmentConfig]) -> None:
-        """A tenant's published segments, whole. Journaled only if they differ from what is live."""
+    async def publish(
+        self,
+        tenant: str,
+        version: int,
+        segments: list[SegmentConfig],
+        campaigns: list[CampaignConfig],
+        experiment: Experiment,
+    ) -> None:
+        """A tenant's published configuration, whole. Journaled only if it differs from what is live."""
         held = self._shard.tenant(tenant)
         live = [entry.config for entry in held.segments.live.values()]
-        if version > held.config_version and sorted(live, key=_name) != sorted(segments, key=_name):
-            await self._committer.submit(ConfigPublished(tenant, version, segments))
+        same = (
+            sorted(live, key=_name) == sorted(segments, key=_name)
+            and sorted(held.loop.campaigns.configs, key=_name) == sorted(campaigns, key=_name)
+            and held.loop.experiment == experiment
+        )
+        if version > held.config_version and not same:
+            await self._committer.submit(ConfigPublished(tenant, version, segments, campaigns, experiment))
+
+    # -- the loop ------------------------------------------------------------------------------------------------------
+
+    async def ask(
+        self, map_version: int, tenant: str, campaign: str, users: list[tuple[str, str]], timeout_s: float
+    ) -> Answer:
+        """What to do about these users now: (user key, occurrence) pairs, all of them at home here."""
+        refusal = self._refusal_for(map_version, tenant, [key for key, _ in users])
+        if refusal:
+            return refusal
+        try:
+            return OK, await self._engaging.ask(tenant, campaign, users, timeout_s)
+        except OverloadError as error:
+            return OVERLOADED, error.retry_after_s
+
+    async def decision(self, tenant: str, decision_id: str) -> dict[str, Any] | None:
+        """One decision that is in memory here."""
+        return inspection.decision(self._shard, tenant, decision_id)
+
+    async def stored_decision(self, tenant: str, decision_id: str) -> dict[str, Any] | None:
+        """One decision from the warehouse, whatever shard made it."""
+        return await asyncio.to_thread(self._warehouse.lookup_decision, tenant, decision_id)
+
+    async def outcomes(self, map_version: int, tenant: str, outcomes: list[Outcome]) -> Answer:
+        """What users did about messages; OK when durable."""
+        return await self._store(map_version, tenant, [o.user for o in outcomes], Outcomes(tenant, outcomes))
+
+    async def state_consent(
+        self, map_version: int, tenant: str, key: str, channel: str, purpose: str, granted: bool, source: str
+    ) -> Answer:
+        """A user's wish about a channel and purpose; OK when durable."""
+        return await self._store(
+            map_version, tenant, [key], ConsentStated(tenant, key, channel, purpose, granted, source)
+        )
+
+    async def rewards(self, since: dict[str, int], limit: int) -> list[tuple[str, Reward]]:
+        """Rewards from each tenant's number on, in order: the learner pulls them."""
+        return self._engaging.rewards(since, limit)
+
+    async def rewards_taken(self, tenant: str, before: int) -> None:
+        """The learner has stored every reward of the tenant below this number."""
+        if before > self._shard.tenant(tenant).loop.rewards.first:
+            await self._submit(RewardsTaken(tenant, before))
+
+    async def _store(self, map_version: int, tenant: str, keys: list[str], body: RecordBody) -> Answer:
+        refusal = self._refusal_for(map_version, tenant, keys)
+        if refusal:
+            return refusal
+        try:
+            await self._submit(body)
+        except OverloadError as error:
+            return OVERLOADED, error.retry_after_s
+        return OK, None
+
+    async def _submit(self, body: RecordBody) -> None:
+        await self._committer.submit(body)
 
     async def status(self) -> dict[str, Any]:
         return {
@@ -172,6 +252,8 @@ class ShardActor:
             "waiting_bytes": self._committer.waiting_bytes,
             "courier_waiting": self._courier.n_waiting,
             "erasures_waiting": self._erasures.qsize(),
+            "candidates_waiting": self._engaging.decider.n_waiting,
+            "messages_to_send": self._engaging.deliverer.n_waiting,
             "commit": status.commit(self._committer.counts),
             **status.shard(self._shard),
         }
@@ -183,6 +265,7 @@ class ShardActor:
         self._min_map_version = max(self._min_map_version, map_version)
         if self._shard.moved.get((tenant, partition), 0) < map_version:
             self._leaving.add((tenant, partition))
+            await self._engaging.deliverer.stop(tenant, partition)
             await self._committer.settle()  # what was accepted before belongs to the state that leaves
             async with self._committer.held() as submit:
                 state = move.extract(self._shard, tenant, partition)
@@ -197,6 +280,7 @@ class ShardActor:
         self._min_map_version = max(self._min_map_version, map_version)
         if self._shard.moved.get((tenant, partition), 0) < map_version:
             path = self._moved_path(tenant, partition, map_version)
+            self._engaging.deliverer.resume(tenant, partition)
             state = await asyncio.to_thread(path.read_bytes)
             _log.info("adopting partition %d of %s from shard %d: %d bytes", partition, tenant, source, len(state))
             await self._committer.submit(PartitionJoined(tenant, partition, map_version, state), len(state))
@@ -215,6 +299,7 @@ class ShardActor:
     async def drain(self) -> dict[str, Any]:
         """Refuse new work, finish what waits, export and snapshot: the next start replays nothing."""
         self._draining = True
+        await self._engaging.close()
         await self._committer.settle()
         await self._export_all()
         await self._take_snapshot()
@@ -231,6 +316,17 @@ class ShardActor:
             return MOVING, 1.0
         if map_version < self._min_map_version:
             return STALE_MAP, self._min_map_version
+        return None
+
+    def _refusal_for(self, map_version: int, tenant: str, keys: list[str]) -> Answer | None:
+        """The same for a call about users: they must be at home here."""
+        refusal = self._refusal(map_version)
+        if refusal:
+            return refusal
+        if self._leaving or self._shard.absent:
+            seed = tenant_seed(tenant)
+            if any(self._is_elsewhere(tenant, partition_of(key, seed)) for key in keys):
+                return STALE_MAP, self._min_map_version
         return None
 
     def _is_elsewhere(self, tenant: str, partition: int) -> bool:
@@ -269,9 +365,12 @@ class ShardActor:
                     self._courier.send(effect.message)
             elif isinstance(effect, UserErased):
                 self._erasures.put_nowait((effect.tenant, effect.key))
+            else:
+                self._engaging.carry_out(effect)
 
     async def _resume(self) -> None:
         """Drive again what a crash may have interrupted."""
+        self._engaging.resume()
         while self._shards.map.version == 0:
             try:
                 await self._shards.refresh()
@@ -337,7 +436,7 @@ class ShardActor:
             await loop.run_in_executor(self._committer.thread, self._journal.roll)
             await self._committer.settle()  # the masks of everything in closed segments are known
             reached = await asyncio.to_thread(self._exporter.export)
-            self._shard.forget_repeats(reached)
+            self._shard.forget_exported(reached)
 
     async def _take_snapshot(self) -> None:
         async with self._housekeeping:
@@ -354,7 +453,7 @@ class ShardActor:
             await loop.run_in_executor(self._committer.thread, self._journal.trim, before)
 
 
-def _name(config: SegmentConfig) -> str:
+def _name(config: SegmentConfig | CampaignConfig) -> str:
     return config.name
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from actors.commit import CommitCounts
+from whisperer.shard.accounts import Account
 from whisperer.shard.machine import Shard
 from whisperer.shard.tenant import Tenant
 
@@ -43,6 +44,7 @@ def _tenant(tenant: Tenant) -> dict[str, Any]:
         },
         "messages_waiting": len(tenant.outbox),
         "config_version": tenant.config_version,
+        "campaigns": {name: _campaign(tenant, name, account) for name, account in tenant.loop.accounts.items()},
         "segments": {
             name: {
                 "members": tenant.segments.members(people, name),
@@ -58,4 +60,35 @@ def _tenant(tenant: Tenant) -> dict[str, Any]:
             "timeline": people.timeline.nbytes,
             "traits": people.traits_bytes,
         },
+    }
+
+
+def _campaign(tenant: Tenant, name: str, account: Account) -> dict[str, Any]:
+    live = tenant.loop.campaigns.by_name.get(name)
+    return {
+        "version": live.config.version if live else None,
+        "status": live.config.status if live else None,
+        "candidates": account.candidates,
+        "sent": account.sent,
+        "no_send": account.no_send,
+        "refused": dict(account.refused),
+        "pending": account.pending,
+        "conversions": account.conversions,
+        "outcomes": dict(account.outcomes),
+        "conflicted": account.conflicted,
+        "groups": {
+            group: {"users": g.users, "total_milli": g.total_milli, "squares_milli2": g.squares_milli2}
+            for group, g in account.groups.items()
+        },
+        "arms": [
+            {
+                "group": group,
+                "arm": arm,
+                "decisions": counted.decisions,
+                "sent": counted.sent,
+                "converted": counted.converted,
+                "reward_micros": counted.reward_micros,
+            }
+            for (group, arm), counted in account.arms.items()
+        ],
     }

@@ -28,13 +28,13 @@ FORMAT_VERSION = 1
 _EXPORTS, _REWRITES, _BASE = "catalog/exports", "catalog/rewrites", "catalog/base"
 
 
-class FileEntry(msgspec.Struct, frozen=True):
-    """A data file.
+class FileEntry(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A data file. An entry without a dataset, of before there were others, is one of events.
 
     Attributes
     ----------
     path : its blob name
-    tenant, date : of all its rows
+    tenant, date, dataset : of all its rows
     n_rows, n_bytes, crc32c : of the file
     ranges : (shard, first, last) positions whose rows of this tenant and date may be in it
     """
@@ -46,6 +46,7 @@ class FileEntry(msgspec.Struct, frozen=True):
     n_bytes: int
     crc32c: int
     ranges: list[tuple[int, int, int]]
+    dataset: str = "events"
 
 
 class ExportCommit(msgspec.Struct, frozen=True):

@@ -6,20 +6,24 @@ is asked again on the new files. Leaves writing to :mod:`actors.warehouse.store`
 
 from __future__ import annotations
 
+import datetime
 import functools
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar
 
 import duckdb
+import pyarrow as pa
 import pyarrow.dataset as ds
 
 from actors.blobs import BlobFolder
 from actors.warehouse.catalog import Catalog, FileEntry
-from actors.warehouse.rows import SCHEMA, check_tenant
+from actors.warehouse.datasets import EVENTS, Dataset, dataset_named
+from actors.warehouse.logs import field_names
+from actors.warehouse.rows import check_tenant
+from whisperer.errors import InvariantError
 
 _N_ATTEMPTS = 5
-_TIMES = ("timestamp", "received_at")
 
 Answer = TypeVar("Answer")
 
@@ -48,6 +52,19 @@ class StoredEvent:
     payload: str
 
 
+class Audit(TypedDict):
+    """All that is stored of one decision, each part in order of time.
+
+    Rows are those of :mod:`whisperer.shard.log` by field name, times in ms UTC, null where a row has nothing, and
+    ``date``, ``shard``, ``lsn`` and ``index`` beside them.
+    """
+
+    decision: dict[str, Any]
+    deliveries: list[dict[str, Any]]
+    outcomes: list[dict[str, Any]]
+    rewards: list[dict[str, Any]]
+
+
 class Reader:
     """Reads committed rows; any number of them, beside writers.
 
@@ -67,19 +84,22 @@ class Reader:
         config = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
         return duckdb.connect(config={"threads": self._n_threads, **config})
 
-    def relation(self, tenant: str, connection: duckdb.DuckDBPyConnection | None = None) -> duckdb.DuckDBPyRelation:
-        """All of a tenant's rows, to query further in DuckDB, on ``connection`` or one of our own.
+    def relation(
+        self, tenant: str, dataset: str = "events", connection: duckdb.DuckDBPyConnection | None = None
+    ) -> duckdb.DuckDBPyRelation:
+        """All of a tenant's rows of a dataset, to query further in DuckDB, on ``connection`` or one of our own.
 
         It names files: make a new one for each question, a compaction or erasure removes files.
         """
-        return self._over(self._files(tenant), connection or self._duckdb.cursor())
+        of = dataset_named(dataset)
+        return self._over(of, self._files(tenant, of), connection or self._duckdb.cursor())
 
     def read_events(self, tenant: str, user_keys: Collection[str]) -> list[StoredEvent]:
         """All events counted under any of the user keys, by event time."""
         if not user_keys:
             return []
         wanted = _is_in("user_key", user_keys)
-        return self._ask(lambda: self._fetch(self._files(tenant), wanted, "timestamp, shard, lsn, index"))
+        return self._ask(lambda: self._events(self._files(tenant, EVENTS), wanted, "timestamp, shard, lsn, index"))
 
     def lookup(self, tenant: str, shard: int, positions: Sequence[tuple[int, int]]) -> list[StoredEvent | None]:
         """The events at (lsn, index in the block), in the order asked; None where there is no such row (any more)."""
@@ -89,31 +109,77 @@ class Reader:
         wanted = _is_in("lsn", lsns) & (duckdb.ColumnExpression("shard") == duckdb.ConstantExpression(shard))
 
         def ask() -> list[StoredEvent]:
-            files = [file for file in self._files(tenant) if _may_hold(file, shard, lsns)]
-            return self._fetch(files, wanted, "lsn, index")
+            files = [file for file in self._files(tenant, EVENTS) if _may_hold(file, shard, lsns)]
+            return self._events(files, wanted, "lsn, index")
 
         found = {(event.lsn, event.index): event for event in self._ask(ask)}
         return [found.get(position) for position in positions]
 
-    def _files(self, tenant: str) -> list[FileEntry]:
-        check_tenant(tenant)
-        return [file for file in self._catalog.state().files.values() if file.tenant == tenant]
+    def read_log(self, tenant: str, dataset: str, user_keys: Collection[str]) -> list[dict[str, Any]]:
+        """All rows of decisions, deliveries, outcomes or rewards under any of the user keys; see :class:`Audit`."""
+        of = _log_named(dataset)
+        if not user_keys:
+            return []
+        wanted = _is_in("user_key", user_keys)
+        return self._ask(lambda: self._log_rows(of, self._files(tenant, of), wanted))
 
-    def _over(self, files: Iterable[FileEntry], connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyRelation:
+    def lookup_decision(self, tenant: str, decision_id: str) -> Audit | None:
+        """One decision with all that came of it; None where the warehouse has no such decision of the tenant (yet)."""
+        wanted = _is_in("decision_id", [decision_id])
+
+        def rows(name: str, since: str) -> list[dict[str, Any]]:
+            of = _log_named(name)
+            return self._log_rows(of, [file for file in self._files(tenant, of) if file.date >= since], wanted)
+
+        def ask() -> Audit | None:
+            decisions = rows("decisions", "")
+            if not decisions:
+                return None
+            # What followed lies in files of its day and later; one day of slack, for clocks that are not ours.
+            since = str(datetime.date.fromisoformat(decisions[0]["date"]) - datetime.timedelta(days=1))
+            return Audit(
+                decision=decisions[0],
+                deliveries=rows("deliveries", since),
+                outcomes=rows("outcomes", since),
+                rewards=rows("rewards", since),
+            )
+
+        return self._ask(ask)
+
+    def _files(self, tenant: str, dataset: Dataset) -> list[FileEntry]:
+        check_tenant(tenant)
+        files = self._catalog.state().files.values()
+        return [file for file in files if file.tenant == tenant and file.dataset == dataset.name]
+
+    def _over(
+        self, dataset: Dataset, files: Iterable[FileEntry], connection: duckdb.DuckDBPyConnection
+    ) -> duckdb.DuckDBPyRelation:
         paths = [self._blobs.path_of(file.path) for file in files]
         if not paths:
-            return connection.from_arrow(SCHEMA.empty_table())
+            return connection.from_arrow(dataset.schema.empty_table())
         if self._blobs.is_local:
             return connection.read_parquet([_literal(path) for path in paths], hive_partitioning=False)
-        rows = ds.dataset(paths, filesystem=self._blobs.filesystem, format="parquet", schema=SCHEMA)
+        rows = ds.dataset(paths, filesystem=self._blobs.filesystem, format="parquet", schema=dataset.schema)
         return connection.from_arrow(rows)
 
-    def _fetch(self, files: Iterable[FileEntry], wanted: duckdb.Expression, order: str) -> list[StoredEvent]:
-        columns = ", ".join(_column(name) for name in SCHEMA.names)
-        rows: list[tuple[Any, ...]] = (
-            self._over(files, self._duckdb.cursor()).filter(wanted).order(order).project(columns).fetchall()
-        )
-        return [StoredEvent(*row) for row in rows]
+    def _fetch(
+        self, dataset: Dataset, files: Iterable[FileEntry], wanted: duckdb.Expression, order: str
+    ) -> list[tuple[Any, ...]]:
+        columns = ", ".join(_column(field) for field in dataset.schema)
+        rows = self._over(dataset, files, self._duckdb.cursor()).filter(wanted).order(order).project(columns)
+        found: list[tuple[Any, ...]] = rows.fetchall()
+        return found
+
+    def _events(self, files: Iterable[FileEntry], wanted: duckdb.Expression, order: str) -> list[StoredEvent]:
+        return [StoredEvent(*row) for row in self._fetch(EVENTS, files, wanted, order)]
+
+    def _log_rows(
+        self, dataset: Dataset, files: Iterable[FileEntry], wanted: duckdb.Expression
+    ) -> list[dict[str, Any]]:
+        assert dataset.kind is not None
+        names = field_names(dataset.kind).values()
+        rows = self._fetch(dataset, files, wanted, "occurred_at, shard, lsn, index")
+        return [dict(zip(names, row, strict=True)) for row in rows]
 
     def _ask(self, question: Callable[[], Answer]) -> Answer:
         for _ in range(_N_ATTEMPTS - 1):
@@ -124,10 +190,17 @@ class Reader:
         return question()
 
 
-def _column(name: str) -> str:
-    if name in _TIMES:
-        return f'epoch_ms("{name}")'
-    return f'"{name}"::VARCHAR' if name == "date" else f'"{name}"'
+def _log_named(name: str) -> Dataset:
+    found = dataset_named(name)
+    if found.kind is None:
+        raise InvariantError(f"{name} are no log of the shard: ask read_events or lookup")
+    return found
+
+
+def _column(field: pa.Field) -> str:
+    if pa.types.is_timestamp(field.type):
+        return f'epoch_ms("{field.name}")'
+    return f'"{field.name}"::VARCHAR' if pa.types.is_date(field.type) else f'"{field.name}"'
 
 
 def _is_in(column: str, values: Iterable[Any]) -> duckdb.Expression:

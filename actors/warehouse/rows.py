@@ -1,15 +1,12 @@
-"""A row of the warehouse: its columns, and how blocks of events become them.
+"""A row of the events dataset: its columns, and how blocks of events become them.
 
-Decides the schema and the order of rows in a file. The same records always give the same rows in the same order, which
-is what makes exporting a range twice harmless. Leaves files and commits to others.
+Decides names, types and what is null. Leaves order, files and commits to others.
 """
 
 from __future__ import annotations
 
 import itertools
 import re
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +20,8 @@ from whisperer.events.types import EventType
 from whisperer.ids import ANONYMOUS_PREFIX, bare_id, is_anonymous
 
 FORMAT_VERSION = 1
-_DAY_MS = 86_400_000
+METADATA = {b"whisperer.format": str(FORMAT_VERSION).encode()}
+DAY_MS = 86_400_000
 _TENANT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}\Z")
 
 SCHEMA = pa.schema(
@@ -47,12 +45,11 @@ SCHEMA = pa.schema(
         pa.field("forwarded", pa.bool_(), nullable=False),
         pa.field("payload", pa.string(), nullable=False),  # JSON as the client sent it
     ],
-    metadata={b"whisperer.format": str(FORMAT_VERSION).encode()},
+    metadata=METADATA,
 )
 
-DICTIONARY_COLUMNS = ["tenant", "user_key", "user_id", "anonymous_id", "type", "event"]
+DICTIONARY_COLUMNS = ("tenant", "user_key", "user_id", "anonymous_id", "type", "event")
 
-_SORT_KEYS = [("user_key", "ascending"), ("lsn", "ascending"), ("index", "ascending")]
 _TYPE_NAMES = pa.array(["", *(t.wire for t in EventType)], pa.string())  # EventType counts from 1
 
 
@@ -83,27 +80,6 @@ def check_tenant(tenant: str) -> str:
     return tenant
 
 
-def tables_by_day(records: Iterable[ExportRecord], shard: int) -> Iterator[tuple[str, str, pa.Table]]:
-    """(tenant, ISO date, rows) of all counted events, sorted by user, position and place."""
-    by_tenant: dict[str, list[pa.Table]] = defaultdict(list)
-    for record in records:
-        by_tenant[record.block.tenant].append(rows_of(record, shard))
-    for tenant in sorted(by_tenant):
-        check_tenant(tenant)
-        table = pa.concat_tables(by_tenant.pop(tenant))
-        for day in pc.unique(table["date"]).sort():
-            yield tenant, iso_date(day), sorted_rows(table.filter(pc.equal(table["date"], day)))
-
-
-def iso_date(day: pa.Date32Scalar) -> str:
-    return str(np.datetime64(int(day.cast(pa.int32()).as_py()), "D"))
-
-
-def sorted_rows(table: pa.Table) -> pa.Table:
-    """Rows in the order of every file: a user's rows lie together, so few row groups are read for one user."""
-    return table.sort_by(_SORT_KEYS)
-
-
 def rows_of(record: ExportRecord, shard: int) -> pa.Table:
     """The counted events of one record. Raises InvariantError when the mask is not the block's."""
     block, counted = record.block, np.asarray(record.counted)
@@ -118,7 +94,7 @@ def rows_of(record: ExportRecord, shard: int) -> pa.Table:
     table = pa.table(
         [
             pa.repeat(pa.scalar(block.tenant, pa.string()), n),
-            pa.array((columns.timestamp // _DAY_MS).astype(np.int32)).view(pa.date32()),
+            pa.array((columns.timestamp // DAY_MS).astype(np.int32)).view(pa.date32()),
             pa.array(columns.partition),
             keys,
             pc.if_else(anonymous, nothing, bare),

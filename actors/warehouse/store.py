@@ -1,14 +1,15 @@
-"""The warehouse: event rows as Parquet by tenant and date, each journaled event in it exactly once.
+"""The warehouse: events, decisions, deliveries, outcomes and rewards as Parquet by tenant and date, each exactly once.
 
 How exactly once: a range of a shard's journal (a closed segment: its bounds never change, whatever crashes) is written
-to data files whose names follow from the range, and then one commit makes all of them visible and moves the shard's
-cursor. A crash before the commit leaves files nobody reads, which the next export of the same range overwrites with the
-same rows; after the commit the range is never exported again. Compaction and erasure write new files and swap them in
-with one commit; only then are the old ones deleted.
+to data files whose names follow from the range, and then one commit makes all of them, of every dataset, visible and
+moves the shard's cursor. A crash before the commit leaves files nobody reads, which the next export of the same range
+overwrites with the same rows; after the commit the range is never exported again. Compaction and erasure write new
+files and swap them in with one commit; only then are the old ones deleted.
 
-Leaves to others: which events count (the shard's mask), and when a date is closed. Rules for callers: one exporter a
-shard (the holder of its journal); one maintainer (compact, erase, vacuum) at a time, which on a local disk a lock sees
-to; erase a user after the export has passed the Erase record, or rows exported later bring the user back.
+Leaves to others: which events count (the shard's mask), what the shard logged, and when a date is closed. Rules for
+callers: one exporter a shard (the holder of its journal); one maintainer (compact, erase, vacuum) at a time, which on a
+local disk a lock sees to; erase a user after the export has passed the Erase record, or rows exported later bring the
+user back.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -29,8 +31,11 @@ from actors.blobs import BlobFolder, BlobWriter
 from actors.fsync import PARTIAL_SUFFIX, make_folder_durably
 from actors.journal.fence import Fence
 from actors.warehouse.catalog import Catalog, FileEntry, State
-from actors.warehouse.reader import Reader, StoredEvent
-from actors.warehouse.rows import DICTIONARY_COLUMNS, SCHEMA, ExportRecord, check_tenant, sorted_rows, tables_by_day
+from actors.warehouse.datasets import DATASETS, Dataset, dataset_named, tables_by_day
+from actors.warehouse.logs import LogRecord
+from actors.warehouse.pseudonyms import Pseudonyms
+from actors.warehouse.reader import Audit, Reader, StoredEvent
+from actors.warehouse.rows import ExportRecord, check_tenant
 from whisperer.errors import FencedError, InvariantError, UnavailableError
 
 COMPACT_BELOW_BYTES = 32 << 20
@@ -41,10 +46,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What an export did; ``committed`` False when the range had been exported before."""
+    """What an export did; ``committed`` False when the range had been exported before. ``n_rows`` of events only."""
 
     committed: bool
     n_rows: int
+    n_log_rows: int
     n_files: int
 
 
@@ -55,12 +61,16 @@ class Warehouse:
     ----------
     uri : any ``pyarrow.fs`` URI or a path
     n_threads : that DuckDB may use for questions
+    pseudonym_key : secret of the installation, the same in every process that exports or erases
     """
 
-    def __init__(self, uri: str | os.PathLike[str] | BlobFolder, *, n_threads: int = 1) -> None:
+    def __init__(
+        self, uri: str | os.PathLike[str] | BlobFolder, *, n_threads: int = 1, pseudonym_key: bytes = b""
+    ) -> None:
         self._blobs = uri if isinstance(uri, BlobFolder) else BlobFolder(uri)
         self._catalog = Catalog(self._blobs)
         self._reader = Reader(self._blobs, self._catalog, n_threads)
+        self._pseudonyms = Pseudonyms(pseudonym_key)
 
     def exported(self, shard: int) -> int | None:
         """Position up to which a shard's journal has been exported, None before the first export.
@@ -69,48 +79,53 @@ class Warehouse:
         """
         return self._catalog.state().cursors.get(shard)
 
-    def export(self, shard: int, first: int, last: int, records: Iterable[ExportRecord]) -> Exported:
-        """Write the counted events of the journal range [first, last), once however often it is called.
+    def export(self, shard: int, first: int, last: int, records: Iterable[ExportRecord | LogRecord]) -> Exported:
+        """Write the counted events and the logged rows of the journal range [first, last), once however often called.
 
         Raises InvariantError where the range does not join the cursor, or a record lies outside of it.
         """
         cursor = self.exported(shard)
         if cursor is not None and first < last <= cursor:
-            return Exported(committed=False, n_rows=0, n_files=0)
+            return Exported(committed=False, n_rows=0, n_log_rows=0, n_files=0)
         if first >= last or (cursor is not None and first != cursor):
             raise InvariantError(f"shard {shard} was exported to {cursor}: cannot export [{first}, {last})")
+        name, ranges = f"{shard:04d}-{first:020d}-{last:020d}.parquet", [(shard, first, last)]
         files = [
-            self._write(f"{_folder(tenant, date)}/{shard:04d}-{first:020d}-{last:020d}.parquet", table, tenant, date,
-                        [(shard, first, last)])
-            for tenant, date, table in tables_by_day(_within(records, first, last), shard)
-        ]  # fmt: skip
+            self._write(dataset, tenant, date, name, table, ranges)
+            for dataset, tenant, date, table in tables_by_day(_within(records, first, last), shard, self._pseudonyms)
+        ]
         self._catalog.commit_export(shard, first, last, files)
-        return Exported(committed=True, n_rows=sum(file.n_rows for file in files), n_files=len(files))
+        n_rows = sum(file.n_rows for file in files if file.dataset == "events")
+        n_all = sum(file.n_rows for file in files)
+        return Exported(committed=True, n_rows=n_rows, n_log_rows=n_all - n_rows, n_files=len(files))
 
     def compact(self, tenant: str, date: str, *, below_bytes: int = COMPACT_BELOW_BYTES) -> int:
-        """Merge a date's files smaller than ``below_bytes`` into files of about that size; how many files went.
+        """Merge a date's files smaller than ``below_bytes`` into files of about that size, each dataset by itself.
 
-        Safe on an open date too: files that come later are merged the next time.
+        Returns how many files went. Safe on an open date too: files that come later are merged the next time.
         """
         check_tenant(tenant)
         with self._maintaining() as state:
             number = state.last_rewrite + 1
-            small = [
-                file
-                for _, file in sorted(state.files.items())
-                if (file.tenant, file.date) == (tenant, date) and file.n_bytes < below_bytes
-            ]
-            batches = [batch for batch in _batches(small, below_bytes) if len(batch) > 1]
-            adds = []
-            for n, batch in enumerate(batches):
-                table = sorted_rows(pa.concat_tables(self._read(file) for file in batch))
-                name = f"{_folder(tenant, date)}/compact-{number:010d}-{n:04d}.parquet"
-                adds.append(self._write(name, table, tenant, date, sorted(r for file in batch for r in file.ranges)))
-            removes = [file.path for batch in batches for file in batch]
+            files = [f for _, f in sorted(state.files.items()) if (f.tenant, f.date) == (tenant, date)]
+            adds: list[FileEntry] = []
+            removes: list[str] = []
+            for dataset in DATASETS.values():
+                small = [file for file in files if file.dataset == dataset.name and file.n_bytes < below_bytes]
+                for batch in _batches(small, below_bytes):
+                    table = dataset.sorted(pa.concat_tables(self._read(file) for file in batch))
+                    name = f"compact-{number:010d}-{len(adds):04d}.parquet"
+                    ranges = sorted(r for file in batch for r in file.ranges)
+                    adds.append(self._write(dataset, tenant, date, name, table, ranges))
+                    removes += [file.path for file in batch]
             return self._swap(number, "compact", adds, removes)
 
     def erase(self, tenant: str, user_keys: Collection[str]) -> int:
-        """Rewrite every file with rows of these users without them; how many rows went. Old files are gone after."""
+        """Rewrite every file with rows of these users; how many rows were theirs. Old files are gone after.
+
+        Events go. Decisions, deliveries, outcomes and rewards stay for the audit, under a pseudonym, without what is
+        personal in them.
+        """
         check_tenant(tenant)
         keys = pa.array(sorted(user_keys), pa.string())
         with self._maintaining() as state:
@@ -119,13 +134,14 @@ class Warehouse:
             for path, file in sorted(state.files.items()):
                 if file.tenant != tenant or not self._holds(file, keys):
                     continue
-                table = self._read(file)
-                kept = table.filter(pc.invert(pc.is_in(table["user_key"], value_set=keys)))
-                n_rows += table.num_rows - kept.num_rows
+                dataset, table = dataset_named(file.dataset), self._read(file)
+                theirs = pc.is_in(table["user_key"], value_set=keys).combine_chunks()
+                n_rows += pc.sum(theirs).as_py()
                 removes.append(path)
+                kept = dataset.without_users(table, theirs, tenant, self._pseudonyms)
                 if kept.num_rows:
-                    name = f"{_folder(tenant, file.date)}/{_stem(path).partition('.e')[0]}.e{number:010d}.parquet"
-                    adds.append(self._write(name, kept, tenant, file.date, file.ranges))
+                    name = f"{_stem(path).partition('.e')[0]}.e{number:010d}.parquet"
+                    adds.append(self._write(dataset, tenant, file.date, name, kept, file.ranges))
             self._swap(number, "erase", adds, removes)
         self.vacuum(tenant)
         return n_rows
@@ -155,11 +171,19 @@ class Warehouse:
         """See :meth:`Reader.lookup`."""
         return self._reader.lookup(tenant, shard, positions)
 
+    def lookup_decision(self, tenant: str, decision_id: str) -> Audit | None:
+        """See :meth:`Reader.lookup_decision`."""
+        return self._reader.lookup_decision(tenant, decision_id)
+
+    def read_log(self, tenant: str, dataset: str, user_keys: Collection[str]) -> list[dict[str, Any]]:
+        """See :meth:`Reader.read_log`."""
+        return self._reader.read_log(tenant, dataset, user_keys)
+
     def duckdb_relation(
-        self, tenant: str, connection: duckdb.DuckDBPyConnection | None = None
+        self, tenant: str, dataset: str = "events", connection: duckdb.DuckDBPyConnection | None = None
     ) -> duckdb.DuckDBPyRelation:
         """See :meth:`Reader.relation`."""
-        return self._reader.relation(tenant, connection)
+        return self._reader.relation(tenant, dataset, connection)
 
     def files(self, tenant: str | None = None) -> list[FileEntry]:
         """The committed files, by path."""
@@ -194,14 +218,22 @@ class Warehouse:
         return len(removes)
 
     def _write(
-        self, name: str, table: pa.Table, tenant: str, date: str, ranges: list[tuple[int, int, int]]
+        self,
+        dataset: Dataset,
+        tenant: str,
+        date: str,
+        name: str,
+        table: pa.Table,
+        ranges: list[tuple[int, int, int]],
     ) -> FileEntry:
-        with self._blobs.writing(name) as writer:
-            _write_parquet(writer, table)
-        return FileEntry(name, tenant, date, table.num_rows, writer.n_bytes, writer.crc32c, ranges)
+        path = f"{dataset.folder(tenant, date)}/{name}"
+        with self._blobs.writing(path) as writer:
+            _write_parquet(writer, table, dataset.dictionary)
+        return FileEntry(path, tenant, date, table.num_rows, writer.n_bytes, writer.crc32c, ranges, dataset.name)
 
     def _read(self, file: FileEntry) -> pa.Table:
-        table = pq.read_table(pa.py_buffer(self._blobs.get(file.path)), schema=SCHEMA, partitioning=None)
+        schema = dataset_named(file.dataset).schema
+        table = pq.read_table(pa.py_buffer(self._blobs.get(file.path)), schema=schema, partitioning=None)
         if table.num_rows != file.n_rows:
             raise InvariantError(f"{file.path} holds {table.num_rows} rows, {file.n_rows} were committed")
         return table
@@ -217,13 +249,13 @@ class Warehouse:
         return bool(found.num_rows)
 
 
-def _write_parquet(writer: BlobWriter, table: pa.Table) -> None:
+def _write_parquet(writer: BlobWriter, table: pa.Table, dictionary: Sequence[str]) -> None:
     with pa.PythonFile(writer, mode="w") as sink:
         pq.write_table(
             table,
             sink,
             compression="zstd",
-            use_dictionary=DICTIONARY_COLUMNS,
+            use_dictionary=list(dictionary),
             row_group_size=_ROW_GROUP_ROWS,
             write_statistics=True,
         )
@@ -233,11 +265,7 @@ def _stem(path: str) -> str:
     return path.rpartition("/")[2].removesuffix(PARTIAL_SUFFIX).removesuffix(".parquet")
 
 
-def _folder(tenant: str, date: str) -> str:
-    return f"tenant={tenant}/date={date}"
-
-
-def _within(records: Iterable[ExportRecord], first: int, last: int) -> Iterator[ExportRecord]:
+def _within(records: Iterable[ExportRecord | LogRecord], first: int, last: int) -> Iterator[ExportRecord | LogRecord]:
     for record in records:
         if not first <= record.lsn < last:
             raise InvariantError(f"record {record.lsn} lies outside of [{first}, {last})")
@@ -245,15 +273,17 @@ def _within(records: Iterable[ExportRecord], first: int, last: int) -> Iterator[
 
 
 def _batches(files: list[FileEntry], target_bytes: int) -> Iterator[list[FileEntry]]:
+    """Neighbours that are worth merging: two files or more, together about ``target_bytes``."""
     batch: list[FileEntry] = []
     size = 0
     for file in files:
         if batch and size + file.n_bytes > target_bytes:
-            yield batch
+            if len(batch) > 1:
+                yield batch
             batch, size = [], 0
         batch.append(file)
         size += file.n_bytes
-    if batch:
+    if len(batch) > 1:
         yield batch
 
 

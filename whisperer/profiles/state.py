@@ -23,6 +23,7 @@ class ProfileState(msgspec.Struct, array_like=True, gc=False):
     traits : :mod:`whisperer.profiles.traits` registers
     links : linked user keys (``a:...`` owned, ``u:...`` joined by alias)
     refused : anonymous keys that belong to another user
+    engagement : what passed between us and the user, opaque here (:mod:`whisperer.journeys.engagement`); b"" for nothing
     """
 
     first_seen: int = -1
@@ -38,3 +39,4 @@ class ProfileState(msgspec.Struct, array_like=True, gc=False):
     traits: dict[str, tuple[int, int, bytes]] = {}
     links: list[str] = []
     refused: list[str] = []
+    engagement: bytes = b""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from whisperer.decisions.decision import Candidate
 from whisperer.shard.records import Message
 
 
@@ -37,4 +38,28 @@ class UserErased:
     key: str
 
 
-Effect = Send | SegmentChanged | UserErased
+@dataclass(frozen=True, slots=True)
+class Decide:
+    """Ask the decisions application; the answer comes back as a DecisionsMade record."""
+
+    candidate: Candidate
+
+
+@dataclass(frozen=True, slots=True)
+class Deliver:
+    """Render and dispatch a decision's message; the receipt comes back as a Receipts record."""
+
+    tenant: str
+    decision_id: str
+    channel: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A decision was chosen or refused: who asked for it can be told."""
+
+    tenant: str
+    decision_id: str
+
+
+Effect = Send | SegmentChanged | UserErased | Decide | Deliver | Settled

@@ -17,7 +17,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from whisperer.eligibility.refusal import Reason
 from whisperer.ids import anonymous_key, bare_id, is_anonymous, message_hash
+from whisperer.journeys.engagement import decode as decode_engagement
+from whisperer.journeys.engagement import encode as encode_engagement
 from whisperer.profiles.population import FORWARDED
 from whisperer.shard.effects import Effect, Send, UserErased
 from whisperer.shard.records import (
@@ -123,6 +126,8 @@ def merge_in(tenant: Tenant, body: MergeIn) -> Iterator[Effect]:
         return
     people.combine(row, body.state)
     people.link(row, body.origin, owned=True)
+    if body.state.engagement:
+        tenant.loop.take_in(row, decode_engagement(body.state.engagement))
 
 
 def erase(tenant: Tenant, key: str, erased_at: int) -> Iterator[Effect]:
@@ -132,6 +137,7 @@ def erase(tenant: Tenant, key: str, erased_at: int) -> Iterator[Effect]:
     row = people.index.get(key)
     linked: list[str] = []
     if row is not None:
+        tenant.loop.erase(row, home, erased_at)
         linked = [k for k, owned in people.links.get(row, {}).items() if owned]
         if people.table["status"][row] == FORWARDED and not is_anonymous(key):
             linked.append(people.targets[row])
@@ -167,8 +173,11 @@ def _hand_over(tenant: Tenant, key: str, user: str, now: int) -> Iterator[Effect
     if people.table["status"][row] == FORWARDED:
         return
     state = people.extract(row)
+    engagement = tenant.loop.hand_over(row, now, Reason.MERGED)
+    if engagement is not None:
+        state.engagement = encode_engagement(engagement)
     people.forward(row, user)
-    if state.n_events or state.traits or state.links or state.refused:
+    if state.n_events or state.traits or state.links or state.refused or state.engagement:
         body = MergeIn(user, key, now, state)
         yield Send(tenant.post(int(people.table["partition"][row]), tenant.home(user), body))
 

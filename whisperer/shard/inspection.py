@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from typing import Any
 
 import msgspec
 
+from whisperer.eligibility.standing import Standing
 from whisperer.errors import InvariantError
 from whisperer.ids import anonymous_key, bare_id, is_anonymous, known_key
+from whisperer.journeys.engagement import OPEN, SENT, Engagement
+from whisperer.journeys.engagement import encode as encode_engagement
 from whisperer.profiles import features, timeline, traits
 from whisperer.profiles.features import NEVER
 from whisperer.profiles.history import EVER, WINDOW_DAYS
 from whisperer.profiles.population import FORWARDED, LIVE, VACANT
 from whisperer.profiles.timeline import Entry
+from whisperer.shard import accounts, decision_view
+from whisperer.shard.accounts import Account, expose_all
+from whisperer.shard.log import encode_log
 from whisperer.shard.machine import Shard
 from whisperer.shard.tenant import Tenant
 
@@ -38,6 +45,9 @@ class UserView(msgspec.Struct):
     partition: int = 0
     sequence: int = 0
     daily_counts: list[tuple[str, int, int]] = []
+    candidacies: list[dict[str, Any]] = []
+    standing: Standing = msgspec.field(default_factory=Standing)
+    group: str = ""
 
 
 def keys_for(user_id: str) -> tuple[str, str]:
@@ -59,6 +69,7 @@ def user(shard: Shard, tenant_id: str, key: str, as_of: int | None = None) -> Us
     state = people.extract(row)
     now = max(shard.now, state.last_seen) if as_of is None else as_of
     partition = int(people.table["partition"][row])
+    held = tenant.loop.engagements.get(row, Engagement())
     return UserView(
         key=key,
         anonymous_ids=[bare_id(k) for k in state.links if is_anonymous(k)],
@@ -76,7 +87,17 @@ def user(shard: Shard, tenant_id: str, key: str, as_of: int | None = None) -> Us
         partition=partition,
         sequence=int(tenant.sequence[partition]),
         daily_counts=[entry for entry in state.history if entry[1] != EVER],
+        candidacies=[decision_view.view(tenant, row, decision) for decision in reversed(held.decisions)],
+        standing=held.standing,
+        group=held.standing.assignment.group if held.standing.assignment else "",
     )
+
+
+def decision(shard: Shard, tenant_id: str, decision_id: str) -> dict[str, Any] | None:
+    """One decision that is in memory here (:mod:`whisperer.shard.decision_view`), or None."""
+    tenant = shard.tenants.get(tenant_id)
+    found = tenant.loop.find(decision_id) if tenant else None
+    return None if tenant is None or found is None else decision_view.view(tenant, *found)
 
 
 def profile_digest(shard: Shard) -> str:
@@ -99,10 +120,11 @@ def digest(shard: Shard) -> str:
             sorted((str(t.people.keys[row]), at) for row, at in t.floors.items()),
             sorted(t.counters.items()),
             sorted((s.config.name, s.config.version, s.backfilled) for s in t.segments.live.values()),
+            _loop(t),
         ]
         for t in shard.tenants.values()
     }
-    return _digest([state, shard.now, sorted(shard.absent), len(shard.dedup)])
+    return _digest([state, shard.now, sorted(shard.absent), len(shard.dedup), encode_log(shard.log)])
 
 
 def _profiles(tenant: Tenant, exact: bool = False) -> list[Any]:
@@ -123,6 +145,18 @@ def _profiles(tenant: Tenant, exact: bool = False) -> list[Any]:
         days = people.table["daily"][row].tolist()
         found.append((key, people.targets.get(row), msgspec.msgpack.encode(state), segments, newest, days))
     return sorted(found, key=lambda entry: entry[0])
+
+
+def _loop(tenant: Tenant) -> list[Any]:
+    loop = tenant.loop
+    return [
+        sorted((str(tenant.people.keys[row]), encode_engagement(held)) for row, held in loop.engagements.items()),
+        sorted(msgspec.msgpack.encode(accounts.store(name, account)) for name, account in loop.accounts.items()),
+        [loop.rewards.first, loop.rewards.all()],
+        sorted(msgspec.msgpack.encode(config) for config in loop.campaigns.versions.values()),
+        loop.schedules,
+        sorted(loop.retained.items()),
+    ]
 
 
 def _digest(value: Any) -> str:
@@ -176,12 +210,39 @@ def check(shard: Shard) -> None:
         for (source, sequence), message in tenant.outbox.items():
             _require((message.source, message.sequence) == (source, sequence), tenant, "the outbox is misfiled")
             _require(sequence <= int(tenant.sent[source]), tenant, "the outbox is ahead of its counter")
+        _check_loop(tenant)
         for child in tenant.parents:
             seen = {child}
             while child in tenant.parents:
                 child = tenant.parents[child]
                 _require(child not in seen, tenant, f"aliases run in a circle at {child}")
                 seen.add(child)
+
+
+def _check_loop(tenant: Tenant) -> None:
+    loop, people = tenant.loop, tenant.people
+    n_open: Counter[str] = Counter()
+    places = {}
+    groups: dict[str, Account] = {}
+    for row, held in loop.engagements.items():
+        _require(people.keys[row] is not None, tenant, f"row {row} is vacant and has an engagement")
+        opened = [d for d in held.decisions if d.status in OPEN]
+        _require(len(opened) <= 1, tenant, f"{people.keys[row]} has {len(opened)} open decisions")
+        _require(len({d.id for d in held.decisions}) == len(held.decisions), tenant, "a decision is there twice")
+        n_open.update(d.campaign for d in opened)
+        places.update({d.id: row for d in held.decisions})
+        expose_all(groups, held, 1)
+        for d in held.decisions:
+            _require(d.status != SENT or d.send is not None, tenant, f"{d.id} was sent and has no send")
+            _require(d.mature_at >= 0 or d.status in OPEN or d.chosen_at < 0, tenant, f"{d.id} never matures")
+    _require(places == loop.places, tenant, "the index of decisions is out of step")
+    for name, account in loop.accounts.items():
+        _require(account.balance == 0, tenant, f"{name}: candidates are off by {account.balance}")
+        _require(account.pending == n_open[name], tenant, f"{name}: {account.pending} pending, {n_open[name]} open")
+        counted = {g: a for g, a in account.groups.items() if a.users or a.total_milli}
+        exposed = {g: a for g, a in groups.get(name, Account()).groups.items() if a.users or a.total_milli}
+        _require(counted == exposed, tenant, f"{name}: the groups' sums differ from their users'")
+    _require(set(n_open) <= set(loop.accounts), tenant, "a campaign has open decisions and no account")
 
 
 def _require(holds: bool, tenant: Tenant, story: str) -> None:

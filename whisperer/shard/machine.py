@@ -21,17 +21,21 @@ from whisperer.events.traits import traits_of
 from whisperer.events.types import Flag
 from whisperer.profiles import timeline
 from whisperer.profiles.population import FORWARDED
-from whisperer.shard import identity
+from whisperer.shard import candidacy, identity, outcomes, triggers
 from whisperer.shard.dedup import Dedup
 from whisperer.shard.effects import Effect, SegmentChanged, Send
+from whisperer.shard.log import Log, LogRow, forget
 from whisperer.shard.membership import Change
 from whisperer.shard.records import (
     AliasAsk,
     AliasForget,
     AliasGrant,
+    Asked,
     Claim,
     ConfigPublished,
     Confirmed,
+    ConsentStated,
+    DecisionsMade,
     Delivered,
     Erase,
     EraseLinked,
@@ -40,10 +44,14 @@ from whisperer.shard.records import (
     Forward,
     MergeIn,
     Message,
+    OutcomePassed,
+    Outcomes,
     PartitionJoined,
     PartitionLeft,
+    Receipts,
     Record,
     Refused,
+    RewardsTaken,
     Tick,
 )
 from whisperer.shard.tenant import Tenant
@@ -65,6 +73,10 @@ class Shard:
         """Partitions that left and have not come back."""
         self.moved: dict[tuple[str, int], int] = {}
         """Map version of each partition's last move, so that a move driven again changes nothing."""
+        self.rows: list[LogRow] = []
+        """Rows of the record being applied; empty between records."""
+        self.log: Log = {}
+        """Rows for the warehouse by journal position; until it has them."""
         self.repeats: dict[int, NDArray[np.bool_]] = {}
         """Which events counted, by journal position, of blocks with repeats; until the warehouse has them."""
 
@@ -82,21 +94,25 @@ class Shard:
                 raise InvariantError(f"time went back from {self.now} to {record.now} at journal position {position}")
             self.now = record.now
             effects.extend(self._apply(position, record))
+            if self.rows:
+                self.log[position] = list(self.rows)
+                self.rows.clear()
             self.position = position
         return effects
 
     def tenant(self, tenant_id: str) -> Tenant:
         found = self.tenants.get(tenant_id)
         if found is None:
-            found = self.tenants[tenant_id] = Tenant.new(tenant_id)
+            found = self.tenants[tenant_id] = Tenant.new(tenant_id, self.rows)
         return found
 
     def wants_tick(self, now: int) -> bool:
         """Whether a Tick at ``now`` would change anything: an idle shard writes nothing."""
         return self.dedup.is_due(now) or any(
-            tenant.segments.is_backfilling or tenant.segments.due(tenant.people, now).size
+            (tenant.segments.live and (tenant.segments.is_backfilling or tenant.segments.due(tenant.people, now).size))
+            or tenant.loop.timers.is_due(now)
+            or triggers.is_due(tenant, now)
             for tenant in self.tenants.values()
-            if tenant.segments.live
         )
 
     def tidy(self) -> None:
@@ -105,8 +121,9 @@ class Shard:
             people = tenant.people
             people.history.compact(people.table["newest_day"][: people.table.n])
 
-    def forget_repeats(self, before: int) -> None:
+    def forget_exported(self, before: int) -> None:
         """The warehouse has everything before a journal position."""
+        forget(self.log, before)
         for position in [p for p in self.repeats if p < before]:
             del self.repeats[position]
 
@@ -128,11 +145,30 @@ class Shard:
             case Confirmed(messages):
                 for tenant_id, source, sequence in messages:
                     self.tenant(tenant_id).outbox.pop((source, sequence), None)
-            case ConfigPublished(tenant_id, version, segments):
+            case ConfigPublished(tenant_id, version, segments, campaigns, experiment):
                 tenant = self.tenant(tenant_id)
                 if version > tenant.config_version:
                     tenant.config_version = version
                     tenant.segments.publish(tenant.people, segments)
+                    tenant.loop.publish(campaigns, experiment, self.now)
+            case Asked() as asked:
+                yield from triggers.asked(self.tenant(asked.tenant), asked, self.now)
+            case DecisionsMade(tenant_id, choices):
+                tenant = self.tenant(tenant_id)
+                for choice in choices:
+                    yield from candidacy.choose(tenant, choice, self.now)
+            case Receipts(tenant_id, receipts):
+                tenant = self.tenant(tenant_id)
+                for decision_id, receipt in receipts:
+                    yield from outcomes.receive(tenant, decision_id, receipt, self.now)
+            case Outcomes(tenant_id, found):
+                tenant = self.tenant(tenant_id)
+                for outcome in found:
+                    yield from outcomes.record(tenant, outcome, self.now)
+            case ConsentStated() as stated:
+                yield from outcomes.state_consent(self.tenant(stated.tenant), stated, self.now)
+            case RewardsTaken(tenant_id, before):
+                self.tenant(tenant_id).loop.rewards.forget(before)
             case ErasureDone(tenant_id, key):
                 self.tenant(tenant_id).erasing.pop(key, None)
             case Erase(tenant_id, key):
@@ -187,8 +223,9 @@ class Shard:
         locale = people.locales.codes(block.locales)[columns.locale]
         offsets = payload_offsets(block)
         announced: list[tuple[int, Effect]] = []
-        # Segments see every single event: users with several in this batch take turns.
-        for turn in _turns(rows) if tenant.segments.live else (np.arange(len(rows)),):
+        # Segments and campaigns see every single event: users with several in this batch take turns.
+        watching = bool(tenant.segments.live) or bool(tenant.loop.campaigns)
+        for turn in _turns(rows) if watching else (np.arange(len(rows)),):
             at, row = chosen[turn], rows[turn]
             flags, timestamp, kind = columns.flags[at], columns.timestamp[at], columns.kind[at]
             people.observe(row, timestamp, flags & Flag.INACTIVE == 0, columns.revenue[at], name[at])
@@ -203,12 +240,18 @@ class Shard:
                 people.write_traits(int(row[i]), writes)
             if stated.size:
                 tenant.segments.traits_changed(people, row[stated])
-            if tenant.segments.live:
-                changes = list(tenant.segments.evaluate(people, row, self.now))
-                row_to_event = dict(zip(row.tolist(), at.tolist(), strict=True)) if changes else {}
-                for change in changes:
-                    event = row_to_event[change.row]
-                    announced.append((event, self._announce(tenant, change, int(sequence[event]))))
+            hits = tenant.loop.campaigns.watched.among(people.names, name[at])
+            changes = list(tenant.segments.evaluate(people, row, self.now)) if tenant.segments.live else []
+            if not changes and not hits.size:
+                continue
+            row_to_event = dict(zip(row.tolist(), at.tolist(), strict=True))
+            triggers.goals(tenant, block, at[hits], row[hits])
+            for change in changes:
+                event = row_to_event[change.row]
+                effects = self._announce(tenant, change, int(sequence[event]))
+                announced.extend((event, effect) for effect in effects)
+            for touched, effect in triggers.events(tenant, block, at[hits], row[hits], self.now):
+                announced.append((row_to_event[touched], effect))
         # Effects come in the order of the events that caused them, whatever the turns were.
         yield from (effect for _, effect in sorted(announced, key=lambda pair: pair[0]))
         if block.links:
@@ -249,10 +292,12 @@ class Shard:
 
     def reevaluate(self, tenant: Tenant, rows: NDArray[np.int64]) -> Iterator[Effect]:
         for change in list(tenant.segments.evaluate(tenant.people, rows, self.now)):
-            yield self._announce(tenant, change)
+            yield from self._announce(tenant, change)
 
-    def _announce(self, tenant: Tenant, change: Change, sequence: int | None = None) -> Effect:
-        """Put a segment change on the user's timeline and make it known."""
+    def _announce(
+        self, tenant: Tenant, change: Change, sequence: int | None = None, *, backfilled: bool = False
+    ) -> Iterator[Effect]:
+        """Put a segment change on the user's timeline and make it known; an entry may make the user a candidate."""
         people = tenant.people
         user = people.keys[change.row]
         assert user is not None
@@ -260,7 +305,9 @@ class Shard:
             sequence = int(tenant.sequence[people.table["partition"][change.row]])
         kind = timeline.SEGMENT_ENTERED if change.entered else timeline.SEGMENT_EXITED
         people.timeline.append(np.array([change.row]), self.now, sequence, kind, people.names.code(change.segment))
-        return SegmentChanged(tenant.id, user, change.segment, change.version, change.entered, self.now)
+        yield SegmentChanged(tenant.id, user, change.segment, change.version, change.entered, self.now)
+        if change.entered and not backfilled:
+            yield from triggers.entry(tenant, change, sequence, self.now)
 
     # -- time and messages ------------------------------------------------------------------------------------------
 
@@ -269,8 +316,10 @@ class Shard:
         for tenant in self.tenants.values():
             if tenant.segments.live:
                 for change in list(tenant.segments.backfill(tenant.people, self.now)):
-                    yield self._announce(tenant, change)
+                    yield from self._announce(tenant, change, backfilled=True)
                 yield from self.reevaluate(tenant, tenant.segments.due(tenant.people, self.now))
+            yield from triggers.sweep(tenant, self.now)
+            yield from outcomes.on_time(tenant, self.now)
 
     def _message(self, tenant: Tenant, message: Message) -> Iterator[Effect]:
         match message.body:
@@ -295,6 +344,8 @@ class Shard:
                 identity.alias_forget(tenant, body)
             case EraseLinked() as body:
                 yield from identity.erase_linked(tenant, body)
+            case OutcomePassed(outcome):
+                yield from outcomes.record(tenant, outcome, self.now)
 
     def _reconsider(self, tenant: Tenant, key: str) -> Iterator[Effect]:
         row = tenant.people.index.get(key)

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
+from whisperer.journeys.engagement import decode as decode_engagement
+from whisperer.journeys.engagement import encode as encode_engagement
 from whisperer.profiles.population import LIVE
 from whisperer.profiles.state import ProfileState
+from whisperer.shard import candidacy
 from whisperer.shard.effects import Effect, Send
 from whisperer.shard.records import Message, PartitionJoined, PartitionLeft
 from whisperer.shard.tenant import Owner, Tenant
@@ -38,6 +41,7 @@ class PartitionState(msgspec.Struct, array_like=True):
     tombstones: list[tuple[bytes, int]]
     dedup: list[tuple[int, int, bytes]]
     users: list[MovedUser]
+    retained: list[tuple[bytes, str, int, str]] = []
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -53,10 +57,14 @@ def extract(shard: Shard, tenant_id: str, partition: int) -> bytes:
     for row in np.flatnonzero(table["partition"][: table.n] == partition).tolist():
         key = people.keys[row]
         if key is not None:
+            state = people.extract(row)
+            held = tenant.loop.engagements.get(row)
+            if held is not None:
+                state.engagement = encode_engagement(held)
             users.append(
                 MovedUser(
                     key,
-                    people.extract(row),
+                    state,
                     people.targets.get(row),
                     tenant.floors.get(row),
                     tenant.segments.of(people, row),
@@ -75,6 +83,11 @@ def extract(shard: Shard, tenant_id: str, partition: int) -> bytes:
             tombstones=[(h, at) for h, (p, at) in tenant.tombstones.items() if p == partition],
             dedup=shard.dedup.extract(tenant_id, partition),
             users=users,
+            retained=[
+                (digest, channel, at, reason)
+                for digest, (p, channel, at, reason) in tenant.loop.retained.items()
+                if p == partition
+            ],
         )
     )
 
@@ -98,6 +111,7 @@ def _remove(shard: Shard, tenant: Tenant, partition: int) -> None:
     table = people.table
     for row in np.flatnonzero(table["partition"][: table.n] == partition).tolist():
         tenant.floors.pop(row, None)
+        tenant.loop.let_go(row)
         people.vacate(row)
     tenant.sequence[partition] = 0
     tenant.sent[partition] = 0
@@ -109,6 +123,8 @@ def _remove(shard: Shard, tenant: Tenant, partition: int) -> None:
         del tenant.owners[key]
     for digest in [h for h, (p, _) in tenant.tombstones.items() if p == partition]:
         del tenant.tombstones[digest]
+    for digest in [h for h, (p, *_) in tenant.loop.retained.items() if p == partition]:
+        del tenant.loop.retained[digest]
     if partition == 0:
         tenant.parents.clear()
     shard.dedup.drop(tenant.id, partition)
@@ -124,8 +140,12 @@ def _join(shard: Shard, tenant: Tenant, state: PartitionState) -> Iterator[Effec
     if partition == 0:
         tenant.parents.update(state.parents)
     shard.dedup.join(tenant.id, partition, state.dedup)
+    tenant.loop.retained.update({h: (partition, channel, at, why) for h, channel, at, why in state.retained})
+    first_row = people.table.n
     for user in state.users:
         row = people.row(user.key, partition)
+        if user.state.engagement:
+            tenant.loop.take_in(row, decode_engagement(user.state.engagement))
         if user.floor is not None:
             tenant.floors[row] = user.floor
         if user.target is not None:
@@ -138,6 +158,11 @@ def _join(shard: Shard, tenant: Tenant, state: PartitionState) -> Iterator[Effec
     rows = np.flatnonzero(people.table["partition"][: people.table.n] == partition)
     rows = rows[people.table["status"][rows] == LIVE]
     yield from shard.reevaluate(tenant, rows)
+    tenant.loop.schedules.catch_up(tenant.loop.campaigns.scheduled, shard.now, first_row, people.table.n)
+    for row in rows.tolist():
+        decision = tenant.loop.open(row)
+        if decision is not None:
+            yield from candidacy.drive(tenant, decision)
     for message in state.outbox:
         tenant.outbox[message.source, message.sequence] = message
         yield Send(message)

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import msgspec
 
+from whisperer.decisions.decision import Choice
+from whisperer.delivery.dispatch import Receipt
 from whisperer.errors import JournalDamagedError
 from whisperer.profiles.state import ProfileState
 
-RECORD_VERSION = 1
+RECORD_VERSION = 2
+"""1: up to profiles and segments. 2: campaigns, decisions, deliveries, outcomes."""
 
 # -- messages between partitions: delivered at least once, in order, applied once ---------------------------------
 
@@ -71,7 +74,25 @@ class EraseLinked(msgspec.Struct, array_like=True, frozen=True, tag=8):
     erased_at: int
 
 
-Body = Claim | Refused | MergeIn | Forward | AliasAsk | AliasGrant | AliasForget | EraseLinked
+class Outcome(msgspec.Struct, array_like=True, frozen=True):
+    """``kind`` is one of :data:`whisperer.feedback.outcome.OUTCOMES`; ``purpose`` only of an unsubscription."""
+
+    user: str
+    decision_id: str
+    kind: str
+    at: int
+    detail: str = ""
+    channel: str = ""
+    purpose: str = ""
+
+
+class OutcomePassed(msgspec.Struct, array_like=True, frozen=True, tag=9):
+    """An outcome that reached a merged key's old home."""
+
+    outcome: Outcome
+
+
+Body = Claim | Refused | MergeIn | Forward | AliasAsk | AliasGrant | AliasForget | EraseLinked | OutcomePassed
 
 
 class Message(msgspec.Struct, array_like=True, frozen=True):
@@ -93,6 +114,27 @@ class SegmentConfig(msgspec.Struct, array_like=True, frozen=True):
     predicate: str
 
 
+class CampaignConfig(msgspec.Struct, array_like=True, frozen=True):
+    """``definition`` is :func:`whisperer.journeys.campaign.to_json`'s; ``status`` live, paused or ended."""
+
+    name: str
+    version: int
+    status: str
+    definition: str
+
+
+class Experiment(msgspec.Struct, array_like=True, frozen=True):
+    """How a tenant's users are divided; ``salt`` keeps experiments of different tenants independent.
+
+    ``consent_default``: whether marketing may reach a user who never stated anything.
+    """
+
+    salt: str = ""
+    holdout: float = 0.05
+    uniform: float = 0.05
+    consent_default: bool = True
+
+
 class Events(msgspec.Struct, array_like=True, frozen=True, tag=1):
     """An encoded :class:`~whisperer.events.block.EventBlock`."""
 
@@ -109,6 +151,8 @@ class ConfigPublished(msgspec.Struct, array_like=True, frozen=True, tag=3):
     tenant: str
     version: int
     segments: list[SegmentConfig]
+    campaigns: list[CampaignConfig] = []
+    experiment: Experiment = Experiment()
 
 
 class Delivered(msgspec.Struct, array_like=True, frozen=True, tag=4):
@@ -150,8 +194,65 @@ class ErasureDone(msgspec.Struct, array_like=True, frozen=True, tag=9):
     key: str
 
 
+class Asked(msgspec.Struct, array_like=True, frozen=True, tag=10):
+    """A caller asks what to do about these users now: (user key, occurrence), for one campaign."""
+
+    tenant: str
+    campaign: str
+    users: list[tuple[str, str]]
+
+
+class DecisionsMade(msgspec.Struct, array_like=True, frozen=True, tag=11):
+    """Choices of the decisions application. For each decision the first one holds."""
+
+    tenant: str
+    choices: list[Choice]
+
+
+class Receipts(msgspec.Struct, array_like=True, frozen=True, tag=12):
+    """What became of attempts to send: (decision id, receipt)."""
+
+    tenant: str
+    receipts: list[tuple[str, Receipt]]
+
+
+class Outcomes(msgspec.Struct, array_like=True, frozen=True, tag=13):
+    tenant: str
+    outcomes: list[Outcome]
+
+
+class ConsentStated(msgspec.Struct, array_like=True, frozen=True, tag=14):
+    tenant: str
+    key: str
+    channel: str
+    purpose: str
+    granted: bool
+    source: str
+
+
+class RewardsTaken(msgspec.Struct, array_like=True, frozen=True, tag=15):
+    """The learner has stored every reward below this number."""
+
+    tenant: str
+    before: int
+
+
 RecordBody = (
-    Events | Tick | ConfigPublished | Delivered | Confirmed | Erase | PartitionLeft | PartitionJoined | ErasureDone
+    Events
+    | Tick
+    | ConfigPublished
+    | Delivered
+    | Confirmed
+    | Erase
+    | PartitionLeft
+    | PartitionJoined
+    | ErasureDone
+    | Asked
+    | DecisionsMade
+    | Receipts
+    | Outcomes
+    | ConsentStated
+    | RewardsTaken
 )
 
 

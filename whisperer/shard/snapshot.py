@@ -14,13 +14,36 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from whisperer.errors import JournalDamagedError
+from whisperer.feedback.outcome import Reward
+from whisperer.journeys.engagement import decode as decode_engagement
+from whisperer.journeys.engagement import encode as encode_engagement
 from whisperer.profiles.columns import Table
+from whisperer.shard import accounts
+from whisperer.shard.accounts import StoredAccount
+from whisperer.shard.log import decode_log, encode_log
+from whisperer.shard.loop import Loop
 from whisperer.shard.machine import Shard
 from whisperer.shard.membership import Live
-from whisperer.shard.records import Message, SegmentConfig
+from whisperer.shard.records import CampaignConfig, Experiment, Message, SegmentConfig
+from whisperer.shard.rewards import RewardLog
+from whisperer.shard.schedules import Schedules
 from whisperer.shard.tenant import Owner, Tenant
 
-SNAPSHOT_VERSION = 1
+SNAPSHOT_VERSION = 2
+"""1: up to profiles and segments. 2: campaigns, engagements, accounts, rewards."""
+
+
+class LoopMeta(msgspec.Struct):
+    """Everything of :class:`~whisperer.shard.loop.Loop` but the engagements, which have a table of their own."""
+
+    campaigns: list[CampaignConfig]
+    versions: list[CampaignConfig]
+    experiment: Experiment
+    accounts: list[StoredAccount]
+    rewards_first: int
+    rewards: list[Reward]
+    schedules: Schedules
+    retained: list[tuple[bytes, int, str, int, str]]
 
 
 class TenantMeta(msgspec.Struct):
@@ -43,6 +66,7 @@ class TenantMeta(msgspec.Struct):
     locales: list[str]
     vacant: list[int]
     erasing: dict[str, int] = {}
+    loop: LoopMeta | None = None
 
 
 class ShardMeta(msgspec.Struct):
@@ -55,6 +79,7 @@ class ShardMeta(msgspec.Struct):
     repeats: list[tuple[int, int, bytes]]
     dedup: dict[str, Any]
     tenants: list[TenantMeta]
+    log: bytes = b""
 
 
 _encode_meta = msgspec.msgpack.Encoder().encode
@@ -74,6 +99,8 @@ def dump(shard: Shard) -> tuple[bytes, dict[str, pa.Table]]:
         tables[f"users-{number}"] = pa.table(columns)
         tables[f"history-{number}"] = _table(people.history.dump())
         tables[f"timeline-{number}"] = _table(people.timeline.dump())
+        if tenant.loop.engagements:
+            tables[f"engagements-{number}"] = _engagements(tenant.loop)
     dedup, ids = shard.dedup.dump()
     for number, keys in enumerate(ids):
         tables[f"dedup-{number}"] = pa.table({"a": keys[:, 0].copy(), "b": keys[:, 1].copy()})
@@ -87,6 +114,7 @@ def dump(shard: Shard) -> tuple[bytes, dict[str, pa.Table]]:
         repeats=[(at, len(mask), np.packbits(mask).tobytes()) for at, mask in shard.repeats.items()],
         dedup=dedup,
         tenants=metas,
+        log=encode_log(shard.log),
     )
     return _encode_meta(meta), tables
 
@@ -120,9 +148,11 @@ def load(meta: bytes, tables: dict[str, pa.Table], dedup_max_ids: int) -> Shard:
         table = tables[f"dedup-{number}"]
         ids.append(np.stack([_numpy(table, "a"), _numpy(table, "b")], axis=1))
     shard.dedup.load(stored.dedup, ids)
+    shard.log = decode_log(stored.log)
     for number, tenant_meta in enumerate(stored.tenants):
         parts = (tables[f"{part}-{number}"] for part in ("users", "history", "timeline"))
-        shard.tenants[tenant_meta.id] = _tenant(tenant_meta, *parts)
+        tenant = shard.tenants[tenant_meta.id] = _tenant(shard, tenant_meta, *parts)
+        _fill_loop(tenant.loop, tenant_meta.loop, tables.get(f"engagements-{number}"))
     return shard
 
 
@@ -148,11 +178,48 @@ def _tenant_meta(tenant: Tenant) -> TenantMeta:
         locales=people.locales.texts,
         vacant=[row for row, key in enumerate(people.keys) if key is None],
         erasing=tenant.erasing,
+        loop=_loop_meta(tenant.loop),
     )
 
 
-def _tenant(meta: TenantMeta, users: pa.Table, history: pa.Table, timeline: pa.Table) -> Tenant:
-    tenant = Tenant.new(meta.id)
+def _loop_meta(loop: Loop) -> LoopMeta:
+    return LoopMeta(
+        campaigns=loop.campaigns.configs,
+        versions=list(loop.campaigns.versions.values()),
+        experiment=loop.experiment,
+        accounts=[accounts.store(name, account) for name, account in loop.accounts.items()],
+        rewards_first=loop.rewards.first,
+        rewards=loop.rewards.all(),
+        schedules=loop.schedules,
+        retained=[(digest, *rest) for digest, rest in loop.retained.items()],
+    )
+
+
+def _engagements(loop: Loop) -> pa.Table:
+    encoded = [encode_engagement(held) for held in loop.engagements.values()]
+    return pa.table(
+        {"row": pa.array(list(loop.engagements), pa.int32()), "engagement": pa.array(encoded, pa.large_binary())}
+    )
+
+
+def _fill_loop(loop: Loop, meta: LoopMeta | None, engagements: pa.Table | None) -> None:
+    if meta is None:
+        return
+    loop.campaigns.publish(meta.versions)
+    loop.campaigns.publish(meta.campaigns)
+    loop.experiment = meta.experiment
+    loop.accounts = {stored.campaign: accounts.restore(stored) for stored in meta.accounts}
+    loop.rewards = RewardLog(meta.rewards_first, meta.rewards)
+    loop.schedules = meta.schedules
+    loop.retained = {digest: (*rest,) for digest, *rest in meta.retained}  # type: ignore[misc]
+    if engagements is not None:
+        rows, encoded = engagements["row"].to_pylist(), engagements["engagement"].to_pylist()
+        loop.engagements = {row: decode_engagement(text) for row, text in zip(rows, encoded, strict=True)}
+    loop.rebuild()
+
+
+def _tenant(shard: Shard, meta: TenantMeta, users: pa.Table, history: pa.Table, timeline: pa.Table) -> Tenant:
+    tenant = Tenant.new(meta.id, shard.rows)
     people = tenant.people
     for names, texts in ((people.names, meta.names), (people.zones, meta.zones), (people.locales, meta.locales)):
         for text in texts[1:]:

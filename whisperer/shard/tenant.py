@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from whisperer.ids import N_PARTITIONS, message_hash, partition_of, tenant_seed
 from whisperer.profiles.population import LIVE, Population
+from whisperer.shard.log import LogRow
+from whisperer.shard.loop import Loop
 from whisperer.shard.membership import Segments
 from whisperer.shard.records import Body, Message
 
@@ -26,7 +28,8 @@ class Owner:
 class Tenant:
     id: str
     seed: int
-    people: Population = field(default_factory=Population)
+    people: Population
+    loop: Loop
     segments: Segments = field(default_factory=Segments)
     config_version: int = 0
     sequence: NDArray[np.int64] = field(default_factory=lambda: np.zeros(N_PARTITIONS, np.int64))
@@ -51,8 +54,10 @@ class Tenant:
     """events_accepted, events_duplicate, and dropped.<reason>."""
 
     @classmethod
-    def new(cls, tenant_id: str) -> Tenant:
-        return cls(tenant_id, tenant_seed(tenant_id))
+    def new(cls, tenant_id: str, rows: list[LogRow]) -> Tenant:
+        """``rows``: where the shard collects what the warehouse is to be told."""
+        people = Population()
+        return cls(tenant_id, tenant_seed(tenant_id), people, Loop(tenant_id, people, rows))
 
     def home(self, key: str) -> int:
         return partition_of(key, self.seed)

@@ -4,24 +4,35 @@ from __future__ import annotations
 
 import json
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from whisperer.content.message import RenderRequest
+from whisperer.decisions.decision import HOLDOUT, NO_SEND, Candidate, Choice, seed_of
+from whisperer.delivery.dispatch import ACCEPTED, Receipt
 from whisperer.events.block import BlockBuilder, encode_block
 from whisperer.events.types import RESERVED_NAME, WIRE_TO_TYPE, EventType, Flag
+from whisperer.feedback.outcome import Reward
 from whisperer.ids import anonymous_key, known_key, message_hash, partition_of, tenant_seed
+from whisperer.journeys.campaign import Campaign, to_json
 from whisperer.profiles.features import MICROS
-from whisperer.shard import inspection
-from whisperer.shard.effects import Effect, SegmentChanged, Send
+from whisperer.shard import inspection, sending
+from whisperer.shard.accounts import Account
+from whisperer.shard.effects import Decide, Deliver, Effect, SegmentChanged, Send
 from whisperer.shard.machine import Shard
 from whisperer.shard.records import (
     RECORD_VERSION,
+    CampaignConfig,
     ConfigPublished,
     Confirmed,
+    DecisionsMade,
     Delivered,
     Erase,
     Events,
+    Experiment,
     Message,
+    Receipts,
     Record,
     RecordBody,
     SegmentConfig,
@@ -92,6 +103,24 @@ def add(builder: BlockBuilder, e: dict[str, Any]) -> None:
     )
 
 
+def choice_of(candidate: Candidate, arm: str) -> Choice:
+    """What the decisions application could have answered."""
+    n = len(candidate.arms)
+    share = 1.0 if candidate.group == HOLDOUT else 1 / n
+    p = [float(a == NO_SEND) if candidate.group == HOLDOUT else share for a in candidate.arms]
+    return Choice(
+        candidate.decision_id,
+        arm,
+        share,
+        candidate.arms,
+        p,
+        [0.0] * n,
+        [1.0] * n,
+        seed_of(candidate.decision_id),
+        "t@1",
+    )
+
+
 @dataclass
 class World:
     """``n`` shards; partition p lives on shard p mod n. Everything goes through encoded records, as on disk."""
@@ -103,6 +132,10 @@ class World:
     wire: deque[Message] = field(default_factory=deque)
     changes: list[SegmentChanged] = field(default_factory=list)
     place: dict[int, int] = field(default_factory=dict)
+    asked: list[Candidate] = field(default_factory=list)
+    """Waiting for the decisions application."""
+    under_way: list[str] = field(default_factory=list)
+    """Decisions whose message waits for a receipt."""
 
     def __post_init__(self) -> None:
         self.shards = [Shard(i) for i in range(self.n)]
@@ -121,6 +154,10 @@ class World:
                 self.wire.append(effect.message)
             elif isinstance(effect, SegmentChanged):
                 self.changes.append(effect)
+            elif isinstance(effect, Decide):
+                self.asked.append(effect.candidate)
+            elif isinstance(effect, Deliver):
+                self.under_way.append(effect.decision_id)
         return effects
 
     def send(self, *events: dict[str, Any]) -> None:
@@ -150,6 +187,61 @@ class World:
         configs = [SegmentConfig(n, version, json.dumps(p)) for n, p in predicates.items()]
         for shard in range(self.n):
             self.write(shard, ConfigPublished(TENANT, version, configs))
+
+    def publish_campaigns(self, version: int, *campaigns: Campaign, status: str = "live", **predicates: Any) -> None:
+        """Campaigns and segments; three in ten users are holdout, three in ten uniform."""
+        segments = [SegmentConfig(n, version, json.dumps(p)) for n, p in predicates.items()]
+        configs = [CampaignConfig(c.name, version, status, to_json(c)) for c in campaigns]
+        for shard in range(self.n):
+            self.write(shard, ConfigPublished(TENANT, version, segments, configs, Experiment("salt", 0.3, 0.3)))
+
+    def decide(self, pick: Callable[[Candidate], str]) -> None:
+        """Answer every question to the decisions application; ``pick`` says which arm, "" lets it go unanswered."""
+        asked, self.asked = self.asked, []
+        for candidate in asked:
+            arm = NO_SEND if candidate.group == HOLDOUT else pick(candidate)
+            if arm:
+                self.write(self.home_of(candidate.decision_id), DecisionsMade(TENANT, [choice_of(candidate, arm)]))
+
+    def deliver_messages(self, status: str = ACCEPTED, detail: str = "") -> list[str]:
+        """Give every message under way its receipt; the send keys handed over."""
+        under_way, self.under_way = self.under_way, []
+        handed_over = []
+        for decision in under_way:
+            shard = self.home_of(decision)
+            prepared = sending.prepare(self.shards[shard].tenant(TENANT), decision, self.now)
+            if prepared is None:
+                continue
+            if isinstance(prepared, RenderRequest):
+                handed_over.append(prepared.send_key)
+                prepared = Receipt(prepared.send_key, status, "sink", "p1", detail)
+            self.write(shard, Receipts(TENANT, [(decision, prepared)]))
+        return handed_over
+
+    def home_of(self, decision: str) -> int:
+        """The shard that has a decision, else the first."""
+        return next((i for i, s in enumerate(self.shards) if s.tenant(TENANT).loop.find(decision)), 0)
+
+    def decisions(self, key: str) -> list[dict[str, Any]]:
+        """A user's candidacies, oldest first."""
+        found = self.user(key)
+        return found.candidacies[::-1] if found else []
+
+    def account(self, campaign: str) -> Account:
+        """A campaign's sums over all shards."""
+        total = Account()
+        for shard in self.shards:
+            one = shard.tenant(TENANT).loop.accounts.get(campaign, Account())
+            total.candidates += one.candidates
+            total.sent += one.sent
+            total.no_send += one.no_send
+            total.pending += one.pending
+            total.refused += one.refused
+            total.conversions += one.conversions
+        return total
+
+    def rewards(self) -> list[Reward]:
+        return [r for shard in self.shards for r in shard.tenant(TENANT).loop.rewards.all()]
 
     def erase(self, key: str) -> None:
         self.write(self.home(partition_of(key, SEED)), Erase(TENANT, key))

@@ -1,0 +1,83 @@
+"""Brings candidates to the decisions application and its choices into the journal.
+
+Candidates that wait together go together. While the application is away they wait here, as long as their decision is
+open; the shard's own deadline ends that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from actors.applications import Application
+from whisperer.decisions.decision import Candidate, Choice
+from whisperer.errors import OverloadError, UnavailableError
+from whisperer.journeys.engagement import DECIDING
+from whisperer.shard.machine import Shard
+from whisperer.shard.records import DecisionsMade, RecordBody
+
+MAX_BATCH = 256
+MAX_CALLS = 4
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0
+
+Submit = Callable[[RecordBody], Coroutine[Any, Any, None]]
+"""Journal a record; returns when it is durable and applied. Raises OverloadError."""
+
+
+class Decider:
+    """Use from one event loop."""
+
+    def __init__(self, shard: Shard, application: Application[Candidate, Choice], submit: Submit) -> None:
+        self._shard = shard
+        self._application = application
+        self._submit = submit
+        self._waiting: list[Candidate] = []
+        self._calls: set[asyncio.Task[None]] = set()
+
+    @property
+    def n_waiting(self) -> int:
+        return len(self._waiting)
+
+    def add(self, candidate: Candidate) -> None:
+        self._waiting.append(candidate)
+        if len(self._calls) < MAX_CALLS:
+            # After this round of the loop: what became a candidate together is asked together.
+            asyncio.get_running_loop().call_soon(self._start)
+
+    async def close(self) -> None:
+        for call in self._calls:
+            call.cancel()
+        await asyncio.gather(*self._calls, return_exceptions=True)
+
+    def _start(self) -> None:
+        while self._waiting and len(self._calls) < MAX_CALLS:
+            batch, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
+            call = asyncio.ensure_future(self._decide(batch))
+            self._calls.add(call)
+            call.add_done_callback(self._finished)
+
+    def _finished(self, call: asyncio.Task[None]) -> None:
+        self._calls.discard(call)
+        self._start()
+
+    async def _decide(self, batch: list[Candidate]) -> None:
+        pause_s = FIRST_PAUSE_S
+        while batch := [candidate for candidate in batch if self._is_open(candidate)]:
+            try:
+                choices = await self._application.call(batch)
+                # What the application cannot decide it leaves out; the deadline ends that.
+                id_to_tenant = {candidate.decision_id: candidate.tenant for candidate in batch}
+                tenant_to_choices: dict[str, list[Choice]] = {}
+                for choice in choices:
+                    tenant_to_choices.setdefault(id_to_tenant[choice.decision_id], []).append(choice)
+                records = [DecisionsMade(tenant, made) for tenant, made in tenant_to_choices.items()]
+                await asyncio.gather(*(self._submit(record) for record in records))
+                return
+            except (UnavailableError, OverloadError):
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    def _is_open(self, candidate: Candidate) -> bool:
+        found = self._shard.tenant(candidate.tenant).loop.find(candidate.decision_id)
+        return found is not None and found[1].status == DECIDING

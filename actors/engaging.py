@@ -1,0 +1,104 @@
+"""A shard's outward side of the loop: effects go to the applications, and callers who asked are told.
+
+The shard actor hands effects over; what was open at a crash is driven again from the recovered state.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from actors.applications import Application
+from actors.deciding import Decider, Submit
+from actors.delivering import Deliverer
+from whisperer.content.message import NotRendered, Rendered, RenderRequest
+from whisperer.decisions.decision import Candidate, Choice, decision_id
+from whisperer.delivery.dispatch import Dispatch, Receipt
+from whisperer.feedback.outcome import Reward
+from whisperer.journeys.engagement import DECIDING
+from whisperer.shard import candidacy, inspection
+from whisperer.shard.effects import Decide, Deliver, Effect, Settled
+from whisperer.shard.machine import Shard
+from whisperer.shard.records import Asked
+
+DECIDE_TIMEOUT_S, RENDER_TIMEOUT_S, DISPATCH_TIMEOUT_S = 10.0, 20.0, 120.0
+CLOSE_TIMEOUT_S = 5.0
+
+
+class Engaging:
+    """Use from one event loop. ``submit`` journals a record and returns when it is applied."""
+
+    def __init__(self, shard: Shard, submit: Submit, clock: Callable[[], int]) -> None:
+        decisions: Application[Candidate, Choice] = Application(
+            "decisions", "Decisions", "decide", list[Choice], DECIDE_TIMEOUT_S
+        )
+        content: Application[RenderRequest, Rendered | NotRendered] = Application(
+            "content", "Content", "render", list[Rendered | NotRendered], RENDER_TIMEOUT_S
+        )
+        delivery: Application[Dispatch, Receipt] = Application(
+            "delivery", "Delivery", "dispatch", list[Receipt], DISPATCH_TIMEOUT_S
+        )
+        self._shard = shard
+        self._submit = submit
+        self.decider = Decider(shard, decisions, submit)
+        self.deliverer = Deliverer(shard, content, delivery, submit, clock)
+        self._askers: dict[str, list[asyncio.Future[None]]] = {}
+
+    def carry_out(self, effect: Effect) -> None:
+        match effect:
+            case Decide(candidate):
+                self.decider.add(candidate)
+            case Deliver(tenant, decision, channel):
+                self.deliverer.add(tenant, decision, channel)
+            case Settled(_, decision):
+                for asker in self._askers.pop(decision, ()):
+                    if not asker.done():
+                        asker.set_result(None)
+
+    def resume(self) -> None:
+        """Drive again whatever is open."""
+        for tenant in self._shard.tenants.values():
+            for _, decision in list(tenant.loop.every_open()):
+                for effect in candidacy.drive(tenant, decision):
+                    self.carry_out(effect)
+
+    async def ask(
+        self, tenant: str, campaign: str, users: list[tuple[str, str]], timeout_s: float
+    ) -> list[dict[str, Any]]:
+        """Make candidates of users by name and wait for the choices, at most so long; each decision as it is then."""
+        ids = [decision_id(tenant, key, campaign, occurrence) for key, occurrence in users]
+        askers = {d: asyncio.get_running_loop().create_future() for d in ids}
+        for decision, asker in askers.items():
+            self._askers.setdefault(decision, []).append(asker)
+        try:
+            await self._submit(Asked(tenant, campaign, users))
+            waiting = [asker for d, asker in askers.items() if self._is_deciding(tenant, d)]
+            if waiting:
+                await asyncio.wait(waiting, timeout=timeout_s)
+        finally:
+            for decision, asker in askers.items():
+                others = [a for a in self._askers.pop(decision, ()) if a is not asker]
+                if others:
+                    self._askers[decision] = others
+        found = [inspection.decision(self._shard, tenant, d) for d in ids]
+        return [
+            view or {"id": d, "user_key": key, "status": "unknown"}
+            for view, d, (key, _) in zip(found, ids, users, strict=True)
+        ]
+
+    def rewards(self, since: dict[str, int], limit: int) -> list[tuple[str, Reward]]:
+        """Rewards from each tenant's number on, in order, for the learner."""
+        found: list[tuple[str, Reward]] = []
+        for tenant in self._shard.tenants.values():
+            taken = tenant.loop.rewards.since(since.get(tenant.id, 0), limit - len(found))
+            found.extend((tenant.id, reward) for reward in taken)
+        return found
+
+    async def close(self) -> None:
+        await self.decider.close()
+        await self.deliverer.close(CLOSE_TIMEOUT_S)
+
+    def _is_deciding(self, tenant: str, decision: str) -> bool:
+        found = self._shard.tenant(tenant).loop.find(decision)
+        return found is not None and found[1].status == DECIDING

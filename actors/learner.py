@@ -1,0 +1,211 @@
+"""The learner: pulls rewards from the shards, keeps what they say, and hands it to whoever decides.
+
+A round: pull from every shard, count (:mod:`whisperer.feedback.ledger`), store statistics and offsets in one blob,
+publish, tell the shards what is stored. Guarantees: killed at any moment, no reward is lost or counted twice. What is
+pulled but not stored is pulled again; what is stored and not yet forgotten by a shard is below the stored offset. What
+is published is stored before, so a number stands for the same statistics for ever. Leaves to others: who asks for
+policies (`serve_apps.decisions`), and starting the actor (:mod:`actors.boot`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import msgspec
+
+from actors.blobs import BlobFolder, seal, unseal
+from actors.installation import load
+from actors.routing import PartitionMap, Shards
+from whisperer.decisions.posterior import Posterior, encode, posterior
+from whisperer.errors import UnavailableError
+from whisperer.feedback.ledger import Campaign, Ledger
+from whisperer.feedback.outcome import Reward
+
+ROUND_S = 0.2
+STORE_EVERY_S = 0.5
+STORE_SHARE = 0.1
+"""Storing may take this share of the time: with a large state it happens less often."""
+REFRESH_S = 5.0
+CALL_TIMEOUT_S = 2.0
+LIMIT = 5_000
+"""Rewards that one call brings."""
+
+FOLDER, BLOB = "learner", "statistics"
+
+_log = logging.getLogger("whisperer.learner")
+
+
+class ShardCalls(Protocol):
+    """What the learner uses of :class:`actors.routing.Shards`."""
+
+    map: PartitionMap
+
+    async def call(self, shard: int, method: str, *args: Any, timeout_s: float = ...) -> Any: ...
+
+
+class _Stored(msgspec.Struct, array_like=True):
+    """``numbers``: [tenant, campaign, number of its last publication]."""
+
+    number: int
+    numbers: list[tuple[str, str, int]]
+    ledger: bytes
+
+
+class Learning:
+    """The learner without Ray; use from one event loop.
+
+    Parameters
+    ----------
+    folder : where the one blob lives
+    clock : seconds, monotonic
+    """
+
+    def __init__(self, folder: BlobFolder, shards: ShardCalls, clock: Callable[[], float] = time.monotonic) -> None:
+        self._folder = folder
+        self._shards = shards
+        self._clock = clock
+        self._number = 0
+        self._policies: dict[Campaign, Posterior] = {}
+        self._changed: set[Campaign] = set()
+        self._unstored = False
+        self._stored_offsets: dict[tuple[int, str], int] = {}
+        self._told: dict[tuple[int, str], int] = {}
+        self._away: dict[int, str] = {}
+        self._published = asyncio.Event()
+        self._stored_at = -float("inf")
+        self._store_took_s = 0.0
+        try:
+            blob = folder.get(BLOB)
+        except FileNotFoundError:
+            self.ledger = Ledger()
+        else:
+            self._restore(msgspec.msgpack.decode(unseal(blob), type=_Stored))
+
+    def _restore(self, stored: _Stored) -> None:
+        self.ledger = Ledger.from_bytes(stored.ledger)
+        if self.ledger.dropped:
+            _log.warning("the context has changed: %d campaigns are learned anew", len(self.ledger.dropped))
+        self._number = stored.number
+        self._stored_offsets = self.ledger.offsets
+        numbers = {(tenant, campaign): number for tenant, campaign, number in stored.numbers}
+        for campaign, statistics in self.ledger.statistics.items():
+            self._policies[campaign] = posterior(statistics, numbers[campaign])
+
+    async def round(self) -> bool:
+        """Pull and count once, store if it is time; whether a shard has more to give at once."""
+        pulled = await asyncio.gather(*(self._pull(shard) for shard in range(self._shards.map.n_shards)))
+        for shard, rewards in enumerate(pulled):
+            if rewards:
+                self._changed |= self.ledger.apply(shard, rewards)
+                self._unstored = True
+        since = self._clock() - self._stored_at
+        if self._unstored and since >= max(STORE_EVERY_S, self._store_took_s / STORE_SHARE):
+            await self.store()
+        await self._tell()
+        return any(len(rewards) >= LIMIT for rewards in pulled)
+
+    async def store(self) -> None:
+        """Make everything counted so far durable, then publish it. Raises OSError: nothing is published then."""
+        begun = self._clock()
+        number = self._number + bool(self._changed)
+        fresh = {campaign: posterior(self.ledger.statistics[campaign], number) for campaign in self._changed}
+        policies = {**self._policies, **fresh}
+        numbers = [(tenant, campaign, policy.number) for (tenant, campaign), policy in policies.items()]
+        blob = seal(msgspec.msgpack.encode(_Stored(number, numbers, self.ledger.state_bytes())))
+        offsets = self.ledger.offsets
+        await asyncio.to_thread(self._folder.put, BLOB, blob)
+        self._stored_at = self._clock()
+        self._store_took_s = self._stored_at - begun
+        self._unstored, self._changed = False, set()
+        self._stored_offsets = offsets
+        if fresh:
+            self._policies, self._number = policies, number
+            self._published.set()
+            self._published = asyncio.Event()
+
+    async def policies(self, since: int, wait_s: float) -> tuple[int, bytes]:
+        """Number of the newest publication, and the posteriors published after ``since``; waits for one that long.
+
+        ``since`` 0, or above every number there is (this learner began anew), is answered with all.
+        """
+        if since > self._number:
+            since = 0
+        elif since == self._number:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._published.wait(), wait_s)
+        newer = [(campaign, policy) for campaign, policy in self._policies.items() if policy.number > since]
+        return self._number, encode(newer)
+
+    def status(self) -> dict[str, Any]:
+        return {
+            "number": self._number,
+            "campaigns": len(self._policies),
+            "rewards": {str(fate): n for fate, n in sorted(self.ledger.fates.items())},
+            "missing": self.ledger.n_missing,
+            "waiting_to_mature": self.ledger.n_early,
+            "unstored": self._unstored,
+            "store_s": round(self._store_took_s, 4),
+            "shards_away": dict(self._away),
+        }
+
+    async def _pull(self, shard: int) -> list[tuple[str, Reward]]:
+        try:
+            rewards: list[tuple[str, Reward]] = await self._shards.call(
+                shard, "rewards", self.ledger.since(shard), LIMIT, timeout_s=CALL_TIMEOUT_S
+            )
+        except UnavailableError as error:
+            self._away[shard] = error.message
+            return []
+        self._away.pop(shard, None)
+        return rewards
+
+    async def _tell(self) -> None:
+        """Tell shards what they need not keep; one that is away is told in a later round."""
+        for (shard, tenant), before in self._stored_offsets.items():
+            if self._told.get((shard, tenant)) == before or shard in self._away:
+                continue
+            try:
+                await self._shards.call(shard, "rewards_taken", tenant, before, timeout_s=CALL_TIMEOUT_S)
+            except UnavailableError as error:
+                self._away[shard] = error.message
+            else:
+                self._told[shard, tenant] = before
+
+
+class Learner:
+    """Ray actor ``learner`` in namespace ``whisperer``; its constructor takes up what was stored."""
+
+    def __init__(self, installation_path: str) -> None:
+        logging.basicConfig(level=logging.INFO)
+        installation = load(installation_path)
+        self._shards = Shards()
+        self._learning = Learning(BlobFolder(f"{installation.data_dir}/{FOLDER}"), self._shards)
+        self._task = asyncio.ensure_future(self._learn_forever())
+
+    async def policies(self, since: int, wait_s: float) -> tuple[int, bytes]:
+        """See :meth:`Learning.policies`."""
+        return await self._learning.policies(since, wait_s)
+
+    async def status(self) -> dict[str, Any]:
+        return {"pid": os.getpid(), **self._learning.status()}
+
+    async def _learn_forever(self) -> None:
+        refreshed_at = -REFRESH_S
+        while True:
+            try:
+                if time.monotonic() - refreshed_at >= REFRESH_S:
+                    await self._shards.refresh()
+                    refreshed_at = time.monotonic()
+                more = await self._learning.round()
+                await asyncio.sleep(0.0 if more else ROUND_S)
+            except UnavailableError:
+                await asyncio.sleep(ROUND_S)
+            except Exception:
+                _log.exception("a round of learning failed; trying again")
+                await asyncio.sleep(1.0)

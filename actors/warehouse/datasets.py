@@ -1,0 +1,136 @@
+"""The datasets of the warehouse: where each one's files lie, in what order, and what erasure does to its rows.
+
+A range of a shard's journal becomes files of all of them in one commit. The same records always give the same rows in
+the same order, which is what makes exporting a range twice harmless. Leaves columns to :mod:`actors.warehouse.rows` and
+:mod:`actors.warehouse.logs`, and commits to others.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from actors.warehouse import logs, rows
+from actors.warehouse.logs import LoggedRow, LogRecord
+from actors.warehouse.pseudonyms import Pseudonyms
+from actors.warehouse.rows import ExportRecord, check_tenant
+from whisperer.errors import InvariantError
+from whisperer.shard.log import DecisionRow, DeliveryRow, LogRow, OutcomeRow, RewardRow
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Dataset:
+    """Attributes
+    ----------
+    order : columns by which the rows of every file are sorted
+    dictionary : Parquet columns worth a dictionary
+    personal : columns that are null in an erased user's rows; None: such rows are removed
+    kind : of the shard's rows, None for events
+    """
+
+    name: str
+    schema: pa.Schema
+    order: tuple[str, ...]
+    dictionary: tuple[str, ...]
+    personal: tuple[str, ...] | None
+    kind: type[LogRow] | None = None
+
+    def folder(self, tenant: str, date: str) -> str:
+        """Events came first and lie where they always did."""
+        part = "" if self.kind is None else f"/dataset={self.name}"
+        return f"tenant={tenant}{part}/date={date}"
+
+    def sorted(self, table: pa.Table) -> pa.Table:
+        """Rows that are asked for together lie together, so that few row groups are read."""
+        return table.sort_by([(name, "ascending") for name in self.order])
+
+    def without_users(self, table: pa.Table, erased: pa.Array, tenant: str, pseudonyms: Pseudonyms) -> pa.Table:
+        """What stays of a table when the users of the rows where ``erased`` (bool[n]) is true are erased."""
+        if self.personal is None:
+            return table.filter(pc.invert(erased))
+        return pseudonyms.put(table, erased, tenant, self.personal)
+
+
+def _log(name: str, kind: type[LogRow], dictionary: tuple[str, ...], personal: tuple[str, ...]) -> Dataset:
+    order = ("decision_id", "lsn", "index")
+    common = ("tenant", "user_key", "campaign")
+    return Dataset(name, logs.SCHEMAS[kind], order, common + dictionary, personal, kind)
+
+
+EVENTS = Dataset("events", rows.SCHEMA, ("user_key", "lsn", "index"), rows.DICTIONARY_COLUMNS, personal=None)
+
+_OF_CHOICE = ("experiment_group", "arm")
+_NESTED = (
+    "arms.list.element",
+    "features.key_value.key",
+    "refused_arms.key_value.key",
+    "refused_arms.key_value.value",
+)
+
+DATASETS: dict[str, Dataset] = {
+    dataset.name: dataset
+    for dataset in (
+        EVENTS,
+        _log(
+            "decisions",
+            DecisionRow,
+            (*_OF_CHOICE, "trigger", "policy_version", "reason", *_NESTED),
+            # The occurrence may hold what a caller wrote, and with it a user id could be tried against decision ids.
+            personal=("features", "occurrence"),
+        ),
+        _log(
+            "deliveries",
+            DeliveryRow,
+            ("channel", "status", "reason", "provider", "detail", "content_hash", "locale"),
+            personal=("detail",),  # servers like to answer with the address
+        ),
+        _log("outcomes", OutcomeRow, ("kind", "detail"), personal=("detail",)),  # a clicked link may name the user
+        _log("rewards", RewardRow, _OF_CHOICE, personal=()),
+    )
+}
+
+
+def dataset_named(name: str) -> Dataset:
+    """Raises InvariantError for a dataset this release does not know."""
+    found = DATASETS.get(name)
+    if found is None:
+        raise InvariantError(f"there is no dataset {name!r}; known are {', '.join(DATASETS)}")
+    return found
+
+
+def tables_by_day(
+    records: Iterable[ExportRecord | LogRecord], shard: int, pseudonyms: Pseudonyms
+) -> Iterator[tuple[Dataset, str, str, pa.Table]]:
+    """(dataset, tenant, ISO date, sorted rows) of all counted events and all logged rows."""
+    events: dict[str, list[pa.Table]] = defaultdict(list)
+    logged: dict[tuple[str, type[LogRow]], list[LoggedRow]] = defaultdict(list)
+    for record in records:
+        if isinstance(record, ExportRecord):
+            events[check_tenant(record.block.tenant)].append(rows.rows_of(record, shard))
+            continue
+        for index, row in enumerate(record.rows):
+            entry = LoggedRow(record.lsn, index, row, index in record.erased)
+            logged[check_tenant(row.tenant), type(row)].append(entry)
+    for tenant in sorted(events):
+        yield from _by_day(EVENTS, tenant, pa.concat_tables(events.pop(tenant)))
+    for dataset in DATASETS.values():
+        for tenant in sorted(tenant for tenant, kind in logged if kind is dataset.kind):
+            assert dataset.kind is not None
+            entries = logged.pop((tenant, dataset.kind))
+            erased = pa.array([entry.erased for entry in entries], pa.bool_())
+            table = logs.table_of(dataset.kind, entries, shard)
+            yield from _by_day(dataset, tenant, dataset.without_users(table, erased, tenant, pseudonyms))
+
+
+def _by_day(dataset: Dataset, tenant: str, table: pa.Table) -> Iterator[tuple[Dataset, str, str, pa.Table]]:
+    for day in pc.unique(table["date"]).sort():
+        yield dataset, tenant, _iso_date(day), dataset.sorted(table.filter(pc.equal(table["date"], day)))
+
+
+def _iso_date(day: pa.Date32Scalar) -> str:
+    return str(np.datetime64(int(day.cast(pa.int32()).as_py()), "D"))

@@ -1,0 +1,178 @@
+"""The columns of decisions, deliveries, outcomes and rewards, and how the shard's log rows become them.
+
+Decides names, types and what is null. Two fields are called otherwise in SQL, where their own names are reserved words:
+``at`` is the column ``occurred_at``, ``group`` is ``experiment_group``. Leaves order, files and erasure to
+:mod:`actors.warehouse.datasets`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from actors.warehouse.rows import DAY_MS, METADATA
+from whisperer.shard.log import DecisionRow, DeliveryRow, LogRow, OutcomeRow, RewardRow
+
+_TEXT, _TEXTS, _NUMBERS = pa.string(), pa.list_(pa.string()), pa.list_(pa.float64())
+_TIME = pa.timestamp("ms")  # UTC
+_NEVER = object()
+
+
+@dataclass(frozen=True, slots=True)
+class LogRecord:
+    """What the shard logged while it applied one record of its journal.
+
+    Attributes
+    ----------
+    lsn : the record's position
+    rows : in the order they were made
+    erased : places in ``rows`` whose users were erased since; they are stored under a pseudonym
+    """
+
+    lsn: int
+    rows: Sequence[LogRow]
+    erased: Collection[int] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedRow:
+    """A row with its place in the journal: the ``index``-th of the record at ``lsn``."""
+
+    lsn: int
+    index: int
+    row: LogRow
+    erased: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """``field`` of the row becomes column ``name``; the value ``absent`` stands for nothing and becomes null."""
+
+    field: str
+    type: pa.DataType
+    name: str = ""
+    absent: object = _NEVER
+    nullable: bool = False
+
+    def to_arrow(self) -> pa.Field:
+        return pa.field(self.name or self.field, self.type, nullable=self.nullable or self.absent is not _NEVER)
+
+    def values(self, rows: Sequence[LogRow]) -> list[Any]:
+        found = [getattr(row, self.field) for row in rows]
+        if pa.types.is_map(self.type):
+            return [_pairs(value) for value in found]
+        return found if self.absent is _NEVER else [None if value == self.absent else value for value in found]
+
+
+def _pairs(value: dict[str, str] | list[tuple[str, float]]) -> list[tuple[str, Any]]:
+    """A map's entries; NaN, which would spoil every sum in SQL, becomes null."""
+    pairs = value.items() if isinstance(value, dict) else value
+    return [(k, None if isinstance(v, float) and math.isnan(v) else v) for k, v in pairs]
+
+
+_HEAD = (
+    Column("partition", pa.uint16()),
+    Column("user_key", _TEXT),
+    Column("decision_id", _TEXT),
+    Column("campaign", _TEXT),
+)
+_CHOICE = (
+    Column("campaign_version", pa.int32()),
+    Column("group", _TEXT, "experiment_group", absent=""),
+    Column("arm", _TEXT, absent=""),
+    Column("propensity", pa.float64(), absent=0.0),
+)
+_AT = Column("at", _TIME, "occurred_at")
+
+COLUMNS: dict[type[LogRow], tuple[Column, ...]] = {
+    DecisionRow: (
+        *_HEAD,
+        *_CHOICE,
+        Column("trigger", _TEXT),
+        Column("occurrence", _TEXT, nullable=True),  # null once the user is erased
+        _AT,
+        Column("chosen_at", _TIME, absent=-1),
+        Column("arms", _TEXTS),
+        Column("propensities", _NUMBERS),
+        Column("means", _NUMBERS),
+        Column("spreads", _NUMBERS),
+        Column("seed", pa.uint64(), absent=0),
+        Column("policy_version", _TEXT, absent=""),
+        Column("features", pa.map_(_TEXT, pa.float64()), nullable=True),  # null once the user is erased
+        Column("refused_arms", pa.map_(_TEXT, _TEXT)),
+        Column("reason", _TEXT, absent=""),
+    ),
+    DeliveryRow: (
+        *_HEAD,
+        Column("send_key", _TEXT),
+        Column("channel", _TEXT),
+        Column("attempt", pa.int32()),
+        Column("status", _TEXT),
+        Column("reason", _TEXT, absent=""),
+        Column("provider", _TEXT, absent=""),
+        Column("provider_id", _TEXT, absent=""),
+        Column("detail", _TEXT, absent=""),
+        Column("content_hash", _TEXT, absent=""),
+        Column("locale", _TEXT, absent=""),
+        _AT,
+    ),
+    OutcomeRow: (
+        *_HEAD,
+        Column("kind", _TEXT),
+        Column("detail", _TEXT, absent=""),
+        Column("value_micros", pa.int64()),
+        _AT,
+    ),
+    RewardRow: (
+        *_HEAD,
+        *_CHOICE,
+        Column("reward_micros", pa.int64()),
+        Column("revision", pa.int32()),
+        Column("mature", pa.bool_()),
+        _AT,
+    ),
+}
+
+_BEFORE = [pa.field("tenant", _TEXT, nullable=False), pa.field("date", pa.date32(), nullable=False)]
+_AFTER = [
+    pa.field("shard", pa.int32(), nullable=False),
+    pa.field("lsn", pa.int64(), nullable=False),  # position of the journal record that made the row
+    pa.field("index", pa.uint32(), nullable=False),  # place among the rows of that record
+]
+
+SCHEMAS: dict[type[LogRow], pa.Schema] = {
+    kind: pa.schema([*_BEFORE, *(column.to_arrow() for column in columns), *_AFTER], metadata=METADATA)
+    for kind, columns in COLUMNS.items()
+}
+
+
+def field_names(kind: type[LogRow]) -> dict[str, str]:
+    """Column -> name of the row's field, for all columns."""
+    renamed = {column.name: column.field for column in COLUMNS[kind] if column.name}
+    return {name: renamed.get(name, name) for name in SCHEMAS[kind].names}
+
+
+def table_of(kind: type[LogRow], logged: Sequence[LoggedRow], shard: int) -> pa.Table:
+    """Rows of one kind and one tenant, in the order given."""
+    rows = [entry.row for entry in logged]
+    days = np.array([row.at for row in rows], np.int64) // DAY_MS
+    arrays = [
+        pa.array([row.tenant for row in rows], _TEXT),
+        pa.array(days.astype(np.int32)).view(pa.date32()),
+        *(_array(column, rows) for column in COLUMNS[kind]),
+        pa.repeat(pa.scalar(shard, pa.int32()), len(rows)),
+        pa.array([entry.lsn for entry in logged], pa.int64()),
+        pa.array([entry.index for entry in logged], pa.uint32()),
+    ]
+    return pa.table(arrays, schema=SCHEMAS[kind])
+
+
+def _array(column: Column, rows: Sequence[LogRow]) -> pa.Array:
+    if column.type == _TIME:
+        return pa.array(column.values(rows), pa.int64()).view(_TIME)
+    return pa.array(column.values(rows), column.type)

@@ -1,0 +1,49 @@
+"""What the audit keeps of an erased user: a pseudonym in place of the key, and nothing the user could be known by.
+
+Guarantees: the same user of a tenant has the same pseudonym wherever the same key is in use, so that an erased user's
+decisions still belong together; without that key a pseudonym cannot be computed from a user id. Leaves to
+:mod:`actors.warehouse.datasets` which columns are personal.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Iterable
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+PSEUDONYM_PREFIX = "erased:"
+
+
+class Pseudonyms:
+    """Parameters
+    ----------
+    key : a secret of the installation; b"" takes a random one, and pseudonyms of two processes then differ
+    """
+
+    def __init__(self, key: bytes = b"") -> None:
+        # Derived, because the secret may sign other things too.
+        self._key = hashlib.blake2b(key or secrets.token_bytes(32), digest_size=32, person=b"pseudonym").digest()
+
+    def of(self, tenant: str, user_key: str) -> str:
+        text = f"{tenant}\x1f{user_key}".encode("utf-8", "surrogatepass")
+        return PSEUDONYM_PREFIX + hashlib.blake2b(text, digest_size=16, key=self._key).hexdigest()
+
+    def put(self, table: pa.Table, erased: pa.Array, tenant: str, personal: Iterable[str]) -> pa.Table:
+        """The table with pseudonyms, and null in ``personal`` columns, where ``erased`` (bool[n]) is true."""
+        if not pc.any(erased).as_py():
+            return table
+        keys = table["user_key"].combine_chunks()
+        masked = pa.array([self.of(tenant, key) for key in keys.filter(erased).to_pylist()], keys.type)
+        table = _replaced(table, "user_key", pc.replace_with_mask(keys, erased, masked))
+        for name in personal:
+            column = table[name].combine_chunks()
+            table = _replaced(table, name, pc.if_else(erased, pa.scalar(None, column.type), column))
+        return table
+
+
+def _replaced(table: pa.Table, name: str, column: pa.Array) -> pa.Table:
+    at = table.schema.get_field_index(name)
+    return table.set_column(at, table.schema.field(at), column)

@@ -1,0 +1,151 @@
+"""A rendering that ends: every loop, filter, assignment and range pays out of one budget.
+
+Liquid's own limits count nested loops, not loops one after the other, and never look at what a filter makes. Here the
+budget is ``limits.MAX_WORK`` for one part, and running out of it raises like any error of the template. The context
+also takes away the machine's clock (Liquid's built-in ``now`` and ``today``) and treats null as absent.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from datetime import tzinfo
+from decimal import Decimal
+from typing import Any
+
+from babel import Locale
+from liquid import BoundTemplate, RenderContext
+from liquid.builtin.expressions.primitive import RangeLiteral
+from liquid.exceptions import FilterArgumentError, LocalNamespaceLimitError, LoopIterationLimitError
+from liquid.undefined import UNDEFINED, FalsyStrictUndefined, Undefined
+from liquid.utils import ReadOnlyChainMap
+
+from whisperer.content import limits
+
+
+class WorkLimitError(LoopIterationLimitError):
+    """The part asks for more work than a message may cost."""
+
+
+class Missing(FalsyStrictUndefined):
+    """A variable that is not there, where the template says ``"missing": "refuse"``: it may be asked about (``if``,
+    ``default``), but whatever would write it raises, with its name as the message."""
+
+    def __init__(self, name: str, *, token: Any, obj: object = UNDEFINED, hint: str | None = None) -> None:
+        super().__init__(name, token=token, obj=obj, hint=hint)
+        path = hint.removesuffix(" is undefined").strip("'") if hint and hint.endswith(" is undefined") else name
+        self.msg = path
+
+
+class BoundedRange(RangeLiteral):
+    """``(1..n)`` of at most ``limits.MAX_ITERATIONS`` numbers. Takes the place of every range of a compiled template:
+    Liquid's own may be of any length, and some tags walk it before they count it."""
+
+    __slots__ = ()
+
+    def evaluate(self, context: RenderContext) -> range:
+        start, stop = (_whole(end.evaluate(context)) for end in (self.start, self.stop))
+        if stop - start >= limits.MAX_ITERATIONS:
+            raise WorkLimitError(f"a range has at most {limits.MAX_ITERATIONS:,} numbers", token=self.token)
+        return range(start, stop + 1) if start <= stop else range(0)
+
+
+class Context(RenderContext):
+    """What one rendering of one part knows, and what it may still spend."""
+
+    def __init__(
+        self,
+        template: BoundTemplate,
+        variables: Mapping[str, object],
+        *,
+        n_markup: int,
+        conventions: Locale,
+        zone: tzinfo,
+    ) -> None:
+        super().__init__(template, globals=variables)
+        self.scope = ReadOnlyChainMap(self.locals, self.globals, self.counters)
+        self.conventions = conventions
+        self.zone = zone
+        self._n_markup = max(1, n_markup)
+        self._work = limits.MAX_WORK
+        self._iterations = limits.MAX_ITERATIONS
+        self._local_bytes = 0
+
+    def spend(self, work: int) -> None:
+        self._work -= work
+        if self._work < 0:
+            raise WorkLimitError("the template does too much; shorten its loops", token=None)
+
+    def raise_for_loop_limit(self, length: int = 1) -> None:
+        """Called at each entry of a loop with its number of iterations."""
+        self._iterations -= length
+        if self._iterations < 0:
+            raise WorkLimitError(f"more than {limits.MAX_ITERATIONS:,} iterations of loops", token=None)
+        self.spend(length * self._n_markup)
+
+    def assign(self, key: str, val: Any) -> None:
+        held = self.locals.get(key)
+        self._local_bytes += sys.getsizeof(val, 1) - (0 if held is None else sys.getsizeof(held, 1))
+        if self._local_bytes > limits.MAX_WORK:
+            raise LocalNamespaceLimitError("the template keeps too much in its own variables", token=None)
+        self.spend(weight(val))
+        self.locals[key] = val
+
+    def get(self, path: list[object], *, token: Any, default: object = UNDEFINED) -> object:
+        found = super().get(path, token=token, default=default)
+        if found is None and default is UNDEFINED:
+            shown = ".".join(str(step) for step in path)
+            return self.env.undefined(str(path[0]), hint=f"{shown} is undefined", token=token)
+        return found
+
+    def filter(self, name: str, token: Any) -> Callable[..., object]:
+        apply = super().filter(name, token)
+
+        def bounded(left: object, *args: object, **kwargs: object) -> object:
+            if name != "default":
+                for given in (left, *args, *kwargs.values()):
+                    if isinstance(given, Undefined):
+                        str(given)  # raises where missing variables are refused, whatever the filter makes of them
+            self.spend(1 + sum(weight(given) for given in (left, *args, *kwargs.values())))
+            result = apply(left, *args, **kwargs)
+            if isinstance(result, Decimal):
+                result = float(result)  # Decimal("1e999999999") is short, and int() of it is not
+            self.spend(weight(result))
+            return result
+
+        return bounded
+
+
+def weight(value: object) -> int:
+    """How much a value costs to go through, in characters. Raises FilterArgumentError for one that is too large."""
+    total, pending = 0, [value]
+    while pending:
+        one = pending.pop()
+        if isinstance(one, str):
+            total += len(one)
+        elif isinstance(one, Mapping) and not isinstance(one, Undefined):
+            total += 1
+            pending += [part for item in one.items() for part in item]
+        elif isinstance(one, (list, tuple)):
+            total += 1
+            pending += one[: limits.MAX_VALUE_CHARS]
+        elif isinstance(one, range):
+            total += len(one)
+        elif isinstance(one, int) and one.bit_length() > limits.MAX_INT_BITS:
+            raise FilterArgumentError("a number has too many digits", token=None)
+        else:
+            total += 1
+        if total > limits.MAX_VALUE_CHARS or len(pending) > limits.MAX_VALUE_CHARS:
+            raise FilterArgumentError(f"a value has over {limits.MAX_VALUE_CHARS:,} characters", token=None)
+    return total
+
+
+def _whole(value: object) -> int:
+    if isinstance(value, Undefined):
+        str(value)
+        return 0
+    if isinstance(value, str) and value.isascii() and value.removeprefix("-").isdigit() and len(value) < 16:
+        return int(value)
+    if isinstance(value, (int, float)) and abs(value) < 10**15:  # NaN is not
+        return int(value)
+    return 0

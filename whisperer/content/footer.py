@@ -1,0 +1,30 @@
+"""The line by which a reader can end the messages, for those whose template does not show one."""
+
+from __future__ import annotations
+
+from html import escape
+
+from whisperer.content.links import before_the_end
+from whisperer.content.locales import direction, language
+
+_LINES = {
+    "en": ("You no longer want these messages?", "Unsubscribe"),
+    "de": ("Sie möchten diese Nachrichten nicht mehr erhalten?", "Hier abmelden"),
+    "es": ("¿Ya no quieres recibir estos mensajes?", "Cancelar la suscripción"),
+    "ja": ("今後このメールの受信を希望されない場合はこちら：", "配信停止"),
+    "ar": ("لم تعد ترغب في تلقي هذه الرسائل؟", "إلغاء الاشتراك"),
+}
+"""Language -> question, what the link says. English for every other language."""
+
+
+def with_footer(part: str, text: str, locale: str, url: str) -> str:
+    """``text`` of the part ``html`` or ``text``, and the line where it does not show ``url`` already."""
+    if url in text:
+        return text
+    known = language(locale) if language(locale) in _LINES else "en"
+    question, label = _LINES[known]
+    if part == "text":
+        return f"{text.rstrip()}\n\n--\n{question} {label}: {url}"
+    style = "margin:24px 0 0;font-size:12px;color:#6b6b6b"
+    line = f'{escape(question)} <a href="{escape(url)}" style="color:#6b6b6b">{escape(label)}</a>'
+    return before_the_end(text, f'<p lang="{known}" dir="{direction(known)}" style="{style}">{line}</p>')

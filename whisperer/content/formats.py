@@ -1,0 +1,142 @@
+"""The filters that write numbers, money and dates as people at the user's place write them.
+
+A value that is no number or no time fails the rendering with a sentence for the campaign's author: a message with a
+wrong price is worse than none. A date without a time is that calendar day everywhere; a time is shown in the user's
+zone.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import UTC, date, datetime, tzinfo
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from babel import Locale, dates, numbers
+from liquid.exceptions import FilterArgumentError
+from liquid.filter import with_context
+
+from whisperer.events.clock import instant
+from whisperer.events.place import KNOWN_ZONES
+
+STYLES = ("short", "medium", "long", "full")
+MAX_NUMBER = 10**15  # a larger one is a mistake, and its digits would fill the message
+MAX_DECIMALS = 6
+_MAX_DATE_CHARS = 64
+_CURRENCY = re.compile(r"[A-Z]{3}")
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+
+def zone_of(name: str) -> tzinfo:
+    """The zone of this IANA name, UTC where it is not known."""
+    return ZoneInfo(name) if name in KNOWN_ZONES else UTC
+
+
+@with_context
+def money(value: object, currency: object = None, *, context: Any) -> str:
+    """``{{ 9.5 | money: "EUR" }}``"""
+    code = str(currency or "").upper()
+    if not _CURRENCY.fullmatch(code):
+        raise _wrong('money needs a currency by its three letters, as in money: "EUR"')
+    return numbers.format_currency(_number(value, "money"), code, locale=_locale(context))
+
+
+@with_context
+def number(value: object, decimals: object = None, *, context: Any) -> str:
+    """``{{ 1234.5 | number }}``, ``{{ 1234.5 | number: 2 }}``"""
+    amount = _number(value, "number")
+    if decimals is None:
+        return numbers.format_decimal(amount, locale=_locale(context))
+    if type(decimals) is not int or not 0 <= decimals <= MAX_DECIMALS:
+        raise _wrong(f"number takes 0 to {MAX_DECIMALS} decimals")
+    pattern = "#,##0" + ("." + "0" * decimals if decimals else "")
+    return numbers.format_decimal(amount, format=pattern, locale=_locale(context))
+
+
+@with_context
+def percent(value: object, *, context: Any) -> str:
+    """``{{ 20 | percent }}``: the value is in hundredths, as people say it."""
+    return numbers.format_percent(_number(value, "percent") / 100, locale=_locale(context), decimal_quantization=False)
+
+
+@with_context
+def date_filter(value: object, style: object = "medium", *, context: Any) -> str:
+    """``{{ event.due | date }}``, ``{{ now | date: "full" }}``"""
+    moment = _moment(value, "date")
+    day = moment if not isinstance(moment, datetime) else moment.astimezone(context.zone)
+    return dates.format_date(day, format=_style(style, "date"), locale=_locale(context))
+
+
+@with_context
+def time_filter(value: object, style: object = "short", *, context: Any) -> str:
+    """``{{ event.starts | time }}``"""
+    moment = _moment(value, "time")
+    if not isinstance(moment, datetime):
+        raise _wrong("time needs a time of day; this is a date alone")
+    return dates.format_time(moment, format=_style(style, "time"), tzinfo=context.zone, locale=_locale(context))
+
+
+@with_context
+def datetime_filter(value: object, style: object = "medium", *, context: Any) -> str:
+    """``{{ event.starts | datetime: "long" }}``"""
+    moment = _moment(value, "datetime")
+    if not isinstance(moment, datetime):
+        raise _wrong("datetime needs a time of day; this is a date alone")
+    return dates.format_datetime(moment, format=_style(style, "datetime"), tzinfo=context.zone, locale=_locale(context))
+
+
+FILTERS = {
+    "money": money,
+    "number": number,
+    "percent": percent,
+    "date": date_filter,
+    "time": time_filter,
+    "datetime": datetime_filter,
+}
+
+
+def _locale(context: Any) -> Locale:
+    found: Locale = context.conventions
+    return found
+
+
+def _wrong(message: str) -> FilterArgumentError:
+    return FilterArgumentError(message, token=None)
+
+
+def _style(style: object, name: str) -> Any:
+    if style not in STYLES:
+        raise _wrong(f"{name} takes one of {', '.join(STYLES)}")
+    return style
+
+
+def _number(value: object, name: str) -> Decimal:
+    if isinstance(value, str) and len(value) <= 32:
+        try:
+            value = float(value)
+        except ValueError:
+            raise _wrong(f"{name} needs a number, not a text") from None
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise _wrong(f"{name} needs a number")
+    if not math.isfinite(value) or abs(value) > MAX_NUMBER:
+        raise _wrong(f"{name} takes numbers up to {MAX_NUMBER:,}")
+    return Decimal(str(value))  # the shortest exact form: 0.1 is 0.1
+
+
+def _moment(value: object, name: str) -> date | datetime:
+    try:
+        if isinstance(value, str) and len(value) <= _MAX_DATE_CHARS:
+            if _DAY.fullmatch(value):
+                return date.fromisoformat(value)
+            found = instant(value)
+        elif isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
+            found = instant(value)
+        else:
+            found = None
+        if found is not None:
+            return datetime.fromtimestamp(found / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        pass
+    raise _wrong(f"{name} needs a date: ISO 8601, or milliseconds since 1970")

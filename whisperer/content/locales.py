@@ -1,0 +1,67 @@
+"""Which of a template's languages a user reads, and how numbers and dates are written in it.
+
+The lookup of RFC 4647, 3.4: the user's tag is shortened from its end (``zh-Hant-TW``, ``zh-Hant``, ``zh``; a single
+letter goes with what follows it) until the template has it, else the template's default. Tags are compared in their
+canonical form (:func:`whisperer.events.place.canonical_locale`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from functools import lru_cache
+
+from babel import Locale, UnknownLocaleError
+
+from whisperer.events.place import canonical_locale
+
+RIGHT_TO_LEFT = frozenset({"ar", "ckb", "dv", "fa", "he", "iw", "ps", "sd", "ug", "ur", "yi", "ji"})
+"""Languages written from right to left, unless the tag names a script that says otherwise."""
+_RIGHT_TO_LEFT_SCRIPTS = frozenset({"Arab", "Hebr", "Thaa", "Syrc", "Nkoo", "Adlm", "Rohg"})
+
+
+def fallbacks(tag: str) -> Iterator[str]:
+    """The canonical tag and what it is shortened to, longest first; nothing for a tag that is not known.
+
+    >>> list(fallbacks("zh_hant_tw")), list(fallbacks("de-x-formal")), list(fallbacks("klingon"))
+    (['zh-Hant-TW', 'zh-Hant', 'zh'], ['de-x-formal', 'de'], [])
+    """
+    parts = (canonical_locale(tag) or "").split("-")
+    while parts and parts[0]:
+        yield "-".join(parts)
+        parts.pop()
+        while len(parts) > 1 and len(parts[-1]) == 1:
+            parts.pop()
+
+
+def lookup(tag: str, available: Collection[str], default: str) -> str:
+    """The locale of ``available`` (canonical tags) that a reader of ``tag`` gets."""
+    return next((one for one in fallbacks(tag) if one in available), default)
+
+
+def language(tag: str) -> str:
+    return tag.partition("-")[0].lower()
+
+
+def direction(tag: str) -> str:
+    """``rtl`` or ``ltr``, for the ``dir`` of a message."""
+    scripts = [part.title() for part in tag.split("-")[1:3] if len(part) == 4 and part.isalpha()]
+    if scripts:
+        return "rtl" if scripts[0] in _RIGHT_TO_LEFT_SCRIPTS else "ltr"
+    return "rtl" if language(tag) in RIGHT_TO_LEFT else "ltr"
+
+
+def formatting_locale(user: str, message: str) -> Locale:
+    """Whose conventions numbers and dates follow: the user's where the message is in the user's language (``en-GB`` in
+    a message in ``en``), else the message's, so that one sentence is not in two languages."""
+    return conventions(user if language(user) == language(message) else message)
+
+
+@lru_cache(maxsize=1_024)
+def conventions(tag: str) -> Locale:
+    """What CLDR knows of the tag or of the longest of its fallbacks; English where it knows none."""
+    for one in fallbacks(tag):
+        try:
+            return Locale.parse(one.replace("-", "_"))
+        except (UnknownLocaleError, ValueError):
+            continue
+    return Locale("en")

@@ -1,0 +1,74 @@
+"""What is asked of the content application and what it answers: one message, its parts rendered, or why there is none."""
+
+from __future__ import annotations
+
+import msgspec
+
+EMAIL, SMS, PUSH, WEBHOOK = "email", "sms", "push", "webhook"
+CHANNELS = (EMAIL, SMS, PUSH, WEBHOOK)
+
+PARTS: dict[str, tuple[str, ...]] = {
+    EMAIL: ("subject", "html", "text"),
+    SMS: ("text",),
+    PUSH: ("title", "body"),
+    WEBHOOK: ("body",),
+}
+"""Channel -> its parts. Of an e-mail, html or text may be missing; text is then made from html."""
+
+
+class RenderRequest(msgspec.Struct, array_like=True, frozen=True):
+    """Attributes
+    ----------
+    template, template_version : a published template of the tenant
+    variant : which arm asked, for variables of the arm
+    offer : JSON of the arm's offer, b"null" where it has none
+    locale : BCP 47 of the user, "" if unknown
+    zone : IANA zone of the user, "" if unknown
+    traits : trait name -> JSON as the client wrote it
+    features : raw features by name, NaN where absent
+    event : JSON of the triggering event's properties, b"" if no event triggered it
+    address : where it will go, e.g. an e-mail address
+    purpose : of the campaign; `transactional` carries no unsubscribe link
+    now : ms UTC
+    """
+
+    send_key: str
+    decision_id: str
+    tenant: str
+    user_key: str
+    campaign: str
+    channel: str
+    template: str
+    template_version: int
+    variant: str
+    offer: bytes
+    locale: str
+    zone: str
+    traits: dict[str, bytes]
+    features: dict[str, float]
+    event: bytes
+    address: str
+    purpose: str
+    now: int
+
+
+class Rendered(msgspec.Struct, array_like=True, frozen=True, tag="rendered"):
+    """``parts`` by the names of :data:`PARTS`. ``headers`` are those of the message (List-Unsubscribe).
+
+    ``content_hash``: hex of a hash over channel, locale and parts *before* links were signed, so that equal texts have
+    equal hashes.
+    """
+
+    send_key: str
+    parts: dict[str, str]
+    headers: dict[str, str]
+    locale: str
+    content_hash: str
+
+
+class NotRendered(msgspec.Struct, array_like=True, frozen=True, tag="not_rendered"):
+    """``reason`` is a value of :class:`whisperer.eligibility.refusal.Reason`; ``detail`` is for the campaign's author."""
+
+    send_key: str
+    reason: str
+    detail: str

@@ -1,0 +1,93 @@
+"""Text as a channel may carry it: on one line, in lines, or read off from HTML.
+
+Control characters never reach a message. A line break in what becomes a header or an SMS is a blank there, whoever
+wrote it: a name such as ``Ada\\r\\nBcc: eve@example.com`` arrives on the line it was on.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from selectolax.lexbor import LexborHTMLParser
+
+_BREAKING = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029]+")
+_LINE_ENDS = re.compile(r"\r\n?|[\x0b\x0c\x85\u2028\u2029]")
+_CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f]")
+_BLANKS = re.compile(r"[ \t\xa0]*\n[ \t\xa0]*")
+
+_SKIPPED = {"head", "style", "script", "title", "template", "noscript"}
+_BLOCKS = {
+    *("address", "article", "aside", "blockquote", "body", "center", "dd", "div", "dl", "dt", "fieldset", "figure"),
+    *("footer", "form", "header", "li", "main", "nav", "ol", "pre", "section", "table", "tbody", "tr", "ul"),
+}
+_PARAGRAPHS = {"p", "h1", "h2", "h3", "h4", "h5", "h6", "hr"}
+_CELLS = {"td", "th"}
+
+
+def one_line(text: str) -> str:
+    """Every run of blanks, line breaks and control characters becomes one blank.
+
+    >>> one_line(" Ada\\r\\nBcc: eve@example.com\\x00 ")
+    'Ada Bcc: eve@example.com'
+    """
+    return _BREAKING.sub(" ", text).strip(" ")
+
+
+def lines(text: str) -> str:
+    """Line breaks become ``\\n``; other control characters, tabs aside, are taken out."""
+    return _CONTROLS.sub("", _LINE_ENDS.sub("\n", text))
+
+
+def text_of(html: str) -> str:
+    """What a reader of the HTML reads, links followed by their addresses.
+
+    >>> text_of('<h1>Hi</h1><p>See <a href="https://a.example/x">the plan</a>.<br>Bye</p>')
+    'Hi\\n\\nSee the plan (https://a.example/x).\\nBye'
+    """
+    root = LexborHTMLParser(html).root
+    if root is None:
+        return ""
+    text = "".join(_pieces(root))
+    text = _BLANKS.sub("\n", lines(text))
+    return re.sub(r"\n{3,}", "\n\n", re.sub(r"[ \t]{2,}", " ", text)).strip()
+
+
+def _pieces(root: Any) -> Iterator[str]:
+    """In the order of reading, without recursion: a stranger's HTML may be nested as deep as it is long."""
+    node: Any = root
+    while True:
+        tag = node.tag
+        if tag == "-text":
+            yield re.sub(r"[ \t\r\n\f]+", " ", node.text_content or "")
+        elif tag not in _SKIPPED:
+            yield _opening(node, tag)
+            if node.first_child is not None:
+                node = node.first_child
+                continue
+            yield _closing(node, tag)
+        while node.next is None:
+            node = node.parent
+            if node is None or node.mem_id == root.mem_id:
+                return
+            yield _closing(node, node.tag)
+        node = node.next
+
+
+def _opening(node: Any, tag: str) -> str:
+    if tag == "br":
+        return "\n"
+    if tag == "img":
+        return (node.attributes.get("alt") or "").strip()
+    if tag == "li":
+        return "\n- "
+    return "\n\n" if tag in _PARAGRAPHS else "\n" if tag in _BLOCKS else ""
+
+
+def _closing(node: Any, tag: str) -> str:
+    if tag == "a":
+        href = (node.attributes.get("href") or "").strip()
+        shown = (node.text(deep=True) or "").strip()
+        return f" ({href})" if href.lower().startswith(("http://", "https://")) and href != shown else ""
+    return "\n\n" if tag in _PARAGRAPHS else "\n" if tag in _BLOCKS else " " if tag in _CELLS else ""

@@ -1,0 +1,81 @@
+"""The JSON Schema (2020-12) of a template's JSON, for OpenAPI, editors and clients' own checks.
+
+Everything the parser takes is valid under it; the parser refuses more: what does not compile, tags that are no locale,
+a default locale that is not there, lone surrogates.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from whisperer.content import limits
+from whisperer.content.message import EMAIL, PARTS
+from whisperer.content.template import DEFAULT_LOCALE, POLICIES, REFUSE
+
+
+def template_json_schema() -> dict[str, Any]:
+    """The schema as a new dict."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Template",
+        "type": "object",
+        "properties": {
+            "channel": {"enum": list(PARTS)},
+            "default_locale": {"type": "string", "default": DEFAULT_LOCALE, "description": "one of locales"},
+            "locales": {
+                "type": "object",
+                "description": "BCP 47 tag -> the parts of the message in Liquid",
+                "minProperties": 1,
+                "maxProperties": limits.MAX_LOCALES,
+            },
+            "missing": {
+                "enum": list(POLICIES),
+                "default": REFUSE,
+                "description": "a variable that is not there: send nothing, or write nothing for it",
+            },
+            "defaults": {
+                "type": "object",
+                "description": "trait -> what stands for it where it is absent or blank",
+                "maxProperties": limits.MAX_DEFAULTS,
+                "propertyNames": {"minLength": 1, "maxLength": limits.MAX_NAME},
+                "additionalProperties": {
+                    "anyOf": [
+                        {"type": "string", "maxLength": limits.MAX_DEFAULT_CHARS},
+                        {"type": "number"},
+                        {"type": "boolean"},
+                    ]
+                },
+            },
+        },
+        "required": ["channel", "locales"],
+        "additionalProperties": False,
+        "allOf": [_rule(channel) for channel in PARTS],
+        "examples": [
+            {
+                "channel": "email",
+                "default_locale": "en",
+                "locales": {
+                    "en": {"subject": "Hello {{ user.name }}", "html": "<p>Hello {{ user.name }}</p>"},
+                    "de": {"subject": "Hallo {{ user.name }}", "html": "<p>Hallo {{ user.name }}</p>"},
+                },
+                "missing": "refuse",
+                "defaults": {"name": "there"},
+            }
+        ],
+    }
+
+
+def _rule(channel: str) -> dict[str, Any]:
+    """Which parts a message of this channel has."""
+    texts = {
+        part: {"type": "string", "minLength": 1, "maxLength": limits.MAX_SOURCE_CHARS[part]} for part in PARTS[channel]
+    }
+    parts: dict[str, Any] = {"type": "object", "properties": texts, "additionalProperties": False}
+    if channel == EMAIL:
+        parts |= {"required": ["subject"], "anyOf": [{"required": ["html"]}, {"required": ["text"]}]}
+    else:
+        parts["required"] = list(PARTS[channel])
+    return {
+        "if": {"properties": {"channel": {"const": channel}}, "required": ["channel"]},
+        "then": {"properties": {"locales": {"additionalProperties": parts}}},
+    }

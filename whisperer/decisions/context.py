@@ -1,0 +1,129 @@
+"""The features a decision looks at: their names, in order, and how raw values become the vector of a linear model.
+
+The shard logs raw values with every candidate; the transformation belongs to the policy. A name is only ever added at
+the end. :func:`transform` guarantees finite values within `LIMIT` of zero whatever it is given, the same for a row
+alone and in a batch. Leaves to others: where the raw values come from, and what is learned from them.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+NAMES: tuple[str, ...] = (
+    "events_7d",
+    "events_30d",
+    "trend",
+    "revenue",
+    "recency_days",
+    "tenure_days",
+    "active_days_90d",
+    "gap_mean_days",
+    "recency_over_gap",
+    "sends_7d",
+    "hours_since_send",
+    "engaged_30d",
+    "local_hour",
+    "local_weekday",
+)
+"""The first nine are :data:`whisperer.profiles.features.FEATURES`; then messages sent in 7 days, hours since the last
+one (NaN: never), opens and clicks in 30 days, and the hour (0 to 23.99) and weekday (0 Monday) in the user's zone."""
+
+CONTEXT_VERSION = 1
+"""Changes with any change of :func:`transform`: statistics of two versions never meet."""
+
+LIMIT = 3.0
+
+COLUMNS: tuple[str, ...] = (
+    "one",
+    "events_7d",
+    "events_30d",
+    "trend",
+    "revenue",
+    "recency_days",
+    "tenure_days",
+    "active_days_90d",
+    "gap_mean_days",
+    "recency_over_gap",
+    "sends_7d",
+    "closeness_of_send",
+    "engaged_30d",
+    "hour_sin",
+    "hour_cos",
+    "weekday_sin",
+    "weekday_cos",
+    "no_gap",
+    "never_seen",
+)
+D = len(COLUMNS)
+
+_LOGARITHMS: dict[str, tuple[float, float]] = {
+    "events_7d": (2.0, 1.5),
+    "events_30d": (3.0, 1.5),
+    "revenue": (2.0, 2.0),
+    "recency_days": (1.0, 1.6),
+    "tenure_days": (4.0, 1.3),
+    "active_days_90d": (2.0, 1.0),
+    "gap_mean_days": (1.0, 1.2),
+    "recency_over_gap": (1.0, 1.0),
+    "sends_7d": (0.0, 1.0),
+    "engaged_30d": (0.0, 1.2),
+}
+"""Counts, money and times: (log1p(value) - centre) / scale. Fixed numbers, not estimates: a vector logged yesterday
+means the same today. Money below zero (refunds) counts as none."""
+
+_LARGEST = 1e12
+
+
+def transform(raw: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Vectors of the linear model.
+
+    Parameters
+    ----------
+    raw : float64, shape (n, len(NAMES))
+        Raw values in the order of :data:`NAMES`, NaN where absent.
+
+    Returns
+    -------
+    x : float64, shape (n, D)
+        In the order of :data:`COLUMNS`, each within [-LIMIT, LIMIT]; an absent value stands at the centre, 0.
+
+    Raises
+    ------
+    ValueError
+        For another shape.
+
+    Examples
+    --------
+    >>> x = transform(np.full((1, len(NAMES)), np.nan))
+    >>> x.shape == (1, D), float(x[0, 0]), float(x[0, COLUMNS.index("never_seen")])
+    (True, 1.0, 1.0)
+    """
+    if raw.ndim != 2 or raw.shape[1] != len(NAMES):
+        raise ValueError(f"expected shape (n, {len(NAMES)}), not {raw.shape}")
+    value = {name: np.ascontiguousarray(raw[:, at]) for at, name in enumerate(NAMES)}
+    made: dict[str, NDArray[np.float64]] = {"one": np.ones(len(raw))}
+    for name, (centre, scale) in _LOGARITHMS.items():
+        made[name] = (np.log1p(np.clip(value[name], 0.0, _LARGEST)) - centre) / scale
+    made["trend"] = value["trend"] - 1.0  # 1 is a user as active as ever
+    # One scale for seconds and weeks; never is infinitely long ago, not an average time ago.
+    made["closeness_of_send"] = 1.0 / (1.0 + np.sqrt(np.clip(value["hours_since_send"], 0.0, _LARGEST)))
+    for name, turn in (("hour", value["local_hour"] / 24), ("weekday", value["local_weekday"] / 7)):
+        angle = 2 * math.pi * np.where(np.isfinite(turn), turn, np.nan)
+        made[f"{name}_sin"], made[f"{name}_cos"] = np.sin(angle), np.cos(angle)
+    made["no_gap"] = np.isnan(value["gap_mean_days"]).astype(np.float64)
+    made["never_seen"] = np.isnan(value["recency_days"]).astype(np.float64)
+    x = np.stack([made[name] for name in COLUMNS], axis=1)
+    x[np.isnan(x)] = 0.0
+    return np.clip(x, -LIMIT, LIMIT, out=x)
+
+
+def rows_of(features: list[list[float]]) -> NDArray[np.float64]:
+    """Logged lists as one array; a list from before a name was added lacks its last values, which are absent."""
+    width = len(NAMES)
+    if all(len(row) == width for row in features):
+        return np.array(features, np.float64).reshape(-1, width)
+    padded = [(row + [math.nan] * width)[:width] for row in features]
+    return np.array(padded, np.float64).reshape(-1, width)

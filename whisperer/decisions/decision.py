@@ -1,0 +1,86 @@
+"""What is asked of the decisions application, what it answers, and the ids that make both repeatable.
+
+A *candidate* is a user whom a campaign might reach now, with the arms that eligibility left. A *choice* is the answer:
+one arm, with everything needed to audit it and to evaluate other policies on it later. Both are values; neither knows
+shards or HTTP.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import msgspec
+
+NO_SEND = "no_send"
+"""The arm that leaves the user alone; always eligible, always first."""
+
+HOLDOUT, UNIFORM, POLICY = "holdout", "uniform", "policy"
+GROUPS = (HOLDOUT, UNIFORM, POLICY)
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+
+
+class Candidate(msgspec.Struct, array_like=True, frozen=True):
+    """Attributes
+    ----------
+    group : one of GROUPS, stored with the user at the first decision
+    arms : eligible arms in the campaign's order, `no_send` first
+    features : float64, raw values in the order of :data:`whisperer.decisions.context.NAMES`, NaN where absent
+    now : ms UTC
+    """
+
+    decision_id: str
+    tenant: str
+    campaign: str
+    campaign_version: int
+    group: str
+    arms: list[str]
+    features: list[float]
+    now: int
+
+
+class Choice(msgspec.Struct, array_like=True, frozen=True):
+    """Attributes
+    ----------
+    arm : the arm chosen
+    propensity : P(arm | features, group) when chosen, in (0, 1]
+    arms, propensities, means, spreads : parallel; the whole vector p, and each arm's posterior mean and standard
+        deviation of the reward (0 where the group's rule looked at no model)
+    seed : 64 bits, from the decision's id
+    policy_version : which statistics were looked at, ``<campaign>@<number>``; ``holdout`` and ``uniform`` for the rules
+    """
+
+    decision_id: str
+    arm: str
+    propensity: float
+    arms: list[str]
+    propensities: list[float]
+    means: list[float]
+    spreads: list[float]
+    seed: int
+    policy_version: str
+
+
+def decision_id(tenant: str, user_key: str, campaign: str, occurrence: str) -> str:
+    """``dec_`` and 26 characters; the same occurrence always has the same id."""
+    return "dec_" + _digest("decision", tenant, user_key, campaign, occurrence)
+
+
+def send_key(decision: str) -> str:
+    """``snd_`` and 26 characters: the idempotency key of a decision's one message."""
+    return "snd_" + _digest("send", decision)
+
+
+def seed_of(decision: str) -> int:
+    """64 bits that drive everything random about a decision."""
+    return int.from_bytes(hashlib.blake2b(decision.encode(), digest_size=8, person=b"seed").digest(), "big")
+
+
+def _digest(*parts: str) -> str:
+    text = "\x1f".join(parts).encode("utf-8", "surrogatepass")
+    number = int.from_bytes(hashlib.blake2b(text, digest_size=17).digest(), "big") >> 6
+    digits = []
+    for _ in range(26):
+        number, digit = divmod(number, 32)
+        digits.append(_ALPHABET[digit])
+    return "".join(reversed(digits))

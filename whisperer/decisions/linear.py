@@ -1,0 +1,174 @@
+"""What is remembered of a campaign's rewards: per arm the sufficient statistics of a linear regression on the context.
+
+Guarantees: statistics of several learners add up, in any order; a reward can be replaced by a later one without a
+trace; forgetting is one factor on everything, by whole UTC days of reward time. Leaves to others: which rewards count
+(:mod:`whisperer.feedback.ledger`) and what is believed because of them (:mod:`whisperer.decisions.posterior`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from whisperer.decisions.context import CONTEXT_VERSION, D
+
+FORM_VERSION = 1
+_FLOAT = "<f8"
+
+
+class OtherContextError(ValueError):
+    """The statistics were kept over another version of the context, and mean nothing over this one."""
+
+
+@dataclass(slots=True, eq=False)
+class ArmStatistics:
+    """Sums over an arm's decisions, each with its weight w.
+
+    Attributes
+    ----------
+    gram : float64, shape (D, D), sum of w x x'
+    moment : float64, shape (D,), sum of w r x
+    n : sum of w
+    squares : sum of w r^2
+    """
+
+    gram: NDArray[np.float64] = field(default_factory=lambda: np.zeros((D, D)))
+    moment: NDArray[np.float64] = field(default_factory=lambda: np.zeros(D))
+    n: float = 0.0
+    squares: float = 0.0
+
+    def add(self, x: NDArray[np.float64], reward: NDArray[np.float64], weight: NDArray[np.float64]) -> None:
+        """Count decisions: ``x`` (m, D), ``reward`` and ``weight`` (m,)."""
+        weighted = x * weight[:, None]
+        self.gram += weighted.T @ x
+        self.moment += reward @ weighted
+        self.n += float(weight.sum())
+        self.squares += float(weight @ reward**2)
+
+    def replace(
+        self,
+        x: NDArray[np.float64],
+        old: NDArray[np.float64],
+        new: NDArray[np.float64],
+        weight: NDArray[np.float64],
+    ) -> None:
+        """Count ``new`` where ``old`` was counted with the same ``x`` and ``weight``: as if it had always been so."""
+        self.moment += (weight * (new - old)) @ x
+        self.squares += float(weight @ (new**2 - old**2))
+
+    def discount(self, factor: float) -> None:
+        """Forget: every weight so far, times ``factor`` in [0, 1]."""
+        self.gram *= factor
+        self.moment *= factor
+        self.n *= factor
+        self.squares *= factor
+
+    def __add__(self, other: ArmStatistics) -> ArmStatistics:
+        return ArmStatistics(
+            self.gram + other.gram, self.moment + other.moment, self.n + other.n, self.squares + other.squares
+        )
+
+
+class _Encoded(msgspec.Struct, array_like=True, frozen=True):
+    form: int
+    context: int
+    day: int
+    discount_per_day: float
+    arms: list[str]
+    n: list[float]
+    squares: list[float]
+    gram: bytes
+    moment: bytes
+
+
+class CampaignStatistics:
+    """Every arm of one campaign, `no_send` among them, as of a day.
+
+    Parameters
+    ----------
+    discount_per_day : weight that remains of a reward a day later, in (0, 1]
+    day : UTC day (days since 1970) that weights refer to; -1 before the first reward
+
+    Examples
+    --------
+    >>> one, other = CampaignStatistics(), CampaignStatistics()
+    >>> one.arm("a").add(np.ones((1, D)), np.ones(1), one.weights(np.array([20_000])))
+    >>> other.arm("a").add(np.ones((1, D)), np.ones(1), other.weights(np.array([20_001])))
+    >>> (one + other).arm("a").n  # a day older counts for less
+    1.99
+    """
+
+    __slots__ = ("arms", "day", "discount_per_day")
+
+    def __init__(self, discount_per_day: float = 0.99, day: int = -1) -> None:
+        if not 0.0 < discount_per_day <= 1.0:
+            raise ValueError(f"a discount is in (0, 1], not {discount_per_day}")
+        self.discount_per_day = discount_per_day
+        self.day = day
+        self.arms: dict[str, ArmStatistics] = {}
+
+    def arm(self, name: str) -> ArmStatistics:
+        """The arm's statistics, made empty if it is new."""
+        found = self.arms.get(name)
+        if found is None:
+            found = self.arms[name] = ArmStatistics()
+        return found
+
+    def weights(self, days: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Weight of rewards of these UTC days, now; a day not seen before makes everything earlier older."""
+        if days.size and int(days.max()) > self.day:
+            self.advance(int(days.max()))
+        return np.asarray(self.discount_per_day ** (self.day - days), np.float64)
+
+    def advance(self, day: int) -> None:
+        """Refer weights to ``day``; an earlier one changes nothing."""
+        if self.day >= 0 and day > self.day:
+            factor = self.discount_per_day ** (day - self.day)
+            for arm in self.arms.values():
+                arm.discount(factor)
+        self.day = max(self.day, day)
+
+    def __add__(self, other: CampaignStatistics) -> CampaignStatistics:
+        """Both together, as of the later day."""
+        if self.discount_per_day != other.discount_per_day:
+            raise ValueError("statistics that forget at different rates do not add up")
+        total = CampaignStatistics(self.discount_per_day, max(self.day, other.day))
+        for part in (self, other):
+            older = self.discount_per_day ** (total.day - part.day) if part.day >= 0 else 1.0
+            for name, arm in part.arms.items():
+                aged = ArmStatistics() + arm
+                aged.discount(older)
+                total.arms[name] = total.arm(name) + aged
+        return total
+
+    def to_bytes(self) -> bytes:
+        arms = self.arms.values()
+        return msgspec.msgpack.encode(
+            _Encoded(
+                FORM_VERSION,
+                CONTEXT_VERSION,
+                self.day,
+                self.discount_per_day,
+                list(self.arms),
+                [arm.n for arm in arms],
+                [arm.squares for arm in arms],
+                b"".join(arm.gram.astype(_FLOAT).tobytes() for arm in arms),
+                b"".join(arm.moment.astype(_FLOAT).tobytes() for arm in arms),
+            )
+        )
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> CampaignStatistics:
+        """Raises OtherContextError, and msgspec.ValidationError for what :meth:`to_bytes` did not write."""
+        read = msgspec.msgpack.decode(data, type=_Encoded)
+        if (read.form, read.context) != (FORM_VERSION, CONTEXT_VERSION):
+            raise OtherContextError(f"form {read.form} over context {read.context}")
+        made = cls(read.discount_per_day, read.day)
+        grams = np.frombuffer(read.gram, _FLOAT).reshape(-1, D, D)
+        moments = np.frombuffer(read.moment, _FLOAT).reshape(-1, D)
+        for at, name in enumerate(read.arms):
+            made.arms[name] = ArmStatistics(grams[at].copy(), moments[at].copy(), read.n[at], read.squares[at])
+        return made

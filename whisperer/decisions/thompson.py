@@ -1,0 +1,191 @@
+"""Which arm, with which probability: Thompson sampling with a floor, and the two rules that look at no model.
+
+    holdout   no_send, p = 1
+    uniform   every eligible arm alike
+    policy    p = (1 - K eps) x (share of 64 draws in which the arm scored highest) + eps
+
+Guarantees: the arm is sampled from exactly the vector that is recorded; everything random comes from the decision's id,
+so that the same candidate under the same statistics gets the same choice, alone or in any batch, today or at an audit.
+No cost is taken off here: rewards have it taken off already.
+
+Arms are scored independently, so a draw of an arm's expected reward is normal(mean, spread): no coefficients are drawn.
+The normals are a window of one fixed table, at a place that the id decides.
+
+References
+----------
+Agrawal & Goyal, ICML 2013 (linear Thompson sampling); decisioning.md, method 5 and 6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whisperer.decisions.context import rows_of, transform
+from whisperer.decisions.decision import GROUPS, HOLDOUT, NO_SEND, UNIFORM, Candidate, Choice, seed_of
+from whisperer.decisions.posterior import Posterior, prior
+from whisperer.errors import InvariantError
+
+N_DRAWS = 64
+FLOOR = 0.02
+"""Least probability of an eligible arm, as long as that leaves the policy half of all: with more than 25 arms less."""
+
+_TABLE = 1 << 16
+# RandomState's stream is frozen for good, which the newer generators' are not: an audit must find the same numbers.
+_NORMALS = np.random.RandomState(20261123).standard_normal(_TABLE).astype(np.float32)
+_WINDOWS = np.lib.stride_tricks.sliding_window_view(np.r_[_NORMALS, _NORMALS[: N_DRAWS - 1]], N_DRAWS)
+_PRIOR = prior()
+
+
+def choose(
+    candidates: Sequence[Candidate], policies: Mapping[tuple[str, str], Posterior], floor: float = FLOOR
+) -> list[Choice]:
+    """One choice a candidate, in their order.
+
+    Parameters
+    ----------
+    candidates : any mixture of tenants, campaigns and groups
+    policies : by (tenant, campaign); one that is missing is decided by the prior, every arm alike
+    floor : eps
+
+    Raises
+    ------
+    InvariantError
+        For a candidate that :func:`fault_of` finds one in.
+
+    Examples
+    --------
+    >>> held = Candidate("dec_1", "t", "c", 1, "holdout", ["no_send", "mail"], [], 0)
+    >>> made = choose([held], {})[0]
+    >>> made.arm, made.propensity, made.propensities
+    ('no_send', 1.0, [1.0, 0.0])
+    """
+    alike: dict[tuple[str, str, str, tuple[str, ...]], list[int]] = {}
+    for at, candidate in enumerate(candidates):
+        fault = fault_of(candidate)
+        if fault:
+            raise InvariantError(f"{candidate.decision_id} cannot be decided: {fault}")
+        key = (candidate.group, candidate.tenant, candidate.campaign, tuple(candidate.arms))
+        alike.setdefault(key, []).append(at)
+    choices: list[Choice | None] = [None] * len(candidates)
+    for (group, tenant, campaign, arms), places in alike.items():
+        members = [candidates[at] for at in places]
+        if group == HOLDOUT:
+            made = _by_rule(members, [float(arm == NO_SEND) for arm in arms], group)
+        elif group == UNIFORM:
+            made = _by_rule(members, [1 / len(arms)] * len(arms), group)
+        else:
+            made = _by_policy(members, arms, campaign, policies.get((tenant, campaign), _PRIOR), floor)
+        for at, choice in zip(places, made, strict=True):
+            choices[at] = choice
+    return [choice for choice in choices if choice is not None]
+
+
+def fault_of(candidate: Candidate) -> str:
+    """Why no choice can be made for it, "" if one can."""
+    if candidate.group not in GROUPS:
+        return f"group {candidate.group!r} does not exist"
+    if NO_SEND not in candidate.arms:
+        return f"{NO_SEND} is not among its arms"
+    if len(set(candidate.arms)) != len(candidate.arms):
+        return "an arm is listed twice"
+    return ""
+
+
+def mixed(shares: NDArray[np.float64], floor: float = FLOOR) -> NDArray[np.float64]:
+    """Win shares, shape (n, K), with the floor mixed in: (1 - K eps) share + eps."""
+    n_arms = shares.shape[1]
+    eps = min(floor, 0.5 / n_arms)
+    return np.asarray(shares * (1 - n_arms * eps) + eps, np.float64)
+
+
+def _by_rule(members: list[Candidate], propensities: list[float], group: str) -> list[Choice]:
+    n_arms = len(propensities)
+    seeds = [seed_of(candidate.decision_id) for candidate in members]
+    vectors = np.tile(np.array(propensities), (len(members), 1))
+    chosen = _sample(vectors, np.array(seeds, np.uint64)).tolist()
+    zeros = [0.0] * n_arms
+    return [
+        Choice(
+            candidate.decision_id,
+            candidate.arms[arm],
+            propensities[arm],
+            candidate.arms,
+            propensities,
+            zeros,
+            zeros,
+            seed,
+            group,
+        )
+        for candidate, seed, arm in zip(members, seeds, chosen, strict=True)
+    ]
+
+
+def _by_policy(
+    members: list[Candidate], arms: tuple[str, ...], campaign: str, policy: Posterior, floor: float
+) -> list[Choice]:
+    seeds = [seed_of(candidate.decision_id) for candidate in members]
+    x = transform(rows_of([candidate.features for candidate in members]))
+    means, spreads = policy.score(x, policy.rows(arms))
+    seed_array = np.array(seeds, np.uint64)
+    propensities = mixed(_win_shares(means, spreads, seed_array), floor)
+    chosen = _sample(propensities, seed_array)
+    own = propensities[np.arange(len(members)), chosen]
+    version = f"{campaign}@{policy.number}"
+    return [
+        Choice(candidate.decision_id, arms[arm], p, candidate.arms, vector, mean, spread, seed, version)
+        for candidate, arm, p, vector, mean, spread, seed in zip(
+            members,
+            chosen.tolist(),
+            own.tolist(),
+            propensities.tolist(),
+            means.T.tolist(),
+            spreads.T.tolist(),
+            seeds,
+            strict=True,
+        )
+    ]
+
+
+def _win_shares(
+    means: NDArray[np.float64], spreads: NDArray[np.float64], seeds: NDArray[np.uint64]
+) -> NDArray[np.float64]:
+    """Share of draws in which each arm scores highest, shape (n, K); of equal scores the first counts."""
+    n_arms, n = means.shape
+    if n_arms == 1:
+        return np.ones((n, 1))
+    # About the first arm: float32 then holds differences, however large the rewards themselves are.
+    centred = (means - means[0]).astype(np.float32)
+    narrow = spreads.astype(np.float32)
+    place = (_mix(seeds, 1) & np.uint64(_TABLE - 1)).astype(np.int64)
+    best = _WINDOWS[place] * narrow[0, :, None]
+    winner = np.zeros((n, N_DRAWS), np.int8 if n_arms < 128 else np.int32)
+    for arm in range(1, n_arms):
+        score = _WINDOWS[(place + arm * N_DRAWS) % _TABLE]
+        score *= narrow[arm, :, None]
+        score += centred[arm, :, None]
+        np.copyto(winner, arm, where=score > best)
+        np.maximum(best, score, out=best)
+    shares = np.empty((n, n_arms))
+    for arm in range(n_arms):
+        shares[:, arm] = np.count_nonzero(winner == arm, axis=1) / N_DRAWS
+    return shares
+
+
+def _sample(propensities: NDArray[np.float64], seeds: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """An arm's index from each row, by a uniform number independent of the draws."""
+    uniform = (_mix(seeds, 2) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    edges = np.cumsum(propensities, axis=1)
+    # The last arm that can be chosen takes what rounding leaves of 1; one with p = 0 is never chosen.
+    last = propensities.shape[1] - 1 - np.argmax(propensities[:, ::-1] > 0, axis=1)
+    return np.asarray(np.minimum((uniform[:, None] >= edges).sum(axis=1), last), np.int64)
+
+
+def _mix(seeds: NDArray[np.uint64], stream: int) -> NDArray[np.uint64]:
+    """The ``stream``-th number that splitmix64 makes from each seed (Steele, Lea & Flood, OOPSLA 2014)."""
+    z = seeds + np.uint64(stream * 0x9E3779B97F4A7C15 % 2**64)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))

@@ -1,0 +1,103 @@
+"""What is a usable address of a channel, and the one form in which it is used.
+
+Guarantees: whatever the text, the answer is None or an address that is bounded in length and holds no control
+character, no line break and no lone surrogate, so that it cannot end a header, an SMTP command or a log line. A usable
+address stays as it is when asked about again. Whether anybody reads what is sent there is for the provider to say.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable
+
+import idna
+
+from whisperer.content.message import EMAIL, PUSH, SMS, WEBHOOK
+
+MAX_EMAIL_CHARS = 254
+MAX_LOCAL_CHARS = 64
+MAX_DOMAIN_CHARS = 253
+MAX_PUSH_CHARS = 4096
+MAX_USER_KEY_CHARS = 1024
+_LONGEST_TEXT = 8192
+
+# RFC 5321 dot-string. Quoted local parts and domain literals are allowed there, unused by people, and a way to smuggle.
+_LOCAL = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
+_DOMAIN = re.compile(
+    r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+(?=[a-z0-9-]*[a-z])[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+)
+_E164 = re.compile(r"\+[1-9][0-9]{6,14}")
+_PHONE_PUNCTUATION = re.compile(r"[ ().\u00a0\u2011-]")
+_PUSH = re.compile(r"[!-~]+")
+_FORBIDDEN_CATEGORIES = ("Cc", "Cs", "Zl", "Zp")
+
+
+def usable_address(channel: str, text: str) -> str | None:
+    """The address as it is used, or None where `text` is none of this channel's.
+
+    email: the domain in lower case ASCII (IDNA 2008), the local part as it is; non-ASCII and quoted local parts are not
+    usable. sms: E.164 with its plus; blanks, dots, hyphens and brackets are taken out, a national number is not usable.
+    push: a token of visible ASCII. webhook: the user key itself.
+
+    Examples
+    --------
+    >>> usable_address("email", " Ada@Bücher.Example ")
+    'Ada@xn--bcher-kva.example'
+    >>> usable_address("sms", "+49 (151) 234-567")
+    '+49151234567'
+    >>> usable_address("email", "ada@example.com\\nBcc: all@example.com") is None
+    True
+    """
+    if len(text) > _LONGEST_TEXT:
+        return None
+    reader = _READERS.get(channel)
+    return None if reader is None else reader(text)
+
+
+def is_clean(text: str) -> bool:
+    """No control character, no line or paragraph separator of any script, no lone surrogate."""
+    return not any(unicodedata.category(char) in _FORBIDDEN_CATEGORIES for char in text)
+
+
+def ascii_host(name: str) -> str | None:
+    """A host name in lower case ASCII, or None: at least two labels, the last one not a number."""
+    if not name.isascii():
+        try:
+            name = idna.encode(name, uts46=True).decode("ascii")
+        except (idna.IDNAError, UnicodeError):
+            return None
+    name = name.lower()
+    return name if len(name) <= MAX_DOMAIN_CHARS and _DOMAIN.fullmatch(name) else None
+
+
+def _email(text: str) -> str | None:
+    local, at, domain = text.strip(" ").rpartition("@")
+    if not at or len(local) > MAX_LOCAL_CHARS or len(domain) > MAX_DOMAIN_CHARS or not _LOCAL.fullmatch(local):
+        return None
+    host = ascii_host(domain)
+    if host is None or len(local) + 1 + len(host) > MAX_EMAIL_CHARS:
+        return None
+    return f"{local}@{host}"
+
+
+def _phone(text: str) -> str | None:
+    number = _PHONE_PUNCTUATION.sub("", text.strip(" "))
+    return number if _E164.fullmatch(number) else None
+
+
+def _push_token(text: str) -> str | None:
+    token = text.strip(" ")
+    return token if len(token) <= MAX_PUSH_CHARS and _PUSH.fullmatch(token) else None
+
+
+def _user_key(text: str) -> str | None:
+    return text if 0 < len(text) <= MAX_USER_KEY_CHARS and is_clean(text) else None
+
+
+_READERS: dict[str, Callable[[str], str | None]] = {
+    EMAIL: _email,
+    SMS: _phone,
+    PUSH: _push_token,
+    WEBHOOK: _user_key,
+}

@@ -1,0 +1,41 @@
+"""What is wrong with a tenant's channel, all of it at once; and with one message.
+
+A :class:`Problem` names the place by JSON Pointer (RFC 6901; ``""`` is the whole configuration), a stable code, and
+what to do about it. No message quotes a password, a webhook secret or a URL's query.
+
+Codes: ``unknown_channel``, ``unknown_provider``, ``unknown_field``, ``missing_field``, ``invalid_type``,
+``out_of_range``, ``too_long``, ``too_many``, ``invalid_text``, ``invalid_host``, ``invalid_url``, ``invalid_address``,
+``invalid_secret``, ``unencrypted_login``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypedDict
+
+from whisperer.errors import RequestError
+
+
+class Problem(TypedDict):
+    pointer: str
+    code: str
+    message: str
+
+
+class ChannelError(RequestError):
+    """A channel that cannot be used; ``errors`` has one entry a problem and goes into problem+json as it is."""
+
+    code = "invalid_channel"
+
+    def __init__(self, errors: Sequence[Problem]) -> None:
+        self.errors = list(errors)
+        places = "; ".join(f"{e['pointer'] or 'channel'}: {e['message']}" for e in self.errors[:3])
+        more = f" (and {len(self.errors) - 3} more)" if len(self.errors) > 3 else ""
+        super().__init__(f"The channel cannot be used: {places}{more}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.errors,)
+
+
+class UnsendableError(ValueError):
+    """This one message cannot be put into the form its channel needs; trying again would change nothing."""

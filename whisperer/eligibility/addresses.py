@@ -1,0 +1,43 @@
+"""Where a user is reached on a channel, by what the tenant stated about the user.
+
+Decides which trait holds which address. What makes a text an address, and its one form, is decided by
+:func:`whisperer.delivery.addresses.usable_address`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from whisperer.content.message import EMAIL, PUSH, SMS, WEBHOOK
+from whisperer.delivery.addresses import usable_address
+
+TRAITS: dict[str, tuple[str, ...]] = {EMAIL: ("email",), SMS: ("phone",), PUSH: ("push_token", "device_token")}
+"""Channel -> the traits that may hold its address; the first usable one is taken."""
+
+_text = msgspec.json.Decoder(str).decode
+
+
+def address_of(traits: Mapping[str, bytes], channel: str, user_key: str) -> str | None:
+    """The address in the form that is used, or None. ``traits`` are JSON as the client wrote it; only texts count.
+
+    A webhook is told the user key itself: the receiver knows the user by it.
+
+    >>> address_of({"email": b'" ada@Example.com"'}, "email", "u:ada"), address_of({"phone": b"4915"}, "sms", "u:ada")
+    ('ada@example.com', None)
+    """
+    if channel == WEBHOOK:
+        return usable_address(channel, user_key)
+    for name in TRAITS.get(channel, ()):
+        written = traits.get(name)
+        if written is None:
+            continue
+        try:
+            text = _text(written)
+        except (msgspec.MsgspecError, UnicodeError):
+            continue
+        found = usable_address(channel, text)
+        if found is not None:
+            return found
+    return None

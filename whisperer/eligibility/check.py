@@ -1,0 +1,113 @@
+"""Which arms may reach one user now, and why the others may not.
+
+There is one order of reasons, the most lasting first: `suppressed`, `no_consent`, `no_address`, `capped`,
+`quiet_hours`. An arm is refused for the first that applies to it, and a candidate none of whose arms is left for the
+first that applies to any of its arms. So what is told is what somebody would have to change, not what tomorrow changes
+by itself.
+
+A transactional campaign skips consent and nothing else: suppression always holds, and caps and quiet hours are those
+that the campaign itself states.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from whisperer.eligibility.addresses import address_of
+from whisperer.eligibility.caps import is_capped
+from whisperer.eligibility.consent import allows
+from whisperer.eligibility.quiet import is_quiet
+from whisperer.eligibility.refusal import Reason
+from whisperer.eligibility.rules import Cap, QuietHours
+from whisperer.eligibility.standing import Standing
+from whisperer.eligibility.suppression import is_suppressed
+
+ORDER = (Reason.SUPPRESSED, Reason.NO_CONSENT, Reason.NO_ADDRESS, Reason.CAPPED, Reason.QUIET_HOURS)
+
+
+def eligible_arms(
+    arms: Sequence[tuple[str, str]],
+    purpose: str,
+    caps: Sequence[Cap],
+    quiet_hours: QuietHours | None,
+    campaign: str,
+    standing: Standing,
+    traits: Mapping[str, bytes],
+    user_key: str,
+    zone: str,
+    now: int,
+    consent_default: bool,
+) -> tuple[list[str], dict[str, Reason]]:
+    """The arms that may be chosen, and the reason of each other one, both in the order of ``arms``.
+
+    Parameters
+    ----------
+    arms : (arm id, channel); without `no_send`, which is always eligible
+    traits : name -> JSON as the client wrote it, removed ones left out
+    zone : IANA name of the user's zone, "" for UTC
+    now : ms UTC
+    consent_default : whether a user who never stated anything may be reached
+    """
+    by_channel: dict[str, Reason | None] = {}
+    eligible: list[str] = []
+    refused: dict[str, Reason] = {}
+    quiet: bool | None = None
+    for arm, channel in arms:
+        if channel not in by_channel:
+            reason = _unreachable(channel, purpose, standing, traits, user_key, consent_default)
+            if reason is None and is_capped(standing.sends, caps, campaign, channel, now, zone):
+                reason = Reason.CAPPED
+            if reason is None and quiet_hours is not None:
+                quiet = is_quiet(quiet_hours, now, zone) if quiet is None else quiet
+                reason = Reason.QUIET_HOURS if quiet else None
+            by_channel[channel] = reason
+        why_not = by_channel[channel]
+        if why_not is None:
+            eligible.append(arm)
+        else:
+            refused[arm] = why_not
+    return eligible, refused
+
+
+def may_dispatch(
+    channel: str,
+    purpose: str,
+    quiet_hours: QuietHours | None,
+    standing: Standing,
+    traits: Mapping[str, bytes],
+    user_key: str,
+    zone: str,
+    now: int,
+    consent_default: bool,
+) -> Reason | None:
+    """Why the chosen arm's message must not leave now, or None. The decision reserved the caps: not asked again."""
+    reason = _unreachable(channel, purpose, standing, traits, user_key, consent_default)
+    if reason is None and quiet_hours is not None and is_quiet(quiet_hours, now, zone):
+        reason = Reason.QUIET_HOURS
+    return reason
+
+
+def overall(refused: Mapping[str, Reason]) -> Reason:
+    """The one reason of a candidate none of whose arms is eligible; ``refused`` has at least one arm.
+
+    >>> overall({"mail": Reason.CAPPED, "sms": Reason.NO_ADDRESS})
+    <Reason.NO_ADDRESS: 'no_address'>
+    """
+    return min(refused.values(), key=ORDER.index)
+
+
+def _unreachable(
+    channel: str,
+    purpose: str,
+    standing: Standing,
+    traits: Mapping[str, bytes],
+    user_key: str,
+    consent_default: bool,
+) -> Reason | None:
+    """Why the channel is closed to the user whatever the time is."""
+    address = address_of(traits, channel, user_key)
+    if address is not None and is_suppressed(standing, channel, address):
+        return Reason.SUPPRESSED
+    if not allows(standing, channel, purpose, consent_default):
+        return Reason.NO_CONSENT
+    return Reason.NO_ADDRESS if address is None else None

@@ -1,0 +1,56 @@
+"""Addresses that nothing is sent to any more, whatever the user agreed to: they bounced, or somebody complained.
+
+Only a hash of the address is kept, so that the stop outlives the address: it holds after the user was erased, and when
+the same address is stated again in another spelling. The hash is a pseudonym, not a secret: who guesses an address can
+confirm it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from bisect import bisect_left
+
+from whisperer.content.message import EMAIL
+from whisperer.delivery.addresses import usable_address
+from whisperer.eligibility.standing import Standing, Suppression
+
+
+def suppress(standing: Standing, channel: str, address: str, at: int, reason: str) -> bool:
+    """Stop ``address`` for good; False if it was stopped before. The earliest stop is kept: it says why first."""
+    return add(standing.suppressed, channel, Suppression(at, reason, address_hash(channel, address)))
+
+
+def add(suppressed: dict[str, list[Suppression]], channel: str, stop: Suppression) -> bool:
+    """Put ``stop`` in its place among those of the channel, which are in order of their hashes."""
+    stops = suppressed.setdefault(channel, [])
+    place = bisect_left(stops, stop.address_hash, key=lambda held: held.address_hash)
+    if place == len(stops) or stops[place].address_hash != stop.address_hash:
+        stops.insert(place, stop)
+        return True
+    held = stops[place]
+    if (stop.at, stop.reason) < (held.at, held.reason):
+        stops[place] = stop
+    return False
+
+
+def is_suppressed(standing: Standing, channel: str, address: str) -> bool:
+    stops = standing.suppressed.get(channel)
+    if not stops:
+        return False
+    wanted = address_hash(channel, address)
+    return any(stop.address_hash == wanted for stop in stops)
+
+
+def address_hash(channel: str, address: str) -> bytes:
+    """16 bytes, the same for every spelling of an address that reaches the same person.
+
+    Of an e-mail address neither case nor the domain's script matters. Domains have no case, and providers that tell
+    ``Ada@`` from ``ada@`` are too rare to write again to someone who complained. Of a phone number punctuation does not
+    matter. Anything else is taken as it is. What is no usable address is hashed too, and suppresses nothing else.
+    """
+    used = usable_address(channel, address) or unicodedata.normalize("NFC", address.strip())
+    if channel == EMAIL:
+        used = used.casefold()
+    text = f"{channel}\x1f{used}".encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(text, digest_size=16, person=b"address").digest()

@@ -1,0 +1,184 @@
+"""The links in messages: what each says, and that nobody but us can have said it.
+
+A token is its version, what the link says, and an HMAC over both, in letters that an address may carry. There is one
+spelling of a token only: the check is made over its characters, so that a changed one is refused wherever it was
+changed. Where a click leads to is in the token and nowhere else, so no address can be made to lead through ours. A
+token is good until it expires; it holds what is needed to journal the outcome, and nothing is stored for it. Its
+content can be read by whoever has it: it holds ids and no traits.
+
+    LinkError
+    ├── LinkForgedError   400: not a token of ours, or not of this kind
+    ├── LinkExpiredError  410
+    └── LinkUnfitError    400: a target or a user that no link can be made for
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import re
+from urllib.parse import quote, urlsplit
+
+import msgspec
+
+from whisperer.errors import InvariantError, RequestError
+
+OPEN, CLICK, UNSUBSCRIBE = "open", "click", "unsubscribe"
+KINDS = (OPEN, CLICK, UNSUBSCRIBE)
+PATHS = {OPEN: "/m/o/", CLICK: "/m/c/", UNSUBSCRIBE: "/m/u/"}
+
+_DAY_MS = 86_400_000
+LIFETIME_MS = {OPEN: 400 * _DAY_MS, CLICK: 400 * _DAY_MS, UNSUBSCRIBE: 5 * 365 * _DAY_MS}
+
+MAX_URL_CHARS = 2_000
+MAX_TOKEN_CHARS = 6_000  # proxies and browsers take addresses of 8,000
+MIN_SECRET_BYTES = 16
+_VERSION = "1"
+_TAG_BYTES = 16  # 128 bits of the HMAC
+_TAG_CHARS = 22
+_CONTEXT = b"user-whisperer link\x00"  # what else the secret may sign never looks like a link
+_SAFE_IN_URL = "!#$%&'()*+,-./:;=?@[]_~"
+_HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?\.?")
+
+
+class LinkError(RequestError):
+    """A link that cannot be followed, or made."""
+
+    code = "link_forged"
+
+
+class LinkForgedError(LinkError):
+    pass
+
+
+class LinkExpiredError(LinkError):
+    code = "link_expired"
+    status = 410
+
+
+class LinkUnfitError(LinkError):
+    code = "link_unfit"
+
+
+class Link(msgspec.Struct, array_like=True, frozen=True):
+    """What one link says. ``url`` is where a click leads, "" for the other kinds; ``issued_at`` is ms UTC."""
+
+    kind: str
+    tenant: str
+    user_key: str
+    decision_id: str
+    channel: str
+    purpose: str
+    url: str
+    issued_at: int
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Link).decode
+
+
+class LinkSigner:
+    """Signs links and reads them back. ``secret`` is the installation's."""
+
+    def __init__(self, secret: bytes) -> None:
+        if len(secret) < MIN_SECRET_BYTES:
+            raise InvariantError(f"links need a secret of {MIN_SECRET_BYTES} bytes at least")
+        self._secret = secret
+
+    def sign(self, link: Link) -> str:
+        """The link's token. Raises LinkUnfitError for a target that is no web address, and where it would be too long."""
+        if link.kind not in KINDS or (link.kind == CLICK) != bool(link.url):
+            raise InvariantError(f"a link of kind {link.kind!r} with target {link.url[:40]!r}")
+        if link.kind == CLICK and web_address(link.url) != link.url:
+            raise LinkUnfitError("a click leads to an http or https address, written in ASCII")
+        said = _VERSION + _text(_encode(link))
+        if len(said) + _TAG_CHARS > MAX_TOKEN_CHARS:
+            raise LinkUnfitError(f"a link's token has over {MAX_TOKEN_CHARS:,} characters")
+        return said + self._tag(said)
+
+    def read(self, token: str, now_ms: int) -> Link:
+        """What a token says. Raises LinkForgedError and LinkExpiredError."""
+        said, tag = token[:-_TAG_CHARS], token[-_TAG_CHARS:]
+        # The characters are compared, not the bytes they stand for: base64 has several spellings of most of them.
+        fits = len(token) <= MAX_TOKEN_CHARS and token.isascii() and said.startswith(_VERSION)
+        if not fits or not hmac.compare_digest(self._tag(said), tag):
+            raise LinkForgedError("this link was not made here, or was cut off on its way")
+        try:
+            link = _decode(_bytes(said[len(_VERSION) :]))
+        except (msgspec.MsgspecError, binascii.Error, ValueError) as error:
+            raise LinkForgedError("this link was made by a version that this one does not know") from error
+        if now_ms > link.issued_at + LIFETIME_MS.get(link.kind, 0):
+            raise LinkExpiredError("this link has expired")
+        if link.kind == CLICK and web_address(link.url) != link.url:
+            raise LinkForgedError("this link does not lead to a web address")
+        return link
+
+    def _tag(self, said: str) -> str:
+        return _text(hmac.digest(self._secret, _CONTEXT + said.encode(), "sha256")[:_TAG_BYTES])
+
+
+class SignedLinks:
+    """Makes the links of one message, as :class:`whisperer.content.links.LinkMaker` asks for them."""
+
+    def __init__(
+        self,
+        signer: LinkSigner,
+        base_url: str,
+        *,
+        tenant: str,
+        user_key: str,
+        decision_id: str,
+        channel: str,
+        purpose: str,
+        now: int,
+    ) -> None:
+        self._signer = signer
+        self._base_url = base_url.rstrip("/")
+        self._said = (tenant, user_key, decision_id, channel, purpose)
+        self._now = now
+
+    def click(self, url: str) -> str:
+        """A link through us to ``url``; ``url`` itself where it is too long or no plain web address."""
+        target = web_address(url)
+        try:
+            return url if target is None else self._address(CLICK, target)
+        except LinkUnfitError:
+            return url
+
+    def open(self) -> str:
+        return self._address(OPEN)
+
+    def unsubscribe(self) -> str:
+        return self._address(UNSUBSCRIBE)
+
+    def _address(self, kind: str, url: str = "") -> str:
+        token = self._signer.sign(Link(kind, *self._said, url, self._now))
+        return f"{self._base_url}{PATHS[kind]}{token}"
+
+
+def web_address(url: str) -> str | None:
+    """``url`` as a Location header may carry it, or None where it is no plain web address.
+
+    Characters beyond ASCII in path and query are percent-encoded. A user name before the host is refused, as is a
+    backslash: both make a reader, or a browser, see another host than the one that is there.
+
+    >>> web_address("https://a.example/ä?q=1"), web_address("javascript:alert(1)"), web_address("https://a@b.example")
+    ('https://a.example/%C3%A4?q=1', None, None)
+    """
+    try:
+        written = quote(url, safe=_SAFE_IN_URL)
+        parts = urlsplit(written)
+        host, _ = parts.hostname or "", parts.port
+    except (ValueError, UnicodeError):
+        return None
+    plain = parts.scheme in ("http", "https") and parts.username is None and "\\" not in url
+    return written if plain and _HOST.fullmatch(host) and len(written) <= MAX_URL_CHARS else None
+
+
+def _text(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def _bytes(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))

@@ -1,0 +1,45 @@
+"""What happens after a decision: outcomes as they arrive, and the reward a decision earned by them."""
+
+from __future__ import annotations
+
+import msgspec
+
+OPENED, CLICKED, CONVERTED, UNSUBSCRIBED, COMPLAINED, BOUNCED = (
+    "opened",
+    "clicked",
+    "converted",
+    "unsubscribed",
+    "complained",
+    "bounced",
+)
+OUTCOMES = (OPENED, CLICKED, CONVERTED, UNSUBSCRIBED, COMPLAINED, BOUNCED)
+
+MICROS = 1_000_000
+
+
+class Reward(msgspec.Struct, array_like=True, frozen=True):
+    """One decision's reward as known so far, for the learner.
+
+    ``number`` counts up without gaps in one tenant of one shard: the learner's offset. ``revision`` counts up for one
+    decision; the last one is ``mature`` and final, whatever arrives later.
+
+    Attributes
+    ----------
+    features : raw values as logged with the candidate
+    reward_micros : int, millionths of the unit of the campaign's goal
+    at : ms UTC when it became known
+    """
+
+    number: int
+    decision_id: str
+    campaign: str
+    campaign_version: int
+    group: str
+    arms: list[str]
+    arm: str
+    propensity: float
+    features: list[float]
+    reward_micros: int
+    revision: int
+    mature: bool
+    at: int

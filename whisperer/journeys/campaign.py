@@ -1,0 +1,100 @@
+"""A campaign: who is considered when, what may be sent, what counts as success. A journey of one step.
+
+These are values; :mod:`whisperer.journeys.parse` makes them from JSON or says everything that is wrong with it. The JSON
+of a published version never changes; effects pin the version they were made under.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from whisperer.eligibility.rules import MARKETING, Cap, QuietHours
+
+DRAFT, LIVE, PAUSED, ENDED = "draft", "live", "paused", "ended"
+STATUSES = (DRAFT, LIVE, PAUSED, ENDED)
+
+USER_ZONE = "user"
+
+
+class OnEvent(msgspec.Struct, frozen=True, tag_field="on", tag="event"):
+    """Each counted event of this name."""
+
+    event: str
+
+
+class OnSegment(msgspec.Struct, frozen=True, tag_field="on", tag="segment"):
+    """Each entry into a published segment; membership found by a backfill is no entry."""
+
+    segment: str
+
+
+class OnSchedule(msgspec.Struct, frozen=True, tag_field="on", tag="schedule"):
+    """Five cron fields in ``zone``: an IANA name, or ``user`` for each user's own (UTC where unknown)."""
+
+    cron: str
+    zone: str
+
+
+class OnRequest(msgspec.Struct, frozen=True, tag_field="on", tag="request"):
+    """Only when a caller asks (`POST /v1/decisions`), which every live campaign allows as well."""
+
+
+Trigger = OnEvent | OnSegment | OnSchedule | OnRequest
+
+
+class Goal(msgspec.Struct, frozen=True):
+    """What is hoped for within ``window_s`` of the decision.
+
+    Attributes
+    ----------
+    event : name of the goal event
+    reward : "conversion": 1 if it came at all; "revenue": the sum of its revenue
+    cap : upper bound of one decision's reward, in its unit
+    unsubscribe_cost : taken off where the message made the user unsubscribe
+    """
+
+    event: str
+    window_s: float
+    reward: Literal["conversion", "revenue"] = "conversion"
+    cap: float = 1.0
+    unsubscribe_cost: float = 0.5
+
+
+class Arm(msgspec.Struct, frozen=True):
+    """Channel x template x offer. ``cost`` is taken off the reward when it is sent, in the goal's unit."""
+
+    id: str
+    channel: str
+    template: str
+    template_version: int
+    offer: dict[str, Any] | None = None
+    cost: float = 0.0
+
+
+class Campaign(msgspec.Struct, frozen=True):
+    """``audience`` is a predicate's JSON text, "" for everyone. ``arms`` do not list `no_send`: it is always there."""
+
+    name: str
+    trigger: Trigger
+    goal: Goal
+    arms: tuple[Arm, ...]
+    audience: str = ""
+    purpose: str = MARKETING
+    caps: tuple[Cap, ...] = ()
+    quiet_hours: QuietHours | None = None
+
+
+_encode = msgspec.json.Encoder(order="deterministic").encode
+_decode = msgspec.json.Decoder(Campaign).decode
+
+
+def to_json(campaign: Campaign) -> str:
+    """The stored form, read by :func:`from_json`; callers' JSON is that of docs/campaigns.md."""
+    return _encode(campaign).decode()
+
+
+def from_json(text: str) -> Campaign:
+    """Raises msgspec.ValidationError for what :func:`to_json` did not write."""
+    return _decode(text)

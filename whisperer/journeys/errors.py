@@ -1,0 +1,34 @@
+"""What is wrong with a campaign, all of it at once, in the manner of :mod:`whisperer.segments.errors`.
+
+Codes of single problems: those of predicates (an audience's problems lie under ``/audience``), and ``invalid_name``,
+``unknown_trigger``, ``ambiguous_trigger``, ``invalid_cron``, ``unknown_zone``, ``invalid_window``, ``invalid_time``,
+``unknown_value``, ``duplicate_arm``, ``reserved_arm``, ``too_large``; and of what only a publication finds
+``unknown_template``, ``channel_mismatch``, ``unknown_segment``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from whisperer.errors import RequestError
+from whisperer.segments.errors import Problem
+
+
+class CampaignError(RequestError):
+    """A campaign that cannot be used; ``errors`` has one entry a problem and goes into problem+json as it is."""
+
+    code = "invalid_campaign"
+
+    def __init__(self, errors: Sequence[Problem], *, code: str | None = None) -> None:
+        self.errors = list(errors)
+        places = "; ".join(f"{e['pointer'] or 'campaign'}: {e['message']}" for e in self.errors[:3])
+        more = f" (and {len(self.errors) - 3} more)" if len(self.errors) > 3 else ""
+        super().__init__(f"The campaign cannot be used: {places}{more}", code=code)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.errors, self.code)
+
+
+def _rebuild(cls: type[CampaignError], errors: list[Problem], code: str) -> CampaignError:
+    return cls(errors, code=code)

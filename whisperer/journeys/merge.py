@@ -1,0 +1,69 @@
+"""Two users turn out to be one: their histories with us as one history.
+
+``merge`` is commutative, and associative where each decision lives on one side only. Standing, decisions and
+schedules are idempotent as well; ``goal_milli`` is **not**: each side counts the goals that its own events brought, and
+the sum is right where no event was counted on both sides. So a merge is to be applied once, as messages between
+partitions are.
+
+What becomes of two decisions that are open at once is decided by the caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from whisperer.eligibility.merge import merge as merge_standings
+from whisperer.journeys.engagement import KEEP, OPEN, Decision, Engagement, Exposure
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def merge(a: Engagement, b: Engagement) -> Engagement:
+    """A new engagement. It takes the decisions of both over, so neither side is to be changed afterwards."""
+    by_id = {decision.id: decision for decision in a.decisions}
+    for decision in b.decisions:
+        held = by_id.get(decision.id)
+        by_id[decision.id] = decision if held is None else max(held, decision, key=_progress)
+    fired = dict(a.fired)
+    for campaign, instant in b.fired.items():
+        fired[campaign] = max(instant, fired.get(campaign, instant))
+    return Engagement(
+        standing=merge_standings(a.standing, b.standing),
+        decisions=kept(sorted(by_id.values(), key=lambda decision: (decision.at, decision.id))),
+        exposures=_exposures(a.exposures, b.exposures),
+        fired=dict(sorted(fired.items())),
+    )
+
+
+def kept(decisions: Iterable[Decision]) -> list[Decision]:
+    """All that are open or immature, and the newest KEEP of the others, in the order given (oldest first)."""
+    ordered = list(decisions)
+    excess = sum(is_settled(decision) for decision in ordered) - KEEP
+    left = []
+    for decision in ordered:
+        if excess > 0 and is_settled(decision):
+            excess -= 1
+        else:
+            left.append(decision)
+    return left
+
+
+def is_settled(decision: Decision) -> bool:
+    """Nothing is awaited any more: closed, and its reward is final or there never was a choice to reward."""
+    return decision.status not in OPEN and (decision.matured or decision.chosen_at < 0)
+
+
+def _exposures(a: dict[str, Exposure], b: dict[str, Exposure]) -> dict[str, Exposure]:
+    joined = {}
+    for campaign in sorted({*a, *b}):
+        sides = [side[campaign] for side in (a, b) if campaign in side]
+        joined[campaign] = Exposure(min(e.since for e in sides), sum(e.goal_milli for e in sides))
+    return joined
+
+
+def _progress(decision: Decision) -> tuple[bool, int, bool, int, bytes]:
+    """Of two copies of one decision the further advanced is kept; the bytes make it the same one from either side."""
+    closed = decision.status not in OPEN
+    return decision.matured, decision.revision, closed, len(decision.outcomes), _encode(decision)

@@ -1,0 +1,123 @@
+"""What a campaign's candidates came to: candidates = sent + no_send + refused + pending, at every moment.
+
+Counted where it happens and moved with whoever moves: a pending candidate that leaves with its partition is taken off
+here and added there, so that the sum over all shards stays exact. All integers.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import msgspec
+
+from whisperer.journeys.engagement import Engagement, Exposure
+
+
+class ArmAccount(msgspec.Struct, array_like=True):
+    """Decisions of one group that chose one arm and whose reward is final."""
+
+    decisions: int = 0
+    sent: int = 0
+    converted: int = 0
+    reward_micros: int = 0
+
+
+class GroupAccount(msgspec.Struct, array_like=True):
+    """Users of one group since their first decision: n, the sum of what the goal brought, and the sum of its squares.
+
+    ``squares`` outgrows 64 bits, so it is kept as text on disk.
+    """
+
+    users: int = 0
+    total_milli: int = 0
+    squares_milli2: int = 0
+
+
+@dataclass(slots=True)
+class Account:
+    """One campaign's sums in one shard."""
+
+    candidates: int = 0
+    sent: int = 0
+    no_send: int = 0
+    pending: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+    conversions: int = 0
+    outcomes: Counter[str] = field(default_factory=Counter)
+    conflicted: int = 0
+    """Users left out of the comparison because a merge joined two groups."""
+    arms: dict[tuple[str, str], ArmAccount] = field(default_factory=dict)
+    groups: dict[str, GroupAccount] = field(default_factory=dict)
+
+    @property
+    def balance(self) -> int:
+        """0 at every moment."""
+        return self.candidates - self.sent - self.no_send - self.pending - sum(self.refused.values())
+
+    def expose(self, group: str, conflicted: bool, exposure: Exposure, sign: int) -> None:
+        """Add (sign 1) or take off (-1) one user's part in the experiment."""
+        if conflicted:
+            self.conflicted += sign
+            return
+        account = self.groups.setdefault(group, GroupAccount())
+        account.users += sign
+        account.total_milli += sign * exposure.goal_milli
+        account.squares_milli2 += sign * exposure.goal_milli**2
+
+    def arm(self, group: str, arm: str) -> ArmAccount:
+        return self.arms.setdefault((group, arm), ArmAccount())
+
+
+def expose_all(accounts: dict[str, Account], engagement: Engagement, sign: int) -> None:
+    """Add or take off a user's part in every campaign."""
+    assignment = engagement.standing.assignment
+    if assignment is None:
+        return
+    for campaign, exposure in engagement.exposures.items():
+        accounts.setdefault(campaign, Account()).expose(assignment.group, assignment.conflicted, exposure, sign)
+
+
+class StoredAccount(msgspec.Struct, array_like=True):
+    campaign: str
+    candidates: int
+    sent: int
+    no_send: int
+    pending: int
+    refused: dict[str, int]
+    conversions: int
+    outcomes: dict[str, int]
+    conflicted: int
+    arms: list[tuple[str, str, ArmAccount]]
+    groups: list[tuple[str, int, int, str]]
+
+
+def store(campaign: str, account: Account) -> StoredAccount:
+    return StoredAccount(
+        campaign,
+        account.candidates,
+        account.sent,
+        account.no_send,
+        account.pending,
+        dict(account.refused),
+        account.conversions,
+        dict(account.outcomes),
+        account.conflicted,
+        [(group, arm, counted) for (group, arm), counted in account.arms.items()],
+        [(group, g.users, g.total_milli, str(g.squares_milli2)) for group, g in account.groups.items()],
+    )
+
+
+def restore(stored: StoredAccount) -> Account:
+    return Account(
+        stored.candidates,
+        stored.sent,
+        stored.no_send,
+        stored.pending,
+        Counter(stored.refused),
+        stored.conversions,
+        Counter(stored.outcomes),
+        stored.conflicted,
+        {(group, arm): counted for group, arm, counted in stored.arms},
+        {group: GroupAccount(users, total, int(squares)) for group, users, total, squares in stored.groups},
+    )

@@ -1,0 +1,236 @@
+"""From a trigger to a choice: who becomes a candidate, why some are refused, what the decisions application is asked.
+
+Everything random or remote is elsewhere: the ids follow from what happened, the choice comes back as a record, and the
+first choice journaled for an id holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from whisperer.decisions import context
+from whisperer.decisions.decision import NO_SEND, Candidate, Choice, decision_id, send_key
+from whisperer.eligibility.addresses import address_of
+from whisperer.eligibility.check import eligible_arms, overall
+from whisperer.eligibility.groups import assigned
+from whisperer.eligibility.refusal import Reason
+from whisperer.eligibility.standing import Standing
+from whisperer.eligibility.suppression import address_hash
+from whisperer.feedback.outcome import CLICKED, OPENED
+from whisperer.journeys.engagement import DECIDING, SENDING, Decision, Engagement, Exposure, SendState
+from whisperer.journeys.engagement import NO_SEND as CLOSED_NO_SEND
+from whisperer.profiles import features, traits
+from whisperer.shard.effects import Decide, Deliver, Effect, Settled
+from whisperer.shard.live_campaigns import LiveCampaign
+from whisperer.shard.log import decision_row
+from whisperer.shard.membership import RowsView
+from whisperer.shard.tenant import Tenant
+
+HOUR_MS, DAY_MS = 3_600_000, 86_400_000
+_PROFILE_FEATURES = context.NAMES[:9]
+
+encode_choice = msgspec.msgpack.Encoder().encode
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One user called upon by a trigger. ``event``: JSON properties of the event, b"" where there was none."""
+
+    row: int
+    occurrence: str
+    event: bytes = b""
+
+
+def consider(
+    tenant: Tenant, live: LiveCampaign, trigger: str, calls: Sequence[Call], now: int, *, misfired: bool = False
+) -> Iterator[tuple[int, Effect]]:
+    """Make candidates of users, whose rows are distinct; (row, effect) pairs.
+
+    A user outside of the audience is no candidate, unless a caller asked for the user by name.
+    """
+    loop, people = tenant.loop, tenant.people
+    asked = trigger == "request"
+    calls = [call for call in calls if _id(tenant, live, call) not in loop.places]
+    if not calls:
+        return
+    inside = _in_audience(tenant, live, [call.row for call in calls], now)
+    opened: list[tuple[int, Decision]] = []
+    for call, fits in zip(calls, inside.tolist(), strict=True):
+        if not (fits or asked):
+            continue
+        # Read before the new candidacy is one of them.
+        busy = loop.open(call.row) is not None
+        decision = Decision(
+            _id(tenant, live, call), live.name, live.config.version, trigger, call.occurrence, now, DECIDING
+        )
+        loop.admit(call.row, decision)
+        held = loop.engagements[call.row]
+        if trigger == "schedule":
+            held.fired[live.name] = int(call.occurrence)
+        reason = _refusal(tenant, live, held.standing, decision, call.row, now, fits=fits, busy=busy, misfired=misfired)
+        if reason is not None:
+            loop.refuse(decision, reason, now)
+            yield call.row, Settled(tenant.id, decision.id)
+            continue
+        key = people.keys[call.row]
+        assert key is not None
+        shares = loop.experiment
+        held.standing.assignment = assigned(
+            held.standing, key, now, salt=shares.salt, holdout=shares.holdout, uniform=shares.uniform
+        )
+        if live.name not in held.exposures:
+            held.exposures[live.name] = Exposure(now)
+            assignment = held.standing.assignment
+            loop.account(live.name).expose(assignment.group, assignment.conflicted, held.exposures[live.name], 1)
+        decision.group = held.standing.assignment.group
+        decision.event = call.event
+        opened.append((call.row, decision))
+    if opened:
+        raw = raw_features(tenant, [row for row, _ in opened], now)
+        for (row, decision), values in zip(opened, raw.tolist(), strict=True):
+            decision.features = values
+            loop.timers.watch(decision)
+            yield row, Decide(candidate_of(tenant.id, decision))
+
+
+def drive(tenant: Tenant, decision: Decision) -> Iterator[Effect]:
+    """What an open decision waits for, asked again: after a recovery, or where its partition arrived."""
+    if decision.status == DECIDING:
+        yield Decide(candidate_of(tenant.id, decision))
+    elif decision.status == SENDING and decision.send is not None and decision.send.next_at < 0:
+        yield Deliver(tenant.id, decision.id, decision.send.channel)
+
+
+def candidate_of(tenant_id: str, decision: Decision) -> Candidate:
+    """What the decisions application is asked."""
+    return Candidate(
+        decision.id,
+        tenant_id,
+        decision.campaign,
+        decision.campaign_version,
+        decision.group,
+        decision.arms,
+        decision.features,
+        decision.at,
+    )
+
+
+def choose(tenant: Tenant, choice: Choice, now: int) -> Iterator[Effect]:
+    """Apply a choice to its decision, if that still waits for one."""
+    loop = tenant.loop
+    found = loop.find(choice.decision_id)
+    if found is None or found[1].status != DECIDING:
+        return
+    decision = found[1]
+    if choice.arms != decision.arms or choice.arm not in decision.arms or not 0.0 < choice.propensity <= 1.0:
+        tenant.counters["dropped.choice_invalid"] += 1  # it waits on, and expires if no better answer comes
+        return
+    decision.choice, decision.arm, decision.chosen_at = encode_choice(choice), choice.arm, now
+    key, partition = loop.who(decision)
+    loop.rows.append(decision_row(tenant.id, key, partition, decision))
+    if choice.arm == NO_SEND:
+        loop.close(decision, CLOSED_NO_SEND, now)
+    else:
+        channel = next(arm.channel for arm in loop.campaigns.pinned(decision).arms if arm.id == choice.arm)
+        decision.status, decision.send = SENDING, SendState(send_key(decision.id), channel)
+        yield Deliver(tenant.id, decision.id, channel)
+    yield Settled(tenant.id, decision.id)
+
+
+def raw_features(tenant: Tenant, rows: list[int], now: int) -> NDArray[np.float64]:
+    """The values of :data:`whisperer.decisions.context.NAMES` as of now.
+
+    float64, shape (n, len(NAMES)), NaN where absent.
+    """
+    people = tenant.people
+    at = np.array(rows, np.int64)
+    raw = np.full((len(rows), len(context.NAMES)), np.nan)
+    for column, name in enumerate(_PROFILE_FEATURES):
+        raw[:, column] = features.compute(name, people.table, at, now)
+    zones = people.table["zone"][at].tolist()
+    for i, (row, zone) in enumerate(zip(rows, zones, strict=True)):
+        raw[i, len(_PROFILE_FEATURES) :] = _contact_features(
+            tenant.loop.engagements.get(row), people.zones.texts[zone], now
+        )
+    return raw
+
+
+def _contact_features(held: Engagement | None, zone: str, now: int) -> tuple[float, float, float, float, float]:
+    """sends_7d, hours_since_send, engaged_30d, local_hour, local_weekday."""
+    sends = held.standing.sends if held else []
+    recent = sum(sent.at > now - 7 * DAY_MS for sent in sends)
+    since = (now - sends[-1].at) / HOUR_MS if sends else float("nan")
+    engaged = 0
+    for decision in held.decisions if held else ():
+        engaged += sum(o.kind in (OPENED, CLICKED) and o.at > now - 30 * DAY_MS for o in decision.outcomes)
+    local = datetime.fromtimestamp(now / 1000, ZoneInfo(zone) if zone else UTC)
+    return float(recent), since, float(engaged), local.hour + local.minute / 60, float(local.weekday())
+
+
+def _id(tenant: Tenant, live: LiveCampaign, call: Call) -> str:
+    key = tenant.people.keys[call.row]
+    assert key is not None
+    return decision_id(tenant.id, key, live.name, call.occurrence)
+
+
+def _in_audience(tenant: Tenant, live: LiveCampaign, rows: list[int], now: int) -> NDArray[np.bool_]:
+    if live.audience is None:
+        return np.ones(len(rows), np.bool_)
+    member, _ = live.audience.evaluate(RowsView(tenant.people, np.array(rows, np.int64), now))
+    return member
+
+
+def _refusal(
+    tenant: Tenant,
+    live: LiveCampaign,
+    standing: Standing,
+    decision: Decision,
+    row: int,
+    now: int,
+    *,
+    fits: bool,
+    busy: bool,
+    misfired: bool,
+) -> Reason | None:
+    """Why a candidate is refused at once; else the arms that are left are noted in the decision."""
+    if not live.is_live:
+        return Reason.CAMPAIGN_NOT_LIVE
+    if misfired:
+        return Reason.MISFIRED
+    if not fits:
+        return Reason.NOT_IN_AUDIENCE
+    if busy:
+        return Reason.DECISION_OPEN
+    campaign, people = live.campaign, tenant.people
+    key = people.keys[row]
+    assert key is not None
+    stated = {name: text for name, (_, _, text) in traits.registers_of(people.traits[row]).items()}
+    arms, refused = eligible_arms(
+        [(arm.id, arm.channel) for arm in campaign.arms],
+        campaign.purpose,
+        campaign.caps,
+        campaign.quiet_hours,
+        live.name,
+        standing,
+        stated,
+        key,
+        people.zones.texts[int(people.table["zone"][row])],
+        now,
+        tenant.loop.experiment.consent_default,
+    )
+    if tenant.loop.retained:
+        for arm in campaign.arms:
+            address = address_of(stated, arm.channel, key) if arm.id in arms else None
+            if address is not None and address_hash(arm.channel, address) in tenant.loop.retained:
+                arms.remove(arm.id)
+                refused[arm.id] = Reason.SUPPRESSED
+    decision.refused_arms = {arm: str(reason) for arm, reason in refused.items()}
+    decision.arms = [NO_SEND, *arms]
+    return None if arms else overall(refused)

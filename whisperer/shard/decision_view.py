@@ -1,0 +1,82 @@
+"""One decision as callers and pages see it: what was known, what was decided, what came of it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from whisperer.decisions import context
+from whisperer.feedback.outcome import MICROS
+from whisperer.ids import bare_id
+from whisperer.journeys.engagement import Decision
+from whisperer.shard.loop import choice_of, reward_micros
+from whisperer.shard.tenant import Tenant
+
+
+def view(tenant: Tenant, row: int, decision: Decision) -> dict[str, Any]:
+    """Plain values only; times are ms UTC, None where there is none."""
+    key = tenant.people.keys[row]
+    assert key is not None
+    campaign = tenant.loop.campaigns.pinned(decision)
+    choice = choice_of(decision) if decision.choice else None
+    arm = next((arm for arm in campaign.arms if arm.id == decision.arm), None)
+    return {
+        "id": decision.id,
+        "user_key": key,
+        "user_id": bare_id(key),
+        "campaign": decision.campaign,
+        "campaign_version": decision.campaign_version,
+        "trigger": decision.trigger,
+        "occurrence": decision.occurrence,
+        "at": decision.at,
+        "status": decision.status,
+        "reason": decision.reason or None,
+        "refused_arms": decision.refused_arms,
+        "group": decision.group or None,
+        "features": {
+            name: None if math.isnan(value) else value
+            for name, value in zip(context.NAMES, decision.features, strict=False)
+        },
+        "arms": decision.arms,
+        "arm": decision.arm or None,
+        "chosen_at": _time(decision.chosen_at),
+        "propensity": choice.propensity if choice else None,
+        "propensities": choice.propensities if choice else [],
+        "means": choice.means if choice else [],
+        "spreads": choice.spreads if choice else [],
+        "seed": choice.seed if choice else None,
+        "policy_version": choice.policy_version if choice else None,
+        "template": f"{arm.template}@{arm.template_version}" if arm else None,
+        "offer": arm.offer if arm else None,
+        "send": _send(decision),
+        "outcomes": [
+            {"at": o.at, "kind": o.kind, "detail": o.detail or None, "value_micros": o.value_micros}
+            for o in decision.outcomes
+        ],
+        "mature_at": _time(decision.mature_at),
+        "matured": decision.matured,
+        "reward_micros": reward_micros(decision, campaign) if choice else None,
+        "reward": reward_micros(decision, campaign) / MICROS if choice else None,
+    }
+
+
+def _send(decision: Decision) -> dict[str, Any] | None:
+    send = decision.send
+    if send is None:
+        return None
+    return {
+        "send_key": send.send_key,
+        "channel": send.channel,
+        "attempts": send.attempts,
+        "next_at": _time(send.next_at),
+        "last_error": send.last_error or None,
+        "provider": send.provider or None,
+        "provider_id": send.provider_id or None,
+        "content_hash": send.content_hash or None,
+        "locale": send.locale or None,
+        "sent_at": _time(send.sent_at),
+    }
+
+
+def _time(ms: int) -> int | None:
+    return None if ms < 0 else ms

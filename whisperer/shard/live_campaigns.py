@@ -1,0 +1,109 @@
+"""A tenant's published campaigns, bound to this shard: which events and segment entries concern which of them.
+
+A campaign that is paused or ended stays known, so that its open decisions can be told why they stop.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whisperer.journeys.campaign import LIVE, Campaign, OnEvent, OnSchedule, OnSegment, from_json
+from whisperer.journeys.engagement import Decision
+from whisperer.journeys.schedule import Schedule
+from whisperer.profiles import features
+from whisperer.profiles.population import Names
+from whisperer.segments import program
+from whisperer.segments.parse import parse_json
+from whisperer.segments.program import Program
+from whisperer.shard.records import CampaignConfig
+
+_campaign = lru_cache(maxsize=1024)(from_json)
+
+
+@dataclass(frozen=True, slots=True)
+class LiveCampaign:
+    config: CampaignConfig
+    campaign: Campaign
+    audience: Program | None
+    schedule: Schedule | None
+
+    @property
+    def name(self) -> str:
+        return self.config.name
+
+    @property
+    def is_live(self) -> bool:
+        return self.config.status == LIVE
+
+    @classmethod
+    def of(cls, config: CampaignConfig) -> LiveCampaign:
+        campaign = _campaign(config.definition)
+        audience = program.compile(parse_json(campaign.audience), features.FEATURES) if campaign.audience else None
+        scheduled = isinstance(campaign.trigger, OnSchedule)
+        return cls(config, campaign, audience, Schedule(campaign.trigger.cron) if scheduled else None)  # type: ignore[union-attr]
+
+
+class WatchedNames:
+    """Which event names matter to anybody: a mask by name code, so that a batch costs one look-up."""
+
+    def __init__(self, names: set[str]) -> None:
+        self._names = names
+        self._mask = np.zeros(1, np.bool_)  # code 0 stands for many names and matters to nobody
+
+    def among(self, names: Names, codes: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Places in ``codes`` of watched names."""
+        if not self._names:
+            return np.empty(0, np.int64)
+        known = len(self._mask)
+        if len(names.texts) > known:
+            grown = np.fromiter((t in self._names for t in names.texts[known:]), np.bool_, len(names.texts) - known)
+            self._mask = np.concatenate((self._mask, grown))
+        return np.flatnonzero(self._mask[codes])
+
+
+@dataclass(slots=True)
+class Campaigns:
+    by_name: dict[str, LiveCampaign] = field(default_factory=dict)
+    versions: dict[tuple[str, int], CampaignConfig] = field(default_factory=dict)
+    """Every version that was published here: decisions stay under the one they were made under."""
+    on_event: dict[str, list[LiveCampaign]] = field(default_factory=dict)
+    on_segment: dict[str, list[LiveCampaign]] = field(default_factory=dict)
+    on_goal: dict[str, list[LiveCampaign]] = field(default_factory=dict)
+    scheduled: list[LiveCampaign] = field(default_factory=list)
+    watched: WatchedNames = field(default_factory=lambda: WatchedNames(set()))
+
+    def __bool__(self) -> bool:
+        return bool(self.by_name)
+
+    @property
+    def configs(self) -> list[CampaignConfig]:
+        return [live.config for live in self.by_name.values()]
+
+    def pinned(self, decision: Decision) -> Campaign:
+        """The campaign as it was when the decision was considered."""
+        return _campaign(self.versions[decision.campaign, decision.campaign_version].definition)
+
+    def publish(self, configs: list[CampaignConfig]) -> None:
+        """Take over a tenant's campaigns, whole. Goals stay watched after the end: rewards still mature."""
+        held = self.by_name
+        self.versions.update({(c.name, c.version): c for c in configs})
+        self.by_name = {
+            c.name: held[c.name] if c.name in held and held[c.name].config == c else LiveCampaign.of(c) for c in configs
+        }
+        self.on_event, self.on_segment, self.on_goal, self.scheduled = {}, {}, {}, []
+        for live in self.by_name.values():
+            self.on_goal.setdefault(live.campaign.goal.event, []).append(live)
+            if not live.is_live:
+                continue
+            match live.campaign.trigger:
+                case OnEvent(event):
+                    self.on_event.setdefault(event, []).append(live)
+                case OnSegment(segment):
+                    self.on_segment.setdefault(segment, []).append(live)
+                case OnSchedule():
+                    self.scheduled.append(live)
+        self.watched = WatchedNames(set(self.on_event) | set(self.on_goal))

@@ -1,0 +1,243 @@
+"""What the warehouse is told about decisions: rows that the shard writes while it applies records.
+
+Kept by journal position, so that a range of the journal always has the same rows, and forgotten once the warehouse has
+them. Part of the shard's state: replay makes the rows again, a snapshot carries those not yet exported, and so a crash
+between applying and exporting loses none.
+
+Rules for whoever writes rows:
+
+- One :class:`DecisionRow` a candidacy: when the choice took hold, or when it was refused before there was one.
+- One :class:`DeliveryRow` an attempt; a refusal after the choice is one as well, with status ``refused``.
+- One :class:`OutcomeRow` an outcome, conversions included; one :class:`RewardRow` a revision of the reward.
+- ``user_key`` is the key at that moment: rows are never rewritten after a merge.
+
+The wire form is msgpack arrays: fields are only ever added at the end, with a default (a golden file pins this). Leaves
+columns and files to :mod:`actors.warehouse`.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from whisperer.decisions.context import NAMES
+from whisperer.decisions.decision import Choice
+from whisperer.delivery.dispatch import Receipt
+from whisperer.errors import JournalDamagedError
+from whisperer.feedback.outcome import Reward
+from whisperer.journeys.engagement import Decision, OutcomeEntry
+
+
+class DecisionRow(msgspec.Struct, array_like=True, frozen=True, tag=1):
+    """Attributes
+    ----------
+    at, chosen_at : ms UTC, when it was considered and when the choice took hold (-1: refused before one)
+    arm : the arm chosen, "" where refused before a choice; propensity and what follows then have no meaning
+    features : (name, raw value), NaN where absent
+    refused_arms : arm -> why it was not eligible
+    reason : why it was refused before a choice, a value of :class:`whisperer.eligibility.refusal.Reason`, else ""
+    """
+
+    tenant: str
+    decision_id: str
+    user_key: str
+    partition: int
+    campaign: str
+    campaign_version: int
+    trigger: str
+    occurrence: str
+    at: int
+    chosen_at: int
+    group: str
+    arm: str
+    propensity: float
+    arms: list[str]
+    propensities: list[float]
+    means: list[float]
+    spreads: list[float]
+    seed: int
+    policy_version: str
+    features: list[tuple[str, float]]
+    refused_arms: dict[str, str]
+    reason: str = ""
+
+
+class DeliveryRow(msgspec.Struct, array_like=True, frozen=True, tag=2):
+    """Attributes
+    ----------
+    attempt : 0 for the first
+    status : of the receipt, see :mod:`whisperer.delivery.dispatch`
+    reason : value of :class:`whisperer.eligibility.refusal.Reason` where this ended the decision unsent, else ""
+    """
+
+    tenant: str
+    decision_id: str
+    send_key: str
+    user_key: str
+    partition: int
+    campaign: str
+    channel: str
+    attempt: int
+    status: str
+    provider: str
+    provider_id: str
+    detail: str
+    content_hash: str
+    locale: str
+    at: int
+    reason: str = ""
+
+
+class OutcomeRow(msgspec.Struct, array_like=True, frozen=True, tag=3):
+    """``kind`` and ``detail`` as of :class:`whisperer.journeys.engagement.OutcomeEntry`."""
+
+    tenant: str
+    decision_id: str
+    user_key: str
+    partition: int
+    campaign: str
+    kind: str
+    detail: str
+    value_micros: int
+    at: int
+
+
+class RewardRow(msgspec.Struct, array_like=True, frozen=True, tag=4):
+    """A decision's reward as known at ``at``; the highest ``revision`` replaces those before."""
+
+    tenant: str
+    decision_id: str
+    user_key: str
+    partition: int
+    campaign: str
+    campaign_version: int
+    group: str
+    arm: str
+    propensity: float
+    reward_micros: int
+    revision: int
+    mature: bool
+    at: int
+
+
+LogRow = DecisionRow | DeliveryRow | OutcomeRow | RewardRow
+
+Log = dict[int, list[LogRow]]
+"""Journal position of the record -> its rows, in the order they were made."""
+
+
+def decision_row(tenant: str, user_key: str, partition: int, decision: Decision) -> DecisionRow:
+    """The row of a candidacy that has its choice, or was refused before one."""
+    choice = _decode_choice(decision.choice) if decision.choice else None
+    return DecisionRow(
+        tenant=tenant,
+        decision_id=decision.id,
+        user_key=user_key,
+        partition=partition,
+        campaign=decision.campaign,
+        campaign_version=decision.campaign_version,
+        trigger=decision.trigger,
+        occurrence=decision.occurrence,
+        at=decision.at,
+        chosen_at=-1 if choice is None else decision.chosen_at,
+        group=decision.group,
+        arm="" if choice is None else choice.arm,
+        propensity=0.0 if choice is None else choice.propensity,
+        arms=list(decision.arms) if choice is None else choice.arms,
+        propensities=[] if choice is None else choice.propensities,
+        means=[] if choice is None else choice.means,
+        spreads=[] if choice is None else choice.spreads,
+        seed=0 if choice is None else choice.seed,
+        policy_version="" if choice is None else choice.policy_version,
+        features=list(zip(NAMES, decision.features, strict=False)),  # one made before a name was added has fewer
+        refused_arms=dict(decision.refused_arms),
+        reason=decision.reason if choice is None else "",
+    )
+
+
+def delivery_row(
+    tenant: str,
+    user_key: str,
+    partition: int,
+    decision: Decision,
+    receipt: Receipt,
+    *,
+    channel: str,
+    attempt: int,
+    at: int,
+    reason: str = "",
+) -> DeliveryRow:
+    """The row of one attempt, or of a refusal after the choice (a receipt made up for it, status ``refused``)."""
+    return DeliveryRow(
+        tenant=tenant,
+        decision_id=decision.id,
+        send_key=receipt.send_key,
+        user_key=user_key,
+        partition=partition,
+        campaign=decision.campaign,
+        channel=channel,
+        attempt=attempt,
+        status=receipt.status,
+        provider=receipt.provider,
+        provider_id=receipt.provider_id,
+        detail=receipt.detail,
+        content_hash=receipt.content_hash,
+        locale=receipt.locale,
+        at=at,
+        reason=reason,
+    )
+
+
+def outcome_row(tenant: str, user_key: str, partition: int, decision: Decision, outcome: OutcomeEntry) -> OutcomeRow:
+    return OutcomeRow(
+        tenant=tenant,
+        decision_id=decision.id,
+        user_key=user_key,
+        partition=partition,
+        campaign=decision.campaign,
+        kind=outcome.kind,
+        detail=outcome.detail,
+        value_micros=outcome.value_micros,
+        at=outcome.at,
+    )
+
+
+def reward_row(tenant: str, user_key: str, partition: int, reward: Reward) -> RewardRow:
+    return RewardRow(
+        tenant=tenant,
+        decision_id=reward.decision_id,
+        user_key=user_key,
+        partition=partition,
+        campaign=reward.campaign,
+        campaign_version=reward.campaign_version,
+        group=reward.group,
+        arm=reward.arm,
+        propensity=reward.propensity,
+        reward_micros=reward.reward_micros,
+        revision=reward.revision,
+        mature=reward.mature,
+        at=reward.at,
+    )
+
+
+def forget(log: Log, before: int) -> None:
+    """The warehouse has everything before a journal position."""
+    for position in [p for p in log if p < before]:
+        del log[position]
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(list[tuple[int, list[LogRow]]]).decode
+_decode_choice = msgspec.msgpack.Decoder(Choice).decode
+
+
+def encode_log(log: Log) -> bytes:
+    """What a snapshot carries."""
+    return _encode(list(log.items()))
+
+
+def decode_log(data: bytes) -> Log:
+    """The log that :func:`encode_log` saw; b"" is an empty one. Raises JournalDamagedError for anything else."""
+    try:
+        return dict(_decode(data)) if data else {}
+    except msgspec.MsgspecError as error:
+        raise JournalDamagedError(f"the decision log of a snapshot cannot be read: {error}") from error

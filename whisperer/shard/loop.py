@@ -1,0 +1,301 @@
+"""A tenant's side of the loop in one shard: who was considered, what was decided and sent, what it earned.
+
+Holds the engagements of users (a sparse map: most users have none), and keeps everything derived from them in step:
+the index of decisions, the timers, the accounts. The life of a decision is in :mod:`whisperer.shard.candidacy` (from
+trigger to choice) and :mod:`whisperer.shard.outcomes` (from choice to reward).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import msgspec
+
+from whisperer.decisions.decision import Choice
+from whisperer.delivery.dispatch import REFUSED as NOT_HANDED_OVER
+from whisperer.delivery.dispatch import Receipt
+from whisperer.eligibility.refusal import Reason
+from whisperer.feedback.outcome import MICROS, UNSUBSCRIBED, Reward
+from whisperer.journeys.campaign import Campaign
+from whisperer.journeys.engagement import (
+    DECIDING,
+    KEEP,
+    NO_SEND,
+    OPEN,
+    REFUSED,
+    SENDING,
+    SENT,
+    Decision,
+    Engagement,
+)
+from whisperer.journeys.merge import kept, merge
+from whisperer.profiles.population import Population
+from whisperer.shard.accounts import Account, expose_all
+from whisperer.shard.live_campaigns import Campaigns
+from whisperer.shard.log import LogRow, decision_row, delivery_row, reward_row
+from whisperer.shard.records import CampaignConfig, Experiment
+from whisperer.shard.rewards import RewardLog
+from whisperer.shard.schedules import Schedules
+from whisperer.shard.timers import Timers
+
+_decode_choice = msgspec.msgpack.Decoder(Choice).decode
+
+
+@dataclass(slots=True)
+class Loop:
+    tenant: str
+    people: Population
+    rows: list[LogRow]
+    """What the record being applied has to tell the warehouse; the shard collects it."""
+    campaigns: Campaigns = field(default_factory=Campaigns)
+    experiment: Experiment = field(default_factory=Experiment)
+    engagements: dict[int, Engagement] = field(default_factory=dict)
+    """By row."""
+    places: dict[str, int] = field(default_factory=dict)
+    """Decision id -> row of its user."""
+    timers: Timers = field(default_factory=Timers)
+    accounts: dict[str, Account] = field(default_factory=dict)
+    rewards: RewardLog = field(default_factory=RewardLog)
+    schedules: Schedules = field(default_factory=Schedules)
+    next_firing: tuple[int, int] | None = None
+    """Number of zones it was worked out for, and when the next schedule fires; None: not worked out."""
+    retained: dict[bytes, tuple[int, str, int, str]] = field(default_factory=dict)
+    """Hash of a suppressed address of an erased user -> (partition, channel, at, reason)."""
+
+    def publish(self, campaigns: list[CampaignConfig], experiment: Experiment, now: int) -> None:
+        """Take over a tenant's published campaigns and the division of its users."""
+        self.campaigns.publish(campaigns)
+        self.schedules.publish(self.campaigns.scheduled, now)
+        self.next_firing = None
+        self.experiment = experiment
+
+    def account(self, campaign: str) -> Account:
+        return self.accounts.setdefault(campaign, Account())
+
+    def engagement(self, row: int) -> Engagement:
+        """A user's engagement, new if need be."""
+        return self.engagements.setdefault(row, Engagement())
+
+    def find(self, decision: str) -> tuple[int, Decision] | None:
+        """A decision that is in memory, with its user's row."""
+        row = self.places.get(decision)
+        if row is None:
+            return None
+        return next((row, d) for d in reversed(self.engagements[row].decisions) if d.id == decision)
+
+    def open(self, row: int) -> Decision | None:
+        held = self.engagements.get(row)
+        return None if held is None else next((d for d in reversed(held.decisions) if d.status in OPEN), None)
+
+    def every_open(self) -> Iterator[tuple[int, Decision]]:
+        for row, held in self.engagements.items():
+            for decision in held.decisions:
+                if decision.status in OPEN:
+                    yield row, decision
+
+    # -- a decision's way -----------------------------------------------------------------------------------------
+
+    def admit(self, row: int, decision: Decision) -> None:
+        """A new candidacy: counted as pending."""
+        held = self.engagement(row)
+        held.decisions.append(decision)
+        self.places[decision.id] = row
+        account = self.account(decision.campaign)
+        account.candidates += 1
+        account.pending += 1
+        self._trim(held)
+
+    def close(self, decision: Decision, status: str, now: int, reason: str = "") -> None:
+        """Pending becomes sent, no_send or refused."""
+        assert decision.status in OPEN, f"{decision.id} is closed already"
+        account = self.account(decision.campaign)
+        account.pending -= 1
+        if status == SENT:
+            account.sent += 1
+        elif status == NO_SEND:
+            account.no_send += 1
+        else:
+            account.refused[reason] += 1
+        decision.status, decision.reason, decision.closed_at, decision.event = status, reason, now, b""
+        if decision.chosen_at >= 0:
+            self._open_window(decision, now)
+
+    def refuse(self, decision: Decision, reason: str, now: int) -> None:
+        """End an open decision without a provider's word."""
+        self.close(decision, REFUSED, now, reason)
+        key, partition = self.who(decision)
+        if decision.send is None:
+            self.rows.append(decision_row(self.tenant, key, partition, decision))
+        else:
+            self.log_delivery(decision, Receipt(decision.send.send_key, NOT_HANDED_OVER), now)
+
+    def who(self, decision: Decision) -> tuple[str, int]:
+        """Key and partition of a decision's user."""
+        row = self.places[decision.id]
+        key = self.people.keys[row]
+        assert key is not None
+        return key, int(self.people.table["partition"][row])
+
+    def log_delivery(self, decision: Decision, receipt: Receipt, now: int) -> None:
+        """Tell the warehouse about an attempt, after it was applied."""
+        assert decision.send is not None
+        key, partition = self.who(decision)
+        attempt = max(0, decision.send.attempts - 1)
+        self.rows.append(
+            delivery_row(
+                self.tenant,
+                key,
+                partition,
+                decision,
+                receipt,
+                channel=decision.send.channel,
+                attempt=attempt,
+                at=now,
+                reason=decision.reason,
+            )
+        )
+
+    def _open_window(self, decision: Decision, now: int) -> None:
+        """Outcomes count from here on: whatever was chosen, also where it was then not sent (intention to treat)."""
+        campaign = self.campaigns.pinned(decision)
+        window_ms = round(campaign.goal.window_s * 1000)
+        decision.early_at, decision.mature_at = now + window_ms // 4, now + window_ms
+        self.timers.watch(decision)
+
+    def reward(self, decision: Decision, now: int, *, mature: bool) -> Reward:
+        """Put what a decision earned so far where the learner finds it."""
+        earned = reward_micros(decision, self.campaigns.pinned(decision))
+        choice = choice_of(decision)
+        entry = Reward(
+            number=self.rewards.next,
+            decision_id=decision.id,
+            campaign=decision.campaign,
+            campaign_version=decision.campaign_version,
+            group=decision.group,
+            arms=choice.arms,
+            arm=choice.arm,
+            propensity=choice.propensity,
+            features=decision.features,
+            reward_micros=earned,
+            revision=decision.revision,
+            mature=mature,
+            at=now,
+        )
+        decision.revision += 1
+        self.rewards.append(entry)
+        key, partition = self.who(decision)
+        self.rows.append(reward_row(self.tenant, key, partition, entry))
+        if mature:
+            decision.matured = True
+            account = self.account(decision.campaign).arm(decision.group, decision.arm)
+            account.decisions += 1
+            account.sent += decision.status == SENT
+            account.converted += decision.converted_at >= 0
+            account.reward_micros += earned
+        return entry
+
+    # -- whole users ----------------------------------------------------------------------------------------------
+
+    def hand_over(self, row: int, now: int, reason: str) -> Engagement | None:
+        """Take a user's engagement out for a merge. What is open ends here: a candidate is refused, a message that a
+        provider may be accepting at this moment stays until its receipt is in.
+        """
+        held = self.engagements.pop(row, None)
+        if held is None:
+            return None
+        expose_all(self.accounts, held, -1)
+        staying = []
+        for decision in held.decisions:
+            if decision.status == DECIDING:
+                self.refuse(decision, reason, now)
+            if decision.status == SENDING:
+                staying.append(decision)
+            else:
+                self.places.pop(decision.id, None)
+        held.decisions = [d for d in held.decisions if d.status not in OPEN]
+        if staying:
+            self.engagements[row] = Engagement(decisions=staying)
+        return held
+
+    def let_go(self, row: int) -> Engagement | None:
+        """Take a user's engagement out because the partition leaves: what is open goes along."""
+        held = self.engagements.pop(row, None)
+        if held is None:
+            return None
+        expose_all(self.accounts, held, -1)
+        for decision in held.decisions:
+            self.places.pop(decision.id, None)
+            if decision.status in OPEN:
+                account = self.account(decision.campaign)
+                account.candidates -= 1
+                account.pending -= 1
+        return held
+
+    def take_in(self, row: int, arriving: Engagement) -> None:
+        """Add an engagement that was handed over, or came with its partition, to a user."""
+        held = self.engagements.get(row)
+        known: set[str] = set()
+        if held is not None:
+            expose_all(self.accounts, held, -1)
+            known = {d.id for d in held.decisions}
+        combined = arriving if held is None else merge(held, arriving)
+        self.engagements[row] = combined
+        expose_all(self.accounts, combined, 1)
+        for decision in combined.decisions:
+            self.places[decision.id] = row
+            if decision.id not in known:
+                if decision.status in OPEN:
+                    account = self.account(decision.campaign)
+                    account.candidates += 1
+                    account.pending += 1
+                self.timers.watch(decision)
+        for gone in known - {d.id for d in combined.decisions}:
+            self.places.pop(gone, None)
+
+    def erase(self, row: int, partition: int, now: int) -> None:
+        """Forget a user; of suppressions the address's hash is kept, so that coming back does not lift them."""
+        held = self.engagements.get(row)
+        if held is None:
+            return
+        for decision in held.decisions:
+            if decision.status in OPEN:
+                self.refuse(decision, Reason.ERASED, now)
+            self.places.pop(decision.id, None)
+        expose_all(self.accounts, held, -1)
+        for channel, suppressions in held.standing.suppressed.items():
+            for s in suppressions:
+                self.retained.setdefault(s.address_hash, (partition, channel, s.at, s.reason))
+        del self.engagements[row]
+
+    def rebuild(self) -> None:
+        """Index and timers from the engagements, after these were loaded."""
+        for row, held in self.engagements.items():
+            for decision in held.decisions:
+                self.places[decision.id] = row
+                self.timers.watch(decision)
+
+    def _trim(self, held: Engagement) -> None:
+        """Keep what is open or immature, and the newest of the rest; the warehouse has them all."""
+        if len(held.decisions) > KEEP:
+            left = kept(held.decisions)
+            for gone in {d.id for d in held.decisions} - {d.id for d in left}:
+                self.places.pop(gone, None)
+            held.decisions = left
+
+
+def choice_of(decision: Decision) -> Choice:
+    """The choice as it was journaled; only for decisions that have one."""
+    return _decode_choice(decision.choice)
+
+
+def reward_micros(decision: Decision, campaign: Campaign) -> int:
+    """What a decision earned so far: the goal's part up to its cap, less what it cost."""
+    goal = campaign.goal
+    earned = min(decision.earned_micros, round(goal.cap * MICROS))
+    if decision.status == SENT:
+        arm = next((a for a in campaign.arms if a.id == decision.arm), None)
+        earned -= round(arm.cost * MICROS) if arm else 0
+    if any(outcome.kind == UNSUBSCRIBED for outcome in decision.outcomes):
+        earned -= round(goal.unsubscribe_cost * MICROS)
+    return earned

@@ -1,0 +1,223 @@
+"""From a choice to its reward: receipts of providers, outcomes as they arrive, conversions seen in events, maturity.
+
+A goal's event is credited to the campaign's latest decision whose window holds it, whatever that decision chose. A
+reward is told to the learner twice: a first time at a quarter of the window, for every decision at the same age, so
+that early successes do not look like all there is; and finally when the window closes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from whisperer.delivery.dispatch import REFUSED, Receipt
+from whisperer.delivery.schedule import next_attempt_at
+from whisperer.eligibility import caps, consent, suppression
+from whisperer.eligibility.addresses import address_of
+from whisperer.eligibility.refusal import Reason
+from whisperer.eligibility.standing import Consent, Sent, Standing
+from whisperer.feedback import outcome as kinds
+from whisperer.journeys.engagement import (
+    DECIDING,
+    SENDING,
+    SENT,
+    Decision,
+    Engagement,
+    OutcomeEntry,
+    encode,
+)
+from whisperer.journeys.engagement import REFUSED as CLOSED_REFUSED
+from whisperer.profiles import traits
+from whisperer.profiles.population import FORWARDED
+from whisperer.profiles.state import ProfileState
+from whisperer.shard.effects import Deliver, Effect, Send, Settled
+from whisperer.shard.live_campaigns import LiveCampaign
+from whisperer.shard.log import outcome_row
+from whisperer.shard.records import ConsentStated, MergeIn, Outcome, OutcomePassed
+from whisperer.shard.tenant import Tenant
+from whisperer.shard.timers import DECISION_DEADLINE_MS
+
+SKEW_MS = 5_000
+"""Clocks of clients are corrected from this difference on, so an event may be dated this much before its cause."""
+
+MAX_OUTCOMES = 32
+
+
+def receive(tenant: Tenant, decision_id: str, receipt: Receipt, now: int) -> Iterator[Effect]:
+    """What became of an attempt to send."""
+    loop = tenant.loop
+    found = loop.find(decision_id)
+    if found is None or found[1].status != SENDING or found[1].send is None:
+        tenant.counters["dropped.receipt_unknown"] += 1
+        return
+    row, decision = found
+    send = found[1].send
+    send.provider, send.last_error = receipt.provider, receipt.detail
+    if receipt.status != REFUSED:
+        send.attempts += 1
+        send.content_hash, send.locale = receipt.content_hash, receipt.locale
+    match receipt.status:
+        case "accepted":
+            send.provider_id, send.sent_at, send.last_error = receipt.provider_id, now, ""
+            loop.close(decision, SENT, now)
+            sent = Sent(now, decision.campaign, send.channel, send.send_key)
+            caps.record(loop.engagements[row].standing, sent)
+        case "retry":
+            next_at = next_attempt_at(send.send_key, send.attempts, now, receipt.retry_after_s, send.channel)
+            if next_at is None:
+                loop.close(decision, CLOSED_REFUSED, now, Reason.DELIVERY_EXPIRED)
+            else:
+                send.next_at = next_at
+                loop.timers.watch(decision)
+        case "bounced":
+            loop.close(decision, CLOSED_REFUSED, now, Reason.BOUNCED)
+            _note(tenant, decision, OutcomeEntry(now, kinds.BOUNCED))
+            _suppress(tenant, row, send.channel, now, "bounced")
+        case "rejected":
+            loop.close(decision, CLOSED_REFUSED, now, Reason.PROVIDER_REJECTED)
+        case _:
+            loop.close(decision, CLOSED_REFUSED, now, _reason(receipt.detail))
+    loop.log_delivery(decision, receipt, now)
+    if tenant.people.table["status"][row] == FORWARDED and decision.status != SENDING:
+        yield from _follow(tenant, row)
+
+
+def record(tenant: Tenant, outcome: Outcome, now: int) -> Iterator[Effect]:
+    """What the user or a provider did about a message.
+
+    An outcome of a merged user follows to the new home. One of a decision that is not here is dropped and counted; a
+    wish to hear no more is heeded all the same.
+    """
+    loop, people = tenant.loop, tenant.people
+    found = loop.find(outcome.decision_id)
+    row = people.index.get(outcome.user) if found is None else found[0]
+    if row is not None and people.table["status"][row] == FORWARDED:
+        target = people.targets[row]
+        body = OutcomePassed(msgspec.structs.replace(outcome, user=target))
+        yield Send(tenant.post(int(people.table["partition"][row]), tenant.home(target), body))
+        return
+    if found is None:
+        tenant.counters["dropped.outcome_unknown"] += 1
+    if row is None:
+        return
+    if outcome.kind == kinds.UNSUBSCRIBED:
+        statement = Consent(now, False, "unsubscribe link")
+        consent.state(loop.engagement(row).standing, outcome.channel, outcome.purpose, statement)
+    elif outcome.kind in (kinds.COMPLAINED, kinds.BOUNCED):
+        _suppress(tenant, row, outcome.channel, now, outcome.kind)
+    if found is not None:
+        _note(tenant, found[1], OutcomeEntry(now, outcome.kind, outcome.detail))
+
+
+def state_consent(tenant: Tenant, stated: ConsentStated, now: int) -> Iterator[Effect]:
+    """A user's wish, as a caller reports it; at a merged key's old home it follows the user."""
+    people = tenant.people
+    row = tenant.row_for(stated.key)
+    statement = Consent(now, stated.granted, stated.source)
+    if people.table["status"][row] != FORWARDED:
+        consent.state(tenant.loop.engagement(row).standing, stated.channel, stated.purpose, statement)
+        return
+    standing = Standing()
+    consent.state(standing, stated.channel, stated.purpose, statement)
+    yield _merge_in(tenant, row, Engagement(standing))
+
+
+def observe_goal(tenant: Tenant, row: int, lives: list[LiveCampaign], event: str, timestamp: int, revenue: int) -> None:
+    """A goal's event of a user: credited to the experiment, and to the latest decision whose window holds it."""
+    loop = tenant.loop
+    held = loop.engagements.get(row)
+    if held is None:
+        return
+    for live in lives:
+        goal = live.campaign.goal
+        value = kinds.MICROS if goal.reward == "conversion" else revenue
+        exposure = held.exposures.get(live.name)
+        if exposure is None or timestamp <= exposure.since - SKEW_MS:
+            continue
+        assignment = held.standing.assignment
+        assert assignment is not None
+        account = loop.account(live.name)
+        account.expose(assignment.group, assignment.conflicted, exposure, -1)
+        exposure.goal_milli += value // 1000
+        account.expose(assignment.group, assignment.conflicted, exposure, 1)
+        for decision in reversed(held.decisions):
+            mine = decision.campaign == live.name and decision.chosen_at >= 0 and not decision.matured
+            if not mine or timestamp <= decision.at - SKEW_MS or 0 <= decision.mature_at < timestamp:
+                continue
+            decision.earned_micros += value
+            if decision.converted_at < 0:
+                decision.converted_at = timestamp
+                account.conversions += 1
+            _note(tenant, decision, OutcomeEntry(timestamp, kinds.CONVERTED, event, value))
+            break
+
+
+def on_time(tenant: Tenant, now: int) -> Iterator[Effect]:
+    """Everything that is due: deadlines, next attempts, early looks, maturity."""
+    loop = tenant.loop
+    for decision_id in loop.timers.take(now):
+        found = loop.find(decision_id)
+        if found is None:
+            continue
+        decision = found[1]
+        if decision.status == DECIDING and now >= decision.at + DECISION_DEADLINE_MS:
+            loop.refuse(decision, Reason.DECISION_EXPIRED, now)
+            yield Settled(tenant.id, decision.id)
+        elif decision.status == SENDING and decision.send is not None and 0 <= decision.send.next_at <= now:
+            decision.send.next_at = -1
+            yield Deliver(tenant.id, decision.id, decision.send.channel)
+        elif decision.mature_at >= 0 and not decision.matured:
+            if now >= decision.mature_at:
+                decision.early_at = -1
+                loop.reward(decision, now, mature=True)
+            elif 0 <= decision.early_at <= now:
+                decision.early_at = -1
+                loop.reward(decision, now, mature=False)
+        loop.timers.watch(decision)
+
+
+def _note(tenant: Tenant, decision: Decision, entry: OutcomeEntry) -> None:
+    """Keep an outcome with its decision: each kind and detail once, conversions as often as they come, bounded."""
+    if entry.kind != kinds.CONVERTED and any(
+        (o.kind, o.detail) == (entry.kind, entry.detail) for o in decision.outcomes
+    ):
+        return
+    if not any(o.kind == entry.kind for o in decision.outcomes):
+        tenant.loop.account(decision.campaign).outcomes[entry.kind] += 1
+    key, partition = tenant.loop.who(decision)
+    tenant.loop.rows.append(outcome_row(tenant.id, key, partition, decision, entry))
+    if len(decision.outcomes) < MAX_OUTCOMES:
+        decision.outcomes.append(entry)
+
+
+def _suppress(tenant: Tenant, row: int, channel: str, now: int, reason: str) -> None:
+    people = tenant.people
+    key = people.keys[row]
+    assert key is not None
+    stated = {name: text for name, (_, _, text) in traits.registers_of(people.traits[row]).items()}
+    address = address_of(stated, channel, key)
+    if address is not None:
+        suppression.suppress(tenant.loop.engagement(row).standing, channel, address, now, reason)
+
+
+def _reason(detail: str) -> Reason:
+    return Reason(detail) if detail in Reason._value2member_map_ else Reason.TEMPLATE_FAILED
+
+
+def _follow(tenant: Tenant, row: int) -> Iterator[Effect]:
+    """A message that was on its way when its user was merged has its receipt: the decision goes where the user went."""
+    loop = tenant.loop
+    left = loop.engagements.pop(row)
+    for decision in left.decisions:
+        loop.places.pop(decision.id, None)
+    yield _merge_in(tenant, row, Engagement(Standing(sends=left.standing.sends), left.decisions))
+
+
+def _merge_in(tenant: Tenant, row: int, engagement: Engagement) -> Send:
+    """What belongs to a merged user, sent after it."""
+    people = tenant.people
+    target, key = people.targets[row], people.keys[row]
+    assert key is not None
+    body = MergeIn(target, key, 0, ProfileState(engagement=encode(engagement)))
+    return Send(tenant.post(int(people.table["partition"][row]), tenant.home(target), body))

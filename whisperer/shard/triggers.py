@@ -1,0 +1,151 @@
+"""What makes users candidates: counted events, entries into segments, schedules, callers; and the goals' events.
+
+Says which user is called upon by what, with the occurrence that makes the candidacy unique; whether the user is reached
+is decided in :mod:`whisperer.shard.candidacy`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from whisperer.events.block import EventBlock, columns_of, payload_offsets
+from whisperer.profiles.population import LIVE
+from whisperer.shard import outcomes
+from whisperer.shard.candidacy import Call, consider
+from whisperer.shard.effects import Effect
+from whisperer.shard.membership import Change
+from whisperer.shard.records import Asked
+from whisperer.shard.schedules import NO_FIRING, SLICE, Sweep
+from whisperer.shard.tenant import Tenant
+
+MAX_PROPERTIES_BYTES = 8 << 10
+"""A template sees the triggering event's properties up to this size, and none beyond."""
+
+
+class _Payload(msgspec.Struct):
+    properties: msgspec.Raw = msgspec.Raw(b"")
+
+
+_decode = msgspec.json.Decoder(_Payload).decode
+
+
+def goals(tenant: Tenant, block: EventBlock, at: NDArray[np.int64], rows: NDArray[np.int64]) -> None:
+    """Credit events of a block that are a campaign's goal."""
+    on_goal = tenant.loop.campaigns.on_goal
+    columns = columns_of(block)
+    for event, row in zip(at.tolist(), rows.tolist(), strict=True):
+        name = block.names[columns.name[event]]
+        lives = on_goal.get(name)
+        if lives:
+            timestamp, revenue = int(columns.timestamp[event]), int(columns.revenue[event])
+            outcomes.observe_goal(tenant, row, lives, name, timestamp, revenue)
+
+
+def events(
+    tenant: Tenant, block: EventBlock, at: NDArray[np.int64], rows: NDArray[np.int64], now: int
+) -> Iterator[tuple[int, Effect]]:
+    """(row, effect) of events of a block that trigger campaigns; rows are distinct."""
+    on_event = tenant.loop.campaigns.on_event
+    if not on_event:
+        return
+    columns, offsets = columns_of(block), payload_offsets(block)
+    calls: dict[str, list[Call]] = {}
+    for event, row in zip(at.tolist(), rows.tolist(), strict=True):
+        name = block.names[columns.name[event]]
+        if name in on_event:
+            payload = block.payload[offsets[event] : offsets[event + 1]]
+            calls.setdefault(name, []).append(Call(row, block.message_ids[event], _properties(payload)))
+    for name, called in calls.items():
+        for live in on_event[name]:
+            yield from consider(tenant, live, "event", called, now)
+
+
+def _properties(payload: bytes) -> bytes:
+    """The event's properties as the client wrote them, b"" where there are none or they are too long."""
+    if len(payload) > MAX_PROPERTIES_BYTES:
+        return b""
+    try:
+        return bytes(_decode(payload).properties)
+    except (msgspec.MsgspecError, RecursionError):
+        return b""
+
+
+def entry(tenant: Tenant, change: Change, sequence: int, now: int) -> Iterator[Effect]:
+    """A user entered a segment."""
+    for live in tenant.loop.campaigns.on_segment.get(change.segment, ()):
+        call = Call(change.row, f"{change.segment}/{change.version}/{now}/{sequence}")
+        yield from (effect for _, effect in consider(tenant, live, "segment", [call], now))
+
+
+def asked(tenant: Tenant, body: Asked, now: int) -> Iterator[Effect]:
+    """A caller asks about users by name; those who are not here, or no longer, are passed over."""
+    live = tenant.loop.campaigns.by_name.get(body.campaign)
+    people = tenant.people
+    calls: dict[int, Call] = {}
+    for key, occurrence in body.users:
+        row = people.index.get(key)
+        if live is None or row is None or people.table["status"][row] != LIVE:
+            tenant.counters["dropped.ask_unknown"] += 1
+            continue
+        if row in calls:  # one open decision a user: the second is considered after the first
+            yield from _ask(tenant, body.campaign, [calls.pop(row)], now)
+        calls[row] = Call(row, occurrence)
+    yield from _ask(tenant, body.campaign, list(calls.values()), now)
+
+
+def _ask(tenant: Tenant, campaign: str, calls: list[Call], now: int) -> Iterator[Effect]:
+    if calls:
+        live = tenant.loop.campaigns.by_name[campaign]
+        yield from (effect for _, effect in consider(tenant, live, "request", calls, now))
+
+
+# -- schedules --------------------------------------------------------------------------------------------------------
+
+
+def is_due(tenant: Tenant, now: int) -> bool:
+    """Whether a Tick would begin or go on with a sweep."""
+    return bool(tenant.loop.schedules.sweeps) or _next_instant(tenant) <= now
+
+
+def sweep(tenant: Tenant, now: int) -> Iterator[Effect]:
+    """Begin what is due and take the next slice of each sweep."""
+    loop, people = tenant.loop, tenant.people
+    if _next_instant(tenant) <= now:
+        loop.schedules.fire(loop.campaigns.scheduled, people.zones.texts, now, people.table.n)
+        loop.next_firing = None
+    for running in loop.schedules.sweeps:
+        yield from _slice(tenant, running, now)
+    loop.schedules.sweeps = [s for s in loop.schedules.sweeps if s.next_row < s.end_row]
+
+
+def _next_instant(tenant: Tenant) -> int:
+    """When the next schedule fires; worked out anew only when one fired, was published, or a new zone appeared."""
+    loop, zones = tenant.loop, tenant.people.zones.texts
+    if not loop.campaigns.scheduled:
+        return NO_FIRING
+    if loop.next_firing is None or loop.next_firing[0] != len(zones):
+        loop.next_firing = len(zones), loop.schedules.next_instant(loop.campaigns.scheduled, zones)
+    return loop.next_firing[1]
+
+
+def _slice(tenant: Tenant, running: Sweep, now: int) -> Iterator[Effect]:
+    loop, people = tenant.loop, tenant.people
+    live = loop.campaigns.by_name[running.campaign]
+    stop = min(running.next_row + SLICE, running.end_row)
+    rows = np.arange(running.next_row, stop)
+    running.next_row = stop
+    rows = rows[(people.table["status"][rows] == LIVE) & (people.table["n_events"][rows] > 0)]
+    if running.zone is not None:
+        code = people.zones.find(running.zone)
+        rows = rows[people.table["zone"][rows] == code]
+    calls = []
+    for row in rows.tolist():
+        held = loop.engagements.get(row)
+        if held is None or held.fired.get(running.campaign, -1) < running.instant:
+            calls.append(Call(row, str(running.instant)))
+    for _, effect in consider(tenant, live, "schedule", calls, now, misfired=running.misfired):
+        yield effect
