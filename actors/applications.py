@@ -34,10 +34,11 @@ class Application(Generic[Asked, Answered]):
         """What the application says to the batch. Raises UnavailableError."""
         try:
             if self._handle is None:
-                self._handle = await asyncio.to_thread(self._find)
-            remote = getattr(self._handle, self._method).remote
+                found = await asyncio.to_thread(self._find)
+                # In the event loop, where its router will live; by option, because handles have attributes of their own.
+                self._handle = found.options(method_name=self._method)
             async with asyncio.timeout(self._timeout_s):
-                answered: list[Answered] = self._decode(await remote(self._encode(batch)))
+                answered: list[Answered] = self._decode(await self._handle.remote(self._encode(batch)))
         except Exception as error:
             _log.info("%s does not answer: %r", self._name, error)
             raise UnavailableError(f"the application {self._name} does not answer", retry_after_s=1.0) from error

@@ -15,7 +15,8 @@ from ray.exceptions import RayActorError
 
 from actors.directory import Directory
 from actors.installation import load
-from actors.routing import DIRECTORY, NAMESPACE, shard_name
+from actors.learner import Learner
+from actors.routing import DIRECTORY, LEARNER, NAMESPACE, shard_name
 from actors.shard_actor import ShardActor
 
 MAX_CONCURRENCY = 2_000
@@ -34,6 +35,7 @@ def main() -> None:
         Directory, DIRECTORY, cluster.cpu_directory, f"{installation.data_dir}/directory", cluster.shards
     )
     n_shards = ray.get(directory.n_shards.remote(), timeout=options.timeout_s)
+    _actor(Learner, LEARNER, cluster.cpu_learner, options.installation)
     shards = [_actor(ShardActor, shard_name(n), cluster.cpu_shard, n, options.installation) for n in range(n_shards)]
     deadline = time.monotonic() + options.timeout_s
     for number, shard in enumerate(shards):

@@ -6,6 +6,7 @@ The shard actor hands effects over; what was open at a crash is driven again fro
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +25,7 @@ from whisperer.shard.records import Asked
 
 DECIDE_TIMEOUT_S, RENDER_TIMEOUT_S, DISPATCH_TIMEOUT_S = 10.0, 20.0, 120.0
 CLOSE_TIMEOUT_S = 5.0
+LATEST = 12
 
 
 class Engaging:
@@ -44,6 +46,7 @@ class Engaging:
         self.decider = Decider(shard, decisions, submit)
         self.deliverer = Deliverer(shard, content, delivery, submit, clock)
         self._askers: dict[str, list[asyncio.Future[None]]] = {}
+        self._latest: dict[str, deque[str]] = {}
 
     def carry_out(self, effect: Effect) -> None:
         match effect:
@@ -51,7 +54,8 @@ class Engaging:
                 self.decider.add(candidate)
             case Deliver(tenant, decision, channel):
                 self.deliverer.add(tenant, decision, channel)
-            case Settled(_, decision):
+            case Settled(tenant, decision):
+                self._latest.setdefault(tenant, deque(maxlen=LATEST)).appendleft(decision)
                 for asker in self._askers.pop(decision, ()):
                     if not asker.done():
                         asker.set_result(None)
@@ -85,6 +89,16 @@ class Engaging:
         return [
             view or {"id": d, "user_key": key, "status": "unknown"}
             for view, d, (key, _) in zip(found, ids, users, strict=True)
+        ]
+
+    def latest(self, tenant: str) -> list[dict[str, Any]]:
+        """The newest decisions of a tenant since this incarnation began, newest first."""
+        views = (inspection.decision(self._shard, tenant, decision) for decision in self._latest.get(tenant, ()))
+        shown = ("campaign", "arm", "propensity", "group", "status", "reason", "at")
+        return [
+            {"decision_id": view["id"], "user": view["user_key"], **{name: view[name] for name in shown}}
+            for view in views
+            if view is not None
         ]
 
     def rewards(self, since: dict[str, int], limit: int) -> list[tuple[str, Reward]]:

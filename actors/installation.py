@@ -11,6 +11,7 @@ class ClusterSection(msgspec.Struct, frozen=True):
     shards: int
     cpu_shard: float
     cpu_directory: float
+    cpu_learner: float
 
 
 class JournalSection(msgspec.Struct, frozen=True):

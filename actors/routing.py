@@ -22,6 +22,7 @@ from whisperer.ids import N_PARTITIONS, tenant_seed
 
 NAMESPACE = "whisperer"
 DIRECTORY = "directory"
+LEARNER = "learner"
 
 OK = ""
 STALE_MAP = "stale_map"

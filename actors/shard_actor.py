@@ -237,6 +237,9 @@ class ShardActor:
         await self._committer.submit(body)
 
     async def status(self) -> dict[str, Any]:
+        counted = status.shard(self._shard)
+        for tenant, sums in counted["tenants"].items():
+            sums["latest_decisions"] = self._engaging.latest(tenant)
         return {
             "name": f"shard-{self._id}",
             "pid": os.getpid(),
@@ -255,7 +258,7 @@ class ShardActor:
             "candidates_waiting": self._engaging.decider.n_waiting,
             "messages_to_send": self._engaging.deliverer.n_waiting,
             "commit": status.commit(self._committer.counts),
-            **status.shard(self._shard),
+            **counted,
         }
 
     # -- moving partitions -------------------------------------------------------------------------------------------

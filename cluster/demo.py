@@ -1,9 +1,15 @@
-"""The demo's tenant and write key: made once, kept in the installation's record so that its page can show them."""
+"""The demo's tenant: its keys, kept in the installation's record so that its page can show them and its simulator use
+them, and what it runs: segments, templates and one campaign.
+
+Both functions may be repeated: what is there already stays as its owner changed it, a campaign that was paused or ended
+included.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
+from cluster import demo_campaign
 from cluster.control_plane import ControlPlane
 from cluster.installation import DemoAccess
 from whisperer.errors import NotFoundError
@@ -26,14 +32,43 @@ SEGMENTS: dict[str, dict[str, Any]] = {
 
 
 def access(plane: ControlPlane, tenant_name: str, known: DemoAccess | None) -> DemoAccess:
-    """The demo's access: the known one while its key is valid, else a new key."""
-    if known is not None and known.tenant == tenant_name and plane.find_key(known.write_key) is not None:
-        return known
+    """The demo's access: the known keys while they are valid, else new ones. The tenant is ready to run."""
     try:
         tenant = plane.get_tenant(tenant_name)
     except NotFoundError:
         tenant = plane.create_tenant(tenant_name)
         for name, predicate in SEGMENTS.items():
             plane.publish_segment(tenant.id, name, predicate)
-    key = plane.create_key(tenant.id, "write", label="demo")
-    return DemoAccess(tenant=tenant.name, tenant_id=tenant.id, write_key=key.key)
+    ensure(plane, tenant.id)
+    if known is None or known.tenant_id != tenant.id:
+        known = DemoAccess(tenant=tenant.name, tenant_id=tenant.id, write_key="")
+    return DemoAccess(
+        tenant=tenant.name,
+        tenant_id=tenant.id,
+        write_key=_key(plane, tenant.id, "write", known.write_key),
+        secret_key=_key(plane, tenant.id, "secret", known.secret_key),
+    )
+
+
+def ensure(plane: ControlPlane, tenant: str) -> None:
+    """Give the tenant the demo's templates and its campaign, live, and set the experiment's shares with it."""
+    from cluster.demo_templates import demo_templates
+
+    found = {campaign.name: campaign for campaign in plane.list_campaigns(tenant)}.get(demo_campaign.NAME)
+    if found is not None and found.first_published_at is not None:
+        return
+    there = {template.name for template in plane.list_templates(tenant)}
+    for name, body in demo_templates().items():
+        if name not in there:
+            plane.put_template(tenant, name, body)
+    plane.set_experiment(tenant, holdout=demo_campaign.HOLDOUT, uniform=demo_campaign.UNIFORM)
+    plane.put_campaign(tenant, demo_campaign.NAME, demo_campaign.CAMPAIGN)
+    plane.publish_campaign(tenant, demo_campaign.NAME)
+
+
+def _key(plane: ControlPlane, tenant: str, kind: str, known: str) -> str:
+    if known:
+        record = plane.find_key(known)
+        if record is not None and (record.tenant_id, record.kind) == (tenant, kind):
+            return known
+    return plane.create_key(tenant, kind, label="demo").key

@@ -38,11 +38,13 @@ class NotInstalledError(InstallationError):
 
 
 class DemoAccess(msgspec.Struct, frozen=True):
-    """The demo's tenant and its write key, kept readable because the demo's own page shows it."""
+    """The demo's tenant and its keys, kept readable because the demo's own page shows the write key and its simulator
+    reads the sink with the secret one."""
 
     tenant: str
     tenant_id: str
     write_key: str
+    secret_key: str = ""
 
 
 class Installation(msgspec.Struct, kw_only=True):
@@ -53,6 +55,7 @@ class Installation(msgspec.Struct, kw_only=True):
     url : where the HTTP server answers
     ray_address : ``127.0.0.1:<port>``, for ``ray.init(address=...)`` with :data:`NAMESPACE`
     operator_token : bearer token of the ``/internal/*`` endpoints
+    link_secret : signs the links in messages; hex, made once
     ray_token_path : file with the token of Ray's own ports
     remembered : options of earlier command lines by ``"section.key"``
     head : Ray's two servers; while both run, the installation does
@@ -70,6 +73,7 @@ class Installation(msgspec.Struct, kw_only=True):
     dashboard_url: str = ""
     ray_token_path: str = ""
     operator_token: str
+    link_secret: str = ""
     ports: Ports | None = None
     settings: Settings | None = None
     remembered: dict[str, Any] = {}
@@ -87,6 +91,17 @@ class Installation(msgspec.Struct, kw_only=True):
         if self.ports is None or self.settings is None:
             raise NotInstalledError(f"the installation in {self.data_dir} was never started: run `whisperer up`")
         return self.ports, self.settings
+
+    @property
+    def sink_path(self) -> Path:
+        """Where the built-in sink keeps what was sent to it."""
+        return Path(self.data_dir) / "sink.db"
+
+    @property
+    def public_url(self) -> str:
+        """The address that links in messages begin with."""
+        _, settings = self.configured()
+        return (settings.server.public_url or self.url).rstrip("/")
 
     @property
     def running(self) -> bool:
@@ -147,6 +162,7 @@ def _id_in(data_dir: Path) -> str | None:
 def _become_another(copy: Installation) -> None:
     """Make the record of a copied data folder its own: what runs belongs to the folder it was copied from."""
     copy.id, copy.operator_token = _new_id(), _new_operator_token()
+    copy.link_secret = ""  # a new one is made at the next start: links of one installation mean nothing to the other
     copy.temp_dir, copy.head, copy.pids, copy.simulator = "", [], [], None
 
 
@@ -157,6 +173,7 @@ def load_or_create(data_dir: Path) -> Installation:
         found = load(data_dir)
     except NotInstalledError:
         found = Installation(id=_new_id(), data_dir=str(data_dir.resolve()), operator_token=_new_operator_token())
+    found.link_secret = found.link_secret or secrets.token_hex(32)
     found.ray_token_path = str(Path(found.data_dir) / "ray_token")
     if not Path(found.ray_token_path).exists():
         write_private(Path(found.ray_token_path), secrets.token_hex(32).encode())

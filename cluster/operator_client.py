@@ -58,19 +58,24 @@ class Operator:
     def __exit__(self, *_: object) -> None:
         self._client.close()
 
-    def get(self, *path: str) -> Any:
-        return self._call("GET", path)
+    def get(self, *path: str, **query: str | int) -> Any:
+        return self._call("GET", path, query=query)
 
     def post(self, *path: str, body: Any = None) -> Any:
         return self._call("POST", path, body)
 
+    def put(self, *path: str, body: Any = None) -> Any:
+        return self._call("PUT", path, body)
+
     def delete(self, *path: str) -> Any:
         return self._call("DELETE", path)
 
-    def _call(self, method: str, path: tuple[str, ...], body: Any = None) -> Any:
+    def _call(
+        self, method: str, path: tuple[str, ...], body: Any = None, query: dict[str, str | int] | None = None
+    ) -> Any:
         url = "/" + "/".join(quote(step, safe="") for step in path)
         try:
-            answer = self._client.request(method, url, json=body)
+            answer = self._client.request(method, url, json=body, params=query or None)
         except httpx.HTTPError as error:
             raise UnavailableError(
                 f"{self.installation.url} does not answer ({type(error).__name__}): see `whisperer status`"

@@ -9,9 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 from cluster.installation import Installation
+from cluster.settings import Application
 
 GATEWAY_APPLICATION = "gateway"
 _KEEP_ALIVE_S = 90
+_LOGGING = {"encoding": "TEXT", "log_level": "WARNING", "enable_access_log": False}
 
 
 def build(installation: Installation, *, with_applications: bool = True) -> dict[str, Any]:
@@ -26,8 +28,54 @@ def build(installation: Installation, *, with_applications: bool = True) -> dict
         },
         # No gRPC application exists, so this port stays closed; it is ours all the same.
         "grpc_options": {"port": ports.serve_grpc, "grpc_servicer_functions": []},
-        "logging_config": {"encoding": "TEXT", "log_level": "WARNING", "enable_access_log": False},
-        "applications": [_gateway(installation)] if with_applications else [],
+        "logging_config": _LOGGING,
+        "applications": _applications(installation) if with_applications else [],
+    }
+
+
+def _applications(installation: Installation) -> list[dict[str, Any]]:
+    _, settings = installation.configured()
+    programs, cluster = settings.programs, settings.cluster
+    delivery = {"allow_loopback": "1"} if settings.delivery.allow_loopback else {}
+    called = (
+        ("decisions", "Decisions", programs.decisions, settings.decisions, cluster.cpu_decisions, {}),
+        ("content", "Content", programs.content, settings.content, cluster.cpu_content, {}),
+        ("delivery", "Delivery", programs.delivery, settings.delivery, cluster.cpu_delivery, delivery),
+    )
+    return [
+        _gateway(installation),
+        *(_called(installation, *parts) for parts in called if parts[2]),
+    ]
+
+
+def _called(
+    installation: Installation,
+    name: str,
+    deployment: str,
+    import_path: str,
+    settings: Application,
+    cpus: float,
+    more: dict[str, str],
+) -> dict[str, Any]:
+    """An application that shards call by its handle; it has no route."""
+    return {
+        "name": name,
+        "route_prefix": None,
+        "import_path": import_path,
+        "args": {"installation": str(installation.path), **more},
+        "runtime_env": {},
+        "deployments": [
+            {
+                "name": deployment,
+                "max_ongoing_requests": settings.max_ongoing_requests,
+                "graceful_shutdown_timeout_s": 5.0,
+                "health_check_period_s": 5.0,
+                "health_check_timeout_s": 15.0,
+                "ray_actor_options": {"num_cpus": cpus},
+                "logging_config": _LOGGING,
+                **_replicas(settings.min_replicas, settings.max_replicas, settings.target_ongoing_requests),
+            }
+        ],
     }
 
 
@@ -49,7 +97,7 @@ def _gateway(installation: Installation) -> dict[str, Any]:
                 "health_check_period_s": 5.0,
                 "health_check_timeout_s": 15.0,
                 "ray_actor_options": {"num_cpus": settings.cluster.cpu_gateway},
-                "logging_config": {"encoding": "TEXT", "log_level": "WARNING", "enable_access_log": False},
+                "logging_config": _LOGGING,
                 **_replicas(gateway.min_replicas, gateway.max_replicas, gateway.target_ongoing_requests),
             }
         ],

@@ -38,6 +38,10 @@ class Cluster(msgspec.Struct, frozen=True):
     cpu_gateway: float
     cpu_shard: float
     cpu_directory: float
+    cpu_learner: float
+    cpu_decisions: float
+    cpu_content: float
+    cpu_delivery: float
     object_store_mib: int
     start_timeout_s: float
     drain_timeout_s: float
@@ -87,6 +91,19 @@ class Gateway(msgspec.Struct, frozen=True):
     rejected_sample: int
 
 
+class Application(msgspec.Struct, frozen=True):
+    """One of the applications that shards call: decisions, content."""
+
+    min_replicas: int
+    max_replicas: int
+    max_ongoing_requests: int
+    target_ongoing_requests: int
+
+
+class DeliveryApplication(Application, frozen=True):
+    allow_loopback: bool
+
+
 class Demo(msgspec.Struct, frozen=True):
     tenant: str
     users: int
@@ -96,6 +113,9 @@ class Demo(msgspec.Struct, frozen=True):
 
 class Programs(msgspec.Struct, frozen=True):
     gateway: str
+    decisions: str
+    content: str
+    delivery: str
     boot: str
     drain: str
     simulator: str
@@ -111,6 +131,9 @@ class Settings(msgspec.Struct, frozen=True):
     dedup: Dedup
     limits: Limits
     gateway: Gateway
+    decisions: Application
+    content: Application
+    delivery: DeliveryApplication
     demo: Demo
     programs: Programs
 
@@ -238,6 +261,8 @@ def _resolve_places(values: dict[str, Any], data_dir: Path) -> None:
 _AT_LEAST_ONE = (
     ("cluster", "shards"), ("cluster", "object_store_mib"), ("snapshots", "keep"), ("gateway", "min_replicas"),
     ("gateway", "max_ongoing_requests"), ("gateway", "coalesce_events"),
+    ("decisions", "min_replicas"), ("content", "min_replicas"), ("delivery", "min_replicas"),
+    ("decisions", "max_ongoing_requests"), ("content", "max_ongoing_requests"), ("delivery", "max_ongoing_requests"),
     ("dedup", "max_ids"), ("dedup", "window_h"),
 )  # fmt: skip
 
@@ -249,14 +274,16 @@ def _check(settings: Settings) -> None:
             raise SettingsError(f"{section}.{key} must be at least 1, not {value}.")
     if not 1 <= settings.server.port <= 65_535:
         raise SettingsError(f"server.port must be between 1 and 65535, not {settings.server.port}.")
-    if settings.gateway.max_replicas < settings.gateway.min_replicas:
-        raise SettingsError("gateway.max_replicas must not be smaller than gateway.min_replicas.")
+    for section in ("gateway", "decisions", "content", "delivery"):
+        application = getattr(settings, section)
+        if application.max_replicas < application.min_replicas:
+            raise SettingsError(f"{section}.max_replicas must not be smaller than {section}.min_replicas.")
     reserved, available = reserved_cpus(settings), num_cpus(settings)
     if reserved > available:
         raise SettingsError(
-            f"the cluster.cpu_* fractions of {settings.cluster.shards} shards and {settings.gateway.max_replicas} "
-            f"gateway replicas add up to {reserved:.2f} CPUs, more than the {available} of cluster.num_cpus: lower the "
-            "fractions or raise cluster.num_cpus."
+            f"the cluster.cpu_* fractions of {settings.cluster.shards} shards and of the applications' replicas add up to "
+            f"{reserved:.2f} CPUs, more than the {available} of cluster.num_cpus: lower the fractions or raise "
+            "cluster.num_cpus."
         )
 
 
@@ -267,5 +294,12 @@ def num_cpus(settings: Settings) -> int:
 
 def reserved_cpus(settings: Settings) -> float:
     """CPUs that the serving side reserves at its largest."""
-    cluster, gateway = settings.cluster, settings.gateway
-    return cluster.shards * cluster.cpu_shard + gateway.max_replicas * cluster.cpu_gateway + cluster.cpu_directory
+    cluster = settings.cluster
+    actors = cluster.shards * cluster.cpu_shard + cluster.cpu_directory + cluster.cpu_learner
+    replicas = (
+        settings.gateway.max_replicas * cluster.cpu_gateway
+        + settings.decisions.max_replicas * cluster.cpu_decisions
+        + settings.content.max_replicas * cluster.cpu_content
+        + settings.delivery.max_replicas * cluster.cpu_delivery
+    )
+    return actors + replicas

@@ -4,7 +4,21 @@ from __future__ import annotations
 
 import typer
 
-from cluster.cli import bench, importing, key, lifecycle, segment, shards, tenant, user
+from cluster.cli import (
+    bench,
+    campaign,
+    channel,
+    decision,
+    importing,
+    key,
+    lifecycle,
+    report,
+    segment,
+    shards,
+    template,
+    tenant,
+    user,
+)
 from cluster.cli.entry import EXIT_CODES
 
 app = typer.Typer(
@@ -32,6 +46,11 @@ lifecycle.register(app)
 app.add_typer(tenant.app, name="tenant")
 app.add_typer(key.app, name="key")
 app.add_typer(segment.app, name="segment")
+app.add_typer(template.app, name="template")
+app.add_typer(campaign.app, name="campaign")
+report.register(app)
+app.add_typer(decision.app, name="decision")
+app.add_typer(channel.app, name="channel")
 app.add_typer(user.app, name="user")
 app.add_typer(shards.app, name="shards")
 importing.register(app)

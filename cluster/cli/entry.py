@@ -11,8 +11,8 @@ from typing import NoReturn
 OK, FAILED, USAGE, NOT_RUNNING, NOT_FOUND, REFUSED, NOT_READY = range(7)
 
 EXIT_CODES = (
-    "Exit codes: 0 done; 1 failed; 2 wrong usage; 3 nothing runs or is installed there; 4 no such tenant, key, user or "
-    "segment; 5 refused as it conflicts with what exists; 6 did not become ready."
+    "Exit codes: 0 done; 1 failed; 2 wrong usage; 3 nothing runs or is installed there; 4 no such tenant, key, user, "
+    "segment, campaign, template or decision; 5 refused as it conflicts with what exists; 6 did not become ready."
 )
 
 
@@ -52,4 +52,7 @@ def _explain(error: Exception) -> NoReturn:
         raise error
     from cluster.cli.output import fail
 
-    fail(str(error), code, log=getattr(error, "log", None))
+    problems = [
+        f"  {problem['pointer'] or '(whole)'}: {problem['message']}" for problem in getattr(error, "errors", [])
+    ]
+    fail("\n".join([str(error), *problems]), code, log=getattr(error, "log", None))

@@ -133,7 +133,7 @@ def archive(
 
     if operator := running_operator(data_dir):
         with operator:
-            operator.post("tenants", tenant, "segments", name, "archive")
+            operator.delete("tenants", tenant, "segments", name)
     else:
         with open_control_plane(data_dir) as plane:
             plane.archive_segment(tenant, name)
@@ -148,7 +148,7 @@ def _publish(data_dir: Path, tenant: str, name: str, predicate: dict[str, Any], 
         with open_control_plane(data_dir) as plane:
             return plane.publish_segment(tenant, name, predicate)
     with operator:
-        answer = operator.post("tenants", tenant, "segments", name, "publish", body={"predicate": predicate})
+        answer = operator.put("tenants", tenant, "segments", name, body={"predicate": predicate})
         if wait:
             _watch(operator, tenant, name)
     return int(answer["version"])

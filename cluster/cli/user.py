@@ -1,4 +1,4 @@
-"""`whisperer user`: what is known about one user, all of it, or gone."""
+"""`whisperer user`: what is known about one user, all of it, or gone; and what the user agreed to."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 from cluster.cli import output
 from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir, TenantOption
 
-app = typer.Typer(help="Users: show, export or erase what is held on one.", no_args_is_help=True)
+app = typer.Typer(help="Users: show, export or erase what is held on one; record consent.", no_args_is_help=True)
 
 UserId = Annotated[str, typer.Argument(metavar="USER_ID", help="The client's userId.")]
 
@@ -90,3 +90,33 @@ def erase(
         output.print_json(answer if answer is not None else {"user_id": user_id, "erased": True})
     else:
         output.say(f"Erased {user_id}.")
+
+
+@app.command()
+def consent(
+    user_id: UserId,
+    channel: Annotated[str, typer.Argument(metavar="CHANNEL", help="email, sms, push, webhook, or * for all.")],
+    tenant: TenantOption,
+    granted: Annotated[bool, typer.Option("--granted/--withdrawn", help="Whether the user agrees.")],
+    purpose: Annotated[str, typer.Option(help="What for; * for everything.")] = "marketing",
+    source: Annotated[str, typer.Option(help="Where the user said so.")] = "operator",
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    json: AsJson = False,
+) -> None:
+    """Record that a user agreed to messages by a channel, or withdrew.
+
+    Examples:
+
+        whisperer user consent u-17 email --withdrawn --tenant acme
+        whisperer user consent u-17 sms --granted --source "phone call" --tenant acme
+    """
+    from cluster.operator_client import Operator
+
+    body = {"channel": channel, "purpose": purpose, "granted": granted, "source": source}
+    with Operator(data_dir) as operator:
+        answer = operator.post("tenants", tenant, "users", user_id, "consent", body=body)
+    if json:
+        output.print_json(answer)
+    else:
+        said = "agreed to" if granted else "withdrew from"
+        output.say(f"{user_id} {said} {purpose} by {channel}.")

@@ -4,6 +4,23 @@ Few rows that change rarely, read by everything: hence a relational database beh
 version counter that readers poll instead of the tables.
 """
 
-from cluster.control_plane.repository import ControlPlane, KeyInfo, KeyRecord, NewKey, Segment, Tenant
+from cluster.control_plane.api_keys import KeyInfo, KeyRecord, NewKey
+from cluster.control_plane.campaigns import CampaignVersion
+from cluster.control_plane.channels import ChannelConfig
+from cluster.control_plane.repository import ControlPlane, Published
+from cluster.control_plane.segments import Segment
+from cluster.control_plane.templates import TemplateVersion
+from cluster.control_plane.tenants import Tenant
 
-__all__ = ["ControlPlane", "KeyInfo", "KeyRecord", "NewKey", "Segment", "Tenant"]
+__all__ = [
+    "CampaignVersion",
+    "ChannelConfig",
+    "ControlPlane",
+    "KeyInfo",
+    "KeyRecord",
+    "NewKey",
+    "Published",
+    "Segment",
+    "TemplateVersion",
+    "Tenant",
+]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, ForeignKey, Index, String, event
+from sqlalchemy import JSON, BigInteger, Double, ForeignKey, Index, String, Text, event
 from sqlalchemy.orm import DeclarativeBase, Mapped, Mapper, mapped_column
 from sqlalchemy.orm.attributes import get_history
 
@@ -56,6 +56,59 @@ class SegmentRow(Base):
     __table_args__ = (Index("ix_segments_tenant_id", "tenant_id"),)
 
 
+class TemplateRow(Base):
+    """One published version of a template. Nothing of it may ever change."""
+
+    __tablename__ = "templates"
+
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"), primary_key=True)
+    name: Mapped[str] = mapped_column(String(63), primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    channel: Mapped[str] = mapped_column(String(16))
+    body: Mapped[dict[str, Any]]
+    published_at: Mapped[int]
+
+
+class CampaignRow(Base):
+    """One version of a campaign. Once published only ``status`` and ``changed_at`` may change."""
+
+    __tablename__ = "campaigns"
+
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"), primary_key=True)
+    name: Mapped[str] = mapped_column(String(63), primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    status: Mapped[str] = mapped_column(String(8))
+    definition: Mapped[str] = mapped_column(Text)
+    """JSON text, byte for byte what the shards get: a JSON column would give it back in another spelling."""
+    created_at: Mapped[int]
+    published_at: Mapped[int | None]
+    changed_at: Mapped[int]
+
+
+class ChannelRow(Base):
+    """How one tenant's messages of one channel leave; no row: to the sink."""
+
+    __tablename__ = "channels"
+
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"), primary_key=True)
+    channel: Mapped[str] = mapped_column(String(16), primary_key=True)
+    provider: Mapped[str] = mapped_column(String(32))
+    config: Mapped[dict[str, Any]]
+    changed_at: Mapped[int]
+
+
+class ExperimentRow(Base):
+    """How one tenant's users are divided. ``salt`` never changes."""
+
+    __tablename__ = "experiments"
+
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"), primary_key=True)
+    salt: Mapped[str] = mapped_column(String(32))
+    holdout: Mapped[float] = mapped_column(Double)
+    uniform: Mapped[float] = mapped_column(Double)
+    consent_default: Mapped[bool]
+
+
 class MetaRow(Base):
     """One row: the counter that every change raises."""
 
@@ -65,8 +118,32 @@ class MetaRow(Base):
     version: Mapped[int]
 
 
+_MAY_CHANGE: dict[type[Base], set[str]] = {
+    SegmentRow: {"archived_at"},
+    TemplateRow: set(),
+    CampaignRow: {"status", "changed_at"},
+}
+"""Of rows that are published, the columns that may still change."""
+
+
 @event.listens_for(SegmentRow, "before_update")
-def _published_is_immutable(_mapper: Mapper[SegmentRow], _connection: object, row: SegmentRow) -> None:
-    changed = [c.key for c in SegmentRow.__table__.columns if get_history(row, c.key).has_changes()]
-    if set(changed) - {"archived_at"}:
-        raise InvariantError(f"segment {row.name} v{row.version} is published; {changed} may not change")
+@event.listens_for(TemplateRow, "before_update")
+@event.listens_for(CampaignRow, "before_update")
+def _published_is_immutable(
+    _mapper: Mapper[Any], _connection: object, row: SegmentRow | TemplateRow | CampaignRow
+) -> None:
+    histories = {c.key: get_history(row, c.key) for c in row.__table__.columns}
+    published = histories["published_at"]
+    if published.added and not any(published.deleted):
+        return  # this is its publication
+    changed = {name for name, history in histories.items() if history.has_changes()}
+    if row.published_at is not None and (forbidden := changed - _MAY_CHANGE[type(row)]):
+        raise InvariantError(
+            f"{row.__tablename__} {row.name} v{row.version} is published; {sorted(forbidden)} may not change"
+        )
+
+
+@event.listens_for(ExperimentRow, "before_update")
+def _salt_is_immutable(_mapper: Mapper[ExperimentRow], _connection: object, row: ExperimentRow) -> None:
+    if get_history(row, "salt").has_changes():
+        raise InvariantError(f"the salt of {row.tenant_id} may not change: every user would change groups")

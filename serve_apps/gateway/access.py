@@ -13,8 +13,8 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 
 from cluster.control_plane import ControlPlane
+from cluster.control_plane.api_keys import KeyRecord
 from cluster.control_plane.keys import key_hash
-from cluster.control_plane.repository import KeyRecord
 from whisperer.errors import InvalidKeyError
 from whisperer.events.write_key import presented_key
 

@@ -17,16 +17,22 @@ from ray.serve import Application
 from actors.routing import Shards
 from cluster.control_plane import ControlPlane
 from cluster.installation import load
+from serve_apps.delivery.sink import Sink
+from serve_apps.gateway import links
 from serve_apps.gateway.access import Access
-from serve_apps.gateway.api import Parts
 from serve_apps.gateway.api import build as build_api
+from serve_apps.gateway.campaigns import Campaigns
 from serve_apps.gateway.coalesce import Coalescer
 from serve_apps.gateway.counts import Counts
+from serve_apps.gateway.decisions import Decisions
 from serve_apps.gateway.ingest import Ingestion, Receive, Scope, Send, route_of
+from serve_apps.gateway.outcomes import Outcomes
 from serve_apps.gateway.overview import Overview
+from serve_apps.gateway.parts import Parts
 from serve_apps.gateway.publishing import Publishing
 from serve_apps.gateway.users import Users
 from whisperer.errors import UnavailableError
+from whisperer.feedback.links import LinkSigner
 
 _log = logging.getLogger(__name__)
 
@@ -65,8 +71,21 @@ class Gateway:
         )
         overview = Overview(shards, plane, counts)
         publishing = Publishing(plane, shards, overview)
-        parts = Parts(installation, plane, access, shards, overview, Users(shards), publishing)
+        users = Users(shards)
+        parts = Parts(
+            installation,
+            plane,
+            access,
+            shards,
+            overview,
+            users,
+            publishing,
+            Campaigns(plane, publishing, overview),
+            Decisions(shards, users),
+            Sink(installation.sink_path),
+        )
         self._api = build_api(parts)
+        links.install(self._api, LinkSigner(bytes.fromhex(installation.link_secret)), Outcomes(shards).record)
         self._tasks = [
             asyncio.ensure_future(self._find_shards()),
             asyncio.ensure_future(access.watch(publishing.spread)),

@@ -1,8 +1,8 @@
-"""The installation's counts in the Prometheus text format. Labels are bounded: tenants, codes, shards."""
+"""The installation's counts in the Prometheus text format. Labels are bounded: tenants, codes, reasons, shards."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
@@ -47,6 +47,7 @@ class _Status(Collector):
         for tenant, counted in tenants:
             users.add_metric([tenant], counted["users"])
         yield users
+        yield from _loop(tenants)
         serving = GaugeMetricFamily("whisperer_shard_serving", "1 while the shard answers.", labels=_SHARD)
         for shard in shards:
             serving.add_metric([shard["name"]], float(shard["state"] == "serving"))
@@ -72,3 +73,22 @@ class _Status(Collector):
                 if "commit" in shard:
                     counter.add_metric([shard["name"]], shard["commit"][key])
             yield counter
+
+
+def _loop(tenants: Iterable[tuple[str, dict[str, Any]]]) -> Iterator[Metric]:
+    """Candidates by what became of them: closed ones count up, pending ones come and go."""
+    considered = CounterMetricFamily("whisperer_candidates", "Users considered by campaigns.", labels=_TENANT)
+    closed = CounterMetricFamily(
+        "whisperer_candidates_closed", "Candidates by how they ended.", labels=["tenant", "outcome", "reason"]
+    )
+    pending = GaugeMetricFamily("whisperer_candidates_pending", "Waiting for a choice or a receipt.", labels=_TENANT)
+    conversions = CounterMetricFamily("whisperer_conversions", "Decisions whose goal was reached.", labels=_TENANT)
+    for tenant, counted in tenants:
+        considered.add_metric([tenant], counted["candidates"])
+        closed.add_metric([tenant, "sent", ""], counted["sent"])
+        closed.add_metric([tenant, "no_send", ""], counted["no_send"])
+        for reason, count in counted["refused"].items():
+            closed.add_metric([tenant, "refused", reason], count)
+        pending.add_metric([tenant], counted["pending"])
+        conversions.add_metric([tenant], counted["conversions"])
+    yield from (considered, closed, pending, conversions)

@@ -12,9 +12,10 @@ from importlib.metadata import version
 from typing import Any
 
 from actors.routing import Shards, shard_name
-from cluster.control_plane import ControlPlane
+from cluster.control_plane import ControlPlane, Published
 from cluster.installation import DemoAccess
 from serve_apps.gateway.counts import NOBODY, Counts
+from serve_apps.gateway.sums import by_tenant, loop_counts, no_counts
 from whisperer.errors import UnavailableError
 from whisperer.segments import describe, parse_predicate
 
@@ -36,16 +37,17 @@ class Overview:
         self._started_at = time.time_ns() // 1_000_000
         self.tenants: dict[str, str] = {}
         """id -> name"""
-        self._segments: dict[str, list[Any]] = {}
+        self.published: dict[str, Published] = {}
+        """id -> what its shards run on"""
 
-    async def reload(self) -> dict[str, list[Any]]:
-        """Read tenants and published segments; the segments by tenant id."""
-        self.tenants, self._segments = await asyncio.to_thread(self._read)
-        return self._segments
+    async def reload(self) -> dict[str, Published]:
+        """Read tenants and what each has published, by tenant id."""
+        self.tenants, self.published = await asyncio.to_thread(self._read)
+        return self.published
 
-    def _read(self) -> tuple[dict[str, str], dict[str, list[Any]]]:
+    def _read(self) -> tuple[dict[str, str], dict[str, Published]]:
         tenants = {tenant.id: tenant.name for tenant in self._plane.list_tenants()}
-        return tenants, {tenant: self._plane.list_segments(tenant) for tenant in tenants}
+        return tenants, {tenant: self._plane.published(tenant) for tenant in tenants}
 
     async def shards(self, fresh: bool = False) -> list[dict[str, Any]]:
         """Status of every shard; one that does not answer has only name and state."""
@@ -84,13 +86,14 @@ class Overview:
         """`whisperer status --json`. Tenants and counts are those of this moment."""
         await self.reload()
         statuses = await self.shards(fresh=True)
-        by_tenant = self._by_tenant(statuses)
+        summed = by_tenant(statuses)
         tenants = {}
         for tenant_id, name in self.tenants.items():
-            counted = by_tenant.get(tenant_id, _empty())
+            counted = summed.get(tenant_id, no_counts())
             tenants[name] = {
                 "id": tenant_id,
                 **counted,
+                **loop_counts(counted["campaigns"]),
                 "events_rejected": dict(self._counts.rejected.get(tenant_id, {})),
                 "notices": dict(self._counts.notices.get(tenant_id, {})),
             }
@@ -104,19 +107,19 @@ class Overview:
     async def live(self, demo: DemoAccess | None, dashboard_url: str | None) -> dict[str, Any]:
         """The document behind the home page."""
         statuses = await self.shards()
-        by_tenant = self._by_tenant(statuses)
+        summed = by_tenant(statuses)
         rejected: Counter[str] = sum(self._counts.rejected.values(), Counter())
         return {
             "version": version("user-whisperer"),
             "now": time.time_ns() // 1_000_000,
             "started_at": self._started_at,
             "events_per_s": self._events_per_s(),
-            "events_accepted": sum(t["events_accepted"] for t in by_tenant.values()),
-            "events_duplicate": sum(t["events_duplicate"] for t in by_tenant.values()),
+            "events_accepted": sum(t["events_accepted"] for t in summed.values()),
+            "events_duplicate": sum(t["events_duplicate"] for t in summed.values()),
             "events_rejected": dict(rejected),
-            "users": sum(t["users"] for t in by_tenant.values()),
+            "users": sum(t["users"] for t in summed.values()),
             "tenants": [
-                {"name": name, **{k: by_tenant.get(i, _empty())[k] for k in ("users", "events_accepted")}}
+                {"name": name, **{k: summed.get(i, no_counts())[k] for k in ("users", "events_accepted")}}
                 for i, name in self.tenants.items()
             ],
             "segments": [
@@ -124,10 +127,10 @@ class Overview:
                     "tenant": self.tenants[tenant],
                     "name": segment.name,
                     "description": describe(parse_predicate(segment.predicate)),
-                    **_progress(by_tenant.get(tenant, _empty())["segments"].get(segment.name)),
+                    **_progress(summed.get(tenant, no_counts())["segments"].get(segment.name)),
                 }
-                for tenant, segments in self._segments.items()
-                for segment in segments
+                for tenant, published in self.published.items()
+                for segment in published.segments
             ],
             "shards": [
                 {
@@ -150,43 +153,13 @@ class Overview:
 
     async def by_tenant(self, tenant: str) -> dict[str, Any]:
         """One tenant's sums over all shards, at this moment."""
-        return self._by_tenant(await self.shards(fresh=True)).get(tenant, _empty())
+        return by_tenant(await self.shards(fresh=True)).get(tenant, no_counts())
 
     def _events_per_s(self) -> float:
         if len(self._totals) < 2:
             return 0.0
         (start, before), (end, after) = self._totals[0], self._totals[-1]
         return max(0.0, (after - before) / (end - start))
-
-    def _by_tenant(self, statuses: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-        found: dict[str, dict[str, Any]] = {}
-        for status in statuses:
-            for tenant, counted in status["tenants"].items():
-                total = found.setdefault(tenant, _empty())
-                for name in ("users", "events_accepted", "events_duplicate", "messages_waiting"):
-                    total[name] += counted[name]
-                for name, count in counted["events_dropped"].items():
-                    total["events_dropped"][name] = total["events_dropped"].get(name, 0) + count
-                for name, size in counted["bytes"].items():
-                    total["bytes"][name] = total["bytes"].get(name, 0) + size
-                for name, segment in counted["segments"].items():
-                    sums = total["segments"].setdefault(name, {"members": 0, "done": 0, "total": 0, "version": 0})
-                    for part in ("members", "done", "total"):
-                        sums[part] += segment[part]
-                    sums["version"] = max(sums["version"], segment["version"])
-        return found
-
-
-def _empty() -> dict[str, Any]:
-    return {
-        "users": 0,
-        "events_accepted": 0,
-        "events_duplicate": 0,
-        "events_dropped": {},
-        "messages_waiting": 0,
-        "segments": {},
-        "bytes": {},
-    }
 
 
 def _progress(segment: dict[str, Any] | None) -> dict[str, Any]:

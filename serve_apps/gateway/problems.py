@@ -15,7 +15,6 @@ from starlette.responses import Response
 
 from whisperer.errors import WhispererError
 from whisperer.events.answer import PROBLEM_MEDIA_TYPE
-from whisperer.segments.errors import PredicateError
 
 _log = logging.getLogger(__name__)
 
@@ -52,14 +51,13 @@ def problem(
 def install(app: FastAPI) -> None:
     """Make every error of an application answer as a problem."""
 
-    @app.exception_handler(PredicateError)
-    async def predicate(request: Request, error: PredicateError) -> Response:
-        return problem(request, 422, error.code, str(error), errors=list(error.errors))
-
     @app.exception_handler(WhispererError)
     async def ours(request: Request, error: WhispererError) -> Response:
         if error.status >= 500 and not error.retryable:
             return unexpected(request, error)
+        errors = getattr(error, "errors", None)
+        if errors is not None:  # well-formed, and every problem of it found: predicates, campaigns, templates, channels
+            return problem(request, 422, error.code, error.message, errors=list(errors))
         return problem(request, error.status, error.code, error.message, retry_after_s=error.retry_after_s)
 
     @app.exception_handler(RequestValidationError)

@@ -1,4 +1,4 @@
-"""Segments from a predicate to live memberships on every shard.
+"""Segments from a predicate to live memberships on every shard, and the way there of everything published.
 
 A published version is a row in the control plane first and a record in each shard's journal then. What a shard missed
 (it was away) is brought to it again whenever the control plane changes and at every start.
@@ -11,12 +11,12 @@ import json
 from typing import Any
 
 from actors.routing import Shards
-from cluster.control_plane import ControlPlane
+from cluster.control_plane import ControlPlane, Published
 from serve_apps.gateway.overview import Overview
 from whisperer.errors import NotFoundError
 from whisperer.profiles.features import FEATURES
 from whisperer.segments import describe, parse_predicate, to_json
-from whisperer.shard.records import SegmentConfig
+from whisperer.shard.records import CampaignConfig, SegmentConfig
 
 SPREAD_TIMEOUT_S = 20.0
 
@@ -51,21 +51,28 @@ class Publishing:
         raise NotFoundError(f"there is no segment {name!r}", code="segment_not_found")
 
     async def spread(self) -> None:
-        """Bring every tenant's published segments to every shard. Raises UnavailableError if one stays away."""
+        """Bring all that tenants have published to every shard. Raises UnavailableError if one stays away."""
         if self._shards.map.version == 0:
             await self._shards.until(self._shards.refresh, SPREAD_TIMEOUT_S)
         # Read before the rows: a change between the two is then spread again under its own, later version.
         version = await asyncio.to_thread(self._plane.version)
-        segments = await self._overview.reload()
+        published = await self._overview.reload()
         for shard in range(self._shards.map.n_shards):
-            for tenant, rows in segments.items():
-                configs = [SegmentConfig(r.name, r.version, json.dumps(r.predicate)) for r in rows]
+            for tenant, config in published.items():
+                segments, campaigns = _configs(config)
                 await self._shards.until(
-                    lambda shard=shard, tenant=tenant, configs=configs: self._shards.call(  # type: ignore[misc]
-                        shard, "publish", tenant, version, configs
+                    lambda shard=shard, sent=(tenant, version, segments, campaigns, config.experiment): (  # type: ignore[misc]
+                        self._shards.call(shard, "publish", *sent)
                     ),
                     SPREAD_TIMEOUT_S,
                 )
+
+
+def _configs(published: Published) -> tuple[list[SegmentConfig], list[CampaignConfig]]:
+    """What shards get of it; experiment and version go beside."""
+    segments = [SegmentConfig(row.name, row.version, json.dumps(row.predicate)) for row in published.segments]
+    campaigns = [CampaignConfig(row.name, row.version, row.status, row.definition) for row in published.campaigns]
+    return segments, campaigns
 
 
 def _shown(row: Any, live: dict[str, Any] | None) -> dict[str, Any]:

@@ -13,6 +13,8 @@ from typing import Any
 import msgspec
 
 from actors.routing import Shards
+from cluster.times import iso
+from serve_apps.gateway.audit import audit, standing
 from whisperer.errors import NotFoundError, UnavailableError
 from whisperer.events.types import RESERVED_NAME, EventType
 from whisperer.ids import bare_id, is_anonymous, partition_of, tenant_seed
@@ -44,13 +46,6 @@ class _Content(msgspec.Struct):
 _decode_content = msgspec.json.Decoder(_Content).decode
 
 
-def iso(ms: int | None) -> str | None:
-    """A time in ms UTC as ISO 8601 with milliseconds and Z."""
-    if ms is None or ms < 0:
-        return None
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
 class Users:
     def __init__(self, shards: Shards) -> None:
         self._shards = shards
@@ -62,7 +57,7 @@ class Users:
 
         The timeline's newest entries carry what was sent; with ``full_timeline`` older ones are read from disk too.
         """
-        view = await self._find(tenant, user_id, as_of)
+        view = await self.find(tenant, user_id, as_of)
         known = not is_anonymous(view.key)
         return {
             "user_id": bare_id(view.key) if known else None,
@@ -79,11 +74,13 @@ class Users:
             "time_zone": view.time_zone,
             "locale": view.locale,
             "partition": view.partition,
+            **standing(view.standing),
+            "candidacies": [audit(candidacy) for candidacy in view.candidacies],
         }
 
     async def export(self, tenant: str, user_id: str) -> dict[str, Any]:
         """Everything held on a user: the profile, daily counts, and every stored event as it was sent."""
-        view = await self._find(tenant, user_id, None)
+        view = await self.find(tenant, user_id, None)
         keys = [view.key, *(f"a:{i}" for i in view.anonymous_ids), *(f"u:{i}" for i in view.previous_ids)]
         n = self._shards.map.n_shards
         await asyncio.gather(*(self._shards.call(shard, "flush", timeout_s=120.0) for shard in range(n)))
@@ -111,7 +108,7 @@ class Users:
 
     async def erase(self, tenant: str, user_id: str) -> dict[str, Any]:
         """Remove a user, whatever ids lead there. Late events do not bring them back. Raises NotFoundError."""
-        view = await self._find(tenant, user_id, None)
+        view = await self.find(tenant, user_id, None)
         partition = partition_of(view.key, tenant_seed(tenant))
         await self._shards.on_partition(tenant, partition, "erase", tenant, view.key)
         return {
@@ -120,7 +117,25 @@ class Users:
             "note": "state is gone now; files follow within the retention (docs/identity.md)",
         }
 
-    async def _find(self, tenant: str, user_id: str, as_of: int | None) -> UserView:
+    async def state_consent(
+        self, tenant: str, user_id: str, channel: str, purpose: str, granted: bool, source: str
+    ) -> dict[str, Any]:
+        """Record a statement about a channel and purpose ("*": all of them). Raises NotFoundError."""
+        view = await self.find(tenant, user_id)
+        partition = partition_of(view.key, tenant_seed(tenant))
+        await self._shards.on_partition(
+            tenant, partition, "state_consent", tenant, view.key, channel, purpose, granted, source
+        )
+        return {
+            "user_id": bare_id(view.key),
+            "channel": channel,
+            "purpose": purpose,
+            "granted": granted,
+            "source": source,
+        }
+
+    async def find(self, tenant: str, user_id: str, as_of: int | None = None) -> UserView:
+        """The user whom an id leads to, wherever it was merged; ``key`` is the live one. Raises NotFoundError."""
         for key in keys_for(user_id):
             for _ in range(MAX_HOPS):
                 partition = partition_of(key, tenant_seed(tenant))

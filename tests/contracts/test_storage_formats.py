@@ -12,16 +12,19 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from actors.journal import FileJournal
 from actors.snapshots import SnapshotStore
-from actors.warehouse import SCHEMA, ExportRecord, Warehouse
+from actors.warehouse import DATASETS, SCHEMA, ExportRecord, LogRecord, Warehouse
 from whisperer.errors import JournalError
 from whisperer.events.block import BlockBuilder, EventBlock
 from whisperer.events.types import EventType
 from whisperer.ids import message_hash
+from whisperer.shard.log import DecisionRow, DeliveryRow, LogRow, OutcomeRow, RewardRow
 
+ERASED_PSEUDONYM = "91e0ea93df01649c56854aeae878ed5b"
 GOLDEN = Path(__file__).parents[1] / "golden" / "storage"
 JOURNAL_ID = bytes(range(16))
 INCARNATIONS = [[[b"first"], [b"", b"second of two"]], [], [[b"third" * 20]]]
@@ -72,6 +75,33 @@ def write_warehouse(folder: Path) -> None:
     warehouse.export(1, 0, 100, [ExportRecord(50, block(), np.array([True, True, True]))])
     warehouse.compact("acme", "2026-01-01")
     warehouse.erase("acme", ["a:2"])
+    (folder / "catalog" / "maintenance.lock").unlink()
+
+
+def log_rows(user: str, decision: str, at: int) -> list[LogRow]:
+    arms, whose = ["no_send", "email"], (user, 5, "welcome")
+    choice = (at + 40, "policy", "email", 0.75, arms, [0.25, 0.75], [0.1, 0.2], [0.01, 0.02], 2**64 - 1, "welcome@7")
+    features = [("events_7d", 3.0), ("recency_days", float("nan"))]
+    return [
+        DecisionRow("acme", decision, *whose, 3, "event", "m-1", at, *choice, features, {"sms": "no_address"}),
+        DeliveryRow(
+            *("acme", decision, f"snd_{decision}", *whose, "email", 1, "accepted", "sink", "p-1", "250 OK"),
+            *("c0ffee", "de", at + 100),
+        ),
+        OutcomeRow("acme", decision, *whose, "converted", "bought", -5, at + 200),
+        RewardRow("acme", decision, *whose, 3, "policy", "email", 0.75, 2_500_000, 1, True, at + 300),
+    ]
+
+
+def write_decisions(folder: Path) -> None:
+    """Datasets that joined version 1 later: an older catalog's entries name none."""
+    warehouse = Warehouse(folder, pseudonym_key=b"golden")
+    for n in range(2):
+        rows = [*log_rows("u:1", f"dec_{n}", 1_767_225_600_000), *log_rows("u:2", f"dec_{n}2", 1_767_312_000_000)]
+        counted = np.array([True, True, True])
+        warehouse.export(0, n * 100, n * 100 + 100, [ExportRecord(n * 100, block(), counted), LogRecord(n * 100, rows)])
+    warehouse.compact("acme", "2026-01-01")
+    warehouse.erase("acme", ["u:2"])
     (folder / "catalog" / "maintenance.lock").unlink()
 
 
@@ -147,9 +177,66 @@ def test_todays_warehouse_lays_out_files_and_commits_as_version_1(tmp_path: Path
     assert contents(tmp_path, "**/*").keys() == contents(GOLDEN / "v1" / "warehouse", "**/*").keys()
 
 
+def test_stored_decisions_are_read_and_go_on(golden: Path) -> None:
+    warehouse = Warehouse(golden / "decisions", pseudonym_key=b"golden")
+    found = warehouse.lookup_decision("acme", "dec_1")
+    assert found is not None
+    whose = {"tenant": "acme", "decision_id": "dec_1", "user_key": "u:1", "partition": 5, "campaign": "welcome"}
+    place = {"date": "2026-01-01", "shard": 0, "lsn": 100}
+    chosen = {"campaign_version": 3, "group": "policy", "arm": "email", "propensity": 0.75}
+    assert found["decision"] == {
+        **whose,
+        **chosen,
+        **{"trigger": "event", "occurrence": "m-1", "at": 1_767_225_600_000, "chosen_at": 1_767_225_600_040},
+        **{"arms": ["no_send", "email"], "propensities": [0.25, 0.75], "means": [0.1, 0.2], "spreads": [0.01, 0.02]},
+        **{"seed": 2**64 - 1, "policy_version": "welcome@7", "refused_arms": {"sms": "no_address"}, "reason": None},
+        **{"features": {"events_7d": 3.0, "recency_days": None}, **place, "index": 0},
+    }
+    assert found["deliveries"] == [
+        {
+            **whose,
+            **{"send_key": "snd_dec_1", "channel": "email", "attempt": 1, "status": "accepted", "reason": None},
+            **{"provider": "sink", "provider_id": "p-1", "detail": "250 OK", "content_hash": "c0ffee", "locale": "de"},
+            **{"at": 1_767_225_600_100, **place, "index": 1},
+        }
+    ]
+    assert found["outcomes"] == [
+        {
+            **whose,
+            **{"kind": "converted", "detail": "bought", "value_micros": -5},
+            **{"at": 1_767_225_600_200, **place, "index": 2},
+        }
+    ]
+    assert found["rewards"] == [
+        {
+            **{**whose, **chosen, "reward_micros": 2_500_000, "revision": 1, "mature": True},
+            **{"at": 1_767_225_600_300, **place, "index": 3},
+        }
+    ]
+    erased = warehouse.lookup_decision("acme", "dec_02")
+    assert erased is not None
+    assert erased["decision"]["user_key"] == "erased:" + ERASED_PSEUDONYM
+    warehouse.vacuum()
+    warehouse.export(0, 200, 300, [LogRecord(200, log_rows("u:1", "dec_new", 1_767_225_600_000))])
+    assert warehouse.compact("acme", "2026-01-01") == 8
+    assert len(Warehouse(golden / "decisions").read_log("acme", "rewards", ["u:1"])) == 3
+
+
+def test_todays_datasets_have_the_columns_folders_and_commits_of_the_stored_ones(tmp_path: Path) -> None:
+    write_decisions(tmp_path)
+    stored = GOLDEN / "v1" / "decisions"
+    assert contents(tmp_path, "**/*").keys() == contents(stored, "**/*").keys()
+    for name, dataset in DATASETS.items():
+        part = "" if name == "events" else f"dataset={name}/"
+        for path in stored.glob(f"tenant=acme/{part}date=*/*.parquet"):
+            found = pq.read_schema(path)
+            assert (found.metadata, found) == (dataset.schema.metadata, dataset.schema)
+
+
 if __name__ == "__main__":
     target = Path(sys.argv[1])
     write_journal(target / "journal")
     (target / "journal" / "lock").unlink()
     write_snapshot(target / "snapshots")
     write_warehouse(target / "warehouse")
+    write_decisions(target / "decisions")

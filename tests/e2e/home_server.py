@@ -1,4 +1,4 @@
-"""The home page served by a small application, with numbers that a test can change while it runs."""
+"""The pages served by a small application over their real routes, with documents that a test can change while it runs."""
 
 from __future__ import annotations
 
@@ -6,22 +6,87 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import uvicorn
-from starlette.applications import Starlette
+from fastapi import FastAPI
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
-from starlette.routing import Route
+from starlette.responses import JSONResponse, Response
 
-from serve_apps.gateway.pages import PAGE_HEADERS, LiveView, render_home, static_file
-from tests.unit.pages.documents import busy
+from serve_apps.gateway import problems
+from serve_apps.gateway.pages import LiveView, routes
+from serve_apps.gateway.pages.documents import CampaignPage, DecisionView, SinkMessage, SinkPage, Tenants, UserView
+from tests.unit.pages import loop_documents
+from tests.unit.pages.documents import NOW, busy
+from whisperer.errors import NotFoundError
 
 
-class HomeServer:
-    """Serves ``live`` on a loopback port; after :meth:`stop`, :meth:`start` takes the same port again."""
+class Documents:
+    """A source of pages that holds what a test put into it. ``live`` None: nobody may look."""
 
     def __init__(self) -> None:
         self.live: LiveView | None = busy()
+        self.names: Tenants = {"names": ["demo", "acme"], "demo": "demo"}
+        self.messages: SinkPage = loop_documents.sink()
+        self.by_send_key: dict[str, SinkMessage] = {loop_documents.SEND_KEY: loop_documents.message()}
+        self.users: dict[str, UserView] = {"ada": loop_documents.user()}
+        self.decisions: dict[str, DecisionView] = {loop_documents.DECISION: loop_documents.decision()}
+        self.campaigns: dict[str, CampaignPage] = {"Adopt a feature": loop_documents.campaign()}
+        self.asked: list[tuple[Any, ...]] = []
+
+    async def home(self) -> LiveView:
+        assert self.live is not None
+        return self.live
+
+    async def tenants(self) -> Tenants:
+        return self.names
+
+    async def sink(
+        self,
+        tenant: str,
+        channel: str | None,
+        user_id: str | None,
+        campaign: str | None,
+        before: int | None,
+        limit: int,
+    ) -> SinkPage:
+        self.asked.append((tenant, channel, user_id, campaign, before, limit))
+        return self.messages
+
+    async def message(self, tenant: str, send_key: str) -> SinkMessage:
+        return self._found(tenant, self.by_send_key, send_key, "message")
+
+    async def user(self, tenant: str, user_id: str) -> UserView:
+        return self._found(tenant, self.users, user_id, "user")
+
+    async def decision(self, tenant: str, decision_id: str) -> DecisionView:
+        return self._found(tenant, self.decisions, decision_id, "decision")
+
+    async def campaign(self, tenant: str, name: str) -> CampaignPage:
+        return self._found(tenant, self.campaigns, name, "campaign")
+
+    def link_target(self, url: str) -> tuple[str, str] | None:
+        return loop_documents.target_of(url)
+
+    def _found(self, tenant: str, known: dict[str, Any], name: str, what: str) -> Any:
+        self.asked.append((tenant, what, name))
+        if tenant != "demo" or name not in known:
+            raise NotFoundError(f"there is no {what} {name!r}")
+        return known[name]
+
+
+def application(documents: Documents) -> FastAPI:
+    app = FastAPI(redirect_slashes=False)
+    problems.install(app)
+    routes.install(app, documents, lambda request: documents.live is not None, lambda: NOW)
+    return app
+
+
+class HomeServer(Documents):
+    """Serves itself on a loopback port; after :meth:`stop`, :meth:`start` takes the same port again."""
+
+    def __init__(self) -> None:
+        super().__init__()
         self.status = 200
         self.n_polls = 0
         self.received: list[tuple[str, str, bytes]] = []  # path, authorization, body of what the snippets sent
@@ -43,33 +108,24 @@ class HomeServer:
         self._server.should_exit = self._server.force_exit = True  # open connections are cut, as in a crash
         self._thread.join(10)
 
-    def _app(self) -> Starlette:
-        return Starlette(
-            routes=[
-                Route("/", self._home),
-                Route("/internal/live", self._live),
-                Route("/static/{name}", self._static),
-                Route("/{path:path}", self._ingest, methods=["POST"]),
-            ]
-        )
+    def _app(self) -> FastAPI:
+        app = application(self)
 
-    async def _home(self, request: Request) -> Response:
-        return HTMLResponse(render_home(self.live, base_url=self.url), headers=dict(PAGE_HEADERS))
+        @app.middleware("http")
+        async def polls(request: Request, call_next: Any) -> Response:
+            if request.url.path == "/internal/live":
+                self.n_polls += 1
+                if self.status != 200:
+                    return Response(status_code=self.status)
+            answer: Response = await call_next(request)
+            return answer
 
-    async def _live(self, request: Request) -> Response:
-        self.n_polls += 1
-        return JSONResponse(self.live, status_code=self.status)
+        @app.post("/{path:path}")
+        async def ingest(path: str, request: Request) -> Response:
+            self.received.append((f"/{path}", request.headers.get("authorization", ""), await request.body()))
+            return JSONResponse({"success": True})
 
-    async def _static(self, request: Request) -> Response:
-        found = static_file(request.path_params["name"])
-        if found is None:
-            return Response(status_code=404)
-        content, media_type, etag = found
-        return Response(content, media_type=media_type, headers={"ETag": etag})
-
-    async def _ingest(self, request: Request) -> Response:
-        self.received.append((request.url.path, request.headers.get("authorization", ""), await request.body()))
-        return JSONResponse({"success": True})
+        return app
 
 
 @contextmanager

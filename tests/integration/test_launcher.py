@@ -29,6 +29,9 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
 PROGRAMS = {
     "WHISPERER_PROGRAMS_GATEWAY": "tests.integration.tiny_gateway:build",
+    "WHISPERER_PROGRAMS_DECISIONS": "",
+    "WHISPERER_PROGRAMS_CONTENT": "",
+    "WHISPERER_PROGRAMS_DELIVERY": "",
     "WHISPERER_PROGRAMS_BOOT": "tests.integration.tiny_boot",
     "WHISPERER_PROGRAMS_DRAIN": "tests.integration.tiny_drain",
     "WHISPERER_PROGRAMS_SIMULATOR": "tests.integration.tiny_simulator",

@@ -1,4 +1,5 @@
-"""`python -m training.simulator`: a simulated population that sends its events to a gateway until it is stopped.
+"""`python -m training.simulator`: a simulated population that sends its events to a gateway until it is stopped, and
+answers the messages it gets where it is given the tenant's secret key to read them with.
 
 Stops cleanly on SIGTERM and SIGINT (exit 0); exits 1 where the gateway refuses it for good, 2 for wrong arguments.
 """
@@ -6,6 +7,7 @@ Stops cleanly on SIGTERM and SIGINT (exit 0); exits 1 where the gateway refuses 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import secrets
 import select
@@ -21,11 +23,13 @@ import httpx
 
 from .cursor import Cursor, CursorError, CursorStore
 from .population import Population
+from .recipients import Recipients
+from .responder import Counts
 from .segment import iso
 from .sender import Sender, SendError, Sums
 from .stream import Life, Pace, RatePace, SpeedPace
 
-SEED, USERS, RATE = 7, 2_000, 50.0
+SEED, USERS, RATE, PAST_DAYS = 7, 2_000, 50.0, 21.0
 """Where neither the command line nor the installation's settings say otherwise."""
 
 _LINE_EVERY_S = 10.0
@@ -35,12 +39,16 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parsed(arguments)
     stop = StopSignal()
     try:
-        life, cursor, store = _life(options)
+        life, cursor, store, resumed = _life(options)
     except CursorError as error:
         print(error, file=sys.stderr)
         return 2
+    recipients = _recipients(options, life, cursor, anew=not resumed)
     pace: Pace = SpeedPace(options.day_s, time.monotonic) if options.day_s else RatePace(options.rate, time.monotonic)
-    with httpx.Client(base_url=options.url, auth=(options.write_key, ""), timeout=30.0) as http:
+    with (
+        recipients or contextlib.nullcontext(),
+        httpx.Client(base_url=options.url, auth=(options.write_key, ""), timeout=30.0) as http,
+    ):
         sender = Sender(
             life,
             cursor,
@@ -50,8 +58,10 @@ def main(arguments: list[str] | None = None) -> int:
             wait=stop.wait,
             store=store,
             compress=options.gzip,
-            report=_status_line(cursor),
+            report=_status_line(cursor, recipients.counts if recipients else None),
         )
+        if recipients is not None:
+            sender.observe = recipients.responder.observe
         try:
             sums = sender.run(options.count)
         except SendError as error:
@@ -90,11 +100,18 @@ def _parsed(arguments: list[str] | None) -> argparse.Namespace:
     where.add_argument("--url", help="the gateway, e.g. http://127.0.0.1:8000")
     where.add_argument("--write-key", help="a tenant's write key (wk_...)")
     where.add_argument("--installation", type=Path, help="installation.json: url, demo key and state folder in one")
+    where.add_argument("--secret-key", help="its secret key (sk_...): read the sink and respond to messages")
+    where.add_argument("--truth", type=Path, help="file for the ground truth (default: truth.json in the state folder)")
     where.add_argument("--state", type=Path, help="folder that keeps the cursor; without one each start begins anew")
     who = parser.add_argument_group("who")
     who.add_argument("--seed", type=int, help=f"of everything drawn (default {SEED})")
     who.add_argument("--users", type=int, help=f"people at a time (default {USERS})")
     who.add_argument("--start", type=datetime.fromisoformat, help="first simulated hour (default: 90 days ago)")
+    who.add_argument(
+        "--past-days",
+        type=float,
+        help=f"days lived before the first event is sent (default {PAST_DAYS:g} with responses, else 0)",
+    )
     speed = parser.add_argument_group("how fast")
     speed.add_argument("--rate", type=float, help=f"events a second, evenly (default {RATE:g})")
     speed.add_argument("--day-s", type=float, help="instead of a rate: seconds that a simulated day takes")
@@ -117,6 +134,8 @@ def _parsed(arguments: list[str] | None) -> argparse.Namespace:
                 f"--installation: {options.installation} holds no demo access: `whisperer up --demo` ({error!r})"
             )
     options.users, options.rate = options.users or USERS, RATE if options.rate is None else options.rate
+    options.responds = bool(options.secret_key) and options.time == "live"
+    options.past_days = (PAST_DAYS if options.responds else 0.0) if options.past_days is None else options.past_days
     options.seed = SEED if options.seed is None else options.seed
     if not options.url or not options.write_key:
         parser.error("give --url and --write-key, or --installation")
@@ -133,6 +152,7 @@ def _fill_in(options: argparse.Namespace) -> None:
     data_dir = Path(installation["data_dir"])
     options.url = options.url or installation["url"]
     options.write_key = options.write_key or installation["demo"]["write_key"]
+    options.secret_key = options.secret_key or installation["demo"].get("secret_key")
     options.state = options.state or data_dir / "simulator"
     demo = (installation.get("settings") or {}).get("demo", {})
     options.users = options.users or demo.get("users")
@@ -140,9 +160,9 @@ def _fill_in(options: argparse.Namespace) -> None:
     options.seed = demo.get("seed") if options.seed is None else options.seed
 
 
-def _life(options: argparse.Namespace) -> tuple[Life, Cursor, CursorStore | None]:
-    """The simulation where it was left, or a new one. Live times make contents differ between runs, so each new live
-    simulation has a salt of its own in its messageIds. Raises CursorError."""
+def _life(options: argparse.Namespace) -> tuple[Life, Cursor, CursorStore | None, bool]:
+    """The simulation where it was left, or a new one; and whether it was left. Live times make contents differ between
+    runs, so each new live simulation has a salt of its own in its messageIds. Raises CursorError."""
     store = CursorStore(options.state) if options.state is not None else None
     found = store.load() if store is not None else None
     if store is not None and found is not None:
@@ -156,15 +176,34 @@ def _life(options: argparse.Namespace) -> tuple[Life, Cursor, CursorStore | None
                 f"{options.state} holds a simulation with another --time: give the same, or another --state"
             )
         population, place = store.load_population(found)
-        return Life(population, place=place, salt=found.salt), found, store
+        return Life(population, place=place, salt=found.salt), found, store, True
     start = options.start or datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=90)
     start = start if start.tzinfo else start.replace(tzinfo=UTC)
     salt = secrets.token_hex(4) if options.time == "live" else ""
     cursor = Cursor(options.seed, options.users, start.isoformat(), salt)
-    return Life(Population(options.seed, options.users, start), salt=salt), cursor, store
+    return Life(Population(options.seed, options.users, start), salt=salt), cursor, store, False
 
 
-def _status_line(cursor: Cursor) -> Callable[[Sums], None]:
+def _recipients(options: argparse.Namespace, life: Life, cursor: Cursor, *, anew: bool) -> Recipients | None:
+    """Those who respond, with the past of a new population lived through; None where nobody is to respond."""
+    if not options.responds:
+        return None
+    recipients = Recipients(
+        options.url,
+        options.write_key,
+        options.secret_key,
+        seed=options.seed,
+        state=options.state,
+        truth=options.truth,
+        anew=anew,
+    )
+    if anew and options.past_days > 0:
+        recipients.remember(life, options.past_days)
+        cursor.place = life.place
+    return recipients
+
+
+def _status_line(cursor: Cursor, counts: Counts | None) -> Callable[[Sums], None]:
     """One line that is written over on a terminal, and every ten seconds a new one elsewhere."""
     terminal = sys.stdout.isatty()
     state = {"shown": -_LINE_EVERY_S, "at": time.monotonic(), "sent": 0}
@@ -178,6 +217,7 @@ def _status_line(cursor: Cursor) -> Callable[[Sums], None]:
         simulated = iso(sums.simulated_ms)[:16]
         words = f"{cursor.place:,} events sent, {rate:,.0f}/s, {sums.n_rejected:,} rejected, simulated {simulated}"
         words += f", retrying: {sums.trouble}" if sums.trouble else ""
+        words += f" | {counts.line()}" if counts else ""
         print(f"\r{words:<110}" if terminal else words, end="" if terminal else "\n", flush=True)
 
     return report

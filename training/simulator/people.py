@@ -40,6 +40,9 @@ FEATURES = (
     "Member Invited",
     "Search Performed",
 )
+PHONE_SHARE, PUSH_SHARE = 0.8, 0.7
+"""Who can be reached by text message and by push; everybody has an e-mail address."""
+
 _FEATURE_WEIGHT = (1.0, 3.0, 0.8, 1.2, 1.6, 0.3, 0.3, 2.0)
 
 _FIRST = """
@@ -70,6 +73,8 @@ class Person:
     lead_id: str | None
     name: str
     email: str
+    phone: str | None
+    push_token: str | None
     company: str
     company_id: str
     zone: int
@@ -107,6 +112,8 @@ def person(seed: int, slot: int, generation: int, n_users: int) -> Person:
         lead_id="lead_" + digest[:12] if draw[3] < 0.06 else None,
         name=f"{first} {last}",
         email=f"{user_id[4:]}@{head.lower()}{company}.example",
+        phone=_phone(digest[12:18]) if draw[8] < PHONE_SHARE else None,
+        push_token="push_" + digest[20:52] if draw[9] < PUSH_SHARE else None,
         company=f"{head} {tail}",
         company_id=f"org_{company}",
         zone=min(bisect(_ZONE_CUM, draw[4]), len(ZONES) - 1),
@@ -117,6 +124,11 @@ def person(seed: int, slot: int, generation: int, n_users: int) -> Person:
         patience=0.3 + 1.4 * draw[7],
         taste=tuple(np.cumsum(weight / weight.sum()).tolist()),
     )
+
+
+def _phone(digits: str) -> str:
+    """E.164, from the numbers 555-0100 to 555-0199 that North America keeps for fiction, in any area."""
+    return f"+1{201 + int(digits[:4], 16) % 789}55501{int(digits[4:], 16) % 100:02d}"
 
 
 def _uuid(digits: str) -> str:

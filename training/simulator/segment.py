@@ -22,6 +22,11 @@ def iso(at_ms: int) -> str:
     return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{at_ms % 1000:03d}Z"
 
 
+def ms_of(timestamp: str) -> int:
+    """Milliseconds since 1970 of an ISO 8601 time."""
+    return round(datetime.fromisoformat(timestamp).timestamp() * 1000)
+
+
 def _web(person: Person) -> dict[str, Any]:
     return {
         "library": {"name": "analytics.js", "version": "npm:next-1.81.0"},
@@ -93,7 +98,7 @@ class Voice:
 
     def identify(self, at_ms: int, plan: Plan) -> Event:
         who = self.person
-        traits = {
+        traits: dict[str, Any] = {
             "email": who.email,
             "name": who.name,
             "plan": plan.label,
@@ -101,6 +106,8 @@ class Voice:
             "locale": who.locale,
             "timezone": who.time_zone,
         }
+        traits |= {"phone": who.phone} if who.phone else {}
+        traits |= {"push_token": who.push_token} if who.push_token else {}
         return self._event("identify", at_ms, traits=traits)
 
     def group(self, at_ms: int, plan: Plan) -> Event:

@@ -47,6 +47,7 @@ class Sums:
 class Sender:
     """``life`` stands at or before the cursor's place; what lies between was sent before and is passed over.
 
+    ``observe(place, events)`` is told of each batch that was taken, maybe twice after a crash.
     ``wait(seconds)`` pauses and returns True when it is time to stop; ``wall_ms`` is the clock of live times.
     """
 
@@ -76,6 +77,7 @@ class Sender:
         self._interval_s = interval_s
         self._wall_ms = wall_ms
         self._report = report
+        self.observe: Callable[[int, list[Timed]], None] = lambda place, batch: None
         self._ahead: Timed | None = None
         self._kept_place = -1
         self.sums = Sums()
@@ -133,6 +135,7 @@ class Sender:
                 event["timestamp"] = iso(cursor.from_ms + span * place // len(events))
         if not self._post(events):
             return False
+        self.observe(cursor.place, batch)  # before the cursor moves: after a crash it is told again, never not at all
         cursor.place += cursor.n_out
         cursor.n_out = 0
         self.sums.simulated_ms = batch[-1][0]

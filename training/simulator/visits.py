@@ -16,6 +16,9 @@ from .state import NEVER, Plan, Stage, State
 
 N_DRAWS = 128
 TRIAL_DAYS = 14
+SESSION = "Session Started"
+"""A known user has come back: once a visit, so it is the moment at which the demo's campaign considers a user."""
+
 ONBOARDING = ("Profile Completed", "Workspace Named", "First Project", "Team Invited", "Data Connected")
 _PAGES = (("Home", "/"), ("Pricing", "/pricing"), ("Blog", "/blog"), ("Docs", "/docs"), ("Customers", "/customers"))
 _SCREENS = ("Home", "Projects", "Inbox", "Report", "Settings")
@@ -100,10 +103,11 @@ def _visit_known(state: State, slot: int, who: Person, at_ms: int, draws: Iterat
         if not state.app_known[slot]:
             at_ms += 1_500
             voice = Voice.app(who, known=True)
-            out.append((at_ms, voice.identify(at_ms, plan)))
             state.app_known[slot] = True
+        at_ms = _log_in(voice, "app", plan, at_ms, out)
     else:
         voice = Voice.web(who, known=True)
+        at_ms = _log_in(voice, "web", plan, at_ms, out)
         out.append((at_ms, voice.page(at_ms, "Dashboard", "/dashboard")))
         if not state.in_group[slot] and next(draws) < 0.3:
             at_ms += 10
@@ -124,6 +128,14 @@ def _visit_known(state: State, slot: int, who: Person, at_ms: int, draws: Iterat
         out.append((at_ms, voice.track(at_ms, "Ticket Opened", topic=topic)))
         state.ticket_due_at[slot] = at_ms + int((0.5 + 47 * next(draws)) * HOUR_MS)
     return at_ms
+
+
+def _log_in(voice: Voice, surface: str, plan: Plan, at_ms: int, out: Timeline) -> int:
+    """A product says who has come at every session, so who listens from today on learns of old users too."""
+    out.append((at_ms, voice.identify(at_ms, plan)))
+    at_ms += 20
+    out.append((at_ms, voice.track(at_ms, SESSION, plan=plan.label, surface=surface)))
+    return at_ms + 20
 
 
 def leave(state: State, slot: int, at_ms: int, draw: float) -> None:

@@ -26,6 +26,7 @@ MAX_INT_BITS = 256
 MAX_OUTPUT_BYTES = {"subject": 4_000, "title": 4_000, "html": 256_000, "text": 100_000, "body": 20_000}
 """UTF-8 of a rendered part, by the part's name. A webhook's body may so have 20 KB."""
 MAX_SUBJECT_BYTES = 998  # a line of a mail's header, RFC 5322, 2.1.1
+MAX_HTML_TAGS = 10_000  # opening and closing; a parser's time grows with the square of how deep they are nested
 MAX_SMS_CHARS = 1_600  # ten segments; what carriers and providers join
 MAX_PUSH_BYTES = 3_500  # title and body; FCM takes 4,096 with everything around them
 MAX_TRACKED_LINKS = 200  # of one part; more are left as they are

@@ -15,14 +15,16 @@ from selectolax.lexbor import LexborHTMLParser
 _BREAKING = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029]+")
 _LINE_ENDS = re.compile(r"\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 _CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f]")
-_BLANKS = re.compile(r"[ \t\xa0]*\n[ \t\xa0]*")
+_BLANKS = re.compile(r"[ \t]+")
+_BLOCK, _PARAGRAPH = "\x01", "\x02"  # boundaries, of which any number in a row is one
+_BOUNDARIES = re.compile(r"(?: *[\x01\x02])+ *")
 
 _SKIPPED = {"head", "style", "script", "title", "template", "noscript"}
 _BLOCKS = {
     *("address", "article", "aside", "blockquote", "body", "center", "dd", "div", "dl", "dt", "fieldset", "figure"),
-    *("footer", "form", "header", "li", "main", "nav", "ol", "pre", "section", "table", "tbody", "tr", "ul"),
+    *("footer", "form", "header", "li", "main", "nav", "pre", "section", "tbody", "tr"),
 }
-_PARAGRAPHS = {"p", "h1", "h2", "h3", "h4", "h5", "h6", "hr"}
+_PARAGRAPHS = {"p", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "ul", "ol", "table"}
 _CELLS = {"td", "th"}
 
 
@@ -49,9 +51,9 @@ def text_of(html: str) -> str:
     root = LexborHTMLParser(html).root
     if root is None:
         return ""
-    text = "".join(_pieces(root))
-    text = _BLANKS.sub("\n", lines(text))
-    return re.sub(r"\n{3,}", "\n\n", re.sub(r"[ \t]{2,}", " ", text)).strip()
+    text = _BLANKS.sub(" ", "".join(_pieces(root)))
+    text = _BOUNDARIES.sub(lambda run: "\n\n" if _PARAGRAPH in run[0] else "\n", text)
+    return re.sub(r" ?\n ?", "\n", re.sub(r"\n{3,}", "\n\n", text)).strip()
 
 
 def _pieces(root: Any) -> Iterator[str]:
@@ -60,7 +62,7 @@ def _pieces(root: Any) -> Iterator[str]:
     while True:
         tag = node.tag
         if tag == "-text":
-            yield re.sub(r"[ \t\r\n\f]+", " ", node.text_content or "")
+            yield _CONTROLS.sub("", re.sub(r"[ \t\r\n\f]+", " ", node.text_content or ""))
         elif tag not in _SKIPPED:
             yield _opening(node, tag)
             if node.first_child is not None:
@@ -81,8 +83,8 @@ def _opening(node: Any, tag: str) -> str:
     if tag == "img":
         return (node.attributes.get("alt") or "").strip()
     if tag == "li":
-        return "\n- "
-    return "\n\n" if tag in _PARAGRAPHS else "\n" if tag in _BLOCKS else ""
+        return _BLOCK + "- "
+    return _PARAGRAPH if tag in _PARAGRAPHS else _BLOCK if tag in _BLOCKS else ""
 
 
 def _closing(node: Any, tag: str) -> str:
@@ -90,4 +92,4 @@ def _closing(node: Any, tag: str) -> str:
         href = (node.attributes.get("href") or "").strip()
         shown = (node.text(deep=True) or "").strip()
         return f" ({href})" if href.lower().startswith(("http://", "https://")) and href != shown else ""
-    return "\n\n" if tag in _PARAGRAPHS else "\n" if tag in _BLOCKS else " " if tag in _CELLS else ""
+    return _PARAGRAPH if tag in _PARAGRAPHS else _BLOCK if tag in _BLOCKS else " " if tag in _CELLS else ""

@@ -102,9 +102,13 @@ def _filled_in(template: Template, request: RenderRequest, locale: str, unsubscr
             message = f"a value does not fit its filter: {type(error).__name__} ({name}, {locale})"
             raise _UnfitError(Reason.TEMPLATE_FAILED, message) from None
         text = buffer.getvalue()
-        parts[name] = one_line(text) if (template.channel, name) in _ONE_LINE else lines(text)
+        if template.channel != WEBHOOK:  # JSON has escaped what it must
+            text = one_line(text) if (template.channel, name) in _ONE_LINE else lines(text)
+        parts[name] = text
         if not parts[name].strip():
             raise _UnfitError(Reason.TEMPLATE_FAILED, f"nothing is left of the {name} ({locale})")
+        if name == "html" and text.count("<") > limits.MAX_HTML_TAGS:
+            raise _UnfitError(Reason.TEMPLATE_FAILED, f"the html has over {limits.MAX_HTML_TAGS:,} tags ({locale})")
     return parts
 
 

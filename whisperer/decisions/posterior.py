@@ -101,7 +101,7 @@ class Posterior:
 
 
 def prior() -> Posterior:
-    """Before any reward: every arm alike. In units of an unknown noise, and without the common part, unknown as well."""
+    """Before any reward: every arm alike. In units of the noise, unknown yet; without the common part, unknown too."""
     scatter = np.r_[_EXPECTED[0], np.full(D - 1, _EXPECTED[1])]
     return Posterior(0, (), np.zeros((1, D)), np.diag(np.sqrt(scatter))[None], 1.0, scatter)
 
@@ -146,7 +146,7 @@ def posterior(statistics: CampaignStatistics, number: int) -> Posterior:
     means = fitted[best] + pull @ common[best]
     spreads = covariance[best] + pull @ common_covariance[best] @ pull.transpose(0, 2, 1)
     new_arm = np.diag(scatter) + common_covariance[best]
-    roots: Array = np.linalg.cholesky(noise * np.concatenate([spreads, new_arm[None]]))
+    roots = np.asarray(np.linalg.cholesky(noise * np.concatenate([spreads, new_arm[None]])), np.float64)
     return Posterior(number, names, np.concatenate([means, common[best][None]]), roots, noise, scatter)
 
 

@@ -8,12 +8,12 @@ Guarantees: the arm is sampled from exactly the vector that is recorded; everyth
 so that the same candidate under the same statistics gets the same choice, alone or in any batch, today or at an audit.
 No cost is taken off here: rewards have it taken off already.
 
-Arms are scored independently, so a draw of an arm's expected reward is normal(mean, spread): no coefficients are drawn.
-The normals are a window of one fixed table, at a place that the id decides.
+Arms are scored independently, so a draw of an arm's expected reward is normal(mean, WIDTH x spread): no coefficients
+are drawn. The normals are a window of one fixed table, at a place that the id decides.
 
 References
 ----------
-Agrawal & Goyal, ICML 2013 (linear Thompson sampling); decisioning.md, method 5 and 6.
+Agrawal & Goyal, ICML 2013 (linear Thompson sampling); Chapelle & Li, NIPS 2011 (draws narrower than the posterior).
 """
 
 from __future__ import annotations
@@ -31,6 +31,10 @@ from whisperer.errors import InvariantError
 N_DRAWS = 64
 FLOOR = 0.02
 """Least probability of an eligible arm, as long as that leaves the policy half of all: with more than 25 arms less."""
+
+WIDTH = 0.5
+"""Draws are this much narrower than the posterior. The floor and the uniform group explore for ever as it is, and draws
+at full width on top of them cost more than they find out."""
 
 _TABLE = 1 << 16
 # RandomState's stream is frozen for good, which the newer generators' are not: an audit must find the same numbers.
@@ -158,7 +162,7 @@ def _win_shares(
         return np.ones((n, 1))
     # About the first arm: float32 then holds differences, however large the rewards themselves are.
     centred = (means - means[0]).astype(np.float32)
-    narrow = spreads.astype(np.float32)
+    narrow = (WIDTH * spreads).astype(np.float32)
     place = (_mix(seeds, 1) & np.uint64(_TABLE - 1)).astype(np.int64)
     best = _WINDOWS[place] * narrow[0, :, None]
     winner = np.zeros((n, N_DRAWS), np.int8 if n_arms < 128 else np.int32)

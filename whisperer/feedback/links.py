@@ -87,7 +87,7 @@ class LinkSigner:
         self._secret = secret
 
     def sign(self, link: Link) -> str:
-        """The link's token. Raises LinkUnfitError for a target that is no web address, and where it would be too long."""
+        """The link's token. Raises LinkUnfitError for a target that is no web address, or a token that is too long."""
         if link.kind not in KINDS or (link.kind == CLICK) != bool(link.url):
             raise InvariantError(f"a link of kind {link.kind!r} with target {link.url[:40]!r}")
         if link.kind == CLICK and web_address(link.url) != link.url:

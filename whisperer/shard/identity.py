@@ -41,7 +41,7 @@ MAX_LINKS = 1_000
 """Other keys a profile may hold; more are refused as `identity_full`."""
 
 
-def note_link(tenant: Tenant, row: int, link: str) -> Iterator[Effect]:
+def note_link(tenant: Tenant, row: int, link: str, now: int) -> Iterator[Effect]:
     """An event of a live user carried a second id."""
     people = tenant.people
     held = people.links.get(row, {})
@@ -58,7 +58,7 @@ def note_link(tenant: Tenant, row: int, link: str) -> Iterator[Effect]:
         people.link(row, link, owned=True)
         yield Send(tenant.post(source, tenant.home(link), Claim(link, user, also)))
     elif link != user:
-        yield Send(tenant.post(source, ALIAS_ARBITER, AliasAsk(link, user)))
+        yield Send(tenant.post(source, ALIAS_ARBITER, AliasAsk(link, user, now)))
         # Older SDKs alias an anonymous id to its first user id.
         older = anonymous_key(bare_id(link))
         yield Send(tenant.post(source, tenant.home(older), Claim(older, user, also, if_known=True)))
@@ -102,11 +102,15 @@ def alias_ask(tenant: Tenant, body: AliasAsk) -> Iterator[Effect]:
         tenant.counters["dropped.alias_ignored"] += 1
         return
     tenant.parents[body.previous] = body.user
-    yield Send(tenant.post(ALIAS_ARBITER, tenant.home(body.previous), AliasGrant(body.previous, body.user)))
+    yield Send(tenant.post(ALIAS_ARBITER, tenant.home(body.previous), AliasGrant(body.previous, body.user, body.at)))
 
 
 def alias_grant(tenant: Tenant, body: AliasGrant, now: int) -> Iterator[Effect]:
-    """At the home of the previous id."""
+    """At the home of the previous id, unless that was erased since the alias was asked for."""
+    erased_at = tenant.erased_at(body.previous)
+    if erased_at is not None and body.at <= erased_at:
+        tenant.counters["dropped.user_erased"] += 1
+        return
     yield from _hand_over(tenant, body.previous, body.user, now)
 
 
@@ -160,10 +164,8 @@ def erase_linked(tenant: Tenant, body: EraseLinked) -> Iterator[Effect]:
 
 
 def alias_forget(tenant: Tenant, body: AliasForget) -> None:
-    parents = tenant.parents
-    parents.pop(body.key, None)
-    for child in [child for child, parent in parents.items() if parent == body.key]:
-        del parents[child]
+    """At the arbiter: the key forwards to nobody any more. Keys that forward to it still do, and stay known."""
+    tenant.parents.pop(body.key, None)
 
 
 def _hand_over(tenant: Tenant, key: str, user: str, now: int) -> Iterator[Effect]:

@@ -258,7 +258,7 @@ class Shard:
             event_to_row = dict(zip(chosen.tolist(), rows.tolist(), strict=True))
             for event, link in block.links:
                 if event in event_to_row:
-                    yield from identity.note_link(tenant, event_to_row[event], link)
+                    yield from identity.note_link(tenant, event_to_row[event], link, self.now)
 
     def _meet(
         self, tenant: Tenant, block: EventBlock, chosen: NDArray[np.int64], rows: NDArray[np.int64]

@@ -36,7 +36,7 @@ from whisperer.shard.live_campaigns import LiveCampaign
 from whisperer.shard.log import outcome_row
 from whisperer.shard.records import ConsentStated, MergeIn, Outcome, OutcomePassed
 from whisperer.shard.tenant import Tenant
-from whisperer.shard.timers import DECISION_DEADLINE_MS
+from whisperer.shard.timers import DECISION_DEADLINE_MS, next_due
 
 SKEW_MS = 5_000
 """Clocks of clients are corrected from this difference on, so an event may be dated this much before its cause."""
@@ -156,11 +156,12 @@ def observe_goal(tenant: Tenant, row: int, lives: list[LiveCampaign], event: str
 def on_time(tenant: Tenant, now: int) -> Iterator[Effect]:
     """Everything that is due: deadlines, next attempts, early looks, maturity."""
     loop = tenant.loop
-    for decision_id in loop.timers.take(now):
-        found = loop.find(decision_id)
-        if found is None:
+    found = [loop.find(decision_id) for decision_id in loop.timers.take(now)]
+    due = [(next_due(d), d.id, d) for _, d in filter(None, found)]
+    # In an order that follows from the decisions alone, not from what the queue remembers of them.
+    for moment, _, decision in sorted(due, key=lambda entry: entry[:2]):
+        if not 0 <= moment <= now:
             continue
-        decision = found[1]
         if decision.status == DECIDING and now >= decision.at + DECISION_DEADLINE_MS:
             loop.refuse(decision, Reason.DECISION_EXPIRED, now)
             yield Settled(tenant.id, decision.id)

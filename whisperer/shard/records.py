@@ -56,13 +56,17 @@ class Forward(msgspec.Struct, array_like=True, frozen=True, tag=4):
 
 
 class AliasAsk(msgspec.Struct, array_like=True, frozen=True, tag=5):
+    """``at``: when it was asked, ms UTC, so that an erasure in between is noticed."""
+
     previous: str
     user: str
+    at: int = 0
 
 
 class AliasGrant(msgspec.Struct, array_like=True, frozen=True, tag=6):
     previous: str
     user: str
+    at: int = 0
 
 
 class AliasForget(msgspec.Struct, array_like=True, frozen=True, tag=7):

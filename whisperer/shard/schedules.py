@@ -48,7 +48,7 @@ class Schedules(msgspec.Struct, array_like=True):
         for name in [n for n in self.since if n not in names]:
             del self.since[name]
             self.last.pop(name, None)
-        for name in names:
+        for name in sorted(names):
             self.since.setdefault(name, now)
         self.sweeps = [sweep for sweep in self.sweeps if sweep.campaign in names]
 

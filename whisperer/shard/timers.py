@@ -45,10 +45,9 @@ class Timers:
     def is_due(self, now: int) -> bool:
         return bool(self._heap) and self._heap[0][0] <= now
 
-    def take(self, now: int) -> list[str]:
-        """Ids to look at, in order of their moment, then by id; each once."""
-        due: dict[str, int] = {}
+    def take(self, now: int) -> set[str]:
+        """Ids to look at: whose moment has come, or had been thought to."""
+        due = set()
         while self._heap and self._heap[0][0] <= now:
-            at, decision_id = heapq.heappop(self._heap)
-            due.setdefault(decision_id, at)
-        return list(due)
+            due.add(heapq.heappop(self._heap)[1])
+        return due

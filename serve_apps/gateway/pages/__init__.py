@@ -1,7 +1,11 @@
-"""The home page: what is running, live, and how to send a first event."""
+"""The pages: the loop live, what was sent, one user, one decision, one campaign, and how to send a first event.
 
-from serve_apps.gateway.pages.home import PAGE_HEADERS, render_home
+`routes.install` serves them; each `render_…` takes a plain document and leaves who may see it to the caller.
+"""
+
+from serve_apps.gateway.pages.home import render_home
 from serve_apps.gateway.pages.live_view import LiveView
+from serve_apps.gateway.pages.rendering import PAGE_HEADERS
 from serve_apps.gateway.pages.static_files import STATIC_PATH, static_file
 
 __all__ = ["PAGE_HEADERS", "STATIC_PATH", "LiveView", "render_home", "static_file"]

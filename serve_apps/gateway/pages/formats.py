@@ -1,8 +1,8 @@
-"""How the home page writes numbers, sizes and times.
+"""How the pages write numbers, sizes and times.
 
-Each format has a name. The template puts that name into ``data-format``, and ``static/formats.js`` holds a function of
-the same name, so that the snapshot from the server and the live page read alike (an end-to-end test compares them).
-An unknown value, None, is written as a dash by all of them.
+Each format of the live counters has a name. The template puts that name into ``data-format``, and ``static/formats.js``
+holds a function of the same name, so that the snapshot from the server and the live page read alike (an end-to-end test
+compares them). An unknown value, None, is written as a dash by all of them.
 """
 
 from __future__ import annotations
@@ -11,10 +11,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from whisperer.events.clock import instant
+from whisperer.feedback.outcome import MICROS
 from whisperer.ids import ANONYMOUS_PREFIX, KNOWN_PREFIX
 
 THIN = "\u202f"  # narrow no-break space, the separator of ISO 80000-1
 DASH = "–"
+MINUS = "\u2212"
 
 _SIZES = ("B", "KiB", "MiB", "GiB", "TiB")
 _DAY_S = 86_400
@@ -67,6 +70,65 @@ def absolute(ms: int) -> str:
 def iso(ms: int) -> str:
     """The machine-readable form, for ``<time datetime>``."""
     return _moment(ms).isoformat() + "Z"
+
+
+def percent(value: float) -> str:
+    """A probability or a share: tenths where they matter, and neither 0 nor 100 unless it is."""
+    hundredths = value * 100
+    if 0 < hundredths < 0.05:
+        digits = "<0.1"
+    elif 99.5 <= hundredths < 100:
+        digits = f"{int(hundredths * 10) / 10:.1f}"
+    else:
+        digits = _tenths(hundredths) if 0 < hundredths < 9.95 else str(int(hundredths + 0.5))
+    return f"{digits}{THIN}%"
+
+
+def number(value: float) -> str:
+    """Three significant digits, or all digits of a whole number."""
+    if value == int(value) or abs(value) >= 1000:
+        return count(round(value)).replace("-", MINUS)
+    return f"{value:.3g}".replace("-", MINUS)
+
+
+def signed(value: float) -> str:
+    """With its sign, as a difference."""
+    return ("+" if value > 0 else "") + number(value)
+
+
+def reward(micros: int) -> str:
+    """Millionths of the goal's unit."""
+    return number(micros / MICROS)
+
+
+def span(ms: float) -> str:
+    """How long something took, in one unit."""
+    if ms < 1000:
+        return f"{max(0, int(ms))}{THIN}ms"
+    for limit_ms, unit_ms, unit in ((60_000, 1000, "s"), (3_600_000, 60_000, "min"), (86_400_000, 3_600_000, "h")):
+        if ms < limit_ms:
+            return f"{_at_most_tenths(ms / unit_ms)}{THIN}{unit}"
+    return f"{_at_most_tenths(ms / _DAY_S / 1000)}{THIN}d"
+
+
+def until(then_ms: int, now_ms: int) -> str:
+    """'in 12 s' of a time to come, else as :func:`ago`."""
+    return f"in {span(then_ms - now_ms)}" if then_ms > now_ms else ago(then_ms, now_ms)
+
+
+def moment(value: int | str | None) -> int | None:
+    """Ms UTC of a time in a document, which is such a number already or ISO 8601; None for "never" (-1, null)."""
+    found = instant(value) if isinstance(value, str) else value
+    return None if found is None or found < 0 else int(found)
+
+
+def clip(text: str, most: int = 300) -> str:
+    """A stranger's text, cut where it would fill the page."""
+    return text if len(text) <= most else f"{text[:most]}… ({count(len(text) - most)} more characters)"
+
+
+def _at_most_tenths(value: float) -> str:
+    return rate(int(value * 10) / 10).removesuffix(".0")
 
 
 def _tenths(value: float) -> str:

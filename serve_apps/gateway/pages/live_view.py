@@ -6,7 +6,7 @@ it; this module only names its parts. Times are int ms UTC, sizes bytes, shares 
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 
 class TenantView(TypedDict):
@@ -51,6 +51,111 @@ class DemoView(TypedDict):
     write_key: str
 
 
+class ArmView(TypedDict):
+    """One arm over all groups, `no_send` among them (its channel is "")."""
+
+    arm: str
+    channel: str
+    decisions: int
+    sent: int
+    converted: int
+
+
+class LiftView(TypedDict):
+    """Goal per user of one group minus that of the holdout; ``low`` and ``high`` bound the difference at 95 %."""
+
+    difference: float
+    low: float
+    high: float
+    relative: float | None  # of the holdout's mean; None where that is 0
+    relative_low: NotRequired[float | None]  # its interval, None where the holdout is too small for a finite one
+    relative_high: NotRequired[float | None]
+    users: int
+    holdout_users: int
+
+
+class NotYetView(TypedDict):
+    not_yet: str  # why there is no interval
+
+
+class CampaignView(TypedDict):
+    """candidates = sent + no_send + the refused + pending."""
+
+    tenant: str
+    name: str
+    status: str
+    compressed: bool  # the demo's attribution windows of seconds
+    candidates: int
+    sent: int
+    no_send: int
+    refused: dict[str, int]
+    pending: int
+    conversions: int
+    arms: list[ArmView]
+    lift: LiftView | NotYetView
+    uniform_lift: LiftView | NotYetView
+
+
+class LoopTotals(TypedDict):
+    candidates: int
+    sent: int
+    no_send: int
+    refused: dict[str, int]
+    pending: int
+    conversions: int
+    opened: int
+    clicked: int
+    unsubscribed: int
+
+
+class LatestDecision(TypedDict):
+    """``arm`` is "" or None, and ``propensity`` None, while nothing is chosen and where the candidate was refused."""
+
+    tenant: str
+    decision_id: str
+    user: str  # user key
+    campaign: str
+    arm: str | None
+    propensity: float | None
+    group: str | None
+    status: str
+    reason: NotRequired[str | None]
+    at: int
+
+
+class LatestMessage(TypedDict):
+    tenant: str
+    send_key: str
+    channel: str
+    locale: str
+    user: str  # user key
+    subject: str  # or how the text begins
+    at: int
+
+
+class LoopView(TypedDict):
+    campaigns: list[CampaignView]
+    totals: LoopTotals
+    latest_decisions: list[LatestDecision]  # newest first
+    latest_messages: list[LatestMessage]  # newest first
+
+
+def no_loop() -> LoopView:
+    """The loop of an installation where nothing was considered yet."""
+    totals: LoopTotals = {
+        "candidates": 0,
+        "sent": 0,
+        "no_send": 0,
+        "refused": {},
+        "pending": 0,
+        "conversions": 0,
+        "opened": 0,
+        "clicked": 0,
+        "unsubscribed": 0,
+    }
+    return {"campaigns": [], "totals": totals, "latest_decisions": [], "latest_messages": []}
+
+
 class LiveView(TypedDict):
     version: str
     now: int
@@ -64,6 +169,7 @@ class LiveView(TypedDict):
     segments: list[SegmentView]
     shards: list[ShardView]
     latest: list[EventView]  # newest first
+    loop: NotRequired[LoopView]
     demo: DemoView | None
     dashboard_url: str | None
     warnings: list[str]

@@ -32,6 +32,9 @@ COMMANDS = [
     ),
     *("segment list", "segment publish", "segment show", "segment archive", "user show", "user export", "user erase"),
     *("shards list", "shards move"),
+    *(f"campaign {name}" for name in ("list", "show", "create", "publish", "pause", "resume", "end", "report")),
+    *("template list", "template put", "template show", "template preview", "channel list", "channel set"),
+    *("report", "user consent", "decision show"),
 ]
 HEAVY = {"ray", "sqlalchemy", "alembic", "httpx", "numpy", "pyarrow", "duckdb", "psutil", "fastapi"}
 
@@ -125,6 +128,8 @@ def test_a_segment_is_published_listed_shown_and_archived_while_nothing_runs(acm
         (("status",), entry.NOT_RUNNING, "whisperer up --data-dir"),
         (("user", "show", "u", "--tenant", "acme"), entry.NOT_RUNNING, "whisperer up --data-dir"),
         (("shards", "list"), entry.NOT_RUNNING, "whisperer up --data-dir"),
+        (("report", "welcome", "--tenant", "acme"), entry.NOT_RUNNING, "whisperer up --data-dir"),
+        (("decision", "show", "dec_1", "--tenant", "acme"), entry.NOT_RUNNING, "whisperer up --data-dir"),
         (("tenant", "create", "a b"), entry.USAGE, "1 to 63 letters"),
         (("key", "create", "--tenant", "x", "--kind", "other"), entry.USAGE, "is not one of"),
         (("bench", "nothing-such"), entry.NOT_FOUND, "known:"),
@@ -170,6 +175,93 @@ def test_a_bug_is_not_hidden_behind_a_message(cli: Cli, monkeypatch: pytest.Monk
     monkeypatch.setattr(sys, "argv", ["whisperer", "down"])
     with pytest.raises(ZeroDivisionError):
         entry.main()
+
+
+TEMPLATE = {"name": "hello", "channel": "sms", "locales": {"en": {"text": "Hi {{ user.name }}"}}}
+CAMPAIGN: dict[str, Any] = {
+    "name": "welcome",
+    "trigger": {"event": "Trial Started"},
+    "goal": {"event": "Paid", "window": "1h"},
+    "arms": [{"id": "hello", "channel": "sms", "template": "hello"}],
+}
+
+
+def test_a_campaign_is_written_published_paused_and_ended_while_nothing_runs(acme: Cli) -> None:
+    of_acme = ("--tenant", "acme")
+    assert acme.json("template", "put", "-", *of_acme, stdin=json.dumps(TEMPLATE))["version"] == 1
+    assert acme.json("template", "show", "hello", *of_acme)["template"]["channel"] == "sms"
+    assert acme.json("campaign", "create", "-", *of_acme, stdin=json.dumps(CAMPAIGN))["status"] == "draft"
+    for action, status in (("publish", "live"), ("pause", "paused"), ("resume", "live"), ("end", "ended")):
+        assert acme.json("campaign", action, "welcome", *of_acme)["status"] == status
+    again = acme.json("campaign", "create", "-", "--replace", "--publish", *of_acme, stdin=json.dumps(CAMPAIGN))
+    assert (again["version"], again["status"]) == (2, "live")
+    shown = acme.json("campaign", "show", "welcome", "--version", "1", *of_acme)
+    assert (shown["status"], shown["template_versions"]) == ("ended", {"hello": 1})
+    assert [c["name"] for c in acme.json("campaign", "list", *of_acme)] == ["welcome"]
+    assert [t["name"] for t in acme.json("template", "list", *of_acme)] == ["hello"]
+    assert "welcome version 2, live" in acme("campaign", "publish", "welcome", *of_acme).stderr
+
+
+def test_what_cannot_be_published_or_is_there_already_has_its_exit_code(acme: Cli) -> None:
+    of_acme = ("--tenant", "acme")
+    done = acme("campaign", "create", "-", "--publish", *of_acme, stdin=json.dumps(CAMPAIGN))
+    assert (done.returncode, "there is no template 'hello'" in done.stderr) == (entry.USAGE, True)
+    assert acme.json("campaign", "list", *of_acme) == []
+    acme.json("campaign", "create", "-", *of_acme, stdin=json.dumps(CAMPAIGN))
+    assert acme("campaign", "create", "-", *of_acme, stdin=json.dumps(CAMPAIGN)).returncode == entry.REFUSED
+    assert acme("campaign", "pause", "welcome", *of_acme).returncode == entry.REFUSED
+    assert acme("campaign", "show", "other", *of_acme).returncode == entry.NOT_FOUND
+    assert acme("template", "put", "-", *of_acme, stdin='{"channel": "sms"}').returncode == entry.USAGE
+
+
+def test_every_problem_of_a_campaign_is_named_at_its_place(acme: Cli) -> None:
+    wrong = CAMPAIGN | {"goal": {}, "arms": [{}], "trigger": {}}
+    done = acme("campaign", "create", "-", "--tenant", "acme", stdin=json.dumps(wrong))
+    assert done.returncode == entry.USAGE
+    assert all(f"  {pointer}: " in done.stderr for pointer in ("/trigger", "/goal", "/arms/0"))
+    for junk in ("{", "[]", "[" * 100_000):
+        assert acme("campaign", "create", "-", "--tenant", "acme", stdin=junk).returncode == entry.USAGE
+
+
+def test_a_channels_secret_is_read_from_a_file_and_never_shown(acme: Cli) -> None:
+    config = {"host": "mail.example.com", "username": "ada", "password": "hunter2", "sender": "ada@example.com"}
+    told = ("channel", "set", "email", "smtp", "--config", "-", "--tenant", "acme")
+    done = acme(*told, "--json", stdin=json.dumps(config))
+    assert json.loads(done.stdout)["config"]["host"] == "mail.example.com"
+    listed = acme("channel", "list", "--tenant", "acme")
+    assert "smtp" in listed.stdout
+    assert "hunter2" not in done.stdout + done.stderr + listed.stdout
+    assert acme("channel", "set", "sms", "smtp", "--tenant", "acme").returncode == entry.USAGE
+
+
+def test_a_report_tells_people_the_lift_with_its_interval(capsys: pytest.CaptureFixture[str]) -> None:
+    from cluster.cli.report import print_report
+
+    lift = {
+        "difference": 0.2,
+        "low": 0.1,
+        "high": 0.3,
+        "level": 0.95,
+        "relative": 2.0,
+        "users": 900,
+        "holdout_users": 50,
+    }
+    document = {
+        **{"name": "welcome", "version": 1, "status": "live", "since": "2026-01-31T09:00:00.000Z"},
+        **{"description": "When a user asks, sends hello.", "candidates": 10, "sent": 6, "no_send": 1, "pending": 1},
+        "refused": {"capped": 2},
+        "groups": [{"group": "policy", "users": 900, "mean": 0.3}],
+        "arms": [{"group": "policy", "arm": "hello", "decisions": 6, "sent": 6, "converted": 2, "reward": 1.5}],
+        "lift": lift,
+        "uniform_lift": {"not_yet": "3 users in the smaller group"},
+        "sample_ratio": {"p_value": 1e-9, "suspicious": True},
+    }
+    print_report(document)
+    said = capsys.readouterr()
+    assert "+0.2000 per user (+200.0%), 95% interval +0.1000 to +0.3000, 900 users against 50" in said.err
+    assert "uniform over holdout: not yet: 3 users" in said.err
+    assert "do not believe the lift" in said.err
+    assert "refused: capped" in said.out
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from cluster import pids
+from cluster.cli.resources import all_pages, through
 from cluster.installation import Installation
 from cluster.operator_client import Operator
 from whisperer.errors import ConflictError, NotFoundError, RequestError, UnavailableError, WhispererError
@@ -37,7 +38,7 @@ class Gateway:
                 self.end_headers()
                 self.wfile.write(raw)
 
-            do_GET = do_POST = do_DELETE = answer  # noqa: N815  names that http.server calls
+            do_GET = do_POST = do_PUT = do_DELETE = answer  # noqa: N815  names that http.server calls
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -83,6 +84,30 @@ def test_it_presents_the_operators_token(operator: Operator, gateway: Gateway, r
 def test_an_id_with_a_slash_stays_one_step_of_the_path(operator: Operator, gateway: Gateway) -> None:
     gateway.answers["DELETE /internal/tenants/acme/users/a%2Fb%3F%20%C3%A9"] = (204, None)
     assert operator.delete("tenants", "acme", "users", "a/b? é") is None
+
+
+def test_it_puts_bodies_and_asks_with_a_query(operator: Operator, gateway: Gateway) -> None:
+    gateway.answers["PUT /internal/tenants/acme/segments/a"] = (200, {"version": 1})
+    gateway.answers["GET /internal/tenants/acme/campaigns/a?version=2"] = (200, {"version": 2})
+    assert operator.put("tenants", "acme", "segments", "a", body={"predicate": {}}) == {"version": 1}
+    assert operator.get("tenants", "acme", "campaigns", "a", version=2) == {"version": 2}
+    assert gateway.requests[0][3] == {"predicate": {}}
+
+
+def test_a_list_is_read_to_its_last_page(operator: Operator, gateway: Gateway) -> None:
+    gateway.answers["GET /internal/tenants/acme/campaigns"] = (200, {"data": [{"name": "a"}], "next_cursor": "YQ"})
+    gateway.answers["GET /internal/tenants/acme/campaigns?cursor=YQ"] = (200, {"data": [], "next_cursor": None})
+    assert all_pages(operator, "tenants", "acme", "campaigns") == [{"name": "a"}]
+
+
+def test_a_change_goes_through_the_server_while_it_runs(running: Installation, gateway: Gateway) -> None:
+    gateway.answers["POST /internal/tenants/acme/campaigns/a/pause"] = (200, {"status": "paused"})
+    found = through(
+        Path(running.data_dir),
+        lambda operator: operator.post("tenants", "acme", "campaigns", "a", "pause"),
+        lambda plane: pytest.fail("the control plane was changed behind the server's back"),
+    )
+    assert found == {"status": "paused"}
 
 
 @pytest.mark.parametrize(

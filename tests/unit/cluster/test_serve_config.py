@@ -46,18 +46,28 @@ def test_a_key_that_ray_serve_does_not_know_would_be_noticed(configured: Install
 
 
 def test_the_gateway_is_named_by_import_string_and_told_where_the_record_is(configured: Installation) -> None:
-    (gateway,) = serve_config.build(configured)["applications"]
+    gateway = serve_config.build(configured)["applications"][0]
     assert gateway["import_path"] == "serve_apps.gateway.app:build"
     assert gateway["args"] == {"installation": str(configured.path)}
     assert gateway["route_prefix"] == "/"
 
 
 def test_each_deployment_reserves_its_share_of_the_cpu_table(configured: Installation) -> None:
-    (gateway,) = serve_config.build(configured)["applications"]
     assert configured.settings is not None
-    assert [d["ray_actor_options"] for d in gateway["deployments"]] == [
-        {"num_cpus": configured.settings.cluster.cpu_gateway}
+    cpus = configured.settings.cluster
+    reserved = [
+        d["ray_actor_options"]["num_cpus"]
+        for application in serve_config.build(configured)["applications"]
+        for d in application["deployments"]
     ]
+    assert reserved == [cpus.cpu_gateway, cpus.cpu_decisions, cpus.cpu_content, cpus.cpu_delivery]
+    assert sum(reserved) + cpus.shards * cpus.cpu_shard + cpus.cpu_directory + cpus.cpu_learner <= 1.0 + 1e-9
+
+
+def test_what_shards_call_has_no_route(configured: Installation) -> None:
+    called = serve_config.build(configured)["applications"][1:]
+    assert [a["name"] for a in called] == ["decisions", "content", "delivery"]
+    assert all(a["route_prefix"] is None for a in called)
 
 
 def test_replicas_are_fixed_unless_the_bounds_differ(configured: Installation) -> None:

@@ -35,10 +35,10 @@ def test_every_setting_and_section_has_a_comment_above_it() -> None:
 @pytest.mark.parametrize(("section", "key"), [(s, k) for s, keys in SECTIONS.items() for k in keys])
 def test_every_setting_can_be_changed_by_the_environment(tmp_path: Path, section: str, key: str) -> None:
     kind = SECTIONS[section][key]
-    value = {int: 3, float: 0.5, str: "changed"}[kind]
+    value = {int: 3, float: 0.5, str: "changed", bool: True}[kind]
     environment = {f"WHISPERER_{section}_{key}".upper(): str(value)}
     if key == "min_replicas":
-        environment["WHISPERER_GATEWAY_MAX_REPLICAS"] = "3"
+        environment[f"WHISPERER_{section.upper()}_MAX_REPLICAS"] = "3"
     environment.setdefault("WHISPERER_CLUSTER_NUM_CPUS", "3")
     assert getattr(getattr(read(tmp_path, environment=environment), section), key) == value
 

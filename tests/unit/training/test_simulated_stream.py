@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter, defaultdict
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -12,9 +13,10 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from training.simulator import Population, stream
-from training.simulator.people import FEATURES
+from training.simulator.people import FEATURES, PHONE_SHARE, PUSH_SHARE
 from training.simulator.segment import iso
 from training.simulator.stream import Life, RatePace, SpeedPace
+from training.simulator.visits import SESSION
 
 from ..events.ingesting import ingest
 
@@ -99,8 +101,30 @@ def test_users_are_anonymous_first_and_identified_with_the_same_anonymous_id(eve
 
 def test_identify_carries_the_traits(events: list[Event]) -> None:
     traits = [e["traits"] for e in events if e["type"] == "identify"]
-    assert all(t.keys() == {"email", "name", "plan", "company", "locale", "timezone"} for t in traits)
+    always = {"email", "name", "plan", "company", "locale", "timezone"}
+    assert all(always <= t.keys() <= always | {"phone", "push_token"} for t in traits)
     assert all(t["email"].endswith(".example") for t in traits), "nobody real is ever written to"
+
+
+def test_most_people_can_be_texted_or_pushed_and_some_cannot(events: list[Event]) -> None:
+    traits = {e["userId"]: e["traits"] for e in events if e["type"] == "identify"}
+    for name, share in (("phone", PHONE_SHARE), ("push_token", PUSH_SHARE)):
+        having = [t[name] for t in traits.values() if name in t]
+        assert len(having) / len(traits) == pytest.approx(share, abs=0.1)
+        assert len(set(having)) > 0.98 * len(having)
+    assert all(re.fullmatch(r"\+1[2-9]\d\d55501\d\d", t["phone"]) for t in traits.values() if "phone" in t)
+
+
+def test_each_visit_of_a_known_user_begins_one_session_and_says_who_it_is(events: list[Event]) -> None:
+    before: dict[str, Event] = {}
+    sessions = named(events, SESSION)
+    for event in events:
+        if event.get("event") == SESSION:
+            assert before[event["userId"]]["type"] == "identify"
+        if "userId" in event:
+            before[event["userId"]] = event
+    dashboards = [e for e in events if e.get("name") == "Dashboard" and "userId" in e]
+    assert len(dashboards) < len(sessions) < 2.5 * len(dashboards)
 
 
 def test_an_alias_joins_a_lead_that_was_heard_of_before_or_never_to_its_user(events: list[Event]) -> None:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.fs as pafs
 import pytest
 
 from actors.blobs import BlobFolder, BlobWriter
-from actors.warehouse import ExportRecord
+from actors.warehouse import ExportRecord, LogRecord
 from whisperer.events.block import BlockBuilder, EventBlock
 from whisperer.events.types import EventType
 from whisperer.ids import bare_id, message_hash
+from whisperer.shard.log import DecisionRow, DeliveryRow, LogRow, OutcomeRow, RewardRow
 
 DAY_MS = 86_400_000
 NEW_YEAR_2026 = 1_767_225_600_000
@@ -60,6 +62,84 @@ def block_of(tenant: str, events: Sequence[Event], lsn: int = 0) -> EventBlock:
 
 def record(lsn: int, tenant: str, *events: Event) -> ExportRecord:
     return ExportRecord(lsn, block_of(tenant, events, lsn), np.array([event.counted for event in events], bool))
+
+
+def decision(
+    user: str, id_: str = "dec_1", at: int = NEW_YEAR_2026, tenant: str = "acme", **fields: Any
+) -> DecisionRow:
+    """A decision as a test states it: an e-mail chosen by the policy unless ``fields`` say otherwise."""
+    stated: dict[str, Any] = {
+        "campaign": "welcome",
+        "campaign_version": 3,
+        "trigger": "event",
+        "occurrence": "m-1",
+        "chosen_at": at + 40,
+        "group": "policy",
+        "arm": "email",
+        "propensity": 0.75,
+        "arms": ["no_send", "email"],
+        "propensities": [0.25, 0.75],
+        "means": [0.1, 0.2],
+        "spreads": [0.01, 0.02],
+        "seed": 2**64 - 1,
+        "policy_version": "welcome@7",
+        "features": [("events_7d", 3.0), ("recency_days", float("nan"))],
+        "refused_arms": {"sms": "no_address"},
+    }
+    return DecisionRow(
+        tenant=tenant, decision_id=id_, user_key=user, partition=len(user), at=at, **{**stated, **fields}
+    )
+
+
+def refused(user: str, id_: str, reason: str, at: int = NEW_YEAR_2026) -> DecisionRow:
+    """A candidacy that ended before a choice."""
+    nothing: dict[str, Any] = {"arms": [], "propensities": [], "means": [], "spreads": [], "seed": 0}
+    unchosen = {"chosen_at": -1, "group": "", "arm": "", "propensity": 0.0, "policy_version": "", **nothing}
+    return decision(user, id_, at, reason=reason, **unchosen)
+
+
+def delivery(user: str, id_: str = "dec_1", at: int = NEW_YEAR_2026, **fields: Any) -> DeliveryRow:
+    stated: dict[str, Any] = {
+        "tenant": "acme",
+        "send_key": "snd" + id_[3:],
+        "campaign": "welcome",
+        "channel": "email",
+        "attempt": 0,
+        "status": "accepted",
+        "provider": "sink",
+        "provider_id": "p-1",
+        "detail": f"250 OK for {bare_id(user)}",
+        "content_hash": "c0ffee",
+        "locale": "de",
+    }
+    return DeliveryRow(decision_id=id_, user_key=user, partition=len(user), at=at, **{**stated, **fields})
+
+
+def outcome(user: str, id_: str = "dec_1", at: int = NEW_YEAR_2026, kind: str = "opened", **fields: Any) -> OutcomeRow:
+    stated: dict[str, Any] = {"tenant": "acme", "campaign": "welcome", "detail": "", "value_micros": 0}
+    return OutcomeRow(decision_id=id_, user_key=user, partition=len(user), kind=kind, at=at, **{**stated, **fields})
+
+
+def reward(user: str, id_: str = "dec_1", at: int = NEW_YEAR_2026, revision: int = 0, micros: int = 0) -> RewardRow:
+    return RewardRow(
+        tenant="acme",
+        decision_id=id_,
+        user_key=user,
+        partition=len(user),
+        campaign="welcome",
+        campaign_version=3,
+        group="policy",
+        arm="email",
+        propensity=0.75,
+        reward_micros=micros,
+        revision=revision,
+        mature=revision > 0,
+        at=at,
+    )
+
+
+def logged(lsn: int, *rows: LogRow, erased: Collection[int] = ()) -> LogRecord:
+    return LogRecord(lsn, rows, erased)
 
 
 class Crash(BaseException):

@@ -1,5 +1,6 @@
 // Keeps the page current: asks the server once a second while somebody looks, and finds back by itself after a break.
-// It writes text and attributes only, never markup: names of events and users are written by strangers.
+// It writes text and attributes only, never markup: names of events and users are written by strangers. What is drawn on
+// the server, the loop, is left to refresh.js.
 "use strict";
 
 (() => {
@@ -33,6 +34,7 @@
       if (answer.status === 401 || answer.status === 403) throw new Error("signed-out");
       if (!answer.ok) throw new Error("reconnecting");
       show(await answer.json());
+      await Refresh.now();
       failures = 0;
       connection(document.hidden ? "paused" : "live");
     } catch (error) {

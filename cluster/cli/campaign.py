@@ -1,0 +1,210 @@
+"""`whisperer campaign`: write, publish, pause, resume, end and judge a tenant's campaigns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cluster.cli import output
+from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir, TenantOption
+
+app = typer.Typer(help="Campaigns: who is considered when, what may be sent, what it was worth.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(metavar="NAME")]
+
+
+@app.command("list")
+def list_(tenant: TenantOption, data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJson = False) -> None:
+    """List a tenant's campaigns, with their counts while the installation runs.
+
+    Example:
+
+        whisperer campaign list --tenant acme
+    """
+    from cluster.cli.resources import all_pages, through
+    from cluster.control_plane.documents import campaign_document
+
+    found = through(
+        data_dir,
+        lambda operator: all_pages(operator, "tenants", tenant, "campaigns"),
+        lambda plane: [campaign_document(row) for row in plane.list_campaigns(tenant)],
+    )
+    if json:
+        output.print_json(found)
+        return
+    rows = [
+        (c["name"], c["version"], c["status"], c["draft_version"], *_counts(c.get("counts")), c["description"])
+        for c in found
+    ]
+    columns = ("name", "version", "status", "draft", "candidates", "sent", "no_send", "refused", "description")
+    output.print_table(columns, rows, "No campaigns yet: `whisperer campaign create FILE --tenant NAME`.")
+
+
+@app.command()
+def show(
+    name: Name,
+    tenant: TenantOption,
+    version: Annotated[int | None, typer.Option(min=1, help="Of the versions; default: the one in force.")] = None,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    json: AsJson = False,
+) -> None:
+    """Show a campaign: what it does in words, and its definition.
+
+    Example:
+
+        whisperer campaign show trial-welcome --tenant acme --json | jq .definition > trial-welcome.json
+    """
+    from cluster.cli.resources import through
+    from cluster.control_plane.documents import campaign_document
+
+    query = {} if version is None else {"version": version}
+    document = through(
+        data_dir,
+        lambda operator: operator.get("tenants", tenant, "campaigns", name, **query),
+        lambda plane: campaign_document(plane.get_campaign(tenant, name, version)),
+    )
+    if json:
+        output.print_json(document)
+        return
+    _say(document)
+    output.print_json(document["definition"])
+
+
+@app.command()
+def create(
+    file: Annotated[typer.FileText, typer.Argument(metavar="FILE", help="Campaign as JSON; - reads stdin.")],
+    tenant: TenantOption,
+    name: Annotated[str | None, typer.Option(help='Its name. [default: "name" in the file]')] = None,
+    publish: Annotated[bool, typer.Option("--publish", help="Go live at once.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Where it exists, write its next draft.")] = False,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    json: AsJson = False,
+) -> None:
+    """Create a campaign as a draft; docs/campaigns.md has every field. Every problem of the file is named at once.
+
+    Examples:
+
+        whisperer campaign create trial-welcome.json --tenant acme
+        whisperer campaign create trial-welcome.json --tenant acme --replace --publish
+    """
+    from cluster.cli.resources import named, read_object, through
+    from cluster.control_plane.documents import campaign_document
+
+    definition = read_object(file.read(), "the campaign")
+    called = named(definition, name, "the file")
+    publish = bool(definition.pop("publish", False)) or publish
+    body = {**definition, "name": called, "publish": publish}
+    if replace:
+        document = through(
+            data_dir,
+            lambda operator: operator.put("tenants", tenant, "campaigns", called, body=body),
+            lambda plane: campaign_document(plane.put_campaign(tenant, called, definition, publish=publish)),
+        )
+    else:
+        document = through(
+            data_dir,
+            lambda operator: operator.post("tenants", tenant, "campaigns", body=body),
+            lambda plane: campaign_document(plane.create_campaign(tenant, called, definition, publish=publish)),
+        )
+    _told(document, json)
+
+
+@app.command()
+def publish(name: Name, tenant: TenantOption, data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJson = False) -> None:
+    """Make a draft the version in force, live, with the newest version of each template it names.
+
+    Example:
+
+        whisperer campaign publish trial-welcome --tenant acme
+    """
+    _told(_turned(data_dir, tenant, name, "publish"), json)
+
+
+@app.command()
+def pause(name: Name, tenant: TenantOption, data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJson = False) -> None:
+    """Stop considering users. What is decided already goes out.
+
+    Example:
+
+        whisperer campaign pause trial-welcome --tenant acme
+    """
+    _told(_turned(data_dir, tenant, name, "pause"), json)
+
+
+@app.command()
+def resume(name: Name, tenant: TenantOption, data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJson = False) -> None:
+    """Consider users again after a pause.
+
+    Example:
+
+        whisperer campaign resume trial-welcome --tenant acme
+    """
+    _told(_turned(data_dir, tenant, name, "resume"), json)
+
+
+@app.command()
+def end(name: Name, tenant: TenantOption, data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJson = False) -> None:
+    """End a campaign. Versions, counts and decisions are kept; editing and publishing it again revives it.
+
+    Example:
+
+        whisperer campaign end trial-welcome --tenant acme
+    """
+    _told(_turned(data_dir, tenant, name, "end"), json)
+
+
+@app.command()
+def report(name: Name, tenant: TenantOption, data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJson = False) -> None:
+    """Show what a campaign did with every candidate, and its lift over the holdout with the interval.
+
+    Example:
+
+        whisperer campaign report trial-welcome --tenant acme
+    """
+    show_report(name, tenant, data_dir, json)
+
+
+def show_report(name: str, tenant: str, data_dir: Path, json: bool) -> None:
+    from cluster.operator_client import Operator
+
+    with Operator(data_dir) as operator:
+        document: dict[str, Any] = operator.get("tenants", tenant, "campaigns", name, "report")
+    if json:
+        output.print_json(document)
+        return
+    from cluster.cli.report import print_report
+
+    print_report(document)
+
+
+def _turned(data_dir: Path, tenant: str, name: str, action: str) -> dict[str, Any]:
+    from cluster.cli.resources import through
+    from cluster.control_plane.documents import campaign_document
+
+    document: dict[str, Any] = through(
+        data_dir,
+        lambda operator: operator.post("tenants", tenant, "campaigns", name, action),
+        lambda plane: campaign_document(getattr(plane, f"{action}_campaign")(tenant, name)),
+    )
+    return document
+
+
+def _told(document: dict[str, Any], json: bool) -> None:
+    if json:
+        output.print_json(document)
+    else:
+        _say(document)
+
+
+def _say(document: dict[str, Any]) -> None:
+    output.say(f"{document['name']} version {document['version']}, {document['status']}: {document['description']}")
+    if document["draft_version"]:
+        output.say(f"A draft, version {document['draft_version']}, waits to be published.")
+
+
+def _counts(counts: dict[str, Any] | None) -> tuple[Any, ...]:
+    if counts is None:
+        return None, None, None, None
+    return counts["candidates"], counts["sent"], counts["no_send"], sum(counts["refused"].values())

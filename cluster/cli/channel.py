@@ -1,0 +1,71 @@
+"""`whisperer channel`: through which provider a tenant's messages go."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from cluster.cli import output
+from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir, TenantOption
+
+app = typer.Typer(help="Channels: e-mail, SMS, push and webhooks, and who carries each.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_(tenant: TenantOption, data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJson = False) -> None:
+    """List the channels with their providers; secrets are not shown.
+
+    Example:
+
+        whisperer channel list --tenant acme
+    """
+    from cluster.cli.resources import through
+    from cluster.control_plane.documents import channel_document
+
+    found: list[dict[str, Any]] = through(
+        data_dir,
+        lambda operator: operator.get("tenants", tenant, "channels")["data"],
+        lambda plane: [channel_document(*entry) for entry in plane.list_channels(tenant).items()],
+    )
+    if json:
+        output.print_json(found)
+        return
+    rows = [(c["channel"], c["provider"], c["config"].get("host") or c["config"].get("url")) for c in found]
+    output.print_table(("channel", "provider", "where"), rows, "No channels.")
+
+
+@app.command("set")
+def set_(
+    channel: Annotated[str, typer.Argument(metavar="CHANNEL", help="email, sms, push or webhook.")],
+    provider: Annotated[str, typer.Argument(metavar="PROVIDER", help="sink, smtp or webhook.")],
+    tenant: TenantOption,
+    config: Annotated[
+        typer.FileText | None,
+        typer.Option(metavar="FILE", help="The provider's settings as JSON; - reads stdin. docs/delivery.md has them."),
+    ] = None,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    json: AsJson = False,
+) -> None:
+    """Send a channel's messages through a provider from now on. Secrets come from a file, never from the command line.
+
+    Examples:
+
+        whisperer channel set email smtp --config smtp.json --tenant acme
+        whisperer channel set email sink --tenant acme
+    """
+    from cluster.cli.resources import read_object, through
+    from cluster.control_plane.documents import channel_document
+
+    settings = {} if config is None else read_object(config.read(), "the configuration")
+    document = through(
+        data_dir,
+        lambda operator: operator.put(
+            "tenants", tenant, "channels", channel, body={"provider": provider, "config": settings}
+        ),
+        lambda plane: channel_document(channel, plane.set_channel(tenant, channel, provider, settings)),
+    )
+    if json:
+        output.print_json(document)
+    else:
+        output.say(f"{channel} goes through {document['provider']}.")

@@ -1,0 +1,55 @@
+"""`whisperer decision`: why a user was, or was not, written to."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from cluster.cli import output
+from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir, TenantOption
+
+app = typer.Typer(help="Decisions: the whole audit of one.", no_args_is_help=True)
+
+
+@app.command()
+def show(
+    decision_id: Annotated[str, typer.Argument(metavar="ID", help="dec_…, from `user show` or a page.")],
+    tenant: TenantOption,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    json: AsJson = False,
+) -> None:
+    """Show one decision: what was known, what was possible, what was chosen with which probability, what came of it.
+
+    Example:
+
+        whisperer decision show dec_0f6jkq2w1m9r4v7x3s8c5b2n0d --tenant acme
+    """
+    from cluster.operator_client import Operator
+
+    with Operator(data_dir) as operator:
+        document: dict[str, Any] = operator.get("tenants", tenant, "decisions", decision_id)
+    if json:
+        output.print_json(document)
+        return
+    output.say(
+        f"{document['id']}: {document['campaign']} version {document['campaign_version']} considered "
+        f"{document['user_key']} at {document['at']} ({document['trigger']} {document['occurrence']})"
+    )
+    why = document["reason_text"] or document["reason"]
+    output.say(f"{document['status']}{f': {why}' if why else ''}; group {document['group'] or 'none yet'}")
+    columns = [document[name] or [] for name in ("arms", "propensities", "means", "spreads")]
+    rows: list[tuple[Any, ...]] = [
+        (f"> {arm}" if arm == document["arm"] else f"  {arm}", *(f"{number:.4f}" for number in numbers))
+        for arm, *numbers in zip(*columns, strict=False)
+    ]
+    rows += [(f"  {arm}", reason, "", "") for arm, reason in document["refused_arms"].items()]
+    output.print_table(("arm", "propensity", "mean", "spread"), rows, "No arm was chosen.")
+    output.print_table(("feature", "value"), sorted(document["features"].items()), "No features were looked at.")
+    if send := document["send"]:
+        sent = f"sent {send['sent_at']}" if send["sent_at"] else "not sent yet"
+        output.say(f"{send['send_key']} by {send['channel']}: {send['attempts']} attempts, {sent}")
+    outcomes = [(o["at"], o["kind"], o["detail"]) for o in document["outcomes"]]
+    output.print_table(("time", "outcome", "detail"), outcomes, "No outcomes yet.")
+    if document.get("reward") is not None:
+        output.say(f"reward {document['reward']:+.6f}, {'final' if document['matured'] else 'as known so far'}")

@@ -1,0 +1,142 @@
+"""`whisperer template`: write, look at and try out a tenant's templates."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from cluster.cli import output
+from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir, TenantOption
+
+app = typer.Typer(help="Templates: what is written to users, in their languages.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(metavar="NAME")]
+
+
+@app.command("list")
+def list_(tenant: TenantOption, data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJson = False) -> None:
+    """List a tenant's templates, the newest version of each.
+
+    Example:
+
+        whisperer template list --tenant acme
+    """
+    from cluster.cli.resources import all_pages, through
+    from cluster.control_plane.documents import template_document
+
+    found = through(
+        data_dir,
+        lambda operator: all_pages(operator, "tenants", tenant, "templates"),
+        lambda plane: [template_document(row) for row in plane.list_templates(tenant)],
+    )
+    if json:
+        output.print_json(found)
+        return
+    rows = [(t["name"], t["version"], t["channel"], ", ".join(t["template"]["locales"])) for t in found]
+    columns = ("name", "version", "channel", "locales")
+    output.print_table(columns, rows, "No templates yet: `whisperer template put FILE --tenant NAME`.")
+
+
+@app.command()
+def put(
+    file: Annotated[typer.FileText, typer.Argument(metavar="FILE", help="Template as JSON; - reads stdin.")],
+    tenant: TenantOption,
+    name: Annotated[str | None, typer.Option(help='Its name. [default: "name" in the file]')] = None,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    json: AsJson = False,
+) -> None:
+    """Publish the next version of a template; docs/templates.md has the language.
+
+    Campaigns keep the version they were published with; publish a campaign again to take up the new one.
+
+    Examples:
+
+        whisperer template put tips.json --tenant acme --name tips-email
+        echo '{"channel": "sms", "locales": {"en": {"text": "Hi {{ user.name }}"}}}' |
+          whisperer template put - --tenant acme --name hello
+    """
+    from cluster.cli.resources import named, read_object, through
+    from cluster.control_plane.documents import template_document
+
+    body = read_object(file.read(), "the template")
+    called = named(body, name, "the file")
+    document = through(
+        data_dir,
+        lambda operator: operator.put("tenants", tenant, "templates", called, body=body),
+        lambda plane: template_document(plane.put_template(tenant, called, body)),
+    )
+    if json:
+        output.print_json(document)
+    else:
+        output.say(f"Published {called} version {document['version']} for {document['channel']}.")
+
+
+@app.command()
+def show(
+    name: Name,
+    tenant: TenantOption,
+    version: Annotated[int | None, typer.Option(min=1, help="Of the versions; default: the newest.")] = None,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    json: AsJson = False,
+) -> None:
+    """Show a template as it was written.
+
+    Example:
+
+        whisperer template show tips-email --tenant acme --json | jq .template > tips.json
+    """
+    from cluster.cli.resources import through
+    from cluster.control_plane.documents import template_document
+
+    query = {} if version is None else {"version": version}
+    document = through(
+        data_dir,
+        lambda operator: operator.get("tenants", tenant, "templates", name, **query),
+        lambda plane: template_document(plane.get_template(tenant, name, version)),
+    )
+    if json:
+        output.print_json(document)
+        return
+    output.say(f"{name} version {document['version']} for {document['channel']}, {document['published_at']}")
+    output.print_json(document["template"])
+
+
+@app.command()
+def preview(
+    name: Name,
+    tenant: TenantOption,
+    user: Annotated[str | None, typer.Option(metavar="USER_ID", help="For this user, as known now.")] = None,
+    locale: Annotated[str | None, typer.Option(help="Language. [default: the user's]")] = None,
+    trait: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Stands for the user's own.")] = None,
+    offer: Annotated[str | None, typer.Option(metavar="JSON", help="The arm's offer.")] = None,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    json: AsJson = False,
+) -> None:
+    """Render a template and send nothing.
+
+    Examples:
+
+        whisperer template preview tips-email --tenant acme --user u-17
+        whisperer template preview offer-email --tenant acme --locale ja --trait name=Ada --offer '{"percent": 20}'
+    """
+    from cluster.cli.resources import read_object
+    from cluster.operator_client import Operator
+
+    pairs = [text.partition("=") for text in trait or []]
+    if any(not separator for _, separator, _ in pairs):
+        raise typer.BadParameter("write a trait as NAME=VALUE")
+    body: dict[str, Any] = {"traits": {key: value for key, _, value in pairs}, "user_id": user, "locale": locale}
+    if offer is not None:
+        body["offer"] = read_object(offer, "the offer")
+    with Operator(data_dir) as operator:
+        document = operator.post("tenants", tenant, "templates", name, "preview", body=body)
+    if json:
+        output.print_json(document)
+    elif not document["rendered"]:
+        output.say(f"It would not be sent: {document['reason']}: {document['detail']}")
+    else:
+        output.say(f"{name} version {document['version']} in {document['locale']}")
+        for part, text in document["parts"].items():
+            output.say(f"-- {part}")
+            print(text)

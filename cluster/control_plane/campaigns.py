@@ -1,0 +1,222 @@
+"""Campaigns: drafts are edited in place, published versions never change, one version of each is in force.
+
+    draft --publish--> live <--pause/resume--> paused;   live, paused --end--> ended
+
+The version in force is the newest published one. Publishing the next one ends it; editing an ended campaign and
+publishing it again revives it, as a new version. Publishing pins the newest version of every template that the arms
+name. What a campaign may contain is decided in ``whisperer/journeys``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from cluster.control_plane.models import CampaignRow
+from cluster.control_plane.pinning import pin
+from cluster.control_plane.transactions import Transactions, find_tenant, now_ms
+from whisperer.errors import ConflictError, NotFoundError
+from whisperer.journeys.campaign import DRAFT, ENDED, LIVE, PAUSED, Campaign, from_json, to_json
+from whisperer.journeys.parse import parse_campaign
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignVersion:
+    """One version; of a whole campaign, the one in force, or its draft while none was published.
+
+    Attributes
+    ----------
+    definition : text of :func:`whisperer.journeys.campaign.to_json`
+    published_at : None for a draft (ms UTC)
+    first_published_at : of the campaign's first version; None while it has none
+    changed_at : when the definition of a draft or the status last changed
+    draft_version : of a draft that waits beside this version, else None
+    """
+
+    tenant_id: str
+    name: str
+    version: int
+    status: str
+    definition: str
+    created_at: int
+    published_at: int | None
+    changed_at: int
+    first_published_at: int | None = None
+    draft_version: int | None = None
+
+    @property
+    def campaign(self) -> Campaign:
+        return from_json(self.definition)
+
+
+class Campaigns(Transactions):
+    def create_campaign(self, tenant: str, name: str, definition: object, *, publish: bool = False) -> CampaignVersion:
+        """Store a draft, and publish it if asked; both or neither.
+
+        Raises CampaignError with every problem, and ConflictError (`campaign_exists`).
+        """
+        campaign = parse_campaign(definition, name)
+        with self._writing() as session:
+            owner = find_tenant(session, tenant)
+            if _versions(session, owner.id, name):
+                raise ConflictError(f"campaign {name!r} exists already; change it with PUT", code="campaign_exists")
+            draft = _write_draft(session, owner.id, campaign)
+            return _publish(session, owner.id, name) if publish else draft
+
+    def put_campaign(self, tenant: str, name: str, definition: object, *, publish: bool = False) -> CampaignVersion:
+        """The same, whether the campaign exists or not: in place of a draft, else as the next version."""
+        campaign = parse_campaign(definition, name)
+        with self._writing() as session:
+            owner = find_tenant(session, tenant)
+            draft = _write_draft(session, owner.id, campaign)
+            return _publish(session, owner.id, name) if publish else draft
+
+    def get_campaign(self, tenant: str, name: str, version: int | None = None) -> CampaignVersion:
+        """The version in force, the draft while there is none, or the one named. Raises NotFoundError."""
+        with self._reading() as session:
+            owner = find_tenant(session, tenant)
+            rows = _require(_versions(session, owner.id, name), name)
+            whole = _whole(rows)
+            if version is None:
+                return whole
+            for row in rows:
+                if row.version == version:
+                    return replace(_version(row), first_published_at=whole.first_published_at)
+        raise NotFoundError(f"campaign {name!r} has no version {version}", code="campaign_not_found")
+
+    def list_campaigns(self, tenant: str) -> list[CampaignVersion]:
+        """Every campaign by name: the version in force, or the draft."""
+        with self._reading() as session:
+            return campaigns_of(session, find_tenant(session, tenant).id)
+
+    def publish_campaign(self, tenant: str, name: str) -> CampaignVersion:
+        """Make the draft the version in force, live; or a live campaign take up newer templates.
+
+        What is live and would come out the same stays as it is. Raises CampaignError (`unknown_template` among others)
+        and ConflictError (`nothing_to_publish`).
+        """
+        with self._writing() as session:
+            return _publish(session, find_tenant(session, tenant).id, name)
+
+    def pause_campaign(self, tenant: str, name: str) -> CampaignVersion:
+        """Stop considering users; what is decided goes out. Pausing twice changes nothing."""
+        return self._turn(tenant, name, (LIVE, PAUSED), PAUSED)
+
+    def resume_campaign(self, tenant: str, name: str) -> CampaignVersion:
+        """Consider users again. Raises ConflictError (`campaign_not_live`) where it has ended."""
+        return self._turn(tenant, name, (LIVE, PAUSED), LIVE)
+
+    def end_campaign(self, tenant: str, name: str) -> CampaignVersion:
+        """End it for good; its versions are kept. A draft beside it stays; ending twice changes nothing."""
+        return self._turn(tenant, name, (DRAFT, LIVE, PAUSED, ENDED), ENDED)
+
+    def _turn(self, tenant: str, name: str, allowed: Sequence[str], status: str) -> CampaignVersion:
+        with self._writing() as session:
+            rows = _require(_versions(session, find_tenant(session, tenant).id, name), name)
+            row = _in_force(rows) or rows[-1]
+            if row.status not in allowed:
+                raise ConflictError(f"{name} is {row.status}; publish it first", code="campaign_not_live")
+            if row.status != status:
+                _set_status(row, status)
+            return _whole(rows)
+
+
+def campaigns_of(session: Session, tenant_id: str) -> list[CampaignVersion]:
+    query = select(CampaignRow).where(CampaignRow.tenant_id == tenant_id)
+    rows = session.scalars(query.order_by(CampaignRow.name, CampaignRow.version))
+    return [_whole(list(versions)) for _, versions in groupby(rows, key=lambda row: row.name)]
+
+
+def _versions(session: Session, tenant_id: str, name: str) -> list[CampaignRow]:
+    query = select(CampaignRow).where(CampaignRow.tenant_id == tenant_id, CampaignRow.name == name)
+    return list(session.scalars(query.order_by(CampaignRow.version)))
+
+
+def _require(rows: list[CampaignRow], name: str) -> list[CampaignRow]:
+    if not rows:
+        raise NotFoundError(f"there is no campaign {name[:80]!r}", code="campaign_not_found")
+    return rows
+
+
+def _in_force(rows: Sequence[CampaignRow]) -> CampaignRow | None:
+    return next((row for row in reversed(rows) if row.published_at is not None), None)
+
+
+def _write_draft(session: Session, tenant_id: str, campaign: Campaign) -> CampaignVersion:
+    rows = _versions(session, tenant_id, campaign.name)
+    definition = to_json(campaign)
+    if rows and rows[-1].status == DRAFT:
+        rows[-1].definition, rows[-1].changed_at = definition, now_ms()
+    else:
+        version = rows[-1].version + 1 if rows else 1
+        rows.append(_add(session, tenant_id, campaign.name, version, definition))
+    session.flush()
+    return _whole(rows)
+
+
+def _publish(session: Session, tenant_id: str, name: str) -> CampaignVersion:
+    rows = _require(_versions(session, tenant_id, name), name)
+    newest, in_force = rows[-1], _in_force(rows)
+    if newest.status not in (DRAFT, LIVE):
+        hint = "resume it" if newest.status == PAUSED else "edit it first"
+        raise ConflictError(f"{name} is {newest.status} and has no draft; {hint}", code="nothing_to_publish")
+    definition = to_json(pin(session, tenant_id, from_json(newest.definition)))
+    if newest.status == LIVE:
+        if newest.definition == definition:
+            return _whole(rows)
+        newest = _add(session, tenant_id, name, newest.version + 1, definition)
+        rows = [*rows, newest]
+    if in_force is not None:
+        _set_status(in_force, ENDED)
+    newest.definition, newest.status = definition, LIVE
+    newest.published_at = newest.changed_at = now_ms()
+    session.flush()
+    return _whole(rows)
+
+
+def _add(session: Session, tenant_id: str, name: str, version: int, definition: str) -> CampaignRow:
+    now = now_ms()
+    row = CampaignRow(
+        tenant_id=tenant_id,
+        name=name,
+        version=version,
+        status=DRAFT,
+        definition=definition,
+        created_at=now,
+        published_at=None,
+        changed_at=now,
+    )
+    session.add(row)
+    return row
+
+
+def _set_status(row: CampaignRow, status: str) -> None:
+    row.status, row.changed_at = status, now_ms()
+
+
+def _whole(rows: Sequence[CampaignRow]) -> CampaignVersion:
+    """A campaign from all of its versions, oldest first."""
+    newest, in_force = rows[-1], _in_force(rows)
+    shown = in_force or newest
+    return replace(
+        _version(shown),
+        first_published_at=next((row.published_at for row in rows if row.published_at is not None), None),
+        draft_version=newest.version if newest.status == DRAFT and newest is not shown else None,
+    )
+
+
+def _version(row: CampaignRow) -> CampaignVersion:
+    return CampaignVersion(
+        tenant_id=row.tenant_id,
+        name=row.name,
+        version=row.version,
+        status=row.status,
+        definition=row.definition,
+        created_at=row.created_at,
+        published_at=row.published_at,
+        changed_at=row.changed_at,
+    )

@@ -1,0 +1,76 @@
+"""How each tenant's users are divided into holdout, uniform and policy, and whom silence lets us reach.
+
+The salt is drawn with the tenant and never changes: it places users in groups, and another one would shuffle them all.
+A share that changes moves only users who have not had a decision yet: a group once drawn is stored with the user.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from cluster.control_plane.models import ExperimentRow
+from cluster.control_plane.transactions import Transactions, find_tenant
+from whisperer.errors import RequestError
+from whisperer.shard.records import Experiment
+
+MAX_SHARE = 0.5
+"""Of holdout and of uniform each: beyond that the tenant would mostly be an experiment."""
+
+
+class Experiments(Transactions):
+    def experiment(self, tenant: str) -> Experiment:
+        """Raises NotFoundError (`tenant_not_found`)."""
+        with self._reading() as session:
+            return experiment_of(session, find_tenant(session, tenant).id)
+
+    def set_experiment(
+        self,
+        tenant: str,
+        *,
+        holdout: float | None = None,
+        uniform: float | None = None,
+        consent_default: bool | None = None,
+    ) -> Experiment:
+        """Change what is given, keep the rest. Raises RequestError (`invalid_experiment`)."""
+        for name, share in (("holdout", holdout), ("uniform", uniform)):
+            _check_share(name, share)
+        if consent_default is not None and type(consent_default) is not bool:
+            raise RequestError("consent_default is true or false", code="invalid_experiment")
+        with self._writing() as session:
+            row = session.get_one(ExperimentRow, find_tenant(session, tenant).id)
+            changes = {"holdout": holdout, "uniform": uniform, "consent_default": consent_default}
+            for name, value in changes.items():
+                if value is not None and value != getattr(row, name):  # else it would count as a change
+                    setattr(row, name, value)
+            return _experiment(row)
+
+
+def new_experiment(tenant_id: str) -> ExperimentRow:
+    """A new tenant's row: defaults, and a salt of its own."""
+    default = Experiment()
+    return ExperimentRow(
+        tenant_id=tenant_id,
+        salt=secrets.token_hex(16),
+        holdout=default.holdout,
+        uniform=default.uniform,
+        consent_default=default.consent_default,
+    )
+
+
+def experiment_of(session: Session, tenant_id: str) -> Experiment:
+    return _experiment(session.get_one(ExperimentRow, tenant_id))
+
+
+def _check_share(name: str, share: Any) -> None:
+    if share is None:
+        return
+    if type(share) not in (int, float) or not math.isfinite(share) or not 0 <= share <= MAX_SHARE:
+        raise RequestError(f"{name} is a share of users from 0 to {MAX_SHARE}", code="invalid_experiment")
+
+
+def _experiment(row: ExperimentRow) -> Experiment:
+    return Experiment(row.salt, row.holdout, row.uniform, row.consent_default)

@@ -1,0 +1,45 @@
+"""What a publication makes of a campaign's names: each template becomes its newest version, or the reason why not."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+from sqlalchemy.orm import Session
+
+from cluster.control_plane.segments import segments_of
+from cluster.control_plane.templates import newest_templates
+from whisperer.journeys.campaign import Arm, Campaign, OnSegment
+from whisperer.journeys.errors import CampaignError
+from whisperer.segments.errors import Problem
+
+UNKNOWN_TEMPLATE = "unknown_template"
+
+
+def pin(session: Session, tenant_id: str, campaign: Campaign) -> Campaign:
+    """The campaign with every arm's ``template_version``.
+
+    Raises
+    ------
+    CampaignError
+        With every problem: code `unknown_template` if a template is missing, else `invalid_campaign`.
+    """
+    templates = {template.name: template for template in newest_templates(session, tenant_id)}
+    problems: list[Problem] = []
+    arms: list[Arm] = []
+    for index, arm in enumerate(campaign.arms):
+        template = templates.get(arm.template)
+        if template is None:
+            message = f"there is no template {arm.template!r}; make it first"
+            problems.append(Problem(pointer=f"/arms/{index}/template", code=UNKNOWN_TEMPLATE, message=message))
+        elif template.channel != arm.channel:
+            message = f"template {arm.template!r} is for {template.channel}, this arm's channel is {arm.channel}"
+            problems.append(Problem(pointer=f"/arms/{index}/channel", code="channel_mismatch", message=message))
+        else:
+            arms.append(replace(arm, template_version=template.version))
+    trigger = campaign.trigger
+    if isinstance(trigger, OnSegment) and trigger.segment not in {s.name for s in segments_of(session, tenant_id)}:
+        message = f"there is no segment {trigger.segment!r}; publish it first"
+        problems.append(Problem(pointer="/trigger/segment", code="unknown_segment", message=message))
+    if problems:
+        missing = any(problem["code"] == UNKNOWN_TEMPLATE for problem in problems)
+        raise CampaignError(problems, code=UNKNOWN_TEMPLATE if missing else None)
+    return replace(campaign, arms=tuple(arms))

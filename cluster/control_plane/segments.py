@@ -1,0 +1,77 @@
+"""Segments: a published version never changes, a new predicate is a new version.
+
+What a predicate may contain is decided in ``whisperer/segments``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from cluster.control_plane.models import SegmentRow
+from cluster.control_plane.transactions import Transactions, check_name, find_tenant, now_ms
+from whisperer.errors import NotFoundError
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    tenant_id: str
+    name: str
+    version: int
+    predicate: dict[str, Any]
+    published_at: int
+    archived_at: int | None
+
+
+class Segments(Transactions):
+    def publish_segment(self, tenant: str, name: str, predicate: dict[str, Any]) -> int:
+        """Publish a predicate as the next version of a segment; the version. Revives an archived segment."""
+        check_name(name, "segment")
+        with self._writing() as session:
+            owner = find_tenant(session, tenant)
+            last = session.scalar(
+                select(func.max(SegmentRow.version)).where(SegmentRow.tenant_id == owner.id, SegmentRow.name == name)
+            )
+            version = (last or 0) + 1
+            session.add(
+                SegmentRow(tenant_id=owner.id, name=name, version=version, predicate=predicate, published_at=now_ms())
+            )
+            return version
+
+    def list_segments(
+        self, tenant: str, *, include_archived: bool = False, all_versions: bool = False
+    ) -> list[Segment]:
+        """Segments of a tenant by name: the newest version of each, or every version; archived ones if asked for."""
+        with self._reading() as session:
+            return segments_of(session, find_tenant(session, tenant).id, include_archived, all_versions)
+
+    def archive_segment(self, tenant: str, name: str) -> None:
+        """End a segment: its newest version is marked, nothing is deleted. Archiving twice changes nothing.
+
+        Raises NotFoundError (`segment_not_found`).
+        """
+        with self._writing() as session:
+            owner = find_tenant(session, tenant)
+            query = select(SegmentRow).where(SegmentRow.tenant_id == owner.id, SegmentRow.name == name)
+            row = session.scalars(query.order_by(SegmentRow.version.desc()).limit(1)).one_or_none()
+            if row is None:
+                raise NotFoundError(f"tenant {owner.name!r} has no segment {name!r}", code="segment_not_found")
+            if row.archived_at is None:
+                row.archived_at = now_ms()
+
+
+def segments_of(
+    session: Session, tenant_id: str, include_archived: bool = False, all_versions: bool = False
+) -> list[Segment]:
+    query = select(SegmentRow).where(SegmentRow.tenant_id == tenant_id)
+    rows = session.scalars(query.order_by(SegmentRow.name, SegmentRow.version)).all()
+    newest = {row.name: row for row in rows}
+    chosen = rows if all_versions else list(newest.values())
+    return [_segment(row) for row in chosen if include_archived or newest[row.name].archived_at is None]
+
+
+def _segment(row: SegmentRow) -> Segment:
+    return Segment(row.tenant_id, row.name, row.version, row.predicate, row.published_at, row.archived_at)

@@ -1,0 +1,92 @@
+"""Templates: every change is the next version, and a version never changes, so whoever pinned one may keep it compiled.
+
+What a template may contain is decided in ``whisperer/content``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from cluster.control_plane.models import TemplateRow
+from cluster.control_plane.transactions import Transactions, check_name, find_tenant, now_ms
+from whisperer.errors import NotFoundError
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateVersion:
+    tenant_id: str
+    name: str
+    version: int
+    channel: str
+    body: dict[str, Any]
+    """As its author wrote it: docs/templates.md."""
+    published_at: int
+
+
+class Templates(Transactions):
+    def put_template(self, tenant: str, name: str, body: object) -> TemplateVersion:
+        """Publish the next version.
+
+        Raises TemplateError with every problem of the template, RequestError (`invalid_name`) and NotFoundError.
+        """
+        from whisperer.content.template import parse_template  # Liquid is loaded by those who change templates only
+
+        check_name(name, "template")
+        parsed = parse_template(body)
+        assert isinstance(body, dict), "the parser takes objects only"
+        with self._writing() as session:
+            owner = find_tenant(session, tenant)
+            newest = select(func.max(TemplateRow.version))
+            last = session.scalar(newest.where(TemplateRow.tenant_id == owner.id, TemplateRow.name == name))
+            row = TemplateRow(
+                tenant_id=owner.id,
+                name=name,
+                version=(last or 0) + 1,
+                channel=parsed.channel,
+                body=body,
+                published_at=now_ms(),
+            )
+            session.add(row)
+            return _template(row)
+
+    def template(self, tenant_id: str, name: str, version: int) -> dict[str, Any]:
+        """One version's body. Raises NotFoundError (`template_not_found`)."""
+        return self.get_template(tenant_id, name, version).body
+
+    def get_template(self, tenant: str, name: str, version: int | None = None) -> TemplateVersion:
+        """One version, the newest if none is named. Raises NotFoundError (`template_not_found`)."""
+        with self._reading() as session:
+            owner = find_tenant(session, tenant)
+            query = select(TemplateRow).where(TemplateRow.tenant_id == owner.id, TemplateRow.name == name)
+            if version is not None:
+                query = query.where(TemplateRow.version == version)
+            row = session.scalars(query.order_by(TemplateRow.version.desc()).limit(1)).one_or_none()
+            if row is None:
+                which = "" if version is None else f" version {version}"
+                raise NotFoundError(f"there is no template {name!r}{which}", code="template_not_found")
+            return _template(row)
+
+    def list_templates(self, tenant: str) -> list[TemplateVersion]:
+        """The newest version of each, by name."""
+        with self._reading() as session:
+            return newest_templates(session, find_tenant(session, tenant).id)
+
+
+def newest_templates(session: Session, tenant_id: str) -> list[TemplateVersion]:
+    newest = (
+        select(TemplateRow.name, func.max(TemplateRow.version).label("version"))
+        .where(TemplateRow.tenant_id == tenant_id)
+        .group_by(TemplateRow.name)
+        .subquery()
+    )
+    same = (TemplateRow.name == newest.c.name) & (TemplateRow.version == newest.c.version)
+    query = select(TemplateRow).join(newest, same).where(TemplateRow.tenant_id == tenant_id)
+    return [_template(row) for row in session.scalars(query.order_by(TemplateRow.name))]
+
+
+def _template(row: TemplateRow) -> TemplateVersion:
+    return TemplateVersion(row.tenant_id, row.name, row.version, row.channel, row.body, row.published_at)

@@ -1,0 +1,76 @@
+"""Transactions on the control plane's database, and what every resource in it shares.
+
+Every change raises :meth:`Transactions.version` in its own transaction, so a reader that sees an unchanged number may
+keep what it cached, and one that sees a new number sees the change too. Methods block; an event loop calls them in a
+thread. Safe from several processes and threads.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Engine, event, select, update
+from sqlalchemy.orm import Session
+
+from cluster.control_plane.database import writing
+from cluster.control_plane.models import MetaRow, TenantRow
+from whisperer.errors import NotFoundError, RequestError
+
+ID_PREFIX = "tn_"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+_SHOWN_CHARS = 80
+
+
+class Transactions:
+    """What the resources' classes are mixed into."""
+
+    _engine: Engine
+
+    def version(self) -> int:
+        """The change counter: equal numbers mean that nothing changed in between."""
+        with self._reading() as session:
+            return session.scalars(select(MetaRow.version)).one()
+
+    @contextmanager
+    def _reading(self) -> Iterator[Session]:
+        with Session(self._engine) as session:
+            yield session
+
+    @contextmanager
+    def _writing(self) -> Iterator[Session]:
+        """One transaction that may change rows; raises the version counter when it did."""
+        with writing(self._engine) as connection, Session(connection) as session:
+            flushes: list[object] = []
+            event.listen(session, "after_flush", lambda *_: flushes.append(1))
+            yield session
+            session.flush()
+            if flushes:
+                session.execute(update(MetaRow).values(version=MetaRow.version + 1))
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def check_name(name: str, what: str) -> None:
+    """Raises RequestError (`invalid_name`)."""
+    if not _NAME.fullmatch(name):
+        shown = name if len(name) <= _SHOWN_CHARS else name[:_SHOWN_CHARS] + "…"
+        raise RequestError(
+            f"{what} name {shown!r} is not usable: 1 to 63 letters, digits, '-', '_' or '.', starting with a letter or "
+            "digit",
+            code="invalid_name",
+        )
+
+
+def find_tenant(session: Session, name_or_id: str) -> TenantRow:
+    """Raises NotFoundError (`tenant_not_found`)."""
+    column = TenantRow.id if name_or_id.startswith(ID_PREFIX) else TenantRow.folded_name
+    value = name_or_id if name_or_id.startswith(ID_PREFIX) else name_or_id.lower()
+    row = session.scalars(select(TenantRow).where(column == value)).one_or_none()
+    if row is None:
+        raise NotFoundError(f"there is no tenant {name_or_id!r}", code="tenant_not_found")
+    return row

@@ -1,0 +1,35 @@
+"""Content as a Ray Serve application: the composition root of :class:`~serve_apps.content.rendering.Rendering`.
+
+`build` is named in the Serve config. There is no HTTP: shards call the deployment's handle.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ray import serve
+from ray.serve import Application
+
+from cluster.control_plane import ControlPlane
+from cluster.installation import load
+from serve_apps.content.rendering import Rendering
+from whisperer.feedback.links import LinkSigner
+
+
+def build(args: dict[str, str]) -> Application:
+    """``args["installation"]``: path of `installation.json`."""
+    return Content.bind(args["installation"])  # type: ignore[attr-defined,no-any-return]
+
+
+@serve.deployment(name="Content")
+class Content:
+    def __init__(self, installation_path: str) -> None:
+        installation = load(Path(installation_path).parent)
+        _, settings = installation.configured()
+        plane = ControlPlane(settings.control_plane.url)
+        signer = LinkSigner(bytes.fromhex(installation.link_secret))
+        self._rendering = Rendering(plane, signer, installation.public_url)
+
+    async def render(self, batch: bytes) -> bytes:
+        """msgpack of list[RenderRequest] -> msgpack of list[Rendered | NotRendered], in the same order."""
+        return await self._rendering.render(batch)

@@ -1,0 +1,99 @@
+"""Renders batches: finds each request's template, compiled once, and gives every request an answer of its own.
+
+A request whose template is not there, or no longer compiles, is not rendered and says why; the others of its batch are.
+When the control plane cannot be asked, nothing is known about a message, so the whole batch raises and is asked again
+later. Published versions never change: what was compiled stays true for as long as it is kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import msgspec
+
+from whisperer.content.errors import TemplateError
+from whisperer.content.message import NotRendered, Rendered, RenderRequest
+from whisperer.content.render import not_rendered, render
+from whisperer.content.template import Template, parse_template
+from whisperer.eligibility.refusal import Reason
+from whisperer.errors import NotFoundError
+from whisperer.feedback.links import LinkSigner, SignedLinks
+
+MAX_COMPILED = 512
+"""About 0.3 MB each for a large template in five locales."""
+
+Key = tuple[str, str, int]
+"""Tenant, name, version."""
+
+decode_requests = msgspec.msgpack.Decoder(list[RenderRequest]).decode
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class TemplateSource(Protocol):
+    """The control plane, as far as templates go; its calls block."""
+
+    def template(self, tenant_id: str, name: str, version: int) -> dict[str, Any]:
+        """The JSON of a published version. Raises NotFoundError."""
+
+
+class Rendering:
+    """One replica's templates, and the secret of its links."""
+
+    def __init__(self, source: TemplateSource, signer: LinkSigner, base_url: str) -> None:
+        self._source = source
+        self._signer = signer
+        self._base_url = base_url
+        self._compiled: OrderedDict[Key, Template] = OrderedDict()
+
+    async def render(self, batch: bytes) -> bytes:
+        """msgpack of list[RenderRequest] -> msgpack of list[Rendered | NotRendered], in the same order."""
+        requests = decode_requests(batch)
+        templates = {key: await self._template(key) for key in dict.fromkeys(map(_key, requests))}
+        return await asyncio.to_thread(self._render, requests, templates)
+
+    def _render(self, requests: list[RenderRequest], templates: Mapping[Key, Template | str]) -> bytes:
+        answers: list[Rendered | NotRendered] = []
+        for request in requests:
+            template = templates[_key(request)]
+            if isinstance(template, str):
+                answers.append(not_rendered(request, Reason.TEMPLATE_FAILED, template))
+            else:
+                answers.append(render(template, request, self._links(request)))
+        return _encode(answers)
+
+    async def _template(self, key: Key) -> Template | str:
+        """The compiled template, or why there is none."""
+        held = self._compiled.get(key)
+        if held is not None:
+            self._compiled.move_to_end(key)
+            return held
+        try:
+            template = await asyncio.to_thread(self._load, key)
+        except (NotFoundError, TemplateError) as error:
+            return error.message
+        self._compiled[key] = template
+        while len(self._compiled) > MAX_COMPILED:
+            self._compiled.popitem(last=False)
+        return template
+
+    def _load(self, key: Key) -> Template:
+        return parse_template(self._source.template(*key))
+
+    def _links(self, request: RenderRequest) -> SignedLinks:
+        return SignedLinks(
+            self._signer,
+            self._base_url,
+            tenant=request.tenant,
+            user_key=request.user_key,
+            decision_id=request.decision_id,
+            channel=request.channel,
+            purpose=request.purpose,
+            now=request.now,
+        )
+
+
+def _key(request: RenderRequest) -> Key:
+    return request.tenant, request.template, request.template_version

@@ -1,0 +1,57 @@
+"""Delivery as a Ray Serve application: the composition root of its providers, and the one method the shards call.
+
+`build` is named in the Serve config. There is no HTTP ingress; shard actors call `dispatch` through a handle.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from ray import serve
+from ray.serve import Application
+
+from cluster.control_plane import ControlPlane
+from cluster.installation import load
+from serve_apps.delivery.deliveries import Deliveries
+from serve_apps.delivery.provider import Provider
+from serve_apps.delivery.routing import Routing
+from serve_apps.delivery.sink import Sink, SinkProvider
+from serve_apps.delivery.smtp import Smtp
+from serve_apps.delivery.ssrf import Guard
+from serve_apps.delivery.webhook import Webhook
+from whisperer.delivery.channels import SMTP, WEBHOOK_POST
+
+
+def build(args: dict[str, str]) -> Application:
+    """``args["installation"]``: path of `installation.json`; ``args["allow_loopback"]``: "1" lets webhooks call this
+    machine, for tests."""
+    return Delivery.bind(args["installation"], args.get("allow_loopback") == "1")  # type: ignore[attr-defined,no-any-return]
+
+
+@serve.deployment(name="Delivery")
+class Delivery:
+    def __init__(self, installation_path: str, allow_loopback: bool) -> None:
+        installation = load(Path(installation_path).parent)
+        settings = installation.settings
+        assert settings is not None
+        guard = Guard(allow_loopback=allow_loopback)
+
+        def make(provider: str, config: dict[str, Any]) -> Provider:
+            if provider == SMTP:
+                return Smtp(config, _now_ms)
+            if provider == WEBHOOK_POST:
+                return Webhook(config, _now_ms, guard)
+            raise ValueError(f"there is no provider {provider!r}")
+
+        sink = SinkProvider(Sink(installation.sink_path), _now_ms)
+        self._deliveries = Deliveries(Routing(ControlPlane(settings.control_plane.url), sink, make))
+
+    async def dispatch(self, batch: bytes) -> bytes:
+        """msgpack ``list[Dispatch]`` -> ``list[Receipt]``, in the same order."""
+        return await self._deliveries.dispatch_encoded(batch)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

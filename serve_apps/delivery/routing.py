@@ -1,0 +1,136 @@
+"""Which provider carries a tenant's channel now.
+
+What the control plane said is kept until its version changes; it is looked at only when something is to be sent, at
+most every `POLL_INTERVAL_S`. A channel without a row goes to the sink. A control plane that does not answer changes
+nothing that is known, and what is not known is not guessed: the message is tried again later, never sent to the sink
+instead. A provider is kept, with its connections, while its configuration stays the same; one that is not wanted any
+more is closed once nothing is being sent through it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import msgspec
+
+from serve_apps.delivery.provider import Provider
+
+POLL_INTERVAL_S = 0.5
+
+_log = logging.getLogger(__name__)
+
+
+class ChannelConfig(Protocol):
+    @property
+    def provider(self) -> str: ...
+    @property
+    def config(self) -> dict[str, Any]: ...
+
+
+class Plane(Protocol):
+    """What is asked of the control plane; both block."""
+
+    def version(self) -> int: ...
+    def channel(self, tenant_id: str, channel: str) -> ChannelConfig | None: ...
+
+
+Make = Callable[[str, dict[str, Any]], Provider]
+"""(name of the provider, its configuration) -> the adapter. Raises ValueError for one it cannot be made from."""
+
+
+@dataclass(slots=True)
+class _Route:
+    provider: Provider
+    configured: bytes
+    n_sending: int = 0
+    wanted: bool = True
+
+
+class Routing:
+    """Use from one event loop."""
+
+    def __init__(self, plane: Plane, sink: Provider, make: Make, *, poll_interval_s: float = POLL_INTERVAL_S) -> None:
+        self._plane = plane
+        self._sink = sink
+        self._make = make
+        self._poll_interval_s = poll_interval_s
+        self._routes: dict[tuple[str, str], _Route | None] = {}
+        self._stale: set[tuple[str, str]] = set()
+        self._version = -1
+        self._looked_at = float("-inf")
+        self._asking = asyncio.Lock()
+
+    @asynccontextmanager
+    async def provider(self, tenant: str, channel: str) -> AsyncIterator[Provider]:
+        """The provider, kept open until the block is left. Raises whatever the control plane raised."""
+        async with self._asking:
+            await self._look()
+            route = await self._route(tenant, channel)
+            if route is not None:
+                route.n_sending += 1
+        if route is None:
+            yield self._sink
+            return
+        try:
+            yield route.provider
+        finally:
+            route.n_sending -= 1
+            if not route.wanted and route.n_sending == 0:
+                await route.provider.aclose()
+
+    async def aclose(self) -> None:
+        for route in self._routes.values():
+            await self._leave(route)
+        self._routes.clear()
+
+    async def _look(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if now - self._looked_at < self._poll_interval_s:
+            return
+        self._looked_at = now
+        try:
+            version = await asyncio.to_thread(self._plane.version)
+        except Exception:
+            _log.exception("the control plane does not answer; channels already known stay as they are")
+            return
+        if version != self._version:
+            self._stale = set(self._routes)
+            self._version = version
+
+    async def _route(self, tenant: str, channel: str) -> _Route | None:
+        key = (tenant, channel)
+        if key in self._routes and key not in self._stale:
+            return self._routes[key]
+        try:
+            found = await asyncio.to_thread(self._plane.channel, tenant, channel)
+        except Exception:
+            if key not in self._routes:
+                raise
+            _log.exception("the control plane does not answer; channel %s stays as it was", channel)
+            return self._routes[key]
+        old = self._routes.get(key)
+        new = self._renewed(found, old)
+        self._routes[key] = new
+        self._stale.discard(key)
+        if new is not old:
+            await self._leave(old)
+        return new
+
+    def _renewed(self, found: ChannelConfig | None, old: _Route | None) -> _Route | None:
+        if found is None or found.provider == "sink":
+            return None
+        configured = msgspec.json.encode((found.provider, found.config), order="deterministic")
+        if old is not None and old.configured == configured:
+            return old
+        return _Route(self._make(found.provider, found.config), configured)
+
+    async def _leave(self, route: _Route | None) -> None:
+        if route is not None:
+            route.wanted = False
+            if route.n_sending == 0:
+                await route.provider.aclose()

@@ -1,0 +1,246 @@
+"""The built-in provider: keeps what was sent to it in one SQLite file, where a page shows it.
+
+It takes idempotency keys as a good provider does: a send key that comes again is counted and is still one message.
+Guarantees: what :meth:`Sink.accept` returned for survives a kill -9 of any process (WAL, committed before the return; a
+power cut may forget the newest); a (tenant, send key) is one row; several processes read and write at once; the file is
+bounded by :meth:`Sink.trim`. A key that comes again after its row was trimmed away is a new message.
+
+Addresses whose local part (the whole address where there is no @) begins so play a difficult recipient:
+
+    bounce+…   does not exist: bounced, nothing is kept
+    reject+…   the provider will not take it: rejected, nothing is kept
+    defer+…    asks for another attempt twice, accepts the third
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from serve_apps.delivery.provider import receipt, rejected, retry
+from serve_apps.delivery.sink_schema import open_connection
+from whisperer.delivery.dispatch import ACCEPTED, BOUNCED, Dispatch, Receipt
+
+PROVIDER = "sink"
+KEEP = 200_000
+N_DEFERRED = 2
+MAX_LIMIT = 1_000
+_TRIM_SLACK = 1_000
+
+
+class SinkMessage(msgspec.Struct, frozen=True):
+    """Attributes
+    ----------
+    serial : counts up in the order of arrival, over all tenants
+    received_at : ms UTC of the first arrival
+    n_received : how often this send key was presented
+    """
+
+    serial: int
+    tenant: str
+    send_key: str
+    channel: str
+    user_key: str
+    address: str
+    campaign: str
+    decision_id: str
+    locale: str
+    parts: dict[str, str]
+    headers: dict[str, str]
+    content_hash: str
+    received_at: int
+    n_received: int
+
+
+_COLUMNS = ", ".join(SinkMessage.__struct_fields__)
+
+
+class SinkCounts(msgspec.Struct, frozen=True):
+    """Since the file was made, trimmed messages included.
+
+    ``n_repeats``: how often a known send key was presented again. ``doubled``: messages kept beyond the first of their
+    send key; 0, always.
+    """
+
+    by_channel: dict[str, int]
+    total: int
+    n_repeats: int
+    doubled: int
+
+
+class Sink:
+    """Use from any thread. Methods block; an event loop calls them in a thread."""
+
+    def __init__(self, path: Path | str, *, keep: int = KEEP) -> None:
+        self._keep = keep
+        self._lock = threading.Lock()
+        self._connection = open_connection(Path(path))
+
+    def close(self) -> None:
+        with self._lock:
+            self._connection.close()
+
+    def accept(self, dispatches: Sequence[Dispatch], now: int) -> list[Receipt]:
+        """Keep a batch in one transaction; one receipt a dispatch, in order. ``now``: ms UTC."""
+        receipts: list[Receipt] = []
+        tally: Counter[tuple[str, str, bool]] = Counter()
+        with self._writing() as connection:
+            newest = 0
+            for dispatch in dispatches:
+                refusal = _played(dispatch)
+                if refusal is not None:
+                    receipts.append(refusal)
+                    continue
+                # Not one upsert: its conflicts would use up serials, and trimming goes by serial.
+                row = _row(dispatch, now)
+                known = connection.execute(_AGAIN, row[:2]).fetchone()
+                [serial] = known or connection.execute(_INSERT, row).fetchone()
+                newest = max(newest, serial)
+                tally[dispatch.tenant, dispatch.channel, known is None] += 1
+                receipts.append(receipt(dispatch, ACCEPTED, PROVIDER, provider_id=f"sink-{serial}"))
+            for (tenant, channel, is_new), n in tally.items():
+                connection.execute(_TALLY, (tenant, channel, n if is_new else 0, n))
+            oldest = connection.execute("SELECT min(serial) FROM message").fetchone()[0]
+            if newest and newest - oldest >= self._keep + _TRIM_SLACK:
+                _trim(connection, self._keep)
+        return receipts
+
+    def trim(self, keep: int) -> int:
+        """Delete all but the newest `keep` messages; how many went. The file's pages are used again."""
+        with self._writing() as connection:
+            return _trim(connection, keep)
+
+    def messages(
+        self,
+        tenant: str,
+        *,
+        channel: str | None = None,
+        user_key: str | None = None,
+        campaign: str | None = None,
+        after: int = 0,
+        before: int | None = None,
+        limit: int = 50,
+    ) -> list[SinkMessage]:
+        """Messages after a serial, oldest first; or, with `before`, those before one, newest first."""
+        filters = {"channel": channel, "user_key": user_key, "campaign": campaign}
+        given = {name: value for name, value in filters.items() if value is not None}
+        conditions = "".join(f" AND {name} = :{name}" for name in given)
+        edge = "serial > :after ORDER BY serial" if before is None else "serial < :before ORDER BY serial DESC"
+        # Only names written above come into the text; every value is bound.
+        query = f"SELECT {_COLUMNS} FROM message WHERE tenant = :tenant{conditions} AND {edge} LIMIT :limit"  # noqa: S608
+        values = {"tenant": tenant, "after": after, "before": before, "limit": min(max(limit, 0), MAX_LIMIT), **given}
+        return [_message(row) for row in self._read(query, values)]
+
+    def message(self, tenant: str, send_key: str) -> SinkMessage | None:
+        query = f"SELECT {_COLUMNS} FROM message WHERE tenant = ? AND send_key = ?"  # noqa: S608
+        rows = self._read(query, (tenant, send_key))
+        return _message(rows[0]) if rows else None
+
+    def counts(self, tenant: str) -> SinkCounts:
+        tally = self._read("SELECT channel, n_messages, n_presented FROM tally WHERE tenant = ?", (tenant,))
+        [(doubled,)] = self._read(_DOUBLED, (tenant,))
+        total = sum(n_messages for _, n_messages, _ in tally)
+        return SinkCounts(
+            by_channel={channel: n_messages for channel, n_messages, _ in tally},
+            total=total,
+            n_repeats=sum(n_presented for *_, n_presented in tally) - total,
+            doubled=doubled,
+        )
+
+    def _read(self, query: str, values: Any) -> list[tuple[Any, ...]]:
+        with self._lock:
+            return self._connection.execute(query, values).fetchall()
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            # Immediately, so that two writers queue; a read lock that has to become a write lock would fail instead.
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+
+
+class SinkProvider:
+    """The sink behind the interface of all providers; ``clock`` gives ms UTC."""
+
+    def __init__(self, sink: Sink, clock: Callable[[], int]) -> None:
+        self._sink = sink
+        self._clock = clock
+
+    async def send(self, dispatches: list[Dispatch]) -> list[Receipt]:
+        try:
+            return await asyncio.to_thread(self._sink.accept, dispatches, self._clock())
+        except sqlite3.Error as error:  # another process held the file too long, or the disk is full
+            return [retry(dispatch, PROVIDER, f"the sink's file: {error}") for dispatch in dispatches]
+
+    async def aclose(self) -> None:
+        """The file stays open: it is everybody's."""
+
+
+_AGAIN = "UPDATE message SET n_received = n_received + 1 WHERE tenant = ? AND send_key = ? RETURNING serial"
+_INSERT = """
+INSERT INTO message (tenant, send_key, channel, user_key, address, campaign, decision_id, locale, parts, headers,
+    content_hash, received_at, n_received) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1) RETURNING serial
+"""
+_DOUBLED = """
+SELECT coalesce(sum(n - 1), 0)
+FROM (SELECT count(*) AS n FROM message WHERE tenant = ? GROUP BY send_key HAVING count(*) > 1)
+"""
+_TALLY = """
+INSERT INTO tally (tenant, channel, n_messages, n_presented) VALUES (?, ?, ?, ?)
+ON CONFLICT (tenant, channel) DO UPDATE
+SET n_messages = n_messages + excluded.n_messages, n_presented = n_presented + excluded.n_presented
+"""
+
+
+def _played(dispatch: Dispatch) -> Receipt | None:
+    local = dispatch.address.rpartition("@")[0] or dispatch.address
+    if local.startswith("bounce+"):
+        return receipt(dispatch, BOUNCED, PROVIDER, detail="the sink plays an address that does not exist")
+    if local.startswith("reject+"):
+        return rejected(dispatch, PROVIDER, "the sink plays a provider that will not take it")
+    if local.startswith("defer+") and dispatch.attempt < N_DEFERRED:
+        return retry(dispatch, PROVIDER, f"the sink plays a busy provider, attempt {dispatch.attempt + 1}")
+    return None
+
+
+def _row(dispatch: Dispatch, now: int) -> tuple[Any, ...]:
+    names = (dispatch.tenant, dispatch.send_key, dispatch.channel, dispatch.user_key, dispatch.address)
+    about = (dispatch.campaign, dispatch.decision_id, dispatch.locale)
+    content = (_as_json(dispatch.parts), _as_json(dispatch.headers))
+    return (*map(_whole, (*names, *about)), *content, dispatch.content_hash, now)
+
+
+def _as_json(texts: dict[str, str]) -> bytes:
+    return msgspec.json.encode({name: _whole(text) for name, text in texts.items()})
+
+
+def _whole(text: str) -> str:
+    """Without lone surrogates, which neither SQLite nor JSON stores."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _trim(connection: sqlite3.Connection, keep: int) -> int:
+    # By serial, not by counting rows: this walks nothing, and serials have gaps only where rows were deleted.
+    query = "DELETE FROM message WHERE serial <= (SELECT max(serial) FROM message) - ?"
+    return connection.execute(query, (keep,)).rowcount
+
+
+def _message(row: tuple[Any, ...]) -> SinkMessage:
+    fields = dict(zip(SinkMessage.__struct_fields__, row, strict=True))
+    for name in ("parts", "headers"):
+        fields[name] = msgspec.json.decode(fields[name], type=dict[str, str])
+    return SinkMessage(**fields)

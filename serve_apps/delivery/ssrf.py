@@ -1,0 +1,148 @@
+"""Keeps a tenant's webhook from reaching what only this machine or its network can reach.
+
+A name is resolved once for each connection, every address it has is checked, and the connection goes to one of the very
+addresses that were checked: a second answer of the name server (DNS rebinding) is never asked for. Host header and TLS
+name stay those of the URL. One address that may not be called refuses the name as a whole.
+
+Refused: everything that IANA's special-purpose registries do not call globally reachable (private, loopback, link-local
+with the clouds' metadata address, shared, benchmarking, documentation, reserved), multicast, and the forms of IPv6 that
+carry an IPv4 address (mapped, compatible, NAT64, 6to4, Teredo).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import Awaitable, Callable, Iterable
+
+import httpcore
+from httpcore import AsyncNetworkBackend, AsyncNetworkStream
+
+from whisperer.delivery.channels import is_port_allowed
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Resolve = Callable[[str, int], Awaitable[list[str]]]
+
+MAX_ADDRESSES = 16
+
+_NEVER_V4 = [
+    ipaddress.IPv4Network(text)
+    for text in (
+        "0.0.0.0/8",
+        "10.0.0.0/8",
+        "100.64.0.0/10",
+        "127.0.0.0/8",
+        "169.254.0.0/16",
+        "172.16.0.0/12",
+        "192.0.0.0/24",
+        "192.0.2.0/24",
+        "192.31.196.0/24",
+        "192.52.193.0/24",
+        "192.88.99.0/24",
+        "192.168.0.0/16",
+        "192.175.48.0/24",
+        "198.18.0.0/15",
+        "198.51.100.0/24",
+        "203.0.113.0/24",
+        "224.0.0.0/4",
+        "240.0.0.0/4",
+    )
+]
+_GLOBAL_V6 = ipaddress.IPv6Network("2000::/3")
+"""Global unicast; what carries IPv4 (::/96, ::ffff:0:0/96, 64:ff9b::/96) or is local lies outside."""
+_NEVER_V6 = [
+    ipaddress.IPv6Network(text)
+    for text in ("2001::/23", "2001:db8::/32", "2002::/16", "2620:4f:8000::/48", "3fff::/20")
+]
+
+
+class ForbiddenAddressError(Exception):
+    """The URL leads to an address or a port that may not be called."""
+
+
+class UnresolvableError(Exception):
+    """The name has no address now; it may have one later."""
+
+
+def is_public(address: Address) -> bool:
+    if isinstance(address, ipaddress.IPv4Address):
+        return not any(address in network for network in _NEVER_V4)
+    return address.scope_id is None and address in _GLOBAL_V6 and not any(address in n for n in _NEVER_V6)
+
+
+async def resolve(host: str, port: int) -> list[str]:
+    """Every address of a name, by the system's resolver. Raises OSError."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
+
+
+class Guard:
+    """Decides where may be connected to. ``allow_loopback`` is for tests and for trying things out on one machine."""
+
+    def __init__(self, *, allow_loopback: bool = False, resolve: Resolve = resolve) -> None:
+        self._allow_loopback = allow_loopback
+        self._resolve = resolve
+
+    async def addresses(self, host: str, port: int) -> list[str]:
+        """The checked addresses of a host, in the resolver's order.
+
+        Raises
+        ------
+        ForbiddenAddressError, UnresolvableError
+        """
+        if not is_port_allowed(port):
+            raise ForbiddenAddressError(f"port {port} may not be called")
+        try:
+            found = await self._resolve(host, port)
+        except (OSError, UnicodeError):
+            raise UnresolvableError("the host's name could not be resolved") from None
+        if not found:
+            raise UnresolvableError("the host's name has no address")
+        for text in found:
+            if not self._may_call(ipaddress.ip_address(text)):
+                raise ForbiddenAddressError("the host's address is private, local or reserved")
+        return found[:MAX_ADDRESSES]
+
+    def _may_call(self, address: Address) -> bool:
+        return is_public(address) or (self._allow_loopback and address.is_loopback and not _carries_v4(address))
+
+
+def _carries_v4(address: Address) -> bool:
+    return isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None
+
+
+class GuardedBackend(AsyncNetworkBackend):
+    """Opens connections for httpcore, to checked addresses only."""
+
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
+        self._backend = httpcore.AnyIOBackend()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 - the signature is httpcore's
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> AsyncNetworkStream:
+        failure: Exception | None = None
+        for address in await self._guard.addresses(host, port):
+            try:
+                return await self._backend.connect_tcp(address, port, timeout, local_address, socket_options)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                failure = error
+        assert failure is not None
+        raise failure
+
+    async def connect_unix_socket(
+        self,
+        path: str,
+        timeout: float | None = None,  # noqa: ASYNC109 - the signature is httpcore's
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> AsyncNetworkStream:
+        raise ForbiddenAddressError("a webhook is never a local socket")
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)

@@ -1,0 +1,81 @@
+"""Campaigns from a draft to what every shard runs, and what came of them.
+
+A version is a row in the control plane first and a record in each shard's journal then; :class:`Publishing` brings it
+there. Times leave here as ISO 8601 in UTC.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from cluster.control_plane import CampaignVersion, ControlPlane
+from cluster.control_plane.documents import campaign_document
+from serve_apps.gateway.overview import Overview
+from serve_apps.gateway.publishing import Publishing
+from serve_apps.gateway.report import report
+from serve_apps.gateway.sums import LOOP_COUNTS, no_campaign
+from whisperer.journeys.campaign import LIVE, PAUSED
+
+
+class Campaigns:
+    def __init__(self, plane: ControlPlane, publishing: Publishing, overview: Overview) -> None:
+        self._plane = plane
+        self._publishing = publishing
+        self._overview = overview
+
+    async def create(self, tenant: str, name: str, definition: object, publish: bool) -> dict[str, Any]:
+        """Store a draft, and publish it if asked; both or neither. Raises CampaignError with every problem."""
+        write = partial(self._plane.create_campaign, publish=publish)
+        return await self._changed(tenant, await asyncio.to_thread(write, tenant, name, definition))
+
+    async def put(self, tenant: str, name: str, definition: object, publish: bool) -> dict[str, Any]:
+        write = partial(self._plane.put_campaign, publish=publish)
+        return await self._changed(tenant, await asyncio.to_thread(write, tenant, name, definition))
+
+    async def turn(self, tenant: str, name: str, action: str) -> dict[str, Any]:
+        """``action``: publish, pause, resume or end."""
+        turn: Callable[[str, str], CampaignVersion] = getattr(self._plane, f"{action}_campaign")
+        return await self._changed(tenant, await asyncio.to_thread(turn, tenant, name))
+
+    async def list(self, tenant: str) -> list[dict[str, Any]]:
+        rows = await asyncio.to_thread(self._plane.list_campaigns, tenant)
+        counted = (await self._overview.by_tenant(tenant))["campaigns"]
+        return [shown(row, counted.get(row.name)) for row in rows]
+
+    async def show(self, tenant: str, name: str, version: int | None = None) -> dict[str, Any]:
+        return await self._shown(tenant, await asyncio.to_thread(self._plane.get_campaign, tenant, name, version))
+
+    async def report(self, tenant: str, name: str) -> dict[str, Any]:
+        """What it did and what that was worth; see docs/campaigns.md. Raises NotFoundError."""
+        row = await asyncio.to_thread(self._plane.get_campaign, tenant, name)
+        experiment = await asyncio.to_thread(self._plane.experiment, tenant)
+        counted = (await self._overview.by_tenant(tenant))["campaigns"].get(name, no_campaign())
+        return report(row, counted, experiment)
+
+    async def running(self, tenant: str, name: str) -> bool:
+        """Whether callers may ask about it now: live, or paused, which the shards then answer with a refusal.
+
+        Raises NotFoundError where there is no such campaign.
+        """
+        published = self._overview.published.get(tenant)
+        rows = [] if published is None else [row for row in published.campaigns if row.name == name]
+        row = rows[0] if rows else await asyncio.to_thread(self._plane.get_campaign, tenant, name)
+        return row.status in (LIVE, PAUSED)
+
+    async def _changed(self, tenant: str, row: CampaignVersion) -> dict[str, Any]:
+        await self._publishing.spread()  # a draft changes nothing for shards, and costs them nothing
+        return await self._shown(tenant, row)
+
+    async def _shown(self, tenant: str, row: CampaignVersion) -> dict[str, Any]:
+        counted = (await self._overview.by_tenant(tenant))["campaigns"]
+        return shown(row, counted.get(row.name))
+
+
+def shown(row: CampaignVersion, counted: dict[str, Any] | None) -> dict[str, Any]:
+    """A campaign with what it came to so far."""
+    counted = counted or no_campaign()
+    counts = {name: counted[name] for name in LOOP_COUNTS} | {"refused": counted["refused"]}
+    return campaign_document(row) | {"counts": counts}

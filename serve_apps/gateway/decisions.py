@@ -1,0 +1,140 @@
+"""Callers' own questions: what to do about these users now, and why a decision came out as it did.
+
+A question has an *occurrence*: the same one about the same user and campaign is the same decision, however often it is
+asked, so asking again after a failure is safe. Everything of a user is asked of the user's shard; a decision's id does
+not say where it lives, so every shard is asked, and then the warehouse.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from actors.routing import OK, Shards
+from cluster.times import iso
+from serve_apps.gateway.audit import audit, from_warehouse, sentence
+from serve_apps.gateway.users import Users
+from whisperer.errors import NotFoundError, UnavailableError
+from whisperer.ids import known_key, partition_of, tenant_seed
+
+MAX_USERS = 1_000
+ANSWER_WITHIN_S = 2.0
+"""How long a shard waits for the choice; after that the decision is answered as it is: `deciding`."""
+SETTLE_S = 20.0
+LOOK_UP_AT_ONCE = 64
+UNKNOWN = "unknown"
+"""A shard's word for a user it does not have."""
+
+
+class Decisions:
+    def __init__(self, shards: Shards, users: Users) -> None:
+        self._shards = shards
+        self._users = users
+
+    async def ask(self, tenant: str, campaign: str, user_ids: Sequence[str], occurrence: str) -> list[dict[str, Any]]:
+        """One decision a user, in the order asked; ``{"user_id", "status": "unknown_user"}`` where there is none.
+
+        Raises UnavailableError when a shard stays away; what the others decided then stands, and is answered again
+        when the same occurrence is asked again.
+        """
+        keys = {user_id: known_key(user_id) for user_id in user_ids}
+        views = await self._ask_shards(tenant, campaign, list(keys.values()), occurrence)
+        # Most ids are userIds of live users. The others are looked for: anonymous ones, and those merged into others.
+        strangers = [user_id for user_id, key in keys.items() if views[key]["status"] == UNKNOWN]
+        found = await self._keys(tenant, strangers)
+        keys.update(found)
+        moved = list(dict.fromkeys(key for key in found.values() if key not in views))
+        views |= await self._ask_shards(tenant, campaign, moved, occurrence)
+        if any(views[key]["status"] == UNKNOWN for key in found.values()):
+            raise UnavailableError("the campaign has not reached every shard yet", retry_after_s=1.0)
+        return [_answer(user_id, views[keys[user_id]]) for user_id in user_ids]
+
+    async def show(self, tenant: str, decision_id: str) -> dict[str, Any]:
+        """The whole audit of one decision. Raises NotFoundError, and UnavailableError while a shard cannot be asked."""
+        n = self._shards.map.n_shards
+        answers = await asyncio.gather(
+            *(self._shards.call(shard, "decision", tenant, decision_id) for shard in range(n)), return_exceptions=True
+        )
+        away: UnavailableError | None = None
+        for answer in answers:
+            if isinstance(answer, UnavailableError):
+                away = answer
+            elif isinstance(answer, BaseException):
+                raise answer
+            elif answer is not None:
+                return audit(answer)
+        stored = None if away else await self._shards.call(0, "stored_decision", tenant, decision_id, timeout_s=60.0)
+        if stored is not None:
+            return audit(from_warehouse(stored))
+        if away is not None:
+            raise away  # it may well be there
+        raise NotFoundError(f"there is no decision {decision_id[:80]!r}", code="decision_not_found")
+
+    async def _keys(self, tenant: str, user_ids: Sequence[str]) -> dict[str, str]:
+        """The live keys of those that there are."""
+        at_once = asyncio.Semaphore(LOOK_UP_AT_ONCE)
+
+        async def key_of(user_id: str) -> str | None:
+            async with at_once:
+                try:
+                    return (await self._users.find(tenant, user_id)).key
+                except NotFoundError:
+                    return None
+
+        found = zip(user_ids, await asyncio.gather(*map(key_of, user_ids)), strict=True)
+        return {user_id: key for user_id, key in found if key is not None}
+
+    async def _ask_shards(
+        self, tenant: str, campaign: str, keys: Sequence[str], occurrence: str
+    ) -> dict[str, dict[str, Any]]:
+        """User key -> view. Each shard is asked about all of its users at once, again while it recovers."""
+        seed = tenant_seed(tenant)
+        views: dict[str, dict[str, Any]] = {}
+        if not keys:
+            return views
+
+        async def ask(shard: int, asked: list[str]) -> None:
+            version, users = self._shards.map.version, [(key, occurrence) for key in asked]
+            status, answer = await self._shards.call(
+                shard, "ask", version, tenant, campaign, users, ANSWER_WITHIN_S, timeout_s=ANSWER_WITHIN_S + 10.0
+            )
+            if status == OK:
+                views.update(zip(asked, answer, strict=True))
+
+        async def attempt() -> bool:
+            table = self._shards.table(tenant)
+            by_shard: dict[int, list[str]] = {}
+            for key in keys:
+                if key not in views:
+                    by_shard.setdefault(table[partition_of(key, seed)], []).append(key)
+            results = await asyncio.gather(*(ask(*one) for one in by_shard.items()), return_exceptions=True)
+            for result in results:
+                if isinstance(result, BaseException):
+                    raise result
+            return len(views) == len(keys)
+
+        await self._shards.until(attempt, SETTLE_S, is_done=bool)
+        return views
+
+
+def _answer(user_id: str, view: dict[str, Any]) -> dict[str, Any]:
+    """What a caller acts on; the rest is in the audit."""
+    if view["status"] == UNKNOWN:
+        return {"user_id": user_id, "status": "unknown_user"}
+    return {
+        "decision_id": view["id"],
+        "user_id": user_id,
+        "campaign": view["campaign"],
+        "campaign_version": view["campaign_version"],
+        "status": view["status"],
+        "reason": view.get("reason") or None,
+        "reason_text": sentence(view.get("reason")),
+        "refused_arms": view.get("refused_arms") or {},
+        "group": view.get("group") or None,
+        "arm": view.get("arm") or None,
+        "propensity": view.get("propensity"),
+        "policy_version": view.get("policy_version") or None,
+        "occurrence": view["occurrence"],
+        "at": iso(view["at"]),
+    }

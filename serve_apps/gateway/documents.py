@@ -1,0 +1,183 @@
+"""The pages' documents, from the same parts that answer REST: :class:`~serve_apps.gateway.pages.source.PageSource`.
+
+Pages name a tenant by its name; everything behind them by its id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any, cast
+
+from cluster.control_plane.documents import COMPRESSED_S
+from serve_apps.delivery.sink import SinkMessage
+from serve_apps.gateway.pages import documents as shapes
+from serve_apps.gateway.pages.live_view import LiveView
+from serve_apps.gateway.parts import Parts
+from serve_apps.gateway.report import lifts
+from serve_apps.gateway.routes.mounting import tenant_named
+from serve_apps.gateway.routes.sink import NEWEST, of_user, shown
+from serve_apps.gateway.sums import LOOP_COUNTS, by_tenant, loop_counts, no_campaign
+from whisperer.errors import NotFoundError, RequestError
+from whisperer.feedback.links import LinkSigner
+from whisperer.feedback.outcome import CLICKED, OPENED, UNSUBSCRIBED
+
+LATEST = 12
+_SUBJECT_CHARS = 120
+
+
+class Documents:
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._signer = LinkSigner(bytes.fromhex(parts.installation.link_secret))
+        self._link_prefix = f"{parts.installation.public_url}/m/"
+
+    async def home(self) -> LiveView:
+        installation, overview = self._parts.installation, self._parts.overview
+        live = await overview.live(installation.demo, installation.dashboard_url or None)
+        return cast(LiveView, live | {"loop": await self._loop(await overview.shards())})
+
+    async def tenants(self) -> shapes.Tenants:
+        await self._parts.overview.reload()
+        names = sorted(self._parts.overview.tenants.values())
+        demo = self._parts.installation.demo
+        return {"names": names, "demo": demo.tenant if demo is not None and demo.tenant in names else None}
+
+    async def sink(
+        self,
+        tenant: str,
+        channel: str | None,
+        user_id: str | None,
+        campaign: str | None,
+        before: int | None,
+        limit: int,
+    ) -> shapes.SinkPage:
+        tenant_id = await tenant_named(self._parts, tenant)
+        edge = {"before": NEWEST if before is None else before}
+        sink = self._parts.sink
+        found = await asyncio.to_thread(
+            of_user, sink, tenant_id, user_id, channel=channel, campaign=campaign, limit=limit, **edge
+        )
+        counts = await asyncio.to_thread(sink.counts, tenant_id)
+        published = self._parts.overview.published.get(tenant_id)
+        return {
+            "messages": [cast(shapes.SinkMessage, shown(message)) for message in found],
+            "next_before": found[-1].serial if len(found) == limit else None,
+            "counts": {
+                "by_channel": counts.by_channel,
+                "total": counts.total,
+                "n_repeats": counts.n_repeats,
+                "doubled": counts.doubled,
+            },
+            "campaigns": [] if published is None else [row.name for row in published.campaigns],
+        }
+
+    async def message(self, tenant: str, send_key: str) -> shapes.SinkMessage:
+        tenant_id = await tenant_named(self._parts, tenant)
+        found = await asyncio.to_thread(self._parts.sink.message, tenant_id, send_key)
+        if found is None:
+            raise NotFoundError(f"the sink has no message {send_key[:80]!r}", code="message_not_found")
+        return cast(shapes.SinkMessage, shown(found))
+
+    async def user(self, tenant: str, user_id: str) -> shapes.UserView:
+        tenant_id = await tenant_named(self._parts, tenant)
+        return cast(shapes.UserView, await self._parts.users.show(tenant_id, user_id))
+
+    async def decision(self, tenant: str, decision_id: str) -> shapes.DecisionView:
+        tenant_id = await tenant_named(self._parts, tenant)
+        return cast(shapes.DecisionView, await self._parts.decisions.show(tenant_id, decision_id))
+
+    async def campaign(self, tenant: str, name: str) -> shapes.CampaignPage:
+        tenant_id = await tenant_named(self._parts, tenant)
+        return cast(shapes.CampaignPage, await self._parts.campaigns.report(tenant_id, name))
+
+    def link_target(self, url: str) -> tuple[str, str] | None:
+        token = url.removeprefix(self._link_prefix).partition("/")[2]
+        if not url.startswith(self._link_prefix) or not token:
+            return None
+        try:
+            link = self._signer.read(token, time.time_ns() // 1_000_000)
+        except RequestError:
+            return None
+        return link.kind, link.url
+
+    async def _loop(self, statuses: list[dict[str, Any]]) -> dict[str, Any]:
+        overview, summed = self._parts.overview, by_tenant(statuses)
+        campaigns = []
+        totals = loop_counts({})
+        for tenant_id, published in overview.published.items():
+            counted = summed.get(tenant_id, {}).get("campaigns", {})
+            for row in published.campaigns:
+                sums = counted.get(row.name, no_campaign())
+                campaigns.append(_campaign(overview.tenants[tenant_id], row, sums))
+            totals = _added(totals, loop_counts(counted))
+        outcomes = totals.pop("outcomes")
+        seen = {name: outcomes.get(name, 0) for name in (OPENED, CLICKED, UNSUBSCRIBED)}
+        latest = [
+            {**one, "tenant": overview.tenants[tenant]}
+            for status in statuses
+            for tenant, counted in status["tenants"].items()
+            for one in counted.get("latest_decisions", [])
+            if tenant in overview.tenants
+        ]
+        return {
+            "campaigns": campaigns,
+            "totals": totals | seen,
+            "latest_decisions": sorted(latest, key=lambda one: one["at"], reverse=True)[:LATEST],
+            "latest_messages": await asyncio.to_thread(self._latest_messages, dict(overview.tenants)),
+        }
+
+    def _latest_messages(self, tenants: dict[str, str]) -> list[dict[str, Any]]:
+        found = [
+            (name, message)
+            for tenant, name in tenants.items()
+            for message in self._parts.sink.messages(tenant, before=NEWEST, limit=LATEST)
+        ]
+        found.sort(key=lambda one: one[1].serial, reverse=True)
+        return [
+            {
+                "tenant": name,
+                "send_key": message.send_key,
+                "channel": message.channel,
+                "locale": message.locale,
+                "user": message.user_key,
+                "subject": _subject(message),
+                "at": message.received_at,
+            }
+            for name, message in found[:LATEST]
+        ]
+
+
+def _campaign(tenant: str, row: Any, sums: dict[str, Any]) -> dict[str, Any]:
+    campaign = row.campaign
+    channels = {arm.id: arm.channel for arm in campaign.arms}
+    arms: dict[str, dict[str, Any]] = {}
+    for one in sums["arms"]:
+        shown_arm = arms.setdefault(
+            one["arm"],
+            {"arm": one["arm"], "channel": channels.get(one["arm"], ""), "decisions": 0, "sent": 0, "converted": 0},
+        )
+        for name in ("decisions", "sent", "converted"):
+            shown_arm[name] += one[name]
+    return {
+        "tenant": tenant,
+        "name": row.name,
+        "status": row.status,
+        "compressed": campaign.goal.window_s < COMPRESSED_S,
+        **{name: sums[name] for name in LOOP_COUNTS},
+        "refused": sums["refused"],
+        "arms": [arms[name] for name in sorted(arms)],
+        **lifts(sums),
+    }
+
+
+def _added(totals: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
+    return loop_counts({"a": totals, "b": more})
+
+
+def _subject(message: SinkMessage) -> str:
+    parts = message.parts
+    for part in ("subject", "title", "text", "body"):
+        if parts.get(part):
+            return parts[part][:_SUBJECT_CHARS]
+    return ""

@@ -1,0 +1,121 @@
+"""The addresses in messages: the picture that tells of an opening, clicks, unsubscription.
+
+A reader is never kept waiting for us: opening and clicking are recorded if that takes about a second, and go on being
+recorded behind the answer if it takes longer; unsubscribing answers only when it is on disk, and says so when it is
+not. A GET never unsubscribes, because mail scanners follow every link (RFC 8058). Where a click leads to comes out of
+the signed token alone.
+
+No postponed annotations here: FastAPI has to see the types of the routes.
+"""
+
+import asyncio
+import base64
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+
+from fastapi import FastAPI, Request
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
+
+from serve_apps.gateway.pages.unsubscribe import UNSUBSCRIBE_HEADERS, render_unsubscribe
+from serve_apps.gateway.problems import problem
+from whisperer.errors import WhispererError
+from whisperer.feedback.links import CLICK, OPEN, PATHS, UNSUBSCRIBE, Link, LinkError, LinkForgedError, LinkSigner
+from whisperer.feedback.outcome import CLICKED, OPENED, UNSUBSCRIBED
+
+PATIENCE_S = 1.0
+"""How long a reader who opened or clicked may be kept waiting."""
+UNSUBSCRIBE_PATIENCE_S = 10.0
+MAX_PENDING = 1_000
+"""Outcomes that may go on being recorded behind their answers; beyond, they are given up."""
+
+_GIF = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
+_UNSEEN: Mapping[str, str] = {
+    "Cache-Control": "no-store, private",
+    "Referrer-Policy": "no-referrer",  # the address is a secret of its reader
+    "X-Content-Type-Options": "nosniff",
+    "X-Robots-Tag": "noindex, nofollow",
+}
+
+Record = Callable[[Link, str], Awaitable[None]]
+"""Journals an outcome of :mod:`whisperer.feedback.outcome` for a link; returns when it is on disk."""
+
+_log = logging.getLogger(__name__)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def install(app: FastAPI, signer: LinkSigner, record: Record, *, now_ms: Callable[[], int] = _now_ms) -> None:
+    """Add the routes. ``app`` answers errors as problems (:mod:`serve_apps.gateway.problems`)."""
+    recorder = _Recorder(record)
+
+    def read(token: str, kind: str) -> Link:
+        link = signer.read(token, now_ms())
+        if link.kind != kind:
+            raise LinkForgedError("this link is for something else")
+        return link
+
+    @app.api_route(PATHS[OPEN] + "{token}", methods=["GET", "HEAD"], include_in_schema=False)
+    async def opened(token: str, request: Request) -> Response:
+        try:
+            link = read(token, OPEN)
+        except LinkError:
+            link = None  # a broken picture would help nobody
+        if link is not None and request.method == "GET":
+            await recorder.try_to(link, OPENED)
+        return Response(_GIF, media_type="image/gif", headers=dict(_UNSEEN))
+
+    @app.api_route(PATHS[CLICK] + "{token}", methods=["GET", "HEAD"], include_in_schema=False)
+    async def clicked(token: str, request: Request) -> Response:
+        link = read(token, CLICK)
+        if request.method == "GET":
+            await recorder.try_to(link, CLICKED)
+        return Response(status_code=302, headers={"Location": link.url, **_UNSEEN})
+
+    @app.api_route(PATHS[UNSUBSCRIBE] + "{token}", methods=["GET", "HEAD"], include_in_schema=False)
+    async def ask(token: str, request: Request) -> Response:
+        link = read(token, UNSUBSCRIBE)
+        page = render_unsubscribe(link, request.headers.get("accept-language"), done=False)
+        return HTMLResponse(page, headers={**_UNSEEN, **UNSUBSCRIBE_HEADERS})
+
+    @app.post(PATHS[UNSUBSCRIBE] + "{token}", include_in_schema=False)
+    async def unsubscribe(token: str, request: Request) -> Response:
+        """Whatever the body: a mail program's `List-Unsubscribe=One-Click` and the page's form ask for the same."""
+        link = read(token, UNSUBSCRIBE)
+        try:
+            await asyncio.wait_for(record(link, UNSUBSCRIBED), UNSUBSCRIBE_PATIENCE_S)
+        except Exception as error:
+            _log.warning("an unsubscription by a link could not be recorded: %r", error)
+            retry_after_s = error.retry_after_s if isinstance(error, WhispererError) else None
+            message = "this could not be recorded just now; please try again in a moment"
+            return problem(request, 503, "unavailable", message, retry_after_s=retry_after_s or 5.0)
+        if "text/html" not in request.headers.get("accept", ""):
+            return PlainTextResponse("unsubscribed\n", headers=dict(_UNSEEN))
+        page = render_unsubscribe(link, request.headers.get("accept-language"), done=True)
+        return HTMLResponse(page, headers={**_UNSEEN, **UNSUBSCRIBE_HEADERS})
+
+
+class _Recorder:
+    """Records what should not keep anybody waiting."""
+
+    def __init__(self, record: Record) -> None:
+        self._record = record
+        self._pending: set[asyncio.Task[None]] = set()
+
+    async def try_to(self, link: Link, kind: str) -> None:
+        """Returns after PATIENCE_S at the latest, and never raises."""
+        if len(self._pending) >= MAX_PENDING:
+            _log.warning("%s was not recorded: too many are waiting", kind)
+            return
+        task = asyncio.ensure_future(self._quietly(link, kind))
+        self._pending.add(task)
+        task.add_done_callback(self._pending.discard)
+        await asyncio.wait({task}, timeout=PATIENCE_S)
+
+    async def _quietly(self, link: Link, kind: str) -> None:
+        try:
+            await self._record(link, kind)
+        except Exception as error:
+            _log.warning("%s by a link could not be recorded: %r", kind, error)

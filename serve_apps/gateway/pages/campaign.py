@@ -1,0 +1,53 @@
+"""Renders one campaign: what became of its candidates, what each arm earned, the lift, and its definition in words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from serve_apps.gateway.pages import definition, formats
+from serve_apps.gateway.pages.documents import CampaignPage
+from serve_apps.gateway.pages.pictures import accounting, bars, lift_picture
+from serve_apps.gateway.pages.rendering import render
+from serve_apps.gateway.pages.site import Site
+from serve_apps.gateway.pages.story import shown
+from whisperer.decisions.decision import GROUPS
+
+
+def render_campaign(campaign: CampaignPage, *, now: int, site: Site) -> str:
+    """The page at ``/campaigns/{name}``."""
+    parts, missing = accounting(
+        campaign["candidates"], campaign["sent"], campaign["no_send"], campaign["refused"], campaign["pending"]
+    )
+    by_group = sorted(campaign["arms"], key=lambda row: _order(row["group"]))
+    return render(
+        "campaign.html",
+        site=site,
+        now=now,
+        campaign=campaign,
+        parts=parts,
+        missing=missing,
+        lift=lift_picture(campaign["lift"], campaign["uniform_lift"]),
+        results=[
+            (row, bar.width, formats.percent(row["converted"] / row["decisions"]) if row["decisions"] else formats.DASH)
+            for row, bar in zip(by_group, bars([(row["arm"], row["decisions"]) for row in by_group]), strict=True)
+        ],
+        groups=sorted(campaign["groups"], key=lambda row: _order(row["group"])),
+        rows=definition.rows(campaign["definition"]),
+        arms=[_arm(arm) for arm in campaign["definition"].get("arms", ()) if isinstance(arm, dict)],
+    )
+
+
+def _order(group: str) -> int:
+    """Policy first: it is what the page is about; the holdout last: it is what it is compared with."""
+    return -GROUPS.index(group) if group in GROUPS else 1
+
+
+def _arm(arm: dict[str, Any]) -> dict[str, str]:
+    offer, cost = arm.get("offer"), arm.get("cost")
+    return {
+        "id": str(arm.get("id", "")),
+        "channel": str(arm.get("channel", "")),
+        "template": str(arm.get("template", "")),
+        "offer": "none" if offer is None else shown(offer),
+        "cost": formats.number(cost) if isinstance(cost, (int, float)) else "0",
+    }

@@ -1,0 +1,213 @@
+"""The shapes of what the pages show beside the live document: messages, users, decisions, campaigns.
+
+Plain values as JSON has them, filled by whoever implements :class:`~serve_apps.gateway.pages.source.PageSource`. A time
+is int ms UTC or ISO 8601, whichever the document had already; unknown ones are None or -1.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NotRequired, TypedDict
+
+from serve_apps.gateway.pages.live_view import LiftView, NotYetView
+
+Time = int | str | None
+
+
+class SinkMessage(TypedDict):
+    """One message as the sink received it. ``parts`` by the names of :data:`whisperer.content.message.PARTS`."""
+
+    serial: int
+    send_key: str
+    decision_id: str
+    channel: str
+    user_id: str
+    user_key: NotRequired[str]
+    address: str
+    campaign: str
+    locale: str
+    parts: dict[str, str]
+    headers: dict[str, str]
+    content_hash: NotRequired[str]
+    received_at: Time
+    n_received: int  # how often this send key was presented; the message is one all the same
+
+
+class SinkCounts(TypedDict):
+    by_channel: dict[str, int]
+    total: int
+    n_repeats: int
+    doubled: int
+
+
+class SinkPage(TypedDict):
+    messages: list[SinkMessage]  # newest first
+    next_before: int | None  # serial to ask for older ones; None at the end
+    counts: SinkCounts
+    campaigns: list[str]  # to choose from
+
+
+class SendView(TypedDict):
+    """As :class:`whisperer.journeys.engagement.SendState`."""
+
+    send_key: str
+    channel: str
+    attempts: int
+    next_at: Time
+    last_error: str
+    provider: str
+    provider_id: str
+    content_hash: str
+    locale: str
+    sent_at: Time
+
+
+class OutcomeView(TypedDict):
+    at: Time
+    kind: str
+    detail: str
+    value_micros: int
+
+
+class DecisionView(TypedDict):
+    """One candidacy with all that is known of it; as :class:`whisperer.journeys.engagement.Decision` and its choice.
+
+    :func:`serve_apps.gateway.pages.record.record` fills what a source leaves out or has as None.
+    """
+
+    id: str
+    user_key: str
+    user_id: NotRequired[str | None]  # None once the user was erased
+    campaign: str
+    campaign_version: int
+    trigger: str
+    occurrence: str
+    at: Time
+    status: str
+    reason: str
+    refused_arms: dict[str, str]
+    group: str
+    features: dict[str, float | None]
+    arm: str
+    propensity: float | None
+    arms: list[str]
+    propensities: list[float]
+    means: list[float]
+    spreads: list[float]
+    seed: int | None
+    policy_version: str
+    chosen_at: Time
+    send: SendView | None
+    outcomes: list[OutcomeView]
+    reward_micros: int
+    matured: bool
+    event: NotRequired[Any]  # properties of the triggering event
+    mature_at: NotRequired[Time]  # when the attribution window closes
+    template: NotRequired[str]  # name@version
+    offer: NotRequired[Any]
+
+
+class ConsentView(TypedDict):
+    channel: str
+    purpose: str
+    granted: bool
+    at: Time
+    source: str
+
+
+class SuppressionView(TypedDict):
+    channel: str
+    at: Time
+    reason: str
+
+
+class GroupView(TypedDict):
+    group: str
+    at: Time
+    conflicted: bool
+
+
+class SentView(TypedDict):
+    at: Time
+    campaign: str
+    channel: str
+    send_key: str
+
+
+class CapView(TypedDict):
+    """How much of one cap a user has used. ``rule`` in words: "3 in 7 days, this campaign"."""
+
+    campaign: str
+    rule: str
+    most: int
+    used: int
+
+
+class UserView(TypedDict):
+    """`GET /v1/users/{id}`, and what passed between us and the user."""
+
+    user_id: str | None
+    anonymous_ids: list[str]
+    previous_ids: list[str]
+    traits: dict[str, Any]
+    features: dict[str, float | None]
+    event_counts: dict[str, int]
+    segments: Any
+    timeline: list[dict[str, Any]]  # newest first
+    first_seen: Time
+    last_seen: Time
+    time_zone: str | None
+    locale: str | None
+    candidacies: list[DecisionView]  # newest first
+    consent: list[ConsentView]
+    suppressed: list[SuppressionView]
+    group: GroupView | None
+    sends: list[SentView]
+    caps: NotRequired[list[CapView]]
+
+
+class GroupResult(TypedDict):
+    group: str
+    users: int
+    mean: float | None  # of the goal per user since the first decision
+
+
+class ArmResult(TypedDict):
+    group: str
+    arm: str
+    decisions: int
+    sent: int
+    converted: int
+    reward_micros: int
+
+
+class SampleRatio(TypedDict):
+    p_value: float
+    suspicious: bool
+
+
+class CampaignPage(TypedDict):
+    """A campaign's report and its definition as the caller's JSON of docs/campaigns.md."""
+
+    name: str
+    version: int
+    status: str
+    compressed: bool
+    description: str  # one sentence
+    definition: dict[str, Any]
+    since: Time
+    candidates: int
+    sent: int
+    no_send: int
+    refused: dict[str, int]
+    pending: int
+    conversions: int
+    groups: list[GroupResult]
+    arms: list[ArmResult]
+    lift: LiftView | NotYetView
+    uniform_lift: LiftView | NotYetView
+    sample_ratio: SampleRatio | None
+
+
+class Tenants(TypedDict):
+    names: list[str]
+    demo: str | None  # shown unless another one is asked for

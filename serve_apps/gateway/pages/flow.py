@@ -1,0 +1,108 @@
+"""The loop as one picture: what came in, what was decided, what was sent, what came of it, and what it was worth.
+
+Stages in the order an event passes them, each with one figure, one line of words and, where it divides, bars. Sums are
+over all campaigns; the lift is that of the campaign that decided most, which is named.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from serve_apps.gateway.pages.formats import count, percent, rate
+from serve_apps.gateway.pages.live_view import CampaignView, LiveView, LoopView
+from serve_apps.gateway.pages.pictures import Bar, LiftPicture, Part, accounting, bars, lift_picture
+
+_MOST_BARS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    id: str
+    title: str
+    figure: str
+    note: str
+    bars: list[Bar]
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignCard:
+    """A campaign as the home page shows it."""
+
+    view: CampaignView
+    parts: list[Part]
+    missing: int
+    arms: list[Bar]
+    lift: LiftPicture
+
+
+def stages(live: LiveView, loop: LoopView) -> list[Stage]:
+    """From an event to its worth."""
+    totals, campaigns = loop["totals"], loop["campaigns"]
+    by_arm: Counter[str] = Counter()
+    by_channel: Counter[str] = Counter()
+    for campaign in campaigns:
+        for arm in campaign["arms"]:
+            by_arm[arm["arm"]] += arm["decisions"]
+            if arm["channel"]:
+                by_channel[arm["channel"]] += arm["sent"]
+    n_decided = sum(by_arm.values()) or totals["sent"] + totals["no_send"]
+    n_refused = sum(totals["refused"].values())
+    sent = totals["sent"]
+    return [
+        Stage("events", "Events", rate(live["events_per_s"]), f"a second, from {count(live['users'])} users", []),
+        Stage(
+            "candidates",
+            "Candidates",
+            count(totals["candidates"]),
+            f"{_of(n_refused, totals['candidates'])} not eligible" if n_refused else "users a campaign considered",
+            bars(totals["refused"], _MOST_BARS) if n_refused else [],
+        ),
+        Stage(
+            "decided",
+            "Decided",
+            count(n_decided),
+            "by arm; no_send leaves alone",
+            bars(by_arm.most_common(), _MOST_BARS),
+        ),
+        Stage(
+            "sent",
+            "Sent",
+            count(sent),
+            "by channel",
+            bars([pair for pair in by_channel.most_common() if pair[1]], _MOST_BARS),
+        ),
+        Stage(
+            "answered",
+            "Opened",
+            count(totals["opened"]),
+            f"{_of(totals['opened'], sent)} of sent",
+            bars([(name, totals[name]) for name in ("opened", "clicked", "unsubscribed")]) if sent else [],
+        ),
+        Stage("converted", "Conversions", count(totals["conversions"]), "reached a campaign's goal in time", []),
+        _worth(campaigns),
+    ]
+
+
+def cards(loop: LoopView) -> list[CampaignCard]:
+    """Campaigns, those that considered most first."""
+    found = []
+    for view in sorted(loop["campaigns"], key=lambda c: (-c["candidates"], c["tenant"], c["name"])):
+        parts, missing = accounting(view["candidates"], view["sent"], view["no_send"], view["refused"], view["pending"])
+        decided = bars([(arm["arm"], arm["decisions"]) for arm in view["arms"]])
+        found.append(CampaignCard(view, parts, missing, decided, lift_picture(view["lift"], view["uniform_lift"])))
+    return found
+
+
+def _worth(campaigns: list[CampaignView]) -> Stage:
+    if not campaigns:
+        return Stage("lift", "Lift", "–", "of the policy over the holdout", [])
+    leading = max(campaigns, key=lambda c: ("difference" in c["lift"], c["candidates"]))
+    policy = lift_picture(leading["lift"], leading["uniform_lift"]).estimates[0]
+    if policy.interval is None:
+        return Stage("lift", "Lift", "not yet", policy.text, [])
+    return Stage("lift", "Lift", policy.headline, f"over the holdout, {leading['name']}", [])
+
+
+def _of(part: int, whole: int) -> str:
+    return percent(part / whole) if whole else "–"

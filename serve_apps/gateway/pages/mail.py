@@ -1,0 +1,81 @@
+"""An e-mail for reading: what it would show, with nothing in it that acts.
+
+Reading must not count as the user's own doing: links lose their targets (they are listed beside the message instead),
+and images that would be fetched, the open pixel among them, their sources. By :data:`MAIL_HEADERS` no script runs and
+the document belongs to no origin. The text stays what was sent.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from selectolax.lexbor import LexborHTMLParser
+
+MAIL_HEADERS: Mapping[str, str] = {
+    "Content-Security-Policy": (
+        "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'self'; sandbox"
+    ),
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+MOST_LINKS = 100
+_ACTING = frozenset({"href", "xlink:href", "ping", "target", "action", "formaction", "srcset", "background"})
+_URL = re.compile(r"https?://[^\s<>\"'\u0000-\u0020]{1,4000}")
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """``url`` as sent, ``kind`` and ``target`` of our own signed links; of others the target is the url itself."""
+
+    text: str
+    url: str
+    kind: str
+    target: str
+
+
+def readable(html: str) -> str:
+    """The document with every link leading nowhere."""
+    tree = LexborHTMLParser(html)
+    for element in tree.css("base, link, meta[http-equiv]"):
+        element.decompose()
+    for element in tree.css("*"):
+        attributes = element.attributes
+        for name in attributes:
+            if name in _ACTING:
+                del element.attrs[name]
+        if attributes.get("href") and element.tag in ("a", "area"):
+            element.attrs["href"] = "#"  # still looks like a link
+        if element.tag == "img" and "src" in attributes and not (attributes["src"] or "").startswith("data:"):
+            del element.attrs["src"]  # its alternative text stands in for it
+    return tree.html or ""
+
+
+def links(parts: Mapping[str, str], target_of: Callable[[str], tuple[str, str] | None]) -> list[Link]:
+    """Every link a reader could follow, once, in order."""
+    found: dict[str, str] = {}
+    if html := parts.get("html"):
+        for element in LexborHTMLParser(html).css("a[href], area[href]"):
+            found.setdefault(element.attributes.get("href") or "", element.text(strip=True))
+    for name, text in parts.items():
+        if name != "html":
+            for url in _URL.findall(text):
+                found.setdefault(url.rstrip(".,;:!?)]}"), "")
+    shown = []
+    for url, text in list(found.items())[:MOST_LINKS]:
+        ours = target_of(url)
+        kind, target = ours if ours is not None else ("link", url)
+        shown.append(Link(text, url, kind, target))
+    return shown
+
+
+def subject(parts: Mapping[str, str]) -> str:
+    """What a list shows of a message: its subject or title, else how its text begins, addresses left out."""
+    for name in ("subject", "title", "text", "body"):
+        if text := " ".join(_URL.sub("", parts.get(name, "")).split()):
+            return text if len(text) <= 120 else f"{text[:119]}…"
+    return "(no subject)"

@@ -1,0 +1,185 @@
+"""Serves the pages to whoever may look, from whatever documents the source has.
+
+The tenant is ``?tenant=name``: without it the demo's, else the only one, else the viewer is asked. An error of ours is
+a page with its status; a stranger learns only that User Whisperer runs.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from fastapi import FastAPI, Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from serve_apps.gateway.pages import site as addresses
+from serve_apps.gateway.pages.campaign import render_campaign
+from serve_apps.gateway.pages.decision import render_decision
+from serve_apps.gateway.pages.home import render_home
+from serve_apps.gateway.pages.mail import MAIL_HEADERS
+from serve_apps.gateway.pages.rendering import PAGE_HEADERS
+from serve_apps.gateway.pages.sink import PER_PAGE, Filters, message_document, render_message, render_sink
+from serve_apps.gateway.pages.site import Site
+from serve_apps.gateway.pages.source import PageSource
+from serve_apps.gateway.pages.static_files import static_file
+from serve_apps.gateway.pages.trouble import render_choice, render_trouble
+from serve_apps.gateway.pages.user import render_user
+from whisperer.errors import InvalidKeyError, NotFoundError, WhispererError
+
+MOST_CHARACTERS = 1_000
+"""Of what is typed into a search: ids are shorter (docs/events.md)."""
+
+_DECISION = re.compile(r"dec_[0-9a-z]{26}")
+_SEND = re.compile(r"snd_[0-9a-z]{26}")
+
+MayLook = Callable[[Request], bool]
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def install(app: FastAPI, source: PageSource, may_look: MayLook, clock: Callable[[], int] = now_ms) -> None:
+    """Add the pages, the live document behind the home page, and their static files."""
+    _home(app, source, may_look)
+    _tenant_pages(app, source, may_look, clock)
+    _static(app)
+
+
+def _home(app: FastAPI, source: PageSource, may_look: MayLook) -> None:
+    @app.get("/internal/live", include_in_schema=False)
+    async def live_document(request: Request) -> Response:
+        if not may_look(request):
+            raise InvalidKeyError("the live view is for the operator: Authorization: Bearer op_…")
+        headers = {"Cache-Control": "no-store"}
+        return Response(msgspec.json.encode(await source.home()), headers=headers, media_type="application/json")
+
+    @app.get("/", include_in_schema=False)
+    async def home(request: Request) -> Response:
+        document = await source.home() if may_look(request) else None
+        base_url = f"{request.url.scheme}://{request.headers.get('host', request.url.netloc)}"
+        return _page(render_home(document, base_url=base_url, tenant=request.query_params.get("tenant")))
+
+
+def _tenant_pages(app: FastAPI, source: PageSource, may_look: MayLook, clock: Callable[[], int]) -> None:
+    async def shown(request: Request, make: Callable[[str, Site], Awaitable[Response]], *, here: str = "") -> Response:
+        """What ``make`` answers for the tenant that is meant, or the page that says why not."""
+        if not may_look(request):
+            return _page(render_home(None, base_url=""), HTTPStatus.FORBIDDEN)
+        site = Site(here=here)
+        try:
+            tenants = await source.tenants()
+            names = tuple(tenants["names"])
+            site = Site(None, names, here)
+            asked = request.query_params.get("tenant")
+            name = asked or tenants["demo"] or (names[0] if len(names) == 1 else None)
+            if name is None:
+                return _page(render_choice(request.url.path, names, site=site))
+            if name not in names:
+                raise NotFoundError(f"there is no tenant {name!r}; `whisperer tenant list` names them")
+            site = Site(name, names, here)
+            return await make(name, site)
+        except WhispererError as error:
+            if error.status >= 500 and not error.retryable:
+                raise
+            title = "Not here" if error.status == HTTPStatus.NOT_FOUND else "Not now" if error.retryable else "Sorry"
+            return _page(render_trouble(title, error.message, site=site), error.status)
+
+    @app.get("/sink", include_in_schema=False)
+    async def sink(request: Request) -> Response:
+        asked = {name: request.query_params.get(name, "").strip() for name in ("channel", "user_id", "campaign")}
+        before = _whole(request.query_params.get("before"))
+        filters = Filters(**{name: text[:MOST_CHARACTERS] for name, text in asked.items()}, before=before)
+
+        async def make(tenant: str, site: Site) -> Response:
+            found = await source.sink(
+                tenant, filters.channel or None, filters.user_id or None, filters.campaign or None, before, PER_PAGE
+            )
+            return _page(render_sink(found, filters=filters, now=clock(), site=site))
+
+        return await shown(request, make, here="/sink")
+
+    @app.get("/sink/{send_key}/html", include_in_schema=False)
+    async def message_html(send_key: str, request: Request) -> Response:
+        async def make(tenant: str, site: Site) -> Response:
+            document = message_document(await source.message(tenant, send_key))
+            return HTMLResponse(document, headers=dict(MAIL_HEADERS))
+
+        return await shown(request, make)
+
+    @app.get("/sink/{send_key}", include_in_schema=False)
+    async def message(send_key: str, request: Request) -> Response:
+        async def make(tenant: str, site: Site) -> Response:
+            found = await source.message(tenant, send_key)
+            return _page(render_message(found, target_of=source.link_target, now=clock(), site=site))
+
+        return await shown(request, make)
+
+    @app.get("/users/{user_id:path}", include_in_schema=False)
+    async def user(user_id: str, request: Request) -> Response:
+        async def make(tenant: str, site: Site) -> Response:
+            found = await source.user(tenant, user_id or request.query_params.get("id", ""))
+            return _page(render_user(found, now=clock(), site=site))
+
+        return await shown(request, make)
+
+    @app.get("/decisions/{decision_id}", include_in_schema=False)
+    async def decision(decision_id: str, request: Request) -> Response:
+        async def make(tenant: str, site: Site) -> Response:
+            return _page(render_decision(await source.decision(tenant, decision_id), now=clock(), site=site))
+
+        return await shown(request, make)
+
+    @app.get("/campaigns/{name:path}", include_in_schema=False)
+    async def campaign(name: str, request: Request) -> Response:
+        async def make(tenant: str, site: Site) -> Response:
+            found = await source.campaign(tenant, name or request.query_params.get("id", ""))
+            return _page(render_campaign(found, now=clock(), site=site))
+
+        return await shown(request, make)
+
+    @app.get("/find", include_in_schema=False)
+    async def find(request: Request) -> Response:
+        """From what was typed to the page it names. The target begins with a path of ours: it cannot lead away."""
+
+        async def make(tenant: str, site: Site) -> Response:
+            return RedirectResponse(destination(tenant, request.query_params.get("q", "")), HTTPStatus.SEE_OTHER)
+
+        return await shown(request, make)
+
+
+def destination(tenant: str, text: str) -> str:
+    """The page of a decision id, a send key, or else of a user."""
+    wanted = text.strip()[:MOST_CHARACTERS]
+    if not wanted:
+        return addresses.page("/", tenant)
+    if _DECISION.fullmatch(wanted):
+        return addresses.decision_page(tenant, wanted)
+    if _SEND.fullmatch(wanted):
+        return addresses.message_page(tenant, wanted)
+    return addresses.user_page(tenant, wanted)
+
+
+def _static(app: FastAPI) -> None:
+    @app.get("/static/{name}", include_in_schema=False)
+    async def static(name: str, request: Request) -> Response:
+        found = static_file(name)
+        if found is None:
+            raise NotFoundError("there is no such file")
+        content, media_type, etag = found
+        headers = {"ETag": etag, "Cache-Control": "public, max-age=31536000, immutable"}
+        if request.headers.get("if-none-match") == etag:
+            return Response(status_code=304, headers=headers)
+        return Response(content, media_type=media_type, headers=headers)
+
+
+def _page(html: str, status: int = HTTPStatus.OK) -> Response:
+    return HTMLResponse(html, status, headers=dict(PAGE_HEADERS))
+
+
+def _whole(text: Any) -> int | None:
+    return int(text) if isinstance(text, str) and text.isascii() and text.isdigit() and len(text) < 19 else None

@@ -1,0 +1,71 @@
+"""Renders what was "sent": the list of the sink's messages, and one message as its reader would have it.
+
+An e-mail's HTML stands in a sandboxed frame of its own address, which :func:`message_document` answers for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from serve_apps.gateway.pages import mail
+from serve_apps.gateway.pages.documents import SinkMessage, SinkPage
+from serve_apps.gateway.pages.rendering import render
+from serve_apps.gateway.pages.site import Site
+from whisperer.content.locales import direction
+from whisperer.content.message import CHANNELS, EMAIL
+
+PER_PAGE = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """What the viewer asked for; "" where anything will do."""
+
+    channel: str = ""
+    user_id: str = ""
+    campaign: str = ""
+    before: int | None = None
+
+    @property
+    def any(self) -> bool:
+        return bool(self.channel or self.user_id or self.campaign)
+
+
+def render_sink(document: SinkPage, *, filters: Filters, now: int, site: Site) -> str:
+    """The page at ``/sink``."""
+    return render(
+        "sink.html",
+        site=site,
+        now=now,
+        filters=filters,
+        channels=[*CHANNELS, *sorted(set(document["counts"]["by_channel"]) - set(CHANNELS))],
+        counts=document["counts"],
+        campaigns=document["campaigns"],
+        older=document["next_before"],
+        messages=document["messages"],
+        subject=mail.subject,
+        direction=direction,
+    )
+
+
+def render_message(
+    message: SinkMessage, *, target_of: Callable[[str], tuple[str, str] | None], now: int, site: Site
+) -> str:
+    """The page at ``/sink/{send_key}``."""
+    parts = message["parts"]
+    return render(
+        "message.html",
+        site=site,
+        now=now,
+        message=message,
+        subject=mail.subject(parts),
+        framed=message["channel"] == EMAIL and bool(parts.get("html")),
+        links=mail.links(parts, target_of),
+        direction=direction(message["locale"]),
+    )
+
+
+def message_document(message: SinkMessage) -> str:
+    """The e-mail alone, to be answered with :data:`~serve_apps.gateway.pages.mail.MAIL_HEADERS`."""
+    return mail.readable(message["parts"].get("html", "")).encode("utf-8", "replace").decode()

@@ -1,0 +1,66 @@
+"""Where a page stands: its tenant and its neighbours, and the one place that makes addresses of pages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import quote, urlencode
+
+_DOTS = (".", "..")
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What the head of every page shows.
+
+    Attributes
+    ----------
+    tenant : the one this page is about, None where it is about all of them
+    tenants : to change to
+    here : path of this page, for changing the tenant; "" where another tenant has no such page
+    """
+
+    tenant: str | None = None
+    tenants: tuple[str, ...] = ()
+    here: str = ""
+    docs_url: str | None = None
+    dashboard_url: str | None = None
+
+
+def page(path: str, tenant: str | None, **query: str | int | None) -> str:
+    """``path`` with the tenant and whatever else is not empty."""
+    asked = {"tenant": tenant, **query}
+    given = urlencode({name: value for name, value in asked.items() if value not in (None, "")}, errors="replace")
+    return f"{path}?{given}" if given else path
+
+
+def user_page(tenant: str | None, user_id: str) -> str:
+    """Browsers would take an id that is only dots for a folder; such an id, and an empty one, goes into the query."""
+    if user_id in _DOTS or not user_id:
+        return page("/users/", tenant, id=user_id)
+    return page(f"/users/{_segment(user_id)}", tenant)
+
+
+def decision_page(tenant: str | None, decision_id: str) -> str:
+    return page(f"/decisions/{_segment(decision_id)}", tenant)
+
+
+def campaign_page(tenant: str | None, name: str) -> str:
+    if name in _DOTS or not name:
+        return page("/campaigns/", tenant, id=name)
+    return page(f"/campaigns/{_segment(name)}", tenant)
+
+
+def message_page(tenant: str | None, send_key: str) -> str:
+    return page(f"/sink/{_segment(send_key)}", tenant)
+
+
+def message_html(tenant: str | None, send_key: str) -> str:
+    return page(f"/sink/{_segment(send_key)}/html", tenant)
+
+
+def sink_page(tenant: str | None, **filters: str | int | None) -> str:
+    return page("/sink", tenant, **filters)
+
+
+def _segment(text: str) -> str:
+    return quote(text, safe="", errors="replace")

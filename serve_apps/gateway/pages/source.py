@@ -1,0 +1,40 @@
+"""Where the pages get their documents from: one protocol, implemented by the gateway and by the tests."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from serve_apps.gateway.pages.documents import CampaignPage, DecisionView, SinkMessage, SinkPage, Tenants, UserView
+from serve_apps.gateway.pages.live_view import LiveView
+
+
+class PageSource(Protocol):
+    """``tenant`` is a name. What does not exist, or is another tenant's, raises NotFoundError."""
+
+    async def home(self) -> LiveView: ...
+
+    async def tenants(self) -> Tenants: ...
+
+    async def sink(
+        self,
+        tenant: str,
+        channel: str | None,
+        user_id: str | None,
+        campaign: str | None,
+        before: int | None,
+        limit: int,
+    ) -> SinkPage:
+        """Newest first; with ``before``, those with a smaller serial."""
+        ...
+
+    async def message(self, tenant: str, send_key: str) -> SinkMessage: ...
+
+    async def user(self, tenant: str, user_id: str) -> UserView: ...
+
+    async def decision(self, tenant: str, decision_id: str) -> DecisionView: ...
+
+    async def campaign(self, tenant: str, name: str) -> CampaignPage: ...
+
+    def link_target(self, url: str) -> tuple[str, str] | None:
+        """What a link of ours in a message is for (open, click, unsubscribe) and where it leads; None if not ours."""
+        ...

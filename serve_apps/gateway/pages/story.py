@@ -1,0 +1,117 @@
+"""A user's timeline: events, and between them every time a campaign considered the user, newest first.
+
+A candidacy stands where it was considered and carries what followed from it, each with the time that had passed since.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from serve_apps.gateway.pages.documents import DecisionView, Time, UserView
+from serve_apps.gateway.pages.formats import moment, percent, reward, span
+from serve_apps.gateway.pages.narrative import cause, channel_words
+from serve_apps.gateway.pages.pictures import sentence
+from whisperer.decisions.decision import NO_SEND
+from whisperer.journeys.engagement import DECIDING, REFUSED, SENDING, SENT
+
+MOST_SHOWN = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Follow:
+    """``after`` as text; ``kind`` of :data:`whisperer.feedback.outcome.OUTCOMES`, or sent, waiting, refused."""
+
+    kind: str
+    after: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """``kind``: event, segment, merged, or decision with its ``status``. ``at`` None: a time nobody knows."""
+
+    kind: str
+    at: int | None
+    title: str
+    note: str = ""
+    status: str = ""
+    decision: DecisionView | None = None
+    follows: tuple[Follow, ...] = ()
+
+
+def woven(user: UserView) -> tuple[list[Moment], int]:
+    """The newest :data:`MOST_SHOWN`, and how many older ones the document had."""
+    moments = [_happened(entry) for entry in user["timeline"]] + [_considered(d) for d in user["candidacies"]]
+    # A candidacy at its event's very instant came after it, so it stands above it.
+    moments.sort(key=lambda m: (m.at if m.at is not None else -1, m.kind == "decision"), reverse=True)
+    return moments[:MOST_SHOWN], max(0, len(moments) - MOST_SHOWN)
+
+
+def _happened(entry: dict[str, Any]) -> Moment:
+    at, kind = moment(entry.get("timestamp")), str(entry.get("type", ""))
+    if kind in ("segment_entered", "segment_exited"):
+        verb = "entered" if kind == "segment_entered" else "left"
+        return Moment("segment", at, f"{verb} {entry.get('segment', '')}", "segment")
+    if kind == "merged":
+        return Moment("merged", at, "merged with another id")
+    content = {**_object(entry.get("traits")), **_object(entry.get("properties"))}
+    return Moment("event", at, str(entry.get("event") or kind), brief(content), kind)
+
+
+def _considered(decision: DecisionView) -> Moment:
+    return Moment(
+        "decision",
+        moment(decision["at"]),
+        decision["campaign"],
+        _verdict(decision),
+        decision["status"],
+        decision,
+        tuple(_follows(decision)),
+    )
+
+
+def _verdict(decision: DecisionView) -> str:
+    arm, p = decision["arm"], decision["propensity"]
+    if not arm or p is None:
+        waiting = "waiting for a choice" if decision["status"] == DECIDING else ""
+        return f"not reached: {sentence(decision['reason'])}" if decision["status"] == REFUSED else waiting
+    chosen = "decided to leave alone" if arm == NO_SEND else f"decided on {arm}"
+    return f"{chosen}, with {percent(p)}, because {cause(decision['trigger'])}"
+
+
+def _follows(decision: DecisionView) -> list[Follow]:
+    found = []
+    start, send = decision["at"], decision["send"]
+    if send is not None and decision["status"] == SENT:
+        found.append(Follow("sent", _after(start, send["sent_at"]), f"{channel_words(send['channel'])} sent"))
+    elif send is not None and decision["status"] == SENDING:
+        found.append(Follow("waiting", "", f"{channel_words(send['channel'])} on its way, {send['attempts']} attempts"))
+    if decision["status"] == REFUSED and decision["arm"]:
+        found.append(Follow("refused", "", f"not delivered: {sentence(decision['reason'])}"))
+    for outcome in decision["outcomes"]:
+        detail = f": {outcome['detail']}" if outcome["detail"] else ""
+        found.append(Follow(outcome["kind"], _after(start, outcome["at"]), outcome["kind"] + detail))
+    if decision["matured"] and decision["reward_micros"]:
+        found.append(Follow("reward", "", f"reward {reward(decision['reward_micros'])}"))
+    return found
+
+
+def _after(start: Time, end: Time) -> str:
+    begun, ended = moment(start), moment(end)
+    return "" if begun is None or ended is None else f"+{span(max(0, ended - begun))}"
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def brief(content: dict[str, Any]) -> str:
+    """``plan: pro, seats: 3``: what an event carried, as far as a line holds it."""
+    return ", ".join(f"{name}: {shown(value)}" for name, value in list(content.items())[:6])
+
+
+def shown(value: Any) -> str:
+    """A JSON value for reading: text as it is, everything else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)

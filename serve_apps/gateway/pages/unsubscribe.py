@@ -1,0 +1,96 @@
+"""The page behind an unsubscribe link: asks first, and says when it is done.
+
+In the reader's language as the browser names it. It shows what the messages are, and nothing of who the reader is:
+links are forwarded. Works without JavaScript, under :data:`UNSUBSCRIBE_HEADERS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from serve_apps.gateway.pages.static_files import address
+from whisperer.content.locales import direction, lookup
+from whisperer.feedback.links import Link
+
+UNSUBSCRIBE_HEADERS: Mapping[str, str] = {
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self'; img-src 'self' data:; "
+        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    ),
+    "Vary": "Accept-Language",
+}
+
+_TEXTS: dict[str, dict[str, str]] = {
+    "en": {
+        "ask": "Unsubscribe?",
+        "ask_more": "You will get no more messages of this kind:",
+        "button": "Unsubscribe",
+        "done": "You are unsubscribed",
+        "done_more": "You will get no more messages of this kind:",
+    },
+    "de": {
+        "ask": "Abmelden?",
+        "ask_more": "Sie erhalten dann keine Nachrichten dieser Art mehr:",
+        "button": "Abmelden",
+        "done": "Sie sind abgemeldet",
+        "done_more": "Sie erhalten keine Nachrichten dieser Art mehr:",
+    },
+    "es": {
+        "ask": "¿Cancelar la suscripción?",
+        "ask_more": "Ya no recibirás mensajes de este tipo:",
+        "button": "Cancelar la suscripción",
+        "done": "Suscripción cancelada",
+        "done_more": "Ya no recibirás mensajes de este tipo:",
+    },
+    "ja": {
+        "ask": "配信を停止しますか？",
+        "ask_more": "次の種類のメッセージが届かなくなります：",
+        "button": "配信を停止する",
+        "done": "配信を停止しました",
+        "done_more": "次の種類のメッセージは今後届きません：",
+    },
+    "ar": {
+        "ask": "إلغاء الاشتراك؟",
+        "ask_more": "لن تصلك بعد ذلك رسائل من هذا النوع:",
+        "button": "إلغاء الاشتراك",
+        "done": "تم إلغاء اشتراكك",
+        "done_more": "لن تصلك رسائل من هذا النوع بعد الآن:",
+    },
+}
+_MOST_LANGUAGES = 16
+
+_templates = Environment(
+    loader=PackageLoader("serve_apps.gateway.pages"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_templates.globals.update(static=address)
+
+
+def render_unsubscribe(link: Link, accept_language: str | None, *, done: bool) -> str:
+    """The page as HTML; ``done`` after the reader was unsubscribed."""
+    locale = next(
+        (found for tag in _preferred(accept_language or "") if (found := lookup(tag, _TEXTS, ""))),
+        "en",
+    )
+    return _templates.get_template("unsubscribe.html").render(
+        locale=locale, dir=direction(locale), text=_TEXTS[locale], channel=link.channel, purpose=link.purpose, done=done
+    )
+
+
+def _preferred(accept_language: str) -> Iterator[str]:
+    """Tags of an Accept-Language header, the most wanted first; what is not understood is left out."""
+    weighted = []
+    for part in accept_language[:1_000].split(",")[:_MOST_LANGUAGES]:
+        tag, _, weight = part.partition(";")
+        try:
+            wanted = float(weight.strip().removeprefix("q=")) if weight else 1.0
+        except ValueError:
+            continue
+        if tag.strip() and wanted > 0:
+            weighted.append((wanted, tag.strip()))
+    yield from (tag for _, tag in sorted(weighted, key=lambda pair: -pair[0]))

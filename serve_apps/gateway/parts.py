@@ -1,0 +1,30 @@
+"""Everything the routes use, made once a replica by :mod:`serve_apps.gateway.app`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from actors.routing import Shards
+from cluster.control_plane import ControlPlane
+from cluster.installation import Installation
+from serve_apps.delivery.sink import Sink
+from serve_apps.gateway.access import Access
+from serve_apps.gateway.campaigns import Campaigns
+from serve_apps.gateway.decisions import Decisions
+from serve_apps.gateway.overview import Overview
+from serve_apps.gateway.publishing import Publishing
+from serve_apps.gateway.users import Users
+
+
+@dataclass(slots=True)
+class Parts:
+    installation: Installation
+    plane: ControlPlane
+    access: Access
+    shards: Shards
+    overview: Overview
+    users: Users
+    publishing: Publishing
+    campaigns: Campaigns
+    decisions: Decisions
+    sink: Sink

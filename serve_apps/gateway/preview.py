@@ -1,0 +1,85 @@
+"""A template rendered for somebody, to be looked at: nothing is sent, and its links tell of nothing.
+
+For a user as known now (`user_id`), or for made-up traits; both may be given, and stated traits then stand for the
+user's own. What cannot be rendered is said in the answer, not as an error: it is what the author wants to know.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from typing import Annotated, Any
+
+import msgspec
+
+from serve_apps.gateway.parts import Parts
+from whisperer.content.links import PlainLinks
+from whisperer.content.message import NotRendered, RenderRequest
+from whisperer.content.render import render
+from whisperer.content.template import parse_template
+from whisperer.eligibility.rules import MARKETING
+
+_Text = Annotated[str, msgspec.Meta(max_length=200)]
+
+
+class PreviewBody(msgspec.Struct, forbid_unknown_fields=True):
+    """``event``: properties of the event that would have triggered it. ``version``: the newest if none is named."""
+
+    locale: _Text | None = None
+    zone: _Text | None = None
+    user_id: Annotated[str, msgspec.Meta(max_length=4_096)] | None = None
+    traits: dict[str, Any] = {}
+    offer: dict[str, Any] | None = None
+    event: dict[str, Any] = {}
+    arm: _Text = "preview"
+    campaign: _Text = "preview"
+    purpose: _Text = MARKETING
+    version: Annotated[int, msgspec.Meta(ge=1)] | None = None
+
+
+async def preview(parts: Parts, tenant: str, name: str, body: PreviewBody) -> dict[str, Any]:
+    """The parts and headers of the message. Raises NotFoundError for an unknown template or user."""
+    template = await asyncio.to_thread(parts.plane.get_template, tenant, name, body.version)
+    traits: dict[str, bytes] = {}
+    features: dict[str, float] = {}
+    key, locale, zone = "u:preview", "", ""
+    if body.user_id is not None:
+        view = await parts.users.find(tenant, body.user_id)
+        key, locale, zone = view.key, view.locale or "", view.time_zone or ""
+        traits = {trait: bytes(value) for trait, value in view.traits.items()}
+        features = {feature: math.nan if value is None else float(value) for feature, value in view.features.items()}
+    traits |= {trait: msgspec.json.encode(value) for trait, value in body.traits.items()}
+    request = RenderRequest(
+        send_key="snd_preview",
+        decision_id="dec_preview",
+        tenant=tenant,
+        user_key=key,
+        campaign=body.campaign,
+        channel=template.channel,
+        template=name,
+        template_version=template.version,
+        variant=body.arm,
+        offer=msgspec.json.encode(body.offer),
+        locale=locale if body.locale is None else body.locale,
+        zone=zone if body.zone is None else body.zone,
+        traits=traits,
+        features=features,
+        event=msgspec.json.encode(body.event),
+        address="",
+        purpose=body.purpose,
+        now=time.time_ns() // 1_000_000,
+    )
+    links = PlainLinks(parts.installation.public_url)
+    found = await asyncio.to_thread(lambda: render(parse_template(template.body), request, links))
+    shown = {"name": name, "version": template.version, "channel": template.channel}
+    if isinstance(found, NotRendered):
+        return {**shown, "rendered": False, "reason": found.reason, "detail": found.detail}
+    return {
+        **shown,
+        "rendered": True,
+        "locale": found.locale,
+        "parts": found.parts,
+        "headers": found.headers,
+        "content_hash": found.content_hash,
+    }

@@ -1,0 +1,79 @@
+"""What a campaign did, and what that was worth: the document of `GET /v1/campaigns/{name}/report`. Pure.
+
+Every candidate is accounted for: candidates = sent + no_send + the refused + pending. The comparison is by users and by
+intention to treat (:mod:`whisperer.evaluation.lift`); the table by group and arm is of decisions whose reward is final,
+and supports no claim, as the policy chose whom to give which arm.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cluster.control_plane import CampaignVersion
+from cluster.control_plane.documents import campaign_document
+from cluster.times import iso
+from whisperer.decisions.decision import GROUPS, HOLDOUT, POLICY, UNIFORM
+from whisperer.evaluation.lift import GroupTally, Lift, NotYet, lift, sample_ratio
+from whisperer.feedback.outcome import MICROS
+from whisperer.shard.records import Experiment
+
+
+def report(row: CampaignVersion, counted: dict[str, Any], experiment: Experiment) -> dict[str, Any]:
+    """``counted``: the campaign's sums over all shards, as :mod:`serve_apps.gateway.sums` has them."""
+    tallies = {group: _tally(counted["groups"].get(group)) for group in GROUPS}
+    return {
+        **campaign_document(row),
+        "since": iso(row.first_published_at),
+        **{name: counted[name] for name in ("candidates", "sent", "no_send", "refused", "pending", "conversions")},
+        "outcomes": counted["outcomes"],
+        "groups": [
+            {"group": group, "users": tally.users, "mean": tally.mean if tally.users else None}
+            for group, tally in tallies.items()
+        ],
+        "conflicted_users": counted["conflicted"],
+        **lifts(counted),
+        "sample_ratio": _ratio(tallies, experiment),
+        "arms": [
+            {**arm, "reward": arm["reward_micros"] / MICROS}
+            for arm in sorted(counted["arms"], key=lambda arm: (GROUPS.index(arm["group"]), arm["arm"]))
+        ],
+    }
+
+
+def lifts(counted: dict[str, Any]) -> dict[str, Any]:
+    """``lift`` of the policy and ``uniform_lift``, each over the holdout: a difference per user, or why not yet."""
+    holdout = _tally(counted["groups"].get(HOLDOUT))
+    return {
+        name: _shown(lift(_tally(counted["groups"].get(group)), holdout))
+        for name, group in (("lift", POLICY), ("uniform_lift", UNIFORM))
+    }
+
+
+def _tally(sums: dict[str, int] | None) -> GroupTally:
+    return GroupTally() if sums is None else GroupTally(**sums)
+
+
+def _shown(found: Lift | NotYet) -> dict[str, Any]:
+    if isinstance(found, NotYet):
+        return {"not_yet": found.detail, "reason": found.reason}
+    return {
+        "difference": found.difference,
+        "low": found.low,
+        "high": found.high,
+        "level": found.level,
+        "relative": found.relative,
+        "relative_low": found.relative_low,
+        "relative_high": found.relative_high,
+        "mean": found.treated_mean,
+        "holdout_mean": found.holdout_mean,
+        "users": found.treated_users,
+        "holdout_users": found.holdout_users,
+    }
+
+
+def _ratio(tallies: dict[str, GroupTally], experiment: Experiment) -> dict[str, Any]:
+    """Whether groups are as large as the shares of now say; shares that were changed make it suspicious for a while."""
+    shares = {HOLDOUT: experiment.holdout, UNIFORM: experiment.uniform}
+    shares[POLICY] = max(0.0, 1 - sum(shares.values()))
+    found = sample_ratio({group: tally.users for group, tally in tallies.items()}, shares)
+    return {"p_value": found.p_value, "suspicious": found.suspicious, "shares": shares}

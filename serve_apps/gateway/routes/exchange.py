@@ -1,0 +1,106 @@
+"""How every resource reads a body and writes an answer.
+
+A body is JSON whatever its Content-Type says, bounded before it is decoded. What has no valid form is refused with a
+pointer to the place; NaN and infinity are no JSON.
+"""
+
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from whisperer.errors import RequestError, TooLargeError
+
+MAX_BODY_BYTES = 512 * 1024
+
+TenantOf = Callable[..., Awaitable[str]]
+"""A dependency that gives the tenant's id."""
+
+Value = TypeVar("Value")
+
+_PLACE = re.compile(r" - at `(?:key in )?\$?(.*)`$")
+
+
+class InvalidBodyError(RequestError):
+    """Answered with 422, as all errors that say where."""
+
+    def __init__(self, pointer: str, message: str) -> None:
+        super().__init__(f"{pointer or 'body'}: {message}")
+        self.errors = [{"pointer": pointer, "code": "invalid_request", "message": message}]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.errors[0]["pointer"], self.errors[0]["message"])
+
+
+def answer(value: Any, status: int = 200) -> Response:
+    return Response(msgspec.json.encode(value), status, media_type="application/json")
+
+
+async def read_json(request: Request) -> Any:
+    """The decoded body. Raises RequestError (`malformed_json`) and TooLargeError."""
+    chunks: list[bytes] = []
+    n_bytes = 0
+    async for chunk in request.stream():
+        n_bytes += len(chunk)
+        if n_bytes > MAX_BODY_BYTES:
+            raise TooLargeError(f"a body holds {MAX_BODY_BYTES // 1024} KB at most")
+        chunks.append(chunk)
+    try:
+        return msgspec.json.decode(b"".join(chunks))
+    except RecursionError:
+        raise RequestError("this JSON is nested too deep to be read", code="malformed_json") from None
+    except (msgspec.DecodeError, UnicodeError) as error:
+        raise RequestError(f"this is not JSON: {error}", code="malformed_json") from None
+
+
+async def read_as(request: Request, kind: type[Value]) -> Value:
+    """The body as a struct. Raises InvalidBodyError besides."""
+    decoded = await read_json(request)
+    try:
+        return msgspec.convert(decoded, kind)
+    except msgspec.ValidationError as error:
+        message = str(error)
+        place = _PLACE.search(message)
+        pointer = "" if place is None else place[1].replace(".", "/").replace("[", "/").replace("]", "")
+        raise InvalidBodyError(pointer, _PLACE.sub("", message)) from None
+
+
+async def read_named(request: Request) -> tuple[str, bool, dict[str, Any]]:
+    """Name, whether to publish at once (false unless said), and the rest of a body that makes something."""
+    body = await read_object(request)
+    name = body.pop("name", None)
+    if not isinstance(name, str):
+        raise InvalidBodyError("/name", "say its name, as a text")
+    return name, take_flag(body, "publish"), body
+
+
+async def read_object(request: Request) -> dict[str, Any]:
+    body = await read_json(request)
+    if not isinstance(body, dict):
+        raise InvalidBodyError("", "write an object")
+    return body
+
+
+def take_flag(body: dict[str, Any], name: str) -> bool:
+    flag = body.pop(name, False)
+    if not isinstance(flag, bool):
+        raise InvalidBodyError(f"/{name}", "write true or false")
+    return flag
+
+
+def described(schema: str, example: Any, answers: Any = None) -> dict[str, Any]:
+    """OpenAPI of a body by the name of its schema (:mod:`serve_apps.gateway.openapi`), with an example of both ways."""
+    told: dict[str, Any] = {
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}, "example": example}},
+        }
+    }
+    return told if answers is None else told | answered(answers)
+
+
+def answered(example: Any) -> dict[str, Any]:
+    return {"responses": {"200": {"description": "Done", "content": {"application/json": {"example": example}}}}}

@@ -1,0 +1,53 @@
+"""The experiment: how a tenant's users are divided, and whom silence lets us reach."""
+
+import asyncio
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Depends, Request
+from starlette.responses import Response
+
+from cluster.control_plane.experiments import MAX_SHARE
+from serve_apps.gateway.parts import Parts
+from serve_apps.gateway.routes.exchange import TenantOf, answer, described, read_as
+from whisperer.shard.records import Experiment
+
+EXAMPLE = {"holdout": 0.05, "uniform": 0.05, "consent_default": True}
+
+_Share = Annotated[float, msgspec.Meta(ge=0, le=MAX_SHARE)]
+
+
+class ExperimentBody(msgspec.Struct, forbid_unknown_fields=True):
+    """What is left out stays as it is. Users who have a group already keep it."""
+
+    holdout: _Share | None = None
+    uniform: _Share | None = None
+    consent_default: bool | None = None
+
+
+def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
+    routes = APIRouter(tags=["experiment"])
+    Tenant = Annotated[str, Depends(tenant_of)]  # noqa: N806  a type
+
+    @routes.get("/experiment", summary="Shares of holdout and uniform, and what silence about consent means")
+    async def get_experiment(tenant_id: Tenant) -> Response:
+        return answer(_shown(await asyncio.to_thread(parts.plane.experiment, tenant_id)))
+
+    @routes.put(
+        "/experiment",
+        summary="Change the shares or the assumed consent",
+        openapi_extra=described("Experiment", EXAMPLE, EXAMPLE | {"policy": 0.9}),
+    )
+    async def put_experiment(request: Request, tenant_id: Tenant) -> Response:
+        changes = msgspec.structs.asdict(await read_as(request, ExperimentBody))
+        changed = await asyncio.to_thread(lambda: parts.plane.set_experiment(tenant_id, **changes))
+        await parts.publishing.spread()
+        return answer(_shown(changed))
+
+    return routes
+
+
+def _shown(experiment: Experiment) -> dict[str, Any]:
+    """Without the salt: who knows it knows every user's group."""
+    shares = {"holdout": experiment.holdout, "uniform": experiment.uniform}
+    return {**shares, "policy": round(1 - sum(shares.values()), 9), "consent_default": experiment.consent_default}

@@ -1,0 +1,48 @@
+"""Whose data a request may see, and the two places where every resource is mounted."""
+
+from fastapi import Depends, FastAPI, Request
+
+from serve_apps.gateway.parts import Parts
+from serve_apps.gateway.routes import (
+    campaigns,
+    channels,
+    decisions,
+    experiment,
+    segments,
+    sink,
+    templates,
+    users,
+)
+from whisperer.errors import NotFoundError
+
+RESOURCES = (users, segments, campaigns, templates, channels, experiment, decisions, sink)
+
+
+def mount(app: FastAPI, parts: Parts) -> None:
+    async def tenant_of_key(request: Request) -> str:
+        return (await parts.access.secret(request.headers.get("authorization"))).tenant_id
+
+    async def tenant_of_path(tenant: str) -> str:
+        return await tenant_named(parts, tenant)
+
+    async def operator(request: Request) -> None:
+        parts.access.operator(request.headers.get("authorization"))
+
+    for resource in RESOURCES:
+        app.include_router(resource.router(parts, tenant_of_key), prefix="/v1")
+        app.include_router(
+            resource.router(parts, tenant_of_path),
+            prefix="/internal/tenants/{tenant}",
+            dependencies=[Depends(operator)],  # these run first: strangers do not learn which tenants there are
+            include_in_schema=False,
+        )
+
+
+async def tenant_named(parts: Parts, name_or_id: str) -> str:
+    """The id of a tenant. Raises NotFoundError."""
+    if not any(name_or_id in pair for pair in parts.overview.tenants.items()):
+        await parts.overview.reload()
+    for tenant_id, name in parts.overview.tenants.items():
+        if name_or_id in (tenant_id, name):
+            return tenant_id
+    raise NotFoundError(f"there is no tenant {name_or_id[:80]!r}; `whisperer tenant list` names them")

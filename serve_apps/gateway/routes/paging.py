@@ -1,0 +1,36 @@
+"""Pages of what is listed by name: ``{"data": [...], "next_cursor": ...}``. A cursor is opaque to callers.
+
+It names the last item shown, not a place in the list: what is added or removed meanwhile shifts nothing.
+"""
+
+import base64
+import binascii
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+from fastapi import Query
+
+from whisperer.errors import RequestError
+
+Limit = Annotated[int, Query(ge=1, le=500, description="Most entries of a page")]
+Cursor = Annotated[str | None, Query(max_length=300, description="next_cursor of the page before")]
+
+
+def page(items: Sequence[Any], key: Callable[[Any], str], limit: int, cursor: str | None) -> dict[str, Any]:
+    """The entries after ``cursor``; ``items`` in the order of ``key``."""
+    after = None if cursor is None else decode(cursor)
+    rest = [item for item in items if after is None or key(item) > after]
+    shown = rest[:limit]
+    return {"data": shown, "next_cursor": encode(key(shown[-1])) if len(rest) > limit else None}
+
+
+def encode(text: str) -> str:
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def decode(cursor: str) -> str:
+    """Raises RequestError (`invalid_cursor`)."""
+    try:
+        return base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
+    except (binascii.Error, ValueError):
+        raise RequestError("the cursor is none of ours; begin without one", code="invalid_cursor") from None

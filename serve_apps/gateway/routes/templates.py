@@ -1,0 +1,78 @@
+"""Templates: every change is the next version. docs/templates.md describes the body."""
+
+import asyncio
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request
+from starlette.responses import Response
+
+from cluster.control_plane.documents import template_document
+from serve_apps.gateway.parts import Parts
+from serve_apps.gateway.preview import PreviewBody, preview
+from serve_apps.gateway.routes.exchange import (
+    InvalidBodyError,
+    TenantOf,
+    answer,
+    described,
+    read_as,
+    read_object,
+)
+from serve_apps.gateway.routes.paging import Cursor, Limit, page
+
+EXAMPLE = {
+    "channel": "email",
+    "default_locale": "en",
+    "locales": {"en": {"subject": "Hello {{ user.name }}", "text": "Three tips to begin with: https://example.com"}},
+    "missing": "blank",
+    "defaults": {"name": "there"},
+}
+
+
+def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
+    routes = APIRouter(tags=["templates"])
+    Tenant = Annotated[str, Depends(tenant_of)]  # noqa: N806  a type
+
+    @routes.post(
+        "/templates",
+        summary="Publish a template's next version",
+        status_code=201,
+        openapi_extra=described("NewTemplate", {"name": "tips-email", **EXAMPLE}),
+    )
+    async def create_template(request: Request, tenant_id: Tenant) -> Response:
+        body = await read_object(request)
+        name = body.pop("name", None)
+        if not isinstance(name, str):
+            raise InvalidBodyError("/name", "say its name, as a text")
+        return answer(template_document(await asyncio.to_thread(parts.plane.put_template, tenant_id, name, body)), 201)
+
+    @routes.get("/templates", summary="Templates by name, the newest version of each")
+    async def list_templates(tenant_id: Tenant, limit: Limit = 100, cursor: Cursor = None) -> Response:
+        found = await asyncio.to_thread(parts.plane.list_templates, tenant_id)
+        return answer(page([template_document(t) for t in found], lambda t: t["name"], limit, cursor))
+
+    @routes.get("/templates/{name}", summary="One template: the newest version, or the one named")
+    async def get_template(
+        name: str, tenant_id: Tenant, version: Annotated[int | None, Query(ge=1)] = None
+    ) -> Response:
+        return answer(template_document(await asyncio.to_thread(parts.plane.get_template, tenant_id, name, version)))
+
+    @routes.put(
+        "/templates/{name}",
+        summary="Publish a template's next version",
+        openapi_extra=described("Template", EXAMPLE),
+    )
+    async def put_template(name: str, request: Request, tenant_id: Tenant) -> Response:
+        body = await read_object(request)
+        if body.pop("name", name) != name:
+            raise InvalidBodyError("/name", "a template keeps its name; leave it out, or create another one")
+        return answer(template_document(await asyncio.to_thread(parts.plane.put_template, tenant_id, name, body)))
+
+    @routes.post(
+        "/templates/{name}/preview",
+        summary="Render a template for a user, or for traits; nothing is sent",
+        openapi_extra=described("Preview", {"locale": "de", "traits": {"name": "Ada"}}),
+    )
+    async def preview_template(name: str, request: Request, tenant_id: Tenant) -> Response:
+        return answer(await preview(parts, tenant_id, name, await read_as(request, PreviewBody)))
+
+    return routes

@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import ipaddress
+
+import httpcore
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from serve_apps.delivery.ssrf import (
+    ForbiddenAddressError,
+    Guard,
+    GuardedBackend,
+    UnresolvableError,
+    is_public,
+    resolve,
+)
+
+FORBIDDEN = [
+    "0.0.0.0",
+    "0.1.2.3",
+    "10.1.2.3",
+    "100.64.0.1",
+    "127.0.0.1",
+    "127.255.255.254",
+    "169.254.169.254",
+    "172.16.0.1",
+    "172.31.255.255",
+    "192.0.0.8",
+    "192.0.2.1",
+    "192.88.99.1",
+    "192.168.1.1",
+    "198.18.0.1",
+    "198.51.100.1",
+    "203.0.113.1",
+    "224.0.0.1",
+    "239.255.255.255",
+    "240.0.0.1",
+    "255.255.255.255",
+    "::",
+    "::1",
+    "::127.0.0.1",
+    "::8.8.8.8",
+    "::ffff:127.0.0.1",
+    "::ffff:8.8.8.8",
+    "::ffff:0:127.0.0.1",
+    "64:ff9b::7f00:1",
+    "64:ff9b::808:808",
+    "64:ff9b:1::a00:1",
+    "100::1",
+    "2001::1",
+    "2001:0:4136:e378:8000:63bf:3fff:fdd2",
+    "2001:db8::1",
+    "2002:7f00:1::",
+    "2002:808:808::1",
+    "3fff::1",
+    "5f00::1",
+    "fc00::1",
+    "fd12:3456:789a::1",
+    "fe80::1",
+    "fe80::1%lo",
+    "2606:4700::1%lo",
+    "fec0::1",
+    "ff02::1",
+]
+PUBLIC = ["1.1.1.1", "8.8.8.8", "172.15.255.255", "172.32.0.1", "100.128.0.1", "2606:4700:4700::1111", "2a00:1450::1"]
+
+
+def guard(*answers: list[str], allow_loopback: bool = False) -> Guard:
+    """A guard whose resolver gives these answers, one a call."""
+    left = list(answers)
+
+    async def answer(host: str, port: int) -> list[str]:
+        return left.pop(0)
+
+    return Guard(allow_loopback=allow_loopback, resolve=answer)
+
+
+@pytest.mark.parametrize("address", FORBIDDEN)
+async def test_an_address_that_is_not_of_the_internet_is_refused(address: str) -> None:
+    assert not is_public(ipaddress.ip_address(address))
+    with pytest.raises(ForbiddenAddressError):
+        await guard([address]).addresses("hooks.example.com", 443)
+    with pytest.raises(ForbiddenAddressError):  # one such address among good ones is enough
+        await guard(["8.8.8.8", address]).addresses("hooks.example.com", 443)
+
+
+@pytest.mark.parametrize("address", PUBLIC)
+async def test_an_address_of_the_internet_may_be_called(address: str) -> None:
+    assert await guard([address]).addresses("hooks.example.com", 443) == [address]
+
+
+@given(st.ip_addresses())
+def test_nothing_public_is_anything_that_python_calls_special(
+    address: ipaddress.IPv4Address | ipaddress.IPv6Address,
+) -> None:
+    if is_public(address):
+        special = [address.is_private, address.is_loopback, address.is_link_local, address.is_multicast]
+        assert not any([*special, address.is_reserved, address.is_unspecified])
+
+
+@pytest.mark.parametrize("host", ["127.1", "2130706433", "0x7f000001", "0177.0.0.1", "localhost", "0", "127.0.0.1"])
+async def test_however_this_machine_is_spelled_it_is_refused(host: str) -> None:
+    with pytest.raises((ForbiddenAddressError, UnresolvableError)):
+        await Guard().addresses(host, 443)
+
+
+@pytest.mark.parametrize("port", [0, 22, 25, 53, 79, 81, 389, 1023, 65_536])
+async def test_a_port_of_another_service_is_refused(port: int) -> None:
+    with pytest.raises(ForbiddenAddressError, match="port"):
+        await guard(["8.8.8.8"]).addresses("hooks.example.com", port)
+
+
+async def test_loopback_may_be_allowed_and_nothing_else_with_it() -> None:
+    assert await guard(["127.0.0.1"], allow_loopback=True).addresses("x.example.com", 8080) == ["127.0.0.1"]
+    assert await guard(["::1"], allow_loopback=True).addresses("x.example.com", 8080) == ["::1"]
+    for address in ("10.0.0.1", "169.254.169.254", "::ffff:127.0.0.1", "0.0.0.0", "::"):
+        with pytest.raises(ForbiddenAddressError):
+            await guard([address], allow_loopback=True).addresses("x.example.com", 8080)
+
+
+async def test_a_name_without_addresses_is_tried_later() -> None:
+    with pytest.raises(UnresolvableError):
+        await guard([]).addresses("x.example.com", 443)
+
+    async def fails(host: str, port: int) -> list[str]:
+        raise OSError("no such name")
+
+    with pytest.raises(UnresolvableError):
+        await Guard(resolve=fails).addresses("x.example.com", 443)
+
+
+async def test_the_system_resolver_gives_addresses_in_numbers() -> None:
+    assert await resolve("127.0.0.1", 80) == ["127.0.0.1"]
+
+
+async def test_the_connection_goes_to_the_address_that_was_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = GuardedBackend(guard(["8.8.8.8", "1.1.1.1"], ["127.0.0.1"]))
+    called: list[str] = []
+
+    class Recording:
+        async def connect_tcp(self, host: str, *_: object) -> httpcore.AsyncNetworkStream:
+            called.append(host)
+            raise httpcore.ConnectError("nobody there")
+
+    monkeypatch.setattr(backend, "_backend", Recording())
+    with pytest.raises(httpcore.ConnectError):
+        await backend.connect_tcp("rebinding.example.com", 443)
+    assert called == ["8.8.8.8", "1.1.1.1"]  # the name was asked for once, and never by the socket
+    with pytest.raises(ForbiddenAddressError):  # a new connection asks again, and is checked again
+        await backend.connect_tcp("rebinding.example.com", 443)
+    assert called == ["8.8.8.8", "1.1.1.1"]
+    with pytest.raises(ForbiddenAddressError):
+        await backend.connect_unix_socket("/run/docker.sock")

@@ -1,0 +1,490 @@
+"""Documents of the loop for tests of its pages: one campaign well under way, users, decisions of each kind, messages."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from serve_apps.gateway.pages.documents import CampaignPage, DecisionView, SinkMessage, SinkPage, UserView
+from serve_apps.gateway.pages.live_view import CampaignView, LoopView
+from tests.unit.pages.documents import NOW
+from whisperer.decisions.context import NAMES
+
+DECISION = "dec_0123456789abcdefghjkmnpqrs"
+SEND_KEY = "snd_0123456789abcdefghjkmnpqrs"
+PUBLIC = "http://127.0.0.1:8000"
+
+REFUSED = {"capped": 1_874, "no_address": 611, "no_consent": 240, "decision_open": 96, "not_in_audience": 12}
+
+
+def campaign_view(name: str = "Adopt a feature") -> CampaignView:
+    return {
+        "tenant": "demo",
+        "name": name,
+        "status": "live",
+        "compressed": True,
+        "candidates": 12_345,
+        "sent": 6_480,
+        "no_send": 3_010,
+        "refused": dict(REFUSED),
+        "pending": 22,
+        "conversions": 1_906,
+        "arms": [
+            {"arm": "no_send", "channel": "", "decisions": 3_010, "sent": 0, "converted": 312},
+            {"arm": "tips-email", "channel": "email", "decisions": 3_204, "sent": 3_190, "converted": 801},
+            {"arm": "offer-email", "channel": "email", "decisions": 1_650, "sent": 1_644, "converted": 402},
+            {"arm": "nudge-sms", "channel": "sms", "decisions": 702, "sent": 698, "converted": 120},
+            {"arm": "nudge-push", "channel": "push", "decisions": 946, "sent": 948, "converted": 271},
+        ],
+        "lift": {
+            "difference": 0.0621,
+            "low": 0.0312,
+            "high": 0.093,
+            "relative": 0.48,
+            "users": 3_420,
+            "holdout_users": 388,
+        },
+        "uniform_lift": {
+            "difference": 0.024,
+            "low": -0.009,
+            "high": 0.057,
+            "relative": 0.185,
+            "users": 402,
+            "holdout_users": 388,
+        },
+    }
+
+
+def loop() -> LoopView:
+    arms = [
+        "tips-email",
+        "no_send",
+        "offer-email",
+        "nudge-sms",
+        "",
+        "nudge-push",
+        "no_send",
+        "tips-email",
+        "tips-email",
+    ]
+    status = ["sent", "no_send", "sent", "sending", "refused", "sent", "no_send", "deciding", "sent"]
+    groups = ["policy", "holdout", "policy", "uniform", "", "policy", "policy", "policy", "policy"]
+    subjects = [
+        ("email", "en", "Three shortcuts that save an hour, Ada"),
+        ("sms", "de", "Hallo Grace, dein Bericht ist fertig: sieh ihn dir an"),
+        ("push", "ja", "グレースさん、レポートができました"),
+        ("email", "ar", "آدا، ثلاث طرق توفر عليك ساعة كل أسبوع"),
+        ("email", "es", "Un 20 % menos si vuelves esta semana"),
+    ]
+    return {
+        "campaigns": [campaign_view()],
+        "totals": {
+            "candidates": 12_345,
+            "sent": 6_480,
+            "no_send": 3_010,
+            "refused": dict(REFUSED),
+            "pending": 22,
+            "conversions": 1_906,
+            "opened": 2_711,
+            "clicked": 988,
+            "unsubscribed": 41,
+        },
+        "latest_decisions": [
+            {
+                "tenant": "demo",
+                "decision_id": DECISION[:-1] + str(i),
+                "user": f"u:user-{4711 + i}",
+                "campaign": "Adopt a feature",
+                "arm": arm,
+                "propensity": (0.61, 1.0, 0.02, 0.2, None, 0.33, 0.18, 0.55, 0.47)[i] if arm else None,
+                "group": groups[i],
+                "status": status[i],
+                "reason": "capped" if status[i] == "refused" else "",
+                "at": NOW - 900 * (i + 1),
+            }
+            for i, arm in enumerate(arms)
+        ],
+        "latest_messages": [
+            {
+                "tenant": "demo",
+                "send_key": SEND_KEY[:-1] + str(i),
+                "channel": channel,
+                "locale": locale,
+                "user": f"u:user-{4711 + i}",
+                "subject": subject,
+                "at": NOW - 1_700 * (i + 1),
+            }
+            for i, (channel, locale, subject) in enumerate(subjects)
+        ],
+    }
+
+
+def decision(status: str = "sent", **changes: Any) -> DecisionView:
+    """A decision of the policy group that was sent by e-mail, opened, clicked and converted."""
+    found: dict[str, Any] = {
+        "id": DECISION,
+        "user_key": "u:ada",
+        "campaign": "Adopt a feature",
+        "campaign_version": 3,
+        "trigger": "event",
+        "occurrence": "9f2c51aa7be00413",
+        "at": NOW - 64_000,
+        "status": status,
+        "reason": "",
+        "refused_arms": {"nudge-sms": "no_address"},
+        "group": "policy",
+        "features": {
+            name: value
+            for name, value in zip(
+                NAMES,
+                [14, 52, 1.3333333, 0.0, 0.021, 203.4, 31, 2.06, 0.01, 1, 53.2, 0.5, 9.75, 1],
+                strict=True,
+            )
+        },
+        "arm": "tips-email",
+        "propensity": 0.6125,
+        "arms": ["no_send", "tips-email", "offer-email", "nudge-push"],
+        "propensities": [0.0481, 0.6125, 0.2794, 0.06],
+        "means": [0.101, 0.262, 0.214, 0.121],
+        "spreads": [0.021, 0.034, 0.047, 0.052],
+        "seed": 13_835_058_055_282_163_712,
+        "policy_version": "Adopt a feature@1841",
+        "chosen_at": NOW - 63_940,
+        "send": {
+            "send_key": SEND_KEY,
+            "channel": "email",
+            "attempts": 1,
+            "next_at": -1,
+            "last_error": "",
+            "provider": "sink",
+            "provider_id": "sink-99182",
+            "content_hash": "5f0c9b3c1a7e4d2290ab51cc72d1e0f4",
+            "locale": "en",
+            "sent_at": NOW - 63_700,
+        },
+        "outcomes": [
+            {"at": NOW - 58_000, "kind": "opened", "detail": "", "value_micros": 0},
+            {
+                "at": NOW - 55_200,
+                "kind": "clicked",
+                "detail": "https://acme.example/reports?arm=tips",
+                "value_micros": 0,
+            },
+            {"at": NOW - 47_000, "kind": "converted", "detail": "Feature Adopted", "value_micros": 1_000_000},
+        ],
+        "reward_micros": 980_000,
+        "matured": True,
+        "event": {"feature": "reports", "format": "pdf"},
+        **changes,
+    }
+    return found  # type: ignore[return-value]
+
+
+def refused() -> DecisionView:
+    return decision(
+        "refused",
+        reason="capped",
+        refused_arms={
+            "tips-email": "capped",
+            "offer-email": "capped",
+            "nudge-sms": "no_address",
+            "nudge-push": "no_consent",
+        },
+        group="",
+        arm="",
+        propensity=None,
+        arms=[],
+        propensities=[],
+        means=[],
+        spreads=[],
+        seed=None,
+        policy_version="",
+        chosen_at=-1,
+        send=None,
+        outcomes=[],
+        reward_micros=0,
+        matured=False,
+    )
+
+
+def held_out() -> DecisionView:
+    return decision(
+        "no_send",
+        group="holdout",
+        refused_arms={},
+        arm="no_send",
+        propensity=1.0,
+        propensities=[1.0, 0.0, 0.0, 0.0],
+        means=[0.0] * 4,
+        spreads=[0.0] * 4,
+        policy_version="holdout",
+        send=None,
+        outcomes=[],
+        reward_micros=0,
+        matured=False,
+    )
+
+
+def user(**changes: Any) -> UserView:
+    candidacies = [
+        decision(),
+        {**refused(), "id": DECISION[:-1] + "1", "at": NOW - 3_700_000},
+        {**held_out(), "id": DECISION[:-1] + "2", "at": NOW - 7_300_000, "group": "uniform", "propensity": 0.25},
+    ]
+    timeline = [
+        {"type": "track", "event": "Feature Adopted", "timestamp": _iso(47_000), "properties": {"feature": "reports"}},
+        {"type": "track", "event": "Dashboard Viewed", "timestamp": _iso(64_000), "properties": {"dashboard": "team"}},
+        {"type": "segment_entered", "segment": "Power users", "timestamp": _iso(3_500_000)},
+        {"type": "page", "timestamp": _iso(3_700_000), "properties": {"path": "/pricing"}},
+        {"type": "identify", "timestamp": _iso(90_000_000), "traits": {"plan": "pro", "seats": 12}},
+        {"type": "merged", "timestamp": _iso(91_000_000)},
+    ]
+    found: dict[str, Any] = {
+        "user_id": "ada",
+        "anonymous_ids": ["6f9619ff-8b86-d011-b42d-00c04fc964ff"],
+        "previous_ids": [],
+        "refused_anonymous_ids": [],
+        "traits": {
+            "name": "Ada Lovelace",
+            "email": "ada@example.com",
+            "plan": "pro",
+            "seats": 12,
+            "address": {"city": "London", "country": "GB"},
+            "verified": True,
+        },
+        "features": {
+            "events_7d": 14,
+            "events_30d": 52,
+            "trend": 1.3333,
+            "revenue": 420.5,
+            "recency_days": 0.021,
+            "gap_mean_days": None,
+        },
+        "event_counts": {"Dashboard Viewed": 41, "Feature Adopted": 3, "Report Exported": 8},
+        "segments": ["Power users", "Pro plan"],
+        "timeline": timeline,
+        "first_seen": _iso(203 * 86_400_000),
+        "last_seen": _iso(47_000),
+        "time_zone": "Europe/London",
+        "locale": "en-GB",
+        "partition": 17,
+        "candidacies": candidacies,
+        "consent": [
+            {"channel": "email", "purpose": "marketing", "granted": True, "at": NOW - 86_400_000, "source": "api"},
+            {"channel": "sms", "purpose": "*", "granted": False, "at": NOW - 5_000_000, "source": "unsubscribe link"},
+        ],
+        "suppressed": [{"channel": "push", "at": NOW - 9_000_000, "reason": "bounced"}],
+        "group": {"group": "policy", "at": NOW - 40 * 86_400_000, "conflicted": False},
+        "sends": [
+            {"at": NOW - 63_700, "campaign": "Adopt a feature", "channel": "email", "send_key": SEND_KEY},
+            {"at": NOW - 3 * 86_400_000, "campaign": "Adopt a feature", "channel": "email", "send_key": SEND_KEY},
+            {"at": NOW - 20 * 86_400_000, "campaign": "Adopt a feature", "channel": "push", "send_key": SEND_KEY},
+        ],
+        **changes,
+    }
+    return found  # type: ignore[return-value]
+
+
+def unknown_user() -> UserView:
+    """Somebody who was seen once."""
+    return user(
+        user_id=None,
+        anonymous_ids=["mobile-7"],
+        traits={},
+        features={},
+        event_counts={},
+        segments=[],
+        timeline=[],
+        candidacies=[],
+        consent=[],
+        suppressed=[],
+        group=None,
+        sends=[],
+        time_zone=None,
+        locale=None,
+        last_seen=None,
+    )
+
+
+_HTML = """<!doctype html><html lang="{locale}" dir="{dir}"><body style="font-family: sans-serif; color: #222">
+<h1 style="font-size: 22px">{title}</h1><p>{text}</p>
+<p><a href="{public}/m/c/token-1" style="color: #0b6e5f">{button}</a></p>
+<script>window.top.owned = 1; window.owned = 1</script><img src="{public}/m/o/token-2" onerror="window.owned = 1">
+<p><a href="{public}/m/u/token-3">{leave}</a></p></body></html>"""
+
+_TEXTS = {
+    "en": (
+        "ltr",
+        "Three shortcuts that save an hour",
+        "Hello Ada, your team opens the same report every morning.",
+        "Show me",
+        "Unsubscribe",
+    ),
+    "ar": ("rtl", "ثلاث طرق توفر عليك ساعة", "مرحبًا آدا، يفتح فريقك التقرير نفسه كل صباح.", "أرني", "إلغاء الاشتراك"),
+    "ja": (
+        "ltr",
+        "1時間を節約する3つの近道",
+        "エイダさん、チームは毎朝同じレポートを開いています。",
+        "見てみる",
+        "配信停止",
+    ),
+}
+
+
+def message(channel: str = "email", locale: str = "en", **changes: Any) -> SinkMessage:
+    direction, title, text, button, leave = _TEXTS.get(locale, _TEXTS["en"])
+    link = f"{PUBLIC}/m/c/token-1"
+    parts = {
+        "email": {
+            "subject": title,
+            "html": _HTML.format(
+                locale=locale, dir=direction, title=title, text=text, button=button, leave=leave, public=PUBLIC
+            ),
+            "text": f"{text}\n\n{button}: {link}\n\n{leave}: {PUBLIC}/m/u/token-3",
+        },
+        "sms": {"text": f"{text} {link}"},
+        "push": {"title": title, "body": f"{text} {link}"},
+        "webhook": {"body": '{"user": "ada", "link": "' + link + '"}'},
+    }[channel]
+    found: dict[str, Any] = {
+        "serial": 99_182,
+        "send_key": SEND_KEY,
+        "decision_id": DECISION,
+        "channel": channel,
+        "user_id": "ada",
+        "user_key": "u:ada",
+        "address": {"email": "ada@example.com", "sms": "+442079460000"}.get(channel, "ada"),
+        "campaign": "Adopt a feature",
+        "locale": locale,
+        "parts": parts,
+        "headers": {
+            "List-Unsubscribe": f"<{PUBLIC}/m/u/token-3>",
+            "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
+        }
+        if channel == "email"
+        else {},
+        "content_hash": "5f0c9b3c1a7e4d2290ab51cc72d1e0f4",
+        "received_at": NOW - 63_700,
+        "n_received": 1,
+        **changes,
+    }
+    return found  # type: ignore[return-value]
+
+
+def target_of(url: str) -> tuple[str, str] | None:
+    """As the signer of links reads them."""
+    if "/m/c/" in url:
+        return ("click", "https://acme.example/reports?arm=tips")
+    return ("unsubscribe", "") if "/m/u/" in url else None
+
+
+def sink(n: int = 8, next_before: int | None = 99_174) -> SinkPage:
+    kinds = [("email", "en"), ("email", "ar"), ("sms", "ja"), ("push", "ar"), ("webhook", "en")]
+    return {
+        "messages": [
+            message(
+                *kinds[i % 5],
+                serial=99_182 - i,
+                send_key=f"snd_{i:026d}",
+                user_id=f"user-{4711 + i}",
+                n_received=2 if i == 2 else 1,
+                received_at=NOW - 40_000 * (i + 1),
+            )
+            for i in range(n)
+        ],
+        "next_before": next_before,
+        "counts": {
+            "by_channel": {"email": 4_834, "sms": 698, "push": 948} if n else {},
+            "total": 6_480 if n else 0,
+            "n_repeats": 3 if n else 0,
+            "doubled": 0,
+        },
+        "campaigns": ["Adopt a feature", "Win back"] if n else [],
+    }
+
+
+def campaign(**changes: Any) -> CampaignPage:
+    view = campaign_view()
+    found: dict[str, Any] = {
+        **{key: view[key] for key in view if key not in ("tenant", "arms")},  # type: ignore[literal-required]
+        "version": 3,
+        "description": "Each event Dashboard Viewed of a user who never exported a report may bring a tip, an offer or a nudge.",
+        "since": NOW - 7_300_000,
+        "definition": {
+            "name": "Adopt a feature",
+            "trigger": {"event": "Dashboard Viewed"},
+            "audience": None,
+            "goal": {"event": "Feature Adopted", "window": "30s", "reward": "conversion", "unsubscribe_cost": 0.5},
+            "purpose": "marketing",
+            "caps": [
+                {"most": 3, "per": "rolling", "hours": 1, "scope": "campaign"},
+                {"most": 6, "per": "day", "scope": "tenant"},
+            ],
+            "quiet_hours": {"from": "21:00", "until": "08:00"},
+            "arms": [
+                {"id": "tips-email", "channel": "email", "template": "tips-email", "offer": None, "cost": 0},
+                {
+                    "id": "offer-email",
+                    "channel": "email",
+                    "template": "offer-email",
+                    "offer": {"percent": 20},
+                    "cost": 0.02,
+                },
+                {"id": "nudge-sms", "channel": "sms", "template": "nudge-sms", "cost": 0.05},
+            ],
+        },
+        "groups": [
+            {"group": "holdout", "users": 388, "mean": 0.129},
+            {"group": "uniform", "users": 402, "mean": 0.153},
+            {"group": "policy", "users": 3_420, "mean": 0.191},
+        ],
+        "arms": [
+            {
+                "group": "holdout",
+                "arm": "no_send",
+                "decisions": 902,
+                "sent": 0,
+                "converted": 88,
+                "reward_micros": 88_000_000,
+            },
+            {
+                "group": "policy",
+                "arm": "no_send",
+                "decisions": 1_820,
+                "sent": 0,
+                "converted": 190,
+                "reward_micros": 190_000_000,
+            },
+            {
+                "group": "policy",
+                "arm": "tips-email",
+                "decisions": 3_010,
+                "sent": 3_001,
+                "converted": 770,
+                "reward_micros": 751_400_000,
+            },
+            {
+                "group": "policy",
+                "arm": "offer-email",
+                "decisions": 1_450,
+                "sent": 1_448,
+                "converted": 360,
+                "reward_micros": 331_000_000,
+            },
+            {
+                "group": "uniform",
+                "arm": "nudge-sms",
+                "decisions": 240,
+                "sent": 236,
+                "converted": 33,
+                "reward_micros": 20_800_000,
+            },
+        ],
+        "sample_ratio": {"chi2": 1.2, "p_value": 0.548, "suspicious": False},
+        **changes,
+    }
+    return found  # type: ignore[return-value]
+
+
+def _iso(age_ms: int) -> str:
+    return datetime.fromtimestamp((NOW - age_ms) / 1000, UTC).isoformat().replace("+00:00", "Z")

@@ -1,0 +1,81 @@
+"""What the simulator remembers of one user, to know the features that effects depend on.
+
+Days are the simulation's: a person who gets a second message "a week later" has lived through that week, whatever
+little time it took here. Only the hour is that of the clock which stamps events, as it is for whoever decides about
+sending. So the truth knows a little more than a decision does, which sees compressed time and nothing from before its
+first day.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from whisperer.decisions.context import NAMES
+
+from .rhythm import DAY_MS, HOUR_MS
+
+_WEEK, _MONTH = 7, 30
+_FORGOTTEN_DAYS = 60
+_REMEMBERED = 64
+_CHANNEL_TRAITS = (("email", "email"), ("phone", "sms"), ("push_token", "push"))
+
+
+class History(msgspec.Struct, array_like=True):
+    """``day_to_events`` of the last week; ``sends`` and ``engaged`` (opens and clicks), newest last: simulated ms."""
+
+    first_ms: int
+    last_ms: int
+    zone: str = "UTC"
+    channels: list[str] = []
+    day_to_events: dict[int, int] = {}
+    revenue: float = 0.0
+    sends: list[int] = []
+    engaged: list[int] = []
+
+    def lived(self, at_ms: int, event: dict[str, Any]) -> None:
+        """One event of the user."""
+        self.last_ms = max(self.last_ms, at_ms)
+        today = at_ms // DAY_MS
+        self.day_to_events[today] = self.day_to_events.get(today, 0) + 1
+        if len(self.day_to_events) > _WEEK:
+            self.day_to_events = {day: n for day, n in self.day_to_events.items() if day > today - _WEEK}
+        self.zone = event.get("context", {}).get("timezone", self.zone)
+        if event["type"] == "identify":
+            self.channels = [channel for trait, channel in _CHANNEL_TRAITS if trait in event["traits"]]
+        self.revenue += event.get("properties", {}).get("revenue", 0)
+
+    def reached(self, at_ms: int) -> None:
+        self.sends = [*self.sends, at_ms][-_REMEMBERED:]
+
+    def took_notice(self, at_ms: int) -> None:
+        self.engaged = [*self.engaged, at_ms][-_REMEMBERED:]
+
+    def forgotten(self, at_ms: int) -> bool:
+        """Not heard of for so long that nobody waits for an answer."""
+        return self.last_ms < at_ms - _FORGOTTEN_DAYS * DAY_MS
+
+    def features(self, at_ms: int, stamp_ms: int) -> list[float]:
+        """In the order of NAMES, as of simulated ``at_ms``, stamped with ``stamp_ms``; NaN where no effect looks."""
+        today = at_ms // DAY_MS
+        local = datetime.fromtimestamp(stamp_ms / 1000, UTC).astimezone(_zone(self.zone))
+        value = {
+            "events_7d": float(sum(n for day, n in self.day_to_events.items() if day > today - _WEEK)),
+            "revenue": self.revenue,
+            "tenure_days": (at_ms - self.first_ms) / DAY_MS,
+            "sends_7d": float(sum(sent > at_ms - _WEEK * DAY_MS for sent in self.sends)),
+            "engaged_30d": float(sum(noticed > at_ms - _MONTH * DAY_MS for noticed in self.engaged)),
+            "local_hour": local.hour + local.minute / 60,
+        }
+        if self.sends:
+            value["hours_since_send"] = max(0, at_ms - self.sends[-1]) / HOUR_MS
+        return [value.get(name, float("nan")) for name in NAMES]
+
+
+@lru_cache(maxsize=64)
+def _zone(name: str) -> ZoneInfo:
+    return ZoneInfo(name)

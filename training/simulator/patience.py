@@ -1,0 +1,56 @@
+"""Asking a gateway that may be busy: one request at a time, each kind of work with a patience of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+
+from cluster.importing.retry_after import retry_after_s
+
+_LONGEST_PAUSE_S = 30.0
+
+
+class BusyError(Exception):
+    """The gateway asks for patience, or is not there."""
+
+    def __init__(self, what: str, wait_s: float | None) -> None:
+        super().__init__(what)
+        self.wait_s = wait_s
+
+
+class Patience:
+    """One thing to do again and again, later where the gateway asks for it. Two of them do not wait for each other."""
+
+    def __init__(self, step: Callable[[], bool]) -> None:
+        self._step = step
+        self._not_before_ms = 0.0
+        self._n_failures = 0
+        self.trouble = ""
+
+    def once(self, now_ms: int) -> bool:
+        """Do it if it is time; whether there is more to do at once."""
+        if now_ms < self._not_before_ms:
+            return False
+        try:
+            more = self._step()
+        except BusyError as busy:
+            self._n_failures += 1
+            self.trouble = str(busy)
+            wait_s = 0.5 * 2 ** min(self._n_failures - 1, 10) if busy.wait_s is None else busy.wait_s
+            self._not_before_ms = now_ms + 1000 * min(_LONGEST_PAUSE_S, wait_s)
+            return False
+        self._n_failures, self.trouble = 0, ""
+        return more
+
+
+def ask(http: httpx.Client, method: str, path: str, **more: Any) -> httpx.Response:
+    """One request, redirects not followed. Raises BusyError for what is worth trying again."""
+    try:
+        answer = http.request(method, path, follow_redirects=False, **more)
+    except httpx.TransportError as error:
+        raise BusyError(type(error).__name__, None) from error
+    if answer.status_code in (408, 425, 429) or answer.status_code >= 500:
+        raise BusyError(f"HTTP {answer.status_code}", retry_after_s(answer.headers.get("Retry-After")))
+    return answer
