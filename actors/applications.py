@@ -35,7 +35,7 @@ class Application(Generic[Asked, Answered]):
         try:
             if self._handle is None:
                 found = await asyncio.to_thread(self._find)
-                # In the event loop, where its router will live; by option, because handles have attributes of their own.
+                # In the event loop, where its router will live; by option: handles have attributes of their own.
                 self._handle = found.options(method_name=self._method)
             async with asyncio.timeout(self._timeout_s):
                 answered: list[Answered] = self._decode(await self._handle.remote(self._encode(batch)))

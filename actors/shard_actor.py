@@ -11,7 +11,6 @@ import asyncio
 import gc
 import logging
 import os
-import time
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from actors.courier import Courier
 from actors.engaging import Engaging
 from actors.exporter import Exporter
 from actors.fsync import create_durably, make_folder_durably
+from actors.housekeeping import Housekeeping
 from actors.installation import load
 from actors.payloads import Payloads
 from actors.routing import MOVING, OK, OVERLOADED, STALE_MAP, Shards
@@ -42,7 +42,6 @@ from whisperer.shard.records import (
     ConsentStated,
     Delivered,
     Erase,
-    ErasureDone,
     Events,
     Experiment,
     Message,
@@ -58,8 +57,6 @@ from whisperer.shard.records import (
 )
 
 TICK_S = 0.25
-SNAPSHOT_AT_LEAST_EVERY_S = 24 * 3600
-"""An idle shard still renews its snapshots, so that nothing erased lives on in an old one."""
 
 _log = logging.getLogger("whisperer.shard")
 
@@ -75,9 +72,9 @@ class ShardActor:
         self._settings = installation.settings
         self._moves = Path(installation.data_dir) / "moves"
         self._id = shard_id
-        self._snapshots = SnapshotStore(self._settings.snapshots.uri, f"shard-{shard_id:04d}")
+        snapshots = SnapshotStore(self._settings.snapshots.uri, f"shard-{shard_id:04d}")
         try:
-            recovered = recovery.recover(shard_id, self._settings, self._snapshots)
+            recovered = recovery.recover(shard_id, self._settings, snapshots)
         except JournalDamagedError:
             _log.exception("shard %d cannot recover; see docs/storage.md, damage", shard_id)
             raise
@@ -99,17 +96,15 @@ class ShardActor:
         )
         self._courier = Courier(shard_id, self._shards, self._deliver_here, self._confirm)
         self._engaging = Engaging(self._shard, self._submit, wall_clock_ms)
-        self._erasures: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
+        self._housekeeping = Housekeeping(
+            self._shard, self._journal, self._committer, self._exporter, snapshots, self._settings
+        )
         # Maps count from 1: a caller that has not seen one yet is refused, too.
         self._min_map_version = max(self._shard.moved.values(), default=1)
         self._draining = False
         self._leaving: set[tuple[str, int]] = set()
-        self._snapshot_at = time.monotonic()
-        self._snapshot_position = -1
-        self._housekeeping = asyncio.Lock()
         self._tasks = [
-            asyncio.ensure_future(task)
-            for task in (self._tick_forever(), self._erase_forever(), self._keep_house_forever(), self._resume())
+            asyncio.ensure_future(task) for task in (self._tick_forever(), self._housekeeping.run(), self._resume())
         ]
 
     # -- what callers ask -----------------------------------------------------------------------------------------
@@ -148,7 +143,7 @@ class ShardActor:
 
     async def flush(self) -> None:
         """Bring everything acknowledged so far into the warehouse."""
-        await self._export_all()
+        await self._housekeeping.export()
 
     async def events_of(self, tenant: str, keys: list[str]) -> list[dict[str, Any]]:
         """Everything the warehouse holds of these users, oldest first; :meth:`flush` every shard before."""
@@ -250,11 +245,11 @@ class ShardActor:
             "journal_end": self._journal.end,
             "exported": self._exporter.exported(),
             "warehouse_rows": self._exporter.n_rows,
-            "snapshot_position": self._snapshot_position,
+            "snapshot_position": self._housekeeping.snapshot_position,
             "recovery": self._recovery,
             "waiting_bytes": self._committer.waiting_bytes,
             "courier_waiting": self._courier.n_waiting,
-            "erasures_waiting": self._erasures.qsize(),
+            "erasures_waiting": self._housekeeping.n_erasures_waiting,
             "candidates_waiting": self._engaging.decider.n_waiting,
             "messages_to_send": self._engaging.deliverer.n_waiting,
             "commit": status.commit(self._committer.counts),
@@ -304,13 +299,13 @@ class ShardActor:
         self._draining = True
         await self._engaging.close()
         await self._committer.settle()
-        await self._export_all()
-        await self._take_snapshot()
+        await self._housekeeping.export()
+        await self._housekeeping.snapshot()
         for task in self._tasks:
             task.cancel()
         await self._courier.close()
         await self._committer.close()
-        return {"position": self._snapshot_position}
+        return {"position": self._housekeeping.snapshot_position}
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
@@ -367,7 +362,7 @@ class ShardActor:
                 if self._shards.map.version:  # until the map is known, the outbox keeps it: _resume sends all
                     self._courier.send(effect.message)
             elif isinstance(effect, UserErased):
-                self._erasures.put_nowait((effect.tenant, effect.key))
+                self._housekeeping.erase(effect.tenant, effect.key)
             else:
                 self._engaging.carry_out(effect)
 
@@ -381,9 +376,7 @@ class ShardActor:
                 await asyncio.sleep(0.2)
         for message in self._shard.outbox():
             self._courier.send(message)
-        for tenant in self._shard.tenants.values():
-            for key in tenant.erasing:
-                self._erasures.put_nowait((tenant.id, key))
+        self._housekeeping.resume()
 
     async def _tick_forever(self) -> None:
         while True:
@@ -395,65 +388,6 @@ class ShardActor:
                 await asyncio.sleep(0)
             else:
                 await asyncio.sleep(TICK_S)
-
-    async def _erase_forever(self) -> None:
-        while True:
-            batch = [await self._erasures.get()]
-            await asyncio.sleep(1.0)  # one rewrite for many
-            while not self._erasures.empty():
-                batch.append(self._erasures.get_nowait())
-            try:
-                await self._export_all()
-                for tenant in {tenant for tenant, _ in batch}:
-                    keys = [key for t, key in batch if t == tenant]
-                    await asyncio.to_thread(self._exporter.erase, tenant, keys)
-                for tenant, key in batch:
-                    await self._committer.submit(ErasureDone(tenant, key))
-            except Exception:
-                _log.exception("the warehouse could not be rewritten for %d erased users; trying again", len(batch))
-                for entry in batch:
-                    self._erasures.put_nowait(entry)
-                await asyncio.sleep(5.0)
-
-    async def _keep_house_forever(self) -> None:
-        """Export, snapshot and trim, each in its own rhythm."""
-        exported_at = time.monotonic()
-        while True:
-            await asyncio.sleep(1.0)
-            try:
-                now = time.monotonic()
-                if now - exported_at >= self._settings.warehouse.flush_interval_s:
-                    exported_at = now
-                    await self._export_all()
-                since = now - self._snapshot_at
-                changed = self._committer.applied_end != self._snapshot_position
-                if (since >= self._settings.snapshots.interval_s and changed) or since >= SNAPSHOT_AT_LEAST_EVERY_S:
-                    await self._take_snapshot()
-            except Exception:
-                _log.exception("housekeeping failed; trying again")
-
-    async def _export_all(self) -> None:
-        """Close the open segment and bring everything into the warehouse."""
-        async with self._housekeeping:
-            loop = asyncio.get_running_loop()
-            await loop.run_in_executor(self._committer.thread, self._journal.roll)
-            await self._committer.settle()  # the masks of everything in closed segments are known
-            reached = await asyncio.to_thread(self._exporter.export)
-            self._shard.forget_exported(reached)
-
-    async def _take_snapshot(self) -> None:
-        async with self._housekeeping:
-            self._shard.tidy()
-            position = self._committer.applied_end
-            tables = recovery.capture(self._shard)
-            await asyncio.to_thread(
-                self._snapshots.save, tables, {"shard": self._id}, lsn=position, epoch=self._journal.epoch
-            )
-            self._snapshot_at, self._snapshot_position = time.monotonic(), position
-            safe = await asyncio.to_thread(self._snapshots.prune, self._settings.snapshots.keep)
-            before = min(position if safe is None else safe, await asyncio.to_thread(self._exporter.exported))
-            loop = asyncio.get_running_loop()
-            await loop.run_in_executor(self._committer.thread, self._journal.trim, before)
 
 
 def _name(config: SegmentConfig | CampaignConfig) -> str:

@@ -16,7 +16,7 @@ def write_installation(folder: Path, *, shards: int = 2, flush_s: float = 3600, 
     """An `installation.json` with what actors read of it."""
     folder.mkdir(parents=True, exist_ok=True)
     settings = {
-        "cluster": {"shards": shards, "cpu_shard": 0.1, "cpu_directory": 0.05},
+        "cluster": {"shards": shards, "cpu_shard": 0.1, "cpu_directory": 0.05, "cpu_learner": 0.05},
         "journal": {"url": f"file://{folder}/journal", "segment_bytes": 64 << 20},
         "snapshots": {"interval_s": snapshot_s, "uri": f"file://{folder}/snapshots", "keep": 2},
         "warehouse": {"uri": f"file://{folder}/warehouse", "flush_interval_s": flush_s},

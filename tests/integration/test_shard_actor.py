@@ -91,7 +91,7 @@ async def test_recovery_starts_from_a_snapshot_and_the_journal_is_trimmed(shards
     before = inspection.digest(actor._shard)
     for _ in range(2):
         await actor.flush()
-        await actor._take_snapshot()
+        await actor._housekeeping.snapshot()
         actor._committer.applied_end += 0
     await shards.crash(0)
     recovered = shards.start(0)
@@ -152,7 +152,7 @@ async def test_timeline_entries_lead_to_their_json_in_journal_and_warehouse(shar
     actor = shards.actors[entry.origin]
     for _ in range(2):
         await actor.flush()
-        await actor._take_snapshot()
+        await actor._housekeeping.snapshot()
         await send(shards, event("bob"), event("cyd"), event("dan"))
     assert actor._journal.read(entry.reference >> 16) is None
     in_warehouse = await actor.payloads(TENANT, [entry.reference], False)

@@ -1,0 +1,127 @@
+"""What a shard does for itself beside its work: export, snapshot, trim, and taking erased users out of the warehouse.
+
+Each in its own rhythm, one at a time. A step that fails is tried again; no answer depends on any of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+
+from actors import recovery
+from actors.commit import Committer
+from actors.exporter import Exporter
+from actors.installation import Settings
+from actors.journal import FileJournal
+from actors.snapshots import SnapshotStore
+from whisperer.shard.machine import Shard
+from whisperer.shard.records import ErasureDone
+
+SNAPSHOT_AT_LEAST_EVERY_S = 24 * 3600
+"""An idle shard still renews its snapshots, so that nothing erased lives on in an old one."""
+ERASE_TOGETHER_S = 1.0
+ERASE_AGAIN_S = 5.0
+
+_log = logging.getLogger("whisperer.shard")
+
+
+class Housekeeping:
+    """Use from one event loop."""
+
+    def __init__(
+        self,
+        shard: Shard,
+        journal: FileJournal,
+        committer: Committer,
+        exporter: Exporter,
+        snapshots: SnapshotStore,
+        settings: Settings,
+    ) -> None:
+        self._shard = shard
+        self._journal = journal
+        self._committer = committer
+        self._exporter = exporter
+        self._snapshots = snapshots
+        self._settings = settings
+        self._erasures: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
+        self._busy = asyncio.Lock()
+        self._snapshot_at = time.monotonic()
+        self.snapshot_position = -1
+
+    @property
+    def n_erasures_waiting(self) -> int:
+        return self._erasures.qsize()
+
+    def erase(self, tenant: str, key: str) -> None:
+        """Take a user out of the warehouse, soon."""
+        self._erasures.put_nowait((tenant, key))
+
+    def resume(self) -> None:
+        """Erasures that a crash interrupted."""
+        for tenant in self._shard.tenants.values():
+            for key in tenant.erasing:
+                self.erase(tenant.id, key)
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        await asyncio.gather(self._erase_forever(), self._keep_house_forever())
+
+    async def export(self) -> None:
+        """Close the open segment and bring everything into the warehouse."""
+        async with self._busy:
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(self._committer.thread, self._journal.roll)
+            await self._committer.settle()  # the masks and rows of everything in closed segments are known
+            reached = await asyncio.to_thread(self._exporter.export)
+            self._shard.forget_exported(reached)
+
+    async def snapshot(self) -> None:
+        """Save the state as it is now, and let the journal go as far as it is no longer needed."""
+        async with self._busy:
+            self._shard.tidy()
+            position = self._committer.applied_end
+            tables = recovery.capture(self._shard)
+            await asyncio.to_thread(
+                self._snapshots.save, tables, {"shard": self._shard.id}, lsn=position, epoch=self._journal.epoch
+            )
+            self._snapshot_at, self.snapshot_position = time.monotonic(), position
+            safe = await asyncio.to_thread(self._snapshots.prune, self._settings.snapshots.keep)
+            before = min(position if safe is None else safe, await asyncio.to_thread(self._exporter.exported))
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(self._committer.thread, self._journal.trim, before)
+
+    async def _erase_forever(self) -> None:
+        while True:
+            batch = [await self._erasures.get()]
+            await asyncio.sleep(ERASE_TOGETHER_S)  # one rewrite for many
+            while not self._erasures.empty():
+                batch.append(self._erasures.get_nowait())
+            try:
+                await self.export()
+                for tenant in {tenant for tenant, _ in batch}:
+                    keys = [key for t, key in batch if t == tenant]
+                    await asyncio.to_thread(self._exporter.erase, tenant, keys)
+                for tenant, key in batch:
+                    await self._committer.submit(ErasureDone(tenant, key))
+            except Exception:
+                _log.exception("the warehouse could not be rewritten for %d erased users; trying again", len(batch))
+                for entry in batch:
+                    self._erasures.put_nowait(entry)
+                await asyncio.sleep(ERASE_AGAIN_S)
+
+    async def _keep_house_forever(self) -> None:
+        exported_at = time.monotonic()
+        while True:
+            await asyncio.sleep(1.0)
+            try:
+                now = time.monotonic()
+                if now - exported_at >= self._settings.warehouse.flush_interval_s:
+                    exported_at = now
+                    await self.export()
+                since = now - self._snapshot_at
+                changed = self._committer.applied_end != self.snapshot_position
+                if (since >= self._settings.snapshots.interval_s and changed) or since >= SNAPSHOT_AT_LEAST_EVERY_S:
+                    await self.snapshot()
+            except Exception:
+                _log.exception("housekeeping failed; trying again")

@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import asyncio
+
+from actors.delivering import Deliverer
+from tests.unit.actors.applications import FakeApplication, OneShard, accept, render, until
+from tests.unit.shard.world import SEED, TENANT
+from whisperer.content.message import NotRendered, RenderRequest
+from whisperer.delivery.dispatch import Dispatch, Receipt
+from whisperer.eligibility.refusal import Reason
+from whisperer.ids import partition_of
+from whisperer.shard.records import ConsentStated
+
+
+def deliverer(one: OneShard, content: FakeApplication, delivery: FakeApplication) -> Deliverer:
+    return Deliverer(one.shard, content, delivery, one.submit, one.clock)  # type: ignore[arg-type]
+
+
+async def test_a_message_is_rendered_dispatched_and_confirmed() -> None:
+    one, content, delivery = OneShard(), FakeApplication(render), FakeApplication(accept)
+    made = deliverer(one, content, delivery)
+    decisions = one.to_send(3)
+    for decision in decisions:
+        made.add(TENANT, decision, "email")
+        made.add(TENANT, decision, "email")  # driven twice, sent once
+    await until(lambda: made.n_waiting == 0)
+    assert {one.status(d) for d in decisions} == {("sent", "")}
+    assert sorted(d.decision_id for call in delivery.calls for d in call) == sorted(decisions)
+
+
+async def test_after_a_failure_it_is_dispatched_again_under_the_same_key() -> None:
+    one, content, delivery = OneShard(), FakeApplication(render), FakeApplication(accept)
+    delivery.away = True
+    made = deliverer(one, content, delivery)
+    (decision,) = one.to_send(1)
+    made.add(TENANT, decision, "email")
+    await delivery.called.wait()
+    delivery.away = False
+    await until(lambda: made.n_waiting == 0)
+    assert one.status(decision) == ("sent", "")
+    assert len(content.calls) == 2  # prepared anew from the state as it is then
+
+
+async def test_a_withdrawal_while_the_message_is_rendered_stops_it() -> None:
+    one, content, delivery = OneShard(), FakeApplication(render), FakeApplication(accept)
+    content.here.clear()
+    made = deliverer(one, content, delivery)
+    (decision,) = one.to_send(1)
+    made.add(TENANT, decision, "email")
+    await content.called.wait()
+    (request,) = content.calls[0]
+    await one.submit(ConsentStated(TENANT, request.user_key, "email", "marketing", False, "user"))
+    content.here.set()
+    await until(lambda: made.n_waiting == 0)
+    assert delivery.calls == []
+    assert one.status(decision) == ("refused", "no_consent")
+
+
+async def test_what_cannot_be_rendered_is_refused_with_its_reason_and_holds_up_nobody() -> None:
+    one, delivery = OneShard(), FakeApplication(accept)
+    first, second = one.to_send(2)
+
+    def render_some(request: RenderRequest) -> object:
+        missing = request.decision_id == first
+        return NotRendered(request.send_key, Reason.VARIABLE_MISSING, "user.name") if missing else render(request)
+
+    made = deliverer(one, FakeApplication(render_some), delivery)
+    for decision in (first, second):
+        made.add(TENANT, decision, "email")
+    await until(lambda: made.n_waiting == 0)
+    assert (one.status(first), one.status(second)) == (("refused", "variable_missing"), ("sent", ""))
+
+
+async def test_a_channel_that_hangs_does_not_hold_up_another() -> None:
+    one, content = OneShard(), FakeApplication(render)
+    hanging = asyncio.Event()
+
+    class Delivery(FakeApplication):
+        async def call(self, batch: list[Dispatch]) -> list[Receipt]:
+            if batch[0].decision_id == stuck:
+                await hanging.wait()
+            return [accept(dispatch) for dispatch in batch]
+
+    stuck, free = one.to_send(2)
+    made = deliverer(one, content, Delivery(accept))
+    made.add(TENANT, stuck, "webhook")
+    made.add(TENANT, free, "email")
+    await until(lambda: one.status(free)[0] == "sent")
+    assert one.status(stuck)[0] == "sending"
+    hanging.set()
+    await until(lambda: made.n_waiting == 0)
+
+
+async def test_a_partition_that_leaves_waits_for_the_receipt_and_sends_nothing_more() -> None:
+    one, content, delivery = OneShard(), FakeApplication(render), FakeApplication(accept)
+    delivery.here.clear()
+    made = deliverer(one, content, delivery)
+    decisions = one.to_send(2)
+    made.add(TENANT, decisions[0], "email")
+    await delivery.called.wait()
+    (request,) = content.calls[0]
+    partition = partition_of(request.user_key, SEED)
+    leaving = asyncio.ensure_future(made.stop(TENANT, partition))
+    await asyncio.sleep(0)
+    assert not leaving.done()
+    delivery.here.set()
+    await leaving
+    assert one.status(decisions[0]) == ("sent", "")
+    made.add(TENANT, decisions[0], "email")
+    assert made.n_waiting == 0
+
+
+async def test_closing_begins_nothing_more() -> None:
+    one, content, delivery = OneShard(), FakeApplication(render), FakeApplication(accept)
+    content.away = True
+    made = deliverer(one, content, delivery)
+    (decision,) = one.to_send(1)
+    made.add(TENANT, decision, "email")
+    await content.called.wait()
+    await made.close(timeout_s=5.0)
+    assert made.n_waiting == 0
+    assert one.status(decision)[0] == "sending"  # driven again at the next start
