@@ -10,10 +10,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -24,6 +24,23 @@ from cluster.control_plane import ControlPlane
 ROOT = Path(__file__).parents[1]
 SHARED = Path(os.environ.get("USER_WHISPERER_SHARED", ROOT.parent / "shared"))
 START_TIMEOUT_S = 300.0
+
+Found = TypeVar("Found")
+
+
+def until(look: Callable[[], Found], what: str, timeout_s: float = 30.0) -> Found:
+    """What ``look`` gives, as soon as that is true. Nothing of the product is waited for in any other way.
+
+    Raises AssertionError with ``what`` was waited for and the last thing seen when the time is over.
+    """
+    deadline = time.monotonic() + timeout_s
+    while True:
+        found = look()
+        if found:
+            return found
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {timeout_s:g} s: {what}; last seen: {found!r}")
+        time.sleep(0.05)
 
 
 def free_port() -> int:

@@ -1,9 +1,9 @@
 """Which arms may reach one user now, and why the others may not.
 
-There is one order of reasons, the most lasting first: `suppressed`, `no_consent`, `no_address`, `capped`,
-`quiet_hours`. An arm is refused for the first that applies to it, and a candidate none of whose arms is left for the
-first that applies to any of its arms. So what is told is what somebody would have to change, not what tomorrow changes
-by itself.
+There is one order of reasons, the most lasting first: `no_address`, `suppressed`, `no_consent`, `capped`,
+`quiet_hours`. An arm is refused for the first that applies to it. A candidate none of whose arms is left is refused for
+the reason of the arm that came nearest to being chosen, the last of the order: a user without a push token who had an
+e-mail this morning is `capped`, not unreachable.
 
 A transactional campaign skips consent and nothing else: suppression always holds, and caps and quiet hours are those
 that the campaign itself states.
@@ -22,7 +22,7 @@ from whisperer.eligibility.rules import Cap, QuietHours
 from whisperer.eligibility.standing import Standing
 from whisperer.eligibility.suppression import is_suppressed
 
-ORDER = (Reason.SUPPRESSED, Reason.NO_CONSENT, Reason.NO_ADDRESS, Reason.CAPPED, Reason.QUIET_HOURS)
+ORDER = (Reason.NO_ADDRESS, Reason.SUPPRESSED, Reason.NO_CONSENT, Reason.CAPPED, Reason.QUIET_HOURS)
 
 
 def eligible_arms(
@@ -91,9 +91,9 @@ def overall(refused: Mapping[str, Reason]) -> Reason:
     """The one reason of a candidate none of whose arms is eligible; ``refused`` has at least one arm.
 
     >>> overall({"mail": Reason.CAPPED, "sms": Reason.NO_ADDRESS})
-    <Reason.NO_ADDRESS: 'no_address'>
+    <Reason.CAPPED: 'capped'>
     """
-    return min(refused.values(), key=ORDER.index)
+    return max(refused.values(), key=ORDER.index)
 
 
 def _unreachable(
@@ -106,8 +106,8 @@ def _unreachable(
 ) -> Reason | None:
     """Why the channel is closed to the user whatever the time is."""
     address = address_of(traits, channel, user_key)
-    if address is not None and is_suppressed(standing, channel, address):
+    if address is None:
+        return Reason.NO_ADDRESS
+    if is_suppressed(standing, channel, address):
         return Reason.SUPPRESSED
-    if not allows(standing, channel, purpose, consent_default):
-        return Reason.NO_CONSENT
-    return Reason.NO_ADDRESS if address is None else None
+    return None if allows(standing, channel, purpose, consent_default) else Reason.NO_CONSENT

@@ -111,11 +111,11 @@ def test_of_several_reasons_the_most_lasting_is_told() -> None:
         "quiet_hours": NIGHT,
         "now": MIDNIGHT + 24 * HOUR,
     }
-    told = [asked(**against)[1]["mail-1"]]
+    told = [asked(**against, traits={})[1]["mail-1"]]
+    told.append(asked(**against)[1]["mail-1"])
     against["standing"] = standing(withdrawn="email", sent="email")
-    told.append(asked(**against, traits={})[1]["mail-1"])
+    told.append(asked(**against)[1]["mail-1"])
     against["standing"] = standing(sent="email")
-    told.append(asked(**against, traits={})[1]["mail-1"])
     told.append(asked(**against)[1]["mail-1"])
     against["standing"] = Standing()
     told.append(asked(**against)[1]["mail-1"])
@@ -123,8 +123,14 @@ def test_of_several_reasons_the_most_lasting_is_told() -> None:
 
 
 @given(st.dictionaries(st.text(max_size=3), st.sampled_from(ORDER), min_size=1))
-def test_a_candidate_without_arms_is_refused_for_the_most_lasting_reason_of_any(refused: dict[str, Reason]) -> None:
-    assert overall(refused) == next(reason for reason in ORDER if reason in refused.values())
+def test_a_candidate_without_arms_is_refused_for_the_reason_of_the_arm_that_came_nearest(
+    refused: dict[str, Reason],
+) -> None:
+    assert overall(refused) == next(reason for reason in reversed(ORDER) if reason in refused.values())
+
+
+def test_a_missing_push_token_does_not_hide_that_the_user_had_a_mail_today() -> None:
+    assert overall({"mail": Reason.CAPPED, "push": Reason.NO_ADDRESS}) == Reason.CAPPED
 
 
 any_standing = st.builds(
