@@ -281,8 +281,8 @@ def _check(settings: Settings) -> None:
     reserved, available = reserved_cpus(settings), num_cpus(settings)
     if reserved > available:
         raise SettingsError(
-            f"the cluster.cpu_* fractions of {settings.cluster.shards} shards and of the applications' replicas add up to "
-            f"{reserved:.2f} CPUs, more than the {available} of cluster.num_cpus: lower the fractions or raise "
+            f"the cluster.cpu_* fractions of {settings.cluster.shards} shards and of the applications' replicas add "
+            f"up to {reserved:.2f} CPUs, more than the {available} of cluster.num_cpus: lower the fractions or raise "
             "cluster.num_cpus."
         )
 

@@ -1,4 +1,4 @@
-"""What is asked of the content application and what it answers: one message, its parts rendered, or why there is none."""
+"""What is asked of the content application and what it answers: a message's parts, or why there is none."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Rendered(msgspec.Struct, array_like=True, frozen=True, tag="rendered"):
 
 
 class NotRendered(msgspec.Struct, array_like=True, frozen=True, tag="not_rendered"):
-    """``reason`` is a value of :class:`whisperer.eligibility.refusal.Reason`; ``detail`` is for the campaign's author."""
+    """``reason``: of :class:`whisperer.eligibility.refusal.Reason`; ``detail`` is for the campaign's author."""
 
     send_key: str
     reason: str

@@ -7,6 +7,7 @@ shards or HTTP.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 
 import msgspec
@@ -17,7 +18,8 @@ NO_SEND = "no_send"
 HOLDOUT, UNIFORM, POLICY = "holdout", "uniform", "policy"
 GROUPS = (HOLDOUT, UNIFORM, POLICY)
 
-_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_READABLE = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", b"0123456789abcdefghjkmnpqrstvwxyz")
+"""RFC 4648's letters to Crockford's: no look-alikes."""
 
 
 class Candidate(msgspec.Struct, array_like=True, frozen=True):
@@ -78,9 +80,5 @@ def seed_of(decision: str) -> int:
 
 def _digest(*parts: str) -> str:
     text = "\x1f".join(parts).encode("utf-8", "surrogatepass")
-    number = int.from_bytes(hashlib.blake2b(text, digest_size=17).digest(), "big") >> 6
-    digits = []
-    for _ in range(26):
-        number, digit = divmod(number, 32)
-        digits.append(_ALPHABET[digit])
-    return "".join(reversed(digits))
+    digest = base64.b32encode(hashlib.blake2b(text, digest_size=16).digest())
+    return digest[:26].translate(_READABLE).decode()

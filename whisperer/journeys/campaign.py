@@ -1,7 +1,7 @@
 """A campaign: who is considered when, what may be sent, what counts as success. A journey of one step.
 
-These are values; :mod:`whisperer.journeys.parse` makes them from JSON or says everything that is wrong with it. The JSON
-of a published version never changes; effects pin the version they were made under.
+These are values; :mod:`whisperer.journeys.parse` makes them from JSON or says everything that is wrong with it. The
+JSON of a published version never changes; effects pin the version they were made under.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ class ProfileState(msgspec.Struct, array_like=True, gc=False):
     traits : :mod:`whisperer.profiles.traits` registers
     links : linked user keys (``a:...`` owned, ``u:...`` joined by alias)
     refused : anonymous keys that belong to another user
-    engagement : what passed between us and the user, opaque here (:mod:`whisperer.journeys.engagement`); b"" for nothing
+    engagement : what passed between us and the user, opaque here; b"" for nothing
     """
 
     first_seen: int = -1

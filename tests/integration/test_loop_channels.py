@@ -1,0 +1,205 @@
+"""Messages of the running product at a real SMTP server and a real webhook endpoint, both on loopback."""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import default
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import httpx
+import pytest
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, Envelope, Session
+from standardwebhooks.webhooks import Webhook
+
+from tests.campaigning import closed, counts, decision, launch, messages, people, person, send, track, with_outcome
+from tests.stand import Tenant, free_port, until
+
+pytestmark = pytest.mark.cluster
+
+SECRET = "whsec_" + base64.b64encode(b"k" * 32).decode()
+
+
+class Mailbox:
+    """A mail server that takes everything; of the recipients in ``difficult`` only at the second attempt."""
+
+    def __init__(self) -> None:
+        self.received: list[Envelope] = []
+        self.attempts: Counter[str] = Counter()
+        self.let_go = threading.Event()
+        self.difficult: dict[str, str] = {}
+        """Recipient -> "busy" or "hang"."""
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
+        [recipient] = envelope.rcpt_tos
+        self.attempts[recipient] += 1
+        if self.attempts[recipient] == 1:
+            if self.difficult.get(recipient) == "busy":
+                return "451 4.3.0 try again later"
+            if self.difficult.get(recipient) == "hang":
+                await server.loop.run_in_executor(None, self.let_go.wait)
+                return "451 4.3.0 nobody hears this"
+        self.received.append(envelope)
+        return f"250 2.0.0 queued as {len(self.received)}"
+
+    def mails(self, recipient: str) -> list[EmailMessage]:
+        return [
+            message_from_bytes(envelope.content, policy=default)  # type: ignore[misc,arg-type]
+            for envelope in self.received
+            if envelope.rcpt_tos == [recipient]
+        ]
+
+
+@pytest.fixture
+def mailbox(tenant: Tenant) -> Iterator[Mailbox]:
+    """The tenant's mail goes to this server from now on."""
+    box = Mailbox()
+    controller = Controller(box, hostname="127.0.0.1", port=free_port())
+    controller.start()
+    config = {"host": "127.0.0.1", "port": controller.port, "tls": "none", "sender": "Ada <ada@acme.example>"}
+    body = {"provider": "smtp", "config": {**config, "timeout_s": 1}}
+    tenant.api.put("/v1/channels/email", json=body).raise_for_status()
+    yield box
+    box.let_go.set()
+    controller.stop()
+
+
+def test_mail_arrives_whole_and_its_reader_can_unsubscribe(tenant: Tenant, mailbox: Mailbox) -> None:
+    launch(tenant, "welcome", {"event": "Joined"})
+    users = people(tenant, locale="de-DE")
+    track(tenant, "Joined", *users)
+    counted = closed(tenant, "welcome", len(users))
+    assert len(mailbox.received) == counted["sent"]
+    assert messages(tenant) == []  # none of it at the sink
+    recipient = mailbox.received[0].rcpt_tos[0]
+    user = recipient.partition("@")[0]
+    [mail] = mailbox.mails(recipient)
+    assert (mail["From"], mail["To"], mail["Subject"]) == (
+        "Ada <ada@acme.example>",
+        recipient,
+        f"Hallo {user.title()}",
+    )
+    assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    body = mail.get_body(("html",))
+    assert body is not None
+    assert f"Hallo {user.title()}" in body.get_content()
+    made = (tenant.user(user) or {})["candidacies"][0]
+    assert made["send"]["send_key"] in mail["Message-ID"]
+    assert (made["send"]["provider"], made["send"]["locale"]) == ("smtp", "de")
+    answer = httpx.post(mail["List-Unsubscribe"].strip("<>"), content="List-Unsubscribe=One-Click")
+    assert answer.status_code == 200
+    with_outcome(tenant, made["id"], "unsubscribed")
+
+
+def test_a_busy_server_and_one_that_hangs_are_tried_again_under_the_same_id(tenant: Tenant, mailbox: Mailbox) -> None:
+    """The schedule's first wait is five seconds. Nobody else waits for it: neither other users nor other channels."""
+    users = people(tenant, 24)
+    for user, how in zip(users[:12], ["busy", "hang"] * 6, strict=True):
+        mailbox.difficult[f"{user}@example.com"] = how
+    launch(tenant, "welcome", {"event": "Joined"})
+    launch(tenant, "text", {"event": "Joined Late"}, channel="sms")
+    track(tenant, "Joined", *users)
+    track(tenant, "Joined Late", *people(tenant, prefix="bob"))
+    texts = closed(tenant, "text", 12)
+    assert texts["sent"] == len(messages(tenant, channel="sms"))
+    counted = closed(tenant, "welcome", len(users))
+    assert (counted["refused"], counted["sent"]) == ({}, len(mailbox.received))
+    for user in users:
+        made = (tenant.user(user) or {})["candidacies"][0]
+        attempts = mailbox.attempts[f"{user}@example.com"]
+        expected = 0 if made["arm"] == "no_send" else 2 if f"{user}@example.com" in mailbox.difficult else 1
+        assert attempts == (made["send"]["attempts"] if made["send"] else 0) == expected
+        assert len(mailbox.mails(f"{user}@example.com")) == min(1, expected)
+    assert {how for who, how in mailbox.difficult.items() if mailbox.attempts[who]} == {"busy", "hang"}
+
+
+class Endpoint(BaseHTTPRequestHandler):
+    """Keeps what was posted; answers by the path."""
+
+    server: Any
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        self.server.posted.append((dict(self.headers), body))
+        self.send_response(int(self.path.strip("/")))
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing on the test's output."""
+
+
+@pytest.fixture
+def endpoint() -> Iterator[Any]:
+    server: Any = ThreadingHTTPServer(("127.0.0.1", 0), Endpoint)
+    server.posted = []
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def to_endpoint(tenant: Tenant, endpoint: Any, path: str) -> None:
+    url = f"http://127.0.0.1:{endpoint.server_port}{path}"
+    body = {"provider": "webhook", "config": {"url": url, "secrets": [SECRET]}}
+    answer = tenant.api.put("/v1/channels/webhook", json=body)
+    answer.raise_for_status()
+    assert SECRET not in answer.text
+
+
+def test_a_webhook_is_genuine_for_the_standard_s_own_verifier(tenant: Tenant, endpoint: Any) -> None:
+    to_endpoint(tenant, endpoint, "/204")
+    launch(tenant, "crm", {"event": "Joined"}, channel="webhook")
+    users = people(tenant)
+    track(tenant, "Joined", *users)
+    counted = closed(tenant, "crm", len(users))
+    assert len(endpoint.posted) == counted["sent"]
+    events = [Webhook(SECRET).verify(body, {k.lower(): v for k, v in headers.items()}) for headers, body in endpoint.posted]
+    for (headers, _), event in zip(endpoint.posted, events, strict=True):
+        audit = decision(tenant, event["data"]["decision_id"])
+        assert {k.lower(): v for k, v in headers.items()}["webhook-id"] == audit["send"]["send_key"]
+        assert event["data"]["message"]["body"] == {"hello": str(event["data"]["user_id"]).title()}
+
+
+def test_a_webhook_that_is_gone_ends_the_delivery_and_one_that_redirects_is_not_followed(
+    tenant: Tenant, endpoint: Any
+) -> None:
+    to_endpoint(tenant, endpoint, "/410")
+    launch(tenant, "crm", {"event": "Joined"}, channel="webhook")
+    users = people(tenant)
+    track(tenant, "Joined", *users)
+    counted = closed(tenant, "crm", len(users))
+    assert counted["refused"] == {"provider_rejected": len(endpoint.posted)}
+    to_endpoint(tenant, endpoint, "/302")
+    send(tenant, person("cyd"))
+
+    def redirected() -> dict[str, Any] | None:
+        track(tenant, "Joined", "cyd")
+        found = next((d for d in (tenant.user("cyd") or {})["candidacies"] if d["send"]), None)
+        return found if found and found["send"]["next_at"] else None
+
+    waiting = until(redirected, "a message that waits for its second attempt")
+    assert (waiting["status"], "302" in waiting["send"]["last_error"]) == ("sending", True)
+    assert counts(tenant, "crm")["pending"] == 1
+
+
+def test_an_address_that_bounces_is_never_written_to_again(tenant: Tenant) -> None:
+    launch(tenant, "welcome", {"event": "Joined"})
+    users = [f"ann-{n}" for n in range(12)]
+    send(tenant, *(person(user, email=f"bounce+{user}@example.com") for user in users))
+    track(tenant, "Joined", *users)
+    bounced = closed(tenant, "welcome", len(users))
+    assert set(bounced["refused"]) == {"bounced"}
+    track(tenant, "Joined", *users)
+    again = closed(tenant, "welcome", 2 * len(users))
+    assert again["refused"]["suppressed"] == bounced["refused"]["bounced"]
+    assert json.dumps(messages(tenant)) == "[]"
