@@ -1,8 +1,8 @@
-"""A first campaign with httpx: a template, a campaign, users who trigger it, a question, the sink, the audit, the report.
+"""A first campaign with httpx: template, campaign, users who trigger it, the sink, an audit, questions, the report.
 
 WRITE_KEY=wk_... SECRET_KEY=sk_... python examples/first_campaign.py
-URL=http://127.0.0.1:8000 is the default. Nothing leaves the machine: until a channel has another provider, messages land
-in the built-in sink. Run it again, and the template and the campaign get a next version.
+URL=http://127.0.0.1:8000 is the default. Nothing leaves the machine: until a channel has another provider, messages
+land in the built-in sink. Run it again, and the template and the campaign get a next version.
 """
 
 import os

@@ -89,12 +89,12 @@ def create(
         whisperer campaign create trial-welcome.json --tenant acme
         whisperer campaign create trial-welcome.json --tenant acme --replace --publish
     """
-    from cluster.cli.resources import named, read_object, through
+    from cluster.cli.resources import flagged, named, read_object, through
     from cluster.control_plane.documents import campaign_document
 
     definition = read_object(file.read(), "the campaign")
     called = named(definition, name, "the file")
-    publish = bool(definition.pop("publish", False)) or publish
+    publish = flagged(definition, "publish") or publish
     body = {**definition, "name": called, "publish": publish}
     if replace:
         document = through(
@@ -124,7 +124,7 @@ def publish(name: Name, tenant: TenantOption, data_dir: DataDir = DEFAULT_DATA_D
 
 @app.command()
 def pause(name: Name, tenant: TenantOption, data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJson = False) -> None:
-    """Stop considering users. What is decided already goes out.
+    """Stop considering users, and sending what was not handed over yet (refused as campaign_not_live).
 
     Example:
 

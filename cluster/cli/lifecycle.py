@@ -189,6 +189,23 @@ def _show_status(document: dict[str, Any]) -> None:
         "No tenants yet: `whisperer tenant create NAME`.",
     )
     output.print_table(
+        ("tenant", "candidates", "sent", "no_send", "refused", "pending", "conversions"),
+        [
+            (
+                name,
+                tenant["candidates"],
+                tenant["sent"],
+                tenant["no_send"],
+                sum(tenant["refused"].values()),
+                tenant["pending"],
+                tenant["conversions"],
+            )
+            for name, tenant in document["tenants"].items()
+            if tenant.get("candidates")
+        ],
+        "No campaign has considered anybody yet: `whisperer campaign --help`.",
+    )
+    output.print_table(
         ("shard", "pid", "epoch", "sequence", "users", "memory"),
         [
             (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 _LOG_TAIL_LINES = 25
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def print_json(document: Any) -> None:
@@ -36,7 +38,7 @@ def say(message: str) -> None:
     """A remark beside the result: on stderr, so that stdout stays what a program reads."""
     from rich.console import Console
 
-    Console(stderr=True).print(message, markup=False, highlight=False, soft_wrap=True)
+    Console(stderr=True).print(_harmless(message), markup=False, highlight=False, soft_wrap=True)
 
 
 def fail(message: str, code: int, *, log: Path | None = None) -> NoReturn:
@@ -46,8 +48,8 @@ def fail(message: str, code: int, *, log: Path | None = None) -> NoReturn:
     if log is not None and log.exists():
         lines = log.read_text("utf-8", "replace").splitlines()[-_LOG_TAIL_LINES:]
         for line in lines:
-            console.print(f"  {line}", style="dim", markup=False, highlight=False, soft_wrap=True)
-    console.print(f"error: {message}", style="red", markup=False, highlight=False, soft_wrap=True)
+            console.print(f"  {_harmless(line)}", style="dim", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"error: {_harmless(message)}", style="red", markup=False, highlight=False, soft_wrap=True)
     if log is not None:
         console.print(f"The whole log is {log}", markup=False, highlight=False, soft_wrap=True)
     sys.exit(code)
@@ -73,4 +75,9 @@ def _cell(value: object) -> str:
 
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
-    return escape("" if value is None else str(value))
+    return escape("" if value is None else _harmless(str(value)))
+
+
+def _harmless(text: str) -> str:
+    """Without what a terminal obeys: names and ids are written by strangers, and a browser's key suffices for that."""
+    return _CONTROLS.sub("\ufffd", text)

@@ -60,3 +60,13 @@ def named(document: dict[str, Any], name: str | None, what: str) -> str:
     if not isinstance(chosen, str):
         raise RequestError(f'say its name: --name NAME, or "name" in {what}', code="invalid_request")
     return chosen
+
+
+def flagged(document: dict[str, Any], flag: str) -> bool:
+    """A flag that a file may raise, taken out of the document: true or false, as no other value says which."""
+    from whisperer.errors import RequestError
+
+    told = document.pop(flag, False)
+    if not isinstance(told, bool):
+        raise RequestError(f'"{flag}" is true or false', code="invalid_request")
+    return told

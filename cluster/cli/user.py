@@ -17,7 +17,7 @@ UserId = Annotated[str, typer.Argument(metavar="USER_ID", help="The client's use
 
 @app.command()
 def show(user_id: UserId, tenant: TenantOption, data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJson = False) -> None:
-    """Show a user's state now: traits, features, segments, recent events.
+    """Show a user's state now: traits, features, segments, recent events, and what campaigns decided.
 
     Example:
 
@@ -37,6 +37,13 @@ def show(user_id: UserId, tenant: TenantOption, data_dir: DataDir = DEFAULT_DATA
     output.print_table(("feature", "value"), sorted(features.items()), "No features.")
     rows = [(e.get("timestamp"), e.get("event") or e.get("name"), e.get("type")) for e in document.get("timeline", [])]
     output.print_table(("time", "event", "type"), rows, "No events.")
+    rows = [
+        (d["at"], d["campaign"], d["arm"] or "", d["status"], d["reason"] or "", d["id"])
+        for d in document.get("candidacies", [])
+    ]
+    output.print_table(
+        ("considered", "campaign", "arm", "status", "reason", "decision"), rows, "No campaign has considered this user."
+    )
 
 
 @app.command()

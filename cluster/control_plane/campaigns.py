@@ -16,6 +16,7 @@ from itertools import groupby
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from cluster.control_plane.etags import check, etag
 from cluster.control_plane.models import CampaignRow
 from cluster.control_plane.pinning import pin
 from cluster.control_plane.transactions import Transactions, find_tenant, now_ms
@@ -35,6 +36,7 @@ class CampaignVersion:
     first_published_at : of the campaign's first version; None while it has none
     changed_at : when the definition of a draft or the status last changed
     draft_version : of a draft that waits beside this version, else None
+    etag : of the whole campaign, a draft beside it included; "" for one of its older versions
     """
 
     tenant_id: str
@@ -47,6 +49,7 @@ class CampaignVersion:
     changed_at: int
     first_published_at: int | None = None
     draft_version: int | None = None
+    etag: str = ""
 
     @property
     def campaign(self) -> Campaign:
@@ -67,11 +70,18 @@ class Campaigns(Transactions):
             draft = _write_draft(session, owner.id, campaign)
             return _publish(session, owner.id, name) if publish else draft
 
-    def put_campaign(self, tenant: str, name: str, definition: object, *, publish: bool = False) -> CampaignVersion:
-        """The same, whether the campaign exists or not: in place of a draft, else as the next version."""
+    def put_campaign(
+        self, tenant: str, name: str, definition: object, *, publish: bool = False, if_match: str | None = None
+    ) -> CampaignVersion:
+        """The same, whether the campaign exists or not: in place of a draft, else as the next version.
+
+        Raises StaleError where ``if_match`` names tags and none of them is the campaign's.
+        """
         campaign = parse_campaign(definition, name)
         with self._writing() as session:
             owner = find_tenant(session, tenant)
+            held = _versions(session, owner.id, name)
+            check(if_match, _whole(held).etag if held else None)
             draft = _write_draft(session, owner.id, campaign)
             return _publish(session, owner.id, name) if publish else draft
 
@@ -103,7 +113,7 @@ class Campaigns(Transactions):
             return _publish(session, find_tenant(session, tenant).id, name)
 
     def pause_campaign(self, tenant: str, name: str) -> CampaignVersion:
-        """Stop considering users; what is decided goes out. Pausing twice changes nothing."""
+        """Stop considering users, and sending what was not handed over yet. Pausing twice changes nothing."""
         return self._turn(tenant, name, (LIVE, PAUSED), PAUSED)
 
     def resume_campaign(self, tenant: str, name: str) -> CampaignVersion:
@@ -206,6 +216,7 @@ def _whole(rows: Sequence[CampaignRow]) -> CampaignVersion:
         _version(shown),
         first_published_at=next((row.published_at for row in rows if row.published_at is not None), None),
         draft_version=newest.version if newest.status == DRAFT and newest is not shown else None,
+        etag=etag(*(part for row in (shown, newest) for part in (row.version, row.status, row.definition))),
     )
 
 

@@ -2,7 +2,8 @@
 
 SQLite runs in WAL mode with foreign keys on and waits for other processes instead of failing; write transactions begin
 immediately, so that two writers queue rather than deadlock when they upgrade their locks. The same code runs on
-PostgreSQL, where a session-wide advisory lock makes one process migrate while the others wait.
+PostgreSQL, where a session-wide advisory lock makes one process migrate while the others wait. An error of the database
+names the statement and never its values: channels hold secrets, and errors are logged.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
 
 BUSY_TIMEOUT_MS = 15_000
-HEAD_REVISION = "0002"
+HEAD_REVISION = "0003"
 _MIGRATION_LOCK = 0x57_48_49_53  # any number that nothing else in the database uses
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -24,13 +25,13 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 def open_engine(url: str) -> Engine:
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
-        return create_engine(parsed, pool_pre_ping=True, pool_size=2)
+        return create_engine(parsed, pool_pre_ping=True, pool_size=2, hide_parameters=True)
     if parsed.database and parsed.database != ":memory:":
         path = Path(parsed.database)
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not path.exists():  # the journal and WAL files that SQLite makes inherit these permissions
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    engine = create_engine(parsed, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
+    engine = create_engine(parsed, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000}, hide_parameters=True)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine

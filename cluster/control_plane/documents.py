@@ -23,6 +23,7 @@ def campaign_document(row: CampaignVersion) -> dict[str, Any]:
         "version": row.version,
         "status": row.status,
         "draft_version": row.draft_version,
+        "etag": row.etag or None,
         "description": describe(campaign),
         "compressed": campaign.goal.window_s < COMPRESSED_S,
         "created_at": iso(row.created_at),
@@ -39,6 +40,7 @@ def template_document(row: TemplateVersion) -> dict[str, Any]:
         "name": row.name,
         "version": row.version,
         "channel": row.channel,
+        "etag": row.etag,
         "published_at": iso(row.published_at),
         "template": row.body,
     }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Double, ForeignKey, Index, String, Text, event
+from sqlalchemy import JSON, BigInteger, Double, ForeignKey, Index, LargeBinary, String, Text, event
 from sqlalchemy.orm import DeclarativeBase, Mapped, Mapper, mapped_column
 from sqlalchemy.orm.attributes import get_history
 
@@ -107,6 +107,22 @@ class ExperimentRow(Base):
     holdout: Mapped[float] = mapped_column(Double)
     uniform: Mapped[float] = mapped_column(Double)
     consent_default: Mapped[bool]
+
+
+class ReplayRow(Base):
+    """A call that carried an Idempotency-Key; ``status``, ``headers`` and ``body`` are None while it is under way."""
+
+    __tablename__ = "replays"
+
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"), primary_key=True)
+    key: Mapped[str] = mapped_column(String(200), primary_key=True)
+    fingerprint: Mapped[str] = mapped_column(String(64))
+    begun_at: Mapped[int]
+    status: Mapped[int | None]
+    headers: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    body: Mapped[bytes | None] = mapped_column(LargeBinary)
+
+    __table_args__ = (Index("ix_replays_begun_at", "begun_at"),)
 
 
 class MetaRow(Base):

@@ -58,7 +58,7 @@ class Segments(Transactions):
             query = select(SegmentRow).where(SegmentRow.tenant_id == owner.id, SegmentRow.name == name)
             row = session.scalars(query.order_by(SegmentRow.version.desc()).limit(1)).one_or_none()
             if row is None:
-                raise NotFoundError(f"tenant {owner.name!r} has no segment {name!r}", code="segment_not_found")
+                raise NotFoundError(f"tenant {owner.name!r} has no segment {name[:80]!r}", code="segment_not_found")
             if row.archived_at is None:
                 row.archived_at = now_ms()
 

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from cluster.control_plane.etags import check, etag
 from cluster.control_plane.models import TemplateRow
 from cluster.control_plane.transactions import Transactions, check_name, find_tenant, now_ms
 from whisperer.errors import NotFoundError
@@ -26,12 +27,17 @@ class TemplateVersion:
     """As its author wrote it: docs/templates.md."""
     published_at: int
 
+    @property
+    def etag(self) -> str:
+        return etag(self.name, self.version)
+
 
 class Templates(Transactions):
-    def put_template(self, tenant: str, name: str, body: object) -> TemplateVersion:
+    def put_template(self, tenant: str, name: str, body: object, *, if_match: str | None = None) -> TemplateVersion:
         """Publish the next version.
 
-        Raises TemplateError with every problem of the template, RequestError (`invalid_name`) and NotFoundError.
+        Raises TemplateError with every problem of the template, RequestError (`invalid_name`), NotFoundError, and
+        StaleError where ``if_match`` names tags and none of them is that of the newest version.
         """
         from whisperer.content.template import parse_template  # Liquid is loaded by those who change templates only
 
@@ -42,6 +48,7 @@ class Templates(Transactions):
             owner = find_tenant(session, tenant)
             newest = select(func.max(TemplateRow.version))
             last = session.scalar(newest.where(TemplateRow.tenant_id == owner.id, TemplateRow.name == name))
+            check(if_match, etag(name, last) if last else None)
             row = TemplateRow(
                 tenant_id=owner.id,
                 name=name,
@@ -67,7 +74,7 @@ class Templates(Transactions):
             row = session.scalars(query.order_by(TemplateRow.version.desc()).limit(1)).one_or_none()
             if row is None:
                 which = "" if version is None else f" version {version}"
-                raise NotFoundError(f"there is no template {name!r}{which}", code="template_not_found")
+                raise NotFoundError(f"there is no template {name[:80]!r}{which}", code="template_not_found")
             return _template(row)
 
     def list_templates(self, tenant: str) -> list[TemplateVersion]:

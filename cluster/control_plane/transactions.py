@@ -2,7 +2,8 @@
 
 Every change raises :meth:`Transactions.version` in its own transaction, so a reader that sees an unchanged number may
 keep what it cached, and one that sees a new number sees the change too. Methods block; an event loop calls them in a
-thread. Safe from several processes and threads.
+thread. Safe from several processes and threads. A database that is busy or away is an UnavailableError: whoever asked
+may ask again, and a transaction that was under way did not happen.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sqlalchemy import Engine, event, select, update
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from cluster.control_plane.database import writing
 from cluster.control_plane.models import MetaRow, TenantRow
-from whisperer.errors import NotFoundError, RequestError
+from whisperer.errors import NotFoundError, RequestError, UnavailableError
 
 ID_PREFIX = "tn_"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
@@ -36,19 +38,34 @@ class Transactions:
 
     @contextmanager
     def _reading(self) -> Iterator[Session]:
-        with Session(self._engine) as session:
+        with _answering(), Session(self._engine) as session:
             yield session
 
     @contextmanager
     def _writing(self) -> Iterator[Session]:
         """One transaction that may change rows; raises the version counter when it did."""
-        with writing(self._engine) as connection, Session(connection) as session:
+        with self._noting() as session:
             flushes: list[object] = []
             event.listen(session, "after_flush", lambda *_: flushes.append(1))
             yield session
             session.flush()
             if flushes:
                 session.execute(update(MetaRow).values(version=MetaRow.version + 1))
+
+    @contextmanager
+    def _noting(self) -> Iterator[Session]:
+        """One transaction whose changes are nobody's configuration: the version stays."""
+        with _answering(), writing(self._engine) as connection, Session(connection) as session:
+            yield session
+            session.flush()
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    try:
+        yield
+    except OperationalError as error:
+        raise UnavailableError("the control plane's database does not answer now", retry_after_s=1.0) from error
 
 
 def now_ms() -> int:
@@ -72,5 +89,5 @@ def find_tenant(session: Session, name_or_id: str) -> TenantRow:
     value = name_or_id if name_or_id.startswith(ID_PREFIX) else name_or_id.lower()
     row = session.scalars(select(TenantRow).where(column == value)).one_or_none()
     if row is None:
-        raise NotFoundError(f"there is no tenant {name_or_id!r}", code="tenant_not_found")
+        raise NotFoundError(f"there is no tenant {name_or_id[:_SHOWN_CHARS]!r}", code="tenant_not_found")
     return row
