@@ -7,6 +7,8 @@ open; the shard's own deadline ends that.
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -24,6 +26,8 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0
 Submit = Callable[[RecordBody], Coroutine[Any, Any, None]]
 """Journal a record; returns when it is durable and applied. Raises OverloadError."""
 
+_log = logging.getLogger(__name__)
+
 
 class Decider:
     """Use from one event loop."""
@@ -32,8 +36,9 @@ class Decider:
         self._shard = shard
         self._application = application
         self._submit = submit
-        self._waiting: list[Candidate] = []
+        self._waiting: deque[Candidate] = deque()
         self._calls: set[asyncio.Task[None]] = set()
+        self._closing = False
 
     @property
     def n_waiting(self) -> int:
@@ -46,13 +51,15 @@ class Decider:
             asyncio.get_running_loop().call_soon(self._start)
 
     async def close(self) -> None:
+        """Ask nothing more; what waits is asked at the next start."""
+        self._closing = True
         for call in self._calls:
             call.cancel()
         await asyncio.gather(*self._calls, return_exceptions=True)
 
     def _start(self) -> None:
-        while self._waiting and len(self._calls) < MAX_CALLS:
-            batch, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
+        while self._waiting and len(self._calls) < MAX_CALLS and not self._closing:
+            batch = [self._waiting.popleft() for _ in range(min(MAX_BATCH, len(self._waiting)))]
             call = asyncio.ensure_future(self._decide(batch))
             self._calls.add(call)
             call.add_done_callback(self._finished)
@@ -66,18 +73,28 @@ class Decider:
         while batch := [candidate for candidate in batch if self._is_open(candidate)]:
             try:
                 choices = await self._application.call(batch)
-                # What the application cannot decide it leaves out; the deadline ends that.
-                id_to_tenant = {candidate.decision_id: candidate.tenant for candidate in batch}
-                tenant_to_choices: dict[str, list[Choice]] = {}
-                for choice in choices:
-                    tenant_to_choices.setdefault(id_to_tenant[choice.decision_id], []).append(choice)
-                records = [DecisionsMade(tenant, made) for tenant, made in tenant_to_choices.items()]
-                await asyncio.gather(*(self._submit(record) for record in records))
+                await asyncio.gather(*(self._submit(record) for record in _records(batch, choices)))
                 return
             except (UnavailableError, OverloadError):
-                await asyncio.sleep(pause_s)
-                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+                pass
+            except Exception:
+                _log.exception("%d candidates could not be decided; trying again", len(batch))
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
     def _is_open(self, candidate: Candidate) -> bool:
         found = self._shard.tenant(candidate.tenant).loop.find(candidate.decision_id)
         return found is not None and found[1].status == DECIDING
+
+
+def _records(batch: list[Candidate], choices: list[Choice]) -> list[DecisionsMade]:
+    """The choices by tenant. What the application cannot decide it leaves out; the deadline ends that."""
+    id_to_tenant = {candidate.decision_id: candidate.tenant for candidate in batch}
+    made: dict[str, list[Choice]] = {}
+    for choice in choices:
+        tenant = id_to_tenant.get(choice.decision_id)
+        if tenant is None:
+            _log.error("the decisions application answered about %s, which it was not asked", choice.decision_id)
+        else:
+            made.setdefault(tenant, []).append(choice)
+    return [DecisionsMade(tenant, of_tenant) for tenant, of_tenant in made.items()]

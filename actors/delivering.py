@@ -113,7 +113,7 @@ class Deliverer:
         pause_s = FIRST_PAUSE_S
         left = batch
         try:
-            while left := [d for d in left if self._partitions[d] not in self._stopped and not self._closing]:
+            while left := self._staying(left):
                 try:
                     await self._attempt(lane.tenant, left)
                     return
@@ -124,10 +124,20 @@ class Deliverer:
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
         finally:
-            for decision in batch:
-                self._partitions.pop(decision, None)
+            for decision in left:
+                del self._partitions[decision]
             lane.n_batches -= 1
             self._start(lane)
+
+    def _staying(self, batch: list[str]) -> list[str]:
+        """Those still to be sent from here. The others are let go: they are driven again, maybe here, maybe soon."""
+        staying = []
+        for decision in batch:
+            if self._closing or self._partitions[decision] in self._stopped:
+                del self._partitions[decision]
+            else:
+                staying.append(decision)
+        return staying
 
     async def _attempt(self, tenant_id: str, batch: list[str]) -> None:
         """One attempt at every message of a batch. Raises UnavailableError and OverloadError: nothing was confirmed."""

@@ -103,9 +103,12 @@ class ShardActor:
         self._min_map_version = max(self._shard.moved.values(), default=1)
         self._draining = False
         self._leaving: set[tuple[str, int]] = set()
+        self._moving = asyncio.Lock()
         self._tasks = [
             asyncio.ensure_future(task) for task in (self._tick_forever(), self._housekeeping.run(), self._resume())
         ]
+        for task in self._tasks:
+            task.add_done_callback(_die_of)
 
     # -- what callers ask -----------------------------------------------------------------------------------------
 
@@ -261,28 +264,31 @@ class ShardActor:
     async def release(self, tenant: str, partition: int, map_version: int) -> Answer:
         """Let a partition go: its state is put away durably first. Idempotent."""
         self._min_map_version = max(self._min_map_version, map_version)
-        if self._shard.moved.get((tenant, partition), 0) < map_version:
-            self._leaving.add((tenant, partition))
-            await self._engaging.deliverer.stop(tenant, partition)
-            await self._committer.settle()  # what was accepted before belongs to the state that leaves
-            async with self._committer.held() as submit:
-                state = move.extract(self._shard, tenant, partition)
-                await asyncio.to_thread(self._put_away, tenant, partition, map_version, state)
-                left = submit(PartitionLeft(tenant, partition, map_version))
-            await left
-            self._leaving.discard((tenant, partition))
+        # One at a time: a call made again while the first still waits would put away what is empty by then.
+        async with self._moving:
+            if self._shard.moved.get((tenant, partition), 0) < map_version:
+                self._leaving.add((tenant, partition))
+                await self._engaging.deliverer.stop(tenant, partition)
+                await self._committer.settle()  # what was accepted before belongs to the state that leaves
+                async with self._committer.held() as submit:
+                    state = move.extract(self._shard, tenant, partition)
+                    await asyncio.to_thread(self._put_away, tenant, partition, map_version, state)
+                    left = submit(PartitionLeft(tenant, partition, map_version))
+                await left
+                self._leaving.discard((tenant, partition))
         return OK, None
 
     async def adopt(self, tenant: str, partition: int, map_version: int, source: int) -> Answer:
         """Take up a partition that another shard put away. Idempotent."""
         self._min_map_version = max(self._min_map_version, map_version)
-        if self._shard.moved.get((tenant, partition), 0) < map_version:
-            path = self._moved_path(tenant, partition, map_version)
-            self._engaging.deliverer.resume(tenant, partition)
-            state = await asyncio.to_thread(path.read_bytes)
-            _log.info("adopting partition %d of %s from shard %d: %d bytes", partition, tenant, source, len(state))
-            await self._committer.submit(PartitionJoined(tenant, partition, map_version, state), len(state))
-            await asyncio.to_thread(path.unlink, missing_ok=True)
+        async with self._moving:
+            if self._shard.moved.get((tenant, partition), 0) < map_version:
+                path = self._moved_path(tenant, partition, map_version)
+                self._engaging.deliverer.resume(tenant, partition)
+                state = await asyncio.to_thread(path.read_bytes)
+                _log.info("adopting partition %d of %s from shard %d: %d bytes", partition, tenant, source, len(state))
+                await self._committer.submit(PartitionJoined(tenant, partition, map_version, state), len(state))
+                await asyncio.to_thread(path.unlink, missing_ok=True)
         return OK, None
 
     def _put_away(self, tenant: str, partition: int, map_version: int, state: bytes) -> None:
@@ -380,14 +386,16 @@ class ShardActor:
 
     async def _tick_forever(self) -> None:
         while True:
-            if self._shard.wants_tick(wall_clock_ms()):
-                try:
+            try:
+                if self._shard.wants_tick(wall_clock_ms()):
                     await self._committer.submit(Tick())
-                except OverloadError:
-                    await asyncio.sleep(TICK_S)
-                await asyncio.sleep(0)
-            else:
-                await asyncio.sleep(TICK_S)
+                    await asyncio.sleep(0)
+                    continue
+            except OverloadError:
+                pass
+            except Exception:
+                _log.exception("what is due could not be worked out; trying again")
+            await asyncio.sleep(TICK_S)
 
 
 def _name(config: SegmentConfig | CampaignConfig) -> str:
@@ -397,6 +405,13 @@ def _name(config: SegmentConfig | CampaignConfig) -> str:
 def _size(message: Message) -> int:
     block = getattr(message.body, "block", b"")
     return 512 + len(block)
+
+
+def _die_of(task: asyncio.Task[None]) -> None:
+    """A task that is to run for ever, or to its end, failed: a shard without it would stand still in silence."""
+    error = None if task.cancelled() else task.exception()
+    if error is not None:
+        _die(error)
 
 
 def _die(error: BaseException) -> None:

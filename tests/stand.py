@@ -17,9 +17,13 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 import httpx
+import msgspec
+import psutil
 
 from cluster import installation
 from cluster.control_plane import ControlPlane
+from cluster.pids import INSTALLATION_ENV
+from cluster.serve_deploy import ServeDeployer
 
 ROOT = Path(__file__).parents[1]
 SHARED = Path(os.environ.get("USER_WHISPERER_SHARED", ROOT.parent / "shared"))
@@ -138,6 +142,48 @@ class Stand:
             if time.monotonic() - began > timeout_s:
                 raise AssertionError(f"shard {number} did not come back: {now}")
             time.sleep(0.05)
+
+    def processes(self, title: str = "") -> list[psutil.Process]:
+        """The installation's processes whose command line begins so, such as `ray::ServeReplica:delivery`."""
+        mark = json.loads((self.data_dir / "installation.json").read_bytes())["id"]
+        found = []
+        for process in psutil.process_iter(["cmdline"]):
+            try:
+                if (process.info["cmdline"] or [""])[0].startswith(title) and process.environ().get(
+                    INSTALLATION_ENV
+                ) == mark:
+                    found.append(process)
+            except (psutil.NoSuchProcess, psutil.AccessDenied):  # it ended, or is not ours
+                continue
+        return found
+
+    def kill(self, title: str, timeout_s: float = 120.0) -> float:
+        """kill -9 the processes of that title and wait until others have it; the seconds that took."""
+        before = until(lambda: self.processes(title), f"a process {title}", timeout_s)
+        began = time.monotonic()
+        for process in before:
+            process.kill()
+        pids = {process.pid for process in before}
+        until(lambda: {p.pid for p in self.processes(title)} - pids, f"another process {title}", timeout_s)
+        return time.monotonic() - began
+
+    @contextmanager
+    def without(self, application: str, timeout_s: float = 120.0) -> Iterator[None]:
+        """Inside the block one of `decisions`, `content`, `delivery` does not run; after it, it runs again."""
+        whole = installation.load(self.data_dir)
+        settings = whole.settings
+        assert settings is not None
+        programs = msgspec.structs.replace(settings.programs, **{application: ""})
+        less = msgspec.structs.replace(whole, settings=msgspec.structs.replace(settings, programs=programs))
+        title = f"ray::ServeReplica:{application}"
+        try:
+            with ServeDeployer(less) as deployer:
+                deployer.deploy(time.monotonic() + timeout_s, lambda _: None)
+            until(lambda: not self.processes(title), f"the end of {title}", timeout_s)
+            yield
+        finally:
+            with ServeDeployer(whole) as deployer:
+                deployer.deploy(time.monotonic() + timeout_s, lambda _: None)
 
     def _shard(self, number: int) -> dict[str, Any] | None:
         try:

@@ -139,6 +139,11 @@ class Sink:
         values = {"tenant": tenant, "after": after, "before": before, "limit": min(max(limit, 0), MAX_LIMIT), **given}
         return [_message(row) for row in self._read(query, values)]
 
+    def latest(self, limit: int) -> list[SinkMessage]:
+        """The newest messages of all tenants, newest first."""
+        query = f"SELECT {_COLUMNS} FROM message ORDER BY serial DESC LIMIT ?"  # noqa: S608
+        return [_message(row) for row in self._read(query, (min(max(limit, 0), MAX_LIMIT),))]
+
     def message(self, tenant: str, send_key: str) -> SinkMessage | None:
         query = f"SELECT {_COLUMNS} FROM message WHERE tenant = ? AND send_key = ?"  # noqa: S608
         rows = self._read(query, (tenant, send_key))
@@ -146,7 +151,9 @@ class Sink:
 
     def counts(self, tenant: str) -> SinkCounts:
         tally = self._read("SELECT channel, n_messages, n_presented FROM tally WHERE tenant = ?", (tenant,))
-        [(doubled,)] = self._read(_DOUBLED, (tenant,))
+        # Counting walks all messages of the tenant, and pages ask every other second: not where an index rules it out.
+        [(ruled_out,)] = self._read(_RULED_OUT, ())
+        [(doubled,)] = [(0,)] if ruled_out else self._read(_DOUBLED, (tenant,))
         total = sum(n_messages for _, n_messages, _ in tally)
         return SinkCounts(
             by_channel={channel: n_messages for channel, n_messages, _ in tally},
@@ -195,6 +202,7 @@ _INSERT = """
 INSERT INTO message (tenant, send_key, channel, user_key, address, campaign, decision_id, locale, parts, headers,
     content_hash, received_at, n_received) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1) RETURNING serial
 """
+_RULED_OUT = """SELECT count(*) FROM pragma_index_list('message') WHERE name = 'message_by_key' AND "unique" """
 _DOUBLED = """
 SELECT coalesce(sum(n - 1), 0)
 FROM (SELECT count(*) AS n FROM message WHERE tenant = ? GROUP BY send_key HAVING count(*) > 1)

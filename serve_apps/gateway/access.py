@@ -33,7 +33,13 @@ class Access:
         self._poll_interval_s = poll_interval_s
         self._known: OrderedDict[str, KeyRecord | None] = OrderedDict()
         self._version = -1
-        self.healthy = False
+        self._told = -1
+        self._answers = False
+
+    @property
+    def healthy(self) -> bool:
+        """The control plane answers, and what it holds has reached every shard once."""
+        return self._answers and self._told >= 0
 
     async def find(self, key: str | None) -> KeyRecord | None:
         """The key's tenant and kind; None when it is unknown, revoked or absent."""
@@ -67,16 +73,34 @@ class Access:
         return hmac.compare_digest(presented.encode(), self._operator_token.encode())
 
     async def watch(self, on_change: Callable[[], Awaitable[None]]) -> None:
-        """Forget everything when the control plane changes, and say so. Runs until cancelled."""
+        """Forget everything when the control plane changes, and say so. Runs until cancelled.
+
+        Saying so takes as long as a shard needs to recover, and a revoked key may not work until then: it goes on
+        beside the looking, again and again until it is done.
+        """
+        telling = asyncio.ensure_future(self._tell(on_change))
+        try:
+            while True:
+                try:
+                    version = await asyncio.to_thread(self._plane.version)
+                    if version != self._version:
+                        self._version = version
+                        self._known.clear()
+                    self._answers = True
+                except Exception:
+                    self._answers = False
+                    _log.exception("the control plane does not answer; keys already known stay valid")
+                await asyncio.sleep(self._poll_interval_s)
+        finally:
+            telling.cancel()
+
+    async def _tell(self, on_change: Callable[[], Awaitable[None]]) -> None:
         while True:
-            try:
-                version = await asyncio.to_thread(self._plane.version)
-                if version != self._version:
-                    self._known.clear()
+            version = self._version
+            if version != self._told:
+                try:
                     await on_change()
-                    self._version = version
-                self.healthy = True
-            except Exception:
-                self.healthy = False
-                _log.exception("the control plane does not answer; keys already known stay valid")
+                    self._told = version
+                except Exception as error:
+                    _log.warning("what is published has not reached every shard; trying again: %r", error)
             await asyncio.sleep(self._poll_interval_s)

@@ -5,22 +5,25 @@ No postponed annotations here: FastAPI has to see the dependencies that are made
 
 from urllib.parse import urlsplit
 
+import msgspec
 from fastapi import Depends, FastAPI, Request
-from pydantic import BaseModel
 from starlette.responses import Response
 
 from serve_apps.gateway import metrics, openapi, problems
 from serve_apps.gateway.documents import Documents
+from serve_apps.gateway.idempotency import Idempotency
 from serve_apps.gateway.pages import routes as pages
 from serve_apps.gateway.parts import Parts
-from serve_apps.gateway.routes.exchange import answer
+from serve_apps.gateway.routes.exchange import answer, read_as
 from serve_apps.gateway.routes.mounting import mount, tenant_named
 from whisperer.errors import InvalidKeyError
 
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via")
+"""What proxies add; nginx does only where it is told to, hence the warning in docs/operations.md."""
 
 
-class MoveBody(BaseModel):
+class MoveBody(msgspec.Struct):
     tenant: str
     partition: int
     to: int
@@ -31,8 +34,11 @@ def build(parts: Parts) -> FastAPI:
         title="User Whisperer",
         summary="Events become decisions, messages and rewards; users, segments, campaigns and audits over HTTP.",
         redirect_slashes=False,
+        docs_url=None,  # those pages run scripts of a content network, on the origin where users are shown
+        redoc_url=None,
     )
     problems.install(app)
+    app.add_middleware(Idempotency, parts=parts)
     _health(app, parts)
     openapi.install(app)
     mount(app, parts)
@@ -70,16 +76,21 @@ def _operator_routes(app: FastAPI, parts: Parts) -> None:
         return answer({"shards": found, "map_version": parts.shards.map.version})
 
     @app.post("/internal/shards/move", **guarded)
-    async def move(body: MoveBody) -> Response:
+    async def move(request: Request) -> Response:
+        # Read here and not by FastAPI, which takes in any body, whoever sends it, before it asks who that is.
+        body = await read_as(request, MoveBody)
         tenant = await tenant_named(parts, body.tenant)
         return answer({"map_version": await parts.shards.move(tenant, body.partition, body.to)})
 
 
 def _pages(app: FastAPI, parts: Parts) -> None:
     def may_look(request: Request) -> bool:
-        """Bound to loopback, whoever reaches us is on this machine, unless a foreign name was made to point here."""
+        """Bound to loopback, whoever reaches us is on this machine, unless a foreign name was made to point here, or a
+        proxy says that it speaks for somebody."""
         if parts.access.is_operator(request.headers.get("authorization")):
             return True
+        if any(name in request.headers for name in FORWARDED):
+            return False
         settings = parts.installation.settings
         host = urlsplit(f"//{request.headers.get('host', '')}").hostname
         return settings is not None and settings.server.host in LOOPBACK and host in LOOPBACK

@@ -31,8 +31,11 @@ class Campaigns:
         write = partial(self._plane.create_campaign, publish=publish)
         return await self._changed(tenant, await asyncio.to_thread(write, tenant, name, definition))
 
-    async def put(self, tenant: str, name: str, definition: object, publish: bool) -> dict[str, Any]:
-        write = partial(self._plane.put_campaign, publish=publish)
+    async def put(
+        self, tenant: str, name: str, definition: object, publish: bool, if_match: str | None = None
+    ) -> dict[str, Any]:
+        """Raises StaleError where the campaign is not any more as ``if_match`` says."""
+        write = partial(self._plane.put_campaign, publish=publish, if_match=if_match)
         return await self._changed(tenant, await asyncio.to_thread(write, tenant, name, definition))
 
     async def turn(self, tenant: str, name: str, action: str) -> dict[str, Any]:
@@ -66,7 +69,7 @@ class Campaigns:
         return row.status in (LIVE, PAUSED)
 
     async def _changed(self, tenant: str, row: CampaignVersion) -> dict[str, Any]:
-        await self._publishing.spread()  # a draft changes nothing for shards, and costs them nothing
+        await self._publishing.bring(tenant)  # a draft changes nothing for shards, and costs them nothing
         return await self._shown(tenant, row)
 
     async def _shown(self, tenant: str, row: CampaignVersion) -> dict[str, Any]:

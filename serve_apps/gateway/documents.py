@@ -30,12 +30,21 @@ class Documents:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._signer = LinkSigner(bytes.fromhex(parts.installation.link_secret))
+        self._home: LiveView | None = None
+        self._statuses: list[dict[str, Any]] = []
+        self._making = asyncio.Lock()
         self._link_prefix = f"{parts.installation.public_url}/m/"
 
     async def home(self) -> LiveView:
+        """Made once for each time the shards were asked: every open page asks once a second."""
         installation, overview = self._parts.installation, self._parts.overview
-        live = await overview.live(installation.demo, installation.dashboard_url or None)
-        return cast(LiveView, live | {"loop": await self._loop(await overview.shards())})
+        async with self._making:
+            statuses = await overview.shards()
+            if self._home is None or statuses is not self._statuses:
+                live = await overview.live(installation.demo, installation.dashboard_url or None)
+                self._home = cast(LiveView, live | {"loop": await self._loop(statuses)})
+                self._statuses = statuses
+            return self._home
 
     async def tenants(self) -> shapes.Tenants:
         await self._parts.overview.reload()
@@ -128,15 +137,9 @@ class Documents:
         }
 
     def _latest_messages(self, tenants: dict[str, str]) -> list[dict[str, Any]]:
-        found = [
-            (name, message)
-            for tenant, name in tenants.items()
-            for message in self._parts.sink.messages(tenant, before=NEWEST, limit=LATEST)
-        ]
-        found.sort(key=lambda one: one[1].serial, reverse=True)
         return [
             {
-                "tenant": name,
+                "tenant": tenants[message.tenant],
                 "send_key": message.send_key,
                 "channel": message.channel,
                 "locale": message.locale,
@@ -144,7 +147,8 @@ class Documents:
                 "subject": _subject(message),
                 "at": message.received_at,
             }
-            for name, message in found[:LATEST]
+            for message in self._parts.sink.latest(LATEST)
+            if message.tenant in tenants
         ]
 
 

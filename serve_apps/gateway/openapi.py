@@ -12,6 +12,7 @@ import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from serve_apps.gateway.idempotency import HEADER, MAX_KEY_CHARACTERS, covers
 from serve_apps.gateway.preview import PreviewBody
 from serve_apps.gateway.routes.channels import ChannelBody
 from serve_apps.gateway.routes.decisions import DecisionBody
@@ -31,6 +32,13 @@ _STRUCTS: dict[str, type[msgspec.Struct]] = {
 }
 _NAME = {"name": {"type": "string", "minLength": 1, "maxLength": 63}}
 _PUBLISH = {"publish": {"type": "boolean", "default": False, "description": "go live at once"}}
+_IDEMPOTENCY_KEY = {
+    "name": HEADER,
+    "in": "header",
+    "required": False,
+    "description": "the same call under the same key is carried out once; its answer is kept for 24 hours",
+    "schema": {"type": "string", "minLength": 1, "maxLength": MAX_KEY_CHARACTERS},
+}
 _PROBLEM = {
     "type": "object",
     "description": "RFC 9457; `code` is stable, `errors` has one entry a problem with a JSON Pointer",
@@ -58,8 +66,10 @@ def install(app: FastAPI) -> None:
             components["schemas"] = components.get("schemas", {}) | schemas()
             components["securitySchemes"] = {"secret_key": {"type": "http", "scheme": "bearer"}}
             made["security"] = [{"secret_key": []}]
-            for path in made["paths"].values():
-                for operation in path.values():
+            for path, operations in made["paths"].items():
+                for method, operation in operations.items():
+                    if covers(method, path):
+                        operation.setdefault("parameters", []).append(_IDEMPOTENCY_KEY)
                     operation["responses"].pop("422", None)
                     operation["responses"]["default"] = {
                         "description": "A problem",

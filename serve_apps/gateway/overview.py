@@ -6,8 +6,10 @@ Accepted, duplicate and users are the shards' exact counts; rejected events are 
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections import Counter, deque
+from functools import lru_cache
 from importlib.metadata import version
 from typing import Any
 
@@ -17,7 +19,7 @@ from cluster.installation import DemoAccess
 from serve_apps.gateway.counts import NOBODY, Counts
 from serve_apps.gateway.sums import by_tenant, loop_counts, no_counts
 from whisperer.errors import UnavailableError
-from whisperer.segments import describe, parse_predicate
+from whisperer.segments import describe, parse_json
 
 FRESH_S = 0.9
 RATE_WINDOW_S = 5.0
@@ -31,8 +33,11 @@ class Overview:
         self._plane = plane
         self._counts = counts
         self._asked_at = float("-inf")
+        self._began_at = float("-inf")
         self._statuses: list[dict[str, Any]] = []
         self._asking = asyncio.Lock()
+        self._read_version = -1
+        self._reading = asyncio.Lock()
         self._totals: deque[tuple[float, int]] = deque()
         self._started_at = time.time_ns() // 1_000_000
         self.tenants: dict[str, str] = {}
@@ -41,19 +46,28 @@ class Overview:
         """id -> what its shards run on"""
 
     async def reload(self) -> dict[str, Published]:
-        """Read tenants and what each has published, by tenant id."""
-        self.tenants, self.published = await asyncio.to_thread(self._read)
-        return self.published
+        """What each tenant has published, by tenant id; read again only when the control plane has changed."""
+        async with self._reading:
+            version = await asyncio.to_thread(self._plane.version)  # before the rows, which may then be newer
+            if version != self._read_version:
+                self.tenants, self.published = await asyncio.to_thread(self._read)
+                self._read_version = version
+            return self.published
 
     def _read(self) -> tuple[dict[str, str], dict[str, Published]]:
         tenants = {tenant.id: tenant.name for tenant in self._plane.list_tenants()}
         return tenants, {tenant: self._plane.published(tenant) for tenant in tenants}
 
     async def shards(self, fresh: bool = False) -> list[dict[str, Any]]:
-        """Status of every shard; one that does not answer has only name and state."""
+        """Status of every shard; one that does not answer has only name and state.
+
+        ``fresh``: of this moment. All who come while the shards are being asked share the answers of the next time.
+        """
+        came_at = time.monotonic()
         async with self._asking:
-            if fresh or time.monotonic() - self._asked_at > FRESH_S:
+            if self._began_at <= came_at if fresh else time.monotonic() - self._asked_at > FRESH_S:
                 n = self._shards.map.n_shards
+                self._began_at = time.monotonic()
                 self._statuses = list(await asyncio.gather(*(self._ask(shard) for shard in range(n))))
                 self._asked_at = time.monotonic()
                 total = sum(s.get("sequence") or 0 for s in self._statuses)
@@ -126,7 +140,7 @@ class Overview:
                 {
                     "tenant": self.tenants[tenant],
                     "name": segment.name,
-                    "description": describe(parse_predicate(segment.predicate)),
+                    "description": _described(json.dumps(segment.predicate, sort_keys=True)),
                     **_progress(summed.get(tenant, no_counts())["segments"].get(segment.name)),
                 }
                 for tenant, published in self.published.items()
@@ -160,6 +174,12 @@ class Overview:
             return 0.0
         (start, before), (end, after) = self._totals[0], self._totals[-1]
         return max(0.0, (after - before) / (end - start))
+
+
+@lru_cache(maxsize=4_096)
+def _described(predicate: str) -> str:
+    """In words; kept, as the home page asks every second."""
+    return describe(parse_json(predicate))
 
 
 def _progress(segment: dict[str, Any] | None) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import msgspec
 
 from serve_apps.gateway.parts import Parts
+from serve_apps.gateway.routes.paging import MAX_VERSION
 from whisperer.content.links import PlainLinks
 from whisperer.content.message import NotRendered, RenderRequest
 from whisperer.content.render import render
@@ -35,7 +36,7 @@ class PreviewBody(msgspec.Struct, forbid_unknown_fields=True):
     arm: _Text = "preview"
     campaign: _Text = "preview"
     purpose: _Text = MARKETING
-    version: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    version: Annotated[int, msgspec.Meta(ge=1, le=MAX_VERSION)] | None = None
 
 
 async def preview(parts: Parts, tenant: str, name: str, body: PreviewBody) -> dict[str, Any]:

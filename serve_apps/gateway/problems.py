@@ -53,12 +53,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(WhispererError)
     async def ours(request: Request, error: WhispererError) -> Response:
-        if error.status >= 500 and not error.retryable:
-            return unexpected(request, error)
-        errors = getattr(error, "errors", None)
-        if errors is not None:  # well-formed, and every problem of it found: predicates, campaigns, templates, channels
-            return problem(request, 422, error.code, error.message, errors=list(errors))
-        return problem(request, error.status, error.code, error.message, retry_after_s=error.retry_after_s)
+        return refusal(request, error)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
@@ -70,11 +65,23 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> Response:
-        return problem(request, error.status_code, _CODES.get(error.status_code, "http_error"), str(error.detail))
+        answer = problem(request, error.status_code, _CODES.get(error.status_code, "http_error"), str(error.detail))
+        answer.headers.update(error.headers or {})  # of a 405, what is allowed
+        return answer
 
     @app.exception_handler(Exception)
     async def anything(request: Request, error: Exception) -> Response:
         return unexpected(request, error)
+
+
+def refusal(request: Request, error: WhispererError) -> Response:
+    """An error of ours as its problem."""
+    if error.status >= 500 and not error.retryable:
+        return unexpected(request, error)
+    errors = getattr(error, "errors", None)
+    if errors is not None:  # well-formed, and every problem of it found: predicates, campaigns, templates, channels
+        return problem(request, 422, error.code, error.message, errors=list(errors))
+    return problem(request, error.status, error.code, error.message, retry_after_s=error.retry_after_s)
 
 
 def unexpected(request: Request, error: Exception) -> Response:

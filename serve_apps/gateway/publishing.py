@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from typing import Any
 
 from actors.routing import Shards
 from cluster.control_plane import ControlPlane, Published
 from serve_apps.gateway.overview import Overview
-from whisperer.errors import NotFoundError
+from whisperer.errors import NotFoundError, UnavailableError
 from whisperer.profiles.features import FEATURES
 from whisperer.segments import describe, parse_predicate, to_json
 from whisperer.shard.records import CampaignConfig, SegmentConfig
 
 SPREAD_TIMEOUT_S = 20.0
+
+_log = logging.getLogger(__name__)
 
 
 class Publishing:
@@ -31,12 +34,12 @@ class Publishing:
         """Publish the next version. Raises PredicateError with every problem of the predicate."""
         checked = to_json(parse_predicate(predicate, FEATURES))
         version = await asyncio.to_thread(self._plane.publish_segment, tenant, name, checked)
-        await self.spread()
+        await self.bring(tenant)
         return {"name": name, "version": version, "predicate": checked}
 
     async def archive(self, tenant: str, name: str) -> dict[str, Any]:
         await asyncio.to_thread(self._plane.archive_segment, tenant, name)
-        await self.spread()
+        await self.bring(tenant)
         return {"name": name, "archived": True}
 
     async def list(self, tenant: str) -> list[dict[str, Any]]:
@@ -45,13 +48,26 @@ class Publishing:
         return [_shown(row, live.get(row.name)) for row in rows]
 
     async def show(self, tenant: str, name: str) -> dict[str, Any]:
-        for segment in await self.list(tenant):
-            if segment["name"] == name:
-                return segment
-        raise NotFoundError(f"there is no segment {name!r}", code="segment_not_found")
+        rows = await asyncio.to_thread(self._plane.list_segments, tenant)
+        row = next((row for row in rows if row.name == name), None)
+        if row is None:
+            raise NotFoundError(f"there is no segment {name[:80]!r}", code="segment_not_found")
+        return _shown(row, (await self._overview.by_tenant(tenant))["segments"].get(name))
 
-    async def spread(self) -> None:
-        """Bring all that tenants have published to every shard. Raises UnavailableError if one stays away."""
+    async def bring(self, tenant: str) -> None:
+        """Bring what a tenant has just changed to every shard, for as long as its caller may be kept waiting.
+
+        The change is stored and holds. Were its caller told of a shard that is away, he would make it a second time;
+        that shard gets it when it is back, by the watch over the control plane.
+        """
+        try:
+            async with asyncio.timeout(SPREAD_TIMEOUT_S):
+                await self.spread(tenant)
+        except (UnavailableError, TimeoutError) as error:
+            _log.warning("a change of %s has not reached every shard yet: %r", tenant, error)
+
+    async def spread(self, only: str | None = None) -> None:
+        """Bring all that tenants, or one, have published to every shard. Raises UnavailableError if one stays away."""
         if self._shards.map.version == 0:
             await self._shards.until(self._shards.refresh, SPREAD_TIMEOUT_S)
         # Read before the rows: a change between the two is then spread again under its own, later version.
@@ -59,6 +75,8 @@ class Publishing:
         published = await self._overview.reload()
         for shard in range(self._shards.map.n_shards):
             for tenant, config in published.items():
+                if only is not None and tenant != only:
+                    continue
                 segments, campaigns = _configs(config)
                 await self._shards.until(
                     lambda shard=shard, sent=(tenant, version, segments, campaigns, config.experiment): (  # type: ignore[misc]

@@ -145,7 +145,7 @@ class Users:
                 key = view.moved_to
             if view is not None and view.moved_to is None:
                 return view
-        raise NotFoundError(f"there is no user {user_id!r}", code="user_not_found")
+        raise NotFoundError(f"there is no user {user_id[:80]!r}", code="user_not_found")
 
     async def _timeline(self, tenant: str, entries: list[Entry], full: bool) -> list[dict[str, Any]]:
         """Entries with their JSON, fetched from the shards they were written on."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -96,3 +96,39 @@ async def run(port: int, requests: Iterator[bytes], connections: int, seconds: f
     await asyncio.gather(*waiting)
     result.seconds = time.perf_counter() - began
     return result
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """One request of :func:`paced`. Seconds since 1970; ``due_at`` is when it should have been sent."""
+
+    due_at: float
+    acknowledged_at: float
+    status: int
+
+
+async def paced(port: int, requests: Sequence[bytes], per_s: float, connections: int = 16) -> list[Acknowledged]:
+    """Send requests at a steady rate, whatever the answers take; in order of the requests.
+
+    A request that finds every connection busy is sent late, and its time counts from when it was due.
+    """
+    free: asyncio.Queue[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = asyncio.Queue()
+    for _ in range(connections):
+        free.put_nowait(await asyncio.open_connection("127.0.0.1", port))
+    began = time.time() + 0.1
+
+    async def send(number: int, request: bytes) -> Acknowledged:
+        due_at = began + number / per_s
+        await asyncio.sleep(max(0.0, due_at - time.time()))
+        reader, writer = await free.get()
+        writer.write(request)
+        head = await reader.readuntil(b"\r\n\r\n")
+        marker = head.lower().find(b"content-length:")
+        await reader.readexactly(int(head[marker + 15 :].split(b"\r\n", 1)[0]) if marker >= 0 else 0)
+        free.put_nowait((reader, writer))
+        return Acknowledged(due_at, time.time(), int(head[9:12]))
+
+    answers = await asyncio.gather(*(send(number, request) for number, request in enumerate(requests)))
+    while not free.empty():
+        free.get_nowait()[1].close()
+    return answers

@@ -1,4 +1,4 @@
-"""Journals and snapshots written by an earlier version are read: golden files of version 1.
+"""Journals and snapshots written by an earlier version are read: golden files of each.
 
 `python -m tests.contracts.test_shard_formats` writes them anew, for a version that does not exist yet. Never for one
 that was released.
@@ -6,27 +6,45 @@ that was released.
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import msgspec
 import pyarrow as pa
 import pytest
 
+from tests.unit.shard.campaigns import BY_EVENT, DAILY, MAIL, MINUTE, ON_REQUEST, campaign
 from tests.unit.shard.world import DAY, T0, TENANT, World, event
+from whisperer.decisions.decision import HOLDOUT, NO_SEND
+from whisperer.delivery.dispatch import ACCEPTED, BOUNCED, RETRY
+from whisperer.eligibility.groups import draw
 from whisperer.errors import JournalDamagedError
+from whisperer.feedback.outcome import CLICKED, UNSUBSCRIBED
 from whisperer.ids import partition_of, tenant_seed
+from whisperer.journeys.schedule import Schedule
 from whisperer.shard import inspection, snapshot
+from whisperer.shard.candidacy import candidate_of
 from whisperer.shard.machine import DEFAULT_MAX_IDS, Shard
-from whisperer.shard.records import RECORD_VERSION, decode_record
+from whisperer.shard.records import (
+    RECORD_VERSION,
+    Asked,
+    ConsentStated,
+    Outcome,
+    Outcomes,
+    RewardsTaken,
+    decode_record,
+)
+from whisperer.shard.timers import next_due
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "shard"
-VERSIONS = ["v1"]
+VERSIONS = ["v1", "v2"]
+BUYERS, PROS = {"event": "Bought"}, {"trait": "plan", "op": "eq", "value": "pro"}
 
 
 def story() -> World:
     """Every kind of record that one shard writes for itself."""
     world = World(n=1)
-    world.publish(1, buyers={"event": "Bought"}, pros={"trait": "plan", "op": "eq", "value": "pro"})
+    world.publish(1, buyers=BUYERS, pros=PROS)
     world.send(
         event(anonymous="dev", name="Viewed", at=T0 - DAY, id="g1"),
         event("ann", anonymous="dev", type="identify", at=T0, id="g2", traits={"plan": "pro"}, zone="Asia/Tokyo"),
@@ -40,6 +58,87 @@ def story() -> World:
     world.deliver()
     world.tick()
     return world
+
+
+def loop_story() -> World:
+    """The same, and then everything that the loop writes."""
+    world = story()
+    world.publish_campaigns(2, BY_EVENT, DAILY, ON_REQUEST, buyers=BUYERS, pros=PROS)
+    for user in (SENT, GONE, WAITING, DECIDING, HELD_OUT):
+        world.now += 1
+        addresses = {"email": f"{user}@example.com", "phone": "+4915112345678"}
+        world.send(event(user, type="identify", traits=addresses, at=world.now, id=f"i-{user}"))
+    world.tick(Schedule("0 9 * * *").next_after(world.now, "") + MINUTE)  # the daily one fires
+    world.decide(lambda _: NO_SEND)
+
+    def look(user: str, status: str, arm: str = "mail", id: str = "look") -> str:
+        world.send(event(user, name="Looked", at=world.now, id=f"{id}-{user}"))
+        (asked,) = world.asked
+        world.decide(lambda _: arm)
+        world.deliver_messages(status)
+        return asked.decision_id
+
+    look(HELD_OUT, ACCEPTED)
+    decision = look(SENT, ACCEPTED)
+    link = (f"u:{SENT}", decision)
+    made = [Outcome(*link, CLICKED, world.now + 2, "https://example.com/", "email")]
+    made.append(Outcome(*link, UNSUBSCRIBED, world.now + 3, "", "email", "marketing"))
+    world.write(0, Outcomes(TENANT, made))
+    world.send(event(SENT, name="Bought", at=world.now, id="buy"))
+    world.write(0, ConsentStated(TENANT, f"u:{SENT}", "sms", "marketing", True, "form"))
+    look(GONE, BOUNCED)
+    look(GONE, RETRY, "text", "again")
+    world.erase(f"u:{GONE}")
+    world.tick(world.now + 20 * MINUTE)
+    world.write(0, RewardsTaken(TENANT, 1))
+    look(WAITING, RETRY, "text")
+    world.publish_campaigns(3, campaign(arms=(MAIL,)), DAILY, ON_REQUEST, buyers=BUYERS, pros=PROS)
+    world.write(0, Asked(TENANT, "asked", [(f"u:{DECIDING}", "order-1")]))
+    return world
+
+
+def user_of(group_is_holdout: bool, skip: int = 0) -> str:
+    users = (f"user{i}" for i in range(99))
+    found = (u for u in users if (draw(f"u:{u}", "salt", 0.3, 0.3) == HOLDOUT) == group_is_holdout)
+    return next(itertools.islice(found, skip, None))
+
+
+SENT, GONE, WAITING, DECIDING = (user_of(False, n) for n in range(4))
+HELD_OUT = user_of(True)
+
+
+def check_loop(shard: Shard) -> None:
+    check(shard)
+    loop = shard.tenants[TENANT].loop
+    nudge = loop.accounts["nudge"]
+    counts = (nudge.candidates, nudge.sent, nudge.no_send, nudge.pending, dict(nudge.refused))
+    assert counts == (5, 1, 1, 1, {"bounced": 1, "erased": 1})
+    assert (nudge.conversions, dict(nudge.outcomes)) == (
+        1,
+        {"clicked": 1, "unsubscribed": 1, "converted": 1, "bounced": 1},
+    )
+    assert loop.accounts["asked"].pending == 1
+    assert loop.accounts["daily"].candidates >= 4
+    seen = inspection.user(shard, TENANT, f"u:{SENT}")
+    assert seen is not None
+    newest = seen.candidacies[0]
+    assert (newest["status"], newest["reward"], newest["matured"]) == ("sent", 0.5, False)
+    assert {key: c.granted for key, c in seen.standing.consent.items()} == {
+        "email/marketing": False,
+        "sms/marketing": True,
+    }
+    assert [s.channel for s in seen.standing.sends] == ["email"]
+    waits = inspection.user(shard, TENANT, f"u:{WAITING}")
+    assert waits is not None
+    assert (waits.candidacies[0]["status"], waits.candidacies[0]["campaign_version"]) == ("sending", 2)
+    assert waits.candidacies[0]["send"]["next_at"] > shard.now
+    assert inspection.user(shard, TENANT, f"u:{GONE}") is None
+    assert [reason for _, _, _, reason in loop.retained.values()] == ["bounced"]
+    assert loop.rewards.first == 1
+    assert loop.rewards.next > 2
+    assert loop.schedules.last["daily"][""] > T0
+    assert sorted(loop.campaigns.versions) == [(n, v) for n in ("asked", "daily", "nudge") for v in (2, 3)]
+    assert sum(map(len, shard.log.values())) > 10
 
 
 def check(shard: Shard) -> None:
@@ -58,28 +157,59 @@ def check(shard: Shard) -> None:
     assert old.moved_to == "u:ann"
 
 
+CHECKS = {"v1": check, "v2": check_loop}
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_journal_of_an_earlier_version_replays(version: str) -> None:
     records = msgspec.msgpack.decode((GOLDEN / f"journal-{version}.msgpack").read_bytes(), type=list[bytes])
     shard = Shard(0)
     shard.apply((i, decode_record(data)) for i, data in enumerate(records))
-    check(shard)
+    CHECKS[version](shard)
+
+
+def read_snapshot(version: str) -> Shard:
+    meta, files = msgspec.msgpack.decode(
+        (GOLDEN / f"snapshot-{version}.msgpack").read_bytes(), type=tuple[bytes, dict[str, bytes]]
+    )
+    return snapshot.load(
+        meta, {name: pa.ipc.open_file(data).read_all() for name, data in files.items()}, DEFAULT_MAX_IDS
+    )
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_snapshot_of_an_earlier_version_is_read_and_goes_on(version: str) -> None:
-    meta, files = msgspec.msgpack.decode(
-        (GOLDEN / f"snapshot-{version}.msgpack").read_bytes(), type=tuple[bytes, dict[str, bytes]]
-    )
-    tables = {name: pa.ipc.open_file(data).read_all() for name, data in files.items()}
-    shard = snapshot.load(meta, tables, DEFAULT_MAX_IDS)
-    check(shard)
+    shard = read_snapshot(version)
+    CHECKS[version](shard)
     world = World(n=1)
     world.shards, world.now = [shard], shard.now
     world.send(event("ann", name="Bought", id="g3"), event("ann", name="Bought", id="new"))
     ann = world.user("u:ann")
     assert ann is not None
     assert ann.event_counts["Bought"] == 3
+    for hour in range(1, 49):
+        world.tick(T0 + DAY + hour * 60 * MINUTE)
+    inspection.check(shard)
+
+
+def test_what_was_open_in_a_snapshot_ends() -> None:
+    world = World(n=1)
+    world.shards = [read_snapshot("v2")]
+    world.now = world.shards[0].now
+    loop = world.shards[0].tenants[TENANT].loop
+    for _, decision in list(loop.every_open()):
+        if decision.status == "deciding":
+            world.asked.append(candidate_of(TENANT, decision))
+        else:
+            world.under_way.append(decision.id)
+            due = next_due(decision)
+    world.decide(lambda _: "text")
+    world.tick(due)
+    assert len(world.deliver_messages()) == 2
+    world.tick(world.now + 60 * MINUTE)
+    assert {loop.accounts[name].sent for name in ("nudge", "asked")} == {2, 1}
+    assert sum(a.decisions for a in loop.accounts["nudge"].arms.values()) == 3
+    inspection.check(world.shards[0])
 
 
 def test_a_record_of_a_newer_version_stops_recovery_loudly() -> None:
@@ -100,7 +230,7 @@ PLACES = [42, 35, 54, 31, 53]
 def write() -> None:
     version = VERSIONS[-1]
     GOLDEN.mkdir(parents=True, exist_ok=True)
-    world = story()
+    world = loop_story()
     (GOLDEN / f"journal-{version}.msgpack").write_bytes(msgspec.msgpack.encode(world.journals[0]))
     meta, tables = snapshot.dump(world.shards[0])
     files = {}

@@ -163,7 +163,9 @@ def test_a_webhook_is_genuine_for_the_standard_s_own_verifier(tenant: Tenant, en
     track(tenant, "Joined", *users)
     counted = closed(tenant, "crm", len(users))
     assert len(endpoint.posted) == counted["sent"]
-    events = [Webhook(SECRET).verify(body, {k.lower(): v for k, v in headers.items()}) for headers, body in endpoint.posted]
+    events = [
+        Webhook(SECRET).verify(body, {k.lower(): v for k, v in headers.items()}) for headers, body in endpoint.posted
+    ]
     for (headers, _), event in zip(endpoint.posted, events, strict=True):
         audit = decision(tenant, event["data"]["decision_id"])
         assert {k.lower(): v for k, v in headers.items()}["webhook-id"] == audit["send"]["send_key"]

@@ -142,6 +142,8 @@ def _read_smtp(reader: _Reader, config: dict[str, Any]) -> dict[str, Any]:
         reader.note("/config/port", "invalid_type", "port is a whole number")
     username = reader.text(config, "username", required=False)
     password = reader.text(config, "password", required=False)
+    if password == _HIDDEN:  # what is shown was sent back
+        reader.note("/config/password", "hidden_secret", f"{_HIDDEN} stands for a password; write the password itself")
     if bool(config.get("username")) != bool(config.get("password")):
         lacking = "password" if config.get("username") else "username"
         reader.note(f"/config/{lacking}", "missing_field", "username and password go together")

@@ -5,7 +5,7 @@ what to do about it. No message quotes a password, a webhook secret or a URL's q
 
 Codes: ``unknown_channel``, ``unknown_provider``, ``unknown_field``, ``missing_field``, ``invalid_type``,
 ``out_of_range``, ``too_long``, ``too_many``, ``invalid_text``, ``invalid_host``, ``invalid_url``, ``invalid_address``,
-``invalid_secret``, ``unencrypted_login``.
+``invalid_secret``, ``hidden_secret``, ``unencrypted_login``.
 """
 
 from __future__ import annotations

@@ -21,6 +21,10 @@ SENT, NO_SEND, REFUSED = "sent", "no_send", "refused"
 OPEN = (DECIDING, SENDING)
 
 
+MOST = 2**62
+"""Sums of one user stop here: anybody with a write key can make them grow, and they are stored in 64 bits."""
+
+
 class OutcomeEntry(msgspec.Struct, array_like=True, frozen=True):
     """``detail``: the address of a clicked link, the name of a goal event; ``value_micros`` of a conversion."""
 
@@ -62,7 +66,7 @@ class Decision(msgspec.Struct, array_like=True):
     features : raw, in the order of :data:`whisperer.decisions.context.NAMES`
     mature_at : ms UTC when the attribution window closes; -1 until the choice is made
     early_at : ms UTC of the early look at the reward; -1 when done
-    earned_micros : of the goal so far, before cap and costs
+    earned_micros : of the goal so far, before cap and costs, within ±MOST
     converted_at : ms UTC of the first conversion, -1 for none
     revision : of the reward, counting up
     matured : the reward is final
@@ -98,11 +102,20 @@ class Decision(msgspec.Struct, array_like=True):
 class Exposure(msgspec.Struct, array_like=True):
     """A user's part in one campaign's experiment, from its first decision on, whatever was decided.
 
-    ``goal_milli``: all that the goal brought since, in thousandths of its unit (conversions count 1000 each).
+    ``goal_milli``: all that the goal brought since, within ±MOST, in thousandths of its unit (conversions count 1000
+    each).
     """
 
     since: int
     goal_milli: int = 0
+
+
+class Pinned(msgspec.Struct, array_like=True, frozen=True):
+    """A campaign's version that decisions are under, as :func:`whisperer.journeys.campaign.to_json` writes it."""
+
+    campaign: str
+    version: int
+    definition: str
 
 
 class Engagement(msgspec.Struct, array_like=True):
@@ -113,6 +126,12 @@ class Engagement(msgspec.Struct, array_like=True):
     exposures: dict[str, Exposure] = {}
     fired: dict[str, int] = {}
     """Scheduled campaign -> the last instant (ms UTC) for which this user was considered."""
+    pinned: list[Pinned] = []
+    """Only on the way to another user's home, which may never have seen these versions."""
+
+
+def bounded(amount: int) -> int:
+    return max(-MOST, min(amount, MOST))
 
 
 encode = msgspec.msgpack.Encoder().encode

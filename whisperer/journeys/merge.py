@@ -15,7 +15,7 @@ from collections.abc import Iterable
 import msgspec
 
 from whisperer.eligibility.merge import merge as merge_standings
-from whisperer.journeys.engagement import KEEP, OPEN, Decision, Engagement, Exposure
+from whisperer.journeys.engagement import KEEP, OPEN, Decision, Engagement, Exposure, bounded
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -59,7 +59,7 @@ def _exposures(a: dict[str, Exposure], b: dict[str, Exposure]) -> dict[str, Expo
     joined = {}
     for campaign in sorted({*a, *b}):
         sides = [side[campaign] for side in (a, b) if campaign in side]
-        joined[campaign] = Exposure(min(e.since for e in sides), sum(e.goal_milli for e in sides))
+        joined[campaign] = Exposure(min(e.since for e in sides), bounded(sum(e.goal_milli for e in sides)))
     return joined
 
 

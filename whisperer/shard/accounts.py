@@ -14,7 +14,8 @@ import msgspec
 from whisperer.journeys.engagement import Engagement, Exposure
 
 
-class ArmAccount(msgspec.Struct, array_like=True):
+@dataclass(slots=True)
+class ArmAccount:
     """Decisions of one group that chose one arm and whose reward is final."""
 
     decisions: int = 0
@@ -23,11 +24,9 @@ class ArmAccount(msgspec.Struct, array_like=True):
     reward_micros: int = 0
 
 
-class GroupAccount(msgspec.Struct, array_like=True):
-    """Users of one group since their first decision: n, the sum of what the goal brought, and the sum of its squares.
-
-    ``squares`` outgrows 64 bits, so it is kept as text on disk.
-    """
+@dataclass(slots=True)
+class GroupAccount:
+    """Users of one group since their first decision: n, sum of what the goal brought, and sum of its squares."""
 
     users: int = 0
     total_milli: int = 0
@@ -79,6 +78,8 @@ def expose_all(accounts: dict[str, Account], engagement: Engagement, sign: int) 
 
 
 class StoredAccount(msgspec.Struct, array_like=True):
+    """Sums of money are text: in a currency of large numbers they outgrow 64 bits."""
+
     campaign: str
     candidates: int
     sent: int
@@ -88,8 +89,8 @@ class StoredAccount(msgspec.Struct, array_like=True):
     conversions: int
     outcomes: dict[str, int]
     conflicted: int
-    arms: list[tuple[str, str, ArmAccount]]
-    groups: list[tuple[str, int, int, str]]
+    arms: list[tuple[str, str, int, int, int, str]]
+    groups: list[tuple[str, int, str, str]]
 
 
 def store(campaign: str, account: Account) -> StoredAccount:
@@ -103,8 +104,8 @@ def store(campaign: str, account: Account) -> StoredAccount:
         account.conversions,
         dict(account.outcomes),
         account.conflicted,
-        [(group, arm, counted) for (group, arm), counted in account.arms.items()],
-        [(group, g.users, g.total_milli, str(g.squares_milli2)) for group, g in account.groups.items()],
+        [(*place, a.decisions, a.sent, a.converted, str(a.reward_micros)) for place, a in account.arms.items()],
+        [(group, g.users, str(g.total_milli), str(g.squares_milli2)) for group, g in account.groups.items()],
     )
 
 
@@ -118,6 +119,6 @@ def restore(stored: StoredAccount) -> Account:
         stored.conversions,
         Counter(stored.outcomes),
         stored.conflicted,
-        {(group, arm): counted for group, arm, counted in stored.arms},
-        {group: GroupAccount(users, total, int(squares)) for group, users, total, squares in stored.groups},
+        {(group, arm): ArmAccount(n, sent, won, int(reward)) for group, arm, n, sent, won, reward in stored.arms},
+        {group: GroupAccount(users, int(total), int(squares)) for group, users, total, squares in stored.groups},
     )

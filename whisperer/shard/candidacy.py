@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from zoneinfo import ZoneInfo
 
 import msgspec
 import numpy as np
@@ -20,6 +18,7 @@ from whisperer.decisions.decision import NO_SEND, Candidate, Choice, decision_id
 from whisperer.eligibility.addresses import address_of
 from whisperer.eligibility.check import eligible_arms, overall
 from whisperer.eligibility.groups import assigned
+from whisperer.eligibility.local_time import DAY_MS, HOUR_MS, wall_at
 from whisperer.eligibility.refusal import Reason
 from whisperer.eligibility.standing import Standing
 from whisperer.eligibility.suppression import address_hash
@@ -33,7 +32,6 @@ from whisperer.shard.log import decision_row
 from whisperer.shard.membership import RowsView
 from whisperer.shard.tenant import Tenant
 
-HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 _PROFILE_FEATURES = context.NAMES[:9]
 
 encode_choice = msgspec.msgpack.Encoder().encode
@@ -57,19 +55,17 @@ def consider(
     """
     loop, people = tenant.loop, tenant.people
     asked = trigger == "request"
-    calls = [call for call in calls if _id(tenant, live, call) not in loop.places]
-    if not calls:
+    named = [(call, name) for call in calls if (name := _id(tenant, live, call)) not in loop.places]
+    if not named:
         return
-    inside = _in_audience(tenant, live, [call.row for call in calls], now)
+    inside = _in_audience(tenant, live, [call.row for call, _ in named], now)
     opened: list[tuple[int, Decision]] = []
-    for call, fits in zip(calls, inside.tolist(), strict=True):
+    for (call, name), fits in zip(named, inside.tolist(), strict=True):
         if not (fits or asked):
             continue
         # Read before the new candidacy is one of them.
         busy = loop.open(call.row) is not None
-        decision = Decision(
-            _id(tenant, live, call), live.name, live.config.version, trigger, call.occurrence, now, DECIDING
-        )
+        decision = Decision(name, live.name, live.config.version, trigger, call.occurrence, now, DECIDING)
         loop.admit(call.row, decision)
         held = loop.engagements[call.row]
         if trigger == "schedule":
@@ -170,7 +166,7 @@ def _contact_features(held: Engagement | None, zone: str, now: int) -> tuple[flo
     engaged = 0
     for decision in held.decisions if held else ():
         engaged += sum(o.kind in (OPENED, CLICKED) and o.at > now - 30 * DAY_MS for o in decision.outcomes)
-    local = datetime.fromtimestamp(now / 1000, ZoneInfo(zone) if zone else UTC)
+    local = wall_at(now, zone)
     return float(recent), since, float(engaged), local.hour + local.minute / 60, float(local.weekday())
 
 

@@ -5,14 +5,15 @@ A campaign that is paused or ended stays known, so that its open decisions can b
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from whisperer.journeys.campaign import LIVE, Campaign, OnEvent, OnSchedule, OnSegment, from_json
-from whisperer.journeys.engagement import Decision
+from whisperer.journeys.campaign import ENDED, LIVE, Campaign, OnEvent, OnSchedule, OnSegment, from_json
+from whisperer.journeys.engagement import Decision, Pinned
 from whisperer.journeys.schedule import Schedule
 from whisperer.profiles import features
 from whisperer.profiles.population import Names
@@ -69,7 +70,7 @@ class WatchedNames:
 class Campaigns:
     by_name: dict[str, LiveCampaign] = field(default_factory=dict)
     versions: dict[tuple[str, int], CampaignConfig] = field(default_factory=dict)
-    """Every version that was published here: decisions stay under the one they were made under."""
+    """Every version that was published here or came with a decision: decisions stay under theirs."""
     on_event: dict[str, list[LiveCampaign]] = field(default_factory=dict)
     on_segment: dict[str, list[LiveCampaign]] = field(default_factory=dict)
     on_goal: dict[str, list[LiveCampaign]] = field(default_factory=dict)
@@ -86,6 +87,18 @@ class Campaigns:
     def pinned(self, decision: Decision) -> Campaign:
         """The campaign as it was when the decision was considered."""
         return _campaign(self.versions[decision.campaign, decision.campaign_version].definition)
+
+    def pinned_by(self, decisions: Iterable[Decision]) -> list[Pinned]:
+        """What must go along with decisions that leave this shard."""
+        places = sorted({(d.campaign, d.campaign_version) for d in decisions})
+        return [Pinned(*place, self.versions[place].definition) for place in places]
+
+    def learn(self, pinned: Iterable[Pinned]) -> None:
+        """Decisions arrived under these versions, which may never have been published here."""
+        for p in pinned:
+            self.versions.setdefault(
+                (p.campaign, p.version), CampaignConfig(p.campaign, p.version, ENDED, p.definition)
+            )
 
     def publish(self, configs: list[CampaignConfig]) -> None:
         """Take over a tenant's campaigns, whole. Goals stay watched after the end: rewards still mature."""

@@ -66,16 +66,22 @@ class Loop:
     def publish(self, campaigns: list[CampaignConfig], experiment: Experiment, now: int) -> None:
         """Take over a tenant's published campaigns and the division of its users."""
         self.campaigns.publish(campaigns)
-        self.schedules.publish(self.campaigns.scheduled, now)
+        self.schedules.publish(self.campaigns.scheduled, self.people.zones.texts, now)
         self.next_firing = None
         self.experiment = experiment
 
     def account(self, campaign: str) -> Account:
-        return self.accounts.setdefault(campaign, Account())
+        found = self.accounts.get(campaign)
+        if found is None:
+            found = self.accounts[campaign] = Account()
+        return found
 
     def engagement(self, row: int) -> Engagement:
         """A user's engagement, new if need be."""
-        return self.engagements.setdefault(row, Engagement())
+        found = self.engagements.get(row)
+        if found is None:
+            found = self.engagements[row] = Engagement()
+        return found
 
     def find(self, decision: str) -> tuple[int, Decision] | None:
         """A decision that is in memory, with its user's row."""
@@ -216,6 +222,7 @@ class Loop:
         held.decisions = [d for d in held.decisions if d.status not in OPEN]
         if staying:
             self.engagements[row] = Engagement(decisions=staying)
+        held.pinned = self.campaigns.pinned_by(held.decisions)
         return held
 
     def let_go(self, row: int) -> Engagement | None:
@@ -234,6 +241,10 @@ class Loop:
 
     def take_in(self, row: int, arriving: Engagement) -> None:
         """Add an engagement that was handed over, or came with its partition, to a user."""
+        self.campaigns.learn(arriving.pinned)
+        arriving.pinned = []
+        # A key that was erased and came back may have been considered for the same occurrence again: one of them stays.
+        arriving.decisions = [d for d in arriving.decisions if self.places.get(d.id, row) == row]
         held = self.engagements.get(row)
         known: set[str] = set()
         if held is not None:
@@ -290,9 +301,10 @@ def choice_of(decision: Decision) -> Choice:
 
 
 def reward_micros(decision: Decision, campaign: Campaign) -> int:
-    """What a decision earned so far: the goal's part up to its cap, less what it cost."""
+    """What a decision earned so far: the goal's part up to its cap, less what it cost. Refunds count as far down."""
     goal = campaign.goal
-    earned = min(decision.earned_micros, round(goal.cap * MICROS))
+    cap = round(goal.cap * MICROS)
+    earned = max(-cap, min(decision.earned_micros, cap))
     if decision.status == SENT:
         arm = next((a for a in campaign.arms if a.id == decision.arm), None)
         earned -= round(arm.cost * MICROS) if arm else 0

@@ -223,9 +223,10 @@ class Shard:
         locale = people.locales.codes(block.locales)[columns.locale]
         offsets = payload_offsets(block)
         announced: list[tuple[int, Effect]] = []
-        # Segments and campaigns see every single event: users with several in this batch take turns.
-        watching = bool(tenant.segments.live) or bool(tenant.loop.campaigns)
-        for turn in _turns(rows) if watching else (np.arange(len(rows)),):
+        concerns = np.zeros(len(rows), np.bool_)
+        concerns[tenant.loop.campaigns.watched.among(people.names, name[chosen])] = True
+        # Segments see every event and campaigns those that concern one, each as if it had come alone.
+        for turn in _turns(rows, np.ones(len(rows), np.bool_) if tenant.segments.live else concerns):
             at, row = chosen[turn], rows[turn]
             flags, timestamp, kind = columns.flags[at], columns.timestamp[at], columns.kind[at]
             people.observe(row, timestamp, flags & Flag.INACTIVE == 0, columns.revenue[at], name[at])
@@ -240,7 +241,7 @@ class Shard:
                 people.write_traits(int(row[i]), writes)
             if stated.size:
                 tenant.segments.traits_changed(people, row[stated])
-            hits = tenant.loop.campaigns.watched.among(people.names, name[at])
+            hits = np.flatnonzero(concerns[turn])
             changes = list(tenant.segments.evaluate(people, row, self.now)) if tenant.segments.live else []
             if not changes and not hits.size:
                 continue
@@ -368,16 +369,19 @@ def _number(counters: NDArray[np.int64], partition: NDArray[np.uint16]) -> NDArr
     return sequence
 
 
-def _turns(rows: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-    """Places of each row's first event, then of each row's second, and so on: rows are distinct within a turn."""
+def _turns(rows: NDArray[np.int64], stops: NDArray[np.bool_]) -> Iterator[NDArray[np.int64]]:
+    """Places of each row's events up to its first stop, then up to its second, and so on, each turn in order.
+
+    So a row has one stop a turn at most, and that is its last event of the turn.
+    """
     order = np.argsort(rows, kind="stable")
     grouped = rows[order]
     first = np.append(True, grouped[1:] != grouped[:-1])
-    place = np.arange(len(rows))
+    before: NDArray[np.int64] = np.cumsum(stops[order]) - stops[order]
     rank = np.empty(len(rows), np.int64)
-    rank[order] = place - np.maximum.accumulate(np.where(first, place, 0))
-    for turn in range(int(rank.max()) + 1):
-        yield np.flatnonzero(rank == turn)
+    rank[order] = before - np.maximum.accumulate(np.where(first, before, 0))
+    by_turn = np.argsort(rank, kind="stable")
+    yield from np.split(by_turn, np.flatnonzero(np.diff(rank[by_turn])) + 1)
 
 
 def _drop_late(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
+from whisperer.journeys.engagement import Decision, Pinned
 from whisperer.journeys.engagement import decode as decode_engagement
 from whisperer.journeys.engagement import encode as encode_engagement
 from whisperer.profiles.population import LIVE
@@ -42,6 +43,7 @@ class PartitionState(msgspec.Struct, array_like=True):
     dedup: list[tuple[int, int, bytes]]
     users: list[MovedUser]
     retained: list[tuple[bytes, str, int, str]] = []
+    pinned: list[Pinned] = []
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -54,6 +56,7 @@ def extract(shard: Shard, tenant_id: str, partition: int) -> bytes:
     people = tenant.people
     table = people.table
     users = []
+    decisions: list[Decision] = []
     for row in np.flatnonzero(table["partition"][: table.n] == partition).tolist():
         key = people.keys[row]
         if key is not None:
@@ -61,6 +64,7 @@ def extract(shard: Shard, tenant_id: str, partition: int) -> bytes:
             held = tenant.loop.engagements.get(row)
             if held is not None:
                 state.engagement = encode_engagement(held)
+                decisions += held.decisions
             users.append(
                 MovedUser(
                     key,
@@ -88,6 +92,7 @@ def extract(shard: Shard, tenant_id: str, partition: int) -> bytes:
                 for digest, (p, channel, at, reason) in tenant.loop.retained.items()
                 if p == partition
             ],
+            pinned=tenant.loop.campaigns.pinned_by(decisions),
         )
     )
 
@@ -141,6 +146,7 @@ def _join(shard: Shard, tenant: Tenant, state: PartitionState) -> Iterator[Effec
         tenant.parents.update(state.parents)
     shard.dedup.join(tenant.id, partition, state.dedup)
     tenant.loop.retained.update({h: (partition, channel, at, why) for h, channel, at, why in state.retained})
+    tenant.loop.campaigns.learn(state.pinned)
     first_row = people.table.n
     for user in state.users:
         row = people.row(user.key, partition)
@@ -159,8 +165,8 @@ def _join(shard: Shard, tenant: Tenant, state: PartitionState) -> Iterator[Effec
     rows = rows[people.table["status"][rows] == LIVE]
     yield from shard.reevaluate(tenant, rows)
     tenant.loop.schedules.catch_up(tenant.loop.campaigns.scheduled, shard.now, first_row, people.table.n)
-    for row in rows.tolist():
-        decision = tenant.loop.open(row)
+    for user in state.users:  # merged ones too: their messages wait here for the receipt
+        decision = tenant.loop.open(people.index[user.key])
         if decision is not None:
             yield from candidacy.drive(tenant, decision)
     for message in state.outbox:

@@ -25,6 +25,7 @@ from whisperer.journeys.engagement import (
     Decision,
     Engagement,
     OutcomeEntry,
+    bounded,
     encode,
 )
 from whisperer.journeys.engagement import REFUSED as CLOSED_REFUSED
@@ -42,6 +43,9 @@ SKEW_MS = 5_000
 """Clocks of clients are corrected from this difference on, so an event may be dated this much before its cause."""
 
 MAX_OUTCOMES = 32
+
+DUE_AT_ONCE = 2_000
+"""Decisions that one Tick brings on: after an outage much is due, and each takes about 40 microseconds."""
 
 
 def receive(tenant: Tenant, decision_id: str, receipt: Receipt, now: int) -> Iterator[Effect]:
@@ -120,7 +124,7 @@ def state_consent(tenant: Tenant, stated: ConsentStated, now: int) -> Iterator[E
         return
     standing = Standing()
     consent.state(standing, stated.channel, stated.purpose, statement)
-    yield _merge_in(tenant, row, Engagement(standing))
+    yield _merge_in(tenant, row, Engagement(standing), now)
 
 
 def observe_goal(tenant: Tenant, row: int, lives: list[LiveCampaign], event: str, timestamp: int, revenue: int) -> None:
@@ -139,13 +143,13 @@ def observe_goal(tenant: Tenant, row: int, lives: list[LiveCampaign], event: str
         assert assignment is not None
         account = loop.account(live.name)
         account.expose(assignment.group, assignment.conflicted, exposure, -1)
-        exposure.goal_milli += value // 1000
+        exposure.goal_milli = bounded(exposure.goal_milli + value // 1000)
         account.expose(assignment.group, assignment.conflicted, exposure, 1)
         for decision in reversed(held.decisions):
             mine = decision.campaign == live.name and decision.chosen_at >= 0 and not decision.matured
             if not mine or timestamp <= decision.at - SKEW_MS or 0 <= decision.mature_at < timestamp:
                 continue
-            decision.earned_micros += value
+            decision.earned_micros = bounded(decision.earned_micros + value)
             if decision.converted_at < 0:
                 decision.converted_at = timestamp
                 account.conversions += 1
@@ -154,14 +158,14 @@ def observe_goal(tenant: Tenant, row: int, lives: list[LiveCampaign], event: str
 
 
 def on_time(tenant: Tenant, now: int) -> Iterator[Effect]:
-    """Everything that is due: deadlines, next attempts, early looks, maturity."""
+    """What is due, as far as one Tick goes: deadlines, next attempts, early looks, maturity."""
     loop = tenant.loop
-    found = [loop.find(decision_id) for decision_id in loop.timers.take(now)]
-    due = [(next_due(d), d.id, d) for _, d in filter(None, found)]
-    # In an order that follows from the decisions alone, not from what the queue remembers of them.
-    for moment, _, decision in sorted(due, key=lambda entry: entry[:2]):
-        if not 0 <= moment <= now:
+    left = DUE_AT_ONCE
+    for moment, decision_id in loop.timers.take(now):
+        found = loop.find(decision_id)
+        if found is None or next_due(found[1]) != moment:
             continue
+        decision = found[1]
         if decision.status == DECIDING and now >= decision.at + DECISION_DEADLINE_MS:
             loop.refuse(decision, Reason.DECISION_EXPIRED, now)
             yield Settled(tenant.id, decision.id)
@@ -176,20 +180,29 @@ def on_time(tenant: Tenant, now: int) -> Iterator[Effect]:
                 decision.early_at = -1
                 loop.reward(decision, now, mature=False)
         loop.timers.watch(decision)
+        left -= 1
+        if not left:
+            break
 
 
 def _note(tenant: Tenant, decision: Decision, entry: OutcomeEntry) -> None:
-    """Keep an outcome with its decision: each kind and detail once, conversions as often as they come, bounded."""
-    if entry.kind != kinds.CONVERTED and any(
-        (o.kind, o.detail) == (entry.kind, entry.detail) for o in decision.outcomes
+    """Keep an outcome with its decision: each kind and detail once, conversions as often as they come, bounded.
+
+    The first of a kind is always kept: counts and the reward go by it.
+    """
+    held = decision.outcomes
+    is_first = not any(o.kind == entry.kind for o in held)
+    is_kept = is_first or len(held) < MAX_OUTCOMES
+    if entry.kind != kinds.CONVERTED and (
+        not is_kept or any((o.kind, o.detail) == (entry.kind, entry.detail) for o in held)
     ):
         return
-    if not any(o.kind == entry.kind for o in decision.outcomes):
+    if is_first:
         tenant.loop.account(decision.campaign).outcomes[entry.kind] += 1
     key, partition = tenant.loop.who(decision)
     tenant.loop.rows.append(outcome_row(tenant.id, key, partition, decision, entry))
-    if len(decision.outcomes) < MAX_OUTCOMES:
-        decision.outcomes.append(entry)
+    if is_kept:
+        held.append(entry)
 
 
 def _suppress(tenant: Tenant, row: int, channel: str, now: int, reason: str) -> None:
@@ -212,13 +225,15 @@ def _follow(tenant: Tenant, row: int) -> Iterator[Effect]:
     left = loop.engagements.pop(row)
     for decision in left.decisions:
         loop.places.pop(decision.id, None)
-    yield _merge_in(tenant, row, Engagement(Standing(sends=left.standing.sends), left.decisions))
+    pinned = loop.campaigns.pinned_by(left.decisions)
+    moved = Engagement(Standing(sends=left.standing.sends), left.decisions, pinned=pinned)
+    yield _merge_in(tenant, row, moved, max(decision.at for decision in left.decisions))
 
 
-def _merge_in(tenant: Tenant, row: int, engagement: Engagement) -> Send:
-    """What belongs to a merged user, sent after it."""
+def _merge_in(tenant: Tenant, row: int, engagement: Engagement, as_of: int) -> Send:
+    """What belongs to a merged user, sent after it; in vain if the user was erased since ``as_of``."""
     people = tenant.people
     target, key = people.targets[row], people.keys[row]
     assert key is not None
-    body = MergeIn(target, key, 0, ProfileState(engagement=encode(engagement)))
+    body = MergeIn(target, key, as_of, ProfileState(engagement=encode(engagement)))
     return Send(tenant.post(int(people.table["partition"][row]), tenant.home(target), body))

@@ -1,4 +1,8 @@
-"""Rewards that the learner has not stored yet, numbered without gaps: what it pulls, by offset."""
+"""Rewards that the learner has not stored yet, numbered without gaps: what it pulls, by offset.
+
+A learner that stays away must not fill the shard's memory: beyond `MOST_KEPT` the oldest go, and the learner sees by
+their numbers that they are missing.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,9 @@ from collections import deque
 from itertools import islice
 
 from whisperer.feedback.outcome import Reward
+
+MOST_KEPT = 200_000
+"""About 1 KB each."""
 
 
 class RewardLog:
@@ -29,6 +36,9 @@ class RewardLog:
     def append(self, reward: Reward) -> None:
         assert reward.number == self.next
         self._rewards.append(reward)
+        if len(self._rewards) > MOST_KEPT:
+            self._rewards.popleft()
+            self._first += 1
 
     def since(self, number: int, limit: int) -> list[Reward]:
         """Up to ``limit`` rewards from a number on, in order."""

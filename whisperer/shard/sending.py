@@ -49,7 +49,7 @@ def prepare(tenant: Tenant, decision_id: str, now: int) -> RenderRequest | Recei
         locale=people.locales.texts[int(people.table["locale"][row])],
         zone=people.zones.texts[int(people.table["zone"][row])],
         traits=stated,
-        features=dict(zip(context.NAMES, decision.features, strict=True)),
+        features=dict(zip(context.NAMES, decision.features, strict=False)),  # fewer, from before a name was added
         event=decision.event,
         address=address,
         purpose=campaign.purpose,

@@ -205,7 +205,7 @@ def _engagements(loop: Loop) -> pa.Table:
 def _fill_loop(loop: Loop, meta: LoopMeta | None, engagements: pa.Table | None) -> None:
     if meta is None:
         return
-    loop.campaigns.publish(meta.versions)
+    loop.campaigns.versions = {(config.name, config.version): config for config in meta.versions}
     loop.campaigns.publish(meta.campaigns)
     loop.experiment = meta.experiment
     loop.accounts = {stored.campaign: accounts.restore(stored) for stored in meta.accounts}

@@ -1,12 +1,14 @@
 """Which decisions have something due, and when: a queue that Ticks empty.
 
 A decision's moments follow from its state (:func:`next_due`); the queue only remembers which to look at. Entries that
-are out of date are passed over, so nothing is ever taken out; the queue is made anew from the decisions at recovery.
+are out of date are passed over, so nothing is ever taken out; the queue is made anew from the decisions at recovery. So
+what it gives must follow from the decisions alone: an entry counts only while its moment is still its decision's.
 """
 
 from __future__ import annotations
 
 import heapq
+from collections.abc import Iterator
 
 from whisperer.journeys.engagement import DECIDING, SENDING, Decision
 
@@ -45,9 +47,7 @@ class Timers:
     def is_due(self, now: int) -> bool:
         return bool(self._heap) and self._heap[0][0] <= now
 
-    def take(self, now: int) -> set[str]:
-        """Ids to look at: whose moment has come, or had been thought to."""
-        due = set()
+    def take(self, now: int) -> Iterator[tuple[int, str]]:
+        """(moment, id) of what has come, in order; what was thought to come, and what is told twice, among it."""
         while self._heap and self._heap[0][0] <= now:
-            due.add(heapq.heappop(self._heap)[1])
-        return due
+            yield heapq.heappop(self._heap)

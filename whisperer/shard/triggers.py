@@ -19,7 +19,7 @@ from whisperer.shard.candidacy import Call, consider
 from whisperer.shard.effects import Effect
 from whisperer.shard.membership import Change
 from whisperer.shard.records import Asked
-from whisperer.shard.schedules import NO_FIRING, SLICE, Sweep
+from whisperer.shard.schedules import AT_ONCE, NO_FIRING, SLICE, Sweep
 from whisperer.shard.tenant import Tenant
 
 MAX_PROPERTIES_BYTES = 8 << 10
@@ -112,13 +112,20 @@ def is_due(tenant: Tenant, now: int) -> bool:
 
 
 def sweep(tenant: Tenant, now: int) -> Iterator[Effect]:
-    """Begin what is due and take the next slice of each sweep."""
+    """Begin what is due and go on with the sweeps, in order, as far as one Tick goes."""
     loop, people = tenant.loop, tenant.people
     if _next_instant(tenant) <= now:
         loop.schedules.fire(loop.campaigns.scheduled, people.zones.texts, now, people.table.n)
         loop.next_firing = None
+    room = AT_ONCE
     for running in loop.schedules.sweeps:
-        yield from _slice(tenant, running, now)
+        calls = _slice(tenant, running, room)
+        room -= len(calls)
+        live = loop.campaigns.by_name[running.campaign]
+        for _, effect in consider(tenant, live, "schedule", calls, now, misfired=running.misfired):
+            yield effect
+        if not room:
+            break
     loop.schedules.sweeps = [s for s in loop.schedules.sweeps if s.next_row < s.end_row]
 
 
@@ -132,9 +139,9 @@ def _next_instant(tenant: Tenant) -> int:
     return loop.next_firing[1]
 
 
-def _slice(tenant: Tenant, running: Sweep, now: int) -> Iterator[Effect]:
+def _slice(tenant: Tenant, running: Sweep, room: int) -> list[Call]:
+    """The next users of a sweep, ``room`` at most; it has come past them then."""
     loop, people = tenant.loop, tenant.people
-    live = loop.campaigns.by_name[running.campaign]
     stop = min(running.next_row + SLICE, running.end_row)
     rows = np.arange(running.next_row, stop)
     running.next_row = stop
@@ -142,10 +149,12 @@ def _slice(tenant: Tenant, running: Sweep, now: int) -> Iterator[Effect]:
     if running.zone is not None:
         code = people.zones.find(running.zone)
         rows = rows[people.table["zone"][rows] == code]
-    calls = []
+    calls: list[Call] = []
     for row in rows.tolist():
+        if len(calls) == room:
+            running.next_row = row
+            break
         held = loop.engagements.get(row)
         if held is None or held.fired.get(running.campaign, -1) < running.instant:
             calls.append(Call(row, str(running.instant)))
-    for _, effect in consider(tenant, live, "schedule", calls, now, misfired=running.misfired):
-        yield effect
+    return calls

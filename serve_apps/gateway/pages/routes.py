@@ -1,7 +1,7 @@
 """Serves the pages to whoever may look, from whatever documents the source has.
 
 The tenant is ``?tenant=name``: without it the demo's, else the only one, else the viewer is asked. An error of ours is
-a page with its status; a stranger learns only that User Whisperer runs.
+a page with its status; a stranger learns only that User Whisperer runs, and may read the reference of the API.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from serve_apps.gateway.pages.campaign import render_campaign
 from serve_apps.gateway.pages.decision import render_decision
 from serve_apps.gateway.pages.home import render_home
 from serve_apps.gateway.pages.mail import MAIL_HEADERS
+from serve_apps.gateway.pages.reference import render_reference
 from serve_apps.gateway.pages.rendering import PAGE_HEADERS
 from serve_apps.gateway.pages.sink import PER_PAGE, Filters, message_document, render_message, render_sink
 from serve_apps.gateway.pages.site import Site
@@ -47,6 +48,7 @@ def install(app: FastAPI, source: PageSource, may_look: MayLook, clock: Callable
     """Add the pages, the live document behind the home page, and their static files."""
     _home(app, source, may_look)
     _tenant_pages(app, source, may_look, clock)
+    _reference(app)
     _static(app)
 
 
@@ -162,6 +164,12 @@ def destination(tenant: str, text: str) -> str:
     if _SEND.fullmatch(wanted):
         return addresses.message_page(tenant, wanted)
     return addresses.user_page(tenant, wanted)
+
+
+def _reference(app: FastAPI) -> None:
+    @app.get("/docs", include_in_schema=False)
+    async def reference(request: Request) -> Response:
+        return _page(render_reference(app.openapi(), site=Site(request.query_params.get("tenant") or None)))
 
 
 def _static(app: FastAPI) -> None:

@@ -2,11 +2,12 @@
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from serve_apps.gateway.parts import Parts
 from serve_apps.gateway.routes.exchange import (
+    IfMatch,
     InvalidBodyError,
     TenantOf,
     answer,
@@ -15,7 +16,7 @@ from serve_apps.gateway.routes.exchange import (
     read_object,
     take_flag,
 )
-from serve_apps.gateway.routes.paging import Cursor, Limit, page
+from serve_apps.gateway.routes.paging import Cursor, Limit, Version, page
 from whisperer.journeys.schema import EXAMPLE
 
 
@@ -31,29 +32,30 @@ def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
     )
     async def create_campaign(request: Request, tenant_id: Tenant) -> Response:
         name, publish, definition = await read_named(request)
-        return answer(await parts.campaigns.create(tenant_id, name, definition, publish), 201)
+        made = await parts.campaigns.create(tenant_id, name, definition, publish)
+        return answer(made, 201, etag=made["etag"])
 
     @routes.get("/campaigns", summary="Campaigns with their counts, by name")
     async def list_campaigns(tenant_id: Tenant, limit: Limit = 100, cursor: Cursor = None) -> Response:
         return answer(page(await parts.campaigns.list(tenant_id), lambda c: c["name"], limit, cursor))
 
     @routes.get("/campaigns/{name}", summary="One campaign: the version in force, or the one named")
-    async def get_campaign(
-        name: str, tenant_id: Tenant, version: Annotated[int | None, Query(ge=1)] = None
-    ) -> Response:
-        return answer(await parts.campaigns.show(tenant_id, name, version))
+    async def get_campaign(name: str, tenant_id: Tenant, version: Version = None) -> Response:
+        found = await parts.campaigns.show(tenant_id, name, version)
+        return answer(found, etag=found["etag"])
 
     @routes.put(
         "/campaigns/{name}",
         summary="Write the draft: in place, or as the next version of what is published",
         openapi_extra=described("CampaignDraft", EXAMPLE),
     )
-    async def put_campaign(name: str, request: Request, tenant_id: Tenant) -> Response:
+    async def put_campaign(name: str, request: Request, tenant_id: Tenant, if_match: IfMatch = None) -> Response:
         body = await read_object(request)
         if body.pop("name", name) != name:
             raise InvalidBodyError("/name", "a campaign keeps its name; leave it out, or create another one")
         publish = take_flag(body, "publish")
-        return answer(await parts.campaigns.put(tenant_id, name, body, publish))
+        written = await parts.campaigns.put(tenant_id, name, body, publish, if_match)
+        return answer(written, etag=written["etag"])
 
     @routes.delete("/campaigns/{name}", summary="End a campaign; its versions and counts are kept")
     async def end_campaign(name: str, tenant_id: Tenant) -> Response:
@@ -65,6 +67,7 @@ def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
 
     @routes.post("/campaigns/{name}/{action}", summary="Publish, pause, resume or end")
     async def turn(name: str, action: Literal["publish", "pause", "resume", "end"], tenant_id: Tenant) -> Response:
-        return answer(await parts.campaigns.turn(tenant_id, name, action))
+        turned = await parts.campaigns.turn(tenant_id, name, action)
+        return answer(turned, etag=turned["etag"])
 
     return routes

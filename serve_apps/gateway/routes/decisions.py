@@ -71,7 +71,7 @@ def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
         if body.user_ids is not None:
             return answer({"data": made})
         if made[0]["status"] == "unknown_user":
-            raise NotFoundError(f"there is no user {body.user_id!r}", code="user_not_found")
+            raise NotFoundError(f"there is no user {asked[0][:80]!r}", code="user_not_found")
         return answer(made[0])
 
     @routes.get(

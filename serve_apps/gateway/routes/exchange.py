@@ -4,17 +4,24 @@ A body is JSON whatever its Content-Type says, bounded before it is decoded. Wha
 pointer to the place; NaN and infinity are no JSON.
 """
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
+from fastapi import Header
 from starlette.requests import Request
 from starlette.responses import Response
 
 from whisperer.errors import RequestError, TooLargeError
 
 MAX_BODY_BYTES = 512 * 1024
+BODY_TIMEOUT_S = 30.0
+
+IfMatch = Annotated[
+    str | None, Header(max_length=1_000, description="the ETag that was read; 412 if it is another now")
+]
 
 TenantOf = Callable[..., Awaitable[str]]
 """A dependency that gives the tenant's id."""
@@ -35,21 +42,32 @@ class InvalidBodyError(RequestError):
         return type(self), (self.errors[0]["pointer"], self.errors[0]["message"])
 
 
-def answer(value: Any, status: int = 200) -> Response:
-    return Response(msgspec.json.encode(value), status, media_type="application/json")
+def answer(value: Any, status: int = 200, *, etag: str | None = None) -> Response:
+    headers = {"Cache-Control": "no-store"} if etag is None else {"Cache-Control": "no-store", "ETag": etag}
+    return Response(msgspec.json.encode(value), status, headers, media_type="application/json")
+
+
+async def read_body(request: Request) -> bytes:
+    """The whole body, bounded in bytes and in time. Raises TooLargeError and RequestError (`body_too_slow`)."""
+    chunks: list[bytes] = []
+    n_bytes = 0
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            async for chunk in request.stream():
+                n_bytes += len(chunk)
+                if n_bytes > MAX_BODY_BYTES:
+                    raise TooLargeError(f"a body holds {MAX_BODY_BYTES // 1024} KB at most")
+                chunks.append(chunk)
+    except TimeoutError:
+        raise RequestError(f"the body did not arrive within {BODY_TIMEOUT_S:g} s", code="body_too_slow") from None
+    return b"".join(chunks)
 
 
 async def read_json(request: Request) -> Any:
-    """The decoded body. Raises RequestError (`malformed_json`) and TooLargeError."""
-    chunks: list[bytes] = []
-    n_bytes = 0
-    async for chunk in request.stream():
-        n_bytes += len(chunk)
-        if n_bytes > MAX_BODY_BYTES:
-            raise TooLargeError(f"a body holds {MAX_BODY_BYTES // 1024} KB at most")
-        chunks.append(chunk)
+    """The decoded body. Raises RequestError (`malformed_json`) besides."""
+    body = await read_body(request)
     try:
-        return msgspec.json.decode(b"".join(chunks))
+        return msgspec.json.decode(body)
     except RecursionError:
         raise RequestError("this JSON is nested too deep to be read", code="malformed_json") from None
     except (msgspec.DecodeError, UnicodeError) as error:

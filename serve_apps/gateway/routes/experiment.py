@@ -41,7 +41,7 @@ def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
     async def put_experiment(request: Request, tenant_id: Tenant) -> Response:
         changes = msgspec.structs.asdict(await read_as(request, ExperimentBody))
         changed = await asyncio.to_thread(lambda: parts.plane.set_experiment(tenant_id, **changes))
-        await parts.publishing.spread()
+        await parts.publishing.bring(tenant_id)
         return answer(_shown(changed))
 
     return routes

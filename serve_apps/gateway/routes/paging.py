@@ -13,6 +13,8 @@ from fastapi import Query
 from whisperer.errors import RequestError
 
 Limit = Annotated[int, Query(ge=1, le=500, description="Most entries of a page")]
+MAX_VERSION = 2**31 - 1
+Version = Annotated[int | None, Query(ge=1, le=MAX_VERSION, description="of the published versions")]
 Cursor = Annotated[str | None, Query(max_length=300, description="next_cursor of the page before")]
 
 

@@ -1,15 +1,17 @@
 """Templates: every change is the next version. docs/templates.md describes the body."""
 
 import asyncio
-from typing import Annotated
+from functools import partial
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from cluster.control_plane.documents import template_document
 from serve_apps.gateway.parts import Parts
 from serve_apps.gateway.preview import PreviewBody, preview
 from serve_apps.gateway.routes.exchange import (
+    IfMatch,
     InvalidBodyError,
     TenantOf,
     answer,
@@ -17,7 +19,7 @@ from serve_apps.gateway.routes.exchange import (
     read_as,
     read_object,
 )
-from serve_apps.gateway.routes.paging import Cursor, Limit, page
+from serve_apps.gateway.routes.paging import Cursor, Limit, Version, page
 
 EXAMPLE = {
     "channel": "email",
@@ -31,6 +33,13 @@ EXAMPLE = {
 def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
     routes = APIRouter(tags=["templates"])
     Tenant = Annotated[str, Depends(tenant_of)]  # noqa: N806  a type
+    # One at a time: compiling a large template takes seconds, and the threads also look keys up.
+    compiling = asyncio.Semaphore(1)
+
+    async def put(tenant_id: str, name: str, body: dict[str, Any], if_match: str | None = None) -> dict[str, Any]:
+        write = partial(parts.plane.put_template, if_match=if_match)
+        async with compiling:
+            return template_document(await asyncio.to_thread(write, tenant_id, name, body))
 
     @routes.post(
         "/templates",
@@ -43,7 +52,8 @@ def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
         name = body.pop("name", None)
         if not isinstance(name, str):
             raise InvalidBodyError("/name", "say its name, as a text")
-        return answer(template_document(await asyncio.to_thread(parts.plane.put_template, tenant_id, name, body)), 201)
+        made = await put(tenant_id, name, body)
+        return answer(made, 201, etag=made["etag"])
 
     @routes.get("/templates", summary="Templates by name, the newest version of each")
     async def list_templates(tenant_id: Tenant, limit: Limit = 100, cursor: Cursor = None) -> Response:
@@ -51,21 +61,21 @@ def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
         return answer(page([template_document(t) for t in found], lambda t: t["name"], limit, cursor))
 
     @routes.get("/templates/{name}", summary="One template: the newest version, or the one named")
-    async def get_template(
-        name: str, tenant_id: Tenant, version: Annotated[int | None, Query(ge=1)] = None
-    ) -> Response:
-        return answer(template_document(await asyncio.to_thread(parts.plane.get_template, tenant_id, name, version)))
+    async def get_template(name: str, tenant_id: Tenant, version: Version = None) -> Response:
+        found = template_document(await asyncio.to_thread(parts.plane.get_template, tenant_id, name, version))
+        return answer(found, etag=found["etag"])
 
     @routes.put(
         "/templates/{name}",
         summary="Publish a template's next version",
         openapi_extra=described("Template", EXAMPLE),
     )
-    async def put_template(name: str, request: Request, tenant_id: Tenant) -> Response:
+    async def put_template(name: str, request: Request, tenant_id: Tenant, if_match: IfMatch = None) -> Response:
         body = await read_object(request)
         if body.pop("name", name) != name:
             raise InvalidBodyError("/name", "a template keeps its name; leave it out, or create another one")
-        return answer(template_document(await asyncio.to_thread(parts.plane.put_template, tenant_id, name, body)))
+        written = await put(tenant_id, name, body, if_match)
+        return answer(written, etag=written["etag"])
 
     @routes.post(
         "/templates/{name}/preview",
@@ -73,6 +83,8 @@ def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
         openapi_extra=described("Preview", {"locale": "de", "traits": {"name": "Ada"}}),
     )
     async def preview_template(name: str, request: Request, tenant_id: Tenant) -> Response:
-        return answer(await preview(parts, tenant_id, name, await read_as(request, PreviewBody)))
+        body = await read_as(request, PreviewBody)
+        async with compiling:
+            return answer(await preview(parts, tenant_id, name, body))
 
     return routes

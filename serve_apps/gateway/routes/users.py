@@ -74,5 +74,5 @@ def _moment(text: str | None) -> int | None:
         return None
     found = instant(text)
     if found is None:
-        raise RequestError(f"as_of must be an ISO 8601 time such as 2026-01-31T00:00:00Z, not {text!r}")
+        raise RequestError(f"as_of must be an ISO 8601 time such as 2026-01-31T00:00:00Z, not {text[:80]!r}")
     return found

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from cluster.cli import entry
+from cluster.cli import entry, output
 from cluster.cli.app import app
 
 COMMANDS = [
@@ -212,6 +212,28 @@ def test_what_cannot_be_published_or_is_there_already_has_its_exit_code(acme: Cl
     assert acme("campaign", "pause", "welcome", *of_acme).returncode == entry.REFUSED
     assert acme("campaign", "show", "other", *of_acme).returncode == entry.NOT_FOUND
     assert acme("template", "put", "-", *of_acme, stdin='{"channel": "sms"}').returncode == entry.USAGE
+
+
+@pytest.mark.parametrize("said", ["false", "no", 1, None])
+def test_a_campaign_goes_live_by_true_alone(acme: Cli, said: Any) -> None:
+    of_acme = ("--tenant", "acme")
+    acme.json("template", "put", "-", *of_acme, stdin=json.dumps(TEMPLATE))
+    done = acme("campaign", "create", "-", *of_acme, stdin=json.dumps(CAMPAIGN | {"publish": said}))
+    assert (done.returncode, "true or false" in done.stderr) == (entry.USAGE, True)
+    assert acme.json("campaign", "list", *of_acme) == []
+
+
+def test_what_strangers_wrote_gives_a_terminal_no_orders(capsys: pytest.CaptureFixture[str]) -> None:
+    name = "Paid\x1b]0;owned\x07\x9b31m\r[bold]"
+    output.print_table(("event",), [(name,)], "none")
+    output.say(name)
+    with pytest.raises(SystemExit):
+        output.fail(name, 1)
+    said = capsys.readouterr()
+    for text in (said.out, said.err):
+        assert "Paid" in text
+        assert "[bold]" in text
+        assert not set(text) & {"\x1b", "\x07", "\x9b", "\r"}
 
 
 def test_every_problem_of_a_campaign_is_named_at_its_place(acme: Cli) -> None:

@@ -142,6 +142,16 @@ def test_what_is_shown_holds_no_secret() -> None:
     assert redacted(smtp | {"password": ""})["password"] == ""
 
 
+def test_a_hidden_password_that_is_sent_back_does_not_become_the_password() -> None:
+    shown = redacted(parse_channel("email", "smtp", SMTP | {"username": "ada", "password": "geheim"}))
+    assert problems("email", "smtp", shown | {"port": 2525}) == {"/config/password": "hidden_secret"}
+    shown = redacted(parse_channel("webhook", "webhook", WEBHOOK))
+    assert problems("webhook", "webhook", shown) == {
+        "/config/url": "invalid_url",
+        "/config/secrets/0": "invalid_secret",
+    }
+
+
 def test_the_error_survives_pickling() -> None:
     error = ChannelError([{"pointer": "/config", "code": "unknown_field", "message": "x"}])
     again = pickle.loads(pickle.dumps(error))

@@ -76,6 +76,23 @@ def test_tenants_do_not_meet(sink: Sink) -> None:
     assert sink.counts("tn_3").total == 0
 
 
+def test_the_latest_of_all_tenants_come_newest_first(sink: Sink) -> None:
+    sink.accept([dispatch(n, tenant=f"tn_{n % 2}") for n in range(5)], NOW)
+    assert [(message.serial, message.tenant) for message in sink.latest(3)] == [(5, "tn_0"), (4, "tn_1"), (3, "tn_0")]
+
+
+def test_doubled_messages_are_counted_where_no_index_rules_them_out(sink: Sink, path: Path) -> None:
+    sink.accept([dispatch(0), dispatch(1)], NOW)
+    assert sink.counts("tn_1").doubled == 0
+    damaged = sqlite3.connect(path, isolation_level=None)
+    damaged.execute("DROP INDEX message_by_key")
+    names = "tenant, send_key, channel, user_key, address, campaign, decision_id, locale, parts, headers, content_hash"
+    columns = f"{names}, received_at, n_received"
+    damaged.execute(f"INSERT INTO message ({columns}) SELECT {columns} FROM message WHERE serial = 1")
+    damaged.close()
+    assert sink.counts("tn_1").doubled == 1
+
+
 def test_special_addresses_play_difficult_recipients(sink: Sink) -> None:
     addresses = ["bounce+1@example.com", "reject+1@example.com", "defer+1@example.com", "ada+bounce@example.com"]
     receipts = sink.accept([dispatch(n, address=address) for n, address in enumerate(addresses)], NOW)

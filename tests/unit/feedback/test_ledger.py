@@ -52,7 +52,7 @@ def test_a_later_revision_that_is_still_early_replaces_too() -> None:
     assert same(ledger, fed([final(0, "a", 0.9)]))
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_any_interleaving_of_shards_and_any_batching_comes_to_the_same(data: st.DataObject) -> None:
     """Each decision's rewards come from one shard in order, or, after a move, from two in any order."""

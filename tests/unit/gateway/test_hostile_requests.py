@@ -14,9 +14,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from serve_apps.gateway import links
+from serve_apps.gateway.outcomes import Outcomes
 from tests.unit.gateway.test_campaigns import CAMPAIGN, SMS
-from tests.unit.gateway.world import Caller, World
+from tests.unit.gateway.world import World
 from whisperer.delivery.dispatch import Dispatch
+from whisperer.feedback.links import LinkSigner
 
 CHANGING = ("post", "put", "delete")
 NAUGHTY = [
@@ -26,8 +29,12 @@ NAUGHTY = [
 NUMBERS = [0, -1, 1, 2**31, 2**63 - 1, 2**63, 2**64, 10**30, 10**300, -(10**30), 1.5, 1e308, 1e-320]
 
 texts = st.sampled_from(NAUGHTY) | st.text(max_size=20)
-scalars = st.none() | st.booleans() | st.sampled_from(NUMBERS) | st.floats(allow_nan=False, allow_infinity=False) | texts
-values = st.recursive(scalars, lambda of: st.lists(of, max_size=3) | st.dictionaries(texts, of, max_size=3), max_leaves=6)
+scalars = (
+    st.none() | st.booleans() | st.sampled_from(NUMBERS) | st.floats(allow_nan=False, allow_infinity=False) | texts
+)
+values = st.recursive(
+    scalars, lambda of: st.lists(of, max_size=3) | st.dictionaries(texts, of, max_size=3), max_leaves=6
+)
 names = st.sampled_from(["hello", "welcome", "draft", "regulars", "u1", "dec_1", "snd_1", "email", "publish"]) | texts
 
 
@@ -37,6 +44,7 @@ class Play:
     def __init__(self, world: World) -> None:
         self.world = world
         self.runner = asyncio.Runner()
+        links.install(world.app, LinkSigner(b"s" * 32), Outcomes(world.shards).record)
         self.acme = world.tenant("acme")
         self.operations = [
             (method, path, operation)
@@ -102,15 +110,19 @@ def requests(draw: st.DrawFn, operations: list[Any]) -> tuple[str, str, bytes, d
     if "requestBody" in operation:
         example = operation["requestBody"]["content"]["application/json"]["example"]
         made = draw(spoilt(example) | values)
-        body = draw(st.just(json.dumps(made).encode()) | st.binary(max_size=20) | st.sampled_from([b"[" * 2_000, b"{}"]))
+        body = draw(
+            st.just(json.dumps(made).encode()) | st.binary(max_size=20) | st.sampled_from([b"[" * 2_000, b"{}"])
+        )
     headers = {}
     for name in ("If-Match", "Idempotency-Key"):
         if draw(st.integers(0, 4)) == 0:
-            headers[name] = draw(st.sampled_from(['"a"', "*", "W/\"a\"", "", ",", "x" * 300, "k1", "é".encode().decode("latin-1")]))
+            headers[name] = draw(
+                st.sampled_from(['"a"', "*", 'W/"a"', "", ",", "x" * 300, "k1", "é".encode().decode("latin-1")])
+            )
     return method, path.removeprefix("/v1") + ("?" + "&".join(query) if query else ""), body, headers
 
 
-@settings(max_examples=3000, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_no_request_makes_us_fail(play: Play, data: st.DataObject) -> None:
     method, path, body, headers = data.draw(requests(play.operations))
@@ -124,3 +136,28 @@ def test_no_request_makes_us_fail(play: Play, data: st.DataObject) -> None:
         assert answer.headers["content-type"] == "application/problem+json"
         assert answer.json()["code"] != "internal"
         assert len(answer.content) < 40_000
+
+
+PLACES = [
+    "/", "/sink", "/sink/{}", "/sink/{}/html", "/users/{}", "/decisions/{}", "/campaigns/{}", "/find", "/docs",
+    "/static/{}", "/m/o/{}", "/m/c/{}", "/m/u/{}", "/internal/live", "/metrics", "/internal/tenants/{}/campaigns",
+]  # fmt: skip
+ASKED = ["tenant", "q", "id", "channel", "user_id", "campaign", "before", "limit", "cursor"]
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_no_page_and_no_link_makes_us_fail(play: Play, data: st.DataObject) -> None:
+    made = st.sampled_from(["hello", "welcome", "u1", "dec_1", "snd_1", "acme", "mark.svg", "1" * 200]) | texts
+    path = data.draw(st.sampled_from(PLACES)).format(quote(data.draw(made), safe=""))
+    asked = data.draw(st.dictionaries(st.sampled_from(ASKED), made | st.sampled_from(NUMBERS).map(str), max_size=4))
+    method = data.draw(st.sampled_from(["GET", "GET", "GET", "HEAD", "POST", "OPTIONS"]))
+    language = {"Accept-Language": data.draw(texts).encode("latin-1", "replace"), "Accept": "text/html"}
+    try:
+        answer = play.runner.run(play.acme.http.request(method, path, params=asked, headers=language))
+    except httpx.InvalidURL:
+        return
+    assert answer.status_code != 500, answer.text
+    assert "\n" not in answer.headers.get("location", "")
+    assert answer.headers.get("location", "/").startswith("/")
+    assert not answer.headers.get("location", "/").startswith("//")

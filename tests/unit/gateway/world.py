@@ -81,6 +81,15 @@ class PlayedShards(Shards):
     def _state_consent(self, shard: int, *_: Any) -> Any:
         return OK, None
 
+    def _erase(self, shard: int, *_: Any) -> Any:
+        return OK, None
+
+    def _flush(self, shard: int) -> None:
+        return None
+
+    def _events_of(self, shard: int, tenant: str, keys: list[str]) -> list[dict[str, Any]]:
+        return []
+
     def _ask(self, shard: int, version: int, tenant: str, campaign: str, users: list[tuple[str, str]], _: float) -> Any:
         if self.stale:
             self.stale -= 1

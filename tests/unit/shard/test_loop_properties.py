@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,7 +15,7 @@ from whisperer.decisions.decision import NO_SEND
 from whisperer.delivery.dispatch import ACCEPTED, BOUNCED, REJECTED, RETRY
 from whisperer.feedback.outcome import CLICKED, COMPLAINED, OPENED, UNSUBSCRIBED
 from whisperer.ids import partition_of
-from whisperer.shard import inspection, snapshot
+from whisperer.shard import inspection, outcomes, snapshot, triggers
 from whisperer.shard.machine import DEFAULT_MAX_IDS
 from whisperer.shard.move import extract
 from whisperer.shard.records import (
@@ -179,3 +180,20 @@ def test_the_size_of_batches_does_not_matter_to_candidates(stream: list[tuple[st
         asked = [(c.decision_id, c.features[:2]) for c in world.asked]
         ends.append((asked, [world.decisions(f"u:{u}") for u in USERS]))
     assert ends[0] == ends[1]
+
+
+@settings(max_examples=30, deadline=None)
+@given(steps=st.lists(STEP, max_size=30))
+def test_however_little_a_tick_does_it_does_the_same_after_a_snapshot(steps: list[tuple[Any, ...]]) -> None:
+    """A queue made anew has no entries that are out of date; the one of a long life has."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(outcomes, "DUE_AT_ONCE", 1)
+        patch.setattr(triggers, "AT_ONCE", 1)
+        life = Life()
+        for step in steps:
+            life.take(step)
+            for number, shard in enumerate(life.world.shards):
+                life.world.shards[number] = snapshot.load(*snapshot.dump(shard), DEFAULT_MAX_IDS)
+        while any(shard.wants_tick(life.world.now) for shard in life.world.shards):
+            life.world.tick()
+        life.world.check()
