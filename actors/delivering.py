@@ -14,10 +14,13 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import msgspec
+
 from actors.applications import Application
 from actors.deciding import FIRST_PAUSE_S, LONGEST_PAUSE_S, Submit
 from whisperer.content.message import NotRendered, Rendered, RenderRequest
-from whisperer.delivery.dispatch import REFUSED, Dispatch, Receipt
+from whisperer.delivery.dispatch import BOUNCED, REFUSED, Dispatch, Receipt
+from whisperer.eligibility.suppression import address_hash
 from whisperer.errors import OverloadError, UnavailableError
 from whisperer.shard import sending
 from whisperer.shard.machine import Shard
@@ -149,7 +152,10 @@ class Deliverer:
             dispatches = self._last_look(tenant_id, requests, rendered, receipts)
             if dispatches:
                 answered = await self._delivery.call([dispatch for _, dispatch in dispatches])
-                receipts.extend((d, receipt) for (d, _), receipt in zip(dispatches, answered, strict=True))
+                receipts.extend(
+                    (decision, _completed(dispatch, receipt))
+                    for (decision, dispatch), receipt in zip(dispatches, answered, strict=True)
+                )
             if receipts:
                 await self._confirm(tenant_id, receipts)
         finally:
@@ -203,6 +209,14 @@ class Deliverer:
                 return
             except OverloadError:
                 await asyncio.sleep(FIRST_PAUSE_S)
+
+
+def _completed(dispatch: Dispatch, receipt: Receipt) -> Receipt:
+    """What bounced is the address that was used, whatever the profile says by then."""
+    if receipt.status != BOUNCED:
+        return receipt
+    used = address_hash(dispatch.channel, dispatch.address)
+    return msgspec.structs.replace(receipt, address_hash=used)
 
 
 def _dispatch(tenant: str, request: RenderRequest, message: Rendered, attempt: int) -> Dispatch:

@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from actors.journal import FileJournal
-from actors.warehouse import Warehouse
+from actors.warehouse import DATASETS, Warehouse
+from actors.warehouse.datasets import EVENTS
 from actors.warehouse.reader import StoredEvent
 from whisperer.events.block import EventBlock, columns_of, decode_block, payload_offsets
 from whisperer.profiles.timeline import unpack_reference
@@ -76,6 +77,10 @@ class Payloads:
     def all_of(self, tenant: str, keys: Iterable[str]) -> list[dict[str, Any]]:
         """Every exported event of these keys, oldest first."""
         return [_from_row(row) for row in self._warehouse.read_events(tenant, list(keys))]
+
+    def logged(self, tenant: str, keys: list[str]) -> dict[str, list[dict[str, Any]]]:
+        """Every exported row of these keys but the events, by data set."""
+        return {name: self._warehouse.read_log(tenant, name, keys) for name in DATASETS if name != EVENTS.name}
 
     def _block(self, position: int) -> EventBlock | None:
         data = self._journal.read(position)

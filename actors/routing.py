@@ -57,6 +57,7 @@ class Shards:
     def __init__(self, refresh_after_s: float = 1.0) -> None:
         self._handles: dict[int, ActorHandle[Any]] = {}
         self._directory: ActorHandle[Any] | None = None
+        self._learner: ActorHandle[Any] | None = None
         self._tables: dict[str, list[int]] = {}
         self._refresh_after_s = refresh_after_s
         self._fetched_at = 0.0
@@ -107,6 +108,17 @@ class Shards:
             raise UnavailableError(f"{shard_name(shard)} died", retry_after_s=1.0) from error
         except (ActorUnavailableError, RayActorError, GetTimeoutError, TimeoutError) as error:
             raise UnavailableError(f"{shard_name(shard)} is recovering", retry_after_s=1.0) from error
+
+    async def learner_status(self, timeout_s: float = 3.0) -> dict[str, Any]:
+        """What the learner says of itself; only a state and a reason while it does not answer."""
+        try:
+            if self._learner is None:
+                self._learner = await asyncio.to_thread(ray.get_actor, LEARNER, NAMESPACE)
+            found: dict[str, Any] = await asyncio.wait_for(self._learner.status.remote(), timeout_s)
+            return {"state": "serving", **found}
+        except (ValueError, RayActorError, GetTimeoutError, TimeoutError) as error:
+            self._learner = None
+            return {"state": "away", "reason": type(error).__name__}
 
     async def move(self, tenant: str, partition: int, target: int, timeout_s: float = 120.0) -> int:
         """Have a partition moved to another shard; the new map version."""

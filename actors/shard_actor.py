@@ -152,6 +152,10 @@ class ShardActor:
         """Everything the warehouse holds of these users, oldest first; :meth:`flush` every shard before."""
         return await asyncio.to_thread(self._payloads.all_of, tenant, keys)
 
+    async def logged(self, tenant: str, keys: list[str]) -> dict[str, list[dict[str, Any]]]:
+        """Everything the warehouse holds of these users' decisions, by data set; :meth:`flush` every shard before."""
+        return await asyncio.to_thread(self._payloads.logged, tenant, keys)
+
     async def erase(self, map_version: int, tenant: str, key: str) -> Answer:
         refusal = self._refusal(map_version)
         if refusal:

@@ -118,6 +118,12 @@ class Sink:
         with self._writing() as connection:
             return _trim(connection, keep)
 
+    def forget(self, tenant: str, user_keys: list[str]) -> int:
+        """Delete what was sent to these users; how many messages went. The counts of what was received stay."""
+        with self._writing() as connection:
+            query = "DELETE FROM message WHERE tenant = ? AND user_key = ?"
+            return sum(connection.execute(query, (tenant, key)).rowcount for key in user_keys)
+
     def messages(
         self,
         tenant: str,

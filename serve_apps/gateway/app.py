@@ -71,7 +71,8 @@ class Gateway:
         )
         overview = Overview(shards, plane, counts)
         publishing = Publishing(plane, shards, overview)
-        users = Users(shards)
+        sink = Sink(installation.sink_path)
+        users = Users(shards, sink)
         parts = Parts(
             installation,
             plane,
@@ -82,7 +83,7 @@ class Gateway:
             publishing,
             Campaigns(plane, publishing, overview),
             Decisions(shards, users),
-            Sink(installation.sink_path),
+            sink,
         )
         self._api = build_api(parts)
         links.install(self._api, LinkSigner(bytes.fromhex(installation.link_secret)), Outcomes(shards).record)

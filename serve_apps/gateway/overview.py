@@ -17,7 +17,7 @@ from actors.routing import Shards, shard_name
 from cluster.control_plane import ControlPlane, Published
 from cluster.installation import DemoAccess
 from serve_apps.gateway.counts import NOBODY, Counts
-from serve_apps.gateway.sums import by_tenant, loop_counts, no_counts
+from serve_apps.gateway.sums import by_tenant, encodable, loop_counts, no_counts
 from whisperer.errors import UnavailableError
 from whisperer.segments import describe, parse_json
 
@@ -108,6 +108,7 @@ class Overview:
                 "id": tenant_id,
                 **counted,
                 **loop_counts(counted["campaigns"]),
+                "campaigns": encodable(counted["campaigns"]),
                 "events_rejected": dict(self._counts.rejected.get(tenant_id, {})),
                 "notices": dict(self._counts.notices.get(tenant_id, {})),
             }
@@ -115,6 +116,7 @@ class Overview:
             "tenants": tenants,
             "rejected_without_tenant": dict(self._counts.rejected.get(NOBODY, {})),
             "shards": statuses,
+            "learner": await self._shards.learner_status(),
             "map_version": self._shards.map.version,
         }
 

@@ -30,6 +30,22 @@ def by_tenant(statuses: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]
     return found
 
 
+def encodable(campaigns: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Campaigns' sums for JSON: what outgrows 64 bits, and only a hostile stream of revenues does, loses digits."""
+    return {
+        name: {
+            **campaign,
+            "groups": {g: {k: _within_64_bits(n) for k, n in sums.items()} for g, sums in campaign["groups"].items()},
+            "arms": [{k: _within_64_bits(n) for k, n in arm.items()} for arm in campaign["arms"]],
+        }
+        for name, campaign in campaigns.items()
+    }
+
+
+def _within_64_bits(value: Any) -> Any:
+    return float(value) if isinstance(value, int) and not -(2**63) <= value < 2**63 else value
+
+
 def loop_counts(campaigns: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Over all campaigns: candidates = sent + no_send + the refused + pending."""
     totals: dict[str, Any] = {name: 0 for name in LOOP_COUNTS} | {"refused": {}, "outcomes": {}}

@@ -14,6 +14,7 @@ import msgspec
 
 from actors.routing import Shards
 from cluster.times import iso
+from serve_apps.delivery.sink import Sink
 from serve_apps.gateway.audit import audit, standing
 from whisperer.errors import NotFoundError, UnavailableError
 from whisperer.events.types import RESERVED_NAME, EventType
@@ -47,8 +48,9 @@ _decode_content = msgspec.json.Decoder(_Content).decode
 
 
 class Users:
-    def __init__(self, shards: Shards) -> None:
+    def __init__(self, shards: Shards, sink: Sink) -> None:
         self._shards = shards
+        self._sink = sink
 
     async def show(
         self, tenant: str, user_id: str, as_of: int | None = None, *, full_timeline: bool = False
@@ -79,12 +81,15 @@ class Users:
         }
 
     async def export(self, tenant: str, user_id: str) -> dict[str, Any]:
-        """Everything held on a user: the profile, daily counts, and every stored event as it was sent."""
+        """Everything held on a user: the profile, daily counts, every stored event as it was sent, and every decision,
+        delivery, outcome and reward in the warehouse.
+        """
         view = await self.find(tenant, user_id, None)
-        keys = [view.key, *(f"a:{i}" for i in view.anonymous_ids), *(f"u:{i}" for i in view.previous_ids)]
+        keys = _all_keys(view)
         n = self._shards.map.n_shards
         await asyncio.gather(*(self._shards.call(shard, "flush", timeout_s=120.0) for shard in range(n)))
         events = await self._shards.call(0, "events_of", tenant, keys, timeout_s=600.0)
+        logged = await self._shards.call(0, "logged", tenant, keys, timeout_s=600.0)
         return {
             "exported_at": iso(int(datetime.now(UTC).timestamp() * 1000)),
             "profile": await self.show(tenant, user_id, full_timeline=True),
@@ -104,6 +109,7 @@ class Users:
                 }
                 for event in events
             ],
+            **logged,
         }
 
     async def erase(self, tenant: str, user_id: str) -> dict[str, Any]:
@@ -111,6 +117,7 @@ class Users:
         view = await self.find(tenant, user_id, None)
         partition = partition_of(view.key, tenant_seed(tenant))
         await self._shards.on_partition(tenant, partition, "erase", tenant, view.key)
+        await asyncio.to_thread(self._sink.forget, tenant, _all_keys(view))
         return {
             "user_id": bare_id(view.key),
             "erased": True,
@@ -168,6 +175,10 @@ class Users:
                 if payload is not None:
                     payloads[origin, reference] = payload
         return [_entry(entry, payloads.get((entry.origin, entry.reference))) for entry in entries]
+
+
+def _all_keys(view: UserView) -> list[str]:
+    return [view.key, *(f"a:{i}" for i in view.anonymous_ids), *(f"u:{i}" for i in view.previous_ids)]
 
 
 def _entry(entry: Entry, stored: dict[str, Any] | None) -> dict[str, Any]:

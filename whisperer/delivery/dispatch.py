@@ -52,3 +52,5 @@ class Receipt(msgspec.Struct, array_like=True, frozen=True):
     retry_after_s: float | None = None
     content_hash: str = ""
     locale: str = ""
+    address_hash: bytes = b""
+    """Of the address that bounced, by the shard actor that knows it."""

@@ -7,12 +7,19 @@ beyond; the warehouse has them all.
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterable
+
 import msgspec
 
 from whisperer.eligibility.standing import Standing
 
 KEEP = 16
 """A settled decision costs about 1.7 KB when it was sent, 0.6 KB when it was refused at once."""
+
+PAST_BYTES = 8
+KEEP_PAST = 512
+"""Ids of settled candidacies remembered beyond KEEP, 4 KB a user at most: two of them agree by chance once in 10^16."""
 
 DECIDING, SENDING = "deciding", "sending"
 """Open: waiting for a choice; waiting for a provider's receipt."""
@@ -128,6 +135,25 @@ class Engagement(msgspec.Struct, array_like=True):
     """Scheduled campaign -> the last instant (ms UTC) for which this user was considered."""
     pinned: list[Pinned] = []
     """Only on the way to another user's home, which may never have seen these versions."""
+    past: bytes = b""
+    """PAST_BYTES of the id of each candidacy that is in memory no longer, so that none is considered twice."""
+
+
+def remember(past: bytes, ids: Iterable[str]) -> bytes:
+    """``past`` with more ids, the oldest making room beyond KEEP_PAST."""
+    return (past + b"".join(map(_short, ids)))[-KEEP_PAST * PAST_BYTES :]
+
+
+def is_past(past: bytes, decision_id: str) -> bool:
+    short = _short(decision_id)
+    at = past.find(short)
+    while at % PAST_BYTES and at >= 0:  # found across two entries
+        at = past.find(short, at + 1)
+    return at >= 0
+
+
+def _short(decision_id: str) -> bytes:
+    return hashlib.blake2b(decision_id.encode(), digest_size=PAST_BYTES).digest()
 
 
 def bounded(amount: int) -> int:

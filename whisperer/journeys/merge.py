@@ -15,7 +15,17 @@ from collections.abc import Iterable
 import msgspec
 
 from whisperer.eligibility.merge import merge as merge_standings
-from whisperer.journeys.engagement import KEEP, OPEN, Decision, Engagement, Exposure, bounded
+from whisperer.journeys.engagement import (
+    KEEP,
+    KEEP_PAST,
+    OPEN,
+    PAST_BYTES,
+    Decision,
+    Engagement,
+    Exposure,
+    bounded,
+    remember,
+)
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -29,11 +39,13 @@ def merge(a: Engagement, b: Engagement) -> Engagement:
     fired = dict(a.fired)
     for campaign, instant in b.fired.items():
         fired[campaign] = max(instant, fired.get(campaign, instant))
+    decisions = kept(sorted(by_id.values(), key=lambda decision: (decision.at, decision.id)))
     return Engagement(
         standing=merge_standings(a.standing, b.standing),
-        decisions=kept(sorted(by_id.values(), key=lambda decision: (decision.at, decision.id))),
+        decisions=decisions,
         exposures=_exposures(a.exposures, b.exposures),
         fired=dict(sorted(fired.items())),
+        past=_past(a.past, b.past, by_id.keys() - {decision.id for decision in decisions}),
     )
 
 
@@ -53,6 +65,13 @@ def kept(decisions: Iterable[Decision]) -> list[Decision]:
 def is_settled(decision: Decision) -> bool:
     """Nothing is awaited any more: closed, and its reward is final or there never was a choice to reward."""
     return decision.status not in OPEN and (decision.matured or decision.chosen_at < 0)
+
+
+def _past(a: bytes, b: bytes, dropped: Iterable[str]) -> bytes:
+    """Which came first is not known any more, so they are put in one order that either side arrives at."""
+    both = remember(b"", dropped) + a + b
+    entries = {both[at : at + PAST_BYTES] for at in range(0, len(both), PAST_BYTES)}
+    return b"".join(sorted(entries))[-KEEP_PAST * PAST_BYTES :]
 
 
 def _exposures(a: dict[str, Exposure], b: dict[str, Exposure]) -> dict[str, Exposure]:

@@ -55,7 +55,8 @@ def consider(
     """
     loop, people = tenant.loop, tenant.people
     asked = trigger == "request"
-    named = [(call, name) for call in calls if (name := _id(tenant, live, call)) not in loop.places]
+    named = [(call, _id(tenant, live, call)) for call in calls]
+    named = [(call, name) for call, name in named if not loop.was_considered(call.row, name)]
     if not named:
         return
     inside = _in_audience(tenant, live, [call.row for call, _ in named], now)

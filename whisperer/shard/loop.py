@@ -28,6 +28,8 @@ from whisperer.journeys.engagement import (
     SENT,
     Decision,
     Engagement,
+    is_past,
+    remember,
 )
 from whisperer.journeys.merge import kept, merge
 from whisperer.profiles.population import Population
@@ -82,6 +84,13 @@ class Loop:
         if found is None:
             found = self.engagements[row] = Engagement()
         return found
+
+    def was_considered(self, row: int, decision: str) -> bool:
+        """Whether a candidacy was there before, also one that is in memory no longer."""
+        if decision in self.places:
+            return True
+        held = self.engagements.get(row)
+        return held is not None and is_past(held.past, decision)
 
     def find(self, decision: str) -> tuple[int, Decision] | None:
         """A decision that is in memory, with its user's row."""
@@ -290,8 +299,11 @@ class Loop:
         """Keep what is open or immature, and the newest of the rest; the warehouse has them all."""
         if len(held.decisions) > KEEP:
             left = kept(held.decisions)
-            for gone in {d.id for d in held.decisions} - {d.id for d in left}:
-                self.places.pop(gone, None)
+            staying = {d.id for d in left}
+            gone = [d.id for d in held.decisions if d.id not in staying]
+            for decision in gone:
+                self.places.pop(decision, None)
+            held.past = remember(held.past, gone)
             held.decisions = left
 
 

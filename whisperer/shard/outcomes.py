@@ -16,7 +16,7 @@ from whisperer.delivery.schedule import next_attempt_at
 from whisperer.eligibility import caps, consent, suppression
 from whisperer.eligibility.addresses import address_of
 from whisperer.eligibility.refusal import Reason
-from whisperer.eligibility.standing import Consent, Sent, Standing
+from whisperer.eligibility.standing import Consent, Sent, Standing, Suppression
 from whisperer.feedback import outcome as kinds
 from whisperer.journeys.engagement import (
     DECIDING,
@@ -77,7 +77,7 @@ def receive(tenant: Tenant, decision_id: str, receipt: Receipt, now: int) -> Ite
         case "bounced":
             loop.close(decision, CLOSED_REFUSED, now, Reason.BOUNCED)
             _note(tenant, decision, OutcomeEntry(now, kinds.BOUNCED))
-            _suppress(tenant, row, send.channel, now, "bounced")
+            _suppress(tenant, row, send.channel, now, "bounced", receipt.address_hash)
         case "rejected":
             loop.close(decision, CLOSED_REFUSED, now, Reason.PROVIDER_REJECTED)
         case _:
@@ -205,8 +205,13 @@ def _note(tenant: Tenant, decision: Decision, entry: OutcomeEntry) -> None:
         held.append(entry)
 
 
-def _suppress(tenant: Tenant, row: int, channel: str, now: int, reason: str) -> None:
+def _suppress(tenant: Tenant, row: int, channel: str, now: int, reason: str, used: bytes = b"") -> None:
+    """Stop an address: the one that was ``used``, if that is known, else the one stated now."""
     people = tenant.people
+    if used:
+        suppressed = tenant.loop.engagement(row).standing.suppressed
+        suppression.add(suppressed, channel, Suppression(now, reason, used))
+        return
     key = people.keys[row]
     assert key is not None
     stated = {name: text for name, (_, _, text) in traits.registers_of(people.traits[row]).items()}
@@ -226,7 +231,8 @@ def _follow(tenant: Tenant, row: int) -> Iterator[Effect]:
     for decision in left.decisions:
         loop.places.pop(decision.id, None)
     pinned = loop.campaigns.pinned_by(left.decisions)
-    moved = Engagement(Standing(sends=left.standing.sends), left.decisions, pinned=pinned)
+    standing = Standing(sends=left.standing.sends, suppressed=left.standing.suppressed)
+    moved = Engagement(standing, left.decisions, pinned=pinned)
     yield _merge_in(tenant, row, moved, max(decision.at for decision in left.decisions))
 
 

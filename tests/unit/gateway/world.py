@@ -168,7 +168,7 @@ class World:
         counts = Counts(10)
         overview = Overview(self.shards, self.plane, counts)
         publishing = Publishing(self.plane, self.shards, overview)
-        users = Users(self.shards)
+        users = Users(self.shards, self.sink)
         self.parts = Parts(
             installation,
             self.plane,

@@ -20,29 +20,26 @@ from tests.unit.shard.campaigns import (
 )
 from tests.unit.shard.world import DAY, T0, TENANT, World, event
 from whisperer.decisions.decision import HOLDOUT, NO_SEND, decision_id, send_key
-from whisperer.delivery.dispatch import BOUNCED, REJECTED, RETRY
+from whisperer.delivery.dispatch import ACCEPTED, BOUNCED, REJECTED, RETRY, Receipt
+from whisperer.eligibility.groups import draw
 from whisperer.eligibility.rules import QuietHours
+from whisperer.eligibility.suppression import address_hash
 from whisperer.feedback.outcome import CLICKED, UNSUBSCRIBED
 from whisperer.ids import partition_of
+from whisperer.journeys.engagement import KEEP
 from whisperer.shard.move import extract
-from whisperer.shard.records import Asked, ConsentStated, Outcome, Outcomes, PartitionJoined, PartitionLeft
+from whisperer.shard.records import Asked, ConsentStated, Outcome, Outcomes, PartitionJoined, PartitionLeft, Receipts
 from whisperer.shard.timers import DECISION_DEADLINE_MS
-
-MAILED = [u for u in (f"u{i}" for i in range(40))]
 
 
 def treated(world: World, trait: dict[str, Any] = ADDRESSES, name: str = "ann") -> str:
     """A user with addresses who is not in the holdout: the first of name, name2, …"""
-    from whisperer.eligibility.groups import draw
-
     user = next(u for u in (name, *(f"{name}{i}" for i in range(2, 99))) if draw(f"u:{u}", "salt", 0.3, 0.3) != HOLDOUT)
     world.send(event(user, type="identify", traits=trait, at=world.now))
     return user
 
 
 def held_out(world: World) -> str:
-    from whisperer.eligibility.groups import draw
-
     user = next(f"h{i}" for i in range(99) if draw(f"u:h{i}", "salt", 0.3, 0.3) == HOLDOUT)
     world.send(event(user, type="identify", traits=ADDRESSES, at=world.now))
     return user
@@ -389,13 +386,36 @@ def test_a_partition_moves_with_its_open_decisions_and_the_sums_stay(live: World
 
 
 def _group(key: str) -> str:
-    from whisperer.eligibility.groups import draw
-
     return draw(key, "salt", 0.3, 0.3)
 
 
 def _accepted(decision: str) -> Any:
-    from whisperer.delivery.dispatch import ACCEPTED, Receipt
-    from whisperer.shard.records import Receipts
-
     return Receipts(TENANT, [(decision, Receipt(send_key(decision), ACCEPTED, "sink", "p"))])
+
+
+def test_an_occurrence_that_is_long_settled_is_not_considered_again(live: World) -> None:
+    user = treated(live)
+    home = live.home(partition_of(f"u:{user}", live.shards[0].tenant(TENANT).seed))
+    for n in range(KEEP + 3):
+        live.write(home, Asked(TENANT, "asked", [(f"u:{user}", f"k{n}")]))
+        live.decide(lambda _: "mail")
+        live.deliver_messages()
+        live.tick(live.now + WINDOW_MS)
+    assert "k0" not in {d["occurrence"] for d in live.decisions(f"u:{user}")}
+    live.write(home, Asked(TENANT, "asked", [(f"u:{user}", "k0")]))
+    assert live.account("asked").candidates == KEEP + 3
+
+
+def test_the_address_that_bounced_is_stopped_not_the_one_stated_meanwhile(live: World) -> None:
+    user = treated(live)
+    live.send(event(user, name="Looked"))
+    live.decide(lambda _: "mail")
+    (decision,), live.under_way = live.under_way, []
+    live.send(event(user, type="identify", traits={"email": "new@example.com"}, at=live.now + 1))
+    bounced = Receipt(send_key(decision), BOUNCED, "smtp", address_hash=address_hash("email", ADDRESSES["email"]))
+    live.write(live.home_of(decision), Receipts(TENANT, [(decision, bounced)]))
+    live.send(event(user, name="Looked"))
+    assert live.decisions(f"u:{user}")[-1]["refused_arms"] == {}
+    live.decide(lambda _: NO_SEND)
+    live.send(event(user, type="identify", traits=ADDRESSES, at=live.now + 2), event(user, name="Looked"))
+    assert live.decisions(f"u:{user}")[-1]["refused_arms"] == {"mail": "suppressed"}
