@@ -51,6 +51,9 @@ class PlayedShards(Shards):
     async def refresh(self) -> PartitionMap:
         return self.map
 
+    async def learner_status(self, timeout_s: float = 3.0) -> dict[str, Any]:
+        return {"state": "away", "reason": "a unit test has none"}
+
     async def until(self, attempt: Callable[[], Any], timeout_s: float, is_done: Any = lambda _: True) -> Any:
         """Three times at once instead of for a while."""
         failure = UnavailableError("a partition is moving")
