@@ -13,6 +13,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from actors.applications import Application
+from actors.company import Company
 from whisperer.decisions.decision import Candidate, Choice
 from whisperer.errors import OverloadError, UnavailableError
 from whisperer.journeys.engagement import DECIDING
@@ -39,6 +40,7 @@ class Decider:
         self._waiting: deque[Candidate] = deque()
         self._calls: set[asyncio.Task[None]] = set()
         self._closing = False
+        self._company = Company(self._start)
 
     @property
     def n_waiting(self) -> int:
@@ -59,6 +61,8 @@ class Decider:
 
     def _start(self) -> None:
         while self._waiting and len(self._calls) < MAX_CALLS and not self._closing:
+            if not self._company.may_go(len(self._calls), len(self._waiting) >= MAX_BATCH):
+                return
             batch = [self._waiting.popleft() for _ in range(min(MAX_BATCH, len(self._waiting)))]
             call = asyncio.ensure_future(self._decide(batch))
             self._calls.add(call)

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from actors.applications import Application
+from actors.company import Company
 from actors.deciding import FIRST_PAUSE_S, LONGEST_PAUSE_S, Submit
 from whisperer.content.message import NotRendered, Rendered, RenderRequest
 from whisperer.delivery.dispatch import BOUNCED, REFUSED, Dispatch, Receipt
@@ -36,6 +37,7 @@ _log = logging.getLogger(__name__)
 @dataclass(slots=True)
 class _Lane:
     tenant: str
+    company: Company
     waiting: deque[str] = field(default_factory=deque)
     n_batches: int = 0
 
@@ -79,7 +81,9 @@ class Deliverer:
         if place in self._stopped or self._closing:
             return  # driven again where the partition goes, or at the next start
         self._partitions[decision_id] = place
-        lane = self._lanes.setdefault((tenant, channel), _Lane(tenant))
+        lane = self._lanes.get((tenant, channel))
+        if lane is None:
+            lane = self._lanes[tenant, channel] = _Lane(tenant, Company(lambda: self._start(lane)))
         lane.waiting.append(decision_id)
         if lane.n_batches < MAX_BATCHES:
             asyncio.get_running_loop().call_soon(self._start, lane)
@@ -106,6 +110,8 @@ class Deliverer:
 
     def _start(self, lane: _Lane) -> None:
         while lane.waiting and lane.n_batches < MAX_BATCHES and not self._closing:
+            if not lane.company.may_go(lane.n_batches, len(lane.waiting) >= MAX_BATCH):
+                return
             batch = [lane.waiting.popleft() for _ in range(min(MAX_BATCH, len(lane.waiting)))]
             lane.n_batches += 1
             task = asyncio.ensure_future(self._deliver(lane, batch))

@@ -230,12 +230,14 @@ def _check_loop(tenant: Tenant) -> None:
         _require(len(opened) <= 1, tenant, f"{people.keys[row]} has {len(opened)} open decisions")
         _require(len({d.id for d in held.decisions}) == len(held.decisions), tenant, "a decision is there twice")
         n_open.update(d.campaign for d in opened)
-        places.update({d.id: row for d in held.decisions})
+        places.update({d.id: (row, d) for d in held.decisions})
         expose_all(groups, held, 1)
         for d in held.decisions:
             _require(d.status != SENT or d.send is not None, tenant, f"{d.id} was sent and has no send")
             _require(d.mature_at >= 0 or d.status in OPEN or d.chosen_at < 0, tenant, f"{d.id} never matures")
-    _require(places == loop.places, tenant, "the index of decisions is out of step")
+    _require(places.keys() == loop.places.keys(), tenant, "the index of decisions is incomplete")
+    same = all(loop.places[d][0] == row and loop.places[d][1] is held for d, (row, held) in places.items())
+    _require(same, tenant, "the index of decisions is out of step")
     for name, account in loop.accounts.items():
         _require(account.balance == 0, tenant, f"{name}: candidates are off by {account.balance}")
         _require(account.pending == n_open[name], tenant, f"{name}: {account.pending} pending, {n_open[name]} open")

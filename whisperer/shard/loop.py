@@ -41,6 +41,9 @@ from whisperer.shard.rewards import RewardLog
 from whisperer.shard.schedules import Schedules
 from whisperer.shard.timers import Timers
 
+MOST_IMMATURE = 256
+"""Decisions of one user beyond which the oldest that waits for its window to close waits no longer; about 0.4 MB."""
+
 _decode_choice = msgspec.msgpack.Decoder(Choice).decode
 
 
@@ -54,8 +57,8 @@ class Loop:
     experiment: Experiment = field(default_factory=Experiment)
     engagements: dict[int, Engagement] = field(default_factory=dict)
     """By row."""
-    places: dict[str, int] = field(default_factory=dict)
-    """Decision id -> row of its user."""
+    places: dict[str, tuple[int, Decision]] = field(default_factory=dict)
+    """Decision id -> row of its user, and the decision."""
     timers: Timers = field(default_factory=Timers)
     accounts: dict[str, Account] = field(default_factory=dict)
     rewards: RewardLog = field(default_factory=RewardLog)
@@ -94,10 +97,7 @@ class Loop:
 
     def find(self, decision: str) -> tuple[int, Decision] | None:
         """A decision that is in memory, with its user's row."""
-        row = self.places.get(decision)
-        if row is None:
-            return None
-        return next((row, d) for d in reversed(self.engagements[row].decisions) if d.id == decision)
+        return self.places.get(decision)
 
     def open(self, row: int) -> Decision | None:
         held = self.engagements.get(row)
@@ -115,11 +115,21 @@ class Loop:
         """A new candidacy: counted as pending."""
         held = self.engagement(row)
         held.decisions.append(decision)
-        self.places[decision.id] = row
+        self.places[decision.id] = row, decision
         account = self.account(decision.campaign)
         account.candidates += 1
         account.pending += 1
+        if len(held.decisions) > MOST_IMMATURE:
+            self._mature_oldest(held, decision.at)
         self._trim(held)
+
+    def _mature_oldest(self, held: Engagement, now: int) -> None:
+        """A user who is asked about at every turn: the oldest window closes early, so that memory stays bounded."""
+        waiting = (d for d in held.decisions if d.mature_at >= 0 and not d.matured)
+        oldest = next(waiting, None)
+        if oldest is not None:
+            oldest.early_at = -1
+            self.reward(oldest, now, mature=True)
 
     def close(self, decision: Decision, status: str, now: int, reason: str = "") -> None:
         """Pending becomes sent, no_send or refused."""
@@ -147,7 +157,7 @@ class Loop:
 
     def who(self, decision: Decision) -> tuple[str, int]:
         """Key and partition of a decision's user."""
-        row = self.places[decision.id]
+        row = self.places[decision.id][0]
         key = self.people.keys[row]
         assert key is not None
         return key, int(self.people.table["partition"][row])
@@ -253,7 +263,7 @@ class Loop:
         self.campaigns.learn(arriving.pinned)
         arriving.pinned = []
         # A key that was erased and came back may have been considered for the same occurrence again: one of them stays.
-        arriving.decisions = [d for d in arriving.decisions if self.places.get(d.id, row) == row]
+        arriving.decisions = [d for d in arriving.decisions if self.places.get(d.id, (row,))[0] == row]
         held = self.engagements.get(row)
         known: set[str] = set()
         if held is not None:
@@ -263,7 +273,7 @@ class Loop:
         self.engagements[row] = combined
         expose_all(self.accounts, combined, 1)
         for decision in combined.decisions:
-            self.places[decision.id] = row
+            self.places[decision.id] = row, decision
             if decision.id not in known:
                 if decision.status in OPEN:
                     account = self.account(decision.campaign)
@@ -292,7 +302,7 @@ class Loop:
         """Index and timers from the engagements, after these were loaded."""
         for row, held in self.engagements.items():
             for decision in held.decisions:
-                self.places[decision.id] = row
+                self.places[decision.id] = row, decision
                 self.timers.watch(decision)
 
     def _trim(self, held: Engagement) -> None:

@@ -27,6 +27,7 @@ from whisperer.eligibility.suppression import address_hash
 from whisperer.feedback.outcome import CLICKED, UNSUBSCRIBED
 from whisperer.ids import partition_of
 from whisperer.journeys.engagement import KEEP
+from whisperer.shard.loop import MOST_IMMATURE
 from whisperer.shard.move import extract
 from whisperer.shard.records import Asked, ConsentStated, Outcome, Outcomes, PartitionJoined, PartitionLeft, Receipts
 from whisperer.shard.timers import DECISION_DEADLINE_MS
@@ -419,3 +420,17 @@ def test_the_address_that_bounced_is_stopped_not_the_one_stated_meanwhile(live: 
     live.decide(lambda _: NO_SEND)
     live.send(event(user, type="identify", traits=ADDRESSES, at=live.now + 2), event(user, name="Looked"))
     assert live.decisions(f"u:{user}")[-1]["refused_arms"] == {"mail": "suppressed"}
+
+
+def test_a_user_who_is_asked_about_at_every_turn_costs_bounded_memory(live: World) -> None:
+    user = treated(live)
+    home = live.home(partition_of(f"u:{user}", live.shards[0].tenant(TENANT).seed))
+    n = KEEP + MOST_IMMATURE + 40
+    for turn in range(n):
+        live.write(home, Asked(TENANT, "asked", [(f"u:{user}", f"k{turn}")]))
+        live.decide(lambda _: NO_SEND)
+    assert len(live.decisions(f"u:{user}")) <= KEEP + MOST_IMMATURE + 1
+    final = [r.decision_id for r in live.rewards() if r.mature]
+    assert len(final) == len(set(final)) >= 39
+    live.tick(live.now + WINDOW_MS)
+    assert len({r.decision_id for r in live.rewards() if r.mature}) == n  # each is rewarded once in the end
