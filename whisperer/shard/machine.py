@@ -16,14 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whisperer.errors import InvariantError
-from whisperer.events.block import BlockBuilder, EventBlock, columns_of, decode_block, encode_block, payload_offsets
+from whisperer.events.block import EventBlock, columns_of, decode_block, payload_offsets
 from whisperer.events.traits import traits_of
 from whisperer.events.types import Flag
 from whisperer.profiles import timeline
 from whisperer.profiles.population import FORWARDED
 from whisperer.shard import candidacy, identity, outcomes, triggers
 from whisperer.shard.dedup import Dedup
-from whisperer.shard.effects import Effect, SegmentChanged, Send
+from whisperer.shard.effects import Effect, SegmentChanged
+from whisperer.shard.forwarding import drop_late, forward
 from whisperer.shard.log import Log, LogRow, forget
 from whisperer.shard.membership import Change
 from whisperer.shard.records import (
@@ -55,6 +56,7 @@ from whisperer.shard.records import (
     Tick,
 )
 from whisperer.shard.tenant import Tenant
+from whisperer.shard.turns import number, turns
 
 DEFAULT_MAX_IDS = 20_000_000
 
@@ -183,7 +185,7 @@ class Shard:
     def _events(self, block: EventBlock, position: int) -> Iterator[Effect]:
         tenant = self.tenant(block.tenant)
         columns = columns_of(block)
-        sequence = _number(tenant.sequence, columns.partition)
+        sequence = number(tenant.sequence, columns.partition)
         fresh = self.dedup.admit(tenant.id, columns.partition, columns.message_hash, self.now)
         n_fresh = int(np.count_nonzero(fresh))
         if n_fresh < len(block):
@@ -210,11 +212,11 @@ class Shard:
         if (rows < 0).any():
             chosen, rows = self._meet(tenant, block, chosen, rows)
         if tenant.floors:
-            chosen, rows = _drop_late(tenant, block, chosen, rows)
+            chosen, rows = drop_late(tenant, block, chosen, rows)
         if people.targets:
             moved = people.table["status"][rows] == FORWARDED
             if moved.any():
-                yield from _forward(tenant, block, chosen[moved], rows[moved], origin, reference)
+                yield from forward(tenant, block, chosen[moved], rows[moved], origin, reference)
                 chosen, rows = chosen[~moved], rows[~moved]
         if not chosen.size:
             return
@@ -226,7 +228,7 @@ class Shard:
         concerns = np.zeros(len(rows), np.bool_)
         concerns[tenant.loop.campaigns.watched.among(people.names, name[chosen])] = True
         # Segments see every event and campaigns those that concern one, each as if it had come alone.
-        for turn in _turns(rows, np.ones(len(rows), np.bool_) if tenant.segments.live else concerns):
+        for turn in turns(rows, np.ones(len(rows), np.bool_) if tenant.segments.live else concerns):
             at, row = chosen[turn], rows[turn]
             flags, timestamp, kind = columns.flags[at], columns.timestamp[at], columns.kind[at]
             people.observe(row, timestamp, flags & Flag.INACTIVE == 0, columns.revenue[at], name[at])
@@ -333,7 +335,7 @@ class Shard:
                 yield from self._reconsider(tenant, body.user)
             case Forward(data, origin, references):
                 block = decode_block(data)
-                sequence = _number(tenant.sequence, columns_of(block).partition)
+                sequence = number(tenant.sequence, columns_of(block).partition)
                 places = np.arange(len(block))
                 reference = np.array(references, np.int64)
                 yield from self._observe(tenant, block, places, sequence, origin, reference)
@@ -354,82 +356,3 @@ class Shard:
             rows = np.array([row])
             tenant.segments.traits_changed(tenant.people, rows)
             yield from self.reevaluate(tenant, rows)
-
-
-def _number(counters: NDArray[np.int64], partition: NDArray[np.uint16]) -> NDArray[np.int64]:
-    """The next sequence numbers of each event's partition, in order; int64, shape (n,)."""
-    order = np.argsort(partition, kind="stable")
-    grouped = partition[order]
-    first = np.append(True, grouped[1:] != grouped[:-1])[: len(grouped)]
-    place = np.arange(len(grouped))
-    rank = place - np.maximum.accumulate(np.where(first, place, 0)) if len(grouped) else place
-    sequence = np.empty(len(grouped), np.int64)
-    sequence[order] = counters[grouped] + rank + 1
-    counters += np.bincount(partition, minlength=len(counters))
-    return sequence
-
-
-def _turns(rows: NDArray[np.int64], stops: NDArray[np.bool_]) -> Iterator[NDArray[np.int64]]:
-    """Places of each row's events up to its first stop, then up to its second, and so on, each turn in order.
-
-    So a row has one stop a turn at most, and that is its last event of the turn.
-    """
-    order = np.argsort(rows, kind="stable")
-    grouped = rows[order]
-    first = np.append(True, grouped[1:] != grouped[:-1])
-    before: NDArray[np.int64] = np.cumsum(stops[order]) - stops[order]
-    rank = np.empty(len(rows), np.int64)
-    rank[order] = before - np.maximum.accumulate(np.where(first, before, 0))
-    by_turn = np.argsort(rank, kind="stable")
-    yield from np.split(by_turn, np.flatnonzero(np.diff(rank[by_turn])) + 1)
-
-
-def _drop_late(
-    tenant: Tenant, block: EventBlock, chosen: NDArray[np.int64], rows: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Leave out events from before their user's erasure."""
-    floor = np.array([tenant.floors.get(row, -1) for row in rows.tolist()], np.int64)
-    keep = columns_of(block).timestamp[chosen] > floor
-    tenant.counters["dropped.user_erased"] += int(np.count_nonzero(~keep))
-    return chosen[keep], rows[keep]
-
-
-def _forward(
-    tenant: Tenant,
-    block: EventBlock,
-    chosen: NDArray[np.int64],
-    rows: NDArray[np.int64],
-    origin: int,
-    reference: NDArray[np.int64],
-) -> Iterator[Effect]:
-    """Pass events of merged keys on to the new home, one message for each pair of partitions."""
-    people, columns, offsets = tenant.people, columns_of(block), payload_offsets(block)
-    links: dict[int, list[str]] = {}
-    for index, link in block.links:
-        links.setdefault(index, []).append(link)
-    routes: dict[tuple[int, int], tuple[BlockBuilder, list[int]]] = {}
-    for event, row in zip(chosen.tolist(), rows.tolist(), strict=True):
-        target = people.targets[row]
-        route = (int(people.table["partition"][row]), tenant.home(target))
-        builder, references = routes.setdefault(route, (BlockBuilder(tenant.id), []))
-        for link in links.get(event, ()):
-            builder.links.append((len(builder), link))
-        builder.add(
-            key=target,
-            partition=route[1],
-            kind=int(columns.kind[event]),
-            name=block.names[columns.name[event]],
-            timestamp=int(columns.timestamp[event]),
-            received=int(columns.received[event]),
-            message_id=block.message_ids[event],
-            message_hash=columns.message_hash[event].tobytes(),
-            payload=block.payload[offsets[event] : offsets[event + 1]],
-            flags=int(columns.flags[event]),
-            revenue=int(columns.revenue[event]),
-            zone=block.zones[columns.zone[event]],
-            locale=block.locales[columns.locale[event]],
-        )
-        references.append(int(reference[event]))
-    for (source, home), (builder, references) in routes.items():
-        body = Forward(encode_block(builder.build()), origin, references)
-        yield Send(tenant.post(source, home, body))

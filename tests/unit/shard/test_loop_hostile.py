@@ -19,7 +19,7 @@ from whisperer.feedback.outcome import CLICKED, CONVERTED, OPENED, UNSUBSCRIBED
 from whisperer.ids import partition_of
 from whisperer.journeys.campaign import Campaign, OnSchedule, to_json
 from whisperer.shard import accounts, inspection, outcomes, rewards, sending, snapshot, triggers
-from whisperer.shard.machine import DEFAULT_MAX_IDS, Shard, _turns
+from whisperer.shard.machine import DEFAULT_MAX_IDS, Shard
 from whisperer.shard.move import extract
 from whisperer.shard.records import (
     Asked,
@@ -33,6 +33,7 @@ from whisperer.shard.records import (
     PartitionJoined,
     PartitionLeft,
 )
+from whisperer.shard.turns import turns
 
 LARGEST = 9_000_000_000_000
 """Revenue that the gateway still takes: in micro-units nearly a whole int64."""
@@ -293,10 +294,10 @@ def test_a_sweep_over_many_users_is_taken_in_ticks_of_bounded_work(
 def test_a_users_events_that_concern_no_campaign_are_counted_in_one_step() -> None:
     rows = np.array([4, 4, 7, 4, 7, 4])
     nothing, all_of_it = np.zeros(6, np.bool_), np.ones(6, np.bool_)
-    assert [turn.tolist() for turn in _turns(rows, nothing)] == [[0, 1, 2, 3, 4, 5]]
-    assert [turn.tolist() for turn in _turns(rows, all_of_it)] == [[0, 2], [1, 4], [3], [5]]
+    assert [turn.tolist() for turn in turns(rows, nothing)] == [[0, 1, 2, 3, 4, 5]]
+    assert [turn.tolist() for turn in turns(rows, all_of_it)] == [[0, 2], [1, 4], [3], [5]]
     stops = np.array([False, True, False, False, True, True])
-    assert [turn.tolist() for turn in _turns(rows, stops)] == [[0, 1, 2, 4], [3, 5]]
+    assert [turn.tolist() for turn in turns(rows, stops)] == [[0, 1, 2, 4], [3, 5]]
 
 
 def test_an_entry_out_of_date_takes_no_room_in_a_tick(monkeypatch: pytest.MonkeyPatch) -> None:
