@@ -19,7 +19,7 @@ import psutil
 from tests.stand import Stand, Tenant, until
 from tests.starbucks_people import Purchase, Trigger
 
-BATCH, CHUNK = 50, 500
+CHUNK = 500
 """Events of a request: of those sent while something is to be killed, and of all others."""
 RETRIED = (429, 500, 502, 503, 504)
 GIVE_UP_S = 120.0
@@ -39,7 +39,9 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class Kill:
-    """``pending``: candidates without an end right before. ``seconds`` until none of those acknowledged was left."""
+    """``pending``: candidates without an end right after, and after more were sent that found the process gone.
+    ``seconds`` until none of those acknowledged was left.
+    """
 
     victim: str
     pid: int
@@ -66,17 +68,14 @@ class Traffic:
             self._strike(victim, triggers[number :: len(victims)])
 
     def _strike(self, victim: str, triggers: Sequence[Trigger]) -> None:
-        """Send half of these, kill a process as soon as something is under way, go on sending, and wait."""
+        """Send half of these, kill a process the moment they are acknowledged, go on sending, and wait."""
         stand, half = self.tenant.stand, len(triggers) // 2
         process = until(lambda: processes_of(stand, victim), f"a process of {victim}", GIVE_UP_S)[0]
-        pending, began = 0, 0.0
         self._send_triggers(triggers[:half])
-        for at in range(half, len(triggers), BATCH):
-            is_last = at + BATCH >= len(triggers)
-            if not began and ((pending := self._counts()["pending"]) or is_last):
-                process.kill()
-                began = time.monotonic()
-            self._send_triggers(triggers[at : at + BATCH])
+        process.kill()
+        began = time.monotonic()
+        self._send_triggers(triggers[half:])
+        pending = self._counts()["pending"]
         self._settle()
         self.kills.append(Kill(victim, process.pid, pending, round(time.monotonic() - began, 2)))
         until(lambda: set(processes_of(stand, victim)) - {process}, f"another process of {victim}", GIVE_UP_S)
