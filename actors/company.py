@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-PATIENCE_S = 0.03
+PATIENCE_S = 0.01
 
 
 class Company:
