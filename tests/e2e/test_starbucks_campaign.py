@@ -24,7 +24,9 @@ def test_a_campaign_over_the_starbucks_users_adds_up_after_kills(tenant: Tenant,
     told = starbucks_campaign.run(tenant, tmp_path, n_people=N_PEOPLE, n_waves=N_WAVES, window_s=WINDOW_S)
     assert told["differences"] == []
     assert [kill["victim"] for kill in told["kills"]] == [*VICTIMS[::2], *VICTIMS[1::2]]
-    missed = [k["victim"] for k in told["kills"] if k["victim"] in ("decisions", "content", "delivery") and not k["pending"]]
+    missed = [
+        k["victim"] for k in told["kills"] if k["victim"] in ("decisions", "content", "delivery") and not k["pending"]
+    ]
     assert missed == [], "an application died and nothing waited for it"
     assert told["sink"]["doubled"] == 0
     assert told["refused"].keys() >= {"no_consent", "bounced"}
