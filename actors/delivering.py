@@ -23,6 +23,7 @@ from whisperer.content.message import NotRendered, Rendered, RenderRequest
 from whisperer.delivery.dispatch import BOUNCED, REFUSED, Dispatch, Receipt
 from whisperer.eligibility.suppression import address_hash
 from whisperer.errors import OverloadError, UnavailableError
+from whisperer.journeys.engagement import Decision
 from whisperer.shard import sending
 from whisperer.shard.machine import Shard
 from whisperer.shard.records import Receipts
@@ -200,12 +201,10 @@ class Deliverer:
             if refusal is not None:
                 receipts.append((decision, refusal))
                 continue
-            dispatches.append((decision, _dispatch(tenant_id, request, message, self._attempts(tenant_id, decision))))
+            found = tenant.loop.find(decision)
+            assert found is not None, "the last look found it"
+            dispatches.append((decision, _dispatch(request, message, found[1])))
         return dispatches
-
-    def _attempts(self, tenant_id: str, decision_id: str) -> int:
-        found = self._shard.tenant(tenant_id).loop.find(decision_id)
-        return found[1].send.attempts if found and found[1].send else 0
 
     async def _confirm(self, tenant_id: str, receipts: list[tuple[str, Receipt]]) -> None:
         """Journal receipts, however long that takes: what a provider accepted must not be forgotten."""
@@ -225,11 +224,11 @@ def _completed(dispatch: Dispatch, receipt: Receipt) -> Receipt:
     return msgspec.structs.replace(receipt, address_hash=used)
 
 
-def _dispatch(tenant: str, request: RenderRequest, message: Rendered, attempt: int) -> Dispatch:
+def _dispatch(request: RenderRequest, message: Rendered, decision: Decision) -> Dispatch:
     return Dispatch(
         send_key=request.send_key,
         decision_id=request.decision_id,
-        tenant=tenant,
+        tenant=request.tenant,
         user_key=request.user_key,
         campaign=request.campaign,
         channel=request.channel,
@@ -238,6 +237,6 @@ def _dispatch(tenant: str, request: RenderRequest, message: Rendered, attempt: i
         headers=message.headers,
         locale=message.locale,
         content_hash=message.content_hash,
-        attempt=attempt,
-        decided_at=request.now,
+        attempt=decision.send.attempts if decision.send else 0,
+        decided_at=decision.chosen_at,
     )

@@ -36,8 +36,11 @@ async def test_after_a_failure_it_is_dispatched_again_under_the_same_key() -> No
     made.add(TENANT, decision, "email")
     await delivery.called.wait()
     delivery.away = False
+    decided_at = one.world.now
+    one.world.now += 60_000  # time passes; when it was decided does not change with the attempts
     await until(lambda: made.n_waiting == 0)
     assert one.status(decision) == ("sent", "")
+    assert [d.decided_at for call in delivery.calls for d in call] == [decided_at]
     assert len(content.calls) == 2  # prepared anew from the state as it is then
 
 
