@@ -25,6 +25,7 @@ from actors.fsync import PARTIAL_SUFFIX, create_durably, make_folder_durably, sy
 
 _WITHOUT_FOLDERS = {"s3", "gcs", "abfs"}
 _SEAL = b"\ncrc32c:"
+_UPLOAD_BYTES = 8 << 20
 
 
 class SealError(ValueError):
@@ -142,10 +143,34 @@ class BlobFolder:
             self.filesystem.create_dir(path.rpartition("/")[0])
         return self.filesystem.open_output_stream(path)
 
+    def begin(self, name: str, spool: Path) -> Path:
+        """A local path to write a large blob at, whole, for :meth:`adopt`: beside its place, or else in ``spool``."""
+        path = Path(self.path_of(name)) if self.is_local else spool / name.replace("/", "-")
+        make_folder_durably(path.parent)
+        return path.with_name(path.name + PARTIAL_SUFFIX)
+
+    def adopt(self, path: Path, name: str) -> None:
+        """Make a file that :meth:`begin` gave a place, written and synced, the blob ``name``; the file is gone then."""
+        if self.is_local:
+            target = Path(self.path_of(name))
+            path.rename(target)
+            sync_folder(target.parent)
+            return
+        with path.open("rb") as file, self._open_upload(name) as stream:
+            while piece := file.read(_UPLOAD_BYTES):
+                stream.write(piece)
+        path.unlink()
+
     def get(self, name: str) -> bytes:
         """Raises FileNotFoundError."""
         with self.filesystem.open_input_stream(self.path_of(name)) as stream:
             return bytes(stream.read())
+
+    @contextlib.contextmanager
+    def reading(self, name: str) -> Iterator[pa.NativeFile]:
+        """A blob to be read in places (``size()``, ``read_at(n, offset)``). Raises FileNotFoundError."""
+        with self.filesystem.open_input_file(self.path_of(name)) as file:
+            yield file
 
     def names(self, prefix: str = "", *, unfinished: bool = False) -> list[str]:
         """Names of the finished blobs in a sub-folder (all of them by default) and below, sorted.

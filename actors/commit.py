@@ -8,12 +8,17 @@ order; a journal that fails takes its owner down (``on_failure``), because its a
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from actors import tracing
+from actors.logs import Seldom
+from actors.measures import BYTES, COUNTS, Histogram, StepTimes
 from whisperer.errors import OverloadError
 from whisperer.ports import Journal
 from whisperer.shard.effects import Effect
@@ -22,6 +27,10 @@ from whisperer.shard.records import RECORD_VERSION, Record, RecordBody, encode_r
 
 GROUP_BYTES = 8 << 20
 RETRY_AFTER_S = 1.0
+SLOW_GROUP_S = 1.0
+"""A group that takes longer to store or to apply is told in the log."""
+
+_log = logging.getLogger("whisperer.shard")
 
 
 def wall_clock_ms() -> int:
@@ -33,6 +42,8 @@ class Waiting:
     body: RecordBody
     size: int
     done: asyncio.Future[None]
+    at: float
+    traces: tuple[tracing.Trace, ...] = ()
 
 
 @dataclass(slots=True)
@@ -44,6 +55,12 @@ class CommitCounts:
     n_bytes: int = 0
     sync_s: float = 0.0
     apply_s: float = 0.0
+    sync: Histogram = field(default_factory=Histogram)
+    """Seconds until a group was durable."""
+    wait: Histogram = field(default_factory=Histogram)
+    """Seconds from a group's first record being submitted until all of it was applied."""
+    group_records: Histogram = field(default_factory=lambda: Histogram(COUNTS))
+    group_bytes: Histogram = field(default_factory=lambda: Histogram(BYTES))
 
 
 @dataclass(slots=True)
@@ -52,6 +69,7 @@ class _Group:
     records: list[Record]
     positions: list[int] = field(default_factory=list)
     end: int = 0
+    sync_s: float = 0.0
 
 
 class Committer:
@@ -69,6 +87,7 @@ class Committer:
         max_waiting_bytes: int = 64 << 20,
     ) -> None:
         self.counts = CommitCounts()
+        self.steps = StepTimes()
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self.waiting_bytes = 0
         self._journal = journal
@@ -79,6 +98,9 @@ class Committer:
         self._clock = clock
         self._max_waiting_bytes = max_waiting_bytes
         self._queue: list[Waiting] = []
+        self._under_way: deque[_Group] = deque()
+        """Groups taken and not yet applied: at most one that is being synced and one that is durable."""
+        self._seldom = Seldom(_log)
         self._wake = asyncio.Event()
         self._last_now = shard.now
         self._applied: asyncio.Future[None] | None = None
@@ -95,7 +117,7 @@ class Committer:
         """
         if self.waiting_bytes + size > self._max_waiting_bytes and self._queue:
             raise OverloadError("the shard's queue is full", retry_after_s=RETRY_AFTER_S)
-        waiting = Waiting(body, size, asyncio.get_running_loop().create_future())
+        waiting = self._waiting(body, size)
         self.waiting_bytes += size
         self._queue.append(waiting)
         self._wake.set()
@@ -121,9 +143,24 @@ class Committer:
                 self._wake.set()
 
     def _submit_first(self, body: RecordBody) -> asyncio.Future[None]:
-        waiting = Waiting(body, 0, asyncio.get_running_loop().create_future())
+        waiting = self._waiting(body, 0)
         self._queue.insert(0, waiting)
         return waiting.done
+
+    def _waiting(self, body: RecordBody, size: int) -> Waiting:
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        return Waiting(body, size, done, time.perf_counter(), tracing.current())
+
+    @property
+    def n_waiting(self) -> int:
+        """Records submitted and not yet applied."""
+        return len(self._queue) + sum(len(group.waiting) for group in self._under_way)
+
+    @property
+    def oldest_waiting_s(self) -> float:
+        """Age of the oldest record that is not yet applied; 0 where none waits."""
+        first = self._under_way[0].waiting[0] if self._under_way else self._queue[0] if self._queue else None
+        return 0.0 if first is None else time.perf_counter() - first.at
 
     async def close(self) -> None:
         await self.settle()
@@ -167,24 +204,36 @@ class Committer:
         self._last_now = max(self._last_now, self._clock())
         now = self._last_now
         self._applied = taken[-1].done
-        return _Group(taken, [Record(RECORD_VERSION, self._journal.epoch, now, w.body) for w in taken])
+        group = _Group(taken, [Record(RECORD_VERSION, self._journal.epoch, now, w.body) for w in taken])
+        self._under_way.append(group)
+        return group
 
     def _store(self, group: _Group) -> _Group:
         """In the journal's thread."""
+        began = time.perf_counter()
         encoded = [encode_record(record) for record in group.records]
         started = time.perf_counter()
         group.positions = self._journal.append(encoded)
-        self.counts.sync_s += time.perf_counter() - started
+        group.sync_s = time.perf_counter() - started
         group.end = self._journal.end
-        self.counts.n_groups += 1
-        self.counts.n_records += len(encoded)
-        self.counts.n_bytes += sum(map(len, encoded))
+        n_bytes, counts = sum(map(len, encoded)), self.counts
+        counts.n_groups += 1
+        counts.n_records += len(encoded)
+        counts.n_bytes += n_bytes
+        counts.sync_s += group.sync_s
+        counts.sync.observe(group.sync_s)
+        counts.group_records.observe(len(encoded))
+        counts.group_bytes.observe(n_bytes)
+        self.steps.add("encode", started - began)
         return group
 
     def _apply(self, group: _Group) -> None:
         started = time.perf_counter()
+        self.steps.begin()
         effects = self._shard.apply(zip(group.positions, group.records, strict=True))
-        self.counts.apply_s += time.perf_counter() - started
+        self.steps.passed("rest")
+        apply_s = time.perf_counter() - started
+        self.counts.apply_s += apply_s
         self.applied_end = group.end
         for position, record in zip(group.positions, group.records, strict=True):
             self._on_applied(position, record)
@@ -194,4 +243,22 @@ class Committer:
                 waiting.done.set_result(None)
         if self._applied is group.waiting[-1].done:
             self._applied = None
+        self._under_way.popleft()
         self._on_effects(effects)
+        self.steps.passed("answer")
+        self.counts.wait.observe(time.perf_counter() - group.waiting[0].at)
+        if group.sync_s > SLOW_GROUP_S or apply_s > SLOW_GROUP_S:
+            self._tell_slow(group, apply_s)
+
+    def _tell_slow(self, group: _Group, apply_s: float) -> None:
+        traces = [trace for waiting in group.waiting[: tracing.MAX_CARRIED] for trace in waiting.traces]
+        with tracing.within(traces):
+            self._seldom.log(
+                logging.WARNING,
+                "slow group",
+                "a slow group: %d records stored in %.2f s and applied in %.2f s, %d bytes wait behind it",
+                len(group.records),
+                group.sync_s,
+                apply_s,
+                self.waiting_bytes,
+            )

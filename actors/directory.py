@@ -15,7 +15,9 @@ from typing import Any
 import msgspec
 
 from actors.fsync import create_durably
-from actors.routing import PartitionMap, Shards
+from actors.installation import configure_logs
+from actors.replica_reports import ReplicaReports, Report
+from actors.routing import DIRECTORY, PartitionMap, Shards
 from whisperer.errors import RequestError, UnavailableError
 from whisperer.ids import N_PARTITIONS
 
@@ -39,6 +41,9 @@ class Directory:
     """Ray actor ``directory``. ``folder`` holds `directory.json`."""
 
     def __init__(self, folder: str, n_shards: int) -> None:
+        installation = Path(folder).parent / "installation.json"
+        if installation.exists():
+            configure_logs(installation, DIRECTORY)
         self._path = Path(folder) / "directory.json"
         self._path.parent.mkdir(parents=True, exist_ok=True)
         if self._path.exists():
@@ -48,9 +53,17 @@ class Directory:
         if n_shards > self._state.map.n_shards:
             self._set_map(n_shards=n_shards)
         self._save()
+        self._reports = ReplicaReports()
         self._moving = asyncio.Lock()
         self._shards = Shards()
         self._resumed = asyncio.ensure_future(self._resume()) if self._state.moving else None
+
+    def __repr__(self) -> str:
+        return "Directory"
+
+    async def exchange_reports(self, report: Report) -> list[Report]:
+        """A gateway replica's counts come, everybody's go."""
+        return self._reports.exchange(report)
 
     async def partition_map(self) -> PartitionMap:
         return self._state.map

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from actors.journal import FileJournal
 from actors.warehouse import ExportRecord, LogRecord, Warehouse
-from whisperer.events.block import columns_of, decode_block
+from whisperer.events.block import decode_block, keys_of
+from whisperer.ports import Journal
 from whisperer.shard.log import LogRow
 from whisperer.shard.machine import Shard
 from whisperer.shard.records import Events, decode_record
@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 class Exporter:
     """Methods block; run them in a thread that is not the journal's."""
 
-    def __init__(self, shard: Shard, journal: FileJournal, warehouse: Warehouse) -> None:
+    def __init__(self, shard: Shard, journal: Journal, warehouse: Warehouse) -> None:
         self._shard = shard
         self._journal = journal
         self._warehouse = warehouse
@@ -68,9 +68,9 @@ class Exporter:
                 counted = np.ones(len(block), np.bool_)
             tenant = self._shard.tenants.get(block.tenant)
             if tenant is not None and tenant.tombstones:
-                timestamp = columns_of(block).timestamp
+                timestamp = block.events()["timestamp"]
                 counted = counted.copy()
-                for i, key in enumerate(block.keys):
+                for i, key in enumerate(keys_of(block)):
                     erased_at = tenant.erased_at(key)
                     if erased_at is not None and timestamp[i] <= erased_at:
                         counted[i] = False

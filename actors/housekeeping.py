@@ -12,14 +12,18 @@ import time
 from actors import recovery
 from actors.commit import Committer
 from actors.exporter import Exporter
+from actors.forked import Forked, ForkError
 from actors.installation import Settings
-from actors.journal import FileJournal
-from actors.snapshots import SnapshotStore
+from actors.snapshots import Draft, SnapshotStore
+from whisperer.ports import Journal
 from whisperer.shard.machine import Shard
 from whisperer.shard.records import ErasureDone
 
 SNAPSHOT_AT_LEAST_EVERY_S = 24 * 3600
 """An idle shard still renews its snapshots, so that nothing erased lives on in an old one."""
+SNAPSHOT_TIMEOUT_S = 600.0
+CHILDREN_TO_LOSE = 2
+"""In a row; then one snapshot is taken without a child, however long that stops the shard."""
 ERASE_TOGETHER_S = 1.0
 ERASE_AGAIN_S = 5.0
 
@@ -32,7 +36,7 @@ class Housekeeping:
     def __init__(
         self,
         shard: Shard,
-        journal: FileJournal,
+        journal: Journal,
         committer: Committer,
         exporter: Exporter,
         snapshots: SnapshotStore,
@@ -47,7 +51,13 @@ class Housekeeping:
         self._erasures: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
         self._busy = asyncio.Lock()
         self._snapshot_at = time.monotonic()
+        self._n_children_lost = 0
         self.snapshot_position = -1
+        self.last_snapshot: dict[str, float] = {}
+        self.n_snapshots = 0
+        self.snapshot_taken_at: float | None = None
+        """Unix time."""
+        """Of the last one: how long the shard stood still, how long it took, how much of it was written."""
 
     @property
     def n_erasures_waiting(self) -> int:
@@ -79,17 +89,52 @@ class Housekeeping:
     async def snapshot(self) -> None:
         """Save the state as it is now, and let the journal go as far as it is no longer needed."""
         async with self._busy:
-            self._shard.tidy()
-            position = self._committer.applied_end
-            tables = recovery.capture(self._shard)
-            await asyncio.to_thread(
-                self._snapshots.save, tables, {"shard": self._shard.id}, lsn=position, epoch=self._journal.epoch
-            )
+            began = time.monotonic()
+            draft = await asyncio.to_thread(self._snapshots.draft)
+            try:
+                position = await self._write(draft)
+                meta = {"shard": self._shard.id}
+                epoch = self._journal.epoch
+                saved = await asyncio.to_thread(draft.publish, meta, lsn=position, epoch=epoch)
+            finally:
+                draft.abandon()
             self._snapshot_at, self.snapshot_position = time.monotonic(), position
+            self.snapshot_taken_at = time.time()
+            self.n_snapshots += 1
+            self.last_snapshot |= {
+                "seconds": round(time.monotonic() - began, 3),
+                "bytes": saved.n_bytes,
+                "chunks": saved.n_chunks,
+                "new_chunks": saved.n_new,
+            }
             safe = await asyncio.to_thread(self._snapshots.prune, self._settings.snapshots.keep)
             before = min(position if safe is None else safe, await asyncio.to_thread(self._exporter.exported))
             loop = asyncio.get_running_loop()
             await loop.run_in_executor(self._committer.thread, self._journal.trim, before)
+
+    async def _write(self, draft: Draft) -> int:
+        """Write the state into the draft; the position it is of. A child does it, or this process if none can."""
+        if self._n_children_lost < CHILDREN_TO_LOSE:
+            try:
+                async with self._committer.held():
+                    self._shard.tidy()
+                    position = self._committer.applied_end
+                    child = Forked.start(lambda: draft.write(recovery.parts(self._shard)), [draft.fd])
+                await child.wait(SNAPSHOT_TIMEOUT_S)
+            except ForkError:
+                self._n_children_lost += 1
+                raise
+            self._n_children_lost = 0
+            self.last_snapshot = {"pause_ms": round(child.pause_s * 1000, 2)}
+            return position
+        _log.warning("%d children were lost: this snapshot is taken in the shard's own process", self._n_children_lost)
+        self._n_children_lost = 0
+        self._shard.tidy()
+        position, began = self._committer.applied_end, time.monotonic()
+        tables = recovery.capture(self._shard)
+        self.last_snapshot = {"pause_ms": round((time.monotonic() - began) * 1000, 2)}
+        await asyncio.to_thread(draft.write, tables.items())
+        return position
 
     async def _erase_forever(self) -> None:
         while True:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
+
+from actors import logs
 
 
 class ClusterSection(msgspec.Struct, frozen=True):
@@ -17,6 +20,11 @@ class ClusterSection(msgspec.Struct, frozen=True):
 class JournalSection(msgspec.Struct, frozen=True):
     url: str
     segment_bytes: int
+    wait_replicas: int = 0
+    wait_timeout_s: float = 1.0
+    timeout_s: float = 5.0
+    patience_s: float = 30.0
+    require_fsync: bool = True
 
 
 class SnapshotSection(msgspec.Struct, frozen=True):
@@ -35,12 +43,18 @@ class DedupSection(msgspec.Struct, frozen=True):
     window_h: float
 
 
+class LogsSection(msgspec.Struct, frozen=True):
+    json: bool = True
+    debug: bool = False
+
+
 class Settings(msgspec.Struct, frozen=True):
     cluster: ClusterSection
     journal: JournalSection
     snapshots: SnapshotSection
     warehouse: WarehouseSection
     dedup: DedupSection
+    logs: LogsSection = LogsSection()
 
 
 class Installation(msgspec.Struct, frozen=True):
@@ -54,3 +68,12 @@ class Installation(msgspec.Struct, frozen=True):
 
 def load(path: str | Path) -> Installation:
     return msgspec.json.decode(Path(path).read_bytes(), type=Installation)
+
+
+def configure_logs(path: str | Path, process: str, **more: Any) -> None:
+    """This process's log lines go where the installation's settings say; ``more`` is on each of them."""
+    installation = load(path)
+    chosen = installation.settings.logs
+    logs.configure(
+        process, folder=Path(installation.data_dir) / "logs", as_json=chosen.json, debug=chosen.debug, **more
+    )

@@ -20,8 +20,8 @@ from typing import Any, Protocol
 import msgspec
 
 from actors.blobs import BlobFolder, seal, unseal
-from actors.installation import load
-from actors.routing import PartitionMap, Shards
+from actors.installation import configure_logs, load
+from actors.routing import LEARNER, PartitionMap, Shards
 from whisperer.decisions.posterior import Posterior, encode, posterior
 from whisperer.errors import UnavailableError
 from whisperer.feedback.ledger import Campaign, Ledger
@@ -182,11 +182,14 @@ class Learner:
     """Ray actor ``learner`` in namespace ``whisperer``; its constructor takes up what was stored."""
 
     def __init__(self, installation_path: str) -> None:
-        logging.basicConfig(level=logging.INFO)
         installation = load(installation_path)
+        configure_logs(installation_path, LEARNER)
         self._shards = Shards()
         self._learning = Learning(BlobFolder(f"{installation.data_dir}/{FOLDER}"), self._shards)
         self._task = asyncio.ensure_future(self._learn_forever())
+
+    def __repr__(self) -> str:
+        return "Learner"
 
     async def policies(self, since: int, wait_s: float) -> tuple[int, bytes]:
         """See :meth:`Learning.policies`."""

@@ -10,11 +10,12 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Any
 
-from actors.journal import FileJournal
 from actors.warehouse import DATASETS, Warehouse
 from actors.warehouse.datasets import EVENTS
 from actors.warehouse.reader import StoredEvent
-from whisperer.events.block import EventBlock, columns_of, decode_block, payload_offsets
+from whisperer.events.block import EventBlock, decode_block, message_id_of
+from whisperer.events.block import Payloads as Unpacked
+from whisperer.ports import Journal
 from whisperer.profiles.timeline import unpack_reference
 from whisperer.shard.records import Events, decode_record
 
@@ -25,7 +26,7 @@ RECENT_BYTES = 32 << 20
 class Payloads:
     """:meth:`recent` answers from memory; the other methods block: run them in a thread."""
 
-    def __init__(self, journal: FileJournal, warehouse: Warehouse, shard_id: int) -> None:
+    def __init__(self, journal: Journal, warehouse: Warehouse, shard_id: int) -> None:
         self._journal = journal
         self._warehouse = warehouse
         self._shard = shard_id
@@ -91,11 +92,10 @@ class Payloads:
 
 
 def _from_block(block: EventBlock, index: int) -> dict[str, Any]:
-    offsets, columns = payload_offsets(block), columns_of(block)
     return {
-        "message_id": block.message_ids[index],
-        "received_at": int(columns.received[index]),
-        "payload": bytes(block.payload[offsets[index] : offsets[index + 1]]),
+        "message_id": message_id_of(block, index),
+        "received_at": int(block.events()["received"][index]),
+        "payload": Unpacked(block)[index],
     }
 
 

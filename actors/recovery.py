@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pyarrow as pa
 
 from actors.installation import Settings
-from actors.journal import FileJournal, open_journal
+from actors.journal import Rules, open_journal
 from actors.snapshots import SnapshotStore
 from whisperer.errors import JournalDamagedError
+from whisperer.ports import Journal
 from whisperer.shard import snapshot
 from whisperer.shard.dedup import WINDOW_MS
 from whisperer.shard.machine import Shard
@@ -29,7 +31,7 @@ _log = logging.getLogger(__name__)
 @dataclass(slots=True)
 class Recovered:
     shard: Shard
-    journal: FileJournal
+    journal: Journal
     n_replayed: int
     seconds: float
 
@@ -43,13 +45,23 @@ def recover(shard_id: int, settings: Settings, store: SnapshotStore) -> Recovere
         A newer incarnation holds the journal.
     JournalDamagedError
         Damage before the last acknowledged record: nothing is guessed, an operator must decide.
+    UnavailableError
+        The journal's server does not answer, or has too few replicas: another try may find it mended.
     """
     began = time.perf_counter()
+    section = settings.journal
     journal = open_journal(
-        settings.journal.url,
+        section.url,
         shard_id,
-        segment_bytes=settings.journal.segment_bytes,
+        segment_bytes=section.segment_bytes,
         takeover_timeout_s=TAKEOVER_TIMEOUT_S,
+        rules=Rules(
+            section.wait_replicas,
+            section.wait_timeout_s,
+            section.timeout_s,
+            section.patience_s,
+            section.require_fsync,
+        ),
     )
     found = store.latest()
     if found is None and journal.oldest > 0:
@@ -72,7 +84,12 @@ def recover(shard_id: int, settings: Settings, store: SnapshotStore) -> Recovere
     return Recovered(shard, journal, n_replayed, seconds)
 
 
+def parts(shard: Shard, *, copy: bool = False) -> Iterator[tuple[str, pa.Table]]:
+    """Everything a snapshot holds, a table at a time; see :func:`whisperer.shard.snapshot.tables` on ``copy``."""
+    yield from snapshot.tables(shard, copy=copy)
+    yield _META, pa.table({"meta": pa.array([snapshot.facts(shard)], pa.large_binary())})
+
+
 def capture(shard: Shard) -> dict[str, pa.Table]:
-    """Everything a snapshot holds, as of now."""
-    meta, tables = snapshot.dump(shard)
-    return {**tables, _META: pa.table({"meta": pa.array([meta], pa.large_binary())})}
+    """Everything a snapshot holds, as of now, whatever the shard does next."""
+    return dict(parts(shard, copy=True))

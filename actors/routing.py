@@ -17,6 +17,7 @@ import ray
 from ray.actor import ActorHandle
 from ray.exceptions import ActorDiedError, ActorUnavailableError, GetTimeoutError, RayActorError, RayTaskError
 
+from actors import tracing
 from whisperer.errors import RequestError, UnavailableError
 from whisperer.ids import N_PARTITIONS, tenant_seed
 
@@ -28,6 +29,8 @@ OK = ""
 STALE_MAP = "stale_map"
 OVERLOADED = "overloaded"
 MOVING = "moving"
+
+CALL_RESULTS = ANSWERED, DIED, UNAVAILABLE, FAILED = "answered", "died", "unavailable", "failed"
 
 
 def shard_name(shard: int) -> str:
@@ -52,9 +55,15 @@ class PartitionMap(msgspec.Struct, frozen=True):
 
 
 class Shards:
-    """Handles of the shard actors and the current map; use from one event loop."""
+    """Handles of the shard actors and the current map; use from one event loop.
 
-    def __init__(self, refresh_after_s: float = 1.0) -> None:
+    ``on_call`` is told each call's method, what came of it (:data:`CALL_RESULTS`) and its seconds.
+    """
+
+    def __init__(
+        self, refresh_after_s: float = 1.0, on_call: Callable[[str, str, float], None] = lambda *_: None
+    ) -> None:
+        self._on_call = on_call
         self._handles: dict[int, ActorHandle[Any]] = {}
         self._directory: ActorHandle[Any] | None = None
         self._learner: ActorHandle[Any] | None = None
@@ -101,13 +110,35 @@ class Shards:
         Raises UnavailableError when the actor died or does not answer in time: the call may or may not have happened.
         """
         handle = await self.handle(shard)
+        began, result = time.perf_counter(), FAILED
+        # Under the method's own name, as Ray's dashboard lists tasks; `call` only adds whom it is for.
+        remote = handle.call.options(name=f"ShardActor.{method}").remote
         try:
-            return await asyncio.wait_for(getattr(handle, method).remote(*args), timeout_s)
+            answer = await asyncio.wait_for(remote(list(map(tuple, tracing.current())), method, *args), timeout_s)
+            result = ANSWERED
+            return answer
         except ActorDiedError as error:
             self._handles.pop(shard, None)
+            result = DIED
             raise UnavailableError(f"{shard_name(shard)} died", retry_after_s=1.0) from error
         except (ActorUnavailableError, RayActorError, GetTimeoutError, TimeoutError) as error:
+            result = UNAVAILABLE
             raise UnavailableError(f"{shard_name(shard)} is recovering", retry_after_s=1.0) from error
+        finally:
+            self._on_call(method, result, time.perf_counter() - began)
+
+    async def exchange_reports(self, report: dict[str, Any], timeout_s: float = 2.0) -> list[dict[str, Any]]:
+        """Leave this replica's report with the directory; those of all. Raises UnavailableError."""
+        try:
+            if self._directory is None:
+                self._directory = await asyncio.to_thread(ray.get_actor, DIRECTORY, NAMESPACE)
+            found: list[dict[str, Any]] = await asyncio.wait_for(
+                self._directory.exchange_reports.remote(report), timeout_s
+            )
+        except (ValueError, RayActorError, GetTimeoutError, TimeoutError) as error:
+            self._directory = None
+            raise UnavailableError("the directory is starting", retry_after_s=1.0) from error
+        return found
 
     async def learner_status(self, timeout_s: float = 3.0) -> dict[str, Any]:
         """What the learner says of itself; only a state and a reason while it does not answer."""

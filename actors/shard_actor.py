@@ -9,31 +9,32 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import logging
 import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
 
 from actors import recovery, status
+from actors.calls import Calls
 from actors.commit import Committer, wall_clock_ms
 from actors.courier import Courier
 from actors.engaging import Engaging
 from actors.exporter import Exporter
-from actors.fsync import create_durably, make_folder_durably
 from actors.housekeeping import Housekeeping
-from actors.installation import load
+from actors.installation import configure_logs, load
+from actors.moving import Moving
 from actors.payloads import Payloads
-from actors.routing import MOVING, OK, OVERLOADED, STALE_MAP, Shards
+from actors.routing import MOVING, OK, OVERLOADED, STALE_MAP, Shards, shard_name
 from actors.snapshots import SnapshotStore
 from actors.warehouse import Warehouse
 from whisperer.errors import JournalDamagedError, OverloadError, UnavailableError
-from whisperer.events.block import columns_of, decode_block
+from whisperer.events.block import decode_block
 from whisperer.feedback.outcome import Reward
 from whisperer.ids import partition_of, tenant_seed
-from whisperer.shard import inspection, move
+from whisperer.shard import inspection
 from whisperer.shard.effects import Effect, Send, UserErased
 from whisperer.shard.records import (
     CampaignConfig,
@@ -47,8 +48,6 @@ from whisperer.shard.records import (
     Message,
     Outcome,
     Outcomes,
-    PartitionJoined,
-    PartitionLeft,
     Record,
     RecordBody,
     RewardsTaken,
@@ -67,17 +66,19 @@ class ShardActor:
     """Ray actor ``shard-<n>`` in namespace ``whisperer``."""
 
     def __init__(self, shard_id: int, installation_path: str) -> None:
-        logging.basicConfig(level=logging.INFO)
         installation = load(installation_path)
+        configure_logs(installation_path, shard_name(shard_id), shard=shard_id)
         self._settings = installation.settings
-        self._moves = Path(installation.data_dir) / "moves"
         self._id = shard_id
+        self._calls = Calls()
         snapshots = SnapshotStore(self._settings.snapshots.uri, f"shard-{shard_id:04d}")
         try:
             recovered = recovery.recover(shard_id, self._settings, snapshots)
         except JournalDamagedError:
             _log.exception("shard %d cannot recover; see docs/storage.md, damage", shard_id)
             raise
+        except UnavailableError as error:
+            _die(error)  # Ray starts it again; after an exception here it would not
         gc.collect()
         gc.freeze()  # millions of long-lived objects need no more scanning
         self._shard, self._journal = recovered.shard, recovered.journal
@@ -94,31 +95,41 @@ class ShardActor:
             on_applied=self._remember,
             on_failure=_die,
         )
+        self._shard.steps = self._committer.steps
         self._courier = Courier(shard_id, self._shards, self._deliver_here, self._confirm)
         self._engaging = Engaging(self._shard, self._submit, wall_clock_ms)
         self._housekeeping = Housekeeping(
             self._shard, self._journal, self._committer, self._exporter, snapshots, self._settings
         )
-        # Maps count from 1: a caller that has not seen one yet is refused, too.
-        self._min_map_version = max(self._shard.moved.values(), default=1)
+        self._moving = Moving(self._shard, self._committer, self._engaging.deliverer, self._shards)
         self._draining = False
-        self._leaving: set[tuple[str, int]] = set()
-        self._moving = asyncio.Lock()
         self._tasks = [
             asyncio.ensure_future(task) for task in (self._tick_forever(), self._housekeeping.run(), self._resume())
         ]
         for task in self._tasks:
             task.add_done_callback(_die_of)
 
+    def __repr__(self) -> str:
+        """What Ray shows before this actor's output and in its dashboard."""
+        return f"ShardActor {shard_name(self._id)}"
+
     # -- what callers ask -----------------------------------------------------------------------------------------
 
-    async def ingest(self, map_version: int, blocks: list[bytes]) -> Answer:
-        """Store and apply encoded event blocks; OK only when all of them are durable."""
+    async def call(self, traces: list[tuple[str, str]], method: str, *args: Any) -> Any:
+        """Any of the methods below for these requests, (request id, trace id) each: so :class:`Shards` calls."""
+        return await self._calls.run(traces, method, getattr(self, method), args)
+
+    async def ingest(self, map_version: int, sizes: list[int], *pieces: bytes) -> Answer:
+        """Store and apply encoded event blocks; OK only when all of them are durable.
+
+        The blocks come one after another in pieces, each small enough to travel inside the call.
+        """
         refusal = self._refusal(map_version)
         if refusal:
             return refusal
-        if (self._leaving or self._shard.absent) and any(self._strays(block) for block in blocks):
-            return STALE_MAP, self._min_map_version
+        blocks = _blocks(sizes, pieces)
+        if self._moving.has_strays and any(self._strays(block) for block in blocks):
+            return STALE_MAP, None
         try:
             waiting = [self._committer.submit(Events(block), len(block)) for block in blocks]
         except OverloadError as error:
@@ -133,7 +144,7 @@ class ShardActor:
 
     async def user(self, map_version: int, tenant: str, key: str, as_of: int | None) -> Answer:
         """One user as of a time, or None."""
-        refusal = self._refusal(map_version)
+        refusal = self._refusal_for(map_version, tenant, [key])
         if refusal:
             return refusal
         return OK, inspection.user(self._shard, tenant, key, as_of)
@@ -157,7 +168,7 @@ class ShardActor:
         return await asyncio.to_thread(self._payloads.logged, tenant, keys)
 
     async def erase(self, map_version: int, tenant: str, key: str) -> Answer:
-        refusal = self._refusal(map_version)
+        refusal = self._refusal_for(map_version, tenant, [key])
         if refusal:
             return refusal
         await self._committer.submit(Erase(tenant, key))
@@ -243,64 +254,52 @@ class ShardActor:
         for tenant, sums in counted["tenants"].items():
             sums["latest_decisions"] = self._engaging.latest(tenant)
         return {
-            "name": f"shard-{self._id}",
+            "name": shard_name(self._id),
             "pid": os.getpid(),
             "epoch": self._journal.epoch,
-            "state": "draining" if self._draining else "serving",
+            "state": "draining" if self._draining else "waiting" if self._journal.trouble else "serving",
+            "journal_trouble": self._journal.trouble,
             "rss_bytes": psutil.Process().memory_info().rss,
             "journal_bytes": self._journal.end - self._journal.oldest,
             "journal_end": self._journal.end,
             "exported": self._exporter.exported(),
             "warehouse_rows": self._exporter.n_rows,
             "snapshot_position": self._housekeeping.snapshot_position,
+            "snapshot": {
+                "taken": self._housekeeping.n_snapshots,
+                "at": self._housekeeping.snapshot_taken_at,
+                **self._housekeeping.last_snapshot,
+            },
+            "moves": {"left": self._moving.n_left, "joined": self._moving.n_joined},
             "recovery": self._recovery,
             "waiting_bytes": self._committer.waiting_bytes,
             "courier_waiting": self._courier.n_waiting,
             "erasures_waiting": self._housekeeping.n_erasures_waiting,
             "candidates_waiting": self._engaging.decider.n_waiting,
             "messages_to_send": self._engaging.deliverer.n_waiting,
-            "commit": status.commit(self._committer.counts),
+            "commit": status.commit(self._committer),
+            "calls": self._calls.state(),
             **counted,
         }
 
     # -- moving partitions -------------------------------------------------------------------------------------------
 
-    async def release(self, tenant: str, partition: int, map_version: int) -> Answer:
-        """Let a partition go: its state is put away durably first. Idempotent."""
-        self._min_map_version = max(self._min_map_version, map_version)
-        # One at a time: a call made again while the first still waits would put away what is empty by then.
-        async with self._moving:
-            if self._shard.moved.get((tenant, partition), 0) < map_version:
-                self._leaving.add((tenant, partition))
-                await self._engaging.deliverer.stop(tenant, partition)
-                await self._committer.settle()  # what was accepted before belongs to the state that leaves
-                async with self._committer.held() as submit:
-                    state = move.extract(self._shard, tenant, partition)
-                    await asyncio.to_thread(self._put_away, tenant, partition, map_version, state)
-                    left = submit(PartitionLeft(tenant, partition, map_version))
-                await left
-                self._leaving.discard((tenant, partition))
-        return OK, None
+    async def hand_over(self, tenant: str, partition: int, map_version: int, target: int) -> Answer:
+        """Move a partition to another shard (:mod:`actors.moving`)."""
+        return await self._moving.hand_over(tenant, partition, map_version, target)
 
-    async def adopt(self, tenant: str, partition: int, map_version: int, source: int) -> Answer:
-        """Take up a partition that another shard put away. Idempotent."""
-        self._min_map_version = max(self._min_map_version, map_version)
-        async with self._moving:
-            if self._shard.moved.get((tenant, partition), 0) < map_version:
-                path = self._moved_path(tenant, partition, map_version)
-                self._engaging.deliverer.resume(tenant, partition)
-                state = await asyncio.to_thread(path.read_bytes)
-                _log.info("adopting partition %d of %s from shard %d: %d bytes", partition, tenant, source, len(state))
-                await self._committer.submit(PartitionJoined(tenant, partition, map_version, state), len(state))
-                await asyncio.to_thread(path.unlink, missing_ok=True)
-        return OK, None
+    async def arrive(self, tenant: str, partition: int, map_version: int, number: int, part: bytes) -> Answer:
+        return await self._moving.arrive(tenant, partition, map_version, number, part)
 
-    def _put_away(self, tenant: str, partition: int, map_version: int, state: bytes) -> None:
-        make_folder_durably(self._moves)
-        create_durably(self._moved_path(tenant, partition, map_version), state)
+    async def join(self, tenant: str, partition: int, map_version: int, state: bytes) -> Answer:
+        return await self._moving.join(tenant, partition, map_version, state)
 
-    def _moved_path(self, tenant: str, partition: int, map_version: int) -> Path:
-        return self._moves / f"{tenant}-{partition}-{map_version}"
+    async def has_joined(self, tenant: str, partition: int, map_version: int) -> bool:
+        return self._moving.has_joined(tenant, partition, map_version)
+
+    async def holdings(self) -> dict[str, dict[str, list[int]]]:
+        """Partitions that are at home here."""
+        return self._moving.holdings()
 
     # -- stopping ------------------------------------------------------------------------------------------------------
 
@@ -313,6 +312,7 @@ class ShardActor:
         await self._housekeeping.snapshot()
         for task in self._tasks:
             task.cancel()
+        await self._moving.close()
         await self._courier.close()
         await self._committer.close()
         return {"position": self._housekeeping.snapshot_position}
@@ -322,8 +322,8 @@ class ShardActor:
     def _refusal(self, map_version: int) -> Answer | None:
         if self._draining:
             return MOVING, 1.0
-        if map_version < self._min_map_version:
-            return STALE_MAP, self._min_map_version
+        if map_version < 1:  # maps count from 1: a caller that has not seen one yet
+            return STALE_MAP, None
         return None
 
     def _refusal_for(self, map_version: int, tenant: str, keys: list[str]) -> Answer | None:
@@ -331,22 +331,19 @@ class ShardActor:
         refusal = self._refusal(map_version)
         if refusal:
             return refusal
-        if self._leaving or self._shard.absent:
+        if self._moving.has_strays:
             seed = tenant_seed(tenant)
-            if any(self._is_elsewhere(tenant, partition_of(key, seed)) for key in keys):
-                return STALE_MAP, self._min_map_version
+            if any(self._moving.is_elsewhere(tenant, partition_of(key, seed)) for key in keys):
+                return STALE_MAP, None
         return None
-
-    def _is_elsewhere(self, tenant: str, partition: int) -> bool:
-        return (tenant, partition) in self._leaving or (tenant, partition) in self._shard.absent
 
     def _strays(self, encoded: bytes) -> bool:
         """Whether a block has events of a partition that lives elsewhere."""
         block = decode_block(encoded)
-        return any(self._is_elsewhere(block.tenant, p) for p in np.unique(columns_of(block).partition).tolist())
+        return any(self._moving.is_elsewhere(block.tenant, p) for p in np.unique(block.events()["partition"]).tolist())
 
     async def _deliver_here(self, messages: list[Message]) -> str:
-        if any(self._is_elsewhere(message.tenant, message.target) for message in messages):
+        if any(self._moving.is_elsewhere(message.tenant, message.target) for message in messages):
             return STALE_MAP
         try:
             await self._committer.submit(Delivered(messages), sum(_size(m) for m in messages))
@@ -379,6 +376,7 @@ class ShardActor:
     async def _resume(self) -> None:
         """Drive again what a crash may have interrupted."""
         self._engaging.resume()
+        self._moving.resume()
         while self._shards.map.version == 0:
             try:
                 await self._shards.refresh()
@@ -400,6 +398,12 @@ class ShardActor:
             except Exception:
                 _log.exception("what is due could not be worked out; trying again")
             await asyncio.sleep(TICK_S)
+
+
+def _blocks(sizes: list[int], pieces: tuple[bytes, ...]) -> list[bytes]:
+    whole = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    ends = list(itertools.accumulate(sizes))
+    return [whole] if len(sizes) == 1 else [whole[end - size : end] for size, end in zip(sizes, ends, strict=True)]
 
 
 def _name(config: SegmentConfig | CampaignConfig) -> str:

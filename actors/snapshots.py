@@ -1,32 +1,49 @@
 """Snapshots of a shard: named Arrow tables and a few facts about them, as of one journal position.
 
 Guarantees: a snapshot is seen whole or not at all; one whose bytes do not match their checksums is passed over for the
-one before, and reported. Leaves to others: what the tables mean, when to save, and how far to trim the journal
-(:meth:`SnapshotStore.prune` says how far is safe).
+one before, and reported; what a snapshot that is kept needs is never deleted. Writes only what changed: chunks that the
+snapshot before last has already are named, not written. That one and not the last, so that the two newest snapshots
+share no byte: damage to one leaves the other whole. Leaves to others: what the tables mean, when to save, in which
+process (:meth:`Draft.write` may run in a forked child), and how far to trim the journal (:meth:`SnapshotStore.prune`
+says how far is safe).
 
-One folder a snapshot, ``<lsn>-<epoch>-<random>``: an Arrow IPC file a table and, written last, ``manifest.json`` with
-sizes and checksums. See docs/storage.md.
+One folder a snapshot, ``<lsn>-<epoch>-<random>``, with ``manifest.json``, written last; the chunks lie in
+``packs/<snapshot>.pack``. See docs/storage.md.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
 import re
 import secrets
-from collections.abc import Mapping
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 from google_crc32c import value
 
+from actors import chunks, packs
 from actors.blobs import BlobFolder, SealError, seal, unseal
+from actors.chunks import Chunk, Compression, DamagedChunkError
+from actors.fsync import PARTIAL_SUFFIX
+from actors.packs import DamagedPackError, Index, Known, PackWriter, Place
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 3
+"""1: an Arrow file a table beside the manifest. 3: chunks in packs. (2 is a version of the state, not of the files.)"""
 MANIFEST = "manifest.json"
+PACKS = "packs"
+WHOLE_EVERY = 48
+"""So many snapshots build upon each other before one is written whole: what lies still is read and written anew."""
 
+_SUFFIX, _DRAFT = ".pack", "draft-"
+_GAP_BYTES = 1 << 20
 _NAME = re.compile(r"(\d{20})-(\d{10})-[0-9a-f]{8}\Z")
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}\Z")
 
@@ -52,56 +69,107 @@ class Problem:
     why: str
 
 
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """Attributes
+    ----------
+    n_bytes : written for it
+    n_chunks, n_new : that it consists of, and how many of them were written
+    """
+
+    name: str
+    n_bytes: int
+    n_chunks: int
+    n_new: int
+
+
 class _UnusableError(Exception):
     pass
 
 
+class Draft:
+    """A snapshot that is being written. Made by :meth:`SnapshotStore.draft`.
+
+    Attributes
+    ----------
+    fd : that :meth:`write` writes to; everything else of this process may be closed while it does
+    """
+
+    def __init__(self, store: SnapshotStore, known: Known, path: Path) -> None:
+        self.path = path
+        self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
+        self._store = store
+        self._known = known
+
+    def write(self, tables: Iterable[tuple[str, pa.Table]]) -> None:
+        """Write the tables, one after another: no table is asked for before the one before it is written."""
+        writer = PackWriter(self.fd, self._known, self._store.compression)
+        for title, table in tables:
+            _check_part(title)
+            writer.add(title, table)
+        writer.finish()
+
+    def publish(self, meta: Mapping[str, Any], *, lsn: int, epoch: int) -> Saved:
+        """Make what was written the state after every record before ``lsn``.
+
+        ``meta`` must survive JSON. Raises OSError, or DamagedPackError where nothing whole was written; then nothing of
+        it is ever seen.
+        """
+        try:
+            return self._store._publish(self, meta, lsn, epoch)
+        finally:
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Let go of what was written, unless it was published. Twice is harmless."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+            self.path.unlink(missing_ok=True)
+
+
 class SnapshotStore:
-    """The snapshots of one shard. One process saves and prunes; any may read.
+    """The snapshots of one shard. One process saves and prunes, one at a time; any may read.
 
     Parameters
     ----------
     uri : any ``pyarrow.fs`` URI or a path
     name_parts : sub-folders below it, such as ``"shard-0003"``
     compression : of the Arrow buffers
+    spool : folder of this store's own for what is written before it is uploaded; not used where the URI is a local one
     """
 
     def __init__(
         self,
         uri: str | os.PathLike[str] | BlobFolder,
         *name_parts: str,
-        compression: Literal["lz4", "zstd"] | None = "lz4",
+        compression: Compression | None = "lz4",
+        spool: Path | None = None,
     ) -> None:
         blobs = uri if isinstance(uri, BlobFolder) else BlobFolder(uri)
         for part in name_parts:
             _check_part(part)
+        self.compression = compression
         self._blobs = blobs
         self._prefix = "".join(f"{part}/" for part in name_parts)
-        self._options = pa.ipc.IpcWriteOptions(compression=compression)
+        self._spool = spool
         self.problems: list[Problem] = []
         """What :meth:`latest` passed over when it was called last, newest first."""
 
     def save(self, tables: Mapping[str, pa.Table], meta: Mapping[str, Any], *, lsn: int, epoch: int) -> str:
-        """Store the state after every record before ``lsn``; the snapshot's name.
+        """Store the state after every record before ``lsn``, in this process; the snapshot's name."""
+        draft = self.draft()
+        try:
+            draft.write(tables.items())
+            return draft.publish(meta, lsn=lsn, epoch=epoch).name
+        finally:
+            draft.abandon()
 
-        ``meta`` must survive JSON. Raises OSError; then nothing of it is ever seen.
-        """
-        name = f"{lsn:020d}-{epoch:010d}-{secrets.token_hex(4)}"
-        files = {}
-        for title, table in tables.items():
-            _check_part(title)
-            with self._blobs.writing(f"{self._prefix}{name}/{title}.arrow") as writer:
-                # The file format takes one dictionary a column, chunks may have one each.
-                whole = table.unify_dictionaries()
-                with (
-                    pa.PythonFile(writer, mode="w") as file,
-                    pa.ipc.new_file(file, whole.schema, options=self._options) as arrow,
-                ):
-                    arrow.write_table(whole)
-            files[title] = {"bytes": writer.n_bytes, "crc32c": writer.crc32c, "rows": table.num_rows}
-        manifest = {"format": FORMAT_VERSION, "lsn": lsn, "epoch": epoch, "meta": dict(meta), "tables": files}
-        self._blobs.put(f"{self._prefix}{name}/{MANIFEST}", seal(json.dumps(manifest, allow_nan=False).encode()))
-        return name
+    def draft(self) -> Draft:
+        """Begin a snapshot: learn what needs not be written again, and open a file to write to."""
+        name = f"{self._prefix}{PACKS}/{_DRAFT}{secrets.token_hex(8)}{_SUFFIX}"
+        path = self._blobs.begin(name, self._spool or Path(tempfile.gettempdir()))
+        return Draft(self, self._known(), path)
 
     def latest(self) -> Snapshot | None:
         """The newest snapshot that is intact, or None; those passed over are in :attr:`problems` and logged."""
@@ -135,7 +203,25 @@ class SnapshotStore:
         for name in incomplete:
             if name < complete[0]:
                 self._blobs.delete_folder(self._prefix + name)
+        self._prune_packs(complete[:keep])
+        for path in () if self._spool is None else self._spool.glob(f"*{_DRAFT}*"):
+            path.unlink(missing_ok=True)  # of a process that was killed while it wrote
         return int(complete[:keep][-1][:20])
+
+    def _prune_packs(self, kept: list[str]) -> None:
+        needed = set()
+        for name in kept:
+            try:
+                needed.update(self._manifest(name).get("packs", []))
+            except (_UnusableError, OSError) as error:
+                _log.error("no pack is deleted: snapshot %s%s may need any of them: %s", self._prefix, name, error)
+                return
+        for blob in self._blobs.names(f"{self._prefix}{PACKS}", unfinished=True):
+            name = blob.rpartition("/")[2]
+            # A pack newer than every snapshot is one that is about to be published, here or by a newer incarnation.
+            is_old = name.startswith(_DRAFT) or name.removesuffix(PARTIAL_SUFFIX).removesuffix(_SUFFIX) < kept[0]
+            if is_old and name.removesuffix(_SUFFIX) not in needed:
+                self._blobs.delete(blob)
 
     def _folders(self) -> tuple[list[str], list[str]]:
         """(complete, incomplete) snapshot folders, newest first."""
@@ -148,20 +234,104 @@ class SnapshotStore:
                     complete.add(name)
         return sorted(complete, reverse=True), sorted(seen - complete, reverse=True)
 
-    def _load(self, name: str) -> Snapshot:
+    # -- writing ----------------------------------------------------------------------------------------------------
+
+    def _known(self) -> Known:
+        for name in self.names()[1:2]:
+            with contextlib.suppress(_UnusableError, OSError):
+                manifest = self._manifest(name)
+                if manifest["format"] == FORMAT_VERSION:
+                    index = self._index(name, manifest)
+                    if index.n_since_whole < WHOLE_EVERY:
+                        return packs.known_from(index, name)
+        return packs.nothing_known()
+
+    def _publish(self, draft: Draft, meta: Mapping[str, Any], lsn: int, epoch: int) -> Saved:
+        size = os.fstat(draft.fd).st_size
+        place = packs.read_trailer(os.pread(draft.fd, packs.TRAILER_BYTES, max(0, size - packs.TRAILER_BYTES)), size)
+        index = packs.read_index(os.pread(draft.fd, place.n_bytes, place.offset), place)
+        name = f"{lsn:020d}-{epoch:010d}-{secrets.token_hex(4)}"
+        self._blobs.adopt(draft.path, self._pack(name))
+        manifest = {
+            "format": FORMAT_VERSION,
+            "lsn": lsn,
+            "epoch": epoch,
+            "meta": dict(meta),
+            "packs": [entry.name or name for entry in index.packs],
+            "bytes": size,
+            "index": place._asdict(),
+        }
+        self._blobs.put(f"{self._prefix}{name}/{MANIFEST}", seal(json.dumps(manifest, allow_nan=False).encode()))
+        every = list(index.chunks())
+        return Saved(name, size, len(every), sum(chunk.pack == packs.OWN for chunk in every))
+
+    # -- reading ----------------------------------------------------------------------------------------------------
+
+    def _pack(self, name: str) -> str:
+        return f"{self._prefix}{PACKS}/{name}{_SUFFIX}"
+
+    def _manifest(self, name: str) -> dict[str, Any]:
         try:
-            manifest = json.loads(unseal(self._blobs.get(f"{self._prefix}{name}/{MANIFEST}")))
+            manifest: dict[str, Any] = json.loads(unseal(self._blobs.get(f"{self._prefix}{name}/{MANIFEST}")))
         except SealError as error:
             raise _UnusableError(f"{MANIFEST}: {error}") from error
-        if manifest["format"] != FORMAT_VERSION:
+        if manifest["format"] not in (1, FORMAT_VERSION):
             raise _UnusableError(f"format {manifest['format']} is not supported")
+        return manifest
+
+    def _index(self, name: str, manifest: dict[str, Any]) -> Index:
+        place = Place(**manifest["index"])
+        try:
+            with self._blobs.reading(self._pack(name)) as file:
+                size = manifest["bytes"]
+                packs.check_head(file.read_at(packs.HEAD_BYTES, 0))
+                tail = file.read_at(size - place.offset + 1, place.offset)
+                if packs.read_trailer(tail[-packs.TRAILER_BYTES :], place.offset + len(tail)) != place:
+                    raise DamagedPackError("its trailer is another one's")
+                return packs.read_index(tail[: place.n_bytes], place)
+        except DamagedPackError as error:
+            raise _UnusableError(f"{name}{_SUFFIX}: {error}") from error
+
+    def _load(self, name: str) -> Snapshot:
+        manifest = self._manifest(name)
+        tables = self._load_files(name, manifest) if manifest["format"] == 1 else self._load_packs(name, manifest)
+        return Snapshot(name, manifest["lsn"], manifest["epoch"], manifest["meta"], tables)
+
+    def _load_files(self, name: str, manifest: dict[str, Any]) -> dict[str, pa.Table]:
         tables = {}
         for title, expected in manifest["tables"].items():
             data = self._blobs.get(f"{self._prefix}{name}/{title}.arrow")
             if (len(data), value(data)) != (expected["bytes"], expected["crc32c"]):
                 raise _UnusableError(f"{title}.arrow: checksum does not match")
             tables[title] = pa.ipc.open_file(pa.py_buffer(data)).read_all()
-        return Snapshot(name, manifest["lsn"], manifest["epoch"], manifest["meta"], tables)
+        return tables
+
+    def _load_packs(self, name: str, manifest: dict[str, Any]) -> dict[str, pa.Table]:
+        index = self._index(name, manifest)
+        wanted: dict[int, dict[int, Chunk]] = defaultdict(dict)
+        for chunk in index.chunks():
+            wanted[chunk.pack][chunk.offset] = chunk
+        pieces: dict[tuple[int, int], pa.Array] = {}
+        for number, by_offset in wanted.items():
+            pack = index.packs[number].name or name
+            with self._blobs.reading(self._pack(pack)) as file:
+                for offset, n_bytes, group in packs.runs(by_offset.values(), _GAP_BYTES):
+                    data = pa.py_buffer(file.read_at(n_bytes, offset))
+                    for chunk in group:
+                        piece = data.slice(chunk.offset - offset, chunk.n_bytes)
+                        try:
+                            pieces[number, chunk.offset] = chunks.decode(piece, chunk)
+                        except (DamagedChunkError, pa.ArrowException) as error:
+                            raise _UnusableError(f"{pack}{_SUFFIX}, offset {chunk.offset}: {error}") from error
+        tables = {}
+        for stored in index.tables:
+            schema = pa.ipc.read_schema(pa.py_buffer(stored.schema))
+            columns = [
+                pa.chunked_array([pieces[chunk.pack, chunk.offset] for chunk in column], field.type)
+                for column, field in zip(stored.columns, schema, strict=True)
+            ]
+            tables[stored.title] = pa.table(columns, schema=schema)
+        return tables
 
 
 def _check_part(part: str) -> None:

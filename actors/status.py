@@ -4,19 +4,29 @@ from __future__ import annotations
 
 from typing import Any
 
-from actors.commit import CommitCounts
+from actors.commit import Committer
 from whisperer.shard.accounts import Account
 from whisperer.shard.machine import Shard
 from whisperer.shard.tenant import Tenant
 
 
-def commit(counts: CommitCounts) -> dict[str, Any]:
+def commit(committer: Committer) -> dict[str, Any]:
+    counts = committer.counts
     return {
         "groups": counts.n_groups,
         "records": counts.n_records,
         "bytes": counts.n_bytes,
         "sync_s": round(counts.sync_s, 3),
         "apply_s": round(counts.apply_s, 3),
+        "step_s": dict(committer.steps.seconds),
+        "waiting": committer.n_waiting,
+        "oldest_waiting_s": round(committer.oldest_waiting_s, 4),
+        "histograms": {
+            "sync": counts.sync.state(),
+            "wait": counts.wait.state(),
+            "group_records": counts.group_records.state(),
+            "group_bytes": counts.group_bytes.state(),
+        },
     }
 
 

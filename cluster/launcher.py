@@ -19,7 +19,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cluster import demo, pids, ports, ray_head, readiness, settings
+import msgspec
+
+from cluster import demo, journal_url, pids, ports, ray_head, readiness, settings
 from cluster.installation import (
     HEAD_PROGRAMS,
     Installation,
@@ -123,6 +125,8 @@ def _configure(installation: Installation, chosen: settings.Settings, options: M
         raise InstallationError(
             f"port {chosen.server.port} of {chosen.server.host} is used by another program: choose another with --port"
         )
+    url = journal_url.in_force(chosen.journal.url, installation.id)
+    chosen = msgspec.structs.replace(chosen, journal=msgspec.structs.replace(chosen.journal, url=url))
     preferred = Path(installation.temp_dir) if installation.temp_dir else None
     claimed, folder = ports.claim(Path(installation.data_dir), chosen.server.port, temp_root(), preferred)
     _empty(folder)

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from cluster import haproxy_program
 from cluster.installation import Installation
 from cluster.settings import num_cpus
 
@@ -45,6 +46,9 @@ def environment(installation: Installation, base: Mapping[str, str] | None = Non
         # On a busy machine HAProxy's keeper needs longer than the default 5 s to load; it would be killed for it.
         "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
         "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "30",
+        # A dead HAProxy is noticed at the third failed check in a row: after 30 s with the default of 10.
+        "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "0.5",
+        "RAY_SERVE_HAPROXY_BINARY_PATH": str(haproxy_program.path_in(haproxy)),
         "RAY_SERVE_HAPROXY_NBTHREAD": "1",
         "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",  # otherwise Python parses a log line for every request
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(ports.haproxy_metrics),
@@ -110,6 +114,7 @@ def start(installation: Installation, timeout_s: float) -> None:
     """Start the head and wait until its node is up. Raises StartError."""
     haproxy = Path(installation.temp_dir) / HAPROXY_FOLDER
     haproxy.mkdir(mode=0o700, exist_ok=True)
+    haproxy_program.make(haproxy)
     run_logged(start_command(installation), environment(installation), installation.logs / "ray_head.log", timeout_s)
 
 

@@ -13,7 +13,8 @@ from cluster.settings import Application
 
 GATEWAY_APPLICATION = "gateway"
 _KEEP_ALIVE_S = 90
-_LOGGING = {"encoding": "TEXT", "log_level": "WARNING", "enable_access_log": False}
+_LOOK_EVERY_S = 1.0
+"""A dead replica is noticed at the next look; a look is one small call."""
 
 
 def build(installation: Installation, *, with_applications: bool = True) -> dict[str, Any]:
@@ -28,7 +29,7 @@ def build(installation: Installation, *, with_applications: bool = True) -> dict
         },
         # No gRPC application exists, so this port stays closed; it is ours all the same.
         "grpc_options": {"port": ports.serve_grpc, "grpc_servicer_functions": []},
-        "logging_config": _LOGGING,
+        "logging_config": _logging(installation),
         "applications": _applications(installation) if with_applications else [],
     }
 
@@ -69,10 +70,10 @@ def _called(
                 "name": deployment,
                 "max_ongoing_requests": settings.max_ongoing_requests,
                 "graceful_shutdown_timeout_s": 5.0,
-                "health_check_period_s": 5.0,
+                "health_check_period_s": _LOOK_EVERY_S,
                 "health_check_timeout_s": 15.0,
                 "ray_actor_options": {"num_cpus": cpus},
-                "logging_config": _LOGGING,
+                "logging_config": _logging(installation),
                 **_replicas(settings.min_replicas, settings.max_replicas, settings.target_ongoing_requests),
             }
         ],
@@ -94,13 +95,23 @@ def _gateway(installation: Installation) -> dict[str, Any]:
                 "max_ongoing_requests": gateway.max_ongoing_requests,
                 "max_queued_requests": gateway.max_ongoing_requests,
                 "graceful_shutdown_timeout_s": 10.0,
-                "health_check_period_s": 5.0,
+                "health_check_period_s": _LOOK_EVERY_S,
                 "health_check_timeout_s": 15.0,
                 "ray_actor_options": {"num_cpus": settings.cluster.cpu_gateway},
-                "logging_config": _LOGGING,
+                "logging_config": _logging(installation),
                 **_replicas(gateway.min_replicas, gateway.max_replicas, gateway.target_ongoing_requests),
             }
         ],
+    }
+
+
+def _logging(installation: Installation) -> dict[str, Any]:
+    """Of Serve's own lines; the applications' go where `actors.logs` sends them."""
+    _, settings = installation.configured()
+    return {
+        "encoding": "JSON" if settings.logs.json else "TEXT",
+        "log_level": "WARNING",
+        "enable_access_log": False,
     }
 
 

@@ -51,6 +51,11 @@ class Cluster(msgspec.Struct, frozen=True):
 class JournalSettings(msgspec.Struct, frozen=True):
     url: str
     segment_bytes: int
+    wait_replicas: int
+    wait_timeout_s: float
+    timeout_s: float
+    patience_s: float
+    require_fsync: bool
 
 
 class Snapshots(msgspec.Struct, frozen=True):
@@ -104,6 +109,11 @@ class DeliveryApplication(Application, frozen=True):
     allow_loopback: bool
 
 
+class Logs(msgspec.Struct, frozen=True):
+    json: bool
+    debug: bool
+
+
 class Demo(msgspec.Struct, frozen=True):
     tenant: str
     users: int
@@ -134,6 +144,7 @@ class Settings(msgspec.Struct, frozen=True):
     decisions: Application
     content: Application
     delivery: DeliveryApplication
+    logs: Logs
     demo: Demo
     programs: Programs
 

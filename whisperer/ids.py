@@ -44,9 +44,14 @@ def tenant_seed(tenant_id: str) -> int:
     return xxhash.xxh3_64_intdigest(tenant_id.encode())
 
 
+def key_hash(key: str, seed: int) -> int:
+    """64 bits that place a user key, and find it in a shard's index; ``seed`` from :func:`tenant_seed`."""
+    return xxhash.xxh3_64_intdigest(key.encode("utf-8", "surrogatepass"), seed)
+
+
 def partition_of(key: str, seed: int) -> int:
-    """Partition of a user key, in [0, N_PARTITIONS); ``seed`` from :func:`tenant_seed`."""
-    return xxhash.xxh3_64_intdigest(key.encode("utf-8", "surrogatepass"), seed) >> _PARTITION_SHIFT
+    """Partition of a user key, in [0, N_PARTITIONS): the high bits of its hash."""
+    return key_hash(key, seed) >> _PARTITION_SHIFT
 
 
 def message_hash(message_id: str) -> bytes:

@@ -1,7 +1,7 @@
 """Journals: adapters of :class:`whisperer.ports.Journal`. One URL chooses the backend.
 
-``file:///folder`` keeps each shard's journal in a folder of its own below it. All backends pass
-`tests/contracts/journal_battery.py`.
+``file:///folder`` keeps each shard's journal in a folder of its own below it, ``redis://`` and ``rediss://`` in a
+stream of its own. All backends pass `tests/contracts/journal_battery.py`.
 """
 
 from __future__ import annotations
@@ -9,9 +9,18 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from actors.journal.files import DEFAULT_SEGMENT_BYTES, FileJournal, SegmentRange
+from actors.journal.files import DEFAULT_SEGMENT_BYTES, FileJournal
+from actors.journal.redis_place import DEFAULT_RULES, SCHEMES, RedisPlace, Rules
+from whisperer.ports import Journal, SegmentRange
 
-__all__ = ["DEFAULT_SEGMENT_BYTES", "FileJournal", "SegmentRange", "open_journal"]
+__all__ = [
+    "DEFAULT_RULES",
+    "DEFAULT_SEGMENT_BYTES",
+    "FileJournal",
+    "Rules",
+    "SegmentRange",
+    "open_journal",
+]
 
 
 def open_journal(
@@ -20,13 +29,23 @@ def open_journal(
     *,
     segment_bytes: int = DEFAULT_SEGMENT_BYTES,
     takeover_timeout_s: float | None = None,
-) -> FileJournal:
-    """The journal of one shard, recovered, under a new epoch. See :meth:`FileJournal.open`.
+    rules: Rules = DEFAULT_RULES,
+) -> Journal:
+    """The journal of one shard, recovered, under a new epoch.
 
-    Raises ValueError for a URL no backend serves.
+    ``takeover_timeout_s`` is for files, see :meth:`FileJournal.open`; ``rules`` are for Redis, see
+    :meth:`actors.journal.redis_streams.RedisJournal.open`. Raises ValueError for a URL no backend serves.
     """
+    scheme, _, rest = url.partition("://")
+    if scheme in SCHEMES:
+        from actors.journal.redis_streams import RedisJournal  # whoever keeps files loads no client of Redis
+
+        return RedisJournal.open(RedisPlace.parse(url), shard, segment_bytes=segment_bytes, rules=rules)
     parts = urlsplit(url)
     if parts.scheme != "file" or parts.netloc:
-        raise ValueError(f"no journal backend serves {url!r}: use file:///absolute/folder")
+        where = url if "@" not in rest else f"{scheme}://..."  # what precedes an @ may be a password
+        raise ValueError(
+            f"no journal backend serves {where!r}: use file:///absolute/folder, redis://host:port/0 or rediss://..."
+        )
     folder = Path(unquote(parts.path)) / f"shard-{shard:04d}"
     return FileJournal.open(folder, segment_bytes=segment_bytes, takeover_timeout_s=takeover_timeout_s)

@@ -15,7 +15,6 @@ import logging
 import os
 import secrets
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -35,21 +34,12 @@ from actors.journal.format import (
 from actors.journal.recovery import WATERMARK_NAME, recover
 from actors.journal.segment import Segment
 from whisperer.errors import FencedError, InvariantError, JournalDamagedError, JournalError, TooLargeError
+from whisperer.ports import SegmentRange
 
 DEFAULT_SEGMENT_BYTES = 64 << 20
 LOCK_NAME = "lock"
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class SegmentRange:
-    """Positions [start, end) of one segment. A closed segment never changes again, whatever crashes."""
-
-    start: int
-    end: int
-    epoch: int
-    closed: bool
 
 
 class FileJournal:
@@ -59,7 +49,10 @@ class FileJournal:
     ----------
     epoch : this incarnation's fencing number
     n_bytes_cut : length of the torn tail that opening removed
+    trouble : always None: a disk that cannot take a group kills the journal at once
     """
+
+    trouble: str | None = None
 
     @classmethod
     def open(

@@ -15,9 +15,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from whisperer.errors import InvariantError
-from whisperer.events.block import EventBlock, columns_of, payload_offsets
+from whisperer.events.block import EventBlock, columns_of, gather, spans
 from whisperer.events.types import EventType
-from whisperer.ids import ANONYMOUS_PREFIX, bare_id, is_anonymous
+from whisperer.ids import ANONYMOUS_PREFIX
 
 FORMAT_VERSION = 1
 METADATA = {b"whisperer.format": str(FORMAT_VERSION).encode()}
@@ -87,7 +87,7 @@ def rows_of(record: ExportRecord, shard: int) -> pa.Table:
     if counted.shape != (n,) or counted.dtype != np.bool_:
         raise InvariantError(f"record {record.lsn}: mask of shape {counted.shape}, {counted.dtype}, for {n} events")
     columns = columns_of(block)
-    keys = pa.array(block.keys, pa.string())
+    keys = _texts(block, "key")
     anonymous = pc.starts_with(keys, ANONYMOUS_PREFIX)
     bare = pc.utf8_slice_codeunits(keys, 2)
     nothing = pa.nulls(n, pa.string())
@@ -104,13 +104,13 @@ def rows_of(record: ExportRecord, shard: int) -> pa.Table:
             pa.array(columns.timestamp).view(pa.timestamp("ms")),
             pa.array(columns.received).view(pa.timestamp("ms")),
             pa.array(columns.revenue),
-            pa.array(block.message_ids, pa.string()),
+            _texts(block, "message_id"),
             pa.repeat(pa.scalar(shard, pa.int32()), n),
             pa.repeat(pa.scalar(record.lsn, pa.int64()), n),
             pa.array(np.arange(n, dtype=np.uint16)),
             pa.nulls(n, pa.int64()) if record.sequence is None else pa.array(record.sequence, pa.int64()),
             pa.repeat(pa.scalar(record.forwarded), n),
-            _payloads(block),
+            _texts(block, "payload"),
         ],
         schema=SCHEMA,
     )
@@ -118,20 +118,18 @@ def rows_of(record: ExportRecord, shard: int) -> pa.Table:
 
 
 def _linked_anonymous_ids(block: EventBlock) -> pa.Array:
-    linked: list[str | None] = [None] * len(block)
-    for index, key in block.links:
-        if is_anonymous(key):
-            linked[index] = bare_id(key)
-    return pa.array(linked, pa.string())
+    linked = _texts(block, "link")
+    bare = pc.utf8_slice_codeunits(linked, 2)
+    return pc.if_else(pc.starts_with(linked, ANONYMOUS_PREFIX), bare, pa.nulls(len(block), pa.string()))
 
 
-def _payloads(block: EventBlock) -> pa.Array:
-    """The payloads, without a copy. The gateway lets only UTF-8 through; should it ever not, the rest still counts."""
-    offsets = payload_offsets(block)
-    array = pa.StringArray.from_buffers(len(block), pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(block.payload))
+def _texts(block: EventBlock, what: str) -> pa.Array:
+    """Keys, ids or payloads. The gateway lets only UTF-8 through; should it ever not, the rest still counts."""
+    offsets, text = gather(*spans(block, what))
+    array = pa.StringArray.from_buffers(len(block), pa.py_buffer(offsets), pa.py_buffer(text))
     try:
         array.validate(full=True)
     except pa.ArrowInvalid:
-        pieces = [block.payload[a:b] for a, b in itertools.pairwise(offsets)]
+        pieces = [text[a:b].tobytes() for a, b in itertools.pairwise(offsets)]
         return pa.array([piece.decode("utf-8", "replace") for piece in pieces], pa.string())
     return array

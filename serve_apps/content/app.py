@@ -10,6 +10,7 @@ from pathlib import Path
 from ray import serve
 from ray.serve import Application
 
+from actors.installation import configure_logs
 from cluster.control_plane import ControlPlane
 from cluster.installation import load
 from serve_apps.content.rendering import Rendering
@@ -26,6 +27,7 @@ class Content:
     def __init__(self, installation_path: str) -> None:
         installation = load(Path(installation_path).parent)
         _, settings = installation.configured()
+        configure_logs(installation_path, "content")
         plane = ControlPlane(settings.control_plane.url)
         signer = LinkSigner(bytes.fromhex(installation.link_secret))
         self._rendering = Rendering(plane, signer, installation.public_url)

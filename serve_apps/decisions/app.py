@@ -19,6 +19,7 @@ from ray.actor import ActorHandle
 from ray.exceptions import RayActorError
 from ray.serve import Application
 
+from actors.installation import configure_logs
 from actors.routing import LEARNER, NAMESPACE
 from serve_apps.decisions.following import Following
 from whisperer.decisions.decision import Candidate
@@ -32,8 +33,8 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 def build(args: dict[str, str]) -> Application:
-    """``args["installation"]``: path of `installation.json`, as every application is given; nothing of it is needed."""
-    return Decisions.bind()  # type: ignore[attr-defined,no-any-return]
+    """``args["installation"]``: path of `installation.json`, as every application is given."""
+    return Decisions.bind(args["installation"])  # type: ignore[attr-defined,no-any-return]
 
 
 def answer(batch: bytes, policies: dict[tuple[str, str], Posterior]) -> tuple[bytes, int]:
@@ -73,7 +74,8 @@ class LearnerCalls:
 
 @serve.deployment(name="Decisions")
 class Decisions:
-    def __init__(self) -> None:
+    def __init__(self, installation_path: str) -> None:
+        configure_logs(installation_path, "decisions")
         self._following = Following(LearnerCalls().policies)
         self._task = asyncio.ensure_future(self._following.forever())
         self._n_batches = self._n_faulty = 0

@@ -12,6 +12,7 @@ from typing import Any
 from ray import serve
 from ray.serve import Application
 
+from actors.installation import configure_logs
 from cluster.control_plane import ControlPlane
 from cluster.installation import load
 from serve_apps.delivery.deliveries import Deliveries
@@ -36,6 +37,7 @@ class Delivery:
         installation = load(Path(installation_path).parent)
         settings = installation.settings
         assert settings is not None
+        configure_logs(installation_path, "delivery")
         guard = Guard(allow_loopback=allow_loopback)
 
         def make(provider: str, config: dict[str, Any]) -> Provider:

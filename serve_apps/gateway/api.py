@@ -99,6 +99,8 @@ def _pages(app: FastAPI, parts: Parts) -> None:
     async def prometheus(request: Request) -> Response:
         if not may_look(request):
             raise InvalidKeyError("metrics are for the operator: Authorization: Bearer op_…")
-        return Response(metrics.exposition(await parts.overview.status()), media_type=metrics.MEDIA_TYPE)
+        reports = await parts.overview.reports()
+        text = metrics.exposition(await parts.overview.status(reports), reports)
+        return Response(text, media_type=metrics.MEDIA_TYPE)
 
     pages.install(app, Documents(parts), may_look)

@@ -14,6 +14,7 @@ from typing import Any
 from ray import serve
 from ray.serve import Application
 
+from actors.installation import configure_logs
 from actors.routing import Shards
 from cluster.control_plane import ControlPlane
 from cluster.installation import load
@@ -25,11 +26,14 @@ from serve_apps.gateway.campaigns import Campaigns
 from serve_apps.gateway.coalesce import Coalescer
 from serve_apps.gateway.counts import Counts
 from serve_apps.gateway.decisions import Decisions
-from serve_apps.gateway.ingest import Ingestion, Receive, Scope, Send, route_of
+from serve_apps.gateway.ingest import PREFIX, Ingestion, Receive, Scope, Send, route_of
+from serve_apps.gateway.measures import Measures
+from serve_apps.gateway.observed import ROUTE, Observed
 from serve_apps.gateway.outcomes import Outcomes
 from serve_apps.gateway.overview import Overview
 from serve_apps.gateway.parts import Parts
 from serve_apps.gateway.publishing import Publishing
+from serve_apps.gateway.replicas import Replicas
 from serve_apps.gateway.users import Users
 from whisperer.errors import UnavailableError
 from whisperer.feedback.links import LinkSigner
@@ -49,17 +53,21 @@ class Gateway:
         installation = load(Path(installation_path).parent)
         settings = installation.settings
         assert settings is not None
-        self._shards = shards = Shards()
-        plane = ControlPlane(settings.control_plane.url)
+        replica = serve.get_replica_context().replica_id.unique_id
+        configure_logs(installation_path, "gateway", replica=replica)
         counts = Counts(settings.gateway.rejected_sample)
+        self._measures = measures = Measures(counts, replica)
+        self._shards = shards = Shards(on_call=measures.called)
+        plane = ControlPlane(settings.control_plane.url)
         access = Access(plane, installation.operator_token, settings.control_plane.poll_interval_ms / 1000)
         coalescer = Coalescer(
             shards,
             max_queued_events=settings.gateway.max_queued_events,
             max_call_events=settings.gateway.coalesce_events,
             on_block=counts.saw,
+            call_events=measures.call_events,
         )
-        self._ingestion = Ingestion(
+        self._ingestion = ingestion = Ingestion(
             access,
             shards,
             coalescer,
@@ -69,7 +77,12 @@ class Gateway:
             body_timeout_s=settings.limits.body_timeout_s,
             max_in_flight_bytes=settings.gateway.max_in_flight_bytes,
         )
-        overview = Overview(shards, plane, counts)
+        measures.levels = {
+            "queued_events": lambda: coalescer.n_queued,
+            "in_flight_bytes": lambda: ingestion.in_flight_bytes,
+        }
+        replicas = Replicas(shards, measures.report)
+        overview = Overview(shards, plane, counts, replicas)
         publishing = Publishing(plane, shards, overview)
         sink = Sink(installation.sink_path)
         users = Users(shards, sink)
@@ -91,6 +104,7 @@ class Gateway:
             asyncio.ensure_future(self._find_shards()),
             asyncio.ensure_future(access.watch(publishing.spread)),
             asyncio.ensure_future(overview.sample_forever()),
+            asyncio.ensure_future(replicas.tell_forever()),
         ]
 
     def __serve_build_asgi_app__(self) -> Any:
@@ -101,9 +115,10 @@ class Gateway:
             if route is None:
                 await api(scope, receive, send)
             else:
+                scope[ROUTE] = PREFIX + route.value
                 await ingestion(scope, receive, send, route)
 
-        return answer
+        return Observed(answer, self._measures)
 
     async def _find_shards(self) -> None:
         """Keep the map fresh: quickly until the directory is found, then now and then."""

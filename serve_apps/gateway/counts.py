@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict, deque
 from typing import Any
 
-from whisperer.events.block import EventBlock, columns_of
+from whisperer.events.block import EventBlock, key_of
 from whisperer.events.outcome import Outcome
 from whisperer.events.refusals import Refusal
 from whisperer.events.types import EventType
@@ -41,15 +41,15 @@ class Counts:
     def saw(self, block: EventBlock) -> None:
         """Keep the last few events of a block for the home page."""
         n = len(block)
-        columns = columns_of(block)
+        rows = block.events()
         for i in range(max(0, n - LATEST_PER_BLOCK), n):
             self.latest.appendleft(
                 {
                     "tenant": block.tenant,
-                    "type": EventType(int(columns.kind[i])).wire,
-                    "name": block.names[columns.name[i]],
-                    "user": block.keys[i],
-                    "timestamp": int(columns.timestamp[i]),
-                    "received_at": int(columns.received[i]),
+                    "type": EventType(int(rows["kind"][i])).wire,
+                    "name": block.names[rows["name"][i]],
+                    "user": key_of(block, i),
+                    "timestamp": int(rows["timestamp"][i]),
+                    "received_at": int(rows["received"][i]),
                 }
             )

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 import time
 import uuid
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -17,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from actors import tracing
 from actors.routing import Shards
 from serve_apps.gateway.access import WRITE, Access
 from serve_apps.gateway.coalesce import Coalescer
@@ -92,6 +92,11 @@ class Ingestion:
         self._clock_ms = clock_ms
         self._seeds: dict[str, int] = {}
 
+    @property
+    def in_flight_bytes(self) -> int:
+        """Declared sizes of the bodies that are held."""
+        return self._in_flight
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send, route: Route) -> None:
         method = scope["method"]
         if method == "OPTIONS":
@@ -104,8 +109,8 @@ class Ingestion:
             status, headers, body = await self._handle(scope, receive, route)
         except Exception:
             # A bug of ours; the client keeps its events and sends them again.
-            trace_id = secrets.token_hex(8)
-            _log.exception("trace %s: POST %s failed", trace_id, scope["path"])
+            trace_id = tracing.trace_id()
+            _log.exception("POST %s failed", scope["path"], extra={"trace_id": trace_id})
             content = {"title": "Internal Server Error", "status": 500, "code": "internal", "trace_id": trace_id}
             status, headers, body = 500, [_PROBLEM], msgspec.json.encode(content)
         await _respond(send, status, [*_CORS, *headers, (b"content-length", str(len(body)).encode())], body)
@@ -160,13 +165,12 @@ class Ingestion:
             client_ip=_client_ip(scope),
             new_message_id=_new_message_id,
             shard_of=self._shards.table(tenant),
-            builders=self._coalescer.builders(tenant),
         )
         if outcome.rejected or outcome.notices:
             self._counts.outcome(tenant, outcome, now)
         if outcome.n_accepted:
             try:
-                await self._coalescer.commit(tenant, outcome.n_accepted)
+                await self._coalescer.commit(tenant, outcome.parts)
             except (OverloadError, UnavailableError) as error:
                 refusal = _BUSY if isinstance(error, OverloadError) else _AWAY
                 return self._refused(tenant, refusal, scope, now, retry_after_s=1, n_events=outcome.n_accepted)

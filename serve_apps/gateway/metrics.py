@@ -1,94 +1,69 @@
-"""The installation's counts in the Prometheus text format. Labels are bounded: tenants, codes, reasons, shards."""
+"""The installation's counts in the Prometheus text format.
+
+Labels are bounded: tenants to the :data:`MAX_TENANTS` oldest, replicas to those that reported lately, everything else
+to what the code enumerates. Leaves to others: which metrics there are (:mod:`.families`), and counting (:mod:`.counts`,
+:mod:`.measures`, `actors.status`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from serve_apps.gateway.families import COUNTER, FAMILIES, HISTOGRAM, OTHERS, Document, Family
+
 MEDIA_TYPE = CONTENT_TYPE_LATEST
-
-_TENANT = ["tenant"]
-_SHARD = ["shard"]
+MAX_TENANTS = 1_000
 
 
-def exposition(status: dict[str, Any]) -> bytes:
-    """``status`` as :meth:`serve_apps.gateway.overview.Overview.status` gives it."""
+def exposition(status: Document, replicas: Sequence[Document] = ()) -> bytes:
+    """The text that Prometheus scrapes.
+
+    Parameters
+    ----------
+    status : as :meth:`serve_apps.gateway.overview.Overview.status` gives it
+    replicas : reports of :class:`serve_apps.gateway.measures.Measures`, one a gateway replica
+    """
+    document = {**status, "tenants": _bounded(status["tenants"]), "replicas": replicas}
     registry = CollectorRegistry()
-    registry.register(_Status(status))
+    registry.register(_Families(document))
     return generate_latest(registry)
 
 
-class _Status(Collector):
-    def __init__(self, status: dict[str, Any]) -> None:
-        self._status = status
+class _Families(Collector):
+    def __init__(self, document: Document) -> None:
+        self._document = document
 
     def collect(self) -> Iterator[Metric]:
-        tenants, shards = self._status["tenants"].items(), self._status["shards"]
-        for name, key, text in (
-            ("whisperer_events_accepted", "events_accepted", "Events counted, each messageId once."),
-            ("whisperer_events_duplicate", "events_duplicate", "Events dropped because their messageId was counted."),
-        ):
-            counter = CounterMetricFamily(name, text, labels=_TENANT)
-            for tenant, counted in tenants:
-                counter.add_metric([tenant], counted[key])
-            yield counter
-        rejected = CounterMetricFamily(
-            "whisperer_events_rejected", "Events turned away since the gateway started.", labels=["tenant", "code"]
-        )
-        for tenant, counted in tenants:
-            for code, count in counted["events_rejected"].items():
-                rejected.add_metric([tenant, code], count)
-        yield rejected
-        users = GaugeMetricFamily("whisperer_users", "Users with a profile.", labels=_TENANT)
-        for tenant, counted in tenants:
-            users.add_metric([tenant], counted["users"])
-        yield users
-        yield from _loop(tenants)
-        serving = GaugeMetricFamily("whisperer_shard_serving", "1 while the shard answers.", labels=_SHARD)
-        for shard in shards:
-            serving.add_metric([shard["name"]], float(shard["state"] == "serving"))
-        yield serving
-        for name, key, text in (
-            ("whisperer_shard_journal_bytes", "journal_bytes", "Bytes of journal kept."),
-            ("whisperer_shard_waiting_bytes", "waiting_bytes", "Bytes of records waiting for the disk."),
-            ("whisperer_shard_rss_bytes", "rss_bytes", "Resident memory."),
-            ("whisperer_shard_epoch", "epoch", "Incarnation: rises with every start."),
-        ):
-            gauge = GaugeMetricFamily(name, text, labels=_SHARD)
-            for shard in shards:
-                if key in shard:
-                    gauge.add_metric([shard["name"]], shard[key])
-            yield gauge
-        for name, key, text in (
-            ("whisperer_shard_commit_groups", "groups", "Groups made durable, one sync each."),
-            ("whisperer_shard_sync_seconds", "sync_s", "Time spent writing and syncing the journal."),
-            ("whisperer_shard_apply_seconds", "apply_s", "Time spent applying records."),
-        ):
-            counter = CounterMetricFamily(name, text, labels=_SHARD)
-            for shard in shards:
-                if "commit" in shard:
-                    counter.add_metric([shard["name"]], shard["commit"][key])
-            yield counter
+        return (_metric(family, self._document) for family in FAMILIES)
 
 
-def _loop(tenants: Iterable[tuple[str, dict[str, Any]]]) -> Iterator[Metric]:
-    """Candidates by what became of them: closed ones count up, pending ones come and go."""
-    considered = CounterMetricFamily("whisperer_candidates", "Users considered by campaigns.", labels=_TENANT)
-    closed = CounterMetricFamily(
-        "whisperer_candidates_closed", "Candidates by how they ended.", labels=["tenant", "outcome", "reason"]
-    )
-    pending = GaugeMetricFamily("whisperer_candidates_pending", "Waiting for a choice or a receipt.", labels=_TENANT)
-    conversions = CounterMetricFamily("whisperer_conversions", "Decisions whose goal was reached.", labels=_TENANT)
-    for tenant, counted in tenants:
-        considered.add_metric([tenant], counted["candidates"])
-        closed.add_metric([tenant, "sent", ""], counted["sent"])
-        closed.add_metric([tenant, "no_send", ""], counted["no_send"])
-        for reason, count in counted["refused"].items():
-            closed.add_metric([tenant, "refused", reason], count)
-        pending.add_metric([tenant], counted["pending"])
-        conversions.add_metric([tenant], counted["conversions"])
-    yield from (considered, closed, pending, conversions)
+def _metric(family: Family, document: Document) -> Metric:
+    samples = family.samples(document)
+    if family.kind == HISTOGRAM:
+        histogram = HistogramMetricFamily(family.name, family.text, labels=family.labels)
+        for labels, state in samples:
+            assert isinstance(state, dict)
+            histogram.add_metric(labels, _buckets(state), state["sum"])
+        return histogram
+    make = CounterMetricFamily if family.kind == COUNTER else GaugeMetricFamily
+    metric: CounterMetricFamily | GaugeMetricFamily = make(family.name, family.text, labels=family.labels)
+    for labels, value in samples:
+        assert not isinstance(value, dict)
+        metric.add_metric(labels, float(value))
+    return metric
+
+
+def _bounded(tenants: Mapping[str, Document]) -> list[tuple[str, Document]]:
+    """(label, counts) of each tenant. Ids sort by age: a tenant that has a label of its own keeps it."""
+    by_age = sorted(tenants.items(), key=lambda item: item[1].get("id", ""))
+    return [(name if n < MAX_TENANTS else OTHERS, counts) for n, (name, counts) in enumerate(by_age)]
+
+
+def _buckets(state: Document) -> list[tuple[str, float]]:
+    bounds = [*(f"{bound:.10g}" for bound in state["bounds"]), "+Inf"]
+    return list(zip(bounds, itertools.accumulate(state["counts"]), strict=True))

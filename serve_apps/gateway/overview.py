@@ -1,6 +1,6 @@
 """The whole installation in numbers: shards asked at most once a second, however many look.
 
-Accepted, duplicate and users are the shards' exact counts; rejected events are this replica's since it started.
+Accepted, duplicate and users are the shards' exact counts; rejected events are the replicas', each since it started.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from actors.routing import Shards, shard_name
 from cluster.control_plane import ControlPlane, Published
 from cluster.installation import DemoAccess
 from serve_apps.gateway.counts import NOBODY, Counts
+from serve_apps.gateway.measures import Measures
+from serve_apps.gateway.replicas import Replicas
 from serve_apps.gateway.sums import by_tenant, encodable, loop_counts, no_counts
 from whisperer.errors import UnavailableError
 from whisperer.segments import describe, parse_json
@@ -28,7 +30,8 @@ STATUS_TIMEOUT_S = 3.0
 
 
 class Overview:
-    def __init__(self, shards: Shards, plane: ControlPlane, counts: Counts) -> None:
+    def __init__(self, shards: Shards, plane: ControlPlane, counts: Counts, replicas: Replicas | None = None) -> None:
+        self._replicas = replicas
         self._shards = shards
         self._plane = plane
         self._counts = counts
@@ -96,9 +99,15 @@ class Overview:
             return ["the directory has not answered yet"]
         return [f"{s['name']} is {s['state']}" for s in await self.shards() if s["state"] != "serving"]
 
-    async def status(self) -> dict[str, Any]:
+    async def reports(self) -> list[dict[str, Any]]:
+        """What each gateway replica says of itself."""
+        return [Measures(self._counts).report()] if self._replicas is None else await self._replicas.reports()
+
+    async def status(self, reports: list[dict[str, Any]] | None = None) -> dict[str, Any]:
         """`whisperer status --json`. Tenants and counts are those of this moment."""
         await self.reload()
+        reports = await self.reports() if reports is None else reports
+        rejected, notices = (_by_tenant(reports, key) for key in ("rejected", "notices"))
         statuses = await self.shards(fresh=True)
         summed = by_tenant(statuses)
         tenants = {}
@@ -109,15 +118,16 @@ class Overview:
                 **counted,
                 **loop_counts(counted["campaigns"]),
                 "campaigns": encodable(counted["campaigns"]),
-                "events_rejected": dict(self._counts.rejected.get(tenant_id, {})),
-                "notices": dict(self._counts.notices.get(tenant_id, {})),
+                "events_rejected": dict(rejected.get(tenant_id, {})),
+                "notices": dict(notices.get(tenant_id, {})),
             }
         return {
             "tenants": tenants,
-            "rejected_without_tenant": dict(self._counts.rejected.get(NOBODY, {})),
+            "rejected_without_tenant": dict(rejected.get(NOBODY, {})),
             "shards": statuses,
             "learner": await self._shards.learner_status(),
             "map_version": self._shards.map.version,
+            "n_moved": len(self._shards.map.moves),
         }
 
     async def live(self, demo: DemoAccess | None, dashboard_url: str | None) -> dict[str, Any]:
@@ -176,6 +186,15 @@ class Overview:
             return 0.0
         (start, before), (end, after) = self._totals[0], self._totals[-1]
         return max(0.0, (after - before) / (end - start))
+
+
+def _by_tenant(reports: list[dict[str, Any]], key: str) -> dict[str, Counter[str]]:
+    """Replicas' counts by tenant and label, added up."""
+    found: dict[str, Counter[str]] = {}
+    for report in reports:
+        for tenant, by_label in report[key].items():
+            found.setdefault(tenant, Counter()).update(by_label)
+    return found
 
 
 @lru_cache(maxsize=4_096)

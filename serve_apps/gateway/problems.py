@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import secrets
 from http import HTTPStatus
 from typing import Any
 
@@ -13,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from actors import tracing
 from whisperer.errors import WhispererError
 from whisperer.events.answer import PROBLEM_MEDIA_TYPE
 
@@ -86,7 +86,7 @@ def refusal(request: Request, error: WhispererError) -> Response:
 
 def unexpected(request: Request, error: Exception) -> Response:
     """A 500 that tells nothing but where to look."""
-    trace_id = secrets.token_hex(8)
-    _log.error("trace %s: %s %s failed", trace_id, request.method, request.url.path, exc_info=error)
+    trace_id = tracing.trace_id()
+    _log.error("%s %s failed", request.method, request.url.path, exc_info=error, extra={"trace_id": trace_id})
     message = "an error on our side; the operator finds it in the log by the trace id"
     return problem(request, 500, "internal", message, trace_id=trace_id)

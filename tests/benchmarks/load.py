@@ -1,14 +1,27 @@
-"""A load generator of our own for where wrk is absent: prebuilt requests over kept-alive connections, latencies kept."""
+"""A load generator of our own, for where wrk is absent and for steady rates, which wrk does not keep.
+
+Prebuilt requests over kept-alive connections, latencies kept. Used inside a process, or as one of its own that prints
+the same line of JSON as `walk.lua`:
+
+    python -m tests.benchmarks.load REQUESTS --port 8000 --connections 16 --seconds 10 [--per-s 200]
+"""
 
 from __future__ import annotations
 
+import argparse
 import asyncio
+import json
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
+
+from tests.benchmarks.prebuilt import Walked
+
+Bytes = bytes | memoryview
 
 
 @dataclass
@@ -29,7 +42,7 @@ class Result:
 class _Connection(asyncio.Protocol):
     """One request at a time; the answer's status is all that is read of it."""
 
-    def __init__(self, requests: Iterator[bytes], result: Result, done: asyncio.Future[None], until: float) -> None:
+    def __init__(self, requests: Iterator[Bytes], result: Result, done: asyncio.Future[None], until: float) -> None:
         self._requests = requests
         self._result = result
         self._done = done
@@ -81,7 +94,7 @@ def http_request(path: str, body: bytes, authorization: str) -> bytes:
     return head.encode() + body
 
 
-async def run(port: int, requests: Iterator[bytes], connections: int, seconds: float = float("inf")) -> Result:
+async def run(port: int, requests: Iterator[Bytes], connections: int, seconds: float = float("inf")) -> Result:
     """Send requests over so many connections until they are used up or the time is over."""
     result = Result()
     loop = asyncio.get_running_loop()
@@ -107,7 +120,7 @@ class Acknowledged:
     status: int
 
 
-async def paced(port: int, requests: Sequence[bytes], per_s: float, connections: int = 16) -> list[Acknowledged]:
+async def paced(port: int, requests: Sequence[Bytes], per_s: float, connections: int = 16) -> list[Acknowledged]:
     """Send requests at a steady rate, whatever the answers take; in order of the requests.
 
     A request that finds every connection busy is sent late, and its time counts from when it was due.
@@ -117,7 +130,7 @@ async def paced(port: int, requests: Sequence[bytes], per_s: float, connections:
         free.put_nowait(await asyncio.open_connection("127.0.0.1", port))
     began = time.time() + 0.1
 
-    async def send(number: int, request: bytes) -> Acknowledged:
+    async def send(number: int, request: Bytes) -> Acknowledged:
         due_at = began + number / per_s
         await asyncio.sleep(max(0.0, due_at - time.time()))
         reader, writer = await free.get()
@@ -132,3 +145,38 @@ async def paced(port: int, requests: Sequence[bytes], per_s: float, connections:
     while not free.empty():
         free.get_nowait()[1].close()
     return answers
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("requests", type=Path, help="a file of tests/benchmarks/prebuilt.py")
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--connections", type=int, default=16)
+    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--per-s", type=float, help="a steady rate of requests; without it as fast as answers come")
+    options = parser.parse_args()
+    requests = Walked(options.requests)
+    if options.per_s is None:
+        found = asyncio.run(run(options.port, iter(requests), options.connections, options.seconds))
+    else:
+        wanted = requests[: round(options.per_s * options.seconds)]
+        answers = asyncio.run(paced(options.port, wanted, options.per_s, options.connections))
+        found = Result(max(a.acknowledged_at for a in answers) - answers[0].due_at)
+        found.statuses.update(a.status for a in answers)
+        found.latencies += [a.acknowledged_at - a.due_at for a in answers]
+    n = sum(found.statuses.values())
+    line = {
+        "seconds": found.seconds,
+        "answered": n,
+        "refused": sum(count for status, count in found.statuses.items() if status >= 400),
+        "broken": 0,
+        "timeouts": 0,
+        "taken": n,
+        **found.percentiles_ms(),
+        "max_ms": round(max(found.latencies) * 1000, 3),
+    }
+    print(json.dumps(line))
+
+
+if __name__ == "__main__":
+    main()

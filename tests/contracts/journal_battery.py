@@ -1,11 +1,12 @@
 """What every journal must do, whatever stores it.
 
 A backend's test module subclasses :class:`JournalBattery` and gives the fixture ``home``: one journal's storage, which
-outlives the objects that open it. Positions are treated as opaque growing numbers: only a file journal's are offsets.
+outlives the objects that open it. Positions are treated as opaque growing numbers: what a record costs is a backend's own.
 """
 
 from __future__ import annotations
 
+import itertools
 import threading
 from typing import Protocol
 
@@ -24,10 +25,6 @@ class JournalHome(Protocol):
 
     def open(self) -> Journal:
         """A new incarnation. Raises FencedError while another one holds the journal, or fences that one."""
-        ...
-
-    def close_segment(self, journal: Journal) -> None:
-        """Make everything appended so far trimmable, if the backend trims in larger pieces than records."""
         ...
 
     def another(self) -> JournalHome:
@@ -131,7 +128,7 @@ class JournalBattery:
         kept = []
         for n in range(6):
             kept += journal.append([b"%d" % n, b"%d again" % n])
-            home.close_segment(journal)
+            journal.roll()
         for position in kept:
             journal.trim(position)
             assert [p for p, _ in journal.replay(position)] == kept[kept.index(position) :]
@@ -140,7 +137,7 @@ class JournalBattery:
     def test_a_trimmed_record_reads_as_none_and_replaying_from_it_is_refused(self, home: JournalHome) -> None:
         journal = home.open()
         first, _ = journal.append([b"old", b"old too"])
-        home.close_segment(journal)
+        journal.roll()
         (second,) = journal.append([b"new"])
         journal.trim(second)
         assert journal.read(first) is None
@@ -161,10 +158,76 @@ class JournalBattery:
             list(journal.replay(beyond))
         journal.close()
 
+    def test_segments_cover_everything_without_gaps_and_the_last_one_alone_is_open(self, home: JournalHome) -> None:
+        journal = home.open()
+        for n in range(4):
+            journal.append([b"%d" % n])
+            journal.roll()
+            journal.roll()  # an empty segment is none
+        journal.append([b"open"])
+        segments = journal.segments()
+        assert [s.closed for s in segments] == [True] * (len(segments) - 1) + [False]
+        assert segments[0].start == journal.oldest
+        assert [s.end for s in segments[:-1]] == [s.start for s in segments[1:]]
+        assert segments[-1].end == journal.end
+        assert all(s.start < s.end for s in segments)
+        assert segments[-1].epoch == journal.epoch
+        replayed = [list(journal.replay(s.start, s.end)) for s in segments]
+        assert [len(records) for records in replayed] == [1] * 5
+        assert list(itertools.chain(*replayed)) == list(journal.replay())
+        journal.close()
+
+    def test_a_closed_segment_never_changes_whatever_comes_after(self, home: JournalHome) -> None:
+        journal = home.open()
+        closed = []
+        for n in range(6):
+            journal.append([b"%d" % n, b"more"])
+            if n % 2:
+                journal.roll()
+            if n == 3:
+                journal.close()
+                journal = home.open()
+            found = [s for s in journal.segments() if s.closed]
+            assert found[: len(closed)] == closed
+            closed = found
+        assert len(closed) >= 3
+        journal.trim(closed[1].start)
+        assert [s for s in journal.segments() if s.closed][-2:] == closed[-2:]
+        journal.close()
+        again = home.open()
+        assert again.oldest == closed[1].start
+        assert [s for s in again.segments() if s.closed] == closed[1:]
+        again.close()
+
+    def test_an_incarnation_that_died_closed_what_it_wrote(self, home: JournalHome) -> None:
+        journal = home.open()
+        journal.append([b"a"])
+        assert not any(s.closed for s in journal.segments())
+        end, epoch = journal.end, journal.epoch
+        journal.close()
+        again = home.open()
+        first, *_ = again.segments()
+        assert (first.start, first.end, first.epoch, first.closed) == (0, end, epoch, True)
+        again.close()
+
+    def test_replay_stops_where_it_is_told(self, home: JournalHome) -> None:
+        journal = home.open()
+        positions = journal.append([b"a", b"b", b"c"])
+        for n, stop in enumerate(positions):
+            assert [record for _, record in journal.replay(0, stop)] == [b"a", b"b", b"c"][:n]
+        assert len(list(journal.replay(0, journal.end))) == 3
+        journal.close()
+
+    def test_nothing_is_in_the_way_of_a_journal_that_works(self, home: JournalHome) -> None:
+        journal = home.open()
+        journal.append([b"a"])
+        assert journal.trouble is None
+        journal.close()
+
     def test_positions_do_not_restart_after_everything_was_trimmed(self, home: JournalHome) -> None:
         journal = home.open()
         journal.append([b"old"])
-        home.close_segment(journal)
+        journal.roll()
         end = journal.end
         journal.trim(end)
         journal.close()
@@ -189,7 +252,7 @@ class JournalBattery:
         for n in range(60):
             journal.append([bytes([n]) * 3000, bytes([n]) * 5])
             if n % 20 == 19:
-                home.close_segment(journal)
+                journal.roll()
         done.set()
         reader.join()
         assert wrong == []
@@ -212,6 +275,6 @@ class JournalBattery:
             for group in groups:
                 expected += zip(journal.append(group), group, strict=True)
                 if len(group) == 3:
-                    fresh.close_segment(journal)
+                    journal.roll()
             assert list(journal.replay()) == expected
             journal.close()

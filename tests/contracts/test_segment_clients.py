@@ -11,7 +11,7 @@ import pytest
 
 from whisperer.events.admit import admit
 from whisperer.events.answer import answer
-from whisperer.events.block import BlockBuilder, EventBlock, columns_of, payload_offsets
+from whisperer.events.block import EventBlock, Part, Payloads, columns_of, keys_of, link_of, merge, message_id_of
 from whisperer.events.clock import instant
 from whisperer.events.decompress import decompress
 from whisperer.events.parse import Parsed, parse_body
@@ -86,7 +86,7 @@ def sent_at(body: bytes) -> int:
 
 def replay(capture: Path) -> tuple[EventBlock, list[dict]]:
     """The captured requests through the whole of ingestion, received 40 ms after they were sent."""
-    builder = BlockBuilder("tn_contract")
+    parts: list[Part] = []
     sent: list[dict] = []
     for name, headers, raw in posts(capture):
         body = decompress(raw)
@@ -102,13 +102,13 @@ def replay(capture: Path) -> tuple[EventBlock, list[dict]]:
             client_ip="127.0.0.1",
             new_message_id=lambda: pytest.fail("every SDK sends a messageId"),
             shard_of=[0] * N_PARTITIONS,
-            builders={0: builder},
         )
         assert answer(outcome) == (200, {"success": True})
         assert not outcome.notices
+        parts.append(outcome.parts[0])
         document = json.loads(body)
         sent += document.get("batch", [document])
-    return builder.build(), sent
+    return merge("tn_contract", parts), sent
 
 
 @pytest.fixture(params=CAPTURES, ids=lambda path: path.stem)
@@ -122,24 +122,24 @@ def test_every_capture_has_its_expectation() -> None:
 
 def test_each_call_arrives_as_its_kind_under_its_user_with_its_name_and_its_link(replayed) -> None:
     capture, block, _ = replayed
-    links = dict(block.links)
+    links = [link_of(block, i) for i in range(len(block))]
+    keys = keys_of(block)
     columns = columns_of(block)
     arrived = [
-        (EventType(columns.kind[i]).wire, block.keys[i], block.names[columns.name[i]], links.get(i))
-        for i in range(len(block))
+        (EventType(columns.kind[i]).wire, keys[i], block.names[columns.name[i]], links[i]) for i in range(len(block))
     ]
     assert arrived == EXPECTED[capture]
-    assert [bool(flags & Flag.LINK) for flags in columns.flags] == [i in links for i in range(len(block))]
-    assert columns.partition.tolist() == [partition_of(key, SEED) for key in block.keys]
+    assert [bool(flags & Flag.LINK) for flags in columns.flags] == [link is not None for link in links]
+    assert columns.partition.tolist() == [partition_of(key, SEED) for key in keys]
 
 
 def test_what_the_sdk_sent_is_stored_with_its_ids_times_and_revenue(replayed) -> None:
     _, block, sent = replayed
     columns = columns_of(block)
-    ends = payload_offsets(block)
+    payloads = Payloads(block)
     for i, event in enumerate(sent):
-        assert json.loads(block.payload[ends[i] : ends[i + 1]]) == event
-        assert block.message_ids[i] == event["messageId"]
+        assert json.loads(payloads[i]) == event
+        assert message_id_of(block, i) == event["messageId"]
         assert columns.message_hash[i].tobytes() == message_hash(event["messageId"])
         assert columns.timestamp[i] == instant(event["timestamp"])
         assert columns.revenue[i] == round(event.get("properties", {}).get("revenue", 0) * 1_000_000)
@@ -150,9 +150,9 @@ def test_what_the_sdk_sent_is_stored_with_its_ids_times_and_revenue(replayed) ->
 def test_identify_brings_the_traits_and_group_does_not(replayed) -> None:
     _, block, sent = replayed
     columns = columns_of(block)
-    ends = payload_offsets(block)
+    payloads = Payloads(block)
     for i, event in enumerate(sent):
-        traits = traits_of(block.payload[ends[i] : ends[i + 1]], int(columns.kind[i]))
+        traits = traits_of(payloads[i], int(columns.kind[i]))
         stated = event["traits"] if event["type"] == "identify" else {}
         assert {name: json.loads(bytes(value)) for name, value in traits.items()} == stated
         assert bool(columns.flags[i] & Flag.TRAITS) == (event["type"] in ("identify", "group"))

@@ -19,9 +19,9 @@ from actors.journal import FileJournal
 from actors.snapshots import SnapshotStore
 from actors.warehouse import DATASETS, SCHEMA, ExportRecord, LogRecord, Warehouse
 from whisperer.errors import JournalError
-from whisperer.events.block import BlockBuilder, EventBlock
+from whisperer.events.block import EventBlock, PartBuilder, merge
 from whisperer.events.types import EventType
-from whisperer.ids import message_hash
+from whisperer.ids import key_hash, message_hash
 from whisperer.shard.log import DecisionRow, DeliveryRow, LogRow, OutcomeRow, RewardRow
 
 ERASED_PSEUDONYM = "91e0ea93df01649c56854aeae878ed5b"
@@ -49,10 +49,11 @@ def write_snapshot(folder: Path) -> None:
 
 
 def block() -> EventBlock:
-    builder = BlockBuilder("acme")
+    builder = PartBuilder()
     for n, key in enumerate(["u:1", "a:2", "u:1"]):
         builder.add(
             key=key,
+            hashed=key_hash(key, 0),
             partition=n,
             kind=EventType.TRACK,
             name=f"event {n}",
@@ -64,7 +65,7 @@ def block() -> EventBlock:
             revenue=n * 1_000_000,
             link="a:device" if n == 0 else None,
         )
-    return builder.build()
+    return merge("acme", [builder.build()])
 
 
 def write_warehouse(folder: Path) -> None:

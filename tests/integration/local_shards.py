@@ -9,7 +9,9 @@ from typing import Any
 
 from actors.routing import PartitionMap, Shards
 from actors.shard_actor import ShardActor
+from serve_apps.gateway.coalesce import pack
 from whisperer.errors import UnavailableError
+from whisperer.events.block import EventBlock, encode_block
 
 
 def write_installation(folder: Path, *, shards: int = 2, flush_s: float = 3600, snapshot_s: float = 3600) -> Path:
@@ -45,6 +47,7 @@ class LocalShards(Shards):
         actor = self.actors[shard] = ShardActor(shard, str(self.installation))
         actor._shards = self
         actor._courier._shards = self
+        actor._moving._shards = self
         return actor
 
     async def refresh(self) -> PartitionMap:
@@ -69,7 +72,8 @@ class LocalShards(Shards):
         """As kill -9 would: nothing is flushed, drained or said. Only the file lock must be given back by hand."""
         actor = self.actors.pop(shard)
         self._crashes[shard].set_result(None)
-        for task in [*actor._tasks, actor._committer._task, *actor._courier._tasks.values()]:
+        tasks = [*actor._courier._tasks.values(), *actor._moving._sweeps.values()]
+        for task in [*actor._tasks, actor._committer._task, *tasks]:
             task.cancel()
         actor._committer.thread.shutdown(wait=True)
         actor._journal._fence.release()
@@ -78,3 +82,9 @@ class LocalShards(Shards):
     async def close(self) -> None:
         for actor in self.actors.values():
             await actor.drain()
+
+
+def arguments(*blocks: EventBlock) -> tuple[Any, ...]:
+    """The arguments of `ingest` after the map's version, as the gateway packs them."""
+    sizes, pieces = pack([encode_block(block) for block in blocks])
+    return sizes, *pieces

@@ -1,45 +1,151 @@
-"""A move is driven again when an answer was late: two calls at once must come to what one does."""
+"""Moves between real actors in one process: driven again, under traffic, and with a crash of either end at any step."""
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.integration.local_shards import LocalShards, write_installation
+from actors.routing import OK, STALE_MAP
+from tests.integration.local_shards import LocalShards, arguments, write_installation
 from tests.unit.shard.world import SEED, TENANT, add, event
-from whisperer.events.block import BlockBuilder, encode_block
+from whisperer.errors import UnavailableError
+from whisperer.events.block import PartBuilder, merge
 from whisperer.ids import partition_of
+from whisperer.shard import inspection
+
+PLACE = partition_of("u:ann", SEED)
+NEIGHBOURS = [f"x{i}" for i in range(20_000) if partition_of(f"u:x{i}", SEED) == PLACE][:300]
+"""Users of the same partition."""
 
 
-@pytest.fixture
-def place() -> int:
-    return partition_of("u:ann", SEED)
+async def send(shards: LocalShards, shard: int, *events: dict[str, Any]) -> str:
+    builder = PartBuilder()
+    for e in events:
+        add(builder, e)
+    status, _ = await shards.call(shard, "ingest", 1, *arguments(merge(TENANT, [builder.build()])))
+    return str(status)
 
 
-async def test_a_release_driven_again_while_the_first_waits_loses_nothing(tmp_path: Path, place: int) -> None:
+async def counts(shards: LocalShards, shard: int) -> dict[str, int]:
+    """Events by user, of those who have any."""
+    found = {}
+    for key in NEIGHBOURS:
+        status, view = await shards.call(shard, "user", 1, TENANT, f"u:{key}", None)
+        assert status == OK
+        if view is not None:
+            found[key] = view.event_counts["Clicked"]
+    return found
+
+
+async def driven(shards: LocalShards, source: int, version: int) -> None:
+    """As the directory does it: again until it is done."""
+    while True:
+        try:
+            status, _ = await shards.call(source, "hand_over", TENANT, PLACE, version, 1 - source)
+            assert status == OK
+            return
+        except UnavailableError:
+            await asyncio.sleep(0.01)
+
+
+async def test_a_hand_over_driven_again_while_the_first_waits_loses_nothing(tmp_path: Path) -> None:
     """The first waits for a receipt; the directory's call runs out of time and is made again."""
     shards = LocalShards(write_installation(tmp_path))
-    source = shards.table(TENANT)[place]
-    builder = BlockBuilder(TENANT)
-    add(builder, event("ann"))
-    await shards.call(source, "ingest", 1, [encode_block(builder.build())])
+    source = shards.table(TENANT)[PLACE]
+    await send(shards, source, event("ann"))
     receipt = asyncio.Event()
 
     async def wait_for_receipt(tenant: str, partition: int) -> None:
         await receipt.wait()
 
     shards.actors[source]._engaging.deliverer.stop = wait_for_receipt  # type: ignore[method-assign]
-    releases = [asyncio.ensure_future(shards.call(source, "release", TENANT, place, 2)) for _ in range(2)]
+    moves = [asyncio.ensure_future(driven(shards, source, 2)) for _ in range(2)]
     await asyncio.sleep(0)
     receipt.set()
-    await asyncio.gather(*releases)
-    adopts = [shards.call(1 - source, "adopt", TENANT, place, 2, source) for _ in range(2)]
-    await asyncio.gather(*adopts)
+    await asyncio.gather(*moves)
     _, view = await shards.call(1 - source, "user", 2, TENANT, "u:ann", None)
     assert view is not None
     assert view.event_counts == {"Clicked": 1}
+    await shards.close()
+
+
+async def test_a_partition_serves_while_it_is_copied_and_nothing_is_lost_or_doubled(tmp_path: Path) -> None:
+    """Clients of the partition itself never stop; they are refused in the pause alone."""
+    shards = LocalShards(write_installation(tmp_path))
+    source = shards.table(TENANT)[PLACE]
+    acknowledged: Counter[str] = Counter()
+    served_by: Counter[int] = Counter()
+    refused = 0
+    done = asyncio.Event()
+
+    async def traffic(client: int) -> None:
+        nonlocal refused
+        number = 0
+        home = source
+        while not done.is_set() or number % 7:
+            keys = [NEIGHBOURS[(number * 13 + i) % len(NEIGHBOURS)] for i in range(20)]
+            batch = [event(key, id=f"{client}-{number}-{i}") for i, key in enumerate(keys)]
+            status = await send(shards, home, *batch)
+            if status == OK:
+                acknowledged.update(keys)
+                served_by[home] += 1
+                number += 1
+                continue
+            assert status == STALE_MAP
+            refused += 1
+            home = (
+                source
+                if home != source or not await shards.call(1 - source, "has_joined", TENANT, PLACE, 2)
+                else 1 - source
+            )
+            await asyncio.sleep(0.002)
+
+    clients = [asyncio.ensure_future(traffic(client)) for client in range(3)]
+    await asyncio.sleep(0)
+    await driven(shards, source, 2)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    served = served_by[1 - source]
+    while served_by[1 - source] < served + 3:
+        await asyncio.sleep(0)
+    done.set()
+    await asyncio.gather(*clients)
+    assert await counts(shards, 1 - source) == acknowledged
+    assert served_by[source] > 0
+    assert refused > 0
+    for actor in shards.actors.values():
+        inspection.check(actor._shard)
+    await shards.close()
+
+
+@pytest.mark.parametrize("crashed", ["source", "target"])
+async def test_a_crash_of_either_end_at_any_step_loses_and_doubles_nothing(tmp_path: Path, crashed: str) -> None:
+    """Each round lets the move come a little further before the kill."""
+    shards = LocalShards(write_installation(tmp_path))
+    home = shards.table(TENANT)[PLACE]
+    expected: Counter[str] = Counter()
+    for round_ in range(24):
+        source, version = home, round_ + 2
+        keys = NEIGHBOURS[round_ % 5 :: 5]
+        assert await send(shards, source, *(event(key, id=f"{round_}-{key}") for key in keys)) == OK
+        expected.update(keys)
+        moving = asyncio.ensure_future(driven(shards, source, version))
+        for _ in range(3 * round_):
+            await asyncio.sleep(0)
+        down = source if crashed == "source" else 1 - source
+        await shards.crash(down)
+        shards.start(down)
+        await moving
+        home = 1 - source
+        repeated = await send(shards, home, *(event(key, id=f"{round_}-{key}") for key in keys))
+        assert repeated == OK
+        assert await counts(shards, home) == expected
+    for actor in shards.actors.values():
+        inspection.check(actor._shard)
     await shards.close()
 
 

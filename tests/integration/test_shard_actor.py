@@ -10,9 +10,9 @@ import duckdb
 import pytest
 
 from actors.routing import OK, STALE_MAP
-from tests.integration.local_shards import LocalShards, write_installation
+from tests.integration.local_shards import LocalShards, arguments, write_installation
 from tests.unit.shard.world import SEED, T0, TENANT, add, event
-from whisperer.events.block import BlockBuilder, encode_block
+from whisperer.events.block import PartBuilder, merge
 from whisperer.ids import anonymous_key, known_key, partition_of
 from whisperer.shard import inspection
 
@@ -27,13 +27,13 @@ async def shards(tmp_path: Path) -> AsyncIterator[LocalShards]:
 
 
 async def send(shards: LocalShards, *events: dict[str, object]) -> None:
-    builders: dict[int, BlockBuilder] = {}
+    builders: dict[int, PartBuilder] = {}
     table = shards.table(TENANT)
     for e in events:
         key = known_key(str(e["user"])) if e["user"] else anonymous_key(str(e["anonymous"]))
-        add(builders.setdefault(table[partition_of(key, SEED)], BlockBuilder(TENANT)), e)
+        add(builders.setdefault(table[partition_of(key, SEED)], PartBuilder()), e)
     for shard, builder in builders.items():
-        status, _ = await shards.call(shard, "ingest", shards.map.version, [encode_block(builder.build())])
+        status, _ = await shards.call(shard, "ingest", shards.map.version, *arguments(merge(TENANT, [builder.build()])))
         assert status == OK
 
 
@@ -107,13 +107,14 @@ async def test_a_partition_moves_and_older_maps_are_refused(shards: LocalShards)
         source = table[partition]
         target = 1 - source
         for _ in range(2):
-            assert (await shards.call(source, "release", TENANT, partition, version))[0] == OK
-            assert (await shards.call(target, "adopt", TENANT, partition, version, source))[0] == OK
-        old = shards.map.version
+            assert (await shards.call(source, "hand_over", TENANT, partition, version, target))[0] == OK
         moves = {**shards.map.moves, f"{TENANT}/{partition}": target}
         shards.map = type(shards.map)(version, 2, 2, moves)
         await shards.refresh()
-        assert (await shards.call(source, "ingest", old, []))[0] == STALE_MAP
+    stray = next(f"u{i}" for i in range(100) if table[partition_of(f"u:u{i}", SEED)] == 0)
+    builder = PartBuilder()
+    add(builder, event(stray))
+    assert (await shards.call(0, "ingest", 1, *arguments(merge(TENANT, [builder.build()]))))[0] == STALE_MAP
     for i in range(100):
         assert await user(shards, f"u:u{i}") is not None
     await send(shards, *(event(f"u{i}", id=f"m{i}") for i in range(100)))

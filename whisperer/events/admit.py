@@ -1,43 +1,46 @@
-"""Fourth step: the events of a parsed body are decoded, checked, timed, addressed and collected, or rejected.
+"""Fourth step: the events of a parsed body become parts of blocks, or are rejected, each on its own.
 
-Each event fares on its own; one bad event costs its neighbours nothing. The work goes step by step over whole columns,
-which is a third cheaper in Python than event by event. What is accepted is appended to the builder of its shard, with
-the client's own bytes as payload.
-
-Rules that are not Segment's own: a messageId of 100 characters or more is ``invalid_type``; an alias without userId or
-previousId is ``missing_identity``; ``integrations`` is not looked at; a time before 1970, given or corrected, is
-replaced by receivedAt; an event that a batch's context makes larger than 32 KB is ``event_too_large``.
+One bad event costs its neighbours nothing. An event that the scanner found plain is taken as it was read; any other is
+read by :mod:`~whisperer.events.exact`. What is accepted keeps the client's own bytes as its payload.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Sequence
 
-from whisperer.events.address import address, id_text, link_of
-from whisperer.events.block import BlockBuilder
-from whisperer.events.clock import event_times
-from whisperer.events.collect import Accepted, collect
-from whisperer.events.decode import Decoded, decode_events
-from whisperer.events.money import revenues
-from whisperer.events.outcome import Outcome
-from whisperer.events.parse import Parsed
-from whisperer.events.place import places
-from whisperer.events.refusals import Fault
-from whisperer.events.requirements import carries_traits, faults_of
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from whisperer.events.clock import counted_skew
+from whisperer.events.deal import BEFORE_1970, UNKNOWN, UNKNOWN_LOCALE, UNKNOWN_ZONE, Tables, deal
+from whisperer.events.decode import MAX_EVENT_BYTES
+from whisperer.events.exact import Circumstances, Exact, read_exactly
+from whisperer.events.outcome import Notice, Outcome
+from whisperer.events.parse import Parsed, Slices
+from whisperer.events.place import known_place
 from whisperer.events.routes import Route
-from whisperer.events.types import RESERVED_NAME, WIRE_TO_TYPE, EventType, Flag
-from whisperer.events.wire import Scalar, WireEvent
-from whisperer.ids import message_hash
+from whisperer.events.scan_event import (
+    LOCALE_USE,
+    N_RESERVED,
+    NAME_USE,
+    NOT_PLAIN,
+    READ,
+    REJECTED,
+    STATE,
+    ZONE_USE,
+)
+from whisperer.events.shared_context import merger
+from whisperer.events.types import RESERVED_NAME, EventType, Flag
 
-T = TypeVar("T")
-
-# plain ints: arithmetic on enums is many times slower
-_TRACK, _ALIAS = int(EventType.TRACK), int(EventType.ALIAS)
-_INACTIVE, _TRAITS, _LINK, _HISTORICAL = int(Flag.INACTIVE), int(Flag.TRAITS), int(Flag.LINK), int(Flag.HISTORICAL)
-_MAY_CARRY_TRAITS = frozenset((int(EventType.IDENTIFY), int(EventType.GROUP)))
-_KINDS: dict[str | None, int] = {wire: int(kind) for wire, kind in WIRE_TO_TYPE.items()}
-_NAMES = {int(kind): name for kind, name in RESERVED_NAME.items()}
+_NOTICES = {
+    BEFORE_1970: Notice.TIMESTAMP_BEFORE_1970,
+    UNKNOWN_ZONE: Notice.UNKNOWN_TIME_ZONE,
+    UNKNOWN_LOCALE: Notice.UNKNOWN_LOCALE,
+}
+_HISTORICAL = int(Flag.HISTORICAL)
+_RESERVED = ["", *(RESERVED_NAME.get(kind, "") for kind in EventType)]
+_decode_text = msgspec.json.Decoder(str).decode
 
 
 def admit(
@@ -47,10 +50,9 @@ def admit(
     received_at: int,
     client_ip: str | None,
     new_message_id: Callable[[], str],
-    shard_of: Sequence[int],
-    builders: Mapping[int, BlockBuilder],
+    shard_of: Sequence[int] | NDArray[np.int64],
 ) -> Outcome:
-    """Append a body's good events to the builders of their shards.
+    """A body's good events by shard, and what is wrong with the others.
 
     Parameters
     ----------
@@ -58,100 +60,125 @@ def admit(
     received_at : int, ms UTC, the gateway's clock
     client_ip : address of the connection, kept beside the events as their ``context.ip`` where they give none
     new_message_id : makes an id for an event that has none
-    shard_of : partition -> shard, one entry a partition
-    builders : shard -> builder of this tenant; must have each shard that ``shard_of`` names
+    shard_of : partition -> shard, one entry a partition; cheapest as an array
 
     Returns
     -------
-    Outcome; its n_accepted events are in the builders when this returns, and nothing else is.
-
-    Raises
-    ------
-    KeyError if a builder is missing; nothing was appended then.
+    Outcome; its n_accepted events are in its ``parts``.
     """
     outcome = Outcome(parsed.route.is_batch)
-    is_import = parsed.route is Route.IMPORT
-    decoded = decode_events(parsed, outcome.rejected)
-    kinds = _kinds(decoded.events, parsed.route)
-    user_ids = _texts([event.userId for event in decoded.events])
-    anonymous_ids = _texts([event.anonymousId for event in decoded.events])
-    faults = faults_of(decoded.events, kinds, user_ids, anonymous_ids)
-    if faults:
-        _reject(decoded, faults, outcome)
-        kinds = _without(kinds, faults)
-        user_ids, anonymous_ids = _without(user_ids, faults), _without(anonymous_ids, faults)
-
-    events = decoded.events
-    outcome.n_accepted = len(events)
-    if not events:
+    corrects = parsed.route is not Route.IMPORT
+    skew = 0
+    if corrects and parsed.sent_at is not None:
+        skew = counted_skew(received_at, parsed.sent_at, outcome.notices)
+    strings = _Strings(parsed)
+    rows, extra = parsed.rows, b""
+    if (rows[:, STATE] == NOT_PLAIN).any():
+        rows = rows.copy()
+        around = Circumstances(parsed.route, received_at, skew, new_message_id, outcome.notices)
+        extra = _read_the_others(parsed, rows, around, strings, outcome)
+    outcome.n_accepted = len(rows) - len(outcome.rejected)
+    if not outcome.n_accepted:
+        outcome.notices.clear()  # of the batch's own time
         return outcome
-    keys, partitions = address(user_ids, anonymous_ids, seed)
-    links = _links(events, kinds, user_ids, anonymous_ids)
-    zones, locales = places([event.context for event in events], outcome.notices)
-    message_ids = [event.messageId or new_message_id() for event in events]
-    accepted = Accepted(
-        keys=keys,
-        partitions=partitions,
-        kinds=kinds,
-        flags=_flags(events, kinds, links, _HISTORICAL if is_import else 0),
-        times=event_times(events, parsed.sent_at, received_at, outcome.notices, corrects=not is_import),
-        revenues=revenues(events, kinds, outcome.notices),
-        message_hashes=list(map(message_hash, message_ids)),
-        names=[_NAMES.get(kind) or event.event or "" for event, kind in zip(events, kinds, strict=True)],
-        zones=zones,
-        locales=locales,
-        links=links,
-        message_ids=message_ids,
-        payloads=decoded.payloads,
+    outcome.parts, odd = deal(
+        parsed.text,
+        np.frombuffer(extra, np.uint8),
+        rows,
+        strings.tables(),
+        np.array(shard_of, np.int64),  # a copy: kernels are compiled once, for arrays that can be written
+        seed=seed,
+        received_at=received_at,
+        skew=skew,
+        corrects=corrects,
+        of_route=0 if corrects else _HISTORICAL,
+        client_ip=client_ip,
     )
-    collect(accepted, shard_of, builders, received_at=received_at, client_ip=client_ip)
+    for what, n in enumerate(odd):
+        if n:
+            outcome.notices[_NOTICES[what]] += n
     return outcome
 
 
-def _kinds(events: Sequence[WireEvent], route: Route) -> list[int]:
-    """The type of each event as int; 0 where it is not one of the six."""
-    if route.kind is not None:
-        return [int(route.kind)] * len(events)
-    return [_KINDS.get(event.type, 0) for event in events]
+def _read_the_others(
+    parsed: Parsed, rows: NDArray[np.int64], around: Circumstances, strings: _Strings, outcome: Outcome
+) -> bytes:
+    """Fill the rows that are not plain; return the bytes they point to beyond the body's own."""
+    base, extra = len(parsed.text), bytearray()
+
+    def put(text: bytes | msgspec.Raw) -> tuple[int, int]:
+        start = base + len(extra)
+        extra.extend(bytes(text))
+        return start, len(text)
+
+    merge = merger(parsed.context, parsed.integrations)
+    for index in np.flatnonzero(rows[:, STATE] == NOT_PLAIN).tolist():
+        text = parsed.events[index]
+        payload = text if len(text) > MAX_EVENT_BYTES else merge(text)
+        event = read_exactly(text, payload, around, is_unicode=index not in parsed.not_unicode)
+        if not isinstance(event, Exact):
+            fault, message_id = event
+            outcome.rejected.append(fault.at(index, message_id))
+            rows[index, STATE] = REJECTED
+            continue
+        if isinstance(parsed.events, Slices):
+            start, stop = rows[index, :2].tolist()
+        else:
+            start, n_bytes = put(payload)
+            stop = start + n_bytes
+        key, link = event.key.encode(), (event.link or "").encode()
+        rows[index] = (
+            start,
+            stop,
+            READ,
+            event.kind,
+            event.flags,
+            *put(key[2:]),
+            key[0],
+            *put(link[2:]),
+            link[0] if link else 0,
+            *put(event.message_id.encode()),
+            event.time,
+            0,
+            event.revenue,
+            strings.number(event.name),
+            strings.number(event.zone),
+            strings.number(event.locale),
+        )
+    return bytes(extra)
 
 
-def _texts(ids: Sequence[Scalar]) -> list[str | None]:
-    return [given if given is None or isinstance(given, str) else id_text(given) for given in ids]
+class _Strings:
+    """What the numbers of strings in the rows stand for: the scanner's, and those that are added."""
 
+    def __init__(self, parsed: Parsed) -> None:
+        self._texts = list(_RESERVED)
+        self._uses = [0, *(NAME_USE for _ in EventType)]
+        for start, n_bytes, uses in parsed.strings[N_RESERVED:].tolist():
+            self._texts.append(_decode_text(parsed.text[start - 1 : start + n_bytes + 1]))  # with its quotes
+            self._uses.append(uses)
+        self._added: dict[str, int] = {"": 0}
 
-def _reject(decoded: Decoded, faults: Mapping[int, Fault], outcome: Outcome) -> None:
-    """Take the faulty events out of the decoded ones, and report each under its place in the request."""
-    for place, fault in faults.items():
-        outcome.rejected.append(fault.at(decoded.indexes[place], decoded.events[place].messageId or None))
-    outcome.rejected.sort(key=lambda rejected: rejected.index)
-    decoded.events = _without(decoded.events, faults)
-    decoded.payloads = _without(decoded.payloads, faults)
-    decoded.indexes = _without(decoded.indexes, faults)
+    def number(self, text: str) -> int:
+        number = self._added.get(text)
+        if number is None:
+            number = self._added[text] = len(self._texts)
+            self._texts.append(text)
+            self._uses.append(NAME_USE | ZONE_USE | LOCALE_USE)
+        return number
 
-
-def _without(column: Sequence[T], faults: Mapping[int, Fault]) -> list[T]:
-    return [value for place, value in enumerate(column) if place not in faults]
-
-
-def _links(
-    events: Sequence[WireEvent],
-    kinds: Sequence[int],
-    user_ids: Sequence[str | None],
-    anonymous_ids: Sequence[str | None],
-) -> list[str | None]:
-    return [
-        link_of(kind, user_id, anonymous_id, event.previousId) if (user_id and anonymous_id) or kind == _ALIAS else None
-        for event, kind, user_id, anonymous_id in zip(events, kinds, user_ids, anonymous_ids, strict=True)
-    ]
-
-
-def _flags(events: Sequence[WireEvent], kinds: Sequence[int], links: Sequence[str | None], of_route: int) -> list[int]:
-    flags = [of_route] * len(events)
-    for place, event in enumerate(events):
-        if event.context is not None and event.context.active is False:
-            flags[place] |= _INACTIVE
-        if links[place] is not None:
-            flags[place] |= _LINK
-        if kinds[place] in _MAY_CARRY_TRAITS and carries_traits(event, kinds[place]):
-            flags[place] |= _TRAITS
-    return flags
+    def tables(self) -> Tables:
+        """Different spellings of one name, and what is not known, fall together here."""
+        names: dict[str, int] = {}
+        zones, locales = {"": 0}, {"": 0}
+        indexes = np.zeros((3, len(self._texts)), np.int64)
+        for number, (text, uses) in enumerate(zip(self._texts, self._uses, strict=True)):
+            if uses & NAME_USE:
+                indexes[0, number] = names.setdefault(text, len(names))
+            if uses & ZONE_USE:
+                zone, _, odd = known_place(text, None)
+                indexes[1, number] = UNKNOWN if odd else zones.setdefault(zone, len(zones))
+            if uses & LOCALE_USE:
+                _, locale, odd = known_place(None, text)
+                indexes[2, number] = UNKNOWN if odd else locales.setdefault(locale, len(locales))
+        return Tables((list(names), list(zones), list(locales)), indexes)

@@ -8,7 +8,6 @@ since 1970, or seconds where below 1e11 (in milliseconds that is March 1973). Fr
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from whisperer.events.outcome import Notice
@@ -48,40 +47,35 @@ def skew(received_at: int, sent_at: Scalar) -> int | None:
     return behind if abs(behind) > MAX_CLOCK_SKEW_MS else 0
 
 
-def event_times(
-    events: Sequence[WireEvent], sent_at: Scalar, received_at: int, notices: Counter[Notice], *, corrects: bool
-) -> list[int]:
-    """When each event happened, ms UTC, in [0, received_at].
-
-    The client's ``timestamp``, else its ``originalTimestamp``, corrected by the clock skew that the event's own
-    ``sentAt``, else the batch's ``sent_at``, shows. receivedAt where there is none, where it is unparsable or before
-    1970 (both counted), and where it lies in the future.
-    """
-    of_batch = _counted_skew(received_at, sent_at, notices) if corrects and events else 0
-    times = []
-    for event in events:
-        stamp = event.timestamp
-        if stamp is None:
-            stamp = event.originalTimestamp
-        happened = received_at
-        if stamp is not None:
-            given = instant(stamp)
-            if given is None:
-                notices[Notice.UNPARSABLE_TIMESTAMP] += 1
-            else:
-                own = corrects and event.sentAt is not None
-                given += _counted_skew(received_at, event.sentAt, notices) if own else of_batch
-                if given < 0:
-                    notices[Notice.TIMESTAMP_BEFORE_1970] += 1
-                elif given < received_at:
-                    happened = given
-        times.append(happened)
-    return times
-
-
-def _counted_skew(received_at: int, sent_at: Scalar, notices: Counter[Notice]) -> int:
+def counted_skew(received_at: int, sent_at: Scalar, notices: Counter[Notice]) -> int:
+    """The skew, 0 where it cannot be told, which is counted."""
     correction = skew(received_at, sent_at)
     if correction is None:
         notices[Notice.UNPARSABLE_SENT_AT] += 1
         return 0
     return correction
+
+
+def event_time(
+    event: WireEvent, skew_of_batch: int, received_at: int, notices: Counter[Notice], *, corrects: bool
+) -> int:
+    """When an event happened, ms UTC, in [0, received_at].
+
+    The client's ``timestamp``, else its ``originalTimestamp``, corrected by the clock skew that the event's own
+    ``sentAt``, else the batch's, shows. receivedAt where there is none, where it is unparsable or before 1970 (both
+    counted), and where it lies in the future.
+    """
+    stamp = event.originalTimestamp if event.timestamp is None else event.timestamp
+    if stamp is None:
+        return received_at
+    given = instant(stamp)
+    if given is None:
+        notices[Notice.UNPARSABLE_TIMESTAMP] += 1
+        return received_at
+    if corrects:
+        has_own = event.sentAt is not None
+        given += counted_skew(received_at, event.sentAt, notices) if has_own else skew_of_batch
+    if given < 0:
+        notices[Notice.TIMESTAMP_BEFORE_1970] += 1
+        return received_at
+    return min(given, received_at)

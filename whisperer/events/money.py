@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
 from decimal import ROUND_HALF_EVEN, Context
 
 from whisperer.events.outcome import Notice
@@ -22,20 +21,15 @@ _MAX_DIGITS = 64  # of a string; far more than int64 holds, few enough to be che
 _PLAIN_DECIMAL = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)")
 _EXACT = Context(prec=_MAX_DIGITS + 8, rounding=ROUND_HALF_EVEN)
 
-_TRACK = int(EventType.TRACK)
 
-
-def revenues(events: Sequence[WireEvent], kinds: Sequence[int], notices: Counter[Notice]) -> list[int]:
-    """``properties.revenue`` of each track event in micro-units; 0 where there is none or it is unusable (counted)."""
-    amounts = []
-    for event, kind in zip(events, kinds, strict=True):
-        micros: int | None = 0
-        if kind == _TRACK and (properties := event.properties) is not None and properties.revenue is not None:
-            micros = micro_units(properties.revenue)
-            if micros is None:
-                notices[Notice.INVALID_REVENUE] += 1
-        amounts.append(micros or 0)
-    return amounts
+def revenue_of(event: WireEvent, kind: int, notices: Counter[Notice]) -> int:
+    """``properties.revenue`` of a track event in micro-units; 0 where there is none or it is unusable (counted)."""
+    if kind != EventType.TRACK or event.properties is None or event.properties.revenue is None:
+        return 0
+    micros = micro_units(event.properties.revenue)
+    if micros is None:
+        notices[Notice.INVALID_REVENUE] += 1
+    return micros or 0
 
 
 def micro_units(amount: str | int | float) -> int | None:

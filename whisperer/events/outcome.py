@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from whisperer.events.block import Part
 from whisperer.events.refusals import Code, Refusal, Rejected
 
 
@@ -25,13 +26,15 @@ class Outcome:
     """Result of :func:`whisperer.events.admit.admit`.
 
     n_accepted + len(rejected) is the number of events in the request. ``notices`` counts oddities by
-    :class:`Notice`; only accepted events count, and a batch's own ``sentAt`` counts once.
+    :class:`Notice`; only accepted events count, and a batch's own ``sentAt`` counts once. ``parts`` holds the accepted
+    events by shard.
     """
 
     is_batch: bool
     n_accepted: int = 0
     rejected: list[Rejected] = field(default_factory=list)
     notices: Counter[Notice] = field(default_factory=Counter)
+    parts: dict[int, Part] = field(default_factory=dict)
 
     @property
     def refusal(self) -> Refusal | None:

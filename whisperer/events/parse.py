@@ -1,20 +1,25 @@
-"""Second step: from a JSON text to raw events. Decides what is wrong with the body as a whole.
+"""Second step: from a JSON text to its events. Decides what is wrong with the body as a whole.
 
-Needs no tenant, because the write key may be in here. Each event stays the client's own bytes; what is in it is for
+Needs no tenant, because the write key may be in here. A plain body is read by :mod:`~whisperer.events.scan` in one
+pass; any other is taken apart exactly, each event staying the client's own bytes, and what is in it is for
 :mod:`~whisperer.events.admit`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import overload
 
 import msgspec
+import numpy as np
 from msgspec import Raw
+from numpy.typing import NDArray
 
 from whisperer.events.decompress import MAX_BODY_BYTES, TOO_LARGE
 from whisperer.events.nesting import MAX_NESTING, nests_too_deep
 from whisperer.events.refusals import Code, Refusal
 from whisperer.events.routes import Route
+from whisperer.events.scan import MAX_EVENTS, NOTHING, no_rows, scan
 from whisperer.events.unicode_check import is_utf8, mark_lone_surrogates
 from whisperer.events.wire import (
     BatchEnvelope,
@@ -25,7 +30,6 @@ from whisperer.events.wire import (
     scalar_or_text,
 )
 
-MAX_EVENTS = 2_500
 MAX_SHARED_BYTES = 4 * 1024 * 1024  # a batch's context and integrations, counted once for each event they merge into
 
 _WHITESPACE = b" \t\r\n"
@@ -39,9 +43,11 @@ class Parsed(msgspec.Struct, frozen=True):
     Attributes
     ----------
     write_key : the body's ``writeKey``
-    events : each event's JSON, in order
     sent_at, context, integrations : of the batch; None for a single event
+    events : each event's JSON, in order
     not_unicode : indexes of events that hold a lone surrogate; their bytes here are not the client's
+    text, rows, strings : what was scanned, see :class:`~whisperer.events.scan.Scan`; no row is plain where the body
+        is not
     """
 
     route: Route
@@ -51,12 +57,52 @@ class Parsed(msgspec.Struct, frozen=True):
     context: dict[str, Raw] | None = None
     integrations: dict[str, Raw] | None = None
     not_unicode: frozenset[int] = frozenset()
+    text: NDArray[np.uint8] = NOTHING.text
+    rows: NDArray[np.int64] = NOTHING.rows
+    strings: NDArray[np.int64] = NOTHING.strings
+
+
+class Slices(Sequence[bytes]):
+    """The events of a scanned body, cut out of its text where one is asked for."""
+
+    def __init__(self, text: NDArray[np.uint8], rows: NDArray[np.int64]) -> None:
+        self._text = text
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, index: int) -> bytes: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[bytes]: ...
+    def __getitem__(self, index: int | slice) -> bytes | Sequence[bytes]:
+        if isinstance(index, slice):
+            return Slices(self._text, self._rows[index])
+        start, stop = self._rows[index, :2].tolist()
+        return self._text[start:stop].tobytes()
 
 
 def parse_body(body: bytes, route: Route) -> Parsed | Refusal:
-    """Raw events of a decompressed body, or why there are none. Never raises."""
+    """The events of a decompressed body, or why there are none. Never raises."""
     if len(body) > MAX_BODY_BYTES:
         return TOO_LARGE
+    found = scan(body, route)
+    if found is None:
+        return parse_exactly(body, route)
+    return Parsed(
+        route,
+        found.write_key,
+        Slices(found.text, found.rows),
+        found.sent_at,
+        text=found.text,
+        rows=found.rows,
+        strings=found.strings,
+    )
+
+
+def parse_exactly(body: bytes, route: Route) -> Parsed | Refusal:
+    """The same of any body of bounded size, without the scanner."""
     if not is_utf8(body):
         return Refusal(Code.MALFORMED_JSON, "the body is not UTF-8")
     read = _read_batch if route.is_batch else _read_single
@@ -97,7 +143,7 @@ def _read_single(body: bytes, route: Route) -> Parsed | Refusal:
         key = _lenient_key(members)
     if nests_too_deep(body, len(body), is_batch=False):
         return _TOO_DEEP
-    return Parsed(route, key, (body.strip(_WHITESPACE),))
+    return Parsed(route, key, (body.strip(_WHITESPACE),), rows=no_rows(1))
 
 
 def _read_batch(body: bytes, route: Route) -> Parsed | Refusal:
@@ -120,7 +166,7 @@ def _read_batch(body: bytes, route: Route) -> Parsed | Refusal:
     shared = envelope.context, envelope.integrations
     if any(shared) and len(events) * sum(map(_n_bytes, shared)) > MAX_SHARED_BYTES:
         return Refusal(Code.BODY_TOO_LARGE, "the batch's context is too large to be merged into each of its events")
-    return Parsed(route, envelope.writeKey, events, envelope.sentAt, *shared)
+    return Parsed(route, envelope.writeKey, events, envelope.sentAt, *shared, rows=no_rows(len(events)))
 
 
 def _n_bytes(members: dict[str, Raw] | None) -> int:

@@ -8,13 +8,10 @@ one of ISO 639-1's two-letter ones; scripts and regions are checked in form only
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Sequence
 from functools import lru_cache
 from zoneinfo import available_timezones
 
 from whisperer.events.outcome import Notice
-from whisperer.events.wire import Context
 
 KNOWN_ZONES: frozenset[str] = frozenset(available_timezones())
 
@@ -66,17 +63,3 @@ def known_place(timezone: str | None, locale: str | None) -> tuple[str, str, tup
     if tag is None:
         odd.append(Notice.UNKNOWN_LOCALE)
     return zone, tag or "", tuple(odd)
-
-
-def places(contexts: Sequence[Context | None], notices: Counter[Notice]) -> tuple[Sequence[str], Sequence[str]]:
-    """(zones, locales) of events by their contexts, "" for what is not given or not known (counted)."""
-    found = [_NOWHERE if context is None else known_place(context.timezone, context.locale) for context in contexts]
-    if not found:
-        return (), ()
-    zones, locales, odd = zip(*found, strict=True)
-    for notice in filter(None, odd):
-        notices.update(notice)
-    return zones, locales
-
-
-_NOWHERE: tuple[str, str, tuple[Notice, ...]] = ("", "", ())

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from whisperer.events.refusals import Code, Fault
 from whisperer.events.types import WIRE_TO_TYPE, EventType
 from whisperer.events.wire import NO_RAW, WireEvent
@@ -11,8 +9,7 @@ from whisperer.events.wire import NO_RAW, WireEvent
 MAX_MESSAGE_ID_CHARS = 99
 
 # plain ints: comparing enums is many times slower
-_NO_KIND, _TRACK, _IDENTIFY, _ALIAS = 0, int(EventType.TRACK), int(EventType.IDENTIFY), int(EventType.ALIAS)
-_LOOK_CLOSER = frozenset((_NO_KIND, _IDENTIFY, _ALIAS))
+_TRACK, _IDENTIFY, _ALIAS = int(EventType.TRACK), int(EventType.IDENTIFY), int(EventType.ALIAS)
 
 _NO_TYPE = Fault(Code.INVALID_TYPE, f"type must be one of {', '.join(WIRE_TO_TYPE)}", "/type")
 _NO_IDENTITY = Fault(Code.MISSING_IDENTITY, "an event needs a userId or an anonymousId", "/userId")
@@ -20,32 +17,6 @@ _NO_NEW_ID = Fault(Code.MISSING_IDENTITY, "alias needs the new id as userId", "/
 _NO_PREVIOUS_ID = Fault(Code.MISSING_IDENTITY, "alias needs the old id as previousId", "/previousId")
 _NO_NAME = Fault(Code.MISSING_EVENT, "track needs the name of the event", "/event")
 _LONG_MESSAGE_ID = Fault(Code.INVALID_TYPE, f"messageId holds {MAX_MESSAGE_ID_CHARS} characters at most", "/messageId")
-
-
-def faults_of(
-    events: Sequence[WireEvent],
-    kinds: Sequence[int],
-    user_ids: Sequence[str | None],
-    anonymous_ids: Sequence[str | None],
-) -> dict[int, Fault]:
-    """What is wrong with which of these events, by place in the lists; all other events are good."""
-    suspects = [  # all but the events that plainly need no second look
-        place
-        for place, (event, kind, user_id, anonymous_id) in enumerate(
-            zip(events, kinds, user_ids, anonymous_ids, strict=True)
-        )
-        if not (user_id or anonymous_id)
-        or (not event.event if kind == _TRACK else kind in _LOOK_CLOSER)
-        or event.traits
-        or (event.messageId and len(event.messageId) > MAX_MESSAGE_ID_CHARS)
-    ]
-    faults = {}
-    for place in suspects:
-        event, kind = events[place], kinds[place]
-        fault = unmet(event, kind, user_ids[place], anonymous_ids[place]) or misplaced_traits(event, kind)
-        if fault is not None:
-            faults[place] = fault
-    return faults
 
 
 def unmet(event: WireEvent, kind: int, user_id: str | None, anonymous_id: str | None) -> Fault | None:

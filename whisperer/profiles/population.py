@@ -23,6 +23,9 @@ from whisperer.profiles.timeline import Timeline
 
 LIVE, FORWARDED, VACANT = 0, 1, 2
 
+AWAY = 4
+"""Added to a status: the row belongs to a partition that is not at home here, but coming or going."""
+
 NO_CHECK = np.iinfo(np.int64).max
 
 OTHER_NAME = "(other)"

@@ -7,7 +7,17 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from whisperer.events.block import BlockBuilder, EventBlock, columns_of, encode_block, payload_offsets
+from whisperer.events.block import (
+    EventBlock,
+    PartBuilder,
+    Payloads,
+    columns_of,
+    encode_block,
+    link_of,
+    merge,
+    message_id_of,
+)
+from whisperer.ids import key_hash
 from whisperer.shard.effects import Effect, Send
 from whisperer.shard.records import Forward
 from whisperer.shard.tenant import Tenant
@@ -32,33 +42,30 @@ def forward(
     reference: NDArray[np.int64],
 ) -> Iterator[Effect]:
     """Pass events of merged keys on to the new home, one message for each pair of partitions."""
-    people, columns, offsets = tenant.people, columns_of(block), payload_offsets(block)
-    links: dict[int, list[str]] = {}
-    for index, link in block.links:
-        links.setdefault(index, []).append(link)
-    routes: dict[tuple[int, int], tuple[BlockBuilder, list[int]]] = {}
+    people, columns, payloads = tenant.people, columns_of(block), Payloads(block)
+    routes: dict[tuple[int, int], tuple[PartBuilder, list[int]]] = {}
     for event, row in zip(chosen.tolist(), rows.tolist(), strict=True):
         target = people.targets[row]
         route = (int(people.table["partition"][row]), tenant.home(target))
-        builder, references = routes.setdefault(route, (BlockBuilder(tenant.id), []))
-        for link in links.get(event, ()):
-            builder.links.append((len(builder), link))
+        builder, references = routes.setdefault(route, (PartBuilder(), []))
         builder.add(
             key=target,
+            hashed=key_hash(target, tenant.seed),
             partition=route[1],
             kind=int(columns.kind[event]),
             name=block.names[columns.name[event]],
             timestamp=int(columns.timestamp[event]),
             received=int(columns.received[event]),
-            message_id=block.message_ids[event],
+            message_id=message_id_of(block, event),
             message_hash=columns.message_hash[event].tobytes(),
-            payload=block.payload[offsets[event] : offsets[event + 1]],
+            payload=payloads[event],
             flags=int(columns.flags[event]),
             revenue=int(columns.revenue[event]),
             zone=block.zones[columns.zone[event]],
             locale=block.locales[columns.locale[event]],
+            link=link_of(block, event),
         )
         references.append(int(reference[event]))
     for (source, home), (builder, references) in routes.items():
-        body = Forward(encode_block(builder.build()), origin, references)
+        body = Forward(encode_block(merge(tenant.id, [builder.build()])), origin, references)
         yield Send(tenant.post(source, home, body))

@@ -56,6 +56,7 @@ def note_link(tenant: Tenant, row: int, link: str, now: int) -> Iterator[Effect]
     also = [key for key, owned in held.items() if owned and not is_anonymous(key)]
     if is_anonymous(link):
         people.link(row, link, owned=True)
+        tenant.touch_one(row)
         yield Send(tenant.post(source, tenant.home(link), Claim(link, user, also)))
     elif link != user:
         yield Send(tenant.post(source, ALIAS_ARBITER, AliasAsk(link, user, now)))
@@ -72,18 +73,22 @@ def claim(tenant: Tenant, body: Claim, now: int) -> Iterator[Effect]:
         if body.if_known and body.anonymous not in tenant.people.index:
             return
         tenant.owners[body.anonymous] = Owner(body.user)
+        if tenant.watch is not None:
+            tenant.watch.owners.append(body.anonymous)
         yield from _hand_over(tenant, body.anonymous, body.user, now)
     elif owner.user == body.user:
         return
     elif owner.user in body.also:
         owner.user = body.user
         row = tenant.row_for(body.anonymous)
+        tenant.touch_one(row)
         if tenant.people.table["status"][row] == FORWARDED:
             tenant.people.targets[row] = body.user
     else:
         if not owner.shared:
             owner.shared = True
             row = tenant.row_for(body.anonymous)
+            tenant.touch_one(row)
             if tenant.people.table["status"][row] == FORWARDED:
                 tenant.people.unforward(row)
         yield Send(tenant.post(home, tenant.home(body.user), Refused(body.anonymous, body.user)))
@@ -94,6 +99,7 @@ def refused(tenant: Tenant, body: Refused) -> None:
     row = tenant.people.index.get(body.user)
     if row is not None and body.anonymous in tenant.people.links.get(row, {}):
         tenant.people.links[row][body.anonymous] = False
+        tenant.touch_one(row)
 
 
 def alias_ask(tenant: Tenant, body: AliasAsk) -> Iterator[Effect]:
@@ -122,6 +128,7 @@ def merge_in(tenant: Tenant, body: MergeIn) -> Iterator[Effect]:
         return
     people = tenant.people
     row = tenant.row_for(body.user)
+    tenant.touch_one(row)
     if people.table["status"][row] == FORWARDED:
         target = people.targets[row]
         source = int(people.table["partition"][row])
@@ -147,6 +154,8 @@ def erase(tenant: Tenant, key: str, erased_at: int) -> Iterator[Effect]:
             linked.append(people.targets[row])
         people.vacate(row)
         tenant.floors.pop(row, None)
+        if tenant.watch is not None:
+            tenant.watch.gone.append(key)
     tenant.owners.pop(key, None)
     tenant.tombstones[message_hash(key)] = (home, erased_at)
     tenant.erasing[key] = erased_at
@@ -172,6 +181,7 @@ def _hand_over(tenant: Tenant, key: str, user: str, now: int) -> Iterator[Effect
     """Take the state of a key out, leave a forward, send the state to the user's home."""
     people = tenant.people
     row = tenant.row_for(key)
+    tenant.touch_one(row)
     if people.table["status"][row] == FORWARDED:
         return
     state = people.extract(row)

@@ -16,7 +16,7 @@ from whisperer.journeys.engagement import encode as encode_engagement
 from whisperer.profiles import features, timeline, traits
 from whisperer.profiles.features import NEVER
 from whisperer.profiles.history import EVER, WINDOW_DAYS
-from whisperer.profiles.population import FORWARDED, LIVE, VACANT
+from whisperer.profiles.population import AWAY, FORWARDED, LIVE, VACANT
 from whisperer.profiles.timeline import Entry
 from whisperer.shard import accounts, decision_view
 from whisperer.shard.accounts import Account, expose_all
@@ -124,7 +124,8 @@ def digest(shard: Shard) -> str:
         ]
         for t in shard.tenants.values()
     }
-    return _digest([state, shard.now, sorted(shard.absent), len(shard.dedup), encode_log(shard.log)])
+    moves = [sorted(shard.absent), sorted(shard.arriving.items()), sorted(shard.sweeping)]
+    return _digest([state, shard.now, moves, len(shard.dedup), encode_log(shard.log)])
 
 
 def _profiles(tenant: Tenant, exact: bool = False) -> list[Any]:
@@ -151,6 +152,7 @@ def _loop(tenant: Tenant) -> list[Any]:
     loop = tenant.loop
     return [
         sorted((str(tenant.people.keys[row]), encode_engagement(held)) for row, held in loop.engagements.items()),
+        sorted((str(tenant.people.keys[row]), encode_engagement(held)) for row, held in loop.asleep.items()),
         sorted(msgspec.msgpack.encode(accounts.store(name, account)) for name, account in loop.accounts.items()),
         [loop.rewards.first, loop.rewards.all()],
         sorted(msgspec.msgpack.encode(config) for config in loop.campaigns.versions.values()),
@@ -180,11 +182,16 @@ def check(shard: Shard) -> None:
             all(people.keys[row] == key for key, row in people.index.items()), tenant, "the index points elsewhere"
         )
         for row, key in enumerate(people.keys):
-            status = int(table["status"][row])
+            status = int(table["status"][row]) & ~AWAY
             _require((key is None) == (status == VACANT), tenant, f"row {row} is vacant and has a key")
             if key is None:
                 continue
-            _require(int(table["partition"][row]) == tenant.home(key), tenant, f"{key} is not in its partition")
+            place = (tenant.id, int(table["partition"][row]))
+            _require(place[1] == tenant.home(key), tenant, f"{key} is not in its partition")
+            if table["status"][row] & AWAY:
+                known = place in shard.absent or place in shard.arriving
+                _require(known, tenant, f"{key} is away and its partition neither left nor comes")
+                _require(row not in tenant.loop.engagements, tenant, f"{key} is away and its engagement is awake")
             _require((row in people.targets) == (status == FORWARDED), tenant, f"{key} has a forward and is live")
             state = people.extract(row)
             if status != LIVE:

@@ -57,6 +57,8 @@ class Loop:
     experiment: Experiment = field(default_factory=Experiment)
     engagements: dict[int, Engagement] = field(default_factory=dict)
     """By row."""
+    asleep: dict[int, Engagement] = field(default_factory=dict)
+    """Those of users whose partition is not at home here: nothing happens to them and nobody counts them."""
     places: dict[str, tuple[int, Decision]] = field(default_factory=dict)
     """Decision id -> row of its user, and the decision."""
     timers: Timers = field(default_factory=Timers)
@@ -257,6 +259,16 @@ class Loop:
                 account.candidates -= 1
                 account.pending -= 1
         return held
+
+    def fall_asleep(self, row: int) -> None:
+        """The user's partition leaves; until the new home has it, what was between us and the user is kept here."""
+        held = self.let_go(row)
+        if held is not None:
+            self.asleep[row] = held
+
+    def wake(self, row: int) -> None:
+        """The user's partition has come."""
+        self.take_in(row, self.asleep.pop(row))
 
     def take_in(self, row: int, arriving: Engagement) -> None:
         """Add an engagement that was handed over, or came with its partition, to a user."""

@@ -3,9 +3,7 @@
 `apply(records) -> effects` is the only way in. No clock, no network, no random numbers: every record carries its own
 `now`. Results do not depend on how records were grouped, nor on how events were grouped into records, and replaying
 the journal reproduces state and effects (tested by digest).
-
-What happens to a batch of events, in order: number them, drop repeats, find their users, set aside those of merged and
-erased keys, update the columns, write traits, note second ids, keep the segments up to date.
+What happens to a batch of events is told in :mod:`whisperer.shard.arrivals`.
 """
 
 from __future__ import annotations
@@ -16,17 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whisperer.errors import InvariantError
-from whisperer.events.block import EventBlock, columns_of, decode_block, payload_offsets
-from whisperer.events.traits import traits_of
-from whisperer.events.types import Flag
-from whisperer.profiles import timeline
+from whisperer.events.block import decode_block
 from whisperer.profiles.population import FORWARDED
-from whisperer.shard import candidacy, identity, outcomes, triggers
+from whisperer.shard import announcements, arrivals, candidacy, identity, outcomes, triggers
 from whisperer.shard.dedup import Dedup
-from whisperer.shard.effects import Effect, SegmentChanged
-from whisperer.shard.forwarding import drop_late, forward
+from whisperer.shard.effects import Effect
 from whisperer.shard.log import Log, LogRow, forget
-from whisperer.shard.membership import Change
 from whisperer.shard.records import (
     AliasAsk,
     AliasForget,
@@ -49,14 +42,16 @@ from whisperer.shard.records import (
     Outcomes,
     PartitionJoined,
     PartitionLeft,
+    PartitionPart,
+    PartitionSwept,
     Receipts,
     Record,
     Refused,
     RewardsTaken,
     Tick,
 )
+from whisperer.shard.steps import Steps, Unmeasured
 from whisperer.shard.tenant import Tenant
-from whisperer.shard.turns import number, turns
 
 DEFAULT_MAX_IDS = 20_000_000
 
@@ -71,8 +66,14 @@ class Shard:
         """Journal position of the last record applied."""
         self.tenants: dict[str, Tenant] = {}
         self.dedup = Dedup(dedup_max_ids)
+        self.steps: Steps = Unmeasured()
+        """Told how the time of applying passes; not part of the state."""
         self.absent: set[tuple[str, int]] = set()
         """Partitions that left and have not come back."""
+        self.arriving: dict[tuple[str, int], tuple[int, int]] = {}
+        """Partitions of which parts are here already: map version of the move, number of parts."""
+        self.sweeping: set[tuple[str, int]] = set()
+        """Partitions that left and are at their new home whole; their rows are being forgotten."""
         self.moved: dict[tuple[str, int], int] = {}
         """Map version of each partition's last move, so that a move driven again changes nothing."""
         self.rows: list[LogRow] = []
@@ -136,7 +137,7 @@ class Shard:
     def _apply(self, position: int, record: Record) -> Iterator[Effect]:
         match record.body:
             case Events(block):
-                yield from self._events(decode_block(block), position)
+                yield from arrivals.arrive(self, decode_block(block), position)
             case Tick():
                 yield from self._tick()
             case Delivered(messages):
@@ -175,142 +176,10 @@ class Shard:
                 self.tenant(tenant_id).erasing.pop(key, None)
             case Erase(tenant_id, key):
                 yield from identity.erase(self.tenant(tenant_id), key, self.now)
-            case PartitionLeft() | PartitionJoined() as body:
+            case PartitionPart() | PartitionLeft() | PartitionJoined() | PartitionSwept() as body:
                 from whisperer.shard import move  # the one cycle: a partition's state is made of everything here
 
                 yield from move.apply(self, body)
-
-    # -- events ---------------------------------------------------------------------------------------------------
-
-    def _events(self, block: EventBlock, position: int) -> Iterator[Effect]:
-        tenant = self.tenant(block.tenant)
-        columns = columns_of(block)
-        sequence = number(tenant.sequence, columns.partition)
-        fresh = self.dedup.admit(tenant.id, columns.partition, columns.message_hash, self.now)
-        n_fresh = int(np.count_nonzero(fresh))
-        if n_fresh < len(block):
-            self.repeats[position] = fresh
-        tenant.counters["events_accepted"] += n_fresh
-        tenant.counters["events_duplicate"] += len(block) - n_fresh
-        reference = timeline.pack_reference(position, np.arange(len(block)))
-        yield from self._observe(tenant, block, np.flatnonzero(fresh), sequence, self.id, reference)
-
-    def _observe(
-        self,
-        tenant: Tenant,
-        block: EventBlock,
-        chosen: NDArray[np.int64],
-        sequence: NDArray[np.int64],
-        origin: int,
-        reference: NDArray[np.int64],
-    ) -> Iterator[Effect]:
-        """Bring the ``chosen`` events of a block to their users."""
-        people = tenant.people
-        columns = columns_of(block)
-        keys = block.keys if len(chosen) == len(block.keys) else [block.keys[i] for i in chosen.tolist()]
-        rows = people.rows_of(keys)
-        if (rows < 0).any():
-            chosen, rows = self._meet(tenant, block, chosen, rows)
-        if tenant.floors:
-            chosen, rows = drop_late(tenant, block, chosen, rows)
-        if people.targets:
-            moved = people.table["status"][rows] == FORWARDED
-            if moved.any():
-                yield from forward(tenant, block, chosen[moved], rows[moved], origin, reference)
-                chosen, rows = chosen[~moved], rows[~moved]
-        if not chosen.size:
-            return
-        name = people.names.codes(block.names)[columns.name]
-        zone = people.zones.codes(block.zones)[columns.zone]
-        locale = people.locales.codes(block.locales)[columns.locale]
-        offsets = payload_offsets(block)
-        announced: list[tuple[int, Effect]] = []
-        concerns = np.zeros(len(rows), np.bool_)
-        concerns[tenant.loop.campaigns.watched.among(people.names, name[chosen])] = True
-        # Segments see every event and campaigns those that concern one, each as if it had come alone.
-        for turn in turns(rows, np.ones(len(rows), np.bool_) if tenant.segments.live else concerns):
-            at, row = chosen[turn], rows[turn]
-            flags, timestamp, kind = columns.flags[at], columns.timestamp[at], columns.kind[at]
-            people.observe(row, timestamp, flags & Flag.INACTIVE == 0, columns.revenue[at], name[at])
-            people.set_place(row, timestamp, zone[at], locale[at])
-            people.timeline.append(row, timestamp, sequence[at], kind, name[at], origin=origin, reference=reference[at])
-            stated = np.flatnonzero(flags & Flag.TRAITS)
-            for i in stated.tolist():
-                event = int(at[i])
-                payload = block.payload[offsets[event] : offsets[event + 1]]
-                version = (int(timestamp[i]), int(sequence[event]))
-                writes = [(k, (*version, bytes(v))) for k, v in traits_of(payload, int(kind[i])).items()]
-                people.write_traits(int(row[i]), writes)
-            if stated.size:
-                tenant.segments.traits_changed(people, row[stated])
-            hits = np.flatnonzero(concerns[turn])
-            changes = list(tenant.segments.evaluate(people, row, self.now)) if tenant.segments.live else []
-            if not changes and not hits.size:
-                continue
-            row_to_event = dict(zip(row.tolist(), at.tolist(), strict=True))
-            triggers.goals(tenant, block, at[hits], row[hits])
-            for change in changes:
-                event = row_to_event[change.row]
-                effects = self._announce(tenant, change, int(sequence[event]))
-                announced.extend((event, effect) for effect in effects)
-            for touched, effect in triggers.events(tenant, block, at[hits], row[hits], self.now):
-                announced.append((row_to_event[touched], effect))
-        # Effects come in the order of the events that caused them, whatever the turns were.
-        yield from (effect for _, effect in sorted(announced, key=lambda pair: pair[0]))
-        if block.links:
-            event_to_row = dict(zip(chosen.tolist(), rows.tolist(), strict=True))
-            for event, link in block.links:
-                if event in event_to_row:
-                    yield from identity.note_link(tenant, event_to_row[event], link, self.now)
-
-    def _meet(
-        self, tenant: Tenant, block: EventBlock, chosen: NDArray[np.int64], rows: NDArray[np.int64]
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Rows for users never seen before, in order of appearance; erased ones come back only for newer events."""
-        people = tenant.people
-        columns = columns_of(block)
-        keep = np.ones(len(chosen), np.bool_)
-        unknown = np.flatnonzero(rows < 0)
-        first: dict[str, int] = {}
-        for place in unknown.tolist():
-            event = int(chosen[place])
-            key = block.keys[event]
-            if tenant.tombstones:
-                erased_at = tenant.erased_at(key)
-                if erased_at is not None and columns.timestamp[event] <= erased_at and key not in first:
-                    tenant.counters["dropped.user_erased"] += 1
-                    keep[place] = False
-                    continue
-            first.setdefault(key, event)
-        new = people.add(list(first), columns.partition[list(first.values())])
-        if tenant.tombstones:
-            for key, row in zip(first, new.tolist(), strict=True):
-                erased_at = tenant.erased_at(key)
-                if erased_at is not None:
-                    tenant.floors[row] = erased_at
-        get = people.index.get
-        for place in unknown[keep[unknown]].tolist():
-            rows[place] = get(block.keys[int(chosen[place])], -1)
-        return chosen[keep], rows[keep]
-
-    def reevaluate(self, tenant: Tenant, rows: NDArray[np.int64]) -> Iterator[Effect]:
-        for change in list(tenant.segments.evaluate(tenant.people, rows, self.now)):
-            yield from self._announce(tenant, change)
-
-    def _announce(
-        self, tenant: Tenant, change: Change, sequence: int | None = None, *, backfilled: bool = False
-    ) -> Iterator[Effect]:
-        """Put a segment change on the user's timeline and make it known; an entry may make the user a candidate."""
-        people = tenant.people
-        user = people.keys[change.row]
-        assert user is not None
-        if sequence is None:
-            sequence = int(tenant.sequence[people.table["partition"][change.row]])
-        kind = timeline.SEGMENT_ENTERED if change.entered else timeline.SEGMENT_EXITED
-        people.timeline.append(np.array([change.row]), self.now, sequence, kind, people.names.code(change.segment))
-        yield SegmentChanged(tenant.id, user, change.segment, change.version, change.entered, self.now)
-        if change.entered and not backfilled:
-            yield from triggers.entry(tenant, change, sequence, self.now)
 
     # -- time and messages ------------------------------------------------------------------------------------------
 
@@ -318,9 +187,9 @@ class Shard:
         self.dedup.rotate(self.now)
         for tenant in self.tenants.values():
             if tenant.segments.live:
-                for change in list(tenant.segments.backfill(tenant.people, self.now)):
-                    yield from self._announce(tenant, change, backfilled=True)
-                yield from self.reevaluate(tenant, tenant.segments.due(tenant.people, self.now))
+                changes = tenant.segments.backfill(tenant.people, self.now)
+                yield from (effect for _, effect in announcements.announce(tenant, changes, self.now, backfilled=True))
+                yield from announcements.reevaluate(tenant, tenant.segments.due(tenant.people, self.now), self.now)
             yield from triggers.sweep(tenant, self.now)
             yield from outcomes.on_time(tenant, self.now)
 
@@ -334,11 +203,8 @@ class Shard:
                 yield from identity.merge_in(tenant, body)
                 yield from self._reconsider(tenant, body.user)
             case Forward(data, origin, references):
-                block = decode_block(data)
-                sequence = number(tenant.sequence, columns_of(block).partition)
-                places = np.arange(len(block))
                 reference = np.array(references, np.int64)
-                yield from self._observe(tenant, block, places, sequence, origin, reference)
+                yield from arrivals.passed_on(self, tenant, decode_block(data), origin, reference)
             case AliasAsk() as body:
                 yield from identity.alias_ask(tenant, body)
             case AliasGrant() as body:
@@ -355,4 +221,4 @@ class Shard:
         if row is not None and tenant.people.table["status"][row] != FORWARDED:
             rows = np.array([row])
             tenant.segments.traits_changed(tenant.people, rows)
-            yield from self.reevaluate(tenant, rows)
+            yield from announcements.reevaluate(tenant, rows, self.now)

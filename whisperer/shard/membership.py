@@ -7,7 +7,6 @@ Trait tests are remembered a user until a trait changes; everything else is read
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -23,7 +22,7 @@ from whisperer.segments.trait_test import TraitTest
 from whisperer.shard.records import SegmentConfig
 
 BACKFILL_SLICE = 20_000
-"""Users evaluated in one Tick of a backfill: about 20 ms."""
+"""Users evaluated in one Tick of a backfill, or of those whose time has come: about 20 ms."""
 
 _UNKNOWN = -1
 
@@ -46,12 +45,14 @@ class Live:
         return None if self.backfilled >= self.backfill_end else self.backfilled / self.backfill_end
 
 
-@dataclass(slots=True)
-class Change:
-    row: int
+@dataclass(slots=True, frozen=True)
+class Changes:
+    """Who entered (True) or left one segment; rows are distinct."""
+
     segment: str
     version: int
-    entered: bool
+    rows: NDArray[np.int64]
+    entered: NDArray[np.bool_]
 
 
 class RowsView:
@@ -68,8 +69,15 @@ class RowsView:
         if name not in self._people.table:
             self._people.table.add_column(name, np.int8, _UNKNOWN)
         known = self._people.table[name]
+        stated = self._people.traits
+        of_none: bool | None = None
         for row in self._rows[known[self._rows] == _UNKNOWN].tolist():
-            known[row] = test.matches(traits.values_of(self._people.traits[row]))
+            held = stated[row]
+            if held is None:  # so many a new user
+                of_none = test.matches({}) if of_none is None else of_none
+                known[row] = of_none
+            else:
+                known[row] = test.matches(traits.values_of(held))
         found: NDArray[np.bool_] = known[self._rows] == 1
         return found
 
@@ -120,48 +128,52 @@ class Segments:
             if name.startswith("test:"):
                 people.table[name][rows] = _UNKNOWN
 
-    def evaluate(self, people: Population, rows: NDArray[np.int64], now: int) -> Iterator[Change]:
+    def evaluate(self, people: Population, rows: NDArray[np.int64], now: int) -> list[Changes]:
         """Bring the memberships of distinct live ``rows`` up to date as of ``now``."""
         if not rows.size or not self.live:
-            return
+            return []
+        found = []
         next_check = np.full(len(rows), NO_CHECK)
         view = RowsView(people, rows, now)
         for live in self.live.values():
             member, check = live.program.evaluate(view)
             np.minimum(next_check, check, out=next_check)
-            yield from _changes(people, rows, live, member)
+            found += _changes(people, rows, live, member)
         people.table["next_check"][rows] = next_check
-
-    def due(self, people: Population, now: int) -> NDArray[np.int64]:
-        """Live rows whose time has come."""
-        n = people.table.n
-        found = np.flatnonzero((people.table["next_check"][:n] <= now) & (people.table["status"][:n] == LIVE))
         return found
 
-    def backfill(self, people: Population, now: int) -> Iterator[Change]:
+    def due(self, people: Population, now: int) -> NDArray[np.int64]:
+        """Live rows whose time has come, as many as one Tick looks at; the next Tick follows at once."""
+        n = people.table.n
+        found = np.flatnonzero((people.table["next_check"][:n] <= now) & (people.table["status"][:n] == LIVE))
+        return found[:BACKFILL_SLICE]
+
+    def backfill(self, people: Population, now: int) -> list[Changes]:
         """Evaluate the next slice of every segment that is not complete."""
-        behind = [live for live in self.live.values() if live.progress is not None]
-        if not behind:
-            return
-        for live in behind:
+        found = []
+        for live in [live for live in self.live.values() if live.progress is not None]:
             stop = min(live.backfilled + BACKFILL_SLICE, live.backfill_end)
             rows = np.arange(live.backfilled, stop)
             rows = rows[people.table["status"][rows] == LIVE]
             member, check = live.program.evaluate(RowsView(people, rows, now))
             people.table["next_check"][rows] = np.minimum(people.table["next_check"][rows], check)
-            yield from _changes(people, rows, live, member)
+            found += _changes(people, rows, live, member)
             live.backfilled = stop
+        return found
 
     def of(self, people: Population, row: int) -> list[str]:
         return sorted(name for name, live in self.live.items() if people.table[live.column][row])
 
     def members(self, people: Population, name: str) -> int:
-        return int(np.count_nonzero(people.table[self.live[name].column][: people.table.n]))
+        n = people.table.n
+        return int(np.count_nonzero(people.table[self.live[name].column][:n] & (people.table["status"][:n] == LIVE)))
 
 
-def _changes(people: Population, rows: NDArray[np.int64], live: Live, member: NDArray[np.bool_]) -> Iterator[Change]:
+def _changes(people: Population, rows: NDArray[np.int64], live: Live, member: NDArray[np.bool_]) -> list[Changes]:
     column = people.table[live.column]
     changed = np.flatnonzero(column[rows] != member)
+    if not changed.size:
+        return []
+    rows, member = rows[changed], member[changed]
     column[rows] = member
-    for i in changed.tolist():
-        yield Change(int(rows[i]), live.config.name, live.config.version, bool(member[i]))
+    return [Changes(live.config.name, live.config.version, rows, member)]

@@ -1,123 +1,110 @@
-"""A partition as a value: taken out of one shard, put into another, state exactly kept."""
+"""How a partition leaves a shard and how it comes to one: what the records of a move do.
+
+    the old home                              the new home
+    ------------                              ------------
+    (serves)             -- parts -->         PartitionPart: rows that take part in nothing yet
+    PartitionLeft: frozen, refused to all
+                         -- the rest -->      PartitionPart
+                         -- last word -->     PartitionJoined: the rows count from here on
+    PartitionSwept: rows forgotten, slice by slice
+
+The rows of a partition that is not at home are *away* (:data:`whisperer.profiles.population.AWAY`), at either end: no
+tick, schedule or count sees them. So at most one shard serves a partition at any moment, and until the new home has all
+of it durably the old one can send it again from the beginning. Every record is idempotent by the move's map version.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
-from whisperer.journeys.engagement import Decision, Pinned
 from whisperer.journeys.engagement import decode as decode_engagement
-from whisperer.journeys.engagement import encode as encode_engagement
-from whisperer.profiles.population import LIVE
-from whisperer.profiles.state import ProfileState
+from whisperer.profiles.population import AWAY, LIVE, Population
 from whisperer.shard import candidacy
+from whisperer.shard.announcements import reevaluate
 from whisperer.shard.effects import Effect, Send
-from whisperer.shard.records import Message, PartitionJoined, PartitionLeft
+from whisperer.shard.packing import MovedUser, Part, PartitionState, decode_part, decode_state, rows_of
+from whisperer.shard.records import PartitionJoined, PartitionLeft, PartitionPart, PartitionSwept
 from whisperer.shard.tenant import Owner, Tenant
 
 if TYPE_CHECKING:
     from whisperer.shard.machine import Shard
 
-
-class MovedUser(msgspec.Struct, array_like=True):
-    key: str
-    state: ProfileState
-    target: str | None
-    floor: int | None
-    segments: list[str]
+Body = PartitionPart | PartitionLeft | PartitionJoined | PartitionSwept
 
 
-class PartitionState(msgspec.Struct, array_like=True):
-    tenant: str
-    partition: int
-    sequence: int
-    sent: int
-    cursors: list[tuple[int, int]]
-    outbox: list[Message]
-    owners: list[tuple[str, str, bool]]
-    parents: dict[str, str]
-    tombstones: list[tuple[bytes, int]]
-    dedup: list[tuple[int, int, bytes]]
-    users: list[MovedUser]
-    retained: list[tuple[bytes, str, int, str]] = []
-    pinned: list[Pinned] = []
-
-
-_encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(PartitionState).decode
-
-
-def extract(shard: Shard, tenant_id: str, partition: int) -> bytes:
-    """The partition's whole state; the shard is left as it is."""
-    tenant = shard.tenant(tenant_id)
-    people = tenant.people
-    table = people.table
-    users = []
-    decisions: list[Decision] = []
-    for row in np.flatnonzero(table["partition"][: table.n] == partition).tolist():
-        key = people.keys[row]
-        if key is not None:
-            state = people.extract(row)
-            held = tenant.loop.engagements.get(row)
-            if held is not None:
-                state.engagement = encode_engagement(held)
-                decisions += held.decisions
-            users.append(
-                MovedUser(
-                    key,
-                    state,
-                    people.targets.get(row),
-                    tenant.floors.get(row),
-                    tenant.segments.of(people, row),
-                )
-            )
-    return _encode(
-        PartitionState(
-            tenant=tenant_id,
-            partition=partition,
-            sequence=int(tenant.sequence[partition]),
-            sent=int(tenant.sent[partition]),
-            cursors=[(source, at) for (target, source), at in tenant.cursors.items() if target == partition],
-            outbox=[message for (source, _), message in tenant.outbox.items() if source == partition],
-            owners=[(k, o.user, o.shared) for k, o in tenant.owners.items() if tenant.home(k) == partition],
-            parents=tenant.parents if partition == 0 else {},
-            tombstones=[(h, at) for h, (p, at) in tenant.tombstones.items() if p == partition],
-            dedup=shard.dedup.extract(tenant_id, partition),
-            users=users,
-            retained=[
-                (digest, channel, at, reason)
-                for digest, (p, channel, at, reason) in tenant.loop.retained.items()
-                if p == partition
-            ],
-            pinned=tenant.loop.campaigns.pinned_by(decisions),
-        )
-    )
-
-
-def apply(shard: Shard, body: PartitionLeft | PartitionJoined) -> Iterator[Effect]:
+def apply(shard: Shard, body: Body) -> Iterator[Effect]:
     tenant = shard.tenant(body.tenant)
     place = (body.tenant, body.partition)
+    if isinstance(body, PartitionSwept):
+        if place in shard.absent or place in shard.arriving:
+            _sweep(shard, tenant, body.partition, body.limit)
+        return
     if shard.moved.get(place, 0) >= body.map_version:
         return
-    shard.moved[place] = body.map_version
-    if isinstance(body, PartitionLeft):
-        _remove(shard, tenant, body.partition)
-        shard.absent.add(place)
-        return
-    shard.absent.discard(place)
-    yield from _join(shard, tenant, _decode(body.state))
+    match body:
+        case PartitionPart():
+            _take(shard, tenant, body)
+        case PartitionLeft(kept=kept):
+            shard.moved[place] = body.map_version
+            shard.absent.add(place)
+            if kept:
+                _freeze(tenant, body.partition)
+            else:  # written before parts were: the state was put away in a file first
+                _forget(shard, tenant, body.partition, rows_of(tenant.people, body.partition))
+                _forget_rest(shard, tenant, body.partition)
+        case PartitionJoined():
+            state = decode_state(body.state)
+            arrived = shard.arriving.pop(place, None)
+            if state.n_parts and arrived != (body.map_version, state.n_parts):
+                return  # parts are missing: the old home begins again
+            shard.moved[place] = body.map_version
+            shard.absent.discard(place)
+            shard.sweeping.discard(place)
+            yield from _join(shard, tenant, state)
 
 
-def _remove(shard: Shard, tenant: Tenant, partition: int) -> None:
+# -- leaving ----------------------------------------------------------------------------------------------------------
+
+
+def _freeze(tenant: Tenant, partition: int) -> None:
+    """Keep everything as it is, for whoever asks for it again, and take it out of whatever counts and happens."""
     people = tenant.people
-    table = people.table
-    for row in np.flatnonzero(table["partition"][: table.n] == partition).tolist():
+    rows = rows_of(people, partition)
+    people.table["status"][rows] |= AWAY
+    for row in _engaged(people, tenant, partition):
+        tenant.loop.fall_asleep(row)
+
+
+def _engaged(people: Population, tenant: Tenant, partition: int) -> list[int]:
+    column = people.table["partition"]
+    return [row for row in tenant.loop.engagements if column[row] == partition]
+
+
+def _sweep(shard: Shard, tenant: Tenant, partition: int, limit: int) -> None:
+    """Forget the next rows of a partition that the new home has; after the last, everything else of it."""
+    place = (tenant.id, partition)
+    shard.sweeping.add(place)
+    rows = rows_of(tenant.people, partition)
+    _forget(shard, tenant, partition, rows[:limit])
+    if len(rows) <= limit:
+        _forget_rest(shard, tenant, partition)
+        shard.sweeping.discard(place)
+
+
+def _forget(shard: Shard, tenant: Tenant, partition: int, rows: NDArray[np.int64]) -> None:
+    people = tenant.people
+    for row in rows.tolist():
         tenant.floors.pop(row, None)
+        tenant.loop.asleep.pop(row, None)
         tenant.loop.let_go(row)
         people.vacate(row)
+
+
+def _forget_rest(shard: Shard, tenant: Tenant, partition: int) -> None:
     tenant.sequence[partition] = 0
     tenant.sent[partition] = 0
     for place in [p for p in tenant.cursors if p[0] == partition]:
@@ -135,6 +122,64 @@ def _remove(shard: Shard, tenant: Tenant, partition: int) -> None:
     shard.dedup.drop(tenant.id, partition)
 
 
+# -- coming -----------------------------------------------------------------------------------------------------------
+
+
+def _take(shard: Shard, tenant: Tenant, body: PartitionPart) -> None:
+    """The next part of a partition on its way; the first one begins anew, one out of order is passed over."""
+    place = (body.tenant, body.partition)
+    if body.number == 0:
+        _forget(shard, tenant, body.partition, rows_of(tenant.people, body.partition))
+        _forget_rest(shard, tenant, body.partition)
+        shard.sweeping.discard(place)
+    elif shard.arriving.get(place) != (body.map_version, body.number):
+        return
+    shard.arriving[place] = body.map_version, body.number + 1
+    part = decode_part(body.part)
+    _forget_keys(tenant, part.gone)
+    for user in part.users:
+        row = _put(tenant, user, body.partition)  # first: the table may grow under it
+        tenant.people.table["status"][row] |= AWAY
+    _take_rest(shard, tenant, body.partition, part)
+
+
+def _forget_keys(tenant: Tenant, keys: list[str]) -> None:
+    for key in keys:
+        row = tenant.people.index.get(key)
+        if row is not None:
+            tenant.floors.pop(row, None)
+            tenant.people.vacate(row)
+
+
+def _put(tenant: Tenant, user: MovedUser, partition: int) -> int:
+    """A user as it is elsewhere, in place of an older copy of it; the row."""
+    people = tenant.people
+    row = people.index.get(user.key)
+    if row is None:
+        row = people.row(user.key, partition)
+    else:
+        people.clear(row)
+        people.unforward(row)
+        tenant.floors.pop(row, None)
+    if user.floor is not None:
+        tenant.floors[row] = user.floor
+    if user.target is not None:
+        people.forward(row, user.target)
+        return row
+    people.combine(row, user.state)
+    for name in user.segments:
+        if name in tenant.segments.live:
+            people.table[tenant.segments.live[name].column][row] = True
+    return row
+
+
+def _take_rest(shard: Shard, tenant: Tenant, partition: int, part: Part) -> None:
+    shard.dedup.join(tenant.id, partition, part.dedup)
+    tenant.loop.campaigns.learn(part.pinned)
+    for key, engagement in part.engagements:
+        tenant.loop.asleep[tenant.people.index[key]] = decode_engagement(engagement)
+
+
 def _join(shard: Shard, tenant: Tenant, state: PartitionState) -> Iterator[Effect]:
     partition, people = state.partition, tenant.people
     tenant.sequence[partition] = state.sequence
@@ -144,29 +189,28 @@ def _join(shard: Shard, tenant: Tenant, state: PartitionState) -> Iterator[Effec
     tenant.tombstones.update({digest: (partition, at) for digest, at in state.tombstones})
     if partition == 0:
         tenant.parents.update(state.parents)
-    shard.dedup.join(tenant.id, partition, state.dedup)
     tenant.loop.retained.update({h: (partition, channel, at, why) for h, channel, at, why in state.retained})
-    tenant.loop.campaigns.learn(state.pinned)
     first_row = people.table.n
     for user in state.users:
-        row = people.row(user.key, partition)
+        row = _put(tenant, user, partition)
         if user.state.engagement:
-            tenant.loop.take_in(row, decode_engagement(user.state.engagement))
-        if user.floor is not None:
-            tenant.floors[row] = user.floor
-        if user.target is not None:
-            people.forward(row, user.target)
-            continue
-        people.combine(row, user.state)
-        for name in user.segments:
-            if name in tenant.segments.live:
-                people.table[tenant.segments.live[name].column][row] = True
-    rows = np.flatnonzero(people.table["partition"][: people.table.n] == partition)
-    rows = rows[people.table["status"][rows] == LIVE]
-    yield from shard.reevaluate(tenant, rows)
+            tenant.loop.asleep[row] = decode_engagement(user.state.engagement)
+    _take_rest(shard, tenant, partition, Part(dedup=state.dedup, pinned=state.pinned))
+    rows = rows_of(people, partition)
+    people.table["status"][rows] &= ~np.uint8(AWAY)
+    asleep = [row for row in tenant.loop.asleep if people.table["partition"][row] == partition]
+    for row in asleep:
+        tenant.loop.wake(row)
+    live = rows[people.table["status"][rows] == LIVE]
+    if state.n_parts:  # looked at by the next ticks, a slice each: there may be many
+        people.table["next_check"][live] = shard.now
+    else:
+        yield from reevaluate(tenant, live, shard.now)
+    if rows.size:
+        first_row = min(first_row, int(rows[0]))
     tenant.loop.schedules.catch_up(tenant.loop.campaigns.scheduled, shard.now, first_row, people.table.n)
-    for user in state.users:  # merged ones too: their messages wait here for the receipt
-        decision = tenant.loop.open(people.index[user.key])
+    for row in asleep:  # merged ones too: their messages wait here for the receipt
+        decision = tenant.loop.open(row)
         if decision is not None:
             yield from candidacy.drive(tenant, decision)
     for message in state.outbox:

@@ -175,15 +175,18 @@ class Erase(msgspec.Struct, array_like=True, frozen=True, tag=6):
 
 
 class PartitionLeft(msgspec.Struct, array_like=True, frozen=True, tag=7):
-    """The partition lives elsewhere from here on; its state was put away before this point."""
+    """The partition lives elsewhere from here on. ``kept``: its state stays, frozen, until the new home has it all;
+    otherwise it was put away in a file before this point.
+    """
 
     tenant: str
     partition: int
     map_version: int
+    kept: bool = False
 
 
 class PartitionJoined(msgspec.Struct, array_like=True, frozen=True, tag=8):
-    """The partition lives here from here on: an encoded :class:`~whisperer.shard.move.PartitionState`."""
+    """The partition lives here from here on: an encoded :class:`~whisperer.shard.packing.PartitionState`."""
 
     tenant: str
     partition: int
@@ -241,6 +244,24 @@ class RewardsTaken(msgspec.Struct, array_like=True, frozen=True, tag=15):
     before: int
 
 
+class PartitionPart(msgspec.Struct, array_like=True, frozen=True, tag=16):
+    """A part of a partition on its way here: an encoded :class:`~whisperer.shard.packing.Part`, numbered from 0."""
+
+    tenant: str
+    partition: int
+    map_version: int
+    number: int
+    part: bytes
+
+
+class PartitionSwept(msgspec.Struct, array_like=True, frozen=True, tag=17):
+    """The new home has all of it: forget the next ``limit`` users of a partition that left."""
+
+    tenant: str
+    partition: int
+    limit: int
+
+
 RecordBody = (
     Events
     | Tick
@@ -257,6 +278,8 @@ RecordBody = (
     | Outcomes
     | ConsentStated
     | RewardsTaken
+    | PartitionPart
+    | PartitionSwept
 )
 
 

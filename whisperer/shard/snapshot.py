@@ -6,6 +6,7 @@ Versioned: :func:`load` reads every version up to its own (golden files in the t
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -18,6 +19,7 @@ from whisperer.feedback.outcome import Reward
 from whisperer.journeys.engagement import decode as decode_engagement
 from whisperer.journeys.engagement import encode as encode_engagement
 from whisperer.profiles.columns import Table
+from whisperer.profiles.population import AWAY
 from whisperer.shard import accounts
 from whisperer.shard.accounts import StoredAccount
 from whisperer.shard.log import decode_log, encode_log
@@ -80,6 +82,8 @@ class ShardMeta(msgspec.Struct):
     dedup: dict[str, Any]
     tenants: list[TenantMeta]
     log: bytes = b""
+    arriving: list[tuple[str, int, int, int]] = []
+    sweeping: list[tuple[str, int]] = []
 
 
 _encode_meta = msgspec.msgpack.Encoder().encode
@@ -88,22 +92,30 @@ _decode_meta = msgspec.msgpack.Decoder(ShardMeta).decode
 
 def dump(shard: Shard) -> tuple[bytes, dict[str, pa.Table]]:
     """(meta, tables) of the state as it is now; nothing in them changes when the shard goes on."""
-    tables: dict[str, pa.Table] = {}
-    metas = []
+    return facts(shard), dict(tables(shard))
+
+
+def tables(shard: Shard, *, copy: bool = True) -> Iterator[tuple[str, pa.Table]]:
+    """The tables, one made after another. With ``copy`` False they show the columns themselves, for a reader beside
+    whom nobody changes the shard: a forked child.
+    """
     for number, tenant in enumerate(shard.tenants.values()):
-        metas.append(_tenant_meta(tenant))
         people = tenant.people
-        columns = {name: _arrow(people.table[name][: people.table.n]) for name in people.table.names}
+        columns = {name: _arrow(people.table[name][: people.table.n], copy) for name in people.table.names}
         columns["key"] = pa.array([key or "" for key in people.keys], pa.large_string())
         columns["traits"] = pa.array(people.traits, pa.large_binary())
-        tables[f"users-{number}"] = pa.table(columns)
-        tables[f"history-{number}"] = _table(people.history.dump())
-        tables[f"timeline-{number}"] = _table(people.timeline.dump())
-        if tenant.loop.engagements:
-            tables[f"engagements-{number}"] = _engagements(tenant.loop)
-    dedup, ids = shard.dedup.dump()
+        yield f"users-{number}", pa.table(columns)
+        yield f"history-{number}", _table(people.history.dump())
+        yield f"timeline-{number}", _table(people.timeline.dump())
+        if tenant.loop.engagements or tenant.loop.asleep:
+            yield f"engagements-{number}", _engagements(tenant.loop)
+    _, ids = shard.dedup.dump()
     for number, keys in enumerate(ids):
-        tables[f"dedup-{number}"] = pa.table({"a": keys[:, 0].copy(), "b": keys[:, 1].copy()})
+        yield f"dedup-{number}", pa.table({"a": keys[:, 0].copy(), "b": keys[:, 1].copy()})
+
+
+def facts(shard: Shard) -> bytes:
+    """What is in no table: read back by :func:`load`."""
     meta = ShardMeta(
         version=SNAPSHOT_VERSION,
         shard_id=shard.id,
@@ -112,11 +124,13 @@ def dump(shard: Shard) -> tuple[bytes, dict[str, pa.Table]]:
         absent=sorted(shard.absent),
         moved=[(tenant, partition, version) for (tenant, partition), version in shard.moved.items()],
         repeats=[(at, len(mask), np.packbits(mask).tobytes()) for at, mask in shard.repeats.items()],
-        dedup=dedup,
-        tenants=metas,
+        dedup=shard.dedup.dump()[0],
+        tenants=[_tenant_meta(tenant) for tenant in shard.tenants.values()],
         log=encode_log(shard.log),
+        arriving=[(*place, *progress) for place, progress in shard.arriving.items()],
+        sweeping=sorted(shard.sweeping),
     )
-    return _encode_meta(meta), tables
+    return _encode_meta(meta)
 
 
 def load(meta: bytes, tables: dict[str, pa.Table], dedup_max_ids: int) -> Shard:
@@ -140,6 +154,8 @@ def load(meta: bytes, tables: dict[str, pa.Table], dedup_max_ids: int) -> Shard:
     shard.now, shard.position = stored.now, stored.position
     shard.absent = {(tenant, partition) for tenant, partition in stored.absent}
     shard.moved = {(tenant, partition): version for tenant, partition, version in stored.moved}
+    shard.arriving = {(t, partition): (version, n_parts) for t, partition, version, n_parts in stored.arriving}
+    shard.sweeping = {(t, partition) for t, partition in stored.sweeping}
     shard.repeats = {
         at: np.unpackbits(np.frombuffer(bits, np.uint8), count=n).astype(np.bool_) for at, n, bits in stored.repeats
     }
@@ -196,10 +212,9 @@ def _loop_meta(loop: Loop) -> LoopMeta:
 
 
 def _engagements(loop: Loop) -> pa.Table:
-    encoded = [encode_engagement(held) for held in loop.engagements.values()]
-    return pa.table(
-        {"row": pa.array(list(loop.engagements), pa.int32()), "engagement": pa.array(encoded, pa.large_binary())}
-    )
+    every = {**loop.engagements, **loop.asleep}
+    encoded = [encode_engagement(held) for held in every.values()]
+    return pa.table({"row": pa.array(list(every), pa.int32()), "engagement": pa.array(encoded, pa.large_binary())})
 
 
 def _fill_loop(loop: Loop, meta: LoopMeta | None, engagements: pa.Table | None) -> None:
@@ -214,7 +229,9 @@ def _fill_loop(loop: Loop, meta: LoopMeta | None, engagements: pa.Table | None) 
     loop.retained = {digest: (*rest,) for digest, *rest in meta.retained}  # type: ignore[misc]
     if engagements is not None:
         rows, encoded = engagements["row"].to_pylist(), engagements["engagement"].to_pylist()
-        loop.engagements = {row: decode_engagement(text) for row, text in zip(rows, encoded, strict=True)}
+        status = loop.people.table["status"]
+        for row, text in zip(rows, encoded, strict=True):
+            (loop.asleep if status[row] & AWAY else loop.engagements)[row] = decode_engagement(text)
     loop.rebuild()
 
 
@@ -260,10 +277,9 @@ def _fill(table: Table, stored: pa.Table) -> None:
             table.load(name, _numpy(stored, name))
 
 
-def _arrow(values: NDArray[Any]) -> pa.Array:
-    if values.ndim == 2:
-        return pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1).copy()), values.shape[1])
-    return pa.array(values.copy())
+def _arrow(values: NDArray[Any], copy: bool) -> pa.Array:
+    flat = values.reshape(-1).copy() if copy else values.reshape(-1)
+    return pa.FixedSizeListArray.from_arrays(pa.array(flat), values.shape[1]) if values.ndim == 2 else pa.array(flat)
 
 
 def _numpy(table: pa.Table, name: str) -> NDArray[Any]:

@@ -14,6 +14,7 @@ from whisperer.shard.log import LogRow
 from whisperer.shard.loop import Loop
 from whisperer.shard.membership import Segments
 from whisperer.shard.records import Body, Message
+from whisperer.shard.watch import Watch
 
 
 @dataclass(slots=True)
@@ -52,6 +53,8 @@ class Tenant:
     """Erased key -> ms UTC, until the warehouse is rewritten without it."""
     counters: Counter[str] = field(default_factory=Counter)
     """events_accepted, events_duplicate, and dropped.<reason>."""
+    watch: Watch | None = None
+    """Of whoever copies a partition of this tenant while it serves."""
 
     @classmethod
     def new(cls, tenant_id: str, rows: list[LogRow]) -> Tenant:
@@ -91,6 +94,15 @@ class Tenant:
             if erased_at is not None:
                 self.floors[row] = erased_at
         return row
+
+    def touch(self, rows: NDArray[np.int64]) -> None:
+        """These users are about to change, or just did."""
+        if self.watch is not None:
+            self.watch.touch(rows)
+
+    def touch_one(self, row: int) -> None:
+        if self.watch is not None:
+            self.watch.touch_one(row)
 
     def n_users(self) -> int:
         table, n = self.people.table, self.people.table.n

@@ -12,12 +12,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from whisperer.events.block import EventBlock, columns_of, payload_offsets
+from whisperer.events.block import EventBlock, Payloads, message_id_of
 from whisperer.profiles.population import LIVE
 from whisperer.shard import outcomes
 from whisperer.shard.candidacy import Call, consider
 from whisperer.shard.effects import Effect
-from whisperer.shard.membership import Change
 from whisperer.shard.records import Asked
 from whisperer.shard.schedules import AT_ONCE, NO_FIRING, SLICE, Sweep
 from whisperer.shard.tenant import Tenant
@@ -36,12 +35,12 @@ _decode = msgspec.json.Decoder(_Payload).decode
 def goals(tenant: Tenant, block: EventBlock, at: NDArray[np.int64], rows: NDArray[np.int64]) -> None:
     """Credit events of a block that are a campaign's goal."""
     on_goal = tenant.loop.campaigns.on_goal
-    columns = columns_of(block)
+    columns = block.events()
     for event, row in zip(at.tolist(), rows.tolist(), strict=True):
-        name = block.names[columns.name[event]]
+        name = block.names[columns["name"][event]]
         lives = on_goal.get(name)
         if lives:
-            timestamp, revenue = int(columns.timestamp[event]), int(columns.revenue[event])
+            timestamp, revenue = int(columns["timestamp"][event]), int(columns["revenue"][event])
             outcomes.observe_goal(tenant, row, lives, name, timestamp, revenue)
 
 
@@ -52,13 +51,13 @@ def events(
     on_event = tenant.loop.campaigns.on_event
     if not on_event:
         return
-    columns, offsets = columns_of(block), payload_offsets(block)
+    columns, payloads = block.events(), Payloads(block)
     calls: dict[str, list[Call]] = {}
     for event, row in zip(at.tolist(), rows.tolist(), strict=True):
-        name = block.names[columns.name[event]]
+        name = block.names[columns["name"][event]]
         if name in on_event:
-            payload = block.payload[offsets[event] : offsets[event + 1]]
-            calls.setdefault(name, []).append(Call(row, block.message_ids[event], _properties(payload)))
+            properties = _properties(payloads[event])
+            calls.setdefault(name, []).append(Call(row, message_id_of(block, event), properties))
     for name, called in calls.items():
         for live in on_event[name]:
             yield from consider(tenant, live, "event", called, now)
@@ -74,10 +73,10 @@ def _properties(payload: bytes) -> bytes:
         return b""
 
 
-def entry(tenant: Tenant, change: Change, sequence: int, now: int) -> Iterator[Effect]:
+def entry(tenant: Tenant, segment: str, version: int, row: int, sequence: int, now: int) -> Iterator[Effect]:
     """A user entered a segment."""
-    for live in tenant.loop.campaigns.on_segment.get(change.segment, ()):
-        call = Call(change.row, f"{change.segment}/{change.version}/{now}/{sequence}")
+    for live in tenant.loop.campaigns.on_segment.get(segment, ()):
+        call = Call(row, f"{segment}/{version}/{now}/{sequence}")
         yield from (effect for _, effect in consider(tenant, live, "segment", [call], now))
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
+from actors import tracing
 from actors.commit import Committer
 from whisperer.errors import JournalError, OverloadError
 from whisperer.shard.machine import Shard
@@ -117,3 +118,54 @@ async def test_while_held_nothing_is_applied_and_the_holders_record_goes_first()
     await asyncio.gather(first, later)
     assert len(journal.records) == 3
     await commits.close()
+
+
+async def test_what_waits_is_told_with_its_age() -> None:
+    journal, failures = MemoryJournal(), []
+    commit = committer(journal, failures, [1])
+    assert (commit.n_waiting, commit.oldest_waiting_s) == (0, 0.0)
+    journal.may_sync.clear()
+    waiting = [commit.submit(Tick())]
+    await asyncio.sleep(0)
+    waiting.append(commit.submit(Tick()))
+    assert commit.n_waiting == 2
+    assert commit.oldest_waiting_s > 0.0
+    journal.may_sync.set()
+    await asyncio.gather(*waiting)
+    assert (commit.n_waiting, commit.oldest_waiting_s) == (0, 0.0)
+    await commit.close()
+
+
+async def test_each_group_is_measured_once() -> None:
+    journal, failures = MemoryJournal(), []
+    commit = committer(journal, failures, [1])
+    for n in (1, 3):
+        await asyncio.gather(*(commit.submit(Tick()) for _ in range(n)))
+    counts = commit.counts
+    for histogram in (counts.sync, counts.wait, counts.group_records, counts.group_bytes):
+        assert sum(histogram.counts) == 2
+    assert counts.group_records.sum == 4
+    assert counts.group_bytes.sum == counts.n_bytes
+    assert counts.sync.sum == counts.sync_s
+    assert set(commit.steps.seconds) == {"encode", "rest", "answer"}
+    assert counts.wait.sum >= counts.sync_s
+    await commit.close()
+
+
+async def test_a_slow_group_is_told_with_the_requests_in_it(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actors.commit.SLOW_GROUP_S", 0.0)
+    seen: list[tuple[tracing.Trace, ...]] = []
+    caplog.handler.addFilter(lambda _: seen.append(tracing.current()) or True)
+    journal, failures = MemoryJournal(), []
+    commit = committer(journal, failures, [1])
+    waiting = []
+    for name in ("r1", "r2"):
+        with tracing.within([tracing.Trace(name, "t")]):
+            waiting.append(commit.submit(Tick()))
+    await asyncio.gather(*waiting)
+    await commit.submit(Tick())
+    assert [record.message.split(" stored")[0] for record in caplog.records] == ["a slow group: 2 records"]
+    assert seen == [(tracing.Trace("r1", "t"), tracing.Trace("r2", "t"))]
+    await commit.close()

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from whisperer.events.admit import admit
 from whisperer.events.answer import answer
-from whisperer.events.block import BlockBuilder, EventBlock, columns_of, decode_block, encode_block, payload_offsets
+from whisperer.events.block import (
+    EventBlock,
+    Payloads,
+    decode_block,
+    encode_block,
+    key_of,
+    link_of,
+    merge,
+    message_id_of,
+)
 from whisperer.events.decompress import decompress
 from whisperer.events.outcome import Outcome
-from whisperer.events.parse import parse_body
+from whisperer.events.parse import Parsed, parse_body
 from whisperer.events.refusals import Refusal
-from whisperer.events.routes import ROUTES
+from whisperer.events.routes import ROUTES, Route
 from whisperer.ids import N_PARTITIONS, tenant_seed
 
 NOW = 1_795_395_322_700  # 2026-11-23T00:55:22.700Z
@@ -29,6 +39,7 @@ class Stored:
 
     key: str
     partition: int
+    key_hash: int
     kind: int
     flags: int
     timestamp: int
@@ -76,29 +87,50 @@ class Ingested:
 
 
 def stored(block: EventBlock, shard: int) -> list[Stored]:
-    columns = columns_of(block)
-    links = dict(block.links)
-    ends = payload_offsets(block).tolist()
+    rows, payloads = block.events(), Payloads(block)
     return [
         Stored(
-            key=block.keys[i],
-            partition=int(columns.partition[i]),
-            kind=int(columns.kind[i]),
-            flags=int(columns.flags[i]),
-            timestamp=int(columns.timestamp[i]),
-            received=int(columns.received[i]),
-            revenue=int(columns.revenue[i]),
-            hash=columns.message_hash[i].tobytes(),
-            name=block.names[columns.name[i]],
-            zone=block.zones[columns.zone[i]],
-            locale=block.locales[columns.locale[i]],
-            message_id=block.message_ids[i],
-            payload=block.payload[ends[i] : ends[i + 1]],
-            link=links.get(i),
+            key=key_of(block, i),
+            partition=int(row["partition"]),
+            key_hash=int(row["key_hash"]),
+            kind=int(row["kind"]),
+            flags=int(row["flags"]),
+            timestamp=int(row["timestamp"]),
+            received=int(row["received"]),
+            revenue=int(row["revenue"]),
+            hash=row["message_a"].tobytes() + row["message_b"].tobytes(),
+            name=block.names[row["name"]],
+            zone=block.zones[row["zone"]],
+            locale=block.locales[row["locale"]],
+            message_id=message_id_of(block, i),
+            payload=payloads[i],
+            link=link_of(block, i),
             shard=shard,
         )
-        for i in range(len(block))
+        for i, row in enumerate(rows)
     ]
+
+
+def admitted(
+    body: bytes,
+    route: str,
+    parse: Callable[[bytes, Route], Parsed | Refusal] = parse_body,
+    *,
+    now: int = NOW,
+    ip: str | None = "192.0.2.9",
+) -> Outcome | Refusal:
+    parsed = parse(body, ROUTES[route])
+    if isinstance(parsed, Refusal):
+        return parsed
+    numbers = itertools.count()
+    return admit(
+        parsed,
+        seed=SEED,
+        received_at=now,
+        client_ip=ip,
+        new_message_id=lambda: f"generated-{next(numbers)}",
+        shard_of=SHARD_OF,
+    )
 
 
 def ingest(
@@ -106,28 +138,12 @@ def ingest(
 ) -> Ingested:
     """A body, or what to make one of, through every step; the blocks go over the wire and back."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    builders = {shard: BlockBuilder("tn_test") for shard in range(N_SHARDS)}
-    result: Outcome | Refusal
     text = decompress(raw)
-    parsed = text if isinstance(text, Refusal) else parse_body(text, ROUTES[route])
-    if isinstance(parsed, Refusal):
-        result = parsed
-    else:
-        numbers = itertools.count()
-        result = admit(
-            parsed,
-            seed=SEED,
-            received_at=now,
-            client_ip=ip,
-            new_message_id=lambda: f"generated-{next(numbers)}",
-            shard_of=SHARD_OF,
-            builders=builders,
-        )
-    blocks = {shard: decode_block(encode_block(builder.build())) for shard, builder in builders.items()}
+    result = text if isinstance(text, Refusal) else admitted(text, route, now=now, ip=ip)
+    blocks = {}
     if isinstance(result, Outcome):
+        blocks = {shard: decode_block(encode_block(merge("tn_test", [part]))) for shard, part in result.parts.items()}
         assert sum(map(len, blocks.values())) == result.n_accepted
-    else:
-        assert not any(map(len, blocks.values()))
     return Ingested(result, *answer(result, instance=f"/v1/{route}"), blocks)
 
 

@@ -8,11 +8,11 @@ import pytest
 
 from tests.unit.events.ingesting import NOW, SEED, SHARD_OF, ingest, track
 from whisperer.events.admit import admit
-from whisperer.events.block import BlockBuilder, connection_ip
+from whisperer.events.block import Part, connection_ip, keys_of, link_of, merge
 from whisperer.events.parse import Parsed, parse_body
 from whisperer.events.routes import ROUTES, Route
 from whisperer.events.types import EventType, Flag
-from whisperer.ids import message_hash, partition_of
+from whisperer.ids import N_PARTITIONS, message_hash, partition_of
 
 
 @pytest.mark.parametrize(
@@ -224,52 +224,42 @@ def test_naughty_strings_come_back_unchanged(text: str) -> None:
         assert json.loads(got.only.payload) == event
 
 
-def test_the_connections_address_stands_beside_the_events() -> None:
-    builder = BlockBuilder("tn_test")
-    for ip, n_events in (("192.0.2.1", 2), (None, 1), ("2001:db8::1", 3)):
-        parsed = parse_body(json.dumps({"batch": [track()] * n_events}).encode(), Route.BATCH)
+def parts_of(*requests: tuple[list[dict], str | None]) -> list[Part]:
+    """What some batches, of these events and from these addresses, bring for one shard; a millisecond between them."""
+    parts = []
+    for i, (events, ip) in enumerate(requests):
+        parsed = parse_body(json.dumps({"batch": events}).encode(), Route.BATCH)
         assert isinstance(parsed, Parsed)
-        admit(
-            parsed,
-            seed=SEED,
-            received_at=NOW,
-            client_ip=ip,
-            new_message_id=str,
-            shard_of=[0] * 64,
-            builders={0: builder},
+        outcome = admit(
+            parsed, seed=SEED, received_at=NOW + i, client_ip=ip, new_message_id=str, shard_of=[0] * N_PARTITIONS
         )
-    block = builder.build()
+        parts.append(outcome.parts[0])
+    return parts
+
+
+def test_the_connections_address_stands_beside_the_events() -> None:
+    parts = parts_of(([track()] * 2, "192.0.2.1"), ([track()], None), ([track()] * 3, "2001:db8::1"))
+    block = merge("tn_test", parts)
     assert [connection_ip(block, i) for i in range(6)] == ["192.0.2.1"] * 2 + [None] + ["2001:db8::1"] * 3
 
 
-def test_a_missing_builder_is_an_error_that_leaves_no_trace() -> None:
-    parsed = parse_body(json.dumps({"batch": [track(userId=str(i)) for i in range(50)]}).encode(), Route.BATCH)
-    assert isinstance(parsed, Parsed)
-    builder = BlockBuilder("tn_test")
-    with pytest.raises(KeyError):
-        admit(
-            parsed,
-            seed=SEED,
-            received_at=NOW,
-            client_ip=None,
-            new_message_id=str,
-            shard_of=SHARD_OF,
-            builders={0: builder},
-        )
-    assert len(builder) == 0
-    assert builder == BlockBuilder("tn_test")
-
-
-def test_requests_add_up_in_one_builder() -> None:
-    builder = BlockBuilder("tn_test")
-    for i in range(3):
-        parsed = parse_body(json.dumps({"batch": [track(userId=f"u{i}", anonymousId=f"x{i}")]}).encode(), Route.BATCH)
-        assert isinstance(parsed, Parsed)
-        admit(
-            parsed, seed=SEED, received_at=NOW + i, client_ip=None, new_message_id=str, shard_of=[0] * 64,
-            builders={0: builder},
-        )  # fmt: skip
-    block = builder.build()
-    assert block.keys == ["u:u0", "u:u1", "u:u2"]
-    assert block.links == [(0, "a:x0"), (1, "a:x1"), (2, "a:x2")]
+def test_requests_add_up_in_one_block() -> None:
+    block = merge(
+        "tn_test", parts_of(*[([track(userId=f"u{i}", anonymousId=f"x{i}", event=f"E{i}")], None) for i in range(3)])
+    )
+    assert keys_of(block) == ["u:u0", "u:u1", "u:u2"]
+    assert [link_of(block, i) for i in range(3)] == ["a:x0", "a:x1", "a:x2"]
+    assert [block.names[row["name"]] for row in block.events()] == ["E0", "E1", "E2"]
     assert block.received_at == NOW + 2
+
+
+def test_a_shards_part_names_only_what_its_own_events_hold() -> None:
+    events = [
+        track(userId=f"u{i}", event=f"E{i}", context={"timezone": "UTC" if i % 2 else "Europe/Vienna"})
+        for i in range(60)
+    ]
+    for block in ingest({"batch": events}, "batch").blocks.values():
+        rows = block.events()
+        assert sorted(block.names) == sorted({block.names[code] for code in rows["name"]})
+        assert len(block.names) == len(block) < 60
+        assert block.zones[0] == ""

@@ -5,14 +5,14 @@ from __future__ import annotations
 import gzip
 import json
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.events.ingesting import SEED, SHARD_OF, ingest
 from whisperer.events.payload import decode_json
 from whisperer.events.routes import ROUTES
 from whisperer.events.traits import traits_of
-from whisperer.ids import message_hash, partition_of
+from whisperer.ids import key_hash, message_hash, partition_of
 
 any_text = st.text() | st.sampled_from(
     ["", "\ud83c", "track", "alias", "2026-11-23T00:55:22Z", "u1", "\x00", "UTC", "de-AT", "12.50"]
@@ -65,6 +65,7 @@ def check(body: bytes, route: str) -> None:
     assert got.status in (200, 400, 413)
     json.dumps(got.body).encode()
     for event in got.events:
+        assert event.key_hash == key_hash(event.key, SEED)
         assert event.partition == partition_of(event.key, SEED)
         assert event.shard == SHARD_OF[event.partition]
         assert event.hash == message_hash(event.message_id)
@@ -76,21 +77,25 @@ def check(body: bytes, route: str) -> None:
 
 
 @given(any_event | any_json, st.sampled_from(sorted(ROUTES)), st.booleans())
+@settings(deadline=None)
 def test_any_json_on_any_path_is_answered(value: object, route: str, as_ascii: bool) -> None:
     check(json.dumps(value, ensure_ascii=as_ascii).encode("utf-8", "surrogatepass"), route)
 
 
 @given(any_batch, st.sampled_from(["batch", "import", "b"]))
+@settings(deadline=None)
 def test_any_batch_is_answered(value: object, route: str) -> None:
     check(json.dumps(value).encode(), route)
 
 
 @given(st.binary(max_size=200), st.sampled_from(["track", "batch"]))
+@settings(deadline=None)
 def test_any_bytes_are_answered(body: bytes, route: str) -> None:
     check(body, route)
 
 
 @given(any_batch, st.data())
+@settings(deadline=None)
 def test_any_damage_to_a_good_body_is_answered(value: object, data: st.DataObject) -> None:
     body = bytearray(json.dumps(value).encode())
     for _ in range(data.draw(st.integers(1, 3))):
@@ -114,6 +119,7 @@ good_json = st.recursive(
     st.booleans(),
     st.booleans(),
 )
+@settings(deadline=None)
 def test_payloads_come_back_byte_for_byte(
     properties: list[dict], indent: int | None, as_ascii: bool, zipped: bool
 ) -> None:
@@ -130,6 +136,7 @@ def test_payloads_come_back_byte_for_byte(
 
 
 @given(st.lists(any_event, max_size=6))
+@settings(deadline=None)
 def test_each_event_fares_in_a_batch_as_it_does_alone(events: list[dict]) -> None:
     bodies = [json.dumps({"batch": [event]}).encode() for event in events]
     alone = [ingest(body, "batch") for body in bodies]

@@ -28,7 +28,7 @@ from whisperer.feedback.outcome import CLICKED, UNSUBSCRIBED
 from whisperer.ids import partition_of
 from whisperer.journeys.engagement import KEEP
 from whisperer.shard.loop import MOST_IMMATURE
-from whisperer.shard.move import extract
+from whisperer.shard.packing import extract
 from whisperer.shard.records import Asked, ConsentStated, Outcome, Outcomes, PartitionJoined, PartitionLeft, Receipts
 from whisperer.shard.timers import DECISION_DEADLINE_MS
 

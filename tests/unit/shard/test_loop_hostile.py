@@ -20,7 +20,7 @@ from whisperer.ids import partition_of
 from whisperer.journeys.campaign import Campaign, OnSchedule, to_json
 from whisperer.shard import accounts, inspection, outcomes, rewards, sending, snapshot, triggers
 from whisperer.shard.machine import DEFAULT_MAX_IDS, Shard
-from whisperer.shard.move import extract
+from whisperer.shard.packing import extract
 from whisperer.shard.records import (
     Asked,
     CampaignConfig,

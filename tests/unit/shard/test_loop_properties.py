@@ -17,7 +17,7 @@ from whisperer.feedback.outcome import CLICKED, COMPLAINED, OPENED, UNSUBSCRIBED
 from whisperer.ids import partition_of
 from whisperer.shard import inspection, outcomes, snapshot, triggers
 from whisperer.shard.machine import DEFAULT_MAX_IDS
-from whisperer.shard.move import extract
+from whisperer.shard.packing import extract
 from whisperer.shard.records import (
     Asked,
     ConsentStated,

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.shard.world import DAY, T0, World, event
-from whisperer.shard import inspection, move, snapshot
+from whisperer.shard import inspection, packing, snapshot
 from whisperer.shard.machine import DEFAULT_MAX_IDS
 from whisperer.shard.records import PartitionJoined, PartitionLeft
 
@@ -106,7 +106,7 @@ def test_a_partition_that_moves_keeps_everything(stream: list[dict[str, Any]], t
         if moves:
             for version, partition in enumerate(range(64), start=2):
                 source, target = world.home(partition), 1 - world.home(partition)
-                state = move.extract(world.shards[source], "tn_test", partition)
+                state = packing.extract(world.shards[source], "tn_test", partition)
                 for _ in range(2):  # a move driven again changes nothing
                     world.write(source, PartitionLeft("tn_test", partition, version))
                     world.write(target, PartitionJoined("tn_test", partition, version, state))

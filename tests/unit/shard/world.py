@@ -11,10 +11,10 @@ from typing import Any
 from whisperer.content.message import RenderRequest
 from whisperer.decisions.decision import HOLDOUT, NO_SEND, Candidate, Choice, seed_of
 from whisperer.delivery.dispatch import ACCEPTED, Receipt
-from whisperer.events.block import BlockBuilder, encode_block
+from whisperer.events.block import PartBuilder, encode_block, merge
 from whisperer.events.types import RESERVED_NAME, WIRE_TO_TYPE, EventType, Flag
 from whisperer.feedback.outcome import Reward
-from whisperer.ids import anonymous_key, known_key, message_hash, partition_of, tenant_seed
+from whisperer.ids import anonymous_key, key_hash, known_key, message_hash, partition_of, tenant_seed
 from whisperer.journeys.campaign import Campaign, to_json
 from whisperer.profiles.features import MICROS
 from whisperer.shard import inspection, sending
@@ -72,7 +72,7 @@ def event(
 _serial = iter(range(10**9))
 
 
-def add(builder: BlockBuilder, e: dict[str, Any]) -> None:
+def add(builder: PartBuilder, e: dict[str, Any]) -> None:
     kind = WIRE_TO_TYPE[e["type"]]
     key = known_key(e["user"]) if e["user"] else anonymous_key(e["anonymous"])
     link = None
@@ -87,6 +87,7 @@ def add(builder: BlockBuilder, e: dict[str, Any]) -> None:
         payload["traits"] = e["traits"]
     builder.add(
         key=key,
+        hashed=key_hash(key, SEED),
         partition=partition_of(key, SEED),
         kind=kind,
         name=e["name"] if kind is EventType.TRACK else RESERVED_NAME[kind],
@@ -162,13 +163,13 @@ class World:
 
     def send(self, *events: dict[str, Any]) -> None:
         """One request: a block for each shard concerned."""
-        builders: dict[int, BlockBuilder] = {}
+        builders: dict[int, PartBuilder] = {}
         for e in events:
             key = known_key(e["user"]) if e["user"] else anonymous_key(e["anonymous"])
             shard = self.home(partition_of(key, SEED))
-            add(builders.setdefault(shard, BlockBuilder(TENANT)), e)
+            add(builders.setdefault(shard, PartBuilder()), e)
         for shard, builder in builders.items():
-            self.write(shard, Events(encode_block(builder.build())))
+            self.write(shard, Events(encode_block(merge(TENANT, [builder.build()]))))
 
     def deliver(self, *, again: bool = False) -> None:
         """Carry all messages to their targets until none is left; ``again`` repeats each one."""

@@ -15,9 +15,9 @@ import pytest
 
 from actors.blobs import BlobFolder, BlobWriter
 from actors.warehouse import ExportRecord, LogRecord
-from whisperer.events.block import BlockBuilder, EventBlock
+from whisperer.events.block import EventBlock, PartBuilder, merge
 from whisperer.events.types import EventType
-from whisperer.ids import bare_id, message_hash
+from whisperer.ids import bare_id, key_hash, message_hash
 from whisperer.shard.log import DecisionRow, DeliveryRow, LogRow, OutcomeRow, RewardRow
 
 DAY_MS = 86_400_000
@@ -42,10 +42,11 @@ class Event:
 
 
 def block_of(tenant: str, events: Sequence[Event], lsn: int = 0) -> EventBlock:
-    builder = BlockBuilder(tenant)
+    builder = PartBuilder()
     for n, event in enumerate(events):
         builder.add(
             key=event.key,
+            hashed=key_hash(event.key, 0),
             partition=len(event.key) % 64,
             kind=event.kind,
             name=event.name,
@@ -57,7 +58,7 @@ def block_of(tenant: str, events: Sequence[Event], lsn: int = 0) -> EventBlock:
             revenue=event.revenue,
             link=event.link,
         )
-    return builder.build()
+    return merge(tenant, [builder.build()])
 
 
 def record(lsn: int, tenant: str, *events: Event) -> ExportRecord:

@@ -1,0 +1,91 @@
+"""Arrow tables as chunks: how a table is cut, how a chunk is told apart from another, how it is written and read back.
+
+A chunk is one column of :data:`CHUNK_ROWS` rows as an Arrow IPC stream. Columns are cut apart because few of them
+change between two snapshots: a user who comes back moves counters, not keys. Guarantees: equal digests mean equal
+content, as far as a seeded 128-bit hash can promise; a chunk whose bytes do not match their checksum is never handed
+out. Leaves to :mod:`actors.packs` where chunks lie, and to :mod:`actors.snapshots` which are needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+import msgspec
+import pyarrow as pa
+import xxhash
+from google_crc32c import value
+
+CHUNK_ROWS = 16_384
+
+Compression = Literal["lz4", "zstd"]
+
+
+class DamagedChunkError(ValueError):
+    """The bytes are not those that were written."""
+
+
+class Chunk(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """Where a chunk lies, and what it must be.
+
+    Attributes
+    ----------
+    pack : number of its pack in the index that names it
+    offset, n_bytes : place in that pack
+    n_rows : of the column
+    crc32c : of the bytes as they are stored
+    digest : XXH3-128 of the content, seeded with the index's seed
+    """
+
+    pack: int
+    offset: int
+    n_bytes: int
+    n_rows: int
+    crc32c: int
+    digest: bytes
+
+
+class StoredTable(msgspec.Struct, array_like=True, frozen=True):
+    """``schema`` is an Arrow IPC schema message; ``columns`` are the chunks of each of its fields, first rows first."""
+
+    title: str
+    n_rows: int
+    schema: bytes
+    columns: list[list[Chunk]]
+
+
+def cut(column: pa.ChunkedArray, field: pa.Field) -> Iterator[pa.RecordBatch]:
+    """The column in batches of :data:`CHUNK_ROWS` rows: those of the same rows are the same, whatever grew behind."""
+    schema = pa.schema([pa.field("", field.type, field.nullable)])
+    for first in range(0, len(column), CHUNK_ROWS):
+        piece = column.slice(first, CHUNK_ROWS)
+        whole = piece.chunk(0) if piece.num_chunks == 1 else pa.concat_arrays(piece.chunks)
+        yield pa.record_batch([whole], schema=schema)
+
+
+def digest(batch: pa.RecordBatch, seed: int) -> bytes:
+    """Of type and content; the seed is secret, so that no client can make two contents look alike."""
+    return xxhash.xxh3_128_digest(_stream(batch, None), seed)
+
+
+def encode(batch: pa.RecordBatch, compression: Compression | None) -> pa.Buffer:
+    return _stream(batch, compression)
+
+
+def decode(data: pa.Buffer, chunk: Chunk) -> pa.Array:
+    """The column's piece. Raises DamagedChunkError."""
+    if (data.size, value(data)) != (chunk.n_bytes, chunk.crc32c):
+        raise DamagedChunkError("checksum does not match")
+    batches = list(pa.ipc.open_stream(data))
+    if len(batches) != 1 or batches[0].num_rows != chunk.n_rows:
+        raise DamagedChunkError(f"{chunk.n_rows} rows were promised")
+    return batches[0].column(0)
+
+
+def _stream(batch: pa.RecordBatch, compression: Compression | None) -> pa.Buffer:
+    # No threads: this runs in a forked child, where the pool's threads do not exist.
+    options = pa.ipc.IpcWriteOptions(compression=compression, use_threads=False)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema, options=options) as stream:
+        stream.write_batch(batch)
+    return sink.getvalue()

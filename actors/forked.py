@@ -1,0 +1,136 @@
+"""Work on the state as it is at one moment, in a child process made by fork: the parent goes on at once.
+
+The kernel shares the memory and copies a page only when one side writes to it, so a fork costs milliseconds where a
+copy of the state costs seconds. A child of a process with threads is a delicate thing, and this module is where its
+rules are kept. The child: closes every descriptor it inherited but the ones named (a journal's lock, sockets of Ray and
+of the event loop must not outlive the parent in it), dies with its parent, takes the default signal handlers, collects
+no garbage (touching every object would copy every page), gives way to others, allocates from the C library, whose locks
+survive a fork, and leaves with `_exit`. The work it is given may use neither threads nor locks that another thread could
+have held: no logging, no gRPC, no object stores.
+
+Guarantees: :meth:`Forked.wait` returns only when the child ended well, and leaves no child behind however it ends. What
+the work did must be judged by what it wrote.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import gc
+import os
+import signal
+import sys
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Collection
+from typing import NoReturn
+
+import pyarrow as pa
+
+NICENESS = 10
+"""Not 19: under full load a child that never runs would keep pages shared, and the journal untrimmed, for long."""
+LOOK_S = 0.02
+
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None)
+_ENDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+
+
+class ForkError(Exception):
+    """The child could not be made, took too long, or ended otherwise than well."""
+
+
+class Forked:
+    """A child at work. Made by :meth:`start`.
+
+    Attributes
+    ----------
+    pause_s : how long making it stopped the caller
+    """
+
+    def __init__(self, pid: int, pause_s: float) -> None:
+        self.pid = pid
+        self.pause_s = pause_s
+        self._ended = False
+
+    @classmethod
+    def start(cls, work: Callable[[], None], keep: Collection[int] = ()) -> Forked:
+        """Run ``work`` in a child that keeps these descriptors open. Raises ForkError.
+
+        Call it where no other thread changes what the work reads.
+        """
+        began = time.perf_counter()
+        parent = os.getpid()
+        try:
+            with warnings.catch_warnings():
+                # From Python 3.12 on: fork beside threads may deadlock the child. See above, and `wait` has a limit.
+                warnings.simplefilter("ignore", DeprecationWarning)
+                pid = os.fork()
+        except OSError as error:
+            raise ForkError(f"no child process could be made: {error}") from error
+        if pid == 0:
+            _run(work, keep, parent)
+        return cls(pid, time.perf_counter() - began)
+
+    async def wait(self, timeout_s: float) -> None:
+        """Until it ended. Raises ForkError when it did not end well, or not in time: it is killed then."""
+        deadline = time.monotonic() + timeout_s
+        try:
+            while (code := self._look()) is None:
+                if time.monotonic() > deadline:
+                    raise ForkError(f"the child did not finish within {timeout_s:g} s")
+                await asyncio.sleep(LOOK_S)
+        finally:
+            self.kill()
+        if code != 0:
+            raise ForkError(f"the child ended with {code}")
+
+    def kill(self) -> None:
+        """End it at once, if it still runs."""
+        if not self._ended:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(self.pid, 0)
+            self._ended = True
+
+    def _look(self) -> int | None:
+        """The exit code, negative for a signal; None while it runs."""
+        try:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+        except ChildProcessError:  # somebody reaps for us: what was written tells the rest
+            pid, status = self.pid, 0
+        if pid == 0:
+            return None
+        self._ended = True
+        return os.waitstatus_to_exitcode(status)
+
+
+def _run(work: Callable[[], None], keep: Collection[int], parent: int) -> NoReturn:
+    code = 1
+    try:
+        gc.disable()
+        _close_all_but({2, *keep})
+        if sys.platform == "linux":
+            _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() == parent:  # else it died in between
+            for number in _ENDED:
+                signal.signal(number, signal.SIG_DFL)
+            os.nice(NICENESS)
+            pa.set_memory_pool(pa.system_memory_pool())
+            work()
+            code = 0
+    except BaseException:
+        os.write(2, traceback.format_exc().encode())
+    finally:
+        os._exit(code)
+
+
+def _close_all_but(kept: Collection[int]) -> None:
+    first = 0
+    for fd in sorted(kept):
+        os.closerange(first, fd)
+        first = fd + 1
+    os.closerange(first, os.sysconf("SC_OPEN_MAX"))

@@ -1,0 +1,65 @@
+"""What a process counts about its own work: histograms with fixed bounds, and seconds by the step they went to.
+
+Cheap enough to stay on: one observation is a bisection of a dozen bounds, made once a group, a call or a request, never
+once an event. A state is plain lists and numbers, so that it travels in a status and can be added up. Leaves to others:
+names and labels (:mod:`serve_apps.gateway.metrics`).
+"""
+
+from __future__ import annotations
+
+import time
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from typing import Any
+
+SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+COUNTS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4)
+BYTES = tuple(float(256 << 2 * i) for i in range(9))
+"""256 B to 16 MiB, each four times the one before."""
+
+
+class Histogram:
+    """How many observations were at most each bound, and their sum.
+
+    One thread observes; another may read meanwhile, and then sees a sum that is ahead of the counts by one at most.
+    """
+
+    __slots__ = ("bounds", "counts", "sum")
+
+    def __init__(self, bounds: Sequence[float] = SECONDS) -> None:
+        self.bounds = tuple(bounds)
+        self.counts = [0] * (len(self.bounds) + 1)
+        self.sum = 0.0
+
+    def observe(self, value: float) -> None:
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.sum += value
+
+    def state(self) -> dict[str, Any]:
+        """``counts`` has one entry a bound, and a last one for what was above all of them."""
+        return {"bounds": list(self.bounds), "counts": list(self.counts), "sum": self.sum}
+
+
+class StepTimes:
+    """Seconds by step of a sequence that runs again and again. Between two marks no time is lost or counted twice."""
+
+    __slots__ = ("_clock", "_last", "seconds")
+
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._clock = clock
+        self._last = clock()
+        self.seconds: dict[str, float] = {}
+
+    def begin(self) -> None:
+        """What passed until now belongs to no step."""
+        self._last = self._clock()
+
+    def passed(self, step: str) -> None:
+        """The time since the last mark went to ``step``."""
+        now = self._clock()
+        self.seconds[step] = self.seconds.get(step, 0.0) + now - self._last
+        self._last = now
+
+    def add(self, step: str, seconds: float) -> None:
+        """Time of a step that ran elsewhere, such as in another thread; only that one may name it."""
+        self.seconds[step] = self.seconds.get(step, 0.0) + seconds

@@ -1,0 +1,218 @@
+"""Packs: the new chunks of one snapshot in one file, with the index of the whole snapshot at its end.
+
+An index names every chunk of every table, whether it lies in its own pack (number 0) or, unchanged, in an older one.
+Guarantees: nothing of a pack is believed before its trailer and index verify. Leaves to :mod:`actors.snapshots` what
+packs are called, when they count, and when they go.
+
+A pack is: 16 bytes of head (``UWSNPACK``, u32 version, u32 zero), the chunks, the index (msgpack of :class:`Index`), and
+a trailer of 32 bytes: u64 offset and u64 length of the index, u32 CRC32C of it, u32 version, ``UWSNPACK``.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import struct
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import msgspec
+import pyarrow as pa
+from google_crc32c import value
+
+from actors import chunks
+from actors.chunks import Chunk, Compression, StoredTable
+
+VERSION = 1
+OWN = 0
+"""Number, in an index, of the pack that it lies in."""
+SYNC_BYTES = 8 << 20
+"""Written at once before it is made durable: a flood of dirty pages would delay the journal on the same disk."""
+FULL_ENOUGH = 0.5
+"""A pack of which less is still in use is left behind: what is in use of it is written again."""
+
+_MAGIC = b"UWSNPACK"
+_HEAD = struct.Struct("<8sII")
+_TRAILER = struct.Struct("<QQII8s")
+HEAD_BYTES, TRAILER_BYTES = _HEAD.size, _TRAILER.size
+
+
+class DamagedPackError(ValueError):
+    """The file is not a whole pack."""
+
+
+class PackEntry(msgspec.Struct, array_like=True, frozen=True):
+    """``name`` is "" for the pack that the index lies in; ``n_bytes`` are of its chunks."""
+
+    name: str
+    n_bytes: int
+
+
+class Index(msgspec.Struct, frozen=True):
+    """Attributes
+    ----------
+    seed : of all digests
+    n_since_whole : how many snapshots before this one built upon each other
+    packs : by number
+    """
+
+    seed: int
+    n_since_whole: int
+    packs: list[PackEntry]
+    tables: list[StoredTable]
+
+    def chunks(self) -> Iterator[Chunk]:
+        for table in self.tables:
+            for column in table.columns:
+                yield from column
+
+
+class Place(NamedTuple):
+    """Where an index lies in its pack."""
+
+    offset: int
+    n_bytes: int
+    crc32c: int
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Chunks that need not be written again: digest -> (pack name, chunk)."""
+
+    seed: int
+    n_since_whole: int
+    pack_bytes: Mapping[str, int]
+    chunks: Mapping[bytes, tuple[str, Chunk]]
+
+
+def nothing_known() -> Known:
+    return Known(secrets.randbits(64), -1, {}, {})
+
+
+def known_from(index: Index, own_name: str) -> Known:
+    """What a snapshot's index, lying in the pack ``own_name``, lets a later one leave out."""
+    names = [entry.name or own_name for entry in index.packs]
+    used: Counter[int] = Counter()
+    distinct = {(chunk.pack, chunk.offset): chunk for chunk in index.chunks()}
+    for chunk in distinct.values():
+        used[chunk.pack] += chunk.n_bytes
+    kept = {n for n, entry in enumerate(index.packs) if used[n] >= FULL_ENOUGH * entry.n_bytes}
+    return Known(
+        index.seed,
+        index.n_since_whole,
+        {names[n]: index.packs[n].n_bytes for n in kept},
+        {chunk.digest: (names[chunk.pack], chunk) for chunk in distinct.values() if chunk.pack in kept},
+    )
+
+
+class PackWriter:
+    """Writes one pack to a file descriptor: only system calls, no buffer that a fork could write twice."""
+
+    def __init__(self, fd: int, known: Known, compression: Compression | None) -> None:
+        self._fd = fd
+        self._known = known
+        self._compression = compression
+        self._packs = [PackEntry("", 0)]
+        self._pack_numbers: dict[str, int] = {}
+        self._own: dict[bytes, Chunk] = {}
+        self._tables: list[StoredTable] = []
+        self._offset = self._synced = 0
+        self._write(_HEAD.pack(_MAGIC, VERSION, 0))
+
+    def add(self, title: str, table: pa.Table) -> None:
+        whole = table.unify_dictionaries()  # a chunk carries one dictionary
+        columns = [
+            [self._place(batch) for batch in chunks.cut(column, field)]
+            for column, field in zip(whole.columns, whole.schema, strict=True)
+        ]
+        schema = whole.schema.serialize().to_pybytes()
+        self._tables.append(StoredTable(title, table.num_rows, schema, columns))
+
+    def finish(self) -> None:
+        self._packs[OWN] = PackEntry("", self._offset - _HEAD.size)
+        index = msgspec.msgpack.encode(
+            Index(self._known.seed, self._known.n_since_whole + 1, self._packs, self._tables)
+        )
+        at = self._offset
+        self._write(index + _TRAILER.pack(at, len(index), value(index), VERSION, _MAGIC))
+        os.fsync(self._fd)
+
+    def _place(self, batch: pa.RecordBatch) -> Chunk:
+        digest = chunks.digest(batch, self._known.seed)
+        own = self._own.get(digest)
+        if own is not None:
+            return own
+        found = self._known.chunks.get(digest)
+        if found is not None:
+            pack, chunk = found
+            return msgspec.structs.replace(chunk, pack=self._number(pack))
+        data = chunks.encode(batch, self._compression)
+        chunk = Chunk(OWN, self._offset, data.size, batch.num_rows, value(data), digest)
+        self._write(data)
+        self._own[digest] = chunk
+        return chunk
+
+    def _number(self, pack: str) -> int:
+        number = self._pack_numbers.get(pack)
+        if number is None:
+            number = self._pack_numbers[pack] = len(self._packs)
+            self._packs.append(PackEntry(pack, self._known.pack_bytes[pack]))
+        return number
+
+    def _write(self, data: bytes | pa.Buffer) -> None:
+        view = memoryview(data)
+        while view:
+            written = os.write(self._fd, view)
+            self._offset += written
+            view = view[written:]
+        if self._offset - self._synced >= SYNC_BYTES:
+            os.fdatasync(self._fd)
+            self._synced = self._offset
+
+
+def read_trailer(pack: bytes, size: int) -> Place:
+    """Where the index is, from the last bytes of a pack of ``size`` bytes. Raises DamagedPackError."""
+    if len(pack) < _TRAILER.size:
+        raise DamagedPackError("it is too short")
+    offset, n_bytes, crc32c, version, magic = _TRAILER.unpack(pack[-_TRAILER.size :])
+    if magic != _MAGIC or version != VERSION or offset + n_bytes + _TRAILER.size != size:
+        raise DamagedPackError("it has no trailer")
+    return Place(offset, n_bytes, crc32c)
+
+
+def check_head(data: bytes) -> None:
+    """Raises DamagedPackError where a pack does not begin so."""
+    if data != _HEAD.pack(_MAGIC, VERSION, 0):
+        raise DamagedPackError("it has no head")
+
+
+def read_index(data: bytes, place: Place) -> Index:
+    """The index from its bytes. Raises DamagedPackError."""
+    if (len(data), value(data)) != (place.n_bytes, place.crc32c):
+        raise DamagedPackError("the index's checksum does not match")
+    try:
+        return msgspec.msgpack.decode(data, type=Index)
+    except msgspec.MsgspecError as error:
+        raise DamagedPackError(f"the index cannot be read: {error}") from error
+
+
+def runs(wanted: Iterable[Chunk], gap_bytes: int) -> Iterator[tuple[int, int, list[Chunk]]]:
+    """(offset, length, chunks) of stretches of one pack worth one read, chunks in order of place."""
+    group: list[Chunk] = []
+    start = end = 0
+    for chunk in sorted(wanted, key=_offset):
+        if group and chunk.offset - end > gap_bytes:
+            yield start, end - start, group
+            group = []
+        if not group:
+            start = chunk.offset
+        group.append(chunk)
+        end = chunk.offset + chunk.n_bytes
+    if group:
+        yield start, end - start, group
+
+
+def _offset(chunk: Chunk) -> int:
+    return chunk.offset

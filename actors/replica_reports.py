@@ -1,0 +1,36 @@
+"""The newest report of each gateway replica, so that any of them can tell of all.
+
+Requests reach one replica at a time, whoever asks for the metrics: what the others counted has to come from somewhere.
+The directory actor keeps it, in memory alone: a report is given again every few seconds, and one that is not is of a
+replica that is gone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+FORGET_AFTER_S = 15.0
+MAX_REPLICAS = 256
+
+Report = dict[str, Any]
+
+
+class ReplicaReports:
+    """A report has ``replica``, its id; the rest is the replicas' own affair."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._newest: dict[str, tuple[float, Report]] = {}
+
+    def exchange(self, report: Report) -> list[Report]:
+        """Keep this one, and give everybody's, that one among them."""
+        now = self._clock()
+        self._newest.pop(report["replica"], None)
+        self._newest[report["replica"]] = (now, report)
+        for replica, (at, _) in list(self._newest.items()):  # oldest first
+            if now - at <= FORGET_AFTER_S and len(self._newest) <= MAX_REPLICAS:
+                break
+            del self._newest[replica]
+        return [kept for _, kept in self._newest.values()]

@@ -1,0 +1,81 @@
+"""What this gateway replica did since it started, apart from what it refused (:mod:`.counts`).
+
+Observed once a request or a call, never once an event. :meth:`Measures.report` is plain lists and numbers: it
+goes to the directory actor, so that whichever replica is asked for the metrics can tell of all.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import psutil
+
+from actors.measures import BYTES, COUNTS, Histogram
+from serve_apps.gateway.counts import Counts
+
+Level = Callable[[], float]
+
+
+class Measures:
+    """Use from one event loop. ``levels`` are read when a report is made: what waits, what is held."""
+
+    def __init__(self, counts: Counts, replica: str = "") -> None:
+        self.replica = replica
+        self.levels: dict[str, Level] = {}
+        self.requests: Counter[tuple[str, str, int]] = Counter()
+        """By (route, method, status)."""
+        self.request_seconds: dict[str, Histogram] = {}
+        self.body_bytes = Histogram(BYTES)
+        self.n_in_flight = 0
+        self.call_events = Histogram(COUNTS)
+        """Events that one call to a shard carries."""
+        self.calls: Counter[tuple[str, str]] = Counter()
+        """Calls to shards by (method, what came of them)."""
+        self.call_seconds: dict[str, Histogram] = {}
+        self._counts = counts
+        self._started_at = time.time()
+        self._process = psutil.Process()
+
+    def answered(self, route: str, method: str, status: int, seconds: float, n_bytes: int) -> None:
+        """A request was answered; ``route`` and ``method`` are of small sets."""
+        self.requests[route, method, status] += 1
+        histogram = self.request_seconds.get(route)
+        if histogram is None:
+            histogram = self.request_seconds[route] = Histogram()
+        histogram.observe(seconds)
+        if n_bytes:
+            self.body_bytes.observe(n_bytes)
+
+    def called(self, method: str, result: str, seconds: float) -> None:
+        """A shard was called."""
+        self.calls[method, result] += 1
+        histogram = self.call_seconds.get(method)
+        if histogram is None:
+            histogram = self.call_seconds[method] = Histogram()
+        histogram.observe(seconds)
+
+    def report(self) -> dict[str, Any]:
+        return {
+            "replica": self.replica,
+            "pid": os.getpid(),
+            "started_at": self._started_at,
+            "rss_bytes": self._process.memory_info().rss,
+            "requests": [[*key, n] for key, n in self.requests.items()],
+            "request_seconds": _states(self.request_seconds),
+            "body_bytes": self.body_bytes.state(),
+            "in_flight": self.n_in_flight,
+            "levels": {name: level() for name, level in self.levels.items()},
+            "call_events": self.call_events.state(),
+            "calls": [[*key, n] for key, n in self.calls.items()],
+            "call_seconds": _states(self.call_seconds),
+            "rejected": {tenant: dict(codes) for tenant, codes in self._counts.rejected.items()},
+            "notices": {tenant: dict(notices) for tenant, notices in self._counts.notices.items()},
+        }
+
+
+def _states(histograms: Mapping[str, Histogram]) -> dict[str, Any]:
+    return {name: histogram.state() for name, histogram in histograms.items()}

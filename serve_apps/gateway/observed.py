@@ -1,0 +1,84 @@
+"""What is done for every HTTP request, whatever answers it: it gets its trace, its answer the id, metrics their due.
+
+An ASGI application around others. Guarantees: every answer has an ``x-request-id``, the client's own where it was
+usable; what is logged on the way, here and in the shards called, has it and the trace id. Labels are bounded: a route
+is the template of its path, a method one of HTTP's own.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from actors import tracing
+from serve_apps.gateway.measures import Measures
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_log = logging.getLogger(__name__)
+
+REQUEST_ID = b"x-request-id"
+UNKNOWN = "other"
+METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"))
+ROUTE = "whisperer.route"
+"""Where an application that is no router leaves its route in the scope."""
+
+
+class Observed:
+    def __init__(self, application: Application, measures: Measures) -> None:
+        self._application = application
+        self._measures = measures
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._application(scope, receive, send)
+            return
+        began = time.perf_counter()
+        trace, size = _trace_and_size(scope)
+        shown = (REQUEST_ID, trace.request_id.encode())
+        status = 500  # of an application that failed without a word
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*(h for h in message.get("headers", ()) if h[0].lower() != REQUEST_ID), shown]
+            await send(message)
+
+        measures = self._measures
+        measures.n_in_flight += 1
+        with tracing.within((trace,)):
+            try:
+                await self._application(scope, receive, send_with_id)
+            finally:
+                measures.n_in_flight -= 1
+                route, seconds = _route(scope), time.perf_counter() - began
+                method = scope["method"] if scope["method"] in METHODS else UNKNOWN
+                measures.answered(route, method, status, seconds, size)
+                if _log.isEnabledFor(logging.DEBUG):
+                    _log.debug("%s %s: %d after %.1f ms, %d bytes", method, route, status, seconds * 1000, size)
+
+
+def _trace_and_size(scope: Scope) -> tuple[tracing.Trace, int]:
+    request_id = traceparent = None
+    size = 0
+    for name, value in scope["headers"]:
+        if name == REQUEST_ID:
+            request_id = value.decode("latin-1")
+        elif name == b"traceparent":
+            traceparent = value.decode("latin-1")
+        elif name == b"content-length" and value.isdigit():
+            size = int(value)
+    return tracing.of_headers(request_id, traceparent), size
+
+
+def _route(scope: Scope) -> str:
+    """The template of the path, as the router found it; never the path itself, which anybody may make up."""
+    named: str | None = scope.get(ROUTE)
+    return named or getattr(scope.get("route"), "path", None) or UNKNOWN

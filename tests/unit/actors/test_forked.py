@@ -1,0 +1,112 @@
+"""The child that works on the state of one moment: what it must not keep, and how it ends."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from actors.forked import Forked, ForkError
+
+TIMEOUT_S = 60.0
+
+
+async def test_the_child_sees_the_state_as_it_was_whatever_the_parent_does_next(tmp_path: Path) -> None:
+    state = {"n": 1}
+    child = Forked.start(lambda: (tmp_path / "seen").write_text(str(state["n"])) and None)
+    state["n"] = 2
+    await child.wait(TIMEOUT_S)
+    assert (tmp_path / "seen").read_text() == "1"
+    assert child.pause_s > 0
+
+
+async def test_the_child_keeps_no_descriptor_but_the_named_ones(tmp_path: Path) -> None:
+    with (tmp_path / "named").open("wb") as named, (tmp_path / "other").open("wb"), socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        child = Forked.start(
+            lambda: os.write(named.fileno(), str(os.listdir("/proc/self/fd")).encode()) and None, [named.fileno()]
+        )
+        await child.wait(TIMEOUT_S)
+        kept = set(eval((tmp_path / "named").read_text()))
+        # One more is open while the folder is listed.
+        assert {"2", str(named.fileno())} <= kept
+        assert len(kept) == 3
+
+
+async def test_a_child_that_fails_is_an_error_and_says_why(capfd: pytest.CaptureFixture[str]) -> None:
+    def fail() -> None:
+        raise KeyError("what was wrong")
+
+    with pytest.raises(ForkError, match="ended with 1"):
+        await Forked.start(fail).wait(TIMEOUT_S)
+    assert "KeyError: 'what was wrong'" in capfd.readouterr().err
+
+
+async def test_a_child_that_takes_too_long_is_killed_and_leaves_no_zombie() -> None:
+    child = Forked.start(signal.pause)
+    with pytest.raises(ForkError, match="did not finish"):
+        await child.wait(0.0)
+    assert not Path(f"/proc/{child.pid}").exists()
+
+
+async def test_a_killed_child_is_an_error() -> None:
+    child = Forked.start(signal.pause)
+    os.kill(child.pid, signal.SIGTERM)
+    with pytest.raises(ForkError, match="ended with -15"):
+        await child.wait(TIMEOUT_S)
+
+
+async def test_locks_that_other_threads_hold_stop_no_child_that_keeps_the_rules(tmp_path: Path) -> None:
+    """Threads that allocate, format and import while the fork happens: what a shard's process is like."""
+    stop = threading.Event()
+
+    def busy() -> None:
+        while not stop.is_set():
+            [bytes(n) for n in range(2_000)]
+
+    threads = [threading.Thread(target=busy) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        for n in range(20):
+            path = tmp_path / str(n)
+            await Forked.start(lambda path=path: path.write_bytes(bytes(1 << 20)) and None).wait(TIMEOUT_S)  # type: ignore[misc]
+            assert path.stat().st_size == 1 << 20
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+_PARENT = """
+import fcntl, os, signal, sys
+from actors.forked import Forked
+lock = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
+fcntl.flock(lock, fcntl.LOCK_EX)
+child = Forked.start(signal.pause)
+print(child.pid, flush=True)
+signal.pause()
+"""
+
+
+def test_when_the_parent_is_killed_its_lock_is_free_and_the_child_ends(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    parent = subprocess.Popen([sys.executable, "-c", _PARENT, str(path)], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    child = int(parent.stdout.readline())
+    parent.kill()
+    parent.wait()
+    with path.open("rb") as lock:
+        deadline = time.monotonic() + TIMEOUT_S
+        while Path(f"/proc/{child}/status").exists() and "Z (zombie)" not in Path(f"/proc/{child}/status").read_text():
+            assert time.monotonic() < deadline, "the child outlives its parent"
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    parent.stdout.close()

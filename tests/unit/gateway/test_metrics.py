@@ -1,0 +1,187 @@
+"""The exposition: what docs/metrics.md says, bounded, and the numbers of all replicas."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from actors.calls import REASONS
+from actors.commit import CommitCounts
+from actors.measures import Histogram
+from actors.routing import CALL_RESULTS
+from serve_apps.gateway.counts import Counts
+from serve_apps.gateway.families import FAMILIES, OTHERS
+from serve_apps.gateway.measures import Measures
+from serve_apps.gateway.metrics import MAX_TENANTS, exposition
+from serve_apps.gateway.sums import loop_counts, no_counts
+from tests.stand import SHARED
+from tests.unit.gateway.exposed import DOCUMENT, documented, exposed, labels_documented
+from whisperer.events.outcome import Notice
+from whisperer.events.refusals import Code
+from whisperer.shard.steps import STEPS
+
+ROOT = Path(__file__).parents[3]
+DASHBOARD = ROOT / "docs" / "dashboards" / "ingestion.json"
+
+
+def tenant(id: str, **more: Any) -> dict[str, Any]:
+    return {**no_counts(), **loop_counts({}), "id": id, "events_rejected": {}, "notices": {}, **more}
+
+
+def shard(name: str, **more: Any) -> dict[str, Any]:
+    """A status as a shard that serves gives it."""
+    counts = CommitCounts()
+    counts.sync.observe(0.002)
+    histograms = {key: getattr(counts, key).state() for key in ("sync", "wait", "group_records", "group_bytes")}
+    return {
+        "name": name, "state": "serving", "epoch": 3, "rss_bytes": 1, "partitions": 2, "users": 3,
+        "journal_bytes": 10, "journal_end": 100, "exported": 40, "warehouse_rows": 5, "waiting_bytes": 0,
+        "courier_waiting": 0, "erasures_waiting": 0, "candidates_waiting": 0, "messages_to_send": 0,
+        "recovery": {"records": 7, "seconds": 0.5}, "dedup_ids": 1, "dedup_bytes": 2, "dedup_evicted": 0,
+        "snapshot": {"taken": 1, "at": 1.0, "seconds": 0.1, "bytes": 9, "pause_ms": 12.0},
+        "moves": {"left": 1, "joined": 0},
+        "commit": {
+            "groups": 1, "records": 2, "bytes": 3, "sync_s": 0.1, "apply_s": 0.2, "waiting": 0, "oldest_waiting_s": 0.0,
+            "step_s": {"dedup": 0.5}, "histograms": histograms,
+        },
+        "calls": {"under_way": 4, "answered": [["ingest", "", 5], ["ingest", "overloaded", 1]]},
+        **more,
+    }  # fmt: skip
+
+
+def status(**more: Any) -> dict[str, Any]:
+    acme = tenant(
+        "tn_1", events_accepted=7, refused={"capped": 2}, events_dropped={"user_erased": 1}, bytes={"columns": 10}
+    )
+    return {
+        "tenants": {"acme": acme},
+        "shards": [shard("shard-0")],
+        "learner": {"state": "serving"},
+        "map_version": 2,
+        "n_moved": 1,
+        **more,
+    }
+
+
+def measures(replica: str = "r1") -> Measures:
+    counts = Counts(10)
+    counts.rejected["tn_1"]["missing_identity"] = 3
+    counts.rejected[""]["invalid_key"] = 1
+    counts.notices["tn_1"]["invalid_revenue"] = 2
+    made = Measures(counts, replica)
+    made.levels = {"queued_events": lambda: 5, "in_flight_bytes": lambda: 6}
+    made.answered("/v1/batch", "POST", 200, 0.02, 200_000)
+    made.called("ingest", "answered", 0.004)
+    made.call_events.observe(500)
+    return made
+
+
+def samples(text: bytes) -> dict[tuple[str, ...], float]:
+    """(name, label values in order of their names) -> value"""
+    return {
+        (s.name, *(v for _, v in sorted(s.labels.items()))): s.value
+        for family in text_string_to_metric_families(text.decode())
+        for s in family.samples
+    }
+
+
+def test_what_is_exposed_is_what_the_page_says_and_the_other_way_round() -> None:
+    told = {name: Told._replace(labels=tuple(sorted(Told.labels))) for name, Told in documented().items()}
+    assert exposed(exposition(status(), [measures().report()]).decode()) == told
+    assert len(told) > 60
+
+
+def test_every_metric_is_there_before_anything_has_happened() -> None:
+    text = exposition({"tenants": {}, "shards": [], "learner": {}, "map_version": 0}).decode()
+    assert set(exposed(text)) == set(documented())
+
+
+def test_every_label_is_on_the_page_with_its_bound() -> None:
+    assert labels_documented() == {label for family in FAMILIES for label in family.labels}
+    page = DOCUMENT.read_text()
+    for value in (*STEPS, *REASONS, *CALL_RESULTS):
+        assert f"`{value}`" in page, value
+    assert len(Code) <= 20
+    assert len(Notice) <= 6
+
+
+def test_the_numbers_are_those_of_shards_and_replicas() -> None:
+    found = samples(exposition(status(), [measures().report()]))
+    assert found["whisperer_events_accepted_total", "acme"] == 7
+    assert found["whisperer_candidates_closed_total", "refused", "capped", "acme"] == 2
+    assert found["whisperer_events_rejected_total", "missing_identity", "r1", "acme"] == 3
+    assert found["whisperer_events_rejected_total", "invalid_key", "r1", ""] == 1
+    assert found["whisperer_gateway_requests_total", "POST", "r1", "/v1/batch", "200"] == 1
+    assert found["whisperer_gateway_request_seconds_bucket", "0.01", "r1", "/v1/batch"] == 0
+    assert found["whisperer_gateway_request_seconds_bucket", "0.025", "r1", "/v1/batch"] == 1
+    assert found["whisperer_gateway_request_seconds_bucket", "+Inf", "r1", "/v1/batch"] == 1
+    assert found["whisperer_gateway_request_seconds_sum", "r1", "/v1/batch"] == pytest.approx(0.02)
+    assert found["whisperer_gateway_call_events_count", "r1"] == 1
+    assert found["whisperer_shard_sync_seconds_count", "shard-0"] == 1
+    assert found["whisperer_shard_export_lag_bytes", "shard-0"] == 60
+    assert found["whisperer_shard_calls_total", "ingest", "overloaded", "shard-0"] == 1
+    assert found["whisperer_shard_calls_total", "ingest", "done", "shard-0"] == 5
+
+
+def test_each_replica_has_its_own_series() -> None:
+    found = samples(exposition(status(), [measures("r1").report(), measures("r2").report()]))
+    for replica in ("r1", "r2"):
+        assert found["whisperer_events_rejected_total", "missing_identity", replica, "acme"] == 3
+
+
+def test_a_shard_that_is_away_has_only_that_it_is() -> None:
+    away = {"name": "shard-1", "state": "recovering", "reason": "it died", "tenants": {}}
+    found = samples(exposition(status(shards=[shard("shard-0"), away])))
+    assert found["whisperer_shard_serving", "shard-1"] == 0
+    assert [key[0] for key in found if "shard-1" in key] == ["whisperer_shard_serving"]
+
+
+def test_tenants_beyond_the_oldest_thousand_share_a_label() -> None:
+    many = {f"t{n}": tenant(f"tn_{n:06}", events_accepted=1) for n in reversed(range(MAX_TENANTS + 7))}
+    late = {f"tn_{MAX_TENANTS + 3:06}": {"invalid_event": 2}, "tn_of_nobody_known": {"invalid_event": 1}}
+    report = measures().report() | {"rejected": late}
+    found = samples(exposition(status(tenants=many), [report]))
+    accepted = {key[1]: value for key, value in found.items() if key[0] == "whisperer_events_accepted_total"}
+    assert len(accepted) == MAX_TENANTS + 1
+    assert accepted[OTHERS] == 7
+    assert accepted["t0"] == 1
+    assert f"t{MAX_TENANTS}" not in accepted
+    assert found["whisperer_events_rejected_total", "invalid_event", "r1", OTHERS] == 3
+
+
+def test_a_histogram_in_the_text_never_falls() -> None:
+    histogram = Histogram()
+    for value in (0.001, 0.2, 50.0):
+        histogram.observe(value)
+    report = measures().report() | {"call_seconds": {"ingest": histogram.state()}}
+    text = exposition(status(), [report]).decode()
+    buckets = re.findall(r"^whisperer_gateway_shard_call_seconds_bucket\{.*\} (\S+)$", text, re.MULTILINE)
+    numbers = [float(bucket) for bucket in buckets]
+    assert numbers == sorted(numbers)
+    assert numbers[-1] == 3
+
+
+@pytest.mark.skipif(not (SHARED / "contracts" / "grafana").exists(), reason="Grafana's schema is not on this machine")
+def test_the_dashboard_is_one_that_grafana_takes() -> None:
+    schema = json.loads((SHARED / "contracts" / "grafana" / "dashboard.jsonschema.json").read_text())
+    jsonschema.validate(json.loads(DASHBOARD.read_text()), schema)
+
+
+def test_the_dashboard_and_the_page_ask_for_metrics_that_exist() -> None:
+    names = set(documented())
+    names |= {
+        f"{n}_{part}"
+        for n, told in documented().items()
+        if told.kind == "histogram"
+        for part in ("bucket", "sum", "count")
+    }
+    questions = DOCUMENT.read_text().partition("## Questions")[2] + DASHBOARD.read_text()
+    asked = set(re.findall(r"whisperer_\w+", questions))
+    assert asked <= names
+    assert len(asked) > 30

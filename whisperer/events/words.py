@@ -1,0 +1,149 @@
+"""What the kernels of this package need of the machine and numba does not offer: loads that are not aligned, products
+of 128 bits, 32 bytes looked at in one step.
+
+Nothing here checks a bound. A caller reads within its buffer, or within the ``PADDING`` zero bytes that end it.
+Positions are int64, words uint64 in little-endian order; numba makes a float of the two mixed, so they never are.
+
+numba keeps compiled kernels on disk and renews them when their own file changes, not when a file they call into does:
+after a change here or in :mod:`~whisperer.events.xxh3`, ``touch`` the kernels' files (a release's files are all new).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+PADDING = 64
+MASKS = np.array([(1 << 8 * n) - 1 for n in range(9)], np.uint64)
+"""What keeps the first n bytes of a word."""
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+_I8, _I32, _I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
+_LANES = 32
+_VECTOR = ir.VectorType(_I8, _LANES)
+_TWO_WORDS = types.UniTuple(types.uint64, 2)
+
+
+def word_of(text: str) -> np.uint64:
+    """Up to eight bytes of ASCII as :func:`word_at` finds them, zeros behind."""
+    return np.uint64(int.from_bytes(text.encode(), "little"))
+
+
+def kernel(function: _F) -> _F:
+    """Compiled on first use, or loaded from disk; runs without the interpreter's lock."""
+    compiled: _F = njit(cache=True, nogil=True)(function)
+    return compiled
+
+
+def _pointer(context: Any, builder: Any, array_type: Any, array: Any, at: Any) -> Any:
+    data = context.make_array(array_type)(context, builder, array).data
+    return builder.gep(builder.bitcast(data, _I8.as_pointer()), [at])
+
+
+def _load(builder: Any, pointer: Any, kind: Any) -> Any:
+    loaded = builder.load(builder.bitcast(pointer, kind.as_pointer()))
+    loaded.align = 1
+    return loaded
+
+
+@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
+def byte_at(typing: Any, buffer: Any, at: Any) -> Any:
+    """The byte at a position, as int64."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        pointer = _pointer(context, builder, signature.args[0], *args)
+        return builder.zext(_load(builder, pointer, _I8), _I64)
+
+    return types.int64(buffer, types.int64), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
+def word_at(typing: Any, buffer: Any, at: Any) -> Any:
+    """Eight bytes from a position on, as uint64."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return _load(builder, _pointer(context, builder, signature.args[0], *args), _I64)
+
+    return types.uint64(buffer, types.int64), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
+def half_word_at(typing: Any, buffer: Any, at: Any) -> Any:
+    """Four bytes from a position on, as uint64."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        pointer = _pointer(context, builder, signature.args[0], *args)
+        return builder.zext(_load(builder, pointer, _I32), _I64)
+
+    return types.uint64(buffer, types.int64), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
+def string_stops(typing: Any, buffer: Any, at: Any) -> Any:
+    """Which of 32 bytes end a run of plain text in a JSON string, as bits of a uint64: a quote, a backslash, a control
+    character, a byte that is not ASCII."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        def all_lanes(byte: int) -> Any:
+            return ir.Constant(_VECTOR, [byte] * _LANES)
+
+        lanes = _load(builder, _pointer(context, builder, signature.args[0], *args), _VECTOR)
+        stops = builder.icmp_signed("<", lanes, all_lanes(0x20))  # what is not ASCII is negative
+        for mark in b'"\\':
+            stops = builder.or_(stops, builder.icmp_unsigned("==", lanes, all_lanes(mark)))
+        return builder.zext(builder.bitcast(stops, ir.IntType(_LANES)), _I64)
+
+    return types.uint64(buffer, types.int64), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
+def lowest_bit(typing: Any, word: Any) -> Any:
+    """Place of the lowest set bit of a word that is not 0, as int64."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.int64(types.uint64), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
+def swapped(typing: Any, word: Any) -> Any:
+    """A word with its eight bytes in reverse order."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.bswap(args[0])
+
+    return types.uint64(types.uint64), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
+def product(typing: Any, one: Any, other: Any) -> Any:
+    """(low, high) words of the product of two words."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        wide = ir.IntType(128)
+        whole = builder.mul(builder.zext(args[0], wide), builder.zext(args[1], wide))
+        low = builder.trunc(whole, _I64)
+        high = builder.trunc(builder.lshr(whole, ir.Constant(wide, 64)), _I64)
+        return cgutils.pack_array(builder, [low, high])
+
+    return _TWO_WORDS(types.uint64, types.uint64), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
+def copy_bytes(typing: Any, target: Any, to: Any, source: Any, start: Any, length: Any) -> Any:
+    """Copy ``length`` bytes of ``source`` to ``target``; the two must not overlap."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        destination = _pointer(context, builder, signature.args[0], args[0], args[1])
+        origin = _pointer(context, builder, signature.args[2], args[2], args[3])
+        cgutils.raw_memcpy(builder, destination, origin, args[4], 1, align=1)
+        return context.get_dummy_value()
+
+    return types.void(target, types.int64, source, types.int64, types.int64), generate

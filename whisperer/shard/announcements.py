@@ -1,0 +1,49 @@
+"""A segment's changes made known: on the users' timelines, to whoever listens, to campaigns that wait for an entry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whisperer.profiles import timeline
+from whisperer.shard import triggers
+from whisperer.shard.effects import Effect, SegmentChanged
+from whisperer.shard.membership import Changes
+from whisperer.shard.tenant import Tenant
+
+
+def announce(
+    tenant: Tenant,
+    changes: list[Changes],
+    now: int,
+    sequence_of: Callable[[NDArray[np.int64]], NDArray[np.int64]] | None = None,
+    *,
+    backfilled: bool = False,
+) -> Iterator[tuple[int, Effect]]:
+    """(row, effect) of every change, segment by segment; an entry may make the user a candidate.
+
+    ``sequence_of`` gives, by row, that of the event which caused the change; without it, the partition's newest.
+    """
+    people = tenant.people
+    for found in changes:
+        rows, entered = found.rows, found.entered
+        tenant.touch(rows)
+        caused = sequence_of(rows) if sequence_of else tenant.sequence[people.table["partition"][rows]]
+        kinds = np.where(entered, timeline.SEGMENT_ENTERED, timeline.SEGMENT_EXITED)
+        people.timeline.append(rows, np.full(len(rows), now), caused, kinds, people.names.code(found.segment))
+        waits = bool(tenant.loop.campaigns.on_segment.get(found.segment)) and not backfilled
+        for row, has_entered, at in zip(rows.tolist(), entered.tolist(), caused.tolist(), strict=True):
+            user = people.keys[row]
+            assert user is not None
+            yield row, SegmentChanged(tenant.id, user, found.segment, found.version, has_entered, now)
+            if waits and has_entered:
+                for effect in triggers.entry(tenant, found.segment, found.version, row, at, now):
+                    yield row, effect
+
+
+def reevaluate(tenant: Tenant, rows: NDArray[np.int64], now: int) -> Iterator[Effect]:
+    """Bring the memberships of these live rows up to date."""
+    for _, effect in announce(tenant, tenant.segments.evaluate(tenant.people, rows, now), now):
+        yield effect

@@ -1,0 +1,194 @@
+"""What happens to a batch of events, in order: number them, drop repeats, find their users, set aside those of merged
+and erased keys, update the columns, write traits, keep the segments up to date, call campaigns, note second ids.
+
+Segments see every event and campaigns those that concern one, each as if it had come alone: so the events of a batch
+are taken in turns in which no user is looked at twice, and the effects come in the order of the events that caused
+them, whatever the turns were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whisperer.events.block import Columns, EventBlock, Payloads, columns_of, keys_of, link_of
+from whisperer.events.traits import traits_of
+from whisperer.events.types import Flag
+from whisperer.profiles import timeline
+from whisperer.profiles.population import FORWARDED
+from whisperer.shard import identity, triggers
+from whisperer.shard.announcements import announce
+from whisperer.shard.effects import Effect
+from whisperer.shard.forwarding import drop_late, forward
+from whisperer.shard.tenant import Tenant
+from whisperer.shard.turns import number, turns
+
+if TYPE_CHECKING:
+    from whisperer.shard.machine import Shard
+
+_INACTIVE, _TRAITS = int(Flag.INACTIVE), int(Flag.TRAITS)
+
+
+def arrive(shard: Shard, block: EventBlock, position: int) -> Iterator[Effect]:
+    """A block that was journaled at ``position``."""
+    tenant = shard.tenant(block.tenant)
+    columns = columns_of(block)
+    shard.steps.passed("decode")
+    sequence = number(tenant.sequence, columns.partition)
+    fresh = shard.dedup.admit(tenant.id, columns.partition, columns.message_hash, shard.now)
+    n_fresh = int(np.count_nonzero(fresh))
+    if n_fresh < len(block):
+        shard.repeats[position] = fresh
+    tenant.counters["events_accepted"] += n_fresh
+    tenant.counters["events_duplicate"] += len(block) - n_fresh
+    shard.steps.passed("dedup")
+    reference = timeline.pack_reference(position, np.arange(len(block)))
+    yield from _bring(shard, tenant, block, columns, np.flatnonzero(fresh), sequence, shard.id, reference)
+
+
+def passed_on(
+    shard: Shard, tenant: Tenant, block: EventBlock, origin: int, reference: NDArray[np.int64]
+) -> Iterator[Effect]:
+    """A block of events that another partition forwarded; ``reference`` says where shard ``origin`` journaled them."""
+    columns = columns_of(block)
+    sequence = number(tenant.sequence, columns.partition)
+    yield from _bring(shard, tenant, block, columns, np.arange(len(block)), sequence, origin, reference)
+
+
+def _bring(
+    shard: Shard,
+    tenant: Tenant,
+    block: EventBlock,
+    columns: Columns,
+    chosen: NDArray[np.int64],
+    sequence: NDArray[np.int64],
+    origin: int,
+    reference: NDArray[np.int64],
+) -> Iterator[Effect]:
+    """Bring the ``chosen`` events of a block to their users."""
+    people, steps = tenant.people, shard.steps
+    chosen, rows = _meet(tenant, block, columns, chosen)
+    if tenant.floors:
+        chosen, rows = drop_late(tenant, block, chosen, rows)
+    if people.targets:
+        moved = people.table["status"][rows] == FORWARDED
+        if moved.any():
+            yield from forward(tenant, block, chosen[moved], rows[moved], origin, reference)
+            chosen, rows = chosen[~moved], rows[~moved]
+    steps.passed("users")
+    if not chosen.size:
+        return
+    tenant.touch(rows)
+    name = people.names.codes(block.names)[columns.name]
+    zone = people.zones.codes(block.zones)[columns.zone]
+    locale = people.locales.codes(block.locales)[columns.locale]
+    concerns = np.zeros(len(rows), np.bool_)
+    concerns[tenant.loop.campaigns.watched.among(people.names, name[chosen])] = True
+    announced: list[tuple[int, Effect]] = []
+    payloads = Payloads(block)
+    for turn in turns(rows, np.ones(len(rows), np.bool_) if tenant.segments.live else concerns):
+        at, row = chosen[turn], rows[turn]
+        flags, timestamp, kind = columns.flags[at], columns.timestamp[at], columns.kind[at]
+        people.observe(row, timestamp, flags & _INACTIVE == 0, columns.revenue[at], name[at])
+        people.set_place(row, timestamp, zone[at], locale[at])
+        people.timeline.append(row, timestamp, sequence[at], kind, name[at], origin=origin, reference=reference[at])
+        steps.passed("columns")
+        stated = np.flatnonzero(flags & _TRAITS)
+        if stated.size:
+            _write_traits(tenant, payloads, columns, sequence, at[stated], row[stated])
+            tenant.segments.traits_changed(people, row[stated])
+            steps.passed("traits")
+        changes = tenant.segments.evaluate(people, row, shard.now)
+        steps.passed("segments")
+        hits = np.flatnonzero(concerns[turn])
+        if not changes and not hits.size:
+            continue
+        touched = np.concatenate([row[hits], *(change.rows for change in changes)])
+        causes = _Causes(row, at, sequence)
+        row_to_event = dict(zip(touched.tolist(), causes.events(touched).tolist(), strict=True))
+        triggers.goals(tenant, block, at[hits], row[hits])
+        for changed, effect in announce(tenant, changes, shard.now, causes.sequence):
+            announced.append((row_to_event[changed], effect))
+        for called, effect in triggers.events(tenant, block, at[hits], row[hits], shard.now):
+            announced.append((row_to_event[called], effect))
+        steps.passed("campaigns")
+    yield from (effect for _, effect in sorted(announced, key=_event_of_pair))
+    linked = np.flatnonzero(columns.flags[chosen] & int(Flag.LINK))
+    if linked.size:
+        for event, row in zip(chosen[linked].tolist(), rows[linked].tolist(), strict=True):
+            link = link_of(block, event)
+            if link is not None:
+                yield from identity.note_link(tenant, row, link, shard.now)
+        steps.passed("links")
+
+
+def _meet(
+    tenant: Tenant, block: EventBlock, columns: Columns, chosen: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(places, rows) of the chosen events; users never seen before get rows in order of appearance.
+
+    Erased ones come back only for newer events: the others are left out.
+    """
+    people = tenant.people
+    all_keys = keys_of(block)
+    keys = [all_keys[event] for event in chosen.tolist()]
+    rows = people.rows_of(keys)
+    unknown = np.flatnonzero(rows < 0)
+    if not unknown.size:
+        return chosen, rows
+    keep = np.ones(len(chosen), np.bool_)
+    first: dict[str, int] = {}
+    for place in unknown.tolist():
+        event, key = int(chosen[place]), keys[place]
+        if tenant.tombstones:
+            erased_at = tenant.erased_at(key)
+            if erased_at is not None and columns.timestamp[event] <= erased_at and key not in first:
+                tenant.counters["dropped.user_erased"] += 1
+                keep[place] = False
+                continue
+        first.setdefault(key, event)
+    new = people.add(list(first), columns.partition[list(first.values())])
+    if tenant.tombstones:
+        for key, row in zip(first, new.tolist(), strict=True):
+            erased_at = tenant.erased_at(key)
+            if erased_at is not None:
+                tenant.floors[row] = erased_at
+    get = people.index.get
+    for place in unknown[keep[unknown]].tolist():
+        rows[place] = get(keys[place], -1)
+    return chosen[keep], rows[keep]
+
+
+def _write_traits(
+    tenant: Tenant,
+    payloads: Payloads,
+    columns: Columns,
+    sequence: NDArray[np.int64],
+    at: NDArray[np.int64],
+    rows: NDArray[np.int64],
+) -> None:
+    for event, row in zip(at.tolist(), rows.tolist(), strict=True):
+        version = (int(columns.timestamp[event]), int(sequence[event]))
+        stated = traits_of(payloads[event], int(columns.kind[event]))
+        tenant.people.write_traits(row, [(name, (*version, bytes(value))) for name, value in stated.items()])
+
+
+class _Causes:
+    """Which event of a turn each of its distinct rows had."""
+
+    def __init__(self, rows: NDArray[np.int64], events: NDArray[np.int64], sequence: NDArray[np.int64]) -> None:
+        order = np.argsort(rows)
+        self._rows, self._events, self._sequence = rows[order], events[order], sequence
+
+    def events(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        return self._events[np.searchsorted(self._rows, rows)]
+
+    def sequence(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        return self._sequence[self.events(rows)]
+
+
+def _event_of_pair(pair: tuple[int, Effect]) -> int:
+    return pair[0]
