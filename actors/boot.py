@@ -13,14 +13,13 @@ from typing import Any
 import ray
 from ray.exceptions import RayActorError
 
+from actors import successor
 from actors.directory import Directory
-from actors.installation import load
+from actors.installation import ClusterSection, load
 from actors.learner import Learner
 from actors.routing import DIRECTORY, LEARNER, NAMESPACE, shard_name
 from actors.shard_actor import ShardActor
-
-MAX_CONCURRENCY = 2_000
-"""Calls an actor works on at a time; most of them wait for the disk together."""
+from actors.starting import HEAD, shards_live_on, start
 
 
 def main() -> None:
@@ -31,14 +30,13 @@ def main() -> None:
     installation = load(options.installation)
     ray.init(address=installation.ray_address, namespace=NAMESPACE, log_to_driver=False)
     cluster = installation.settings.cluster
-    directory = _actor(
-        Directory, DIRECTORY, cluster.cpu_directory, f"{installation.data_dir}/directory", cluster.shards
-    )
-    n_shards = ray.get(directory.n_shards.remote(), timeout=options.timeout_s)
-    _actor(Learner, LEARNER, cluster.cpu_learner, options.installation)
-    shards = [_actor(ShardActor, shard_name(n), cluster.cpu_shard, n, options.installation) for n in range(n_shards)]
+    folder = f"{installation.data_dir}/directory"
+    directory = start(Directory, DIRECTORY, cluster.cpu_directory, folder, cluster.shards, on=HEAD)
+    partition_map = ray.get(directory.partition_map.remote(), timeout=options.timeout_s)
+    start(Learner, LEARNER, cluster.cpu_learner, options.installation, on=HEAD)
+    shards = {n: _shard(n, partition_map.name_of(n), cluster, options.installation) for n in partition_map.shards}
     deadline = time.monotonic() + options.timeout_s
-    for number, shard in enumerate(shards):
+    for number, shard in shards.items():
         try:
             status = ray.get(shard.status.remote(), timeout=max(1.0, deadline - time.monotonic()))
         except RayActorError as error:
@@ -46,20 +44,12 @@ def main() -> None:
         print(f"{status['name']}: epoch {status['epoch']}, {status['users']} users, recovery {status['recovery']}")
 
 
-def _actor(cls: type, name: str, num_cpus: float, *args: Any) -> Any:
-    return (
-        ray.remote(cls)
-        .options(
-            name=name,
-            namespace=NAMESPACE,
-            lifetime="detached",
-            get_if_exists=True,
-            max_restarts=-1,
-            num_cpus=num_cpus,
-            max_concurrency=MAX_CONCURRENCY,
-        )
-        .remote(*args)
-    )
+def _shard(number: int, name: str, cluster: ClusterSection, installation: str) -> Any:
+    """A shard's actor, under the name that its last upgrade gave it."""
+    on = shards_live_on(cluster)
+    if name == shard_name(number):
+        return start(ShardActor, name, cluster.cpu_shard, number, installation, on=on)
+    return start(successor.ShardActor, name, cluster.cpu_shard, number, installation, name, on=on)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Arrow tables as chunks: how a table is cut, how a chunk is told apart from another, how it is written and read back.
 
-A chunk is one column of :data:`CHUNK_ROWS` rows as an Arrow IPC stream. Columns are cut apart because few of them
+A chunk is one column of up to :data:`CHUNK_ROWS` rows as an Arrow IPC stream. Columns are cut apart because few of them
 change between two snapshots: a user who comes back moves counters, not keys. Guarantees: equal digests mean equal
 content, as far as a seeded 128-bit hash can promise; a chunk whose bytes do not match their checksum is never handed
 out. Leaves to :mod:`actors.packs` where chunks lie, and to :mod:`actors.snapshots` which are needed.
@@ -55,12 +55,15 @@ class StoredTable(msgspec.Struct, array_like=True, frozen=True):
 
 
 def cut(column: pa.ChunkedArray, field: pa.Field) -> Iterator[pa.RecordBatch]:
-    """The column in batches of :data:`CHUNK_ROWS` rows: those of the same rows are the same, whatever grew behind."""
+    """The column in batches of at most :data:`CHUNK_ROWS` rows, each within one of the table's own batches.
+
+    So rows that join at the end leave the batches before them alone; where rows join in the middle, the table's maker
+    keeps what belongs together in a batch of its own.
+    """
     schema = pa.schema([pa.field("", field.type, field.nullable)])
-    for first in range(0, len(column), CHUNK_ROWS):
-        piece = column.slice(first, CHUNK_ROWS)
-        whole = piece.chunk(0) if piece.num_chunks == 1 else pa.concat_arrays(piece.chunks)
-        yield pa.record_batch([whole], schema=schema)
+    for batch in column.chunks:
+        for first in range(0, len(batch), CHUNK_ROWS):
+            yield pa.record_batch([batch.slice(first, CHUNK_ROWS)], schema=schema)
 
 
 def digest(batch: pa.RecordBatch, seed: int) -> bytes:

@@ -1,62 +1,60 @@
-"""The directory actor: owner of the partition map, driver of moves.
+"""The directory actor: owner of the partition map, driver of whatever changes it.
 
-The map and the moves under way are one small file, written beside and renamed; a move that a crash interrupted is
-driven on at the next start. A move: the old home puts the state away and lets go (durable), the new home takes it up
-(durable), then the map changes. Until it does, callers are told to wait; nobody is told yes twice.
+The map and what is under way are one small file, written beside and renamed; what a crash interrupted is driven on at
+the next start, one thing at a time. A move: the old home brings everything to the new one (:mod:`actors.moving`), then
+the map changes. Until it does, callers are told to wait; nobody is told yes twice. A shard is added as an empty one,
+and removed when it holds nothing. An upgrade: the successor stands by, the one before steps down, it takes over.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import ray
+from ray.exceptions import GetTimeoutError, RayActorError
 
+from actors import directory_file, starting
+from actors.directory_file import DirectoryState, Move, Upgrade
 from actors.fsync import create_durably
-from actors.installation import configure_logs
+from actors.installation import configure_logs, load
 from actors.replica_reports import ReplicaReports, Report
-from actors.routing import DIRECTORY, PartitionMap, Shards
-from whisperer.errors import RequestError, UnavailableError
+from actors.routing import DIRECTORY, NAMESPACE, OK, PartitionMap, Shards, shard_name
+from whisperer.errors import ConflictError, RequestError, UnavailableError
 from whisperer.ids import N_PARTITIONS
+
+HAND_OVER_TIMEOUT_S = 600.0
+START_TIMEOUT_S = 120.0
+REWARDS_TIMEOUT_S = 60.0
+"""A learner that is away may cost a removed shard's newest rewards; waiting for ever would cost the removal."""
+AGAIN_S = 0.2
 
 _log = logging.getLogger(__name__)
 
 
-class Move(msgspec.Struct, frozen=True):
-    tenant: str
-    partition: int
-    source: int
-    target: int
-    map_version: int
-
-
-class DirectoryState(msgspec.Struct):
-    map: PartitionMap
-    moving: Move | None = None
-
-
 class Directory:
-    """Ray actor ``directory``. ``folder`` holds `directory.json`."""
+    """Ray actor ``directory``. ``folder`` holds `directory.json`, beside the installation's record."""
 
     def __init__(self, folder: str, n_shards: int) -> None:
-        installation = Path(folder).parent / "installation.json"
-        if installation.exists():
-            configure_logs(installation, DIRECTORY)
-        self._path = Path(folder) / "directory.json"
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        if self._path.exists():
-            self._state = msgspec.json.decode(self._path.read_bytes(), type=DirectoryState)
-        else:
-            self._state = DirectoryState(PartitionMap(1, n_shards, n_shards))
+        self._installation = Path(folder).parent / "installation.json"
+        if self._installation.exists():
+            configure_logs(self._installation, DIRECTORY)
+        self._folder = Path(folder)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._state = directory_file.read(self._folder) or DirectoryState(PartitionMap(1, n_shards, n_shards))
         if n_shards > self._state.map.n_shards:
             self._set_map(n_shards=n_shards)
         self._save()
         self._reports = ReplicaReports()
-        self._moving = asyncio.Lock()
+        self._one = asyncio.Lock()
         self._shards = Shards()
-        self._resumed = asyncio.ensure_future(self._resume()) if self._state.moving else None
+        under_way = self._state.moving or self._state.upgrading
+        self._resumed = asyncio.ensure_future(self._resume()) if under_way else None
 
     def __repr__(self) -> str:
         return "Directory"
@@ -68,57 +66,215 @@ class Directory:
     async def partition_map(self) -> PartitionMap:
         return self._state.map
 
-    async def n_shards(self) -> int:
-        """Shard actors this installation has; never fewer than it ever had partitions on."""
-        return self._state.map.n_shards
-
     async def moving(self) -> Move | None:
         return self._state.moving
 
-    async def move(self, tenant: str, partition: int, target: int) -> int:
-        """Move one partition; the new map version. Raises RequestError for a place that does not exist."""
+    # -- moves ----------------------------------------------------------------------------------------------------
+
+    async def move(self, tenant: str, partition: int, target: int) -> dict[str, Any]:
+        """Move one partition; the new map version, and what the move took.
+
+        Raises RequestError for a place that does not exist.
+        """
         if not 0 <= partition < N_PARTITIONS:
             raise RequestError(f"partition {partition} does not exist: there are {N_PARTITIONS}, from 0")
-        if not 0 <= target < self._state.map.n_shards:
-            raise RequestError(f"shard {target} does not exist: there are {self._state.map.n_shards}, from 0")
-        async with self._moving:
-            if self._state.moving is not None:  # one that failed half-way is finished before the next begins
-                await self._drive(self._state.moving)
+        self._require(target)
+        async with self._one:
+            await self._finish_what_waits()
             source = self._state.map.shard_of(tenant, partition)
             if source == target:
-                return self._state.map.version
+                return {"map_version": self._state.map.version}
+            if target in self._state.map.draining:
+                raise ConflictError(
+                    f"shard {target} is being emptied and takes nothing: choose another, or `whisperer shards add`"
+                )
             self._state.moving = Move(tenant, partition, source, target, self._state.map.version + 1)
             self._save()
             return await self._drive(self._state.moving)
 
-    async def _resume(self) -> None:
-        async with self._moving:
-            if self._state.moving is not None:
-                _log.warning("going on with the move of %s", self._state.moving)
-                await self._drive(self._state.moving)
-
-    async def _drive(self, move: Move) -> int:
-        place = (move.tenant, move.partition, move.map_version)
+    async def _drive(self, move: Move) -> dict[str, Any]:
         self._shards.map = self._state.map
-        await self._until(move.source, "release", *place)
-        await self._until(move.target, "adopt", *place, move.source)
+        place = (move.tenant, move.partition, move.map_version)
+        _, figures = await self._until(
+            lambda: self._shards.call(move.source, "hand_over", *place, move.target, timeout_s=HAND_OVER_TIMEOUT_S),
+            is_done=lambda answer: answer[0] == OK,
+        )
         moves = {**self._state.map.moves, f"{move.tenant}/{move.partition}": move.target}
         self._set_map(version=move.map_version, moves=moves)
         self._state.moving = None
         self._save()
-        return move.map_version
+        return {"map_version": move.map_version, "source": move.source, **figures}
 
-    async def _until(self, shard: int, method: str, *args: Any) -> None:
+    # -- shards that come and go ----------------------------------------------------------------------------------
+
+    async def add(self) -> int:
+        """Start one more shard, empty; its number, which no shard had before: a removed one's sums went to another.
+
+        Raises ConflictError when there is no CPU left for it.
+        """
+        async with self._one:
+            await self._finish_what_waits()
+            partition_map = self._state.map
+            number = partition_map.n_shards
+            await self._start_shard(number, partition_map.name_of(number))
+            self._set_map(n_shards=number + 1)
+            self._save()
+            return number
+
+    async def close(self, shard: int) -> int:
+        """Let a shard take no new partitions; its heir, which takes them instead. Moves away may begin. Idempotent."""
+        self._require(shard)
+        async with self._one:
+            await self._finish_what_waits()
+            partition_map = self._state.map
+            if shard not in partition_map.draining:
+                no_heirs = {shard, *partition_map.heirs, *partition_map.draining}
+                heirs = [s for s in partition_map.shards if s not in no_heirs]
+                if not heirs:
+                    raise ConflictError(
+                        f"shard {shard} is the last one that takes new partitions: `whisperer shards add` first"
+                    )
+                self._shards.map = partition_map
+                held: dict[str, list[int]] = await self._until(lambda: self._shards.call(shard, "close_down"))
+                names = (f"{tenant}/{partition}" for tenant, found in held.items() for partition in found)
+                moves = {**{name: shard for name in names if name not in partition_map.moves}, **partition_map.moves}
+                draining = sorted({*partition_map.draining, shard})
+                self._set_map(moves=moves, heirs={shard: heirs[0], **partition_map.heirs}, draining=draining)
+                self._save()
+            return self._state.map.heirs[shard]
+
+    async def remove(self, shard: int) -> None:
+        """Stop a shard that was emptied, its sums taken over by its heir. Idempotent.
+
+        Raises ConflictError while it holds anything.
+        """
+        self._require(shard)
+        async with self._one:
+            await self._finish_what_waits()
+            partition_map = self._state.map
+            self._shards.map = partition_map
+            held = await self._until(lambda: self._shards.call(shard, "holdings"))
+            n_held = sum(len(found["partition"]) for found in held.values())
+            if n_held or shard not in partition_map.draining:
+                raise ConflictError(
+                    f"shard {shard} is in use ({n_held} partitions): run `whisperer shards drain {shard}` first"
+                )
+            await self._rewards_taken(shard)
+            counts = await self._until(lambda: self._shards.call(shard, "counts"))
+            heir = partition_map.heirs[shard]
+            await self._until(lambda: self._shards.call(heir, "join_counts", counts))
+            await self._until(lambda: self._shards.call(shard, "drain", timeout_s=HAND_OVER_TIMEOUT_S))
+            draining = [s for s in partition_map.draining if s != shard]
+            self._set_map(retired=sorted({*partition_map.retired, shard}), draining=draining)
+            self._save()
+            await self._end(partition_map.name_of(shard))
+
+    async def _rewards_taken(self, shard: int) -> None:
+        deadline = time.monotonic() + REWARDS_TIMEOUT_S
+        while await self._until(lambda: self._shards.call(shard, "n_rewards_waiting")):
+            if time.monotonic() > deadline:
+                _log.warning("the learner did not take the last rewards of shard %d", shard)
+                return
+            await asyncio.sleep(AGAIN_S)
+
+    # -- upgrades -------------------------------------------------------------------------------------------------
+
+    async def upgrade(self, shard: int, program: str = starting.SUCCESSOR_PROGRAM) -> dict[str, Any]:
+        """Hand a shard over to a new process, which has the code as it is on disk now; what it took."""
+        self._require(shard)
+        async with self._one:
+            await self._finish_what_waits()
+            self._shards.map = self._state.map
+            began = time.monotonic()
+            await self._until(lambda: self._shards.call(shard, "save", timeout_s=HAND_OVER_TIMEOUT_S))
+            old_name = self._state.map.name_of(shard)
+            head, _, number = old_name.partition(".")
+            new_name = f"{head}.{int(number or 1) + 1}"
+            await self._start_shard(shard, new_name, program)
+            prepared_s = time.monotonic() - began
+            self._state.upgrading = Upgrade(shard, old_name, new_name)
+            # From here on the successor alone may open the journal, and callers who are refused look for it.
+            self._set_map(names={**self._state.map.names, shard: new_name})
+            self._save()
+            return {"prepared_s": prepared_s, **await self._switch(self._state.upgrading)}
+
+    async def _switch(self, upgrade: Upgrade) -> dict[str, Any]:
+        began = time.monotonic()
+        old, new = Shards(), Shards()
+        old.map = msgspec.structs.replace(self._state.map, names={upgrade.shard: upgrade.old_name})
+        new.map = self._state.map
+        try:
+            await old.call(upgrade.shard, "step_down")
+        except UnavailableError as error:  # its journal's fence ends it, if it is still there
+            _log.warning("%s did not step down: %s", upgrade.old_name, error)
+        taken = await self._until(lambda: new.call(upgrade.shard, "take_over", timeout_s=HAND_OVER_TIMEOUT_S))
+        pause_s = time.monotonic() - began
+        self._state.upgrading = None
+        self._save()
+        await self._end(upgrade.old_name)
+        return {"name": upgrade.new_name, "pause_s": pause_s, **taken}
+
+    # -- inside ---------------------------------------------------------------------------------------------------
+
+    async def _start_shard(self, shard: int, name: str, program: str = "") -> None:
+        """Make a shard's actor and wait until it answers. Raises ConflictError."""
+        installation = load(self._installation)
+        usual = name == shard_name(shard) and not program
+        cls = starting.named(starting.SHARD_PROGRAM if usual else program or starting.SUCCESSOR_PROGRAM)
+        arguments = (shard, str(self._installation), *(() if usual else (name,)))
+        cpus = installation.settings.cluster.cpu_shard
+        on = starting.shards_live_on(installation.settings.cluster)
+        actor = await asyncio.to_thread(starting.start, cls, name, cpus, *arguments, on=on)
+        try:
+            await asyncio.wait_for(actor.status.remote() if usual else actor.stand_by.remote(), START_TIMEOUT_S)
+        except (TimeoutError, GetTimeoutError, RayActorError) as error:
+            ray.kill(actor)
+            raise ConflictError(
+                f"{name} did not start within {START_TIMEOUT_S:g} s ({type(error).__name__}): each shard reserves "
+                f"{cpus:g} CPUs; raise cluster.num_cpus or lower cluster.cpu_shard, then `whisperer down` and `up`"
+            ) from None
+
+    async def _end(self, name: str) -> None:
+        try:
+            ray.kill(await asyncio.to_thread(ray.get_actor, name, NAMESPACE))
+        except ValueError:  # it has ended
+            return
+
+    async def _resume(self) -> None:
+        async with self._one:
+            await self._finish_what_waits()
+
+    async def _finish_what_waits(self) -> None:
+        """What failed half-way is finished before anything else begins."""
+        if self._state.moving is not None:
+            _log.warning("going on with the move of %s", self._state.moving)
+            await self._drive(self._state.moving)
+        if self._state.upgrading is not None:
+            _log.warning("going on with the upgrade of %s", self._state.upgrading)
+            await self._switch(self._state.upgrading)
+
+    async def _until(
+        self, attempt: Callable[[], Awaitable[Any]], is_done: Callable[[Any], bool] = lambda _: True
+    ) -> Any:
         while True:
             try:
-                await self._shards.call(shard, method, *args)
-                return
+                answer = await attempt()
+                if is_done(answer):
+                    return answer
             except UnavailableError:
-                await asyncio.sleep(0.5)
+                pass
+            await asyncio.sleep(AGAIN_S)
+
+    def _require(self, shard: int) -> None:
+        if shard not in self._state.map.shards:
+            raise RequestError(
+                f"shard {shard} does not exist; there are {', '.join(map(str, self._state.map.shards))}: "
+                "`whisperer shards list`"
+            )
 
     def _set_map(self, **changes: Any) -> None:
         version = changes.pop("version", self._state.map.version + 1)
         self._state.map = msgspec.structs.replace(self._state.map, version=version, **changes)
 
     def _save(self) -> None:
-        create_durably(self._path, msgspec.json.encode(self._state))
+        create_durably(self._folder / directory_file.FILE, msgspec.json.encode(self._state))

@@ -12,7 +12,7 @@ import ray
 from ray.exceptions import RayError
 
 from actors.installation import load
-from actors.routing import DIRECTORY, NAMESPACE, shard_name
+from actors.routing import DIRECTORY, NAMESPACE
 
 
 def main() -> None:
@@ -22,11 +22,11 @@ def main() -> None:
     options = arguments.parse_args()
     installation = load(options.installation)
     ray.init(address=installation.ray_address, namespace=NAMESPACE, log_to_driver=False)
-    n_shards = ray.get(ray.get_actor(DIRECTORY, NAMESPACE).n_shards.remote(), timeout=5)
+    partition_map = ray.get(ray.get_actor(DIRECTORY, NAMESPACE).partition_map.remote(), timeout=5)
     draining = []
-    for number in range(n_shards):
+    for number in partition_map.shards:
         with contextlib.suppress(ValueError):
-            draining.append(ray.get_actor(shard_name(number), NAMESPACE).drain.remote())
+            draining.append(ray.get_actor(partition_map.name_of(number), NAMESPACE).drain.remote())
     try:
         for answer in ray.get(draining, timeout=options.timeout_s):
             print(answer)

@@ -4,9 +4,9 @@ The kernel shares the memory and copies a page only when one side writes to it, 
 copy of the state costs seconds. A child of a process with threads is a delicate thing, and this module is where its
 rules are kept. The child: closes every descriptor it inherited but the ones named (a journal's lock, sockets of Ray and
 of the event loop must not outlive the parent in it), dies with its parent, takes the default signal handlers, collects
-no garbage (touching every object would copy every page), gives way to others, allocates from the C library, whose locks
-survive a fork, and leaves with `_exit`. The work it is given may use neither threads nor locks that another thread could
-have held: no logging, no gRPC, no object stores.
+no garbage (touching every object would copy every page), gives way to others, says nothing to logs, allocates from the
+C library, whose locks survive a fork, and leaves with `_exit`. The work it is given may use neither threads nor locks
+that another thread could have held: no gRPC, no object stores, no databases.
 
 Guarantees: :meth:`Forked.wait` returns only when the child ended well, and leaves no child behind however it ends. What
 the work did must be judged by what it wrote.
@@ -18,14 +18,16 @@ import asyncio
 import contextlib
 import ctypes
 import gc
+import logging
 import os
 import signal
 import sys
+import tempfile
 import time
 import traceback
 import warnings
 from collections.abc import Callable, Collection
-from typing import NoReturn
+from typing import IO, NoReturn
 
 import pyarrow as pa
 
@@ -50,32 +52,37 @@ class Forked:
     pause_s : how long making it stopped the caller
     """
 
-    def __init__(self, pid: int, pause_s: float) -> None:
+    def __init__(self, pid: int, result: IO[bytes], pause_s: float) -> None:
         self.pid = pid
         self.pause_s = pause_s
+        self._result = result
         self._ended = False
 
     @classmethod
-    def start(cls, work: Callable[[], None], keep: Collection[int] = ()) -> Forked:
+    def start(cls, work: Callable[[], bytes], keep: Collection[int] = ()) -> Forked:
         """Run ``work`` in a child that keeps these descriptors open. Raises ForkError.
 
         Call it where no other thread changes what the work reads.
         """
-        began = time.perf_counter()
-        parent = os.getpid()
+        result = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  closed when the child has ended
+        parent, began = os.getpid(), time.perf_counter()
         try:
             with warnings.catch_warnings():
                 # From Python 3.12 on: fork beside threads may deadlock the child. See above, and `wait` has a limit.
                 warnings.simplefilter("ignore", DeprecationWarning)
                 pid = os.fork()
         except OSError as error:
+            result.close()
             raise ForkError(f"no child process could be made: {error}") from error
         if pid == 0:
-            _run(work, keep, parent)
-        return cls(pid, time.perf_counter() - began)
+            _run(work, result.fileno(), keep, parent)
+        return cls(pid, result, time.perf_counter() - began)
 
-    async def wait(self, timeout_s: float) -> None:
-        """Until it ended. Raises ForkError when it did not end well, or not in time: it is killed then."""
+    async def wait(self, timeout_s: float) -> bytes:
+        """What the work returned, once the child ended.
+
+        Raises ForkError when it did not end well, or not in time: it is killed then.
+        """
         deadline = time.monotonic() + timeout_s
         try:
             while (code := self._look()) is None:
@@ -84,8 +91,11 @@ class Forked:
                 await asyncio.sleep(LOOK_S)
         finally:
             self.kill()
-        if code != 0:
-            raise ForkError(f"the child ended with {code}")
+        with self._result as file:
+            if code != 0:
+                raise ForkError(f"the child ended with {code}")
+            file.seek(0)
+            return file.read()
 
     def kill(self) -> None:
         """End it at once, if it still runs."""
@@ -108,11 +118,12 @@ class Forked:
         return os.waitstatus_to_exitcode(status)
 
 
-def _run(work: Callable[[], None], keep: Collection[int], parent: int) -> NoReturn:
+def _run(work: Callable[[], bytes], result: int, keep: Collection[int], parent: int) -> NoReturn:
     code = 1
     try:
         gc.disable()
-        _close_all_but({2, *keep})
+        logging.disable()
+        _close_all_but({2, result, *keep})
         if sys.platform == "linux":
             _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() == parent:  # else it died in between
@@ -120,7 +131,7 @@ def _run(work: Callable[[], None], keep: Collection[int], parent: int) -> NoRetu
                 signal.signal(number, signal.SIG_DFL)
             os.nice(NICENESS)
             pa.set_memory_pool(pa.system_memory_pool())
-            work()
+            os.write(result, work())
             code = 0
     except BaseException:
         os.write(2, traceback.format_exc().encode())

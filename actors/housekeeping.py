@@ -117,7 +117,6 @@ class Housekeeping:
         if self._n_children_lost < CHILDREN_TO_LOSE:
             try:
                 async with self._committer.held():
-                    self._shard.tidy()
                     position = self._committer.applied_end
                     child = Forked.start(lambda: draft.write(recovery.parts(self._shard)), [draft.fd])
                 await child.wait(SNAPSHOT_TIMEOUT_S)
@@ -129,7 +128,6 @@ class Housekeeping:
             return position
         _log.warning("%d children were lost: this snapshot is taken in the shard's own process", self._n_children_lost)
         self._n_children_lost = 0
-        self._shard.tidy()
         position, began = self._committer.applied_end, time.monotonic()
         tables = recovery.capture(self._shard)
         self.last_snapshot = {"pause_ms": round((time.monotonic() - began) * 1000, 2)}

@@ -15,6 +15,7 @@ class ClusterSection(msgspec.Struct, frozen=True):
     cpu_shard: float
     cpu_directory: float
     cpu_learner: float
+    shards_on_workers: bool = False
 
 
 class JournalSection(msgspec.Struct, frozen=True):
@@ -36,6 +37,9 @@ class SnapshotSection(msgspec.Struct, frozen=True):
 class WarehouseSection(msgspec.Struct, frozen=True):
     uri: str
     flush_interval_s: float
+    compact_interval_s: float = 600.0
+    compact_files: int = 8
+    compact_below_bytes: int = 32 << 20
 
 
 class DedupSection(msgspec.Struct, frozen=True):

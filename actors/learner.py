@@ -99,8 +99,9 @@ class Learning:
 
     async def round(self) -> bool:
         """Pull and count once, store if it is time; whether a shard has more to give at once."""
-        pulled = await asyncio.gather(*(self._pull(shard) for shard in range(self._shards.map.n_shards)))
-        for shard, rewards in enumerate(pulled):
+        shards = self._shards.map.shards
+        pulled = await asyncio.gather(*(self._pull(shard) for shard in shards))
+        for shard, rewards in zip(shards, pulled, strict=True):
             if rewards:
                 self._changed |= self.ledger.apply(shard, rewards)
                 self._unstored = True
@@ -168,7 +169,7 @@ class Learning:
     async def _tell(self) -> None:
         """Tell shards what they need not keep; one that is away is told in a later round."""
         for (shard, tenant), before in self._stored_offsets.items():
-            if self._told.get((shard, tenant)) == before or shard in self._away:
+            if self._told.get((shard, tenant)) == before or shard in self._away or shard in self._shards.map.retired:
                 continue
             try:
                 await self._shards.call(shard, "rewards_taken", tenant, before, timeout_s=CALL_TIMEOUT_S)

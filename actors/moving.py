@@ -2,14 +2,15 @@
 
 The old home drives: it copies the partition's users to the new one in parts, again those that changed meanwhile, until
 few are left; then it refuses the partition to everybody, freezes it, sends the rest and the last word. That is the
-pause; everything before and after goes on beside the shard's work, in slices of `SLICE_S`. What it freezes it keeps until the
-new home has all of it durably, so a crash of either at any moment loses nothing: the directory calls again, and whoever
-has forgotten how far it was begins again. The other partitions notice nothing but the work.
+pause; everything before and after goes on beside the shard's work, in slices of `SLICE_S`. What it freezes it keeps
+until the new home has all of it durably, so a crash of either at any moment loses nothing: the directory calls again,
+and whoever has forgotten how far it was begins again. The other partitions notice nothing but the work.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Iterable
@@ -23,13 +24,14 @@ from actors.delivering import Deliverer
 from actors.routing import OK, OVERLOADED, Shards
 from whisperer.errors import OverloadError, UnavailableError
 from whisperer.profiles.population import LIVE
+from whisperer.shard import closing
 from whisperer.shard.machine import Shard
 from whisperer.shard.packing import Copying, rows_of
 from whisperer.shard.records import PartitionJoined, PartitionLeft, PartitionPart, PartitionSwept
 
 SLICE_S = 0.01
-"""Longest that a part takes to pack; the new home needs about twice as long to take it."""
-MOST_IN_A_PART = 250
+"""Longest that a part takes to pack; the new home needs about three times as long to take it."""
+MOST_IN_A_PART = 100
 FEW = 100
 """Users that are left for the pause, or fewer."""
 MOST_ROUNDS = 20
@@ -80,10 +82,12 @@ class Moving:
 
     @property
     def has_strays(self) -> bool:
-        return bool(self.leaving or self._shard.absent)
+        return bool(self.leaving or self._shard.absent or self._shard.kept is not None)
 
     def is_elsewhere(self, tenant: str, partition: int) -> bool:
-        return (tenant, partition) in self.leaving or (tenant, partition) in self._shard.absent
+        place = (tenant, partition)
+        gone = place in self.leaving or place in self._shard.absent
+        return gone or not closing.is_open_to(self._shard, tenant, partition)
 
     def resume(self) -> None:
         """Go on forgetting what a crash interrupted."""
@@ -92,13 +96,13 @@ class Moving:
 
     def holdings(self) -> dict[str, dict[str, list[int]]]:
         """Of each tenant, by partition at home here: users and events ever."""
-        found = {}
+        found: dict[str, dict[str, list[int]]] = {}
         for tenant in self._shard.tenants.values():
             table = tenant.people.table
             n = table.n
             counted = (table["status"][:n] == LIVE) & (table["n_events"][:n] > 0)
             users = np.bincount(table["partition"][:n][counted], minlength=len(tenant.sequence))
-            here = [p for p in np.flatnonzero(tenant.sequence).tolist() if not self.is_elsewhere(tenant.id, p)]
+            here = sorted(p for p in closing.held(tenant) if not self.is_elsewhere(tenant.id, p))
             found[tenant.id] = {
                 "partition": here,
                 "users": users[here].tolist(),
@@ -117,6 +121,7 @@ class Moving:
             place = (tenant, partition)
             figures = Figures()
             began = time.perf_counter()
+            await self._shards.refresh()  # the new home's actor may have another name by now
             if not await self._shards.call(target, "has_joined", tenant, partition, map_version):
                 await self._bring(place, map_version, target, figures)
             self._end_copying()
@@ -217,6 +222,8 @@ class Moving:
                 status, _ = await self._shards.call(target, method, *args)
             except UnavailableError:
                 status = OVERLOADED
+                with contextlib.suppress(UnavailableError):
+                    await self._shards.refresh()
             if status == OK:
                 return
             if status == BEGIN_AGAIN:

@@ -18,7 +18,7 @@ from ray.actor import ActorHandle
 from ray.exceptions import ActorDiedError, ActorUnavailableError, GetTimeoutError, RayActorError, RayTaskError
 
 from actors import tracing
-from whisperer.errors import RequestError, UnavailableError
+from whisperer.errors import UnavailableError, WhispererError
 from whisperer.ids import N_PARTITIONS, tenant_seed
 
 NAMESPACE = "whisperer"
@@ -38,16 +38,40 @@ def shard_name(shard: int) -> str:
 
 
 class PartitionMap(msgspec.Struct, frozen=True):
-    """`moves` is keyed `tenant/partition`."""
+    """Attributes
+    ----------
+    moves : ``tenant/partition`` -> shard
+    heirs : shard that takes no new partitions any more -> shard that takes those which the rule gives to it
+    draining : shards that are being emptied
+    retired : shards whose actors were stopped
+    names : shard -> name of its actor, where it is not the usual one (after an upgrade)
+    """
 
     version: int
     base_shards: int
     n_shards: int
     moves: dict[str, int] = {}
+    heirs: dict[int, int] = {}
+    draining: list[int] = []
+    retired: list[int] = []
+    names: dict[int, str] = {}
 
     def shard_of(self, tenant: str, partition: int) -> int:
         moved = self.moves.get(f"{tenant}/{partition}") if self.moves else None
-        return (tenant_seed(tenant) + partition) % self.base_shards if moved is None else moved
+        if moved is not None:
+            return moved
+        shard = (tenant_seed(tenant) + partition) % self.base_shards
+        while shard in self.heirs:
+            shard = self.heirs[shard]
+        return shard
+
+    @property
+    def shards(self) -> list[int]:
+        """Those that have an actor."""
+        return [shard for shard in range(self.n_shards) if shard not in self.retired]
+
+    def name_of(self, shard: int) -> str:
+        return self.names.get(shard) or shard_name(shard)
 
     def table(self, tenant: str) -> list[int]:
         """Shard of each of the tenant's partitions."""
@@ -82,6 +106,8 @@ class Shards:
             self._directory = None
             raise UnavailableError("the directory is starting", retry_after_s=1.0) from error
         if fetched.version >= self.map.version:
+            for shard in [s for s in self._handles if fetched.name_of(s) != self.map.name_of(s)]:
+                del self._handles[shard]
             self.map = fetched
             self._tables.clear()
         self._fetched_at = time.monotonic()
@@ -98,7 +124,7 @@ class Shards:
         found = self._handles.get(shard)
         if found is None:
             try:
-                found = await asyncio.to_thread(ray.get_actor, shard_name(shard), NAMESPACE)
+                found = await asyncio.to_thread(ray.get_actor, self.map.name_of(shard), NAMESPACE)
             except ValueError as error:
                 raise UnavailableError(f"{shard_name(shard)} is starting", retry_after_s=1.0) from error
             self._handles[shard] = found
@@ -151,18 +177,21 @@ class Shards:
             self._learner = None
             return {"state": "away", "reason": type(error).__name__}
 
-    async def move(self, tenant: str, partition: int, target: int, timeout_s: float = 120.0) -> int:
-        """Have a partition moved to another shard; the new map version."""
+    async def order(self, method: str, *args: Any, timeout_s: float = 600.0) -> Any:
+        """Have the directory change where partitions live or which shards there are; then the new map is known here.
+
+        Raises RequestError for what cannot be, UnavailableError when the directory died: it goes on when it is back.
+        """
         await self.refresh()
         assert self._directory is not None
         try:
-            version: int = await asyncio.wait_for(self._directory.move.remote(tenant, partition, target), timeout_s)
-        except RayActorError as error:
-            raise UnavailableError("the directory died; the move goes on when it is back", retry_after_s=1.0) from error
+            answer = await asyncio.wait_for(getattr(self._directory, method).remote(*args), timeout_s)
+        except (RayActorError, TimeoutError) as error:
+            raise UnavailableError("the directory died; what it began goes on", retry_after_s=1.0) from error
         except RayTaskError as error:
-            raise error.cause if isinstance(error.cause, RequestError) else error from error
+            raise error.cause if isinstance(error.cause, WhispererError) else error from error
         await self.refresh()
-        return version
+        return answer
 
     async def until(
         self, attempt: Callable[[], Awaitable[Any]], timeout_s: float, is_done: Callable[[Any], bool] = lambda _: True

@@ -34,13 +34,14 @@ from whisperer.errors import JournalDamagedError, OverloadError, UnavailableErro
 from whisperer.events.block import decode_block
 from whisperer.feedback.outcome import Reward
 from whisperer.ids import partition_of, tenant_seed
-from whisperer.shard import inspection
+from whisperer.shard import closing, inspection
 from whisperer.shard.effects import Effect, Send, UserErased
 from whisperer.shard.records import (
     CampaignConfig,
     ConfigPublished,
     Confirmed,
     ConsentStated,
+    CountsJoined,
     Delivered,
     Erase,
     Events,
@@ -52,6 +53,7 @@ from whisperer.shard.records import (
     RecordBody,
     RewardsTaken,
     SegmentConfig,
+    ShardClosed,
     Tick,
 )
 
@@ -65,20 +67,20 @@ Answer = tuple[str, Any]
 class ShardActor:
     """Ray actor ``shard-<n>`` in namespace ``whisperer``."""
 
-    def __init__(self, shard_id: int, installation_path: str) -> None:
+    def __init__(self, shard_id: int, installation_path: str, prepared: recovery.Prepared | None = None) -> None:
         installation = load(installation_path)
         configure_logs(installation_path, shard_name(shard_id), shard=shard_id)
         self._settings = installation.settings
         self._id = shard_id
+        # Ray titles a process by its actor's class: so `ps` and `top` tell shards apart, as Serve has it for replicas.
+        self.__class__ = type(f"{type(self).__name__}:{shard_name(shard_id)}", (type(self),), {})
         self._calls = Calls()
         snapshots = SnapshotStore(self._settings.snapshots.uri, f"shard-{shard_id:04d}")
         try:
-            recovered = recovery.recover(shard_id, self._settings, snapshots)
+            recovered = recovery.recover_when_possible(shard_id, self._settings, snapshots, prepared=prepared)
         except JournalDamagedError:
             _log.exception("shard %d cannot recover; see docs/storage.md, damage", shard_id)
             raise
-        except UnavailableError as error:
-            _die(error)  # Ray starts it again; after an exception here it would not
         gc.collect()
         gc.freeze()  # millions of long-lived objects need no more scanning
         self._shard, self._journal = recovered.shard, recovered.journal
@@ -297,6 +299,24 @@ class ShardActor:
     async def has_joined(self, tenant: str, partition: int, map_version: int) -> bool:
         return self._moving.has_joined(tenant, partition, map_version)
 
+    async def close_down(self) -> dict[str, list[int]]:
+        """Take no partition any more that holds nothing here; those that do, by tenant."""
+        await self._submit(ShardClosed())
+        return {tenant: found["partition"] for tenant, found in self._moving.holdings().items()}
+
+    async def counts(self) -> list[CountsJoined]:
+        """The sums of a shard that is being removed, for :meth:`join_counts` of another."""
+        return closing.counts(self._shard)
+
+    async def join_counts(self, counts: list[CountsJoined]) -> None:
+        for joined in counts:
+            await self._submit(joined)
+
+    async def n_rewards_waiting(self) -> int:
+        """Rewards that the learner has not stored yet."""
+        logs = (tenant.loop.rewards for tenant in self._shard.tenants.values())
+        return sum(log.next - log.first for log in logs)
+
     async def holdings(self) -> dict[str, dict[str, list[int]]]:
         """Partitions that are at home here."""
         return self._moving.holdings()
@@ -310,12 +330,27 @@ class ShardActor:
         await self._committer.settle()
         await self._housekeeping.export()
         await self._housekeeping.snapshot()
+        await self._end()
+        return {"position": self._housekeeping.snapshot_position}
+
+    async def _end(self) -> None:
         for task in self._tasks:
             task.cancel()
         await self._moving.close()
         await self._courier.close()
         await self._committer.close()
-        return {"position": self._housekeeping.snapshot_position}
+
+    async def save(self) -> None:
+        """Take a snapshot now, beside the work: whoever takes over soon has little to replay."""
+        await self._housekeeping.snapshot()
+
+    async def step_down(self) -> None:
+        """Let the journal go to a successor: what was accepted is in it, nothing more is. Idempotent."""
+        if not self._draining:
+            await self._engaging.close()  # first: a provider may take its time, and nobody is refused meanwhile
+            self._draining = True
+            await self._committer.settle()
+            await self._end()
 
     # -- inside -------------------------------------------------------------------------------------------------------
 

@@ -101,13 +101,17 @@ class Draft:
         self._store = store
         self._known = known
 
-    def write(self, tables: Iterable[tuple[str, pa.Table]]) -> None:
-        """Write the tables, one after another: no table is asked for before the one before it is written."""
+    def write(self, tables: Iterable[tuple[str, pa.Table]]) -> bytes:
+        """Write the tables, one after another: no table is asked for before the one before it is written.
+
+        Returns b"": all there is to know is in the file.
+        """
         writer = PackWriter(self.fd, self._known, self._store.compression)
         for title, table in tables:
             _check_part(title)
             writer.add(title, table)
         writer.finish()
+        return b""
 
     def publish(self, meta: Mapping[str, Any], *, lsn: int, epoch: int) -> Saved:
         """Make what was written the state after every record before ``lsn``.

@@ -56,6 +56,7 @@ class Installation(msgspec.Struct, kw_only=True):
     ray_address : ``127.0.0.1:<port>``, for ``ray.init(address=...)`` with :data:`NAMESPACE`
     operator_token : bearer token of the ``/internal/*`` endpoints
     link_secret : signs the links in messages; hex, made once
+    gcs_namespace : begins Ray's keys in ``cluster.gcs_redis``; a new one at every start of a head
     ray_token_path : file with the token of Ray's own ports
     remembered : options of earlier command lines by ``"section.key"``
     head : Ray's two servers; while both run, the installation does
@@ -74,6 +75,7 @@ class Installation(msgspec.Struct, kw_only=True):
     ray_token_path: str = ""
     operator_token: str
     link_secret: str = ""
+    gcs_namespace: str = ""
     ports: Ports | None = None
     settings: Settings | None = None
     remembered: dict[str, Any] = {}
@@ -116,14 +118,15 @@ class Installation(msgspec.Struct, kw_only=True):
 
     def client_environment(self) -> dict[str, str]:
         """What any process needs in its environment, before it imports Ray, to connect to this installation."""
+        # Ray replaces 127.0.0.1 by the machine's own address unless told that there is one machine only; with the
+        # loopback address kept, its servers bind to it and nothing else.
+        loopback = self.ray_address.startswith("127.")
         return {
             INSTALLATION_ENV: self.id,
             "RAY_ADDRESS": self.ray_address,
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN_PATH": self.ray_token_path,
-            # Ray replaces 127.0.0.1 by the machine's own address unless told that there is one node only; with the
-            # loopback address kept, its servers bind to it and nothing else.
-            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+            **({"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"} if loopback else {}),
             "RAY_USAGE_STATS_ENABLED": "0",
             "OMP_NUM_THREADS": "1",
         }

@@ -21,7 +21,7 @@ from typing import Any
 
 import msgspec
 
-from cluster import demo, journal_url, pids, ports, ray_head, readiness, settings
+from cluster import demo, gcs, journal_url, pids, ports, ray_head, readiness, settings
 from cluster.installation import (
     HEAD_PROGRAMS,
     Installation,
@@ -81,7 +81,7 @@ def up(
     with locked(data_dir):
         installation = load_or_create(data_dir)
         chosen = settings.load(data_dir, remembered=installation.remembered, options=options)
-        if installation.running:
+        if installation.running or gcs.revive(installation):
             return _join(installation, chosen, options or {}, with_demo, progress)
         report = Report(installation)
         progress.step("Clearing what an earlier run left")
@@ -127,6 +127,7 @@ def _configure(installation: Installation, chosen: settings.Settings, options: M
         )
     url = journal_url.in_force(chosen.journal.url, installation.id)
     chosen = msgspec.structs.replace(chosen, journal=msgspec.structs.replace(chosen.journal, url=url))
+    namespace = gcs.fresh_namespace(installation, chosen.cluster.gcs_redis)
     preferred = Path(installation.temp_dir) if installation.temp_dir else None
     claimed, folder = ports.claim(Path(installation.data_dir), chosen.server.port, temp_root(), preferred)
     _empty(folder)
@@ -134,7 +135,8 @@ def _configure(installation: Installation, chosen: settings.Settings, options: M
     host = chosen.server.host
     host = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104  compared, not bound
     installation.url = f"http://{f'[{host}]' if ':' in host else host}:{chosen.server.port}"
-    installation.ray_address = f"127.0.0.1:{claimed.gcs}"
+    installation.ray_address = f"{chosen.cluster.node_address}:{claimed.gcs}"
+    installation.gcs_namespace = namespace
     installation.dashboard_url = f"http://127.0.0.1:{claimed.dashboard}"
     installation.remembered = dict(installation.remembered) | dict(options)
     installation.head, installation.pids, installation.simulator = [], [], None
@@ -176,6 +178,7 @@ def _start(report: Report, with_demo: bool, progress: Progress) -> None:
         _start_simulator(installation)
     installation.pids = sorted(_own(installation), key=lambda pid: pid.pid)
     installation.save()
+    gcs.remember(installation)
 
 
 def _start_head(installation: Installation, left_s: Callable[[], float], progress: Progress) -> None:

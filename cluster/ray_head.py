@@ -7,18 +7,21 @@ HAProxy's statistics and metrics (see docs/operations.md for the firewall).
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from cluster import haproxy_program
+from cluster import gcs, haproxy_program
 from cluster.installation import Installation
 from cluster.settings import num_cpus
 
 RAY_FOLDER = "r"  # Ray opens its own folder to everyone; the one around it is 0700
 HAPROXY_FOLDER = "h"
+HEAD, WORKER = "whisperer_head", "whisperer_worker"
+"""Resources of the head and of nodes that joined, by which actors and replicas say where they must live."""
 CODE_ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -35,7 +38,7 @@ def environment(installation: Installation, base: Mapping[str, str] | None = Non
     ports, settings = installation.configured()
     haproxy = Path(installation.temp_dir) / HAPROXY_FOLDER
     kept = {k: v for k, v in (os.environ if base is None else base).items() if not k.startswith("RAY_")}
-    return kept | installation.client_environment() | {
+    return kept | installation.client_environment() | gcs.environment(installation) | {
         "PYTHONPATH": os.pathsep.join(filter(None, [str(CODE_ROOT), kept.get("PYTHONPATH", "")])),
         "AUTOSCALER_METRIC_PORT": str(ports.autoscaler_metrics),
         "DASHBOARD_METRIC_PORT": str(ports.dashboard_metrics),
@@ -78,7 +81,7 @@ def driver_environment(installation: Installation) -> dict[str, str]:
 def start_command(installation: Installation) -> list[str]:
     ports, settings = installation.configured()
     options: dict[str, object] = {
-        "node-ip-address": "127.0.0.1",
+        "node-ip-address": settings.cluster.node_address,
         "port": ports.gcs,
         "object-manager-port": ports.object_manager,
         "node-manager-port": ports.node_manager,
@@ -92,12 +95,14 @@ def start_command(installation: Installation) -> list[str]:
         "min-worker-port": ports.workers[0],
         "max-worker-port": ports.workers[1],
         "num-cpus": num_cpus(settings),
+        "resources": json.dumps({HEAD: 1000}),
         "object-store-memory": settings.cluster.object_store_mib << 20,
         "temp-dir": Path(installation.temp_dir) / RAY_FOLDER,
         "include-dashboard": "true",
         "include-log-monitor": "false",
         "log-style": "record",
         "log-color": "false",
+        **gcs.start_options(installation),
     }
     return [
         sys.executable,
@@ -115,7 +120,8 @@ def start(installation: Installation, timeout_s: float) -> None:
     haproxy = Path(installation.temp_dir) / HAPROXY_FOLDER
     haproxy.mkdir(mode=0o700, exist_ok=True)
     haproxy_program.make(haproxy)
-    run_logged(start_command(installation), environment(installation), installation.logs / "ray_head.log", timeout_s)
+    env = environment(installation) | gcs.head_environment(installation)
+    run_logged(start_command(installation), env, installation.logs / "ray_head.log", timeout_s)
 
 
 def run_logged(command: list[str], env: dict[str, str], log: Path, timeout_s: float) -> None:

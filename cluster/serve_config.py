@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from cluster.installation import Installation
+from cluster.ray_head import HEAD
 from cluster.settings import Application
 
 GATEWAY_APPLICATION = "gateway"
@@ -72,7 +73,7 @@ def _called(
                 "graceful_shutdown_timeout_s": 5.0,
                 "health_check_period_s": _LOOK_EVERY_S,
                 "health_check_timeout_s": 15.0,
-                "ray_actor_options": {"num_cpus": cpus},
+                "ray_actor_options": _actor_options(installation, cpus),
                 "logging_config": _logging(installation),
                 **_replicas(settings.min_replicas, settings.max_replicas, settings.target_ongoing_requests),
             }
@@ -97,7 +98,7 @@ def _gateway(installation: Installation) -> dict[str, Any]:
                 "graceful_shutdown_timeout_s": 10.0,
                 "health_check_period_s": _LOOK_EVERY_S,
                 "health_check_timeout_s": 15.0,
-                "ray_actor_options": {"num_cpus": settings.cluster.cpu_gateway},
+                "ray_actor_options": _actor_options(installation, settings.cluster.cpu_gateway),
                 "logging_config": _logging(installation),
                 **_replicas(gateway.min_replicas, gateway.max_replicas, gateway.target_ongoing_requests),
             }
@@ -113,6 +114,12 @@ def _logging(installation: Installation) -> dict[str, Any]:
         "log_level": "WARNING",
         "enable_access_log": False,
     }
+
+
+def _actor_options(installation: Installation, cpus: float) -> dict[str, Any]:
+    _, settings = installation.configured()
+    where = {"resources": {HEAD: 0.001}} if settings.cluster.applications_on_head else {}
+    return {"num_cpus": cpus, **where}
 
 
 def _replicas(fewest: int, most: int, target_ongoing_requests: int) -> dict[str, Any]:

@@ -46,6 +46,10 @@ class Cluster(msgspec.Struct, frozen=True):
     start_timeout_s: float
     drain_timeout_s: float
     serve_control_interval_s: float
+    node_address: str
+    gcs_redis: str
+    shards_on_workers: bool
+    applications_on_head: bool
 
 
 class JournalSettings(msgspec.Struct, frozen=True):
@@ -67,6 +71,9 @@ class Snapshots(msgspec.Struct, frozen=True):
 class Warehouse(msgspec.Struct, frozen=True):
     uri: str
     flush_interval_s: float
+    compact_interval_s: float
+    compact_files: int
+    compact_below_bytes: int
 
 
 class ControlPlaneSettings(msgspec.Struct, frozen=True):

@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,10 +100,27 @@ class Warehouse:
         n_all = sum(file.n_rows for file in files)
         return Exported(committed=True, n_rows=n_rows, n_log_rows=n_all - n_rows, n_files=len(files))
 
-    def compact(self, tenant: str, date: str, *, below_bytes: int = COMPACT_BELOW_BYTES) -> int:
+    def scattered(self, *, at_least: int, below_bytes: int = COMPACT_BELOW_BYTES) -> list[tuple[str, str]]:
+        """(tenant, date) that have ``at_least`` files of one dataset smaller than ``below_bytes``; most files first."""
+        counts = Counter(
+            (file.tenant, file.date, file.dataset)
+            for file in self._catalog.state().files.values()
+            if file.n_bytes < below_bytes
+        )
+        found = {(tenant, date): n for (tenant, date, _), n in reversed(counts.most_common()) if n >= at_least}
+        return sorted(found, key=lambda place: -found[place])
+
+    def n_commits(self) -> int:
+        """Commits that :meth:`vacuum` would fold into one."""
+        return self._catalog.state().n_commits
+
+    def compact(
+        self, tenant: str, date: str, *, below_bytes: int = COMPACT_BELOW_BYTES, at_least: int = 2
+    ) -> int:
         """Merge a date's files smaller than ``below_bytes`` into files of about that size, each dataset by itself.
 
-        Returns how many files went. Safe on an open date too: files that come later are merged the next time.
+        Only datasets with ``at_least`` such files. Returns how many files went. Safe on an open date too: files that
+        come later are merged the next time.
         """
         check_tenant(tenant)
         with self._maintaining() as state:
@@ -112,7 +130,7 @@ class Warehouse:
             removes: list[str] = []
             for dataset in DATASETS.values():
                 small = [file for file in files if file.dataset == dataset.name and file.n_bytes < below_bytes]
-                for batch in _batches(small, below_bytes):
+                for batch in _batches(small, below_bytes) if len(small) >= at_least else ():
                     table = dataset.sorted(pa.concat_tables(self._read(file) for file in batch))
                     name = f"compact-{number:010d}-{len(adds):04d}.parquet"
                     ranges = sorted(r for file in batch for r in file.ranges)
@@ -232,8 +250,9 @@ class Warehouse:
         return FileEntry(path, tenant, date, table.num_rows, writer.n_bytes, writer.crc32c, ranges, dataset.name)
 
     def _read(self, file: FileEntry) -> pa.Table:
-        schema = dataset_named(file.dataset).schema
-        table = pq.read_table(pa.py_buffer(self._blobs.get(file.path)), schema=schema, partitioning=None)
+        # Without threads: a compaction runs in a forked child.
+        found = pq.ParquetFile(pa.py_buffer(self._blobs.get(file.path))).read(use_threads=False)
+        table = found.cast(dataset_named(file.dataset).schema)
         if table.num_rows != file.n_rows:
             raise InvariantError(f"{file.path} holds {table.num_rows} rows, {file.n_rows} were committed")
         return table

@@ -12,6 +12,7 @@ from cluster.cli import (
     importing,
     key,
     lifecycle,
+    node,
     report,
     segment,
     shards,
@@ -53,5 +54,6 @@ app.add_typer(decision.app, name="decision")
 app.add_typer(channel.app, name="channel")
 app.add_typer(user.app, name="user")
 app.add_typer(shards.app, name="shards")
+app.add_typer(node.app, name="node")
 importing.register(app)
 bench.register(app)

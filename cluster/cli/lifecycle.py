@@ -44,7 +44,9 @@ def up(
     with the state kept in the data folder.
     """
     from cluster.cli.up_display import UpDisplay
+    from cluster import gcs
     from cluster.foreground import StopRequested, stop_requests
+    from cluster.log_view import LogView
 
     options: dict[str, Any] = {"server.port": port, "cluster.shards": shards}
     options = {name: value for name, value in options.items() if value is not None}
@@ -60,8 +62,15 @@ def up(
         _announce(report, json)
         if not foreground:
             return
-        output.say("Ctrl-C stops it.")
-        ended_by_itself = stop.wait(lambda: report.installation.running)
+        output.say(f"Ctrl-C stops it. Warnings and errors follow here; every line is in {report.installation.logs}.")
+        view = LogView(report.installation.logs)
+
+        def running() -> bool:
+            for line in "\n".join(view.new()).splitlines():
+                output.say(line)
+            return report.installation.running or gcs.revive(report.installation)
+
+        ended_by_itself = stop.wait(running)
     if ended_by_itself and not _is_down(data_dir):
         launcher.down(data_dir)
         output.fail("Ray's servers ended by themselves; what was left has been stopped", NOT_RUNNING)

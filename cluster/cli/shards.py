@@ -1,68 +1,240 @@
-"""`whisperer shards`: where partitions live, and moving them."""
+"""`whisperer shards`: what each holds, moving partitions between them, and shards that come, go and are upgraded."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from cluster.cli import output
-from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir, TenantOption
+from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir
 
-app = typer.Typer(help="Shards: what each hosts; move partitions between them.", no_args_is_help=True)
+app = typer.Typer(
+    help="""Shards: what each holds; move partitions, add, empty, remove and upgrade shards while everything runs.
+
+    A tenant's users are spread over 64 partitions; each lives on one shard and can be moved alone. Clients notice a
+    pause of well under a second for the users of the partition that moves, and none for others; nothing is lost.
+    What is changed here stays so after `whisperer down` and `up`.
+    """,
+    invoke_without_command=True,
+)
+
+ORDER_TIMEOUT_S = 900.0
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan and end.")]
+Shard = Annotated[int, typer.Argument(metavar="N", min=0, help="Number of the shard, as `whisperer shards` lists it.")]
+
+
+@app.callback()
+def shards(context: typer.Context, data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJson = False) -> None:
+    if context.invoked_subcommand is None:
+        list_(data_dir, json)
 
 
 @app.command("list")
 def list_(data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJson = False) -> None:
-    """List the shards with their positions and what they hold.
+    """List the shards: where each runs, what it holds and does.
 
     Example:
 
         whisperer shards list
     """
+    from cluster.cli import shard_moves
     from cluster.operator_client import Operator
 
     with Operator(data_dir) as operator:
         document = operator.get("shards")
+        look = shard_moves.look(operator)
+    held = shard_moves.by_shard(look)
+    for s in document["shards"]:
+        s |= held.get(s["number"], {"partitions_held": 0, "events_per_s": 0.0})
+        s["bytes"] = sum(sum(t.get("bytes", {}).values()) for t in s.get("tenants", {}).values())
     if json:
         output.print_json(document)
         return
     rows = [
         (
-            s.get("shard"),
-            str(s.get("pid")),
-            s.get("epoch"),
-            s.get("sequence"),
-            s.get("partitions"),
+            s["number"],
+            s.get("node") or "local",
+            str(s.get("pid") or ""),
+            s["state"],
+            s["partitions_held"],
             s.get("users"),
+            f"{s['events_per_s']:,.0f}",
+            output.size(s["bytes"]),
             output.size(s.get("rss_bytes")),
         )
         for s in document["shards"]
     ]
-    columns = ("shard", "pid", "epoch", "sequence", "partitions", "users", "memory")
+    columns = ("shard", "node", "pid", "state", "partitions", "users", "events/s", "state size", "memory")
     output.print_table(columns, rows, "No shards answer.")
     output.say(f"partition map version {document.get('map_version')}")
 
 
 @app.command()
 def move(
-    tenant: TenantOption,
-    partition: Annotated[int, typer.Option("--partition", "-p", min=0, help="Partition of the tenant.")],
-    to: Annotated[int, typer.Option("--to", min=0, help="Shard that shall host it.")],
+    to: Annotated[int, typer.Option("--to", min=0, help="Shard that shall host them.")],
+    tenant: Annotated[str | None, typer.Option("--tenant", "-t", metavar="NAME", help="Only this tenant's.")] = None,
+    partition: Annotated[
+        str | None, typer.Option("--partition", "-p", metavar="LIST", help="Such as 12, 0-15 or 3,5,8-11.")
+    ] = None,
+    source: Annotated[int | None, typer.Option("--from", min=0, help="Everything of this shard.")] = None,
+    dry_run: DryRun = False,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     json: AsJson = False,
 ) -> None:
-    """Move a partition to another shard. Its users are refused for a moment, with Retry-After; nothing is lost.
+    """Move partitions to another shard, one after the other. Interrupted, it can be given again.
+
+    Examples:
+
+        whisperer shards move --tenant acme --partition 12 --to 1
+        whisperer shards move --tenant acme --partition 0-15 --to 2
+        whisperer shards move --from 0 --to 2
+    """
+    from cluster.cli import shard_moves
+    from cluster.operator_client import Operator
+    from whisperer.errors import RequestError
+
+    if partition is not None and tenant is None:
+        raise RequestError("say whose partitions: --tenant NAME")
+    if partition is None and source is None:
+        raise RequestError("say what to move: --tenant NAME --partition LIST, or --from N")
+    wanted = None if partition is None else shard_moves.numbers(partition)
+    with Operator(data_dir, timeout_s=ORDER_TIMEOUT_S) as operator:
+        look = shard_moves.look(operator, seconds=0.0)
+        plan = shard_moves.chosen(look, to, tenant, wanted, source)
+        _carry_out(operator, plan, dry_run, json)
+
+
+@app.command()
+def rebalance(dry_run: DryRun = False, data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJson = False) -> None:
+    """Move partitions so that shards carry alike, by users and by events per second. The plan is shown first.
+
+    Examples:
+
+        whisperer shards rebalance --dry-run
+        whisperer shards rebalance
+    """
+    from cluster.cli import shard_moves
+    from cluster.operator_client import Operator
+    from whisperer.shard.placement import balance
+
+    with Operator(data_dir, timeout_s=ORDER_TIMEOUT_S) as operator:
+        look = shard_moves.look(operator)
+        _carry_out(operator, balance(look.held, look.shards, look.draining), dry_run, json, look)
+
+
+@app.command()
+def add(data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJson = False) -> None:
+    """Start one more shard, empty; `rebalance` then gives it its share. It is there after the next `up`, too.
 
     Example:
 
-        whisperer shards move --tenant acme --partition 12 --to 1
+        whisperer shards add && whisperer shards rebalance
     """
     from cluster.operator_client import Operator
 
-    with Operator(data_dir, timeout_s=300.0) as operator:
-        answer = operator.post("shards", "move", body={"tenant": tenant, "partition": partition, "to": to})
+    with Operator(data_dir, timeout_s=ORDER_TIMEOUT_S) as operator:
+        answer = operator.post("shards", "add")
     if json:
         output.print_json(answer)
     else:
-        output.say(f"Partition {partition} of {tenant} is on shard {to}.")
+        output.say(f"Shard {answer['shard']} runs, empty. `whisperer shards rebalance` gives it its share.")
+
+
+@app.command()
+def drain(
+    shard: Shard,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave it running, empty, instead of removing it.")] = False,
+    dry_run: DryRun = False,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    json: AsJson = False,
+) -> None:
+    """Move everything away from a shard, then stop it. Clients are refused nothing.
+
+    Interrupted, it can be given again; what was moved stays moved. Its number is not used again.
+
+    Examples:
+
+        whisperer shards drain 2
+        whisperer shards drain 2 --dry-run
+    """
+    from cluster.cli import shard_moves
+    from cluster.operator_client import Operator
+    from whisperer.shard.placement import balance
+
+    with Operator(data_dir, timeout_s=ORDER_TIMEOUT_S) as operator:
+        if not dry_run:
+            operator.post("shards", str(shard), "close")
+        look = shard_moves.look(operator)
+        away = balance(look.held, look.shards, {*look.draining, shard})
+        _carry_out(operator, [step for step in away if step.held.shard == shard], dry_run, json, look)
+        if dry_run or keep:
+            return
+        operator.post("shards", str(shard), "remove")
+    output.say(f"Shard {shard} is empty and stopped; its sums are part of another's.")
+
+
+@app.command()
+def remove(shard: Shard, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
+    """Stop a shard that `drain --keep` has emptied. Its journal and snapshots stay on disk, and are not read again.
+
+    Example:
+
+        whisperer shards remove 2
+    """
+    from cluster.operator_client import Operator
+
+    with Operator(data_dir, timeout_s=ORDER_TIMEOUT_S) as operator:
+        operator.post("shards", str(shard), "remove")
+    output.say(f"Shard {shard} is stopped.")
+
+
+@app.command()
+def upgrade(
+    shard: Annotated[
+        int | None, typer.Argument(metavar="[N]", min=0, help="One shard; without it, each in turn.")
+    ] = None,
+    program: Annotated[
+        str, typer.Option(metavar="MODULE:CLASS", help="What takes over, if not the product's own; for tests.")
+    ] = "",
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    json: AsJson = False,
+) -> None:
+    """Hand shards over to new processes, which run the code as it is on disk now, while traffic goes on.
+
+    The new process has loaded everything before the old one steps down; its users then wait for the journal's tail to
+    be read, which is told as the pause.
+
+    Examples:
+
+        whisperer shards upgrade
+        whisperer shards upgrade 1
+    """
+    from cluster.operator_client import Operator
+
+    answers = []
+    with Operator(data_dir, timeout_s=ORDER_TIMEOUT_S) as operator:
+        numbers = [s["number"] for s in operator.get("shards")["shards"]] if shard is None else [shard]
+        for number in numbers:
+            answer = operator.post("shards", str(number), "upgrade", body={"program": program})
+            answers.append(answer)
+            if not json:
+                output.say(
+                    f"Shard {number} is now {answer['name']}: prepared in {answer['prepared_s']:.1f} s, "
+                    f"pause {answer['pause_s']:.2f} s, {answer['records']} records replayed"
+                )
+    if json:
+        output.print_json(answers)
+
+
+def _carry_out(operator: Any, plan: list[Any], dry_run: bool, json: bool, look: Any = None) -> None:
+    """Show a plan and, unless it is only to be shown, make it so."""
+    from cluster.cli import shard_moves
+
+    if not json:
+        shard_moves.show(plan, look)
+    moved = [] if dry_run or not plan else shard_moves.carry_out(operator, plan)
+    if json:
+        output.print_json({"plan": [shard_moves.document(step) for step in plan], "moved": moved})
+    elif moved:
+        output.say(shard_moves.told(moved))

@@ -5,28 +5,21 @@ No postponed annotations here: FastAPI has to see the dependencies that are made
 
 from urllib.parse import urlsplit
 
-import msgspec
 from fastapi import Depends, FastAPI, Request
 from starlette.responses import Response
 
-from serve_apps.gateway import metrics, openapi, problems
+from serve_apps.gateway import metrics, openapi, placement, problems
 from serve_apps.gateway.documents import Documents
 from serve_apps.gateway.idempotency import Idempotency
 from serve_apps.gateway.pages import routes as pages
 from serve_apps.gateway.parts import Parts
-from serve_apps.gateway.routes.exchange import answer, read_as
-from serve_apps.gateway.routes.mounting import mount, tenant_named
+from serve_apps.gateway.routes.exchange import answer
+from serve_apps.gateway.routes.mounting import mount
 from whisperer.errors import InvalidKeyError
 
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via")
 """What proxies add; nginx does only where it is told to, hence the warning in docs/operations.md."""
-
-
-class MoveBody(msgspec.Struct):
-    tenant: str
-    partition: int
-    to: int
 
 
 def build(parts: Parts) -> FastAPI:
@@ -70,17 +63,7 @@ def _operator_routes(app: FastAPI, parts: Parts) -> None:
     async def status() -> Response:
         return answer(await parts.overview.status())
 
-    @app.get("/internal/shards", **guarded)
-    async def shards() -> Response:
-        found = [{"shard": s["name"], **s} for s in await parts.overview.shards(fresh=True)]
-        return answer({"shards": found, "map_version": parts.shards.map.version})
-
-    @app.post("/internal/shards/move", **guarded)
-    async def move(request: Request) -> Response:
-        # Read here and not by FastAPI, which takes in any body, whoever sends it, before it asks who that is.
-        body = await read_as(request, MoveBody)
-        tenant = await tenant_named(parts, body.tenant)
-        return answer({"map_version": await parts.shards.move(tenant, body.partition, body.to)})
+    placement.install(app, parts, guarded)
 
 
 def _pages(app: FastAPI, parts: Parts) -> None:

@@ -118,7 +118,7 @@ class Gateway:
                 scope[ROUTE] = PREFIX + route.value
                 await ingestion(scope, receive, send, route)
 
-        return Observed(answer, self._measures)
+        return Observed(answer, self._measures, is_echoed=True)
 
     async def _find_shards(self) -> None:
         """Keep the map fresh: quickly until the directory is found, then now and then."""

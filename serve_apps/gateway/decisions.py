@@ -52,9 +52,9 @@ class Decisions:
 
     async def show(self, tenant: str, decision_id: str) -> dict[str, Any]:
         """The whole audit of one decision. Raises NotFoundError, and UnavailableError while a shard cannot be asked."""
-        n = self._shards.map.n_shards
+        shards = self._shards.map.shards
         answers = await asyncio.gather(
-            *(self._shards.call(shard, "decision", tenant, decision_id) for shard in range(n)), return_exceptions=True
+            *(self._shards.call(shard, "decision", tenant, decision_id) for shard in shards), return_exceptions=True
         )
         away: UnavailableError | None = None
         for answer in answers:
@@ -64,7 +64,9 @@ class Decisions:
                 raise answer
             elif answer is not None:
                 return audit(answer)
-        stored = None if away else await self._shards.call(0, "stored_decision", tenant, decision_id, timeout_s=60.0)
+        stored = None
+        if away is None:
+            stored = await self._shards.call(shards[0], "stored_decision", tenant, decision_id, timeout_s=60.0)
         if stored is not None:
             return audit(from_warehouse(stored))
         if away is not None:

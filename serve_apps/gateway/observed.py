@@ -1,8 +1,8 @@
 """What is done for every HTTP request, whatever answers it: it gets its trace, its answer the id, metrics their due.
 
-An ASGI application around others. Guarantees: every answer has an ``x-request-id``, the client's own where it was
-usable; what is logged on the way, here and in the shards called, has it and the trace id. Labels are bounded: a route
-is the template of its path, a method one of HTTP's own.
+An ASGI application around others. Guarantees: every answer has an ``x-request-id``, the client's own and no other where
+it was usable; what is logged on the way, here and in the shards called, has it and the trace id. Labels are bounded: a
+route is the template of its path, a method one of HTTP's own.
 """
 
 from __future__ import annotations
@@ -31,24 +31,27 @@ ROUTE = "whisperer.route"
 
 
 class Observed:
-    def __init__(self, application: Application, measures: Measures) -> None:
+    """``is_echoed``: what runs around this one sends the client's ``x-request-id`` back already, as Serve does."""
+
+    def __init__(self, application: Application, measures: Measures, *, is_echoed: bool = False) -> None:
         self._application = application
         self._measures = measures
+        self._is_echoed = is_echoed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._application(scope, receive, send)
             return
         began = time.perf_counter()
-        trace, size = _trace_and_size(scope)
-        shown = (REQUEST_ID, trace.request_id.encode())
+        trace, came, size = _trace_and_size(scope)
+        added = [] if self._is_echoed and trace.request_id == came else [(REQUEST_ID, trace.request_id.encode())]
         status = 500  # of an application that failed without a word
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*(h for h in message.get("headers", ()) if h[0].lower() != REQUEST_ID), shown]
+                message["headers"] = [*(h for h in message.get("headers", ()) if h[0].lower() != REQUEST_ID), *added]
             await send(message)
 
         measures = self._measures
@@ -65,7 +68,8 @@ class Observed:
                     _log.debug("%s %s: %d after %.1f ms, %d bytes", method, route, status, seconds * 1000, size)
 
 
-def _trace_and_size(scope: Scope) -> tuple[tracing.Trace, int]:
+def _trace_and_size(scope: Scope) -> tuple[tracing.Trace, str | None, int]:
+    """The request's trace, the id that it came with, and how large its body says to be."""
     request_id = traceparent = None
     size = 0
     for name, value in scope["headers"]:
@@ -75,10 +79,14 @@ def _trace_and_size(scope: Scope) -> tuple[tracing.Trace, int]:
             traceparent = value.decode("latin-1")
         elif name == b"content-length" and value.isdigit():
             size = int(value)
-    return tracing.of_headers(request_id, traceparent), size
+    return tracing.of_headers(request_id, traceparent), request_id, size
 
 
 def _route(scope: Scope) -> str:
     """The template of the path, as the router found it; never the path itself, which anybody may make up."""
     named: str | None = scope.get(ROUTE)
-    return named or getattr(scope.get("route"), "path", None) or UNKNOWN
+    if named is not None:
+        return named
+    # A newer FastAPI keeps a route as its router wrote it, and beside it the one with the prefix it is mounted at.
+    found = scope.get("fastapi", {}).get("effective_route_context") or scope.get("route")
+    return getattr(found, "path_format", UNKNOWN)

@@ -69,9 +69,9 @@ class Overview:
         came_at = time.monotonic()
         async with self._asking:
             if self._began_at <= came_at if fresh else time.monotonic() - self._asked_at > FRESH_S:
-                n = self._shards.map.n_shards
+                shards = self._shards.map.shards
                 self._began_at = time.monotonic()
-                self._statuses = list(await asyncio.gather(*(self._ask(shard) for shard in range(n))))
+                self._statuses = list(await asyncio.gather(*(self._ask(shard) for shard in shards)))
                 self._asked_at = time.monotonic()
                 total = sum(s.get("sequence") or 0 for s in self._statuses)
                 if all(s["state"] == "serving" for s in self._statuses):

@@ -73,7 +73,7 @@ class Publishing:
         # Read before the rows: a change between the two is then spread again under its own, later version.
         version = await asyncio.to_thread(self._plane.version)
         published = await self._overview.reload()
-        for shard in range(self._shards.map.n_shards):
+        for shard in self._shards.map.shards:
             for tenant, config in published.items():
                 if only is not None and tenant != only:
                     continue

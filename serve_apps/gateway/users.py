@@ -86,10 +86,10 @@ class Users:
         """
         view = await self.find(tenant, user_id, None)
         keys = _all_keys(view)
-        n = self._shards.map.n_shards
-        await asyncio.gather(*(self._shards.call(shard, "flush", timeout_s=120.0) for shard in range(n)))
-        events = await self._shards.call(0, "events_of", tenant, keys, timeout_s=600.0)
-        logged = await self._shards.call(0, "logged", tenant, keys, timeout_s=600.0)
+        shards = self._shards.map.shards
+        await asyncio.gather(*(self._shards.call(shard, "flush", timeout_s=120.0) for shard in shards))
+        events = await self._shards.call(shards[0], "events_of", tenant, keys, timeout_s=600.0)
+        logged = await self._shards.call(shards[0], "logged", tenant, keys, timeout_s=600.0)
         return {
             "exported_at": iso(int(datetime.now(UTC).timestamp() * 1000)),
             "profile": await self.show(tenant, user_id, full_timeline=True),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 import time
 import traceback
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -62,7 +63,8 @@ def _tried(fault: Fault, options: Options, stands: Stands) -> FaultResult | str:
         return f"not run: {reason}"
     except Exception as error:
         traceback.print_exc()
-        stands.end()
+        with suppress(AssertionError):  # an installation that cannot even be stopped must not hide the others either
+            stands.end()
         said = (str(error).strip() or type(error).__name__).splitlines()
         return f"FAILED: {said[0][:200]}{' ... ' + said[-1][:200] if len(said) > 1 else ''}"
 

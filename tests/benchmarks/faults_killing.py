@@ -22,6 +22,11 @@ def kill(stand: Stand, title: str) -> None:
     _kill(stand.processes(title), title)
 
 
+def kill_one(stand: Stand, title: str) -> None:
+    """kill -9 one of them, the one that has run longest."""
+    _kill(sorted(stand.processes(title), key=lambda process: process.create_time())[:1], title)
+
+
 def kill_programs(stand: Stand, name: str) -> None:
     """kill -9 every process of the installation that runs this program."""
     _kill(_programs(stand, name), name)

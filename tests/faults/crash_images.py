@@ -1,6 +1,6 @@
 """What a power cut could have left of a journal that a run has written, and what recovery must make of each image.
 
-An image is the newest segment of the real folder as of just before some group was synced: the watermark says so, and of
+An image is a segment of the real folder, as of just before some group in it was synced: the watermark says so, and of
 the group's own bytes all, some, or damaged ones are there. Guarantees asked of the journal: what was acknowledged before
 the group is replayed, whole; of the group only whole records, from its beginning; damage before the watermark stops
 recovery and names file and offset.
@@ -46,21 +46,15 @@ class Survey:
         )
 
 
-def newest_segment(folder: Path) -> Path:
-    return max(folder.glob("*.journal"), key=lambda path: path.stem.split("-")[::-1])
-
-
 def survey(folder: Path) -> Survey:
     """Try the images of one journal folder, which nobody writes to; it is left as it is."""
-    path = newest_segment(folder)
+    image = _last_small_group(folder)
+    if image is None:
+        return Survey(problems=[f"{folder}: no group of at most {MAX_GROUP_BYTES} bytes to cut"])
+    path, first, end = image
     header = Segment.load(path).header
     data = path.read_bytes()
     records = _records(data)
-    groups = _groups(records)
-    small = [(first, end) for first, end in groups[1:] if end - first <= MAX_GROUP_BYTES]
-    if not small:
-        return Survey(problems=[f"{path.name} has no group of at most {MAX_GROUP_BYTES} bytes among {len(groups)}"])
-    first, end = small[-1]
     durable = header.start + first - HEADER_BYTES
     mark = Watermark(header.journal_id, header.epoch, durable).encode()
     found = Survey()
@@ -70,16 +64,16 @@ def survey(folder: Path) -> Survey:
 
     logging.getLogger("actors.journal").setLevel(logging.ERROR)  # thousands of cuts are announced
     with tempfile.TemporaryDirectory(prefix="image-", dir=_MEMORY if _MEMORY.is_dir() else None) as scratch:
-        image = Path(scratch) / "image"
+        place = Path(scratch) / "image"
 
         def replayed(content: bytes) -> list[int] | str:
             """File offsets of the records that recovery finds, or in what words it refuses."""
-            shutil.rmtree(image, ignore_errors=True)
-            image.mkdir()
-            (image / path.name).write_bytes(content)
-            (image / WATERMARK_NAME).write_bytes(mark)
+            shutil.rmtree(place, ignore_errors=True)
+            place.mkdir()
+            (place / path.name).write_bytes(content)
+            (place / WATERMARK_NAME).write_bytes(mark)
             try:
-                with FileJournal.open(image) as journal:
+                with FileJournal.open(place) as journal:
                     return [HEADER_BYTES + position - header.start for position, _ in journal.replay(header.start)]
             except JournalDamagedError as error:
                 return error.message
@@ -107,7 +101,7 @@ def tear(folder: Path) -> int:
 
     The half group is made of an earlier one: its bytes were valid, elsewhere.
     """
-    path = newest_segment(folder)
+    path = _segments(folder)[0]
     data = path.read_bytes()
     groups = _groups(_records(data))
     piece = data[groups[-1][0] : groups[-1][1]] if groups else bytes(1_000)
@@ -115,6 +109,21 @@ def tear(folder: Path) -> int:
     with path.open("ab") as file:
         file.write(piece)
     return len(piece)
+
+
+def _segments(folder: Path) -> list[Path]:
+    """Newest first."""
+    return sorted(folder.glob("*.journal"), key=lambda path: path.stem.split("-")[::-1], reverse=True)
+
+
+def _last_small_group(folder: Path) -> tuple[Path, int, int] | None:
+    """(segment, first, end): every segment was the newest once."""
+    for path in _segments(folder):
+        groups = _groups(_records(path.read_bytes()))
+        small = [group for group in groups[1:] if group[1] - group[0] <= MAX_GROUP_BYTES]
+        if small:
+            return path, *small[-1]
+    return None
 
 
 @dataclass(frozen=True, slots=True)

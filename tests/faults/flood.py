@@ -1,6 +1,6 @@
-"""`python -m tests.faults.flood ...`: many connections at once, each sending its next batch whatever it was answered.
+"""`python -m tests.faults.flood ...`: many connections at once, each sending one batch after the other.
 
-Unlike an SDK it does not wait when it is refused. It runs as a process of its own, so that it takes its processor time
+A refused connection waits as Retry-After says, as SDKs do, or, with ``--impatient``, does not. It runs as a process of its own, so that it takes its processor time
 where a client would; what it was told goes to a file as JSON (:class:`Told`).
 """
 
@@ -45,13 +45,16 @@ class Told:
         return sum(self.statuses.values()) * BATCH / self.seconds
 
 
-def flood(tenant: Tenant, folder: Path, *, prefix: str, connections: int, seconds: float) -> Told:
+def flood(
+    tenant: Tenant, folder: Path, *, prefix: str, connections: int, seconds: float, impatient: bool = False
+) -> Told:
     """Run it, and wait for its end."""
     out = folder / f"{prefix}.json"
     command = [
         sys.executable, "-m", "tests.faults.flood",
         f"--port={tenant.stand.port}", f"--authorization={tenant.http.headers['authorization']}",
         f"--prefix={prefix}", f"--connections={connections}", f"--seconds={seconds}", f"--out={out}",
+        *(["--impatient"] if impatient else []),
     ]  # fmt: skip
     subprocess.run(command, cwd=ROOT, check=True, timeout=seconds + 2 * ANSWER_WITHIN_S + 60)
     return Told(**json.loads(out.read_bytes()))
@@ -91,8 +94,10 @@ class _Flood:
                     while time.monotonic() < until:
                         self._n_sent += 1
                         number = self._n_sent
-                        await asyncio.wait_for(self._ask(reader, writer, number), ANSWER_WITHIN_S)
+                        wait_s = await asyncio.wait_for(self._ask(reader, writer, number), ANSWER_WITHIN_S)
                         number = None
+                        if not self._options.impatient:
+                            await asyncio.sleep(min(wait_s, until - time.monotonic()))
                 finally:
                     writer.close()
             except (OSError, EOFError, TimeoutError, ValueError) as error:
@@ -101,7 +106,8 @@ class _Flood:
                     self.told.open.append(number)
                 await asyncio.sleep(0.05)
 
-    async def _ask(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int) -> None:
+    async def _ask(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int) -> float:
+        """Send one request; for how long its answer asks to wait."""
         began = time.monotonic()
         writer.write(self._head)
         writer.write(self._template.replace(_MARK, b"%010d" % number))
@@ -113,15 +119,15 @@ class _Flood:
         if status == 200:
             self.told.acknowledged.append(number)
             self._latencies.append(time.monotonic() - began)
-            return
-        if status not in (429, 503):
-            self.told.open.append(number)  # a timeout inside, say: it may be stored
-        elif b"retry-after:" not in head:
-            self.told.refused_without_retry_after += 1
-        if status == 503:
+            return 0.0
+        retry_after = head.partition(b"retry-after:")[2].partition(b"\r\n")[0]
+        if status != 429:
             self.told.open.append(number)  # a part of it may be stored: only a 200 is a promise
+        if status in (429, 503) and not retry_after:
+            self.told.refused_without_retry_after += 1
         if b"connection: close" in head:
             raise EOFError
+        return float(retry_after or 0)
 
 
 def template(prefix: str) -> bytes:
@@ -147,6 +153,7 @@ def main() -> None:
     parser.add_argument("--prefix", required=True)
     parser.add_argument("--connections", type=int, required=True)
     parser.add_argument("--seconds", type=float, required=True)
+    parser.add_argument("--impatient", action="store_true")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     told = asyncio.run(_Flood(options).run())

@@ -128,13 +128,13 @@ async def test_a_crash_of_either_end_at_any_step_loses_and_doubles_nothing(tmp_p
     shards = LocalShards(write_installation(tmp_path))
     home = shards.table(TENANT)[PLACE]
     expected: Counter[str] = Counter()
-    for round_ in range(24):
+    for round_ in range(8):
         source, version = home, round_ + 2
         keys = NEIGHBOURS[round_ % 5 :: 5]
         assert await send(shards, source, *(event(key, id=f"{round_}-{key}") for key in keys)) == OK
         expected.update(keys)
         moving = asyncio.ensure_future(driven(shards, source, version))
-        for _ in range(3 * round_):
+        for _ in range(9 * round_):
             await asyncio.sleep(0)
         down = source if crashed == "source" else 1 - source
         await shards.crash(down)

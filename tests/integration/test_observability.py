@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -35,21 +36,20 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
 @pytest.fixture(scope="module")
 def acme(watched: Stand) -> Iterator[Tenant]:
     """A tenant that has sent: a batch, a repeat, something refused, an address as a user's id, a hostile path."""
-    made = watched.tenant("acme")
-    batch = {
-        "batch": [{"type": "track", "event": "Looked", "userId": f"u{i}", "messageId": f"m{i}"} for i in range(40)]
-    }
-    for _ in range(2):
-        answer = made.http.post("/v1/batch", json=batch, headers=HEADERS)
-        assert answer.status_code == 200
-        assert answer.headers.get_list("x-request-id") == ["order-7"]
-    assert made.http.post("/v1/track", json={"event": "of nobody"}).status_code == 400
-    made.http.post("/v1/identify", json={"userId": ADDRESS, "traits": {"email": ADDRESS}}).raise_for_status()
-    made.api.get(f"/v1/users/{ADDRESS}").raise_for_status()
-    assert made.api.get(f"/v1/segments/{ADDRESS}").status_code == 404
-    httpx.post(f"{watched.url}/v1/track", json={}, headers={"authorization": f"Bearer {made.secret_key}"})
-    yield made
-    made.close()
+    with closing(watched.tenant("acme")) as made:
+        batch = {
+            "batch": [{"type": "track", "event": "Looked", "userId": f"u{i}", "messageId": f"m{i}"} for i in range(40)]
+        }
+        for _ in range(2):
+            answer = made.http.post("/v1/batch", json=batch, headers=HEADERS)
+            assert answer.status_code == 200
+            assert answer.headers.get_list("x-request-id") == ["order-7"]
+        assert made.http.post("/v1/track", json={"event": "of nobody"}).status_code == 400
+        made.http.post("/v1/identify", json={"userId": ADDRESS, "traits": {"email": ADDRESS}}).raise_for_status()
+        made.api.get(f"/v1/users/{ADDRESS}").raise_for_status()
+        assert made.api.get(f"/v1/segments/{ADDRESS}").status_code == 404
+        httpx.post(f"{watched.url}/v1/track", json={}, headers={"authorization": f"Bearer {made.secret_key}"})
+        yield made
 
 
 def scraped(stand: Stand) -> str:
@@ -93,7 +93,7 @@ def prometheus(watched: Stand, acme: Tenant, tmp_path_factory: pytest.TempPathFa
         process = subprocess.Popen([*command, f"--web.listen-address=127.0.0.1:{port}"], stdout=log, stderr=log)
         try:
             with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
-                until(lambda: _query(client, "up"), f"a first scrape; see {folder}/log", 60)
+                until(lambda: _query(client, "up == 1"), f"a first scrape; see {folder}/log", 60)
                 yield client
         finally:
             process.terminate()
@@ -104,6 +104,8 @@ def _query(client: httpx.Client, query: str) -> list[dict[str, Any]]:
     try:
         answer = client.get("/api/v1/query", params={"query": query})
     except httpx.TransportError:  # it is starting
+        return []
+    if answer.status_code == 503:  # so it is
         return []
     document = answer.json()
     assert document["status"] == "success", (query, document)

@@ -3,17 +3,21 @@
 The steps, in order, each in the module of its name:
 
 1. :func:`~whisperer.events.decompress.decompress`      gzip undone, within 500 KB
-2. :func:`~whisperer.events.parse.parse_body`           the body's JSON checked; raw events
+2. :func:`~whisperer.events.parse.parse_body`           the body's JSON checked, its events found, on one of two ways:
+   - :func:`~whisperer.events.scan.scan`                plain bodies and events, in one pass of a kernel
+   - :func:`~whisperer.events.parse.parse_exactly`      any other body, into raw events
 3. :func:`~whisperer.events.write_key.presented_key`    the key, from the header or the body
-4. :func:`~whisperer.events.admit.admit`                over the columns of the request:
-   - :func:`~whisperer.events.decode.decode_events`     types, on a fast path, or exactly (:mod:`.validate`)
-   - :func:`~whisperer.events.requirements.faults_of`   what an event of its kind must have
-   - :func:`~whisperer.events.address.address`          user key and partition
-   - :func:`~whisperer.events.place.places`             time zone and locale
-   - :func:`~whisperer.events.clock.event_times`        when it happened, clock skew corrected
-   - :func:`~whisperer.events.money.revenues`           revenue in micro-units
-   - :func:`~whisperer.events.collect.collect`          into the shards' :class:`~whisperer.events.block.BlockBuilder`
+4. :func:`~whisperer.events.admit.admit`                with the tenant known:
+   - :func:`~whisperer.events.exact.read_exactly`       every event that is not plain, or what is wrong with it:
+     types (:mod:`.decode`, :mod:`.validate`), :mod:`.requirements`, :mod:`.address`, :mod:`.place`, :mod:`.clock`,
+     :mod:`.money`
+   - :func:`~whisperer.events.deal.deal`                keys hashed, plain events timed, all of them dealt to shards,
+     a :class:`~whisperer.events.block.Part` each
 5. :func:`~whisperer.events.answer.answer`              what the client is told
+
+The exact way is the definition; the scanner is held to its outcome, to the last byte, by tests. The kernels are
+:mod:`.scan`, :mod:`.scan_event`, :mod:`.syntax`, :mod:`.plain_values`, :mod:`.deal` and :mod:`.xxh3`, on :mod:`.words`;
+:func:`~whisperer.events.warm.warm` makes them ready.
 
 A step that turns something away returns a value that says why (:mod:`~whisperer.events.refusals`).
 """

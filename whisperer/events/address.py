@@ -1,4 +1,4 @@
-"""Ids as the wire gives them, and the second user key that an event ties to its own. No counters, no headers, no I/O."""
+"""Ids as the wire gives them, and the second key that an event ties to its own. No counters, no headers, no I/O."""
 
 from __future__ import annotations
 

@@ -21,16 +21,14 @@ from whisperer.events.parse import Parsed, Slices
 from whisperer.events.place import known_place
 from whisperer.events.routes import Route
 from whisperer.events.scan_event import (
-    LOCALE_USE,
     N_RESERVED,
-    NAME_USE,
     NOT_PLAIN,
     READ,
     REJECTED,
     STATE,
-    ZONE_USE,
 )
 from whisperer.events.shared_context import merger
+from whisperer.events.string_table import LOCALE_USE, NAME_USE, ZONE_USE
 from whisperer.events.types import RESERVED_NAME, EventType, Flag
 
 _NOTICES = {
@@ -39,7 +37,7 @@ _NOTICES = {
     UNKNOWN_LOCALE: Notice.UNKNOWN_LOCALE,
 }
 _HISTORICAL = int(Flag.HISTORICAL)
-_RESERVED = ["", *(RESERVED_NAME.get(kind, "") for kind in EventType)]
+_RESERVED = [{int(kind): name for kind, name in RESERVED_NAME.items()}.get(number, "") for number in range(N_RESERVED)]
 _decode_text = msgspec.json.Decoder(str).decode
 
 
@@ -73,7 +71,7 @@ def admit(
         skew = counted_skew(received_at, parsed.sent_at, outcome.notices)
     strings = _Strings(parsed)
     rows, extra = parsed.rows, b""
-    if (rows[:, STATE] == NOT_PLAIN).any():
+    if parsed.n_plain < len(rows):
         rows = rows.copy()
         around = Circumstances(parsed.route, received_at, skew, new_message_id, outcome.notices)
         extra = _read_the_others(parsed, rows, around, strings, outcome)
@@ -155,7 +153,7 @@ class _Strings:
         self._texts = list(_RESERVED)
         self._uses = [0, *(NAME_USE for _ in EventType)]
         for start, n_bytes, uses in parsed.strings[N_RESERVED:].tolist():
-            self._texts.append(_decode_text(parsed.text[start - 1 : start + n_bytes + 1]))  # with its quotes
+            self._texts.append(_decode_text(parsed.text[start - 1 : start + n_bytes + 1].tobytes()))  # with its quotes
             self._uses.append(uses)
         self._added: dict[str, int] = {"": 0}
 

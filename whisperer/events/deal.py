@@ -1,4 +1,4 @@
-"""Last step: a request's accepted events, as rows of the scanner, become a :class:`~whisperer.events.block.Part` a shard.
+"""Last step: a request's accepted events become a :class:`~whisperer.events.block.Part` for each shard concerned.
 
 Hashes every user key and message id, times each plain event, and copies rows, texts and payloads to their shards: two
 passes of one kernel. What a row holds is told in :mod:`~whisperer.events.scan_event`.
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whisperer.events.block import EVENT, Part
+from whisperer.events.clock import MAX_CLOCK_SKEW_MS
 from whisperer.events.plain_values import ABSENT
 from whisperer.events.scan_event import (
     FLAGS,
@@ -37,10 +38,9 @@ from whisperer.events.scan_event import (
     TIME,
     ZONE,
 )
-from whisperer.events.clock import MAX_CLOCK_SKEW_MS
 from whisperer.events.words import copy_bytes, kernel, swapped
 from whisperer.events.xxh3 import hash64, hash128
-from whisperer.ids import PARTITION_BITS
+from whisperer.ids import N_PARTITIONS, PARTITION_BITS
 
 BEFORE_1970, UNKNOWN_ZONE, UNKNOWN_LOCALE = range(3)
 UNKNOWN = -1  # index of a zone or locale that is not known: counts, and reads as none
@@ -49,6 +49,7 @@ _U = np.uint64
 _PARTITION_SHIFT = 64 - PARTITION_BITS
 _N_WORDS = EVENT.itemsize // 8
 _COLON = 0x3A
+_FAR = 2**61  # a skew so large, of whatever size, puts every plain time before 1970 or into the future
 
 
 class Tables(NamedTuple):
@@ -74,13 +75,15 @@ def deal(
     corrects: bool,
     of_route: int,
     client_ip: str | None,
-) -> tuple[dict[int, Part], tuple[int, int, int]]:
+) -> tuple[dict[int, Part], list[int]]:
     """(parts by shard, oddities of plain events by BEFORE_1970, UNKNOWN_ZONE, UNKNOWN_LOCALE).
 
     Places at or over ``len(text)`` are places in ``extra``.
     ``skew`` is added to a plain event's time where the event has no ``sentAt`` of its own and the route ``corrects``.
     """
-    words, text_bytes, payload, bounds, coded, n_coded, odd = _deal(
+    if len(shard_of) != N_PARTITIONS:  # the kernel does not look
+        raise ValueError(f"a shard is needed for each of {N_PARTITIONS} partitions, not for {len(shard_of)}")
+    words, text_bytes, payload, bounds, codes, n_codes, odd = _deal(
         text,
         extra,
         rows,
@@ -88,16 +91,17 @@ def deal(
         max(map(len, tables.texts)),
         shard_of,
         _U(seed),
-        np.array([received_at, skew, corrects, of_route], np.int64),
+        np.array([received_at, min(max(skew, -_FAR), _FAR), corrects, of_route], np.int64),
     )
     events = words.view(EVENT).reshape(-1)
-    parts = {}
+    code = iter(codes.tolist())
     ends = bounds.tolist()
-    for slot, (shard, row, text_at, payload_at) in enumerate(ends[:-1]):
+    parts = {}
+    for slot, counts in enumerate(n_codes.tolist()):
+        shard, row, text_at, payload_at = ends[slot]
         _, row_end, text_end, payload_end = ends[slot + 1]
         names, zones, locales = (
-            [texts[code] for code in coded[slot, kind, :n].tolist()]
-            for kind, (texts, n) in enumerate(zip(tables.texts, n_coded[slot].tolist(), strict=True))
+            [texts[next(code)] for _ in range(n)] for texts, n in zip(tables.texts, counts, strict=True)
         )
         parts[shard] = Part(
             rows=events[row:row_end],
@@ -108,7 +112,7 @@ def deal(
             locales=locales,
             client_ip=client_ip,
         )
-    return parts, tuple(odd.tolist())
+    return parts, odd.tolist()
 
 
 @kernel
@@ -211,11 +215,18 @@ def _deal(
         word[8] = _U(n_link | name << 16 | zone << 32 | locale << 48)
         word[9] = (hashes[i, 2] >> _U(_PARTITION_SHIFT)) | _U(row[KIND] << 16 | (row[FLAGS] | given[3]) << 24)
         ends[slot, 1], ends[slot, 2], ends[slot, 3] = place + 1, text_at + n_text, payload_at + n_payload
-    return words, texts, payload, bounds, coded, n_coded, odd
+    in_order = np.empty(n_coded.sum(), np.int64)  # by slot, and in it by names, zones, locales
+    n = 0
+    for slot in range(n_slots):
+        for kind in range(3):
+            for j in range(n_coded[slot, kind]):
+                in_order[n] = coded[slot, kind, j]
+                n += 1
+    return words, texts, payload, bounds, in_order, n_coded, odd
 
 
 @kernel
-def _happened(stamp: int, sent: int, given: Any, odd: Any) -> int:
+def _happened(stamp: int, sent: int, given: Any, odd: Any) -> Any:
     """:func:`whisperer.events.clock.event_time` of a plain event."""
     received_at, skew, corrects = given[0], given[1], given[2]
     if stamp == ABSENT:
@@ -231,7 +242,7 @@ def _happened(stamp: int, sent: int, given: Any, odd: Any) -> int:
 
 
 @kernel
-def _code(codes: Any, coded: Any, n_coded: Any, kind: int, text: int) -> int:
+def _code(codes: Any, coded: Any, n_coded: Any, kind: int, text: int) -> Any:
     if codes[text] < 0:
         codes[text] = n_coded[kind]
         coded[n_coded[kind]] = text
@@ -240,13 +251,13 @@ def _code(codes: Any, coded: Any, n_coded: Any, kind: int, text: int) -> int:
 
 
 @kernel
-def _put_key(arena: Any, at: int, text: Any, extra: Any, base: int, start: int, length: int, prefix: int) -> int:
+def _put_key(arena: Any, at: int, text: Any, extra: Any, base: int, start: int, length: int, prefix: int) -> Any:
     arena[at], arena[at + 1] = prefix, _COLON
     return _put(arena, at + 2, text, extra, base, start, length)
 
 
 @kernel
-def _put(target: Any, at: int, text: Any, extra: Any, base: int, start: int, length: int) -> int:
+def _put(target: Any, at: int, text: Any, extra: Any, base: int, start: int, length: int) -> Any:
     if start < base:
         copy_bytes(target, at, text, start, length)
     else:

@@ -22,10 +22,11 @@ from whisperer.events.place import known_place
 from whisperer.events.refusals import Fault
 from whisperer.events.requirements import carries_traits, misplaced_traits, unmet
 from whisperer.events.routes import Route
-from whisperer.events.types import RESERVED_NAME, WIRE_TO_TYPE, EventType, Flag
+from whisperer.events.types import RESERVED_NAME, WIRE_TO_TYPE, Flag
 from whisperer.events.wire import WireEvent, decode_message_id
 from whisperer.ids import ANONYMOUS_PREFIX, KNOWN_PREFIX
 
+_KINDS: dict[str | None, int] = {wire: int(kind) for wire, kind in WIRE_TO_TYPE.items()}
 _NAMES = {int(kind): name for kind, name in RESERVED_NAME.items()}
 
 
@@ -66,7 +67,7 @@ def read_exactly(
     event = typed_event(payload, kind_of_route) if is_unicode else NOT_UNICODE
     if isinstance(event, Fault):
         return event, decode_message_id(text)
-    kind = int(kind_of_route or WIRE_TO_TYPE.get(event.type or "", 0))
+    kind = int(kind_of_route) if kind_of_route else _KINDS.get(event.type, 0)
     user_id, anonymous_id = id_text(event.userId), id_text(event.anonymousId)
     fault = unmet(event, kind, user_id, anonymous_id) or misplaced_traits(event, kind)
     if fault is not None:

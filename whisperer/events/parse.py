@@ -46,8 +46,8 @@ class Parsed(msgspec.Struct, frozen=True):
     sent_at, context, integrations : of the batch; None for a single event
     events : each event's JSON, in order
     not_unicode : indexes of events that hold a lone surrogate; their bytes here are not the client's
-    text, rows, strings : what was scanned, see :class:`~whisperer.events.scan.Scan`; no row is plain where the body
-        is not
+    text, rows, strings, n_plain : what was scanned, see :class:`~whisperer.events.scan.Scan`; no row is plain where
+        the body is not
     """
 
     route: Route
@@ -60,6 +60,7 @@ class Parsed(msgspec.Struct, frozen=True):
     text: NDArray[np.uint8] = NOTHING.text
     rows: NDArray[np.int64] = NOTHING.rows
     strings: NDArray[np.int64] = NOTHING.strings
+    n_plain: int = 0
 
 
 class Slices(Sequence[bytes]):
@@ -98,6 +99,7 @@ def parse_body(body: bytes, route: Route) -> Parsed | Refusal:
         text=found.text,
         rows=found.rows,
         strings=found.strings,
+        n_plain=found.n_plain,
     )
 
 

@@ -20,6 +20,7 @@ from whisperer.events.scan_event import (
     KEY_SIZE,
     N_COLUMNS,
     N_EVENTS,
+    N_PLAIN,
     N_RESERVED,
     SENT_START,
     SENT_STOP,
@@ -57,6 +58,7 @@ class Scan:
     text: NDArray[np.uint8]
     rows: NDArray[np.int64]
     strings: NDArray[np.int64]
+    n_plain: int
     write_key: str | None
     sent_at: Scalar
 
@@ -70,6 +72,7 @@ NOTHING = Scan(
     text=np.frombuffer(_PADDING, np.uint8),
     rows=no_rows(0),
     strings=np.zeros((N_RESERVED, 3), np.int64),
+    n_plain=0,
     write_key=None,
     sent_at=None,
 )
@@ -85,15 +88,16 @@ def scan(body: bytes, route: Route) -> Scan | None:
     rows = np.empty((n_rows, N_COLUMNS), np.int64)
     strings = np.empty((n_strings, 3), np.int64)
     slots = np.zeros(1 << (2 * n_strings - 1).bit_length(), np.int32)
-    found = np.zeros(8, np.int64)
+    found = np.zeros(N_PLAIN + 1, np.int64)
     strings[0, 0] = N_RESERVED
     if not _scan(text, len(body), int(kind or 0), rows, strings, slots, found):
         return None
-    key_at, key_bytes, sent_start, sent_stop, n_events = found.tolist()[: N_EVENTS + 1]
+    key_at, key_bytes, sent_start, sent_stop, n_events, n_plain = found.tolist()
     return Scan(
         text=text,
         rows=rows[:n_events],
         strings=strings[: strings[0, 0]],
+        n_plain=n_plain,
         write_key=body[key_at : key_at + key_bytes].decode() if key_at else None,
         sent_at=scalar_or_text(body[sent_start:sent_stop]) if sent_stop else None,
     )

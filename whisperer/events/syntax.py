@@ -105,7 +105,7 @@ def value_end(text: Any, at: int, room: int) -> int:
             if at < 0:
                 return WRONG
             at = (at >> 2) + 1
-        elif byte == _OPEN_OBJECT or byte == _OPEN_ARRAY:
+        elif byte in (_OPEN_OBJECT, _OPEN_ARRAY):
             if depth == room:
                 return WRONG
             at = after_space(text, at + 1)
@@ -149,7 +149,7 @@ def _scalar_end(text: Any, at: int, byte: int) -> int:
     if byte == _MINUS or _ZERO <= byte <= _NINE:
         return _number_end(text, at)
     word = half_word_at(text, at)
-    if word == _NULL or word == _TRUE:
+    if word in (_NULL, _TRUE):
         return at + 4
     return at + 5 if byte == 0x66 and half_word_at(text, at + 1) == _ALSE else WRONG
 

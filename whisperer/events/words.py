@@ -3,18 +3,18 @@ of 128 bits, 32 bytes looked at in one step.
 
 Nothing here checks a bound. A caller reads within its buffer, or within the ``PADDING`` zero bytes that end it.
 Positions are int64, words uint64 in little-endian order; numba makes a float of the two mixed, so they never are.
-
-numba keeps compiled kernels on disk and renews them when their own file changes, not when a file they call into does:
-after a change here or in :mod:`~whisperer.events.xxh3`, ``touch`` the kernels' files (a release's files are all new).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, TypeVar, cast
 
 import numpy as np
-from llvmlite import ir
+import xxhash
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
@@ -27,7 +27,7 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 _I8, _I32, _I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 _LANES = 32
 _VECTOR = ir.VectorType(_I8, _LANES)
-_TWO_WORDS = types.UniTuple(types.uint64, 2)
+_TWO_WORDS = types.UniTuple(types.uint64, 2)  # type: ignore[no-untyped-call]
 
 
 def word_of(text: str) -> np.uint64:
@@ -36,9 +36,29 @@ def word_of(text: str) -> np.uint64:
 
 
 def kernel(function: _F) -> _F:
-    """Compiled on first use, or loaded from disk; runs without the interpreter's lock."""
-    compiled: _F = njit(cache=True, nogil=True)(function)
-    return compiled
+    """Compiled on first use, or loaded from disk; runs without the interpreter's lock.
+
+    numba takes a kernel on disk for good while the kernel's own file has its time and size. But what it calls and the
+    constants it holds come from other files, and in a wheel all times may be alike; so here the sources' content is
+    compared, of the kernel's folder and of this one.
+    """
+    compiled: Any = njit(cache=True, nogil=True)(function)
+    compiled._cache._cache_file._source_stamp = _sources(Path(function.__code__.co_filename).parent)
+    return cast(_F, compiled)
+
+
+@lru_cache
+def _sources(folder: Path) -> str:
+    here = Path(__file__).parent
+    digest = xxhash.xxh3_128()
+    for file in sorted({*folder.glob("*.py"), *here.glob("*.py"), here.parent / "ids.py"}):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def _inline(generator: Callable[..., Any]) -> Callable[..., Any]:
+    """Makes a function for kernels of one that generates its LLVM instructions."""
+    return cast(Callable[..., Any], intrinsic(generator))
 
 
 def _pointer(context: Any, builder: Any, array_type: Any, array: Any, at: Any) -> Any:
@@ -52,7 +72,7 @@ def _load(builder: Any, pointer: Any, kind: Any) -> Any:
     return loaded
 
 
-@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
+@_inline
 def byte_at(typing: Any, buffer: Any, at: Any) -> Any:
     """The byte at a position, as int64."""
 
@@ -63,7 +83,7 @@ def byte_at(typing: Any, buffer: Any, at: Any) -> Any:
     return types.int64(buffer, types.int64), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
+@_inline
 def word_at(typing: Any, buffer: Any, at: Any) -> Any:
     """Eight bytes from a position on, as uint64."""
 
@@ -73,7 +93,7 @@ def word_at(typing: Any, buffer: Any, at: Any) -> Any:
     return types.uint64(buffer, types.int64), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
+@_inline
 def half_word_at(typing: Any, buffer: Any, at: Any) -> Any:
     """Four bytes from a position on, as uint64."""
 
@@ -84,7 +104,7 @@ def half_word_at(typing: Any, buffer: Any, at: Any) -> Any:
     return types.uint64(buffer, types.int64), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
+@_inline
 def string_stops(typing: Any, buffer: Any, at: Any) -> Any:
     """Which of 32 bytes end a run of plain text in a JSON string, as bits of a uint64: a quote, a backslash, a control
     character, a byte that is not ASCII."""
@@ -102,7 +122,7 @@ def string_stops(typing: Any, buffer: Any, at: Any) -> Any:
     return types.uint64(buffer, types.int64), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
+@_inline
 def lowest_bit(typing: Any, word: Any) -> Any:
     """Place of the lowest set bit of a word that is not 0, as int64."""
 
@@ -112,7 +132,7 @@ def lowest_bit(typing: Any, word: Any) -> Any:
     return types.int64(types.uint64), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
+@_inline
 def swapped(typing: Any, word: Any) -> Any:
     """A word with its eight bytes in reverse order."""
 
@@ -122,7 +142,7 @@ def swapped(typing: Any, word: Any) -> Any:
     return types.uint64(types.uint64), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
+@_inline
 def product(typing: Any, one: Any, other: Any) -> Any:
     """(low, high) words of the product of two words."""
 
@@ -131,19 +151,19 @@ def product(typing: Any, one: Any, other: Any) -> Any:
         whole = builder.mul(builder.zext(args[0], wide), builder.zext(args[1], wide))
         low = builder.trunc(whole, _I64)
         high = builder.trunc(builder.lshr(whole, ir.Constant(wide, 64)), _I64)
-        return cgutils.pack_array(builder, [low, high])
+        return cgutils.pack_array(builder, [low, high])  # type: ignore[no-untyped-call]
 
     return _TWO_WORDS(types.uint64, types.uint64), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
+@_inline
 def copy_bytes(typing: Any, target: Any, to: Any, source: Any, start: Any, length: Any) -> Any:
     """Copy ``length`` bytes of ``source`` to ``target``; the two must not overlap."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         destination = _pointer(context, builder, signature.args[0], args[0], args[1])
         origin = _pointer(context, builder, signature.args[2], args[2], args[3])
-        cgutils.raw_memcpy(builder, destination, origin, args[4], 1, align=1)
+        cgutils.raw_memcpy(builder, destination, origin, args[4], 1, align=1)  # type: ignore[no-untyped-call]
         return context.get_dummy_value()
 
     return types.void(target, types.int64, source, types.int64, types.int64), generate

@@ -1,6 +1,10 @@
-"""Growing numpy columns with one row a user.
+"""Growing columns with one row a user.
 
-All columns of a table share one length and one capacity, so that a row number means the same in each of them.
+All columns of a table share one length and one capacity, so that a row number means the same in each of them. Columns
+that every event touches are packed into one record a row (``records``), which is one or two cache lines instead of a
+dozen; those that are scanned over all rows, and those that come and go, lie apart.
+
+An array got from a table is good until rows are added.
 """
 
 from __future__ import annotations
@@ -11,68 +15,89 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from whisperer.profiles.growth import blank, lengthen, lengthened, roomy
+
+Spec = Mapping[str, tuple[Any, Any] | tuple[Any, Any, int]]
+
 
 class Table:
-    """Struct of arrays. ``spec`` maps a column to (dtype, value of a new row[, width])."""
+    """``spec`` and ``packed`` map a column to (dtype, value of a new row[, width]).
 
-    def __init__(self, spec: Mapping[str, tuple[Any, Any] | tuple[Any, Any, int]], capacity: int = 64) -> None:
+    Names of packed columns that begin with an underscore are not among :attr:`names`: how their owner keeps its own
+    data is not part of the state.
+    """
+
+    def __init__(self, spec: Spec, packed: Spec | None = None) -> None:
         self.n = 0
         self._spec = {name: (np.dtype(s[0]), s[1], s[2] if len(s) == 3 else 0) for name, s in spec.items()}
-        self._capacity = capacity
-        self._columns: dict[str, NDArray[Any]] = {name: self._blank(name, capacity) for name in self._spec}
+        self._columns = {name: blank(0, dtype, width) for name, (dtype, _, width) in self._spec.items()}
+        packed = packed or {}
+        dtype = np.dtype([(name, s[0]) for name, s in packed.items()], align=True)
+        self._blank = np.array([tuple(s[1] for s in packed.values())], dtype)[0] if packed else None
+        self.records: NDArray[Any] = blank(0, dtype)
+        self._packed = frozenset(packed)
+        self._capacity = 0
 
     def __getitem__(self, name: str) -> NDArray[Any]:
-        """The column, as long as the table's capacity; rows beyond ``n`` hold the value of a new row."""
-        return self._columns[name]
+        """The column; rows beyond ``n`` hold anything. Packed columns are views with gaps between the values."""
+        found: NDArray[Any] = self.records[name] if name in self._packed else self._columns[name]
+        return found
 
     def __contains__(self, name: str) -> bool:
-        return name in self._columns
+        return name in self._packed or name in self._columns
 
     @property
     def nbytes(self) -> int:
-        return sum(column.nbytes for column in self._columns.values())
+        """In use; room to grow is no memory yet."""
+        return self.records[: self.n].nbytes + sum(column[: self.n].nbytes for column in self._columns.values())
 
     @property
     def names(self) -> tuple[str, ...]:
-        return tuple(self._columns)
+        return (*(name for name in self.records.dtype.names or () if name[0] != "_"), *self._columns)
 
-    def add_column(self, name: str, dtype: Any, blank: Any) -> None:
-        self._spec[name] = (np.dtype(dtype), blank, 0)
-        self._columns[name] = self._blank(name, self._capacity)
+    def add_column(self, name: str, dtype: Any, value: Any) -> None:
+        self._spec[name] = (np.dtype(dtype), value, 0)
+        self._columns[name] = blank(self._capacity, dtype)
+        if value:
+            self._columns[name][: self.n] = value
 
     def drop_column(self, name: str) -> None:
         del self._spec[name], self._columns[name]
 
     def widen(self, name: str, dtype: Any) -> None:
         """Give a column a larger integer type: exact counts never saturate."""
-        _, blank, width = self._spec[name]
-        self._spec[name] = (np.dtype(dtype), blank, width)
-        self._columns[name] = self._columns[name].astype(dtype)
+        _, value, width = self._spec[name]
+        self._spec[name] = (np.dtype(dtype), value, width)
+        wider = blank(self._capacity, dtype, width)
+        wider[: self.n] = self._columns[name][: self.n]
+        self._columns[name] = wider
 
     def extend(self, count: int) -> NDArray[np.int64]:
         """Add ``count`` blank rows; their numbers."""
-        start = self.n
-        self.n += count
-        if self.n > self._capacity:
-            self._capacity = max(self.n, self._capacity + self._capacity // 2)
-            for name, column in self._columns.items():
-                grown = self._blank(name, self._capacity)
-                grown[:start] = column[:start]
-                self._columns[name] = grown
-        return np.arange(start, self.n)
+        start, stop = self.n, self.n + count
+        if stop > self._capacity:
+            self._capacity = roomy(stop)
+            # Taken out of the table while it grows: in place only if nobody else holds it.
+            self._columns = {name: lengthened(self._columns.pop(name), self._capacity) for name in self._spec}
+            lengthen(self, "records", self._capacity)
+        for name, (_, value, _) in self._spec.items():
+            if value:  # what was never used is zero
+                self._columns[name][start:stop] = value
+        if self._blank is not None:
+            self.records[start:stop] = self._blank
+        self.n = stop
+        return np.arange(start, stop)
 
     def reset(self, row: int) -> None:
-        """Make a row as if it were new."""
-        for name, (_, blank, _width) in self._spec.items():
-            self._columns[name][row] = blank
+        """Make a row as if it were new, but for what owners keep in it."""
+        for name, (_, value, _width) in self._spec.items():
+            self._columns[name][row] = value
+        for name in self._packed:
+            if name[0] != "_":
+                self.records[name][row] = self._blank[name]  # type: ignore[index]
 
     def load(self, name: str, values: NDArray[Any]) -> None:
         """Fill the first rows of a column from stored values, taking over a wider integer type."""
-        if values.dtype.itemsize > self._columns[name].dtype.itemsize:
+        if name not in self._packed and values.dtype.itemsize > self._columns[name].dtype.itemsize:
             self.widen(name, values.dtype)
-        self._columns[name][: len(values)] = values
-
-    def _blank(self, name: str, capacity: int) -> NDArray[Any]:
-        dtype, blank, width = self._spec[name]
-        shape = (capacity, width) if width else (capacity,)
-        return np.full(shape, blank, dtype)
+        self[name][: len(values)] = values

@@ -12,36 +12,91 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from whisperer.events.words import kernel
 from whisperer.profiles.columns import Table
-from whisperer.profiles.history import WINDOW_DAYS
+from whisperer.profiles.record import WINDOW_DAYS
+from whisperer.profiles.slabs import int64
 
-SPEC: dict[str, tuple[Any, Any] | tuple[Any, Any, int]] = {
-    "newest_day": (np.int32, 0),
-    "daily": (np.uint16, 0, WINDOW_DAYS),
-}
+
+@kernel
+def count_day(records: Any, daily: Any, limit: int, row: int, day: int, count: int) -> Any:
+    """Count events of a row on a day; false, with nothing changed, where its bucket is too narrow."""
+    newest = int64(records[row].newest_day)
+    cell = day % WINDOW_DAYS
+    if day > newest:
+        if count > limit:
+            return False
+        # Buckets between the old newest day and the new one held days 90 earlier.
+        if newest:
+            for skipped in range(max(newest + 1, day - WINDOW_DAYS + 1), day + 1):
+                daily[row, skipped % WINDOW_DAYS] = 0
+        records[row].newest_day = day
+    elif day <= newest - WINDOW_DAYS:
+        return True  # before the ring
+    if int64(daily[row, cell]) + count > limit:
+        return False
+    daily[row, cell] += count
+    return True
+
+
+@kernel
+def _add(records: Any, daily: Any, limit: int, rows: Any, days: Any, counts: Any, done: int) -> Any:
+    for i in range(done, len(rows)):
+        if not count_day(records, daily, limit, rows[i], days[i], counts[i]):
+            return i
+    return len(rows)
+
+
+@kernel
+def _window(records: Any, daily: Any, rows: Any, today: int, days: int, totals: Any) -> None:
+    for i in range(len(rows)):
+        newest = int64(records[rows[i]].newest_day)
+        first = max(today - days, newest - WINDOW_DAYS) + 1
+        begin = first % WINDOW_DAYS
+        end = begin + min(today, newest) - first + 1  # may be beyond the ring's end: goes on at its start
+        total = 0
+        for cell in range(begin, min(end, WINDOW_DAYS)):
+            total += int64(daily[rows[i], cell])
+        for cell in range(end - WINDOW_DAYS):
+            total += int64(daily[rows[i], cell])
+        totals[i] = total
+
+
+@kernel
+def _active(records: Any, daily: Any, rows: Any, after: int, n_active: Any, gap_mean: Any, gap_sd: Any) -> None:
+    for i in range(len(rows)):
+        newest = int64(records[rows[i]].newest_day)
+        first, last, squares, n, n_after = 0, 0, 0, 0, 0
+        for day in range(max(1, newest - WINDOW_DAYS + 1), newest + 1):
+            if daily[rows[i], day % WINDOW_DAYS]:
+                if n:
+                    squares += (day - last) ** 2
+                else:
+                    first = day
+                last = day
+                n += 1
+                n_after += day > after
+        n_active[i] = n_after
+        if n > 1:
+            # From integers, so that the order of summation plays no part.
+            gaps, span = n - 1, last - first
+            gap_mean[i] = span / gaps
+            gap_sd[i] = np.sqrt(float(squares * gaps - span * span)) / gaps
 
 
 def add(table: Table, rows: NDArray[np.int64], days: NDArray[np.int64], counts: NDArray[np.int64]) -> None:
     """Count ``counts`` events of ``rows`` on ``days``; rows may repeat. Days before the ring are not kept."""
-    newest = table["newest_day"]
-    before = newest[rows]
-    np.maximum.at(newest, rows, days)
-    moved = np.unique(rows[newest[rows] > before])
-    if moved.size:
-        _clear_skipped(table, moved, dict(zip(rows.tolist(), before.tolist(), strict=True)))
-    kept = days > newest[rows] - WINDOW_DAYS
-    rows, days, counts = rows[kept], days[kept], counts[kept]
-    cells = rows * WINDOW_DAYS + days % WINDOW_DAYS
-    daily = table["daily"]
-    limit = np.iinfo(daily.dtype).max
-    if counts.size and int(daily.reshape(-1)[cells].max()) + int(counts.sum()) > limit:
-        unique, inverse = np.unique(cells, return_inverse=True)
-        added = np.zeros(len(unique), np.int64)
-        np.add.at(added, inverse, counts)
-        if int((daily.reshape(-1)[unique].astype(np.int64) + added).max()) > limit:
-            table.widen("daily", np.uint32 if limit == np.iinfo(np.uint16).max else np.int64)
-            daily = table["daily"]
-    np.add.at(daily.reshape(-1), cells, counts.astype(daily.dtype))
+    done = 0
+    while done < len(rows):
+        daily = table["daily"]
+        done = _add(table.records, daily, np.iinfo(daily.dtype).max, rows, days, counts, done)
+        if done < len(rows):
+            del daily
+            widen(table)
+
+
+def widen(table: Table) -> None:
+    table.widen("daily", np.uint32 if table["daily"].dtype == np.uint16 else np.int64)
 
 
 def window(table: Table, rows: NDArray[np.int64], today: int, days: int) -> NDArray[np.int64]:
@@ -49,13 +104,21 @@ def window(table: Table, rows: NDArray[np.int64], today: int, days: int) -> NDAr
 
     Exact for ``today`` at or after the user's newest day; before it, only what the ring still holds is counted.
     """
-    newest = table["newest_day"][rows].astype(np.int64)
-    total = np.zeros(len(rows), np.int64)
-    daily = table["daily"]
-    for day in range(today - days + 1, today + 1):
-        held = (day <= newest) & (day > newest - WINDOW_DAYS)
-        total[held] += daily[rows[held], day % WINDOW_DAYS].astype(np.int64)
-    return total
+    totals = np.empty(len(rows), np.int64)
+    _window(table.records, table["daily"], rows, today, days, totals)
+    return totals
+
+
+def activity(
+    table: Table, rows: NDArray[np.int64], after: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """(active days later than ``after``, mean and standard deviation of the gaps between all of the ring's).
+
+    float64, shape (n,); NaN where there is no gap.
+    """
+    n_active, mean, sd = np.empty(len(rows)), np.full(len(rows), np.nan), np.full(len(rows), np.nan)
+    _active(table.records, table["daily"], rows, after, n_active, mean, sd)
+    return n_active, mean, sd
 
 
 def active_days(table: Table, row: int) -> NDArray[np.int64]:
@@ -64,17 +127,3 @@ def active_days(table: Table, row: int) -> NDArray[np.int64]:
     days = np.arange(max(1, newest - WINDOW_DAYS + 1), newest + 1)
     active: NDArray[np.int64] = days[table["daily"][row, days % WINDOW_DAYS] > 0]
     return active
-
-
-def _clear_skipped(table: Table, rows: NDArray[np.int64], row_to_before: dict[int, int]) -> None:
-    """Empty the buckets between each row's old newest day and its new one: they held days 90 earlier."""
-    newest = table["newest_day"][rows].astype(np.int64)
-    before = np.array([row_to_before[row] for row in rows.tolist()], np.int64)
-    cell = np.arange(WINDOW_DAYS)
-    # The day that each cell stands for after the move, in (newest - 90, newest].
-    day = newest[:, None] - (newest[:, None] - cell) % WINDOW_DAYS
-    stale = day > before[:, None]
-    daily = table["daily"]
-    block = daily[rows]
-    block[stale] = 0
-    daily[rows] = block

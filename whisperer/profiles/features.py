@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from whisperer.profiles import daily
 from whisperer.profiles.columns import Table
-from whisperer.profiles.history import DAY_MS, WINDOW_DAYS
+from whisperer.profiles.history import DAY_MS
+from whisperer.profiles.record import NEVER, WINDOW_DAYS
 
 MICROS = 1_000_000
-NEVER = -1  # in first_seen and last_seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +68,13 @@ def compute(name: str, table: Table, rows: NDArray[np.int64], now: int) -> NDArr
         case "tenure_days":
             return _elapsed(table["first_seen"][rows], now)
         case "active_days_90d":
-            horizon = today - WINDOW_DAYS
-            return np.array([(daily.active_days(table, int(r)) > horizon).sum() for r in rows], np.float64)
+            return daily.activity(table, rows, today - WINDOW_DAYS)[0]
         case "gap_mean_days":
-            return np.array([_gaps(table, int(r))[0] for r in rows], np.float64)
+            return daily.activity(table, rows, 0)[1]
         case "gap_sd_days":
-            return np.array([_gaps(table, int(r))[1] for r in rows], np.float64)
+            return daily.activity(table, rows, 0)[2]
         case "recency_over_gap":
-            gap = np.array([_gaps(table, int(r))[0] for r in rows], np.float64)
+            gap = daily.activity(table, rows, 0)[1]
             # In whole days, so that it moves at midnight only, as its clock says.
             last = table["last_seen"][rows]
             return _ratio(np.where(last == NEVER, np.nan, float(today) - last // DAY_MS), gap)
@@ -102,11 +101,6 @@ def describe(table: Table, row: int, now: int) -> dict[str, Any]:
 
 def _elapsed(since: NDArray[np.int64], now: int) -> NDArray[np.float64]:
     return np.where(since == NEVER, np.nan, (now - since) / DAY_MS)
-
-
-def _gaps(table: Table, row: int) -> tuple[float, float]:
-    gaps = np.diff(daily.active_days(table, row))
-    return (float(gaps.mean()), float(gaps.std())) if gaps.size else (np.nan, np.nan)
 
 
 def _ratio(top: NDArray[np.float64], bottom: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,11 +1,11 @@
 """How often each user did each thing, ever and by day.
 
-An entry is (row, event name, UTC day) -> count; day 0 stands for "ever". Counts are exact: the column widens before it
-could overflow. Days older than the longest window before a user's newest day answer nothing and are dropped when the
-log is compacted.
+An entry is (event name, UTC day) -> count; day 0 stands for "ever". A user's entries are sorted and lie side by side,
+so that a count costs a binary search in them and a window of days one stretch. Counts are exact: what outgrows 32 bits
+is carried by a second entry of the same key. Days older than the longest window before a user's newest day answer
+nothing: they are not told, and dropped when the user's block is full.
 
-Memory: 8 bytes of key, 4 of count, 4 + 4 of chain, 6-11 of table: about 28 bytes for each (user, name) and each day on
-which the user did it, within 90 days.
+Memory: 8 bytes for each (user, name) and each day on which the user did it, within 90 days, and a fifth of room.
 """
 
 from __future__ import annotations
@@ -15,15 +15,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from whisperer.profiles.chain import ChainedLog
-from whisperer.profiles.hash_index import HashIndex
+from whisperer.events.words import kernel
+from whisperer.profiles.columns import Table
+from whisperer.profiles.record import WINDOW_DAYS
+from whisperer.profiles.slabs import Slabs, give, has_room, int64, take
 
 DAY_MS = 86_400_000
-WINDOW_DAYS = 90
 EVER = 0
 MAX_NAMES = 1 << 16
-FEWEST_TO_COMPACT = 4_096
 MAX_DAY = (1 << 16) - 1  # 2149-06-06
+
+_MAX_COUNT = (1 << 32) - 1
+_SIZES = [0, 2, *(size for power in range(2, 26) for size in (1 << power, 3 << power - 1))]
 
 
 def day_of(timestamp_ms: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -31,80 +34,182 @@ def day_of(timestamp_ms: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.clip(timestamp_ms // DAY_MS, 1, MAX_DAY)
 
 
+@kernel
+def _key(entry: Any) -> Any:
+    return (entry >> 32) & _MAX_COUNT
+
+
+@kernel
+def _lower(entries: Any, at: int, n: int, key: int) -> Any:
+    """Place of the first of a row's ``n`` entries whose key is not below ``key``."""
+    low, high = 0, n
+    while low < high:
+        middle = (low + high) >> 1
+        if _key(entries[at + middle, 0]) < key:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@kernel
+def _drop_old(entries: Any, record: Any) -> Any:
+    """Take out the days that no window reaches; the number of entries left."""
+    at, kept = int64(record._history_at), 0
+    horizon = int64(record.newest_day) - WINDOW_DAYS
+    for i in range(int64(record._history_n)):
+        day = _key(entries[at + i, 0]) & 0xFFFF
+        if day == EVER or day > horizon:
+            entries[at + kept, 0] = entries[at + i, 0]
+            kept += 1
+    record._history_n = kept
+    return kept
+
+
+@kernel
+def fits(slabs: Any, record: Any) -> Any:
+    """Whether two more entries of a row need no longer array."""
+    entries, free, counts, sizes = slabs
+    klass = int64(record._history_class)
+    return int64(record._history_n) + 2 <= sizes[klass] or has_room(entries, free, counts, sizes, klass + 1)
+
+
+@kernel
+def bump(slabs: Any, record: Any, name: int, day: int, count: int) -> None:
+    """Add 1 to 2^32 - 1 to one count of a row for which :func:`fits` holds."""
+    if day != EVER and day <= int64(record.newest_day) - WINDOW_DAYS:
+        return
+    entries, free, counts, sizes = slabs
+    key = name << 16 | day
+    at, n, klass = int64(record._history_at), int64(record._history_n), int64(record._history_class)
+    place = _lower(entries, at, n, key)
+    if (
+        place < n
+        and _key(entries[at + place, 0]) == key
+        and (entries[at + place, 0] & _MAX_COUNT) + count <= _MAX_COUNT
+    ):
+        entries[at + place, 0] += count
+        return
+    if n == sizes[klass]:
+        n = _drop_old(entries, record)
+        if n == sizes[klass]:
+            moved = take(entries, free, counts, sizes, klass + 1)
+            for i in range(n):
+                entries[moved + i, 0] = entries[at + i, 0]
+            give(entries, free, counts, sizes, klass, at)
+            at = moved
+            record._history_at, record._history_class = moved, klass + 1
+        place = _lower(entries, at, n, key)
+    for i in range(n, place, -1):
+        entries[at + i, 0] = entries[at + i - 1, 0]
+    entries[at + place, 0] = key << 32 | count
+    record._history_n = n + 1
+
+
+@kernel
+def _add(slabs: Any, records: Any, rows: Any, names: Any, days: Any, counts: Any, done: int) -> Any:
+    """Entries done; what is left of a count that was split is left in ``counts``."""
+    for i in range(done, len(rows)):
+        while counts[i] > 0:
+            if not fits(slabs, records[rows[i]]):
+                return i
+            part = min(counts[i], _MAX_COUNT)
+            bump(slabs, records[rows[i]], names[i], days[i], part)
+            counts[i] -= part
+    return len(rows)
+
+
+@kernel
+def _count(entries: Any, records: Any, rows: Any, name: int, start: int, stop: int, totals: Any) -> None:
+    for i in range(len(rows)):
+        record = records[rows[i]]
+        at, n = int64(record._history_at), int64(record._history_n)
+        place, total = _lower(entries, at, n, name << 16 | start), 0
+        while place < n and _key(entries[at + place, 0]) < (name << 16) + stop:
+            total += entries[at + place, 0] & _MAX_COUNT
+            place += 1
+        totals[i] = total
+
+
+@kernel
+def _dump(entries: Any, records: Any, start: int, stop: int, row: Any, key: Any, count: Any) -> None:
+    place = 0
+    for r in range(start, stop):
+        at = int64(records[r]._history_at)
+        for i in range(int64(records[r]._history_n)):
+            row[place] = r
+            key[place] = _key(entries[at + i, 0])
+            count[place] = entries[at + i, 0] & _MAX_COUNT
+            place += 1
+
+
+@kernel
+def _clear(slabs: Any, records: Any, row: int) -> None:
+    record = records[row]
+    entries, free, counts, sizes = slabs
+    give(entries, free, counts, sizes, int64(record._history_class), int64(record._history_at))
+    record._history_at, record._history_n, record._history_class = 0, 0, 0
+
+
 class History:
-    def __init__(self) -> None:
-        self._index = HashIndex(1)
-        self._log = ChainedLog({"count": (np.uint32, 0)})
-        self._look_again_at = FEWEST_TO_COMPACT
+    """``table`` holds where each row's entries lie (:mod:`.record`)."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        self.slabs = Slabs(_SIZES, 1)
 
     def __len__(self) -> int:
-        return len(self._log)
+        return int(self._table["_history_n"][: self._table.n].sum())
 
     @property
     def nbytes(self) -> int:
-        return self._index.nbytes + self._log.nbytes
+        return self.slabs.nbytes
 
     def add(
         self, rows: NDArray[np.int64], names: NDArray[np.int64], days: NDArray[np.int64], counts: NDArray[np.int64]
     ) -> None:
         """Add counts; entries of one batch may repeat. Arrays of shape (n,)."""
-        slots, is_new = self._index.upsert(_pack(rows, names, days))
-        added = np.flatnonzero(is_new)
-        self._log.append(rows[added[np.argsort(slots[added])]])  # an entry's number in the log is its slot
-        column = self._log.entries["count"]
-        limit = np.iinfo(column.dtype).max
-        if int(column[slots].max(initial=0)) + int(counts.sum()) > limit:
-            self._log.entries.widen("count", np.int64)
-            column = self._log.entries["count"]
-        np.add.at(column, slots, counts.astype(column.dtype))
+        left, done = counts.copy(), 0
+        while done < len(rows):
+            done = _add(self.slabs.arrays(), self._table.records, rows, names, days, left, done)
+            if done < len(rows):
+                self.slabs.lengthen()
 
     def count(self, rows: NDArray[np.int64], name: int, days: range | None) -> NDArray[np.int64]:
         """How often each of ``rows`` did ``name``, within UTC ``days`` or ever; int64, shape (n,)."""
-        wanted = np.arange(1) if days is None else np.arange(days.start, days.stop)  # EVER is 0
-        keys = ((rows << 32) | (name << 16))[:, None] | wanted
-        slots = self._index.find(keys.astype(np.uint64).reshape(-1, 1)).reshape(keys.shape)
-        counts = self._log.entries["count"][slots].astype(np.int64)
-        counts[slots < 0] = 0
-        total: NDArray[np.int64] = counts.sum(axis=1)
-        return total
+        start, stop = (EVER, EVER + 1) if days is None else (days.start, min(days.stop, MAX_DAY + 1))
+        totals = np.empty(len(rows), np.int64)
+        _count(self.slabs.entries, self._table.records, rows, name, start, stop, totals)
+        return totals
 
     def of(self, row: int) -> list[tuple[int, int, int]]:
         """(name, day, count) of one row, sorted."""
-        entries = self._log.of(row)
-        keys = self._index.keys[entries, 0]
-        counts = self._log.entries["count"][entries]
-        found = ((int(k) >> 16 & 0xFFFF, int(k) & 0xFFFF, int(c)) for k, c in zip(keys, counts, strict=True))
-        return sorted(entry for entry in found if entry[2])
+        record = self._table.records[row]
+        at, horizon = int(record["_history_at"]), int(record["newest_day"]) - WINDOW_DAYS
+        found: dict[tuple[int, int], int] = {}
+        for entry in self.slabs.entries[at : at + int(record["_history_n"]), 0].tolist():
+            name, day = entry >> 48 & 0xFFFF, entry >> 32 & 0xFFFF
+            if day == EVER or day > horizon:
+                found[name, day] = found.get((name, day), 0) + (entry & _MAX_COUNT)
+        return [(name, day, count) for (name, day), count in found.items()]
 
     def clear(self, row: int) -> None:
-        self._log.entries["count"][self._log.of(row)] = 0  # the keys stay until compaction, worth nothing
-        # a later entry of the same row finds its old slot again, so the chain must stay
+        _clear(self.slabs.arrays(), self._table.records, row)
 
-    def compact(self, newest_day: NDArray[np.int64]) -> int:
-        """Drop what no window can reach; ``newest_day`` by row. Returns the number of entries dropped.
-
-        Nothing happens until the history has grown by a quarter since the last time: a look costs a pass over it all.
-        """
-        if len(self) < self._look_again_at:
-            return 0
-        keys = self._index.keys[: len(self._index), 0].astype(np.int64)
-        day = keys & 0xFFFF
-        horizon = newest_day[keys >> 32] - WINDOW_DAYS
-        mask = ((day == EVER) | (day > horizon)) & (self._log.entries["count"][: len(self._log)] > 0)
-        dropped = int((~mask).sum())
-        self._look_again_at = max(FEWEST_TO_COMPACT, (len(self) - dropped) * 5 // 4)
-        if dropped:
-            self._index.keep(mask)
-            self._log.keep(mask)
-        return dropped
-
-    def dump(self) -> dict[str, NDArray[Any]]:
-        return {"key": self._index.keys[: len(self._index), 0].copy(), **self._log.dump()}
+    def dump(self, rows: range | None = None) -> dict[str, NDArray[Any]]:
+        """Columns ``row``, ``key`` (row, name and day in one number) and ``count``, sorted; of all rows or some."""
+        rows = range(self._table.n) if rows is None else rows
+        n = int(self._table["_history_n"][rows.start : rows.stop].sum())
+        row, key, count = np.empty(n, np.int32), np.empty(n, np.int64), np.empty(n, np.int64)
+        _dump(self.slabs.entries, self._table.records, rows.start, rows.stop, row, key, count)
+        key |= row.astype(np.int64) << 32
+        return {"key": key.astype(np.uint64), "count": count.astype(np.uint32), "row": row}
 
     def load(self, stored: dict[str, NDArray[Any]]) -> None:
-        self._index.load(stored["key"].astype(np.uint64).reshape(-1, 1))
-        self._log.load({name: values for name, values in stored.items() if name != "key"})
-
-
-def _pack(rows: NDArray[np.int64], names: NDArray[np.int64], days: NDArray[np.int64]) -> NDArray[np.uint64]:
-    return ((rows << 32) | (names << 16) | days).astype(np.uint64).reshape(-1, 1)
+        """Take in what :meth:`dump` gave, into rows that hold nothing; earlier releases' entries of no row too."""
+        key, row = stored["key"].astype(np.int64), stored["row"].astype(np.int64)
+        held = row >= 0
+        if not held.all():
+            key, row = key[held], row[held]
+        self.slabs.lengthen(len(key))
+        self.add(key >> 32, key >> 16 & 0xFFFF, key & 0xFFFF, stored["count"][held].astype(np.int64))

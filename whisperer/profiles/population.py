@@ -15,36 +15,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whisperer.profiles import daily, traits
-from whisperer.profiles.columns import Table
-from whisperer.profiles.features import NEVER
-from whisperer.profiles.history import EVER, MAX_NAMES, History, day_of
+from whisperer.profiles import observe as observing
+from whisperer.profiles.daily import widen
+from whisperer.profiles.history import EVER, MAX_NAMES, History
+from whisperer.profiles.keys import Keys
+from whisperer.profiles.record import AWAY, FORWARDED, LIVE, NEVER, NO_CHECK, VACANT, users
 from whisperer.profiles.state import ProfileState
 from whisperer.profiles.timeline import Timeline
-
-LIVE, FORWARDED, VACANT = 0, 1, 2
-
-AWAY = 4
-"""Added to a status: the row belongs to a partition that is not at home here, but coming or going."""
-
-NO_CHECK = np.iinfo(np.int64).max
 
 OTHER_NAME = "(other)"
 """Counts events whose name came after the tenant's first 65,535 distinct ones."""
 
-_SPEC: dict[str, tuple[Any, Any] | tuple[Any, Any, int]] = {
-    "partition": (np.uint16, 0),
-    "status": (np.uint8, LIVE),
-    "first_seen": (np.int64, NEVER),
-    "last_seen": (np.int64, NEVER),
-    "n_events": (np.int64, 0),
-    "revenue": (np.int64, 0),
-    "zone": (np.uint16, 0),
-    "zone_at": (np.int64, NEVER),
-    "locale": (np.uint16, 0),
-    "locale_at": (np.int64, NEVER),
-    "next_check": (np.int64, NO_CHECK),
-    **daily.SPEC,
-}
+
+__all__ = ["AWAY", "FORWARDED", "LIVE", "NO_CHECK", "OTHER_NAME", "VACANT", "Names", "Population"]
 
 
 class Names:
@@ -72,44 +55,47 @@ class Names:
 
 
 class Population:
-    def __init__(self) -> None:
-        self.table = Table(_SPEC)
-        self.keys: list[str | None] = []
-        self.index: dict[str, int] = {}
+    """``seed`` is the tenant's, :func:`whisperer.ids.tenant_seed`."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self.table = users()
+        self.keys = Keys(seed)
         self.traits: list[bytes | None] = []
         self.traits_bytes = 0
         self.names = Names(OTHER_NAME)
         self.zones = Names("")
         self.locales = Names("")
-        self.history = History()
-        self.timeline = Timeline()
+        self.history = History(self.table)
+        self.timeline = Timeline(self.table)
         self.links: dict[int, dict[str, bool]] = {}
         """row -> linked key -> owned (False: refused, it belongs to another user)"""
         self.targets: dict[int, str] = {}
         """row of a forwarded key -> the key it was merged into"""
 
     def __len__(self) -> int:
-        return len(self.keys)
+        return self.table.n
 
     # -- rows -----------------------------------------------------------------------------------------------------
 
-    def rows_of(self, keys: Sequence[str]) -> NDArray[np.int64]:
-        """Rows of user keys; -1 where unknown."""
-        return np.fromiter(map(self.index.get, keys, repeat(-1)), np.int64, len(keys))
+    def meet(
+        self, hashes: Any, starts: Any, lengths: Any, text: bytes | NDArray[np.uint8], partitions: NDArray[Any]
+    ) -> NDArray[np.int64]:
+        """Rows of user keys (:meth:`.Keys.meet`), blank live ones for those that have none."""
+        rows, is_new = self.keys.meet(hashes, starts, lengths, text)
+        count = len(self.keys) - self.table.n
+        if count:
+            added = self.table.extend(count)
+            self.table["partition"][added] = partitions[is_new]
+            self.traits.extend(repeat(None, count))
+        return rows
 
     def add(self, keys: Sequence[str], partitions: Sequence[int] | NDArray[Any]) -> NDArray[np.int64]:
-        """Blank live rows for keys that have none; keys are distinct."""
-        rows = self.table.extend(len(keys))
-        self.table["partition"][rows] = partitions
-        self.index.update(zip(keys, rows.tolist(), strict=True))
-        self.keys.extend(keys)
-        self.traits.extend(repeat(None, len(keys)))
-        return rows
+        """Rows of keys, new ones where there are none."""
+        return self.meet(*self.keys.slices(list(keys)), np.array(partitions, np.uint16))
 
     def row(self, key: str, partition: int) -> int:
         """The row of a key, new if need be."""
-        found = self.index.get(key)
-        return int(self.add([key], [partition])[0]) if found is None else found
+        return int(self.add([key], [partition])[0])
 
     def live_rows(self) -> NDArray[np.int64]:
         return np.flatnonzero(self.table["status"][: self.table.n] == LIVE)
@@ -118,69 +104,61 @@ class Population:
 
     def observe(
         self,
+        events: NDArray[Any],
+        at: NDArray[np.int64],
         rows: NDArray[np.int64],
-        timestamp: NDArray[np.int64],
-        active: NDArray[np.bool_],
-        revenue: NDArray[np.int64],
-        name: NDArray[np.int64],
+        names: NDArray[np.int64],
+        zones: NDArray[np.int64],
+        locales: NDArray[np.int64],
+        sequence: NDArray[np.int64],
+        origin: int,
+        reference: NDArray[np.int64],
     ) -> None:
-        """Count events; rows may repeat. ``name`` are codes of :attr:`names`."""
-        table = self.table
-        first = table["first_seen"]
-        unseen = first[rows] == NEVER
-        first[rows[unseen]] = NO_CHECK
-        np.minimum.at(first, rows, timestamp)
-        np.maximum.at(table["last_seen"], rows[active], timestamp[active])
-        np.add.at(table["n_events"], rows, 1)
-        spent = revenue != 0
-        np.add.at(table["revenue"], rows[spent], revenue[spent])
-        days = day_of(timestamp)
-        one = np.ones(len(rows), np.int64)
-        daily.add(table, rows, days, one)
-        self.history.add(
-            np.concatenate((rows, rows)),
-            np.concatenate((name, name)),
-            np.concatenate((np.full(len(rows), EVER), days)),
-            np.concatenate((one, one)),
-        )
+        """Bring events to their users; rows may repeat.
 
-    def set_place(
-        self,
-        rows: NDArray[np.int64],
-        timestamp: NDArray[np.int64],
-        zone: NDArray[np.int64],
-        locale: NDArray[np.int64],
-    ) -> None:
-        """Time zone and locale, each of the newest event that states it. On a tie the larger text wins."""
-        self._set_newest("zone", self.zones.texts, rows, timestamp, zone)
-        self._set_newest("locale", self.locales.texts, rows, timestamp, locale)
+        Parameters
+        ----------
+        events : a block's, of :data:`whisperer.events.block.EVENT`
+        at : int64, shape (n,), which of them; rows : int64, shape (n,), whose
+        names, zones, locales : codes of :attr:`names`, :attr:`zones`, :attr:`locales` for each entry of the block's
+        sequence, reference : int64, shape (len(events),), for the timeline, with the shard of ``origin``
+        """
+        table, past, lines = self.table, self.history.slabs, self.timeline.slabs
+        ties, state = np.zeros(len(rows), np.bool_), np.zeros(2, np.int64)
+        codes, seen = (names, zones, locales), events.view(observing.SEEN)
+        while True:
+            daily = table["daily"]
+            why = observing.observe(
+                table.records, daily, np.iinfo(daily.dtype).max, past.arrays(), lines.arrays(),
+                seen, at, rows, *codes, sequence, origin, reference, ties, state,
+            )  # fmt: skip
+            del daily
+            if why == observing.DONE:
+                break
+            if why == observing.HISTORY_FULL:
+                past.lengthen()
+            elif why == observing.LINE_FULL:
+                lines.lengthen()
+            else:
+                widen(table)
+        for i in np.flatnonzero(ties).tolist():
+            event, row = events[at[i]], int(rows[i])
+            self._set_newest("zone", self.zones, row, int(event["timestamp"]), int(zones[event["zone"]]))
+            self._set_newest("locale", self.locales, row, int(event["timestamp"]), int(locales[event["locale"]]))
 
-    def _set_newest(
-        self, name: str, texts: list[str], rows: NDArray[np.int64], at: NDArray[np.int64], code: NDArray[np.int64]
-    ) -> None:
-        stated = code != 0
-        if not stated.any():
-            return
-        rows, at, code = rows[stated], at[stated], code[stated]
-        held, held_at = self.table[name], self.table[f"{name}_at"]
-        order = np.lexsort((at, rows))
-        rows, at, code = rows[order], at[order], code[order]
-        same_row = rows[1:] == rows[:-1]
-        if not (same_row & (at[1:] == at[:-1])).any():
-            newest = np.append(~same_row, True)
-            rows, at, code = rows[newest], at[newest], code[newest]
-            later = at > held_at[rows]
-            tied = np.flatnonzero((at == held_at[rows]) & (code != held[rows]))
-            held[rows[later]], held_at[rows[later]] = code[later], at[later]
-            rows, at, code = rows[tied], at[tied], code[tied]
-        for row, when, value in zip(rows.tolist(), at.tolist(), code.tolist(), strict=True):
-            if (when, texts[value]) > (int(held_at[row]), texts[int(held[row])]):
-                held[row], held_at[row] = value, when
+    def _set_newest(self, name: str, names: Names, row: int, at: int, code: int) -> None:
+        """Time zone and locale are those of the newest event that states one. On a tie the larger text wins."""
+        record = self.table.records[row]
+        if code and (at, names.texts[code]) > (int(record[f"{name}_at"]), names.texts[int(record[name])]):
+            self.table[name][row], self.table[f"{name}_at"][row] = code, at
 
-    def write_traits(self, row: int, writes: Iterable[tuple[str, traits.Register]]) -> None:
+    def write_traits(self, row: int, writes: Iterable[tuple[str, traits.Register]]) -> bool:
+        """Whether any trait's value is another now: if not, what was read from them still holds."""
         held = self.traits[row]
-        merged = self.traits[row] = traits.merge(held, writes)
+        merged, changed = traits.merge(held, writes)
+        self.traits[row] = merged
         self.traits_bytes += len(merged or b"") - len(held or b"")
+        return changed
 
     # -- whole users ----------------------------------------------------------------------------------------------
 
@@ -213,12 +191,8 @@ class Population:
         table["last_seen"][row] = max(int(table["last_seen"][row]), state.last_seen)
         table["n_events"][row] += state.n_events
         table["revenue"][row] += state.revenue
-        one = np.array([row])
-        for name, names, text, at in (
-            ("zone", self.zones, state.zone, state.zone_at),
-            ("locale", self.locales, state.locale, state.locale_at),
-        ):
-            self._set_newest(name, names.texts, one, np.array([at]), np.array([names.code(text)]))
+        self._set_newest("zone", self.zones, row, state.zone_at, self.zones.code(state.zone))
+        self._set_newest("locale", self.locales, row, state.locale_at, self.locales.code(state.locale))
         self._add_history(row, state.history)
         self._add_timeline(row, state)
         self.write_traits(row, state.traits.items())
@@ -234,9 +208,9 @@ class Population:
         day = np.array([entry[1] for entry in history], np.int64)
         count = np.array([entry[2] for entry in history], np.int64)
         rows = np.full(len(history), row)
-        self.history.add(rows, name, day, count)
         dated = day != EVER
         daily.add(self.table, rows[dated], day[dated], count[dated])
+        self.history.add(rows, name, day, count)
 
     def _add_timeline(self, row: int, state: ProfileState) -> None:
         entries = state.timeline[::-1]
@@ -282,7 +256,4 @@ class Population:
         self.clear(row)
         self.targets.pop(row, None)
         self.table["status"][row] = VACANT
-        key = self.keys[row]
-        if key is not None:
-            del self.index[key]
-            self.keys[row] = None
+        self.keys.vacate(row)

@@ -25,17 +25,23 @@ _decode = msgspec.msgpack.Decoder(dict[str, tuple[int, int, bytes]]).decode
 MAX_TRAITS = 1_000
 
 
-def merge(stored: bytes | None, writes: Iterable[tuple[str, Register]]) -> bytes | None:
-    """Stored registers after ``writes``; at most MAX_TRAITS names are kept, first come first served."""
+def merge(stored: bytes | None, writes: Iterable[tuple[str, Register]]) -> tuple[bytes | None, bool]:
+    """Stored registers after ``writes``, and whether any value is another now.
+
+    At most MAX_TRAITS names are kept, first come first served.
+    """
     registers: dict[str, Register] = {} if stored is None else _decode(stored)
+    changed = False
     for name, write in writes:
         held = registers.get(name)
         if held is None:
             if len(registers) < MAX_TRAITS:
                 registers[name] = write
+                changed = True
         elif write > held:
             registers[name] = write
-    return _encode(registers) if registers else None
+            changed |= write[2] != held[2]
+    return _encode(registers) if registers else None, changed
 
 
 def registers_of(stored: bytes | None) -> dict[str, Register]:
@@ -45,6 +51,12 @@ def registers_of(stored: bytes | None) -> dict[str, Register]:
 def raw_values(stored: bytes | None) -> dict[str, msgspec.Raw]:
     """Each trait's JSON as the client wrote it; removed ones left out."""
     return {name: msgspec.Raw(text) for name, (_, _, text) in registers_of(stored).items() if text != b"null"}
+
+
+def value_of(stored: bytes | None, name: str) -> Mapping[str, Any]:
+    """One decoded trait, for a predicate that reads no other; nothing where it is not stated."""
+    text = registers_of(stored).get(name, (0, 0, b"null"))[2]
+    return {} if text == b"null" else {name: _value(text)}
 
 
 def values_of(stored: bytes | None) -> Mapping[str, Any]:

@@ -64,6 +64,28 @@ class Account:
         account.total_milli += sign * exposure.goal_milli
         account.squares_milli2 += sign * exposure.goal_milli**2
 
+    def add(self, other: Account) -> None:
+        """Take over another shard's sums."""
+        self.candidates += other.candidates
+        self.sent += other.sent
+        self.no_send += other.no_send
+        self.pending += other.pending
+        self.refused.update(other.refused)
+        self.conversions += other.conversions
+        self.outcomes.update(other.outcomes)
+        self.conflicted += other.conflicted
+        for place, theirs in other.arms.items():
+            ours = self.arm(*place)
+            ours.decisions += theirs.decisions
+            ours.sent += theirs.sent
+            ours.converted += theirs.converted
+            ours.reward_micros += theirs.reward_micros
+        for name, group in other.groups.items():
+            held = self.groups.setdefault(name, GroupAccount())
+            held.users += group.users
+            held.total_milli += group.total_milli
+            held.squares_milli2 += group.squares_milli2
+
     def arm(self, group: str, arm: str) -> ArmAccount:
         return self.arms.setdefault((group, arm), ArmAccount())
 

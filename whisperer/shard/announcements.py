@@ -35,7 +35,7 @@ def announce(
         people.timeline.append(rows, np.full(len(rows), now), caused, kinds, people.names.code(found.segment))
         waits = bool(tenant.loop.campaigns.on_segment.get(found.segment)) and not backfilled
         for row, has_entered, at in zip(rows.tolist(), entered.tolist(), caused.tolist(), strict=True):
-            user = people.keys[row]
+            user = people.keys.text(row)
             assert user is not None
             yield row, SegmentChanged(tenant.id, user, found.segment, found.version, has_entered, now)
             if waits and has_entered:

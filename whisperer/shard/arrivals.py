@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from whisperer.events.block import Columns, EventBlock, Payloads, columns_of, keys_of, link_of
+from whisperer.events.block import Columns, EventBlock, Payloads, columns_of, key_of, link_of, spans
 from whisperer.events.traits import traits_of
 from whisperer.events.types import Flag
 from whisperer.profiles import timeline
@@ -29,7 +29,7 @@ from whisperer.shard.turns import number, turns
 if TYPE_CHECKING:
     from whisperer.shard.machine import Shard
 
-_INACTIVE, _TRAITS = int(Flag.INACTIVE), int(Flag.TRAITS)
+_TRAITS = int(Flag.TRAITS)
 
 
 def arrive(shard: Shard, block: EventBlock, position: int) -> Iterator[Effect]:
@@ -82,24 +82,20 @@ def _bring(
     if not chosen.size:
         return
     tenant.touch(rows)
-    name = people.names.codes(block.names)[columns.name]
-    zone = people.zones.codes(block.zones)[columns.zone]
-    locale = people.locales.codes(block.locales)[columns.locale]
+    names, zones = people.names.codes(block.names), people.zones.codes(block.zones)
+    locales = people.locales.codes(block.locales)
     concerns = np.zeros(len(rows), np.bool_)
-    concerns[tenant.loop.campaigns.watched.among(people.names, name[chosen])] = True
+    concerns[tenant.loop.campaigns.watched.among(people.names, names[columns.name[chosen]])] = True
     announced: list[tuple[int, Effect]] = []
     payloads = Payloads(block)
     for turn in turns(rows, np.ones(len(rows), np.bool_) if tenant.segments.live else concerns):
         at, row = chosen[turn], rows[turn]
-        flags, timestamp, kind = columns.flags[at], columns.timestamp[at], columns.kind[at]
-        people.observe(row, timestamp, flags & _INACTIVE == 0, columns.revenue[at], name[at])
-        people.set_place(row, timestamp, zone[at], locale[at])
-        people.timeline.append(row, timestamp, sequence[at], kind, name[at], origin=origin, reference=reference[at])
+        people.observe(block.events(), at, row, names, zones, locales, sequence, origin, reference)
         steps.passed("columns")
-        stated = np.flatnonzero(flags & _TRAITS)
+        stated = np.flatnonzero(columns.flags[at] & _TRAITS)
         if stated.size:
-            _write_traits(tenant, payloads, columns, sequence, at[stated], row[stated])
-            tenant.segments.traits_changed(people, row[stated])
+            changed_rows = _write_traits(tenant, payloads, columns, sequence, at[stated], row[stated])
+            tenant.segments.traits_changed(people, changed_rows)
             steps.passed("traits")
         changes = tenant.segments.evaluate(people, row, shard.now)
         steps.passed("segments")
@@ -132,34 +128,29 @@ def _meet(
 
     Erased ones come back only for newer events: the others are left out.
     """
-    people = tenant.people
-    all_keys = keys_of(block)
-    keys = [all_keys[event] for event in chosen.tolist()]
-    rows = people.rows_of(keys)
-    unknown = np.flatnonzero(rows < 0)
-    if not unknown.size:
-        return chosen, rows
+    people, hashes = tenant.people, block.events()["key_hash"][chosen]
+    starts, lengths, text = spans(block, "key")
+    starts, lengths = starts[chosen], lengths[chosen]
+    if not tenant.tombstones:
+        return chosen, people.meet(hashes, starts, lengths, text, columns.partition[chosen])
     keep = np.ones(len(chosen), np.bool_)
-    first: dict[str, int] = {}
-    for place in unknown.tolist():
-        event, key = int(chosen[place]), keys[place]
-        if tenant.tombstones:
-            erased_at = tenant.erased_at(key)
-            if erased_at is not None and columns.timestamp[event] <= erased_at and key not in first:
-                tenant.counters["dropped.user_erased"] += 1
-                keep[place] = False
-                continue
-        first.setdefault(key, event)
-    new = people.add(list(first), columns.partition[list(first.values())])
-    if tenant.tombstones:
-        for key, row in zip(first, new.tolist(), strict=True):
-            erased_at = tenant.erased_at(key)
-            if erased_at is not None:
-                tenant.floors[row] = erased_at
-    get = people.index.get
-    for place in unknown[keep[unknown]].tolist():
-        rows[place] = get(keys[place], -1)
-    return chosen[keep], rows[keep]
+    back: dict[str, int] = {}
+    for place in np.flatnonzero(people.keys.rows_of(hashes, starts, lengths, text) < 0).tolist():
+        event = int(chosen[place])
+        key = key_of(block, event)
+        erased_at = tenant.erased_at(key)
+        if erased_at is None or key in back:
+            continue
+        if columns.timestamp[event] <= erased_at:
+            tenant.counters["dropped.user_erased"] += 1
+            keep[place] = False
+        else:
+            back[key] = erased_at
+    chosen = chosen[keep]
+    rows = people.meet(hashes[keep], starts[keep], lengths[keep], text, columns.partition[chosen])
+    for key, erased_at in back.items():
+        tenant.floors[tenant.row_for(key)] = erased_at
+    return chosen, rows
 
 
 def _write_traits(
@@ -169,11 +160,15 @@ def _write_traits(
     sequence: NDArray[np.int64],
     at: NDArray[np.int64],
     rows: NDArray[np.int64],
-) -> None:
+) -> NDArray[np.int64]:
+    """Rows of users one of whose traits has another value now."""
+    changed = []
     for event, row in zip(at.tolist(), rows.tolist(), strict=True):
         version = (int(columns.timestamp[event]), int(sequence[event]))
         stated = traits_of(payloads[event], int(columns.kind[event]))
-        tenant.people.write_traits(row, [(name, (*version, bytes(value))) for name, value in stated.items()])
+        if tenant.people.write_traits(row, [(name, (*version, bytes(value))) for name, value in stated.items()]):
+            changed.append(row)
+    return np.array(changed, np.int64)
 
 
 class _Causes:

@@ -76,7 +76,7 @@ def consider(
             loop.refuse(decision, reason, now)
             yield call.row, Settled(tenant.id, decision.id)
             continue
-        key = people.keys[call.row]
+        key = people.keys.text(call.row)
         assert key is not None
         shares = loop.experiment
         held.standing.assignment = assigned(
@@ -172,7 +172,7 @@ def _contact_features(held: Engagement | None, zone: str, now: int) -> tuple[flo
 
 
 def _id(tenant: Tenant, live: LiveCampaign, call: Call) -> str:
-    key = tenant.people.keys[call.row]
+    key = tenant.people.keys.text(call.row)
     assert key is not None
     return decision_id(tenant.id, key, live.name, call.occurrence)
 
@@ -206,7 +206,7 @@ def _refusal(
     if busy:
         return Reason.DECISION_OPEN
     campaign, people = live.campaign, tenant.people
-    key = people.keys[row]
+    key = people.keys.text(row)
     assert key is not None
     stated = {name: text for name, (_, _, text) in traits.registers_of(people.traits[row]).items()}
     arms, refused = eligible_arms(

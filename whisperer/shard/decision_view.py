@@ -15,7 +15,7 @@ from whisperer.shard.tenant import Tenant
 
 def view(tenant: Tenant, row: int, decision: Decision) -> dict[str, Any]:
     """Plain values only; times are ms UTC, None where there is none."""
-    key = tenant.people.keys[row]
+    key = tenant.people.keys.text(row)
     assert key is not None
     campaign = tenant.loop.campaigns.pinned(decision)
     choice = choice_of(decision) if decision.choice else None

@@ -47,7 +47,7 @@ def note_link(tenant: Tenant, row: int, link: str, now: int) -> Iterator[Effect]
     held = people.links.get(row, {})
     if link in held:
         return
-    user = people.keys[row]
+    user = people.keys.text(row)
     assert user is not None
     if len(held) >= MAX_LINKS:
         tenant.counters["dropped.identity_full"] += 1
@@ -70,7 +70,7 @@ def claim(tenant: Tenant, body: Claim, now: int) -> Iterator[Effect]:
     owner = tenant.owners.get(body.anonymous)
     home = tenant.home(body.anonymous)
     if owner is None:
-        if body.if_known and body.anonymous not in tenant.people.index:
+        if body.if_known and body.anonymous not in tenant.people.keys:
             return
         tenant.owners[body.anonymous] = Owner(body.user)
         if tenant.watch is not None:
@@ -96,7 +96,7 @@ def claim(tenant: Tenant, body: Claim, now: int) -> Iterator[Effect]:
 
 def refused(tenant: Tenant, body: Refused) -> None:
     """At the home of the user whose claim came second."""
-    row = tenant.people.index.get(body.user)
+    row = tenant.people.keys.get(body.user)
     if row is not None and body.anonymous in tenant.people.links.get(row, {}):
         tenant.people.links[row][body.anonymous] = False
         tenant.touch_one(row)
@@ -145,7 +145,7 @@ def erase(tenant: Tenant, key: str, erased_at: int) -> Iterator[Effect]:
     """Remove a key, its state and all keys joined to it. Late events do not bring it back."""
     people = tenant.people
     home = tenant.home(key)
-    row = people.index.get(key)
+    row = people.keys.get(key)
     linked: list[str] = []
     if row is not None:
         tenant.loop.erase(row, home, erased_at)

@@ -58,7 +58,7 @@ def keys_for(user_id: str) -> tuple[str, str]:
 def user(shard: Shard, tenant_id: str, key: str, as_of: int | None = None) -> UserView | None:
     """One user as of ``as_of`` (ms UTC, the shard's own time if None), or None where there is none."""
     tenant = shard.tenants.get(tenant_id)
-    row = tenant.people.index.get(key) if tenant else None
+    row = tenant.people.keys.get(key) if tenant else None
     if tenant is None or row is None:
         return None
     people = tenant.people
@@ -117,14 +117,14 @@ def digest(shard: Shard) -> str:
             sorted((k, o.user, o.shared) for k, o in t.owners.items()),
             sorted(t.parents.items()),
             sorted(t.tombstones.items()),
-            sorted((str(t.people.keys[row]), at) for row, at in t.floors.items()),
+            sorted((str(t.people.keys.text(row)), at) for row, at in t.floors.items()),
             sorted(t.counters.items()),
             sorted((s.config.name, s.config.version, s.backfilled) for s in t.segments.live.values()),
             _loop(t),
         ]
         for t in shard.tenants.values()
     }
-    moves = [sorted(shard.absent), sorted(shard.arriving.items()), sorted(shard.sweeping)]
+    moves = [sorted(shard.absent), sorted(shard.arriving.items()), sorted(shard.sweeping), sorted(shard.counted)]
     return _digest([state, shard.now, moves, len(shard.dedup), encode_log(shard.log)])
 
 
@@ -132,7 +132,7 @@ def _profiles(tenant: Tenant, exact: bool = False) -> list[Any]:
     people = tenant.people
     found = []
     for row in range(people.table.n):
-        key = people.keys[row]
+        key = people.keys.text(row)
         if key is None:
             continue
         state = people.extract(row)
@@ -151,8 +151,8 @@ def _profiles(tenant: Tenant, exact: bool = False) -> list[Any]:
 def _loop(tenant: Tenant) -> list[Any]:
     loop = tenant.loop
     return [
-        sorted((str(tenant.people.keys[row]), encode_engagement(held)) for row, held in loop.engagements.items()),
-        sorted((str(tenant.people.keys[row]), encode_engagement(held)) for row, held in loop.asleep.items()),
+        sorted((str(tenant.people.keys.text(row)), encode_engagement(held)) for row, held in loop.engagements.items()),
+        sorted((str(tenant.people.keys.text(row)), encode_engagement(held)) for row, held in loop.asleep.items()),
         sorted(msgspec.msgpack.encode(accounts.store(name, account)) for name, account in loop.accounts.items()),
         [loop.rewards.first, loop.rewards.all()],
         sorted(msgspec.msgpack.encode(config) for config in loop.campaigns.versions.values()),
@@ -178,10 +178,9 @@ def check(shard: Shard) -> None:
         _require(len(people.keys) == table.n == len(people.traits), tenant, "columns differ in length")
         stored = sum(len(t) for t in people.traits if t is not None)
         _require(people.traits_bytes == stored, tenant, "the size of the traits is miscounted")
-        _require(
-            all(people.keys[row] == key for key, row in people.index.items()), tenant, "the index points elsewhere"
-        )
-        for row, key in enumerate(people.keys):
+        for row in range(table.n):
+            key = people.keys.text(row)
+            _require(key is None or people.keys.get(key) == row, tenant, f"the index does not lead to {key}")
             status = int(table["status"][row]) & ~AWAY
             _require((key is None) == (status == VACANT), tenant, f"row {row} is vacant and has a key")
             if key is None:
@@ -232,9 +231,9 @@ def _check_loop(tenant: Tenant) -> None:
     places = {}
     groups: dict[str, Account] = {}
     for row, held in loop.engagements.items():
-        _require(people.keys[row] is not None, tenant, f"row {row} is vacant and has an engagement")
+        _require(people.keys.text(row) is not None, tenant, f"row {row} is vacant and has an engagement")
         opened = [d for d in held.decisions if d.status in OPEN]
-        _require(len(opened) <= 1, tenant, f"{people.keys[row]} has {len(opened)} open decisions")
+        _require(len(opened) <= 1, tenant, f"{people.keys.text(row)} has {len(opened)} open decisions")
         _require(len({d.id for d in held.decisions}) == len(held.decisions), tenant, "a decision is there twice")
         n_open.update(d.campaign for d in opened)
         places.update({d.id: (row, d) for d in held.decisions})

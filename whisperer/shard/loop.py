@@ -160,7 +160,7 @@ class Loop:
     def who(self, decision: Decision) -> tuple[str, int]:
         """Key and partition of a decision's user."""
         row = self.places[decision.id][0]
-        key = self.people.keys[row]
+        key = self.people.keys.text(row)
         assert key is not None
         return key, int(self.people.table["partition"][row])
 

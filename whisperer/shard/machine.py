@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from whisperer.errors import InvariantError
 from whisperer.events.block import decode_block
 from whisperer.profiles.population import FORWARDED
-from whisperer.shard import announcements, arrivals, candidacy, identity, outcomes, triggers
+from whisperer.shard import announcements, arrivals, candidacy, closing, identity, outcomes, triggers
 from whisperer.shard.dedup import Dedup
 from whisperer.shard.effects import Effect
 from whisperer.shard.log import Log, LogRow, forget
@@ -29,6 +29,7 @@ from whisperer.shard.records import (
     ConfigPublished,
     Confirmed,
     ConsentStated,
+    CountsJoined,
     DecisionsMade,
     Delivered,
     Erase,
@@ -48,6 +49,7 @@ from whisperer.shard.records import (
     Record,
     Refused,
     RewardsTaken,
+    ShardClosed,
     Tick,
 )
 from whisperer.shard.steps import Steps, Unmeasured
@@ -72,6 +74,10 @@ class Shard:
         """Partitions that left and have not come back."""
         self.arriving: dict[tuple[str, int], tuple[int, int]] = {}
         """Partitions of which parts are here already: map version of the move, number of parts."""
+        self.kept: dict[str, set[int]] | None = None
+        """Once the shard is closed: partitions that it held then. All others are not at home here."""
+        self.counted: set[tuple[int, str]] = set()
+        """(removed shard, tenant) whose sums are part of this one's."""
         self.sweeping: set[tuple[str, int]] = set()
         """Partitions that left and are at their new home whole; their rows are being forgotten."""
         self.moved: dict[tuple[str, int], int] = {}
@@ -117,12 +123,6 @@ class Shard:
             or triggers.is_due(tenant, now)
             for tenant in self.tenants.values()
         )
-
-    def tidy(self) -> None:
-        """Give back the memory of what no question can reach any more; nothing that can be asked changes."""
-        for tenant in self.tenants.values():
-            people = tenant.people
-            people.history.compact(people.table["newest_day"][: people.table.n])
 
     def forget_exported(self, before: int) -> None:
         """The warehouse has everything before a journal position."""
@@ -176,6 +176,10 @@ class Shard:
                 self.tenant(tenant_id).erasing.pop(key, None)
             case Erase(tenant_id, key):
                 yield from identity.erase(self.tenant(tenant_id), key, self.now)
+            case ShardClosed():
+                closing.close(self)
+            case CountsJoined() as joined:
+                closing.join_counts(self, joined)
             case PartitionPart() | PartitionLeft() | PartitionJoined() | PartitionSwept() as body:
                 from whisperer.shard import move  # the one cycle: a partition's state is made of everything here
 
@@ -217,7 +221,7 @@ class Shard:
                 yield from outcomes.record(tenant, outcome, self.now)
 
     def _reconsider(self, tenant: Tenant, key: str) -> Iterator[Effect]:
-        row = tenant.people.index.get(key)
+        row = tenant.people.keys.get(key)
         if row is not None and tenant.people.table["status"][row] != FORWARDED:
             rows = np.array([row])
             tenant.segments.traits_changed(tenant.people, rows)

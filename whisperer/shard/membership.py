@@ -77,7 +77,7 @@ class RowsView:
                 of_none = test.matches({}) if of_none is None else of_none
                 known[row] = of_none
             else:
-                known[row] = test.matches(traits.values_of(held))
+                known[row] = test.matches(traits.value_of(held, test.trait))
         found: NDArray[np.bool_] = known[self._rows] == 1
         return found
 

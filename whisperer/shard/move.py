@@ -145,7 +145,7 @@ def _take(shard: Shard, tenant: Tenant, body: PartitionPart) -> None:
 
 def _forget_keys(tenant: Tenant, keys: list[str]) -> None:
     for key in keys:
-        row = tenant.people.index.get(key)
+        row = tenant.people.keys.get(key)
         if row is not None:
             tenant.floors.pop(row, None)
             tenant.people.vacate(row)
@@ -154,7 +154,7 @@ def _forget_keys(tenant: Tenant, keys: list[str]) -> None:
 def _put(tenant: Tenant, user: MovedUser, partition: int) -> int:
     """A user as it is elsewhere, in place of an older copy of it; the row."""
     people = tenant.people
-    row = people.index.get(user.key)
+    row = people.keys.get(user.key)
     if row is None:
         row = people.row(user.key, partition)
     else:
@@ -177,7 +177,7 @@ def _take_rest(shard: Shard, tenant: Tenant, partition: int, part: Part) -> None
     shard.dedup.join(tenant.id, partition, part.dedup)
     tenant.loop.campaigns.learn(part.pinned)
     for key, engagement in part.engagements:
-        tenant.loop.asleep[tenant.people.index[key]] = decode_engagement(engagement)
+        tenant.loop.asleep[tenant.row_for(key)] = decode_engagement(engagement)
 
 
 def _join(shard: Shard, tenant: Tenant, state: PartitionState) -> Iterator[Effect]:

@@ -95,7 +95,7 @@ def record(tenant: Tenant, outcome: Outcome, now: int) -> Iterator[Effect]:
     """
     loop, people = tenant.loop, tenant.people
     found = loop.find(outcome.decision_id)
-    row = people.index.get(outcome.user) if found is None else found[0]
+    row = people.keys.get(outcome.user) if found is None else found[0]
     if row is not None and people.table["status"][row] == FORWARDED:
         target = people.targets[row]
         body = OutcomePassed(msgspec.structs.replace(outcome, user=target))
@@ -212,7 +212,7 @@ def _suppress(tenant: Tenant, row: int, channel: str, now: int, reason: str, use
         suppressed = tenant.loop.engagement(row).standing.suppressed
         suppression.add(suppressed, channel, Suppression(now, reason, used))
         return
-    key = people.keys[row]
+    key = people.keys.text(row)
     assert key is not None
     stated = {name: text for name, (_, _, text) in traits.registers_of(people.traits[row]).items()}
     address = address_of(stated, channel, key)
@@ -239,7 +239,7 @@ def _follow(tenant: Tenant, row: int) -> Iterator[Effect]:
 def _merge_in(tenant: Tenant, row: int, engagement: Engagement, as_of: int) -> Send:
     """What belongs to a merged user, sent after it; in vain if the user was erased since ``as_of``."""
     people = tenant.people
-    target, key = people.targets[row], people.keys[row]
+    target, key = people.targets[row], people.keys.text(row)
     assert key is not None
     body = MergeIn(target, key, as_of, ProfileState(engagement=encode(engagement)))
     return Send(tenant.post(int(people.table["partition"][row]), tenant.home(target), body))

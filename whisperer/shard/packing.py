@@ -163,7 +163,7 @@ class Copying:
             part = Part()
             decisions: list[Decision] = []
             for row in slice_:
-                key = people.keys[row]
+                key = people.keys.text(row)
                 assert key is not None, "a vacant row has no engagement"
                 part.engagements.append((key, encode_engagement(loop.asleep[row])))
                 decisions += loop.asleep[row].decisions
@@ -187,7 +187,7 @@ class Copying:
 
 def _user(tenant: Tenant, row: int) -> MovedUser:
     people = tenant.people
-    key = people.keys[row]
+    key = people.keys.text(row)
     assert key is not None, "a vacant row does not move"
     segments = tenant.segments.of(people, row)
     return MovedUser(key, people.extract(row), people.targets.get(row), tenant.floors.get(row), segments)

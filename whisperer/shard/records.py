@@ -12,6 +12,7 @@ from whisperer.decisions.decision import Choice
 from whisperer.delivery.dispatch import Receipt
 from whisperer.errors import JournalDamagedError
 from whisperer.profiles.state import ProfileState
+from whisperer.shard.accounts import StoredAccount
 
 RECORD_VERSION = 2
 """1: up to profiles and segments. 2: campaigns, decisions, deliveries, outcomes."""
@@ -262,6 +263,19 @@ class PartitionSwept(msgspec.Struct, array_like=True, frozen=True, tag=17):
     limit: int
 
 
+class ShardClosed(msgspec.Struct, array_like=True, frozen=True, tag=18):
+    """From here on partitions that hold nothing here yet are not at home here, whatever the rule of the map says."""
+
+
+class CountsJoined(msgspec.Struct, array_like=True, frozen=True, tag=19):
+    """A shard that is being removed has no partitions any more; its sums go on here, once."""
+
+    origin: int
+    tenant: str
+    accounts: list[StoredAccount]
+    counters: dict[str, int]
+
+
 RecordBody = (
     Events
     | Tick
@@ -280,6 +294,8 @@ RecordBody = (
     | RewardsTaken
     | PartitionPart
     | PartitionSwept
+    | ShardClosed
+    | CountsJoined
 )
 
 

@@ -30,7 +30,7 @@ def prepare(tenant: Tenant, decision_id: str, now: int) -> RenderRequest | Recei
     campaign = tenant.loop.campaigns.pinned(decision)
     arm = next(arm for arm in campaign.arms if arm.id == decision.arm)
     stated = _traits(tenant, row)
-    key = people.keys[row]
+    key = people.keys.text(row)
     assert key is not None
     assert decision.send is not None
     address = address_of(stated, arm.channel, key)
@@ -85,7 +85,7 @@ def _reason(tenant: Tenant, row: int, decision: Decision, now: int) -> Reason | 
     live = loop.campaigns.by_name.get(decision.campaign)
     if live is None or live.config.status != LIVE:
         return Reason.CAMPAIGN_NOT_LIVE
-    key, campaign = people.keys[row], loop.campaigns.pinned(decision)
+    key, campaign = people.keys.text(row), loop.campaigns.pinned(decision)
     assert key is not None
     assert decision.send is not None
     return may_dispatch(

@@ -6,7 +6,7 @@ Versioned: :func:`load` reads every version up to its own (golden files in the t
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -33,6 +33,9 @@ from whisperer.shard.tenant import Owner, Tenant
 
 SNAPSHOT_VERSION = 2
 """1: up to profiles and segments. 2: campaigns, engagements, accounts, rewards."""
+
+ROWS_AT_ONCE = 16_384
+"""Users whose entries lie together in a table of entries."""
 
 
 class LoopMeta(msgspec.Struct):
@@ -84,6 +87,8 @@ class ShardMeta(msgspec.Struct):
     log: bytes = b""
     arriving: list[tuple[str, int, int, int]] = []
     sweeping: list[tuple[str, int]] = []
+    kept: dict[str, list[int]] | None = None
+    counted: list[tuple[int, str]] = []
 
 
 _encode_meta = msgspec.msgpack.Encoder().encode
@@ -102,11 +107,12 @@ def tables(shard: Shard, *, copy: bool = True) -> Iterator[tuple[str, pa.Table]]
     for number, tenant in enumerate(shard.tenants.values()):
         people = tenant.people
         columns = {name: _arrow(people.table[name][: people.table.n], copy) for name in people.table.names}
-        columns["key"] = pa.array([key or "" for key in people.keys], pa.large_string())
+        text, offsets = people.keys.dump()
+        columns["key"] = pa.LargeStringArray.from_buffers(people.table.n, pa.py_buffer(offsets), pa.py_buffer(text))
         columns["traits"] = pa.array(people.traits, pa.large_binary())
         yield f"users-{number}", pa.table(columns)
-        yield f"history-{number}", _table(people.history.dump())
-        yield f"timeline-{number}", _table(people.timeline.dump())
+        yield f"history-{number}", _by_rows(people.history.dump, people.table.n)
+        yield f"timeline-{number}", _by_rows(people.timeline.dump, people.table.n)
         if tenant.loop.engagements or tenant.loop.asleep:
             yield f"engagements-{number}", _engagements(tenant.loop)
     _, ids = shard.dedup.dump()
@@ -129,6 +135,8 @@ def facts(shard: Shard) -> bytes:
         log=encode_log(shard.log),
         arriving=[(*place, *progress) for place, progress in shard.arriving.items()],
         sweeping=sorted(shard.sweeping),
+        kept=None if shard.kept is None else {tenant: sorted(held) for tenant, held in shard.kept.items()},
+        counted=sorted(shard.counted),
     )
     return _encode_meta(meta)
 
@@ -155,6 +163,8 @@ def load(meta: bytes, tables: dict[str, pa.Table], dedup_max_ids: int) -> Shard:
     shard.absent = {(tenant, partition) for tenant, partition in stored.absent}
     shard.moved = {(tenant, partition): version for tenant, partition, version in stored.moved}
     shard.arriving = {(t, partition): (version, n_parts) for t, partition, version, n_parts in stored.arriving}
+    shard.kept = None if stored.kept is None else {tenant: set(held) for tenant, held in stored.kept.items()}
+    shard.counted = set(stored.counted)
     shard.sweeping = {(t, partition) for t, partition in stored.sweeping}
     shard.repeats = {
         at: np.unpackbits(np.frombuffer(bits, np.uint8), count=n).astype(np.bool_) for at, n, bits in stored.repeats
@@ -192,7 +202,7 @@ def _tenant_meta(tenant: Tenant) -> TenantMeta:
         names=people.names.texts,
         zones=people.zones.texts,
         locales=people.locales.texts,
-        vacant=[row for row, key in enumerate(people.keys) if key is None],
+        vacant=people.keys.vacant().tolist(),
         erasing=tenant.erasing,
         loop=_loop_meta(tenant.loop),
     )
@@ -241,10 +251,7 @@ def _tenant(shard: Shard, meta: TenantMeta, users: pa.Table, history: pa.Table, 
     for names, texts in ((people.names, meta.names), (people.zones, meta.zones), (people.locales, meta.locales)):
         for text in texts[1:]:
             names.code(text)
-    people.keys = list(users["key"].to_pylist())
-    for row in meta.vacant:
-        people.keys[row] = None
-    people.index = {key: row for row, key in enumerate(people.keys) if key is not None}
+    people.keys.load(*_text(users, "key"), meta.vacant)
     people.traits = users["traits"].to_pylist()
     people.traits_bytes = sum(len(t) for t in people.traits if t is not None)
     tenant.config_version = meta.config_version
@@ -289,6 +296,22 @@ def _numpy(table: pa.Table, name: str) -> NDArray[Any]:
     if pa.types.is_fixed_size_list(column.type):
         return np.asarray(column.flatten()).reshape(-1, column.type.list_size)
     return np.asarray(column.to_numpy(zero_copy_only=False))
+
+
+def _text(table: pa.Table, name: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """(bytes, offsets) of a column of large strings."""
+    column = table[name].combine_chunks()
+    if isinstance(column, pa.ChunkedArray):
+        column = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
+    _, offsets, data = column.buffers()
+    ends = np.frombuffer(offsets or bytes(8), np.int64)[column.offset : column.offset + len(column) + 1]
+    return np.frombuffer(data or b"", np.uint8), ends
+
+
+def _by_rows(dump: Callable[[range], dict[str, NDArray[Any]]], n_rows: int) -> pa.Table:
+    """Entries of many rows: one more of a user moves those of few others, and the rest looks as it did before."""
+    firsts = range(0, max(1, n_rows), ROWS_AT_ONCE)
+    return pa.concat_tables(_table(dump(range(first, min(first + ROWS_AT_ONCE, n_rows)))) for first in firsts)
 
 
 def _table(columns: dict[str, NDArray[Any]]) -> pa.Table:

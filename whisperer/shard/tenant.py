@@ -59,8 +59,9 @@ class Tenant:
     @classmethod
     def new(cls, tenant_id: str, rows: list[LogRow]) -> Tenant:
         """``rows``: where the shard collects what the warehouse is to be told."""
-        people = Population()
-        return cls(tenant_id, tenant_seed(tenant_id), people, Loop(tenant_id, people, rows))
+        seed = tenant_seed(tenant_id)
+        people = Population(seed)
+        return cls(tenant_id, seed, people, Loop(tenant_id, people, rows))
 
     def home(self, key: str) -> int:
         return partition_of(key, self.seed)
@@ -87,7 +88,7 @@ class Tenant:
     def row_for(self, key: str) -> int:
         """The row of a key, new if need be; a key that was erased remembers when."""
         people = self.people
-        row = people.index.get(key)
+        row = people.keys.get(key)
         if row is None:
             row = people.row(key, self.home(key))
             erased_at = self.erased_at(key)

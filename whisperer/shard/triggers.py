@@ -86,7 +86,7 @@ def asked(tenant: Tenant, body: Asked, now: int) -> Iterator[Effect]:
     people = tenant.people
     calls: dict[int, Call] = {}
     for key, occurrence in body.users:
-        row = people.index.get(key)
+        row = people.keys.get(key)
         if live is None or row is None or people.table["status"][row] != LIVE:
             tenant.counters["dropped.ask_unknown"] += 1
             continue

@@ -8,8 +8,13 @@ flipped, and bits before the watermark are flipped (:mod:`tests.faults.crash_ima
 
 from __future__ import annotations
 
+import shutil
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
+
+import psutil
 
 from cluster import installation, pids
 from tests.benchmarks.faults import FaultResult, Options
@@ -20,24 +25,28 @@ OWN_INSTALLATION = True
 
 
 def run(options: Options) -> FaultResult:
-    surveys: list[crash_images.Survey] = []
-    with options.under_load() as scene:
+    with tempfile.TemporaryDirectory(prefix="journals-") as kept:
+        copies: list[Path] = []
+        with options.under_load() as scene:
 
-        def cut_power_and_start_again() -> None:
-            _kill_everything(scene.stand)
-            for folder in _journals(scene.stand):
-                surveys.append(crash_images.survey(folder))
-                crash_images.tear(folder)
-            scene.stand.up()
+            def cut_power_and_start_again() -> None:
+                _kill_everything(scene.stand)
+                for folder in _journals(scene.stand):
+                    copies.append(Path(kept) / f"{len(copies)}")
+                    shutil.copytree(folder, copies[-1])
+                    crash_images.tear(folder)
+                scene.stand.up()
 
-        for _ in range(min(options.rounds, 2)):
-            scene.strike(cut_power_and_start_again, timeout_s=300)
-    found = sum(surveys, crash_images.Survey())
+            for _ in range(min(options.rounds, 2)):
+                scene.strike(cut_power_and_start_again, timeout_s=300)
+        found = sum(map(crash_images.survey, copies), crash_images.Survey())
     assert scene.verdict is not None
-    scene.verdict.problems.extend(found.problems[:3])
+    scene.verdict.problems.extend(
+        [f"{len(found.problems)} images wrong", *found.problems[:3]] if found.problems else []
+    )
     return scene.result(
-        f"`whisperer up` included; images: {found.n_cut:,} cut and {found.n_flipped:,} flipped after the watermark, all "
-        f"recovered; {found.n_damaged:,} damaged before it, all refused by name",
+        f"`whisperer up` included; images: {found.n_cut:,} cut and {found.n_flipped:,} flipped after the watermark, to be "
+        f"recovered, {found.n_damaged:,} damaged before it, to be refused by name: {len(found.problems)} wrong",
         images={"cut": found.n_cut, "flipped": found.n_flipped, "damaged": found.n_damaged},
         image_problems=found.problems,
     )
@@ -46,8 +55,9 @@ def run(options: Options) -> FaultResult:
 def _kill_everything(stand: Stand) -> None:
     record = installation.load(stand.data_dir)
     for _ in range(3):  # a dying raylet may have started one more
-        own = pids.find(record.id, Path(record.temp_dir), record.pids)
-        pids.end(own, 0.0)
+        for pid in pids.find(record.id, Path(record.temp_dir), record.pids):
+            with suppress(psutil.NoSuchProcess):
+                psutil.Process(pid.pid).kill()
 
 
 def _journals(stand: Stand) -> list[Path]:

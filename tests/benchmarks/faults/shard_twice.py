@@ -24,7 +24,9 @@ def run(options: Options) -> FaultResult:
                 lambda n=number, stopped=round_ % 2 == 1: _start_second(scene, n, stopped),
                 is_over=newer_epochs(scene.stand, after),
             )
-    return scene.result("the older is asked to end, killed if it does not, and its journal refuses it meanwhile")
+    return scene.result(
+        "from the start of the second one's process until the first one's successor has taken over again"
+    )
 
 
 def _start_second(scene: Scene, number: int, stopped: bool) -> None:

@@ -24,7 +24,7 @@ def place_of(one: OneShard, decision: str) -> int:
     tenant = one.shard.tenant(TENANT)
     found = tenant.loop.find(decision)
     assert found is not None
-    key = tenant.people.keys[found[0]]
+    key = tenant.people.keys.text(found[0])
     assert key is not None
     return partition_of(key, SEED)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 
 from actors import tracing
 from actors.calls import Calls
@@ -37,9 +37,18 @@ def client(application: Any, measures: Measures) -> httpx.AsyncClient:
 def app() -> FastAPI:
     made = FastAPI()
 
-    @made.get("/v1/users/{user_id}")
+    users = APIRouter()
+
+    @users.get("/users/{user_id:path}")
     async def user(user_id: str) -> dict[str, Any]:
         return {"traces": tracing.current()}
+
+    for prefix in ("/v1", "/internal/tenants/{tenant}"):
+        made.include_router(users, prefix=prefix)
+
+    @made.get("/livez")
+    async def livez() -> str:
+        return "ok"
 
     return made
 
@@ -66,6 +75,16 @@ async def test_a_hostile_id_is_not_sent_back(app: FastAPI, measures: Measures) -
     assert "@" not in answer.headers["x-request-id"]
 
 
+async def test_what_serve_sends_back_is_not_sent_twice(app: FastAPI, measures: Measures) -> None:
+    transport = httpx.ASGITransport(app=Observed(app, measures, is_echoed=True))
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
+        usable = await http.get("/v1/users/u1", headers={"x-request-id": "order-7"})
+        hostile = await http.get("/v1/users/u1", headers={"x-request-id": "a@b.example"})
+    assert "x-request-id" not in usable.headers
+    assert usable.json()["traces"][0][0] == "order-7"
+    assert hostile.headers["x-request-id"] == hostile.json()["traces"][0][0]
+
+
 async def test_an_id_that_the_application_gave_is_not_doubled(measures: Measures) -> None:
     async def inner(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": [(b"X-Request-ID", b"its own")]})
@@ -81,9 +100,13 @@ async def test_routes_are_templates_whatever_paths_are_asked_for(app: FastAPI, m
         for n in range(50):
             await http.get(f"/v1/users/u{n}")
             await http.get(f"/made/up/{n}")
+            await http.get(f"/internal/tenants/t{n}/users/u")
+        await http.get("/livez")
         await http.request("BREW", "/v1/users/u1")
     assert measures.requests == {
         ("/v1/users/{user_id}", "GET", 200): 50,
+        ("/internal/tenants/{tenant}/users/{user_id}", "GET", 200): 50,
+        ("/livez", "GET", 200): 1,
         ("other", "GET", 404): 50,
         ("/v1/users/{user_id}", "other", 405): 1,
     }

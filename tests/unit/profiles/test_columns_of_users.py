@@ -12,7 +12,15 @@ from whisperer.profiles import daily, traits
 from whisperer.profiles.columns import Table
 from whisperer.profiles.history import EVER, WINDOW_DAYS, History
 from whisperer.profiles.population import Population
+from whisperer.profiles.record import users
 from whisperer.profiles.timeline import KEEP, Timeline
+
+
+def four_users() -> Table:
+    table = users()
+    table.extend(4)
+    return table
+
 
 EVENTS = st.lists(st.tuples(st.integers(0, 3), st.integers(1, 400), st.integers(1, 3)), max_size=40)
 
@@ -22,8 +30,7 @@ EVENTS = st.lists(st.tuples(st.integers(0, 3), st.integers(1, 400), st.integers(
 def test_a_window_of_the_ring_counts_what_a_list_would(
     batches: list[list[tuple[int, int, int]]], later: int, days: int
 ) -> None:
-    table = Table(daily.SPEC)
-    table.extend(4)
+    table = four_users()
     seen: dict[int, Counter[int]] = defaultdict(Counter)
     for batch in batches:
         if batch:
@@ -40,48 +47,51 @@ def test_a_window_of_the_ring_counts_what_a_list_would(
 
 @settings(deadline=None)
 @given(batches=st.lists(EVENTS, max_size=6))
-def test_a_history_is_a_counter_and_survives_compaction(batches: list[list[tuple[int, int, int]]]) -> None:
-    history = History()
-    history._look_again_at = 0
+def test_a_history_is_a_counter_of_the_days_that_windows_reach(batches: list[list[tuple[int, int, int]]]) -> None:
+    table = four_users()
+    history = History(table)
     wanted: Counter[tuple[int, int, int]] = Counter()
     for batch in batches:
         rows, days, counts = (np.array(c, np.int64) for c in (zip(*batch, strict=True) if batch else ([], [], [])))
         names = rows % 2
+        daily.add(table, rows, days, counts)
         history.add(rows, names, days, counts)
         history.add(rows, names, np.full(len(rows), EVER), counts)
         for row, day, count in batch:
             wanted[row, row % 2, day] += count
             wanted[row, row % 2, EVER] += count
     newest = np.array([max((d for r, _, d in wanted if r == row), default=0) for row in range(4)], np.int64)
-    for _ in range(2):
-        for row in range(4):
-            held = [e for e in history.of(row) if e[1] == EVER or e[1] > newest[row] - WINDOW_DAYS]
-            model = sorted(
-                (n, d, c)
-                for (r, n, d), c in wanted.items()
-                if r == row and (d == EVER or d > newest[row] - WINDOW_DAYS)
-            )
-            assert held == model
-        history.compact(newest)
-        history._look_again_at = 0
+    copy = History(four_users())
+    copy._table.records[:4] = table.records[:4]
+    for name in ("_history_at", "_history_n", "_history_class"):
+        copy._table[name][:] = 0
+    copy.load(history.dump())
+    for row in range(4):
+        model = sorted(
+            (n, d, c) for (r, n, d), c in wanted.items() if r == row and (d == EVER or d > newest[row] - WINDOW_DAYS)
+        )
+        assert history.of(row) == model == copy.of(row)
     for row, name, day in wanted:
         if day > newest[row] - WINDOW_DAYS:
             assert history.count(np.array([row]), name, range(day, day + 1)).tolist() == [wanted[row, name, day]]
 
 
 def test_a_count_beyond_32_bits_stays_exact() -> None:
-    history = History()
+    history = History(four_users())
     one = np.array([0])
     for _ in range(3):
         history.add(one, one, np.array([EVER]), np.array([3_000_000_000]))
     assert history.of(0) == [(0, EVER, 9_000_000_000)]
+    assert history.count(one, 0, None).tolist() == [9_000_000_000]
+    copy = History(four_users())
+    copy.load(history.dump())
+    assert copy.of(0) == history.of(0)
 
 
 @settings(deadline=None, max_examples=30)
 @given(times=st.lists(st.tuples(st.integers(0, 2), st.integers(0, 500)), max_size=400))
-def test_compaction_of_timelines_is_never_seen(times: list[tuple[int, int]]) -> None:
-    line = Timeline()
-    line._compact_at = 50
+def test_a_timeline_is_the_top_of_a_sorted_list(times: list[tuple[int, int]]) -> None:
+    line = Timeline(four_users())
     model: dict[int, list[tuple[int, int]]] = defaultdict(list)
     for sequence, (row, at) in enumerate(times):
         line.append(np.array([row]), at, sequence, 1, 0)
@@ -89,6 +99,9 @@ def test_compaction_of_timelines_is_never_seen(times: list[tuple[int, int]]) -> 
     for row in range(3):
         wanted = sorted(model[row], reverse=True)[:KEEP]
         assert [(e.timestamp, e.sequence) for e in line.of(row, ["x"])] == wanted
+    copy = Timeline(four_users())
+    copy.load(line.dump())
+    assert [copy.of(row, ["x"]) for row in range(3)] == [line.of(row, ["x"]) for row in range(3)]
 
 
 WRITES = st.lists(
@@ -101,11 +114,26 @@ WRITES = st.lists(
 def test_traits_end_the_same_in_any_order_and_any_grouping(
     writes: list[tuple[str, tuple[int, int, bytes]]], data: st.DataObject
 ) -> None:
-    straight = traits.registers_of(traits.merge(None, writes))
+    straight = traits.registers_of(traits.merge(None, writes)[0])
     shuffled = None
     for write in data.draw(st.permutations(writes)):
-        shuffled = traits.merge(shuffled, [write, write])
+        shuffled, _ = traits.merge(shuffled, [write, write])
     assert traits.registers_of(shuffled) == straight
+
+
+@given(writes=WRITES, more=WRITES)
+def test_traits_say_whether_a_value_is_another_now(
+    writes: list[tuple[str, tuple[int, int, bytes]]], more: list[tuple[str, tuple[int, int, bytes]]]
+) -> None:
+    before, _ = traits.merge(None, writes)
+    after, changed = traits.merge(before, more)
+    if traits.raw_values(before) != traits.raw_values(after):
+        assert changed
+    if not changed:
+        assert traits.values_of(before) == traits.values_of(after)
+    for name in "abc":
+        assert traits.value_of(after, name).items() <= traits.values_of(after).items()
+        assert (name in traits.value_of(after, name)) == (name in traits.values_of(after))
 
 
 def test_names_beyond_the_limit_are_counted_together() -> None:

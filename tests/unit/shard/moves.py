@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from tests.unit.shard.world import TENANT, World
+from whisperer.profiles.population import VACANT
 from whisperer.shard.packing import Copying
 from whisperer.shard.records import PartitionJoined, PartitionLeft, PartitionPart, PartitionSwept
 
@@ -77,4 +78,4 @@ def move(world: World, partition: int, version: int, *meanwhile: Callable[[], ob
 def rows(world: World, shard: int) -> int:
     """Rows with a key."""
     people = world.shards[shard].tenant(TENANT).people
-    return int(np.count_nonzero([key is not None for key in people.keys]))
+    return len(people.keys) - len(people.keys.vacant())

@@ -163,7 +163,9 @@ def test_a_part_of_a_move_that_is_over_changes_nothing(world: World) -> None:
     under_way.freeze()
     under_way.finish()
     world.send(event("ann"))
-    world.write(under_way.target, PartitionPart(TENANT, PLACE, 2, 0, under_way.copying.pack(under_way.copying.changed())))
+    world.write(
+        under_way.target, PartitionPart(TENANT, PLACE, 2, 0, under_way.copying.pack(under_way.copying.changed()))
+    )
     found = world.user("u:ann")
     assert found is not None
     assert found.event_counts == {"Clicked": 2}

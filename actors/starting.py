@@ -1,0 +1,58 @@
+"""How this product's actors are made: detached, named, restarted for ever, found again by name."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import ray
+from ray.actor import ActorHandle
+
+from actors.installation import ClusterSection
+from actors.routing import NAMESPACE
+
+MAX_CONCURRENCY = 2_000
+"""Calls an actor works on at a time; most of them wait for the disk together."""
+
+SHARD_PROGRAM = "actors.shard_actor:ShardActor"
+SUCCESSOR_PROGRAM = "actors.successor:ShardActor"
+"""What takes over from a shard that runs; a subclass of it, for tests."""
+
+
+HEAD, WORKER = "whisperer_head", "whisperer_worker"
+"""Resources that the launcher gives to the head, and to nodes that join it (cluster/ray_head.py, worker_node.py)."""
+
+
+def start(cls: type, name: str, num_cpus: float, *args: Any, on: str = "") -> ActorHandle[Any]:
+    """The actor of that name, made if there is none; ``on`` names the kind of node it must live on, "" any."""
+    found: ActorHandle[Any] = (
+        ray.remote(cls)
+        .options(
+            name=name,
+            namespace=NAMESPACE,
+            lifetime="detached",
+            get_if_exists=True,
+            max_restarts=-1,
+            num_cpus=num_cpus,
+            max_concurrency=MAX_CONCURRENCY,
+            resources={on: 0.001} if on else None,
+        )
+        .remote(*args)
+    )
+    return found
+
+
+def shards_live_on(cluster: ClusterSection) -> str:
+    """The kind of node for shard actors."""
+    return WORKER if cluster.shards_on_workers else ""
+
+
+def named(program: str) -> type:
+    """The class that ``module:Class`` names."""
+    module, _, name = program.partition(":")
+    found: type = getattr(importlib.import_module(module), name)
+    return found
+
+
+def shard_program(name_is_usual: bool) -> str:
+    return SHARD_PROGRAM if name_is_usual else SUCCESSOR_PROGRAM

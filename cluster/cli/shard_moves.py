@@ -1,0 +1,161 @@
+"""Plans of moves on the command line: what shards hold now, which partitions are meant, and carrying it out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cluster.cli import output
+from cluster.operator_client import Operator
+from whisperer.errors import NotFoundError, RequestError
+from whisperer.ids import N_PARTITIONS
+from whisperer.shard.placement import Held, Planned, loads
+
+LOOK_S = 1.0
+MOST_SHOWN = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What shards held at one moment, with the rates of the time before it."""
+
+    shards: list[int]
+    draining: list[int]
+    held: list[Held]
+
+
+def look(operator: Operator, seconds: float = LOOK_S) -> Look:
+    """Look at the shards, twice to see how fast events come in; ``seconds`` 0: once, without rates."""
+    document = operator.get("shards", "holdings")
+    before, began = _events(document), time.monotonic()
+    if seconds:
+        time.sleep(seconds)
+        document = operator.get("shards", "holdings")
+    passed = max(time.monotonic() - began, 1e-3)
+    held = [
+        Held(
+            found["tenant"],
+            partition,
+            found["shard"],
+            users,
+            max(0, events - before.get((found["tenant"], partition), events)) / passed,
+        )
+        for found in document["holdings"]
+        for partition, users, events in zip(found["partition"], found["users"], found["events"], strict=True)
+    ]
+    return Look(document["shards"], document["draining"], held)
+
+
+def _events(document: dict[str, Any]) -> dict[tuple[str, int], int]:
+    return {
+        (found["tenant"], partition): events
+        for found in document["holdings"]
+        for partition, events in zip(found["partition"], found["events"], strict=True)
+    }
+
+
+def by_shard(seen: Look) -> dict[int, dict[str, Any]]:
+    found: dict[int, dict[str, Any]] = {s: {"partitions_held": 0, "events_per_s": 0.0} for s in seen.shards}
+    for held in seen.held:
+        found[held.shard]["partitions_held"] += 1
+        found[held.shard]["events_per_s"] += held.events_per_s
+    return found
+
+
+def numbers(text: str) -> list[int]:
+    """Partitions as they are written: 12, 0-15, or 3,5,8-11. Raises RequestError."""
+    found: list[int] = []
+    try:
+        for piece in text.split(","):
+            first, _, last = piece.strip().partition("-")
+            found += range(int(first), int(last or first) + 1)
+    except ValueError:
+        raise RequestError(f"{text!r} names no partitions: write 12, 0-15 or 3,5,8-11") from None
+    outside = [p for p in found if not 0 <= p < N_PARTITIONS]
+    if outside or not found:
+        raise RequestError(f"{text!r} is not within 0-{N_PARTITIONS - 1}, the partitions that every tenant has")
+    return found
+
+
+def chosen(
+    seen: Look, to: int, tenant: str | None, partitions: Sequence[int] | None, source: int | None
+) -> list[Planned]:
+    """The moves that the options ask for. Raises RequestError, NotFoundError."""
+    for shard in (to, *(() if source is None else (source,))):
+        if shard not in seen.shards:
+            raise NotFoundError(f"there is no shard {shard}; there are {', '.join(map(str, seen.shards))}")
+    held = [
+        h
+        for h in seen.held
+        if (tenant is None or h.tenant == tenant)
+        and (partitions is None or h.partition in partitions)
+        and (source is None or h.shard == source)
+    ]
+    if tenant is not None and partitions is not None and source is None:  # also those that hold nobody yet
+        known = {h.partition for h in held}
+        held += [Held(tenant, p, -1, 0) for p in partitions if p not in known]
+    return [Planned(h, to) for h in held if h.shard != to]
+
+
+def document(step: Planned) -> dict[str, Any]:
+    held = step.held
+    return {"tenant": held.tenant, "partition": held.partition, "from": held.shard if held.shard >= 0 else None,
+            "to": step.target, "users": held.users, "events_per_s": round(held.events_per_s, 1)}  # fmt: skip
+
+
+def show(plan: Sequence[Planned], seen: Look | None = None) -> None:
+    rows = [
+        (s.held.tenant, s.held.partition, "" if s.held.shard < 0 else s.held.shard, s.target, s.held.users,
+         f"{s.held.events_per_s:,.0f}")
+        for s in plan[:MOST_SHOWN]
+    ]  # fmt: skip
+    columns = ("tenant", "partition", "from", "to", "users", "events/s")
+    output.print_table(columns, rows, "Nothing to move.")
+    if len(plan) > MOST_SHOWN:
+        output.say(f"and {len(plan) - MOST_SHOWN} more")
+    if seen is not None and plan:
+        before = loads(seen.held, seen.shards)
+        moved = {step.held: step.target for step in plan}
+        after = loads([_at(h, moved.get(h, h.shard)) for h in seen.held], seen.shards)
+        total = sum(before.values()) or 1.0
+        for shard in seen.shards:
+            output.say(f"shard {shard}: {before[shard] / total:.0%} of the load -> {after[shard] / total:.0%}")
+
+
+def _at(held: Held, shard: int) -> Held:
+    return Held(held.tenant, held.partition, shard, held.users, held.events_per_s)
+
+
+def carry_out(operator: Operator, plan: Sequence[Planned]) -> list[dict[str, Any]]:
+    """Move one after the other; what each took."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("moving {task.fields[now]}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("longest pause {task.fields[longest]:.0f} ms"),
+    )
+    moved: list[dict[str, Any]] = []
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=len(plan), now="", longest=0.0)
+        for step in plan:
+            held = step.held
+            bar.update(task, now=f"{held.tenant}/{held.partition}")
+            body = {"tenant": held.tenant, "partition": held.partition, "to": step.target}
+            answer = operator.post("shards", "move", body=body)
+            moved.append({**body, **answer})
+            longest = max(m.get("pause_ms", 0.0) for m in moved)
+            bar.update(task, advance=1, longest=longest)
+    return moved
+
+
+def told(moved: Sequence[dict[str, Any]]) -> str:
+    users = sum(m.get("users", 0) for m in moved)
+    longest = max((m.get("pause_ms", 0.0) for m in moved), default=0.0)
+    n = len(moved)
+    return f"{n} partition{'s' if n != 1 else ''} moved with {users:,} users; longest pause {longest:.0f} ms."

@@ -1,0 +1,96 @@
+"""The operator's endpoints on shards: what each holds, and orders to the directory to change that.
+
+An order answers when it is carried out; one whose answer is lost goes on, and may be given again.
+No postponed annotations here: FastAPI has to see the dependencies that are made outside the functions.
+"""
+
+import asyncio
+from typing import Any
+
+import msgspec
+from fastapi import FastAPI, Request
+from starlette.responses import Response
+
+from serve_apps.gateway.parts import Parts
+from serve_apps.gateway.routes.exchange import answer, read_as
+from serve_apps.gateway.routes.mounting import tenant_named
+from whisperer.errors import UnavailableError
+
+
+class MoveBody(msgspec.Struct):
+    tenant: str
+    partition: int
+    to: int
+
+
+class UpgradeBody(msgspec.Struct):
+    """``program``: what takes over, ``module:Class``; "" is the product's own."""
+
+    program: str = ""
+
+
+def install(app: FastAPI, parts: Parts, guarded: dict[str, Any]) -> None:
+    # Bodies are read here and not by FastAPI, which takes in any, whoever sends it, before it asks who that is.
+    shards = parts.shards
+
+    @app.get("/internal/shards", **guarded)
+    async def list_() -> Response:
+        await shards.refresh()
+        statuses = await parts.overview.shards(fresh=True)
+        found = [
+            {"shard": s["name"], **s, "number": number, "state": _state(number, s["state"])}
+            for number, s in zip(shards.map.shards, statuses, strict=False)
+        ]
+        return answer({"shards": found, "map_version": shards.map.version})
+
+    @app.get("/internal/shards/holdings", **guarded)
+    async def holdings() -> Response:
+        await shards.refresh()
+        names = {tenant.id: tenant.name for tenant in await asyncio.to_thread(parts.plane.list_tenants)}
+        numbers = shards.map.shards
+        held = await asyncio.gather(*(_holdings(number) for number in numbers))
+        found = [
+            {"shard": number, "tenant": names.get(tenant, tenant), "tenant_id": tenant, **partitions}
+            for number, tenants in zip(numbers, held, strict=True)
+            for tenant, partitions in tenants.items()
+        ]
+        return answer({"map_version": shards.map.version, "shards": numbers, "draining": shards.map.draining,
+                       "holdings": found})  # fmt: skip
+
+    @app.post("/internal/shards/move", **guarded)
+    async def move(request: Request) -> Response:
+        body = await read_as(request, MoveBody)
+        tenant = await tenant_named(parts, body.tenant)
+        return answer(await shards.order("move", tenant, body.partition, body.to))
+
+    @app.post("/internal/shards/add", **guarded)
+    async def add() -> Response:
+        number = await shards.order("add")
+        await parts.publishing.spread()  # an empty shard knows no tenant's configuration
+        return answer({"shard": number, "map_version": shards.map.version})
+
+    @app.post("/internal/shards/{shard}/close", **guarded)
+    async def close(shard: int) -> Response:
+        heir = await shards.order("close", shard)
+        return answer({"shard": shard, "heir": heir, "map_version": shards.map.version})
+
+    @app.post("/internal/shards/{shard}/remove", **guarded)
+    async def remove(shard: int) -> Response:
+        await shards.order("remove", shard)
+        return answer({"shard": shard, "map_version": shards.map.version})
+
+    @app.post("/internal/shards/{shard}/upgrade", **guarded)
+    async def upgrade(shard: int, request: Request) -> Response:
+        body = await read_as(request, UpgradeBody)
+        more = (body.program,) if body.program else ()
+        return answer({"shard": shard, **await shards.order("upgrade", shard, *more)})
+
+    async def _holdings(shard: int) -> dict[str, Any]:
+        try:
+            found: dict[str, Any] = await shards.call(shard, "holdings")
+            return found
+        except UnavailableError:
+            return {}
+
+    def _state(shard: int, state: str) -> str:
+        return "being emptied" if state == "serving" and shard in shards.map.draining else state

@@ -1,0 +1,1 @@
+"""What one would build otherwise: programs that take the same bodies, for `bench_peers`."""

@@ -1,0 +1,111 @@
+"""What events do to the columns of their users, in one pass over a batch.
+
+Each event is one step: seen times, counts, revenue, daily ring, history, place, timeline. Results do not depend on how
+events are grouped into batches.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from whisperer.events.block import EVENT
+from whisperer.events.types import Flag
+from whisperer.events.words import kernel
+from whisperer.profiles import history, timeline
+from whisperer.profiles.daily import count_day
+from whisperer.profiles.history import DAY_MS, EVER, MAX_DAY
+from whisperer.profiles.record import NEVER, WINDOW_DAYS
+from whisperer.profiles.slabs import int64
+
+SEEN = EVENT[["timestamp", "revenue", "name", "zone", "locale", "kind", "flags"]]
+"""What is looked at of an event, at its place in EVENT, whose padding the compiler does not take."""
+
+_INACTIVE = int(Flag.INACTIVE)
+_count_day, _fits, _bump = count_day, history.fits, history.bump
+_has_place, _write, _what_of = timeline.has_place, timeline.write, timeline.what_of
+
+DONE, HISTORY_FULL, LINE_FULL, TOO_NARROW = range(4)
+"""Why the pass ended: at the end, or before an event for which something must grow first."""
+
+
+@kernel
+def _day(timestamp: int) -> Any:
+    return min(max(timestamp // DAY_MS, 1), MAX_DAY)
+
+
+@kernel
+def _touch(records: Any, daily: Any, past: Any, lines: Any, events: Any, at: Any, rows: Any, done: int) -> Any:
+    """Ask for the memory of all rows, level by level, before any is waited for."""
+    unused = 0
+    for i in range(done, len(rows)):
+        unused += records[rows[i]].n_events + int64(records[rows[i]]._line_head)
+        unused += int64(daily[rows[i], _day(events[at[i]].timestamp) % WINDOW_DAYS])
+    for i in range(done, len(rows)):
+        record = records[rows[i]]
+        n = int64(record._line_n)
+        unused += past[int64(record._history_at) + (int64(record._history_n) >> 1), 0]
+        unused += lines[int64(record._line_at) + (n - 1 if n else 0), 0]
+    return unused
+
+
+@kernel
+def observe(
+    records: Any,
+    daily: Any,
+    limit: int,
+    past: Any,
+    lines: Any,
+    events: Any,
+    at: Any,
+    rows: Any,
+    names: Any,
+    zones: Any,
+    locales: Any,
+    sequence: Any,
+    origin: int,
+    reference: Any,
+    ties: Any,
+    state: Any,
+) -> Any:
+    """Observe ``events[at[i]]`` of ``rows[i]`` from ``state[0]`` on; why it ended, and in ``state[0]`` where.
+
+    ``ties`` marks the events whose place is stated as late as the one held and is another: texts decide between them,
+    and those are not here.
+    """
+    state[1] = _touch(records, daily, past[0], lines[0], events, at, rows, state[0])
+    for i in range(state[0], len(rows)):
+        event, row = events[at[i]], rows[i]
+        record = records[row]
+        state[0] = i
+        if not _fits(past, record):
+            return HISTORY_FULL
+        if not _has_place(lines, record):
+            return LINE_FULL
+        timestamp = event.timestamp
+        day = _day(timestamp)
+        if not _count_day(records, daily, limit, row, day, 1):
+            return TOO_NARROW
+        if record.first_seen == NEVER or timestamp < record.first_seen:
+            record.first_seen = timestamp
+        if timestamp > record.last_seen and not event.flags & _INACTIVE:
+            record.last_seen = timestamp
+        record.n_events += 1
+        record.revenue += event.revenue
+        name = names[event.name]
+        _bump(past, record, name, EVER, 1)
+        _bump(past, record, name, day, 1)
+        zone, locale = zones[event.zone], locales[event.locale]
+        if zone:
+            if timestamp > record.zone_at:
+                record.zone, record.zone_at = zone, timestamp
+            elif timestamp == record.zone_at and zone != record.zone:
+                ties[i] = True
+        if locale:
+            if timestamp > record.locale_at:
+                record.locale, record.locale_at = locale, timestamp
+            elif timestamp == record.locale_at and locale != record.locale:
+                ties[i] = True
+        what = _what_of(origin, name, int64(event.kind))
+        _write(lines, record, timestamp, sequence[at[i]], reference[at[i]], what)
+    state[0] = len(rows)
+    return DONE

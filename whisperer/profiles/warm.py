@@ -1,0 +1,45 @@
+"""The kernels of profiles made ready: compiled, or loaded from disk, before the first event needs them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from whisperer.events.block import EVENT
+from whisperer.profiles import daily
+from whisperer.profiles.hash_index import HashIndex
+from whisperer.profiles.population import Population
+
+
+def warm() -> None:
+    people = Population()
+    rows = people.add(["u:a", "u:b"], [0, 0])
+    one = np.ones(2, np.int64)
+    codes = np.array([people.names.code("a")])
+    events = np.frombuffer(bytes(2 * EVENT.itemsize), EVENT)
+    for _ in range(2):  # of both widths of the daily ring
+        people.observe(events, rows, rows, codes, codes, codes, one, 0, one)
+        for days in (7, 30):
+            daily.window(people.table, rows, 1, days)
+        daily.activity(people.table, rows, 0)
+        daily.add(people.table, rows, one, one)
+        daily.widen(people.table)
+    people.history.add(rows, one, one, one)
+    people.history.count(rows, 1, None)
+    people.timeline.append(rows, 0, 0, 1, 1)
+    people.history.load(people.history.dump())
+    people.timeline.load(people.timeline.dump())
+    people.keys.rows_of(*people.keys.slices(["u:c"]))
+    people.keys.load(*people.keys.dump())
+    people.vacate(0)
+    _warm_indexes(people)
+
+
+def _warm_indexes(people: Population) -> None:
+    many = np.arange(400, dtype=np.uint64)  # enough to grow
+    index = HashIndex(2)
+    for _ in range(2):
+        index.upsert(np.stack([many, many], axis=1))
+        index.find(np.stack([many, many], axis=1))
+        many += np.uint64(400)
+    people.add([f"u:{n}" for n in range(400)], np.zeros(400, np.uint16))
+    people.add([f"a:{n}" for n in range(400)], np.zeros(400, np.uint16))

@@ -1,0 +1,64 @@
+"""How a shard is emptied for good: it takes no new partitions, and in the end its sums go on elsewhere.
+
+A closed shard keeps what it holds until that is moved away; a partition that holds nothing here is not at home here
+from then on: whoever still goes by an older map is refused, and no event comes to rest where nobody would look for it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from whisperer.shard import accounts
+from whisperer.shard.records import CountsJoined
+from whisperer.shard.tenant import Tenant
+
+if TYPE_CHECKING:
+    from whisperer.shard.machine import Shard
+
+
+def close(shard: Shard) -> None:
+    if shard.kept is None:
+        shard.kept = {tenant.id: held(tenant) for tenant in shard.tenants.values()}
+
+
+def held(tenant: Tenant) -> set[int]:
+    """Partitions of which anything is here: users, events, messages, aliases, erasures."""
+    people = tenant.people
+    found = set(np.unique(people.table["partition"][: people.table.n]).tolist())
+    found.update(np.flatnonzero(tenant.sequence + tenant.sent).tolist())
+    found.update(target for target, _ in tenant.cursors)
+    found.update(partition for partition, _ in tenant.tombstones.values())
+    return found
+
+
+def is_open_to(shard: Shard, tenant: str, partition: int) -> bool:
+    """Whether a partition may be at home here; that it did not leave is another question."""
+    if shard.kept is None:
+        return True
+    return partition in shard.kept.get(tenant, ()) or (tenant, partition) in shard.moved
+
+
+def counts(shard: Shard) -> list[CountsJoined]:
+    """The sums of a shard that holds nothing else any more."""
+    return [
+        CountsJoined(
+            shard.id,
+            tenant.id,
+            [accounts.store(name, account) for name, account in tenant.loop.accounts.items()],
+            dict(tenant.counters),
+        )
+        for tenant in shard.tenants.values()
+    ]
+
+
+def join_counts(shard: Shard, body: CountsJoined) -> None:
+    """Add another shard's sums, once."""
+    if (body.origin, body.tenant) in shard.counted:
+        return
+    shard.counted.add((body.origin, body.tenant))
+    tenant = shard.tenant(body.tenant)
+    tenant.counters.update(body.counters)
+    for stored in body.accounts:
+        tenant.loop.account(stored.campaign).add(accounts.restore(stored))
