@@ -31,6 +31,7 @@ $(VENV)/.locked: requirements.lock $(VENV)/.made
 
 $(VENV)/.installed: pyproject.toml $(VENV)/.locked
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	$(BIN)/python -m whisperer.warm
 	@touch $@
 
 python-is-usable:

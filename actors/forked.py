@@ -84,18 +84,18 @@ class Forked:
         Raises ForkError when it did not end well, or not in time: it is killed then.
         """
         deadline = time.monotonic() + timeout_s
-        try:
-            while (code := self._look()) is None:
-                if time.monotonic() > deadline:
-                    raise ForkError(f"the child did not finish within {timeout_s:g} s")
-                await asyncio.sleep(LOOK_S)
-        finally:
-            self.kill()
-        with self._result as file:
+        with self._result as result:
+            try:
+                while (code := self._look()) is None:
+                    if time.monotonic() > deadline:
+                        raise ForkError(f"the child did not finish within {timeout_s:g} s")
+                    await asyncio.sleep(LOOK_S)
+            finally:
+                self.kill()
             if code != 0:
                 raise ForkError(f"the child ended with {code}")
-            file.seek(0)
-            return file.read()
+            result.seek(0)
+            return result.read()
 
     def kill(self) -> None:
         """End it at once, if it still runs."""

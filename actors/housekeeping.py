@@ -1,6 +1,7 @@
-"""What a shard does for itself beside its work: export, snapshot, trim, and taking erased users out of the warehouse.
+"""What a shard does for itself beside its work: export, snapshot, trim, compact, and erase users in the warehouse.
 
-Each in its own rhythm, one at a time. A step that fails is tried again; no answer depends on any of them.
+Each in its own rhythm, one at a time. A step that fails is tried again; no answer depends on any of them. What takes
+long is done by forked children (:mod:`actors.forked`), so that those who send do not notice it.
 """
 
 from __future__ import annotations
@@ -8,22 +9,31 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
+
+import msgspec
 
 from actors import recovery
 from actors.commit import Committer
 from actors.exporter import Exporter
 from actors.forked import Forked, ForkError
 from actors.installation import Settings
+from actors.journal import FileJournal
 from actors.snapshots import Draft, SnapshotStore
+from actors.warehouse import Warehouse
+from whisperer.errors import UnavailableError
 from whisperer.ports import Journal
 from whisperer.shard.machine import Shard
 from whisperer.shard.records import ErasureDone
 
 SNAPSHOT_AT_LEAST_EVERY_S = 24 * 3600
 """An idle shard still renews its snapshots, so that nothing erased lives on in an old one."""
-SNAPSHOT_TIMEOUT_S = 600.0
+SNAPSHOT_TIMEOUT_S = ASIDE_TIMEOUT_S = 600.0
 CHILDREN_TO_LOSE = 2
-"""In a row; then one snapshot is taken without a child, however long that stops the shard."""
+"""In a row; then the next work is done without one, however long that stops the shard."""
+COMPACTOR = 0
+"""The shard that merges the warehouse's files, those of all shards."""
+COMMITS_TO_FOLD = 500
 ERASE_TOGETHER_S = 1.0
 ERASE_AGAIN_S = 5.0
 
@@ -41,6 +51,7 @@ class Housekeeping:
         exporter: Exporter,
         snapshots: SnapshotStore,
         settings: Settings,
+        warehouse: Warehouse,
     ) -> None:
         self._shard = shard
         self._journal = journal
@@ -48,11 +59,14 @@ class Housekeeping:
         self._exporter = exporter
         self._snapshots = snapshots
         self._settings = settings
+        self._warehouse = warehouse
+        self._is_local = warehouse.is_local and isinstance(journal, FileJournal)
         self._erasures: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
         self._busy = asyncio.Lock()
         self._snapshot_at = time.monotonic()
         self._n_children_lost = 0
         self.snapshot_position = -1
+        self.compaction = {"files_merged": 0, "dates_waiting": 0, "at": 0}
         self.last_snapshot: dict[str, float] = {}
         self.n_snapshots = 0
         self.snapshot_taken_at: float | None = None
@@ -83,8 +97,24 @@ class Housekeeping:
             loop = asyncio.get_running_loop()
             await loop.run_in_executor(self._committer.thread, self._journal.roll)
             await self._committer.settle()  # the masks and rows of everything in closed segments are known
-            reached = await asyncio.to_thread(self._exporter.export)
+            reached, self._exporter.n_rows = await self._aside(lambda: (self._exporter.export(), self._exporter.n_rows))
             self._shard.forget_exported(reached)
+
+    async def compact(self) -> None:
+        """Merge small files of the warehouse, a date at a time; the state of it is in :attr:`compaction`."""
+        section = self._settings.warehouse
+        limits = {"at_least": max(2, section.compact_files), "below_bytes": section.compact_below_bytes}
+        places = await asyncio.to_thread(self._warehouse.scattered, **limits)
+        for n_done, (tenant, date) in enumerate(places):
+            self.compaction["dates_waiting"] = len(places) - n_done
+            async with self._busy:
+                (n_files,) = await self._aside(lambda: (self._warehouse.compact(tenant, date, **limits),))  # noqa: B023
+            self.compaction["files_merged"] += n_files
+        if await asyncio.to_thread(self._warehouse.n_commits) >= COMMITS_TO_FOLD:
+            async with self._busy:
+                await self._aside(lambda: (self._warehouse.vacuum(),))
+        self.compaction["dates_waiting"] = 0
+        self.compaction["at"] = int(time.time())
 
     async def snapshot(self) -> None:
         """Save the state as it is now, and let the journal go as far as it is no longer needed."""
@@ -111,6 +141,24 @@ class Housekeeping:
             before = min(position if safe is None else safe, await asyncio.to_thread(self._exporter.exported))
             loop = asyncio.get_running_loop()
             await loop.run_in_executor(self._committer.thread, self._journal.trim, before)
+
+    async def _aside(self, work: Callable[[], tuple[int, ...]]) -> tuple[int, ...]:
+        """Do what only reads and writes local files in a child: a thread would hold the interpreter for long.
+
+        What needs servers is done in a thread. All of it may be interrupted at any point, and is done again.
+        """
+        if not self._is_local or self._n_children_lost >= CHILDREN_TO_LOSE:
+            self._n_children_lost = 0
+            return await asyncio.to_thread(work)
+        try:
+            result = await Forked.start(lambda: _packed(work)).wait(ASIDE_TIMEOUT_S)
+        except ForkError:
+            self._n_children_lost += 1
+            raise
+        self._n_children_lost = 0
+        if not result:
+            raise UnavailableError("another shard rewrites the warehouse just now", retry_after_s=1.0)
+        return msgspec.msgpack.decode(result, type=tuple[int, ...])
 
     async def _write(self, draft: Draft) -> int:
         """Write the state into the draft; the position it is of. A child does it, or this process if none can."""
@@ -154,7 +202,8 @@ class Housekeeping:
                 await asyncio.sleep(ERASE_AGAIN_S)
 
     async def _keep_house_forever(self) -> None:
-        exported_at = time.monotonic()
+        exported_at = compacted_at = time.monotonic()
+        compact_every_s = self._settings.warehouse.compact_interval_s
         while True:
             await asyncio.sleep(1.0)
             try:
@@ -166,5 +215,18 @@ class Housekeeping:
                 changed = self._committer.applied_end != self.snapshot_position
                 if (since >= self._settings.snapshots.interval_s and changed) or since >= SNAPSHOT_AT_LEAST_EVERY_S:
                     await self.snapshot()
+                if compact_every_s and self._shard.id == COMPACTOR and now - compacted_at >= compact_every_s:
+                    compacted_at = now
+                    await self.compact()
+            except UnavailableError as error:
+                _log.info("housekeeping waits: %s", error)
             except Exception:
                 _log.exception("housekeeping failed; trying again")
+
+
+def _packed(work: Callable[[], tuple[int, ...]]) -> bytes:
+    """In the child: what came of the work; b"" where another maintainer is at it."""
+    try:
+        return msgspec.msgpack.encode(work())
+    except UnavailableError:
+        return b""

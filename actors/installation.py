@@ -39,7 +39,7 @@ class WarehouseSection(msgspec.Struct, frozen=True):
     flush_interval_s: float
     compact_interval_s: float = 600.0
     compact_files: int = 8
-    compact_below_bytes: int = 32 << 20
+    compact_below_bytes: int = 16 << 20
 
 
 class DedupSection(msgspec.Struct, frozen=True):

@@ -4,8 +4,8 @@ An index names every chunk of every table, whether it lies in its own pack (numb
 Guarantees: nothing of a pack is believed before its trailer and index verify. Leaves to :mod:`actors.snapshots` what
 packs are called, when they count, and when they go.
 
-A pack is: 16 bytes of head (``UWSNPACK``, u32 version, u32 zero), the chunks, the index (msgpack of :class:`Index`), and
-a trailer of 32 bytes: u64 offset and u64 length of the index, u32 CRC32C of it, u32 version, ``UWSNPACK``.
+A pack is: 16 bytes of head (``UWSNPACK``, u32 version, u32 zero), the chunks, the index (msgpack of :class:`Index`),
+and a trailer of 32 bytes: u64 offset and u64 length of the index, u32 CRC32C of it, u32 version, ``UWSNPACK``.
 """
 
 from __future__ import annotations

@@ -34,6 +34,7 @@ from whisperer.errors import JournalDamagedError, OverloadError, UnavailableErro
 from whisperer.events.block import decode_block
 from whisperer.feedback.outcome import Reward
 from whisperer.ids import partition_of, tenant_seed
+from whisperer.profiles.warm import warm
 from whisperer.shard import closing, inspection
 from whisperer.shard.effects import Effect, Send, UserErased
 from whisperer.shard.records import (
@@ -75,6 +76,7 @@ class ShardActor:
         # Ray titles a process by its actor's class: so `ps` and `top` tell shards apart, as Serve has it for replicas.
         self.__class__ = type(f"{type(self).__name__}:{shard_name(shard_id)}", (type(self),), {})
         self._calls = Calls()
+        warm()
         snapshots = SnapshotStore(self._settings.snapshots.uri, f"shard-{shard_id:04d}")
         try:
             recovered = recovery.recover_when_possible(shard_id, self._settings, snapshots, prepared=prepared)
@@ -101,7 +103,7 @@ class ShardActor:
         self._courier = Courier(shard_id, self._shards, self._deliver_here, self._confirm)
         self._engaging = Engaging(self._shard, self._submit, wall_clock_ms)
         self._housekeeping = Housekeeping(
-            self._shard, self._journal, self._committer, self._exporter, snapshots, self._settings
+            self._shard, self._journal, self._committer, self._exporter, snapshots, self._settings, self._warehouse
         )
         self._moving = Moving(self._shard, self._committer, self._engaging.deliverer, self._shards)
         self._draining = False
@@ -276,6 +278,7 @@ class ShardActor:
             "recovery": self._recovery,
             "waiting_bytes": self._committer.waiting_bytes,
             "courier_waiting": self._courier.n_waiting,
+            "compaction": self._housekeeping.compaction,
             "erasures_waiting": self._housekeeping.n_erasures_waiting,
             "candidates_waiting": self._engaging.decider.n_waiting,
             "messages_to_send": self._engaging.deliverer.n_waiting,

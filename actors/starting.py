@@ -52,7 +52,3 @@ def named(program: str) -> type:
     module, _, name = program.partition(":")
     found: type = getattr(importlib.import_module(module), name)
     return found
-
-
-def shard_program(name_is_usual: bool) -> str:
-    return SHARD_PROGRAM if name_is_usual else SUCCESSOR_PROGRAM

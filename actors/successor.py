@@ -16,6 +16,7 @@ from actors.directory_file import read_map
 from actors.installation import load
 from actors.routing import MOVING
 from actors.snapshots import SnapshotStore
+from whisperer.profiles.warm import warm
 
 
 class ShardActor(shard_actor.ShardActor):
@@ -31,6 +32,7 @@ class ShardActor(shard_actor.ShardActor):
         if partition_map is not None and partition_map.name_of(shard_id) == name:
             self._serve()  # restarted after it took over
             return
+        warm()
         store = SnapshotStore(installation.settings.snapshots.uri, f"shard-{shard_id:04d}")
         self._prepared = recovery.prepare(installation.settings, store)
 

@@ -2,18 +2,22 @@
 
 Importing those two costs three seconds that `start` never uses. Ray treats them as optional and carries on without
 them; should that change, this is merely slower or says so in its log.
+
+An installation on the loopback address tells Ray that there is one machine only, so that Ray does not replace the
+address (cluster/installation.py). `ray start` then refuses to join; here it may: several nodes can share a machine.
 """
 
 from __future__ import annotations
 
 import sys
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import cast
 
 if __name__ == "__main__":
     for unused in ("ray.serve.scripts", "ray.dashboard.modules.job.cli", "ray.util.state.state_cli"):
         sys.modules[unused] = cast(ModuleType, None)  # importing it now raises ImportError
 
-    from ray.scripts.scripts import main
+    from ray.scripts import scripts
 
-    main()  # type: ignore[no-untyped-call]
+    scripts.ray_constants = SimpleNamespace(**{**vars(scripts.ray_constants), "ENABLE_RAY_CLUSTER": True})
+    scripts.main()  # type: ignore[no-untyped-call]

@@ -42,6 +42,9 @@ def environment(installation: Installation, base: Mapping[str, str] | None = Non
         "PYTHONPATH": os.pathsep.join(filter(None, [str(CODE_ROOT), kept.get("PYTHONPATH", "")])),
         "AUTOSCALER_METRIC_PORT": str(ports.autoscaler_metrics),
         "DASHBOARD_METRIC_PORT": str(ports.dashboard_metrics),
+        # A node whose raylet died is given up after 5 s, one that vanished after 30 s; by default it takes a minute.
+        "RAY_health_check_period_ms": "1000",
+        "RAY_health_check_timeout_ms": "5000",
         "RAY_memory_monitor_refresh_ms": "0",  # it would kill shards by a rule of thumb; their queues are bounded
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",

@@ -281,7 +281,7 @@ _AT_LEAST_ONE = (
     ("gateway", "max_ongoing_requests"), ("gateway", "coalesce_events"),
     ("decisions", "min_replicas"), ("content", "min_replicas"), ("delivery", "min_replicas"),
     ("decisions", "max_ongoing_requests"), ("content", "max_ongoing_requests"), ("delivery", "max_ongoing_requests"),
-    ("dedup", "max_ids"), ("dedup", "window_h"),
+    ("dedup", "max_ids"), ("dedup", "window_h"), ("warehouse", "compact_files"), ("warehouse", "compact_below_bytes"),
 )  # fmt: skip
 
 
@@ -311,9 +311,10 @@ def num_cpus(settings: Settings) -> int:
 
 
 def reserved_cpus(settings: Settings) -> float:
-    """CPUs that the serving side reserves at its largest."""
+    """CPUs that the serving side reserves at its largest, without shards that live on other nodes."""
     cluster = settings.cluster
-    actors = cluster.shards * cluster.cpu_shard + cluster.cpu_directory + cluster.cpu_learner
+    shards = 0 if cluster.shards_on_workers else cluster.shards
+    actors = shards * cluster.cpu_shard + cluster.cpu_directory + cluster.cpu_learner
     replicas = (
         settings.gateway.max_replicas * cluster.cpu_gateway
         + settings.decisions.max_replicas * cluster.cpu_decisions

@@ -1,8 +1,8 @@
 """Further nodes of an installation: Ray's servers on other machines, or more of them on this one.
 
-A node joins the head that the installation's record names, with ports and a temporary folder of its own, and is recorded
-in ``<data-dir>/nodes/<name>``. The data folder must be the same on all machines, under the same path: every process reads
-the record in it. Decides nothing about what lives where: shards and replicas come by themselves, as their resources say.
+A node joins the head that the installation's record names, with ports and a temporary folder of its own, and is
+recorded in ``<data-dir>/nodes/<name>``. The data folder must be the same on all machines, under the same path: every
+process reads the record in it. Decides nothing about what lives where: shards and replicas come by themselves.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ def join(data_dir: Path, name: str, *, address: str, num_cpus: int, timeout_s: f
     loopback = installation.ray_address.startswith("127.")
     if loopback != address.startswith("127."):
         raise InstallationError(
-            f"the head is at {installation.ray_address}, this node would be at {address}: set cluster.node_address to an "
-            "address of the head that other machines reach, then `whisperer down` and `up`"
+            f"the head is at {installation.ray_address}, this node would be at {address}: set cluster.node_address to "
+            "an address of the head that other machines reach, then `whisperer down` and `up`"
             if loopback
             else f"a node at {address} cannot be reached by the head at {installation.ray_address}: give --address"
         )

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from actors.warehouse import logs, rows
 from actors.warehouse.logs import LoggedRow, LogRecord
@@ -47,7 +48,10 @@ class Dataset:
 
     def sorted(self, table: pa.Table) -> pa.Table:
         """Rows that are asked for together lie together, so that few row groups are read."""
-        return table.sort_by([(name, "ascending") for name in self.order])
+        whole = table.combine_chunks()  # to pick rows out of a thousand pieces takes five times as long
+        text, *numbers = (whole[name] for name in self.order)
+        keys = [number.to_numpy() for number in reversed(numbers)]
+        return whole.take(pa.array(np.lexsort((*keys, _ranks(text)))))
 
     def without_users(self, table: pa.Table, erased: pa.Array, tenant: str, pseudonyms: Pseudonyms) -> pa.Table:
         """What stays of a table when the users of the rows where ``erased`` (bool[n]) is true are erased."""
@@ -127,9 +131,22 @@ def tables_by_day(
             yield from _by_day(dataset, tenant, dataset.without_users(table, erased, tenant, pseudonyms))
 
 
+def _ranks(texts: pa.ChunkedArray) -> NDArray[np.int64]:
+    """Numbers in the order of the texts: sorting those that differ once is cheaper than comparing all of them."""
+    encoded = texts.combine_chunks().dictionary_encode()
+    if isinstance(encoded, pa.ChunkedArray):
+        encoded = encoded.unify_dictionaries()
+        encoded = pa.concat_arrays(encoded.chunks) if encoded.num_chunks else pa.array([], encoded.type)
+    rank = np.empty(len(encoded.dictionary), np.int64)
+    rank[pc.sort_indices(encoded.dictionary).to_numpy()] = np.arange(len(rank))
+    return rank[encoded.indices.to_numpy()]
+
+
 def _by_day(dataset: Dataset, tenant: str, table: pa.Table) -> Iterator[tuple[Dataset, str, str, pa.Table]]:
-    for day in pc.unique(table["date"]).sort():
-        yield dataset, tenant, _iso_date(day), dataset.sorted(table.filter(pc.equal(table["date"], day)))
+    days = pc.unique(table["date"]).sort()
+    for day in days:
+        of_day = table if len(days) == 1 else table.filter(pc.equal(table["date"], day))
+        yield dataset, tenant, _iso_date(day), dataset.sorted(of_day)
 
 
 def _iso_date(day: pa.Date32Scalar) -> str:

@@ -87,46 +87,50 @@ def rows_of(record: ExportRecord, shard: int) -> pa.Table:
     if counted.shape != (n,) or counted.dtype != np.bool_:
         raise InvariantError(f"record {record.lsn}: mask of shape {counted.shape}, {counted.dtype}, for {n} events")
     columns = columns_of(block)
-    keys = _texts(block, "key")
-    anonymous = pc.starts_with(keys, ANONYMOUS_PREFIX)
-    bare = pc.utf8_slice_codeunits(keys, 2)
     nothing = pa.nulls(n, pa.string())
+    bare, anonymous = _ids(block, "key")
+    linked, is_device = _ids(block, "link")
+    device = pc.if_else(is_device, linked, nothing) if is_device.true_count else nothing
     table = pa.table(
         [
             pa.repeat(pa.scalar(block.tenant, pa.string()), n),
             pa.array((columns.timestamp // DAY_MS).astype(np.int32)).view(pa.date32()),
             pa.array(columns.partition),
-            keys,
-            pc.if_else(anonymous, nothing, bare),
-            pc.if_else(anonymous, bare, _linked_anonymous_ids(block)),
+            _texts(*spans(block, "key")),
+            pc.if_else(anonymous, nothing, bare) if anonymous.true_count else bare,
+            pc.if_else(anonymous, bare, device) if anonymous.true_count else device,
             _TYPE_NAMES.take(pa.array(columns.kind)),
             pa.array(block.names, pa.string()).take(pa.array(columns.name)),
             pa.array(columns.timestamp).view(pa.timestamp("ms")),
             pa.array(columns.received).view(pa.timestamp("ms")),
             pa.array(columns.revenue),
-            _texts(block, "message_id"),
+            _texts(*spans(block, "message_id")),
             pa.repeat(pa.scalar(shard, pa.int32()), n),
             pa.repeat(pa.scalar(record.lsn, pa.int64()), n),
             pa.array(np.arange(n, dtype=np.uint16)),
             pa.nulls(n, pa.int64()) if record.sequence is None else pa.array(record.sequence, pa.int64()),
             pa.repeat(pa.scalar(record.forwarded), n),
-            _texts(block, "payload"),
+            _texts(*spans(block, "payload")),
         ],
         schema=SCHEMA,
     )
     return table if counted.all() else table.filter(pa.array(counted))
 
 
-def _linked_anonymous_ids(block: EventBlock) -> pa.Array:
-    linked = _texts(block, "link")
-    bare = pc.utf8_slice_codeunits(linked, 2)
-    return pc.if_else(pc.starts_with(linked, ANONYMOUS_PREFIX), bare, pa.nulls(len(block), pa.string()))
+def _ids(block: EventBlock, what: str) -> tuple[pa.Array, pa.BooleanArray]:
+    """The ids in user keys or linked keys, without their prefixes, and which of them are anonymous ones."""
+    starts, lengths, text = spans(block, what)
+    given = lengths >= len(ANONYMOUS_PREFIX)
+    first = np.frombuffer(text or b"\0", np.uint8)[np.where(given, starts, 0)]
+    anonymous = given & (first == ord(ANONYMOUS_PREFIX[0]))
+    n_cut = np.where(given, len(ANONYMOUS_PREFIX), 0)
+    return _texts(starts + n_cut, lengths - n_cut, text), pa.array(anonymous)
 
 
-def _texts(block: EventBlock, what: str) -> pa.Array:
-    """Keys, ids or payloads. The gateway lets only UTF-8 through; should it ever not, the rest still counts."""
-    offsets, text = gather(*spans(block, what))
-    array = pa.StringArray.from_buffers(len(block), pa.py_buffer(offsets), pa.py_buffer(text))
+def _texts(starts: NDArray[np.int64], lengths: NDArray[np.int64], buffer: bytes) -> pa.Array:
+    """Slices of a buffer. The gateway lets only UTF-8 through; should it ever not, the rest still counts."""
+    offsets, text = gather(starts, lengths, buffer)
+    array = pa.StringArray.from_buffers(len(starts), pa.py_buffer(offsets), pa.py_buffer(text))
     try:
         array.validate(full=True)
     except pa.ArrowInvalid:

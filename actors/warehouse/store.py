@@ -39,7 +39,7 @@ from actors.warehouse.reader import Audit, Reader, StoredEvent
 from actors.warehouse.rows import ExportRecord, check_tenant
 from whisperer.errors import FencedError, InvariantError, UnavailableError
 
-COMPACT_BELOW_BYTES = 32 << 20
+COMPACT_BELOW_BYTES = 16 << 20
 _ROW_GROUP_ROWS = 65_536
 
 _log = logging.getLogger(__name__)
@@ -72,6 +72,7 @@ class Warehouse:
         self._catalog = Catalog(self._blobs)
         self._reader = Reader(self._blobs, self._catalog, n_threads)
         self._pseudonyms = Pseudonyms(pseudonym_key)
+        self.is_local = self._blobs.is_local
 
     def exported(self, shard: int) -> int | None:
         """Position up to which a shard's journal has been exported, None before the first export.
@@ -114,10 +115,8 @@ class Warehouse:
         """Commits that :meth:`vacuum` would fold into one."""
         return self._catalog.state().n_commits
 
-    def compact(
-        self, tenant: str, date: str, *, below_bytes: int = COMPACT_BELOW_BYTES, at_least: int = 2
-    ) -> int:
-        """Merge a date's files smaller than ``below_bytes`` into files of about that size, each dataset by itself.
+    def compact(self, tenant: str, date: str, *, below_bytes: int = COMPACT_BELOW_BYTES, at_least: int = 2) -> int:
+        """Merge a date's files smaller than ``below_bytes`` into files up to twice that size, each dataset by itself.
 
         Only datasets with ``at_least`` such files. Returns how many files went. Safe on an open date too: files that
         come later are merged the next time.
@@ -130,7 +129,7 @@ class Warehouse:
             removes: list[str] = []
             for dataset in DATASETS.values():
                 small = [file for file in files if file.dataset == dataset.name and file.n_bytes < below_bytes]
-                for batch in _batches(small, below_bytes) if len(small) >= at_least else ():
+                for batch in _batches(small, 2 * below_bytes) if len(small) >= at_least else ():
                     table = dataset.sorted(pa.concat_tables(self._read(file) for file in batch))
                     name = f"compact-{number:010d}-{len(adds):04d}.parquet"
                     ranges = sorted(r for file in batch for r in file.ranges)
@@ -292,7 +291,10 @@ def _within(records: Iterable[ExportRecord | LogRecord], first: int, last: int) 
 
 
 def _batches(files: list[FileEntry], target_bytes: int) -> Iterator[list[FileEntry]]:
-    """Neighbours that are worth merging: two files or more, together about ``target_bytes``."""
+    """Neighbours that are worth merging: two files or more, together ``target_bytes`` at most.
+
+    Where each is smaller than half of that, at most one file is left over.
+    """
     batch: list[FileEntry] = []
     size = 0
     for file in files:

@@ -43,8 +43,8 @@ def up(
     After a crash or kill -9 the same command clears what is left of this installation, and of no other, and goes on
     with the state kept in the data folder.
     """
-    from cluster.cli.up_display import UpDisplay
     from cluster import gcs
+    from cluster.cli.up_display import UpDisplay
     from cluster.foreground import StopRequested, stop_requests
     from cluster.log_view import LogView
 

@@ -36,6 +36,7 @@ from serve_apps.gateway.publishing import Publishing
 from serve_apps.gateway.replicas import Replicas
 from serve_apps.gateway.users import Users
 from whisperer.errors import UnavailableError
+from whisperer.events.warm import warm
 from whisperer.feedback.links import LinkSigner
 
 _log = logging.getLogger(__name__)
@@ -55,6 +56,7 @@ class Gateway:
         assert settings is not None
         replica = serve.get_replica_context().replica_id.unique_id
         configure_logs(installation_path, "gateway", replica=replica)
+        warm()
         counts = Counts(settings.gateway.rejected_sample)
         self._measures = measures = Measures(counts, replica)
         self._shards = shards = Shards(on_call=measures.called)

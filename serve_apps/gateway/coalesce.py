@@ -170,7 +170,7 @@ Arguments = tuple[list[int], list[bytes]]
 
 
 def pack(blocks: list[bytes]) -> Arguments:
-    """(size of each block, the blocks' bytes in pieces): what :meth:`actors.shard_actor.ShardActor.ingest` puts together.
+    """(size of each block, the blocks' bytes in pieces): what ``ShardActor.ingest`` puts together.
 
     One piece for a large call, pieces that each fit into the call itself for a small one.
     """

@@ -81,7 +81,7 @@ def users_curve(options: argparse.Namespace) -> list[dict[str, Any]]:
         for these in users:
             now += 50
             numbers = np.arange(number, number + len(these))
-            records.append(blocks.events(numbers, these, now=now))
+            records.append(blocks.events(numbers, these, now))
             number += len(these)
         took = []
         for record, these in zip(records, users, strict=True):

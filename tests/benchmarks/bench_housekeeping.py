@@ -96,9 +96,9 @@ async def measure(folder: Path, options: Any) -> dict[str, Any]:
         max_waiting_bytes=1 << 30,
     )
     exporter = Exporter(scene.shard, scene.journal, warehouse)
-    keeping = Housekeeping(scene.shard, scene.journal, committer, exporter, scene.store, scene.settings)
+    keeping = Housekeeping(scene.shard, scene.journal, committer, exporter, scene.store, scene.settings, warehouse)
     works: dict[str, Work] = {"nothing": nothing, "snapshot": keeping.snapshot, "export": keeping.export}
-    # works["compaction"] = keeping.compact
+    works["compaction"] = keeping.compact
     load = Load(committer, options.users, options.rate, scene.n_sent)
     latencies: dict[str, list[float]] = defaultdict(list)
     took: dict[str, list[float]] = defaultdict(list)

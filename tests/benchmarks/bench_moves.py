@@ -23,6 +23,7 @@ from tests.integration.local_shards import LocalShards, arguments, write_install
 from tests.unit.shard.world import SEED, T0, TENANT, add, event
 from whisperer.events.block import PartBuilder, merge
 from whisperer.ids import partition_of
+from whisperer.profiles.warm import warm
 
 MOVING = 0
 OTHER = 2
@@ -76,6 +77,7 @@ def users_of(partition: int, n: int) -> list[str]:
 
 
 async def measure(folder: Path, n_users: int, events_per_s: float) -> dict[str, Any]:
+    warm()
     shards = LocalShards(write_installation(folder))
     source = shards.table(TENANT)[MOVING]
     moving, others = users_of(MOVING, n_users), users_of(OTHER, 1_000)

@@ -27,7 +27,7 @@ from tests.benchmarks import blocks, report
 from tests.benchmarks.pictures import Line, Panel, write
 from whisperer.ports import Journal
 from whisperer.shard.machine import Shard
-from whisperer.shard.records import Record, encode_record
+from whisperer.shard.records import RECORD_VERSION, Events, Record, encode_record
 
 BLOCK = 5_000
 TOUCHED = 0.01
@@ -60,7 +60,8 @@ class Scene:
             some = users[first : first + BLOCK]
             numbers = np.arange(self.n_sent, self.n_sent + len(some))
             self.n_sent += len(some)
-            self._write(blocks.events(numbers, some, now=blocks.NOW + self.n_sent, epoch=self.journal.epoch))
+            now = blocks.NOW + self.n_sent
+            self._write(Record(RECORD_VERSION, self.journal.epoch, now, Events(blocks.block(numbers, some, now))))
 
     def snapshot(self) -> Saved:
         draft = self.store.draft()

@@ -16,7 +16,7 @@ import numpy as np
 from tests.benchmarks import blocks, report
 from tests.benchmarks.screen import say, table
 from whisperer.shard.machine import Shard
-from whisperer.shard.records import Record
+from whisperer.shard.records import RECORD_VERSION, Events, Record
 from whisperer.shard.warm import warm
 
 FILL_BLOCK = 5_000
@@ -52,9 +52,13 @@ def main() -> None:
         say(f"{n_users:,} users")
         curve.append(measure(n_users, options.events, options.block, traits=not options.no_traits))
     steps = sorted({step for size in curve for step in size["us_by_step"]})
+    figures = ("us_an_event", "us_mean", "longest_ms", "longest_fill_ms")
     rows = [
-        (f"{size['users']:,}", size["us_an_event"], size["us_mean"], size["longest_ms"], size["longest_fill_ms"])
-        + tuple(size["us_by_step"].get(step, 0.0) for step in steps)  # noqa: RUF005
+        [
+            f"{size['users']:,}",
+            *(size[name] for name in figures),
+            *(size["us_by_step"].get(step, 0.0) for step in steps),
+        ]
         for size in curve
     ]
     print(table(("users", "us/event", "mean", "longest ms", "filling ms", *steps), rows))
@@ -74,7 +78,8 @@ def measure(n_users: int, n_events: int, n_block: int, *, traits: bool) -> dict[
         records: list[Record] = []
         for these in users:
             now += 50
-            records.append(blocks.events(np.arange(number, number + len(these)), these, now=now, traits=traits))
+            block = blocks.block(np.arange(number, number + len(these)), these, now, traits=traits)
+            records.append(Record(RECORD_VERSION, 1, now, Events(block)))
             number += len(these)
         took = []
         for record in records:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import numpy as np
 import xxhash
@@ -67,8 +66,8 @@ def block(numbers: NDArray[np.int64], users: NDArray[np.int64], now: int, *, tra
     return encode_block(merge(TENANT, [part]))
 
 
-def events(*arguments: Any, now: int, epoch: int = 1, traits: bool = True) -> Record:
-    return Record(RECORD_VERSION, epoch, now, Events(block(*arguments, now, traits=traits)))
+def events(numbers: NDArray[np.int64], users: NDArray[np.int64], now: int) -> Record:
+    return Record(RECORD_VERSION, 1, now, Events(block(numbers, users, now)))
 
 
 def segments(now: int = NOW) -> Record:

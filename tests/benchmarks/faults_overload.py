@@ -19,18 +19,16 @@ from tests.faults.flood import BATCH, Told, flood
 from tests.faults.judging import judge_requests
 from tests.stand import Stand
 
-PEAK_CONNECTIONS = 16
+PEAK_CONNECTIONS = 64
 TIMES = 10
 OVERLOAD_S = 60.0
 PEAK_S = 15.0
-# A tenth of the server's default, so that a generator with a few hundred connections reaches its bounds.
-BOUNDS = {"GATEWAY_MAX_QUEUED_EVENTS": 20_000, "GATEWAY_MAX_IN_FLIGHT_BYTES": 16 << 20}
 
 
 def overload(options: Options, *, impatient: bool) -> FaultResult:
     """Goodput under 80 % of the peak is a problem only where clients wait as they are told."""
     pace = Pace(batches_per_s=2, singles_per_s=10)
-    with options.under_load(pace, settings=BOUNDS) as scene, tempfile.TemporaryDirectory() as folder:
+    with options.under_load(pace) as scene, tempfile.TemporaryDirectory() as folder:
         flooding = scene.stand.tenant(f"flood-{scene.tenant.name}")
         arguments = {"tenant": flooding, "folder": Path(folder)}
         flood(**arguments, prefix="warm", connections=PEAK_CONNECTIONS, seconds=3)

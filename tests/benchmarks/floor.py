@@ -23,7 +23,7 @@ import google_crc32c
 import msgspec
 import numpy as np
 
-from tests.benchmarks import floor_columns, floor_kernels, report
+from tests.benchmarks import floor_columns, floor_hash, floor_kernels, report
 from tests.benchmarks.floor_plain import Plain
 
 SEED = 0x5EED
@@ -51,7 +51,7 @@ class Compiled:
     def __init__(self, n_users: int, n_events: int) -> None:
         self.state = floor_columns.State(n_users, n_events)
         self.traits: dict[int, dict[str, tuple[int, int, Any]]] = {}
-        self._busy = floor_kernels.hashed(np.frombuffer(BUSY_EVENT + b"\0", np.uint8), 0, len(BUSY_EVENT), 3)
+        self._busy = floor_hash.hashed(np.frombuffer(BUSY_EVENT + b"\0", np.uint8), 0, len(BUSY_EVENT), 3)
 
     @property
     def n_counted(self) -> int:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numba import uint64
 
+from tests.benchmarks.floor_hash import compiled, hashed, inlined
 from tests.benchmarks.floor_kernels import (
     DAY_MS,
     ID_HIGH,
@@ -30,9 +31,6 @@ from tests.benchmarks.floor_kernels import (
     WINDOW,
     ZONE,
     ZONE_END,
-    compiled,
-    hashed,
-    inlined,
 )
 
 FIRST, LAST, EVENTS, MONEY, ZONE_AT, LOCALE_AT, CHECK, ARENA, ARENA_END, HEAD = range(10)

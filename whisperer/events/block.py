@@ -98,7 +98,7 @@ class EventBlock(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 @dataclass(slots=True, frozen=True)
 class Part:
-    """A block's content before it has a tenant; attributes as there, the payload not packed. Nobody writes to ``rows``."""
+    """A block's content before it has a tenant; attributes as there, the payload not packed. ``rows`` are read only."""
 
     rows: Rows
     text: bytes

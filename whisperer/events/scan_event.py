@@ -196,7 +196,7 @@ def read_event(text: Any, at: int, route_kind: int, row: Any, strings: Any, slot
     if (
         odd == 0
         and row[STATE] == 0
-        and 0 < kind
+        and 0 < kind != _ALIAS
         and user_bytes >= 0
         and anonymous_bytes >= 0
         and row[KEY_BYTES] > 0

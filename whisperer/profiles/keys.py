@@ -216,6 +216,13 @@ class Keys:
             return None
         return self._text[at:end].tobytes().decode("utf-8", "surrogatepass")
 
+    def texts(self, rows: NDArray[np.int64]) -> list[str]:
+        """Keys of rows that are not vacant."""
+        at = (self._heads[rows, 1]).astype(np.int64).tolist()
+        end = (self._heads[rows + 1, 1] & _AT).astype(np.int64).tolist()
+        view = self._text.data
+        return [str(view[start:stop], "utf-8", "surrogatepass") for start, stop in zip(at, end, strict=True)]
+
     def vacate(self, row: int) -> None:
         """Forget a row's key; its bytes are gone at once."""
         at, end = int(self._heads[row, 1] & _AT), int(self._heads[row + 1, 1] & _AT)

@@ -34,9 +34,8 @@ def announce(
         kinds = np.where(entered, timeline.SEGMENT_ENTERED, timeline.SEGMENT_EXITED)
         people.timeline.append(rows, np.full(len(rows), now), caused, kinds, people.names.code(found.segment))
         waits = bool(tenant.loop.campaigns.on_segment.get(found.segment)) and not backfilled
-        for row, has_entered, at in zip(rows.tolist(), entered.tolist(), caused.tolist(), strict=True):
-            user = people.keys.text(row)
-            assert user is not None
+        users = people.keys.texts(rows)
+        for row, user, has_entered, at in zip(rows.tolist(), users, entered.tolist(), caused.tolist(), strict=True):
             yield row, SegmentChanged(tenant.id, user, found.segment, found.version, has_entered, now)
             if waits and has_entered:
                 for effect in triggers.entry(tenant, found.segment, found.version, row, at, now):

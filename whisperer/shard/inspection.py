@@ -14,9 +14,9 @@ from whisperer.ids import anonymous_key, bare_id, is_anonymous, known_key
 from whisperer.journeys.engagement import OPEN, SENT, Engagement
 from whisperer.journeys.engagement import encode as encode_engagement
 from whisperer.profiles import features, timeline, traits
-from whisperer.profiles.features import NEVER
-from whisperer.profiles.history import EVER, WINDOW_DAYS
+from whisperer.profiles.history import EVER
 from whisperer.profiles.population import AWAY, FORWARDED, LIVE, VACANT
+from whisperer.profiles.record import NEVER, WINDOW_DAYS
 from whisperer.profiles.timeline import Entry
 from whisperer.shard import accounts, decision_view
 from whisperer.shard.accounts import Account, expose_all

@@ -140,11 +140,13 @@ class Shard:
                 yield from arrivals.arrive(self, decode_block(block), position)
             case Tick():
                 yield from self._tick()
+                self.steps.passed("tick")
             case Delivered(messages):
                 for message in messages:
                     tenant = self.tenant(message.tenant)
                     if not tenant.is_repeat(message):
                         yield from self._message(tenant, message)
+                self.steps.passed("messages")
             case Confirmed(messages):
                 for tenant_id, source, sequence in messages:
                     self.tenant(tenant_id).outbox.pop((source, sequence), None)

@@ -13,7 +13,7 @@ import xxhash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.benchmarks import floor, floor_columns, floor_kernels
+from tests.benchmarks import floor, floor_columns, floor_hash, floor_kernels
 from tests.benchmarks.floor_plain import Plain
 from tests.stand import ROOT
 from training.simulator import load_batches
@@ -40,7 +40,7 @@ def _scan(body: bytes) -> int:
 @given(st.binary(max_size=90), st.integers(0, 2**64 - 1))
 def test_its_hash_is_xxh64(data: bytes, seed: int) -> None:
     buffer = np.frombuffer(data + b"\0", np.uint8)
-    hashed = floor_kernels.hashed(buffer, 0, len(data), np.uint64(seed).astype(np.int64))
+    hashed = floor_hash.hashed(buffer, 0, len(data), np.uint64(seed).astype(np.int64))
     assert int(hashed) & (2**64 - 1) == xxhash.xxh64_intdigest(data, seed)
 
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from whisperer.profiles import daily, traits
 from whisperer.profiles.columns import Table
-from whisperer.profiles.history import EVER, WINDOW_DAYS, History
+from whisperer.profiles.history import EVER, History
 from whisperer.profiles.population import Population
-from whisperer.profiles.record import users
+from whisperer.profiles.record import WINDOW_DAYS, users
 from whisperer.profiles.timeline import KEEP, Timeline
 
 
@@ -102,6 +102,19 @@ def test_a_timeline_is_the_top_of_a_sorted_list(times: list[tuple[int, int]]) ->
     copy = Timeline(four_users())
     copy.load(line.dump())
     assert [copy.of(row, ["x"]) for row in range(3)] == [line.of(row, ["x"]) for row in range(3)]
+
+
+def test_a_full_timeline_drops_the_oldest_and_of_equal_ones_the_last_to_come() -> None:
+    line = Timeline(four_users())
+    arrivals = [(at * 37 % 101 // 2, number % 3, number) for number, at in enumerate(range(200))]
+    for timestamp, sequence, number in arrivals:
+        line.append(np.array([1]), timestamp, sequence, 1, 0, reference=number)
+    wanted = sorted(arrivals, key=lambda entry: (-entry[0], -entry[1], entry[2]))[:KEEP]
+    assert [(e.timestamp, e.sequence, e.reference) for e in line.of(1, ["x"])] == wanted
+    copy = Timeline(four_users())
+    copy.load(line.dump())
+    assert copy.of(1, ["x"]) == line.of(1, ["x"])
+    assert line.dump(range(0, 1))["row"].size == 0
 
 
 WRITES = st.lists(

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-import numpy as np
-
 from tests.unit.shard.world import TENANT, World
-from whisperer.profiles.population import VACANT
 from whisperer.shard.packing import Copying
 from whisperer.shard.records import PartitionJoined, PartitionLeft, PartitionPart, PartitionSwept
 
