@@ -174,7 +174,7 @@ class Housekeeping:
             self._n_children_lost = 0
             self.last_snapshot = {"pause_ms": round(child.pause_s * 1000, 2)}
             return position
-        _log.warning("%d children were lost: this snapshot is taken in the shard's own process", self._n_children_lost)
+        _log.warning("%d children were lost: this snapshot is taken without one", self._n_children_lost)
         self._n_children_lost = 0
         position, began = self._committer.applied_end, time.monotonic()
         tables = recovery.capture(self._shard)

@@ -34,7 +34,7 @@ from whisperer.errors import JournalDamagedError, OverloadError, UnavailableErro
 from whisperer.events.block import decode_block
 from whisperer.feedback.outcome import Reward
 from whisperer.ids import partition_of, tenant_seed
-from whisperer.profiles.warm import warm
+from whisperer.shard.warm import warm
 from whisperer.shard import closing, inspection
 from whisperer.shard.effects import Effect, Send, UserErased
 from whisperer.shard.records import (

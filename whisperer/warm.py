@@ -8,12 +8,12 @@ they use, which then only loads.
 from __future__ import annotations
 
 from whisperer.events import warm as events
-from whisperer.profiles import warm as profiles
+from whisperer.shard import warm as shard
 
 
 def warm() -> None:
     events.warm()
-    profiles.warm()
+    shard.warm()
 
 
 if __name__ == "__main__":

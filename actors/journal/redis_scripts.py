@@ -49,7 +49,7 @@ APPEND = _script(
     _CHECK
     + """
 if state[2] ~= ARGV[2] and state[2] ~= ARGV[3] then return {'elsewhere', state[2]} end
-if true then
+if state[2] == ARGV[2] then
   for i = 4, #ARGV, 3 do redis.call('XADD', KEYS[1], ARGV[i], 'c', ARGV[i + 1], 'r', ARGV[i + 2]) end
 end
 redis.call('HSET', KEYS[2], 'end', ARGV[3])

@@ -7,7 +7,7 @@ the same order, which is what makes exporting a range twice harmless. Leaves col
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -22,6 +22,8 @@ from actors.warehouse.pseudonyms import Pseudonyms
 from actors.warehouse.rows import ExportRecord, check_tenant
 from whisperer.errors import InvariantError
 from whisperer.shard.log import DecisionRow, DeliveryRow, LogRow, OutcomeRow, RewardRow
+
+PIECE_BYTES = 192 << 20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,12 +112,22 @@ def dataset_named(name: str) -> Dataset:
 def tables_by_day(
     records: Iterable[ExportRecord | LogRecord], shard: int, pseudonyms: Pseudonyms
 ) -> Iterator[tuple[Dataset, str, str, pa.Table]]:
-    """(dataset, tenant, ISO date, sorted rows) of all counted events and all logged rows."""
+    """(dataset, tenant, ISO date, sorted rows) of all counted events and all logged rows.
+
+    A tenant's events come in pieces of about :data:`PIECE_BYTES`: a journal packs payloads, and memory must not depend
+    on how well.
+    """
     events: dict[str, list[pa.Table]] = defaultdict(list)
+    sizes: Counter[str] = Counter()
     logged: dict[tuple[str, type[LogRow]], list[LoggedRow]] = defaultdict(list)
     for record in records:
         if isinstance(record, ExportRecord):
-            events[check_tenant(record.block.tenant)].append(rows.rows_of(record, shard))
+            tenant, table = check_tenant(record.block.tenant), rows.rows_of(record, shard)
+            events[tenant].append(table)
+            sizes[tenant] += table.nbytes
+            if sizes[tenant] >= PIECE_BYTES:
+                yield from _by_day(EVENTS, tenant, pa.concat_tables(events.pop(tenant)))
+                del sizes[tenant]
             continue
         for index, row in enumerate(record.rows):
             entry = LoggedRow(record.lsn, index, row, index in record.erased)

@@ -40,6 +40,8 @@ from actors.warehouse.rows import ExportRecord, check_tenant
 from whisperer.errors import FencedError, InvariantError, UnavailableError
 
 COMPACT_BELOW_BYTES = 16 << 20
+COMPACT_ROWS = 1_000_000
+"""In a merged file at most: all of them are in memory while it is written."""
 _ROW_GROUP_ROWS = 65_536
 
 _log = logging.getLogger(__name__)
@@ -91,11 +93,14 @@ class Warehouse:
             return Exported(committed=False, n_rows=0, n_log_rows=0, n_files=0)
         if first >= last or (cursor is not None and first != cursor):
             raise InvariantError(f"shard {shard} was exported to {cursor}: cannot export [{first}, {last})")
-        name, ranges = f"{shard:04d}-{first:020d}-{last:020d}.parquet", [(shard, first, last)]
-        files = [
-            self._write(dataset, tenant, date, name, table, ranges)
-            for dataset, tenant, date, table in tables_by_day(_within(records, first, last), shard, self._pseudonyms)
-        ]
+        stem, ranges = f"{shard:04d}-{first:020d}-{last:020d}", [(shard, first, last)]
+        files: list[FileEntry] = []
+        n_pieces: Counter[str] = Counter()
+        for dataset, tenant, date, table in tables_by_day(_within(records, first, last), shard, self._pseudonyms):
+            place = dataset.folder(tenant, date)
+            name = f"{stem}-{n_pieces[place]:04d}.parquet" if n_pieces[place] else f"{stem}.parquet"
+            n_pieces[place] += 1
+            files.append(self._write(dataset, tenant, date, name, table, ranges))
         self._catalog.commit_export(shard, first, last, files)
         n_rows = sum(file.n_rows for file in files if file.dataset == "events")
         n_all = sum(file.n_rows for file in files)
@@ -106,10 +111,10 @@ class Warehouse:
         counts = Counter(
             (file.tenant, file.date, file.dataset)
             for file in self._catalog.state().files.values()
-            if file.n_bytes < below_bytes
+            if _is_small(file, below_bytes)
         )
         found = {(tenant, date): n for (tenant, date, _), n in reversed(counts.most_common()) if n >= at_least}
-        return sorted(found, key=lambda place: -found[place])
+        return sorted(found, key=lambda place: (-found[place], place))
 
     def n_commits(self) -> int:
         """Commits that :meth:`vacuum` would fold into one."""
@@ -128,7 +133,7 @@ class Warehouse:
             adds: list[FileEntry] = []
             removes: list[str] = []
             for dataset in DATASETS.values():
-                small = [file for file in files if file.dataset == dataset.name and file.n_bytes < below_bytes]
+                small = [f for f in files if f.dataset == dataset.name and _is_small(f, below_bytes)]
                 for batch in _batches(small, 2 * below_bytes) if len(small) >= at_least else ():
                     table = dataset.sorted(pa.concat_tables(self._read(file) for file in batch))
                     name = f"compact-{number:010d}-{len(adds):04d}.parquet"
@@ -290,20 +295,25 @@ def _within(records: Iterable[ExportRecord | LogRecord], first: int, last: int) 
         yield record
 
 
+def _is_small(file: FileEntry, below_bytes: int) -> bool:
+    return file.n_bytes < below_bytes and file.n_rows <= COMPACT_ROWS // 2
+
+
 def _batches(files: list[FileEntry], target_bytes: int) -> Iterator[list[FileEntry]]:
     """Neighbours that are worth merging: two files or more, together ``target_bytes`` at most.
 
-    Where each is smaller than half of that, at most one file is left over.
+    Where each is smaller than half of that, and of the rows allowed, at most one file is left over.
     """
     batch: list[FileEntry] = []
-    size = 0
+    size = n_rows = 0
     for file in files:
-        if batch and size + file.n_bytes > target_bytes:
+        if batch and (size + file.n_bytes > target_bytes or n_rows + file.n_rows > COMPACT_ROWS):
             if len(batch) > 1:
                 yield batch
-            batch, size = [], 0
+            batch, size, n_rows = [], 0, 0
         batch.append(file)
         size += file.n_bytes
+        n_rows += file.n_rows
     if len(batch) > 1:
         yield batch
 
@@ -313,5 +323,5 @@ def _may_be_in_progress(path: str, state: State) -> bool:
     stem = _stem(path)
     if stem.startswith("compact-") or ".e" in stem:
         return False
-    shard, _, last = stem.split("-")
+    shard, _, last, *_ = stem.split("-")
     return int(last) > state.cursors.get(int(shard), -1)

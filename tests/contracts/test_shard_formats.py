@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 
 from tests.unit.shard.campaigns import BY_EVENT, DAILY, MAIL, MINUTE, ON_REQUEST, campaign
-from tests.unit.shard.world import DAY, T0, TENANT, World, event
+from tests.unit.shard.world import DAY, SEED, T0, TENANT, World, event
 from whisperer.decisions.decision import HOLDOUT, NO_SEND
 from whisperer.delivery.dispatch import ACCEPTED, BOUNCED, RETRY
 from whisperer.eligibility.groups import draw
@@ -29,15 +29,21 @@ from whisperer.shard.records import (
     RECORD_VERSION,
     Asked,
     ConsentStated,
+    CountsJoined,
     Outcome,
     Outcomes,
+    PartitionJoined,
+    PartitionLeft,
+    PartitionPart,
+    PartitionSwept,
     RewardsTaken,
     decode_record,
 )
+from whisperer.shard.packing import Copying
 from whisperer.shard.timers import next_due
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "shard"
-VERSIONS = ["v1", "v2"]
+VERSIONS = ["v1", "v2", "v3"]
 BUYERS, PROS = {"event": "Bought"}, {"trait": "plan", "op": "eq", "value": "pro"}
 
 
@@ -97,6 +103,27 @@ def loop_story() -> World:
     return world
 
 
+def moving_story() -> World:
+    """And a partition that came from another shard, one that leaves, and the sums of a shard that was removed."""
+    world, other = loop_story(), World(n=1)
+    other.now = world.now
+    other.send(event("zed", name="Bought", at=world.now, id="z1"))
+    place = partition_of("u:zed", SEED)
+    world.write(0, PartitionLeft(TENANT, place, 1))
+    copying = Copying(other.shards[0], TENANT, place)
+    world.write(0, PartitionPart(TENANT, place, 2, 0, copying.pack(copying.changed())))
+    other.write(0, PartitionLeft(TENANT, place, 2, kept=True))
+    for number, part in enumerate(copying.message_ids(), 1):
+        world.write(0, PartitionPart(TENANT, place, 2, number, part))
+    world.write(0, PartitionJoined(TENANT, place, 2, copying.last()))
+    leaving = partition_of("u:leaver", SEED)
+    world.send(*(event("leaver", name="Bought", at=world.now, id=f"l{n}") for n in range(3)))
+    world.write(0, PartitionLeft(TENANT, leaving, 3, kept=True))
+    world.write(0, PartitionSwept(TENANT, leaving, 100))
+    world.write(0, CountsJoined(7, TENANT, [], {"events_duplicate": 5}))
+    return world
+
+
 def user_of(group_is_holdout: bool, skip: int = 0) -> str:
     users = (f"user{i}" for i in range(99))
     found = (u for u in users if (draw(f"u:{u}", "salt", 0.3, 0.3) == HOLDOUT) == group_is_holdout)
@@ -141,6 +168,16 @@ def check_loop(shard: Shard) -> None:
     assert sum(map(len, shard.log.values())) > 10
 
 
+def check_moves(shard: Shard) -> None:
+    check_loop(shard)
+    zed = inspection.user(shard, TENANT, "u:zed")
+    assert zed is not None
+    assert zed.event_counts == {"Bought": 1}
+    assert inspection.user(shard, TENANT, "u:leaver") is None
+    assert (TENANT, partition_of("u:leaver", SEED)) in shard.absent
+    assert shard.tenants[TENANT].counters["events_duplicate"] == 5
+
+
 def check(shard: Shard) -> None:
     inspection.check(shard)
     ann = inspection.user(shard, TENANT, "u:ann", as_of=T0 + 1000)
@@ -157,7 +194,7 @@ def check(shard: Shard) -> None:
     assert old.moved_to == "u:ann"
 
 
-CHECKS = {"v1": check, "v2": check_loop}
+CHECKS = {"v1": check, "v2": check_loop, "v3": check_moves}
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -230,7 +267,7 @@ PLACES = [42, 35, 54, 31, 53]
 def write() -> None:
     version = VERSIONS[-1]
     GOLDEN.mkdir(parents=True, exist_ok=True)
-    world = loop_story()
+    world = moving_story()
     (GOLDEN / f"journal-{version}.msgpack").write_bytes(msgspec.msgpack.encode(world.journals[0]))
     meta, tables = snapshot.dump(world.shards[0])
     files = {}

@@ -14,8 +14,9 @@ from whisperer.errors import JournalDamagedError
 from whisperer.profiles.state import ProfileState
 from whisperer.shard.accounts import StoredAccount
 
-RECORD_VERSION = 2
-"""1: up to profiles and segments. 2: campaigns, decisions, deliveries, outcomes."""
+RECORD_VERSION = 3
+"""1: up to profiles and segments. 2: campaigns, decisions, deliveries, outcomes. 3: event blocks of version 2, moves in
+parts, removed shards."""
 
 # -- messages between partitions: delivered at least once, in order, applied once ---------------------------------
 

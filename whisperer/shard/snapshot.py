@@ -31,8 +31,9 @@ from whisperer.shard.rewards import RewardLog
 from whisperer.shard.schedules import Schedules
 from whisperer.shard.tenant import Owner, Tenant
 
-SNAPSHOT_VERSION = 2
-"""1: up to profiles and segments. 2: campaigns, engagements, accounts, rewards."""
+SNAPSHOT_VERSION = 3
+"""1: up to profiles and segments. 2: campaigns, engagements, accounts, rewards. 3: partitions on their way, counts of
+removed shards."""
 
 ROWS_AT_ONCE = 16_384
 """Users whose entries lie together in a table of entries."""
