@@ -12,6 +12,7 @@ import gc
 import itertools
 import logging
 import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,6 @@ from whisperer.errors import JournalDamagedError, OverloadError, UnavailableErro
 from whisperer.events.block import decode_block
 from whisperer.feedback.outcome import Reward
 from whisperer.ids import partition_of, tenant_seed
-from whisperer.shard.warm import warm
 from whisperer.shard import closing, inspection
 from whisperer.shard.effects import Effect, Send, UserErased
 from whisperer.shard.records import (
@@ -57,6 +57,7 @@ from whisperer.shard.records import (
     ShardClosed,
     Tick,
 )
+from whisperer.shard.warm import warm
 
 TICK_S = 0.25
 
@@ -77,7 +78,10 @@ class ShardActor:
         self.__class__ = type(f"{type(self).__name__}:{shard_name(shard_id)}", (type(self),), {})
         self._calls = Calls()
         warm()
-        snapshots = SnapshotStore(self._settings.snapshots.uri, f"shard-{shard_id:04d}")
+        name = f"shard-{shard_id:04d}"
+        snapshots = SnapshotStore(
+            self._settings.snapshots.uri, name, spool=Path(installation.data_dir) / "spool" / name
+        )
         try:
             recovered = recovery.recover_when_possible(shard_id, self._settings, snapshots, prepared=prepared)
         except JournalDamagedError:

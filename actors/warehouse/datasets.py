@@ -151,7 +151,8 @@ def _ranks(texts: pa.ChunkedArray) -> NDArray[np.int64]:
         encoded = pa.concat_arrays(encoded.chunks) if encoded.num_chunks else pa.array([], encoded.type)
     rank = np.empty(len(encoded.dictionary), np.int64)
     rank[pc.sort_indices(encoded.dictionary).to_numpy()] = np.arange(len(rank))
-    return rank[encoded.indices.to_numpy()]
+    found: NDArray[np.int64] = rank[encoded.indices.to_numpy()]
+    return found
 
 
 def _by_day(dataset: Dataset, tenant: str, table: pa.Table) -> Iterator[tuple[Dataset, str, str, pa.Table]]:

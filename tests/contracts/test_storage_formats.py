@@ -1,4 +1,6 @@
-"""Files written by format version 1 stay readable, and today's writer still writes version 1.
+"""Files written by earlier format versions stay readable, and today's writer still writes the newest of them.
+
+Journal and warehouse are at version 1; snapshots at 3.
 
 The files under `tests/golden/storage` are never written again. A change that cannot read them needs a new format version
 and golden files of its own. To make those of a new version: ``python -m tests.contracts.test_storage_formats FOLDER``.
@@ -15,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from actors.blobs import seal, unseal
 from actors.journal import FileJournal
 from actors.snapshots import SnapshotStore
 from actors.warehouse import DATASETS, SCHEMA, ExportRecord, LogRecord, Warehouse
@@ -44,8 +47,12 @@ def write_journal(folder: Path) -> None:
                 journal.append(group)
 
 
-def write_snapshot(folder: Path) -> None:
-    SnapshotStore(folder, "shard-0000").save({"users": USERS}, {"applied": 3}, lsn=160, epoch=3)
+def write_snapshots(folder: Path) -> None:
+    """Version 3 (1 was one snapshot of Arrow files): the third names chunks of the first, in whose pack they lie."""
+    store = SnapshotStore(folder, "shard-0000")
+    for n in range(1, 4):
+        tables = {"users": USERS, "counts": pa.table({"n": pa.array([n], pa.int64())}), "empty": USERS.slice(0, 0)}
+        store.save(tables, {"applied": n}, lsn=n * 100, epoch=n)
 
 
 def block() -> EventBlock:
@@ -153,6 +160,47 @@ def test_a_snapshot_of_version_1_is_read(golden: Path) -> None:
     assert found.tables["users"].equals(USERS)
 
 
+def test_snapshots_of_version_3_are_read_and_build_upon_each_other(tmp_path: Path) -> None:
+    shutil.copytree(GOLDEN / "v3" / "snapshots", tmp_path, dirs_exist_ok=True)
+    store = SnapshotStore(tmp_path, "shard-0000")
+    for n, name in enumerate(reversed(store.names()), start=1):
+        found = store._load(name)
+        assert (found.lsn, found.epoch, found.meta) == (n * 100, n, {"applied": n})
+        assert found.tables["users"].equals(USERS)
+        assert found.tables["users"].schema.equals(USERS.schema, check_metadata=True)
+        assert found.tables["counts"]["n"].to_pylist() == [n]
+        assert found.tables["empty"].num_rows == 0
+    draft = store.draft()
+    draft.write([("users", USERS)])
+    assert draft.publish({}, lsn=400, epoch=4).n_new == 0
+    store.prune(keep=1)
+    found_now = store.latest()
+    assert found_now is not None
+    assert found_now.tables["users"].equals(USERS)
+
+
+def test_todays_snapshots_lie_as_those_of_version_3(tmp_path: Path) -> None:
+    write_snapshots(tmp_path)
+    for folder in (tmp_path, GOLDEN / "v3" / "snapshots"):
+        names = SnapshotStore(folder, "shard-0000").names()
+        assert [name[:31] for name in names] == [f"{n * 100:020d}-{n:010d}" for n in (3, 2, 1)]
+        packs = {path.name for path in (folder / "shard-0000" / "packs").iterdir()}
+        assert packs == {f"{name}.pack" for name in names}
+        heads = {(path.read_bytes()[:16], path.read_bytes()[-12:]) for path in folder.rglob("*.pack")}
+        assert heads == {(b"UWSNPACK" + bytes([1, *bytes(7)]), bytes([1, 0, 0, 0]) + b"UWSNPACK")}
+
+
+def test_a_snapshot_of_a_later_version_is_passed_over_by_name(tmp_path: Path) -> None:
+    shutil.copytree(GOLDEN / "v3" / "snapshots", tmp_path, dirs_exist_ok=True)
+    store = SnapshotStore(tmp_path, "shard-0000")
+    newest = tmp_path / "shard-0000" / store.names()[0] / "manifest.json"
+    newest.write_bytes(seal(unseal(newest.read_bytes()).replace(b'"format": 3', b'"format": 4')))
+    found = store.latest()
+    assert found is not None
+    assert found.lsn == 200
+    assert [problem.why for problem in store.problems] == ["format 4 is not supported"]
+
+
 def test_a_warehouse_of_version_1_is_read_and_goes_on(golden: Path) -> None:
     warehouse = Warehouse(golden / "warehouse")
     assert (warehouse.exported(0), warehouse.exported(1)) == (200, 100)
@@ -238,6 +286,6 @@ if __name__ == "__main__":
     target = Path(sys.argv[1])
     write_journal(target / "journal")
     (target / "journal" / "lock").unlink()
-    write_snapshot(target / "snapshots")
+    write_snapshots(target / "snapshots")
     write_warehouse(target / "warehouse")
     write_decisions(target / "decisions")

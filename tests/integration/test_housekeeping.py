@@ -117,7 +117,7 @@ async def test_a_lost_child_is_tried_again_and_then_done_without(
     await send(shards, *(event(f"u{i}", id=f"m{i}") for i in range(50)))
     actor = shards.actors[0]
     before = inspection.digest(actor._shard)
-    monkeypatch.setattr(housekeeping.Forked, "start", lose)
+    monkeypatch.setattr(Forked, "start", lose)
     for _ in range(housekeeping.CHILDREN_TO_LOSE):
         with pytest.raises(ForkError):
             await actor._housekeeping.snapshot()
