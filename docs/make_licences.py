@@ -103,7 +103,9 @@ def spdx(told: str) -> str:
 
 def parts_of(expression: str) -> set[str]:
     """The licences that an SPDX expression names."""
-    return set(re.findall(r"[\w.-]+", expression)) - {"AND", "OR", "WITH"}
+    # An exception to a licence (`WITH`) only allows more.
+    without = re.sub(r" WITH [\w.-]+", "", expression)
+    return set(re.findall(r"[\w.-]+", without)) - {"AND", "OR"}
 
 
 def shipped_names(lock: str) -> set[str]:

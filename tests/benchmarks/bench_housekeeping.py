@@ -105,8 +105,14 @@ async def measure(folder: Path, options: Any) -> dict[str, Any]:
     pauses = []
     for number in range(options.rounds):
         for name, work in works.items():
-            found, seconds = await load.during(work, load.make())
-            print(f"round {number}: {name} {seconds:.2f} s, p99 {np.percentile(found, 99):.1f} ms", file=sys.stderr)
+            made, counts = load.make(), committer.counts
+            before = (counts.sync_s, counts.apply_s)
+            found, seconds = await load.during(work, made)
+            print(
+                f"round {number}: {name} {seconds:.2f} s, p99 {np.percentile(found, 99):.1f} ms, "
+                f"syncing {counts.sync_s - before[0]:.2f} s, applying {counts.apply_s - before[1]:.2f} s",
+                file=sys.stderr,
+            )
             latencies[name] += found
             took[name].append(round(seconds, 2))
             if name == "snapshot":
