@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from actors import pages, recovery
+from actors import recovery
 from actors.commit import Committer
 from actors.exporter import Exporter
 from actors.forked import Forked, ForkError
@@ -23,7 +23,6 @@ from actors.snapshots import Draft, SnapshotStore
 from actors.warehouse import Warehouse
 from whisperer.errors import UnavailableError
 from whisperer.ports import Journal
-from whisperer.shard import snapshot
 from whisperer.shard.machine import Shard
 from whisperer.shard.records import ErasureDone
 
@@ -152,7 +151,7 @@ class Housekeeping:
             self._n_children_lost = 0
             return await asyncio.to_thread(work)
         try:
-            result = await self._fork(lambda: _packed(work)).wait(CHILD_TIMEOUT_S)
+            result = await Forked.start(lambda: _packed(work)).wait(CHILD_TIMEOUT_S)
         except ForkError:
             self._n_children_lost += 1
             raise
@@ -161,19 +160,13 @@ class Housekeeping:
             raise UnavailableError("another shard rewrites the warehouse just now", retry_after_s=1.0)
         return msgspec.msgpack.decode(result, type=tuple[int, ...])
 
-    def _fork(self, work: Callable[[], bytes], *keep: int) -> Forked:
-        child = Forked.start(work, keep)
-        regions = snapshot.regions(self._shard)
-        asyncio.get_running_loop().run_in_executor(None, pages.own, regions)
-        return child
-
     async def _write(self, draft: Draft) -> int:
         """Write the state into the draft; the position it is of. A child does it, or this process if none can."""
         if self._n_children_lost < CHILDREN_TO_LOSE:
             try:
                 async with self._committer.held():
                     position = self._committer.applied_end
-                    child = self._fork(lambda: draft.write(recovery.parts(self._shard)), draft.fd)
+                    child = Forked.start(lambda: draft.write(recovery.parts(self._shard)), [draft.fd])
                 await child.wait(CHILD_TIMEOUT_S)
             except ForkError:
                 self._n_children_lost += 1

@@ -20,7 +20,6 @@ from whisperer.journeys.engagement import decode as decode_engagement
 from whisperer.journeys.engagement import encode as encode_engagement
 from whisperer.profiles.columns import Table
 from whisperer.profiles.population import AWAY
-from whisperer.profiles.slabs import USED
 from whisperer.shard import accounts
 from whisperer.shard.accounts import StoredAccount
 from whisperer.shard.log import decode_log, encode_log
@@ -141,17 +140,6 @@ def facts(shard: Shard) -> bytes:
         counted=sorted(shard.counted),
     )
     return _encode_meta(meta)
-
-
-def regions(shard: Shard) -> list[tuple[int, int]]:
-    """(address, length) of the memory that events write to all over. No array is held: those that grow may move."""
-    arrays: list[NDArray[Any]] = []
-    for tenant in shard.tenants.values():
-        people = tenant.people
-        columns = [people.table.records, *(people.table[name] for name in people.table.names)]
-        arrays += [column[: people.table.n] for column in columns if column.flags.c_contiguous]
-        arrays += [slabs.entries[: int(slabs.counts[USED])] for slabs in (people.history.slabs, people.timeline.slabs)]
-    return [(array.ctypes.data, array.nbytes) for array in arrays]
 
 
 def load(meta: bytes, tables: dict[str, pa.Table], dedup_max_ids: int) -> Shard:
