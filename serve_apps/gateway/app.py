@@ -7,6 +7,7 @@ everything else goes through FastAPI.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,8 @@ class Gateway:
         )
         self._api = build_api(parts)
         links.install(self._api, LinkSigner(bytes.fromhex(installation.link_secret)), Outcomes(shards).record)
+        gc.collect()
+        gc.freeze()  # what is loaded by now stays, and needs no more scanning
         self._tasks = [
             asyncio.ensure_future(self._find_shards()),
             asyncio.ensure_future(access.watch(publishing.spread)),

@@ -23,7 +23,7 @@ from whisperer.errors import OverloadError
 from whisperer.events.block import MAX_BLOCK_EVENTS, EventBlock, Part, encode_block, merge, split
 
 MAX_CALLS = 2
-MIN_INTERVAL_S = 0.004
+MIN_INTERVAL_S = 0.008
 """Between two calls to one shard, so that single events share one: a call costs a millisecond, whatever it carries."""
 CALL_TIMEOUT_S = 15.0
 GIVE_UP_AFTER_S = 20.0

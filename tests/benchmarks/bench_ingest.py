@@ -53,7 +53,7 @@ def _options() -> argparse.Namespace:
     parser = report.arguments(__doc__)
     parser.add_argument("--seconds", type=float, default=10.0, help="of each run")
     parser.add_argument("--users", type=int, default=100_000)
-    parser.add_argument("--connections", type=int, default=16, help="in the runs of batches at saturation")
+    parser.add_argument("--connections", type=int, default=32, help="in the runs of batches at saturation")
     parser.add_argument("--single-connections", type=int, default=32)
     parser.add_argument("--shards", type=int, default=2)
     parser.add_argument("--segments", type=int, default=3, help="published segments that stay on while measuring")

@@ -257,7 +257,8 @@ def merge(tenant: str, parts: Sequence[Part]) -> EventBlock:
     """One block of the parts' events, in order."""
     if len(parts) == 1:
         return _block(tenant, parts[0].rows, parts[0].text, parts[0].payload, parts[0])
-    rows = np.concatenate([part.rows for part in parts])
+    # As words: numpy compares the fields of records one by one before it puts them together, 25 us a part.
+    rows = np.concatenate([np.ascontiguousarray(part.rows).view(np.uint64) for part in parts]).view(EVENT)
     names, zones, locales = _Codes(), _Codes({"": 0}), _Codes({"": 0})
     connections: list[tuple[int, int, str]] = []
     start = text_at = payload_at = 0
