@@ -25,6 +25,7 @@ from whisperer.journeys.schedule import Schedule
 from whisperer.shard import inspection, snapshot
 from whisperer.shard.candidacy import candidate_of
 from whisperer.shard.machine import DEFAULT_MAX_IDS, Shard
+from whisperer.shard.packing import Copying
 from whisperer.shard.records import (
     RECORD_VERSION,
     Asked,
@@ -39,7 +40,6 @@ from whisperer.shard.records import (
     RewardsTaken,
     decode_record,
 )
-from whisperer.shard.packing import Copying
 from whisperer.shard.timers import next_due
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "shard"
