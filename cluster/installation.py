@@ -20,7 +20,7 @@ import msgspec
 
 from cluster.pids import INSTALLATION_ENV, Pid
 from cluster.ports import Ports
-from cluster.settings import Settings
+from cluster.settings import Settings, completed
 
 RECORD_FILE = "installation.json"
 RECORD_VERSION = 1
@@ -136,7 +136,10 @@ def load(data_dir: Path) -> Installation:
     """The record of a data folder. Raises NotInstalledError and InstallationError."""
     path = data_dir / RECORD_FILE
     try:
-        found = msgspec.json.decode(path.read_bytes(), type=Installation)
+        stored = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+        if stored.get("settings") is not None:
+            stored["settings"] = completed(stored["settings"])
+        found = msgspec.convert(stored, Installation)
     except FileNotFoundError:
         raise NotInstalledError(
             f"there is no installation in {data_dir}: start one with `whisperer up --data-dir {data_dir}`, or name "

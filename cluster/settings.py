@@ -205,6 +205,15 @@ def load(
     return settings
 
 
+def completed(recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings that another release recorded: what it did not know yet has its default, what is gone is ignored."""
+    values = tomllib.loads(default_text())
+    for section, options in recorded.items():
+        if isinstance(options, Mapping):
+            values.setdefault(section, {}).update(options)
+    return values
+
+
 def _parse(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text("utf-8"))

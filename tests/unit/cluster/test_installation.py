@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import stat
@@ -63,6 +64,18 @@ def test_a_copied_data_folder_is_another_installation_and_owns_no_process(
 def test_a_folder_without_an_installation_says_how_to_start_one(tmp_path: Path) -> None:
     with pytest.raises(NotInstalledError, match="whisperer up --data-dir"):
         installation.load(tmp_path)
+
+
+def test_the_record_of_an_earlier_release_is_read_with_the_defaults_of_what_it_did_not_know(
+    configured: Installation,
+) -> None:
+    path = Path(configured.data_dir) / "installation.json"
+    record = json.loads(path.read_bytes())
+    del record["settings"]["logs"], record["settings"]["journal"]["wait_replicas"]
+    record["settings"]["limits"]["body_timeout_s"] = 77.0
+    path.write_text(json.dumps(record))
+    _, settings = installation.load(Path(configured.data_dir)).configured()
+    assert (settings.logs.json, settings.journal.wait_replicas, settings.limits.body_timeout_s) == (True, 0, 77.0)
 
 
 def test_a_damaged_record_says_what_to_do(configured: Installation) -> None:
