@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from actors.routing import PartitionMap
+from actors.routing import OK, PartitionMap
 from cluster.control_plane import ControlPlane
 from serve_apps.gateway.access import Access
 from serve_apps.gateway.coalesce import Coalescer
@@ -125,8 +125,7 @@ async def test_blocks_routed_by_an_old_map_find_their_new_home(tmp_path: Path, c
     old = shards.map
     for version, partition in enumerate(range(64), start=2):
         source = table[partition]
-        await shards.call(source, "release", made.tenant, partition, version)
-        await shards.call(1 - source, "adopt", made.tenant, partition, version, source)
+        assert (await shards.call(source, "hand_over", made.tenant, partition, version, 1 - source))[0] == OK
     moves = {f"{made.tenant}/{p}": 1 - table[p] for p in range(64)}
     newer = type(old)(65, 2, 2, moves)
     shards.latest = newer
