@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 
 from whisperer.errors import JournalDamagedError
 from whisperer.events.types import Flag
-from whisperer.ids import key_hash
 
 BLOCK_VERSION = 2
 MAX_BLOCK_EVENTS = 65_535  # an event's place in its block is 16 bits of its timeline reference
@@ -421,10 +420,6 @@ def _runs(addresses: list[str | None]) -> list[tuple[int, int, str]]:
         else:
             runs.append((place, place + 1, address))
     return runs
-
-
-def hashes_of(keys: Sequence[str], seed: int) -> list[int]:
-    return [key_hash(key, seed) for key in keys]
 
 
 @njit(cache=True, nogil=True)

@@ -1,4 +1,4 @@
-"""Blocks as releases before 0.3 journaled them: columns apart, texts as msgpack strings. Read only.
+"""Blocks as journals of record version 1 and 2 hold them: columns apart, texts as msgpack strings. Read only.
 
 Turned into today's :class:`~whisperer.events.block.EventBlock`, event by event: they are met in the tail of a journal
 once, after an upgrade.
