@@ -207,10 +207,6 @@ def keys_of(block: EventBlock) -> list[str]:
     return [key_of(block, i) for i in range(len(block))]
 
 
-def message_ids_of(block: EventBlock) -> list[str]:
-    return [message_id_of(block, i) for i in range(len(block))]
-
-
 def spans(block: EventBlock, what: str) -> tuple[NDArray[np.int64], NDArray[np.int64], bytes]:
     """(starts, lengths, buffer) of every event's ``key``, ``message_id``, ``link`` or ``payload``."""
     rows = block.events()
