@@ -68,6 +68,7 @@ class Installation(msgspec.Struct, frozen=True):
     ray_address: str
     settings: Settings
     link_secret: str = ""
+    temp_dir: str = ""
 
 
 def load(path: str | Path) -> Installation:

@@ -8,8 +8,11 @@ partition refuses older versions (`stale_map`), and the caller fetches the map a
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -18,6 +21,8 @@ from ray.actor import ActorHandle
 from ray.exceptions import ActorDiedError, ActorUnavailableError, GetTimeoutError, RayActorError, RayTaskError
 
 from actors import tracing
+from actors.direct_client import DirectConnection, connect
+from actors.pieces import to_pieces
 from whisperer.errors import UnavailableError, WhispererError
 from whisperer.ids import N_PARTITIONS, tenant_seed
 
@@ -31,6 +36,8 @@ OVERLOADED = "overloaded"
 MOVING = "moving"
 
 CALL_RESULTS = ANSWERED, DIED, UNAVAILABLE, FAILED = "answered", "died", "unavailable", "failed"
+
+_log = logging.getLogger(__name__)
 
 
 def shard_name(shard: int) -> str:
@@ -89,6 +96,9 @@ class Shards:
     ) -> None:
         self._on_call = on_call
         self._handles: dict[int, ActorHandle[Any]] = {}
+        self._direct: dict[int, DirectConnection | None] = {}
+        """None for a shard that only Ray reaches: it is on another machine."""
+        self._connecting: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._directory: ActorHandle[Any] | None = None
         self._learner: ActorHandle[Any] | None = None
         self._tables: dict[str, list[int]] = {}
@@ -107,7 +117,7 @@ class Shards:
             raise UnavailableError("the directory is starting", retry_after_s=1.0) from error
         if fetched.version >= self.map.version:
             for shard in [s for s in self._handles if fetched.name_of(s) != self.map.name_of(s)]:
-                del self._handles[shard]
+                self._forget(shard)
             self.map = fetched
             self._tables.clear()
         self._fetched_at = time.monotonic()
@@ -136,22 +146,70 @@ class Shards:
         Raises UnavailableError when the actor died or does not answer in time: the call may or may not have happened.
         """
         handle = await self.handle(shard)
-        began, result = time.perf_counter(), FAILED
         # Under the method's own name, as Ray's dashboard lists tasks; `call` only adds whom it is for.
         remote = handle.call.options(name=f"ShardActor.{method}").remote
+        with self._told(shard, method):
+            return await asyncio.wait_for(remote(_traces(), method, *args), timeout_s)
+
+    async def ingest(self, shard: int, blocks: list[bytes], *, timeout_s: float) -> tuple[str, Any]:
+        """Have a shard store encoded event blocks: directly where it is on this machine, else through Ray.
+
+        Answers (status, detail) as :meth:`actors.shard_actor.ShardActor.ingest`; raises as :meth:`call`.
+        """
+        direct = await self._direct_to(shard, timeout_s)
+        version = self.map.version
+        if direct is None:
+            sizes, pieces = to_pieces(blocks)
+            status, detail = await self.call(shard, "ingest", version, sizes, *pieces, timeout_s=timeout_s)
+        else:
+            with self._told(shard, "ingest"):
+                asked = direct.call(_traces(), "ingest", [version, [len(block) for block in blocks]], blocks)
+                status, detail = await asyncio.wait_for(asked, timeout_s)
+        return status, detail
+
+    async def _direct_to(self, shard: int, timeout_s: float) -> DirectConnection | None:
+        async with self._connecting[shard]:
+            found = self._direct.get(shard)
+            if shard in self._direct and (found is None or found.is_open):
+                return found
+            status, way = await self.call(shard, "direct_way", timeout_s=timeout_s)
+            if status != OK:  # it does not serve: its refusal is the answer
+                return None
+            try:
+                found = None if way is None else await connect(*way)
+            except OSError as error:
+                _log.info("%s is reached through Ray: its socket cannot be used (%s)", shard_name(shard), error)
+                found = None
+            self._direct[shard] = found
+            return found
+
+    @contextmanager
+    def _told(self, shard: int, method: str) -> Iterator[None]:
+        """One call: counted, and its failures as UnavailableError."""
+        began, result = time.perf_counter(), FAILED
         try:
-            answer = await asyncio.wait_for(remote(list(map(tuple, tracing.current())), method, *args), timeout_s)
+            yield
             result = ANSWERED
-            return answer
         except ActorDiedError as error:
-            self._handles.pop(shard, None)
+            self._forget(shard)
             result = DIED
             raise UnavailableError(f"{shard_name(shard)} died", retry_after_s=1.0) from error
-        except (ActorUnavailableError, RayActorError, GetTimeoutError, TimeoutError) as error:
+        except (ActorUnavailableError, RayActorError, GetTimeoutError, TimeoutError, ConnectionError) as error:
+            if not isinstance(error, TimeoutError):  # slow is not gone: other calls are under way on the connection
+                self._forget_way(shard)
             result = UNAVAILABLE
             raise UnavailableError(f"{shard_name(shard)} is recovering", retry_after_s=1.0) from error
         finally:
             self._on_call(method, result, time.perf_counter() - began)
+
+    def _forget(self, shard: int) -> None:
+        self._handles.pop(shard, None)
+        self._forget_way(shard)
+
+    def _forget_way(self, shard: int) -> None:
+        found = self._direct.pop(shard, None)
+        if found is not None:
+            found.close()
 
     async def exchange_reports(self, report: dict[str, Any], timeout_s: float = 2.0) -> list[dict[str, Any]]:
         """Leave this replica's report with the directory; those of all. Raises UnavailableError."""
@@ -230,3 +288,7 @@ class Shards:
 
         _, value = await self.until(attempt, timeout_s, is_done=lambda answer: answer[0] == OK)
         return value
+
+
+def _traces() -> list[tuple[str, str]]:
+    return list(map(tuple, tracing.current()))

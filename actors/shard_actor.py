@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import itertools
 import logging
 import os
 from pathlib import Path
@@ -22,12 +21,14 @@ from actors import recovery, status
 from actors.calls import Calls
 from actors.commit import Committer, wall_clock_ms
 from actors.courier import Courier
+from actors.direct_server import DirectServer
 from actors.engaging import Engaging
 from actors.exporter import Exporter
 from actors.housekeeping import Housekeeping
 from actors.installation import configure_logs, load
 from actors.moving import Moving
 from actors.payloads import Payloads
+from actors.pieces import to_blocks
 from actors.routing import MOVING, OK, OVERLOADED, STALE_MAP, Shards, shard_name
 from actors.snapshots import SnapshotStore
 from actors.warehouse import Warehouse
@@ -77,6 +78,8 @@ class ShardActor:
         # Ray titles a process by its actor's class: so `ps` and `top` tell shards apart, as Serve has it for replicas.
         self.__class__ = type(f"{type(self).__name__}:{shard_name(shard_id)}", (type(self),), {})
         self._calls = Calls()
+        socket = Path(installation.temp_dir or "no temp_dir") / f"{shard_name(shard_id)}-{os.getpid()}"
+        self._direct = DirectServer(socket, {"ingest": self.ingest}, self._calls.run)
         warm()
         name = f"shard-{shard_id:04d}"
         snapshots = SnapshotStore(
@@ -127,15 +130,23 @@ class ShardActor:
         """Any of the methods below for these requests, (request id, trace id) each: so :class:`Shards` calls."""
         return await self._calls.run(traces, method, getattr(self, method), args)
 
-    async def ingest(self, map_version: int, sizes: list[int], *pieces: bytes) -> Answer:
+    async def direct_way(self) -> Answer:
+        """Path and token of the socket that callers on this machine may use; None where there cannot be one."""
+        try:
+            await self._direct.start()
+        except OSError:
+            return OK, None
+        return OK, (str(self._direct.path), self._direct.token)
+
+    async def ingest(self, map_version: int, sizes: list[int], *pieces: bytes | memoryview) -> Answer:
         """Store and apply encoded event blocks; OK only when all of them are durable.
 
-        The blocks come one after another in pieces, each small enough to travel inside the call.
+        The blocks come one after another, through Ray in pieces that each are small enough to travel inside the call.
         """
         refusal = self._refusal(map_version)
         if refusal:
             return refusal
-        blocks = _blocks(sizes, pieces)
+        blocks = to_blocks(sizes, pieces[0] if len(pieces) == 1 else b"".join(pieces))
         if self._moving.has_strays and any(self._strays(block) for block in blocks):
             return STALE_MAP, None
         try:
@@ -341,6 +352,7 @@ class ShardActor:
         return {"position": self._housekeeping.snapshot_position}
 
     async def _end(self) -> None:
+        self._direct.close()
         for task in self._tasks:
             task.cancel()
         await self._moving.close()
@@ -440,12 +452,6 @@ class ShardActor:
             except Exception:
                 _log.exception("what is due could not be worked out; trying again")
             await asyncio.sleep(TICK_S)
-
-
-def _blocks(sizes: list[int], pieces: tuple[bytes, ...]) -> list[bytes]:
-    whole = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-    ends = list(itertools.accumulate(sizes))
-    return [whole] if len(sizes) == 1 else [whole[end - size : end] for size, end in zip(sizes, ends, strict=True)]
 
 
 def _name(config: SegmentConfig | CampaignConfig) -> str:

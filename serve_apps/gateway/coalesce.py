@@ -23,15 +23,13 @@ from whisperer.errors import OverloadError
 from whisperer.events.block import MAX_BLOCK_EVENTS, EventBlock, Part, encode_block, merge, split
 
 MAX_CALLS = 2
-MIN_INTERVAL_S = 0.008
-"""Between two calls to one shard, so that single events share one: a call costs a millisecond, whatever it carries."""
+PAUSE_A_REQUEST_S = 0.002
+MAX_PAUSE_S = 0.012
+"""After a call for n requests the next one to that shard waits n times the pause, at most so long: one event alone goes
+at once, and the more there are the more of them share a call, a group and an fdatasync."""
 CALL_TIMEOUT_S = 15.0
 GIVE_UP_AFTER_S = 20.0
 """Clients wait this long for a shard to recover before they are told to come back (503)."""
-INLINE_BYTES = 96_000
-"""Ray carries an argument below 100 KB inside the call; a larger one goes through the object store."""
-INLINE_CALL_BYTES = 700_000
-"""Up to here the pieces of a call are cheaper inside it than in the object store (measured, docs/decisions.md)."""
 
 
 @dataclass(slots=True)
@@ -43,6 +41,7 @@ class _Lane:
     """Whom the call will be for, as far as a call tells."""
     durable: asyncio.Future[None] | None = None
     n_events: int = 0
+    n_requests: int = 0
     n_calls: int = 0
     next_call_at: float = 0.0
     is_timed: bool = False
@@ -94,6 +93,7 @@ class Coalescer:
                     loop.call_soon(self._flush_if_idle, shard, lane)
             lane.parts.setdefault(tenant, []).append(part)
             lane.n_events += len(part)
+            lane.n_requests += 1
             if len(lane.traces) < tracing.MAX_CARRIED:
                 lane.traces.extend(tracing.current())
             n_events += len(part)
@@ -123,8 +123,9 @@ class Coalescer:
     def _flush(self, shard: int, lane: _Lane) -> None:
         parts, durable = lane.parts, lane.durable
         assert durable is not None
-        lane.parts, lane.durable, lane.n_events = {}, None, 0
-        lane.next_call_at = asyncio.get_running_loop().time() + MIN_INTERVAL_S
+        pause_s = min(MAX_PAUSE_S, lane.n_requests * PAUSE_A_REQUEST_S)
+        lane.next_call_at = asyncio.get_running_loop().time() + pause_s
+        lane.parts, lane.durable, lane.n_events, lane.n_requests = {}, None, 0, 0
         lane.n_calls += 1
         traces, lane.traces = lane.traces, []
         blocks = [merge(tenant, waiting) for tenant, waiting in parts.items()]
@@ -151,17 +152,13 @@ class Coalescer:
             self._on_block(block)
         began = time.perf_counter()
         pending = {shard: blocks}
-        packed: dict[int, Arguments] = {}
+        packed: dict[int, list[bytes]] = {}
 
         async def attempt() -> bool:
             for target in list(pending):
                 if target not in packed:
-                    packed[target] = pack([encode_block(block) for block in pending[target]])
-                sizes, pieces = packed[target]
-                version = self._shards.map.version
-                status, detail = await self._shards.call(
-                    target, "ingest", version, sizes, *pieces, timeout_s=CALL_TIMEOUT_S
-                )
+                    packed[target] = [encode_block(block) for block in pending[target]]
+                status, detail = await self._shards.ingest(target, packed[target], timeout_s=CALL_TIMEOUT_S)
                 if status == OVERLOADED:
                     raise OverloadError("a shard's queue is full", retry_after_s=detail)
                 if status != OK:
@@ -174,25 +171,10 @@ class Coalescer:
         await self._shards.until(attempt, GIVE_UP_AFTER_S, is_done=bool)
         self.call_ms.append((time.perf_counter() - began) * 1000)
 
-    def _reroute(self, pending: dict[int, list[EventBlock]], packed: dict[int, Arguments]) -> None:
+    def _reroute(self, pending: dict[int, list[EventBlock]], packed: dict[int, list[bytes]]) -> None:
         blocks = [block for waiting in pending.values() for block in waiting]
         pending.clear()
         packed.clear()
         for block in blocks:
             for target, part in split(block, self._shards.table(block.tenant)).items():
                 pending.setdefault(target, []).append(part)
-
-
-Arguments = tuple[list[int], list[bytes]]
-
-
-def pack(blocks: list[bytes]) -> Arguments:
-    """(size of each block, the blocks' bytes in pieces): what ``ShardActor.ingest`` puts together.
-
-    One piece for a large call, pieces that each fit into the call itself for a small one.
-    """
-    whole = blocks[0] if len(blocks) == 1 else b"".join(blocks)
-    sizes = [len(block) for block in blocks]
-    if len(whole) > INLINE_CALL_BYTES or len(whole) <= INLINE_BYTES:
-        return sizes, [whole]
-    return sizes, [whole[at : at + INLINE_BYTES] for at in range(0, len(whole), INLINE_BYTES)]

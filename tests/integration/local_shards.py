@@ -7,9 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from actors.pieces import to_pieces
 from actors.routing import PartitionMap, Shards
 from actors.shard_actor import ShardActor
-from serve_apps.gateway.coalesce import pack
 from whisperer.errors import UnavailableError
 from whisperer.events.block import EventBlock, encode_block
 
@@ -86,5 +86,5 @@ class LocalShards(Shards):
 
 def arguments(*blocks: EventBlock) -> tuple[Any, ...]:
     """The arguments of `ingest` after the map's version, as the gateway packs them."""
-    sizes, pieces = pack([encode_block(block) for block in blocks])
+    sizes, pieces = to_pieces([encode_block(block) for block in blocks])
     return sizes, *pieces

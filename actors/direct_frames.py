@@ -1,0 +1,33 @@
+"""Frames of the direct way into a shard: what goes over a socket between two processes of one machine.
+
+A frame is 8 bytes, little-endian (length of the rest, length of the head), then a head in msgpack, then a tail of raw
+bytes. A request's head is (call id, traces, method, arguments), its tail the last argument; an answer's is
+(call id, failure or "", answer), without a tail. The first frame on a connection is the token alone, answered by
+:data:`WELCOME`.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import msgspec
+
+PREFIX = struct.Struct("<II")
+MOST_BYTES = 256 << 20
+MOST_TOKEN_BYTES = 1 << 10
+
+Request = tuple[int, list[tuple[str, str]], str, list[Any]]
+Answer = tuple[int, str, Any]
+
+WELCOME: Answer = (0, "", None)
+
+_encode = msgspec.msgpack.Encoder().encode
+decode_request = msgspec.msgpack.Decoder(Request).decode
+decode_answer = msgspec.msgpack.Decoder(Answer).decode
+
+
+def frame(head: Any, tail_bytes: int = 0) -> bytes:
+    """The frame up to its tail, which is ``tail_bytes`` long and follows."""
+    encoded = _encode(head)
+    return PREFIX.pack(len(encoded) + tail_bytes, len(encoded)) + encoded

@@ -1,0 +1,177 @@
+"""The direct way into a shard: what comes over the socket, what is refused, and how a caller learns of the end."""
+
+from __future__ import annotations
+
+import asyncio
+import stat
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from actors.calls import Calls
+from actors.direct_client import CallFailedError, DirectConnection, connect
+from actors.direct_frames import MOST_BYTES, PREFIX, decode_answer, frame
+from actors.direct_server import DirectServer
+from actors.pieces import INLINE_BYTES, to_blocks, to_pieces
+
+TRACE = [("request", "trace")]
+
+
+class Shard:
+    """Has the methods that tests call; answers of `wait` are given out by hand."""
+
+    def __init__(self) -> None:
+        self.gate = asyncio.Event()
+
+    async def echo(self, *arguments: Any) -> Any:
+        *plain, tail = arguments
+        return "", [plain, bytes(tail)]
+
+    async def wait(self, number: int, tail: memoryview) -> Any:
+        await self.gate.wait()
+        return "", number
+
+    async def fail(self, tail: memoryview) -> Any:
+        raise LookupError("no such thing")
+
+    @property
+    def methods(self) -> dict[str, Callable[..., Awaitable[Any]]]:
+        return {"echo": self.echo, "wait": self.wait, "fail": self.fail}
+
+
+@pytest.fixture
+def shard() -> Shard:
+    return Shard()
+
+
+@pytest.fixture
+async def server(tmp_path: Path, shard: Shard) -> AsyncIterator[DirectServer]:
+    made = DirectServer(tmp_path / "s", shard.methods, Calls().run)
+    await made.start()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+async def connection(server: DirectServer) -> AsyncIterator[DirectConnection]:
+    made = await connect(str(server.path), server.token)
+    yield made
+    made.close()
+
+
+async def closed(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    try:
+        left = await reader.read()
+    except ConnectionError:
+        left = b""
+    writer.close()
+    return left == b""
+
+
+async def test_arguments_and_tail_come_whole_however_large(connection: DirectConnection) -> None:
+    parts = [bytes([i]) * size for i, size in enumerate((0, 1, 70_000, 3_000_000))]
+    status, (plain, tail) = await connection.call(TRACE, "echo", [7, [1, 2]], parts)
+    assert (status, plain, tail) == ("", [7, [1, 2]], b"".join(parts))
+
+
+async def test_calls_that_are_under_way_together_get_their_own_answers(
+    connection: DirectConnection, shard: Shard
+) -> None:
+    waiting = [asyncio.ensure_future(connection.call(TRACE, "wait", [n])) for n in range(20)]
+    assert (await connection.call(TRACE, "echo", [1]))[1] == [[1], b""]  # it does not wait behind them
+    shard.gate.set()
+    assert [answer for _, answer in await asyncio.gather(*waiting)] == list(range(20))
+
+
+async def test_what_the_method_raises_is_told_and_the_connection_goes_on(connection: DirectConnection) -> None:
+    with pytest.raises(CallFailedError, match="LookupError: no such thing"):
+        await connection.call(TRACE, "fail", [])
+    with pytest.raises(CallFailedError, match="drain"):
+        await connection.call(TRACE, "drain", [])
+    assert (await connection.call(TRACE, "echo", []))[0] == ""
+
+
+async def test_a_caller_that_gives_up_disturbs_nobody(connection: DirectConnection, shard: Shard) -> None:
+    impatient = asyncio.ensure_future(connection.call(TRACE, "wait", [1]))
+    patient = asyncio.ensure_future(connection.call(TRACE, "wait", [2]))
+    await connection.call(TRACE, "echo", [])
+    impatient.cancel()
+    shard.gate.set()
+    assert (await patient)[1] == 2
+
+
+async def test_when_the_shard_ends_every_call_under_way_is_told(server: DirectServer, shard: Shard) -> None:
+    connection = await connect(str(server.path), server.token)
+    call = asyncio.ensure_future(connection.call(TRACE, "wait", [1]))
+    await connection.call(TRACE, "echo", [])
+    connection.close()
+    with pytest.raises(ConnectionError):
+        await call
+    with pytest.raises(ConnectionError):
+        await connection.call(TRACE, "echo", [])
+    shard.gate.set()
+
+
+async def test_without_the_token_nobody_is_served(server: DirectServer) -> None:
+    with pytest.raises(OSError, match="closed"):
+        await connect(str(server.path), "0" * 64)
+    assert stat.S_IMODE(server.path.stat().st_mode) == 0o600
+
+
+def test_it_works_on_the_loop_that_ray_gives_actors(tmp_path: Path) -> None:
+    uvloop = pytest.importorskip("uvloop")
+
+    async def ask() -> Any:
+        server = DirectServer(tmp_path / "s", Shard().methods, Calls().run)
+        await server.start()
+        connection = await connect(str(server.path), server.token)
+        answer = await connection.call(TRACE, "echo", [1], [b"x" * 2_000_000])
+        connection.close()
+        server.close()
+        return answer
+
+    assert uvloop.run(ask())[1] == [[1], b"x" * 2_000_000]
+
+
+async def test_a_path_where_nobody_listens_is_an_error_at_once(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="No such file"):
+        await connect(str(tmp_path / "nobody"), "token")
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        PREFIX.pack(2 << 10, 4),  # more than a token, from a stranger
+        PREFIX.pack(0, 0),
+        PREFIX.pack(4, 8),
+        frame({"no": "token"}),
+        b"GET / HTTP/1.1\r\nhost: somebody\r\n\r\n",
+    ],
+)
+async def test_strangers_are_shown_out(server: DirectServer, sent: bytes) -> None:
+    reader, writer = await asyncio.open_unix_connection(str(server.path))
+    writer.write(sent)
+    assert await closed(reader, writer)
+
+
+@pytest.mark.parametrize(
+    "sent", [PREFIX.pack(MOST_BYTES + 1, 4), frame(["no", "request"]), PREFIX.pack(1, 1) + b"\xc1"]
+)
+async def test_nonsense_ends_the_connection_of_a_known_caller(server: DirectServer, sent: bytes) -> None:
+    reader, writer = await asyncio.open_unix_connection(str(server.path))
+    writer.write(frame(server.token))
+    n_bytes, _ = PREFIX.unpack(await reader.readexactly(PREFIX.size))
+    assert decode_answer(await reader.readexactly(n_bytes)) == (0, "", None)
+    writer.write(sent)
+    assert await closed(reader, writer)
+
+
+@given(st.lists(st.binary(max_size=3 * INLINE_BYTES // 2).map(lambda b: b * 3), min_size=1, max_size=5))
+def test_pieces_are_the_blocks_again_and_each_fits_into_a_call_that_is_small(blocks: list[bytes]) -> None:
+    sizes, pieces = to_pieces(blocks)
+    assert len(pieces) == 1 or max(map(len, pieces)) <= INLINE_BYTES
+    assert to_blocks(sizes, b"".join(pieces)) == to_blocks(sizes, memoryview(b"".join(pieces))) == blocks
