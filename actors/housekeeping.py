@@ -19,6 +19,7 @@ from actors.exporter import Exporter
 from actors.forked import Forked, ForkError
 from actors.installation import Settings
 from actors.journal import FileJournal
+from actors.routing import Shards
 from actors.snapshots import Draft, SnapshotStore
 from actors.warehouse import Warehouse
 from whisperer.errors import UnavailableError
@@ -31,8 +32,7 @@ SNAPSHOT_AT_LEAST_EVERY_S = 24 * 3600
 CHILD_TIMEOUT_S = 600.0
 CHILDREN_TO_LOSE = 2
 """In a row; then the next work is done without one, however long that stops the shard."""
-COMPACTOR = 0
-"""The shard that merges the warehouse's files, those of all shards."""
+REWRITE_TIMEOUT_S = 600.0
 COMMITS_TO_FOLD = 500
 ERASE_TOGETHER_S = 1.0
 ERASE_AGAIN_S = 5.0
@@ -52,6 +52,7 @@ class Housekeeping:
         snapshots: SnapshotStore,
         settings: Settings,
         warehouse: Warehouse,
+        shards: Shards,
     ) -> None:
         self._shard = shard
         self._journal = journal
@@ -60,6 +61,7 @@ class Housekeeping:
         self._snapshots = snapshots
         self._settings = settings
         self._warehouse = warehouse
+        self._shards = shards
         self._is_local = warehouse.is_local and isinstance(journal, FileJournal)
         self._erasures: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
         self._busy = asyncio.Lock()
@@ -80,6 +82,16 @@ class Housekeeping:
     def erase(self, tenant: str, key: str) -> None:
         """Take a user out of the warehouse, soon."""
         self._erasures.put_nowait((tenant, key))
+
+    @property
+    def _maintainer(self) -> int:
+        """The one shard that replaces files of the warehouse, those of all shards: two would number alike.
+
+        Raises UnavailableError before the map is known.
+        """
+        if self._shards.map.version == 0:
+            raise UnavailableError("the map of shards is not known yet", retry_after_s=1.0)
+        return min(self._shards.map.shards)
 
     def resume(self) -> None:
         """Erasures that a crash interrupted."""
@@ -115,6 +127,11 @@ class Housekeeping:
                 await self._aside(lambda: (self._warehouse.vacuum(),))
         self.compaction["dates_waiting"] = 0
         self.compaction["at"] = int(time.time())
+
+    async def rewrite_without(self, tenant: str, keys: list[str]) -> int:
+        """Take these users, of whatever shard, out of the warehouse's files; how many rows were theirs."""
+        async with self._busy:
+            return await asyncio.to_thread(self._exporter.erase, tenant, keys)
 
     async def snapshot(self) -> None:
         """Save the state as it is now, and let the journal go as far as it is no longer needed."""
@@ -192,7 +209,9 @@ class Housekeeping:
                 await self.export()
                 for tenant in {tenant for tenant, _ in batch}:
                     keys = [key for t, key in batch if t == tenant]
-                    await asyncio.to_thread(self._exporter.erase, tenant, keys)
+                    await self._shards.call(
+                        self._maintainer, "rewrite_without", tenant, keys, timeout_s=REWRITE_TIMEOUT_S
+                    )
                 for tenant, key in batch:
                     await self._committer.submit(ErasureDone(tenant, key))
             except Exception:
@@ -215,7 +234,7 @@ class Housekeeping:
                 changed = self._committer.applied_end != self.snapshot_position
                 if (since >= self._settings.snapshots.interval_s and changed) or since >= SNAPSHOT_AT_LEAST_EVERY_S:
                     await self.snapshot()
-                if compact_every_s and self._shard.id == COMPACTOR and now - compacted_at >= compact_every_s:
+                if compact_every_s and now - compacted_at >= compact_every_s and self._shard.id == self._maintainer:
                     compacted_at = now
                     await self.compact()
             except UnavailableError as error:

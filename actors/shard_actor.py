@@ -110,7 +110,14 @@ class ShardActor:
         self._courier = Courier(shard_id, self._shards, self._deliver_here, self._confirm)
         self._engaging = Engaging(self._shard, self._submit, wall_clock_ms)
         self._housekeeping = Housekeeping(
-            self._shard, self._journal, self._committer, self._exporter, snapshots, self._settings, self._warehouse
+            self._shard,
+            self._journal,
+            self._committer,
+            self._exporter,
+            snapshots,
+            self._settings,
+            self._warehouse,
+            self._shards,
         )
         self._moving = Moving(self._shard, self._committer, self._engaging.deliverer, self._shards)
         self._draining = False
@@ -177,6 +184,10 @@ class ShardActor:
     async def flush(self) -> None:
         """Bring everything acknowledged so far into the warehouse."""
         await self._housekeeping.export()
+
+    async def rewrite_without(self, tenant: str, keys: list[str]) -> int:
+        """Take users, of whatever shard, out of the warehouse's files: asked of the one shard that rewrites them."""
+        return await self._housekeeping.rewrite_without(tenant, keys)
 
     async def events_of(self, tenant: str, keys: list[str]) -> list[dict[str, Any]]:
         """Everything the warehouse holds of these users, oldest first; :meth:`flush` every shard before."""

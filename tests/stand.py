@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -232,10 +233,24 @@ class Tenant:
 
 @contextmanager
 def running(data_dir: Path, *, shards: int = 2, settings: dict[str, Any] | None = None) -> Iterator[Stand]:
-    """An installation that is up inside the block and gone after it."""
+    """An installation that is up inside the block and gone after it, also when this process is asked to end."""
     stand = Stand(data_dir, shards=shards, settings=settings)
+    with _terminated_by_exit():
+        try:
+            stand.up()
+            yield stand
+        finally:
+            stand.down()
+
+
+@contextmanager
+def _terminated_by_exit() -> Iterator[None]:
+    """SIGTERM ends the block as an exception does, so that what it started is ended too."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
-        stand.up()
-        yield stand
+        yield
     finally:
-        stand.down()
+        signal.signal(signal.SIGTERM, before)

@@ -31,6 +31,7 @@ def bench(
         whisperer bench
         whisperer bench journal --json journal.json
     """
+    import signal
     import subprocess
     import sys
 
@@ -46,7 +47,10 @@ def bench(
     command = [sys.executable, "-m", f"tests.benchmarks.{module.stem}", *context.args]
     if json is not None:
         command += ["--json", str(json.resolve())]
-    raise typer.Exit(subprocess.run(command, cwd=_ROOT, check=False).returncode)  # noqa: S603  a module of our own
+    with subprocess.Popen(command, cwd=_ROOT) as running:  # noqa: S603  a module of our own
+        # What ends this command ends the benchmark, which ends what it started.
+        signal.signal(signal.SIGTERM, lambda *_: running.terminate())
+        raise typer.Exit(running.wait())
 
 
 def _modules() -> dict[str, Path]:

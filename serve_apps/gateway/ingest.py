@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
+import random
 import time
 import uuid
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -39,6 +41,8 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 _log = logging.getLogger(__name__)
 
 PREFIX = "/v1/"
+EVENT_BYTES = 512
+"""An event of a batch is about so large, as long as its body is not read."""
 SUCCESS = b'{"success":true}'
 
 _CORS = [
@@ -123,7 +127,8 @@ class Ingestion:
         size = _declared_size(headers)
         if size > MAX_BODY_BYTES:
             return self._refused(NOBODY, TOO_LARGE, scope, now)
-        if self._in_flight + size > self._max_in_flight:
+        # Before the body is read: what is turned away in an overload must cost little.
+        if self._in_flight + size > self._max_in_flight or not self._coalescer.has_room(1 + size // EVENT_BYTES):
             return self._refused(NOBODY, _BUSY, scope, now, retry_after_s=1)
         self._in_flight += size
         try:
@@ -192,7 +197,9 @@ class Ingestion:
         self._counts.refuse(tenant, refusal, now, n_events)
         headers = [_PROBLEM]
         if retry_after_s is not None:
-            headers.append((b"retry-after", str(max(1, round(retry_after_s + 0.5))).encode()))
+            # Up to twice as long, by chance: those who are told together do not come back together.
+            least_s = max(1, math.ceil(retry_after_s))
+            headers.append((b"retry-after", str(random.randint(least_s, 2 * least_s)).encode()))  # noqa: S311  no secret
         if refusal.status == 401:
             headers.append((b"www-authenticate", b'Basic realm="write key"'))
         return refusal.status, headers, msgspec.json.encode(problem(refusal, instance=scope["path"]))

@@ -21,6 +21,7 @@ import numpy as np
 from actors.commit import Committer
 from actors.exporter import Exporter
 from actors.housekeeping import Housekeeping
+from actors.routing import Shards
 from actors.warehouse import Warehouse
 from tests.benchmarks import blocks, report
 from tests.benchmarks.bench_recovery import Scene
@@ -96,7 +97,9 @@ async def measure(folder: Path, options: Any) -> dict[str, Any]:
         max_waiting_bytes=1 << 30,
     )
     exporter = Exporter(scene.shard, scene.journal, warehouse)
-    keeping = Housekeeping(scene.shard, scene.journal, committer, exporter, scene.store, scene.settings, warehouse)
+    keeping = Housekeeping(
+        scene.shard, scene.journal, committer, exporter, scene.store, scene.settings, warehouse, Shards()
+    )
     works: dict[str, Work] = {"nothing": nothing, "snapshot": keeping.snapshot, "export": keeping.export}
     works["compaction"] = keeping.compact
     load = Load(committer, options.users, options.rate, scene.n_sent)

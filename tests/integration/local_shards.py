@@ -48,6 +48,7 @@ class LocalShards(Shards):
         actor._shards = self
         actor._courier._shards = self
         actor._moving._shards = self
+        actor._housekeeping._shards = self
         return actor
 
     async def refresh(self) -> PartitionMap:

@@ -101,7 +101,8 @@ async def test_a_full_queue_gets_503_at_once_and_what_waits_is_kept(tmp_path: Pa
     waiting = asyncio.ensure_future(made.post(batch(20)))
     await asyncio.sleep(0.05)
     status, headers, body = await made.post(batch(20, "n"))
-    assert (status, body["code"], headers["retry-after"]) == (503, "overloaded", "2")
+    assert (status, body["code"]) == (503, "overloaded")
+    assert headers["retry-after"] in {"1", "2"}
     for shard in (0, 1):
         made.shards.start(shard)
     assert (await waiting)[0] == 200
