@@ -63,6 +63,7 @@ class Stand:
         self.shards = shards
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
+        self._tenants: list[Tenant] = []
         self._environment = os.environ | {
             "WHISPERER_CLUSTER_START_TIMEOUT_S": str(START_TIMEOUT_S),
             "WHISPERER_CLUSTER_OBJECT_STORE_MIB": "80",
@@ -100,7 +101,14 @@ class Stand:
         with ControlPlane(record.settings.control_plane.url) as plane:
             made = plane.create_tenant(name)
             keys = {kind: plane.create_key(made.id, kind).key for kind in KINDS}
-        return Tenant(self, made.id, name, keys["write"], keys["secret"])
+        tenant = Tenant(self, made.id, name, keys["write"], keys["secret"])
+        self._tenants.append(tenant)
+        return tenant
+
+    def close(self) -> None:
+        """End every tenant's connections, those of tests that failed too."""
+        for tenant in self._tenants:
+            tenant.close()
 
     def status(self) -> dict[str, Any]:
         """The operator's status, from the server that runs."""
@@ -240,6 +248,7 @@ def running(data_dir: Path, *, shards: int = 2, settings: dict[str, Any] | None 
             stand.up()
             yield stand
         finally:
+            stand.close()
             stand.down()
 
 
