@@ -3,24 +3,88 @@
 One exporter a shard, run by the shard actor. A range is a closed segment: its bounds never change, so an export that a
 crash interrupted is done again over the same rows. Events that did not count, and those of users erased since, are
 left out. What the shard logged at the range's positions goes along in the same commit; of users erased since, under a
-pseudonym.
+pseudonym. What the records do not say of that is a value, :class:`Known`: the work needs no shard beside it.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
+import asyncio
+import time
+from collections.abc import Iterable, Iterator
 
+import msgspec
 import numpy as np
 
-from actors.warehouse import ExportRecord, LogRecord, Warehouse
+from actors.warehouse import Exported, ExportRecord, LogRecord, Warehouse
 from whisperer.events.block import decode_block, keys_of
+from whisperer.ids import message_hash
 from whisperer.ports import Journal
 from whisperer.shard.log import LogRow
 from whisperer.shard.machine import Shard
 from whisperer.shard.records import Events, decode_record
 
-_log = logging.getLogger(__name__)
+SLICE_S = 0.002
+
+_encode_rows = msgspec.msgpack.Encoder().encode
+_decode_rows = msgspec.msgpack.Decoder(list[LogRow]).decode
+
+
+class Known(msgspec.Struct, array_like=True, frozen=True):
+    """What a shard knows of a range of its journal beside the records.
+
+    Attributes
+    ----------
+    repeats : by position of a block with repeats, a byte an event: whether it counted
+    log : by position, the rows logged there, encoded
+    erased : by tenant, the hash of an erased user's key -> when, ms UTC
+    """
+
+    shard: int
+    repeats: dict[int, bytes]
+    log: dict[int, msgspec.Raw]
+    erased: dict[str, dict[bytes, int]]
+
+
+def known(shard: Shard, first: int, last: int) -> Known:
+    """Of the positions [first, last)."""
+    return _known(shard, first, last, dict(_logged(shard, first, last)))
+
+
+async def known_beside(shard: Shard, first: int, last: int) -> Known:
+    """The same, letting the event loop do other work meanwhile: a minute's decisions are many rows."""
+    log: dict[int, msgspec.Raw] = {}
+    began = time.perf_counter()
+    for position, rows in _logged(shard, first, last):
+        log[position] = rows
+        if time.perf_counter() - began > SLICE_S:
+            await asyncio.sleep(0)
+            began = time.perf_counter()
+    return _known(shard, first, last, log)
+
+
+def _logged(shard: Shard, first: int, last: int) -> Iterator[tuple[int, msgspec.Raw]]:
+    for position in [at for at in shard.log if first <= at < last]:
+        yield position, msgspec.Raw(_encode_rows(shard.log[position]))
+
+
+def _known(shard: Shard, first: int, last: int, log: dict[int, msgspec.Raw]) -> Known:
+    return Known(
+        shard.id,
+        {at: mask.tobytes() for at, mask in shard.repeats.items() if first <= at < last},
+        log,
+        {
+            tenant.id: {key: erased_at for key, (_, erased_at) in tenant.tombstones.items()}
+            for tenant in shard.tenants.values()
+            if tenant.tombstones
+        },
+    )
+
+
+def export_range(
+    warehouse: Warehouse, known: Known, first: int, last: int, journal: Iterable[tuple[int, bytes]]
+) -> Exported:
+    """Bring the journal's (position, record) of [first, last) into the warehouse, once however often called."""
+    return warehouse.export(known.shard, first, last, _rows(known, journal))
 
 
 class Exporter:
@@ -37,46 +101,48 @@ class Exporter:
         cursor = self._warehouse.exported(self._shard.id)
         return self._journal.oldest if cursor is None else cursor
 
-    def export(self) -> int:
-        """Export every closed segment that is not in the warehouse yet; the position reached."""
+    def waiting(self) -> list[tuple[int, int]]:
+        """The closed segments that are not in the warehouse yet: (first, last), oldest first."""
         cursor = self.exported()
-        for segment in self._journal.segments():
-            if not segment.closed or segment.end <= cursor:
-                continue
-            done = self._warehouse.export(
-                self._shard.id, segment.start, segment.end, self._records(segment.start, segment.end)
-            )
-            self.n_rows += done.n_rows
-            cursor = segment.end
-        return cursor
+        return [(s.start, s.end) for s in self._journal.segments() if s.closed and s.end > cursor]
+
+    def export(self) -> int:
+        """Export what waits, here; the position reached."""
+        reached = self.exported()
+        for first, last in self.waiting():
+            records = self._journal.replay(first, last)
+            self.n_rows += export_range(self._warehouse, known(self._shard, first, last), first, last, records).n_rows
+            reached = last
+        return reached
 
     def erase(self, tenant: str, keys: list[str]) -> int:
         """Take these users out of every file; how many rows were theirs."""
         return self._warehouse.erase(tenant, keys)
 
-    def _records(self, start: int, stop: int) -> Iterator[ExportRecord | LogRecord]:
-        for position, data in self._journal.replay(start, stop):
-            logged = self._shard.log.get(position)
-            if logged:
-                yield LogRecord(position, logged, {n for n, row in enumerate(logged) if self._is_erased(row)})
-            body = decode_record(data).body
-            if not isinstance(body, Events):
-                continue
-            block = decode_block(body.block)
-            counted = self._shard.repeats.get(position)
-            if counted is None:
-                counted = np.ones(len(block), np.bool_)
-            tenant = self._shard.tenants.get(block.tenant)
-            if tenant is not None and tenant.tombstones:
-                timestamp = block.events()["timestamp"]
-                counted = counted.copy()
-                for i, key in enumerate(keys_of(block)):
-                    erased_at = tenant.erased_at(key)
-                    if erased_at is not None and timestamp[i] <= erased_at:
-                        counted[i] = False
-            yield ExportRecord(position, block, counted)
 
-    def _is_erased(self, row: LogRow) -> bool:
-        tenant = self._shard.tenants.get(row.tenant)
-        erased_at = None if tenant is None else tenant.erased_at(row.user_key)
-        return erased_at is not None and row.at <= erased_at
+def _rows(known: Known, journal: Iterable[tuple[int, bytes]]) -> Iterator[ExportRecord | LogRecord]:
+    for position, data in journal:
+        encoded = known.log.get(position)
+        if encoded is not None:
+            logged = _decode_rows(encoded)
+            yield LogRecord(position, logged, {n for n, row in enumerate(logged) if _is_erased(known, row)})
+        body = decode_record(data).body
+        if not isinstance(body, Events):
+            continue
+        block = decode_block(body.block)
+        mask = known.repeats.get(position)
+        counted = np.ones(len(block), np.bool_) if mask is None else np.frombuffer(mask, np.bool_)
+        erased = known.erased.get(block.tenant)
+        if erased:
+            timestamp = block.events()["timestamp"]
+            counted = counted.copy()
+            for i, key in enumerate(keys_of(block)):
+                erased_at = erased.get(message_hash(key))
+                if erased_at is not None and timestamp[i] <= erased_at:
+                    counted[i] = False
+        yield ExportRecord(position, block, counted)
+
+
+def _is_erased(known: Known, row: LogRow) -> bool:
+    erased_at = known.erased.get(row.tenant, {}).get(message_hash(row.user_key))
+    return erased_at is not None and row.at <= erased_at

@@ -119,11 +119,16 @@ class Forked:
 
 
 def _run(work: Callable[[], bytes], result: int, keep: Collection[int], parent: int) -> NoReturn:
+    as_child(lambda: os.write(result, work()), {result, *keep}, parent)
+
+
+def as_child(work: Callable[[], object], keep: Collection[int], parent: int) -> NoReturn:
+    """In a child just forked: do the work under the rules above, with these descriptors and 2 open, and leave."""
     code = 1
     try:
         gc.disable()
         logging.disable()
-        _close_all_but({2, result, *keep})
+        _close_all_but({2, *keep})
         if sys.platform == "linux":
             _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() == parent:  # else it died in between
@@ -131,7 +136,7 @@ def _run(work: Callable[[], bytes], result: int, keep: Collection[int], parent: 
                 signal.signal(number, signal.SIG_DFL)
             os.nice(NICENESS)
             pa.set_memory_pool(pa.system_memory_pool())
-            os.write(result, work())
+            work()
             code = 0
     except BaseException:
         os.write(2, traceback.format_exc().encode())

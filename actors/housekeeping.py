@@ -1,7 +1,8 @@
 """What a shard does for itself beside its work: export, snapshot, trim, compact, and erase users in the warehouse.
 
 Each in its own rhythm, one at a time. A step that fails is tried again; no answer depends on any of them. What takes
-long is done by forked children (:mod:`actors.forked`), so that those who send do not notice it.
+long is done by children, so that those who send do not notice it: a snapshot by one forked at that moment
+(:mod:`actors.forked`), what is about the warehouse by one forked before there was a state (:mod:`actors.bookkeeper`).
 """
 
 from __future__ import annotations
@@ -9,19 +10,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
-
-import msgspec
 
 from actors import recovery
+from actors.bookkeeper import Bookkeeper
 from actors.commit import Committer
-from actors.exporter import Exporter
+from actors.exporter import Exporter, known_beside
 from actors.forked import Forked, ForkError
 from actors.installation import Settings
 from actors.journal import FileJournal
 from actors.routing import Shards
 from actors.snapshots import Draft, SnapshotStore
 from actors.warehouse import Warehouse
+from actors.warehouse_jobs import Compact, Erase, Export, Job, Vacuum, answered, do, encode_job
 from whisperer.errors import UnavailableError
 from whisperer.ports import Journal
 from whisperer.shard.machine import Shard
@@ -53,6 +53,7 @@ class Housekeeping:
         settings: Settings,
         warehouse: Warehouse,
         shards: Shards,
+        bookkeeper: Bookkeeper,
     ) -> None:
         self._shard = shard
         self._journal = journal
@@ -62,11 +63,11 @@ class Housekeeping:
         self._settings = settings
         self._warehouse = warehouse
         self._shards = shards
-        self._is_local = warehouse.is_local and isinstance(journal, FileJournal)
+        self._bookkeeper = bookkeeper
         self._erasures: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
         self._busy = asyncio.Lock()
         self._snapshot_at = time.monotonic()
-        self._n_children_lost = 0
+        self._n_children_lost = self._n_jobs_lost = 0
         self.snapshot_position = -1
         self.compaction = {"files_merged": 0, "dates_waiting": 0, "at": 0}
         self.last_snapshot: dict[str, float] = {}
@@ -109,29 +110,33 @@ class Housekeeping:
             loop = asyncio.get_running_loop()
             await loop.run_in_executor(self._committer.thread, self._journal.roll)
             await self._committer.settle()  # the masks and rows of everything in closed segments are known
-            reached, self._exporter.n_rows = await self._aside(lambda: (self._exporter.export(), self._exporter.n_rows))
-            self._shard.forget_exported(reached)
+            if isinstance(self._journal, FileJournal):
+                for first, last in await asyncio.to_thread(self._exporter.waiting):
+                    known = await known_beside(self._shard, first, last)
+                    self._exporter.n_rows += await self._do(Export(str(self._journal.folder), first, last, known))
+            else:  # its server is this process's to ask
+                await asyncio.to_thread(self._exporter.export)
+            self._shard.forget_exported(await asyncio.to_thread(self._exporter.exported))
 
     async def compact(self) -> None:
         """Merge small files of the warehouse, a date at a time; the state of it is in :attr:`compaction`."""
         section = self._settings.warehouse
-        limits = {"at_least": max(2, section.compact_files), "below_bytes": section.compact_below_bytes}
-        places = await asyncio.to_thread(self._warehouse.scattered, **limits)
+        at_least, below_bytes = max(2, section.compact_files), section.compact_below_bytes
+        places = await asyncio.to_thread(self._warehouse.scattered, at_least=at_least, below_bytes=below_bytes)
         for n_done, (tenant, date) in enumerate(places):
             self.compaction["dates_waiting"] = len(places) - n_done
             async with self._busy:
-                (n_files,) = await self._aside(lambda: (self._warehouse.compact(tenant, date, **limits),))  # noqa: B023
-            self.compaction["files_merged"] += n_files
+                self.compaction["files_merged"] += await self._do(Compact(tenant, date, at_least, below_bytes))
         if await asyncio.to_thread(self._warehouse.n_commits) >= COMMITS_TO_FOLD:
             async with self._busy:
-                await self._aside(lambda: (self._warehouse.vacuum(),))
+                await self._do(Vacuum())
         self.compaction["dates_waiting"] = 0
         self.compaction["at"] = int(time.time())
 
     async def rewrite_without(self, tenant: str, keys: list[str]) -> int:
         """Take these users, of whatever shard, out of the warehouse's files; how many rows were theirs."""
         async with self._busy:
-            return await asyncio.to_thread(self._exporter.erase, tenant, keys)
+            return await self._do(Erase(tenant, keys))
 
     async def snapshot(self) -> None:
         """Save the state as it is now, and let the journal go as far as it is no longer needed."""
@@ -159,23 +164,21 @@ class Housekeeping:
             loop = asyncio.get_running_loop()
             await loop.run_in_executor(self._committer.thread, self._journal.trim, before)
 
-    async def _aside(self, work: Callable[[], tuple[int, ...]]) -> tuple[int, ...]:
-        """Do what only reads and writes local files in a child: a thread would hold the interpreter for long.
+    async def _do(self, job: Job) -> int:
+        """Have the bookkeeper do a job, or a thread of this process when it was lost again and again.
 
-        What needs servers is done in a thread. All of it may be interrupted at any point, and is done again.
+        Each may be interrupted at any point, and is done again. Raises UnavailableError, ForkError, JobFailedError.
         """
-        if not self._is_local or self._n_children_lost >= CHILDREN_TO_LOSE:
-            self._n_children_lost = 0
-            return await asyncio.to_thread(work)
+        if self._n_jobs_lost >= CHILDREN_TO_LOSE:
+            self._n_jobs_lost = 0
+            return await asyncio.to_thread(do, self._warehouse, job)
         try:
-            result = await Forked.start(lambda: _packed(work)).wait(CHILD_TIMEOUT_S)
+            answer = await self._bookkeeper.ask(encode_job(job), CHILD_TIMEOUT_S)
         except ForkError:
-            self._n_children_lost += 1
+            self._n_jobs_lost += 1
             raise
-        self._n_children_lost = 0
-        if not result:
-            raise UnavailableError("another shard rewrites the warehouse just now", retry_after_s=1.0)
-        return msgspec.msgpack.decode(result, type=tuple[int, ...])
+        self._n_jobs_lost = 0
+        return answered(answer)
 
     async def _write(self, draft: Draft) -> int:
         """Write the state into the draft; the position it is of. A child does it, or this process if none can."""
@@ -241,11 +244,3 @@ class Housekeeping:
                 _log.info("housekeeping waits: %s", error)
             except Exception:
                 _log.exception("housekeeping failed; trying again")
-
-
-def _packed(work: Callable[[], tuple[int, ...]]) -> bytes:
-    """In the child: what came of the work; b"" where another maintainer is at it."""
-    try:
-        return msgspec.msgpack.encode(work())
-    except UnavailableError:
-        return b""

@@ -18,6 +18,7 @@ import numpy as np
 import psutil
 
 from actors import recovery, status
+from actors.bookkeeper import Bookkeeper
 from actors.calls import Calls
 from actors.commit import Committer, wall_clock_ms
 from actors.courier import Courier
@@ -25,13 +26,14 @@ from actors.direct_server import DirectServer
 from actors.engaging import Engaging
 from actors.exporter import Exporter
 from actors.housekeeping import Housekeeping
-from actors.installation import configure_logs, load
+from actors.installation import Installation, configure_logs, load
 from actors.moving import Moving
 from actors.payloads import Payloads
 from actors.pieces import to_blocks
 from actors.routing import MOVING, OK, OVERLOADED, STALE_MAP, Shards, shard_name
 from actors.snapshots import SnapshotStore
 from actors.warehouse import Warehouse
+from actors.warehouse_jobs import worker
 from whisperer.errors import JournalDamagedError, OverloadError, UnavailableError
 from whisperer.events.block import decode_block
 from whisperer.feedback.outcome import Reward
@@ -80,6 +82,7 @@ class ShardActor:
         self._calls = Calls()
         socket = Path(installation.temp_dir or "no temp_dir") / f"{shard_name(shard_id)}-{os.getpid()}"
         self._direct = DirectServer(socket, {"ingest": self.ingest}, self._calls.run)
+        self._begin_bookkeeping(installation)
         warm()
         name = f"shard-{shard_id:04d}"
         snapshots = SnapshotStore(
@@ -94,8 +97,7 @@ class ShardActor:
         gc.freeze()  # millions of long-lived objects need no more scanning
         self._shard, self._journal = recovered.shard, recovered.journal
         self._recovery = {"records": recovered.n_replayed, "seconds": round(recovered.seconds, 3)}
-        pseudonym_key = bytes.fromhex(installation.link_secret)
-        self._warehouse = Warehouse(self._settings.warehouse.uri, pseudonym_key=pseudonym_key)
+        self._warehouse = Warehouse(self._settings.warehouse.uri, pseudonym_key=bytes.fromhex(installation.link_secret))
         self._exporter = Exporter(self._shard, self._journal, self._warehouse)
         self._payloads = Payloads(self._journal, self._warehouse, shard_id)
         self._shards = Shards()
@@ -118,6 +120,7 @@ class ShardActor:
             self._settings,
             self._warehouse,
             self._shards,
+            self._bookkeeper,
         )
         self._moving = Moving(self._shard, self._committer, self._engaging.deliverer, self._shards)
         self._draining = False
@@ -126,6 +129,13 @@ class ShardActor:
         ]
         for task in self._tasks:
             task.add_done_callback(_die_of)
+
+    def _begin_bookkeeping(self, installation: Installation) -> None:
+        """Before there is a state: what forks later pays for every page of it that is written. Idempotent."""
+        if not hasattr(self, "_bookkeeper"):
+            uri, secret = installation.settings.warehouse.uri, installation.link_secret
+            self._bookkeeper = Bookkeeper(worker(uri, bytes.fromhex(secret)))
+            self._bookkeeper.start()
 
     def __repr__(self) -> str:
         """What Ray shows before this actor's output and in its dashboard."""
@@ -369,6 +379,7 @@ class ShardActor:
         await self._moving.close()
         await self._courier.close()
         await self._committer.close()
+        self._bookkeeper.close()
 
     async def save(self) -> None:
         """Take a snapshot now, beside the work: whoever takes over soon has little to replay."""

@@ -32,6 +32,7 @@ class ShardActor(shard_actor.ShardActor):
         if partition_map is not None and partition_map.name_of(shard_id) == name:
             self._serve()  # restarted after it took over
             return
+        self._begin_bookkeeping(installation)
         warm()
         store = SnapshotStore(installation.settings.snapshots.uri, f"shard-{shard_id:04d}")
         self._prepared = recovery.prepare(installation.settings, store)

@@ -148,6 +148,25 @@ class Segment:
         return None
 
 
+def closed_segment(folder: Path, first: int, last: int) -> Iterator[tuple[int, bytes]]:
+    """(position, record) of the closed segment [first, last) of a journal that another process may be writing to.
+
+    Raises JournalDamagedError where it is not there whole.
+    """
+    for path in sorted(folder.glob(f"{first:020d}-*{SEGMENT_SUFFIX}")):
+        segment = Segment.load(path)
+        if segment.end_of_file() < last:
+            continue  # an earlier incarnation began it and wrote nothing
+        reached = first
+        for position, record in segment.records(first, last):
+            yield position, record
+            reached = position + RECORD_HEAD_BYTES + len(record)
+        if reached != last:
+            raise segment.damaged(reached, "no valid record")
+        return
+    raise JournalDamagedError(f"{folder}: no segment holds positions {first} to {last}")
+
+
 def _more(fd: int, buffer: bytes, at: int, need: int) -> bytes:
     """The unread rest of the buffer and at least ``need`` bytes in all, unless the file ends before."""
     pieces = [buffer[at:]]

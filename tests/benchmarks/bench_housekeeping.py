@@ -18,11 +18,13 @@ from typing import Any
 
 import numpy as np
 
+from actors.bookkeeper import Bookkeeper
 from actors.commit import Committer
 from actors.exporter import Exporter
 from actors.housekeeping import Housekeeping
 from actors.routing import Shards
 from actors.warehouse import Warehouse
+from actors.warehouse_jobs import worker
 from tests.benchmarks import blocks, report
 from tests.benchmarks.bench_recovery import Scene
 from whisperer.shard.records import Events
@@ -83,6 +85,8 @@ class Load:
 
 
 async def measure(folder: Path, options: Any) -> dict[str, Any]:
+    bookkeeper = Bookkeeper(worker(str(folder / "warehouse"), b""))
+    bookkeeper.start()
     scene = Scene(folder)
     print(f"building {options.users} users ...", file=sys.stderr)
     scene.send(np.arange(options.users))
@@ -98,7 +102,15 @@ async def measure(folder: Path, options: Any) -> dict[str, Any]:
     )
     exporter = Exporter(scene.shard, scene.journal, warehouse)
     keeping = Housekeeping(
-        scene.shard, scene.journal, committer, exporter, scene.store, scene.settings, warehouse, Shards()
+        scene.shard,
+        scene.journal,
+        committer,
+        exporter,
+        scene.store,
+        scene.settings,
+        warehouse,
+        Shards(),
+        bookkeeper,
     )
     works: dict[str, Work] = {"nothing": nothing, "snapshot": keeping.snapshot, "export": keeping.export}
     works["compaction"] = keeping.compact
@@ -121,6 +133,7 @@ async def measure(folder: Path, options: Any) -> dict[str, Any]:
             if name == "snapshot":
                 pauses.append(keeping.last_snapshot["pause_ms"])
     await committer.close()
+    bookkeeper.close()
     assert not failures
     return {
         "users": options.users,

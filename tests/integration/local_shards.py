@@ -77,6 +77,7 @@ class LocalShards(Shards):
         for task in [*actor._tasks, actor._committer._task, *tasks]:
             task.cancel()
         actor._committer.thread.shutdown(wait=True)
+        actor._bookkeeper.close()
         actor._journal._fence.release()
         actor._journal._close_files()
 

@@ -1,0 +1,127 @@
+"""A child process that is made before there is any state, and does jobs for its parent, beside it.
+
+A child forked from a process with a large state makes the parent pay for every page that it writes while the child
+lives; one that was forked before costs nothing. What a job needs of the state is in the job. The child lives under the
+rules of :mod:`actors.forked`, but collects garbage and may use servers: nothing of the kind was open when it was made.
+
+Guarantees: :meth:`Bookkeeper.ask` returns what the work returned, or raises; a job may have been done when it raises.
+One that was lost is replaced at the next job.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import gc
+import os
+import signal
+import socket
+import struct
+import warnings
+from collections.abc import Callable
+
+from actors.forked import ForkError, as_child
+
+_LENGTH = struct.Struct("<Q")
+_DONE, _FAILED = b"\0", b"\1"
+_libc = ctypes.CDLL(None)
+
+
+class JobFailedError(Exception):
+    """The work raised in the child; the text is its error's."""
+
+
+class Bookkeeper:
+    """Use from one event loop, a job at a time. ``work`` does one job; it runs in the child only."""
+
+    def __init__(self, work: Callable[[bytes], bytes]) -> None:
+        self._work = work
+        self._pid = 0
+        self._socket: socket.socket | None = None
+        self._one = asyncio.Lock()
+
+    def start(self) -> None:
+        """Make the child, unless there is one. Raises ForkError."""
+        if self._socket is not None:
+            return
+        ours, theirs = socket.socketpair()
+        parent = os.getpid()
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)  # see actors.forked
+                pid = os.fork()
+        except OSError as error:
+            ours.close()
+            theirs.close()
+            raise ForkError(f"no child process could be made: {error}") from error
+        if pid == 0:
+            as_child(lambda: _serve(theirs, self._work), {theirs.fileno()}, parent)
+        theirs.close()
+        ours.setblocking(False)
+        self._pid, self._socket = pid, ours
+
+    async def ask(self, job: bytes, timeout_s: float) -> bytes:
+        """What the work returns for the job. Raises ForkError (the child was lost), JobFailedError."""
+        async with self._one:
+            self.start()
+            assert self._socket is not None
+            try:
+                async with asyncio.timeout(timeout_s):
+                    answer = await _exchange(self._socket, job)
+            except (OSError, EOFError) as error:  # TimeoutError is an OSError
+                self.close()
+                raise ForkError(f"the child was lost at its work: {error!r}") from error
+            except BaseException:
+                self.close()  # it is in the middle of something
+                raise
+            if answer[:1] == _FAILED:
+                raise JobFailedError(answer[1:].decode())
+            return answer[1:]
+
+    def close(self) -> None:
+        """End the child at once. Idempotent."""
+        if self._socket is None:
+            return
+        self._socket.close()
+        self._socket = None
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._pid, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(self._pid, 0)
+
+
+async def _exchange(to: socket.socket, job: bytes) -> bytes:
+    loop = asyncio.get_running_loop()
+    await loop.sock_sendall(to, _LENGTH.pack(len(job)))
+    await loop.sock_sendall(to, job)
+    (size,) = _LENGTH.unpack(await _receive(to, _LENGTH.size))
+    return await _receive(to, size)
+
+
+async def _receive(of: socket.socket, size: int) -> bytes:
+    loop, found = asyncio.get_running_loop(), bytearray()
+    while len(found) < size:
+        piece = await loop.sock_recv(of, size - len(found))
+        if not piece:
+            raise EOFError("it ended")
+        found += piece
+    return bytes(found)
+
+
+def _serve(jobs: socket.socket, work: Callable[[bytes], bytes]) -> None:
+    """In the child: one job after the other, until the parent is gone."""
+    gc.enable()
+    with jobs.makefile("rwb") as stream:
+        while head := stream.read(_LENGTH.size):
+            job = stream.read(_LENGTH.unpack(head)[0])
+            try:
+                answer = _DONE + work(job)
+            except Exception as error:
+                answer = _FAILED + f"{type(error).__name__}: {error}".encode()
+            stream.write(_LENGTH.pack(len(answer)) + answer)
+            stream.flush()
+            del job, answer
+            gc.collect()
+            if hasattr(_libc, "malloc_trim"):
+                _libc.malloc_trim(0)  # what a large job took goes back to the machine
