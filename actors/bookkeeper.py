@@ -23,6 +23,9 @@ from collections.abc import Callable
 
 from actors.forked import ForkError, as_child
 
+PATIENCE_S = 20.0
+"""So long a job runs only where nobody else wants the processor; then it competes, as a nice process."""
+
 _LENGTH = struct.Struct("<Q")
 _DONE, _FAILED = b"\0", b"\1"
 _libc = ctypes.CDLL(None)
@@ -66,6 +69,8 @@ class Bookkeeper:
         async with self._one:
             self.start()
             assert self._socket is not None
+            give_way(self._pid, True)
+            impatience = asyncio.get_running_loop().call_later(PATIENCE_S, give_way, self._pid, False)
             try:
                 async with asyncio.timeout(timeout_s):
                     answer = await _exchange(self._socket, job)
@@ -75,6 +80,8 @@ class Bookkeeper:
             except BaseException:
                 self.close()  # it is in the middle of something
                 raise
+            finally:
+                impatience.cancel()
             if answer[:1] == _FAILED:
                 raise JobFailedError(answer[1:].decode())
             return answer[1:]
@@ -89,6 +96,13 @@ class Bookkeeper:
             os.kill(self._pid, signal.SIGKILL)
         with contextlib.suppress(ChildProcessError):
             os.waitpid(self._pid, 0)
+
+
+def give_way(pid: int, wholly: bool) -> None:
+    """Let a child of ours run only when a processor has nothing else to do, or no longer so; where the system can."""
+    if hasattr(os, "SCHED_IDLE"):
+        with contextlib.suppress(OSError):
+            os.sched_setscheduler(pid, os.SCHED_IDLE if wholly else os.SCHED_OTHER, os.sched_param(0))
 
 
 async def _exchange(to: socket.socket, job: bytes) -> bytes:

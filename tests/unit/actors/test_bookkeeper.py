@@ -80,6 +80,20 @@ async def test_one_that_takes_too_long_or_is_not_wanted_any_more_is_ended(bookke
     assert await bookkeeper.ask(b"again", TIMEOUT_S) == b"again"
 
 
+@pytest.mark.skipif(not hasattr(os, "SCHED_IDLE"), reason="this system knows no such class")
+async def test_a_job_gives_way_wholly_at_first_and_competes_when_it_waited_long(
+    bookkeeper: Bookkeeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pid = int(await bookkeeper.ask(b"pid", TIMEOUT_S))
+    assert os.sched_getscheduler(pid) == os.SCHED_IDLE
+    monkeypatch.setattr("actors.bookkeeper.PATIENCE_S", 0.01)
+    asked = asyncio.ensure_future(bookkeeper.ask(b"wait", TIMEOUT_S))
+    while os.sched_getscheduler(pid) == os.SCHED_IDLE:
+        await asyncio.sleep(0.01)
+    asked.cancel()
+    await asyncio.gather(asked, return_exceptions=True)
+
+
 async def test_it_holds_nothing_open_that_was_its_parents(tmp_path: Path) -> None:
     with (tmp_path / "lock").open("w"):
         assert str(tmp_path) in work(b"open").decode()
