@@ -88,7 +88,7 @@ async def test_a_job_gives_way_wholly_at_first_and_competes_when_it_waited_long(
     assert os.sched_getscheduler(pid) == os.SCHED_IDLE
     monkeypatch.setattr("actors.bookkeeper.PATIENCE_S", 0.01)
     asked = asyncio.ensure_future(bookkeeper.ask(b"wait", TIMEOUT_S))
-    while os.sched_getscheduler(pid) == os.SCHED_IDLE:
+    while os.sched_getscheduler(pid) == os.SCHED_IDLE:  # noqa: ASYNC110  the kernel tells nobody
         await asyncio.sleep(0.01)
     asked.cancel()
     await asyncio.gather(asked, return_exceptions=True)
