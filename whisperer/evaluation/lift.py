@@ -128,8 +128,8 @@ def lift(treated: GroupTally, holdout: GroupTally, level: float = 0.95) -> Lift 
     if outcomes.squares_milli2 == 0:
         return NotYet(NO_OUTCOMES, "nobody has reached the goal yet")
     typical = outcomes.squares_milli2 / outcomes.total_milli if outcomes.total_milli > 0 else 0.0
-    mean_t, error_t = _adjusted(treated, typical)
-    mean_h, error_h = _adjusted(holdout, typical)
+    mean_t, error_t = adjusted_mean(treated, typical)
+    mean_h, error_h = adjusted_mean(holdout, typical)
     squared_error = error_t + error_h
     df = squared_error**2 / (error_t**2 / (treated.users + 1) + error_h**2 / (holdout.users + 1))
     t = student_t(0.5 + level / 2, df)
@@ -192,7 +192,7 @@ def sample_ratio(counts: Mapping[str, int], shares: Mapping[str, float]) -> Samp
     return SampleRatio(chi2, p, p < SUSPICIOUS_P)
 
 
-def _adjusted(tally: GroupTally, typical_milli: float) -> tuple[float, float]:
+def adjusted_mean(tally: GroupTally, typical_milli: float) -> tuple[float, float]:
     """Mean a user and its squared standard error, with one user of nothing and one of ``typical_milli`` added."""
     n = tally.users + 2
     mean = (tally.total_milli + typical_milli) / n
