@@ -16,7 +16,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import msgspec
+import numpy as np
 import ray
+from numpy.typing import NDArray
 from ray.actor import ActorHandle
 from ray.exceptions import ActorDiedError, ActorUnavailableError, GetTimeoutError, RayActorError, RayTaskError
 
@@ -102,6 +104,7 @@ class Shards:
         self._directory: ActorHandle[Any] | None = None
         self._learner: ActorHandle[Any] | None = None
         self._tables: dict[str, list[int]] = {}
+        self._homes: dict[str, NDArray[np.int64]] = {}
         self._refresh_after_s = refresh_after_s
         self._fetched_at = 0.0
         self.map = PartitionMap(0, 1, 1)
@@ -120,6 +123,7 @@ class Shards:
                 self._forget(shard)
             self.map = fetched
             self._tables.clear()
+            self._homes.clear()
         self._fetched_at = time.monotonic()
         return self.map
 
@@ -127,6 +131,13 @@ class Shards:
         found = self._tables.get(tenant)
         if found is None:
             found = self._tables[tenant] = self.map.table(tenant)
+        return found
+
+    def homes(self, tenant: str) -> NDArray[np.int64]:
+        """:meth:`table` as an array, for kernels."""
+        found = self._homes.get(tenant)
+        if found is None:
+            found = self._homes[tenant] = np.array(self.table(tenant), np.int64)
         return found
 
     async def handle(self, shard: int) -> ActorHandle[Any]:

@@ -169,7 +169,7 @@ class Ingestion:
             received_at=now,
             client_ip=_client_ip(scope),
             new_message_id=_new_message_id,
-            shard_of=self._shards.table(tenant),
+            shard_of=self._shards.homes(tenant),
         )
         if outcome.rejected or outcome.notices:
             self._counts.outcome(tenant, outcome, now)

@@ -55,6 +55,7 @@ class LocalShards(Shards):
         if self.latest is not None:
             self.map = self.latest
         self._tables.clear()
+        self._homes.clear()
         return self.map
 
     async def call(self, shard: int, method: str, *args: Any, timeout_s: float = 30.0) -> Any:

@@ -38,6 +38,8 @@ _NOTICES = {
 }
 _HISTORICAL = int(Flag.HISTORICAL)
 _RESERVED = [{int(kind): name for kind, name in RESERVED_NAME.items()}.get(number, "") for number in range(N_RESERVED)]
+_RESERVED_NAMES = {text: at for at, text in enumerate(dict.fromkeys(_RESERVED[1:]))}
+_RESERVED_INDEXES = [0, *(_RESERVED_NAMES[text] for text in _RESERVED[1:])]
 _decode_text = msgspec.json.Decoder(str).decode
 
 
@@ -58,7 +60,7 @@ def admit(
     received_at : int, ms UTC, the gateway's clock
     client_ip : address of the connection, kept beside the events as their ``context.ip`` where they give none
     new_message_id : makes an id for an event that has none
-    shard_of : partition -> shard, one entry a partition; cheapest as an array
+    shard_of : partition -> shard, one entry a partition; cheapest as an int64 array, which must be writable
 
     Returns
     -------
@@ -84,7 +86,7 @@ def admit(
         np.frombuffer(extra, np.uint8),
         rows,
         strings.tables(),
-        np.array(shard_of, np.int64),  # a copy: kernels are compiled once, for arrays that can be written
+        np.asarray(shard_of, np.int64),
         seed=seed,
         received_at=received_at,
         skew=skew,
@@ -167,10 +169,12 @@ class _Strings:
 
     def tables(self) -> Tables:
         """Different spellings of one name, and what is not known, fall together here."""
-        names: dict[str, int] = {}
+        names = _RESERVED_NAMES.copy()
         zones, locales = {"": 0}, {"": 0}
         indexes = np.zeros((3, len(self._texts)), np.int64)
-        for number, (text, uses) in enumerate(zip(self._texts, self._uses, strict=True)):
+        indexes[0, :N_RESERVED] = _RESERVED_INDEXES
+        for number in range(N_RESERVED, len(self._texts)):
+            text, uses = self._texts[number], self._uses[number]
             if uses & NAME_USE:
                 indexes[0, number] = names.setdefault(text, len(names))
             if uses & ZONE_USE:
