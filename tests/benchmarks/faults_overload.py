@@ -21,8 +21,6 @@ from tests.stand import Stand
 
 PEAK_CONNECTIONS = 64
 TIMES = 10
-# Half the default, under a second's work, so that these clients are more than it takes.
-BOUNDS = {"GATEWAY_MAX_QUEUED_EVENTS": 100_000}
 OVERLOAD_S = 60.0
 PEAK_S = 15.0
 
@@ -30,7 +28,7 @@ PEAK_S = 15.0
 def overload(options: Options, *, impatient: bool) -> FaultResult:
     """Goodput under 80 % of the peak is a problem only where clients wait as they are told."""
     pace = Pace(batches_per_s=2, singles_per_s=10)
-    with options.under_load(pace, settings=BOUNDS) as scene, tempfile.TemporaryDirectory() as folder:
+    with options.under_load(pace) as scene, tempfile.TemporaryDirectory() as folder:
         flooding = scene.stand.tenant(f"flood-{scene.tenant.name}")
         arguments = {"tenant": flooding, "folder": Path(folder)}
         flood(**arguments, prefix="warm", connections=PEAK_CONNECTIONS, seconds=3)
