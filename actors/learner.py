@@ -3,8 +3,10 @@
 A round: pull from every shard, count (:mod:`whisperer.feedback.ledger`), store statistics and offsets in one blob,
 publish, tell the shards what is stored. Guarantees: killed at any moment, no reward is lost or counted twice. What is
 pulled but not stored is pulled again; what is stored and not yet forgotten by a shard is below the stored offset. What
-is published is stored before, so a number stands for the same statistics for ever. Leaves to others: who asks for
-policies (`serve_apps.decisions`), and starting the actor (:mod:`actors.boot`).
+is published is stored before, so a number stands for the same statistics for ever. Rewards that became final are
+watched for drift (:mod:`whisperer.decisions.drift`): an alarm is published with the policy, as a higher floor, and
+shortens the memory of its statistics. Leaves to others: who asks for policies (`serve_apps.decisions`), and starting
+the actor (:mod:`actors.boot`).
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ import msgspec
 from actors.blobs import BlobFolder, seal, unseal
 from actors.installation import configure_logs, load
 from actors.routing import LEARNER, PartitionMap, Shards
-from whisperer.decisions.posterior import Posterior, encode, posterior
+from whisperer.decisions.drift import ALARM_DAYS, Watch, totals
+from whisperer.decisions.posterior import FLOOR, Array, Posterior, encode, posterior
 from whisperer.errors import UnavailableError
 from whisperer.feedback.ledger import Campaign, Ledger
 from whisperer.feedback.outcome import Reward
@@ -50,11 +53,13 @@ class ShardCalls(Protocol):
 
 
 class _Stored(msgspec.Struct, array_like=True):
-    """``numbers``: [tenant, campaign, number of its last publication]."""
+    """``numbers``: [tenant, campaign, number of its last publication]; ``floors``, parallel, of that one."""
 
     number: int
     numbers: list[tuple[str, str, int]]
     ledger: bytes
+    floors: list[float] = []
+    watches: list[tuple[str, str, Watch]] = []
 
 
 class Learning:
@@ -72,6 +77,7 @@ class Learning:
         self._clock = clock
         self._number = 0
         self._policies: dict[Campaign, Posterior] = {}
+        self._watches: dict[Campaign, Watch] = {}
         self._changed: set[Campaign] = set()
         self._unstored = False
         self._stored_offsets: dict[tuple[int, str], int] = {}
@@ -93,9 +99,11 @@ class Learning:
             _log.warning("the context has changed: %d campaigns are learned anew", len(self.ledger.dropped))
         self._number = stored.number
         self._stored_offsets = self.ledger.offsets
-        numbers = {(tenant, campaign): number for tenant, campaign, number in stored.numbers}
-        for campaign, statistics in self.ledger.statistics.items():
-            self._policies[campaign] = posterior(statistics, numbers[campaign])
+        self._watches = {(tenant, campaign): watch for tenant, campaign, watch in stored.watches}
+        floors = stored.floors or [FLOOR] * len(stored.numbers)
+        for (tenant, name, number), floor in zip(stored.numbers, floors, strict=True):
+            if (tenant, name) in self.ledger.statistics:
+                self._policies[tenant, name] = posterior(self.ledger.statistics[tenant, name], number, floor)
 
     async def round(self) -> bool:
         """Pull and count once, store if it is time; whether a shard has more to give at once."""
@@ -103,7 +111,7 @@ class Learning:
         pulled = await asyncio.gather(*(self._pull(shard) for shard in shards))
         for shard, rewards in zip(shards, pulled, strict=True):
             if rewards:
-                self._changed |= self.ledger.apply(shard, rewards)
+                self._changed |= self.ledger.apply(shard, rewards, self._look)
                 self._unstored = True
         since = self._clock() - self._stored_at
         if self._unstored and since >= max(STORE_EVERY_S, self._store_took_s / STORE_SHARE):
@@ -115,10 +123,12 @@ class Learning:
         """Make everything counted so far durable, then publish it. Raises OSError: nothing is published then."""
         begun = self._clock()
         number = self._number + bool(self._changed)
-        fresh = {campaign: posterior(self.ledger.statistics[campaign], number) for campaign in self._changed}
+        fresh = {campaign: self._posterior(campaign, number) for campaign in self._changed}
         policies = {**self._policies, **fresh}
         numbers = [(tenant, campaign, policy.number) for (tenant, campaign), policy in policies.items()]
-        blob = seal(msgspec.msgpack.encode(_Stored(number, numbers, self.ledger.state_bytes())))
+        floors = [policy.floor for policy in policies.values()]
+        watches = [(tenant, campaign, watch) for (tenant, campaign), watch in self._watches.items()]
+        blob = seal(msgspec.msgpack.encode(_Stored(number, numbers, self.ledger.state_bytes(), floors, watches)))
         offsets = self.ledger.offsets
         await asyncio.to_thread(self._folder.put, BLOB, blob)
         self._stored_at = self._clock()
@@ -150,10 +160,28 @@ class Learning:
             "rewards": {str(fate): n for fate, n in sorted(self.ledger.fates.items())},
             "missing": self.ledger.n_missing,
             "waiting_to_mature": self.ledger.n_early,
+            "alarms": totals(list(self._watches.values())),
+            "campaigns_in_alarm": sum(policy.floor > FLOOR for policy in self._policies.values()),
             "unstored": self._unstored,
             "store_s": round(self._store_took_s, 4),
             "shards_away": dict(self._away),
         }
+
+    def _posterior(self, campaign: Campaign, number: int) -> Posterior:
+        statistics, watch = self.ledger.statistics[campaign], self._watches.get(campaign)
+        return posterior(statistics, number, FLOOR if watch is None else watch.floor(statistics.day))
+
+    def _look(self, campaign: Campaign, arm: str, x: Array, reward: Array, day: int) -> None:
+        """Compare final rewards with what the published policy expects of them; an alarm takes hold here."""
+        policy, statistics = self._policies.get(campaign), self.ledger.statistics.get(campaign)
+        if policy is None or statistics is None or arm not in policy.arms:
+            return
+        expected = x @ policy.mean[policy.arms.index(arm)]
+        watch = self._watches.setdefault(campaign, Watch())
+        if watch.see(arm, x, expected, reward, day, statistics.arm(arm).n):
+            statistics.advance(day)
+            statistics.shorten_memory(ALARM_DAYS)
+            _log.warning("rewards of %s/%s are not what they were: exploring more for a while", *campaign)
 
     async def _pull(self, shard: int) -> list[tuple[str, Reward]]:
         try:

@@ -246,6 +246,20 @@ class Shards:
             self._learner = None
             return {"state": "away", "reason": type(error).__name__}
 
+    async def learned(self, timeout_s: float = 10.0) -> bytes:
+        """Every campaign's policy as of now (:func:`whisperer.decisions.posterior.decode`).
+
+        Raises UnavailableError while the learner does not answer.
+        """
+        try:
+            if self._learner is None:
+                self._learner = await asyncio.to_thread(ray.get_actor, LEARNER, NAMESPACE)
+            found: tuple[int, bytes] = await asyncio.wait_for(self._learner.policies.remote(0, 0.0), timeout_s)
+        except (ValueError, RayActorError, GetTimeoutError, TimeoutError) as error:
+            self._learner = None
+            raise UnavailableError("the learner is starting", retry_after_s=1.0) from error
+        return found[1]
+
     async def order(self, method: str, *args: Any, timeout_s: float = 600.0) -> Any:
         """Have the directory change where partitions live or which shards there are; then the new map is known here.
 

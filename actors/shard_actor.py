@@ -31,6 +31,7 @@ from actors.moving import Moving
 from actors.payloads import Payloads
 from actors.pieces import to_blocks
 from actors.routing import MOVING, OK, OVERLOADED, STALE_MAP, Shards, shard_name
+from actors.scoring import Scoring
 from actors.snapshots import SnapshotStore
 from actors.warehouse import Warehouse
 from actors.warehouse_jobs import worker
@@ -56,6 +57,7 @@ from whisperer.shard.records import (
     Record,
     RecordBody,
     RewardsTaken,
+    ScoreModelChosen,
     SegmentConfig,
     ShardClosed,
     Tick,
@@ -123,9 +125,13 @@ class ShardActor:
             self._bookkeeper,
         )
         self._moving = Moving(self._shard, self._committer, self._engaging.deliverer, self._shards)
+        self._scoring = Scoring(
+            self._shard, self._submit, wall_clock_ms, Path(installation.data_dir) / "spool" / "models"
+        )
         self._draining = False
         self._tasks = [
-            asyncio.ensure_future(task) for task in (self._tick_forever(), self._housekeeping.run(), self._resume())
+            asyncio.ensure_future(task)
+            for task in (self._tick_forever(), self._housekeeping.run(), self._resume(), self._scoring.run())
         ]
         for task in self._tasks:
             task.add_done_callback(_die_of)
@@ -276,6 +282,15 @@ class ShardActor:
         if before > self._shard.tenant(tenant).loop.rewards.first:
             await self._submit(RewardsTaken(tenant, before))
 
+    async def choose_score_model(self, chosen: ScoreModelChosen) -> None:
+        """What the tenant's sweeps use from here on; the next one is not waited for."""
+        if (chosen if chosen.name else None) != self._shard.tenant(chosen.tenant).score_model:
+            await self._submit(chosen)
+
+    async def sweep_scores(self) -> int:
+        """Score every user now; how many there are."""
+        return await self._scoring.sweep()
+
     async def _store(self, map_version: int, tenant: str, keys: list[str], body: RecordBody) -> Answer:
         refusal = self._refusal_for(map_version, tenant, keys)
         if refusal:
@@ -320,6 +335,7 @@ class ShardActor:
             "messages_to_send": self._engaging.deliverer.n_waiting,
             "commit": status.commit(self._committer),
             "calls": self._calls.state(),
+            "scoring": self._scoring.state(),
             **counted,
         }
 

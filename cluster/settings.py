@@ -76,6 +76,10 @@ class Warehouse(msgspec.Struct, frozen=True):
     compact_below_bytes: int
 
 
+class Models(msgspec.Struct, frozen=True):
+    uri: str
+
+
 class ControlPlaneSettings(msgspec.Struct, frozen=True):
     url: str
     poll_interval_ms: int
@@ -144,6 +148,7 @@ class Settings(msgspec.Struct, frozen=True):
     journal: JournalSettings
     snapshots: Snapshots
     warehouse: Warehouse
+    models: Models
     control_plane: ControlPlaneSettings
     dedup: Dedup
     limits: Limits
@@ -278,6 +283,7 @@ def _resolve_places(values: dict[str, Any], data_dir: Path) -> None:
     values["journal"]["url"] = values["journal"]["url"] or (data_dir / "journal").as_uri()
     values["snapshots"]["uri"] = values["snapshots"]["uri"] or (data_dir / "snapshots").as_uri()
     values["warehouse"]["uri"] = values["warehouse"]["uri"] or (data_dir / "warehouse").as_uri()
+    values["models"]["uri"] = values["models"]["uri"] or (data_dir / "models").as_uri()
     values["control_plane"]["url"] = values["control_plane"]["url"] or f"sqlite:///{data_dir / 'control.db'}"
     server = values["server"]
     if not server["public_url"]:

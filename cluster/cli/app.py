@@ -13,11 +13,14 @@ from cluster.cli import (
     key,
     lifecycle,
     node,
+    policy,
     report,
     segment,
     shards,
+    simulate,
     template,
     tenant,
+    train,
     user,
 )
 from cluster.cli.entry import EXIT_CODES
@@ -50,6 +53,9 @@ app.add_typer(segment.app, name="segment")
 app.add_typer(template.app, name="template")
 app.add_typer(campaign.app, name="campaign")
 report.register(app)
+simulate.register(app)
+train.register(app)
+app.add_typer(policy.app, name="policy")
 app.add_typer(decision.app, name="decision")
 app.add_typer(channel.app, name="channel")
 app.add_typer(user.app, name="user")

@@ -17,18 +17,57 @@ def register(app: typer.Typer) -> None:
 def report(
     campaign: Annotated[str, typer.Argument(metavar="CAMPAIGN")],
     tenant: TenantOption,
+    days: Annotated[
+        bool, typer.Option("--days", help="Day by day, with intervals that may be looked at daily.")
+    ] = False,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     json: AsJson = False,
 ) -> None:
     """Show a campaign's accounting and its lift over the holdout; the same as `whisperer campaign report`.
 
-    Example:
+    Examples:
 
         whisperer report trial-welcome --tenant acme
+        whisperer report trial-welcome --tenant acme --days
     """
     from cluster.cli.campaign import show_report
+    from cluster.operator_client import Operator
 
-    show_report(campaign, tenant, data_dir, json)
+    if not days:
+        show_report(campaign, tenant, data_dir, json)
+        return
+    with Operator(data_dir) as operator:
+        document: dict[str, Any] = operator.get("tenants", tenant, "campaigns", campaign, "report", "days")
+    if json:
+        output.print_json(document)
+    else:
+        print_days(document)
+
+
+def print_days(document: dict[str, Any]) -> None:
+    """For people."""
+    output.print_table(
+        ("until", "users", "policy over holdout", "uniform over holdout", "policy over uniform"),
+        [
+            (
+                day["day"],
+                sum(group["users"] for group in day["groups"]),
+                *(_look(day[name]) for name in ("lift", "uniform_lift", "over_uniform")),
+            )
+            for day in document["data"]
+        ],
+        "No user's window has closed yet.",
+    )
+    output.say("A user joins when the goal's window has closed; * marks a difference, whenever it is first seen.")
+    if document["data"] and document["data"][-1]["sample_ratio"]["suspicious"]:
+        p = document["data"][-1]["sample_ratio"]["p_value"]
+        output.say(f"The groups are not as large as their shares (p = {p:.2g} at all looks): do not believe the lift.")
+
+
+def _look(lift: dict[str, Any]) -> str:
+    if "not_yet" in lift:
+        return "not yet"
+    return f"{lift['difference']:+.4f} ({lift['low']:+.4f} to {lift['high']:+.4f}){' *' if lift['decided'] else ''}"
 
 
 def print_report(document: dict[str, Any]) -> None:

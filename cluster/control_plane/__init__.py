@@ -7,6 +7,7 @@ version counter that readers poll instead of the tables.
 from cluster.control_plane.api_keys import KeyInfo, KeyRecord, NewKey
 from cluster.control_plane.campaigns import CampaignVersion
 from cluster.control_plane.channels import ChannelConfig
+from cluster.control_plane.policies import Policy
 from cluster.control_plane.repository import ControlPlane, Published
 from cluster.control_plane.segments import Segment
 from cluster.control_plane.templates import TemplateVersion
@@ -19,6 +20,7 @@ __all__ = [
     "KeyInfo",
     "KeyRecord",
     "NewKey",
+    "Policy",
     "Published",
     "Segment",
     "TemplateVersion",

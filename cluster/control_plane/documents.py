@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from cluster.control_plane.campaigns import CampaignVersion
 from cluster.control_plane.channels import ChannelConfig
+from cluster.control_plane.policies import Policy, PolicyVersion
+from cluster.control_plane.policy_record import PolicyEvent
 from cluster.control_plane.templates import TemplateVersion
 from cluster.times import iso
 from whisperer.delivery.channels import redacted
 from whisperer.journeys.caller import describe, template_versions, to_caller
+from whisperer.models.rollout import stage_named
 
 COMPRESSED_S = 900.0
 """A goal's window below this is no real campaign's: its time is compressed, as in the demo."""
@@ -49,3 +54,58 @@ def template_document(row: TemplateVersion) -> dict[str, Any]:
 def channel_document(channel: str, found: ChannelConfig) -> dict[str, Any]:
     """Without its secrets."""
     return {"channel": channel, "provider": found.provider, "config": redacted(found.config)}
+
+
+def policy_document(policy: Policy) -> dict[str, Any]:
+    """``needs``: what the candidate's next step asks for; ``since`` also names the stage that tallies are of."""
+    state = policy.rollout
+    stage = stage_named(state.stage) if state.stage else None
+    return {
+        "name": policy.name,
+        "live": state.live,
+        "candidate": state.candidate,
+        "stage": state.stage or None,
+        "share": state.share,
+        "since": iso(state.since),
+        "past": list(state.past),
+        "needs": None if stage is None else {"hours": stage.min_ms / 3_600_000, "decisions": stage.min_decisions},
+        "tallies": {str(version): msgspec.to_builtins(tally) for version, tally in policy.tallies.items()},
+        "tallied_at": iso(policy.tallied_at),
+        "etag": policy.etag,
+        "versions": [version_document(version) for version in policy.versions],
+    }
+
+
+def version_document(version: PolicyVersion) -> dict[str, Any]:
+    """A version with its lineage."""
+    manifest = version.manifest
+    return {
+        "version": version.version,
+        "status": version.status,
+        "digest": version.digest,
+        "kind": manifest.kind,
+        "created_at": iso(manifest.created_at),
+        "registered_at": iso(version.registered_at),
+        "data": {"from": iso(manifest.data.first), "to": iso(manifest.data.last), "rows": manifest.data.n_rows},
+        "code_version": manifest.code_version,
+        "features": manifest.features,
+        "feature_registry": manifest.feature_registry,
+        "parameters": manifest.parameters,
+        "metrics": manifest.metrics,
+        "files": msgspec.to_builtins(manifest.files),
+    }
+
+
+def event_document(event: PolicyEvent) -> dict[str, Any]:
+    return {
+        "serial": event.serial,
+        "at": iso(event.at),
+        "action": event.action,
+        "version": event.version,
+        "before": event.before or None,
+        "after": event.after,
+        "live": event.live,
+        "by": event.by,
+        "reason": event.reason or None,
+        "evidence": event.evidence,
+    }

@@ -109,6 +109,56 @@ class ExperimentRow(Base):
     consent_default: Mapped[bool]
 
 
+class PolicyRow(Base):
+    """Which versions of a tenant's policy decide: :class:`whisperer.models.rollout.Rollout`, and their tallies."""
+
+    __tablename__ = "policies"
+
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"), primary_key=True)
+    name: Mapped[str] = mapped_column(String(63), primary_key=True)
+    live: Mapped[int]
+    candidate: Mapped[int | None]
+    stage: Mapped[str] = mapped_column(String(8))
+    since: Mapped[int]
+    past: Mapped[list[int]] = mapped_column(JSON)
+    tallies: Mapped[dict[str, Any]]
+    """By version, since the stage began; nobody's configuration."""
+    tallied_at: Mapped[int | None]
+
+
+class PolicyVersionRow(Base):
+    """One registered version. Nothing of it may ever change."""
+
+    __tablename__ = "policy_versions"
+
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"), primary_key=True)
+    name: Mapped[str] = mapped_column(String(63), primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    kind: Mapped[str] = mapped_column(String(63))
+    digest: Mapped[str] = mapped_column(String(64))
+    manifest: Mapped[str] = mapped_column(Text)
+    registered_at: Mapped[int]
+
+
+class PolicyEventRow(Base):
+    """One entry of a policy's audit. Nothing of it may ever change."""
+
+    __tablename__ = "policy_history"
+
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"), primary_key=True)
+    name: Mapped[str] = mapped_column(String(63), primary_key=True)
+    serial: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    at: Mapped[int]
+    action: Mapped[str] = mapped_column(String(16))
+    version: Mapped[int]
+    before: Mapped[str] = mapped_column(String(16))
+    after: Mapped[str] = mapped_column(String(16))
+    live: Mapped[int]
+    by: Mapped[str] = mapped_column(String(200))
+    reason: Mapped[str] = mapped_column(Text)
+    evidence: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+
+
 class ReplayRow(Base):
     """A call that carried an Idempotency-Key; ``status``, ``headers`` and ``body`` are None while it is under way."""
 
@@ -163,3 +213,11 @@ def _published_is_immutable(
 def _salt_is_immutable(_mapper: Mapper[ExperimentRow], _connection: object, row: ExperimentRow) -> None:
     if get_history(row, "salt").has_changes():
         raise InvariantError(f"the salt of {row.tenant_id} may not change: every user would change groups")
+
+
+@event.listens_for(PolicyVersionRow, "before_update")
+@event.listens_for(PolicyVersionRow, "before_delete")
+@event.listens_for(PolicyEventRow, "before_update")
+@event.listens_for(PolicyEventRow, "before_delete")
+def _the_record_is_kept(_mapper: Mapper[Any], _connection: object, row: PolicyVersionRow | PolicyEventRow) -> None:
+    raise InvariantError(f"{row.__tablename__} of {row.name} is a record: no entry may be changed or go")

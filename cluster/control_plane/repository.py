@@ -14,6 +14,7 @@ from cluster.control_plane.campaigns import Campaigns, CampaignVersion, campaign
 from cluster.control_plane.channels import Channels
 from cluster.control_plane.database import migrate, open_engine
 from cluster.control_plane.experiments import Experiments, experiment_of
+from cluster.control_plane.policies import Policies
 from cluster.control_plane.replays import Replays
 from cluster.control_plane.segments import Segment, Segments, segments_of
 from cluster.control_plane.templates import Templates
@@ -31,7 +32,7 @@ class Published:
     experiment: Experiment
 
 
-class ControlPlane(Tenants, ApiKeys, Segments, Templates, Campaigns, Channels, Experiments, Replays):
+class ControlPlane(Tenants, ApiKeys, Segments, Templates, Campaigns, Channels, Experiments, Policies, Replays):
     """Tenants, keys and published configuration behind one database URL; migrates it when opened."""
 
     def __init__(self, url: str) -> None:

@@ -17,6 +17,7 @@ from ray.serve import Application
 
 from actors.installation import configure_logs
 from actors.routing import Shards
+from actors.simulations import Simulations as SimulationRuns
 from cluster.control_plane import ControlPlane
 from cluster.installation import load
 from serve_apps.delivery.sink import Sink
@@ -28,17 +29,21 @@ from serve_apps.gateway.coalesce import Coalescer
 from serve_apps.gateway.counts import Counts
 from serve_apps.gateway.decisions import Decisions
 from serve_apps.gateway.ingest import PREFIX, Ingestion, Receive, Scope, Send, route_of
+from serve_apps.gateway.lift_days import LiftDays
 from serve_apps.gateway.measures import Measures
 from serve_apps.gateway.observed import ROUTE, Observed
 from serve_apps.gateway.outcomes import Outcomes
 from serve_apps.gateway.overview import Overview
 from serve_apps.gateway.parts import Parts
+from serve_apps.gateway.policies import Policies
 from serve_apps.gateway.publishing import Publishing
 from serve_apps.gateway.replicas import Replicas
+from serve_apps.gateway.simulations import Simulations
 from serve_apps.gateway.users import Users
 from whisperer.errors import UnavailableError
 from whisperer.events.warm import warm
 from whisperer.feedback.links import LinkSigner
+from whisperer.models.store import ArtifactStore
 
 _log = logging.getLogger(__name__)
 
@@ -100,6 +105,9 @@ class Gateway:
             Campaigns(plane, publishing, overview),
             Decisions(shards, users),
             sink,
+            Policies(plane, ArtifactStore(settings.models.uri, Path(installation.data_dir) / "spool" / "models")),
+            Simulations(plane, shards, SimulationRuns(settings.warehouse.uri)),
+            LiftDays(plane, settings.warehouse.uri),
         )
         self._api = build_api(parts)
         links.install(self._api, LinkSigner(bytes.fromhex(installation.link_secret)), Outcomes(shards).record)

@@ -18,7 +18,7 @@ from serve_apps.gateway.report import lifts
 from serve_apps.gateway.routes.mounting import tenant_named
 from serve_apps.gateway.routes.sink import NEWEST, of_user, shown
 from serve_apps.gateway.sums import LOOP_COUNTS, by_tenant, loop_counts, no_campaign
-from whisperer.errors import NotFoundError, RequestError
+from whisperer.errors import NotFoundError, RequestError, UnavailableError
 from whisperer.feedback.links import LinkSigner
 from whisperer.feedback.outcome import CLICKED, OPENED, UNSUBSCRIBED
 
@@ -98,7 +98,25 @@ class Documents:
 
     async def campaign(self, tenant: str, name: str) -> shapes.CampaignPage:
         tenant_id = await tenant_named(self._parts, tenant)
-        return cast(shapes.CampaignPage, await self._parts.campaigns.report(tenant_id, name))
+        parts = self._parts
+        report, days, simulation = await asyncio.gather(
+            parts.campaigns.report(tenant_id, name),
+            self._days(tenant_id, name),
+            parts.simulations.newest(tenant_id, name),
+        )
+        return cast(shapes.CampaignPage, report | {"days": days, "simulation": simulation})
+
+    async def _days(self, tenant_id: str, name: str) -> list[dict[str, Any]]:
+        """Lift by day; the page is there without it, too."""
+        try:
+            days: list[dict[str, Any]] = (await self._parts.lift_days.show(tenant_id, name))["data"]
+        except UnavailableError:
+            return []
+        return days
+
+    async def policies(self, tenant: str) -> list[shapes.PolicyPage]:
+        tenant_id = await tenant_named(self._parts, tenant)
+        return cast(list[shapes.PolicyPage], await self._parts.policies.page(tenant_id))
 
     def link_target(self, url: str) -> tuple[str, str] | None:
         token = url.removeprefix(self._link_prefix).partition("/")[2]

@@ -137,6 +137,10 @@ def _shard_calls(document: Document) -> list[Sample]:
     ]
 
 
+def _learner_by(key: str) -> Callable[[Document], list[Sample]]:
+    return lambda document: [((name,), n) for name, n in (_at(document, ("learner", key)) or {}).items()]
+
+
 def _state_bytes(document: Document) -> list[Sample]:
     return _summed(
         ((name, part), n) for name, counts in document["tenants"] for part, n in counts.get("bytes", {}).items()
@@ -163,6 +167,12 @@ FAMILIES = (
            lambda document: [((), document.get("n_moved", 0))]),
     Family("whisperer_learner_serving", GAUGE, (), "1 while the learner answers.",
            lambda document: [((), float(_at(document, ("learner", "state")) == "serving"))]),
+    Family("whisperer_learner_rewards_total", COUNTER, ("fate",), "Rewards by what became of them.",
+           _learner_by("rewards")),
+    Family("whisperer_learner_alarms_total", COUNTER, ("kind",), "Alarms of drift since campaigns began.",
+           _learner_by("alarms")),
+    Family("whisperer_learner_campaigns_in_alarm", GAUGE, (), "Campaigns that explore more and forget faster.",
+           lambda document: [((), n) for n in [_at(document, ("learner", "campaigns_in_alarm"))] if n is not None]),
     # -- events
     Family("whisperer_events_accepted_total", COUNTER, _TENANT, "Events counted, each messageId once.",
            _tenant("events_accepted")),

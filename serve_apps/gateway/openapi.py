@@ -17,7 +17,9 @@ from serve_apps.gateway.preview import PreviewBody
 from serve_apps.gateway.routes.channels import ChannelBody
 from serve_apps.gateway.routes.decisions import DecisionBody
 from serve_apps.gateway.routes.experiment import ExperimentBody
+from serve_apps.gateway.routes.policies import PolicyBody, PromotionBody, RollbackBody, TalliesBody
 from serve_apps.gateway.routes.users import ConsentBody
+from serve_apps.gateway.simulations import SimulationBody
 from whisperer.content.schema import template_json_schema
 from whisperer.journeys.schema import campaign_json_schema
 from whisperer.segments import json_schema
@@ -29,6 +31,11 @@ _STRUCTS: dict[str, type[msgspec.Struct]] = {
     "Experiment": ExperimentBody,
     "DecisionRequest": DecisionBody,
     "Preview": PreviewBody,
+    "NewPolicyVersion": PolicyBody,
+    "Promotion": PromotionBody,
+    "Rollback": RollbackBody,
+    "Tallies": TalliesBody,
+    "NewSimulation": SimulationBody,
 }
 _NAME = {"name": {"type": "string", "minLength": 1, "maxLength": 63}}
 _PUBLISH = {"publish": {"type": "boolean", "default": False, "description": "go live at once"}}

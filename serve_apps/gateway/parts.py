@@ -11,8 +11,11 @@ from serve_apps.delivery.sink import Sink
 from serve_apps.gateway.access import Access
 from serve_apps.gateway.campaigns import Campaigns
 from serve_apps.gateway.decisions import Decisions
+from serve_apps.gateway.lift_days import LiftDays
 from serve_apps.gateway.overview import Overview
+from serve_apps.gateway.policies import Policies
 from serve_apps.gateway.publishing import Publishing
+from serve_apps.gateway.simulations import Simulations
 from serve_apps.gateway.users import Users
 
 
@@ -28,3 +31,6 @@ class Parts:
     campaigns: Campaigns
     decisions: Decisions
     sink: Sink
+    policies: Policies
+    simulations: Simulations
+    lift_days: LiftDays

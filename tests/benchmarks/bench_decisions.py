@@ -1,12 +1,22 @@
 """Decisions a second on one core, with 64 draws and the whole propensity vector, beside VW and a plain numpy sampler.
 
     python -m tests.benchmarks.bench_decisions [--arms 5] [--batch 1000] [--rounds 30] [--json FILE]
+    python -m tests.benchmarks.bench_decisions --table T1|T2|T3|T4|T5|all --data DIR [--set NAME=VALUE ...] [--json FILE]
 
 All in one process on one thread, by turns, on the same features; the median round counts. `ours` is
 `whisperer.decisions.thompson.choose` from candidates to choices; `ours_bytes` is what a replica does, from a batch's
 bytes to the choices' bytes; `ours_20_campaigns` has the batch spread over as many policies. `numpy` is the same
 arithmetic with matrix products and fresh normals, without ids, records, floors by eligibility or repeatability. `vw` is
-Vowpal Wabbit's SquareCB over action-dependent features, predicting from lines that were made before.
+Vowpal Wabbit's SquareCB over action-dependent features, predicting from lines that were made before, `mabwiser` its
+LinTS. Learning is `tests/benchmarks/learning_speed.py`.
+
+With --table it judges decisions instead of timing them: ours beside the baselines, in this process, on the same rows.
+T1 churn, T2 Hillstrom (T2a uplift, T2b replay), T3 Starbucks rewards, T4 Starbucks A/B, T5 off-policy evaluation. --data
+is the folder of the data sets, each in a folder of its own (telco_ibm, hillstrom, ...); an absolute path. What it is
+doing goes to the error output, the figures to the output and, with --json, to a file. For example
+
+    whisperer bench decisions --table T5 --data /data --set worlds=200 --json t5.json
+    whisperer bench decisions --table all --data /data
 """
 
 from __future__ import annotations
@@ -15,15 +25,19 @@ import os
 
 os.environ.update({name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")})
 
+import argparse
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import msgspec
 import numpy as np
 
 from serve_apps.decisions.app import answer
-from tests.benchmarks import report
+from tests.benchmarks import learning_speed, report
+from tests.benchmarks.bandits import MabWiser
+from tests.benchmarks.tables import catalogue
 from training.simulator.truth import a_population
 from whisperer.decisions.context import D, transform
 from whisperer.decisions.decision import NO_SEND, POLICY, Candidate
@@ -41,7 +55,7 @@ def learned(arms: list[str], raw: np.ndarray) -> Posterior:
     rng = np.random.default_rng(5)
     kept = CampaignStatistics()
     for at, arm in enumerate(arms):
-        reward = (rng.random(len(x)) < 0.1 + 0.1 * (x[:, 1 + at % 10] > 0)).astype(np.float64)
+        reward = (rng.random(len(x)) < 0.1 + 0.1 * (x[:, 2 + at % 10] > 0)).astype(np.float64)
         kept.arm(arm).add(x, reward, np.ones(len(x)))
     return posterior(kept, 1)
 
@@ -82,12 +96,15 @@ def measure(n_arms: int, batch: int, rounds: int) -> dict[str, object]:
     rng = np.random.default_rng(1)
     workspace = vw.Workspace("--cb_explore_adf --squarecb -q ua --quiet")
     lines = vw_lines(x[:N_VW], arms)
+    wiser = MabWiser("LinTS", 1.0, n_arms, 0.0, 1)
+    wiser.learn(x, rng.integers(0, n_arms, len(x)), x[:, 0], rng.random(len(x)))
     ways: dict[str, tuple[Callable[[], object], int]] = {
         "ours": (lambda: choose(asked, policies), batch),
         "ours_bytes": (lambda: answer(encoded, policies), batch),
         "ours_20_campaigns": (lambda: choose(spread, policies), batch),
         "numpy": (lambda: plain_numpy(x, policy, n_arms, rng), batch),
         "vw": (lambda: [workspace.predict(row) for row in lines], len(lines)),
+        "mabwiser": (lambda: wiser.decide(x[:N_VW]), N_VW),
     }
     taken: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds + 1):  # the first warms up
@@ -104,9 +121,25 @@ def measure(n_arms: int, batch: int, rounds: int) -> dict[str, object]:
     figures: dict[str, object] = {
         f"{name}_per_s": round(1 / statistics.median(seconds[1:])) for name, seconds in taken.items()
     }
+    figures.update(learning_speed.measure(raw, arms))
     figures["one_decision_p50_ms"] = round(float(np.quantile(single, 0.5)) * 1e3, 3)
     figures["one_decision_p99_ms"] = round(float(np.quantile(single, 0.99)) * 1e3, 3)
     return figures
+
+
+def judge_by_table(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    if options.data is None or not options.data.is_dir():
+        parser.error(f"--table needs --data, the folder of the data sets; {options.data} is none")
+    try:
+        wanted, own = catalogue.modules(options.table), catalogue.settings(options.set)
+    except KeyError:
+        parser.error(f"there is no table {options.table!r}; known: {', '.join(catalogue.TABLES)}, {catalogue.ALL}")
+    except ValueError as error:
+        parser.error(str(error))
+    figures, failed = catalogue.run(wanted, options.data, own)
+    report.publish("decisions", figures, options.json, tables=list(wanted), options=own, threads=1)
+    if failed:
+        raise SystemExit(f"failed: {', '.join(failed)}")
 
 
 def main() -> None:
@@ -114,7 +147,15 @@ def main() -> None:
     parser.add_argument("--arms", type=int, default=5)
     parser.add_argument("--batch", type=int, default=1_000)
     parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--table", metavar="NAME", help="judge by a table instead: T1 to T5, T2a, T2b, or all")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="of a table: the folder of the data sets")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="of a table: an option of its own"
+    )
     options = parser.parse_args()
+    if options.table:
+        judge_by_table(parser, options)
+        return
     figures = measure(options.arms, options.batch, options.rounds)
     report.publish(
         "decisions",

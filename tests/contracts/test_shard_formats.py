@@ -10,6 +10,7 @@ import itertools
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -22,6 +23,7 @@ from whisperer.errors import JournalDamagedError
 from whisperer.feedback.outcome import CLICKED, UNSUBSCRIBED
 from whisperer.ids import partition_of, tenant_seed
 from whisperer.journeys.schedule import Schedule
+from whisperer.profiles.population import FORWARDED
 from whisperer.shard import inspection, snapshot
 from whisperer.shard.candidacy import candidate_of
 from whisperer.shard.machine import DEFAULT_MAX_IDS, Shard
@@ -38,12 +40,14 @@ from whisperer.shard.records import (
     PartitionPart,
     PartitionSwept,
     RewardsTaken,
+    Scored,
+    ScoreModelChosen,
     decode_record,
 )
 from whisperer.shard.timers import next_due
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "shard"
-VERSIONS = ["v1", "v2", "v3"]
+VERSIONS = ["v1", "v2", "v3", "v4"]
 BUYERS, PROS = {"event": "Bought"}, {"trait": "plan", "op": "eq", "value": "pro"}
 
 
@@ -124,6 +128,32 @@ def moving_story() -> World:
     return world
 
 
+def scored_story() -> World:
+    """And what models said of users, one of whom went meanwhile."""
+    world = moving_story()
+    people = world.shards[0].tenant(TENANT).people
+    ann = people.keys.get("u:ann")
+    assert ann is not None
+    churn, engagement = np.full((2, people.table.n - ann), np.nan, "<f4")
+    churn[0], engagement[0] = 0.75, 0.125
+    for place, row in enumerate(range(ann, people.table.n)):
+        if people.table["status"][row] == FORWARDED:
+            churn[place] = 0.5
+    world.write(0, Scored(TENANT, "fare@1", ann, churn.tobytes(), engagement.tobytes()))
+    world.write(0, ScoreModelChosen(TENANT, "file:///models", "fare", 2, "0" * 64))
+    return world
+
+
+def check_scores(shard: Shard) -> None:
+    check_moves(shard)
+    ann = inspection.user(shard, TENANT, "u:ann")
+    assert ann is not None
+    assert (ann.features["score.churn"], ann.features["score.engagement"]) == (0.75, 0.125)
+    tenant = shard.tenant(TENANT)
+    assert tenant.scored_by == "fare@1"
+    assert tenant.score_model == ScoreModelChosen(TENANT, "file:///models", "fare", 2, "0" * 64)
+
+
 def user_of(group_is_holdout: bool, skip: int = 0) -> str:
     users = (f"user{i}" for i in range(99))
     found = (u for u in users if (draw(f"u:{u}", "salt", 0.3, 0.3) == HOLDOUT) == group_is_holdout)
@@ -194,7 +224,7 @@ def check(shard: Shard) -> None:
     assert old.moved_to == "u:ann"
 
 
-CHECKS = {"v1": check, "v2": check_loop, "v3": check_moves}
+CHECKS = {"v1": check, "v2": check_loop, "v3": check_moves, "v4": check_scores}
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -267,7 +297,7 @@ PLACES = [42, 35, 54, 31, 53]
 def write() -> None:
     version = VERSIONS[-1]
     GOLDEN.mkdir(parents=True, exist_ok=True)
-    world = moving_story()
+    world = scored_story()
     (GOLDEN / f"journal-{version}.msgpack").write_bytes(msgspec.msgpack.encode(world.journals[0]))
     meta, tables = snapshot.dump(world.shards[0])
     files = {}

@@ -15,7 +15,15 @@ from starlette.responses import JSONResponse, Response
 
 from serve_apps.gateway import problems
 from serve_apps.gateway.pages import LiveView, routes
-from serve_apps.gateway.pages.documents import CampaignPage, DecisionView, SinkMessage, SinkPage, Tenants, UserView
+from serve_apps.gateway.pages.documents import (
+    CampaignPage,
+    DecisionView,
+    PolicyPage,
+    SinkMessage,
+    SinkPage,
+    Tenants,
+    UserView,
+)
 from tests.unit.pages import loop_documents
 from tests.unit.pages.documents import NOW, busy
 from whisperer.errors import NotFoundError
@@ -32,6 +40,7 @@ class Documents:
         self.users: dict[str, UserView] = {"ada": loop_documents.user()}
         self.decisions: dict[str, DecisionView] = {loop_documents.DECISION: loop_documents.decision()}
         self.campaigns: dict[str, CampaignPage] = {"Adopt a feature": loop_documents.campaign()}
+        self.learned: list[PolicyPage] = [loop_documents.policy()]
         self.asked: list[tuple[Any, ...]] = []
 
     async def home(self) -> LiveView:
@@ -64,6 +73,10 @@ class Documents:
 
     async def campaign(self, tenant: str, name: str) -> CampaignPage:
         return self._found(tenant, self.campaigns, name, "campaign")
+
+    async def policies(self, tenant: str) -> list[PolicyPage]:
+        self.asked.append((tenant, "policies"))
+        return self.learned
 
     def link_target(self, url: str) -> tuple[str, str] | None:
         return loop_documents.target_of(url)

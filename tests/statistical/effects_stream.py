@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from training.simulator.effects import ARMS, COST, UNSUBSCRIBE_COST, Effects
 from training.simulator.truth import a_population
 from whisperer.decisions.decision import POLICY, UNIFORM, Candidate, Choice
-from whisperer.decisions.posterior import Posterior, posterior
-from whisperer.decisions.thompson import FLOOR, choose
+from whisperer.decisions.posterior import FLOOR, Posterior, posterior
+from whisperer.decisions.thompson import choose
 from whisperer.feedback.ledger import DAY_MS, Ledger
 from whisperer.feedback.outcome import MICROS, Reward
 

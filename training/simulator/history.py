@@ -8,18 +8,17 @@ first day.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import msgspec
 
 from whisperer.decisions.context import NAMES
+from whisperer.feedback.outcome import OPENED
+from whisperer.journeys import contact
 
-from .rhythm import DAY_MS, HOUR_MS
+from .rhythm import DAY_MS
 
-_WEEK, _MONTH = 7, 30
+_WEEK = 7
 _FORGOTTEN_DAYS = 60
 _REMEMBERED = 64
 _CHANNEL_TRAITS = (("email", "email"), ("phone", "sms"), ("push_token", "push"))
@@ -62,20 +61,16 @@ class History(msgspec.Struct, array_like=True):
     def features(self, at_ms: int, stamp_ms: int) -> list[float]:
         """In the order of NAMES, as of simulated ``at_ms``, stamped with ``stamp_ms``; NaN where no effect looks."""
         today = at_ms // DAY_MS
-        local = datetime.fromtimestamp(stamp_ms / 1000, UTC).astimezone(_zone(self.zone))
+        (sends_7d, hours_since_send, engaged_30d), _ = contact.counts(
+            [("", at) for at in self.sends], [("", OPENED, at) for at in self.engaged], at_ms
+        )
         value = {
             "events_7d": float(sum(n for day, n in self.day_to_events.items() if day > today - _WEEK)),
             "revenue": self.revenue,
             "tenure_days": (at_ms - self.first_ms) / DAY_MS,
-            "sends_7d": float(sum(sent > at_ms - _WEEK * DAY_MS for sent in self.sends)),
-            "engaged_30d": float(sum(noticed > at_ms - _MONTH * DAY_MS for noticed in self.engaged)),
-            "local_hour": local.hour + local.minute / 60,
+            "sends_7d": sends_7d,
+            "hours_since_send": hours_since_send,
+            "engaged_30d": engaged_30d,
+            "local_hour": contact.local_time(stamp_ms, self.zone)[0],
         }
-        if self.sends:
-            value["hours_since_send"] = max(0, at_ms - self.sends[-1]) / HOUR_MS
         return [value.get(name, float("nan")) for name in NAMES]
-
-
-@lru_cache(maxsize=64)
-def _zone(name: str) -> ZoneInfo:
-    return ZoneInfo(name)

@@ -72,7 +72,8 @@ def worth(effects: Effects, features: Floats, t: ArrayLike, taste: Floats | None
 def a_population(n: int, seed: int) -> tuple[Floats, Floats]:
     """Features and tastes of ``n`` people such as the simulation has: float64, (n, len(NAMES)) and (n, len(ARMS)).
 
-    Columns that effects do not look at are filled plausibly as well, so that a learner has something to be misled by.
+    Most columns that effects do not look at are filled plausibly as well, so that a learner has something to be misled
+    by; the others are NaN.
     """
     rng = np.random.default_rng([seed, n])
     habit = rng.standard_normal(n)
@@ -100,4 +101,5 @@ def a_population(n: int, seed: int) -> tuple[Floats, Floats]:
         "local_weekday": rng.integers(0, 7, n).astype(np.float64),
     }
     taste = Effects.tastes_of_strangers(n, rng)
-    return np.stack([column[name] for name in NAMES], axis=1), taste
+    absent = np.full(n, np.nan)
+    return np.stack([column.get(name, absent) for name in NAMES], axis=1), taste

@@ -27,17 +27,41 @@ NAMES: tuple[str, ...] = (
     "engaged_30d",
     "local_hour",
     "local_weekday",
+    "events_90d",
+    "gap_sd_days",
+    "p_alive",
+    "expected_days_30d",
+    "score.churn",
+    "score.engagement",
+    "email_sends_30d",
+    "email_opens_30d",
+    "email_clicks_30d",
+    "hours_since_email",
+    "sms_sends_30d",
+    "sms_opens_30d",
+    "sms_clicks_30d",
+    "hours_since_sms",
+    "push_sends_30d",
+    "push_opens_30d",
+    "push_clicks_30d",
+    "hours_since_push",
+    "webhook_sends_30d",
+    "webhook_opens_30d",
+    "webhook_clicks_30d",
+    "hours_since_webhook",
 )
-"""The first nine are :data:`whisperer.profiles.features.FEATURES`; then messages sent in 7 days, hours since the last
-one (NaN: never), opens and clicks in 30 days, and the hour (0 to 23.99) and weekday (0 Monday) in the user's zone."""
+"""What each one is: :mod:`whisperer.shard.decision_features`. Those that :func:`transform` does not look at are for the
+models that are trained on what was logged."""
 
-CONTEXT_VERSION = 1
-"""Changes with any change of :func:`transform`: statistics of two versions never meet."""
+CONTEXT_VERSION = 2
+"""Changes with any change of :func:`transform`: statistics of two versions never meet. Version 1 lacked the column
+`model_score`; it counts as 0 there, which is what a candidate without scores has."""
 
 LIMIT = 3.0
 
 COLUMNS: tuple[str, ...] = (
     "one",
+    "model_score",
     "events_7d",
     "events_30d",
     "trend",
@@ -58,6 +82,10 @@ COLUMNS: tuple[str, ...] = (
     "never_seen",
 )
 D = len(COLUMNS)
+
+SCORE = 1
+"""The one column that differs by arm: what a value model expects of the arm over `no_send`, in standard deviations of
+the reward among its training rows; 0 where there is no model."""
 
 _LOGARITHMS: dict[str, tuple[float, float]] = {
     "events_7d": (2.0, 1.5),
@@ -88,7 +116,8 @@ def transform(raw: NDArray[np.float64]) -> NDArray[np.float64]:
     Returns
     -------
     x : float64, shape (n, D)
-        In the order of :data:`COLUMNS`, each within [-LIMIT, LIMIT]; an absent value stands at the centre, 0.
+        In the order of :data:`COLUMNS`, each within [-LIMIT, LIMIT]; an absent value stands at the centre, 0, and so
+        does the model's score, which :func:`bounded_scores` gives by arm.
 
     Raises
     ------
@@ -104,7 +133,7 @@ def transform(raw: NDArray[np.float64]) -> NDArray[np.float64]:
     if raw.ndim != 2 or raw.shape[1] != len(NAMES):
         raise ValueError(f"expected shape (n, {len(NAMES)}), not {raw.shape}")
     value = {name: np.ascontiguousarray(raw[:, at]) for at, name in enumerate(NAMES)}
-    made: dict[str, NDArray[np.float64]] = {"one": np.ones(len(raw))}
+    made: dict[str, NDArray[np.float64]] = {"one": np.ones(len(raw)), "model_score": np.zeros(len(raw))}
     for name, (centre, scale) in _LOGARITHMS.items():
         made[name] = (np.log1p(np.clip(value[name], 0.0, _LARGEST)) - centre) / scale
     made["trend"] = value["trend"] - 1.0  # 1 is a user as active as ever
@@ -118,6 +147,11 @@ def transform(raw: NDArray[np.float64]) -> NDArray[np.float64]:
     x = np.stack([made[name] for name in COLUMNS], axis=1)
     x[np.isnan(x)] = 0.0
     return np.clip(x, -LIMIT, LIMIT, out=x)
+
+
+def bounded_scores(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Model scores as column `SCORE` takes them, any shape: within [-LIMIT, LIMIT], 0 where absent (NaN)."""
+    return np.clip(np.where(np.isnan(scores), 0.0, scores), -LIMIT, LIMIT)
 
 
 def rows_of(features: list[list[float]]) -> NDArray[np.float64]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import math
 
 import msgspec
 
@@ -29,6 +30,8 @@ class Candidate(msgspec.Struct, array_like=True, frozen=True):
     arms : eligible arms in the campaign's order, `no_send` first
     features : float64, raw values in the order of :data:`whisperer.decisions.context.NAMES`, NaN where absent
     now : ms UTC
+    scores : parallel to ``arms``, what a value model expects of each (:data:`whisperer.decisions.context.SCORE`), NaN
+        where it knows none; empty where there is no model
     """
 
     decision_id: str
@@ -39,6 +42,7 @@ class Candidate(msgspec.Struct, array_like=True, frozen=True):
     arms: list[str]
     features: list[float]
     now: int
+    scores: list[float] = []
 
 
 class Choice(msgspec.Struct, array_like=True, frozen=True):
@@ -50,6 +54,7 @@ class Choice(msgspec.Struct, array_like=True, frozen=True):
         deviation of the reward (0 where the group's rule looked at no model)
     seed : 64 bits, from the decision's id
     policy_version : which statistics were looked at, ``<campaign>@<number>``; ``holdout`` and ``uniform`` for the rules
+    scores : the value model's, as the candidate had them
     """
 
     decision_id: str
@@ -61,6 +66,12 @@ class Choice(msgspec.Struct, array_like=True, frozen=True):
     spreads: list[float]
     seed: int
     policy_version: str
+    scores: list[float] = []
+
+    @property
+    def score(self) -> float:
+        """The model's score of the arm chosen, NaN where there was none."""
+        return self.scores[self.arms.index(self.arm)] if self.scores else math.nan
 
 
 def decision_id(tenant: str, user_key: str, campaign: str, occurrence: str) -> str:

@@ -1,8 +1,10 @@
 """What is remembered of a campaign's rewards: per arm the sufficient statistics of a linear regression on the context.
 
 Guarantees: statistics of several learners add up, in any order; a reward can be replaced by a later one without a
-trace; forgetting is one factor on everything, by whole UTC days of reward time. Leaves to others: which rewards count
-(:mod:`whisperer.feedback.ledger`) and what is believed because of them (:mod:`whisperer.decisions.posterior`).
+trace; forgetting is one factor on everything, by whole UTC days of reward time, and stronger on days of *short memory*,
+which an alarm asks for. Any width of context will do; the product's own (`D`) is what is stored. Leaves to others:
+which rewards count (:mod:`whisperer.feedback.ledger`), what is believed because of them
+(:mod:`whisperer.decisions.posterior`) and when memory is short (:mod:`whisperer.decisions.drift`).
 """
 
 from __future__ import annotations
@@ -13,9 +15,13 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from whisperer.decisions.context import CONTEXT_VERSION, D
+from whisperer.decisions.context import CONTEXT_VERSION, SCORE, D
 
 FORM_VERSION = 1
+SHORT_MEMORY = 0.8
+"""Weight that remains a day later, on days of short memory."""
+_BEFORE_SCORES = 1
+"""The context's version before it had column `SCORE`."""
 _FLOAT = "<f8"
 
 
@@ -29,8 +35,8 @@ class ArmStatistics:
 
     Attributes
     ----------
-    gram : float64, shape (D, D), sum of w x x'
-    moment : float64, shape (D,), sum of w r x
+    gram : float64, shape (width, width), sum of w x x'
+    moment : float64, shape (width,), sum of w r x
     n : sum of w
     squares : sum of w r^2
     """
@@ -40,8 +46,13 @@ class ArmStatistics:
     n: float = 0.0
     squares: float = 0.0
 
+    @classmethod
+    def of_width(cls, width: int) -> ArmStatistics:
+        """None yet, over a context of ``width`` columns."""
+        return cls(np.zeros((width, width)), np.zeros(width))
+
     def add(self, x: NDArray[np.float64], reward: NDArray[np.float64], weight: NDArray[np.float64]) -> None:
-        """Count decisions: ``x`` (m, D), ``reward`` and ``weight`` (m,)."""
+        """Count decisions: ``x`` (m, width), ``reward`` and ``weight`` (m,)."""
         weighted = x * weight[:, None]
         self.gram += weighted.T @ x
         self.moment += reward @ weighted
@@ -82,6 +93,7 @@ class _Encoded(msgspec.Struct, array_like=True, frozen=True):
     squares: list[float]
     gram: bytes
     moment: bytes
+    short: list[tuple[int, int]] = []
 
 
 class CampaignStatistics:
@@ -91,6 +103,11 @@ class CampaignStatistics:
     ----------
     discount_per_day : weight that remains of a reward a day later, in (0, 1]
     day : UTC day (days since 1970) that weights refer to; -1 before the first reward
+    width : columns of the context
+
+    Attributes
+    ----------
+    short : days of short memory, as (first, one after the last), in order, apart
 
     Examples
     --------
@@ -101,45 +118,71 @@ class CampaignStatistics:
     1.99
     """
 
-    __slots__ = ("arms", "day", "discount_per_day")
+    __slots__ = ("arms", "day", "discount_per_day", "short", "width")
 
-    def __init__(self, discount_per_day: float = 0.99, day: int = -1) -> None:
+    def __init__(self, discount_per_day: float = 0.99, day: int = -1, width: int = D) -> None:
         if not 0.0 < discount_per_day <= 1.0:
             raise ValueError(f"a discount is in (0, 1], not {discount_per_day}")
         self.discount_per_day = discount_per_day
         self.day = day
+        self.width = width
+        self.short: list[tuple[int, int]] = []
         self.arms: dict[str, ArmStatistics] = {}
 
     def arm(self, name: str) -> ArmStatistics:
         """The arm's statistics, made empty if it is new."""
         found = self.arms.get(name)
         if found is None:
-            found = self.arms[name] = ArmStatistics()
+            found = self.arms[name] = ArmStatistics.of_width(self.width)
         return found
 
     def weights(self, days: NDArray[np.int64]) -> NDArray[np.float64]:
         """Weight of rewards of these UTC days, now; a day not seen before makes everything earlier older."""
         if days.size and int(days.max()) > self.day:
             self.advance(int(days.max()))
-        return np.asarray(self.discount_per_day ** (self.day - days), np.float64)
+        return self._remains(days, self.day)
 
     def advance(self, day: int) -> None:
         """Refer weights to ``day``; an earlier one changes nothing."""
-        if self.day >= 0 and day > self.day:
-            factor = self.discount_per_day ** (day - self.day)
+        if day > self.day:
+            factor = self._factor(day)
             for arm in self.arms.values():
                 arm.discount(factor)
         self.day = max(self.day, day)
 
+    def shorten_memory(self, days: int) -> None:
+        """From today on, for so many days, a day takes 1 - SHORT_MEMORY of all weight; no less than it did before."""
+        first, end = self.day, self.day + days
+        if self.short and self.short[-1][1] >= first:
+            first, end = self.short[-1][0], max(end, self.short.pop()[1])
+        self.short.append((first, end))
+
+    def _remains(self, days: NDArray[np.int64], day: int) -> NDArray[np.float64]:
+        """Weight that rewards of ``days`` have on ``day``: a product over the nights between, on whichever side."""
+        nights = np.asarray(day - days, np.float64)
+        short = np.zeros_like(nights)
+        for first, end in self.short:
+            short += np.clip(day, first, end) - np.clip(days, first, end)
+        faster = min(SHORT_MEMORY / self.discount_per_day, 1.0)
+        return np.asarray(self.discount_per_day**nights * faster**short, np.float64)
+
+    def _factor(self, day: int) -> float:
+        """What a weight as of now is multiplied with until ``day``."""
+        return float(self._remains(np.array([self.day]), day)[0]) if self.day >= 0 else 1.0
+
     def __add__(self, other: CampaignStatistics) -> CampaignStatistics:
-        """Both together, as of the later day."""
-        if self.discount_per_day != other.discount_per_day:
-            raise ValueError("statistics that forget at different rates do not add up")
-        total = CampaignStatistics(self.discount_per_day, max(self.day, other.day))
+        """Both together, as of the later day. Each aged by its own days of short memory; the sum goes on with both's.
+
+        Raises ValueError where they do not forget alike otherwise, or look at other contexts.
+        """
+        if (self.discount_per_day, self.width) != (other.discount_per_day, other.width):
+            raise ValueError("statistics that forget at different rates, or of other widths, do not add up")
+        total = CampaignStatistics(self.discount_per_day, max(self.day, other.day), self.width)
+        total.short = _united([*self.short, *other.short])
         for part in (self, other):
-            older = self.discount_per_day ** (total.day - part.day) if part.day >= 0 else 1.0
+            older = part._factor(total.day)
             for name, arm in part.arms.items():
-                aged = ArmStatistics() + arm
+                aged = ArmStatistics.of_width(self.width) + arm
                 aged.discount(older)
                 total.arms[name] = total.arm(name) + aged
         return total
@@ -157,6 +200,7 @@ class CampaignStatistics:
                 [arm.squares for arm in arms],
                 b"".join(arm.gram.astype(_FLOAT).tobytes() for arm in arms),
                 b"".join(arm.moment.astype(_FLOAT).tobytes() for arm in arms),
+                self.short,
             )
         )
 
@@ -164,11 +208,26 @@ class CampaignStatistics:
     def from_bytes(cls, data: bytes) -> CampaignStatistics:
         """Raises OtherContextError, and msgspec.ValidationError for what :meth:`to_bytes` did not write."""
         read = msgspec.msgpack.decode(data, type=_Encoded)
-        if (read.form, read.context) != (FORM_VERSION, CONTEXT_VERSION):
+        if read.form != FORM_VERSION or read.context not in (CONTEXT_VERSION, _BEFORE_SCORES):
             raise OtherContextError(f"form {read.form} over context {read.context}")
         made = cls(read.discount_per_day, read.day)
-        grams = np.frombuffer(read.gram, _FLOAT).reshape(-1, D, D)
-        moments = np.frombuffer(read.moment, _FLOAT).reshape(-1, D)
+        made.short = read.short
+        width = D - (read.context == _BEFORE_SCORES)
+        grams = np.frombuffer(read.gram, _FLOAT).reshape(-1, width, width)
+        moments = np.frombuffer(read.moment, _FLOAT).reshape(-1, width)
+        if width < D:  # nobody had a score then
+            grams = np.insert(np.insert(grams, SCORE, 0.0, axis=1), SCORE, 0.0, axis=2)
+            moments = np.insert(moments, SCORE, 0.0, axis=1)
         for at, name in enumerate(read.arms):
             made.arms[name] = ArmStatistics(grams[at].copy(), moments[at].copy(), read.n[at], read.squares[at])
         return made
+
+
+def _united(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The same days, in order, apart."""
+    united: list[tuple[int, int]] = []
+    for first, end in sorted(spans):
+        if united and first <= united[-1][1]:
+            first, end = united[-1][0], max(end, united.pop()[1])
+        united.append((first, end))
+    return united

@@ -6,7 +6,9 @@ little data is drawn to what the others, `no_send` among them, have in common, a
 have in common. The noise and how far arms differ (in level, and in what they answer to) come from the campaign's own
 rewards, by the marginal likelihood. Where arms do not differ, this switches personalisation off, and nothing else does.
 
-Everything scales with the reward: no unit, no tuning by campaign.
+A value model's score (column `SCORE`) is believed at first: its coefficient is expected to be one standard deviation of
+the reward, the unit that scores are in. Rewards that say otherwise overrule it. Everything scales with the reward: no
+unit, no tuning by campaign.
 
 References
 ----------
@@ -17,12 +19,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from whisperer.decisions.context import CONTEXT_VERSION, D
+from whisperer.decisions.context import CONTEXT_VERSION, SCORE, D
 from whisperer.decisions.linear import FORM_VERSION, CampaignStatistics, OtherContextError
 
 Array = NDArray[np.float64]
@@ -30,15 +33,26 @@ Array = NDArray[np.float64]
 _FLOAT = "<f8"
 _BLOCK = 128  # rows whose working set stays in the cache
 
-_PRECISION_0 = np.r_[1e-2, np.ones(D - 1)]
-"""Of the common coefficients, over the noise variance: the level is all but free."""
+FLOOR = 0.02
+"""Least probability of an eligible arm, as long as that leaves the policy half of all: with more than 25 arms less."""
 
 LEVELS = (1e-3, 1e-2, 1e-1, 1.0)
 SLOPES = (1e-4, 1e-3, 1e-2, 1e-1)
 """How far arms may differ: candidate variances of level and slopes, over the noise variance."""
-_GRID = np.array([np.r_[level, np.full(D - 1, slope)] for level in LEVELS for slope in SLOPES])
-_EXPECTED = (1e-1, 1e-2)
-_LOG_PRIOR = -0.5 * (np.log10(_GRID[:, 0] / _EXPECTED[0]) ** 2 + np.log10(_GRID[:, 1] / _EXPECTED[1]) ** 2)
+_EXPECTED = (1e-2, 1e-3)
+"""Messages do little: arms that differ by a tenth of the noise in level, and by a third of that in each slope."""
+_SURPRISE = (1e-1, 1e-2)
+"""An arm nobody has tried may differ so much at least, however alike the others are: it has to be found out."""
+
+
+@lru_cache
+def _assumed(width: int) -> tuple[Array, Array, Array]:
+    """Precision of the common coefficients over the noise variance, shape (width,): the level is all but free; the
+    candidates for T, shape (n_grid, width); and the logarithm of what each is expected."""
+    grid = np.array([np.r_[level, np.full(width - 1, slope)] for level in LEVELS for slope in SLOPES])
+    off = [np.log10(grid[:, place] / _EXPECTED[place]) for place in (0, 1)]
+    return np.r_[1e-2, np.ones(width - 1)], grid, -0.5 * (off[0] ** 2 + off[1] ** 2)
+
 
 _N_0 = 10.0
 """Decisions' worth of trust in the plain variance of rewards as the noise."""
@@ -50,10 +64,11 @@ class Posterior:
     ----------
     number : of the publication
     arms : names; row k of the arrays is arm k, and one row more stands for any other arm
-    mean : float64, shape (n_arms + 1, D)
-    root : float64, shape (n_arms + 1, D, D), lower triangular; covariance = root @ root'
+    mean : float64, shape (n_arms + 1, width)
+    root : float64, shape (n_arms + 1, width, width), lower triangular; covariance = root @ root'
     noise : variance of a reward about its mean, in the goal's unit squared
-    scatter : float64, shape (D,), variance of arms about the common coefficients over ``noise``
+    scatter : float64, shape (width,), variance of arms about the common coefficients over ``noise``
+    floor : least probability of an eligible arm: `FLOOR`, more while an alarm lasts
     """
 
     number: int
@@ -62,13 +77,14 @@ class Posterior:
     root: Array
     noise: float = 1.0
     scatter: Array = field(default_factory=lambda: np.ones(D))
+    floor: float = FLOOR
 
     def rows(self, arms: Sequence[str]) -> list[int]:
         """Row of each name; unknown ones have the last."""
         known = {name: at for at, name in enumerate(self.arms)}
         return [known.get(name, len(self.arms)) for name in arms]
 
-    def score(self, x: Array, rows: Sequence[int]) -> tuple[Array, Array]:
+    def score(self, x: Array, rows: Sequence[int], scores: Array | None = None) -> tuple[Array, Array]:
         """Mean and standard deviation of each arm's expected reward.
 
         Sums run over one coordinate after the other, never through BLAS, whose rounding depends on the shape: a row's
@@ -76,78 +92,99 @@ class Posterior:
 
         Parameters
         ----------
-        x : float64, shape (n, D)
+        x : float64, shape (n, width)
         rows : of the arms asked for, k of them
+        scores : float64, shape (k, n), column `SCORE` of each arm; ``x`` has it for all alike by default
 
         Returns
         -------
         mean, spread : float64, shape (k, n)
         """
-        # One matrix a coordinate: k x (1 + D) numbers, the mean's coefficient and the root's row.
+        # One matrix a coordinate: k x (1 + width) numbers, the mean's coefficient and the root's row.
         factors = np.concatenate([self.mean[rows][:, None, :], self.root[rows].transpose(0, 2, 1)], axis=1)
+        width = factors.shape[2]
         means, spreads = np.empty((2, len(rows), len(x)))
         for at in range(0, len(x), _BLOCK):
             block = np.ascontiguousarray(x[at : at + _BLOCK].T)
             total = factors[:, :, 0, None] * block[0]
-            for d in range(1, D):
+            for d in range(1, width):
+                column = block[d] if d != SCORE or scores is None else scores[:, None, at : at + _BLOCK]
                 # The root is triangular: coordinate d meets its first d + 1 columns only.
-                total[:, : d + 2] += factors[:, : d + 2, d, None] * block[d]
+                total[:, : d + 2] += factors[:, : d + 2, d, None] * column
             means[:, at : at + _BLOCK] = total[:, 0]
             squares = total[:, 1] ** 2
-            for d in range(2, D + 1):
+            for d in range(2, width + 1):
                 squares += total[:, d] ** 2
             spreads[:, at : at + _BLOCK] = np.sqrt(squares)
         return means, spreads
 
 
-def prior() -> Posterior:
-    """Before any reward: every arm alike. In units of the noise, unknown yet; without the common part, unknown too."""
-    scatter = np.r_[_EXPECTED[0], np.full(D - 1, _EXPECTED[1])]
-    return Posterior(0, (), np.zeros((1, D)), np.diag(np.sqrt(scatter))[None], 1.0, scatter)
+def prior(width: int = D) -> Posterior:
+    """Before any reward: arms differ by their model scores only. In units of the noise, unknown yet; without the common
+    part, unknown too."""
+    scatter = np.r_[_EXPECTED[0], np.full(width - 1, _EXPECTED[1])]
+    return Posterior(0, (), _believed(width, 1.0)[None], np.diag(np.sqrt(scatter))[None], 1.0, scatter)
 
 
-def posterior(statistics: CampaignStatistics, number: int) -> Posterior:
+def _believed(width: int, deviation: float) -> Array:
+    """What the common coefficients are expected to be, where rewards have this standard deviation."""
+    expected = np.zeros(width)
+    expected[SCORE] = deviation
+    return expected
+
+
+def posterior(statistics: CampaignStatistics, number: int, floor: float = FLOOR) -> Posterior:
     """What the statistics say. In units of the noise until the end: ``grams + 1/T`` are then precisions."""
-    names = tuple(statistics.arms)
+    names, width = tuple(statistics.arms), statistics.width
     if not names:
-        return prior()
+        return prior(width)
     arms = [statistics.arms[name] for name in names]
     grams = np.stack([arm.gram for arm in arms])
     moments = np.stack([arm.moment for arm in arms])
     n, squares, total = sum(a.n for a in arms), sum(a.squares for a in arms), float(moments[:, 0].sum())
     plain = (squares - total**2 / n) / n if n > 0 else 0.0
     plain = max(plain, 1e-6 * squares / n) if squares > 0 and n > 0 else 1.0
+    # What is expected is taken off the rewards, and added to the coefficients at the end.
+    expected = _believed(width, float(np.sqrt(plain)))
+    squares += float(expected @ (grams.sum(axis=0) @ expected - 2 * moments.sum(axis=0)))
+    moments = moments - grams @ expected
     # All candidates for T at once: arrays are (n_grid, n_arms, ...).
-    precision = 1 / _GRID
-    conditional = grams[None] + precision[:, None, :, None] * np.eye(D)
+    precision_0, grid, log_prior = _assumed(width)
+    precision = 1 / grid
+    conditional = grams[None] + precision[:, None, :, None] * np.eye(width)
     covariance = np.linalg.inv(conditional)
     fitted = np.einsum("gkij,kj->gki", covariance, moments)
     information = (
-        precision[:, :, None] * np.eye(D) * len(names)
+        precision[:, :, None] * np.eye(width) * len(names)
         - precision[:, :, None] * covariance.sum(axis=1) * precision[:, None, :]
     )
-    common_precision = information + np.diag(_PRECISION_0)
+    common_precision = information + np.diag(precision_0)
     common_covariance = np.linalg.inv(common_precision)
     pulled = precision * fitted.sum(axis=1)
     common = np.einsum("gij,gj->gi", common_covariance, pulled)
     explained = np.einsum("gki,ki->g", fitted, moments) + np.einsum("gi,gi->g", pulled, common)
     left = np.maximum(squares - explained, 1e-9 * max(squares, 1e-300)) + _N_0 * plain
     evidence = (
-        _LOG_PRIOR
+        log_prior
         - 0.5 * np.linalg.slogdet(conditional)[1].sum(axis=1)
-        - 0.5 * len(names) * np.log(_GRID).sum(axis=1)
+        - 0.5 * len(names) * np.log(grid).sum(axis=1)
         - 0.5 * np.linalg.slogdet(common_precision)[1]
         - 0.5 * (n + _N_0) * np.log(left)
     )
     best = int(np.argmax(evidence))
     noise = float(left[best] / (n + _N_0))
-    scatter = np.asarray(_GRID[best], np.float64)
+    scatter = np.asarray(grid[best], np.float64)
     pull = covariance[best] * precision[best]  # V / T: an arm's answer to the common coefficients
     means = fitted[best] + pull @ common[best]
-    spreads = covariance[best] + pull @ common_covariance[best] @ pull.transpose(0, 2, 1)
-    new_arm = np.diag(scatter) + common_covariance[best]
-    roots = np.asarray(np.linalg.cholesky(noise * np.concatenate([spreads, new_arm[None]])), np.float64)
-    return Posterior(number, names, np.concatenate([means, common[best][None]]), roots, noise, scatter)
+    # What arms have in common tells none of them apart: of its uncertainty only what they answer differently counts.
+    pull = np.concatenate([pull, np.eye(width)[None]])
+    apart = pull - pull[:-1].mean(axis=0)
+    surprise = np.maximum(scatter, np.r_[_SURPRISE[0], np.full(width - 1, _SURPRISE[1])])
+    spreads = np.concatenate([covariance[best], np.diag(surprise)[None]])
+    spreads += apart @ common_covariance[best] @ apart.transpose(0, 2, 1)
+    roots = np.asarray(np.linalg.cholesky(noise * spreads), np.float64)
+    mean = np.concatenate([means, common[best][None]]) + expected
+    return Posterior(number, names, mean, roots, noise, scatter, floor)
 
 
 class _Encoded(msgspec.Struct, array_like=True, frozen=True):
@@ -161,6 +198,7 @@ class _Encoded(msgspec.Struct, array_like=True, frozen=True):
     root: bytes
     noise: float
     scatter: bytes
+    floor: float = FLOOR
 
 
 def encode(policies: Iterable[tuple[tuple[str, str], Posterior]]) -> bytes:
@@ -178,6 +216,7 @@ def encode(policies: Iterable[tuple[tuple[str, str], Posterior]]) -> bytes:
                 policy.root.astype(_FLOAT).tobytes(),
                 policy.noise,
                 policy.scatter.astype(_FLOAT).tobytes(),
+                policy.floor,
             )
             for (tenant, campaign), policy in policies
         ]
@@ -197,5 +236,6 @@ def decode(data: bytes) -> dict[tuple[str, str], Posterior]:
             np.frombuffer(read.root, _FLOAT).reshape(-1, D, D),
             read.noise,
             np.frombuffer(read.scatter, _FLOAT),
+            read.floor,
         )
     return policies

@@ -18,23 +18,21 @@ Agrawal & Goyal, ICML 2013 (linear Thompson sampling); Chapelle & Li, NIPS 2011 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from whisperer.decisions.context import rows_of, transform
+from whisperer.decisions.context import bounded_scores, rows_of, transform
 from whisperer.decisions.decision import GROUPS, HOLDOUT, NO_SEND, UNIFORM, Candidate, Choice, seed_of
-from whisperer.decisions.posterior import Posterior, prior
+from whisperer.decisions.posterior import FLOOR, Posterior, prior
 from whisperer.errors import InvariantError
 
 N_DRAWS = 64
-FLOOR = 0.02
-"""Least probability of an eligible arm, as long as that leaves the policy half of all: with more than 25 arms less."""
-
-WIDTH = 0.5
+WIDTH = 0.35
 """Draws are this much narrower than the posterior. The floor and the uniform group explore for ever as it is, and draws
-at full width on top of them cost more than they find out."""
+at full width on top of them cost more than they find out (on simulated campaigns)."""
 
 _TABLE = 1 << 16
 # RandomState's stream is frozen for good, which the newer generators' are not: an audit must find the same numbers.
@@ -44,7 +42,7 @@ _PRIOR = prior()
 
 
 def choose(
-    candidates: Sequence[Candidate], policies: Mapping[tuple[str, str], Posterior], floor: float = FLOOR
+    candidates: Sequence[Candidate], policies: Mapping[tuple[str, str], Posterior], floor: float | None = None
 ) -> list[Choice]:
     """One choice a candidate, in their order.
 
@@ -52,7 +50,7 @@ def choose(
     ----------
     candidates : any mixture of tenants, campaigns and groups
     policies : by (tenant, campaign); one that is missing is decided by the prior, every arm alike
-    floor : eps
+    floor : eps, each policy's own by default
 
     Raises
     ------
@@ -95,6 +93,8 @@ def fault_of(candidate: Candidate) -> str:
         return f"{NO_SEND} is not among its arms"
     if len(set(candidate.arms)) != len(candidate.arms):
         return "an arm is listed twice"
+    if candidate.scores and len(candidate.scores) != len(candidate.arms):
+        return "its scores are not one an arm"
     return ""
 
 
@@ -109,7 +109,7 @@ def _by_rule(members: list[Candidate], propensities: list[float], group: str) ->
     n_arms = len(propensities)
     seeds = [seed_of(candidate.decision_id) for candidate in members]
     vectors = np.tile(np.array(propensities), (len(members), 1))
-    chosen = _sample(vectors, np.array(seeds, np.uint64)).tolist()
+    chosen = sampled(vectors, np.array(seeds, np.uint64)).tolist()
     zeros = [0.0] * n_arms
     return [
         Choice(
@@ -122,35 +122,72 @@ def _by_rule(members: list[Candidate], propensities: list[float], group: str) ->
             zeros,
             seed,
             group,
+            candidate.scores,
         )
         for candidate, seed, arm in zip(members, seeds, chosen, strict=True)
     ]
 
 
+def propensities(
+    means: NDArray[np.float64], spreads: NDArray[np.float64], seeds: NDArray[np.uint64], floor: float = FLOOR
+) -> NDArray[np.float64]:
+    """P(arm) of each decision, floor included.
+
+    Parameters
+    ----------
+    means, spreads : float64, shape (k, n), of :meth:`Posterior.score`
+    seeds : uint64, shape (n,), of :func:`whisperer.decisions.decision.seed_of`
+
+    Returns
+    -------
+    p : float64, shape (n, k), rows sum to 1
+    """
+    return mixed(_win_shares(means, spreads, seeds), floor)
+
+
+def sampled(p: NDArray[np.float64], seeds: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """An arm's index from each row of ``p``, shape (n, k), by a uniform number independent of the draws."""
+    uniform = (_mix(seeds, 2) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    edges = np.cumsum(p, axis=1)
+    # The last arm that can be chosen takes what rounding leaves of 1; one with p = 0 is never chosen.
+    last = p.shape[1] - 1 - np.argmax(p[:, ::-1] > 0, axis=1)
+    return np.asarray(np.minimum((uniform[:, None] >= edges).sum(axis=1), last), np.int64)
+
+
 def _by_policy(
-    members: list[Candidate], arms: tuple[str, ...], campaign: str, policy: Posterior, floor: float
+    members: list[Candidate], arms: tuple[str, ...], campaign: str, policy: Posterior, floor: float | None
 ) -> list[Choice]:
     seeds = [seed_of(candidate.decision_id) for candidate in members]
     x = transform(rows_of([candidate.features for candidate in members]))
-    means, spreads = policy.score(x, policy.rows(arms))
+    means, spreads = policy.score(x, policy.rows(arms), _scores_of(members, len(arms)))
     seed_array = np.array(seeds, np.uint64)
-    propensities = mixed(_win_shares(means, spreads, seed_array), floor)
-    chosen = _sample(propensities, seed_array)
-    own = propensities[np.arange(len(members)), chosen]
+    vectors = propensities(means, spreads, seed_array, policy.floor if floor is None else floor)
+    chosen = sampled(vectors, seed_array)
+    own = vectors[np.arange(len(members)), chosen]
     version = f"{campaign}@{policy.number}"
     return [
-        Choice(candidate.decision_id, arms[arm], p, candidate.arms, vector, mean, spread, seed, version)
+        Choice(
+            candidate.decision_id, arms[arm], p, candidate.arms, vector, mean, spread, seed, version, candidate.scores
+        )
         for candidate, arm, p, vector, mean, spread, seed in zip(
             members,
             chosen.tolist(),
             own.tolist(),
-            propensities.tolist(),
+            vectors.tolist(),
             means.T.tolist(),
             spreads.T.tolist(),
             seeds,
             strict=True,
         )
     ]
+
+
+def _scores_of(members: list[Candidate], n_arms: int) -> NDArray[np.float64] | None:
+    """Column `SCORE` by arm, shape (k, n); None where nobody has one, which is the same as zeros."""
+    if not any(candidate.scores for candidate in members):
+        return None
+    absent = [math.nan] * n_arms
+    return bounded_scores(np.array([candidate.scores or absent for candidate in members], np.float64).T)
 
 
 def _win_shares(
@@ -176,15 +213,6 @@ def _win_shares(
     for arm in range(n_arms):
         shares[:, arm] = np.count_nonzero(winner == arm, axis=1) / N_DRAWS
     return shares
-
-
-def _sample(propensities: NDArray[np.float64], seeds: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """An arm's index from each row, by a uniform number independent of the draws."""
-    uniform = (_mix(seeds, 2) >> np.uint64(11)).astype(np.float64) * 2.0**-53
-    edges = np.cumsum(propensities, axis=1)
-    # The last arm that can be chosen takes what rounding leaves of 1; one with p = 0 is never chosen.
-    last = propensities.shape[1] - 1 - np.argmax(propensities[:, ::-1] > 0, axis=1)
-    return np.asarray(np.minimum((uniform[:, None] >= edges).sum(axis=1), last), np.int64)
 
 
 def _mix(seeds: NDArray[np.uint64], stream: int) -> NDArray[np.uint64]:

@@ -22,13 +22,14 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
-from whisperer.decisions.context import rows_of, transform
+from whisperer.decisions.context import SCORE, bounded_scores, rows_of, transform
 from whisperer.decisions.decision import GROUPS, HOLDOUT
 from whisperer.decisions.linear import CampaignStatistics, OtherContextError
 from whisperer.feedback.outcome import MICROS, Reward
@@ -39,6 +40,9 @@ WAIT_DAYS = 90
 
 Campaign = tuple[str, str]
 """Tenant and campaign."""
+
+Look = Callable[[Campaign, str, NDArray[np.float64], NDArray[np.float64], int], None]
+"""Is shown each arm's rewards that became final: campaign, arm, x (m, D), reward (m,), the latest UTC day of them."""
 
 
 class RewardFate(StrEnum):
@@ -76,13 +80,22 @@ class _State(msgspec.Struct, array_like=True):
 class _Changes:
     """A batch's work on one arm, gathered so that it is done in a few matrix products."""
 
-    __slots__ = ("days", "features", "new", "old")
+    __slots__ = ("days", "features", "mature", "new", "old", "scores", "seen")
 
     def __init__(self) -> None:
         self.features: list[list[float]] = []
+        self.scores: list[float] = []
         self.days: list[int] = []
         self.old: list[float] = []
         self.new: list[float] = []
+        self.mature: list[bool] = []
+        self.seen: list[int] = []
+
+    def x(self) -> NDArray[np.float64]:
+        """Vectors of the decisions, shape (m, D)."""
+        x = transform(rows_of(self.features))
+        x[:, SCORE] = bounded_scores(np.array(self.scores))
+        return x
 
 
 class Ledger:
@@ -128,8 +141,11 @@ class Ledger:
         """Decisions that wait for their final reward."""
         return len(self._early)
 
-    def apply(self, shard: int, rewards: Sequence[tuple[str, Reward]]) -> set[Campaign]:
-        """Count rewards of one shard, in its order; the campaigns whose statistics changed."""
+    def apply(self, shard: int, rewards: Sequence[tuple[str, Reward]], look: Look = lambda *_: None) -> set[Campaign]:
+        """Count rewards of one shard, in its order; the campaigns whose statistics changed.
+
+        Each decision's final reward is shown to ``look`` once, before it is learned from.
+        """
         added: dict[tuple[str, str, str], _Changes] = {}
         replaced: dict[tuple[str, str, str], _Changes] = {}
         offsets = self._offsets.setdefault(shard, {})
@@ -149,10 +165,13 @@ class Ledger:
             elif fate is RewardFate.REPLACED and before is not None:
                 _note(replaced.setdefault(place, _Changes()), reward, before.micros, before.day)
         # Additions first: a decision's early and final rewards may be in one batch.
-        for (tenant, campaign, arm), changes in added.items():
-            self._add(self._of(tenant, campaign), arm, changes)
-        for (tenant, campaign, arm), changes in replaced.items():
-            self._replace(self._of(tenant, campaign), arm, changes)
+        for changed, learn in ((added, self._add), (replaced, self._replace)):
+            for (tenant, campaign, arm), changes in changed.items():
+                x, final = changes.x(), np.array(changes.mature)
+                if final.any():
+                    reward, day = np.array(changes.new)[final], max(np.array(changes.seen)[final])
+                    look((tenant, campaign), arm, x[final], reward, int(day))
+                learn(self._of(tenant, campaign), arm, x, changes)
         return {place[:2] for place in (*added, *replaced)}
 
     def _settle(self, tenant: str, reward: Reward, before: _Early | None) -> RewardFate:
@@ -196,14 +215,13 @@ class Ledger:
         return found
 
     @staticmethod
-    def _add(statistics: CampaignStatistics, arm: str, changes: _Changes) -> None:
+    def _add(statistics: CampaignStatistics, arm: str, x: NDArray[np.float64], changes: _Changes) -> None:
         weights = statistics.weights(np.array(changes.days))
-        statistics.arm(arm).add(transform(rows_of(changes.features)), np.array(changes.new), weights)
+        statistics.arm(arm).add(x, np.array(changes.new), weights)
 
     @staticmethod
-    def _replace(statistics: CampaignStatistics, arm: str, changes: _Changes) -> None:
+    def _replace(statistics: CampaignStatistics, arm: str, x: NDArray[np.float64], changes: _Changes) -> None:
         weights = statistics.weights(np.array(changes.days))
-        x = transform(rows_of(changes.features))
         statistics.arm(arm).replace(x, np.array(changes.old), np.array(changes.new), weights)
 
     def state_bytes(self) -> bytes:
@@ -257,7 +275,10 @@ def _fault_of(reward: Reward) -> RewardFate | None:
 
 def _note(changes: _Changes, reward: Reward, old_micros: int, day: int) -> None:
     changes.features.append(reward.features)
+    changes.scores.append(reward.score)
     changes.days.append(day)
+    changes.mature.append(reward.mature)
+    changes.seen.append(reward.at // DAY_MS)
     changes.old.append(old_micros / MICROS)
     changes.new.append(reward.reward_micros / MICROS)
 

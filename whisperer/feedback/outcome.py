@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 
 OPENED, CLICKED, CONVERTED, UNSUBSCRIBED, COMPLAINED, BOUNCED = (
@@ -28,6 +30,7 @@ class Reward(msgspec.Struct, array_like=True, frozen=True):
     features : raw values as logged with the candidate
     reward_micros : int, millionths of the unit of the campaign's goal
     at : ms UTC when it became known
+    score : a value model's, of the arm, as logged with the choice; NaN where there was none
     """
 
     number: int
@@ -43,3 +46,4 @@ class Reward(msgspec.Struct, array_like=True, frozen=True):
     revision: int
     mature: bool
     at: int
+    score: float = math.nan

@@ -7,7 +7,7 @@ a user.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,7 +63,9 @@ def _window(records: Any, daily: Any, rows: Any, today: int, days: int, totals: 
 
 
 @kernel
-def _active(records: Any, daily: Any, rows: Any, after: int, n_active: Any, gap_mean: Any, gap_sd: Any) -> None:
+def _active(
+    records: Any, daily: Any, rows: Any, after: int, recent: Any, days: Any, firsts: Any, lasts: Any, mean: Any, sd: Any
+) -> None:
     for i in range(len(rows)):
         newest = int64(records[rows[i]].newest_day)
         first, last, squares, n, n_after = 0, 0, 0, 0, 0
@@ -76,12 +78,12 @@ def _active(records: Any, daily: Any, rows: Any, after: int, n_active: Any, gap_
                 last = day
                 n += 1
                 n_after += day > after
-        n_active[i] = n_after
+        recent[i], days[i], firsts[i], lasts[i] = n_after, n, first, last
         if n > 1:
             # From integers, so that the order of summation plays no part.
             gaps, span = n - 1, last - first
-            gap_mean[i] = span / gaps
-            gap_sd[i] = np.sqrt(float(squares * gaps - span * span)) / gaps
+            mean[i] = span / gaps
+            sd[i] = np.sqrt(float(squares * gaps - span * span)) / gaps
 
 
 def add(table: Table, rows: NDArray[np.int64], days: NDArray[np.int64], counts: NDArray[np.int64]) -> None:
@@ -109,16 +111,27 @@ def window(table: Table, rows: NDArray[np.int64], today: int, days: int) -> NDAr
     return totals
 
 
-def activity(
-    table: Table, rows: NDArray[np.int64], after: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """(active days later than ``after``, mean and standard deviation of the gaps between all of the ring's).
+class Activity(NamedTuple):
+    """What the ring tells of each user's active days: UTC days with any event. Shape (n,) each."""
 
-    float64, shape (n,); NaN where there is no gap.
-    """
-    n_active, mean, sd = np.empty(len(rows)), np.full(len(rows), np.nan), np.full(len(rows), np.nan)
-    _active(table.records, table["daily"], rows, after, n_active, mean, sd)
-    return n_active, mean, sd
+    recent: NDArray[np.float64]
+    """How many are later than the day asked about."""
+    n_days: NDArray[np.int64]
+    first: NDArray[np.int64]
+    """The first and the last of them; 0 where there is none."""
+    last: NDArray[np.int64]
+    gap_mean: NDArray[np.float64]
+    """Mean and standard deviation of the gaps between all of them, in days; NaN where there is no gap."""
+    gap_sd: NDArray[np.float64]
+
+
+def activity(table: Table, rows: NDArray[np.int64], after: int) -> Activity:
+    """The active days of ``rows`` within the ring, those later than the UTC day ``after`` counted apart."""
+    n = len(rows)
+    n_days, first, last = np.empty((3, n), np.int64)
+    found = Activity(np.empty(n), n_days, first, last, np.full(n, np.nan), np.full(n, np.nan))
+    _active(table.records, table["daily"], rows, after, *found)
+    return found
 
 
 def active_days(table: Table, row: int) -> NDArray[np.int64]:

@@ -1,93 +1,222 @@
 """The registry of features: one definition for live scoring, segments, training and simulation.
 
 Every feature is computed from a user's columns as of a moment, so that "then" can be asked as well as "now". Windows
-are whole UTC days that end with the day asked about (decisioning.md, method 1).
+are whole UTC days that end with the day asked about (decisioning.md, method 1). No definition depends on anything
+learned, so that a value logged yesterday means the same today; what a model says is a *score*, a column like any other
+(:mod:`whisperer.profiles.scores`). A definition that changes gets a higher version, and :func:`feature_hash` then
+differs: what was trained on the old one is not applied to the new one.
+
+What passed between us and the user is no column; its features are in :mod:`whisperer.journeys.contact`.
 """
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from whisperer.profiles import daily
+from whisperer.profiles import bgnbd, daily
 from whisperer.profiles.columns import Table
 from whisperer.profiles.history import DAY_MS
 from whisperer.profiles.record import NEVER, WINDOW_DAYS
+from whisperer.profiles.scores import CHURN, ENGAGEMENT
 
 MICROS = 1_000_000
+MONTH_WEEKS = 30 / 7
+"""What "within 30 days" is to a model that counts in weeks."""
+
+Floats = NDArray[np.float64]
+
+
+class Batch:
+    """Users of a table at a moment; what several features are made of is worked out once.
+
+    ``rows`` int64, shape (n,); ``now`` ms UTC.
+    """
+
+    def __init__(self, table: Table, rows: NDArray[np.int64], now: int) -> None:
+        self.table, self.rows, self.now = table, rows, now
+        self.today = now // DAY_MS
+        self._windows: dict[int, Floats] = {}
+
+    def column(self, name: str) -> NDArray[Any]:
+        found: NDArray[Any] = self.table[name][self.rows]
+        return found
+
+    def events(self, days: int) -> Floats:
+        """Events in so many UTC days that end today."""
+        if days not in self._windows:
+            self._windows[days] = daily.window(self.table, self.rows, self.today, days).astype(np.float64)
+        return self._windows[days]
+
+    @cached_property
+    def activity(self) -> daily.Activity:
+        return daily.activity(self.table, self.rows, self.today - WINDOW_DAYS)
+
+    @cached_property
+    def purchases(self) -> tuple[Floats, Floats, Floats]:
+        """(x, t_x, T) of :mod:`whisperer.profiles.bgnbd`, an active day within the ring being a purchase, in weeks."""
+        found = self.activity
+        until = np.maximum(found.last, self.today)
+        x = np.maximum(found.n_days - 1, 0).astype(np.float64)
+        return x, (found.last - found.first) / 7, (until - found.first) / 7
+
+    def elapsed(self, name: str) -> Floats:
+        """Days since a time of the user."""
+        since = self.column(name)
+        return np.where(since == NEVER, np.nan, (self.now - since) / DAY_MS)
+
+    def where_active(self, values: Floats) -> Floats:
+        return np.where(self.activity.n_days > 0, values, np.nan)
 
 
 @dataclass(frozen=True, slots=True)
 class FeatureSpec:
-    """``clock`` says how the value moves with no new event: not at all, at UTC midnight, or a day each day."""
+    """``clock`` says how the value moves with no new event: not at all, at UTC midnight, or a day each day.
+
+    ``of`` computes it: float64, shape (n,), NaN where it has no value.
+    """
 
     name: str
     unit: str
     clock: Literal["none", "day", "elapsed"]
     description: str
+    of: Callable[[Batch], Floats]
+    version: int = 1
+
+
+def _silence_over_gap(batch: Batch) -> Floats:
+    # In whole days, so that it moves at midnight only, as its clock says.
+    last = batch.column("last_seen")
+    silent = np.where(last == NEVER, np.nan, float(batch.today) - last // DAY_MS)
+    return _ratio(silent, batch.activity.gap_mean)
+
+
+def _revenue(batch: Batch) -> Floats:
+    money: Floats = batch.column("revenue") / MICROS
+    return money
+
+
+def _of_purchases(which: int) -> Callable[[Batch], Floats]:
+    return lambda batch: batch.where_active(batch.purchases[which])
+
+
+def _expected_days(batch: Batch) -> Floats:
+    return batch.where_active(bgnbd.expected_purchases(bgnbd.CDNOW, MONTH_WEEKS, *batch.purchases))
+
+
+def _score(name: str) -> Callable[[Batch], Floats]:
+    return lambda b: b.column(name).astype(np.float64)
 
 
 FEATURES: dict[str, FeatureSpec] = {
     spec.name: spec
     for spec in (
-        FeatureSpec("events_total", "events", "none", "all events counted so far"),
-        FeatureSpec("events_7d", "events", "day", "events in the last 7 UTC days, today included"),
-        FeatureSpec("events_30d", "events", "day", "events in the last 30 UTC days, today included"),
-        FeatureSpec("events_90d", "events", "day", "events in the last 90 UTC days, today included"),
-        FeatureSpec("trend", "ratio", "day", "events a day in the last 7 days over those in the last 30"),
-        FeatureSpec("revenue", "currency units", "none", "sum of properties.revenue of track events"),
-        FeatureSpec("recency_days", "days", "elapsed", "time since last seen"),
-        FeatureSpec("tenure_days", "days", "elapsed", "time since first seen"),
-        FeatureSpec("active_days_90d", "days", "day", "UTC days with any event among the last 90"),
-        FeatureSpec("gap_mean_days", "days", "none", "mean gap between active days, within the newest 90"),
-        FeatureSpec("gap_sd_days", "days", "none", "standard deviation of those gaps"),
-        FeatureSpec("recency_over_gap", "ratio", "day", "UTC days since last seen over the mean gap"),
+        FeatureSpec(
+            "events_total",
+            "events",
+            "none",
+            "all events counted so far",
+            lambda b: b.column("n_events").astype(np.float64),
+        ),
+        FeatureSpec(
+            "events_7d", "events", "day", "events in the last 7 UTC days, today included", lambda b: b.events(7)
+        ),
+        FeatureSpec(
+            "events_30d", "events", "day", "events in the last 30 UTC days, today included", lambda b: b.events(30)
+        ),
+        FeatureSpec(
+            "events_90d", "events", "day", "events in the last 90 UTC days, today included", lambda b: b.events(90)
+        ),
+        FeatureSpec(
+            "trend",
+            "ratio",
+            "day",
+            "events a day in the last 7 days over those in the last 30",
+            lambda b: _ratio(b.events(7) / 7, b.events(30) / 30),
+        ),
+        FeatureSpec("revenue", "currency units", "none", "sum of properties.revenue of track events", _revenue),
+        FeatureSpec("recency_days", "days", "elapsed", "time since last seen", lambda b: b.elapsed("last_seen")),
+        FeatureSpec("tenure_days", "days", "elapsed", "time since first seen", lambda b: b.elapsed("first_seen")),
+        FeatureSpec(
+            "active_days_90d", "days", "day", "UTC days with any event among the last 90", lambda b: b.activity.recent
+        ),
+        FeatureSpec(
+            "gap_mean_days",
+            "days",
+            "none",
+            "mean gap between active days, within the newest 90",
+            lambda b: b.activity.gap_mean,
+        ),
+        FeatureSpec("gap_sd_days", "days", "none", "standard deviation of those gaps", lambda b: b.activity.gap_sd),
+        FeatureSpec(
+            "recency_over_gap", "ratio", "day", "UTC days since last seen over the mean gap", _silence_over_gap
+        ),
+        FeatureSpec("repeat_days", "days", "none", "active days within the newest 90, but the first", _of_purchases(0)),
+        FeatureSpec("repeat_span_weeks", "weeks", "none", "from the first of those days to the last", _of_purchases(1)),
+        FeatureSpec("since_first_weeks", "weeks", "day", "from the first of those days to today", _of_purchases(2)),
+        FeatureSpec(
+            "p_alive",
+            "probability",
+            "day",
+            "that the user has not left, by BG/NBD over active days (CDNOW parameters)",
+            lambda b: b.where_active(bgnbd.p_alive(bgnbd.CDNOW, *b.purchases)),
+        ),
+        FeatureSpec(
+            "expected_days_30d",
+            "days",
+            "day",
+            "active days to expect within 30 days, by the same model",
+            _expected_days,
+        ),
+        FeatureSpec(
+            CHURN, "probability", "none", "that the user does nothing within 30 days, by the score model", _score(CHURN)
+        ),
+        FeatureSpec(
+            ENGAGEMENT,
+            "share",
+            "none",
+            "of the next 30 days, those with activity to expect, by the score model",
+            _score(ENGAGEMENT),
+        ),
     )
 }
 
+REPLAYED: tuple[str, ...] = tuple(name for name in FEATURES if name not in (CHURN, ENGAGEMENT))
+"""Those that follow from events alone: what models of the user are trained on and applied to."""
 
-def compute(name: str, table: Table, rows: NDArray[np.int64], now: int) -> NDArray[np.float64]:
+
+def compute(name: str, table: Table, rows: NDArray[np.int64], now: int) -> Floats:
     """A feature of ``rows`` as of ``now`` (ms UTC); float64, shape (n,), NaN where it has no value."""
-    today = now // DAY_MS
-    match name:
-        case "events_total":
-            return table["n_events"][rows].astype(np.float64)
-        case "events_7d" | "events_30d" | "events_90d":
-            return daily.window(table, rows, today, int(name[7:-1])).astype(np.float64)
-        case "trend":
-            week, month = (daily.window(table, rows, today, d) for d in (7, 30))
-            return _ratio(week / 7, month / 30)
-        case "revenue":
-            money: NDArray[np.float64] = table["revenue"][rows] / MICROS
-            return money
-        case "recency_days":
-            return _elapsed(table["last_seen"][rows], now)
-        case "tenure_days":
-            return _elapsed(table["first_seen"][rows], now)
-        case "active_days_90d":
-            return daily.activity(table, rows, today - WINDOW_DAYS)[0]
-        case "gap_mean_days":
-            return daily.activity(table, rows, 0)[1]
-        case "gap_sd_days":
-            return daily.activity(table, rows, 0)[2]
-        case "recency_over_gap":
-            gap = daily.activity(table, rows, 0)[1]
-            # In whole days, so that it moves at midnight only, as its clock says.
-            last = table["last_seen"][rows]
-            return _ratio(np.where(last == NEVER, np.nan, float(today) - last // DAY_MS), gap)
-        case _:
-            raise KeyError(name)
+    return FEATURES[name].of(Batch(table, rows, now))
+
+
+def matrix(names: Sequence[str], table: Table, rows: NDArray[np.int64], now: int) -> Floats:
+    """Several features at once: float64, shape (n, len(names)); each bit is that of :func:`compute`."""
+    batch = Batch(table, rows, now)
+    found = np.empty((len(rows), len(names)))
+    for place, name in enumerate(names):
+        found[:, place] = FEATURES[name].of(batch)
+    return found
+
+
+def feature_hash(specs: Iterable[Any]) -> str:
+    """32 hex digits of features in their order (name, unit, version of each): an artifact records what it was fed."""
+    stated = [(spec.name, spec.unit, spec.version) for spec in specs]
+    return hashlib.blake2b(msgspec.json.encode(stated), digest_size=16).hexdigest()
 
 
 def describe(table: Table, row: int, now: int) -> dict[str, Any]:
     """All features of one user for people and callers: counts as integers, absent values as None."""
-    rows = np.array([row])
     values: dict[str, Any] = {}
-    for name, spec in FEATURES.items():
-        value = float(compute(name, table, rows, now)[0])
+    found = matrix(tuple(FEATURES), table, np.array([row]), now)[0].tolist()
+    for (name, spec), value in zip(FEATURES.items(), found, strict=True):
         if np.isnan(value):
             values[name] = None
         elif spec.unit == "events" or name == "active_days_90d":
@@ -99,11 +228,7 @@ def describe(table: Table, row: int, now: int) -> dict[str, Any]:
     return values
 
 
-def _elapsed(since: NDArray[np.int64], now: int) -> NDArray[np.float64]:
-    return np.where(since == NEVER, np.nan, (now - since) / DAY_MS)
-
-
-def _ratio(top: NDArray[np.float64], bottom: NDArray[np.float64]) -> NDArray[np.float64]:
+def _ratio(top: Floats, bottom: Floats) -> Floats:
     ratio = np.full(len(top), np.nan)
     np.divide(top, bottom, out=ratio, where=bottom > 0)
     return ratio

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from whisperer.events.block import EVENT
-from whisperer.profiles import daily
+from whisperer.profiles import daily, features
 from whisperer.profiles.hash_index import HashIndex
 from whisperer.profiles.population import Population
 
@@ -18,9 +18,7 @@ def warm() -> None:
     events = np.frombuffer(bytes(2 * EVENT.itemsize), EVENT)
     for _ in range(2):  # of both widths of the daily ring
         people.observe(events, rows, rows, codes, codes, codes, one, 0, one)
-        for days in (7, 30):
-            daily.window(people.table, rows, 1, days)
-        daily.activity(people.table, rows, 0)
+        features.matrix(tuple(features.FEATURES), people.table, rows, 0)
         daily.add(people.table, rows, one, one)
         daily.widen(people.table)
     people.history.add(rows, one, one, one)

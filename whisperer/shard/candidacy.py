@@ -13,26 +13,22 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from whisperer.decisions import context
 from whisperer.decisions.decision import NO_SEND, Candidate, Choice, decision_id, send_key
 from whisperer.eligibility.addresses import address_of
 from whisperer.eligibility.check import eligible_arms, overall
 from whisperer.eligibility.groups import assigned
-from whisperer.eligibility.local_time import DAY_MS, HOUR_MS, wall_at
 from whisperer.eligibility.refusal import Reason
 from whisperer.eligibility.standing import Standing
 from whisperer.eligibility.suppression import address_hash
-from whisperer.feedback.outcome import CLICKED, OPENED
-from whisperer.journeys.engagement import DECIDING, SENDING, Decision, Engagement, Exposure, SendState
+from whisperer.journeys.engagement import DECIDING, SENDING, Decision, Exposure, SendState
 from whisperer.journeys.engagement import NO_SEND as CLOSED_NO_SEND
-from whisperer.profiles import features, traits
+from whisperer.profiles import traits
+from whisperer.shard.decision_features import raw_features
 from whisperer.shard.effects import Decide, Deliver, Effect, Settled
 from whisperer.shard.live_campaigns import LiveCampaign
 from whisperer.shard.log import decision_row
 from whisperer.shard.membership import RowsView
 from whisperer.shard.tenant import Tenant
-
-_PROFILE_FEATURES = context.NAMES[:9]
 
 encode_choice = msgspec.msgpack.Encoder().encode
 
@@ -91,7 +87,7 @@ def consider(
         opened.append((call.row, decision))
     if opened:
         raw = raw_features(tenant, [row for row, _ in opened], now)
-        for (row, decision), values in zip(opened, raw.tolist(), strict=True):
+        for (row, decision), values in zip(opened, raw, strict=True):
             decision.features = values
             loop.timers.watch(decision)
             yield row, Decide(candidate_of(tenant.id, decision))
@@ -139,36 +135,6 @@ def choose(tenant: Tenant, choice: Choice, now: int) -> Iterator[Effect]:
         decision.status, decision.send = SENDING, SendState(send_key(decision.id), channel)
         yield Deliver(tenant.id, decision.id, channel)
     yield Settled(tenant.id, decision.id)
-
-
-def raw_features(tenant: Tenant, rows: list[int], now: int) -> NDArray[np.float64]:
-    """The values of :data:`whisperer.decisions.context.NAMES` as of now.
-
-    float64, shape (n, len(NAMES)), NaN where absent.
-    """
-    people = tenant.people
-    at = np.array(rows, np.int64)
-    raw = np.full((len(rows), len(context.NAMES)), np.nan)
-    for column, name in enumerate(_PROFILE_FEATURES):
-        raw[:, column] = features.compute(name, people.table, at, now)
-    zones = people.table["zone"][at].tolist()
-    for i, (row, zone) in enumerate(zip(rows, zones, strict=True)):
-        raw[i, len(_PROFILE_FEATURES) :] = _contact_features(
-            tenant.loop.engagements.get(row), people.zones.texts[zone], now
-        )
-    return raw
-
-
-def _contact_features(held: Engagement | None, zone: str, now: int) -> tuple[float, float, float, float, float]:
-    """sends_7d, hours_since_send, engaged_30d, local_hour, local_weekday."""
-    sends = held.standing.sends if held else []
-    recent = sum(sent.at > now - 7 * DAY_MS for sent in sends)
-    since = (now - sends[-1].at) / HOUR_MS if sends else float("nan")
-    engaged = 0
-    for decision in held.decisions if held else ():
-        engaged += sum(o.kind in (OPENED, CLICKED) and o.at > now - 30 * DAY_MS for o in decision.outcomes)
-    local = wall_at(now, zone)
-    return float(recent), since, float(engaged), local.hour + local.minute / 60, float(local.weekday())
 
 
 def _id(tenant: Tenant, live: LiveCampaign, call: Call) -> str:

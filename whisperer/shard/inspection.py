@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import Counter
 from typing import Any
 
@@ -17,6 +18,7 @@ from whisperer.profiles import features, timeline, traits
 from whisperer.profiles.history import EVER
 from whisperer.profiles.population import AWAY, FORWARDED, LIVE, VACANT
 from whisperer.profiles.record import NEVER, WINDOW_DAYS
+from whisperer.profiles.scores import SCORES
 from whisperer.profiles.timeline import Entry
 from whisperer.shard import accounts, decision_view
 from whisperer.shard.accounts import Account, expose_all
@@ -121,6 +123,7 @@ def digest(shard: Shard) -> str:
             sorted(t.counters.items()),
             sorted((s.config.name, s.config.version, s.backfilled) for s in t.segments.live.values()),
             _loop(t),
+            [t.score_model, t.scored_by],
         ]
         for t in shard.tenants.values()
     }
@@ -144,7 +147,8 @@ def _profiles(tenant: Tenant, exact: bool = False) -> list[Any]:
             state.traits = {name: (at, 0, text) for name, (at, _, text) in state.traits.items()}
         segments = tenant.segments.of(people, row)
         days = people.table["daily"][row].tolist()
-        found.append((key, people.targets.get(row), msgspec.msgpack.encode(state), segments, newest, days))
+        scores = [float(people.table[name][row]) for name in SCORES] if exact else []
+        found.append((key, people.targets.get(row), msgspec.msgpack.encode(state), segments, newest, days, scores))
     return sorted(found, key=lambda entry: entry[0])
 
 
@@ -193,7 +197,10 @@ def check(shard: Shard) -> None:
                 _require(row not in tenant.loop.engagements, tenant, f"{key} is away and its engagement is awake")
             _require((row in people.targets) == (status == FORWARDED), tenant, f"{key} has a forward and is live")
             state = people.extract(row)
+            scores = [float(people.table[name][row]) for name in SCORES]
+            _require(not any(s < 0 or s > 1 for s in scores), tenant, f"{key} has a score outside of 0 to 1")
             if status != LIVE:
+                _require(all(map(math.isnan, scores)), tenant, f"{key} was merged away and still has a score")
                 empty = state.n_events == 0 and not state.history and not state.traits and not state.timeline
                 _require(empty, tenant, f"{key} was merged away and still holds state")
                 continue

@@ -59,6 +59,7 @@ class DecisionRow(msgspec.Struct, array_like=True, frozen=True, tag=1):
     features: list[tuple[str, float]]
     refused_arms: dict[str, str]
     reason: str = ""
+    scores: list[float] = []
 
 
 class DeliveryRow(msgspec.Struct, array_like=True, frozen=True, tag=2):
@@ -151,6 +152,7 @@ def decision_row(tenant: str, user_key: str, partition: int, decision: Decision)
         features=list(zip(NAMES, decision.features, strict=False)),  # one made before a name was added has fewer
         refused_arms=dict(decision.refused_arms),
         reason=decision.reason if choice is None else "",
+        scores=[] if choice is None else choice.scores,
     )
 
 

@@ -208,6 +208,7 @@ class Loop:
             revision=decision.revision,
             mature=mature,
             at=now,
+            score=choice.score,
         )
         decision.revision += 1
         self.rewards.append(entry)

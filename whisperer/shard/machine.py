@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from whisperer.errors import InvariantError
 from whisperer.events.block import decode_block
 from whisperer.profiles.population import FORWARDED
-from whisperer.shard import announcements, arrivals, candidacy, closing, identity, outcomes, triggers
+from whisperer.shard import announcements, arrivals, candidacy, closing, identity, outcomes, scoring, triggers
 from whisperer.shard.dedup import Dedup
 from whisperer.shard.effects import Effect
 from whisperer.shard.log import Log, LogRow, forget
@@ -49,6 +49,8 @@ from whisperer.shard.records import (
     Record,
     Refused,
     RewardsTaken,
+    Scored,
+    ScoreModelChosen,
     ShardClosed,
     Tick,
 )
@@ -178,6 +180,10 @@ class Shard:
                 self.tenant(tenant_id).erasing.pop(key, None)
             case Erase(tenant_id, key):
                 yield from identity.erase(self.tenant(tenant_id), key, self.now)
+            case Scored() as scored:
+                scoring.take(self.tenant(scored.tenant), scored, self.now)
+            case ScoreModelChosen() as chosen:
+                self.tenant(chosen.tenant).score_model = chosen if chosen.name else None
             case ShardClosed():
                 closing.close(self)
             case CountsJoined() as joined:

@@ -7,6 +7,7 @@ Trait tests are remembered a user until a trait changes; everything else is read
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -105,6 +106,10 @@ class Segments:
     @property
     def is_backfilling(self) -> bool:
         return any(live.progress is not None for live in self.live.values())
+
+    def uses(self, names: Collection[str]) -> bool:
+        """Whether any segment looks at one of these features."""
+        return any(not live.program.features.isdisjoint(names) for live in self.live.values())
 
     def publish(self, people: Population, configs: list[SegmentConfig]) -> None:
         """Take over a tenant's published segments: new and changed ones start a backfill, absent ones end."""

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from whisperer.journeys.engagement import decode as decode_engagement
 from whisperer.profiles.population import AWAY, LIVE, Population
+from whisperer.profiles.scores import SCORES
 from whisperer.shard import candidacy
 from whisperer.shard.announcements import reevaluate
 from whisperer.shard.effects import Effect, Send
@@ -167,6 +168,8 @@ def _put(tenant: Tenant, user: MovedUser, partition: int) -> int:
         people.forward(row, user.target)
         return row
     people.combine(row, user.state)
+    for score, value in zip(SCORES, user.scores, strict=False):  # an older release sends none
+        people.table[score][row] = value
     for name in user.segments:
         if name in tenant.segments.live:
             people.table[tenant.segments.live[name].column][row] = True

@@ -21,6 +21,7 @@ from whisperer.journeys.engagement import Decision, Pinned
 from whisperer.journeys.engagement import encode as encode_engagement
 from whisperer.profiles.hash_index import HashIndex
 from whisperer.profiles.population import VACANT, Population
+from whisperer.profiles.scores import SCORES
 from whisperer.profiles.state import ProfileState
 from whisperer.shard.records import Message
 from whisperer.shard.tenant import Tenant
@@ -41,6 +42,8 @@ class MovedUser(msgspec.Struct, array_like=True):
     target: str | None
     floor: int | None
     segments: list[str]
+    scores: list[float] = []
+    """In the order of :data:`whisperer.profiles.scores.SCORES`; NaN for none yet."""
 
 
 class Part(msgspec.Struct, array_like=True):
@@ -190,7 +193,8 @@ def _user(tenant: Tenant, row: int) -> MovedUser:
     key = people.keys.text(row)
     assert key is not None, "a vacant row does not move"
     segments = tenant.segments.of(people, row)
-    return MovedUser(key, people.extract(row), people.targets.get(row), tenant.floors.get(row), segments)
+    scores = [float(people.table[name][row]) for name in SCORES]
+    return MovedUser(key, people.extract(row), people.targets.get(row), tenant.floors.get(row), segments, scores)
 
 
 def _state(tenant: Tenant, partition: int, owner_keys: list[str]) -> PartitionState:

@@ -14,9 +14,9 @@ from whisperer.errors import JournalDamagedError
 from whisperer.profiles.state import ProfileState
 from whisperer.shard.accounts import StoredAccount
 
-RECORD_VERSION = 3
+RECORD_VERSION = 4
 """1: up to profiles and segments. 2: campaigns, decisions, deliveries, outcomes. 3: event blocks of version 2, moves in
-parts, removed shards."""
+parts, removed shards. 4: scores."""
 
 # -- messages between partitions: delivered at least once, in order, applied once ---------------------------------
 
@@ -277,6 +277,32 @@ class CountsJoined(msgspec.Struct, array_like=True, frozen=True, tag=19):
     counters: dict[str, int]
 
 
+class Scored(msgspec.Struct, array_like=True, frozen=True, tag=20):
+    """What a model said of the users in rows ``first`` and on: 4 bytes a row and score, float32, little-endian.
+
+    NaN leaves a score as it is.
+    """
+
+    tenant: str
+    model: str
+    first: int
+    churn: bytes
+    engagement: bytes
+
+
+class ScoreModelChosen(msgspec.Struct, array_like=True, frozen=True, tag=21):
+    """From here on the sweeps of a tenant use this artifact of a store (:mod:`whisperer.models.store`).
+
+    No ``name``: the formula that needs no training.
+    """
+
+    tenant: str
+    store: str = ""
+    name: str = ""
+    number: int = 0
+    digest: str = ""
+
+
 RecordBody = (
     Events
     | Tick
@@ -297,6 +323,8 @@ RecordBody = (
     | PartitionSwept
     | ShardClosed
     | CountsJoined
+    | Scored
+    | ScoreModelChosen
 )
 
 

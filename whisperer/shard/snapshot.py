@@ -26,14 +26,14 @@ from whisperer.shard.log import decode_log, encode_log
 from whisperer.shard.loop import Loop
 from whisperer.shard.machine import Shard
 from whisperer.shard.membership import Live
-from whisperer.shard.records import CampaignConfig, Experiment, Message, SegmentConfig
+from whisperer.shard.records import CampaignConfig, Experiment, Message, ScoreModelChosen, SegmentConfig
 from whisperer.shard.rewards import RewardLog
 from whisperer.shard.schedules import Schedules
 from whisperer.shard.tenant import Owner, Tenant
 
-SNAPSHOT_VERSION = 3
+SNAPSHOT_VERSION = 4
 """1: up to profiles and segments. 2: campaigns, engagements, accounts, rewards. 3: partitions on their way, counts of
-removed shards."""
+removed shards. 4: scores."""
 
 ROWS_AT_ONCE = 16_384
 """Users whose entries lie together in a table of entries."""
@@ -73,6 +73,8 @@ class TenantMeta(msgspec.Struct):
     vacant: list[int]
     erasing: dict[str, int] = {}
     loop: LoopMeta | None = None
+    score_model: ScoreModelChosen | None = None
+    scored_by: str = ""
 
 
 class ShardMeta(msgspec.Struct):
@@ -206,6 +208,8 @@ def _tenant_meta(tenant: Tenant) -> TenantMeta:
         vacant=people.keys.vacant().tolist(),
         erasing=tenant.erasing,
         loop=_loop_meta(tenant.loop),
+        score_model=tenant.score_model,
+        scored_by=tenant.scored_by,
     )
 
 
@@ -274,6 +278,7 @@ def _tenant(shard: Shard, meta: TenantMeta, users: pa.Table, history: pa.Table, 
     tenant.tombstones = {digest: (partition, at) for digest, partition, at in meta.tombstones}
     tenant.floors = dict(meta.floors)
     tenant.erasing = dict(meta.erasing)
+    tenant.score_model, tenant.scored_by = meta.score_model, meta.scored_by
     tenant.counters = Counter(meta.counters)
     return tenant
 

@@ -13,7 +13,7 @@ from whisperer.profiles.population import LIVE, Population
 from whisperer.shard.log import LogRow
 from whisperer.shard.loop import Loop
 from whisperer.shard.membership import Segments
-from whisperer.shard.records import Body, Message
+from whisperer.shard.records import Body, Message, ScoreModelChosen
 from whisperer.shard.watch import Watch
 
 
@@ -53,6 +53,10 @@ class Tenant:
     """Erased key -> ms UTC, until the warehouse is rewritten without it."""
     counters: Counter[str] = field(default_factory=Counter)
     """events_accepted, events_duplicate, and dropped.<reason>."""
+    score_model: ScoreModelChosen | None = None
+    """What sweeps use; None for the formula."""
+    scored_by: str = ""
+    """Version of the model whose scores came last."""
     watch: Watch | None = None
     """Of whoever copies a partition of this tenant while it serves."""
 

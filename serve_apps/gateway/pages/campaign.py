@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from serve_apps.gateway.pages import definition, formats
+from serve_apps.gateway.pages.days import days_picture
 from serve_apps.gateway.pages.documents import CampaignPage
-from serve_apps.gateway.pages.pictures import accounting, bars, lift_picture
+from serve_apps.gateway.pages.pictures import Part, accounting, bars, lift_picture
 from serve_apps.gateway.pages.rendering import render
 from serve_apps.gateway.pages.site import Site
 from serve_apps.gateway.pages.story import shown
@@ -27,6 +28,9 @@ def render_campaign(campaign: CampaignPage, *, now: int, site: Site) -> str:
         parts=parts,
         missing=missing,
         lift=lift_picture(campaign["lift"], campaign["uniform_lift"]),
+        days=days_picture(campaign.get("days", [])),
+        simulation=campaign.get("simulation"),
+        simulated=_simulated(campaign.get("simulation")),
         results=[
             (row, bar.width, formats.percent(row["converted"] / row["decisions"]) if row["decisions"] else formats.DASH)
             for row, bar in zip(by_group, bars([(row["arm"], row["decisions"]) for row in by_group]), strict=True)
@@ -40,6 +44,14 @@ def render_campaign(campaign: CampaignPage, *, now: int, site: Site) -> str:
 def _order(group: str) -> int:
     """Policy first: it is what the page is about; the holdout last: it is what it is compared with."""
     return -GROUPS.index(group) if group in GROUPS else 1
+
+
+def _simulated(simulation: dict[str, Any] | None) -> tuple[list[Part], int]:
+    """What candidates of a simulation came to, as on the page of what was lived."""
+    result = None if simulation is None else simulation["result"]
+    if result is None:
+        return [], 0
+    return accounting(result["candidates"], result["sent"], result["no_send"], result["refused"], result["pending"])
 
 
 def _arm(arm: dict[str, Any]) -> dict[str, str]:

@@ -206,6 +206,23 @@ class CampaignPage(TypedDict):
     lift: LiftView | NotYetView
     uniform_lift: LiftView | NotYetView
     sample_ratio: SampleRatio | None
+    days: NotRequired[list[dict[str, Any]]]  # as `GET /v1/campaigns/{name}/report/days`, oldest first
+    simulation: NotRequired[dict[str, Any] | None]  # the newest, as `GET /v1/campaigns/{name}/simulations/{id}`
+
+
+class PolicyPage(TypedDict):
+    """A policy as `GET /v1/policies/{name}`, with the newest of its history."""
+
+    name: str
+    live: int
+    candidate: int | None
+    stage: str | None
+    share: float
+    since: Time
+    needs: dict[str, float] | None
+    tallies: dict[str, dict[str, int]]
+    versions: list[dict[str, Any]]  # newest first
+    history: list[dict[str, Any]]  # newest first
 
 
 class Tenants(TypedDict):

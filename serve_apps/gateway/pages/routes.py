@@ -21,6 +21,7 @@ from serve_apps.gateway.pages.campaign import render_campaign
 from serve_apps.gateway.pages.decision import render_decision
 from serve_apps.gateway.pages.home import render_home
 from serve_apps.gateway.pages.mail import MAIL_HEADERS
+from serve_apps.gateway.pages.policies import render_policies
 from serve_apps.gateway.pages.reference import render_reference
 from serve_apps.gateway.pages.rendering import PAGE_HEADERS
 from serve_apps.gateway.pages.sink import PER_PAGE, Filters, message_document, render_message, render_sink
@@ -143,6 +144,13 @@ def _tenant_pages(app: FastAPI, source: PageSource, may_look: MayLook, clock: Ca
             return _page(render_campaign(found, now=clock(), site=site))
 
         return await shown(request, make)
+
+    @app.get("/policies", include_in_schema=False)
+    async def policies(request: Request) -> Response:
+        async def make(tenant: str, site: Site) -> Response:
+            return _page(render_policies(await source.policies(tenant), now=clock(), site=site))
+
+        return await shown(request, make, here="/policies")
 
     @app.get("/find", include_in_schema=False)
     async def find(request: Request) -> Response:

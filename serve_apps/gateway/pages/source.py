@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from serve_apps.gateway.pages.documents import CampaignPage, DecisionView, SinkMessage, SinkPage, Tenants, UserView
+from serve_apps.gateway.pages.documents import (
+    CampaignPage,
+    DecisionView,
+    PolicyPage,
+    SinkMessage,
+    SinkPage,
+    Tenants,
+    UserView,
+)
 from serve_apps.gateway.pages.live_view import LiveView
 
 
@@ -34,6 +42,8 @@ class PageSource(Protocol):
     async def decision(self, tenant: str, decision_id: str) -> DecisionView: ...
 
     async def campaign(self, tenant: str, name: str) -> CampaignPage: ...
+
+    async def policies(self, tenant: str) -> list[PolicyPage]: ...
 
     def link_target(self, url: str) -> tuple[str, str] | None:
         """What a link of ours in a message is for (open, click, unsubscribe) and where it leads; None if not ours."""

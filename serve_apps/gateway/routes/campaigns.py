@@ -65,6 +65,10 @@ def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
     async def report(name: str, tenant_id: Tenant) -> Response:
         return answer(await parts.campaigns.report(tenant_id, name))
 
+    @routes.get("/campaigns/{name}/report/days", summary="Its lift by day, with intervals that may be looked at daily")
+    async def report_days(name: str, tenant_id: Tenant) -> Response:
+        return answer(await parts.lift_days.show(tenant_id, name))
+
     @routes.post("/campaigns/{name}/{action}", summary="Publish, pause, resume or end")
     async def turn(name: str, action: Literal["publish", "pause", "resume", "end"], tenant_id: Tenant) -> Response:
         turned = await parts.campaigns.turn(tenant_id, name, action)

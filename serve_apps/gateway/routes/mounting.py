@@ -8,14 +8,16 @@ from serve_apps.gateway.routes import (
     channels,
     decisions,
     experiment,
+    policies,
     segments,
+    simulations,
     sink,
     templates,
     users,
 )
 from whisperer.errors import NotFoundError
 
-RESOURCES = (users, segments, campaigns, templates, channels, experiment, decisions, sink)
+RESOURCES = (users, segments, simulations, campaigns, templates, channels, experiment, decisions, policies, sink)
 
 
 def mount(app: FastAPI, parts: Parts) -> None:

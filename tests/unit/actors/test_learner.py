@@ -5,14 +5,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
-from actors.blobs import BlobFolder, SealError
+from actors.blobs import BlobFolder, SealError, seal, unseal
 from actors.learner import BLOB, STORE_EVERY_S, Learning
 from actors.routing import PartitionMap
-from tests.unit.feedback.earning import CAMPAIGN, TENANT, early, fed, final, reward, same
-from whisperer.decisions.posterior import decode, posterior
+from tests.unit.feedback.earning import CAMPAIGN, DAY, TENANT, early, fed, final, reward, same
+from whisperer.decisions.drift import ALARM_DAYS, FLOOR_IN_ALARM
+from whisperer.decisions.posterior import FLOOR, decode, posterior
 from whisperer.errors import UnavailableError
 from whisperer.feedback.outcome import Reward
 from whisperer.shard.rewards import RewardLog
@@ -252,3 +254,43 @@ async def test_a_damaged_blob_is_not_believed(folder: Folder, clock: Clock) -> N
     folder.put(BLOB, bytes(blob))
     with pytest.raises(SealError):
         Learning(folder, FakeShards([[]]), clock)
+
+
+def drifting(n: int) -> list[Reward]:
+    """Rewards of one arm: a third succeeds on the first days, none later."""
+    luck = np.random.default_rng(1).random(n)
+    return [reward(at, value=float(at < n // 2 and luck[at] < 1 / 3), day=DAY + 6 * at // n) for at in range(n)]
+
+
+async def test_an_alarm_is_published_as_a_higher_floor_survives_a_kill_and_ends(folder: Folder, clock: Clock) -> None:
+    rewards = drifting(6_000)
+    shards = FakeShards([[]])
+    learning = Learning(folder, shards, clock)
+    for at in range(0, 6_000, 250):
+        for one in rewards[at : at + 250]:
+            shards.logs[0].append(one)
+        await rounds(learning, clock, 1)
+        if at == 2_500:
+            assert sum(learning.status()["alarms"].values()) == 0
+    status = learning.status()
+    assert status["alarms"]["residuals"] >= 1
+    assert status["campaigns_in_alarm"] == 1
+    number, encoded = await learning.policies(0, 0.0)
+    assert decode(encoded)[KEY].floor == FLOOR_IN_ALARM
+    assert learning.ledger.statistics[KEY].short
+    again = Learning(Folder(folder.root), shards, clock)
+    assert await again.policies(0, 0.0) == (number, encoded)
+    assert again.status()["alarms"] == status["alarms"]
+    shards.logs[0].append(reward(6_000, value=0.0, day=DAY + 6 + 2 * ALARM_DAYS))
+    await rounds(again, clock, 1)
+    assert decode((await again.policies(0, 0.0))[1])[KEY].floor == FLOOR
+    assert again.status()["campaigns_in_alarm"] == 0
+
+
+async def test_a_state_that_an_older_release_stored_is_taken_up(folder: Folder, clock: Clock) -> None:
+    learning = Learning(folder, FakeShards(REWARDS), clock)
+    await rounds(learning, clock)
+    number, numbers, ledger, *_ = msgspec.msgpack.decode(unseal(folder.get(BLOB)))
+    folder.put(BLOB, seal(msgspec.msgpack.encode([number, numbers, ledger])))
+    again = Learning(folder, FakeShards([[], []]), clock)
+    assert await again.policies(0, 0.0) == await learning.policies(0, 0.0)

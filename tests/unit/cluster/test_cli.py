@@ -34,7 +34,8 @@ COMMANDS = [
     *("shards list", "shards move"),
     *(f"campaign {name}" for name in ("list", "show", "create", "publish", "pause", "resume", "end", "report")),
     *("template list", "template put", "template show", "template preview", "channel list", "channel set"),
-    *("report", "user consent", "decision show"),
+    *("report", "simulate", "train", "user consent", "decision show"),
+    *(f"policy {name}" for name in ("list", "show", "register", "promote", "rollback", "history")),
 ]
 HEAVY = {"ray", "sqlalchemy", "alembic", "httpx", "numpy", "pyarrow", "duckdb", "psutil", "fastapi"}
 

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisperer.decisions.context import COLUMNS, LIMIT, NAMES, D, rows_of, transform
-from whisperer.profiles.features import FEATURES
+from whisperer.decisions.context import COLUMNS, LIMIT, NAMES, SCORE, D, bounded_scores, rows_of, transform
 
 anything = st.floats(allow_nan=True, allow_infinity=True)
 
@@ -29,11 +28,7 @@ def test_a_row_alone_is_the_row_in_a_batch_to_the_bit(rows: list[list[float]]) -
     assert together.tobytes() == np.array(alone).tobytes()
 
 
-def test_every_registered_name_comes_first() -> None:
-    assert all(name in FEATURES for name in NAMES[:9])
-
-
-@pytest.mark.parametrize("name", [n for n in NAMES if n not in ("local_hour", "local_weekday", "hours_since_send")])
+@pytest.mark.parametrize("name", [n for n in NAMES if n in COLUMNS])
 def test_a_larger_value_never_gives_a_smaller_coordinate(name: str) -> None:
     rows = np.full((6, len(NAMES)), 1.0)
     rows[:, NAMES.index(name)] = [0, 0.5, 1, 3, 30, 1e30]
@@ -65,3 +60,10 @@ def test_a_list_from_before_a_name_was_added_lacks_that_value() -> None:
 def test_another_shape_is_refused() -> None:
     with pytest.raises(ValueError, match="shape"):
         transform(np.ones((2, len(NAMES) + 1)))
+
+
+def test_a_model_s_score_is_bounded_and_absent_is_zero() -> None:
+    assert COLUMNS[SCORE] == "model_score"
+    scores = bounded_scores(np.array([[0.2, math.nan], [math.inf, -9.0]]))
+    assert scores.tolist() == [[0.2, 0.0], [LIMIT, -LIMIT]]
+    assert (transform(np.ones((3, len(NAMES))))[:, SCORE] == 0).all()

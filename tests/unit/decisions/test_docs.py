@@ -32,7 +32,7 @@ def test_every_group_and_every_fate_of_a_reward_is_on_the_page() -> None:
     "told",
     [
         f"a vector of {D} coordinates, each within {LIMIT:.0f} of zero",
-        f"{thompson.N_DRAWS} draws from each arm's score, half as wide",
+        f"{thompson.N_DRAWS} draws from each arm's score, {thompson.WIDTH} times as wide",
         f"(1 - K x {thompson.FLOOR}) p + {thompson.FLOOR}",
         f"more than {0.5 / thompson.FLOOR:.0f} arms",
         f"fewer than {FEWEST_USERS} users",
@@ -49,4 +49,4 @@ def test_the_defaults_on_the_page_are_those_of_the_ledger() -> None:
     kept = ledger.Ledger()
     assert (kept._discount_per_day, kept._max_early, kept._max_final) == (0.99, 100_000, 100_000)
     assert "loses 1 % of its weight with every UTC day" in WORDS
-    assert (thompson.WIDTH, learner.ROUND_S, learner.STORE_EVERY_S) == (0.5, 0.2, 0.5)
+    assert (learner.ROUND_S, learner.STORE_EVERY_S) == (0.2, 0.5)

@@ -6,8 +6,8 @@ import pytest
 
 from tests.unit.decisions.making import DAY, learned, raw
 from whisperer.decisions import linear
-from whisperer.decisions.context import D, transform
-from whisperer.decisions.linear import ArmStatistics, CampaignStatistics, OtherContextError
+from whisperer.decisions.context import SCORE, D, transform
+from whisperer.decisions.linear import SHORT_MEMORY, ArmStatistics, CampaignStatistics, OtherContextError
 
 
 def close(one: ArmStatistics, other: ArmStatistics) -> bool:
@@ -111,3 +111,57 @@ def test_rates_of_forgetting_do_not_mix() -> None:
         _ = CampaignStatistics(0.9) + CampaignStatistics(0.99)
     with pytest.raises(ValueError, match="discount"):
         CampaignStatistics(1.5)
+
+
+def test_on_days_of_short_memory_more_is_forgotten_and_then_as_before() -> None:
+    statistics = CampaignStatistics(0.99)
+    statistics.arm("mail").add(np.ones((1, D)), np.ones(1), statistics.weights(np.array([DAY])))
+    statistics.shorten_memory(2)
+    statistics.advance(DAY + 1)
+    assert statistics.arm("mail").n == pytest.approx(SHORT_MEMORY)
+    statistics.advance(DAY + 5)
+    assert statistics.arm("mail").n == pytest.approx(SHORT_MEMORY**2 * 0.99**3)
+
+
+def test_a_reward_of_before_an_alarm_is_replaced_by_the_weight_it_still_has() -> None:
+    statistics = CampaignStatistics(0.99)
+    arm, x = statistics.arm("mail"), transform(raw(1))
+    arm.add(x, np.ones(1), statistics.weights(np.array([DAY])))
+    statistics.advance(DAY + 3)
+    statistics.shorten_memory(4)
+    statistics.shorten_memory(6)  # another alarm while the first one lasts
+    assert statistics.short == [(DAY + 3, DAY + 9)]
+    statistics.advance(DAY + 12)
+    arm.replace(x, np.ones(1), np.zeros(1), statistics.weights(np.array([DAY])))
+    assert arm.moment == pytest.approx(np.zeros(D), abs=1e-12)
+    assert arm.n == pytest.approx(0.99**6 * SHORT_MEMORY**6)
+
+
+def test_a_long_memory_is_not_lengthened_by_an_alarm() -> None:
+    statistics = CampaignStatistics(0.5, DAY)
+    statistics.shorten_memory(2)
+    assert statistics.weights(np.array([DAY + 1, DAY])) == pytest.approx([1, 0.5])
+
+
+def test_short_memories_survive_storing_and_adding() -> None:
+    one, other = learned({"mail": 0.3}, seed=1), learned({"mail": 0.3}, seed=2)
+    one.shorten_memory(3)
+    other.advance(DAY + 2)
+    other.shorten_memory(4)
+    assert CampaignStatistics.from_bytes(one.to_bytes()).short == [(DAY, DAY + 3)]
+    assert same(one + other, other + one)
+    assert (one + other).short == (other + one).short == [(DAY, DAY + 6)]
+    assert (one + other).arm("mail").n == pytest.approx(400 * SHORT_MEMORY**2 + 400 * 0.99**2)
+
+
+def test_statistics_from_before_there_were_model_scores_go_on() -> None:
+    """What a release with context 1 stored: no column for the score, no days of short memory."""
+    kept = learned({"no_send": 0.1, "mail": 0.3})
+    older = msgspec.msgpack.decode(kept.to_bytes())[:-1]
+    older[1] = 1
+    for at, axes in ((7, (1, 2)), (8, (1,))):
+        array = np.frombuffer(older[at], "<f8").reshape((2, *[D] * len(axes)))
+        for axis in axes:
+            array = np.delete(array, SCORE, axis=axis)
+        older[at] = array.tobytes()
+    assert CampaignStatistics.from_bytes(msgspec.msgpack.encode(older)).to_bytes() == kept.to_bytes()

@@ -11,8 +11,8 @@ import pytest
 from tests.unit.decisions.making import ARMS, KEY, candidates, learned
 from whisperer.decisions.context import NAMES
 from whisperer.decisions.decision import GROUPS, HOLDOUT, NO_SEND, UNIFORM, Candidate, Choice, seed_of
-from whisperer.decisions.posterior import decode, encode, posterior
-from whisperer.decisions.thompson import FLOOR, N_DRAWS, choose, fault_of, mixed
+from whisperer.decisions.posterior import FLOOR, decode, encode, posterior
+from whisperer.decisions.thompson import N_DRAWS, choose, fault_of, mixed
 from whisperer.errors import InvariantError
 
 POLICIES = {KEY: posterior(learned({"no_send": 0.1, "mail": 0.3, "sms": 0.25}), 4)}
@@ -114,6 +114,7 @@ def test_features_that_are_absent_or_absurd_are_decided_too(features: list[float
         ({"arms": ["mail"]}, "no_send is not among its arms"),
         ({"arms": []}, "no_send is not among its arms"),
         ({"arms": ["no_send", "mail", "mail"]}, "an arm is listed twice"),
+        ({"scores": [0.0, 0.1]}, "its scores are not one an arm"),
     ],
 )
 def test_a_candidate_that_cannot_be_decided_says_why(changes: dict[str, object], fault: str) -> None:
@@ -138,3 +139,36 @@ def test_choices_travel() -> None:
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(made), type=list[Choice]) == made
     assert pickle.loads(pickle.dumps(made)) == made
     assert choose([], POLICIES) == []
+
+
+def test_before_any_reward_the_arm_that_a_model_prefers_is_chosen_most_and_by_its_own_users() -> None:
+    asked = candidates(400)
+    scores = [[0.0, 1.5, math.nan], [0.0, -1.5, 1.5]]
+    asked = [msgspec.structs.replace(one, scores=scores[at % 2]) for at, one in enumerate(asked)]
+    made = choose(asked, {})
+    assert sum(choice.arm == "mail" for choice in made[::2]) > 150
+    assert sum(choice.arm == "sms" for choice in made[1::2]) > 150
+    assert made[0].scores == scores[0]
+    assert all(math.isnan(c.score) if c.arm == "sms" else c.score == c.scores[c.arms.index(c.arm)] for c in made[::2])
+    assert choose(asked[5:6], {}) == made[5:6]
+
+
+def test_scores_of_zero_and_none_at_all_are_decided_alike() -> None:
+    asked = candidates(50)
+    zeros = [msgspec.structs.replace(one, scores=[0.0] * 3) for one in asked]
+    mixture = [zeros[at] if at % 2 else asked[at] for at in range(50)]
+    assert [c.propensities for c in choose(mixture, POLICIES)] == [c.propensities for c in choose(asked, POLICIES)]
+
+
+def test_candidates_and_choices_logged_by_older_releases_are_read() -> None:
+    candidate, (choice,) = candidates(1)[0], choose(candidates(1), POLICIES)
+    for logged in (candidate, choice):
+        fields = msgspec.msgpack.decode(msgspec.msgpack.encode(logged))
+        assert msgspec.msgpack.decode(msgspec.msgpack.encode(fields[:-1]), type=type(logged)) == logged
+    assert math.isnan(choice.score)
+
+
+def test_a_policy_in_alarm_keeps_its_own_floor() -> None:
+    alarmed = posterior(learned({"no_send": 0.1, "mail": 0.9, "sms": 0.1}, 2_000), 1, floor=0.1)
+    made = choose(candidates(200), {KEY: alarmed})
+    assert min(min(choice.propensities) for choice in made) == pytest.approx(0.1)

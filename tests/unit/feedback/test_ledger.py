@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tests.unit.feedback.earning import CAMPAIGN, DAY, TENANT, early, fed, final, numbers_of, reward, same
 from whisperer.decisions import linear
+from whisperer.decisions.context import SCORE
 from whisperer.feedback import ledger as module
 from whisperer.feedback.ledger import WAIT_DAYS, Ledger, RewardFate
 from whisperer.feedback.outcome import Reward
@@ -208,3 +209,32 @@ def test_it_says_which_campaigns_changed() -> None:
     changed = ledger.apply(0, [(TENANT, reward(0)), (TENANT, reward(1, campaign="other", group="holdout"))])
     assert changed == {KEY}
     assert ledger.apply(0, [(TENANT, reward(0))]) == set()
+
+
+def test_each_final_reward_is_looked_at_once_with_the_model_s_score_in_its_place() -> None:
+    seen: list[tuple[Any, ...]] = []
+    rewards = [
+        early(0, "a", 0.1),
+        final(1, "a", 0.7, day=DAY + 1, score=0.5),
+        final(2, "b", 0.4, day=DAY + 2, score=math.nan),
+        final(3, "b", 0.4),
+        reward(4, "h", group="holdout", arm="no_send"),
+    ]
+    ledger = Ledger()
+    for batch in (rewards[:1], rewards[1:], rewards):
+        ledger.apply(0, [(TENANT, one) for one in batch], lambda *shown: seen.append(shown))
+    by_reward = {
+        float(value): (campaign, arm, float(row[SCORE]))
+        for campaign, arm, x, values, _ in seen
+        for row, value in zip(x, values, strict=True)
+    }
+    assert by_reward == {0.7: (KEY, "mail", 0.5), 0.4: (KEY, "mail", 0.0)}
+    assert sum(len(values) for *_, values, _ in seen) == 2
+    assert max(day for *_, day in seen) == DAY + 2
+
+
+def test_a_reward_logged_before_there_were_scores_is_read() -> None:
+    fields = msgspec.msgpack.decode(msgspec.msgpack.encode(reward(0)))
+    read = msgspec.msgpack.decode(msgspec.msgpack.encode(fields[:-1]), type=Reward)
+    assert math.isnan(read.score)
+    assert same(fed([read]), fed([reward(0)]))

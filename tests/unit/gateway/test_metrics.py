@@ -62,7 +62,12 @@ def status(**more: Any) -> dict[str, Any]:
     return {
         "tenants": {"acme": acme},
         "shards": [shard("shard-0")],
-        "learner": {"state": "serving"},
+        "learner": {
+            "state": "serving",
+            "rewards": {"learned": 8, "bad_arm": 1},
+            "alarms": {"residuals": 2},
+            "campaigns_in_alarm": 1,
+        },
         "map_version": 2,
         "n_moved": 1,
         **more,
@@ -123,6 +128,9 @@ def test_the_numbers_are_those_of_shards_and_replicas() -> None:
     assert found["whisperer_gateway_request_seconds_bucket", "+Inf", "r1", "/v1/batch"] == 1
     assert found["whisperer_gateway_request_seconds_sum", "r1", "/v1/batch"] == pytest.approx(0.02)
     assert found["whisperer_gateway_call_events_count", "r1"] == 1
+    assert found["whisperer_learner_rewards_total", "bad_arm"] == 1
+    assert found["whisperer_learner_alarms_total", "residuals"] == 2
+    assert found["whisperer_learner_campaigns_in_alarm",] == 1
     assert found["whisperer_shard_sync_seconds_count", "shard-0"] == 1
     assert found["whisperer_shard_export_lag_bytes", "shard-0"] == 60
     assert found["whisperer_shard_calls_total", "ingest", "overloaded", "shard-0"] == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,9 @@ from typing import Any
 import httpx
 
 from actors.routing import OK, PartitionMap, Shards
+from actors.simulating import carry_out
+from actors.simulation_record import Task
+from actors.simulations import Simulations as SimulationRuns
 from cluster.control_plane import ControlPlane
 from cluster.installation import Installation
 from cluster.ports import ports_of_block
@@ -20,13 +24,17 @@ from serve_apps.gateway.api import build
 from serve_apps.gateway.campaigns import Campaigns
 from serve_apps.gateway.counts import Counts
 from serve_apps.gateway.decisions import Decisions
+from serve_apps.gateway.lift_days import LiftDays
 from serve_apps.gateway.overview import Overview
 from serve_apps.gateway.parts import Parts
+from serve_apps.gateway.policies import Policies
 from serve_apps.gateway.publishing import Publishing
+from serve_apps.gateway.simulations import Simulations
 from serve_apps.gateway.users import Users
 from whisperer.decisions.decision import decision_id
 from whisperer.eligibility.standing import Standing
 from whisperer.errors import UnavailableError
+from whisperer.models.store import ArtifactStore
 from whisperer.shard.inspection import UserView
 
 OPERATOR = "op_" + "0" * 40
@@ -53,6 +61,9 @@ class PlayedShards(Shards):
 
     async def learner_status(self, timeout_s: float = 3.0) -> dict[str, Any]:
         return {"state": "away", "reason": "a unit test has none"}
+
+    async def learned(self, timeout_s: float = 10.0) -> bytes:
+        raise UnavailableError("a unit test has no learner")
 
     async def until(self, attempt: Callable[[], Any], timeout_s: float, is_done: Any = lambda _: True) -> Any:
         """Three times at once instead of for a while."""
@@ -153,6 +164,11 @@ def view(id: str, key: str, campaign: str, **more: Any) -> dict[str, Any]:
     }
 
 
+async def simulate_here(task: Task) -> None:
+    """In this process, not in one of its own."""
+    await asyncio.to_thread(carry_out, task)
+
+
 class World:
     def __init__(self, folder: Path) -> None:
         self.plane = ControlPlane(f"sqlite:///{folder / 'control.db'}")
@@ -168,6 +184,8 @@ class World:
             settings=settings,
         )
         self.sink = Sink(folder / "sink.db")
+        self.models = ArtifactStore(folder / "models", folder / "cache")
+        self.simulations = SimulationRuns(str(folder / "warehouse"), simulate_here)
         counts = Counts(10)
         overview = Overview(self.shards, self.plane, counts)
         publishing = Publishing(self.plane, self.shards, overview)
@@ -183,6 +201,9 @@ class World:
             Campaigns(self.plane, publishing, overview),
             Decisions(self.shards, users),
             self.sink,
+            Policies(self.plane, self.models),
+            Simulations(self.plane, self.shards, self.simulations),
+            LiftDays(self.plane, str(folder / "warehouse")),
         )
         self.app = build(self.parts)
 

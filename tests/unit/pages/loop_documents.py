@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from serve_apps.gateway.pages.documents import CampaignPage, DecisionView, SinkMessage, SinkPage, UserView
+from serve_apps.gateway.pages.documents import CampaignPage, DecisionView, PolicyPage, SinkMessage, SinkPage, UserView
 from serve_apps.gateway.pages.live_view import CampaignView, LoopView
 from tests.unit.pages.documents import NOW
 from whisperer.decisions.context import NAMES
@@ -137,7 +137,7 @@ def decision(status: str = "sent", **changes: Any) -> DecisionView:
             name: value
             for name, value in zip(
                 NAMES,
-                [14, 52, 1.3333333, 0.0, 0.021, 203.4, 31, 2.06, 0.01, 1, 53.2, 0.5, 9.75, 1],
+                [14, 52, 1.3333333, 0.0, 0.021, 203.4, 31, 2.06, 0.01, 1, 53.2, 0.5, 9.75, 1, *[2] * (len(NAMES) - 14)],
                 strict=True,
             )
         },
@@ -481,6 +481,58 @@ def campaign(**changes: Any) -> CampaignPage:
             },
         ],
         "sample_ratio": {"chi2": 1.2, "p_value": 0.548, "suspicious": False},
+        **changes,
+    }
+    return found  # type: ignore[return-value]
+
+
+def policy(**changes: Any) -> PolicyPage:
+    """Version 2 decides for a quarter of users; version 1 is live."""
+    version = {
+        "version": 2,
+        "status": "25",
+        "digest": "ab" * 32,
+        "kind": "uplift",
+        "created_at": _iso(9_000_000),
+        "registered_at": _iso(8_000_000),
+        "data": {"from": "2026-01-01T00:00:00.000Z", "to": "2026-03-01T00:00:00.000Z", "rows": 120_000},
+        "code_version": "0.1.0+abc",
+        "features": ["recency_days", "events_30d"],
+        "metrics": {"value": 13.91, "auc": 0.8123},
+    }
+    evidence = {
+        "promote": True,
+        "against": 1,
+        "judged_at": 0,
+        "reasons": [],
+        "figures": {
+            "overlap": {"n_effective": 4_210},
+            "dr": {"difference": {"value": 0.0213, "low": 0.004}},
+            "tau": None,
+        },
+    }
+    step = {
+        "action": "promoted",
+        "version": 2,
+        "live": 1,
+        "by": "operator",
+        "reason": "looks good",
+        "evidence": evidence,
+    }
+    found = {
+        "name": "offers",
+        "live": 1,
+        "candidate": 2,
+        "stage": "25",
+        "share": 0.25,
+        "since": _iso(7_200_000),
+        "needs": {"hours": 24, "decisions": 5_000},
+        "tallies": {"1": {"decisions": 7_500, "users": 7_000}, "2": {"decisions": 2_500, "unsubscribed": 3}},
+        "versions": [version, version | {"version": 1, "status": "live"}],
+        "history": [
+            step | {"serial": 4, "at": _iso(7_200_000), "before": "5", "after": "25"},
+            step | {"serial": 1, "at": _iso(9_000_000), "before": None, "after": "registered", "evidence": None},
+        ],
         **changes,
     }
     return found  # type: ignore[return-value]

@@ -13,7 +13,14 @@ from tests.unit.pages.loop_documents import DECISION, SEND_KEY, loop, user
 from tests.unit.pages.reading import HOSTILE, words
 from whisperer.errors import UnavailableError
 
-PATHS = ["/sink", f"/sink/{SEND_KEY}", "/users/ada", f"/decisions/{DECISION}", "/campaigns/Adopt%20a%20feature"]
+PATHS = [
+    "/sink",
+    "/policies",
+    f"/sink/{SEND_KEY}",
+    "/users/ada",
+    f"/decisions/{DECISION}",
+    "/campaigns/Adopt%20a%20feature",
+]
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from whisperer.journeys.engagement import Decision, OutcomeEntry
 from whisperer.shard import log
 from whisperer.shard.log import DecisionRow, DeliveryRow, Log, OutcomeRow, RewardRow
 
-GOLDEN = Path(__file__).parents[2] / "golden" / "shard" / "log-v1.msgpack"
+GOLDEN = Path(__file__).parents[2] / "golden" / "shard"
 
 CHOICE = Choice(
     decision_id="dec_1",
@@ -69,9 +69,11 @@ def test_a_log_comes_back_from_a_snapshot_as_it_was() -> None:
     assert log.decode_log(b"") == {}, "snapshots of before there was a log"
 
 
-def test_a_log_of_version_1_is_read_and_still_written_so() -> None:
-    assert log.decode_log(GOLDEN.read_bytes()) == LOG
-    assert log.encode_log(LOG) == GOLDEN.read_bytes()
+def test_logs_of_both_forms_are_read_and_the_newer_one_is_written() -> None:
+    """The first has no scores in its decisions' rows."""
+    assert log.decode_log((GOLDEN / "log-v1.msgpack").read_bytes()) == LOG
+    assert log.decode_log((GOLDEN / "log-v2.msgpack").read_bytes()) == LOG
+    assert log.encode_log(LOG) == (GOLDEN / "log-v2.msgpack").read_bytes()
 
 
 @pytest.mark.parametrize("data", [b"x", b"\xc1", log.encode_log(LOG)[:-1], msgspec.msgpack.encode([[1, [[9, 2]]]])])

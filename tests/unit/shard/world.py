@@ -61,11 +61,13 @@ def event(
     active: bool = True,
     zone: str = "",
     locale: str = "",
+    received: int | None = None,
 ) -> dict[str, Any]:
     """One admitted event, as the gateway would hand it over."""
     return {
         "user": user, "anonymous": anonymous, "type": type, "name": name, "at": at, "id": id, "revenue": revenue,
         "traits": traits, "previous": previous, "active": active, "zone": zone, "locale": locale,
+        "received": at if received is None else received,
     }  # fmt: skip
 
 
@@ -85,6 +87,10 @@ def add(builder: PartBuilder, e: dict[str, Any]) -> None:
     payload = {"type": e["type"], "userId": e["user"], "anonymousId": e["anonymous"], "messageId": message_id}
     if e["traits"]:
         payload["traits"] = e["traits"]
+    if e["previous"]:
+        payload["previousId"] = e["previous"]
+    if not e["active"]:
+        payload["context"] = {"active": False}
     builder.add(
         key=key,
         hashed=key_hash(key, SEED),
@@ -92,7 +98,7 @@ def add(builder: PartBuilder, e: dict[str, Any]) -> None:
         kind=kind,
         name=e["name"] if kind is EventType.TRACK else RESERVED_NAME[kind],
         timestamp=e["at"],
-        received=e["at"],
+        received=e["received"],
         message_id=message_id,
         message_hash=message_hash(message_id),
         payload=json.dumps(payload).encode(),

@@ -1,0 +1,101 @@
+"""A simulation as a process of its own: ``python -m actors.simulating``, a task on standard input.
+
+Because it may take minutes and hundreds of megabytes, and a gateway has neither to spare. It gives way to everything
+else, ends itself at :data:`TIME_LIMIT_S`, and tells how far it is, and at last what it found, in the one blob that is
+its record: whoever asks, on whatever node, reads that. Nothing is sent, no user's id is in the record.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from actors.blobs import BlobFolder
+from actors.past import Past
+from actors.simulation_record import (
+    DONE,
+    FAILED,
+    TIME_LIMIT_S,
+    Record,
+    Task,
+    decode_task,
+    encode_record,
+    first_record,
+)
+from actors.warehouse import Warehouse
+from actors.warehouse.identities import asked_again
+from whisperer.decisions import posterior
+from whisperer.errors import WhispererError
+from whisperer.profiles.history import DAY_MS
+from whisperer.simulation.plan import Plan
+from whisperer.simulation.run import simulate
+
+TOLD_EVERY_S = 1.0
+
+_log = logging.getLogger(__name__)
+
+
+def carry_out(task: Task) -> Record:
+    """Simulate, telling the progress; the last record told."""
+    folder, record = BlobFolder(task.warehouse), first_record(task)
+    told_at = 0.0
+
+    def tell(n_done: int = 0, *, now: bool = False) -> None:
+        nonlocal told_at
+        record.n_done = max(n_done, record.n_done)
+        if not now and time.monotonic() - told_at < TOLD_EVERY_S:
+            return
+        record.updated_at = time.time_ns() // 1_000_000
+        folder.put(task.place, encode_record(record))
+        told_at = time.monotonic()
+
+    tell(now=True)
+    try:
+        record.result = asked_again(lambda: _simulated(task, record, tell))
+        record.status = DONE
+    except WhispererError as error:
+        record.status, record.error = FAILED, error.message
+    except Exception as error:
+        _log.exception("simulation %s failed", task.id)
+        record.status, record.error = FAILED, f"an error of kind {type(error).__name__}; the log has more"
+    tell(now=True)
+    return record
+
+
+def _simulated(task: Task, record: Record, tell: Callable[[int], None]) -> dict[str, Any]:
+    with Past(Warehouse(task.warehouse), task.plan.tenant) as past:
+        plan = _dated(task.plan, past)
+        extent = past.extent(plan.until)
+        share = extent.share(task.most_events)
+        record.n_events = round(extent.n_events * share)
+        learned = posterior.decode(task.policies) if task.policies else {}
+        facts, logs = past.facts(plan), past.logs(plan)
+        return simulate(plan, past.events(plan.until, share), facts, logs, learned, share=share, progress=tell)
+
+
+def _dated(plan: Plan, past: Past) -> Plan:
+    """With the end of the history in place of what is left open."""
+    until = plan.until
+    if not until:
+        last = past.extent().last
+        until = 1 + (DAY_MS if last is None else last)
+    since = plan.since if plan.since >= 0 else max(0, until + plan.since)
+    return msgspec.structs.replace(plan, since=since, until=until)
+
+
+def main() -> None:
+    os.nice(5)
+    signal.alarm(TIME_LIMIT_S)  # whoever started it may be gone
+    logging.basicConfig(level=logging.INFO)
+    carry_out(decode_task(sys.stdin.buffer.read()))
+
+
+if __name__ == "__main__":
+    main()

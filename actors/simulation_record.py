@@ -1,0 +1,51 @@
+"""What is asked of a simulating process, and what is stored of its work: values alone, so a gateway loads no more."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from whisperer.simulation.plan import MOST_EVENTS, Plan
+
+TIME_LIMIT_S = 1_200
+RUNNING, DONE, FAILED = "running", "done", "failed"
+
+
+class Task(msgspec.Struct, array_like=True, frozen=True):
+    """Attributes
+    ----------
+    place : name of the record's blob below ``warehouse``
+    plan : with ``since`` negative: so many ms before its ``until``; ``until`` 0: the end of the history
+    policies : the learner's, :func:`whisperer.decisions.posterior.encode`
+    """
+
+    id: str
+    place: str
+    warehouse: str
+    plan: Plan
+    policies: bytes
+    started_at: int
+    most_events: int = MOST_EVENTS
+
+
+class Record(msgspec.Struct, omit_defaults=True):
+    """What is stored of a simulation. Times are ms UTC."""
+
+    id: str
+    campaign: str
+    status: str
+    started_at: int
+    updated_at: int
+    n_done: int = 0
+    n_events: int = 0
+    error: str = ""
+    result: dict[str, Any] | None = None
+
+
+encode_task, decode_task = msgspec.msgpack.Encoder().encode, msgspec.msgpack.Decoder(Task).decode
+encode_record, decode_record = msgspec.json.Encoder().encode, msgspec.json.Decoder(Record).decode
+
+
+def first_record(task: Task) -> Record:
+    return Record(task.id, task.plan.name, RUNNING, task.started_at, task.started_at)

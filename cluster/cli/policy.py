@@ -1,0 +1,238 @@
+"""`whisperer policy`: register trained versions, bring them to users step by step, and take them back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cluster.cli import output
+from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir, TenantOption
+
+if TYPE_CHECKING:
+    from whisperer.models.store import ArtifactStore
+
+app = typer.Typer(help="Policies: trained versions, who decides for whom, and on what evidence.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(metavar="NAME")]
+Reason = Annotated[str, typer.Option(help="Why; kept in the history.")]
+BY = "command line"
+
+
+@app.command("list")
+def list_(tenant: TenantOption, data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJson = False) -> None:
+    """List a tenant's policies: which version is live, and which one comes, at which stage.
+
+    Example:
+
+        whisperer policy list --tenant acme
+    """
+    from cluster.cli.resources import all_pages, through
+    from cluster.control_plane.documents import policy_document
+
+    found = through(
+        data_dir,
+        lambda operator: all_pages(operator, "tenants", tenant, "policies"),
+        lambda plane: [
+            document | {"versions": len(document["versions"])}
+            for document in map(policy_document, plane.list_policies(tenant))
+        ],
+    )
+    if json:
+        output.print_json(found)
+        return
+    rows = [(p["name"], p["live"], p["candidate"], p["stage"], f"{p['share']:.0%}", p["since"]) for p in found]
+    columns = ("name", "live", "candidate", "stage", "users", "since")
+    output.print_table(columns, rows, "No policies yet: `whisperer policy register FOLDER --tenant NAME`.")
+
+
+@app.command()
+def show(name: Name, tenant: TenantOption, data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJson = False) -> None:
+    """Show a policy: who decides, what the next step needs, and where each version came from.
+
+    Example:
+
+        whisperer policy show offers --tenant acme --json
+    """
+    from cluster.cli.resources import through
+    from cluster.control_plane.documents import policy_document
+
+    document = through(
+        data_dir,
+        lambda operator: operator.get("tenants", tenant, "policies", name),
+        lambda plane: policy_document(plane.get_policy(tenant, name)),
+    )
+    if json:
+        output.print_json(document)
+        return
+    _say(document)
+    rows = [
+        (v["version"], v["status"], v["kind"], v["data"]["rows"], v["data"]["to"], v["code_version"], v["digest"][:12])
+        for v in document["versions"]
+    ]
+    output.print_table(("version", "status", "kind", "rows", "data until", "code", "digest"), rows, "No versions.")
+
+
+@app.command()
+def register(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="With its manifest.json.", exists=True)],
+    tenant: TenantOption,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    json: AsJson = False,
+) -> None:
+    """Put an artifact into the store of models and register it as a version of the policy that its manifest names.
+
+    Everything in the folder is verified; pickles and whatever else may name code are refused. docs/models.md has the
+    formats.
+
+    Example:
+
+        whisperer policy register out/offers-2 --tenant acme
+    """
+    from cluster.cli.control import open_control_plane
+    from cluster.cli.resources import through
+    from cluster.control_plane.documents import policy_document
+    from whisperer.models.loading import load
+
+    artifact = load(folder)
+    with open_control_plane(data_dir) as plane:
+        tenant_id = plane.get_tenant(tenant).id
+    _store(data_dir).put(tenant_id, folder, artifact.manifest)
+    body = {"name": artifact.manifest.name, "version": artifact.manifest.version}
+    document = through(
+        data_dir,
+        lambda operator: operator.post("tenants", tenant, "policies", body=body),
+        lambda plane: policy_document(plane.register_policy(tenant, artifact.manifest, by=BY)),
+    )
+    _told(document, json)
+
+
+@app.command()
+def promote(
+    name: Name,
+    version: Annotated[int, typer.Argument(metavar="VERSION", min=1)],
+    tenant: TenantOption,
+    evidence: Annotated[
+        typer.FileText | None,
+        typer.Option(metavar="FILE", help="The gate's verdict as JSON; - reads stdin. Not needed into shadow."),
+    ] = None,
+    reason: Reason = "",
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    json: AsJson = False,
+) -> None:
+    """One step of a version: into shadow, to 5 % of users, to 25 %, live. What the step lacks is said.
+
+    Examples:
+
+        whisperer policy promote offers 2 --tenant acme
+        whisperer policy promote offers 2 --tenant acme --evidence verdict.json
+    """
+    import msgspec
+
+    from cluster.cli.resources import read_object, through
+    from cluster.control_plane.documents import policy_document
+    from whisperer.errors import RequestError
+    from whisperer.models.rollout import Evidence
+
+    told = None if evidence is None else read_object(evidence.read(), "the evidence")
+    try:
+        verdict = None if told is None else msgspec.convert(told, Evidence)
+    except msgspec.ValidationError as error:
+        raise RequestError(f"the evidence: {error}") from None
+    body = {"version": version, "evidence": told, "reason": reason}
+    document = through(
+        data_dir,
+        lambda operator: operator.post("tenants", tenant, "policies", name, "promote", body=body),
+        lambda plane: policy_document(
+            plane.promote_policy(tenant, name, version, by=BY, evidence=verdict, reason=reason)
+        ),
+    )
+    _told(document, json)
+
+
+@app.command()
+def rollback(
+    name: Name,
+    tenant: TenantOption,
+    version: Annotated[int | None, typer.Option(min=1, help="[default: the candidate, else the live one]")] = None,
+    reason: Reason = "",
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    json: AsJson = False,
+) -> None:
+    """Take a version out at once; the one before it decides again.
+
+    Example:
+
+        whisperer policy rollback offers --tenant acme --reason "complaints about the new offers"
+    """
+    from cluster.cli.resources import through
+    from cluster.control_plane.documents import policy_document
+
+    body = {"version": version, "reason": reason}
+    document = through(
+        data_dir,
+        lambda operator: operator.post("tenants", tenant, "policies", name, "rollback", body=body),
+        lambda plane: policy_document(plane.roll_back_policy(tenant, name, by=BY, version=version, reason=reason)),
+    )
+    _told(document, json)
+
+
+@app.command()
+def history(name: Name, tenant: TenantOption, data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJson = False) -> None:
+    """Show every step of a policy, newest first: by whom, why, on what evidence (--json has all of it).
+
+    Example:
+
+        whisperer policy history offers --tenant acme
+    """
+    from cluster.cli.resources import all_pages, through
+    from cluster.control_plane.documents import event_document
+
+    found = through(
+        data_dir,
+        lambda operator: all_pages(operator, "tenants", tenant, "policies", name, "history"),
+        lambda plane: [event_document(event) for event in plane.policy_history(tenant, name)],
+    )
+    if json:
+        output.print_json(found)
+        return
+    rows = [
+        (e["at"], e["version"], e["action"], e["before"], e["after"], e["live"], e["by"], e["reason"]) for e in found
+    ]
+    output.print_table(("at", "version", "action", "from", "to", "live then", "by", "why"), rows, "Nothing yet.")
+
+
+def _store(data_dir: Path) -> ArtifactStore:
+    """The installation's: as recorded if it runs, as configured otherwise."""
+    from cluster import installation, settings
+    from whisperer.models.store import ArtifactStore
+
+    try:
+        record = installation.load(data_dir)
+    except installation.NotInstalledError:
+        record = None
+    running = record.settings if record is not None and record.running else None
+    uri = (running or settings.load(data_dir)).models.uri
+    return ArtifactStore(uri, data_dir / "spool" / "models")
+
+
+def _told(document: dict[str, Any], json: bool) -> None:
+    if json:
+        output.print_json(document)
+    else:
+        _say(document)
+
+
+def _say(document: dict[str, Any]) -> None:
+    live = f"version {document['live']}" if document["live"] else "what is built in"
+    output.say(
+        f"{document['name']}: {live} decides for {1 - document['share']:.0%} of users since {document['since']}."
+    )
+    if document["candidate"] is None:
+        return
+    needs = document["needs"]
+    output.say(
+        f"Version {document['candidate']} is at stage {document['stage']}. Its next step needs {needs['hours']:g} h "
+        f"and {needs['decisions']:,} decisions there, and the gate's consent."
+    )

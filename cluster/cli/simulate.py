@@ -1,0 +1,150 @@
+"""`whisperer simulate`: what a campaign would have done with the users of the past, and what speaks against it."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cluster.cli import output
+from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir, TenantOption
+
+if TYPE_CHECKING:
+    from cluster.operator_client import Operator
+
+LOOK_S = 0.5
+BLOCKED = 1
+"""Exit code with --strict where an item of the checklist blocks."""
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(simulate)
+
+
+def simulate(
+    campaign: Annotated[str, typer.Argument(metavar="CAMPAIGN", help="Its name; it need not exist with --definition.")],
+    tenant: TenantOption,
+    definition: Annotated[
+        typer.FileText | None,
+        typer.Option(metavar="FILE", help="A campaign as JSON; - reads stdin. [default: its draft, else its version]"),
+    ] = None,
+    policy: Annotated[str, typer.Option(help="learned, uniform, or arm:ID for always the same arm.")] = "learned",
+    days: Annotated[int, typer.Option(min=1, max=92, help="Of the history's end.")] = 28,
+    budget: Annotated[float | None, typer.Option(min=0, help="Of these days, in the goal's unit.")] = None,
+    detectable_lift: Annotated[
+        float | None, typer.Option(min=0, help="A user, that should be seen. [default: 10 % of what users do anyway]")
+    ] = None,
+    largest_audience: Annotated[float, typer.Option(min=0, max=1, help="Share of users that is no surprise.")] = 0.5,
+    strict: Annotated[bool, typer.Option("--strict", help="End with 1 where something blocks a launch.")] = False,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    json: AsJson = False,
+) -> None:
+    """Replay stored history with a campaign live, and nothing sent: who, refused why, worth what, and a checklist.
+
+    Examples:
+
+        whisperer simulate trial-welcome --tenant acme
+        whisperer simulate idea --definition idea.json --tenant acme --policy uniform --budget 500
+    """
+    from cluster.cli.resources import read_object
+    from cluster.operator_client import Operator
+
+    body: dict[str, Any] = {
+        "policy": policy,
+        "days": days,
+        "budget": budget,
+        "detectable_lift": detectable_lift,
+        "largest_audience": largest_audience,
+    }
+    if definition is not None:
+        told = read_object(definition.read(), "the campaign")
+        told.pop("name", None)
+        told.pop("publish", None)
+        body["definition"] = told
+    with Operator(data_dir) as operator:
+        begun = operator.post("tenants", tenant, "campaigns", campaign, "simulate", body=body)
+        document = _awaited(operator, tenant, begun, quiet=json)
+    if json:
+        output.print_json(document)
+    elif document["result"] is not None:
+        print_simulation(document["result"])
+    if document["status"] != "done":
+        output.fail(f"the simulation failed: {document['error']}", 1)
+    if strict and any(item["level"] == "block" for item in document["result"]["checklist"]):
+        raise typer.Exit(BLOCKED)
+
+
+def _awaited(operator: Operator, tenant: str, begun: dict[str, Any], *, quiet: bool) -> dict[str, Any]:
+    """The simulation once it is over; its progress on stderr meanwhile."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    document = begun
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+    with Progress(*columns, console=Console(stderr=True), disable=quiet, transient=True) as progress:
+        bar = progress.add_task("events", total=None)
+        while document["status"] == "running":
+            time.sleep(LOOK_S)
+            document = operator.get("tenants", tenant, "campaigns", begun["campaign"], "simulations", begun["id"])
+            done = document["progress"]
+            progress.update(bar, completed=done["events"], total=done["of"] or None)
+    return document
+
+
+def print_simulation(result: dict[str, Any]) -> None:
+    """For people."""
+    share = "" if result["share"] == 1 else f", {result['share']:.1%} of users"
+    output.say(
+        f"{result['campaign']}, policy {result['policy']}, {result['since'][:10]} to {result['until'][:10]}: "
+        f"{result['events']:,} events of {result['users']:,} users replayed{share}. Nothing was sent."
+    )
+    refused = sorted(result["refused"].items(), key=lambda entry: (-entry[1], entry[0]))
+    rows = [
+        ("sent", result["sent"]),
+        ("no_send", result["no_send"]),
+        *((f"refused: {reason}", count) for reason, count in refused),
+        ("candidates", result["candidates"]),
+        *((f"users {what}", count) for what, count in result["reach"].items()),
+    ]
+    output.print_table(("what became of candidates", "count"), rows, "Nobody was considered.")
+    output.print_table(
+        ("arm", "channel", "decisions", "sent", "cost", "not to be had"),
+        [
+            (
+                *(arm[name] for name in ("arm", "channel", "decisions", "sent")),
+                f"{arm['spent']:,.2f}",
+                ", ".join(f"{reason} {count:,}" for reason, count in arm["refused"].items()),
+            )
+            for arm in result["arms"]
+        ],
+        "No arms.",
+    )
+    output.say(f"Cost: {_budget(result['budget'])}")
+    output.say(f"Worth: {_value(result['value'])}")
+    output.print_table(
+        ("", "check", "what was found", "what to do"),
+        [(item["level"], item["code"], item["sentence"], item["advice"]) for item in result["checklist"]],
+        "No checks.",
+    )
+    for caveat in [*result["caveats"], *result["value"].get("caveats", [])]:
+        output.say(f"- {caveat}")
+
+
+def _budget(budget: dict[str, Any]) -> str:
+    used = "" if budget["used"] is None else f" of {budget['amount']:,.2f}, {budget['used']:.0%}"
+    return f"{budget['spent']:,.2f}{used}"
+
+
+def _value(value: dict[str, Any]) -> str:
+    if "not_estimated" in value:
+        return str(value["not_estimated"])
+    over = "" if value["over_no_send"] is None else f"; {_interval(value['over_no_send'])} over sending nothing"
+    log = f"from {value['decisions']:,} decisions of {value['source']}, worth {value['effective']:,.0f} of its own"
+    return f"{_interval(value['per_decision'])} a decision{over}; {_interval(value['total'])} in all ({log})"
+
+
+def _interval(interval: dict[str, float | None]) -> str:
+    if interval["low"] is None or interval["high"] is None:
+        return f"{interval['value']:,.4g} (no interval)"
+    return f"{interval['value']:,.4g} (95 %: {interval['low']:,.4g} to {interval['high']:,.4g})"

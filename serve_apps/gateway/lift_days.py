@@ -1,0 +1,104 @@
+"""Lift by day: the document of `GET /v1/campaigns/{name}/report/days`, out of the warehouse and kept for a minute.
+
+Every open page of a campaign asks again and again; the warehouse is asked once a minute and campaign, one question at a
+time, in a thread. What was acknowledged in the last seconds is not in the warehouse yet, and nothing of it is final.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+from cluster.control_plane import ControlPlane
+from cluster.times import iso
+from whisperer.decisions.decision import GROUPS, HOLDOUT, POLICY, UNIFORM
+from whisperer.evaluation.daily import Look, looks
+from whisperer.evaluation.lift import NotYet
+from whisperer.evaluation.sequential import AnytimeLift
+from whisperer.profiles.history import DAY_MS
+from whisperer.shard.records import Experiment
+
+KEPT_S = 60.0
+MOST_KEPT = 64
+
+
+class LiftDays:
+    """Use from one event loop."""
+
+    def __init__(self, plane: ControlPlane, warehouse: str, clock: Callable[[], int] = lambda: time.time_ns() // 10**6):
+        self._plane = plane
+        self._warehouse = warehouse
+        self._clock = clock
+        self._asking = asyncio.Lock()
+        self._kept: dict[tuple[str, str], tuple[int, dict[str, Any]]] = {}
+
+    async def show(self, tenant: str, name: str) -> dict[str, Any]:
+        """Raises NotFoundError where there is no such campaign."""
+        async with self._asking:
+            now = self._clock()
+            kept = self._kept.get((tenant, name))
+            if kept is None or now - kept[0] >= KEPT_S * 1000:
+                kept = now, await asyncio.to_thread(self._made, tenant, name, now)
+                self._kept.pop((tenant, name), None)
+                self._kept[tenant, name] = kept
+                while len(self._kept) > MOST_KEPT:
+                    self._kept.pop(next(iter(self._kept)))
+            return kept[1]
+
+    def _made(self, tenant: str, name: str, now: int) -> dict[str, Any]:
+        from actors.lift_days import closed_by_day  # a gateway that nobody asks for this does not load DuckDB
+        from actors.warehouse import Warehouse
+
+        row = self._plane.get_campaign(tenant, name)
+        experiment = self._plane.experiment(tenant)
+        days, conflicted = closed_by_day(Warehouse(self._warehouse), tenant, row.campaign, now)
+        return document(name, row.campaign.goal.window_s, looks(days, shares_of(experiment)), conflicted, now)
+
+
+def shares_of(experiment: Experiment) -> dict[str, float]:
+    shares = {HOLDOUT: experiment.holdout, UNIFORM: experiment.uniform}
+    return {**shares, POLICY: max(0.0, 1 - sum(shares.values()))}
+
+
+def document(name: str, window_s: float, found: list[Look], conflicted: int, now: int) -> dict[str, Any]:
+    """``data``: oldest day first. Each look's ``groups`` are users and goal totals of all days until then."""
+    return {
+        "name": name,
+        "as_of": iso(now),
+        "window_s": window_s,
+        "conflicted_users": conflicted,
+        "data": [
+            {
+                "day": str(iso(look.day * DAY_MS))[:10],
+                "groups": [
+                    {
+                        "group": group,
+                        "joined": look.joined[group].users if group in look.joined else 0,
+                        "users": look.so_far[group].users,
+                        "mean": look.so_far[group].mean,
+                    }
+                    for group in GROUPS
+                    if group in look.so_far
+                ],
+                "lift": _shown(look.lift),
+                "uniform_lift": _shown(look.uniform_lift),
+                "over_uniform": _shown(look.over_uniform),
+                "sample_ratio": {"p_value": look.ratio_p, "suspicious": look.suspicious},
+            }
+            for look in found
+        ],
+    }
+
+
+def _shown(lift: AnytimeLift | NotYet) -> dict[str, Any]:
+    if isinstance(lift, NotYet):
+        return {"not_yet": lift.detail, "reason": lift.reason}
+    return {
+        "difference": lift.difference,
+        "low": lift.low,
+        "high": lift.high,
+        "level": lift.level,
+        "decided": lift.decided,
+    }

@@ -1,0 +1,99 @@
+"""The picture of lift by day: a line with the band that holds it at every look, and where it stands now in words.
+
+Points are in a square of 100 by 100 that is stretched over the width. The first looks are so wide that nothing else
+would be seen: the axis is that of the newest look, and what is beyond is cut off at the edge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from serve_apps.gateway.pages.formats import count, number, percent, signed
+
+_BEYOND = 3.0
+"""Half widths of the newest interval that the axis reaches beyond it."""
+_COMPARISONS = (
+    ("lift", "policy over holdout"),
+    ("uniform_lift", "uniform over holdout"),
+    ("over_uniform", "policy over uniform"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DaysPicture:
+    """``line`` and ``band`` are points of a polyline and a polygon, "" where there is nothing to draw yet.
+
+    ``certain`` as in :class:`serve_apps.gateway.pages.pictures.Interval`; ``warning`` is "" where sizes fit.
+    """
+
+    zero: float
+    line: str
+    band: str
+    certain: str
+    first: str
+    last: str
+    comparisons: list[tuple[str, str]]
+    joined: str
+    warning: str
+
+
+def days_picture(days: Sequence[dict[str, Any]]) -> DaysPicture | None:
+    """Of the ``data`` of `GET /v1/campaigns/{name}/report/days`; None without a day."""
+    if not days:
+        return None
+    newest = days[-1]
+    known = [(at, day["lift"]) for at, day in enumerate(days) if "difference" in day["lift"]]
+    zero, line, band, certain = 50.0, "", "", "unclear"
+    if len(known) > 1:
+        last = known[-1][1]
+        reach = (last["high"] - last["low"]) / 2 * _BEYOND or 1.0
+        low, high = min(0.0, last["low"] - reach), max(0.0, last["high"] + reach)
+
+        def y(value: float) -> float:
+            return float(round(100 * (high - min(max(value, low), high)) / (high - low), 2))
+
+        x = [round(100 * (at - known[0][0]) / (known[-1][0] - known[0][0]), 2) for at, _ in known]
+        tops = [(at, y(one["high"])) for at, (_, one) in zip(x, known, strict=True)]
+        bottoms = [(at, y(one["low"])) for at, (_, one) in zip(x, known, strict=True)]
+        line = _points([(at, y(one["difference"])) for at, (_, one) in zip(x, known, strict=True)])
+        band, zero = _points([*tops, *bottoms[::-1]]), y(0.0)
+        certain = "above" if last["low"] > 0 else "below" if last["high"] < 0 else "unclear"
+    ratio = newest["sample_ratio"]
+    warning = f"p = {number(ratio['p_value'])}" if ratio["suspicious"] else ""
+    users = sum(group["users"] for group in newest["groups"])
+    return DaysPicture(
+        zero,
+        line,
+        band,
+        certain,
+        days[known[0][0]]["day"] if known else days[0]["day"],
+        newest["day"],
+        [(label, _told(newest[name], days, name)) for name, label in _COMPARISONS],
+        f"{count(users)} users whose window has closed",
+        warning,
+    )
+
+
+def _told(lift: dict[str, Any], days: Sequence[dict[str, Any]], name: str) -> str:
+    if "difference" not in lift:
+        return f"not yet: {lift['not_yet']}"
+    ends = f"{number(_short(lift['low']))} to {number(_short(lift['high']))}"
+    text = f"{signed(_short(lift['difference']))} per user ({percent(lift['level'])} at all looks: {ends})"
+    if not lift["decided"]:
+        return f"{text}, not decided"
+    since = days[-1]["day"]
+    for day in reversed(days):
+        if not day[name].get("decided"):
+            break
+        since = day["day"]
+    return f"{text}, decided since {since}"
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.3g}")
+
+
+def _points(pairs: Sequence[tuple[float, float]]) -> str:
+    return " ".join(f"{x:g},{y:g}" for x, y in pairs)

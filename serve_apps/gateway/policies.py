@@ -1,0 +1,102 @@
+"""Policies' versions from the store of models to users, and back.
+
+A version is registered from the store alone, never from a body: its files are fetched and verified first, and again
+before each step, so that what goes live is what was registered. The steps themselves are the control plane's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from cluster.control_plane import ControlPlane
+from cluster.control_plane.documents import event_document, policy_document, version_document
+from whisperer.errors import NotFoundError
+from whisperer.models.guardrails import Tally
+from whisperer.models.rollout import Evidence
+from whisperer.models.store import ArtifactStore
+
+VERSIONS_SHOWN = 20
+"""Newest ones, with the policy; each of them has an address of its own."""
+EVENTS_ON_PAGE = 20
+
+
+class Policies:
+    def __init__(self, plane: ControlPlane, store: ArtifactStore) -> None:
+        self._plane = plane
+        self._store = store
+
+    async def listed(self, tenant: str) -> list[dict[str, Any]]:
+        """All of a tenant's, without their versions."""
+        found = [policy_document(policy) for policy in await asyncio.to_thread(self._plane.list_policies, tenant)]
+        return [document | {"versions": len(document["versions"])} for document in found]
+
+    async def show(self, tenant: str, name: str) -> dict[str, Any]:
+        return _shown(policy_document(await asyncio.to_thread(self._plane.get_policy, tenant, name)))
+
+    async def version(self, tenant: str, name: str, version: int) -> dict[str, Any]:
+        """Raises NotFoundError (`policy_not_found`, `policy_version_not_found`)."""
+        policy = await asyncio.to_thread(self._plane.get_policy, tenant, name)
+        for one in policy.versions:
+            if one.version == version:
+                return version_document(one)
+        raise NotFoundError(f"{name} has no version {version}", code="policy_version_not_found")
+
+    async def register(self, tenant: str, name: str, version: int, by: str) -> dict[str, Any]:
+        """Raises NotFoundError (`artifact_not_found`), ArtifactError."""
+
+        def verified() -> Any:
+            artifact = self._store.fetch(tenant, name, version)
+            return self._plane.register_policy(tenant, artifact.manifest, by=by)
+
+        return _shown(policy_document(await asyncio.to_thread(verified)))
+
+    async def promote(
+        self,
+        tenant: str,
+        name: str,
+        version: int,
+        *,
+        by: str,
+        evidence: Evidence | None,
+        reason: str,
+        if_match: str | None,
+    ) -> dict[str, Any]:
+        """Raises RolloutError, StaleError; ArtifactError where the store's files are not those registered any more."""
+        registered = await self.version(tenant, name, version)
+        await asyncio.to_thread(self._store.fetch, tenant, name, version, registered["digest"])
+        step = partial(self._plane.promote_policy, by=by, evidence=evidence, reason=reason, if_match=if_match)
+        return _shown(policy_document(await asyncio.to_thread(step, tenant, name, version)))
+
+    async def roll_back(
+        self, tenant: str, name: str, *, by: str, version: int | None, reason: str, if_match: str | None
+    ) -> dict[str, Any]:
+        """Needs no store: a way back is open also while models cannot be read."""
+        step = partial(self._plane.roll_back_policy, by=by, version=version, reason=reason, if_match=if_match)
+        return _shown(policy_document(await asyncio.to_thread(step, tenant, name)))
+
+    async def tally(self, tenant: str, name: str, since: int, tallies: Mapping[int, Tally]) -> dict[str, Any]:
+        """What broke a guardrail, if anything did and was rolled back, and the policy as it is now."""
+        found = await asyncio.to_thread(self._plane.tally_policy, tenant, name, since, tallies)
+        return {"breaches": msgspec.to_builtins(found), "policy": await self.show(tenant, name)}
+
+    async def history(self, tenant: str, name: str) -> list[dict[str, Any]]:
+        """Newest first."""
+        return [event_document(one) for one in await asyncio.to_thread(self._plane.policy_history, tenant, name)]
+
+    async def page(self, tenant: str) -> list[dict[str, Any]]:
+        """Every policy with its versions and the newest of its history."""
+        found = [
+            _shown(policy_document(policy)) for policy in await asyncio.to_thread(self._plane.list_policies, tenant)
+        ]
+        for document in found:
+            document["history"] = (await self.history(tenant, document["name"]))[:EVENTS_ON_PAGE]
+        return found
+
+
+def _shown(document: dict[str, Any]) -> dict[str, Any]:
+    return document | {"versions": document["versions"][:VERSIONS_SHOWN]}

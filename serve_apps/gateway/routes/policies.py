@@ -1,0 +1,157 @@
+"""Policies: versions of trained models, how far each has come, and on what evidence. docs/models.md has the bodies."""
+
+from datetime import datetime
+from typing import Annotated
+
+import msgspec
+from fastapi import APIRouter, Depends, Path, Request
+from starlette.responses import Response
+
+from serve_apps.gateway.parts import Parts
+from serve_apps.gateway.routes.exchange import IfMatch, InvalidBodyError, TenantOf, answer, described, read_as
+from serve_apps.gateway.routes.paging import Cursor, Limit, page
+from whisperer.models.artifact import MAX_VERSION, NAME
+from whisperer.models.guardrails import Tally
+from whisperer.models.rollout import Evidence
+
+_Version = Annotated[int, msgspec.Meta(ge=1, le=MAX_VERSION)]
+_Reason = Annotated[str, msgspec.Meta(max_length=1_000)]
+_Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+VersionPath = Annotated[int, Path(ge=1, le=MAX_VERSION)]
+
+
+class PolicyBody(msgspec.Struct, forbid_unknown_fields=True):
+    """A version that is in the store of models already."""
+
+    name: Annotated[str, msgspec.Meta(pattern=NAME)]
+    version: _Version
+
+
+class PromotionBody(msgspec.Struct, forbid_unknown_fields=True):
+    """``evidence``: the gate's verdict, for every step but the one into shadow."""
+
+    version: _Version
+    evidence: Evidence | None = None
+    reason: _Reason = ""
+
+
+class RollbackBody(msgspec.Struct, forbid_unknown_fields=True):
+    """Without ``version``: the candidate, or the live version where there is none."""
+
+    version: _Version | None = None
+    reason: _Reason = ""
+
+
+class TalliesBody(msgspec.Struct, forbid_unknown_fields=True):
+    """What each version came to since ``since``, the policy's own; version 0 is what is built in."""
+
+    since: _Moment
+    versions: Annotated[dict[str, Tally], msgspec.Meta(max_length=2)]
+
+
+EVIDENCE = {
+    "promote": True,
+    "against": 1,
+    "judged_at": "2026-01-31T09:00:00Z",
+    "reasons": [],
+    "figures": {"estimates": {"dr": {"difference": {"value": 0.021, "low": 0.004, "high": 0.038}}}},
+}
+TALLIES = {
+    "since": "2026-01-30T09:00:00Z",
+    "versions": {"1": {"decisions": 95_000, "unsubscribed": 190}, "2": {"decisions": 5_000, "unsubscribed": 9}},
+}
+
+
+def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
+    routes = APIRouter(tags=["policies"])
+    Tenant = Annotated[str, Depends(tenant_of)]  # noqa: N806  a type
+
+    async def caller(request: Request) -> str:
+        """Who is written into the record."""
+        authorization = request.headers.get("authorization")
+        if parts.access.is_operator(authorization):
+            return "operator"
+        return f"key {(await parts.access.secret(authorization)).id}"
+
+    By = Annotated[str, Depends(caller)]  # noqa: N806  a type
+
+    @routes.post(
+        "/policies",
+        summary="Register a version from the store of models",
+        status_code=201,
+        openapi_extra=described("NewPolicyVersion", {"name": "offers", "version": 2}),
+    )
+    async def register(request: Request, tenant_id: Tenant, by: By) -> Response:
+        body = await read_as(request, PolicyBody)
+        made = await parts.policies.register(tenant_id, body.name, body.version, by)
+        return answer(made, 201, etag=made["etag"])
+
+    @routes.get("/policies", summary="Policies by name: which version is live, which comes")
+    async def list_policies(tenant_id: Tenant, limit: Limit = 100, cursor: Cursor = None) -> Response:
+        return answer(page(await parts.policies.listed(tenant_id), lambda p: p["name"], limit, cursor))
+
+    @routes.get("/policies/{name}", summary="One policy with its newest versions")
+    async def get_policy(name: str, tenant_id: Tenant) -> Response:
+        found = await parts.policies.show(tenant_id, name)
+        return answer(found, etag=found["etag"])
+
+    @routes.get("/policies/{name}/versions/{version}", summary="One version with its lineage")
+    async def get_policy_version(name: str, version: VersionPath, tenant_id: Tenant) -> Response:
+        return answer(await parts.policies.version(tenant_id, name, version))
+
+    @routes.get("/policies/{name}/history", summary="Every step, newest first, with its evidence")
+    async def history(name: str, tenant_id: Tenant, limit: Limit = 100, cursor: Cursor = None) -> Response:
+        found = await parts.policies.history(tenant_id, name)
+        return answer(page(found, lambda event: f"{MAX_VERSION - event['serial']:010d}", limit, cursor))
+
+    @routes.post(
+        "/policies/{name}/promote",
+        summary="One step: into shadow, to 5 %, to 25 %, live",
+        openapi_extra=described("Promotion", {"version": 2, "evidence": EVIDENCE}),
+    )
+    async def promote(name: str, request: Request, tenant_id: Tenant, by: By, if_match: IfMatch = None) -> Response:
+        body = await read_as(request, PromotionBody)
+        promoted = await parts.policies.promote(
+            tenant_id,
+            name,
+            body.version,
+            by=by,
+            evidence=body.evidence,
+            reason=body.reason,
+            if_match=if_match,
+        )
+        return answer(promoted, etag=promoted["etag"])
+
+    @routes.post(
+        "/policies/{name}/rollback",
+        summary="Take a version out at once: the candidate, else the live one, or the one named",
+        openapi_extra=described("Rollback", {"reason": "complaints about the new offers"}),
+    )
+    async def rollback(name: str, request: Request, tenant_id: Tenant, by: By, if_match: IfMatch = None) -> Response:
+        body = await read_as(request, RollbackBody)
+        rolled = await parts.policies.roll_back(
+            tenant_id, name, by=by, version=body.version, reason=body.reason, if_match=if_match
+        )
+        return answer(rolled, etag=rolled["etag"])
+
+    @routes.put(
+        "/policies/{name}/tallies",
+        summary="Say what the versions came to at this stage; a breach of a guardrail rolls back",
+        openapi_extra=described("Tallies", TALLIES),
+    )
+    async def put_tallies(name: str, request: Request, tenant_id: Tenant) -> Response:
+        body = await read_as(request, TalliesBody)
+        tallies = {_number(version): tally for version, tally in body.versions.items()}
+        return answer(await parts.policies.tally(tenant_id, name, _ms(body.since), tallies))
+
+    return routes
+
+
+def _ms(moment: datetime) -> int:
+    return round(moment.timestamp() * 1000)
+
+
+def _number(version: str) -> int:
+    if not version.isascii() or not version.isdigit() or len(version) > 10:
+        raise InvalidBodyError("/versions", f"{version[:40]!r} is the number of no version")
+    return int(version)

@@ -1,0 +1,159 @@
+"""Simulations of campaigns for callers: a plan from what the control plane holds, and records as documents.
+
+A draft is simulated as if it were published now: with the newest templates, and with whatever is missing told by the
+checklist instead of refused. Everything acknowledged is brought into the warehouse first, as the history is read there.
+The work itself is done in a process of its own (:mod:`actors.simulating`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
+from msgspec.structs import replace
+
+from actors.routing import Shards
+from actors.simulation_record import RUNNING, Record
+from actors.simulations import Simulations as Runs
+from cluster.control_plane import ControlPlane
+from cluster.times import iso
+from whisperer.decisions.posterior import decode, encode
+from whisperer.errors import UnavailableError
+from whisperer.journeys.campaign import Campaign, to_json
+from whisperer.journeys.parse import parse_campaign
+from whisperer.profiles.history import DAY_MS
+from whisperer.shard.records import SegmentConfig
+from whisperer.simulation.plan import LEARNED, MAX_DAYS, Plan, check_policy, template_place
+
+FLUSH_TIMEOUT_S = 20.0
+
+_Amount = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
+
+
+class SimulationBody(msgspec.Struct, forbid_unknown_fields=True):
+    """Everything may be left out.
+
+    Attributes
+    ----------
+    definition : of a campaign that need not exist; without it the draft if one waits, else the version in force
+    policy : ``learned``, ``uniform``, or ``arm:`` and an arm's id
+    days : simulated, before ``until``; without that, before the newest event
+    budget : of those days, in the goal's unit
+    detectable_lift : a user, in the goal's unit, that the holdout should be able to show
+    largest_audience : share of all users beyond which the checklist asks
+    """
+
+    definition: dict[str, Any] | None = None
+    policy: Annotated[str, msgspec.Meta(min_length=1, max_length=100)] = LEARNED
+    days: Annotated[int, msgspec.Meta(ge=1, le=MAX_DAYS)] = 28
+    until: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
+    budget: _Amount | None = None
+    detectable_lift: _Amount | None = None
+    largest_audience: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.5
+
+
+class Simulations:
+    def __init__(self, plane: ControlPlane, shards: Shards, runs: Runs) -> None:
+        self._plane = plane
+        self._shards = shards
+        self._runs = runs
+
+    async def begin(self, tenant: str, name: str, body: SimulationBody) -> dict[str, Any]:
+        """Raises NotFoundError where there is no such campaign and no definition is given, CampaignError, RequestError
+        for an unknown policy, OverloadError where too many wait.
+        """
+        plan = await asyncio.to_thread(self._plan, tenant, name, body)
+        check_policy(plan.policy, plan.campaign)
+        flushed = (self._shards.call(s, "flush", timeout_s=FLUSH_TIMEOUT_S) for s in self._shards.map.shards)
+        await asyncio.gather(*flushed, return_exceptions=True)  # a shard that is away keeps what it has until later
+        return document(await self._runs.begin(plan, await self._policies(plan)))
+
+    async def show(self, tenant: str, name: str, id: str) -> dict[str, Any]:
+        """Raises NotFoundError (`simulation_not_found`)."""
+        return document(await self._runs.show(tenant, name, id))
+
+    async def list(self, tenant: str, name: str) -> list[dict[str, Any]]:
+        """Newest first, without their results."""
+        return [document(record) | {"result": None} for record in await self._runs.records(tenant, name)]
+
+    async def newest(self, tenant: str, name: str) -> dict[str, Any] | None:
+        """The newest one that is done, with what it found; else the newest."""
+        found = await self._runs.newest(tenant, name)
+        return None if found is None else document(found)
+
+    def _plan(self, tenant: str, name: str, body: SimulationBody) -> Plan:
+        campaign, version = self._campaign(tenant, name, body.definition)
+        templates: dict[str, dict[str, Any]] = {}
+        newest = {template.name: template for template in self._plane.list_templates(tenant)}
+        arms = []
+        for arm in campaign.arms:
+            template = newest.get(arm.template)
+            if template is not None:
+                arm = replace(arm, template_version=template.version)
+                templates[template_place(arm.template, template.version)] = template.body
+            arms.append(arm)
+        campaign = replace(campaign, arms=tuple(arms))
+        published = self._plane.published(tenant)
+        others = sorted(published.campaigns, key=lambda row: (row.name != name, row.name))
+        until = 0 if body.until is None else round(body.until.timestamp() * 1000)
+        return Plan(
+            tenant,
+            name,
+            version,
+            to_json(campaign),
+            -body.days * DAY_MS,
+            until,
+            policy=body.policy,
+            segments=[SegmentConfig(row.name, row.version, json.dumps(row.predicate)) for row in published.segments],
+            experiment=published.experiment,
+            budget=body.budget,
+            detectable_lift=body.detectable_lift,
+            largest_audience=body.largest_audience,
+            templates=templates,
+            providers={channel: found.provider for channel, found in self._plane.list_channels(tenant).items()},
+            others=[row.definition for row in others],
+        )
+
+    def _campaign(self, tenant: str, name: str, definition: dict[str, Any] | None) -> tuple[Campaign, int]:
+        """The definition given; else the draft if one waits, else the version in force."""
+        if definition is not None:
+            return parse_campaign(definition, name), 0
+        row = self._plane.get_campaign(tenant, name)
+        if row.draft_version is not None:
+            row = self._plane.get_campaign(tenant, name, row.draft_version)
+        return row.campaign, row.version
+
+    async def _policies(self, plan: Plan) -> bytes:
+        if plan.policy != LEARNED:
+            return b""
+        try:
+            known = decode(await self._shards.learned())
+        except UnavailableError:
+            return b""
+        place = plan.tenant, plan.name
+        return encode([(place, known[place])] if place in known else [])
+
+
+def document(record: Record) -> dict[str, Any]:
+    """For callers; ``result`` is that of :func:`whisperer.simulation.run.simulate`, times as ISO 8601."""
+    result = record.result
+    if result is not None:
+        result = {
+            **result,
+            "since": iso(result["since"]),
+            "until": iso(result["until"]),
+            "days": [day | {"day": str(iso(day["day"]))[:10]} for day in result["days"]],
+        }
+    return {
+        "id": record.id,
+        "campaign": record.campaign,
+        "status": record.status,
+        "started_at": iso(record.started_at),
+        "finished_at": None if record.status == RUNNING else iso(record.updated_at),
+        "progress": {"events": record.n_done, "of": record.n_events},
+        "error": record.error or None,
+        "result": result,
+    }

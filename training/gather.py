@@ -1,0 +1,100 @@
+"""Rows of a tenant out of the warehouse, as Parquet beside the run that asked for them.
+
+Decides which cutoffs churn is learned at: midnights UTC, evenly apart, from one window after the first event to one
+window before the last. Guarantees: rows are gathered once for a run; what was written counts only once all of it is.
+Leaves to others: the rows themselves (:mod:`training.rows`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+import duckdb
+import pyarrow as pa
+import pyarrow.fs as pafs
+import pyarrow.parquet as pq
+
+from actors.warehouse import Warehouse
+from training.dataset import CHURN, RowsError
+from training.rows.decisions import decision_rows
+from training.rows.replay import Question, churn_rows
+from whisperer.profiles.history import DAY_MS
+
+ROWS, COMPLETE = "rows", "rows.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Attributes
+    ----------
+    warehouse : URI
+    tenant : id
+    campaign : whose decisions; "": all
+    goal : event that counts as coming back; "": any activity
+    window_days, every_days : of churn's labels, and from cutoff to cutoff
+    order : of :data:`training.rows.blocks.ORDERS`
+    """
+
+    warehouse: str
+    tenant: str
+    campaign: str = ""
+    goal: str = ""
+    window_days: int = 30
+    every_days: int = 15
+    order: str = "received_at"
+
+
+def gather(kind: str, source: Source, files: pafs.FileSystem, folder: str) -> str:
+    """Write the rows into ``folder`` unless they are there; their path. Raises RowsError."""
+    place, complete = f"{folder}/{ROWS}", f"{folder}/{COMPLETE}"
+    if files.get_file_info(complete).type != pafs.FileType.NotFound:
+        return place
+    files.create_dir(place)
+    warehouse, n_rows = Warehouse(source.warehouse), 0
+    tables = _churn(warehouse, source) if kind == CHURN else _decisions(warehouse, source)
+    for number, table in enumerate(tables):
+        pq.write_table(table, f"{place}/{number:05d}.parquet", filesystem=files)
+        n_rows += table.num_rows
+    if n_rows == 0:
+        wanted = "users at any cutoff" if kind == CHURN else "decisions whose rewards are final"
+        raise RowsError(f"the warehouse at {source.warehouse} has no {wanted} of tenant {source.tenant} yet")
+    with files.open_output_stream(complete) as stream:
+        stream.write(json.dumps({"rows": n_rows, **asdict(source)}).encode())
+    return place
+
+
+def cutoffs(first: int, last: int, window_days: int, every_days: int) -> list[int]:
+    """Midnights UTC in ms, ascending, counted back from the last whose window is over.
+
+    Examples
+    --------
+    >>> [cutoff // DAY_MS for cutoff in cutoffs(0, 100 * DAY_MS, 30, 15)]
+    [40, 55, 70]
+    """
+    newest, oldest = last // DAY_MS - window_days, first // DAY_MS + window_days
+    return [day * DAY_MS for day in range(newest, oldest - 1, -every_days)][::-1]
+
+
+def _churn(warehouse: Warehouse, source: Source) -> Iterator[pa.Table]:
+    connection = duckdb.connect(config={"threads": 1})
+    events = warehouse.duckdb_relation(source.tenant, "events", connection)
+    first, last = events.aggregate(f"epoch_ms(min({source.order})), epoch_ms(max({source.order}))").fetchone() or (0, 0)
+    if first is None:
+        return
+    at = cutoffs(first, last, source.window_days, source.every_days)
+    if not at:
+        days = (last - first) // DAY_MS
+        raise RowsError(
+            f"{days} days of events do not hold a cutoff with {source.window_days} days on both sides: wait, or ask for"
+            " a shorter --window-days"
+        )
+    question = Question(at, source.window_days, goal=source.goal or None)
+    yield from churn_rows(warehouse, source.tenant, question, order=source.order)
+
+
+def _decisions(warehouse: Warehouse, source: Source) -> Iterator[pa.Table]:
+    found = decision_rows(warehouse, source.tenant, campaign=source.campaign or None)
+    if found.num_rows:
+        yield found

@@ -1,0 +1,46 @@
+"""What makes a trained model traceable: the code that made it, and the manifest that says all else beside it."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+from pathlib import Path
+
+import training
+import whisperer
+from training.card import DataCard
+from training.dataset import Dataset
+from training.outcome import Outcome
+from whisperer.models import artifact
+from whisperer.models.artifact import DataRange, Manifest
+
+
+def code_version() -> str:
+    """The release, and a hash of the sources that features and models are made by."""
+    found = hashlib.blake2b(digest_size=6)
+    for package in (whisperer, training):
+        root = Path(str(package.__file__)).parent
+        for path in sorted(root.rglob("*.py")):
+            found.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
+    return f"{importlib.metadata.version('user-whisperer')}+{found.hexdigest()}"
+
+
+def manifest_for(
+    folder: Path, outcome: Outcome, data: Dataset, card: DataCard, *, name: str, version: int, created_at: int
+) -> Manifest:
+    """Of the files in ``folder``, which it then completes. Raises ArtifactError."""
+    made = artifact.manifest_of(
+        folder,
+        name=name,
+        version=version,
+        kind=outcome.kind,
+        created_at=created_at,
+        data=DataRange(card.first, card.last + 1, card.n_rows),
+        code_version=code_version(),
+        features=data.names,
+        feature_registry=data.registry,
+        parameters={**outcome.parameters, "data_digest": data.digest},
+        metrics={name: value for name, value in outcome.metrics.items() if value == value},
+    )
+    (folder / artifact.MANIFEST).write_bytes(artifact.encode(made))
+    return made

@@ -1,0 +1,106 @@
+"""What a search comes to: the model that is shipped, and how it fares on rows that nothing was chosen on.
+
+Every figure and every picture of the report is made from these values; metrics go into the artifact's manifest. Leaves
+to others: how each kind gets there (:mod:`training.labelled`, :mod:`training.effects`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Confusion:
+    """Test rows by what was said and what happened; said is "leaves" where the probability reaches ``threshold``."""
+
+    threshold: float
+    caught: int
+    missed: int
+    alarmed: int
+    left_alone: int
+
+    @property
+    def precision(self) -> float:
+        return self.caught / max(1, self.caught + self.alarmed)
+
+    @property
+    def recall(self) -> float:
+        return self.caught / max(1, self.caught + self.missed)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scored:
+    """Of the test rows: predicted, and what happened; float64, shape (n_test,) each."""
+
+    predicted: Floats
+    label: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Valued:
+    """A policy's doubly robust value a decision on the test rows, and how far from the best single arm's, with the
+    interval of that difference (95 %, by user)."""
+
+    name: str
+    value: float
+    gain: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Policy:
+    """Attributes
+    ----------
+    arms : names
+    chosen, logged : test rows that the new policy gives each arm, and that had it
+    valued : policies, ours first
+    share, gained, at_random : Qini: value over leaving all alone, a decision, when the share of users with the highest
+        promised effects gets the arm promised; and when as many get it by chance
+    """
+
+    arms: tuple[str, ...]
+    chosen: tuple[int, ...]
+    logged: tuple[int, ...]
+    valued: tuple[Valued, ...]
+    share: Floats
+    gained: Floats
+    at_random: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Attribution:
+    """SHAP values of some test rows, and the rows: shape (n, d) each; ``unit`` says what they add up to."""
+
+    names: tuple[str, ...]
+    values: Floats
+    x: Floats
+    unit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Attributes
+    ----------
+    kind : of the artifact
+    headline : the result in a sentence
+    remarks : what the reader should know of it
+    metrics : on the test rows
+    parameters : with which it was made
+    """
+
+    kind: str
+    headline: str
+    metrics: dict[str, float]
+    parameters: dict[str, Any]
+    attribution: Attribution
+    remarks: tuple[str, ...] = ()
+    scored: Scored | None = None
+    confusion: Confusion | None = None
+    policy: Policy | None = None

@@ -1,0 +1,1 @@
+"""Rows to learn from, point in time: decisions as they were logged, and users as they stood at cutoffs of the past."""

@@ -1,0 +1,115 @@
+"""One trial: boosting in strides, each of which ends with a checkpoint and its loss on the held-out rows.
+
+Guarantees: the same parameters give the same booster, also when the trial was killed and went on from its checkpoint;
+the matrices are binned once in each process, whatever the number of trials it runs, from rows that all processes of a
+machine share. Leaves to others: which parameters, and whether to go on (:mod:`training.search`).
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import xgboost as xgb
+
+from training.task import Task, booster_parameters, loss_of
+
+MODEL, STATE = "model.ubj", "state.json"
+PATIENCE = 4
+"""Strides without a better loss after which a trial ends by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Attributes
+    ----------
+    rounds : trees of a trial that is not cut
+    stride : trees between two looks at the held-out rows
+    """
+
+    rounds: int = 270
+    stride: int = 15
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Matrices:
+    train: xgb.DMatrix
+    held: xgb.DMatrix
+    seen: xgb.DMatrix | None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Losses after so many rounds; ``seen`` on training rows, NaN where it is not taken."""
+
+    rounds: int
+    held: float
+    seen: float
+
+    def report(self) -> dict[str, float]:
+        return {"rounds": self.rounds, "held": self.held, "seen": self.seen}
+
+
+_binned: tuple[str, Matrices] | None = None
+"""Of the task that this process worked on last."""
+
+
+def matrices_of(task: Task) -> Matrices:
+    global _binned
+    if _binned is None or _binned[0] != task.key:
+        _binned = None  # what it held is free before the next is made
+        train = xgb.QuantileDMatrix(task.x, task.y, nthread=1)
+        held = xgb.QuantileDMatrix(task.held, ref=train, nthread=1)
+        seen = xgb.QuantileDMatrix(task.seen, ref=train, nthread=1) if len(task.seen) else None
+        _binned = task.key, Matrices(train, held, seen)
+    return _binned[1]
+
+
+def grow(
+    task: Task, sought: Mapping[str, Any], plan: Plan, booster: xgb.Booster | None = None
+) -> Iterator[tuple[xgb.Booster, Step]]:
+    """Boost on, from ``booster`` or from nothing, stride by stride; each stride is yielded."""
+    rows = matrices_of(task)
+    parameters = booster_parameters(task, sought)
+    grown = xgb.Booster(parameters, [rows.train, rows.held]) if booster is None else booster
+    grown.set_param(parameters)
+    for start in range(grown.num_boosted_rounds(), plan.rounds, plan.stride):
+        stop = min(start + plan.stride, plan.rounds)
+        _begin_anew(grown)
+        for number in range(start, stop):
+            grown.update(rows.train, number)
+        held = loss_of(task.loss, grown.predict(rows.held), task.target)
+        seen = float("nan") if rows.seen is None else loss_of(task.loss, grown.predict(rows.seen), task.seen_label)
+        yield grown, Step(stop, held, seen)
+
+
+def _begin_anew(booster: xgb.Booster) -> None:
+    """Make XGBoost forget where its draws of columns are, which no checkpoint holds: its updater is made anew where the
+    method changes. With `seed_per_iteration` a stride then draws the same whatever was before it in this process."""
+    booster.set_param("tree_method", "approx")
+    booster.save_config()  # the change takes place
+    booster.set_param("tree_method", "hist")
+
+
+def run(config: dict[str, Any], task: Task, plan: Plan) -> None:
+    """Tune's function trainable."""
+    from ray import tune
+
+    booster, best, waited = None, float("inf"), 0
+    checkpoint = tune.get_checkpoint()
+    if checkpoint is not None:
+        with checkpoint.as_directory() as folder:
+            booster = xgb.Booster(model_file=str(Path(folder, MODEL)))
+            best, waited = json.loads(Path(folder, STATE).read_text())
+    for grown, step in grow(task, config, plan, booster):
+        best, waited = (step.held, 0) if step.held < best else (best, waited + 1)
+        with tempfile.TemporaryDirectory(prefix="stride-") as folder:
+            grown.save_model(Path(folder, MODEL))
+            Path(folder, STATE).write_text(json.dumps([best, waited]))
+            tune.report(step.report(), checkpoint=tune.Checkpoint.from_directory(folder))
+        if waited >= PATIENCE:
+            return

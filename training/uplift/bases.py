@@ -1,0 +1,170 @@
+"""The regressions that uplift learners are made of: boosted trees, ridge, and ridge on log-odds.
+
+A base is settings, and :meth:`fit` gives a regression. Guarantees: the same rows and settings give the same regression;
+NaN is a value to trees and the column's mean to ridge; a column that does not vary has no slope. Leaves to others: what
+is regressed on what (:mod:`training.uplift.learners`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import xgboost as xgb
+
+from training.uplift.trial import Floats
+
+_WIDEST = 4.0
+"""Standard deviations: what lies beyond counts as this far, for a line goes on for ever."""
+
+_MANY_COLUMNS = 10
+
+_FREE = 1e-3
+"""Penalty of a level: none, but enough to stay finite where an arm has one outcome only."""
+_N_STEPS, _SMALL_STEP = 25, 1e-9
+
+
+class Regression(Protocol):
+    def predict(self, x: Floats, /) -> Floats:
+        """Expected value of each row, shape (n,)."""
+        ...
+
+
+class Base(Protocol):
+    def fit(self, x: Floats, y: Floats, /) -> Regression:
+        """x has shape (n, d), y (n,)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Line:
+    """Attributes
+    ----------
+    centre, scale, slope : float64, shape (d,); the slope is 0 where a column did not vary
+    is_logistic : the line is of log-odds
+    """
+
+    centre: Floats
+    scale: Floats
+    slope: Floats
+    level: float
+    is_logistic: bool = False
+
+    def predict(self, x: Floats, /) -> Floats:
+        line = np.asarray(self.level + _standard(x, self.centre, self.scale) @ self.slope, np.float64)
+        return _sigmoid(line) if self.is_logistic else line
+
+
+@dataclass(frozen=True, slots=True)
+class Ridge:
+    """``penalty``: rows' worth of evidence that a standardised slope is 0 (Hoerl & Kennard, Technometrics 1970).
+
+    Examples
+    --------
+    >>> x = np.arange(100.0)[:, None]
+    >>> Ridge(penalty=0.01).fit(x, 3 * x[:, 0] + 1).predict(np.array([[10.0]])).round(1)
+    array([31.])
+    """
+
+    penalty: float = 100.0
+
+    def fit(self, x: Floats, y: Floats, /) -> Line:
+        centre, scale = _centre_and_scale(x)
+        rows = _standard(x, centre, scale)
+        middle = rows.mean(axis=0)
+        around = rows - middle
+        slope = np.linalg.solve(around.T @ around + self.penalty * np.eye(x.shape[1]), around.T @ (y - y.mean()))
+        return Line(centre, scale, slope, float(y.mean() - middle @ slope))
+
+
+@dataclass(frozen=True, slots=True)
+class Logit:
+    """Logistic regression for 0 and 1, by Newton's method; ``penalty`` as :class:`Ridge` has it, in log-odds.
+
+    References
+    ----------
+    le Cessie & van Houwelingen, Applied Statistics 1992.
+    """
+
+    penalty: float = 10.0
+
+    def fit(self, x: Floats, y: Floats, /) -> Line:
+        centre, scale = _centre_and_scale(x)
+        rows = np.c_[np.ones(len(x)), _standard(x, centre, scale)]
+        penalty = np.r_[_FREE, np.full(x.shape[1], self.penalty)]
+        share = (y.sum() + 0.5) / (len(y) + 1)
+        beta = np.r_[np.log(share / (1 - share)), np.zeros(x.shape[1])]
+        for _ in range(_N_STEPS):
+            p = _sigmoid(rows @ beta)
+            curvature = (rows * (p * (1 - p))[:, None]).T @ rows + np.diag(penalty)
+            step = np.linalg.solve(curvature, rows.T @ (y - p) - penalty * beta)
+            beta += step
+            if np.abs(step).max() < _SMALL_STEP:
+                break
+        return Line(centre, scale, beta[1:], float(beta[0]), is_logistic=True)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Forest:
+    """Boosted trees; predicts what the objective's labels were, not log-odds."""
+
+    booster: xgb.Booster
+
+    def predict(self, x: Floats, /) -> Floats:
+        return np.asarray(self.booster.inplace_predict(x, validate_features=False), np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class Boosted:
+    """XGBoost (Chen & Guestrin, KDD 2016), slow and shallow: effects are small beside the noise.
+
+    Attributes
+    ----------
+    objective : ``reg:squarederror`` for anything; ``binary:logistic`` for 0 and 1; ``reg:tweedie`` for money, whose
+        noise grows with its mean (negative values are then taken for 0)
+    fewest : ``min_child_weight``
+    """
+
+    objective: str = "reg:squarederror"
+    depth: int = 3
+    rounds: int = 200
+    eta: float = 0.05
+    fewest: float = 20.0
+    subsample: float = 0.8
+    seed: int = 0
+
+    def fit(self, x: Floats, y: Floats, /) -> Forest:
+        parameters: dict[str, Any] = {
+            "objective": self.objective,
+            "max_depth": self.depth,
+            "eta": self.eta,
+            "min_child_weight": self.fewest,
+            "subsample": self.subsample,
+            # A tree that has the arm without the user, or the user without the arm, learns no interaction.
+            "colsample_bytree": self.subsample if x.shape[1] >= _MANY_COLUMNS else 1.0,
+            "seed": self.seed,
+            "nthread": 1,
+        }
+        if self.objective == "reg:tweedie":
+            parameters["tweedie_variance_power"] = 1.2
+            y = np.maximum(y, 0.0)
+        return Forest(xgb.train(parameters, xgb.DMatrix(x, y), self.rounds))
+
+
+def _centre_and_scale(x: Floats) -> tuple[Floats, Floats]:
+    """Mean and deviation of what is known of each column; a column that does not vary is left unscaled."""
+    known = np.isfinite(x)
+    count = np.maximum(known.sum(axis=0), 1)
+    centre = np.where(known, x, 0.0).sum(axis=0) / count
+    spread = np.sqrt((np.where(known, x - centre, 0.0) ** 2).sum(axis=0) / count)
+    return centre, np.where(spread > 1e-12 * (1 + np.abs(centre)), spread, 1.0)
+
+
+def _standard(x: Floats, centre: Floats, scale: Floats) -> Floats:
+    # Missing is the mean, that is 0.
+    return np.asarray(np.clip(np.nan_to_num((x - centre) / scale), -_WIDEST, _WIDEST), np.float64)
+
+
+def _sigmoid(line: Floats) -> Floats:
+    return np.asarray(1 / (1 + np.exp(-np.clip(line, -30, 30))), np.float64)

@@ -1,0 +1,161 @@
+"""A fitted uplift model as a folder: `uplift.json`, and a UBJ file for each booster.
+
+Guarantees: what is loaded predicts as what was saved, to the last bit; nothing in the folder is ever run, and forms are
+a closed list; a folder that does not hold such a model is refused with the reason. XGBoost takes its files on trust and
+ends the process where they are damaged: it is given only bytes whose digest is the manifest's. Leaves to others: whom
+to believe (boosters of a stranger are read by `whisperer.models`, see ``booster``), versions, where folders are kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xgboost as xgb
+
+from training.uplift.bases import Forest, Line, Regression
+from training.uplift.learners import ByArm, Effects, Levels, Shared
+from training.uplift.mix import Mix
+
+FORM = 1
+MANIFEST = "uplift.json"
+LARGEST_BYTES = 64 << 20
+"""Of any one file."""
+
+
+class BadModelError(ValueError):
+    """The folder holds no uplift model of this form, or one that is damaged."""
+
+
+def save(model: Effects, folder: Path) -> None:
+    """Write ``model`` into ``folder``, which is made; the manifest comes last.
+
+    Raises
+    ------
+    TypeError
+        For a model of another kind.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    boosters: list[xgb.Booster] = []
+    held = _effects_out(model, boosters)
+    raw = [bytes(booster.save_raw("ubj")) for booster in boosters]
+    for number, data in enumerate(raw):
+        (folder / f"{number}.ubj").write_bytes(data)
+    manifest = {"form": FORM, "digests": [_digest(data) for data in raw], "model": held}
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+
+
+def load(folder: Path, booster: Callable[[str], xgb.Booster] | None = None) -> Effects:
+    """Read what :func:`save` wrote.
+
+    Parameters
+    ----------
+    booster : reads the booster of a file name, verified (``whisperer.models.loading.Artifact.booster``); without it the
+        folder is ours, and digests guard against damage only
+
+    Raises
+    ------
+    BadModelError
+    """
+    try:
+        held = json.loads(_bytes(folder / MANIFEST))
+        if held["form"] != FORM:
+            raise BadModelError(f"form {held['form']!r}; this release reads {FORM}")
+        names = [(f"{number}.ubj", str(digest)) for number, digest in enumerate(held["digests"])]
+        boosters = [booster(name) if booster else _booster(folder / name, digest) for name, digest in names]
+        return _effects_in(held["model"], boosters)
+    except BadModelError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, xgb.core.XGBoostError) as error:
+        raise BadModelError(f"{folder.name}: {type(error).__name__}: {error}") from error
+
+
+def _effects_out(model: Effects, boosters: list[xgb.Booster]) -> dict[str, Any]:
+    match model:
+        case Mix():
+            members = [_effects_out(member, boosters) for member in model.members]
+            return {"is": "mix", "weights": list(model.weights), "members": members}
+        case Levels():
+            return {"is": "levels", "level": model.level.tolist()}
+        case Shared():
+            held = _regression_out(model.regression, boosters)
+            return {"is": "shared", "regression": held, "arm_features": model.arm_features.tolist()}
+        case ByArm():
+            terms = [[[weight, _regression_out(r, boosters)] for weight, r in arm] for arm in model.terms]
+            return {"is": "by_arm", "terms": terms}
+    raise TypeError(f"{type(model).__name__} cannot be saved")
+
+
+def _regression_out(model: Regression, boosters: list[xgb.Booster]) -> dict[str, Any]:
+    match model:
+        case Line():
+            arrays = {name: getattr(model, name).tolist() for name in ("centre", "scale", "slope")}
+            return {"is": "line", "level": model.level, "is_logistic": model.is_logistic, **arrays}
+        case Forest():
+            boosters.append(model.booster)
+            return {"is": "forest", "file": len(boosters) - 1}
+    raise TypeError(f"{type(model).__name__} cannot be saved")
+
+
+def _effects_in(held: dict[str, Any], boosters: Sequence[xgb.Booster]) -> Effects:
+    match held["is"]:
+        case "mix":
+            members = [_effects_in(member, boosters) for member in held["members"]]
+            weights = tuple(float(weight) for weight in held["weights"])
+            if len(weights) != len(members) or not members:
+                raise BadModelError(f"{len(weights)} weights for {len(members)} members")
+            return Mix(weights, members)
+        case "levels":
+            return Levels(_array(held["level"], 1))
+        case "shared":
+            return Shared(_regression_in(held["regression"], boosters), _array(held["arm_features"], 2))
+        case "by_arm":
+            return ByArm([[(float(weight), _regression_in(r, boosters)) for weight, r in arm] for arm in held["terms"]])
+    raise BadModelError(f"no model is a {held['is']!r}")
+
+
+def _regression_in(held: dict[str, Any], boosters: Sequence[xgb.Booster]) -> Regression:
+    match held["is"]:
+        case "line":
+            centre, scale, slope = (_array(held[name], 1) for name in ("centre", "scale", "slope"))
+            if not centre.shape == scale.shape == slope.shape:
+                raise BadModelError("a line's arrays differ in length")
+            return Line(centre, scale, slope, float(held["level"]), bool(held["is_logistic"]))
+        case "forest":
+            number = int(held["file"])
+            if not 0 <= number < len(boosters):
+                raise BadModelError(f"no booster has the number {number}")
+            return Forest(boosters[number])
+    raise BadModelError(f"no regression is a {held['is']!r}")
+
+
+def _array(values: Any, ndim: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+    array = np.asarray(values, np.float64)
+    if array.ndim != ndim or not np.isfinite(array).all():
+        raise BadModelError(f"an array of shape {array.shape} is not one of {ndim} dimensions and finite")
+    return array
+
+
+def _booster(path: Path, digest: str) -> xgb.Booster:
+    data = _bytes(path)
+    if _digest(data) != digest:
+        raise BadModelError(f"{path.name} is not what was saved")
+    booster = xgb.Booster({"nthread": 1})
+    booster.load_model(bytearray(data))
+    return booster
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.blake2b(data, digest_size=32).hexdigest()
+
+
+def _bytes(path: Path) -> bytes:
+    if path.is_symlink() or not path.is_file():
+        raise BadModelError(f"{path.name} is missing or not a plain file")
+    if path.stat().st_size > LARGEST_BYTES:
+        raise BadModelError(f"{path.name} is larger than {LARGEST_BYTES} bytes")
+    return path.read_bytes()

@@ -1,0 +1,209 @@
+"""How likely it is that a customer is still one, and how much is to be expected, from three numbers: BG/NBD.
+
+Purchases come at a customer's own rate until he leaves, which he may do after each of them; rates, and chances of
+leaving, differ between customers. Guarantees: vectorised over customers, finite for any history, the same figures
+for the same input. Leaves to others: fitting the parameters (:mod:`training.churn.bgnbd_fit`) and counting purchases.
+
+Throughout, of a customer: ``x`` repeat purchases (the first is not counted), ``t_x`` time of the last of them and ``T``
+of now, both since the first purchase, all in the unit of time of the parameters (weeks for :data:`CDNOW`).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from whisperer.events.words import kernel
+
+Floats = NDArray[np.float64]
+
+MAX_TERMS = 20_000
+"""Of the hypergeometric series; reached only when the time ahead is a thousand times what has been observed."""
+
+_CLOSE = 1e-13
+_APART = 1e-6
+_CANCELS = -2.0
+
+
+class HistoryError(ValueError):
+    """No customer has such a history; ``index`` is of the first in the arrays."""
+
+    def __init__(self, reason: str, index: int) -> None:
+        super().__init__(f"{reason} (at index {index})")
+        self.reason, self.index = reason, index
+
+    def __reduce__(self) -> tuple[type[HistoryError], tuple[str, int]]:
+        return HistoryError, (self.reason, self.index)
+
+
+@dataclass(frozen=True, slots=True)
+class BgNbd:
+    """Attributes
+    ----------
+    r, alpha : shape, and rate in units of time, of the gamma that purchase rates are drawn from
+    a, b : of the beta that chances of leaving after a purchase are drawn from
+
+    Raises
+    ------
+    ValueError
+        For a parameter that is not positive and finite.
+    """
+
+    r: float
+    alpha: float
+    a: float
+    b: float
+
+    def __post_init__(self) -> None:
+        for name in self.__slots__:
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"{name} is positive and finite, not {getattr(self, name)}")
+
+
+CDNOW = BgNbd(r=0.243, alpha=4.414, a=0.793, b=2.426)
+"""In weeks, of the published sample; a start where nothing has been fitted yet."""
+
+
+def log_likelihood(params: BgNbd, x: ArrayLike, t_x: ArrayLike, T: ArrayLike) -> Floats:  # noqa: N803
+    """Of each customer's history, shape (n_customers,).
+
+    Raises
+    ------
+    HistoryError
+        For a negative or fractional count, times that are not 0 <= t_x <= T, a count without a time.
+
+    References
+    ----------
+    Fader, Hardie & Lee, Marketing Science 24 (2005), equation 6.
+    """
+    x, t_x, T = _checked(x, t_x, T)  # noqa: N806
+    r, alpha, a, b = params.r, params.alpha, params.a, params.b
+    counts = x.astype(np.int64)
+    purchased = _log_rising(r, counts) + r * math.log(alpha) - (r + x) * np.log(alpha + T)
+    stayed = _log_rising(b, counts) - _log_rising(a + b, counts)
+    return np.asarray(purchased + stayed + np.logaddexp(0.0, _log_odds_left(params, x, t_x, T)))
+
+
+def p_alive(params: BgNbd, x: ArrayLike, t_x: ArrayLike, T: ArrayLike) -> Floats:  # noqa: N803
+    """Probability that a customer has not left, shape (n_customers,), in [0, 1]; 1 without a repeat purchase.
+
+    Raises
+    ------
+    HistoryError
+
+    References
+    ----------
+    Fader, Hardie & Lee, "Computing P(alive) using the BG/NBD model", 2008.
+
+    Examples
+    --------
+    >>> p_alive(CDNOW, [0, 2, 2], [0, 30.43, 5], [38.86, 38.86, 38.86]).round(3).tolist()
+    [1.0, 0.726, 0.089]
+    """
+    x, t_x, T = _checked(x, t_x, T)  # noqa: N806
+    return np.asarray(np.exp(-np.logaddexp(0.0, _log_odds_left(params, x, t_x, T))))
+
+
+def p_purchase(params: BgNbd, t: float, x: ArrayLike, t_x: ArrayLike, T: ArrayLike) -> Floats:  # noqa: N803
+    """Probability of at least one purchase within ``t`` from now, shape (n_customers,), in [0, 1].
+
+    A customer leaves only after a purchase; so nobody who is there now fails to buy by leaving first.
+
+    Raises
+    ------
+    HistoryError
+    ValueError
+        For a negative ``t``.
+    """
+    x, t_x, T = _checked(x, t_x, T)  # noqa: N806
+    silent = np.exp((params.r + x) * (np.log(params.alpha + T) - np.log(params.alpha + T + _ahead(t))))
+    return np.asarray(p_alive(params, x, t_x, T) * (1.0 - silent))
+
+
+def expected_purchases(params: BgNbd, t: float, x: ArrayLike, t_x: ArrayLike, T: ArrayLike) -> Floats:  # noqa: N803
+    """Purchases to expect within ``t`` from now, shape (n_customers,).
+
+    The paper's 2F1(r + x, b + x; a + b + x - 1; z), with z = t / (alpha + T + t), overflows for busy customers. Euler's
+    transformation takes the same power out of it that the paper multiplies it with, and what is left has small
+    parameters and converges faster the more purchases there were. Only where r is well above a + b would its terms
+    cancel each other; there the paper's form is used.
+
+    Raises
+    ------
+    HistoryError
+    ValueError
+        For a negative ``t``.
+
+    References
+    ----------
+    Fader, Hardie & Lee 2005, equation 10; Abramowitz & Stegun 15.3.3.
+
+    Examples
+    --------
+    >>> expected_purchases(CDNOW, 39, [2], [30.43], [38.86]).round(3).tolist()
+    [1.226]
+    """
+    x, t_x, T = _checked(x, t_x, T)  # noqa: N806
+    alive = p_alive(params, x, t_x, T)
+    a = params.a if abs(params.a - 1) > _APART else 1 + _APART  # the formula is 0/0 at 1, and smooth around it
+    z = _ahead(t) / (params.alpha + T + t)
+    b, r, c = params.b, params.r, a + params.b + x - 1
+    if a + b - 1 - r >= _CANCELS:
+        left = (1 - z) ** (a - 1) * _hypergeometric(a + b - 1 - r, a - 1, c, z)
+    else:
+        left = (1 - z) ** (r + x) * _hypergeometric(r + x, b + x, c, z)
+    return np.asarray(np.maximum(alive * c / (a - 1) * (1 - left), 0.0))
+
+
+def _checked(x: ArrayLike, t_x: ArrayLike, T: ArrayLike) -> tuple[Floats, Floats, Floats]:  # noqa: N803
+    x, t_x, T = np.broadcast_arrays(*(np.atleast_1d(np.asarray(v, np.float64)) for v in (x, t_x, T)))  # noqa: N806
+    for wrong, reason in (
+        (~(np.isfinite(x) & np.isfinite(t_x) & np.isfinite(T)), "a history is finite"),
+        ((x < 0) | (x != np.floor(x)), "repeat purchases are counted"),
+        ((t_x < 0) | (t_x > T), "the last purchase is between the first and now"),
+        ((x == 0) & (t_x > 0), "who has not bought again has no time of it"),
+    ):
+        if wrong.any():
+            raise HistoryError(reason, int(wrong.argmax()))
+    return x, t_x, T
+
+
+def _ahead(t: float) -> float:
+    if not 0 <= t < math.inf:
+        raise ValueError(f"a time ahead is not negative and finite, not {t}")
+    return t
+
+
+def _log_odds_left(params: BgNbd, x: Floats, t_x: Floats, T: Floats) -> Floats:  # noqa: N803
+    """Logarithm of P(left) / P(alive); minus infinity without a repeat purchase."""
+    waited = (params.r + x) * (np.log(params.alpha + T) - np.log(params.alpha + t_x))
+    return np.where(x > 0, math.log(params.a) - np.log(params.b + np.maximum(x, 1) - 1) + waited, -np.inf)
+
+
+def _log_rising(c: float, n: NDArray[np.int64]) -> Floats:
+    """log of c (c + 1) ... (c + n - 1), which is log gamma(c + n) - log gamma(c)."""
+    return np.concatenate([[0.0], np.cumsum(np.log(c + np.arange(n.max(initial=0))))])[n]
+
+
+def _hypergeometric(p: Floats | float, q: Floats | float, c: Floats, z: Floats) -> Floats:
+    """2F1(p, q; c; z) for z in [0, 1), by its series."""
+    p, q = (np.ascontiguousarray(np.broadcast_to(v, z.shape), np.float64) for v in (p, q))
+    total = np.empty_like(z)
+    _series(p, q, np.ascontiguousarray(c), np.ascontiguousarray(z), total)
+    return total
+
+
+@kernel
+def _series(p: Any, q: Any, c: Any, z: Any, total: Any) -> None:
+    """Each customer's series ends by itself, so that nobody's figure depends on who else is asked about."""
+    for i in range(len(z)):
+        term = total[i] = 1.0
+        for j in range(MAX_TERMS):
+            term *= (p[i] + j) * (q[i] + j) * z[i] / ((c[i] + j) * (j + 1))
+            total[i] += term
+            if abs(term) <= _CLOSE * abs(total[i]) * (1 - z[i]):  # the tail is at most a geometric one
+                break

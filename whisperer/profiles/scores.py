@@ -1,0 +1,78 @@
+"""Scores: what a model says of each user, kept in columns beside the user until the next sweep.
+
+A score is a number that a model once wrote down, not a formula: it is journaled with the model's version, so that
+replay gives the same number whatever became of the model. Decides which scores there are, which changes are worth a
+record, and what is said before any model has been trained. Leaves to others: learned models
+(:mod:`actors.score_models`), the rhythm of sweeps (:mod:`actors.scoring`) and what a change sets off
+(:mod:`whisperer.shard.scoring`).
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whisperer.profiles import bgnbd
+from whisperer.profiles.bgnbd import CDNOW, BgNbd
+
+CHURN, ENGAGEMENT = "score.churn", "score.engagement"
+SCORES = (CHURN, ENGAGEMENT)
+"""Names of the features, and of the columns: float32 in [0, 1], NaN until a user's first sweep."""
+
+HORIZON_DAYS = 30
+STILL = 0.002
+"""A score that moved by no more than this is left as it is: it would only fill the journal."""
+
+
+class ScoreModel(Protocol):
+    """Plain data that says how users fare: the same figures for the same user, whoever else is in the batch."""
+
+    @property
+    def version(self) -> str: ...
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Names of the columns of ``x``, of :data:`whisperer.profiles.features.REPLAYED`."""
+        ...
+
+    def score(self, x: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(churn, engagement): float64, shape (n,) each, within [0, 1], NaN where it cannot be said.
+
+        ``x``: float64, shape (n, len(features)), NaN where absent.
+        """
+        ...
+
+
+class BgNbdScores:
+    """The formula that stands in until a model is trained, or for good where nothing beats it.
+
+    Churn is the probability of no active day within `HORIZON_DAYS`; engagement the active days to expect in that time,
+    as a share of it. ``params`` are per week; CDNOW's are those of people who buy music and know nothing of a tenant:
+    the order of users means more than the figures.
+
+    References
+    ----------
+    Fader, Hardie & Lee, Marketing Science 24 (2005).
+    """
+
+    features: tuple[str, ...] = ("repeat_days", "repeat_span_weeks", "since_first_weeks")
+
+    def __init__(self, params: BgNbd = CDNOW, version: str = "bgnbd@cdnow") -> None:
+        self.params, self.version = params, version
+
+    def score(self, x: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        known = ~np.isnan(x).any(axis=1)
+        history = [np.ascontiguousarray(column) for column in x[known].T]
+        churn, engagement = np.full((2, len(x)), np.nan)
+        churn[known] = 1 - bgnbd.p_purchase(self.params, HORIZON_DAYS / 7, *history)
+        expected = bgnbd.expected_purchases(self.params, HORIZON_DAYS / 7, *history)
+        engagement[known] = np.minimum(expected / HORIZON_DAYS, 1.0)
+        return churn, engagement
+
+
+def moved(held: NDArray[np.float32], found: NDArray[np.float64]) -> NDArray[np.float32]:
+    """``found`` where it differs from ``held`` by more than `STILL` or is the first; elsewhere NaN, for "as it is"."""
+    bounded = np.clip(found, 0.0, 1.0).astype(np.float32)
+    is_still = np.abs(bounded - held) <= STILL  # false where there was none
+    return np.where(is_still, np.float32(np.nan), bounded)

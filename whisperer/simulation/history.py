@@ -1,0 +1,114 @@
+"""The past as a simulation reads it: stored events as blocks again, payloads and all, and facts beside them.
+
+Decides that an event arrives at its event time: an imported history would otherwise all happen on one day.
+Guarantees: what triggers, segments, audiences, templates and features look at is there: keys, second ids, names, money,
+times, traits, properties, zones and locales. Leaves to others: reading the warehouse, and the order of events.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+
+from whisperer.events.address import link_of
+from whisperer.events.block import EventBlock, PartBuilder, merge
+from whisperer.events.place import known_place
+from whisperer.events.types import WIRE_TO_TYPE, EventType, Flag
+from whisperer.events.wire import Scalar
+from whisperer.ids import PARTITION_BITS, key_hash, message_hash, tenant_seed
+
+COLUMNS = (
+    "user_key",
+    "user_id",
+    "anonymous_id",
+    "type",
+    "event",
+    "at",
+    "revenue",
+    "message_id",
+    "payload",
+)
+"""Of a batch of stored events, ``at`` in ms UTC, ``revenue`` in micro-units."""
+
+SENT, ASKED = "sent", "asked"
+"""Facts: a provider accepted a message of another campaign; a caller asked about a user. Others are outcomes."""
+
+
+class Fact(msgspec.Struct, frozen=True):
+    """Something that happened beside the events.
+
+    Attributes
+    ----------
+    kind : SENT, ASKED, or one of :data:`whisperer.feedback.outcome.OUTCOMES`
+    detail : of a message its send key, of a question its occurrence
+    """
+
+    at: int
+    kind: str
+    user_key: str
+    campaign: str = ""
+    channel: str = ""
+    detail: str = ""
+
+
+class _Context(msgspec.Struct):
+    active: Any = None
+    timezone: Any = None
+    locale: Any = None
+
+
+class _Looked(msgspec.Struct):
+    """What of a payload is in no column."""
+
+    previousId: Scalar = None  # noqa: N815
+    context: _Context | None = None
+
+
+_decode = msgspec.json.Decoder(_Looked).decode
+_NOTHING = _Looked()
+_NO_CONTEXT = _Context()
+
+
+def block_of(tenant: str, events: pa.RecordBatch) -> EventBlock:
+    """A block of these events (:data:`COLUMNS`), in this order; 1 to 65,535 of them."""
+    seed, builder = tenant_seed(tenant), PartBuilder()
+    for row in zip(*(events[name].to_pylist() for name in COLUMNS), strict=True):
+        key, user, device, wire, name, at, revenue, message_id, payload = row
+        kind, looked = WIRE_TO_TYPE[wire], _look(payload)
+        context = looked.context or _NO_CONTEXT
+        zone, locale, _ = known_place(_text(context.timezone), _text(context.locale))
+        flags = Flag.TRAITS if kind is EventType.IDENTIFY else Flag(0)
+        hashed = key_hash(key, seed)
+        builder.add(
+            key=key,
+            hashed=hashed,
+            partition=hashed >> (64 - PARTITION_BITS),
+            kind=kind,
+            name=name,
+            timestamp=at,
+            received=at,
+            message_id=message_id,
+            message_hash=message_hash(message_id),
+            payload=payload.encode("utf-8", "surrogatepass"),
+            flags=int(flags | (Flag.INACTIVE if context.active is False else Flag(0))),
+            revenue=revenue,
+            zone=zone,
+            locale=locale,
+            link=link_of(kind, user, device, looked.previousId) if user is not None else None,
+        )
+    return merge(tenant, [builder.build()])
+
+
+def _look(payload: str) -> _Looked:
+    if '"context"' not in payload and '"previousId"' not in payload:
+        return _NOTHING
+    try:
+        return _decode(payload)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return _NOTHING  # a context that is no object says nothing
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None

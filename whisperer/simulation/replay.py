@@ -1,0 +1,243 @@
+"""The past once more, through the shard's own code, with a campaign live: who would have been considered, refused, left
+alone and sent to.
+
+A shard (:meth:`whisperer.shard.machine.Shard.apply`) lives through the events under a clock that follows them. What it
+asks for is answered at once: a choice by the policy, a receipt by a provider that accepts whatever renders. Nothing
+leaves the process. Guarantees: eligibility, caps, quiet hours, groups, schedules, goals and ids are those of the live
+shard, as it is the same code. What differs, and is told with each result:
+
+- users react as they did, not as they would have to these messages;
+- of the tenant's other campaigns, messages that were sent count against caps, and nothing else of them does;
+- consent stated over the API is in no history: a user who never unsubscribed has the tenant's default;
+- the clock moves in steps (:data:`MOST_STEPS`), and all of a step's events happen at its last one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from whisperer.content.message import NotRendered, Rendered, RenderRequest
+from whisperer.decisions.decision import Candidate, Choice
+from whisperer.delivery.dispatch import ACCEPTED, REFUSED, Receipt
+from whisperer.eligibility import caps
+from whisperer.eligibility.standing import Sent
+from whisperer.errors import InvariantError
+from whisperer.events.block import encode_block
+from whisperer.feedback.outcome import BOUNCED, COMPLAINED, UNSUBSCRIBED
+from whisperer.journeys.campaign import LIVE as LIVE_STATUS
+from whisperer.profiles.population import FORWARDED
+from whisperer.shard import sending
+from whisperer.shard.accounts import Account
+from whisperer.shard.effects import Decide, Deliver, Effect, Send
+from whisperer.shard.machine import Shard
+from whisperer.shard.records import (
+    RECORD_VERSION,
+    Asked,
+    CampaignConfig,
+    ConfigPublished,
+    Confirmed,
+    DecisionsMade,
+    Delivered,
+    Events,
+    Outcome,
+    Outcomes,
+    Receipts,
+    Record,
+    RecordBody,
+    RewardsTaken,
+    Tick,
+)
+from whisperer.simulation.history import ASKED, SENT, Fact, block_of
+from whisperer.simulation.plan import Plan
+from whisperer.simulation.tally import Tally
+
+BLOCK_EVENTS = 32_768
+MOST_STEPS = 4_000
+"""Of the clock from beginning to end: 28 days go in steps of ten minutes."""
+SHORTEST_STEP_MS = 60_000
+MOST_RENDERED = 20_000
+"""Messages that are rendered; of those beyond it is taken for granted that they can be."""
+
+_MAX_IDS = 1 << 17
+"""Of the dedup index, which here has nothing to find."""
+_STATED = (UNSUBSCRIBED, COMPLAINED, BOUNCED)
+
+Choose = Callable[[Sequence[Candidate]], list[Choice]]
+Render = Callable[[RenderRequest], Rendered | NotRendered]
+
+
+class Replay:
+    """Bring the events in order of time (:meth:`bring`), then :meth:`finish`.
+
+    Parameters
+    ----------
+    choose : the policy
+    render : a message's content, or why there is none
+    facts : in order of time
+    """
+
+    def __init__(self, plan: Plan, choose: Choose, render: Render, facts: Sequence[Fact] = ()) -> None:
+        self.shard = Shard(0, _MAX_IDS)
+        self.tenant = self.shard.tenant(plan.tenant)
+        self.tally = Tally(plan.campaign)
+        self.n_events = 0
+        self.n_goal_events = 0
+        self.not_rendered: dict[str, NotRendered] = {}
+        """Template -> an example of what went wrong."""
+        self._plan, self._choose, self._render, self._facts = plan, choose, render, facts
+        self._goal = plan.campaign.goal.event
+        self._step_ms = max(SHORTEST_STEP_MS, (plan.until - plan.since) // MOST_STEPS)
+        self._next_fact = 0
+        self._position = 0
+        self._stepped_to: int | None = None
+        """The clock's last step; None before the campaign is published."""
+        self._n_rendered = 0
+
+    def bring(self, events: pa.RecordBatch) -> None:
+        """The next events (:data:`whisperer.simulation.history.COLUMNS`); those at or after ``until`` are left out."""
+        at = events["at"].to_numpy(zero_copy_only=False)
+        stop = int(np.searchsorted(at, self._plan.until))
+        self.n_goal_events += int(np.sum(events["event"].slice(0, stop).to_numpy(zero_copy_only=False) == self._goal))
+        start = 0
+        while start < stop:
+            moment = int(at[start])
+            if moment < self._plan.since:
+                end = self._plan.since
+            else:
+                self._pass_until(moment)
+                end = moment - (moment - self._plan.since) % self._step_ms + self._step_ms
+            upto = min(int(np.searchsorted(at, end)), start + BLOCK_EVENTS, stop)
+            for part in self._apart(events.slice(start, upto - start)):
+                self._events(part, int(part["at"][-1].as_py()))
+            start = upto
+
+    def finish(self) -> Account:
+        """Let the time pass until the end; the campaign's sums as the shard has them.
+
+        Raises
+        ------
+        InvariantError
+            Shard and tally disagree, or a candidate is unaccounted for.
+        """
+        self._pass_until(self._plan.until)
+        account, counted = self.tenant.loop.account(self._plan.name), self.tally.total
+        told = (account.candidates, account.sent, account.no_send, dict(account.refused))
+        if account.balance or told != (counted.candidates, counted.sent, counted.no_send, dict(counted.refused)):
+            raise InvariantError(f"the shard counted {told}, its log says {counted}")
+        return account
+
+    # -- time -------------------------------------------------------------------------------------------------------
+
+    def _pass_until(self, moment: int) -> None:
+        """Move the clock to ``moment`` step by step: facts become known, and what is due happens."""
+        if self._stepped_to is None:
+            self._stepped_to = self._plan.since
+            self._publish()
+        while (to := min(self._stepped_to + self._step_ms, moment)) > self._stepped_to:
+            self._stepped_to = to
+            self._learn_facts(to)
+            self._tick(to)
+
+    def _publish(self) -> None:
+        plan = self._plan
+        self._learn_facts(plan.since)
+        live = CampaignConfig(plan.name, plan.version, LIVE_STATUS, plan.definition)
+        self._do(ConfigPublished(plan.tenant, 1, plan.segments, [live], plan.experiment), plan.since)
+        self._tick(plan.since)
+
+    def _tick(self, now: int) -> None:
+        now = max(now, self.shard.now)
+        while self.shard.wants_tick(now):
+            self._do(Tick(), now)
+        rewards = self.tenant.loop.rewards
+        if len(rewards):
+            self._do(RewardsTaken(self._plan.tenant, rewards.next), now)
+
+    def _learn_facts(self, until: int) -> None:
+        now = max(until, self.shard.now)
+        while self._next_fact < len(self._facts) and self._facts[self._next_fact].at <= until:
+            fact = self._facts[self._next_fact]
+            self._next_fact += 1
+            key = self._home_of(fact.user_key)
+            if key is None:
+                continue
+            if fact.kind == SENT:
+                row = self.tenant.people.keys.get(key)
+                assert row is not None
+                sent = Sent(fact.at, fact.campaign, fact.channel, fact.detail)
+                caps.record(self.tenant.loop.engagement(row).standing, sent)
+            elif fact.kind == ASKED and fact.at >= self._plan.since:
+                self._do(Asked(self._plan.tenant, self._plan.name, [(key, fact.detail)]), now)
+            elif fact.kind in _STATED:
+                told = Outcome(key, "", fact.kind, fact.at, "", fact.channel, self._plan.campaign.purpose)
+                self._do(Outcomes(self._plan.tenant, [told]), now)
+
+    def _home_of(self, key: str) -> str | None:
+        """The key that a user has now, after merges; None for one who is not there yet."""
+        people = self.tenant.people
+        for _ in range(len(people.targets) + 1):
+            row = people.keys.get(key)
+            if row is None or people.table["status"][row] != FORWARDED:
+                return None if row is None else key
+            key = people.targets[row]
+        raise InvariantError(f"forwards of {key} run in a circle")
+
+    def _apart(self, events: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+        """In parts in which no user is called twice: live, the first call is long decided when the second comes."""
+        called: set[str] = set()
+        start = 0
+        trigger = self._plan.campaign.trigger
+        named = events["event"].to_numpy(zero_copy_only=False) == getattr(trigger, "event", None)
+        for place in np.flatnonzero(named).tolist():
+            key = events["user_key"][place].as_py()
+            if key in called:
+                yield events.slice(start, place - start)
+                start, called = place, set()
+            called.add(key)
+        yield events.slice(start)
+
+    # -- records and what they ask for ------------------------------------------------------------------------------
+
+    def _events(self, events: pa.RecordBatch, now: int) -> None:
+        self.n_events += events.num_rows
+        self._do(Events(encode_block(block_of(self._plan.tenant, events))), max(now, self.shard.now))
+
+    def _do(self, body: RecordBody, now: int) -> None:
+        """Write a record, and answer what it asks for until nothing is asked any more."""
+        effects = self._write(body, now)
+        while effects:
+            messages = [effect.message for effect in effects if isinstance(effect, Send)]
+            asked = [effect.candidate for effect in effects if isinstance(effect, Decide)]
+            under_way = [effect.decision_id for effect in effects if isinstance(effect, Deliver)]
+            effects = []
+            if messages:
+                effects += self._write(Delivered(messages), now)
+                self._write(Confirmed([(m.tenant, m.source, m.sequence) for m in messages]), now)
+            if asked:
+                effects += self._write(DecisionsMade(self._plan.tenant, self._choose(asked)), now)
+            if under_way:
+                receipts = [(id, receipt) for id in under_way if (receipt := self._receipt(id, now)) is not None]
+                effects += self._write(Receipts(self._plan.tenant, receipts), now)
+
+    def _write(self, body: RecordBody, now: int) -> list[Effect]:
+        effects = self.shard.apply([(self._position, Record(RECORD_VERSION, 1, now, body))])
+        self._position += 1
+        for rows in self.shard.log.values():
+            self.tally.take(rows)
+        self.shard.forget_exported(self._position)
+        return effects
+
+    def _receipt(self, decision_id: str, now: int) -> Receipt | None:
+        prepared = sending.prepare(self.tenant, decision_id, now)
+        if not isinstance(prepared, RenderRequest):
+            return prepared
+        if self._n_rendered < MOST_RENDERED:
+            self._n_rendered += 1
+            found = self._render(prepared)
+            if isinstance(found, NotRendered):
+                self.not_rendered.setdefault(prepared.template, found)
+                return Receipt(prepared.send_key, REFUSED, detail=found.reason)
+        return Receipt(prepared.send_key, ACCEPTED, "simulated", locale=prepared.locale)

@@ -1,0 +1,203 @@
+"""A simulation from its plan and a history to one document: :func:`simulate`.
+
+The document is plain JSON. Counts are of the users replayed; ``share`` says what part of all users that is, and nothing
+is multiplied up but the estimated total, the budget and the users of the checklist's sentences about the holdout.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+
+from whisperer.content.errors import TemplateError
+from whisperer.content.links import PlainLinks
+from whisperer.content.message import NotRendered, Rendered, RenderRequest
+from whisperer.content.render import not_rendered, render
+from whisperer.content.template import Template, parse_template
+from whisperer.decisions.decision import NO_SEND
+from whisperer.eligibility.refusal import Reason
+from whisperer.evaluation.lift import GroupTally
+from whisperer.feedback.outcome import MICROS
+from whisperer.journeys.campaign import Campaign
+from whisperer.profiles.history import DAY_MS
+from whisperer.simulation.checks import Found, checklist
+from whisperer.simulation.forecast import Power, power
+from whisperer.simulation.history import Fact
+from whisperer.simulation.plan import Plan, check_policy, template_place
+from whisperer.simulation.policy import Policies, named
+from whisperer.simulation.replay import Render, Replay
+from whisperer.simulation.tally import Counts, Tally
+from whisperer.simulation.value import DecisionLog, NotEstimated, Value, estimate
+
+CAVEATS = (
+    "Users are taken to react as they did: no message changes what they do next.",
+    "Of other campaigns only messages that were sent count, against caps.",
+    "Consent that was stated over the API is not in the history; unsubscriptions are.",
+)
+
+
+def simulate(
+    plan: Plan,
+    events: Iterable[pa.RecordBatch],
+    facts: Sequence[Fact] = (),
+    logs: Sequence[DecisionLog] = (),
+    learned: Policies | None = None,
+    *,
+    share: float = 1.0,
+    progress: Callable[[int], None] = lambda n_events: None,
+) -> dict[str, Any]:
+    """Replay, evaluate and check.
+
+    Parameters
+    ----------
+    events : batches of :data:`whisperer.simulation.history.COLUMNS` in order of time
+    facts : in order of time
+    logs : decisions with final rewards, of this campaign first, then of others that may be like it
+    learned : the learner's policies
+    share : of all users that ``events`` are of, in (0, 1]
+    progress : told how many events were replayed
+
+    Raises
+    ------
+    RequestError
+        The plan names no policy.
+    """
+    campaign = plan.campaign
+    check_policy(plan.policy, campaign)
+    decide = named(plan.policy, learned or {})
+    replay = Replay(plan, decide, renderer(plan), facts)
+    for batch in events:
+        replay.bring(batch)
+        progress(replay.n_events)
+    replay.finish()
+    found = _found(plan, replay, share)
+    value = estimate(campaign, plan.tenant, decide, plan.policy, logs)
+    tally, total = replay.tally, replay.tally.total
+    n_policy = sum(tally.chosen.values())
+    return {
+        "campaign": plan.name,
+        "version": plan.version,
+        "policy": plan.policy,
+        "since": plan.since,
+        "until": plan.until,
+        "share": share,
+        "events": replay.n_events,
+        "users": found.n_users,
+        **_counts(total),
+        "reach": {
+            "considered": len(tally.considered),
+            "eligible": len(tally.eligible),
+            "reached": len(tally.reached),
+        },
+        "groups": dict(tally.groups),
+        "arms": [_arm(campaign, arm, tally) for arm in tally.arms],
+        "days": [{"day": day * DAY_MS, **_counts(tally.days[day])} for day in sorted(tally.days)],
+        "budget": _budget(plan, total, share),
+        "value": _value(value, n_policy / share),
+        "checklist": [msgspec.to_builtins(item) for item in checklist(plan, found)],
+        "caveats": list(CAVEATS),
+    }
+
+
+def _found(plan: Plan, replay: Replay, share: float) -> Found:
+    people, tally = replay.tenant.people, replay.tally
+    rows = [row for key in tally.considered if (row := people.keys.get(key)) is not None]
+    groups = replay.tenant.loop.account(plan.name).groups.values()
+    everyone = sum((GroupTally(g.users, g.total_milli, g.squares_milli2) for g in groups), GroupTally())
+    return Found(
+        tally,
+        replay.tenant.n_users(),
+        replay.n_goal_events,
+        _power(plan, everyone, share),
+        replay.not_rendered,
+        Counter(people.locales.texts[int(code)] for code in people.table["locale"][rows]),
+        Counter(people.zones.texts[int(code)] for code in people.table["zone"][rows]),
+        share,
+    )
+
+
+def _power(plan: Plan, everyone: GroupTally, share: float) -> Power:
+    treated = max(0.0, 1 - plan.experiment.holdout - plan.experiment.uniform)
+    days = (plan.until - plan.since) / DAY_MS
+    return power(everyone, days, plan.experiment.holdout, treated, plan.detectable_lift, 1 / share)
+
+
+def renderer(plan: Plan) -> Render:
+    """Renders with the plan's templates; links lead nowhere."""
+    links = PlainLinks("https://example.com")
+
+    @lru_cache(maxsize=64)
+    def compiled(place: str) -> Template | str:
+        body = plan.templates.get(place)
+        if body is None:
+            return "the template does not exist"
+        try:
+            return parse_template(body)
+        except TemplateError as error:
+            return error.message
+
+    def rendered(request: RenderRequest) -> Rendered | NotRendered:
+        template = compiled(template_place(request.template, request.template_version))
+        if isinstance(template, str):
+            return not_rendered(request, Reason.TEMPLATE_FAILED, template)
+        return render(template, request, links)
+
+    return rendered
+
+
+def _counts(counts: Counts) -> dict[str, Any]:
+    return {
+        "candidates": counts.candidates,
+        "sent": counts.sent,
+        "no_send": counts.no_send,
+        "refused": dict(counts.refused.most_common()),
+        "pending": counts.pending,
+        "spent": counts.spent_micros / MICROS,
+    }
+
+
+def _arm(campaign: Campaign, name: str, tally: Tally) -> dict[str, Any]:
+    counted = tally.arms[name]
+    channel = next((arm.channel for arm in campaign.arms if arm.id == name), None)
+    spent = next((arm.cost for arm in campaign.arms if arm.id == name), 0.0) * counted.sent
+    return {
+        "arm": name,
+        "channel": channel if name != NO_SEND else None,
+        "decisions": counted.decisions,
+        "sent": counted.sent,
+        "spent": spent,
+        "refused": dict(counted.refused.most_common()),
+    }
+
+
+def _budget(plan: Plan, total: Counts, share: float) -> dict[str, Any]:
+    spent = total.spent_micros / MICROS / share
+    used = spent / plan.budget if plan.budget else None
+    return {"amount": plan.budget, "spent": spent, "used": used}
+
+
+def _value(value: Value | NotEstimated, n_decisions: float) -> dict[str, Any]:
+    if isinstance(value, NotEstimated):
+        return {"not_estimated": value.sentence, "reason": value.reason}
+    return {
+        "per_decision": _interval(value.estimate),
+        "over_no_send": None if value.over_no_send is None else _interval(value.over_no_send),
+        "total": _interval(value.estimate, n_decisions),
+        "estimates": {name: _interval(one) for name, one in value.estimates.items()},
+        "source": value.source,
+        "decisions": value.n_decisions,
+        "effective": value.n_effective,
+        "caveats": list(value.caveats),
+    }
+
+
+def _interval(interval: Any, scale: float = 1.0) -> dict[str, float | None]:
+    """An infinite end is null."""
+    ends = {"value": interval.value, "low": interval.low, "high": interval.high}
+    return {name: end * scale if math.isfinite(end) else None for name, end in ends.items()}

@@ -1,0 +1,122 @@
+"""What became of candidates, counted from the rows that a shard logs: the same rows the warehouse is told live.
+
+Guarantees: candidates = sent + no_send + the refused + pending, every day and in sum; money is exact. Memory: a day, an
+arm and a reason each cost an entry, a user one text in up to three sets.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from whisperer.decisions.decision import NO_SEND
+from whisperer.delivery.dispatch import ACCEPTED
+from whisperer.feedback.outcome import MICROS
+from whisperer.journeys.campaign import Campaign
+from whisperer.profiles.history import DAY_MS
+from whisperer.shard.log import DecisionRow, DeliveryRow, LogRow, RewardRow
+
+
+@dataclass(slots=True)
+class Counts:
+    """Of a day, or of all. ``spent_micros``: the cost of the arms that were sent."""
+
+    candidates: int = 0
+    sent: int = 0
+    no_send: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+    spent_micros: int = 0
+
+    @property
+    def pending(self) -> int:
+        return self.candidates - self.sent - self.no_send - sum(self.refused.values())
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(
+            self.candidates + other.candidates,
+            self.sent + other.sent,
+            self.no_send + other.no_send,
+            self.refused + other.refused,
+            self.spent_micros + other.spent_micros,
+        )
+
+
+@dataclass(slots=True)
+class ArmCounts:
+    """``refused``: why the arm was not to be had, of candidates that were considered."""
+
+    decisions: int = 0
+    sent: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+
+
+class Tally:
+    """Counts one campaign."""
+
+    def __init__(self, campaign: Campaign) -> None:
+        self._cost = {arm.id: round(arm.cost * MICROS) for arm in campaign.arms}
+        self.days: defaultdict[int, Counts] = defaultdict(Counts)
+        """By days since 1970 in UTC."""
+        self.arms: dict[str, ArmCounts] = {arm: ArmCounts() for arm in (NO_SEND, *self._cost)}
+        self.groups: Counter[str] = Counter()
+        """Decisions by group; those refused before a group was needed have none."""
+        self.chosen: Counter[str] = Counter()
+        """Of the group `policy`, by arm."""
+        self.considered: set[str] = set()
+        self.eligible: set[str] = set()
+        self.reached: set[str] = set()
+        self.matured = 0
+        """Decisions whose attribution window closed in time."""
+        self._open: dict[str, tuple[str, int]] = {}
+        """Decision -> arm and day of what is on its way."""
+
+    def take(self, rows: Iterable[LogRow]) -> None:
+        for row in rows:
+            match row:
+                case DecisionRow():
+                    self._decision(row)
+                case DeliveryRow():
+                    self._delivery(row)
+                case RewardRow(mature=True):
+                    self.matured += 1
+
+    @property
+    def total(self) -> Counts:
+        return sum(self.days.values(), Counts())
+
+    def _decision(self, row: DecisionRow) -> None:
+        day = row.at // DAY_MS
+        counts = self.days[day]
+        counts.candidates += 1
+        self.considered.add(row.user_key)
+        self._refused_arms(row.refused_arms)
+        if row.reason:
+            counts.refused[row.reason] += 1
+            return
+        self.eligible.add(row.user_key)
+        self.groups[row.group] += 1
+        self.arms[row.arm].decisions += 1
+        if row.group == "policy":
+            self.chosen[row.arm] += 1
+        if row.arm == NO_SEND:
+            counts.no_send += 1
+        else:
+            self._open[row.decision_id] = row.arm, day
+
+    def _delivery(self, row: DeliveryRow) -> None:
+        if row.status != ACCEPTED and not row.reason:
+            return  # an attempt that is followed by another
+        arm, day = self._open.pop(row.decision_id)
+        counts = self.days[day]
+        if row.reason:
+            counts.refused[row.reason] += 1
+            return
+        counts.sent += 1
+        counts.spent_micros += self._cost[arm]
+        self.arms[arm].sent += 1
+        self.reached.add(row.user_key)
+
+    def _refused_arms(self, reasons: Mapping[str, str]) -> None:
+        for arm, reason in reasons.items():
+            self.arms[arm].refused[reason] += 1
