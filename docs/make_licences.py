@@ -60,6 +60,7 @@ _ELSEWHERE = {
     "async-timeout": "Apache-2.0",
     "colorama": "BSD",
     "tzdata": "Apache-2.0",
+    "xgboost": "Apache-2.0",
 }
 
 UNKNOWN = "unknown"
@@ -92,7 +93,8 @@ def licence_of(name: str) -> str:
     told = (metadata.get_all("License") or [""])[0]
     if told.startswith("BSD 3-Clause License"):
         told = "BSD 3-Clause License"  # followed by the whole text
-    if "\n" not in told and (named := spdx(told)) in PERMISSIVE | NOTES.keys() and named != "BSD":
+    named = spdx(told)
+    if "\n" not in told and named not in ("", "BSD") and parts_of(named) <= PERMISSIVE | NOTES.keys():
         return named
     return " OR ".join(sorted({spdx(c) for c in classifiers})) or UNKNOWN
 

@@ -44,7 +44,9 @@ def bench(
     if module is None:
         known = ", ".join(modules) or "none: benchmarks come with a source checkout, not with an installed package"
         output.fail(f"there is no benchmark {name!r}; known: {known}", NOT_FOUND)
-    command = [sys.executable, "-m", f"tests.benchmarks.{module.stem}", *context.args]
+    # The benchmark runs in the checkout; files and folders that are named are those of where the command was given.
+    arguments = [str(Path(word).resolve()) if Path(word).exists() else word for word in context.args]
+    command = [sys.executable, "-m", f"tests.benchmarks.{module.stem}", *arguments]
     if json is not None:
         command += ["--json", str(json.resolve())]
     with subprocess.Popen(command, cwd=_ROOT) as running:  # noqa: S603  a module of our own
