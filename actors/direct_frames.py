@@ -1,9 +1,9 @@
 """Frames of the direct way into a shard: what goes over a socket between two processes of one machine.
 
 A frame is 8 bytes, little-endian (length of the rest, length of the head), then a head in msgpack, then a tail of raw
-bytes. A request's head is (call id, traces, method, arguments), its tail the last argument; an answer's is
-(call id, failure or "", answer), without a tail. The first frame on a connection is the token alone, answered by
-:data:`WELCOME`.
+bytes. A request's head is (call id, traces, method, arguments), its tail the last argument, unless it is empty; an
+answer's is (call id, failure or "", answer), without a tail. The first frame on a connection is the token alone,
+answered by :data:`WELCOME`.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from actors.direct_frames import MOST_BYTES, MOST_TOKEN_BYTES, PREFIX, WELCOME, 
 
 Run = Callable[[list[tuple[str, str]], str, Callable[..., Awaitable[Any]], tuple[Any, ...]], Awaitable[Any]]
 Methods = Mapping[str, Callable[..., Awaitable[Any]]]
-"""What may be called: each takes the head's arguments and the tail."""
+"""What may be called: each takes the head's arguments, and the tail where there is one."""
 
 _log = logging.getLogger("whisperer.shard")
 
@@ -58,8 +58,10 @@ class DirectServer:
         called = self._methods.get(method)
         if called is None:
             return frame((number, f"there is no {method!r} to call this way", None))
+        if len(request) > head_bytes:
+            arguments.append(request[head_bytes:])
         try:
-            return frame((number, "", await self._run(traces, method, called, (*arguments, request[head_bytes:]))))
+            return frame((number, "", await self._run(traces, method, called, tuple(arguments))))
         except Exception as error:  # logged where it failed
             return frame((number, f"{type(error).__name__}: {error}", None))
 

@@ -19,6 +19,7 @@ from whisperer.delivery.dispatch import Dispatch, Receipt
 from whisperer.feedback.outcome import Reward
 from whisperer.journeys.engagement import DECIDING
 from whisperer.shard import candidacy, inspection
+from whisperer.shard.decision_view import brief
 from whisperer.shard.effects import Decide, Deliver, Effect, Settled
 from whisperer.shard.machine import Shard
 from whisperer.shard.records import Asked
@@ -70,7 +71,11 @@ class Engaging:
     async def ask(
         self, tenant: str, campaign: str, users: list[tuple[str, str]], timeout_s: float
     ) -> list[dict[str, Any]]:
-        """Make candidates of users by name and wait for the choices, at most so long; each decision as it is then."""
+        """Make candidates of users by name and wait for the choices, at most so long.
+
+        Each decision as it is then, in brief (:func:`whisperer.shard.decision_view.brief`); without one, only its id
+        and the status `unknown`.
+        """
         ids = [decision_id(tenant, key, campaign, occurrence) for key, occurrence in users]
         askers = {d: asyncio.get_running_loop().create_future() for d in ids}
         for decision, asker in askers.items():
@@ -85,11 +90,9 @@ class Engaging:
                 others = [a for a in self._askers.pop(decision, ()) if a is not asker]
                 if others:
                     self._askers[decision] = others
-        found = [inspection.decision(self._shard, tenant, d) for d in ids]
-        return [
-            view or {"id": d, "user_key": key, "status": "unknown"}
-            for view, d, (key, _) in zip(found, ids, users, strict=True)
-        ]
+        loop = self._shard.tenant(tenant).loop
+        found = zip(ids, map(loop.find, ids), strict=True)
+        return [{"id": d, "status": "unknown"} if place is None else brief(place[1]) for d, place in found]
 
     def latest(self, tenant: str) -> list[dict[str, Any]]:
         """The newest decisions of a tenant since this incarnation began, newest first."""

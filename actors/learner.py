@@ -5,8 +5,8 @@ publish, tell the shards what is stored. Guarantees: killed at any moment, no re
 pulled but not stored is pulled again; what is stored and not yet forgotten by a shard is below the stored offset. What
 is published is stored before, so a number stands for the same statistics for ever. Rewards that became final are
 watched for drift (:mod:`whisperer.decisions.drift`): an alarm is published with the policy, as a higher floor, and
-shortens the memory of its statistics. Leaves to others: who asks for policies (`serve_apps.decisions`), and starting
-the actor (:mod:`actors.boot`).
+shortens the memory of its statistics. What versions of value models came to is counted beside (:mod:`actors.tallies`).
+Leaves to others: who asks for policies (`serve_apps.decisions`), and starting the actor (:mod:`actors.boot`).
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import msgspec
 from actors.blobs import BlobFolder, seal, unseal
 from actors.installation import configure_logs, load
 from actors.routing import LEARNER, PartitionMap, Shards
+from actors.tallies import Stage, Tallies
 from whisperer.decisions.drift import ALARM_DAYS, Watch, totals
 from whisperer.decisions.posterior import FLOOR, Array, Posterior, encode, posterior
 from whisperer.errors import UnavailableError
@@ -60,6 +61,7 @@ class _Stored(msgspec.Struct, array_like=True):
     ledger: bytes
     floors: list[float] = []
     watches: list[tuple[str, str, Watch]] = []
+    stages: list[Stage] = []
 
 
 class Learning:
@@ -78,6 +80,7 @@ class Learning:
         self._number = 0
         self._policies: dict[Campaign, Posterior] = {}
         self._watches: dict[Campaign, Watch] = {}
+        self.tallies = Tallies()
         self._changed: set[Campaign] = set()
         self._unstored = False
         self._stored_offsets: dict[tuple[int, str], int] = {}
@@ -100,6 +103,7 @@ class Learning:
         self._number = stored.number
         self._stored_offsets = self.ledger.offsets
         self._watches = {(tenant, campaign): watch for tenant, campaign, watch in stored.watches}
+        self.tallies.restore(stored.stages)
         floors = stored.floors or [FLOOR] * len(stored.numbers)
         for (tenant, name, number), floor in zip(stored.numbers, floors, strict=True):
             if (tenant, name) in self.ledger.statistics:
@@ -111,6 +115,7 @@ class Learning:
         pulled = await asyncio.gather(*(self._pull(shard) for shard in shards))
         for shard, rewards in zip(shards, pulled, strict=True):
             if rewards:
+                self._tally(shard, rewards)
                 self._changed |= self.ledger.apply(shard, rewards, self._look)
                 self._unstored = True
         since = self._clock() - self._stored_at
@@ -128,7 +133,11 @@ class Learning:
         numbers = [(tenant, campaign, policy.number) for (tenant, campaign), policy in policies.items()]
         floors = [policy.floor for policy in policies.values()]
         watches = [(tenant, campaign, watch) for (tenant, campaign), watch in self._watches.items()]
-        blob = seal(msgspec.msgpack.encode(_Stored(number, numbers, self.ledger.state_bytes(), floors, watches)))
+        blob = seal(
+            msgspec.msgpack.encode(
+                _Stored(number, numbers, self.ledger.state_bytes(), floors, watches, self.tallies.state())
+            )
+        )
         offsets = self.ledger.offsets
         await asyncio.to_thread(self._folder.put, BLOB, blob)
         self._stored_at = self._clock()
@@ -162,6 +171,7 @@ class Learning:
             "waiting_to_mature": self.ledger.n_early,
             "alarms": totals(list(self._watches.values())),
             "campaigns_in_alarm": sum(policy.floor > FLOOR for policy in self._policies.values()),
+            "models": self.tallies.status(),
             "unstored": self._unstored,
             "store_s": round(self._store_took_s, 4),
             "shards_away": dict(self._away),
@@ -170,6 +180,17 @@ class Learning:
     def _posterior(self, campaign: Campaign, number: int) -> Posterior:
         statistics, watch = self.ledger.statistics[campaign], self._watches.get(campaign)
         return posterior(statistics, number, FLOOR if watch is None else watch.floor(statistics.day))
+
+    def served(self, replica: str, report: dict[str, Any]) -> bytes:
+        """What a replica of the decisions application came to; the answer is what versions came to by all of them."""
+        self.tallies.told(replica, report)
+        return msgspec.msgpack.encode(self.tallies.totals())
+
+    def _tally(self, shard: int, rewards: list[tuple[str, Reward]]) -> None:
+        known = self.ledger.since(shard)
+        for tenant, reward in rewards:
+            if reward.number >= known.get(tenant, 0):
+                self.tallies.saw(tenant, reward)
 
     def _look(self, campaign: Campaign, arm: str, x: Array, reward: Array, day: int) -> None:
         """Compare final rewards with what the published policy expects of them; an alarm takes hold here."""
@@ -223,6 +244,10 @@ class Learner:
     async def policies(self, since: int, wait_s: float) -> tuple[int, bytes]:
         """See :meth:`Learning.policies`."""
         return await self._learning.policies(since, wait_s)
+
+    async def served(self, replica: str, report: dict[str, Any]) -> bytes:
+        """See :meth:`Learning.served`."""
+        return self._learning.served(replica, report)
 
     async def status(self) -> dict[str, Any]:
         return {"pid": os.getpid(), **self._learning.status()}

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -173,10 +173,33 @@ class Shards:
             sizes, pieces = to_pieces(blocks)
             status, detail = await self.call(shard, "ingest", version, sizes, *pieces, timeout_s=timeout_s)
         else:
-            with self._told(shard, "ingest"):
-                asked = direct.call(_traces(), "ingest", [version, [len(block) for block in blocks]], blocks)
-                status, detail = await asyncio.wait_for(asked, timeout_s)
+            arguments = [version, [len(block) for block in blocks]]
+            status, detail = await self._call_directly(direct, shard, "ingest", arguments, blocks, timeout_s)
         return status, detail
+
+    async def ask(
+        self, shard: int, tenant: str, campaign: str, users: list[tuple[str, str]], within_s: float, *, timeout_s: float
+    ) -> tuple[str, Any]:
+        """:meth:`actors.shard_actor.ShardActor.ask`, by the same ways as :meth:`ingest`."""
+        direct = await self._direct_to(shard, timeout_s)
+        arguments = [self.map.version, tenant, campaign, users, within_s]
+        if direct is None:
+            status, answer = await self.call(shard, "ask", *arguments, timeout_s=timeout_s)
+        else:
+            status, answer = await self._call_directly(direct, shard, "ask", arguments, (), timeout_s)
+        return status, answer
+
+    async def _call_directly(
+        self,
+        direct: DirectConnection,
+        shard: int,
+        method: str,
+        arguments: list[Any],
+        tail: Sequence[bytes],
+        timeout_s: float,
+    ) -> Any:
+        with self._told(shard, method):
+            return await asyncio.wait_for(direct.call(_traces(), method, arguments, tail), timeout_s)
 
     async def _direct_to(self, shard: int, timeout_s: float) -> DirectConnection | None:
         async with self._connecting[shard]:

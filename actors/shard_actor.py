@@ -65,6 +65,8 @@ from whisperer.shard.records import (
 from whisperer.shard.warm import warm
 
 TICK_S = 0.25
+GC_THRESHOLDS = 10_000, 10, 50
+"""What decisions leave behind stays for days: looking for garbage among it at Python's pace took a fifth of the CPU."""
 
 _log = logging.getLogger("whisperer.shard")
 
@@ -83,7 +85,7 @@ class ShardActor:
         self.__class__ = type(f"{type(self).__name__}:{shard_name(shard_id)}", (type(self),), {})
         self._calls = Calls()
         socket = Path(installation.temp_dir or "no temp_dir") / f"{shard_name(shard_id)}-{os.getpid()}"
-        self._direct = DirectServer(socket, {"ingest": self.ingest}, self._calls.run)
+        self._direct = DirectServer(socket, {"ingest": self.ingest, "ask": self.ask}, self._calls.run)
         self._begin_bookkeeping(installation)
         warm()
         name = f"shard-{shard_id:04d}"
@@ -97,6 +99,7 @@ class ShardActor:
             raise
         gc.collect()
         gc.freeze()  # millions of long-lived objects need no more scanning
+        gc.set_threshold(*GC_THRESHOLDS)
         self._shard, self._journal = recovered.shard, recovered.journal
         self._recovery = {"records": recovered.n_replayed, "seconds": round(recovered.seconds, 3)}
         self._warehouse = Warehouse(self._settings.warehouse.uri, pseudonym_key=bytes.fromhex(installation.link_secret))

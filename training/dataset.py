@@ -30,6 +30,7 @@ CHURN, VALUE, UPLIFT = KINDS = ("churn", "value", "uplift")
 CAME_BACK, REWARD, NO_SEND, HOLDOUT = "came_back", "reward_micros", "no_send", "holdout"
 TIMES, USERS = ("cutoff", "occurred_at"), ("user_key", "user_id", "user")
 NOT_FEATURES = {
+    "active_days",  # of the window after the cutoff: a label, of engagement
     *(CAME_BACK, REWARD, "mature", "decision_id", "campaign", "campaign_version", "experiment_group"),
     *("policy_version", "arm", "arms", "propensity", "propensities", *TIMES, *USERS),
 }

@@ -25,6 +25,7 @@ from training.uplift.bases import Boosted, Forest, Ridge
 from training.uplift.learners import Average, Effects, Learner, S, Shared, T, expected, scores
 from training.uplift.mix import Mix, fit_mix
 from training.uplift.trial import Floats, Ints
+from whisperer.models.value import DEVIATION
 
 _SHARES = np.linspace(0, 1, 51)
 
@@ -86,6 +87,7 @@ def finish(
         "rounds": rounds,
         "settings": dict(task.settings),
         "arms": list(data.decisions.arms),
+        DEVIATION: float(known.reward.std()),
         "weights": learned.weights,
         "caution": {key: value for key, value in asdict(learned.caution).items() if math.isfinite(value)},
     }

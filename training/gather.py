@@ -80,7 +80,8 @@ def cutoffs(first: int, last: int, window_days: int, every_days: int) -> list[in
 def _churn(warehouse: Warehouse, source: Source) -> Iterator[pa.Table]:
     connection = duckdb.connect(config={"threads": 1})
     events = warehouse.duckdb_relation(source.tenant, "events", connection)
-    first, last = events.aggregate(f"epoch_ms(min({source.order})), epoch_ms(max({source.order}))").fetchone() or (0, 0)
+    ends = events.aggregate(f"epoch_ms(min({source.order})), epoch_ms(max({source.order}))")
+    ((first, last),) = ends.fetchall()
     if first is None:
         return
     at = cutoffs(first, last, source.window_days, source.every_days)

@@ -135,7 +135,7 @@ def search(kind: str, task: Task, settings: Settings, files: pafs.FileSystem, fo
                     storage_path=folder,
                     storage_filesystem=files,
                     failure_config=tune.FailureConfig(max_failures=MOST_DEATHS),
-                    checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
+                    checkpoint_config=tune.CheckpointConfig(num_to_keep=2),
                     callbacks=[Progress(settings.trials, plan.rounds), JsonLoggerCallback()],
                     verbose=0,
                 ),

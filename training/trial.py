@@ -95,16 +95,27 @@ def _begin_anew(booster: xgb.Booster) -> None:
     booster.set_param("tree_method", "hist")
 
 
+def _left_at(checkpoint: Any) -> tuple[xgb.Booster | None, float, int]:
+    """Booster, best loss and strides since; from nothing where there is no checkpoint.
+
+    Nor is there one where a driver was killed after it had deleted the checkpoint that its written state names. Grown
+    from nothing the trial is the same.
+    """
+    if checkpoint is not None:
+        try:
+            with checkpoint.as_directory() as folder:
+                best, waited = json.loads(Path(folder, STATE).read_bytes())
+                return xgb.Booster(model_file=bytearray(Path(folder, MODEL).read_bytes())), best, waited
+        except (OSError, ValueError, xgb.core.XGBoostError):
+            pass
+    return None, float("inf"), 0
+
+
 def run(config: dict[str, Any], task: Task, plan: Plan) -> None:
     """Tune's function trainable."""
     from ray import tune
 
-    booster, best, waited = None, float("inf"), 0
-    checkpoint = tune.get_checkpoint()
-    if checkpoint is not None:
-        with checkpoint.as_directory() as folder:
-            booster = xgb.Booster(model_file=str(Path(folder, MODEL)))
-            best, waited = json.loads(Path(folder, STATE).read_text())
+    booster, best, waited = _left_at(tune.get_checkpoint())
     for grown, step in grow(task, config, plan, booster):
         best, waited = (step.held, 0) if step.held < best else (best, waited + 1)
         with tempfile.TemporaryDirectory(prefix="stride-") as folder:

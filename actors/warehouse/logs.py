@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from actors.warehouse.rows import DAY_MS, METADATA
-from whisperer.shard.log import DecisionRow, DeliveryRow, LogRow, OutcomeRow, RewardRow
+from whisperer.shard.log import DecisionRow, DeliveryRow, LogRow, OutcomeRow, RewardRow, named
 
 _TEXT, _TEXTS, _NUMBERS = pa.string(), pa.list_(pa.string()), pa.list_(pa.float64())
 _TIME = pa.timestamp("ms")  # UTC
@@ -65,7 +65,7 @@ class Column:
     def values(self, rows: Sequence[LogRow]) -> list[Any]:
         found = [getattr(row, self.field) for row in rows]
         if pa.types.is_map(self.type):
-            return [_pairs(value) for value in found]
+            return [_pairs(value if isinstance(value, dict) else named(value)) for value in found]
         return found if self.absent is _NEVER else [None if value == self.absent else value for value in found]
 
 

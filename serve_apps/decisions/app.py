@@ -1,8 +1,10 @@
 """The decisions application of Ray Serve: batches of candidates in, choices out. No HTTP of its own.
 
-The choice is :func:`whisperer.decisions.thompson.choose`; the policies are followed by
-:class:`~serve_apps.decisions.following.Following`. A replica holds nothing that must survive: whoever asked and got no
-answer asks again, and gets the same choice as long as the policy is the same; the first one journaled holds.
+A batch is scored by value models (:mod:`.scoring`) and decided by :func:`whisperer.decisions.thompson.choose`. The
+policies are followed by :class:`~serve_apps.decisions.following.Following`, the models by
+:class:`~serve_apps.decisions.models.Models`, both without a restart. A replica holds nothing that must survive: whoever
+asked and got no answer asks again, and gets the same choice as long as policy and scores are the same; the first one
+journaled holds.
 """
 
 from __future__ import annotations
@@ -10,6 +12,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -21,11 +25,21 @@ from ray.serve import Application
 
 from actors.installation import configure_logs
 from actors.routing import LEARNER, NAMESPACE
+from cluster.control_plane import ControlPlane
+from cluster.installation import load
+from serve_apps.decisions.counting import Counts, Tallying
 from serve_apps.decisions.following import Following
+from serve_apps.decisions.models import Fetch, Models, Policy, Serving
+from serve_apps.decisions.scoring import Scorer
 from whisperer.decisions.decision import Candidate
 from whisperer.decisions.posterior import Posterior
 from whisperer.decisions.thompson import choose, fault_of
 from whisperer.errors import UnavailableError
+from whisperer.models.store import ArtifactStore
+from whisperer.models.value import ValueModel, open_model
+from whisperer.shard.decision_features import FEATURE_HASH
+
+CALL_TIMEOUT_S = 5.0
 
 _log = logging.getLogger(__name__)
 _decode = msgspec.msgpack.Decoder(list[Candidate]).decode
@@ -37,60 +51,104 @@ def build(args: dict[str, str]) -> Application:
     return Decisions.bind(args["installation"])  # type: ignore[attr-defined,no-any-return]
 
 
-def answer(batch: bytes, policies: dict[tuple[str, str], Posterior]) -> tuple[bytes, int]:
-    """The choices, and how many candidates have none because they cannot be decided.
+class Answering:
+    """Batches to choices, without Ray. ``n_faulty``: candidates so far that could not be decided."""
 
-    Those are left out, so that they do not take the batch with them; their shard refuses them at the deadline. Raises
-    msgspec.ValidationError for what is no list of candidates.
-    """
-    candidates = _decode(batch)
-    sound = []
-    for candidate in candidates:
-        fault = fault_of(candidate)
-        if fault:
-            _log.error("%s cannot be decided: %s", candidate.decision_id, fault)
-        else:
-            sound.append(candidate)
-    return _encode(choose(sound, policies)), len(candidates) - len(sound)
+    def __init__(self, scorer: Scorer, counts: Counts) -> None:
+        self._scorer = scorer
+        self._counts = counts
+        self.n_faulty = 0
+
+    async def answer(
+        self, batch: bytes, policies: Mapping[tuple[str, str], Posterior], serving: Mapping[Policy, Serving]
+    ) -> bytes:
+        """The choices, in order.
+
+        Candidates that cannot be decided are left out, so that they do not take the batch with them; their shard
+        refuses them at the deadline. Raises msgspec.ValidationError for what is no list of candidates.
+        """
+        sound = []
+        for candidate in _decode(batch):
+            fault = fault_of(candidate)
+            if fault:
+                self.n_faulty += 1
+                _log.error("%s cannot be decided: %s", candidate.decision_id, fault)
+            else:
+                sound.append(candidate)
+        scored = await self._scorer.score(sound, serving)
+        choices = scored.label(choose(scored.candidates, policies))
+        self._counts.count(scored.questions)
+        return _encode(choices)
 
 
 class LearnerCalls:
     """The client side of the learner actor."""
 
-    def __init__(self) -> None:
+    def __init__(self, replica: str) -> None:
+        self._replica = replica
         self._handle: ActorHandle[Any] | None = None
 
     async def policies(self, since: int, wait_s: float) -> tuple[int, bytes]:
         """Raises UnavailableError while the learner is away."""
+        found: tuple[int, bytes] = await self._call(2 * wait_s, "policies", since, wait_s)
+        return found
+
+    async def served(self, report: dict[str, Any]) -> bytes:
+        """Raises UnavailableError while the learner is away."""
+        found: bytes = await self._call(CALL_TIMEOUT_S, "served", self._replica, report)
+        return found
+
+    async def _call(self, timeout_s: float, method: str, *args: Any) -> Any:
         try:
             if self._handle is None:
                 self._handle = await asyncio.to_thread(ray.get_actor, LEARNER, NAMESPACE)
-            found: tuple[int, bytes] = await asyncio.wait_for(self._handle.policies.remote(since, wait_s), 2 * wait_s)
+            return await asyncio.wait_for(getattr(self._handle, method).remote(*args), timeout_s)
         except (ValueError, RayActorError, TimeoutError) as error:
             self._handle = None
             raise UnavailableError("the learner is starting", retry_after_s=1.0) from error
-        return found
 
 
 @serve.deployment(name="Decisions")
 class Decisions:
     def __init__(self, installation_path: str) -> None:
         configure_logs(installation_path, "decisions")
-        self._following = Following(LearnerCalls().policies)
-        self._task = asyncio.ensure_future(self._following.forever())
-        self._n_batches = self._n_faulty = 0
+        installation = load(Path(installation_path).parent)
+        settings = installation.settings
+        assert settings is not None
+        learner = LearnerCalls(serve.get_replica_context().replica_id.unique_id)
+        plane = ControlPlane(settings.control_plane.url)
+        store = ArtifactStore(settings.models.uri, Path(installation.data_dir) / "spool" / "models")
+        self._following = Following(learner.policies)
+        self._models = models = Models(plane, fetching(store))
+        self._counts = Counts()
+        self._answering = Answering(Scorer(), self._counts)
+        tallying = Tallying(self._counts, learner.served, plane)
+        self._tasks = [
+            asyncio.ensure_future(self._following.forever()),
+            asyncio.ensure_future(models.follow(settings.control_plane.poll_interval_ms / 1000)),
+            asyncio.ensure_future(tallying.forever(lambda: models.serving)),
+        ]
+        self._n_batches = 0
 
     async def decide(self, batch: bytes) -> bytes:
         """msgpack of list[Candidate] -> msgpack of list[Choice], in the same order."""
-        choices, n_faulty = answer(batch, self._following.policies)
         self._n_batches += 1
-        self._n_faulty += n_faulty
-        return choices
+        return await self._answering.answer(batch, self._following.policies, self._models.serving)
 
     async def status(self) -> dict[str, Any]:
         return {
             "pid": os.getpid(),
             "batches": self._n_batches,
-            "faulty": self._n_faulty,
+            "faulty": self._answering.n_faulty,
             "policy": self._following.status(),
+            "models": {**self._models.status(), **self._counts.status()},
         }
+
+
+def fetching(store: ArtifactStore) -> Fetch:
+    """A :data:`serve_apps.decisions.models.Fetch` from a store."""
+
+    def fetch(tenant: str, name: str, version: int, digest: str) -> ValueModel:
+        return open_model(store.fetch(tenant, name, version, digest), FEATURE_HASH)
+
+    return fetch

@@ -28,6 +28,7 @@ from serve_apps.gateway.campaigns import Campaigns
 from serve_apps.gateway.coalesce import Coalescer
 from serve_apps.gateway.counts import Counts
 from serve_apps.gateway.decisions import Decisions
+from serve_apps.gateway.explanations import Explanations
 from serve_apps.gateway.ingest import PREFIX, Ingestion, Receive, Scope, Send, route_of
 from serve_apps.gateway.lift_days import LiftDays
 from serve_apps.gateway.measures import Measures
@@ -94,6 +95,8 @@ class Gateway:
         publishing = Publishing(plane, shards, overview)
         sink = Sink(installation.sink_path)
         users = Users(shards, sink)
+        store = ArtifactStore(settings.models.uri, Path(installation.data_dir) / "spool" / "models")
+        decisions = Decisions(shards, users)
         parts = Parts(
             installation,
             plane,
@@ -103,9 +106,10 @@ class Gateway:
             users,
             publishing,
             Campaigns(plane, publishing, overview),
-            Decisions(shards, users),
+            decisions,
+            Explanations(decisions, plane, store, shards),
             sink,
-            Policies(plane, ArtifactStore(settings.models.uri, Path(installation.data_dir) / "spool" / "models")),
+            Policies(plane, store),
             Simulations(plane, shards, SimulationRuns(settings.warehouse.uri)),
             LiftDays(plane, settings.warehouse.uri),
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from actors.routing import OK, Shards
@@ -97,9 +98,9 @@ class Decisions:
             return views
 
         async def ask(shard: int, asked: list[str]) -> None:
-            version, users = self._shards.map.version, [(key, occurrence) for key in asked]
-            status, answer = await self._shards.call(
-                shard, "ask", version, tenant, campaign, users, ANSWER_WITHIN_S, timeout_s=ANSWER_WITHIN_S + 10.0
+            users = [(key, occurrence) for key in asked]
+            status, answer = await self._shards.ask(
+                shard, tenant, campaign, users, ANSWER_WITHIN_S, timeout_s=ANSWER_WITHIN_S + 10.0
             )
             if status == OK:
                 views.update(zip(asked, answer, strict=True))
@@ -120,6 +121,10 @@ class Decisions:
         return views
 
 
+_iso = lru_cache(maxsize=64)(iso)
+"""Users who are asked about together were decided about together."""
+
+
 def _answer(user_id: str, view: dict[str, Any]) -> dict[str, Any]:
     """What a caller acts on; the rest is in the audit."""
     if view["status"] == UNKNOWN:
@@ -130,13 +135,13 @@ def _answer(user_id: str, view: dict[str, Any]) -> dict[str, Any]:
         "campaign": view["campaign"],
         "campaign_version": view["campaign_version"],
         "status": view["status"],
-        "reason": view.get("reason") or None,
-        "reason_text": sentence(view.get("reason")),
-        "refused_arms": view.get("refused_arms") or {},
-        "group": view.get("group") or None,
-        "arm": view.get("arm") or None,
-        "propensity": view.get("propensity"),
-        "policy_version": view.get("policy_version") or None,
+        "reason": view["reason"],
+        "reason_text": sentence(view["reason"]) if view["reason"] else None,
+        "refused_arms": view["refused_arms"],
+        "group": view["group"],
+        "arm": view["arm"],
+        "propensity": view["propensity"],
+        "policy_version": view["policy_version"],
         "occurrence": view["occurrence"],
-        "at": iso(view["at"]),
+        "at": _iso(view["at"]),
     }

@@ -137,8 +137,12 @@ def _shard_calls(document: Document) -> list[Sample]:
     ]
 
 
-def _learner_by(key: str) -> Callable[[Document], list[Sample]]:
-    return lambda document: [((name,), n) for name, n in (_at(document, ("learner", key)) or {}).items()]
+def _learner_by(*keys: str) -> Callable[[Document], list[Sample]]:
+    return lambda document: [((name,), n) for name, n in (_at(document, ("learner", *keys)) or {}).items()]
+
+
+def _models(key: str) -> Callable[[Document], list[Sample]]:
+    return lambda document: [((), n) for n in [_at(document, ("learner", "models", key))] if n is not None]
 
 
 def _state_bytes(document: Document) -> list[Sample]:
@@ -173,6 +177,13 @@ FAMILIES = (
            _learner_by("alarms")),
     Family("whisperer_learner_campaigns_in_alarm", GAUGE, (), "Campaigns that explore more and forget faster.",
            lambda document: [((), n) for n in [_at(document, ("learner", "campaigns_in_alarm"))] if n is not None]),
+    Family("whisperer_models_scored_total", COUNTER, (), "Decisions that a value model scored.",
+           _models("scored")),
+    Family("whisperer_models_shadow_total", COUNTER, (), "Decisions that a value model scored in shadow.",
+           _models("shadow")),
+    Family("whisperer_models_without_total", COUNTER, ("reason",),
+           "Decisions made without the value model whose turn it was.",
+           _learner_by("models", "without")),
     # -- events
     Family("whisperer_events_accepted_total", COUNTER, _TENANT, "Events counted, each messageId once.",
            _tenant("events_accepted")),

@@ -11,6 +11,7 @@ from serve_apps.delivery.sink import Sink
 from serve_apps.gateway.access import Access
 from serve_apps.gateway.campaigns import Campaigns
 from serve_apps.gateway.decisions import Decisions
+from serve_apps.gateway.explanations import Explanations
 from serve_apps.gateway.lift_days import LiftDays
 from serve_apps.gateway.overview import Overview
 from serve_apps.gateway.policies import Policies
@@ -30,6 +31,7 @@ class Parts:
     publishing: Publishing
     campaigns: Campaigns
     decisions: Decisions
+    explanations: Explanations
     sink: Sink
     policies: Policies
     simulations: Simulations

@@ -21,6 +21,7 @@ doing goes to the error output, the figures to the output and, with --json, to a
 
 from __future__ import annotations
 
+import asyncio
 import os
 
 os.environ.update({name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")})
@@ -34,7 +35,9 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from serve_apps.decisions.app import answer
+from serve_apps.decisions.app import Answering
+from serve_apps.decisions.counting import Counts
+from serve_apps.decisions.scoring import Scorer
 from tests.benchmarks import learning_speed, report
 from tests.benchmarks.bandits import MabWiser
 from tests.benchmarks.tables import catalogue
@@ -93,6 +96,7 @@ def measure(n_arms: int, batch: int, rounds: int) -> dict[str, object]:
     spread = [msgspec.structs.replace(one, campaign=f"c{at % N_CAMPAIGNS}") for at, one in enumerate(asked)]
     policies = {("tenant", f"c{at}"): policy for at in range(N_CAMPAIGNS)}
     encoded = msgspec.msgpack.encode(asked)
+    loop, answering = asyncio.new_event_loop(), Answering(Scorer(), Counts())
     rng = np.random.default_rng(1)
     workspace = vw.Workspace("--cb_explore_adf --squarecb -q ua --quiet")
     lines = vw_lines(x[:N_VW], arms)
@@ -100,7 +104,7 @@ def measure(n_arms: int, batch: int, rounds: int) -> dict[str, object]:
     wiser.learn(x, rng.integers(0, n_arms, len(x)), x[:, 0], rng.random(len(x)))
     ways: dict[str, tuple[Callable[[], object], int]] = {
         "ours": (lambda: choose(asked, policies), batch),
-        "ours_bytes": (lambda: answer(encoded, policies), batch),
+        "ours_bytes": (lambda: loop.run_until_complete(answering.answer(encoded, policies, {})), batch),
         "ours_20_campaigns": (lambda: choose(spread, policies), batch),
         "numpy": (lambda: plain_numpy(x, policy, n_arms, rng), batch),
         "vw": (lambda: [workspace.predict(row) for row in lines], len(lines)),

@@ -266,7 +266,7 @@ def test_what_was_open_in_a_snapshot_ends() -> None:
     loop = world.shards[0].tenants[TENANT].loop
     for _, decision in list(loop.every_open()):
         if decision.status == "deciding":
-            world.asked.append(candidate_of(TENANT, decision))
+            world.asked.append(candidate_of(world.shards[0].tenants[TENANT], decision))
         else:
             world.under_way.append(decision.id)
             due = next_due(decision)

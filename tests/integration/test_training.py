@@ -77,6 +77,8 @@ class Run:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
         for one in self.seen.values():
             with contextlib.suppress(psutil.NoSuchProcess):
                 one.kill()
@@ -121,6 +123,7 @@ def test_a_run_whose_trial_and_driver_are_killed_comes_to_what_an_undisturbed_on
     assert {one.name() for one in left} <= {"ray::DashboardAgent", "ray::RuntimeEnvAgent"}
     assert not (disturbed.out / "result.json").exists()
     resumed = started("disturbed").result()
+    assert [trial["failed"] for trial in resumed["trials"]] == [""] * TRIALS
     assert curves(resumed)[0] == curves(calm)[0]
     assert (resumed["parameters"], resumed["metrics"]) == (calm["parameters"], calm["metrics"])
     ours, theirs = (load(Path(result["model"])).manifest for result in (resumed, calm))

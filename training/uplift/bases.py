@@ -1,8 +1,8 @@
 """The regressions that uplift learners are made of: boosted trees, ridge, and ridge on log-odds.
 
-A base is settings, and :meth:`fit` gives a regression. Guarantees: the same rows and settings give the same regression;
-NaN is a value to trees and the column's mean to ridge; a column that does not vary has no slope. Leaves to others: what
-is regressed on what (:mod:`training.uplift.learners`).
+A base is settings, and :meth:`fit` gives a regression (:mod:`whisperer.models.regressions`). Guarantees: the same rows
+and settings give the same regression; a column that does not vary has no slope. Leaves to others: what is regressed on
+what (:mod:`training.uplift.learners`).
 """
 
 from __future__ import annotations
@@ -14,9 +14,7 @@ import numpy as np
 import xgboost as xgb
 
 from training.uplift.trial import Floats
-
-_WIDEST = 4.0
-"""Standard deviations: what lies beyond counts as this far, for a line goes on for ever."""
+from whisperer.models.regressions import Forest, Line, Regression, sigmoid, standard
 
 _MANY_COLUMNS = 10
 
@@ -25,35 +23,10 @@ _FREE = 1e-3
 _N_STEPS, _SMALL_STEP = 25, 1e-9
 
 
-class Regression(Protocol):
-    def predict(self, x: Floats, /) -> Floats:
-        """Expected value of each row, shape (n,)."""
-        ...
-
-
 class Base(Protocol):
     def fit(self, x: Floats, y: Floats, /) -> Regression:
         """x has shape (n, d), y (n,)."""
         ...
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Line:
-    """Attributes
-    ----------
-    centre, scale, slope : float64, shape (d,); the slope is 0 where a column did not vary
-    is_logistic : the line is of log-odds
-    """
-
-    centre: Floats
-    scale: Floats
-    slope: Floats
-    level: float
-    is_logistic: bool = False
-
-    def predict(self, x: Floats, /) -> Floats:
-        line = np.asarray(self.level + _standard(x, self.centre, self.scale) @ self.slope, np.float64)
-        return _sigmoid(line) if self.is_logistic else line
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +44,7 @@ class Ridge:
 
     def fit(self, x: Floats, y: Floats, /) -> Line:
         centre, scale = _centre_and_scale(x)
-        rows = _standard(x, centre, scale)
+        rows = standard(x, centre, scale)
         middle = rows.mean(axis=0)
         around = rows - middle
         slope = np.linalg.solve(around.T @ around + self.penalty * np.eye(x.shape[1]), around.T @ (y - y.mean()))
@@ -91,28 +64,18 @@ class Logit:
 
     def fit(self, x: Floats, y: Floats, /) -> Line:
         centre, scale = _centre_and_scale(x)
-        rows = np.c_[np.ones(len(x)), _standard(x, centre, scale)]
+        rows = np.c_[np.ones(len(x)), standard(x, centre, scale)]
         penalty = np.r_[_FREE, np.full(x.shape[1], self.penalty)]
         share = (y.sum() + 0.5) / (len(y) + 1)
         beta = np.r_[np.log(share / (1 - share)), np.zeros(x.shape[1])]
         for _ in range(_N_STEPS):
-            p = _sigmoid(rows @ beta)
+            p = sigmoid(rows @ beta)
             curvature = (rows * (p * (1 - p))[:, None]).T @ rows + np.diag(penalty)
             step = np.linalg.solve(curvature, rows.T @ (y - p) - penalty * beta)
             beta += step
             if np.abs(step).max() < _SMALL_STEP:
                 break
         return Line(centre, scale, beta[1:], float(beta[0]), is_logistic=True)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Forest:
-    """Boosted trees; predicts what the objective's labels were, not log-odds."""
-
-    booster: xgb.Booster
-
-    def predict(self, x: Floats, /) -> Floats:
-        return np.asarray(self.booster.inplace_predict(x, validate_features=False), np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,12 +122,3 @@ def _centre_and_scale(x: Floats) -> tuple[Floats, Floats]:
     centre = np.where(known, x, 0.0).sum(axis=0) / count
     spread = np.sqrt((np.where(known, x - centre, 0.0) ** 2).sum(axis=0) / count)
     return centre, np.where(spread > 1e-12 * (1 + np.abs(centre)), spread, 1.0)
-
-
-def _standard(x: Floats, centre: Floats, scale: Floats) -> Floats:
-    # Missing is the mean, that is 0.
-    return np.asarray(np.clip(np.nan_to_num((x - centre) / scale), -_WIDEST, _WIDEST), np.float64)
-
-
-def _sigmoid(line: Floats) -> Floats:
-    return np.asarray(1 / (1 + np.exp(-np.clip(line, -30, 30))), np.float64)

@@ -19,7 +19,6 @@ Kuenzel, Sekhon, Bickel & Yu, PNAS 2019 (S, T, X); Kennedy, EJS 2023 (DR); Chern
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -27,59 +26,13 @@ import numpy as np
 
 from training.uplift.bases import Base, Regression
 from training.uplift.trial import ABSENT_ARM, Floats, Trial, TrialError
+from whisperer.models.effects import ByArm, Effects, Levels, Shared
 
 N_FOLDS = 5
 
 
-class Effects(Protocol):
-    def effects(self, x: Floats, /) -> Floats:
-        """Of each arm over `no_send`, shape (n, n_arms), the first column 0."""
-        ...
-
-
 class Learner(Protocol):
     def fit(self, trial: Trial, /) -> Effects: ...
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Levels:
-    """The same for everybody: no personalisation. ``level``: float64, shape (n_arms,)."""
-
-    level: Floats
-
-    def effects(self, x: Floats, /) -> Floats:
-        return np.tile(self.level - self.level[0], (len(x), 1))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Shared:
-    """One regression on (x, arm's features); ``arm_features``: float64, shape (n_arms, m)."""
-
-    regression: Regression
-    arm_features: Floats
-
-    def effects(self, x: Floats, /) -> Floats:
-        values = [self.regression.predict(_beside(x, np.tile(arm, (len(x), 1)))) for arm in self.arm_features]
-        return np.stack(values, axis=1) - values[0][:, None]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ByArm:
-    """An arm's effect is the weighted sum of regressions of its own.
-
-    Attributes
-    ----------
-    terms : for each arm, pairs of a weight and a regression; none: 0
-    """
-
-    terms: Sequence[Sequence[tuple[float, Regression]]]
-
-    def effects(self, x: Floats, /) -> Floats:
-        values = np.zeros((len(x), len(self.terms)))
-        for arm, terms in enumerate(self.terms):
-            for weight, regression in terms:
-                values[:, arm] += weight * regression.predict(x)
-        return values - values[:, :1]
 
 
 @dataclass(frozen=True, slots=True)

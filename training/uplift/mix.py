@@ -17,23 +17,9 @@ from scipy.optimize import nnls
 
 from training.uplift.bases import Base, Boosted, Ridge
 from training.uplift.caution import Caution, caution
-from training.uplift.learners import N_FOLDS, Average, Effects, Learner, S, T, expected, scores
+from training.uplift.learners import N_FOLDS, Average, Learner, S, T, expected, scores
 from training.uplift.trial import DataReport, Floats, Trial, examine
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Mix:
-    """``weights``: of the members, not negative; their sum is below 1 where effects were seen to be overstated."""
-
-    weights: tuple[float, ...]
-    members: Sequence[Effects]
-
-    def effects(self, x: Floats, /) -> Floats:
-        """Of each arm over `no_send`, shape (n, n_arms), in the reward's unit; the first column is 0."""
-        used = [(w, member) for w, member in zip(self.weights, self.members, strict=True) if w > 0]
-        if not used:
-            return np.zeros_like(self.members[0].effects(x))
-        return np.asarray(np.sum([w * member.effects(x) for w, member in used], axis=0), np.float64)
+from whisperer.models.effects import Mix
 
 
 @dataclass(frozen=True, slots=True, eq=False)

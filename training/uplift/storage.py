@@ -10,25 +10,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import xgboost as xgb
 
-from training.uplift.bases import Forest, Line, Regression
-from training.uplift.learners import ByArm, Effects, Levels, Shared
-from training.uplift.mix import Mix
+from whisperer.models.effects import DOCUMENT, FORM, BadModelError, ByArm, Effects, Levels, Mix, Shared, read
+from whisperer.models.regressions import Forest, Line, Regression
 
-FORM = 1
-MANIFEST = "uplift.json"
 LARGEST_BYTES = 64 << 20
 """Of any one file."""
-
-
-class BadModelError(ValueError):
-    """The folder holds no uplift model of this form, or one that is damaged."""
 
 
 def save(model: Effects, folder: Path) -> None:
@@ -46,7 +38,7 @@ def save(model: Effects, folder: Path) -> None:
     for number, data in enumerate(raw):
         (folder / f"{number}.ubj").write_bytes(data)
     manifest = {"form": FORM, "digests": [_digest(data) for data in raw], "model": held}
-    (folder / MANIFEST).write_text(json.dumps(manifest))
+    (folder / DOCUMENT).write_text(json.dumps(manifest))
 
 
 def load(folder: Path, booster: Callable[[str], xgb.Booster] | None = None) -> Effects:
@@ -62,12 +54,12 @@ def load(folder: Path, booster: Callable[[str], xgb.Booster] | None = None) -> E
     BadModelError
     """
     try:
-        held = json.loads(_bytes(folder / MANIFEST))
+        held = json.loads(_bytes(folder / DOCUMENT))
         if held["form"] != FORM:
             raise BadModelError(f"form {held['form']!r}; this release reads {FORM}")
         names = [(f"{number}.ubj", str(digest)) for number, digest in enumerate(held["digests"])]
         boosters = [booster(name) if booster else _booster(folder / name, digest) for name, digest in names]
-        return _effects_in(held["model"], boosters)
+        return read(held["model"], boosters)
     except BadModelError:
         raise
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, xgb.core.XGBoostError) as error:
@@ -99,45 +91,6 @@ def _regression_out(model: Regression, boosters: list[xgb.Booster]) -> dict[str,
             boosters.append(model.booster)
             return {"is": "forest", "file": len(boosters) - 1}
     raise TypeError(f"{type(model).__name__} cannot be saved")
-
-
-def _effects_in(held: dict[str, Any], boosters: Sequence[xgb.Booster]) -> Effects:
-    match held["is"]:
-        case "mix":
-            members = [_effects_in(member, boosters) for member in held["members"]]
-            weights = tuple(float(weight) for weight in held["weights"])
-            if len(weights) != len(members) or not members:
-                raise BadModelError(f"{len(weights)} weights for {len(members)} members")
-            return Mix(weights, members)
-        case "levels":
-            return Levels(_array(held["level"], 1))
-        case "shared":
-            return Shared(_regression_in(held["regression"], boosters), _array(held["arm_features"], 2))
-        case "by_arm":
-            return ByArm([[(float(weight), _regression_in(r, boosters)) for weight, r in arm] for arm in held["terms"]])
-    raise BadModelError(f"no model is a {held['is']!r}")
-
-
-def _regression_in(held: dict[str, Any], boosters: Sequence[xgb.Booster]) -> Regression:
-    match held["is"]:
-        case "line":
-            centre, scale, slope = (_array(held[name], 1) for name in ("centre", "scale", "slope"))
-            if not centre.shape == scale.shape == slope.shape:
-                raise BadModelError("a line's arrays differ in length")
-            return Line(centre, scale, slope, float(held["level"]), bool(held["is_logistic"]))
-        case "forest":
-            number = int(held["file"])
-            if not 0 <= number < len(boosters):
-                raise BadModelError(f"no booster has the number {number}")
-            return Forest(boosters[number])
-    raise BadModelError(f"no regression is a {held['is']!r}")
-
-
-def _array(values: Any, ndim: int) -> np.ndarray[Any, np.dtype[np.float64]]:
-    array = np.asarray(values, np.float64)
-    if array.ndim != ndim or not np.isfinite(array).all():
-        raise BadModelError(f"an array of shape {array.shape} is not one of {ndim} dimensions and finite")
-    return array
 
 
 def _booster(path: Path, digest: str) -> xgb.Booster:

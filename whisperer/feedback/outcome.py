@@ -31,6 +31,10 @@ class Reward(msgspec.Struct, array_like=True, frozen=True):
     reward_micros : int, millionths of the unit of the campaign's goal
     at : ms UTC when it became known
     score : a value model's, of the arm, as logged with the choice; NaN where there was none
+    policy_version : as logged with the choice
+    user : 64 bits that stand for the user's key in the tenant
+    unsubscribed : whether the user left the channel after it
+    decided_at : ms UTC when the candidate was considered
     """
 
     number: int
@@ -47,3 +51,7 @@ class Reward(msgspec.Struct, array_like=True, frozen=True):
     mature: bool
     at: int
     score: float = math.nan
+    policy_version: str = ""
+    user: int = 0
+    unsubscribed: bool = False
+    decided_at: int = 0

@@ -160,7 +160,11 @@ def expected_purchases(params: BgNbd, t: float, x: ArrayLike, t_x: ArrayLike, T:
 
 
 def _checked(x: ArrayLike, t_x: ArrayLike, T: ArrayLike) -> tuple[Floats, Floats, Floats]:  # noqa: N803
-    x, t_x, T = np.broadcast_arrays(*(np.atleast_1d(np.asarray(v, np.float64)) for v in (x, t_x, T)))  # noqa: N806
+    x, t_x, T = (np.atleast_1d(np.asarray(v, np.float64)) for v in (x, t_x, T))  # noqa: N806
+    if not x.shape == t_x.shape == T.shape:
+        x, t_x, T = np.broadcast_arrays(x, t_x, T)  # noqa: N806
+    if _are_histories(np.ravel(x), np.ravel(t_x), np.ravel(T)):
+        return x, t_x, T
     for wrong, reason in (
         (~(np.isfinite(x) & np.isfinite(t_x) & np.isfinite(T)), "a history is finite"),
         ((x < 0) | (x != np.floor(x)), "repeat purchases are counted"),
@@ -169,7 +173,18 @@ def _checked(x: ArrayLike, t_x: ArrayLike, T: ArrayLike) -> tuple[Floats, Floats
     ):
         if wrong.any():
             raise HistoryError(reason, int(wrong.argmax()))
-    return x, t_x, T
+    raise AssertionError("a history is wrong for no reason")
+
+
+@kernel
+def _are_histories(x: Any, t_x: Any, T: Any) -> Any:  # noqa: N803
+    """In one pass, as a decision about one user waits for it."""
+    for i in range(len(x)):
+        if not (0 <= x[i] < np.inf and x[i] == np.floor(x[i]) and 0 <= t_x[i] <= T[i] < np.inf):
+            return False
+        if x[i] == 0 and t_x[i] > 0:
+            return False
+    return True
 
 
 def _ahead(t: float) -> float:

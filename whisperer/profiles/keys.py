@@ -200,10 +200,14 @@ class Keys:
             done = _meet(self._cells.arrays(), self._heads, self._text, *texts, rows, is_new, done)
         return rows, is_new
 
+    def find(self, keys: list[str]) -> NDArray[np.int64]:
+        """:meth:`rows_of` of keys as texts."""
+        return self.rows_of(*self.slices(keys))
+
     # -- one key --------------------------------------------------------------------------------------------------
 
     def get(self, key: str) -> int | None:
-        row = int(self.rows_of(*self.slices([key]))[0])
+        row = int(self.find([key])[0])
         return None if row < 0 else row
 
     def __contains__(self, key: str) -> bool:

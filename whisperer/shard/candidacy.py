@@ -51,13 +51,18 @@ def consider(
     """
     loop, people = tenant.loop, tenant.people
     asked = trigger == "request"
-    named = [(call, _id(tenant, live, call)) for call in calls]
-    named = [(call, name) for call, name in named if not loop.was_considered(call.row, name)]
-    if not named:
+    rows = np.array([call.row for call in calls], np.int64)
+    keys = people.keys.texts(rows)
+    names = [decision_id(tenant.id, key, live.name, call.occurrence) for call, key in zip(calls, keys, strict=True)]
+    places = [at for at, name in enumerate(names) if not loop.was_considered(calls[at].row, name)]
+    if not places:
         return
-    inside = _in_audience(tenant, live, [call.row for call, _ in named], now)
+    rows = rows[places]
+    inside = _in_audience(tenant, live, rows, now)
+    zones = people.table["zone"][rows]
     opened: list[tuple[int, Decision]] = []
-    for (call, name), fits in zip(named, inside.tolist(), strict=True):
+    for at, fits, zone in zip(places, inside.tolist(), zones.tolist(), strict=True):
+        call, name, key = calls[at], names[at], keys[at]
         if not (fits or asked):
             continue
         # Read before the new candidacy is one of them.
@@ -67,13 +72,13 @@ def consider(
         held = loop.engagements[call.row]
         if trigger == "schedule":
             held.fired[live.name] = int(call.occurrence)
-        reason = _refusal(tenant, live, held.standing, decision, call.row, now, fits=fits, busy=busy, misfired=misfired)
+        reason = _why_not(live, fits=fits, busy=busy, misfired=misfired)
+        if reason is None:
+            reason = _note_arms(tenant, live, held.standing, decision, call.row, key, people.zones.texts[zone], now)
         if reason is not None:
             loop.refuse(decision, reason, now)
             yield call.row, Settled(tenant.id, decision.id)
             continue
-        key = people.keys.text(call.row)
-        assert key is not None
         shares = loop.experiment
         held.standing.assignment = assigned(
             held.standing, key, now, salt=shares.salt, holdout=shares.holdout, uniform=shares.uniform
@@ -90,28 +95,29 @@ def consider(
         for (row, decision), values in zip(opened, raw, strict=True):
             decision.features = values
             loop.timers.watch(decision)
-            yield row, Decide(candidate_of(tenant.id, decision))
+            yield row, Decide(candidate_of(tenant, decision))
 
 
 def drive(tenant: Tenant, decision: Decision) -> Iterator[Effect]:
     """What an open decision waits for, asked again: after a recovery, or where its partition arrived."""
     if decision.status == DECIDING:
-        yield Decide(candidate_of(tenant.id, decision))
+        yield Decide(candidate_of(tenant, decision))
     elif decision.status == SENDING and decision.send is not None and decision.send.next_at < 0:
         yield Deliver(tenant.id, decision.id, decision.send.channel)
 
 
-def candidate_of(tenant_id: str, decision: Decision) -> Candidate:
+def candidate_of(tenant: Tenant, decision: Decision) -> Candidate:
     """What the decisions application is asked."""
     return Candidate(
         decision.id,
-        tenant_id,
+        tenant.id,
         decision.campaign,
         decision.campaign_version,
         decision.group,
         decision.arms,
         decision.features,
         decision.at,
+        user_key=tenant.loop.who(decision)[0],
     )
 
 
@@ -137,46 +143,39 @@ def choose(tenant: Tenant, choice: Choice, now: int) -> Iterator[Effect]:
     yield Settled(tenant.id, decision.id)
 
 
-def _id(tenant: Tenant, live: LiveCampaign, call: Call) -> str:
-    key = tenant.people.keys.text(call.row)
-    assert key is not None
-    return decision_id(tenant.id, key, live.name, call.occurrence)
-
-
-def _in_audience(tenant: Tenant, live: LiveCampaign, rows: list[int], now: int) -> NDArray[np.bool_]:
+def _in_audience(tenant: Tenant, live: LiveCampaign, rows: NDArray[np.int64], now: int) -> NDArray[np.bool_]:
     if live.audience is None:
         return np.ones(len(rows), np.bool_)
-    member, _ = live.audience.evaluate(RowsView(tenant.people, np.array(rows, np.int64), now))
+    member, _ = live.audience.evaluate(RowsView(tenant.people, rows, now))
     return member
 
 
-def _refusal(
-    tenant: Tenant,
-    live: LiveCampaign,
-    standing: Standing,
-    decision: Decision,
-    row: int,
-    now: int,
-    *,
-    fits: bool,
-    busy: bool,
-    misfired: bool,
-) -> Reason | None:
-    """Why a candidate is refused at once; else the arms that are left are noted in the decision."""
+def _why_not(live: LiveCampaign, *, fits: bool, busy: bool, misfired: bool) -> Reason | None:
+    """Why a candidate is refused whatever its arms."""
     if not live.is_live:
         return Reason.CAMPAIGN_NOT_LIVE
     if misfired:
         return Reason.MISFIRED
     if not fits:
         return Reason.NOT_IN_AUDIENCE
-    if busy:
-        return Reason.DECISION_OPEN
-    campaign, people = live.campaign, tenant.people
-    key = people.keys.text(row)
-    assert key is not None
-    stated = {name: text for name, (_, _, text) in traits.registers_of(people.traits[row]).items()}
+    return Reason.DECISION_OPEN if busy else None
+
+
+def _note_arms(
+    tenant: Tenant,
+    live: LiveCampaign,
+    standing: Standing,
+    decision: Decision,
+    row: int,
+    key: str,
+    zone: str,
+    now: int,
+) -> Reason | None:
+    """Note in the decision which arms are left, and why the others are not; the reason where there is none."""
+    campaign = live.campaign
+    stated = {name: text for name, (_, _, text) in traits.registers_of(tenant.people.traits[row]).items()}
     arms, refused = eligible_arms(
-        [(arm.id, arm.channel) for arm in campaign.arms],
+        live.arms,
         campaign.purpose,
         campaign.caps,
         campaign.quiet_hours,
@@ -184,7 +183,7 @@ def _refusal(
         standing,
         stated,
         key,
-        people.zones.texts[int(people.table["zone"][row])],
+        zone,
         now,
         tenant.loop.experiment.consent_default,
     )

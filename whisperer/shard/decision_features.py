@@ -38,10 +38,10 @@ def raw_features(tenant: Tenant, rows: list[int], now: int) -> list[list[float]]
     people = tenant.people
     at = np.array(rows, np.int64)
     profiles = features.matrix(_PROFILE, people.table, at, now).tolist()
-    zones, texts, engagements = people.table["zone"][at].tolist(), people.zones.texts, tenant.loop.engagements
+    zones, engagements = people.table["zone"][at].tolist(), tenant.loop.engagements
+    clocks = {zone: contact.local_time(now, people.zones.texts[zone]) for zone in set(zones)}
     found = []
     for row, zone, profile in zip(rows, zones, profiles, strict=True):
         overall, by_channel = contact.counts(*contact.of_engagement(engagements.get(row)), now)
-        clock = contact.local_time(now, texts[zone])
-        found.append([*profile[:_N_FIRST], *overall, *clock, *profile[_N_FIRST:], *by_channel])
+        found.append([*profile[:_N_FIRST], *overall, *clocks[zone], *profile[_N_FIRST:], *by_channel])
     return found

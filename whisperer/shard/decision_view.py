@@ -1,4 +1,7 @@
-"""One decision as callers and pages see it: what was known, what was decided, what came of it."""
+"""One decision as callers and pages see it: what was known, what was decided, what came of it.
+
+:func:`view` is the whole of it; :func:`brief` is what somebody who asked acts on, at a tenth of the cost.
+"""
 
 from __future__ import annotations
 
@@ -46,6 +49,9 @@ def view(tenant: Tenant, row: int, decision: Decision) -> dict[str, Any]:
         "spreads": choice.spreads if choice else [],
         "seed": choice.seed if choice else None,
         "policy_version": choice.policy_version if choice else None,
+        "scores": [None if math.isnan(value) else value for value in choice.scores] if choice else [],
+        "shadow": [None if math.isnan(value) else value for value in choice.shadow] if choice else [],
+        "shadow_version": (choice.shadow_version or None) if choice else None,
         "template": f"{arm.template}@{arm.template_version}" if arm else None,
         "offer": arm.offer if arm else None,
         "send": _send(decision),
@@ -57,6 +63,25 @@ def view(tenant: Tenant, row: int, decision: Decision) -> dict[str, Any]:
         "matured": decision.matured,
         "reward_micros": reward_micros(decision, campaign) if choice else None,
         "reward": reward_micros(decision, campaign) / MICROS if choice else None,
+    }
+
+
+def brief(decision: Decision) -> dict[str, Any]:
+    """Fields of :func:`view`, with the same values."""
+    choice = choice_of(decision) if decision.choice else None
+    return {
+        "id": decision.id,
+        "campaign": decision.campaign,
+        "campaign_version": decision.campaign_version,
+        "occurrence": decision.occurrence,
+        "at": decision.at,
+        "status": decision.status,
+        "reason": decision.reason or None,
+        "refused_arms": decision.refused_arms,
+        "group": decision.group or None,
+        "arm": decision.arm or None,
+        "propensity": choice.propensity if choice else None,
+        "policy_version": choice.policy_version if choice else None,
     }
 
 

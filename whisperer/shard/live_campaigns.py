@@ -31,6 +31,8 @@ class LiveCampaign:
     campaign: Campaign
     audience: Program | None
     schedule: Schedule | None
+    arms: tuple[tuple[str, str], ...]
+    """(arm id, channel), as eligibility takes them."""
 
     @property
     def name(self) -> str:
@@ -45,7 +47,8 @@ class LiveCampaign:
         campaign = _campaign(config.definition)
         audience = program.compile(parse_json(campaign.audience), features.FEATURES) if campaign.audience else None
         scheduled = isinstance(campaign.trigger, OnSchedule)
-        return cls(config, campaign, audience, Schedule(campaign.trigger.cron) if scheduled else None)  # type: ignore[union-attr]
+        schedule = Schedule(campaign.trigger.cron) if scheduled else None  # type: ignore[union-attr]
+        return cls(config, campaign, audience, schedule, tuple((arm.id, arm.channel) for arm in campaign.arms))
 
 
 class WatchedNames:

@@ -17,6 +17,8 @@ columns and files to :mod:`actors.warehouse`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from whisperer.decisions.context import NAMES
@@ -32,7 +34,8 @@ class DecisionRow(msgspec.Struct, array_like=True, frozen=True, tag=1):
     ----------
     at, chosen_at : ms UTC, when it was considered and when the choice took hold (-1: refused before one)
     arm : the arm chosen, "" where refused before a choice; propensity and what follows then have no meaning
-    features : (name, raw value), NaN where absent
+    features : raw values in the order of :data:`whisperer.decisions.context.NAMES`, NaN where absent; rows of before
+        2026-11-24 have (name, value) instead. :func:`named` gives both alike
     refused_arms : arm -> why it was not eligible
     reason : why it was refused before a choice, a value of :class:`whisperer.eligibility.refusal.Reason`, else ""
     """
@@ -56,7 +59,7 @@ class DecisionRow(msgspec.Struct, array_like=True, frozen=True, tag=1):
     spreads: list[float]
     seed: int
     policy_version: str
-    features: list[tuple[str, float]]
+    features: Sequence[float | tuple[str, float]]
     refused_arms: dict[str, str]
     reason: str = ""
     scores: list[float] = []
@@ -143,17 +146,22 @@ def decision_row(tenant: str, user_key: str, partition: int, decision: Decision)
         group=decision.group,
         arm="" if choice is None else choice.arm,
         propensity=0.0 if choice is None else choice.propensity,
-        arms=list(decision.arms) if choice is None else choice.arms,
+        arms=decision.arms if choice is None else choice.arms,
         propensities=[] if choice is None else choice.propensities,
         means=[] if choice is None else choice.means,
         spreads=[] if choice is None else choice.spreads,
         seed=0 if choice is None else choice.seed,
         policy_version="" if choice is None else choice.policy_version,
-        features=list(zip(NAMES, decision.features, strict=False)),  # one made before a name was added has fewer
-        refused_arms=dict(decision.refused_arms),
+        features=decision.features,  # nobody changes it, and a copy with names was most of the row's cost
+        refused_arms=decision.refused_arms,
         reason=decision.reason if choice is None else "",
         scores=[] if choice is None else choice.scores,
     )
+
+
+def named(features: Sequence[float | tuple[str, float]]) -> list[tuple[str, float]]:
+    """A row's features with their names; one made before a name was added has fewer."""
+    return [value if isinstance(value, tuple) else (name, value) for name, value in zip(NAMES, features, strict=False)]
 
 
 def delivery_row(

@@ -17,6 +17,7 @@ from whisperer.delivery.dispatch import REFUSED as NOT_HANDED_OVER
 from whisperer.delivery.dispatch import Receipt
 from whisperer.eligibility.refusal import Reason
 from whisperer.feedback.outcome import MICROS, UNSUBSCRIBED, Reward
+from whisperer.ids import key_hash, tenant_seed
 from whisperer.journeys.campaign import Campaign
 from whisperer.journeys.engagement import (
     DECIDING,
@@ -194,6 +195,7 @@ class Loop:
         """Put what a decision earned so far where the learner finds it."""
         earned = reward_micros(decision, self.campaigns.pinned(decision))
         choice = choice_of(decision)
+        key, partition = self.who(decision)
         entry = Reward(
             number=self.rewards.next,
             decision_id=decision.id,
@@ -209,10 +211,13 @@ class Loop:
             mature=mature,
             at=now,
             score=choice.score,
+            policy_version=choice.policy_version,
+            user=key_hash(key, tenant_seed(self.tenant)),
+            unsubscribed=any(outcome.kind == UNSUBSCRIBED for outcome in decision.outcomes),
+            decided_at=decision.at,
         )
         decision.revision += 1
         self.rewards.append(entry)
-        key, partition = self.who(decision)
         self.rows.append(reward_row(self.tenant, key, partition, entry))
         if mature:
             decision.matured = True

@@ -84,10 +84,11 @@ def asked(tenant: Tenant, body: Asked, now: int) -> Iterator[Effect]:
     """A caller asks about users by name; those who are not here, or no longer, are passed over."""
     live = tenant.loop.campaigns.by_name.get(body.campaign)
     people = tenant.people
+    rows = people.keys.find([key for key, _ in body.users])
+    is_here = (rows >= 0) & (people.table["status"][rows] == LIVE)
     calls: dict[int, Call] = {}
-    for key, occurrence in body.users:
-        row = people.keys.get(key)
-        if live is None or row is None or people.table["status"][row] != LIVE:
+    for (_, occurrence), row, here in zip(body.users, rows.tolist(), is_here.tolist(), strict=True):
+        if live is None or not here:
             tenant.counters["dropped.ask_unknown"] += 1
             continue
         if row in calls:  # one open decision a user: the second is considered after the first

@@ -29,6 +29,19 @@ EXAMPLE = {
     "at": "2026-01-31T09:00:00.000Z",
 }
 
+EXPLANATION = {
+    "decision_id": EXAMPLE["decision_id"],
+    "policy_version": "trial-welcome@42+trial-welcome@3",
+    "arm": "tips",
+    "over": "no_send",
+    "model": {
+        "version": "trial-welcome@3",
+        "effect": 0.21,
+        "contributions": {"recency_days": 0.25, "the arm itself": -0.03, "events_30d": -0.01},
+    },
+    "linear": {"version": "trial-welcome@45", "effect": 0.19, "contributions": {"model_score": 0.2, "one": -0.01}},
+}
+
 _UserId = Annotated[str, msgspec.Meta(min_length=1, max_length=4_096)]
 
 
@@ -81,5 +94,13 @@ def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
     )
     async def get_decision(decision_id: str, tenant_id: Tenant) -> Response:
         return answer(await parts.decisions.show(tenant_id, decision_id))
+
+    @routes.get(
+        "/decisions/{decision_id}/explanation",
+        summary="What each feature added to the arm that was chosen",
+        openapi_extra=answered(EXPLANATION),
+    )
+    async def get_explanation(decision_id: str, tenant_id: Tenant) -> Response:
+        return answer(await parts.explanations.show(tenant_id, decision_id))
 
     return routes

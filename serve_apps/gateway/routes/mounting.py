@@ -17,7 +17,8 @@ from serve_apps.gateway.routes import (
 )
 from whisperer.errors import NotFoundError
 
-RESOURCES = (users, segments, simulations, campaigns, templates, channels, experiment, decisions, policies, sink)
+RESOURCES = (decisions, users, segments, simulations, campaigns, templates, channels, experiment, policies, sink)
+"""Routes are tried in this order: what is asked by the hundred a second comes first."""
 
 
 def mount(app: FastAPI, parts: Parts) -> None:

@@ -25,3 +25,16 @@ async def test_a_full_batch_goes_at_once() -> None:
     company = Company(lambda: None)
     assert company.may_go(0, is_full=False)
     assert company.may_go(1, is_full=True)
+
+
+async def test_calls_are_kept_apart_where_they_are_to_be_also_while_nothing_is_under_way() -> None:
+    worth_it = asyncio.Event()
+    company = Company(worth_it.set, apart_s=0.02)
+    assert company.may_go(0, is_full=False)
+    assert not company.may_go(0, is_full=False)
+    assert company.may_go(0, is_full=True)
+    assert not company.may_go(0, is_full=False)
+    async with asyncio.timeout(10.0):
+        while not company.may_go(0, is_full=False):
+            await worth_it.wait()
+            worth_it.clear()

@@ -17,6 +17,7 @@ from actors.direct_client import CallFailedError, DirectConnection, connect
 from actors.direct_frames import MOST_BYTES, PREFIX, decode_answer, frame
 from actors.direct_server import DirectServer
 from actors.pieces import INLINE_BYTES, to_blocks, to_pieces
+from actors.routing import OK, PartitionMap, Shards
 
 TRACE = [("request", "trace")]
 
@@ -28,14 +29,14 @@ class Shard:
         self.gate = asyncio.Event()
 
     async def echo(self, *arguments: Any) -> Any:
-        *plain, tail = arguments
-        return "", [plain, bytes(tail)]
+        plain = [a for a in arguments if not isinstance(a, memoryview)]
+        return "", [plain, *map(bytes, arguments[len(plain) :])]
 
-    async def wait(self, number: int, tail: memoryview) -> Any:
+    async def wait(self, number: int) -> Any:
         await self.gate.wait()
         return "", number
 
-    async def fail(self, tail: memoryview) -> Any:
+    async def fail(self) -> Any:
         raise LookupError("no such thing")
 
     @property
@@ -78,11 +79,15 @@ async def test_arguments_and_tail_come_whole_however_large(connection: DirectCon
     assert (status, plain, tail) == ("", [7, [1, 2]], b"".join(parts))
 
 
+async def test_a_call_without_a_tail_has_its_arguments_alone(connection: DirectConnection) -> None:
+    assert await connection.call(TRACE, "echo", [7, [["u:ann", "o"]]]) == ["", [[7, [["u:ann", "o"]]]]]
+
+
 async def test_calls_that_are_under_way_together_get_their_own_answers(
     connection: DirectConnection, shard: Shard
 ) -> None:
     waiting = [asyncio.ensure_future(connection.call(TRACE, "wait", [n])) for n in range(20)]
-    assert (await connection.call(TRACE, "echo", [1]))[1] == [[1], b""]  # it does not wait behind them
+    assert (await connection.call(TRACE, "echo", [1]))[1] == [[1]]  # it does not wait behind them
     shard.gate.set()
     assert [answer for _, answer in await asyncio.gather(*waiting)] == list(range(20))
 
@@ -175,3 +180,46 @@ def test_pieces_are_the_blocks_again_and_each_fits_into_a_call_that_is_small(blo
     sizes, pieces = to_pieces(blocks)
     assert len(pieces) == 1 or max(map(len, pieces)) <= INLINE_BYTES
     assert to_blocks(sizes, b"".join(pieces)) == to_blocks(sizes, memoryview(b"".join(pieces))) == blocks
+
+
+class OneShard(Shards):
+    """A shard on this machine, or, without a way, on another."""
+
+    def __init__(self, way: tuple[str, str] | None) -> None:
+        super().__init__()
+        self.map = PartitionMap(3, 1, 1)
+        self._way = way
+        self.through_ray: list[tuple[str, tuple[Any, ...]]] = []
+
+    async def call(self, shard: int, method: str, *args: Any, timeout_s: float = 30.0) -> Any:
+        if method == "direct_way":
+            return OK, self._way
+        self.through_ray.append((method, args))
+        return OK, ["by Ray"]
+
+
+ASKED = ("acme", "nudge", [("u:ann", "o")], 2.0)
+
+
+async def test_a_shard_on_this_machine_is_asked_over_its_socket(tmp_path: Path) -> None:
+    heard: list[tuple[Any, ...]] = []
+
+    async def ask(*arguments: Any) -> Any:
+        heard.append(arguments)
+        return OK, [{"id": "dec_1"}]
+
+    server, told = DirectServer(tmp_path / "s", {"ask": ask}, Calls().run), []
+    await server.start()
+    shards = OneShard((str(server.path), server.token))
+    shards._on_call = lambda *call: told.append(call[:2])
+    assert await shards.ask(0, *ASKED, timeout_s=5.0) == (OK, [{"id": "dec_1"}])
+    assert heard == [(3, "acme", "nudge", [["u:ann", "o"]], 2.0)]
+    assert (shards.through_ray, told) == ([], [("ask", "answered")])
+    server.close()
+    shards._forget_way(0)
+
+
+async def test_a_shard_on_another_machine_is_asked_through_ray() -> None:
+    shards = OneShard(None)
+    assert await shards.ask(0, *ASKED, timeout_s=5.0) == (OK, ["by Ray"])
+    assert shards.through_ray == [("ask", (3, *ASKED))]

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
-from serve_apps.decisions.app import answer
+from serve_apps.decisions.app import Answering
+from serve_apps.decisions.counting import Counts
 from serve_apps.decisions.following import Following
+from serve_apps.decisions.scoring import Scorer
 from tests.unit.decisions.making import KEY, candidates, learned
 from whisperer.decisions.decision import Choice
 from whisperer.decisions.posterior import Posterior, encode, posterior
@@ -13,6 +17,12 @@ from whisperer.errors import UnavailableError
 
 def policy(number: int) -> Posterior:
     return posterior(learned({"no_send": 0.1, "mail": 0.3}), number)
+
+
+async def answered(batch: Any, policies: dict[tuple[str, str], Posterior]) -> tuple[list[Choice], int]:
+    answering = Answering(Scorer(), Counts())
+    encoded = await answering.answer(msgspec.msgpack.encode(batch), policies, {})
+    return msgspec.msgpack.decode(encoded, type=list[Choice]), answering.n_faulty
 
 
 class FakeLearner:
@@ -60,8 +70,7 @@ async def test_decisions_go_on_with_the_last_policy_while_the_learner_is_away() 
     with pytest.raises(UnavailableError):
         await following.poll()
     assert following.status() == {"number": 3, "campaigns": 1, "age_s": 60.0}
-    encoded, n_faulty = answer(msgspec.msgpack.encode(candidates(2)), following.policies)
-    choices = msgspec.msgpack.decode(encoded, type=list[Choice])
+    choices, n_faulty = await answered(candidates(2), following.policies)
     assert ([choice.policy_version for choice in choices], n_faulty) == (["campaign@3"] * 2, 0)
 
 
@@ -76,14 +85,13 @@ async def test_a_learner_that_began_anew_replaces_everything() -> None:
     assert following.number == 1
 
 
-def test_a_candidate_that_cannot_be_decided_does_not_take_the_batch_with_it() -> None:
+async def test_a_candidate_that_cannot_be_decided_does_not_take_the_batch_with_it() -> None:
     good, bad = candidates(2)
     bad = msgspec.structs.replace(bad, arms=["mail"])
-    encoded, n_faulty = answer(msgspec.msgpack.encode([bad, good]), {})
-    (choice,) = msgspec.msgpack.decode(encoded, type=list[Choice])
+    (choice,), n_faulty = await answered([bad, good], {})
     assert (choice.decision_id, n_faulty) == (good.decision_id, 1)
 
 
-def test_what_is_no_list_of_candidates_is_refused() -> None:
+async def test_what_is_no_list_of_candidates_is_refused() -> None:
     with pytest.raises(msgspec.ValidationError):
-        answer(msgspec.msgpack.encode({"not": "candidates"}), {})
+        await answered({"not": "candidates"}, {})

@@ -67,6 +67,7 @@ def status(**more: Any) -> dict[str, Any]:
             "rewards": {"learned": 8, "bad_arm": 1},
             "alarms": {"residuals": 2},
             "campaigns_in_alarm": 1,
+            "models": {"scored": 30, "shadow": 20, "without": {"late": 3}},
         },
         "map_version": 2,
         "n_moved": 1,
@@ -131,6 +132,8 @@ def test_the_numbers_are_those_of_shards_and_replicas() -> None:
     assert found["whisperer_learner_rewards_total", "bad_arm"] == 1
     assert found["whisperer_learner_alarms_total", "residuals"] == 2
     assert found["whisperer_learner_campaigns_in_alarm",] == 1
+    assert [found[f"whisperer_models_{name}_total",] for name in ("scored", "shadow")] == [30, 20]
+    assert found["whisperer_models_without_total", "late"] == 3
     assert found["whisperer_shard_sync_seconds_count", "shard-0"] == 1
     assert found["whisperer_shard_export_lag_bytes", "shard-0"] == 60
     assert found["whisperer_shard_calls_total", "ingest", "overloaded", "shard-0"] == 1

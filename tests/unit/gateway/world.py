@@ -24,6 +24,7 @@ from serve_apps.gateway.api import build
 from serve_apps.gateway.campaigns import Campaigns
 from serve_apps.gateway.counts import Counts
 from serve_apps.gateway.decisions import Decisions
+from serve_apps.gateway.explanations import Explanations
 from serve_apps.gateway.lift_days import LiftDays
 from serve_apps.gateway.overview import Overview
 from serve_apps.gateway.parts import Parts
@@ -53,6 +54,8 @@ class PlayedShards(Shards):
         self.campaigns: dict[str, list[dict[str, Any]]] = {}
         """tenant id -> counts of its campaigns, one entry a shard"""
         self.away: set[int] = set()
+        self.policies: bytes | None = None
+        """what the learner would publish"""
         self.stale = 0
         """how many calls of `ask` are refused for an old map"""
 
@@ -63,7 +66,9 @@ class PlayedShards(Shards):
         return {"state": "away", "reason": "a unit test has none"}
 
     async def learned(self, timeout_s: float = 10.0) -> bytes:
-        raise UnavailableError("a unit test has no learner")
+        if self.policies is None:
+            raise UnavailableError("a unit test has no learner")
+        return self.policies
 
     async def until(self, attempt: Callable[[], Any], timeout_s: float, is_done: Any = lambda _: True) -> Any:
         """Three times at once instead of for a while."""
@@ -85,6 +90,9 @@ class PlayedShards(Shards):
 
     def called(self, method: str) -> list[tuple[Any, ...]]:
         return [call for call in self.calls if call[1] == method]
+
+    def _direct_way(self, shard: int) -> Any:
+        return OK, None
 
     def _publish(self, shard: int, *_: Any) -> None:
         return None
@@ -190,6 +198,7 @@ class World:
         overview = Overview(self.shards, self.plane, counts)
         publishing = Publishing(self.plane, self.shards, overview)
         users = Users(self.shards, self.sink)
+        decisions = Decisions(self.shards, users)
         self.parts = Parts(
             installation,
             self.plane,
@@ -199,7 +208,8 @@ class World:
             users,
             publishing,
             Campaigns(self.plane, publishing, overview),
-            Decisions(self.shards, users),
+            decisions,
+            Explanations(decisions, self.plane, self.models, self.shards),
             self.sink,
             Policies(self.plane, self.models),
             Simulations(self.plane, self.shards, self.simulations),

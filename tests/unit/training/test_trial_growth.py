@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xgboost as xgb
+from ray import tune
 
 from tests.unit.training.making_rows import churn_table, decision_table, written
 from training import task as tasks
@@ -100,3 +101,12 @@ def test_propensities_that_are_none_are_refused_with_their_row(tmp_path: Path) -
     data = read(written(decision_table(propensities=vectors), tmp_path), "uplift")
     with pytest.raises(TrialError, match="bad_propensity at 4"):
         task_of("uplift", data, divide(data), seed=0)
+
+
+def test_a_checkpoint_that_is_gone_or_broken_is_as_good_as_none(tmp_path: Path) -> None:
+    gone, broken = tmp_path / "gone", tmp_path / "broken"
+    broken.mkdir()
+    (broken / trial.STATE).write_text("[0.5, 1]")
+    (broken / trial.MODEL).write_bytes(b"half of a mod")
+    for folder in (gone, broken):
+        assert trial._left_at(tune.Checkpoint(str(folder))) == (None, float("inf"), 0)

@@ -1,0 +1,114 @@
+"""What each version of a value model came to since its stage began: what replicas answered, and what decisions earned.
+
+Kept by the learner, because it is one, and sees every reward once. A user counts once in a stage, with the final reward
+of the first of his decisions that matures, for the version whose turn he was, whether it answered or not (intention to
+treat); the first `MOST_USERS` of each version count, more add nothing to the verdict. Guarantees: a reward of a
+decision from before the stage counts for nobody; a tally is consistent (:class:`whisperer.models.guardrails.Tally`),
+also where a replica took its counts with it when it died. Leaves to others: what follows
+(`serve_apps.decisions.counting`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from whisperer.decisions.decision import POLICY
+from whisperer.decisions.versions import parsed
+from whisperer.feedback.outcome import Reward
+from whisperer.models.guardrails import Tally
+
+MOST_USERS = 10_000
+_MICROS_IN_MILLI = 1_000
+
+Policy = tuple[str, str]
+
+
+class Earned(msgspec.Struct):
+    """``users``: those who have counted, as :attr:`whisperer.feedback.outcome.Reward.user`."""
+
+    users: set[int] = msgspec.field(default_factory=set)
+    unsubscribed: int = 0
+    total_milli: int = 0
+    squares_milli2: int = 0
+
+
+class Stage(msgspec.Struct, array_like=True):
+    """Of one policy; ``earned`` by version."""
+
+    tenant: str
+    policy: str
+    since: int
+    earned: dict[int, Earned]
+
+
+class Tallies:
+    def __init__(self) -> None:
+        self._reports: dict[str, dict[str, Any]] = {}
+        self._stages: dict[Policy, Stage] = {}
+
+    def told(self, replica: str, report: dict[str, Any]) -> None:
+        """A replica's totals, which take the place of what it said before."""
+        self._reports[replica] = report
+        for tenant, policy, since, *_ in report["served"]:
+            held = self._stages.get((tenant, policy))
+            if held is None or held.since < since:
+                self._stages[tenant, policy] = Stage(tenant, policy, since, {})
+
+    def saw(self, tenant: str, reward: Reward) -> None:
+        """A reward, once."""
+        decider = parsed(reward.policy_version) if reward.mature and reward.group == POLICY else None
+        stage = None if decider is None else self._stages.get((tenant, decider.model))
+        if decider is None or stage is None or reward.decided_at < stage.since:
+            return
+        earned = stage.earned.setdefault(decider.version, Earned())
+        if reward.user in earned.users or len(earned.users) >= MOST_USERS:
+            return
+        milli = round(reward.reward_micros / _MICROS_IN_MILLI)
+        earned.users.add(reward.user)
+        earned.unsubscribed += reward.unsubscribed
+        earned.total_milli += milli
+        earned.squares_milli2 += milli**2
+
+    def totals(self) -> list[tuple[str, str, int, dict[int, Tally]]]:
+        """(tenant, policy, since, tallies by version) of every policy that anybody serves."""
+        served: Counter[tuple[Policy, int, int, str]] = Counter()
+        for report in self._reports.values():
+            for tenant, policy, since, version, *counts in report["served"]:
+                if self._stages[tenant, policy].since == since:
+                    for name, n in zip(("decisions", "failed", "slow"), counts, strict=True):
+                        served[(tenant, policy), since, version, name] += n
+        found = []
+        for policy, stage in self._stages.items():
+            versions = {key[2] for key in served if key[0] == policy} | set(stage.earned)
+            tallies = {}
+            for version in sorted(versions):
+                earned = stage.earned.get(version, Earned())
+                counts = {n: served[policy, stage.since, version, n] for n in ("decisions", "failed", "slow")}
+                counts["decisions"] = max(counts["decisions"], len(earned.users))
+                tallies[version] = Tally(
+                    **counts,
+                    unsubscribed=earned.unsubscribed,
+                    users=len(earned.users),
+                    total_milli=earned.total_milli,
+                    squares_milli2=earned.squares_milli2,
+                )
+            found.append((*policy, stage.since, tallies))
+        return found
+
+    def status(self) -> dict[str, Any]:
+        """Of all replicas since each began: decisions scored, scored in shadow, and made without, by reason."""
+        without: Counter[str] = Counter()
+        for report in self._reports.values():
+            without.update(report["without"])
+        summed = {key: sum(report[key] for report in self._reports.values()) for key in ("scored", "shadow")}
+        return {**summed, "without": dict(without)}
+
+    def state(self) -> list[Stage]:
+        return list(self._stages.values())
+
+    def restore(self, stages: Iterable[Stage]) -> None:
+        self._stages = {(stage.tenant, stage.policy): stage for stage in stages}

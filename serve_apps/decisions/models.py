@@ -1,0 +1,139 @@
+"""The value models a replica scores with: followed through the control plane, fetched, verified, swapped.
+
+A version of the control plane that is new is read within a poll; what it names is loaded in a thread, and then one
+assignment makes all of it take effect: a batch is scored by one state of all rollouts. Guarantees: while the control
+plane or the store is away, scoring goes on with what is here; a model that cannot be had is known by its reason, and
+never keeps another from being loaded. Leaves to others: who decides (:mod:`whisperer.models.rollout`), scoring
+(:mod:`.scoring`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from whisperer.errors import WhispererError
+from whisperer.models.errors import ArtifactError
+from whisperer.models.rollout import BUILT_IN, Rollout
+from whisperer.models.value import ValueModel
+
+RETRY_S = 5.0
+"""Pause before a store that had no answer is asked again. What is refused once is refused for good."""
+
+Policy = tuple[str, str]
+"""(tenant id, name); the name is the campaign's."""
+Fetch = Callable[[str, str, int, str], ValueModel]
+"""A version by tenant, name, version and digest. Raises ArtifactError, NotFoundError, UnavailableError."""
+
+_log = logging.getLogger(__name__)
+
+
+class Plane(Protocol):
+    """What is used of :class:`cluster.control_plane.ControlPlane`."""
+
+    def version(self) -> int: ...
+
+    def rollouts(self) -> dict[Policy, tuple[Rollout, dict[int, str]]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """``models``: those that are loaded, by version; one that decides and is not among them is missing."""
+
+    rollout: Rollout
+    models: Mapping[int, ValueModel] = field(default_factory=dict)
+
+
+class Models:
+    """Parameters
+    ----------
+    clock : seconds, monotonic
+
+    Attributes
+    ----------
+    serving : by policy
+    """
+
+    def __init__(self, plane: Plane, fetch: Fetch, clock: Callable[[], float] = time.monotonic) -> None:
+        self._plane = plane
+        self._fetch = fetch
+        self._clock = clock
+        self._version: int | None = None
+        self._heard_at: float | None = None
+        self._try_again_at = float("inf")
+        self._held: dict[tuple[Policy, int, str], ValueModel] = {}
+        self._faults: dict[tuple[Policy, int, str], str] = {}
+        self._n_swaps = 0
+        self.serving: dict[Policy, Serving] = {}
+
+    async def poll(self) -> None:
+        """Take over what changed. Raises whatever the control plane does while it is away."""
+        version = await asyncio.to_thread(self._plane.version)
+        self._heard_at = self._clock()
+        if version == self._version and self._clock() < self._try_again_at:
+            return
+        rollouts = await asyncio.to_thread(self._plane.rollouts)
+        self._try_again_at = float("inf")
+        wanted = {
+            (policy, number, digest)
+            for policy, (_, digests) in rollouts.items()
+            for number, digest in digests.items()
+            if number != BUILT_IN
+        }
+        self._held = {key: model for key, model in self._held.items() if key in wanted}
+        self._faults = {key: fault for key, fault in self._faults.items() if key in wanted}
+        unknown = wanted - self._held.keys() - self._faults.keys()
+        # A policy goes on as it was until what it needs is here, or known not to be: were it put to use before, its
+        # first decisions would all be made without it, and counted against it.
+        pending = {policy for policy, *_ in unknown}
+        self._swap(rollouts, pending)
+        for policy in sorted(pending):
+            for key in sorted(key for key in unknown if key[0] == policy):
+                await self._load(*key)
+            pending = pending - {policy}
+            self._swap(rollouts, pending)
+        self._version = version
+
+    async def follow(self, every_s: float) -> None:
+        """Poll for ever."""
+        while True:
+            try:
+                await self.poll()
+            except Exception:
+                _log.exception("rollouts cannot be read; scoring goes on with what is here")
+            await asyncio.sleep(every_s)
+
+    async def _load(self, policy: Policy, number: int, digest: str) -> None:
+        try:
+            model = await asyncio.to_thread(self._fetch, *policy, number, digest)
+        except ArtifactError as error:
+            self._faults[policy, number, digest] = error.message
+            _log.error("%s %d cannot score: %s", policy[1], number, error.message)
+        except Exception as error:
+            why = error.message if isinstance(error, WhispererError) else repr(error)
+            self._try_again_at = self._clock() + RETRY_S
+            _log.warning("%s %d cannot be loaded yet: %s", policy[1], number, why)
+        else:
+            self._held[policy, number, digest] = model
+
+    def _swap(self, rollouts: dict[Policy, tuple[Rollout, dict[int, str]]], pending: set[Policy]) -> None:
+        serving = {policy: held for policy, held in self.serving.items() if policy in pending}
+        for policy, (state, digests) in rollouts.items():
+            if policy not in pending:
+                keys = {number: (policy, number, digest) for number, digest in digests.items()}
+                models = {number: self._held[key] for number, key in keys.items() if key in self._held}
+                serving[policy] = Serving(state, models)
+        self._n_swaps += serving != self.serving
+        self.serving = serving
+
+    def status(self) -> dict[str, Any]:
+        """``age_s``: time since the control plane last answered, None if it never did; ``swaps``: times that what
+        serves has changed."""
+        age_s = None if self._heard_at is None else round(self._clock() - self._heard_at, 3)
+        loaded = sorted(f"{model.name}@{model.version}" for model in self._held.values())
+        faults = {f"{policy[1]}@{number}": why for (policy, number, _), why in sorted(self._faults.items())}
+        return {"age_s": age_s, "swaps": self._n_swaps, "loaded": loaded, "refused": faults}

@@ -1,0 +1,173 @@
+"""A budget spent evenly: a price on spending, found in a batch, held to the plan by a controller.
+
+An arm is worth its expected reward less ``price`` times its cost. Over the period the price follows from how far
+spending is from the plan (PI control); a batch that would cost more than is left of the budget is decided at the lowest
+price at which it does not (bisection). Guarantees: what a batch is given costs at most what it may, so the budget is
+never exceeded; a price is never negative. Leaves to others: what arms cost, what they are worth, keeping the state, and
+logging the price.
+
+References
+----------
+Karande, Mehta & Srikant, WSDM 2013 (budget pacing); Balseiro & Gur, Management Science 2019 (the dual price is all that
+needs to be adapted); Astrom & Hagglund 2006 (PI control, integrator bounded against windup).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+_STEPS = 60
+HOURS = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What may have been spent by when.
+
+    Attributes
+    ----------
+    budget : in the currency of costs, for the whole period; not negative
+    begins, ends : ms UTC
+    shares : of the budget for each hour of the period's first day, repeated each day and brought to a sum of 1; by
+        default every hour alike
+    """
+
+    budget: float
+    begins: int
+    ends: int
+    shares: tuple[float, ...] = (1.0,) * HOURS
+
+    def __post_init__(self) -> None:
+        if not (self.budget >= 0 and self.ends > self.begins):
+            raise ValueError("a plan needs a budget that is not negative, and an end after its beginning")
+        if len(self.shares) != HOURS or min(self.shares) < 0 or not sum(self.shares):
+            raise ValueError(f"shares are {HOURS}, not negative, and not all 0")
+
+    def released(self, now: int) -> float:
+        """Of the budget, by ``now`` (ms UTC): 0 before the period, all of it after.
+
+        >>> Plan(100.0, 0, 4 * 3_600_000).released(3_600_000)
+        25.0
+        """
+        whole = self._weight(self.ends - self.begins)
+        elapsed = min(max(now, self.begins), self.ends) - self.begins
+        # A period of hours that are all worth nothing is released at its end.
+        return self.budget * (self._weight(elapsed) / whole if whole else float(now >= self.ends))
+
+    def _weight(self, elapsed_ms: int) -> float:
+        days, hours = divmod(elapsed_ms / 3_600_000, HOURS)
+        full = int(hours)
+        return days * sum(self.shares) + sum(self.shares[:full]) + (hours - full) * self.shares[full]
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """The controller's state.
+
+    Attributes
+    ----------
+    price : reward that a unit of cost has to bring, not negative
+    spent : so far
+    integral : of the relative error, within ``LIMIT`` of zero
+    """
+
+    price: float = 0.0
+    spent: float = 0.0
+    integral: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Gains:
+    """``scale``: a price that matters, such as the mean reward per unit of cost; ``proportional`` and ``integral``: of
+    it for an error of the whole of what a round was to spend."""
+
+    scale: float
+    proportional: float = 0.3
+    integral: float = 0.1
+
+
+LIMIT = 50.0
+"""Rounds' worth of error that the integral remembers at most."""
+
+
+def lagrangian(values: Floats, costs: Floats, allowance: float, floor: float = 0.0) -> tuple[float, NDArray[np.int64]]:
+    """The lowest price, not below ``floor``, at which giving everybody the best arm costs at most ``allowance``.
+
+    Parameters
+    ----------
+    values : float64, shape (n, k), expected reward of each arm
+    costs : float64, shape (k,), not negative; arm 0, `no_send`, costs nothing
+    allowance : what the batch may spend; below 0 counts as 0
+
+    Returns
+    -------
+    price : float
+    arms : int64, shape (n,); of equal ones the cheapest
+
+    Raises
+    ------
+    ValueError
+        For other shapes, values that are not finite, or costs that are not as said.
+
+    Examples
+    --------
+    >>> price, arms = lagrangian(np.array([[0.0, 3.0], [0.0, 1.0]]), np.array([0.0, 1.0]), allowance=1.0)
+    >>> arms.tolist(), 1.0 <= price < 3.0
+    ([1, 0], True)
+    """
+    if values.ndim != 2 or costs.shape != (values.shape[1],) or not np.isfinite(values).all():
+        raise ValueError(f"finite values of shape (n, k) and k costs are needed, not {values.shape}, {costs.shape}")
+    if not np.isfinite(costs).all() or (costs < 0).any() or costs[0] != 0:
+        raise ValueError("costs are finite and not negative, and arm 0 costs nothing")
+    order = np.argsort(costs, kind="stable")
+
+    def at(price: float) -> NDArray[np.int64]:
+        return np.asarray(order[np.argmax(values[:, order] - price * costs[order], axis=1)], np.int64)
+
+    most = max(allowance, 0.0)
+    arms = at(floor)
+    if costs[arms].sum() <= most:
+        return floor, arms
+    low, high = floor, max(2 * floor, 1.0)
+    dearest = np.finfo(float).max / (4 * max(1.0, costs.max()))
+    while costs[at(high)].sum() > most and high < dearest:
+        low, high = high, 2 * high
+    for _ in range(_STEPS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if costs[at(middle)].sum() > most else (low, middle)
+    arms = at(high)
+    # Costs so small that no price keeps them away: they are not spent either.
+    return high, arms if costs[arms].sum() <= most else np.zeros(len(values), np.int64)
+
+
+def paced(pace: Pace, plan: Plan, gains: Gains, before: int, now: int) -> Pace:
+    """The price after the time from ``before`` to ``now`` (ms UTC), from what has been spent in all.
+
+    The error is what was spent beyond the plan, as a share of what the plan released in that time; without any release
+    the price stays.
+    """
+    step = plan.released(now) - plan.released(before)
+    if step <= 0:
+        return pace
+    error = float(np.clip((pace.spent - plan.released(now)) / step, -LIMIT, LIMIT))
+    integral = float(np.clip(pace.integral + error, 0.0, LIMIT))
+    price = gains.scale * (gains.proportional * error + gains.integral * integral)
+    return replace(pace, price=max(price, 0.0), integral=integral)
+
+
+def spend(pace: Pace, plan: Plan, values: Floats, costs: Floats) -> tuple[Pace, NDArray[np.int64], float]:
+    """Arms for a batch at the controlled price, or at a higher one where too little is left of the budget.
+
+    Returns
+    -------
+    pace : with what the batch costs added
+    arms : int64, shape (n,)
+    price : that decided, to be logged with each choice
+    """
+    price, arms = lagrangian(values, costs, plan.budget - pace.spent, floor=pace.price)
+    return replace(pace, spent=pace.spent + float(costs[arms].sum())), arms, price
