@@ -15,16 +15,20 @@ import contextlib
 import ctypes
 import gc
 import os
+import resource
 import signal
 import socket
 import struct
 import warnings
 from collections.abc import Callable
 
-from actors.forked import ForkError, as_child
+from actors.forked import NICENESS, ForkError, as_child
 
 PATIENCE_S = 20.0
 """So long a job runs only where nobody else wants the processor; then it competes, as a nice process."""
+MAY_COME_BACK = os.geteuid() == 0 or resource.getrlimit(resource.RLIMIT_NICE)[0] >= 20 - NICENESS
+"""Whether the system lets a process of ours out of the idle class again (sched(7)). Where it does not, none goes in: a
+shard that is never idle would never export."""
 
 _LENGTH = struct.Struct("<Q")
 _DONE, _FAILED = b"\0", b"\1"
@@ -100,7 +104,7 @@ class Bookkeeper:
 
 def give_way(pid: int, wholly: bool) -> None:
     """Let a child of ours run only when a processor has nothing else to do, or no longer so; where the system can."""
-    if hasattr(os, "SCHED_IDLE"):
+    if MAY_COME_BACK and hasattr(os, "SCHED_IDLE"):
         with contextlib.suppress(OSError):
             os.sched_setscheduler(pid, os.SCHED_IDLE if wholly else os.SCHED_OTHER, os.sched_param(0))
 
