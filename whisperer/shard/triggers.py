@@ -85,7 +85,8 @@ def asked(tenant: Tenant, body: Asked, now: int) -> Iterator[Effect]:
     live = tenant.loop.campaigns.by_name.get(body.campaign)
     people = tenant.people
     rows = people.keys.find([key for key, _ in body.users])
-    is_here = (rows >= 0) & (people.table["status"][rows] == LIVE)
+    is_here = rows >= 0
+    is_here[is_here] = people.table["status"][rows[is_here]] == LIVE
     calls: dict[int, Call] = {}
     for (_, occurrence), row, here in zip(body.users, rows.tolist(), is_here.tolist(), strict=True):
         if live is None or not here:

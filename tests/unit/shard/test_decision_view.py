@@ -44,3 +44,10 @@ def test_who_is_asked_about_twice_at_once_has_one_open_decision(world: World) ->
     world.write(home, Asked(TENANT, "asked", [("u:ann", "1"), ("u:nobody", "1"), ("u:ann", "2"), ("u:ann", "1")]))
     assert [(d["occurrence"], d["status"]) for d in world.decisions("u:ann")] == [("1", "deciding"), ("2", "refused")]
     assert world.shards[home].tenant(TENANT).counters["dropped.ask_unknown"] == 1
+
+
+def test_a_shard_that_has_nobody_can_be_asked_about_anybody(world: World) -> None:
+    world.publish_campaigns(1, ON_REQUEST)
+    for shard in range(world.n):
+        world.write(shard, Asked(TENANT, "asked", [("u:ann", "1"), ("u:bob", "1")]))
+    assert [shard.tenant(TENANT).counters["dropped.ask_unknown"] for shard in world.shards] == [2] * world.n
