@@ -66,16 +66,20 @@ class Forked:
         """
         result = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  closed when the child has ended
         parent, began = os.getpid(), time.perf_counter()
+        # A signal that came before the child has its own handlers would be the parent's, and lost: it waits till then.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDED)
         try:
             with warnings.catch_warnings():
                 # From Python 3.12 on: fork beside threads may deadlock the child. See above, and `wait` has a limit.
                 warnings.simplefilter("ignore", DeprecationWarning)
                 pid = os.fork()
+            if pid == 0:
+                _run(work, result.fileno(), keep, parent)
         except OSError as error:
             result.close()
             raise ForkError(f"no child process could be made: {error}") from error
-        if pid == 0:
-            _run(work, result.fileno(), keep, parent)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return cls(pid, result, time.perf_counter() - began)
 
     async def wait(self, timeout_s: float) -> bytes:
@@ -134,6 +138,7 @@ def as_child(work: Callable[[], object], keep: Collection[int], parent: int) -> 
         if os.getppid() == parent:  # else it died in between
             for number in _ENDED:
                 signal.signal(number, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDED)
             os.nice(NICENESS)
             pa.set_memory_pool(pa.system_memory_pool())
             work()

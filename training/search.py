@@ -135,7 +135,9 @@ def search(kind: str, task: Task, settings: Settings, files: pafs.FileSystem, fo
                     storage_path=folder,
                     storage_filesystem=files,
                     failure_config=tune.FailureConfig(max_failures=MOST_DEATHS),
-                    checkpoint_config=tune.CheckpointConfig(num_to_keep=2),
+                    # All of them, until `sweep`: Tune writes down which is a trial's latest only now and then, and
+                    # where a driver was killed in between, the one that is written down must still be there.
+                    checkpoint_config=tune.CheckpointConfig(num_to_keep=None),
                     callbacks=[Progress(settings.trials, plan.rounds), JsonLoggerCallback()],
                     verbose=0,
                 ),
@@ -146,6 +148,13 @@ def search(kind: str, task: Task, settings: Settings, files: pafs.FileSystem, fo
         reason = next((one.failed for one in found if one.failed), "no trial was started")
         raise SearchError(f"every trial failed; the first one: {reason}")
     return found
+
+
+def sweep(files: pafs.FileSystem, folder: str) -> None:
+    """Delete the checkpoints of a search that nobody goes on with."""
+    for found in files.get_file_info(pafs.FileSelector(f"{folder}/{EXPERIMENT}", allow_not_found=True, recursive=True)):
+        if found.type == pafs.FileType.Directory and found.base_name.startswith("checkpoint_"):
+            files.delete_dir(found.path)
 
 
 def best_of(trials: Sequence[Trial]) -> Trial:

@@ -33,7 +33,7 @@ from training.dataset import UPLIFT, Dataset, divide, filesystem, read
 from training.gather import gather
 from training.lineage import manifest_for
 from training.outcome import Outcome
-from training.search import Trial, best_of, booster_of, search
+from training.search import Trial, best_of, booster_of, search, sweep
 from training.task import Task, task_of
 from training.uplift.trial import TrialError
 from whisperer.errors import ConflictError, RequestError, WhispererError
@@ -84,6 +84,7 @@ def train(request: Request) -> dict[str, Any]:
     took = np.diff(marks).round(1).tolist()
     result["seconds"] = dict(zip(("rows", "search", "model"), took, strict=True))
     _write(files, f"{folder}/{RESULT}", json.dumps(result, indent=1, allow_nan=False).encode())
+    sweep(files, folder)
     return result
 
 

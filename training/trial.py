@@ -96,10 +96,9 @@ def _begin_anew(booster: xgb.Booster) -> None:
 
 
 def _left_at(checkpoint: Any) -> tuple[xgb.Booster | None, float, int]:
-    """Booster, best loss and strides since; from nothing where there is no checkpoint.
+    """Booster, best loss and strides since; from nothing where there is no checkpoint, or a broken one.
 
-    Nor is there one where a driver was killed after it had deleted the checkpoint that its written state names. Grown
-    from nothing the trial is the same.
+    Grown from nothing the trial is the same.
     """
     if checkpoint is not None:
         try:

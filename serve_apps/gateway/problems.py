@@ -18,6 +18,9 @@ from whisperer.events.answer import PROBLEM_MEDIA_TYPE
 
 _log = logging.getLogger(__name__)
 
+MAX_SAID = 2_000
+"""Characters of what a request named that an error gives back: a path may have tens of thousands."""
+
 _CODES = {404: "not_found", 405: "method_not_allowed", 422: "invalid_request"}
 
 
@@ -31,12 +34,13 @@ def problem(
     retry_after_s: float | None = None,
     **more: Any,
 ) -> Response:
+    message, path = message[:MAX_SAID], request.url.path[:MAX_SAID]
     body = {
         "type": f"urn:user-whisperer:problem:{code}",
         "title": HTTPStatus(status).phrase,
         "status": status,
         "detail": message,
-        "instance": request.url.path,
+        "instance": path,
         "code": code,
         "message": message,
         "errors": errors or [],

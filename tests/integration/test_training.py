@@ -128,4 +128,5 @@ def test_a_run_whose_trial_and_driver_are_killed_comes_to_what_an_undisturbed_on
     assert (resumed["parameters"], resumed["metrics"]) == (calm["parameters"], calm["metrics"])
     ours, theirs = (load(Path(result["model"])).manifest for result in (resumed, calm))
     assert ours.files == theirs.files  # to the last byte
+    assert not disturbed.strides(), "checkpoints that nobody goes on with are deleted"
     assert (disturbed.out / "report.html").read_text().startswith("<!doctype html>")

@@ -112,6 +112,9 @@ class PlayedShards(Shards):
     def _events_of(self, shard: int, tenant: str, keys: list[str]) -> list[dict[str, Any]]:
         return []
 
+    def _logged(self, shard: int, tenant: str, keys: list[str]) -> dict[str, list[dict[str, Any]]]:
+        return {}
+
     def _ask(self, shard: int, version: int, tenant: str, campaign: str, users: list[tuple[str, str]], _: float) -> Any:
         if self.stale:
             self.stale -= 1
