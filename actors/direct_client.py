@@ -1,4 +1,4 @@
-"""The direct way into a shard, the caller's side: one connection, many calls under way.
+"""The direct way into a process, the caller's side: one connection, many calls under way.
 
 Guarantees: a call ends with its answer, with ConnectionError when the connection is lost (it may or may not have
 happened), or is cancelled by its caller. Leaves to others: when to use it, and what to do after a failure
@@ -29,6 +29,7 @@ class DirectConnection(asyncio.Protocol):
         self._numbers = itertools.count(1)
         self._received = bytearray()
         self.is_open = False
+        self._is_left = False
 
     async def call(
         self, traces: list[tuple[str, str]], method: str, arguments: list[Any], tail: Sequence[bytes] = ()
@@ -43,15 +44,24 @@ class DirectConnection(asyncio.Protocol):
 
     async def _ask(self, number: int, parts: Sequence[bytes]) -> Any:
         if not self.is_open:
-            raise ConnectionResetError("the shard's socket is closed")
+            raise ConnectionResetError("the socket is closed")
         answered = self._waiting[number] = asyncio.get_running_loop().create_future()
         self._transport.writelines(parts)
         try:
             return await answered
         finally:
             self._waiting.pop(number, None)
+            if self._is_left:
+                self.leave()
+
+    def leave(self) -> None:
+        """Close as soon as no call is under way: nobody will make another."""
+        self._is_left = True
+        if not self._waiting:
+            self.close()
 
     def close(self) -> None:
+        self.is_open = False
         self._transport.abort()
 
     # -- asyncio.Protocol ------------------------------------------------------------------------------------------
@@ -64,7 +74,7 @@ class DirectConnection(asyncio.Protocol):
         self.is_open = False
         for answered in self._waiting.values():
             if not answered.done():
-                answered.set_exception(ConnectionResetError("the shard's socket was closed"))
+                answered.set_exception(ConnectionResetError("the socket was closed"))
 
     def data_received(self, data: bytes) -> None:
         self._received += data
@@ -85,7 +95,7 @@ class DirectConnection(asyncio.Protocol):
 
 
 async def connect(path: str, token: str) -> DirectConnection:
-    """Raises OSError when nobody listens there who knows the token: it is another machine's path, or the shard died."""
+    """Raises OSError when nobody there knows the token: the path is another machine's, or its process is gone."""
     _, connection = await asyncio.get_running_loop().create_unix_connection(DirectConnection, path)
     await asyncio.wait_for(connection.greet(token), CONNECT_TIMEOUT_S)
     return connection

@@ -1,4 +1,4 @@
-"""Frames of the direct way into a shard: what goes over a socket between two processes of one machine.
+"""Frames of the direct way into a process: what goes over a socket between two processes of one machine.
 
 A frame is 8 bytes, little-endian (length of the rest, length of the head), then a head in msgpack, then a tail of raw
 bytes. A request's head is (call id, traces, method, arguments), its tail the last argument, unless it is empty; an

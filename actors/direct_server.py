@@ -1,4 +1,4 @@
-"""The direct way into a shard, the shard's side: a socket beside Ray's calls, for the callers on its own machine.
+"""The direct way into a process of ours, its side: a socket beside Ray's calls, for the callers on its own machine.
 
 A call through Ray to an actor that waits costs 3 ms of CPU on both sides together, whatever it carries; over a socket a
 twentieth (docs/decisions.md). So what comes by the hundred a second comes here, and everything else, and every caller
@@ -23,7 +23,7 @@ Run = Callable[[list[tuple[str, str]], str, Callable[..., Awaitable[Any]], tuple
 Methods = Mapping[str, Callable[..., Awaitable[Any]]]
 """What may be called: each takes the head's arguments, and the tail where there is one."""
 
-_log = logging.getLogger("whisperer.shard")
+_log = logging.getLogger("whisperer.direct")
 
 
 class DirectServer:

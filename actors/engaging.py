@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from actors.applications import Application
@@ -29,12 +30,25 @@ CLOSE_TIMEOUT_S = 5.0
 LATEST = 12
 
 
+@dataclass(slots=True, eq=False)
+class _Asker:
+    """A caller who waits until none of these decisions is open."""
+
+    open: set[str]
+    done: asyncio.Future[None]
+
+    def settle(self, decision: str) -> None:
+        self.open.discard(decision)
+        if not self.open and not self.done.done():
+            self.done.set_result(None)
+
+
 class Engaging:
     """Use from one event loop. ``submit`` journals a record and returns when it is applied."""
 
     def __init__(self, shard: Shard, submit: Submit, clock: Callable[[], int]) -> None:
-        decisions: Application[Candidate, Choice] = Application(
-            "decisions", "Decisions", "decide", list[Choice], DECIDE_TIMEOUT_S
+        self._decisions: Application[Candidate, Choice] = Application(
+            "decisions", "Decisions", "decide", list[Choice], DECIDE_TIMEOUT_S, has_socket=True
         )
         content: Application[RenderRequest, Rendered | NotRendered] = Application(
             "content", "Content", "render", list[Rendered | NotRendered], RENDER_TIMEOUT_S
@@ -44,9 +58,9 @@ class Engaging:
         )
         self._shard = shard
         self._submit = submit
-        self.decider = Decider(shard, decisions, submit)
+        self.decider = Decider(shard, self._decisions, submit)
         self.deliverer = Deliverer(shard, content, delivery, submit, clock)
-        self._askers: dict[str, list[asyncio.Future[None]]] = {}
+        self._askers: dict[str, list[_Asker]] = {}
         self._latest: dict[str, deque[str]] = {}
 
     def carry_out(self, effect: Effect) -> None:
@@ -58,8 +72,7 @@ class Engaging:
             case Settled(tenant, decision):
                 self._latest.setdefault(tenant, deque(maxlen=LATEST)).appendleft(decision)
                 for asker in self._askers.pop(decision, ()):
-                    if not asker.done():
-                        asker.set_result(None)
+                    asker.settle(decision)
 
     def resume(self) -> None:
         """Drive again whatever is open."""
@@ -77,22 +90,28 @@ class Engaging:
         and the status `unknown`.
         """
         ids = [decision_id(tenant, key, campaign, occurrence) for key, occurrence in users]
-        askers = {d: asyncio.get_running_loop().create_future() for d in ids}
-        for decision, asker in askers.items():
+        asker = _Asker(set(ids), asyncio.get_running_loop().create_future())
+        for decision in asker.open:
             self._askers.setdefault(decision, []).append(asker)
         try:
             await self._submit(Asked(tenant, campaign, users))
-            waiting = [asker for d, asker in askers.items() if self._is_deciding(tenant, d)]
-            if waiting:
-                await asyncio.wait(waiting, timeout=timeout_s)
+            for decision in [d for d in asker.open if not self._is_deciding(tenant, d)]:
+                self._forget(decision, asker)
+            if asker.open:
+                await asyncio.wait([asker.done], timeout=timeout_s)
         finally:
-            for decision, asker in askers.items():
-                others = [a for a in self._askers.pop(decision, ()) if a is not asker]
-                if others:
-                    self._askers[decision] = others
+            for decision in list(asker.open):  # not answered in time
+                self._forget(decision, asker)
         loop = self._shard.tenant(tenant).loop
         found = zip(ids, map(loop.find, ids), strict=True)
         return [{"id": d, "status": "unknown"} if place is None else brief(place[1]) for d, place in found]
+
+    def _forget(self, decision: str, asker: _Asker) -> None:
+        """One caller waits for a decision no more; others may."""
+        others = [one for one in self._askers.pop(decision, ()) if one is not asker]
+        if others:
+            self._askers[decision] = others
+        asker.settle(decision)
 
     def latest(self, tenant: str) -> list[dict[str, Any]]:
         """The newest decisions of a tenant since this incarnation began, newest first."""
@@ -115,6 +134,7 @@ class Engaging:
     async def close(self) -> None:
         await self.decider.close()
         await self.deliverer.close(CLOSE_TIMEOUT_S)
+        self._decisions.close()
 
     def _is_deciding(self, tenant: str, decision: str) -> bool:
         found = self._shard.tenant(tenant).loop.find(decision)

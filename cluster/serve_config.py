@@ -133,5 +133,6 @@ def _replicas(fewest: int, most: int, target_ongoing_requests: int) -> dict[str,
             "target_ongoing_requests": target_ongoing_requests,
             "upscale_delay_s": 5.0,
             "downscale_delay_s": 120.0,
+            "policy": {"policy_function": "cluster.autoscaling:by_calls"},
         }
     }

@@ -23,12 +23,16 @@ from ray.actor import ActorHandle
 from ray.exceptions import RayActorError
 from ray.serve import Application
 
+from actors.calls import Calls
+from actors.direct_server import DirectServer
 from actors.installation import configure_logs
 from actors.routing import LEARNER, NAMESPACE
+from cluster.autoscaling import DIRECT_CALLS
 from cluster.control_plane import ControlPlane
 from cluster.installation import load
 from serve_apps.decisions.counting import Counts, Tallying
 from serve_apps.decisions.following import Following
+from serve_apps.decisions.load import Load
 from serve_apps.decisions.models import Fetch, Models, Policy, Serving
 from serve_apps.decisions.scoring import Scorer
 from whisperer.decisions.decision import Candidate
@@ -60,7 +64,10 @@ class Answering:
         self.n_faulty = 0
 
     async def answer(
-        self, batch: bytes, policies: Mapping[tuple[str, str], Posterior], serving: Mapping[Policy, Serving]
+        self,
+        batch: bytes | memoryview,
+        policies: Mapping[tuple[str, str], Posterior],
+        serving: Mapping[Policy, Serving],
     ) -> bytes:
         """The choices, in order.
 
@@ -122,6 +129,9 @@ class Decisions:
         self._models = models = Models(plane, fetching(store))
         self._counts = Counts()
         self._answering = Answering(Scorer(), self._counts)
+        socket = Path(installation.temp_dir or "no temp_dir") / f"decisions-{os.getpid()}"
+        self._direct = DirectServer(socket, {"decide": self._decide_directly}, Calls().run)
+        self._load = Load()
         tallying = Tallying(self._counts, learner.served, plane)
         self._tasks = [
             asyncio.ensure_future(self._following.forever()),
@@ -130,10 +140,26 @@ class Decisions:
         ]
         self._n_batches = 0
 
-    async def decide(self, batch: bytes) -> bytes:
+    async def decide(self, batch: bytes | memoryview) -> bytes:
         """msgpack of list[Candidate] -> msgpack of list[Choice], in the same order."""
         self._n_batches += 1
         return await self._answering.answer(batch, self._following.policies, self._models.serving)
+
+    async def _decide_directly(self, batch: memoryview) -> bytes:
+        with self._load.one():
+            return await self.decide(batch)
+
+    async def direct_way(self) -> tuple[str, str] | None:
+        """Path and token of the socket that shards on this machine call :meth:`decide` by; None where there is none."""
+        try:
+            await self._direct.start()
+        except OSError:
+            return None
+        return str(self._direct.path), self._direct.token
+
+    def record_autoscaling_stats(self) -> dict[str, float]:
+        """For Serve, which knows nothing of the calls over the socket (:func:`cluster.autoscaling.by_calls`)."""
+        return {DIRECT_CALLS: self._load.mean()}
 
     async def status(self) -> dict[str, Any]:
         return {

@@ -133,7 +133,7 @@ def choose(tenant: Tenant, choice: Choice, now: int) -> Iterator[Effect]:
         return
     decision.choice, decision.arm, decision.chosen_at = encode_choice(choice), choice.arm, now
     key, partition = loop.who(decision)
-    loop.rows.append(decision_row(tenant.id, key, partition, decision))
+    loop.rows.append(decision_row(tenant.id, key, partition, decision, choice))
     if choice.arm == NO_SEND:
         loop.close(decision, CLOSED_NO_SEND, now)
     else:

@@ -129,9 +129,12 @@ Log = dict[int, list[LogRow]]
 """Journal position of the record -> its rows, in the order they were made."""
 
 
-def decision_row(tenant: str, user_key: str, partition: int, decision: Decision) -> DecisionRow:
-    """The row of a candidacy that has its choice, or was refused before one."""
-    choice = _decode_choice(decision.choice) if decision.choice else None
+def decision_row(
+    tenant: str, user_key: str, partition: int, decision: Decision, choice: Choice | None = None
+) -> DecisionRow:
+    """The row of a candidacy that has its choice, or was refused before one. ``choice``: the decision's, if at hand."""
+    if choice is None and decision.choice:
+        choice = _decode_choice(decision.choice)
     return DecisionRow(
         tenant=tenant,
         decision_id=decision.id,

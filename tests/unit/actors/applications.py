@@ -19,6 +19,8 @@ from whisperer.shard.records import RecordBody
 class FakeApplication:
     """Answers a batch by ``answer``, unless it is away. ``calls`` has every batch that reached it."""
 
+    is_direct = False
+
     def __init__(self, answer: Callable[[Any], Any]) -> None:
         self._answer = answer
         self.calls: list[list[Any]] = []
