@@ -17,7 +17,8 @@ from actors import successor
 from actors.directory import Directory
 from actors.installation import ClusterSection, load
 from actors.learner import Learner
-from actors.routing import DIRECTORY, LEARNER, NAMESPACE, shard_name
+from actors.partition_map import shard_name
+from actors.routing import DIRECTORY, LEARNER, NAMESPACE
 from actors.shard_actor import ShardActor
 from actors.starting import HEAD, shards_live_on, start
 

@@ -23,8 +23,9 @@ from actors import directory_file, starting
 from actors.directory_file import DirectoryState, Move, Upgrade
 from actors.fsync import create_durably
 from actors.installation import configure_logs, load
+from actors.partition_map import PartitionMap, shard_name
 from actors.replica_reports import ReplicaReports, Report
-from actors.routing import DIRECTORY, NAMESPACE, OK, PartitionMap, Shards, shard_name
+from actors.routing import DIRECTORY, NAMESPACE, OK, Shards
 from whisperer.errors import ConflictError, RequestError, UnavailableError
 from whisperer.ids import N_PARTITIONS
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from actors.routing import PartitionMap
+from actors.partition_map import PartitionMap
 
 FILE = "directory.json"
 

@@ -47,6 +47,11 @@ class DedupSection(msgspec.Struct, frozen=True):
     window_h: float
 
 
+class ScoringSection(msgspec.Struct, frozen=True):
+    first_after_s: float = 60.0
+    interval_s: float = 3_600.0
+
+
 class LogsSection(msgspec.Struct, frozen=True):
     json: bool = True
     debug: bool = False
@@ -58,6 +63,7 @@ class Settings(msgspec.Struct, frozen=True):
     snapshots: SnapshotSection
     warehouse: WarehouseSection
     dedup: DedupSection
+    scoring: ScoringSection = ScoringSection()
     logs: LogsSection = LogsSection()
 
 

@@ -5,7 +5,8 @@ publish, tell the shards what is stored. Guarantees: killed at any moment, no re
 pulled but not stored is pulled again; what is stored and not yet forgotten by a shard is below the stored offset. What
 is published is stored before, so a number stands for the same statistics for ever. Rewards that became final are
 watched for drift (:mod:`whisperer.decisions.drift`): an alarm is published with the policy, as a higher floor, and
-shortens the memory of its statistics. What versions of value models came to is counted beside (:mod:`actors.tallies`).
+shortens the memory of its statistics. What versions of value models came to is counted beside (:mod:`actors.tallies`),
+and so is the money of campaigns' budgets (:mod:`actors.treasury`).
 Leaves to others: who asks for policies (`serve_apps.decisions`), and starting the actor (:mod:`actors.boot`).
 """
 
@@ -23,8 +24,10 @@ import msgspec
 
 from actors.blobs import BlobFolder, seal, unseal
 from actors.installation import configure_logs, load
-from actors.routing import LEARNER, PartitionMap, Shards
+from actors.partition_map import PartitionMap
+from actors.routing import LEARNER, Shards
 from actors.tallies import Stage, Tallies
+from actors.treasury import Treasury
 from whisperer.decisions.drift import ALARM_DAYS, Watch, totals
 from whisperer.decisions.posterior import FLOOR, Array, Posterior, encode, posterior
 from whisperer.errors import UnavailableError
@@ -235,7 +238,8 @@ class Learner:
         installation = load(installation_path)
         configure_logs(installation_path, LEARNER)
         self._shards = Shards()
-        self._learning = Learning(BlobFolder(f"{installation.data_dir}/{FOLDER}"), self._shards)
+        folder = BlobFolder(f"{installation.data_dir}/{FOLDER}")
+        self._learning, self._treasury = Learning(folder, self._shards), Treasury(folder)
         self._task = asyncio.ensure_future(self._learn_forever())
 
     def __repr__(self) -> str:
@@ -249,8 +253,16 @@ class Learner:
         """See :meth:`Learning.served`."""
         return self._learning.served(replica, report)
 
+    async def lease(self, holder: str, asks: bytes) -> bytes:
+        """See :meth:`actors.treasury.Treasury.lease`."""
+        return await self._treasury.lease(holder, asks)
+
+    async def budgets(self, tenant: str, campaign: str) -> list[dict[str, Any]]:
+        """See :meth:`actors.treasury.Treasury.status`."""
+        return self._treasury.status(tenant, campaign)
+
     async def status(self) -> dict[str, Any]:
-        return {"pid": os.getpid(), **self._learning.status()}
+        return {"pid": os.getpid(), **self._learning.status(), "budgets": len(self._treasury.status())}
 
     async def _learn_forever(self) -> None:
         refreshed_at = -REFRESH_S

@@ -57,6 +57,8 @@ _DECISIONS = f"""
     ) r USING (decision_id)
     WHERE d.campaign = $name AND d.experiment_group IN ('policy', 'uniform')
       AND d.arm IS NOT NULL AND d.features IS NOT NULL
+      -- Where money was lacking there was no choice.
+      AND NOT list_contains(d.propensities, 0.0)
     ORDER BY d.occurred_at DESC, d.decision_id LIMIT {MOST_DECISIONS}
 """  # noqa: S608 - constants
 

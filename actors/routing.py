@@ -1,8 +1,7 @@
-"""Where a partition lives: the versioned map, and the client side of calling a shard.
+"""The client side of calling shards: which has a partition, by which way it is called, and again until it answers.
 
-The map is a rule plus its exceptions: a tenant's partition p starts at shard (seed + p) mod `base_shards`; every
-partition that was moved is listed. A call carries the version it was routed by; a shard that has since won or lost a
-partition refuses older versions (`stale_map`), and the caller fetches the map again.
+A call carries the version of the map that it was routed by; a shard that has since won or lost a partition refuses
+older versions (`stale_map`), and the caller fetches the map again.
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import msgspec
 import numpy as np
 import ray
 from numpy.typing import NDArray
@@ -24,9 +22,9 @@ from ray.exceptions import ActorDiedError, ActorUnavailableError, GetTimeoutErro
 
 from actors import tracing
 from actors.direct_client import DirectConnection, connect
+from actors.partition_map import PartitionMap, shard_name
 from actors.pieces import to_pieces
 from whisperer.errors import UnavailableError, WhispererError
-from whisperer.ids import N_PARTITIONS, tenant_seed
 
 NAMESPACE = "whisperer"
 DIRECTORY = "directory"
@@ -40,51 +38,6 @@ MOVING = "moving"
 CALL_RESULTS = ANSWERED, DIED, UNAVAILABLE, FAILED = "answered", "died", "unavailable", "failed"
 
 _log = logging.getLogger(__name__)
-
-
-def shard_name(shard: int) -> str:
-    return f"shard-{shard}"
-
-
-class PartitionMap(msgspec.Struct, frozen=True):
-    """Attributes
-    ----------
-    moves : ``tenant/partition`` -> shard
-    heirs : shard that takes no new partitions any more -> shard that takes those which the rule gives to it
-    draining : shards that are being emptied
-    retired : shards whose actors were stopped
-    names : shard -> name of its actor, where it is not the usual one (after an upgrade)
-    """
-
-    version: int
-    base_shards: int
-    n_shards: int
-    moves: dict[str, int] = {}
-    heirs: dict[int, int] = {}
-    draining: list[int] = []
-    retired: list[int] = []
-    names: dict[int, str] = {}
-
-    def shard_of(self, tenant: str, partition: int) -> int:
-        moved = self.moves.get(f"{tenant}/{partition}") if self.moves else None
-        if moved is not None:
-            return moved
-        shard = (tenant_seed(tenant) + partition) % self.base_shards
-        while shard in self.heirs:
-            shard = self.heirs[shard]
-        return shard
-
-    @property
-    def shards(self) -> list[int]:
-        """Those that have an actor."""
-        return [shard for shard in range(self.n_shards) if shard not in self.retired]
-
-    def name_of(self, shard: int) -> str:
-        return self.names.get(shard) or shard_name(shard)
-
-    def table(self, tenant: str) -> list[int]:
-        """Shard of each of the tenant's partitions."""
-        return [self.shard_of(tenant, p) for p in range(N_PARTITIONS)]
 
 
 class Shards:
@@ -282,6 +235,22 @@ class Shards:
             self._learner = None
             raise UnavailableError("the learner is starting", retry_after_s=1.0) from error
         return found[1]
+
+    async def budgets(self, tenant: str, campaign: str, timeout_s: float = 3.0) -> list[dict[str, Any]]:
+        """What became of a campaign's budget, by window (:meth:`actors.treasury.Treasury.status`).
+
+        Raises UnavailableError while the learner does not answer.
+        """
+        try:
+            if self._learner is None:
+                self._learner = await asyncio.to_thread(ray.get_actor, LEARNER, NAMESPACE)
+            found: list[dict[str, Any]] = await asyncio.wait_for(
+                self._learner.budgets.remote(tenant, campaign), timeout_s
+            )
+        except (ValueError, RayActorError, GetTimeoutError, TimeoutError) as error:
+            self._learner = None
+            raise UnavailableError("the learner is starting", retry_after_s=1.0) from error
+        return found
 
     async def order(self, method: str, *args: Any, timeout_s: float = 600.0) -> Any:
         """Have the directory change where partitions live or which shards there are; then the new map is known here.

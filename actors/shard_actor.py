@@ -28,9 +28,10 @@ from actors.exporter import Exporter
 from actors.housekeeping import Housekeeping
 from actors.installation import Installation, configure_logs, load
 from actors.moving import Moving
+from actors.partition_map import shard_name
 from actors.payloads import Payloads
 from actors.pieces import to_blocks
-from actors.routing import MOVING, OK, OVERLOADED, STALE_MAP, Shards, shard_name
+from actors.routing import MOVING, OK, OVERLOADED, STALE_MAP, Shards
 from actors.scoring import Scoring
 from actors.snapshots import SnapshotStore
 from actors.warehouse import Warehouse
@@ -129,7 +130,11 @@ class ShardActor:
         )
         self._moving = Moving(self._shard, self._committer, self._engaging.deliverer, self._shards)
         self._scoring = Scoring(
-            self._shard, self._submit, wall_clock_ms, Path(installation.data_dir) / "spool" / "models"
+            self._shard,
+            self._submit,
+            wall_clock_ms,
+            Path(installation.data_dir) / "spool" / "models",
+            self._settings.scoring,
         )
         self._draining = False
         self._tasks = [
@@ -286,9 +291,8 @@ class ShardActor:
             await self._submit(RewardsTaken(tenant, before))
 
     async def choose_score_model(self, chosen: ScoreModelChosen) -> None:
-        """What the tenant's sweeps use from here on; the next one is not waited for."""
-        if (chosen if chosen.name else None) != self._shard.tenant(chosen.tenant).score_model:
-            await self._submit(chosen)
+        """What the tenant's users are scored with from here on; the sweep that follows is not waited for."""
+        await self._scoring.choose(chosen)
 
     async def sweep_scores(self) -> int:
         """Score every user now; how many there are."""

@@ -13,6 +13,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -33,9 +34,12 @@ from actors.warehouse import Warehouse
 from actors.warehouse.identities import asked_again
 from whisperer.decisions import posterior
 from whisperer.errors import WhispererError
+from whisperer.models.store import ArtifactStore
+from whisperer.models.value import open_model
 from whisperer.profiles.history import DAY_MS
-from whisperer.simulation.plan import Plan
-from whisperer.simulation.run import simulate
+from whisperer.shard.decision_features import FEATURE_HASH
+from whisperer.simulation.plan import Plan, model_of
+from whisperer.simulation.run import Trained, simulate
 
 TOLD_EVERY_S = 1.0
 
@@ -77,7 +81,17 @@ def _simulated(task: Task, record: Record, tell: Callable[[int], None]) -> dict[
         record.n_events = round(extent.n_events * share)
         learned = posterior.decode(task.policies) if task.policies else {}
         facts, logs = past.facts(plan), past.logs(plan)
-        return simulate(plan, past.events(plan.until, share), facts, logs, learned, share=share, progress=tell)
+        trained = _model(task)
+        return simulate(plan, past.events(plan.until, share), facts, logs, learned, trained, share=share, progress=tell)
+
+
+def _model(task: Task) -> Trained | None:
+    """The registered version that the plan names. Raises ArtifactError, NotFoundError, UnavailableError."""
+    asked = model_of(task.plan.policy)
+    if asked is None:
+        return None
+    artifact = ArtifactStore(task.store, Path(task.spool)).fetch(task.plan.tenant, *asked, task.digest)
+    return Trained(open_model(artifact, FEATURE_HASH), artifact.manifest.data.last)
 
 
 def _dated(plan: Plan, past: Past) -> Plan:

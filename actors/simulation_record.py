@@ -17,6 +17,7 @@ class Task(msgspec.Struct, array_like=True, frozen=True):
     ----------
     place : name of the record's blob below ``warehouse``
     plan : with ``since`` negative: so many ms before its ``until``; ``until`` 0: the end of the history
+    store, spool, digest : where models are, and which one is meant if ``plan.policy`` names a version
     policies : the learner's, :func:`whisperer.decisions.posterior.encode`
     """
 
@@ -27,6 +28,9 @@ class Task(msgspec.Struct, array_like=True, frozen=True):
     policies: bytes
     started_at: int
     most_events: int = MOST_EVENTS
+    store: str = ""
+    spool: str = ""
+    digest: str = ""
 
 
 class Record(msgspec.Struct, omit_defaults=True):

@@ -62,6 +62,7 @@ class Simulations:
     ----------
     warehouse : URI
     run : carries a task out
+    models, spool : URI of the store of models, and a folder for what is fetched from it
     """
 
     def __init__(
@@ -69,21 +70,29 @@ class Simulations:
         warehouse: str,
         run: Callable[[Task], Awaitable[None]] = run_process,
         clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        *,
+        models: str = "",
+        spool: str = "",
     ) -> None:
         self._uri = warehouse
         self._folder = BlobFolder(warehouse)
         self._run = run
         self._clock = clock
+        self._models, self._spool = models, spool
         self._one_at_a_time = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def begin(self, plan: Plan, policies: bytes = b"") -> Record:
-        """Start one, or put it in line. Raises OverloadError where too many wait."""
+    async def begin(self, plan: Plan, policies: bytes = b"", digest: str = "") -> Record:
+        """Start one, or put it in line. Raises OverloadError where too many wait.
+
+        ``digest``: of the model that the plan's policy names.
+        """
         if len(self._tasks) > MOST_WAITING:
             raise OverloadError("simulations are waiting already; try again when one is done", retry_after_s=30.0)
         id, now = new_id("sim"), self._clock()
         place = f"{FOLDER}/{plan.tenant}/{plan.name}/{id}.json"
-        task = Task(id, place, self._uri, plan, policies, now)
+        models = {"store": self._models, "spool": self._spool, "digest": digest}
+        task = Task(id, place, self._uri, plan, policies, now, **models)
         record = first_record(task)
         await asyncio.to_thread(self._folder.put, place, encode_record(record))
         begun = asyncio.ensure_future(self._carried_out(task))

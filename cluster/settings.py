@@ -80,6 +80,11 @@ class Models(msgspec.Struct, frozen=True):
     uri: str
 
 
+class Scoring(msgspec.Struct, frozen=True):
+    first_after_s: float
+    interval_s: float
+
+
 class ControlPlaneSettings(msgspec.Struct, frozen=True):
     url: str
     poll_interval_ms: int
@@ -149,6 +154,7 @@ class Settings(msgspec.Struct, frozen=True):
     snapshots: Snapshots
     warehouse: Warehouse
     models: Models
+    scoring: Scoring
     control_plane: ControlPlaneSettings
     dedup: Dedup
     limits: Limits
@@ -305,6 +311,8 @@ def _check(settings: Settings) -> None:
         value = getattr(getattr(settings, section), key)
         if value < 1:
             raise SettingsError(f"{section}.{key} must be at least 1, not {value}.")
+    if settings.scoring.first_after_s < 0 or settings.scoring.interval_s <= 0:
+        raise SettingsError("scoring.interval_s must be above 0, and scoring.first_after_s not below.")
     if not 1 <= settings.server.port <= 65_535:
         raise SettingsError(f"server.port must be between 1 and 65535, not {settings.server.port}.")
     for section in ("gateway", "decisions", "content", "delivery"):

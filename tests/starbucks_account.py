@@ -18,7 +18,7 @@ import httpx
 
 from actors.blobs import BlobFolder
 from actors.learner import FOLDER, Learning
-from actors.routing import PartitionMap
+from actors.partition_map import PartitionMap
 from actors.warehouse import Warehouse
 from cluster import installation
 from serve_apps.delivery.sink import Sink

@@ -28,9 +28,10 @@ from whisperer.errors import RequestError
 
 CHURN, VALUE, UPLIFT = KINDS = ("churn", "value", "uplift")
 CAME_BACK, REWARD, NO_SEND, HOLDOUT = "came_back", "reward_micros", "no_send", "holdout"
+ACTIVE_DAYS = "active_days"
 TIMES, USERS = ("cutoff", "occurred_at"), ("user_key", "user_id", "user")
 NOT_FEATURES = {
-    "active_days",  # of the window after the cutoff: a label, of engagement
+    ACTIVE_DAYS,  # of the window after the cutoff: a label, of engagement
     *(CAME_BACK, REWARD, "mature", "decision_id", "campaign", "campaign_version", "experiment_group"),
     *("policy_version", "arm", "arms", "propensity", "propensities", *TIMES, *USERS),
 }
@@ -77,6 +78,7 @@ class Dataset:
     registry : hash of the features' definitions
     digest : of everything above
     decisions : for uplift
+    active_days : float64, shape (n,), within the window; None where the rows do not say
     """
 
     names: tuple[str, ...]
@@ -86,6 +88,7 @@ class Dataset:
     user: NDArray[np.int64]
     registry: str
     decisions: Decisions | None = None
+    active_days: NDArray[np.float64] | None = None
     digest: str = field(default="")
 
     def __len__(self) -> int:
@@ -123,7 +126,8 @@ def read(
     if words:
         raise RowsError(f"{', '.join(words)}: numbers are needed; encode words as columns of 0 and 1")
     time, user = (next((name for name in known if name in schema.names), None) for known in (TIMES, USERS))
-    others = [name for name in (*needed[len(names) :], time, user, "experiment_group") if name in schema.names]
+    wanted = (*needed[len(names) :], time, user, "experiment_group", ACTIVE_DAYS)
+    others = [name for name in wanted if name in schema.names]
     x, rest = _fill(source, names, others)
     found = Dataset(
         names,
@@ -133,6 +137,7 @@ def read(
         _codes(rest[user]) if user else np.arange(len(x)),
         _registry(schema, names),
         _decisions(rest) if kind == UPLIFT else None,
+        _label(rest[ACTIVE_DAYS], ACTIVE_DAYS, ACTIVE_DAYS) if ACTIVE_DAYS in schema.names else None,
     )
     if kind == UPLIFT and "experiment_group" in rest.column_names:
         # Propensities are conditional on the group: the holdout's say nothing of what arms do.
@@ -152,6 +157,7 @@ def at(data: Dataset, rows: NDArray[np.int64]) -> Dataset:
         time=data.time[rows],
         user=np.unique(data.user[rows], return_inverse=True)[1],
         decisions=chosen,
+        active_days=None if data.active_days is None else data.active_days[rows],
     )
 
 
@@ -196,6 +202,18 @@ def filesystem(uri: str | os.PathLike[str]) -> tuple[pafs.FileSystem, str]:
     except (pa.ArrowException, ValueError, OSError) as error:
         raise RowsError(f"{text}: {error}") from None
     return found
+
+
+def below(uri: str, name: str) -> str:
+    """A folder's part by name; what follows the path of a URI stays behind it.
+
+    >>> below("s3://bucket/run?region=eu-central-1", "model"), below("out/", "model")
+    ('s3://bucket/run/model?region=eu-central-1', 'out/model')
+    """
+    if "://" not in uri:
+        return f"{uri.rstrip('/')}/{name}"
+    parts = urlsplit(uri)
+    return parts._replace(path=f"{parts.path.rstrip('/')}/{name}").geturl()
 
 
 def _open(uri: str | os.PathLike[str]) -> ds.Dataset:
@@ -286,6 +304,7 @@ def _digest(data: Dataset) -> str:
     found = hashlib.blake2b("\n".join((*data.names, data.registry)).encode(), digest_size=16)
     did = data.decisions
     more = () if did is None else (did.action, did.propensity, np.frombuffer("\n".join(did.arms).encode(), np.uint8))
+    more = more if data.active_days is None else (*more, data.active_days)
     for array in (data.x, data.label, data.time, data.user, *more):
         found.update(np.ascontiguousarray(array).data)
     return found.hexdigest()

@@ -22,8 +22,8 @@ from training.outcome import Attribution, Outcome, Policy, Valued
 from training.task import Task, each_arm, trial_of
 from training.uplift import storage
 from training.uplift.bases import Boosted, Forest, Ridge
-from training.uplift.learners import Average, Effects, Learner, S, Shared, T, expected, scores
-from training.uplift.mix import Mix, fit_mix
+from training.uplift.learners import Average, Effects, Learner, S, Shared, expected, scores
+from training.uplift.mix import Mix, fit_mix, lines
 from training.uplift.trial import Floats, Ints
 from whisperer.models.value import DEVIATION
 
@@ -43,8 +43,8 @@ def finish(
         subsample=float(sought["subsample"]),
         seed=seed,
     )
-    learners: dict[str, Learner] = {"trees": S(trees), "ridge": T(Ridge()), "levels": Average(Ridge())}
     known = trial_of(at(data, np.flatnonzero((part == TRAIN) | (part == HELD))))
+    learners: dict[str, Learner] = {"trees": S(trees), "lines": lines(known), "levels": Average(Ridge())}
     mix, learned = fit_mix(known, learners, seed=seed)
     storage.save(mix, folder)
     rows = trial_of(at(data, np.flatnonzero(part == TEST)))

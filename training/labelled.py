@@ -1,8 +1,11 @@
 """The last steps for churn and value: grow the best trial's forest on more rows, calibrate it, and test it.
 
+Of churn, engagement is learned beside it where the rows say on how many days users were active: the other score that a
+shard keeps. Some of the test rows go with the model, for the gate to judge it on.
+
 Guarantees: calibration and threshold are learned on held-out rows, from a forest that did not see them; the forest that
 is shipped is grown with the same parameters on the training and the held-out rows together, and every figure is of that
-forest, on test rows that nothing was chosen on. The files are those of :mod:`actors.score_models`.
+forest, on test rows that nothing was chosen on. The files are those of :mod:`whisperer.models.scores`.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import xgboost as xgb
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
@@ -24,24 +28,28 @@ from training.dataset import CHURN, HELD, TEST, TRAIN, Dataset
 from training.explaining import shap_values, some_rows
 from training.outcome import Attribution, Confusion, Outcome, Scored
 from training.task import Task, booster_parameters
+from whisperer.evaluation import forecasts
+from whisperer.models.scores import CALIBRATION, ENGAGEMENT, LABEL, TEST_ROWS, USER, WINDOW_DAYS
+from whisperer.profiles.scores import HORIZON_DAYS, BgNbdScores
 
 Floats = NDArray[np.float64]
 
-CALIBRATION = "calibration.json"
+MOST_TEST_ROWS = 10_000
+"""That go with a churn model: about 1 MB."""
 _POINTS = np.linspace(-9, 9, 181)
 """Log-odds at which a calibration is written down."""
 
 
 def finish(
     kind: str, data: Dataset, part: NDArray[np.int8], task: Task, sought: Mapping[str, Any], grown: xgb.Booster,
-    folder: Path,
+    folder: Path, window_days: int = 0,
 ) -> Outcome:  # fmt: skip
-    """Write ``<kind>.ubj``, and for churn ``calibration.json``, into ``folder``.
+    """Write ``<kind>.ubj``, and for churn all else that a score model is made of, into ``folder``.
 
-    ``grown``: the best trial's booster, of the training rows alone.
+    ``grown``: the best trial's booster, of the training rows alone. ``window_days``: of the label, 0 if it has none.
     """
-    rounds = grown.num_boosted_rounds()
-    shipped = _grow(data, part, booster_parameters(task, sought), rounds)
+    rounds, settings = grown.num_boosted_rounds(), booster_parameters(task, sought)
+    shipped = _grow(data, part, data.label, settings, rounds)
     shipped.save_model(folder / f"{kind}.ubj")
     test, y = data.x[part == TEST], data.label[part == TEST]
     said = np.asarray(shipped.inplace_predict(test), np.float64)
@@ -56,17 +64,25 @@ def finish(
     calibration = Calibration.fit(logit(held), left, stratified(left, N_FOLDS))
     curve = {"x": sigmoid(_POINTS).tolist(), "y": calibration.probability(_POINTS).tolist()}
     (folder / CALIBRATION).write_text(json.dumps({kind: curve}))
+    _write_test_rows(folder, data, part)
     p, p_held = (np.interp(one, curve["x"], curve["y"]) for one in (said, held))
     threshold = best_threshold(p_held, left)
     confusion = _confusion(p, y > 0, threshold)
     metrics = _metrics(p, y, said, float(left.mean()))
     metrics |= {"precision": confusion.precision, "recall": confusion.recall}
+    metrics |= _beside_the_formula(data.names, test, y, p, window_days)
+    if data.active_days is not None and window_days:
+        active = np.clip(data.active_days / window_days, 0.0, 1.0)
+        engagement = _grow(data, part, active, settings | {"objective": "reg:logistic"}, rounds)
+        engagement.save_model(folder / f"{ENGAGEMENT}.ubj")
+        expected = np.asarray(engagement.inplace_predict(test), np.float64)
+        metrics["engagement_rank_correlation"] = float(spearmanr(expected, active[part == TEST]).statistic)
     top = p >= np.quantile(p, 0.9)
     headline = (
         f"Of test rows the model never saw, it ranks a user who leaves above one who stays {metrics['auc']:.1%} of the"
         f" time; among the tenth it is surest of, {y[top].mean():.0%} left, against {y.mean():.0%} of all."
     )
-    parameters |= {"threshold": threshold, "calibration": calibration.kind}
+    parameters |= {"threshold": threshold, "calibration": calibration.kind, WINDOW_DAYS: window_days}
     return Outcome(kind, headline, metrics, parameters, explained, scored=Scored(p, y), confusion=confusion)
 
 
@@ -85,9 +101,33 @@ def best_threshold(p: Floats, label: NDArray[np.bool_]) -> float:
     return float(p[order][np.where(last_of_ties, f1, -1).argmax()])
 
 
-def _grow(data: Dataset, part: NDArray[np.int8], parameters: dict[str, Any], rounds: int) -> xgb.Booster:
+def _write_test_rows(folder: Path, data: Dataset, part: NDArray[np.int8]) -> None:
+    rows = np.random.default_rng(0).permutation(np.flatnonzero(part == TEST))[:MOST_TEST_ROWS]
+    columns = {name: np.ascontiguousarray(data.x[rows, place]) for place, name in enumerate(data.names)}
+    users = np.unique(data.user[rows], return_inverse=True)[1]
+    table = pa.table({LABEL: data.label[rows], USER: users, **columns})
+    with pa.ipc.new_file(folder / TEST_ROWS, table.schema) as file:
+        file.write_table(table)
+
+
+def _beside_the_formula(
+    names: tuple[str, ...], x: NDArray[np.float32], y: Floats, p: Floats, window_days: int
+) -> dict[str, float]:
+    """The slope of calibration, and what the formula that scored before makes of the test rows, where it can."""
+    if not 0 < y.mean() < 1:
+        return {}
+    found = {"calibration_slope": forecasts.slope(y, p)}
+    if not set(BgNbdScores.features) <= set(names):
+        return found
+    inputs = np.stack([x[:, names.index(name)] for name in BgNbdScores.features], axis=1).astype(np.float64)
+    said = BgNbdScores(horizon_days=window_days or HORIZON_DAYS).score(inputs)[0]
+    theirs = forecasts.quality(y, np.where(np.isnan(said), y.mean(), said))
+    return found | {"auc_of_formula": theirs.auc, "log_loss_of_formula": theirs.log_loss}
+
+
+def _grow(data: Dataset, part: NDArray[np.int8], label: Floats, parameters: dict[str, Any], rounds: int) -> xgb.Booster:
     known = (part == TRAIN) | (part == HELD)
-    rows = xgb.QuantileDMatrix(data.x[known], data.label[known], nthread=1)
+    rows = xgb.QuantileDMatrix(data.x[known], label[known], nthread=1)
     booster = xgb.Booster(parameters, [rows])
     for number in range(rounds):
         booster.update(rows, number)

@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from training import effects, labelled, report
 from training.asking import Request, parse, say
 from training.card import DataCard, examine
 from training.connection import connected
-from training.dataset import UPLIFT, Dataset, divide, filesystem, read
+from training.dataset import CHURN, UPLIFT, Dataset, below, divide, filesystem, read
 from training.gather import gather
 from training.lineage import manifest_for
 from training.outcome import Outcome
@@ -110,7 +111,7 @@ def _rows(request: Request, files: pafs.FileSystem, folder: str) -> Dataset:
     if request.source is not None:
         say(f"gathering rows of {request.source.tenant} from the warehouse")
         path = gather(request.kind, request.source, files, folder)
-        place = f"{request.out.rstrip('/')}/{path.rpartition('/')[2]}"
+        place = below(request.out, path.rpartition("/")[2])
     return read(place, request.kind, label=request.label, features=request.features, drop=request.drop)
 
 
@@ -118,7 +119,11 @@ def _finish(request: Request, data: Dataset, part: NDArray[np.int8], task: Task,
     say(f"the best was trial {best.number} at {best.best.rounds} rounds; making the model, and testing it")
     if request.kind == UPLIFT:
         return effects.finish(data, part, task, best.parameters, best.best.rounds, folder, request.seed)
-    return labelled.finish(request.kind, data, part, task, best.parameters, booster_of(best), folder)
+    grown, window = booster_of(best), request.window_days
+    outcome = labelled.finish(request.kind, data, part, task, best.parameters, grown, folder, window)
+    if request.kind == CHURN and request.source is not None and request.source.goal:
+        return replace(outcome, parameters={**outcome.parameters, "goal": request.source.goal})
+    return outcome
 
 
 def _publish(
@@ -139,7 +144,6 @@ def _publish(
         store.put(request.tenant, made, manifest)
     page = report.render(outcome, card, counts, trials, manifest, request.command)
     _write(files, f"{folder}/{REPORT}", page.encode())
-    out = request.out.rstrip("/")
     return {
         "kind": outcome.kind,
         "name": manifest.name,
@@ -151,8 +155,8 @@ def _publish(
         "rows": dict(zip(("train", "held", "test", "left_out"), counts, strict=True)),
         "notes": [*card.sentences(), *outcome.remarks],
         "trials": [one.told() for one in trials],
-        "model": f"{out}/{MODEL}",
-        "report": f"{out}/{REPORT}",
+        "model": below(request.out, MODEL),
+        "report": below(request.out, REPORT),
     }
 
 

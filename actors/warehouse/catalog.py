@@ -29,7 +29,7 @@ _EXPORTS, _REWRITES, _BASE = "catalog/exports", "catalog/rewrites", "catalog/bas
 
 
 class FileEntry(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A data file. An entry without a dataset, of before there were others, is one of events.
+    """A data file. An entry without a dataset, of before there were others, is one of events, of format 1.
 
     Attributes
     ----------
@@ -37,6 +37,7 @@ class FileEntry(msgspec.Struct, frozen=True, omit_defaults=True):
     tenant, date, dataset : of all its rows
     n_rows, n_bytes, crc32c : of the file
     ranges : (shard, first, last) positions whose rows of this tenant and date may be in it
+    version : format of the dataset that it was written in
     """
 
     path: str
@@ -47,6 +48,7 @@ class FileEntry(msgspec.Struct, frozen=True, omit_defaults=True):
     crc32c: int
     ranges: list[tuple[int, int, int]]
     dataset: str = "events"
+    version: int = 1
 
 
 class ExportCommit(msgspec.Struct, frozen=True):

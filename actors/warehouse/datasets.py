@@ -1,5 +1,8 @@
 """The datasets of the warehouse: where each one's files lie, in what order, and what erasure does to its rows.
 
+A dataset grows by columns that may be null, each with the format it came with: files of before stay as they are, and
+are read as if they had nothing there.
+
 A range of a shard's journal becomes files of all of them in one commit. The same records always give the same rows in
 the same order, which is what makes exporting a range twice harmless. Leaves columns to :mod:`actors.warehouse.rows` and
 :mod:`actors.warehouse.logs`, and commits to others.
@@ -8,8 +11,8 @@ the same order, which is what makes exporting a range twice harmless. Leaves col
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
@@ -34,6 +37,7 @@ class Dataset:
     dictionary : Parquet columns worth a dictionary
     personal : columns that are null in an erased user's rows; None: such rows are removed
     kind : of the shard's rows, None for events
+    added : column -> the format it came with, for those that did not come with the first
     """
 
     name: str
@@ -42,6 +46,28 @@ class Dataset:
     dictionary: tuple[str, ...]
     personal: tuple[str, ...] | None
     kind: type[LogRow] | None = None
+    added: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def version(self) -> int:
+        """The format that files are written in."""
+        return max(self.added.values(), default=1)
+
+    def columns(self, version: int) -> list[str]:
+        """Those of a file of that format. Raises InvariantError for a format of a later release."""
+        if version > self.version:
+            raise InvariantError(
+                f"{self.name} of format {version} are of a later release: here they end at {self.version}"
+            )
+        return [name for name in self.schema.names if self.added.get(name, 1) <= version]
+
+    def of_today(self, table: pa.Table) -> pa.Table:
+        """A file's table, of whatever format, with all columns of today."""
+        for name in self.added:
+            if name not in table.column_names:
+                column = self.schema.field(name)
+                table = table.append_column(column, pa.nulls(table.num_rows, column.type))
+        return table.select(self.schema.names).cast(self.schema)
 
     def folder(self, tenant: str, date: str) -> str:
         """Events came first and lie where they always did."""
@@ -65,7 +91,7 @@ class Dataset:
 def _log(name: str, kind: type[LogRow], dictionary: tuple[str, ...], personal: tuple[str, ...]) -> Dataset:
     order = ("decision_id", "lsn", "index")
     common = ("tenant", "user_key", "campaign")
-    return Dataset(name, logs.SCHEMAS[kind], order, common + dictionary, personal, kind)
+    return Dataset(name, logs.SCHEMAS[kind], order, common + dictionary, personal, kind, logs.columns_since(kind))
 
 
 EVENTS = Dataset("events", rows.SCHEMA, ("user_key", "lsn", "index"), rows.DICTIONARY_COLUMNS, personal=None)
@@ -85,7 +111,7 @@ DATASETS: dict[str, Dataset] = {
         _log(
             "decisions",
             DecisionRow,
-            (*_OF_CHOICE, "trigger", "policy_version", "reason", *_NESTED),
+            (*_OF_CHOICE, "trigger", "policy_version", "shadow_version", "reason", *_NESTED),
             # The occurrence may hold what a caller wrote, and with it a user id could be tried against decision ids.
             personal=("features", "occurrence"),
         ),

@@ -1,8 +1,8 @@
 """The columns of decisions, deliveries, outcomes and rewards, and how the shard's log rows become them.
 
-Decides names, types and what is null. Two fields are called otherwise in SQL, where their own names are reserved words:
-``at`` is the column ``occurred_at``, ``group`` is ``experiment_group``. Leaves order, files and erasure to
-:mod:`actors.warehouse.datasets`.
+Decides names, types, what is null, and with which format a column came. Two fields are called otherwise in SQL, where
+their own names are reserved words: ``at`` is the column ``occurred_at``, ``group`` is ``experiment_group``. Leaves
+order, files and erasure to :mod:`actors.warehouse.datasets`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from actors.warehouse.rows import DAY_MS, METADATA
+from actors.warehouse.rows import DAY_MS, metadata
 from whisperer.shard.log import DecisionRow, DeliveryRow, LogRow, OutcomeRow, RewardRow, named
 
 _TEXT, _TEXTS, _NUMBERS = pa.string(), pa.list_(pa.string()), pa.list_(pa.float64())
@@ -51,13 +51,17 @@ class LoggedRow:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """``field`` of the row becomes column ``name``; the value ``absent`` stands for nothing and becomes null."""
+    """``field`` of the row becomes column ``name``; the value ``absent`` stands for nothing and becomes null.
+
+    ``since`` is the format of the dataset that it came with: files of before do not have it.
+    """
 
     field: str
     type: pa.DataType
     name: str = ""
     absent: object = _NEVER
     nullable: bool = False
+    since: int = 1
 
     def to_arrow(self) -> pa.Field:
         return pa.field(self.name or self.field, self.type, nullable=self.nullable or self.absent is not _NEVER)
@@ -106,6 +110,9 @@ COLUMNS: dict[type[LogRow], tuple[Column, ...]] = {
         Column("features", pa.map_(_TEXT, pa.float64()), nullable=True),  # null once the user is erased
         Column("refused_arms", pa.map_(_TEXT, _TEXT)),
         Column("reason", _TEXT, absent=""),
+        Column("scores", _NUMBERS, absent=[], since=2),
+        Column("shadow", _NUMBERS, absent=[], since=2),
+        Column("shadow_version", _TEXT, absent="", since=2),
     ),
     DeliveryRow: (
         *_HEAD,
@@ -146,9 +153,17 @@ _AFTER = [
 ]
 
 SCHEMAS: dict[type[LogRow], pa.Schema] = {
-    kind: pa.schema([*_BEFORE, *(column.to_arrow() for column in columns), *_AFTER], metadata=METADATA)
+    kind: pa.schema(
+        [*_BEFORE, *(column.to_arrow() for column in columns), *_AFTER],
+        metadata=metadata(max(column.since for column in columns)),
+    )
     for kind, columns in COLUMNS.items()
 }
+
+
+def columns_since(kind: type[LogRow]) -> dict[str, int]:
+    """Columns that are not as old as their dataset -> the format they came with."""
+    return {column.name or column.field: column.since for column in COLUMNS[kind] if column.since > 1}
 
 
 def field_names(kind: type[LogRow]) -> dict[str, str]:
@@ -175,4 +190,5 @@ def table_of(kind: type[LogRow], logged: Sequence[LoggedRow], shard: int) -> pa.
 def _array(column: Column, rows: Sequence[LogRow]) -> pa.Array:
     if column.type == _TIME:
         return pa.array(column.values(rows), pa.int64()).view(_TIME)
-    return pa.array(column.values(rows), column.type)
+    # NaN is null among an arm's numbers, too.
+    return pa.array(column.values(rows), column.type, from_pandas=column.type == _NUMBERS)

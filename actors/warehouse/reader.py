@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import functools
+import itertools
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict, TypeVar
@@ -154,13 +155,26 @@ class Reader:
     def _over(
         self, dataset: Dataset, files: Iterable[FileEntry], connection: duckdb.DuckDBPyConnection
     ) -> duckdb.DuckDBPyRelation:
-        paths = [self._blobs.path_of(file.path) for file in files]
-        if not paths:
-            return connection.from_arrow(dataset.schema.empty_table())
-        if self._blobs.is_local:
-            return connection.read_parquet([_literal(path) for path in paths], hive_partitioning=False)
-        rows = ds.dataset(paths, filesystem=self._blobs.filesystem, format="parquet", schema=dataset.schema)
-        return connection.from_arrow(rows)
+        version_to_paths: dict[int, list[str]] = {}
+        for file in files:
+            version_to_paths.setdefault(file.version, []).append(self._blobs.path_of(file.path))
+        version_to_columns = {version: dataset.columns(version) for version in version_to_paths}
+        if not self._blobs.is_local and version_to_paths:
+            paths = list(itertools.chain.from_iterable(version_to_paths.values()))
+            rows = ds.dataset(paths, filesystem=self._blobs.filesystem, format="parquet", schema=dataset.schema)
+            return connection.from_arrow(rows)
+
+        def of_version(version: int) -> duckdb.DuckDBPyRelation:
+            if version not in version_to_paths:
+                return connection.from_arrow(dataset.schema.empty_table())
+            paths, there = version_to_paths[version], set(version_to_columns[version])
+            found = connection.read_parquet([_literal(path) for path in paths], hive_partitioning=False)
+            columns = (f'"{n}"' if n in there else f'NULL AS "{n}"' for n in dataset.schema.names)
+            return found if len(there) == len(dataset.schema) else found.project(", ".join(columns))
+
+        # Today's first, also where there are none: they say of what type the columns are that older files lack.
+        versions = sorted(version_to_paths.keys() | {dataset.version}, reverse=True)
+        return functools.reduce(lambda newer, older: newer.union(older), map(of_version, versions))
 
     def _fetch(
         self, dataset: Dataset, files: Iterable[FileEntry], wanted: duckdb.Expression, order: str

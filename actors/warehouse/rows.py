@@ -19,10 +19,14 @@ from whisperer.events.block import EventBlock, columns_of, gather, spans
 from whisperer.events.types import EventType
 from whisperer.ids import ANONYMOUS_PREFIX
 
-FORMAT_VERSION = 1
-METADATA = {b"whisperer.format": str(FORMAT_VERSION).encode()}
 DAY_MS = 86_400_000
 _TENANT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}\Z")
+
+
+def metadata(version: int) -> dict[bytes, bytes]:
+    """Of a Parquet file's schema: the format of its dataset that it was written in."""
+    return {b"whisperer.format": str(version).encode()}
+
 
 SCHEMA = pa.schema(
     [
@@ -45,7 +49,7 @@ SCHEMA = pa.schema(
         pa.field("forwarded", pa.bool_(), nullable=False),
         pa.field("payload", pa.string(), nullable=False),  # JSON as the client sent it
     ],
-    metadata=METADATA,
+    metadata=metadata(1),
 )
 
 DICTIONARY_COLUMNS = ("tenant", "user_key", "user_id", "anonymous_id", "type", "event")

@@ -251,12 +251,15 @@ class Warehouse:
         path = f"{dataset.folder(tenant, date)}/{name}"
         with self._blobs.writing(path) as writer:
             _write_parquet(writer, table, dataset.dictionary)
-        return FileEntry(path, tenant, date, table.num_rows, writer.n_bytes, writer.crc32c, ranges, dataset.name)
+        return FileEntry(
+            path, tenant, date, table.num_rows, writer.n_bytes, writer.crc32c, ranges, dataset.name, dataset.version
+        )
 
     def _read(self, file: FileEntry) -> pa.Table:
         # Without threads: a compaction runs in a forked child.
-        found = pq.ParquetFile(pa.py_buffer(self._blobs.get(file.path))).read(use_threads=False)
-        table = found.cast(dataset_named(file.dataset).schema)
+        dataset = dataset_named(file.dataset)
+        found = pq.ParquetFile(pa.py_buffer(self._blobs.get(file.path)))
+        table = dataset.of_today(found.read(dataset.columns(file.version), use_threads=False))
         if table.num_rows != file.n_rows:
             raise InvariantError(f"{file.path} holds {table.num_rows} rows, {file.n_rows} were committed")
         return table

@@ -11,6 +11,7 @@ from cluster.cli import output
 from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir, TenantOption
 
 if TYPE_CHECKING:
+    from cluster.control_plane import ControlPlane, Policy
     from whisperer.models.store import ArtifactStore
 
 app = typer.Typer(help="Policies: trained versions, who decides for whom, and on what evidence.", no_args_is_help=True)
@@ -94,8 +95,12 @@ def register(
     from cluster.cli.resources import through
     from cluster.control_plane.documents import policy_document
     from whisperer.models.loading import load
+    from whisperer.models.rollout import SCORES
+    from whisperer.models.score_evidence import check
 
     artifact = load(folder)
+    if artifact.manifest.kind == SCORES:
+        check(artifact)  # before it is in the store, where its version would be taken for good
     with open_control_plane(data_dir) as plane:
         tenant_id = plane.get_tenant(tenant).id
     _store(data_dir).put(tenant_id, folder, artifact.manifest)
@@ -123,6 +128,8 @@ def promote(
 ) -> None:
     """One step of a version: into shadow, to 5 % of users, to 25 %, live. What the step lacks is said.
 
+    A model that scores users (the policy `churn`) goes from shadow to live, judged on its own test rows: no evidence.
+
     Examples:
 
         whisperer policy promote offers 2 --tenant acme
@@ -140,13 +147,18 @@ def promote(
         verdict = None if told is None else msgspec.convert(told, Evidence)
     except msgspec.ValidationError as error:
         raise RequestError(f"the evidence: {error}") from None
+
+    def promoted(plane: ControlPlane) -> Policy:
+        from cluster.control_plane.score_steps import evidence_for
+
+        taken_on = evidence_for(plane, _store(data_dir), tenant, name, version, verdict)
+        return plane.promote_policy(tenant, name, version, by=BY, evidence=taken_on, reason=reason)
+
     body = {"version": version, "evidence": told, "reason": reason}
     document = through(
         data_dir,
         lambda operator: operator.post("tenants", tenant, "policies", name, "promote", body=body),
-        lambda plane: policy_document(
-            plane.promote_policy(tenant, name, version, by=BY, evidence=verdict, reason=reason)
-        ),
+        lambda plane: policy_document(promoted(plane)),
     )
     _told(document, json)
 
@@ -232,7 +244,8 @@ def _say(document: dict[str, Any]) -> None:
     if document["candidate"] is None:
         return
     needs = document["needs"]
+    first = f"{needs['hours']:g} h and {needs['decisions']:,} decisions there, and " if needs["hours"] else ""
     output.say(
-        f"Version {document['candidate']} is at stage {document['stage']}. Its next step needs {needs['hours']:g} h "
-        f"and {needs['decisions']:,} decisions there, and the gate's consent."
+        f"Version {document['candidate']} is at stage {document['stage']}. "
+        f"Its next step needs {first}the gate's consent."
     )

@@ -96,6 +96,16 @@ def print_report(document: dict[str, Any]) -> None:
         ],
         "No decision's window has closed yet.",
     )
+    if document["budget"] is not None:
+        names = ("amount", "spent", "granted", "price")
+        output.print_table(
+            ("budget from", "until", *names, "withheld"),
+            [
+                (one["begins_at"], one["ends_at"], *(_number(one[name]) for name in names), one["withheld"])
+                for one in document["budget"]
+            ],
+            "Nothing of the budget was asked for yet, or the learner is away.",
+        )
     for name, lift in (("policy", document["lift"]), ("uniform", document["uniform_lift"])):
         output.say(f"{name} over holdout: {_lift(lift)}")
     if document["sample_ratio"]["suspicious"]:

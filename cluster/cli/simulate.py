@@ -29,7 +29,9 @@ def simulate(
         typer.FileText | None,
         typer.Option(metavar="FILE", help="A campaign as JSON; - reads stdin. [default: its draft, else its version]"),
     ] = None,
-    policy: Annotated[str, typer.Option(help="learned, uniform, or arm:ID for always the same arm.")] = "learned",
+    policy: Annotated[
+        str, typer.Option(help="learned, uniform, arm:ID for always the same arm, or NAME@VERSION of a model.")
+    ] = "learned",
     days: Annotated[int, typer.Option(min=1, max=92, help="Of the history's end.")] = 28,
     budget: Annotated[float | None, typer.Option(min=0, help="Of these days, in the goal's unit.")] = None,
     detectable_lift: Annotated[
@@ -45,6 +47,7 @@ def simulate(
     Examples:
 
         whisperer simulate trial-welcome --tenant acme
+        whisperer simulate trial-welcome --tenant acme --policy trial-welcome@3
         whisperer simulate idea --definition idea.json --tenant acme --policy uniform --budget 500
     """
     from cluster.cli.resources import read_object
@@ -121,6 +124,19 @@ def print_simulation(result: dict[str, Any]) -> None:
         "No arms.",
     )
     output.say(f"Cost: {_budget(result['budget'])}")
+    if result["budget"]["windows"]:
+        output.print_table(
+            ("budget from", "until", "amount", "spent", "price", "withheld"),
+            [
+                (
+                    *(one[name][:10] for name in ("begins_at", "ends_at")),
+                    *(f"{one[name]:,.2f}" for name in ("amount", "spent")),
+                    *(f"{one['price']:,.4g}", f"{one['withheld']:,.0f}"),
+                )
+                for one in result["budget"]["windows"]
+            ],
+            "",
+        )
     output.say(f"Worth: {_value(result['value'])}")
     output.print_table(
         ("", "check", "what was found", "what to do"),

@@ -59,7 +59,7 @@ def channel_document(channel: str, found: ChannelConfig) -> dict[str, Any]:
 def policy_document(policy: Policy) -> dict[str, Any]:
     """``needs``: what the candidate's next step asks for; ``since`` also names the stage that tallies are of."""
     state = policy.rollout
-    stage = stage_named(state.stage) if state.stage else None
+    stage = stage_named(state.stage, policy.name) if state.stage else None
     return {
         "name": policy.name,
         "live": state.live,

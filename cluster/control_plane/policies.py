@@ -31,9 +31,9 @@ from cluster.control_plane.policy_record import (
 from cluster.control_plane.transactions import Transactions, check_name, find_tenant, now_ms
 from whisperer.errors import ConflictError, NotFoundError, RequestError
 from whisperer.models.artifact import Manifest, decode, digest, encode
-from whisperer.models.errors import RolloutError
+from whisperer.models.errors import ArtifactError, RolloutError
 from whisperer.models.guardrails import Breach, Tally, breaches
-from whisperer.models.rollout import BUILT_IN, Evidence, Rollout, promote, roll_back
+from whisperer.models.rollout import BUILT_IN, SCORES, Evidence, Rollout, promote, roll_back, stages_of
 
 GUARDRAIL = "guardrail"
 """Who rolled back, where nobody did."""
@@ -68,14 +68,24 @@ class Policy:
     etag: str
 
 
+@dataclass(frozen=True, slots=True)
+class ScoreVersion:
+    """What scores a tenant's users; version 0 is the formula."""
+
+    version: int = BUILT_IN
+    digest: str = ""
+
+
 class Policies(Transactions):
     def register_policy(self, tenant: str, manifest: Manifest, *, by: str) -> Policy:
         """Make an artifact, verified by the caller, a version of the policy of its name. Again, it changes nothing.
 
-        Raises ConflictError (`version_exists`) where the version is another artifact already.
+        Raises ConflictError (`version_exists`) where the version is another artifact already; ArtifactError where it
+        scores users and is not named so, or is and does not, or takes features that shards do not compute.
         """
         name, made = manifest.name, digest(manifest)
         check_name(name, "policy")
+        _check_use(manifest)
         with self._writing() as session:
             owner = find_tenant(session, tenant)
             if session.get(PolicyRow, (owner.id, name)) is None:
@@ -105,16 +115,18 @@ class Policies(Transactions):
             return [_policy(session, row) for row in rows]
 
     def rollouts(self) -> dict[tuple[str, str], tuple[Rollout, dict[int, str]]]:
-        """What replicas decide by: of every tenant's policy, who decides, and the digests of the versions that do.
+        """What replicas decide by: of every tenant's policy but that of scores, who decides, and the digests of the
+        versions that do.
 
         By (tenant id, policy). :meth:`version` tells when to read it again.
         """
         of = PolicyVersionRow.tenant_id, PolicyVersionRow.name, PolicyVersionRow.version, PolicyVersionRow.digest
         with self._reading() as session:
             found: dict[tuple[str, str], tuple[Rollout, dict[int, str]]] = {
-                (row.tenant_id, row.name): (_rollout(row), {}) for row in session.scalars(select(PolicyRow))
+                (row.tenant_id, row.name): (_rollout(row), {})
+                for row in session.scalars(select(PolicyRow).where(PolicyRow.name != SCORES))
             }
-            for tenant_id, name, version, made in session.execute(select(*of)):
+            for tenant_id, name, version, made in session.execute(select(*of).where(PolicyVersionRow.name != SCORES)):
                 state, digests = found[tenant_id, name]
                 if version in (state.live, state.candidate):
                     digests[version] = made
@@ -144,7 +156,8 @@ class Policies(Transactions):
                 raise NotFoundError(f"{name} has no version {version}", code="policy_version_not_found")
             before = status_of(session, row, version)
             n_decisions = _tallies(row).get(version, Tally()).decisions
-            state = promote(_rollout(row), version, now_ms(), evidence=evidence, n_decisions=n_decisions)
+            stages = stages_of(name)
+            state = promote(_rollout(row), version, now_ms(), evidence=evidence, n_decisions=n_decisions, stages=stages)
             _set_rollout(row, state)
             record(session, row, PROMOTED, version, before, by, reason, told)
             return _policy(session, row)
@@ -195,6 +208,27 @@ class Policies(Transactions):
         with self._reading() as session:
             row = _require(session, find_tenant(session, tenant).id, name)
             return history(session, row)
+
+
+def score_version_of(session: Session, tenant_id: str) -> ScoreVersion | None:
+    """None where the tenant has never had a score model: there is nothing to take back from shards."""
+    row = session.get(PolicyRow, (tenant_id, SCORES))
+    if row is None or row.live == BUILT_IN:
+        return None if row is None else ScoreVersion()
+    held = session.get(PolicyVersionRow, (tenant_id, SCORES, row.live))
+    assert held is not None
+    return ScoreVersion(row.live, held.digest)
+
+
+def _check_use(manifest: Manifest) -> None:
+    scores = manifest.kind == SCORES
+    if scores != (manifest.name == SCORES):
+        message = f"a model that scores users is of kind and name {SCORES!r}, and no other is: not {manifest.kind!r}, "
+        raise ArtifactError(f"{message}{manifest.name!r}", code="invalid_manifest")
+    if scores:
+        from whisperer.models.scores import check_features  # models bring pyarrow, which few commands need
+
+        check_features(manifest)
 
 
 def _breached(state: Rollout, tallies: Mapping[int, Tally]) -> tuple[int | None, list[Breach]]:

@@ -14,7 +14,7 @@ from cluster.control_plane.campaigns import Campaigns, CampaignVersion, campaign
 from cluster.control_plane.channels import Channels
 from cluster.control_plane.database import migrate, open_engine
 from cluster.control_plane.experiments import Experiments, experiment_of
-from cluster.control_plane.policies import Policies
+from cluster.control_plane.policies import Policies, ScoreVersion, score_version_of
 from cluster.control_plane.replays import Replays
 from cluster.control_plane.segments import Segment, Segments, segments_of
 from cluster.control_plane.templates import Templates
@@ -25,11 +25,13 @@ from whisperer.shard.records import Experiment
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What a tenant's shards run on: live segments, and of each campaign the version in force (never a draft)."""
+    """What a tenant's shards run on: live segments, of each campaign the version in force (never a draft), and what
+    scores users (None: no score model was ever registered)."""
 
     segments: list[Segment]
     campaigns: list[CampaignVersion]
     experiment: Experiment
+    score_version: ScoreVersion | None = None
 
 
 class ControlPlane(Tenants, ApiKeys, Segments, Templates, Campaigns, Channels, Experiments, Policies, Replays):
@@ -56,4 +58,5 @@ class ControlPlane(Tenants, ApiKeys, Segments, Templates, Campaigns, Channels, E
                 segments=segments_of(session, owner.id),
                 campaigns=[c for c in campaigns_of(session, owner.id) if c.published_at is not None],
                 experiment=experiment_of(session, owner.id),
+                score_version=score_version_of(session, owner.id),
             )

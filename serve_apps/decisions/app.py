@@ -1,10 +1,10 @@
 """The decisions application of Ray Serve: batches of candidates in, choices out. No HTTP of its own.
 
-A batch is scored by value models (:mod:`.scoring`) and decided by :func:`whisperer.decisions.thompson.choose`. The
-policies are followed by :class:`~serve_apps.decisions.following.Following`, the models by
-:class:`~serve_apps.decisions.models.Models`, both without a restart. A replica holds nothing that must survive: whoever
-asked and got no answer asks again, and gets the same choice as long as policy and scores are the same; the first one
-journaled holds.
+A batch is scored by value models (:mod:`.scoring`) and decided by :func:`whisperer.decisions.thompson.choose`, within
+what campaigns' budgets lend (:mod:`.leasing`). The policies are followed by
+:class:`~serve_apps.decisions.following.Following`, the models by :class:`~serve_apps.decisions.models.Models`, both
+without a restart. A replica holds nothing that must survive: whoever asked and got no answer asks again, and gets the
+same choice as long as policy, scores and price are the same; the first one journaled holds.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from cluster.control_plane import ControlPlane
 from cluster.installation import load
 from serve_apps.decisions.counting import Counts, Tallying
 from serve_apps.decisions.following import Following
+from serve_apps.decisions.leasing import Leasing, nobody
 from serve_apps.decisions.load import Load
 from serve_apps.decisions.models import Fetch, Models, Policy, Serving
 from serve_apps.decisions.scoring import Scorer
@@ -56,11 +57,15 @@ def build(args: dict[str, str]) -> Application:
 
 
 class Answering:
-    """Batches to choices, without Ray. ``n_faulty``: candidates so far that could not be decided."""
+    """Batches to choices, without Ray. ``n_faulty``: candidates so far that could not be decided.
 
-    def __init__(self, scorer: Scorer, counts: Counts) -> None:
+    ``leasing``: without one, nothing that a campaign's budget has to pay is sent.
+    """
+
+    def __init__(self, scorer: Scorer, counts: Counts, leasing: Leasing | None = None) -> None:
         self._scorer = scorer
         self._counts = counts
+        self._leasing = Leasing(nobody) if leasing is None else leasing
         self.n_faulty = 0
 
     async def answer(
@@ -83,7 +88,8 @@ class Answering:
             else:
                 sound.append(candidate)
         scored = await self._scorer.score(sound, serving)
-        choices = scored.label(choose(scored.candidates, policies))
+        await self._leasing.ready(sound)
+        choices = scored.label(choose(scored.candidates, policies, wallet=self._leasing.wallet))
         self._counts.count(scored.questions)
         return _encode(choices)
 
@@ -103,6 +109,11 @@ class LearnerCalls:
     async def served(self, report: dict[str, Any]) -> bytes:
         """Raises UnavailableError while the learner is away."""
         found: bytes = await self._call(CALL_TIMEOUT_S, "served", self._replica, report)
+        return found
+
+    async def lease(self, holder: str, asks: bytes) -> bytes:
+        """Raises UnavailableError while the learner is away."""
+        found: bytes = await self._call(CALL_TIMEOUT_S, "lease", holder, asks)
         return found
 
     async def _call(self, timeout_s: float, method: str, *args: Any) -> Any:
@@ -128,7 +139,8 @@ class Decisions:
         self._following = Following(learner.policies)
         self._models = models = Models(plane, fetching(store))
         self._counts = Counts()
-        self._answering = Answering(Scorer(), self._counts)
+        leasing = Leasing(learner.lease)
+        self._answering = Answering(Scorer(), self._counts, leasing)
         socket = Path(installation.temp_dir or "no temp_dir") / f"decisions-{os.getpid()}"
         self._direct = DirectServer(socket, {"decide": self._decide_directly}, Calls().run)
         self._load = Load()
@@ -137,6 +149,7 @@ class Decisions:
             asyncio.ensure_future(self._following.forever()),
             asyncio.ensure_future(models.follow(settings.control_plane.poll_interval_ms / 1000)),
             asyncio.ensure_future(tallying.forever(lambda: models.serving)),
+            asyncio.ensure_future(leasing.forever()),
         ]
         self._n_batches = 0
 

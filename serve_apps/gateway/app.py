@@ -92,10 +92,11 @@ class Gateway:
         }
         replicas = Replicas(shards, measures.report)
         overview = Overview(shards, plane, counts, replicas)
-        publishing = Publishing(plane, shards, overview)
+        publishing = Publishing(plane, shards, overview, settings.models.uri)
         sink = Sink(installation.sink_path)
         users = Users(shards, sink)
-        store = ArtifactStore(settings.models.uri, Path(installation.data_dir) / "spool" / "models")
+        spool = str(Path(installation.data_dir) / "spool" / "models")
+        store = ArtifactStore(settings.models.uri, Path(spool))
         decisions = Decisions(shards, users)
         parts = Parts(
             installation,
@@ -109,8 +110,8 @@ class Gateway:
             decisions,
             Explanations(decisions, plane, store, shards),
             sink,
-            Policies(plane, store),
-            Simulations(plane, shards, SimulationRuns(settings.warehouse.uri)),
+            Policies(plane, store, publishing),
+            Simulations(plane, shards, SimulationRuns(settings.warehouse.uri, models=settings.models.uri, spool=spool)),
             LiftDays(plane, settings.warehouse.uri),
         )
         self._api = build_api(parts)

@@ -8,8 +8,9 @@ from typing import Any
 
 from cluster.times import iso
 from whisperer.decisions.decision import NO_SEND
+from whisperer.decisions.versions import parsed
 from whisperer.delivery.dispatch import ACCEPTED
-from whisperer.eligibility.refusal import SENTENCES
+from whisperer.eligibility.refusal import SENTENCES, Reason
 from whisperer.eligibility.standing import Standing
 from whisperer.feedback.outcome import MICROS
 from whisperer.ids import bare_id
@@ -24,8 +25,10 @@ _TIMES = ("at", "chosen_at", "mature_at", "closed_at", "next_at", "sent_at")
 
 def audit(view: dict[str, Any]) -> dict[str, Any]:
     """A shard's or the warehouse's view as callers see it: times as ISO 8601, the reason in words as well."""
+    decider = parsed(view.get("policy_version") or "")
     return {
         **_with_times(view),
+        "price": decider.price if decider else None,
         "user_id": None if view["user_key"].startswith(PSEUDONYM) else bare_id(view["user_key"]),
         "reason_text": sentence(view.get("reason")),
         "send": None if view.get("send") is None else _with_times(view["send"]),
@@ -41,11 +44,12 @@ def from_warehouse(stored: Mapping[str, Any]) -> dict[str, Any]:
     outcomes = [{name: one[name] for name in ("at", "kind", "detail", "value_micros")} for one in stored["outcomes"]]
     same = (
         *("user_key", "campaign", "campaign_version", "trigger", "occurrence", "at", "chosen_at", "group", "arm"),
-        *("propensity", "propensities", "means", "spreads", "seed", "policy_version", "arms"),
+        *("propensity", "propensities", "means", "spreads", "seed", "policy_version", "arms", "shadow_version"),
     )
     return {
         "id": row["decision_id"],
         **{name: row[name] for name in same},
+        **{name: row[name] or [] for name in ("scores", "shadow")},
         "status": status,
         "reason": reason,
         "refused_arms": dict(row["refused_arms"] or {}),
@@ -63,7 +67,8 @@ def _ending(row: Mapping[str, Any], deliveries: Sequence[Mapping[str, Any]]) -> 
     if row["reason"]:
         return REFUSED, row["reason"]
     if row["arm"] == NO_SEND:
-        return NO_SEND_STATUS, None
+        withheld = Reason.BUDGET_SPENT in dict(row["refused_arms"] or {}).values()
+        return NO_SEND_STATUS, Reason.BUDGET_SPENT if withheld else None
     if any(attempt["status"] == ACCEPTED for attempt in deliveries):
         return SENT, None
     reason = next((attempt["reason"] for attempt in reversed(deliveries) if attempt["reason"]), None)

@@ -56,7 +56,8 @@ class Campaigns:
         row = await asyncio.to_thread(self._plane.get_campaign, tenant, name)
         experiment = await asyncio.to_thread(self._plane.experiment, tenant)
         counted = (await self._overview.by_tenant(tenant))["campaigns"].get(name, no_campaign())
-        return report(row, counted, experiment)
+        budget = None if row.campaign.budget is None else await self._overview.budgets(tenant, name)
+        return report(row, counted, experiment, budget)
 
     async def running(self, tenant: str, name: str) -> bool:
         """Whether callers may ask about it now: live, or paused, which the shards then answer with a refusal.

@@ -20,7 +20,8 @@ from actors import tracing
 from actors.measures import COUNTS, Histogram
 from actors.routing import OK, OVERLOADED, Shards
 from whisperer.errors import OverloadError
-from whisperer.events.block import MAX_BLOCK_EVENTS, EventBlock, Part, encode_block, merge, split
+from whisperer.events.block import MAX_BLOCK_EVENTS, EventBlock, encode_block
+from whisperer.events.parts import Part, merge, split
 
 MAX_CALLS = 2
 PAUSE_A_REQUEST_S = 0.002

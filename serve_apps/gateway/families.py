@@ -145,6 +145,16 @@ def _models(key: str) -> Callable[[Document], list[Sample]]:
     return lambda document: [((), n) for n in [_at(document, ("learner", "models", key))] if n is not None]
 
 
+def _score_models(document: Document) -> list[Sample]:
+    """By tenant, the model and the beginning of its digest, "" for the formula."""
+    names = {counts.get("id", name): name for name, counts in document["tenants"]}
+    return _summed(
+        ((names.get(tenant, OTHERS), found["model"], found["digest"][:12]), 1)
+        for shard in document["shards"]
+        for tenant, found in (_at(shard, ("scoring", "models")) or {}).items()
+    )
+
+
 def _state_bytes(document: Document) -> list[Sample]:
     return _summed(
         ((name, part), n) for name, counts in document["tenants"] for part, n in counts.get("bytes", {}).items()
@@ -184,6 +194,8 @@ FAMILIES = (
     Family("whisperer_models_without_total", COUNTER, ("reason",),
            "Decisions made without the value model whose turn it was.",
            _learner_by("models", "without")),
+    Family("whisperer_score_model_shards", GAUGE, ("tenant", "model", "digest"),
+           "Shards whose last sweep scored the tenant's users by this model.", _score_models),
     # -- events
     Family("whisperer_events_accepted_total", COUNTER, _TENANT, "Events counted, each messageId once.",
            _tenant("events_accepted")),
@@ -298,4 +310,12 @@ FAMILIES = (
            _shard("candidates_waiting")),
     Family("whisperer_shard_messages_to_send", GAUGE, _SHARD,
            "Messages that wait for the content and delivery applications.", _shard("messages_to_send")),
+    Family("whisperer_shard_score_sweeps_total", COUNTER, _SHARD, "Sweeps that scored all users.",
+           _shard("scoring", "sweeps")),
+    Family("whisperer_shard_score_sweep_seconds_total", COUNTER, _SHARD, "Time that sweeps took, from end to end.",
+           _shard("scoring", "seconds")),
+    Family("whisperer_shard_scored_users_total", COUNTER, _SHARD, "Users scored, once a sweep each.",
+           _shard("scoring", "users")),
+    Family("whisperer_shard_score_fallbacks_total", COUNTER, _SHARD,
+           "Sweeps of a tenant by the formula because its model could not be loaded.", _shard("scoring", "fallbacks")),
 )  # fmt: skip

@@ -13,7 +13,8 @@ from functools import lru_cache
 from importlib.metadata import version
 from typing import Any
 
-from actors.routing import Shards, shard_name
+from actors.partition_map import shard_name
+from actors.routing import Shards
 from cluster.control_plane import ControlPlane, Published
 from cluster.installation import DemoAccess
 from serve_apps.gateway.counts import NOBODY, Counts
@@ -98,6 +99,13 @@ class Overview:
         if self._shards.map.version == 0:
             return ["the directory has not answered yet"]
         return [f"{s['name']} is {s['state']}" for s in await self.shards() if s["state"] != "serving"]
+
+    async def budgets(self, tenant: str, campaign: str) -> list[dict[str, Any]]:
+        """A campaign's budget by window; nothing while the learner is away."""
+        try:
+            return await self._shards.budgets(tenant, campaign)
+        except UnavailableError:
+            return []
 
     async def reports(self) -> list[dict[str, Any]]:
         """What each gateway replica says of itself."""

@@ -1,23 +1,27 @@
 """Policies' versions from the store of models to users, and back.
 
 A version is registered from the store alone, never from a body: its files are fetched and verified first, and again
-before each step, so that what goes live is what was registered. The steps themselves are the control plane's.
+before each step, so that what goes live is what was registered. A version that scores users is opened as well, goes
+live on the product's own verdict, and is brought to the shards. The steps themselves are the control plane's.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 import msgspec
 
-from cluster.control_plane import ControlPlane
+from cluster.control_plane import ControlPlane, Policy
 from cluster.control_plane.documents import event_document, policy_document, version_document
+from cluster.control_plane.score_steps import evidence_for
+from serve_apps.gateway.publishing import Publishing
 from whisperer.errors import NotFoundError
 from whisperer.models.guardrails import Tally
-from whisperer.models.rollout import Evidence
+from whisperer.models.rollout import SCORES, Evidence
+from whisperer.models.score_evidence import check
 from whisperer.models.store import ArtifactStore
 
 VERSIONS_SHOWN = 20
@@ -26,9 +30,10 @@ EVENTS_ON_PAGE = 20
 
 
 class Policies:
-    def __init__(self, plane: ControlPlane, store: ArtifactStore) -> None:
+    def __init__(self, plane: ControlPlane, store: ArtifactStore, publishing: Publishing) -> None:
         self._plane = plane
         self._store = store
+        self._publishing = publishing
 
     async def listed(self, tenant: str) -> list[dict[str, Any]]:
         """All of a tenant's, without their versions."""
@@ -47,10 +52,12 @@ class Policies:
         raise NotFoundError(f"{name} has no version {version}", code="policy_version_not_found")
 
     async def register(self, tenant: str, name: str, version: int, by: str) -> dict[str, Any]:
-        """Raises NotFoundError (`artifact_not_found`), ArtifactError."""
+        """Raises NotFoundError (`artifact_not_found`), ArtifactError, UnavailableError."""
 
         def verified() -> Any:
             artifact = self._store.fetch(tenant, name, version)
+            if artifact.manifest.kind == SCORES:
+                check(artifact)
             return self._plane.register_policy(tenant, artifact.manifest, by=by)
 
         return _shown(policy_document(await asyncio.to_thread(verified)))
@@ -69,15 +76,22 @@ class Policies:
         """Raises RolloutError, StaleError; ArtifactError where the store's files are not those registered any more."""
         registered = await self.version(tenant, name, version)
         await asyncio.to_thread(self._store.fetch, tenant, name, version, registered["digest"])
+        evidence = await asyncio.to_thread(evidence_for, self._plane, self._store, tenant, name, version, evidence)
         step = partial(self._plane.promote_policy, by=by, evidence=evidence, reason=reason, if_match=if_match)
-        return _shown(policy_document(await asyncio.to_thread(step, tenant, name, version)))
+        return await self._stepped(tenant, name, partial(step, tenant, name, version))
 
     async def roll_back(
         self, tenant: str, name: str, *, by: str, version: int | None, reason: str, if_match: str | None
     ) -> dict[str, Any]:
         """Needs no store: a way back is open also while models cannot be read."""
         step = partial(self._plane.roll_back_policy, by=by, version=version, reason=reason, if_match=if_match)
-        return _shown(policy_document(await asyncio.to_thread(step, tenant, name)))
+        return await self._stepped(tenant, name, partial(step, tenant, name))
+
+    async def _stepped(self, tenant: str, name: str, step: Callable[[], Policy]) -> dict[str, Any]:
+        document = _shown(policy_document(await asyncio.to_thread(step)))
+        if name == SCORES:
+            await self._publishing.bring(tenant)
+        return document
 
     async def tally(self, tenant: str, name: str, since: int, tallies: Mapping[int, Tally]) -> dict[str, Any]:
         """What broke a guardrail, if anything did and was rolled back, and the policy as it is now."""

@@ -1,7 +1,8 @@
 """Segments from a predicate to live memberships on every shard, and the way there of everything published.
 
 A published version is a row in the control plane first and a record in each shard's journal then. What a shard missed
-(it was away) is brought to it again whenever the control plane changes and at every start.
+(it was away) is brought to it again whenever the control plane changes and at every start. What scores a tenant's users
+goes the same way.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ from typing import Any
 
 from actors.routing import Shards
 from cluster.control_plane import ControlPlane, Published
+from cluster.control_plane.policies import ScoreVersion
 from serve_apps.gateway.overview import Overview
 from whisperer.errors import NotFoundError, UnavailableError
+from whisperer.models.rollout import BUILT_IN, SCORES
 from whisperer.profiles.features import FEATURES
 from whisperer.segments import describe, parse_predicate, to_json
-from whisperer.shard.records import CampaignConfig, SegmentConfig
+from whisperer.shard.records import CampaignConfig, ScoreModelChosen, SegmentConfig
 
 SPREAD_TIMEOUT_S = 20.0
 
@@ -25,7 +28,10 @@ _log = logging.getLogger(__name__)
 
 
 class Publishing:
-    def __init__(self, plane: ControlPlane, shards: Shards, overview: Overview) -> None:
+    """``models_uri``: where shards find the versions that score users."""
+
+    def __init__(self, plane: ControlPlane, shards: Shards, overview: Overview, models_uri: str) -> None:
+        self._models_uri = models_uri
         self._plane = plane
         self._shards = shards
         self._overview = overview
@@ -84,6 +90,17 @@ class Publishing:
                     ),
                     SPREAD_TIMEOUT_S,
                 )
+                if config.score_version is not None:
+                    chosen = self._chosen(tenant, config.score_version)
+                    await self._shards.until(
+                        lambda shard=shard, chosen=chosen: self._shards.call(shard, "choose_score_model", chosen),  # type: ignore[misc]
+                        SPREAD_TIMEOUT_S,
+                    )
+
+    def _chosen(self, tenant: str, found: ScoreVersion) -> ScoreModelChosen:
+        if found.version == BUILT_IN:
+            return ScoreModelChosen(tenant)
+        return ScoreModelChosen(tenant, self._models_uri, SCORES, found.version, found.digest)
 
 
 def _configs(published: Published) -> tuple[list[SegmentConfig], list[CampaignConfig]]:

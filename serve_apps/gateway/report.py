@@ -18,8 +18,11 @@ from whisperer.feedback.outcome import MICROS
 from whisperer.shard.records import Experiment
 
 
-def report(row: CampaignVersion, counted: dict[str, Any], experiment: Experiment) -> dict[str, Any]:
-    """``counted``: the campaign's sums over all shards, as :mod:`serve_apps.gateway.sums` has them."""
+def report(
+    row: CampaignVersion, counted: dict[str, Any], experiment: Experiment, budget: list[dict[str, Any]] | None = None
+) -> dict[str, Any]:
+    """``counted``: the campaign's sums over all shards, as :mod:`serve_apps.gateway.sums` has them; ``budget``: its
+    windows, as the learner has them (:meth:`actors.treasury.Treasury.status`)."""
     tallies = {group: _tally(counted["groups"].get(group)) for group in GROUPS}
     return {
         **campaign_document(row),
@@ -33,11 +36,17 @@ def report(row: CampaignVersion, counted: dict[str, Any], experiment: Experiment
         "conflicted_users": counted["conflicted"],
         **lifts(counted),
         "sample_ratio": _ratio(tallies, experiment),
+        "budget": None if budget is None else [_window(one) for one in budget],
         "arms": [
             {**arm, "reward": arm["reward_micros"] / MICROS}
             for arm in sorted(counted["arms"], key=lambda arm: (GROUPS.index(arm["group"]), arm["arm"]))
         ],
     }
+
+
+def _window(told: dict[str, Any]) -> dict[str, Any]:
+    window = {name: value for name, value in told.items() if name not in ("tenant", "campaign")}
+    return {**window, "begins_at": iso(told["begins_at"]), "ends_at": iso(told["ends_at"])}
 
 
 def lifts(counted: dict[str, Any]) -> dict[str, Any]:

@@ -21,12 +21,12 @@ from actors.simulations import Simulations as Runs
 from cluster.control_plane import ControlPlane
 from cluster.times import iso
 from whisperer.decisions.posterior import decode, encode
-from whisperer.errors import UnavailableError
+from whisperer.errors import NotFoundError, UnavailableError
 from whisperer.journeys.campaign import Campaign, to_json
 from whisperer.journeys.parse import parse_campaign
 from whisperer.profiles.history import DAY_MS
 from whisperer.shard.records import SegmentConfig
-from whisperer.simulation.plan import LEARNED, MAX_DAYS, Plan, check_policy, template_place
+from whisperer.simulation.plan import LEARNED, MAX_DAYS, Plan, check_policy, model_of, template_place
 
 FLUSH_TIMEOUT_S = 20.0
 
@@ -39,7 +39,7 @@ class SimulationBody(msgspec.Struct, forbid_unknown_fields=True):
     Attributes
     ----------
     definition : of a campaign that need not exist; without it the draft if one waits, else the version in force
-    policy : ``learned``, ``uniform``, or ``arm:`` and an arm's id
+    policy : ``learned``, ``uniform``, ``arm:`` and an arm's id, or a registered policy's version as ``name@3``
     days : simulated, before ``until``; without that, before the newest event
     budget : of those days, in the goal's unit
     detectable_lift : a user, in the goal's unit, that the holdout should be able to show
@@ -63,13 +63,15 @@ class Simulations:
 
     async def begin(self, tenant: str, name: str, body: SimulationBody) -> dict[str, Any]:
         """Raises NotFoundError where there is no such campaign and no definition is given, CampaignError, RequestError
-        for an unknown policy, OverloadError where too many wait.
+        for an unknown policy, NotFoundError (`policy_not_found`, `policy_version_not_found`) for a version that is not
+        registered, OverloadError where too many wait.
         """
         plan = await asyncio.to_thread(self._plan, tenant, name, body)
         check_policy(plan.policy, plan.campaign)
+        digest = await asyncio.to_thread(self._digest, plan)
         flushed = (self._shards.call(s, "flush", timeout_s=FLUSH_TIMEOUT_S) for s in self._shards.map.shards)
         await asyncio.gather(*flushed, return_exceptions=True)  # a shard that is away keeps what it has until later
-        return document(await self._runs.begin(plan, await self._policies(plan)))
+        return document(await self._runs.begin(plan, await self._policies(plan), digest))
 
     async def show(self, tenant: str, name: str, id: str) -> dict[str, Any]:
         """Raises NotFoundError (`simulation_not_found`)."""
@@ -117,6 +119,17 @@ class Simulations:
             others=[row.definition for row in others],
         )
 
+    def _digest(self, plan: Plan) -> str:
+        """Of the registered version that the plan's policy names, "" where it names none."""
+        asked = model_of(plan.policy)
+        if asked is None:
+            return ""
+        name, version = asked
+        for one in self._plane.get_policy(plan.tenant, name).versions:
+            if one.version == version:
+                return one.digest
+        raise NotFoundError(f"{name} has no version {version}", code="policy_version_not_found")
+
     def _campaign(self, tenant: str, name: str, definition: dict[str, Any] | None) -> tuple[Campaign, int]:
         """The definition given; else the draft if one waits, else the version in force."""
         if definition is not None:
@@ -127,7 +140,7 @@ class Simulations:
         return row.campaign, row.version
 
     async def _policies(self, plan: Plan) -> bytes:
-        if plan.policy != LEARNED:
+        if plan.policy != LEARNED and model_of(plan.policy) is None:
             return b""
         try:
             known = decode(await self._shards.learned())
@@ -135,6 +148,10 @@ class Simulations:
             return b""
         place = plan.tenant, plan.name
         return encode([(place, known[place])] if place in known else [])
+
+
+def _window(told: dict[str, Any]) -> dict[str, Any]:
+    return told | {"begins_at": iso(told["begins_at"]), "ends_at": iso(told["ends_at"])}
 
 
 def document(record: Record) -> dict[str, Any]:
@@ -146,6 +163,7 @@ def document(record: Record) -> dict[str, Any]:
             "since": iso(result["since"]),
             "until": iso(result["until"]),
             "days": [day | {"day": str(iso(day["day"]))[:10]} for day in result["days"]],
+            "budget": result["budget"] | {"windows": [_window(one) for one in result["budget"]["windows"]]},
         }
     return {
         "id": record.id,

@@ -68,6 +68,7 @@ class Users:
             "refused_anonymous_ids": view.refused_anonymous_ids,
             "traits": view.traits,
             "features": view.features,
+            "scores": _scores(view),
             "event_counts": view.event_counts,
             "segments": view.segments,
             "timeline": await self._timeline(tenant, view.timeline, full_timeline),
@@ -175,6 +176,14 @@ class Users:
                 if payload is not None:
                     payloads[origin, reference] = payload
         return [_entry(entry, payloads.get((entry.origin, entry.reference))) for entry in entries]
+
+
+def _scores(view: UserView) -> dict[str, Any] | None:
+    found = view.scores
+    if found is None:
+        return None
+    shown = {"churn": found.churn, "engagement": found.engagement}
+    return {**shown, "model": found.model or None, "at": iso(found.at) if found.at else None}
 
 
 def _all_keys(view: UserView) -> list[str]:

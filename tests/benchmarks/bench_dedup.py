@@ -29,7 +29,8 @@ from tests.benchmarks import blocks, ours, report
 from tests.benchmarks.load import http_request, paced
 from tests.benchmarks.screen import say, table
 from tests.stand import running
-from whisperer.events.block import decode_block, split
+from whisperer.events.block import decode_block
+from whisperer.events.parts import split
 from whisperer.shard import packing
 from whisperer.shard.machine import Shard
 from whisperer.shard.records import (

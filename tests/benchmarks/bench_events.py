@@ -21,9 +21,10 @@ import msgspec
 import numpy as np
 
 from whisperer.events.admit import admit
-from whisperer.events.block import encode_block, merge
+from whisperer.events.block import encode_block
 from whisperer.events.outcome import Outcome
 from whisperer.events.parse import Parsed, parse_body, parse_exactly
+from whisperer.events.parts import merge
 from whisperer.events.routes import Route
 from whisperer.events.wire import decode_batch, decode_event
 from whisperer.ids import N_PARTITIONS, tenant_seed

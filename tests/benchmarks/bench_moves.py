@@ -21,7 +21,7 @@ from typing import Any
 from actors.routing import OK
 from tests.integration.local_shards import LocalShards, arguments, write_installation
 from tests.unit.shard.world import SEED, T0, TENANT, add, event
-from whisperer.events.block import PartBuilder, merge
+from whisperer.events.parts import PartBuilder, merge
 from whisperer.ids import partition_of
 from whisperer.profiles.warm import warm
 

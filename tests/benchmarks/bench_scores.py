@@ -17,27 +17,35 @@ import json
 import resource
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import xgboost
 from scipy.stats import spearmanr
 from sklearn.metrics import log_loss, roc_auc_score
 
-from actors.score_models import BoosterScores, open_model
 from actors.warehouse import ExportRecord, Warehouse
 from tests.benchmarks import blocks, report
 from tests.benchmarks.blocks import DAY_MS, NOW, TENANT
 from tests.public_files import ONLINE_RETAIL
+from training import labelled
+from training.card import examine
+from training.dataset import CHURN as KIND
+from training.dataset import HELD, TEST, TRAIN, read
+from training.lineage import manifest_for
 from training.rows.decisions import matrix
 from training.rows.replay import Question, churn_rows, rows_of
-from training.score_model import train_scores
+from training.task import task_of, tried_first
+from training.trial import Plan, grow
 from whisperer.events.block import decode_block
 from whisperer.models.loading import load
+from whisperer.models.score_evidence import judged
+from whisperer.models.scores import BoosterScores, Part, open_model
 from whisperer.profiles.features import REPLAYED
 from whisperer.profiles.scores import CHURN, BgNbdScores, ScoreModel
 from whisperer.shard import scoring
@@ -117,7 +125,7 @@ def forests() -> BoosterScores:
     settings = {"max_depth": 4, "objective": "binary:logistic", "nthread": 1}
     matrix = xgboost.DMatrix(x, label=x[:, :3].sum(axis=1) + random.normal(size=5_000) > 0)
     booster = xgboost.train(settings, matrix, 200)
-    return BoosterScores("noise@1", REPLAYED, (booster, booster), (None, None))
+    return BoosterScores("noise@1", REPLAYED, len(REPLAYED), Part(booster, None), Part(booster, None))
 
 
 def replayed(n_users: int) -> dict[str, Any]:
@@ -164,11 +172,8 @@ def worth(data: Path) -> dict[str, Any]:
     cutoffs = range(first + 90 * DAY_MS, last - 30 * DAY_MS, 30 * DAY_MS)
     tables = list(rows_of(batches, TENANT, Question(cutoffs, 30, seen_within_days=365)))
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        # Windows of 30 days, cutoffs 30 days apart: no label of the training part lies behind the first tested cutoff.
-        train_scores(
-            tables[:-4], Path(folder), name="retail", version=1, created_at=last, code_version="bench", window_days=30
-        )
-        learned = open_model(load(Path(folder)))
+        artifact = load(trained(tables, cutoffs, Path(folder)))
+        learned = open_model(artifact)
         tested = pa.concat_tables(tables[-4:])
         left = ~tested["came_back"].to_numpy(zero_copy_only=False)
         share = tested["active_days"].to_numpy() / 30
@@ -182,7 +187,31 @@ def worth(data: Path) -> dict[str, Any]:
                 "log_loss": round(log_loss(left[known], churn[known]), 4),
                 "engagement_rank_correlation": round(spearmanr(engagement[known], share[known]).statistic, 4),
             }
+        verdict = judged(artifact, None, last)
+        found["gate"] = {"promote": verdict.promote, "reasons": [one.sentence for one in verdict.reasons]}
+        found["gate"] |= verdict.figures
     return found
+
+
+def trained(tables: list[pa.Table], cutoffs: Sequence[int], folder: Path) -> Path:
+    """The model of `whisperer train churn` without a search: the parameters that it tries first.
+
+    The last four cutoffs test, the two before choose the rounds and calibrate. Windows are of 30 days, cutoffs 30 days
+    apart: no label of a part lies behind the next one's first cutoff.
+    """
+    pq.write_table(pa.concat_tables(tables), folder / "rows.parquet")
+    data = read(folder / "rows.parquet", KIND)
+    part = np.full(len(data), TRAIN, np.int8)
+    part[data.time >= cutoffs[len(tables) - 6]] = HELD
+    part[data.time >= cutoffs[len(tables) - 4]] = TEST
+    task, made = task_of(KIND, data, part, seed=0), folder / "model"
+    steps = [step for _, step in grow(task, tried_first(KIND), Plan())]
+    best = min(steps, key=lambda step: step.held)
+    *_, (grown, _) = grow(task, tried_first(KIND), Plan(rounds=best.rounds))
+    made.mkdir()
+    outcome = labelled.finish(KIND, data, part, task, tried_first(KIND), grown, made, window_days=30)
+    manifest_for(made, outcome, data, examine(data, KIND), name=KIND, version=1, created_at=0)
+    return made
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ from actors.simulation_record import Task
 from actors.warehouse import ExportRecord, LogRecord, Warehouse
 from tests.benchmarks import report
 from tests.unit.warehouse.conftest import decision
-from whisperer.events.block import PartBuilder, merge
+from whisperer.events.parts import PartBuilder, merge
 from whisperer.events.types import EventType, Flag
 from whisperer.ids import key_hash, message_hash, partition_of, tenant_seed
 from whisperer.journeys.campaign import to_json

@@ -9,7 +9,8 @@ import xxhash
 from numpy.typing import NDArray
 
 from tests.benchmarks.ours import SEGMENTS
-from whisperer.events.block import EVENT, Part, encode_block, merge
+from whisperer.events.block import EVENT, encode_block
+from whisperer.events.parts import Part, merge
 from whisperer.events.types import EventType, Flag
 from whisperer.ids import KNOWN_PREFIX, PARTITION_BITS, tenant_seed
 from whisperer.shard.records import RECORD_VERSION, ConfigPublished, Events, Record, SegmentConfig

@@ -28,7 +28,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """``level`` draws a dashed line at a y that was wanted, ``level_name`` says what it is."""
+    """``level`` draws a dashed line at a y that was wanted, ``level_name`` says what it is. ``bottom``: the least y shown."""
 
     title: str
     x_label: str
@@ -37,6 +37,7 @@ class Panel:
     log_x: bool = False
     level: float | None = None
     level_name: str = ""
+    bottom: float = 0.0
 
 
 def write(path: Path, panels: Sequence[Panel], note: str = "") -> None:
@@ -82,7 +83,7 @@ def _panel(panel: Panel) -> list[str]:
     ys = [y for line in panel.lines for _, y in line.points] + ([] if panel.level is None else [panel.level])
     if not xs:
         raise ValueError(f"the panel {panel.title!r} has no points")
-    steps = ticks(max(ys))
+    steps = [panel.bottom + step for step in ticks(max(ys) - panel.bottom)]
     low, high = _along(min(xs), panel.log_x), _along(max(xs), panel.log_x)
 
     def at_x(x: float) -> float:
@@ -90,7 +91,7 @@ def _panel(panel: Panel) -> list[str]:
         return round(_LEFT + share * (WIDTH - _LEFT - _RIGHT), 1)
 
     def at_y(y: float) -> float:
-        return round(HEIGHT - _BOTTOM - y / steps[-1] * (HEIGHT - _BOTTOM - _TOP), 1)
+        return round(HEIGHT - _BOTTOM - (y - steps[0]) / (steps[-1] - steps[0]) * (HEIGHT - _BOTTOM - _TOP), 1)
 
     parts = [f'<text x="{_LEFT}" y="16" font-size="13" font-weight="600">{escape(panel.title)}</text>']
     for step in steps:

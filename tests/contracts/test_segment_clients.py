@@ -11,10 +11,11 @@ import pytest
 
 from whisperer.events.admit import admit
 from whisperer.events.answer import answer
-from whisperer.events.block import EventBlock, Part, Payloads, columns_of, keys_of, link_of, merge, message_id_of
+from whisperer.events.block import EventBlock, Payloads, columns_of, keys_of, link_of, message_id_of
 from whisperer.events.clock import instant
 from whisperer.events.decompress import decompress
 from whisperer.events.parse import Parsed, parse_body
+from whisperer.events.parts import Part, merge
 from whisperer.events.routes import ROUTES
 from whisperer.events.traits import traits_of
 from whisperer.events.types import EventType, Flag

@@ -1,6 +1,6 @@
 """Files written by earlier format versions stay readable, and today's writer still writes the newest of them.
 
-Journal and warehouse are at version 1; snapshots at 3.
+The journal and the warehouse's catalog are at version 1, its decisions at 2; snapshots at 3.
 
 The files under `tests/golden/storage` are never written again. A change that cannot read them needs a new format version
 and golden files of its own. To make those of a new version: ``python -m tests.contracts.test_storage_formats FOLDER``.
@@ -14,15 +14,17 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 import pytest
 
-from actors.blobs import seal, unseal
+from actors.blobs import BlobFolder, seal, unseal
 from actors.journal import FileJournal
 from actors.snapshots import SnapshotStore
 from actors.warehouse import DATASETS, SCHEMA, ExportRecord, LogRecord, Warehouse
-from whisperer.errors import JournalError
-from whisperer.events.block import EventBlock, PartBuilder, merge
+from whisperer.errors import InvariantError, JournalError
+from whisperer.events.block import EventBlock
+from whisperer.events.parts import PartBuilder, merge
 from whisperer.events.types import EventType
 from whisperer.ids import key_hash, message_hash
 from whisperer.shard.log import DecisionRow, DeliveryRow, LogRow, OutcomeRow, RewardRow
@@ -87,11 +89,15 @@ def write_warehouse(folder: Path) -> None:
 
 
 def log_rows(user: str, decision: str, at: int) -> list[LogRow]:
+    """What is 2 in decisions is the last three values of them: scores."""
     arms, whose = ["no_send", "email"], (user, 5, "welcome")
     choice = (at + 40, "policy", "email", 0.75, arms, [0.25, 0.75], [0.1, 0.2], [0.01, 0.02], 2**64 - 1, "welcome@7")
     features = [("events_7d", 3.0), ("recency_days", float("nan"))]
+    scores = ([0.0, 0.5], [float("nan"), 0.25], "welcome@8")
     return [
-        DecisionRow("acme", decision, *whose, 3, "event", "m-1", at, *choice, features, {"sms": "no_address"}),
+        DecisionRow(
+            "acme", decision, *whose, 3, "event", "m-1", at, *choice, features, {"sms": "no_address"}, "", *scores
+        ),
         DeliveryRow(
             *("acme", decision, f"snd_{decision}", *whose, "email", 1, "accepted", "sink", "p-1", "250 OK"),
             *("c0ffee", "de", at + 100),
@@ -102,7 +108,7 @@ def log_rows(user: str, decision: str, at: int) -> list[LogRow]:
 
 
 def write_decisions(folder: Path) -> None:
-    """Datasets that joined version 1 later: an older catalog's entries name none."""
+    """Datasets that joined the catalog later: its older entries name none."""
     warehouse = Warehouse(folder, pseudonym_key=b"golden")
     for n in range(2):
         rows = [*log_rows("u:1", f"dec_{n}", 1_767_225_600_000), *log_rows("u:2", f"dec_{n}2", 1_767_312_000_000)]
@@ -239,6 +245,7 @@ def test_stored_decisions_are_read_and_go_on(golden: Path) -> None:
         **{"trigger": "event", "occurrence": "m-1", "at": 1_767_225_600_000, "chosen_at": 1_767_225_600_040},
         **{"arms": ["no_send", "email"], "propensities": [0.25, 0.75], "means": [0.1, 0.2], "spreads": [0.01, 0.02]},
         **{"seed": 2**64 - 1, "policy_version": "welcome@7", "refused_arms": {"sms": "no_address"}, "reason": None},
+        **dict.fromkeys(("scores", "shadow", "shadow_version")),
         **{"features": {"events_7d": 3.0, "recency_days": None}, **place, "index": 0},
     }
     assert found["deliveries"] == [
@@ -271,9 +278,42 @@ def test_stored_decisions_are_read_and_go_on(golden: Path) -> None:
     assert len(Warehouse(golden / "decisions").read_log("acme", "rewards", ["u:1"])) == 3
 
 
+@pytest.mark.parametrize("compacted", [False, True])
+def test_decisions_of_both_formats_are_read_together_from_any_place(golden: Path, compacted: bool) -> None:
+    """Compaction merges files of both, and what it writes is of the newer one."""
+    folder = pafs.SubTreeFileSystem(str(golden), pafs.LocalFileSystem())  # one that is not taken for a local disk
+    for warehouse in (Warehouse(golden / "decisions"), Warehouse(BlobFolder("decisions", filesystem=folder))):
+        if warehouse.is_local:
+            warehouse.export(0, 200, 300, [LogRecord(200, log_rows("u:1", "dec_new", 1_767_225_600_000))])
+            if compacted:
+                warehouse.compact("acme", "2026-01-01")
+        found = warehouse.duckdb_relation("acme", "decisions").filter("user_key = 'u:1'").order("decision_id")
+        assert found.columns == DATASETS["decisions"].schema.names
+        assert found.project("decision_id, arm, scores[2], shadow, shadow_version").fetchall() == [
+            ("dec_0", "email", None, None, None),
+            ("dec_1", "email", None, None, None),
+            ("dec_new", "email", 0.5, [None, 0.25], "welcome@8"),
+        ]
+        of_day = [f for f in warehouse.files() if (f.dataset, f.date) == ("decisions", "2026-01-01")]
+        assert [file.version for file in of_day] == ([2] if compacted else [2, 1])
+
+
+def test_decisions_of_a_later_format_are_refused_and_never_rewritten_without_what_they_have(tmp_path: Path) -> None:
+    write_decisions(tmp_path)
+    for path in (tmp_path / "catalog").rglob("*.json"):
+        path.write_bytes(seal(unseal(path.read_bytes()).replace(b'"version":2', b'"version":3')))
+    warehouse = Warehouse(tmp_path)
+    for question in (
+        lambda: warehouse.duckdb_relation("acme", "decisions"),
+        lambda: warehouse.erase("acme", ["u:1"]),
+    ):
+        with pytest.raises(InvariantError, match="later release"):
+            question()
+
+
 def test_todays_datasets_have_the_columns_folders_and_commits_of_the_stored_ones(tmp_path: Path) -> None:
     write_decisions(tmp_path)
-    stored = GOLDEN / "v1" / "decisions"
+    stored = GOLDEN / "v2" / "decisions"
     assert contents(tmp_path, "**/*").keys() == contents(stored, "**/*").keys()
     for name, dataset in DATASETS.items():
         part = "" if name == "events" else f"dataset={name}/"

@@ -7,8 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from actors.partition_map import PartitionMap
 from actors.pieces import to_pieces
-from actors.routing import PartitionMap, Shards
+from actors.routing import Shards
 from actors.shard_actor import ShardActor
 from whisperer.errors import UnavailableError
 from whisperer.events.block import EventBlock, encode_block

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from actors.routing import OK, PartitionMap
+from actors.partition_map import PartitionMap
+from actors.routing import OK
 from cluster.control_plane import ControlPlane
 from serve_apps.gateway.access import Access
 from serve_apps.gateway.coalesce import Coalescer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,9 @@ import pytest
 from tests.campaigning import decision, launch, people
 from tests.stand import Tenant, until
 from tests.unit.decisions.valuing import write_model
+from tests.unit.training.making_rows import score_table, written
+from tests.unit.training.test_finish import Made
+from training.dataset import read
 from whisperer.models.value import DEVIATION
 
 pytestmark = pytest.mark.cluster
@@ -46,3 +50,26 @@ def test_a_model_in_shadow_scores_within_seconds_without_a_restart(tenant: Tenan
     assert until(tallied, "the tallies of the version in shadow")["stage"] == "shadow"
     told = tenant.api.get(f"/v1/decisions/{scored['id']}/explanation").json()
     assert told["model"] is None, "it had no say"
+
+
+def test_a_churn_model_scores_users_of_every_shard_while_it_is_live(tenant: Tenant, tmp_path: Path) -> None:
+    users = people(tenant, 12)
+    leaving = {"predicate": {"feature": "score.churn", "op": "gte", "value": 0.0}}
+    tenant.api.put("/v1/segments/scored", json=leaving).raise_for_status()
+    made = Made("churn", read(written(score_table(), tmp_path), "churn"), tmp_path / "model", window_days=30)
+    tenant.stand.run("policy", "register", str(made.folder), "--tenant", tenant.name)
+    for _ in range(2):  # into shadow, and live: a choice is swept with at once
+        tenant.stand.run("policy", "promote", "churn", "1", "--tenant", tenant.name)
+
+    def seen(wanted: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:
+        found = [tenant.user(user) or {} for user in users]
+        return found if all(map(wanted, found)) else []
+
+    def scored_by(user: dict[str, Any], model: str) -> bool:
+        return bool(user.get("scores")) and user["scores"]["model"] == model
+
+    by_model = until(lambda: seen(lambda user: scored_by(user, "churn@1")), "scores by the model")
+    assert all(user["features"]["score.churn"] == user["scores"]["churn"] for user in by_model)
+    until(lambda: seen(lambda user: "scored" in user["segments"]), "the segment on the score")
+    tenant.api.post("/v1/policies/churn/rollback", json={"reason": "as it was"}).raise_for_status()
+    until(lambda: seen(lambda user: scored_by(user, "bgnbd@cdnow")), "scores by the formula")

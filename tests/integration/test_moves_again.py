@@ -13,7 +13,7 @@ from actors.routing import OK, STALE_MAP
 from tests.integration.local_shards import LocalShards, arguments, write_installation
 from tests.unit.shard.world import SEED, TENANT, add, event
 from whisperer.errors import UnavailableError
-from whisperer.events.block import PartBuilder, merge
+from whisperer.events.parts import PartBuilder, merge
 from whisperer.ids import partition_of
 from whisperer.shard import inspection
 

@@ -12,7 +12,7 @@ import pytest
 from actors.routing import OK, STALE_MAP
 from tests.integration.local_shards import LocalShards, arguments, write_installation
 from tests.unit.shard.world import SEED, T0, TENANT, add, event
-from whisperer.events.block import PartBuilder, merge
+from whisperer.events.parts import PartBuilder, merge
 from whisperer.ids import anonymous_key, known_key, partition_of
 from whisperer.shard import inspection
 

@@ -1,4 +1,4 @@
-"""A training run on a Ray of its own, and the same run with its trial's process and its driver killed."""
+"""A training run on a Ray of its own, the same run with its trial's process and its driver killed, and one as a job."""
 
 from __future__ import annotations
 
@@ -14,9 +14,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 import pytest
 
+from cluster import installation
+from tests.stand import Stand
 from tests.unit.training.making_rows import churn_table, written
 from whisperer.models.loading import load
 
@@ -30,7 +33,7 @@ class Run:
     def __init__(self, rows: str, out: Path) -> None:
         command = [
             sys.executable, "-m", "training.train", "--kind", "churn", "--rows", rows, "--out", str(out), "--local",
-            "--trials", str(TRIALS), "--at-once", "1", "--rounds", "60", "--stride", "2", "--json",
+            "--trials", str(TRIALS), "--at-once", "1", "--rounds", "48", "--stride", "4", "--json",
         ]  # fmt: skip
         self.out, self.said = out, out.parent / f"{out.name}-{time.monotonic_ns()}.err"
         with self.said.open("wb") as errors:
@@ -130,3 +133,18 @@ def test_a_run_whose_trial_and_driver_are_killed_comes_to_what_an_undisturbed_on
     assert ours.files == theirs.files  # to the last byte
     assert not disturbed.strides(), "checkpoints that nobody goes on with are deleted"
     assert (disturbed.out / "report.html").read_text().startswith("<!doctype html>")
+
+
+@pytest.mark.cluster
+def test_a_run_is_a_job_of_the_installation(stand: Stand, tmp_path: Path) -> None:
+    rows, out = written(churn_table(1_000), tmp_path), tmp_path / "out"
+    command = ("train", "churn", "--rows", rows, "--out", str(out), "--on", "job")
+    stand.run(*command, "--trials", "1", "--rounds", "8", "--stride", "4")
+    assert json.loads((out / "result.json").read_text())["kind"] == "churn"
+    assert load(out / "model").manifest.kind == "churn"
+    record = installation.load(stand.data_dir)
+    token = {"Authorization": f"Bearer {Path(record.ray_token_path).read_text().strip()}"}
+    jobs = httpx.get(f"{record.dashboard_url}/api/jobs/", headers=token, timeout=60).raise_for_status().json()
+    assert ("SUBMISSION", "SUCCEEDED") in [
+        (job["type"], job["status"]) for job in jobs if str(out) in job["entrypoint"]
+    ]

@@ -88,11 +88,8 @@ class Replay:
             there &= table["last_seen"][:n] >= seen_since
         return np.flatnonzero(there)
 
-    def since(self, rows: NDArray[np.int64], cutoff: int) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-        """What these users, or whoever they were merged into, did from ``cutoff`` (ms UTC) on.
-
-        Whether they reached the goal, and on how many UTC days after that one they did anything (at most 90).
-        """
+    def roots(self) -> NDArray[np.int64]:
+        """By row: that of the user it was merged into, or itself."""
         people = self.tenant.people
         root = np.arange(people.table.n)
         for row, target in people.targets.items():
@@ -100,6 +97,14 @@ class Replay:
             root[row] = row if found is None else found
         while (root[root] != root).any():  # forwards never run in a circle
             root = root[root]
+        return root
+
+    def since(self, rows: NDArray[np.int64], cutoff: int) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+        """What these users, or whoever they were merged into, did from ``cutoff`` (ms UTC) on.
+
+        Whether they reached the goal, and on how many UTC days after that one they did anything (at most 90).
+        """
+        people, root = self.tenant.people, self.roots()
         newest = np.full(people.table.n, NEVER, np.int64)
         np.maximum.at(newest, root[: len(self._goal_at)], self._goal_at)
         active = daily.activity(people.table, root[rows], cutoff // DAY_MS)

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 import xgboost as xgb
 
-from training.uplift.trial import Floats
+from training.uplift.trial import Floats, Ints
 from whisperer.models.regressions import Forest, Line, Regression, sigmoid, standard
 
 _MANY_COLUMNS = 10
@@ -65,16 +65,7 @@ class Logit:
     def fit(self, x: Floats, y: Floats, /) -> Line:
         centre, scale = _centre_and_scale(x)
         rows = np.c_[np.ones(len(x)), standard(x, centre, scale)]
-        penalty = np.r_[_FREE, np.full(x.shape[1], self.penalty)]
-        share = (y.sum() + 0.5) / (len(y) + 1)
-        beta = np.r_[np.log(share / (1 - share)), np.zeros(x.shape[1])]
-        for _ in range(_N_STEPS):
-            p = sigmoid(rows @ beta)
-            curvature = (rows * (p * (1 - p))[:, None]).T @ rows + np.diag(penalty)
-            step = np.linalg.solve(curvature, rows.T @ (y - p) - penalty * beta)
-            beta += step
-            if np.abs(step).max() < _SMALL_STEP:
-                break
+        beta = _newton(rows, y, np.r_[_FREE, np.full(x.shape[1], self.penalty)])
         return Line(centre, scale, beta[1:], float(beta[0]), is_logistic=True)
 
 
@@ -113,6 +104,43 @@ class Boosted:
             parameters["tweedie_variance_power"] = 1.2
             y = np.maximum(y, 0.0)
         return Forest(xgb.train(parameters, xgb.DMatrix(x, y), self.rounds))
+
+
+def related_logits(x: Floats, group: Ints, y: Floats, n_groups: int, penalty: float, apart: float) -> list[Line]:
+    """A logistic regression a group, drawn to slopes that all groups have in common; levels are each group's own.
+
+    Parameters
+    ----------
+    x, y : shape (n, d), and 0 or 1 of shape (n,)
+    group : int64, shape (n,), in 0..n_groups-1; one without rows gets what the others have in common
+    penalty, apart : of the common slopes and of a group's differences from them, as :class:`Logit` has it
+
+    References
+    ----------
+    Lindley & Smith, JRSS B 1972 (exchangeable regressions).
+    """
+    centre, scale = _centre_and_scale(x)
+    rows = np.c_[np.ones(len(x)), standard(x, centre, scale)]
+    width = rows.shape[1]
+    own = (np.eye(n_groups)[group][:, :, None] * rows[:, None, :]).reshape(len(x), -1)
+    common, differences = (np.r_[_FREE, np.full(width - 1, each)] for each in (penalty, apart))
+    beta = _newton(np.c_[rows, own], y, np.r_[common, np.tile(differences, n_groups)])
+    lines = beta[:width] + beta[width:].reshape(n_groups, width)
+    return [Line(centre, scale, line[1:], float(line[0]), is_logistic=True) for line in lines]
+
+
+def _newton(rows: Floats, y: Floats, penalty: Floats) -> Floats:
+    """Coefficients of a logistic regression; ``rows`` begin with a one, ``penalty`` has shape (width,)."""
+    share = (y.sum() + 0.5) / (len(y) + 1)
+    beta = np.r_[np.log(share / (1 - share)), np.zeros(rows.shape[1] - 1)]
+    for _ in range(_N_STEPS):
+        p = sigmoid(rows @ beta)
+        curvature = (rows * (p * (1 - p))[:, None]).T @ rows + np.diag(penalty)
+        step = np.linalg.solve(curvature, rows.T @ (y - p) - penalty * beta)
+        beta += step
+        if np.abs(step).max() < _SMALL_STEP:
+            break
+    return np.asarray(beta, np.float64)
 
 
 def _centre_and_scale(x: Floats) -> tuple[Floats, Floats]:

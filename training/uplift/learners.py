@@ -1,4 +1,4 @@
-"""Four ways to learn what an arm adds, made of any regressions: S, T, X and DR.
+"""Five ways to learn what an arm adds: S, T, X and DR, made of any regressions, and related logits.
 
 An effect is an arm's expected reward less that of `no_send`, arm 0, whose own effect is 0.
 
@@ -8,6 +8,7 @@ An effect is an arm's expected reward less that of `no_send`, arm 0, whose own e
 | T | a regression an arm | arms differ and rows are plenty |
 | X | T, then regressions of each row's reward less what the other arm would have brought | one arm is rare |
 | DR | T, then regressions of doubly robust scores | the effect is simpler than the reward |
+| related | a logit an arm, drawn to what arms have in common | the reward is yes or no |
 
 Guarantees: X and DR use first-stage predictions of rows by regressions that have not seen the row's user. Leaves to
 others: which of them to believe (:mod:`training.uplift.mix`).
@@ -24,8 +25,8 @@ from typing import Protocol
 
 import numpy as np
 
-from training.uplift.bases import Base, Regression
-from training.uplift.trial import ABSENT_ARM, Floats, Trial, TrialError
+from training.uplift.bases import Base, Regression, related_logits
+from training.uplift.trial import ABSENT_ARM, BAD_REWARD, Floats, Trial, TrialError
 from whisperer.models.effects import ByArm, Effects, Levels, Shared
 
 N_FOLDS = 5
@@ -61,6 +62,29 @@ class T:
 
     def fit(self, trial: Trial, /) -> ByArm:
         return ByArm([[(1.0, regression)] for regression in _by_arm(trial, self.base)])
+
+
+@dataclass(frozen=True, slots=True)
+class Related:
+    """:func:`bases.related_logits`, for rewards of 0 and 1.
+
+    What moves the reward anyway is learned from all rows at once, and only how arms differ in it is drawn to 0: a
+    T-learner shrinks both or neither.
+
+    Raises
+    ------
+    TrialError
+        ``bad_reward`` where a reward is neither 0 nor 1.
+    """
+
+    penalty: float = 1.0
+    apart: float = 30.0
+
+    def fit(self, trial: Trial, /) -> ByArm:
+        if not trial.is_binary:
+            raise TrialError(BAD_REWARD, "related logits are of 0 and 1")
+        logits = related_logits(trial.x, trial.action, trial.reward, trial.n_arms, self.penalty, self.apart)
+        return ByArm([[(1.0, logit)] for logit in logits])
 
 
 @dataclass(frozen=True, slots=True)

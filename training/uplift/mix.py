@@ -17,7 +17,7 @@ from scipy.optimize import nnls
 
 from training.uplift.bases import Base, Boosted, Ridge
 from training.uplift.caution import Caution, caution
-from training.uplift.learners import N_FOLDS, Average, Learner, S, T, expected, scores
+from training.uplift.learners import N_FOLDS, Average, Learner, Related, S, T, expected, scores
 from training.uplift.trial import DataReport, Floats, Trial, examine
 from whisperer.models.effects import Mix
 
@@ -43,13 +43,18 @@ class MixReport:
 
 
 def standard_learners(trial: Trial) -> dict[str, Learner]:
-    """The product's value model: trees over (x, arm's features), a ridge an arm, and the arms' mean effects.
+    """The product's value model: trees over (x, arm's features), a line an arm, and the arms' mean effects.
 
     Money that is hardly ever negative is boosted with a Tweedie loss, whose noise grows with the mean.
     """
     money = not trial.is_binary and float((trial.reward < 0).mean()) < _HARDLY_EVER
     objective = "binary:logistic" if trial.is_binary else "reg:tweedie" if money else "reg:squarederror"
-    return {"trees": S(Boosted(objective, fewest=5.0)), "ridge": T(Ridge()), "levels": Average(Ridge())}
+    return {"trees": S(Boosted(objective, fewest=5.0)), "lines": lines(trial), "levels": Average(Ridge())}
+
+
+def lines(trial: Trial) -> Learner:
+    """A line an arm: related logits for yes or no, ridges for money."""
+    return Related() if trial.is_binary else T(Ridge())
 
 
 def fit_mix(

@@ -13,6 +13,8 @@ from functools import lru_cache
 
 import msgspec
 
+from whisperer.decisions.budget import Budget
+
 NO_SEND = "no_send"
 """The arm that leaves the user alone; always eligible, always first."""
 
@@ -34,6 +36,7 @@ class Candidate(msgspec.Struct, array_like=True, frozen=True):
     scores : parallel to ``arms``, what a value model expects of each (:data:`whisperer.decisions.context.SCORE`), NaN
         where it knows none; empty where there is no model
     user_key : says which version of a value model is the user's; "" is the live one's
+    costs, budget : where the campaign has a budget: micro-units that each arm costs, parallel to ``arms``
     """
 
     decision_id: str
@@ -46,6 +49,8 @@ class Candidate(msgspec.Struct, array_like=True, frozen=True):
     now: int
     scores: list[float] = []
     user_key: str = ""
+    costs: list[int] = []
+    budget: Budget | None = None
 
 
 class Choice(msgspec.Struct, array_like=True, frozen=True):
@@ -56,7 +61,8 @@ class Choice(msgspec.Struct, array_like=True, frozen=True):
     arms, propensities, means, spreads : parallel; the whole vector p, and each arm's posterior mean and standard
         deviation of the reward (0 where the group's rule looked at no model)
     seed : 64 bits, from the decision's id
-    policy_version : which statistics were looked at (:mod:`.versions`); ``holdout`` and ``uniform`` for the rules
+    policy_version : which statistics were looked at, and the price of spending (:mod:`.versions`); ``holdout`` and
+        ``uniform`` for the rules
     scores : the value model's, as the candidate had them
     shadow, shadow_version : scores of a version in shadow, which were not looked at, and which one (``<model>@<n>``)
     """

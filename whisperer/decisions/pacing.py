@@ -1,10 +1,9 @@
 """A budget spent evenly: a price on spending, found in a batch, held to the plan by a controller.
 
 An arm is worth its expected reward less ``price`` times its cost. Over the period the price follows from how far
-spending is from the plan (PI control); a batch that would cost more than is left of the budget is decided at the lowest
-price at which it does not (bisection). Guarantees: what a batch is given costs at most what it may, so the budget is
-never exceeded; a price is never negative. Leaves to others: what arms cost, what they are worth, keeping the state, and
-logging the price.
+spending is from the plan (PI control); a batch that would cost more than it may is decided at the lowest price at which
+it does not (bisection). Guarantees: a price is never negative. Leaves to others: what may be spent (:mod:`.allotment`),
+that no more is (:mod:`.purse`), what arms are worth, and logging the price.
 
 References
 ----------
@@ -158,16 +157,3 @@ def paced(pace: Pace, plan: Plan, gains: Gains, before: int, now: int) -> Pace:
     integral = float(np.clip(pace.integral + error, 0.0, LIMIT))
     price = gains.scale * (gains.proportional * error + gains.integral * integral)
     return replace(pace, price=max(price, 0.0), integral=integral)
-
-
-def spend(pace: Pace, plan: Plan, values: Floats, costs: Floats) -> tuple[Pace, NDArray[np.int64], float]:
-    """Arms for a batch at the controlled price, or at a higher one where too little is left of the budget.
-
-    Returns
-    -------
-    pace : with what the batch costs added
-    arms : int64, shape (n,)
-    price : that decided, to be logged with each choice
-    """
-    price, arms = lagrangian(values, costs, plan.budget - pace.spent, floor=pace.price)
-    return replace(pace, spent=pace.spent + float(costs[arms].sum())), arms, price

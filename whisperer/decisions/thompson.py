@@ -6,7 +6,9 @@
 
 Guarantees: the arm is sampled from exactly the vector that is recorded; everything random comes from the decision's id,
 so that the same candidate under the same statistics gets the same choice, alone or in any batch, today or at an audit.
-No cost is taken off here: rewards have it taken off already.
+No cost is taken off here: rewards have it taken off already. Only where the campaign has a budget is a price for each
+unit of cost taken off the means, one for a batch, recorded with the statistics' version; and an arm that cannot be paid
+any more has p = 0, recorded as such. Both are known before the arm is sampled, so p is still what it was sampled from.
 
 Arms are scored independently, so a draw of an arm's expected reward is normal(mean, WIDTH x spread): no coefficients
 are drawn. The normals are a window of one fixed table, at a place that the id decides.
@@ -24,9 +26,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from whisperer.decisions.budget import MICROS
 from whisperer.decisions.context import bounded_scores, rows_of, transform
 from whisperer.decisions.decision import GROUPS, HOLDOUT, NO_SEND, UNIFORM, Candidate, Choice, seed_of
 from whisperer.decisions.posterior import FLOOR, Posterior, prior
+from whisperer.decisions.purse import Purse, Wallet
+from whisperer.decisions.versions import priced
 from whisperer.errors import InvariantError
 
 N_DRAWS = 64
@@ -42,7 +47,10 @@ _PRIOR = prior()
 
 
 def choose(
-    candidates: Sequence[Candidate], policies: Mapping[tuple[str, str], Posterior], floor: float | None = None
+    candidates: Sequence[Candidate],
+    policies: Mapping[tuple[str, str], Posterior],
+    floor: float | None = None,
+    wallet: Wallet | None = None,
 ) -> list[Choice]:
     """One choice a candidate, in their order.
 
@@ -51,6 +59,7 @@ def choose(
     candidates : any mixture of tenants, campaigns and groups
     policies : by (tenant, campaign); one that is missing is decided by the prior, every arm alike
     floor : eps, each policy's own by default
+    wallet : pays for candidates of campaigns with a budget; by default nothing that costs anything can be paid
 
     Raises
     ------
@@ -64,22 +73,27 @@ def choose(
     >>> made.arm, made.propensity, made.propensities
     ('no_send', 1.0, [1.0, 0.0])
     """
-    alike: dict[tuple[str, str, str, tuple[str, ...]], list[int]] = {}
+    wallet = Wallet() if wallet is None else wallet
+    alike: dict[tuple[str, str, str, tuple[str, ...], Purse | None, tuple[int, ...]], list[int]] = {}
     for at, candidate in enumerate(candidates):
         fault = fault_of(candidate)
         if fault:
             raise InvariantError(f"{candidate.decision_id} cannot be decided: {fault}")
-        key = (candidate.group, candidate.tenant, candidate.campaign, tuple(candidate.arms))
+        purse = None if candidate.budget is None else wallet.of(candidate)
+        arms = tuple(candidate.arms)
+        key = (candidate.group, candidate.tenant, candidate.campaign, arms, purse, tuple(candidate.costs))
         alike.setdefault(key, []).append(at)
     choices: list[Choice | None] = [None] * len(candidates)
-    for (group, tenant, campaign, arms), places in alike.items():
+    for (group, tenant, campaign, arms, purse, told), places in alike.items():
+        costs = np.array(told, np.int64)
         members = [candidates[at] for at in places]
         if group == HOLDOUT:
-            made = _by_rule(members, [float(arm == NO_SEND) for arm in arms], group)
+            made = _by_rule(members, [float(arm == NO_SEND) for arm in arms], group, None, costs)
         elif group == UNIFORM:
-            made = _by_rule(members, [1 / len(arms)] * len(arms), group)
+            made = _by_rule(members, [1 / len(arms)] * len(arms), group, purse, costs)
         else:
-            made = _by_policy(members, arms, campaign, policies.get((tenant, campaign), _PRIOR), floor)
+            policy = policies.get((tenant, campaign), _PRIOR)
+            made = _by_policy(members, arms, campaign, policy, floor, purse, costs)
         for at, choice in zip(places, made, strict=True):
             choices[at] = choice
     return [choice for choice in choices if choice is not None]
@@ -95,6 +109,12 @@ def fault_of(candidate: Candidate) -> str:
         return "an arm is listed twice"
     if candidate.scores and len(candidate.scores) != len(candidate.arms):
         return "its scores are not one an arm"
+    if candidate.budget is None:
+        return "it has costs and no budget" if candidate.costs else ""
+    if len(candidate.costs) != len(candidate.arms) or min(candidate.costs) < 0:
+        return "its costs are not one an arm, or one is negative"
+    if candidate.arms[0] != NO_SEND or candidate.costs[0]:
+        return f"{NO_SEND} is not the first of its arms, or costs something"
     return ""
 
 
@@ -105,26 +125,28 @@ def mixed(shares: NDArray[np.float64], floor: float = FLOOR) -> NDArray[np.float
     return np.asarray(shares * (1 - n_arms * eps) + eps, np.float64)
 
 
-def _by_rule(members: list[Candidate], propensities: list[float], group: str) -> list[Choice]:
-    n_arms = len(propensities)
+def _by_rule(
+    members: list[Candidate], rule: list[float], group: str, purse: Purse | None, costs: NDArray[np.int64]
+) -> list[Choice]:
     seeds = [seed_of(candidate.decision_id) for candidate in members]
-    vectors = np.tile(np.array(propensities), (len(members), 1))
-    chosen = sampled(vectors, np.array(seeds, np.uint64)).tolist()
-    zeros = [0.0] * n_arms
+    vectors = np.tile(np.array(rule), (len(members), 1))
+    chosen = _paid(purse, vectors, costs, np.array(seeds, np.uint64)).tolist()
+    recorded = [rule] * len(members) if purse is None else vectors.tolist()
+    zeros = [0.0] * len(rule)
     return [
         Choice(
             candidate.decision_id,
             candidate.arms[arm],
-            propensities[arm],
+            vector[arm],
             candidate.arms,
-            propensities,
+            vector,
             zeros,
             zeros,
             seed,
             group,
             candidate.scores,
         )
-        for candidate, seed, arm in zip(members, seeds, chosen, strict=True)
+        for candidate, vector, seed, arm in zip(members, recorded, seeds, chosen, strict=True)
     ]
 
 
@@ -155,16 +177,24 @@ def sampled(p: NDArray[np.float64], seeds: NDArray[np.uint64]) -> NDArray[np.int
 
 
 def _by_policy(
-    members: list[Candidate], arms: tuple[str, ...], campaign: str, policy: Posterior, floor: float | None
+    members: list[Candidate],
+    arms: tuple[str, ...],
+    campaign: str,
+    policy: Posterior,
+    floor: float | None,
+    purse: Purse | None,
+    costs: NDArray[np.int64],
 ) -> list[Choice]:
     seeds = [seed_of(candidate.decision_id) for candidate in members]
     x = transform(rows_of([candidate.features for candidate in members]))
     means, spreads = policy.score(x, policy.rows(arms), _scores_of(members, len(arms)))
     seed_array = np.array(seeds, np.uint64)
-    vectors = propensities(means, spreads, seed_array, policy.floor if floor is None else floor)
-    chosen = sampled(vectors, seed_array)
+    price = 0.0 if purse is None else purse.priced(means, costs)
+    worth = means - price * (costs / MICROS)[:, None] if price else means
+    vectors = propensities(worth, spreads, seed_array, policy.floor if floor is None else floor)
+    chosen = _paid(purse, vectors, costs, seed_array)
     own = vectors[np.arange(len(members)), chosen]
-    version = f"{campaign}@{policy.number}"
+    version = priced(f"{campaign}@{policy.number}", price)
     return [
         Choice(
             candidate.decision_id, arms[arm], p, candidate.arms, vector, mean, spread, seed, version, candidate.scores
@@ -180,6 +210,30 @@ def _by_policy(
             strict=True,
         )
     ]
+
+
+def _paid(
+    purse: Purse | None, p: NDArray[np.float64], costs: NDArray[np.int64], seeds: NDArray[np.uint64]
+) -> NDArray[np.int64]:
+    """An arm from each row of ``p``, paid for. Whoever comes when too little is left for an arm has p over the others,
+    which is written into the row."""
+    if purse is None:
+        return sampled(p, seeds)
+    if int(costs.max()) * len(p) <= purse.left_micros:
+        chosen = sampled(p, seeds)
+        purse.pay(int(costs[chosen].sum()))
+        return chosen
+    chosen = np.zeros(len(p), np.int64)
+    for at in range(len(p)):
+        payable = purse.payable(costs)
+        if (p[at, ~payable] > 0).any():
+            purse.n_withheld += 1
+            p[at] *= payable
+            p[at, 0] += not p[at].any()  # without a floor nothing may be left: `no_send`, then
+            p[at] /= p[at].sum()
+        chosen[at] = sampled(p[at : at + 1], seeds[at : at + 1])[0]
+        purse.pay(int(costs[chosen[at]]))
+    return chosen
 
 
 def _scores_of(members: list[Candidate], n_arms: int) -> NDArray[np.float64] | None:

@@ -23,6 +23,7 @@ class Reason(StrEnum):
     DELIVERY_EXPIRED = "delivery_expired"
     MERGED = "merged"
     ERASED = "erased"
+    BUDGET_SPENT = "budget_spent"
 
 
 SENTENCES: dict[Reason, str] = {
@@ -43,4 +44,5 @@ SENTENCES: dict[Reason, str] = {
     Reason.DELIVERY_EXPIRED: "every attempt failed",
     Reason.MERGED: "the user was merged into another while the decision was open",
     Reason.ERASED: "the user was erased while the decision was open",
+    Reason.BUDGET_SPENT: "too little was left of what the campaign's budget released",
 }

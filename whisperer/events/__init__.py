@@ -12,7 +12,7 @@ The steps, in order, each in the module of its name:
      types (:mod:`.decode`, :mod:`.validate`), :mod:`.requirements`, :mod:`.address`, :mod:`.place`, :mod:`.clock`,
      :mod:`.money`
    - :func:`~whisperer.events.deal.deal`                keys hashed, plain events timed, all of them dealt to shards,
-     a :class:`~whisperer.events.block.Part` each
+     a :class:`~whisperer.events.parts.Part` each
 5. :func:`~whisperer.events.answer.answer`              what the client is told
 
 The exact way is the definition; the scanner is held to its outcome, to the last byte, by tests. The kernels are

@@ -9,7 +9,8 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
-from whisperer.events.block import EventBlock, PartBuilder, merge
+from whisperer.events.block import EventBlock
+from whisperer.events.parts import PartBuilder, merge
 from whisperer.ids import key_hash, tenant_seed
 
 

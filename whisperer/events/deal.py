@@ -1,4 +1,4 @@
-"""Last step: a request's accepted events become a :class:`~whisperer.events.block.Part` for each shard concerned.
+"""Last step: a request's accepted events become a :class:`~whisperer.events.parts.Part` for each shard concerned.
 
 Hashes every user key and message id, times each plain event, and copies rows, texts and payloads to their shards: two
 passes of one kernel. What a row holds is told in :mod:`~whisperer.events.scan_event`.
@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from whisperer.events.block import EVENT, Part
+from whisperer.events.block import EVENT
 from whisperer.events.clock import MAX_CLOCK_SKEW_MS
+from whisperer.events.parts import Part
 from whisperer.events.plain_values import ABSENT
 from whisperer.events.scan_event import (
     FLAGS,

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from whisperer.events.block import Part
+from whisperer.events.parts import Part
 from whisperer.events.refusals import Code, Refusal, Rejected
 
 

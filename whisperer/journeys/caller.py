@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from whisperer.decisions.budget import MICROS, Budget
 from whisperer.eligibility.rules import Cap, QuietHours
 from whisperer.journeys.campaign import (
     USER_ZONE,
@@ -37,6 +38,7 @@ def to_caller(campaign: Campaign) -> dict[str, Any]:
         "arms": [_arm(arm) for arm in campaign.arms],
         "caps": [_cap(cap) for cap in campaign.caps],
         "quiet_hours": _quiet_hours(campaign.quiet_hours),
+        "budget": _budget(campaign.budget),
     }
 
 
@@ -80,6 +82,13 @@ def _cap(cap: Cap) -> dict[str, Any]:
 
 def _quiet_hours(quiet: QuietHours | None) -> dict[str, str] | None:
     return None if quiet is None else {"from": _clock(quiet.from_min), "until": _clock(quiet.until_min)}
+
+
+def _budget(budget: Budget | None) -> dict[str, Any] | None:
+    if budget is None:
+        return None
+    amount, hours = budget.amount_micros / MICROS, list(budget.hours) or None
+    return {"amount": amount, "days": budget.days, "hours": hours}
 
 
 def _clock(minutes: int) -> str:

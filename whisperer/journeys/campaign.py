@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from whisperer.decisions.budget import MICROS, Budget
 from whisperer.eligibility.rules import MARKETING, Cap, QuietHours
 
 DRAFT, LIVE, PAUSED, ENDED = "draft", "live", "paused", "ended"
@@ -84,6 +85,11 @@ class Campaign(msgspec.Struct, frozen=True):
     purpose: str = MARKETING
     caps: tuple[Cap, ...] = ()
     quiet_hours: QuietHours | None = None
+    budget: Budget | None = None
+
+    def cost_micros(self, arm: str) -> int:
+        """Of one message of the arm; 0 for `no_send`."""
+        return next((round(one.cost * MICROS) for one in self.arms if one.id == arm), 0)
 
 
 _encode = msgspec.json.Encoder(order="deterministic").encode

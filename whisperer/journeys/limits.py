@@ -11,6 +11,7 @@ MAX_ARMS = 15
 MAX_CAPS = 8
 MAX_WINDOW_S = 90 * 86_400
 MAX_AMOUNT = 1_000_000_000  # of a cap, a cost: so that millionths fit 63 bits many times over
+MAX_BUDGET_DAYS = 92
 MAX_CRON = 100  # characters
 MAX_MOST = MAX_SENDS  # more messages than that are not remembered
 MAX_CAP_HOURS = RETAIN_SENDS_MS / 3_600_000

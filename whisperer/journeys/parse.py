@@ -11,7 +11,9 @@ from __future__ import annotations
 from typing import Any, Literal, cast
 
 from whisperer.content.message import CHANNELS
+from whisperer.decisions.budget import MICROS, Budget
 from whisperer.decisions.decision import NO_SEND
+from whisperer.decisions.pacing import HOURS
 from whisperer.eligibility.rules import MARKETING, Cap, QuietHours
 from whisperer.journeys import limits
 from whisperer.journeys.campaign import (
@@ -32,7 +34,7 @@ from whisperer.segments import limits as predicate_limits
 from whisperer.segments import parse as parse_predicate
 from whisperer.segments.values import shown
 
-FIELDS = ("trigger", "audience", "goal", "purpose", "arms", "caps", "quiet_hours")
+FIELDS = ("trigger", "audience", "goal", "purpose", "arms", "caps", "quiet_hours", "budget")
 TRIGGERS = ("event", "segment", "schedule", "request")
 PERIODS = ("rolling", "day", "week", "month")
 SCOPES = ("campaign", "tenant", "channel")
@@ -81,9 +83,10 @@ class _CampaignReader(Reader):
         purpose = self.name(fields.get("purpose", MARKETING), "/purpose")
         caps = self._caps(fields.get("caps"))
         quiet_hours = self._quiet_hours(fields.get("quiet_hours"))
+        budget = self._budget(fields.get("budget"), arms)
         if trigger is None or goal is None or purpose is None:
             return None
-        return Campaign(name, trigger, goal, arms, audience, purpose, caps, quiet_hours)
+        return Campaign(name, trigger, goal, arms, audience, purpose, caps, quiet_hours, budget)
 
     def _trigger(self, obj: object) -> Trigger | None:
         if (fields := self.fields(obj, "/trigger", "a trigger", TRIGGERS)) is None:
@@ -219,3 +222,34 @@ class _CampaignReader(Reader):
             self.note(at, "empty", "these begin when they end; leave quiet_hours out for none")
             return None
         return QuietHours(from_min, until_min)
+
+    def _budget(self, obj: object, arms: tuple[Arm, ...]) -> Budget | None:
+        at = "/budget"
+        if obj is None or (fields := self.fields(obj, at, "a budget", ("amount", "days", "hours"))) is None:
+            return None
+        amount = None
+        if self.has(fields, "amount", at, "the most that one window's messages may cost, in the goal's unit"):
+            amount = self.amount(fields["amount"], f"{at}/amount", 0, limits.MAX_AMOUNT, above=True)
+        days = self.whole(fields.get("days", 1), f"{at}/days", 1, limits.MAX_BUDGET_DAYS)
+        hours = self._hours(fields.get("hours"), f"{at}/hours")
+        if arms and not any(arm.cost for arm in arms):
+            self.note(at, "not_applicable", "no arm costs anything; say what each does, as its cost")
+        if amount is None or days is None or hours is None:
+            return None
+        return Budget(round(amount * MICROS), days, hours)
+
+    def _hours(self, obj: object, at: str) -> tuple[float, ...] | None:
+        """Shares of a day; () where every hour is alike."""
+        if obj is None:
+            return ()
+        parts = self.entries(obj, at, "shares", HOURS)
+        if parts is None:
+            return None
+        shares = [self.amount(part, f"{at}/{index}", 0, limits.MAX_AMOUNT) for index, part in enumerate(parts)]
+        if len(parts) < HOURS:
+            self.note(at, "out_of_range", f"write {HOURS} shares, one for each hour of a day in UTC, not {len(parts)}")
+        elif not any(shares):
+            self.note(at, "empty", "nothing could ever be spent; at least one hour needs a share")
+        else:
+            return tuple(share or 0.0 for share in shares)
+        return None

@@ -10,6 +10,7 @@ from typing import Any
 
 from whisperer.content.message import CHANNELS
 from whisperer.decisions.decision import NO_SEND
+from whisperer.decisions.pacing import HOURS
 from whisperer.journeys import limits
 from whisperer.journeys.parse import PERIODS, REWARDS, SCOPES
 from whisperer.segments import json_schema
@@ -32,6 +33,7 @@ EXAMPLE: dict[str, Any] = {
     ],
     "caps": [{"most": 3, "per": "rolling", "hours": 168, "scope": "tenant"}, {"most": 1, "per": "day"}],
     "quiet_hours": {"from": "21:00", "until": "08:00"},
+    "budget": {"amount": 25, "days": 1},
 }
 
 
@@ -49,6 +51,7 @@ def campaign_json_schema() -> dict[str, Any]:
             cost=_AMOUNT | {"default": 0, "description": "taken off the reward when it is sent, in the goal's unit"},
         ),
         "Cap": _cap(),
+        "Budget": _budget(),
         "QuietHours": _object(("from", "until"), **{"from": _TIME, "until": _TIME}),
     }
     return {
@@ -63,6 +66,7 @@ def campaign_json_schema() -> dict[str, Any]:
             arms={"type": "array", "items": _reference("Arm"), "minItems": 1, "maxItems": limits.MAX_ARMS},
             caps={"type": ["array", "null"], "items": _reference("Cap"), "maxItems": limits.MAX_CAPS},
             quiet_hours={"oneOf": [_reference("QuietHours"), {"type": "null"}], "default": None},
+            budget={"oneOf": [_reference("Budget"), {"type": "null"}], "default": None},
         ),
         "$defs": definitions,
         "examples": [EXAMPLE],
@@ -111,6 +115,20 @@ def _cap() -> dict[str, Any]:
     rolling = {"required": ["hours"], "properties": {"hours": {"type": "number"}}}
     calendar = {"properties": {"hours": {"type": "null"}}}
     return cap | {"if": {"properties": {"per": {"const": "rolling"}}}, "then": rolling, "else": calendar}
+
+
+def _budget() -> dict[str, Any]:
+    shares = {"type": "array", "items": _AMOUNT, "minItems": HOURS, "maxItems": HOURS}
+    return _object(
+        ("amount",),
+        amount={"type": "number", "exclusiveMinimum": 0, "maximum": limits.MAX_AMOUNT},
+        days={"type": "integer", "minimum": 1, "maximum": limits.MAX_BUDGET_DAYS, "default": 1},
+        hours={
+            "oneOf": [shares, {"type": "null"}],
+            "default": None,
+            "description": "shares of a day by the UTC hour; every hour alike by default",
+        },
+    )
 
 
 def _object(required: tuple[str, ...], **properties: dict[str, Any]) -> dict[str, Any]:

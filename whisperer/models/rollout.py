@@ -4,6 +4,9 @@ A pure state machine over one policy. The version that is *live* decides for eve
 shadow a candidate scores and decides for nobody. What the product does without any version of ours is version 0,
 :data:`BUILT_IN`: it is live at first, and there is always a way back to it.
 
+A score model takes no decisions, so it needs no shares of users: it goes from shadow, where it is judged on the rows
+that it brings (:mod:`.score_evidence`), to everybody.
+
 Guarantees: one version is live, and at most one is a candidate; no stage is skipped; a step into traffic needs the
 gate's consent, against the version that is live now, on data of the stage that it ends; a user keeps the version from
 one stage to the next; what was rolled back returns through shadow only. Leaves to others: the gate
@@ -45,6 +48,10 @@ STAGES = (
     Stage("25", 0.25, 24 * _HOUR_MS, 5_000),
 )
 """Then 100 %: the candidate is live. A day, as hours of the day differ; 1,000 decisions, as the gate asks for."""
+
+SCORES = "churn"
+"""Name of the policy whose live version scores a tenant's users, and kind of the artifacts that may be its versions."""
+SCORE_STAGES = (Stage(SHADOW, 0.0, 0, 0),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,12 +163,17 @@ def assignments(state: Rollout, policy: str, user_keys: Sequence[str], salt: str
     return [state.candidate if key_hash(key, seed) < below else state.live for key in user_keys]
 
 
-def stage_named(name: str) -> Stage:
-    """Raises KeyError."""
-    return _STAGES[name]
+def stages_of(policy: str) -> tuple[Stage, ...]:
+    """What a version of the policy of this name goes through before it is live."""
+    return SCORE_STAGES if policy == SCORES else STAGES
 
 
-_STAGES = {stage.name: stage for stage in STAGES}
+def stage_named(name: str, policy: str = "") -> Stage:
+    """Of a policy by name. Raises KeyError."""
+    for stage in stages_of(policy):
+        if stage.name == name:
+            return stage
+    raise KeyError(name)
 
 
 def _check_stage(stage: Stage, age_ms: int, n_decisions: int) -> None:

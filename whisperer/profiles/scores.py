@@ -3,7 +3,7 @@
 A score is a number that a model once wrote down, not a formula: it is journaled with the model's version, so that
 replay gives the same number whatever became of the model. Decides which scores there are, which changes are worth a
 record, and what is said before any model has been trained. Leaves to others: learned models
-(:mod:`actors.score_models`), the rhythm of sweeps (:mod:`actors.scoring`) and what a change sets off
+(:mod:`whisperer.models.scores`), the rhythm of sweeps (:mod:`actors.scoring`) and what a change sets off
 (:mod:`whisperer.shard.scoring`).
 """
 
@@ -47,9 +47,9 @@ class ScoreModel(Protocol):
 class BgNbdScores:
     """The formula that stands in until a model is trained, or for good where nothing beats it.
 
-    Churn is the probability of no active day within `HORIZON_DAYS`; engagement the active days to expect in that time,
-    as a share of it. ``params`` are per week; CDNOW's are those of people who buy music and know nothing of a tenant:
-    the order of users means more than the figures.
+    Churn is the probability of no active day within ``horizon_days``; engagement the active days to expect in that
+    time, as a share of it. ``params`` are per week; CDNOW's are those of people who buy music and know nothing of a
+    tenant: the order of users means more than the figures.
 
     References
     ----------
@@ -58,16 +58,16 @@ class BgNbdScores:
 
     features: tuple[str, ...] = ("repeat_days", "repeat_span_weeks", "since_first_weeks")
 
-    def __init__(self, params: BgNbd = CDNOW, version: str = "bgnbd@cdnow") -> None:
-        self.params, self.version = params, version
+    def __init__(self, params: BgNbd = CDNOW, version: str = "bgnbd@cdnow", horizon_days: float = HORIZON_DAYS) -> None:
+        self.params, self.version, self.horizon_days = params, version, horizon_days
 
     def score(self, x: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         known = ~np.isnan(x).any(axis=1)
         history = [np.ascontiguousarray(column) for column in x[known].T]
         churn, engagement = np.full((2, len(x)), np.nan)
-        churn[known] = 1 - bgnbd.p_purchase(self.params, HORIZON_DAYS / 7, *history)
-        expected = bgnbd.expected_purchases(self.params, HORIZON_DAYS / 7, *history)
-        engagement[known] = np.minimum(expected / HORIZON_DAYS, 1.0)
+        churn[known] = 1 - bgnbd.p_purchase(self.params, self.horizon_days / 7, *history)
+        expected = bgnbd.expected_purchases(self.params, self.horizon_days / 7, *history)
+        engagement[known] = np.minimum(expected / self.horizon_days, 1.0)
         return churn, engagement
 
 

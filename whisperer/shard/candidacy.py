@@ -13,7 +13,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from whisperer.decisions.decision import NO_SEND, Candidate, Choice, decision_id, send_key
+from whisperer.decisions.decision import NO_SEND, UNIFORM, Candidate, Choice, decision_id, send_key
+from whisperer.decisions.versions import parsed
 from whisperer.eligibility.addresses import address_of
 from whisperer.eligibility.check import eligible_arms, overall
 from whisperer.eligibility.groups import assigned
@@ -108,6 +109,8 @@ def drive(tenant: Tenant, decision: Decision) -> Iterator[Effect]:
 
 def candidate_of(tenant: Tenant, decision: Decision) -> Candidate:
     """What the decisions application is asked."""
+    campaign = tenant.loop.campaigns.pinned(decision)
+    costs = [] if campaign.budget is None else [campaign.cost_micros(arm) for arm in decision.arms]
     return Candidate(
         decision.id,
         tenant.id,
@@ -118,6 +121,8 @@ def candidate_of(tenant: Tenant, decision: Decision) -> Candidate:
         decision.features,
         decision.at,
         user_key=tenant.loop.who(decision)[0],
+        costs=costs,
+        budget=campaign.budget,
     )
 
 
@@ -132,15 +137,26 @@ def choose(tenant: Tenant, choice: Choice, now: int) -> Iterator[Effect]:
         tenant.counters["dropped.choice_invalid"] += 1  # it waits on, and expires if no better answer comes
         return
     decision.choice, decision.arm, decision.chosen_at = encode_choice(choice), choice.arm, now
+    withheld = _withheld(tenant, decision, choice)
+    decision.refused_arms |= withheld
     key, partition = loop.who(decision)
     loop.rows.append(decision_row(tenant.id, key, partition, decision, choice))
     if choice.arm == NO_SEND:
-        loop.close(decision, CLOSED_NO_SEND, now)
+        loop.close(decision, CLOSED_NO_SEND, now, Reason.BUDGET_SPENT if withheld else "")
     else:
         channel = next(arm.channel for arm in loop.campaigns.pinned(decision).arms if arm.id == choice.arm)
         decision.status, decision.send = SENDING, SendState(send_key(decision.id), channel)
         yield Deliver(tenant.id, decision.id, channel)
     yield Settled(tenant.id, decision.id)
+
+
+def _withheld(tenant: Tenant, decision: Decision, choice: Choice) -> dict[str, str]:
+    """Arms that could not be paid: any other has a probability, unless the rule is to choose one arm always."""
+    if all(choice.propensities) or tenant.loop.campaigns.pinned(decision).budget is None:
+        return {}
+    if choice.policy_version != UNIFORM and parsed(choice.policy_version) is None:
+        return {}
+    return {arm: str(Reason.BUDGET_SPENT) for arm, p in zip(choice.arms, choice.propensities, strict=False) if not p}
 
 
 def _in_audience(tenant: Tenant, live: LiveCampaign, rows: NDArray[np.int64], now: int) -> NDArray[np.bool_]:

@@ -7,16 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from whisperer.events.block import (
-    EventBlock,
-    PartBuilder,
-    Payloads,
-    columns_of,
-    encode_block,
-    link_of,
-    merge,
-    message_id_of,
-)
+from whisperer.events.block import EventBlock, Payloads, columns_of, encode_block, link_of, message_id_of
+from whisperer.events.parts import PartBuilder, merge
 from whisperer.ids import key_hash
 from whisperer.shard.effects import Effect, Send
 from whisperer.shard.records import Forward

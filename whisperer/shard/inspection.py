@@ -27,6 +27,15 @@ from whisperer.shard.machine import Shard
 from whisperer.shard.tenant import Tenant
 
 
+class ScoresView(msgspec.Struct):
+    """What a user's scores are, by which model, and when scores last changed here (ms UTC)."""
+
+    churn: float | None
+    engagement: float | None
+    model: str
+    at: int
+
+
 class UserView(msgspec.Struct):
     """A user as callers see it. `moved_to` names the key it was merged into; everything else is then empty."""
 
@@ -50,6 +59,7 @@ class UserView(msgspec.Struct):
     candidacies: list[dict[str, Any]] = []
     standing: Standing = msgspec.field(default_factory=Standing)
     group: str = ""
+    scores: ScoresView | None = None
 
 
 def keys_for(user_id: str) -> tuple[str, str]:
@@ -92,7 +102,17 @@ def user(shard: Shard, tenant_id: str, key: str, as_of: int | None = None) -> Us
         candidacies=[decision_view.view(tenant, row, decision) for decision in reversed(held.decisions)],
         standing=held.standing,
         group=held.standing.assignment.group if held.standing.assignment else "",
+        scores=_scores(tenant, row),
     )
+
+
+def _scores(tenant: Tenant, row: int) -> ScoresView | None:
+    """None before the first sweep that found the user."""
+    found = [float(tenant.people.table[name][row]) for name in SCORES]
+    if all(map(math.isnan, found)):
+        return None
+    churn, engagement = (None if math.isnan(value) else round(value, 6) for value in found)
+    return ScoresView(churn, engagement, tenant.scored_by, tenant.scored_at)
 
 
 def decision(shard: Shard, tenant_id: str, decision_id: str) -> dict[str, Any] | None:
@@ -123,7 +143,7 @@ def digest(shard: Shard) -> str:
             sorted(t.counters.items()),
             sorted((s.config.name, s.config.version, s.backfilled) for s in t.segments.live.values()),
             _loop(t),
-            [t.score_model, t.scored_by],
+            [t.score_model, t.scored_by, t.scored_at],
         ]
         for t in shard.tenants.values()
     }

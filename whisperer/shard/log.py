@@ -38,6 +38,7 @@ class DecisionRow(msgspec.Struct, array_like=True, frozen=True, tag=1):
         2026-11-24 have (name, value) instead. :func:`named` gives both alike
     refused_arms : arm -> why it was not eligible
     reason : why it was refused before a choice, a value of :class:`whisperer.eligibility.refusal.Reason`, else ""
+    scores, shadow, shadow_version : as in :class:`whisperer.decisions.decision.Choice`
     """
 
     tenant: str
@@ -63,6 +64,8 @@ class DecisionRow(msgspec.Struct, array_like=True, frozen=True, tag=1):
     refused_arms: dict[str, str]
     reason: str = ""
     scores: list[float] = []
+    shadow: list[float] = []
+    shadow_version: str = ""
 
 
 class DeliveryRow(msgspec.Struct, array_like=True, frozen=True, tag=2):
@@ -159,6 +162,8 @@ def decision_row(
         refused_arms=decision.refused_arms,
         reason=decision.reason if choice is None else "",
         scores=[] if choice is None else choice.scores,
+        shadow=[] if choice is None else choice.shadow,
+        shadow_version="" if choice is None else choice.shadow_version,
     )
 
 

@@ -63,7 +63,7 @@ def scored(tenant_id: str, model: ScoreModel, found: Chunk) -> Scored | None:
 def take(tenant: Tenant, body: Scored, now: int) -> None:
     """Write the scores of those who are still live, and have them asked about again where a segment wants to know."""
     table = tenant.people.table
-    tenant.scored_by = body.model
+    tenant.scored_by, tenant.scored_at = body.model, now
     changed: list[NDArray[np.int64]] = []
     for name, data in ((CHURN, body.churn), (ENGAGEMENT, body.engagement)):
         values = np.frombuffer(data, _WIRE)[: max(0, table.n - body.first)]

@@ -75,6 +75,7 @@ class TenantMeta(msgspec.Struct):
     loop: LoopMeta | None = None
     score_model: ScoreModelChosen | None = None
     scored_by: str = ""
+    scored_at: int = 0
 
 
 class ShardMeta(msgspec.Struct):
@@ -210,6 +211,7 @@ def _tenant_meta(tenant: Tenant) -> TenantMeta:
         loop=_loop_meta(tenant.loop),
         score_model=tenant.score_model,
         scored_by=tenant.scored_by,
+        scored_at=tenant.scored_at,
     )
 
 
@@ -278,7 +280,7 @@ def _tenant(shard: Shard, meta: TenantMeta, users: pa.Table, history: pa.Table, 
     tenant.tombstones = {digest: (partition, at) for digest, partition, at in meta.tombstones}
     tenant.floors = dict(meta.floors)
     tenant.erasing = dict(meta.erasing)
-    tenant.score_model, tenant.scored_by = meta.score_model, meta.scored_by
+    tenant.score_model, tenant.scored_by, tenant.scored_at = meta.score_model, meta.scored_by, meta.scored_at
     tenant.counters = Counter(meta.counters)
     return tenant
 

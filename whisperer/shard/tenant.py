@@ -56,7 +56,9 @@ class Tenant:
     score_model: ScoreModelChosen | None = None
     """What sweeps use; None for the formula."""
     scored_by: str = ""
-    """Version of the model whose scores came last."""
+    """Version of the model whose scores came last,"""
+    scored_at: int = 0
+    """and when they did, ms UTC."""
     watch: Watch | None = None
     """Of whoever copies a partition of this tenant while it serves."""
 

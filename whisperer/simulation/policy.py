@@ -1,7 +1,8 @@
 """The policies that a simulation can be asked about, as functions from candidates to choices.
 
-All of them go through :func:`whisperer.decisions.thompson.choose`, so that groups, floors, seeds and recorded vectors
-are those of the live product.
+All of them go through :func:`whisperer.decisions.thompson.choose`, so that groups, floors, seeds, prices and recorded
+vectors are those of the live product. A model decides as it would if it were live: its scores, and beside them what the
+learner knows now. Leaves to others: the money (:mod:`.spending`).
 """
 
 from __future__ import annotations
@@ -10,29 +11,37 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from whisperer.decisions.decision import NO_SEND, POLICY, UNIFORM, Candidate, Choice
+from whisperer.decisions.context import rows_of
+from whisperer.decisions.decision import HOLDOUT, NO_SEND, POLICY, UNIFORM, Candidate, Choice
 from whisperer.decisions.posterior import Posterior
+from whisperer.decisions.purse import Wallet
 from whisperer.decisions.thompson import choose
+from whisperer.models.value import ValueModel
 from whisperer.simulation.plan import ARM
 from whisperer.simulation.replay import Choose
 
 Policies = Mapping[tuple[str, str], Posterior]
 
 
-def named(policy: str, learned: Policies) -> Choose:
-    """The policy of a plan, for candidates of every group; it replaces what the group `policy` gets."""
+def named(policy: str, learned: Policies, model: ValueModel | None = None, wallet: Wallet | None = None) -> Choose:
+    """The policy of a plan, for candidates of every group; it replaces what the group `policy` gets.
+
+    Parameters
+    ----------
+    model : the one that ``policy`` names
+    wallet : pays where the campaign has a budget
+    """
 
     def decide(candidates: Sequence[Candidate]) -> list[Choice]:
         if policy == UNIFORM:
-            return choose([_in_group(c, UNIFORM) if c.group == POLICY else c for c in candidates], {})
-        chosen = choose(candidates, learned)
-        if not policy.startswith(ARM):
-            return chosen
-        arm = policy.removeprefix(ARM)
-        return [
-            _always(choice, arm) if candidate.group == POLICY else choice
-            for candidate, choice in zip(candidates, chosen, strict=True)
-        ]
+            return choose([_in_group(c, UNIFORM) if c.group == POLICY else c for c in candidates], {}, wallet=wallet)
+        if policy.startswith(ARM):
+            alone = choose([_in_group(c, HOLDOUT) if c.group == POLICY else c for c in candidates], {}, wallet=wallet)
+            return [
+                _always(choice, policy, candidate, wallet) if candidate.group == POLICY else choice
+                for candidate, choice in zip(candidates, alone, strict=True)
+            ]
+        return choose(candidates if model is None else _scored(candidates, model), learned, wallet=wallet)
 
     return decide
 
@@ -41,7 +50,27 @@ def _in_group(candidate: Candidate, group: str) -> Candidate:
     return msgspec.structs.replace(candidate, group=group)
 
 
-def _always(choice: Choice, arm: str) -> Choice:
+def _scored(candidates: Sequence[Candidate], model: ValueModel) -> list[Candidate]:
+    by_arms: dict[tuple[str, ...], list[int]] = {}
+    for at, candidate in enumerate(candidates):
+        by_arms.setdefault(tuple(candidate.arms), []).append(at)
+    made = list(candidates)
+    for arms, places in by_arms.items():
+        scores = model.scores(rows_of([candidates[at].features for at in places]), arms).tolist()
+        for at, mine in zip(places, scores, strict=True):
+            made[at] = msgspec.structs.replace(candidates[at], scores=mine)
+    return made
+
+
+def _always(choice: Choice, policy: str, candidate: Candidate, wallet: Wallet | None) -> Choice:
+    arm = policy.removeprefix(ARM)
     taken = arm if arm in choice.arms else NO_SEND
+    if candidate.budget is not None:
+        purse, cost = (wallet or Wallet()).of(candidate), candidate.costs[candidate.arms.index(taken)]
+        if cost > purse.left_micros:
+            purse.n_withheld += 1
+            taken = NO_SEND
+        else:
+            purse.pay(cost)
     vector = [float(one == taken) for one in choice.arms]
-    return msgspec.structs.replace(choice, arm=taken, propensity=1.0, propensities=vector, policy_version=f"{ARM}{arm}")
+    return msgspec.structs.replace(choice, arm=taken, propensity=1.0, propensities=vector, policy_version=policy)

@@ -1,7 +1,8 @@
 """A simulation from its plan and a history to one document: :func:`simulate`.
 
 The document is plain JSON. Counts are of the users replayed; ``share`` says what part of all users that is, and nothing
-is multiplied up but the estimated total, the budget and the users of the checklist's sentences about the holdout.
+is multiplied up but the estimated total, the budget with its windows, and the users of the checklist's sentences about
+the holdout.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import pyarrow as pa
@@ -25,6 +26,7 @@ from whisperer.eligibility.refusal import Reason
 from whisperer.evaluation.lift import GroupTally
 from whisperer.feedback.outcome import MICROS
 from whisperer.journeys.campaign import Campaign
+from whisperer.models.value import ValueModel
 from whisperer.profiles.history import DAY_MS
 from whisperer.simulation.checks import Found, checklist
 from whisperer.simulation.forecast import Power, power
@@ -32,6 +34,7 @@ from whisperer.simulation.history import Fact
 from whisperer.simulation.plan import Plan, check_policy, template_place
 from whisperer.simulation.policy import Policies, named
 from whisperer.simulation.replay import Render, Replay
+from whisperer.simulation.spending import AtPrice, Spending
 from whisperer.simulation.tally import Counts, Tally
 from whisperer.simulation.value import DecisionLog, NotEstimated, Value, estimate
 
@@ -42,12 +45,20 @@ CAVEATS = (
 )
 
 
+class Trained(NamedTuple):
+    """``until``: ms UTC, end of the data it was trained on."""
+
+    model: ValueModel
+    until: int
+
+
 def simulate(
     plan: Plan,
     events: Iterable[pa.RecordBatch],
     facts: Sequence[Fact] = (),
     logs: Sequence[DecisionLog] = (),
     learned: Policies | None = None,
+    model: Trained | None = None,
     *,
     share: float = 1.0,
     progress: Callable[[int], None] = lambda n_events: None,
@@ -60,6 +71,7 @@ def simulate(
     facts : in order of time
     logs : decisions with final rewards, of this campaign first, then of others that may be like it
     learned : the learner's policies
+    model : the one that the plan's policy names
     share : of all users that ``events`` are of, in (0, 1]
     progress : told how many events were replayed
 
@@ -70,14 +82,16 @@ def simulate(
     """
     campaign = plan.campaign
     check_policy(plan.policy, campaign)
-    decide = named(plan.policy, learned or {})
-    replay = Replay(plan, decide, renderer(plan), facts)
+    spending, value_model = Spending(share), None if model is None else model.model
+    decide = named(plan.policy, learned or {}, value_model, spending.wallet)
+    replay = Replay(plan, spending.within(decide), renderer(plan), facts)
     for batch in events:
         replay.bring(batch)
         progress(replay.n_events)
     replay.finish()
     found = _found(plan, replay, share)
-    value = estimate(campaign, plan.tenant, decide, plan.policy, logs)
+    judged = named(plan.policy, learned or {}, value_model, AtPrice(spending.price))
+    value = estimate(campaign, plan.tenant, judged, plan.policy, logs, 0 if model is None else model.until)
     tally, total = replay.tally, replay.tally.total
     n_policy = sum(tally.chosen.values())
     return {
@@ -98,7 +112,7 @@ def simulate(
         "groups": dict(tally.groups),
         "arms": [_arm(campaign, arm, tally) for arm in tally.arms],
         "days": [{"day": day * DAY_MS, **_counts(tally.days[day])} for day in sorted(tally.days)],
-        "budget": _budget(plan, total, share),
+        "budget": _budget(plan, total, share) | {"windows": spending.windows(), "price": spending.price},
         "value": _value(value, n_policy / share),
         "checklist": [msgspec.to_builtins(item) for item in checklist(plan, found)],
         "caveats": list(CAVEATS),

@@ -26,7 +26,7 @@ from whisperer.evaluation.overlap import overlap, refusals
 from whisperer.evaluation.reward_model import N_FOLDS, cross_fitted
 from whisperer.feedback.outcome import MICROS
 from whisperer.journeys.campaign import Campaign
-from whisperer.simulation.plan import LEARNED
+from whisperer.simulation.plan import LEARNED, model_of
 from whisperer.simulation.replay import Choose
 
 FEWEST_EFFECTIVE = 100.0
@@ -111,7 +111,12 @@ def like_arms(campaign: Campaign, other: Campaign) -> dict[str, str] | None:
 
 
 def estimate(
-    campaign: Campaign, tenant: str, decide: Choose, policy: str, logs: Sequence[DecisionLog]
+    campaign: Campaign,
+    tenant: str,
+    decide: Choose,
+    policy: str,
+    logs: Sequence[DecisionLog],
+    trained_until: int = 0,
 ) -> Value | NotEstimated:
     """The policy's value from the first log that holds all arms: ``logs`` in order of preference.
 
@@ -119,6 +124,7 @@ def estimate(
     ----------
     decide : the policy
     policy : its name in the plan
+    trained_until : ms UTC, end of the data of the model that ``policy`` names
     """
     why = NotEstimated(NO_LOG, "cannot be estimated: no decision of this campaign, or of one like it, has its reward.")
     for log in logs:
@@ -132,12 +138,18 @@ def estimate(
                 f"cannot be estimated: {', '.join(missing)} was never tried, in {log.campaign.name} or elsewhere.",
             )
             continue
-        return _estimate(campaign, tenant, decide, policy, log, same)
+        return _estimate(campaign, tenant, decide, policy, log, same, trained_until)
     return why
 
 
 def _estimate(
-    campaign: Campaign, tenant: str, decide: Choose, policy: str, log: DecisionLog, same: dict[str, str]
+    campaign: Campaign,
+    tenant: str,
+    decide: Choose,
+    policy: str,
+    log: DecisionLog,
+    same: dict[str, str],
+    trained_until: int,
 ) -> Value | NotEstimated:
     order = [NO_SEND, *(arm.id for arm in campaign.arms)]
     # An arm that the campaign has no more cannot be learned from: its decisions are left out, the rest renormalised.
@@ -152,7 +164,7 @@ def _estimate(
         for arm, p in given.items():
             vectors[row, order.index(arm)] = p / total
     action = np.array([order.index(same[log.arm[at]]) for at in kept])
-    target = _target(campaign.name, tenant, decide, log, kept, arms, order)
+    target = _target(campaign, tenant, decide, log, kept, arms, order)
     try:
         logged = Logged(
             action,
@@ -167,16 +179,29 @@ def _estimate(
         if against or logged.n_users < N_FOLDS:
             sentence = against[0].sentence if against else "too few users."
             return NotEstimated(NOT_ENOUGH, f"cannot be estimated from {log.campaign.name}: {sentence}")
-        return _figures(log.campaign.name, logged, target, found.n_effective, _caveats(campaign, policy, log))
+        return _figures(
+            log.campaign.name, logged, target, found.n_effective, _caveats(campaign, policy, log, trained_until)
+        )
     except InvalidLogError as error:
         return NotEstimated(error.reason, f"cannot be estimated: the log of {log.campaign.name} is odd ({error}).")
 
 
 def _target(
-    name: str, tenant: str, decide: Choose, log: DecisionLog, kept: list[int], arms: list[list[str]], order: list[str]
+    campaign: Campaign,
+    tenant: str,
+    decide: Choose,
+    log: DecisionLog,
+    kept: list[int],
+    arms: list[list[str]],
+    order: list[str],
 ) -> Floats:
+    paid = campaign.budget is not None
     candidates = [
-        Candidate(f"dec_{at}", tenant, name, 1, POLICY, arms[row], log.features[at], log.at[at])
+        Candidate(
+            *(f"dec_{at}", tenant, campaign.name, 1, POLICY, arms[row], log.features[at], log.at[at]),
+            costs=[campaign.cost_micros(arm) for arm in arms[row]] if paid else [],
+            budget=campaign.budget,
+        )
         for row, at in enumerate(kept)
     ]
     target = np.zeros((len(kept), len(order)))
@@ -202,10 +227,12 @@ def _figures(source: str, logged: Logged, target: Floats, n_effective: float, ca
     return Value(source, len(logged), n_effective, told[DR], over, told, caveats)
 
 
-def _caveats(campaign: Campaign, policy: str, log: DecisionLog) -> tuple[str, ...]:
+def _caveats(campaign: Campaign, policy: str, log: DecisionLog, trained_until: int) -> tuple[str, ...]:
     told = []
+    if seen := sum(at < trained_until for at in log.at):
+        told.append(f"{seen:,} of the {len(log):,} decisions are of the time that {policy} was trained on, or older.")
     if log.campaign.name != campaign.name:
         told.append(f"It is from {log.campaign.name}, whose arms are alike; its users were other ones.")
-    elif policy == LEARNED:
+    elif policy == LEARNED or model_of(policy) is not None:
         told.append("The policy has learned from the same decisions, which flatters it.")
     return tuple(told)

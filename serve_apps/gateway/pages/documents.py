@@ -142,6 +142,13 @@ class CapView(TypedDict):
     used: int
 
 
+class ScoresView(TypedDict):
+    churn: float | None
+    engagement: float | None
+    model: str | None
+    at: Time  # of the newest change on the user's shard
+
+
 class UserView(TypedDict):
     """`GET /v1/users/{id}`, and what passed between us and the user."""
 
@@ -163,6 +170,7 @@ class UserView(TypedDict):
     group: GroupView | None
     sends: list[SentView]
     caps: NotRequired[list[CapView]]
+    scores: NotRequired[ScoresView | None]  # None: not swept yet
 
 
 class GroupResult(TypedDict):

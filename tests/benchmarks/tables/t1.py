@@ -4,7 +4,7 @@
     mlc     trained on rows 0-3332, judged on the rest; accuracy at 0.5 as well
     cdnow   five folds over 23,570 customers: 39 weeks are known, a purchase in the next 39 is predicted
     retail  Online Retail: at each cutoff from a year after the first invoice, trained on the cutoffs whose 90 days had
-            ended by then; the level is the one that forecasts matured by then would have been better with
+            ended by then; the level is halfway to BG/NBD's, and what the two ends would have given stands beside
 
 Whatever is chosen in ours is chosen on the training rows of each split: which columns (by held-out log-loss), rounds,
 weights, calibration, and whether the recurrent network replaces the rest. What may differ between data sets was settled
@@ -14,7 +14,7 @@ on training rows, for retail on the cutoffs before its first judged one. Baselin
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ from tests.benchmarks.tables.t1_rows import (
 )
 from training.churn.cutoffs import DAY_MS, Histories, Rows
 from training.churn.encode import Encoding
-from training.churn.level import Levels
+from training.churn.level import at_level, halfway
 from training.churn.mixing import log_loss
 from training.churn.model import Fitted, fit_churn
 from training.churn.sequence import SequenceModel, sequences, wins
@@ -57,12 +57,17 @@ XGBOOST: dict[str, dict[str, float]] = {
 }
 """All of depth 2: two with nothing tuned, and what a practitioner tries next."""
 
+CURVE = (0.125, 0.25, 0.5)
+"""Shares of the customers whose training rows are used, beside all of them."""
+
 RETAIL: dict[str, Any] = {"penalties": (30.0,), "depths": (2, 3), "prior": "p_purchase"}
 CDNOW: dict[str, Any] = {"penalties": (10.0, 100.0), "depths": (2, 3), "prior": "p_purchase"}
 TABLES: dict[str, Any] = {"penalties": (1.0, 10.0, 100.0), "depths": (2, 3, 4)}
 
 
-def run(data: Path, *, parts: Sequence[str] = PARTS, n_boot: int = 1000, **_: Any) -> dict[str, Any]:
+def run(
+    data: Path, *, parts: Sequence[str] = PARTS, n_boot: int = 1000, curve: bool = True, **_: Any
+) -> dict[str, Any]:
     """The table, JSON-able.
 
     Parameters
@@ -70,6 +75,7 @@ def run(data: Path, *, parts: Sequence[str] = PARTS, n_boot: int = 1000, **_: An
     data : folder with the data sets' folders
     parts : which of the four
     n_boot : draws of customers for the intervals
+    curve : of the last two parts, also what fewer customers to learn from give
 
     Raises
     ------
@@ -77,11 +83,17 @@ def run(data: Path, *, parts: Sequence[str] = PARTS, n_boot: int = 1000, **_: An
         For a part of another name.
     """
     torch.set_num_threads(1)
-    ways = {"telco": _telco, "mlc": _mlc, "cdnow": _cdnow, "retail": _retail}
+    shares = CURVE if curve else ()
+    ways: dict[str, Callable[[], dict[str, Any]]] = {
+        "telco": lambda: _telco(data, n_boot),
+        "mlc": lambda: _mlc(data, n_boot),
+        "cdnow": lambda: _cdnow(data, n_boot, shares),
+        "retail": lambda: _retail(data, n_boot, shares),
+    }
     made = {}
     for name in [parts] if isinstance(parts, str) else parts:
         began = time.monotonic()
-        made[name] = ways[name](data, n_boot)
+        made[name] = ways[name]()
         made[name]["seconds"] = round(time.monotonic() - began, 1)
         say(f"{name}: ours {made[name]['rows']['ours']}, {made[name]['standing']}")
     stood = [set(part["standing"].values()) for part in made.values()]
@@ -118,6 +130,31 @@ def _better_columns(labelled: Labelled, train: Mask) -> tuple[Fitted, Table]:
     return fits[at], tables[at]
 
 
+class _Curve:
+    """The same, learned from fewer customers."""
+
+    def __init__(self, customer: NDArray[np.int64], shares: Sequence[float]) -> None:
+        order = np.random.default_rng(0).permutation(int(customer.max()) + 1)
+        self._within = {share: order[customer] < share * len(order) for share in shares}
+        self._collected = {share: _Collected() for share in shares}
+        self._rows: dict[float, list[int]] = {share: [] for share in (*shares, 1.0)}
+
+    def add(self, train: Mask, test: Mask, tell: Callable[[Mask], dict[str, Floats]]) -> None:
+        """``tell``: predictions of the test rows by models that are given some of the training rows."""
+        self._rows[1.0].append(int(train.sum()))
+        for share, within in self._within.items():
+            self._rows[share].append(int((train & within).sum()))
+            self._collected[share].add(test, tell(train & within))
+
+    def points(
+        self, label: Mask, customer: NDArray[np.int64], ranks: dict[str, Floats], whole: dict[str, Any]
+    ) -> list[dict[str, Any]]:
+        """AUC and log-loss by mean number of rows; ``whole``: what all customers gave."""
+        made = {share: collected.points(label, customer, ranks) for share, collected in self._collected.items()}
+        made[1.0] = whole
+        return [{"rows": round(float(np.mean(self._rows[share]))), **points} for share, points in made.items()]
+
+
 class _Collected:
     """Predictions, split by split."""
 
@@ -131,11 +168,21 @@ class _Collected:
             self.p.setdefault(name, []).append(p)
 
     def table(self, label: Mask, customer: NDArray[np.int64], n_boot: int, ranks: dict[str, Floats]) -> dict[str, Any]:
+        judge, models = self._judge(label, customer, n_boot, ranks)
+        return judge.table(models.pop("ours"), models)
+
+    def points(self, label: Mask, customer: NDArray[np.int64], ranks: dict[str, Floats]) -> dict[str, Any]:
+        judge, models = self._judge(label, customer, 0, ranks)
+        return judge.points(models)
+
+    def _judge(
+        self, label: Mask, customer: NDArray[np.int64], n_boot: int, ranks: dict[str, Floats]
+    ) -> tuple[Judge, dict[str, Scored]]:
         at = np.concatenate(self.at)
         part = np.repeat(np.arange(len(self.at)), [len(rows) for rows in self.at])
         scored = {name: np.concatenate(p) for name, p in self.p.items()}
         models = {name: Scored(ranks[name][at] if name in ranks else p, p) for name, p in scored.items()}
-        return Judge(label[at], part, customer[at], n_boot).table(models.pop("ours"), models)
+        return Judge(label[at], part, customer[at], n_boot), models
 
 
 def _splits(splitter: Any, label: Mask) -> Iterator[tuple[Mask, Mask]]:
@@ -172,47 +219,55 @@ def _mlc(data: Path, n_boot: int) -> dict[str, Any]:
     return made
 
 
-def _cdnow(data: Path, n_boot: int) -> dict[str, Any]:
+def _cdnow(data: Path, n_boot: int, shares: Sequence[float]) -> dict[str, Any]:
     histories, rows = cdnow(data)
     columns, label = rows.columns(), rows.returned
-    collected = _Collected()
+    collected, fewer = _Collected(), _Curve(rows.user, shares)
     contest: dict[str, Any] = {}
     for train, test in _splits(StratifiedKFold(5, shuffle=True, random_state=42), label):
         if not contest:  # on training customers of the first split, a fifth of them held out
             inner = train & (np.arange(len(label)) % 5 == 0)
             contest = _contest(histories, rows, train & ~inner, inner, CDNOW)
-        told = {"ours": _forecast(histories, rows, train, test, contest["replaces"], CDNOW)}
-        collected.add(test, told | _rivals(rows, train, test))
+
+        def tell(known: Mask, test: Mask = test) -> dict[str, Floats]:
+            ours = _forecast(histories, rows, known, test, contest["replaces"], CDNOW)
+            return {"ours": ours, **_rivals(rows, known, test)}
+
+        collected.add(test, tell(train))
+        fewer.add(train, test, tell)
         say(f"cdnow: {len(collected.at)} of 5 splits")
-    made = collected.table(label, rows.user, n_boot, {"bgnbd": columns["expected_purchases"]})
-    return made | {"sequence": contest}
+    ranks = {"bgnbd": columns["expected_purchases"]}
+    made = collected.table(label, rows.user, n_boot, ranks)
+    return made | {"sequence": contest, "learning_curve": fewer.points(label, rows.user, ranks, made["rows"])}
 
 
-def _retail(data: Path, n_boot: int) -> dict[str, Any]:
+def _retail(data: Path, n_boot: int, shares: Sequence[float]) -> dict[str, Any]:
     histories, rows = online_retail(data)
     cutoffs, prior = np.unique(rows.cutoff_ms), rows.columns()["p_purchase"]
     first = int(cutoffs[cutoffs >= histories.at_ms.min() + 360 * DAY_MS][0])
     valid = _ripe(cutoffs, first)[-1]
     contest = _contest(histories, rows, _ripe_rows(rows, valid), rows.cutoff_ms == valid, RETAIL)
-    collected = _Collected()
-    forecasts: dict[int, Floats] = {}
-    used = {}
-    for cutoff in map(int, cutoffs):
+    collected, fewer = _Collected(), _Curve(rows.user, shares)
+    losses: dict[str, list[float]] = {"own": [], "halfway": [], "bgnbd": []}
+    for cutoff in map(int, cutoffs[cutoffs >= first]):
         train, test = _ripe_rows(rows, cutoff), rows.cutoff_ms == cutoff
-        if len(np.unique(rows.cutoff_ms[train])) < 2:
-            continue
-        p = forecasts[cutoff] = _forecast(histories, rows, train, test, contest["replaces"], RETAIL)
-        if cutoff < first:  # only to know which level has been right
-            continue
-        levels = Levels()
-        for past in _ripe(np.array(sorted(forecasts)), cutoff):
-            of = rows.cutoff_ms == past
-            levels.matured(forecasts[int(past)], prior[of], rows.returned[of])
-        collected.add(test, {"ours": levels.of(p, prior[test]), **_rivals(rows, train, test)})
-        used[str(np.datetime64(cutoff, "ms").astype("datetime64[D]"))] = levels.better
-        say(f"retail: {list(used)[-1]}, level {levels.better}")
-    made = collected.table(rows.returned, rows.user, n_boot, {"bgnbd": rows.columns()["expected_purchases"]})
-    return made | {"level_at_cutoff": used, "sequence": contest}
+
+        def tell(known: Mask, test: Mask = test) -> dict[str, Floats]:
+            ours = _forecast(histories, rows, known, test, contest["replaces"], RETAIL)
+            return {"ours": halfway(ours, prior[test]), **_rivals(rows, known, test)}
+
+        p = _forecast(histories, rows, train, test, contest["replaces"], RETAIL)
+        levels = {"own": p, "halfway": halfway(p, prior[test]), "bgnbd": at_level(p, float(prior[test].mean()))}
+        for name, told in levels.items():
+            losses[name].append(log_loss(told, rows.returned[test]))
+        collected.add(test, {"ours": levels["halfway"], **_rivals(rows, train, test)})
+        fewer.add(train, test, tell)
+        say(f"retail: {len(collected.at)} cutoffs")
+    ranks = {"bgnbd": rows.columns()["expected_purchases"]}
+    made = collected.table(rows.returned, rows.user, n_boot, ranks)
+    by_level = {name: round(float(np.mean(each)), 4) for name, each in losses.items()}
+    points = fewer.points(rows.returned, rows.user, ranks, made["rows"])
+    return made | {"log_loss_by_level": by_level, "sequence": contest, "learning_curve": points}
 
 
 def _ripe(cutoffs: NDArray[np.int64], now: int) -> NDArray[np.int64]:

@@ -41,9 +41,7 @@ class Judge:
     def table(self, ours: Scored, baselines: dict[str, Scored]) -> dict[str, object]:
         """Points of everybody, and for each baseline ours less it with the interval; log-loss below 0 is better."""
         drawn = {name: self._drawn(scored) for name, scored in {"ours": ours, **baselines}.items()}
-        rows = {
-            name: {"auc": round(float(d[0, 0]), 5), "log_loss": round(float(d[0, 1]), 5)} for name, d in drawn.items()
-        }
+        rows = {name: _points(d) for name, d in drawn.items()}
         against = {}
         for name in baselines:
             difference = drawn["ours"] - drawn[name]
@@ -58,20 +56,28 @@ class Judge:
             }
         return {"rows": rows, "ours_less": against, "standing": standing(against)}
 
-    def _drawn(self, scored: Scored) -> Floats:
+    def points(self, models: dict[str, Scored]) -> dict[str, dict[str, float]]:
+        """AUC and log-loss of each, without intervals."""
+        return {name: _points(self._drawn(scored, 0)) for name, scored in models.items()}
+
+    def _drawn(self, scored: Scored, n_boot: int | None = None) -> Floats:
         """(1 + n_boot, 2): AUC and log-loss of the rows as they are, then of the same draws for every model."""
         rng = np.random.default_rng(0)
         n = int(self.customer.max()) + 1
         prepared = [_Ranked(scored.score[rows], self.label[rows]) for rows in self.parts]
         nats = -np.log(np.clip(np.where(self.label, scored.p, 1 - scored.p), 1e-12, 1))
-        out = np.empty((1 + self.n_boot, 2))
-        for at in range(1 + self.n_boot):
+        out = np.empty((1 + (self.n_boot if n_boot is None else n_boot), 2))
+        for at in range(len(out)):
             times = rng.multinomial(n, np.full(n, 1 / n)) if at else np.ones(n)
             weight = times[self.customer].astype(np.float64)
             weights = [weight[rows] for rows in self.parts]
             out[at, 0] = np.mean([ranked.auc(w) for ranked, w in zip(prepared, weights, strict=True)])
             out[at, 1] = np.mean([w @ nats[rows] / w.sum() for rows, w in zip(self.parts, weights, strict=True)])
         return out
+
+
+def _points(drawn: Floats) -> dict[str, float]:
+    return {"auc": round(float(drawn[0, 0]), 5), "log_loss": round(float(drawn[0, 1]), 5)}
 
 
 class _Ranked:

@@ -138,10 +138,12 @@ def _learned_from(share: float, train: Waves, test: Waves, judge: Judge) -> dict
     users = np.random.default_rng(0).permutation(int(train.person.max()) + 1)
     part = train.at(np.isin(train.person, users[: int(share * len(users))]))
     mix, report = policies.ours(part)
-    effects, baseline = mix.effects(test.x), policies.s_xgb(part, test)
-    ours = judge.terms(spent(effects, report.caution.choose(effects), test.hour)).value
-    return {
+    effects = mix.effects(test.x)
+    line = {
         "decisions": len(part.x),
-        "ours": ours,
-        "s_xgb": judge.terms(spent(baseline, baseline.argmax(axis=1), test.hour)).value,
+        "ours": judge.terms(spent(effects, report.caution.choose(effects), test.hour)).value,
     }
+    for learner in (policies.s_xgb, policies.vw):
+        found = learner(part, test)
+        line[learner.__name__] = judge.terms(spent(found, found.argmax(axis=1), test.hour)).value
+    return line

@@ -16,8 +16,9 @@ from actors.calls import Calls
 from actors.direct_client import CallFailedError, DirectConnection, connect
 from actors.direct_frames import MOST_BYTES, PREFIX, decode_answer, frame
 from actors.direct_server import DirectServer
+from actors.partition_map import PartitionMap
 from actors.pieces import INLINE_BYTES, to_blocks, to_pieces
-from actors.routing import OK, PartitionMap, Shards
+from actors.routing import OK, Shards
 
 TRACE = [("request", "trace")]
 

@@ -11,7 +11,7 @@ import pytest
 
 from actors.blobs import BlobFolder, SealError, seal, unseal
 from actors.learner import BLOB, STORE_EVERY_S, Learning
-from actors.routing import PartitionMap
+from actors.partition_map import PartitionMap
 from tests.unit.feedback.earning import CAMPAIGN, DAY, TENANT, early, fed, final, reward, same
 from whisperer.decisions.drift import ALARM_DAYS, FLOOR_IN_ALARM
 from whisperer.decisions.posterior import FLOOR, decode, posterior

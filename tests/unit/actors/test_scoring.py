@@ -12,13 +12,15 @@ import numpy as np
 import pytest
 
 from actors import scoring as actor
-from actors.score_models import KIND, open_model
+from actors.installation import ScoringSection
 from actors.scoring import Scoring
 from tests.unit.shard.world import DAY, T0, TENANT, World, event
 from whisperer.errors import OverloadError
 from whisperer.models.artifact import MANIFEST, DataRange, Manifest, encode, manifest_of
 from whisperer.models.errors import ArtifactError
 from whisperer.models.loading import load
+from whisperer.models.rollout import SCORES
+from whisperer.models.scores import open_model
 from whisperer.models.store import ArtifactStore
 from whisperer.profiles.features import FEATURES, feature_hash
 from whisperer.profiles.scores import CHURN, ENGAGEMENT
@@ -41,7 +43,7 @@ def scoring_of(world: World, submit: Callable[[RecordBody], Any] | None = None, 
     async def write(body: RecordBody) -> None:
         world.write(0, body)
 
-    return Scoring(world.shards[0], submit or write, lambda: world.now, cache)
+    return Scoring(world.shards[0], submit or write, lambda: world.now, cache, ScoringSection())
 
 
 def written(folder: Path, names: Sequence[str] = NAMES, version: int = 1, registry: str = "", **files: str) -> Manifest:
@@ -60,7 +62,7 @@ def written(folder: Path, names: Sequence[str] = NAMES, version: int = 1, regist
         folder,
         name="fare",
         version=version,
-        kind=KIND,
+        kind=SCORES,
         created_at=T0,
         data=DataRange(0, T0, 400),
         code_version="test",
@@ -78,7 +80,7 @@ def test_every_user_is_scored_chunk_by_chunk_and_what_stands_still_is_not_writte
     world = a_world()
     swept = scoring_of(world)
     assert asyncio.run(swept.sweep()) == 40
-    assert swept.state()["changed_chunks"] == 6
+    assert swept.state()["chunks"] == 6
     table = world.shards[0].tenant(TENANT).people.table
     assert not np.isnan(table[CHURN][:40]).any()
     assert not np.isnan(table[ENGAGEMENT][:40]).any()

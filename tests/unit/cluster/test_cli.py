@@ -275,6 +275,7 @@ def test_a_report_tells_people_the_lift_with_its_interval(capsys: pytest.Capture
         "refused": {"capped": 2},
         "groups": [{"group": "policy", "users": 900, "mean": 0.3}],
         "arms": [{"group": "policy", "arm": "hello", "decisions": 6, "sent": 6, "converted": 2, "reward": 1.5}],
+        "budget": None,
         "lift": lift,
         "uniform_lift": {"not_yet": "3 users in the smaller group"},
         "sample_ratio": {"p_value": 1e-9, "suspicious": True},

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from whisperer.decisions.pacing import HOURS, Gains, Pace, Plan, lagrangian, paced, spend
+from whisperer.decisions.pacing import HOURS, Plan, lagrangian
 
 HOUR = 3_600_000
 COSTS = np.array([0.0, 0.1, 1.0])
@@ -76,43 +76,3 @@ def test_the_plan_releases_by_the_hours_of_the_day_and_ends_with_the_budget() ->
     for wrong in ({"budget": -1.0}, {"ends": 0}, {"shares": (0.0,) * HOURS}, {"shares": (1.0,)}):
         with pytest.raises(ValueError):
             Plan(**({"budget": 1.0, "begins": 0, "ends": 9} | wrong))
-
-
-def played(seed: int, budget: float, n_rounds: int, rate: float) -> tuple[list[Pace], Plan, float]:
-    """A day of batches of changing size, at one time a round; states after each, and what no limit would cost."""
-    rng = np.random.default_rng(seed)
-    plan, pace, states, free = Plan(budget, 0, HOURS * HOUR), Pace(), [], 0.0
-    gains, before = Gains(scale=1.0), 0
-    for at in range(1, n_rounds + 1):
-        now = at * HOURS * HOUR // n_rounds
-        pace, values = paced(pace, plan, gains, before, now), batch(int(rng.integers(1 << 30)), rng.poisson(rate))
-        free += COSTS[values.argmax(axis=1)].sum() if len(values) else 0.0
-        pace, *_ = spend(pace, plan, values, COSTS)
-        states.append(pace)
-        before = now
-    return states, plan, free
-
-
-@settings(deadline=None, max_examples=25)
-@given(seed=st.integers(0, 1_000), budget=st.floats(0, 500), rate=st.floats(0, 30))
-def test_the_budget_is_never_exceeded(seed: int, budget: float, rate: float) -> None:
-    states, plan, _ = played(seed, budget, 48, rate)
-    assert max(pace.spent for pace in states) <= plan.budget + 1e-9
-    assert min(pace.price for pace in states) >= 0
-
-
-@pytest.mark.parametrize("budget", [300.0, 600.0, 1_500.0])
-def test_a_budget_that_binds_is_spent_evenly_to_its_end_at_a_price_that_settles(budget: float) -> None:
-    states, plan, free = played(3, budget, 288, 20.0)
-    assert free > 1.5 * plan.budget
-    spent, price = (np.array([getattr(pace, name) for pace in states]) for name in ("spent", "price"))
-    assert spent[-1] > 0.97 * plan.budget
-    assert np.abs(spent / plan.budget - np.arange(1, 289) / 288).max() < 0.06
-    assert price[144:].min() > 0
-    assert price[144:].std() < 0.5 * price[144:].mean()
-
-
-def test_a_budget_that_does_not_bind_costs_nothing() -> None:
-    states, _, free = played(4, 1e6, 96, 20.0)
-    assert {pace.price for pace in states} == {0.0}
-    assert states[-1].spent == pytest.approx(free)

@@ -10,19 +10,11 @@ from typing import Any
 
 from whisperer.events.admit import admit
 from whisperer.events.answer import answer
-from whisperer.events.block import (
-    EventBlock,
-    Payloads,
-    decode_block,
-    encode_block,
-    key_of,
-    link_of,
-    merge,
-    message_id_of,
-)
+from whisperer.events.block import EventBlock, Payloads, decode_block, encode_block, key_of, link_of, message_id_of
 from whisperer.events.decompress import decompress
 from whisperer.events.outcome import Outcome
 from whisperer.events.parse import Parsed, parse_body
+from whisperer.events.parts import merge
 from whisperer.events.refusals import Refusal
 from whisperer.events.routes import ROUTES, Route
 from whisperer.ids import N_PARTITIONS, tenant_seed

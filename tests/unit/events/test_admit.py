@@ -8,8 +8,9 @@ import pytest
 
 from tests.unit.events.ingesting import NOW, SEED, SHARD_OF, ingest, track
 from whisperer.events.admit import admit
-from whisperer.events.block import Part, connection_ip, keys_of, link_of, merge
+from whisperer.events.block import connection_ip, keys_of, link_of
 from whisperer.events.parse import Parsed, parse_body
+from whisperer.events.parts import Part, merge
 from whisperer.events.routes import ROUTES, Route
 from whisperer.events.types import EventType, Flag
 from whisperer.ids import N_PARTITIONS, message_hash, partition_of

@@ -51,6 +51,10 @@ def shard(name: str, **more: Any) -> dict[str, Any]:
             "step_s": {"dedup": 0.5}, "histograms": histograms,
         },
         "calls": {"under_way": 4, "answered": [["ingest", "", 5], ["ingest", "overloaded", 1]]},
+        "scoring": {
+            "sweeps": 2, "users": 6, "seconds": 0.5, "fallbacks": 0,
+            "models": {"tn_1": {"model": "churn@3", "digest": "0f" * 32, "fault": ""}},
+        },
         **more,
     }  # fmt: skip
 

@@ -13,11 +13,12 @@ from actors.simulation_record import Task
 from actors.simulations import KEPT, MOST_WAITING, Simulations
 from actors.warehouse import ExportRecord, Warehouse
 from serve_apps.gateway.documents import Documents
+from tests.unit.decisions.valuing import NAME, write_model
 from tests.unit.gateway.test_campaigns import CAMPAIGN, SMS
 from tests.unit.gateway.world import Caller, World
 from tests.unit.simulation.past import T0, plan
 from whisperer.errors import NotFoundError, OverloadError
-from whisperer.events.block import PartBuilder, merge
+from whisperer.events.parts import PartBuilder, merge
 from whisperer.events.types import EventType, Flag
 from whisperer.ids import key_hash, known_key, message_hash, partition_of, tenant_seed
 
@@ -159,3 +160,19 @@ async def test_a_record_that_nobody_writes_any_more_is_of_a_dead_process(tmp_pat
     assert (await runs.show(plan().tenant, plan().name, begun.id)).error == "nothing was heard of it"
     go.set()
     await runs.settled()
+
+
+async def test_a_registered_version_is_simulated_and_one_that_is_not_is_not_there(
+    acme: Caller, world: World, tmp_path: Path
+) -> None:
+    stored(tmp_path, acme.id)
+    path, body = "/campaigns/idea/simulate", {"definition": CAMPAIGN, "policy": f"{NAME}@1"}
+    assert await acme.problem("POST", path, body) == (404, "policy_not_found")
+    manifest = write_model(tmp_path / "made")
+    world.models.put(acme.id, tmp_path / "made", manifest)
+    world.plane.register_policy(acme.id, manifest, by="a test")
+    assert await acme.problem("POST", path, {**body, "policy": f"{NAME}@2"}) == (404, "policy_version_not_found")
+    found = await finished(world, acme, await acme.ok("POST", path, body))
+    assert (found["status"], found["error"]) == ("done", None)
+    assert found["result"]["policy"] == f"{NAME}@1"
+    assert found["result"]["candidates"] == 5

@@ -10,7 +10,8 @@ from typing import Any
 
 import httpx
 
-from actors.routing import OK, PartitionMap, Shards
+from actors.partition_map import PartitionMap
+from actors.routing import OK, Shards
 from actors.simulating import carry_out
 from actors.simulation_record import Task
 from actors.simulations import Simulations as SimulationRuns
@@ -37,6 +38,7 @@ from whisperer.eligibility.standing import Standing
 from whisperer.errors import UnavailableError
 from whisperer.models.store import ArtifactStore
 from whisperer.shard.inspection import UserView
+from whisperer.shard.records import ScoreModelChosen
 
 OPERATOR = "op_" + "0" * 40
 
@@ -53,6 +55,8 @@ class PlayedShards(Shards):
         self.stored: dict[str, dict[str, Any]] = {}
         self.campaigns: dict[str, list[dict[str, Any]]] = {}
         """tenant id -> counts of its campaigns, one entry a shard"""
+        self.scoring: dict[tuple[int, str], ScoreModelChosen] = {}
+        """what each shard was told to score a tenant's users with, by (shard, tenant id)"""
         self.away: set[int] = set()
         self.policies: bytes | None = None
         """what the learner would publish"""
@@ -96,6 +100,9 @@ class PlayedShards(Shards):
 
     def _publish(self, shard: int, *_: Any) -> None:
         return None
+
+    def _choose_score_model(self, shard: int, chosen: ScoreModelChosen) -> None:
+        self.scoring[shard, chosen.tenant] = chosen
 
     def _user(self, shard: int, version: int, tenant: str, key: str, as_of: int | None) -> Any:
         return OK, self.users.get(f"{tenant}/{key}")
@@ -165,6 +172,7 @@ def view(id: str, key: str, campaign: str, **more: Any) -> dict[str, Any]:
         "spreads": [1.0, 1.0],
         "seed": 2**64 - 1,
         "policy_version": f"{campaign}@0",
+        **{"scores": None, "shadow": [0.0, 0.5], "shadow_version": f"{campaign}@1"},
         "features": {"recency_days": None},
         "chosen_at": 1_700_000_000_020,
         "send": {"send_key": "snd_1", "channel": "email", "attempts": 0, "next_at": None, "sent_at": None},
@@ -196,10 +204,12 @@ class World:
         )
         self.sink = Sink(folder / "sink.db")
         self.models = ArtifactStore(folder / "models", folder / "cache")
-        self.simulations = SimulationRuns(str(folder / "warehouse"), simulate_here)
+        self.simulations = SimulationRuns(
+            str(folder / "warehouse"), simulate_here, models=str(folder / "models"), spool=str(folder / "cache")
+        )
         counts = Counts(10)
         overview = Overview(self.shards, self.plane, counts)
-        publishing = Publishing(self.plane, self.shards, overview)
+        publishing = Publishing(self.plane, self.shards, overview, str(folder / "models"))
         users = Users(self.shards, self.sink)
         decisions = Decisions(self.shards, users)
         self.parts = Parts(
@@ -214,7 +224,7 @@ class World:
             decisions,
             Explanations(decisions, self.plane, self.models, self.shards),
             self.sink,
-            Policies(self.plane, self.models),
+            Policies(self.plane, self.models, publishing),
             Simulations(self.plane, self.shards, self.simulations),
             LiftDays(self.plane, str(folder / "warehouse")),
         )

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from tests.unit.segments.strategies import predicates
 from whisperer.content.message import CHANNELS
+from whisperer.decisions.pacing import HOURS
 from whisperer.journeys import limits
 from whisperer.journeys.parse import PERIODS, SCOPES
 from whisperer.profiles.features import FEATURES
@@ -83,6 +84,21 @@ def arms(draw: st.DrawFn) -> list[dict[str, Any]]:
     ]
 
 
+budgets = st.fixed_dictionaries(
+    {"amount": st.floats(1e-6, limits.MAX_AMOUNT)},
+    optional={
+        "days": st.integers(1, limits.MAX_BUDGET_DAYS),
+        "hours": st.none() | st.lists(st.floats(0, 1e6), min_size=HOURS, max_size=HOURS).filter(any),
+    },
+)
+
+
+def _payable(written: dict[str, Any]) -> dict[str, Any]:
+    """Without its budget where nothing costs anything."""
+    costs = any(arm.get("cost") for arm in written["arms"])
+    return {name: value for name, value in written.items() if costs or name != "budget"}
+
+
 campaigns = st.fixed_dictionaries(
     {"trigger": triggers, "goal": goals, "arms": arms()},
     optional={
@@ -90,8 +106,9 @@ campaigns = st.fixed_dictionaries(
         "purpose": names,
         "caps": st.none() | st.lists(caps, max_size=3),
         "quiet_hours": st.none() | quiet,
+        "budget": st.none() | budgets,
     },
-)
+).map(_payable)
 
 _WORDS = ["event", "segment", "schedule", "request", "cron", "zone", "window", "id", "most", "per", "from", "offer"]
 anything = st.recursive(

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.journeys.campaigns import anything, campaigns
+from whisperer.decisions.budget import Budget
 from whisperer.eligibility.rules import Cap, QuietHours
 from whisperer.journeys import limits
 from whisperer.journeys.caller import describe, duration, template_versions, to_caller
@@ -274,3 +275,35 @@ def test_any_cron_is_taken_or_refused(text: str) -> None:
     answer = answered(changed(trigger={"schedule": {"cron": text}}))
     if isinstance(answer, CampaignError):
         assert {problem["pointer"] for problem in answer.errors} == {"/trigger/schedule/cron"}
+
+
+PAID = {**LEAST["arms"][0], "cost": 0.1}
+
+
+def test_a_budget_is_read_with_its_days_and_hours() -> None:
+    arms = [PAID]
+    assert parse_campaign(changed(arms=arms), "welcome").budget is None
+    assert parse_campaign(changed(arms=arms, budget={"amount": 0.1}), "welcome").budget == Budget(100_000)
+    shares = [0] * 23 + [2.5]
+    read = parse_campaign(changed(arms=arms, budget={"amount": 3, "days": 7, "hours": shares}), "welcome").budget
+    assert read == Budget(3_000_000, 7, tuple(map(float, shares)))
+
+
+@pytest.mark.parametrize(
+    ("budget", "problem"),
+    [
+        ({}, ("/budget", "missing_field")),
+        ({"amount": 0}, ("/budget/amount", "out_of_range")),
+        ({"amount": 1, "days": 93}, ("/budget/days", "out_of_range")),
+        ({"amount": 1, "hours": [1] * 23}, ("/budget/hours", "out_of_range")),
+        ({"amount": 1, "hours": [0] * 24}, ("/budget/hours", "empty")),
+        ({"amount": 1, "hours": [-1] + [1] * 23}, ("/budget/hours/0", "out_of_range")),
+        ({"amount": 1, "window": "1d"}, ("/budget/window", "unknown_field")),
+    ],
+)
+def test_a_mistake_in_a_budget_is_named_at_its_place(budget: dict[str, Any], problem: tuple[str, str]) -> None:
+    assert problems(changed(arms=[PAID], budget=budget)) == [problem]
+
+
+def test_a_budget_without_anything_that_costs_is_a_mistake() -> None:
+    assert problems(changed(budget={"amount": 1})) == [("/budget", "not_applicable")]

@@ -8,12 +8,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from whisperer.evaluation import forecasts
 from whisperer.evaluation.gate import Figures, Rule, Verdict
 from whisperer.evaluation.overlap import Overlap, Refusal
 from whisperer.models import formats, guardrails
 from whisperer.models.artifact import MAX_FILE_BYTES
 from whisperer.models.guardrails import LIMITS
-from whisperer.models.rollout import STAGES, Evidence
+from whisperer.models.rollout import SCORE_STAGES, SCORES, STAGES, Evidence
+from whisperer.models.score_evidence import NOT_COMPARABLE
 
 PAGE = (Path(__file__).parents[3] / "docs" / "models.md").read_text()
 WORDS = " ".join(PAGE.split())
@@ -34,6 +36,19 @@ def test_every_stage_is_in_the_table_with_what_it_needs() -> None:
         [row] = re.findall(rf"^\| `{stage.name}` \| (.*) \|$", PAGE, re.MULTILINE)
         assert f"{stage.min_ms // 3_600_000} h, {stage.min_decisions:,} decisions" in row
         assert not stage.share or f"{stage.share:.0%}".replace("%", " %") in row
+
+
+def test_the_gate_of_score_models_is_the_codes() -> None:
+    rule, [shadow] = forecasts.RULE, SCORE_STAGES
+    assert (shadow.min_ms, shadow.min_decisions, shadow.share) == (0, 0, 0.0)
+    for told in (
+        f"({rule.level:.0%}, by users) at most {rule.tolerance:.0%} of the other's log-loss".replace("%", " %"),
+        f"the difference in AUC is above -{rule.auc_drop:g}",
+        f"within {rule.slope[0]:.2f} and {rule.slope[1]:.2f}, with {rule.fewest} rows at least",
+        f"The policy `{SCORES}` is for",
+        f"`{NOT_COMPARABLE}` are rows",
+    ):
+        assert told in WORDS, told
 
 
 def test_every_guardrail_is_in_the_table_with_its_limit() -> None:

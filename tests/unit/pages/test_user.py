@@ -38,7 +38,14 @@ def hostile() -> UserView:
         sends=[{"at": NOW, "campaign": HOSTILE, "channel": HOSTILE, "send_key": HOSTILE}],
         previous_ids=[HOSTILE],
         caps=[{"campaign": HOSTILE, "rule": HOSTILE, "most": 3, "used": 1}],
+        scores={"churn": 0.5, "engagement": None, "model": HOSTILE, "at": NOW},
     )
+
+
+def test_scores_are_shown_with_their_model_and_when() -> None:
+    scores = {"churn": 0.731, "engagement": None, "model": "churn@3", "at": NOW - 60_000}
+    assert "Leaves 73 % Active days – by churn@3, 1 min ago" in words(page(user(scores=scores)))
+    assert "Leaves" not in words(page(user(scores=None)))
 
 
 def test_events_and_decisions_are_woven_in_time() -> None:

@@ -33,6 +33,9 @@ CHOICE = Choice(
     spreads=[0.01, 0.02],
     seed=2**64 - 1,
     policy_version="welcome@7",
+    scores=[0.0, 0.3],
+    shadow=[0.0, 0.4],
+    shadow_version="welcome@8",
 )
 
 LOG: Log = {
@@ -69,11 +72,14 @@ def test_a_log_comes_back_from_a_snapshot_as_it_was() -> None:
     assert log.decode_log(b"") == {}, "snapshots of before there was a log"
 
 
-def test_logs_of_both_forms_are_read_and_the_newer_one_is_written() -> None:
-    """The first has no scores in its decisions' rows."""
-    assert log.decode_log((GOLDEN / "log-v1.msgpack").read_bytes()) == LOG
-    assert log.decode_log((GOLDEN / "log-v2.msgpack").read_bytes()) == LOG
-    assert log.encode_log(LOG) == (GOLDEN / "log-v2.msgpack").read_bytes()
+@pytest.mark.parametrize("form", [1, 2, 3])
+def test_logs_of_every_form_are_read(form: int) -> None:
+    """The first has no scores in its decisions' rows, the second none of a version in shadow."""
+    assert log.decode_log((GOLDEN / f"log-v{form}.msgpack").read_bytes()) == LOG
+
+
+def test_the_newest_form_of_the_log_is_written() -> None:
+    assert log.encode_log(LOG) == (GOLDEN / "log-v3.msgpack").read_bytes()
 
 
 @pytest.mark.parametrize("data", [b"x", b"\xc1", log.encode_log(LOG)[:-1], msgspec.msgpack.encode([[1, [[9, 2]]]])])
@@ -93,7 +99,7 @@ def test_exported_positions_are_forgotten_and_no_others() -> None:
 def test_the_row_of_a_choice_holds_the_whole_choice_and_named_features() -> None:
     chosen = candidacy(choice=msgspec.msgpack.encode(CHOICE), chosen_at=140, reason="", status="sending")
     row = log.decision_row("acme", "u:1", 5, chosen)
-    held = [name for name in Choice.__struct_fields__ if not name.startswith("shadow")]  # the journal has those
+    held = Choice.__struct_fields__
     assert {name: getattr(row, name) for name in held} == {name: getattr(CHOICE, name) for name in held}
     assert (row.at, row.chosen_at, row.group, row.reason) == (100, 140, "policy", "")
     assert log.named(row.features) == [(name, float(n)) for n, name in enumerate(NAMES)]

@@ -11,7 +11,8 @@ from typing import Any
 from whisperer.content.message import RenderRequest
 from whisperer.decisions.decision import HOLDOUT, NO_SEND, Candidate, Choice, seed_of
 from whisperer.delivery.dispatch import ACCEPTED, Receipt
-from whisperer.events.block import PartBuilder, encode_block, merge
+from whisperer.events.block import encode_block
+from whisperer.events.parts import PartBuilder, merge
 from whisperer.events.types import RESERVED_NAME, WIRE_TO_TYPE, EventType, Flag
 from whisperer.feedback.outcome import Reward
 from whisperer.ids import anonymous_key, key_hash, known_key, message_hash, partition_of, tenant_seed

@@ -9,6 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from training.rows.decisions import HASH_KEY
+from whisperer.profiles.features import FEATURES, REPLAYED, feature_hash
+
 DAY_MS = 86_400_000
 FIRST = 1_600_000_000_000
 ARMS = ("no_send", "offer", "tips")
@@ -32,6 +35,29 @@ def churn_table(n: int = 1_000, seed: int = 0, **more: Any) -> pa.Table:
         "noise": random.normal(size=n),
     }
     return pa.table(columns | more)
+
+
+def score_table(n: int = 3_000, seed: int = 0) -> pa.Table:
+    """Users as a shard knows them, all features of it: the longer silent, the likelier they leave; five cutoffs."""
+    random = np.random.default_rng(seed)
+    days, since, silent = random.poisson(3, n).astype(float), random.uniform(5, 20, n), random.exponential(12, n)
+    left = random.random(n) < 1 / (1 + np.exp(1.5 - silent / 6 + days / 3))
+    held = {
+        "recency_days": silent,
+        "repeat_days": days,
+        "repeat_span_weeks": np.where(days > 0, np.maximum(since - silent / 7, 0.0), 0.0),
+        "since_first_weeks": since,
+        "events_30d": random.poisson(3 * np.exp(-silent / 30)).astype(float),
+    }
+    columns = {
+        "user_key": [f"u{number % (n // 4)}" for number in range(n)],
+        "cutoff": pa.array(FIRST + (np.arange(n) * 5 // n) * 30 * DAY_MS, pa.timestamp("ms")),
+        "came_back": ~left,
+        "active_days": np.where(left, 0, 1 + random.poisson(days)).astype(float),
+    }
+    columns |= {name: held.get(name, random.normal(size=n)) for name in REPLAYED}
+    definitions = feature_hash(FEATURES[name] for name in REPLAYED)
+    return pa.table(columns).replace_schema_metadata({HASH_KEY: definitions.encode()})
 
 
 def decision_table(n: int = 3_000, seed: int = 0, **more: Any) -> pa.Table:

@@ -26,7 +26,7 @@ from whisperer.models.store import ArtifactStore
 class Made:
     """A run of one trial, without a search."""
 
-    def __init__(self, kind: str, data: Dataset, folder: Path) -> None:
+    def __init__(self, kind: str, data: Dataset, folder: Path, version: int = 1, window_days: int = 0) -> None:
         self.data, self.card, self.part = data, examine(data, kind), divide(data)
         task = task_of(kind, data, self.part, seed=0)
         grown = list(grow(task, tried_first(kind), Plan(40, 10)))
@@ -38,8 +38,10 @@ class Made:
         if kind == "uplift":
             self.outcome = effects.finish(data, self.part, task, tried_first(kind), 40, folder, seed=0)
         else:
-            self.outcome = labelled.finish(kind, data, self.part, task, tried_first(kind), grown[-1][0], folder)
-        self.manifest = manifest_for(folder, self.outcome, data, self.card, name="m", version=1, created_at=1)
+            self.outcome = labelled.finish(
+                kind, data, self.part, task, tried_first(kind), grown[-1][0], folder, window_days
+            )
+        self.manifest = manifest_for(folder, self.outcome, data, self.card, name=kind, version=version, created_at=1)
 
     def page(self) -> str:
         counts = np.bincount(self.part, minlength=4).tolist()
@@ -88,7 +90,7 @@ def test_the_manifest_says_where_the_model_came_from(churn: Made, tmp_path: Path
     assert re.fullmatch(r"[0-9.]+\+[0-9a-f]{12}", stated.code_version)
     store = ArtifactStore(tmp_path / "store", tmp_path / "cache")
     store.put("t_1", churn.folder, stated)
-    assert store.fetch("t_1", "m", 1).manifest == stated
+    assert store.fetch("t_1", "churn", 1).manifest == stated
 
 
 def test_the_policy_tells_users_apart_and_its_worth_is_that_of_the_truth(uplift: Made) -> None:

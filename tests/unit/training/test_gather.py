@@ -22,7 +22,7 @@ def test_users_at_cutoffs_become_rows_of_features_that_a_score_model_is_given(tm
     place = gather("churn", source, FILES, str(tmp_path))
     data = read(place, "churn")
     assert data.names == REPLAYED
-    assert data.registry == feature_hash(FEATURES[name] for name in REPLAYED)  # as actors.score_models compares it
+    assert data.registry == feature_hash(FEATURES[name] for name in REPLAYED)  # as whisperer.models.scores compares it
     assert len(set(data.time.tolist())) > 1
     assert gather("churn", source, FILES, str(tmp_path)) == place
 

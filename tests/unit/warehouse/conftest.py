@@ -15,7 +15,8 @@ import pytest
 
 from actors.blobs import BlobFolder, BlobWriter
 from actors.warehouse import ExportRecord, LogRecord
-from whisperer.events.block import EventBlock, PartBuilder, merge
+from whisperer.events.block import EventBlock
+from whisperer.events.parts import PartBuilder, merge
 from whisperer.events.types import EventType
 from whisperer.ids import bare_id, key_hash, message_hash
 from whisperer.shard.log import DecisionRow, DeliveryRow, LogRow, OutcomeRow, RewardRow

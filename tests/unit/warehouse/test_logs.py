@@ -59,8 +59,8 @@ def test_a_decision_comes_back_with_every_field_and_all_that_followed(blobs: Blo
     found = warehouse.lookup_decision("acme", "dec_1")
     assert found is not None
     assert found["decision"] == {
-        # The warehouse has no column for a value model's scores.
-        **{name: getattr(decision("u:zoë"), name) for name in DecisionRow.__struct_fields__ if name != "scores"},
+        **{name: getattr(decision("u:zoë"), name) for name in DecisionRow.__struct_fields__},
+        **dict.fromkeys(("scores", "shadow", "shadow_version")),
         "features": {"events_7d": 3.0, "recency_days": None},
         "reason": None,
         "date": "2026-01-01",

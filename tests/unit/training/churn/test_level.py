@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 pytest.importorskip("sklearn", reason="the extra `training` is not installed")
 
-from training.churn.level import OWN, PRIOR, Levels, at_level
+from training.churn.level import at_level, halfway
 
 shares = st.floats(0.01, 0.99)
 
@@ -25,17 +25,11 @@ def test_a_share_that_is_none_is_refused(share: float) -> None:
         at_level(np.array([0.5]), share)
 
 
-def test_the_level_that_has_been_better_over_matured_forecasts_is_taken() -> None:
-    rng = np.random.default_rng(0)
-    truth = rng.uniform(0.1, 0.5, 2_000)
-    label = rng.random(2_000) < truth
-    high, low = at_level(truth, 0.6), at_level(truth, 0.3)
-    levels = Levels()
-    assert levels.better == OWN
-    assert levels.of(high, truth) is high
-    levels.matured(high, truth, label)
-    assert levels.better == PRIOR
-    assert levels.of(high, low).mean() == pytest.approx(0.3)
-    for _ in range(3):
-        levels.matured(truth, high, label)
-    assert levels.better == OWN
+def test_halfway_is_as_far_from_either_level_in_log_odds_and_nobody_changes_place() -> None:
+    p = np.random.default_rng(0).uniform(0.05, 0.95, 2_000)
+    own, prior = at_level(p, 0.6), at_level(p[::-1].copy(), 0.25)
+    found = halfway(own, prior)
+    odds = [level / (1 - level) for level in (0.6, found.mean(), 0.25)]
+    assert odds[0] / odds[1] == pytest.approx(odds[1] / odds[2])
+    assert (np.argsort(found) == np.argsort(p)).all()
+    assert halfway(own, own[::-1]) == pytest.approx(own)

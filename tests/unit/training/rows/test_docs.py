@@ -6,17 +6,11 @@ import json
 import re
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
 import pytest
 
-pytest.importorskip("xgboost")
-
-from actors.scoring import EVERY_S
-from tests.unit.training.test_score_model import T0
-from tests.unit.training.test_score_model import rows as some_rows
+from actors.installation import ScoringSection
 from whisperer.journeys.contact import CONTACT
-from whisperer.profiles.features import FEATURES, REPLAYED
+from whisperer.profiles.features import FEATURES
 from whisperer.profiles.scores import HORIZON_DAYS, STILL
 from whisperer.segments import parse_predicate
 from whisperer.shard.scoring import CHUNK
@@ -25,20 +19,11 @@ PAGE = (Path(__file__).parents[4] / "docs" / "features.md").read_text()
 CODE = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 
 
-def a_table(number: int) -> pa.Table:
-    table = some_rows(number)
-    for name in REPLAYED:
-        if name not in table.column_names:
-            table = table.append_column(name, pa.array(np.ones(table.num_rows)))
-    return table
-
-
 def test_the_code_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    known = {"tables": [a_table(number) for number in range(3)], "now": T0}
+    known: dict[str, object] = {}
     for code in CODE:
         exec(code.replace("/data/warehouse", str(tmp_path / "warehouse")), known)
-    assert (tmp_path / "made" / "churn.ubj").exists()
 
 
 def test_the_features_of_contact_are_those_of_the_code() -> None:
@@ -53,6 +38,6 @@ def test_the_features_of_contact_are_those_of_the_code() -> None:
 def test_figures_are_those_of_the_code() -> None:
     for told in (f"nothing within {HORIZON_DAYS} days", f"{CHUNK:,} rows", f"moved by at most {STILL} "):
         assert told in PAGE, told
-    assert EVERY_S == 3600
+    assert (ScoringSection().first_after_s, ScoringSection().interval_s) == (60, 3600)
     (predicate,) = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
     parse_predicate(json.loads(predicate), FEATURES)

@@ -5,7 +5,7 @@ import pytest
 
 from tests.unit.training.uplift.making import a_binary_trial, a_trial, effects_of
 from training.uplift.bases import Boosted, Forest, Logit, Ridge
-from training.uplift.learners import DR, Average, Learner, S, T, X, expected, scores
+from training.uplift.learners import DR, Average, Learner, Related, S, T, X, expected, scores
 from training.uplift.trial import Trial, TrialError
 
 TREES = Boosted(rounds=40, eta=0.2)
@@ -45,6 +45,28 @@ def test_the_same_trial_gives_the_same_effects(name: str) -> None:
     trial = a_trial(400)
     one, other = (LEARNERS[name].fit(trial).effects(ASKED) for _ in range(2))
     np.testing.assert_array_equal(one, other)
+
+
+def test_related_logits_are_one_line_where_differences_are_forbidden_and_lines_of_their_own_where_free() -> None:
+    trial = a_binary_trial()
+    asked = np.random.default_rng(3).normal(size=(50, 2))
+    alone = T(Logit(1e-3)).fit(trial).effects(asked)
+    np.testing.assert_allclose(Related(1e-3, 1e-6).fit(trial).effects(asked), alone, atol=1e-3)
+    arms = [term[0][1] for term in Related(1e-3, 1e9).fit(trial).terms]
+    np.testing.assert_allclose(arms[0].slope, arms[1].slope, atol=1e-4)
+    assert arms[1].level > arms[0].level  # levels are the arms' own all the same
+
+
+def test_an_arm_nobody_was_given_has_the_slopes_of_the_others() -> None:
+    trial = a_binary_trial()
+    third = Trial(trial.x, trial.action, trial.reward, np.array([0.5, 0.5, 0.0]))
+    lines = [term[0][1] for term in Related().fit(third).terms]
+    np.testing.assert_allclose(lines[2].slope, (lines[0].slope + lines[1].slope) / 2, rtol=0.05)
+
+
+def test_related_logits_refuse_money() -> None:
+    with pytest.raises(TrialError, match="0 and 1"):
+        Related().fit(a_trial(400))
 
 
 def test_what_arms_have_in_common_reaches_an_arm_with_few_rows() -> None:

@@ -6,7 +6,7 @@ import pytest
 from tests.unit.training.uplift.making import a_binary_trial, a_trial, effects_of
 from training.uplift.bases import Boosted, Ridge
 from training.uplift.caution import caution
-from training.uplift.learners import DR, Average, S, T, X
+from training.uplift.learners import DR, Average, Related, S, T, X
 from training.uplift.mix import Mix, fit_mix, stacked, standard_learners
 from training.uplift.trial import Trial, TrialError
 
@@ -82,10 +82,12 @@ def test_the_standard_model_takes_money_and_yes_or_no() -> None:
     assert standard_learners(yes)["trees"] == S(Boosted("binary:logistic", fewest=5.0))
     never_negative = Trial(money.x, money.action, np.abs(money.reward), money.propensity)
     assert standard_learners(never_negative)["trees"] == S(Boosted("reg:tweedie", fewest=5.0))
+    assert standard_learners(yes)["lines"] == Related()
+    assert standard_learners(money)["lines"] == T(Ridge())
     for trial in (money, yes):
         mix, report = fit_mix(trial, n_folds=3)
         assert mix.effects(trial.x).shape == (800, trial.n_arms)
-        assert set(report.values) == {"trees", "ridge", "levels", "mix"}
+        assert set(report.values) == {"trees", "lines", "levels", "mix"}
 
 
 def test_the_four_learners_can_be_mixed() -> None:

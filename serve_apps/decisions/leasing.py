@@ -1,0 +1,88 @@
+"""A replica's leases on campaigns' budgets: asked for before a batch that may need them, told of what was spent.
+
+A batch waits :data:`WAIT_S` for an answer, then it is decided with what is left here; while the learner is away, or has
+nothing to give, no batch waits. Batches of campaigns without a budget never do. Leaves to others: what is granted
+(:mod:`actors.treasury`), and spending it (:mod:`whisperer.decisions.purse`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
+
+import msgspec
+
+from whisperer.decisions.budget import Lease
+from whisperer.decisions.decision import Candidate
+from whisperer.decisions.purse import Wallet
+from whisperer.errors import UnavailableError
+from whisperer.ids import new_id
+
+EVERY_S = 2.0
+"""Between reports of what was spent; prices come with the answers."""
+WAIT_S = 0.25
+PAUSE_S = 1.0
+"""After an answer that was too little, or none: until then batches are decided with what is here."""
+
+Lend = Callable[[str, bytes], Awaitable[bytes]]
+"""The learner's ``lease``. Raises UnavailableError while it is away."""
+
+_log = logging.getLogger(__name__)
+_decode = msgspec.msgpack.Decoder(list[Lease]).decode
+_encode = msgspec.msgpack.Encoder().encode
+
+
+async def nobody(_holder: str, _asks: bytes) -> bytes:
+    """Where there is no learner."""
+    raise UnavailableError("nobody lends here", retry_after_s=1.0)
+
+
+class Leasing:
+    """Use from one event loop. ``clock``: seconds, monotonic."""
+
+    def __init__(self, lend: Lend, clock: Callable[[], float] = time.monotonic) -> None:
+        self.wallet = Wallet()
+        self.holder = new_id("pur")
+        """No process has had it before: what a dead one was granted is its own for good."""
+        self._lend = lend
+        self._clock = clock
+        self._one_at_a_time = asyncio.Lock()
+        self._rounds: set[asyncio.Task[None]] = set()
+        self._ask_again_at = -float("inf")
+
+    async def ready(self, candidates: Sequence[Candidate]) -> None:
+        """See that purses hold what a batch may cost, if that can be had soon."""
+        if not self.wallet.need(candidates) or self._clock() < self._ask_again_at:
+            return
+        round_ = asyncio.ensure_future(self._top_up(candidates))
+        self._rounds.add(round_)
+        round_.add_done_callback(self._rounds.discard)
+        await asyncio.wait({round_}, timeout=WAIT_S)  # one that takes longer goes on: its answer is as good later
+
+    async def round(self, candidates: Sequence[Candidate] = ()) -> None:
+        """Ask and tell once. Raises UnavailableError, and whatever the learner could not do."""
+        async with self._one_at_a_time:
+            self.wallet.need(candidates)  # the round before took the needs of its time off
+            asks = self.wallet.asks()
+            if asks:
+                self.wallet.take(asks, _decode(await self._lend(self.holder, _encode(asks))))
+
+    async def forever(self) -> None:
+        while True:
+            await self._try()
+            await asyncio.sleep(EVERY_S)
+
+    async def _top_up(self, candidates: Sequence[Candidate]) -> None:
+        await self._try(candidates)
+        if self.wallet.need(candidates):
+            self._ask_again_at = self._clock() + PAUSE_S
+
+    async def _try(self, candidates: Sequence[Candidate] = ()) -> None:
+        try:
+            await self.round(candidates)
+        except UnavailableError:
+            pass
+        except Exception:
+            _log.exception("the learner could not be asked for money; trying again")

@@ -1,0 +1,83 @@
+"""Each user's whole life as three numbers, from a shard's state: what BG/NBD is fitted to.
+
+A live shard keeps 90 days of activity a user, and the first day for ever. A life is longer, so the shard lives through
+the past once more (:class:`training.rows.replay.Replay`) and is asked every 90 days: windows that touch and do not
+overlap add up to a life. Guarantees: the arithmetic of days is the shard's own; identities are merged as they were
+live; nothing that arrived after the last day is counted. Two users who are merged and were active on one day count it
+twice where that day was over before the merge; events that arrived late for a window already asked about are not in
+it (histories in order of ``timestamp`` have none). Leaves to others: the fit (:mod:`training.churn.bgnbd_fit`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from training.rows.replay import Replay
+from whisperer.profiles import daily
+from whisperer.profiles.history import DAY_MS, day_of
+from whisperer.profiles.record import WINDOW_DAYS
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lifetimes:
+    """In weeks, of every user who was ever active; an active UTC day is a purchase.
+
+    Attributes
+    ----------
+    keys : of the users, as of the last day
+    x : active days after the first, float64, shape (n_users,)
+    t_x, T : from the first active day to the newest, and to the last day asked about; float64, shape (n_users,)
+    """
+
+    keys: list[str]
+    x: Floats
+    t_x: Floats
+    T: Floats
+
+
+def lifetimes(events: Iterable[pa.RecordBatch], tenant: str, until: int) -> Lifetimes:
+    """Lives up to ``until``.
+
+    Parameters
+    ----------
+    events : in order of arrival, as :func:`training.rows.blocks.stored_events` gives them
+    until : ms UTC; the day it falls on is not counted any more
+
+    Examples
+    --------
+    >>> lifetimes([], "acme", 0).x
+    array([], dtype=float64)
+    """
+    replay, end = Replay(tenant), until // DAY_MS
+    people, counted = replay.tenant.people, np.zeros(0, np.int64)
+
+    def with_window(number: int) -> NDArray[np.int64]:
+        """Active days so far, the window that ended ``number`` windows before the end included; by row."""
+        rows = np.arange(people.table.n)
+        active = daily.activity(people.table, rows, end - 1 - WINDOW_DAYS * (number + 1)).recent.astype(np.int64)
+        active[: len(counted)] += counted
+        return active
+
+    at = -1
+    for batch in events:
+        window = (end * DAY_MS - 1 - batch["arrived"].to_numpy()) // (WINDOW_DAYS * DAY_MS)
+        for number in np.unique(window[window >= 0])[::-1].tolist():
+            if number != at >= 0:
+                counted = with_window(at)
+            at = number
+            replay.bring(batch.filter(window == number))
+    if at >= 0:
+        counted = with_window(at)
+    rows = replay.users()
+    n_days = np.bincount(replay.roots(), counted, people.table.n)[rows]
+    first = day_of(people.table["first_seen"][rows])
+    lived = daily.activity(people.table, rows, end).last - first
+    x = np.minimum(n_days - 1, lived).astype(np.float64)
+    return Lifetimes(people.keys.texts(rows), x, np.where(x > 0, lived, 0) / 7, (end - 1 - first) / 7)

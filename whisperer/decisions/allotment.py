@@ -1,0 +1,156 @@
+"""Who may spend how much of a campaign's budget, and at which price: the side that keeps the money.
+
+Money is *granted*, and what was granted counts as gone, whether it is spent or lies with a replica that died.
+Guarantees: the grants of a window never sum to more than its budget, nor to more than its plan will have released
+:data:`AHEAD_MS` from now, whatever replicas ask, in whatever order, however often; a window that is closed grants
+nothing again. The price follows from what replicas say they spent (PI control, :mod:`.pacing`); it is the same for all
+of them. Leaves to others: that grants are durable before anybody hears of them (:mod:`actors.treasury`), and staying
+within them (:mod:`.purse`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+
+from whisperer.decisions.budget import MICROS, Ask, Budget, Lease
+from whisperer.decisions.pacing import Gains, Pace, paced
+
+AHEAD_MS = 3_600_000
+"""Spending runs at most this far ahead of the plan: a schedule that calls everyone at nine may spend what belongs to
+the hour from nine to ten at once."""
+ROUNDS = 288
+"""Times that the price changes while a budget is spent, at most."""
+ROUND_COSTS = 4
+"""A round of the price is at least what so many of the dearest arm cost: one message is no error of the plan."""
+AHEAD_SHARE = 4
+"""Beyond what is needed at once, a grant is at most one part in so many of what is free: others need some too."""
+WINDOWS = 2
+"""The newest ones of a campaign that are open."""
+
+
+class Held(msgspec.Struct, array_like=True):
+    """One replica's part; all but ``granted_micros`` is what it said."""
+
+    granted_micros: int = 0
+    spent_micros: int = 0
+    worth: float = 0.0
+    n_worth: int = 0
+    n_withheld: int = 0
+
+
+class Allotment(msgspec.Struct, array_like=True):
+    """One window of one campaign. ``version``: the newest that asked; its budget holds. ``paced_at``: ms UTC."""
+
+    window: int
+    version: int
+    budget: Budget
+    paced_at: int
+    pace: Pace = Pace()
+    holders: dict[str, Held] = {}
+
+    @property
+    def granted_micros(self) -> int:
+        return sum(held.granted_micros for held in self.holders.values())
+
+    @property
+    def spent_micros(self) -> int:
+        return sum(held.spent_micros for held in self.holders.values())
+
+    def answer(self, holder: str, ask: Ask, now: int) -> Lease:
+        """What ``holder`` may spend in all, after granting what it needs as far as there is any."""
+        if ask.version > self.version:
+            self.version, self.budget = ask.version, ask.budget
+        held = self.holders.setdefault(holder, Held())
+        if ask.spent_micros >= held.spent_micros:  # else it is older than what was heard before
+            held.spent_micros, held.n_withheld = ask.spent_micros, ask.n_withheld
+            held.worth, held.n_worth = ask.worth, ask.n_worth
+        self._set_price(now, ask.dearest_micros)
+        lacking = ask.need_micros - (held.granted_micros - held.spent_micros)
+        if lacking > 0:
+            free = self._free(now)
+            held.granted_micros += min(free, max(lacking, min(3 * ask.need_micros + lacking, free // AHEAD_SHARE)))
+        return Lease(ask.tenant, ask.campaign, ask.budget.days, self.window, held.granted_micros, self.pace.price)
+
+    def _free(self, now: int) -> int:
+        released = self.budget.plan(self.window).released(now + AHEAD_MS)
+        return max(0, min(math.floor(released), self.budget.amount_micros) - self.granted_micros)
+
+    def _set_price(self, now: int, dearest_micros: int) -> None:
+        plan = self.budget.plan(self.window)
+        step = plan.released(now) - plan.released(self.paced_at)
+        if step < max(self.budget.amount_micros / ROUNDS, ROUND_COSTS * dearest_micros, 1):
+            return
+        n = sum(held.n_worth for held in self.holders.values())
+        scale = sum(held.worth for held in self.holders.values()) / n if n else 0.0
+        pace = replace(self.pace, spent=float(self.spent_micros))
+        self.pace, self.paced_at = paced(pace, plan, Gains(scale), self.paced_at, now), now
+
+
+class Allotments:
+    """Every campaign's open windows. Use from one thread.
+
+    ``revision`` counts grants: what was stored at one of them holds all of them.
+    """
+
+    def __init__(self, stored: bytes = b"") -> None:
+        self._open: dict[tuple[str, str, int], list[Allotment]] = {}
+        """By tenant, campaign and days of a window, newest last."""
+        self.revision = 0
+        for tenant, campaign, days, windows in _decode(stored) if stored else ():
+            self._open[tenant, campaign, days] = windows
+
+    def answer(self, holder: str, asks: Iterable[Ask], now: int) -> list[Lease]:
+        """One lease an ask; none for a window that is closed. ``now`` (ms UTC) may jump: no bound depends on it."""
+        leases = []
+        for ask in asks:
+            allotment = self._allotment(ask, now)
+            if allotment is not None:
+                before = allotment.granted_micros
+                leases.append(allotment.answer(holder, ask, now))
+                self.revision += allotment.granted_micros > before
+        return leases
+
+    def encoded(self) -> bytes:
+        return _encode([(*place, windows) for place, windows in self._open.items()])
+
+    def status(self) -> list[dict[str, Any]]:
+        """Every open window, oldest first, amounts in the goal's unit; ``granted`` less ``spent`` is with replicas."""
+        return [
+            {
+                "tenant": tenant,
+                "campaign": campaign,
+                "begins_at": int(one.budget.plan(one.window).begins),
+                "ends_at": int(one.budget.plan(one.window).ends),
+                "amount": one.budget.amount_micros / MICROS,
+                "granted": one.granted_micros / MICROS,
+                "spent": one.spent_micros / MICROS,
+                "price": one.pace.price,
+                "withheld": sum(held.n_withheld for held in one.holders.values()),
+            }
+            for (tenant, campaign, _), windows in self._open.items()
+            for one in windows
+        ]
+
+    def _allotment(self, ask: Ask, now: int) -> Allotment | None:
+        windows = self._open.setdefault((ask.tenant, ask.campaign, ask.budget.days), [])
+        for one in windows:
+            if one.window == ask.window:
+                return one
+        if len(windows) == WINDOWS and ask.window < windows[0].window:
+            return None  # closed: what it granted is not known any more
+        made = Allotment(ask.window, ask.version, ask.budget, now)
+        windows.append(made)
+        windows.sort(key=lambda one: one.window)
+        if made is windows[-1] and len(windows) > 1:  # yesterday's price is where today's begins
+            made.pace = replace(windows[-2].pace, spent=0.0)
+        del windows[:-WINDOWS]
+        return made
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(list[tuple[str, str, int, list[Allotment]]]).decode

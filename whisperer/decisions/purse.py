@@ -1,0 +1,130 @@
+"""What one replica may spend of campaigns' budgets: the side that spends.
+
+Guarantees: the choices that a purse paid for never cost more than it was granted. What is asked of the money's keeper
+is totals under a name that no other process has, so that whatever becomes of a message or of a process, money may be
+left and is never spent twice. A choice that is made again because its answer was lost is paid again: only one of them
+takes hold. Leaves to others: granting (:mod:`.allotment`), and which arm (:mod:`.thompson`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whisperer.decisions.budget import MICROS, Ask, Budget, Lease
+from whisperer.decisions.decision import HOLDOUT, Candidate
+from whisperer.decisions.pacing import lagrangian
+
+Floats = NDArray[np.float64]
+Place = tuple[str, str, int, int]
+"""Tenant, campaign, days of a window, its number."""
+
+
+class Purse:
+    """Of one campaign and window. ``price``: of spending, as it was told last."""
+
+    def __init__(self) -> None:
+        self.price = 0.0
+        self.granted_micros = self.spent_micros = 0
+        self.worth, self.n_worth, self.n_withheld = 0.0, 0, 0
+        self.dearest_micros = 0
+
+    @property
+    def left_micros(self) -> int:
+        return self.granted_micros - self.spent_micros
+
+    def priced(self, means: Floats, costs: NDArray[np.int64]) -> float:
+        """The price for a batch: what was told, or the lowest at which giving everybody the best arm can be paid.
+
+        Parameters
+        ----------
+        means : float64, shape (k, n), expected reward of each arm, `no_send` first
+        costs : int64, shape (k,), micro-units, 0 for `no_send`
+
+        Returns
+        -------
+        price : with four digits, so that it is what the label of a choice says
+        """
+        unit, paid = costs / MICROS, costs > 0
+        if not paid.any():
+            return 0.0
+        gains = ((means[paid] - means[0]) / unit[paid, None]).max(axis=0)
+        self.worth += float(np.maximum(gains, 0.0).sum())
+        self.n_worth += len(gains)
+        price, _ = lagrangian(np.ascontiguousarray(means.T), unit, self.left_micros / MICROS, self.price)
+        return float(f"{price:.4g}")
+
+    def payable(self, costs: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which arms could be paid now, one decision."""
+        return np.asarray(costs <= self.left_micros)
+
+    def pay(self, micros: int) -> None:
+        assert micros <= self.left_micros or not micros, "more than was granted"
+        self.spent_micros += micros
+
+
+class Wallet:
+    """A replica's purses. Use from one thread.
+
+    A purse costs about 0.5 KB and stays: forgetting what was spent from it would be spending it again.
+    """
+
+    def __init__(self) -> None:
+        self._purses: dict[Place, Purse] = {}
+        self._terms: dict[Place, tuple[int, Budget]] = {}
+        self._needs: dict[Place, int] = {}
+        self._told: dict[Place, tuple[int, int]] = {}
+
+    def of(self, candidate: Candidate) -> Purse:
+        """The purse for a candidate of a campaign with a budget; empty until something was granted."""
+        assert candidate.budget is not None
+        return self._purses.setdefault(_place(candidate, candidate.budget), Purse())
+
+    def need(self, candidates: Iterable[Candidate]) -> bool:
+        """Note what a batch may cost at most; whether any purse holds less."""
+        most: dict[Place, int] = {}
+        for one in candidates:
+            if one.budget is None or one.group == HOLDOUT:
+                continue
+            place, dearest = _place(one, one.budget), max(one.costs, default=0)
+            purse = self.of(one)
+            purse.dearest_micros = max(purse.dearest_micros, dearest)
+            most[place] = most.get(place, 0) + dearest
+            if place not in self._terms or one.campaign_version > self._terms[place][0]:
+                self._terms[place] = one.campaign_version, one.budget
+        short = {place: micros for place, micros in most.items() if micros > self._purses[place].left_micros}
+        for place, micros in short.items():
+            self._needs[place] = max(micros, self._needs.get(place, 0))
+        return bool(short)
+
+    def asks(self) -> list[Ask]:
+        """What is needed, and what was spent since it was last told."""
+        found = []
+        for place, (version, budget) in self._terms.items():
+            purse, need = self._purses[place], self._needs.get(place, 0)
+            if need or self._told.get(place) != (purse.spent_micros, purse.n_withheld):
+                ask = Ask(
+                    *(place[0], place[1], version, budget, place[3], need, purse.dearest_micros),
+                    spent_micros=purse.spent_micros,
+                    worth=purse.worth,
+                    n_worth=purse.n_worth,
+                    n_withheld=purse.n_withheld,
+                )
+                found.append(ask)
+        return found
+
+    def take(self, asked: Sequence[Ask], leases: Iterable[Lease]) -> None:
+        """What came of :meth:`asks`. Answers may come late, twice or in another order."""
+        for ask in asked:
+            place = ask.tenant, ask.campaign, ask.budget.days, ask.window
+            self._told[place] = ask.spent_micros, ask.n_withheld
+            self._needs.pop(place, None)
+        for lease in leases:
+            purse = self._purses[lease.tenant, lease.campaign, lease.days, lease.window]
+            purse.granted_micros, purse.price = max(purse.granted_micros, lease.granted_micros), lease.price
+
+
+def _place(candidate: Candidate, budget: Budget) -> Place:
+    return candidate.tenant, candidate.campaign, budget.days, budget.window(candidate.now)

@@ -1,0 +1,93 @@
+"""A campaign's budget in a simulation: lent and priced by the code that does so live, on the clock of the past.
+
+Of a share of the users, the share of the budget. Guarantees: no window is overspent. Leaves to others: deciding
+(:mod:`.policy`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from whisperer.decisions.allotment import Allotments
+from whisperer.decisions.decision import Candidate, Choice
+from whisperer.decisions.purse import Purse, Wallet
+from whisperer.decisions.versions import parsed
+from whisperer.simulation.replay import Choose
+
+_HOLDER = "simulation"
+
+
+class Spending:
+    """Attributes
+    ----------
+    wallet : what choices are paid from
+    price : mean price of the choices that had one
+    """
+
+    def __init__(self, share: float = 1.0) -> None:
+        self.wallet = Wallet()
+        self._keeper = Allotments()
+        self._share = share
+        self._windows: dict[int, dict[str, Any]] = {}
+        self._priced = [0, 0.0]
+
+    @property
+    def price(self) -> float:
+        n, total = self._priced
+        return total / n if n else 0.0
+
+    def within(self, decide: Choose) -> Choose:
+        """``decide``, which pays from :attr:`wallet`, with money lent before and accounts kept after."""
+
+        def paid(candidates: Sequence[Candidate]) -> list[Choice]:
+            asked = [one if one.budget is None else self._scaled(one) for one in candidates]
+            if self.wallet.need(asked):
+                self._lend(max(one.now for one in asked))
+            choices = decide(asked)
+            for choice in choices:
+                decider = parsed(choice.policy_version)
+                if decider is not None:
+                    self._priced[0] += 1
+                    self._priced[1] += decider.price
+            if any(one.budget is not None for one in asked):
+                self._lend(max(one.now for one in asked))
+            return choices
+
+        return paid
+
+    def windows(self) -> list[dict[str, Any]]:
+        """Oldest first, of all users: ``begins_at, ends_at`` (ms UTC), ``amount, spent`` in the goal's unit, the last
+        ``price``, and decisions for which too little was left."""
+        scaled = ("amount", "spent", "withheld")
+        kept = ("begins_at", "ends_at", "price")
+        return [
+            {**{name: told[name] for name in kept}, **{name: told[name] / self._share for name in scaled}}
+            for _, told in sorted(self._windows.items())
+        ]
+
+    def _lend(self, now: int) -> None:
+        asks = self.wallet.asks()
+        self.wallet.take(asks, self._keeper.answer(_HOLDER, asks, now))
+        self._windows |= {told["begins_at"]: told for told in self._keeper.status()}
+
+    def _scaled(self, candidate: Candidate) -> Candidate:
+        assert candidate.budget is not None
+        amount = math.floor(candidate.budget.amount_micros * self._share)
+        budget = msgspec.structs.replace(candidate.budget, amount_micros=amount)
+        return msgspec.structs.replace(candidate, budget=budget)
+
+
+class AtPrice(Wallet):
+    """Pays for everything, at one price: what a policy with a budget does when money is there."""
+
+    def __init__(self, price: float) -> None:
+        super().__init__()
+        self._purse = Purse()
+        self._purse.price, self._purse.granted_micros = price, 2**62
+
+    def of(self, candidate: Candidate) -> Purse:
+        return self._purse
