@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from training.dataset import CHURN, KINDS
+from training.dataset import CHURN, KINDS, without_keys
 from training.gather import Source
 from training.rows.blocks import ORDERS
 from training.search import Settings
@@ -146,13 +146,13 @@ def parse(arguments: Sequence[str] | None = None) -> Request:
         told.local,
         told.restart,
         told.json,
-        shlex.join(["python", "-m", "training.train", *arguments]),
+        without_keys(shlex.join(["python", "-m", "training.train", *arguments])),
     )
 
 
 def say(words: str) -> None:
     """A remark beside the result, on stderr."""
-    print(words, file=sys.stderr, flush=True)
+    print(without_keys(words), file=sys.stderr, flush=True)
 
 
 def _names(told: str) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -41,6 +42,7 @@ PARTS = (0.6, 0.8)
 
 _BATCH_ROWS = 65_536
 _MICROS = 1_000_000
+_KEYS = re.compile(r"(\w+://)[^/@\s]+@")
 
 
 class RowsError(RequestError):
@@ -216,16 +218,27 @@ def below(uri: str, name: str) -> str:
     return parts._replace(path=f"{parts.path.rstrip('/')}/{name}").geturl()
 
 
+def without_keys(text: str) -> str:
+    """URIs in a text as they may be said: without the user and password that may stand in them.
+
+    >>> without_keys("--out s3://AKIA:secret@bucket/run?region=eu")
+    '--out s3://bucket/run?region=eu'
+    """
+    return _KEYS.sub(r"\1", text)
+
+
 def _open(uri: str | os.PathLike[str]) -> ds.Dataset:
     files, path = filesystem(uri)
     try:
         kind = files.get_file_info(path).type
         if kind == pafs.FileType.NotFound:
-            raise RowsError(f"there is nothing at {os.fspath(uri)}")
+            raise RowsError(f"there is nothing at {without_keys(os.fspath(uri))}")
         is_arrow = path.endswith((".arrow", ".feather"))
         return ds.dataset(path, filesystem=files, format="ipc" if is_arrow else "parquet")
     except (pa.ArrowException, OSError) as error:
-        raise RowsError(f"{os.fspath(uri)} cannot be read as Parquet or Arrow: {str(error)[:200]}") from None
+        raise RowsError(
+            f"{without_keys(os.fspath(uri))} cannot be read as Parquet or Arrow: {str(error)[:200]}"
+        ) from None
 
 
 def _fill(source: ds.Dataset, names: Sequence[str], others: Sequence[str]) -> tuple[NDArray[np.float32], pa.Table]:

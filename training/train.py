@@ -30,7 +30,7 @@ from training import effects, labelled, report
 from training.asking import Request, parse, say
 from training.card import DataCard, examine
 from training.connection import connected
-from training.dataset import CHURN, UPLIFT, Dataset, below, divide, filesystem, read
+from training.dataset import CHURN, UPLIFT, Dataset, below, divide, filesystem, read, without_keys
 from training.gather import gather
 from training.lineage import manifest_for
 from training.outcome import Outcome
@@ -102,7 +102,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     say(result["headline"])
     say(f"report: {result['report']}")
-    say(f"next: whisperer policy register {result['model']} --tenant NAME")
+    if "://" in result["model"]:
+        say(f"next: copy {result['model']} to a FOLDER here, then whisperer policy register FOLDER --tenant NAME")
+    else:
+        say(f"next: whisperer policy register {result['model']} --tenant NAME")
     return 0
 
 
@@ -155,21 +158,21 @@ def _publish(
         "rows": dict(zip(("train", "held", "test", "left_out"), counts, strict=True)),
         "notes": [*card.sentences(), *outcome.remarks],
         "trials": [one.told() for one in trials],
-        "model": below(request.out, MODEL),
-        "report": below(request.out, REPORT),
+        "model": without_keys(below(request.out, MODEL)),
+        "report": without_keys(below(request.out, REPORT)),
     }
 
 
 def _claim(files: pafs.FileSystem, folder: str, request: Request) -> None:
     """Raises ConflictError where the folder is another run's."""
-    asked = json.loads(json.dumps(request.identity()))
+    asked = json.loads(without_keys(json.dumps(request.identity())))
     held = _read(files, f"{folder}/{RUN}")
     if held is None:
         _write(files, f"{folder}/{RUN}", json.dumps(asked, indent=1).encode())
     elif held != asked:
         other = ", ".join(sorted(key for key in {*held, *asked} if held.get(key) != asked.get(key)))
         raise ConflictError(
-            f"{request.out} holds a run with other settings ({other}): name another --out, or --restart to replace it"
+            f"{without_keys(request.out)} holds a run with other settings ({other}): name another --out, or --restart to replace it"
         )
 
 

@@ -10,6 +10,7 @@ same choice as long as policy, scores and price are the same; the first one jour
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 from collections.abc import Mapping
@@ -137,7 +138,7 @@ class Decisions:
         plane = ControlPlane(settings.control_plane.url)
         store = ArtifactStore(settings.models.uri, Path(installation.data_dir) / "spool" / "models")
         self._following = Following(learner.policies)
-        self._models = models = Models(plane, fetching(store))
+        self._models = models = Models(plane, fetching(store), prepare=import_library)
         self._counts = Counts()
         leasing = Leasing(learner.lease)
         self._answering = Answering(Scorer(), self._counts, leasing)
@@ -182,6 +183,12 @@ class Decisions:
             "policy": self._following.status(),
             "models": {**self._models.status(), **self._counts.status()},
         }
+
+
+def import_library() -> None:
+    """XGBoost, which takes long to import: longer than a model to load. A process without it has no models."""
+    with contextlib.suppress(ImportError):
+        import xgboost  # noqa: F401
 
 
 def fetching(store: ArtifactStore) -> Fetch:

@@ -52,16 +52,24 @@ class Models:
     """Parameters
     ----------
     clock : seconds, monotonic
+    prepare : called once, in a thread, when a first policy is there: it has versions, and one may be wanted soon
 
     Attributes
     ----------
     serving : by policy
     """
 
-    def __init__(self, plane: Plane, fetch: Fetch, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        plane: Plane,
+        fetch: Fetch,
+        clock: Callable[[], float] = time.monotonic,
+        prepare: Callable[[], object] = lambda: None,
+    ) -> None:
         self._plane = plane
         self._fetch = fetch
         self._clock = clock
+        self._prepare: Callable[[], object] | None = prepare
         self._version: int | None = None
         self._heard_at: float | None = None
         self._try_again_at = float("inf")
@@ -78,6 +86,9 @@ class Models:
             return
         rollouts = await asyncio.to_thread(self._plane.rollouts)
         self._try_again_at = float("inf")
+        if rollouts and self._prepare is not None:
+            prepare, self._prepare = self._prepare, None
+            await asyncio.to_thread(prepare)
         wanted = {
             (policy, number, digest)
             for policy, (_, digests) in rollouts.items()

@@ -237,6 +237,15 @@ async def test_a_store_that_is_away_is_asked_again_and_what_is_here_goes_on(mode
     assert list(models.serving[KEY].models) == [1, 2]
 
 
+async def test_what_loading_takes_is_made_ready_once_when_a_policy_is_registered_before_any_version_serves() -> None:
+    plane, prepared = FakePlane(Rollout(), {}), []
+    models = Models(plane, fetch=lambda *_: pytest.fail("nothing serves"), prepare=lambda: prepared.append(1))
+    for since in range(3):
+        plane.to(live=BUILT_IN, since=since)
+        await models.poll()
+    assert prepared == [1]
+
+
 async def test_a_policy_goes_on_as_it_was_while_its_next_version_is_loaded(model: ValueModel) -> None:
     plane, seen = FakePlane(Rollout(live=1), {1: "a", 2: "b"}), []
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.training.making_rows import ARMS, DAY_MS, FIRST, SHARES, churn_table, decision_table, written
-from training.dataset import HELD, LEFT_OUT, TEST, TRAIN, Dataset, RowsError, below, divide, read
+from training.dataset import HELD, LEFT_OUT, TEST, TRAIN, Dataset, RowsError, below, divide, read, without_keys
 
 
 def test_numbers_are_features_and_what_is_known_to_be_something_else_is_not(tmp_path: Path) -> None:
@@ -157,3 +157,8 @@ def test_a_part_of_a_folder_is_named_before_what_follows_the_path() -> None:
     assert below("s3://bucket/run/?region=eu&scheme=http", "model") == "s3://bucket/run/model?region=eu&scheme=http"
     assert below("file:///tmp/run", "rows") == "file:///tmp/run/rows"
     assert below("/tmp/run/", "rows") == "/tmp/run/rows"
+
+
+def test_keys_in_a_uri_are_never_said() -> None:
+    said = without_keys("s3://AKIA:sec%2Fret@bucket/run?region=eu and s3://bucket/run, mail ann@example.com")
+    assert said == "s3://bucket/run?region=eu and s3://bucket/run, mail ann@example.com"

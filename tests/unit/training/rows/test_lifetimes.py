@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -33,9 +32,8 @@ def lived(happened: list[tuple[int, dict[str, str]]], until_day: int, folder: Pa
 
 @pytest.mark.skipif(not SAMPLE.exists(), reason="the CDNOW sample is not on this machine")
 def test_bgnbd_fitted_to_what_shards_know_has_the_published_parameters_of_cdnow(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # a thousand files, a day each, that need not last
     text = np.loadtxt(SAMPLE, dtype=str)
     iso = [f"{day[:4]}-{day[4:6]}-{day[6:]}" for day in text[:, 2]]
     days = np.array(iso, "datetime64[D]").astype(int).tolist()
