@@ -172,8 +172,8 @@ def _claim(files: pafs.FileSystem, folder: str, request: Request) -> None:
     elif held != asked:
         other = ", ".join(sorted(key for key in {*held, *asked} if held.get(key) != asked.get(key)))
         raise ConflictError(
-            f"{without_keys(request.out)} holds a run with other settings ({other}): name another --out, or --restart to"
-            " replace it"
+            f"{without_keys(request.out)} holds a run with other settings ({other}): name another --out, or --restart"
+            " to replace it"
         )
 
 
