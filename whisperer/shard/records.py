@@ -14,9 +14,9 @@ from whisperer.errors import JournalDamagedError
 from whisperer.profiles.state import ProfileState
 from whisperer.shard.accounts import StoredAccount
 
-RECORD_VERSION = 4
+RECORD_VERSION = 5
 """1: up to profiles and segments. 2: campaigns, decisions, deliveries, outcomes. 3: event blocks of version 2, moves in
-parts, removed shards. 4: scores."""
+parts, removed shards. 4: scores. 5: bounds of names, traits, aliases; letters in a chain."""
 
 # -- messages between partitions: delivered at least once, in order, applied once ---------------------------------
 

@@ -31,9 +31,9 @@ from whisperer.shard.rewards import RewardLog
 from whisperer.shard.schedules import Schedules
 from whisperer.shard.tenant import Owner, Tenant
 
-SNAPSHOT_VERSION = 4
+SNAPSHOT_VERSION = 5
 """1: up to profiles and segments. 2: campaigns, engagements, accounts, rewards. 3: partitions on their way, counts of
-removed shards. 4: scores."""
+removed shards. 4: scores. 5: bounds of names, traits, aliases; letters in a chain."""
 
 ROWS_AT_ONCE = 16_384
 """Users whose entries lie together in a table of entries."""
