@@ -41,7 +41,7 @@ _DAYS = f"""
         FROM people LEFT JOIN goals USING (who) GROUP BY who, grp, since, n_groups
     )
     SELECT (since + $window) // {DAY_MS} AS day, grp, n_groups > 1, count(*),
-           sum(total)::VARCHAR, sum(total * total)::VARCHAR
+           sum(total)::VARCHAR, sum(total * total)::VARCHAR, sum(abs(total))::VARCHAR
     FROM totals WHERE since + $window <= $until GROUP BY ALL ORDER BY ALL
 """  # noqa: S608 - constants
 
@@ -74,6 +74,6 @@ def _closed_by_day(
         }
         rows = connection.execute(_DAYS, asked).fetchall()
     certain = [
-        (day, group, GroupTally(n, int(total), int(squares))) for day, group, odd, n, total, squares in rows if not odd
+        (day, group, GroupTally(n, *(int(one) for one in sums))) for day, group, odd, n, *sums in rows if not odd
     ]
     return certain, sum(row[3] for row in rows if row[2])

@@ -87,7 +87,12 @@ def _campaign(tenant: Tenant, name: str, account: Account) -> dict[str, Any]:
         "outcomes": dict(account.outcomes),
         "conflicted": account.conflicted,
         "groups": {
-            group: {"users": g.users, "total_milli": g.total_milli, "squares_milli2": g.squares_milli2}
+            group: {
+                "users": g.users,
+                "total_milli": g.total_milli,
+                "squares_milli2": g.squares_milli2,
+                "absolute_milli": g.absolute_milli,
+            }
             for group, g in account.groups.items()
         },
         "arms": [

@@ -34,6 +34,7 @@ class Earned(msgspec.Struct):
     unsubscribed: int = 0
     total_milli: int = 0
     squares_milli2: int = 0
+    absolute_milli: int = 0
 
 
 class Stage(msgspec.Struct, array_like=True):
@@ -72,6 +73,7 @@ class Tallies:
         earned.unsubscribed += reward.unsubscribed
         earned.total_milli += milli
         earned.squares_milli2 += milli**2
+        earned.absolute_milli += abs(milli)
 
     def totals(self) -> list[tuple[str, str, int, dict[int, Tally]]]:
         """(tenant, policy, since, tallies by version) of every policy that anybody serves."""
@@ -95,6 +97,7 @@ class Tallies:
                     users=len(earned.users),
                     total_milli=earned.total_milli,
                     squares_milli2=earned.squares_milli2,
+                    absolute_milli=earned.absolute_milli,
                 )
             found.append((*policy, stage.since, tallies))
         return found

@@ -164,16 +164,18 @@ def _metrics(p: Floats, y: Floats, raw: Floats, share: float) -> dict[str, float
 
 
 def _told_value(said: Floats, y: Floats) -> tuple[str, dict[str, float]]:
-    error = said - y
+    error, spread = said - y, float(y.var())
     metrics = {
         "rmse": float(np.sqrt(np.mean(error**2))),
         "mae": float(np.abs(error).mean()),
-        "r2": 1 - float(np.mean(error**2) / max(y.var(), 1e-300)),
+        "r2": 1 - float(np.mean(error**2)) / spread if spread > 0 else float("nan"),
         "rank_correlation": float(spearmanr(said, y).statistic),
         "mean_predicted": float(said.mean()),
         "mean_observed": float(y.mean()),
     }
     top = said >= np.quantile(said, 0.9)
-    whole = float(y.sum())
+    whole = float(y.clip(0).sum())  # before refunds: earnings and refunds together may come to anything, 0 included
     share = f"; the tenth of test rows it expects most of brought {y[top].sum() / whole:.0%} of it" if whole > 0 else ""
+    if not spread > 0:
+        return "All test rows have the same value: there is nothing to explain.", metrics
     return f"The model explains {metrics['r2']:.1%} of the variance of value on rows it never saw{share}.", metrics

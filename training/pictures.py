@@ -93,7 +93,8 @@ def gains(scored: Scored, of_all: str) -> str:
         axes = figure.subplots()
         found = np.concatenate([[0.0], np.cumsum(scored.label[np.argsort(-scored.predicted, kind="stable")])])
         best = np.concatenate([[0.0], np.cumsum(np.sort(scored.label)[::-1])])
-        share, whole = np.linspace(0, 1, len(found)), found[-1] or 1.0
+        share = np.linspace(0, 1, len(found))
+        whole = scored.label.clip(0).sum() or 1.0  # before refunds: with them it may come to anything, 0 included
         grid = np.linspace(0, 1, 201)
         axes.plot(grid, np.interp(grid, share, best / whole), color=GREY, lw=1, label="if all were known")
         axes.plot(grid, np.interp(grid, share, found / whole), color=BLUE, lw=2, label="this model")

@@ -143,7 +143,7 @@ def _cut(trials: Sequence[Trial]) -> str:
 
 def _reach(predicted: Any, label: Any) -> float:
     top = np.argsort(-predicted, kind="stable")[: max(1, len(predicted) // 10)]
-    return float(label[top].sum() / (label.sum() or 1.0))
+    return float(label[top].sum() / (label.clip(0).sum() or 1.0))
 
 
 def _weight(outcome: Outcome) -> dict[str, float]:

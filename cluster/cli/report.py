@@ -118,7 +118,9 @@ def print_report(document: dict[str, Any]) -> None:
 def _lift(lift: dict[str, Any]) -> str:
     if "not_yet" in lift:
         return f"not yet: {lift['not_yet']}"
-    relative = "" if lift["relative"] is None else f" ({lift['relative']:+.1%})"
+    relative = f" (no relative lift: {lift.get('relative_reason')})"
+    if lift["relative"] is not None:
+        relative = f" ({lift['relative']:+.1%})"
     interval = f"{lift['level']:.0%} interval {lift['low']:+.4f} to {lift['high']:+.4f}"
     users = f"{lift['users']:,} users against {lift['holdout_users']:,}"
     return f"{lift['difference']:+.4f} per user{relative}, {interval}, {users}"

@@ -73,6 +73,8 @@ def _shown(found: Lift | NotYet) -> dict[str, Any]:
         "relative": found.relative,
         "relative_low": found.relative_low,
         "relative_high": found.relative_high,
+        "relative_reason": found.relative_reason,
+        "rests_on": found.rests_on,
         "mean": found.treated_mean,
         "holdout_mean": found.holdout_mean,
         "users": found.treated_users,

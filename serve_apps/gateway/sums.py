@@ -8,7 +8,7 @@ from typing import Any
 LOOP_COUNTS = ("candidates", "sent", "no_send", "pending", "conversions")
 _CAMPAIGN_COUNTS = (*LOOP_COUNTS, "conflicted")
 _TENANT_COUNTS = ("users", "events_accepted", "events_duplicate", "messages_waiting")
-_GROUP_SUMS = ("users", "total_milli", "squares_milli2")
+_GROUP_SUMS = ("users", "total_milli", "squares_milli2", "absolute_milli")
 _ARM_SUMS = ("decisions", "sent", "converted", "reward_micros")
 
 
@@ -75,7 +75,9 @@ def _add_campaign(total: dict[str, Any], campaign: Mapping[str, Any]) -> None:
     _add_each(total["refused"], campaign["refused"])
     _add_each(total["outcomes"], campaign.get("outcomes", {}))
     for group, counted in campaign["groups"].items():
-        _add(total["groups"].setdefault(group, {name: 0 for name in _GROUP_SUMS}), counted, _GROUP_SUMS)
+        none = {name: 0 for name in _GROUP_SUMS}
+        # A shard that still runs the release before does not count sizes (absolute_milli).
+        _add(total["groups"].setdefault(group, none), {**none, **counted}, _GROUP_SUMS)
     arms = {(arm["group"], arm["arm"]): arm for arm in total["arms"]}
     for counted in campaign["arms"]:
         place = (counted["group"], counted["arm"])

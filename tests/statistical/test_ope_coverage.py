@@ -116,6 +116,28 @@ def test_all_looks_of_a_sequence_together_hold_the_truth(treated: float, holdout
     assert missed_naively / N_SEQUENCES > 0.15
 
 
+def test_all_looks_at_money_that_cancels_hold_the_truth_and_are_as_narrow_as_users_differ() -> None:
+    rng, missed, last = np.random.default_rng(17), 0, []
+
+    def group(mean: float) -> list[GroupTally]:
+        users = rng.poisson(mean, N_DAYS)
+        earned = users - 2 * rng.binomial(users, 0.5)  # everybody paid 100 or was refunded as much
+        return [
+            GroupTally(int(n), 100_000 * int(s), 100_000**2 * int(n), 100_000 * int(n))
+            for n, s in zip(users, earned, strict=True)
+        ]
+
+    for _ in range(N_SEQUENCES):
+        looks = by_day(list(zip(group(90), group(10), strict=True)))
+        seen = [look for look in looks if isinstance(look, AnytimeLift)]
+        missed += any(look.low > 0 or look.high < 0 for look in seen)
+        last.append(seen[-1])
+    assert missed / N_SEQUENCES <= 0.05
+    error = 100 * np.sqrt(1 / (90 * N_DAYS) + 1 / (10 * N_DAYS))
+    widths = np.array([(look.high - look.low) / 2 / error for look in last])
+    assert widths.max() < 1.2 * anytime_quantile(100 * N_DAYS, 0.95, 10_000)
+
+
 def test_a_lift_that_is_there_is_decided_before_the_end_most_of_the_time() -> None:
     decided = [any(look.decided for look in looks) for looks in sequences(0.36, 0.2, 200)]
     assert np.mean(decided) > 0.9

@@ -120,7 +120,7 @@ def anytime_ratio(counts: Mapping[str, int], shares: Mapping[str, float]) -> flo
     whole = sum(shares.values())
     if whole <= 0 or min(shares.values()) < 0 or set(counts) - set(shares):
         raise ValueError("shares are of every group, not negative and not all zero")
-    if any(counts.get(group, 0) for group, share in shares.items() if share == 0):
+    if any(counts.get(group, 0) for group, share in shares.items() if share / whole == 0):
         return 0.0
     log_bayes = math.lgamma(_BELIEF) - math.lgamma(_BELIEF + sum(counts.values()))
     for group, share in shares.items():

@@ -20,6 +20,7 @@ import numpy as np
 from whisperer.evaluation.bootstrap import N_RESAMPLES, Interval, compare
 from whisperer.evaluation.estimators import Terms
 from whisperer.evaluation.gate import MAY_BE_WORSE, NOT_BETTER
+from whisperer.evaluation.lift import FEWEST_USERS, TOO_FEW_USERS
 from whisperer.evaluation.logged import Floats, Ints
 from whisperer.evaluation.overlap import Refusal
 from whisperer.evaluation.quantiles import student_t
@@ -104,6 +105,10 @@ def judge(label: Floats, user: Ints, said: Floats, others: Mapping[str, Floats],
     if min(n_left, len(label) - n_left) < rule.fewest:
         counted = f"{n_left} of {len(label)} rows are of users who left: {rule.fewest} of either kind are needed."
         return Verdict(False, (Refusal(TOO_FEW_ROWS, counted),), None, {})
+    n_users = len(np.unique(user))
+    if n_users < FEWEST_USERS:  # an interval by users would have nothing to draw from
+        counted = f"The rows are of {n_users} users; an interval needs at least {FEWEST_USERS}."
+        return Verdict(False, (Refusal(TOO_FEW_USERS, counted),), None, {})
     mine, reasons, against = quality(label, said), list[Refusal](), dict[str, Against]()
     lowest, highest = rule.slope
     if not lowest <= mine.slope <= highest:

@@ -3,7 +3,8 @@
 The unit is a user, by intention to treat: everything the goal brought since the user's first decision in the campaign,
 whatever was decided and whether or not it could be sent. Users are randomised, decisions are not, and one user's
 decisions are not independent. Only this comparison supports a claim of incrementality. Guarantees: sums are exact
-integers, so that shards' tallies add up in any order. Leaves to others: who belongs to which group.
+integers, so that shards' tallies add up in any order; an interval is finite and as wide as users differ, also where
+earnings and refunds cancel; nothing is divided by a mean that may be 0. Leaves to others: who belongs to which group.
 """
 
 from __future__ import annotations
@@ -19,7 +20,11 @@ FEWEST_USERS = 20
 
 TOO_FEW_USERS, NO_OUTCOMES = "too_few_users", "no_outcomes"
 
+HOLDOUT_NEAR_ZERO, HOLDOUT_BELOW_ZERO = "holdout_near_zero", "holdout_below_zero"
+"""Why a lift has no relative one: a mean that may be 0 divides nothing, and a share of a loss has no meaning."""
+
 SUSPICIOUS_P = 0.001
+"""Of the groups' sizes. Chance alone does this once in 1,000 campaigns; a bug does it to every one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,17 +36,21 @@ class GroupTally:
     users : with at least one decision of the campaign
     total_milli : sum over users of the goal total, in thousandths of its unit
     squares_milli2 : sum over users of its square
+    absolute_milli : sum over users of its size without the sign: the total where nobody is below 0. Where it was not
+        counted, the least that the others allow stands for it
     """
 
     users: int = 0
     total_milli: int = 0
     squares_milli2: int = 0
+    absolute_milli: int = 0
 
     def __add__(self, other: GroupTally) -> GroupTally:
         return GroupTally(
             self.users + other.users,
             self.total_milli + other.total_milli,
             self.squares_milli2 + other.squares_milli2,
+            self.absolute_milli + other.absolute_milli,
         )
 
     @property
@@ -49,14 +58,43 @@ class GroupTally:
         """Goal total a user, in the goal's unit; 0 without users."""
         return self.total_milli / 1000 / self.users if self.users else 0.0
 
+    @property
+    def rests_on(self) -> float:
+        """Users with outcomes of one size that would say as much, (sum |x|)^2 / sum x^2: far fewer than there are where
+        a few users bring most of it."""
+        return self._absolute**2 / self.squares_milli2 if self.squares_milli2 > 0 else 0.0
+
+    @property
+    def _absolute(self) -> int:
+        return max(self.absolute_milli, abs(self.total_milli), math.isqrt(max(0, self.squares_milli2)))
+
+
+@dataclass(frozen=True, slots=True)
+class Typical:
+    """A user with an outcome, as such users are on average when drawn by the size of their outcome.
+
+    Attributes
+    ----------
+    size_milli : sum x^2 / sum |x|, never above the largest outcome
+    mean_milli : as much of it as is not taken back by users below 0; the size itself where there are none
+    """
+
+    size_milli: int
+    mean_milli: int
+
 
 @dataclass(frozen=True, slots=True)
 class Lift:
     """Attributes
     ----------
     difference, low, high : treated mean less holdout mean a user, in the goal's unit, and its interval
-    relative : difference / holdout mean, None where that mean is 0
-    relative_low, relative_high : its interval; None where the holdout's mean is too uncertain for a finite one
+    relative, relative_low, relative_high : difference / holdout mean, and its interval; None where it cannot be
+        estimated
+    relative_reason : why not: ``holdout_near_zero``, the holdout's mean is not above 0 for certain at this level, or
+        ``holdout_below_zero``; "" where it can
+    rests_on : users with outcomes of one size that would say as much, in the group that has fewer. Where it is far
+        below the users who have an outcome, a few carry most of it: the interval may then miss the truth more often
+        than it says (docs/evaluation.md has figures), and no interval from the same data could do better for certain
     """
 
     level: float
@@ -70,6 +108,8 @@ class Lift:
     relative: float | None
     relative_low: float | None
     relative_high: float | None
+    relative_reason: str = ""
+    rests_on: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +135,7 @@ def lift(treated: GroupTally, holdout: GroupTally, level: float = 0.95) -> Lift 
     The interval is Welch's, over tallies to which two users were added in each group, one without outcome and one with
     a typical one. That is Agresti and Caffo's adjustment, for totals of any size: it keeps the coverage where few have
     converted, or none in one group, and vanishes as users grow. Point estimates are of the tallies as they are. The
-    relative lift has Fieller's interval over the same.
+    relative lift has Fieller's interval over the same, and is stated only where that is finite.
 
     Parameters
     ----------
@@ -127,15 +167,18 @@ def lift(treated: GroupTally, holdout: GroupTally, level: float = 0.95) -> Lift 
     outcomes = treated + holdout
     if outcomes.squares_milli2 == 0:
         return NotYet(NO_OUTCOMES, "nobody has reached the goal yet")
-    typical = outcomes.squares_milli2 / outcomes.total_milli if outcomes.total_milli > 0 else 0.0
-    mean_t, error_t = adjusted_mean(treated, typical)
-    mean_h, error_h = adjusted_mean(holdout, typical)
+    added = typical(outcomes)
+    mean_t, error_t = adjusted_mean(treated, added)
+    mean_h, error_h = adjusted_mean(holdout, added)
     squared_error = error_t + error_h
     df = squared_error**2 / (error_t**2 / (treated.users + 1) + error_h**2 / (holdout.users + 1))
     t = student_t(0.5 + level / 2, df)
     margin = t * math.sqrt(squared_error)
-    relative = (treated.mean - holdout.mean) / holdout.mean if holdout.mean else None
-    ratio_low, ratio_high = _fieller(mean_t, error_t, mean_h, error_h, t) if relative is not None else (None, None)
+    ratio = _fieller(mean_t, error_t, mean_h, error_h, t)
+    reason = HOLDOUT_BELOW_ZERO if mean_h < 0 else ""
+    if ratio is None or holdout.total_milli == 0:
+        reason = HOLDOUT_NEAR_ZERO
+    stated = None if reason else ratio
     return Lift(
         level=level,
         treated_users=treated.users,
@@ -145,9 +188,11 @@ def lift(treated: GroupTally, holdout: GroupTally, level: float = 0.95) -> Lift 
         difference=treated.mean - holdout.mean,
         low=mean_t - mean_h - margin,
         high=mean_t - mean_h + margin,
-        relative=relative,
-        relative_low=None if ratio_low is None else ratio_low - 1,
-        relative_high=None if ratio_high is None else ratio_high - 1,
+        relative=None if stated is None else (treated.mean - holdout.mean) / holdout.mean,
+        relative_low=None if stated is None else stated[0] - 1,
+        relative_high=None if stated is None else stated[1] - 1,
+        relative_reason=reason,
+        rests_on=min(treated.rests_on, holdout.rests_on),
     )
 
 
@@ -182,9 +227,9 @@ def sample_ratio(counts: Mapping[str, int], shares: Mapping[str, float]) -> Samp
     if strays:
         raise ValueError(f"no share is stated for {', '.join(sorted(strays))}")
     n = sum(counts.values())
-    if any(counts.get(group, 0) for group, share in shares.items() if share == 0):
+    if any(counts.get(group, 0) for group, share in shares.items() if share / whole == 0):
         return SampleRatio(math.inf, 0.0, True)
-    expected = {group: n * share / whole for group, share in shares.items() if share > 0}
+    expected = {group: wanted for group, share in shares.items() if (wanted := n * (share / whole)) > 0}
     if n == 0 or len(expected) < 2:
         return SampleRatio(0.0, 1.0, False)
     chi2 = sum((counts.get(group, 0) - wanted) ** 2 / wanted for group, wanted in expected.items())
@@ -192,22 +237,42 @@ def sample_ratio(counts: Mapping[str, int], shares: Mapping[str, float]) -> Samp
     return SampleRatio(chi2, p, p < SUSPICIOUS_P)
 
 
-def adjusted_mean(tally: GroupTally, typical_milli: float) -> tuple[float, float]:
-    """Mean a user and its squared standard error, with one user of nothing and one of ``typical_milli`` added."""
+def typical(tally: GroupTally) -> Typical:
+    """Of a tally's users with an outcome.
+
+    Of sum x^2 / sum x, what is divided by may come near 0 by earnings and refunds that cancel; sum |x| cannot.
+
+    Examples
+    --------
+    >>> typical(GroupTally(1000, 100_000, 100_000_000, 100_000))
+    Typical(size_milli=1000, mean_milli=1000)
+    >>> typical(GroupTally(1000, 0, 100_000_000, 100_000))
+    Typical(size_milli=1000, mean_milli=0)
+    """
+    squares, absolute = tally.squares_milli2, tally._absolute
+    if squares <= 0:
+        return Typical(0, 0)
+    return Typical(squares // absolute, squares * tally.total_milli // absolute**2)
+
+
+def adjusted_mean(tally: GroupTally, added: Typical) -> tuple[float, float]:
+    """Mean a user and its squared standard error, with one user of nothing and one typical one added.
+
+    Sums and the variance's n sum x^2 - (sum x)^2 are of integers: of floats, what is left of two large numbers that
+    nearly cancel would be noise.
+    """
     n = tally.users + 2
-    mean = (tally.total_milli + typical_milli) / n
-    variance = max(0.0, (tally.squares_milli2 + typical_milli**2 - n * mean**2) / (n - 1))
-    return mean / 1e3, variance / n / 1e6
+    total = tally.total_milli + added.mean_milli
+    squares = tally.squares_milli2 + added.size_milli**2
+    spread = max(0, n * squares - total**2)
+    return total / n / 1e3, spread / (n * n * (n - 1)) / 1e6
 
 
-def _fieller(
-    mean_t: float, error_t: float, mean_h: float, error_h: float, t: float
-) -> tuple[float | None, float | None]:
+def _fieller(mean_t: float, error_t: float, mean_h: float, error_h: float, t: float) -> tuple[float, float] | None:
     """Interval of mean_t / mean_h, two independent means with squared errors; None where it is not finite."""
     g = t**2 * error_h / mean_h**2 if mean_h else math.inf
     if g >= 1:
-        return None, None
+        return None
     ratio = mean_t / mean_h
-    margin = t / mean_h * math.sqrt(error_t * (1 - g) + ratio**2 * error_h)
-    ends = sorted(((ratio - margin) / (1 - g), (ratio + margin) / (1 - g)))
-    return ends[0], ends[1]
+    margin = t / abs(mean_h) * math.sqrt(error_t * (1 - g) + ratio**2 * error_h)
+    return (ratio - margin) / (1 - g), (ratio + margin) / (1 - g)

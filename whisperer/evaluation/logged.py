@@ -22,6 +22,10 @@ EMPTY, SHAPE, BAD_ACTION, BAD_REWARD = "empty", "shape", "bad_action", "bad_rewa
 BAD_PROPENSITY, BAD_CONTEXT, BAD_PROBABILITIES = "bad_propensity", "bad_context", "bad_probabilities"
 BAD_TARGET, NO_OVERLAP, TOO_FEW_USERS, BAD_PREDICTION = "bad_target", "no_overlap", "too_few_users", "bad_prediction"
 
+MOST_REWARD, LEAST_PROPENSITY = 1e15, 1e-12
+"""Sums of fourth powers of a weighted reward stay far from what a float holds. More than all the money there is, and a
+decision that comes once in 1e12 times, are mistakes of whoever logged them."""
+
 TOLERANCE = 1e-6
 """How far a vector may sum from 1, and its entry be from the propensity: vectors are stored as float32."""
 
@@ -51,9 +55,9 @@ class Logged:
     action : int64, shape (n,)
         Number of the arm that was chosen, from 0.
     reward : float64, shape (n,)
-        Credited to the decision when its attribution window closed, in the goal's unit.
+        Credited to the decision when its attribution window closed, in the goal's unit, within ±``MOST_REWARD``.
     propensity : float64, shape (n,)
-        p(a_i | x_i) when it was chosen, in (0, 1].
+        p(a_i | x_i) when it was chosen, in (0, 1], at least ``LEAST_PROPENSITY``.
     user : int64, shape (n,)
         Numbers of users from 0; ids of any sortable kind may be given. A user's decisions are not independent.
     context : float64, shape (n, d), optional
@@ -98,9 +102,13 @@ class Logged:
         self._put("user", np.unique(ids, return_inverse=True)[1].astype(np.int64))
         refuse(BAD_ACTION, "an arm's number is not negative", self.action < 0, self.action)
         refuse(BAD_REWARD, "a reward is a finite number", ~np.isfinite(self.reward), self.reward)
+        large = np.abs(self.reward) > MOST_REWARD
+        refuse(BAD_REWARD, f"a reward is within {MOST_REWARD:g} of 0", large, self.reward)
         # Written so that NaN, which compares false with everything, is bad.
         usable = (self.propensity > 0) & (self.propensity <= 1)
         refuse(BAD_PROPENSITY, "a propensity is in (0, 1]", ~usable, self.propensity)
+        rare = self.propensity < LEAST_PROPENSITY
+        refuse(BAD_PROPENSITY, f"a propensity is at least {LEAST_PROPENSITY:g}", rare, self.propensity)
         if self.context is not None:
             context = _shaped("context", self.context, (n, None))
             self._put("context", context)

@@ -46,6 +46,8 @@ def chi2_tail(x: float, df: int) -> float:
     half = x / 2
     if half <= 0:
         return 1.0
+    if math.isinf(half):
+        return 0.0
     a, tail = (0.5, math.erfc(math.sqrt(half))) if df % 2 else (1.0, math.exp(-half))
     while a < df / 2 - 0.25:
         tail += math.exp(a * math.log(half) - half - math.lgamma(a + 1))

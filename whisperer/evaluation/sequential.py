@@ -17,7 +17,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from whisperer.evaluation.lift import FEWEST_USERS, NO_OUTCOMES, TOO_FEW_USERS, GroupTally, NotYet, adjusted_mean
+from whisperer.evaluation.lift import (
+    FEWEST_USERS,
+    NO_OUTCOMES,
+    TOO_FEW_USERS,
+    GroupTally,
+    NotYet,
+    adjusted_mean,
+    typical,
+)
 
 TUNED_FOR_USERS = 10_000
 """Where the interval is narrowest, for its width; to be chosen before the data. It changes little a decade away."""
@@ -76,9 +84,9 @@ def anytime_lift(
     both = treated + holdout
     if both.squares_milli2 == 0:
         return NotYet(NO_OUTCOMES, "nobody has reached the goal yet")
-    typical = both.squares_milli2 / both.total_milli if both.total_milli > 0 else 0.0
-    mean_t, error_t = adjusted_mean(treated, typical)
-    mean_h, error_h = adjusted_mean(holdout, typical)
+    added = typical(both)
+    mean_t, error_t = adjusted_mean(treated, added)
+    mean_h, error_h = adjusted_mean(holdout, added)
     margin = anytime_quantile(both.users, level, tuned_for_users) * math.sqrt(error_t + error_h)
     middle = mean_t - mean_h
     return AnytimeLift(level, both.users, treated.mean - holdout.mean, middle - margin, middle + margin)

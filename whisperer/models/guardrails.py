@@ -39,8 +39,8 @@ class Tally(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     decisions : taken, or scored in shadow
     unsubscribed, failed, slow : decisions after which the user left the channel, for which there was no answer, or
         later than the caller waits
-    users, total_milli, squares_milli2 : as of :class:`whisperer.evaluation.lift.GroupTally`, of the reward. A user
-        joins with the final total of a fixed window, when it has closed
+    users, total_milli, squares_milli2, absolute_milli : as of :class:`whisperer.evaluation.lift.GroupTally`, of the
+        reward. A user joins with the final total of a fixed window, when it has closed
     """
 
     decisions: _Count = 0
@@ -50,6 +50,7 @@ class Tally(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     users: _Count = 0
     total_milli: int = 0
     squares_milli2: Annotated[int, msgspec.Meta(ge=0)] = 0
+    absolute_milli: Annotated[int, msgspec.Meta(ge=0)] = 0
 
     def __post_init__(self) -> None:
         if max(self.unsubscribed, self.failed, self.slow, self.users) > self.decisions:
@@ -151,7 +152,7 @@ def _is_worse(tally: Tally, live: Tally, name: str, limits: Limits) -> bool:
 
 def value_difference(tally: Tally, live: Tally, alpha: float) -> AnytimeLift | NotYet:
     """Difference in reward a user to the live version; its upper bound holds at every look, at level 1 - alpha."""
-    groups = [GroupTally(one.users, one.total_milli, one.squares_milli2) for one in (tally, live)]
+    groups = [GroupTally(one.users, one.total_milli, one.squares_milli2, one.absolute_milli) for one in (tally, live)]
     return anytime_lift(groups[0], groups[1], 1 - 2 * alpha, TUNED_FOR_USERS)
 
 

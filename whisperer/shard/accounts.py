@@ -26,11 +26,14 @@ class ArmAccount:
 
 @dataclass(slots=True)
 class GroupAccount:
-    """Users of one group since their first decision: n, sum of what the goal brought, and sum of its squares."""
+    """Users of one group since their first decision: n, and sums over users of what the goal brought, of its square and
+    of its size without the sign. The last is not stored: it is counted again from the users where sums are loaded
+    (:func:`count_sizes`)."""
 
     users: int = 0
     total_milli: int = 0
     squares_milli2: int = 0
+    absolute_milli: int = 0
 
 
 @dataclass(slots=True)
@@ -63,6 +66,7 @@ class Account:
         account.users += sign
         account.total_milli += sign * exposure.goal_milli
         account.squares_milli2 += sign * exposure.goal_milli**2
+        account.absolute_milli += sign * abs(exposure.goal_milli)
 
     def add(self, other: Account) -> None:
         """Take over another shard's sums."""
@@ -85,6 +89,7 @@ class Account:
             held.users += group.users
             held.total_milli += group.total_milli
             held.squares_milli2 += group.squares_milli2
+            held.absolute_milli += group.absolute_milli
 
     def arm(self, group: str, arm: str) -> ArmAccount:
         return self.arms.setdefault((group, arm), ArmAccount())
@@ -97,6 +102,16 @@ def expose_all(accounts: dict[str, Account], engagement: Engagement, sign: int) 
         return
     for campaign, exposure in engagement.exposures.items():
         accounts.setdefault(campaign, Account()).expose(assignment.group, assignment.conflicted, exposure, sign)
+
+
+def count_sizes(accounts: dict[str, Account], engagement: Engagement) -> None:
+    """Add a user's part in what is not stored of the sums."""
+    assignment = engagement.standing.assignment
+    if assignment is None or assignment.conflicted:
+        return
+    for campaign, exposure in engagement.exposures.items():
+        groups = accounts.setdefault(campaign, Account()).groups
+        groups.setdefault(assignment.group, GroupAccount()).absolute_milli += abs(exposure.goal_milli)
 
 
 class StoredAccount(msgspec.Struct, array_like=True):

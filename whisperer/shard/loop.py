@@ -34,7 +34,7 @@ from whisperer.journeys.engagement import (
 )
 from whisperer.journeys.merge import kept, merge
 from whisperer.profiles.population import Population
-from whisperer.shard.accounts import Account, expose_all
+from whisperer.shard.accounts import Account, count_sizes, expose_all
 from whisperer.shard.live_campaigns import Campaigns
 from whisperer.shard.log import LogRow, decision_row, delivery_row, reward_row
 from whisperer.shard.records import CampaignConfig, Experiment
@@ -317,8 +317,9 @@ class Loop:
         del self.engagements[row]
 
     def rebuild(self) -> None:
-        """Index and timers from the engagements, after these were loaded."""
+        """Index, timers and the sums that are not stored, from the engagements, after these were loaded."""
         for row, held in self.engagements.items():
+            count_sizes(self.accounts, held)
             for decision in held.decisions:
                 self.places[decision.id] = row, decision
                 self.timers.watch(decision)

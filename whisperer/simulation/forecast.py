@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 from whisperer.eligibility.local_time import DAY_MS, MS, offset_ms, transition, wall_at
-from whisperer.evaluation.lift import GroupTally, adjusted_mean
+from whisperer.evaluation.lift import GroupTally, adjusted_mean, typical
 from whisperer.evaluation.sequential import TUNED_FOR_USERS, anytime_quantile
 from whisperer.journeys.campaign import USER_ZONE, OnSchedule
 from whisperer.journeys.schedule import Schedule
@@ -54,13 +54,11 @@ def power(
     ----------
     Lehr, Statistics in Medicine 1992 (the normal approximation), with the anytime quantile in place of the normal's.
     """
-    typical = everyone.squares_milli2 / everyone.total_milli if everyone.total_milli > 0 else 0.0
-    base, _ = adjusted_mean(everyone, typical)
+    base, squared_error = adjusted_mean(everyone, typical(everyone))
     wanted = wanted if wanted is not None else abs(base) / 10
     users = everyone.users * scale
     if not users or not holdout or not treated or not wanted:
         return Power(users * holdout, users * treated, base, wanted, None, None)
-    _, squared_error = adjusted_mean(everyone, typical)
     variance = squared_error * (everyone.users + 2)
 
     def smallest(n: float) -> float:

@@ -123,7 +123,9 @@ def _found(plan: Plan, replay: Replay, share: float) -> Found:
     people, tally = replay.tenant.people, replay.tally
     rows = [row for key in tally.considered if (row := people.keys.get(key)) is not None]
     groups = replay.tenant.loop.account(plan.name).groups.values()
-    everyone = sum((GroupTally(g.users, g.total_milli, g.squares_milli2) for g in groups), GroupTally())
+    everyone = sum(
+        (GroupTally(g.users, g.total_milli, g.squares_milli2, g.absolute_milli) for g in groups), GroupTally()
+    )
     return Found(
         tally,
         replay.tenant.n_users(),

@@ -67,9 +67,11 @@ class LiftView(TypedDict):
     difference: float
     low: float
     high: float
-    relative: float | None  # of the holdout's mean; None where that is 0
-    relative_low: NotRequired[float | None]  # its interval, None where the holdout is too small for a finite one
+    relative: float | None  # of the holdout's mean; None where that may be 0, or is below
+    relative_low: NotRequired[float | None]  # its interval
     relative_high: NotRequired[float | None]
+    relative_reason: NotRequired[str]  # why there is none: a code of whisperer.evaluation.lift
+    rests_on: NotRequired[float]  # users with outcomes of one size that would say as much
     users: int
     holdout_users: int
 

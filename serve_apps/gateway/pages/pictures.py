@@ -13,6 +13,7 @@ from typing import TypeGuard
 from serve_apps.gateway.pages.formats import THIN, count, number, percent, signed
 from serve_apps.gateway.pages.live_view import LiftView, NotYetView
 from whisperer.eligibility.refusal import SENTENCES, Reason
+from whisperer.evaluation.lift import HOLDOUT_BELOW_ZERO, HOLDOUT_NEAR_ZERO
 
 _MARGIN = 0.08  # of the width, left free on both sides of an interval
 
@@ -152,6 +153,12 @@ class axis:  # noqa: N801  used as a function
         return round(100 * (_MARGIN + (1 - 2 * _MARGIN) * (value - self._low) / self._span), 2)
 
 
+_NO_SHARE = {
+    HOLDOUT_NEAR_ZERO: "its own result may be 0",
+    HOLDOUT_BELOW_ZERO: "its own result is below 0",
+}
+
+
 def _is_known(lift: Lift) -> TypeGuard[LiftView]:
     return lift is not None and "difference" in lift
 
@@ -172,7 +179,11 @@ def _estimate(label: str, lift: Lift, place: axis, scale: float, unit: str) -> E
     least, greatest = lift.get("relative_low"), lift.get("relative_high")
     if relative is not None and least is not None and greatest is not None:
         text += f", which is {headline} (95 %: {_signed_percent(least)} to {_signed_percent(greatest)})"
+    elif (why := _NO_SHARE.get(lift.get("relative_reason", ""))) is not None:
+        text += f". No share of the holdout is stated: {why}"
     users = f"{count(lift['users'])} users against {count(lift['holdout_users'])} in the holdout"
+    if "rests_on" in lift:
+        users += f", as much as {count(round(lift['rests_on']))} with equal outcomes would say"
     return Estimate(label, Interval(place(low), place(point), place(high), certain), headline, text, users)
 
 

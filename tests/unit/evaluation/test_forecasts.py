@@ -46,7 +46,7 @@ def test_one_that_knows_less_does_not_and_is_told_why() -> None:
 
 
 def test_a_difference_that_chance_explains_is_none() -> None:
-    few = judge(LABEL[:60], USER[:60], says(Z)[:60], {"x": noisy(0.3)[:60]}, Rule(fewest=10, slope=(0.0, 9.0)))
+    few = judge(LABEL[:100], USER[:100], says(Z)[:100], {"x": noisy(0.3)[:100]}, Rule(fewest=10, slope=(0.0, 9.0)))
     assert set(reasons(few)) <= {MAY_BE_WORSE, NOT_BETTER, RANKS_WORSE}
     assert few.reasons
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import astuple
 from statistics import NormalDist
 
 import numpy as np
@@ -8,14 +9,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisperer.evaluation.lift import FEWEST_USERS, GroupTally, Lift, NotYet, lift, sample_ratio
+from whisperer.evaluation.lift import (
+    FEWEST_USERS,
+    HOLDOUT_BELOW_ZERO,
+    HOLDOUT_NEAR_ZERO,
+    GroupTally,
+    Lift,
+    NotYet,
+    lift,
+    sample_ratio,
+    typical,
+)
 from whisperer.evaluation.quantiles import chi2_tail, student_t
+from whisperer.evaluation.sequential import AnytimeLift, anytime_lift, anytime_quantile
 
 
 def tally(totals: np.ndarray) -> GroupTally:
     """Of per-user goal totals in thousandths."""
     milli = totals.astype(np.int64)
-    return GroupTally(len(milli), int(milli.sum()), int((milli**2).sum()))
+    return GroupTally(len(milli), int(milli.sum()), int((milli**2).sum()), int(abs(milli).sum()))
 
 
 def converted(users: int, conversions: int) -> GroupTally:
@@ -54,12 +66,19 @@ def test_a_holdout_that_never_converted_still_has_an_interval_but_no_relative_li
     result = found(converted(500, 50), converted(50, 0))
     assert result.low < result.difference < result.high
     assert (result.relative, result.relative_low, result.relative_high) == (None, None, None)
+    assert result.relative_reason == HOLDOUT_NEAR_ZERO
 
 
-def test_an_uncertain_holdout_has_a_relative_lift_without_bounds() -> None:
+def test_a_holdout_whose_mean_may_be_zero_has_no_relative_lift_and_says_so() -> None:
     result = found(converted(500, 50), converted(50, 1))
-    assert result.relative == pytest.approx(4)
-    assert (result.relative_low, result.relative_high) == (None, None)
+    assert (result.relative, result.relative_low, result.relative_high) == (None, None, None)
+    assert result.relative_reason == HOLDOUT_NEAR_ZERO
+
+
+def test_a_share_of_a_loss_is_not_stated() -> None:
+    result = found(tally(np.full(500, -50_000)), tally(np.full(500, -100_000)))
+    assert result.difference == 50
+    assert (result.relative, result.relative_reason) == (None, HOLDOUT_BELOW_ZERO)
 
 
 @pytest.mark.parametrize("level", [0.5, 0.9, 0.99])
@@ -85,12 +104,77 @@ def test_refunds_beyond_earnings_are_survived() -> None:
     assert found(GroupTally(100, 0, 2_000_000), GroupTally(100)).low < 0
 
 
+@pytest.mark.parametrize("one_more", [-1, 0, 1, 37, 100_000])
+@pytest.mark.parametrize("users", [(1_000, 1_000), (10_000, 100), (20, 20)])
+def test_earnings_and_refunds_that_cancel_have_the_interval_of_the_users_real_spread(
+    users: tuple[int, int], one_more: int
+) -> None:
+    halves = [np.repeat([100_000, -100_000], n // 2) for n in users]
+    halves[0][0] += one_more
+    result = found(*(tally(half) for half in halves))
+    width = 2 * 1.96 * 100 * math.sqrt(sum(1 / n for n in users))
+    assert result.high - result.low == pytest.approx(width, rel=0.1)
+    assert result.low < result.difference < result.high
+    looked = anytime_lift(*(tally(half) for half in halves))
+    assert isinstance(looked, AnytimeLift)
+    assert looked.high - looked.low == pytest.approx(width / 1.96 * anytime_quantile(sum(users), 0.95, 10_000), rel=0.1)
+    assert (result.relative, result.relative_reason) == (None, HOLDOUT_NEAR_ZERO)
+
+
+def test_the_typical_outcome_is_never_larger_than_the_largest() -> None:
+    rng = np.random.default_rng(5)
+    for _ in range(200):
+        totals = rng.choice([-1, 1], 50) * np.exp(rng.normal(5, 3, 50)).round()
+        assert 0 < typical(tally(totals)).size_milli <= abs(totals).max()
+        assert abs(typical(tally(totals)).mean_milli) <= typical(tally(totals)).size_milli + 1
+
+
+def test_a_few_large_outcomes_are_seen_to_carry_the_rest() -> None:
+    even, carried = converted(1_000, 200), tally(np.array([1_000] * 199 + [1_000_000] + [0] * 800))
+    assert found(even, even).rests_on == 200
+    assert found(even, carried).rests_on < 2
+
+
 def test_everybody_converting_in_both_groups_is_survived() -> None:
     result = found(converted(50, 50), converted(50, 50))
     assert result.low < 0 < result.high
 
 
 tallies = st.builds(GroupTally, st.integers(0, 10**6), st.integers(-(10**9), 10**9), st.integers(0, 10**15))
+
+MOST = 2**63 - 1
+amounts = st.one_of(
+    st.integers(-MOST, MOST), st.integers(-3, 3), st.sampled_from([0, MOST, -MOST, 100_000, -100_000, 1_000])
+)
+groups = st.lists(st.tuples(amounts, st.integers(1, 10**6)), max_size=5)
+"""Of a group: what some of its users have, and how many they are."""
+
+
+def counted(group: list[tuple[int, int]]) -> GroupTally:
+    return sum((GroupTally(n, n * x, n * x * x, n * abs(x)) for x, n in group), GroupTally())
+
+
+@given(groups, groups, st.floats(0.01, 0.999), st.booleans())
+def test_whatever_users_have_an_interval_is_finite_and_ordered_or_there_is_a_named_reason(
+    treated: list[tuple[int, int]], holdout: list[tuple[int, int]], level: float, sizes_known: bool
+) -> None:
+    sides = [counted(treated), counted(holdout)]
+    if not sizes_known:  # as of tallies that were stored before sizes were counted
+        sides = [GroupTally(one.users, one.total_milli, one.squares_milli2) for one in sides]
+    for made in (lift(*sides, level), anytime_lift(*sides, level)):
+        if isinstance(made, NotYet):
+            assert made.reason in {"too_few_users", "no_outcomes"}
+            continue
+        assert all(math.isfinite(value) for value in astuple(made) if isinstance(value, float))
+        assert made.low < made.high
+    made = lift(*sides, level)
+    if isinstance(made, Lift):
+        assert (made.relative is None) == (made.relative_low is None) == (made.relative_high is None)
+        if made.relative is None:
+            assert made.relative_reason in {HOLDOUT_NEAR_ZERO, HOLDOUT_BELOW_ZERO}
+        assert made.high - made.low < 100 * math.sqrt(
+            sum(one.squares_milli2 for one in sides) / min(one.users for one in sides)
+        )
 
 
 @given(tallies, tallies, tallies)

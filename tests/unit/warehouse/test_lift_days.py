@@ -50,7 +50,7 @@ def test_a_user_counts_from_the_first_decision_for_as_long_as_the_window_lasts(t
     events = [*(paid("u:a", at) for at in ours), Event("u:a", "Else", T0), paid("u:c", T0), paid("u:d", T0)]
     found, conflicted = days(tmp_path, decisions, events)
     assert found == {
-        (DAY + 1, "policy"): GroupTally(1, 3_000, 9_000_000),
+        (DAY + 1, "policy"): GroupTally(1, 3_000, 9_000_000, 3_000),
         (DAY + 1, "holdout"): GroupTally(1, 0, 0),
     }
     assert conflicted == 0
@@ -65,7 +65,7 @@ def test_revenue_is_summed_in_thousandths_rounded_down_as_the_shard_does(tmp_pat
     events = [paid("u:a", T0 + 1, revenue=1_999), paid("u:a", T0 + 2, revenue=-1), paid("u:a", T0 + 3, revenue=2**61)]
     found, _ = days(tmp_path, [decision("u:a", "dec_1", T0)], events, REVENUE)
     total = 1_999 // 1_000 + -1 // 1_000 + 2**61 // 1_000
-    assert found == {(DAY + 1, "policy"): GroupTally(1, total, total**2)}
+    assert found == {(DAY + 1, "policy"): GroupTally(1, total, total**2, abs(total))}
 
 
 def test_a_user_is_one_under_every_id_and_two_groups_are_a_conflict(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_a_user_is_one_under_every_id_and_two_groups_are_a_conflict(tmp_path: Pa
     ]
     decisions = [decision("a:phone", "dec_1", T0), decision("u:ann", "dec_2", T0 + HOUR)]
     found, conflicted = days(tmp_path / "one", decisions, [*tied, paid("u:new", T0 + HOUR), paid("a:phone", T0 + 1)])
-    assert (found, conflicted) == ({(DAY + 1, "policy"): GroupTally(1, 2_000, 4_000_000)}, 0)
+    assert (found, conflicted) == ({(DAY + 1, "policy"): GroupTally(1, 2_000, 4_000_000, 2_000)}, 0)
     torn = [decision("a:phone", "dec_1", T0), decision("u:new", "dec_2", T0, group="holdout")]
     assert days(tmp_path / "two", torn, tied) == ({}, 1)
 
@@ -108,5 +108,5 @@ def test_sums_are_those_counted_by_hand(
     for user in {u for u, _ in asked}:
         since = T0 + min(at for u, at in asked if u == user)
         held = [m // 1_000 for u, at, m in bought if u == user and since - SKEW_MS < T0 + at <= since + DAY_MS]
-        expected[(since + DAY_MS) // DAY_MS, groups[user]] += GroupTally(1, sum(held), sum(held) ** 2)
+        expected[(since + DAY_MS) // DAY_MS, groups[user]] += GroupTally(1, sum(held), sum(held) ** 2, abs(sum(held)))
     assert found == expected
