@@ -11,6 +11,7 @@ No postponed annotations here: FastAPI has to see the types of the routes.
 import asyncio
 import base64
 import logging
+import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 
@@ -37,6 +38,8 @@ _UNSEEN: Mapping[str, str] = {
     "X-Robots-Tag": "noindex, nofollow",
 }
 
+_TOKEN = re.compile(r"[A-Za-z0-9_-]+")
+
 Record = Callable[[Link, str], Awaitable[None]]
 """Journals an outcome of :mod:`whisperer.feedback.outcome` for a link; returns when it is on disk."""
 
@@ -51,8 +54,10 @@ def install(app: FastAPI, signer: LinkSigner, record: Record, *, now_ms: Callabl
     """Add the routes. ``app`` answers errors as problems (:mod:`serve_apps.gateway.problems`)."""
     recorder = _Recorder(record)
 
-    def read(token: str, kind: str) -> Link:
-        link = signer.read(token, now_ms())
+    def read(written: str, kind: str) -> Link:
+        # Programs that make links of a text take in what follows: a full stop, a bracket, a Japanese sentence.
+        token = _TOKEN.match(written)
+        link = signer.read(token[0] if token else "", now_ms())
         if link.kind != kind:
             raise LinkForgedError("this link is for something else")
         return link

@@ -6,6 +6,7 @@ from html import escape
 
 from whisperer.content.links import before_the_end
 from whisperer.content.locales import direction, language
+from whisperer.content.plain_text import text_of
 
 _LINES = {
     "en": ("You no longer want these messages?", "Unsubscribe"),
@@ -18,8 +19,9 @@ _LINES = {
 
 
 def with_footer(part: str, text: str, locale: str, url: str) -> str:
-    """``text`` of the part ``html`` or ``text``, and the line where it does not show ``url`` already."""
-    if url in text:
+    """``text`` of the part ``html`` or ``text``, and the line where it does not show ``url`` already. In a comment, or
+    where nobody sees it, it is not shown."""
+    if url in text and (part == "text" or url in text_of(text)):
         return text
     known = language(locale) if language(locale) in _LINES else "en"
     question, label = _LINES[known]

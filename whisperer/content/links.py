@@ -2,26 +2,57 @@
 
 A click link leads through our own address to where it was meant to go, so it lends our name to its target. Only links
 whose host the template's author wrote (in the template, or in the arm's offer) are replaced: a trait is written by the
-user, and a tracked link to a host of the user's choosing would be an open redirect. Other links stay as they are. What
-no mail program should run (``javascript:`` and the like) loses its address.
+user, and a tracked link to a host of the user's choosing would be an open redirect. Other links stay as they are, those
+into apps among them (``myapp://``, ``whatsapp:``, ``geo:``). What runs a script or opens a file loses its address.
+
+Guarantees: a click leads to the very address that a browser would have opened; of a document nothing changes but the
+addresses, so that comments, conditional ones above all, come out as they were written. Leaves to others: signing.
+
+References
+----------
+WHATWG URL, 4.4 (blanks around an address, and tabs and line breaks inside, are no part of it); CommonMark 0.31, 6.5,
+and GitHub Flavored Markdown, 6.9 (where an address in a text ends).
 """
 
 from __future__ import annotations
 
 import re
-from typing import Any, Protocol
-from urllib.parse import urlsplit
+from collections.abc import Iterator
+from html import escape
+from typing import Protocol
+from urllib.parse import quote, urlsplit
 
 from selectolax.lexbor import LexborHTMLParser
 
 from whisperer.content import limits
+from whisperer.content.tags import Attribute, Tag, scan
 
 _HOSTS = re.compile(r"https?://([A-Za-z0-9.-]+)", re.IGNORECASE)
-_IN_TEXT = re.compile(r"https?://[^\s<>\"'`{}|\\^\x00-\x20\x7f]+", re.IGNORECASE)
-_CLOSERS = {")": "(", "]": "["}
-_TRAILING = ".,;:!?*_~…。、，；：！？）」』】»”’؟،"
-_SCHEME = re.compile(r"([a-z][a-z0-9+.-]*):")
-_HARMLESS = {"http", "https", "mailto", "tel", "sms"}
+
+_OUTSIDE = (
+    r'\s<>"\x00-\x20\x7f-\x9f'
+    "\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\u00ad"  # seen by no reader
+)
+"""What no address in a text has inside, as characters of a pattern."""
+_SENTENCE = "\u3001-\u3003\u3008-\u3011\u3014-\u301f\uff01\uff08\uff09\uff0c\uff1a\uff1b\uff1f\uff3b\uff3d\uff5b-\uff65"
+"""Marks such as 。 and 」: in Chinese and Japanese no blank divides an address from its sentence."""
+_IN_TEXT = re.compile(
+    rf"<(?P<marked>https?://[^{_OUTSIDE}]+)>"
+    rf"|(?<![A-Za-z0-9=&?/#%@+~$-])(?P<bare>[A-Za-z][A-Za-z0-9+.-]*://[^{_OUTSIDE}{_SENTENCE}]+)",
+    re.IGNORECASE,
+)
+"""An address of any scheme is taken whole: one of the web inside ``myapp://open?u=https://…`` is no link of its own."""
+_AROUND = "".join(map(chr, range(0x21)))
+_CLOSERS = {")": "(", "]": "[", "}": "{"}
+_TRAILING = ".,;:!?'*~`|…’”»›؟،؛۔।"
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
+_SCRIPTS = frozenset({"javascript", "jscript", "livescript", "mocha", "vbscript", "vbs"})
+_LOCAL = frozenset(
+    {"data", "file", "blob", "filesystem", "view-source", "mhtml", "ms-its", "mk", "res", "ms-msdt", "search-ms"}
+)
+_LEADING = frozenset({"href", "xlink:href", "action", "formaction"})
+_LOADING = frozenset({"src", "background", "poster", "data", "lowsrc", "dynsrc"})
 
 
 class LinkMaker(Protocol):
@@ -58,6 +89,31 @@ def hosts_in(source: str) -> frozenset[str]:
     return frozenset(host.lower().rstrip(".") for host in _HOSTS.findall(source))
 
 
+def opened(written: str) -> str:
+    """The address that a browser opens for what is written in ``href``.
+
+    >>> opened(" https://a.example/x\\n  ?y=<1>\\t")
+    'https://a.example/x%20%20?y=%3C1%3E'
+    """
+    url = re.sub(r"[\t\n\r]", "", written.strip(_AROUND))
+    return re.sub(rf"[{_OUTSIDE}]", lambda found: quote(found[0], errors="replace"), url)
+
+
+def is_web(url: str) -> bool:
+    return url[:8].lower().startswith(("http://", "https://"))
+
+
+def in_parentheses(url: str) -> str:
+    """An address as a text shows it behind what it is the address of, so that exactly the address is taken for a link.
+
+    >>> in_parentheses("https://a.example/x"), in_parentheses("https://a.example/what?")
+    ('(https://a.example/x)', '<https://a.example/what?>')
+    """
+    found = _IN_TEXT.search(f"({url})")
+    exactly = found is not None and found["bare"] is not None and _bare(found) == url
+    return f"({url})" if exactly else f"<{url}>"
+
+
 class Tracking:
     """Replaces the links of one message: those to ``hosts``, but ``unsubscribe_url``."""
 
@@ -76,35 +132,42 @@ class Tracking:
         return self._made[url]
 
     def html(self, html: str) -> str:
-        """The whole document, links replaced, a picture at the end of its body that tells when it is loaded."""
-        document = LexborHTMLParser(html)
-        for node in document.css("a[href], area[href]"):
-            attributes: Any = node.attrs
-            address = node.attributes.get("href") or ""
-            scheme = _SCHEME.match(re.sub(r"[\x00-\x20]", "", address).lower())
-            if scheme is not None and scheme[1] not in _HARMLESS:
-                del attributes["href"]
-            elif scheme is not None and scheme[1] in ("http", "https"):
-                attributes["href"] = self.replaced(address.strip())
-        written = document.html or ""
+        """The document, links replaced, a picture at the end of its body that tells when it is loaded."""
+        pieces: list[str] = []
+        at = 0
+        for start, end, instead in self._changes(html):
+            pieces += (html[at:start], instead)
+            at = end
+        written = "".join((*pieces, html[at:]))
         pixel = self._links.open()
         if not pixel:
             return written
-        image = f'<img src="{pixel}" width="1" height="1" alt="" style="display:block;border:0">'
+        image = f'<img src="{escape(pixel)}" width="1" height="1" alt="" style="display:block;border:0">'
         return before_the_end(written, image)
 
     def text(self, text: str) -> str:
-        return _IN_TEXT.sub(lambda match: self._in_text(match[0]), text)
+        return _IN_TEXT.sub(self._in_text, text)
 
-    def _in_text(self, found: str) -> str:
-        url = found
-        while url:
-            last = url[-1]
-            if last in _TRAILING or (last in _CLOSERS and url.count(last) > url.count(_CLOSERS[last])):
-                url = url[:-1]
-            else:
-                break
-        return self.replaced(url) + found[len(url) :]
+    def _changes(self, html: str) -> Iterator[tuple[int, int, str]]:
+        """(start, end, what is written instead), in order."""
+        for tag in scan(html).tags:
+            for attribute in tag.attributes:
+                if attribute.name not in _LEADING and attribute.name not in _LOADING:
+                    continue
+                written = _value(html, attribute)
+                url = opened(written)
+                scheme = _SCHEME.match(url)
+                name = scheme[1].lower() if scheme else ""
+                if name in _SCRIPTS or (name in _LOCAL and attribute.name in _LEADING):
+                    yield attribute.start, attribute.end, " " if html[attribute.end] not in "\t\n\f\r />" else ""
+                elif is_web(url) and _is_link(tag, attribute) and (made := self.replaced(url)) != url:
+                    yield attribute.value_start, attribute.end, f'"{escape(made)}"'
+
+    def _in_text(self, match: re.Match[str]) -> str:
+        found = match[0]
+        url = match["marked"] or _bare(match)
+        made = self.replaced(url) if is_web(url) else url
+        return found if made == url else found.replace(url, made, 1)
 
     def _tracks(self, url: str) -> bool:
         if self._unsubscribe_url and url.startswith(self._unsubscribe_url):
@@ -118,6 +181,36 @@ class Tracking:
 
 
 def before_the_end(html: str, addition: str) -> str:
-    """``addition`` as the last thing in the body."""
-    at = max(html.rfind("</body>"), html.rfind("</BODY>"))
-    return html + addition if at < 0 else html[:at] + addition + html[at:]
+    """``addition`` as the last thing in the body that a reader sees."""
+    found = scan(html)
+    ends = [tag.start for tag in found.tags if tag.is_end and tag.name == "body"]
+    at = ends[-1] if ends else found.end
+    return html[:at] + addition + html[at:]
+
+
+def _bare(match: re.Match[str]) -> str:
+    """Of an address without marks around it, what a reader takes for it: no closing bracket that was opened before it,
+    no punctuation of the sentence."""
+    url, before = match["bare"], match.string[max(0, match.start() - 1) : match.start()]
+    while url:
+        last = url[-1]
+        opener = _CLOSERS.get(last)
+        if (
+            last in _TRAILING
+            or (opener is not None and url.count(last) > url.count(opener))
+            or (last == "_" and before == "_")
+        ):
+            url = url[:-1]
+        else:
+            break
+    return url
+
+
+def _is_link(tag: Tag, attribute: Attribute) -> bool:
+    return tag.name in ("a", "area") and attribute.name == "href"
+
+
+def _value(html: str, attribute: Attribute) -> str:
+    """The attribute's value, its character references resolved as in HTML."""
+    node = LexborHTMLParser(f"<i x={html[attribute.value_start : attribute.end] or chr(34) * 2}>").css_first("i")
+    return (node.attributes.get("x") or "") if node is not None else ""

@@ -1,7 +1,8 @@
 """Text as a channel may carry it: on one line, in lines, or read off from HTML.
 
 Control characters never reach a message. A line break in what becomes a header or an SMS is a blank there, whoever
-wrote it: a name such as ``Ada\\r\\nBcc: eve@example.com`` arrives on the line it was on.
+wrote it: a name such as ``Ada\\r\\nBcc: eve@example.com`` arrives on the line it was on. Of HTML, what most mail
+programs do not show is not read: see :mod:`whisperer.content.visibility`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ from typing import Any
 
 from selectolax.lexbor import LexborHTMLParser
 
+from whisperer.content.links import in_parentheses, is_web, opened
+from whisperer.content.visibility import SHOWN, Look, look_of
+
 _BREAKING = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029]+")
 _LINE_ENDS = re.compile(r"\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 _CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f]")
@@ -19,7 +23,7 @@ _BLANKS = re.compile(r"[ \t]+")
 _BLOCK, _PARAGRAPH = "\x01", "\x02"  # boundaries, of which any number in a row is one
 _BOUNDARIES = re.compile(r"(?: *[\x01\x02])+ *")
 
-_SKIPPED = {"head", "style", "script", "title", "template", "noscript"}
+_SKIPPED = {"head", "style", "script", "title", "template"}
 _BLOCKS = {
     *("address", "article", "aside", "blockquote", "body", "center", "dd", "div", "dl", "dt", "fieldset", "figure"),
     *("footer", "form", "header", "li", "main", "nav", "pre", "section", "tbody", "tr"),
@@ -43,7 +47,7 @@ def lines(text: str) -> str:
 
 
 def text_of(html: str) -> str:
-    """What a reader of the HTML reads, links followed by their addresses.
+    """What a reader of the HTML sees, links followed by their addresses.
 
     >>> text_of('<h1>Hi</h1><p>See <a href="https://a.example/x">the plan</a>.<br>Bye</p>')
     'Hi\\n\\nSee the plan (https://a.example/x).\\nBye'
@@ -59,20 +63,24 @@ def text_of(html: str) -> str:
 def _pieces(root: Any) -> Iterator[str]:
     """In the order of reading, without recursion: a stranger's HTML may be nested as deep as it is long."""
     node: Any = root
+    looks: list[Look] = [SHOWN]
     while True:
         tag = node.tag
         if tag == "-text":
-            yield _CONTROLS.sub("", re.sub(r"[ \t\r\n\f]+", " ", node.text_content or ""))
-        elif tag not in _SKIPPED:
+            if looks[-1].is_read:
+                yield _CONTROLS.sub("", re.sub(r"[ \t\r\n\f]+", " ", node.text_content or ""))
+        elif tag not in _SKIPPED and not (look := look_of(node.attributes, looks[-1])).is_gone:
             yield _opening(node, tag)
             if node.first_child is not None:
                 node = node.first_child
+                looks.append(look)
                 continue
             yield _closing(node, tag)
         while node.next is None:
             node = node.parent
             if node is None or node.mem_id == root.mem_id:
                 return
+            looks.pop()
             yield _closing(node, node.tag)
         node = node.next
 
@@ -89,7 +97,7 @@ def _opening(node: Any, tag: str) -> str:
 
 def _closing(node: Any, tag: str) -> str:
     if tag == "a":
-        href = (node.attributes.get("href") or "").strip()
+        href = opened(node.attributes.get("href") or "")
         shown = (node.text(deep=True) or "").strip()
-        return f" ({href})" if href.lower().startswith(("http://", "https://")) and href != shown else ""
+        return f" {in_parentheses(href)}" if is_web(href) and href != shown else ""
     return _PARAGRAPH if tag in _PARAGRAPHS else _BLOCK if tag in _BLOCKS else " " if tag in _CELLS else ""

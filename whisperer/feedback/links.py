@@ -38,7 +38,9 @@ _VERSION = "1"
 _TAG_BYTES = 16  # 128 bits of the HMAC
 _TAG_CHARS = 22
 _CONTEXT = b"user-whisperer link\x00"  # what else the secret may sign never looks like a link
-_SAFE_IN_URL = "!#$%&'()*+,-./:;=?@[]_~"
+_SAFE_IN_URL = "!#$%&'()*+,-./:;=?@[]_~^`{|}"
+"""What a browser leaves as it is in some part of an address. Braces it writes in another way in the path only: that is
+left to it, so that it opens the very address that it would have opened without us."""
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?\.?")
 
 
@@ -160,7 +162,7 @@ class SignedLinks:
 def web_address(url: str) -> str | None:
     """``url`` as a Location header may carry it, or None where it is no plain web address.
 
-    Characters beyond ASCII in path and query are percent-encoded. A user name before the host is refused, as is a
+    Characters beyond ASCII, blanks and ``"<>`` are percent-encoded. A user name before the host is refused, as is a
     backslash: both make a reader, or a browser, see another host than the one that is there.
 
     >>> web_address("https://a.example/ä?q=1"), web_address("javascript:alert(1)"), web_address("https://a@b.example")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from html import escape, unescape
+
 import pytest
+from selectolax.lexbor import LexborHTMLParser
 
 from tests.unit.content.requests import UNSUBSCRIBE, ReadableLinks, parts, request, sent, template
 from whisperer.content.links import PlainLinks, before_the_end, hosts_in
@@ -60,11 +63,64 @@ def test_hosts_of_the_offer_are_the_authors_too() -> None:
     assert links.clicks == ["https://shop.example/x"]
 
 
-@pytest.mark.parametrize("href", ["javascript:alert(1)", " JaVa\nScript:alert(1)", "data:text/html,x", "vbscript:x"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "myapp://open?u=https://a.example/x",
+        "sms:+49151?body=https://a.example/x",
+        "https://other.example/?u=https://a.example/x",
+        "xhttps://a.example/x",
+        "ftp://a.example/x",
+    ],
+)
+def test_a_web_address_inside_another_address_is_no_link_of_its_own(text: str) -> None:
+    links = ReadableLinks()
+    compiled = template("sms", text="{% if user.no %} https://a.example/ {% endif %}{{ user.link }}")
+    assert parts(compiled, request({"link": text}), links)["text"] == text
+    assert not links.clicks
+
+
+SCRIPTS = [
+    *("javascript:alert(1)", " JaVa\nScript:alert(1)", "\x01 javascript:x", "java\tscript\r:x", "JAVASCRIPT&colon;x"),
+    *("data:text/html,x", "vbscript:x", "VbS:x", "livescript:x", "file:///etc/passwd", "view-source:https://a.example"),
+]
+APPS = [
+    *("myapp://open/x?y=1", "whatsapp://send?text=x", "whatsapp:x", "geo:48.2,16.4", "webcal://a.example/x.ics"),
+    *("tel:+43-1-2345", "sms:+431?body=x", "mailto:a@a.example?subject=x", "maps:q=x", "intent://x#Intent;end"),
+    *("market://details?id=x", "x-apple.y+z-1:z", "#part", "/path", "?q", "", "java script:x", "//a.example/"),
+]
+
+
+@pytest.mark.parametrize("href", SCRIPTS)
 def test_what_no_mail_program_should_run_loses_its_address(href: str) -> None:
-    found, clicks = mail('<a href="{{ user.w }}">x</a>', w=href)
-    assert "<a>x</a>" in found.parts["html"]
+    href = unescape(href)
+    found, clicks = mail("<a href=\"{{ user.w }}\">x</a><a class=y href='{{ user.w }}'id=z>x</a>", w=href)
+    assert "<a>x</a><a class=y id=z>x</a>" in found.parts["html"]
+    for element in (
+        "<svg><a xlink:href={}>x</a></svg>",
+        "<form action={}>",
+        "<button formaction={}>",
+        "<area href={}>",
+    ):
+        found, clicks = mail(element.format('"{{ user.w }}"'), w=href)
+        assert "{{" not in found.parts["html"]
+        assert not LexborHTMLParser(found.parts["html"]).css("[href*=':'], [action], [formaction], [xlink\\:href]")[1:]
     assert not clicks
+    twice, _ = mail('<a href="{{ user.w }}" href="{{ user.w }}">x</a>', w=href)
+    assert "<a>x</a>" in twice.parts["html"]
+
+
+@pytest.mark.parametrize("href", APPS)
+def test_what_opens_an_app_stays_as_it_was_written(href: str) -> None:
+    found, clicks = mail('<p><a\nhref = "{{ user.w }}" >x</a></p>', w=href)
+    assert f'<p><a\nhref = "{escape(href)}" >x</a></p>' in found.parts["html"]
+    assert not clicks
+
+
+def test_pictures_may_be_inside_the_mail_and_scripts_may_not_be_their_address() -> None:
+    picture = "<img src='data:image/png;base64,AAAA'>"
+    found, _ = mail(picture + "<img alt=x src=' javascript:x'>")
+    assert picture + "<img alt=x>" in found.parts["html"]
 
 
 @pytest.mark.parametrize(
@@ -77,6 +133,26 @@ def test_what_no_mail_program_should_run_loses_its_address(href: str) -> None:
         ("<https://a.example/>", "https://a.example/"),
         ("看https://a.example/x。", "https://a.example/x"),
         ("HTTPS://A.example/x", "HTTPS://A.example/x"),
+        ("see https://a.example/it's?q=o'c and", "https://a.example/it's?q=o'c"),
+        ("'https://a.example/x'", "https://a.example/x"),
+        ("https://a.example/a|b?c=d|e", "https://a.example/a|b?c=d|e"),
+        ("| https://a.example/x| y", "https://a.example/x"),
+        ("https://a.example/x_ y", "https://a.example/x_"),
+        ("_https://a.example/x_", "https://a.example/x"),
+        ("*https://a.example/x_y*", "https://a.example/x_y"),
+        ("https://a.example/x[1]{2}`3^", "https://a.example/x[1]{2}`3^"),
+        ("[https://a.example/x]", "https://a.example/x"),
+        ("[x](https://a.example/x_(y)).", "https://a.example/x_(y)"),
+        ("{https://a.example/x}", "https://a.example/x"),
+        ("<https://a.example/what?>.", "https://a.example/what?"),
+        ("<https://a.example/。>", "https://a.example/。"),
+        ("\u201chttps://a.example/x\u201d", "https://a.example/x"),
+        ("「https://a.example/x」と", "https://a.example/x"),
+        ("詳しくはhttps://a.example/x。ぜひ", "https://a.example/x"),
+        ("https://a.example/日本", "https://a.example/日本"),
+        ("https://a.example/x\u200b\ufeff y", "https://a.example/x"),
+        ("https://a.example/?u=https://a.example/y z", "https://a.example/?u=https://a.example/y"),
+        ("Link:https://a.example/x", "https://a.example/x"),
     ],
 )
 def test_a_link_in_a_text_ends_where_a_reader_would_end_it(text: str, url: str) -> None:
@@ -194,3 +270,59 @@ def test_html_reads_as_text() -> None:
     assert text_of(html) == ("Head\n\nOne\xa0two\nthree four\n\n- a\n- b\n\nLogo\n\n1 2\n\nhttps://x.example")
     assert text_of("") == ""
     assert text_of("<div>" * 20_000 + "deep") == "deep"
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        '<div style="display:none;font-size:1px;max-height:0px;overflow:hidden;opacity:0;mso-hide:all">secret</div>',
+        "<div style='DISPLAY : None !important'>secret</div>",
+        "<div style='display:none !important; display:block'>secret</div>",
+        "<p hidden>secret</p>",
+        "<p hidden=until-found>secret<b>secret</b></p>",
+        "<span style='visibility:hidden'>secret</span>",
+        "<span style='font-size:0'>secret</span>",
+        "<span style='font-size:0.0px'><i>secret</i></span>",
+        "<div style='max-height:0;overflow:hidden'>secret</div>",
+        "<div style='width:0px;overflow:hidden'>secret</div>",
+        "<span style='opacity:0.00'>secret <a href='https://x.example'>secret</a></span>",
+        "<template>secret</template>",
+        "<!-- secret -->",
+        "<!--[if mso]>secret<![endif]-->",
+        "<div style='display:none'><img alt=secret></div>",
+    ],
+)
+def test_what_a_mail_reader_does_not_see_is_not_in_the_text(hidden: str) -> None:
+    assert text_of(f"<p>Seen {hidden}too</p>").split() == ["Seen", "too"]
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        "<div style='display:none;display:block'>seen</div>",
+        "<div style='/* display:none; */color:red'>seen</div>",
+        "<td style='font-size:0px'><div style='font-size:14px'>seen</div></td>",
+        "<div style='visibility:hidden'><b style='visibility:visible'>seen</b></div>",
+        "<div style='max-height:0'>seen</div>",
+        "<div style='opacity:0.01'>seen</div>",
+        "<a style='mso-hide:all'>seen</a>",
+        "<p aria-hidden=true>seen</p>",
+        "<noscript>seen</noscript>",
+        "<![if !mso]>seen<![endif]>",
+        "<!--[if !mso]><!-->seen<!--<![endif]-->",
+    ],
+)
+def test_what_most_mail_programs_show_is_in_the_text(shown: str) -> None:
+    assert text_of(f"<body>{shown}") == "seen"
+
+
+def test_an_unsubscribe_link_that_nobody_sees_does_not_stand_for_one() -> None:
+    for unseen in ("<!--[if mso]>{}<![endif]-->", "<p style='display:none'>{}</p>", "<!-- {} -->"):
+        found, _ = mail("<p>Hi</p>" + unseen.format("<a href='{{ unsubscribe_url }}'>no more</a>"))
+        assert found.parts["html"].count(UNSUBSCRIBE) == 2
+        assert text_of(found.parts["html"]).count(UNSUBSCRIBE) == 1
+
+
+def test_tabs_and_line_breaks_in_an_address_are_no_part_of_it() -> None:
+    _, clicks = mail("<a href='\n  https://app.example/a\n\t  b?x=1\r\n&amp;y=2 '>x</a>")
+    assert clicks == ["https://app.example/a%20%20b?x=1&y=2"]

@@ -1,0 +1,86 @@
+"""Which parts of a mail's HTML its readers do not see, by attributes alone.
+
+Gone with all that is inside: ``hidden``; ``display: none``; ``opacity: 0``; a height or width of 0, or at most 0, where
+what does not fit is cut off (``overflow: hidden``). Not read, though what is inside may be: text of ``font-size: 0``
+(builders of mails set it around columns) or ``visibility: hidden``. Such is the preheader, which an inbox shows beside
+the subject. Read: ``aria-hidden``, which is seen and only not read aloud; ``mso-hide: all``, which one program does not
+show and all others do; ``noscript``, as mail programs run no scripts. Leaves to others: style sheets, and whatever is
+painted over or out of sight.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+_COMMENT = re.compile(r"/\*.*?(?:\*/|\Z)", re.DOTALL)
+_NOTHING = re.compile(r"[+-]?0*\.?0+(?:[a-z]+|%)?|0+\.")
+_IMPORTANT = re.compile(r"\s*!\s*important\Z")
+_RELATIVE = re.compile(r"[\d.]+(?:em|%)|inherit|larger|smaller")  # of nothing they are nothing
+_EXTENTS = ("height", "max-height", "width", "max-width")
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """``is_gone``: neither it nor anything inside is shown. The others are taken on by what is inside."""
+
+    is_gone: bool = False
+    has_size: bool = True
+    is_visible: bool = True
+
+    @property
+    def is_read(self) -> bool:
+        return self.has_size and self.is_visible
+
+
+SHOWN = Look()
+
+
+def look_of(attributes: Mapping[str, str | None], around: Look) -> Look:
+    """How an element of these attributes looks, inside one that looks as ``around``.
+
+    >>> look_of({"style": "DISPLAY : none"}, SHOWN).is_gone, look_of({"style": "font-size:0"}, SHOWN).is_read
+    (True, False)
+    """
+    if "hidden" in attributes:
+        return Look(is_gone=True)
+    written = attributes.get("style")
+    if not written:
+        return around
+    style = _declared(written)
+    cut_off = "hidden" in (style.get("overflow", "").split() or [""]) or style.get("overflow-y") == "hidden"
+    if (
+        style.get("display") == "none"
+        or _is_nothing(style.get("opacity"))
+        or (cut_off and any(_is_nothing(style.get(extent)) for extent in _EXTENTS))
+    ):
+        return Look(is_gone=True)
+    look = around
+    size = style.get("font-size")
+    if _is_nothing(size):
+        look = replace(look, has_size=False)
+    elif size is not None and not _RELATIVE.fullmatch(size):
+        look = replace(look, has_size=True)
+    if "visibility" in style and style["visibility"] != "inherit":
+        look = replace(look, is_visible=style["visibility"] not in ("hidden", "collapse"))
+    return look
+
+
+def _declared(style: str) -> dict[str, str]:
+    """Property -> value, both in lower case; the last one counts, but before an important one."""
+    found: dict[str, str] = {}
+    important: set[str] = set()
+    for declaration in _COMMENT.sub("", style).lower().split(";"):
+        name, colon, value = declaration.partition(":")
+        name, plain = name.strip(), _IMPORTANT.sub("", value).strip()
+        is_important = plain != value.strip()
+        if colon and plain and (is_important or name not in important):
+            found[name] = plain
+            if is_important:
+                important.add(name)
+    return found
+
+
+def _is_nothing(value: str | None) -> bool:
+    return value is not None and _NOTHING.fullmatch(value) is not None
