@@ -52,6 +52,13 @@ def _tenant(tenant: Tenant) -> dict[str, Any]:
         "events_dropped": {
             name.removeprefix("dropped."): count for name, count in counters.items() if name.startswith("dropped.")
         },
+        "events_unnamed": counters["events_unnamed"],
+        "names_retired": counters["names_retired"],
+        "names": {
+            "event": len(people.names),
+            "zone": len(people.zones),
+            "locale": len(people.locales),
+        },
         "messages_waiting": len(tenant.outbox),
         "config_version": tenant.config_version,
         "campaigns": {name: _campaign(tenant, name, account) for name, account in tenant.loop.accounts.items()},

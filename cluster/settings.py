@@ -18,6 +18,8 @@ from typing import Any, get_type_hints
 
 import msgspec
 
+from whisperer.events.placeholders import Placeholders
+
 ENV_PREFIX = "WHISPERER_"
 USER_FILE = "settings.toml"
 
@@ -95,6 +97,10 @@ class Dedup(msgspec.Struct, frozen=True):
     window_h: int
 
 
+class Identity(msgspec.Struct, frozen=True):
+    placeholder_ids: str
+
+
 class Limits(msgspec.Struct, frozen=True):
     body_timeout_s: float
     tenant_events_per_s: int
@@ -157,6 +163,7 @@ class Settings(msgspec.Struct, frozen=True):
     scoring: Scoring
     control_plane: ControlPlaneSettings
     dedup: Dedup
+    identity: Identity
     limits: Limits
     gateway: Gateway
     decisions: Application
@@ -313,6 +320,10 @@ def _check(settings: Settings) -> None:
             raise SettingsError(f"{section}.{key} must be at least 1, not {value}.")
     if settings.scoring.first_after_s < 0 or settings.scoring.interval_s <= 0:
         raise SettingsError("scoring.interval_s must be above 0, and scoring.first_after_s not below.")
+    try:
+        Placeholders.listed(settings.identity.placeholder_ids)
+    except ValueError as error:
+        raise SettingsError(f"identity.placeholder_ids: {error}.") from None
     if not 1 <= settings.server.port <= 65_535:
         raise SettingsError(f"server.port must be between 1 and 65535, not {settings.server.port}.")
     for section in ("gateway", "decisions", "content", "delivery"):

@@ -42,6 +42,7 @@ from serve_apps.gateway.replicas import Replicas
 from serve_apps.gateway.simulations import Simulations
 from serve_apps.gateway.users import Users
 from whisperer.errors import UnavailableError
+from whisperer.events.placeholders import Placeholders
 from whisperer.events.warm import warm
 from whisperer.feedback.links import LinkSigner
 from whisperer.models.store import ArtifactStore
@@ -85,6 +86,7 @@ class Gateway:
             requests_per_s=settings.limits.key_requests_per_s,
             body_timeout_s=settings.limits.body_timeout_s,
             max_in_flight_bytes=settings.gateway.max_in_flight_bytes,
+            placeholders=Placeholders.listed(settings.identity.placeholder_ids),
         )
         measures.levels = {
             "queued_events": lambda: coalescer.n_queued,

@@ -29,6 +29,7 @@ from whisperer.events.admit import admit
 from whisperer.events.answer import PROBLEM_MEDIA_TYPE, answer, problem
 from whisperer.events.decompress import MAX_BODY_BYTES, TOO_LARGE, decompress
 from whisperer.events.parse import parse_body
+from whisperer.events.placeholders import DEFAULT, Placeholders
 from whisperer.events.refusals import Code, Refusal
 from whisperer.events.routes import ROUTES, Route
 from whisperer.events.write_key import presented_key
@@ -82,6 +83,7 @@ class Ingestion:
         requests_per_s: float,
         body_timeout_s: float,
         max_in_flight_bytes: int,
+        placeholders: Placeholders = DEFAULT,
         clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self._access = access
@@ -93,6 +95,7 @@ class Ingestion:
         self._body_timeout_s = body_timeout_s
         self._max_in_flight = max_in_flight_bytes
         self._in_flight = 0
+        self._placeholders = placeholders
         self._clock_ms = clock_ms
         self._seeds: dict[str, int] = {}
 
@@ -143,7 +146,7 @@ class Ingestion:
         self, scope: Scope, headers: dict[bytes, bytes], body: bytes, route: Route, now: int
     ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
         text = decompress(body)
-        parsed = text if isinstance(text, Refusal) else parse_body(text, route)
+        parsed = text if isinstance(text, Refusal) else parse_body(text, route, self._placeholders)
         authorization = headers.get(b"authorization", b"").decode("latin-1")
         body_key = None if isinstance(parsed, Refusal) else parsed.write_key
         key = await self._access.find(presented_key(authorization, body_key))
@@ -170,6 +173,7 @@ class Ingestion:
             client_ip=_client_ip(scope),
             new_message_id=_new_message_id,
             shard_of=self._shards.homes(tenant),
+            placeholders=self._placeholders,
         )
         if outcome.rejected or outcome.notices:
             self._counts.outcome(tenant, outcome, now)

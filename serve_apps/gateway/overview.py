@@ -9,6 +9,7 @@ import asyncio
 import json
 import time
 from collections import Counter, deque
+from collections.abc import Mapping
 from functools import lru_cache
 from importlib.metadata import version
 from typing import Any
@@ -22,6 +23,7 @@ from serve_apps.gateway.measures import Measures
 from serve_apps.gateway.replicas import Replicas
 from serve_apps.gateway.sums import by_tenant, encodable, loop_counts, no_counts
 from whisperer.errors import UnavailableError
+from whisperer.profiles.names import MAX_NAMES, SHORT
 from whisperer.segments import describe, parse_json
 
 FRESH_S = 0.9
@@ -182,7 +184,7 @@ class Overview:
             ],
             "demo": None if demo is None else {"tenant": demo.tenant, "write_key": demo.write_key},
             "dashboard_url": dashboard_url,
-            "warnings": _warnings(statuses),
+            "warnings": warnings_of(statuses, self.tenants),
         }  # fmt: skip
 
     async def by_tenant(self, tenant: str) -> dict[str, Any]:
@@ -218,7 +220,8 @@ def _progress(segment: dict[str, Any] | None) -> dict[str, Any]:
     return {"members": segment["members"], "backfill": None if done else segment["done"] / segment["total"]}
 
 
-def _warnings(statuses: list[dict[str, Any]]) -> list[str]:
+def warnings_of(statuses: list[dict[str, Any]], tenants: Mapping[str, str]) -> list[str]:
+    """What an operator should look at; ``tenants`` are names by id."""
     found = [f"{s['name']} is {s['state']}" for s in statuses if s["state"] != "serving"]
     evicted = sum(s.get("dedup_evicted", 0) for s in statuses)
     if evicted:
@@ -226,4 +229,12 @@ def _warnings(statuses: list[dict[str, Any]]) -> list[str]:
             f"{evicted} message ids were forgotten before 24 h: a repeat older than that counts again; "
             "raise dedup.max_ids"
         )
+    for tenant, counts in by_tenant(statuses).items():
+        n_names = counts["names"].get("event", 0)
+        if n_names > MAX_NAMES * (1 - SHORT):
+            found.append(
+                f"{tenants.get(tenant, tenant)} sent {n_names} different event names, of {MAX_NAMES} that a shard "
+                f"tells apart: the least used are let go, {counts['events_unnamed']} events counted as (other); "
+                "names should be few, what varies belongs into properties"
+            )
     return found

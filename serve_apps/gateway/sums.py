@@ -7,7 +7,9 @@ from typing import Any
 
 LOOP_COUNTS = ("candidates", "sent", "no_send", "pending", "conversions")
 _CAMPAIGN_COUNTS = (*LOOP_COUNTS, "conflicted")
-_TENANT_COUNTS = ("users", "events_accepted", "events_duplicate", "messages_waiting")
+_TENANT_COUNTS = (
+    "users", "events_accepted", "events_duplicate", "events_unnamed", "names_retired", "messages_waiting",
+)  # fmt: skip
 _GROUP_SUMS = ("users", "total_milli", "squares_milli2", "absolute_milli")
 _ARM_SUMS = ("decisions", "sent", "converted", "reward_micros")
 
@@ -19,6 +21,8 @@ def by_tenant(statuses: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]
         for tenant, counted in status["tenants"].items():
             total = found.setdefault(tenant, no_counts())
             _add(total, counted, _TENANT_COUNTS)
+            for kind, count in counted.get("names", {}).items():  # of the fullest shard
+                total["names"][kind] = max(total["names"].get(kind, 0), count)
             _add_each(total["events_dropped"], counted["events_dropped"])
             _add_each(total["bytes"], counted["bytes"])
             for name, segment in counted["segments"].items():
@@ -59,7 +63,7 @@ def loop_counts(campaigns: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 def no_counts() -> dict[str, Any]:
     """The sums of a tenant that no shard knows yet."""
     counts = {name: 0 for name in _TENANT_COUNTS}
-    return {**counts, "events_dropped": {}, "segments": {}, "campaigns": {}, "bytes": {}}
+    return {**counts, "events_dropped": {}, "names": {}, "segments": {}, "campaigns": {}, "bytes": {}}
 
 
 def no_campaign() -> dict[str, Any]:
@@ -89,7 +93,7 @@ def _add_campaign(total: dict[str, Any], campaign: Mapping[str, Any]) -> None:
 
 def _add(total: dict[str, Any], counted: Mapping[str, Any], names: Iterable[str]) -> None:
     for name in names:
-        total[name] += counted[name]
+        total[name] += counted.get(name, 0)  # a shard of an earlier release does not count everything
 
 
 def _add_each(total: dict[str, int], counted: Mapping[str, int]) -> None:

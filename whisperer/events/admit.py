@@ -19,6 +19,7 @@ from whisperer.events.exact import Circumstances, Exact, read_exactly
 from whisperer.events.outcome import Notice, Outcome
 from whisperer.events.parse import Parsed, Slices
 from whisperer.events.place import known_place
+from whisperer.events.placeholders import DEFAULT, Placeholders
 from whisperer.events.routes import Route
 from whisperer.events.scan_event import (
     N_RESERVED,
@@ -51,6 +52,7 @@ def admit(
     client_ip: str | None,
     new_message_id: Callable[[], str],
     shard_of: Sequence[int] | NDArray[np.int64],
+    placeholders: Placeholders = DEFAULT,
 ) -> Outcome:
     """A body's good events by shard, and what is wrong with the others.
 
@@ -60,6 +62,7 @@ def admit(
     received_at : int, ms UTC, the gateway's clock
     client_ip : address of the connection, kept beside the events as their ``context.ip`` where they give none
     new_message_id : makes an id for an event that has none
+    placeholders : ids that are never joined; those that the body was parsed with
     shard_of : partition -> shard, one entry a partition; cheapest as an int64 array, which must be writable
 
     Returns
@@ -75,7 +78,7 @@ def admit(
     rows, extra = parsed.rows, b""
     if parsed.n_plain < len(rows):
         rows = rows.copy()
-        around = Circumstances(parsed.route, received_at, skew, new_message_id, outcome.notices)
+        around = Circumstances(parsed.route, received_at, skew, new_message_id, outcome.notices, placeholders)
         extra = _read_the_others(parsed, rows, around, strings, outcome)
     outcome.n_accepted = len(rows) - len(outcome.rejected)
     if not outcome.n_accepted:

@@ -19,14 +19,16 @@ from whisperer.events.decode import NOT_UNICODE, typed_event
 from whisperer.events.money import revenue_of
 from whisperer.events.outcome import Notice
 from whisperer.events.place import known_place
+from whisperer.events.placeholders import Placeholders
 from whisperer.events.refusals import Fault
 from whisperer.events.requirements import carries_traits, misplaced_traits, unmet
 from whisperer.events.routes import Route
-from whisperer.events.types import RESERVED_NAME, WIRE_TO_TYPE, Flag
+from whisperer.events.types import RESERVED_NAME, WIRE_TO_TYPE, EventType, Flag
 from whisperer.events.wire import WireEvent, decode_message_id
 from whisperer.ids import ANONYMOUS_PREFIX, KNOWN_PREFIX
 
 _KINDS: dict[str | None, int] = {wire: int(kind) for wire, kind in WIRE_TO_TYPE.items()}
+_ALIAS = int(EventType.ALIAS)
 _NAMES = {int(kind): name for kind, name in RESERVED_NAME.items()}
 
 
@@ -53,6 +55,7 @@ class Circumstances(NamedTuple):
     skew: int
     new_message_id: Callable[[], str]
     notices: Counter[Notice]
+    placeholders: Placeholders
 
 
 def read_exactly(
@@ -72,7 +75,8 @@ def read_exactly(
     fault = unmet(event, kind, user_id, anonymous_id) or misplaced_traits(event, kind)
     if fault is not None:
         return fault, event.messageId or None
-    link = link_of(kind, user_id, anonymous_id, event.previousId)
+    user_id, anonymous_id, previous_id = _somebody(event, kind, user_id, anonymous_id, around)
+    link = link_of(kind, user_id, anonymous_id, previous_id)
     zone, locale = _place(event, around.notices)
     return Exact(
         kind=kind,
@@ -88,6 +92,24 @@ def read_exactly(
         zone=zone,
         locale=locale,
     )
+
+
+def _somebody(
+    event: WireEvent, kind: int, user_id: str | None, anonymous_id: str | None, around: Circumstances
+) -> tuple[str | None, str | None, str | None]:
+    """(userId, anonymousId, previousId) that may be joined: of a placeholder and a real id the real one is kept, and an
+    event that has nothing else stays under its placeholder.
+    """
+    previous_id = id_text(event.previousId) if kind == _ALIAS else None
+    odd = [bool(given) and given in around.placeholders for given in (user_id, anonymous_id, previous_id)]
+    if not any(odd):
+        return user_id, anonymous_id, previous_id
+    around.notices[Notice.PLACEHOLDER_ID] += 1
+    if kind == _ALIAS:
+        return user_id, None, None
+    if odd[0] and anonymous_id and not odd[1]:
+        return None, anonymous_id, None
+    return user_id, None if user_id else anonymous_id, None
 
 
 def _place(event: WireEvent, notices: Counter[Notice]) -> tuple[str, str]:

@@ -19,6 +19,7 @@ class Notice(StrEnum):
     UNKNOWN_TIME_ZONE = "unknown_time_zone"  # ignored
     UNKNOWN_LOCALE = "unknown_locale"  # ignored
     INVALID_REVENUE = "invalid_revenue"  # counted as 0
+    PLACEHOLDER_ID = "placeholder_id"  # kept, joined to nothing
 
 
 @dataclass(slots=True)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from whisperer.events.decompress import MAX_BODY_BYTES, TOO_LARGE
 from whisperer.events.nesting import MAX_NESTING, nests_too_deep
+from whisperer.events.placeholders import DEFAULT, Placeholders
 from whisperer.events.refusals import Code, Refusal
 from whisperer.events.routes import Route
 from whisperer.events.scan import MAX_EVENTS, NOTHING, no_rows, scan
@@ -84,11 +85,11 @@ class Slices(Sequence[bytes]):
         return self._text[start:stop].tobytes()
 
 
-def parse_body(body: bytes, route: Route) -> Parsed | Refusal:
+def parse_body(body: bytes, route: Route, placeholders: Placeholders = DEFAULT) -> Parsed | Refusal:
     """The events of a decompressed body, or why there are none. Never raises."""
     if len(body) > MAX_BODY_BYTES:
         return TOO_LARGE
-    found = scan(body, route)
+    found = scan(body, route, placeholders)
     if found is None:
         return parse_exactly(body, route)
     return Parsed(

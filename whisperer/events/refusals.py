@@ -18,6 +18,7 @@ class Code(StrEnum):
     INVALID_TYPE = "invalid_type"
     MISSING_IDENTITY = "missing_identity"
     MISSING_EVENT = "missing_event"
+    NAME_TOO_LONG = "name_too_long"
     TOO_MANY_EVENTS = "too_many_events"
     ALL_EVENTS_REJECTED = "all_events_rejected"
     INVALID_KEY = "invalid_key"
@@ -33,6 +34,7 @@ STATUS: dict[Code, int] = {
     Code.INVALID_TYPE: 400,
     Code.MISSING_IDENTITY: 400,
     Code.MISSING_EVENT: 400,
+    Code.NAME_TOO_LONG: 400,
     Code.TOO_MANY_EVENTS: 400,
     Code.ALL_EVENTS_REJECTED: 400,
     Code.INVALID_KEY: 401,

@@ -7,6 +7,7 @@ from whisperer.events.types import WIRE_TO_TYPE, EventType
 from whisperer.events.wire import NO_RAW, WireEvent
 
 MAX_MESSAGE_ID_CHARS = 99
+MAX_NAME_CHARS = 200
 
 # plain ints: comparing enums is many times slower
 _TRACK, _IDENTIFY, _ALIAS = int(EventType.TRACK), int(EventType.IDENTIFY), int(EventType.ALIAS)
@@ -16,6 +17,7 @@ _NO_IDENTITY = Fault(Code.MISSING_IDENTITY, "an event needs a userId or an anony
 _NO_NEW_ID = Fault(Code.MISSING_IDENTITY, "alias needs the new id as userId", "/userId")
 _NO_PREVIOUS_ID = Fault(Code.MISSING_IDENTITY, "alias needs the old id as previousId", "/previousId")
 _NO_NAME = Fault(Code.MISSING_EVENT, "track needs the name of the event", "/event")
+_LONG_NAME = Fault(Code.NAME_TOO_LONG, f"the name of an event holds {MAX_NAME_CHARS} characters at most", "/event")
 _LONG_MESSAGE_ID = Fault(Code.INVALID_TYPE, f"messageId holds {MAX_MESSAGE_ID_CHARS} characters at most", "/messageId")
 
 
@@ -33,8 +35,11 @@ def unmet(event: WireEvent, kind: int, user_id: str | None, anonymous_id: str | 
             return _NO_PREVIOUS_ID
     elif not user_id and not anonymous_id:
         return _NO_IDENTITY
-    if kind == _TRACK and not event.event:
-        return _NO_NAME
+    if kind == _TRACK:
+        if not event.event:
+            return _NO_NAME
+        if len(event.event) > MAX_NAME_CHARS:
+            return _LONG_NAME
     if event.messageId and len(event.messageId) > MAX_MESSAGE_ID_CHARS:
         return _LONG_MESSAGE_ID
     return None

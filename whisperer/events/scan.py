@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from whisperer.events.placeholders import DEFAULT, Placeholders
 from whisperer.events.routes import Route
 from whisperer.events.scan_event import (
     KEY_PLACE,
@@ -79,7 +80,7 @@ NOTHING = Scan(
 """Of a body that is not plain."""
 
 
-def scan(body: bytes, route: Route) -> Scan | None:
+def scan(body: bytes, route: Route, placeholders: Placeholders = DEFAULT) -> Scan | None:
     """What a body holds, where it is plain; it must be of bounded size."""
     kind = route.kind
     n_rows = min(MAX_EVENTS, len(body) // _SMALLEST_EVENT) if kind is None else 1
@@ -90,7 +91,7 @@ def scan(body: bytes, route: Route) -> Scan | None:
     slots = np.zeros(1 << (2 * n_strings - 1).bit_length(), np.int32)
     found = np.zeros(N_PLAIN + 1, np.int64)
     strings[0, 0] = N_RESERVED
-    if not _scan(text, len(body), int(kind or 0), rows, strings, slots, found):
+    if not _scan(text, len(body), int(kind or 0), rows, strings, slots, found, placeholders.packed):
         return None
     key_at, key_bytes, sent_start, sent_stop, n_events, n_plain = found.tolist()
     return Scan(
@@ -104,22 +105,24 @@ def scan(body: bytes, route: Route) -> Scan | None:
 
 
 @kernel
-def _scan(text: Any, size: int, route_kind: int, rows: Any, strings: Any, slots: Any, found: Any) -> bool:
+def _scan(
+    text: Any, size: int, route_kind: int, rows: Any, strings: Any, slots: Any, found: Any, placeholders: Any
+) -> bool:
     """Fill rows, strings (its first entry counts), and ``found``; False for a body that is not plain."""
     at = after_space(text, 0)
     if byte_at(text, at) != _OPEN:
         return False
     if route_kind:
         rows[0, :] = 0
-        at = read_event(text, at, route_kind, rows[0], strings, slots, found)
+        at = read_event(text, at, route_kind, rows[0], strings, slots, found, placeholders)
         found[N_EVENTS] = 1
     else:
-        at = _read_batch(text, at, rows, strings, slots, found)
+        at = _read_batch(text, at, rows, strings, slots, found, placeholders)
     return at >= 0 and after_space(text, at) == size
 
 
 @kernel
-def _read_batch(text: Any, at: int, rows: Any, strings: Any, slots: Any, found: Any) -> int:
+def _read_batch(text: Any, at: int, rows: Any, strings: Any, slots: Any, found: Any, placeholders: Any) -> int:
     seen = 0
     at = after_space(text, at + 1)
     while True:
@@ -137,7 +140,7 @@ def _read_batch(text: Any, at: int, rows: Any, strings: Any, slots: Any, found: 
             seen |= 1 << member
         start, byte = at, byte_at(text, at)
         if member == _BATCH:
-            at = _read_events(text, at, rows, strings, slots, found)
+            at = _read_events(text, at, rows, strings, slots, found, placeholders)
             if at < 0:
                 return WRONG
         else:
@@ -166,7 +169,7 @@ def _read_batch(text: Any, at: int, rows: Any, strings: Any, slots: Any, found: 
 
 
 @kernel
-def _read_events(text: Any, at: int, rows: Any, strings: Any, slots: Any, found: Any) -> int:
+def _read_events(text: Any, at: int, rows: Any, strings: Any, slots: Any, found: Any, placeholders: Any) -> int:
     if byte_at(text, at) != _OPEN_ARRAY:
         return WRONG
     at = after_space(text, at + 1)
@@ -177,7 +180,7 @@ def _read_events(text: Any, at: int, rows: Any, strings: Any, slots: Any, found:
         if n_events == len(rows):
             return WRONG
         rows[n_events, :] = 0
-        at = read_event(text, at, 0, rows[n_events], strings, slots, found)
+        at = read_event(text, at, 0, rows[n_events], strings, slots, found, placeholders)
         if at < 0:
             return WRONG
         n_events += 1

@@ -13,8 +13,9 @@ from __future__ import annotations
 from typing import Any
 
 from whisperer.events.decode import MAX_EVENT_BYTES
+from whisperer.events.placeholders import may_be_placeholder
 from whisperer.events.plain_values import ABSENT, ODD, plain_instant, plain_integer, plain_micros
-from whisperer.events.requirements import MAX_MESSAGE_ID_CHARS
+from whisperer.events.requirements import MAX_MESSAGE_ID_CHARS, MAX_NAME_CHARS
 from whisperer.events.string_table import LOCALE_USE, NAME_USE, ZONE_USE, number_of
 from whisperer.events.syntax import DISGUISED, ESCAPED, WRONG, after_colon, after_space, string_end, value_end
 from whisperer.events.types import EventType, Flag
@@ -66,7 +67,9 @@ _NULL, _FALSE, _TRUE = ord("n"), ord("f"), ord("t")  # the first bytes say enoug
 
 
 @kernel
-def read_event(text: Any, at: int, route_kind: int, row: Any, strings: Any, slots: Any, found: Any) -> int:
+def read_event(
+    text: Any, at: int, route_kind: int, row: Any, strings: Any, slots: Any, found: Any, placeholders: Any
+) -> int:
     """Fill a row of zeros with what an event holds; return where it ends, or WRONG.
 
     ``route_kind`` is 0 in a batch. For a single event it is the route's, and the body's write key is noted in
@@ -185,8 +188,12 @@ def read_event(text: Any, at: int, route_kind: int, row: Any, strings: Any, slot
             row[FLAGS] |= _LINK
     else:
         row[KEY_AT], row[KEY_BYTES], row[KEY_PREFIX] = anonymous_at, anonymous_bytes, ANONYMOUS
+    if (user_bytes > 0 and may_be_placeholder(placeholders, text, user_at, user_bytes)) or (
+        anonymous_bytes > 0 and may_be_placeholder(placeholders, text, anonymous_at, anonymous_bytes)
+    ):
+        odd = 1
     if kind == _TRACK:
-        if name_bytes <= 0 or row[REVENUE] == ODD:
+        if name_bytes <= 0 or name_bytes > MAX_NAME_CHARS or row[REVENUE] == ODD:
             odd = 1
         else:
             row[NAME] = number_of(text, name_at, name_bytes, NAME_USE, strings, slots)

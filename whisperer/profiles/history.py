@@ -2,8 +2,9 @@
 
 An entry is (event name, UTC day) -> count; day 0 stands for "ever". A user's entries are sorted and lie side by side,
 so that a count costs a binary search in them and a window of days one stretch. Counts are exact: what outgrows 32 bits
-is carried by a second entry of the same key. Days older than the longest window before a user's newest day answer
-nothing: they are not told, and dropped when the user's block is full.
+is carried by a second entry of the same key. A user has ``MAX_ENTRIES`` at most: beyond, what would need a new entry is
+counted under code 0, so that no user makes an event slow. Days older than the longest window before a user's newest day
+answer nothing: they are not told, and dropped when the user's block is full.
 
 Memory: 8 bytes for each (user, name) and each day on which the user did it, within 90 days, and a fifth of room.
 """
@@ -22,7 +23,12 @@ from whisperer.profiles.slabs import Slabs, give, has_room, int64, take
 
 DAY_MS = 86_400_000
 EVER = 0
-MAX_NAMES = 1 << 16
+MAX_ENTRIES = 1 << 14
+"""128 KB: 180 names each day for 90 days."""
+
+UNBOUNDED = 1 << 62
+"""What records before version 5 kept of a user."""
+
 MAX_DAY = (1 << 16) - 1  # 2149-06-06
 
 _MAX_COUNT = (1 << 32) - 1
@@ -75,7 +81,20 @@ def fits(slabs: Any, record: Any) -> Any:
 
 
 @kernel
-def bump(slabs: Any, record: Any, name: int, day: int, count: int) -> None:
+def _is_counted(entries: Any, at: int, n: int, place: int, key: int, count: int) -> Any:
+    """Whether the entry at a place has this key and room for the count: then it is added."""
+    if (
+        place < n
+        and _key(entries[at + place, 0]) == key
+        and (entries[at + place, 0] & _MAX_COUNT) + count <= _MAX_COUNT
+    ):
+        entries[at + place, 0] += count
+        return True
+    return False
+
+
+@kernel
+def bump(slabs: Any, record: Any, name: int, day: int, count: int, most: int) -> None:
     """Add 1 to 2^32 - 1 to one count of a row for which :func:`fits` holds."""
     if day != EVER and day <= int64(record.newest_day) - WINDOW_DAYS:
         return
@@ -83,13 +102,15 @@ def bump(slabs: Any, record: Any, name: int, day: int, count: int) -> None:
     key = name << 16 | day
     at, n, klass = int64(record._history_at), int64(record._history_n), int64(record._history_class)
     place = _lower(entries, at, n, key)
-    if (
-        place < n
-        and _key(entries[at + place, 0]) == key
-        and (entries[at + place, 0] & _MAX_COUNT) + count <= _MAX_COUNT
-    ):
-        entries[at + place, 0] += count
+    if _is_counted(entries, at, n, place, key, count):
         return
+    if n >= most:  # old days do not count, whether or not they were dropped before
+        n = _drop_old(entries, record)
+        if n >= most:
+            key = day
+        place = _lower(entries, at, n, key)
+        if n >= most and _is_counted(entries, at, n, place, key, count):
+            return
     if n == sizes[klass]:
         n = _drop_old(entries, record)
         if n == sizes[klass]:
@@ -107,16 +128,49 @@ def bump(slabs: Any, record: Any, name: int, day: int, count: int) -> None:
 
 
 @kernel
-def _add(slabs: Any, records: Any, rows: Any, names: Any, days: Any, counts: Any, done: int) -> Any:
+def _add(slabs: Any, records: Any, rows: Any, names: Any, days: Any, counts: Any, most: int, done: int) -> Any:
     """Entries done; what is left of a count that was split is left in ``counts``."""
     for i in range(done, len(rows)):
         while counts[i] > 0:
             if not fits(slabs, records[rows[i]]):
                 return i
             part = min(counts[i], _MAX_COUNT)
-            bump(slabs, records[rows[i]], names[i], days[i], part)
+            bump(slabs, records[rows[i]], names[i], days[i], part, most)
             counts[i] -= part
     return len(rows)
+
+
+@kernel
+def _fold(slabs: Any, records: Any, start: int, stop: int, retired: Any, most: int) -> Any:
+    """Count what rows have under retired names under code 0; the row after the last that was looked at.
+
+    A row's entries never grow by it: each that goes is added to another or takes its room.
+    """
+    entries = slabs[0]
+    row, looked_at = start, 0
+    while row < stop and looked_at < most:
+        record = records[row]
+        at, n, kept = int64(record._history_at), int64(record._history_n), int64(0)
+        looked_at += n + 1
+        for i in range(n):
+            if retired[_key(entries[at + i, 0]) >> 16]:
+                kept += 1
+        if kept:
+            gone = np.empty(kept, np.int64)
+            kept, taken = int64(0), 0
+            for i in range(n):
+                entry = entries[at + i, 0]
+                if retired[_key(entry) >> 16]:
+                    gone[taken] = entry
+                    taken += 1
+                else:
+                    entries[at + kept, 0] = entry
+                    kept += 1
+            record._history_n = kept
+            for i in range(taken):
+                bump(slabs, record, 0, _key(gone[i]) & 0xFFFF, gone[i] & _MAX_COUNT, UNBOUNDED)
+        row += 1
+    return row
 
 
 @kernel
@@ -157,6 +211,7 @@ class History:
     def __init__(self, table: Table) -> None:
         self._table = table
         self.slabs = Slabs(_SIZES, 1)
+        self.most = MAX_ENTRIES
 
     def __len__(self) -> int:
         return int(self._table["_history_n"][: self._table.n].sum())
@@ -171,7 +226,7 @@ class History:
         """Add counts; entries of one batch may repeat. Arrays of shape (n,)."""
         left, done = counts.copy(), 0
         while done < len(rows):
-            done = _add(self.slabs.arrays(), self._table.records, rows, names, days, left, done)
+            done = _add(self.slabs.arrays(), self._table.records, rows, names, days, left, self.most, done)
             if done < len(rows):
                 self.slabs.lengthen()
 
@@ -193,6 +248,10 @@ class History:
                 found[name, day] = found.get((name, day), 0) + (entry & _MAX_COUNT)
         return [(name, day, count) for (name, day), count in found.items()]
 
+    def fold(self, rows: range, retired: NDArray[np.bool_], most: int) -> int:
+        """Count what these rows have under retired names as code 0, until ``most`` entries were seen; the next row."""
+        return int(_fold(self.slabs.arrays(), self._table.records, rows.start, rows.stop, retired, most))
+
     def clear(self, row: int) -> None:
         _clear(self.slabs.arrays(), self._table.records, row)
 
@@ -212,4 +271,6 @@ class History:
         if not held.all():
             key, row = key[held], row[held]
         self.slabs.lengthen(len(key))
+        most, self.most = self.most, UNBOUNDED  # what was stored was let in
         self.add(key >> 32, key >> 16 & 0xFFFF, key & 0xFFFF, stored["count"][held].astype(np.int64))
+        self.most = most

@@ -64,10 +64,13 @@ def observe(
     sequence: Any,
     origin: int,
     reference: Any,
+    most: int,
     ties: Any,
     state: Any,
 ) -> Any:
     """Observe ``events[at[i]]`` of ``rows[i]`` from ``state[0]`` on; why it ended, and in ``state[0]`` where.
+
+    ``most`` is how many entries of history a user may have.
 
     ``ties`` marks the events whose place is stated as late as the one held and is another: texts decide between them,
     and those are not here.
@@ -92,8 +95,8 @@ def observe(
         record.n_events += 1
         record.revenue += event.revenue
         name = names[event.name]
-        _bump(past, record, name, EVER, 1)
-        _bump(past, record, name, day, 1)
+        _bump(past, record, name, EVER, 1, most)
+        _bump(past, record, name, day, 1, most)
         zone, locale = zones[event.zone], locales[event.locale]
         if zone:
             if timestamp > record.zone_at:

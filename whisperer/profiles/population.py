@@ -11,47 +11,40 @@ from collections.abc import Iterable, Sequence
 from itertools import repeat
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from whisperer.profiles import daily, traits
 from whisperer.profiles import observe as observing
 from whisperer.profiles.daily import widen
-from whisperer.profiles.history import EVER, MAX_NAMES, History
+from whisperer.profiles.history import EVER, MAX_ENTRIES, UNBOUNDED, History
 from whisperer.profiles.keys import Keys
+from whisperer.profiles.names import Names
 from whisperer.profiles.record import AWAY, FORWARDED, LIVE, NEVER, NO_CHECK, VACANT, users
 from whisperer.profiles.state import ProfileState
 from whisperer.profiles.timeline import Timeline
 
 OTHER_NAME = "(other)"
-"""Counts events whose name came after the tenant's first 65,535 distinct ones."""
+"""Counts events whose name has no code (:mod:`.names`)."""
+
+SWEEP_ROWS = 20_000
+SWEEP_ENTRIES = 2_000_000
+"""Users, and entries of theirs, that one slice of a sweep looks at: under 20 ms."""
+
+RETIRE_EVERY_MS = 600_000
+"""Names are let go once in so long at most, so that a stream of new ones costs a tenant's neighbours little."""
+
+__all__ = ["AWAY", "FORWARDED", "LIVE", "NO_CHECK", "OTHER_NAME", "VACANT", "Names", "Population", "Sweep"]
 
 
-__all__ = ["AWAY", "FORWARDED", "LIVE", "NO_CHECK", "OTHER_NAME", "VACANT", "Names", "Population"]
+class Sweep(msgspec.Struct, array_like=True):
+    """How far retired names were taken out of the rows: ``next_row`` of ``end_row``; -1 while there is nothing to do."""
 
-
-class Names:
-    """Distinct strings and their codes; beyond ``limit`` everything is the ``overflow`` string, code 0."""
-
-    def __init__(self, overflow: str, limit: int = MAX_NAMES) -> None:
-        self.texts = [overflow]
-        self._codes = {overflow: 0}
-        self._limit = limit
-
-    def code(self, text: str) -> int:
-        code = self._codes.get(text)
-        if code is None:
-            if len(self.texts) >= self._limit:
-                return 0
-            code = self._codes[text] = len(self.texts)
-            self.texts.append(text)
-        return code
-
-    def find(self, text: str) -> int | None:
-        return self._codes.get(text)
-
-    def codes(self, texts: Sequence[str]) -> NDArray[np.int64]:
-        return np.fromiter(map(self.code, texts), np.int64, len(texts))
+    retired_at: int = -RETIRE_EVERY_MS
+    """ms UTC."""
+    next_row: int = -1
+    end_row: int = 0
 
 
 class Population:
@@ -65,6 +58,7 @@ class Population:
         self.names = Names(OTHER_NAME)
         self.zones = Names("")
         self.locales = Names("")
+        self.sweep = Sweep()
         self.history = History(self.table)
         self.timeline = Timeline(self.table)
         self.links: dict[int, dict[str, bool]] = {}
@@ -130,7 +124,7 @@ class Population:
             daily = table["daily"]
             why = observing.observe(
                 table.records, daily, np.iinfo(daily.dtype).max, past.arrays(), lines.arrays(),
-                seen, at, rows, *codes, sequence, origin, reference, ties, state,
+                seen, at, rows, *codes, sequence, origin, reference, self.history.most, ties, state,
             )  # fmt: skip
             del daily
             if why == observing.DONE:
@@ -141,6 +135,8 @@ class Population:
                 lines.lengthen()
             else:
                 widen(table)
+        self.names.use(names[seen["name"][at]])
+        self.locales.use(locales[seen["locale"][at]])
         for i in np.flatnonzero(ties).tolist():
             event, row = events[at[i]], int(rows[i])
             self._set_newest("zone", self.zones, row, int(event["timestamp"]), int(zones[event["zone"]]))
@@ -160,6 +156,43 @@ class Population:
         self.traits_bytes += len(merged or b"") - len(held or b"")
         return changed
 
+    # -- names ----------------------------------------------------------------------------------------------------
+
+    def keep_bounds(self, *, kept: bool) -> None:
+        """Whether the bounds of record version 5 hold: the codes that are kept, the entries that a user may have."""
+        self.names.keeps_room = self.zones.keeps_room = self.locales.keeps_room = kept
+        self.history.most = MAX_ENTRIES if kept else UNBOUNDED
+
+    def sweeps_at(self, now: int) -> bool:
+        """Whether :meth:`let_names_go` would do anything."""
+        if self.sweep.next_row >= 0:
+            return True
+        is_short = self.names.is_short or self.locales.is_short
+        return is_short and now - self.sweep.retired_at >= RETIRE_EVERY_MS
+
+    def let_names_go(self, now: int) -> int:
+        """Retire names where codes are short, or take the retired ones out of the next rows; how many were retired.
+
+        Time zones are as many as the IANA database has and stay.
+        """
+        if not self.sweeps_at(now):
+            return 0
+        sweep, retired = self.sweep, 0
+        if sweep.next_row < 0:
+            retired = sum(names.retire() for names in (self.names, self.locales) if names.is_short)
+            sweep.retired_at, sweep.next_row, sweep.end_row = now, 0, self.table.n
+        stop = min(sweep.next_row + SWEEP_ROWS, sweep.end_row)
+        stop = self.history.fold(range(sweep.next_row, stop), self.names.retired, SWEEP_ENTRIES)
+        self.timeline.fold(range(sweep.next_row, stop), self.names.retired)
+        locale = self.table["locale"][sweep.next_row : stop]
+        locale[self.locales.retired[locale]] = 0
+        sweep.next_row = stop
+        if stop == sweep.end_row:
+            self.names.free()
+            self.locales.free()
+            sweep.next_row = -1
+        return retired
+
     # -- whole users ----------------------------------------------------------------------------------------------
 
     def extract(self, row: int) -> ProfileState:
@@ -175,12 +208,21 @@ class Population:
             zone_at=int(table["zone_at"][row]),
             locale=self.locales.texts[int(table["locale"][row])],
             locale_at=int(table["locale_at"][row]),
-            history=[(names[name], day, count) for name, day, count in self.history.of(row)],
+            history=self._history_of(row),
             timeline=self.timeline.of(row, names),
             traits=traits.registers_of(self.traits[row]),
             links=sorted(key for key, owned in links.items() if owned),
             refused=sorted(key for key, owned in links.items() if not owned),
         )
+
+    def _history_of(self, row: int) -> list[tuple[str, int, int]]:
+        """Each name and day once: those under retired names are among the others'."""
+        names = self.names.texts
+        found: dict[tuple[str, int], int] = {}
+        for name, day, count in self.history.of(row):
+            place = names[name], day
+            found[place] = found.get(place, 0) + count
+        return [(name, day, count) for (name, day), count in found.items()]
 
     def combine(self, row: int, state: ProfileState) -> None:
         """Add a profile to a live row. Commutative and associative."""
@@ -209,6 +251,7 @@ class Population:
         count = np.array([entry[2] for entry in history], np.int64)
         rows = np.full(len(history), row)
         dated = day != EVER
+        self.names.use(name[~dated], count[~dated])
         daily.add(self.table, rows[dated], day[dated], count[dated])
         self.history.add(rows, name, day, count)
 

@@ -143,6 +143,19 @@ def _dump(slabs: Any, records: Any, start: int, stop: int, row: Any, columns: An
 
 
 @kernel
+def _fold(slabs: Any, records: Any, start: int, stop: int, retired: Any) -> None:
+    entries, sizes = slabs[0], slabs[3]
+    for row in range(start, stop):
+        record = records[row]
+        at, head = int64(record._line_at), int64(record._line_head)
+        mask = sizes[int64(record._line_class)] - 1
+        for i in range(int64(record._line_n)):
+            here = at + ((head + i) & mask)
+            if retired[entries[here, _WHAT] >> 8 & 0xFFFF]:
+                entries[here, _WHAT] &= ~(0xFFFF << 8)
+
+
+@kernel
 def _clear(slabs: Any, records: Any, row: int) -> None:
     record = records[row]
     entries, free, counts, sizes = slabs
@@ -191,6 +204,10 @@ class Timeline:
         places = int(record["_line_at"]) + ((int(record["_line_head"]) + np.arange(n - 1, -1, -1)) & mask)
         lines = self.slabs.entries[places].tolist()
         return [Entry(t, s, w & 0xFF, names[w >> 8 & 0xFFFF], w >> 24, r) for t, s, r, w in lines]
+
+    def fold(self, rows: range, retired: NDArray[np.bool_]) -> None:
+        """Give entries under retired names code 0."""
+        _fold(self.slabs.arrays(), self._table.records, rows.start, rows.stop, retired)
 
     def clear(self, row: int) -> None:
         _clear(self.slabs.arrays(), self._table.records, row)

@@ -24,6 +24,8 @@ def warm() -> None:
     people.history.add(rows, one, one, one)
     people.history.count(rows, 1, None)
     people.timeline.append(rows, 0, 0, 1, 1)
+    people.history.fold(range(2), people.names.retired, 1)
+    people.timeline.fold(range(2), people.names.retired)
     people.history.load(people.history.dump())
     people.timeline.load(people.timeline.dump())
     people.keys.rows_of(*people.keys.slices(["u:c"]))

@@ -18,11 +18,12 @@ from whisperer.events.block import Columns, EventBlock, Payloads, columns_of, ke
 from whisperer.events.traits import traits_of
 from whisperer.events.types import Flag
 from whisperer.profiles import timeline
-from whisperer.profiles.population import FORWARDED
+from whisperer.profiles.population import FORWARDED, OTHER_NAME
 from whisperer.shard import identity, triggers
 from whisperer.shard.announcements import announce
 from whisperer.shard.effects import Effect
 from whisperer.shard.forwarding import drop_late, forward
+from whisperer.shard.records import BOUNDED_SINCE
 from whisperer.shard.tenant import Tenant
 from whisperer.shard.turns import number, turns
 
@@ -84,8 +85,17 @@ def _bring(
     tenant.touch(rows)
     names, zones = people.names.codes(block.names), people.zones.codes(block.zones)
     locales = people.locales.codes(block.locales)
-    concerns = np.zeros(len(rows), np.bool_)
-    concerns[tenant.loop.campaigns.watched.among(people.names, names[columns.name[chosen]])] = True
+    events_names = columns.name[chosen]
+    watched = tenant.loop.campaigns.watched
+    is_watched = np.fromiter((name in watched for name in block.names), np.bool_, len(block.names))
+    if shard.record_version < BOUNDED_SINCE:
+        is_watched &= names != 0  # what has no code called nobody then
+    else:
+        no_code = (names == 0) & np.fromiter((name != OTHER_NAME for name in block.names), np.bool_, len(block.names))
+        n_unnamed = int(np.count_nonzero(no_code[events_names]))
+        if n_unnamed:
+            tenant.counters["events_unnamed"] += n_unnamed
+    concerns = is_watched[events_names]
     announced: list[tuple[int, Effect]] = []
     payloads = Payloads(block)
     for turn in turns(rows, np.ones(len(rows), np.bool_) if tenant.segments.live else concerns):

@@ -9,14 +9,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-import numpy as np
-from numpy.typing import NDArray
-
 from whisperer.journeys.campaign import ENDED, LIVE, Campaign, OnEvent, OnSchedule, OnSegment, from_json
 from whisperer.journeys.engagement import Decision, Pinned
 from whisperer.journeys.schedule import Schedule
 from whisperer.profiles import features
-from whisperer.profiles.population import Names
 from whisperer.segments import program
 from whisperer.segments.parse import parse_json
 from whisperer.segments.program import Program
@@ -51,24 +47,6 @@ class LiveCampaign:
         return cls(config, campaign, audience, schedule, tuple((arm.id, arm.channel) for arm in campaign.arms))
 
 
-class WatchedNames:
-    """Which event names matter to anybody: a mask by name code, so that a batch costs one look-up."""
-
-    def __init__(self, names: set[str]) -> None:
-        self._names = names
-        self._mask = np.zeros(1, np.bool_)  # code 0 stands for many names and matters to nobody
-
-    def among(self, names: Names, codes: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Places in ``codes`` of watched names."""
-        if not self._names:
-            return np.empty(0, np.int64)
-        known = len(self._mask)
-        if len(names.texts) > known:
-            grown = np.fromiter((t in self._names for t in names.texts[known:]), np.bool_, len(names.texts) - known)
-            self._mask = np.concatenate((self._mask, grown))
-        return np.flatnonzero(self._mask[codes])
-
-
 @dataclass(slots=True)
 class Campaigns:
     by_name: dict[str, LiveCampaign] = field(default_factory=dict)
@@ -78,7 +56,8 @@ class Campaigns:
     on_segment: dict[str, list[LiveCampaign]] = field(default_factory=dict)
     on_goal: dict[str, list[LiveCampaign]] = field(default_factory=dict)
     scheduled: list[LiveCampaign] = field(default_factory=list)
-    watched: WatchedNames = field(default_factory=lambda: WatchedNames(set()))
+    watched: frozenset[str] = frozenset()
+    """Names of the events that concern any of them. By their texts: what a shard has no code for still calls."""
 
     def __bool__(self) -> bool:
         return bool(self.by_name)
@@ -86,6 +65,11 @@ class Campaigns:
     @property
     def configs(self) -> list[CampaignConfig]:
         return [live.config for live in self.by_name.values()]
+
+    def events(self) -> set[str]:
+        """Names of the events that any of them looks at: as trigger, as goal, or in its audience."""
+        counted = (live.audience.events for live in self.by_name.values() if live.audience is not None)
+        return set(self.watched).union(*counted)
 
     def pinned(self, decision: Decision) -> Campaign:
         """The campaign as it was when the decision was considered."""
@@ -122,4 +106,4 @@ class Campaigns:
                     self.on_segment.setdefault(segment, []).append(live)
                 case OnSchedule():
                     self.scheduled.append(live)
-        self.watched = WatchedNames(set(self.on_event) | set(self.on_goal))
+        self.watched = frozenset(self.on_event) | frozenset(self.on_goal)

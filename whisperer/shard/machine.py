@@ -21,6 +21,8 @@ from whisperer.shard.dedup import Dedup
 from whisperer.shard.effects import Effect
 from whisperer.shard.log import Log, LogRow, forget
 from whisperer.shard.records import (
+    BOUNDED_SINCE,
+    RECORD_VERSION,
     AliasAsk,
     AliasForget,
     AliasGrant,
@@ -68,6 +70,8 @@ class Shard:
         self.now = 0
         self.position = -1
         """Journal position of the last record applied."""
+        self.record_version = RECORD_VERSION
+        """Of the record being applied: what an older release let in, its records let in again."""
         self.tenants: dict[str, Tenant] = {}
         self.dedup = Dedup(dedup_max_ids)
         self.steps: Steps = Unmeasured()
@@ -104,6 +108,10 @@ class Shard:
             if record.now < self.now:
                 raise InvariantError(f"time went back from {self.now} to {record.now} at journal position {position}")
             self.now = record.now
+            if record.version != self.record_version:
+                self.record_version = record.version
+                for tenant in self.tenants.values():
+                    tenant.people.keep_bounds(kept=record.version >= BOUNDED_SINCE)
             effects.extend(self._apply(position, record))
             if self.rows:
                 self.log[position] = list(self.rows)
@@ -115,6 +123,7 @@ class Shard:
         found = self.tenants.get(tenant_id)
         if found is None:
             found = self.tenants[tenant_id] = Tenant.new(tenant_id, self.rows)
+            found.people.keep_bounds(kept=self.record_version >= BOUNDED_SINCE)
         return found
 
     def wants_tick(self, now: int) -> bool:
@@ -123,6 +132,7 @@ class Shard:
             (tenant.segments.live and (tenant.segments.is_backfilling or tenant.segments.due(tenant.people, now).size))
             or tenant.loop.timers.is_due(now)
             or triggers.is_due(tenant, now)
+            or tenant.people.sweeps_at(now)
             for tenant in self.tenants.values()
         )
 
@@ -158,6 +168,7 @@ class Shard:
                     tenant.config_version = version
                     tenant.segments.publish(tenant.people, segments)
                     tenant.loop.publish(campaigns, experiment, self.now)
+                    tenant.pin_names()
             case Asked() as asked:
                 yield from triggers.asked(self.tenant(asked.tenant), asked, self.now)
             case DecisionsMade(tenant_id, choices):
@@ -204,6 +215,10 @@ class Shard:
                 yield from announcements.reevaluate(tenant, tenant.segments.due(tenant.people, self.now), self.now)
             yield from triggers.sweep(tenant, self.now)
             yield from outcomes.on_time(tenant, self.now)
+            if self.record_version >= BOUNDED_SINCE:
+                retired = tenant.people.let_names_go(self.now)
+                if retired:
+                    tenant.counters["names_retired"] += retired
 
     def _message(self, tenant: Tenant, message: Message) -> Iterator[Effect]:
         match message.body:

@@ -18,6 +18,9 @@ RECORD_VERSION = 5
 """1: up to profiles and segments. 2: campaigns, decisions, deliveries, outcomes. 3: event blocks of version 2, moves in
 parts, removed shards. 4: scores. 5: bounds of names, traits, aliases; letters in a chain."""
 
+BOUNDED_SINCE = 5
+"""Version of the first records under which a tenant's names and a user's history are bounded."""
+
 # -- messages between partitions: delivered at least once, in order, applied once ---------------------------------
 
 

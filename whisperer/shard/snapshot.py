@@ -19,7 +19,9 @@ from whisperer.feedback.outcome import Reward
 from whisperer.journeys.engagement import decode as decode_engagement
 from whisperer.journeys.engagement import encode as encode_engagement
 from whisperer.profiles.columns import Table
-from whisperer.profiles.population import AWAY
+from whisperer.profiles.history import EVER
+from whisperer.profiles.names import Uses, counted
+from whisperer.profiles.population import AWAY, Sweep
 from whisperer.shard import accounts
 from whisperer.shard.accounts import StoredAccount
 from whisperer.shard.log import decode_log, encode_log
@@ -76,6 +78,10 @@ class TenantMeta(msgspec.Struct):
     score_model: ScoreModelChosen | None = None
     scored_by: str = ""
     scored_at: int = 0
+    name_uses: Uses | None = None
+    """None in snapshots before version 5: then the columns tell."""
+    locale_uses: Uses | None = None
+    sweep: Sweep = msgspec.field(default_factory=Sweep)
 
 
 class ShardMeta(msgspec.Struct):
@@ -183,6 +189,7 @@ def load(meta: bytes, tables: dict[str, pa.Table], dedup_max_ids: int) -> Shard:
         parts = (tables[f"{part}-{number}"] for part in ("users", "history", "timeline"))
         tenant = shard.tenants[tenant_meta.id] = _tenant(shard, tenant_meta, *parts)
         _fill_loop(tenant.loop, tenant_meta.loop, tables.get(f"engagements-{number}"))
+        tenant.pin_names()
     return shard
 
 
@@ -212,6 +219,9 @@ def _tenant_meta(tenant: Tenant) -> TenantMeta:
         score_model=tenant.score_model,
         scored_by=tenant.scored_by,
         scored_at=tenant.scored_at,
+        name_uses=people.names.dump(),
+        locale_uses=people.locales.dump(),
+        sweep=people.sweep,
     )
 
 
@@ -255,9 +265,11 @@ def _fill_loop(loop: Loop, meta: LoopMeta | None, engagements: pa.Table | None) 
 def _tenant(shard: Shard, meta: TenantMeta, users: pa.Table, history: pa.Table, timeline: pa.Table) -> Tenant:
     tenant = Tenant.new(meta.id, shard.rows)
     people = tenant.people
-    for names, texts in ((people.names, meta.names), (people.zones, meta.zones), (people.locales, meta.locales)):
-        for text in texts[1:]:
-            names.code(text)
+    people.zones.load(meta.zones, Uses())
+    people.names.load(meta.names, meta.name_uses or _counted(history, len(meta.names)))
+    locales = _numpy(users, "locale")
+    people.locales.load(meta.locales, meta.locale_uses or counted(locales, 1, len(meta.locales)))
+    people.sweep = meta.sweep
     people.keys.load(*_text(users, "key"), meta.vacant)
     people.traits = users["traits"].to_pylist()
     people.traits_bytes = sum(len(t) for t in people.traits if t is not None)
@@ -283,6 +295,12 @@ def _tenant(shard: Shard, meta: TenantMeta, users: pa.Table, history: pa.Table, 
     tenant.score_model, tenant.scored_by, tenant.scored_at = meta.score_model, meta.scored_by, meta.scored_at
     tenant.counters = Counter(meta.counters)
     return tenant
+
+
+def _counted(history: pa.Table, n_names: int) -> Uses:
+    name, day = _numpy(history, "key") >> 16 & 0xFFFF, _numpy(history, "key") & 0xFFFF
+    ever = day == EVER
+    return counted(name[ever], _numpy(history, "count")[ever], n_names)
 
 
 def _fill(table: Table, stored: pa.Table) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from whisperer.events.types import RESERVED_NAME
 from whisperer.ids import N_PARTITIONS, message_hash, partition_of, tenant_seed
 from whisperer.profiles.population import LIVE, Population
 from whisperer.shard.log import LogRow
@@ -15,6 +16,8 @@ from whisperer.shard.loop import Loop
 from whisperer.shard.membership import Segments
 from whisperer.shard.records import Body, Message, ScoreModelChosen
 from whisperer.shard.watch import Watch
+
+BUILT_IN = frozenset(RESERVED_NAME.values())
 
 
 @dataclass(slots=True)
@@ -52,7 +55,7 @@ class Tenant:
     erasing: dict[str, int] = field(default_factory=dict)
     """Erased key -> ms UTC, until the warehouse is rewritten without it."""
     counters: Counter[str] = field(default_factory=Counter)
-    """events_accepted, events_duplicate, and dropped.<reason>."""
+    """events_accepted, events_duplicate, events_unnamed, names_retired, and dropped.<reason>."""
     score_model: ScoreModelChosen | None = None
     """What sweeps use; None for the formula."""
     scored_by: str = ""
@@ -67,7 +70,15 @@ class Tenant:
         """``rows``: where the shard collects what the warehouse is to be told."""
         seed = tenant_seed(tenant_id)
         people = Population(seed)
-        return cls(tenant_id, seed, people, Loop(tenant_id, people, rows))
+        tenant = cls(tenant_id, seed, people, Loop(tenant_id, people, rows))
+        tenant.pin_names()
+        return tenant
+
+    def pin_names(self) -> None:
+        """Names that are counted whatever else comes: built-in ones, and those that published configuration uses."""
+        counted = (live.program.events for live in self.segments.live.values())
+        names = {*BUILT_IN, *self.segments.live, *self.loop.campaigns.events()}.union(*counted)
+        self.people.names.pinned = names
 
     def home(self, key: str) -> int:
         return partition_of(key, self.seed)

@@ -165,6 +165,7 @@ BAD = {
     "no event": (track(event=...), "missing_event", "/event"),
     "null event": (track(event=None), "missing_event", "/event"),
     "empty event": (track(event=""), "missing_event", "/event"),
+    "event of 201 characters": (track(event="\u00e9" * 201), "name_too_long", "/event"),
     "event a number": (track(event=5), "invalid_type", "/event"),
     "event an object": (track(event={"name": "E"}), "invalid_type", "/event"),
     "userId a boolean": (track(userId=True), "invalid_type", "/userId"),
@@ -234,3 +235,7 @@ def test_every_code_has_its_status() -> None:
     assert of[413] == {Code.EVENT_TOO_LARGE, Code.BODY_TOO_LARGE}
     assert of[429] == {Code.RATE_LIMITED}
     assert of[503] == {Code.OVERLOADED}
+
+
+def test_an_event_name_of_200_characters_is_accepted() -> None:
+    assert ingest(track(event="\u00e9" * 200)).only.name == "\u00e9" * 200

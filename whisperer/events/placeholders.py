@@ -1,0 +1,128 @@
+"""Ids that stand for nobody: what programs write where they have no id (``undefined``, ``null``, ``0``, zero UUIDs).
+
+Everybody's events carry the same ones, so an event is kept under such an id and never joins it to another: joined, they
+would make one person of strangers. Case does not count, nor blanks and quotes around the id; ids of zeros and hyphens
+alone are always placeholders. Further ones are given by the installation's settings. Decided before an event is
+journaled, so that a change of the list changes no past.
+
+The list is what Segment, PostHog and Mixpanel refuse to merge, each for this reason, but for texts that are somebody's
+name or number somewhere (``na``, ``test``, ``1``): a real id on the list would lose its merges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whisperer.events.words import byte_at, kernel
+
+PLACEHOLDER_IDS = (
+    "-1",
+    "[]",
+    "[object object]",
+    "anon",
+    "anonymous",
+    "distinct_id",
+    "distinctid",
+    "email",
+    "false",
+    "guest",
+    "id",
+    "n/a",
+    "nan",
+    "nil",
+    "none",
+    "not_authenticated",
+    "null",
+    "true",
+    "undefined",
+    "unknown",
+    "{}",
+)
+"""As they are compared: in lower case."""
+
+MAX_CHARS = 64
+"""Of an entry."""
+
+_AROUND = " \t\r\n\v\f\"'`\u00a0\u2000\u200b\u200c\u200d\u2060\ufeff"
+_ZEROS = "0-"
+_ZERO, _HYPHEN, _BLANK, _A, _Z, _CASE = ord("0"), ord("-"), 0x20, ord("A"), ord("Z"), 0x20
+_QUOTES = (ord('"'), ord("'"), ord("`"))
+
+Packed = tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]
+
+
+class Placeholders(NamedTuple):
+    """``texts`` as they are compared; ``packed`` the same for kernels: bytes, starts, first text of each length."""
+
+    texts: frozenset[str]
+    packed: Packed
+
+    @classmethod
+    def of(cls, ids: Iterable[str]) -> Placeholders:
+        """
+        Raises
+        ------
+        ValueError : an entry is not of 1 to 64 ASCII characters
+        """
+        ids = list(ids)
+        for given in ids:
+            if not (given.isascii() and 0 < len(given) <= MAX_CHARS):
+                raise ValueError(f"a placeholder id has 1 to {MAX_CHARS} ASCII characters, unlike {given!r}")
+        texts = sorted({normal_form(given) for given in ids}, key=lambda text: (len(text), text))
+        starts = np.cumsum([0, *map(len, texts)], dtype=np.int64)
+        first = np.searchsorted([len(text) for text in texts], np.arange(MAX_CHARS + 2)).astype(np.int64)
+        letters = np.frombuffer("".join(texts).encode() or b"\0", np.uint8)
+        return cls(frozenset(texts), (letters, starts, first))
+
+    @classmethod
+    def listed(cls, text: str) -> Placeholders:
+        """Of ids separated by commas, as settings have them."""
+        return cls.of(entry.strip() for entry in text.split(",") if entry.strip())
+
+    def __contains__(self, text: object) -> bool:
+        """Whether an id is one of them."""
+        assert isinstance(text, str)
+        form = normal_form(text)
+        return form in self.texts or not form.strip(_ZEROS)
+
+
+def normal_form(text: str) -> str:
+    return text.strip(_AROUND).lower()
+
+
+@kernel
+def may_be_placeholder(packed: Any, text: Any, at: int, n: int) -> bool:
+    """False only for an id that is none: one with blanks or quotes around it is for the exact way to decide."""
+    first, last = byte_at(text, at), byte_at(text, at + n - 1)
+    if first <= _BLANK or last <= _BLANK or first in _QUOTES or last in _QUOTES or first in (0xC2, 0xE2, 0xEF):
+        return True
+    if n > 2 and (byte_at(text, at + n - 2) == 0xC2 or byte_at(text, at + n - 3) in (0xE2, 0xEF)):
+        return True
+    if first in (_ZERO, _HYPHEN):
+        place = 0
+        while place < n and (byte_at(text, at + place) == _ZERO or byte_at(text, at + place) == _HYPHEN):
+            place += 1
+        if place == n:
+            return True
+    letters, starts, by_length = packed
+    if n > MAX_CHARS:
+        return False
+    for i in range(by_length[n], by_length[n + 1]):
+        place = 0
+        while place < n:
+            byte = byte_at(text, at + place)
+            if _A <= byte <= _Z:
+                byte |= _CASE
+            if byte != letters[starts[i] + place]:
+                break
+            place += 1
+        if place == n:
+            return True
+    return False
+
+
+DEFAULT = Placeholders.of(PLACEHOLDER_IDS)
