@@ -14,6 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from .arrow_values import json_values
+from .written import as_boolean, as_integer, as_number, as_text
+
 
 class Column:
     """Values of one column; ``array`` is None where the values have mixed or nested types."""
@@ -36,15 +39,13 @@ class Column:
         """Python values, None for null and NaN."""
         if self._values is None:
             assert self.array is not None
-            array = self.array
-            if pa.types.is_floating(array.type) and pc.any(pc.is_nan(array)).as_py():
-                array = pc.if_else(pc.is_nan(array), None, array)
-            self._values = array.to_pylist()
+            self._values = json_values(self.array)
         return self._values
 
     def is_null(self) -> NDArray[np.bool_]:
         if self.array is not None:
-            return np.asarray(pc.is_null(self.array, nan_is_null=True).to_numpy(zero_copy_only=False), bool)
+            array = self.array.cast(pa.float32()) if pa.types.is_float16(self.array.type) else self.array
+            return np.asarray(pc.is_null(array, nan_is_null=True).to_numpy(zero_copy_only=False), bool)
         return np.array([v is None for v in self.values()], dtype=bool)
 
     def keep(self, mask: NDArray[np.bool_]) -> Column:
@@ -67,46 +68,9 @@ def converted(column: Column, kind: str | None) -> list[Any]:
     return [None if v is None else convert(v) for v in column.values()]
 
 
-def as_text(value: Any) -> str:
-    """A value as an id or a name: a whole float loses its ``.0``, as tables with gaps store integers so."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value)
-
-
-def _as_integer(value: Any) -> Any:
-    number = _as_number(value)
-    return int(number) if isinstance(number, float) and number.is_integer() else number
-
-
-def _as_number(value: Any) -> Any:
-    if isinstance(value, str):
-        try:
-            return int(value)
-        except ValueError:
-            pass
-        try:
-            number = float(value)
-        except ValueError:
-            return value
-        return number if np.isfinite(number) else value
-    return value
-
-
-_BOOLEANS = dict.fromkeys(("true", "t", "yes", "y", "1"), True) | dict.fromkeys(("false", "f", "no", "n", "0"), False)
-
-
-def _as_boolean(value: Any) -> Any:
-    return _BOOLEANS.get(as_text(value).strip().lower(), value)
-
-
 _CONVERT: dict[str, Callable[[Any], Any]] = {
     "text": as_text,
-    "integer": _as_integer,
-    "number": _as_number,
-    "boolean": _as_boolean,
+    "integer": as_integer,
+    "number": as_number,
+    "boolean": as_boolean,
 }

@@ -12,9 +12,10 @@ import numpy as np
 from msgspec import UNSET
 from numpy.typing import NDArray
 
-from .columns import Column, as_text
+from .columns import Column
 from .map_file import ImportMap, SkipWhen, Timestamp
 from .times import parse_instant, to_ms
+from .written import as_text
 
 
 def keep_mask(columns: dict[str, Column], n_rows: int, rules: ImportMap) -> tuple[NDArray[np.bool_], Counter[str]]:

@@ -15,6 +15,7 @@ from .columns import Column
 from .map_file import ImportMap
 from .raw_file import RawFile
 
+_BLOCK_BYTES = 8 << 20  # the longest row that is read
 _SHOWN = 500  # characters of a malformed row that are kept
 
 
@@ -25,6 +26,8 @@ class CsvTable:
         self._malformed: deque[tuple[int, str]] = deque()
         header = RawFile(path)
         try:
+            if rules.csv.encoding.lower().replace("-", "") == "utf8":
+                header.require_utf8()
             rules.check_columns(self._opened(header, None, lambda _row: "skip").schema.names)
         finally:
             header.close()
@@ -39,7 +42,7 @@ class CsvTable:
         csv = self._rules.csv
         return pacsv.open_csv(
             file.stream,
-            read_options=pacsv.ReadOptions(use_threads=False, encoding=csv.encoding),
+            read_options=pacsv.ReadOptions(use_threads=False, encoding=csv.encoding, block_size=_BLOCK_BYTES),
             parse_options=pacsv.ParseOptions(
                 delimiter=csv.delimiter,
                 quote_char=csv.quote,

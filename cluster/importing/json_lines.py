@@ -12,10 +12,13 @@ from .chunk import CHUNK_ROWS, Reject, TableChunk
 from .columns import Column
 from .map_file import ImportMap
 from .raw_file import RawFile
+from .written import json_float
 
 _MAX_LINE_BYTES = 1 << 20
 
-_decode = msgspec.json.Decoder(dict[str, Any]).decode
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+_decode = msgspec.json.Decoder(dict[str, Any], float_hook=json_float).decode
 
 
 class JsonLines:
@@ -24,6 +27,7 @@ class JsonLines:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file = RawFile(path)
+        self._file.require_utf8()
 
     def chunks(self) -> Iterator[list[tuple[int, bytes]]]:
         chunk: list[tuple[int, bytes]] = []
@@ -41,7 +45,7 @@ class JsonLines:
             part = line
             while len(part) == _MAX_LINE_BYTES and not part.endswith(b"\n"):
                 part = read(_MAX_LINE_BYTES)
-            line = line.strip()
+            line = line.removeprefix(_BYTE_ORDER_MARK).strip()  # files put together have more than one
             if line:
                 yield line
 

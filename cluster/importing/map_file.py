@@ -191,6 +191,8 @@ class ImportMap(_Part, frozen=True):
         """Raise MapError for a column that the file does not have; ``only`` limits it to these parts of the map."""
         names = list(present)
         for column, place in self.columns().items():
+            if names.count(column) > 1:
+                raise MapError(f"{place}: the file has {names.count(column)} columns {column!r}; rename all but one.")
             if column not in names and (not only or place.split(".")[0] in only):
                 near = difflib.get_close_matches(column, names, n=1, cutoff=0.5)
                 hint = f" Did you mean {near[0]!r}?" if near else ""

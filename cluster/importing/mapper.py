@@ -14,11 +14,12 @@ import msgspec
 import numpy as np
 
 from .chunk import MappedChunk, Outgoing, Reject, TableChunk
-from .columns import Column, as_text, converted
+from .columns import Column, converted
 from .conditions import keep_mask
 from .map_file import ColumnRef, ColumnSpec, ImportMap
 from .money import json_amount, revenue_micro
 from .times import iso_texts, to_ms
+from .written import as_text
 
 
 class _Event(msgspec.Struct, omit_defaults=True, gc=False):

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from .columns import Column
+from .written import number
 
 MICRO = 1_000_000
 _EXACT = float(2**53)
@@ -102,7 +103,8 @@ def _decimal_product(values: list[Any]) -> int | None:
         if isinstance(value, bool) or (isinstance(value, float) and not math.isfinite(value)):
             return None
         try:
-            product = _CONTEXT.multiply(product, Decimal(str(value).strip()))
+            factor = number(value) if isinstance(value, str) else value
+            product = _CONTEXT.multiply(product, Decimal(str(factor)))
         except InvalidOperation:
             return None
     if not product.is_finite() or product.adjusted() > 13:

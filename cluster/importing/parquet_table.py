@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
+from .arrow_values import text_where_it_is
 from .chunk import CHUNK_ROWS, TableChunk
 from .columns import Column
 from .map_file import ImportMap
@@ -15,7 +15,7 @@ from .map_file import ImportMap
 
 class ParquetTable:
     def __init__(self, path: Path, rules: ImportMap) -> None:
-        self._file = pq.ParquetFile(path)
+        self._file = pq.ParquetFile(path, coerce_int96_timestamp_unit="us")  # nanoseconds end in 2262
         rules.check_columns(self._file.schema_arrow.names)
         self._names = list(rules.columns())
         self._total = max(1, self._file.metadata.num_rows)
@@ -25,7 +25,7 @@ class ParquetTable:
         for batch in self._file.iter_batches(batch_size=CHUNK_ROWS, columns=self._names, use_threads=False):
             first = self._read + 1
             self._read += batch.num_rows
-            columns = {name: Column(_decoded(batch.column(name))) for name in self._names}
+            columns = {name: Column(text_where_it_is(batch.column(name))) for name in self._names}
             yield TableChunk(list(range(first, self._read + 1)), columns)
 
     def fraction(self) -> float:
@@ -33,7 +33,3 @@ class ParquetTable:
 
     def close(self) -> None:
         self._file.close()
-
-
-def _decoded(array: pa.Array) -> pa.Array:
-    return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array

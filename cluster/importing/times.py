@@ -8,6 +8,7 @@ and so is a time before 1970, which the gateway would take for now; what becomes
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from .columns import Column
 from .map_file import MapError, Timestamp
+from .written import as_number
 
 _UNIT_US = {
     "days": 86_400_000_000,
@@ -76,18 +78,23 @@ def _numbers_us(column: Column, rule: Timestamp) -> tuple[NDArray[np.int64], NDA
 
 
 def _float(value: Any) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return float("nan")
+    found = as_number(value)
+    return float(found) if isinstance(found, (int, float, Decimal)) and not isinstance(found, bool) else float("nan")
 
 
 def _arrow_us(array: pa.Array, time_zone: str) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     valid = pc.is_valid(array).to_numpy(zero_copy_only=False)
     stated = None if pa.types.is_date(array.type) else array.type.tz
-    us = pc.fill_null(array.cast(pa.timestamp("us", stated), safe=False).cast(pa.int64()), 0).to_numpy(
-        zero_copy_only=False
-    )
+    number = pc.fill_null(array.cast(pa.int32() if pa.types.is_date32(array.type) else pa.int64()), 0)
+    count = number.to_numpy(zero_copy_only=False).astype(np.int64)
+    if pa.types.is_date(array.type):
+        unit = _UNIT_US["days"] if pa.types.is_date32(array.type) else _UNIT_US["milliseconds"]
+    elif array.type.unit == "ns":
+        count, unit = count // 1_000, 1
+    else:
+        unit = {"s": 1_000_000, "ms": 1_000, "us": 1}[array.type.unit]
+    valid = valid & (np.abs(count) < 2**62 // unit)
+    us = np.where(valid, count, 0) * unit
     return (us if stated is not None or time_zone == "UTC" else _wall_to_utc(us, time_zone)), valid
 
 
@@ -108,10 +115,11 @@ def _wall_to_utc(wall_us: NDArray[np.int64], time_zone: str) -> NDArray[np.int64
 
 
 def _text_us(array: pa.Array, rule: Timestamp) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    if rule.format is not None:
-        if "%f" in rule.format or "%z" in rule.format or "%Z" in rule.format:  # beyond Arrow's strptime
-            return _each_us(array.to_pylist(), rule)
-        return _arrow_us(pc.strptime(array, format=rule.format, unit="us", error_is_null=True), rule.time_zone)
+    if rule.format is not None:  # not Arrow's strptime: it takes 31 February for 3 March
+        distinct = array.dictionary_encode()
+        us, valid = _each_us(distinct.dictionary.to_pylist(), rule)
+        at = pc.fill_null(distinct.indices, len(us)).to_numpy(zero_copy_only=False)
+        return np.append(us, 0)[at], np.append(valid, False)[at]
     for target in (pa.timestamp("us"), pa.timestamp("us", "UTC")):
         try:
             return _arrow_us(array.cast(target), rule.time_zone)

@@ -101,7 +101,7 @@ def _somebody(
     event that has nothing else stays under its placeholder.
     """
     previous_id = id_text(event.previousId) if kind == _ALIAS else None
-    odd = [bool(given) and given in around.placeholders for given in (user_id, anonymous_id, previous_id)]
+    odd = [given in around.placeholders if given else False for given in (user_id, anonymous_id, previous_id)]
     if not any(odd):
         return user_id, anonymous_id, previous_id
     around.notices[Notice.PLACEHOLDER_ID] += 1

@@ -12,7 +12,8 @@ name or number somewhere (``na``, ``test``, ``1``): a real id on the list would 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,7 +56,8 @@ _QUOTES = (ord('"'), ord("'"), ord("`"))
 Packed = tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]
 
 
-class Placeholders(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Placeholders:
     """``texts`` as they are compared; ``packed`` the same for kernels: bytes, starts, first text of each length."""
 
     texts: frozenset[str]
@@ -83,9 +85,8 @@ class Placeholders(NamedTuple):
         """Of ids separated by commas, as settings have them."""
         return cls.of(entry.strip() for entry in text.split(",") if entry.strip())
 
-    def __contains__(self, text: object) -> bool:
+    def __contains__(self, text: str) -> bool:
         """Whether an id is one of them."""
-        assert isinstance(text, str)
         form = normal_form(text)
         return form in self.texts or not form.strip(_ZEROS)
 

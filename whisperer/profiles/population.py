@@ -39,7 +39,7 @@ __all__ = ["AWAY", "FORWARDED", "LIVE", "NO_CHECK", "OTHER_NAME", "VACANT", "Nam
 
 
 class Sweep(msgspec.Struct, array_like=True):
-    """How far retired names were taken out of the rows: ``next_row`` of ``end_row``; -1 while there is nothing to do."""
+    """How far retired names were taken out of the rows: ``next_row`` of ``end_row``; -1 while nothing is to do."""
 
     retired_at: int = -RETIRE_EVERY_MS
     """ms UTC."""

@@ -14,10 +14,10 @@ def warm() -> None:
     people = Population()
     rows = people.add(["u:a", "u:b"], [0, 0])
     one = np.ones(2, np.int64)
-    codes = np.array([people.names.code("a")])
+    codes, place = np.array([people.names.code("a")]), np.zeros(1, np.int64)
     events = np.frombuffer(bytes(2 * EVENT.itemsize), EVENT)
     for _ in range(2):  # of both widths of the daily ring
-        people.observe(events, rows, rows, codes, codes, codes, one, 0, one)
+        people.observe(events, rows, rows, codes, place, place, one, 0, one)
         features.matrix(tuple(features.FEATURES), people.table, rows, 0)
         daily.add(people.table, rows, one, one)
         daily.widen(people.table)
