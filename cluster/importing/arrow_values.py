@@ -35,8 +35,23 @@ def json_values(array: pa.Array) -> list[Any]:
         array = array.cast(pa.float32()) if pa.types.is_float16(array.type) else array
         array = pc.if_else(pc.is_nan(array), None, array)
     target = _readable(array.type)
-    values: list[Any] = (array if target == array.type else array.cast(target, safe=False)).to_pylist()
+    values = _listed(array if target == array.type else array.cast(target, safe=False))
     return [_plain(value, target) for value in values] if _needs_care(target) else values
+
+
+def _listed(array: pa.Array) -> list[Any]:
+    try:
+        values: list[Any] = array.to_pylist()
+        return values
+    except (OverflowError, ValueError):  # a time that Python cannot say
+        return [_told(item) for item in array]
+
+
+def _told(item: pa.Scalar) -> Any:
+    try:
+        return item.as_py()
+    except (OverflowError, ValueError):
+        return str(getattr(item, "value", item))
 
 
 def _readable(type: pa.DataType) -> pa.DataType:
