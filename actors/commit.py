@@ -115,8 +115,20 @@ class Committer:
 
         Raises OverloadError when more than ``max_waiting_bytes`` wait already: nothing was queued.
         """
-        if self.waiting_bytes + size > self._max_waiting_bytes and self._queue:
+        if not self.has_room(size):
             raise OverloadError("the shard's queue is full", retry_after_s=RETRY_AFTER_S)
+        return self.submit_bounded(body, size)
+
+    def has_room(self, size: int) -> bool:
+        """Whether a record, or several, of so many bytes together would be queued now."""
+        return self.waiting_bytes + size <= self._max_waiting_bytes or not self._queue
+
+    def submit_bounded(self, body: RecordBody, size: int = 256) -> asyncio.Future[None]:
+        """:meth:`submit` whatever waits already: for what the product itself needs done and makes a bounded number of.
+
+        A move, an answer, a letter that callers' records could keep out would hold up, or hold refused, what those
+        callers wait for.
+        """
         waiting = self._waiting(body, size)
         self.waiting_bytes += size
         self._queue.append(waiting)

@@ -1,7 +1,14 @@
-"""Carries messages between partitions: at least once, in order for each pair of partitions, confirmed when durable.
+"""Carries letters between partitions: in order and without gaps for each pair, confirmed when the target has them.
 
-Messages come from the shard's outbox and stay there until the target has them on disk; the target applies each once.
-One line of work a target shard, so that a dead shard holds up nobody but those who write to it.
+A letter is a :class:`~whisperer.shard.records.Message` of the shard's outbox, where it stays until it is confirmed.
+What waits here is that outbox in the order of sending: one queue a pair (tenant, source, target). One worker a target
+shard takes from the pairs whose home that shard is at that moment, wherever it was when the letter came, so that a dead
+shard holds up nobody but those who write to it.
+
+Guarantees: of a pair at most one batch is under way, and a letter leaves its queue only by the target's word that it
+has it: nothing overtakes, nothing is confirmed that was not applied, whoever fetches the map meanwhile. What a restart
+or a move of the source could still put out of order, the target refuses (:mod:`actors.letterbox`); the pair is then
+queued again from the outbox.
 """
 
 from __future__ import annotations
@@ -9,80 +16,223 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
+from actors.letterbox import ELSEWHERE, GAP, TAKEN, letter_bytes
+from actors.logs import Seldom
 from actors.routing import OK, Shards
 from whisperer.errors import UnavailableError
 from whisperer.shard.records import Message
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("whisperer.shard")
 
 MAX_BATCH = 500
+MAX_BATCH_BYTES = 1 << 20
+"""One letter at least."""
 RETRY_S = 0.2
 
+Pair = tuple[str, int, int]
+"""Tenant, source partition, target partition."""
+Answer = tuple[str, list[str] | None]
+"""As of :meth:`actors.letterbox.Letterbox.take`."""
+Take = Callable[[list[Message]], Awaitable[Answer]]
 Confirm = Callable[[list[tuple[str, int, int]]], Awaitable[None]]
-Local = Callable[[list[Message]], Awaitable[str]]
 
 
 class Courier:
-    """``deliver_here`` journals messages whose target lives on this shard; ``confirm`` journals what arrived."""
+    """Use from one event loop. ``take_here`` takes letters whose target lives on this shard; ``confirm`` journals what
+    arrived; ``outbox`` gives what is not confirmed, in the order of sending.
+    """
 
-    def __init__(self, shard: int, shards: Shards, deliver_here: Local, confirm: Confirm) -> None:
+    def __init__(
+        self,
+        shard: int,
+        shards: Shards,
+        outbox: Callable[[], Iterable[Message]],
+        take_here: Take,
+        confirm: Confirm,
+    ) -> None:
         self._shard = shard
         self._shards = shards
-        self._deliver_here = deliver_here
+        self._outbox = outbox
+        self._take_here = take_here
         self._confirm = confirm
-        self._lines: dict[int, deque[Message]] = {}
-        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._has_begun = False
+        self._waiting: dict[Pair, deque[Message]] = {}
+        self._lines: dict[int, dict[Pair, None]] = {}
+        """By target shard, the pairs that want to go there next, in order."""
+        self._held: set[Pair] = set()
+        """Pairs that stand in no line: a batch of theirs is under way, or was refused a moment ago."""
+        self._workers: dict[int, asyncio.Task[None]] = {}
+        self._refreshed_at = 0.0
+        self._seldom = Seldom(_log)
+        self.n_delivered = 0
+        self.n_refused = {GAP: 0, ELSEWHERE: 0}
+        """Letters sent and not taken, by why; each is sent again."""
 
     @property
     def n_waiting(self) -> int:
-        return sum(len(line) for line in self._lines.values())
+        return sum(map(len, self._waiting.values()))
 
-    def send(self, message: Message) -> None:
-        target = self._shards.table(message.tenant)[message.target]
-        self._lines.setdefault(target, deque()).append(message)
-        task = self._tasks.get(target)
-        if task is None or task.done():
-            self._tasks[target] = asyncio.ensure_future(self._work(target))
+    def begin(self) -> None:
+        """Queue the outbox, once the map is known: what was sent before waits in it."""
+        self._has_begun = True
+        for letter in self._outbox():
+            self.send(letter)
+
+    def send(self, letter: Message) -> None:
+        """Deliver a letter of the outbox after those before it. One that is queued already stays where it is."""
+        if not self._has_begun:
+            return
+        pair = (letter.tenant, letter.source, letter.target)
+        waiting = self._waiting.get(pair)
+        if waiting is None:
+            waiting = self._waiting[pair] = deque()
+        elif waiting and letter.sequence <= waiting[-1].sequence:
+            return
+        waiting.append(letter)
+        if pair not in self._held:
+            self._line_up(pair)
 
     async def close(self) -> None:
-        for task in self._tasks.values():
-            task.cancel()
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        self._has_begun = False
+        for worker in self._workers.values():
+            worker.cancel()
+        await asyncio.gather(*self._workers.values(), return_exceptions=True)
+
+    # -- inside -------------------------------------------------------------------------------------------------------
+
+    def _home(self, pair: Pair) -> int:
+        return self._shards.table(pair[0])[pair[2]]
+
+    def _line_up(self, pair: Pair) -> None:
+        target = self._home(pair)
+        self._lines.setdefault(target, {})[pair] = None
+        worker = self._workers.get(target)
+        if worker is None or worker.done():
+            self._workers[target] = asyncio.ensure_future(self._work(target))
 
     async def _work(self, target: int) -> None:
         line = self._lines[target]
         while line:
-            batch = [line[i] for i in range(min(MAX_BATCH, len(line)))]
-            try:
-                if target == self._shard:
-                    status = await self._deliver_here(batch)
-                else:
-                    status = await self._shards.call(target, "deliver", self._shards.map.version, batch)
-            except UnavailableError:
-                status = "unavailable"
-            except Exception:
-                _log.exception("messages to shard %d could not be delivered; trying again", target)
-                status = "failed"
-            if status == OK:
-                for _ in batch:
-                    line.popleft()
-                await self._confirm([(m.tenant, m.source, m.sequence) for m in batch])
+            batch = self._next(target)
+            if not batch:
                 continue
-            await asyncio.sleep(RETRY_S)
-            await self._reroute(target)
+            letters = [letter for of_pair in batch.values() for letter in of_pair]
+            fates = await self._carry(target, letters)
+            if fates is None:  # the shard as a whole
+                await asyncio.sleep(RETRY_S)
+                await self._refresh()
+                self._release(batch)
+                continue
+            taken = [letter for letter, fate in zip(letters, fates, strict=True) if fate == TAKEN]
+            self._note(letters, fates)
+            refused = self._settle(batch, {(m.tenant, m.source, m.target): m.sequence for m in taken})
+            if taken:
+                await self._confirm([(letter.tenant, letter.source, letter.sequence) for letter in taken])
+            if refused:
+                asyncio.get_running_loop().call_later(RETRY_S, self._release, refused)
+                await self._refresh()
 
-    async def _reroute(self, target: int) -> None:
-        """The map may have changed: messages whose target moved join the line of its new home, in order."""
+    def _next(self, target: int) -> dict[Pair, list[Message]]:
+        """The oldest letters of the pairs in line, of each in order; those whose home is another by now line up there.
+
+        May be empty.
+        """
+        line = self._lines[target]
+        batch: dict[Pair, list[Message]] = {}
+        n, size = 0, 0
+        while line and n < MAX_BATCH and size < MAX_BATCH_BYTES:
+            pair = next(iter(line))
+            del line[pair]
+            if self._home(pair) != target:
+                self._line_up(pair)
+                continue
+            letters = batch[pair] = []
+            self._held.add(pair)
+            for letter in self._waiting[pair]:
+                if n == MAX_BATCH or size >= MAX_BATCH_BYTES:
+                    break
+                letters.append(letter)
+                n += 1
+                size += letter_bytes(letter)
+        return batch
+
+    async def _carry(self, target: int, letters: list[Message]) -> list[str] | None:
+        """The fate of each letter; None where the shard took none because it is away or busy."""
         try:
-            await self._shards.refresh()
-        except UnavailableError:
-            return
-        waiting, self._lines[target] = list(self._lines[target]), self._lines[target]
-        self._lines[target].clear()
-        for message in waiting:
-            if self._shards.table(message.tenant)[message.target] == target:
-                self._lines[target].append(message)
+            if target == self._shard:
+                status, fates = await self._take_here(letters)
             else:
-                self.send(message)
+                status, fates = await self._shards.call(target, "deliver", self._shards.map.version, letters)
+        except UnavailableError:
+            return None
+        except Exception:
+            self._seldom.log(
+                logging.ERROR,
+                "not delivered",
+                "letters to shard %d could not be delivered; trying again",
+                target,
+                exc_info=True,
+            )
+            return None
+        return fates if status == OK else None
+
+    def _note(self, letters: list[Message], fates: list[str]) -> None:
+        self.n_delivered += fates.count(TAKEN)
+        for why in self.n_refused:
+            self.n_refused[why] += fates.count(why)
+        gaps = [letter for letter, fate in zip(letters, fates, strict=True) if fate == GAP]
+        if gaps:
+            self._queue_again({(letter.tenant, letter.source, letter.target) for letter in gaps})
+            first = gaps[0]
+            self._seldom.log(
+                logging.WARNING,
+                "gap",
+                "partition %d of %s lacks what partition %d sent it before letter %d: all is sent again in order",
+                first.target,
+                first.tenant,
+                first.source,
+                first.sequence,
+            )
+
+    def _queue_again(self, pairs: set[Pair]) -> None:
+        """From the outbox, in the order of sending: whatever was queued here."""
+        for pair in pairs:
+            self._waiting[pair] = deque()
+        for letter in self._outbox():
+            pair = (letter.tenant, letter.source, letter.target)
+            if pair in pairs:
+                self._waiting[pair].append(letter)
+
+    def _settle(self, batch: dict[Pair, list[Message]], reached: dict[Pair, int]) -> list[Pair]:
+        """Take from the queues what arrived, of each pair up to a sequence; the pairs that were refused something."""
+        refused = []
+        for pair, letters in batch.items():
+            waiting, at = self._waiting[pair], reached.get(pair, 0)
+            while waiting and waiting[0].sequence <= at:
+                waiting.popleft()
+            if letters[-1].sequence <= at:
+                self._release([pair])
+            else:
+                refused.append(pair)
+        return refused
+
+    def _release(self, pairs: Iterable[Pair]) -> None:
+        """Whatever is queued of these pairs may go."""
+        for pair in pairs:
+            self._held.discard(pair)
+            if not self._waiting[pair]:
+                del self._waiting[pair]
+            elif self._has_begun:
+                self._line_up(pair)
+
+    async def _refresh(self) -> None:
+        """Fetch the map, at most once in `RETRY_S`."""
+        now = asyncio.get_running_loop().time()
+        if now - self._refreshed_at >= RETRY_S:
+            self._refreshed_at = now
+            try:
+                await self._shards.refresh()
+            except UnavailableError:
+                return

@@ -26,7 +26,7 @@ from actors.installation import configure_logs, load
 from actors.partition_map import PartitionMap, shard_name
 from actors.replica_reports import ReplicaReports, Report
 from actors.routing import DIRECTORY, NAMESPACE, OK, Shards
-from whisperer.errors import ConflictError, RequestError, UnavailableError
+from whisperer.errors import ConflictError, OverloadError, RequestError, UnavailableError
 from whisperer.ids import N_PARTITIONS
 
 HAND_OVER_TIMEOUT_S = 600.0
@@ -34,6 +34,8 @@ START_TIMEOUT_S = 120.0
 REWARDS_TIMEOUT_S = 60.0
 """A learner that is away may cost a removed shard's newest rewards; waiting for ever would cost the removal."""
 AGAIN_S = 0.2
+RESUME_S = 1.0
+"""Between tries of what failed for a reason that nobody foresaw."""
 
 _log = logging.getLogger(__name__)
 
@@ -54,8 +56,9 @@ class Directory:
         self._reports = ReplicaReports()
         self._one = asyncio.Lock()
         self._shards = Shards()
-        under_way = self._state.moving or self._state.upgrading
-        self._resumed = asyncio.ensure_future(self._resume()) if under_way else None
+        self._resumed: asyncio.Task[None] | None = None
+        if self._is_under_way:
+            self._go_on()
 
     def __repr__(self) -> str:
         return "Directory"
@@ -91,7 +94,11 @@ class Directory:
                 )
             self._state.moving = Move(tenant, partition, source, target, self._state.map.version + 1)
             self._save()
-            return await self._drive(self._state.moving)
+            try:
+                return await self._drive(self._state.moving)
+            except BaseException:
+                self._go_on()
+                raise
 
     async def _drive(self, move: Move) -> dict[str, Any]:
         self._shards.map = self._state.map
@@ -197,7 +204,11 @@ class Directory:
             # From here on the successor alone may open the journal, and callers who are refused look for it.
             self._set_map(names={**self._state.map.names, shard: new_name})
             self._save()
-            return {"prepared_s": prepared_s, **await self._switch(self._state.upgrading)}
+            try:
+                return {"prepared_s": prepared_s, **await self._switch(self._state.upgrading)}
+            except BaseException:
+                self._go_on()
+                raise
 
     async def _switch(self, upgrade: Upgrade) -> dict[str, Any]:
         began = time.monotonic()
@@ -241,9 +252,23 @@ class Directory:
         except ValueError:  # it has ended
             return
 
+    @property
+    def _is_under_way(self) -> bool:
+        return bool(self._state.moving or self._state.upgrading)
+
+    def _go_on(self) -> None:
+        """What is half-way is finished whether or not anybody orders anything again: a partition may be refused."""
+        if self._resumed is None or self._resumed.done():
+            self._resumed = asyncio.ensure_future(self._resume())
+
     async def _resume(self) -> None:
-        async with self._one:
-            await self._finish_what_waits()
+        while self._is_under_way:
+            try:
+                async with self._one:
+                    await self._finish_what_waits()
+            except Exception:
+                _log.exception("what was under way could not be finished; trying again")
+                await asyncio.sleep(RESUME_S)
 
     async def _finish_what_waits(self) -> None:
         """What failed half-way is finished before anything else begins."""
@@ -262,7 +287,7 @@ class Directory:
                 answer = await attempt()
                 if is_done(answer):
                     return answer
-            except UnavailableError:
+            except (UnavailableError, OverloadError):
                 pass
             await asyncio.sleep(AGAIN_S)
 

@@ -22,7 +22,7 @@ import numpy as np
 from actors.commit import Committer
 from actors.delivering import Deliverer
 from actors.routing import OK, OVERLOADED, Shards
-from whisperer.errors import OverloadError, UnavailableError
+from whisperer.errors import UnavailableError
 from whisperer.profiles.population import LIVE
 from whisperer.shard import closing
 from whisperer.shard.machine import Shard
@@ -86,8 +86,7 @@ class Moving:
 
     def is_elsewhere(self, tenant: str, partition: int) -> bool:
         place = (tenant, partition)
-        gone = place in self.leaving or place in self._shard.absent
-        return gone or not closing.is_open_to(self._shard, tenant, partition)
+        return place in self.leaving or not self._shard.is_at_home(tenant, partition)
 
     def resume(self) -> None:
         """Go on forgetting what a crash interrupted."""
@@ -125,7 +124,7 @@ class Moving:
             if not await self._shards.call(target, "has_joined", tenant, partition, map_version):
                 await self._bring(place, map_version, target, figures)
             self._end_copying()
-            await self._committer.submit(PartitionSwept(tenant, partition, SWEPT_AT_ONCE))
+            await self._committer.submit_bounded(PartitionSwept(tenant, partition, SWEPT_AT_ONCE))
             self._begin_sweep(place)
             self.n_left += 1
             figures.seconds = time.perf_counter() - began
@@ -166,12 +165,9 @@ class Moving:
         """The pause: nobody is served until the new home has the last word."""
         if self._shard.moved.get(place, 0) < map_version:
             await self._deliverer.stop(*place)  # before the pause: a provider may take its time
-            self.leaving.add(place)
         began = time.perf_counter()
         if self._shard.moved.get(place, 0) < map_version:
-            # What was accepted before is in the queue before this record, and so in the state that is frozen.
-            await self._committer.submit(PartitionLeft(*place, map_version, kept=True))
-            self.leaving.discard(place)
+            await self._freeze(place, map_version)
         while copying.changed().size or copying.has_gone():
             figures.users_in_pause += await self._send_users(place, map_version, target, copying, figures)
         await self._send(place, map_version, target, copying, figures, copying.engagements())
@@ -181,6 +177,13 @@ class Moving:
         figures.parts = copying.n_parts
         await self._told(target, "join", *place, map_version, last)
         figures.pause_ms = (time.perf_counter() - began) * 1000
+
+    async def _freeze(self, place: Place, map_version: int) -> None:
+        """Refuse the partition from now on. What was accepted before is journaled before, and so in what is frozen."""
+        self.leaving.add(place)
+        left = self._committer.submit_bounded(PartitionLeft(*place, map_version, kept=True))
+        left.add_done_callback(lambda _: self.leaving.discard(place))  # the state says it from then on
+        await asyncio.shield(left)
 
     async def _send_users(
         self, place: Place, map_version: int, target: int, copying: Copying, figures: Figures, *, beside: bool = False
@@ -244,23 +247,17 @@ class Moving:
     async def arrive(self, tenant: str, partition: int, map_version: int, number: int, part: bytes) -> Answer:
         """Store a part of a partition that comes here; OK when it is durable. Idempotent."""
         place = (tenant, partition)
-        try:
-            if number == 0:
-                await self._make_room(place)
-            if self._next(place, map_version) == number or number == 0:
-                await self._committer.submit(PartitionPart(*place, map_version, number, part), len(part))
-        except OverloadError as error:
-            return OVERLOADED, error.retry_after_s
+        if number == 0:
+            await self._make_room(place)
+        if self._next(place, map_version) == number or number == 0:
+            await self._committer.submit_bounded(PartitionPart(*place, map_version, number, part), len(part))
         return (OK if self._next(place, map_version) == number + 1 else BEGIN_AGAIN), None
 
     async def join(self, tenant: str, partition: int, map_version: int, state: bytes) -> Answer:
         """Take up a partition all of whose parts are here; OK when it is at home. Idempotent."""
         if not self.has_joined(tenant, partition, map_version):
             self._deliverer.resume(tenant, partition)
-            try:
-                await self._committer.submit(PartitionJoined(tenant, partition, map_version, state), len(state))
-            except OverloadError as error:
-                return OVERLOADED, error.retry_after_s
+            await self._committer.submit_bounded(PartitionJoined(tenant, partition, map_version, state), len(state))
             self.n_joined += 1
         return (OK if self.has_joined(tenant, partition, map_version) else BEGIN_AGAIN), None
 
@@ -278,7 +275,7 @@ class Moving:
         while rows_of(people, place[1]).size > SWEPT_AT_ONCE and (
             place in self._shard.absent or place in self._shard.arriving
         ):
-            await self._committer.submit(PartitionSwept(*place, SWEPT_AT_ONCE))
+            await self._committer.submit_bounded(PartitionSwept(*place, SWEPT_AT_ONCE))
 
     # -- forgetting -----------------------------------------------------------------------------------------------
 
@@ -289,10 +286,7 @@ class Moving:
 
     async def _sweep(self, place: Place) -> None:
         while place in self._shard.sweeping:
-            try:
-                await self._committer.submit(PartitionSwept(*place, SWEPT_AT_ONCE))
-            except OverloadError:
-                await asyncio.sleep(AGAIN_S)
+            await self._committer.submit_bounded(PartitionSwept(*place, SWEPT_AT_ONCE))
             await asyncio.sleep(SLICE_S)
 
     async def close(self) -> None:

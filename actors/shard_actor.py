@@ -20,13 +20,14 @@ import psutil
 from actors import recovery, status
 from actors.bookkeeper import Bookkeeper
 from actors.calls import Calls
-from actors.commit import Committer, wall_clock_ms
+from actors.commit import RETRY_AFTER_S, Committer, wall_clock_ms
 from actors.courier import Courier
 from actors.direct_server import DirectServer
 from actors.engaging import Engaging
 from actors.exporter import Exporter
 from actors.housekeeping import Housekeeping
 from actors.installation import Installation, configure_logs, load
+from actors.letterbox import Letterbox
 from actors.moving import Moving
 from actors.partition_map import shard_name
 from actors.payloads import Payloads
@@ -37,7 +38,7 @@ from actors.snapshots import SnapshotStore
 from actors.warehouse import Warehouse
 from actors.warehouse_jobs import worker
 from whisperer.errors import JournalDamagedError, OverloadError, UnavailableError
-from whisperer.events.block import decode_block
+from whisperer.events.block import decode_block, held_bytes
 from whisperer.feedback.outcome import Reward
 from whisperer.ids import partition_of, tenant_seed
 from whisperer.shard import closing, inspection
@@ -48,7 +49,6 @@ from whisperer.shard.records import (
     Confirmed,
     ConsentStated,
     CountsJoined,
-    Delivered,
     Erase,
     Events,
     Experiment,
@@ -115,7 +115,6 @@ class ShardActor:
             on_failure=_die,
         )
         self._shard.steps = self._committer.steps
-        self._courier = Courier(shard_id, self._shards, self._deliver_here, self._confirm)
         self._engaging = Engaging(self._shard, self._submit, wall_clock_ms)
         self._housekeeping = Housekeeping(
             self._shard,
@@ -129,6 +128,8 @@ class ShardActor:
             self._bookkeeper,
         )
         self._moving = Moving(self._shard, self._committer, self._engaging.deliverer, self._shards)
+        self._letterbox = Letterbox(self._shard, self._committer, self._moving.is_elsewhere)
+        self._courier = Courier(shard_id, self._shards, self._shard.outbox, self._take_letters, self._confirm)
         self._scoring = Scoring(
             self._shard,
             self._submit,
@@ -172,25 +173,26 @@ class ShardActor:
     async def ingest(self, map_version: int, sizes: list[int], *pieces: bytes | memoryview) -> Answer:
         """Store and apply encoded event blocks; OK only when all of them are durable.
 
-        The blocks come one after another, through Ray in pieces that each are small enough to travel inside the call.
+        With `stale_map` may come the numbers of the blocks that have events of partitions that live elsewhere: only
+        those were refused. The blocks come one after another, through Ray in pieces that each are small enough to
+        travel inside the call.
         """
         refusal = self._refusal(map_version)
         if refusal:
             return refusal
         blocks = to_blocks(sizes, pieces[0] if len(pieces) == 1 else b"".join(pieces))
-        if self._moving.has_strays and any(self._strays(block) for block in blocks):
-            return STALE_MAP, None
-        try:
-            waiting = [self._committer.submit(Events(block), len(block)) for block in blocks]
-        except OverloadError as error:
-            return OVERLOADED, error.retry_after_s
-        await asyncio.gather(*waiting)
-        return OK, None
+        strays = [n for n, block in enumerate(blocks) if self._strays(block)] if self._moving.has_strays else []
+        at_home = [block for n, block in enumerate(blocks) if n not in strays]
+        held = [held_bytes(block) for block in at_home]
+        if not self._committer.has_room(sum(held)):
+            return OVERLOADED, RETRY_AFTER_S
+        await asyncio.gather(*map(self._committer.submit_bounded, map(Events, at_home), held))
+        return (STALE_MAP, strays) if strays else (OK, None)
 
-    async def deliver(self, map_version: int, messages: list[Message]) -> str:
-        """Messages of other shards' partitions; "" when durable."""
+    async def deliver(self, map_version: int, letters: list[Message]) -> tuple[str, list[str] | None]:
+        """Letters of other shards' partitions: OK and the fate of each (:mod:`actors.letterbox`), when durable."""
         refusal = self._refusal(map_version)
-        return refusal[0] if refusal else await self._deliver_here(messages)
+        return (refusal[0], None) if refusal else await self._take_letters(letters)
 
     async def user(self, map_version: int, tenant: str, key: str, as_of: int | None) -> Answer:
         """One user as of a time, or None."""
@@ -222,11 +224,7 @@ class ShardActor:
         return await asyncio.to_thread(self._payloads.logged, tenant, keys)
 
     async def erase(self, map_version: int, tenant: str, key: str) -> Answer:
-        refusal = self._refusal_for(map_version, tenant, [key])
-        if refusal:
-            return refusal
-        await self._committer.submit(Erase(tenant, key))
-        return OK, None
+        return await self._store(map_version, tenant, [key], Erase(tenant, key))
 
     async def publish(
         self,
@@ -245,7 +243,7 @@ class ShardActor:
             and held.loop.experiment == experiment
         )
         if version > held.config_version and not same:
-            await self._committer.submit(ConfigPublished(tenant, version, segments, campaigns, experiment))
+            await self._committer.submit_bounded(ConfigPublished(tenant, version, segments, campaigns, experiment))
 
     # -- the loop ------------------------------------------------------------------------------------------------------
 
@@ -288,7 +286,7 @@ class ShardActor:
     async def rewards_taken(self, tenant: str, before: int) -> None:
         """The learner has stored every reward of the tenant below this number."""
         if before > self._shard.tenant(tenant).loop.rewards.first:
-            await self._submit(RewardsTaken(tenant, before))
+            await self._committer.submit_bounded(RewardsTaken(tenant, before))
 
     async def choose_score_model(self, chosen: ScoreModelChosen) -> None:
         """What the tenant's users are scored with from here on; the sweep that follows is not waited for."""
@@ -335,7 +333,11 @@ class ShardActor:
             "moves": {"left": self._moving.n_left, "joined": self._moving.n_joined},
             "recovery": self._recovery,
             "waiting_bytes": self._committer.waiting_bytes,
-            "courier_waiting": self._courier.n_waiting,
+            "letters": {
+                "waiting": self._courier.n_waiting,
+                "delivered": self._courier.n_delivered,
+                "refused": self._courier.n_refused,
+            },
             "compaction": self._housekeeping.compaction,
             "erasures_waiting": self._housekeeping.n_erasures_waiting,
             "candidates_waiting": self._engaging.decider.n_waiting,
@@ -363,7 +365,7 @@ class ShardActor:
 
     async def close_down(self) -> dict[str, list[int]]:
         """Take no partition any more that holds nothing here; those that do, by tenant."""
-        await self._submit(ShardClosed())
+        await self._committer.submit_bounded(ShardClosed())
         return {tenant: found["partition"] for tenant, found in self._moving.holdings().items()}
 
     async def counts(self) -> list[CountsJoined]:
@@ -372,7 +374,7 @@ class ShardActor:
 
     async def join_counts(self, counts: list[CountsJoined]) -> None:
         for joined in counts:
-            await self._submit(joined)
+            await self._committer.submit_bounded(joined)
 
     async def n_rewards_waiting(self) -> int:
         """Rewards that the learner has not stored yet."""
@@ -441,22 +443,11 @@ class ShardActor:
         block = decode_block(encoded)
         return any(self._moving.is_elsewhere(block.tenant, p) for p in np.unique(block.events()["partition"]).tolist())
 
-    async def _deliver_here(self, messages: list[Message]) -> str:
-        if any(self._moving.is_elsewhere(message.tenant, message.target) for message in messages):
-            return STALE_MAP
-        try:
-            await self._committer.submit(Delivered(messages), sum(_size(m) for m in messages))
-        except OverloadError:
-            return OVERLOADED
-        return OK
+    async def _take_letters(self, letters: list[Message]) -> tuple[str, list[str] | None]:
+        return OK, await self._letterbox.take(letters)
 
-    async def _confirm(self, messages: list[tuple[str, int, int]]) -> None:
-        while True:
-            try:
-                await self._committer.submit(Confirmed(messages))
-                return
-            except OverloadError:
-                await asyncio.sleep(0.1)
+    async def _confirm(self, letters: list[tuple[str, int, int]]) -> None:
+        await self._committer.submit_bounded(Confirmed(letters))
 
     def _remember(self, position: int, record: Record) -> None:
         if isinstance(record.body, Events):
@@ -465,8 +456,7 @@ class ShardActor:
     def _carry_out(self, effects: list[Effect]) -> None:
         for effect in effects:
             if isinstance(effect, Send):
-                if self._shards.map.version:  # until the map is known, the outbox keeps it: _resume sends all
-                    self._courier.send(effect.message)
+                self._courier.send(effect.message)
             elif isinstance(effect, UserErased):
                 self._housekeeping.erase(effect.tenant, effect.key)
             else:
@@ -481,19 +471,16 @@ class ShardActor:
                 await self._shards.refresh()
             except UnavailableError:
                 await asyncio.sleep(0.2)
-        for message in self._shard.outbox():
-            self._courier.send(message)
+        self._courier.begin()
         self._housekeeping.resume()
 
     async def _tick_forever(self) -> None:
         while True:
             try:
                 if self._shard.wants_tick(wall_clock_ms()):
-                    await self._committer.submit(Tick())
+                    await self._committer.submit_bounded(Tick())
                     await asyncio.sleep(0)
                     continue
-            except OverloadError:
-                pass
             except Exception:
                 _log.exception("what is due could not be worked out; trying again")
             await asyncio.sleep(TICK_S)
@@ -501,11 +488,6 @@ class ShardActor:
 
 def _name(config: SegmentConfig | CampaignConfig) -> str:
     return config.name
-
-
-def _size(message: Message) -> int:
-    block = getattr(message.body, "block", b"")
-    return 512 + len(block)
 
 
 def _die_of(task: asyncio.Task[None]) -> None:

@@ -5,7 +5,7 @@ then goes out as one block a tenant. Every request waits for the blocks its even
 
 Guarantees: a request is told yes only when every shard concerned has its events on disk. A call whose outcome is
 unknown (the actor died) is made again with the same blocks: the shard drops what it has already counted. A partition
-that moved is found again by the new map.
+that moved is found again by the new map, and only the blocks that a shard refused for it go again.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 
 from actors import tracing
 from actors.measures import COUNTS, Histogram
-from actors.routing import OK, OVERLOADED, Shards
+from actors.routing import OK, OVERLOADED, STALE_MAP, Shards
 from whisperer.errors import OverloadError
 from whisperer.events.block import MAX_BLOCK_EVENTS, EventBlock, encode_block
 from whisperer.events.parts import Part, merge, split
@@ -163,6 +163,9 @@ class Coalescer:
                 if status == OVERLOADED:
                     raise OverloadError("a shard's queue is full", retry_after_s=detail)
                 if status != OK:
+                    if status == STALE_MAP and detail is not None:  # the others are stored
+                        pending[target] = [pending[target][n] for n in detail]
+                        del packed[target]
                     await self._shards.refresh()
                     self._reroute(pending, packed)
                     return False

@@ -308,8 +308,16 @@ FAMILIES = (
     Family("whisperer_shard_dedup_bytes", GAUGE, _SHARD, "Memory that they take.", _shard("dedup_bytes")),
     Family("whisperer_shard_dedup_evicted_total", COUNTER, _SHARD, "Message ids forgotten before their time.",
            _shard("dedup_evicted")),
-    Family("whisperer_shard_messages_waiting", GAUGE, _SHARD, "Messages to partitions of other shards not yet taken.",
-           _shard("courier_waiting")),
+    Family("whisperer_shard_letters_waiting", GAUGE, _SHARD,
+           "Letters to other partitions (merges, events of merged keys, erasures) that these have not taken yet.",
+           _shard("letters", "waiting")),
+    Family("whisperer_shard_letters_delivered_total", COUNTER, _SHARD, "Letters taken by the partitions they are for.",
+           _shard("letters", "delivered")),
+    Family("whisperer_shard_letters_refused_total", COUNTER, ("shard", "reason"),
+           "Letters that came before an earlier one (gap) or where their partition does not live (elsewhere); each is "
+           "sent again.",
+           lambda document: [((shard["name"], reason), n) for shard in document["shards"]
+                             for reason, n in shard.get("letters", {}).get("refused", {}).items()]),
     Family("whisperer_shard_erasures_waiting", GAUGE, _SHARD, "Erased users who are still in the warehouse.",
            _shard("erasures_waiting")),
     Family("whisperer_shard_candidates_waiting", GAUGE, _SHARD, "Candidates that wait for the decisions application.",

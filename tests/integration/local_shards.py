@@ -75,7 +75,7 @@ class LocalShards(Shards):
         """As kill -9 would: nothing is flushed, drained or said. Only the file lock must be given back by hand."""
         actor = self.actors.pop(shard)
         self._crashes[shard].set_result(None)
-        tasks = [*actor._courier._tasks.values(), *actor._moving._sweeps.values()]
+        tasks = [*actor._courier._workers.values(), *actor._moving._sweeps.values()]
         for task in [*actor._tasks, actor._committer._task, *tasks]:
             task.cancel()
         actor._committer.thread.shutdown(wait=True)

@@ -93,7 +93,20 @@ class EventBlock(msgspec.Struct, array_like=True, frozen=True, gc=False):
         return np.frombuffer(self.rows, EVENT)
 
 
+class _Head(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """The first fields of :class:`EventBlock`, nothing copied."""
+
+    version: int
+    tenant: str
+    received_at: int
+    rows: msgspec.Raw
+    text: msgspec.Raw
+    payload: msgspec.Raw
+    payload_size: int
+
+
 encode_block = msgspec.msgpack.Encoder().encode
+_decode_head = msgspec.msgpack.Decoder(_Head).decode
 _decode = msgspec.msgpack.Decoder(EventBlock).decode
 
 
@@ -104,6 +117,14 @@ def decode_block(data: bytes | memoryview) -> EventBlock:
 
         return decode_v1(data)
     return _decode(data)
+
+
+def held_bytes(data: bytes | memoryview) -> int:
+    """What an encoded block takes in memory once its payload is unpacked: a small request may hold a large one.
+
+    Raises msgspec.MsgspecError for what is no block.
+    """
+    return len(data) + (_decode_head(data).payload_size if _version(data) > 1 else 0)
 
 
 def _version(data: bytes | memoryview) -> int:

@@ -134,6 +134,7 @@ def digest(shard: Shard) -> str:
             _profiles(t, exact=True),
             t.sequence.tolist(),
             t.sent.tolist(),
+            sorted(t.chain.items()),
             sorted(t.cursors.items()),
             [(m.source, m.sequence, m.target, msgspec.msgpack.encode(m.body)) for m in t.outbox.values()],
             sorted((k, o.user, o.shared) for k, o in t.owners.items()),
@@ -240,6 +241,14 @@ def check(shard: Shard) -> None:
             _require(len(state.timeline) <= timeline.KEEP, tenant, f"{key}: the timeline is too long")
             if state.last_seen != NEVER:
                 _require(state.first_seen <= state.last_seen, tenant, f"{key} was last seen before first seen")
+        last: dict[tuple[int, int], int] = {}
+        for message in tenant.outbox.values():
+            pair = (message.source, message.target)
+            in_order = message.after in (last.get(pair, message.after), 0) and message.after < message.sequence
+            _require(in_order, tenant, f"the messages from partition {pair[0]} to {pair[1]} are no chain")
+            last[pair] = message.sequence
+        for pair, sequence in last.items():
+            _require(sequence <= tenant.chain.get(pair, 0), tenant, f"the chain of {pair} ends before its last message")
         for (source, sequence), message in tenant.outbox.items():
             _require((message.source, message.sequence) == (source, sequence), tenant, "the outbox is misfiled")
             _require(sequence <= int(tenant.sent[source]), tenant, "the outbox is ahead of its counter")

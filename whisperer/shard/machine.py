@@ -22,6 +22,7 @@ from whisperer.shard.effects import Effect
 from whisperer.shard.log import Log, LogRow, forget
 from whisperer.shard.records import (
     BOUNDED_SINCE,
+    CHAINED,
     RECORD_VERSION,
     AliasAsk,
     AliasForget,
@@ -146,6 +147,14 @@ class Shard:
         """Every message not yet confirmed, in the order of sending by source."""
         return [m for tenant in self.tenants.values() for m in tenant.outbox.values()]
 
+    def is_at_home(self, tenant: str, partition: int) -> bool:
+        """Whether a partition lives here, or may come to life here: it did not leave, and the shard is not closed."""
+        return (tenant, partition) not in self.absent and closing.is_open_to(self, tenant, partition)
+
+    def _takes(self, message: Message) -> bool:
+        """A message that was journaled behind its target's departure changes nothing: the new home is to have it."""
+        return self.record_version < CHAINED or self.is_at_home(message.tenant, message.target)
+
     def _apply(self, position: int, record: Record) -> Iterator[Effect]:
         match record.body:
             case Events(block):
@@ -156,7 +165,8 @@ class Shard:
             case Delivered(messages):
                 for message in messages:
                     tenant = self.tenant(message.tenant)
-                    if not tenant.is_repeat(message):
+                    if tenant.is_next(message) and self._takes(message):
+                        tenant.cursors[message.target, message.source] = message.sequence
                         yield from self._message(tenant, message)
                 self.steps.passed("messages")
             case Confirmed(messages):

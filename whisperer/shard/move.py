@@ -29,7 +29,7 @@ from whisperer.shard.announcements import reevaluate
 from whisperer.shard.effects import Effect, Send
 from whisperer.shard.packing import MovedUser, Part, PartitionState, decode_part, decode_state, rows_of
 from whisperer.shard.records import PartitionJoined, PartitionLeft, PartitionPart, PartitionSwept
-from whisperer.shard.tenant import Owner, Tenant
+from whisperer.shard.tenant import Owner, Tenant, chain_of
 
 if TYPE_CHECKING:
     from whisperer.shard.machine import Shard
@@ -110,6 +110,8 @@ def _forget_rest(shard: Shard, tenant: Tenant, partition: int) -> None:
     tenant.sent[partition] = 0
     for place in [p for p in tenant.cursors if p[0] == partition]:
         del tenant.cursors[place]
+    for place in [p for p in tenant.chain if p[0] == partition]:
+        del tenant.chain[place]
     for place in [p for p in tenant.outbox if p[0] == partition]:
         del tenant.outbox[place]
     for key in [k for k in tenant.owners if tenant.home(k) == partition]:
@@ -187,6 +189,8 @@ def _join(shard: Shard, tenant: Tenant, state: PartitionState) -> Iterator[Effec
     partition, people = state.partition, tenant.people
     tenant.sequence[partition] = state.sequence
     tenant.sent[partition] = state.sent
+    chain = chain_of(state.outbox) if state.chain is None else {(partition, target): at for target, at in state.chain}
+    tenant.chain.update(chain)
     tenant.cursors.update({(partition, source): at for source, at in state.cursors})
     tenant.owners.update({key: Owner(user, shared) for key, user, shared in state.owners})
     tenant.tombstones.update({digest: (partition, at) for digest, at in state.tombstones})

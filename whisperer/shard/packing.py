@@ -76,6 +76,8 @@ class PartitionState(msgspec.Struct, array_like=True):
     retained: list[tuple[bytes, str, int, str]] = []
     pinned: list[Pinned] = []
     n_parts: int = 0
+    chain: list[tuple[int, int]] | None = None
+    """(target, sequence of the last message to it); None from an older release."""
 
 
 encode_part = msgspec.msgpack.Encoder().encode
@@ -216,4 +218,5 @@ def _state(tenant: Tenant, partition: int, owner_keys: list[str]) -> PartitionSt
             for digest, (p, channel, at, reason) in tenant.loop.retained.items()
             if p == partition
         ],
+        chain=[(target, at) for (source, target), at in tenant.chain.items() if source == partition],
     )

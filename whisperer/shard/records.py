@@ -20,6 +20,8 @@ parts, removed shards. 4: scores. 5: bounds of names, traits, aliases; letters i
 
 BOUNDED_SINCE = 5
 """Version of the first records under which a tenant's names and a user's history are bounded."""
+CHAINED = 5
+"""The version from which messages name the one before them, and are refused where their target does not live."""
 
 # -- messages between partitions: delivered at least once, in order, applied once ---------------------------------
 
@@ -105,13 +107,18 @@ Body = Claim | Refused | MergeIn | Forward | AliasAsk | AliasGrant | AliasForget
 
 
 class Message(msgspec.Struct, array_like=True, frozen=True):
-    """`sequence` counts up for each (tenant, source); a target applies each source's messages once, in order."""
+    """`sequence` counts up for each (tenant, source); a target applies each source's messages once, in order.
+
+    `after` is the sequence of the message before it from the same source to the same target; 0 where there is none, or
+    none is known (written by a release before version 5). A target that has not applied that one refuses this one.
+    """
 
     tenant: str
     source: int
     target: int
     sequence: int
     body: Body
+    after: int = 0
 
 
 # -- records of the journal -----------------------------------------------------------------------------------------

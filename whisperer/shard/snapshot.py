@@ -31,7 +31,7 @@ from whisperer.shard.membership import Live
 from whisperer.shard.records import CampaignConfig, Experiment, Message, ScoreModelChosen, SegmentConfig
 from whisperer.shard.rewards import RewardLog
 from whisperer.shard.schedules import Schedules
-from whisperer.shard.tenant import Owner, Tenant
+from whisperer.shard.tenant import Owner, Tenant, chain_of
 
 SNAPSHOT_VERSION = 5
 """1: up to profiles and segments. 2: campaigns, engagements, accounts, rewards. 3: partitions on their way, counts of
@@ -82,6 +82,8 @@ class TenantMeta(msgspec.Struct):
     """None in snapshots before version 5: then the columns tell."""
     locale_uses: Uses | None = None
     sweep: Sweep = msgspec.field(default_factory=Sweep)
+    chain: list[tuple[int, int, int]] | None = None
+    """None in what an older release wrote."""
 
 
 class ShardMeta(msgspec.Struct):
@@ -222,6 +224,7 @@ def _tenant_meta(tenant: Tenant) -> TenantMeta:
         name_uses=people.names.dump(),
         locale_uses=people.locales.dump(),
         sweep=people.sweep,
+        chain=[(source, target, at) for (source, target), at in tenant.chain.items()],
     )
 
 
@@ -287,6 +290,10 @@ def _tenant(shard: Shard, meta: TenantMeta, users: pa.Table, history: pa.Table, 
     tenant.sent[:] = meta.sent
     tenant.cursors = {(target, source): at for target, source, at in meta.cursors}
     tenant.outbox = {(message.source, message.sequence): message for message in meta.outbox}
+    if meta.chain is None:
+        tenant.chain = chain_of(meta.outbox)
+    else:
+        tenant.chain = {(source, target): at for source, target, at in meta.chain}
     tenant.owners = {key: Owner(user, shared) for key, user, shared in meta.owners}
     tenant.parents = meta.parents
     tenant.tombstones = {digest: (partition, at) for digest, partition, at in meta.tombstones}

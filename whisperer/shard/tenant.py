@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,6 +19,11 @@ from whisperer.shard.records import Body, Message, ScoreModelChosen
 from whisperer.shard.watch import Watch
 
 BUILT_IN = frozenset(RESERVED_NAME.values())
+
+
+def chain_of(outbox: Iterable[Message]) -> dict[tuple[int, int], int]:
+    """The chain where only what is not confirmed is known, as releases before version 5 kept it."""
+    return {(message.source, message.target): message.sequence for message in outbox}
 
 
 @dataclass(slots=True)
@@ -40,6 +46,8 @@ class Tenant:
     """Events journaled so far, by partition."""
     sent: NDArray[np.int64] = field(default_factory=lambda: np.zeros(N_PARTITIONS, np.int64))
     """Messages sent so far, by source partition."""
+    chain: dict[tuple[int, int], int] = field(default_factory=dict)
+    """(source, target) -> sequence of the last message sent: what the next one comes after."""
     cursors: dict[tuple[int, int], int] = field(default_factory=dict)
     """(target, source) -> sequence of the last message applied."""
     outbox: dict[tuple[int, int], Message] = field(default_factory=dict)
@@ -86,17 +94,19 @@ class Tenant:
     def post(self, source: int, target: int, body: Body) -> Message:
         """Put a message into the outbox."""
         self.sent[source] += 1
-        message = Message(self.id, source, target, int(self.sent[source]), body)
-        self.outbox[source, message.sequence] = message
+        sequence = int(self.sent[source])
+        message = Message(self.id, source, target, sequence, body, self.chain.get((source, target), 0))
+        self.chain[source, target] = sequence
+        self.outbox[source, sequence] = message
         return message
 
-    def is_repeat(self, message: Message) -> bool:
-        """Whether a message was applied before; if not, it now is."""
-        place = (message.target, message.source)
-        if message.sequence <= self.cursors.get(place, 0):
-            return True
-        self.cursors[place] = message.sequence
-        return False
+    def has(self, message: Message) -> bool:
+        """Whether a message was applied."""
+        return message.sequence <= self.cursors.get((message.target, message.source), 0)
+
+    def is_next(self, message: Message) -> bool:
+        """Whether a message is new and every one before it from its source to its target was applied."""
+        return message.after <= self.cursors.get((message.target, message.source), 0) < message.sequence
 
     def erased_at(self, key: str) -> int | None:
         tombstone = self.tombstones.get(message_hash(key)) if self.tombstones else None

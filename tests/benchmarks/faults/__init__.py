@@ -136,17 +136,22 @@ class Options:
 
     @contextmanager
     def under_load(
-        self, pace: Pace | None = None, *, shards: int = 2, settings: dict[str, Any] | None = None
+        self,
+        pace: Pace | None = None,
+        *,
+        load: type[CountedLoad] = CountedLoad,
+        shards: int = 2,
+        settings: dict[str, Any] | None = None,
     ) -> Iterator[Scene]:
         """An installation under load inside the block; after it the load is over and judged."""
         stand = self.stands.get(shards=shards, settings=settings)
         tenant = stand.tenant(f"fault-{secrets.token_hex(4)}")
         try:
-            with CountedLoad(tenant, pace or Pace()) as load:
-                scene = Scene(stand, tenant, load)
-                load.wait_until_quiet(time.monotonic(), at_least_s=self.seconds)
+            with load(tenant, pace or Pace()) as under_way:
+                scene = Scene(stand, tenant, under_way)
+                under_way.wait_until_quiet(time.monotonic(), at_least_s=self.seconds)
                 yield scene
-            scene.verdict = judge(stand, tenant, load, with_warehouse=self.with_warehouse)
+            scene.verdict = judge(stand, tenant, under_way, with_warehouse=self.with_warehouse)
         finally:
             tenant.close()
 

@@ -1,0 +1,79 @@
+"""Takes in letters for the partitions that live here: each once, in order, none that comes after one that is missing.
+
+Answers the fate of every letter: *taken* is what the target's state has (applied now or before) and nothing else; a
+*gap* means that an earlier letter of the same pair of partitions is missing here; *elsewhere* that the target does not
+live here. What is refused is not journaled. The last word is the state's: a letter that was queued behind its target's
+departure is not applied (:meth:`whisperer.shard.machine.Shard.apply`), and so not taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from actors.commit import Committer
+from whisperer.events.block import held_bytes
+from whisperer.shard.machine import Shard
+from whisperer.shard.records import Delivered, Forward, MergeIn, Message
+
+TAKEN, GAP, ELSEWHERE = "taken", "gap", "elsewhere"
+
+_LEAST = 512
+_ENTRY = 64
+
+
+class Letterbox:
+    """Use from one event loop."""
+
+    def __init__(self, shard: Shard, committer: Committer, is_elsewhere: Callable[[str, int], bool]) -> None:
+        self._shard = shard
+        self._committer = committer
+        self._is_elsewhere = is_elsewhere
+        self.n_letters = {TAKEN: 0, GAP: 0, ELSEWHERE: 0}
+        """By fate, since the shard started; a letter that is sent again is counted again."""
+
+    async def take(self, letters: list[Message]) -> list[str]:
+        """The fate of each letter, when those that are taken are durable.
+
+        Never refuses for want of room: each shard has one batch under way here, of a bounded size.
+        """
+        acceptable = self._acceptable(letters)
+        if acceptable:
+            await self._committer.submit_bounded(Delivered(acceptable), sum(map(letter_bytes, acceptable)))
+        fates = [self._fate(letter) for letter in letters]
+        for fate in fates:
+            self.n_letters[fate] += 1
+        return fates
+
+    def _acceptable(self, letters: list[Message]) -> list[Message]:
+        """Those that are new, at home, and follow what is here or each other."""
+        reached: dict[tuple[str, int, int], int] = {}
+        found = []
+        for letter in letters:
+            if self._is_elsewhere(letter.tenant, letter.target):
+                continue
+            pair = (letter.tenant, letter.source, letter.target)
+            at = reached.get(pair)
+            if at is None:
+                at = self._shard.tenant(letter.tenant).cursors.get((letter.target, letter.source), 0)
+            if letter.after <= at < letter.sequence:
+                reached[pair] = letter.sequence
+                found.append(letter)
+        return found
+
+    def _fate(self, letter: Message) -> str:
+        if self._shard.tenant(letter.tenant).has(letter):
+            return TAKEN
+        return ELSEWHERE if self._is_elsewhere(letter.tenant, letter.target) else GAP
+
+
+def letter_bytes(letter: Message) -> int:
+    """About what a letter takes in memory, unpacked."""
+    match letter.body:
+        case Forward(block, _, references):
+            return _LEAST + held_bytes(block) + 8 * len(references)
+        case MergeIn(state=state):
+            traits = sum(len(name) + len(text) + _ENTRY for name, (_, _, text) in state.traits.items())
+            n_entries = len(state.history) + len(state.timeline) + len(state.links) + len(state.refused)
+            return _LEAST + traits + _ENTRY * n_entries + len(state.engagement)
+        case _:
+            return _LEAST
