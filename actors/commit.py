@@ -25,7 +25,7 @@ from whisperer.shard.effects import Effect
 from whisperer.shard.machine import Shard
 from whisperer.shard.records import RECORD_VERSION, Record, RecordBody, encode_record
 
-GROUP_BYTES = 8 << 20
+GROUP_BYTES = 16 << 20
 RETRY_AFTER_S = 1.0
 SLOW_GROUP_S = 1.0
 """A group that takes longer to store or to apply is told in the log."""

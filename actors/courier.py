@@ -18,7 +18,7 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 
-from actors.letterbox import ELSEWHERE, GAP, TAKEN, letter_bytes
+from actors.letterbox import GAP, TAKEN, letter_bytes
 from actors.logs import Seldom
 from actors.routing import OK, Shards
 from whisperer.errors import UnavailableError
@@ -66,9 +66,6 @@ class Courier:
         self._workers: dict[int, asyncio.Task[None]] = {}
         self._refreshed_at = 0.0
         self._seldom = Seldom(_log)
-        self.n_delivered = 0
-        self.n_refused = {GAP: 0, ELSEWHERE: 0}
-        """Letters sent and not taken, by why; each is sent again."""
 
     @property
     def n_waiting(self) -> int:
@@ -126,7 +123,7 @@ class Courier:
                 self._release(batch)
                 continue
             taken = [letter for letter, fate in zip(letters, fates, strict=True) if fate == TAKEN]
-            self._note(letters, fates)
+            self._mend_gaps([letter for letter, fate in zip(letters, fates, strict=True) if fate == GAP])
             refused = self._settle(batch, {(m.tenant, m.source, m.target): m.sequence for m in taken})
             if taken:
                 await self._confirm([(letter.tenant, letter.source, letter.sequence) for letter in taken])
@@ -178,11 +175,7 @@ class Courier:
             return None
         return fates if status == OK else None
 
-    def _note(self, letters: list[Message], fates: list[str]) -> None:
-        self.n_delivered += fates.count(TAKEN)
-        for why in self.n_refused:
-            self.n_refused[why] += fates.count(why)
-        gaps = [letter for letter, fate in zip(letters, fates, strict=True) if fate == GAP]
+    def _mend_gaps(self, gaps: list[Message]) -> None:
         if gaps:
             self._queue_again({(letter.tenant, letter.source, letter.target) for letter in gaps})
             first = gaps[0]

@@ -9,6 +9,7 @@ departure is not applied (:meth:`whisperer.shard.machine.Shard.apply`), and so n
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from actors.commit import Committer
 from whisperer.events.block import held_bytes
@@ -28,8 +29,11 @@ class Letterbox:
         self._shard = shard
         self._committer = committer
         self._is_elsewhere = is_elsewhere
-        self.n_letters = {TAKEN: 0, GAP: 0, ELSEWHERE: 0}
-        """By fate, since the shard started; a letter that is sent again is counted again."""
+        self._counts = {TAKEN: 0, GAP: 0, ELSEWHERE: 0}
+
+    def state(self) -> dict[str, Any]:
+        """Letters by fate since the shard started; one that is sent again is counted again."""
+        return {"taken": self._counts[TAKEN], "refused": {why: self._counts[why] for why in (GAP, ELSEWHERE)}}
 
     async def take(self, letters: list[Message]) -> list[str]:
         """The fate of each letter, when those that are taken are durable.
@@ -41,7 +45,7 @@ class Letterbox:
             await self._committer.submit_bounded(Delivered(acceptable), sum(map(letter_bytes, acceptable)))
         fates = [self._fate(letter) for letter in letters]
         for fate in fates:
-            self.n_letters[fate] += 1
+            self._counts[fate] += 1
         return fates
 
     def _acceptable(self, letters: list[Message]) -> list[Message]:
@@ -54,14 +58,19 @@ class Letterbox:
             pair = (letter.tenant, letter.source, letter.target)
             at = reached.get(pair)
             if at is None:
-                at = self._shard.tenant(letter.tenant).cursors.get((letter.target, letter.source), 0)
+                at = self._reached(letter)
             if letter.after <= at < letter.sequence:
                 reached[pair] = letter.sequence
                 found.append(letter)
         return found
 
+    def _reached(self, letter: Message) -> int:
+        """Sequence of the last letter of its pair that was applied here."""
+        tenant = self._shard.tenants.get(letter.tenant)
+        return 0 if tenant is None else tenant.cursors.get((letter.target, letter.source), 0)
+
     def _fate(self, letter: Message) -> str:
-        if self._shard.tenant(letter.tenant).has(letter):
+        if letter.sequence <= self._reached(letter):
             return TAKEN
         return ELSEWHERE if self._is_elsewhere(letter.tenant, letter.target) else GAP
 

@@ -333,11 +333,7 @@ class ShardActor:
             "moves": {"left": self._moving.n_left, "joined": self._moving.n_joined},
             "recovery": self._recovery,
             "waiting_bytes": self._committer.waiting_bytes,
-            "letters": {
-                "waiting": self._courier.n_waiting,
-                "delivered": self._courier.n_delivered,
-                "refused": self._courier.n_refused,
-            },
+            "letters": {"waiting": self._courier.n_waiting, **self._letterbox.state()},
             "compaction": self._housekeeping.compaction,
             "erasures_waiting": self._housekeeping.n_erasures_waiting,
             "candidates_waiting": self._engaging.decider.n_waiting,

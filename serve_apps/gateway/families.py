@@ -278,7 +278,7 @@ FAMILIES = (
     Family("whisperer_shard_step_seconds_total", COUNTER, ("shard", "step"), "Time by the step it went to.", _steps),
     Family("whisperer_shard_waiting_records", GAUGE, _SHARD, "Records that came in and are not applied yet.",
            _shard("commit", "waiting")),
-    Family("whisperer_shard_waiting_bytes", GAUGE, _SHARD, "Bytes of records waiting for the disk.",
+    Family("whisperer_shard_waiting_bytes", GAUGE, _SHARD, "Bytes of records waiting for the disk, payloads unpacked.",
            _shard("waiting_bytes")),
     Family("whisperer_shard_oldest_waiting_seconds", GAUGE, _SHARD, "Age of the oldest record not yet applied.",
            _shard("commit", "oldest_waiting_s")),
@@ -311,11 +311,11 @@ FAMILIES = (
     Family("whisperer_shard_letters_waiting", GAUGE, _SHARD,
            "Letters to other partitions (merges, events of merged keys, erasures) that these have not taken yet.",
            _shard("letters", "waiting")),
-    Family("whisperer_shard_letters_delivered_total", COUNTER, _SHARD, "Letters taken by the partitions they are for.",
-           _shard("letters", "delivered")),
+    Family("whisperer_shard_letters_taken_total", COUNTER, _SHARD, "Letters taken in for partitions that live here.",
+           _shard("letters", "taken")),
     Family("whisperer_shard_letters_refused_total", COUNTER, ("shard", "reason"),
-           "Letters that came before an earlier one (gap) or where their partition does not live (elsewhere); each is "
-           "sent again.",
+           "Letters refused because one before is missing here (gap) or their partition does not live here "
+           "(elsewhere); each is sent again.",
            lambda document: [((shard["name"], reason), n) for shard in document["shards"]
                              for reason, n in shard.get("letters", {}).get("refused", {}).items()]),
     Family("whisperer_shard_erasures_waiting", GAUGE, _SHARD, "Erased users who are still in the warehouse.",

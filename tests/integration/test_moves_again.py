@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from actors.routing import OK, STALE_MAP
+from actors.routing import OK, OVERLOADED, STALE_MAP
 from tests.integration.local_shards import LocalShards, arguments, write_installation
 from tests.unit.shard.world import SEED, TENANT, add, event
 from whisperer.errors import UnavailableError
@@ -166,4 +166,35 @@ async def test_a_shard_whose_ticks_fail_goes_on_ticking(tmp_path: Path, monkeypa
 
     shards.actors[0]._shard.wants_tick = wants_tick  # type: ignore[method-assign]
     await asyncio.wait_for(again.wait(), 10)
+    await shards.close()
+
+
+async def test_a_move_is_done_however_full_the_queues_of_both_ends_are(tmp_path: Path) -> None:
+    shards = LocalShards(write_installation(tmp_path))
+    source = shards.table(TENANT)[PLACE]
+    await send(shards, source, *(event(key) for key in NEIGHBOURS))
+    for actor in shards.actors.values():
+        actor._committer.has_room = lambda _size: False  # type: ignore[method-assign]
+    assert await send(shards, source, event("ann")) == OVERLOADED
+    await driven(shards, source, 2)
+    while (TENANT, PLACE) in shards.actors[source]._shard.sweeping:  # noqa: ASYNC110  the sweep is a task beside this one
+        await asyncio.sleep(0.01)
+    assert await counts(shards, 1 - source) == dict.fromkeys(NEIGHBOURS, 1)
+    assert not shards.actors[source]._moving.leaving
+    await shards.close()
+
+
+async def test_a_shard_takes_the_blocks_that_are_at_home_and_names_the_others(tmp_path: Path) -> None:
+    shards = LocalShards(write_installation(tmp_path))
+    source = shards.table(TENANT)[PLACE]
+    await driven(shards, source, 2)
+    blocks = []
+    for tenant, key in (("tn_other", "bob"), (TENANT, NEIGHBOURS[0]), ("tn_third", "cyd")):
+        builder = PartBuilder()
+        add(builder, event(key))
+        blocks.append(merge(tenant, [builder.build()]))
+    assert await shards.call(source, "ingest", 2, *arguments(*blocks)) == (STALE_MAP, [1])
+    tenants = shards.actors[source]._shard.tenants
+    assert [tenants[t].counters["events_accepted"] for t in ("tn_other", "tn_third")] == [1, 1]
+    assert tenants[TENANT].counters["events_accepted"] == 0
     await shards.close()

@@ -22,7 +22,7 @@ from whisperer.shard.effects import Effect
 from whisperer.shard.log import Log, LogRow, forget
 from whisperer.shard.records import (
     BOUNDED_SINCE,
-    CHAINED,
+    CHAINED_SINCE,
     RECORD_VERSION,
     AliasAsk,
     AliasForget,
@@ -153,7 +153,7 @@ class Shard:
 
     def _takes(self, message: Message) -> bool:
         """A message that was journaled behind its target's departure changes nothing: the new home is to have it."""
-        return self.record_version < CHAINED or self.is_at_home(message.tenant, message.target)
+        return self.record_version < CHAINED_SINCE or self.is_at_home(message.tenant, message.target)
 
     def _apply(self, position: int, record: Record) -> Iterator[Effect]:
         match record.body:

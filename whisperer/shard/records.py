@@ -20,7 +20,8 @@ parts, removed shards. 4: scores. 5: bounds of names, traits, aliases; letters i
 
 BOUNDED_SINCE = 5
 """Version of the first records under which a tenant's names and a user's history are bounded."""
-CHAINED = 5
+
+CHAINED_SINCE = 5
 """The version from which messages name the one before them, and are refused where their target does not live."""
 
 # -- messages between partitions: delivered at least once, in order, applied once ---------------------------------

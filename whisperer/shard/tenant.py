@@ -100,10 +100,6 @@ class Tenant:
         self.outbox[source, sequence] = message
         return message
 
-    def has(self, message: Message) -> bool:
-        """Whether a message was applied."""
-        return message.sequence <= self.cursors.get((message.target, message.source), 0)
-
     def is_next(self, message: Message) -> bool:
         """Whether a message is new and every one before it from its source to its target was applied."""
         return message.after <= self.cursors.get((message.target, message.source), 0) < message.sequence

@@ -28,7 +28,7 @@ def run(options: Options) -> FaultResult:
         for _ in range(options.rounds):
             scene.strike(there_and_back)
         letters = [shard["letters"] for shard in scene.stand.status()["shards"]]
-    n_delivered = sum(shard["delivered"] for shard in letters)
+    n_taken = sum(shard["taken"] for shard in letters)
     n_gaps = sum(shard["refused"]["gap"] for shard in letters)
-    note = f"{n_moved} moves, {n_delivered} letters delivered, {n_gaps} refused because one before was missing"
+    note = f"{n_moved} moves, {n_taken} letters taken, {n_gaps} refused because one before was missing"
     return scene.result(note, letters=letters)

@@ -169,3 +169,20 @@ async def test_a_slow_group_is_told_with_the_requests_in_it(
     assert [record.message.split(" stored")[0] for record in caplog.records] == ["a slow group: 2 records"]
     assert seen == [(tracing.Trace("r1", "t"), tracing.Trace("r2", "t"))]
     await commit.close()
+
+
+async def test_what_the_product_needs_done_is_queued_however_full_the_queue_is() -> None:
+    journal, failures = MemoryJournal(), []
+    commits = committer(journal, failures, [1])
+    journal.may_sync.clear()
+    first = commits.submit(Tick())
+    await asyncio.sleep(0.01)
+    waiting = [first, *(commits.submit(Tick(), 5_000) for _ in range(1))]
+    assert not commits.has_room(10_000)
+    with pytest.raises(OverloadError):
+        commits.submit(Tick(), 10_000)
+    waiting.append(commits.submit_bounded(Tick(), 10_000))
+    journal.may_sync.set()
+    await asyncio.gather(*waiting)
+    assert commits.waiting_bytes == 0
+    await commits.close()
