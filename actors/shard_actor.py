@@ -25,6 +25,7 @@ from actors.courier import Courier
 from actors.direct_server import DirectServer
 from actors.engaging import Engaging
 from actors.exporter import Exporter
+from actors.flushing import Flushing
 from actors.housekeeping import Housekeeping
 from actors.installation import Installation, configure_logs, load
 from actors.letterbox import Letterbox
@@ -105,7 +106,7 @@ class ShardActor:
         self._recovery = {"records": recovered.n_replayed, "seconds": round(recovered.seconds, 3)}
         self._warehouse = Warehouse(self._settings.warehouse.uri, pseudonym_key=bytes.fromhex(installation.link_secret))
         self._exporter = Exporter(self._shard, self._journal, self._warehouse)
-        self._payloads = Payloads(self._journal, self._warehouse, shard_id)
+        self._payloads = Payloads(self._journal)
         self._shards = Shards()
         self._committer = Committer(
             self._journal,
@@ -127,6 +128,7 @@ class ShardActor:
             self._shards,
             self._bookkeeper,
         )
+        self._flushing = Flushing(self._housekeeping.export)
         self._moving = Moving(self._shard, self._committer, self._engaging.deliverer, self._shards)
         self._letterbox = Letterbox(self._shard, self._committer, self._moving.is_elsewhere)
         self._courier = Courier(shard_id, self._shards, self._shard.outbox, self._take_letters, self._confirm)
@@ -202,26 +204,18 @@ class ShardActor:
         return OK, inspection.user(self._shard, tenant, key, as_of)
 
     async def payloads(self, tenant: str, references: list[int], only_recent: bool) -> list[dict[str, Any] | None]:
-        """What timeline entries of this shard's journal stand for; None where it is gone, or not in memory."""
+        """What timeline entries of this shard's journal stand for; None where it is gone from it, or not in memory."""
         if only_recent:
             return self._payloads.recent(tenant, references)
         return await asyncio.to_thread(self._payloads.read, tenant, references)
 
     async def flush(self) -> None:
         """Bring everything acknowledged so far into the warehouse."""
-        await self._housekeeping.export()
+        await self._flushing.done()
 
     async def rewrite_without(self, tenant: str, keys: list[str]) -> int:
         """Take users, of whatever shard, out of the warehouse's files: asked of the one shard that rewrites them."""
         return await self._housekeeping.rewrite_without(tenant, keys)
-
-    async def events_of(self, tenant: str, keys: list[str]) -> list[dict[str, Any]]:
-        """Everything the warehouse holds of these users, oldest first; :meth:`flush` every shard before."""
-        return await asyncio.to_thread(self._payloads.all_of, tenant, keys)
-
-    async def logged(self, tenant: str, keys: list[str]) -> dict[str, list[dict[str, Any]]]:
-        """Everything the warehouse holds of these users' decisions, by data set; :meth:`flush` every shard before."""
-        return await asyncio.to_thread(self._payloads.logged, tenant, keys)
 
     async def erase(self, map_version: int, tenant: str, key: str) -> Answer:
         return await self._store(map_version, tenant, [key], Erase(tenant, key))
@@ -262,10 +256,6 @@ class ShardActor:
     async def decision(self, tenant: str, decision_id: str) -> dict[str, Any] | None:
         """One decision that is in memory here."""
         return inspection.decision(self._shard, tenant, decision_id)
-
-    async def stored_decision(self, tenant: str, decision_id: str) -> dict[str, Any] | None:
-        """One decision from the warehouse, whatever shard made it."""
-        return await asyncio.to_thread(self._warehouse.lookup_decision, tenant, decision_id)
 
     async def outcomes(self, map_version: int, tenant: str, outcomes: list[Outcome]) -> Answer:
         """What users did about messages; OK when durable."""

@@ -1,16 +1,12 @@
-"""A simulation as a process of its own: ``python -m actors.simulating``, a task on standard input.
+"""A simulation as a job does it (:mod:`actors.jobs`), in a process of its own.
 
-Because it may take minutes and hundreds of megabytes, and a gateway has neither to spare. It gives way to everything
-else, ends itself at :data:`TIME_LIMIT_S`, and tells how far it is, and at last what it found, in the one blob that is
-its record: whoever asks, on whatever node, reads that. Nothing is sent, no user's id is in the record.
+It tells how far it is, and at last what it found, in the one blob that is its record: whoever asks, on whatever node,
+reads that. Nothing is sent, no user's id is in the record.
 """
 
 from __future__ import annotations
 
 import logging
-import os
-import signal
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,10 +19,8 @@ from actors.past import Past
 from actors.simulation_record import (
     DONE,
     FAILED,
-    TIME_LIMIT_S,
     Record,
     Task,
-    decode_task,
     encode_record,
     first_record,
 )
@@ -102,14 +96,3 @@ def _dated(plan: Plan, past: Past) -> Plan:
         until = 1 + (DAY_MS if last is None else last)
     since = plan.since if plan.since >= 0 else max(0, until + plan.since)
     return msgspec.structs.replace(plan, since=since, until=until)
-
-
-def main() -> None:
-    os.nice(5)
-    signal.alarm(TIME_LIMIT_S)  # whoever started it may be gone
-    logging.basicConfig(level=logging.INFO)
-    carry_out(decode_task(sys.stdin.buffer.read()))
-
-
-if __name__ == "__main__":
-    main()

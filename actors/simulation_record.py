@@ -47,7 +47,6 @@ class Record(msgspec.Struct, omit_defaults=True):
     result: dict[str, Any] | None = None
 
 
-encode_task, decode_task = msgspec.msgpack.Encoder().encode, msgspec.msgpack.Decoder(Task).decode
 encode_record, decode_record = msgspec.json.Encoder().encode, msgspec.json.Decoder(Record).decode
 
 

@@ -1,4 +1,4 @@
-"""Simulations of this process: started one at a time, a few waiting, each in a process of its own; records for anyone.
+"""Simulations of this process: begun as jobs (:mod:`actors.jobs`), each tenant in its turn; records for anyone.
 
 Records lie beside the warehouse (``simulations/<tenant>/<campaign>/<id>.json``), so every gateway of the installation
 can answer for every simulation; the newest :data:`KEPT` of a campaign are kept. A record that nobody has written for
@@ -11,48 +11,34 @@ import asyncio
 import contextlib
 import logging
 import re
-import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 from actors.blobs import BlobFolder
+from actors.jobs import Jobs, Simulation, Turn
+from actors.jobs.lanes import SIMULATIONS
 from actors.simulation_record import (
     DONE,
     FAILED,
     RUNNING,
-    TIME_LIMIT_S,
     Record,
     Task,
     decode_record,
     encode_record,
-    encode_task,
     first_record,
 )
-from whisperer.errors import NotFoundError, OverloadError
+from whisperer.errors import NotFoundError, WhispererError
 from whisperer.ids import new_id
 from whisperer.journeys.limits import NAME_PATTERN
 from whisperer.simulation.plan import Plan
 
 FOLDER = "simulations"
 KEPT = 10
-MOST_WAITING = 4
 SILENT_S = 60.0
 
 _NAME = re.compile(NAME_PATTERN)
 
 _log = logging.getLogger(__name__)
-
-
-async def run_process(task: Task) -> None:
-    """Carry a task out in a process of its own, and see that it ends."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "actors.simulating", stdin=asyncio.subprocess.PIPE
-    )
-    try:
-        await asyncio.wait_for(process.communicate(encode_task(task)), TIME_LIMIT_S + 10)
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
 
 
 class Simulations:
@@ -61,14 +47,13 @@ class Simulations:
     Parameters
     ----------
     warehouse : URI
-    run : carries a task out
     models, spool : URI of the store of models, and a folder for what is fetched from it
     """
 
     def __init__(
         self,
         warehouse: str,
-        run: Callable[[Task], Awaitable[None]] = run_process,
+        jobs: Jobs,
         clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         *,
         models: str = "",
@@ -76,26 +61,32 @@ class Simulations:
     ) -> None:
         self._uri = warehouse
         self._folder = BlobFolder(warehouse)
-        self._run = run
+        self._jobs = jobs
         self._clock = clock
         self._models, self._spool = models, spool
-        self._one_at_a_time = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def begin(self, plan: Plan, policies: bytes = b"", digest: str = "") -> Record:
-        """Start one, or put it in line. Raises OverloadError where too many wait.
+        """Start one, or put it in line. Raises TooManyError where too many of the tenant's are, OverloadError where too
+        many of all are.
 
         ``digest``: of the model that the plan's policy names.
         """
-        if len(self._tasks) > MOST_WAITING:
-            raise OverloadError("simulations are waiting already; try again when one is done", retry_after_s=30.0)
+        turn = self._jobs.join(Simulation, plan.tenant)
+        try:
+            return await self._begin(turn, plan, policies, digest)
+        except BaseException:
+            turn.leave()
+            raise
+
+    async def _begin(self, turn: Turn, plan: Plan, policies: bytes, digest: str) -> Record:
         id, now = new_id("sim"), self._clock()
         place = f"{FOLDER}/{plan.tenant}/{plan.name}/{id}.json"
         models = {"store": self._models, "spool": self._spool, "digest": digest}
         task = Task(id, place, self._uri, plan, policies, now, **models)
         record = first_record(task)
         await asyncio.to_thread(self._folder.put, place, encode_record(record))
-        begun = asyncio.ensure_future(self._carried_out(task))
+        begun = asyncio.ensure_future(self._carried_out(task, turn))
         self._tasks.add(begun)
         begun.add_done_callback(self._tasks.discard)
         return record
@@ -132,18 +123,20 @@ class Simulations:
         while self._tasks:
             await asyncio.wait(self._tasks)
 
-    async def _carried_out(self, task: Task) -> None:
-        async with self._one_at_a_time:
-            try:
-                await self._run(task)
-            except Exception:
-                _log.exception("simulation %s could not be carried out", task.id)
-            await asyncio.to_thread(self._close, task)
+    async def _carried_out(self, task: Task, turn: Turn) -> None:
+        error = ""
+        try:
+            await self._jobs.ask(Simulation(task), turn)
+        except WhispererError as failure:
+            error = failure.message
+        except Exception:
+            _log.exception("simulation %s could not be carried out", task.id)
+        await asyncio.to_thread(self._close, task, error)
 
-    def _close(self, task: Task) -> None:
+    def _close(self, task: Task, error: str) -> None:
         record = self._read(task.place)
         if record.status == RUNNING:
-            record.status, record.error = FAILED, "its process ended early"
+            record.status, record.error = FAILED, error or "its process ended early"
             self._folder.put(task.place, encode_record(record))
         for name in self._names(task.plan.tenant, task.plan.name)[:-KEPT]:
             self._folder.delete(name)
@@ -156,7 +149,7 @@ class Simulations:
 
     def _read(self, name: str) -> Record:
         record = decode_record(self._folder.get(name))
-        patience_s = SILENT_S if record.n_events else MOST_WAITING * TIME_LIMIT_S  # it may be in line
+        patience_s = SILENT_S if record.n_events else SIMULATIONS.patience_s  # it may be in line
         if record.status == RUNNING and self._clock() - record.updated_at > 1000 * patience_s:
             record.status, record.error = FAILED, "nothing was heard of it"
         return record

@@ -31,7 +31,7 @@ def commit(committer: Committer) -> dict[str, Any]:
 
 
 def shard(state: Shard) -> dict[str, Any]:
-    tenants = {tenant.id: _tenant(tenant) for tenant in state.tenants.values()}
+    tenants = {tenant.id: _tenant(state, tenant) for tenant in state.tenants.values()}
     return {
         "sequence": sum(int(tenant.sequence.sum()) for tenant in state.tenants.values()),
         "partitions": sum(int((tenant.sequence > 0).sum()) for tenant in state.tenants.values()),
@@ -43,7 +43,7 @@ def shard(state: Shard) -> dict[str, Any]:
     }
 
 
-def _tenant(tenant: Tenant) -> dict[str, Any]:
+def _tenant(state: Shard, tenant: Tenant) -> dict[str, Any]:
     people, counters = tenant.people, tenant.counters
     return {
         "users": tenant.n_users(),
@@ -59,6 +59,8 @@ def _tenant(tenant: Tenant) -> dict[str, Any]:
             "zone": len(people.zones),
             "locale": len(people.locales),
         },
+        "dedup_ids": state.dedup.n_of(tenant.id),
+        "dedup_evicted": state.dedup.evicted[tenant.id],
         "messages_waiting": len(tenant.outbox),
         "config_version": tenant.config_version,
         "campaigns": {name: _campaign(tenant, name, account) for name, account in tenant.loop.accounts.items()},

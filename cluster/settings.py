@@ -131,6 +131,10 @@ class DeliveryApplication(Application, frozen=True):
     allow_loopback: bool
 
 
+class Jobs(msgspec.Struct, frozen=True):
+    memory_mib: int
+
+
 class Logs(msgspec.Struct, frozen=True):
     json: bool
     debug: bool
@@ -164,6 +168,7 @@ class Settings(msgspec.Struct, frozen=True):
     control_plane: ControlPlaneSettings
     dedup: Dedup
     identity: Identity
+    jobs: Jobs
     limits: Limits
     gateway: Gateway
     decisions: Application
@@ -310,6 +315,7 @@ _AT_LEAST_ONE = (
     ("decisions", "min_replicas"), ("content", "min_replicas"), ("delivery", "min_replicas"),
     ("decisions", "max_ongoing_requests"), ("content", "max_ongoing_requests"), ("delivery", "max_ongoing_requests"),
     ("dedup", "max_ids"), ("dedup", "window_h"), ("warehouse", "compact_files"), ("warehouse", "compact_below_bytes"),
+    ("jobs", "memory_mib"),
 )  # fmt: skip
 
 

@@ -6,7 +6,8 @@
     │   ├── NotFoundError       404
     │   ├── ConflictError       409 / 412 / 422
     │   └── TooLargeError       413
-    ├── OverloadError           429 / 503, retryable: bounded queues are full or a limit is reached
+    ├── OverloadError           503, retryable: bounded queues are full or a limit is reached
+    │   └── TooManyError        429, retryable: the caller's own share of them is
     ├── UnavailableError        503, retryable: a part is starting, moving or recovering
     │   └── StaleMapError       the caller routed by an older partition map
     ├── JournalError            the journal cannot accept records any more
@@ -72,6 +73,11 @@ class OverloadError(WhispererError):
     code = "overloaded"
     retryable = True
     status = 503
+
+
+class TooManyError(OverloadError):
+    code = "too_many"
+    status = 429
 
 
 class UnavailableError(WhispererError):

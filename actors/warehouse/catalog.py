@@ -38,6 +38,7 @@ class FileEntry(msgspec.Struct, frozen=True, omit_defaults=True):
     n_rows, n_bytes, crc32c : of the file
     ranges : (shard, first, last) positions whose rows of this tenant and date may be in it
     version : format of the dataset that it was written in
+    decisions : filter of the decision ids in it (:mod:`.bloom`); b"" where it may hold any
     """
 
     path: str
@@ -49,6 +50,7 @@ class FileEntry(msgspec.Struct, frozen=True, omit_defaults=True):
     ranges: list[tuple[int, int, int]]
     dataset: str = "events"
     version: int = 1
+    decisions: bytes = b""
 
 
 class ExportCommit(msgspec.Struct, frozen=True):

@@ -9,8 +9,11 @@ from __future__ import annotations
 import datetime
 import functools
 import itertools
-from collections.abc import Callable, Collection, Iterable, Sequence
+import os
+import tempfile
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypedDict, TypeVar
 
 import duckdb
@@ -18,6 +21,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from actors.blobs import BlobFolder
+from actors.warehouse.bloom import may_hold
 from actors.warehouse.catalog import Catalog, FileEntry
 from actors.warehouse.datasets import EVENTS, Dataset, dataset_named
 from actors.warehouse.logs import field_names
@@ -25,6 +29,9 @@ from actors.warehouse.rows import check_tenant
 from whisperer.errors import InvariantError
 
 _N_ATTEMPTS = 5
+_BATCH_ROWS = 1_024
+_MEMORY = "256MB"
+"""What DuckDB may take for one reader's questions; it sorts what is more in files of its own."""
 
 Answer = TypeVar("Answer")
 
@@ -82,8 +89,10 @@ class Reader:
     @functools.cached_property
     def _duckdb(self) -> duckdb.DuckDBPyConnection:
         """Made at the first question: a process that only exports pays nothing for it."""
+        spill = Path(tempfile.gettempdir()) / f"duckdb-{os.getpid()}-{id(self):x}"  # made at need, and gone at the end
         config = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
-        return duckdb.connect(config={"threads": self._n_threads, **config})
+        bounds: dict[str, Any] = {"threads": self._n_threads, "memory_limit": _MEMORY, "temp_directory": str(spill)}
+        return duckdb.connect(config={**bounds, **config})
 
     def relation(
         self, tenant: str, dataset: str = "events", connection: duckdb.DuckDBPyConnection | None = None
@@ -95,12 +104,11 @@ class Reader:
         of = dataset_named(dataset)
         return self._over(of, self._files(tenant, of), connection or self._duckdb.cursor())
 
-    def read_events(self, tenant: str, user_keys: Collection[str]) -> list[StoredEvent]:
-        """All events counted under any of the user keys, by event time."""
-        if not user_keys:
-            return []
-        wanted = _is_in("user_key", user_keys)
-        return self._ask(lambda: self._events(self._files(tenant, EVENTS), wanted, "timestamp, shard, lsn, index"))
+    def stream_events(self, tenant: str, user_keys: Collection[str]) -> Iterator[list[StoredEvent]]:
+        """All events counted under any of the user keys, by event time, some at a time: memory is bounded."""
+        order = "timestamp, shard, lsn, index"
+        for rows in self._stream(tenant, EVENTS, user_keys, order):
+            yield [StoredEvent(*row) for row in rows]
 
     def lookup(self, tenant: str, shard: int, positions: Sequence[tuple[int, int]]) -> list[StoredEvent | None]:
         """The events at (lsn, index in the block), in the order asked; None where there is no such row (any more)."""
@@ -116,13 +124,14 @@ class Reader:
         found = {(event.lsn, event.index): event for event in self._ask(ask)}
         return [found.get(position) for position in positions]
 
-    def read_log(self, tenant: str, dataset: str, user_keys: Collection[str]) -> list[dict[str, Any]]:
-        """All rows of decisions, deliveries, outcomes or rewards under any of the user keys; see :class:`Audit`."""
+    def stream_log(self, tenant: str, dataset: str, user_keys: Collection[str]) -> Iterator[list[dict[str, Any]]]:
+        """All rows of decisions, deliveries, outcomes or rewards under any of the user keys, some at a time; see
+        :class:`Audit`."""
         of = _log_named(dataset)
-        if not user_keys:
-            return []
-        wanted = _is_in("user_key", user_keys)
-        return self._ask(lambda: self._log_rows(of, self._files(tenant, of), wanted))
+        assert of.kind is not None
+        names = field_names(of.kind).values()
+        for rows in self._stream(tenant, of, user_keys, "occurred_at, shard, lsn, index"):
+            yield [dict(zip(names, row, strict=True)) for row in rows]
 
     def lookup_decision(self, tenant: str, decision_id: str) -> Audit | None:
         """One decision with all that came of it; None where the warehouse has no such decision of the tenant (yet)."""
@@ -130,7 +139,8 @@ class Reader:
 
         def rows(name: str, since: str) -> list[dict[str, Any]]:
             of = _log_named(name)
-            return self._log_rows(of, [file for file in self._files(tenant, of) if file.date >= since], wanted)
+            files = (file for file in self._files(tenant, of) if file.date >= since)
+            return self._log_rows(of, [file for file in files if may_hold(file.decisions, decision_id)], wanted)
 
         def ask() -> Audit | None:
             decisions = rows("decisions", "")
@@ -194,6 +204,24 @@ class Reader:
         names = field_names(dataset.kind).values()
         rows = self._fetch(dataset, files, wanted, "occurred_at, shard, lsn, index")
         return [dict(zip(names, row, strict=True)) for row in rows]
+
+    def _stream(
+        self, tenant: str, dataset: Dataset, user_keys: Collection[str], order: str
+    ) -> Iterator[Iterable[tuple[Any, ...]]]:
+        """Rows in batches. They are sorted: when the first comes, every file has been read."""
+        if not user_keys:
+            return
+        wanted = _is_in("user_key", user_keys)
+        columns = ", ".join(_column(field) for field in dataset.schema)
+
+        def ask() -> Iterator[pa.RecordBatch]:
+            rows = self._over(dataset, self._files(tenant, dataset), self._duckdb.cursor()).filter(wanted)
+            batches = rows.order(order).project(columns).to_arrow_reader(_BATCH_ROWS)
+            return itertools.chain([*itertools.islice(batches, 1)], batches)
+
+        for batch in self._ask(ask):
+            lists = (column.to_pylist(maps_as_pydicts="strict") for column in batch.columns)
+            yield zip(*lists, strict=True)
 
     def _ask(self, question: Callable[[], Answer]) -> Answer:
         for _ in range(_N_ATTEMPTS - 1):

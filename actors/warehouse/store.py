@@ -31,6 +31,7 @@ import pyarrow.parquet as pq
 from actors.blobs import BlobFolder, BlobWriter
 from actors.fsync import PARTIAL_SUFFIX, make_folder_durably
 from actors.journal.fence import Fence
+from actors.warehouse.bloom import MOST_IDS, bloom_of
 from actors.warehouse.catalog import Catalog, FileEntry, State
 from actors.warehouse.datasets import DATASETS, Dataset, dataset_named, tables_by_day
 from actors.warehouse.logs import LogRecord
@@ -186,8 +187,12 @@ class Warehouse:
         return n_deleted
 
     def read_events(self, tenant: str, user_keys: Collection[str]) -> list[StoredEvent]:
-        """See :meth:`Reader.read_events`."""
-        return self._reader.read_events(tenant, user_keys)
+        """All at once: for few."""
+        return [event for batch in self.stream_events(tenant, user_keys) for event in batch]
+
+    def stream_events(self, tenant: str, user_keys: Collection[str]) -> Iterator[list[StoredEvent]]:
+        """See :meth:`Reader.stream_events`."""
+        return self._reader.stream_events(tenant, user_keys)
 
     def lookup(self, tenant: str, shard: int, positions: list[tuple[int, int]]) -> list[StoredEvent | None]:
         """See :meth:`Reader.lookup`."""
@@ -198,8 +203,12 @@ class Warehouse:
         return self._reader.lookup_decision(tenant, decision_id)
 
     def read_log(self, tenant: str, dataset: str, user_keys: Collection[str]) -> list[dict[str, Any]]:
-        """See :meth:`Reader.read_log`."""
-        return self._reader.read_log(tenant, dataset, user_keys)
+        """All at once: for few."""
+        return [row for batch in self.stream_log(tenant, dataset, user_keys) for row in batch]
+
+    def stream_log(self, tenant: str, dataset: str, user_keys: Collection[str]) -> Iterator[list[dict[str, Any]]]:
+        """See :meth:`Reader.stream_log`."""
+        return self._reader.stream_log(tenant, dataset, user_keys)
 
     def duckdb_relation(
         self, tenant: str, dataset: str = "events", connection: duckdb.DuckDBPyConnection | None = None
@@ -252,7 +261,16 @@ class Warehouse:
         with self._blobs.writing(path) as writer:
             _write_parquet(writer, table, dataset.dictionary)
         return FileEntry(
-            path, tenant, date, table.num_rows, writer.n_bytes, writer.crc32c, ranges, dataset.name, dataset.version
+            path,
+            tenant,
+            date,
+            table.num_rows,
+            writer.n_bytes,
+            writer.crc32c,
+            ranges,
+            dataset.name,
+            dataset.version,
+            b"" if dataset.kind is None else _decisions_of(table),
         )
 
     def _read(self, file: FileEntry) -> pa.Table:
@@ -285,6 +303,11 @@ def _write_parquet(writer: BlobWriter, table: pa.Table, dictionary: Sequence[str
             row_group_size=_ROW_GROUP_ROWS,
             write_statistics=True,
         )
+
+
+def _decisions_of(table: pa.Table) -> bytes:
+    ids = table["decision_id"].unique()
+    return bloom_of(ids.to_pylist()) if len(ids) <= MOST_IDS else b""
 
 
 def _stem(path: str) -> str:

@@ -1,11 +1,12 @@
 """Control plane: tenants, API keys and published configuration, in SQLite or PostgreSQL.
 
 Few rows that change rarely, read by everything: hence a relational database behind one repository class, and one
-version counter that readers poll instead of the tables.
+version counter that readers poll instead of the tables, with what each version concerned.
 """
 
 from cluster.control_plane.api_keys import KeyInfo, KeyRecord, NewKey
 from cluster.control_plane.campaigns import CampaignVersion
+from cluster.control_plane.changes import Changes
 from cluster.control_plane.channels import ChannelConfig
 from cluster.control_plane.policies import Policy
 from cluster.control_plane.repository import ControlPlane, Published
@@ -15,6 +16,7 @@ from cluster.control_plane.tenants import Tenant
 
 __all__ = [
     "CampaignVersion",
+    "Changes",
     "ChannelConfig",
     "ControlPlane",
     "KeyInfo",

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from cluster.control_plane.etags import check, etag
@@ -23,6 +23,9 @@ from cluster.control_plane.transactions import Transactions, find_tenant, now_ms
 from whisperer.errors import ConflictError, NotFoundError
 from whisperer.journeys.campaign import DRAFT, ENDED, LIVE, PAUSED, Campaign, from_json, to_json
 from whisperer.journeys.parse import parse_campaign
+
+MOST_GOING = 200
+"""Drafts, live and paused ones of a tenant: each is looked at for the tenant's events."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,7 @@ class Campaigns(Transactions):
     def create_campaign(self, tenant: str, name: str, definition: object, *, publish: bool = False) -> CampaignVersion:
         """Store a draft, and publish it if asked; both or neither.
 
-        Raises CampaignError with every problem, and ConflictError (`campaign_exists`).
+        Raises CampaignError with every problem, and ConflictError (`campaign_exists`, `too_many_campaigns`).
         """
         campaign = parse_campaign(definition, name)
         with self._writing() as session:
@@ -159,6 +162,11 @@ def _in_force(rows: Sequence[CampaignRow]) -> CampaignRow | None:
 def _write_draft(session: Session, tenant_id: str, campaign: Campaign) -> CampaignVersion:
     rows = _versions(session, tenant_id, campaign.name)
     definition = to_json(campaign)
+    if all(row.status == ENDED for row in rows):
+        going = select(func.count(CampaignRow.name.distinct()))
+        n_going = session.scalars(going.where(CampaignRow.tenant_id == tenant_id, CampaignRow.status != ENDED)).one()
+        if n_going >= MOST_GOING:
+            raise ConflictError(f"{MOST_GOING} campaigns have not ended: end one first", code="too_many_campaigns")
     if rows and rows[-1].status == DRAFT:
         rows[-1].definition, rows[-1].changed_at = definition, now_ms()
     else:

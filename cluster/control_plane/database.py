@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
 
 BUSY_TIMEOUT_MS = 15_000
-HEAD_REVISION = "0004"
+HEAD_REVISION = "0005"
 _MIGRATION_LOCK = 0x57_48_49_53  # any number that nothing else in the database uses
 MIGRATIONS = Path(__file__).parent / "migrations"
 

@@ -184,6 +184,17 @@ class MetaRow(Base):
     version: Mapped[int]
 
 
+class ChangeRow(Base):
+    """What one version concerned: a tenant ("" if not said), and of its keys one by its hash, all ("*"), none ("")."""
+
+    __tablename__ = "changes"
+
+    version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    tenant_id: Mapped[str] = mapped_column(String(32))
+    key: Mapped[str] = mapped_column(String(64))
+
+
 _MAY_CHANGE: dict[type[Base], set[str]] = {
     SegmentRow: {"archived_at"},
     TemplateRow: set(),

@@ -1,6 +1,7 @@
 """Segments: a published version never changes, a new predicate is a new version.
 
-What a predicate may contain is decided in ``whisperer/segments``.
+Each live one is worked out for every event of the tenant, so there are :data:`MOST_LIVE` at most. What a predicate may
+contain is decided in ``whisperer/segments``.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from sqlalchemy.orm import Session
 
 from cluster.control_plane.models import SegmentRow
 from cluster.control_plane.transactions import Transactions, check_name, find_tenant, now_ms
-from whisperer.errors import NotFoundError
+from whisperer.errors import ConflictError, NotFoundError
+
+MOST_LIVE = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +31,16 @@ class Segment:
 
 class Segments(Transactions):
     def publish_segment(self, tenant: str, name: str, predicate: dict[str, Any]) -> int:
-        """Publish a predicate as the next version of a segment; the version. Revives an archived segment."""
+        """Publish a predicate as the next version of a segment; the version. Revives an archived segment.
+
+        Raises ConflictError (`too_many_segments`).
+        """
         check_name(name, "segment")
         with self._writing() as session:
             owner = find_tenant(session, tenant)
+            live = {segment.name for segment in segments_of(session, owner.id)}
+            if name not in live and len(live) >= MOST_LIVE:
+                raise ConflictError(f"{MOST_LIVE} segments are live: archive one first", code="too_many_segments")
             last = session.scalar(
                 select(func.max(SegmentRow.version)).where(SegmentRow.tenant_id == owner.id, SegmentRow.name == name)
             )
@@ -67,10 +76,17 @@ def segments_of(
     session: Session, tenant_id: str, include_archived: bool = False, all_versions: bool = False
 ) -> list[Segment]:
     query = select(SegmentRow).where(SegmentRow.tenant_id == tenant_id)
-    rows = session.scalars(query.order_by(SegmentRow.name, SegmentRow.version)).all()
-    newest = {row.name: row for row in rows}
-    chosen = rows if all_versions else list(newest.values())
-    return [_segment(row) for row in chosen if include_archived or newest[row.name].archived_at is None]
+    newest = (
+        select(SegmentRow.name, func.max(SegmentRow.version).label("version"))
+        .where(SegmentRow.tenant_id == tenant_id)
+        .group_by(SegmentRow.name)
+        .subquery()
+    )
+    same = (SegmentRow.name == newest.c.name) & (SegmentRow.version == newest.c.version)
+    of_newest = session.scalars(query.join(newest, same).order_by(SegmentRow.name)).all()
+    rows = session.scalars(query.order_by(SegmentRow.name, SegmentRow.version)) if all_versions else of_newest
+    live = {row.name for row in of_newest if row.archived_at is None}
+    return [_segment(row) for row in rows if include_archived or row.name in live]
 
 
 def _segment(row: SegmentRow) -> Segment:

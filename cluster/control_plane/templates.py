@@ -14,7 +14,10 @@ from sqlalchemy.orm import Session
 from cluster.control_plane.etags import check, etag
 from cluster.control_plane.models import TemplateRow
 from cluster.control_plane.transactions import Transactions, check_name, find_tenant, now_ms
-from whisperer.errors import NotFoundError
+from whisperer.errors import ConflictError, NotFoundError
+
+MOST = 1_000
+"""Names of a tenant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,8 @@ class Templates(Transactions):
         """Publish the next version.
 
         Raises TemplateError with every problem of the template, RequestError (`invalid_name`), NotFoundError, and
-        StaleError where ``if_match`` names tags and none of them is that of the newest version.
+        StaleError where ``if_match`` names tags and none of them is that of the newest version, and ConflictError
+        (`too_many_templates`).
         """
         from whisperer.content.template import parse_template  # Liquid is loaded by those who change templates only
 
@@ -49,6 +53,10 @@ class Templates(Transactions):
             newest = select(func.max(TemplateRow.version))
             last = session.scalar(newest.where(TemplateRow.tenant_id == owner.id, TemplateRow.name == name))
             check(if_match, etag(name, last) if last else None)
+            if last is None:
+                names = select(func.count(TemplateRow.name.distinct())).where(TemplateRow.tenant_id == owner.id)
+                if session.scalars(names).one() >= MOST:
+                    raise ConflictError(f"there are {MOST} templates: write over one", code="too_many_templates")
             row = TemplateRow(
                 tenant_id=owner.id,
                 name=name,

@@ -1,9 +1,9 @@
 """Transactions on the control plane's database, and what every resource in it shares.
 
 Every change raises :meth:`Transactions.version` in its own transaction, so a reader that sees an unchanged number may
-keep what it cached, and one that sees a new number sees the change too. Methods block; an event loop calls them in a
-thread. Safe from several processes and threads. A database that is busy or away is an UnavailableError: whoever asked
-may ask again, and a transaction that was under way did not happen.
+keep what it cached, and one that sees a new number sees the change too; :meth:`Transactions.changes_since` says whose
+it was. Methods block; an event loop calls them in a thread. Safe from several processes and threads. A database that is
+busy or away is an UnavailableError: whoever asked may ask again, and a transaction that was under way did not happen.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from sqlalchemy import Engine, event, select, update
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
+from cluster.control_plane.changes import Changes, read_since, write_down
 from cluster.control_plane.database import writing
-from cluster.control_plane.models import MetaRow, TenantRow
+from cluster.control_plane.models import Base, MetaRow, TenantRow
 from whisperer.errors import NotFoundError, RequestError, UnavailableError
 
 ID_PREFIX = "tn_"
@@ -36,6 +37,11 @@ class Transactions:
         with self._reading() as session:
             return session.scalars(select(MetaRow.version)).one()
 
+    def changes_since(self, version: int) -> Changes:
+        """What happened after a version, in one transaction; -1 for a reader that has nothing yet."""
+        with self._reading() as session:
+            return read_since(session, version)
+
     @contextmanager
     def _reading(self) -> Iterator[Session]:
         with _answering(), Session(self._engine) as session:
@@ -43,14 +49,20 @@ class Transactions:
 
     @contextmanager
     def _writing(self) -> Iterator[Session]:
-        """One transaction that may change rows; raises the version counter when it did."""
+        """One transaction that may change rows; raises the version counter when it did, and writes down what for."""
         with self._noting() as session:
-            flushes: list[object] = []
-            event.listen(session, "after_flush", lambda *_: flushes.append(1))
+            written: list[Base] = []
+
+            def note(flushed: Session, _: object) -> None:
+                written.extend([*flushed.new, *flushed.dirty, *flushed.deleted])
+
+            event.listen(session, "after_flush", note)
             yield session
             session.flush()
-            if flushes:
+            event.remove(session, "after_flush", note)
+            if written:
                 session.execute(update(MetaRow).values(version=MetaRow.version + 1))
+                write_down(session, written)
 
     @contextmanager
     def _noting(self) -> Iterator[Session]:

@@ -1,7 +1,8 @@
 """Whom a key speaks for, without asking the database for every request.
 
-Answers are kept, good and bad, until the control plane's version changes; it is looked at a few times a second, so a
-revoked key stops working within `poll_interval_ms` on every replica.
+Answers are kept, good and bad, until the control plane says that the key, or the name of its tenant, was changed; it is
+looked at a few times a second, so a revoked key stops working within `poll_interval_ms` on every replica. What else
+tenants change makes nobody's key unknown. Keys that nobody has take no place of those that somebody has.
 """
 
 from __future__ import annotations
@@ -10,15 +11,17 @@ import asyncio
 import hmac
 import logging
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
+from typing import Any
 
-from cluster.control_plane import ControlPlane
+from cluster.control_plane import Changes, ControlPlane
 from cluster.control_plane.api_keys import KeyRecord
 from cluster.control_plane.keys import key_hash
 from whisperer.errors import InvalidKeyError
 from whisperer.events.write_key import presented_key
 
 MAX_REMEMBERED = 10_000
+"""Of those that somebody has, and as many of others."""
 MAX_KEY_CHARACTERS = 256
 
 _log = logging.getLogger(__name__)
@@ -31,15 +34,21 @@ class Access:
         self._plane = plane
         self._operator_token = operator_token
         self._poll_interval_s = poll_interval_s
-        self._known: OrderedDict[str, KeyRecord | None] = OrderedDict()
+        self._known: OrderedDict[str, KeyRecord] = OrderedDict()
+        """By hash, those used last at the end."""
+        self._unknown: OrderedDict[str, None] = OrderedDict()
+        self._n_forgotten = 0
+        """Times that keys were changed."""
         self._version = -1
-        self._told = -1
+        self._untold: set[str] | None = None
+        """Tenants whose change has not reached every shard yet; None: nothing has."""
+        self._has_told = False
         self._answers = False
 
     @property
     def healthy(self) -> bool:
         """The control plane answers, and what it holds has reached every shard once."""
-        return self._answers and self._told >= 0
+        return self._answers and self._has_told
 
     async def find(self, key: str | None) -> KeyRecord | None:
         """The key's tenant and kind; None when it is unknown, revoked or absent."""
@@ -47,13 +56,17 @@ class Access:
             return None
         digest = key_hash(key)
         if digest in self._known:
+            self._known.move_to_end(digest)
             return self._known[digest]
-        version = self._version
+        if digest in self._unknown:
+            return None
+        n_forgotten = self._n_forgotten
         found = await asyncio.to_thread(self._plane.find_key, key)
-        if version == self._version:  # else it may have been revoked while we looked
-            self._known[digest] = found
-        if len(self._known) > MAX_REMEMBERED:
-            self._known.popitem(last=False)
+        if n_forgotten == self._n_forgotten:  # else it may have been revoked while we looked
+            if found is None:
+                _remember(self._unknown, digest, None)
+            else:
+                _remember(self._known, digest, found)
         return found
 
     async def secret(self, authorization: str | None) -> KeyRecord:
@@ -72,8 +85,9 @@ class Access:
         presented = presented_key(authorization, None) or ""
         return hmac.compare_digest(presented.encode(), self._operator_token.encode())
 
-    async def watch(self, on_change: Callable[[], Awaitable[None]]) -> None:
-        """Forget everything when the control plane changes, and say so. Runs until cancelled.
+    async def watch(self, on_change: Callable[[Collection[str] | None], Awaitable[None]]) -> None:
+        """Forget what the control plane says was changed, and say whose it was (None: everybody's). Runs until
+        cancelled.
 
         Saying so takes as long as a shard needs to recover, and a revoked key may not work until then: it goes on
         beside the looking, again and again until it is done.
@@ -82,10 +96,7 @@ class Access:
         try:
             while True:
                 try:
-                    version = await asyncio.to_thread(self._plane.version)
-                    if version != self._version:
-                        self._version = version
-                        self._known.clear()
+                    self._take(await asyncio.to_thread(self._plane.changes_since, self._version))
                     self._answers = True
                 except Exception:
                     self._answers = False
@@ -94,13 +105,40 @@ class Access:
         finally:
             telling.cancel()
 
-    async def _tell(self, on_change: Callable[[], Awaitable[None]]) -> None:
+    def _take(self, changes: Changes) -> None:
+        self._version = changes.version
+        if changes.everything:
+            self._known.clear()
+            self._unknown.clear()
+            self._n_forgotten += 1
+            self._untold = None
+            return
+        if self._untold is not None:
+            self._untold |= changes.tenants
+        if not changes.keys and not changes.all_keys_of:
+            return
+        self._n_forgotten += 1
+        for digest in changes.keys:
+            self._known.pop(digest, None)
+            self._unknown.pop(digest, None)
+        if changes.all_keys_of:
+            for digest in [d for d, record in self._known.items() if record.tenant_id in changes.all_keys_of]:
+                del self._known[digest]
+
+    async def _tell(self, on_change: Callable[[Collection[str] | None], Awaitable[None]]) -> None:
         while True:
-            version = self._version
-            if version != self._told:
+            if self._version >= 0 and (self._untold is None or self._untold):
+                untold, self._untold = self._untold, set()
                 try:
-                    await on_change()
-                    self._told = version
+                    await on_change(untold)
+                    self._has_told = True
                 except Exception as error:
+                    self._untold = None if untold is None or self._untold is None else untold | self._untold
                     _log.warning("what is published has not reached every shard; trying again: %r", error)
             await asyncio.sleep(self._poll_interval_s)
+
+
+def _remember(kept: OrderedDict[str, Any], digest: str, found: KeyRecord | None) -> None:
+    kept[digest] = found
+    if len(kept) > MAX_REMEMBERED:
+        kept.popitem(last=False)

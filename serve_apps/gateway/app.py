@@ -16,6 +16,8 @@ from ray import serve
 from ray.serve import Application
 
 from actors.installation import configure_logs
+from actors.jobs import Jobs
+from actors.jobs.lanes import with_memory
 from actors.routing import Shards
 from actors.simulations import Simulations as SimulationRuns
 from cluster.control_plane import ControlPlane
@@ -96,10 +98,15 @@ class Gateway:
         overview = Overview(shards, plane, counts, replicas)
         publishing = Publishing(plane, shards, overview, settings.models.uri)
         sink = Sink(installation.sink_path)
-        users = Users(shards, sink)
+        warehouse = settings.warehouse.uri
+        self._jobs = jobs = Jobs(
+            Path(installation.data_dir) / "spool" / "jobs", with_memory(settings.jobs.memory_mib << 20)
+        )
+        measures.jobs = jobs.counts
+        users = Users(shards, sink, jobs, warehouse)
         spool = str(Path(installation.data_dir) / "spool" / "models")
         store = ArtifactStore(settings.models.uri, Path(spool))
-        decisions = Decisions(shards, users)
+        decisions = Decisions(shards, users, jobs, warehouse)
         parts = Parts(
             installation,
             plane,
@@ -113,8 +120,8 @@ class Gateway:
             Explanations(decisions, plane, store, shards),
             sink,
             Policies(plane, store, publishing),
-            Simulations(plane, shards, SimulationRuns(settings.warehouse.uri, models=settings.models.uri, spool=spool)),
-            LiftDays(plane, settings.warehouse.uri),
+            Simulations(plane, shards, SimulationRuns(warehouse, jobs, models=settings.models.uri, spool=spool)),
+            LiftDays(plane, jobs, warehouse),
         )
         self._api = build_api(parts)
         links.install(self._api, LinkSigner(bytes.fromhex(installation.link_secret)), Outcomes(shards).record)

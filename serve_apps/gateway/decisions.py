@@ -12,6 +12,9 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
+import msgspec
+
+from actors.jobs import DecisionAudit, Jobs
 from actors.routing import OK, Shards
 from cluster.times import iso
 from serve_apps.gateway.audit import audit, from_warehouse, sentence
@@ -29,9 +32,13 @@ UNKNOWN = "unknown"
 
 
 class Decisions:
-    def __init__(self, shards: Shards, users: Users) -> None:
+    """``warehouse``: its URI."""
+
+    def __init__(self, shards: Shards, users: Users, jobs: Jobs, warehouse: str) -> None:
         self._shards = shards
         self._users = users
+        self._jobs = jobs
+        self._warehouse = warehouse
 
     async def ask(self, tenant: str, campaign: str, user_ids: Sequence[str], occurrence: str) -> list[dict[str, Any]]:
         """One decision a user, in the order asked; ``{"user_id", "status": "unknown_user"}`` where there is none.
@@ -67,7 +74,8 @@ class Decisions:
                 return audit(answer)
         stored = None
         if away is None:
-            stored = await self._shards.call(shards[0], "stored_decision", tenant, decision_id, timeout_s=60.0)
+            answer = await self._jobs.ask(DecisionAudit(self._warehouse, tenant, decision_id))
+            stored = msgspec.msgpack.decode(answer)
         if stored is not None:
             return audit(from_warehouse(stored))
         if away is not None:

@@ -18,7 +18,7 @@ from serve_apps.gateway.report import lifts
 from serve_apps.gateway.routes.mounting import tenant_named
 from serve_apps.gateway.routes.sink import NEWEST, of_user, shown
 from serve_apps.gateway.sums import LOOP_COUNTS, by_tenant, loop_counts, no_campaign
-from whisperer.errors import NotFoundError, RequestError, UnavailableError
+from whisperer.errors import NotFoundError, OverloadError, RequestError, TooLargeError, UnavailableError
 from whisperer.feedback.links import LinkSigner
 from whisperer.feedback.outcome import CLICKED, OPENED, UNSUBSCRIBED
 
@@ -110,7 +110,7 @@ class Documents:
         """Lift by day; the page is there without it, too."""
         try:
             days: list[dict[str, Any]] = (await self._parts.lift_days.show(tenant_id, name))["data"]
-        except UnavailableError:
+        except (OverloadError, TooLargeError, UnavailableError):
             return []
         return days
 

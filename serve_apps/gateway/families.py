@@ -94,6 +94,24 @@ def _replica_counts(key: str) -> Callable[[Document], list[Sample]]:
     ]
 
 
+def _jobs_open(document: Document) -> list[Sample]:
+    return [
+        ((replica["replica"], lane, state), count[state])
+        for replica in document["replicas"]
+        for lane, count in replica.get("jobs", {}).items()
+        for state in ("running", "waiting")
+    ]
+
+
+def _jobs_ended(document: Document) -> list[Sample]:
+    return [
+        ((replica["replica"], lane, ending), n)
+        for replica in document["replicas"]
+        for lane, count in replica.get("jobs", {}).items()
+        for ending, n in count["endings"].items()
+    ]
+
+
 def _replica_histograms(key: str) -> Callable[[Document], list[Sample]]:
     return lambda document: [
         ((replica["replica"], label), state)
@@ -213,6 +231,9 @@ FAMILIES = (
            "Events turned away since the replica started.", _refused_by_replicas("rejected")),
     Family("whisperer_events_noticed_total", COUNTER, ("replica", "tenant", "notice"),
            "Oddities of accepted events since the replica started.", _refused_by_replicas("notices")),
+    Family("whisperer_dedup_ids", GAUGE, _TENANT, "Message ids remembered.", _tenant("dedup_ids")),
+    Family("whisperer_dedup_evicted_total", COUNTER, _TENANT, "Message ids forgotten before their time.",
+           _tenant("dedup_evicted")),
     Family("whisperer_users", GAUGE, _TENANT, "Users with a profile.", _tenant("users")),
     Family("whisperer_state_bytes", GAUGE, ("tenant", "part"), "Memory that users' state takes, by what it holds.",
            _state_bytes),
@@ -237,6 +258,10 @@ FAMILIES = (
            _replica(lambda replica: replica["levels"].get("in_flight_bytes", 0))),
     Family("whisperer_gateway_queued_events", GAUGE, _REPLICA, "Events that wait for a shard to store them.",
            _replica(lambda replica: replica["levels"].get("queued_events", 0))),
+    Family("whisperer_gateway_jobs", GAUGE, ("replica", "lane", "state"), "Jobs for callers, running or waiting.",
+           _jobs_open),
+    Family("whisperer_gateway_jobs_total", COUNTER, ("replica", "lane", "ending"),
+           "Jobs for callers by how they ended.", _jobs_ended),
     Family("whisperer_gateway_call_events", HISTOGRAM, _REPLICA, "Events that one call to a shard carries.",
            _replica_histogram("call_events")),
     Family("whisperer_gateway_shard_calls_total", COUNTER, ("replica", "method", "result"),

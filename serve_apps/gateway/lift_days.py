@@ -1,7 +1,8 @@
 """Lift by day: the document of `GET /v1/campaigns/{name}/report/days`, out of the warehouse and kept for a minute.
 
-Every open page of a campaign asks again and again; the warehouse is asked once a minute and campaign, one question at a
-time, in a thread. What was acknowledged in the last seconds is not in the warehouse yet, and nothing of it is final.
+Every open page of a campaign asks again and again; the warehouse is asked once a minute and campaign, as a job
+(:mod:`actors.jobs`): those who ask meanwhile share the answer, and whoever asks for another campaign does not wait for
+it. What was acknowledged in the last seconds is not in the warehouse yet, and nothing of it is final.
 """
 
 from __future__ import annotations
@@ -11,49 +12,73 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
+from actors.jobs import DaysOfLift, Jobs
 from cluster.control_plane import ControlPlane
 from cluster.times import iso
 from whisperer.decisions.decision import GROUPS, HOLDOUT, POLICY, UNIFORM
 from whisperer.evaluation.daily import Look, looks
-from whisperer.evaluation.lift import NotYet
+from whisperer.evaluation.lift import GroupTally, NotYet
 from whisperer.evaluation.sequential import AnytimeLift
 from whisperer.profiles.history import DAY_MS
 from whisperer.shard.records import Experiment
 
 KEPT_S = 60.0
-MOST_KEPT = 64
+MOST_KEPT = 256
+MOST_KEPT_OF_ONE = 16
 
 
 class LiftDays:
-    """Use from one event loop."""
+    """Use from one event loop. ``warehouse``: its URI."""
 
-    def __init__(self, plane: ControlPlane, warehouse: str, clock: Callable[[], int] = lambda: time.time_ns() // 10**6):
+    def __init__(
+        self,
+        plane: ControlPlane,
+        jobs: Jobs,
+        warehouse: str,
+        clock: Callable[[], int] = lambda: time.time_ns() // 10**6,
+    ) -> None:
         self._plane = plane
+        self._jobs = jobs
         self._warehouse = warehouse
         self._clock = clock
-        self._asking = asyncio.Lock()
+        self._asking: dict[tuple[str, str], asyncio.Lock] = {}
+        """Of those that are asked for now."""
         self._kept: dict[tuple[str, str], tuple[int, dict[str, Any]]] = {}
 
     async def show(self, tenant: str, name: str) -> dict[str, Any]:
-        """Raises NotFoundError where there is no such campaign."""
-        async with self._asking:
-            now = self._clock()
-            kept = self._kept.get((tenant, name))
-            if kept is None or now - kept[0] >= KEPT_S * 1000:
-                kept = now, await asyncio.to_thread(self._made, tenant, name, now)
-                self._kept.pop((tenant, name), None)
-                self._kept[tenant, name] = kept
-                while len(self._kept) > MOST_KEPT:
-                    self._kept.pop(next(iter(self._kept)))
-            return kept[1]
+        """Raises NotFoundError where there is no such campaign, and what :class:`Jobs` raises."""
+        place = tenant, name
+        lock = self._asking.setdefault(place, asyncio.Lock())
+        try:
+            async with lock:
+                now = self._clock()
+                kept = self._kept.get(place)
+                if kept is None or now - kept[0] >= KEPT_S * 1000:
+                    kept = now, await self._made(tenant, name, now)
+                    self._keep(place, kept)
+                return kept[1]
+        finally:
+            if not lock.locked() and self._asking.get(place) is lock:
+                del self._asking[place]
 
-    def _made(self, tenant: str, name: str, now: int) -> dict[str, Any]:
-        from actors.lift_days import closed_by_day  # a gateway that nobody asks for this does not load DuckDB
-        from actors.warehouse import Warehouse
+    def _keep(self, place: tuple[str, str], kept: tuple[int, dict[str, Any]]) -> None:
+        """A tenant keeps :data:`MOST_KEPT_OF_ONE`, so that no number of campaigns takes others' places."""
+        self._kept.pop(place, None)
+        mine = [one for one in self._kept if one[0] == place[0]]
+        for oldest in mine[: max(0, len(mine) + 1 - MOST_KEPT_OF_ONE)]:
+            del self._kept[oldest]
+        self._kept[place] = kept
+        while len(self._kept) > MOST_KEPT:
+            self._kept.pop(next(iter(self._kept)))
 
-        row = self._plane.get_campaign(tenant, name)
-        experiment = self._plane.experiment(tenant)
-        days, conflicted = closed_by_day(Warehouse(self._warehouse), tenant, row.campaign, now)
+    async def _made(self, tenant: str, name: str, now: int) -> dict[str, Any]:
+        row = await asyncio.to_thread(self._plane.get_campaign, tenant, name)
+        experiment = await asyncio.to_thread(self._plane.experiment, tenant)
+        answer = await self._jobs.ask(DaysOfLift(self._warehouse, tenant, row.definition, now))
+        rows, conflicted = msgspec.msgpack.decode(answer)
+        days = [(day, group, GroupTally(*map(int, tally))) for day, group, *tally in rows]
         return document(name, row.campaign.goal.window_s, looks(days, shares_of(experiment)), conflicted, now)
 
 

@@ -6,6 +6,7 @@ goes to the directory actor, so that whichever replica is asked for the metrics 
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import time
 from collections import Counter
@@ -14,6 +15,7 @@ from typing import Any
 
 import psutil
 
+from actors.jobs import JobsCount
 from actors.measures import BYTES, COUNTS, Histogram
 from serve_apps.gateway.counts import Counts
 
@@ -26,6 +28,8 @@ class Measures:
     def __init__(self, counts: Counts, replica: str = "") -> None:
         self.replica = replica
         self.levels: dict[str, Level] = {}
+        self.jobs: Callable[[], dict[str, JobsCount]] = dict
+        """By lane."""
         self.requests: Counter[tuple[str, str, int]] = Counter()
         """By (route, method, status)."""
         self.request_seconds: dict[str, Histogram] = {}
@@ -69,6 +73,7 @@ class Measures:
             "body_bytes": self.body_bytes.state(),
             "in_flight": self.n_in_flight,
             "levels": {name: level() for name, level in self.levels.items()},
+            "jobs": {lane: dataclasses.asdict(count) for lane, count in self.jobs().items()},
             "call_events": self.call_events.state(),
             "calls": [[*key, n] for key, n in self.calls.items()],
             "call_seconds": _states(self.call_seconds),

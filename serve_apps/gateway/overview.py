@@ -9,7 +9,7 @@ import asyncio
 import json
 import time
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 from importlib.metadata import version
 from typing import Any
@@ -52,16 +52,21 @@ class Overview:
         """id -> what its shards run on"""
 
     async def reload(self) -> dict[str, Published]:
-        """What each tenant has published, by tenant id; read again only when the control plane has changed."""
+        """What each tenant has published, by tenant id; of those alone read again whom the control plane names."""
         async with self._reading:
-            version = await asyncio.to_thread(self._plane.version)  # before the rows, which may then be newer
-            if version != self._read_version:
+            changes = await asyncio.to_thread(self._plane.changes_since, self._read_version)
+            if changes.everything:
                 self.tenants, self.published = await asyncio.to_thread(self._read)
-                self._read_version = version
+            elif changes.tenants:
+                names, published = await asyncio.to_thread(self._read, changes.tenants)
+                self.tenants = self.tenants | names
+                self.published = self.published | published
+            self._read_version = changes.version  # of before the rows, which may then be newer
             return self.published
 
-    def _read(self) -> tuple[dict[str, str], dict[str, Published]]:
-        tenants = {tenant.id: tenant.name for tenant in self._plane.list_tenants()}
+    def _read(self, only: Collection[str] | None = None) -> tuple[dict[str, str], dict[str, Published]]:
+        read = self._plane.list_tenants() if only is None else map(self._plane.get_tenant, only)
+        tenants = {tenant.id: tenant.name for tenant in read}
         return tenants, {tenant: self._plane.published(tenant) for tenant in tenants}
 
     async def shards(self, fresh: bool = False) -> list[dict[str, Any]]:
@@ -225,9 +230,14 @@ def warnings_of(statuses: list[dict[str, Any]], tenants: Mapping[str, str]) -> l
     found = [f"{s['name']} is {s['state']}" for s in statuses if s["state"] != "serving"]
     evicted = sum(s.get("dedup_evicted", 0) for s in statuses)
     if evicted:
+        whose: Counter[str] = Counter()
+        for status in statuses:
+            for tenant, counted in status.get("tenants", {}).items():
+                whose[tenants.get(tenant, tenant)] += counted.get("dedup_evicted", 0)
+        most = ", ".join(f"{n} of {name}" for name, n in whose.most_common(3) if n)
         found.append(
-            f"{evicted} message ids were forgotten before 24 h: a repeat older than that counts again; "
-            "raise dedup.max_ids"
+            f"{evicted} message ids were forgotten before 24 h{f' ({most})' if most else ''}: a repeat older than that "
+            "counts again; raise dedup.max_ids"
         )
     for tenant, counts in by_tenant(statuses).items():
         n_names = counts["names"].get("event", 0)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections.abc import Collection
 from typing import Any
 
 from actors.routing import Shards
@@ -68,20 +69,21 @@ class Publishing:
         """
         try:
             async with asyncio.timeout(SPREAD_TIMEOUT_S):
-                await self.spread(tenant)
+                await self.spread([tenant])
         except (UnavailableError, TimeoutError) as error:
             _log.warning("a change of %s has not reached every shard yet: %r", tenant, error)
 
-    async def spread(self, only: str | None = None) -> None:
-        """Bring all that tenants, or one, have published to every shard. Raises UnavailableError if one stays away."""
+    async def spread(self, only: Collection[str] | None = None) -> None:
+        """Bring all that tenants, or some, have published to every shard. Raises UnavailableError if one stays away."""
         if self._shards.map.version == 0:
             await self._shards.until(self._shards.refresh, SPREAD_TIMEOUT_S)
         # Read before the rows: a change between the two is then spread again under its own, later version.
         version = await asyncio.to_thread(self._plane.version)
         published = await self._overview.reload()
         for shard in self._shards.map.shards:
-            for tenant, config in published.items():
-                if only is not None and tenant != only:
+            for tenant in published if only is None else only:
+                config = published.get(tenant)
+                if config is None:  # it is gone
                     continue
                 segments, campaigns = _configs(config)
                 await self._shards.until(

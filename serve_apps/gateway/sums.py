@@ -9,6 +9,7 @@ LOOP_COUNTS = ("candidates", "sent", "no_send", "pending", "conversions")
 _CAMPAIGN_COUNTS = (*LOOP_COUNTS, "conflicted")
 _TENANT_COUNTS = (
     "users", "events_accepted", "events_duplicate", "events_unnamed", "names_retired", "messages_waiting",
+    "dedup_ids", "dedup_evicted",
 )  # fmt: skip
 _GROUP_SUMS = ("users", "total_milli", "squares_milli2", "absolute_milli")
 _ARM_SUMS = ("decisions", "sent", "converted", "reward_micros")

@@ -7,11 +7,14 @@ leave here as ISO 8601 in UTC; what a client wrote (traits, properties) leaves a
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
+from actors.jobs import Jobs, StoredEvents, UserHistory
 from actors.routing import Shards
 from cluster.times import iso
 from serve_apps.delivery.sink import Sink
@@ -48,9 +51,13 @@ _decode_content = msgspec.json.Decoder(_Content).decode
 
 
 class Users:
-    def __init__(self, shards: Shards, sink: Sink) -> None:
+    """``warehouse``: its URI."""
+
+    def __init__(self, shards: Shards, sink: Sink, jobs: Jobs, warehouse: str) -> None:
         self._shards = shards
         self._sink = sink
+        self._jobs = jobs
+        self._warehouse = warehouse
 
     async def show(
         self, tenant: str, user_id: str, as_of: int | None = None, *, full_timeline: bool = False
@@ -81,37 +88,43 @@ class Users:
             "candidacies": [audit(candidacy) for candidacy in view.candidacies],
         }
 
-    async def export(self, tenant: str, user_id: str) -> dict[str, Any]:
+    async def export(self, tenant: str, user_id: str) -> AsyncGenerator[bytes]:
         """Everything held on a user: the profile, daily counts, every stored event as it was sent, and every decision,
-        delivery, outcome and reward in the warehouse.
+        delivery, outcome and reward in the warehouse: one JSON object, in pieces.
+
+        Nothing is given before the warehouse has been read. Raises NotFoundError, and then what :class:`Jobs` raises.
         """
-        view = await self.find(tenant, user_id, None)
-        keys = _all_keys(view)
-        shards = self._shards.map.shards
-        await asyncio.gather(*(self._shards.call(shard, "flush", timeout_s=120.0) for shard in shards))
-        events = await self._shards.call(shards[0], "events_of", tenant, keys, timeout_s=600.0)
-        logged = await self._shards.call(shards[0], "logged", tenant, keys, timeout_s=600.0)
-        return {
+        turn = self._jobs.join(UserHistory, tenant)
+        try:
+            view = await self.find(tenant, user_id, None)
+            await self._flush()
+            stored = self._jobs.stream(UserHistory(self._warehouse, tenant, _all_keys(view)), turn)
+            async with contextlib.aclosing(stored):
+                first = await anext(stored)
+                yield await self._begun(tenant, user_id, view)
+                yield first
+                async for piece in stored:
+                    yield piece
+                yield b"}"
+        finally:
+            turn.leave()
+
+    async def _begun(self, tenant: str, user_id: str, view: UserView) -> bytes:
+        """The beginning of an export: an object that is open."""
+        begun = {
             "exported_at": iso(int(datetime.now(UTC).timestamp() * 1000)),
             "profile": await self.show(tenant, user_id, full_timeline=True),
             "daily_counts": [
                 {"event": name, "day": str(iso(day * 86_400_000))[:10], "count": count}
                 for name, day, count in view.daily_counts
             ],
-            "events": [
-                {
-                    "type": event["type"],
-                    "event": event["event"],
-                    "user_key": event["user_key"],
-                    "timestamp": iso(event["timestamp"]),
-                    "received_at": iso(event["received_at"]),
-                    "message_id": event["message_id"],
-                    "sent": msgspec.Raw(event["payload"]),
-                }
-                for event in events
-            ],
-            **logged,
         }
+        return msgspec.json.encode(begun).removesuffix(b"}") + b","
+
+    async def _flush(self) -> None:
+        """Everything acknowledged so far is in the warehouse then."""
+        shards = self._shards.map.shards
+        await asyncio.gather(*(self._shards.call(shard, "flush", timeout_s=120.0) for shard in shards))
 
     async def erase(self, tenant: str, user_id: str) -> dict[str, Any]:
         """Remove a user, whatever ids lead there. Late events do not bring them back. Raises NotFoundError."""
@@ -175,7 +188,24 @@ class Users:
             for reference, payload in zip(by_origin[origin], answer, strict=True):
                 if payload is not None:
                     payloads[origin, reference] = payload
+        if full:
+            for origin, references in by_origin.items():
+                missing = [reference for reference in references if (origin, reference) not in payloads]
+                payloads.update(await self._stored(tenant, origin, missing))
         return [_entry(entry, payloads.get((entry.origin, entry.reference))) for entry in entries]
+
+    async def _stored(self, tenant: str, origin: int, references: list[int]) -> dict[tuple[int, int], dict[str, Any]]:
+        """What the journal of ``origin`` has let go of, from the warehouse, by origin and reference."""
+        if not references:
+            return {}
+        positions = [timeline.unpack_reference(reference) for reference in references]
+        answer = await self._jobs.ask(StoredEvents(self._warehouse, tenant, origin, positions))
+        rows = msgspec.msgpack.decode(answer)
+        return {
+            (origin, reference): dict(zip(("message_id", "received_at", "payload"), row, strict=True))
+            for reference, row in zip(references, rows, strict=True)
+            if row is not None
+        }
 
 
 def _scores(view: UserView) -> dict[str, Any] | None:

@@ -39,7 +39,9 @@ def arrive(shard: Shard, block: EventBlock, position: int) -> Iterator[Effect]:
     columns = columns_of(block)
     shard.steps.passed("decode")
     sequence = number(tenant.sequence, columns.partition)
-    fresh = shard.dedup.admit(tenant.id, columns.partition, columns.message_hash, shard.now)
+    fresh = shard.dedup.admit(
+        tenant.id, columns.partition, columns.message_hash, shard.now, by_tenant=shard.dedups_by_tenant
+    )
     n_fresh = int(np.count_nonzero(fresh))
     if n_fresh < len(block):
         shard.repeats[position] = fresh

@@ -1,7 +1,13 @@
 """Which messageIds were counted: each once per (tenant, partition), by arrival time, for at least the window.
 
-Ids are kept in generations of half a window; the oldest generation is dropped whole when it is a window old, or early
-when the shard holds more than ``max_ids`` (counted as evicted: from then on a very late repeat could count again).
+Each tenant's ids are kept in generations of half a window or ``max_ids`` / 12 ids; a generation is dropped whole when
+it is a window old. When the shard holds more than ``max_ids``, the tenant with the most ids, and so with more than its
+share of them, loses its own oldest, and nobody else any (counted by tenant as evicted: from then on a very late repeat
+could count again).
+
+Records of before version 5 were applied with generations that all tenants shared and that went whole, whoever had
+filled them. They still are, so that replaying them gives what it gave; a window later nothing is left of those
+generations. Should room be lacking until then, they go first, as they did.
 
 An id is 128 bits: 104 of the messageId's hash and 24 of the (tenant, partition) slot, so a partition's ids can be told
 apart when it moves. Two of 10 million ids collide with a probability of 2.5e-18. Memory: 16 bytes and 6 to 9 of index.
@@ -9,6 +15,8 @@ apart when it moves. Two of 10 million ids collide with a probability of 2.5e-18
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -19,6 +27,9 @@ from whisperer.ids import N_PARTITIONS
 from whisperer.profiles.hash_index import HashIndex
 
 WINDOW_MS = 24 * 3_600_000
+N_GENERATIONS = 12
+"""That ``max_ids`` make: what is lost at once is no more than one of them."""
+_SMALL = 4_096
 _SLOT_BITS = 24
 _SLOT_MASK = np.uint64((1 << _SLOT_BITS) - 1)
 
@@ -48,65 +59,165 @@ class Dedup:
     def __init__(self, max_ids: int, window_ms: int = WINDOW_MS) -> None:
         self.max_ids = max_ids
         self.window_ms = window_ms
-        self.n_evicted = 0
-        self.generations: list[Generation] = []
+        self.evicted: Counter[str] = Counter()
+        """Ids forgotten before their time, by tenant; "" where they were of generations that all shared."""
+        self._shared: list[Generation] = []
+        self._own: dict[str, list[Generation]] = {}
+        """Oldest first; no tenant's list is empty."""
+        self._n_own: Counter[str] = Counter()
+        self._looked_through_until = 0
+        """Before this time no generation of a tenant is a window old."""
         self._slots: dict[tuple[str, int], int] = {}
         self._tenant_slots: dict[str, NDArray[np.int64]] = {}
         """The same, an array a tenant, -1 where it has no slot yet."""
 
     def __len__(self) -> int:
-        return sum(len(g.ids) for g in self.generations)
+        return self._n_own.total() + sum(len(g.ids) for g in self._shared)
+
+    def n_of(self, tenant: str) -> int:
+        """Ids held of a tenant, apart from those in shared generations."""
+        return self._n_own[tenant]
+
+    @property
+    def n_evicted(self) -> int:
+        return self.evicted.total()
 
     @property
     def nbytes(self) -> int:
-        return sum(g.ids.nbytes for g in self.generations)
+        return sum(g.ids.nbytes for g in self._all())
+
+    def _all(self) -> Iterator[Generation]:
+        yield from self._shared
+        for own in self._own.values():
+            yield from own
 
     def admit(
-        self, tenant: str, partition: NDArray[np.uint16], message_hash: NDArray[np.uint64], now: int
+        self,
+        tenant: str,
+        partition: NDArray[np.uint16],
+        message_hash: NDArray[np.uint64],
+        now: int,
+        *,
+        by_tenant: bool = True,
     ) -> NDArray[np.bool_]:
-        """True for the first arrival of each id; ``message_hash`` has shape (n, 2)."""
-        self.rotate(now, len(partition))
+        """True for the first arrival of each id; ``message_hash`` has shape (n, 2).
+
+        ``by_tenant`` False: as records of before version 5 were applied.
+        """
         ids = np.empty((len(partition), 2), np.uint64)
         slots = self._tenant_slots.setdefault(tenant, np.full(N_PARTITIONS, -1, np.int64))
         while (lacking := _compose(partition, message_hash, slots, ids)) >= 0:
             slots[partition[lacking]] = self._slot(tenant, int(partition[lacking]))
+        if by_tenant:
+            self._make_room(tenant, ids, now)
+            own = self._own[tenant]
+            current, others = own[-1], [*self._shared, *own[:-1]]
+        else:
+            self._rotate_shared(now, len(partition))
+            current, others = self._shared[-1], self._shared[:-1]
+        current.newest = now
         unseen: NDArray[np.bool_] | None = None
-        for generation in self.generations[:-1]:
+        for generation in others:
             absent = generation.ids.find(ids) < 0
             unseen = absent if unseen is None else unseen & absent
-        current = self.generations[-1]
-        current.newest = now
         if unseen is None or unseen.all():
-            return current.ids.upsert(ids)[1]
-        fresh = np.zeros(len(ids), np.bool_)
-        fresh[unseen] = current.ids.upsert(ids[unseen])[1]
+            fresh = current.ids.upsert(ids)[1]
+        else:
+            fresh = np.zeros(len(ids), np.bool_)
+            fresh[unseen] = current.ids.upsert(ids[unseen])[1]
+        if by_tenant:
+            self._n_own[tenant] += int(np.count_nonzero(fresh))
         return fresh
 
-    def rotate(self, now: int, incoming: int = 0) -> None:
-        """Open and drop generations as time and size ask for."""
+    def rotate(self, now: int, *, by_tenant: bool = True) -> None:
+        """Drop what is a window old. ``by_tenant``: see :meth:`admit`."""
+        if not by_tenant:
+            self._rotate_shared(now)
+            return
+        self._shared = [g for g in self._shared if now - g.newest < self.window_ms]
+        if now < self._looked_through_until:
+            return
+        for tenant in list(self._own):
+            self._expire(tenant, now)
+        oldest = (own[0].newest for own in self._own.values())
+        self._looked_through_until = min(oldest, default=now) + self.window_ms
+
+    def is_due(self, now: int) -> bool:
+        """Whether :meth:`rotate` would, or could, drop anything."""
+        return bool(self._own and now >= self._looked_through_until) or any(
+            now - g.newest >= self.window_ms for g in self._shared
+        )
+
+    def _make_room(self, tenant: str, ids: NDArray[np.uint64], now: int) -> None:
+        """For a tenant's ids, in its current generation, at the cost of whoever has the most."""
+        incoming = len(ids)
+        self._expire(tenant, now)
+        own = self._own.setdefault(tenant, [])
+        if not own:
+            self._looked_through_until = min(self._looked_through_until, now + self.window_ms)
+        current = own[-1] if own else None
+        most = max(1, self.max_ids // N_GENERATIONS)
+        if current is None or (
+            len(current.ids) and (now - current.started >= self.window_ms // 2 or len(current.ids) + incoming > most)
+        ):
+            own.append(Generation(now))
+        if len(self) + incoming <= self.max_ids:
+            return
+        incoming = self._n_unknown(tenant, ids)  # repeats need no room
+        excess = len(self) + incoming - self.max_ids
+        while excess > 0 and self._shared:
+            excess -= len(self._shared[0].ids)
+            self.evicted[""] += len(self._shared[0].ids)
+            del self._shared[0]
+        while excess > 0:
+            # What comes is counted as the tenant's: whoever has the most then has more than an equal share.
+            held = {one: n + (incoming if one == tenant else 0) for one, n in self._n_own.items() if n}
+            if not held:
+                return
+            excess -= self._evict(max(held, key=lambda one: (held[one], one)))
+
+    def _n_unknown(self, tenant: str, ids: NDArray[np.uint64]) -> int:
+        unknown = np.unique(ids, axis=0)
+        for generation in [*self._shared, *self._own[tenant]]:
+            unknown = unknown[generation.ids.find(unknown) < 0]
+        return len(unknown)
+
+    def _evict(self, tenant: str) -> int:
+        """Forget a tenant's oldest ids; how many."""
+        own = self._own[tenant]
+        if len(own) > 1:
+            freed = len(own.pop(0).ids)
+        else:  # in order of arrival: the newer half stays
+            ids = own[0].ids
+            freed = -(-len(ids) // 2)
+            ids.load(ids.keys[freed : len(ids)].copy())
+        self._n_own[tenant] -= freed
+        self.evicted[tenant] += freed
+        return freed
+
+    def _expire(self, tenant: str, now: int) -> None:
+        own = self._own.get(tenant, [])
+        while own and now - own[0].newest >= self.window_ms:
+            self._n_own[tenant] -= len(own.pop(0).ids)
+        if tenant in self._own and not own:
+            del self._own[tenant]
+            del self._n_own[tenant]
+
+    def _rotate_shared(self, now: int, incoming: int = 0) -> None:
+        """Open and drop shared generations as time and size ask for."""
         half = self.window_ms // 2
-        if not self.generations:
-            self.generations.append(Generation(now))
-        current = self.generations[-1]
+        if not self._shared:
+            self._shared.append(Generation(now))
+        current = self._shared[-1]
         if len(current.ids) and (now - current.started >= half or len(current.ids) + incoming > self.max_ids // 3):
-            self.generations.append(Generation(now))
-        while len(self.generations) > 1:
-            oldest = self.generations[0]
+            self._shared.append(Generation(now))
+        while len(self._shared) > 1:
+            oldest = self._shared[0]
             expired = now - oldest.newest >= self.window_ms
             if not expired and len(self) + incoming <= self.max_ids:
                 break
-            self.n_evicted += 0 if expired else len(oldest.ids)
-            del self.generations[0]
-
-    def is_due(self, now: int) -> bool:
-        """Whether a generation would be closed or dropped."""
-        if not self.generations:
-            return False
-        oldest, current = self.generations[0], self.generations[-1]
-        half = self.window_ms // 2
-        return (len(current.ids) > 0 and now - current.started >= half) or (
-            len(self.generations) > 1 and now - oldest.newest >= self.window_ms
-        )
+            self.evicted[""] += 0 if expired else len(oldest.ids)
+            del self._shared[0]
 
     # -- moving a partition, snapshots ---------------------------------------------------------------------------
 
@@ -116,7 +227,7 @@ class Dedup:
         if slot is None:
             return []
         found = []
-        for generation in self.generations:
+        for generation in [*self._shared, *self._own.get(tenant, ())]:
             keys = generation.ids.keys[: len(generation.ids)]
             mine = keys[(keys[:, 1] & _SLOT_MASK) == np.uint64(slot)].copy()
             mine[:, 1] &= ~_SLOT_MASK
@@ -124,43 +235,85 @@ class Dedup:
                 found.append((generation.started, generation.newest, mine.tobytes()))
         return found
 
-    def join(self, tenant: str, partition: int, stored: list[tuple[int, int, bytes]]) -> None:
+    def join(
+        self, tenant: str, partition: int, stored: list[tuple[int, int, bytes]], *, by_tenant: bool = True
+    ) -> None:
+        """What :meth:`extract` gave elsewhere. ``by_tenant``: see :meth:`admit`."""
         slot = np.uint64(self._slot(tenant, partition))
         for started, newest, data in stored:
             keys = np.frombuffer(data, np.uint64).reshape(-1, 2).copy()
             keys[:, 1] |= slot
-            generation = next((g for g in self.generations if g.started >= started), None)
+            generations = self._own.setdefault(tenant, []) if by_tenant else self._shared
+            generation = next((g for g in generations if g.started >= started), None)
             if generation is None:
                 generation = Generation(started)
-                self.generations.append(generation)
+                generations.append(generation)
             generation.newest = max(generation.newest, newest)
-            generation.ids.upsert(keys)
+            n_new = int(np.count_nonzero(generation.ids.upsert(keys)[1]))
+            if by_tenant:
+                self._n_own[tenant] += n_new
+                self._looked_through_until = 0
 
     def drop(self, tenant: str, partition: int) -> None:
         slot = self._slots.get((tenant, partition))
-        if slot is not None:
-            for generation in self.generations:
-                keys = generation.ids.keys[: len(generation.ids)]
-                generation.ids.keep((keys[:, 1] & _SLOT_MASK) != np.uint64(slot))
+        if slot is None:
+            return
+        for generation in [*self._shared, *self._own.get(tenant, ())]:
+            keys = generation.ids.keys[: len(generation.ids)]
+            generation.ids.keep((keys[:, 1] & _SLOT_MASK) != np.uint64(slot))
+        if tenant in self._own:
+            self._own[tenant] = [g for g in self._own[tenant] if len(g.ids)]
+            self._n_own[tenant] = sum(len(g.ids) for g in self._own[tenant])
+            if not self._own[tenant]:
+                del self._own[tenant]
+                del self._n_own[tenant]
 
     def dump(self) -> tuple[dict[str, Any], list[NDArray[np.uint64]]]:
+        """What :meth:`load` takes: the first array has all small generations one after the other."""
+        arrays: list[NDArray[np.uint64]] = []
+        small: list[NDArray[np.uint64]] = []
+        generations: list[list[Any]] = []
+        for tenant, held in [("", self._shared), *self._own.items()]:
+            for g in held:
+                keys = g.ids.keys[: len(g.ids)].copy()
+                is_small = len(keys) < _SMALL
+                (small if is_small else arrays).append(keys)
+                generations.append([g.started, g.newest, tenant, len(keys), 0 if is_small else len(arrays)])
         meta = {
-            "n_evicted": self.n_evicted,
+            "evicted": dict(self.evicted),
             "slots": [[tenant, partition, slot] for (tenant, partition), slot in self._slots.items()],
-            "generations": [[g.started, g.newest] for g in self.generations],
+            "generations": generations,
+            "n_arrays": len(arrays) + 1,
         }
-        return meta, [g.ids.keys[: len(g.ids)].copy() for g in self.generations]
+        return meta, [np.concatenate([np.empty((0, 2), np.uint64), *small]), *arrays]
 
-    def load(self, meta: dict[str, Any], ids: list[NDArray[np.uint64]]) -> None:
-        self.n_evicted = meta["n_evicted"]
+    @staticmethod
+    def n_arrays(meta: dict[str, Any]) -> int:
+        """How many arrays belong to what :meth:`dump` gave, of this release or of one before."""
+        found: int = meta.get("n_arrays", len(meta["generations"]))
+        return found
+
+    def load(self, meta: dict[str, Any], arrays: list[NDArray[np.uint64]]) -> None:
         self._slots = {(tenant, partition): slot for tenant, partition, slot in meta["slots"]}
         self._tenant_slots = {}
-        self.generations = []
-        for (started, newest), keys in zip(meta["generations"], ids, strict=True):
+        self._shared, self._own, self._n_own = [], {}, Counter()
+        self._looked_through_until = 0
+        if "n_arrays" not in meta:  # of before version 5: an array a generation, all of them shared
+            self.evicted = Counter({"": meta["n_evicted"]})
+            of_all = enumerate(zip(meta["generations"], arrays, strict=True))
+            generations = [(*times, "", len(keys), number) for number, (times, keys) in of_all]
+        else:
+            self.evicted = Counter(meta["evicted"])
+            generations = meta["generations"]
+        at = [0] * len(arrays)
+        for started, newest, tenant, n, number in generations:
             generation = Generation(started)
             generation.newest = newest
-            generation.ids.load(keys)
-            self.generations.append(generation)
+            generation.ids.load(arrays[number][at[number] : at[number] + n])
+            at[number] += n
+            (self._own.setdefault(tenant, []) if tenant else self._shared).append(generation)
+            if tenant:
+                self._n_own[tenant] += n
 
     def _slot(self, tenant: str, partition: int) -> int:
         return self._slots.setdefault((tenant, partition), len(self._slots))

@@ -155,6 +155,11 @@ class Shard:
         """A message that was journaled behind its target's departure changes nothing: the new home is to have it."""
         return self.record_version < CHAINED_SINCE or self.is_at_home(message.tenant, message.target)
 
+    @property
+    def dedups_by_tenant(self) -> bool:
+        """From version 5 on, no tenant's ids make another's forgotten."""
+        return self.record_version >= BOUNDED_SINCE
+
     def _apply(self, position: int, record: Record) -> Iterator[Effect]:
         match record.body:
             case Events(block):
@@ -217,7 +222,7 @@ class Shard:
     # -- time and messages ------------------------------------------------------------------------------------------
 
     def _tick(self) -> Iterator[Effect]:
-        self.dedup.rotate(self.now)
+        self.dedup.rotate(self.now, by_tenant=self.dedups_by_tenant)
         for tenant in self.tenants.values():
             if tenant.segments.live:
                 changes = tenant.segments.backfill(tenant.people, self.now)

@@ -179,7 +179,7 @@ def _put(tenant: Tenant, user: MovedUser, partition: int) -> int:
 
 
 def _take_rest(shard: Shard, tenant: Tenant, partition: int, part: Part) -> None:
-    shard.dedup.join(tenant.id, partition, part.dedup)
+    shard.dedup.join(tenant.id, partition, part.dedup, by_tenant=shard.dedups_by_tenant)
     tenant.loop.campaigns.learn(part.pinned)
     for key, engagement in part.engagements:
         tenant.loop.asleep[tenant.row_for(key)] = decode_engagement(engagement)

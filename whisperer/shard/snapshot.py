@@ -182,7 +182,7 @@ def load(meta: bytes, tables: dict[str, pa.Table], dedup_max_ids: int) -> Shard:
         at: np.unpackbits(np.frombuffer(bits, np.uint8), count=n).astype(np.bool_) for at, n, bits in stored.repeats
     }
     ids = []
-    for number in range(len(stored.dedup["generations"])):
+    for number in range(shard.dedup.n_arrays(stored.dedup)):
         table = tables[f"dedup-{number}"]
         ids.append(np.stack([_numpy(table, "a"), _numpy(table, "b")], axis=1))
     shard.dedup.load(stored.dedup, ids)

@@ -5,14 +5,16 @@ pointer to the place; NaN and infinity are no JSON.
 """
 
 import asyncio
+import contextlib
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Annotated, Any, TypeVar
 
 import msgspec
 from fastapi import Header
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from whisperer.errors import RequestError, TooLargeError
 
@@ -45,6 +47,37 @@ class InvalidBodyError(RequestError):
 def answer(value: Any, status: int = 200, *, etag: str | None = None) -> Response:
     headers = {"Cache-Control": "no-store"} if etag is None else {"Cache-Control": "no-store", "ETag": etag}
     return Response(msgspec.json.encode(value), status, headers, media_type="application/json")
+
+
+class Streamed(Response):
+    """JSON that comes in pieces, none of which is held: where the client takes none, none is made.
+
+    What fails after the beginning ends the connection before the answer's end, which HTTP clients report.
+    """
+
+    media_type = "application/json"
+
+    def __init__(self, begun: bytes, rest: AsyncGenerator[bytes]) -> None:
+        super().__init__(headers={"Cache-Control": "no-store"})
+        del self.headers["content-length"]
+        self._begun, self._rest = begun, rest
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with contextlib.aclosing(self._rest) as rest:
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            await send({"type": "http.response.body", "body": self._begun, "more_body": True})
+            async for piece in rest:
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def streamed(pieces: AsyncGenerator[bytes]) -> Streamed:
+    """An answer in pieces. Raises what the first of them raises, so that this is answered as any error."""
+    try:
+        return Streamed(await anext(pieces), pieces)
+    except BaseException:
+        await pieces.aclose()
+        raise
 
 
 async def read_body(request: Request) -> bytes:

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
 from serve_apps.gateway.parts import Parts
-from serve_apps.gateway.routes.exchange import TenantOf, answer, described, read_as
+from serve_apps.gateway.routes.exchange import TenantOf, answer, described, read_as, streamed
 from whisperer.content.message import CHANNELS
 from whisperer.eligibility.rules import MARKETING
 from whisperer.errors import RequestError
@@ -37,7 +37,7 @@ def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
 
     @routes.get("/users/{user_id:path}/export", summary="Everything held on a user")
     async def export_user(user_id: str, tenant_id: Tenant) -> Response:
-        return answer(await parts.users.export(tenant_id, user_id))
+        return await streamed(parts.users.export(tenant_id, user_id))
 
     @routes.post(
         "/users/{user_id:path}/consent",

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from actors.jobs import Jobs
 from actors.past import Past
 from actors.simulating import carry_out
 from actors.simulation_record import TIME_LIMIT_S, Task
 from actors.simulations import Simulations
 from actors.warehouse import Warehouse
+from tests.unit.jobs_here import jobs_here
 from tests.unit.simulation.past import DAY, TEMPLATES, plan
 from tests.unit.warehouse.conftest import (
     NEW_YEAR_2026,
@@ -53,20 +55,22 @@ def stored(folder: Path, users: int = 40) -> str:
 
 async def test_a_simulation_runs_in_a_process_of_its_own_and_its_record_is_read_by_anyone(tmp_path: Path) -> None:
     uri = stored(tmp_path)
-    runs = Simulations(uri)
+    jobs = Jobs(tmp_path / "jobs")
+    runs = Simulations(uri, jobs)
     begun = await runs.begin(asked())
     await runs.settled()
-    found = await Simulations(uri).show(TENANT, begun.campaign, begun.id)
+    await jobs.aclose()
+    found = await Simulations(uri, jobs).show(TENANT, begun.campaign, begun.id)
     assert (found.status, found.error, found.n_done) == ("done", "", 120)
     assert found.result is not None
     assert found.result["refused"] == {"no_address": 80}
 
 
 async def test_a_process_that_is_killed_leaves_a_record_that_says_so(tmp_path: Path) -> None:
-    async def killed(task: Task) -> None:
+    async def killed(_: object) -> list[bytes]:
         raise ProcessLookupError
 
-    runs = Simulations(stored(tmp_path), killed)
+    runs = Simulations(stored(tmp_path), jobs_here(tmp_path / "jobs", killed))
     begun = await runs.begin(asked())
     await runs.settled()
     assert (await runs.show(TENANT, begun.campaign, begun.id)).error == "its process ended early"

@@ -14,7 +14,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy.orm import Session
 
-from cluster.control_plane import ControlPlane, database, keys
+from cluster.control_plane import Changes, ControlPlane, changes, database, keys, segments
 from cluster.control_plane.models import Base, SegmentRow
 from whisperer.errors import ConflictError, InvariantError, NotFoundError, RequestError
 
@@ -226,3 +226,47 @@ def test_postgresql_holds_the_same_contract() -> None:
         assert plane.version() == 3
         with plane._engine.connect() as connection:
             assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+
+
+def test_every_change_says_whose_it_is_and_of_which_key(plane: ControlPlane) -> None:
+    assert plane.changes_since(-1).everything
+    acme, other = plane.create_tenant("acme"), plane.create_tenant("other")
+    start = plane.version()
+    plane.publish_segment(acme.id, "s", {"event": "Paid", "op": "gte", "count": 1, "days": 7})
+    found = plane.changes_since(start)
+    assert (found.version, found.everything, found.tenants, found.keys) == (start + 1, False, {acme.id}, frozenset())
+    made = plane.create_key(other.id, "write")
+    plane.revoke_key(made.key)
+    both = plane.changes_since(start)
+    assert both.tenants == {acme.id, other.id}
+    assert both.keys == {keys.key_hash(made.key)}
+    assert plane.changes_since(both.version) == Changes(both.version)
+    third = plane.create_tenant("third")
+    assert plane.changes_since(both.version).all_keys_of == {third.id}
+
+
+def test_a_reader_of_too_long_ago_forgets_everything(plane: ControlPlane, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(changes, "KEPT_VERSIONS", 3)
+    acme = plane.create_tenant("acme")
+    start = plane.version()
+    for n in range(4):
+        plane.publish_segment(acme.id, f"s{n}", {"event": "Paid", "op": "gte", "count": 1, "days": 7})
+    assert plane.changes_since(start).everything
+    assert not plane.changes_since(start + 1).everything
+
+
+def test_live_segments_are_bounded_and_an_archived_one_makes_room(
+    plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(segments, "MOST_LIVE", 2)
+    tenant = plane.create_tenant("acme").id
+    for name in ("a", "b", "b", "a"):
+        plane.publish_segment(tenant, name, PREDICATE)
+    with pytest.raises(ConflictError, match="archive one first"):
+        plane.publish_segment(tenant, "c", PREDICATE)
+    plane.archive_segment(tenant, "a")
+    plane.publish_segment(tenant, "c", PREDICATE)
+    with pytest.raises(ConflictError):
+        plane.publish_segment(tenant, "a", PREDICATE)  # back from the archive it is one more
+    assert [(s.name, s.version) for s in plane.list_segments(tenant)] == [("b", 2), ("c", 1)]
+    assert [s.version for s in plane.list_segments(tenant, include_archived=True, all_versions=True)] == [1, 2, 1, 2, 1]

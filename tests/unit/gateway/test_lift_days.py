@@ -55,7 +55,7 @@ async def test_every_day_on_which_windows_closed_has_a_look(running: Caller, wor
 
 async def test_the_warehouse_is_asked_once_a_minute(running: Caller, world: World, tmp_path: Path) -> None:
     now = NEW_YEAR_2026 + 1_000 * HOUR
-    days = LiftDays(world.plane, str(tmp_path / "warehouse"), lambda: now)
+    days = LiftDays(world.plane, world.jobs, str(tmp_path / "warehouse"), lambda: now)
     before = await days.show(running.id, "welcome")
     lived(running.id, 2, str(tmp_path / "warehouse"), range(200, 204))
     assert await days.show(running.id, "welcome") is before

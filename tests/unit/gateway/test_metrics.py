@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from actors.calls import REASONS
 from actors.commit import CommitCounts
+from actors.jobs import JobsCount
 from actors.measures import Histogram
 from actors.routing import CALL_RESULTS
 from serve_apps.gateway.counts import Counts
@@ -90,6 +91,7 @@ def measures(replica: str = "r1") -> Measures:
     counts.rejected[""]["invalid_key"] = 1
     counts.notices["tn_1"]["invalid_revenue"] = 2
     made = Measures(counts, replica)
+    made.jobs = lambda: {"reports": JobsCount(running=1, waiting=2, endings={"done": 3})}
     made.levels = {"queued_events": lambda: 5, "in_flight_bytes": lambda: 6}
     made.answered("/v1/batch", "POST", 200, 0.02, 200_000)
     made.called("ingest", "answered", 0.004)

@@ -6,18 +6,21 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
-from actors.simulation_record import Task
-from actors.simulations import KEPT, MOST_WAITING, Simulations
+from actors.jobs import Task
+from actors.jobs.lanes import SIMULATIONS
+from actors.simulations import KEPT, Simulations
 from actors.warehouse import ExportRecord, Warehouse
 from serve_apps.gateway.documents import Documents
 from tests.unit.decisions.valuing import NAME, write_model
 from tests.unit.gateway.test_campaigns import CAMPAIGN, SMS
 from tests.unit.gateway.world import Caller, World
+from tests.unit.jobs_here import jobs_here
 from tests.unit.simulation.past import T0, plan
-from whisperer.errors import NotFoundError, OverloadError
+from whisperer.errors import NotFoundError, TooManyError
 from whisperer.events.parts import PartBuilder, merge
 from whisperer.events.types import EventType, Flag
 from whisperer.ids import key_hash, known_key, message_hash, partition_of, tenant_seed
@@ -128,14 +131,17 @@ async def test_a_simulation_of_another_tenant_or_beside_its_folder_is_not_there(
 async def test_only_a_few_wait_and_only_the_newest_are_kept(tmp_path: Path) -> None:
     go = asyncio.Event()
 
-    async def wait(task: Task) -> None:
+    async def wait(task: Task) -> list[bytes]:
         await go.wait()
+        return []
 
-    runs = Simulations(str(tmp_path), wait)
-    for _ in range(MOST_WAITING + 1):
+    runs = Simulations(str(tmp_path), jobs_here(tmp_path / "jobs", wait))
+    for _ in range(SIMULATIONS.tenant_open):
         await runs.begin(plan())
-    with pytest.raises(OverloadError):
+    with pytest.raises(TooManyError):
         await runs.begin(plan())
+    others = await runs.begin(msgspec.structs.replace(plan(), tenant="tn_other"))
+    assert others.status == "running"
     go.set()
     await runs.settled()
     for _ in range(KEPT):
@@ -149,14 +155,15 @@ async def test_only_a_few_wait_and_only_the_newest_are_kept(tmp_path: Path) -> N
 async def test_a_record_that_nobody_writes_any_more_is_of_a_dead_process(tmp_path: Path) -> None:
     go = asyncio.Event()
 
-    async def hanging(task: Task) -> None:
+    async def hanging(task: Task) -> list[bytes]:
         await go.wait()
+        return []
 
     now = 0
-    runs = Simulations(str(tmp_path), hanging, lambda: now)
+    runs = Simulations(str(tmp_path), jobs_here(tmp_path / "jobs", hanging), lambda: now)
     begun = await runs.begin(plan())
     assert (await runs.show(plan().tenant, plan().name, begun.id)).status == "running"
-    now = 10 * HOUR
+    now = round(SIMULATIONS.patience_s * 1000) + HOUR
     assert (await runs.show(plan().tenant, plan().name, begun.id)).error == "nothing was heard of it"
     go.set()
     await runs.settled()

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 
+from actors.jobs import DecisionAudit, Task
 from actors.partition_map import PartitionMap
 from actors.routing import OK, Shards
-from actors.simulating import carry_out
-from actors.simulation_record import Task
 from actors.simulations import Simulations as SimulationRuns
 from cluster.control_plane import ControlPlane
 from cluster.installation import Installation
@@ -33,6 +32,7 @@ from serve_apps.gateway.policies import Policies
 from serve_apps.gateway.publishing import Publishing
 from serve_apps.gateway.simulations import Simulations
 from serve_apps.gateway.users import Users
+from tests.unit.jobs_here import carried_out, jobs_here
 from whisperer.decisions.decision import decision_id
 from whisperer.eligibility.standing import Standing
 from whisperer.errors import UnavailableError
@@ -116,12 +116,6 @@ class PlayedShards(Shards):
     def _flush(self, shard: int) -> None:
         return None
 
-    def _events_of(self, shard: int, tenant: str, keys: list[str]) -> list[dict[str, Any]]:
-        return []
-
-    def _logged(self, shard: int, tenant: str, keys: list[str]) -> dict[str, list[dict[str, Any]]]:
-        return {}
-
     def _ask(self, shard: int, version: int, tenant: str, campaign: str, users: list[tuple[str, str]], _: float) -> Any:
         if self.stale:
             self.stale -= 1
@@ -137,9 +131,6 @@ class PlayedShards(Shards):
     def _decision(self, shard: int, tenant: str, id: str) -> Any:
         found = self.decisions.get(f"{tenant}/{id}")
         return found if found is not None and shard == 1 else None
-
-    def _stored_decision(self, shard: int, tenant: str, id: str) -> Any:
-        return self.stored.get(f"{tenant}/{id}")
 
     def _status(self, shard: int) -> dict[str, Any]:
         counts = {"users": 0, "events_accepted": 0, "events_duplicate": 0, "messages_waiting": 0}
@@ -183,11 +174,6 @@ def view(id: str, key: str, campaign: str, **more: Any) -> dict[str, Any]:
     }
 
 
-async def simulate_here(task: Task) -> None:
-    """In this process, not in one of its own."""
-    await asyncio.to_thread(carry_out, task)
-
-
 class World:
     def __init__(self, folder: Path) -> None:
         self.plane = ControlPlane(f"sqlite:///{folder / 'control.db'}")
@@ -204,14 +190,15 @@ class World:
         )
         self.sink = Sink(folder / "sink.db")
         self.models = ArtifactStore(folder / "models", folder / "cache")
+        self.jobs = jobs_here(folder / "jobs", self._do)
         self.simulations = SimulationRuns(
-            str(folder / "warehouse"), simulate_here, models=str(folder / "models"), spool=str(folder / "cache")
+            str(folder / "warehouse"), self.jobs, models=str(folder / "models"), spool=str(folder / "cache")
         )
         counts = Counts(10)
         overview = Overview(self.shards, self.plane, counts)
         publishing = Publishing(self.plane, self.shards, overview, str(folder / "models"))
-        users = Users(self.shards, self.sink)
-        decisions = Decisions(self.shards, users)
+        users = Users(self.shards, self.sink, self.jobs, str(folder / "warehouse"))
+        decisions = Decisions(self.shards, users, self.jobs, str(folder / "warehouse"))
         self.parts = Parts(
             installation,
             self.plane,
@@ -226,9 +213,15 @@ class World:
             self.sink,
             Policies(self.plane, self.models, publishing),
             Simulations(self.plane, self.shards, self.simulations),
-            LiftDays(self.plane, str(folder / "warehouse")),
+            LiftDays(self.plane, self.jobs, str(folder / "warehouse")),
         )
         self.app = build(self.parts)
+
+    async def _do(self, task: Task) -> list[bytes]:
+        """In this process, and of decisions what the test put into the warehouse."""
+        if isinstance(task, DecisionAudit):
+            return [msgspec.msgpack.encode(self.shards.stored.get(f"{task.tenant}/{task.decision_id}"))]
+        return await carried_out(task)
 
     def tenant(self, name: str) -> Caller:
         made = self.plane.create_tenant(name)

@@ -1,0 +1,28 @@
+"""Work for callers that grows with a tenant's data: in processes of its own, bounded, each tenant in its turn.
+
+A shard answers for everybody and a gateway holds everybody's requests, so neither does such work itself: reading a
+user's whole history, looking for a decision in every file, lift by day, simulations. See :mod:`.room` for how it is
+asked for, :mod:`.lanes` for the bounds, :mod:`.fair_queue` for whose turn it is, :mod:`.worker` for the process.
+"""
+
+from __future__ import annotations
+
+from actors.jobs.fair_queue import FairQueue, Turn
+from actors.jobs.lanes import LANES, Lane
+from actors.jobs.room import Jobs, JobsCount
+from actors.jobs.tasks import DaysOfLift, DecisionAudit, Simulation, StoredEvents, Task, UserHistory
+
+__all__ = [
+    "LANES",
+    "DaysOfLift",
+    "DecisionAudit",
+    "FairQueue",
+    "Jobs",
+    "JobsCount",
+    "Lane",
+    "Simulation",
+    "StoredEvents",
+    "Task",
+    "Turn",
+    "UserHistory",
+]

@@ -1,0 +1,112 @@
+"""Whose turn it is: tenants one after the other, however much each of them asks for.
+
+Guarantees: no more than ``at_once`` turns are granted, no more than ``tenant_at_once`` of them to one tenant; a tenant
+who waits is passed over by each other tenant once at most before its next turn. What is above a bound is refused at
+once, never put aside. Leaves to others what a turn is used for. No clock, no loop of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, OrderedDict, deque
+
+from whisperer.errors import OverloadError, TooManyError
+
+RETRY_AFTER_S = 5.0
+
+
+class Turn:
+    """A place in the queue. :meth:`leave` it whatever happens; leaving twice changes nothing."""
+
+    def __init__(self, queue: FairQueue, tenant: str) -> None:
+        self.tenant = tenant
+        self._queue = queue
+        self._granted = asyncio.Event()
+
+    @property
+    def is_granted(self) -> bool:
+        return self._granted.is_set()
+
+    async def granted(self) -> None:
+        await self._granted.wait()
+
+    def leave(self) -> None:
+        self._queue._leave(self)
+
+
+class FairQueue:
+    """Parameters
+    ----------
+    at_once, tenant_at_once : turns granted, in all and to one tenant
+    open_, tenant_open : turns granted or waited for, in all and by one tenant
+    """
+
+    def __init__(self, at_once: int, tenant_at_once: int, open_: int, tenant_open: int) -> None:
+        self._at_once, self._tenant_at_once = at_once, tenant_at_once
+        self._most_open, self._tenant_open = open_, tenant_open
+        self._waiting: OrderedDict[str, deque[Turn]] = OrderedDict()
+        """In the order in which tenants are served next; none of them is empty."""
+        self._granted: set[Turn] = set()
+        self._granted_of: Counter[str] = Counter()
+        self._open: Counter[str] = Counter()
+
+    @property
+    def n_granted(self) -> int:
+        return len(self._granted)
+
+    @property
+    def n_waiting(self) -> int:
+        return self._open.total() - len(self._granted)
+
+    def join(self, tenant: str) -> Turn:
+        """A turn, granted at once if it may be. Raises TooManyError (429) and OverloadError (503)."""
+        if self._open[tenant] >= self._tenant_open:
+            raise TooManyError(
+                f"{self._tenant_open} jobs of this kind are open for you already: ask again when one of them is done",
+                code="too_many_jobs",
+                retry_after_s=RETRY_AFTER_S,
+            )
+        if self._open.total() >= self._most_open:
+            raise OverloadError(
+                f"{self._most_open} jobs of this kind are open already, of all tenants: ask again later",
+                retry_after_s=RETRY_AFTER_S,
+            )
+        turn = Turn(self, tenant)
+        self._open[tenant] += 1
+        self._waiting.setdefault(tenant, deque()).append(turn)
+        self._grant()
+        return turn
+
+    def _leave(self, turn: Turn) -> None:
+        tenant = turn.tenant
+        waiting = self._waiting.get(tenant, ())
+        if turn in self._granted:
+            self._granted.discard(turn)
+            _less(self._granted_of, tenant)
+        elif turn in waiting:
+            self._waiting[tenant].remove(turn)
+            if not self._waiting[tenant]:
+                del self._waiting[tenant]
+        else:
+            return
+        _less(self._open, tenant)
+        self._grant()
+
+    def _grant(self) -> None:
+        while len(self._granted) < self._at_once:
+            tenant = next((t for t in self._waiting if self._granted_of[t] < self._tenant_at_once), None)
+            if tenant is None:
+                return
+            turn = self._waiting[tenant].popleft()
+            self._waiting.move_to_end(tenant)
+            if not self._waiting[tenant]:
+                del self._waiting[tenant]
+            self._granted.add(turn)
+            self._granted_of[tenant] += 1
+            turn._granted.set()
+
+
+def _less(counts: Counter[str], tenant: str) -> None:
+    counts[tenant] -= 1
+    if not counts[tenant]:
+        del counts[tenant]

@@ -1,0 +1,72 @@
+"""The bounds of each kind of job. What takes milliseconds never waits behind what takes minutes.
+
+All of them are a gateway replica's: with `n` replicas there are `n` times as many processes at most.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+from actors.jobs.fair_queue import FairQueue
+from actors.jobs.tasks import DaysOfLift, DecisionAudit, Simulation, StoredEvents, Task, UserHistory
+from actors.simulation_record import TIME_LIMIT_S as SIMULATION_TIME_LIMIT_S
+
+MEMORY_BYTES = 768 << 20
+"""A process that has its code and DuckDB loaded has 260 MB of it, and DuckDB may take 256 MB before it spills."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """Attributes
+    ----------
+    at_once, tenant_at_once, open_, tenant_open : see :class:`FairQueue`
+    patience_s : so long a caller waits for a turn, then it is refused
+    time_limit_s : of one job, from its turn on
+    memory_bytes : of a process's data (RLIMIT_DATA)
+    kept_s : so long a process without work is kept for the next job
+    """
+
+    name: str
+    at_once: int
+    tenant_at_once: int
+    open_: int
+    tenant_open: int
+    patience_s: float
+    time_limit_s: float
+    memory_bytes: int = MEMORY_BYTES
+    kept_s: float = 60.0
+
+    def queue(self) -> FairQueue:
+        return FairQueue(self.at_once, self.tenant_at_once, self.open_, self.tenant_open)
+
+
+LOOK_UPS = Lane("look_ups", 2, 1, 64, 16, patience_s=20.0, time_limit_s=20.0)
+REPORTS = Lane("reports", 2, 1, 32, 4, patience_s=60.0, time_limit_s=600.0)
+SIMULATIONS = Lane(
+    "simulations",
+    at_once=1,
+    tenant_at_once=1,
+    open_=16,
+    tenant_open=3,
+    patience_s=16 * SIMULATION_TIME_LIMIT_S,
+    time_limit_s=SIMULATION_TIME_LIMIT_S,
+    memory_bytes=3 << 30,
+    kept_s=0.0,
+)
+
+LANES: dict[type[Task], Lane] = {
+    DecisionAudit: LOOK_UPS,
+    StoredEvents: LOOK_UPS,
+    UserHistory: REPORTS,
+    DaysOfLift: REPORTS,
+    Simulation: SIMULATIONS,
+}
+
+
+def with_memory(bytes_: int) -> dict[type[Task], Lane]:
+    """The same with another bound on the memory of all but simulations."""
+    return {
+        kind: lane if lane is SIMULATIONS else dataclasses.replace(lane, memory_bytes=bytes_)
+        for kind, lane in LANES.items()
+    }

@@ -1,0 +1,62 @@
+"""What can be asked for, as values: a gateway that asks loads no more than this. How it is done: :mod:`.carrying_out`.
+
+Each says what pieces of bytes its answer consists of, one after the other.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from actors.simulation_record import Task as SimulationTask
+
+
+class UserHistory(msgspec.Struct, tag="history", array_like=True, frozen=True):
+    """Every stored event of these keys as it was sent, oldest first, and every row of their decisions, deliveries,
+    outcomes and rewards: members of a JSON object, without its braces, in pieces of about 64 KB."""
+
+    warehouse: str
+    tenant: str
+    keys: list[str]
+
+
+class DecisionAudit(msgspec.Struct, tag="decision", array_like=True, frozen=True):
+    """:class:`actors.warehouse.Audit` of one decision in MessagePack; null where there is none."""
+
+    warehouse: str
+    tenant: str
+    decision_id: str
+
+
+class StoredEvents(msgspec.Struct, tag="events", array_like=True, frozen=True):
+    """The events at these (lsn, index) of a shard's journal, in the order asked, in MessagePack: ``[message_id,
+    received_at, payload]``, or null where there is no such row."""
+
+    warehouse: str
+    tenant: str
+    shard: int
+    positions: list[tuple[int, int]]
+
+
+class DaysOfLift(msgspec.Struct, tag="lift", array_like=True, frozen=True):
+    """:func:`actors.lift_days.closed_by_day` of a campaign (its definition as JSON), in MessagePack: ``[[[day, group,
+    *tally], ...], conflicted]``, the tally's integers as texts: they know no bounds."""
+
+    warehouse: str
+    tenant: str
+    campaign: str
+    until: int
+
+
+class Simulation(msgspec.Struct, tag="simulation", array_like=True, frozen=True):
+    """A simulation, which writes its record itself; no pieces."""
+
+    task: SimulationTask
+
+    @property
+    def tenant(self) -> str:
+        return self.task.plan.tenant
+
+
+Task = UserHistory | DecisionAudit | StoredEvents | DaysOfLift | Simulation
+
+encode, decode = msgspec.msgpack.Encoder().encode, msgspec.msgpack.Decoder(Task).decode

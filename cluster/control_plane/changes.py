@@ -1,0 +1,77 @@
+"""What changed between two versions: whose tenant, and which key.
+
+Each version of the control plane is written down with what it concerned, in the transaction that raised it. A reader
+that kept anything asks for what changed since, and forgets that: a change of one tenant costs the others nothing. The
+newest :data:`KEPT_VERSIONS` are kept; a reader of longer ago, or of before they were written down, forgets everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.orm import Session
+
+from cluster.control_plane.models import ApiKeyRow, Base, ChangeRow, MetaRow, TenantRow
+
+KEPT_VERSIONS = 10_000
+EVERY_KEY = "*"
+"""Of a tenant: its name is told with each of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Attributes
+    ----------
+    version : of now
+    everything : what is said below is not all of it
+    tenants : ids
+    keys : hashes of keys that were made, revoked or changed
+    all_keys_of : ids of tenants
+    """
+
+    version: int
+    everything: bool = False
+    tenants: frozenset[str] = field(default_factory=frozenset)
+    keys: frozenset[str] = field(default_factory=frozenset)
+    all_keys_of: frozenset[str] = field(default_factory=frozenset)
+
+
+def concerned(rows: Iterable[Base]) -> set[tuple[str, str]]:
+    """(tenant id, key's hash, :data:`EVERY_KEY` or "") of rows that were written."""
+    found = set()
+    for row in rows:
+        if isinstance(row, TenantRow):
+            found.add((row.id, EVERY_KEY))
+        elif isinstance(row, ApiKeyRow):
+            found.add((row.tenant_id, row.hash))
+        else:
+            found.add((getattr(row, "tenant_id", ""), ""))
+    return found
+
+
+def write_down(session: Session, rows: Iterable[Base]) -> None:
+    """What the version that this transaction has just raised concerns."""
+    version = session.scalars(select(MetaRow.version)).one()
+    for number, (tenant_id, key) in enumerate(sorted(concerned(rows))):
+        session.add(ChangeRow(version=version, number=number, tenant_id=tenant_id, key=key))
+    session.execute(delete(ChangeRow).where(ChangeRow.version <= version - KEPT_VERSIONS))
+
+
+def read_since(session: Session, version: int) -> Changes:
+    """What happened after ``version``, -1 for a reader that has nothing yet."""
+    now = session.scalars(select(MetaRow.version)).one()
+    if now == version:
+        return Changes(now)
+    since = ChangeRow.version > version
+    n_versions = session.scalars(select(func.count(ChangeRow.version.distinct())).where(since)).one()
+    rows = session.execute(select(ChangeRow.tenant_id, ChangeRow.key).where(since)).all()
+    if version < 0 or n_versions != now - version or any(not tenant for tenant, _ in rows):
+        return Changes(now, everything=True)
+    return Changes(
+        now,
+        tenants=frozenset(tenant for tenant, _ in rows),
+        keys=frozenset(key for _, key in rows if key not in ("", EVERY_KEY)),
+        all_keys_of=frozenset(tenant for tenant, key in rows if key == EVERY_KEY),
+    )
