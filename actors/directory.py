@@ -23,6 +23,7 @@ from actors import directory_file, starting
 from actors.directory_file import DirectoryState, Move, Upgrade
 from actors.fsync import create_durably
 from actors.installation import configure_logs, load
+from actors.limiter import Ask, Lease, Limiter
 from actors.partition_map import PartitionMap, shard_name
 from actors.replica_reports import ReplicaReports, Report
 from actors.routing import DIRECTORY, NAMESPACE, OK, Shards
@@ -54,6 +55,7 @@ class Directory:
             self._set_map(n_shards=n_shards)
         self._save()
         self._reports = ReplicaReports()
+        self._limiter = Limiter()
         self._one = asyncio.Lock()
         self._shards = Shards()
         self._resumed: asyncio.Task[None] | None = None
@@ -66,6 +68,10 @@ class Directory:
     async def exchange_reports(self, report: Report) -> list[Report]:
         """A gateway replica's counts come, everybody's go."""
         return self._reports.exchange(report)
+
+    async def lease(self, asks: list[Ask]) -> list[Lease]:
+        """A gateway replica leases tokens of the rates of keys and tenants."""
+        return self._limiter.lease(asks, time.monotonic())
 
     async def partition_map(self) -> PartitionMap:
         return self._state.map

@@ -22,6 +22,7 @@ from ray.exceptions import ActorDiedError, ActorUnavailableError, GetTimeoutErro
 
 from actors import tracing
 from actors.direct_client import DirectConnection, connect
+from actors.limiter import Ask, Lease
 from actors.partition_map import PartitionMap, shard_name
 from actors.pieces import to_pieces
 from whisperer.errors import UnavailableError, WhispererError
@@ -209,6 +210,17 @@ class Shards:
         except (ValueError, RayActorError, GetTimeoutError, TimeoutError) as error:
             self._directory = None
             raise UnavailableError("the directory is starting", retry_after_s=1.0) from error
+        return found
+
+    async def lease(self, asks: list[Ask], timeout_s: float = 2.0) -> list[Lease]:
+        """Tokens from the limiter (:mod:`actors.limiter`). Raises UnavailableError."""
+        try:
+            if self._directory is None:
+                self._directory = await asyncio.to_thread(ray.get_actor, DIRECTORY, NAMESPACE)
+            found: list[Lease] = await asyncio.wait_for(self._directory.lease.remote(asks), timeout_s)
+        except (ValueError, RayActorError, GetTimeoutError, TimeoutError) as error:
+            self._directory = None
+            raise UnavailableError("the limiter is away", retry_after_s=1.0) from error
         return found
 
     async def learner_status(self, timeout_s: float = 3.0) -> dict[str, Any]:

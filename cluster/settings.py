@@ -13,6 +13,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from importlib.resources import files
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -32,6 +33,8 @@ class Server(msgspec.Struct, frozen=True):
     host: str
     port: int
     public_url: str
+    trusted_proxies: str
+    proxy_protocol: bool
 
 
 class Cluster(msgspec.Struct, frozen=True):
@@ -103,6 +106,9 @@ class Identity(msgspec.Struct, frozen=True):
 
 class Limits(msgspec.Struct, frozen=True):
     body_timeout_s: float
+    body_first_byte_s: float
+    body_bytes_per_s: int
+    address_connections: int
     tenant_events_per_s: int
     key_requests_per_s: int
 
@@ -314,7 +320,8 @@ _AT_LEAST_ONE = (
     ("gateway", "max_ongoing_requests"), ("gateway", "coalesce_events"),
     ("decisions", "min_replicas"), ("content", "min_replicas"), ("delivery", "min_replicas"),
     ("decisions", "max_ongoing_requests"), ("content", "max_ongoing_requests"), ("delivery", "max_ongoing_requests"),
-    ("dedup", "max_ids"), ("dedup", "window_h"), ("warehouse", "compact_files"), ("warehouse", "compact_below_bytes"),
+    ("limits", "address_connections"), ("dedup", "max_ids"), ("dedup", "window_h"),
+    ("warehouse", "compact_files"), ("warehouse", "compact_below_bytes"),
     ("jobs", "memory_mib"),
 )  # fmt: skip
 
@@ -330,6 +337,15 @@ def _check(settings: Settings) -> None:
         Placeholders.listed(settings.identity.placeholder_ids)
     except ValueError as error:
         raise SettingsError(f"identity.placeholder_ids: {error}.") from None
+    try:
+        proxies = trusted_proxies(settings.server.trusted_proxies)
+    except ValueError as error:
+        raise SettingsError(f"server.trusted_proxies must be addresses or networks: {error}.") from None
+    if settings.server.proxy_protocol and not proxies:
+        raise SettingsError("server.proxy_protocol needs server.trusted_proxies: say from where it may come.")
+    limits = settings.limits
+    if min(limits.body_timeout_s, limits.body_first_byte_s, limits.body_bytes_per_s) <= 0:
+        raise SettingsError("limits.body_timeout_s, body_first_byte_s and body_bytes_per_s must be above 0.")
     if not 1 <= settings.server.port <= 65_535:
         raise SettingsError(f"server.port must be between 1 and 65535, not {settings.server.port}.")
     for section in ("gateway", "decisions", "content", "delivery"):
@@ -343,6 +359,11 @@ def _check(settings: Settings) -> None:
             f"up to {reserved:.2f} CPUs, more than the {available} of cluster.num_cpus: lower the fractions or raise "
             "cluster.num_cpus."
         )
+
+
+def trusted_proxies(setting: str) -> list[str]:
+    """Addresses and networks, written one after another. Raises ValueError with the one that is none."""
+    return [str(ip_network(word)) for word in setting.replace(",", " ").split()]
 
 
 def num_cpus(settings: Settings) -> int:

@@ -5,7 +5,8 @@
     │   ├── InvalidKeyError     401
     │   ├── NotFoundError       404
     │   ├── ConflictError       409 / 412 / 422
-    │   └── TooLargeError       413
+    │   ├── TooLargeError       413
+    │   └── TooSlowError        408: the body did not arrive in time; the same again may
     ├── OverloadError           503, retryable: bounded queues are full or a limit is reached
     │   └── TooManyError        429, retryable: the caller's own share of them is
     ├── UnavailableError        503, retryable: a part is starting, moving or recovering
@@ -67,6 +68,12 @@ class ConflictError(RequestError):
 class TooLargeError(RequestError):
     code = "body_too_large"
     status = 413
+
+
+class TooSlowError(RequestError):
+    code = "request_timeout"
+    retryable = True
+    status = 408
 
 
 class OverloadError(WhispererError):

@@ -12,17 +12,22 @@ import hmac
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from actors.logs import Seldom
 from cluster.control_plane import Changes, ControlPlane
 from cluster.control_plane.api_keys import KeyRecord
 from cluster.control_plane.keys import key_hash
-from whisperer.errors import InvalidKeyError
+from whisperer.errors import InvalidKeyError, UnavailableError
 from whisperer.events.write_key import presented_key
 
 MAX_REMEMBERED = 10_000
 """Of those that somebody has, and as many of others."""
 MAX_KEY_CHARACTERS = 256
+MAX_LOOKUPS = 200
+"""Requests that may wait for the database to say whose key they show; beyond, they are told to come back."""
+LOOKUP_TIMEOUT_S = 5.0
 
 _log = logging.getLogger(__name__)
 
@@ -44,6 +49,9 @@ class Access:
         """Tenants whose change has not reached every shard yet; None: nothing has."""
         self._has_told = False
         self._answers = False
+        self._looking = ThreadPoolExecutor(2, thread_name_prefix="keys")
+        self._n_looking = 0
+        self._seldom = Seldom(_log)
 
     @property
     def healthy(self) -> bool:
@@ -51,7 +59,11 @@ class Access:
         return self._answers and self._has_told
 
     async def find(self, key: str | None) -> KeyRecord | None:
-        """The key's tenant and kind; None when it is unknown, revoked or absent."""
+        """The key's tenant and kind; None when it is unknown, revoked or absent.
+
+        Raises UnavailableError while the control plane does not answer and the key is not known from before: nobody is
+        told that a good key is a bad one.
+        """
         if not key or len(key) > MAX_KEY_CHARACTERS:
             return None
         digest = key_hash(key)
@@ -61,13 +73,27 @@ class Access:
         if digest in self._unknown:
             return None
         n_forgotten = self._n_forgotten
-        found = await asyncio.to_thread(self._plane.find_key, key)
+        found = await self._look_up(key)
         if n_forgotten == self._n_forgotten:  # else it may have been revoked while we looked
             if found is None:
                 _remember(self._unknown, digest, None)
             else:
                 _remember(self._known, digest, found)
         return found
+
+    async def _look_up(self, key: str) -> KeyRecord | None:
+        """Two lookups at a time, in threads of their own: what strangers make up keeps no other work waiting."""
+        if self._n_looking >= MAX_LOOKUPS:
+            raise UnavailableError("too many keys are being looked up", retry_after_s=1.0)
+        self._n_looking += 1
+        try:
+            look = asyncio.get_running_loop().run_in_executor(self._looking, self._plane.find_key, key)
+            return await asyncio.wait_for(look, LOOKUP_TIMEOUT_S)
+        except Exception as error:  # whatever is wrong with the database, it is not the caller's key
+            self._seldom.log(logging.WARNING, "lookup", "a key could not be looked up: %r", error)
+            raise UnavailableError("keys cannot be looked up at the moment", retry_after_s=1.0) from error
+        finally:
+            self._n_looking -= 1
 
     async def secret(self, authorization: str | None) -> KeyRecord:
         """The tenant a secret key speaks for. Raises InvalidKeyError."""

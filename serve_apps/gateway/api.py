@@ -13,6 +13,7 @@ from serve_apps.gateway.documents import Documents
 from serve_apps.gateway.idempotency import Idempotency
 from serve_apps.gateway.pages import routes as pages
 from serve_apps.gateway.parts import Parts
+from serve_apps.gateway.paths import AsWritten
 from serve_apps.gateway.routes.exchange import answer
 from serve_apps.gateway.routes.mounting import mount
 from whisperer.errors import InvalidKeyError
@@ -32,6 +33,7 @@ def build(parts: Parts) -> FastAPI:
     )
     problems.install(app)
     app.add_middleware(Idempotency, parts=parts)
+    app.add_middleware(AsWritten)  # the last one added is the outermost
     _health(app, parts)
     openapi.install(app)
     mount(app, parts)
@@ -50,6 +52,7 @@ def _health(app: FastAPI, parts: Parts) -> None:
         reasons = await parts.overview.unready()
         if not parts.access.healthy:
             reasons.append("the control plane has not answered yet")
+        reasons += parts.unready()
         return answer({"status": "unready" if reasons else "ready", "reasons": reasons}, 503 if reasons else 200)
 
 

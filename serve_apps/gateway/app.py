@@ -21,18 +21,22 @@ from actors.jobs.lanes import with_memory
 from actors.routing import Shards
 from actors.simulations import Simulations as SimulationRuns
 from cluster.control_plane import ControlPlane
+from cluster.haproxy_program import client_secret
 from cluster.installation import load
 from serve_apps.delivery.sink import Sink
 from serve_apps.gateway import links
 from serve_apps.gateway.access import Access
 from serve_apps.gateway.api import build as build_api
+from serve_apps.gateway.arrivals import Pace
 from serve_apps.gateway.campaigns import Campaigns
 from serve_apps.gateway.coalesce import Coalescer
 from serve_apps.gateway.counts import Counts
 from serve_apps.gateway.decisions import Decisions
 from serve_apps.gateway.explanations import Explanations
+from serve_apps.gateway.hang_up import EndsWithItsCaller
 from serve_apps.gateway.ingest import PREFIX, Ingestion, Receive, Scope, Send, route_of
 from serve_apps.gateway.lift_days import LiftDays
+from serve_apps.gateway.limits import Limits
 from serve_apps.gateway.measures import Measures
 from serve_apps.gateway.observed import ROUTE, Observed
 from serve_apps.gateway.outcomes import Outcomes
@@ -72,6 +76,8 @@ class Gateway:
         self._shards = shards = Shards(on_call=measures.called)
         plane = ControlPlane(settings.control_plane.url)
         access = Access(plane, installation.operator_token, settings.control_plane.poll_interval_ms / 1000)
+        replicas = Replicas(shards, measures.report)
+        limits = Limits(shards.lease, n_replicas=lambda: replicas.n)
         coalescer = Coalescer(
             shards,
             max_queued_events=settings.gateway.max_queued_events,
@@ -84,17 +90,25 @@ class Gateway:
             shards,
             coalescer,
             counts,
+            limits,
             events_per_s=settings.limits.tenant_events_per_s,
             requests_per_s=settings.limits.key_requests_per_s,
-            body_timeout_s=settings.limits.body_timeout_s,
+            pace=Pace(
+                settings.limits.body_first_byte_s, settings.limits.body_bytes_per_s, settings.limits.body_timeout_s
+            ),
             max_in_flight_bytes=settings.gateway.max_in_flight_bytes,
+            # Ray lets in no more requests than it is told: half of them stay free of bodies that are on their way.
+            max_bodies=max(1, settings.gateway.max_ongoing_requests // 2),
+            client_secret=client_secret(installation.operator_token),
             placeholders=Placeholders.listed(settings.identity.placeholder_ids),
         )
         measures.levels = {
             "queued_events": lambda: coalescer.n_queued,
             "in_flight_bytes": lambda: ingestion.in_flight_bytes,
+            "bodies_arriving": lambda: ingestion.arrivals.n_bodies,
+            "bodies_given_up": lambda: ingestion.arrivals.n_given_up,
+            "limits_alone": lambda: limits.n_alone,
         }
-        replicas = Replicas(shards, measures.report)
         overview = Overview(shards, plane, counts, replicas)
         publishing = Publishing(plane, shards, overview, settings.models.uri)
         sink = Sink(installation.sink_path)
@@ -122,6 +136,7 @@ class Gateway:
             Policies(plane, store, publishing),
             Simulations(plane, shards, SimulationRuns(warehouse, jobs, models=settings.models.uri, spool=spool)),
             LiftDays(plane, jobs, warehouse),
+            ingestion.unready,
         )
         self._api = build_api(parts)
         links.install(self._api, LinkSigner(bytes.fromhex(installation.link_secret)), Outcomes(shards).record)
@@ -132,10 +147,11 @@ class Gateway:
             asyncio.ensure_future(access.watch(publishing.spread)),
             asyncio.ensure_future(overview.sample_forever()),
             asyncio.ensure_future(replicas.tell_forever()),
+            asyncio.ensure_future(limits.give_back_forever()),
         ]
 
     def __serve_build_asgi_app__(self) -> Any:
-        ingestion, api = self._ingestion, self._api
+        ingestion, api = self._ingestion, EndsWithItsCaller(self._api)
 
         async def answer(scope: Scope, receive: Receive, send: Send) -> None:
             route = route_of(scope["path"]) if scope["type"] == "http" else None

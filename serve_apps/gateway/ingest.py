@@ -1,13 +1,13 @@
 """The Tracking API: one request from the socket to its answer.
 
-The steps, in order: read the body (bounded in bytes and time), undo gzip, parse, find the key, apply limits, admit each
-event, wait until every shard concerned has it on disk, answer. A plain ASGI application: what runs for every request
-should be readable in one place. What is turned away is a value, counted by code; only a bug of ours is a 500.
+The steps, in order: find the key that the header shows, read the body (bounded in bytes and time), undo gzip, parse,
+find the key in the body where the header had none, apply limits, admit each event, wait until every shard concerned has
+it on disk, answer. A plain ASGI application: what runs for every request should be readable in one place. What is
+turned away is a value, counted by code; only a bug of ours is a 500.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import math
 import random
@@ -20,10 +20,14 @@ import msgspec
 
 from actors import tracing
 from actors.routing import Shards
+from cluster.control_plane.api_keys import KeyRecord
 from serve_apps.gateway.access import WRITE, Access
+from serve_apps.gateway.arrivals import Arrivals, Owner, Pace, owner_of_address
+from serve_apps.gateway.bodies import read_body
 from serve_apps.gateway.coalesce import Coalescer
+from serve_apps.gateway.connection import client_address
 from serve_apps.gateway.counts import NOBODY, Counts
-from serve_apps.gateway.limits import Buckets
+from serve_apps.gateway.limits import Limits
 from whisperer.errors import OverloadError, UnavailableError
 from whisperer.events.admit import admit
 from whisperer.events.answer import PROBLEM_MEDIA_TYPE, answer, problem
@@ -42,13 +46,13 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 _log = logging.getLogger(__name__)
 
 PREFIX = "/v1/"
-EVENT_BYTES = 512
-"""An event of a batch is about so large, as long as its body is not read."""
+REMEMBER_FULL_S = 2.0
+"""A gateway that turned events away so lately says that it is not ready."""
 SUCCESS = b'{"success":true}'
 
 _CORS = [
     (b"access-control-allow-origin", b"*"),
-    (b"access-control-expose-headers", b"Retry-After"),
+    (b"access-control-expose-headers", b"Retry-After, RateLimit, RateLimit-Policy"),
 ]
 _PREFLIGHT = [
     *_CORS,
@@ -61,9 +65,19 @@ _JSON = (b"content-type", b"application/json")
 _PROBLEM = (b"content-type", PROBLEM_MEDIA_TYPE.encode())
 
 _INVALID_KEY = Refusal(Code.INVALID_KEY, "the write key is missing, unknown or revoked, or is not a write key")
-_TOO_SLOW = Refusal(Code.MALFORMED_JSON, "the body did not arrive in time or ended early")
+_LIMITED = Refusal(Code.RATE_LIMITED, "the rate limit of this key or tenant is reached")
 _BUSY = Refusal(Code.OVERLOADED, "more is waiting to be stored than this server holds; try again after Retry-After")
 _AWAY = Refusal(Code.OVERLOADED, "a shard is recovering; nothing of this request is confirmed, send it again")
+_KEYS_AWAY = Refusal(Code.OVERLOADED, "keys cannot be looked up at the moment; send it again after Retry-After")
+_METHOD = {
+    "title": "Method Not Allowed",
+    "status": 405,
+    "code": "method_not_allowed",
+    "detail": "events are sent by POST",
+}
+_METHODS = (b"allow", b"POST, OPTIONS")
+
+Answer = tuple[int, list[tuple[bytes, bytes]], bytes]
 
 
 def route_of(path: str) -> Route | None:
@@ -72,17 +86,25 @@ def route_of(path: str) -> Route | None:
 
 
 class Ingestion:
+    """``client_secret`` is what our own proxy shows (:mod:`.connection`).
+
+    Of ``max_in_flight_bytes`` bodies on their way in have a quarter, and complete ones the rest.
+    """
+
     def __init__(
         self,
         access: Access,
         shards: Shards,
         coalescer: Coalescer,
         counts: Counts,
+        limits: Limits,
         *,
         events_per_s: float,
         requests_per_s: float,
-        body_timeout_s: float,
+        pace: Pace,
         max_in_flight_bytes: int,
+        max_bodies: int,
+        client_secret: str,
         placeholders: Placeholders = DEFAULT,
         clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
@@ -90,19 +112,29 @@ class Ingestion:
         self._shards = shards
         self._coalescer = coalescer
         self._counts = counts
-        self._events = Buckets(events_per_s)
-        self._requests = Buckets(requests_per_s)
-        self._body_timeout_s = body_timeout_s
-        self._max_in_flight = max_in_flight_bytes
-        self._in_flight = 0
+        self._limits = limits
+        self._events_per_s = events_per_s
+        self._requests_per_s = requests_per_s
+        self._pace = pace
+        self._client_secret = client_secret
+        self.arrivals = Arrivals(max_in_flight_bytes // 4, max_bodies)
+        self._max_held = max_in_flight_bytes - max_in_flight_bytes // 4
+        self._held = 0
         self._placeholders = placeholders
         self._clock_ms = clock_ms
         self._seeds: dict[str, int] = {}
+        self._full_at = -math.inf
 
     @property
     def in_flight_bytes(self) -> int:
-        """Declared sizes of the bodies that are held."""
-        return self._in_flight
+        """What is held of bodies: as far as they came, and of complete ones what they are unpacked."""
+        return self._held + self.arrivals.n_bytes
+
+    def unready(self) -> list[str]:
+        """Why requests are turned away now, or were in the last seconds, for lack of room."""
+        if time.monotonic() - self._full_at > REMEMBER_FULL_S and self._has_room(1):
+            return []
+        return ["events are turned away: more is waiting to be stored than this server holds"]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, route: Route) -> None:
         method = scope["method"]
@@ -110,59 +142,84 @@ class Ingestion:
             await _respond(send, 204, _PREFLIGHT, b"")
             return
         if method != "POST":
-            await _respond(send, 405, [*_CORS, (b"allow", b"POST, OPTIONS"), (b"content-length", b"0")], b"")
-            return
-        try:
-            status, headers, body = await self._handle(scope, receive, route)
-        except Exception:
-            # A bug of ours; the client keeps its events and sends them again.
-            trace_id = tracing.trace_id()
-            _log.exception("POST %s failed", scope["path"], extra={"trace_id": trace_id})
-            content = {"title": "Internal Server Error", "status": 500, "code": "internal", "trace_id": trace_id}
-            status, headers, body = 500, [_PROBLEM], msgspec.json.encode(content)
+            status, headers, body = 405, [_METHODS, _PROBLEM], msgspec.json.encode(_METHOD)
+        else:
+            try:
+                status, headers, body = await self._handle(scope, receive, route)
+            except Exception:
+                # A bug of ours; the client keeps its events and sends them again.
+                trace_id = tracing.trace_id()
+                _log.exception("POST %s failed", scope["path"], extra={"trace_id": trace_id})
+                content = {"title": "Internal Server Error", "status": 500, "code": "internal", "trace_id": trace_id}
+                status, headers, body = 500, [_PROBLEM], msgspec.json.encode(content)
         await _respond(send, status, [*_CORS, *headers, (b"content-length", str(len(body)).encode())], body)
 
-    async def _handle(
-        self, scope: Scope, receive: Receive, route: Route
-    ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    async def _handle(self, scope: Scope, receive: Receive, route: Route) -> Answer:
         now = self._clock_ms()
         headers = dict(scope["headers"])
-        size = _declared_size(headers)
-        if size > MAX_BODY_BYTES:
+        if _declared_size(headers) > MAX_BODY_BYTES:
             return self._refused(NOBODY, TOO_LARGE, scope, now)
-        # Before the body is read: what is turned away in an overload must cost little.
-        if self._in_flight + size > self._max_in_flight or not self._coalescer.has_room(1 + size // EVENT_BYTES):
-            return self._refused(NOBODY, _BUSY, scope, now, retry_after_s=1)
-        self._in_flight += size
+        if not self._has_room(1):  # before the body is read: what is turned away in an overload must cost little
+            return self._full(NOBODY, _BUSY, scope, now)
+        address = client_address(headers, self._client_secret)
+        shown = presented_key(headers.get(b"authorization", b"").decode("latin-1"), None)
+        key = None
+        if shown is not None:
+            key = await self._admitted(shown, scope, now)
+            if isinstance(key, tuple):
+                return key
+        owner = owner_of_address(address) if key is None else Owner(key.id, has_key=True)
+        body = await read_body(receive, self.arrivals, owner, self._pace)
+        if isinstance(body, Refusal):
+            tenant = NOBODY if key is None else key.tenant_id
+            return self._refused(tenant, body, scope, now, retry_after_s=1 if body.status in (408, 503) else None)
+        size = len(body)
+        self._held += size
         try:
-            body = await _read(receive, self._body_timeout_s)
-            if isinstance(body, Refusal):
-                return self._refused(NOBODY, body, scope, now)
-            return await self._store(scope, headers, body, route, now)
+            text = decompress(body)
+            del body
+            if not isinstance(text, Refusal) and len(text) > size:
+                self._held += len(text) - size
+                size = len(text)
+            if not self._has_room(0):
+                return self._full(NOBODY, _BUSY, scope, now)
+            return await self._store(scope, text, key, address, route, now)
         finally:
-            self._in_flight -= size
+            self._held -= size
+
+    async def _admitted(self, shown: str | None, scope: Scope, now: int) -> KeyRecord | Answer:
+        """The write key that was shown, one request of its rate taken; or the answer to who has none."""
+        try:
+            key = await self._access.find(shown)
+        except UnavailableError:
+            return self._refused(NOBODY, _KEYS_AWAY, scope, now, retry_after_s=1)
+        if key is None or key.kind != WRITE:
+            return self._refused(NOBODY, _INVALID_KEY, scope, now)
+        wait_s = await self._limits.take(key.id, 1, self._requests_per_s)
+        if wait_s is not None:
+            return self._refused(key.tenant_id, _LIMITED, scope, now, retry_after_s=wait_s, key=key)
+        return key
 
     async def _store(
-        self, scope: Scope, headers: dict[bytes, bytes], body: bytes, route: Route, now: int
-    ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
-        text = decompress(body)
-        parsed = text if isinstance(text, Refusal) else parse_body(text, route, self._placeholders)
-        authorization = headers.get(b"authorization", b"").decode("latin-1")
-        body_key = None if isinstance(parsed, Refusal) else parsed.write_key
-        key = await self._access.find(presented_key(authorization, body_key))
-        tenant = NOBODY if key is None or key.kind != WRITE else key.tenant_id
+        self, scope: Scope, text: bytes | Refusal, key: KeyRecord | None, address: str | None, route: Route, now: int
+    ) -> Answer:
+        parsed = text if isinstance(text, Refusal) else parse_body(text, route)
+        if key is None:
+            if isinstance(parsed, Refusal):  # whose it is was not to be read
+                return self._refused(NOBODY, parsed, scope, now)
+            found = await self._admitted(parsed.write_key, scope, now)
+            if isinstance(found, tuple):
+                return found
+            key = found
+        tenant = key.tenant_id
         if isinstance(parsed, Refusal):
-            return self._refused(tenant, parsed, scope, now)
-        if key is None or tenant == NOBODY:
-            return self._refused(NOBODY, _INVALID_KEY, scope, now)
+            return self._refused(tenant, parsed, scope, now, key=key)
         n = len(parsed.events)
-        clock_s = time.monotonic()
-        wait_s = self._requests.take(key.id, 1, clock_s) or self._events.take(tenant, n, clock_s)
+        wait_s = await self._limits.take(tenant, n, self._events_per_s)
         if wait_s is not None:
-            limited = Refusal(Code.RATE_LIMITED, "the rate limit of this key or tenant is reached")
-            return self._refused(tenant, limited, scope, now, retry_after_s=wait_s, n_events=n)
+            return self._refused(tenant, _LIMITED, scope, now, retry_after_s=wait_s, n_events=n, key=key)
         if not self._coalescer.has_room(n):
-            return self._refused(tenant, _BUSY, scope, now, retry_after_s=1, n_events=n)
+            return self._full(tenant, _BUSY, scope, now, n_events=n)
         seed = self._seeds.get(tenant)
         if seed is None:
             seed = self._seeds[tenant] = tenant_seed(tenant)
@@ -170,7 +227,7 @@ class Ingestion:
             parsed,
             seed=seed,
             received_at=now,
-            client_ip=_client_ip(scope),
+            client_ip=address,
             new_message_id=_new_message_id,
             shard_of=self._shards.homes(tenant),
             placeholders=self._placeholders,
@@ -180,13 +237,40 @@ class Ingestion:
         if outcome.n_accepted:
             try:
                 await self._coalescer.commit(tenant, outcome.parts)
-            except (OverloadError, UnavailableError) as error:
-                refusal = _BUSY if isinstance(error, OverloadError) else _AWAY
-                return self._refused(tenant, refusal, scope, now, retry_after_s=1, n_events=outcome.n_accepted)
+            except OverloadError:
+                return self._full(tenant, _BUSY, scope, now, n_events=outcome.n_accepted)
+            except UnavailableError:
+                return self._refused(tenant, _AWAY, scope, now, retry_after_s=1, n_events=outcome.n_accepted)
+        told = self._rate_headers(key)
         if not outcome.rejected:
-            return 200, [_JSON], SUCCESS
+            return 200, [_JSON, *told], SUCCESS
         status, content = answer(outcome, instance=scope["path"])
-        return status, [_JSON if status == 200 else _PROBLEM], msgspec.json.encode(content)
+        return status, [_JSON if status == 200 else _PROBLEM, *told], msgspec.json.encode(content)
+
+    def _has_room(self, n_events: int) -> bool:
+        return self._held <= self._max_held and self._coalescer.has_room(n_events)
+
+    def _full(self, tenant: str, refusal: Refusal, scope: Scope, now: int, n_events: int = 1) -> Answer:
+        self._full_at = time.monotonic()
+        return self._refused(tenant, refusal, scope, now, retry_after_s=1, n_events=n_events)
+
+    def _rate_headers(self, key: KeyRecord | None) -> list[tuple[bytes, bytes]]:
+        """RateLimit and RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers-10), where there is a limit."""
+        if key is None or not (self._requests_per_s or self._events_per_s):
+            return []
+        policies, standings = [], []
+        for name, whose, rate in (
+            ("requests", key.id, self._requests_per_s),
+            ("events", key.tenant_id, self._events_per_s),
+        ):
+            if rate > 0:
+                found = self._limits.standing(whose, rate)
+                policies.append(f'"{name}";q={found.quota};w={math.ceil(found.quota / rate)}')
+                standings.append(f'"{name}";r={found.remaining};t={found.reset_s}')
+        return [
+            (b"ratelimit-policy", ", ".join(policies).encode()),
+            (b"ratelimit", ", ".join(standings).encode()),
+        ]
 
     def _refused(
         self,
@@ -197,9 +281,10 @@ class Ingestion:
         *,
         retry_after_s: float | None = None,
         n_events: int = 1,
-    ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+        key: KeyRecord | None = None,
+    ) -> Answer:
         self._counts.refuse(tenant, refusal, now, n_events)
-        headers = [_PROBLEM]
+        headers = [_PROBLEM, *self._rate_headers(key)]
         if retry_after_s is not None:
             # Up to twice as long, by chance: those who are told together do not come back together.
             least_s = max(1, math.ceil(retry_after_s))
@@ -209,41 +294,15 @@ class Ingestion:
         return refusal.status, headers, msgspec.json.encode(problem(refusal, instance=scope["path"]))
 
 
-async def _read(receive: Receive, timeout_s: float) -> bytes | Refusal:
-    """The whole body. Bounded in bytes and, as a whole, in time: a client that trickles is cut off."""
-    chunks: list[bytes] = []
-    size, more = 0, True
-    try:
-        async with asyncio.timeout(timeout_s):
-            while more:
-                message = await receive()
-                if message["type"] != "http.request":
-                    return _TOO_SLOW
-                chunks.append(message.get("body", b""))
-                size += len(chunks[-1])
-                more = message.get("more_body", False)
-                if size > MAX_BODY_BYTES:
-                    return TOO_LARGE
-    except TimeoutError:
-        return _TOO_SLOW
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
-
-
 async def _respond(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
 
 def _declared_size(headers: dict[bytes, bytes]) -> int:
-    """Content-Length; a body that does not say is taken to be as large as allowed."""
+    """Content-Length, by which a body may be refused, and nothing reserved."""
     declared = headers.get(b"content-length")
-    return int(declared) if declared is not None and declared.isdigit() else MAX_BODY_BYTES
-
-
-def _client_ip(scope: Scope) -> str | None:
-    """The client's address, as a proxy in front of ours forwards it; our own HAProxy's address says nothing."""
-    client = scope.get("client")
-    return client[0] if client and client[0] != "127.0.0.1" else None
+    return int(declared) if declared is not None and declared.isdigit() else 0
 
 
 def _new_message_id() -> str:

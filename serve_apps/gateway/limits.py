@@ -1,35 +1,181 @@
-"""Token buckets: how many events a tenant and how many requests a key may send.
+"""How much a tenant and a key may send, over all replicas: tokens leased from the limiter (:mod:`actors.limiter`).
 
-One bucket a replica; with several replicas each has its share, so the overshoot is at most what an uneven spread of
-connections lets through. A rate of 0 means no limit. The clock is an argument.
+A replica takes tokens from what it has leased, and asks for more when that runs short: one call for all names at a
+time, `ROUNDS_PER_S` a second at most, never one a request. What was leased and is not used goes back after a second, so
+that no replica keeps what another could use.
+
+Guarantees: together the replicas let through what the rate and one burst allow, exactly, while the limiter answers.
+While it does not, each goes on by itself with an equal part of the rate, by the number of replicas it last knew of: the
+overshoot is one more burst in all, and the part of each replica that joins meanwhile. A rate of 0 means no limit.
 """
 
 from __future__ import annotations
 
+import asyncio
+import math
+import time
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
-BURST_S = 2.0
-"""A caller that was silent may send this many seconds' worth at once."""
+from actors.limiter import MAX_BUCKETS, Ask, Lease, Limiter, burst_of
+from whisperer.errors import UnavailableError
 
-MAX_BUCKETS = 100_000
+ROUNDS_PER_S = 20
+LEASE_S = 0.25
+"""A lease covers what is short now, and so much time more at the pace of late."""
+KEPT_S = 1.0
+"""Unused tokens go back after so long."""
+AWAY_S = 1.0
+"""A limiter that did not answer is asked again after so long."""
 
 
-class Buckets:
-    """``rate`` is tokens a second for each name."""
+@dataclass(slots=True)
+class _Held:
+    """Of one name: what is leased here, what the limiter still had, and what is short since the last round."""
 
-    def __init__(self, rate: float) -> None:
-        self._rate = rate
-        self._held: OrderedDict[str, tuple[float, float]] = OrderedDict()
+    rate: float
+    tokens: float = 0.0
+    left: float = math.inf
+    used: float = 0.0
+    least: float = math.inf
+    short: float = 0.0
+    leased_at: float = -math.inf
+    refused: float = math.inf
+    """The limiter has not so many tokens"""
+    refused_until: float = -math.inf
+    """before this time."""
 
-    def take(self, name: str, count: int, now_s: float) -> float | None:
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a name stands, for the headers RateLimit and RateLimit-Policy."""
+
+    quota: int
+    remaining: int
+    reset_s: int
+
+
+class Limits:
+    """``lease`` asks the limiter, and raises UnavailableError while it is away; ``n_replicas`` share a rate then."""
+
+    def __init__(
+        self,
+        lease: Callable[[list[Ask]], Awaitable[list[Lease]]],
+        *,
+        n_replicas: Callable[[], int] = lambda: 1,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._lease = lease
+        self._n_replicas = n_replicas
+        self._clock = clock
+        self._sleep = sleep
+        self._held: OrderedDict[str, _Held] = OrderedDict()
+        self._round: asyncio.Task[None] | None = None
+        self._round_at = -math.inf
+        self._away_until = -math.inf
+        self._alone = Limiter()
+        self.n_alone = 0
+        """Requests judged by this replica alone, the limiter being away."""
+
+    async def take(self, name: str, count: float, rate: float) -> float | None:
         """Take tokens; None when granted, else the seconds until they would be."""
-        if self._rate <= 0:
+        if rate <= 0:
             return None
-        burst = max(self._rate * BURST_S, 1.0)
-        tokens, at = self._held.pop(name, (burst, now_s))
-        tokens = min(burst, tokens + (now_s - at) * self._rate)
-        granted = tokens >= min(count, burst)
-        self._held[name] = (tokens - count if granted else tokens, now_s)
-        if len(self._held) > MAX_BUCKETS:
-            self._held.popitem(last=False)
-        return None if granted else (min(count, burst) - tokens) / self._rate
+        while not self._grant(held := self._of(name, rate), count):
+            now = self._clock()
+            if now < self._away_until:
+                return self._take_alone(name, count, rate)
+            short = count - held.tokens
+            if now < held.refused_until and short >= held.refused:
+                return held.refused_until - now
+            held.least = min(held.least, short)
+            held.short += short
+            await self._next_round()
+            if held.leased_at >= now and not self._grant(held, count):
+                missing = min(count, burst_of(rate)) - held.tokens - held.left
+                return max(held.refused_until - self._clock(), missing / rate, 1 / rate)
+            if held.leased_at >= now:
+                return None
+        return None
+
+    def standing(self, name: str, rate: float) -> Standing:
+        """As of the last lease; no call is made."""
+        burst = burst_of(rate)
+        held = self._held.get(name)
+        remaining = burst if held is None else min(burst, held.tokens + held.left)
+        return Standing(int(burst), max(0, int(remaining)), math.ceil(max(0.0, burst - remaining) / rate))
+
+    async def give_back_forever(self) -> None:
+        """Return what lies unused. Runs until cancelled."""
+        while True:
+            await self._sleep(KEPT_S)
+            now = self._clock()
+            if now >= self._away_until and any(_is_stale(held, now) for held in self._held.values()):
+                await self._next_round()
+
+    def _of(self, name: str, rate: float) -> _Held:
+        held = self._held.get(name)
+        if held is None:
+            held = self._held[name] = _Held(rate)
+            if len(self._held) > MAX_BUCKETS:
+                self._held.popitem(last=False)
+        else:
+            self._held.move_to_end(name)
+        return held
+
+    @staticmethod
+    def _grant(held: _Held, count: float) -> bool:
+        if held.tokens < count:
+            return False
+        held.tokens -= count
+        held.used += count
+        return True
+
+    def _take_alone(self, name: str, count: float, rate: float) -> float | None:
+        self.n_alone += 1
+        part = rate / max(1, self._n_replicas())
+        found = self._alone.lease([Ask(name, part, count, count)], self._clock())[0]
+        return None if found.granted >= count else found.wait_s
+
+    async def _next_round(self) -> None:
+        """Join the round that waits for its time, or begin one; one that was sent already knows nothing of us."""
+        if self._round is None or self._round.done():
+            self._round = asyncio.ensure_future(self._one_round())
+        await asyncio.shield(self._round)
+
+    async def _one_round(self) -> None:
+        pause_s = self._round_at + 1 / ROUNDS_PER_S - self._clock()
+        if pause_s > 0:
+            await self._sleep(pause_s)
+        now = self._round_at = self._clock()
+        asked: list[tuple[_Held, Ask]] = []
+        for name, held in self._held.items():
+            if held.short:
+                recent_s = max(now - held.leased_at, LEASE_S)
+                most = held.short + held.used / recent_s * LEASE_S
+                asked.append((held, Ask(name, held.rate, held.least, most)))
+            elif _is_stale(held, now):
+                asked.append((held, Ask(name, held.rate, 0.0, 0.0, held.tokens)))
+                held.tokens = 0.0
+            else:
+                continue
+            held.least, held.short, held.used = math.inf, 0.0, 0.0
+        if not asked:
+            return
+        try:
+            leases = await self._lease([ask for _, ask in asked])
+        except UnavailableError:
+            self._away_until = self._clock() + AWAY_S
+            return
+        at = self._clock()
+        for (held, ask), lease in zip(asked, leases, strict=True):
+            granted, held.left, wait_s = lease
+            held.tokens += granted
+            held.leased_at = now
+            held.refused, held.refused_until = (ask.least, at + wait_s) if wait_s else (math.inf, -math.inf)
+
+
+def _is_stale(held: _Held, now: float) -> bool:
+    return held.tokens > 0 and now - held.leased_at > KEPT_S

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from actors.routing import Shards
@@ -36,3 +37,5 @@ class Parts:
     policies: Policies
     simulations: Simulations
     lift_days: LiftDays
+    unready: Callable[[], list[str]] = list
+    """Why events are turned away now."""

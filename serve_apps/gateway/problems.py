@@ -11,6 +11,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match
 
 from actors import tracing
 from whisperer.errors import WhispererError
@@ -21,6 +22,7 @@ _log = logging.getLogger(__name__)
 MAX_SAID = 2_000
 """Characters of what a request named that an error gives back: a path may have tens of thousands."""
 
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _CODES = {404: "not_found", 405: "method_not_allowed", 422: "invalid_request"}
 
 
@@ -70,12 +72,29 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> Response:
         answer = problem(request, error.status_code, _CODES.get(error.status_code, "http_error"), str(error.detail))
-        answer.headers.update(error.headers or {})  # of a 405, what is allowed
+        answer.headers.update(error.headers or {})
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            answer.headers["Allow"] = ", ".join(_allowed(app, request))
         return answer
 
     @app.exception_handler(Exception)
     async def anything(request: Request, error: Exception) -> Response:
         return unexpected(request, error)
+
+
+def _allowed(app: FastAPI, request: Request) -> list[str]:
+    """Every method that a path answers: the router itself stops at the first route that has the path."""
+
+    def is_answered(method: str) -> bool:
+        scope = {**_bare(request), "method": method}
+        return any(route.matches(dict(scope))[0] is Match.FULL for route in app.router.routes)
+
+    return [method for method in METHODS if is_answered(method)]
+
+
+def _bare(request: Request) -> dict[str, Any]:
+    """The scope as it was before a route was found."""
+    return {name: request.scope[name] for name in ("type", "path", "headers", "app") if name in request.scope}
 
 
 def refusal(request: Request, error: WhispererError) -> Response:

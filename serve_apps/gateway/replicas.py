@@ -21,14 +21,18 @@ class Replicas:
     def __init__(self, shards: Shards, report: Callable[[], dict[str, Any]]) -> None:
         self._shards = shards
         self._report = report
+        self.n = 1
+        """How many reported lately."""
 
     async def reports(self) -> list[dict[str, Any]]:
         """Of every replica that reported lately; of this one alone while the directory is away."""
         own = self._report()
         try:
-            return await self._shards.exchange_reports(own)
+            found = await self._shards.exchange_reports(own)
         except UnavailableError:
             return [own]
+        self.n = len(found)
+        return found
 
     async def tell_forever(self) -> None:
         while True:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +13,16 @@ from typing import Any
 
 import pytest
 
+from actors.limiter import Ask, Lease, Limiter
 from actors.partition_map import PartitionMap
 from actors.routing import OK
 from cluster.control_plane import ControlPlane
 from serve_apps.gateway.access import Access
+from serve_apps.gateway.arrivals import Pace
 from serve_apps.gateway.coalesce import Coalescer
 from serve_apps.gateway.counts import Counts
 from serve_apps.gateway.ingest import Ingestion, route_of
+from serve_apps.gateway.limits import Limits
 from tests.integration.local_shards import LocalShards, write_installation
 
 
@@ -57,15 +61,22 @@ class Gateway:
         return sent[0]["status"], headers, json.loads(sent[1]["body"])
 
 
+async def _leased(limiter: Limiter, asks: list[Ask]) -> list[Lease]:
+    return limiter.lease(asks, time.monotonic())
+
+
 async def gateway(folder: Path, **options: Any) -> Gateway:
     shards = LocalShards(write_installation(folder))
     plane = ControlPlane(f"sqlite:///{folder}/control.db")
     tenant = plane.create_tenant("acme")
     counts = Counts(10)
-    limits = {"events_per_s": 0, "requests_per_s": 0, "body_timeout_s": 5, "max_in_flight_bytes": 10**8}
+    limiter = Limiter()
+    limits = Limits(lambda asks: _leased(limiter, asks))
+    usual = {"events_per_s": 0, "requests_per_s": 0, "pace": Pace(2, 1024, 5), "max_in_flight_bytes": 10**8}
     coalescer = Coalescer(shards, max_queued_events=options.pop("max_queued_events", 10**6), max_call_events=10_000)
     access = Access(plane, "op_x", 1.0)
-    ingestion = Ingestion(access, shards, coalescer, counts, **{**limits, **options})
+    more = {"max_bodies": 100, "client_secret": "s"}
+    ingestion = Ingestion(access, shards, coalescer, counts, limits, **{**usual, **more, **options})
     return Gateway(shards, counts, ingestion, plane.create_key(tenant.id, "write").key, tenant.id)
 
 
@@ -111,11 +122,11 @@ async def test_a_full_queue_gets_503_at_once_and_what_waits_is_kept(tmp_path: Pa
 
 
 async def test_a_body_that_never_ends_is_given_up_in_time(tmp_path: Path, closing: list[Gateway]) -> None:
-    made = await gateway(tmp_path, body_timeout_s=0.2)
+    made = await gateway(tmp_path, pace=Pace(0.2, 1e6, 5))
     closing.append(made)
     status, _, body = await made.post(None, chunks=[b'{"batch":['])
-    assert (status, body["code"]) == (400, "malformed_json")
-    assert made.ingestion._in_flight == 0
+    assert (status, body["code"]) == (408, "request_timeout")
+    assert made.ingestion.in_flight_bytes == 0
 
 
 async def test_blocks_routed_by_an_old_map_find_their_new_home(tmp_path: Path, closing: list[Gateway]) -> None:

@@ -60,7 +60,7 @@ def admit(
     ----------
     seed : the tenant's, :func:`whisperer.ids.tenant_seed`
     received_at : int, ms UTC, the gateway's clock
-    client_ip : address of the connection, kept beside the events as their ``context.ip`` where they give none
+    client_ip : address of the connection, kept beside the events; what they claim in ``context.ip`` stays theirs
     new_message_id : makes an id for an event that has none
     placeholders : ids that are never joined; those that the body was parsed with
     shard_of : partition -> shard, one entry a partition; cheapest as an int64 array, which must be writable

@@ -69,8 +69,8 @@ class EventBlock(msgspec.Struct, array_like=True, frozen=True, gc=False):
     payload : LZ4 block of the events' JSON, which the rows address once it is unpacked (:func:`unpack`)
     payload_size : bytes of it unpacked
     names : distinct event names (reserved ``$identify`` ... for other calls)
-    connections : (start, stop, ip): events start..stop-1 came over a connection from this address, which is their
-        ``context.ip`` where the payload gives none (:func:`connection_ip`)
+    connections : (start, stop, ip): events start..stop-1 came over a connection from this address, as our own proxy
+        saw it (:func:`connection_ip`); what a payload claims in ``context.ip`` is its own affair
     """
 
     version: int

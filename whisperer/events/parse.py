@@ -142,7 +142,7 @@ def _read_single(body: bytes, route: Route) -> Parsed | Refusal:
     except msgspec.ValidationError:
         members = members_or_none(body)
         if members is None:
-            return Refusal(Code.MALFORMED_JSON, "the body must be a JSON object")
+            return _no_object(body)
         key = _lenient_key(members)
     if nests_too_deep(body, len(body), is_batch=False):
         return _TOO_DEEP
@@ -180,7 +180,7 @@ def _lenient_batch(body: bytes) -> BatchEnvelope | Refusal:
     """Member by member: for repeated keys whose last value is right, and to say which one is wrong."""
     members = members_or_none(body)
     if members is None:
-        return Refusal(Code.MALFORMED_JSON, "the body must be a JSON object")
+        return _no_object(body)
     envelope = BatchEnvelope(writeKey=_lenient_key(members))
     if "batch" in members:
         try:
@@ -196,6 +196,12 @@ def _lenient_batch(body: bytes) -> BatchEnvelope | Refusal:
             except msgspec.ValidationError:
                 return Refusal(Code.INVALID_TYPE, f"{name} must be an object", f"/{name}")
     return envelope
+
+
+def _no_object(body: bytes) -> Refusal:
+    """Well-formed to its end, it is JSON of the wrong type. Raises DecodeError and RecursionError where it is not."""
+    msgspec.json.decode(body)
+    return Refusal(Code.INVALID_TYPE, "the body must be a JSON object")
 
 
 def _lenient_key(members: dict[str, Raw]) -> str | None:

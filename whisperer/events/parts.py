@@ -54,7 +54,11 @@ def merge(tenant: str, parts: Sequence[Part]) -> EventBlock:
         _recode(rows, start, stop, "zone", zones, part.zones)
         _recode(rows, start, stop, "locale", locales, part.locales)
         if part.client_ip:
-            connections.append((start, stop, part.client_ip))
+            before = connections[-1] if connections else (0, -1, "")
+            if before[1:] == (start, part.client_ip):
+                connections[-1] = (before[0], stop, part.client_ip)
+            else:
+                connections.append((start, stop, part.client_ip))
         start = stop
     whole = Part(rows, b"", b"", list(names), list(zones), list(locales))
     block = _block(

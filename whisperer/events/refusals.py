@@ -24,6 +24,7 @@ class Code(StrEnum):
     INVALID_KEY = "invalid_key"
     EVENT_TOO_LARGE = "event_too_large"
     BODY_TOO_LARGE = "body_too_large"
+    REQUEST_TIMEOUT = "request_timeout"
     RATE_LIMITED = "rate_limited"
     OVERLOADED = "overloaded"
 
@@ -40,6 +41,7 @@ STATUS: dict[Code, int] = {
     Code.INVALID_KEY: 401,
     Code.EVENT_TOO_LARGE: 413,
     Code.BODY_TOO_LARGE: 413,
+    Code.REQUEST_TIMEOUT: 408,
     Code.RATE_LIMITED: 429,
     Code.OVERLOADED: 503,
 }

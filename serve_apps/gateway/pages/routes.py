@@ -122,8 +122,9 @@ def _tenant_pages(app: FastAPI, source: PageSource, may_look: MayLook, clock: Ca
 
         return await shown(request, make)
 
-    @app.get("/users/{user_id:path}", include_in_schema=False)
-    async def user(user_id: str, request: Request) -> Response:
+    @app.get("/users/", include_in_schema=False)
+    @app.get("/users/{user_id:id}", include_in_schema=False)
+    async def user(request: Request, user_id: str = "") -> Response:
         async def make(tenant: str, site: Site) -> Response:
             found = await source.user(tenant, user_id or request.query_params.get("id", ""))
             return _page(render_user(found, now=clock(), site=site))
@@ -137,8 +138,9 @@ def _tenant_pages(app: FastAPI, source: PageSource, may_look: MayLook, clock: Ca
 
         return await shown(request, make)
 
-    @app.get("/campaigns/{name:path}", include_in_schema=False)
-    async def campaign(name: str, request: Request) -> Response:
+    @app.get("/campaigns/", include_in_schema=False)
+    @app.get("/campaigns/{name}", include_in_schema=False)
+    async def campaign(request: Request, name: str = "") -> Response:
         async def make(tenant: str, site: Site) -> Response:
             found = await source.campaign(tenant, name or request.query_params.get("id", ""))
             return _page(render_campaign(found, now=clock(), site=site))

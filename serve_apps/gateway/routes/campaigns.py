@@ -69,9 +69,15 @@ def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
     async def report_days(name: str, tenant_id: Tenant) -> Response:
         return answer(await parts.lift_days.show(tenant_id, name))
 
-    @routes.post("/campaigns/{name}/{action}", summary="Publish, pause, resume or end")
-    async def turn(name: str, action: Literal["publish", "pause", "resume", "end"], tenant_id: Tenant) -> Response:
-        turned = await parts.campaigns.turn(tenant_id, name, action)
-        return answer(turned, etag=turned["etag"])
+    def turning(action: Literal["publish", "pause", "resume", "end"], summary: str) -> None:
+        @routes.post(f"/campaigns/{{name}}/{action}", summary=summary, name=f"{action}_campaign")
+        async def turn(name: str, tenant_id: Tenant) -> Response:
+            turned = await parts.campaigns.turn(tenant_id, name, action)
+            return answer(turned, etag=turned["etag"])
+
+    turning("publish", "Publish the draft: it is live, and never changes again")
+    turning("pause", "Pause: nobody new is decided about")
+    turning("resume", "Resume a paused campaign")
+    turning("end", "End for good; versions and counts are kept")
 
     return routes

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from whisperer.errors import RequestError, TooLargeError
+from whisperer.errors import RequestError, TooLargeError, TooSlowError
 
 MAX_BODY_BYTES = 512 * 1024
 BODY_TIMEOUT_S = 30.0
@@ -81,7 +81,7 @@ async def streamed(pieces: AsyncGenerator[bytes]) -> Streamed:
 
 
 async def read_body(request: Request) -> bytes:
-    """The whole body, bounded in bytes and in time. Raises TooLargeError and RequestError (`body_too_slow`)."""
+    """The whole body, bounded in bytes and in time. Raises TooLargeError and TooSlowError."""
     chunks: list[bytes] = []
     n_bytes = 0
     try:
@@ -92,7 +92,7 @@ async def read_body(request: Request) -> bytes:
                     raise TooLargeError(f"a body holds {MAX_BODY_BYTES // 1024} KB at most")
                 chunks.append(chunk)
     except TimeoutError:
-        raise RequestError(f"the body did not arrive within {BODY_TIMEOUT_S:g} s", code="body_too_slow") from None
+        raise TooSlowError(f"the body did not arrive within {BODY_TIMEOUT_S:g} s; send it again") from None
     return b"".join(chunks)
 
 

@@ -35,12 +35,12 @@ def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
     routes = APIRouter(tags=["users"])
     Tenant = Annotated[str, Depends(tenant_of)]  # noqa: N806  a type
 
-    @routes.get("/users/{user_id:path}/export", summary="Everything held on a user")
+    @routes.get("/users/{user_id:id}/export", summary="Everything held on a user")
     async def export_user(user_id: str, tenant_id: Tenant) -> Response:
         return await streamed(parts.users.export(tenant_id, user_id))
 
     @routes.post(
-        "/users/{user_id:path}/consent",
+        "/users/{user_id:id}/consent",
         summary="Record that a user agreed, or withdrew",
         openapi_extra=described("Consent", CONSENT_EXAMPLE, {"user_id": "u-17", **CONSENT_EXAMPLE}),
     )
@@ -50,7 +50,7 @@ def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
             await parts.users.state_consent(tenant_id, user_id, body.channel, body.purpose, body.granted, body.source)
         )
 
-    @routes.get("/users/{user_id:path}", summary="One user: traits, features, segments, timeline, decisions, consent")
+    @routes.get("/users/{user_id:id}", summary="One user: traits, features, segments, timeline, decisions, consent")
     async def get_user(
         user_id: str,
         tenant_id: Tenant,
@@ -62,7 +62,7 @@ def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
         full = timeline == "full"
         return answer(await parts.users.show(tenant_id, user_id, _moment(as_of), full_timeline=full))
 
-    @routes.delete("/users/{user_id:path}", summary="Erase a user for good")
+    @routes.delete("/users/{user_id:id}", summary="Erase a user for good")
     async def erase_user(user_id: str, tenant_id: Tenant) -> Response:
         return answer(await parts.users.erase(tenant_id, user_id))
 

@@ -36,10 +36,12 @@ def test_every_setting_and_section_has_a_comment_above_it() -> None:
 def test_every_setting_can_be_changed_by_the_environment(tmp_path: Path, section: str, key: str) -> None:
     kind = SECTIONS[section][key]
     value = {int: 3, float: 0.5, str: "changed", bool: True}[kind]
+    value = "10.0.0.0/8" if key == "trusted_proxies" else value
     environment = {f"WHISPERER_{section}_{key}".upper(): str(value)}
     if key == "min_replicas":
         environment[f"WHISPERER_{section.upper()}_MAX_REPLICAS"] = "3"
     environment.setdefault("WHISPERER_CLUSTER_NUM_CPUS", "3")
+    environment.setdefault("WHISPERER_SERVER_TRUSTED_PROXIES", "10.0.0.0/8")
     assert getattr(getattr(read(tmp_path, environment=environment), section), key) == value
 
 
@@ -59,7 +61,7 @@ def test_a_higher_place_wins_over_a_lower_one(tmp_path: Path) -> None:
         ("[sever]\nport = 1\n", "Did you mean `server`?"),
         ("[server]\nprot = 1\n", "Did you mean `port`?"),
         ("[server]\nshards = 3\n", "It belongs under [cluster] shards."),
-        ("[server]\nzzzzz = 1\n", "Known in [server]: host, port, public_url."),
+        ("[server]\nzzzzz = 1\n", "Known in [server]: host, port, public_url, trusted_proxies, proxy_protocol."),
         ("server = 1\n", "write [server] on a line of its own"),
         ("[server]\nport = 'x'\n", "server.port must be a whole number, not 'x'"),
         ("[server]\nport = true\n", "server.port must be a whole number"),
@@ -68,6 +70,9 @@ def test_a_higher_place_wins_over_a_lower_one(tmp_path: Path) -> None:
         ("[cluster]\nshards = 40\nnum_cpus = 2\n", "lower the fractions or raise cluster.num_cpus"),
         ("[gateway]\nmin_replicas = 4\nmax_replicas = 2\n", "must not be smaller"),
         ("[server\n", "is not valid TOML"),
+        ("[server]\ntrusted_proxies = 'nginx'\n", "must be addresses or networks: 'nginx'"),
+        ("[server]\nproxy_protocol = true\n", "say from where it may come"),
+        ("[limits]\nbody_bytes_per_s = 0\n", "must be above 0"),
     ],
 )
 def test_a_mistake_in_the_file_is_an_error_that_says_what_to_write(tmp_path: Path, text: str, said: str) -> None:

@@ -53,12 +53,21 @@ def test_a_malformed_event_is_400_and_takes_its_batch_with_it(event: bytes) -> N
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b" ", b"null", b"5", b'"text"', b"[]", b"[{}]", b"{} {}", b'{"batch":[]} x', b"\xef\xbb\xbf{}"]
+    "body", [b"", b" ", b"{} {}", b'{"batch":[]} x', b"\xef\xbb\xbf{}", b"[1,", b"[}", b'"a', b"nul"]
 )
 @pytest.mark.parametrize("route", ["track", "batch"])
-def test_a_body_that_is_not_one_json_object_is_malformed(body: bytes, route: str) -> None:
+def test_a_body_that_is_not_one_json_value_is_malformed(body: bytes, route: str) -> None:
     got = ingest(body, route)
     assert (got.status, got.code) == (400, "malformed_json")
+
+
+@pytest.mark.parametrize(
+    "body", [b"null", b"5", b'"text"', b"[]", b"[{}]", b" true ", b'[{"type":"track","event":"E"}]']
+)
+@pytest.mark.parametrize("route", ["track", "batch", "import", "identify"])
+def test_well_formed_json_that_is_no_object_is_of_the_wrong_type(body: bytes, route: str) -> None:
+    got = ingest(body, route)
+    assert (got.status, got.code) == (400, "invalid_type")
 
 
 def test_nesting_of_64_is_accepted_alone_and_in_a_batch() -> None:

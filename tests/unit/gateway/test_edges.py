@@ -44,7 +44,7 @@ async def test_a_body_that_trickles_is_given_up(acme: Caller, monkeypatch: pytes
         yield b""
 
     answer = await acme.http.post("/v1/campaigns", content=body())
-    assert (answer.status_code, answer.json()["code"]) == (400, "body_too_slow")
+    assert (answer.status_code, answer.json()["code"]) == (408, "request_timeout")
 
 
 @pytest.mark.parametrize("version", [2**31, 2**63, 10**30])

@@ -1,0 +1,134 @@
+"""Bodies on their way in: how much of them is held, on whose account, and which is given up when it is too much.
+
+Memory is counted as bytes arrive; what a client announces counts for nothing. A body that falls behind the pace is
+given up as too slow. When all of them together exceed their room, the one longest on its way makes place: a body takes
+milliseconds, so those who hold on pay for it themselves, with whatever key and from however many addresses. Who has
+shown no good key yet has a bound of their own besides, by address.
+
+Guarantees: never more than `max_bytes` and one message of the server's are held of bodies that are not complete, and
+never more than `max_bodies` of them; a newcomer is never the one turned away. Leaves to others: reading
+(:mod:`.bodies`), and what is held of complete bodies (:mod:`.ingest`).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from ipaddress import IPv6Address, ip_address
+
+ADDRESS_BYTES = 4 << 20
+ADDRESS_BODIES = 64
+"""What one address may have on its way without a key, in bytes and in bodies."""
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """On whose account a body is held: a key that was looked up, or an address."""
+
+    name: str
+    has_key: bool = False
+
+
+def owner_of_address(address: str | None) -> Owner:
+    """One for each address, and for each network of 64 bits of IPv6, which one customer has at least."""
+    try:
+        found = ip_address(address or "")
+    except ValueError:
+        return Owner("")
+    if isinstance(found, IPv6Address):
+        found = found.ipv4_mapped or IPv6Address(int(found) >> 64 << 64)
+    return Owner(str(found))
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast a body must come: the first bytes within `first_s`, then `bytes_per_s`, all of it within `all_s`."""
+
+    first_s: float
+    bytes_per_s: float
+    all_s: float
+
+    def deadline(self, began: float, n_bytes: int) -> float:
+        """When more must be there, by the clock of ``began``, after ``n_bytes``."""
+        return began + min(self.all_s, self.first_s + n_bytes / self.bytes_per_s)
+
+
+@dataclass(slots=True, eq=False)
+class Arrival:
+    """One body on its way in. ``give_up`` ends its reading at once."""
+
+    owner: Owner
+    give_up: Callable[[], None]
+    n_bytes: int = 0
+    is_given_up: bool = False
+
+
+@dataclass(slots=True)
+class _Account:
+    """What a stranger has on its way, oldest first."""
+
+    n_bytes: int = 0
+    arrivals: OrderedDict[Arrival, None] = field(default_factory=OrderedDict)
+
+
+class Arrivals:
+    """Use from one event loop."""
+
+    def __init__(self, max_bytes: int, max_bodies: int) -> None:
+        self._max_bytes = max_bytes
+        self._max_bodies = max_bodies
+        self._all: OrderedDict[Arrival, None] = OrderedDict()
+        self._strangers: dict[Owner, _Account] = {}
+        self.n_bytes = 0
+        self.n_given_up = 0
+        """Bodies given up for lack of room since the start; those that were too slow are not among them."""
+
+    @property
+    def n_bodies(self) -> int:
+        return len(self._all)
+
+    def begin(self, owner: Owner, give_up: Callable[[], None]) -> Arrival:
+        arrival = Arrival(owner, give_up)
+        self._all[arrival] = None
+        if not owner.has_key:
+            account = self._strangers.setdefault(owner, _Account())
+            account.arrivals[arrival] = None
+            if len(account.arrivals) > ADDRESS_BODIES:
+                self._give_up(next(iter(account.arrivals)))
+        if len(self._all) > self._max_bodies:
+            self._give_up(next(iter(self._all)))
+        return arrival
+
+    def grew(self, arrival: Arrival, n_bytes: int) -> None:
+        if arrival not in self._all:
+            return
+        arrival.n_bytes += n_bytes
+        self.n_bytes += n_bytes
+        account = self._strangers.get(arrival.owner)
+        if account is not None:
+            account.n_bytes += n_bytes
+            while account.n_bytes > ADDRESS_BYTES:
+                self._give_up(next(iter(account.arrivals)))
+        while self.n_bytes > self._max_bytes:
+            self._give_up(next(iter(self._all)))
+
+    def end(self, arrival: Arrival) -> None:
+        """It is complete, or it will never be. Ending it again changes nothing."""
+        if arrival not in self._all:
+            return
+        del self._all[arrival]
+        self.n_bytes -= arrival.n_bytes
+        account = self._strangers.get(arrival.owner)
+        if account is not None:
+            del account.arrivals[arrival]
+            account.n_bytes -= arrival.n_bytes
+            if not account.arrivals:
+                del self._strangers[arrival.owner]
+
+    def _give_up(self, arrival: Arrival) -> None:
+        """Its bytes count no more: its reader lets go of them as soon as the loop comes to it."""
+        arrival.is_given_up = True
+        self.n_given_up += 1
+        self.end(arrival)
+        arrival.give_up()
