@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 from google_crc32c import extend, value
 
-from actors.fsync import PARTIAL_SUFFIX, create_durably, make_folder_durably, sync_folder
+from actors.fsync import PARTIAL_SUFFIX, create_durably, make_folder_durably, private, sync_folder
 
 _WITHOUT_FOLDERS = {"s3", "gcs", "abfs"}
 _SEAL = b"\ncrc32c:"
@@ -130,7 +130,7 @@ class BlobFolder:
         path = Path(self.path_of(name))
         make_folder_durably(path.parent)
         partial = path.with_name(path.name + PARTIAL_SUFFIX)
-        with partial.open("wb", buffering=1 << 20) as file:
+        with open(partial, "wb", buffering=1 << 20, opener=private) as file:
             yield BlobWriter(file)
             file.flush()
             os.fsync(file.fileno())

@@ -49,7 +49,7 @@ class Directory:
         if self._installation.exists():
             configure_logs(self._installation, DIRECTORY)
         self._folder = Path(folder)
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._state = directory_file.read(self._folder) or DirectoryState(PartitionMap(1, n_shards, n_shards))
         if n_shards > self._state.map.n_shards:
             self._set_map(n_shards=n_shards)
@@ -193,8 +193,11 @@ class Directory:
 
     # -- upgrades -------------------------------------------------------------------------------------------------
 
-    async def upgrade(self, shard: int, program: str = starting.SUCCESSOR_PROGRAM) -> dict[str, Any]:
-        """Hand a shard over to a new process, which has the code as it is on disk now; what it took."""
+    async def upgrade(self, shard: int) -> dict[str, Any]:
+        """Hand a shard over to a new process, which has the code as it is on disk now; what it took.
+
+        What takes over is what the installation's settings name.
+        """
         self._require(shard)
         async with self._one:
             await self._finish_what_waits()
@@ -204,7 +207,7 @@ class Directory:
             old_name = self._state.map.name_of(shard)
             head, _, number = old_name.partition(".")
             new_name = f"{head}.{int(number or 1) + 1}"
-            await self._start_shard(shard, new_name, program)
+            await self._start_shard(shard, new_name, is_successor=True)
             prepared_s = time.monotonic() - began
             self._state.upgrading = Upgrade(shard, old_name, new_name)
             # From here on the successor alone may open the journal, and callers who are refused look for it.
@@ -234,11 +237,11 @@ class Directory:
 
     # -- inside ---------------------------------------------------------------------------------------------------
 
-    async def _start_shard(self, shard: int, name: str, program: str = "") -> None:
+    async def _start_shard(self, shard: int, name: str, *, is_successor: bool = False) -> None:
         """Make a shard's actor and wait until it answers. Raises ConflictError."""
         installation = load(self._installation)
-        usual = name == shard_name(shard) and not program
-        cls = starting.named(starting.SHARD_PROGRAM if usual else program or starting.SUCCESSOR_PROGRAM)
+        usual = name == shard_name(shard) and not is_successor
+        cls = starting.named(starting.SHARD_PROGRAM if usual else installation.settings.programs.successor)
         arguments = (shard, str(self._installation), *(() if usual else (name,)))
         cpus = installation.settings.cluster.cpu_shard
         on = starting.shards_live_on(installation.settings.cluster)

@@ -1,7 +1,8 @@
 """Making files durable on a local disk: a file's bytes, and its name in the folder.
 
 Guarantees: after :func:`create_durably` returns, the file is there with all its bytes, also after a power cut, and at
-no moment does anyone see it with only some of them. Leaves to others: what the files mean, and object stores.
+no moment does anyone see it with only some of them. Files and folders made here are their owner's alone. Leaves to
+others: what the files mean, and object stores.
 """
 
 from __future__ import annotations
@@ -11,6 +12,11 @@ from pathlib import Path
 
 PARTIAL_SUFFIX = ".partial"
 """Ends the name of a file that is being written; such a file may be deleted by the folder's owner at any time."""
+
+
+def private(path: str, flags: int) -> int:
+    """For `open`: a file that it makes is its owner's alone."""
+    return os.open(path, flags, 0o600)
 
 
 def sync_folder(folder: Path) -> None:
@@ -29,14 +35,14 @@ def make_folder_durably(folder: Path) -> None:
         missing.append(folder)
         folder = folder.parent
     for made in reversed(missing):
-        made.mkdir(exist_ok=True)
+        made.mkdir(mode=0o700, exist_ok=True)
         sync_folder(made.parent)
 
 
 def create_durably(path: Path, data: bytes) -> None:
     """Create or replace a file: written beside, synced, renamed, and the name synced. Raises OSError."""
     partial = path.with_name(path.name + PARTIAL_SUFFIX)
-    fd = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    fd = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
         written = 0
         while written < len(data):  # Linux writes at most 2 GiB in one call

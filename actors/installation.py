@@ -52,6 +52,10 @@ class ScoringSection(msgspec.Struct, frozen=True):
     interval_s: float = 3_600.0
 
 
+class ProgramsSection(msgspec.Struct, frozen=True):
+    successor: str = "actors.successor:ShardActor"
+
+
 class LogsSection(msgspec.Struct, frozen=True):
     json: bool = True
     debug: bool = False
@@ -65,6 +69,7 @@ class Settings(msgspec.Struct, frozen=True):
     dedup: DedupSection
     scoring: ScoringSection = ScoringSection()
     logs: LogsSection = LogsSection()
+    programs: ProgramsSection = ProgramsSection()
 
 
 class Installation(msgspec.Struct, frozen=True):

@@ -97,7 +97,7 @@ class Draft:
 
     def __init__(self, store: SnapshotStore, known: Known, path: Path) -> None:
         self.path = path
-        self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
+        self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         self._store = store
         self._known = known
 

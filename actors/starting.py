@@ -15,9 +15,6 @@ MAX_CONCURRENCY = 2_000
 """Calls an actor works on at a time; most of them wait for the disk together."""
 
 SHARD_PROGRAM = "actors.shard_actor:ShardActor"
-SUCCESSOR_PROGRAM = "actors.successor:ShardActor"
-"""What takes over from a shard that runs; a subclass of it, for tests."""
-
 
 HEAD, WORKER = "whisperer_head", "whisperer_worker"
 """Resources that the launcher gives to the head, and to nodes that join it (cluster/ray_head.py, worker_node.py)."""
@@ -48,7 +45,7 @@ def shards_live_on(cluster: ClusterSection) -> str:
 
 
 def named(program: str) -> type:
-    """The class that ``module:Class`` names."""
+    """The class that ``module:Class`` names: one of ours or of the operator's settings, never of a caller's."""
     module, _, name = program.partition(":")
     found: type = getattr(importlib.import_module(module), name)
     return found

@@ -21,9 +21,10 @@ from typing import Any
 
 import msgspec
 
-from cluster import demo, gcs, journal_url, pids, ports, ray_head, readiness, settings
+from cluster import demo, gcs, journal_url, pids, ports, private_places, ray_head, readiness, settings
 from cluster.installation import (
     HEAD_PROGRAMS,
+    PRIVATE,
     Installation,
     InstallationError,
     NotInstalledError,
@@ -141,6 +142,7 @@ def _configure(installation: Installation, chosen: settings.Settings, options: M
     installation.remembered = dict(installation.remembered) | dict(options)
     installation.head, installation.pids, installation.simulator = [], [], None
     installation.save()
+    private_places.close(installation.data_dir, chosen)
 
 
 def _start(report: Report, with_demo: bool, progress: Progress) -> None:
@@ -242,6 +244,7 @@ def _start_simulator(installation: Installation) -> None:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
+            umask=PRIVATE,
             start_new_session=True,
         )
     installation.simulator = pids.identify(started.pid)

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from cluster import gcs, haproxy_program
-from cluster.installation import Installation
+from cluster.installation import PRIVATE, Installation
 from cluster.settings import num_cpus
 
 RAY_FOLDER = "r"  # Ray opens its own folder to everyone; the one around it is 0700
@@ -146,6 +146,7 @@ def run_logged(command: list[str], env: dict[str, str], log: Path, timeout_s: fl
                 stderr=output,
                 timeout=timeout_s,
                 check=False,
+                umask=PRIVATE,
                 start_new_session=True,  # Ctrl-C is for the launcher, which then stops everything in order
             )
         except subprocess.TimeoutExpired:

@@ -160,6 +160,7 @@ class Programs(msgspec.Struct, frozen=True):
     delivery: str
     boot: str
     drain: str
+    successor: str
     simulator: str
 
 

@@ -41,7 +41,7 @@ class Fence:
         killed when it still holds the fence after so many seconds; FencedError only if even that does not free it.
         """
         while True:
-            fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+            fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
             try:
                 if not _try_lock(fd):
                     if takeover_timeout_s is None:

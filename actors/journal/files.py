@@ -110,7 +110,7 @@ class FileJournal:
         self._segments = found.segments
         try:
             self._begin_segment()
-            self._watermark_fd = os.open(folder / WATERMARK_NAME, os.O_WRONLY | os.O_CREAT, 0o644)
+            self._watermark_fd = os.open(folder / WATERMARK_NAME, os.O_WRONLY | os.O_CREAT, 0o600)
             self._write_watermark()
             os.fsync(self._watermark_fd)
             sync_folder(folder)

@@ -5,6 +5,7 @@ A message says what happened and what to do; a traceback means a bug. The codes 
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import NoReturn
 
@@ -18,7 +19,9 @@ EXIT_CODES = (
 
 def main() -> None:
     from cluster.cli.app import app
+    from cluster.installation import PRIVATE
 
+    os.umask(PRIVATE)
     try:
         app(prog_name="whisperer")
     except BrokenPipeError:  # `whisperer ... | head`

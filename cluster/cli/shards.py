@@ -194,9 +194,6 @@ def upgrade(
     shard: Annotated[
         int | None, typer.Argument(metavar="[N]", min=0, help="One shard; without it, each in turn.")
     ] = None,
-    program: Annotated[
-        str, typer.Option(metavar="MODULE:CLASS", help="What takes over, if not the product's own; for tests.")
-    ] = "",
     data_dir: DataDir = DEFAULT_DATA_DIR,
     json: AsJson = False,
 ) -> None:
@@ -216,7 +213,7 @@ def upgrade(
     with Operator(data_dir, timeout_s=ORDER_TIMEOUT_S) as operator:
         numbers = [s["number"] for s in operator.get("shards")["shards"]] if shard is None else [shard]
         for number in numbers:
-            answer = operator.post("shards", str(number), "upgrade", body={"program": program})
+            answer = operator.post("shards", str(number), "upgrade")
             answers.append(answer)
             if not json:
                 output.say(

@@ -23,12 +23,6 @@ class MoveBody(msgspec.Struct):
     to: int
 
 
-class UpgradeBody(msgspec.Struct):
-    """``program``: what takes over, ``module:Class``; "" is the product's own."""
-
-    program: str = ""
-
-
 def install(app: FastAPI, parts: Parts, guarded: dict[str, Any]) -> None:
     # Bodies are read here and not by FastAPI, which takes in any, whoever sends it, before it asks who that is.
     shards = parts.shards
@@ -80,10 +74,8 @@ def install(app: FastAPI, parts: Parts, guarded: dict[str, Any]) -> None:
         return answer({"shard": shard, "map_version": shards.map.version})
 
     @app.post("/internal/shards/{shard}/upgrade", **guarded)
-    async def upgrade(shard: int, request: Request) -> Response:
-        body = await read_as(request, UpgradeBody)
-        more = (body.program,) if body.program else ()
-        return answer({"shard": shard, **await shards.order("upgrade", shard, *more)})
+    async def upgrade(shard: int) -> Response:
+        return answer({"shard": shard, **await shards.order("upgrade", shard)})
 
     async def _holdings(shard: int) -> dict[str, Any]:
         try:

@@ -78,8 +78,11 @@ class Simulations:
         return document(await self._runs.show(tenant, name, id))
 
     async def list(self, tenant: str, name: str) -> list[dict[str, Any]]:
-        """Newest first, without their results."""
-        return [document(record) | {"result": None} for record in await self._runs.records(tenant, name)]
+        """Newest first, without their results. Raises NotFoundError where there are none and no such campaign."""
+        found = await self._runs.records(tenant, name)
+        if not found:  # a definition can be simulated under a name that no campaign has
+            await asyncio.to_thread(self._plane.get_campaign, tenant, name)
+        return [document(record) | {"result": None} for record in found]
 
     async def newest(self, tenant: str, name: str) -> dict[str, Any] | None:
         """The newest one that is done, with what it found; else the newest."""

@@ -13,10 +13,13 @@ from tests.stand import Stand, running, until
 pytestmark = pytest.mark.cluster
 
 
+SUCCESSOR = "tests.integration.shard_next:ShardActor"
+
+
 @pytest.fixture(scope="module")
 def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
     folder: Path = tmp_path_factory.mktemp("shards")
-    with running(folder / "var", settings={"CLUSTER_NUM_CPUS": 4}) as made:
+    with running(folder / "var", settings={"CLUSTER_NUM_CPUS": 4, "PROGRAMS_SUCCESSOR": SUCCESSOR}) as made:
         yield made
 
 
@@ -27,7 +30,7 @@ def test_a_shard_comes_takes_its_share_is_upgraded_and_goes_and_nobody_is_refuse
         until(lambda: traffic.n_events >= 200, "traffic")
         assert stand.json("shards", "add")["shard"] == 2
         assert stand.json("shards", "rebalance")["moved"]
-        upgraded = stand.json("shards", "upgrade", "0", "--program", "tests.integration.shard_next:ShardActor")
+        upgraded = stand.json("shards", "upgrade", "0")
         assert upgraded[0]["name"] == "shard-0.2"
         assert stand.status()["shards"][0]["version"] == "next"
         emptied = stand.json("shards", "drain", "1")

@@ -109,7 +109,7 @@ class ArtifactStore:
 
     def _download(self, tenant: str, manifest: Manifest, folder: Path) -> None:
         """Beside its place and then renamed: other processes see it whole. Who comes second keeps what is there."""
-        self._cache.mkdir(parents=True, exist_ok=True)
+        self._cache.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(suffix=_PARTIAL, dir=self._cache) as beside:
             for file in manifest.files:
                 content = self._read(self._file_path(tenant, file.blake2b), file.size_bytes)
@@ -171,7 +171,6 @@ def _write_durably(path: Path, data: bytes) -> None:
     handle, beside = tempfile.mkstemp(suffix=_PARTIAL, dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
-            os.fchmod(handle, 0o644)
             file.write(data)
             file.flush()
             os.fsync(handle)
