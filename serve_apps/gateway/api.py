@@ -3,6 +3,7 @@
 No postponed annotations here: FastAPI has to see the dependencies that are made inside the functions.
 """
 
+from typing import Any
 from urllib.parse import urlsplit
 
 from fastapi import Depends, FastAPI, Request
@@ -18,6 +19,7 @@ from serve_apps.gateway.routes.exchange import answer
 from serve_apps.gateway.routes.mounting import mount
 from whisperer.errors import InvalidKeyError
 
+_UNREADY: dict[str, Any] = {"description": "Not now, and why", "content": {"application/json": {"schema": {}}}}
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via")
 """What proxies add; nginx does only where it is told to, hence the warning in docs/operations.md."""
@@ -47,7 +49,7 @@ def _health(app: FastAPI, parts: Parts) -> None:
     async def livez() -> dict[str, str]:
         return {"status": "ok"}
 
-    @app.get("/readyz", tags=["health"], summary="Requests can be served; if not, why")
+    @app.get("/readyz", tags=["health"], summary="Requests can be served; if not, why", responses={503: _UNREADY})
     async def readyz() -> Response:
         reasons = await parts.overview.unready()
         if not parts.access.healthy:

@@ -26,6 +26,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cluster.control_plane.replays import Answer
+from serve_apps.gateway.methods import answers
 from serve_apps.gateway.parts import Parts
 from serve_apps.gateway.problems import refusal
 from serve_apps.gateway.routes.exchange import read_body
@@ -69,7 +70,8 @@ class Idempotency:
         request = Request(scope, receive)
         key = request.headers.get(HEADER)
         tenant = None if key is None else await self._tenant(request)
-        if key is None or tenant is None:  # who may not come in is told so by the routes
+        # Who may not come in, or asks for what no route answers, is told so by the routes.
+        if key is None or tenant is None or not answers(scope["app"], dict(scope), scope["method"]):
             await self._app(scope, receive, send)
             return
         answer = await self._answer(request, tenant, key)

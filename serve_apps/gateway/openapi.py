@@ -20,7 +20,9 @@ from serve_apps.gateway.routes.experiment import ExperimentBody
 from serve_apps.gateway.routes.policies import PolicyBody, PromotionBody, RollbackBody, TalliesBody
 from serve_apps.gateway.routes.users import ConsentBody
 from serve_apps.gateway.simulations import SimulationBody
+from whisperer.content.message import CHANNELS
 from whisperer.content.schema import template_json_schema
+from whisperer.journeys.limits import NAME_PATTERN
 from whisperer.journeys.schema import campaign_json_schema
 from whisperer.segments import json_schema
 
@@ -37,7 +39,7 @@ _STRUCTS: dict[str, type[msgspec.Struct]] = {
     "Tallies": TalliesBody,
     "NewSimulation": SimulationBody,
 }
-_NAME = {"name": {"type": "string", "minLength": 1, "maxLength": 63}}
+_NAME = {"name": {"type": "string", "pattern": f"^{NAME_PATTERN}$"}}
 _PUBLISH = {"publish": {"type": "boolean", "default": False, "description": "go live at once"}}
 _IDEMPOTENCY_KEY = {
     "name": HEADER,
@@ -63,6 +65,22 @@ _PROBLEM = {
 }
 
 
+HEALTH = ("/livez", "/readyz")
+_PROBLEMS = {
+    "400": "No JSON, or a name that cannot be one",
+    "401": "No secret key",
+    "404": "Not there",
+    "405": "Not by this method; `Allow` has those that are answered",
+    "408": "The body came too slowly; send it again",
+    "409": "Conflicts with what is there",
+    "412": "Changed since it was read",
+    "413": "Larger than 512 KB",
+    "422": "Well-formed and not usable; `errors` says why, place by place",
+    "429": "Too many requests; `Retry-After` says when to come back",
+    "503": "A part is recovering; `Retry-After` says when to come back",
+}
+
+
 def install(app: FastAPI) -> None:
     """Make the application answer with this document."""
 
@@ -77,15 +95,35 @@ def install(app: FastAPI) -> None:
                 for method, operation in operations.items():
                     if covers(method, path):
                         operation.setdefault("parameters", []).append(_IDEMPOTENCY_KEY)
-                    operation["responses"].pop("422", None)
-                    operation["responses"]["default"] = {
-                        "description": "A problem",
-                        "content": {"application/problem+json": {"schema": {"$ref": f"{_PLACE}Problem"}}},
-                    }
+                    _name_problems(method, path, operation)
             app.openapi_schema = made
         return app.openapi_schema
 
     app.openapi = document  # type: ignore[method-assign]
+
+
+def _name_problems(method: str, path: str, operation: dict[str, Any]) -> None:
+    """Which problems a call may be answered with, by what it takes."""
+    if path in HEALTH:
+        operation["security"] = []
+        return
+    takes = {(one["in"], one["name"]) for one in operation.get("parameters", [])}
+    named = {"401", "405", "429", "503", "default"}
+    if "requestBody" in operation:
+        named |= {"400", "408", "409", "413", "422"}
+    if covers(method, path):
+        named |= {"409", "422"}
+    if any(place == "path" for place, _ in takes):
+        named |= {"404", "422"}
+    if any(place == "query" for place, _ in takes):
+        named.add("422")
+    if ("header", "if-match") in takes:
+        named.add("412")
+    for status in sorted(named):
+        operation["responses"][status] = {
+            "description": "A problem" if status == "default" else _PROBLEMS[status],
+            "content": {"application/problem+json": {"schema": {"$ref": f"{_PLACE}Problem"}}},
+        }
 
 
 def schemas() -> dict[str, Any]:
@@ -101,6 +139,7 @@ def schemas() -> dict[str, Any]:
         "type": "object",
         "required": ["predicate"],
         "properties": {"predicate": {"$ref": f"{_PLACE}Predicate"}},
+        "additionalProperties": False,
     }
     return {
         **found,
@@ -111,7 +150,11 @@ def schemas() -> dict[str, Any]:
         "NewTemplate": _with(template, _NAME, ["name"]),
         "SegmentVersion": segment,
         "NewSegment": _with(segment, _NAME, ["name"]),
-        "Channels": {"type": "object", "additionalProperties": {"$ref": f"{_PLACE}Channel"}},
+        "Channels": {
+            "type": "object",
+            "properties": {channel: {"$ref": f"{_PLACE}Channel"} for channel in CHANNELS},
+            "additionalProperties": False,
+        },
         "Problem": _PROBLEM,
     }
 

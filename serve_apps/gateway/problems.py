@@ -11,9 +11,9 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
-from starlette.routing import Match
 
 from actors import tracing
+from serve_apps.gateway.methods import allowed
 from whisperer.errors import WhispererError
 from whisperer.events.answer import PROBLEM_MEDIA_TYPE
 
@@ -22,7 +22,6 @@ _log = logging.getLogger(__name__)
 MAX_SAID = 2_000
 """Characters of what a request named that an error gives back: a path may have tens of thousands."""
 
-METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _CODES = {404: "not_found", 405: "method_not_allowed", 422: "invalid_request"}
 
 
@@ -74,27 +73,12 @@ def install(app: FastAPI) -> None:
         answer = problem(request, error.status_code, _CODES.get(error.status_code, "http_error"), str(error.detail))
         answer.headers.update(error.headers or {})
         if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-            answer.headers["Allow"] = ", ".join(_allowed(app, request))
+            answer.headers["Allow"] = ", ".join(allowed(app, dict(request.scope)))
         return answer
 
     @app.exception_handler(Exception)
     async def anything(request: Request, error: Exception) -> Response:
         return unexpected(request, error)
-
-
-def _allowed(app: FastAPI, request: Request) -> list[str]:
-    """Every method that a path answers: the router itself stops at the first route that has the path."""
-
-    def is_answered(method: str) -> bool:
-        scope = {**_bare(request), "method": method}
-        return any(route.matches(dict(scope))[0] is Match.FULL for route in app.router.routes)
-
-    return [method for method in METHODS if is_answered(method)]
-
-
-def _bare(request: Request) -> dict[str, Any]:
-    """The scope as it was before a route was found."""
-    return {name: request.scope[name] for name in ("type", "path", "headers", "app") if name in request.scope}
 
 
 def refusal(request: Request, error: WhispererError) -> Response:

@@ -28,7 +28,7 @@ def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
     )
     async def create_segment(request: Request, tenant_id: Tenant) -> Response:
         body = await read_object(request)
-        name = body.get("name")
+        name = body.pop("name", None)
         if not isinstance(name, str):
             raise InvalidBodyError("/name", "say its name, as a text")
         return answer(await parts.publishing.publish(tenant_id, name, _predicate(body)), 201)
@@ -39,7 +39,10 @@ def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
         openapi_extra=described("SegmentVersion", EXAMPLE, {"name": "regulars", "version": 2, **EXAMPLE}),
     )
     async def publish_segment(name: str, request: Request, tenant_id: Tenant) -> Response:
-        return answer(await parts.publishing.publish(tenant_id, name, _predicate(await read_object(request))))
+        body = await read_object(request)
+        if body.pop("name", name) != name:
+            raise InvalidBodyError("/name", "a segment keeps its name; leave it out, or publish another one")
+        return answer(await parts.publishing.publish(tenant_id, name, _predicate(body)))
 
     @routes.get("/segments/{name}", summary="One segment: predicate, members, backfill progress")
     async def get_segment(name: str, tenant_id: Tenant) -> Response:
@@ -55,4 +58,7 @@ def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
 def _predicate(body: dict[str, Any]) -> Any:
     if "predicate" not in body:
         raise InvalidBodyError("", "say who is in it, as predicate (docs/segments.md)")
+    for name in body:
+        if name != "predicate":
+            raise InvalidBodyError(f"/{name[:80]}", "there is no such member; a segment has a predicate")
     return body["predicate"]

@@ -54,7 +54,9 @@ def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
     async def get_user(
         user_id: str,
         tenant_id: Tenant,
-        as_of: Annotated[str | None, Query(description="ISO 8601; features as of then")] = None,
+        as_of: Annotated[
+            str | None, Query(description="ISO 8601; features as of then", json_schema_extra={"format": "date-time"})
+        ] = None,
         timeline: Annotated[
             Literal["recent", "full"], Query(description="full: what was sent, also of old events")
         ] = "recent",

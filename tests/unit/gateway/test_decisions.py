@@ -236,4 +236,4 @@ async def test_messages_are_told_apart_by_user_campaign_and_tenant(live: Caller,
     assert await subjects(globex, "") == ["message 3"]
     assert (await live.ok("GET", f"/sink/messages/snd_{live.id}_1"))["user_id"] == "u1"
     assert await globex.problem("GET", f"/sink/messages/snd_{live.id}_1") == (404, "message_not_found")
-    assert await live.problem("GET", "/sink/messages?cursor=AAAA") == (400, "invalid_cursor")
+    assert await live.problem("GET", "/sink/messages?cursor=AAAA") == (422, "invalid_request")

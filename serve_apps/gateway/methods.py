@@ -1,0 +1,21 @@
+"""Which methods a path answers, asked of the routes themselves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.routing import Match
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+
+def answers(app: FastAPI, scope: dict[str, Any], method: str) -> bool:
+    """Whether a route has the scope's path and this method."""
+    bare = {name: scope[name] for name in ("type", "path", "headers", "app") if name in scope}
+    return any(route.matches({**bare, "method": method})[0] is Match.FULL for route in app.router.routes)
+
+
+def allowed(app: FastAPI, scope: dict[str, Any]) -> list[str]:
+    """All that a path answers: the router itself stops at the first route that has the path."""
+    return [method for method in METHODS if answers(app, scope, method)]
