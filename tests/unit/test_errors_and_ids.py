@@ -26,14 +26,16 @@ def test_the_tree_in_the_docstring_names_every_error(kind: type[errors.Whisperer
     assert kind.__name__ in (errors.__doc__ or "")
 
 
-def test_only_overload_and_absence_are_worth_trying_again() -> None:
+def test_only_overload_absence_and_slowness_are_worth_trying_again() -> None:
     assert {e.__name__ for e in ALL if e.retryable} == {
         "OverloadError",
         "TooManyError",
+        "TooSlowError",
         "UnavailableError",
         "StaleMapError",
     }
-    assert {e.__name__: e.status for e in ALL if e.retryable and e.status != 503} == {"TooManyError": 429}
+    other = {e.__name__: e.status for e in ALL if e.retryable and e.status != 503}
+    assert other == {"TooManyError": 429, "TooSlowError": 408}
 
 
 @given(a=st.integers(0, 2**47), b=st.integers(0, 2**47))
