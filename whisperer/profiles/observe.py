@@ -24,6 +24,9 @@ _INACTIVE = int(Flag.INACTIVE)
 _count_day, _fits, _bump = count_day, history.fits, history.bump
 _has_place, _write, _what_of = timeline.has_place, timeline.write, timeline.what_of
 
+MOST, LEAST = 2**63 - 1, -(2**63)
+"""A sum of money stays here when an amount would carry it further: it never wraps into the other sign."""
+
 DONE, HISTORY_FULL, LINE_FULL, TOO_NARROW = range(4)
 """Why the pass ended: at the end, or before an event for which something must grow first."""
 
@@ -31,6 +34,12 @@ DONE, HISTORY_FULL, LINE_FULL, TOO_NARROW = range(4)
 @kernel
 def _day(timestamp: int) -> Any:
     return min(max(timestamp // DAY_MS, 1), MAX_DAY)
+
+
+@kernel
+def passes(held: Any, amount: Any) -> Any:
+    """Whether a sum of two int64 is none."""
+    return (amount > 0 and held > MOST - amount) or (amount < 0 and held < LEAST - amount)
 
 
 @kernel
@@ -66,9 +75,11 @@ def observe(
     reference: Any,
     most: int,
     ties: Any,
+    wraps: bool,
     state: Any,
 ) -> Any:
-    """Observe ``events[at[i]]`` of ``rows[i]`` from ``state[0]`` on; why it ended, and in ``state[0]`` where.
+    """Observe ``events[at[i]]`` of ``rows[i]`` from ``state[0]`` on; why it ended, in ``state[0]`` where, and in
+    ``state[2]`` how many amounts of money did not fit. ``wraps``: sums pass into the other sign, as they did once.
 
     ``most`` is how many entries of history a user may have.
 
@@ -93,7 +104,11 @@ def observe(
         if timestamp > record.last_seen and not event.flags & _INACTIVE:
             record.last_seen = timestamp
         record.n_events += 1
-        record.revenue += event.revenue
+        if not wraps and passes(record.revenue, event.revenue):
+            record.revenue = MOST if event.revenue > 0 else LEAST
+            state[2] += 1
+        else:
+            record.revenue += event.revenue
         name = names[event.name]
         _bump(past, record, name, EVER, 1, most)
         _bump(past, record, name, day, 1, most)

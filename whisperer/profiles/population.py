@@ -107,8 +107,10 @@ class Population:
         sequence: NDArray[np.int64],
         origin: int,
         reference: NDArray[np.int64],
-    ) -> None:
-        """Bring events to their users; rows may repeat.
+        *,
+        wraps: bool = False,
+    ) -> int:
+        """Bring events to their users; rows may repeat. How many amounts of money did not fit into their sums.
 
         Parameters
         ----------
@@ -116,15 +118,16 @@ class Population:
         at : int64, shape (n,), which of them; rows : int64, shape (n,), whose
         names, zones, locales : codes of :attr:`names`, :attr:`zones`, :attr:`locales` for each entry of the block's
         sequence, reference : int64, shape (len(events),), for the timeline, with the shard of ``origin``
+        wraps : money beyond int64 passes into the other sign, as records before version 5 have it
         """
         table, past, lines = self.table, self.history.slabs, self.timeline.slabs
-        ties, state = np.zeros(len(rows), np.bool_), np.zeros(2, np.int64)
+        ties, state = np.zeros(len(rows), np.bool_), np.zeros(3, np.int64)
         codes, seen = (names, zones, locales), events.view(observing.SEEN)
         while True:
             daily = table["daily"]
             why = observing.observe(
                 table.records, daily, np.iinfo(daily.dtype).max, past.arrays(), lines.arrays(),
-                seen, at, rows, *codes, sequence, origin, reference, self.history.most, ties, state,
+                seen, at, rows, *codes, sequence, origin, reference, self.history.most, ties, wraps, state,
             )  # fmt: skip
             del daily
             if why == observing.DONE:
@@ -141,6 +144,7 @@ class Population:
             event, row = events[at[i]], int(rows[i])
             self._set_newest("zone", self.zones, row, int(event["timestamp"]), int(zones[event["zone"]]))
             self._set_newest("locale", self.locales, row, int(event["timestamp"]), int(locales[event["locale"]]))
+        return int(state[2])
 
     def _set_newest(self, name: str, names: Names, row: int, at: int, code: int) -> None:
         """Time zone and locale are those of the newest event that states one. On a tie the larger text wins."""
@@ -232,7 +236,8 @@ class Population:
             table["first_seen"][row] = state.first_seen
         table["last_seen"][row] = max(int(table["last_seen"][row]), state.last_seen)
         table["n_events"][row] += state.n_events
-        table["revenue"][row] += state.revenue
+        revenue = int(table["revenue"][row]) + state.revenue
+        table["revenue"][row] = min(max(revenue, observing.LEAST), observing.MOST)
         self._set_newest("zone", self.zones, row, state.zone_at, self.zones.code(state.zone))
         self._set_newest("locale", self.locales, row, state.locale_at, self.locales.code(state.locale))
         self._add_history(row, state.history)

@@ -102,7 +102,10 @@ def _bring(
     payloads = Payloads(block)
     for turn in turns(rows, np.ones(len(rows), np.bool_) if tenant.segments.live else concerns):
         at, row = chosen[turn], rows[turn]
-        people.observe(block.events(), at, row, names, zones, locales, sequence, origin, reference)
+        wraps = shard.record_version < BOUNDED_SINCE
+        full = people.observe(block.events(), at, row, names, zones, locales, sequence, origin, reference, wraps=wraps)
+        if full:
+            tenant.counters["dropped.revenue_full"] += full
         steps.passed("columns")
         stated = np.flatnonzero(columns.flags[at] & _TRAITS)
         if stated.size:

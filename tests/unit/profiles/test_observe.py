@@ -14,6 +14,7 @@ from whisperer.events.types import Flag
 from whisperer.profiles.history import DAY_MS, EVER
 from whisperer.profiles.population import NO_CHECK, Population
 from whisperer.profiles.record import WINDOW_DAYS
+from whisperer.profiles.state import ProfileState
 from whisperer.profiles.timeline import KEEP
 
 NAMES = ["Bought", "Looked"]
@@ -138,3 +139,44 @@ def test_a_bucket_beyond_16_bits_makes_room_in_the_middle_of_a_pass() -> None:
     assert people.extract(1).history == [("Bought", EVER, 70_000), ("Bought", 19_000, 70_000)]
     assert people.table["daily"][1].max() == 70_000
     assert people.table["next_check"][1] == NO_CHECK
+
+
+AMOUNTS = st.integers(-(2**63), 2**63 - 1) | st.sampled_from([2**63 - 1, -(2**63), 9 * 10**18, -9 * 10**18, 1, -1, 0])
+
+
+def paid(people: Population, amounts: list[int], *, wraps: bool = False) -> tuple[int, int]:
+    """(what the user of row 0 has paid, how many amounts did not fit)"""
+    events = np.zeros(len(amounts), EVENT)
+    events["timestamp"], events["revenue"], events["kind"] = 19_100 * DAY_MS, amounts, 1
+    codes, numbers = (people.names.codes(NAMES), people.zones.codes(ZONES), people.locales.codes(LOCALES)), np.arange(9)
+    rows = np.zeros(len(amounts), np.int64)
+    full = people.observe(events, np.arange(len(amounts)), rows, *codes, numbers, 9, numbers, wraps=wraps)
+    return int(people.table["revenue"][0]), full
+
+
+@settings(deadline=None)
+@given(st.lists(AMOUNTS, min_size=1, max_size=8))
+def test_money_is_added_exactly_and_stays_at_the_end_of_what_can_be_held(amounts: list[int]) -> None:
+    people = Population()
+    people.add(["u:0"], [0])
+    held = full = 0
+    for amount in amounts:
+        total = held + amount
+        held = min(max(total, -(2**63)), 2**63 - 1)
+        full += held != total
+    assert paid(people, amounts) == (held, full)
+
+
+@given(AMOUNTS, AMOUNTS)
+def test_merged_users_money_never_wraps(ours: int, theirs: int) -> None:
+    people = Population()
+    people.add(["u:0"], [0])
+    people.table["revenue"][0] = ours
+    people.combine(0, ProfileState(revenue=theirs))
+    assert int(people.table["revenue"][0]) == min(max(ours + theirs, -(2**63)), 2**63 - 1)
+
+
+def test_records_of_earlier_releases_are_added_as_they_added() -> None:
+    people = Population()
+    people.add(["u:0"], [0])
+    assert paid(people, [9 * 10**18] * 2, wraps=True) == (18 * 10**18 - 2**64, 0)
