@@ -121,6 +121,8 @@ def _frontend(server: Server, limits: Limits, secret: str) -> list[str]:
         # The gateway reads a body at its own pace and looks itself whether its caller is still there: Ray would read
         # for it, ahead of it, and without end.
         "http-request set-header X-Request-Disconnect-Disabled ?1",
+        # The replicas' parser takes a method that it does not know for no HTTP. None of these is answered: 405.
+        "http-request set-method TRACE unless { method GET HEAD POST PUT PATCH DELETE OPTIONS }",
         f"http-request wait-for-body time {max(1, round(limits.body_first_byte_s * 1000))}ms at-least 1",
     ]
     return [f"    {line}" for line in lines]

@@ -34,7 +34,7 @@ frontend http_frontend
     use_backend gateway if {{ path_beg /v1/ }}
     default_backend default_backend
 backend gateway
-    http-request return status 200 content-type text/plain lf-string "%[req.hdr(x-whisperer-client)]|%[pathq]"
+    http-request return status 200 content-type text/plain lf-string "%[method]|%[req.hdr(x-whisperer-client)]|%[pathq]"
 backend gone
     server nobody 127.0.0.1:1
 {no_route}
@@ -109,7 +109,7 @@ def test_a_replica_is_told_the_connections_address_and_not_what_clients_claim(ur
         "X-Forwarded-For": "203.0.113.9",
         "Forwarded": "for=203.0.113.9",
     }
-    assert httpx.get(f"{url}/v1/x", headers=claims, trust_env=False).text.startswith("secret 127.0.0.1|")
+    assert httpx.get(f"{url}/v1/x", headers=claims, trust_env=False).text.startswith("GET|secret 127.0.0.1|")
 
 
 def test_a_path_reaches_a_replica_as_it_was_written(url: str) -> None:
@@ -118,11 +118,16 @@ def test_a_path_reaches_a_replica_as_it_was_written(url: str) -> None:
         assert answer.endswith(b"|" + path), answer
 
 
+def test_a_method_that_nobody_knows_reaches_a_replica_as_one_that_none_answers(url: str) -> None:
+    for method, seen in (("FOO", "TRACE"), ("PROPFIND", "TRACE"), ("PATCH", "PATCH"), ("DELETE", "DELETE")):
+        assert httpx.request(method, f"{url}/v1/x", trust_env=False).text.startswith(f"{seen}|")
+
+
 def test_a_trusted_proxy_says_for_whom_it_speaks(tmp_path: Path) -> None:
     with haproxy(tmp_path, trusted_proxies="127.0.0.0/8") as url:
         forwarded = {"X-Forwarded-For": "203.0.113.9, 198.51.100.7"}
-        assert httpx.get(f"{url}/v1/x", headers=forwarded, trust_env=False).text.startswith("secret 198.51.100.7|")
-        assert httpx.get(f"{url}/v1/x", trust_env=False).text.startswith("secret 127.0.0.1|")
+        assert httpx.get(f"{url}/v1/x", headers=forwarded, trust_env=False).text.startswith("GET|secret 198.51.100.7|")
+        assert httpx.get(f"{url}/v1/x", trust_env=False).text.startswith("GET|secret 127.0.0.1|")
 
 
 def test_with_the_proxy_protocol_a_trusted_proxy_says_whose_connection_it_is(tmp_path: Path) -> None:
