@@ -14,7 +14,7 @@ from typing import Any
 from actors.commit import Committer
 from whisperer.events.block import held_bytes
 from whisperer.shard.machine import Shard
-from whisperer.shard.records import Delivered, Forward, MergeIn, Message
+from whisperer.shard.records import Astray, Delivered, Forward, Led, MergeIn, Message
 
 TAKEN, GAP, ELSEWHERE = "taken", "gap", "elsewhere"
 
@@ -77,7 +77,8 @@ class Letterbox:
 
 def letter_bytes(letter: Message) -> int:
     """About what a letter takes in memory, unpacked."""
-    match letter.body:
+    body = letter.body.letter if isinstance(letter.body, (Astray, Led)) else letter.body
+    match body:
         case Forward(block, _, references):
             return _LEAST + held_bytes(block) + 8 * len(references)
         case MergeIn(state=state):

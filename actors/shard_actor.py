@@ -45,6 +45,7 @@ from whisperer.ids import partition_of, tenant_seed
 from whisperer.shard import closing, inspection
 from whisperer.shard.effects import Effect, Send, UserErased
 from whisperer.shard.records import (
+    ALIAS_ARBITER,
     CampaignConfig,
     ConfigPublished,
     Confirmed,
@@ -202,6 +203,15 @@ class ShardActor:
         if refusal:
             return refusal
         return OK, inspection.user(self._shard, tenant, key, as_of)
+
+    async def root(self, map_version: int, tenant: str, key: str) -> Answer:
+        """Whom a key was joined into in the end: asked of the partition that orders aliases."""
+        refusal = self._refusal(map_version)
+        if refusal:
+            return refusal
+        if self._moving.is_elsewhere(tenant, ALIAS_ARBITER):
+            return STALE_MAP, None
+        return OK, inspection.root(self._shard, tenant, key)
 
     async def payloads(self, tenant: str, references: list[int], only_recent: bool) -> list[dict[str, Any] | None]:
         """What timeline entries of this shard's journal stand for; None where it is gone from it, or not in memory."""

@@ -7,7 +7,7 @@ from typing import Any
 from actors.commit import Committer
 from whisperer.shard.accounts import Account
 from whisperer.shard.machine import Shard
-from whisperer.shard.tenant import Tenant
+from whisperer.shard.tenant import REFUSED_TRAITS, Tenant
 
 
 def commit(committer: Committer) -> dict[str, Any]:
@@ -61,6 +61,9 @@ def _tenant(state: Shard, tenant: Tenant) -> dict[str, Any]:
         },
         "dedup_ids": state.dedup.n_of(tenant.id),
         "dedup_evicted": state.dedup.evicted[tenant.id],
+        "traits_refused": {
+            name.removeprefix(REFUSED_TRAITS): n for name, n in counters.items() if name.startswith(REFUSED_TRAITS)
+        },
         "messages_waiting": len(tenant.outbox),
         "config_version": tenant.config_version,
         "campaigns": {name: _campaign(tenant, name, account) for name, account in tenant.loop.accounts.items()},

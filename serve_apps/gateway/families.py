@@ -227,6 +227,8 @@ FAMILIES = (
            "Distinct event names, time zones and locales in the shard that has most of them.", _tenant_by("names")),
     Family("whisperer_names_retired_total", COUNTER, _TENANT,
            "Names let go because they were used least when codes were short.", _tenant("names_retired")),
+    Family("whisperer_traits_refused_total", COUNTER, ("tenant", "reason"),
+           "Traits of accepted events that their user had no room for.", _tenant_by("traits_refused")),
     Family("whisperer_events_rejected_total", COUNTER, ("replica", "tenant", "code"),
            "Events turned away since the replica started.", _refused_by_replicas("rejected")),
     Family("whisperer_events_noticed_total", COUNTER, ("replica", "tenant", "notice"),

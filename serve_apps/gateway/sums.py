@@ -25,6 +25,7 @@ def by_tenant(statuses: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]
             for kind, count in counted.get("names", {}).items():  # of the fullest shard
                 total["names"][kind] = max(total["names"].get(kind, 0), count)
             _add_each(total["events_dropped"], counted["events_dropped"])
+            _add_each(total["traits_refused"], counted.get("traits_refused", {}))  # a shard of an older release
             _add_each(total["bytes"], counted["bytes"])
             for name, segment in counted["segments"].items():
                 sums = total["segments"].setdefault(name, {"members": 0, "done": 0, "total": 0, "version": 0})
@@ -63,8 +64,9 @@ def loop_counts(campaigns: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 def no_counts() -> dict[str, Any]:
     """The sums of a tenant that no shard knows yet."""
-    counts = {name: 0 for name in _TENANT_COUNTS}
-    return {**counts, "events_dropped": {}, "names": {}, "segments": {}, "campaigns": {}, "bytes": {}}
+    counts: dict[str, Any] = {name: 0 for name in _TENANT_COUNTS}
+    by_name = ("events_dropped", "traits_refused", "names", "segments", "campaigns", "bytes")
+    return counts | {name: {} for name in by_name}
 
 
 def no_campaign() -> dict[str, Any]:

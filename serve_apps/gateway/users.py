@@ -24,10 +24,12 @@ from whisperer.events.types import RESERVED_NAME, EventType
 from whisperer.ids import bare_id, is_anonymous, partition_of, tenant_seed
 from whisperer.profiles import timeline
 from whisperer.profiles.timeline import Entry
+from whisperer.profiles.traits import MAX_BYTES, MAX_NAMES
 from whisperer.shard.inspection import UserView, keys_for
+from whisperer.shard.records import ALIAS_ARBITER
 
-MAX_HOPS = 32
-"""Merges one id may lead through; aliases form a forest, so this bounds patience, not correctness."""
+MAX_HOPS = 8
+"""Homes asked for one id. Three find it, wherever it was joined; more are needed only while merges are under way."""
 
 _KINDS = {
     **{int(t): t.wire for t in EventType},
@@ -74,6 +76,12 @@ class Users:
             "previous_ids": view.previous_ids,
             "refused_anonymous_ids": view.refused_anonymous_ids,
             "traits": view.traits,
+            "traits_held": {
+                "names": view.n_traits,
+                "bytes": view.traits_bytes,
+                "most_names": MAX_NAMES,
+                "most_bytes": MAX_BYTES,
+            },
             "features": view.features,
             "scores": _scores(view),
             "event_counts": view.event_counts,
@@ -158,14 +166,16 @@ class Users:
     async def find(self, tenant: str, user_id: str, as_of: int | None = None) -> UserView:
         """The user whom an id leads to, wherever it was merged; ``key`` is the live one. Raises NotFoundError."""
         for key in keys_for(user_id):
-            for _ in range(MAX_HOPS):
+            for hop in range(MAX_HOPS):
                 partition = partition_of(key, tenant_seed(tenant))
                 view = await self._shards.on_partition(tenant, partition, "user", tenant, key, as_of)
-                if view is None or view.moved_to is None:
+                if view is None:
                     break
+                if view.moved_to is None:
+                    return view
                 key = view.moved_to
-            if view is not None and view.moved_to is None:
-                return view
+                if hop:  # whom it was told of was merged as well: the arbiter knows the end of any chain
+                    key = await self._shards.on_partition(tenant, ALIAS_ARBITER, "root", tenant, key)
         raise NotFoundError(f"there is no user {user_id[:80]!r}", code="user_not_found")
 
     async def _timeline(self, tenant: str, entries: list[Entry], full: bool) -> list[dict[str, Any]]:

@@ -26,6 +26,7 @@ from whisperer.events.routes import ROUTES
 from whisperer.journeys.engagement import KEEP
 from whisperer.journeys.parse import parse_campaign
 from whisperer.profiles.features import FEATURES
+from whisperer.profiles.traits import FULL, MAX_BYTES, MAX_NAME, MAX_NAMES, MAX_VALUE, TOO_LONG
 from whisperer.shard.dedup import WINDOW_MS
 from whisperer.shard.identity import MAX_LINKS
 from whisperer.shard.outcomes import MAX_OUTCOMES, SKEW_MS
@@ -68,6 +69,14 @@ def test_limits_are_those_of_the_code() -> None:
     ):
         assert told in EVENTS, told
     assert f"**{MAX_LINKS:,}** joined ids" in IDENTITY
+    for told in (
+        f"**{MAX_NAMES:,}** names and **{MAX_BYTES >> 10} KB** a user",
+        f"**{MAX_NAME}** characters of a name, **{MAX_VALUE >> 10} KB** of a value's JSON",
+        f"**{2 * MAX_NAMES:,}** names and **{2 * MAX_BYTES >> 10} KB**",
+        f"`{FULL}`",
+        f"`{TOO_LONG}`",
+    ):
+        assert told in USERS, told
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

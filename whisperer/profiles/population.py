@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from whisperer.profiles import daily, traits
+from whisperer.profiles import daily, pages, traits
 from whisperer.profiles import observe as observing
 from whisperer.profiles.daily import widen
 from whisperer.profiles.history import EVER, MAX_ENTRIES, UNBOUNDED, History
@@ -53,7 +53,7 @@ class Population:
     def __init__(self, seed: int = 0) -> None:
         self.table = users()
         self.keys = Keys(seed)
-        self.traits: list[bytes | None] = []
+        self.traits: list[pages.Stored] = []
         self.traits_bytes = 0
         self.names = Names(OTHER_NAME)
         self.zones = Names("")
@@ -152,13 +152,13 @@ class Population:
         if code and (at, names.texts[code]) > (int(record[f"{name}_at"]), names.texts[int(record[name])]):
             self.table[name][row], self.table[f"{name}_at"][row] = code, at
 
-    def write_traits(self, row: int, writes: Iterable[tuple[str, traits.Register]]) -> bool:
-        """Whether any trait's value is another now: if not, what was read from them still holds."""
+    def write_traits(self, row: int, writes: Iterable[tuple[str, pages.Register]], rule: traits.Rule) -> traits.Written:
+        """Bring writes to a user: which traits have another value now, and what was refused."""
         held = self.traits[row]
-        merged, changed = traits.merge(held, writes)
-        self.traits[row] = merged
-        self.traits_bytes += len(merged or b"") - len(held or b"")
-        return changed
+        written = traits.write(held, writes, rule)
+        self.traits[row] = written.stored
+        self.traits_bytes += pages.length_of(written.stored) - pages.length_of(held)
+        return written
 
     # -- names ----------------------------------------------------------------------------------------------------
 
@@ -214,7 +214,7 @@ class Population:
             locale_at=int(table["locale_at"][row]),
             history=self._history_of(row),
             timeline=self.timeline.of(row, names),
-            traits=traits.registers_of(self.traits[row]),
+            traits=pages.registers_of(self.traits[row]),
             links=sorted(key for key, owned in links.items() if owned),
             refused=sorted(key for key, owned in links.items() if not owned),
         )
@@ -228,8 +228,10 @@ class Population:
             found[place] = found.get(place, 0) + count
         return [(name, day, count) for (name, day), count in found.items()]
 
-    def combine(self, row: int, state: ProfileState) -> None:
-        """Add a profile to a live row. Commutative and associative."""
+    def combine(self, row: int, state: ProfileState, rule: traits.Rule) -> traits.Written:
+        """Add a profile to a live row. Commutative and associative, as far as the rule of traits is; what became of
+        those.
+        """
         table = self.table
         held_first = int(table["first_seen"][row])
         if state.first_seen != NEVER and (held_first == NEVER or state.first_seen < held_first):
@@ -242,11 +244,11 @@ class Population:
         self._set_newest("locale", self.locales, row, state.locale_at, self.locales.code(state.locale))
         self._add_history(row, state.history)
         self._add_timeline(row, state)
-        self.write_traits(row, state.traits.items())
         for key in state.links:
             self.link(row, key, owned=True)
         for key in state.refused:
             self.link(row, key, owned=False)
+        return self.write_traits(row, state.traits.items(), rule)
 
     def _add_history(self, row: int, history: list[tuple[str, int, int]]) -> None:
         if not history:
@@ -284,7 +286,7 @@ class Population:
         partition, status = self.table["partition"][row], self.table["status"][row]
         self.table.reset(row)
         self.table["partition"][row], self.table["status"][row] = partition, status
-        self.traits_bytes -= len(self.traits[row] or b"")
+        self.traits_bytes -= pages.length_of(self.traits[row])
         self.traits[row] = None
         self.history.clear(row)
         self.timeline.clear(row)

@@ -1,67 +1,164 @@
-"""What a tenant stated about a user: a map of last-writer-wins registers.
+"""What a tenant stated about a user: a map of last-writer-wins registers, bounded in names and bytes.
 
-A write carries (event time, sequence in its partition). The larger pair wins; on a tie, the larger JSON text, so that
-any order
-of merges ends in the same state, up to `MAX_TRAITS` names: beyond, the first come are kept. Values are kept as the
-client wrote them. A null removes the trait's value but keeps its register, or an older value merged later would come
-back.
+A write carries (event time, sequence in its partition). The larger pair wins; on a tie, the larger JSON text. Values
+are kept as the client wrote them. A null removes the trait's value but keeps its register, or an older value merged
+later would come back.
 
-Reference: Shapiro et al., "A comprehensive study of convergent and commutative replicated data types", 2011, 3.2.1.
+What a profile may hold is a rule of whoever writes:
+
+- :data:`STATED`, what an event says. A new name is refused once the profile holds `MAX_NAMES` names or would pass
+  `MAX_BYTES`; names that are held go on being updated, up to twice as much. Names and values have a length as well.
+- :data:`JOINED`, what a merge brings. Two full profiles fit into one: up to twice `MAX_NAMES` and `MAX_BYTES` nothing
+  is lost, and any order of merges ends in the same state. Beyond, what was stated last is kept.
+- :data:`UNBOUNDED`, for records from before there was a bound: `MAX_NAMES` names, first come, of any size.
+- :data:`AS_IT_IS`, for a user who moves.
+
+A profile from before that is larger than any rule allows is cut, like a merge's, when it is next written to.
+
+References: Shapiro et al., "A comprehensive study of convergent and commutative replicated data types", 2011, 3.2.1.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
-Register = tuple[int, int, bytes]
-"""(event time in ms, sequence, JSON text)"""
+from whisperer.profiles.pages import Book, Register, Stored, find, registers_of, size_of
 
-_encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(dict[str, tuple[int, int, bytes]]).decode
+MAX_NAMES = 1_000
+MAX_BYTES = 64 << 10
+"""Of names and values of one user, with about 20 bytes of order each."""
+MAX_NAME = 200
+"""Characters."""
+MAX_VALUE = 16 << 10
+"""Bytes of a value's JSON."""
 
-MAX_TRAITS = 1_000
+FULL, TOO_LONG = "traits_full", "trait_too_long"
+"""Why a trait is refused."""
 
-
-def merge(stored: bytes | None, writes: Iterable[tuple[str, Register]]) -> tuple[bytes | None, bool]:
-    """Stored registers after ``writes``, and whether any value is another now.
-
-    At most MAX_TRAITS names are kept, first come first served.
-    """
-    registers: dict[str, Register] = {} if stored is None else _decode(stored)
-    changed = False
-    for name, write in writes:
-        held = registers.get(name)
-        if held is None:
-            if len(registers) < MAX_TRAITS:
-                registers[name] = write
-                changed = True
-        elif write > held:
-            registers[name] = write
-            changed |= write[2] != held[2]
-    return _encode(registers) if registers else None, changed
+_NULL = b"null"
 
 
-def registers_of(stored: bytes | None) -> dict[str, Register]:
-    return {} if stored is None else _decode(stored)
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Bounds of new names and their bytes; ``most_*`` of what nothing passes; of a name's and a value's length."""
+
+    names: int
+    n_bytes: int
+    most_names: int
+    most_bytes: int
+    name: int
+    value: int
 
 
-def raw_values(stored: bytes | None) -> dict[str, msgspec.Raw]:
+_ANY = 1 << 62
+STATED = Rule(MAX_NAMES, MAX_BYTES, 2 * MAX_NAMES, 2 * MAX_BYTES, MAX_NAME, MAX_VALUE)
+JOINED = Rule(_ANY, _ANY, 2 * MAX_NAMES, 2 * MAX_BYTES, _ANY, _ANY)
+UNBOUNDED = Rule(MAX_NAMES, _ANY, _ANY, _ANY, _ANY, _ANY)
+AS_IT_IS = Rule(_ANY, _ANY, _ANY, _ANY, _ANY, _ANY)
+
+
+@dataclass(slots=True)
+class Written:
+    """What a profile holds after a write, which traits have another value now, and what was refused by reason."""
+
+    stored: Stored
+    changed: set[str]
+    refused: Counter[str] = field(default_factory=Counter)
+
+
+def write(stored: Stored, writes: Iterable[tuple[str, Register]], rule: Rule) -> Written:
+    """Bring writes to a profile, in order. Costs what the writes cost, whatever the profile holds."""
+    book, done = Book(stored), Written(stored, set())
+    _cut(book, rule, done)
+    for name, register in writes:
+        held = book.get(name)
+        if held is not None and register <= held:
+            continue
+        reason = _refusal(book, rule, name, register, held)
+        if reason is None:
+            book.put(name, register)
+            if held is None or register[2] != held[2]:
+                done.changed.add(name)
+        else:
+            done.refused[reason] += 1
+    if rule is JOINED:
+        _cut(book, rule, done)
+    done.stored = book.stored()
+    return done
+
+
+def _refusal(book: Book, rule: Rule, name: str, register: Register, held: Register | None) -> str | None:
+    if len(name) > rule.name or len(register[2]) > rule.value:
+        return TOO_LONG
+    if rule is JOINED:
+        return None
+    if held is None:
+        full = book.n_names >= rule.names or book.n_bytes + size_of(name, register) > rule.n_bytes
+        return FULL if full else None
+    grows_by = size_of(name, register) - size_of(name, held)
+    return FULL if grows_by > 0 and book.n_bytes + grows_by > rule.most_bytes else None
+
+
+def _cut(book: Book, rule: Rule, done: Written) -> None:
+    """Keep what was stated last, as much as may be held at all."""
+    if book.n_bytes <= rule.most_bytes and book.n_names <= rule.most_names:
+        return
+    room = rule.most_bytes
+    kept: dict[str, Register] = {}
+    newest_first = sorted(book.registers().items(), key=lambda item: (-item[1][0], item[0]))
+    for name, register in newest_first[: rule.most_names]:
+        room -= size_of(name, register)
+        if room < 0:
+            break
+        kept[name] = register
+    for name, register in newest_first[len(kept) :]:
+        done.refused[FULL] += 1
+        if register[2] != _NULL:
+            done.changed.add(name)
+    book.replace(kept)
+
+
+class Values(Mapping[str, bytes]):
+    """Each trait's JSON as the client wrote it, removed ones left out: looked up one by one, whatever there is."""
+
+    def __init__(self, stored: Stored) -> None:
+        self._stored = stored
+
+    def __getitem__(self, name: str) -> bytes:
+        register = find(self._stored, name)
+        if register is None or register[2] == _NULL:
+            raise KeyError(name)
+        return register[2]
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name, (_, _, text) in registers_of(self._stored).items() if text != _NULL)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def all(self) -> dict[str, bytes]:
+        return {name: text for name, (_, _, text) in registers_of(self._stored).items() if text != _NULL}
+
+
+def raw_values(stored: Stored) -> dict[str, msgspec.Raw]:
     """Each trait's JSON as the client wrote it; removed ones left out."""
-    return {name: msgspec.Raw(text) for name, (_, _, text) in registers_of(stored).items() if text != b"null"}
+    return {name: msgspec.Raw(text) for name, text in Values(stored).all().items()}
 
 
-def value_of(stored: bytes | None, name: str) -> Mapping[str, Any]:
+def value_of(stored: Stored, name: str) -> Mapping[str, Any]:
     """One decoded trait, for a predicate that reads no other; nothing where it is not stated."""
-    text = registers_of(stored).get(name, (0, 0, b"null"))[2]
-    return {} if text == b"null" else {name: _value(text)}
+    text = Values(stored).get(name)
+    return {} if text is None else {name: _value(text)}
 
 
-def values_of(stored: bytes | None) -> Mapping[str, Any]:
+def values_of(stored: Stored) -> Mapping[str, Any]:
     """Decoded traits, for predicates."""
-    return {name: _value(text) for name, (_, _, text) in registers_of(stored).items() if text != b"null"}
+    return {name: _value(text) for name, text in Values(stored).all().items()}
 
 
 def _value(text: bytes) -> Any:

@@ -14,16 +14,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from whisperer.events.block import Columns, EventBlock, Payloads, columns_of, key_of, link_of, spans
+from whisperer.events.block import Columns, EventBlock, Payloads, columns_of, decode_block, key_of, link_of, spans
 from whisperer.events.traits import traits_of
 from whisperer.events.types import Flag
-from whisperer.profiles import timeline
+from whisperer.profiles import timeline, traits
+from whisperer.profiles.pages import Register
 from whisperer.profiles.population import FORWARDED, OTHER_NAME
 from whisperer.shard import identity, triggers
 from whisperer.shard.announcements import announce
 from whisperer.shard.effects import Effect
-from whisperer.shard.forwarding import drop_late, forward
-from whisperer.shard.records import BOUNDED_SINCE
+from whisperer.shard.forwarding import drop_late, forward, go_astray
+from whisperer.shard.records import BOUNDED_SINCE, Forward
 from whisperer.shard.tenant import Tenant
 from whisperer.shard.turns import number, turns
 
@@ -52,13 +53,13 @@ def arrive(shard: Shard, block: EventBlock, position: int) -> Iterator[Effect]:
     yield from _bring(shard, tenant, block, columns, np.flatnonzero(fresh), sequence, shard.id, reference)
 
 
-def passed_on(
-    shard: Shard, tenant: Tenant, block: EventBlock, origin: int, reference: NDArray[np.int64]
-) -> Iterator[Effect]:
-    """A block of events that another partition forwarded; ``reference`` says where shard ``origin`` journaled them."""
+def passed_on(shard: Shard, tenant: Tenant, letter: Forward, *, led: bool) -> Iterator[Effect]:
+    """Events that another partition forwarded, or the arbiter ``led`` here."""
+    block = decode_block(letter.block)
     columns = columns_of(block)
-    sequence = number(tenant.sequence, columns.partition)
-    yield from _bring(shard, tenant, block, columns, np.arange(len(block)), sequence, origin, reference)
+    sequence, reference = number(tenant.sequence, columns.partition), np.array(letter.references, np.int64)
+    came = None if led or shard.record_version < BOUNDED_SINCE else letter
+    yield from _bring(shard, tenant, block, columns, np.arange(len(block)), sequence, letter.origin, reference, came)
 
 
 def _bring(
@@ -70,8 +71,9 @@ def _bring(
     sequence: NDArray[np.int64],
     origin: int,
     reference: NDArray[np.int64],
+    letter: Forward | None = None,
 ) -> Iterator[Effect]:
-    """Bring the ``chosen`` events of a block to their users."""
+    """Bring the ``chosen`` events of a block to their users; ``letter``: that they came in, if a merged key sent it."""
     people, steps = tenant.people, shard.steps
     chosen, rows = _meet(tenant, block, columns, chosen)
     if tenant.floors:
@@ -79,7 +81,10 @@ def _bring(
     if people.targets:
         moved = people.table["status"][rows] == FORWARDED
         if moved.any():
-            yield from forward(tenant, block, chosen[moved], rows[moved], origin, reference)
+            if letter is None:
+                yield from forward(tenant, block, chosen[moved], rows[moved], origin, reference)
+            else:
+                yield from go_astray(tenant, block, chosen[moved], rows[moved], letter)
             chosen, rows = chosen[~moved], rows[~moved]
     steps.passed("users")
     if not chosen.size:
@@ -109,8 +114,7 @@ def _bring(
         steps.passed("columns")
         stated = np.flatnonzero(columns.flags[at] & _TRAITS)
         if stated.size:
-            changed_rows = _write_traits(tenant, payloads, columns, sequence, at[stated], row[stated])
-            tenant.segments.traits_changed(people, changed_rows)
+            _write_traits(shard, tenant, payloads, columns, sequence, at[stated], row[stated])
             steps.passed("traits")
         changes = tenant.segments.evaluate(people, row, shard.now)
         steps.passed("segments")
@@ -132,7 +136,7 @@ def _bring(
         for event, row in zip(chosen[linked].tolist(), rows[linked].tolist(), strict=True):
             link = link_of(block, event)
             if link is not None:
-                yield from identity.note_link(tenant, row, link, shard.now)
+                yield from identity.note_link(tenant, row, link, shard.now, shard.record_version)
         steps.passed("links")
 
 
@@ -169,21 +173,24 @@ def _meet(
 
 
 def _write_traits(
+    shard: Shard,
     tenant: Tenant,
     payloads: Payloads,
     columns: Columns,
     sequence: NDArray[np.int64],
     at: NDArray[np.int64],
     rows: NDArray[np.int64],
-) -> NDArray[np.int64]:
-    """Rows of users one of whose traits has another value now."""
-    changed = []
+) -> None:
+    """Bring what events state to their users, each of whom is written to once."""
+    writes: dict[int, list[tuple[str, Register]]] = {}
     for event, row in zip(at.tolist(), rows.tolist(), strict=True):
-        version = (int(columns.timestamp[event]), int(sequence[event]))
+        time, number = int(columns.timestamp[event]), int(sequence[event])
         stated = traits_of(payloads[event], int(columns.kind[event]))
-        if tenant.people.write_traits(row, [(name, (*version, bytes(value))) for name, value in stated.items()]):
-            changed.append(row)
-    return np.array(changed, np.int64)
+        writes.setdefault(row, []).extend((name, (time, number, bytes(value))) for name, value in stated.items())
+    is_bounded = shard.record_version >= BOUNDED_SINCE
+    rule = traits.STATED if is_bounded else traits.UNBOUNDED
+    for row, stated_of_row in writes.items():
+        tenant.traits_written(row, tenant.people.write_traits(row, stated_of_row, rule), count=is_bounded)
 
 
 class _Causes:

@@ -189,7 +189,7 @@ def _note_arms(
 ) -> Reason | None:
     """Note in the decision which arms are left, and why the others are not; the reason where there is none."""
     campaign = live.campaign
-    stated = {name: text for name, (_, _, text) in traits.registers_of(tenant.people.traits[row]).items()}
+    stated = traits.Values(tenant.people.traits[row])
     arms, refused = eligible_arms(
         live.arms,
         campaign.purpose,

@@ -1,4 +1,8 @@
-"""Events that do not reach a profile here: those of merged keys are passed on, those from before an erasure dropped."""
+"""Events that do not reach a profile here: those of merged keys are passed on, those from before an erasure dropped.
+
+A merged key's home passes its events on to where it was told to. Whom they find merged there as well, the arbiter of
+aliases leads to the root (:mod:`whisperer.shard.forest`): so events make three hops at most, however long the chain.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +11,20 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from whisperer.events.block import EventBlock, Payloads, columns_of, encode_block, link_of, message_id_of
+from whisperer.events.block import (
+    EventBlock,
+    Payloads,
+    columns_of,
+    decode_block,
+    encode_block,
+    key_of,
+    link_of,
+    message_id_of,
+)
 from whisperer.events.parts import PartBuilder, merge
 from whisperer.ids import key_hash
 from whisperer.shard.effects import Effect, Send
-from whisperer.shard.records import Forward
+from whisperer.shard.records import ALIAS_ARBITER, Astray, Forward, Led
 from whisperer.shard.tenant import Tenant
 
 
@@ -34,15 +47,53 @@ def forward(
     reference: NDArray[np.int64],
 ) -> Iterator[Effect]:
     """Pass events of merged keys on to the new home, one message for each pair of partitions."""
-    people, columns, payloads = tenant.people, columns_of(block), Payloads(block)
-    routes: dict[tuple[int, int], tuple[PartBuilder, list[int]]] = {}
-    for event, row in zip(chosen.tolist(), rows.tolist(), strict=True):
-        target = people.targets[row]
-        route = (int(people.table["partition"][row]), tenant.home(target))
-        builder, references = routes.setdefault(route, (PartBuilder(), []))
+    people = tenant.people
+    targets = [people.targets[row] for row in rows.tolist()]
+    routes = list(zip(people.table["partition"][rows].tolist(), map(tenant.home, targets), strict=True))
+    led = dict(zip(people.keys.texts(rows), targets, strict=True))
+    for (source, home), places, data in _regrouped(tenant, block, chosen.tolist(), targets, routes):
+        keys = _leading_to(led, {targets[i] for i in places})
+        body = Forward(data, origin, reference[chosen[places]].tolist(), keys)
+        yield Send(tenant.post(source, home, body))
+
+
+def go_astray(
+    tenant: Tenant, block: EventBlock, chosen: NDArray[np.int64], rows: NDArray[np.int64], letter: Forward
+) -> Iterator[Effect]:
+    """Events that came in a letter to users who were merged themselves: to the arbiter, which knows into whom."""
+    people, references = tenant.people, np.array(letter.references, np.int64)
+    keys = people.keys.texts(rows)
+    routes = [(source, ALIAS_ARBITER) for source in people.table["partition"][rows].tolist()]
+    for (source, home), places, data in _regrouped(tenant, block, chosen.tolist(), keys, routes):
+        body = Forward(data, letter.origin, references[chosen[places]].tolist())
+        leading = _leading_to(dict(letter.keys), {keys[i] for i in places})
+        yield Send(tenant.post(source, home, Astray(body, leading)))
+
+
+def lead(tenant: Tenant, letter: Forward) -> Iterator[Effect]:
+    """At the arbiter: events that went astray, to the homes of the users that their keys are part of."""
+    block, references = decode_block(letter.block), np.array(letter.references, np.int64)
+    roots = [tenant.forest.root(key_of(block, event)) for event in range(len(block))]
+    routes = [(ALIAS_ARBITER, tenant.home(root)) for root in roots]
+    for (source, home), places, data in _regrouped(tenant, block, list(range(len(block))), roots, routes):
+        yield Send(tenant.post(source, home, Led(Forward(data, letter.origin, references[places].tolist()))))
+
+
+def _leading_to(led: dict[str, str], targets: set[str]) -> list[tuple[str, str]]:
+    return [(key, target) for key, target in led.items() if target in targets]
+
+
+def _regrouped(
+    tenant: Tenant, block: EventBlock, events: list[int], keys: list[str], routes: list[tuple[int, int]]
+) -> Iterator[tuple[tuple[int, int], list[int], bytes]]:
+    """Some events of a block under other keys: for each route, which of ``events`` take it, and their block."""
+    columns, payloads = columns_of(block), Payloads(block)
+    found: dict[tuple[int, int], tuple[PartBuilder, list[int]]] = {}
+    for place, (event, key, route) in enumerate(zip(events, keys, routes, strict=True)):
+        builder, places = found.setdefault(route, (PartBuilder(), []))
         builder.add(
-            key=target,
-            hashed=key_hash(target, tenant.seed),
+            key=key,
+            hashed=key_hash(key, tenant.seed),
             partition=route[1],
             kind=int(columns.kind[event]),
             name=block.names[columns.name[event]],
@@ -57,7 +108,6 @@ def forward(
             locale=block.locales[columns.locale[event]],
             link=link_of(block, event),
         )
-        references.append(int(reference[event]))
-    for (source, home), (builder, references) in routes.items():
-        body = Forward(encode_block(merge(tenant.id, [builder.build()])), origin, references)
-        yield Send(tenant.post(source, home, body))
+        places.append(place)
+    for route, (builder, places) in found.items():
+        yield route, places, encode_block(merge(tenant.id, [builder.build()]))

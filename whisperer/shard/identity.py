@@ -16,32 +16,45 @@ idempotent: messages come at least once, in order for each (source, target), and
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
+
+import msgspec
 
 from whisperer.eligibility.refusal import Reason
 from whisperer.ids import anonymous_key, bare_id, is_anonymous, message_hash
 from whisperer.journeys.engagement import decode as decode_engagement
 from whisperer.journeys.engagement import encode as encode_engagement
+from whisperer.profiles import traits
 from whisperer.profiles.population import FORWARDED
 from whisperer.shard.effects import Effect, Send, UserErased
+from whisperer.shard.forwarding import lead
 from whisperer.shard.records import (
+    ALIAS_ARBITER,
+    BOUNDED_SINCE,
     AliasAsk,
     AliasForget,
     AliasGrant,
+    Astray,
     Claim,
     EraseLinked,
+    Forward,
+    Led,
     MergeIn,
+    Moved,
+    OutcomePassed,
+    Passed,
     Refused,
+    Released,
 )
 from whisperer.shard.tenant import Owner, Tenant
 
-ALIAS_ARBITER = 0
-"""The partition that orders a tenant's aliases."""
-
 MAX_LINKS = 1_000
 """Other keys a profile may hold; more are refused as `identity_full`."""
+MAX_ALSO = 16
+"""A claim names the users among so many newest ids of a profile."""
 
 
-def note_link(tenant: Tenant, row: int, link: str, now: int) -> Iterator[Effect]:
+def note_link(tenant: Tenant, row: int, link: str, now: int, version: int) -> Iterator[Effect]:
     """An event of a live user carried a second id."""
     people = tenant.people
     held = people.links.get(row, {})
@@ -53,7 +66,8 @@ def note_link(tenant: Tenant, row: int, link: str, now: int) -> Iterator[Effect]
         tenant.counters["dropped.identity_full"] += 1
         return
     source = int(people.table["partition"][row])
-    also = [key for key, owned in held.items() if owned and not is_anonymous(key)]
+    newest = reversed(held.items()) if version < BOUNDED_SINCE else islice(reversed(held.items()), MAX_ALSO)
+    also = [key for key, owned in newest if owned and not is_anonymous(key)][::-1]
     if is_anonymous(link):
         people.link(row, link, owned=True)
         tenant.touch_one(row)
@@ -85,60 +99,178 @@ def claim(tenant: Tenant, body: Claim, now: int) -> Iterator[Effect]:
         if tenant.people.table["status"][row] == FORWARDED:
             tenant.people.targets[row] = body.user
     else:
-        if not owner.shared:
-            owner.shared = True
-            row = tenant.row_for(body.anonymous)
-            tenant.touch_one(row)
-            if tenant.people.table["status"][row] == FORWARDED:
-                tenant.people.unforward(row)
+        _share(tenant, body.anonymous, owner)
         yield Send(tenant.post(home, tenant.home(body.user), Refused(body.anonymous, body.user)))
 
 
-def refused(tenant: Tenant, body: Refused) -> None:
+def _share(tenant: Tenant, anonymous: str, owner: Owner) -> None:
+    """From here on an anonymous id has a history of its own, which merges into nobody."""
+    if owner.shared:
+        return
+    owner.shared = True
+    row = tenant.row_for(anonymous)
+    tenant.touch_one(row)
+    if tenant.people.table["status"][row] == FORWARDED:
+        tenant.people.unforward(row)
+
+
+def released(tenant: Tenant, body: Released) -> None:
+    """At the home of an anonymous id that a merge had no room for."""
+    owner = tenant.owners.get(body.anonymous)
+    if owner is not None:
+        _share(tenant, body.anonymous, owner)
+
+
+def refused(tenant: Tenant, body: Refused, version: int, *, led: bool = False) -> Iterator[Effect]:
     """At the home of the user whose claim came second."""
-    row = tenant.people.keys.get(body.user)
-    if row is not None and body.anonymous in tenant.people.links.get(row, {}):
-        tenant.people.links[row][body.anonymous] = False
+    people = tenant.people
+    row = people.keys.get(body.user)
+    if row is None:
+        return
+    if people.table["status"][row] == FORWARDED and version >= BOUNDED_SINCE:
+        yield pass_on(tenant, row, body, led=led)
+    elif body.anonymous in people.links.get(row, {}):
+        people.links[row][body.anonymous] = False
         tenant.touch_one(row)
 
 
-def alias_ask(tenant: Tenant, body: AliasAsk) -> Iterator[Effect]:
-    """At the arbiter: the first accepted alias of a key holds; what would close a circle changes nothing."""
-    if body.previous in tenant.parents or _root(tenant.parents, body.user) == body.previous:
+def alias_ask(tenant: Tenant, body: AliasAsk, version: int) -> Iterator[Effect]:
+    """At the arbiter: the first accepted alias of a key holds; what would close a circle changes nothing.
+
+    The grant names the root, so that what the key has goes there in one step.
+    """
+    forest = tenant.forest
+    root = forest.root(body.user)
+    if body.previous in forest.parents or root == body.previous:
         tenant.counters["dropped.alias_ignored"] += 1
         return
-    tenant.parents[body.previous] = body.user
-    yield Send(tenant.post(ALIAS_ARBITER, tenant.home(body.previous), AliasGrant(body.previous, body.user, body.at)))
+    user = body.user
+    if version >= BOUNDED_SINCE:
+        if not forest.has_room(body.previous, root):
+            tenant.counters["dropped.identity_full"] += 1
+            return
+        user = root
+        yield from _shorten(tenant, body.user)
+    forest.join(body.previous, user, root, body.at)
+    yield Send(tenant.post(ALIAS_ARBITER, tenant.home(body.previous), AliasGrant(body.previous, user, body.at)))
 
 
-def alias_grant(tenant: Tenant, body: AliasGrant, now: int) -> Iterator[Effect]:
-    """At the home of the previous id, unless that was erased since the alias was asked for."""
+def astray(tenant: Tenant, body: Astray) -> Iterator[Effect]:
+    """At the arbiter: lead a letter to its user's root, and tell who sent it there where to send the next one."""
+    match body.letter:
+        case Forward() as letter:
+            yield from lead(tenant, letter)
+        case OutcomePassed(outcome):
+            root = tenant.forest.root(outcome.user)
+            yield _led(tenant, root, OutcomePassed(msgspec.structs.replace(outcome, user=root)))
+        case letter:
+            root = tenant.forest.root(letter.user)
+            yield _led(tenant, root, msgspec.structs.replace(letter, user=root))
+    for key, was in body.keys:
+        if not is_anonymous(key):
+            yield from _shorten(tenant, key)
+        elif (root := tenant.forest.root(was)) != was:
+            yield _told(tenant, key, was, root)
+
+
+def _led(tenant: Tenant, root: str, letter: Passed) -> Send:
+    return Send(tenant.post(ALIAS_ARBITER, tenant.home(root), Led(letter)))
+
+
+def _shorten(tenant: Tenant, key: str) -> Iterator[Send]:
+    for move in tenant.forest.find(key)[1]:
+        yield _told(tenant, *move)
+
+
+def _told(tenant: Tenant, key: str, was: str, root: str) -> Send:
+    return Send(tenant.post(ALIAS_ARBITER, tenant.home(key), Moved(key, was, root)))
+
+
+def moved(tenant: Tenant, body: Moved) -> None:
+    """At the home of a merged key: it leads straight to the root, unless it meanwhile leads elsewhere."""
+    people = tenant.people
+    row = people.keys.get(body.key)
+    if row is None or people.targets.get(row) != body.was:
+        return
+    people.targets[row] = body.user
+    tenant.touch_one(row)
+    owner = tenant.owners.get(body.key)
+    if owner is not None and owner.user == body.was:
+        owner.user = body.user
+
+
+def pass_on(tenant: Tenant, row: int, letter: Refused | MergeIn | OutcomePassed, *, led: bool) -> Send:
+    """A letter to a user who was merged: to the arbiter, or, if that led it here, the way that it was told itself."""
+    people = tenant.people
+    source = int(people.table["partition"][row])
+    if not led:
+        came = [(letter.origin, letter.user)] if isinstance(letter, MergeIn) else []
+        return Send(tenant.post(source, ALIAS_ARBITER, Astray(letter, came)))
+    target = people.targets[row]
+    if isinstance(letter, OutcomePassed):
+        letter = OutcomePassed(msgspec.structs.replace(letter.outcome, user=target))
+    else:
+        letter = msgspec.structs.replace(letter, user=target)
+    return Send(tenant.post(source, tenant.home(target), letter))
+
+
+def alias_grant(tenant: Tenant, body: AliasGrant, now: int, version: int) -> Iterator[Effect]:
+    """At the home of the previous id, unless that was erased since the alias was asked for.
+
+    The user is told of it even where it has nothing: an erasure must find it.
+    """
     erased_at = tenant.erased_at(body.previous)
     if erased_at is not None and body.at <= erased_at:
         tenant.counters["dropped.user_erased"] += 1
+        if version >= BOUNDED_SINCE:
+            home = tenant.home(body.previous)
+            yield Send(tenant.post(home, ALIAS_ARBITER, AliasForget(body.previous, erased_at)))
         return
-    yield from _hand_over(tenant, body.previous, body.user, now)
+    yield from _hand_over(tenant, body.previous, body.user, now, always=version >= BOUNDED_SINCE)
 
 
-def merge_in(tenant: Tenant, body: MergeIn) -> Iterator[Effect]:
+def merge_in(tenant: Tenant, body: MergeIn, version: int, *, led: bool = False) -> Iterator[Effect]:
     """At the home of the user: add the state, or pass it on if the user was itself merged into another."""
+    is_bounded = version >= BOUNDED_SINCE
     erased_at = tenant.erased_at(body.user)
     if erased_at is not None and body.as_of <= erased_at:
         tenant.counters["dropped.user_erased"] += 1
+        if is_bounded:  # whose state this is was part of the person, and nobody could say so yet
+            home = tenant.home(body.user)
+            yield Send(tenant.post(home, tenant.home(body.origin), EraseLinked(body.origin, erased_at)))
         return
     people = tenant.people
     row = tenant.row_for(body.user)
     tenant.touch_one(row)
     if people.table["status"][row] == FORWARDED:
-        target = people.targets[row]
-        source = int(people.table["partition"][row])
-        passed_on = MergeIn(target, body.origin, body.as_of, body.state)
-        yield Send(tenant.post(source, tenant.home(target), passed_on))
+        yield pass_on(tenant, row, body, led=led or not is_bounded)
         return
-    people.combine(row, body.state)
+    written = people.combine(row, body.state, traits.JOINED if is_bounded else traits.UNBOUNDED)
     people.link(row, body.origin, owned=True)
+    tenant.traits_written(row, written, count=is_bounded)
+    if is_bounded:
+        yield from _release(tenant, row)
     if body.state.engagement:
         tenant.loop.take_in(row, decode_engagement(body.state.engagement))
+
+
+def _release(tenant: Tenant, row: int) -> Iterator[Effect]:
+    """Let go the ids that a merge brought a profile beyond what it may hold.
+
+    Users joined by alias stay, as the arbiter counts them, and then anonymous ids, by name: so what stays does not
+    depend on the order of merges.
+    """
+    links = tenant.people.links[row]
+    if len(links) <= MAX_LINKS:
+        return
+    ranked = sorted(links, key=lambda key: (not links[key], is_anonymous(key), key))
+    home = int(tenant.people.table["partition"][row])
+    for key in ranked[MAX_LINKS:]:
+        if not is_anonymous(key):
+            continue
+        if links.pop(key):
+            tenant.counters["dropped.identity_full"] += 1
+            yield Send(tenant.post(home, tenant.home(key), Released(key)))
 
 
 def erase(tenant: Tenant, key: str, erased_at: int) -> Iterator[Effect]:
@@ -163,7 +295,7 @@ def erase(tenant: Tenant, key: str, erased_at: int) -> Iterator[Effect]:
     for other in linked:
         yield Send(tenant.post(home, tenant.home(other), EraseLinked(other, erased_at)))
     if not is_anonymous(key):
-        yield Send(tenant.post(home, ALIAS_ARBITER, AliasForget(key)))
+        yield Send(tenant.post(home, ALIAS_ARBITER, AliasForget(key, erased_at)))
 
 
 def erase_linked(tenant: Tenant, body: EraseLinked) -> Iterator[Effect]:
@@ -174,10 +306,10 @@ def erase_linked(tenant: Tenant, body: EraseLinked) -> Iterator[Effect]:
 
 def alias_forget(tenant: Tenant, body: AliasForget) -> None:
     """At the arbiter: the key forwards to nobody any more. Keys that forward to it still do, and stay known."""
-    tenant.parents.pop(body.key, None)
+    tenant.forest.forget(body.key, body.erased_at)
 
 
-def _hand_over(tenant: Tenant, key: str, user: str, now: int) -> Iterator[Effect]:
+def _hand_over(tenant: Tenant, key: str, user: str, now: int, *, always: bool = False) -> Iterator[Effect]:
     """Take the state of a key out, leave a forward, send the state to the user's home."""
     people = tenant.people
     row = tenant.row_for(key)
@@ -189,12 +321,6 @@ def _hand_over(tenant: Tenant, key: str, user: str, now: int) -> Iterator[Effect
     if engagement is not None:
         state.engagement = encode_engagement(engagement)
     people.forward(row, user)
-    if state.n_events or state.traits or state.links or state.refused or state.engagement:
+    if always or state.n_events or state.traits or state.links or state.refused or state.engagement:
         body = MergeIn(user, key, now, state)
         yield Send(tenant.post(int(people.table["partition"][row]), tenant.home(user), body))
-
-
-def _root(parents: dict[str, str], key: str) -> str:
-    while key in parents:
-        key = parents[key]
-    return key

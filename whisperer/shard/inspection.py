@@ -14,7 +14,7 @@ from whisperer.errors import InvariantError
 from whisperer.ids import anonymous_key, bare_id, is_anonymous, known_key
 from whisperer.journeys.engagement import OPEN, SENT, Engagement
 from whisperer.journeys.engagement import encode as encode_engagement
-from whisperer.profiles import features, timeline, traits
+from whisperer.profiles import features, pages, timeline, traits
 from whisperer.profiles.history import EVER
 from whisperer.profiles.population import AWAY, FORWARDED, LIVE, VACANT
 from whisperer.profiles.record import NEVER, WINDOW_DAYS
@@ -60,6 +60,10 @@ class UserView(msgspec.Struct):
     standing: Standing = msgspec.field(default_factory=Standing)
     group: str = ""
     scores: ScoresView | None = None
+    n_traits: int = 0
+    """Names that the profile holds, removed ones among them,"""
+    traits_bytes: int = 0
+    """and what they take of :data:`whisperer.profiles.traits.MAX_BYTES`."""
 
 
 def keys_for(user_id: str) -> tuple[str, str]:
@@ -103,6 +107,8 @@ def user(shard: Shard, tenant_id: str, key: str, as_of: int | None = None) -> Us
         standing=held.standing,
         group=held.standing.assignment.group if held.standing.assignment else "",
         scores=_scores(tenant, row),
+        n_traits=pages.n_names_of(people.traits[row]),
+        traits_bytes=pages.n_bytes_of(people.traits[row]),
     )
 
 
@@ -113,6 +119,12 @@ def _scores(tenant: Tenant, row: int) -> ScoresView | None:
         return None
     churn, engagement = (None if math.isnan(value) else round(value, 6) for value in found)
     return ScoresView(churn, engagement, tenant.scored_by, tenant.scored_at)
+
+
+def root(shard: Shard, tenant_id: str, key: str) -> str:
+    """At the arbiter of aliases: the user that a key is part of, itself if it was never joined."""
+    tenant = shard.tenants.get(tenant_id)
+    return key if tenant is None else tenant.forest.root(key)
 
 
 def decision(shard: Shard, tenant_id: str, decision_id: str) -> dict[str, Any] | None:
@@ -138,7 +150,9 @@ def digest(shard: Shard) -> str:
             sorted(t.cursors.items()),
             [(m.source, m.sequence, m.target, msgspec.msgpack.encode(m.body)) for m in t.outbox.values()],
             sorted((k, o.user, o.shared) for k, o in t.owners.items()),
-            sorted(t.parents.items()),
+            sorted(t.forest.parents.items()),
+            sorted(t.forest.sizes.items()),
+            sorted(t.forest.asked.items()),
             sorted(t.tombstones.items()),
             sorted((str(t.people.keys.text(row)), at) for row, at in t.floors.items()),
             sorted(t.counters.items()),
@@ -201,7 +215,7 @@ def check(shard: Shard) -> None:
     for tenant in shard.tenants.values():
         people, table = tenant.people, tenant.people.table
         _require(len(people.keys) == table.n == len(people.traits), tenant, "columns differ in length")
-        stored = sum(len(t) for t in people.traits if t is not None)
+        stored = sum(map(pages.length_of, people.traits))
         _require(people.traits_bytes == stored, tenant, "the size of the traits is miscounted")
         for row in range(table.n):
             key = people.keys.text(row)
@@ -253,10 +267,11 @@ def check(shard: Shard) -> None:
             _require((message.source, message.sequence) == (source, sequence), tenant, "the outbox is misfiled")
             _require(sequence <= int(tenant.sent[source]), tenant, "the outbox is ahead of its counter")
         _check_loop(tenant)
-        for child in tenant.parents:
+        parents = tenant.forest.parents
+        for child in parents:
             seen = {child}
-            while child in tenant.parents:
-                child = tenant.parents[child]
+            while child in parents:
+                child = parents[child]
                 _require(child not in seen, tenant, f"aliases run in a circle at {child}")
                 seen.add(child)
 

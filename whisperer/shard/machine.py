@@ -28,6 +28,7 @@ from whisperer.shard.records import (
     AliasForget,
     AliasGrant,
     Asked,
+    Astray,
     Claim,
     ConfigPublished,
     Confirmed,
@@ -40,17 +41,21 @@ from whisperer.shard.records import (
     ErasureDone,
     Events,
     Forward,
+    Led,
     MergeIn,
     Message,
+    Moved,
     OutcomePassed,
     Outcomes,
     PartitionJoined,
     PartitionLeft,
     PartitionPart,
     PartitionSwept,
+    Passed,
     Receipts,
     Record,
     Refused,
+    Released,
     RewardsTaken,
     Scored,
     ScoreModelChosen,
@@ -69,6 +74,8 @@ class Shard:
     def __init__(self, shard_id: int, dedup_max_ids: int = DEFAULT_MAX_IDS) -> None:
         self.id = shard_id
         self.now = 0
+        self.record_version = RECORD_VERSION
+        """Of the record being applied: what an older release wrote is applied as that release did."""
         self.position = -1
         """Journal position of the last record applied."""
         self.record_version = RECORD_VERSION
@@ -161,6 +168,7 @@ class Shard:
         return self.record_version >= BOUNDED_SINCE
 
     def _apply(self, position: int, record: Record) -> Iterator[Effect]:
+        self.record_version = record.version
         match record.body:
             case Events(block):
                 yield from arrivals.arrive(self, decode_block(block), position)
@@ -225,9 +233,11 @@ class Shard:
         self.dedup.rotate(self.now, by_tenant=self.dedups_by_tenant)
         for tenant in self.tenants.values():
             if tenant.segments.live:
-                changes = tenant.segments.backfill(tenant.people, self.now)
+                is_bounded = self.record_version >= BOUNDED_SINCE
+                changes = tenant.segments.backfill(tenant.people, self.now, is_bounded=is_bounded)
                 yield from (effect for _, effect in announcements.announce(tenant, changes, self.now, backfilled=True))
-                yield from announcements.reevaluate(tenant, tenant.segments.due(tenant.people, self.now), self.now)
+                due = tenant.segments.due(tenant.people, self.now, is_bounded=is_bounded)
+                yield from announcements.reevaluate(tenant, due, self.now)
             yield from triggers.sweep(tenant, self.now)
             yield from outcomes.on_time(tenant, self.now)
             if self.record_version >= BOUNDED_SINCE:
@@ -239,28 +249,40 @@ class Shard:
         match message.body:
             case Claim() as body:
                 yield from identity.claim(tenant, body, self.now)
-            case Refused() as body:
-                identity.refused(tenant, body)
-            case MergeIn() as body:
-                yield from identity.merge_in(tenant, body)
-                yield from self._reconsider(tenant, body.user)
-            case Forward(data, origin, references):
-                reference = np.array(references, np.int64)
-                yield from arrivals.passed_on(self, tenant, decode_block(data), origin, reference)
             case AliasAsk() as body:
-                yield from identity.alias_ask(tenant, body)
+                yield from identity.alias_ask(tenant, body, self.record_version)
             case AliasGrant() as body:
-                yield from identity.alias_grant(tenant, body, self.now)
+                yield from identity.alias_grant(tenant, body, self.now, self.record_version)
             case AliasForget() as body:
                 identity.alias_forget(tenant, body)
+            case Astray() as body:
+                yield from identity.astray(tenant, body)
+            case Moved() as body:
+                identity.moved(tenant, body)
+            case Released() as body:
+                identity.released(tenant, body)
             case EraseLinked() as body:
                 yield from identity.erase_linked(tenant, body)
+            case Led(letter):
+                yield from self._passed(tenant, letter, led=True)
+            case letter:
+                yield from self._passed(tenant, letter, led=False)
+
+    def _passed(self, tenant: Tenant, letter: Passed, *, led: bool) -> Iterator[Effect]:
+        """What another partition passed on to a user, or the arbiter of aliases ``led`` to them."""
+        match letter:
+            case Refused():
+                yield from identity.refused(tenant, letter, self.record_version, led=led)
+            case MergeIn():
+                yield from identity.merge_in(tenant, letter, self.record_version, led=led)
+                yield from self._reconsider(tenant, letter.user)
+            case Forward():
+                yield from arrivals.passed_on(self, tenant, letter, led=led)
             case OutcomePassed(outcome):
-                yield from outcomes.record(tenant, outcome, self.now)
+                is_astray = not led and self.record_version >= BOUNDED_SINCE
+                yield from outcomes.record(tenant, outcome, self.now, is_astray=is_astray)
 
     def _reconsider(self, tenant: Tenant, key: str) -> Iterator[Effect]:
         row = tenant.people.keys.get(key)
         if row is not None and tenant.people.table["status"][row] != FORWARDED:
-            rows = np.array([row])
-            tenant.segments.traits_changed(tenant.people, rows)
-            yield from announcements.reevaluate(tenant, rows, self.now)
+            yield from announcements.reevaluate(tenant, np.array([row]), self.now)

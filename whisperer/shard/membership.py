@@ -7,8 +7,9 @@ Trait tests are remembered a user until a trait changes; everything else is read
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,10 +23,17 @@ from whisperer.segments.program import Program
 from whisperer.segments.trait_test import TraitTest
 from whisperer.shard.records import SegmentConfig
 
-BACKFILL_SLICE = 20_000
-"""Users evaluated in one Tick of a backfill, or of those whose time has come: about 20 ms."""
+AT_ONCE = 20_000
+"""Users that one Tick looks at for a segment without trait tests: 20 ms of a backfill, or of those whose time has come.
+
+With trait tests and with further segments it looks at fewer. Up to version 4 of records: at so many for each segment.
+"""
+TEST_COST = 8
+"""What a trait test of one user takes, as against a segment without any."""
 
 _UNKNOWN = -1
+_READ_AT_ONCE = 1_000
+"""Decoded traits kept while a batch of users is looked at."""
 
 
 @dataclass(slots=True)
@@ -39,6 +47,10 @@ class Live:
     @property
     def column(self) -> str:
         return f"in:{self.config.name}"
+
+    @property
+    def cost(self) -> int:
+        return 1 + TEST_COST * len(self.program.trait_tests)
 
     @property
     def progress(self) -> float | None:
@@ -56,6 +68,10 @@ class Changes:
     entered: NDArray[np.bool_]
 
 
+def test_column(test: TraitTest) -> str:
+    return f"test:{test.key}"
+
+
 class RowsView:
     """The users at ``rows`` as the predicates see them (:class:`whisperer.segments.rows.Rows`)."""
 
@@ -64,9 +80,10 @@ class RowsView:
         self.now = now
         self._people = people
         self._rows = rows
+        self._read: dict[tuple[int, str], Mapping[str, Any]] = {}
 
     def trait_test(self, test: TraitTest) -> NDArray[np.bool_]:
-        name = f"test:{test.key}"
+        name = test_column(test)
         if name not in self._people.table:
             self._people.table.add_column(name, np.int8, _UNKNOWN)
         known = self._people.table[name]
@@ -78,8 +95,17 @@ class RowsView:
                 of_none = test.matches({}) if of_none is None else of_none
                 known[row] = of_none
             else:
-                known[row] = test.matches(traits.value_of(held, test.trait))
+                known[row] = test.matches(self._stated(row, test.trait))
         found: NDArray[np.bool_] = known[self._rows] == 1
+        return found
+
+    def _stated(self, row: int, trait: str) -> Mapping[str, Any]:
+        """One decoded trait; many tests may read the same."""
+        found = self._read.get((row, trait))
+        if found is None:
+            if len(self._read) >= _READ_AT_ONCE:
+                self._read.clear()
+            found = self._read[row, trait] = traits.value_of(self._people.traits[row], trait)
         return found
 
     def feature(self, name: str) -> NDArray[np.float64]:
@@ -102,6 +128,8 @@ class RowsView:
 @dataclass(slots=True)
 class Segments:
     live: dict[str, Live] = field(default_factory=dict)
+    _tests: dict[str, list[str]] = field(default_factory=dict)
+    """Trait -> columns of the tests that read it."""
 
     @property
     def is_backfilling(self) -> bool:
@@ -124,14 +152,20 @@ class Segments:
             self.live[name] = Live(config, compiled, backfill_end=people.table.n)
             if held is None:
                 people.table.add_column(self.live[name].column, np.bool_, False)
-        used = {f"test:{test.key}" for live in self.live.values() for test in live.program.trait_tests}
+        tests = {test for live in self.live.values() for test in live.program.trait_tests}
+        self._tests = {}
+        for test in tests:
+            self._tests.setdefault(test.trait, []).append(test_column(test))
+        used = set(map(test_column, tests))
         for column in [c for c in people.table.names if c.startswith("test:") and c not in used]:
             people.table.drop_column(column)
 
-    def traits_changed(self, people: Population, rows: NDArray[np.int64]) -> None:
-        for name in people.table.names:
-            if name.startswith("test:"):
-                people.table[name][rows] = _UNKNOWN
+    def traits_changed(self, people: Population, row: int, names: Collection[str]) -> None:
+        """These traits of a user have another value now: what was remembered of tests that read them is forgotten."""
+        for name in names:
+            for column in self._tests.get(name, ()):
+                if column in people.table:
+                    people.table[column][row] = _UNKNOWN
 
     def evaluate(self, people: Population, rows: NDArray[np.int64], now: int) -> list[Changes]:
         """Bring the memberships of distinct live ``rows`` up to date as of ``now``."""
@@ -147,17 +181,27 @@ class Segments:
         people.table["next_check"][rows] = next_check
         return found
 
-    def due(self, people: Population, now: int) -> NDArray[np.int64]:
+    def due(self, people: Population, now: int, *, is_bounded: bool = True) -> NDArray[np.int64]:
         """Live rows whose time has come, as many as one Tick looks at; the next Tick follows at once."""
         n = people.table.n
         found = np.flatnonzero((people.table["next_check"][:n] <= now) & (people.table["status"][:n] == LIVE))
-        return found[:BACKFILL_SLICE]
+        if not is_bounded:
+            return found[:AT_ONCE]
+        unread = any(live.progress is not None for live in self.live.values())  # trait tests may be asked anew
+        cost = sum(live.cost if unread else 1 for live in self.live.values())
+        return found[: _slice(AT_ONCE, cost)]
 
-    def backfill(self, people: Population, now: int) -> list[Changes]:
-        """Evaluate the next slice of every segment that is not complete."""
+    def backfill(self, people: Population, now: int, *, is_bounded: bool = True) -> list[Changes]:
+        """Evaluate the next slice of segments that are not complete, one after another."""
         found = []
+        room = AT_ONCE
         for live in [live for live in self.live.values() if live.progress is not None]:
-            stop = min(live.backfilled + BACKFILL_SLICE, live.backfill_end)
+            if room <= 0:
+                break
+            size = _slice(room, live.cost) if is_bounded else AT_ONCE
+            stop = min(live.backfilled + size, live.backfill_end)
+            if is_bounded:
+                room -= (stop - live.backfilled) * live.cost
             rows = np.arange(live.backfilled, stop)
             rows = rows[people.table["status"][rows] == LIVE]
             member, check = live.program.evaluate(RowsView(people, rows, now))
@@ -172,6 +216,11 @@ class Segments:
     def members(self, people: Population, name: str) -> int:
         n = people.table.n
         return int(np.count_nonzero(people.table[self.live[name].column][:n] & (people.table["status"][:n] == LIVE)))
+
+
+def _slice(room: int, cost: int) -> int:
+    """Users that room is left for; a few at any rate, so that a backfill ends."""
+    return max(room // cost, 10)
 
 
 def _changes(people: Population, rows: NDArray[np.int64], live: Live, member: NDArray[np.bool_]) -> list[Changes]:

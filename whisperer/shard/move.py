@@ -22,13 +22,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whisperer.journeys.engagement import decode as decode_engagement
+from whisperer.profiles import traits
 from whisperer.profiles.population import AWAY, LIVE, Population
 from whisperer.profiles.scores import SCORES
 from whisperer.shard import candidacy
 from whisperer.shard.announcements import reevaluate
 from whisperer.shard.effects import Effect, Send
+from whisperer.shard.forest import Forest
 from whisperer.shard.packing import MovedUser, Part, PartitionState, decode_part, decode_state, rows_of
-from whisperer.shard.records import PartitionJoined, PartitionLeft, PartitionPart, PartitionSwept
+from whisperer.shard.records import ALIAS_ARBITER, PartitionJoined, PartitionLeft, PartitionPart, PartitionSwept
 from whisperer.shard.tenant import Owner, Tenant, chain_of
 
 if TYPE_CHECKING:
@@ -120,8 +122,8 @@ def _forget_rest(shard: Shard, tenant: Tenant, partition: int) -> None:
         del tenant.tombstones[digest]
     for digest in [h for h, (p, *_) in tenant.loop.retained.items() if p == partition]:
         del tenant.loop.retained[digest]
-    if partition == 0:
-        tenant.parents.clear()
+    if partition == ALIAS_ARBITER:
+        tenant.forest = Forest()
     shard.dedup.drop(tenant.id, partition)
 
 
@@ -169,7 +171,7 @@ def _put(tenant: Tenant, user: MovedUser, partition: int) -> int:
     if user.target is not None:
         people.forward(row, user.target)
         return row
-    people.combine(row, user.state)
+    people.combine(row, user.state, traits.AS_IT_IS)
     for score, value in zip(SCORES, user.scores, strict=False):  # an older release sends none
         people.table[score][row] = value
     for name in user.segments:
@@ -194,8 +196,10 @@ def _join(shard: Shard, tenant: Tenant, state: PartitionState) -> Iterator[Effec
     tenant.cursors.update({(partition, source): at for source, at in state.cursors})
     tenant.owners.update({key: Owner(user, shared) for key, user, shared in state.owners})
     tenant.tombstones.update({digest: (partition, at) for digest, at in state.tombstones})
-    if partition == 0:
-        tenant.parents.update(state.parents)
+    if partition == ALIAS_ARBITER:
+        tenant.forest = Forest(dict(state.parents), dict(state.tree_sizes or {}), dict(state.aliases_asked))
+        if state.tree_sizes is None:
+            tenant.forest.count()
     tenant.loop.retained.update({h: (partition, channel, at, why) for h, channel, at, why in state.retained})
     first_row = people.table.n
     for user in state.users:

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import msgspec
-
 from whisperer.delivery.dispatch import REFUSED, Receipt
 from whisperer.delivery.schedule import next_attempt_at
 from whisperer.eligibility import caps, consent, suppression
@@ -33,6 +31,7 @@ from whisperer.profiles import traits
 from whisperer.profiles.population import FORWARDED
 from whisperer.profiles.state import ProfileState
 from whisperer.shard.effects import Deliver, Effect, Send, Settled
+from whisperer.shard.identity import pass_on
 from whisperer.shard.live_campaigns import LiveCampaign
 from whisperer.shard.log import outcome_row
 from whisperer.shard.records import ConsentStated, MergeIn, Outcome, OutcomePassed
@@ -87,19 +86,17 @@ def receive(tenant: Tenant, decision_id: str, receipt: Receipt, now: int) -> Ite
         yield from _follow(tenant, row)
 
 
-def record(tenant: Tenant, outcome: Outcome, now: int) -> Iterator[Effect]:
+def record(tenant: Tenant, outcome: Outcome, now: int, *, is_astray: bool = False) -> Iterator[Effect]:
     """What the user or a provider did about a message.
 
-    An outcome of a merged user follows to the new home. One of a decision that is not here is dropped and counted; a
-    wish to hear no more is heeded all the same.
+    An outcome of a merged user follows to the new home; that of one it followed before goes to the arbiter, which knows
+    better. One of a decision that is not here is dropped and counted; a wish to hear no more is heeded all the same.
     """
     loop, people = tenant.loop, tenant.people
     found = loop.find(outcome.decision_id)
     row = people.keys.get(outcome.user) if found is None else found[0]
     if row is not None and people.table["status"][row] == FORWARDED:
-        target = people.targets[row]
-        body = OutcomePassed(msgspec.structs.replace(outcome, user=target))
-        yield Send(tenant.post(int(people.table["partition"][row]), tenant.home(target), body))
+        yield pass_on(tenant, row, OutcomePassed(outcome), led=not is_astray)
         return
     if found is None:
         tenant.counters["dropped.outcome_unknown"] += 1
@@ -214,7 +211,7 @@ def _suppress(tenant: Tenant, row: int, channel: str, now: int, reason: str, use
         return
     key = people.keys.text(row)
     assert key is not None
-    stated = {name: text for name, (_, _, text) in traits.registers_of(people.traits[row]).items()}
+    stated = traits.Values(people.traits[row])
     address = address_of(stated, channel, key)
     if address is not None:
         suppression.suppress(tenant.loop.engagement(row).standing, channel, address, now, reason)

@@ -23,7 +23,7 @@ from whisperer.profiles.hash_index import HashIndex
 from whisperer.profiles.population import VACANT, Population
 from whisperer.profiles.scores import SCORES
 from whisperer.profiles.state import ProfileState
-from whisperer.shard.records import Message
+from whisperer.shard.records import ALIAS_ARBITER, Message
 from whisperer.shard.tenant import Tenant
 from whisperer.shard.watch import Watch
 
@@ -78,6 +78,9 @@ class PartitionState(msgspec.Struct, array_like=True):
     n_parts: int = 0
     chain: list[tuple[int, int]] | None = None
     """(target, sequence of the last message to it); None from an older release."""
+    tree_sizes: dict[str, int] | None = None
+    """None: from a release that did not count them."""
+    aliases_asked: dict[str, int] = {}
 
 
 encode_part = msgspec.msgpack.Encoder().encode
@@ -209,7 +212,7 @@ def _state(tenant: Tenant, partition: int, owner_keys: list[str]) -> PartitionSt
         cursors=[(source, at) for (target, source), at in tenant.cursors.items() if target == partition],
         outbox=[message for (source, _), message in tenant.outbox.items() if source == partition],
         owners=[(key, owner.user, owner.shared) for key, owner in owners if owner is not None],
-        parents=tenant.parents if partition == 0 else {},
+        parents=tenant.forest.parents if partition == ALIAS_ARBITER else {},
         tombstones=[(h, at) for h, (p, at) in tenant.tombstones.items() if p == partition],
         dedup=[],
         users=[],
@@ -219,4 +222,6 @@ def _state(tenant: Tenant, partition: int, owner_keys: list[str]) -> PartitionSt
             if p == partition
         ],
         chain=[(target, at) for (source, target), at in tenant.chain.items() if source == partition],
+        tree_sizes=tenant.forest.sizes if partition == ALIAS_ARBITER else {},
+        aliases_asked=tenant.forest.asked if partition == ALIAS_ARBITER else {},
     )

@@ -18,8 +18,11 @@ RECORD_VERSION = 5
 """1: up to profiles and segments. 2: campaigns, decisions, deliveries, outcomes. 3: event blocks of version 2, moves in
 parts, removed shards. 4: scores. 5: bounds of names, traits, aliases; letters in a chain."""
 
+ALIAS_ARBITER = 0
+"""The partition that orders a tenant's aliases."""
+
 BOUNDED_SINCE = 5
-"""Version of the first records under which a tenant's names and a user's history are bounded."""
+"""Version of the first records under which a tenant's names, a user's history, traits and joined ids are bounded."""
 
 CHAINED_SINCE = 5
 """The version from which messages name the one before them, and are refused where their target does not live."""
@@ -56,11 +59,15 @@ class MergeIn(msgspec.Struct, array_like=True, frozen=True, tag=3):
 
 
 class Forward(msgspec.Struct, array_like=True, frozen=True, tag=4):
-    """Events that reached a merged key's old home: an encoded block, its keys replaced, with each event's reference."""
+    """Events that reached a merged key's old home: an encoded block, its keys replaced, with each event's reference.
+
+    ``keys``: which keys were replaced, each with what it was replaced by.
+    """
 
     block: bytes
     origin: int
     references: list[int]
+    keys: list[tuple[str, str]] = []
 
 
 class AliasAsk(msgspec.Struct, array_like=True, frozen=True, tag=5):
@@ -72,13 +79,18 @@ class AliasAsk(msgspec.Struct, array_like=True, frozen=True, tag=5):
 
 
 class AliasGrant(msgspec.Struct, array_like=True, frozen=True, tag=6):
+    """``user``: whoever `previous` is joined into in the end; up to version 4, whom the alias named."""
+
     previous: str
     user: str
     at: int = 0
 
 
 class AliasForget(msgspec.Struct, array_like=True, frozen=True, tag=7):
+    """The key was erased, ms UTC: no alias of it that was asked for before holds."""
+
     key: str
+    erased_at: int = (1 << 63) - 1
 
 
 class EraseLinked(msgspec.Struct, array_like=True, frozen=True, tag=8):
@@ -104,7 +116,55 @@ class OutcomePassed(msgspec.Struct, array_like=True, frozen=True, tag=9):
     outcome: Outcome
 
 
-Body = Claim | Refused | MergeIn | Forward | AliasAsk | AliasGrant | AliasForget | EraseLinked | OutcomePassed
+Passed = Refused | MergeIn | Forward | OutcomePassed
+"""What is sent to a user who may have been merged meanwhile."""
+
+
+class Astray(msgspec.Struct, array_like=True, frozen=True, tag=10):
+    """A letter that found its user merged: the arbiter of aliases knows into whom.
+
+    ``keys``: who leads there without knowing it, each with whom it leads to.
+    """
+
+    letter: Passed
+    keys: list[tuple[str, str]]
+
+
+class Led(msgspec.Struct, array_like=True, frozen=True, tag=11):
+    """A letter that went astray, from the arbiter to the user's home. One merged just now leads on by itself."""
+
+    letter: Passed
+
+
+class Moved(msgspec.Struct, array_like=True, frozen=True, tag=12):
+    """From the arbiter: a merged key that leads to ``was`` leads to ``user`` from now on."""
+
+    key: str
+    was: str
+    user: str
+
+
+class Released(msgspec.Struct, array_like=True, frozen=True, tag=13):
+    """A merge brought a profile more ids than it may hold: this anonymous one is no longer the user's."""
+
+    anonymous: str
+
+
+Body = (
+    Claim
+    | Refused
+    | MergeIn
+    | Forward
+    | AliasAsk
+    | AliasGrant
+    | AliasForget
+    | EraseLinked
+    | OutcomePassed
+    | Astray
+    | Led
+    | Moved
+    | Released
+)
 
 
 class Message(msgspec.Struct, array_like=True, frozen=True):

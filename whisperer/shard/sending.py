@@ -48,7 +48,7 @@ def prepare(tenant: Tenant, decision_id: str, now: int) -> RenderRequest | Recei
         offer=msgspec.json.encode(arm.offer),
         locale=people.locales.texts[int(people.table["locale"][row])],
         zone=people.zones.texts[int(people.table["zone"][row])],
-        traits=stated,
+        traits=stated.all(),
         features=dict(zip(context.NAMES, decision.features, strict=False)),  # fewer, from before a name was added
         event=decision.event,
         address=address,
@@ -101,6 +101,5 @@ def _reason(tenant: Tenant, row: int, decision: Decision, now: int) -> Reason | 
     )
 
 
-def _traits(tenant: Tenant, row: int) -> dict[str, bytes]:
-    registers = traits.registers_of(tenant.people.traits[row])
-    return {name: text for name, (_, _, text) in registers.items() if text != b"null"}
+def _traits(tenant: Tenant, row: int) -> traits.Values:
+    return traits.Values(tenant.people.traits[row])

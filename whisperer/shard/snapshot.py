@@ -18,12 +18,14 @@ from whisperer.errors import JournalDamagedError
 from whisperer.feedback.outcome import Reward
 from whisperer.journeys.engagement import decode as decode_engagement
 from whisperer.journeys.engagement import encode as encode_engagement
+from whisperer.profiles import pages
 from whisperer.profiles.columns import Table
 from whisperer.profiles.history import EVER
 from whisperer.profiles.names import Uses, counted
 from whisperer.profiles.population import AWAY, Sweep
 from whisperer.shard import accounts
 from whisperer.shard.accounts import StoredAccount
+from whisperer.shard.forest import Forest
 from whisperer.shard.log import decode_log, encode_log
 from whisperer.shard.loop import Loop
 from whisperer.shard.machine import Shard
@@ -84,6 +86,8 @@ class TenantMeta(msgspec.Struct):
     sweep: Sweep = msgspec.field(default_factory=Sweep)
     chain: list[tuple[int, int, int]] | None = None
     """None in what an older release wrote."""
+    tree_sizes: dict[str, int] | None = None
+    aliases_asked: dict[str, int] = {}
 
 
 class ShardMeta(msgspec.Struct):
@@ -121,7 +125,7 @@ def tables(shard: Shard, *, copy: bool = True) -> Iterator[tuple[str, pa.Table]]
         columns = {name: _arrow(people.table[name][: people.table.n], copy) for name in people.table.names}
         text, offsets = people.keys.dump()
         columns["key"] = pa.LargeStringArray.from_buffers(people.table.n, pa.py_buffer(offsets), pa.py_buffer(text))
-        columns["traits"] = pa.array(people.traits, pa.large_binary())
+        columns["traits"] = pa.array(map(pages.joined, people.traits), pa.large_binary())
         yield f"users-{number}", pa.table(columns)
         yield f"history-{number}", _by_rows(people.history.dump, people.table.n)
         yield f"timeline-{number}", _by_rows(people.timeline.dump, people.table.n)
@@ -206,7 +210,7 @@ def _tenant_meta(tenant: Tenant) -> TenantMeta:
         cursors=[(target, source, at) for (target, source), at in tenant.cursors.items()],
         outbox=list(tenant.outbox.values()),
         owners=[(key, owner.user, owner.shared) for key, owner in tenant.owners.items()],
-        parents=tenant.parents,
+        parents=tenant.forest.parents,
         tombstones=[(digest, partition, at) for digest, (partition, at) in tenant.tombstones.items()],
         floors=list(tenant.floors.items()),
         counters=dict(tenant.counters),
@@ -225,6 +229,8 @@ def _tenant_meta(tenant: Tenant) -> TenantMeta:
         locale_uses=people.locales.dump(),
         sweep=people.sweep,
         chain=[(source, target, at) for (source, target), at in tenant.chain.items()],
+        tree_sizes=tenant.forest.sizes,
+        aliases_asked=tenant.forest.asked,
     )
 
 
@@ -275,7 +281,10 @@ def _tenant(shard: Shard, meta: TenantMeta, users: pa.Table, history: pa.Table, 
     people.sweep = meta.sweep
     people.keys.load(*_text(users, "key"), meta.vacant)
     people.traits = users["traits"].to_pylist()
-    people.traits_bytes = sum(len(t) for t in people.traits if t is not None)
+    ends = _text(users, "traits")[1]
+    for row in np.flatnonzero(np.diff(ends) > pages.PAGE_BYTES).tolist():
+        people.traits[row] = pages.divided(people.traits[row])  # type: ignore[arg-type]
+    people.traits_bytes = int(ends[-1] - ends[0])
     tenant.config_version = meta.config_version
     tenant.segments.publish(people, [config for config, _, _ in meta.segments])
     for config, done, end in meta.segments:
@@ -295,7 +304,9 @@ def _tenant(shard: Shard, meta: TenantMeta, users: pa.Table, history: pa.Table, 
     else:
         tenant.chain = {(source, target): at for source, target, at in meta.chain}
     tenant.owners = {key: Owner(user, shared) for key, user, shared in meta.owners}
-    tenant.parents = meta.parents
+    tenant.forest = Forest(meta.parents, meta.tree_sizes or {}, meta.aliases_asked)
+    if meta.tree_sizes is None:
+        tenant.forest.count()
     tenant.tombstones = {digest: (partition, at) for digest, partition, at in meta.tombstones}
     tenant.floors = dict(meta.floors)
     tenant.erasing = dict(meta.erasing)

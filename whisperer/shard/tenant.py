@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from whisperer.events.types import RESERVED_NAME
 from whisperer.ids import N_PARTITIONS, message_hash, partition_of, tenant_seed
 from whisperer.profiles.population import LIVE, Population
+from whisperer.profiles.traits import Written
+from whisperer.shard.forest import Forest
 from whisperer.shard.log import LogRow
 from whisperer.shard.loop import Loop
 from whisperer.shard.membership import Segments
@@ -19,6 +21,9 @@ from whisperer.shard.records import Body, Message, ScoreModelChosen
 from whisperer.shard.watch import Watch
 
 BUILT_IN = frozenset(RESERVED_NAME.values())
+
+REFUSED_TRAITS = "refused_traits."
+"""Counters of traits that a profile had no room for."""
 
 
 def chain_of(outbox: Iterable[Message]) -> dict[tuple[int, int], int]:
@@ -54,7 +59,7 @@ class Tenant:
     """(source, sequence) -> message not yet confirmed, in order of sending."""
     owners: dict[str, Owner] = field(default_factory=dict)
     """Anonymous keys whose partition is here."""
-    parents: dict[str, str] = field(default_factory=dict)
+    forest: Forest = field(default_factory=Forest)
     """Accepted aliases of the whole tenant: held by partition ALIAS_ARBITER only."""
     tombstones: dict[bytes, tuple[int, int]] = field(default_factory=dict)
     """Hash of an erased key -> (partition, ms UTC of the erasure)."""
@@ -63,7 +68,8 @@ class Tenant:
     erasing: dict[str, int] = field(default_factory=dict)
     """Erased key -> ms UTC, until the warehouse is rewritten without it."""
     counters: Counter[str] = field(default_factory=Counter)
-    """events_accepted, events_duplicate, events_unnamed, names_retired, and dropped.<reason>."""
+    """events_accepted, events_duplicate, events_unnamed, names_retired, dropped.<reason>, and
+    refused_traits.<reason>."""
     score_model: ScoreModelChosen | None = None
     """What sweeps use; None for the formula."""
     scored_by: str = ""
@@ -118,6 +124,14 @@ class Tenant:
             if erased_at is not None:
                 self.floors[row] = erased_at
         return row
+
+    def traits_written(self, row: int, written: Written, *, count: bool) -> None:
+        """Segments look again at traits that have another value now; what was refused is counted."""
+        self.segments.traits_changed(self.people, row, written.changed)
+        if not count:
+            return
+        for reason, n_refused in written.refused.items():
+            self.counters[f"{REFUSED_TRAITS}{reason}"] += n_refused
 
     def touch(self, rows: NDArray[np.int64]) -> None:
         """These users are about to change, or just did."""

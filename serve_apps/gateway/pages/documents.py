@@ -156,6 +156,7 @@ class UserView(TypedDict):
     anonymous_ids: list[str]
     previous_ids: list[str]
     traits: dict[str, Any]
+    traits_held: NotRequired[dict[str, int]]  # names, bytes, most_names, most_bytes
     features: dict[str, float | None]
     event_counts: dict[str, int]
     segments: Any

@@ -67,6 +67,16 @@ async def test_an_anonymous_or_merged_user_is_found(live: Caller, world: World) 
     assert [one["decision_id"] for one in answer["data"]] == [decision_id(live.id, k, "welcome", "o") for k in keys]
 
 
+async def test_an_id_is_found_at_the_end_of_a_chain_that_the_homes_do_not_know(live: Caller, world: World) -> None:
+    for i in range(100):
+        world.shards.users[f"{live.id}/u:k{i}"] = UserView(f"u:k{i}", moved_to=f"u:k{i + 1}")
+        world.shards.roots[f"{live.id}/u:k{i}"] = "u:k100"
+    world.shards.users[f"{live.id}/u:k100"] = UserView("u:k100")
+    answer = await live.ok("POST", "/decisions", {"campaign": "welcome", "user_id": "k0", "occurrence": "o"})
+    assert answer["decision_id"] == decision_id(live.id, "u:k100", "welcome", "o")
+    assert len(world.shards.called("user")) == 3
+
+
 async def test_a_shard_with_a_newer_map_is_asked_again(live: Caller, world: World) -> None:
     world.shards.stale = 1
     assert (await live.ok("POST", "/decisions", {"campaign": "welcome", "user_id": "u1"}))["arm"] == "tips"

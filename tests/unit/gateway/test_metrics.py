@@ -68,6 +68,7 @@ def status(**more: Any) -> dict[str, Any]:
         events_dropped={"user_erased": 1},
         bytes={"columns": 10},
         names={"event": 3},
+        traits_refused={"traits_full": 2},
     )
     return {
         "tenants": {"acme": acme},

@@ -51,6 +51,7 @@ class PlayedShards(Shards):
         self.map = PartitionMap(1, 2, 2)
         self.calls: list[tuple[Any, ...]] = []
         self.users: dict[str, UserView] = {}
+        self.roots: dict[str, str] = {}
         self.decisions: dict[str, dict[str, Any]] = {}
         self.stored: dict[str, dict[str, Any]] = {}
         self.campaigns: dict[str, list[dict[str, Any]]] = {}
@@ -106,6 +107,9 @@ class PlayedShards(Shards):
 
     def _user(self, shard: int, version: int, tenant: str, key: str, as_of: int | None) -> Any:
         return OK, self.users.get(f"{tenant}/{key}")
+
+    def _root(self, shard: int, version: int, tenant: str, key: str) -> Any:
+        return OK, self.roots.get(f"{tenant}/{key}", key)
 
     def _state_consent(self, shard: int, *_: Any) -> Any:
         return OK, None

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from whisperer.profiles import daily, traits
 from whisperer.profiles.columns import Table
 from whisperer.profiles.history import EVER, History
+from whisperer.profiles.pages import registers_of
 from whisperer.profiles.population import Population
 from whisperer.profiles.record import WINDOW_DAYS, users
 from whisperer.profiles.timeline import KEEP, Timeline
@@ -123,27 +124,31 @@ WRITES = st.lists(
 )  # fmt: skip
 
 
+@settings(deadline=None)
 @given(writes=WRITES, data=st.data())
 def test_traits_end_the_same_in_any_order_and_any_grouping(
     writes: list[tuple[str, tuple[int, int, bytes]]], data: st.DataObject
 ) -> None:
-    straight = traits.registers_of(traits.merge(None, writes)[0])
+    straight = registers_of(traits.write(None, writes, traits.STATED).stored)
     shuffled = None
     for write in data.draw(st.permutations(writes)):
-        shuffled, _ = traits.merge(shuffled, [write, write])
-    assert traits.registers_of(shuffled) == straight
+        shuffled = traits.write(shuffled, [write, write], traits.STATED).stored
+    assert registers_of(shuffled) == straight
 
 
+@settings(deadline=None)
 @given(writes=WRITES, more=WRITES)
 def test_traits_say_whether_a_value_is_another_now(
     writes: list[tuple[str, tuple[int, int, bytes]]], more: list[tuple[str, tuple[int, int, bytes]]]
 ) -> None:
-    before, _ = traits.merge(None, writes)
-    after, changed = traits.merge(before, more)
-    if traits.raw_values(before) != traits.raw_values(after):
-        assert changed
-    if not changed:
-        assert traits.values_of(before) == traits.values_of(after)
+    before = traits.write(None, writes, traits.STATED).stored
+    done = traits.write(before, more, traits.STATED)
+    after = done.stored
+    for name in "abc":
+        if traits.raw_values(before).get(name) != traits.raw_values(after).get(name):
+            assert name in done.changed
+        if name not in done.changed:
+            assert traits.value_of(before, name) == traits.value_of(after, name)
     for name in "abc":
         assert traits.value_of(after, name).items() <= traits.values_of(after).items()
         assert (name in traits.value_of(after, name)) == (name in traits.values_of(after))

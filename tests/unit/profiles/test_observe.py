@@ -16,6 +16,7 @@ from whisperer.profiles.population import NO_CHECK, Population
 from whisperer.profiles.record import WINDOW_DAYS
 from whisperer.profiles.state import ProfileState
 from whisperer.profiles.timeline import KEEP
+from whisperer.profiles.traits import JOINED
 
 NAMES = ["Bought", "Looked"]
 ZONES = ["", "Asia/Tokyo", "Europe/Vienna"]
@@ -172,7 +173,7 @@ def test_merged_users_money_never_wraps(ours: int, theirs: int) -> None:
     people = Population()
     people.add(["u:0"], [0])
     people.table["revenue"][0] = ours
-    people.combine(0, ProfileState(revenue=theirs))
+    people.combine(0, ProfileState(revenue=theirs), JOINED)
     assert int(people.table["revenue"][0]) == min(max(ours + theirs, -(2**63)), 2**63 - 1)
 
 
