@@ -43,7 +43,6 @@ _DETAIL = "HTTP server is up, the gateway has no route yet"
 _NO_ROUTE = "http-request return status 404 content-type text/plain lf-string"
 _FRONTEND = "frontend http_frontend"
 _SAID = {
-    400: "the request is not HTTP",
     429: "too many requests of one address at a time",
     408: "the request came too slowly; send it again",
     502: "the gateway ended before it answered; send it again",
@@ -90,8 +89,8 @@ def _changes(added: Path, tables: Path, errors: Path) -> list[str]:
     """In sed's language. What is read goes behind the line that it stands for."""
     return [
         f"s|^ *{_NO_ROUTE} .*$|    http-request return status 503 {_problem(503, _DETAIL)}|",
-        "/^ *errorfile 50[34] /d",
-        f"/^ *errorfile 502 /{{\nr {errors}\nd\n}}",
+        "/^ *errorfile 50[234] /d",
+        f"/^defaults$/{{\nn\nr {errors}\n}}",
         f"/^{_FRONTEND}$/{{\nn\nr {added}\n}}",
         f"$r {tables}",
     ]
@@ -129,13 +128,12 @@ def _frontend(server: Server, limits: Limits, secret: str) -> list[str]:
 
 
 def _errors() -> list[str]:
-    return [f"    http-error status {status} {_problem(status)}" for status in (400, 408, 502, 503, 504)]
+    return [f"    http-error status {status} {_problem(status)}" for status in (408, 502, 503, 504)]
 
 
 def _problem(status: int, detail: str = "") -> str:
     code = HTTPStatus(status).phrase.lower().replace(" ", "_")
     code = {503: "unavailable", 429: "rate_limited"}.get(status, code)
     problem = {"title": HTTPStatus(status).phrase, "status": status, "code": code, "detail": detail or _SAID[status]}
-    again = "" if status == 400 else " hdr Retry-After 1"
-    cors = " hdr Access-Control-Allow-Origin *"
-    return f"content-type application/problem+json{again}{cors} string '{json.dumps(problem)}'"
+    headers = "hdr Retry-After 1 hdr Access-Control-Allow-Origin *"
+    return f"content-type application/problem+json {headers} string '{json.dumps(problem)}'"

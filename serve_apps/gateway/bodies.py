@@ -27,7 +27,12 @@ async def read_body(
     chunks: list[bytes] = []
     n_bytes, more = 0, True
     limit = asyncio.timeout_at(pace.deadline(began, 0))
-    arrival = arrivals.begin(owner, lambda: limit.reschedule(loop.time()))
+
+    def give_up() -> None:
+        if not limit.expired():  # its time may be over, and its turn not have come yet
+            limit.reschedule(loop.time())
+
+    arrival = arrivals.begin(owner, give_up)
     try:
         async with limit:
             while more:

@@ -46,7 +46,7 @@ _IDEMPOTENCY_KEY = {
     "in": "header",
     "required": False,
     "description": "the same call under the same key is carried out once; its answer is kept for 24 hours",
-    "schema": {"type": "string", "minLength": 1, "maxLength": MAX_KEY_CHARACTERS},
+    "schema": {"type": "string", "pattern": f"^[ -~]{{1,{MAX_KEY_CHARACTERS}}}$"},
 }
 _PROBLEM = {
     "type": "object",
@@ -107,6 +107,9 @@ def _name_problems(method: str, path: str, operation: dict[str, Any]) -> None:
     if path in HEALTH:
         operation["security"] = []
         return
+    for one in operation.get("parameters", []):
+        if (one["in"], one["name"]) == ("path", "name"):
+            one["schema"]["pattern"] = f"^{NAME_PATTERN}$"
     takes = {(one["in"], one["name"]) for one in operation.get("parameters", [])}
     named = {"401", "405", "429", "503", "default"}
     if "requestBody" in operation:

@@ -164,6 +164,12 @@ def test_requests_in_a_row_on_one_connection_are_all_answered(url: str) -> None:
     assert said(url, one * 5 + POST + b"Content-Length: 0\r\n\r\n").count(b"HTTP/1.1 200 ") == 6
 
 
+@pytest.mark.parametrize("target", [b"/v1/x\x01", b"/v1/x?" + b"a" * 20_000])
+def test_what_is_no_request_or_too_long_a_one_is_400(url: str, target: bytes) -> None:
+    """In HTML: HAProxy has no other words for what it cannot read."""
+    assert said(url, b"GET " + target + b" HTTP/1.1\r\nHost: x\r\n\r\n").startswith(b"HTTP/1.1 400 ")
+
+
 def test_two_lengths_or_a_length_beside_chunks_is_no_second_request(url: str) -> None:
     for odd in (b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}", b"Content-Length: x\r\n\r\n{}"):
         assert said(url, POST + odd).startswith(b"HTTP/1.1 400 ")

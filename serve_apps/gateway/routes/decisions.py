@@ -70,7 +70,7 @@ def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
         tenant_id: Tenant,
         idempotency_key: Annotated[
             str | None,
-            Header(min_length=1, max_length=MAX_OCCURRENCE, description="the occurrence, if the body has none"),
+            Header(pattern=rf"^[ -~]{{1,{MAX_OCCURRENCE}}}$", description="the occurrence, if the body has none"),
         ] = None,
     ) -> Response:
         body = await read_as(request, DecisionBody)

@@ -48,7 +48,7 @@ def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
     async def list_messages(
         tenant_id: Tenant,
         channel: Literal["email", "sms", "push", "webhook"] | None = None,
-        user_id: Annotated[str | None, Query(max_length=4_096)] = None,
+        user_id: Annotated[str | None, Query(max_length=1_000)] = None,
         campaign: Annotated[str | None, Query(max_length=63)] = None,
         after: Annotated[int | None, Query(ge=0, le=NEWEST, description="oldest first, of serials above this")] = None,
         limit: Limit = 50,

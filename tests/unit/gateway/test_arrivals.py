@@ -158,6 +158,17 @@ async def test_a_body_given_up_for_room_is_told_to_come_back() -> None:
     assert await slow is NO_ROOM
 
 
+async def test_a_body_whose_time_is_over_already_can_be_given_up_for_room() -> None:
+    """Both may happen in one turn of the loop: whoever needs the room must not suffer for it."""
+    arrivals = Arrivals(1_000, 10)
+    slow = asyncio.ensure_future(read_body(Line(part(b"x" * 900)).receive, arrivals, KEY, Pace(0.02, 1e9, 0.02)))
+    while not slow.cancelling():  # noqa: ASYNC110  nothing tells of it
+        await asyncio.sleep(0)
+    assert not slow.done()
+    arrivals.grew(arrivals.begin(KEY, lambda: None), 900)
+    assert await slow is NO_ROOM
+
+
 async def test_a_body_without_end_is_too_large() -> None:
     line = Line(*(part(b"x" * 60_000) for _ in range(20)))
     assert await read_body(line.receive, Arrivals(10**7, 10), KEY, QUICK) is TOO_LARGE
