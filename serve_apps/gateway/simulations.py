@@ -20,8 +20,9 @@ from actors.simulation_record import RUNNING, Record
 from actors.simulations import Simulations as Runs
 from cluster.control_plane import ControlPlane
 from cluster.times import iso
+from serve_apps.gateway.routes.exchange import InvalidBodyError
 from whisperer.decisions.posterior import decode, encode
-from whisperer.errors import NotFoundError, UnavailableError
+from whisperer.errors import NotFoundError, RequestError, UnavailableError
 from whisperer.journeys.campaign import Campaign, to_json
 from whisperer.journeys.parse import parse_campaign
 from whisperer.profiles.history import DAY_MS
@@ -62,12 +63,15 @@ class Simulations:
         self._runs = runs
 
     async def begin(self, tenant: str, name: str, body: SimulationBody) -> dict[str, Any]:
-        """Raises NotFoundError where there is no such campaign and no definition is given, CampaignError, RequestError
+        """Raises NotFoundError where there is no such campaign and no definition is given, CampaignError, InvalidBodyError
         for an unknown policy, NotFoundError (`policy_not_found`, `policy_version_not_found`) for a version that is not
         registered, OverloadError where too many wait.
         """
         plan = await asyncio.to_thread(self._plan, tenant, name, body)
-        check_policy(plan.policy, plan.campaign)
+        try:
+            check_policy(plan.policy, plan.campaign)
+        except RequestError as error:
+            raise InvalidBodyError("/policy", error.message) from None
         digest = await asyncio.to_thread(self._digest, plan)
         flushed = (self._shards.call(s, "flush", timeout_s=FLUSH_TIMEOUT_S) for s in self._shards.map.shards)
         await asyncio.gather(*flushed, return_exceptions=True)  # a shard that is away keeps what it has until later

@@ -112,7 +112,7 @@ async def test_what_cannot_be_simulated_is_refused_at_once(acme: Caller) -> None
     assert await acme.problem("POST", "/campaigns/nope/simulate", {}) == (404, "campaign_not_found")
     assert await acme.problem("POST", "/campaigns/x/simulate", {"definition": {}}) == (422, "invalid_campaign")
     body = {"definition": CAMPAIGN, "policy": "arm:nope"}
-    assert await acme.problem("POST", "/campaigns/x/simulate", body) == (400, "invalid_request")
+    assert await acme.problem("POST", "/campaigns/x/simulate", body) == (422, "invalid_request")
     assert await acme.problem("POST", "/campaigns/x/simulate", {"days": 0}) == (422, "invalid_request")
     assert await acme.problem("POST", "/campaigns/x/simulate", {"day": 7}) == (422, "invalid_request")
 
