@@ -1,4 +1,4 @@
-"""Calls from a shard actor to a Serve application: batches of values there and back, in order.
+"""Calls from a shard actor to a Serve application: batches of values there, and back in order or as they become known.
 
 An answer that does not come is an UnavailableError whatever went wrong over there: the caller keeps what it asked and
 asks again. Serve is imported when the first call is made, so that recovery does not wait for it.
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -56,10 +57,7 @@ class Application(Generic[Asked, Answered]):
         """What the application says to the batch. Raises UnavailableError."""
         try:
             async with asyncio.timeout(self._timeout_s):
-                if self._handle is None:
-                    found = await asyncio.to_thread(self._find)
-                    # In the event loop, where its router will live; by option: handles have attributes of their own.
-                    self._handle = found.options(method_name=self._method)
+                await self._find_once()
                 direct, encoded = await self._direct_way(), self._encode(batch)
                 if direct is None:
                     answer = await self._handle.remote(encoded)
@@ -67,9 +65,35 @@ class Application(Generic[Asked, Answered]):
                     answer = await direct.call([], self._method, [], [encoded])
                 answered: list[Answered] = self._decode(answer)
         except Exception as error:
-            _log.info("%s does not answer: %r", self._name, error)
-            raise UnavailableError(f"the application {self._name} does not answer", retry_after_s=1.0) from error
+            raise self._unavailable(error) from error
         return answered
+
+    async def stream(self, batch: list[Asked]) -> AsyncIterator[list[Answered]]:
+        """What the application says to the batch, in lists, as it becomes known; through Serve.
+
+        ``timeout_s`` is the longest silence. Raises UnavailableError: what came before it holds.
+        """
+        answers: Any = None
+        try:
+            try:
+                async with asyncio.timeout(self._timeout_s):
+                    await self._find_once()
+                    answers = self._handle.options(method_name=self._method, stream=True).remote(self._encode(batch))
+            except Exception as error:
+                raise self._unavailable(error) from error
+            while True:
+                try:
+                    async with asyncio.timeout(self._timeout_s):
+                        answered = self._decode(await anext(answers))
+                except StopAsyncIteration:
+                    answers = None
+                    return
+                except Exception as error:
+                    raise self._unavailable(error) from error
+                yield answered
+        finally:
+            if answers is not None:  # nobody listens any more
+                answers.cancel()
 
     def close(self) -> None:
         """Calls over the socket that are under way fail."""
@@ -77,6 +101,16 @@ class Application(Generic[Asked, Answered]):
             self._looking.cancel()
         if self._direct is not None:
             self._direct.close()
+
+    def _unavailable(self, error: Exception) -> UnavailableError:
+        _log.info("%s does not answer: %r", self._name, error)
+        return UnavailableError(f"the application {self._name} does not answer", retry_after_s=1.0)
+
+    async def _find_once(self) -> None:
+        if self._handle is None:
+            found = await asyncio.to_thread(self._find)
+            # In the event loop, where its router will live; by option: handles have attributes of their own.
+            self._handle = found.options(method_name=self._method)
 
     def _find(self) -> Any:
         from ray import serve

@@ -1,9 +1,14 @@
 """Sends the messages of decisions: prepare, render, a last look, dispatch, confirm.
 
-Each (tenant, channel) has a lane of its own, so that a dead provider holds up nobody else. What a crash interrupts is
-prepared anew from the shard's state and dispatched under the same send key; a decision whose receipt is journaled is
-never dispatched again. The one window that remains lies between a provider's acceptance and the journaled receipt, and
-only for providers that take no idempotency key.
+Each (tenant, channel) has a lane of its own, so that a dead provider holds up nobody else; what a provider has no
+connection for comes back and waits here, so that the last look is never older than the wait for a connection. Receipts
+are journaled as they come: a slow message holds up no other's. What a crash interrupts is prepared anew from the shard's
+state and dispatched under the same send key; a decision whose receipt is journaled is never dispatched again. The one
+window that remains lies between a provider's acceptance and the journaled receipt, and only for providers that take no
+idempotency key.
+
+A planned stop begins nothing more and waits for what is under way, within a bound; what has no answer by then is
+journaled as unknown: never asked again where that could be a second message.
 """
 
 from __future__ import annotations
@@ -20,7 +25,8 @@ from actors.applications import Application
 from actors.company import Company
 from actors.deciding import FIRST_PAUSE_S, LONGEST_PAUSE_S, Submit
 from whisperer.content.message import NotRendered, Rendered, RenderRequest
-from whisperer.delivery.dispatch import BOUNCED, REFUSED, Dispatch, Receipt
+from whisperer.delivery.channels import is_repeatable
+from whisperer.delivery.dispatch import BOUNCED, REFUSED, UNKNOWN, WAITING, Dispatch, Receipt
 from whisperer.eligibility.suppression import address_hash
 from whisperer.errors import OverloadError, UnavailableError
 from whisperer.journeys.engagement import Decision
@@ -29,8 +35,13 @@ from whisperer.shard.machine import Shard
 from whisperer.shard.records import Receipts
 
 MAX_BATCH = 64
-MAX_BATCHES = 4
-"""Of one lane, under way at a time."""
+MAX_BATCHES = 16
+"""Of one lane, under way at a time. A batch lasts as long as its slowest message, and a channel has so many connections
+at most: it takes all of them, hanging, to hold up a lane."""
+MAX_UNDER_WAY = 256
+"""Messages of one lane; `MAX_BATCH` while its provider has no connection free."""
+TURNED_AWAY_PAUSE_S = 0.25
+"""The provider's adapter has waited for a connection already."""
 
 _log = logging.getLogger(__name__)
 
@@ -41,6 +52,14 @@ class _Lane:
     company: Company
     waiting: deque[str] = field(default_factory=deque)
     n_batches: int = 0
+    n_under_way: int = 0
+    is_busy: bool = False
+    """Its provider turned something away."""
+    rests_until: float = 0.0
+
+    @property
+    def room(self) -> int:
+        return (MAX_BATCH if self.is_busy else MAX_UNDER_WAY) - self.n_under_way
 
 
 class Deliverer:
@@ -62,7 +81,8 @@ class Deliverer:
         self._lanes: dict[tuple[str, str], _Lane] = {}
         self._partitions: dict[str, tuple[str, int]] = {}
         """Decision waiting or under way -> (tenant, partition)."""
-        self._under_way: set[str] = set()
+        self._dispatched: dict[str, Dispatch] = {}
+        """Decisions that a provider may have, and whose receipt is not journaled."""
         self._stopped: set[tuple[str, int]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
@@ -72,6 +92,11 @@ class Deliverer:
     @property
     def n_waiting(self) -> int:
         return len(self._partitions)
+
+    @property
+    def n_under_way(self) -> int:
+        """Messages handed to the delivery application that have no receipt yet."""
+        return len(self._dispatched)
 
     def add(self, tenant: str, decision_id: str, channel: str) -> None:
         """Have a decision's message sent; one that is waiting or under way already is not taken twice."""
@@ -89,85 +114,171 @@ class Deliverer:
         if lane.n_batches < MAX_BATCHES:
             asyncio.get_running_loop().call_soon(self._start, lane)
 
-    async def stop(self, tenant: str, partition: int) -> None:
-        """Send nothing more of a partition, and wait until what is under way has its receipt."""
-        self._stopped.add((tenant, partition))
-        while any(self._partitions.get(d) == (tenant, partition) for d in self._under_way):
-            self._quiet.clear()
-            await self._quiet.wait()
+    async def stop(self, tenant: str, partition: int, within_s: float) -> None:
+        """Send nothing more of a partition, and wait until what is under way has its receipt, or is given up."""
+        place = tenant, partition
+        self._stopped.add(place)
+        await self._end(lambda decision: self._partitions.get(decision) == place, within_s)
 
     def resume(self, tenant: str, partition: int) -> None:
         """The partition is here (again)."""
         self._stopped.discard((tenant, partition))
 
-    async def close(self, timeout_s: float) -> None:
-        """Begin nothing more; give what is under way a little time to get its receipt."""
+    async def finish(self, within_s: float) -> int:
+        """Begin nothing more, and wait until what is under way has its receipt, or is given up; how much was given up.
+
+        :meth:`reopen` takes it back.
+        """
         self._closing = True
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=timeout_s)
+        return await self._end(lambda _: True, within_s)
+
+    def reopen(self) -> None:
+        """Go on; what was not begun meanwhile has to be added again."""
+        self._closing = False
+        for lane in self._lanes.values():
+            self._start(lane)
+
+    async def close(self, within_s: float) -> None:
+        """:meth:`finish`, for good."""
+        await self.finish(within_s)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    async def _end(self, concerns: Callable[[str], bool], within_s: float) -> int:
+        """Wait for the receipts of what is dispatched; beyond the bound these are unknown. How many were that."""
+
+        def left() -> list[str]:
+            return [decision for decision in self._dispatched if concerns(decision)]
+
+        try:
+            async with asyncio.timeout(within_s):
+                while left():
+                    self._quiet.clear()
+                    await self._quiet.wait()
+        except TimeoutError:
+            given_up = [(decision, self._dispatched[decision]) for decision in left()]
+            _log.warning("%d messages had no answer within %g s: they count as unknown", len(given_up), within_s)
+            for tenant in {dispatch.tenant for _, dispatch in given_up}:
+                receipts = [(d, _unanswered(dispatch)) for d, dispatch in given_up if dispatch.tenant == tenant]
+                await self._confirm(tenant, receipts)
+            return len(given_up)
+        return 0
+
     def _start(self, lane: _Lane) -> None:
-        while lane.waiting and lane.n_batches < MAX_BATCHES and not self._closing:
+        loop = asyncio.get_running_loop()
+        while lane.waiting and lane.n_batches < MAX_BATCHES and lane.room > 0 and not self._closing:
+            if loop.time() < lane.rests_until:
+                return  # called again then
             if not lane.company.may_go(lane.n_batches, len(lane.waiting) >= MAX_BATCH):
                 return
-            batch = [lane.waiting.popleft() for _ in range(min(MAX_BATCH, len(lane.waiting)))]
+            batch = [lane.waiting.popleft() for _ in range(min(MAX_BATCH, lane.room, len(lane.waiting)))]
             lane.n_batches += 1
+            lane.n_under_way += len(batch)
             task = asyncio.ensure_future(self._deliver(lane, batch))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+        if self._closing:
+            while lane.waiting:
+                self._partitions.pop(lane.waiting.popleft(), None)
 
     async def _deliver(self, lane: _Lane, batch: list[str]) -> None:
+        """Until each message of a batch has its receipt, is turned away, or may not be sent from here any more."""
         pause_s = FIRST_PAUSE_S
-        left = batch
+        left = dict.fromkeys(batch)
+
+        def over(decisions: list[str]) -> None:
+            for decision in decisions:
+                if decision in left:
+                    del left[decision]
+                    self._partitions.pop(decision, None)
+                    lane.n_under_way -= 1
+            self._start(lane)
+
         try:
-            while left := self._staying(left):
-                try:
-                    await self._attempt(lane.tenant, left)
+            while left:
+                over([decision for decision in left if self._is_stopped(decision)])
+                if not left:
                     return
+                try:
+                    turned_away = await self._attempt(lane.tenant, list(left), over)
                 except (UnavailableError, OverloadError):
                     pass
                 except Exception:
                     _log.exception("%d messages of %s could not be sent; trying again", len(left), lane.tenant)
+                else:
+                    self._turn_away(lane, turned_away)
+                    for decision in turned_away:
+                        left.pop(decision, None)
+                    lane.n_under_way -= len(turned_away)
+                    return
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
         finally:
-            for decision in left:
-                del self._partitions[decision]
+            over(list(left))
             lane.n_batches -= 1
             self._start(lane)
 
-    def _staying(self, batch: list[str]) -> list[str]:
-        """Those still to be sent from here. The others are let go: they are driven again, maybe here, maybe soon."""
-        staying = []
-        for decision in batch:
-            if self._closing or self._partitions[decision] in self._stopped:
-                del self._partitions[decision]
-            else:
-                staying.append(decision)
-        return staying
+    def _turn_away(self, lane: _Lane, decisions: list[str]) -> None:
+        """These come first again, after a rest; the lane is busy until a whole batch was taken."""
+        lane.is_busy = bool(decisions)
+        if decisions:
+            lane.waiting.extendleft(reversed(decisions))
+            loop = asyncio.get_running_loop()
+            lane.rests_until = loop.time() + TURNED_AWAY_PAUSE_S
+            loop.call_at(lane.rests_until, self._start, lane)
 
-    async def _attempt(self, tenant_id: str, batch: list[str]) -> None:
-        """One attempt at every message of a batch. Raises UnavailableError and OverloadError: nothing was confirmed."""
-        self._under_way.update(batch)
+    async def _attempt(self, tenant_id: str, batch: list[str], over: Callable[[list[str]], None]) -> list[str]:
+        """One attempt at every message of a batch; those that were turned away. ``over`` is called with what is done.
+
+        Raises UnavailableError and OverloadError: what is not over has no receipt.
+        """
+        receipts: list[tuple[str, Receipt]] = []
+        requests = self._prepare(tenant_id, batch, receipts)
+        asked = {decision for decision, _ in requests} | {decision for decision, _ in receipts}
+        over([decision for decision in batch if decision not in asked])
+        rendered = await self._content.call([request for _, request in requests]) if requests else []
+        dispatches = self._last_look(tenant_id, requests, rendered, receipts)
+        if receipts:
+            await self._confirm(tenant_id, receipts)
+            over([decision for decision, _ in receipts])
+        going = [(decision, dispatch) for decision, dispatch in dispatches if not self._is_stopped(decision)]
+        return await self._dispatch(tenant_id, going, over) if going else []
+
+    def _is_stopped(self, decision: str) -> bool:
+        return self._closing or self._partitions[decision] in self._stopped
+
+    async def _dispatch(
+        self, tenant_id: str, dispatches: list[tuple[str, Dispatch]], over: Callable[[list[str]], None]
+    ) -> list[str]:
+        by_key = {dispatch.send_key: (decision, dispatch) for decision, dispatch in dispatches}
+        turned_away: list[str] = []
+        self._dispatched.update(dispatches)
         try:
-            receipts: list[tuple[str, Receipt]] = []
-            requests = self._prepare(tenant_id, batch, receipts)
-            rendered = await self._content.call([request for _, request in requests]) if requests else []
-            dispatches = self._last_look(tenant_id, requests, rendered, receipts)
-            if dispatches:
-                answered = await self._delivery.call([dispatch for _, dispatch in dispatches])
-                receipts.extend(
-                    (decision, _completed(dispatch, receipt))
-                    for (decision, dispatch), receipt in zip(dispatches, answered, strict=True)
-                )
-            if receipts:
-                await self._confirm(tenant_id, receipts)
+            async for answered in self._delivery.stream([dispatch for _, dispatch in dispatches]):
+                receipts = []
+                for receipt in answered:
+                    decision, dispatch = by_key.pop(receipt.send_key, ("", None))
+                    if dispatch is None or self._dispatched.get(decision) is not dispatch:
+                        continue  # given up meanwhile
+                    if receipt.status == WAITING:
+                        turned_away.append(decision)
+                        self._ended([decision])
+                    else:
+                        receipts.append((decision, _completed(dispatch, receipt)))
+                if receipts:
+                    await self._confirm(tenant_id, receipts)
+                    over([decision for decision, _ in receipts])
+            if by_key:
+                raise UnavailableError("the delivery application left messages unanswered", retry_after_s=1.0)
+            return turned_away
         finally:
-            self._under_way.difference_update(batch)
-            self._quiet.set()
+            self._ended([decision for decision, dispatch in dispatches if self._dispatched.get(decision) is dispatch])
+
+    def _ended(self, decisions: list[str]) -> None:
+        for decision in decisions:
+            self._dispatched.pop(decision, None)
+        self._quiet.set()
 
     def _prepare(
         self, tenant_id: str, batch: list[str], receipts: list[tuple[str, Receipt]]
@@ -211,9 +322,22 @@ class Deliverer:
         while True:
             try:
                 await self._submit(Receipts(tenant_id, receipts))
-                return
+                break
             except OverloadError:
                 await asyncio.sleep(FIRST_PAUSE_S)
+        self._ended([decision for decision, _ in receipts])
+
+
+def _unanswered(dispatch: Dispatch) -> Receipt:
+    """Given up at a planned stop. Who carries the channel is not known here."""
+    return Receipt(
+        dispatch.send_key,
+        UNKNOWN,
+        detail="no answer when the shard was stopped",
+        content_hash=dispatch.content_hash,
+        locale=dispatch.locale,
+        repeatable=is_repeatable(dispatch.channel),
+    )
 
 
 def _completed(dispatch: Dispatch, receipt: Receipt) -> Receipt:

@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 import ray
-from ray.exceptions import GetTimeoutError, RayActorError
+from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 
 from actors import directory_file, starting
 from actors.directory_file import DirectoryState, Move, Upgrade
@@ -34,6 +34,7 @@ HAND_OVER_TIMEOUT_S = 600.0
 START_TIMEOUT_S = 120.0
 REWARDS_TIMEOUT_S = 60.0
 """A learner that is away may cost a removed shard's newest rewards; waiting for ever would cost the removal."""
+FINISH_SLACK_S = 30.0
 AGAIN_S = 0.2
 RESUME_S = 1.0
 """Between tries of what failed for a reason that nobody foresaw."""
@@ -208,6 +209,7 @@ class Directory:
             head, _, number = old_name.partition(".")
             new_name = f"{head}.{int(number or 1) + 1}"
             await self._start_shard(shard, new_name, is_successor=True)
+            await self._finish_sends(shard)
             prepared_s = time.monotonic() - began
             self._state.upgrading = Upgrade(shard, old_name, new_name)
             # From here on the successor alone may open the journal, and callers who are refused look for it.
@@ -254,6 +256,14 @@ class Directory:
                 f"{name} did not start within {START_TIMEOUT_S:g} s ({type(error).__name__}): each shard reserves "
                 f"{cpus:g} CPUs; raise cluster.num_cpus or lower cluster.cpu_shard, then `whisperer down` and `up`"
             ) from None
+
+    async def _finish_sends(self, shard: int) -> None:
+        """Before callers are sent to the successor, who does not serve yet: a provider may take its time."""
+        stop_timeout_s = load(self._installation).settings.delivery.stop_timeout_s
+        try:
+            await self._shards.call(shard, "finish_sends", timeout_s=stop_timeout_s + FINISH_SLACK_S)
+        except (UnavailableError, RayTaskError) as error:  # it has none under way now, or says so when it steps down
+            _log.warning("%s did not finish its sends: %s", shard_name(shard), error)
 
     async def _end(self, name: str) -> None:
         try:

@@ -18,15 +18,16 @@ from whisperer.content.message import NotRendered, Rendered, RenderRequest
 from whisperer.decisions.decision import Candidate, Choice, decision_id
 from whisperer.delivery.dispatch import Dispatch, Receipt
 from whisperer.feedback.outcome import Reward
-from whisperer.journeys.engagement import DECIDING
+from whisperer.journeys.engagement import DECIDING, SENDING
 from whisperer.shard import candidacy, inspection
 from whisperer.shard.decision_view import brief
 from whisperer.shard.effects import Decide, Deliver, Effect, Settled
 from whisperer.shard.machine import Shard
 from whisperer.shard.records import Asked
 
-DECIDE_TIMEOUT_S, RENDER_TIMEOUT_S, DISPATCH_TIMEOUT_S = 10.0, 20.0, 120.0
-CLOSE_TIMEOUT_S = 5.0
+DECIDE_TIMEOUT_S, RENDER_TIMEOUT_S = 10.0, 20.0
+DISPATCH_TIMEOUT_S = 800.0
+"""Over the longest time that a send may take (docs/delivery.md): reached by a bug only."""
 LATEST = 12
 
 
@@ -131,9 +132,19 @@ class Engaging:
             found.extend((tenant.id, reward) for reward in taken)
         return found
 
-    async def close(self) -> None:
+    def send_again(self) -> None:
+        """Take up the sends that a stop, which was not gone through with, kept from beginning."""
+        self.deliverer.reopen()
+        for tenant in self._shard.tenants.values():
+            for _, decision in list(tenant.loop.every_open()):
+                if decision.status == SENDING:
+                    for effect in candidacy.drive(tenant, decision):
+                        self.carry_out(effect)
+
+    async def close(self, within_s: float) -> None:
+        """``within_s``: for the receipts of what is under way."""
         await self.decider.close()
-        await self.deliverer.close(CLOSE_TIMEOUT_S)
+        await self.deliverer.close(within_s)
         self._decisions.close()
 
     def _is_deciding(self, tenant: str, decision: str) -> bool:

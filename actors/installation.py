@@ -56,6 +56,10 @@ class ProgramsSection(msgspec.Struct, frozen=True):
     successor: str = "actors.successor:ShardActor"
 
 
+class DeliverySection(msgspec.Struct, frozen=True):
+    stop_timeout_s: float = 60.0
+
+
 class LogsSection(msgspec.Struct, frozen=True):
     json: bool = True
     debug: bool = False
@@ -70,6 +74,7 @@ class Settings(msgspec.Struct, frozen=True):
     scoring: ScoringSection = ScoringSection()
     logs: LogsSection = LogsSection()
     programs: ProgramsSection = ProgramsSection()
+    delivery: DeliverySection = DeliverySection()
 
 
 class Installation(msgspec.Struct, frozen=True):

@@ -67,11 +67,14 @@ class _BeginAgainError(Exception):
 class Moving:
     """Use from one event loop."""
 
-    def __init__(self, shard: Shard, committer: Committer, deliverer: Deliverer, shards: Shards) -> None:
+    def __init__(
+        self, shard: Shard, committer: Committer, deliverer: Deliverer, shards: Shards, stop_timeout_s: float
+    ) -> None:
         self._shard = shard
         self._committer = committer
         self._deliverer = deliverer
         self._shards = shards
+        self._stop_timeout_s = stop_timeout_s
         self._one = asyncio.Lock()
         self._copying: tuple[Place, int, Copying] | None = None
         self._sweeps: dict[Place, asyncio.Task[None]] = {}
@@ -164,7 +167,7 @@ class Moving:
     async def _finish(self, place: Place, map_version: int, target: int, copying: Copying, figures: Figures) -> None:
         """The pause: nobody is served until the new home has the last word."""
         if self._shard.moved.get(place, 0) < map_version:
-            await self._deliverer.stop(*place)  # before the pause: a provider may take its time
+            await self._deliverer.stop(*place, self._stop_timeout_s)  # before the pause: a provider may take its time
         began = time.perf_counter()
         if self._shard.moved.get(place, 0) < map_version:
             await self._freeze(place, map_version)

@@ -68,6 +68,8 @@ from whisperer.shard.records import (
 from whisperer.shard.warm import warm
 
 TICK_S = 0.25
+HOLD_S = 60.0
+"""A stop that was announced, and comes no sooner than this after the slowest shard's sends have ended, has failed."""
 GC_THRESHOLDS = 10_000, 10, 50
 """What decisions leave behind stays for days: looking for garbage among it at Python's pace took a fifth of the CPU."""
 
@@ -130,7 +132,13 @@ class ShardActor:
             self._bookkeeper,
         )
         self._flushing = Flushing(self._housekeeping.export)
-        self._moving = Moving(self._shard, self._committer, self._engaging.deliverer, self._shards)
+        self._moving = Moving(
+            self._shard,
+            self._committer,
+            self._engaging.deliverer,
+            self._shards,
+            self._settings.delivery.stop_timeout_s,
+        )
         self._letterbox = Letterbox(self._shard, self._committer, self._moving.is_elsewhere)
         self._courier = Courier(shard_id, self._shards, self._shard.outbox, self._take_letters, self._confirm)
         self._scoring = Scoring(
@@ -141,6 +149,7 @@ class ShardActor:
             self._settings.scoring,
         )
         self._draining = False
+        self._send_again: asyncio.TimerHandle | None = None
         self._tasks = [
             asyncio.ensure_future(task)
             for task in (self._tick_forever(), self._housekeeping.run(), self._resume(), self._scoring.run())
@@ -338,6 +347,7 @@ class ShardActor:
             "erasures_waiting": self._housekeeping.n_erasures_waiting,
             "candidates_waiting": self._engaging.decider.n_waiting,
             "messages_to_send": self._engaging.deliverer.n_waiting,
+            "messages_under_way": self._engaging.deliverer.n_under_way,
             "commit": status.commit(self._committer),
             "calls": self._calls.state(),
             "scoring": self._scoring.state(),
@@ -383,10 +393,29 @@ class ShardActor:
 
     # -- stopping ------------------------------------------------------------------------------------------------------
 
+    async def finish_sends(self) -> int:
+        """Begin no more sends and wait for the answers to those under way, serving everybody meanwhile.
+
+        Comes before :meth:`drain` and :meth:`step_down`, which refuse everybody. How many are unknown, because no answer
+        came within the bound. If neither follows within `HOLD_S` and the bound again, sending goes on. Idempotent.
+        """
+        within_s = self._settings.delivery.stop_timeout_s
+        n_unknown = await self._engaging.deliverer.finish(within_s)
+        if self._send_again is not None:
+            self._send_again.cancel()
+        self._send_again = asyncio.get_running_loop().call_later(within_s + HOLD_S, self._go_on_sending)
+        return n_unknown
+
+    def _go_on_sending(self) -> None:
+        if not self._draining:
+            _log.warning("the stop that this shard prepared for did not come: it sends again")
+            self._engaging.send_again()
+
     async def drain(self) -> dict[str, Any]:
         """Refuse new work, finish what waits, export and snapshot: the next start replays nothing."""
+        await self.finish_sends()  # nobody is refused meanwhile
         self._draining = True
-        await self._engaging.close()
+        await self._engaging.close(0.0)
         await self._committer.settle()
         await self._housekeeping.export()
         await self._housekeeping.snapshot()
@@ -409,8 +438,9 @@ class ShardActor:
     async def step_down(self) -> None:
         """Let the journal go to a successor: what was accepted is in it, nothing more is. Idempotent."""
         if not self._draining:
-            await self._engaging.close()  # first: a provider may take its time, and nobody is refused meanwhile
+            await self.finish_sends()  # nobody is refused meanwhile
             self._draining = True
+            await self._engaging.close(0.0)
             await self._committer.settle()
             await self._end()
 

@@ -92,6 +92,7 @@ def _campaign(tenant: Tenant, name: str, account: Account) -> dict[str, Any]:
         "status": live.config.status if live else None,
         "candidates": account.candidates,
         "sent": account.sent,
+        "unknown": account.unknown,
         "no_send": account.no_send,
         "refused": dict(account.refused),
         "pending": account.pending,

@@ -38,6 +38,8 @@ from cluster.ray_head import StartError, run_logged
 _ORPHAN_GRACE_S = 3.0
 _DOWN_GRACE_S = 8.0
 _WORTH_A_RETRY_S = 20.0
+_STOP_SLACK_S = 15.0
+"""For shards to journal the sends that they give up."""
 
 
 @dataclass
@@ -251,21 +253,31 @@ def _start_simulator(installation: Installation) -> None:
 
 
 def _drain(installation: Installation, progress: Progress) -> None:
-    """Let the shards take their snapshot. A failure costs replay time at the next start, never data."""
+    """Let sends under way end, and the shards take their snapshot.
+
+    A failure costs replay time at the next start, never data; sends that were cut off are made again then.
+    """
     _, in_force = installation.configured()
     progress.step("Draining shards")
     command = [sys.executable, "-m", in_force.programs.drain]
+    timeout_s = in_force.delivery.stop_timeout_s + _STOP_SLACK_S + in_force.cluster.drain_timeout_s
     try:
-        _run(installation, command, "drain.log", in_force.cluster.drain_timeout_s)
+        _run(installation, command, "drain.log", timeout_s, progress.waiting_for)
     except StartError as error:
         progress.waiting_for(f"{error}; going on, the journal has everything")
     except KeyboardInterrupt:
         progress.waiting_for("interrupted; going on without a snapshot, the journal has everything")
 
 
-def _run(installation: Installation, command: list[str], log_name: str, timeout_s: float) -> None:
+def _run(
+    installation: Installation,
+    command: list[str],
+    log_name: str,
+    timeout_s: float,
+    on_line: Callable[[str], None] = lambda _line: None,
+) -> None:
     command = [*command, "--installation", str(installation.path)]
-    run_logged(command, ray_head.driver_environment(installation), installation.logs / log_name, timeout_s)
+    run_logged(command, ray_head.driver_environment(installation), installation.logs / log_name, timeout_s, on_line)
 
 
 def _own(installation: Installation) -> set[pids.Pid]:

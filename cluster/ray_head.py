@@ -7,11 +7,13 @@ HAProxy's statistics and metrics (see docs/operations.md for the firewall).
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from cluster import gcs, haproxy_program
@@ -22,6 +24,7 @@ RAY_FOLDER = "r"  # Ray opens its own folder to everyone; the one around it is 0
 HAPROXY_FOLDER = "h"
 HEAD, WORKER = "whisperer_head", "whisperer_worker"
 """Resources of the head and of nodes that joined, by which actors and replicas say where they must live."""
+_LOOK_S = 0.25
 CODE_ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -133,23 +136,47 @@ def start(installation: Installation, timeout_s: float) -> None:
     run_logged(start_command(installation), env, installation.logs / "ray_head.log", timeout_s)
 
 
-def run_logged(command: list[str], env: dict[str, str], log: Path, timeout_s: float) -> None:
-    """Run a program to its end with its output in a log file. Raises StartError unless it exits 0 in time."""
+def run_logged(
+    command: list[str],
+    env: dict[str, str],
+    log: Path,
+    timeout_s: float,
+    on_line: Callable[[str], None] = lambda _line: None,
+) -> None:
+    """Run a program to its end with its output in a log file; ``on_line`` is told the last line, as it changes.
+
+    Raises StartError unless it exits 0 in time.
+    """
     what = " ".join(command[1:4]) if command[1] == "-m" else command[0]
-    with log.open("wb") as output:
+    deadline, told = time.monotonic() + timeout_s, ""
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(  # noqa: S603  our own command line
+            command,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            umask=PRIVATE,
+            start_new_session=True,  # Ctrl-C is for the launcher, which then stops everything in order
+        ) as running,
+    ):
         try:
-            done = subprocess.run(  # noqa: S603  our own command line
-                command,
-                env=env,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                timeout=timeout_s,
-                check=False,
-                umask=PRIVATE,
-                start_new_session=True,  # Ctrl-C is for the launcher, which then stops everything in order
-            )
-        except subprocess.TimeoutExpired:
-            raise StartError(f"`{what}` did not finish within {timeout_s:.0f} s", log) from None
-    if done.returncode != 0:
-        raise StartError(f"`{what}` failed with exit code {done.returncode}", log)
+            while running.poll() is None:
+                if time.monotonic() > deadline:
+                    raise StartError(f"`{what}` did not finish within {timeout_s:.0f} s", log)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    running.wait(_LOOK_S)
+                line = _last_line(log)
+                if line != told:
+                    on_line(line)
+                    told = line
+        except BaseException:
+            running.kill()
+            raise
+    if running.returncode != 0:
+        raise StartError(f"`{what}` failed with exit code {running.returncode}", log)
+
+
+def _last_line(log: Path) -> str:
+    return next(iter(log.read_bytes()[-500:].decode("utf-8", "replace").splitlines()[-1:]), "")

@@ -16,6 +16,9 @@ GATEWAY_APPLICATION = "gateway"
 _KEEP_ALIVE_S = 90
 _LOOK_EVERY_S = 1.0
 """A dead replica is noticed at the next look; a look is one small call."""
+_GRACE_S = 5.0
+_DELIVERY_GRACE_S = 800.0
+"""Given to a replica that is not wanted any more, for calls under way: the longest that a send may take, and more."""
 
 
 def build(installation: Installation, *, with_applications: bool = True) -> dict[str, Any]:
@@ -38,11 +41,10 @@ def build(installation: Installation, *, with_applications: bool = True) -> dict
 def _applications(installation: Installation) -> list[dict[str, Any]]:
     _, settings = installation.configured()
     programs, cluster = settings.programs, settings.cluster
-    delivery = {"allow_loopback": "1"} if settings.delivery.allow_loopback else {}
     called = (
-        ("decisions", "Decisions", programs.decisions, settings.decisions, cluster.cpu_decisions, {}),
-        ("content", "Content", programs.content, settings.content, cluster.cpu_content, {}),
-        ("delivery", "Delivery", programs.delivery, settings.delivery, cluster.cpu_delivery, delivery),
+        ("decisions", "Decisions", programs.decisions, settings.decisions, cluster.cpu_decisions, _GRACE_S),
+        ("content", "Content", programs.content, settings.content, cluster.cpu_content, _GRACE_S),
+        ("delivery", "Delivery", programs.delivery, settings.delivery, cluster.cpu_delivery, _DELIVERY_GRACE_S),
     )
     return [
         _gateway(installation),
@@ -57,20 +59,20 @@ def _called(
     import_path: str,
     settings: Application,
     cpus: float,
-    more: dict[str, str],
+    grace_s: float,
 ) -> dict[str, Any]:
     """An application that shards call by its handle; it has no route."""
     return {
         "name": name,
         "route_prefix": None,
         "import_path": import_path,
-        "args": {"installation": str(installation.path), **more},
+        "args": {"installation": str(installation.path)},
         "runtime_env": {},
         "deployments": [
             {
                 "name": deployment,
                 "max_ongoing_requests": settings.max_ongoing_requests,
-                "graceful_shutdown_timeout_s": 5.0,
+                "graceful_shutdown_timeout_s": grace_s,
                 "health_check_period_s": _LOOK_EVERY_S,
                 "health_check_timeout_s": 15.0,
                 "ray_actor_options": _actor_options(installation, cpus),

@@ -9,6 +9,7 @@ holds the two together.
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import os
 import tomllib
 from collections.abc import Mapping
@@ -134,7 +135,8 @@ class Application(msgspec.Struct, frozen=True):
 
 
 class DeliveryApplication(Application, frozen=True):
-    allow_loopback: bool
+    open_networks: str
+    stop_timeout_s: float
 
 
 class Jobs(msgspec.Struct, frozen=True):
@@ -233,6 +235,23 @@ def load(
     settings = msgspec.convert(values, Settings)
     _check(settings)
     return settings
+
+
+def networks(text: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+    """Networks or single addresses, with blanks or commas between them. Raises SettingsError.
+
+    >>> networks("127.0.0.0/8, ::1")
+    [IPv4Network('127.0.0.0/8'), IPv6Network('::1/128')]
+    """
+    found = []
+    for word in text.replace(",", " ").split():
+        try:
+            found.append(ipaddress.ip_network(word))
+        except ValueError:
+            raise SettingsError(
+                f"delivery.open_networks: {word!r} is no network; write one as 10.0.0.0/8, or one address as 10.1.2.3"
+            ) from None
+    return found
 
 
 def completed(recorded: Mapping[str, Any]) -> dict[str, Any]:
@@ -347,6 +366,9 @@ def _check(settings: Settings) -> None:
     limits = settings.limits
     if min(limits.body_timeout_s, limits.body_first_byte_s, limits.body_bytes_per_s) <= 0:
         raise SettingsError("limits.body_timeout_s, body_first_byte_s and body_bytes_per_s must be above 0.")
+    networks(settings.delivery.open_networks)
+    if settings.delivery.stop_timeout_s < 0:
+        raise SettingsError("delivery.stop_timeout_s must not be below 0.")
     if not 1 <= settings.server.port <= 65_535:
         raise SettingsError(f"server.port must be between 1 and 65535, not {settings.server.port}.")
     for section in ("gateway", "decisions", "content", "delivery"):

@@ -25,8 +25,9 @@ def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
         found.port = int(found.url.rsplit(":", 1)[1])
         yield found
         return
-    # Webhooks of tests end on this machine.
-    with running(tmp_path_factory.mktemp("stand"), settings={"DELIVERY_ALLOW_LOOPBACK": "true"}) as started:
+    # Webhooks and mail of tests end on this machine.
+    settings = {"DELIVERY_OPEN_NETWORKS": "127.0.0.0/8"}
+    with running(tmp_path_factory.mktemp("stand"), settings=settings) as started:
         yield started
 
 

@@ -198,12 +198,13 @@ def _show_status(document: dict[str, Any]) -> None:
         "No tenants yet: `whisperer tenant create NAME`.",
     )
     output.print_table(
-        ("tenant", "candidates", "sent", "no_send", "refused", "pending", "conversions"),
+        ("tenant", "candidates", "sent", "unknown", "no_send", "refused", "pending", "conversions"),
         [
             (
                 name,
                 tenant["candidates"],
                 tenant["sent"],
+                tenant.get("unknown", 0),
                 tenant["no_send"],
                 sum(tenant["refused"].values()),
                 tenant["pending"],

@@ -77,6 +77,7 @@ def print_report(document: dict[str, Any]) -> None:
     refused = sorted(document["refused"].items(), key=lambda entry: (-entry[1], entry[0]))
     rows = [
         ("sent", document["sent"]),
+        *((("  of these unknown", document["unknown"]),) if document["unknown"] else ()),
         ("no_send", document["no_send"]),
         *((f"refused: {reason}", count) for reason, count in refused),
         ("pending", document["pending"]),

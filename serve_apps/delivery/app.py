@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from ray.serve import Application
 from actors.installation import configure_logs
 from cluster.control_plane import ControlPlane
 from cluster.installation import load
+from cluster.settings import networks
 from serve_apps.delivery.deliveries import Deliveries
 from serve_apps.delivery.provider import Provider
 from serve_apps.delivery.routing import Routing
@@ -26,33 +28,34 @@ from whisperer.delivery.channels import SMTP, WEBHOOK_POST
 
 
 def build(args: dict[str, str]) -> Application:
-    """``args["installation"]``: path of `installation.json`; ``args["allow_loopback"]``: "1" lets webhooks call this
-    machine, for tests."""
-    return Delivery.bind(args["installation"], args.get("allow_loopback") == "1")  # type: ignore[attr-defined,no-any-return]
+    """``args["installation"]``: path of `installation.json`."""
+    return Delivery.bind(args["installation"])  # type: ignore[attr-defined,no-any-return]
 
 
 @serve.deployment(name="Delivery")
 class Delivery:
-    def __init__(self, installation_path: str, allow_loopback: bool) -> None:
+    def __init__(self, installation_path: str) -> None:
         installation = load(Path(installation_path).parent)
         settings = installation.settings
         assert settings is not None
         configure_logs(installation_path, "delivery")
-        guard = Guard(allow_loopback=allow_loopback)
+        open_networks = networks(settings.delivery.open_networks)
+        guards = {provider: Guard(provider, open_networks=open_networks) for provider in (SMTP, WEBHOOK_POST)}
 
         def make(provider: str, config: dict[str, Any]) -> Provider:
             if provider == SMTP:
-                return Smtp(config, _now_ms)
+                return Smtp(config, _now_ms, guards[provider])
             if provider == WEBHOOK_POST:
-                return Webhook(config, _now_ms, guard)
+                return Webhook(config, _now_ms, guards[provider])
             raise ValueError(f"there is no provider {provider!r}")
 
         sink = SinkProvider(Sink(installation.sink_path), _now_ms)
         self._deliveries = Deliveries(Routing(ControlPlane(settings.control_plane.url), sink, make))
 
-    async def dispatch(self, batch: bytes) -> bytes:
-        """msgpack ``list[Dispatch]`` -> ``list[Receipt]``, in the same order."""
-        return await self._deliveries.dispatch_encoded(batch)
+    async def dispatch(self, batch: bytes) -> AsyncIterator[bytes]:
+        """msgpack ``list[Dispatch]`` -> ``list[Receipt]`` again and again, until each has one."""
+        async for receipts in self._deliveries.dispatch_encoded(batch):
+            yield receipts
 
 
 def _now_ms() -> int:

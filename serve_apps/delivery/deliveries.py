@@ -1,76 +1,117 @@
-"""A batch of dispatches becomes a batch of receipts, whatever its providers do.
+"""Dispatches become receipts, each as soon as it is known, whatever their providers do.
 
-Guarantees: one receipt a dispatch, in the same order; tenants and channels of a batch are served at the same time; one
-that fails, hangs or is misconfigured fails for itself alone. What went wrong on our side is `retry`: nothing is known
-to have been sent.
+Guarantees: one receipt a dispatch; one that fails, hangs or is misconfigured fails for itself alone; an attempt that was
+begun goes on to its end when whoever asked is gone, and is begun once: who asks for it again, while it is under way or
+after it was answered, has the same receipt. So an answer that was lost on the way costs nothing. That memory is this
+process's own and of the newest `REMEMBERED` attempts.
+
+What went wrong on our side before a provider had anything is `retry`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import defaultdict
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 
 import msgspec
 
-from serve_apps.delivery.provider import Provider, no_address, retry
+from serve_apps.delivery.provider import no_address, receipt, retry
 from serve_apps.delivery.routing import Routing
 from whisperer.delivery.addresses import usable_address
-from whisperer.delivery.dispatch import Dispatch, Receipt
+from whisperer.delivery.channels import is_repeatable
+from whisperer.delivery.dispatch import UNKNOWN, WAITING, Dispatch, Receipt
 
-MAX_SEND_S = 90.0
-"""Over the longest timeout that a provider sets for itself: reached by a bug only."""
+MAX_SEND_S = 750.0
+"""Over the longest that a provider's own limits add up to: reached by a bug only."""
+ROUTE_S = 15.0
+"""Longest wait for the control plane to say who carries a channel."""
+TOGETHER_S = 0.005
+"""Receipts that come so close together travel together."""
+REMEMBERED = 20_000
+"""About 10 MB."""
 
 _decode = msgspec.msgpack.Decoder(list[Dispatch]).decode
 _encode = msgspec.msgpack.Encoder().encode
 
 _log = logging.getLogger(__name__)
 
+_Attempt = tuple[str, str, int]
+"""Tenant, send key, number."""
+
 
 class Deliveries:
+    """Use from one event loop."""
+
     def __init__(self, routing: Routing, *, max_send_s: float = MAX_SEND_S) -> None:
         self._routing = routing
         self._max_send_s = max_send_s
+        self._under_way: dict[_Attempt, asyncio.Task[Receipt]] = {}
+        self._answered: OrderedDict[_Attempt, Receipt] = OrderedDict()
 
-    async def dispatch_encoded(self, batch: bytes) -> bytes:
+    async def dispatch_encoded(self, batch: bytes) -> AsyncIterator[bytes]:
         """The same from and to msgpack. Here, because Serve pickles an application's class with all it names."""
-        return _encode(await self.dispatch(_decode(batch)))
+        async for receipts in self.dispatch(_decode(batch)):
+            yield _encode(receipts)
 
-    async def dispatch(self, dispatches: list[Dispatch]) -> list[Receipt]:
-        groups: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
-        receipts: list[Receipt] = [_unanswered(dispatch) for dispatch in dispatches]
-        for index, dispatch in enumerate(dispatches):
-            if usable_address(dispatch.channel, dispatch.address) is None:
-                receipts[index] = no_address(dispatch, "")
-            else:
-                groups[dispatch.tenant, dispatch.channel].append(index)
+    async def dispatch(self, dispatches: list[Dispatch]) -> AsyncIterator[list[Receipt]]:
+        """Receipts in the order in which they become known."""
+        known: asyncio.Queue[Receipt] = asyncio.Queue()
+        for dispatch in dispatches:
+            self._begin(dispatch).add_done_callback(lambda task: known.put_nowait(task.result()))
+        n_left = len(dispatches)
+        while n_left:
+            receipts = [await known.get()]
+            if n_left > 1:
+                await asyncio.sleep(TOGETHER_S)
+            while not known.empty():
+                receipts.append(known.get_nowait())
+            n_left -= len(receipts)
+            yield receipts
 
-        async def send(key: tuple[str, str], indices: list[int]) -> None:
-            answers = await self._send(*key, [dispatches[index] for index in indices])
-            for index, answer in zip(indices, answers, strict=True):
-                receipts[index] = answer
+    def _begin(self, dispatch: Dispatch) -> asyncio.Task[Receipt]:
+        """The attempt's task, which may have begun before. Not the caller's: it is never cancelled with them."""
+        attempt = (dispatch.tenant, dispatch.send_key, dispatch.attempt)
+        task = self._under_way.get(attempt)
+        if task is None:
+            task = self._under_way[attempt] = asyncio.ensure_future(self._send(dispatch, attempt))
+        return task
 
-        await asyncio.gather(*(send(key, indices) for key, indices in groups.items()))
-        return receipts
-
-    async def _send(self, tenant: str, channel: str, dispatches: list[Dispatch]) -> list[Receipt]:
+    async def _send(self, dispatch: Dispatch, attempt: _Attempt) -> Receipt:
         try:
-            async with asyncio.timeout(self._max_send_s), self._routing.provider(tenant, channel) as provider:
-                return await _send_all(provider, dispatches)
+            answer = self._answered.get(attempt) or await self._ask(dispatch)
+            if answer.status != WAITING:
+                self._answered[attempt] = answer
+                if len(self._answered) > REMEMBERED:
+                    self._answered.popitem(last=False)
+            return answer
+        finally:
+            del self._under_way[attempt]
+
+    async def _ask(self, dispatch: Dispatch) -> Receipt:
+        if usable_address(dispatch.channel, dispatch.address) is None:
+            return no_address(dispatch, "")
+        is_handed_over = False
+        try:
+            async with AsyncExitStack() as stack:
+                async with asyncio.timeout(ROUTE_S):
+                    routed = self._routing.provider(dispatch.tenant, dispatch.channel)
+                    provider = await stack.enter_async_context(routed)
+                is_handed_over = True
+                async with asyncio.timeout(self._max_send_s):
+                    answer = await provider.send(dispatch)
+                if answer.send_key != dispatch.send_key:
+                    raise RuntimeError("a provider answered another dispatch than it was given")
+                return answer
         except TimeoutError:
-            _log.error("channel %s of tenant %s did not answer within %g s", channel, tenant, self._max_send_s)
+            _log.error("channel %s of tenant %s did not answer in time", dispatch.channel, dispatch.tenant)
+            if is_handed_over:
+                answer = receipt(dispatch, UNKNOWN, "", detail="the provider's adapter did not end in time")
+                return msgspec.structs.replace(answer, repeatable=is_repeatable(dispatch.channel))
         except Exception as error:
             # The type alone: a message or a traceback may quote the configuration, which holds secrets.
-            _log.error("channel %s of tenant %s failed: %s", channel, tenant, type(error).__name__)
-        return [_unanswered(dispatch) for dispatch in dispatches]
-
-
-async def _send_all(provider: Provider, dispatches: list[Dispatch]) -> list[Receipt]:
-    answers = await provider.send(dispatches)
-    if [answer.send_key for answer in answers] != [dispatch.send_key for dispatch in dispatches]:
-        raise RuntimeError("a provider answered other dispatches than it was given")
-    return answers
-
-
-def _unanswered(dispatch: Dispatch) -> Receipt:
-    return retry(dispatch, "", "the delivery application could not hand it over; its log says why")
+            name = type(error).__name__
+            _log.error("channel %s of tenant %s failed: %s", dispatch.channel, dispatch.tenant, name)
+        return retry(dispatch, "", "the delivery application could not hand it over; its log says why")

@@ -15,6 +15,7 @@ Addresses whose local part (the whole address where there is no @) begins so pla
 from __future__ import annotations
 
 import asyncio
+import logging
 import sqlite3
 import threading
 from collections import Counter
@@ -33,7 +34,11 @@ PROVIDER = "sink"
 KEEP = 200_000
 N_DEFERRED = 2
 MAX_LIMIT = 1_000
+MAX_TOGETHER = 512
+"""Messages of one transaction."""
 _TRIM_SLACK = 1_000
+
+_log = logging.getLogger(__name__)
 
 
 class SinkMessage(msgspec.Struct, frozen=True):
@@ -187,20 +192,41 @@ class Sink:
 
 
 class SinkProvider:
-    """The sink behind the interface of all providers; ``clock`` gives ms UTC."""
+    """The sink behind the interface of all providers; ``clock`` gives ms UTC.
+
+    What is sent while a transaction runs waits together for the next one. Use from one event loop.
+    """
 
     def __init__(self, sink: Sink, clock: Callable[[], int]) -> None:
         self._sink = sink
         self._clock = clock
+        self._waiting: list[tuple[Dispatch, asyncio.Future[Receipt]]] = []
+        self._writing: asyncio.Task[None] | None = None
 
-    async def send(self, dispatches: list[Dispatch]) -> list[Receipt]:
-        try:
-            return await asyncio.to_thread(self._sink.accept, dispatches, self._clock())
-        except sqlite3.Error as error:  # another process held the file too long, or the disk is full
-            return [retry(dispatch, PROVIDER, f"the sink's file: {error}") for dispatch in dispatches]
+    async def send(self, dispatch: Dispatch) -> Receipt:
+        answer: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
+        self._waiting.append((dispatch, answer))
+        if self._writing is None:
+            self._writing = asyncio.ensure_future(self._write())
+        return await answer
 
     async def aclose(self) -> None:
         """The file stays open: it is everybody's."""
+
+    async def _write(self) -> None:
+        await asyncio.sleep(0)  # the rest of the batch
+        while self._waiting:
+            batch, self._waiting = self._waiting[:MAX_TOGETHER], self._waiting[MAX_TOGETHER:]
+            dispatches = [dispatch for dispatch, _ in batch]
+            try:
+                receipts = await asyncio.to_thread(self._sink.accept, dispatches, self._clock())
+            except Exception:  # another process held the file too long, or the disk is full
+                _log.exception("the sink's file cannot be written")
+                receipts = [retry(dispatch, PROVIDER, "the sink's file cannot be written") for dispatch in dispatches]
+            for (_, answer), said in zip(batch, receipts, strict=True):
+                if not answer.done():
+                    answer.set_result(said)
+        self._writing = None
 
 
 _AGAIN = "UPDATE message SET n_received = n_received + 1 WHERE tenant = ? AND send_key = ? RETURNING serial"

@@ -1,17 +1,29 @@
 """E-mail over SMTP.
 
-Connections are kept and used again, at most `MAX_CONNECTIONS` a channel; a message has `timeout_s` for everything, the
-wait for a connection included. Certificates are always verified. SMTP knows no idempotency key: where a server took the
-message and the connection broke before it said so, the next attempt is a second copy with the same Message-ID.
+A message takes one of the channel's `MAX_CONNECTIONS` first, kept ones before new ones, and is handed over on it. Four
+limits, none of which eats into another:
+
+    a free connection         `ADMISSION_S`; then `waiting`: nothing was begun, and it is no attempt
+    connecting, TLS, login    `timeout_s`
+    MAIL to the final dot     `timeout_s`
+    after the final dot       `answer_timeout_s` (600 s: RFC 5321, 4.5.3.2.6)
+
+The final dot is the point of no return, because SMTP knows no idempotency key: until it is written the server has no
+message, after it the server may have one. Certificates are always verified.
 
     what happened                                          status
     2xx after the message                                  accepted
+    none or no SMTP answer after the final dot             unknown
     no connection, a hang, a dropped connection, TLS       retry
-    5xx to greeting, EHLO, STARTTLS or AUTH                retry: it is about our account, not about the message
+    anything but yes to greeting, EHLO, STARTTLS or AUTH   retry: it is about our account, not about the message
     4xx anywhere                                           retry
     5xx to the recipient, about the address                bounced
     5xx to the recipient, a policy or a full mailbox       rejected, by the enhanced code (RFC 3463: 5.7.1, 5.2.2, …)
     any other 5xx                                          rejected
+
+Of what a server says a receipt has the code and the enhanced code, once it has greeted with 220 and answered EHLO with
+250, and of a message that was taken the queue's id. All other words are ours: what stands at the tenant's host and port
+may be no mail server, and somebody else's.
 """
 
 from __future__ import annotations
@@ -24,10 +36,12 @@ from collections.abc import Callable
 from typing import Any
 
 import aiosmtplib
+from aiosmtplib.protocol import SMTPProtocol
 
-from serve_apps.delivery.provider import no_address, receipt, rejected, retry
+from serve_apps.delivery.provider import ADMISSION_S, no_address, receipt, rejected, retry, unknown, waiting
+from serve_apps.delivery.ssrf import ForbiddenAddressError, Guard, UnresolvableError
 from whisperer.delivery.addresses import usable_address
-from whisperer.delivery.channels import parse_sender
+from whisperer.delivery.channels import MAX_ANSWER_TIMEOUT_S, parse_sender
 from whisperer.delivery.dispatch import ACCEPTED, BOUNCED, Dispatch, Receipt
 from whisperer.delivery.errors import UnsendableError
 from whisperer.delivery.mime import build_email
@@ -36,10 +50,17 @@ PROVIDER = "smtp"
 MAX_CONNECTIONS = 8
 MAX_MESSAGES_A_CONNECTION = 100
 IDLE_S = 20.0
-_ENHANCED = re.compile(r"^\s*5\.(\d{1,3})\.(\d{1,3})\b")
+DRAIN_LOOK_S = 0.01
+_ENHANCED = re.compile(r"^\s*([245])\.(\d{1,3})\.(\d{1,3})\b")
+_QUEUED = re.compile(r"(?:queued as\s+<?|\bid=<?|\bok:?\s+(?!queued\b|id=))([A-Za-z0-9][A-Za-z0-9.-]{0,63})", re.IGNORECASE)
+"""As Postfix, Exim and the large senders write it."""
+_LINE_END = re.compile(rb"\r\n|\n|\r")
+_DOT = re.compile(rb"(?m)^\.")
 _ADDRESS_SUBJECTS = ("1", "2")
 _NOT_THE_ADDRESS = {("2", "2"), ("2", "3"), ("2", "4"), ("1", "7"), ("1", "8")}
 """Mailbox full, message too long, list trouble; and two that are about the sender's address."""
+
+_Failure = aiosmtplib.SMTPException | OSError | ValueError
 
 
 class Smtp:
@@ -49,30 +70,33 @@ class Smtp:
     """
 
     def __init__(
-        self, config: dict[str, Any], clock: Callable[[], int], *, tls_context: ssl.SSLContext | None = None
+        self,
+        config: dict[str, Any],
+        clock: Callable[[], int],
+        guard: Guard,
+        *,
+        tls_context: ssl.SSLContext | None = None,
+        admission_s: float = ADMISSION_S,
     ) -> None:
         sender = parse_sender(config["sender"])
         if sender is None:
             raise ValueError("the channel's sender is no usable address")
         self._config = config
+        self._timeout_s: float = config["timeout_s"]
+        # One that an older release stored has no such limit.
+        self._answer_timeout_s: float = config.get("answer_timeout_s", MAX_ANSWER_TIMEOUT_S)
         self._sender_address = sender[1]
         self._clock = clock
+        self._guard = guard
         self._tls_context = tls_context
+        self._admission_s = admission_s
         self._free = asyncio.Semaphore(MAX_CONNECTIONS)
         self._idle: deque[_Connection] = deque()
 
     def __repr__(self) -> str:
         return f"Smtp({self._config['host']}:{self._config['port']})"  # the configuration holds a password
 
-    async def send(self, dispatches: list[Dispatch]) -> list[Receipt]:
-        return list(await asyncio.gather(*(self._send(dispatch) for dispatch in dispatches)))
-
-    async def aclose(self) -> None:
-        while self._idle:
-            self._idle.pop().client.close()
-
-    async def _send(self, dispatch: Dispatch) -> Receipt:
-        timeout_s = self._config["timeout_s"]
+    async def send(self, dispatch: Dispatch) -> Receipt:
         recipient = usable_address(dispatch.channel, dispatch.address)
         if recipient is None:
             return no_address(dispatch, PROVIDER)
@@ -81,33 +105,111 @@ class Smtp:
         except UnsendableError as error:
             return rejected(dispatch, PROVIDER, str(error))
         try:
-            async with asyncio.timeout(timeout_s), self._free:
-                return await self._hand_over(dispatch, recipient, message)
+            async with asyncio.timeout(self._admission_s):
+                await self._free.acquire()
         except TimeoutError:
-            return retry(dispatch, PROVIDER, f"no answer within {timeout_s:g} s")
-
-    async def _hand_over(self, dispatch: Dispatch, recipient: str, message: bytes) -> Receipt:
-        connection = self._take()
+            return waiting(dispatch, PROVIDER)
         try:
-            if connection is None:
-                connection = await self._connect()
-        except (aiosmtplib.SMTPException, OSError, ValueError) as error:
-            return retry(dispatch, PROVIDER, f"no connection: {_said(error)}")
-        kept = False
-        try:
-            _, said = await connection.client.sendmail(self._sender_address, [recipient], message)
-            kept = True
-            return receipt(dispatch, ACCEPTED, PROVIDER, provider_id=said)
-        except aiosmtplib.SMTPRecipientsRefused as error:
-            kept = connection.client.is_connected
-            return _refused(dispatch, error.recipients[0])
-        except aiosmtplib.SMTPResponseException as error:
-            kept = connection.client.is_connected
-            return _answered(dispatch, error)
-        except (aiosmtplib.SMTPException, OSError) as error:
-            return retry(dispatch, PROVIDER, f"the connection broke: {_said(error)}")
+            return await self._send(dispatch, recipient, on_the_wire(message))
         finally:
-            self._put_back(connection, kept)
+            self._free.release()
+
+    async def aclose(self) -> None:
+        while self._idle:
+            self._idle.pop().client.close()
+
+    async def _send(self, dispatch: Dispatch, recipient: str, wire: bytes) -> Receipt:
+        kept = self._take()
+        if kept is not None:
+            try:
+                return await self._hand_over(kept, dispatch, recipient, wire)
+            except _DeadConnectionError:
+                """The server ended it while it was idle, before it had anything of this message."""
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                connection = await self._connect()
+        except ForbiddenAddressError as error:
+            # Not rejected: it is about the channel, which may be mended, not about the message.
+            return retry(dispatch, PROVIDER, f"no connection: {error}; see delivery.open_networks")
+        except UnresolvableError as error:
+            return retry(dispatch, PROVIDER, f"no connection: {error}")
+        except (aiosmtplib.SMTPException, OSError, ValueError) as error:
+            return retry(dispatch, PROVIDER, f"no connection: {_why(error, self._timeout_s)}")
+        try:
+            return await self._hand_over(connection, dispatch, recipient, wire)
+        except _DeadConnectionError:
+            return retry(dispatch, PROVIDER, "the connection broke before the message was handed over")
+
+    async def _hand_over(self, connection: _Connection, dispatch: Dispatch, recipient: str, wire: bytes) -> Receipt:
+        """Raises _DeadConnectionError where the server had not even the sender's address."""
+        keep = False
+        try:
+            try:
+                async with asyncio.timeout(self._timeout_s):
+                    protocol = await self._up_to_the_dot(connection.client, recipient, wire)
+            except aiosmtplib.SMTPRecipientRefused as error:
+                keep = await self._reset(connection.client)
+                return _refused(dispatch, error)
+            except aiosmtplib.SMTPResponseException as error:
+                return _answered(dispatch, error)
+            except _DeadConnectionError:
+                raise
+            except (aiosmtplib.SMTPException, OSError, ValueError) as error:
+                detail = f"before the message was handed over: {_why(error, self._timeout_s)}"
+                return retry(dispatch, PROVIDER, detail)
+            receipt_, keep = await self._final_dot(protocol, dispatch)
+            return receipt_
+        finally:
+            self._put_back(connection, keep)
+
+    async def _up_to_the_dot(self, client: aiosmtplib.SMTP, recipient: str, wire: bytes) -> SMTPProtocol:
+        """Everything but the final dot, and out of our hands."""
+        options = [f"size={len(wire)}"] if client.supports_extension("size") else []
+        try:
+            await client.mail(self._sender_address, options=options)
+        except (aiosmtplib.SMTPServerDisconnected, ConnectionError):
+            raise _DeadConnectionError from None
+        await client.rcpt(recipient)
+        start = await client.execute_command(b"DATA")
+        if start.code != aiosmtplib.SMTPStatus.start_input:
+            raise aiosmtplib.SMTPDataError(start.code, start.message)
+        protocol = client.protocol
+        if protocol is None:
+            raise aiosmtplib.SMTPServerDisconnected("connection lost")
+        protocol.write(wire)
+        while _n_unwritten(protocol):
+            await asyncio.sleep(DRAIN_LOOK_S)
+        if not protocol.is_connected:
+            raise aiosmtplib.SMTPServerDisconnected("connection lost")
+        return protocol
+
+    async def _final_dot(self, protocol: SMTPProtocol, dispatch: Dispatch) -> tuple[Receipt, bool]:
+        """The point of no return, and what the server says; and whether the connection is good for another message."""
+        try:
+            protocol.write(b".\r\n")
+        except (aiosmtplib.SMTPException, OSError):
+            return retry(dispatch, PROVIDER, "the connection broke before the message was handed over"), False
+        try:
+            answer = await protocol.read_response(self._answer_timeout_s)
+        except (aiosmtplib.SMTPException, OSError) as error:
+            why = _why(error, self._answer_timeout_s)
+            return unknown(dispatch, PROVIDER, f"handed over, then {why}"), False
+        if 200 <= answer.code < 300:
+            queued = _QUEUED.search(answer.message)
+            return receipt(dispatch, ACCEPTED, PROVIDER, provider_id=queued[1] if queued else ""), True
+        if not 400 <= answer.code < 600:
+            return unknown(dispatch, PROVIDER, "handed over, then what is no SMTP answer"), False
+        return _answered(dispatch, aiosmtplib.SMTPDataError(answer.code, answer.message)), answer.code != 421
+
+    async def _reset(self, client: aiosmtplib.SMTP) -> bool:
+        """Whether the connection is good for another message after a refused recipient."""
+        if not client.is_connected:
+            return False
+        try:
+            await client.rset()
+        except (aiosmtplib.SMTPException, OSError):
+            return False
+        return client.is_connected
 
     def _take(self) -> _Connection | None:
         """An idle connection that is fresh enough, the last used first."""
@@ -119,30 +221,44 @@ class Smtp:
             connection.client.close()
         return None
 
-    def _put_back(self, connection: _Connection, kept: bool) -> None:
+    def _put_back(self, connection: _Connection, keep: bool) -> None:
         connection.n_messages += 1
-        if kept and connection.n_messages < MAX_MESSAGES_A_CONNECTION:
+        if keep and connection.n_messages < MAX_MESSAGES_A_CONNECTION:
             connection.used_at = asyncio.get_running_loop().time()
             self._idle.append(connection)
         else:
-            # Not QUIT: a server that hangs would hold the slot, and the message's fate is known.
+            # Not QUIT: a server that hangs would hold the slot, and all that can be known of the message is.
             connection.client.close()
 
     async def _connect(self) -> _Connection:
         config = self._config
+        opened = await self._guard.connect(config["host"], config["port"])
         client = aiosmtplib.SMTP(
             hostname=config["host"],
-            port=config["port"],
+            sock=opened,
             username=config["username"] or None,
             password=config["password"] or None,
             use_tls=config["tls"] == "tls",
             start_tls=config["tls"] == "starttls",
             tls_context=self._tls_context,
-            timeout=config["timeout_s"],
+            timeout=self._timeout_s,
             local_hostname=self._sender_address.rpartition("@")[2],
         )
-        await client.connect()
+        try:
+            await client.connect()  # the socket is its transport's from here on
+            if client.is_ehlo_or_helo_needed:
+                try:
+                    await client.ehlo()
+                except aiosmtplib.SMTPHeloError:
+                    await client.helo()
+        except BaseException:
+            client.close()
+            raise
         return _Connection(client)
+
+
+class _DeadConnectionError(Exception):
+    """The connection was gone before the server had anything of this message."""
 
 
 class _Connection:
@@ -154,11 +270,27 @@ class _Connection:
         self.used_at = 0.0
 
 
+def on_the_wire(message: bytes) -> bytes:
+    r"""As DATA carries it, without the final dot: lines end in CRLF, a dot that begins one is doubled (RFC 5321, 4.5.2).
+
+    >>> on_the_wire(b"a\n.b")
+    b'a\r\n..b\r\n'
+    """
+    lines = _LINE_END.sub(b"\r\n", message)
+    return _DOT.sub(b"..", lines if lines.endswith(b"\r\n") else lines + b"\r\n")
+
+
+def _n_unwritten(protocol: SMTPProtocol) -> int:
+    """Bytes that the operating system has not taken yet."""
+    transport = protocol.transport
+    return transport.get_write_buffer_size() if isinstance(transport, asyncio.WriteTransport) else 0
+
+
 def _refused(dispatch: Dispatch, error: aiosmtplib.SMTPRecipientRefused) -> Receipt:
     enhanced = _ENHANCED.match(error.message)
     if 500 <= error.code < 600:
         about_address = enhanced is None or (
-            enhanced[1] in _ADDRESS_SUBJECTS and (enhanced[1], enhanced[2]) not in _NOT_THE_ADDRESS
+            enhanced[2] in _ADDRESS_SUBJECTS and (enhanced[2], enhanced[3]) not in _NOT_THE_ADDRESS
         )
         # Without an enhanced code only these are about a mailbox; 530 and 503, for one, are about us.
         if about_address and (enhanced is not None or error.code in (550, 551, 553)):
@@ -167,12 +299,50 @@ def _refused(dispatch: Dispatch, error: aiosmtplib.SMTPRecipientRefused) -> Rece
 
 
 def _answered(dispatch: Dispatch, error: aiosmtplib.SMTPResponseException) -> Receipt:
-    if 500 <= error.code < 600 and not isinstance(error, aiosmtplib.SMTPHeloError):
+    if 500 <= error.code < 600:
         return rejected(dispatch, PROVIDER, _said(error))
     return retry(dispatch, PROVIDER, _said(error))
 
 
-def _said(error: Exception) -> str:
-    if isinstance(error, aiosmtplib.SMTPResponseException):
-        return f"{error.code} {error.message}"
-    return str(error) or type(error).__name__
+_STAGES: dict[type[aiosmtplib.SMTPResponseException], str] = {
+    aiosmtplib.SMTPSenderRefused: "to the sender",
+    aiosmtplib.SMTPRecipientRefused: "to the recipient",
+    aiosmtplib.SMTPDataError: "to the message",
+}
+
+
+def _said(error: aiosmtplib.SMTPResponseException) -> str:
+    """The numbers of an answer, in a dialogue that began as SMTP's do."""
+    if not 200 <= error.code < 600:
+        return "the server sent what is no SMTP answer"
+    enhanced = _ENHANCED.match(error.message)
+    code = f"{error.code} {'.'.join(enhanced.groups())}" if enhanced else str(error.code)
+    return f"the server answered {code} {_STAGES.get(type(error), '')}".rstrip()
+
+
+def _why(error: _Failure, limit_s: float) -> str:
+    """Our words for what broke."""
+    match error:
+        case aiosmtplib.SMTPAuthenticationError() if 400 <= error.code < 600:
+            return f"the server answered {error.code} to the login"
+        case aiosmtplib.SMTPConnectResponseError() | aiosmtplib.SMTPHeloError():
+            return "the server did not greet us as a mail server does"
+        case aiosmtplib.SMTPResponseException():
+            return "the server sent what is no SMTP answer"
+        case aiosmtplib.SMTPNotSupported():
+            return "the server does not offer the login that the channel asks for"
+        case aiosmtplib.SMTPException() if type(error) is aiosmtplib.SMTPException:
+            return "the server does not offer what the channel asks for: STARTTLS, or a login"
+        case ssl.SSLCertVerificationError():
+            return "the server's certificate could not be verified"
+        case ssl.SSLError():
+            return "TLS failed"
+        case TimeoutError():
+            return f"no answer within {limit_s:g} s"
+        case ConnectionRefusedError():
+            return "the connection was refused"
+        case aiosmtplib.SMTPConnectError() if isinstance(error.__cause__, OSError):
+            return _why(error.__cause__, limit_s)
+        case ConnectionError():
+            return "the connection broke"
+    return "the connection failed"

@@ -1,10 +1,11 @@
-"""Keeps a tenant's webhook from reaching what only this machine or its network can reach.
+"""Keeps a tenant's webhook or SMTP host from reaching what only this machine or its network can reach.
 
 A name is resolved once for each connection, every address it has is checked, and the connection goes to one of the very
 addresses that were checked: a second answer of the name server (DNS rebinding) is never asked for. Host header and TLS
-name stay those of the URL. One address that may not be called refuses the name as a whole.
+name stay those that the tenant wrote. One address that may not be called refuses the name as a whole. The operator may
+open networks besides the internet (`delivery.open_networks`), where the mail relay stands, for all tenants.
 
-Refused: everything that IANA's special-purpose registries do not call globally reachable (private, loopback, link-local
+Refused otherwise: everything that IANA's special-purpose registries do not call globally reachable (private, loopback, link-local
 with the clouds' metadata address, shared, benchmarking, documentation, reserved), multicast, and the forms of IPv6 that
 carry an IPv4 address (mapped, compatible, NAT64, 6to4, Teredo).
 """
@@ -14,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 import httpcore
 from httpcore import AsyncNetworkBackend, AsyncNetworkStream
@@ -22,6 +23,7 @@ from httpcore import AsyncNetworkBackend, AsyncNetworkStream
 from whisperer.delivery.channels import is_port_allowed
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 
 MAX_ADDRESSES = 16
@@ -58,7 +60,7 @@ _NEVER_V6 = [
 
 
 class ForbiddenAddressError(Exception):
-    """The URL leads to an address or a port that may not be called."""
+    """The host or URL leads to an address or a port that may not be called."""
 
 
 class UnresolvableError(Exception):
@@ -78,10 +80,11 @@ async def resolve(host: str, port: int) -> list[str]:
 
 
 class Guard:
-    """Decides where may be connected to. ``allow_loopback`` is for tests and for trying things out on one machine."""
+    """Decides where a provider's connections may go. ``open_networks`` may be called though they are not public."""
 
-    def __init__(self, *, allow_loopback: bool = False, resolve: Resolve = resolve) -> None:
-        self._allow_loopback = allow_loopback
+    def __init__(self, provider: str, *, open_networks: Sequence[Network] = (), resolve: Resolve = resolve) -> None:
+        self._provider = provider
+        self._open_networks = open_networks
         self._resolve = resolve
 
     async def addresses(self, host: str, port: int) -> list[str]:
@@ -91,7 +94,7 @@ class Guard:
         ------
         ForbiddenAddressError, UnresolvableError
         """
-        if not is_port_allowed(port):
+        if not is_port_allowed(self._provider, port):
             raise ForbiddenAddressError(f"port {port} may not be called")
         try:
             found = await self._resolve(host, port)
@@ -104,12 +107,32 @@ class Guard:
                 raise ForbiddenAddressError("the host's address is private, local or reserved")
         return found[:MAX_ADDRESSES]
 
+    async def connect(self, host: str, port: int) -> socket.socket:
+        """A connection to the first checked address that takes one; the caller closes it.
+
+        Raises
+        ------
+        ForbiddenAddressError, UnresolvableError, OSError
+        """
+        failure: OSError | None = None
+        for address in await self.addresses(host, port):
+            family = socket.AF_INET6 if ":" in address else socket.AF_INET
+            opened = socket.socket(family, socket.SOCK_STREAM)
+            opened.setblocking(False)
+            try:
+                await asyncio.get_running_loop().sock_connect(opened, (address, port))
+                return opened
+            except OSError as error:
+                opened.close()
+                failure = error
+            except BaseException:
+                opened.close()
+                raise
+        assert failure is not None
+        raise failure
+
     def _may_call(self, address: Address) -> bool:
-        return is_public(address) or (self._allow_loopback and address.is_loopback and not _carries_v4(address))
-
-
-def _carries_v4(address: Address) -> bool:
-    return isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None
+        return is_public(address) or any(address in network for network in self._open_networks)
 
 
 class GuardedBackend(AsyncNetworkBackend):

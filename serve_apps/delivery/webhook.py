@@ -1,11 +1,16 @@
 """Messages posted to an endpoint of the tenant's, signed after Standard Webhooks.
 
-    answer                             status
-    2xx                                accepted
-    410                                rejected; `endpoint_gone` in the detail: the endpoint is to be disabled
-    429, 502, 504, any other answer    retry, after `Retry-After` where it is given; redirects are not followed
-    no answer within 15 s, no address  retry
-    an address that may not be called  rejected
+A message takes one of the channel's `MAX_CONNECTIONS` first (`ADMISSION_S`; then `waiting`: nothing was begun); it has
+`TIMEOUT_S` until all of the request is handed over, and the endpoint as long again to answer. The end of the request is
+the point of no return.
+
+    answer                                       status
+    2xx                                          accepted
+    410                                          rejected; `endpoint_gone` in the detail: the endpoint is to be disabled
+    any other answer                             retry, after `Retry-After` where it is given; redirects are not followed
+    none, after all of the request was sent      unknown, and asked again: a receiver takes each `webhook-id` once
+    none before, no address                      retry
+    an address that may not be called            rejected
 
 At most `MAX_RESPONSE_BYTES` of a response are read and none are kept: an endpoint cannot make us show what it, or
 somebody it stands in front of, said.
@@ -24,7 +29,7 @@ from typing import Any
 import httpcore
 import httpx
 
-from serve_apps.delivery.provider import receipt, rejected, retry
+from serve_apps.delivery.provider import ADMISSION_S, receipt, rejected, retry, unknown, waiting
 from serve_apps.delivery.ssrf import ForbiddenAddressError, Guard, GuardedBackend, UnresolvableError
 from whisperer.delivery.dispatch import ACCEPTED, Dispatch, Receipt
 from whisperer.delivery.errors import UnsendableError
@@ -35,6 +40,9 @@ TIMEOUT_S = 15.0
 MAX_RESPONSE_BYTES = 64 * 1024
 MAX_CONNECTIONS = 16
 GONE = "endpoint_gone"
+
+_BROKEN = (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError)
+_TIMEOUTS = (TimeoutError, httpcore.TimeoutException)
 
 logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs whole URLs at INFO, and a URL may carry a token
 
@@ -52,12 +60,15 @@ class Webhook:
         guard: Guard,
         *,
         timeout_s: float = TIMEOUT_S,
+        admission_s: float = ADMISSION_S,
         tls_context: ssl.SSLContext | None = None,
     ) -> None:
         self._url = httpx.URL(config["url"])
         self._keys = [parse_secret(secret) for secret in config["secrets"]]
         self._clock = clock
         self._timeout_s = timeout_s
+        self._admission_s = admission_s
+        self._free = asyncio.Semaphore(MAX_CONNECTIONS)
         self._client = httpx.AsyncClient(
             transport=_GuardedTransport(guard, tls_context or httpx.create_ssl_context()),
             timeout=timeout_s,
@@ -69,37 +80,55 @@ class Webhook:
     def __repr__(self) -> str:
         return f"Webhook({self._url.host})"  # the URL may carry a token
 
-    async def send(self, dispatches: list[Dispatch]) -> list[Receipt]:
-        return list(await asyncio.gather(*(self._send(dispatch) for dispatch in dispatches)))
-
-    async def aclose(self) -> None:
-        await self._client.aclose()
-
-    async def _send(self, dispatch: Dispatch) -> Receipt:
+    async def send(self, dispatch: Dispatch) -> Receipt:
         try:
             payload = payload_of(dispatch)
             headers = signed_headers(dispatch.send_key, self._clock() // 1000, payload, self._keys)
         except UnsendableError as error:
             return rejected(dispatch, PROVIDER, str(error))
-        headers["content-type"] = "application/json"
+        try:
+            async with asyncio.timeout(self._admission_s):
+                await self._free.acquire()
+        except TimeoutError:
+            return waiting(dispatch, PROVIDER)
+        try:
+            return await self._post(dispatch, payload, headers | {"content-type": "application/json"})
+        finally:
+            self._free.release()
+
+    async def aclose(self) -> None:
+        await self._client.aclose()
+
+    async def _post(self, dispatch: Dispatch, payload: bytes, headers: dict[str, str]) -> Receipt:
         answer: Receipt | None = None
+        is_handed_over = False
+
+        async def trace(event: str, _: dict[str, Any]) -> None:
+            nonlocal is_handed_over
+            if event.endswith("send_request_body.complete"):
+                is_handed_over = True
+                limit.reschedule(asyncio.get_running_loop().time() + self._timeout_s)
+
         try:
             async with (
-                asyncio.timeout(self._timeout_s),
-                self._client.stream("POST", self._url, content=payload, headers=headers) as response,
+                asyncio.timeout(self._timeout_s) as limit,
+                self._client.stream(
+                    "POST", self._url, content=payload, headers=headers, extensions={"trace": trace}
+                ) as response,
             ):
                 answer = self._receipt(dispatch, response)
                 await _drain(response)
                 return answer
-        except TimeoutError:
-            # The status is the answer; an endpoint that took the message is not asked again for want of a body.
-            return answer or retry(dispatch, PROVIDER, f"no answer within {self._timeout_s:g} s")
         except ForbiddenAddressError as error:
             return rejected(dispatch, PROVIDER, str(error))
         except UnresolvableError as error:
             return retry(dispatch, PROVIDER, str(error))
-        except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:
-            return answer or retry(dispatch, PROVIDER, f"no answer: {type(error).__name__}")
+        except (TimeoutError, OSError, *_BROKEN) as error:
+            # The status is the answer; an endpoint that took the message is not asked again for want of a body.
+            if answer is not None:
+                return answer
+            why = f"no answer within {self._timeout_s:g} s" if isinstance(error, _TIMEOUTS) else "no answer"
+            return unknown(dispatch, PROVIDER, why) if is_handed_over else retry(dispatch, PROVIDER, f"not sent: {why}")
 
     def _receipt(self, dispatch: Dispatch, response: httpx.Response) -> Receipt:
         status = f"the endpoint answered {response.status_code}"

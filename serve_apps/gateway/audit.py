@@ -9,7 +9,7 @@ from typing import Any
 from cluster.times import iso
 from whisperer.decisions.decision import NO_SEND
 from whisperer.decisions.versions import parsed
-from whisperer.delivery.dispatch import ACCEPTED
+from whisperer.delivery.dispatch import ACCEPTED, UNKNOWN
 from whisperer.eligibility.refusal import SENTENCES, Reason
 from whisperer.eligibility.standing import Standing
 from whisperer.feedback.outcome import MICROS
@@ -69,8 +69,8 @@ def _ending(row: Mapping[str, Any], deliveries: Sequence[Mapping[str, Any]]) -> 
     if row["arm"] == NO_SEND:
         withheld = Reason.BUDGET_SPENT in dict(row["refused_arms"] or {}).values()
         return NO_SEND_STATUS, Reason.BUDGET_SPENT if withheld else None
-    if any(attempt["status"] == ACCEPTED for attempt in deliveries):
-        return SENT, None
+    if any(attempt["status"] in (ACCEPTED, UNKNOWN) for attempt in deliveries):
+        return SENT, None  # also after a last attempt that failed: what may be with its reader is not refused
     reason = next((attempt["reason"] for attempt in reversed(deliveries) if attempt["reason"]), None)
     return (REFUSED, reason) if reason else (SENDING, None)
 
@@ -80,12 +80,14 @@ def _send(deliveries: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
         return None
     last = deliveries[-1]
     accepted = next((attempt for attempt in deliveries if attempt["status"] == ACCEPTED), None)
+    is_unknown = accepted is None and any(attempt["status"] == UNKNOWN for attempt in deliveries)
     return {
         **{name: last[name] for name in ("send_key", "channel", "provider", "provider_id", "content_hash", "locale")},
         "attempts": len(deliveries),
         "next_at": None,
         "last_error": None if accepted else last["detail"],
-        "sent_at": accepted["at"] if accepted else None,
+        "sent_at": accepted["at"] if accepted else last["at"] if is_unknown else None,
+        "unknown": is_unknown,
     }
 
 

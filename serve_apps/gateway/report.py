@@ -1,6 +1,7 @@
 """What a campaign did, and what that was worth: the document of `GET /v1/campaigns/{name}/report`. Pure.
 
-Every candidate is accounted for: candidates = sent + no_send + the refused + pending. The comparison is by users and by
+Every candidate is accounted for: candidates = sent + no_send + the refused + pending; of the sent, the unknown have no
+answer of their provider. The comparison is by users and by
 intention to treat (:mod:`whisperer.evaluation.lift`); the table by group and arm is of decisions whose reward is final,
 and supports no claim, as the policy chose whom to give which arm.
 """
@@ -27,7 +28,7 @@ def report(
     return {
         **campaign_document(row),
         "since": iso(row.first_published_at),
-        **{name: counted[name] for name in ("candidates", "sent", "no_send", "refused", "pending", "conversions")},
+        **{name: counted[name] for name in ("candidates", "sent", "unknown", "no_send", "refused", "pending", "conversions")},
         "outcomes": counted["outcomes"],
         "groups": [
             {"group": group, "users": tally.users, "mean": tally.mean if tally.users else None}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-LOOP_COUNTS = ("candidates", "sent", "no_send", "pending", "conversions")
+LOOP_COUNTS = ("candidates", "sent", "unknown", "no_send", "pending", "conversions")
 _CAMPAIGN_COUNTS = (*LOOP_COUNTS, "conflicted")
 _TENANT_COUNTS = (
     "users", "events_accepted", "events_duplicate", "events_unnamed", "names_retired", "messages_waiting",
@@ -53,7 +53,7 @@ def _within_64_bits(value: Any) -> Any:
 
 
 def loop_counts(campaigns: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Over all campaigns: candidates = sent + no_send + the refused + pending."""
+    """Over all campaigns: candidates = sent + no_send + the refused + pending. The unknown are among the sent."""
     totals: dict[str, Any] = {name: 0 for name in LOOP_COUNTS} | {"refused": {}, "outcomes": {}}
     for campaign in campaigns.values():
         _add(totals, campaign, LOOP_COUNTS)

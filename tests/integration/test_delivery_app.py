@@ -27,13 +27,14 @@ async def test_a_batch_goes_in_and_its_receipts_come_out(installation: Installat
     assert installation.settings is not None
     with ControlPlane(installation.settings.control_plane.url) as plane:
         tenant = plane.create_tenant("acme").id
-    application = Delivery.func_or_class(str(installation.path), False)  # type: ignore[attr-defined]
+    application = Delivery.func_or_class(str(installation.path))  # type: ignore[attr-defined]
     batch = [dispatch(n, ["email", "sms", "push", "webhook"][n % 4], tenant=tenant) for n in range(8)]
     batch.append(dispatch(9, "sms", address="nobody", tenant=tenant))
-    answer = await application.dispatch(msgspec.msgpack.encode(batch))
-    receipts = msgspec.msgpack.decode(answer, type=list[Receipt])
-    assert [receipt.send_key for receipt in receipts] == [each.send_key for each in batch]
-    assert [receipt.status for receipt in receipts] == [ACCEPTED] * 8 + [REFUSED]
+    answers = [answer async for answer in application.dispatch(msgspec.msgpack.encode(batch))]
+    receipts = [receipt for answer in answers for receipt in msgspec.msgpack.decode(answer, type=list[Receipt])]
+    by_key = {receipt.send_key: receipt.status for receipt in receipts}
+    assert len(receipts) == len(by_key) == len(batch)
+    assert [by_key[each.send_key] for each in batch] == [ACCEPTED] * 8 + [REFUSED]
     reader = Sink(installation.sink_path)  # as the gateway's page opens it, beside the application
     assert {message.send_key for message in reader.messages(tenant)} == {each.send_key for each in batch[:8]}
     assert reader.counts(tenant).by_channel == {"email": 2, "sms": 2, "push": 2, "webhook": 2}

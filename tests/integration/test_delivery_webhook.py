@@ -16,16 +16,18 @@ from pathlib import Path
 import pytest
 from standardwebhooks.webhooks import Webhook as Verifier
 
+from cluster.settings import networks
 from serve_apps.delivery.ssrf import Guard
-from serve_apps.delivery.webhook import MAX_RESPONSE_BYTES, Webhook, retry_after_s
+from serve_apps.delivery.webhook import MAX_CONNECTIONS, MAX_RESPONSE_BYTES, Webhook, retry_after_s
 from tests.integration.certificates import authority
 from tests.unit.delivery.dispatches import dispatch
 from whisperer.delivery.channels import parse_channel
-from whisperer.delivery.dispatch import ACCEPTED, REJECTED, RETRY, Receipt
+from whisperer.delivery.dispatch import ACCEPTED, REJECTED, RETRY, UNKNOWN, WAITING, Receipt
 
 SECRET = "whsec_" + base64.b64encode(b"k" * 32).decode()
 NEW_SECRET = "whsec_" + base64.b64encode(b"n" * 32).decode()
 NOW = 1_700_000_000_000
+HERE = networks("127.0.0.0/8 ::1")
 
 
 @dataclass
@@ -113,7 +115,7 @@ async def client(
     now: int = NOW,
 ) -> AsyncIterator[Webhook]:
     config = parse_channel("webhook", "webhook", {"url": url, "secrets": list(secrets)})
-    allowing = guard or Guard(allow_loopback=True)
+    allowing = guard or Guard("webhook", open_networks=HERE)
     opened = Webhook(config, lambda: now, allowing, timeout_s=timeout_s, tls_context=tls)
     try:
         yield opened
@@ -122,7 +124,7 @@ async def client(
 
 
 async def post(opened: Webhook, number: int = 0) -> Receipt:
-    [receipt] = await opened.send([dispatch(number, "webhook")])
+    receipt = await opened.send(dispatch(number, "webhook"))
     assert receipt.send_key == dispatch(number).send_key
     assert receipt.provider == "webhook"
     return receipt
@@ -195,10 +197,11 @@ def test_retry_after_is_a_number_or_a_date(value: str | None, seconds: float | N
     assert retry_after_s(value, NOW) == seconds
 
 
-async def test_an_endpoint_that_does_not_answer_is_given_up_on() -> None:
+async def test_without_an_answer_to_all_of_a_request_the_outcome_is_unknown_and_may_be_asked_for_again() -> None:
     async with serving() as endpoint, client(f"http://127.0.0.1:{endpoint.port}/hang", timeout_s=1.5) as opened:
         receipt = await post(opened)
-        assert (receipt.status, receipt.detail) == (RETRY, "no answer within 1.5 s")
+        assert (receipt.status, receipt.detail) == (UNKNOWN, "no answer within 1.5 s")
+        assert receipt.repeatable  # a receiver takes each webhook-id once
         assert len(endpoint.requests) == 1
 
 
@@ -226,19 +229,29 @@ async def test_an_endless_answer_is_read_to_a_bound_only() -> None:
     ],
     ids=["no-http", "no-status", "endless-header", "bad-length"],
 )
-async def test_an_answer_that_is_no_http_is_tried_again_later(raw: bytes) -> None:
+async def test_an_answer_that_is_no_http_says_nothing(raw: bytes) -> None:
     async with serving() as endpoint, client(f"http://127.0.0.1:{endpoint.port}/200") as opened:
         endpoint.raw = raw
-        assert (await post(opened)).status == RETRY
+        receipt = await post(opened)
+        assert (receipt.status, receipt.repeatable, receipt.detail) == (UNKNOWN, True, "no answer")
 
 
-async def test_a_dropped_connection_and_a_closed_port_are_tried_again_later() -> None:
+async def test_a_dropped_connection_is_unknown_and_a_closed_port_had_nothing() -> None:
     async with serving() as endpoint:
         async with client(f"http://127.0.0.1:{endpoint.port}/drop") as opened:
-            assert (await post(opened)).status == RETRY
+            assert (await post(opened)).status == UNKNOWN
         port = endpoint.port
     async with client(f"http://127.0.0.1:{port}/200") as opened:
         assert (await post(opened)).status == RETRY
+
+
+async def test_whoever_finds_no_connection_free_comes_back_later() -> None:
+    """A burst over a slow endpoint uses up nobody's limits: what was not begun was no attempt."""
+    async with serving() as endpoint, client(f"http://127.0.0.1:{endpoint.port}/hang", timeout_s=1.5) as opened:
+        opened._admission_s = 0.5
+        receipts = await asyncio.gather(*(post(opened, number) for number in range(2 * MAX_CONNECTIONS)))
+        assert [each.status for each in receipts] == [UNKNOWN] * MAX_CONNECTIONS + [WAITING] * MAX_CONNECTIONS
+        assert len(endpoint.requests) == MAX_CONNECTIONS
 
 
 async def test_connections_are_used_again() -> None:
@@ -246,7 +259,7 @@ async def test_connections_are_used_again() -> None:
         for number in range(5):
             assert (await post(opened, number)).status == ACCEPTED
         assert endpoint.n_connections == 1
-        receipts = await opened.send([dispatch(number, "webhook") for number in range(50)])
+        receipts = await asyncio.gather(*(opened.send(dispatch(number, "webhook")) for number in range(50)))
         assert [receipt.status for receipt in receipts] == [ACCEPTED] * 50
         assert [receipt.send_key for receipt in receipts] == [dispatch(number).send_key for number in range(50)]
         assert endpoint.n_connections <= 16
@@ -254,7 +267,7 @@ async def test_connections_are_used_again() -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.1", "2130706433", "[::1]", "[::ffff:127.0.0.1]"])
 async def test_this_machine_is_out_of_reach_unless_it_is_allowed(host: str) -> None:
-    async with serving() as endpoint, client(f"http://{host}:{endpoint.port}/200", guard=Guard()) as opened:
+    async with serving() as endpoint, client(f"http://{host}:{endpoint.port}/200", guard=Guard("webhook")) as opened:
         receipt = await post(opened)
         assert endpoint.n_connections == 0
     assert receipt.status == REJECTED
@@ -269,7 +282,7 @@ async def test_a_name_that_changes_its_address_between_check_and_connection_gain
         return ["127.0.0.1"] if len(asked) == 1 else ["10.0.0.1"]
 
     async with serving() as endpoint:
-        guard = Guard(allow_loopback=True, resolve=rebinding)
+        guard = Guard("webhook", open_networks=HERE, resolve=rebinding)
         async with client(f"http://hooks.example.test:{endpoint.port}/200", guard=guard) as opened:
             assert (await post(opened)).status == ACCEPTED
             assert asked == ["hooks.example.test"]
@@ -284,7 +297,7 @@ async def test_the_certificate_is_that_of_the_name_not_of_the_address(tmp_path: 
         return ["127.0.0.1"]
 
     server_context, trusting = authority(tmp_path, "hooks.example.test")
-    guard = Guard(allow_loopback=True, resolve=here)
+    guard = Guard("webhook", open_networks=HERE, resolve=here)
     async with serving(server_context) as endpoint:
         for host, tls, becomes in (
             ("hooks.example.test", trusting, ACCEPTED),
@@ -315,6 +328,6 @@ async def test_nothing_that_is_shown_or_logged_holds_a_secret(caplog: pytest.Log
 
 async def test_a_payload_that_is_too_large_is_not_posted() -> None:
     async with serving() as endpoint, client(f"http://127.0.0.1:{endpoint.port}/200") as opened:
-        [receipt] = await opened.send([dispatch(0, "webhook", parts={"body": "x" * 30_000})])
+        receipt = await opened.send(dispatch(0, "webhook", parts={"body": "x" * 30_000}))
         assert receipt.status == REJECTED
         assert endpoint.requests == []

@@ -5,7 +5,7 @@ Guarantees: whatever the input, either a complete configuration within every lim
 Whether a host answers, and whether a URL leads to an address we may call, is found out when something is sent.
 
     sink     {}
-    smtp     {host, port, username, password, tls: none|starttls|tls, sender, timeout_s}
+    smtp     {host, port, username, password, tls: none|starttls|tls, sender, timeout_s, answer_timeout_s}
     webhook  {url, secrets: ["whsec_…", …]}
 """
 
@@ -26,9 +26,18 @@ SINK, SMTP, WEBHOOK_POST = "sink", "smtp", "webhook"
 PROVIDERS: dict[str, tuple[str, ...]] = {SINK: CHANNELS, SMTP: (EMAIL,), WEBHOOK_POST: CHANNELS}
 """Provider -> the channels it can carry."""
 
+TAKES_KEYS: dict[str, bool] = {
+    SINK: True,  # keeps one message a send key
+    SMTP: False,  # every copy is a message; a Message-ID obliges nobody
+    WEBHOOK_POST: True,  # `webhook-id` is the send key, which receivers take once (Standard Webhooks)
+}
+"""Provider -> whether sending again under the same key is harmless, and so right after an unknown outcome."""
+
 TLS_MODES = ("none", "starttls", "tls")
 DEFAULT_PORT = {"none": 25, "starttls": 587, "tls": 465}
 DEFAULT_TIMEOUT_S, MIN_TIMEOUT_S, MAX_TIMEOUT_S = 15.0, 1.0, 60.0
+MAX_ANSWER_TIMEOUT_S = 600.0
+"""After the final dot, and the default: a server may do all its filtering then (RFC 5321, 4.5.3.2.6)."""
 MAX_SECRETS = 5
 MAX_TEXT, MAX_URL = 512, 2_048
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
@@ -129,7 +138,8 @@ def _read_sink(reader: _Reader, config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _read_smtp(reader: _Reader, config: dict[str, Any]) -> dict[str, Any]:
-    reader.fields(config, ("host", "port", "username", "password", "tls", "sender", "timeout_s"))
+    known = ("host", "port", "username", "password", "tls", "sender", "timeout_s", "answer_timeout_s")
+    reader.fields(config, known)
     host = reader.text(config, "host")
     if host is not None and not _is_host(host):
         reader.note("/config/host", "invalid_host", "host is a host name or an IP address, without port or scheme")
@@ -140,6 +150,8 @@ def _read_smtp(reader: _Reader, config: dict[str, Any]) -> dict[str, Any]:
     port = reader.number(config, "port", DEFAULT_PORT[tls], 1, 65_535)
     if port != int(port):
         reader.note("/config/port", "invalid_type", "port is a whole number")
+    elif not is_port_allowed(SMTP, int(port)):
+        reader.note("/config/port", "out_of_range", _PORTS[SMTP])
     username = reader.text(config, "username", required=False)
     password = reader.text(config, "password", required=False)
     if password == _HIDDEN:  # what is shown was sent back
@@ -161,6 +173,9 @@ def _read_smtp(reader: _Reader, config: dict[str, Any]) -> dict[str, Any]:
         "tls": tls,
         "sender": sender,
         "timeout_s": float(reader.number(config, "timeout_s", DEFAULT_TIMEOUT_S, MIN_TIMEOUT_S, MAX_TIMEOUT_S)),
+        "answer_timeout_s": float(
+            reader.number(config, "answer_timeout_s", MAX_ANSWER_TIMEOUT_S, MIN_TIMEOUT_S, MAX_ANSWER_TIMEOUT_S)
+        ),
     }
 
 
@@ -206,9 +221,21 @@ def parse_sender(text: str) -> tuple[str, str] | None:
     return None if usable is None else (name.strip().strip('"'), usable)
 
 
-def is_port_allowed(port: int) -> bool:
-    """Of a webhook: the two of HTTP, and those that no system service listens on by custom."""
-    return port in (80, 443) or 1_024 <= port <= 65_535
+_OWN_PORTS = {SMTP: (25, 465, 587), WEBHOOK_POST: (80, 443)}
+_PORTS = {
+    SMTP: "the port is 25, 465, 587 or 1024 to 65535",
+    WEBHOOK_POST: "the port is 80, 443 or 1024 to 65535",
+}
+
+
+def is_port_allowed(provider: str, port: int) -> bool:
+    """The provider's own, and those that no system service listens on by custom."""
+    return port in _OWN_PORTS[provider] or 1_024 <= port <= 65_535
+
+
+def is_repeatable(channel: str) -> bool:
+    """Whether every provider that may carry a channel takes send keys: what holds where nobody knows which it was."""
+    return all(TAKES_KEYS[provider] for provider, carried in PROVIDERS.items() if channel in carried)
 
 
 def _is_host(host: str) -> bool:
@@ -238,6 +265,6 @@ def _url_problem(url: str) -> str | None:
         return "leave user and password out of the URL; the signature says who is calling"
     if parts.fragment or url.endswith("#"):
         return "leave the part behind # out; it is never sent"
-    if port is not None and not is_port_allowed(port):
-        return "the port is 80, 443 or 1024 to 65535"
+    if port is not None and not is_port_allowed(WEBHOOK_POST, port):
+        return _PORTS[WEBHOOK_POST]
     return None

@@ -1,4 +1,8 @@
-"""What is asked of the delivery application and what it answers."""
+"""What is asked of the delivery application and what it answers.
+
+An attempt has one point of no return: before it nothing can have reached the reader, and a failure is `retry`; after it
+the provider may have the message, and a failure is `unknown`. SMTP's is the final dot, a webhook's the request's end.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,11 @@ BOUNCED = "bounced"
 """The address does not exist or refuses us: it is suppressed."""
 REFUSED = "refused"
 """We did not hand it over: `detail` is a value of :class:`whisperer.eligibility.refusal.Reason`."""
+UNKNOWN = "unknown"
+"""All of it was handed over and no answer came: the reader may have it. `repeatable` says whether asking again is safe;
+where it is not, the message is taken as sent."""
+WAITING = "waiting"
+"""No connection was free; nothing was begun. Never journaled and no attempt: ask again, after another last look."""
 
 
 class Dispatch(msgspec.Struct, array_like=True, frozen=True):
@@ -42,7 +51,10 @@ class Dispatch(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Receipt(msgspec.Struct, array_like=True, frozen=True):
-    """What became of one attempt. ``status`` is one of the constants above."""
+    """What became of one attempt. ``status`` is one of the constants above.
+
+    ``repeatable``: of an unknown one, whether the provider takes the send key, so that a repeat is no second message.
+    """
 
     send_key: str
     status: str
@@ -54,3 +66,4 @@ class Receipt(msgspec.Struct, array_like=True, frozen=True):
     locale: str = ""
     address_hash: bytes = b""
     """Of the address that bounced, by the shard actor that knows it."""
+    repeatable: bool = False

@@ -42,7 +42,10 @@ class OutcomeEntry(msgspec.Struct, array_like=True, frozen=True):
 
 
 class SendState(msgspec.Struct, array_like=True):
-    """The one message of a decision. ``next_at`` (ms UTC) is set while it waits for its next attempt, else -1."""
+    """The one message of a decision. ``next_at`` (ms UTC) is set while it waits for its next attempt, else -1.
+
+    ``unknown``: an attempt was handed over whole and had no answer, and none after it was accepted.
+    """
 
     send_key: str
     channel: str
@@ -54,6 +57,7 @@ class SendState(msgspec.Struct, array_like=True):
     content_hash: str = ""
     locale: str = ""
     sent_at: int = -1
+    unknown: bool = False
 
 
 class Decision(msgspec.Struct, array_like=True):

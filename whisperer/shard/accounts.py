@@ -51,6 +51,8 @@ class Account:
     """Users left out of the comparison because a merge joined two groups."""
     arms: dict[tuple[str, str], ArmAccount] = field(default_factory=dict)
     groups: dict[str, GroupAccount] = field(default_factory=dict)
+    unknown: int = 0
+    """Of ``sent``: those that no provider has answered for."""
 
     @property
     def balance(self) -> int:
@@ -78,6 +80,7 @@ class Account:
         self.conversions += other.conversions
         self.outcomes.update(other.outcomes)
         self.conflicted += other.conflicted
+        self.unknown += other.unknown
         for place, theirs in other.arms.items():
             ours = self.arm(*place)
             ours.decisions += theirs.decisions
@@ -128,6 +131,7 @@ class StoredAccount(msgspec.Struct, array_like=True):
     conflicted: int
     arms: list[tuple[str, str, int, int, int, str]]
     groups: list[tuple[str, int, str, str]]
+    unknown: int = 0
 
 
 def store(campaign: str, account: Account) -> StoredAccount:
@@ -143,6 +147,7 @@ def store(campaign: str, account: Account) -> StoredAccount:
         account.conflicted,
         [(*place, a.decisions, a.sent, a.converted, str(a.reward_micros)) for place, a in account.arms.items()],
         [(group, g.users, str(g.total_milli), str(g.squares_milli2)) for group, g in account.groups.items()],
+        account.unknown,
     )
 
 
@@ -158,4 +163,5 @@ def restore(stored: StoredAccount) -> Account:
         stored.conflicted,
         {(group, arm): ArmAccount(n, sent, won, int(reward)) for group, arm, n, sent, won, reward in stored.arms},
         {group: GroupAccount(users, int(total), int(squares)) for group, users, total, squares in stored.groups},
+        stored.unknown,
     )

@@ -100,6 +100,7 @@ def _send(decision: Decision) -> dict[str, Any] | None:
         "content_hash": send.content_hash or None,
         "locale": send.locale or None,
         "sent_at": _time(send.sent_at),
+        "unknown": send.unknown,
     }
 
 

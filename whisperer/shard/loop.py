@@ -14,7 +14,7 @@ import msgspec
 
 from whisperer.decisions.decision import Choice
 from whisperer.delivery.dispatch import REFUSED as NOT_HANDED_OVER
-from whisperer.delivery.dispatch import Receipt
+from whisperer.delivery.dispatch import UNKNOWN, Receipt
 from whisperer.eligibility.refusal import Reason
 from whisperer.feedback.outcome import MICROS, UNSUBSCRIBED, Reward
 from whisperer.ids import key_hash, tenant_seed
@@ -135,10 +135,13 @@ class Loop:
             self.reward(oldest, now, mature=True)
 
     def close(self, decision: Decision, status: str, now: int, reason: str = "") -> None:
-        """Pending becomes sent, no_send or refused."""
+        """Pending becomes sent, no_send or refused; a message that may be with its reader is never refused."""
         assert decision.status in OPEN, f"{decision.id} is closed already"
         account = self.account(decision.campaign)
         account.pending -= 1
+        if decision.send is not None and decision.send.unknown:
+            status, reason = SENT, ""
+            account.unknown += 1
         if status == SENT:
             account.sent += 1
         elif status == NO_SEND:
@@ -156,7 +159,8 @@ class Loop:
         if decision.send is None:
             self.rows.append(decision_row(self.tenant, key, partition, decision))
         else:
-            self.log_delivery(decision, Receipt(decision.send.send_key, NOT_HANDED_OVER), now)
+            status = UNKNOWN if decision.status == SENT else NOT_HANDED_OVER
+            self.log_delivery(decision, Receipt(decision.send.send_key, status), now)
 
     def who(self, decision: Decision) -> tuple[str, int]:
         """Key and partition of a decision's user."""

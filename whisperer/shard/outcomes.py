@@ -3,13 +3,16 @@
 A goal's event is credited to the campaign's latest decision whose window holds it, whatever that decision chose. A
 reward is told to the learner twice: a first time at a quarter of the window, for every decision at the same age, so
 that early successes do not look like all there is; and finally when the window closes.
+
+A message that may be with its reader is never counted as refused: an attempt whose outcome is unknown is taken as sent
+where asking again could be a second message, and so is one that had an unknown attempt and then comes to no good end.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from whisperer.delivery.dispatch import REFUSED, Receipt
+from whisperer.delivery.dispatch import REFUSED, UNKNOWN, Receipt
 from whisperer.delivery.schedule import next_attempt_at
 from whisperer.eligibility import caps, consent, suppression
 from whisperer.eligibility.addresses import address_of
@@ -60,13 +63,14 @@ def receive(tenant: Tenant, decision_id: str, receipt: Receipt, now: int) -> Ite
     if receipt.status != REFUSED:
         send.attempts += 1
         send.content_hash, send.locale = receipt.content_hash, receipt.locale
+    send.unknown = send.unknown or receipt.status == UNKNOWN
     match receipt.status:
         case "accepted":
-            send.provider_id, send.sent_at, send.last_error = receipt.provider_id, now, ""
+            send.provider_id, send.last_error, send.unknown = receipt.provider_id, "", False
             loop.close(decision, SENT, now)
-            sent = Sent(now, decision.campaign, send.channel, send.send_key)
-            caps.record(loop.engagements[row].standing, sent)
-        case "retry":
+        case "unknown" if not receipt.repeatable:
+            loop.close(decision, SENT, now)
+        case "retry" | "unknown":
             next_at = next_attempt_at(send.send_key, send.attempts, now, receipt.retry_after_s, send.channel)
             if next_at is None:
                 loop.close(decision, CLOSED_REFUSED, now, Reason.DELIVERY_EXPIRED)
@@ -81,6 +85,9 @@ def receive(tenant: Tenant, decision_id: str, receipt: Receipt, now: int) -> Ite
             loop.close(decision, CLOSED_REFUSED, now, Reason.PROVIDER_REJECTED)
         case _:
             loop.close(decision, CLOSED_REFUSED, now, _reason(receipt.detail))
+    if decision.status == SENT:
+        send.sent_at = now
+        caps.record(loop.engagements[row].standing, Sent(now, decision.campaign, send.channel, send.send_key))
     loop.log_delivery(decision, receipt, now)
     if tenant.people.table["status"][row] == FORWARDED and decision.status != SENDING:
         yield from _follow(tenant, row)

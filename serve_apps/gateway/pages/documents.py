@@ -59,6 +59,7 @@ class SendView(TypedDict):
     content_hash: str
     locale: str
     sent_at: Time
+    unknown: bool
 
 
 class OutcomeView(TypedDict):

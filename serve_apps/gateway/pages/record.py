@@ -56,6 +56,7 @@ _EMPTY_SEND: dict[str, Any] = {
     "content_hash": "",
     "locale": "",
     "sent_at": None,
+    "unknown": False,
 }
 _EMPTY_OUTCOME: dict[str, Any] = {"at": None, "kind": "", "detail": "", "value_micros": 0}
 

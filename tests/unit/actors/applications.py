@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from tests.unit.shard.campaigns import ADDRESSES, BY_EVENT
@@ -38,6 +38,9 @@ class FakeApplication:
         self.called.set()
         await self.here.wait()
         return [self._answer(one) for one in batch]
+
+    async def stream(self, batch: list[Any]) -> AsyncIterator[list[Any]]:
+        yield await self.call(batch)
 
 
 def choose_mail(candidate: Candidate) -> Choice:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 
 from actors.delivering import Deliverer
 from tests.unit.actors.applications import FakeApplication, OneShard, accept, render, until
@@ -79,10 +80,10 @@ async def test_a_channel_that_hangs_does_not_hold_up_another() -> None:
     hanging = asyncio.Event()
 
     class Delivery(FakeApplication):
-        async def call(self, batch: list[Dispatch]) -> list[Receipt]:
+        async def stream(self, batch: list[Dispatch]) -> AsyncIterator[list[Receipt]]:
             if batch[0].decision_id == stuck:
                 await hanging.wait()
-            return [accept(dispatch) for dispatch in batch]
+            yield [accept(dispatch) for dispatch in batch]
 
     stuck, free = one.to_send(2)
     made = deliverer(one, content, Delivery(accept))
@@ -103,7 +104,7 @@ async def test_a_partition_that_leaves_waits_for_the_receipt_and_sends_nothing_m
     await delivery.called.wait()
     (request,) = content.calls[0]
     partition = partition_of(request.user_key, SEED)
-    leaving = asyncio.ensure_future(made.stop(TENANT, partition))
+    leaving = asyncio.ensure_future(made.stop(TENANT, partition, 60.0))
     await asyncio.sleep(0)
     assert not leaving.done()
     delivery.here.set()
@@ -120,6 +121,6 @@ async def test_closing_begins_nothing_more() -> None:
     (decision,) = one.to_send(1)
     made.add(TENANT, decision, "email")
     await content.called.wait()
-    await made.close(timeout_s=5.0)
+    await made.close(5.0)
     assert made.n_waiting == 0
     assert one.status(decision)[0] == "sending"  # driven again at the next start

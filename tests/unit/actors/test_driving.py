@@ -38,7 +38,7 @@ async def test_a_message_whose_partition_left_and_came_back_while_content_was_aw
     for decision in (first[0], other):
         made.add(TENANT, decision, "email")
     await content.called.wait()
-    await made.stop(TENANT, place_of(one, first[0]))
+    await made.stop(TENANT, place_of(one, first[0]), 60.0)
     content.called.clear()
     await content.called.wait()  # the other one is still tried, in the same batch
     made.resume(TENANT, place_of(one, first[0]))

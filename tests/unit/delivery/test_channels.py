@@ -32,6 +32,7 @@ def test_defaults_are_filled_in() -> None:
         "password": "",
         "tls": "starttls",
         "timeout_s": 15.0,
+        "answer_timeout_s": 600.0,
     }
     assert parse_channel("email", "smtp", SMTP | {"tls": "tls"})["port"] == 465
     assert parse_channel("sms", "sink", {}) == {}

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cluster.settings import networks
 from serve_apps.delivery.ssrf import (
     ForbiddenAddressError,
     Guard,
@@ -15,6 +16,7 @@ from serve_apps.delivery.ssrf import (
     is_public,
     resolve,
 )
+from whisperer.delivery.channels import SMTP, WEBHOOK_POST
 
 FORBIDDEN = [
     "0.0.0.0",
@@ -66,14 +68,14 @@ FORBIDDEN = [
 PUBLIC = ["1.1.1.1", "8.8.8.8", "172.15.255.255", "172.32.0.1", "100.128.0.1", "2606:4700:4700::1111", "2a00:1450::1"]
 
 
-def guard(*answers: list[str], allow_loopback: bool = False) -> Guard:
+def guard(*answers: list[str], open_to: str = "", provider: str = WEBHOOK_POST) -> Guard:
     """A guard whose resolver gives these answers, one a call."""
     left = list(answers)
 
     async def answer(host: str, port: int) -> list[str]:
         return left.pop(0)
 
-    return Guard(allow_loopback=allow_loopback, resolve=answer)
+    return Guard(provider, open_networks=networks(open_to), resolve=answer)
 
 
 @pytest.mark.parametrize("address", FORBIDDEN)
@@ -102,7 +104,7 @@ def test_nothing_public_is_anything_that_python_calls_special(
 @pytest.mark.parametrize("host", ["127.1", "2130706433", "0x7f000001", "0177.0.0.1", "localhost", "0", "127.0.0.1"])
 async def test_however_this_machine_is_spelled_it_is_refused(host: str) -> None:
     with pytest.raises((ForbiddenAddressError, UnresolvableError)):
-        await Guard().addresses(host, 443)
+        await Guard(SMTP).addresses(host, 587)
 
 
 @pytest.mark.parametrize("port", [0, 22, 25, 53, 79, 81, 389, 1023, 65_536])
@@ -111,12 +113,21 @@ async def test_a_port_of_another_service_is_refused(port: int) -> None:
         await guard(["8.8.8.8"]).addresses("hooks.example.com", port)
 
 
-async def test_loopback_may_be_allowed_and_nothing_else_with_it() -> None:
-    assert await guard(["127.0.0.1"], allow_loopback=True).addresses("x.example.com", 8080) == ["127.0.0.1"]
-    assert await guard(["::1"], allow_loopback=True).addresses("x.example.com", 8080) == ["::1"]
-    for address in ("10.0.0.1", "169.254.169.254", "::ffff:127.0.0.1", "0.0.0.0", "::"):
+async def test_networks_may_be_opened_and_nothing_else_with_them() -> None:
+    here = "127.0.0.0/8 ::1, 10.1.2.3"
+    for address in ("127.0.0.1", "127.9.9.9", "::1", "10.1.2.3"):
+        assert await guard([address], open_to=here).addresses("x.example.com", 8080) == [address]
+    for address in ("10.1.2.4", "169.254.169.254", "::ffff:127.0.0.1", "64:ff9b::7f00:1", "0.0.0.0", "::", "::2"):
         with pytest.raises(ForbiddenAddressError):
-            await guard([address], allow_loopback=True).addresses("x.example.com", 8080)
+            await guard([address], open_to=here).addresses("x.example.com", 8080)
+
+
+@pytest.mark.parametrize("port", [0, 22, 24, 80, 110, 443, 464, 993, 1023, 65_536])
+async def test_a_mail_server_has_a_mail_server_s_port(port: int) -> None:
+    with pytest.raises(ForbiddenAddressError, match="port"):
+        await guard(["8.8.8.8"], provider=SMTP).addresses("mail.example.com", port)
+    for allowed in (25, 465, 587, 2525):
+        assert await guard(["8.8.8.8"], provider=SMTP).addresses("mail.example.com", allowed) == ["8.8.8.8"]
 
 
 async def test_a_name_without_addresses_is_tried_later() -> None:
@@ -127,7 +138,7 @@ async def test_a_name_without_addresses_is_tried_later() -> None:
         raise OSError("no such name")
 
     with pytest.raises(UnresolvableError):
-        await Guard(resolve=fails).addresses("x.example.com", 443)
+        await Guard(WEBHOOK_POST, resolve=fails).addresses("x.example.com", 443)
 
 
 async def test_the_system_resolver_gives_addresses_in_numbers() -> None:
