@@ -2,9 +2,10 @@
 
 Each (tenant, channel) has a lane of its own, so that a dead provider holds up nobody else; what a provider has no
 connection for comes back and waits here, so that the last look is never older than the wait for a connection. Receipts
-are journaled as they come: a slow message holds up no other's. What a crash interrupts is prepared anew from the shard's
-state and dispatched under the same send key; a decision whose receipt is journaled is never dispatched again. The one
-window that remains lies between a provider's acceptance and the journaled receipt, and only for providers that take no
+are journaled as they come: a slow message holds up no other's. What a crash interrupts is prepared anew from the
+shard's state and asked for again under the same send key, which the delivery application joins to a send that is still
+under way; a decision whose receipt is journaled is never dispatched again. The one window that remains is a killed
+delivery application, between a provider's acceptance and the journaled receipt, and only for providers that take no
 idempotency key.
 
 A planned stop begins nothing more and waits for what is under way, within a bound; what has no answer by then is

@@ -1,7 +1,7 @@
 """Stops an installation's shards in order: sends under way end, nothing waits, all is exported, a snapshot is taken.
 
-`python -m actors.drain --installation <data-dir>/installation.json`. Every shard goes on serving until the sends of all of
-them have ended, or are given up as unknown. Each line it prints is what it waits for, for whoever started it.
+`python -m actors.drain --installation <data-dir>/installation.json`. Every shard goes on serving until the sends of all
+of them have ended, or are given up as unknown. Each line it prints is what it waits for, for whoever started it.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def finish_sends(shards: list[ActorHandle[Any]], within_s: float) -> None:
     began = time.monotonic()
     left = finishing
     while left and time.monotonic() - began < within_s + GRACE_S:
-        done, left = ray.wait(left, num_returns=len(left), timeout=LOOK_S)
+        _, left = ray.wait(left, num_returns=len(left), timeout=LOOK_S)
         if left:
             n = sum(_n_under_way(shard) for shard in shards)
             print(f"{n} messages under way, {time.monotonic() - began:.0f} s of at most {within_s:g} s", flush=True)

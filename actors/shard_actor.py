@@ -396,8 +396,9 @@ class ShardActor:
     async def finish_sends(self) -> int:
         """Begin no more sends and wait for the answers to those under way, serving everybody meanwhile.
 
-        Comes before :meth:`drain` and :meth:`step_down`, which refuse everybody. How many are unknown, because no answer
-        came within the bound. If neither follows within `HOLD_S` and the bound again, sending goes on. Idempotent.
+        Comes before :meth:`drain` and :meth:`step_down`, which refuse everybody. How many are unknown, because no
+        answer came within the bound. If neither follows within `HOLD_S` and the bound again, sending goes on.
+        Idempotent.
         """
         within_s = self._settings.delivery.stop_timeout_s
         n_unknown = await self._engaging.deliverer.finish(within_s)

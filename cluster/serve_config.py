@@ -17,7 +17,7 @@ _KEEP_ALIVE_S = 90
 _LOOK_EVERY_S = 1.0
 """A dead replica is noticed at the next look; a look is one small call."""
 _GRACE_S = 5.0
-_DELIVERY_GRACE_S = 800.0
+DELIVERY_GRACE_S = 800.0
 """Given to a replica that is not wanted any more, for calls under way: the longest that a send may take, and more."""
 
 
@@ -44,7 +44,7 @@ def _applications(installation: Installation) -> list[dict[str, Any]]:
     called = (
         ("decisions", "Decisions", programs.decisions, settings.decisions, cluster.cpu_decisions, _GRACE_S),
         ("content", "Content", programs.content, settings.content, cluster.cpu_content, _GRACE_S),
-        ("delivery", "Delivery", programs.delivery, settings.delivery, cluster.cpu_delivery, _DELIVERY_GRACE_S),
+        ("delivery", "Delivery", programs.delivery, settings.delivery, cluster.cpu_delivery, DELIVERY_GRACE_S),
     )
     return [
         _gateway(installation),

@@ -1,8 +1,8 @@
 """Dispatches become receipts, each as soon as it is known, whatever their providers do.
 
-Guarantees: one receipt a dispatch; one that fails, hangs or is misconfigured fails for itself alone; an attempt that was
-begun goes on to its end when whoever asked is gone, and is begun once: who asks for it again, while it is under way or
-after it was answered, has the same receipt. So an answer that was lost on the way costs nothing. That memory is this
+Guarantees: one receipt a dispatch; one that fails, hangs or is misconfigured fails for itself alone; an attempt that
+was begun goes on to its end when whoever asked is gone, and is begun once: who asks for it again, while it is under way
+or after it was answered, has the same receipt. So an answer that was lost on the way costs nothing. That memory is this
 process's own and of the newest `REMEMBERED` attempts.
 
 What went wrong on our side before a provider had anything is `retry`.

@@ -1,8 +1,8 @@
 """What every provider's adapter is: it takes dispatches and answers each with a receipt.
 
 An adapter translates its provider's errors once, here, into the statuses of :mod:`whisperer.delivery.dispatch`. It
-bounds the wait for a connection, what comes before the point of no return, and what comes after it, each by itself; what
-it raises, it raises before that point. Details are our own words with the numbers of an answer, never the words of
+bounds the wait for a connection, what comes before the point of no return, and what comes after it, each by itself;
+what it raises, it raises before that point. Details are our own words with the numbers of an answer, never the words of
 whoever answered: the host is a tenant's choice, and what stands there may be somebody else's.
 """
 

@@ -52,7 +52,9 @@ MAX_MESSAGES_A_CONNECTION = 100
 IDLE_S = 20.0
 DRAIN_LOOK_S = 0.01
 _ENHANCED = re.compile(r"^\s*([245])\.(\d{1,3})\.(\d{1,3})\b")
-_QUEUED = re.compile(r"(?:queued as\s+<?|\bid=<?|\bok:?\s+(?!queued\b|id=))([A-Za-z0-9][A-Za-z0-9.-]{0,63})", re.IGNORECASE)
+_QUEUED = re.compile(
+    r"(?:queued as\s+<?|\bid=<?|\bok:?\s+(?!queued\b|id=))([A-Za-z0-9][A-Za-z0-9.-]{0,63})", re.IGNORECASE
+)
 """As Postfix, Exim and the large senders write it."""
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _DOT = re.compile(rb"(?m)^\.")
@@ -177,7 +179,7 @@ class Smtp:
         if protocol is None:
             raise aiosmtplib.SMTPServerDisconnected("connection lost")
         protocol.write(wire)
-        while _n_unwritten(protocol):
+        while _n_unwritten(protocol):  # noqa: ASYNC110  the transport has no public event for it
             await asyncio.sleep(DRAIN_LOOK_S)
         if not protocol.is_connected:
             raise aiosmtplib.SMTPServerDisconnected("connection lost")
@@ -271,7 +273,9 @@ class _Connection:
 
 
 def on_the_wire(message: bytes) -> bytes:
-    r"""As DATA carries it, without the final dot: lines end in CRLF, a dot that begins one is doubled (RFC 5321, 4.5.2).
+    r"""As DATA carries it, without the final dot: lines end in CRLF, a dot that begins one is doubled.
+
+    RFC 5321, 4.5.2.
 
     >>> on_the_wire(b"a\n.b")
     b'a\r\n..b\r\n'

@@ -5,9 +5,9 @@ addresses that were checked: a second answer of the name server (DNS rebinding) 
 name stay those that the tenant wrote. One address that may not be called refuses the name as a whole. The operator may
 open networks besides the internet (`delivery.open_networks`), where the mail relay stands, for all tenants.
 
-Refused otherwise: everything that IANA's special-purpose registries do not call globally reachable (private, loopback, link-local
-with the clouds' metadata address, shared, benchmarking, documentation, reserved), multicast, and the forms of IPv6 that
-carry an IPv4 address (mapped, compatible, NAT64, 6to4, Teredo).
+Refused otherwise: everything that IANA's special-purpose registries do not call globally reachable (private, loopback,
+link-local with the clouds' metadata address, shared, benchmarking, documentation, reserved), multicast, and the forms
+of IPv6 that carry an IPv4 address (mapped, compatible, NAT64, 6to4, Teredo).
 """
 
 from __future__ import annotations

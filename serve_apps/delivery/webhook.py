@@ -4,13 +4,13 @@ A message takes one of the channel's `MAX_CONNECTIONS` first (`ADMISSION_S`; the
 `TIMEOUT_S` until all of the request is handed over, and the endpoint as long again to answer. The end of the request is
 the point of no return.
 
-    answer                                       status
-    2xx                                          accepted
-    410                                          rejected; `endpoint_gone` in the detail: the endpoint is to be disabled
-    any other answer                             retry, after `Retry-After` where it is given; redirects are not followed
-    none, after all of the request was sent      unknown, and asked again: a receiver takes each `webhook-id` once
-    none before, no address                      retry
-    an address that may not be called            rejected
+    answer                                    status
+    2xx                                       accepted
+    410                                       rejected; `endpoint_gone` in the detail: the endpoint is to be disabled
+    any other answer                          retry, after `Retry-After` if it is given; redirects are not followed
+    none, after all of the request was sent   unknown, and asked again: a receiver takes each `webhook-id` once
+    none before, no address                   retry
+    an address that may not be called         rejected
 
 At most `MAX_RESPONSE_BYTES` of a response are read and none are kept: an endpoint cannot make us show what it, or
 somebody it stands in front of, said.

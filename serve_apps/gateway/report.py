@@ -28,7 +28,10 @@ def report(
     return {
         **campaign_document(row),
         "since": iso(row.first_published_at),
-        **{name: counted[name] for name in ("candidates", "sent", "unknown", "no_send", "refused", "pending", "conversions")},
+        **{
+            name: counted[name]
+            for name in ("candidates", "sent", "unknown", "no_send", "refused", "pending", "conversions")
+        },
         "outcomes": counted["outcomes"],
         "groups": [
             {"group": group, "users": tally.users, "mean": tally.mean if tally.users else None}

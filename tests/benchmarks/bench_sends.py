@@ -25,7 +25,7 @@ from tests.campaigning import counts, launch, people, track
 from tests.faulty_receivers import Taken, endpoint, mail_server
 from tests.stand import Stand, Tenant, running, until
 
-SECRET = "whsec_" + "a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s="  # noqa: S105  of a test
+SECRET = "whsec_" + "a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s="
 SETTINGS: dict[str, Any] = {"DELIVERY_OPEN_NETWORKS": "127.0.0.0/8"}
 EVENT = "Joined"
 

@@ -297,7 +297,9 @@ def _check_loop(tenant: Tenant) -> None:
     _require(same, tenant, "the index of decisions is out of step")
     for name, account in loop.accounts.items():
         _require(account.balance == 0, tenant, f"{name}: candidates are off by {account.balance}")
-        _require(0 <= account.unknown <= account.sent, tenant, f"{name}: {account.unknown} unknown of {account.sent} sent")
+        _require(
+            0 <= account.unknown <= account.sent, tenant, f"{name}: {account.unknown} unknown of {account.sent} sent"
+        )
         _require(account.pending == n_open[name], tenant, f"{name}: {account.pending} pending, {n_open[name]} open")
         counted = {g: a for g, a in account.groups.items() if a.users or a.total_milli}
         exposed = {g: a for g, a in groups.get(name, Account()).groups.items() if a.users or a.total_milli}

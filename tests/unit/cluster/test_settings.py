@@ -36,7 +36,7 @@ def test_every_setting_and_section_has_a_comment_above_it() -> None:
 def test_every_setting_can_be_changed_by_the_environment(tmp_path: Path, section: str, key: str) -> None:
     kind = SECTIONS[section][key]
     value = {int: 3, float: 0.5, str: "changed", bool: True}[kind]
-    value = "10.0.0.0/8" if key == "trusted_proxies" else value
+    value = "10.0.0.0/8" if key in ("trusted_proxies", "open_networks") else value
     environment = {f"WHISPERER_{section}_{key}".upper(): str(value)}
     if key == "min_replicas":
         environment[f"WHISPERER_{section.upper()}_MAX_REPLICAS"] = "3"
@@ -59,6 +59,9 @@ def test_a_higher_place_wins_over_a_lower_one(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ("[sever]\nport = 1\n", "Did you mean `server`?"),
+        ("[delivery]\nopen_networks = '10.0.0.1/8'\n", "'10.0.0.1/8' is no network"),
+        ("[delivery]\nopen_networks = 'mail.internal'\n", "write one as 10.0.0.0/8"),
+        ("[delivery]\nstop_timeout_s = -1\n", "must not be below 0"),
         ("[server]\nprot = 1\n", "Did you mean `port`?"),
         ("[server]\nshards = 3\n", "It belongs under [cluster] shards."),
         ("[server]\nzzzzz = 1\n", "Known in [server]: host, port, public_url, trusted_proxies, proxy_protocol."),

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from serve_apps.delivery import sink, smtp, webhook
+from actors import delivering, engaging
+from cluster import serve_config
+from serve_apps.delivery import deliveries, provider, sink, smtp, webhook
 from whisperer.content.message import PARTS
 from whisperer.delivery import channels, dispatch, schedule
 from whisperer.delivery.webhooks import MAX_PAYLOAD_BYTES
@@ -41,17 +43,52 @@ def test_every_provider_is_told(provider: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "status", [dispatch.ACCEPTED, dispatch.RETRY, dispatch.REJECTED, dispatch.BOUNCED, dispatch.REFUSED]
+    "status",
+    [
+        dispatch.ACCEPTED,
+        dispatch.RETRY,
+        dispatch.REJECTED,
+        dispatch.BOUNCED,
+        dispatch.REFUSED,
+        dispatch.UNKNOWN,
+        dispatch.WAITING,
+    ],
 )
 def test_every_status_is_told(status: str) -> None:
     assert re.search(rf"^\| `{status}` \|", PAGE, re.MULTILINE)
+
+
+def test_a_limit_holds_what_is_inside_it() -> None:
+    """Every layer above a send allows what the layers below may take."""
+    handing_over_s = provider.ADMISSION_S + 2 * channels.MAX_TIMEOUT_S
+    assert handing_over_s + channels.MAX_ANSWER_TIMEOUT_S < deliveries.MAX_SEND_S
+    assert provider.ADMISSION_S + 2 * webhook.TIMEOUT_S < deliveries.MAX_SEND_S
+    assert deliveries.ROUTE_S + deliveries.MAX_SEND_S < engaging.DISPATCH_TIMEOUT_S
+    assert serve_config.DELIVERY_GRACE_S >= engaging.DISPATCH_TIMEOUT_S
+
+
+@pytest.mark.parametrize("name", channels.PROVIDERS)
+def test_what_an_unknown_outcome_means_is_told_for_every_provider(name: str) -> None:
+    told = PAGE.partition("## Unknown outcomes")[2].partition("##")[0]
+    assert re.search(rf"^\| `{name}` \| {'yes' if channels.TAKES_KEYS[name] else 'no'}: ", told, re.MULTILINE)
+    assert channels.is_repeatable("email") is False
+    assert all(channels.is_repeatable(channel) for channel in ("sms", "push", "webhook"))
 
 
 def test_limits_are_those_of_the_code() -> None:
     for told in (
         f"newest {sink.KEEP:,} messages",
         f"at most {MAX_PAYLOAD_BYTES // 1024} KB",
-        f"2xx within {webhook.TIMEOUT_S:g} s",
+        f"| webhook: its answer | {webhook.TIMEOUT_S:g} s |",
+        f"| webhook: connect, until all of the request is sent | {webhook.TIMEOUT_S:g} s |",
+        f"| wait for one of a channel's connections | {provider.ADMISSION_S:g} s |",
+        f"`answer_timeout_s` ({channels.MAX_ANSWER_TIMEOUT_S:g} s: RFC 5321",
+        f"| the delivery application: who carries a channel | {deliveries.ROUTE_S:g} s |",
+        f"| the delivery application: a whole send | {deliveries.MAX_SEND_S:g} s,",
+        f"| a shard: silence of the delivery application | {engaging.DISPATCH_TIMEOUT_S:g} s |",
+        f"8 (`smtp`) or {webhook.MAX_CONNECTIONS} (`webhook`) connections",
+        f"at most {delivering.MAX_UNDER_WAY} of its messages under way, {delivering.MAX_BATCH} while",
+        f"newest {deliveries.REMEMBERED:,} that it answered",
         f"{webhook.MAX_RESPONSE_BYTES // 1024} KB are read",
         f"At most {smtp.MAX_CONNECTIONS} connections",
         f"`timeout_s` ({channels.DEFAULT_TIMEOUT_S:g})",

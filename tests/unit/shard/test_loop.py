@@ -18,15 +18,15 @@ from tests.unit.shard.campaigns import (
     WINDOW_MS,
     campaign,
 )
-from tests.unit.shard.world import DAY, T0, TENANT, World, event
+from tests.unit.shard.world import DAY, SEED, T0, TENANT, World, event
 from whisperer.decisions.decision import HOLDOUT, NO_SEND, decision_id, send_key
-from whisperer.delivery.dispatch import ACCEPTED, BOUNCED, REJECTED, RETRY, Receipt
+from whisperer.delivery.dispatch import ACCEPTED, BOUNCED, REJECTED, RETRY, UNKNOWN, Receipt
 from whisperer.eligibility.groups import draw
 from whisperer.eligibility.rules import QuietHours
 from whisperer.eligibility.suppression import address_hash
 from whisperer.feedback.outcome import CLICKED, UNSUBSCRIBED
 from whisperer.ids import partition_of
-from whisperer.journeys.engagement import KEEP
+from whisperer.journeys.engagement import KEEP, Engagement
 from whisperer.shard.loop import MOST_IMMATURE
 from whisperer.shard.packing import extract
 from whisperer.shard.records import Asked, ConsentStated, Outcome, Outcomes, PartitionJoined, PartitionLeft, Receipts
@@ -185,6 +185,66 @@ def test_attempts_end_and_the_refusal_says_so(live: World) -> None:
             break
         live.tick(found["send"]["next_at"])
     assert found["reason"] == "delivery_expired"
+
+
+def sending(live: World) -> str:
+    """A user whose message waits for its receipt."""
+    user = treated(live)
+    live.send(event(user, name="Looked"))
+    live.decide(lambda _: "mail")
+    return user
+
+
+def test_an_unknown_outcome_is_taken_as_sent_and_is_countable_among_the_sent(live: World) -> None:
+    user = sending(live)
+    live.deliver_messages(UNKNOWN, "handed over, then no answer within 600 s")
+    found, account = only(live, user), live.account("nudge")
+    assert (found["status"], found["reason"], found["send"]["unknown"]) == ("sent", None, True)
+    assert found["send"]["last_error"] == "handed over, then no answer within 600 s"
+    assert found["send"]["sent_at"] == live.now
+    assert (account.candidates, account.sent, account.unknown, account.pending) == (1, 1, 1, 0)
+    live.tick(live.now + 10 * DAY)
+    assert live.deliver_messages() == []  # never asked again
+    live.check()
+
+
+def test_an_unknown_outcome_that_may_be_repeated_is_asked_for_again_under_the_same_key(live: World) -> None:
+    user = sending(live)
+    keys = live.deliver_messages(UNKNOWN, repeatable=True)
+    found = only(live, user)
+    assert (found["status"], found["send"]["unknown"], live.account("nudge").unknown) == ("sending", True, 0)
+    live.tick(found["send"]["next_at"])
+    assert live.deliver_messages(ACCEPTED) == keys
+    found = only(live, user)
+    assert (found["status"], found["send"]["unknown"], found["send"]["attempts"]) == ("sent", False, 2)
+    assert (live.account("nudge").sent, live.account("nudge").unknown) == (1, 0)
+
+
+@pytest.mark.parametrize("end", [REJECTED, BOUNCED, RETRY, "no_consent"])
+def test_what_may_be_with_its_reader_is_never_counted_as_refused(live: World, end: str) -> None:
+    user = sending(live)
+    live.deliver_messages(UNKNOWN, repeatable=True)
+    if end == "no_consent":
+        live.write(live.home(partition_of(f"u:{user}", SEED)), withdrawn(user))
+    for _ in range(20):
+        found = only(live, user)
+        if found["status"] != "sending":
+            break
+        live.tick(found["send"]["next_at"])
+        live.deliver_messages(RETRY if end == "no_consent" else end)
+    account = live.account("nudge")
+    assert (found["status"], found["reason"], found["send"]["unknown"]) == ("sent", None, True)
+    assert (account.sent, account.unknown, dict(account.refused), account.pending) == (1, 1, {}, 0)
+    assert [len(held.standing.sends) for held in engagements(live) if held.decisions] == [1]  # caps count it
+    live.check()
+
+
+def withdrawn(user: str) -> ConsentStated:
+    return ConsentStated(TENANT, f"u:{user}", "email", "marketing", False, "user")
+
+
+def engagements(world: World) -> list[Engagement]:
+    return [held for shard in world.shards for held in shard.tenant(TENANT).loop.engagements.values()]
 
 
 @pytest.mark.parametrize(("status", "reason"), [(REJECTED, "provider_rejected"), (BOUNCED, "bounced")])

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.unit.shard.campaigns import ADDRESSES, BY_EVENT, BY_SEGMENT, DAILY, MINUTE, ON_REQUEST
 from tests.unit.shard.world import DAY, SEED, TENANT, World, event
 from whisperer.decisions.decision import NO_SEND
-from whisperer.delivery.dispatch import ACCEPTED, BOUNCED, REJECTED, RETRY
+from whisperer.delivery.dispatch import ACCEPTED, BOUNCED, REJECTED, RETRY, UNKNOWN
 from whisperer.feedback.outcome import CLICKED, COMPLAINED, OPENED, UNSUBSCRIBED
 from whisperer.ids import partition_of
 from whisperer.shard import inspection, outcomes, snapshot, triggers
@@ -39,7 +39,7 @@ STEP = st.one_of(
     st.tuples(st.just("alias"), st.sampled_from(USERS), st.sampled_from(USERS)),
     st.tuples(st.just("ask"), st.sampled_from(KEYS), st.integers(0, 3)),
     st.tuples(st.just("decide"), st.sampled_from(["mail", "text", NO_SEND, ""])),
-    st.tuples(st.just("receipt"), st.sampled_from([ACCEPTED, ACCEPTED, RETRY, BOUNCED, REJECTED])),
+    st.tuples(st.just("receipt"), st.sampled_from([ACCEPTED, ACCEPTED, RETRY, BOUNCED, REJECTED, UNKNOWN]), st.booleans()),
     st.tuples(st.just("outcome"), st.sampled_from(KEYS), st.sampled_from([OPENED, CLICKED, UNSUBSCRIBED, COMPLAINED])),
     st.tuples(st.just("consent"), st.sampled_from(KEYS), st.booleans()),
     st.tuples(st.just("time"), st.sampled_from([1, MINUTE, 20 * MINUTE, DAY // 3])),
@@ -83,9 +83,9 @@ class Life:
                 world.write(self.home(key), Asked(TENANT, "asked", [(key, str(occurrence))]))
             case ("decide", arm):
                 world.decide(lambda candidate: arm if arm in candidate.arms else "")
-            case ("receipt", status):
-                keys = world.deliver_messages(status)
-                self.accepted += keys if status == ACCEPTED else []
+            case ("receipt", status, repeatable):
+                keys = world.deliver_messages(status, repeatable=repeatable)
+                self.accepted += keys if status == ACCEPTED or (status == UNKNOWN and not repeatable) else []
             case ("outcome", key, kind):
                 ids = [d["id"] for d in world.decisions(key)][-1:] or ["dec_unknown"]
                 outcome = Outcome(key, ids[0], kind, world.now, "", "email", "marketing")

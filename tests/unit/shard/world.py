@@ -211,7 +211,7 @@ class World:
             if arm:
                 self.write(self.home_of(candidate.decision_id), DecisionsMade(TENANT, [choice_of(candidate, arm)]))
 
-    def deliver_messages(self, status: str = ACCEPTED, detail: str = "") -> list[str]:
+    def deliver_messages(self, status: str = ACCEPTED, detail: str = "", *, repeatable: bool = False) -> list[str]:
         """Give every message under way its receipt; the send keys handed over."""
         under_way, self.under_way = self.under_way, []
         handed_over = []
@@ -222,7 +222,7 @@ class World:
                 continue
             if isinstance(prepared, RenderRequest):
                 handed_over.append(prepared.send_key)
-                prepared = Receipt(prepared.send_key, status, "sink", "p1", detail)
+                prepared = Receipt(prepared.send_key, status, "sink", "p1", detail, repeatable=repeatable)
             self.write(shard, Receipts(TENANT, [(decision, prepared)]))
         return handed_over
 
@@ -242,6 +242,7 @@ class World:
             one = shard.tenant(TENANT).loop.accounts.get(campaign, Account())
             total.candidates += one.candidates
             total.sent += one.sent
+            total.unknown += one.unknown
             total.no_send += one.no_send
             total.pending += one.pending
             total.refused += one.refused
