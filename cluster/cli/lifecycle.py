@@ -79,7 +79,9 @@ def up(
 
 
 def down(data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
-    """Stop everything: shards take a snapshot first, then exactly this installation's processes end.
+    """Stop everything: sends under way end, shards take a snapshot, then exactly this installation's processes end.
+
+    Until the sends have ended (at most delivery.stop_timeout_s, 60 s) events are accepted.
 
     Examples:
 

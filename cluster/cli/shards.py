@@ -199,21 +199,28 @@ def upgrade(
 ) -> None:
     """Hand shards over to new processes, which run the code as it is on disk now, while traffic goes on.
 
-    The new process has loaded everything before the old one steps down; its users then wait for the journal's tail to
-    be read, which is told as the pause.
+    The new process has loaded everything, and the sends under way have ended (at most delivery.stop_timeout_s, 60 s),
+    before the old one steps down; its users then wait for the journal's tail to be read, which is told as the pause.
 
     Examples:
 
         whisperer shards upgrade
         whisperer shards upgrade 1
     """
+    from functools import partial
+
+    from cluster.cli import sends_under_way
     from cluster.operator_client import Operator
 
     answers = []
     with Operator(data_dir, timeout_s=ORDER_TIMEOUT_S) as operator:
         numbers = [s["number"] for s in operator.get("shards")["shards"]] if shard is None else [shard]
         for number in numbers:
-            answer = operator.post("shards", str(number), "upgrade")
+            answer = sends_under_way.shown(
+                operator,
+                f"upgrading shard {number}",
+                partial(operator.post, "shards", str(number), "upgrade"),
+            )
             answers.append(answer)
             if not json:
                 output.say(

@@ -207,6 +207,7 @@ class CampaignPage(TypedDict):
     since: Time
     candidates: int
     sent: int
+    unknown: int  # of the sent: handed over, and not answered for
     no_send: int
     refused: dict[str, int]
     pending: int

@@ -272,6 +272,7 @@ def test_a_report_tells_people_the_lift_with_its_interval(capsys: pytest.Capture
     document = {
         **{"name": "welcome", "version": 1, "status": "live", "since": "2026-01-31T09:00:00.000Z"},
         **{"description": "When a user asks, sends hello.", "candidates": 10, "sent": 6, "no_send": 1, "pending": 1},
+        "unknown": 2,
         "refused": {"capped": 2},
         "groups": [{"group": "policy", "users": 900, "mean": 0.3}],
         "arms": [{"group": "policy", "arm": "hello", "decisions": 6, "sent": 6, "converted": 2, "reward": 1.5}],

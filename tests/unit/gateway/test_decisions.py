@@ -155,6 +155,27 @@ async def test_an_old_decision_comes_from_the_warehouse_in_the_same_form(live: C
     assert (stored["send"]["attempts"], stored["send"]["sent_at"]) == (2, "2023-11-14T22:13:20.002Z")
 
 
+@pytest.mark.parametrize("last", ["unknown", "rejected"])
+async def test_an_old_decision_that_was_never_answered_for_is_told_as_sent_and_unknown(
+    live: Caller, world: World, last: str
+) -> None:
+    at = 1_700_000_000_000
+    row = view("", "u:u1", "welcome") | {"decision_id": "dec_1", "features": {}, "reason": None}
+    delivery = {
+        "send_key": "snd_1", "channel": "webhook", "attempt": 0, "status": "unknown", "provider": "webhook",
+        "provider_id": "", "detail": "no answer", "content_hash": "h", "locale": "en", "at": at + 1, "reason": None,
+    }  # fmt: skip
+    world.shards.stored[f"{live.id}/dec_1"] = {
+        "decision": row,
+        "deliveries": [delivery, delivery | {"attempt": 1, "status": last, "at": at + 2}],
+        "outcomes": [],
+        "rewards": [],
+    }
+    stored = await live.ok("GET", "/decisions/dec_1")
+    assert (stored["status"], stored["reason"], stored["send"]["unknown"]) == ("sent", None, True)
+    assert (stored["send"]["last_error"], stored["send"]["sent_at"]) == ("no answer", "2023-11-14T22:13:20.002Z")
+
+
 async def test_a_decision_that_may_be_on_a_shard_that_is_away_is_not_called_unknown(live: Caller, world: World) -> None:
     world.shards.away = {0}
     assert await live.problem("GET", "/decisions/dec_1") == (503, "unavailable")

@@ -43,7 +43,8 @@ def shard(name: str, **more: Any) -> dict[str, Any]:
     return {
         "name": name, "state": "serving", "epoch": 3, "rss_bytes": 1, "partitions": 2, "users": 3,
         "journal_bytes": 10, "journal_end": 100, "exported": 40, "warehouse_rows": 5, "waiting_bytes": 0,
-        "letters": {"waiting": 0, "taken": 0, "refused": {"gap": 0, "elsewhere": 0}}, "erasures_waiting": 0, "candidates_waiting": 0, "messages_to_send": 0,
+        "letters": {"waiting": 0, "taken": 0, "refused": {"gap": 0, "elsewhere": 0}}, "erasures_waiting": 0,
+        "candidates_waiting": 0, "messages_to_send": 0, "messages_under_way": 0,
         "recovery": {"records": 7, "seconds": 0.5}, "dedup_ids": 1, "dedup_bytes": 2, "dedup_evicted": 0,
         "snapshot": {"taken": 1, "at": 1.0, "seconds": 0.1, "bytes": 9, "pause_ms": 12.0},
         "moves": {"left": 1, "joined": 0},

@@ -164,8 +164,8 @@ async def test_a_campaign_that_no_shard_knows_yet_has_a_report_of_nothing(runnin
 async def test_counts_stand_beside_each_campaign_and_in_status(running: Caller, world: World) -> None:
     (listed,) = (await running.ok("GET", "/campaigns"))["data"]
     assert listed["counts"] == {
-        **{"candidates": 1_200, "sent": 800, "no_send": 200, "pending": 40, "conversions": 140},
-        "refused": {"capped": 160},
+        **{"candidates": 1_200, "sent": 800, "unknown": 0, "no_send": 200, "pending": 40},
+        **{"conversions": 140, "refused": {"capped": 160}},
     }
     status = await world.parts.overview.status()
     tenant = status["tenants"]["acme"]

@@ -408,6 +408,7 @@ def campaign(**changes: Any) -> CampaignPage:
     found: dict[str, Any] = {
         **{key: view[key] for key in view if key not in ("tenant", "arms")},  # type: ignore[literal-required]
         "version": 3,
+        "unknown": 0,
         "description": "Each event Dashboard Viewed of a user who never exported a report may bring a tip, an offer or a nudge.",
         "since": NOW - 7_300_000,
         "definition": {

@@ -34,6 +34,11 @@ def fresh() -> CampaignPage:
     )
 
 
+def test_of_the_sent_the_unknown_are_told() -> None:
+    assert "no answer came" not in page(campaign())
+    assert "Of the sent, 3 unknown: handed over, and no answer came." in page(campaign(unknown=3))
+
+
 def hostile() -> CampaignPage:
     return campaign(
         name=HOSTILE,

@@ -102,6 +102,14 @@ def test_a_rule_that_looked_at_no_model_shows_no_beliefs() -> None:
     assert "±" not in text
 
 
+def test_an_unknown_outcome_is_told_beside_the_time_of_sending() -> None:
+    sent = decision()
+    assert "no answer came" not in page(sent)
+    assert sent["send"] is not None
+    sent["send"]["unknown"] = True
+    assert "unknown: handed over, and no answer came" in page(sent)
+
+
 def test_it_leads_to_the_user_the_campaign_and_the_message() -> None:
     links = Outline(page(decision())).links()
     assert "/users/ada?tenant=demo" in links
