@@ -16,11 +16,14 @@ from typing import Any
 from babel import Locale
 from liquid import BoundTemplate, RenderContext
 from liquid.builtin.expressions.primitive import RangeLiteral
-from liquid.exceptions import FilterArgumentError, LocalNamespaceLimitError, LoopIterationLimitError
+from liquid.exceptions import FilterArgumentError, LiquidError, LocalNamespaceLimitError, LoopIterationLimitError
 from liquid.undefined import UNDEFINED, FalsyStrictUndefined, Undefined
 from liquid.utils import ReadOnlyChainMap
 
-from whisperer.content import limits
+from whisperer.content import formats, limits
+
+ANSWER_FOR_ABSENT = frozenset({"default", "json"})
+"""Filters that say something about what is absent: what stands for it, and null."""
 
 
 class WorkLimitError(LoopIterationLimitError):
@@ -99,21 +102,38 @@ class Context(RenderContext):
         return found
 
     def filter(self, name: str, token: Any) -> Callable[..., object]:
+        """The filter, paid for. What is absent stays absent in it, and so does what it cannot make without an argument
+        that is absent: in a message that is blank, whatever the filter would make of nothing."""
         apply = super().filter(name, token)
 
         def bounded(left: object, *args: object, **kwargs: object) -> object:
+            absent = [given for given in (left, *args, *kwargs.values()) if isinstance(given, Undefined)]
             if name != "default":
-                for given in (left, *args, *kwargs.values()):
-                    if isinstance(given, Undefined):
-                        str(given)  # raises where missing variables are refused, whatever the filter makes of them
+                for given in absent:
+                    str(given)  # raises where missing variables are refused, whatever the filter makes of them
+                if name not in ANSWER_FOR_ABSENT and self._is_absent(left, name):
+                    return left if isinstance(left, Undefined) else self.env.undefined(name, token=token)
             self.spend(1 + sum(weight(given) for given in (left, *args, *kwargs.values())))
-            result = apply(left, *args, **kwargs)
+            try:
+                result = apply(left, *args, **kwargs)
+            except (LiquidError, TypeError):
+                if absent:
+                    return absent[0]
+                raise
             if isinstance(result, Decimal):
                 result = float(result)  # Decimal("1e999999999") is short, and int() of it is not
             self.spend(weight(result))
             return result
 
         return bounded
+
+    def _is_absent(self, value: object, name: str) -> bool:
+        if isinstance(value, Undefined):
+            return True
+        # Where missing variables are refused, so is a filter that cannot do with null or with blanks.
+        if self.env.undefined is Missing:
+            return False
+        return value is None or (name in formats.FILTERS and isinstance(value, str) and not value.strip())
 
 
 def weight(value: object) -> int:

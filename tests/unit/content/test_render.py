@@ -13,7 +13,9 @@ from msgspec.structs import replace
 from selectolax.lexbor import LexborHTMLParser
 
 from tests.unit.content.requests import UNSUBSCRIBE, ReadableLinks, parts, refused, request, sent, sms, template
-from whisperer.content import limits
+from whisperer.content import formats, limits
+from whisperer.content.bounded import ANSWER_FOR_ABSENT
+from whisperer.content.language import FILTERS
 from whisperer.content.message import NotRendered, Rendered
 from whisperer.content.render import render
 from whisperer.content.template import parse_template
@@ -66,6 +68,62 @@ def test_where_the_template_says_blank_a_missing_variable_writes_nothing() -> No
     assert sms("[{{ user.nick }}{{ user.a.b | upcase }}{{ offer.percent }}]", missing="blank") == "[]"
     body = parts(template("webhook", "blank", body='{"a": {{ user.nick | json }}, "b": "{{ user.nick }}"}'))["body"]
     assert json.loads(body) == {"a": None, "b": ""}
+
+
+ARGUMENTS = {
+    **dict.fromkeys(("append", "prepend", "remove", "remove_first", "split", "join", "map", "where"), '"x"'),
+    **dict.fromkeys(("replace", "replace_first"), '"x", "y"'),
+    **dict.fromkeys(
+        ("slice", "truncate", "truncatewords", "at_least", "at_most", "divided_by", "minus", "modulo", "plus", "times"),
+        "2",
+    ),
+    "concat": "user.list",
+    "money": '"EUR"',
+}
+
+
+@pytest.mark.parametrize("name", sorted(set(FILTERS) - ANSWER_FOR_ABSENT))
+def test_where_the_template_says_blank_every_filter_of_an_absent_value_is_blank(name: str) -> None:
+    given_too = f": {ARGUMENTS[name]}" if name in ARGUMENTS else ""
+    traits = {"list": [], "nothing": None}
+    for absent in (
+        "user.none",
+        "user.none.more",
+        "user.nothing",
+        "event.due",
+        "user.list | first",
+        "features.gap_mean_days",
+    ):
+        assert sms(f"[{{{{ {absent} | {name}{given_too} }}}}]", traits, "blank") == "[]"
+        again = f"[{{{{ {absent} | {name}{given_too} | upcase | date | default: 'soon' }}}}]"
+        assert sms(again, traits, "blank") == "[soon]"
+        if absent.startswith(("user.none", "event")):
+            assert refused(template("sms", "refuse", text=f"{{{{ {absent} | {name}{given_too} }}}}")).reason == (
+                "variable_missing"
+            )
+
+
+@pytest.mark.parametrize("name", sorted(formats.FILTERS))
+def test_a_value_of_blanks_only_has_no_date_and_no_price(name: str) -> None:
+    given_too = f": {ARGUMENTS[name]}" if name in ARGUMENTS else ""
+    for empty in ("", "  ", "\u00a0"):
+        assert sms(f"[{{{{ user.due | {name}{given_too} }}}}]", {"due": empty}, "blank") == "[]"
+        asked = request({"due": empty})
+        assert (
+            refused(template("sms", text=f"{{{{ user.due | {name}{given_too} }}}}"), asked).reason == "template_failed"
+        )
+    asked = request({"due": "soon"})
+    assert refused(template("sms", "blank", text=f"{{{{ user.due | {name}{given_too} }}}}"), asked).reason == (
+        "template_failed"
+    )
+
+
+def test_what_cannot_be_said_without_an_absent_argument_is_blank() -> None:
+    assert sms("[{{ 5 | money: user.currency }}]", missing="blank") == "[]"
+    assert sms("[{{ 5 | number: user.decimals }}]", missing="blank") == "[]"
+    assert sms("[{{ user.list | concat: user.more }}]", {"list": ["a"]}, "blank") == "[]"
+    assert sms("[{{ 'a' | append: user.more }}]", missing="blank") == "[a]"
+    assert refused(template("sms", "blank", text="{{ 5 | money: 'euros' }}")).reason == "template_failed"
 
 
 @pytest.mark.parametrize("held", [None, "", "  "])
