@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -91,6 +92,40 @@ def test_each_page_fits_and_can_be_read_in_light_and_dark_on_wide_and_narrow_scr
     if name != "nobody":
         assert page.complaints == []
     assert all(url.startswith(server.url + "/") or url.startswith("data:") for url in page.requests)
+
+
+BROKEN_WORDS = """
+(() => {
+  const found = [], range = document.createRange();
+  const texts = document.createTreeWalker(document.querySelector("main") || document.body, NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) {
+    const text = texts.currentNode;
+    for (const token of text.data.matchAll(/\\S+/g)) {
+      if (token[0].length > 24) continue;  // may be broken anywhere, so that it widens nothing
+      for (const word of token[0].matchAll(/[\\p{Script=Latin}\\p{Script=Arabic}\\d_]{2,}/gu)) {
+        range.setStart(text, token.index + word.index);
+        range.setEnd(text, token.index + word.index + word[0].length);
+        const lines = new Set([...range.getClientRects()].filter(r => r.width > 0).map(r => Math.round(r.top)));
+        if (lines.size > 1) found.push(word[0]);
+      }
+    }
+  }
+  return found;
+})()
+"""
+
+
+@pytest.mark.parametrize("name", [*PATHS, "policies"])
+def test_no_word_is_broken_and_nothing_is_null_at_any_width(page: Tab, server: HomeServer, name: str) -> None:
+    nothing: dict[str, Any] = {"arm": "", "propensity": None, "propensities": [], "means": [], "spreads": []}
+    server.decisions[REFUSED] = loop_documents.decision("refused", reason="no_address", arms=["no_send"], **nothing)
+    server.campaigns["Adopt a feature"]["definition"].update(budget=None, later=None)
+    for width in (360, 768, 1280):
+        page.look(width=width)
+        page.open(server.url + PATHS.get(name, "/policies"))
+        assert page.run(BROKEN_WORDS) == [], width
+        assert page.run("document.documentElement.scrollWidth") == width, width
+        assert "null" not in page.run(VISIBLE_TEXT).split(), width
 
 
 def test_long_names_do_not_widen_a_page(page: Tab, server: HomeServer) -> None:

@@ -1,20 +1,22 @@
 """Which of a template's languages a user reads, and how numbers and dates are written in it.
 
 The lookup of RFC 4647, 3.4: the user's tag is shortened from its end (``zh-Hant-TW``, ``zh-Hant``, ``zh``; a single
-letter goes with what follows it) until the template has it, else the template's default. Tags are compared in their
-canonical form (:func:`whisperer.events.place.canonical_locale`).
+letter goes with what follows it) until the template has it, else the template's default. A script that goes without
+saying in a region may be said or left out: who reads ``zh-TW`` reads ``zh-Hant`` before ``zh``. Tags are compared in
+their canonical form (:func:`whisperer.events.place.canonical_locale`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from functools import lru_cache
 
 from babel import Locale, UnknownLocaleError
+from babel.core import get_global
 
 from whisperer.events.place import canonical_locale
 
-RIGHT_TO_LEFT = frozenset({"ar", "ckb", "dv", "fa", "he", "iw", "ps", "sd", "ug", "ur", "yi", "ji"})
+RIGHT_TO_LEFT = frozenset({"ar", "ckb", "dv", "fa", "he", "ps", "sd", "ug", "ur", "yi"})
 """Languages written from right to left, unless the tag names a script that says otherwise."""
 _RIGHT_TO_LEFT_SCRIPTS = frozenset({"Arab", "Hebr", "Thaa", "Syrc", "Nkoo", "Adlm", "Rohg"})
 
@@ -22,15 +24,32 @@ _RIGHT_TO_LEFT_SCRIPTS = frozenset({"Arab", "Hebr", "Thaa", "Syrc", "Nkoo", "Adl
 def fallbacks(tag: str) -> Iterator[str]:
     """The canonical tag and what it is shortened to, longest first; nothing for a tag that is not known.
 
-    >>> list(fallbacks("zh_hant_tw")), list(fallbacks("de-x-formal")), list(fallbacks("klingon"))
-    (['zh-Hant-TW', 'zh-Hant', 'zh'], ['de-x-formal', 'de'], [])
+    >>> list(fallbacks("zh_TW")), list(fallbacks("de-x-formal")), list(fallbacks("klingon"))
+    (['zh-TW', 'zh-Hant-TW', 'zh-Hant', 'zh'], ['de-x-formal', 'de'], [])
     """
     parts = (canonical_locale(tag) or "").split("-")
     while parts and parts[0]:
         yield "-".join(parts)
+        yield from _other_spellings(parts)
         parts.pop()
         while len(parts) > 1 and len(parts[-1]) == 1:
             parts.pop()
+
+
+def _other_spellings(parts: list[str]) -> Iterator[str]:
+    """The same reader with the script that the region implies written out, or left out."""
+    likely: Mapping[str, str] = get_global("likely_subtags")
+    if len(parts) == 2 and len(parts[1]) < 4:
+        language, script, _ = likely.get("_".join(parts), "__").split("_")
+        if script and script != likely.get(language, "__").split("_")[1]:
+            yield f"{language}-{script}-{parts[1]}"
+            yield f"{language}-{script}"
+    elif (
+        len(parts) == 3
+        and len(parts[1]) == 4
+        and likely.get(f"{parts[0]}_{parts[2]}", "").startswith(f"{parts[0]}_{parts[1]}_")
+    ):
+        yield f"{parts[0]}-{parts[2]}"
 
 
 def lookup(tag: str, available: Collection[str], default: str) -> str:

@@ -19,10 +19,10 @@ TRAITS: dict[str, tuple[str, ...]] = {EMAIL: ("email",), SMS: ("phone",), PUSH: 
 _text = msgspec.json.Decoder(str).decode
 
 
-def address_of(traits: Mapping[str, bytes], channel: str, user_key: str) -> str | None:
+def address_of(traits: Mapping[str, bytes], channel: str, user_key: str, *, is_bared: bool = True) -> str | None:
     """The address in the form that is used, or None. ``traits`` are JSON as the client wrote it; only texts count.
 
-    A webhook is told the user key itself: the receiver knows the user by it.
+    ``is_bared`` as of :func:`usable_address`. A webhook is told the user key itself: the receiver knows the user by it.
 
     >>> address_of({"email": b'" ada@Example.com"'}, "email", "u:ada"), address_of({"phone": b"4915"}, "sms", "u:ada")
     ('ada@example.com', None)
@@ -37,7 +37,7 @@ def address_of(traits: Mapping[str, bytes], channel: str, user_key: str) -> str 
             text = _text(written)
         except (msgspec.MsgspecError, UnicodeError):
             continue
-        found = usable_address(channel, text)
+        found = usable_address(channel, text, is_bared=is_bared)
         if found is not None:
             return found
     return None

@@ -37,6 +37,8 @@ def eligible_arms(
     zone: str,
     now: int,
     consent_default: bool,
+    *,
+    is_bared: bool = True,
 ) -> tuple[list[str], dict[str, Reason]]:
     """The arms that may be chosen, and the reason of each other one, both in the order of ``arms``.
 
@@ -47,6 +49,7 @@ def eligible_arms(
     zone : IANA name of the user's zone, "" for UTC
     now : ms UTC
     consent_default : whether a user who never stated anything may be reached
+    is_bared : as of :func:`whisperer.delivery.addresses.usable_address`
     """
     by_channel: dict[str, Reason | None] = {}
     eligible: list[str] = []
@@ -54,7 +57,7 @@ def eligible_arms(
     quiet: bool | None = None
     for arm, channel in arms:
         if channel not in by_channel:
-            reason = _unreachable(channel, purpose, standing, traits, user_key, consent_default)
+            reason = _unreachable(channel, purpose, standing, traits, user_key, consent_default, is_bared=is_bared)
             if reason is None and is_capped(standing.sends, caps, campaign, channel, now, zone):
                 reason = Reason.CAPPED
             if reason is None and quiet_hours is not None:
@@ -103,9 +106,11 @@ def _unreachable(
     traits: Mapping[str, bytes],
     user_key: str,
     consent_default: bool,
+    *,
+    is_bared: bool = True,
 ) -> Reason | None:
     """Why the channel is closed to the user whatever the time is."""
-    address = address_of(traits, channel, user_key)
+    address = address_of(traits, channel, user_key, is_bared=is_bared)
     if address is None:
         return Reason.NO_ADDRESS
     if is_suppressed(standing, channel, address):

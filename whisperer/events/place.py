@@ -1,15 +1,26 @@
 """Time zones and locales: which names are known.
 
 A zone is known if the IANA database of this machine (or the tzdata package) has it. A locale is known if it is a
-well-formed BCP 47 tag, with ``_`` taken for ``-`` as mobile systems write it, whose language is a three-letter code or
-one of ISO 639-1's two-letter ones; scripts and regions are checked in form only.
+well-formed BCP 47 tag whose language is a three-letter code or one of ISO 639-1's two-letter ones; scripts and regions
+are checked in form only. Read as tags are the spellings of mobile systems and servers too: Java's and Android's
+(``zh_CN_#Hans``, ``sr__#Latn``, ``en-rUS``, ``b+sr+Latn``), Apple's (``en_US@calendar=japanese``), POSIX's
+(``de_DE.UTF-8@euro``; ``C`` and ``POSIX`` name no language). Codes that were given up come out as those that took their
+place, by CLDR's aliases: ``iw`` is ``he``, ``UK`` is ``GB``.
+
+References
+----------
+RFC 5646, 4.5 (canonical form); UTS 35, part 1, annex C (aliases of CLDR).
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
+from typing import Any
 from zoneinfo import available_timezones
+
+from babel.core import get_global
 
 from whisperer.events.outcome import Notice
 
@@ -24,31 +35,82 @@ _TWO_LETTER_LANGUAGES = (
 )
 _ISO_639_1 = frozenset(_TWO_LETTER_LANGUAGES.split())
 _MAX_LOCALE_CHARS = 35  # what RFC 5646, section 4.4.1, asks software to hold
+_MAX_WRITTEN_CHARS = 100
 _TAG = re.compile(
-    r"([A-Za-z]{2,3})(?:-[A-Za-z]{3}){0,3}"  # language and its extensions
-    r"(?:-[A-Za-z]{4})?(?:-(?:[A-Za-z]{2}|[0-9]{3}))?"  # script, region
-    r"(?:-(?:[A-Za-z0-9]{5,8}|[0-9][A-Za-z0-9]{3}))*"  # variants
-    r"(?:-[A-WY-Za-wy-z0-9](?:-[A-Za-z0-9]{2,8})+)*(?:-[Xx](?:-[A-Za-z0-9]{1,8})+)?"  # extensions, private use
+    r"(?P<language>[A-Za-z]{2,3})(?P<extended>(?:-[A-Za-z]{3}){0,3})"
+    r"(?:-(?P<script>[A-Za-z]{4}))?(?:-(?P<region>[A-Za-z]{2}|[0-9]{3}))?"
+    r"(?P<variants>(?:-(?:[A-Za-z0-9]{5,8}|[0-9][A-Za-z0-9]{3}))*)"
+    r"(?P<rest>(?:-[A-WY-Za-wy-z0-9](?:-[A-Za-z0-9]{2,8})+)*(?:-[Xx](?:-[A-Za-z0-9]{1,8})+)?)"  # private use comes last
 )
+_POSIX = re.compile(r"([^.@]*)(?:\.[^@]*)?(?:@(.*))?")
+_MODIFIERS = {"latin": "Latn", "cyrillic": "Cyrl", "arabic": "Arab", "devanagari": "Deva", "valencia": "valencia"}
+_JAVA = re.compile(r"([A-Za-z]{2,3})(?:_([A-Za-z]{2}|[0-9]{3})?)?(?:_([A-Za-z0-9_]*))?_?#([A-Za-z]{4})?(?:_?(.*))?")
+_ANDROID_REGION = re.compile(r"([A-Za-z]{2,3})-r([A-Z]{2})")
+_OF_NORWAY = {"no": "nb"}
+"""No alias of CLDR any more: there Bokmål falls back to Norwegian. Here templates and users have one name for both."""
 
 
 def canonical_locale(locale: str) -> str | None:
-    """The tag with hyphens and in RFC 5646's casing (``de-AT``, ``zh-Hans-CN``); None if it is not known."""
-    tag = locale.replace("_", "-")
-    if len(tag) > _MAX_LOCALE_CHARS or not (match := _TAG.fullmatch(tag)):
+    """The tag in its canonical form (``de-AT``, ``zh-Hans-CN``, ``he``); None if it is not known.
+
+    >>> [canonical_locale(one) for one in ("iw_IL", "zh_CN_#Hans", "en-rUS", "de_DE.UTF-8@euro", "C")]
+    ['he-IL', 'zh-Hans-CN', 'en-US', 'de-DE', None]
+    """
+    if len(locale) > _MAX_WRITTEN_CHARS:
         return None
-    language = match[1].lower()
+    tag = _as_tag(locale)
+    replaced = _aliases("language").get(tag.replace("-", "_").lower())  # zh-min-nan, no-nyn
+    match = _TAG.fullmatch(replaced.replace("_", "-") if isinstance(replaced, str) else tag)
+    if not match:
+        return None
+    language = (match["extended"].rpartition("-")[2] or match["language"]).lower()
     if len(language) == 2 and language not in _ISO_639_1:
         return None
-    cased = [language]
-    for part in tag.split("-")[1:]:
-        if len(cased[-1]) == 1:  # after a singleton nothing is a script or a region
-            cased.append(part.lower())
-        elif len(part) == 2:
-            cased.append(part.upper())
-        else:
-            cased.append(part.title() if len(part) == 4 and part.isalpha() else part.lower())
-    return "-".join(cased)
+    named = _aliases("language").get(language, language).split("_")  # sh is sr_Latn, prs is fa_AF
+    language = _OF_NORWAY.get(named[0], named[0])
+    script = (match["script"] or next((part for part in named[1:] if len(part) == 4), "")).title()
+    region = _region(language, script, match["region"] or next((part for part in named[1:] if len(part) < 4), ""))
+    rest = (match["variants"] + match["rest"]).lower().strip("-")
+    found = "-".join(part for part in (language, script, region, rest) if part)
+    return found if len(found) <= _MAX_LOCALE_CHARS else None
+
+
+def _as_tag(written: str) -> str:
+    """With hyphens and in the order of BCP 47, whichever system wrote it; not checked."""
+    if written.startswith("b+"):
+        return written[2:].replace("+", "-")
+    if "#" in written and (java := _JAVA.fullmatch(written)):
+        language, region, variant, script, extension = java.groups()
+        variants = [one for one in (variant or "").split("_") if len(one) > 2]  # th_TH_TH and ja_JP_JP say it twice
+        parts = [language, script, region, *variants, (extension or "").replace("_", "-")]
+        return "-".join(part for part in parts if part)
+    posix = _POSIX.fullmatch(written)
+    name, modifier = (posix[1], _MODIFIERS.get(posix[2] or "")) if posix else (written, None)
+    if android := _ANDROID_REGION.fullmatch(name):
+        name = f"{android[1]}-{android[2]}"
+    if name == "no_NO_NY":  # Java's, for what has had a code of its own for long
+        return "nn-NO"
+    tag = re.sub(r"_+", "-", name)
+    if modifier is None:
+        return tag
+    language, _, more = tag.partition("-")
+    ordered = (language, modifier, more) if len(modifier) == 4 else (tag, modifier)
+    return "-".join(part for part in ordered if part)
+
+
+def _region(language: str, script: str, region: str) -> str:
+    """The region that took the place of one that is no more; of several the one where the language is likely spoken."""
+    successors: list[str] = _aliases("territory").get(region.upper(), [])
+    if not successors:
+        return region.upper()
+    likely: Mapping[str, str] = get_global("likely_subtags")
+    whole = likely.get(f"{language}_{script}" if script else language) or likely.get(language) or ""
+    return next((one for one in successors if one == whole.rpartition("_")[2]), successors[0])
+
+
+def _aliases(of: str) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = get_global(f"{of}_aliases")  # type: ignore[arg-type]
+    return found
 
 
 @lru_cache(maxsize=4_096)

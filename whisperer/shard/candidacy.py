@@ -202,10 +202,13 @@ def _note_arms(
         zone,
         now,
         tenant.loop.experiment.consent_default,
+        is_bared=tenant.loop.bares_addresses,
     )
     if tenant.loop.retained:
         for arm in campaign.arms:
-            address = address_of(stated, arm.channel, key) if arm.id in arms else None
+            if arm.id not in arms:
+                continue
+            address = address_of(stated, arm.channel, key, is_bared=tenant.loop.bares_addresses)
             if address is not None and address_hash(arm.channel, address) in tenant.loop.retained:
                 arms.remove(arm.id)
                 refused[arm.id] = Reason.SUPPRESSED

@@ -70,6 +70,8 @@ class Loop:
     """Number of zones it was worked out for, and when the next schedule fires; None: not worked out."""
     retained: dict[bytes, tuple[int, str, int, str]] = field(default_factory=dict)
     """Hash of a suppressed address of an erased user -> (partition, channel, at, reason)."""
+    bares_addresses: bool = True
+    """Whether the record being applied is of a release that takes what is unseen off addresses; not state."""
 
     def publish(self, campaigns: list[CampaignConfig], experiment: Experiment, now: int) -> None:
         """Take over a tenant's published campaigns and the division of its users."""

@@ -21,6 +21,7 @@ from whisperer.shard.dedup import Dedup
 from whisperer.shard.effects import Effect
 from whisperer.shard.log import Log, LogRow, forget
 from whisperer.shard.records import (
+    BARED_SINCE,
     BOUNDED_SINCE,
     CHAINED_SINCE,
     RECORD_VERSION,
@@ -119,7 +120,7 @@ class Shard:
             if record.version != self.record_version:
                 self.record_version = record.version
                 for tenant in self.tenants.values():
-                    tenant.people.keep_bounds(kept=record.version >= BOUNDED_SINCE)
+                    self._as_its_release(tenant)
             effects.extend(self._apply(position, record))
             if self.rows:
                 self.log[position] = list(self.rows)
@@ -131,7 +132,7 @@ class Shard:
         found = self.tenants.get(tenant_id)
         if found is None:
             found = self.tenants[tenant_id] = Tenant.new(tenant_id, self.rows)
-            found.people.keep_bounds(kept=self.record_version >= BOUNDED_SINCE)
+            self._as_its_release(found)
         return found
 
     def wants_tick(self, now: int) -> bool:
@@ -167,8 +168,12 @@ class Shard:
         """From version 5 on, no tenant's ids make another's forgotten."""
         return self.record_version >= BOUNDED_SINCE
 
+    def _as_its_release(self, tenant: Tenant) -> None:
+        """Bound and read what comes next as the release did that wrote the record."""
+        tenant.people.keep_bounds(kept=self.record_version >= BOUNDED_SINCE)
+        tenant.loop.bares_addresses = self.record_version >= BARED_SINCE
+
     def _apply(self, position: int, record: Record) -> Iterator[Effect]:
-        self.record_version = record.version
         match record.body:
             case Events(block):
                 yield from arrivals.arrive(self, decode_block(block), position)

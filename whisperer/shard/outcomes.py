@@ -219,7 +219,7 @@ def _suppress(tenant: Tenant, row: int, channel: str, now: int, reason: str, use
     key = people.keys.text(row)
     assert key is not None
     stated = traits.Values(people.traits[row])
-    address = address_of(stated, channel, key)
+    address = address_of(stated, channel, key, is_bared=tenant.loop.bares_addresses)
     if address is not None:
         suppression.suppress(tenant.loop.engagement(row).standing, channel, address, now, reason)
 

@@ -27,6 +27,9 @@ BOUNDED_SINCE = 5
 CHAINED_SINCE = 5
 """The version from which messages name the one before them, and are refused where their target does not live."""
 
+BARED_SINCE = 5
+"""Version of the first records under which marks that nobody sees are taken off addresses."""
+
 # -- messages between partitions: delivered at least once, in order, applied once ---------------------------------
 
 

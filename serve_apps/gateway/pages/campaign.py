@@ -12,6 +12,7 @@ from serve_apps.gateway.pages.rendering import render
 from serve_apps.gateway.pages.site import Site
 from serve_apps.gateway.pages.story import shown
 from whisperer.decisions.decision import GROUPS
+from whisperer.evaluation.lift import SUSPICIOUS_P
 
 
 def render_campaign(campaign: CampaignPage, *, now: int, site: Site) -> str:
@@ -36,6 +37,7 @@ def render_campaign(campaign: CampaignPage, *, now: int, site: Site) -> str:
             for row, bar in zip(by_group, bars([(row["arm"], row["decisions"]) for row in by_group]), strict=True)
         ],
         groups=sorted(campaign["groups"], key=lambda row: _order(row["group"])),
+        suspicious_p=SUSPICIOUS_P,
         rows=definition.rows(campaign["definition"]),
         arms=[_arm(arm) for arm in campaign["definition"].get("arms", ()) if isinstance(arm, dict)],
     )

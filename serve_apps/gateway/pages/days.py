@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from serve_apps.gateway.pages.formats import count, number, percent, signed
+from whisperer.evaluation.lift import SUSPICIOUS_P
 
 _BEYOND = 3.0
 """Half widths of the newest interval that the axis reaches beyond it."""
@@ -61,7 +62,7 @@ def days_picture(days: Sequence[dict[str, Any]]) -> DaysPicture | None:
         band, zero = _points([*tops, *bottoms[::-1]]), y(0.0)
         certain = "above" if last["low"] > 0 else "below" if last["high"] < 0 else "unclear"
     ratio = newest["sample_ratio"]
-    warning = f"p = {number(ratio['p_value'])}" if ratio["suspicious"] else ""
+    warning = f"p = {number(ratio['p_value'])}, below {number(SUSPICIOUS_P)}" if ratio["suspicious"] else ""
     users = sum(group["users"] for group in newest["groups"])
     return DaysPicture(
         zero,

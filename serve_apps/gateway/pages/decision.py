@@ -12,6 +12,7 @@ from serve_apps.gateway.pages.rendering import render
 from serve_apps.gateway.pages.site import Site
 from serve_apps.gateway.pages.story import shown
 from whisperer.decisions.context import NAMES
+from whisperer.decisions.decision import NO_SEND
 from whisperer.eligibility.refusal import Reason
 from whisperer.ids import ANONYMOUS_PREFIX, KNOWN_PREFIX
 
@@ -39,14 +40,16 @@ class ArmRow:
 
 
 def arm_rows(decision: DecisionView) -> tuple[list[ArmRow], float | None]:
-    """The eligible arms in their order, and where zero is on the axis of means; None where no model was looked at."""
+    """The arms that had a chance, in their order, and where zero is on the axis of means; None where no model was
+    looked at. A decision that was refused before anything was drawn gave no arm a chance, ``no_send`` neither."""
+    if not decision["propensities"]:
+        return [], None
     means, spreads = decision["means"], decision["spreads"]
     looked = any(spreads) or any(means)
     ends = [mean + side * spread for mean, spread in zip(means, spreads, strict=False) for side in (-1, 1)]
     place = axis([0.0, *ends])
     rows = []
-    for i, arm in enumerate(decision["arms"]):
-        p = decision["propensities"][i] if i < len(decision["propensities"]) else 0.0
+    for i, (arm, p) in enumerate(zip(decision["arms"], decision["propensities"], strict=False)):
         mean, spread = (means[i], spreads[i]) if looked and i < len(means) else (0.0, 0.0)
         rows.append(
             ArmRow(
@@ -62,6 +65,16 @@ def arm_rows(decision: DecisionView) -> tuple[list[ArmRow], float | None]:
             )
         )
     return rows, place(0.0) if looked else None
+
+
+def unchosen(decision: DecisionView) -> str:
+    """Why there is no table of chances."""
+    if decision["status"] != "refused":
+        return "Awaited."
+    left = [arm for arm in decision["arms"] if arm != NO_SEND]
+    if not left:
+        return "No arm was left, so there was nothing to choose from."
+    return f"It ended before one was chosen. Left were {', '.join(formats.clip(arm, 80) for arm in left[:20])}."
 
 
 def features(decision: DecisionView) -> list[tuple[str, str]]:
@@ -91,6 +104,7 @@ def render_decision(decision: DecisionView, *, now: int, site: Site) -> str:
         cause=narrative.cause(found["trigger"]),
         arms=rows,
         zero=zero,
+        unchosen=unchosen(found),
         refused=[
             (arm, reason, _OF_ONE_ARM.get(reason) or sentence(reason)) for arm, reason in found["refused_arms"].items()
         ],

@@ -24,13 +24,14 @@ def rows(definition: dict[str, Any]) -> list[tuple[str, str]]:
         ("Purpose", "purpose", str),
         ("Caps", "caps", _caps),
         ("Quiet hours", "quiet_hours", _quiet),
+        ("Budget", "budget", _budget),
     )
     found = []
     for title, name, in_words in known:
         if name in definition:
             found.append((title, in_words(definition[name])))
     taken = {name for _, name, _ in known} | {"arms", "name", "publish", "description"}
-    found += [(name, _json(value)) for name, value in definition.items() if name not in taken]
+    found += [(name, _json(value)) for name, value in definition.items() if name not in taken and value is not None]
     return found
 
 
@@ -97,6 +98,17 @@ def _quiet(quiet: Any) -> str:
         case {"from": str(start), "until": str(end)}:
             return f"nothing from {start} until {end}, the user's time"
     return _json(quiet)
+
+
+def _budget(budget: Any) -> str:
+    match budget:
+        case None:
+            return "none"
+        case {"amount": int() | float() as amount, "days": int() | float() as days, **more} if not any(more.values()):
+            return (
+                f"at most {number(amount)} of arms' costs a {'day' if days == 1 else f'window of {number(days)} days'}"
+            )
+    return _json(budget)
 
 
 def _json(value: Any) -> str:

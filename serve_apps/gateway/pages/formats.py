@@ -7,6 +7,7 @@ compares them). An unknown value, None, is written as a dash by all of them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -84,8 +85,10 @@ def percent(value: float) -> str:
     return f"{digits}{THIN}%"
 
 
-def number(value: float) -> str:
-    """Three significant digits, or all digits of a whole number."""
+def number(value: float | None) -> str:
+    """Three significant digits, or all digits of a whole number; a dash for what is no number."""
+    if value is None or not math.isfinite(value):
+        return DASH
     if value == int(value) or abs(value) >= 1000:
         return count(round(value)).replace("-", MINUS)
     return f"{value:.3g}".replace("-", MINUS)

@@ -154,8 +154,8 @@ class axis:  # noqa: N801  used as a function
 
 
 _NO_SHARE = {
-    HOLDOUT_NEAR_ZERO: "its own result may be 0",
-    HOLDOUT_BELOW_ZERO: "its own result is below 0",
+    HOLDOUT_NEAR_ZERO: "the holdout's own result may be 0",
+    HOLDOUT_BELOW_ZERO: "the holdout's own result is below 0",
 }
 
 
@@ -180,10 +180,10 @@ def _estimate(label: str, lift: Lift, place: axis, scale: float, unit: str) -> E
     if relative is not None and least is not None and greatest is not None:
         text += f", which is {headline} (95 %: {_signed_percent(least)} to {_signed_percent(greatest)})"
     elif (why := _NO_SHARE.get(lift.get("relative_reason", ""))) is not None:
-        text += f". No share of the holdout is stated: {why}"
+        text += f". No relative lift is stated: {why}"
     users = f"{count(lift['users'])} users against {count(lift['holdout_users'])} in the holdout"
     if "rests_on" in lift:
-        users += f", as much as {count(round(lift['rests_on']))} with equal outcomes would say"
+        users += f", resting on as much as {count(round(lift['rests_on']))} equal outcomes"
     return Estimate(label, Interval(place(low), place(point), place(high), certain), headline, text, users)
 
 

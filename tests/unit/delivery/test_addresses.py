@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from whisperer.content.message import CHANNELS
 from whisperer.delivery.addresses import MAX_EMAIL_CHARS, usable_address
+from whisperer.eligibility.suppression import address_hash
 
 hostile = st.text(alphabet=st.sampled_from('ab.@+-"<>()\\ \t\r\n\0\x85\u2028:;,12\ud800é。'), max_size=40)
 
@@ -23,6 +24,13 @@ hostile = st.text(alphabet=st.sampled_from('ab.@+-"<>()\\ \t\r\n\0\x85\u2028:;,1
         ("sms", "+4915112345678", "+4915112345678"),
         ("sms", " +1 (555) 010-0100 ", "+15550100100"),
         ("push", "fcm:AB_c-1", "fcm:AB_c-1"),
+        ("email", "\ufeffada@example.com", "ada@example.com"),
+        ("email", "\u00a0ada@example.com\u200b \u00ad", "ada@example.com"),
+        ("email", "\u202aada@example.com\u202c", "ada@example.com"),
+        ("email", "\u3000\tada@bücher.example\u2060", "ada@xn--bcher-kva.example"),
+        ("sms", "\u202d+49\u2009151\u202f234\u2013567\u2212890\u202c", "+49151234567890"),
+        ("sms", "\ufeff+49\u00ad151\u200b234567", "+49151234567"),
+        ("push", "\u200btoken\ufeff", "token"),
         ("webhook", "u:Zoë Ltd.", "u:Zoë Ltd."),
     ],
 )
@@ -76,6 +84,27 @@ def test_an_address_is_used_in_one_form(channel: str, text: str, used: str) -> N
 )
 def test_what_is_no_address_is_not_used(channel: str, text: str) -> None:
     assert usable_address(channel, text) is None
+
+
+UNSEEN = "\ufeff\u200b\u00ad\u202a\u202c\u200f\u2060\u00a0\u3000 \t"
+
+
+@given(
+    st.sampled_from(CHANNELS),
+    st.sampled_from(["ada@example.com", "ada@bücher.example", "+4915123456", "+49 (151) 234-567", "token"]) | hostile,
+    st.text(UNSEEN, max_size=4),
+    st.text(UNSEEN, max_size=4),
+)
+def test_what_earlier_releases_could_use_is_used_in_the_same_form_and_has_the_same_hash(
+    channel: str, text: str, before: str, after: str
+) -> None:
+    written = before + text + after
+    then = usable_address(channel, written, is_bared=False)
+    if then is not None:
+        assert usable_address(channel, written) == then
+    if channel != "webhook" and (bare := usable_address(channel, text)) is not None:
+        assert usable_address(channel, written) == bare
+        assert address_hash(channel, written) == address_hash(channel, bare)
 
 
 @given(st.sampled_from(CHANNELS), hostile | st.text(max_size=60))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import ROUND_HALF_EVEN, Decimal
 
 import pytest
+from babel.core import get_global
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -104,7 +105,56 @@ def test_micro_units_fit_int64_whatever_comes(amount: str | int | float) -> None
         ("zh-hant-tw", "zh-Hant-TW"),
         ("es-419", "es-419"),
         ("gsw-CH", "gsw-CH"),
-        ("zh-yue-HK", "zh-yue-HK"),
+        ("zh-yue-HK", "yue-HK"),
+        ("iw", "he"),
+        ("iw_IL", "he-IL"),
+        ("in_ID", "id-ID"),
+        ("ji", "yi"),
+        ("jw", "jv"),
+        ("no", "nb"),
+        ("no_NO", "nb-NO"),
+        ("no_NO_NY", "nn-NO"),
+        ("nn", "nn"),
+        ("tl_PH", "fil-PH"),
+        ("mo", "ro"),
+        ("sh", "sr-Latn"),
+        ("sh-ME", "sr-Latn-ME"),
+        ("cmn-Hans", "zh-Hans"),
+        ("deu", "de"),
+        ("prs", "fa-AF"),
+        ("zh-min-nan", "nan"),
+        ("zh_CN_#Hans", "zh-Hans-CN"),
+        ("zh_TW_#Hant", "zh-Hant-TW"),
+        ("sr__#Latn", "sr-Latn"),
+        ("sr_RS_#Latn", "sr-Latn-RS"),
+        ("th_TH_TH_#u-nu-thai", "th-TH-u-nu-thai"),
+        ("ja_JP_JP_#u-ca-japanese", "ja-JP-u-ca-japanese"),
+        ("zh_CN_#Hans_u-ca-chinese", "zh-Hans-CN-u-ca-chinese"),
+        ("de__POSIX", "de-posix"),
+        ("ca_ES_VALENCIA", "ca-ES-valencia"),
+        ("en-rUS", "en-US"),
+        ("zh-rCN", "zh-CN"),
+        ("iw-rIL", "he-IL"),
+        ("b+sr+Latn", "sr-Latn"),
+        ("b+es+419", "es-419"),
+        ("b+zh+Hans+CN", "zh-Hans-CN"),
+        ("en_US@calendar=japanese", "en-US"),
+        ("en_GB@rg=uszzzz;calendar=buddhist", "en-GB"),
+        ("de_DE.UTF-8@euro", "de-DE"),
+        ("de_DE@euro", "de-DE"),
+        ("en_US.UTF-8", "en-US"),
+        ("de@euro", "de"),
+        ("sr_RS@latin", "sr-Latn-RS"),
+        ("sr_RS.UTF-8@cyrillic", "sr-Cyrl-RS"),
+        ("ca_ES@valencia", "ca-ES-valencia"),
+        ("en-UK", "en-GB"),
+        ("de-DD", "de-DE"),
+        ("my-BU", "my-MM"),
+        ("ru-SU", "ru-RU"),
+        ("hy-SU", "hy-AM"),
+        ("sr-YU", "sr-RS"),
+        ("nl-AN", "nl-CW"),
+        ("en-840", "en-US"),
         ("en_US_POSIX", "en-US-posix"),
         ("de-CH-1996", "de-CH-1996"),
         ("en-u-ca-GREGORY", "en-u-ca-gregory"),
@@ -130,9 +180,15 @@ def test_a_locale_takes_its_canonical_form(given: str, tag: str) -> None:
         "en--US",
         "en US",
         "en-USA-",
-        "en_US.UTF-8",
-        "de@euro",
         "C",
+        "C.UTF-8",
+        "POSIX",
+        "@latin",
+        "#Latn",
+        "b+",
+        "b+xx",
+        ".",
+        "xx_#Latn",
         "é",
         "en-" + "a" * 40,
     ],
@@ -141,7 +197,15 @@ def test_what_is_no_locale_is_none(given: str) -> None:
     assert canonical_locale(given) is None
 
 
-@given(st.text() | st.from_regex(r"[a-zA-Z]{2,3}([-_][a-zA-Z0-9]{1,8})*", fullmatch=True))
+@given(
+    st.text()
+    | st.from_regex(r"[a-zA-Z]{2,3}([-_][a-zA-Z0-9]{1,8})*", fullmatch=True)
+    | st.from_regex(r"(b\+)?[a-z]{2,3}([-_+.@#r]{1,2}[a-zA-Z0-9]{1,8}){0,4}", fullmatch=True)
+    | st.sampled_from(sorted(get_global("language_aliases")))
+    | st.builds(
+        "{}-{}".format, st.sampled_from(["en", "ru", "sr"]), st.sampled_from(sorted(get_global("territory_aliases")))
+    )
+)
 def test_reading_a_place_never_raises_and_is_idempotent(text: str) -> None:
     _, locale, _ = known_place(text, text)
     assert not locale or canonical_locale(locale) == locale

@@ -82,6 +82,42 @@ def test_groups_of_the_wrong_size_are_not_to_be_trusted() -> None:
     assert "the comparison is not to be trusted" in text
 
 
+def test_sizes_that_fit_say_below_which_p_they_would_not() -> None:
+    told = words(page(campaign(sample_ratio={"p_value": 0.0429, "suspicious": False})))
+    assert "fit their shares (p = 0.0429; below 0.001 the comparison would not be trusted)" in told
+    told = words(page(campaign(sample_ratio={"p_value": 0.0004, "suspicious": True})))
+    assert "(p = 0.0004, below 0.001): users are assigned or counted wrongly, or shares were changed." in told
+
+
+def test_null_is_never_shown() -> None:
+    definition = {**campaign()["definition"], "budget": None, "audience": None, "new_field": None}
+    told = words(page(campaign(definition=definition)))
+    assert "null" not in told
+    assert "Budget none" in told
+    assert "new_field" not in told
+
+
+@pytest.mark.parametrize(
+    ("budget", "said"),
+    [
+        ({"amount": 25, "days": 1}, "at most 25 of arms' costs a day"),
+        ({"amount": 2.5, "days": 7, "hours": None}, "at most 2.5 of arms' costs a window of 7 days"),
+        ({"amount": 25, "days": 1, "hours": [1] * 24}, '{"amount": 25'),
+    ],
+)
+def test_a_budget_is_told_in_words(budget: Any, said: str) -> None:
+    ((_, told),) = rows({"budget": budget})
+    assert told.startswith(said)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_what_is_no_number_is_a_dash(value: float) -> None:
+    document = campaign(
+        groups=[{"group": "policy", "users": 3, "mean": value}], sample_ratio={"p_value": value, "suspicious": False}
+    )
+    assert "–" in words(page(document))
+
+
 def test_a_fresh_campaign_waits_in_words() -> None:
     text = words(page(fresh()))
     assert "No candidates yet." in text

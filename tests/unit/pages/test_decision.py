@@ -110,6 +110,18 @@ def test_an_unknown_outcome_is_told_beside_the_time_of_sending() -> None:
     assert "unknown: handed over, and no answer came" in page(sent)
 
 
+def test_what_was_refused_before_anything_was_drawn_gave_no_arm_a_chance() -> None:
+    nothing: Any = {"arm": "", "propensity": None, "propensities": [], "means": [], "spreads": [], "send": None}
+    none_left = words(page(decision("refused", reason="no_address", arms=["no_send"], outcomes=[], **nothing)))
+    assert "no_send" not in none_left
+    assert "0 %" not in none_left
+    assert "No arm was left, so there was nothing to choose from." in none_left
+    expired = decision("refused", reason="decision_expired", arms=["no_send", "tips"], outcomes=[], **nothing)
+    assert "It ended before one was chosen. Left were tips." in words(page(expired))
+    waiting = decision("deciding", arms=["no_send", "tips"], outcomes=[], **nothing)
+    assert "Awaited." in words(page(waiting))
+
+
 def test_it_leads_to_the_user_the_campaign_and_the_message() -> None:
     links = Outline(page(decision())).links()
     assert "/users/ada?tenant=demo" in links

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.unit.shard import world
 from tests.unit.shard.campaigns import (
     ADDRESSES,
     BY_EVENT,
@@ -29,7 +30,16 @@ from whisperer.ids import partition_of
 from whisperer.journeys.engagement import KEEP, Engagement
 from whisperer.shard.loop import MOST_IMMATURE
 from whisperer.shard.packing import extract
-from whisperer.shard.records import Asked, ConsentStated, Outcome, Outcomes, PartitionJoined, PartitionLeft, Receipts
+from whisperer.shard.records import (
+    RECORD_VERSION,
+    Asked,
+    ConsentStated,
+    Outcome,
+    Outcomes,
+    PartitionJoined,
+    PartitionLeft,
+    Receipts,
+)
 from whisperer.shard.timers import DECISION_DEADLINE_MS
 
 
@@ -131,6 +141,16 @@ def test_a_second_trigger_while_a_decision_is_open_is_refused(live: World) -> No
 )
 def test_without_a_usable_address_there_is_no_arm(live: World, traits: dict[str, Any], reason: str) -> None:
     user = treated(live, {"plan": "pro", **traits})
+    live.send(event(user, name="Looked"))
+    assert only(live, user)["reason"] == reason
+
+
+@pytest.mark.parametrize(("version", "reason"), [(4, "no_address"), (RECORD_VERSION, None)])
+def test_an_address_with_unseen_marks_is_read_as_the_release_that_wrote_the_record_did(
+    live: World, monkeypatch: pytest.MonkeyPatch, version: int, reason: str | None
+) -> None:
+    monkeypatch.setattr(world, "RECORD_VERSION", version)
+    user = treated(live, {"plan": "pro", "email": "\ufeffada@example.com\u200b"})
     live.send(event(user, name="Looked"))
     assert only(live, user)["reason"] == reason
 
