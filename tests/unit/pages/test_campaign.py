@@ -66,7 +66,7 @@ def test_the_page_accounts_for_every_candidate_and_shows_what_each_arm_earned() 
         "policy +48 %",
         "uniform +19 %",
         "policy 3 420 0.191 uniform 402 0.153 holdout 388 0.129",
-        "The groups' sizes fit their shares (p = 0.548).",
+        "The groups' sizes fit their shares (p = 0.548; below 0.001 the comparison would not be trusted).",
     ):
         assert part in text
 
