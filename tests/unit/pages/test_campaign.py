@@ -86,7 +86,7 @@ def test_sizes_that_fit_say_below_which_p_they_would_not() -> None:
     told = words(page(campaign(sample_ratio={"p_value": 0.0429, "suspicious": False})))
     assert "fit their shares (p = 0.0429; below 0.001 the comparison would not be trusted)" in told
     told = words(page(campaign(sample_ratio={"p_value": 0.0004, "suspicious": True})))
-    assert "(p = 0.0004, below 0.001): users are assigned or counted wrongly, or shares were changed." in told
+    assert "(p = 0.0004, below 0.001): users are assigned or counted wrongly, or shares were changed, and" in told
 
 
 def test_null_is_never_shown() -> None:
