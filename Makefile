@@ -5,6 +5,8 @@ PORT ?= 8000
 DATA_DIR ?= ./var
 VENV := .venv
 BIN := $(VENV)/bin
+IN_PARALLEL := tests/unit tests/contracts tests/statistical tests/fuzz
+ONE_BY_ONE := tests/integration tests/load tests/faults tests/e2e
 CHECKED := whisperer actors serve_apps training cluster tests
 
 .DEFAULT_GOAL := help
@@ -64,8 +66,10 @@ down: install  ## stop what runs in DATA_DIR
 status: install  ## show what runs in DATA_DIR
 	@$(BIN)/whisperer status --data-dir $(DATA_DIR)
 
+# Exit code 5: ARGS selected none of these.
 test: install  ## all tests; ARGS="-k name" selects some
-	$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses auto $(IN_PARALLEL) $(ARGS) || [ $$? -eq 5 ]
+	@$(BIN)/python -m pytest $(ONE_BY_ONE) $(ARGS) || [ $$? -eq 5 ]
 
 lint: install  ## format and style (ruff), types (mypy), layers (import-linter)
 	$(BIN)/ruff format --check $(CHECKED)

@@ -12,7 +12,8 @@ import itertools
 from collections.abc import Sequence
 from typing import Any, cast
 
-from actors.direct_frames import PREFIX, WELCOME, decode_answer, frame
+from actors.direct_frames import MOST_BYTES, PREFIX, WELCOME, decode_answer, frame
+from whisperer.errors import UNREADABLE
 
 CONNECT_TIMEOUT_S = 5.0
 
@@ -81,9 +82,16 @@ class DirectConnection(asyncio.Protocol):
         while len(self._received) >= PREFIX.size:
             n_bytes, _ = PREFIX.unpack_from(self._received)
             end = PREFIX.size + n_bytes
+            if n_bytes > MOST_BYTES:
+                self.close()
+                return
             if len(self._received) < end:
                 return
-            number, failure, answer = decode_answer(bytes(self._received[PREFIX.size : end]))
+            try:
+                number, failure, answer = decode_answer(bytes(self._received[PREFIX.size : end]))
+            except UNREADABLE:  # whoever is there does not speak as we do: its callers are told that it is lost
+                self.close()
+                return
             del self._received[:end]
             answered = self._waiting.get(number)
             if answered is None or answered.done():

@@ -18,6 +18,7 @@ from typing import Any, cast
 import msgspec
 
 from actors.direct_frames import MOST_BYTES, MOST_TOKEN_BYTES, PREFIX, WELCOME, decode_request, frame
+from whisperer.errors import UNREADABLE
 
 Run = Callable[[list[tuple[str, str]], str, Callable[..., Awaitable[Any]], tuple[Any, ...]], Awaitable[Any]]
 Methods = Mapping[str, Callable[..., Awaitable[Any]]]
@@ -53,7 +54,7 @@ class DirectServer:
             self.path.unlink(missing_ok=True)
 
     async def answer(self, request: memoryview, head_bytes: int) -> bytes:
-        """The answer's frame. Raises msgspec.DecodeError for what is no request."""
+        """The answer's frame. Raises one of :data:`UNREADABLE` for what is no request."""
         number, traces, method, arguments = decode_request(request[:head_bytes])
         called = self._methods.get(method)
         if called is None:
@@ -109,7 +110,7 @@ class _Caller(asyncio.BufferedProtocol):
     def _has_token(self, read: bytearray) -> bool:
         try:
             token = msgspec.msgpack.decode(read, type=str)
-        except msgspec.DecodeError:
+        except UNREADABLE:
             token = ""
         if hmac.compare_digest(token.encode(), self._server.token.encode()):
             return True
@@ -119,7 +120,7 @@ class _Caller(asyncio.BufferedProtocol):
     async def _answer(self, request: memoryview, head_bytes: int) -> None:
         try:
             answer = await self._server.answer(request, head_bytes)
-        except msgspec.DecodeError:
+        except UNREADABLE:
             self._refuse("what is no request")
             return
         if not self._transport.is_closing():

@@ -24,6 +24,7 @@ from google_crc32c import value
 
 from actors import chunks
 from actors.chunks import Chunk, Compression, StoredTable
+from whisperer.errors import UNREADABLE
 
 VERSION = 1
 OWN = 0
@@ -194,7 +195,7 @@ def read_index(data: bytes, place: Place) -> Index:
         raise DamagedPackError("the index's checksum does not match")
     try:
         return msgspec.msgpack.decode(data, type=Index)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise DamagedPackError(f"the index cannot be read: {error}") from error
 
 

@@ -55,8 +55,10 @@ NOTES = {
     "MPL-2.0": "Copyleft by file: only changes to its own files must be published. All are used unchanged.",
 }
 
-# Pinned for other systems or versions of Python than the one that writes the page; from the registry's metadata.
+# Pinned for other systems or versions of Python than the one that writes the page, or without a word in their metadata;
+# from the registry, and from the licence file they bring.
 _ELSEWHERE = {
+    "atheris": "Apache-2.0",
     "async-timeout": "Apache-2.0",
     "colorama": "BSD",
     "tzdata": "Apache-2.0",
@@ -96,7 +98,7 @@ def licence_of(name: str) -> str:
     named = spdx(told)
     if "\n" not in told and named not in ("", "BSD") and parts_of(named) <= PERMISSIVE | NOTES.keys():
         return named
-    return " OR ".join(sorted({spdx(c) for c in classifiers})) or UNKNOWN
+    return " OR ".join(sorted({spdx(c) for c in classifiers})) or _ELSEWHERE.get(name, UNKNOWN)
 
 
 def spdx(told: str) -> str:

@@ -24,6 +24,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What a decoder of msgspec raises for bytes that it cannot read: text that is no UTF-8 and nesting have errors of
+Python's own."""
+
 
 class WhispererError(Exception):
     code = "internal"

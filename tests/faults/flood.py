@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import random
 import subprocess
 import sys
 import time
@@ -46,15 +47,22 @@ class Told:
 
 
 def flood(
-    tenant: Tenant, folder: Path, *, prefix: str, connections: int, seconds: float, impatient: bool = False
+    tenant: Tenant,
+    folder: Path,
+    *,
+    prefix: str,
+    connections: int,
+    seconds: float,
+    impatient: bool = False,
+    events_per_s: float = 0.0,
 ) -> Told:
-    """Run it, and wait for its end."""
+    """Run it, and wait for its end. ``events_per_s``: no more than that is sent; 0 for as much as is taken."""
     out = folder / f"{prefix}.json"
     command = [
         sys.executable, "-m", "tests.faults.flood",
         f"--port={tenant.stand.port}", f"--authorization={tenant.http.headers['authorization']}",
         f"--prefix={prefix}", f"--connections={connections}", f"--seconds={seconds}", f"--out={out}",
-        *(["--impatient"] if impatient else []),
+        f"--events-per-s={events_per_s}", *(["--impatient"] if impatient else []),
     ]  # fmt: skip
     subprocess.run(command, cwd=ROOT, check=True, timeout=seconds + 2 * ANSWER_WITHIN_S + 60)
     return Told(**json.loads(out.read_bytes()))
@@ -86,12 +94,16 @@ class _Flood:
 
     async def _connection(self, until: float) -> None:
         """One client: connects again whenever it is cut off."""
+        pause_s = self._options.connections * BATCH / self._options.events_per_s if self._options.events_per_s else 0.0
+        due = time.monotonic() + random.random() * pause_s
         while time.monotonic() < until:
             number = None
             try:
                 reader, writer = await asyncio.open_connection("127.0.0.1", self._options.port)
                 try:
                     while time.monotonic() < until:
+                        await asyncio.sleep(due - time.monotonic())
+                        due = max(due + pause_s, time.monotonic() - pause_s)
                         self._n_sent += 1
                         number = self._n_sent
                         wait_s = await asyncio.wait_for(self._ask(reader, writer, number), ANSWER_WITHIN_S)
@@ -154,6 +166,7 @@ def main() -> None:
     parser.add_argument("--connections", type=int, required=True)
     parser.add_argument("--seconds", type=float, required=True)
     parser.add_argument("--impatient", action="store_true")
+    parser.add_argument("--events-per-s", type=float, default=0.0)
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     told = asyncio.run(_Flood(options).run())

@@ -101,6 +101,11 @@ def warehouse_rows(stand: Stand, tenant: Tenant) -> Counter[str]:
     return Counter(dict(rows.aggregate("message_id, count(*)").fetchall()))
 
 
+def warehouse_rows_of(stand: Stand, tenant: Tenant) -> dict[str, int]:
+    """How many events of each user key the warehouse has, once everything journaled until now is in it."""
+    return dict(_warehouse(stand, tenant, EXPORTED_WITHIN_S * 3).aggregate("user_key, count(*)").fetchall())
+
+
 def _warehouse(stand: Stand, tenant: Tenant, timeout_s: float) -> duckdb.DuckDBPyRelation:
     """The tenant's events in DuckDB."""
     ends = [shard["journal_end"] for shard in stand.settled()["shards"]]

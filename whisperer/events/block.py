@@ -20,10 +20,14 @@ import pyarrow as pa
 from numba import njit
 from numpy.typing import NDArray
 
-from whisperer.errors import JournalDamagedError
+from whisperer.errors import UNREADABLE, JournalDamagedError
+from whisperer.events.unicode_check import is_utf8
+from whisperer.ids import N_PARTITIONS
 
 BLOCK_VERSION = 2
 MAX_BLOCK_EVENTS = 65_535  # an event's place in its block is 16 bits of its timeline reference
+MAX_PAYLOAD_BYTES = 1 << 30
+"""Of a block's payload unpacked."""
 
 EVENT = np.dtype(
     [
@@ -111,12 +115,33 @@ _decode = msgspec.msgpack.Decoder(EventBlock).decode
 
 
 def decode_block(data: bytes | memoryview) -> EventBlock:
-    """Raises msgspec.MsgspecError for what is no block."""
-    if _version(data) == 1:
-        from whisperer.events.block_v1 import decode_v1  # only journals and moves of older releases hold these
+    """A block whose rows point into its own texts, payload and tables: kernels read them unchecked.
 
-        return decode_v1(data)
-    return _decode(data)
+    Raises JournalDamagedError for anything else.
+    """
+    try:
+        if _version(data) == 1:
+            from whisperer.events.block_v1 import decode_v1  # only journals and moves of older releases hold these
+
+            block = decode_v1(data)
+        else:
+            block = _decode(data)
+    except (*UNREADABLE, ValueError, IndexError) as error:
+        raise JournalDamagedError(f"an event block cannot be read: {error}") from error
+    if not _is_whole(block):
+        raise JournalDamagedError(f"an event block of {block.tenant[:100]!r} points beyond itself")
+    return block
+
+
+def _is_whole(block: EventBlock) -> bool:
+    if len(block.rows) % EVENT.itemsize or len(block) > MAX_BLOCK_EVENTS:
+        return False
+    if not 0 <= block.payload_size <= MAX_PAYLOAD_BYTES or not is_utf8(block.text):
+        return False
+    longs = np.frombuffer(block.rows, np.uint32).reshape(len(block), EVENT.itemsize // 4)
+    shorts = np.frombuffer(block.rows, np.uint16).reshape(len(block), EVENT.itemsize // 2)
+    tables = (len(block.names), len(block.zones), len(block.locales))
+    return bool(_point_inside(longs, shorts, np.frombuffer(block.text, np.uint8), block.payload_size, *tables))
 
 
 def held_bytes(data: bytes | memoryview) -> int:
@@ -246,6 +271,36 @@ def connection_ip(block: EventBlock, index: int) -> str | None:
     if place < 0 or index >= block.connections[place][1]:
         return None
     return block.connections[place][2]
+
+
+def _places(size: int, *names: str) -> tuple[int, ...]:
+    """Where fields are in a row that is seen as words of ``size`` bytes."""
+    return tuple(int(EVENT.fields[name][1]) // size for name in names)  # type: ignore[index]
+
+
+_PAYLOAD_AT, _PAYLOAD_BYTES, _TEXT_AT = _places(4, "payload_at", "payload_bytes", "text_at")
+_KEY_BYTES, _NAME, _ZONE, _LOCALE, _PARTITION = _places(2, "key_bytes", "name", "zone", "locale", "partition")
+
+
+@njit(cache=True, nogil=True)
+def _point_inside(
+    longs: Any, shorts: Any, text: Any, payload_size: Any, n_names: Any, n_zones: Any, n_locales: Any
+) -> bool:
+    """Whether each row's texts are whole characters of ``text``, and all else that it names is there."""
+    for i in range(len(longs)):
+        if np.int64(longs[i, _PAYLOAD_AT]) + np.int64(longs[i, _PAYLOAD_BYTES]) > payload_size:
+            return False
+        if shorts[i, _NAME] >= n_names or shorts[i, _ZONE] >= n_zones or shorts[i, _LOCALE] >= n_locales:
+            return False
+        if shorts[i, _PARTITION] >= N_PARTITIONS:
+            return False
+        at = np.int64(longs[i, _TEXT_AT])
+        for j in range(4):  # where key, messageId and linked key begin, and where the last ends
+            if at > len(text) or (at < len(text) and text[at] & 0xC0 == 0x80):
+                return False
+            if j < 3:
+                at += shorts[i, _KEY_BYTES + j]
+    return True
 
 
 @njit(cache=True, nogil=True)

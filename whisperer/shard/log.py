@@ -24,7 +24,7 @@ import msgspec
 from whisperer.decisions.context import NAMES
 from whisperer.decisions.decision import Choice
 from whisperer.delivery.dispatch import Receipt
-from whisperer.errors import JournalDamagedError
+from whisperer.errors import UNREADABLE, JournalDamagedError
 from whisperer.feedback.outcome import Reward
 from whisperer.journeys.engagement import Decision, OutcomeEntry
 
@@ -257,5 +257,5 @@ def decode_log(data: bytes) -> Log:
     """The log that :func:`encode_log` saw; b"" is an empty one. Raises JournalDamagedError for anything else."""
     try:
         return dict(_decode(data)) if data else {}
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise JournalDamagedError(f"the decision log of a snapshot cannot be read: {error}") from error

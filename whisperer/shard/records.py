@@ -10,7 +10,7 @@ import msgspec
 
 from whisperer.decisions.decision import Choice
 from whisperer.delivery.dispatch import Receipt
-from whisperer.errors import JournalDamagedError
+from whisperer.errors import UNREADABLE, JournalDamagedError
 from whisperer.profiles.state import ProfileState
 from whisperer.shard.accounts import StoredAccount
 
@@ -419,7 +419,7 @@ def decode_record(data: bytes) -> Record:
     """Raises JournalDamagedError for a record that no version of this code wrote."""
     try:
         record = _decode_record(data)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise JournalDamagedError(f"a journal record cannot be read: {error}") from error
     if record.version > RECORD_VERSION:
         raise JournalDamagedError(

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from whisperer.errors import JournalDamagedError
+from whisperer.errors import UNREADABLE, JournalDamagedError
 from whisperer.feedback.outcome import Reward
 from whisperer.journeys.engagement import decode as decode_engagement
 from whisperer.journeys.engagement import encode as encode_engagement
@@ -167,7 +167,7 @@ def load(meta: bytes, tables: dict[str, pa.Table], dedup_max_ids: int) -> Shard:
     """
     try:
         stored = _decode_meta(meta)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise JournalDamagedError(f"a snapshot cannot be read: {error}") from error
     if stored.version > SNAPSHOT_VERSION:
         raise JournalDamagedError(
