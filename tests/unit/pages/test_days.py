@@ -105,7 +105,9 @@ def test_a_course_that_never_moves_has_a_place() -> None:
 
 
 def test_groups_of_the_wrong_size_are_not_to_be_trusted_whatever_the_course() -> None:
-    assert "looked at daily (p = 0.0001, below 0.001)" in words(page(days=[*DAYS, day(5, look(0.1, 0.05), suspicious=True)]))
+    assert "looked at daily (p = 0.0001, below 0.001)" in words(
+        page(days=[*DAYS, day(5, look(0.1, 0.05), suspicious=True)])
+    )
 
 
 def test_a_simulation_says_what_became_of_candidates_and_what_speaks_against_launching() -> None:
