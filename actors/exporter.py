@@ -1,9 +1,11 @@
-"""Brings closed journal segments into the warehouse, exactly once, and takes erased users out of it.
+"""Brings closed journal segments into the warehouse, exactly once, and without users who were erased.
 
 One exporter a shard, run by the shard actor. A range is a closed segment: its bounds never change, so an export that a
 crash interrupted is done again over the same rows. Events that did not count, and those of users erased since, are
-left out. What the shard logged at the range's positions goes along in the same commit; of users erased since, under a
-pseudonym. What the records do not say of that is a value, :class:`Known`: the work needs no shard beside it.
+left out: of users whom this shard knows to be erased, and whom any shard announced, for what was journaled at a
+partition's former home (:mod:`actors.warehouse.erasures`). What the shard logged at the range's positions goes along in
+the same commit; of users erased since, under a pseudonym. What the records do not say of that is a value,
+:class:`Known`: the work needs no shard beside it.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import msgspec
 import numpy as np
 
 from actors.warehouse import Exported, ExportRecord, LogRecord, Warehouse
+from actors.warehouse.erasures import Erased, add
 from whisperer.events.block import decode_block, keys_of
 from whisperer.ids import message_hash
 from whisperer.ports import Journal
@@ -36,13 +39,13 @@ class Known(msgspec.Struct, array_like=True, frozen=True):
     ----------
     repeats : by position of a block with repeats, a byte an event: whether it counted
     log : by position, the rows logged there, encoded
-    erased : by tenant, the hash of an erased user's key -> when, ms UTC
+    erased : users of partitions at home here
     """
 
     shard: int
     repeats: dict[int, bytes]
     log: dict[int, msgspec.Raw]
-    erased: dict[str, dict[bytes, int]]
+    erased: Erased
 
 
 def known(shard: Shard, first: int, last: int) -> Known:
@@ -84,7 +87,11 @@ def export_range(
     warehouse: Warehouse, known: Known, first: int, last: int, journal: Iterable[tuple[int, bytes]]
 ) -> Exported:
     """Bring the journal's (position, record) of [first, last) into the warehouse, once however often called."""
-    return warehouse.export(known.shard, first, last, _rows(known, journal))
+    erased = warehouse.erasures.under_way()
+    for tenant, keys in known.erased.items():
+        for key, at in keys.items():
+            add(erased, tenant, key, at)
+    return warehouse.export(known.shard, first, last, _rows(known, erased, journal))
 
 
 class Exporter:
@@ -115,34 +122,31 @@ class Exporter:
             reached = last
         return reached
 
-    def erase(self, tenant: str, keys: list[str]) -> int:
-        """Take these users out of every file; how many rows were theirs."""
-        return self._warehouse.erase(tenant, keys)
 
-
-def _rows(known: Known, journal: Iterable[tuple[int, bytes]]) -> Iterator[ExportRecord | LogRecord]:
+def _rows(known: Known, erased: Erased, journal: Iterable[tuple[int, bytes]]) -> Iterator[ExportRecord | LogRecord]:
     for position, data in journal:
         encoded = known.log.get(position)
         if encoded is not None:
             logged = _decode_rows(encoded)
-            yield LogRecord(position, logged, {n for n, row in enumerate(logged) if _is_erased(known, row)})
+            yield LogRecord(position, logged, {n for n, row in enumerate(logged) if _is_erased(erased, row)})
         body = decode_record(data).body
         if not isinstance(body, Events):
             continue
         block = decode_block(body.block)
         mask = known.repeats.get(position)
         counted = np.ones(len(block), np.bool_) if mask is None else np.frombuffer(mask, np.bool_)
-        erased = known.erased.get(block.tenant)
-        if erased:
-            timestamp = block.events()["timestamp"]
+        gone = erased.get(block.tenant)
+        if gone:
+            events = block.events()
+            when = np.minimum(events["timestamp"], events["received"])
             counted = counted.copy()
             for i, key in enumerate(keys_of(block)):
-                erased_at = erased.get(message_hash(key))
-                if erased_at is not None and timestamp[i] <= erased_at:
+                erased_at = gone.get(message_hash(key))
+                if erased_at is not None and when[i] <= erased_at:
                     counted[i] = False
         yield ExportRecord(position, block, counted)
 
 
-def _is_erased(known: Known, row: LogRow) -> bool:
-    erased_at = known.erased.get(row.tenant, {}).get(message_hash(row.user_key))
+def _is_erased(erased: Erased, row: LogRow) -> bool:
+    erased_at = erased.get(row.tenant, {}).get(message_hash(row.user_key))
     return erased_at is not None and row.at <= erased_at

@@ -13,29 +13,29 @@ import time
 
 from actors import recovery
 from actors.bookkeeper import Bookkeeper
-from actors.commit import Committer
+from actors.commit import Committer, wall_clock_ms
 from actors.exporter import Exporter, known_beside
 from actors.forked import Forked, ForkError
 from actors.installation import Settings
 from actors.journal import FileJournal
+from actors.retention import Retention
 from actors.routing import Shards
 from actors.snapshots import Draft, SnapshotStore
 from actors.warehouse import Warehouse
 from actors.warehouse_jobs import Compact, Erase, Export, Job, Vacuum, answered, do, encode_job
 from whisperer.errors import UnavailableError
+from whisperer.ids import message_hash
 from whisperer.ports import Journal
 from whisperer.shard.machine import Shard
-from whisperer.shard.records import ErasureDone
+from whisperer.shard.records import ErasureDone, decode_record
 
-SNAPSHOT_AT_LEAST_EVERY_S = 24 * 3600
-"""An idle shard still renews its snapshots, so that nothing erased lives on in an old one."""
 CHILD_TIMEOUT_S = 600.0
 CHILDREN_TO_LOSE = 2
 """In a row; then the next work is done without one, however long that stops the shard."""
 REWRITE_TIMEOUT_S = 600.0
 COMMITS_TO_FOLD = 500
 ERASE_TOGETHER_S = 1.0
-ERASE_AGAIN_S = 5.0
+ERASE_AGAIN_S, ERASE_AGAIN_AT_MOST_S = 5.0, 300.0
 
 _log = logging.getLogger("whisperer.shard")
 
@@ -64,9 +64,12 @@ class Housekeeping:
         self._warehouse = warehouse
         self._shards = shards
         self._bookkeeper = bookkeeper
-        self._erasures: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
+        self._erasing = asyncio.Event()
+        """Set when there may be somebody to take out of the warehouse."""
         self._busy = asyncio.Lock()
         self._snapshot_at = time.monotonic()
+        self._retention = Retention(settings.snapshots.retention_days)
+        self._oldest_record_at: int | None = None
         self._n_children_lost = self._n_jobs_lost = 0
         self.snapshot_position = -1
         self.compaction = {"files_merged": 0, "dates_waiting": 0, "at": 0}
@@ -78,11 +81,30 @@ class Housekeeping:
 
     @property
     def n_erasures_waiting(self) -> int:
-        return self._erasures.qsize()
+        """Erased users who may still be in the warehouse."""
+        return sum(len(tenant.erasing) for tenant in self._shard.tenants.values())
 
-    def erase(self, tenant: str, key: str) -> None:
-        """Take a user out of the warehouse, soon."""
-        self._erasures.put_nowait((tenant, key))
+    @property
+    def oldest_erasure_at(self) -> int | None:
+        """Since when the first of them waits, ms UTC."""
+        return min((at for tenant in self._shard.tenants.values() for at in tenant.erasing.values()), default=None)
+
+    def retention(self) -> dict[str, float | int | None]:
+        """How old the oldest bytes are that this shard keeps, seconds; None where there are none, or it is not known.
+
+        What was erased before the older of the two is on the disk no more, once no erasure waits either.
+        """
+        now = wall_clock_ms()
+        return {
+            "promised_days": self._retention.days,
+            "journal_age_s": _age_s(self._oldest_record_at, now),
+            "snapshot_age_s": _age_s(self._snapshots.oldest_at, now),
+            "erasure_age_s": _age_s(self.oldest_erasure_at, now),
+        }
+
+    def erase(self) -> None:
+        """Take the users whom the shard is erasing out of the warehouse, soon."""
+        self._erasing.set()
 
     @property
     def _maintainer(self) -> int:
@@ -95,10 +117,8 @@ class Housekeeping:
         return min(self._shards.map.shards)
 
     def resume(self) -> None:
-        """Erasures that a crash interrupted."""
-        for tenant in self._shard.tenants.values():
-            for key in tenant.erasing:
-                self.erase(tenant.id, key)
+        """Erasures that a crash interrupted; also one that was over and had still to be taken back."""
+        self.erase()
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -133,10 +153,10 @@ class Housekeeping:
         self.compaction["dates_waiting"] = 0
         self.compaction["at"] = int(time.time())
 
-    async def rewrite_without(self, tenant: str, keys: list[str]) -> int:
-        """Take these users, of whatever shard, out of the warehouse's files; how many rows were theirs."""
+    async def rewrite_without(self, tenant: str, erased: dict[str, int]) -> int:
+        """Take these users (key -> ms UTC), of whatever shard, out of the warehouse's files; how many rows they had."""
         async with self._busy:
-            return await self._do(Erase(tenant, keys))
+            return await self._do(Erase(tenant, erased))
 
     async def snapshot(self) -> None:
         """Save the state as it is now, and let the journal go as far as it is no longer needed."""
@@ -163,6 +183,13 @@ class Housekeeping:
             before = min(position if safe is None else safe, await asyncio.to_thread(self._exporter.exported))
             loop = asyncio.get_running_loop()
             await loop.run_in_executor(self._committer.thread, self._journal.trim, before)
+            self._oldest_record_at = await asyncio.to_thread(self._oldest_record)
+
+    def _oldest_record(self) -> int | None:
+        """When the oldest record of the journal was written, ms UTC."""
+        oldest = self._journal.oldest
+        data = self._journal.read(oldest) if oldest < self._journal.end else None
+        return None if data is None else decode_record(data).now
 
     async def _do(self, job: Job) -> int:
         """Have the bookkeeper do a job, or a thread of this process when it was lost again and again.
@@ -203,25 +230,56 @@ class Housekeeping:
         return position
 
     async def _erase_forever(self) -> None:
+        again_s = ERASE_AGAIN_S
         while True:
-            batch = [await self._erasures.get()]
+            await self._erasing.wait()
+            self._erasing.clear()
             await asyncio.sleep(ERASE_TOGETHER_S)  # one rewrite for many
-            while not self._erasures.empty():
-                batch.append(self._erasures.get_nowait())
+            erasing = {tenant.id: dict(tenant.erasing) for tenant in self._shard.tenants.values() if tenant.erasing}
             try:
-                await self.export()
-                for tenant in {tenant for tenant, _ in batch}:
-                    keys = [key for t, key in batch if t == tenant]
-                    await self._shards.call(
-                        self._maintainer, "rewrite_without", tenant, keys, timeout_s=REWRITE_TIMEOUT_S
-                    )
-                for tenant, key in batch:
-                    await self._committer.submit(ErasureDone(tenant, key))
-            except Exception:
-                _log.exception("the warehouse could not be rewritten for %d erased users; trying again", len(batch))
-                for entry in batch:
-                    self._erasures.put_nowait(entry)
-                await asyncio.sleep(ERASE_AGAIN_S)
+                await self._erase(erasing)
+                again_s = ERASE_AGAIN_S
+            except Exception as error:
+                n_users = sum(map(len, erasing.values()))
+                _log.warning(
+                    "%d erased users may still be in the warehouse; trying again in %g s: %s",
+                    n_users, again_s, error, exc_info=not isinstance(error, UnavailableError),
+                )  # fmt: skip
+                await asyncio.sleep(again_s)
+                again_s = min(2 * again_s, ERASE_AGAIN_AT_MOST_S)
+                self._erasing.set()
+
+    async def _erase(self, erasing: dict[str, dict[str, int]]) -> None:
+        """Take users, by tenant, user key -> ms UTC, out of the warehouse for good: wherever their rows come from.
+
+        Raises UnavailableError where a shard is away that may have some; then what is there is gone all the same.
+        """
+        await self._announce()
+        await self._shards.refresh()  # a shard that an older map does not name may have rows, too
+        others = [shard for shard in self._shards.map.shards if shard != self._shard.id] if erasing else []
+        flushed = await asyncio.gather(
+            *(self._shards.call(shard, "flush", timeout_s=REWRITE_TIMEOUT_S) for shard in others),
+            *([self.export()] if erasing else []),
+            return_exceptions=True,
+        )
+        for tenant, erased in erasing.items():
+            await self._shards.call(self._maintainer, "rewrite_without", tenant, erased, timeout_s=REWRITE_TIMEOUT_S)
+        for failed in flushed:
+            if isinstance(failed, BaseException):
+                raise failed
+        for tenant, erased in erasing.items():
+            await asyncio.gather(*(self._committer.submit(ErasureDone(tenant, k, at)) for k, at in erased.items()))
+        if erasing:
+            await self._announce()
+
+    async def _announce(self) -> None:
+        """Have every exporter leave out whom this shard is erasing."""
+        hashes = {
+            tenant.id: {message_hash(key): at for key, at in tenant.erasing.items()}
+            for tenant in self._shard.tenants.values()
+            if tenant.erasing
+        }
+        await asyncio.to_thread(self._warehouse.erasures.announce, self._shard.id, hashes)
 
     async def _keep_house_forever(self) -> None:
         exported_at = compacted_at = time.monotonic()
@@ -230,12 +288,13 @@ class Housekeeping:
             await asyncio.sleep(1.0)
             try:
                 now = time.monotonic()
-                if now - exported_at >= self._settings.warehouse.flush_interval_s:
+                if now - exported_at >= min(self._settings.warehouse.flush_interval_s, self._retention.renew_s):
                     exported_at = now
                     await self.export()
                 since = now - self._snapshot_at
                 changed = self._committer.applied_end != self.snapshot_position
-                if (since >= self._settings.snapshots.interval_s and changed) or since >= SNAPSHOT_AT_LEAST_EVERY_S:
+                # An idle shard renews its snapshots too, so that nothing erased lives on in an old one.
+                if (since >= self._settings.snapshots.interval_s and changed) or since >= self._retention.renew_s:
                     await self.snapshot()
                 if compact_every_s and now - compacted_at >= compact_every_s and self._shard.id == self._maintainer:
                     compacted_at = now
@@ -244,3 +303,7 @@ class Housekeeping:
                 _log.info("housekeeping waits: %s", error)
             except Exception:
                 _log.exception("housekeeping failed; trying again")
+
+
+def _age_s(at: int | None, now: int) -> float | None:
+    return None if at is None else max(0, now - at) / 1000

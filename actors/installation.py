@@ -32,6 +32,7 @@ class SnapshotSection(msgspec.Struct, frozen=True):
     interval_s: float
     uri: str
     keep: int
+    retention_days: float = 30.0
 
 
 class WarehouseSection(msgspec.Struct, frozen=True):

@@ -45,10 +45,14 @@ class DamagedPackError(ValueError):
 
 
 class PackEntry(msgspec.Struct, array_like=True, frozen=True):
-    """``name`` is "" for the pack that the index lies in; ``n_bytes`` are of its chunks."""
+    """``name`` is "" for the pack that the index lies in; ``n_bytes`` are of its chunks; ``written_at`` is ms UTC.
+
+    Packs of before 2026-11-29 do not say when: 0.
+    """
 
     name: str
     n_bytes: int
+    written_at: int = 0
 
 
 class Index(msgspec.Struct, frozen=True):
@@ -84,7 +88,7 @@ class Known:
 
     seed: int
     n_since_whole: int
-    pack_bytes: Mapping[str, int]
+    packs: Mapping[str, PackEntry]
     chunks: Mapping[bytes, tuple[str, Chunk]]
 
 
@@ -92,18 +96,23 @@ def nothing_known() -> Known:
     return Known(secrets.randbits(64), -1, {}, {})
 
 
-def known_from(index: Index, own_name: str) -> Known:
-    """What a snapshot's index, lying in the pack ``own_name``, lets a later one leave out."""
+def known_from(index: Index, own_name: str, since: int = 0) -> Known:
+    """What a snapshot's index, lying in the pack ``own_name``, lets a later one leave out.
+
+    Nothing of packs written before ``since``, ms UTC: beside what is in use they may hold what was erased.
+    """
     names = [entry.name or own_name for entry in index.packs]
     used: Counter[int] = Counter()
     distinct = {(chunk.pack, chunk.offset): chunk for chunk in index.chunks()}
     for chunk in distinct.values():
         used[chunk.pack] += chunk.n_bytes
-    kept = {n for n, entry in enumerate(index.packs) if used[n] >= FULL_ENOUGH * entry.n_bytes}
+    kept = {
+        n for n, entry in enumerate(index.packs) if used[n] >= FULL_ENOUGH * entry.n_bytes and entry.written_at >= since
+    }
     return Known(
         index.seed,
         index.n_since_whole,
-        {names[n]: index.packs[n].n_bytes for n in kept},
+        {names[n]: msgspec.structs.replace(index.packs[n], name=names[n]) for n in kept},
         {chunk.digest: (names[chunk.pack], chunk) for chunk in distinct.values() if chunk.pack in kept},
     )
 
@@ -111,8 +120,9 @@ def known_from(index: Index, own_name: str) -> Known:
 class PackWriter:
     """Writes one pack to a file descriptor: only system calls, no buffer that a fork could write twice."""
 
-    def __init__(self, fd: int, known: Known, compression: Compression | None) -> None:
+    def __init__(self, fd: int, known: Known, compression: Compression | None, now: int = 0) -> None:
         self._fd = fd
+        self._now = now
         self._known = known
         self._compression = compression
         self._packs = [PackEntry("", 0)]
@@ -132,7 +142,7 @@ class PackWriter:
         self._tables.append(StoredTable(title, table.num_rows, schema, columns))
 
     def finish(self) -> None:
-        self._packs[OWN] = PackEntry("", self._offset - _HEAD.size)
+        self._packs[OWN] = PackEntry("", self._offset - _HEAD.size, self._now)
         index = msgspec.msgpack.encode(
             Index(self._known.seed, self._known.n_since_whole + 1, self._packs, self._tables)
         )
@@ -159,7 +169,7 @@ class PackWriter:
         number = self._pack_numbers.get(pack)
         if number is None:
             number = self._pack_numbers[pack] = len(self._packs)
-            self._packs.append(PackEntry(pack, self._known.pack_bytes[pack]))
+            self._packs.append(self._known.packs[pack])
         return number
 
     def _write(self, data: bytes | pa.Buffer) -> None:

@@ -33,6 +33,7 @@ from actors.moving import Moving
 from actors.partition_map import shard_name
 from actors.payloads import Payloads
 from actors.pieces import to_blocks
+from actors.retention import Retention
 from actors.routing import MOVING, OK, OVERLOADED, STALE_MAP, Shards
 from actors.scoring import Scoring
 from actors.snapshots import SnapshotStore
@@ -95,7 +96,10 @@ class ShardActor:
         warm()
         name = f"shard-{shard_id:04d}"
         snapshots = SnapshotStore(
-            self._settings.snapshots.uri, name, spool=Path(installation.data_dir) / "spool" / name
+            self._settings.snapshots.uri,
+            name,
+            spool=Path(installation.data_dir) / "spool" / name,
+            retention=Retention(self._settings.snapshots.retention_days),
         )
         try:
             recovered = recovery.recover_when_possible(shard_id, self._settings, snapshots, prepared=prepared)
@@ -232,9 +236,13 @@ class ShardActor:
         """Bring everything acknowledged so far into the warehouse."""
         await self._flushing.done()
 
-    async def rewrite_without(self, tenant: str, keys: list[str]) -> int:
+    async def rewrite_without(self, tenant: str, erased: dict[str, int]) -> int:
         """Take users, of whatever shard, out of the warehouse's files: asked of the one shard that rewrites them."""
-        return await self._housekeeping.rewrite_without(tenant, keys)
+        return await self._housekeeping.rewrite_without(tenant, erased)
+
+    async def n_erasures_waiting(self) -> int:
+        """Erased users who may still be in the warehouse."""
+        return self._housekeeping.n_erasures_waiting
 
     async def erase(self, map_version: int, tenant: str, key: str) -> Answer:
         return await self._store(map_version, tenant, [key], Erase(tenant, key))
@@ -345,6 +353,7 @@ class ShardActor:
             "letters": {"waiting": self._courier.n_waiting, **self._letterbox.state()},
             "compaction": self._housekeeping.compaction,
             "erasures_waiting": self._housekeeping.n_erasures_waiting,
+            "retention": self._housekeeping.retention(),
             "candidates_waiting": self._engaging.decider.n_waiting,
             "messages_to_send": self._engaging.deliverer.n_waiting,
             "messages_under_way": self._engaging.deliverer.n_under_way,
@@ -485,7 +494,7 @@ class ShardActor:
             if isinstance(effect, Send):
                 self._courier.send(effect.message)
             elif isinstance(effect, UserErased):
-                self._housekeeping.erase(effect.tenant, effect.key)
+                self._housekeeping.erase()
             else:
                 self._engaging.carry_out(effect)
 

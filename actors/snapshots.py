@@ -3,11 +3,12 @@
 Guarantees: a snapshot is seen whole or not at all; one whose bytes do not match their checksums is passed over for the
 one before, and reported; what a snapshot that is kept needs is never deleted. Writes only what changed: chunks that the
 snapshot before last has already are named, not written. That one and not the last, so that the two newest snapshots
-share no byte: damage to one leaves the other whole. Leaves to others: what the tables mean, when to save, in which
-process (:meth:`Draft.write` may run in a forked child), and how far to trim the journal (:meth:`SnapshotStore.prune`
-says how far is safe).
+share no byte: damage to one leaves the other whole. No pack is built upon, and no snapshot kept, beyond an age
+(:mod:`actors.retention`), so that what was erased does not live on in them. Leaves to others: what the tables mean,
+when to save, in which process (:meth:`Draft.write` may run in a forked child), and how far to trim the journal
+(:meth:`SnapshotStore.prune` says how far is safe).
 
-One folder a snapshot, ``<lsn>-<epoch>-<random>``, with ``manifest.json``, written last; the chunks lie in
+One folder a snapshot, ``<lsn>-<epoch>-<seconds>``, with ``manifest.json``, written last; the chunks lie in
 ``packs/<snapshot>.pack``. See docs/storage.md.
 """
 
@@ -20,8 +21,9 @@ import os
 import re
 import secrets
 import tempfile
+import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,7 @@ from actors.blobs import BlobFolder, SealError, seal, unseal
 from actors.chunks import Chunk, Compression, DamagedChunkError
 from actors.fsync import PARTIAL_SUFFIX
 from actors.packs import DamagedPackError, Index, Known, PackWriter, Place
+from actors.retention import TWO_NEWEST, Retention
 
 FORMAT_VERSION = 3
 """1: an Arrow file a table beside the manifest. 3: chunks in packs. (2 is a version of the state, not of the files.)"""
@@ -95,8 +98,9 @@ class Draft:
     fd : that :meth:`write` writes to; everything else of this process may be closed while it does
     """
 
-    def __init__(self, store: SnapshotStore, known: Known, path: Path) -> None:
+    def __init__(self, store: SnapshotStore, known: Known, path: Path, now: int) -> None:
         self.path = path
+        self._now = now
         self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         self._store = store
         self._known = known
@@ -106,7 +110,7 @@ class Draft:
 
         Returns b"": all there is to know is in the file.
         """
-        writer = PackWriter(self.fd, self._known, self._store.compression)
+        writer = PackWriter(self.fd, self._known, self._store.compression, self._now)
         for title, table in tables:
             _check_part(title)
             writer.add(title, table)
@@ -120,7 +124,7 @@ class Draft:
         it is ever seen.
         """
         try:
-            return self._store._publish(self, meta, lsn, epoch)
+            return self._store._publish(self, meta, lsn, epoch, self._now)
         finally:
             self.abandon()
 
@@ -141,6 +145,12 @@ class SnapshotStore:
     name_parts : sub-folders below it, such as ``"shard-0003"``
     compression : of the Arrow buffers
     spool : folder of this store's own for what is written before it is uploaded; not used where the URI is a local one
+    retention : how old packs and snapshots may become
+    clock : ms UTC
+
+    Attributes
+    ----------
+    oldest_at : when the oldest pack that is kept was written, ms UTC, as of the last :meth:`prune`; None: not known
     """
 
     def __init__(
@@ -149,6 +159,8 @@ class SnapshotStore:
         *name_parts: str,
         compression: Compression | None = "lz4",
         spool: Path | None = None,
+        retention: Retention = Retention(),  # noqa: B008 - a value
+        clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         blobs = uri if isinstance(uri, BlobFolder) else BlobFolder(uri)
         for part in name_parts:
@@ -157,6 +169,9 @@ class SnapshotStore:
         self._blobs = blobs
         self._prefix = "".join(f"{part}/" for part in name_parts)
         self._spool = spool
+        self._retention = retention
+        self._clock = clock
+        self.oldest_at: int | None = None
         self.problems: list[Problem] = []
         """What :meth:`latest` passed over when it was called last, newest first."""
 
@@ -173,7 +188,8 @@ class SnapshotStore:
         """Begin a snapshot: learn what needs not be written again, and open a file to write to."""
         name = f"{self._prefix}{PACKS}/{_DRAFT}{secrets.token_hex(8)}{_SUFFIX}"
         path = self._blobs.begin(name, self._spool or Path(tempfile.gettempdir()))
-        return Draft(self, self._known(), path)
+        now = self._clock()
+        return Draft(self, self._known(now - self._retention.build_upon_ms), path, now)
 
     def latest(self) -> Snapshot | None:
         """The newest snapshot that is intact, or None; those passed over are in :attr:`problems` and logged."""
@@ -191,7 +207,7 @@ class SnapshotStore:
         return self._folders()[0]
 
     def prune(self, keep: int = 2) -> int | None:
-        """Delete all but the newest ``keep`` complete snapshots, and what interrupted saves left.
+        """Delete all but the newest ``keep`` complete snapshots, those too old among them, and what crashes left.
 
         Returns the position of the oldest one kept: every kept snapshot can be replayed from if the journal is trimmed
         no further. None when there is no snapshot.
@@ -201,22 +217,36 @@ class SnapshotStore:
         complete, incomplete = self._folders()
         if not complete:
             return None
-        for name in complete[keep:]:
+        kept = self._young(complete[:keep])
+        for name in complete[len(kept) :]:
             self._blobs.delete(f"{self._prefix}{name}/{MANIFEST}")  # first: no half-deleted one is ever seen as whole
             self._blobs.delete_folder(self._prefix + name)
         for name in incomplete:
             if name < complete[0]:
                 self._blobs.delete_folder(self._prefix + name)
-        self._prune_packs(complete[:keep])
+        self._prune_packs(kept)
         for path in () if self._spool is None else self._spool.glob(f"*{_DRAFT}*"):
             path.unlink(missing_ok=True)  # of a process that was killed while it wrote
-        return int(complete[:keep][-1][:20])
+        return int(kept[-1][:20])
+
+    def _young(self, names: list[str]) -> list[str]:
+        """Without those that are older than any may become; the two newest are young enough."""
+        since = self._clock() - self._retention.keep_ms
+        for n, name in enumerate(names[TWO_NEWEST:], TWO_NEWEST):
+            with contextlib.suppress(_UnusableError, OSError):
+                if self._manifest(name).get("at", 0) < since:
+                    return names[:n]
+        return names
 
     def _prune_packs(self, kept: list[str]) -> None:
         needed = set()
+        oldest: list[int] = []
+        self.oldest_at = None
         for name in kept:
             try:
-                needed.update(self._manifest(name).get("packs", []))
+                manifest = self._manifest(name)
+                needed.update(manifest.get("packs", []))
+                oldest.append(manifest.get("oldest", 0))
             except (_UnusableError, OSError) as error:
                 _log.error("no pack is deleted: snapshot %s%s may need any of them: %s", self._prefix, name, error)
                 return
@@ -226,6 +256,7 @@ class SnapshotStore:
             is_old = name.startswith(_DRAFT) or name.removesuffix(PARTIAL_SUFFIX).removesuffix(_SUFFIX) < kept[0]
             if is_old and name.removesuffix(_SUFFIX) not in needed:
                 self._blobs.delete(blob)
+        self.oldest_at = min(oldest) or None
 
     def _folders(self) -> tuple[list[str], list[str]]:
         """(complete, incomplete) snapshot folders, newest first."""
@@ -240,34 +271,41 @@ class SnapshotStore:
 
     # -- writing ----------------------------------------------------------------------------------------------------
 
-    def _known(self) -> Known:
+    def _known(self, since: int) -> Known:
         for name in self.names()[1:2]:
             with contextlib.suppress(_UnusableError, OSError):
                 manifest = self._manifest(name)
                 if manifest["format"] == FORMAT_VERSION:
                     index = self._index(name, manifest)
                     if index.n_since_whole < WHOLE_EVERY:
-                        return packs.known_from(index, name)
+                        return packs.known_from(index, name, since)
         return packs.nothing_known()
 
-    def _publish(self, draft: Draft, meta: Mapping[str, Any], lsn: int, epoch: int) -> Saved:
+    def _publish(self, draft: Draft, meta: Mapping[str, Any], lsn: int, epoch: int, now: int) -> Saved:
         size = os.fstat(draft.fd).st_size
         place = packs.read_trailer(os.pread(draft.fd, packs.TRAILER_BYTES, max(0, size - packs.TRAILER_BYTES)), size)
         index = packs.read_index(os.pread(draft.fd, place.n_bytes, place.offset), place)
-        name = f"{lsn:020d}-{epoch:010d}-{secrets.token_hex(4)}"
+        name = self._name(f"{lsn:020d}-{epoch:010d}", now)
         self._blobs.adopt(draft.path, self._pack(name))
         manifest = {
             "format": FORMAT_VERSION,
             "lsn": lsn,
             "epoch": epoch,
             "meta": dict(meta),
+            "at": now,
             "packs": [entry.name or name for entry in index.packs],
+            "oldest": min(entry.written_at for entry in index.packs),
             "bytes": size,
             "index": place._asdict(),
         }
         self._blobs.put(f"{self._prefix}{name}/{MANIFEST}", seal(json.dumps(manifest, allow_nan=False).encode()))
         every = list(index.chunks())
         return Saved(name, size, len(every), sum(chunk.pack == packs.OWN for chunk in every))
+
+    def _name(self, place: str, now: int) -> str:
+        """Of snapshots at one place, as an idle shard takes them, the one taken later has the greater name."""
+        stamps = [int(name.rpartition("-")[2], 16) for name in self.names() if name.startswith(place)]
+        return f"{place}-{max([now // 1000, *(stamp + 1 for stamp in stamps)]):08x}"
 
     # -- reading ----------------------------------------------------------------------------------------------------
 

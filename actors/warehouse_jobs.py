@@ -39,7 +39,7 @@ class Erase(msgspec.Struct, tag=4, array_like=True, frozen=True):
     """:meth:`Warehouse.erase`; answered with the number of rows that were theirs."""
 
     tenant: str
-    keys: list[str]
+    erased: dict[str, int]
 
 
 Job = Export | Compact | Vacuum | Erase
@@ -56,8 +56,8 @@ def do(warehouse: Warehouse, job: Job) -> int:
             return warehouse.compact(tenant, date, at_least=at_least, below_bytes=below_bytes)
         case Vacuum():
             return warehouse.vacuum()
-        case Erase(tenant, keys):
-            return warehouse.erase(tenant, keys)
+        case Erase(tenant, erased):
+            return warehouse.erase(tenant, erased)
 
 
 def worker(uri: str, pseudonym_key: bytes) -> Callable[[bytes], bytes]:

@@ -72,6 +72,7 @@ class Snapshots(msgspec.Struct, frozen=True):
     interval_s: float
     uri: str
     keep: int
+    retention_days: float
 
 
 class Warehouse(msgspec.Struct, frozen=True):
@@ -369,6 +370,8 @@ def _check(settings: Settings) -> None:
     networks(settings.delivery.open_networks)
     if settings.delivery.stop_timeout_s < 0:
         raise SettingsError("delivery.stop_timeout_s must not be below 0.")
+    if settings.snapshots.retention_days <= 0:
+        raise SettingsError("snapshots.retention_days must be above 0.")
     if not 1 <= settings.server.port <= 65_535:
         raise SettingsError(f"server.port must be between 1 and 65535, not {settings.server.port}.")
     for section in ("gateway", "decisions", "content", "delivery"):

@@ -36,6 +36,7 @@ class Dataset:
     order : columns by which the rows of every file are sorted
     dictionary : Parquet columns worth a dictionary
     personal : columns that are null in an erased user's rows; None: such rows are removed
+    times : columns of which one at or before an erasure makes a row the erased user's; a later one is of who came back
     kind : of the shard's rows, None for events
     added : column -> the format it came with, for those that did not come with the first
     """
@@ -45,6 +46,7 @@ class Dataset:
     order: tuple[str, ...]
     dictionary: tuple[str, ...]
     personal: tuple[str, ...] | None
+    times: tuple[str, ...]
     kind: type[LogRow] | None = None
     added: Mapping[str, int] = field(default_factory=dict)
 
@@ -81,6 +83,16 @@ class Dataset:
         keys = [number.to_numpy() for number in reversed(numbers)]
         return whole.take(pa.array(np.lexsort((*keys, _ranks(text)))))
 
+    def of_users(self, table: pa.Table, erased: Mapping[str, int]) -> pa.BooleanArray:
+        """Which rows (bool[n]) are of these users, user key -> ms UTC, from before they were erased."""
+        keys = pa.array(erased, pa.string())
+        until = np.fromiter(erased.values(), np.int64, len(erased))
+        place = pc.index_in(table["user_key"], value_set=keys).combine_chunks()
+        theirs = place.is_valid().to_numpy(zero_copy_only=False)
+        when = np.min([table[name].cast(pa.int64()).to_numpy() for name in self.times], axis=0)
+        theirs[theirs] = when[theirs] <= until[place.drop_null().to_numpy()]
+        return pa.array(theirs)
+
     def without_users(self, table: pa.Table, erased: pa.Array, tenant: str, pseudonyms: Pseudonyms) -> pa.Table:
         """What stays of a table when the users of the rows where ``erased`` (bool[n]) is true are erased."""
         if self.personal is None:
@@ -91,10 +103,18 @@ class Dataset:
 def _log(name: str, kind: type[LogRow], dictionary: tuple[str, ...], personal: tuple[str, ...]) -> Dataset:
     order = ("decision_id", "lsn", "index")
     common = ("tenant", "user_key", "campaign")
-    return Dataset(name, logs.SCHEMAS[kind], order, common + dictionary, personal, kind, logs.columns_since(kind))
+    schema, times = logs.SCHEMAS[kind], ("occurred_at",)
+    return Dataset(name, schema, order, common + dictionary, personal, times, kind, logs.columns_since(kind))
 
 
-EVENTS = Dataset("events", rows.SCHEMA, ("user_key", "lsn", "index"), rows.DICTIONARY_COLUMNS, personal=None)
+EVENTS = Dataset(
+    "events",
+    rows.SCHEMA,
+    ("user_key", "lsn", "index"),
+    rows.DICTIONARY_COLUMNS,
+    personal=None,
+    times=("timestamp", "received_at"),  # a client may have dated an event of before into the future
+)
 
 _OF_CHOICE = ("experiment_group", "arm")
 _NESTED = (

@@ -8,8 +8,8 @@ files and swap them in with one commit; only then are the old ones deleted.
 
 Leaves to others: which events count (the shard's mask), what the shard logged, and when a date is closed. Rules for
 callers: one exporter a shard (the holder of its journal); one maintainer (compact, erase, vacuum) at a time, which on a
-local disk a lock sees to; erase a user after the export has passed the Erase record, or rows exported later bring the
-user back.
+local disk a lock sees to; announce an erasure before everything is exported and rewritten
+(:mod:`actors.warehouse.erasures`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import contextlib
 import logging
 import os
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ from actors.journal.fence import Fence
 from actors.warehouse.bloom import MOST_IDS, bloom_of
 from actors.warehouse.catalog import Catalog, FileEntry, State
 from actors.warehouse.datasets import DATASETS, Dataset, dataset_named, tables_by_day
+from actors.warehouse.erasures import Erasures
 from actors.warehouse.logs import LogRecord
 from actors.warehouse.pseudonyms import Pseudonyms
 from actors.warehouse.reader import Audit, Reader, StoredEvent
@@ -75,6 +76,7 @@ class Warehouse:
         self._catalog = Catalog(self._blobs)
         self._reader = Reader(self._blobs, self._catalog, n_threads)
         self._pseudonyms = Pseudonyms(pseudonym_key)
+        self.erasures = Erasures(self._blobs)
         self.is_local = self._blobs.is_local
 
     def exported(self, shard: int) -> int | None:
@@ -143,22 +145,22 @@ class Warehouse:
                     removes += [file.path for file in batch]
             return self._swap(number, "compact", adds, removes)
 
-    def erase(self, tenant: str, user_keys: Collection[str]) -> int:
-        """Rewrite every file with rows of these users; how many rows were theirs. Old files are gone after.
+    def erase(self, tenant: str, erased: Mapping[str, int]) -> int:
+        """Rewrite every file with rows of these users, user key -> ms UTC of the erasure; how many rows were theirs.
 
-        Events go. Decisions, deliveries, outcomes and rewards stay for the audit, under a pseudonym, without what is
-        personal in them.
+        Old files are gone after. Events go. Decisions, deliveries, outcomes and rewards stay for the audit, under a
+        pseudonym, without what is personal in them. What is dated after the erasure stays as it is: it is of a user who
+        came back.
         """
         check_tenant(tenant)
-        keys = pa.array(sorted(user_keys), pa.string())
         with self._maintaining() as state:
             number = state.last_rewrite + 1
             adds, removes, n_rows = [], [], 0
             for path, file in sorted(state.files.items()):
-                if file.tenant != tenant or not self._holds(file, keys):
+                if file.tenant != tenant or not self._holds(file, erased):
                     continue
                 dataset, table = dataset_named(file.dataset), self._read(file)
-                theirs = pc.is_in(table["user_key"], value_set=keys).combine_chunks()
+                theirs = dataset.of_users(table, erased)
                 n_rows += pc.sum(theirs).as_py()
                 removes.append(path)
                 kept = dataset.without_users(table, theirs, tenant, self._pseudonyms)
@@ -282,15 +284,16 @@ class Warehouse:
             raise InvariantError(f"{file.path} holds {table.num_rows} rows, {file.n_rows} were committed")
         return table
 
-    def _holds(self, file: FileEntry, keys: pa.Array) -> bool:
+    def _holds(self, file: FileEntry, erased: Mapping[str, int]) -> bool:
+        dataset = dataset_named(file.dataset)
         found = pq.read_table(
             self._blobs.path_of(file.path),
             filesystem=self._blobs.filesystem,
-            columns=["user_key"],
-            filters=pc.field("user_key").isin(keys),
+            columns=["user_key", *dataset.times],
+            filters=pc.field("user_key").isin(pa.array(erased, pa.string())),
             partitioning=None,
         )
-        return bool(found.num_rows)
+        return bool(found.num_rows) and bool(pc.any(dataset.of_users(found, erased)).as_py())
 
 
 def _write_parquet(writer: BlobWriter, table: pa.Table, dictionary: Sequence[str]) -> None:

@@ -16,6 +16,7 @@ from actors import snapshots
 from actors.blobs import BlobFolder
 from actors.chunks import CHUNK_ROWS
 from actors.packs import DamagedPackError
+from actors.retention import Retention
 from actors.snapshots import Saved, SnapshotStore
 from tests.contracts.test_snapshots import StopError, StoppingBlobs
 
@@ -203,3 +204,63 @@ def test_whatever_was_saved_stopped_and_pruned_every_snapshot_kept_is_what_it_wa
             store.prune(keep=2)
         for name in store.names():
             assert tables_of(store, name)["users"].equals(expected[name])
+
+
+DAY_MS = 86_400_000
+NEEDLE = b"ada@needle.example"
+
+
+class Days:
+    """A clock that a test moves."""
+
+    now = 1_790_000_000_000
+
+    def __call__(self) -> int:
+        return self.now
+
+
+def people(*, with_ada: bool) -> dict[str, pa.Table]:
+    """Many chunks of users, Ada among the last of them."""
+    names = [f"user-{n:012d}@other.example" for n in range(4 * CHUNK_ROWS)]
+    return {"users": pa.table({"key": [*names, NEEDLE.decode() if with_ada else ""]})}
+
+
+def holding(blobs: BlobFolder) -> list[str]:
+    return [name for name in blobs.names(unfinished=True) if NEEDLE in blobs.get(name)]
+
+
+@pytest.mark.parametrize("is_idle", [True, False])
+@pytest.mark.parametrize("keep", [1, 2, 500])
+def test_what_was_erased_is_in_no_file_after_the_time_promised_also_on_an_idle_shard(
+    blobs: BlobFolder, keep: int, is_idle: bool
+) -> None:
+    clock, lsn = Days(), 7
+    store = SnapshotStore(blobs, compression=None, retention=Retention(30), clock=clock)
+    for _ in range(3):  # the first two are whole
+        save(store, people(with_ada=True), lsn)
+    assert holding(blobs)
+    for _ in range(30):
+        clock.now += DAY_MS
+        lsn += not is_idle
+        save(store, people(with_ada=False), lsn)
+        store.prune(keep)
+        assert store.oldest_at is not None
+        assert clock.now - store.oldest_at <= 30 * DAY_MS
+    assert holding(blobs) == []
+    assert len(store.names()) == min(keep, 8), "a quarter of the time"
+    found = store.latest()
+    assert found is not None
+    assert found.tables["users"].equals(people(with_ada=False)["users"])
+
+
+def test_of_an_idle_shards_snapshots_the_one_taken_last_is_the_newest(blobs: BlobFolder) -> None:
+    clock = Days()
+    store = SnapshotStore(blobs, clock=clock)
+    names = []
+    for _ in range(6):
+        names.append(save(store, state(0), 7).name)
+        store.prune(keep=2)
+        assert store.names() == names[::-1][:2]
+    clock.now -= DAY_MS  # a clock that was put right
+    names.append(save(store, state(0), 7).name)
+    assert store.names()[0] == names[-1]

@@ -16,7 +16,7 @@ from actors.chunks import CHUNK_ROWS
 from actors.forked import Forked
 from actors.snapshots import SnapshotStore
 from actors.warehouse import ExportRecord, LogRecord, Warehouse
-from tests.unit.warehouse.conftest import Event, decision, logged, record
+from tests.unit.warehouse.conftest import Event, decision, erased, logged, record
 
 moto_server = pytest.importorskip("moto.server", reason="moto, which plays S3, is not installed")
 
@@ -101,7 +101,7 @@ def test_the_warehouse_is_exported_compacted_erased_and_asked(uri: str) -> None:
     assert not warehouse.export(0, 0, 10, []).committed
     assert warehouse.compact("acme", "2026-01-01") == 6
     assert len(warehouse.duckdb_relation("acme")) == 6
-    assert warehouse.erase("acme", ["u:2"]) == 6
+    assert warehouse.erase("acme", erased("u:2")) == 6
     assert [event.user_key for event in warehouse.read_events("acme", ["u:1", "u:2"])] == ["u:1"] * 3
     assert warehouse.lookup_decision("acme", "dec_1") is not None
     warehouse.vacuum()

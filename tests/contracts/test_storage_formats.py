@@ -22,6 +22,7 @@ from actors.blobs import BlobFolder, seal, unseal
 from actors.journal import FileJournal
 from actors.snapshots import SnapshotStore
 from actors.warehouse import DATASETS, SCHEMA, ExportRecord, LogRecord, Warehouse
+from tests.unit.warehouse.conftest import erased
 from whisperer.errors import InvariantError, JournalError
 from whisperer.events.block import EventBlock
 from whisperer.events.parts import PartBuilder, merge
@@ -84,7 +85,7 @@ def write_warehouse(folder: Path) -> None:
     warehouse.export(0, 100, 200, [ExportRecord(100, block(), ~counted, np.array([5, 6, 7]), forwarded=True)])
     warehouse.export(1, 0, 100, [ExportRecord(50, block(), np.array([True, True, True]))])
     warehouse.compact("acme", "2026-01-01")
-    warehouse.erase("acme", ["a:2"])
+    warehouse.erase("acme", erased("a:2"))
     (folder / "catalog" / "maintenance.lock").unlink()
 
 
@@ -115,7 +116,7 @@ def write_decisions(folder: Path) -> None:
         counted = np.array([True, True, True])
         warehouse.export(0, n * 100, n * 100 + 100, [ExportRecord(n * 100, block(), counted), LogRecord(n * 100, rows)])
     warehouse.compact("acme", "2026-01-01")
-    warehouse.erase("acme", ["u:2"])
+    warehouse.erase("acme", erased("u:2"))
     (folder / "catalog" / "maintenance.lock").unlink()
 
 
@@ -305,7 +306,7 @@ def test_decisions_of_a_later_format_are_refused_and_never_rewritten_without_wha
     warehouse = Warehouse(tmp_path)
     for question in (
         lambda: warehouse.duckdb_relation("acme", "decisions"),
-        lambda: warehouse.erase("acme", ["u:1"]),
+        lambda: warehouse.erase("acme", erased("u:1")),
     ):
         with pytest.raises(InvariantError, match="later release"):
             question()

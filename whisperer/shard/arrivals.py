@@ -44,13 +44,14 @@ def arrive(shard: Shard, block: EventBlock, position: int) -> Iterator[Effect]:
         tenant.id, columns.partition, columns.message_hash, shard.now, by_tenant=shard.dedups_by_tenant
     )
     n_fresh = int(np.count_nonzero(fresh))
-    if n_fresh < len(block):
-        shard.repeats[position] = fresh
     tenant.counters["events_accepted"] += n_fresh
     tenant.counters["events_duplicate"] += len(block) - n_fresh
     shard.steps.passed("dedup")
     reference = timeline.pack_reference(position, np.arange(len(block)))
-    yield from _bring(shard, tenant, block, columns, np.flatnonzero(fresh), sequence, shard.id, reference)
+    counted = fresh.copy()
+    yield from _bring(shard, tenant, block, columns, np.flatnonzero(fresh), sequence, shard.id, reference, counted)
+    if not counted.all():
+        shard.repeats[position] = counted
 
 
 def passed_on(shard: Shard, tenant: Tenant, letter: Forward, *, led: bool) -> Iterator[Effect]:
@@ -59,7 +60,9 @@ def passed_on(shard: Shard, tenant: Tenant, letter: Forward, *, led: bool) -> It
     columns = columns_of(block)
     sequence, reference = number(tenant.sequence, columns.partition), np.array(letter.references, np.int64)
     came = None if led or shard.record_version < BOUNDED_SINCE else letter
-    yield from _bring(shard, tenant, block, columns, np.arange(len(block)), sequence, letter.origin, reference, came)
+    all_of = np.arange(len(block))
+    counted = np.ones(len(block), np.bool_)  # they are exported where they were journaled first
+    yield from _bring(shard, tenant, block, columns, all_of, sequence, letter.origin, reference, counted, came)
 
 
 def _bring(
@@ -71,13 +74,20 @@ def _bring(
     sequence: NDArray[np.int64],
     origin: int,
     reference: NDArray[np.int64],
+    counted: NDArray[np.bool_],
     letter: Forward | None = None,
 ) -> Iterator[Effect]:
-    """Bring the ``chosen`` events of a block to their users; ``letter``: that they came in, if a merged key sent it."""
+    """Bring the ``chosen`` events of a block to their users; those from before an erasure are no longer ``counted``.
+
+    ``letter``: that they came in, if a merged key sent it.
+    """
     people, steps = tenant.people, shard.steps
+    came = chosen
     chosen, rows = _meet(tenant, block, columns, chosen)
     if tenant.floors:
         chosen, rows = drop_late(tenant, block, chosen, rows)
+    if len(chosen) < len(came):
+        counted[np.setdiff1d(came, chosen, assume_unique=True)] = False
     if people.targets:
         moved = people.table["status"][rows] == FORWARDED
         if moved.any():

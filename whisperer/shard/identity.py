@@ -273,8 +273,11 @@ def _release(tenant: Tenant, row: int) -> Iterator[Effect]:
             yield Send(tenant.post(home, tenant.home(key), Released(key)))
 
 
-def erase(tenant: Tenant, key: str, erased_at: int) -> Iterator[Effect]:
-    """Remove a key, its state and all keys joined to it. Late events do not bring it back."""
+def erase(tenant: Tenant, key: str, erased_at: int, asked_at: int) -> Iterator[Effect]:
+    """Remove a key, its state and all keys joined to it. Late events do not bring it back.
+
+    ``asked_at`` is of the erasure that led here: a joined key's own is later, as all that it gathered meanwhile goes.
+    """
     people = tenant.people
     home = tenant.home(key)
     row = people.keys.get(key)
@@ -293,15 +296,15 @@ def erase(tenant: Tenant, key: str, erased_at: int) -> Iterator[Effect]:
     tenant.erasing[key] = erased_at
     yield UserErased(tenant.id, key)
     for other in linked:
-        yield Send(tenant.post(home, tenant.home(other), EraseLinked(other, erased_at)))
+        yield Send(tenant.post(home, tenant.home(other), EraseLinked(other, asked_at)))
     if not is_anonymous(key):
         yield Send(tenant.post(home, ALIAS_ARBITER, AliasForget(key, erased_at)))
 
 
-def erase_linked(tenant: Tenant, body: EraseLinked) -> Iterator[Effect]:
+def erase_linked(tenant: Tenant, body: EraseLinked, at: int) -> Iterator[Effect]:
     held = tenant.erased_at(body.key)
     if held is None or held < body.erased_at:
-        yield from erase(tenant, body.key, body.erased_at)
+        yield from erase(tenant, body.key, at, body.erased_at)
 
 
 def alias_forget(tenant: Tenant, body: AliasForget) -> None:

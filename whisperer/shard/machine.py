@@ -79,8 +79,6 @@ class Shard:
         """Of the record being applied: what an older release wrote is applied as that release did."""
         self.position = -1
         """Journal position of the last record applied."""
-        self.record_version = RECORD_VERSION
-        """Of the record being applied: what an older release let in, its records let in again."""
         self.tenants: dict[str, Tenant] = {}
         self.dedup = Dedup(dedup_max_ids)
         self.steps: Steps = Unmeasured()
@@ -215,10 +213,12 @@ class Shard:
                 yield from outcomes.state_consent(self.tenant(stated.tenant), stated, self.now)
             case RewardsTaken(tenant_id, before):
                 self.tenant(tenant_id).loop.rewards.forget(before)
-            case ErasureDone(tenant_id, key):
-                self.tenant(tenant_id).erasing.pop(key, None)
+            case ErasureDone(tenant_id, key, erased_at):
+                erasing = self.tenant(tenant_id).erasing
+                if not erased_at or erasing.get(key) == erased_at:  # erased again meanwhile: that one is under way
+                    erasing.pop(key, None)
             case Erase(tenant_id, key):
-                yield from identity.erase(self.tenant(tenant_id), key, self.now)
+                yield from identity.erase(self.tenant(tenant_id), key, self.now, self.now)
             case Scored() as scored:
                 scoring.take(self.tenant(scored.tenant), scored, self.now)
             case ScoreModelChosen() as chosen:
@@ -267,7 +267,8 @@ class Shard:
             case Released() as body:
                 identity.released(tenant, body)
             case EraseLinked() as body:
-                yield from identity.erase_linked(tenant, body)
+                at = max(self.now, body.erased_at) if self.record_version >= BOUNDED_SINCE else body.erased_at
+                yield from identity.erase_linked(tenant, body, at)
             case Led(letter):
                 yield from self._passed(tenant, letter, led=True)
             case letter:

@@ -271,10 +271,11 @@ class PartitionJoined(msgspec.Struct, array_like=True, frozen=True, tag=8):
 
 
 class ErasureDone(msgspec.Struct, array_like=True, frozen=True, tag=9):
-    """The warehouse holds nothing of the key any more."""
+    """The warehouse holds nothing of the key any more; ``erased_at`` says of which erasure, 0 of the latest."""
 
     tenant: str
     key: str
+    erased_at: int = 0
 
 
 class Asked(msgspec.Struct, array_like=True, frozen=True, tag=10):

@@ -37,6 +37,7 @@ class Event:
     link: str | None = None
     kind: EventType = EventType.TRACK
     payload: str | None = None
+    received: int | None = None
 
     def json(self) -> str:
         return self.payload if self.payload is not None else json.dumps({"user": bare_id(self.key), "event": self.name})
@@ -52,7 +53,7 @@ def block_of(tenant: str, events: Sequence[Event], lsn: int = 0) -> EventBlock:
             kind=event.kind,
             name=event.name,
             timestamp=event.timestamp,
-            received=event.timestamp + 5,
+            received=event.timestamp + 5 if event.received is None else event.received,
             message_id=f"m-{lsn}-{n}",
             message_hash=message_hash(f"m-{lsn}-{n}"),
             payload=event.json().encode(),
@@ -142,6 +143,11 @@ def reward(user: str, id_: str = "dec_1", at: int = NEW_YEAR_2026, revision: int
 
 def logged(lsn: int, *rows: LogRow, erased: Collection[int] = ()) -> LogRecord:
     return LogRecord(lsn, rows, erased)
+
+
+def erased(*keys: str, at: int = NEW_YEAR_2026 + 365 * DAY_MS) -> dict[str, int]:
+    """Users erased at a moment: after everything that tests write, unless another is given."""
+    return dict.fromkeys(keys, at)
 
 
 class Crash(BaseException):

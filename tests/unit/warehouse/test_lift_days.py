@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from actors.lift_days import closed_by_day
 from actors.warehouse import Warehouse
-from tests.unit.warehouse.conftest import DAY_MS, NEW_YEAR_2026, Event, decision, logged, record, refused
+from tests.unit.warehouse.conftest import DAY_MS, NEW_YEAR_2026, Event, decision, erased, logged, record, refused
 from whisperer.evaluation.lift import GroupTally
 from whisperer.events.types import EventType
 from whisperer.journeys.campaign import Arm, Campaign, Goal, OnEvent
@@ -83,7 +83,7 @@ def test_a_user_is_one_under_every_id_and_two_groups_are_a_conflict(tmp_path: Pa
 def test_an_erased_user_is_left_out(tmp_path: Path) -> None:
     days(tmp_path, [decision("u:a", "dec_1", T0), decision("u:b", "dec_2", T0)], [paid("u:a", T0 + 1)])
     warehouse = Warehouse(tmp_path, pseudonym_key=b"k")
-    warehouse.erase("acme", ["u:a"])
+    warehouse.erase("acme", erased("u:a"))
     found, _ = closed_by_day(warehouse, "acme", PAID, LATER)
     assert found == [(DAY + 1, "policy", GroupTally(1, 0, 0))]
     assert closed_by_day(warehouse, "other", PAID, LATER) == ([], 0)

@@ -19,6 +19,7 @@ from tests.unit.warehouse.conftest import (
     Event,
     decision,
     delivery,
+    erased,
     logged,
     outcome,
     record,
@@ -224,7 +225,7 @@ def test_erasure_leaves_a_pseudonym_and_nothing_personal_in_the_audit(
     stays = filled.lookup_decision("acme", "dec_12s")
     before = filled.lookup_decision("acme", "dec_12g")
     assert before is not None
-    assert filled.erase("acme", ["u:gone", "u:never seen"]) == 6 * 5
+    assert filled.erase("acme", erased("u:gone", "u:never seen")) == 6 * 5
     assert filled.lookup_decision("acme", "dec_12s") == stays
     after = filled.lookup_decision("acme", "dec_12g")
     assert after is not None
@@ -244,14 +245,14 @@ def test_erasure_leaves_a_pseudonym_and_nothing_personal_in_the_audit(
         assert b"gone" not in blobs.get(name)
         table = pq.read_table(blobs.path_of(name), filesystem=blobs.filesystem, partitioning=None)
         assert "u:gone" not in table["user_key"].to_pylist()
-    assert filled.erase("acme", ["u:gone"]) == 0
+    assert filled.erase("acme", erased("u:gone")) == 0
 
 
 def test_a_pseudonym_is_stable_with_a_key_and_useless_without(tmp_path: Path) -> None:
     def pseudonym(folder: str, key: bytes, tenant: str = "acme", user: str = "u:gone") -> str:
         warehouse = Warehouse(tmp_path / folder, pseudonym_key=key)
         warehouse.export(0, 0, 10, [logged(0, decision(user, tenant=tenant))])
-        warehouse.erase(tenant, [user])
+        warehouse.erase(tenant, erased(user))
         return ids(warehouse, "decisions", tenant)[0][0]
 
     known = pseudonym("a", b"secret")
@@ -269,7 +270,7 @@ def test_a_pseudonym_is_stable_with_a_key_and_useless_without(tmp_path: Path) ->
 def test_rows_of_users_erased_before_the_export_arrive_under_the_same_pseudonym(blobs: BlobFolder) -> None:
     warehouse = Warehouse(blobs, pseudonym_key=b"secret")
     warehouse.export(0, 0, 10, [logged(0, decision("u:gone", "dec_1"))])
-    warehouse.erase("acme", ["u:gone"])
+    warehouse.erase("acme", erased("u:gone"))
     warehouse.export(0, 10, 20, [logged(10, decision("u:1", "dec_2"), decision("u:gone", "dec_3"), erased={1})])
     (pseudonym,) = {user for user, id_ in ids(warehouse, "decisions") if id_ in ("dec_1", "dec_3")}
     assert pseudonym.startswith(PSEUDONYM_PREFIX)
@@ -312,4 +313,4 @@ def test_a_dataset_of_a_newer_release_is_left_alone_by_questions_and_stops_erasu
     assert len(warehouse.read_events("acme", ["u:1"])) == 1
     assert warehouse.compact("acme", "2026-01-01") == 0
     with pytest.raises(InvariantError, match="'x'"):
-        warehouse.erase("acme", ["u:1"])
+        warehouse.erase("acme", erased("u:1"))

@@ -8,7 +8,7 @@ import pytest
 
 from actors.blobs import BlobFolder
 from actors.warehouse import Warehouse
-from tests.unit.warehouse.conftest import DAY_MS, NEW_YEAR_2026, Event, record
+from tests.unit.warehouse.conftest import DAY_MS, NEW_YEAR_2026, Event, erased, record
 from tests.unit.warehouse.test_export import rows
 from whisperer.errors import InvariantError, UnavailableError
 
@@ -74,7 +74,7 @@ def test_erasure_removes_the_users_rows_from_the_disk_and_no_others(
     if compacted:
         warehouse.compact("acme", "2026-01-02")
     before = rows(warehouse)
-    assert warehouse.erase("acme", ["u:gone", "u:1", "u:never seen"]) == 9
+    assert warehouse.erase("acme", erased("u:gone", "u:1", "u:never seen")) == 9
     assert rows(warehouse) == [row for row in before if row[0] not in ("u:gone", "u:1")]
     assert len(rows(warehouse, "a.example")) == 6, "the same id of another tenant is another user"
     on_disk = [name for name in blobs.names("tenant=acme") if name.endswith(".parquet")]
@@ -82,20 +82,20 @@ def test_erasure_removes_the_users_rows_from_the_disk_and_no_others(
     for name in on_disk:
         keys = pq.read_table(blobs.path_of(name), filesystem=blobs.filesystem, columns=["user_key"], partitioning=None)
         assert not {"u:gone", "u:1"} & set(keys["user_key"].to_pylist())
-    assert warehouse.erase("acme", ["u:gone", "u:1"]) == 0
+    assert warehouse.erase("acme", erased("u:gone", "u:1")) == 0
 
 
 def test_erasing_in_a_tenant_whose_name_looks_like_our_file_names_keeps_files_in_its_folder(
     warehouse: Warehouse,
 ) -> None:
     warehouse.export(0, 30, 40, [record(30, "a.example", Event("u:gone"), Event("u:stays"))])
-    assert warehouse.erase("a.example", ["u:gone"]) == 7
+    assert warehouse.erase("a.example", erased("u:gone")) == 7
     (file,) = warehouse.files("a.example")
     assert file.path.startswith("tenant=a.example/date=2026-01-01/")
 
 
 def test_an_erased_user_may_come_back_with_new_events(warehouse: Warehouse) -> None:
-    warehouse.erase("acme", ["u:gone"])
+    warehouse.erase("acme", erased("u:gone"))
     warehouse.export(0, 30, 40, [record(30, "acme", Event("u:gone", "again"))])
     assert [event.event for event in warehouse.read_events("acme", ["u:gone"])] == ["again"]
 
@@ -120,7 +120,7 @@ def test_another_reader_follows_every_change(warehouse: Warehouse, blobs: BlobFo
     reader = Warehouse(blobs)
     for change in (
         lambda: warehouse.compact("acme", "2026-01-01"),
-        lambda: warehouse.erase("acme", ["u:gone"]),
+        lambda: warehouse.erase("acme", erased("u:gone")),
         lambda: warehouse.vacuum(),
         lambda: warehouse.export(0, 30, 40, [record(30, "acme", Event("u:0"))]),
     ):
@@ -209,7 +209,7 @@ def test_readers_in_other_threads_see_every_row_once_while_files_change_under_th
         if n % 2:
             writer.compact("acme", "2026-01-01")
         if n % 3 == 2:
-            writer.erase("acme", [f"u:gone {n}"])
+            writer.erase("acme", erased(f"u:gone {n}"))
         if n % 4 == 3:
             writer.vacuum()
     done.set()
@@ -217,3 +217,13 @@ def test_readers_in_other_threads_see_every_row_once_while_files_change_under_th
         thread.join()
     assert wrong == []
     assert len(rows(reader)) == 12 + 12 - 4
+
+
+def test_erasure_takes_what_is_dated_or_came_before_it_and_leaves_what_a_returning_user_did_since(
+    warehouse: Warehouse,
+) -> None:
+    dated_ahead = Event("u:gone", "dated ahead", NEXT_DAY + DAY_MS, received=NEXT_DAY)
+    later = Event("u:gone", "later", NEXT_DAY + 1, received=NEXT_DAY + 1)
+    warehouse.export(0, 30, 40, [record(30, "acme", dated_ahead, later)])
+    warehouse.erase("acme", erased("u:gone", at=NEXT_DAY))
+    assert [event.event for event in warehouse.read_events("acme", ["u:gone"])] == ["later"]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from actors.warehouse import Warehouse
-from tests.unit.warehouse.conftest import NEW_YEAR_2026, decision, logged, refused, reward
+from tests.unit.warehouse.conftest import NEW_YEAR_2026, decision, erased, logged, refused, reward
 from training.rows.decisions import HASH_KEY, decision_rows, matrix
 from whisperer.shard.decision_features import FEATURE_HASH, SPECS
 
@@ -66,5 +66,5 @@ def test_features_are_columns_in_the_registrys_order_and_nan_where_not_logged(wa
 
 
 def test_an_erased_user_teaches_nothing_more(warehouse: Warehouse) -> None:
-    warehouse.erase("acme", ["u:a"])
+    warehouse.erase("acme", erased("u:a"))
     assert decision_rows(warehouse, "acme")["decision_id"].to_pylist() == ["dec_b"]

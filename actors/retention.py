@@ -1,0 +1,44 @@
+"""How long bytes of what was erased may stay in snapshots and in the journal, and how that time is divided.
+
+What is erased is gone from the state at once, and so from whatever is written after. What was written before ages out
+by time, also on a shard that nobody writes to. Of the time promised, T:
+
+    T/30   at the latest, a snapshot is taken, and the journal's open segment is closed and exported
+    T/2    a pack is built upon: then what lies still in it is written anew, into a new one
+    T/4    a snapshot is kept, unless it is one of the two newest
+
+A pack written just before an erasure is named by no snapshot that is taken T/2 later; the last one that names it goes
+after another T/4, with the first snapshot taken from then on, and with it the pack and the journal from before. That is
+T x 49/60 in all. Leaves to others: doing it (:mod:`actors.housekeeping`, :mod:`actors.snapshots`). A shard that is not
+running deletes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+DAY_S = 86_400.0
+TWO_NEWEST = 2
+"""Snapshots that are kept whatever their age: damage to one must leave another."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """``days``: the time promised."""
+
+    days: float = 30.0
+
+    @property
+    def renew_s(self) -> float:
+        """Longest time between two snapshots."""
+        return self.days * DAY_S / 30
+
+    @property
+    def build_upon_ms(self) -> int:
+        """Greatest age of a pack that a new snapshot may name."""
+        return round(self.days * DAY_S * 1000 / 2)
+
+    @property
+    def keep_ms(self) -> int:
+        """Greatest age of a snapshot that is kept."""
+        return round(self.days * DAY_S * 1000 / 4)
