@@ -2,10 +2,10 @@
 
 One exporter a shard, run by the shard actor. A range is a closed segment: its bounds never change, so an export that a
 crash interrupted is done again over the same rows. Events that did not count, and those of users erased since, are
-left out: of users whom this shard knows to be erased, and whom any shard announced, for what was journaled at a
-partition's former home (:mod:`actors.warehouse.erasures`). What the shard logged at the range's positions goes along in
-the same commit; of users erased since, under a pseudonym. What the records do not say of that is a value,
-:class:`Known`: the work needs no shard beside it.
+left out as far as this shard knows them: what was journaled at a partition's former home comes first, and is rewritten
+(:mod:`actors.housekeeping`). What the shard logged at the range's positions goes along in the same commit; of users
+erased since, under a pseudonym. What the records do not say of that is a value, :class:`Known`: the work needs no shard
+beside it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import msgspec
 import numpy as np
 
 from actors.warehouse import Exported, ExportRecord, LogRecord, Warehouse
-from actors.warehouse.erasures import Erased, add
 from whisperer.events.block import decode_block, keys_of
 from whisperer.ids import message_hash
 from whisperer.ports import Journal
@@ -39,13 +38,13 @@ class Known(msgspec.Struct, array_like=True, frozen=True):
     ----------
     repeats : by position of a block with repeats, a byte an event: whether it counted
     log : by position, the rows logged there, encoded
-    erased : users of partitions at home here
+    erased : by tenant, of partitions at home here: the hash of an erased user's key -> when, ms UTC
     """
 
     shard: int
     repeats: dict[int, bytes]
     log: dict[int, msgspec.Raw]
-    erased: Erased
+    erased: dict[str, dict[bytes, int]]
 
 
 def known(shard: Shard, first: int, last: int) -> Known:
@@ -87,11 +86,7 @@ def export_range(
     warehouse: Warehouse, known: Known, first: int, last: int, journal: Iterable[tuple[int, bytes]]
 ) -> Exported:
     """Bring the journal's (position, record) of [first, last) into the warehouse, once however often called."""
-    erased = warehouse.erasures.under_way()
-    for tenant, keys in known.erased.items():
-        for key, at in keys.items():
-            add(erased, tenant, key, at)
-    return warehouse.export(known.shard, first, last, _rows(known, erased, journal))
+    return warehouse.export(known.shard, first, last, _rows(known, journal))
 
 
 class Exporter:
@@ -123,19 +118,19 @@ class Exporter:
         return reached
 
 
-def _rows(known: Known, erased: Erased, journal: Iterable[tuple[int, bytes]]) -> Iterator[ExportRecord | LogRecord]:
+def _rows(known: Known, journal: Iterable[tuple[int, bytes]]) -> Iterator[ExportRecord | LogRecord]:
     for position, data in journal:
         encoded = known.log.get(position)
         if encoded is not None:
             logged = _decode_rows(encoded)
-            yield LogRecord(position, logged, {n for n, row in enumerate(logged) if _is_erased(erased, row)})
+            yield LogRecord(position, logged, {n for n, row in enumerate(logged) if _is_erased(known, row)})
         body = decode_record(data).body
         if not isinstance(body, Events):
             continue
         block = decode_block(body.block)
         mask = known.repeats.get(position)
         counted = np.ones(len(block), np.bool_) if mask is None else np.frombuffer(mask, np.bool_)
-        gone = erased.get(block.tenant)
+        gone = known.erased.get(block.tenant)
         if gone:
             events = block.events()
             when = np.minimum(events["timestamp"], events["received"])
@@ -147,6 +142,6 @@ def _rows(known: Known, erased: Erased, journal: Iterable[tuple[int, bytes]]) ->
         yield ExportRecord(position, block, counted)
 
 
-def _is_erased(erased: Erased, row: LogRow) -> bool:
-    erased_at = erased.get(row.tenant, {}).get(message_hash(row.user_key))
+def _is_erased(known: Known, row: LogRow) -> bool:
+    erased_at = known.erased.get(row.tenant, {}).get(message_hash(row.user_key))
     return erased_at is not None and row.at <= erased_at

@@ -24,7 +24,6 @@ from actors.snapshots import Draft, SnapshotStore
 from actors.warehouse import Warehouse
 from actors.warehouse_jobs import Compact, Erase, Export, Job, Vacuum, answered, do, encode_job
 from whisperer.errors import UnavailableError
-from whisperer.ids import message_hash
 from whisperer.ports import Journal
 from whisperer.shard.machine import Shard
 from whisperer.shard.records import ErasureDone, decode_record
@@ -98,7 +97,7 @@ class Housekeeping:
         return {
             "promised_days": self._retention.days,
             "journal_age_s": _age_s(self._oldest_record_at, now),
-            "snapshot_age_s": _age_s(self._snapshots.oldest_at, now),
+            "snapshots_age_s": _age_s(self._snapshots.oldest_at, now),
             "erasure_age_s": _age_s(self.oldest_erasure_at, now),
         }
 
@@ -117,7 +116,7 @@ class Housekeeping:
         return min(self._shards.map.shards)
 
     def resume(self) -> None:
-        """Erasures that a crash interrupted; also one that was over and had still to be taken back."""
+        """Erasures that a crash interrupted."""
         self.erase()
 
     async def run(self) -> None:
@@ -250,16 +249,20 @@ class Housekeeping:
                 self._erasing.set()
 
     async def _erase(self, erasing: dict[str, dict[str, int]]) -> None:
-        """Take users, by tenant, user key -> ms UTC, out of the warehouse for good: wherever their rows come from.
+        """Take users, by tenant, user key -> ms UTC, out of the warehouse for good.
 
-        Raises UnavailableError where a shard is away that may have some; then what is there is gone all the same.
+        Their partitions may have been at home at any shard, which knows nothing of the erasure: so all of them export
+        what they have before the files are rewritten. What comes later is marked by the shard that applies it, and not
+        exported by whoever holds it. Raises UnavailableError where a shard is away; then what there is is gone all the
+        same, and the erasure not over.
         """
-        await self._announce()
+        if not erasing:
+            return
         await self._shards.refresh()  # a shard that an older map does not name may have rows, too
-        others = [shard for shard in self._shards.map.shards if shard != self._shard.id] if erasing else []
+        others = [shard for shard in self._shards.map.shards if shard != self._shard.id]
         flushed = await asyncio.gather(
+            self.export(),
             *(self._shards.call(shard, "flush", timeout_s=REWRITE_TIMEOUT_S) for shard in others),
-            *([self.export()] if erasing else []),
             return_exceptions=True,
         )
         for tenant, erased in erasing.items():
@@ -269,17 +272,6 @@ class Housekeeping:
                 raise failed
         for tenant, erased in erasing.items():
             await asyncio.gather(*(self._committer.submit(ErasureDone(tenant, k, at)) for k, at in erased.items()))
-        if erasing:
-            await self._announce()
-
-    async def _announce(self) -> None:
-        """Have every exporter leave out whom this shard is erasing."""
-        hashes = {
-            tenant.id: {message_hash(key): at for key, at in tenant.erasing.items()}
-            for tenant in self._shard.tenants.values()
-            if tenant.erasing
-        }
-        await asyncio.to_thread(self._warehouse.erasures.announce, self._shard.id, hashes)
 
     async def _keep_house_forever(self) -> None:
         exported_at = compacted_at = time.monotonic()

@@ -8,8 +8,8 @@ files and swap them in with one commit; only then are the old ones deleted.
 
 Leaves to others: which events count (the shard's mask), what the shard logged, and when a date is closed. Rules for
 callers: one exporter a shard (the holder of its journal); one maintainer (compact, erase, vacuum) at a time, which on a
-local disk a lock sees to; announce an erasure before everything is exported and rewritten
-(:mod:`actors.warehouse.erasures`).
+local disk a lock sees to; erase a user after every shard has exported what it held at that moment, as a partition may
+have been at home at any of them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,6 @@ from actors.journal.fence import Fence
 from actors.warehouse.bloom import MOST_IDS, bloom_of
 from actors.warehouse.catalog import Catalog, FileEntry, State
 from actors.warehouse.datasets import DATASETS, Dataset, dataset_named, tables_by_day
-from actors.warehouse.erasures import Erasures
 from actors.warehouse.logs import LogRecord
 from actors.warehouse.pseudonyms import Pseudonyms
 from actors.warehouse.reader import Audit, Reader, StoredEvent
@@ -76,7 +75,6 @@ class Warehouse:
         self._catalog = Catalog(self._blobs)
         self._reader = Reader(self._blobs, self._catalog, n_threads)
         self._pseudonyms = Pseudonyms(pseudonym_key)
-        self.erasures = Erasures(self._blobs)
         self.is_local = self._blobs.is_local
 
     def exported(self, shard: int) -> int | None:

@@ -29,6 +29,7 @@ import msgspec
 from serve_apps.delivery.provider import receipt, rejected, retry
 from serve_apps.delivery.sink_schema import open_connection
 from whisperer.delivery.dispatch import ACCEPTED, BOUNCED, Dispatch, Receipt
+from whisperer.ids import message_hash
 
 PROVIDER = "sink"
 KEEP = 200_000
@@ -37,6 +38,8 @@ MAX_LIMIT = 1_000
 MAX_TOGETHER = 512
 """Messages of one transaction."""
 _TRIM_SLACK = 1_000
+FORGETTING_MS = 86_400_000
+"""So long after a user was forgotten a message to them may still come in: an attempt takes minutes."""
 
 _log = logging.getLogger(__name__)
 
@@ -100,6 +103,9 @@ class Sink:
         with self._writing() as connection:
             newest = 0
             for dispatch in dispatches:
+                if connection.execute(_WAS_FORGOTTEN, _forgetting(dispatch)).fetchone():
+                    receipts.append(receipt(dispatch, ACCEPTED, PROVIDER))  # received, and not kept
+                    continue
                 refusal = _played(dispatch)
                 if refusal is not None:
                     receipts.append(refusal)
@@ -123,11 +129,20 @@ class Sink:
         with self._writing() as connection:
             return _trim(connection, keep)
 
-    def forget(self, tenant: str, user_keys: list[str]) -> int:
-        """Delete what was sent to these users; how many messages went. The counts of what was received stay."""
+    def forget(self, tenant: str, user_keys: list[str], now: int) -> int:
+        """Delete what was sent to these users, from the disk too; how many messages went.
+
+        The counts of what was received stay. What was decided up to ``now`` (ms UTC) and is still on its way is not
+        kept when it comes. Somebody who reads at this moment may hold up the overwriting until the next call.
+        """
         with self._writing() as connection:
             query = "DELETE FROM message WHERE tenant = ? AND user_key = ?"
-            return sum(connection.execute(query, (tenant, key)).rowcount for key in user_keys)
+            n_deleted = sum(connection.execute(query, (tenant, key)).rowcount for key in user_keys)
+            connection.execute("DELETE FROM forgotten WHERE at < ?", (now - FORGETTING_MS,))
+            connection.executemany(_FORGET, [(tenant, message_hash(key), now) for key in user_keys])
+        with self._lock:  # deleted pages are still in the write-ahead log, as they were
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        return n_deleted
 
     def messages(
         self,
@@ -234,6 +249,8 @@ _INSERT = """
 INSERT INTO message (tenant, send_key, channel, user_key, address, campaign, decision_id, locale, parts, headers,
     content_hash, received_at, n_received) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1) RETURNING serial
 """
+_WAS_FORGOTTEN = "SELECT 1 FROM forgotten WHERE tenant = ? AND user_hash = ? AND at >= ?"
+_FORGET = "INSERT OR REPLACE INTO forgotten (tenant, user_hash, at) VALUES (?, ?, ?)"
 _RULED_OUT = """SELECT count(*) FROM pragma_index_list('message') WHERE name = 'message_by_key' AND "unique" """
 _DOUBLED = """
 SELECT coalesce(sum(n - 1), 0)
@@ -255,6 +272,10 @@ def _played(dispatch: Dispatch) -> Receipt | None:
     if local.startswith("defer+") and dispatch.attempt < N_DEFERRED:
         return retry(dispatch, PROVIDER, f"the sink plays a busy provider, attempt {dispatch.attempt + 1}")
     return None
+
+
+def _forgetting(dispatch: Dispatch) -> tuple[str, bytes, int]:
+    return _whole(dispatch.tenant), message_hash(dispatch.user_key), dispatch.decided_at
 
 
 def _row(dispatch: Dispatch, now: int) -> tuple[Any, ...]:

@@ -45,6 +45,15 @@ CREATE TABLE tally (
     PRIMARY KEY (tenant, channel)
 ) WITHOUT ROWID;
 """
+_FORGOTTEN = """
+CREATE TABLE IF NOT EXISTS forgotten (
+    tenant TEXT NOT NULL,
+    user_hash BLOB NOT NULL,
+    at INTEGER NOT NULL,
+    PRIMARY KEY (tenant, user_hash)
+) WITHOUT ROWID
+"""
+"""Came without a layout of its own: a release that does not know it loses nothing by it."""
 
 
 def open_connection(path: Path) -> sqlite3.Connection:
@@ -66,7 +75,9 @@ def open_connection(path: Path) -> sqlite3.Connection:
 
 def _prepare(connection: sqlite3.Connection) -> None:
     # NORMAL: a commit survives the death of the process, and costs no fsync. The receipt is journaled by the shard.
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", f"journal_size_limit={MAX_WAL_BYTES}"):
+    # What is deleted is overwritten with zeros: freed pages would keep it for as long as nothing else needs them.
+    wanted = ("journal_mode=WAL", "synchronous=NORMAL", f"journal_size_limit={MAX_WAL_BYTES}", "secure_delete=ON")
+    for pragma in wanted:
         connection.execute(f"PRAGMA {pragma}").fetchall()
     if _version(connection) == 0:
         connection.execute("BEGIN IMMEDIATE")
@@ -82,6 +93,7 @@ def _prepare(connection: sqlite3.Connection) -> None:
     found = _version(connection)
     if found != VERSION:
         raise UnavailableError(f"the sink's file has layout {found}, this release knows {VERSION}: start a newer one")
+    connection.execute(_FORGOTTEN)
 
 
 def _version(connection: sqlite3.Connection) -> int:

@@ -355,8 +355,15 @@ FAMILIES = (
            "(elsewhere); each is sent again.",
            lambda document: [((shard["name"], reason), n) for shard in document["shards"]
                              for reason, n in shard.get("letters", {}).get("refused", {}).items()]),
-    Family("whisperer_shard_erasures_waiting", GAUGE, _SHARD, "Erased users who are still in the warehouse.",
+    Family("whisperer_shard_erasures_waiting", GAUGE, _SHARD, "Erased users who may still be in the warehouse.",
            _shard("erasures_waiting")),
+    Family("whisperer_shard_erasure_age_seconds", GAUGE, _SHARD, "Time since the first of them was erased.",
+           _shard("retention", "erasure_age_s")),
+    Family("whisperer_shard_oldest_bytes_age_seconds", GAUGE, ("shard", "place"),
+           "Age of the oldest bytes that the shard's journal or snapshots hold.",
+           lambda document: [((shard["name"], place), age) for shard in document["shards"]
+                             for place in ("journal", "snapshots")
+                             if (age := shard.get("retention", {}).get(f"{place}_age_s")) is not None]),
     Family("whisperer_shard_candidates_waiting", GAUGE, _SHARD, "Candidates that wait for the decisions application.",
            _shard("candidates_waiting")),
     Family("whisperer_shard_messages_to_send", GAUGE, _SHARD,

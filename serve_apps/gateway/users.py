@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
 from typing import Any
@@ -139,7 +140,7 @@ class Users:
         view = await self.find(tenant, user_id, None)
         partition = partition_of(view.key, tenant_seed(tenant))
         await self._shards.on_partition(tenant, partition, "erase", tenant, view.key)
-        await asyncio.to_thread(self._sink.forget, tenant, _all_keys(view))
+        await asyncio.to_thread(self._sink.forget, tenant, _all_keys(view), time.time_ns() // 1_000_000)
         return {
             "user_id": bare_id(view.key),
             "erased": True,

@@ -24,12 +24,13 @@ def close(shard: Shard) -> None:
 
 
 def held(tenant: Tenant) -> set[int]:
-    """Partitions of which anything is here: users, events, messages, aliases, erasures."""
+    """Partitions of which anything is here: users, events, messages, aliases, erasures, wishes."""
     people = tenant.people
     found = set(np.unique(people.table["partition"][: people.table.n]).tolist())
     found.update(np.flatnonzero(tenant.sequence + tenant.sent).tolist())
     found.update(target for target, _ in tenant.cursors)
     found.update(partition for partition, _ in tenant.tombstones.values())
+    found.update(partition for partition, _ in tenant.loop.wishes.values())
     return found
 
 

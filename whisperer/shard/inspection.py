@@ -12,7 +12,7 @@ import msgspec
 from whisperer.eligibility.standing import Standing
 from whisperer.errors import InvariantError
 from whisperer.ids import anonymous_key, bare_id, is_anonymous, known_key
-from whisperer.journeys.engagement import OPEN, SENT, Engagement
+from whisperer.journeys.engagement import OPEN, SENT
 from whisperer.journeys.engagement import encode as encode_engagement
 from whisperer.profiles import features, pages, timeline, traits
 from whisperer.profiles.history import EVER
@@ -85,7 +85,7 @@ def user(shard: Shard, tenant_id: str, key: str, as_of: int | None = None) -> Us
     state = people.extract(row)
     now = max(shard.now, state.last_seen) if as_of is None else as_of
     partition = int(people.table["partition"][row])
-    held = tenant.loop.engagements.get(row, Engagement())
+    held = tenant.loop.engagements.get(row) or tenant.loop.beginning(key)
     return UserView(
         key=key,
         anonymous_ids=[bare_id(k) for k in state.links if is_anonymous(k)],
@@ -197,6 +197,7 @@ def _loop(tenant: Tenant) -> list[Any]:
         sorted(msgspec.msgpack.encode(config) for config in loop.campaigns.versions.values()),
         loop.schedules,
         sorted(loop.retained.items()),
+        *([sorted(loop.wishes.items())] if loop.wishes else []),  # releases before had none, and another digest
     ]
 
 

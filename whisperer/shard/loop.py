@@ -9,15 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import msgspec
 
 from whisperer.decisions.decision import Choice
 from whisperer.delivery.dispatch import REFUSED as NOT_HANDED_OVER
 from whisperer.delivery.dispatch import UNKNOWN, Receipt
+from whisperer.eligibility import consent
 from whisperer.eligibility.refusal import Reason
+from whisperer.eligibility.standing import Consent
 from whisperer.feedback.outcome import MICROS, UNSUBSCRIBED, Reward
-from whisperer.ids import key_hash, tenant_seed
+from whisperer.ids import key_hash, message_hash, tenant_seed
 from whisperer.journeys.campaign import Campaign
 from whisperer.journeys.engagement import (
     DECIDING,
@@ -42,10 +45,21 @@ from whisperer.shard.rewards import RewardLog
 from whisperer.shard.schedules import Schedules
 from whisperer.shard.timers import Timers
 
+BY_LINK = "unsubscribe link"
+"""Source of a statement of consent."""
+
 MOST_IMMATURE = 256
 """Decisions of one user beyond which the oldest that waits for its window to close waits no longer; about 0.4 MB."""
 
 _decode_choice = msgspec.msgpack.Decoder(Choice).decode
+
+
+class Wish(NamedTuple):
+    """No more messages over a channel for a purpose, since ``at``; see :mod:`whisperer.eligibility.consent`."""
+
+    channel: str
+    purpose: str
+    at: int
 
 
 @dataclass(slots=True)
@@ -72,6 +86,8 @@ class Loop:
     """Hash of a suppressed address of an erased user -> (partition, channel, at, reason)."""
     bares_addresses: bool = True
     """Whether the record being applied is of a release that takes what is unseen off addresses; not state."""
+    wishes: dict[bytes, tuple[int, list[Wish]]] = field(default_factory=dict)
+    """Hash of the key of a user of whom nothing is held -> (partition, what a link's reader does not want)."""
 
     def publish(self, campaigns: list[CampaignConfig], experiment: Experiment, now: int) -> None:
         """Take over a tenant's published campaigns and the division of its users."""
@@ -90,8 +106,25 @@ class Loop:
         """A user's engagement, new if need be."""
         found = self.engagements.get(row)
         if found is None:
-            found = self.engagements[row] = Engagement()
+            key = self.people.keys.text(row)
+            assert key is not None
+            found = self.engagements[row] = self.beginning(key)
+            self.wishes.pop(message_hash(key), None)
         return found
+
+    def beginning(self, key: str) -> Engagement:
+        """What an engagement begins with: what the user wished by a link while nothing was held of them."""
+        new = Engagement()
+        if self.wishes:
+            for wish in self.wishes.get(message_hash(key), (0, []))[1]:
+                consent.state(new.standing, wish.channel, wish.purpose, Consent(wish.at, False, BY_LINK))
+        return new
+
+    def wish(self, key: str, partition: int, wish: Wish) -> None:
+        """Remember what a user wants of whom nothing is held: by a hash, until the user comes back."""
+        _, held = self.wishes.setdefault(message_hash(key), (partition, []))
+        if all((wish.channel, wish.purpose) != (known.channel, known.purpose) for known in held):
+            held.append(wish)
 
     def was_considered(self, row: int, decision: str) -> bool:
         """Whether a candidacy was there before, also one that is in memory no longer."""
@@ -288,6 +321,9 @@ class Loop:
         arriving.pinned = []
         # A key that was erased and came back may have been considered for the same occurrence again: one of them stays.
         arriving.decisions = [d for d in arriving.decisions if self.places.get(d.id, (row,))[0] == row]
+        key = self.people.keys.text(row)
+        if self.wishes and key is not None and message_hash(key) in self.wishes:
+            self.engagement(row)
         held = self.engagements.get(row)
         known: set[str] = set()
         if held is not None:

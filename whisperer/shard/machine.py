@@ -208,7 +208,7 @@ class Shard:
             case Outcomes(tenant_id, found):
                 tenant = self.tenant(tenant_id)
                 for outcome in found:
-                    yield from outcomes.record(tenant, outcome, self.now)
+                    yield from outcomes.record(tenant, outcome, self.now, self.record_version)
             case ConsentStated() as stated:
                 yield from outcomes.state_consent(self.tenant(stated.tenant), stated, self.now)
             case RewardsTaken(tenant_id, before):
@@ -286,7 +286,7 @@ class Shard:
                 yield from arrivals.passed_on(self, tenant, letter, led=led)
             case OutcomePassed(outcome):
                 is_astray = not led and self.record_version >= BOUNDED_SINCE
-                yield from outcomes.record(tenant, outcome, self.now, is_astray=is_astray)
+                yield from outcomes.record(tenant, outcome, self.now, self.record_version, is_astray=is_astray)
 
     def _reconsider(self, tenant: Tenant, key: str) -> Iterator[Effect]:
         row = tenant.people.keys.get(key)

@@ -122,6 +122,8 @@ def _forget_rest(shard: Shard, tenant: Tenant, partition: int) -> None:
         del tenant.tombstones[digest]
     for digest in [h for h, (p, *_) in tenant.loop.retained.items() if p == partition]:
         del tenant.loop.retained[digest]
+    for digest in [h for h, (p, _) in tenant.loop.wishes.items() if p == partition]:
+        del tenant.loop.wishes[digest]
     if partition == ALIAS_ARBITER:
         tenant.forest = Forest()
     shard.dedup.drop(tenant.id, partition)
@@ -200,6 +202,7 @@ def _join(shard: Shard, tenant: Tenant, state: PartitionState) -> Iterator[Effec
         tenant.forest = Forest(dict(state.parents), dict(state.tree_sizes or {}), dict(state.aliases_asked))
         if state.tree_sizes is None:
             tenant.forest.count()
+    tenant.loop.wishes.update({h: (partition, wishes) for h, wishes in state.wishes})
     tenant.loop.retained.update({h: (partition, channel, at, why) for h, channel, at, why in state.retained})
     first_row = people.table.n
     for user in state.users:

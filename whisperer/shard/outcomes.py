@@ -37,6 +37,7 @@ from whisperer.shard.effects import Deliver, Effect, Send, Settled
 from whisperer.shard.identity import pass_on
 from whisperer.shard.live_campaigns import LiveCampaign
 from whisperer.shard.log import outcome_row
+from whisperer.shard.loop import BY_LINK, Wish
 from whisperer.shard.records import ConsentStated, MergeIn, Outcome, OutcomePassed
 from whisperer.shard.tenant import Tenant
 from whisperer.shard.timers import DECISION_DEADLINE_MS, next_due
@@ -45,6 +46,9 @@ SKEW_MS = 5_000
 """Clocks of clients are corrected from this difference on, so an event may be dated this much before its cause."""
 
 MAX_OUTCOMES = 32
+
+WISHES_SINCE = 5
+"""Version of records from which on the wish of somebody of whom nothing is held is remembered."""
 
 DUE_AT_ONCE = 2_000
 """Decisions that one Tick brings on: after an outage much is due, and each takes about 40 microseconds."""
@@ -93,11 +97,14 @@ def receive(tenant: Tenant, decision_id: str, receipt: Receipt, now: int) -> Ite
         yield from _follow(tenant, row)
 
 
-def record(tenant: Tenant, outcome: Outcome, now: int, *, is_astray: bool = False) -> Iterator[Effect]:
+def record(
+    tenant: Tenant, outcome: Outcome, now: int, record_version: int, *, is_astray: bool = False
+) -> Iterator[Effect]:
     """What the user or a provider did about a message.
 
     An outcome of a merged user follows to the new home; that of one it followed before goes to the arbiter, which knows
-    better. One of a decision that is not here is dropped and counted; a wish to hear no more is heeded all the same.
+    better. One of a decision that is not here is dropped and counted; a wish to hear no more is heeded all the same,
+    also of a user of whom nothing is held: the link says what is needed.
     """
     loop, people = tenant.loop, tenant.people
     found = loop.find(outcome.decision_id)
@@ -108,9 +115,16 @@ def record(tenant: Tenant, outcome: Outcome, now: int, *, is_astray: bool = Fals
     if found is None:
         tenant.counters["dropped.outcome_unknown"] += 1
     if row is None:
+        if (
+            record_version >= WISHES_SINCE
+            and outcome.channel
+            and outcome.kind in (kinds.UNSUBSCRIBED, kinds.COMPLAINED)
+        ):
+            purpose = outcome.purpose if outcome.kind == kinds.UNSUBSCRIBED else consent.ALL
+            loop.wish(outcome.user, tenant.home(outcome.user), Wish(outcome.channel, purpose, now))
         return
     if outcome.kind == kinds.UNSUBSCRIBED:
-        statement = Consent(now, False, "unsubscribe link")
+        statement = Consent(now, False, BY_LINK)
         consent.state(loop.engagement(row).standing, outcome.channel, outcome.purpose, statement)
     elif outcome.kind in (kinds.COMPLAINED, kinds.BOUNCED):
         _suppress(tenant, row, outcome.channel, now, outcome.kind)

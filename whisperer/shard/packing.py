@@ -23,6 +23,7 @@ from whisperer.profiles.hash_index import HashIndex
 from whisperer.profiles.population import VACANT, Population
 from whisperer.profiles.scores import SCORES
 from whisperer.profiles.state import ProfileState
+from whisperer.shard.loop import Wish
 from whisperer.shard.records import ALIAS_ARBITER, Message
 from whisperer.shard.tenant import Tenant
 from whisperer.shard.watch import Watch
@@ -81,6 +82,7 @@ class PartitionState(msgspec.Struct, array_like=True):
     tree_sizes: dict[str, int] | None = None
     """None: from a release that did not count them."""
     aliases_asked: dict[str, int] = {}
+    wishes: list[tuple[bytes, list[Wish]]] = []
 
 
 encode_part = msgspec.msgpack.Encoder().encode
@@ -224,4 +226,5 @@ def _state(tenant: Tenant, partition: int, owner_keys: list[str]) -> PartitionSt
         chain=[(target, at) for (source, target), at in tenant.chain.items() if source == partition],
         tree_sizes=tenant.forest.sizes if partition == ALIAS_ARBITER else {},
         aliases_asked=tenant.forest.asked if partition == ALIAS_ARBITER else {},
+        wishes=[(digest, wishes) for digest, (p, wishes) in tenant.loop.wishes.items() if p == partition],
     )

@@ -27,7 +27,7 @@ from whisperer.shard import accounts
 from whisperer.shard.accounts import StoredAccount
 from whisperer.shard.forest import Forest
 from whisperer.shard.log import decode_log, encode_log
-from whisperer.shard.loop import Loop
+from whisperer.shard.loop import Loop, Wish
 from whisperer.shard.machine import Shard
 from whisperer.shard.membership import Live
 from whisperer.shard.records import CampaignConfig, Experiment, Message, ScoreModelChosen, SegmentConfig
@@ -54,6 +54,7 @@ class LoopMeta(msgspec.Struct):
     rewards: list[Reward]
     schedules: Schedules
     retained: list[tuple[bytes, int, str, int, str]]
+    wishes: list[tuple[bytes, int, list[Wish]]] = []
 
 
 class TenantMeta(msgspec.Struct):
@@ -244,6 +245,7 @@ def _loop_meta(loop: Loop) -> LoopMeta:
         rewards=loop.rewards.all(),
         schedules=loop.schedules,
         retained=[(digest, *rest) for digest, rest in loop.retained.items()],
+        wishes=[(digest, *rest) for digest, rest in loop.wishes.items()],
     )
 
 
@@ -262,6 +264,7 @@ def _fill_loop(loop: Loop, meta: LoopMeta | None, engagements: pa.Table | None) 
     loop.accounts = {stored.campaign: accounts.restore(stored) for stored in meta.accounts}
     loop.rewards = RewardLog(meta.rewards_first, meta.rewards)
     loop.schedules = meta.schedules
+    loop.wishes = {digest: (partition, wishes) for digest, partition, wishes in meta.wishes}
     loop.retained = {digest: (*rest,) for digest, *rest in meta.retained}  # type: ignore[misc]
     if engagements is not None:
         rows, encoded = engagements["row"].to_pylist(), engagements["engagement"].to_pylist()

@@ -254,3 +254,30 @@ def test_a_killed_process_loses_and_doubles_nothing_that_was_answered(path: Path
     assert check.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     check.close()
     sink.close()
+
+
+NEEDLE = "u:needle-in-the-sink"
+
+
+def test_what_was_sent_to_a_forgotten_user_is_in_no_byte_of_the_files(sink: Sink, path: Path) -> None:
+    parts = {"subject": NEEDLE, "html": NEEDLE * 3_000}  # pages of its own
+    sent = [
+        dispatch(n, user_key=NEEDLE if n % 3 else "u:ada", parts=parts if n % 3 else PARTS["email"]) for n in range(60)
+    ]
+    sink.accept(sent, NOW)
+    assert sink.forget("tn_1", [NEEDLE], NOW) == 40
+    for file in path.parent.iterdir():
+        assert NEEDLE.encode() not in file.read_bytes(), file.name
+    assert len(sink.messages("tn_1")) == 20
+
+
+def test_a_message_that_was_on_its_way_when_its_user_was_forgotten_is_not_kept(sink: Sink) -> None:
+    sink.forget("tn_1", [NEEDLE], NOW)
+    on_its_way, later = (
+        dispatch(1, user_key=NEEDLE, decided_at=NOW),
+        dispatch(2, user_key=NEEDLE, decided_at=NOW + 1),
+    )
+    others = dispatch(3, user_key=NEEDLE, tenant="tn_2", decided_at=NOW)
+    assert {receipt.status for receipt in sink.accept([on_its_way, later, others], NOW)} == {ACCEPTED}
+    assert [message.decision_id for message in sink.messages("tn_1")] == ["dec_2"]
+    assert [message.decision_id for message in sink.messages("tn_2")] == ["dec_3"]

@@ -48,6 +48,7 @@ def shard(name: str, **more: Any) -> dict[str, Any]:
         "recovery": {"records": 7, "seconds": 0.5}, "dedup_ids": 1, "dedup_bytes": 2, "dedup_evicted": 0,
         "snapshot": {"taken": 1, "at": 1.0, "seconds": 0.1, "bytes": 9, "pause_ms": 12.0},
         "moves": {"left": 1, "joined": 0},
+        "retention": {"journal_age_s": 5.0, "snapshots_age_s": 6.0, "erasure_age_s": 7.0},
         "commit": {
             "groups": 1, "records": 2, "bytes": 3, "sync_s": 0.1, "apply_s": 0.2, "waiting": 0, "oldest_waiting_s": 0.0,
             "step_s": {"dedup": 0.5}, "histograms": histograms,
