@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
+from pathlib import Path
 
 from actors import recovery
 from actors.bookkeeper import Bookkeeper
@@ -18,12 +20,13 @@ from actors.exporter import Exporter, known_beside
 from actors.forked import Forked, ForkError
 from actors.installation import Settings
 from actors.journal import FileJournal
-from actors.retention import Retention
+from actors.retention import DAY_S, Retention, expire_training
 from actors.routing import Shards
 from actors.snapshots import Draft, SnapshotStore
 from actors.warehouse import Warehouse
 from actors.warehouse_jobs import Compact, Erase, Export, Job, Vacuum, answered, do, encode_job
 from whisperer.errors import UnavailableError
+from whisperer.models.store import ArtifactStore
 from whisperer.ports import Journal
 from whisperer.shard.machine import Shard
 from whisperer.shard.records import ErasureDone, decode_record
@@ -53,6 +56,8 @@ class Housekeeping:
         warehouse: Warehouse,
         shards: Shards,
         bookkeeper: Bookkeeper,
+        models: ArtifactStore | None,
+        training: Path,
     ) -> None:
         self._shard = shard
         self._journal = journal
@@ -63,6 +68,8 @@ class Housekeeping:
         self._warehouse = warehouse
         self._shards = shards
         self._bookkeeper = bookkeeper
+        self._models = models
+        self._training = training
         self._erasing = asyncio.Event()
         """Set when there may be somebody to take out of the warehouse."""
         self._busy = asyncio.Lock()
@@ -184,6 +191,15 @@ class Housekeeping:
             await loop.run_in_executor(self._committer.thread, self._journal.trim, before)
             self._oldest_record_at = await asyncio.to_thread(self._oldest_record)
 
+    def _expire(self, before: float) -> None:
+        """What was learned from stays no longer than what was erased."""
+        n_files = expire_training(self._training, before)
+        n_files += self._models.expire(before) if self._models is not None else 0
+        if n_files:
+            _log.info(
+                "%d files with rows that models were trained or tested on are over age, and were deleted", n_files
+            )
+
     def _oldest_record(self) -> int | None:
         """When the oldest record of the journal was written, ms UTC."""
         oldest = self._journal.oldest
@@ -275,6 +291,7 @@ class Housekeeping:
 
     async def _keep_house_forever(self) -> None:
         exported_at = compacted_at = time.monotonic()
+        expired_at = -math.inf
         compact_every_s = self._settings.warehouse.compact_interval_s
         while True:
             await asyncio.sleep(1.0)
@@ -291,6 +308,9 @@ class Housekeeping:
                 if compact_every_s and now - compacted_at >= compact_every_s and self._shard.id == self._maintainer:
                     compacted_at = now
                     await self.compact()
+                if now - expired_at >= self._retention.renew_s:
+                    expired_at = now
+                    await asyncio.to_thread(self._expire, time.time() - self._retention.days * DAY_S)
             except UnavailableError as error:
                 _log.info("housekeeping waits: %s", error)
             except Exception:

@@ -43,6 +43,10 @@ class WarehouseSection(msgspec.Struct, frozen=True):
     compact_below_bytes: int = 16 << 20
 
 
+class ModelsSection(msgspec.Struct, frozen=True):
+    uri: str = ""
+
+
 class DedupSection(msgspec.Struct, frozen=True):
     max_ids: int
     window_h: float
@@ -76,6 +80,7 @@ class Settings(msgspec.Struct, frozen=True):
     logs: LogsSection = LogsSection()
     programs: ProgramsSection = ProgramsSection()
     delivery: DeliverySection = DeliverySection()
+    models: ModelsSection = ModelsSection()
 
 
 class Installation(msgspec.Struct, frozen=True):

@@ -16,6 +16,7 @@ running deletes nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 DAY_S = 86_400.0
 TWO_NEWEST = 2
@@ -42,3 +43,15 @@ class Retention:
     def keep_ms(self) -> int:
         """Greatest age of a snapshot that is kept."""
         return round(self.days * DAY_S * 1000 / 4)
+
+
+def expire_training(folder: Path, before: float) -> int:
+    """Delete what runs of `whisperer train` hold of users since before a moment (Unix time); how many files went.
+
+    Test rows, and rows of runs that were given up: one that is done has deleted its own.
+    """
+    found = [*folder.glob("*/model/test.arrow"), *folder.glob("*/rows/*.parquet")]
+    old = [path for path in found if path.stat().st_mtime < before]
+    for path in old:
+        path.unlink(missing_ok=True)
+    return len(old)

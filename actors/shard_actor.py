@@ -43,6 +43,7 @@ from whisperer.errors import JournalDamagedError, OverloadError, UnavailableErro
 from whisperer.events.block import decode_block, held_bytes
 from whisperer.feedback.outcome import Reward
 from whisperer.ids import partition_of, tenant_seed
+from whisperer.models.store import ArtifactStore
 from whisperer.shard import closing, inspection
 from whisperer.shard.effects import Effect, Send, UserErased
 from whisperer.shard.records import (
@@ -124,6 +125,7 @@ class ShardActor:
         )
         self._shard.steps = self._committer.steps
         self._engaging = Engaging(self._shard, self._submit, wall_clock_ms)
+        models = Path(installation.data_dir) / "spool" / "models"
         self._housekeeping = Housekeeping(
             self._shard,
             self._journal,
@@ -134,6 +136,8 @@ class ShardActor:
             self._warehouse,
             self._shards,
             self._bookkeeper,
+            ArtifactStore(self._settings.models.uri, models) if self._settings.models.uri else None,
+            Path(installation.data_dir) / "training",
         )
         self._flushing = Flushing(self._housekeeping.export)
         self._moving = Moving(
@@ -149,7 +153,7 @@ class ShardActor:
             self._shard,
             self._submit,
             wall_clock_ms,
-            Path(installation.data_dir) / "spool" / "models",
+            models,
             self._settings.scoring,
         )
         self._draining = False

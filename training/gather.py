@@ -65,6 +65,16 @@ def gather(kind: str, source: Source, files: pafs.FileSystem, folder: str) -> st
     return place
 
 
+def forget(files: pafs.FileSystem, folder: str) -> None:
+    """Delete the rows of a run that is done: they are of users, some of whom may be erased."""
+    for place in (f"{folder}/{COMPLETE}", f"{folder}/{ROWS}"):
+        match files.get_file_info(place).type:
+            case pafs.FileType.File:
+                files.delete_file(place)
+            case pafs.FileType.Directory:
+                files.delete_dir(place)
+
+
 def cutoffs(first: int, last: int, window_days: int, every_days: int) -> list[int]:
     """Midnights UTC in ms, ascending, counted back from the last whose window is over.
 

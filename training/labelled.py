@@ -29,7 +29,8 @@ from training.explaining import shap_values, some_rows
 from training.outcome import Attribution, Confusion, Outcome, Scored
 from training.task import Task, booster_parameters
 from whisperer.evaluation import forecasts
-from whisperer.models.scores import CALIBRATION, ENGAGEMENT, LABEL, TEST_ROWS, USER, WINDOW_DAYS
+from whisperer.models.artifact import TEST_ROWS
+from whisperer.models.scores import CALIBRATION, ENGAGEMENT, LABEL, USER, WINDOW_DAYS
 from whisperer.profiles.scores import HORIZON_DAYS, BgNbdScores
 
 Floats = NDArray[np.float64]

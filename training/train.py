@@ -1,7 +1,7 @@
 """Trains a model on a Ray cluster, and leaves an artifact and a report behind: `python -m training.train --help`.
 
     run.json       what was asked for; another run is refused there
-    rows/          rows that came out of a warehouse
+    rows/          rows that came out of a warehouse, until the run is done
     search/        Ray Tune's own state and checkpoints
     model/         the artifact: `whisperer policy register` takes it from here
     report.html    for people
@@ -31,7 +31,7 @@ from training.asking import Request, parse, say
 from training.card import DataCard, examine
 from training.connection import connected
 from training.dataset import CHURN, UPLIFT, Dataset, below, divide, filesystem, read, without_keys
-from training.gather import gather
+from training.gather import forget, gather
 from training.lineage import manifest_for
 from training.outcome import Outcome
 from training.search import Trial, best_of, booster_of, search, sweep
@@ -86,6 +86,7 @@ def train(request: Request) -> dict[str, Any]:
     result["seconds"] = dict(zip(("rows", "search", "model"), took, strict=True))
     _write(files, f"{folder}/{RESULT}", json.dumps(result, indent=1, allow_nan=False).encode())
     sweep(files, folder)
+    forget(files, folder)
     return result
 
 

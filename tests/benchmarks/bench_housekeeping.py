@@ -111,6 +111,8 @@ async def measure(folder: Path, options: Any) -> dict[str, Any]:
         warehouse,
         Shards(),
         bookkeeper,
+        None,
+        Path("no training"),
     )
     works: dict[str, Work] = {"nothing": nothing, "snapshot": keeping.snapshot, "export": keeping.export}
     works["compaction"] = keeping.compact

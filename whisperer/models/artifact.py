@@ -21,6 +21,9 @@ from whisperer.models import formats
 from whisperer.models.errors import ArtifactError
 
 MANIFEST = "manifest.json"
+TEST_ROWS = "test.arrow"
+"""What users of the past were like, for the gate. It ages out of stores, for who was erased may be among them: an
+artifact is whole without it."""
 MAX_FILE_BYTES = 256 << 20
 MAX_FILES = 64
 MAX_MANIFEST_BYTES = 1 << 20
@@ -141,13 +144,17 @@ def digest(manifest: Manifest) -> str:
 
 
 def verify(folder: Path, manifest: Manifest) -> None:
-    """Whether the folder holds the manifest's files, each of them sound, and nothing else. Raises ArtifactError."""
-    listed = {file.path for file in manifest.files}
-    for path in _paths(folder):
+    """Whether the folder holds the manifest's files, each of them sound, and nothing else. Raises ArtifactError.
+
+    Test rows may have aged out.
+    """
+    listed, there = {file.path for file in manifest.files}, _paths(folder)
+    for path in there:
         if path not in listed:
             raise ArtifactError(f"{path[:200]!r} is not in the manifest", code="unlisted_file")
     for file in manifest.files:
-        read_file(folder, file)
+        if file.path != TEST_ROWS or TEST_ROWS in there:
+            read_file(folder, file)
 
 
 def read_file(folder: Path, file: ArtifactFile) -> bytes:

@@ -17,10 +17,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from whisperer.evaluation import forecasts
+from whisperer.models.artifact import TEST_ROWS
 from whisperer.models.errors import ArtifactError
 from whisperer.models.loading import Artifact
 from whisperer.models.rollout import BUILT_IN, Evidence, Objection
-from whisperer.models.scores import LABEL, TEST_ROWS, USER, WINDOW_DAYS, open_model
+from whisperer.models.scores import LABEL, USER, WINDOW_DAYS, open_model
 from whisperer.profiles.bgnbd import HistoryError
 from whisperer.profiles.scores import HORIZON_DAYS, BgNbdScores, ScoreModel
 
@@ -75,7 +76,13 @@ def judged(candidate: Artifact, live: Artifact | None, now: int) -> Evidence:
 
 def _test_rows(artifact: Artifact) -> tuple[pa.Table, NDArray[np.float64], NDArray[np.int64]]:
     """All columns; whether each user left, as 0 and 1; and users as numbers from 0."""
-    table = artifact.table(TEST_ROWS)
+    try:
+        table = artifact.table(TEST_ROWS)
+    except ArtifactError as error:
+        if error.code != "missing_file" or TEST_ROWS not in artifact.paths():
+            raise
+        message = "the test rows have aged out of the store (`snapshots.retention_days`): train the model anew"
+        raise ArtifactError(message, code="missing_file") from None
     needed = (LABEL, USER, *artifact.manifest.features)
     if absent := [name for name in needed if table.column_names.count(name) != 1]:
         raise ArtifactError(f"{TEST_ROWS} has no column {absent[0]!r}, or has it twice", code="broken_model")

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import xgboost
 
 CHURN, ENGAGEMENT = PARTS = ("churn", "engagement")
-CALIBRATION, TEST_ROWS = "calibration.json", "test.arrow"
+CALIBRATION = "calibration.json"
 LABEL, USER = "label", "user"
 WINDOW_DAYS = "window_days"
 """Of the manifest's parameters: what the label looks ahead."""

@@ -6,12 +6,13 @@
 Guarantees: a version is seen whole or not at all, and never changes: what two writers put under one hash is the same,
 and a manifest is written once. (On an object store two writers of one version in the same instant may both see it free;
 the digest that was registered then tells which is meant, and the other is refused.) Nothing is handed out before its
-bytes were verified. A folder that was fetched is kept, by digest, and verified again at every load. Leaves to others:
-which version is in use (:mod:`.rollout`).
+bytes were verified. Test rows age out (:meth:`ArtifactStore.expire`), nothing else does. A folder that was fetched is
+kept, by digest, and verified again at every load. Leaves to others: which version is in use (:mod:`.rollout`).
 """
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import shutil
@@ -107,12 +108,55 @@ class ArtifactStore:
         self._download(tenant, manifest, folder)
         return load(folder, digest)
 
+    def expire(self, before: float) -> int:
+        """Delete test rows that were stored, or fetched, before a moment (Unix time); how many files went.
+
+        Their versions stay whole: only the gate asks for test rows.
+        """
+        expired = [path for path in self._test_rows() if self._stored_at(path) < before]
+        try:
+            for path in expired:
+                self._filesystem.delete_file(path)
+        except OSError as error:
+            raise _away(error) from error
+        fetched = [path for path in self._cache.glob(f"*/{artifact.TEST_ROWS}") if path.stat().st_mtime < before]
+        for path in fetched:
+            path.unlink(missing_ok=True)
+        return len(expired) + len(fetched)
+
+    def _test_rows(self) -> set[str]:
+        """Where manifests of all tenants say that there are some, and nothing else under the same hash."""
+        try:
+            found = self._filesystem.get_file_info(pafs.FileSelector(self._root, allow_not_found=True, recursive=True))
+        except OSError as error:
+            raise _away(error) from error
+        rows, others = set(), set()
+        for info in found:
+            folder, _, rest = info.path.partition("/manifests/")
+            content = self._read(info.path, MAX_MANIFEST_BYTES) if rest.endswith(".json") else None
+            if content is not None:
+                for file in artifact.decode(content).files:
+                    place = f"{folder}/files/{file.blake2b}"
+                    (rows if file.path == artifact.TEST_ROWS else others).add(place)
+        return rows - others
+
+    def _stored_at(self, path: str) -> float:
+        """Unix time; of what is not there, never."""
+        try:
+            info = self._filesystem.get_file_info(path)
+        except OSError as error:
+            raise _away(error) from error
+        there = info.type == pafs.FileType.File and info.mtime is not None
+        return info.mtime.timestamp() if there else math.inf
+
     def _download(self, tenant: str, manifest: Manifest, folder: Path) -> None:
         """Beside its place and then renamed: other processes see it whole. Who comes second keeps what is there."""
         self._cache.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(suffix=_PARTIAL, dir=self._cache) as beside:
             for file in manifest.files:
                 content = self._read(self._file_path(tenant, file.blake2b), file.size_bytes)
+                if content is None and file.path == artifact.TEST_ROWS:
+                    continue
                 if content is None:
                     raise ArtifactError(f"{file.path} is not in the store", code="missing_file")
                 artifact.check_content(file, content)

@@ -25,9 +25,9 @@ from tests.unit.shard.world import World as Users
 from tests.unit.training.making_rows import score_table, written
 from tests.unit.training.test_finish import Made
 from training.dataset import read
-from whisperer.models.artifact import MANIFEST, Manifest, decode, encode
+from whisperer.models.artifact import MANIFEST, TEST_ROWS, Manifest, decode, encode
 from whisperer.models.loading import load
-from whisperer.models.scores import TEST_ROWS, open_model
+from whisperer.models.scores import open_model
 from whisperer.profiles.scores import CHURN, BgNbdScores
 from whisperer.shard import inspection
 from whisperer.shard.records import RecordBody, ScoreModelChosen

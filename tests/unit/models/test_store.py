@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import pickle
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
-from tests.unit.models.artifacts import CALIBRATION, artifact, files
+from tests.unit.models.artifacts import CALIBRATION, arrow, artifact, files
 from whisperer.errors import ConflictError, NotFoundError, RequestError, UnavailableError
-from whisperer.models.artifact import digest
+from whisperer.models.artifact import TEST_ROWS, digest
 from whisperer.models.errors import ArtifactError
 from whisperer.models.loading import load
 from whisperer.models.store import ArtifactStore
@@ -146,3 +148,24 @@ def test_a_store_that_is_away_is_told_as_such(tmp_path: Path) -> None:
     store = ArtifactStore(tmp_path / "file", tmp_path / "cache")
     with pytest.raises(UnavailableError):
         put(store, artifact(tmp_path / "a"))
+
+
+def test_test_rows_age_out_of_the_store_and_of_caches_and_the_version_stays_whole(
+    store: ArtifactStore, tmp_path: Path
+) -> None:
+    put(store, artifact(tmp_path / "a", contents=files() | {TEST_ROWS: arrow(pa.table({"label": [0.0, 1.0]}))}))
+    fetched = store.fetch("tn_1", "offers", 1)
+    later = time.time() + 1
+    assert store.expire(later - 3_600) == 0
+    assert store.expire(later) == 2, "in the store, and in the cache"
+    assert not [
+        path for path in tmp_path.rglob("*") if path.name == TEST_ROWS and not path.is_relative_to(tmp_path / "a")
+    ]
+    for cache in ("cache", "another"):
+        again = ArtifactStore((tmp_path / "store").as_uri(), tmp_path / cache).fetch("tn_1", "offers", 1)
+        assert digest(again.manifest) == digest(fetched.manifest)
+        assert again.document("calibration.json") == CALIBRATION
+        with pytest.raises(ArtifactError) as caught:
+            again.table(TEST_ROWS)
+        assert caught.value.code == "missing_file"
+    assert store.expire(later) == 0
