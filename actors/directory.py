@@ -19,7 +19,7 @@ import msgspec
 import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 
-from actors import directory_file, starting
+from actors import directory_file, leftovers, starting
 from actors.directory_file import DirectoryState, Move, Upgrade
 from actors.fsync import create_durably
 from actors.installation import configure_logs, load
@@ -174,6 +174,11 @@ class Directory:
                 raise ConflictError(
                     f"shard {shard} is in use ({n_held} partitions): run `whisperer shards drain {shard}` first"
                 )
+            n_erasures = await self._until(lambda: self._shards.call(shard, "n_erasures_waiting"))
+            if n_erasures:
+                raise ConflictError(
+                    f"shard {shard} still takes {n_erasures} erased users out of the warehouse: try again in a minute"
+                )
             await self._rewards_taken(shard)
             counts = await self._until(lambda: self._shards.call(shard, "counts"))
             heir = partition_map.heirs[shard]
@@ -183,6 +188,7 @@ class Directory:
             self._set_map(retired=sorted({*partition_map.retired, shard}), draining=draining)
             self._save()
             await self._end(partition_map.name_of(shard))
+            await asyncio.to_thread(self._delete_leftovers)
 
     async def _rewards_taken(self, shard: int) -> None:
         deadline = time.monotonic() + REWARDS_TIMEOUT_S
@@ -291,12 +297,20 @@ class Directory:
 
     async def _finish_what_waits(self) -> None:
         """What failed half-way is finished before anything else begins."""
+        await asyncio.to_thread(self._delete_leftovers)
         if self._state.moving is not None:
             _log.warning("going on with the move of %s", self._state.moving)
             await self._drive(self._state.moving)
         if self._state.upgrading is not None:
             _log.warning("going on with the upgrade of %s", self._state.upgrading)
             await self._switch(self._state.upgrading)
+
+    def _delete_leftovers(self) -> None:
+        """Of all removed shards: a crash may have come before."""
+        if self._state.map.retired:
+            installation = load(self._installation)
+            for shard in self._state.map.retired:
+                leftovers.delete(installation, shard)
 
     async def _until(
         self, attempt: Callable[[], Awaitable[Any]], is_done: Callable[[Any], bool] = lambda _: True

@@ -1,0 +1,25 @@
+"""What a removed shard leaves behind: nobody reads it again, and there are users in it. So it is deleted.
+
+A shard is removed when its partitions are at home elsewhere, and the warehouse has all that it journaled. Guarantees:
+to delete twice, or what is not there, is harmless. Leaves to others: when; and the stream of a journal in Redis, of which
+the shard's last snapshot left nothing but what came after it.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from actors.blobs import BlobFolder
+from actors.installation import Installation
+
+
+def delete(installation: Installation, shard: int) -> None:
+    """The journal's files, the snapshots and what was to become one."""
+    name = f"shard-{shard:04d}"
+    BlobFolder(installation.settings.snapshots.uri).delete_folder(name)
+    shutil.rmtree(Path(installation.data_dir) / "spool" / name, ignore_errors=True)
+    journal = urlsplit(installation.settings.journal.url)
+    if journal.scheme == "file":
+        shutil.rmtree(Path(unquote(journal.path)) / name, ignore_errors=True)
