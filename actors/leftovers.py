@@ -1,8 +1,8 @@
 """What a removed shard leaves behind: nobody reads it again, and there are users in it. So it is deleted.
 
 A shard is removed when its partitions are at home elsewhere, and the warehouse has all that it journaled. Guarantees:
-to delete twice, or what is not there, is harmless. Leaves to others: when; and the stream of a journal in Redis, of which
-the shard's last snapshot left nothing but what came after it.
+to delete twice, or what is not there, is harmless. Leaves to others: when; and the stream of a journal in Redis, of
+which the shard's last snapshot left nothing but what came after it.
 """
 
 from __future__ import annotations

@@ -119,9 +119,9 @@ class ArtifactStore:
                 self._filesystem.delete_file(path)
         except OSError as error:
             raise _away(error) from error
-        fetched = [path for path in self._cache.glob(f"*/{artifact.TEST_ROWS}") if path.stat().st_mtime < before]
-        for path in fetched:
-            path.unlink(missing_ok=True)
+        fetched = [file for file in self._cache.glob(f"*/{artifact.TEST_ROWS}") if file.stat().st_mtime < before]
+        for file in fetched:
+            file.unlink(missing_ok=True)
         return len(expired) + len(fetched)
 
     def _test_rows(self) -> set[str]:
@@ -130,7 +130,8 @@ class ArtifactStore:
             found = self._filesystem.get_file_info(pafs.FileSelector(self._root, allow_not_found=True, recursive=True))
         except OSError as error:
             raise _away(error) from error
-        rows, others = set(), set()
+        rows: set[str] = set()
+        others: set[str] = set()
         for info in found:
             folder, _, rest = info.path.partition("/manifests/")
             content = self._read(info.path, MAX_MANIFEST_BYTES) if rest.endswith(".json") else None
