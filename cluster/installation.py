@@ -25,8 +25,6 @@ from cluster.settings import Settings, completed
 RECORD_FILE = "installation.json"
 RECORD_VERSION = 1
 NAMESPACE = "whisperer"
-PRIVATE = 0o077
-"""The umask of every process of an installation: what it writes, wherever that lies, is its owner's alone."""
 HEAD_PROGRAMS = ("gcs_server", "raylet")
 _LONGEST_TEMP_ROOT = 24  # Ray and HAProxy add up to 80 characters to it for their sockets; AF_UNIX takes 107
 

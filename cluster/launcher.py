@@ -22,9 +22,9 @@ from typing import Any
 import msgspec
 
 from cluster import demo, gcs, journal_url, pids, ports, private_places, ray_head, readiness, settings
+from cluster.file_modes import PRIVATE
 from cluster.installation import (
     HEAD_PROGRAMS,
-    PRIVATE,
     Installation,
     InstallationError,
     NotInstalledError,

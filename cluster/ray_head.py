@@ -17,7 +17,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from cluster import gcs, haproxy_program
-from cluster.installation import PRIVATE, Installation
+from cluster.file_modes import PRIVATE
+from cluster.installation import Installation
 from cluster.settings import num_cpus
 
 RAY_FOLDER = "r"  # Ray opens its own folder to everyone; the one around it is 0700

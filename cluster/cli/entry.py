@@ -19,7 +19,7 @@ EXIT_CODES = (
 
 def main() -> None:
     from cluster.cli.app import app
-    from cluster.installation import PRIVATE
+    from cluster.file_modes import PRIVATE
 
     os.umask(PRIVATE)
     try:

@@ -64,8 +64,8 @@ class Simulations:
 
     async def begin(self, tenant: str, name: str, body: SimulationBody) -> dict[str, Any]:
         """Raises NotFoundError where there is no such campaign and no definition is given, CampaignError,
-        InvalidBodyError for an unknown policy, NotFoundError (`policy_not_found`, `policy_version_not_found`) for a version that is not
-        registered, OverloadError where too many wait.
+        InvalidBodyError for an unknown policy, NotFoundError (`policy_not_found`, `policy_version_not_found`) for a
+        version that is not registered, OverloadError where too many wait.
         """
         plan = await asyncio.to_thread(self._plan, tenant, name, body)
         try:

@@ -47,7 +47,7 @@ from whisperer.shard.records import (
 from whisperer.shard.timers import next_due
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "shard"
-VERSIONS = ["v1", "v2", "v3", "v4"]
+VERSIONS = ["v1", "v2", "v3", "v4", "v5"]
 BUYERS, PROS = {"event": "Bought"}, {"trait": "plan", "op": "eq", "value": "pro"}
 
 
@@ -144,6 +144,31 @@ def scored_story() -> World:
     return world
 
 
+def bounded_story() -> World:
+    """And a chain of aliases, a wish of somebody of whom nothing is held, more traits than a user may have."""
+    world = scored_story()
+    chain = [event(f"c{n + 1}", previous=f"c{n}", type="alias", id=f"c{n}") for n in range(3)]
+    world.send(event("c0", name="Viewed", id="before"), *chain)
+    world.deliver()
+    left = Outcome("u:stranger", "dec_none", UNSUBSCRIBED, world.now, channel="email", purpose="marketing")
+    world.write(0, Outcomes(TENANT, [left]))
+    full = {f"t{n}": "x" * 1_000 for n in range(70)}
+    world.send(event("full", type="identify", id="full", traits=full))
+    return world
+
+
+def check_bounds(shard: Shard) -> None:
+    check_scores(shard)
+    tenant = shard.tenant(TENANT)
+    assert tenant.forest.root("u:c0") == "u:c3"
+    end = inspection.user(shard, TENANT, "u:c3")
+    assert end is not None
+    assert end.event_counts["Viewed"] == 1
+    assert [[wish.channel for wish in wishes] for _, wishes in tenant.loop.wishes.values()] == [["email"]]
+    assert tenant.counters["refused_traits.traits_full"] > 0
+    assert tenant.chain
+
+
 def check_scores(shard: Shard) -> None:
     check_moves(shard)
     ann = inspection.user(shard, TENANT, "u:ann")
@@ -224,7 +249,7 @@ def check(shard: Shard) -> None:
     assert old.moved_to == "u:ann"
 
 
-CHECKS = {"v1": check, "v2": check_loop, "v3": check_moves, "v4": check_scores}
+CHECKS = {"v1": check, "v2": check_loop, "v3": check_moves, "v4": check_scores, "v5": check_bounds}
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -297,7 +322,7 @@ PLACES = [42, 35, 54, 31, 53]
 def write() -> None:
     version = VERSIONS[-1]
     GOLDEN.mkdir(parents=True, exist_ok=True)
-    world = scored_story()
+    world = bounded_story()
     (GOLDEN / f"journal-{version}.msgpack").write_bytes(msgspec.msgpack.encode(world.journals[0]))
     meta, tables = snapshot.dump(world.shards[0])
     files = {}

@@ -24,6 +24,7 @@ from serve_apps.gateway.pages.documents import (
     Tenants,
     UserView,
 )
+from serve_apps.gateway.paths import AsWritten
 from tests.unit.pages import loop_documents
 from tests.unit.pages.documents import NOW, busy
 from whisperer.errors import NotFoundError
@@ -91,6 +92,7 @@ class Documents:
 def application(documents: Documents) -> FastAPI:
     app = FastAPI(redirect_slashes=False)
     problems.install(app)
+    app.add_middleware(AsWritten)
     routes.install(app, documents, lambda request: documents.live is not None, lambda: NOW)
     return app
 

@@ -5,8 +5,8 @@ would make one person of strangers. Case does not count, nor blanks and quotes a
 alone are always placeholders. Further ones are given by the installation's settings. Decided before an event is
 journaled, so that a change of the list changes no past.
 
-The list is what Segment, PostHog and Mixpanel refuse to merge, each for this reason, but for texts that are somebody's
-name or number somewhere (``na``, ``test``, ``1``): a real id on the list would lose its merges.
+The list holds what other products' clients are known to send, but for texts that are somebody's name or number
+somewhere (``na``, ``test``, ``1``): a real id on the list would lose its merges.
 """
 
 from __future__ import annotations

@@ -149,7 +149,7 @@ def test_a_trait_that_cannot_be_decoded_is_absent() -> None:
     [
         ("zh-Hant-TW", "zh-Hant"),
         ("zh_hant_tw", "zh-Hant"),
-        ("zh-TW", "zh"),
+        ("zh-TW", "zh-Hant"),
         ("de-x-formal", "de"),
         ("DE", "de"),
         ("fr-FR", "en"),

@@ -170,7 +170,7 @@ def test_the_file_is_private_and_of_a_known_layout(path: Path) -> None:
 async def test_a_file_that_cannot_be_written_asks_for_another_attempt(path: Path) -> None:
     sink = Sink(path)
     sink.close()
-    [receipt] = await SinkProvider(sink, lambda: NOW).send([dispatch()])
+    receipt = await SinkProvider(sink, lambda: NOW).send(dispatch())
     assert receipt.status == RETRY
 
 
