@@ -59,7 +59,7 @@ async def test_a_hand_over_driven_again_while_the_first_waits_loses_nothing(tmp_
     await send(shards, source, event("ann"))
     receipt = asyncio.Event()
 
-    async def wait_for_receipt(tenant: str, partition: int) -> None:
+    async def wait_for_receipt(tenant: str, partition: int, within_s: float) -> None:
         await receipt.wait()
 
     shards.actors[source]._engaging.deliverer.stop = wait_for_receipt  # type: ignore[method-assign]

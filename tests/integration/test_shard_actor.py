@@ -10,10 +10,12 @@ import duckdb
 import pytest
 
 from actors.routing import OK, STALE_MAP
+from actors.warehouse import Warehouse
 from tests.integration.local_shards import LocalShards, arguments, write_installation
 from tests.unit.shard.world import SEED, T0, TENANT, add, event
 from whisperer.events.parts import PartBuilder, merge
 from whisperer.ids import anonymous_key, known_key, partition_of
+from whisperer.profiles.timeline import unpack_reference
 from whisperer.shard import inspection
 
 
@@ -92,7 +94,6 @@ async def test_recovery_starts_from_a_snapshot_and_the_journal_is_trimmed(shards
     for _ in range(2):
         await actor.flush()
         await actor._housekeeping.snapshot()
-        actor._committer.applied_end += 0
     await shards.crash(0)
     recovered = shards.start(0)
     assert recovered._recovery["records"] == 0
@@ -143,7 +144,9 @@ async def test_the_warehouse_holds_each_counted_event_once_after_crashes(shards:
     assert found == [(sent, sent)]
 
 
-async def test_timeline_entries_lead_to_their_json_in_journal_and_warehouse(shards: LocalShards) -> None:
+async def test_timeline_entries_lead_to_their_json_in_journal_and_warehouse(
+    shards: LocalShards, tmp_path: Path
+) -> None:
     await send(shards, event("ann", id="m1"))
     found = await user(shards, "u:ann")
     assert found is not None
@@ -156,9 +159,11 @@ async def test_timeline_entries_lead_to_their_json_in_journal_and_warehouse(shar
         await actor._housekeeping.snapshot()
         await send(shards, event("bob"), event("cyd"), event("dan"))
     assert actor._journal.read(entry.reference >> 16) is None
-    in_warehouse = await actor.payloads(TENANT, [entry.reference], False)
+    assert await actor.payloads(TENANT, [entry.reference], False) == [None]
+    positions = [unpack_reference(entry.reference)]
+    [in_warehouse] = Warehouse(f"file://{tmp_path}/warehouse").lookup(TENANT, entry.origin, positions)
     assert in_journal[0] is not None
-    assert in_warehouse[0] is not None
+    assert in_warehouse is not None
     assert in_memory == in_journal
-    assert in_journal[0]["payload"] == in_warehouse[0]["payload"]
+    assert in_journal[0]["payload"].decode() == in_warehouse.payload
     assert (await actor.payloads("tn_other", [entry.reference], False)) == [None]

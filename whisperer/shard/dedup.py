@@ -30,6 +30,7 @@ WINDOW_MS = 24 * 3_600_000
 N_GENERATIONS = 12
 """That ``max_ids`` make: what is lost at once is no more than one of them."""
 _SMALL = 4_096
+_NEVER = 1 << 62
 _SLOT_BITS = 24
 _SLOT_MASK = np.uint64((1 << _SLOT_BITS) - 1)
 
@@ -65,7 +66,7 @@ class Dedup:
         self._own: dict[str, list[Generation]] = {}
         """Oldest first; no tenant's list is empty."""
         self._n_own: Counter[str] = Counter()
-        self._looked_through_until = 0
+        self._looked_through_until = _NEVER
         """Before this time no generation of a tenant is a window old."""
         self._slots: dict[tuple[str, int], int] = {}
         self._tenant_slots: dict[str, NDArray[np.int64]] = {}
@@ -139,14 +140,15 @@ class Dedup:
             return
         for tenant in list(self._own):
             self._expire(tenant, now)
-        oldest = (own[0].newest for own in self._own.values())
-        self._looked_through_until = min(oldest, default=now) + self.window_ms
+        self._look_ahead()
+
+    def _look_ahead(self) -> None:
+        oldest = (own[0].newest + self.window_ms for own in self._own.values())
+        self._looked_through_until = min(oldest, default=_NEVER)
 
     def is_due(self, now: int) -> bool:
         """Whether :meth:`rotate` would, or could, drop anything."""
-        return bool(self._own and now >= self._looked_through_until) or any(
-            now - g.newest >= self.window_ms for g in self._shared
-        )
+        return now >= self._looked_through_until or any(now - g.newest >= self.window_ms for g in self._shared)
 
     def _make_room(self, tenant: str, ids: NDArray[np.uint64], now: int) -> None:
         """For a tenant's ids, in its current generation, at the cost of whoever has the most."""
@@ -252,7 +254,7 @@ class Dedup:
             n_new = int(np.count_nonzero(generation.ids.upsert(keys)[1]))
             if by_tenant:
                 self._n_own[tenant] += n_new
-                self._looked_through_until = 0
+        self._look_ahead()
 
     def drop(self, tenant: str, partition: int) -> None:
         slot = self._slots.get((tenant, partition))
@@ -297,7 +299,6 @@ class Dedup:
         self._slots = {(tenant, partition): slot for tenant, partition, slot in meta["slots"]}
         self._tenant_slots = {}
         self._shared, self._own, self._n_own = [], {}, Counter()
-        self._looked_through_until = 0
         if "n_arrays" not in meta:  # of before version 5: an array a generation, all of them shared
             self.evicted = Counter({"": meta["n_evicted"]})
             of_all = enumerate(zip(meta["generations"], arrays, strict=True))
@@ -314,6 +315,7 @@ class Dedup:
             (self._own.setdefault(tenant, []) if tenant else self._shared).append(generation)
             if tenant:
                 self._n_own[tenant] += n
+        self._look_ahead()
 
     def _slot(self, tenant: str, partition: int) -> int:
         return self._slots.setdefault((tenant, partition), len(self._slots))

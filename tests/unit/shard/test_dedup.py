@@ -63,6 +63,20 @@ def test_an_id_is_known_for_the_window_and_gone_after_a_window_and_a_half() -> N
     assert not dedup.is_due(9_999)
 
 
+def test_nothing_is_due_before_the_first_ids_are_a_window_old_also_after_a_snapshot_or_a_move() -> None:
+    dedup = Dedup(max_ids=1_000, window_ms=WINDOW)
+    assert not dedup.is_due(0)
+    admit(dedup, "a", range(10), 100)
+    loaded, joined = Dedup(max_ids=1_000, window_ms=WINDOW), Dedup(max_ids=1_000, window_ms=WINDOW)
+    loaded.load(*dedup.dump())
+    joined.join("a", 0, dedup.extract("a", 0))
+    for one in (dedup, loaded, joined):
+        assert not one.is_due(100 + WINDOW - 1)
+        assert one.is_due(100 + WINDOW)
+        one.rotate(100 + WINDOW)
+        assert (len(one), one.is_due(10 * WINDOW)) == (0, False)
+
+
 class SharedGenerations:
     """As releases of before version 5 counted: generations that all tenants share."""
 
