@@ -40,7 +40,7 @@ from actors.snapshots import SnapshotStore
 from actors.warehouse import Warehouse
 from actors.warehouse_jobs import worker
 from whisperer.errors import JournalDamagedError, OverloadError, UnavailableError
-from whisperer.events.block import decode_block, held_bytes
+from whisperer.events.block import EventBlock, decode_block
 from whisperer.feedback.outcome import Reward
 from whisperer.ids import partition_of, tenant_seed
 from whisperer.models.store import ArtifactStore
@@ -195,15 +195,16 @@ class ShardActor:
 
         With `stale_map` may come the numbers of the blocks that have events of partitions that live elsewhere: only
         those were refused. The blocks come one after another, through Ray in pieces that each are small enough to
-        travel inside the call.
+        travel inside the call. Raises JournalDamagedError for what is no block.
         """
         refusal = self._refusal(map_version)
         if refusal:
             return refusal
         blocks = to_blocks(sizes, pieces[0] if len(pieces) == 1 else b"".join(pieces))
-        strays = [n for n, block in enumerate(blocks) if self._strays(block)] if self._moving.has_strays else []
+        read = [decode_block(block) for block in blocks]  # what cannot be read must not be journaled: replay would die
+        strays = [n for n, block in enumerate(read) if self._strays(block)] if self._moving.has_strays else []
         at_home = [block for n, block in enumerate(blocks) if n not in strays]
-        held = [held_bytes(block) for block in at_home]
+        held = [len(block) + read[n].payload_size for n, block in enumerate(blocks) if n not in strays]
         if not self._committer.has_room(sum(held)):
             return OVERLOADED, RETRY_AFTER_S
         await asyncio.gather(*map(self._committer.submit_bounded, map(Events, at_home), held))
@@ -478,9 +479,8 @@ class ShardActor:
                 return STALE_MAP, None
         return None
 
-    def _strays(self, encoded: bytes) -> bool:
+    def _strays(self, block: EventBlock) -> bool:
         """Whether a block has events of a partition that lives elsewhere."""
-        block = decode_block(encoded)
         return any(self._moving.is_elsewhere(block.tenant, p) for p in np.unique(block.events()["partition"]).tolist())
 
     async def _take_letters(self, letters: list[Message]) -> tuple[str, list[str] | None]:

@@ -7,12 +7,14 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import duckdb
+import msgspec
 import pytest
 
 from actors.routing import OK, STALE_MAP
 from actors.warehouse import Warehouse
 from tests.integration.local_shards import LocalShards, arguments, write_installation
 from tests.unit.shard.world import SEED, T0, TENANT, add, event
+from whisperer.errors import JournalDamagedError
 from whisperer.events.parts import PartBuilder, merge
 from whisperer.ids import anonymous_key, known_key, partition_of
 from whisperer.profiles.timeline import unpack_reference
@@ -167,3 +169,13 @@ async def test_timeline_entries_lead_to_their_json_in_journal_and_warehouse(
     assert in_memory == in_journal
     assert in_journal[0]["payload"].decode() == in_warehouse.payload
     assert (await actor.payloads("tn_other", [entry.reference], False)) == [None]
+
+
+async def test_what_is_no_block_is_not_journaled(shards: LocalShards) -> None:
+    builder = PartBuilder()
+    add(builder, event("ann"))
+    beyond = msgspec.structs.replace(merge(TENANT, [builder.build()]), text=b"")
+    end = shards.actors[0]._journal.end
+    with pytest.raises(JournalDamagedError, match="points beyond itself"):
+        await shards.call(0, "ingest", shards.map.version, *arguments(beyond))
+    assert shards.actors[0]._journal.end == end
