@@ -10,7 +10,8 @@ Leaves to others what may be written (:mod:`whisperer.profiles.traits`).
 from __future__ import annotations
 
 from bisect import bisect_right
-from typing import NamedTuple, TypeAlias
+from collections.abc import Sequence
+from typing import NamedTuple, TypeAlias, TypeGuard
 
 import msgspec
 
@@ -19,8 +20,10 @@ Register: TypeAlias = tuple[int, int, bytes]
 
 PAGE_BYTES = 2 << 10
 """A larger page of several names is divided."""
+_ORDER_BYTES = 32
+"""What a register takes besides its name and text, at most."""
 
-_encode = msgspec.msgpack.Encoder(order="deterministic").encode
+encode_page = _encode = msgspec.msgpack.Encoder(order="deterministic").encode
 _decode = msgspec.msgpack.Decoder(dict[str, tuple[int, int, bytes]]).decode
 
 
@@ -34,6 +37,21 @@ class Pages(NamedTuple):
 
 
 Stored: TypeAlias = bytes | Pages | None
+
+
+def fits_a_page(stored: Stored, writes: Sequence[tuple[str, Register]]) -> TypeGuard[bytes | None]:
+    """Whether one page holds what is stored and, whatever they replace, all of these writes."""
+    if isinstance(stored, Pages):
+        return False
+    room = PAGE_BYTES - (0 if stored is None else len(stored))
+    for name, register in writes:
+        room -= 4 * len(name) + len(register[2]) + _ORDER_BYTES
+    return room >= 0
+
+
+def page_of(stored: bytes | None) -> dict[str, Register]:
+    """The registers of what is stored as one page."""
+    return {} if stored is None else _decode(stored)
 
 
 def find(stored: Stored, name: str) -> Register | None:

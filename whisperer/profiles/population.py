@@ -7,7 +7,7 @@ depend on how events were batched, nor on the order of merges.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import repeat
 from typing import Any
 
@@ -152,7 +152,7 @@ class Population:
         if code and (at, names.texts[code]) > (int(record[f"{name}_at"]), names.texts[int(record[name])]):
             self.table[name][row], self.table[f"{name}_at"][row] = code, at
 
-    def write_traits(self, row: int, writes: Iterable[tuple[str, pages.Register]], rule: traits.Rule) -> traits.Written:
+    def write_traits(self, row: int, writes: Sequence[tuple[str, pages.Register]], rule: traits.Rule) -> traits.Written:
         """Bring writes to a user: which traits have another value now, and what was refused."""
         held = self.traits[row]
         written = traits.write(held, writes, rule)
@@ -248,7 +248,7 @@ class Population:
             self.link(row, key, owned=True)
         for key in state.refused:
             self.link(row, key, owned=False)
-        return self.write_traits(row, state.traits.items(), rule)
+        return self.write_traits(row, list(state.traits.items()), rule)
 
     def _add_history(self, row: int, history: list[tuple[str, int, int]]) -> None:
         if not history:

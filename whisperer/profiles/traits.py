@@ -20,14 +20,23 @@ References: Shapiro et al., "A comprehensive study of convergent and commutative
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
-from whisperer.profiles.pages import Book, Register, Stored, find, registers_of, size_of
+from whisperer.profiles.pages import (
+    Book,
+    Register,
+    Stored,
+    encode_page,
+    find,
+    fits_a_page,
+    page_of,
+    registers_of,
+    size_of,
+)
 
 MAX_NAMES = 1_000
 MAX_BYTES = 64 << 10
@@ -68,11 +77,16 @@ class Written:
 
     stored: Stored
     changed: set[str]
-    refused: Counter[str] = field(default_factory=Counter)
+    refused: dict[str, int] = field(default_factory=dict)
+
+    def refuse(self, reason: str) -> None:
+        self.refused[reason] = self.refused.get(reason, 0) + 1
 
 
-def write(stored: Stored, writes: Iterable[tuple[str, Register]], rule: Rule) -> Written:
+def write(stored: Stored, writes: Sequence[tuple[str, Register]], rule: Rule) -> Written:
     """Bring writes to a profile, in order. Costs what the writes cost, whatever the profile holds."""
+    if fits_a_page(stored, writes):
+        return _write_page(stored, writes, rule)
     book, done = Book(stored), Written(stored, set())
     _cut(book, rule, done)
     for name, register in writes:
@@ -85,10 +99,30 @@ def write(stored: Stored, writes: Iterable[tuple[str, Register]], rule: Rule) ->
             if held is None or register[2] != held[2]:
                 done.changed.add(name)
         else:
-            done.refused[reason] += 1
+            done.refuse(reason)
     if rule is JOINED:
         _cut(book, rule, done)
     done.stored = book.stored()
+    return done
+
+
+def _write_page(stored: bytes | None, writes: Sequence[tuple[str, Register]], rule: Rule) -> Written:
+    """The same where one page holds it all, whatever is written: no bound but a name's length is near. Most users."""
+    page, done = page_of(stored), Written(stored, set())
+    is_written = False
+    for name, register in writes:
+        held = page.get(name)
+        if held is not None and register <= held:
+            continue
+        if len(name) > rule.name:
+            done.refuse(TOO_LONG)
+            continue
+        page[name] = register
+        is_written = True
+        if held is None or register[2] != held[2]:
+            done.changed.add(name)
+    if is_written:
+        done.stored = encode_page(page)
     return done
 
 
@@ -117,7 +151,7 @@ def _cut(book: Book, rule: Rule, done: Written) -> None:
             break
         kept[name] = register
     for name, register in newest_first[len(kept) :]:
-        done.refused[FULL] += 1
+        done.refuse(FULL)
         if register[2] != _NULL:
             done.changed.add(name)
     book.replace(kept)

@@ -193,10 +193,10 @@ def _write_traits(
 ) -> None:
     """Bring what events state to their users, each of whom is written to once."""
     writes: dict[int, list[tuple[str, Register]]] = {}
-    for event, row in zip(at.tolist(), rows.tolist(), strict=True):
-        time, number = int(columns.timestamp[event]), int(sequence[event])
-        stated = traits_of(payloads[event], int(columns.kind[event]))
-        writes.setdefault(row, []).extend((name, (time, number, bytes(value))) for name, value in stated.items())
+    times, numbers, kinds = columns.timestamp[at].tolist(), sequence[at].tolist(), columns.kind[at].tolist()
+    for event, row, time, place, kind in zip(at.tolist(), rows.tolist(), times, numbers, kinds, strict=True):
+        stated = traits_of(payloads[event], kind)
+        writes.setdefault(row, []).extend([(name, (time, place, bytes(value))) for name, value in stated.items()])
     is_bounded = shard.record_version >= BOUNDED_SINCE
     rule = traits.STATED if is_bounded else traits.UNBOUNDED
     for row, stated_of_row in writes.items():

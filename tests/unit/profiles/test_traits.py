@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -107,7 +110,7 @@ def test_nothing_makes_a_profile_larger_than_two_full_ones_and_the_newest_stay(o
     n_refused = 0
     for i in order:
         done = join(whole, parts[i])
-        whole, n_refused = done.stored, n_refused + done.refused[FULL]
+        whole, n_refused = done.stored, n_refused + done.refused.get(FULL, 0)
     assert pages.n_bytes_of(whole) <= 2 * MAX_BYTES
     assert pages.n_names_of(whole) <= 2 * MAX_NAMES
     assert pages.n_names_of(whole) + n_refused == sum(map(pages.n_names_of, parts))
@@ -124,3 +127,24 @@ def test_a_profile_from_before_the_bound_is_cut_to_its_newest_traits_when_it_is_
     assert done.refused == {FULL: 96}
     assert "n0000" in done.changed
     assert pages.n_bytes_of(done.stored) <= 2 * MAX_BYTES
+
+
+small_writes = st.lists(
+    st.tuples(
+        st.sampled_from(["a", "b", "c", "n" * 200, "n" * 201]),
+        st.tuples(st.integers(0, 3), st.integers(0, 3), st.sampled_from([b"null", b"1", b'"x"', b"2" * 300])),
+    ),
+    max_size=6,
+)
+
+
+@given(st.lists(small_writes, max_size=4), st.sampled_from([traits.STATED, traits.JOINED, traits.UNBOUNDED]))
+def test_a_small_profile_is_written_as_a_large_one_would_be(rounds: list[Any], rule: traits.Rule) -> None:
+    small = large = None
+    for writes in rounds:
+        quick = traits.write(small, writes, rule)
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(traits, "fits_a_page", lambda *_: False)
+            slow = traits.write(large, writes, rule)
+        assert (quick.stored, quick.changed, quick.refused) == (slow.stored, slow.changed, slow.refused)
+        small, large = quick.stored, slow.stored
