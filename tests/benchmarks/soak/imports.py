@@ -36,7 +36,7 @@ class Imports(Chore):
             path.write_text("".join(json.dumps(row) + "\n" for row in rows))
         for _ in range(10):  # it goes on from its checkpoint after a fault
             try:
-                self._stand.run("import", str(path), "--tenant", self._tenant.name)
+                self._import(path)
                 break
             except AssertionError as error:
                 self.n["begun_again"] += 1
@@ -45,9 +45,12 @@ class Imports(Chore):
             self.wrong(f"{path.name}: {problem[:300]}")
             return
         if self.n_files % 2 == 0:
-            self._stand.run("import", str(path), "--tenant", self._tenant.name, check=False)
+            self._import(path)
         self.n_files += 1
         path.unlink()
+
+    def _import(self, path: Path) -> None:
+        self._stand.run("import", str(path), "--tenant", self._tenant.name, "--format", "jsonl", "--segment")
 
     def finish(self) -> None:
         rows = warehouse_rows_of(self._stand, self._tenant)
