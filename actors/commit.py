@@ -1,8 +1,9 @@
 """Group commit: what waits together is made durable together, then applied, then answered.
 
 While one group is being synced by the journal's thread, the group before it is applied on the event loop and the next
-one gathers. Guarantees: a future resolves only after its record is durable and applied; records are applied in journal
-order; a journal that fails takes its owner down (``on_failure``), because its acknowledgements could not be trusted.
+one gathers. A group is applied in slices of some milliseconds, and between two of them everybody else has their turn.
+Guarantees: a future resolves only after its record is durable and applied; records are applied in journal order; a
+journal that fails takes its owner down (``on_failure``), because its acknowledgements could not be trusted.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from whisperer.shard.records import RECORD_VERSION, Record, RecordBody, encode_r
 
 GROUP_BYTES = 16 << 20
 RETRY_AFTER_S = 1.0
+SLICE_S = 0.03
+"""After so long the loop's other work has its turn; a single record takes under 50 ms (:mod:`actors.weighing`)."""
 SLOW_GROUP_S = 1.0
 """A group that takes longer to store or to apply is told in the log."""
 
@@ -65,11 +68,16 @@ class CommitCounts:
 
 @dataclass(slots=True)
 class _Group:
+    """What is not applied yet of what was taken together."""
+
     waiting: list[Waiting]
     records: list[Record]
+    n_records: int
+    first_at: float
     positions: list[int] = field(default_factory=list)
     end: int = 0
     sync_s: float = 0.0
+    apply_s: float = 0.0
 
 
 class Committer:
@@ -196,9 +204,9 @@ class Committer:
                     if self._queue and not self._is_held
                     else None
                 )
-                if durable is not None:
-                    self._apply(durable)
-                    # Let answers and new requests through before the next group.
+                while durable is not None and durable.waiting:
+                    self._apply_slice(durable)
+                    # Let answers and new requests through before what comes next.
                     await asyncio.sleep(0)
         except asyncio.CancelledError:
             raise
@@ -216,7 +224,8 @@ class Committer:
         self._last_now = max(self._last_now, self._clock())
         now = self._last_now
         self._applied = taken[-1].done
-        group = _Group(taken, [Record(RECORD_VERSION, self._journal.epoch, now, w.body) for w in taken])
+        records = [Record(RECORD_VERSION, self._journal.epoch, now, w.body) for w in taken]
+        group = _Group(taken, records, len(taken), taken[0].at)
         self._under_way.append(group)
         return group
 
@@ -239,38 +248,50 @@ class Committer:
         self.steps.add("encode", started - began)
         return group
 
-    def _apply(self, group: _Group) -> None:
+    def _apply_slice(self, group: _Group) -> None:
+        """The group's next records, and their answers."""
         started = time.perf_counter()
         self.steps.begin()
-        effects = self._shard.apply(zip(group.positions, group.records, strict=True))
+        effects: list[Effect] = []
+        n, clock, until = 0, time.perf_counter, started + SLICE_S
+        for position, record in zip(group.positions, group.records, strict=True):
+            effects += self._shard.apply([(position, record)])
+            n += 1
+            if clock() > until:
+                break
         self.steps.passed("rest")
         apply_s = time.perf_counter() - started
         self.counts.apply_s += apply_s
-        self.applied_end = group.end
-        for position, record in zip(group.positions, group.records, strict=True):
+        group.apply_s += apply_s
+        done, group.waiting = group.waiting[:n], group.waiting[n:]
+        applied, group.positions = group.positions[:n], group.positions[n:]
+        records, group.records = group.records[:n], group.records[n:]
+        self.applied_end = group.positions[0] if group.positions else group.end
+        for position, record in zip(applied, records, strict=True):
             self._on_applied(position, record)
-        for waiting in group.waiting:
+        for waiting in done:
             self.waiting_bytes -= waiting.size
             if not waiting.done.done():
                 waiting.done.set_result(None)
-        if self._applied is group.waiting[-1].done:
-            self._applied = None
-        self._under_way.popleft()
+        if not group.waiting:
+            if self._applied is done[-1].done:
+                self._applied = None
+            self._under_way.popleft()
         self._on_effects(effects)
         self.steps.passed("answer")
-        self.counts.wait.observe(time.perf_counter() - group.waiting[0].at)
-        if group.sync_s > SLOW_GROUP_S or apply_s > SLOW_GROUP_S:
-            self._tell_slow(group, apply_s)
+        self.counts.wait.observe(time.perf_counter() - group.first_at)
+        if not group.waiting and (group.sync_s > SLOW_GROUP_S or group.apply_s > SLOW_GROUP_S):
+            self._tell_slow(group, done)
 
-    def _tell_slow(self, group: _Group, apply_s: float) -> None:
-        traces = [trace for waiting in group.waiting[: tracing.MAX_CARRIED] for trace in waiting.traces]
+    def _tell_slow(self, group: _Group, last: list[Waiting]) -> None:
+        traces = [trace for waiting in last[: tracing.MAX_CARRIED] for trace in waiting.traces]
         with tracing.within(traces):
             self._seldom.log(
                 logging.WARNING,
                 "slow group",
                 "a slow group: %d records stored in %.2f s and applied in %.2f s, %d bytes wait behind it",
-                len(group.records),
+                group.n_records,
                 group.sync_s,
-                apply_s,
+                group.apply_s,
                 self.waiting_bytes,
             )

@@ -13,7 +13,7 @@ import math
 import time
 from pathlib import Path
 
-from actors import recovery
+from actors import garbage, recovery
 from actors.bookkeeper import Bookkeeper
 from actors.commit import Committer, wall_clock_ms
 from actors.exporter import Exporter, known_beside
@@ -290,13 +290,16 @@ class Housekeeping:
             await asyncio.gather(*(self._committer.submit(ErasureDone(tenant, k, at)) for k, at in erased.items()))
 
     async def _keep_house_forever(self) -> None:
-        exported_at = compacted_at = time.monotonic()
+        exported_at = compacted_at = set_aside_at = time.monotonic()
         expired_at = -math.inf
         compact_every_s = self._settings.warehouse.compact_interval_s
         while True:
             await asyncio.sleep(1.0)
             try:
                 now = time.monotonic()
+                if now - set_aside_at >= garbage.EVERY_S:
+                    set_aside_at = now
+                    garbage.set_aside()
                 if now - exported_at >= min(self._settings.warehouse.flush_interval_s, self._retention.renew_s):
                     exported_at = now
                     await self.export()

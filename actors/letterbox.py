@@ -8,10 +8,12 @@ departure is not applied (:meth:`whisperer.shard.machine.Shard.apply`), and so n
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
 from actors.commit import Committer
+from actors.weighing import batches
 from whisperer.events.block import held_bytes
 from whisperer.shard.machine import Shard
 from whisperer.shard.records import Astray, Delivered, Forward, Led, MergeIn, Message
@@ -41,8 +43,11 @@ class Letterbox:
         Never refuses for want of room: each shard has one batch under way here, of a bounded size.
         """
         acceptable = self._acceptable(letters)
-        if acceptable:
-            await self._committer.submit_bounded(Delivered(acceptable), sum(map(letter_bytes, acceptable)))
+        submitted = [
+            self._committer.submit_bounded(Delivered(batch), sum(map(letter_bytes, batch)))
+            for batch in batches(self._shard, acceptable)
+        ]
+        await asyncio.gather(*submitted)
         fates = [self._fate(letter) for letter in letters]
         for fate in fates:
             self._counts[fate] += 1

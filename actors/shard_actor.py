@@ -8,7 +8,6 @@ ready when it answers. Methods that change something answer (status, value): "" 
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import os
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any
 import numpy as np
 import psutil
 
-from actors import recovery, status
+from actors import garbage, recovery, status
 from actors.bookkeeper import Bookkeeper
 from actors.calls import Calls
 from actors.commit import RETRY_AFTER_S, Committer, wall_clock_ms
@@ -39,8 +38,9 @@ from actors.scoring import Scoring
 from actors.snapshots import SnapshotStore
 from actors.warehouse import Warehouse
 from actors.warehouse_jobs import worker
+from actors.weighing import cut
 from whisperer.errors import JournalDamagedError, OverloadError, UnavailableError
-from whisperer.events.block import EventBlock, decode_block
+from whisperer.events.block import EventBlock, readable
 from whisperer.feedback.outcome import Reward
 from whisperer.ids import partition_of, tenant_seed
 from whisperer.models.store import ArtifactStore
@@ -72,8 +72,6 @@ from whisperer.shard.warm import warm
 TICK_S = 0.25
 HOLD_S = 60.0
 """A stop that was announced, and comes no sooner than this after the slowest shard's sends have ended, has failed."""
-GC_THRESHOLDS = 10_000, 10, 50
-"""What decisions leave behind stays for days: looking for garbage among it at Python's pace took a fifth of the CPU."""
 
 _log = logging.getLogger("whisperer.shard")
 
@@ -107,9 +105,7 @@ class ShardActor:
         except JournalDamagedError:
             _log.exception("shard %d cannot recover; see docs/storage.md, damage", shard_id)
             raise
-        gc.collect()
-        gc.freeze()  # millions of long-lived objects need no more scanning
-        gc.set_threshold(*GC_THRESHOLDS)
+        garbage.keep_away()
         self._shard, self._journal = recovered.shard, recovered.journal
         self._recovery = {"records": recovered.n_replayed, "seconds": round(recovered.seconds, 3)}
         self._warehouse = Warehouse(self._settings.warehouse.uri, pseudonym_key=bytes.fromhex(installation.link_secret))
@@ -195,19 +191,24 @@ class ShardActor:
 
         With `stale_map` may come the numbers of the blocks that have events of partitions that live elsewhere: only
         those were refused. The blocks come one after another, through Ray in pieces that each are small enough to
-        travel inside the call. Raises JournalDamagedError for what is no block.
+        travel inside the call. Raises JournalDamagedError for what is no block. One that would take too long to apply
+        is stored as several.
         """
         refusal = self._refusal(map_version)
         if refusal:
             return refusal
         blocks = to_blocks(sizes, pieces[0] if len(pieces) == 1 else b"".join(pieces))
-        read = [decode_block(block) for block in blocks]  # what cannot be read must not be journaled: replay would die
+        read = [readable(block) for block in blocks]  # what cannot be read must not be journaled: replay would die
         strays = [n for n, block in enumerate(read) if self._strays(block)] if self._moving.has_strays else []
-        at_home = [block for n, block in enumerate(blocks) if n not in strays]
-        held = [len(block) + read[n].payload_size for n, block in enumerate(blocks) if n not in strays]
-        if not self._committer.has_room(sum(held)):
+        at_home = [n for n in range(len(blocks)) if n not in strays]
+        if not self._committer.has_room(sum(len(blocks[n]) + read[n].payload_size for n in at_home)):
             return OVERLOADED, RETRY_AFTER_S
-        await asyncio.gather(*map(self._committer.submit_bounded, map(Events, at_home), held))
+        submitted = []
+        for n in at_home:
+            parts = cut(self._shard, read[n], blocks[n])
+            unpacked = read[n].payload_size // len(parts)
+            submitted += [self._committer.submit_bounded(Events(part), len(part) + unpacked) for part in parts]
+        await asyncio.gather(*submitted)
         return (STALE_MAP, strays) if strays else (OK, None)
 
     async def deliver(self, map_version: int, letters: list[Message]) -> tuple[str, list[str] | None]:

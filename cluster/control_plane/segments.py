@@ -1,7 +1,7 @@
 """Segments: a published version never changes, a new predicate is a new version.
 
-Each live one is worked out for every event of the tenant, so there are :data:`MOST_LIVE` at most. What a predicate may
-contain is decided in ``whisperer/segments``.
+Each live one is worked out for every event of the tenant, so there are :data:`MOST_LIVE` at most, of
+:data:`MOST_CONDITIONS` together. What a predicate may contain is decided in ``whisperer/segments``.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from cluster.control_plane.transactions import Transactions, check_name, find_te
 from whisperer.errors import ConflictError, NotFoundError
 
 MOST_LIVE = 200
+MOST_CONDITIONS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +39,16 @@ class Segments(Transactions):
         check_name(name, "segment")
         with self._writing() as session:
             owner = find_tenant(session, tenant)
-            live = {segment.name for segment in segments_of(session, owner.id)}
+            live = {segment.name: segment for segment in segments_of(session, owner.id)}
             if name not in live and len(live) >= MOST_LIVE:
                 raise ConflictError(f"{MOST_LIVE} segments are live: archive one first", code="too_many_segments")
+            others = sum(_n_conditions(segment.predicate) for segment in live.values() if segment.name != name)
+            if others + _n_conditions(predicate) > MOST_CONDITIONS:
+                raise ConflictError(
+                    f"the live segments would have {others + _n_conditions(predicate)} conditions, of at most"
+                    f" {MOST_CONDITIONS}: archive one, or say it in fewer",
+                    code="too_many_segments",
+                )
             last = session.scalar(
                 select(func.max(SegmentRow.version)).where(SegmentRow.tenant_id == owner.id, SegmentRow.name == name)
             )
@@ -87,6 +95,12 @@ def segments_of(
     rows = session.scalars(query.order_by(SegmentRow.name, SegmentRow.version)) if all_versions else of_newest
     live = {row.name for row in of_newest if row.archived_at is None}
     return [_segment(row) for row in rows if include_archived or row.name in live]
+
+
+def _n_conditions(node: dict[str, Any]) -> int:
+    """What stands in no `all`, `any` or `not`."""
+    parts = [*node.get("all", ()), *node.get("any", ()), *([node["not"]] if "not" in node else ())]
+    return sum(map(_n_conditions, parts)) if parts else 1
 
 
 def _segment(row: SegmentRow) -> Segment:

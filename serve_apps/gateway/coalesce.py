@@ -1,7 +1,7 @@
 """Gathers concurrent requests into one call a shard.
 
 Requests leave their parts in a shard's lane; while up to `MAX_CALLS` calls to that shard are under way the lane fills,
-then goes out as one block a tenant. Every request waits for the blocks its events are in.
+then goes out as blocks of one tenant each. Every request waits for the blocks its events are in.
 
 Guarantees: a request is told yes only when every shard concerned has its events on disk. A call whose outcome is
 unknown (the actor died) is made again with the same blocks: the shard drops what it has already counted. A partition
@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from actors import tracing
@@ -23,6 +23,8 @@ from whisperer.errors import OverloadError
 from whisperer.events.block import MAX_BLOCK_EVENTS, EventBlock, encode_block
 from whisperer.events.parts import Part, merge, split
 
+MAX_BLOCK_OF_CALL = 5_000
+"""Events: a shard applies a block in one go (:mod:`actors.weighing`)."""
 MAX_CALLS = 2
 PAUSE_A_REQUEST_S = 0.002
 MAX_PAUSE_S = 0.012
@@ -129,7 +131,7 @@ class Coalescer:
         lane.parts, lane.durable, lane.n_events, lane.n_requests = {}, None, 0, 0
         lane.n_calls += 1
         traces, lane.traces = lane.traces, []
-        blocks = [merge(tenant, waiting) for tenant, waiting in parts.items()]
+        blocks = [merge(tenant, some) for tenant, waiting in parts.items() for some in _in_blocks(waiting)]
         with tracing.within(traces):  # the loop's callbacks run under the trace of whoever made them
             task = asyncio.ensure_future(self._call(shard, blocks))
         task.add_done_callback(lambda done: self._finished(shard, lane, durable, done))
@@ -182,3 +184,16 @@ class Coalescer:
         for block in blocks:
             for target, part in split(block, self._shards.table(block.tenant)).items():
                 pending.setdefault(target, []).append(part)
+
+
+def _in_blocks(parts: list[Part]) -> Iterator[list[Part]]:
+    """Parts in order, so many together as make a block."""
+    some: list[Part] = []
+    n_events = 0
+    for part in parts:
+        if some and n_events + len(part) > MAX_BLOCK_OF_CALL:
+            yield some
+            some, n_events = [], 0
+        some.append(part)
+        n_events += len(part)
+    yield some

@@ -13,6 +13,10 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import msgspec
+
+from actors import garbage
+from actors.weighing import batches, cut
 from tests.benchmarks import report
 from tests.benchmarks.screen import say, table
 from tests.unit.shard.campaigns import BY_EVENT
@@ -82,24 +86,30 @@ class Stand:
         return took
 
     def send(self, events: list[dict[str, Any]]) -> float:
+        """The longest record that a shard makes of them (:mod:`actors.weighing`)."""
         builder = PartBuilder()
         for one in events:
             add(builder, one)
-        return self.apply(Events(encode_block(merge(TENANT, [builder.build()]))))
+        block = merge(TENANT, [builder.build()])
+        return max(self.apply(Events(bytes(part))) for part in cut(self.shard, block, encode_block(block)))
 
     def deliver(self, at_once: int = MOST_LETTERS) -> float:
         """The longest record until no letter waits."""
         longest = 0.0
         while self.wire:
             letters = [self.wire.popleft() for _ in range(min(at_once, len(self.wire)))]
-            longest = max(longest, self.apply(Delivered(letters)))
+            for batch in batches(self.shard, letters):
+                longest = max(longest, self.apply(Delivered(batch)))
             self.apply(Confirmed([(m.tenant, m.source, m.sequence) for m in letters]))
         return longest
 
-    def publish(self, *predicates: dict[str, Any]) -> float:
+    def publish(self, *predicates: dict[str, Any], n_campaigns: int = 1) -> float:
         configs = [SegmentConfig(f"s{i}", self.position + 1, json.dumps(p)) for i, p in enumerate(predicates)]
-        campaign = CampaignConfig(BY_EVENT.name, self.position + 1, "live", to_json(BY_EVENT))
-        return self.apply(ConfigPublished(TENANT, self.position + 1, configs, [campaign], Experiment("salt")))
+        campaigns = [
+            CampaignConfig(name, self.position + 1, "live", to_json(msgspec.structs.replace(BY_EVENT, name=name)))
+            for name in (f"{BY_EVENT.name}{i or ''}" for i in range(n_campaigns))
+        ]
+        return self.apply(ConfigPublished(TENANT, self.position + 1, configs, campaigns, Experiment("salt")))
 
     def fill(self, users: list[str], **more: Any) -> None:
         """Full profiles, few events a block, as bytes in flight allow."""
@@ -119,6 +129,21 @@ PREDICATES = [
 ]
 
 
+MOST_PREDICATES = [
+    {
+        "any": [
+            {"trait": f"trait_{i % 100:03}", "op": "eq", "value": f"{i}"},
+            {"trait": "trait_000", "op": "eq", "value": i},
+            {"feature": "events_30d", "op": "gt", "value": i},
+            {"event": "Looked", "count": i + 1, "days": i % 30 + 1},
+            {"seen": "not_within", "days": i + 1},
+        ]
+    }
+    for i in range(200)
+]
+"""A thousand conditions, which is as many as there may be."""
+
+
 def identifies_of_one_full_user(stand: Stand) -> float:
     stand.fill(["ann"])
     return stand.send(tiny(["ann"] * MOST_EVENTS))
@@ -129,6 +154,17 @@ def identifies_of_one_full_user_with_segments(stand: Stand) -> float:
     return identifies_of_one_full_user(stand)
 
 
+def identifies_of_one_full_user_with_most_segments(stand: Stand) -> float:
+    stand.publish(*MOST_PREDICATES)
+    return identifies_of_one_full_user(stand)
+
+
+def events_of_one_user_that_trigger(stand: Stand) -> float:
+    stand.publish(*PREDICATES[:3])
+    stand.fill(["ann"], locale="en")
+    return stand.send([event("ann", name="Looked", at=T0 + i, received=T0) for i in range(MOST_EVENTS)])
+
+
 def identifies_of_full_users(stand: Stand) -> float:
     users = [f"user-{i}" for i in range(MOST_EVENTS)]
     stand.fill(users)
@@ -137,6 +173,11 @@ def identifies_of_full_users(stand: Stand) -> float:
 
 def identifies_of_full_users_with_segments(stand: Stand) -> float:
     stand.publish(*PREDICATES[:3])
+    return identifies_of_full_users(stand)
+
+
+def identifies_of_full_users_with_most_segments(stand: Stand) -> float:
+    stand.publish(*MOST_PREDICATES)
     return identifies_of_full_users(stand)
 
 
@@ -151,6 +192,13 @@ def identifies_that_fill_a_profile(stand: Stand) -> float:
 
 def events_of_full_users_that_trigger(stand: Stand) -> float:
     stand.publish()
+    users = [f"user-{i}" for i in range(MOST_EVENTS)]
+    stand.fill(users, locale="en")
+    return stand.send([event(user, name="Looked", at=T0) for user in users])
+
+
+def events_of_full_users_that_trigger_many(stand: Stand) -> float:
+    stand.publish(n_campaigns=50)
     users = [f"user-{i}" for i in range(MOST_EVENTS)]
     stand.fill(users, locale="en")
     return stand.send([event(user, name="Looked", at=T0) for user in users])
@@ -219,6 +267,21 @@ def erasure_of_a_user_of_many_ids(stand: Stand) -> float:
     return max(took, stand.deliver())
 
 
+def erasures_that_others_ask_for(stand: Stand) -> float:
+    """Letters for ten users of a thousand ids each."""
+    users = [f"user-{u}" for u in range(10)]
+    for user in users:
+        for first in range(0, 1_000, 100):
+            stand.send([event(user, anonymous=f"{user}-device-{i}") for i in range(first, first + 100)])
+        stand.deliver()
+    stand.now += 1
+    for i, user in enumerate(users):
+        stand.wire.append(
+            Message(TENANT, 65, partition_of(f"u:{user}", SEED), i + 1, EraseLinked(f"u:{user}", stand.now))
+        )
+    return stand.deliver()
+
+
 def segments_published_over_many_users(stand: Stand) -> float:
     users = [f"user-{i}" for i in range(60_000)]
     for first in range(0, len(users), MOST_EVENTS):
@@ -264,10 +327,14 @@ def a_partition_that_goes(stand: Stand) -> float:
 CASES: tuple[Callable[[Stand], float], ...] = (
     identifies_of_one_full_user,
     identifies_of_one_full_user_with_segments,
+    identifies_of_one_full_user_with_most_segments,
+    events_of_one_user_that_trigger,
     identifies_of_full_users,
     identifies_of_full_users_with_segments,
+    identifies_of_full_users_with_most_segments,
     identifies_that_fill_a_profile,
     events_of_full_users_that_trigger,
+    events_of_full_users_that_trigger_many,
     aliases_in_a_chain,
     aliases_in_a_chain_backwards,
     joined_ids,
@@ -276,6 +343,7 @@ CASES: tuple[Callable[[Stand], float], ...] = (
     merges_of_full_users,
     letters_of_all_kinds,
     erasure_of_a_user_of_many_ids,
+    erasures_that_others_ask_for,
     segments_published_over_many_users,
     segments_published_over_full_users,
     a_partition_that_comes,
@@ -289,6 +357,7 @@ def main() -> None:
     options = parser.parse_args()
     warm()
     identifies_of_full_users(Stand())  # what is compiled at first use
+    garbage.keep_away()
     found = []
     for case in CASES:
         if options.only and not any(part in case.__name__ for part in options.only):
@@ -296,6 +365,7 @@ def main() -> None:
         say(case.__name__.replace("_", " "))
         stand = Stand()
         took = case(stand)
+        garbage.set_aside()
         found.append(
             {
                 "case": case.__name__,

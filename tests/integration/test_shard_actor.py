@@ -179,3 +179,13 @@ async def test_what_is_no_block_is_not_journaled(shards: LocalShards) -> None:
     with pytest.raises(JournalDamagedError, match="points beyond itself"):
         await shards.call(0, "ingest", shards.map.version, *arguments(beyond))
     assert shards.actors[0]._journal.end == end
+
+
+async def test_what_cannot_be_unpacked_is_not_journaled(shards: LocalShards) -> None:
+    builder = PartBuilder()
+    add(builder, event("ann"))
+    torn = msgspec.structs.replace(merge(TENANT, [builder.build()]), payload=b"\xff\xff\xff")
+    end = shards.actors[0]._journal.end
+    with pytest.raises(JournalDamagedError, match="cannot be unpacked"):
+        await shards.call(0, "ingest", shards.map.version, *arguments(torn))
+    assert shards.actors[0]._journal.end == end

@@ -133,6 +133,13 @@ def decode_block(data: bytes | memoryview) -> EventBlock:
     return block
 
 
+def readable(data: bytes | memoryview) -> EventBlock:
+    """:func:`decode_block` of what came from elsewhere, its payload tried as well. Raises JournalDamagedError."""
+    block = decode_block(data)
+    unpack(block)
+    return block
+
+
 def _is_whole(block: EventBlock) -> bool:
     if len(block.rows) % EVENT.itemsize or len(block) > MAX_BLOCK_EVENTS:
         return False

@@ -72,6 +72,11 @@ class Program:
     _tests: tuple[tuple[Test, FeatureSpec | None], ...] = field(repr=False)
     _root: _Node = field(repr=False)
 
+    @property
+    def n_tests(self) -> int:
+        """Distinct leaves, which is about what evaluating costs."""
+        return len(self._tests)
+
     def evaluate(self, rows: Rows) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
         """Who is a member now, and when to ask again at the latest.
 
@@ -153,15 +158,17 @@ def _combine(conjunction: bool, parts: Sequence[_Answer], n: int) -> _Answer:
     hold, so until the last of them. An ``any`` is the same with the answers turned round.
     """
     unbroken = np.ones(n, np.bool_)
-    clocked = any(check_at is not None for _, check_at in parts)
-    first = np.full(n if clocked else 0, NEVER, np.int64)
-    last = np.zeros(n if clocked else 0, np.int64)
+    first = last = None
     for holds, check_at in parts:
         agrees = holds if conjunction else ~holds
         unbroken &= agrees
-        if clocked:
-            times = NEVER if check_at is None else check_at
-            first = np.minimum(first, times)
-            last = np.maximum(last, np.where(agrees, 0, times))
+        if check_at is not None:
+            first = check_at if first is None else np.minimum(first, check_at)
+    if first is None:
+        return unbroken if conjunction else ~unbroken, None
+    if not unbroken.all():
+        last = np.zeros(n, np.int64)
+        for holds, check_at in parts:
+            np.maximum(last, NEVER if check_at is None else check_at, out=last, where=holds ^ conjunction)
     member = unbroken if conjunction else ~unbroken
-    return member, np.where(unbroken, first, last) if clocked else None
+    return member, first if last is None else np.where(unbroken, first, last)

@@ -3,7 +3,8 @@ and erased keys, update the columns, write traits, keep the segments up to date,
 
 Segments see every event and campaigns those that concern one, each as if it had come alone: so the events of a batch
 are taken in turns in which no user is looked at twice, and the effects come in the order of the events that caused
-them, whatever the turns were.
+them, whatever the turns were. What one user can make of it is bounded (:attr:`.Segments.looks`): of whom a batch has
+more events than that, several are looked at together.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from whisperer.shard.effects import Effect
 from whisperer.shard.forwarding import drop_late, forward, go_astray
 from whisperer.shard.records import BOUNDED_SINCE, Forward
 from whisperer.shard.tenant import Tenant
-from whisperer.shard.turns import number, turns
+from whisperer.shard.turns import last_of, number, turns
 
 if TYPE_CHECKING:
     from whisperer.shard.machine import Shard
@@ -115,10 +116,14 @@ def _bring(
     concerns = is_watched[events_names]
     announced: list[tuple[int, Effect]] = []
     payloads = Payloads(block)
-    for turn in turns(rows, np.ones(len(rows), np.bool_) if tenant.segments.live else concerns):
+    is_bounded = shard.record_version >= BOUNDED_SINCE
+    stops = np.ones(len(rows), np.bool_) if tenant.segments.live else concerns
+    in_turns, is_crowded = turns(rows, stops, tenant.segments.looks if is_bounded else len(rows))
+    for turn in in_turns:
         at, row = chosen[turn], rows[turn]
-        wraps = shard.record_version < BOUNDED_SINCE
-        full = people.observe(block.events(), at, row, names, zones, locales, sequence, origin, reference, wraps=wraps)
+        full = people.observe(
+            block.events(), at, row, names, zones, locales, sequence, origin, reference, wraps=not is_bounded
+        )
         if full:
             tenant.counters["dropped.revenue_full"] += full
         steps.passed("columns")
@@ -126,7 +131,7 @@ def _bring(
         if stated.size:
             _write_traits(shard, tenant, payloads, columns, sequence, at[stated], row[stated])
             steps.passed("traits")
-        changes = tenant.segments.evaluate(people, row, shard.now)
+        changes = tenant.segments.evaluate(people, row[last_of(row)] if is_crowded else row, shard.now)
         steps.passed("segments")
         hits = np.flatnonzero(concerns[turn])
         if not changes and not hits.size:
@@ -135,6 +140,8 @@ def _bring(
         causes = _Causes(row, at, sequence)
         row_to_event = dict(zip(touched.tolist(), causes.events(touched).tolist(), strict=True))
         triggers.goals(tenant, block, at[hits], row[hits])
+        if is_crowded:
+            hits = _one_a_user(tenant, hits, row)
         for changed, effect in announce(tenant, changes, shard.now, causes.sequence):
             announced.append((row_to_event[changed], effect))
         for called, effect in triggers.events(tenant, block, at[hits], row[hits], shard.now):
@@ -148,6 +155,14 @@ def _bring(
             if link is not None:
                 yield from identity.note_link(tenant, row, link, shard.now, shard.record_version)
         steps.passed("links")
+
+
+def _one_a_user(tenant: Tenant, hits: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Of the events in a turn that may call campaigns, each user's last: the others call nobody, and are counted."""
+    calls = hits[last_of(rows[hits])]
+    if len(calls) < len(hits):
+        tenant.counters["dropped.calls_crowded"] += len(hits) - len(calls)
+    return calls
 
 
 def _meet(
@@ -204,14 +219,14 @@ def _write_traits(
 
 
 class _Causes:
-    """Which event of a turn each of its distinct rows had."""
+    """Which event of a turn was the last of each of its rows."""
 
     def __init__(self, rows: NDArray[np.int64], events: NDArray[np.int64], sequence: NDArray[np.int64]) -> None:
-        order = np.argsort(rows)
+        order = np.argsort(rows, kind="stable")
         self._rows, self._events, self._sequence = rows[order], events[order], sequence
 
     def events(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        return self._events[np.searchsorted(self._rows, rows)]
+        return self._events[np.searchsorted(self._rows, rows, "right") - 1]
 
     def sequence(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         return self._sequence[self.events(rows)]

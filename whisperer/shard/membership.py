@@ -28,6 +28,9 @@ AT_ONCE = 20_000
 
 With trait tests and with further segments it looks at fewer. Up to version 4 of records: at so many for each segment.
 """
+MOST_LOOKS, LEAST_LOOKS = 64, 2
+TESTS_A_USER = 3_000
+"""What one user's events of one block may cost: looks at the user times tests of the segments, 10 us each."""
 TEST_COST = 8
 """What a trait test of one user takes, as against a segment without any."""
 
@@ -73,7 +76,10 @@ def test_column(test: TraitTest) -> str:
 
 
 class RowsView:
-    """The users at ``rows`` as the predicates see them (:class:`whisperer.segments.rows.Rows`)."""
+    """The users at ``rows`` as the predicates see them (:class:`whisperer.segments.rows.Rows`), as they are now.
+
+    What several predicates ask for is worked out once.
+    """
 
     def __init__(self, people: Population, rows: NDArray[np.int64], now: int) -> None:
         self.n = len(rows)
@@ -81,6 +87,9 @@ class RowsView:
         self._people = people
         self._rows = rows
         self._read: dict[tuple[int, str], Mapping[str, Any]] = {}
+        self._batch = features.Batch(people.table, rows, now)
+        self._features: dict[str, NDArray[np.float64]] = {}
+        self._counts: dict[tuple[str, int | None], NDArray[np.int64]] = {}
 
     def trait_test(self, test: TraitTest) -> NDArray[np.bool_]:
         name = test_column(test)
@@ -109,9 +118,17 @@ class RowsView:
         return found
 
     def feature(self, name: str) -> NDArray[np.float64]:
-        return features.compute(name, self._people.table, self._rows, self.now)
+        if name not in self._features:
+            self._features[name] = features.FEATURES[name].of(self._batch)
+        return self._features[name]
 
     def event_count(self, event: str, days: int | None) -> NDArray[np.int64]:
+        found = self._counts.get((event, days))
+        if found is None:
+            found = self._counts[event, days] = self._count(event, days)
+        return found
+
+    def _count(self, event: str, days: int | None) -> NDArray[np.int64]:
         code = self._people.names.find(event)
         if code is None:
             return np.zeros(self.n, np.int64)
@@ -128,8 +145,15 @@ class RowsView:
 @dataclass(slots=True)
 class Segments:
     live: dict[str, Live] = field(default_factory=dict)
+    looks: int = MOST_LOOKS
+    """How often one user is looked at for one block, whatever it has of the user: after each event up to so many."""
+    n_tests: int = 0
     _tests: dict[str, list[str]] = field(default_factory=dict)
     """Trait -> columns of the tests that read it."""
+
+    @property
+    def most_tests_a_trait(self) -> int:
+        return max(map(len, self._tests.values()), default=0)
 
     @property
     def is_backfilling(self) -> bool:
@@ -152,6 +176,8 @@ class Segments:
             self.live[name] = Live(config, compiled, backfill_end=people.table.n)
             if held is None:
                 people.table.add_column(self.live[name].column, np.bool_, False)
+        self.n_tests = sum(live.program.n_tests for live in self.live.values())
+        self.looks = min(max(TESTS_A_USER // max(self.n_tests, 1), LEAST_LOOKS), MOST_LOOKS)
         tests = {test for live in self.live.values() for test in live.program.trait_tests}
         self._tests = {}
         for test in tests:

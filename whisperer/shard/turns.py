@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -21,8 +22,8 @@ def _number(counters: Any, partition: Any, sequence: Any) -> None:
 
 
 @kernel
-def _order(rows: Any, stops: Any, order: Any, ends: Any) -> Any:
-    """Places by turn, and where each turn ends; the number of turns.
+def _order(rows: Any, stops: Any, most: int, order: Any, ends: Any) -> Any:
+    """Places by turn, and where each turn ends; the number of turns, and the most stops that a row asked for.
 
     A small hash table counts the stops of each row so far: a row's events belong to the turn of that number.
     """
@@ -31,9 +32,10 @@ def _order(rows: Any, stops: Any, order: Any, ends: Any) -> Any:
     while mask < 2 * n:
         mask = 2 * mask + 1
     cells = np.full(mask + 1, -1, np.int64)
-    stopped = np.zeros(mask + 1, np.int32)
-    turn = np.empty(n, np.int32)
-    n_turns = 1
+    asked = np.zeros(mask + 1, np.int64)
+    passed = np.zeros(mask + 1, np.int64)
+    cell_of = np.empty(n, np.int64)
+    longest = 0
     for i in range(n):
         cell = (rows[i] * _MULTIPLIER >> 7) & mask
         while cells[cell] != rows[i]:
@@ -41,11 +43,18 @@ def _order(rows: Any, stops: Any, order: Any, ends: Any) -> Any:
                 cells[cell] = rows[i]
                 break
             cell = (cell + 1) & mask
-        turn[i] = stopped[cell]
+        cell_of[i] = cell
+        asked[cell] += stops[i]
+        longest = max(longest, asked[cell])
+    turn = np.empty(n, np.int32)
+    n_turns = 1
+    for i in range(n):
+        cell = cell_of[i]
+        at, k = passed[cell], asked[cell]
+        turn[i] = at if k <= most else at * most // k
         ends[turn[i]] += 1
         n_turns = max(n_turns, turn[i] + 1)
-        if stops[i]:
-            stopped[cell] += 1
+        passed[cell] += stops[i]
     place = np.empty(n_turns, np.int64)
     total = 0
     for k in range(n_turns):
@@ -55,7 +64,25 @@ def _order(rows: Any, stops: Any, order: Any, ends: Any) -> Any:
     for i in range(n):
         order[place[turn[i]]] = i
         place[turn[i]] += 1
-    return n_turns
+    return n_turns, longest
+
+
+@kernel
+def _last_of(rows: Any) -> Any:
+    """Whether each entry is the last one of its row."""
+    n = len(rows)
+    mask = 15
+    while mask < 2 * n:
+        mask = 2 * mask + 1
+    cells = np.full(mask + 1, -1, np.int64)
+    is_last = np.zeros(n, np.bool_)
+    for i in range(n - 1, -1, -1):
+        cell = (rows[i] * _MULTIPLIER >> 7) & mask
+        while cells[cell] >= 0 and cells[cell] != rows[i]:
+            cell = (cell + 1) & mask
+        is_last[i] = cells[cell] < 0
+        cells[cell] = rows[i]
+    return is_last
 
 
 def number(counters: NDArray[np.int64], partition: NDArray[np.uint16]) -> NDArray[np.int64]:
@@ -65,13 +92,18 @@ def number(counters: NDArray[np.int64], partition: NDArray[np.uint16]) -> NDArra
     return sequence
 
 
-def turns(rows: NDArray[np.int64], stops: NDArray[np.bool_]) -> Iterator[NDArray[np.int64]]:
+def turns(rows: NDArray[np.int64], stops: NDArray[np.bool_], most: int) -> tuple[Iterator[NDArray[np.int64]], bool]:
     """Places of each row's events up to its first stop, then up to its second, and so on, each turn in order.
 
-    So a row has one stop a turn at most, and that is its last event of the turn.
+    So a row has one stop a turn at most, and that is its last event of the turn. A row that asks for more than ``most``
+    stops is given so many, evenly, its last one among them: (turns, whether some row was).
     """
     order, ends = np.empty(len(rows), np.int64), np.zeros(len(rows) + 1, np.int64)
-    start = 0
-    for end in ends[: _order(rows, stops, order, ends)].tolist():
-        yield order[start:end]
-        start = end
+    n_turns, longest = _order(rows, stops, most, order, ends)
+    return (order[start:end] for start, end in pairwise([0, *ends[:n_turns].tolist()])), longest > most
+
+
+def last_of(rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Whether each entry is the last one of its row; bool, shape (n,)."""
+    found: NDArray[np.bool_] = _last_of(rows)
+    return found

@@ -9,7 +9,7 @@ import numpy as np
 
 from whisperer.profiles import warm as profiles
 from whisperer.shard.dedup import Dedup
-from whisperer.shard.turns import number, turns
+from whisperer.shard.turns import last_of, number, turns
 
 
 def warm() -> None:
@@ -17,4 +17,5 @@ def warm() -> None:
     partition = np.zeros(2, np.uint16)
     Dedup(max_ids=100).admit("", partition, np.zeros((2, 2), np.uint64), 0)
     number(np.zeros(1, np.int64), partition)
-    list(turns(np.zeros(2, np.int64), np.ones(2, np.bool_)))
+    turns(np.zeros(2, np.int64), np.ones(2, np.bool_), 1)
+    last_of(np.zeros(2, np.int64))

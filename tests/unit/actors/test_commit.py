@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from actors import tracing
+from actors import commit, tracing
 from actors.commit import Committer
 from whisperer.errors import JournalError, OverloadError
 from whisperer.shard.machine import Shard
@@ -186,3 +186,30 @@ async def test_what_the_product_needs_done_is_queued_however_full_the_queue_is()
     await asyncio.gather(*waiting)
     assert commits.waiting_bytes == 0
     await commits.close()
+
+
+async def test_a_group_that_takes_long_is_applied_in_slices_and_others_have_their_turn_between(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    journal, failures = MemoryJournal(), []
+    commits = committer(journal, failures, [1])
+    monkeypatch.setattr(commit, "SLICE_S", 0.0)
+    seen: list[tuple[int, int]] = []
+    journal.may_sync.clear()
+    waiting = [commits.submit(Tick()) for _ in range(5)]
+    watching = asyncio.ensure_future(_watch(commits, seen))
+    journal.may_sync.set()
+    await asyncio.gather(*waiting)
+    watching.cancel()
+    # What was applied at each look, and where a snapshot of then would go on in the journal.
+    assert {(n, n) for n in range(1, 5)} <= set(seen)
+    assert commits.applied_end == 5
+    assert commits.n_waiting == 0
+    assert commits.waiting_bytes == 0
+    await commits.close()
+
+
+async def _watch(commits: Committer, seen: list[tuple[int, int]]) -> None:
+    while True:
+        seen.append((commits.applied_end, commits._shard.position + 1))
+        await asyncio.sleep(0)

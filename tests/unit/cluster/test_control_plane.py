@@ -255,6 +255,20 @@ def test_a_reader_of_too_long_ago_forgets_everything(plane: ControlPlane, monkey
     assert not plane.changes_since(start + 1).everything
 
 
+def test_the_conditions_of_live_segments_are_bounded_together(
+    plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(segments, "MOST_CONDITIONS", 3)
+    tenant = plane.create_tenant("acme").id
+    plane.publish_segment(tenant, "a", {"all": [PREDICATE, PREDICATE]})
+    plane.publish_segment(tenant, "b", PREDICATE)
+    with pytest.raises(ConflictError, match="4 conditions, of at most 3") as refused:
+        plane.publish_segment(tenant, "c", PREDICATE)
+    assert refused.value.code == "too_many_segments"
+    plane.publish_segment(tenant, "a", PREDICATE)  # a version takes the place of the one before
+    plane.publish_segment(tenant, "c", PREDICATE)
+
+
 def test_live_segments_are_bounded_and_an_archived_one_makes_room(
     plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
 ) -> None:

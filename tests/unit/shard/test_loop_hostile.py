@@ -7,6 +7,9 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from tests.unit.shard.campaigns import ADDRESSES, BY_EVENT, DAILY, MINUTE, ON_REQUEST, TEXT, WINDOW_MS, campaign
 from tests.unit.shard.test_loop import only, treated
@@ -294,10 +297,76 @@ def test_a_sweep_over_many_users_is_taken_in_ticks_of_bounded_work(
 def test_a_users_events_that_concern_no_campaign_are_counted_in_one_step() -> None:
     rows = np.array([4, 4, 7, 4, 7, 4])
     nothing, all_of_it = np.zeros(6, np.bool_), np.ones(6, np.bool_)
-    assert [turn.tolist() for turn in turns(rows, nothing)] == [[0, 1, 2, 3, 4, 5]]
-    assert [turn.tolist() for turn in turns(rows, all_of_it)] == [[0, 2], [1, 4], [3], [5]]
+    assert in_turns(rows, nothing) == [[0, 1, 2, 3, 4, 5]]
+    assert in_turns(rows, all_of_it) == [[0, 2], [1, 4], [3], [5]]
     stops = np.array([False, True, False, False, True, True])
-    assert [turn.tolist() for turn in turns(rows, stops)] == [[0, 1, 2, 4], [3, 5]]
+    assert in_turns(rows, stops) == [[0, 1, 2, 4], [3, 5]]
+
+
+def in_turns(rows: NDArray[np.int64], stops: NDArray[np.bool_], most: int = 64) -> list[list[int]]:
+    return [turn.tolist() for turn in turns(rows, stops, most)[0]]
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.booleans()), min_size=1, max_size=60),
+    st.integers(1, 10),
+)
+def test_no_row_has_more_turns_than_it_is_given(events: list[tuple[int, bool]], most: int) -> None:
+    rows = np.array([row for row, _ in events])
+    stops = np.array([stop for _, stop in events])
+    taken, is_crowded = turns(rows, stops, most)
+    found = [turn.tolist() for turn in taken]
+    asked = [int(np.count_nonzero(stops[rows == row])) for row in range(4)]
+    assert is_crowded == (max(asked) > most)
+    assert sorted(place for turn in found for place in turn) == list(range(len(events)))
+    for row in range(4):
+        mine = [[place for place in turn if rows[place] == row] for turn in found]
+        assert [place for turn in mine for place in turn] == np.flatnonzero(rows == row).tolist()
+        ends = [turn[-1] for turn in mine if turn]
+        assert len([end for end in ends if stops[end]]) == min(asked[row], most)
+        assert all(stops[end] for end in ends[:-1])
+        if asked[row]:
+            assert np.flatnonzero(stops & (rows == row))[-1] in ends
+
+
+def test_what_one_users_events_of_a_block_make_a_shard_compute_is_bounded() -> None:
+    """Three thousand tests of segments, and as many calls of campaigns, whatever the block has of the user."""
+    world = World(n=1)
+    hundred = {f"s{i}": {"event": "Looked", "count": i + 1, "days": 7} for i in range(100)}
+    world.publish_campaigns(1, BY_EVENT, **hundred)
+    n = 1_000
+    world.send(*(event("ann", name="Looked", at=T0 + i, received=T0, traits=ADDRESSES) for i in range(n)))
+    tenant = world.shards[0].tenant(TENANT)
+    assert tenant.segments.looks == 30
+    assert world.account("nudge").candidates == 30
+    assert tenant.counters["dropped.calls_crowded"] == n - 30
+    assert tenant.counters["events_accepted"] == n
+    view = world.user("u:ann")
+    assert view is not None
+    assert view.event_counts["Looked"] == n
+    assert len(view.segments) == 100
+    world.check()
+
+
+def test_the_last_of_a_users_many_events_says_where_the_user_is() -> None:
+    predicates = {"last": {"trait": "n", "op": "eq", "value": 99}, "odd": {"trait": "odd", "op": "eq", "value": True}}
+    alone, together = World(n=1), World(n=1)
+    stream = [
+        event("ann", type="identify", traits={"n": i % 100, "odd": i % 2 == 1}, at=T0 + i, received=T0)
+        for i in range(200)
+    ]
+    for world, size in ((alone, 1), (together, 200)):
+        world.publish(1, **predicates)
+        for start in range(0, 200, size):
+            world.send(*stream[start : start + size])
+        world.check()
+    one, other = alone.user("u:ann"), together.user("u:ann")
+    assert one is not None
+    assert other is not None
+    assert one.segments == other.segments == ["last", "odd"]
+    assert one.traits == other.traits
+    assert len(alone.changes) == 199 + 3
+    assert 0 < len(together.changes) <= 2 * 64
 
 
 def test_an_entry_out_of_date_takes_no_room_in_a_tick(monkeypatch: pytest.MonkeyPatch) -> None:
