@@ -199,15 +199,16 @@ class ShardActor:
             return refusal
         blocks = to_blocks(sizes, pieces[0] if len(pieces) == 1 else b"".join(pieces))
         read = [readable(block) for block in blocks]  # what cannot be read must not be journaled: replay would die
-        strays = [n for n, block in enumerate(read) if self._strays(block)] if self._moving.has_strays else []
+        strays = [n for n, one in enumerate(read) if self._strays(one.block)] if self._moving.has_strays else []
         at_home = [n for n in range(len(blocks)) if n not in strays]
-        if not self._committer.has_room(sum(len(blocks[n]) + read[n].payload_size for n in at_home)):
+        if not self._committer.has_room(sum(len(blocks[n]) + read[n].block.payload_size for n in at_home)):
             return OVERLOADED, RETRY_AFTER_S
-        submitted = []
-        for n in at_home:
-            parts = cut(self._shard, read[n], blocks[n])
-            unpacked = read[n].payload_size // len(parts)
-            submitted += [self._committer.submit_bounded(Events(part), len(part) + unpacked) for part in parts]
+        submitted = [
+            self._committer.submit_bounded(part, len(part.block) + read[n].block.payload_size // len(parts))
+            for n in at_home
+            for parts in [cut(self._shard, read[n], blocks[n])]
+            for part in parts
+        ]
         await asyncio.gather(*submitted)
         return (STALE_MAP, strays) if strays else (OK, None)
 

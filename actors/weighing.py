@@ -12,11 +12,11 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from whisperer.events.block import EventBlock, encode_block
+from whisperer.events.block import EventBlock, Payloads, encode_block
 from whisperer.events.parts import select
 from whisperer.events.types import Flag
 from whisperer.shard.machine import Shard
-from whisperer.shard.records import Astray, EraseLinked, Forward, Led, MergeIn, Message
+from whisperer.shard.records import Astray, EraseLinked, Events, Forward, Led, MergeIn, Message
 from whisperer.shard.tenant import Tenant
 
 RECORD_US = 30_000
@@ -35,17 +35,15 @@ BYTE_US = 0.005
 ERASED_LINK_US = 15.0
 
 
-def cut(shard: Shard, block: EventBlock, encoded: bytes | memoryview) -> list[bytes | memoryview]:
-    """The encoded block, or blocks of its events, in order, none of which takes too long."""
-    if len(block) * (EVENT_US + LINK_US) < RECORD_US and block.tenant not in shard.tenants:
-        return [encoded]
+def cut(shard: Shard, read: Payloads, encoded: bytes) -> list[Events]:
+    """The record of a block, or of its events in several, in order, none of which takes too long."""
+    block = read.block
     costs = event_costs(shard.tenants.get(block.tenant), block)
-    total = float(costs.sum())
-    if total <= RECORD_US:
-        return [encoded]
+    if costs.sum() <= RECORD_US:
+        return [Events.of(encoded, read)]
     groups = (np.cumsum(costs) / RECORD_US).astype(np.int64)
     edges = np.flatnonzero(np.diff(groups)) + 1
-    return [encode_block(select(block, places)) for places in np.split(np.arange(len(block)), edges)]
+    return [Events(encode_block(select(block, places))) for places in np.split(np.arange(len(block)), edges)]
 
 
 def event_costs(tenant: Tenant | None, block: EventBlock) -> NDArray[np.float64]:

@@ -21,7 +21,7 @@ from tests.benchmarks import report
 from tests.benchmarks.screen import say, table
 from tests.unit.shard.campaigns import BY_EVENT
 from tests.unit.shard.world import SEED, T0, TENANT, add, event
-from whisperer.events.block import encode_block
+from whisperer.events.block import Payloads, encode_block
 from whisperer.events.parts import PartBuilder, merge
 from whisperer.ids import partition_of
 from whisperer.journeys.campaign import to_json
@@ -38,7 +38,6 @@ from whisperer.shard.records import (
     Delivered,
     Erase,
     EraseLinked,
-    Events,
     Experiment,
     MergeIn,
     Message,
@@ -91,7 +90,7 @@ class Stand:
         for one in events:
             add(builder, one)
         block = merge(TENANT, [builder.build()])
-        return max(self.apply(Events(bytes(part))) for part in cut(self.shard, block, encode_block(block)))
+        return max(map(self.apply, cut(self.shard, Payloads(block), encode_block(block))))
 
     def deliver(self, at_once: int = MOST_LETTERS) -> float:
         """The longest record until no letter waits."""

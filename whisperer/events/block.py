@@ -133,11 +133,11 @@ def decode_block(data: bytes | memoryview) -> EventBlock:
     return block
 
 
-def readable(data: bytes | memoryview) -> EventBlock:
+def readable(data: bytes | memoryview) -> Payloads:
     """:func:`decode_block` of what came from elsewhere, its payload tried as well. Raises JournalDamagedError."""
-    block = decode_block(data)
-    unpack(block)
-    return block
+    payloads = Payloads(decode_block(data))
+    payloads.unpack()
+    return payloads
 
 
 def _is_whole(block: EventBlock) -> bool:
@@ -224,16 +224,21 @@ def unpack(block: EventBlock) -> bytes:
 class Payloads:
     """A block's payloads by event, unpacked when the first one is asked for."""
 
-    __slots__ = ("_block", "_rows", "_unpacked")
+    __slots__ = ("_rows", "_unpacked", "block")
 
     def __init__(self, block: EventBlock) -> None:
-        self._block = block
+        self.block = block
         self._rows = block.events()
         self._unpacked: bytes | None = None
 
+    def unpack(self) -> None:
+        """Now. Raises JournalDamagedError."""
+        if self._unpacked is None:
+            self._unpacked = unpack(self.block)
+
     def __getitem__(self, index: int) -> bytes:
         if self._unpacked is None:
-            self._unpacked = unpack(self._block)
+            self._unpacked = unpack(self.block)
         start = int(self._rows["payload_at"][index])
         return self._unpacked[start : start + int(self._rows["payload_bytes"][index])]
 

@@ -35,8 +35,9 @@ if TYPE_CHECKING:
 _TRAITS = int(Flag.TRAITS)
 
 
-def arrive(shard: Shard, block: EventBlock, position: int) -> Iterator[Effect]:
-    """A block that was journaled at ``position``."""
+def arrive(shard: Shard, payloads: Payloads, position: int) -> Iterator[Effect]:
+    """A block, with its payloads, that was journaled at ``position``."""
+    block = payloads.block
     tenant = shard.tenant(block.tenant)
     columns = columns_of(block)
     shard.steps.passed("decode")
@@ -50,26 +51,29 @@ def arrive(shard: Shard, block: EventBlock, position: int) -> Iterator[Effect]:
     shard.steps.passed("dedup")
     reference = timeline.pack_reference(position, np.arange(len(block)))
     counted = fresh.copy()
-    yield from _bring(shard, tenant, block, columns, np.flatnonzero(fresh), sequence, shard.id, reference, counted)
+    yield from _bring(shard, tenant, payloads, columns, np.flatnonzero(fresh), sequence, shard.id, reference, counted)
     if not counted.all():
         shard.repeats[position] = counted
 
 
 def passed_on(shard: Shard, tenant: Tenant, letter: Forward, *, led: bool) -> Iterator[Effect]:
     """Events that another partition forwarded, or the arbiter ``led`` here."""
-    block = decode_block(letter.block)
+    payloads = Payloads(decode_block(letter.block))
+    block = payloads.block
     columns = columns_of(block)
     sequence, reference = number(tenant.sequence, columns.partition), np.array(letter.references, np.int64)
     came = None if led or shard.record_version < BOUNDED_SINCE else letter
     all_of = np.arange(len(block))
     counted = np.ones(len(block), np.bool_)  # they are exported where they were journaled first
-    yield from _bring(shard, tenant, block, columns, all_of, sequence, letter.origin, reference, counted, came)
+    yield from _bring(
+        shard, tenant, Payloads(block), columns, all_of, sequence, letter.origin, reference, counted, came
+    )
 
 
 def _bring(
     shard: Shard,
     tenant: Tenant,
-    block: EventBlock,
+    payloads: Payloads,
     columns: Columns,
     chosen: NDArray[np.int64],
     sequence: NDArray[np.int64],
@@ -82,7 +86,7 @@ def _bring(
 
     ``letter``: that they came in, if a merged key sent it.
     """
-    people, steps = tenant.people, shard.steps
+    block, people, steps = payloads.block, tenant.people, shard.steps
     came = chosen
     chosen, rows = _meet(tenant, block, columns, chosen)
     if tenant.floors:
@@ -115,7 +119,6 @@ def _bring(
             tenant.counters["events_unnamed"] += n_unnamed
     concerns = is_watched[events_names]
     announced: list[tuple[int, Effect]] = []
-    payloads = Payloads(block)
     is_bounded = shard.record_version >= BOUNDED_SINCE
     stops = np.ones(len(rows), np.bool_) if tenant.segments.live else concerns
     in_turns, is_crowded = turns(rows, stops, tenant.segments.looks if is_bounded else len(rows))
@@ -144,7 +147,7 @@ def _bring(
             hits = _one_a_user(tenant, hits, row)
         for changed, effect in announce(tenant, changes, shard.now, causes.sequence):
             announced.append((row_to_event[changed], effect))
-        for called, effect in triggers.events(tenant, block, at[hits], row[hits], shard.now):
+        for called, effect in triggers.events(tenant, payloads, at[hits], row[hits], shard.now):
             announced.append((row_to_event[called], effect))
         steps.passed("campaigns")
     yield from (effect for _, effect in sorted(announced, key=_event_of_pair))

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whisperer.errors import InvariantError
-from whisperer.events.block import decode_block
 from whisperer.profiles.population import FORWARDED
 from whisperer.shard import announcements, arrivals, candidacy, closing, identity, outcomes, scoring, triggers
 from whisperer.shard.dedup import Dedup
@@ -173,8 +172,8 @@ class Shard:
 
     def _apply(self, position: int, record: Record) -> Iterator[Effect]:
         match record.body:
-            case Events(block):
-                yield from arrivals.arrive(self, decode_block(block), position)
+            case Events() as events:
+                yield from arrivals.arrive(self, events.read(), position)
             case Tick():
                 yield from self._tick()
                 self.steps.passed("tick")

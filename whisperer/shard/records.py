@@ -11,6 +11,7 @@ import msgspec
 from whisperer.decisions.decision import Choice
 from whisperer.delivery.dispatch import Receipt
 from whisperer.errors import UNREADABLE, JournalDamagedError
+from whisperer.events.block import Payloads, decode_block
 from whisperer.profiles.state import ProfileState
 from whisperer.shard.accounts import StoredAccount
 
@@ -215,10 +216,22 @@ class Experiment(msgspec.Struct, array_like=True, frozen=True):
     consent_default: bool = True
 
 
-class Events(msgspec.Struct, array_like=True, frozen=True, tag=1):
+class Events(msgspec.Struct, array_like=True, frozen=True, tag=1, dict=True):
     """An encoded :class:`~whisperer.events.block.EventBlock`."""
 
     block: bytes
+
+    @classmethod
+    def of(cls, block: bytes, read: Payloads) -> Events:
+        """With what it was read as, so that it is not read twice; that is no part of the record."""
+        made = cls(block)
+        made.__dict__["_read"] = read
+        return made
+
+    def read(self) -> Payloads:
+        """The block and its payloads. Raises JournalDamagedError."""
+        found: Payloads | None = self.__dict__.get("_read")
+        return found or Payloads(decode_block(self.block))
 
 
 class Tick(msgspec.Struct, array_like=True, frozen=True, tag=2):

@@ -45,13 +45,14 @@ def goals(tenant: Tenant, block: EventBlock, at: NDArray[np.int64], rows: NDArra
 
 
 def events(
-    tenant: Tenant, block: EventBlock, at: NDArray[np.int64], rows: NDArray[np.int64], now: int
+    tenant: Tenant, payloads: Payloads, at: NDArray[np.int64], rows: NDArray[np.int64], now: int
 ) -> Iterator[tuple[int, Effect]]:
     """(row, effect) of events of a block that trigger campaigns; rows are distinct."""
     on_event = tenant.loop.campaigns.on_event
     if not on_event:
         return
-    columns, payloads = block.events(), Payloads(block)
+    block = payloads.block
+    columns = block.events()
     calls: dict[str, list[Call]] = {}
     for event, row in zip(at.tolist(), rows.tolist(), strict=True):
         name = block.names[columns["name"][event]]

@@ -30,10 +30,11 @@ def seeds() -> list[bytes]:
 
 def attack(data: bytes) -> Hashable:
     try:
-        block = readable(data)
+        read = readable(data)
     except JournalDamagedError:
         return "refused"
-    payloads = [form.Payloads(block)[i] for i in range(len(block))]
+    block = read.block
+    payloads = [read[i] for i in range(len(block))]
     keys = form.keys_of(block)
     for what in ("key", "message_id", "link", "payload"):
         offsets, found = form.gather(*form.spans(block, what))

@@ -13,7 +13,7 @@ from actors import weighing
 from actors.weighing import batches, cut, event_costs
 from tests.unit.shard.campaigns import BY_EVENT
 from tests.unit.shard.world import T0, TENANT, World, add, event
-from whisperer.events.block import EventBlock, decode_block, encode_block, message_id_of
+from whisperer.events.block import EventBlock, Payloads, decode_block, encode_block, message_id_of
 from whisperer.events.parts import PartBuilder, merge
 from whisperer.journeys.campaign import to_json
 from whisperer.shard.machine import Shard
@@ -22,6 +22,7 @@ from whisperer.shard.records import (
     Claim,
     ConfigPublished,
     EraseLinked,
+    Events,
     Experiment,
     Message,
     SegmentConfig,
@@ -52,8 +53,8 @@ def shard_with(n_segments: int, n_campaigns: int) -> Shard:
 def test_what_most_requests_bring_stays_whole() -> None:
     block = block_of([event(f"user-{i}", name="Looked") for i in range(500)])
     data = encode_block(block)
-    assert cut(Shard(0), block, data) == [data]
-    assert cut(shard_with(3, 2), block, data) == [data]
+    assert cut(Shard(0), Payloads(block), data) == [Events(data)]
+    assert cut(shard_with(3, 2), Payloads(block), data) == [Events(data)]
 
 
 @settings(max_examples=30, deadline=None)
@@ -78,7 +79,7 @@ def test_the_pieces_are_the_block_and_none_is_too_much(
     shard, block = shard_with(n_segments, n_campaigns), block_of(events)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(weighing, "RECORD_US", bound)
-        pieces = [decode_block(piece) for piece in cut(shard, block, encode_block(block))]
+        pieces = [decode_block(piece.block) for piece in cut(shard, Payloads(block), encode_block(block))]
     assert [one for piece in pieces for one in ids(piece)] == ids(block)
     for piece in pieces:
         costs = event_costs(shard.tenants.get(TENANT), piece)
@@ -88,8 +89,8 @@ def test_the_pieces_are_the_block_and_none_is_too_much(
 def test_a_campaign_that_many_events_call_makes_more_pieces() -> None:
     block = block_of([event(f"user-{i}", name="Looked") for i in range(1_000)])
     data = encode_block(block)
-    assert len(cut(shard_with(0, 0), block, data)) == 1
-    assert len(cut(shard_with(0, 10), block, data)) >= 5
+    assert len(cut(shard_with(0, 0), Payloads(block), data)) == 1
+    assert len(cut(shard_with(0, 10), Payloads(block), data)) >= 5
 
 
 def test_letters_that_take_long_come_in_several_records() -> None:
