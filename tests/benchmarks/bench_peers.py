@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,7 @@ from typing import Any
 import httpx
 import psutil
 
+from tests import redis_stand
 from tests.benchmarks import generator, ours, processes, report
 from tests.benchmarks.generator import Load
 from tests.benchmarks.ours import BATCH
@@ -83,9 +83,9 @@ def whisperer(folder: Path, requests: Path, options: argparse.Namespace) -> dict
 
 
 def redis_streams(folder: Path, requests: Path, options: argparse.Namespace) -> dict[str, Any]:
-    server = shutil.which("redis-server")
+    server = redis_stand.program()
     if server is None:
-        return {"left_out": "there is no redis-server on this machine"}
+        return {"left_out": "there is no Redis on this machine"}
     folder.mkdir()
     redis_port, port = free_port(), free_port()
     kept = ["--appendonly", "yes", "--appendfsync", "always", "--save", "", "--dir", str(folder)]
