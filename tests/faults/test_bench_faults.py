@@ -53,7 +53,7 @@ class TheSession(Stands):
     "name", ["client_timeouts", "controller_killed", "gateway_killed", "haproxy_killed", "shard_twice"]
 )
 def test_nothing_acknowledged_is_lost_or_doubled(stand: Stand, name: str) -> None:
-    result = known()[name].run(Options(TheSession(stand), seconds=2.0, rounds=1, with_warehouse=False))
+    result = known()[name].run(Options(TheSession(stand), seconds=2.0, rounds=1, with_warehouse=False, mixed=False))
     assert (result.lost, result.doubled) == (0, 0), result
     assert result.acknowledged > 1_000
     assert result.figures["problems"] == []

@@ -18,6 +18,7 @@ what a fault is, and the scene that puts the three together.
 from __future__ import annotations
 
 import ast
+import contextlib
 import importlib
 import secrets
 import statistics
@@ -31,6 +32,7 @@ from typing import Any
 from tests.benchmarks.faults_stands import Stands
 from tests.faults.counted_load import CountedLoad, Pace
 from tests.faults.judging import Verdict, judge
+from tests.faults.mixed import Account, Mixed
 from tests.stand import Stand, Tenant
 
 _FOLDER = Path(__file__).parent
@@ -72,6 +74,8 @@ class Scene:
     load: CountedLoad
     back_after_s: list[float] = field(default_factory=list)
     verdict: Verdict | None = None
+    beside: Account | None = None
+    """Of what else went on, where anything did."""
 
     def strike(
         self,
@@ -100,19 +104,20 @@ class Scene:
         if len(self.back_after_s) > 1:
             median = statistics.median(self.back_after_s)
             note = f"{len(self.back_after_s)} rounds, median {median:.1f} s" + (f"; {note}" if note else "")
-        if self.verdict.problems:
-            note = "; ".join(filter(None, [note, *self.verdict.problems]))
+        problems = [*self.verdict.problems, *(self.beside.problems if self.beside else ())]
+        note = "; ".join(filter(None, [note, self.beside.note if self.beside else "", *problems]))
         return FaultResult(
-            acknowledged=self.verdict.acknowledged,
-            lost=self.verdict.lost,
-            doubled=self.verdict.doubled,
+            acknowledged=self.verdict.acknowledged + (self.beside.acknowledged if self.beside else 0),
+            lost=self.verdict.lost + (self.beside.lost if self.beside else 0),
+            doubled=self.verdict.doubled + (self.beside.doubled if self.beside else 0),
             back_after_s=worst,
             note=note,
             figures={
                 **self.verdict.figures,
                 **self.load.figures(),
+                "beside": self.beside.figures if self.beside else None,
                 "rounds_s": self.back_after_s,
-                "problems": self.verdict.problems,
+                "problems": problems,
                 **figures,
             },
         )
@@ -127,12 +132,14 @@ class Options:
     seconds : of load before each strike, and of runs without one
     rounds : strikes in a row, where a fault can be repeated in one installation
     with_warehouse : wait for the warehouse, too, and look every messageId up in it
+    mixed : beside the load that is measured, all else goes on that a product does (:mod:`tests.faults.mixed`)
     """
 
     stands: Stands
     seconds: float = 5.0
     rounds: int = 3
     with_warehouse: bool = True
+    mixed: bool = True
 
     @contextmanager
     def under_load(
@@ -146,14 +153,18 @@ class Options:
         """An installation under load inside the block; after it the load is over and judged."""
         stand = self.stands.get(shards=shards, settings=settings)
         tenant = stand.tenant(f"fault-{secrets.token_hex(4)}")
+        beside = Mixed(stand) if self.mixed else None
         try:
-            with load(tenant, pace or Pace()) as under_way:
+            with beside or contextlib.nullcontext(), load(tenant, pace or Pace()) as under_way:
                 scene = Scene(stand, tenant, under_way)
                 under_way.wait_until_quiet(time.monotonic(), at_least_s=self.seconds)
                 yield scene
             scene.verdict = judge(stand, tenant, under_way, with_warehouse=self.with_warehouse)
+            scene.beside = beside.account(with_warehouse=self.with_warehouse) if beside else None
         finally:
             tenant.close()
+            if beside is not None:
+                beside.close()
 
 
 @dataclass(frozen=True, slots=True)
