@@ -296,6 +296,9 @@ def _check_loop(tenant: Tenant) -> None:
     _require(places.keys() == loop.places.keys(), tenant, "the index of decisions is incomplete")
     same = all(loop.places[d][0] == row and loop.places[d][1] is held for d, (row, held) in places.items())
     _require(same, tenant, "the index of decisions is out of step")
+    under = Counter((d.campaign, d.campaign_version) for _, d in places.values())
+    _require(under == loop.n_under, tenant, "versions that decisions are under are counted wrong")
+    _require(under.keys() <= loop.campaigns.versions.keys(), tenant, "a decision is under a version that is forgotten")
     for name, account in loop.accounts.items():
         _require(account.balance == 0, tenant, f"{name}: candidates are off by {account.balance}")
         _require(

@@ -5,7 +5,7 @@ A campaign that is paused or ended stays known, so that its open decisions can b
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -51,7 +51,7 @@ class LiveCampaign:
 class Campaigns:
     by_name: dict[str, LiveCampaign] = field(default_factory=dict)
     versions: dict[tuple[str, int], CampaignConfig] = field(default_factory=dict)
-    """Every version that was published here or came with a decision: decisions stay under theirs."""
+    """Those in force, and those that decisions were published or came here under: decisions stay under theirs."""
     on_event: dict[str, list[LiveCampaign]] = field(default_factory=dict)
     on_segment: dict[str, list[LiveCampaign]] = field(default_factory=dict)
     on_goal: dict[str, list[LiveCampaign]] = field(default_factory=dict)
@@ -86,6 +86,12 @@ class Campaigns:
             self.versions.setdefault(
                 (p.campaign, p.version), CampaignConfig(p.campaign, p.version, ENDED, p.definition)
             )
+
+    def forget_all_but(self, in_use: Collection[tuple[str, int]]) -> None:
+        """Versions that are neither in force nor in use: a tenant may publish as often as it likes."""
+        in_force = {(config.name, config.version) for config in self.configs}
+        for place in [place for place in self.versions if place not in in_force and place not in in_use]:
+            del self.versions[place]
 
     def publish(self, configs: list[CampaignConfig]) -> None:
         """Take over a tenant's campaigns, whole. Goals stay watched after the end: rewards still mature."""

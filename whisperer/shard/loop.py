@@ -7,6 +7,7 @@ trigger to choice) and :mod:`whisperer.shard.outcomes` (from choice to reward).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -75,7 +76,9 @@ class Loop:
     asleep: dict[int, Engagement] = field(default_factory=dict)
     """Those of users whose partition is not at home here: nothing happens to them and nobody counts them."""
     places: dict[str, tuple[int, Decision]] = field(default_factory=dict)
-    """Decision id -> row of its user, and the decision."""
+    """Decision id -> row of its user, and the decision. Changed by :meth:`_place` and :meth:`displace` alone."""
+    n_under: Counter[tuple[str, int]] = field(default_factory=Counter)
+    """(campaign, version) -> how many of them are under it."""
     timers: Timers = field(default_factory=Timers)
     accounts: dict[str, Account] = field(default_factory=dict)
     rewards: RewardLog = field(default_factory=RewardLog)
@@ -89,9 +92,14 @@ class Loop:
     wishes: dict[bytes, tuple[int, list[Wish]]] = field(default_factory=dict)
     """Hash of the key of a user of whom nothing is held -> (partition, what a link's reader does not want)."""
 
-    def publish(self, campaigns: list[CampaignConfig], experiment: Experiment, now: int) -> None:
-        """Take over a tenant's published campaigns and the division of its users."""
+    def publish(self, campaigns: list[CampaignConfig], experiment: Experiment, now: int, *, forgets: bool) -> None:
+        """Take over a tenant's published campaigns and the division of its users.
+
+        ``forgets``: versions that no decision is under are kept no longer. Up to version 4 of records all were.
+        """
         self.campaigns.publish(campaigns)
+        if forgets and not self.asleep:
+            self.campaigns.forget_all_but(self.n_under)
         self.schedules.publish(self.campaigns.scheduled, self.people.zones.texts, now)
         self.next_firing = None
         self.experiment = experiment
@@ -153,7 +161,7 @@ class Loop:
         """A new candidacy: counted as pending."""
         held = self.engagement(row)
         held.decisions.append(decision)
-        self.places[decision.id] = row, decision
+        self._place(row, decision)
         account = self.account(decision.campaign)
         account.candidates += 1
         account.pending += 1
@@ -284,7 +292,7 @@ class Loop:
             if decision.status == SENDING:
                 staying.append(decision)
             else:
-                self.places.pop(decision.id, None)
+                self.displace(decision.id)
         held.decisions = [d for d in held.decisions if d.status not in OPEN]
         if staying:
             self.engagements[row] = Engagement(decisions=staying)
@@ -298,7 +306,7 @@ class Loop:
             return None
         expose_all(self.accounts, held, -1)
         for decision in held.decisions:
-            self.places.pop(decision.id, None)
+            self.displace(decision.id)
             if decision.status in OPEN:
                 account = self.account(decision.campaign)
                 account.candidates -= 1
@@ -333,7 +341,7 @@ class Loop:
         self.engagements[row] = combined
         expose_all(self.accounts, combined, 1)
         for decision in combined.decisions:
-            self.places[decision.id] = row, decision
+            self._place(row, decision)
             if decision.id not in known:
                 if decision.status in OPEN:
                     account = self.account(decision.campaign)
@@ -341,7 +349,7 @@ class Loop:
                     account.pending += 1
                 self.timers.watch(decision)
         for gone in known - {d.id for d in combined.decisions}:
-            self.places.pop(gone, None)
+            self.displace(gone)
 
     def erase(self, row: int, partition: int, now: int) -> None:
         """Forget a user; of suppressions the address's hash is kept, so that coming back does not lift them."""
@@ -351,7 +359,7 @@ class Loop:
         for decision in held.decisions:
             if decision.status in OPEN:
                 self.refuse(decision, Reason.ERASED, now)
-            self.places.pop(decision.id, None)
+            self.displace(decision.id)
         expose_all(self.accounts, held, -1)
         for channel, suppressions in held.standing.suppressed.items():
             for s in suppressions:
@@ -363,8 +371,23 @@ class Loop:
         for row, held in self.engagements.items():
             count_sizes(self.accounts, held)
             for decision in held.decisions:
-                self.places[decision.id] = row, decision
+                self._place(row, decision)
                 self.timers.watch(decision)
+
+    def _place(self, row: int, decision: Decision) -> None:
+        self.displace(decision.id)
+        self.places[decision.id] = row, decision
+        self.n_under[decision.campaign, decision.campaign_version] += 1
+
+    def displace(self, decision_id: str) -> None:
+        """A decision is in memory no longer; nothing where it was not."""
+        found = self.places.pop(decision_id, None)
+        if found is None:
+            return
+        under = found[1].campaign, found[1].campaign_version
+        self.n_under[under] -= 1
+        if not self.n_under[under]:
+            del self.n_under[under]
 
     def _trim(self, held: Engagement) -> None:
         """Keep what is open or immature, and the newest of the rest; the warehouse has them all."""
@@ -373,7 +396,7 @@ class Loop:
             staying = {d.id for d in left}
             gone = [d.id for d in held.decisions if d.id not in staying]
             for decision in gone:
-                self.places.pop(decision, None)
+                self.displace(decision)
             held.past = remember(held.past, gone)
             held.decisions = left
 

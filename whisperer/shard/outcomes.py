@@ -247,7 +247,7 @@ def _follow(tenant: Tenant, row: int) -> Iterator[Effect]:
     loop = tenant.loop
     left = loop.engagements.pop(row)
     for decision in left.decisions:
-        loop.places.pop(decision.id, None)
+        loop.displace(decision.id)
     pinned = loop.campaigns.pinned_by(left.decisions)
     standing = Standing(sends=left.standing.sends, suppressed=left.standing.suppressed)
     moved = Engagement(standing, left.decisions, pinned=pinned)

@@ -369,6 +369,29 @@ def test_the_last_of_a_users_many_events_says_where_the_user_is() -> None:
     assert 0 < len(together.changes) <= 2 * 64
 
 
+def test_versions_that_no_decision_is_under_are_forgotten(world: World) -> None:
+    """A tenant may publish as often as it likes."""
+
+    def versions() -> set[int]:
+        return {place[1] for shard in world.shards for place in shard.tenant(TENANT).loop.campaigns.versions}
+
+    for version in range(1, 20):
+        world.publish_campaigns(version, BY_EVENT)
+    assert versions() == {19}
+    world.send(event("ann", name="Looked", at=T0, traits=ADDRESSES))
+    for version in range(20, 40):
+        world.publish_campaigns(version, BY_EVENT)
+    assert versions() == {19, 39}
+    world.check()
+    home = partition("u:ann")
+    move(world, home)
+    world.publish_campaigns(41, BY_EVENT)
+    assert versions() == {19, 41}
+    world.erase("u:ann")
+    world.publish_campaigns(42, BY_EVENT)
+    assert versions() == {42}
+
+
 def test_an_entry_out_of_date_takes_no_room_in_a_tick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else a shard with a long memory and one that came from a snapshot would do different things in a Tick."""
     monkeypatch.setattr(outcomes, "DUE_AT_ONCE", 1)
