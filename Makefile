@@ -67,7 +67,7 @@ status: install  ## show what runs in DATA_DIR
 	@$(BIN)/whisperer status --data-dir $(DATA_DIR)
 
 # Exit code 5: ARGS selected none of these.
-test: install  ## all tests; ARGS="-k name" selects some
+test: lint  ## what `make lint` checks, then all tests; ARGS="-k name" selects some
 	@$(BIN)/python -m pytest --numprocesses auto $(IN_PARALLEL) $(ARGS) || [ $$? -eq 5 ]
 	@$(BIN)/python -m pytest $(ONE_BY_ONE) $(ARGS) || [ $$? -eq 5 ]
 
@@ -84,7 +84,7 @@ format: install  ## let ruff rewrite the code
 bench: install  ## list the benchmarks; BENCH=name runs one
 	@$(BIN)/whisperer bench $(BENCH) $(ARGS)
 
-check: lint test  ## what must pass before a change is merged
+check: test  ## what must pass before a change is merged
 
 clean:  ## remove the environment and caches; state in DATA_DIR stays
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

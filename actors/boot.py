@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from typing import Any
+from typing import Any, cast
 
 import ray
 from ray.exceptions import RayActorError
@@ -17,7 +17,7 @@ from actors import successor
 from actors.directory import Directory
 from actors.installation import ClusterSection, load
 from actors.learner import Learner
-from actors.partition_map import shard_name
+from actors.partition_map import PartitionMap, shard_name
 from actors.routing import DIRECTORY, LEARNER, NAMESPACE
 from actors.shard_actor import ShardActor
 from actors.starting import HEAD, shards_live_on, start
@@ -33,7 +33,7 @@ def main() -> None:
     cluster = installation.settings.cluster
     folder = f"{installation.data_dir}/directory"
     directory = start(Directory, DIRECTORY, cluster.cpu_directory, folder, cluster.shards, on=HEAD)
-    partition_map = ray.get(directory.partition_map.remote(), timeout=options.timeout_s)
+    partition_map = cast(PartitionMap, ray.get(directory.partition_map.remote(), timeout=options.timeout_s))
     start(Learner, LEARNER, cluster.cpu_learner, options.installation, on=HEAD)
     shards = {n: _shard(n, partition_map.name_of(n), cluster, options.installation) for n in partition_map.shards}
     deadline = time.monotonic() + options.timeout_s

@@ -110,10 +110,14 @@ class Deliverer:
         self._partitions[decision_id] = place
         lane = self._lanes.get((tenant, channel))
         if lane is None:
-            lane = self._lanes[tenant, channel] = _Lane(tenant, Company(lambda: self._start(lane)))
+            lane = self._lanes[tenant, channel] = self._lane(tenant)
         lane.waiting.append(decision_id)
         if lane.n_batches < MAX_BATCHES:
             asyncio.get_running_loop().call_soon(self._start, lane)
+
+    def _lane(self, tenant: str) -> _Lane:
+        lane = _Lane(tenant, Company(lambda: self._start(lane)))
+        return lane
 
     async def stop(self, tenant: str, partition: int, within_s: float) -> None:
         """Send nothing more of a partition, and wait until what is under way has its receipt, or is given up."""

@@ -9,13 +9,14 @@ from __future__ import annotations
 import argparse
 import contextlib
 import time
-from typing import Any
+from typing import Any, cast
 
 import ray
 from ray.actor import ActorHandle
 from ray.exceptions import RayError
 
 from actors.installation import load
+from actors.partition_map import PartitionMap
 from actors.routing import DIRECTORY, NAMESPACE
 
 LOOK_S = 1.0
@@ -30,7 +31,8 @@ def main() -> None:
     options = arguments.parse_args()
     installation = load(options.installation)
     ray.init(address=installation.ray_address, namespace=NAMESPACE, log_to_driver=False)
-    partition_map = ray.get(ray.get_actor(DIRECTORY, NAMESPACE).partition_map.remote(), timeout=5)
+    answer: Any = ray.get(ray.get_actor(DIRECTORY, NAMESPACE).partition_map.remote(), timeout=5)
+    partition_map: PartitionMap = answer
     shards = []
     for number in partition_map.shards:
         with contextlib.suppress(ValueError):
@@ -45,7 +47,7 @@ def main() -> None:
 
 def finish_sends(shards: list[ActorHandle[Any]], within_s: float) -> None:
     """Wait until no shard has a send under way, telling how many there are."""
-    finishing = [shard.finish_sends.remote() for shard in shards]
+    finishing: list[Any] = [shard.finish_sends.remote() for shard in shards]
     began = time.monotonic()
     left = finishing
     while left and time.monotonic() - began < within_s + GRACE_S:
@@ -55,14 +57,15 @@ def finish_sends(shards: list[ActorHandle[Any]], within_s: float) -> None:
             print(f"{n} messages under way, {time.monotonic() - began:.0f} s of at most {within_s:g} s", flush=True)
     for one in finishing:
         with contextlib.suppress(RayError):  # a shard that died has the rest in its journal
-            n_unknown = ray.get(one, timeout=0)
+            n_unknown: int = ray.get(one, timeout=0)
             if n_unknown:
                 print(f"{n_unknown} messages had no answer: they count as unknown", flush=True)
 
 
 def _n_under_way(shard: ActorHandle[Any]) -> int:
     try:
-        return int(ray.get(shard.status.remote(), timeout=LOOK_S).get("messages_under_way", 0))
+        status = cast(dict[str, Any], ray.get(shard.status.remote(), timeout=LOOK_S))
+        return int(status.get("messages_under_way", 0))
     except RayError:
         return 0
 

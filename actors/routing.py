@@ -112,7 +112,7 @@ class Shards:
         """
         handle = await self.handle(shard)
         # Under the method's own name, as Ray's dashboard lists tasks; `call` only adds whom it is for.
-        remote = handle.call.options(name=f"ShardActor.{method}").remote
+        remote: Callable[..., Awaitable[Any]] = handle.call.options(name=f"ShardActor.{method}").remote
         with self._told(shard, method):
             return await asyncio.wait_for(remote(_traces(), method, *args), timeout_s)
 
@@ -320,4 +320,4 @@ class Shards:
 
 
 def _traces() -> list[tuple[str, str]]:
-    return list(map(tuple, tracing.current()))
+    return [(trace.request_id, trace.trace_id) for trace in tracing.current()]

@@ -82,8 +82,7 @@ class Simulations:
     async def _begin(self, turn: Turn, plan: Plan, policies: bytes, digest: str) -> Record:
         id, now = new_id("sim"), self._clock()
         place = f"{FOLDER}/{plan.tenant}/{plan.name}/{id}.json"
-        models = {"store": self._models, "spool": self._spool, "digest": digest}
-        task = Task(id, place, self._uri, plan, policies, now, **models)
+        task = Task(id, place, self._uri, plan, policies, now, store=self._models, spool=self._spool, digest=digest)
         record = first_record(task)
         await asyncio.to_thread(self._folder.put, place, encode_record(record))
         begun = asyncio.ensure_future(self._carried_out(task, turn))

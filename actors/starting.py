@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import Any, cast
 
 import ray
 from ray.actor import ActorHandle
@@ -23,7 +23,7 @@ HEAD, WORKER = "whisperer_head", "whisperer_worker"
 def start(cls: type, name: str, num_cpus: float, *args: Any, on: str = "") -> ActorHandle[Any]:
     """The actor of that name, made if there is none; ``on`` names the kind of node it must live on, "" any."""
     found: ActorHandle[Any] = (
-        ray.remote(cls)
+        cast(Any, ray.remote(cls))
         .options(
             name=name,
             namespace=NAMESPACE,

@@ -58,7 +58,7 @@ def event_costs(tenant: Tenant | None, block: EventBlock) -> NDArray[np.float64]
         most = tenant.segments.most_tests_a_trait
         per_traits += TRAIT_READ_US + TRAIT_TEST_US * most if most else 0.0
     flags = rows["flags"]
-    costs = per_event + by_name[rows["name"]]
+    costs: NDArray[np.float64] = per_event + by_name[rows["name"]]
     costs[(flags & int(Flag.TRAITS)) != 0] += per_traits
     costs[(flags & int(Flag.LINK)) != 0] += LINK_US
     return costs

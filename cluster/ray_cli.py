@@ -19,5 +19,6 @@ if __name__ == "__main__":
 
     from ray.scripts import scripts
 
-    scripts.ray_constants = SimpleNamespace(**{**vars(scripts.ray_constants), "ENABLE_RAY_CLUSTER": True})
+    constants = vars(vars(scripts)["ray_constants"])
+    vars(scripts)["ray_constants"] = SimpleNamespace(**{**constants, "ENABLE_RAY_CLUSTER": True})
     scripts.main()  # type: ignore[no-untyped-call]

@@ -66,7 +66,7 @@ def join(data_dir: Path, name: str, *, address: str, num_cpus: int, timeout_s: f
     if found is not None:
         end(found)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    claimed, temp_dir = ports.claim(folder, settings.server.port, temp_root(), found and Path(found.temp_dir))
+    claimed, temp_dir = ports.claim(folder, settings.server.port, temp_root(), Path(found.temp_dir) if found else None)
     node = Node(name=name, machine=socket.gethostname(), address=address, temp_dir=str(temp_dir), ports=claimed)
     _save(folder, node)
     command = _start_command(installation, node, num_cpus)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +22,7 @@ def connected(request: Request, task: Task) -> Iterator[None]:
     address = "" if request.local else os.environ.get("RAY_ADDRESS", "")
     if address:
         try:
-            ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise UnavailableError(
                 f"the cluster that RAY_ADDRESS names ({address}) does not answer: {str(error).strip()[:200]}. Start it,"
@@ -37,7 +38,7 @@ def connected(request: Request, task: Task) -> Iterator[None]:
             # The rows, once; Tune adds little.
             object_store_memory=max(_SMALLEST_STORE, int(1.2 * n_bytes)),
             log_to_driver=False,
-            logging_level="ERROR",
+            logging_level=logging.ERROR,
         )
     try:
         yield

@@ -306,7 +306,7 @@ def _codes(column: pa.ChunkedArray) -> NDArray[np.int64]:
 
 def _registry(schema: pa.Schema, names: Sequence[str]) -> str:
     """As the rows say of the features they hold; of a choice among them, or of foreign columns, a hash of its own."""
-    stated = (schema.metadata or {}).get(HASH_KEY, b"").decode()
+    stated: str = (schema.metadata or {}).get(HASH_KEY, b"").decode()
     held = [f.name for f in schema if _is_number(f.type) and f.name not in NOT_FEATURES]
     if stated and list(names) == held:
         return stated

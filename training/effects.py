@@ -21,10 +21,12 @@ from training.explaining import shap_values, some_rows
 from training.outcome import Attribution, Outcome, Policy, Valued
 from training.task import Task, each_arm, trial_of
 from training.uplift import storage
-from training.uplift.bases import Boosted, Forest, Ridge
-from training.uplift.learners import Average, Effects, Learner, S, Shared, expected, scores
-from training.uplift.mix import Mix, fit_mix, lines
+from training.uplift.bases import Boosted, Ridge
+from training.uplift.learners import Average, Learner, S, expected, scores
+from training.uplift.mix import fit_mix, lines
 from training.uplift.trial import Floats, Ints
+from whisperer.models.effects import Effects, Mix, Shared
+from whisperer.models.regressions import Forest
 from whisperer.models.value import DEVIATION
 
 _SHARES = np.linspace(0, 1, 51)

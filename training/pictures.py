@@ -27,7 +27,7 @@ _INK = "#010203"
 """Stands for the page's own text colour."""
 
 _LOW_TO_HIGH = LinearSegmentedColormap.from_list("low to high", ["#38bdf8", "#818cf8", "#f43f5e"])
-_SETTINGS: dict[str, Any] = {
+_SETTINGS: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "whisperer",
     "font.size": 10.5,
@@ -237,7 +237,8 @@ def _spread(values: Floats, random: np.random.Generator) -> Floats:
     low, high = values.min(), values.max()
     bins = np.minimum(((values - low) / max(high - low, 1e-12) * 60).astype(int), 59)
     width = np.bincount(bins, minlength=60)[bins]
-    return (random.random(len(values)) - 0.5) * 0.75 * np.sqrt(width / width.max())
+    spread: Floats = (random.random(len(values)) - 0.5) * 0.75 * np.sqrt(width / width.max())
+    return spread
 
 
 def _short(name: str) -> str:

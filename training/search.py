@@ -143,7 +143,7 @@ def search(kind: str, task: Task, settings: Settings, files: pafs.FileSystem, fo
                 ),
             )
         results = tuner.fit()
-        found = sorted((_trial(result) for result in results), key=lambda one: one.number)
+        found = sorted((_trial(results[at]) for at in range(len(results))), key=lambda one: one.number)
     if not any(one.steps for one in found):
         reason = next((one.failed for one in found if one.failed), "no trial was started")
         raise SearchError(f"every trial failed; the first one: {reason}")

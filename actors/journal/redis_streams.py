@@ -258,10 +258,10 @@ class RedisJournal:
 
     def _page(self, start: int, stop: int, count: int) -> list[Any]:
         """Entries of positions in [start, stop), at most ``count``."""
-        found: list[Any] = self._server.attempt(
+        found = self._server.attempt(
             lambda client: client.xrange(self._keys[0], min=str(start), max=str(stop - 1), count=count)
         )
-        return found
+        return found or []
 
     def _verified(self, position: int, entry: Any) -> bytes:
         """The payload of an entry that must be the one at a position."""

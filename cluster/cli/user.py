@@ -37,13 +37,12 @@ def show(user_id: UserId, tenant: TenantOption, data_dir: DataDir = DEFAULT_DATA
     output.print_table(("feature", "value"), sorted(features.items()), "No features.")
     rows = [(e.get("timestamp"), e.get("event") or e.get("name"), e.get("type")) for e in document.get("timeline", [])]
     output.print_table(("time", "event", "type"), rows, "No events.")
-    rows = [
+    considered = [
         (d["at"], d["campaign"], d["arm"] or "", d["status"], d["reason"] or "", d["id"])
         for d in document.get("candidacies", [])
     ]
-    output.print_table(
-        ("considered", "campaign", "arm", "status", "reason", "decision"), rows, "No campaign has considered this user."
-    )
+    columns = ("considered", "campaign", "arm", "status", "reason", "decision")
+    output.print_table(columns, considered, "No campaign has considered this user.")
 
 
 @app.command()

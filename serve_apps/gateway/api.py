@@ -62,7 +62,7 @@ def _operator_routes(app: FastAPI, parts: Parts) -> None:
     async def operator(request: Request) -> None:
         parts.access.operator(request.headers.get("authorization"))
 
-    guarded = {"dependencies": [Depends(operator)], "include_in_schema": False}
+    guarded: dict[str, Any] = {"dependencies": [Depends(operator)], "include_in_schema": False}
 
     @app.get("/internal/status", **guarded)
     async def status() -> Response:

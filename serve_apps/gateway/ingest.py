@@ -163,11 +163,12 @@ class Ingestion:
             return self._full(NOBODY, _BUSY, scope, now)
         address = client_address(headers, self._client_secret)
         shown = presented_key(headers.get(b"authorization", b"").decode("latin-1"), None)
-        key = None
+        key: KeyRecord | None = None
         if shown is not None:
-            key = await self._admitted(shown, scope, now)
-            if isinstance(key, tuple):
-                return key
+            admitted = await self._admitted(shown, scope, now)
+            if isinstance(admitted, tuple):
+                return admitted
+            key = admitted
         owner = owner_of_address(address) if key is None else Owner(key.id, has_key=True)
         body = await read_body(receive, self.arrivals, owner, self._pace)
         if isinstance(body, Refusal):

@@ -12,7 +12,7 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 def answers(app: FastAPI, scope: dict[str, Any], method: str) -> bool:
     """Whether a route has the scope's path and this method."""
-    bare = {name: scope[name] for name in ("type", "path", "headers", "app") if name in scope}
+    bare: dict[str, Any] = {name: scope[name] for name in ("type", "path", "headers", "app") if name in scope}
     return any(route.matches({**bare, "method": method})[0] is Match.FULL for route in app.router.routes)
 
 

@@ -169,7 +169,7 @@ class Users:
         for key in keys_for(user_id):
             for hop in range(MAX_HOPS):
                 partition = partition_of(key, tenant_seed(tenant))
-                view = await self._shards.on_partition(tenant, partition, "user", tenant, key, as_of)
+                view: UserView | None = await self._shards.on_partition(tenant, partition, "user", tenant, key, as_of)
                 if view is None:
                     break
                 if view.moved_to is None:

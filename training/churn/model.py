@@ -127,11 +127,14 @@ class ChurnModel:
                 model = SplineLogit.from_plain(kept["logit"])
             members[name] = Member(Prior(**kept["prior"]), model)
         encoding = read["encoding"]
+        calibration: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in read["calibration"].items()
+        }
         return cls(
             Encoding(tuple(encoding["numbers"]), {name: tuple(v) for name, v in encoding["categories"].items()}),
             members,
             Mix(read["mix"]["intercept"], tuple(read["mix"]["weights"])),
-            Calibration(**{k: tuple(v) if isinstance(v, list) else v for k, v in read["calibration"].items()}),
+            Calibration(**calibration),
         )
 
 

@@ -186,7 +186,8 @@ def wins(challenger: Floats, incumbent: Floats, label: Labels, user: NDArray[np.
     """
 
     def nats(p: Floats) -> Floats:
-        return -np.log(np.clip(np.where(label, p, 1 - p), 1e-12, 1))
+        found: Floats = -np.log(np.clip(np.where(label, p, 1 - p), 1e-12, 1))
+        return found
 
     gain = nats(incumbent) - nats(challenger)
     _, at = np.unique(user, return_inverse=True)

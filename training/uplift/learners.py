@@ -25,9 +25,10 @@ from typing import Protocol
 
 import numpy as np
 
-from training.uplift.bases import Base, Regression, related_logits
+from training.uplift.bases import Base, related_logits
 from training.uplift.trial import ABSENT_ARM, BAD_REWARD, Floats, Trial, TrialError
 from whisperer.models.effects import ByArm, Effects, Levels, Shared
+from whisperer.models.regressions import Regression
 
 N_FOLDS = 5
 

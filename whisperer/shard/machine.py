@@ -192,9 +192,7 @@ class Shard:
                 if version > tenant.config_version:
                     tenant.config_version = version
                     tenant.segments.publish(tenant.people, segments)
-                    tenant.loop.publish(
-                        campaigns, experiment, self.now, forgets=self.record_version >= BOUNDED_SINCE
-                    )
+                    tenant.loop.publish(campaigns, experiment, self.now, forgets=self.record_version >= BOUNDED_SINCE)
                     tenant.pin_names()
             case Asked() as asked:
                 yield from triggers.asked(self.tenant(asked.tenant), asked, self.now)
