@@ -11,7 +11,7 @@ CHECKED := whisperer actors serve_apps training cluster tests
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install lock run up down status test lint format bench check clean python-is-usable
+.PHONY: help install lock run up down status test lint format bench clean python-is-usable
 
 help:  ## list the targets
 	@echo "User Whisperer"
@@ -83,8 +83,6 @@ format: install  ## let ruff rewrite the code
 
 bench: install  ## list the benchmarks; BENCH=name runs one
 	@$(BIN)/whisperer bench $(BENCH) $(ARGS)
-
-check: test  ## what must pass before a change is merged
 
 clean:  ## remove the environment and caches; state in DATA_DIR stays
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
