@@ -1,10 +1,10 @@
-"""Calls from a shard actor to a Serve application: batches of values there, and back in order or as they become known.
+"""Call a Serve application from a shard actor: send batches of values, get answers in order or as they become known.
 
-An answer that does not come is an UnavailableError whatever went wrong over there: the caller keeps what it asked and
-asks again. Serve is imported when the first call is made, so that recovery does not wait for it.
+An answer that does not come is an UnavailableError, whatever went wrong on the other side: the caller keeps its
+questions and asks again. Serve is imported when the first call is made, so that recovery does not wait for it.
 
-A replica that has a socket is called over it by the shards of its machine, which costs a twentieth of a call through
-Serve; Serve still says which replica: it is asked again now and then, so that load follows the replicas there are.
+A replica that has a socket is called over it by the shards on its machine, at a twentieth of the cost of a call through
+Serve. Serve still chooses the replica: it is asked again now and then, so that load follows the replicas there are.
 """
 
 from __future__ import annotations
@@ -28,10 +28,11 @@ _log = logging.getLogger(__name__)
 
 
 class Application(Generic[Asked, Answered]):
-    """``method`` of ``deployment`` takes and gives msgpack lists; ``answers`` is the type of what comes back.
+    """Call one method of a Serve deployment. Use from one event loop.
 
-    ``has_socket``: its method `direct_way` gives path and token of a socket, None where it has none, and replicas take
-    ``method`` there too. Use from one event loop.
+    ``method`` of ``deployment`` takes and returns msgpack lists; ``answers`` is the type of what comes back. With
+    ``has_socket``, its method `direct_way` returns the path and token of a socket, or None where it has none, and
+    replicas serve ``method`` there too.
     """
 
     def __init__(
@@ -50,11 +51,11 @@ class Application(Generic[Asked, Answered]):
 
     @property
     def is_direct(self) -> bool:
-        """Whether the next call goes over a socket: it costs little then, however small it is."""
+        """Report whether the next call goes over a socket: it is then cheap, however small."""
         return self._direct is not None and self._direct.is_open
 
     async def call(self, batch: list[Asked]) -> list[Answered]:
-        """What the application says to the batch. Raises UnavailableError."""
+        """Return the application's answers to the batch. Raises UnavailableError."""
         try:
             async with asyncio.timeout(self._timeout_s):
                 await self._find_once()
@@ -69,9 +70,9 @@ class Application(Generic[Asked, Answered]):
         return answered
 
     async def stream(self, batch: list[Asked]) -> AsyncIterator[list[Answered]]:
-        """What the application says to the batch, in lists, as it becomes known; through Serve.
+        """Yield the application's answers to the batch in lists, as they become known; through Serve.
 
-        ``timeout_s`` is the longest silence. Raises UnavailableError: what came before it holds.
+        ``timeout_s`` is the longest silence. Raises UnavailableError; what was yielded before it stands.
         """
         answers: Any = None
         try:
@@ -96,7 +97,7 @@ class Application(Generic[Asked, Answered]):
                 answers.cancel()
 
     def close(self) -> None:
-        """Calls over the socket that are under way fail."""
+        """Close the socket; calls under way on it fail."""
         if self._looking is not None:
             self._looking.cancel()
         if self._direct is not None:
@@ -118,7 +119,7 @@ class Application(Generic[Asked, Answered]):
         return serve.get_deployment_handle(self._deployment, app_name=self._name)
 
     async def _direct_way(self) -> DirectConnection | None:
-        """The socket, if there is one; waits for it only where there was none before, or it was lost."""
+        """Return the socket, if there is one; wait for it only where there was none before, or it was lost."""
         if not self._has_socket:
             return None
         is_lost = self._direct is not None and not self._direct.is_open
@@ -129,7 +130,7 @@ class Application(Generic[Asked, Answered]):
         return self._direct if self.is_direct else None
 
     async def _look(self) -> None:
-        """Ask Serve for a replica, and change over to its socket."""
+        """Ask Serve for a replica, and switch to its socket."""
         before = self._direct
         try:
             async with asyncio.timeout(LOOK_WITHIN_S):

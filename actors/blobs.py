@@ -1,8 +1,8 @@
-"""Named blobs under a URI: a local folder, S3, GCS, anything :mod:`pyarrow.fs` speaks.
+"""Store named blobs under a URI: a local folder, S3, GCS, anything :mod:`pyarrow.fs` supports.
 
 Guarantees: a blob is seen whole or not at all; on a local disk it survives a power cut once :meth:`BlobFolder.put` or
-the ``with`` of :meth:`BlobFolder.writing` is over (object stores promise the same of a finished upload). Leaves to
-others: which blobs belong together. A set becomes visible at once by putting, last, one that names the others.
+the ``with`` of :meth:`BlobFolder.writing` has ended (object stores promise the same of a finished upload). Leaves to
+others: which blobs belong together. To make a set visible at once, put last a blob that names the others.
 
 A *sealed* blob ends with its own CRC32C, so that a manifest with a flipped bit is never believed.
 """
@@ -33,11 +33,12 @@ class SealError(ValueError):
 
 
 def seal(data: bytes) -> bytes:
+    """Append the data's CRC32C, for :func:`unseal`."""
     return b"%s%s%08x\n" % (data, _SEAL, value(data))
 
 
 def unseal(blob: bytes) -> bytes:
-    """The data of a sealed blob. Raises SealError."""
+    """Return the data of a sealed blob. Raises SealError."""
     data, found, crc = blob.rpartition(_SEAL)
     if not found or crc != b"%08x\n" % value(data):
         raise SealError("checksum does not match")
@@ -49,12 +50,12 @@ class _Sink(Protocol):
 
 
 class BlobWriter:
-    """A file to write to, for pyarrow among others, that counts and sums up what passes.
+    """Write to a file, for pyarrow among others, counting and checksumming what passes.
 
     Attributes
     ----------
     n_bytes : bytes written
-    crc32c : checksum of them
+    crc32c : their checksum
     """
 
     closed = False
@@ -85,12 +86,12 @@ class BlobWriter:
 
 
 class BlobFolder:
-    """Blobs by name, a path relative to the folder with ``/`` between its parts.
+    """Hold blobs by name; a name is a path relative to the folder, with ``/`` between its parts.
 
     Parameters
     ----------
     uri : what ``pyarrow.fs.FileSystem.from_uri`` takes, or a path
-    filesystem : use this one, ``uri`` being a path in it
+    filesystem : use this one; ``uri`` is then a path in it
     """
 
     def __init__(self, uri: str | os.PathLike[str], *, filesystem: pafs.FileSystem | None = None) -> None:
@@ -104,7 +105,7 @@ class BlobFolder:
         self.is_local = isinstance(self.filesystem, pafs.LocalFileSystem)
 
     def path_of(self, name: str) -> str:
-        """Path of a blob in :attr:`filesystem`."""
+        """Return the path of a blob in :attr:`filesystem`."""
         return f"{self.root}/{name}"
 
     def put(self, name: str, data: bytes) -> None:
@@ -119,9 +120,9 @@ class BlobFolder:
 
     @contextlib.contextmanager
     def writing(self, name: str) -> Iterator[BlobWriter]:
-        """A blob to be written in pieces; it is there when the ``with`` ends without an exception.
+        """Write a blob in pieces; it exists once the ``with`` ends without an exception.
 
-        On an object store an exception may leave a truncated blob: only a blob that names this one makes it count.
+        On an object store an exception may leave a truncated blob: it counts only if another blob names it.
         """
         if not self.is_local:
             with self._open_upload(name) as stream:
@@ -144,13 +145,15 @@ class BlobFolder:
         return self.filesystem.open_output_stream(path)
 
     def begin(self, name: str, spool: Path) -> Path:
-        """A local path to write a large blob at, whole, for :meth:`adopt`: beside its place, or else in ``spool``."""
+        """Return a local path, next to its place or else in ``spool``, for writing a large blob whole, for
+        :meth:`adopt`.
+        """
         path = Path(self.path_of(name)) if self.is_local else spool / name.replace("/", "-")
         make_folder_durably(path.parent)
         return path.with_name(path.name + PARTIAL_SUFFIX)
 
     def adopt(self, path: Path, name: str) -> None:
-        """Make a file that :meth:`begin` gave a place, written and synced, the blob ``name``; the file is gone then."""
+        """Turn a file from :meth:`begin`, written and synced, into the blob ``name``; the file is gone afterwards."""
         if self.is_local:
             target = Path(self.path_of(name))
             path.rename(target)
@@ -162,20 +165,20 @@ class BlobFolder:
         path.unlink()
 
     def get(self, name: str) -> bytes:
-        """Raises FileNotFoundError."""
+        """Return a blob's bytes. Raises FileNotFoundError."""
         with self.filesystem.open_input_stream(self.path_of(name)) as stream:
             return bytes(stream.read())
 
     @contextlib.contextmanager
     def reading(self, name: str) -> Iterator[pa.NativeFile]:
-        """A blob to be read in places (``size()``, ``read_at(n, offset)``). Raises FileNotFoundError."""
+        """Open a blob for reading in places (``size()``, ``read_at(n, offset)``). Raises FileNotFoundError."""
         with self.filesystem.open_input_file(self.path_of(name)) as file:
             yield file
 
     def names(self, prefix: str = "", *, unfinished: bool = False) -> list[str]:
-        """Names of the finished blobs in a sub-folder (all of them by default) and below, sorted.
+        """Return the sorted names of the finished blobs in a sub-folder (by default, the whole folder) and below.
 
-        ``unfinished``: also what interrupted writes left, under names that end in ``.partial``.
+        ``unfinished`` also includes what interrupted writes left, under names that end in ``.partial``.
         """
         folder = f"{self.root}/{prefix}".rstrip("/")
         selector = pafs.FileSelector(folder, recursive=True, allow_not_found=True)
@@ -188,14 +191,14 @@ class BlobFolder:
         )
 
     def delete(self, name: str) -> None:
-        """Delete a blob; one that is not there is no error."""
+        """Delete a blob; a missing one is no error."""
         with contextlib.suppress(FileNotFoundError):
             self.filesystem.delete_file(self.path_of(name))
             if self.is_local:
                 sync_folder(Path(self.path_of(name)).parent)
 
     def delete_folder(self, name: str) -> None:
-        """Delete a sub-folder with everything in it, unfinished blobs too."""
+        """Delete a sub-folder with everything in it, including unfinished blobs."""
         if self.is_local:
             shutil.rmtree(self.path_of(name), ignore_errors=True)
         else:

@@ -1,11 +1,12 @@
-"""A child process that is made before there is any state, and does jobs for its parent, beside it.
+"""Run jobs for a shard in a child process that is forked before there is any state.
 
 A child forked from a process with a large state makes the parent pay for every page that it writes while the child
-lives; one that was forked before costs nothing. What a job needs of the state is in the job. The child lives under the
-rules of :mod:`actors.forked`, but collects garbage and may use servers: nothing of the kind was open when it was made.
+lives; one that was forked before costs nothing. The job contains what it needs of the state. The child follows the
+rules of :mod:`actors.forked`, except that it collects garbage and may use servers: nothing of the kind was open when it
+was forked.
 
-Guarantees: :meth:`Bookkeeper.ask` returns what the work returned, or raises; a job may have been done when it raises.
-One that was lost is replaced at the next job.
+Guarantees: :meth:`Bookkeeper.ask` returns what the work returned, or raises; when it raises, the job may have been
+done. A lost child is replaced at the next job.
 """
 
 from __future__ import annotations
@@ -25,10 +26,11 @@ from collections.abc import Callable
 from actors.forked import NICENESS, ForkError, as_child
 
 PATIENCE_S = 20.0
-"""So long a job runs only where nobody else wants the processor; then it competes, as a nice process."""
+"""How long a job runs only while nobody else wants the processor; then it competes, at low priority."""
 MAY_COME_BACK = os.geteuid() == 0 or resource.getrlimit(resource.RLIMIT_NICE)[0] >= 20 - NICENESS
-"""Whether the system lets a process of ours out of the idle class again (sched(7)). Where it does not, none goes in: a
-shard that is never idle would never export."""
+"""Whether the system lets one of our processes leave the idle class again (sched(7)). Where it does not, none enters
+it: a shard that is never idle would never export.
+"""
 
 _LENGTH = struct.Struct("<Q")
 _DONE, _FAILED = b"\0", b"\1"
@@ -36,11 +38,11 @@ _libc = ctypes.CDLL(None)
 
 
 class JobFailedError(Exception):
-    """The work raised in the child; the text is its error's."""
+    """The work raised in the child; the text is that of its error."""
 
 
 class Bookkeeper:
-    """Use from one event loop, a job at a time. ``work`` does one job; it runs in the child only."""
+    """Have a child do one job at a time; ``work`` does a job and runs only in the child. Use from one event loop."""
 
     def __init__(self, work: Callable[[bytes], bytes]) -> None:
         self._work = work
@@ -49,7 +51,7 @@ class Bookkeeper:
         self._one = asyncio.Lock()
 
     def start(self) -> None:
-        """Make the child, unless there is one. Raises ForkError."""
+        """Fork the child, unless there is one. Raises ForkError."""
         if self._socket is not None:
             return
         ours, theirs = socket.socketpair()
@@ -69,7 +71,7 @@ class Bookkeeper:
         self._pid, self._socket = pid, ours
 
     async def ask(self, job: bytes, timeout_s: float) -> bytes:
-        """What the work returns for the job. Raises ForkError (the child was lost), JobFailedError."""
+        """Return the work's result for the job. Raises ForkError (the child was lost), JobFailedError."""
         async with self._one:
             self.start()
             assert self._socket is not None
@@ -82,7 +84,7 @@ class Bookkeeper:
                 self.close()
                 raise ForkError(f"the child was lost at its work: {error!r}") from error
             except BaseException:
-                self.close()  # it is in the middle of something
+                self.close()  # it is in the middle of a job
                 raise
             finally:
                 impatience.cancel()
@@ -91,7 +93,7 @@ class Bookkeeper:
             return answer[1:]
 
     def close(self) -> None:
-        """End the child at once. Idempotent."""
+        """Kill the child at once. Idempotent."""
         if self._socket is None:
             return
         self._socket.close()
@@ -103,7 +105,7 @@ class Bookkeeper:
 
 
 def give_way(pid: int, wholly: bool) -> None:
-    """Let a child of ours run only when a processor has nothing else to do, or no longer so; where the system can."""
+    """Let a child of ours run only on otherwise idle processors (``wholly``), or normally again, where possible."""
     if MAY_COME_BACK and hasattr(os, "SCHED_IDLE"):
         with contextlib.suppress(OSError):
             os.sched_setscheduler(pid, os.SCHED_IDLE if wholly else os.SCHED_OTHER, os.sched_param(0))
@@ -128,7 +130,7 @@ async def _receive(of: socket.socket, size: int) -> bytes:
 
 
 def _serve(jobs: socket.socket, work: Callable[[bytes], bytes]) -> None:
-    """In the child: one job after the other, until the parent is gone."""
+    """Do one job after another, in the child, until the parent is gone."""
     gc.enable()
     with jobs.makefile("rwb") as stream:
         while head := stream.read(_LENGTH.size):
@@ -142,4 +144,4 @@ def _serve(jobs: socket.socket, work: Callable[[bytes], bytes]) -> None:
             del job, answer
             gc.collect()
             if hasattr(_libc, "malloc_trim"):
-                _libc.malloc_trim(0)  # what a large job took goes back to the machine
+                _libc.malloc_trim(0)  # return a large job's memory to the system

@@ -1,6 +1,6 @@
-"""Creates an installation's actors, or finds those that live, and waits until they answer.
+"""Create an installation's actors, or find those that are alive, and wait until they answer.
 
-`python -m actors.boot --installation <data-dir>/installation.json`; exit 0 when every shard has recovered.
+Run as `python -m actors.boot --installation <data-dir>/installation.json`; exits with 0 once every shard has recovered.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def _shard(number: int, name: str, cluster: ClusterSection, installation: str) -> Any:
-    """A shard's actor, under the name that its last upgrade gave it."""
+    """Return a shard's actor, under the name that its last upgrade gave it."""
     on = shards_live_on(cluster)
     if name == shard_name(number):
         return start(ShardActor, name, cluster.cpu_shard, number, installation, on=on)

@@ -1,7 +1,7 @@
-"""The calls an actor is working on: how many, for whom, and how they were answered.
+"""Count the calls an actor is working on: how many, for whom, and how they were answered.
 
-Every call of a shard comes through here (:meth:`actors.shard_actor.ShardActor.call`): what is logged meanwhile carries
-the caller's request and trace ids, refusals are counted by reason, and what fails is logged where it failed.
+Every call to a shard comes through here (:meth:`actors.shard_actor.ShardActor.call`): whatever is logged meanwhile
+carries the caller's request and trace ids, refusals are counted by reason, and a failure is logged where it happened.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from actors.logs import Seldom
 from whisperer.errors import WhispererError
 
 REASONS = ("stale_map", "moving", "overloaded", "failed", "other")
-"""Why a call was not done, besides "" for done."""
+"""Why a call was not done; "" means it was."""
 
 _log = logging.getLogger("whisperer.shard")
 
 
 class Calls:
-    """Use from one event loop."""
+    """Run an actor's calls and count them. Use from one event loop."""
 
     def __init__(self) -> None:
         self.n_under_way = 0
         self.answered: Counter[tuple[str, str]] = Counter()
-        """By (method, reason); the reason is "" for what was done."""
+        """By (method, reason); the reason is "" for a call that was done."""
         self._seldom = Seldom(_log)
 
     async def run(
         self, traces: list[tuple[str, str]], method: str, work: Callable[..., Awaitable[Any]], args: tuple[Any, ...]
     ) -> Any:
-        """What ``work`` answers to ``args``; raises what it raises."""
+        """Return what ``work`` answers to ``args``; raise what it raises."""
         with tracing.within(tracing.Trace(*trace) for trace in traces):
             self.n_under_way += 1
             began = time.perf_counter()
@@ -59,11 +59,12 @@ class Calls:
             return answer
 
     def state(self) -> dict[str, Any]:
+        """Return the counts: calls under way, and [method, reason, number] of those answered."""
         return {"under_way": self.n_under_way, "answered": [[*key, n] for key, n in self.answered.items()]}
 
 
 def _reason(answer: Any) -> str:
-    """Of (status, value) and of a bare status; other answers have nothing to refuse by."""
+    """Return the reason in a (status, value) or a bare status; other answers cannot be refusals."""
     status = answer[0] if isinstance(answer, tuple) and answer else answer
     if not isinstance(status, str) or not status:
         return ""

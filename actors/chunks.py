@@ -1,9 +1,9 @@
-"""Arrow tables as chunks: how a table is cut, how a chunk is told apart from another, how it is written and read back.
+"""Cut Arrow tables into chunks, digest the chunks, and write and read them.
 
-A chunk is one column of up to :data:`CHUNK_ROWS` rows as an Arrow IPC stream. Columns are cut apart because few of them
-change between two snapshots: a user who comes back moves counters, not keys. Guarantees: equal digests mean equal
-content, as far as a seeded 128-bit hash can promise; a chunk whose bytes do not match their checksum is never handed
-out. Leaves to :mod:`actors.packs` where chunks lie, and to :mod:`actors.snapshots` which are needed.
+A chunk is one column of up to :data:`CHUNK_ROWS` rows as an Arrow IPC stream. Columns are cut separately because few of
+them change between two snapshots: a user who comes back changes counters, not keys. Guarantees: equal digests mean
+equal content, as far as a seeded 128-bit hash can promise; a chunk whose bytes do not match their checksum is never
+returned. Leaves to :mod:`actors.packs` where chunks lie, and to :mod:`actors.snapshots` which are needed.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class Chunk(msgspec.Struct, array_like=True, frozen=True, gc=False):
     ----------
     pack : number of its pack in the index that names it
     offset, n_bytes : place in that pack
-    n_rows : of the column
-    crc32c : of the bytes as they are stored
+    n_rows : rows of the column
+    crc32c : of the bytes as stored
     digest : XXH3-128 of the content, seeded with the index's seed
     """
 
@@ -46,7 +46,7 @@ class Chunk(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 class StoredTable(msgspec.Struct, array_like=True, frozen=True):
-    """``schema`` is an Arrow IPC schema message; ``columns`` are the chunks of each of its fields, first rows first."""
+    """A table's ``schema``, an Arrow IPC schema message, and ``columns``: each field's chunks, first rows first."""
 
     title: str
     n_rows: int
@@ -55,10 +55,10 @@ class StoredTable(msgspec.Struct, array_like=True, frozen=True):
 
 
 def cut(column: pa.ChunkedArray, field: pa.Field) -> Iterator[pa.RecordBatch]:
-    """The column in batches of at most :data:`CHUNK_ROWS` rows, each within one of the table's own batches.
+    """Cut the column into batches of at most :data:`CHUNK_ROWS` rows, each within one of the table's own batches.
 
-    So rows that join at the end leave the batches before them alone; where rows join in the middle, the table's maker
-    keeps what belongs together in a batch of its own.
+    Rows added at the end thus leave the earlier batches alone; where rows are added in the middle, whoever makes the
+    table keeps what belongs together in a batch of its own.
     """
     schema = pa.schema([pa.field("", field.type, field.nullable)])
     for batch in column.chunks:
@@ -67,16 +67,17 @@ def cut(column: pa.ChunkedArray, field: pa.Field) -> Iterator[pa.RecordBatch]:
 
 
 def digest(batch: pa.RecordBatch, seed: int) -> bytes:
-    """Of type and content; the seed is secret, so that no client can make two contents look alike."""
+    """Return the digest of type and content; the seed is secret, so that no client can make two contents look alike."""
     return xxhash.xxh3_128_digest(_stream(batch, None), seed)
 
 
 def encode(batch: pa.RecordBatch, compression: Compression | None) -> pa.Buffer:
+    """Return a chunk's bytes, as an Arrow IPC stream."""
     return _stream(batch, compression)
 
 
 def decode(data: pa.Buffer, chunk: Chunk) -> pa.Array:
-    """The column's piece. Raises DamagedChunkError."""
+    """Return the piece of the column. Raises DamagedChunkError."""
     if (data.size, value(data)) != (chunk.n_bytes, chunk.crc32c):
         raise DamagedChunkError("checksum does not match")
     batches = list(pa.ipc.open_stream(data))

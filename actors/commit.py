@@ -1,7 +1,8 @@
-"""Group commit: what waits together is made durable together, then applied, then answered.
+"""Commit records in groups: what waits together is made durable together, then applied, then answered.
 
-While one group is being synced by the journal's thread, the group before it is applied on the event loop and the next
-one gathers. A group is applied in slices of some milliseconds, and between two of them everybody else has their turn.
+While the journal's thread syncs one group, the group before it is applied on the event loop and the next one gathers. A
+group is applied in slices of some milliseconds, and everybody else has a turn between two slices.
+
 Guarantees: a future resolves only after its record is durable and applied; records are applied in journal order; a
 journal that fails takes its owner down (``on_failure``), because its acknowledgements could not be trusted.
 """
@@ -29,14 +30,15 @@ from whisperer.shard.records import RECORD_VERSION, Record, RecordBody, encode_r
 GROUP_BYTES = 16 << 20
 RETRY_AFTER_S = 1.0
 SLICE_S = 0.03
-"""After so long the loop's other work has its turn; a single record takes under 50 ms (:mod:`actors.weighing`)."""
+"""After this long the loop's other work has its turn; a single record takes under 50 ms (:mod:`actors.weighing`)."""
 SLOW_GROUP_S = 1.0
-"""A group that takes longer to store or to apply is told in the log."""
+"""A group that takes longer to store or to apply is logged."""
 
 _log = logging.getLogger("whisperer.shard")
 
 
 def wall_clock_ms() -> int:
+    """Return the time now, in ms UTC."""
     return time.time_ns() // 1_000_000
 
 
@@ -51,7 +53,7 @@ class Waiting:
 
 @dataclass(slots=True)
 class CommitCounts:
-    """What the committer did since it started."""
+    """What the committer has done since it started."""
 
     n_groups: int = 0
     n_records: int = 0
@@ -68,7 +70,7 @@ class CommitCounts:
 
 @dataclass(slots=True)
 class _Group:
-    """What is not applied yet of what was taken together."""
+    """What is not applied yet of the records that were taken together."""
 
     waiting: list[Waiting]
     records: list[Record]
@@ -81,7 +83,7 @@ class _Group:
 
 
 class Committer:
-    """Owns the journal's only writing thread. Use from one event loop."""
+    """Make records durable and apply them; owns the journal's only writing thread. Use from one event loop."""
 
     def __init__(
         self,
@@ -107,7 +109,7 @@ class Committer:
         self._max_waiting_bytes = max_waiting_bytes
         self._queue: list[Waiting] = []
         self._under_way: deque[_Group] = deque()
-        """Groups taken and not yet applied: at most one that is being synced and one that is durable."""
+        """Groups taken and not yet applied: at most one being synced and one that is durable."""
         self._seldom = Seldom(_log)
         self._wake = asyncio.Event()
         self._last_now = shard.now
@@ -121,21 +123,21 @@ class Committer:
     def submit(self, body: RecordBody, size: int = 256) -> asyncio.Future[None]:
         """Queue a record; the future resolves when it is durable and applied.
 
-        Raises OverloadError when more than ``max_waiting_bytes`` wait already: nothing was queued.
+        Raises OverloadError when more than ``max_waiting_bytes`` are already waiting; nothing is queued then.
         """
         if not self.has_room(size):
             raise OverloadError("the shard's queue is full", retry_after_s=RETRY_AFTER_S)
         return self.submit_bounded(body, size)
 
     def has_room(self, size: int) -> bool:
-        """Whether a record, or several, of so many bytes together would be queued now."""
+        """Report whether records of this total size would be queued now."""
         return self.waiting_bytes + size <= self._max_waiting_bytes or not self._queue
 
     def submit_bounded(self, body: RecordBody, size: int = 256) -> asyncio.Future[None]:
-        """:meth:`submit` whatever waits already: for what the product itself needs done and makes a bounded number of.
+        """:meth:`submit` however much is waiting: for the product's own needs, of which there are a bounded number.
 
-        A move, an answer, a letter that callers' records could keep out would hold up, or hold refused, what those
-        callers wait for.
+        If callers' records could keep out a move, an answer or a letter, they would block, or keep refusing, the very
+        work that those callers wait for.
         """
         waiting = self._waiting(body, size)
         self.waiting_bytes += size
@@ -151,7 +153,7 @@ class Committer:
 
     @asynccontextmanager
     async def held(self) -> AsyncIterator[Callable[[RecordBody], asyncio.Future[None]]]:
-        """Nothing is applied inside; what is submitted meanwhile waits. Yields a `submit` that goes before all that."""
+        """Apply nothing inside; what is submitted meanwhile waits. Yields a `submit` that goes ahead of it."""
         async with self._holding:
             self._is_held = True
             try:
@@ -178,11 +180,12 @@ class Committer:
 
     @property
     def oldest_waiting_s(self) -> float:
-        """Age of the oldest record that is not yet applied; 0 where none waits."""
+        """Age of the oldest record that is not yet applied; 0 when none waits."""
         first = self._under_way[0].waiting[0] if self._under_way else self._queue[0] if self._queue else None
         return 0.0 if first is None else time.perf_counter() - first.at
 
     async def close(self) -> None:
+        """Wait until everything submitted is applied, then close the journal."""
         await self.settle()
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
@@ -206,7 +209,7 @@ class Committer:
                 )
                 while durable is not None and durable.waiting:
                     self._apply_slice(durable)
-                    # Let answers and new requests through before what comes next.
+                    # Let answers and new requests through before the next slice.
                     await asyncio.sleep(0)
         except asyncio.CancelledError:
             raise
@@ -230,7 +233,7 @@ class Committer:
         return group
 
     def _store(self, group: _Group) -> _Group:
-        """In the journal's thread."""
+        """Append the group to the journal, in the journal's thread."""
         began = time.perf_counter()
         encoded = [encode_record(record) for record in group.records]
         started = time.perf_counter()
@@ -249,7 +252,7 @@ class Committer:
         return group
 
     def _apply_slice(self, group: _Group) -> None:
-        """The group's next records, and their answers."""
+        """Apply the group's next records, and answer them."""
         started = time.perf_counter()
         self.steps.begin()
         effects: list[Effect] = []

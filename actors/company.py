@@ -1,7 +1,7 @@
-"""When a further call may go beside those under way.
+"""Decide when another call may start while others are under way.
 
-A call costs the same whatever it carries, so one that waits a moment for company is cheaper for all; and none waits
-long for one that is slow.
+A call costs the same whatever it carries, so it is cheaper for all if a question waits a moment to share one; and none
+waits long for a slow call.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ PATIENCE_S = 0.01
 
 
 class Company:
-    """Says go at once for a full batch; beside a call under way PATIENCE_S after the last go, and never sooner than
-    ``apart_s`` after it. ``again`` is called when it is worth asking once more. Use from one event loop.
+    """Let a full batch go at once, and any other after a wait that may fill it. Use from one event loop.
+
+    The wait, since the last batch went, is ``PATIENCE_S`` if a call is under way, and never less than ``apart_s``.
+    ``again`` is called when it is worth asking once more.
     """
 
     def __init__(self, again: Callable[[], None], apart_s: float = 0.0) -> None:
@@ -25,6 +27,7 @@ class Company:
         self._alarm: asyncio.TimerHandle | None = None
 
     def may_go(self, n_under_way: int, is_full: bool) -> bool:
+        """Report whether a batch may go now; if not, ``again`` is called when it may."""
         loop = asyncio.get_running_loop()
         now = loop.time()
         due = self._went_at + max(PATIENCE_S if n_under_way else 0.0, self._apart_s)

@@ -1,12 +1,12 @@
-"""Carries letters between partitions: in order and without gaps for each pair, confirmed when the target has them.
+"""Carry letters between partitions: in order and without gaps per pair, confirmed once the target has them.
 
 A letter is a :class:`~whisperer.shard.records.Message` of the shard's outbox, where it stays until it is confirmed.
-What waits here is that outbox in the order of sending: one queue a pair (tenant, source, target). One worker a target
-shard takes from the pairs whose home that shard is at that moment, wherever it was when the letter came, so that a dead
-shard holds up nobody but those who write to it.
+What waits here is that outbox in sending order, in one queue per pair (tenant, source, target). One worker per target
+shard takes from the pairs whose home is that shard at the moment, wherever it was when the letter came, so that a dead
+shard holds up only those who write to it.
 
-Guarantees: of a pair at most one batch is under way, and a letter leaves its queue only by the target's word that it
-has it: nothing overtakes, nothing is confirmed that was not applied, whoever fetches the map meanwhile. What a restart
+Guarantees: a pair has at most one batch under way, and a letter leaves its queue only when the target says that it has
+it: nothing overtakes and nothing is confirmed that was not applied, whoever fetches the map meanwhile. What a restart
 or a move of the source could still put out of order, the target refuses (:mod:`actors.letterbox`); the pair is then
 queued again from the outbox.
 """
@@ -28,20 +28,22 @@ _log = logging.getLogger("whisperer.shard")
 
 MAX_BATCH = 500
 MAX_BATCH_BYTES = 1 << 20
-"""One letter at least."""
+"""A batch has at least one letter, however large."""
 RETRY_S = 0.2
 
 Pair = tuple[str, int, int]
 """Tenant, source partition, target partition."""
 Answer = tuple[str, list[str] | None]
-"""As of :meth:`actors.letterbox.Letterbox.take`."""
+"""As returned by :meth:`actors.letterbox.Letterbox.take`."""
 Take = Callable[[list[Message]], Awaitable[Answer]]
 Confirm = Callable[[list[tuple[str, int, int]]], Awaitable[None]]
 
 
 class Courier:
-    """Use from one event loop. ``take_here`` takes letters whose target lives on this shard; ``confirm`` journals what
-    arrived; ``outbox`` gives what is not confirmed, in the order of sending.
+    """Deliver the letters of a shard's outbox. Use from one event loop.
+
+    ``take_here`` takes letters whose target lives on this shard; ``confirm`` journals what arrived; ``outbox`` returns
+    what is not confirmed, in sending order.
     """
 
     def __init__(
@@ -60,25 +62,26 @@ class Courier:
         self._has_begun = False
         self._waiting: dict[Pair, deque[Message]] = {}
         self._lines: dict[int, dict[Pair, None]] = {}
-        """By target shard, the pairs that want to go there next, in order."""
+        """By target shard, the pairs to go there next, in order."""
         self._held: set[Pair] = set()
-        """Pairs that stand in no line: a batch of theirs is under way, or was refused a moment ago."""
+        """Pairs in no line: a batch of theirs is under way, or was refused a moment ago."""
         self._workers: dict[int, asyncio.Task[None]] = {}
         self._refreshed_at = 0.0
         self._seldom = Seldom(_log)
 
     @property
     def n_waiting(self) -> int:
+        """Letters that are not confirmed yet."""
         return sum(map(len, self._waiting.values()))
 
     def begin(self) -> None:
-        """Queue the outbox, once the map is known: what was sent before waits in it."""
+        """Queue the outbox, once the map is known: what was sent earlier is waiting in it."""
         self._has_begun = True
         for letter in self._outbox():
             self.send(letter)
 
     def send(self, letter: Message) -> None:
-        """Deliver a letter of the outbox after those before it. One that is queued already stays where it is."""
+        """Deliver a letter of the outbox after those before it. One that is already queued keeps its place."""
         if not self._has_begun:
             return
         pair = (letter.tenant, letter.source, letter.target)
@@ -92,6 +95,7 @@ class Courier:
             self._line_up(pair)
 
     async def close(self) -> None:
+        """Stop carrying letters; what is not confirmed stays in the outbox."""
         self._has_begun = False
         for worker in self._workers.values():
             worker.cancel()
@@ -117,7 +121,7 @@ class Courier:
                 continue
             letters = [letter for of_pair in batch.values() for letter in of_pair]
             fates = await self._carry(target, letters)
-            if fates is None:  # the shard as a whole
+            if fates is None:  # the shard took none of them
                 await asyncio.sleep(RETRY_S)
                 await self._refresh()
                 self._release(batch)
@@ -132,9 +136,9 @@ class Courier:
                 await self._refresh()
 
     def _next(self, target: int) -> dict[Pair, list[Message]]:
-        """The oldest letters of the pairs in line, of each in order; those whose home is another by now line up there.
+        """Take the oldest letters of the pairs in line, each pair's in order; may return none.
 
-        May be empty.
+        Pairs whose home has changed line up there.
         """
         line = self._lines[target]
         batch: dict[Pair, list[Message]] = {}
@@ -156,7 +160,7 @@ class Courier:
         return batch
 
     async def _carry(self, target: int, letters: list[Message]) -> list[str] | None:
-        """The fate of each letter; None where the shard took none because it is away or busy."""
+        """Return the fate of each letter; None where the shard took none because it is away or busy."""
         try:
             if target == self._shard:
                 status, fates = await self._take_here(letters)
@@ -190,7 +194,7 @@ class Courier:
             )
 
     def _queue_again(self, pairs: set[Pair]) -> None:
-        """From the outbox, in the order of sending: whatever was queued here."""
+        """Replace these pairs' queues with what the outbox has, in sending order."""
         for pair in pairs:
             self._waiting[pair] = deque()
         for letter in self._outbox():
@@ -199,7 +203,7 @@ class Courier:
                 self._waiting[pair].append(letter)
 
     def _settle(self, batch: dict[Pair, list[Message]], reached: dict[Pair, int]) -> list[Pair]:
-        """Take from the queues what arrived, of each pair up to a sequence; the pairs that were refused something."""
+        """Remove from each pair's queue what arrived, up to a sequence; return the pairs that had letters refused."""
         refused = []
         for pair, letters in batch.items():
             waiting, at = self._waiting[pair], reached.get(pair, 0)
@@ -212,7 +216,7 @@ class Courier:
         return refused
 
     def _release(self, pairs: Iterable[Pair]) -> None:
-        """Whatever is queued of these pairs may go."""
+        """Allow whatever is queued of these pairs to go."""
         for pair in pairs:
             self._held.discard(pair)
             if not self._waiting[pair]:
@@ -221,7 +225,7 @@ class Courier:
                 self._line_up(pair)
 
     async def _refresh(self) -> None:
-        """Fetch the map, at most once in `RETRY_S`."""
+        """Fetch the map, at most once per `RETRY_S`."""
         now = asyncio.get_running_loop().time()
         if now - self._refreshed_at >= RETRY_S:
             self._refreshed_at = now

@@ -1,6 +1,6 @@
-"""Brings candidates to the decisions application and its choices into the journal.
+"""Bring candidates to the decisions application and its choices into the journal.
 
-Candidates that wait together go together. While the application is away they wait here, as long as their decision is
+Candidates that wait together go together. While the application is away they wait here for as long as their decision is
 open; the shard's own deadline ends that.
 """
 
@@ -23,8 +23,9 @@ from whisperer.shard.records import DecisionsMade, RecordBody
 MAX_BATCH = 256
 MAX_CALLS = 4
 APART_S = 0.03
-"""Between two calls through Serve that are not full: one costs both sides 3 ms of CPU, and 300 single questions a
-second would make 300 of them. Who asks after a pause does not wait; over a socket nobody does."""
+"""Least time between two calls through Serve that are not full: one costs both sides 3 ms of CPU, and 300 single
+questions a second would be 300 calls. Whoever asks after a pause does not wait; over a socket nobody does.
+"""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0
 
 Submit = Callable[[RecordBody], Coroutine[Any, Any, None]]
@@ -34,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 
 class Decider:
-    """Use from one event loop."""
+    """Ask the decisions application about candidates. Use from one event loop."""
 
     def __init__(self, shard: Shard, application: Application[Candidate, Choice], submit: Submit) -> None:
         self._shard = shard
@@ -47,12 +48,14 @@ class Decider:
 
     @property
     def n_waiting(self) -> int:
+        """Candidates that no call carries yet."""
         return len(self._waiting)
 
     def add(self, candidate: Candidate) -> None:
+        """Have a choice made for a candidate, and journaled."""
         self._waiting.append(candidate)
         if len(self._calls) < MAX_CALLS:
-            # After this round of the loop: what became a candidate together is asked together.
+            # After this round of the loop: users who became candidates together are asked about together.
             asyncio.get_running_loop().call_soon(self._start)
 
     async def close(self) -> None:
@@ -96,7 +99,7 @@ class Decider:
 
 
 def _records(batch: list[Candidate], choices: list[Choice]) -> list[DecisionsMade]:
-    """The choices by tenant. What the application cannot decide it leaves out; the deadline ends that."""
+    """Group the choices by tenant. What the application cannot decide it leaves out; the deadline ends that."""
     id_to_tenant = {candidate.decision_id: candidate.tenant for candidate in batch}
     made: dict[str, list[Choice]] = {}
     for choice in choices:

@@ -1,15 +1,15 @@
-"""Sends the messages of decisions: prepare, render, a last look, dispatch, confirm.
+"""Send the messages of decisions: prepare, render, check a last time, dispatch, confirm.
 
-Each (tenant, channel) has a lane of its own, so that a dead provider holds up nobody else; what a provider has no
-connection for comes back and waits here, so that the last look is never older than the wait for a connection. Receipts
-are journaled as they come: a slow message holds up no other's. What a crash interrupts is prepared anew from the
-shard's state and asked for again under the same send key, which the delivery application joins to a send that is still
-under way; a decision whose receipt is journaled is never dispatched again. The one window that remains is a killed
-delivery application, between a provider's acceptance and the journaled receipt, and only for providers that take no
+Each (tenant, channel) has a lane of its own, so that a dead provider holds up nobody else. A message that finds no free
+connection to its provider comes back and waits here, so that its last check is never older than the wait for a
+connection. Receipts are journaled as they come: a slow message holds up no other's. What a crash interrupts is prepared
+anew from the shard's state and sent again under the same send key, which the delivery application joins to a send that
+is still under way; a decision whose receipt is journaled is never dispatched again. One window remains: a delivery
+application killed between a provider's acceptance and the journaled receipt, and only for providers that take no
 idempotency key.
 
-A planned stop begins nothing more and waits for what is under way, within a bound; what has no answer by then is
-journaled as unknown: never asked again where that could be a second message.
+A planned stop begins nothing more and waits for what is under way, up to a bound; what has no answer by then is
+journaled as unknown, and never sent again where that could make a second message.
 """
 
 from __future__ import annotations
@@ -37,12 +37,13 @@ from whisperer.shard.records import Receipts
 
 MAX_BATCH = 64
 MAX_BATCHES = 16
-"""Of one lane, under way at a time. A batch lasts as long as its slowest message, and a channel has so many connections
-at most: it takes all of them, hanging, to hold up a lane."""
+"""Per lane, under way at a time. A batch lasts as long as its slowest message, and a channel has at most this many
+connections: all of them have to hang before a lane is held up.
+"""
 MAX_UNDER_WAY = 256
-"""Messages of one lane; `MAX_BATCH` while its provider has no connection free."""
+"""Messages per lane; `MAX_BATCH` while its provider has no connection free."""
 TURNED_AWAY_PAUSE_S = 0.25
-"""The provider's adapter has waited for a connection already."""
+"""Short, because the provider's adapter has already waited for a connection."""
 
 _log = logging.getLogger(__name__)
 
@@ -64,7 +65,7 @@ class _Lane:
 
 
 class Deliverer:
-    """Use from one event loop."""
+    """Send the messages that decisions ask for. Use from one event loop."""
 
     def __init__(
         self,
@@ -81,17 +82,18 @@ class Deliverer:
         self._clock = clock
         self._lanes: dict[tuple[str, str], _Lane] = {}
         self._partitions: dict[str, tuple[str, int]] = {}
-        """Decision waiting or under way -> (tenant, partition)."""
+        """Decision, waiting or under way -> (tenant, partition)."""
         self._dispatched: dict[str, Dispatch] = {}
         """Decisions that a provider may have, and whose receipt is not journaled."""
         self._stopped: set[tuple[str, int]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
         self._quiet = asyncio.Event()
-        """An attempt has ended."""
+        """Set when an attempt has ended."""
 
     @property
     def n_waiting(self) -> int:
+        """Messages that are waiting or under way."""
         return len(self._partitions)
 
     @property
@@ -100,13 +102,13 @@ class Deliverer:
         return len(self._dispatched)
 
     def add(self, tenant: str, decision_id: str, channel: str) -> None:
-        """Have a decision's message sent; one that is waiting or under way already is not taken twice."""
+        """Have a decision's message sent; one that is already waiting or under way is not taken twice."""
         found = self._shard.tenant(tenant).loop.find(decision_id)
         if found is None or decision_id in self._partitions:
             return
         place = tenant, int(self._shard.tenant(tenant).people.table["partition"][found[0]])
         if place in self._stopped or self._closing:
-            return  # driven again where the partition goes, or at the next start
+            return  # taken up again at the partition's new home, or at the next start
         self._partitions[decision_id] = place
         lane = self._lanes.get((tenant, channel))
         if lane is None:
@@ -120,38 +122,38 @@ class Deliverer:
         return lane
 
     async def stop(self, tenant: str, partition: int, within_s: float) -> None:
-        """Send nothing more of a partition, and wait until what is under way has its receipt, or is given up."""
+        """Send nothing more from a partition, and wait until what is under way has its receipt or is given up."""
         place = tenant, partition
         self._stopped.add(place)
         await self._end(lambda decision: self._partitions.get(decision) == place, within_s)
 
     def resume(self, tenant: str, partition: int) -> None:
-        """The partition is here (again)."""
+        """Send from a partition that is here (again)."""
         self._stopped.discard((tenant, partition))
 
     async def finish(self, within_s: float) -> int:
-        """Begin nothing more, and wait until what is under way has its receipt, or is given up; how much was given up.
+        """Begin nothing more, wait for the receipts of what is under way, and return how many were given up.
 
-        :meth:`reopen` takes it back.
+        :meth:`reopen` undoes it.
         """
         self._closing = True
         return await self._end(lambda _: True, within_s)
 
     def reopen(self) -> None:
-        """Go on; what was not begun meanwhile has to be added again."""
+        """Resume sending; what was not begun meanwhile has to be added again."""
         self._closing = False
         for lane in self._lanes.values():
             self._start(lane)
 
     async def close(self, within_s: float) -> None:
-        """:meth:`finish`, for good."""
+        """Do :meth:`finish`, for good."""
         await self.finish(within_s)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _end(self, concerns: Callable[[str], bool], within_s: float) -> int:
-        """Wait for the receipts of what is dispatched; beyond the bound these are unknown. How many were that."""
+        """Wait for the receipts of what is dispatched; return how many are journaled as unknown at the bound."""
 
         def left() -> list[str]:
             return [decision for decision in self._dispatched if concerns(decision)]
@@ -174,7 +176,7 @@ class Deliverer:
         loop = asyncio.get_running_loop()
         while lane.waiting and lane.n_batches < MAX_BATCHES and lane.room > 0 and not self._closing:
             if loop.time() < lane.rests_until:
-                return  # called again then
+                return  # a timer calls this again then
             if not lane.company.may_go(lane.n_batches, len(lane.waiting) >= MAX_BATCH):
                 return
             batch = [lane.waiting.popleft() for _ in range(min(MAX_BATCH, lane.room, len(lane.waiting)))]
@@ -188,7 +190,7 @@ class Deliverer:
                 self._partitions.pop(lane.waiting.popleft(), None)
 
     async def _deliver(self, lane: _Lane, batch: list[str]) -> None:
-        """Until each message of a batch has its receipt, is turned away, or may not be sent from here any more."""
+        """Attempt a batch until each message has its receipt, is turned away, or may no longer be sent from here."""
         pause_s = FIRST_PAUSE_S
         left = dict.fromkeys(batch)
 
@@ -225,7 +227,7 @@ class Deliverer:
             self._start(lane)
 
     def _turn_away(self, lane: _Lane, decisions: list[str]) -> None:
-        """These come first again, after a rest; the lane is busy until a whole batch was taken."""
+        """Put these messages first in line, after a rest; the lane is busy until a whole batch is taken."""
         lane.is_busy = bool(decisions)
         if decisions:
             lane.waiting.extendleft(reversed(decisions))
@@ -234,7 +236,7 @@ class Deliverer:
             loop.call_at(lane.rests_until, self._start, lane)
 
     async def _attempt(self, tenant_id: str, batch: list[str], over: Callable[[list[str]], None]) -> list[str]:
-        """One attempt at every message of a batch; those that were turned away. ``over`` is called with what is done.
+        """Attempt every message of a batch once; return those turned away. ``over`` is called with those that are done.
 
         Raises UnavailableError and OverloadError: what is not over has no receipt.
         """
@@ -305,7 +307,7 @@ class Deliverer:
         rendered: list[Rendered | NotRendered],
         receipts: list[tuple[str, Receipt]],
     ) -> list[tuple[str, Dispatch]]:
-        """What may go out, as of this moment."""
+        """Return what may go out, as of this moment."""
         tenant, now = self._shard.tenant(tenant_id), self._clock()
         dispatches = []
         for (decision, request), message in zip(requests, rendered, strict=True):
@@ -334,7 +336,7 @@ class Deliverer:
 
 
 def _unanswered(dispatch: Dispatch) -> Receipt:
-    """Given up at a planned stop. Who carries the channel is not known here."""
+    """Return the receipt of a message given up at a planned stop. Its channel's provider is not known here."""
     return Receipt(
         dispatch.send_key,
         UNKNOWN,
@@ -346,7 +348,7 @@ def _unanswered(dispatch: Dispatch) -> Receipt:
 
 
 def _completed(dispatch: Dispatch, receipt: Receipt) -> Receipt:
-    """What bounced is the address that was used, whatever the profile says by then."""
+    """Add to a bounce the address that was used, whatever the profile says by then."""
     if receipt.status != BOUNCED:
         return receipt
     used = address_hash(dispatch.channel, dispatch.address)

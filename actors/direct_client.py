@@ -1,7 +1,7 @@
-"""The direct way into a process, the caller's side: one connection, many calls under way.
+"""Make direct calls to a process, the caller's side: one connection, many calls under way.
 
-Guarantees: a call ends with its answer, with ConnectionError when the connection is lost (it may or may not have
-happened), or is cancelled by its caller. Leaves to others: when to use it, and what to do after a failure
+Guarantees: a call ends with its answer, with ConnectionError when the connection is lost (it may or may not have been
+done), or when its caller cancels it. Leaves to others: when to use it, and what to do after a failure
 (:mod:`actors.routing`).
 """
 
@@ -19,11 +19,11 @@ CONNECT_TIMEOUT_S = 5.0
 
 
 class CallFailedError(RuntimeError):
-    """The method raised; the text is its error's."""
+    """The method raised; the text is that of its error."""
 
 
 class DirectConnection(asyncio.Protocol):
-    """Made by :func:`connect`. Use from one event loop."""
+    """Carry calls over one connection, made by :func:`connect`. Use from one event loop."""
 
     def __init__(self) -> None:
         self._waiting: dict[int, asyncio.Future[Any]] = {}
@@ -35,12 +35,12 @@ class DirectConnection(asyncio.Protocol):
     async def call(
         self, traces: list[tuple[str, str]], method: str, arguments: list[Any], tail: Sequence[bytes] = ()
     ) -> Any:
-        """What the method answers. Raises ConnectionError, CallFailedError."""
+        """Return what the method answers. Raises ConnectionError, CallFailedError."""
         number = next(self._numbers)
         return await self._ask(number, [frame((number, traces, method, arguments), sum(map(len, tail))), *tail])
 
     async def greet(self, token: str) -> None:
-        """Tell the token, before any call. Raises ConnectionError when it is not the right one."""
+        """Send the token, before any call. Raises ConnectionError when it is not the right one."""
         await self._ask(WELCOME[0], [frame(token)])
 
     async def _ask(self, number: int, parts: Sequence[bytes]) -> Any:
@@ -62,13 +62,14 @@ class DirectConnection(asyncio.Protocol):
             self.close()
 
     def close(self) -> None:
+        """Close at once; calls under way fail."""
         self.is_open = False
         self._transport.abort()
 
     # -- asyncio.Protocol ------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's are none by inheritance
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's do not inherit from it
         self.is_open = True
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -89,7 +90,7 @@ class DirectConnection(asyncio.Protocol):
                 return
             try:
                 number, failure, answer = decode_answer(bytes(self._received[PREFIX.size : end]))
-            except UNREADABLE:  # whoever is there does not speak as we do: its callers are told that it is lost
+            except UNREADABLE:  # the other side does not speak our protocol: callers see a lost connection
                 self.close()
                 return
             del self._received[:end]
@@ -103,7 +104,7 @@ class DirectConnection(asyncio.Protocol):
 
 
 async def connect(path: str, token: str) -> DirectConnection:
-    """Raises OSError when nobody there knows the token: the path is another machine's, or its process is gone."""
+    """Connect to a process. Raises OSError when nobody there knows the token: wrong machine, or the process is gone."""
     _, connection = await asyncio.get_running_loop().create_unix_connection(DirectConnection, path)
     await asyncio.wait_for(connection.greet(token), CONNECT_TIMEOUT_S)
     return connection

@@ -1,4 +1,4 @@
-"""Frames of the direct way into a process: what goes over a socket between two processes of one machine.
+"""Frame what goes over a socket between two processes of one machine.
 
 A frame is 8 bytes, little-endian (length of the rest, length of the head), then a head in msgpack, then a tail of raw
 bytes. A request's head is (call id, traces, method, arguments), its tail the last argument, unless it is empty; an
@@ -28,6 +28,6 @@ decode_answer = msgspec.msgpack.Decoder(Answer).decode
 
 
 def frame(head: Any, tail_bytes: int = 0) -> bytes:
-    """The frame up to its tail, which is ``tail_bytes`` long and follows."""
+    """Return the frame up to its tail, which follows and is ``tail_bytes`` long."""
     encoded = _encode(head)
     return PREFIX.pack(len(encoded) + tail_bytes, len(encoded)) + encoded

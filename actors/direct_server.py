@@ -1,8 +1,9 @@
-"""The direct way into a process of ours, its side: a socket beside Ray's calls, for the callers on its own machine.
+"""Serve direct calls into a process: a socket, in addition to Ray's calls, for callers on its own machine.
 
-A call through Ray to an actor that waits costs 3 ms of CPU on both sides together, whatever it carries; over a socket a
-twentieth (docs/decisions.md). So what comes by the hundred a second comes here, and everything else, and every caller
-on another machine, through Ray. Guarantees: only whoever was told the token through Ray is served; a frame is bounded.
+A call through Ray to an actor that waits costs both sides together 3 ms of CPU, whatever it carries; over a socket a
+twentieth (docs/decisions.md). So calls made hundreds of times a second come here; everything else, and every caller on
+another machine, goes through Ray. Guarantees: only a caller that got the token through Ray is served; a frame is
+bounded.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ from whisperer.errors import UNREADABLE
 
 Run = Callable[[list[tuple[str, str]], str, Callable[..., Awaitable[Any]], tuple[Any, ...]], Awaitable[Any]]
 Methods = Mapping[str, Callable[..., Awaitable[Any]]]
-"""What may be called: each takes the head's arguments, and the tail where there is one."""
+"""What may be called: each method takes the head's arguments, and the tail where there is one."""
 
 _log = logging.getLogger("whisperer.direct")
 
 
 class DirectServer:
-    """Use from one event loop. ``run`` is :meth:`actors.calls.Calls.run`; the socket is ``path``."""
+    """Listen on the socket ``path``; ``run`` is :meth:`actors.calls.Calls.run`. Use from one event loop."""
 
     def __init__(self, path: Path, methods: Methods, run: Run) -> None:
         self.token = secrets.token_hex(32)
@@ -48,13 +49,13 @@ class DirectServer:
                 self.path.chmod(0o600)
 
     def close(self) -> None:
-        """Take no new callers; those that are connected are told by their calls."""
+        """Accept no new callers; connected ones learn it from the answers to their calls."""
         if self._server is not None:
             self._server.close()
             self.path.unlink(missing_ok=True)
 
     async def answer(self, request: memoryview, head_bytes: int) -> bytes:
-        """The answer's frame. Raises one of :data:`UNREADABLE` for what is no request."""
+        """Return the answer's frame. Raises one of :data:`UNREADABLE` for what is not a request."""
         number, traces, method, arguments = decode_request(request[:head_bytes])
         called = self._methods.get(method)
         if called is None:
@@ -68,7 +69,7 @@ class DirectServer:
 
 
 class _Caller(asyncio.BufferedProtocol):
-    """One connection: frames are read where they will stay."""
+    """One connection; frames are read into the memory where they stay."""
 
     def __init__(self, server: DirectServer) -> None:
         self._server = server
@@ -80,7 +81,7 @@ class _Caller(asyncio.BufferedProtocol):
         self._answers: set[asyncio.Task[None]] = set()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's are none by inheritance
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's do not inherit from it
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return memoryview(self._buffer)[self._n :]

@@ -1,9 +1,10 @@
-"""The directory actor: owner of the partition map, driver of whatever changes it.
+"""The directory actor: own the partition map, and drive whatever changes it.
 
-The map and what is under way are one small file, written beside and renamed; what a crash interrupted is driven on at
-the next start, one thing at a time. A move: the old home brings everything to the new one (:mod:`actors.moving`), then
-the map changes. Until it does, callers are told to wait; nobody is told yes twice. A shard is added as an empty one,
-and removed when it holds nothing. An upgrade: the successor stands by, the one before steps down, it takes over.
+The map and what is under way are one small file, written next to the old one and renamed; what a crash interrupted is
+resumed at the next start, one thing at a time. In a move, the old home brings everything to the new one
+(:mod:`actors.moving`), then the map changes. Until it does, callers are made to wait; no two homes accept the same
+call. A shard is added empty, and removed once it holds nothing. In an upgrade, the successor stands by, the old actor
+steps down, and the successor takes over.
 """
 
 from __future__ import annotations
@@ -33,17 +34,17 @@ from whisperer.ids import N_PARTITIONS
 HAND_OVER_TIMEOUT_S = 600.0
 START_TIMEOUT_S = 120.0
 REWARDS_TIMEOUT_S = 60.0
-"""A learner that is away may cost a removed shard's newest rewards; waiting for ever would cost the removal."""
+"""A learner that is away may cost a removed shard's newest rewards; waiting for ever would prevent the removal."""
 FINISH_SLACK_S = 30.0
 AGAIN_S = 0.2
 RESUME_S = 1.0
-"""Between tries of what failed for a reason that nobody foresaw."""
+"""Pause between tries after a failure that nobody foresaw."""
 
 _log = logging.getLogger(__name__)
 
 
 class Directory:
-    """Ray actor ``directory``. ``folder`` holds `directory.json`, beside the installation's record."""
+    """Ray actor ``directory``. ``folder`` holds `directory.json`, next to the installation's record."""
 
     def __init__(self, folder: str, n_shards: int) -> None:
         self._installation = Path(folder).parent / "installation.json"
@@ -67,23 +68,24 @@ class Directory:
         return "Directory"
 
     async def exchange_reports(self, report: Report) -> list[Report]:
-        """A gateway replica's counts come, everybody's go."""
+        """Keep a gateway replica's counts, and return those of all replicas."""
         return self._reports.exchange(report)
 
     async def lease(self, asks: list[Ask]) -> list[Lease]:
-        """A gateway replica leases tokens of the rates of keys and tenants."""
+        """Lease a gateway replica tokens of the rates of keys and tenants."""
         return self._limiter.lease(asks, time.monotonic())
 
     async def partition_map(self) -> PartitionMap:
         return self._state.map
 
     async def moving(self) -> Move | None:
+        """Return the move under way, or None."""
         return self._state.moving
 
     # -- moves ----------------------------------------------------------------------------------------------------
 
     async def move(self, tenant: str, partition: int, target: int) -> dict[str, Any]:
-        """Move one partition; the new map version, and what the move took.
+        """Move one partition; return the new map version and what the move took.
 
         Raises RequestError for a place that does not exist.
         """
@@ -123,9 +125,10 @@ class Directory:
     # -- shards that come and go ----------------------------------------------------------------------------------
 
     async def add(self) -> int:
-        """Start one more shard, empty; its number, which no shard had before: a removed one's sums went to another.
+        """Start one more shard, empty, and return its number.
 
-        Raises ConflictError when there is no CPU left for it.
+        No shard had that number before: a removed one's sums went to another. Raises ConflictError when there is no CPU
+        left for it.
         """
         async with self._one:
             await self._finish_what_waits()
@@ -137,7 +140,7 @@ class Directory:
             return number
 
     async def close(self, shard: int) -> int:
-        """Let a shard take no new partitions; its heir, which takes them instead. Moves away may begin. Idempotent."""
+        """Let a shard take no new partitions; return the heir that takes them. Moves away may begin. Idempotent."""
         self._require(shard)
         async with self._one:
             await self._finish_what_waits()
@@ -159,7 +162,7 @@ class Directory:
             return self._state.map.heirs[shard]
 
     async def remove(self, shard: int) -> None:
-        """Stop a shard that was emptied, its sums taken over by its heir. Idempotent.
+        """Stop a shard that was emptied; its heir takes over its sums. Idempotent.
 
         Raises ConflictError while it holds anything.
         """
@@ -201,9 +204,9 @@ class Directory:
     # -- upgrades -------------------------------------------------------------------------------------------------
 
     async def upgrade(self, shard: int) -> dict[str, Any]:
-        """Hand a shard over to a new process, which has the code as it is on disk now; what it took.
+        """Hand a shard over to a new process, which runs the code now on disk; return what it took.
 
-        What takes over is what the installation's settings name.
+        The installation's settings name the class that takes over.
         """
         self._require(shard)
         async with self._one:
@@ -218,7 +221,7 @@ class Directory:
             await self._finish_sends(shard)
             prepared_s = time.monotonic() - began
             self._state.upgrading = Upgrade(shard, old_name, new_name)
-            # From here on the successor alone may open the journal, and callers who are refused look for it.
+            # From here on only the successor may open the journal, and callers who are refused look for it.
             self._set_map(names={**self._state.map.names, shard: new_name})
             self._save()
             try:
@@ -264,11 +267,11 @@ class Directory:
             ) from None
 
     async def _finish_sends(self, shard: int) -> None:
-        """Before callers are sent to the successor, who does not serve yet: a provider may take its time."""
+        """Wait for sends, which may be slow, before callers are sent to the successor, which does not serve yet."""
         stop_timeout_s = load(self._installation).settings.delivery.stop_timeout_s
         try:
             await self._shards.call(shard, "finish_sends", timeout_s=stop_timeout_s + FINISH_SLACK_S)
-        except (UnavailableError, RayTaskError) as error:  # it has none under way now, or says so when it steps down
+        except (UnavailableError, RayTaskError) as error:  # it has none now, or reports them when it steps down
             _log.warning("%s did not finish its sends: %s", shard_name(shard), error)
 
     async def _end(self, name: str) -> None:
@@ -282,7 +285,7 @@ class Directory:
         return bool(self._state.moving or self._state.upgrading)
 
     def _go_on(self) -> None:
-        """What is half-way is finished whether or not anybody orders anything again: a partition may be refused."""
+        """Finish what is half-way even if nobody gives another order: a partition may be refused meanwhile."""
         if self._resumed is None or self._resumed.done():
             self._resumed = asyncio.ensure_future(self._resume())
 
@@ -296,7 +299,7 @@ class Directory:
                 await asyncio.sleep(RESUME_S)
 
     async def _finish_what_waits(self) -> None:
-        """What failed half-way is finished before anything else begins."""
+        """Finish what failed half-way before anything else begins."""
         await asyncio.to_thread(self._delete_leftovers)
         if self._state.moving is not None:
             _log.warning("going on with the move of %s", self._state.moving)
@@ -306,7 +309,7 @@ class Directory:
             await self._switch(self._state.upgrading)
 
     def _delete_leftovers(self) -> None:
-        """Of all removed shards: a crash may have come before."""
+        """Delete those of all removed shards: a crash may have come before it was done."""
         if self._state.map.retired:
             installation = load(self._installation)
             for shard in self._state.map.retired:

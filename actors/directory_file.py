@@ -1,4 +1,4 @@
-"""The directory's one small file: the map, and what is under way. Written by the directory alone, read by anybody."""
+"""The directory's one small file: the map, and what is under way. Only the directory writes it; anybody may read it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ FILE = "directory.json"
 
 
 class Move(msgspec.Struct, frozen=True):
+    """A move under way: to be done when the map has ``map_version``."""
+
     tenant: str
     partition: int
     source: int
@@ -20,7 +22,7 @@ class Move(msgspec.Struct, frozen=True):
 
 
 class Upgrade(msgspec.Struct, frozen=True):
-    """``names`` of the actors that hand over and take over."""
+    """An upgrade under way, with the names of the actors that hand over and take over."""
 
     shard: int
     old_name: str
@@ -28,12 +30,15 @@ class Upgrade(msgspec.Struct, frozen=True):
 
 
 class DirectoryState(msgspec.Struct):
+    """The file's content: the map, and the move or upgrade under way."""
+
     map: PartitionMap
     moving: Move | None = None
     upgrading: Upgrade | None = None
 
 
 def read(folder: Path) -> DirectoryState | None:
+    """Return the directory's state; None where there is no file."""
     try:
         return msgspec.json.decode((folder / FILE).read_bytes(), type=DirectoryState)
     except FileNotFoundError:
@@ -41,5 +46,6 @@ def read(folder: Path) -> DirectoryState | None:
 
 
 def read_map(folder: Path) -> PartitionMap | None:
+    """Return the map; None where there is no file."""
     found = read(folder)
     return None if found is None else found.map

@@ -1,7 +1,8 @@
-"""Stops an installation's shards in order: sends under way end, nothing waits, all is exported, a snapshot is taken.
+"""Stop an installation's shards in order: sends under way end, the queue empties, all is exported, a snapshot is taken.
 
-`python -m actors.drain --installation <data-dir>/installation.json`. Every shard goes on serving until the sends of all
-of them have ended, or are given up as unknown. Each line it prints is what it waits for, for whoever started it.
+Run as `python -m actors.drain --installation <data-dir>/installation.json`. Every shard keeps serving until the sends
+of all of them have ended, or are given up as unknown. Each line it prints says what it is waiting for, for whoever
+started it.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def main() -> None:
 
 
 def finish_sends(shards: list[ActorHandle[Any]], within_s: float) -> None:
-    """Wait until no shard has a send under way, telling how many there are."""
+    """Wait until no shard has a send under way, reporting how many there are."""
     finishing: list[Any] = [shard.finish_sends.remote() for shard in shards]
     began = time.monotonic()
     left = finishing

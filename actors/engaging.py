@@ -1,6 +1,6 @@
-"""A shard's outward side of the loop: effects go to the applications, and callers who asked are told.
+"""Carry a shard's effects to the applications, and report to callers who asked.
 
-The shard actor hands effects over; what was open at a crash is driven again from the recovered state.
+The shard actor passes effects in; what was open at a crash is taken up again from the recovered state.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from whisperer.shard.records import Asked
 
 DECIDE_TIMEOUT_S, RENDER_TIMEOUT_S = 10.0, 20.0
 DISPATCH_TIMEOUT_S = 800.0
-"""Over the longest time that a send may take (docs/delivery.md): reached by a bug only."""
+"""Longer than any send may take (docs/delivery.md): only a bug reaches it."""
 LATEST = 12
 
 
@@ -45,7 +45,10 @@ class _Asker:
 
 
 class Engaging:
-    """Use from one event loop. ``submit`` journals a record and returns when it is applied."""
+    """Connect a shard to its applications. Use from one event loop.
+
+    ``submit`` journals a record and returns when it is applied.
+    """
 
     def __init__(self, shard: Shard, submit: Submit, clock: Callable[[], int]) -> None:
         self._decisions: Application[Candidate, Choice] = Application(
@@ -65,6 +68,7 @@ class Engaging:
         self._latest: dict[str, deque[str]] = {}
 
     def carry_out(self, effect: Effect) -> None:
+        """Start what an effect asks for; a `Settled` decision is reported to those who wait for it."""
         match effect:
             case Decide(candidate):
                 self.decider.add(candidate)
@@ -76,7 +80,7 @@ class Engaging:
                     asker.settle(decision)
 
     def resume(self) -> None:
-        """Drive again whatever is open."""
+        """Take up again whatever is open."""
         for tenant in self._shard.tenants.values():
             for _, decision in list(tenant.loop.every_open()):
                 for effect in candidacy.drive(tenant, decision):
@@ -85,10 +89,10 @@ class Engaging:
     async def ask(
         self, tenant: str, campaign: str, users: list[tuple[str, str]], timeout_s: float
     ) -> list[dict[str, Any]]:
-        """Make candidates of users by name and wait for the choices, at most so long.
+        """Make candidates of the named users, and wait at most ``timeout_s`` for the choices.
 
-        Each decision as it is then, in brief (:func:`whisperer.shard.decision_view.brief`); without one, only its id
-        and the status `unknown`.
+        Returns each decision as it is then, in brief (:func:`whisperer.shard.decision_view.brief`); for one that does
+        not exist, only its id and the status `unknown`.
         """
         ids = [decision_id(tenant, key, campaign, occurrence) for key, occurrence in users]
         asker = _Asker(set(ids), asyncio.get_running_loop().create_future())
@@ -108,14 +112,14 @@ class Engaging:
         return [{"id": d, "status": "unknown"} if place is None else brief(place[1]) for d, place in found]
 
     def _forget(self, decision: str, asker: _Asker) -> None:
-        """One caller waits for a decision no more; others may."""
+        """Stop one caller's wait for a decision; others may still wait."""
         others = [one for one in self._askers.pop(decision, ()) if one is not asker]
         if others:
             self._askers[decision] = others
         asker.settle(decision)
 
     def latest(self, tenant: str) -> list[dict[str, Any]]:
-        """The newest decisions of a tenant since this incarnation began, newest first."""
+        """Return a tenant's newest decisions since this incarnation began, newest first."""
         views = (inspection.decision(self._shard, tenant, decision) for decision in self._latest.get(tenant, ()))
         shown = ("campaign", "arm", "propensity", "group", "status", "reason", "at")
         return [
@@ -125,7 +129,7 @@ class Engaging:
         ]
 
     def rewards(self, since: dict[str, int], limit: int) -> list[tuple[str, Reward]]:
-        """Rewards from each tenant's number on, in order, for the learner."""
+        """Return the rewards from each tenant's number on, in order, for the learner."""
         found: list[tuple[str, Reward]] = []
         for tenant in self._shard.tenants.values():
             taken = tenant.loop.rewards.since(since.get(tenant.id, 0), limit - len(found))
@@ -133,7 +137,7 @@ class Engaging:
         return found
 
     def send_again(self) -> None:
-        """Take up the sends that a stop, which was not gone through with, kept from beginning."""
+        """Take up the sends that a stop, since called off, kept from beginning."""
         self.deliverer.reopen()
         for tenant in self._shard.tenants.values():
             for _, decision in list(tenant.loop.every_open()):
@@ -142,7 +146,7 @@ class Engaging:
                         self.carry_out(effect)
 
     async def close(self, within_s: float) -> None:
-        """``within_s``: for the receipts of what is under way."""
+        """Close the applications, after at most ``within_s`` for the receipts of what is under way."""
         await self.decider.close()
         await self.deliverer.close(within_s)
         self._decisions.close()

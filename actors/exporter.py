@@ -1,11 +1,11 @@
-"""Brings closed journal segments into the warehouse, exactly once, and without users who were erased.
+"""Export closed journal segments to the warehouse, exactly once, without users who were erased.
 
-One exporter a shard, run by the shard actor. A range is a closed segment: its bounds never change, so an export that a
-crash interrupted is done again over the same rows. Events that did not count, and those of users erased since, are
-left out as far as this shard knows them: what was journaled at a partition's former home comes first, and is rewritten
-(:mod:`actors.housekeeping`). What the shard logged at the range's positions goes along in the same commit; of users
-erased since, under a pseudonym. What the records do not say of that is a value, :class:`Known`: the work needs no shard
-beside it.
+Each shard actor runs one exporter. A range is a closed segment: its bounds never change, so an export that a crash
+interrupted is repeated over the same rows. Events that did not count, and those of users erased since, are left out as
+far as this shard knows of them: what was journaled at a partition's former home is exported first, and rewritten later
+(:mod:`actors.housekeeping`). What the shard logged at the range's positions goes into the same commit, with users
+erased since under a pseudonym. What the records do not say about that is a value, :class:`Known`, so the work needs no
+shard at hand.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ _decode_rows = msgspec.msgpack.Decoder(list[LogRow]).decode
 
 
 class Known(msgspec.Struct, array_like=True, frozen=True):
-    """What a shard knows of a range of its journal beside the records.
+    """What a shard knows of a range of its journal besides the records.
 
     Attributes
     ----------
-    repeats : by position of a block with repeats, a byte an event: whether it counted
+    repeats : by position of a block with repeats, one byte per event: whether it counted
     log : by position, the rows logged there, encoded
-    erased : by tenant, of partitions at home here: the hash of an erased user's key -> when, ms UTC
+    erased : by tenant, for partitions at home here: hash of an erased user's key -> when, ms UTC
     """
 
     shard: int
@@ -48,12 +48,12 @@ class Known(msgspec.Struct, array_like=True, frozen=True):
 
 
 def known(shard: Shard, first: int, last: int) -> Known:
-    """Of the positions [first, last)."""
+    """Return what the shard knows of the positions [first, last)."""
     return _known(shard, first, last, dict(_logged(shard, first, last)))
 
 
 async def known_beside(shard: Shard, first: int, last: int) -> Known:
-    """The same, letting the event loop do other work meanwhile: a minute's decisions are many rows."""
+    """Do the same, letting the event loop do other work meanwhile: a minute's decisions are many rows."""
     log: dict[int, msgspec.Raw] = {}
     began = time.perf_counter()
     for position, rows in _logged(shard, first, last):
@@ -85,12 +85,12 @@ def _known(shard: Shard, first: int, last: int, log: dict[int, msgspec.Raw]) -> 
 def export_range(
     warehouse: Warehouse, known: Known, first: int, last: int, journal: Iterable[tuple[int, bytes]]
 ) -> Exported:
-    """Bring the journal's (position, record) of [first, last) into the warehouse, once however often called."""
+    """Export the journal's (position, record) of [first, last), only once however often called."""
     return warehouse.export(known.shard, first, last, _rows(known, journal))
 
 
 class Exporter:
-    """Methods block; run them in a thread that is not the journal's."""
+    """Export a shard's journal. Methods block; run them in a thread other than the journal's."""
 
     def __init__(self, shard: Shard, journal: Journal, warehouse: Warehouse) -> None:
         self._shard = shard
@@ -99,17 +99,17 @@ class Exporter:
         self.n_rows = 0
 
     def exported(self) -> int:
-        """Position up to which the warehouse has everything."""
+        """Return the position up to which the warehouse has everything."""
         cursor = self._warehouse.exported(self._shard.id)
         return self._journal.oldest if cursor is None else cursor
 
     def waiting(self) -> list[tuple[int, int]]:
-        """The closed segments that are not in the warehouse yet: (first, last), oldest first."""
+        """Return the closed segments not in the warehouse yet: (first, last), oldest first."""
         cursor = self.exported()
         return [(s.start, s.end) for s in self._journal.segments() if s.closed and s.end > cursor]
 
     def export(self) -> int:
-        """Export what waits, here; the position reached."""
+        """Export what waits, in this process; return the position reached."""
         reached = self.exported()
         for first, last in self.waiting():
             records = self._journal.replay(first, last)

@@ -1,7 +1,7 @@
-"""Flushes for callers: those who ask while one waits share it, and they are :data:`EVERY_S` apart.
+"""Flush for callers: those who ask while one waits share it, and flushes are :data:`EVERY_S` apart.
 
-A flush closes a journal segment and writes files for every tenant of the shard, so how often it happens may not depend
-on how often one of them asks. Guarantees: what was acknowledged before the call is in the warehouse when it returns.
+A flush closes a journal segment and writes files for every tenant of the shard, so its frequency must not depend on how
+often one of them asks. Guarantees: what was acknowledged before the call is in the warehouse when it returns.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ EVERY_S = 2.0
 
 
 class Flushing:
-    """Use from one event loop. ``flush`` does it."""
+    """Share calls of ``flush`` between those who ask. Use from one event loop."""
 
     def __init__(self, flush: Callable[[], Awaitable[None]], every_s: float = EVERY_S) -> None:
         self._flush = flush
@@ -22,7 +22,10 @@ class Flushing:
         self._began_at = float("-inf")
 
     async def done(self) -> None:
-        """Raises what the flush raises. A caller who goes away ends it for nobody else."""
+        """Wait for a flush that begins after this call; raise what it raises.
+
+        If one caller is cancelled, it goes on for the others.
+        """
         if self._next is None:
             self._next = asyncio.ensure_future(self._later())
             self._next.add_done_callback(_looked_at)
@@ -32,11 +35,11 @@ class Flushing:
         loop = asyncio.get_running_loop()
         await asyncio.sleep(max(0.0, self._began_at + self._every_s - loop.time()))
         self._began_at = loop.time()
-        self._next = None  # whoever comes from now on needs the one after
+        self._next = None  # whoever comes from now on needs the next one
         await self._flush()
 
 
 def _looked_at(task: asyncio.Task[None]) -> None:
-    """Nobody may be left who awaits its error."""
+    """Retrieve the task's error, which perhaps nobody awaits any more."""
     if not task.cancelled():
         task.exception()

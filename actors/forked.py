@@ -1,12 +1,12 @@
-"""Work on the state as it is at one moment, in a child process made by fork: the parent goes on at once.
+"""Work on the state as it is at one moment, in a forked child process, while the parent goes on at once.
 
 The kernel shares the memory and copies a page only when one side writes to it, so a fork costs milliseconds where a
-copy of the state costs seconds. A child of a process with threads is a delicate thing, and this module is where its
-rules are kept. The child: closes every descriptor it inherited but the ones named (a journal's lock, sockets of Ray and
-of the event loop must not outlive the parent in it), dies with its parent, takes the default signal handlers, collects
-no garbage (touching every object would copy every page), gives way to others, says nothing to logs, allocates from the
-C library, whose locks survive a fork, and leaves with `_exit`. The work it is given may use neither threads nor locks
-that another thread could have held: no gRPC, no object stores, no databases.
+copy of the state costs seconds. A child of a process with threads is delicate, and this module keeps its rules. The
+child closes every descriptor it inherited except those named (a journal's lock, sockets of Ray and of the event loop
+must not outlive the parent in it), dies with its parent, takes the default signal handlers, collects no garbage
+(touching every object would copy every page), gives way to others, logs nothing, allocates from the C library, whose
+locks survive a fork, and leaves with `_exit`. Its work may use neither threads nor locks that another thread could have
+held: no gRPC, no object stores, no databases.
 
 Guarantees: :meth:`Forked.wait` returns only when the child ended well, and leaves no child behind however it ends. What
 the work did must be judged by what it wrote.
@@ -32,7 +32,7 @@ from typing import IO, NoReturn
 import pyarrow as pa
 
 NICENESS = 10
-"""Not 19: under full load a child that never runs would keep pages shared, and the journal untrimmed, for long."""
+"""Not 19: under full load a child that never runs would keep pages shared, and the journal untrimmed, for too long."""
 LOOK_S = 0.02
 
 _PR_SET_PDEATHSIG = 1
@@ -41,15 +41,15 @@ _ENDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 
 
 class ForkError(Exception):
-    """The child could not be made, took too long, or ended otherwise than well."""
+    """The child could not be made, took too long, or did not end well."""
 
 
 class Forked:
-    """A child at work. Made by :meth:`start`.
+    """A child at work, made by :meth:`start`.
 
     Attributes
     ----------
-    pause_s : how long making it stopped the caller
+    pause_s : how long forking stopped the caller
     """
 
     def __init__(self, pid: int, result: IO[bytes], pause_s: float) -> None:
@@ -66,11 +66,11 @@ class Forked:
         """
         result = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  closed when the child has ended
         parent, began = os.getpid(), time.perf_counter()
-        # A signal that came before the child has its own handlers would be the parent's, and lost: it waits till then.
+        # A signal that arrived before the child has its own handlers would go to the parent's, and be lost: block it.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDED)
         try:
             with warnings.catch_warnings():
-                # From Python 3.12 on: fork beside threads may deadlock the child. See above, and `wait` has a limit.
+                # From Python 3.12 on: a fork with threads may deadlock the child. See above, and `wait` has a limit.
                 warnings.simplefilter("ignore", DeprecationWarning)
                 pid = os.fork()
             if pid == 0:
@@ -83,9 +83,9 @@ class Forked:
         return cls(pid, result, time.perf_counter() - began)
 
     async def wait(self, timeout_s: float) -> bytes:
-        """What the work returned, once the child ended.
+        """Return what the work returned, once the child has ended.
 
-        Raises ForkError when it did not end well, or not in time: it is killed then.
+        Raises ForkError when it did not end well, or not in time; it is then killed.
         """
         deadline = time.monotonic() + timeout_s
         with self._result as result:
@@ -102,7 +102,7 @@ class Forked:
             return result.read()
 
     def kill(self) -> None:
-        """End it at once, if it still runs."""
+        """Kill the child at once, if it still runs."""
         if not self._ended:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
@@ -111,10 +111,10 @@ class Forked:
             self._ended = True
 
     def _look(self) -> int | None:
-        """The exit code, negative for a signal; None while it runs."""
+        """Return the exit code, negative for a signal; None while the child runs."""
         try:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
-        except ChildProcessError:  # somebody reaps for us: what was written tells the rest
+        except ChildProcessError:  # somebody else reaped it: what was written shows the rest
             pid, status = self.pid, 0
         if pid == 0:
             return None
@@ -127,7 +127,7 @@ def _run(work: Callable[[], bytes], result: int, keep: Collection[int], parent: 
 
 
 def as_child(work: Callable[[], object], keep: Collection[int], parent: int) -> NoReturn:
-    """In a child just forked: do the work under the rules above, with these descriptors and 2 open, and leave."""
+    """Do the work under the rules above, in a newly forked child, with these descriptors and 2 open, and exit."""
     code = 1
     try:
         gc.disable()
@@ -135,7 +135,7 @@ def as_child(work: Callable[[], object], keep: Collection[int], parent: int) -> 
         _close_all_but({2, *keep})
         if sys.platform == "linux":
             _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() == parent:  # else it died in between
+        if os.getppid() == parent:  # otherwise it died in between
             for number in _ENDED:
                 signal.signal(number, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDED)

@@ -1,8 +1,8 @@
-"""Making files durable on a local disk: a file's bytes, and its name in the folder.
+"""Make files durable on a local disk: a file's bytes, and its name in the folder.
 
-Guarantees: after :func:`create_durably` returns, the file is there with all its bytes, also after a power cut, and at
-no moment does anyone see it with only some of them. Files and folders made here are their owner's alone. Leaves to
-others: what the files mean, and object stores.
+Guarantees: after :func:`create_durably` returns, the file is there with all its bytes, even after a power cut, and
+nobody ever sees it with only some of them. Only their owner can access files and folders made here. Leaves to others:
+what the files mean, and object stores.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import os
 from pathlib import Path
 
 PARTIAL_SUFFIX = ".partial"
-"""Ends the name of a file that is being written; such a file may be deleted by the folder's owner at any time."""
+"""Ends the name of a file that is being written; the folder's owner may delete such a file at any time."""
 
 
 def private(path: str, flags: int) -> int:
-    """For `open`: a file that it makes is its owner's alone."""
+    """Open a file, for `open`'s ``opener``; one that it creates is accessible to its owner alone."""
     return os.open(path, flags, 0o600)
 
 
@@ -29,7 +29,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def make_folder_durably(folder: Path) -> None:
-    """Create the folder and its parents where missing, each name durable in the folder above it."""
+    """Create the folder and missing parents, and make each name durable in the folder above it."""
     missing = []
     while not folder.exists():
         missing.append(folder)
@@ -40,7 +40,7 @@ def make_folder_durably(folder: Path) -> None:
 
 
 def create_durably(path: Path, data: bytes) -> None:
-    """Create or replace a file: written beside, synced, renamed, and the name synced. Raises OSError."""
+    """Create or replace a file: write a temporary one, sync, rename, sync the name. Raises OSError."""
     partial = path.with_name(path.name + PARTIAL_SUFFIX)
     fd = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:

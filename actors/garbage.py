@@ -1,9 +1,9 @@
-"""Python's cyclic garbage collector kept away from a shard's state.
+"""Keep Python's cyclic garbage collector away from a shard's state.
 
 The state is millions of objects that stay for days and are freed by their reference counts. A full collection looks at
 each of them: 300 ms for 125,000 decisions, in which nobody is answered. So objects that survived a minute are set aside
-where no collection looks (`gc.freeze`); what is younger is collected as ever, in under 50 ms. A cycle that dies after
-its first minute is not found: those are few (tasks that waited so long), and `whisperer bench soak` watches the memory.
+where no collection looks (`gc.freeze`); younger ones are collected as usual, in under 50 ms. A cycle that dies after
+its first minute is not found: those are few (tasks that waited that long), and `whisperer bench soak` watches memory.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ _THRESHOLDS = 10_000, 10, 1_000_000
 
 
 def keep_away() -> None:
-    """Once there is a state."""
+    """Set everything aside and set the thresholds; call it once there is a state."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_THRESHOLDS)
 
 
 def set_aside() -> None:
-    """What is here now, but for the garbage of the two younger generations. To be called every :data:`EVERY_S`."""
+    """Set aside what exists now, except garbage of the two younger generations. Call it every :data:`EVERY_S`."""
     gc.collect(1)
     gc.freeze()

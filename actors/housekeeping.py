@@ -1,8 +1,8 @@
-"""What a shard does for itself beside its work: export, snapshot, trim, compact, and erase users in the warehouse.
+"""Do a shard's own chores: export, snapshot, trim, compact, and erase users in the warehouse.
 
-Each in its own rhythm, one at a time. A step that fails is tried again; no answer depends on any of them. What takes
-long is done by children, so that those who send do not notice it: a snapshot by one forked at that moment
-(:mod:`actors.forked`), what is about the warehouse by one forked before there was a state (:mod:`actors.bookkeeper`).
+Each has its own interval, and one runs at a time. A step that fails is tried again; no answer depends on any of them.
+Long work is done by children, so that those who send do not notice it: a snapshot by one forked at that moment
+(:mod:`actors.forked`), work on the warehouse by one forked before there was a state (:mod:`actors.bookkeeper`).
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _log = logging.getLogger("whisperer.shard")
 
 
 class Housekeeping:
-    """Use from one event loop."""
+    """Run a shard's chores. Use from one event loop."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class Housekeeping:
         self._models = models
         self._training = training
         self._erasing = asyncio.Event()
-        """Set when there may be somebody to take out of the warehouse."""
+        """Set when there may be somebody to remove from the warehouse."""
         self._busy = asyncio.Lock()
         self._snapshot_at = time.monotonic()
         self._retention = Retention(settings.snapshots.retention_days)
@@ -80,10 +80,10 @@ class Housekeeping:
         self.snapshot_position = -1
         self.compaction = {"files_merged": 0, "dates_waiting": 0, "at": 0}
         self.last_snapshot: dict[str, float] = {}
+        """How long the last one stopped the shard, how long it took, and how much was written for it."""
         self.n_snapshots = 0
         self.snapshot_taken_at: float | None = None
         """Unix time."""
-        """Of the last one: how long the shard stood still, how long it took, how much of it was written."""
 
     @property
     def n_erasures_waiting(self) -> int:
@@ -92,13 +92,13 @@ class Housekeeping:
 
     @property
     def oldest_erasure_at(self) -> int | None:
-        """Since when the first of them waits, ms UTC."""
+        """When the first of them began to wait, ms UTC."""
         return min((at for tenant in self._shard.tenants.values() for at in tenant.erasing.values()), default=None)
 
     def retention(self) -> dict[str, float | int | None]:
-        """How old the oldest bytes are that this shard keeps, seconds; None where there are none, or it is not known.
+        """Return the age in seconds of the oldest bytes this shard keeps; None for none, or where it is not known.
 
-        What was erased before the older of the two is on the disk no more, once no erasure waits either.
+        What was erased before the older of the two is no longer on the disk, once no erasure waits either.
         """
         now = wall_clock_ms()
         return {
@@ -109,12 +109,12 @@ class Housekeeping:
         }
 
     def erase(self) -> None:
-        """Take the users whom the shard is erasing out of the warehouse, soon."""
+        """Have the users whom the shard is erasing removed from the warehouse soon."""
         self._erasing.set()
 
     @property
     def _maintainer(self) -> int:
-        """The one shard that replaces files of the warehouse, those of all shards: two would number alike.
+        """The one shard that replaces warehouse files, those of all shards: two would use the same numbers.
 
         Raises UnavailableError before the map is known.
         """
@@ -123,15 +123,15 @@ class Housekeeping:
         return min(self._shards.map.shards)
 
     def resume(self) -> None:
-        """Erasures that a crash interrupted."""
+        """Go on with erasures that a crash interrupted."""
         self.erase()
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Do the chores until cancelled."""
         await asyncio.gather(self._erase_forever(), self._keep_house_forever())
 
     async def export(self) -> None:
-        """Close the open segment and bring everything into the warehouse."""
+        """Close the open segment and export everything to the warehouse."""
         async with self._busy:
             loop = asyncio.get_running_loop()
             await loop.run_in_executor(self._committer.thread, self._journal.roll)
@@ -140,12 +140,12 @@ class Housekeeping:
                 for first, last in await asyncio.to_thread(self._exporter.waiting):
                     known = await known_beside(self._shard, first, last)
                     self._exporter.n_rows += await self._do(Export(str(self._journal.folder), first, last, known))
-            else:  # its server is this process's to ask
+            else:  # only this process asks the journal's server
                 await asyncio.to_thread(self._exporter.export)
             self._shard.forget_exported(await asyncio.to_thread(self._exporter.exported))
 
     async def compact(self) -> None:
-        """Merge small files of the warehouse, a date at a time; the state of it is in :attr:`compaction`."""
+        """Merge small files of the warehouse, one date at a time; :attr:`compaction` shows the progress."""
         section = self._settings.warehouse
         at_least, below_bytes = max(2, section.compact_files), section.compact_below_bytes
         places = await asyncio.to_thread(self._warehouse.scattered, at_least=at_least, below_bytes=below_bytes)
@@ -160,12 +160,14 @@ class Housekeeping:
         self.compaction["at"] = int(time.time())
 
     async def rewrite_without(self, tenant: str, erased: dict[str, int]) -> int:
-        """Take these users (key -> ms UTC), of whatever shard, out of the warehouse's files; how many rows they had."""
+        """Remove these users (key -> ms UTC), of whatever shard, from the warehouse's files; return their number of
+        rows.
+        """
         async with self._busy:
             return await self._do(Erase(tenant, erased))
 
     async def snapshot(self) -> None:
-        """Save the state as it is now, and let the journal go as far as it is no longer needed."""
+        """Save the current state, and trim the journal as far as it is no longer needed."""
         async with self._busy:
             began = time.monotonic()
             draft = await asyncio.to_thread(self._snapshots.draft)
@@ -192,7 +194,7 @@ class Housekeeping:
             self._oldest_record_at = await asyncio.to_thread(self._oldest_record)
 
     def _expire(self, before: float) -> None:
-        """What was learned from stays no longer than what was erased."""
+        """Delete training rows once they are as old as erased data may become."""
         n_files = expire_training(self._training, before)
         n_files += self._models.expire(before) if self._models is not None else 0
         if n_files:
@@ -201,15 +203,15 @@ class Housekeeping:
             )
 
     def _oldest_record(self) -> int | None:
-        """When the oldest record of the journal was written, ms UTC."""
+        """Return when the oldest record of the journal was written, ms UTC."""
         oldest = self._journal.oldest
         data = self._journal.read(oldest) if oldest < self._journal.end else None
         return None if data is None else decode_record(data).now
 
     async def _do(self, job: Job) -> int:
-        """Have the bookkeeper do a job, or a thread of this process when it was lost again and again.
+        """Have the bookkeeper do a job, or a thread of this process when the child was lost again and again.
 
-        Each may be interrupted at any point, and is done again. Raises UnavailableError, ForkError, JobFailedError.
+        A job may be interrupted at any point, and is then repeated. Raises UnavailableError, ForkError, JobFailedError.
         """
         if self._n_jobs_lost >= CHILDREN_TO_LOSE:
             self._n_jobs_lost = 0
@@ -223,7 +225,7 @@ class Housekeeping:
         return answered(answer)
 
     async def _write(self, draft: Draft) -> int:
-        """Write the state into the draft; the position it is of. A child does it, or this process if none can."""
+        """Write the state into the draft, in a child or, if none can, in this process; return the position it is of."""
         if self._n_children_lost < CHILDREN_TO_LOSE:
             try:
                 async with self._committer.held():
@@ -265,16 +267,16 @@ class Housekeeping:
                 self._erasing.set()
 
     async def _erase(self, erasing: dict[str, dict[str, int]]) -> None:
-        """Take users, by tenant, user key -> ms UTC, out of the warehouse for good.
+        """Remove users (by tenant, user key -> ms UTC) from the warehouse for good.
 
         Their partitions may have been at home at any shard, which knows nothing of the erasure: so all of them export
         what they have before the files are rewritten. What comes later is marked by the shard that applies it, and not
-        exported by whoever holds it. Raises UnavailableError where a shard is away; then what there is is gone all the
-        same, and the erasure not over.
+        exported by whoever holds it. Raises UnavailableError where a shard is away; what could be reached is gone all
+        the same, and the erasure is not over.
         """
         if not erasing:
             return
-        await self._shards.refresh()  # a shard that an older map does not name may have rows, too
+        await self._shards.refresh()  # a shard that an older map does not name may have rows too
         others = [shard for shard in self._shards.map.shards if shard != self._shard.id]
         flushed = await asyncio.gather(
             self.export(),
@@ -305,7 +307,7 @@ class Housekeeping:
                     await self.export()
                 since = now - self._snapshot_at
                 changed = self._committer.applied_end != self.snapshot_position
-                # An idle shard renews its snapshots too, so that nothing erased lives on in an old one.
+                # An idle shard renews its snapshots too, so that nothing erased survives in an old one.
                 if (since >= self._settings.snapshots.interval_s and changed) or since >= self._retention.renew_s:
                     await self.snapshot()
                 if compact_every_s and now - compacted_at >= compact_every_s and self._shard.id == self._maintainer:

@@ -1,4 +1,4 @@
-"""What actors read of an installation's record: places and sizes, nothing of the launcher's."""
+"""Read what actors need of an installation's record: places and sizes, nothing of the launcher's."""
 
 from __future__ import annotations
 
@@ -94,11 +94,12 @@ class Installation(msgspec.Struct, frozen=True):
 
 
 def load(path: str | Path) -> Installation:
+    """Read an installation's record."""
     return msgspec.json.decode(Path(path).read_bytes(), type=Installation)
 
 
 def configure_logs(path: str | Path, process: str, **more: Any) -> None:
-    """This process's log lines go where the installation's settings say; ``more`` is on each of them."""
+    """Send this process's log lines where the installation's settings say; ``more`` is added to each."""
     installation = load(path)
     chosen = installation.settings.logs
     logs.configure(

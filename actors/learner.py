@@ -1,12 +1,13 @@
-"""The learner: pulls rewards from the shards, keeps what they say, and hands it to whoever decides.
+"""The learner: pull rewards from the shards, keep statistics of them, and publish them to whoever decides.
 
-A round: pull from every shard, count (:mod:`whisperer.feedback.ledger`), store statistics and offsets in one blob,
-publish, tell the shards what is stored. Guarantees: killed at any moment, no reward is lost or counted twice. What is
-pulled but not stored is pulled again; what is stored and not yet forgotten by a shard is below the stored offset. What
-is published is stored before, so a number stands for the same statistics for ever. Rewards that became final are
-watched for drift (:mod:`whisperer.decisions.drift`): an alarm is published with the policy, as a higher floor, and
-shortens the memory of its statistics. What versions of value models came to is counted beside (:mod:`actors.tallies`),
-and so is the money of campaigns' budgets (:mod:`actors.treasury`).
+In a round it pulls from every shard, counts (:mod:`whisperer.feedback.ledger`), stores statistics and offsets in one
+blob, publishes, and reports to the shards what is stored. Guarantees: killed at any moment, no reward is lost or
+counted twice. What is pulled but not stored is pulled again; what is stored but not yet forgotten by a shard lies below
+the stored offset. What is published was stored before, so a number stands for the same statistics for ever. Final
+rewards are watched for drift (:mod:`whisperer.decisions.drift`): an alarm is published with the policy, as a higher
+floor, and shortens the memory of its statistics. Results by version of a value model are counted separately
+(:mod:`actors.tallies`), as is the money of campaigns' budgets (:mod:`actors.treasury`).
+
 Leaves to others: who asks for policies (`serve_apps.decisions`), and starting the actor (:mod:`actors.boot`).
 """
 
@@ -37,11 +38,11 @@ from whisperer.feedback.outcome import Reward
 ROUND_S = 0.2
 STORE_EVERY_S = 0.5
 STORE_SHARE = 0.1
-"""Storing may take this share of the time: with a large state it happens less often."""
+"""Storing may take this share of the time: it happens less often with a large state."""
 REFRESH_S = 5.0
 CALL_TIMEOUT_S = 2.0
 LIMIT = 5_000
-"""Rewards that one call brings."""
+"""Rewards that one call returns."""
 
 FOLDER, BLOB = "learner", "statistics"
 
@@ -57,7 +58,7 @@ class ShardCalls(Protocol):
 
 
 class _Stored(msgspec.Struct, array_like=True):
-    """``numbers``: [tenant, campaign, number of its last publication]; ``floors``, parallel, of that one."""
+    """``numbers``: [tenant, campaign, number of its last publication]; ``floors``, parallel, of that publication."""
 
     number: int
     numbers: list[tuple[str, str, int]]
@@ -68,7 +69,7 @@ class _Stored(msgspec.Struct, array_like=True):
 
 
 class Learning:
-    """The learner without Ray; use from one event loop.
+    """Learn from rewards, without Ray; use from one event loop.
 
     Parameters
     ----------
@@ -113,7 +114,7 @@ class Learning:
                 self._policies[tenant, name] = posterior(self.ledger.statistics[tenant, name], number, floor)
 
     async def round(self) -> bool:
-        """Pull and count once, store if it is time; whether a shard has more to give at once."""
+        """Pull and count once, and store if it is time; return whether a shard has more to give at once."""
         shards = self._shards.map.shards
         pulled = await asyncio.gather(*(self._pull(shard) for shard in shards))
         for shard, rewards in zip(shards, pulled, strict=True):
@@ -128,7 +129,7 @@ class Learning:
         return any(len(rewards) >= LIMIT for rewards in pulled)
 
     async def store(self) -> None:
-        """Make everything counted so far durable, then publish it. Raises OSError: nothing is published then."""
+        """Make everything counted so far durable, then publish it. Raises OSError; nothing is published then."""
         begun = self._clock()
         number = self._number + bool(self._changed)
         fresh = {campaign: self._posterior(campaign, number) for campaign in self._changed}
@@ -153,9 +154,10 @@ class Learning:
             self._published = asyncio.Event()
 
     async def policies(self, since: int, wait_s: float) -> tuple[int, bytes]:
-        """Number of the newest publication, and the posteriors published after ``since``; waits for one that long.
+        """Return the newest publication's number and the posteriors published after ``since``.
 
-        ``since`` 0, or above every number there is (this learner began anew), is answered with all.
+        Waits up to ``wait_s`` for one. ``since`` 0, or above every existing number (this learner started over), is
+        answered with all of them.
         """
         if since > self._number:
             since = 0
@@ -166,6 +168,7 @@ class Learning:
         return self._number, encode(newer)
 
     def status(self) -> dict[str, Any]:
+        """Return the learner's numbers for people and metrics."""
         return {
             "number": self._number,
             "campaigns": len(self._policies),
@@ -185,7 +188,7 @@ class Learning:
         return posterior(statistics, number, FLOOR if watch is None else watch.floor(statistics.day))
 
     def served(self, replica: str, report: dict[str, Any]) -> bytes:
-        """What a replica of the decisions application came to; the answer is what versions came to by all of them."""
+        """Keep what a replica of the decisions application counted; return the totals by version over all replicas."""
         self.tallies.told(replica, report)
         return msgspec.msgpack.encode(self.tallies.totals())
 
@@ -196,7 +199,7 @@ class Learning:
                 self.tallies.saw(tenant, reward)
 
     def _look(self, campaign: Campaign, arm: str, x: Array, reward: Array, day: int) -> None:
-        """Compare final rewards with what the published policy expects of them; an alarm takes hold here."""
+        """Compare final rewards with what the published policy expects of them; an alarm takes effect here."""
         policy, statistics = self._policies.get(campaign), self.ledger.statistics.get(campaign)
         if policy is None or statistics is None or arm not in policy.arms:
             return
@@ -219,7 +222,7 @@ class Learning:
         return rewards
 
     async def _tell(self) -> None:
-        """Tell shards what they need not keep; one that is away is told in a later round."""
+        """Report to shards what they need not keep; one that is away gets it in a later round."""
         for (shard, tenant), before in self._stored_offsets.items():
             if self._told.get((shard, tenant)) == before or shard in self._away or shard in self._shards.map.retired:
                 continue
@@ -232,7 +235,7 @@ class Learning:
 
 
 class Learner:
-    """Ray actor ``learner`` in namespace ``whisperer``; its constructor takes up what was stored."""
+    """Ray actor ``learner`` in namespace ``whisperer``; its constructor loads what was stored."""
 
     def __init__(self, installation_path: str) -> None:
         installation = load(installation_path)

@@ -1,8 +1,8 @@
-"""What a removed shard leaves behind: nobody reads it again, and there are users in it. So it is deleted.
+"""Delete what a removed shard leaves behind: nobody reads it again, and it has users in it.
 
-A shard is removed when its partitions are at home elsewhere, and the warehouse has all that it journaled. Guarantees:
-to delete twice, or what is not there, is harmless. Leaves to others: when; and the stream of a journal in Redis, of
-which the shard's last snapshot left nothing but what came after it.
+A shard is removed when its partitions are at home elsewhere and the warehouse has all that it journaled. Guarantees: it
+is harmless to delete twice, or what is not there. Leaves to others: when; and the stream of a journal in Redis, of
+which the shard's last snapshot left only what came after it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from actors.installation import Installation
 
 
 def delete(installation: Installation, shard: int) -> None:
-    """The journal's files, the snapshots and what was to become one."""
+    """Delete the journal's files, the snapshots and their drafts."""
     name = f"shard-{shard:04d}"
     BlobFolder(installation.settings.snapshots.uri).delete_folder(name)
     shutil.rmtree(Path(installation.data_dir) / "spool" / name, ignore_errors=True)

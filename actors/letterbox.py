@@ -1,9 +1,9 @@
-"""Takes in letters for the partitions that live here: each once, in order, none that comes after one that is missing.
+"""Accept letters for the partitions that live here: each once, in order, and none after a missing one.
 
-Answers the fate of every letter: *taken* is what the target's state has (applied now or before) and nothing else; a
-*gap* means that an earlier letter of the same pair of partitions is missing here; *elsewhere* that the target does not
-live here. What is refused is not journaled. The last word is the state's: a letter that was queued behind its target's
-departure is not applied (:meth:`whisperer.shard.machine.Shard.apply`), and so not taken.
+Returns the fate of every letter: *taken* means exactly that the target's state has it (applied now or before); *gap*
+that an earlier letter of the same pair of partitions is missing here; *elsewhere* that the target does not live here.
+What is refused is not journaled. The state has the last word: a letter queued behind its target's departure is not
+applied (:meth:`whisperer.shard.machine.Shard.apply`), and so not taken.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _ENTRY = 64
 
 
 class Letterbox:
-    """Use from one event loop."""
+    """Accept letters for one shard. Use from one event loop."""
 
     def __init__(self, shard: Shard, committer: Committer, is_elsewhere: Callable[[str, int], bool]) -> None:
         self._shard = shard
@@ -34,13 +34,13 @@ class Letterbox:
         self._counts = {TAKEN: 0, GAP: 0, ELSEWHERE: 0}
 
     def state(self) -> dict[str, Any]:
-        """Letters by fate since the shard started; one that is sent again is counted again."""
+        """Return the letters by fate since the shard started; one that is sent again is counted again."""
         return {"taken": self._counts[TAKEN], "refused": {why: self._counts[why] for why in (GAP, ELSEWHERE)}}
 
     async def take(self, letters: list[Message]) -> list[str]:
-        """The fate of each letter, when those that are taken are durable.
+        """Return the fate of each letter, once those that are taken are durable.
 
-        Never refuses for want of room: each shard has one batch under way here, of a bounded size.
+        Never refuses for lack of room: each shard has one batch under way here, of bounded size.
         """
         acceptable = self._acceptable(letters)
         submitted = [
@@ -54,7 +54,7 @@ class Letterbox:
         return fates
 
     def _acceptable(self, letters: list[Message]) -> list[Message]:
-        """Those that are new, at home, and follow what is here or each other."""
+        """Return those that are new, at home, and follow what is here or each other."""
         reached: dict[tuple[str, int, int], int] = {}
         found = []
         for letter in letters:
@@ -70,7 +70,7 @@ class Letterbox:
         return found
 
     def _reached(self, letter: Message) -> int:
-        """Sequence of the last letter of its pair that was applied here."""
+        """Return the sequence of the last letter of its pair that was applied here."""
         tenant = self._shard.tenants.get(letter.tenant)
         return 0 if tenant is None else tenant.cursors.get((letter.target, letter.source), 0)
 
@@ -81,7 +81,7 @@ class Letterbox:
 
 
 def letter_bytes(letter: Message) -> int:
-    """About what a letter takes in memory, unpacked."""
+    """Estimate the memory that a letter takes, unpacked."""
     body = letter.body.letter if isinstance(letter.body, (Astray, Led)) else letter.body
     match body:
         case Forward(block, _, references):

@@ -1,9 +1,8 @@
-"""Users of a campaign's experiment by the day on which their window closed, with what they did in it: exact sums out of
-the warehouse.
+"""Sum up users of a campaign's experiment by the day on which their window closed: exact sums from the warehouse.
 
-A user joins with the first decision of the campaign and counts, once the goal's window after it has closed, with all
-that the goal brought within it. Not as in :mod:`whisperer.shard.accounts`, where totals go on growing: intervals that
-may be looked at every day need final ones. A user is one whatever keys rows came under
+A user joins with the campaign's first decision and counts, once the goal's window after it has closed, with all that
+the goal brought within it. This differs from :mod:`whisperer.shard.accounts`, where totals keep growing: intervals that
+may be looked at every day need final ones. A user is one person, whatever keys rows came under
 (:mod:`actors.warehouse.identities`). Left out: users whose group a merge put in doubt, and erased ones.
 """
 
@@ -49,10 +48,10 @@ _DAYS = f"""
 def closed_by_day(
     warehouse: Warehouse, tenant: str, campaign: Campaign, until: int
 ) -> tuple[list[tuple[int, str, GroupTally]], int]:
-    """(day, group, tally) of users whose window closed before ``until`` (ms UTC), and how many users are left out
-    because a merge put their group in doubt. A day counts from 1970 in UTC.
+    """Return (day, group, tally) of users whose window closed before ``until`` (ms UTC), and the number left out.
 
-    Raises UnavailableError while the warehouse cannot be read.
+    Those left out are users whose group a merge put in doubt. Days count from 1970 in UTC. Raises UnavailableError
+    while the warehouse cannot be read.
     """
     return asked_again(lambda: _closed_by_day(warehouse, tenant, campaign, until))
 

@@ -1,9 +1,8 @@
-"""The limiter: one token bucket for each key and tenant that has a rate, whichever gateway replicas they come through.
+"""Limit rates: one token bucket for each key and tenant with a rate, whichever gateway replicas the calls come through.
 
-Replicas lease tokens from it a few times a second and give back what they did not use; it never leases more than a
-rate allows, so that all replicas together let through `rate * time + burst`, and no more. It lives in the directory
-actor and is in memory alone: after that one's restart every bucket is full, which is one more burst. The clock is an
-argument.
+Replicas lease tokens from it a few times a second and give back what they did not use; it never leases more than a rate
+allows, so that all replicas together let through at most `rate * time + burst`. It lives in the directory actor and
+only in memory: after that actor restarts every bucket is full, which is one more burst. The clock is an argument.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ BURST_S = 2.0
 """A caller that was silent may send this many seconds' worth at once."""
 
 MAX_BUCKETS = 100_000
-"""The bucket longest out of use is forgotten first; it is full again by then, unless so many are in use at once."""
+"""The bucket longest out of use is forgotten first; it is full again by then, unless this many are in use at once."""
 
 
 class Ask(NamedTuple):
@@ -32,7 +31,7 @@ class Ask(NamedTuple):
 
 
 class Lease(NamedTuple):
-    """``granted`` tokens; what the bucket still has; seconds until ``least`` would be there, 0 where it was granted."""
+    """``granted`` tokens; what the bucket still has; seconds until ``least`` is available, 0 where it was granted."""
 
     granted: float
     left: float
@@ -40,13 +39,16 @@ class Lease(NamedTuple):
 
 
 class Limiter:
-    """A bucket holds `rate * BURST_S` tokens, or 1 if that is less. A caller that asks for more than a bucket ever
-    holds gets it from a full one and pays for it afterwards."""
+    """Keep the buckets. A bucket holds `rate * BURST_S` tokens, or 1 if that is less.
+
+    A caller that asks for more than a bucket ever holds gets it from a full one and pays for it afterwards.
+    """
 
     def __init__(self) -> None:
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def lease(self, asks: list[Ask], now_s: float) -> list[Lease]:
+        """Answer each ask; ``now_s`` is from a monotonic clock."""
         return [self._one(Ask(*ask), now_s) for ask in asks]
 
     def _one(self, ask: Ask, now_s: float) -> Lease:
@@ -67,4 +69,5 @@ class Limiter:
 
 
 def burst_of(rate: float) -> float:
+    """Return the size of a bucket, in tokens."""
     return max(rate * BURST_S, 1.0)

@@ -1,8 +1,8 @@
-"""Logs: one line one JSON object, on standard error (where Ray's dashboard shows it) and in ``<data-dir>/logs``.
+"""Write logs: one JSON object per line, on standard error (where Ray's dashboard shows it) and in ``<data-dir>/logs``.
 
-Guarantees: a line names its process and the requests it is about; no line holds a key, a password, a token of ours or
-an e-mail address, whatever was logged; a file never grows beyond :data:`MAX_FILE_BYTES` twice over. Leaves to others:
-what is worth logging. Text instead of JSON is a setting (``logs.json``).
+Guarantees: a line names its process and the requests it is about; no line holds a key, a password, one of our tokens or
+an e-mail address, whatever was logged; a log and its predecessor each hold about :data:`MAX_FILE_BYTES` at most. Leaves
+to others: what is worth logging. A setting (``logs.json``) chooses text instead of JSON.
 """
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ _SECRETS = (
 
 
 def without_secrets(text: str) -> str:
-    """``text`` with everything hidden that no log may hold, and cut to a bounded length."""
-    n_chars, text = len(text), text[: 2 * MAX_TEXT_CHARS]  # the time it takes is bounded, too
+    """Return ``text`` with everything hidden that no log may hold, cut to a bounded length."""
+    n_chars, text = len(text), text[: 2 * MAX_TEXT_CHARS]  # the time it takes is bounded too
     for pattern in _SECRETS:
         text = pattern.sub(HIDDEN, text)
     return text if len(text) <= MAX_TEXT_CHARS else f"{text[:MAX_TEXT_CHARS]}… (of {n_chars} characters)"
 
 
 class _Fields:
-    """What is said of a record, in the order in which it is written."""
+    """The fields of a record's line, in the order in which they are written."""
 
     def __init__(self, process: str, more: dict[str, Any]) -> None:
         self._process = {"process": process, "pid": os.getpid(), **more}
@@ -78,6 +78,8 @@ def _requests(traces: tuple[tracing.Trace, ...]) -> dict[str, Any]:
 
 
 class JsonLines(logging.Formatter):
+    """Format records as JSON objects, one per line."""
+
     def __init__(self, process: str, **more: Any) -> None:
         super().__init__()
         self._fields = _Fields(process, more)
@@ -90,7 +92,7 @@ class JsonLines(logging.Formatter):
 
 
 class TextLines(logging.Formatter):
-    """The same for people: a line of words, then the traceback."""
+    """Format the same for people: a line of words, then the traceback."""
 
     def __init__(self, process: str, **more: Any) -> None:
         super().__init__()
@@ -104,7 +106,7 @@ class TextLines(logging.Formatter):
 
 
 def as_text(fields: dict[str, Any]) -> str:
-    """A JSON line's object as a line for people."""
+    """Return a JSON line's object as a line for people."""
     told = ("time", "level", "logger", "message", "process", "pid", "exception")
     more = " ".join(f"{name}={value}" for name, value in fields.items() if name not in told)
     line = f"{fields['time']} {fields['level']:<8} {fields['process']} {fields['logger']}: {fields['message']}"
@@ -112,7 +114,7 @@ def as_text(fields: dict[str, Any]) -> str:
 
 
 class _Lines(logging.Handler):
-    """Ours, so that a second :func:`configure` knows what to replace."""
+    """One of our handlers, so that a second :func:`configure` knows what to replace."""
 
 
 class _StandardError(_Lines):
@@ -124,8 +126,11 @@ class _StandardError(_Lines):
 
 
 class _File(_Lines):
-    """Opened for every line: lines are few, and so several processes share a file, a folder may come and go, and a
-    forked child holds nothing open."""
+    """Append lines to a file that is opened for every line.
+
+    Lines are few; so several processes can share a file, a folder may come and go, and a forked child holds nothing
+    open.
+    """
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -141,17 +146,17 @@ class _File(_Lines):
                 os.write(fd, line)
             finally:
                 os.close(fd)
-        except OSError:  # a full or missing disk must not take down what only wanted to tell of it
+        except OSError:  # a full or missing disk must not bring down code that only wanted to log it
             return
         except Exception:
             self.handleError(record)
 
 
 def configure(process: str, *, folder: Path | None, as_json: bool = True, debug: bool = False, **more: Any) -> None:
-    """Send everything that is logged in this process to standard error and to ``folder/<process>.log``.
+    """Send everything logged in this process to standard error and to ``folder/<process>.log``.
 
-    ``more`` is said on every line, such as ``shard=0``. Without a folder, or where it does not exist (another node),
-    standard error has to do.
+    ``more``, such as ``shard=0``, is added to every line. Without a folder, or where it does not exist (another node),
+    lines go to standard error only.
     """
     formatter = JsonLines(process, **more) if as_json else TextLines(process, **more)
     handlers: list[_Lines] = [_StandardError()]
@@ -170,7 +175,7 @@ def configure(process: str, *, folder: Path | None, as_json: bool = True, debug:
 
 
 class Seldom:
-    """At most one line a kind and interval: what happens a thousand times a second is told once, with its number."""
+    """Log at most one line per kind and interval, with the number of those left out since the one before."""
 
     def __init__(
         self, logger: logging.Logger, every_s: float = 10.0, clock: Callable[[], float] = time.monotonic
@@ -181,7 +186,7 @@ class Seldom:
         self._told: dict[str, tuple[float, int]] = {}
 
     def log(self, level: int, kind: str, message: str, *args: object, **extra: Any) -> None:
-        """``kind`` is of a small set: it is remembered."""
+        """Log a line, or count it for the next of its ``kind``; kinds must be few, because they are remembered."""
         now = self._clock()
         at, n_untold = self._told.get(kind, (-float("inf"), 0))
         if now - at < self._every_s:

@@ -1,7 +1,7 @@
-"""What a process counts about its own work: histograms with fixed bounds, and seconds by the step they went to.
+"""Count what a process does: histograms with fixed bounds, and seconds by the step that took them.
 
-Cheap enough to stay on: one observation is a bisection of a dozen bounds, made once a group, a call or a request, never
-once an event. A state is plain lists and numbers, so that it travels in a status and can be added up. Leaves to others:
+Cheap enough to stay on: one observation is a bisection of a dozen bounds, made once per group, call or request, never
+per event. A state is plain lists and numbers, so that it can travel in a status and be added up. Leaves to others:
 names and labels (:mod:`serve_apps.gateway.metrics`).
 """
 
@@ -19,9 +19,10 @@ BYTES = tuple(float(256 << 2 * i) for i in range(9))
 
 
 class Histogram:
-    """How many observations were at most each bound, and their sum.
+    """Count observations by the lowest bound that they do not exceed, and sum them.
 
-    One thread observes; another may read meanwhile, and then sees a sum that is ahead of the counts by one at most.
+    One thread observes; another may read meanwhile, and sees a sum that is ahead of the counts by at most one
+    observation.
     """
 
     __slots__ = ("bounds", "counts", "sum")
@@ -32,16 +33,17 @@ class Histogram:
         self.sum = 0.0
 
     def observe(self, value: float) -> None:
+        """Count one observation."""
         self.counts[bisect_left(self.bounds, value)] += 1
         self.sum += value
 
     def state(self) -> dict[str, Any]:
-        """``counts`` has one entry a bound, and a last one for what was above all of them."""
+        """Return bounds, sum and ``counts``: one entry per bound, and a last one for what exceeded them all."""
         return {"bounds": list(self.bounds), "counts": list(self.counts), "sum": self.sum}
 
 
 class StepTimes:
-    """Seconds by step of a sequence that runs again and again. Between two marks no time is lost or counted twice."""
+    """Add up seconds by step of a repeated sequence. Between two marks no time is lost or counted twice."""
 
     __slots__ = ("_clock", "_last", "seconds")
 
@@ -51,15 +53,15 @@ class StepTimes:
         self.seconds: dict[str, float] = {}
 
     def begin(self) -> None:
-        """What passed until now belongs to no step."""
+        """Set a mark; the time before it belongs to no step."""
         self._last = self._clock()
 
     def passed(self, step: str) -> None:
-        """The time since the last mark went to ``step``."""
+        """Add the time since the last mark to ``step``."""
         now = self._clock()
         self.seconds[step] = self.seconds.get(step, 0.0) + now - self._last
         self._last = now
 
     def add(self, step: str, seconds: float) -> None:
-        """Time of a step that ran elsewhere, such as in another thread; only that one may name it."""
+        """Add the time of a step that ran elsewhere, such as in another thread; only that thread may name it."""
         self.seconds[step] = self.seconds.get(step, 0.0) + seconds

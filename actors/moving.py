@@ -1,10 +1,10 @@
-"""A shard's part in moves: letting a partition go while it serves, and taking one in.
+"""Do a shard's part in moves: let a partition go while serving it, and take one in.
 
-The old home drives: it copies the partition's users to the new one in parts, again those that changed meanwhile, until
-few are left; then it refuses the partition to everybody, freezes it, sends the rest and the last word. That is the
-pause; everything before and after goes on beside the shard's work, in slices of `SLICE_S`. What it freezes it keeps
-until the new home has all of it durably, so a crash of either at any moment loses nothing: the directory calls again,
-and whoever has forgotten how far it was begins again. The other partitions notice nothing but the work.
+The old home drives: it copies the partition's users to the new one in parts, repeating those that changed meanwhile,
+until few are left; then it refuses the partition to everybody, freezes it, and sends the rest and the closing state.
+That is the pause; everything before and after happens alongside the shard's work, in slices of `SLICE_S`. It keeps what
+it froze until the new home has all of it durably, so a crash of either at any moment loses nothing: the directory calls
+again, and whoever has lost track of the progress starts over. The other partitions notice only the extra work.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from whisperer.shard.packing import Copying, rows_of
 from whisperer.shard.records import PartitionJoined, PartitionLeft, PartitionPart, PartitionSwept
 
 SLICE_S = 0.01
-"""Longest that a part takes to pack; the new home needs about three times as long to take it."""
+"""Longest time to pack a part; the new home needs about three times as long to take it."""
 MOST_IN_A_PART = 100
 FEW = 100
-"""Users that are left for the pause, or fewer."""
+"""At most this many users are left for the pause."""
 MOST_ROUNDS = 20
 SWEPT_AT_ONCE = 500
 AGAIN_S = 0.05
@@ -65,7 +65,7 @@ class _BeginAgainError(Exception):
 
 
 class Moving:
-    """Use from one event loop."""
+    """Move partitions from and to this shard. Use from one event loop."""
 
     def __init__(
         self, shard: Shard, committer: Committer, deliverer: Deliverer, shards: Shards, stop_timeout_s: float
@@ -85,19 +85,21 @@ class Moving:
 
     @property
     def has_strays(self) -> bool:
+        """Whether any partition may be elsewhere: a quick check before asking about each."""
         return bool(self.leaving or self._shard.absent or self._shard.kept is not None)
 
     def is_elsewhere(self, tenant: str, partition: int) -> bool:
+        """Report whether a partition does not live here, or is about to leave."""
         place = (tenant, partition)
         return place in self.leaving or not self._shard.is_at_home(tenant, partition)
 
     def resume(self) -> None:
-        """Go on forgetting what a crash interrupted."""
+        """Go on removing what a crash kept from being removed."""
         for place in self._shard.sweeping:
             self._begin_sweep(place)
 
     def holdings(self) -> dict[str, dict[str, list[int]]]:
-        """Of each tenant, by partition at home here: users and events ever."""
+        """Return, per tenant, the partitions at home here, with their users and events ever."""
         found: dict[str, dict[str, list[int]]] = {}
         for tenant in self._shard.tenants.values():
             table = tenant.people.table
@@ -115,7 +117,7 @@ class Moving:
     # -- the old home ---------------------------------------------------------------------------------------------
 
     async def hand_over(self, tenant: str, partition: int, map_version: int, target: int) -> Answer:
-        """Move a partition to another shard; OK, with figures, when that has it durably. Idempotent.
+        """Move a partition to another shard; OK, with figures, once that shard has it durably. Idempotent.
 
         Raises UnavailableError when the new home is away; call again.
         """
@@ -145,7 +147,7 @@ class Moving:
                 self._end_copying()
 
     async def _copy(self, place: Place, map_version: int, target: int, figures: Figures) -> Copying:
-        """Everything that can be told while the partition serves."""
+        """Send everything that can be sent while the partition serves."""
         frozen = self._shard.moved.get(place, 0) >= map_version
         if self._copying is not None and self._copying[:2] == (place, map_version):
             return self._copying[2]  # a call made again after the new home was away
@@ -165,9 +167,9 @@ class Moving:
         return copying
 
     async def _finish(self, place: Place, map_version: int, target: int, copying: Copying, figures: Figures) -> None:
-        """The pause: nobody is served until the new home has the last word."""
+        """Do the pause: nobody is served until the new home has the closing state."""
         if self._shard.moved.get(place, 0) < map_version:
-            await self._deliverer.stop(*place, self._stop_timeout_s)  # before the pause: a provider may take its time
+            await self._deliverer.stop(*place, self._stop_timeout_s)  # before the pause: providers may be slow
         began = time.perf_counter()
         if self._shard.moved.get(place, 0) < map_version:
             await self._freeze(place, map_version)
@@ -182,7 +184,7 @@ class Moving:
         figures.pause_ms = (time.perf_counter() - began) * 1000
 
     async def _freeze(self, place: Place, map_version: int) -> None:
-        """Refuse the partition from now on. What was accepted before is journaled before, and so in what is frozen."""
+        """Refuse the partition from now on. What was accepted before is in the journal, so the frozen state has it."""
         self.leaving.add(place)
         left = self._committer.submit_bounded(PartitionLeft(*place, map_version, kept=True))
         left.add_done_callback(lambda _: self.leaving.discard(place))  # the state says it from then on
@@ -191,7 +193,7 @@ class Moving:
     async def _send_users(
         self, place: Place, map_version: int, target: int, copying: Copying, figures: Figures, *, beside: bool = False
     ) -> int:
-        """Those that changed, once; ``beside``: half of the time is left to the shard's work. How many they were."""
+        """Send those that changed, once; return how many. ``beside`` leaves half of the time to the shard's work."""
         rows = copying.changed()
         at, n = 0, MOST_IN_A_PART // 5
         while at < len(rows) or copying.has_gone():
@@ -219,7 +221,7 @@ class Moving:
             await self._told(target, "arrive", *place, map_version, copying.n_parts - 1, part)
 
     async def _told(self, target: int, method: str, *args: Any) -> None:
-        """Tell the new home until it has it durably. A part is told again as often as it takes: it is packed once.
+        """Send to the new home until it has it durably, however often that takes: a part is packed once.
 
         Raises _BeginAgainError.
         """
@@ -244,11 +246,12 @@ class Moving:
     # -- the new home ---------------------------------------------------------------------------------------------
 
     def has_joined(self, tenant: str, partition: int, map_version: int) -> bool:
+        """Report whether the partition is at home here since that version of the map."""
         place = (tenant, partition)
         return self._shard.moved.get(place, 0) >= map_version and place not in self._shard.absent
 
     async def arrive(self, tenant: str, partition: int, map_version: int, number: int, part: bytes) -> Answer:
-        """Store a part of a partition that comes here; OK when it is durable. Idempotent."""
+        """Store a part of a partition that is moving here; OK once it is durable. Idempotent."""
         place = (tenant, partition)
         if number == 0:
             await self._make_room(place)
@@ -257,7 +260,7 @@ class Moving:
         return (OK if self._next(place, map_version) == number + 1 else BEGIN_AGAIN), None
 
     async def join(self, tenant: str, partition: int, map_version: int, state: bytes) -> Answer:
-        """Take up a partition all of whose parts are here; OK when it is at home. Idempotent."""
+        """Take up a partition all of whose parts are here; OK once it is at home. Idempotent."""
         if not self.has_joined(tenant, partition, map_version):
             self._deliverer.resume(tenant, partition)
             await self._committer.submit_bounded(PartitionJoined(tenant, partition, map_version, state), len(state))
@@ -265,12 +268,12 @@ class Moving:
         return (OK if self.has_joined(tenant, partition, map_version) else BEGIN_AGAIN), None
 
     def _next(self, place: Place, map_version: int) -> int:
-        """Number of the part that is to come."""
+        """Return the number of the part to come next."""
         version, n_parts = self._shard.arriving.get(place, (0, 0))
         return n_parts if version == map_version else 0
 
     async def _make_room(self, place: Place) -> None:
-        """Forget, slice by slice, what is left of an earlier stay or of a move that began again."""
+        """Remove, slice by slice, what is left of an earlier stay or of a move that started over."""
         sweep = self._sweeps.get(place)
         if sweep is not None:
             await asyncio.wait([sweep])
@@ -293,6 +296,7 @@ class Moving:
             await asyncio.sleep(SLICE_S)
 
     async def close(self) -> None:
+        """Stop sweeping; the next start goes on with it."""
         for task in list(self._sweeps.values()):
             task.cancel()
         await asyncio.gather(*self._sweeps.values(), return_exceptions=True)

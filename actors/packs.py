@@ -1,8 +1,8 @@
-"""Packs: the new chunks of one snapshot in one file, with the index of the whole snapshot at its end.
+"""Write and read packs: the new chunks of one snapshot in one file, with the index of the whole snapshot at its end.
 
 An index names every chunk of every table, whether it lies in its own pack (number 0) or, unchanged, in an older one.
-Guarantees: nothing of a pack is believed before its trailer and index verify. Leaves to :mod:`actors.snapshots` what
-packs are called, when they count, and when they go.
+Guarantees: nothing in a pack is believed before its trailer and index verify. Leaves to :mod:`actors.snapshots` what
+packs are called, when they count, and when they are deleted.
 
 A pack is: 16 bytes of head (``UWSNPACK``, u32 version, u32 zero), the chunks, the index (msgpack of :class:`Index`),
 and a trailer of 32 bytes: u64 offset and u64 length of the index, u32 CRC32C of it, u32 version, ``UWSNPACK``.
@@ -32,7 +32,7 @@ OWN = 0
 SYNC_BYTES = 8 << 20
 """Written at once before it is made durable: a flood of dirty pages would delay the journal on the same disk."""
 FULL_ENOUGH = 0.5
-"""A pack of which less is still in use is left behind: what is in use of it is written again."""
+"""A pack with less than this share still in use is left behind: what is in use of it is written again."""
 
 _MAGIC = b"UWSNPACK"
 _HEAD = struct.Struct("<8sII")
@@ -47,7 +47,7 @@ class DamagedPackError(ValueError):
 class PackEntry(msgspec.Struct, array_like=True, frozen=True):
     """``name`` is "" for the pack that the index lies in; ``n_bytes`` are of its chunks; ``written_at`` is ms UTC.
 
-    Packs of before 2026-11-29 do not say when: 0.
+    It is 0 for packs from before 2026-11-29, which do not say when.
     """
 
     name: str
@@ -56,7 +56,9 @@ class PackEntry(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Index(msgspec.Struct, frozen=True):
-    """Attributes
+    """Where a snapshot's chunks lie.
+
+    Attributes
     ----------
     seed : of all digests
     n_since_whole : how many snapshots before this one built upon each other
@@ -69,6 +71,7 @@ class Index(msgspec.Struct, frozen=True):
     tables: list[StoredTable]
 
     def chunks(self) -> Iterator[Chunk]:
+        """Yield every chunk of every table."""
         for table in self.tables:
             for column in table.columns:
                 yield from column
@@ -93,13 +96,14 @@ class Known:
 
 
 def nothing_known() -> Known:
+    """Return a :class:`Known` for a snapshot that is written whole."""
     return Known(secrets.randbits(64), -1, {}, {})
 
 
 def known_from(index: Index, own_name: str, since: int = 0) -> Known:
-    """What a snapshot's index, lying in the pack ``own_name``, lets a later one leave out.
+    """Return what the index of a snapshot, in the pack ``own_name``, allows a later one to leave out.
 
-    Nothing of packs written before ``since``, ms UTC: beside what is in use they may hold what was erased.
+    Nothing in packs written before ``since``, ms UTC: besides what is in use they may hold what was erased.
     """
     names = [entry.name or own_name for entry in index.packs]
     used: Counter[int] = Counter()
@@ -118,7 +122,7 @@ def known_from(index: Index, own_name: str, since: int = 0) -> Known:
 
 
 class PackWriter:
-    """Writes one pack to a file descriptor: only system calls, no buffer that a fork could write twice."""
+    """Write one pack to a file descriptor, with system calls only: no buffer that a fork could write twice."""
 
     def __init__(self, fd: int, known: Known, compression: Compression | None, now: int = 0) -> None:
         self._fd = fd
@@ -133,6 +137,7 @@ class PackWriter:
         self._write(_HEAD.pack(_MAGIC, VERSION, 0))
 
     def add(self, title: str, table: pa.Table) -> None:
+        """Write a table's new chunks, and note all of them for the index."""
         whole = table.unify_dictionaries()  # a chunk carries one dictionary
         columns = [
             [self._place(batch) for batch in chunks.cut(column, field)]
@@ -142,6 +147,7 @@ class PackWriter:
         self._tables.append(StoredTable(title, table.num_rows, schema, columns))
 
     def finish(self) -> None:
+        """Write index and trailer, and sync."""
         self._packs[OWN] = PackEntry("", self._offset - _HEAD.size, self._now)
         index = msgspec.msgpack.encode(
             Index(self._known.seed, self._known.n_since_whole + 1, self._packs, self._tables)
@@ -184,7 +190,7 @@ class PackWriter:
 
 
 def read_trailer(pack: bytes, size: int) -> Place:
-    """Where the index is, from the last bytes of a pack of ``size`` bytes. Raises DamagedPackError."""
+    """Find the index from the last bytes of a pack of ``size`` bytes. Raises DamagedPackError."""
     if len(pack) < _TRAILER.size:
         raise DamagedPackError("it is too short")
     offset, n_bytes, crc32c, version, magic = _TRAILER.unpack(pack[-_TRAILER.size :])
@@ -194,13 +200,13 @@ def read_trailer(pack: bytes, size: int) -> Place:
 
 
 def check_head(data: bytes) -> None:
-    """Raises DamagedPackError where a pack does not begin so."""
+    """Check the first bytes of a pack. Raises DamagedPackError."""
     if data != _HEAD.pack(_MAGIC, VERSION, 0):
         raise DamagedPackError("it has no head")
 
 
 def read_index(data: bytes, place: Place) -> Index:
-    """The index from its bytes. Raises DamagedPackError."""
+    """Decode the index. Raises DamagedPackError."""
     if (len(data), value(data)) != (place.n_bytes, place.crc32c):
         raise DamagedPackError("the index's checksum does not match")
     try:
@@ -210,7 +216,7 @@ def read_index(data: bytes, place: Place) -> Index:
 
 
 def runs(wanted: Iterable[Chunk], gap_bytes: int) -> Iterator[tuple[int, int, list[Chunk]]]:
-    """(offset, length, chunks) of stretches of one pack worth one read, chunks in order of place."""
+    """Yield (offset, length, chunks) of stretches of one pack worth one read, with chunks in order of place."""
     group: list[Chunk] = []
     start = end = 0
     for chunk in sorted(wanted, key=_offset):

@@ -1,7 +1,7 @@
-"""Where a partition lives: a rule plus its exceptions, with a version.
+"""Map partitions to shards: a rule plus its exceptions, with a version.
 
-A tenant's partition p starts at shard (seed + p) mod `base_shards`; every partition that was moved is listed. Whoever
-has an older version than a shard is refused there (:mod:`actors.routing`).
+A tenant's partition p starts at shard (seed + p) mod `base_shards`; every partition that was moved is listed. A shard
+refuses callers with an older version than its own (:mod:`actors.routing`).
 """
 
 from __future__ import annotations
@@ -12,14 +12,17 @@ from whisperer.ids import N_PARTITIONS, tenant_seed
 
 
 def shard_name(shard: int) -> str:
+    """Return the usual name of a shard's actor."""
     return f"shard-{shard}"
 
 
 class PartitionMap(msgspec.Struct, frozen=True):
-    """Attributes
+    """Where each partition lives.
+
+    Attributes
     ----------
     moves : ``tenant/partition`` -> shard
-    heirs : shard that takes no new partitions any more -> shard that takes those which the rule gives to it
+    heirs : shard that takes no new partitions any more -> shard that takes those which the rule assigns to it
     draining : shards that are being emptied
     retired : shards whose actors were stopped
     names : shard -> name of its actor, where it is not the usual one (after an upgrade)
@@ -35,6 +38,7 @@ class PartitionMap(msgspec.Struct, frozen=True):
     names: dict[int, str] = {}
 
     def shard_of(self, tenant: str, partition: int) -> int:
+        """Return the shard that a tenant's partition lives on."""
         moved = self.moves.get(f"{tenant}/{partition}") if self.moves else None
         if moved is not None:
             return moved
@@ -45,12 +49,13 @@ class PartitionMap(msgspec.Struct, frozen=True):
 
     @property
     def shards(self) -> list[int]:
-        """Those that have an actor."""
+        """The shards that have an actor."""
         return [shard for shard in range(self.n_shards) if shard not in self.retired]
 
     def name_of(self, shard: int) -> str:
+        """Return the name of a shard's actor."""
         return self.names.get(shard) or shard_name(shard)
 
     def table(self, tenant: str) -> list[int]:
-        """Shard of each of the tenant's partitions."""
+        """Return the shard of each of the tenant's partitions."""
         return [self.shard_of(tenant, p) for p in range(N_PARTITIONS)]

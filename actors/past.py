@@ -1,7 +1,7 @@
-"""A tenant's past out of the warehouse, as :mod:`whisperer.simulation` reads it: events, facts beside them, decisions.
+"""Read a tenant's past from the warehouse for :mod:`whisperer.simulation`: events, related facts, decisions.
 
 Guarantees: one tenant's rows only; memory is bounded by :data:`MOST_EVENTS`, :data:`MOST_BYTES` and :data:`MOST_FACTS`:
-of a longer past, a share of the users is taken, each with everything of theirs. Leaves to others: what is made of it.
+of a longer past, a share of the users is taken, each with everything of theirs. Leaves to others: what to do with it.
 """
 
 from __future__ import annotations
@@ -65,19 +65,19 @@ _DECISIONS = f"""
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """``n_bytes``: of payloads. ``last``: ms UTC of the newest event, None without any."""
+    """How much there is: ``n_bytes`` of payloads; ``last``, ms UTC of the newest event, None without any."""
 
     n_events: int
     n_bytes: int
     last: int | None
 
     def share(self, most_events: int = MOST_EVENTS) -> float:
-        """Of the users, such that bounds are kept."""
+        """Return the share of the users that keeps the bounds."""
         return min(1.0, most_events / max(1, self.n_events), MOST_BYTES / max(1, self.n_bytes))
 
 
 class Past:
-    """One tenant's history. Use from one thread, and close it."""
+    """Read one tenant's history. Use from one thread, and close it."""
 
     def __init__(self, warehouse: Warehouse, tenant: str) -> None:
         self._spill = tempfile.TemporaryDirectory()
@@ -97,19 +97,19 @@ class Past:
         self.close()
 
     def extent(self, until: int | None = None) -> Extent:
-        """Of the events before ``until`` (ms UTC)."""
+        """Return the extent of the events before ``until`` (ms UTC)."""
         query = "SELECT count(*), coalesce(sum(strlen(payload)), 0)::BIGINT, epoch_ms(max(timestamp)) FROM events"
         row = self._connection.execute(f"{query} {_before(until)}").fetchone()
         assert row is not None
         return Extent(*row)
 
     def events(self, until: int, share: float = 1.0) -> Iterator[pa.RecordBatch]:
-        """In order of event time, of a share of the users; ties in order of receipt."""
+        """Yield a share of the users' events in order of event time, ties in order of receipt."""
         joined, chosen = "", ""
         if share < 1:
             create_same(self._connection)
             joined = "LEFT JOIN same ON same.key = events.user_key"
-            chosen = f"AND hash(coalesce(same.top, events.user_key)) % {_SHARES} < {round(share * _SHARES)}"
+            chosen = f"AND hash(coalesce(same.top, events.user_key)) % {_SHARES} < {max(1, round(share * _SHARES))}"
         columns = {name: name for name in COLUMNS} | {"at": "epoch_ms(timestamp)", "revenue": "revenue_micros"}
         selected = ", ".join(f"{expression} AS {name}" for name, expression in columns.items())
         yield from self._connection.sql(
@@ -118,13 +118,15 @@ class Past:
         ).to_arrow_reader(BATCH_ROWS)
 
     def facts(self, plan: Plan) -> list[Fact]:
-        """In order of time: the newest of them if there are too many."""
+        """Return facts in order of time; the newest if there are too many."""
         asked = {"name": plan.name, "until": plan.until, "since": plan.since - RETAIN_SENDS_MS}
         found = [Fact(*row) for row in self._connection.execute(_FACTS, asked).fetchall()]
         return found[::-1]
 
     def logs(self, plan: Plan) -> list[DecisionLog]:
-        """Decisions of the campaigns in ``plan.others`` that are like the plan's, in their order; empty ones too."""
+        """Return the decisions of those campaigns in ``plan.others`` that are like the plan's, in order; empty ones
+        too.
+        """
         alike = (other for text in plan.others if like_arms(plan.campaign, other := from_json(text)) is not None)
         return [self._log(other) for other in itertools.islice(alike, MOST_LOGS)]
 

@@ -1,8 +1,8 @@
-"""From a timeline entry back to the event's JSON: in memory while recent, else in the journal.
+"""Find the event's JSON for a timeline entry: in memory while recent, otherwise in the journal.
 
 The blocks of the last `RECENT_BYTES` stay in memory as they came, so that a profile shows its newest events at once.
-Older ones cost a read and a check of their whole block: asked for, not given. What the journal has let go of is in the
-warehouse, which no shard reads for a caller (:mod:`actors.jobs`).
+Older ones cost reading and checking a whole block, so they are read only on request. What the journal has let go of is
+in the warehouse, which no shard reads for a caller (:mod:`actors.jobs`).
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from whisperer.profiles.timeline import unpack_reference
 from whisperer.shard.records import Events, decode_record
 
 RECENT_BYTES = 32 << 20
-"""About 70,000 events of 450 bytes, a shard."""
+"""About 70,000 events of 450 bytes, per shard."""
 
 
 class Payloads:
-    """:meth:`recent` answers from memory; :meth:`read` blocks: run it in a thread."""
+    """Return events' JSON: :meth:`recent` from memory; :meth:`read` blocks, so run it in a thread."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
@@ -29,7 +29,7 @@ class Payloads:
         self._recent_bytes = 0
 
     def remember(self, position: int, block: bytes) -> None:
-        """A block was applied; the oldest make room for it."""
+        """Keep a block that was applied; the oldest ones make room for it."""
         self._recent[position] = block
         self._recent_bytes += len(block)
         while self._recent_bytes > RECENT_BYTES:
@@ -37,7 +37,7 @@ class Payloads:
             self._recent_bytes -= len(oldest)
 
     def recent(self, tenant: str, references: list[int]) -> list[dict[str, Any] | None]:
-        """The events at these references as far as they are in memory, in order."""
+        """Return the events at these references, in order; None for those not in memory."""
         blocks: dict[int, EventBlock | None] = {}
         found: list[dict[str, Any] | None] = []
         for reference in references:
@@ -51,9 +51,9 @@ class Payloads:
         return found
 
     def read(self, tenant: str, references: list[int]) -> list[dict[str, Any] | None]:
-        """The events at these references, in order; None where memory and journal have none of this tenant.
+        """Return the events at these references, in order; None where memory and journal have none of this tenant.
 
-        One block is held at a time, however many are asked for.
+        Holds one block at a time, however many are asked for.
         """
         by_block: dict[int, list[int]] = {}
         for reference in references:

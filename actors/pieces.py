@@ -1,4 +1,4 @@
-"""Encoded blocks as the arguments of one Ray call: their sizes, and their bytes in pieces that travel well."""
+"""Pass encoded blocks as the arguments of one Ray call: their sizes, and their bytes in pieces that travel well."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ INLINE_CALL_BYTES = 700_000
 
 
 def to_pieces(blocks: Sequence[bytes]) -> tuple[list[int], list[bytes]]:
-    """(size of each block, their bytes in pieces: one for a large call; for a small one, each fits into the call)."""
+    """Return the blocks' sizes, and their bytes in pieces: one for a large call; otherwise each fits into the call."""
     whole = blocks[0] if len(blocks) == 1 else b"".join(blocks)
     sizes = [len(block) for block in blocks]
     if len(whole) > INLINE_CALL_BYTES or len(whole) <= INLINE_BYTES:
@@ -21,7 +21,7 @@ def to_pieces(blocks: Sequence[bytes]) -> tuple[list[int], list[bytes]]:
 
 
 def to_blocks(sizes: Sequence[int], whole: bytes | memoryview) -> list[bytes]:
-    """The blocks of these sizes, which follow each other."""
+    """Split consecutive blocks of these sizes."""
     if len(sizes) == 1 and isinstance(whole, bytes):
         return [whole]
     return [bytes(whole[end - size : end]) for size, end in zip(sizes, accumulate(sizes), strict=True)]

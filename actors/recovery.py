@@ -1,6 +1,6 @@
-"""Brings a shard back: newest usable snapshot, then the journal's tail.
+"""Recover a shard: newest usable snapshot, then the journal's tail.
 
-Effects are not carried out again here; what must happen still (messages, erasures) is in the recovered state.
+Effects are not carried out again here; what must still happen (messages, erasures) is in the recovered state.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Prepared:
 
 
 def prepare(settings: Settings, store: SnapshotStore) -> Prepared | None:
-    """Load the newest snapshot that is usable; None where there is none."""
+    """Load the newest usable snapshot; None where there is none."""
     found = store.latest()
     if found is None:
         return None
@@ -48,6 +48,8 @@ def prepare(settings: Settings, store: SnapshotStore) -> Prepared | None:
 
 @dataclass(slots=True)
 class Recovered:
+    """A recovered shard, and what its recovery took."""
+
     shard: Shard
     journal: Journal
     n_replayed: int
@@ -61,10 +63,10 @@ def recover_when_possible(
     sleep: Callable[[float], None] = time.sleep,
     prepared: Prepared | None = None,
 ) -> Recovered:
-    """:func:`recover`, tried again for as long as it is the place that fails: a full disk, a server that is away.
+    """Call :func:`recover` again for as long as its surroundings fail: a full disk, a server that is away.
 
-    An actor whose constructor raises is gone for good, also once there is room on the disk again. So only what no
-    waiting mends is raised: JournalDamagedError, a journal of another version.
+    An actor whose constructor raises is gone for good, even once the disk has room again. So it raises only what no
+    waiting mends: JournalDamagedError, a journal of another version.
     """
     while True:
         try:
@@ -80,7 +82,7 @@ def recover_when_possible(
 def recover(shard_id: int, settings: Settings, store: SnapshotStore, prepared: Prepared | None = None) -> Recovered:
     """Open the journal under a new epoch, ending a stuck holder first, and rebuild the state.
 
-    ``prepared``: what :func:`prepare` gave a while ago; it is used while the journal still reaches back to it.
+    ``prepared`` is what :func:`prepare` returned earlier; it is used if the journal still reaches back to it.
 
     Raises
     ------
@@ -89,7 +91,7 @@ def recover(shard_id: int, settings: Settings, store: SnapshotStore, prepared: P
     JournalDamagedError
         Damage before the last acknowledged record: nothing is guessed, an operator must decide.
     UnavailableError
-        The journal's server does not answer, or has too few replicas: another try may find it mended.
+        The journal's server does not answer, or has too few replicas: another try may succeed.
     """
     began = time.perf_counter()
     section = settings.journal
@@ -119,7 +121,7 @@ def recover(shard_id: int, settings: Settings, store: SnapshotStore, prepared: P
 def _rebuild(
     shard_id: int, journal: Journal, settings: Settings, store: SnapshotStore, prepared: Prepared | None
 ) -> tuple[Shard, int]:
-    """The state as of the journal's end, and how many records were replayed for it."""
+    """Return the state as of the journal's end, and how many records were replayed for it."""
     if prepared is None or prepared.start < journal.oldest:
         prepared = prepare(settings, store)
     if prepared is None and journal.oldest > 0:
@@ -139,11 +141,11 @@ def _rebuild(
 
 
 def parts(shard: Shard, *, copy: bool = False) -> Iterator[tuple[str, pa.Table]]:
-    """Everything a snapshot holds, a table at a time; see :func:`whisperer.shard.snapshot.tables` on ``copy``."""
+    """Yield everything a snapshot holds, table by table; see :func:`whisperer.shard.snapshot.tables` on ``copy``."""
     yield from snapshot.tables(shard, copy=copy)
     yield _META, pa.table({"meta": pa.array([snapshot.facts(shard)], pa.large_binary())})
 
 
 def capture(shard: Shard) -> dict[str, pa.Table]:
-    """Everything a snapshot holds, as of now, whatever the shard does next."""
+    """Return everything a snapshot holds, as of now, whatever the shard does next."""
     return dict(parts(shard, copy=True))

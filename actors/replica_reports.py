@@ -1,8 +1,7 @@
-"""The newest report of each gateway replica, so that any of them can tell of all.
+"""Keep the newest report of each gateway replica, so that any of them can report on all.
 
-Requests reach one replica at a time, whoever asks for the metrics: what the others counted has to come from somewhere.
-The directory actor keeps it, in memory alone: a report is given again every few seconds, and one that is not is of a
-replica that is gone.
+A request for the metrics reaches one replica, which needs what the others counted. The directory actor keeps the
+reports, only in memory: a report is renewed every few seconds, and one that is not belongs to a replica that is gone.
 """
 
 from __future__ import annotations
@@ -18,14 +17,14 @@ Report = dict[str, Any]
 
 
 class ReplicaReports:
-    """A report has ``replica``, its id; the rest is the replicas' own affair."""
+    """Keep reports. A report has ``replica``, its id; the rest is the replicas' own affair."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._newest: dict[str, tuple[float, Report]] = {}
 
     def exchange(self, report: Report) -> list[Report]:
-        """Keep this one, and give everybody's, that one among them."""
+        """Keep this report, and return everybody's, including this one."""
         now = self._clock()
         self._newest.pop(report["replica"], None)
         self._newest[report["replica"]] = (now, report)

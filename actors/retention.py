@@ -1,16 +1,16 @@
-"""How long bytes of what was erased may stay in snapshots and in the journal, and how that time is divided.
+"""Divide the time that bytes of what was erased may stay in snapshots and in the journal.
 
 What is erased is gone from the state at once, and so from whatever is written after. What was written before ages out
-by time, also on a shard that nobody writes to. Of the time promised, T:
+by time, even on a shard that nobody writes to. Of the time promised, T:
 
     T/30   at the latest, a snapshot is taken, and the journal's open segment is closed and exported
-    T/2    a pack is built upon: then what lies still in it is written anew, into a new one
+    T/2    a pack is built upon: then what still lies in it is written anew, into a new one
     T/4    a snapshot is kept, unless it is one of the two newest
 
-A pack written just before an erasure is named by no snapshot that is taken T/2 later; the last one that names it goes
-after another T/4, with the first snapshot taken from then on, and with it the pack and the journal from before. That is
-T x 49/60 in all. Leaves to others: doing it (:mod:`actors.housekeeping`, :mod:`actors.snapshots`). A shard that is not
-running deletes nothing.
+No snapshot taken T/2 later names a pack written just before an erasure; the last one that names it goes after another
+T/4, with the first snapshot taken from then on, and with it the pack and the journal from before. That is T x 49/60 in
+all. Leaves to others: doing it (:mod:`actors.housekeeping`, :mod:`actors.snapshots`). A shard that is not running
+deletes nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ TWO_NEWEST = 2
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """``days``: the time promised."""
+    """How long each thing may stay, from ``days``, the time promised."""
 
     days: float = 30.0
 
@@ -46,9 +46,9 @@ class Retention:
 
 
 def expire_training(folder: Path, before: float) -> int:
-    """Delete what runs of `whisperer train` hold of users since before a moment (Unix time); how many files went.
+    """Delete user data of `whisperer train` runs from before a moment (Unix time); return how many files were deleted.
 
-    Test rows, and rows of runs that were given up: one that is done has deleted its own.
+    These are test rows, and rows of runs that were given up: a run that is done has deleted its own.
     """
     found = [*folder.glob("*/model/test.arrow"), *folder.glob("*/rows/*.parquet")]
     old = [path for path in found if path.stat().st_mtime < before]

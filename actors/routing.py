@@ -1,6 +1,6 @@
-"""The client side of calling shards: which has a partition, by which way it is called, and again until it answers.
+"""Call shards, the client side: find who has a partition and how to reach it, and repeat until it answers.
 
-A call carries the version of the map that it was routed by; a shard that has since won or lost a partition refuses
+A call carries the version of the map that it was routed by; a shard that has since gained or lost a partition refuses
 older versions (`stale_map`), and the caller fetches the map again.
 """
 
@@ -42,9 +42,9 @@ _log = logging.getLogger(__name__)
 
 
 class Shards:
-    """Handles of the shard actors and the current map; use from one event loop.
+    """Hold handles of the shard actors and the current map; use from one event loop.
 
-    ``on_call`` is told each call's method, what came of it (:data:`CALL_RESULTS`) and its seconds.
+    ``on_call`` gets each call's method, its result (one of :data:`CALL_RESULTS`) and its seconds.
     """
 
     def __init__(
@@ -82,20 +82,21 @@ class Shards:
         return self.map
 
     def table(self, tenant: str) -> list[int]:
+        """Return the shard of each of the tenant's partitions, by the current map."""
         found = self._tables.get(tenant)
         if found is None:
             found = self._tables[tenant] = self.map.table(tenant)
         return found
 
     def homes(self, tenant: str) -> NDArray[np.int64]:
-        """:meth:`table` as an array, for kernels."""
+        """Return :meth:`table` as an array, for kernels."""
         found = self._homes.get(tenant)
         if found is None:
             found = self._homes[tenant] = np.array(self.table(tenant), np.int64)
         return found
 
     async def handle(self, shard: int) -> ActorHandle[Any]:
-        """Raises UnavailableError while no such actor is known."""
+        """Return a shard's actor. Raises UnavailableError while no such actor is known."""
         found = self._handles.get(shard)
         if found is None:
             try:
@@ -108,18 +109,18 @@ class Shards:
     async def call(self, shard: int, method: str, *args: Any, timeout_s: float = 30.0) -> Any:
         """Call a shard actor's method once.
 
-        Raises UnavailableError when the actor died or does not answer in time: the call may or may not have happened.
+        Raises UnavailableError when the actor died or does not answer in time: the call may or may not have been done.
         """
         handle = await self.handle(shard)
-        # Under the method's own name, as Ray's dashboard lists tasks; `call` only adds whom it is for.
+        # Under the method's own name, by which Ray's dashboard lists tasks; `call` only adds whom it is for.
         remote: Callable[..., Awaitable[Any]] = handle.call.options(name=f"ShardActor.{method}").remote
         with self._told(shard, method):
             return await asyncio.wait_for(remote(_traces(), method, *args), timeout_s)
 
     async def ingest(self, shard: int, blocks: list[bytes], *, timeout_s: float) -> tuple[str, Any]:
-        """Have a shard store encoded event blocks: directly where it is on this machine, else through Ray.
+        """Have a shard store encoded event blocks: directly if it is on this machine, otherwise through Ray.
 
-        Answers (status, detail) as :meth:`actors.shard_actor.ShardActor.ingest`; raises as :meth:`call`.
+        Returns (status, detail) like :meth:`actors.shard_actor.ShardActor.ingest`; raises like :meth:`call`.
         """
         direct = await self._direct_to(shard, timeout_s)
         version = self.map.version
@@ -134,7 +135,7 @@ class Shards:
     async def ask(
         self, shard: int, tenant: str, campaign: str, users: list[tuple[str, str]], within_s: float, *, timeout_s: float
     ) -> tuple[str, Any]:
-        """:meth:`actors.shard_actor.ShardActor.ask`, by the same ways as :meth:`ingest`."""
+        """Call :meth:`actors.shard_actor.ShardActor.ask`, directly or through Ray like :meth:`ingest`."""
         direct = await self._direct_to(shard, timeout_s)
         arguments = [self.map.version, tenant, campaign, users, within_s]
         if direct is None:
@@ -173,7 +174,7 @@ class Shards:
 
     @contextmanager
     def _told(self, shard: int, method: str) -> Iterator[None]:
-        """One call: counted, and its failures as UnavailableError."""
+        """Count one call, and raise its failures as UnavailableError."""
         began, result = time.perf_counter(), FAILED
         try:
             yield
@@ -200,7 +201,7 @@ class Shards:
             found.close()
 
     async def exchange_reports(self, report: dict[str, Any], timeout_s: float = 2.0) -> list[dict[str, Any]]:
-        """Leave this replica's report with the directory; those of all. Raises UnavailableError."""
+        """Leave this replica's report with the directory; return those of all. Raises UnavailableError."""
         try:
             if self._directory is None:
                 self._directory = await asyncio.to_thread(ray.get_actor, DIRECTORY, NAMESPACE)
@@ -213,7 +214,7 @@ class Shards:
         return found
 
     async def lease(self, asks: list[Ask], timeout_s: float = 2.0) -> list[Lease]:
-        """Tokens from the limiter (:mod:`actors.limiter`). Raises UnavailableError."""
+        """Lease tokens from the limiter (:mod:`actors.limiter`). Raises UnavailableError."""
         try:
             if self._directory is None:
                 self._directory = await asyncio.to_thread(ray.get_actor, DIRECTORY, NAMESPACE)
@@ -224,7 +225,7 @@ class Shards:
         return found
 
     async def learner_status(self, timeout_s: float = 3.0) -> dict[str, Any]:
-        """What the learner says of itself; only a state and a reason while it does not answer."""
+        """Return the learner's status; only a state and a reason while it does not answer."""
         try:
             if self._learner is None:
                 self._learner = await asyncio.to_thread(ray.get_actor, LEARNER, NAMESPACE)
@@ -235,7 +236,7 @@ class Shards:
             return {"state": "away", "reason": type(error).__name__}
 
     async def learned(self, timeout_s: float = 10.0) -> bytes:
-        """Every campaign's policy as of now (:func:`whisperer.decisions.posterior.decode`).
+        """Return every campaign's policy as of now (:func:`whisperer.decisions.posterior.decode`).
 
         Raises UnavailableError while the learner does not answer.
         """
@@ -249,7 +250,7 @@ class Shards:
         return found[1]
 
     async def budgets(self, tenant: str, campaign: str, timeout_s: float = 3.0) -> list[dict[str, Any]]:
-        """What became of a campaign's budget, by window (:meth:`actors.treasury.Treasury.status`).
+        """Return how a campaign's budget was used, by window (:meth:`actors.treasury.Treasury.status`).
 
         Raises UnavailableError while the learner does not answer.
         """
@@ -265,9 +266,10 @@ class Shards:
         return found
 
     async def order(self, method: str, *args: Any, timeout_s: float = 600.0) -> Any:
-        """Have the directory change where partitions live or which shards there are; then the new map is known here.
+        """Have the directory change where partitions live or which shards there are, then fetch the new map.
 
-        Raises RequestError for what cannot be, UnavailableError when the directory died: it goes on when it is back.
+        Raises RequestError for what is impossible, UnavailableError when the directory died: it goes on once it is
+        back.
         """
         await self.refresh()
         assert self._directory is not None
@@ -309,7 +311,7 @@ class Shards:
     async def on_partition(self, tenant: str, partition: int, method: str, *args: Any, timeout_s: float = 20.0) -> Any:
         """Call the home of a partition until it answers; the method takes the map version first.
 
-        The method answers (status, value); it must be safe to call again.
+        The method returns (status, value); it must be safe to call again.
         """
 
         async def attempt() -> Any:

@@ -1,9 +1,9 @@
-"""Keeps every user's scores fresh: sweeps over the columns, a chunk at a time, each chunk one journaled record.
+"""Keep every user's scores fresh: sweep over the columns, a chunk at a time, each chunk one journaled record.
 
-Guarantees: ingestion waits for no more than one chunk to be taken from the columns (the model runs in a thread, and the
-next chunk is taken when the last one's record is applied); a model that cannot be loaded is said and counted, and the
-formula scores in its place; a shard whose scores stand still writes nothing. A choice is swept with at once. Leaves to
-others: what a chunk is and what its record does (:mod:`whisperer.shard.scoring`), the models
+Guarantees: ingestion waits at most while one chunk is taken from the columns (the model runs in a thread, and the next
+chunk is taken once the last one's record is applied); a model that cannot be loaded is reported and counted, and the
+formula scores instead; a shard whose scores do not change writes nothing. A newly chosen model is used at once. Leaves
+to others: what a chunk is and what its record does (:mod:`whisperer.shard.scoring`), the models
 (:mod:`whisperer.models.scores`), and choosing among them (the control plane).
 """
 
@@ -29,20 +29,20 @@ from whisperer.shard.machine import Shard
 from whisperer.shard.records import RecordBody, ScoreModelChosen
 
 AGAIN_AFTER_S = 1.0
-"""After the queue was full: those who send go first."""
+"""Pause after the queue was full: those who send go first."""
 
 _log = logging.getLogger("whisperer.shard")
 
 
 @dataclass(slots=True)
 class Counts:
-    """Since the start.
+    """What was done since the start.
 
     Attributes
     ----------
-    users, chunks : scored, and written because something moved
-    fallbacks : sweeps of a tenant that went without the model chosen
-    last_s, last_users : of the last sweep, of all tenants
+    users, chunks : scored, and written because something changed
+    fallbacks : sweeps of a tenant without the model chosen
+    last_s, last_users : of the last sweep, over all tenants
     """
 
     sweeps: int = 0
@@ -55,7 +55,10 @@ class Counts:
 
 
 class Scoring:
-    """Use from one event loop. ``submit`` journals a record and returns when it is applied; ``clock`` is ms UTC."""
+    """Score the users of one shard. Use from one event loop.
+
+    ``submit`` journals a record and returns when it is applied; ``clock`` is ms UTC.
+    """
 
     def __init__(
         self,
@@ -79,36 +82,36 @@ class Scoring:
         self._models: dict[str, dict[str, Any]] = {}
 
     def state(self) -> dict[str, Any]:
-        """:class:`Counts`, and by tenant id what the last sweep used: ``fault`` is why not the one chosen."""
+        """Return :class:`Counts`, and by tenant id the model last used: ``fault`` says why it is not the one chosen."""
         return {**asdict(self._counts), "models": dict(self._models)}
 
     async def choose(self, chosen: ScoreModelChosen) -> None:
-        """Journal what a tenant's users are scored with from here on, if that is new, and wake the sweeps."""
+        """Journal the model for a tenant's users from here on, if it is new, and wake the sweeps."""
         if (chosen if chosen.name else None) != self._shard.tenant(chosen.tenant).score_model:
             await self._submit(chosen)
             self._chosen.set()
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Sweep until cancelled."""
         await self._pause(self._rhythm.first_after_s)
         while True:
             await self.sweep()
             await self._pause(self._rhythm.interval_s)
 
     async def _pause(self, seconds: float) -> None:
-        """For so long, or until a model is chosen."""
+        """Wait this long, or until a model is chosen."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._chosen.wait(), seconds)
         self._chosen.clear()
 
     async def sweep(self) -> int:
-        """Score every user of every tenant once; how many there were."""
+        """Score every user of every tenant once; return how many there were."""
         async with self._sweeping:
             begun, before = time.monotonic(), self._counts.users
             for tenant in list(self._shard.tenants):
                 try:
                     await self._sweep(tenant)
-                except Exception:  # one tenant's costs no other its scores
+                except Exception:  # one tenant's failure costs no other its scores
                     _log.exception("the users of %s could not be scored; trying again", tenant)
             counts, took = self._counts, time.monotonic() - begun
             counts.last_s, counts.last_users = round(took, 3), counts.users - before
@@ -145,7 +148,7 @@ class Scoring:
         return model
 
     async def _wanted(self, tenant_id: str, chosen: ScoreModelChosen) -> tuple[ScoreModel, str]:
-        """The model chosen, or the formula and why."""
+        """Return the model chosen, or the formula and why."""
         held = self._loaded.get(tenant_id)
         if held is not None and held[0] == chosen:
             return held[1], ""
@@ -163,6 +166,6 @@ class Scoring:
 
 
 def fetch(chosen: ScoreModelChosen, cache: Path) -> ScoreModel:
-    """What a tenant's sweeps are to use. Raises ArtifactError, NotFoundError, UnavailableError."""
+    """Open the model that a tenant's sweeps are to use. Raises ArtifactError, NotFoundError, UnavailableError."""
     store = ArtifactStore(chosen.store, cache)
     return open_model(store.fetch(chosen.tenant, chosen.name, chosen.number, chosen.digest or None))

@@ -1,8 +1,8 @@
 """The shard actor: one process, one journal, many partitions of many tenants.
 
 A shell around :class:`whisperer.shard.machine.Shard`: it gives records their time and epoch, makes them durable before
-anything else happens, carries out effects, and takes snapshots. Its constructor recovers, so a restarted actor is
-ready when it answers. Methods that change something answer (status, value): "" when done, else a reason to try again.
+anything else happens, carries out effects, and takes snapshots. Its constructor recovers, so a restarted actor is ready
+when it answers. Methods that change something return (status, value): "" when done, otherwise a reason to try again.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ from whisperer.shard.warm import warm
 
 TICK_S = 0.25
 HOLD_S = 60.0
-"""A stop that was announced, and comes no sooner than this after the slowest shard's sends have ended, has failed."""
+"""An announced stop has failed if it has not come this long after the slowest shard's sends ended."""
 
 _log = logging.getLogger("whisperer.shard")
 
@@ -86,7 +86,7 @@ class ShardActor:
         configure_logs(installation_path, shard_name(shard_id), shard=shard_id)
         self._settings = installation.settings
         self._id = shard_id
-        # Ray titles a process by its actor's class: so `ps` and `top` tell shards apart, as Serve has it for replicas.
+        # Ray titles a process by its actor's class, so `ps` and `top` distinguish shards, like Serve's replicas.
         self.__class__ = type(f"{type(self).__name__}:{shard_name(shard_id)}", (type(self),), {})
         self._calls = Calls()
         socket = Path(installation.temp_dir or "no temp_dir") / f"{shard_name(shard_id)}-{os.getpid()}"
@@ -162,24 +162,24 @@ class ShardActor:
             task.add_done_callback(_die_of)
 
     def _begin_bookkeeping(self, installation: Installation) -> None:
-        """Before there is a state: what forks later pays for every page of it that is written. Idempotent."""
+        """Start the bookkeeper, unless it runs, before there is a state: a later fork pays for every page written."""
         if not hasattr(self, "_bookkeeper"):
             uri, secret = installation.settings.warehouse.uri, installation.link_secret
             self._bookkeeper = Bookkeeper(worker(uri, bytes.fromhex(secret)))
             self._bookkeeper.start()
 
     def __repr__(self) -> str:
-        """What Ray shows before this actor's output and in its dashboard."""
+        """Return what Ray shows before this actor's output and in its dashboard."""
         return f"ShardActor {shard_name(self._id)}"
 
     # -- what callers ask -----------------------------------------------------------------------------------------
 
     async def call(self, traces: list[tuple[str, str]], method: str, *args: Any) -> Any:
-        """Any of the methods below for these requests, (request id, trace id) each: so :class:`Shards` calls."""
+        """Call one of the methods below for these requests, (request id, trace id) each: how :class:`Shards` calls."""
         return await self._calls.run(traces, method, getattr(self, method), args)
 
     async def direct_way(self) -> Answer:
-        """Path and token of the socket that callers on this machine may use; None where there cannot be one."""
+        """Return path and token of the socket for callers on this machine; None where there cannot be one."""
         try:
             await self._direct.start()
         except OSError:
@@ -187,11 +187,11 @@ class ShardActor:
         return OK, (str(self._direct.path), self._direct.token)
 
     async def ingest(self, map_version: int, sizes: list[int], *pieces: bytes | memoryview) -> Answer:
-        """Store and apply encoded event blocks; OK only when all of them are durable.
+        """Store and apply encoded event blocks; OK only once all of them are durable.
 
-        With `stale_map` may come the numbers of the blocks that have events of partitions that live elsewhere: only
-        those were refused. The blocks come one after another, through Ray in pieces that each are small enough to
-        travel inside the call. Raises JournalDamagedError for what is no block. One that would take too long to apply
+        `stale_map` may come with the numbers of the blocks that have events of partitions living elsewhere: only those
+        were refused. Blocks follow one another; through Ray they come in pieces that are each small enough to travel
+        inside the call. Raises JournalDamagedError for what is not a block. A block that would take too long to apply
         is stored as several.
         """
         refusal = self._refusal(map_version)
@@ -213,19 +213,19 @@ class ShardActor:
         return (STALE_MAP, strays) if strays else (OK, None)
 
     async def deliver(self, map_version: int, letters: list[Message]) -> tuple[str, list[str] | None]:
-        """Letters of other shards' partitions: OK and the fate of each (:mod:`actors.letterbox`), when durable."""
+        """Accept other shards' letters: OK and the fate of each (:mod:`actors.letterbox`), once durable."""
         refusal = self._refusal(map_version)
         return (refusal[0], None) if refusal else await self._take_letters(letters)
 
     async def user(self, map_version: int, tenant: str, key: str, as_of: int | None) -> Answer:
-        """One user as of a time, or None."""
+        """Return one user as of a time, or None."""
         refusal = self._refusal_for(map_version, tenant, [key])
         if refusal:
             return refusal
         return OK, inspection.user(self._shard, tenant, key, as_of)
 
     async def root(self, map_version: int, tenant: str, key: str) -> Answer:
-        """Whom a key was joined into in the end: asked of the partition that orders aliases."""
+        """Return whom a key was finally joined into: asked of the partition that orders aliases."""
         refusal = self._refusal(map_version)
         if refusal:
             return refusal
@@ -234,24 +234,25 @@ class ShardActor:
         return OK, inspection.root(self._shard, tenant, key)
 
     async def payloads(self, tenant: str, references: list[int], only_recent: bool) -> list[dict[str, Any] | None]:
-        """What timeline entries of this shard's journal stand for; None where it is gone from it, or not in memory."""
+        """Return the events behind timeline entries; None where no longer in this shard's journal, or not in memory."""
         if only_recent:
             return self._payloads.recent(tenant, references)
         return await asyncio.to_thread(self._payloads.read, tenant, references)
 
     async def flush(self) -> None:
-        """Bring everything acknowledged so far into the warehouse."""
+        """Export everything acknowledged so far to the warehouse."""
         await self._flushing.done()
 
     async def rewrite_without(self, tenant: str, erased: dict[str, int]) -> int:
-        """Take users, of whatever shard, out of the warehouse's files: asked of the one shard that rewrites them."""
+        """Remove users, of whatever shard, from the warehouse's files: asked of the one shard that rewrites them."""
         return await self._housekeeping.rewrite_without(tenant, erased)
 
     async def n_erasures_waiting(self) -> int:
-        """Erased users who may still be in the warehouse."""
+        """Return how many erased users may still be in the warehouse."""
         return self._housekeeping.n_erasures_waiting
 
     async def erase(self, map_version: int, tenant: str, key: str) -> Answer:
+        """Erase a user; OK once that is durable."""
         return await self._store(map_version, tenant, [key], Erase(tenant, key))
 
     async def publish(
@@ -262,7 +263,7 @@ class ShardActor:
         campaigns: list[CampaignConfig],
         experiment: Experiment,
     ) -> None:
-        """A tenant's published configuration, whole. Journaled only if it differs from what is live."""
+        """Take over a tenant's whole published configuration. Journaled only if it differs from what is live."""
         held = self._shard.tenant(tenant)
         live = [entry.config for entry in held.segments.live.values()]
         same = (
@@ -278,7 +279,7 @@ class ShardActor:
     async def ask(
         self, map_version: int, tenant: str, campaign: str, users: list[tuple[str, str]], timeout_s: float
     ) -> Answer:
-        """What to do about these users now: (user key, occurrence) pairs, all of them at home here."""
+        """Decide what to do about these users now: (user key, occurrence) pairs, all of them at home here."""
         refusal = self._refusal_for(map_version, tenant, [key for key, _ in users])
         if refusal:
             return refusal
@@ -288,36 +289,36 @@ class ShardActor:
             return OVERLOADED, error.retry_after_s
 
     async def decision(self, tenant: str, decision_id: str) -> dict[str, Any] | None:
-        """One decision that is in memory here."""
+        """Return a decision that is in memory here, or None."""
         return inspection.decision(self._shard, tenant, decision_id)
 
     async def outcomes(self, map_version: int, tenant: str, outcomes: list[Outcome]) -> Answer:
-        """What users did about messages; OK when durable."""
+        """Record what users did about messages; OK once durable."""
         return await self._store(map_version, tenant, [o.user for o in outcomes], Outcomes(tenant, outcomes))
 
     async def state_consent(
         self, map_version: int, tenant: str, key: str, channel: str, purpose: str, granted: bool, source: str
     ) -> Answer:
-        """A user's wish about a channel and purpose; OK when durable."""
+        """Record a user's wish about a channel and purpose; OK once durable."""
         return await self._store(
             map_version, tenant, [key], ConsentStated(tenant, key, channel, purpose, granted, source)
         )
 
     async def rewards(self, since: dict[str, int], limit: int) -> list[tuple[str, Reward]]:
-        """Rewards from each tenant's number on, in order: the learner pulls them."""
+        """Return the rewards from each tenant's number on, in order: the learner pulls them."""
         return self._engaging.rewards(since, limit)
 
     async def rewards_taken(self, tenant: str, before: int) -> None:
-        """The learner has stored every reward of the tenant below this number."""
+        """Note that the learner has stored every reward of the tenant below this number."""
         if before > self._shard.tenant(tenant).loop.rewards.first:
             await self._committer.submit_bounded(RewardsTaken(tenant, before))
 
     async def choose_score_model(self, chosen: ScoreModelChosen) -> None:
-        """What the tenant's users are scored with from here on; the sweep that follows is not waited for."""
+        """Set the model that scores the tenant's users from here on, without waiting for the sweep that follows."""
         await self._scoring.choose(chosen)
 
     async def sweep_scores(self) -> int:
-        """Score every user now; how many there are."""
+        """Score every user now; return how many there are."""
         return await self._scoring.sweep()
 
     async def _store(self, map_version: int, tenant: str, keys: list[str], body: RecordBody) -> Answer:
@@ -334,6 +335,7 @@ class ShardActor:
         await self._committer.submit(body)
 
     async def status(self) -> dict[str, Any]:
+        """Return the shard's numbers, for people, pages and metrics."""
         counted = status.shard(self._shard)
         for tenant, sums in counted["tenants"].items():
             sums["latest_decisions"] = self._engaging.latest(tenant)
@@ -377,44 +379,47 @@ class ShardActor:
         return await self._moving.hand_over(tenant, partition, map_version, target)
 
     async def arrive(self, tenant: str, partition: int, map_version: int, number: int, part: bytes) -> Answer:
+        """See :meth:`actors.moving.Moving.arrive`."""
         return await self._moving.arrive(tenant, partition, map_version, number, part)
 
     async def join(self, tenant: str, partition: int, map_version: int, state: bytes) -> Answer:
+        """See :meth:`actors.moving.Moving.join`."""
         return await self._moving.join(tenant, partition, map_version, state)
 
     async def has_joined(self, tenant: str, partition: int, map_version: int) -> bool:
+        """See :meth:`actors.moving.Moving.has_joined`."""
         return self._moving.has_joined(tenant, partition, map_version)
 
     async def close_down(self) -> dict[str, list[int]]:
-        """Take no partition any more that holds nothing here; those that do, by tenant."""
+        """Take no more partitions that hold nothing here; return those that hold something, by tenant."""
         await self._committer.submit_bounded(ShardClosed())
         return {tenant: found["partition"] for tenant, found in self._moving.holdings().items()}
 
     async def counts(self) -> list[CountsJoined]:
-        """The sums of a shard that is being removed, for :meth:`join_counts` of another."""
+        """Return the sums of a shard that is being removed, for :meth:`join_counts` of another."""
         return closing.counts(self._shard)
 
     async def join_counts(self, counts: list[CountsJoined]) -> None:
+        """Add the sums of a shard that is being removed to this one's."""
         for joined in counts:
             await self._committer.submit_bounded(joined)
 
     async def n_rewards_waiting(self) -> int:
-        """Rewards that the learner has not stored yet."""
+        """Return how many rewards the learner has not stored yet."""
         logs = (tenant.loop.rewards for tenant in self._shard.tenants.values())
         return sum(log.next - log.first for log in logs)
 
     async def holdings(self) -> dict[str, dict[str, list[int]]]:
-        """Partitions that are at home here."""
+        """Return the partitions that are at home here; see :meth:`actors.moving.Moving.holdings`."""
         return self._moving.holdings()
 
     # -- stopping ------------------------------------------------------------------------------------------------------
 
     async def finish_sends(self) -> int:
-        """Begin no more sends and wait for the answers to those under way, serving everybody meanwhile.
+        """Begin no more sends and wait for the answers to those under way, still serving everybody.
 
-        Comes before :meth:`drain` and :meth:`step_down`, which refuse everybody. How many are unknown, because no
-        answer came within the bound. If neither follows within `HOLD_S` and the bound again, sending goes on.
-        Idempotent.
+        Comes before :meth:`drain` and :meth:`step_down`, which refuse everybody. Returns how many are unknown because
+        no answer came within the bound. If neither follows within `HOLD_S` plus the bound, sending resumes. Idempotent.
         """
         within_s = self._settings.delivery.stop_timeout_s
         n_unknown = await self._engaging.deliverer.finish(within_s)
@@ -449,11 +454,11 @@ class ShardActor:
         self._bookkeeper.close()
 
     async def save(self) -> None:
-        """Take a snapshot now, beside the work: whoever takes over soon has little to replay."""
+        """Take a snapshot now, while serving, so that whoever takes over soon has little to replay."""
         await self._housekeeping.snapshot()
 
     async def step_down(self) -> None:
-        """Let the journal go to a successor: what was accepted is in it, nothing more is. Idempotent."""
+        """Leave the journal to a successor: it has all that was accepted, and gets nothing more. Idempotent."""
         if not self._draining:
             await self.finish_sends()  # nobody is refused meanwhile
             self._draining = True
@@ -471,7 +476,7 @@ class ShardActor:
         return None
 
     def _refusal_for(self, map_version: int, tenant: str, keys: list[str]) -> Answer | None:
-        """The same for a call about users: they must be at home here."""
+        """Check the same for a call about users, who must be at home here."""
         refusal = self._refusal(map_version)
         if refusal:
             return refusal
@@ -482,7 +487,7 @@ class ShardActor:
         return None
 
     def _strays(self, block: EventBlock) -> bool:
-        """Whether a block has events of a partition that lives elsewhere."""
+        """Report whether a block has events of a partition that lives elsewhere."""
         return any(self._moving.is_elsewhere(block.tenant, p) for p in np.unique(block.events()["partition"]).tolist())
 
     async def _take_letters(self, letters: list[Message]) -> tuple[str, list[str] | None]:
@@ -505,7 +510,7 @@ class ShardActor:
                 self._engaging.carry_out(effect)
 
     async def _resume(self) -> None:
-        """Drive again what a crash may have interrupted."""
+        """Take up again what a crash may have interrupted."""
         self._engaging.resume()
         self._moving.resume()
         while self._shards.map.version == 0:
@@ -533,13 +538,13 @@ def _name(config: SegmentConfig | CampaignConfig) -> str:
 
 
 def _die_of(task: asyncio.Task[None]) -> None:
-    """A task that is to run for ever, or to its end, failed: a shard without it would stand still in silence."""
+    """End the shard when a task that should not end has failed: without it the shard would silently stand still."""
     error = None if task.cancelled() else task.exception()
     if error is not None:
         _die(error)
 
 
 def _die(error: BaseException) -> None:
-    """A journal that failed, or a state that must not be: end at once and recover from what is on disk."""
+    """End at once, and recover from what is on disk, after a failed journal or an impossible state."""
     _log.critical("the shard ends itself: %s", error, exc_info=error)
     os._exit(1)

@@ -1,7 +1,7 @@
-"""A simulation as a job does it (:mod:`actors.jobs`), in a process of its own.
+"""Carry out a simulation, as a job does it (:mod:`actors.jobs`), in a process of its own.
 
-It tells how far it is, and at last what it found, in the one blob that is its record: whoever asks, on whatever node,
-reads that. Nothing is sent, no user's id is in the record.
+It writes its progress, and finally its result, to the one blob that is its record: whoever asks, on whatever node,
+reads that. Nothing is sent, and no user's id is in the record.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _log = logging.getLogger(__name__)
 
 
 def carry_out(task: Task) -> Record:
-    """Simulate, telling the progress; the last record told."""
+    """Simulate, recording the progress; return the last record written."""
     folder, record = BlobFolder(task.warehouse), first_record(task)
     told_at = 0.0
 
@@ -80,7 +80,7 @@ def _simulated(task: Task, record: Record, tell: Callable[[int], None]) -> dict[
 
 
 def _model(task: Task) -> Trained | None:
-    """The registered version that the plan names. Raises ArtifactError, NotFoundError, UnavailableError."""
+    """Open the registered version that the plan names. Raises ArtifactError, NotFoundError, UnavailableError."""
     asked = model_of(task.plan.policy)
     if asked is None:
         return None
@@ -89,7 +89,7 @@ def _model(task: Task) -> Trained | None:
 
 
 def _dated(plan: Plan, past: Past) -> Plan:
-    """With the end of the history in place of what is left open."""
+    """Replace open dates with the end of the history."""
     until = plan.until
     if not until:
         last = past.extent().last

@@ -1,4 +1,4 @@
-"""What is asked of a simulating process, and what is stored of its work: values alone, so a gateway loads no more."""
+"""Define what a simulating process is asked, and what is stored of its work: all that a gateway has to load."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ RUNNING, DONE, FAILED = "running", "done", "failed"
 
 
 class Task(msgspec.Struct, array_like=True, frozen=True):
-    """Attributes
+    """What a simulating process is asked.
+
+    Attributes
     ----------
     place : name of the record's blob below ``warehouse``
-    plan : with ``since`` negative: so many ms before its ``until``; ``until`` 0: the end of the history
+    plan : negative ``since``: that many ms before its ``until``; ``until`` 0: the end of the history
     store, spool, digest : where models are, and which one is meant if ``plan.policy`` names a version
     policies : the learner's, :func:`whisperer.decisions.posterior.encode`
     """
@@ -51,4 +53,5 @@ encode_record, decode_record = msgspec.json.Encoder().encode, msgspec.json.Decod
 
 
 def first_record(task: Task) -> Record:
+    """Return the record of a simulation that has just begun."""
     return Record(task.id, task.plan.name, RUNNING, task.started_at, task.started_at)

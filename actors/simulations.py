@@ -1,8 +1,8 @@
-"""Simulations of this process: begun as jobs (:mod:`actors.jobs`), each tenant in its turn; records for anyone.
+"""Begin simulations as jobs (:mod:`actors.jobs`), each tenant in its turn, and show their records to anyone.
 
-Records lie beside the warehouse (``simulations/<tenant>/<campaign>/<id>.json``), so every gateway of the installation
-can answer for every simulation; the newest :data:`KEPT` of a campaign are kept. A record that nobody has written for
-:data:`SILENT_S` is of a process that died.
+Records are stored next to the warehouse's data (``simulations/<tenant>/<campaign>/<id>.json``), so every gateway of the
+installation can answer for every simulation; the newest :data:`KEPT` of a campaign are kept. A record that nobody has
+written for :data:`SILENT_S` belongs to a process that died.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ _log = logging.getLogger(__name__)
 
 
 class Simulations:
-    """Use from one event loop.
+    """Run simulations from this process. Use from one event loop.
 
     Parameters
     ----------
     warehouse : URI
-    models, spool : URI of the store of models, and a folder for what is fetched from it
+    models, spool : URI of the model store, and a folder for what is fetched from it
     """
 
     def __init__(
@@ -67,10 +67,9 @@ class Simulations:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def begin(self, plan: Plan, policies: bytes = b"", digest: str = "") -> Record:
-        """Start one, or put it in line. Raises TooManyError where too many of the tenant's are, OverloadError where too
-        many of all are.
+        """Start a simulation, or put it in line; ``digest`` is of the model that the plan's policy names.
 
-        ``digest``: of the model that the plan's policy names.
+        Raises TooManyError where too many of the tenant's are open, OverloadError where too many are overall.
         """
         turn = self._jobs.join(Simulation, plan.tenant)
         try:
@@ -91,7 +90,7 @@ class Simulations:
         return record
 
     async def show(self, tenant: str, campaign: str, id: str) -> Record:
-        """Raises NotFoundError (`simulation_not_found`)."""
+        """Return one record. Raises NotFoundError (`simulation_not_found`)."""
         for name in await asyncio.to_thread(self._names, tenant, campaign):
             if name.endswith(f"/{id}.json"):
                 with contextlib.suppress(FileNotFoundError):
@@ -99,7 +98,7 @@ class Simulations:
         raise NotFoundError(f"{campaign} has no simulation {id[:80]!r}", code="simulation_not_found")
 
     async def records(self, tenant: str, campaign: str) -> list[Record]:
-        """Newest first."""
+        """Return a campaign's records, newest first."""
         found = []
         for name in reversed(await asyncio.to_thread(self._names, tenant, campaign)):
             with contextlib.suppress(FileNotFoundError):
@@ -107,7 +106,7 @@ class Simulations:
         return found
 
     async def newest(self, tenant: str, campaign: str) -> Record | None:
-        """The newest that is done; while none is, the newest."""
+        """Return the newest record that is done; while none is, the newest."""
         first = None
         for name in reversed(await asyncio.to_thread(self._names, tenant, campaign)):
             with contextlib.suppress(FileNotFoundError):
@@ -118,7 +117,7 @@ class Simulations:
         return first
 
     async def settled(self) -> None:
-        """Until nothing runs or waits here."""
+        """Wait until nothing runs or waits here."""
         while self._tasks:
             await asyncio.wait(self._tasks)
 
@@ -141,7 +140,10 @@ class Simulations:
             self._folder.delete(name)
 
     def _names(self, tenant: str, campaign: str) -> list[str]:
-        """Oldest first: ids sort by time. The name of no campaign has none, wherever as a path it would lead."""
+        """Return the records' names, oldest first: ids sort by time.
+
+        What is not a campaign's name has none, wherever it would lead as a path.
+        """
         if not _NAME.fullmatch(campaign):
             return []
         return self._folder.names(f"{FOLDER}/{tenant}/{campaign}")

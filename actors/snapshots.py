@@ -1,14 +1,14 @@
-"""Snapshots of a shard: named Arrow tables and a few facts about them, as of one journal position.
+"""Save and load snapshots of a shard: named Arrow tables and a few facts about them, as of one journal position.
 
-Guarantees: a snapshot is seen whole or not at all; one whose bytes do not match their checksums is passed over for the
-one before, and reported; what a snapshot that is kept needs is never deleted. Writes only what changed: chunks that the
-snapshot before last has already are named, not written. That one and not the last, so that the two newest snapshots
-share no byte: damage to one leaves the other whole. No pack is built upon, and no snapshot kept, beyond an age
-(:mod:`actors.retention`), so that what was erased does not live on in them. Leaves to others: what the tables mean,
+Guarantees: a snapshot is seen whole or not at all; one whose bytes do not match their checksums is skipped for the one
+before it, and reported; what a kept snapshot needs is never deleted. Writes only what changed: chunks that the snapshot
+before last already has are named, not written. That one rather than the last, so that the two newest snapshots share no
+byte: damage to one leaves the other whole. No pack is built upon, and no snapshot kept, beyond an age
+(:mod:`actors.retention`), so that what was erased does not survive in them. Leaves to others: what the tables mean,
 when to save, in which process (:meth:`Draft.write` may run in a forked child), and how far to trim the journal
-(:meth:`SnapshotStore.prune` says how far is safe).
+(:meth:`SnapshotStore.prune` reports how far is safe).
 
-One folder a snapshot, ``<lsn>-<epoch>-<seconds>``, with ``manifest.json``, written last; the chunks lie in
+A snapshot is a folder ``<lsn>-<epoch>-<seconds>`` with ``manifest.json``, written last; the chunks are in
 ``packs/<snapshot>.pack``. See docs/storage.md.
 """
 
@@ -39,11 +39,11 @@ from actors.packs import DamagedPackError, Index, Known, PackWriter, Place
 from actors.retention import TWO_NEWEST, Retention
 
 FORMAT_VERSION = 3
-"""1: an Arrow file a table beside the manifest. 3: chunks in packs. (2 is a version of the state, not of the files.)"""
+"""1: one Arrow file per table next to the manifest. 3: chunks in packs. (2 is a version of the state, not of files.)"""
 MANIFEST = "manifest.json"
 PACKS = "packs"
 WHOLE_EVERY = 48
-"""So many snapshots build upon each other before one is written whole: what lies still is read and written anew."""
+"""After this many snapshots that build upon each other, one is written whole: unchanged data is read and rewritten."""
 
 _SUFFIX, _DRAFT = ".pack", "draft-"
 _GAP_BYTES = 1 << 20
@@ -66,7 +66,7 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A snapshot that was passed over, and why."""
+    """A snapshot that was skipped, and why."""
 
     name: str
     why: str
@@ -74,10 +74,12 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """Attributes
+    """What saving a snapshot took.
+
+    Attributes
     ----------
     n_bytes : written for it
-    n_chunks, n_new : that it consists of, and how many of them were written
+    n_chunks, n_new : chunks it consists of, and how many of them were written
     """
 
     name: str
@@ -91,11 +93,11 @@ class _UnusableError(Exception):
 
 
 class Draft:
-    """A snapshot that is being written. Made by :meth:`SnapshotStore.draft`.
+    """A snapshot that is being written, made by :meth:`SnapshotStore.draft`.
 
     Attributes
     ----------
-    fd : that :meth:`write` writes to; everything else of this process may be closed while it does
+    fd : what :meth:`write` writes to; everything else of this process may be closed while it does
     """
 
     def __init__(self, store: SnapshotStore, known: Known, path: Path, now: int) -> None:
@@ -106,7 +108,7 @@ class Draft:
         self._known = known
 
     def write(self, tables: Iterable[tuple[str, pa.Table]]) -> bytes:
-        """Write the tables, one after another: no table is asked for before the one before it is written.
+        """Write the tables one after another: none is requested before the one before it is written.
 
         Returns b"": all there is to know is in the file.
         """
@@ -118,7 +120,7 @@ class Draft:
         return b""
 
     def publish(self, meta: Mapping[str, Any], *, lsn: int, epoch: int) -> Saved:
-        """Make what was written the state after every record before ``lsn``.
+        """Publish what was written as the state after every record before ``lsn``.
 
         ``meta`` must survive JSON. Raises OSError, or DamagedPackError where nothing whole was written; then nothing of
         it is ever seen.
@@ -129,7 +131,7 @@ class Draft:
             self.abandon()
 
     def abandon(self) -> None:
-        """Let go of what was written, unless it was published. Twice is harmless."""
+        """Discard what was written, unless it was published. Twice is harmless."""
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
@@ -137,20 +139,20 @@ class Draft:
 
 
 class SnapshotStore:
-    """The snapshots of one shard. One process saves and prunes, one at a time; any may read.
+    """Hold the snapshots of one shard. One process saves and prunes, one at a time; any may read.
 
     Parameters
     ----------
     uri : any ``pyarrow.fs`` URI or a path
     name_parts : sub-folders below it, such as ``"shard-0003"``
     compression : of the Arrow buffers
-    spool : folder of this store's own for what is written before it is uploaded; not used where the URI is a local one
+    spool : this store's own folder for what is written before it is uploaded; not used where the URI is local
     retention : how old packs and snapshots may become
     clock : ms UTC
 
     Attributes
     ----------
-    oldest_at : when the oldest pack that is kept was written, ms UTC, as of the last :meth:`prune`; None: not known
+    oldest_at : when the oldest kept pack was written, ms UTC, as of the last :meth:`prune`; None: not known
     """
 
     def __init__(
@@ -173,10 +175,10 @@ class SnapshotStore:
         self._clock = clock
         self.oldest_at: int | None = None
         self.problems: list[Problem] = []
-        """What :meth:`latest` passed over when it was called last, newest first."""
+        """What the last call of :meth:`latest` skipped, newest first."""
 
     def save(self, tables: Mapping[str, pa.Table], meta: Mapping[str, Any], *, lsn: int, epoch: int) -> str:
-        """Store the state after every record before ``lsn``, in this process; the snapshot's name."""
+        """Store the state after every record before ``lsn``, in this process; return the snapshot's name."""
         draft = self.draft()
         try:
             draft.write(tables.items())
@@ -185,14 +187,14 @@ class SnapshotStore:
             draft.abandon()
 
     def draft(self) -> Draft:
-        """Begin a snapshot: learn what needs not be written again, and open a file to write to."""
+        """Begin a snapshot: find out what need not be written again, and open a file to write to."""
         name = f"{self._prefix}{PACKS}/{_DRAFT}{secrets.token_hex(8)}{_SUFFIX}"
         path = self._blobs.begin(name, self._spool or Path(tempfile.gettempdir()))
         now = self._clock()
         return Draft(self, self._known(now - self._retention.build_upon_ms), path, now)
 
     def latest(self) -> Snapshot | None:
-        """The newest snapshot that is intact, or None; those passed over are in :attr:`problems` and logged."""
+        """Return the newest intact snapshot, or None; those skipped are in :attr:`problems` and logged."""
         self.problems = []
         for name in self.names():
             try:
@@ -203,11 +205,11 @@ class SnapshotStore:
         return None
 
     def names(self) -> list[str]:
-        """Complete snapshots, newest first; their contents are not checked."""
+        """Return the complete snapshots, newest first, without checking their contents."""
         return self._folders()[0]
 
     def prune(self, keep: int = 2) -> int | None:
-        """Delete all but the newest ``keep`` complete snapshots, those too old among them, and what crashes left.
+        """Delete all except the newest ``keep`` complete snapshots, any of those too old, and what crashes left.
 
         Returns the position of the oldest one kept: every kept snapshot can be replayed from if the journal is trimmed
         no further. None when there is no snapshot.
@@ -230,7 +232,7 @@ class SnapshotStore:
         return int(kept[-1][:20])
 
     def _young(self, names: list[str]) -> list[str]:
-        """Without those that are older than any may become; the two newest are young enough."""
+        """Drop those that are older than any may become; the two newest are always young enough."""
         since = self._clock() - self._retention.keep_ms
         for n, name in enumerate(names[TWO_NEWEST:], TWO_NEWEST):
             with contextlib.suppress(_UnusableError, OSError):
@@ -259,7 +261,7 @@ class SnapshotStore:
         self.oldest_at = min(oldest) or None
 
     def _folders(self) -> tuple[list[str], list[str]]:
-        """(complete, incomplete) snapshot folders, newest first."""
+        """Return (complete, incomplete) snapshot folders, newest first."""
         complete, seen = set(), set()
         for blob in self._blobs.names(self._prefix, unfinished=True):
             name, _, file = blob[len(self._prefix) :].partition("/")
@@ -303,7 +305,7 @@ class SnapshotStore:
         return Saved(name, size, len(every), sum(chunk.pack == packs.OWN for chunk in every))
 
     def _name(self, place: str, now: int) -> str:
-        """Of snapshots at one place, as an idle shard takes them, the one taken later has the greater name."""
+        """Return a name; of snapshots at one place, as an idle shard takes them, the later one has the greater name."""
         stamps = [int(name.rpartition("-")[2], 16) for name in self.names() if name.startswith(place)]
         return f"{place}-{max([now // 1000, *(stamp + 1 for stamp in stamps)]):08x}"
 

@@ -1,4 +1,4 @@
-"""How this product's actors are made: detached, named, restarted for ever, found again by name."""
+"""Start this product's actors: detached, named, restarted for ever, found again by name."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HEAD, WORKER = "whisperer_head", "whisperer_worker"
 
 
 def start(cls: type, name: str, num_cpus: float, *args: Any, on: str = "") -> ActorHandle[Any]:
-    """The actor of that name, made if there is none; ``on`` names the kind of node it must live on, "" any."""
+    """Return the actor of that name, started if necessary; ``on`` names the kind of node it must live on, "" any."""
     found: ActorHandle[Any] = (
         cast(Any, ray.remote(cls))
         .options(
@@ -40,12 +40,12 @@ def start(cls: type, name: str, num_cpus: float, *args: Any, on: str = "") -> Ac
 
 
 def shards_live_on(cluster: ClusterSection) -> str:
-    """The kind of node for shard actors."""
+    """Return the kind of node for shard actors."""
     return WORKER if cluster.shards_on_workers else ""
 
 
 def named(program: str) -> type:
-    """The class that ``module:Class`` names: one of ours or of the operator's settings, never of a caller's."""
+    """Return the class named by ``module:Class``: one of ours or from the operator's settings, never from a caller."""
     module, _, name = program.partition(":")
     found: type = getattr(importlib.import_module(module), name)
     return found

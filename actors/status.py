@@ -1,4 +1,4 @@
-"""A shard's numbers for people, pages and tests."""
+"""Collect a shard's numbers for people, pages and tests."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from whisperer.shard.tenant import REFUSED_TRAITS, Tenant
 
 
 def commit(committer: Committer) -> dict[str, Any]:
+    """Return the committer's counts, waits and histograms."""
     counts = committer.counts
     return {
         "groups": counts.n_groups,
@@ -31,6 +32,7 @@ def commit(committer: Committer) -> dict[str, Any]:
 
 
 def shard(state: Shard) -> dict[str, Any]:
+    """Return the numbers of a shard's state, in total and by tenant."""
     tenants = {tenant.id: _tenant(state, tenant) for tenant in state.tenants.values()}
     return {
         "sequence": sum(int(tenant.sequence.sum()) for tenant in state.tenants.values()),

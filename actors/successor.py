@@ -1,8 +1,8 @@
-"""A shard actor that stands by until the one before it steps down: how shard code is upgraded while traffic runs.
+"""The shard actor that stands by until the one before it steps down, to upgrade shard code while traffic runs.
 
-Its process has loaded the code, and the newest snapshot, before it is asked to take over; what is left for the pause is
+Its process has loaded the code and the newest snapshot before it is asked to take over; what is left for the pause is
 the journal's tail since that snapshot. Guarantees: it opens the journal only when the directory's file names it as the
-shard's actor, so of two actors of one shard one writes, whoever of them is restarted when.
+shard's actor, so only one of two actors of one shard writes, whichever of them is restarted when.
 """
 
 from __future__ import annotations
@@ -43,17 +43,18 @@ class ShardActor(shard_actor.ShardActor):
         self._serves = True
 
     async def stand_by(self) -> bool:
-        """True once this process is ready to take over."""
+        """Return True once this process is ready to take over."""
         return True
 
     async def take_over(self) -> dict[str, Any]:
-        """Open the journal under the next epoch, replay what came since the snapshot, serve. Idempotent."""
+        """Open the journal under the next epoch, replay what came since the snapshot, and serve. Idempotent."""
         began = time.perf_counter()
         if not self._serves:
             self._serve()
         return {"took_over_s": time.perf_counter() - began, **self._recovery}
 
     async def call(self, traces: list[tuple[str, str]], method: str, *args: Any) -> Any:
+        """Call a method; until it has taken over, refuse all except `status`, `stand_by` and `take_over`."""
         if not self._serves and method not in ("stand_by", "take_over"):
             if method == "status":
                 return {"name": f"shard-{self._id}", "state": "standing by", "tenants": {}}

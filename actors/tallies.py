@@ -1,11 +1,11 @@
-"""What each version of a value model came to since its stage began: what replicas answered, and what decisions earned.
+"""Tally the results of each version of a value model since its stage began: replicas' answers, and decisions' rewards.
 
-Kept by the learner, because it is one, and sees every reward once. A user counts once in a stage, with the final reward
-of the first of his decisions that matures, for the version whose turn he was, whether it answered or not (intention to
-treat); the first `MOST_USERS` of each version count, more add nothing to the verdict. Guarantees: a reward of a
-decision from before the stage counts for nobody; a tally is consistent (:class:`whisperer.models.guardrails.Tally`),
-also where a replica took its counts with it when it died. Leaves to others: what follows
-(`serve_apps.decisions.counting`).
+The learner keeps the tallies, because there is one learner and it sees every reward once. A user counts once in a
+stage, with the final reward of the first of their decisions that matures, for the version the user was assigned to,
+whether it answered or not (intention to treat); the first `MOST_USERS` of each version count, because more would not
+change the verdict. Guarantees: a reward of a decision from before the stage counts for nobody; a tally is consistent
+(:class:`whisperer.models.guardrails.Tally`), even where a replica took its counts with it when it died. Leaves to
+others: what follows (`serve_apps.decisions.counting`).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Policy = tuple[str, str]
 
 
 class Earned(msgspec.Struct):
-    """``users``: those who have counted, as :attr:`whisperer.feedback.outcome.Reward.user`."""
+    """What a version earned; ``users`` are those counted, as :attr:`whisperer.feedback.outcome.Reward.user`."""
 
     users: set[int] = msgspec.field(default_factory=set)
     unsubscribed: int = 0
@@ -38,7 +38,7 @@ class Earned(msgspec.Struct):
 
 
 class Stage(msgspec.Struct, array_like=True):
-    """Of one policy; ``earned`` by version."""
+    """The stage of one policy; ``earned`` by version."""
 
     tenant: str
     policy: str
@@ -47,12 +47,14 @@ class Stage(msgspec.Struct, array_like=True):
 
 
 class Tallies:
+    """Keep the tallies of all policies."""
+
     def __init__(self) -> None:
         self._reports: dict[str, dict[str, Any]] = {}
         self._stages: dict[Policy, Stage] = {}
 
     def told(self, replica: str, report: dict[str, Any]) -> None:
-        """A replica's totals, which take the place of what it said before."""
+        """Keep a replica's totals, replacing those it reported before."""
         self._reports[replica] = report
         for tenant, policy, since, *_ in report["served"]:
             held = self._stages.get((tenant, policy))
@@ -60,7 +62,7 @@ class Tallies:
                 self._stages[tenant, policy] = Stage(tenant, policy, since, {})
 
     def saw(self, tenant: str, reward: Reward) -> None:
-        """A reward, once."""
+        """Count a reward; call once for each."""
         decider = parsed(reward.policy_version) if reward.mature and reward.group == POLICY else None
         stage = None if decider is None else self._stages.get((tenant, decider.model))
         if decider is None or stage is None or reward.decided_at < stage.since:
@@ -76,7 +78,7 @@ class Tallies:
         earned.absolute_milli += abs(milli)
 
     def totals(self) -> list[tuple[str, str, int, dict[int, Tally]]]:
-        """(tenant, policy, since, tallies by version) of every policy that anybody serves."""
+        """Return (tenant, policy, since, tallies by version) of every policy that anybody serves."""
         served: Counter[tuple[Policy, int, int, str]] = Counter()
         for report in self._reports.values():
             for tenant, policy, since, version, *counts in report["served"]:
@@ -103,7 +105,7 @@ class Tallies:
         return found
 
     def status(self) -> dict[str, Any]:
-        """Of all replicas since each began: decisions scored, scored in shadow, and made without, by reason."""
+        """Return all replicas' counts since each began: decisions scored, scored in shadow, and unscored by reason."""
         without: Counter[str] = Counter()
         for report in self._reports.values():
             without.update(report["without"])
@@ -111,7 +113,9 @@ class Tallies:
         return {**summed, "without": dict(without)}
 
     def state(self) -> list[Stage]:
+        """Return what :meth:`restore` needs."""
         return list(self._stages.values())
 
     def restore(self, stages: Iterable[Stage]) -> None:
+        """Take up what :meth:`state` returned."""
         self._stages = {(stage.tenant, stage.policy): stage for stage in stages}

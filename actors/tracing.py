@@ -1,7 +1,7 @@
-"""Which requests the work of this moment is for: taken from a request's headers, carried into calls, read by the log.
+"""Trace which requests the current work is for: read from a request's headers, carried into calls, used by the log.
 
-A request id is the client's ``x-request-id`` where that is short and plain, else one made here. A trace id is that of
-a W3C ``traceparent``, else made here. A call to a shard may be for many requests at once; it carries the first
+A request id is the client's ``x-request-id`` where that is short and plain, otherwise one made here. A trace id is that
+of a W3C ``traceparent``, otherwise made here. A call to a shard may be for many requests at once; it carries the first
 :data:`MAX_CARRIED` of them.
 """
 
@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 MAX_CARRIED = 8
 
-# No "@" and no blanks: an id that is somebody's address or a sentence is not taken over into logs.
+# No "@" and no blanks: an id that is somebody's address or a sentence stays out of logs.
 _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/=+~-]{0,127}\Z")
 _SECRET_PREFIXES = ("wk_", "sk_", "op_")
 # https://www.w3.org/TR/trace-context/#traceparent-header: version 00 has exactly four fields, later ones may have more.
@@ -32,19 +32,19 @@ _current: ContextVar[tuple[Trace, ...]] = ContextVar("traces", default=())
 
 
 def current() -> tuple[Trace, ...]:
-    """The requests that what runs now is for; empty where it is for none."""
+    """Return the requests that the current work is for; empty where there are none."""
     return _current.get()
 
 
 def trace_id() -> str:
-    """The trace id of what runs now; a new one, that no line has yet, where it is for no request."""
+    """Return the trace id of the current work; a new one, in no log line yet, where it is for no request."""
     traces = _current.get()
     return traces[0].trace_id if traces else secrets.token_hex(16)
 
 
 @contextmanager
 def within(traces: Iterable[Trace]) -> Iterator[None]:
-    """What runs inside, and the tasks made there, is for these requests."""
+    """Mark what runs inside, and the tasks created there, as being for these requests."""
     kept = tuple(traces)[:MAX_CARRIED]
     token = _current.set(kept)
     try:
@@ -54,7 +54,7 @@ def within(traces: Iterable[Trace]) -> Iterator[None]:
 
 
 def of_headers(request_id: str | None, traceparent: str | None) -> Trace:
-    """The trace of a request with these headers; what is missing or cannot be taken over is made."""
+    """Return the trace of a request with these headers; ids that are missing or unusable are generated."""
     made = secrets.token_hex(16)
     found = _TRACEPARENT.match(traceparent.strip()) if traceparent else None
     if found is not None and found.group(1) == "00" and found.group(3):

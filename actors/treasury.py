@@ -1,8 +1,9 @@
-"""The money of campaigns' budgets, in the learner: grants that are durable before anybody hears of them.
+"""Grant the money of campaigns' budgets, in the learner: a grant is durable before anybody learns of it.
 
-Guarantees: killed at any moment, no money is granted twice: what a replica was told is in the blob, and what is in the
-blob and nobody was told stays unspent until the replica asks again. Grants that wait together are stored together. A
-store that fails grants nothing. Leaves to others: how much (:mod:`whisperer.decisions.allotment`), and spending it.
+Guarantees: killed at any moment, no money is granted twice: what was reported to a replica is in the blob, and what is
+in the blob and was reported to nobody stays unspent until the replica asks again. Grants that wait together are stored
+together. A store that fails grants nothing. Leaves to others: how much (:mod:`whisperer.decisions.allotment`), and
+spending it.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 class Treasury:
-    """Use from one event loop.
+    """Grant money from budgets. Use from one event loop.
 
     Parameters
     ----------
@@ -44,7 +45,7 @@ class Treasury:
             self._allotments = Allotments()
 
     async def lease(self, holder: str, asks: bytes) -> bytes:
-        """msgpack of list[Ask] -> msgpack of list[Lease]. Raises OSError where grants cannot be stored."""
+        """Answer a list[Ask] with a list[Lease], both in msgpack. Raises OSError where grants cannot be stored."""
         leases: list[Lease] = self._allotments.answer(holder, _decode(asks), self._clock())
         granted = self._allotments.revision
         async with self._storing:
@@ -55,7 +56,7 @@ class Treasury:
         return _encode(leases)
 
     def status(self, tenant: str | None = None, campaign: str | None = None) -> list[dict[str, Any]]:
-        """See :meth:`Allotments.status`; of one campaign where one is named."""
+        """See :meth:`Allotments.status`; only of the tenant or campaign named, if any."""
         named = {"tenant": tenant, "campaign": campaign}
         wanted = {name: value for name, value in named.items() if value is not None}
         return [one for one in self._allotments.status() if wanted.items() <= one.items()]

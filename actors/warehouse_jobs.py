@@ -1,4 +1,4 @@
-"""What is done to the warehouse, as jobs that a process without a shard can do (:mod:`actors.bookkeeper`)."""
+"""Do work on the warehouse as jobs that a process without a shard can do (:mod:`actors.bookkeeper`)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from whisperer.errors import UnavailableError
 
 
 class Export(msgspec.Struct, tag=1, array_like=True, frozen=True):
-    """One closed segment [first, last) of the file journal in ``folder``; answered with the number of events' rows."""
+    """Export one closed segment [first, last) of the file journal in ``folder``; answers the number of events' rows."""
 
     folder: str
     first: int
@@ -23,7 +23,7 @@ class Export(msgspec.Struct, tag=1, array_like=True, frozen=True):
 
 
 class Compact(msgspec.Struct, tag=2, array_like=True, frozen=True):
-    """:meth:`Warehouse.compact`; answered with the number of files merged."""
+    """Call :meth:`Warehouse.compact`; answers the number of files merged."""
 
     tenant: str
     date: str
@@ -32,11 +32,11 @@ class Compact(msgspec.Struct, tag=2, array_like=True, frozen=True):
 
 
 class Vacuum(msgspec.Struct, tag=3, array_like=True, frozen=True):
-    """:meth:`Warehouse.vacuum`; answered with the number of files deleted."""
+    """Call :meth:`Warehouse.vacuum`; answers the number of files deleted."""
 
 
 class Erase(msgspec.Struct, tag=4, array_like=True, frozen=True):
-    """:meth:`Warehouse.erase`; answered with the number of rows that were theirs."""
+    """Call :meth:`Warehouse.erase`; answers the number of rows that were the users'."""
 
     tenant: str
     erased: dict[str, int]
@@ -48,7 +48,7 @@ encode_job = msgspec.msgpack.Encoder().encode
 
 
 def do(warehouse: Warehouse, job: Job) -> int:
-    """Raises UnavailableError where another maintainer is at it, and what the warehouse raises."""
+    """Do a job and return its number. Raises UnavailableError (another maintainer is at work) and what jobs raise."""
     match job:
         case Export(folder, first, last, known):
             return export_range(warehouse, known, first, last, closed_segment(Path(folder), first, last)).n_rows
@@ -61,7 +61,7 @@ def do(warehouse: Warehouse, job: Job) -> int:
 
 
 def worker(uri: str, pseudonym_key: bytes) -> Callable[[bytes], bytes]:
-    """What a bookkeeper does with an encoded job; its answer is for :func:`answered`."""
+    """Return what a bookkeeper does with an encoded job; its answer is for :func:`answered`."""
     found: list[Warehouse] = []  # opened in the process that works, at its first job
 
     def work(encoded: bytes) -> bytes:
@@ -76,7 +76,7 @@ def worker(uri: str, pseudonym_key: bytes) -> Callable[[bytes], bytes]:
 
 
 def answered(answer: bytes) -> int:
-    """The number that a job is answered with. Raises UnavailableError as :func:`do`."""
+    """Return the number in a job's answer. Raises UnavailableError like :func:`do`."""
     number, unavailable = msgspec.msgpack.decode(answer, type=tuple[int, str])
     if unavailable:
         raise UnavailableError(unavailable, retry_after_s=1.0)

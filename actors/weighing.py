@@ -1,8 +1,8 @@
-"""What records will take of the shard's time, estimated before they are journaled: what is too much for one is several.
+"""Estimate how long records will occupy the shard, before they are journaled, and split those that take too long.
 
 A shard applies its records one after another, for all tenants, and gives others their turn between two of them: so no
-record may take longer than 50 ms (`whisperer bench records`). How long one event takes follows from what the tenant has
-published and what the event carries; the figures are microseconds, measured on one core, and err to the dear side.
+record may take longer than 50 ms (`whisperer bench records`). How long one event takes depends on what the tenant has
+published and what the event carries; the figures are microseconds, measured on one core, and err on the high side.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from whisperer.shard.records import Astray, EraseLinked, Events, Forward, Led, M
 from whisperer.shard.tenant import Tenant
 
 RECORD_US = 30_000
-"""One record's estimate stays below this, or it is one event or letter."""
+"""One record's estimate exceeds this by at most one event or letter."""
 EVENT_US = 3.0
 TRAITS_US = 12.0
 TRAIT_READ_US, TRAIT_TEST_US = 15.0, 1.0
-"""Where segments ask about traits, one is read again, and tested as often as it has different tests."""
+"""Where segments ask about traits, a trait is read again, and tested as often as it has different tests."""
 TEST_US = 0.05
 LINK_US = 40.0
 CALL_US = 25.0
-"""Of one campaign, by one event."""
+"""Per campaign that an event triggers."""
 LETTER_US = 40.0
 BYTE_US = 0.005
 """Of a profile that is merged."""
@@ -36,7 +36,7 @@ ERASED_LINK_US = 15.0
 
 
 def cut(shard: Shard, read: Payloads, encoded: bytes) -> list[Events]:
-    """The record of a block, or of its events in several, in order, none of which takes too long."""
+    """Return the record of a block, or several with its events in order, none of which takes too long."""
     block = read.block
     costs = event_costs(shard.tenants.get(block.tenant), block)
     if costs.sum() <= RECORD_US:
@@ -47,7 +47,7 @@ def cut(shard: Shard, read: Payloads, encoded: bytes) -> list[Events]:
 
 
 def event_costs(tenant: Tenant | None, block: EventBlock) -> NDArray[np.float64]:
-    """About what each event takes, in microseconds; shape (n_events,)."""
+    """Estimate what each event takes, in microseconds; shape (n_events,)."""
     rows = block.events()
     by_name = np.zeros(max(len(block.names), 1))
     per_event, per_traits = EVENT_US, TRAITS_US
@@ -65,7 +65,7 @@ def event_costs(tenant: Tenant | None, block: EventBlock) -> NDArray[np.float64]
 
 
 def batches(shard: Shard, letters: list[Message]) -> Iterator[list[Message]]:
-    """The letters, in order, none of the lists of which takes too long."""
+    """Yield the letters, in order, in lists none of which takes too long."""
     batch: list[Message] = []
     spent = 0.0
     for letter in letters:
@@ -83,7 +83,7 @@ def _letter_us(shard: Shard, letter: Message) -> float:
     body = letter.body.letter if isinstance(letter.body, (Astray, Led)) else letter.body
     match body:
         case Forward(references=references):
-            # The event may call and state: what it was weighed with when it came is not looked up again.
+            # The event may trigger campaigns and state traits: its cost on arrival is not looked up again.
             return LETTER_US + (EVENT_US + CALL_US) * len(references)
         case MergeIn(state=state):
             traits = sum(len(name) + len(text) for name, (_, _, text) in state.traits.items())

@@ -1,8 +1,7 @@
-"""The demo's tenant: its keys, kept in the installation's record so that its page can show them and its simulator use
-them, and what it runs: segments, templates and one campaign.
+"""Sets up the demo's tenant: its keys, segments, templates and one campaign.
 
-Both functions may be repeated: what is there already stays as its owner changed it, a campaign that was paused or ended
-included.
+The keys are kept in the installation's record, so that the demo's page can show them and its simulator can use them.
+Both functions may be repeated: whatever exists stays as its owner changed it, including a paused or ended campaign.
 """
 
 from __future__ import annotations
@@ -28,11 +27,12 @@ SEGMENTS: dict[str, dict[str, Any]] = {
         ]
     },
 }
-"""Published with the demo's tenant: a feature, a count within days, the absence of an event, a trait."""
+"""Published with the demo's tenant: one segment each for a feature, a count within days, an absent event and a trait.
+"""
 
 
 def access(plane: ControlPlane, tenant_name: str, known: DemoAccess | None) -> DemoAccess:
-    """The demo's access: the known keys while they are valid, else new ones. The tenant is ready to run."""
+    """Return the demo's access: the known keys while they are valid, otherwise new ones. The tenant is ready to run."""
     try:
         tenant = plane.get_tenant(tenant_name)
     except NotFoundError:
@@ -51,7 +51,7 @@ def access(plane: ControlPlane, tenant_name: str, known: DemoAccess | None) -> D
 
 
 def ensure(plane: ControlPlane, tenant: str) -> None:
-    """Give the tenant the demo's templates and its campaign, live, and set the experiment's shares with it."""
+    """Publish the demo's templates and its campaign, live, and set the experiment's shares with it."""
     from cluster.demo_templates import demo_templates
 
     found = {campaign.name: campaign for campaign in plane.list_campaigns(tenant)}.get(demo_campaign.NAME)

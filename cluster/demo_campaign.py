@@ -1,8 +1,8 @@
-"""The demo's one campaign, as a caller's JSON, and the names that its simulator needs to play along.
+"""The demo's one campaign, as a caller's JSON, and the names that its simulator needs to take part.
 
-Time is compressed: a window of half a minute stands for the days that a person would take. The name says so, so that
-nobody takes the figures on the pages for those of a real product. No quiet hours: in compressed time a night would last
-the whole demo.
+Time is compressed: a window of half a minute stands for the days that a person would take. The campaign's name says so,
+so that nobody takes the figures on the pages for those of a real product. There are no quiet hours: in compressed time
+a night would last the whole demo.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ GOAL_EVENT = "Feature Adopted"
 WINDOW_S = 30
 
 HOLDOUT, UNIFORM = 0.10, 0.10
-"""Twice the usual shares: a demo is watched for minutes, and the first interval should come within two."""
+"""Twice the usual shares: a demo is watched for minutes, and its first interval should appear within two."""
 
 CAMPAIGN: dict[str, Any] = {
     "trigger": {"event": TRIGGER_EVENT},
@@ -34,5 +34,6 @@ CAMPAIGN: dict[str, Any] = {
     ],
     "quiet_hours": None,
 }
-"""A returning user is nudged to take up a feature. Hours of caps are compressed as well: 0.05 are three minutes, about
-nine hours of a person's life in the simulation."""
+"""Nudges a returning user to try a feature. The caps' hours are compressed too: 0.05 is three minutes, about nine hours
+of a person's life in the simulation.
+"""

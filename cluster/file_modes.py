@@ -1,6 +1,6 @@
-"""What an installation's files allow to whom."""
+"""Defines who may read what an installation writes."""
 
 from __future__ import annotations
 
 PRIVATE = 0o077
-"""The umask of every process of an installation: what it writes, wherever that lies, is its owner's alone."""
+"""The umask of every process of an installation: only its owner can read what it writes, wherever that is."""

@@ -1,8 +1,8 @@
 """Turns SIGINT and SIGTERM into a request to stop that the launcher can act on at a safe point.
 
-The first request during a start raises in the main thread, so that a start is given up and cleaned up; while waiting in
-the foreground it ends the wait. Afterwards the signals mean what they meant before, so a second Ctrl-C interrupts the
-stopping itself.
+During a start, the first request raises in the main thread, so that the start is abandoned and cleaned up; while the
+launcher waits in the foreground, it ends the wait. Afterwards the signals have their previous meaning, so a second
+Ctrl-C interrupts the stopping itself.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ class StopRequested(KeyboardInterrupt):
 
 
 class Stop:
+    """Receives the signals: raises during a start, ends :meth:`wait` afterwards."""
+
     def __init__(self) -> None:
         self.waiting = False
         self._requested = threading.Event()
@@ -31,7 +33,7 @@ class Stop:
         self._requested.set()
 
     def wait(self, running: Callable[[], bool]) -> bool:
-        """Wait for a request; True when the cluster ended before one came."""
+        """Wait for a request. Returns True if the cluster ended before one came."""
         self.waiting = True
         while not self._requested.wait(_LOOK_S):
             if not running():
@@ -41,6 +43,7 @@ class Stop:
 
 @contextmanager
 def stop_requests() -> Iterator[Stop]:
+    """Handle SIGINT and SIGTERM as requests to stop, and restore the previous handlers at the end."""
     stop = Stop()
     before = {number: signal.signal(number, stop.on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -1,8 +1,8 @@
-"""Ray's GCS kept in a Redis, so that its process may die while everything else of a cluster goes on.
+"""Keeps Ray's GCS state in a Redis, so that its process may die while the rest of the cluster continues.
 
-Decides under which names Ray keeps its state there (a new namespace at every start of a head: a new head must not find
-the actors of an old one) and starts a GCS that died again, by the very command that Ray started it with. Leaves to Ray
-that raylets, actors and drivers find it again. While it is away nothing new starts, and what runs goes on.
+Decides the names under which Ray keeps its state there (a new namespace at every start of a head, because a new head
+must not find an old one's actors), and restarts a GCS that died with the command Ray started it with. Ray lets raylets,
+actors and drivers find it again. While the GCS is away nothing new starts, and what runs continues.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ _log = logging.getLogger(__name__)
 
 
 class GcsCommand(msgspec.Struct, frozen=True):
-    """How the GCS was started. Its command line may hold the password of the Redis: the file is its owner's alone."""
+    """How the GCS was started. The command line may contain the Redis password, so only the owner can read the file."""
 
     command: list[str]
     environment: dict[str, str]
 
 
 def fresh_namespace(installation: Installation, gcs_redis: str) -> str:
-    """A namespace for the next head's state; the last one's state is deleted. Raises SettingsError for a wrong URL."""
+    """Return a namespace for the next head's state; delete the previous state. Raises SettingsError for a wrong URL."""
     if not gcs_redis:
         return ""
     _taken_apart(gcs_redis)
@@ -46,10 +46,10 @@ def fresh_namespace(installation: Installation, gcs_redis: str) -> str:
 
 
 def forget(installation: Installation, gcs_redis: str) -> None:
-    """Delete what Ray kept of the last cluster. A Redis that is away keeps a few hundred KB of no use to anybody."""
+    """Delete what Ray stored for the last cluster. If the Redis is away, a few hundred KB stay behind, unused."""
     if not (gcs_redis and installation.gcs_namespace):
         return
-    import redis  # loaded by those alone that have one
+    import redis  # loaded only when a Redis is used
 
     with contextlib.suppress(redis.RedisError), redis.Redis.from_url(gcs_redis, socket_timeout=5) as client:
         for key in client.scan_iter(match=f"RAY{installation.gcs_namespace}@*", count=1000):
@@ -57,13 +57,13 @@ def forget(installation: Installation, gcs_redis: str) -> None:
 
 
 def environment(installation: Installation) -> dict[str, str]:
-    """What every process of such a cluster needs in its environment."""
+    """Return what every process of such a cluster needs in its environment."""
     _, settings = installation.configured()
     return {"RAY_gcs_rpc_server_reconnect_timeout_s": str(AWAY_S)} if settings.cluster.gcs_redis else {}
 
 
 def head_environment(installation: Installation) -> dict[str, str]:
-    """What the head needs besides."""
+    """Return what the head needs in addition."""
     _, settings = installation.configured()
     if not settings.cluster.gcs_redis:
         return {}
@@ -72,13 +72,13 @@ def head_environment(installation: Installation) -> dict[str, str]:
 
 
 def start_options(installation: Installation) -> dict[str, object]:
-    """What `ray start --head` needs besides."""
+    """Return the additional options of `ray start --head`."""
     _, settings = installation.configured()
     return _taken_apart(settings.cluster.gcs_redis)[1] if settings.cluster.gcs_redis else {}
 
 
 def remember(installation: Installation) -> None:
-    """Record how the GCS that runs now was started, if it can be started again."""
+    """Record how the running GCS was started, if it can be restarted."""
     _, settings = installation.configured()
     path = _path(installation)
     if not settings.cluster.gcs_redis:
@@ -92,7 +92,7 @@ def remember(installation: Installation) -> None:
 
 
 def revive(installation: Installation) -> bool:
-    """Start the GCS again if it alone of the head's servers has ended; whether it was."""
+    """Restart the GCS if it is the only one of the head's servers that has ended. Returns whether it was restarted."""
     raylets = named([pid for pid in installation.head if pid.alive()], ["raylet"])
     path = _path(installation)
     if installation.running or not raylets or not path.exists():
@@ -128,7 +128,7 @@ def _pairs(environ: str) -> Iterator[tuple[str, str]]:
 
 
 def _taken_apart(url: str) -> tuple[str, dict[str, object]]:
-    """What Ray takes for an address, and its options for user and password."""
+    """Split a Redis URL into the address, and the user and password options, that Ray takes."""
     parts = urlsplit(url)
     if parts.scheme not in ("redis", "rediss") or not parts.hostname or "," in parts.netloc:
         raise SettingsError("cluster.gcs_redis must be redis://host:port or rediss://host:port, one host.")

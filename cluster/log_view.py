@@ -1,8 +1,8 @@
-"""What an installation's processes log, followed in a terminal: what `up --foreground` shows of it.
+"""Follows the logs of an installation's processes in a terminal: what `up --foreground` shows of it.
 
-New lines of ``<data-dir>/logs/*.log`` from the moment of the call on, of level WARNING and above, as lines for people.
-Guarantees: reads only what is new, a bounded part of it at a time, and never fails for what stands in a file. Leaves to
-others: writing the lines (`actors.logs`).
+Shows new lines of ``<data-dir>/logs/*.log`` from the moment of the call on, at level WARNING and above, formatted for
+people. Guarantees that it reads only what is new, a bounded part at a time, and never fails because of a file's
+content. Writing the lines is left to `actors.logs`.
 """
 
 from __future__ import annotations
@@ -19,19 +19,21 @@ _TOLD = ("time", "level", "logger", "message", "process", "pid", "exception")
 
 
 class LogView:
+    """Reads new lines from a folder of log files."""
+
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._read: dict[Path, tuple[int, int]] = {path: _place(path) for path in folder.glob("*.log")}
-        """inode and bytes read of each file"""
+        """Inode and number of bytes read, per file."""
 
     def new(self) -> list[str]:
-        """Lines since the last call, by process, oldest first."""
+        """Return the lines since the last call, by process, oldest first."""
         return [line for path in sorted(self._folder.glob("*.log")) for line in self._of(path)]
 
     def _of(self, path: Path) -> Iterator[str]:
         inode, done = self._read.get(path, (0, 0))
         now_inode, size = _place(path)
-        if inode != now_inode:  # a new file, or a large one was put aside
+        if inode != now_inode:  # a new file, or a large one was rotated
             done = 0
         if size <= done:
             self._read[path] = (now_inode, size)
@@ -42,7 +44,7 @@ class LogView:
                 text = file.read(MAX_BYTES_AT_ONCE)
         except OSError:
             return
-        whole = text.rfind(b"\n") + 1  # the rest is being written
+        whole = text.rfind(b"\n") + 1  # the rest is still being written
         if not whole and len(text) == MAX_BYTES_AT_ONCE:
             whole = len(text)
         self._read[path] = (now_inode, done + whole)

@@ -1,6 +1,6 @@
-"""Client of the running installation's `/internal/*` endpoints, which the operator's token opens.
+"""Client of the running installation's `/internal/*` endpoints, authorised by the operator's token.
 
-Translates answers into the product's errors, so that commands deal with those only. The endpoints are the gateway's;
+Translates answers into the product's errors, so that commands deal only with those. The endpoints are the gateway's;
 docs/operations.md lists them with their documents.
 """
 
@@ -36,10 +36,10 @@ _STATUS_TO_ERROR: dict[int, type[WhispererError]] = {
 
 
 class Operator:
-    """Raises NotFoundError, ConflictError, RequestError and UnavailableError as the endpoints answer."""
+    """The client. Raises NotFoundError, ConflictError, RequestError and UnavailableError according to the answer."""
 
     def __init__(self, data_dir: Path, timeout_s: float = 60.0) -> None:
-        """Raises NotInstalledError, and UnavailableError when the installation does not run."""
+        """Raise NotInstalledError, or UnavailableError if the installation is not running."""
         self.installation = installation.load(data_dir)
         if not self.installation.running:
             raise UnavailableError(
@@ -94,7 +94,7 @@ class Operator:
 
 
 def _segment(step: str) -> str:
-    """An id as one segment of a path, whatever is in it; one that is only dots would be taken for a folder."""
+    """Return an id as one segment of a path, whatever it contains; one of only dots would be taken for a folder."""
     quoted = quote(step, safe="", errors="replace")
     return quoted.replace(".", "%2E") if step in (".", "..") else quoted
 

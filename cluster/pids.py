@@ -1,9 +1,9 @@
-"""Which processes belong to an installation, and how they are ended.
+"""Finds the processes that belong to an installation, and ends them.
 
-A process is ours when it was recorded with its start time (a number that was used again is another process), when its
-environment carries our installation id, or when it is our interpreter or Ray's binary working inside our temporary
-folder: Ray's workers overwrite their command line and environment, but not the files they hold open. Nothing else is
-ever signalled, and a process is checked once more right before each signal.
+A process is ours if it was recorded with its start time (a reused number is another process), if its environment
+carries our installation id, or if it is our interpreter or Ray's binary working inside our temporary folder: Ray's
+workers overwrite their command line and environment, but not the files they hold open. Nothing else is ever signalled,
+and each process is checked again just before each signal.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ class Pid(msgspec.Struct, frozen=True):
 
 
 def identify(pid: int) -> Pid | None:
-    """A running process with its start time; None when it has ended (a zombie has)."""
+    """Return a running process with its start time, or None if it has ended (a zombie has)."""
     try:
         stat = (_PROC / str(pid) / "stat").read_bytes()
         boot = (_PROC / "sys/kernel/random/boot_id").read_text().strip()
     except OSError:
         return None
-    state, *fields = stat[stat.rindex(b")") + 2 :].split()  # the name before it may hold spaces and parentheses
+    state, *fields = stat[stat.rindex(b")") + 2 :].split()  # the name before it may contain spaces and parentheses
     if state in (b"Z", b"X"):
         return None
     return Pid(pid, f"{boot}:{int(fields[18])}")
 
 
 def find(installation_id: str, temp_dir: Path, recorded: Iterable[Pid] = ()) -> set[Pid]:
-    """Processes of an installation that are running now, but never this one or an ancestor of it.
+    """Return the running processes of an installation, except this one and its ancestors.
 
     A ``temp_dir`` that is not absolute (an installation that never started has none) matches nothing.
     """
@@ -61,7 +61,7 @@ def find(installation_id: str, temp_dir: Path, recorded: Iterable[Pid] = ()) -> 
             ours = mark in _split(entry / "environ") or (
                 temp_dir.is_absolute() and _is_our_program(entry) and _works_in(entry, temp_dir)
             )
-        except OSError:  # it ended while we looked, or may not be looked at
+        except OSError:  # it ended meanwhile, or may not be inspected
             continue
         if ours and (pid := identify(int(entry.name))):
             found.add(pid)
@@ -69,7 +69,7 @@ def find(installation_id: str, temp_dir: Path, recorded: Iterable[Pid] = ()) -> 
 
 
 def named(pids: Iterable[Pid], names: Collection[str]) -> list[Pid]:
-    """Those whose program has one of the names (the first 15 characters count)."""
+    """Return those whose program has one of the names (the first 15 characters count)."""
     short = {name[:15] for name in names}
     return [pid for pid in pids if _program_name(pid.pid) in short]
 
@@ -84,7 +84,7 @@ def end(pids: Collection[Pid], grace_s: float) -> set[Pid]:
 
 
 def wait_gone(pids: Collection[Pid], timeout_s: float) -> set[Pid]:
-    """Wait until processes have ended; those that have not in time."""
+    """Wait until processes have ended; return those that have not in time."""
     deadline = time.monotonic() + timeout_s
     left = {pid for pid in pids if pid.alive()}
     while left and time.monotonic() < deadline:
@@ -94,7 +94,7 @@ def wait_gone(pids: Collection[Pid], timeout_s: float) -> set[Pid]:
 
 
 def rss_bytes(pids: Iterable[Pid]) -> int:
-    """Resident memory of processes together; shared pages count in each."""
+    """Return the resident memory of processes together; shared pages count in each."""
     total = 0
     for pid in pids:
         try:
@@ -114,7 +114,7 @@ def _program_name(pid: int) -> str:
 def _signal(pids: Iterable[Pid], *, kill: bool) -> None:
     for pid in pids:
         try:
-            target = psutil.Process(pid.pid)  # psutil refuses to signal a number that was given to another process
+            target = psutil.Process(pid.pid)  # psutil refuses to signal a number that was reused
             if pid.alive():
                 target.kill() if kill else target.terminate()
         except psutil.Error:
@@ -131,13 +131,13 @@ def _split(path: Path) -> list[bytes]:
 
 
 def _is_our_program(entry: Path) -> bool:
-    """Whether a process runs this Python or a binary installed beside it (Ray's servers, HAProxy)."""
+    """Return whether a process runs this Python or a binary installed next to it (Ray's servers, HAProxy)."""
     program = os.readlink(entry / "exe").removesuffix(" (deleted)")
     return program == os.path.realpath(sys.executable) or program.startswith(os.path.realpath(sys.prefix) + os.sep)
 
 
 def _works_in(entry: Path, folder: Path) -> bool:
-    """Whether a process names a path inside the folder on its command line, or holds one open."""
+    """Return whether a process names a path inside the folder on its command line, or holds one open."""
     inside = f"{folder}{os.sep}".encode()
     if any(inside in word for word in _split(entry / "cmdline")):
         return True

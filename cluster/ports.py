@@ -1,9 +1,9 @@
-"""Ports and the temporary folder of an installation, so that several can live on one machine.
+"""Allocates the ports and the temporary folder of an installation, so that several can share one machine.
 
 Ports come in blocks of 256 below the range the kernel uses for outgoing connections. A block is claimed by making the
 folder ``<tmp>/uw-<block>``: making a folder is atomic, so two installations that start at the same moment cannot claim
-the same one, and its short name keeps Ray's socket paths under the 107 bytes that AF_UNIX allows. A claim whose
-installation is gone is taken over; one that something else listens in is passed by.
+the same one, and the short name keeps Ray's socket paths under the 107 bytes that AF_UNIX allows. A claim whose
+installation is gone is taken over; a block in which something else listens is skipped.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import msgspec
 
 FIRST_PORT = 10_240
 BLOCK_PORTS = 256
-N_BLOCKS = 86  # up to 32,255; Linux hands out 32,768 and above to outgoing connections
+N_BLOCKS = 86  # up to 32,255; Linux uses 32,768 and above for outgoing connections
 CLAIM_FILE = "installation"
 _LOOPBACK = "127.0.0.1"
 
@@ -54,7 +54,7 @@ class Ports(msgspec.Struct, frozen=True):
     workers: tuple[int, int]
 
     def singles(self) -> dict[str, int]:
-        """Every single port but the HTTP server's, by name."""
+        """Return every single port except the HTTP server's, by name."""
         return {
             field: value
             for field in self.__struct_fields__
@@ -63,10 +63,11 @@ class Ports(msgspec.Struct, frozen=True):
 
 
 def ports_of_block(block: int, http: int) -> Ports:
+    """Return the ports that belong to a block."""
     base = FIRST_PORT + block * BLOCK_PORTS
     names = [f for f in Ports.__struct_fields__ if f not in ("http", "ingress_http", "ingress_grpc", "workers")]
     singles = {name: base + i for i, name in enumerate(names)}
-    # A replica's port is kept back for minutes after it ends, so these ranges hold many more than run at once.
+    # A replica's port stays reserved for minutes after it ends, so these ranges hold many more than run at once.
     return Ports(
         http=http,
         ingress_http=(base + 32, base + 95),
@@ -77,10 +78,10 @@ def ports_of_block(block: int, http: int) -> Ports:
 
 
 def claim(data_dir: Path, http: int, temp_root: Path, preferred: Path | None = None) -> tuple[Ports, Path]:
-    """Ports that are free now and the temporary folder that holds the claim on them.
+    """Claim a free block; return its ports and the temporary folder that holds the claim.
 
-    The folder a previous start used (``preferred``) is tried first, then the others from one that the data folder's
-    name selects, so that an installation usually keeps its numbers. Raises NoFreePortsError.
+    The folder of a previous start (``preferred``) is tried first, then the others from one that the data folder's name
+    selects, so that an installation usually keeps its numbers. Raises NoFreePortsError.
     """
     owner = str(data_dir.resolve())
     for block in _order(owner, temp_root, preferred):
@@ -98,11 +99,12 @@ def claim(data_dir: Path, http: int, temp_root: Path, preferred: Path | None = N
 
 
 def is_free(host: str, port: int) -> bool:
-    """Whether nothing listens on a port."""
+    """Return whether nothing listens on a port."""
     return all_free([port], host)
 
 
 def all_free(ports: Iterable[int], host: str = _LOOPBACK) -> bool:
+    """Return whether nothing listens on any of the ports."""
     try:
         with _held(ports, host):
             return True
@@ -111,7 +113,7 @@ def all_free(ports: Iterable[int], host: str = _LOOPBACK) -> bool:
 
 
 def release(folder: Path) -> None:
-    """Give a claim up and remove what the installation left there."""
+    """Release a claim and remove what the installation left there."""
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -123,7 +125,7 @@ def _held(ports: Iterable[int], host: str) -> Iterator[None]:
             held = stack.enter_context(socket.socket(family, socket.SOCK_STREAM))
             held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port in TIME_WAIT is free
             held.bind((host, port))
-            held.listen(1)  # binding alone succeeds beside a listener that set SO_REUSEADDR
+            held.listen(1)  # binding alone succeeds next to a listener that set SO_REUSEADDR
         yield
 
 
@@ -150,7 +152,7 @@ def _claim_folder(folder: Path, owner: str) -> bool:
 
 
 def _claimed_by(folder: Path) -> str | None:
-    """The data folder a claim is for; None where there is no claim of this user to read."""
+    """Return the data folder a claim is for; None if there is no claim that this user can read."""
     try:
         if folder.is_symlink() or folder.stat().st_uid != os.getuid():
             return None
@@ -164,14 +166,14 @@ def _is_ours(folder: Path, owner: str) -> bool:
 
 
 def _is_stale(folder: Path) -> bool:
-    """Whether the claiming installation no longer exists, or has moved to another folder."""
+    """Return whether the claiming installation no longer exists, or has moved to another folder."""
     claimed_by = _claimed_by(folder)
     if claimed_by is None:
         return False
     try:
         record = (Path(claimed_by) / "installation.json").read_bytes()
     except FileNotFoundError:
-        # No record: gone, unless it is being written right now by the one that made the claim.
+        # No record: gone, unless the claimant is writing it right now.
         return not Path(claimed_by).exists()
     except OSError:
         return False

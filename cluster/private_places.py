@@ -1,8 +1,8 @@
-"""Closes to everybody else what an installation keeps on this machine, wherever that lies and whoever made it.
+"""Makes what an installation keeps on this machine private, wherever it is and whoever created it.
 
-New files are private by the umask of the processes that write them; here older ones are shut: the folders that settings
-name become 0700, by which everything below them is out of reach, and single files 0600. What is not there yet, lies on
-an object store, or belongs to somebody else is left alone.
+New files are private through the umask of the processes that write them. This module closes older ones: the folders
+that settings name become 0700, which makes everything below them unreachable, and single files 0600. What does not
+exist yet, is on an object store, or belongs to somebody else is left alone.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from sqlalchemy import make_url
 from cluster.settings import Settings
 
 _BESIDE = ("", "-wal", "-shm")
-"""SQLite's files of one database."""
+"""Suffixes of the files of one SQLite database."""
 
 
 def close(data_dir: str, settings: Settings) -> None:
+    """Make everything that the settings name, and the data folder, private to its owner."""
     for folder in _folders(data_dir, settings):
         if folder.is_dir():
             _set(folder, 0o700)

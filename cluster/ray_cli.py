@@ -1,10 +1,11 @@
 """Ray's command line without its `serve` and `job` command groups: `python -m cluster.ray_cli start ...`.
 
-Importing those two costs three seconds that `start` never uses. Ray treats them as optional and carries on without
+Importing those two takes three seconds, and `start` never uses them. Ray treats them as optional and continues without
 them; should that change, this is merely slower or says so in its log.
 
-An installation on the loopback address tells Ray that there is one machine only, so that Ray does not replace the
-address (cluster/installation.py). `ray start` then refuses to join; here it may: several nodes can share a machine.
+An installation on the loopback address tells Ray that there is only one machine, so that Ray does not replace the
+address (cluster/installation.py). `ray start` would then refuse to join; here it may, because several nodes can share a
+machine.
 """
 
 from __future__ import annotations

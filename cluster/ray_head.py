@@ -1,8 +1,8 @@
-"""Starts Ray's head node for an installation, and nothing else of the machine's Ray.
+"""Starts Ray's head node for an installation, without touching any other Ray on the machine.
 
-Everything is given explicitly, ports, addresses, temporary folder, token: Ray's own defaults would find another
-cluster. Ray's servers bind to loopback except two: the metrics exporter of the agent (:data:`Ports.metrics_export`) and
-HAProxy's statistics and metrics (see docs/operations.md for the firewall).
+Ports, addresses, temporary folder and token are all given explicitly: Ray's own defaults would find another cluster.
+Ray's servers bind to loopback except two: the agent's metrics exporter (:data:`Ports.metrics_export`) and HAProxy's
+statistics and metrics (see docs/operations.md for the firewall).
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from cluster.settings import num_cpus
 RAY_FOLDER = "r"  # Ray opens its own folder to everyone; the one around it is 0700
 HAPROXY_FOLDER = "h"
 HEAD, WORKER = "whisperer_head", "whisperer_worker"
-"""Resources of the head and of nodes that joined, by which actors and replicas say where they must live."""
+"""Resources of the head and of joined nodes, by which actors and replicas say where they must live."""
 _LOOK_S = 0.25
 CODE_ROOT = Path(__file__).resolve().parents[1]
 
 
 class StartError(Exception):
-    """A part did not start. ``log`` is the file that says why, where there is one."""
+    """A part did not start. ``log`` is the file that says why, if there is one."""
 
     def __init__(self, message: str, log: Path | None = None) -> None:
         super().__init__(message)
@@ -38,7 +38,7 @@ class StartError(Exception):
 
 
 def environment(installation: Installation, base: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment of every process of an installation: Ray's workers and Serve inherit it from the head."""
+    """Return the environment of every process of an installation: Ray's workers and Serve inherit it from the head."""
     ports, settings = installation.configured()
     haproxy = Path(installation.temp_dir) / HAPROXY_FOLDER
     kept = {k: v for k, v in (os.environ if base is None else base).items() if not k.startswith("RAY_")}
@@ -50,14 +50,14 @@ def environment(installation: Installation, base: Mapping[str, str] | None = Non
         "RAY_health_check_period_ms": "1000",
         "RAY_health_check_timeout_ms": "5000",
         "RAY_memory_monitor_refresh_ms": "0",  # it would kill shards by a rule of thumb; their queues are bounded
-        # Bodies and columns of a batch are large and short-lived: given back to the system each time, their pages are
-        # cleared anew for the next one (measured: 178,000 events/s without, 190,000 with).
+        # Bodies and columns of a batch are large and short-lived: if they were returned to the system each time, their
+        # pages would be cleared again for the next one (measured: 178,000 events/s without, 190,000 with).
         "MALLOC_MMAP_THRESHOLD_": str(64 << 20),
         "MALLOC_TRIM_THRESHOLD_": str(512 << 20),
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
         "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": str(settings.cluster.serve_control_interval_s),
-        # On a busy machine HAProxy's keeper needs longer than the default 5 s to load; it would be killed for it.
+        # On a busy machine HAProxy's supervisor takes longer than the default 5 s to load, and would be killed for it.
         "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
         "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "30",
         # A dead HAProxy is noticed at the third failed check in a row: after 30 s with the default of 10.
@@ -82,7 +82,7 @@ def environment(installation: Installation, base: Mapping[str, str] | None = Non
 
 
 def driver_environment(installation: Installation) -> dict[str, str]:
-    """The environment of programs that only connect (boot, drain, simulator).
+    """Return the environment of programs that only connect (boot, drain, simulator).
 
     Without throughput mode: under it a synchronous call of a Serve handle in a driver finds no event loop.
     """
@@ -90,6 +90,7 @@ def driver_environment(installation: Installation) -> dict[str, str]:
 
 
 def start_command(installation: Installation) -> list[str]:
+    """Return the command line that starts the head."""
     ports, settings = installation.configured()
     options: dict[str, object] = {
         "node-ip-address": settings.cluster.node_address,
@@ -144,7 +145,7 @@ def run_logged(
     timeout_s: float,
     on_line: Callable[[str], None] = lambda _line: None,
 ) -> None:
-    """Run a program to its end with its output in a log file; ``on_line`` is told the last line, as it changes.
+    """Run a program to its end with its output in a log file; call ``on_line`` with the last line as it changes.
 
     Raises StartError unless it exits 0 in time.
     """

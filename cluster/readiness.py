@@ -1,4 +1,4 @@
-"""Waits for `/readyz`: the gateway answers 200 once everything behind it does, else 503 with reasons."""
+"""Waits for `/readyz`: the gateway answers 200 once everything behind it is ready, otherwise 503 with reasons."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _POLL_S = 0.15
 
 
 def probe(url: str) -> tuple[bool, str]:
-    """Whether the server is ready, and why not."""
+    """Return whether the server is ready and, if not, why."""
     try:
         answer = httpx.get(f"{url}/readyz", timeout=5.0, trust_env=False)
     except httpx.HTTPError as error:
@@ -24,9 +24,9 @@ def probe(url: str) -> tuple[bool, str]:
 
 
 def wait(url: str, deadline: float, waiting_for: Callable[[str], None], running: Callable[[], bool]) -> None:
-    """Return once `/readyz` is 200; ``deadline`` by ``time.monotonic``.
+    """Return once `/readyz` is 200; ``deadline`` is a ``time.monotonic`` time.
 
-    Raises StartError with the last reasons when time is up or the cluster has ended.
+    Raises StartError with the latest reasons when time is up or the cluster has ended.
     """
     while True:
         ready, why = probe(url)
@@ -41,7 +41,7 @@ def wait(url: str, deadline: float, waiting_for: Callable[[str], None], running:
 
 
 def _reasons(answer: httpx.Response) -> str:
-    """What an unready answer says: its ``reasons``, or failing that a problem's detail, or the status."""
+    """Return what an unready answer says: its ``reasons``, or failing that a problem's detail, or the status."""
     try:
         body = answer.json()
     except ValueError:

@@ -1,7 +1,7 @@
-"""The Ray Serve configuration: which applications run, with how many replicas, on what share of a CPU.
+"""Builds the Ray Serve configuration: which applications run, with how many replicas and what share of a CPU.
 
-Applications are named by import string, never imported. Ray drops keys it does not know without a word; a test proves
-that it keeps every one of ours.
+Applications are named by import string, never imported. Ray silently drops keys it does not know; a test proves that it
+keeps every one of ours.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from cluster.settings import Application
 GATEWAY_APPLICATION = "gateway"
 _KEEP_ALIVE_S = 90
 _LOOK_EVERY_S = 1.0
-"""A dead replica is noticed at the next look; a look is one small call."""
+"""A dead replica is noticed at the next look, which is one small call."""
 _GRACE_S = 5.0
 DELIVERY_GRACE_S = 800.0
-"""Given to a replica that is not wanted any more, for calls under way: the longest that a send may take, and more."""
+"""Time given to a replica that is no longer wanted to finish its calls: more than the longest send may take."""
 
 
 def build(installation: Installation, *, with_applications: bool = True) -> dict[str, Any]:
-    """A ``ray.serve.schema.ServeDeploySchema`` as a dict; without applications it only starts Serve itself."""
+    """Return a ``ray.serve.schema.ServeDeploySchema`` as a dict; without applications it only starts Serve itself."""
     ports, settings = installation.configured()
     return {
         "proxy_location": "HeadOnly",
@@ -31,7 +31,7 @@ def build(installation: Installation, *, with_applications: bool = True) -> dict
             "port": settings.server.port,
             "keep_alive_timeout_s": _KEEP_ALIVE_S,
         },
-        # No gRPC application exists, so this port stays closed; it is ours all the same.
+        # No gRPC application exists, so this port stays closed; it is still reserved for us.
         "grpc_options": {"port": ports.serve_grpc, "grpc_servicer_functions": []},
         "logging_config": _logging(installation),
         "applications": _applications(installation) if with_applications else [],
@@ -61,7 +61,7 @@ def _called(
     cpus: float,
     grace_s: float,
 ) -> dict[str, Any]:
-    """An application that shards call by its handle; it has no route."""
+    """Return the configuration of an application that shards call by its handle; it has no route."""
     return {
         "name": name,
         "route_prefix": None,
@@ -109,7 +109,7 @@ def _gateway(installation: Installation) -> dict[str, Any]:
 
 
 def _logging(installation: Installation) -> dict[str, Any]:
-    """Of Serve's own lines; the applications' go where `actors.logs` sends them."""
+    """Configure Serve's own log lines; `actors.logs` handles those of the applications."""
     _, settings = installation.configured()
     return {
         "encoding": "JSON" if settings.logs.json else "TEXT",
@@ -125,7 +125,7 @@ def _actor_options(installation: Installation, cpus: float) -> dict[str, Any]:
 
 
 def _replicas(fewest: int, most: int, target_ongoing_requests: int) -> dict[str, Any]:
-    """A fixed number where there is nothing to scale: every change of replicas makes HAProxy reload."""
+    """Return a fixed number if there is nothing to scale, because every change of replicas makes HAProxy reload."""
     if fewest == most:
         return {"num_replicas": fewest}
     return {

@@ -1,7 +1,7 @@
-"""Hands the Serve configuration to Ray and waits until the applications run.
+"""Submits the Serve configuration to Ray and waits until the applications run.
 
-Uses the dashboard's REST API, `PUT /api/serve/applications/`: the process behind it is running anyway, whereas a driver
-of our own would load Serve once more, four seconds of one core.
+Uses the dashboard's REST API, `PUT /api/serve/applications/`: its process is running anyway, whereas a driver of our
+own would load Serve once more, which takes one core four seconds.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _FAILED = {"DEPLOY_FAILED", "UNHEALTHY"}
 
 
 class ServeDeployer:
-    """Talks to the dashboard of one installation. Raises StartError for whatever prevents a deployment."""
+    """Talks to the dashboard of one installation. Raises StartError for anything that prevents a deployment."""
 
     def __init__(self, installation: Installation) -> None:
         self._installation = installation
@@ -41,11 +41,11 @@ class ServeDeployer:
         self._client.close()
 
     def start_serve(self, deadline: float) -> None:
-        """Start Serve's controller and HAProxy, without applications; ``deadline`` by ``time.monotonic``."""
+        """Start Serve's controller and HAProxy, without applications; ``deadline`` is a ``time.monotonic`` time."""
         self._put(serve_config.build(self._installation, with_applications=False), deadline)
 
     def deploy(self, deadline: float, waiting_for: Callable[[str], None]) -> None:
-        """Deploy the applications and wait until each is RUNNING; ``deadline`` by ``time.monotonic``."""
+        """Deploy the applications and wait until each is RUNNING; ``deadline`` is a ``time.monotonic`` time."""
         self._put(serve_config.build(self._installation), deadline)
         while True:
             applications = self._status()
@@ -62,7 +62,7 @@ class ServeDeployer:
             time.sleep(0.2)
 
     def _put(self, config: dict[str, Any], deadline: float) -> None:
-        """Send a configuration, again while the dashboard has trouble of its own: sending it twice changes nothing."""
+        """Send a configuration, repeatedly while the dashboard itself fails: sending it twice changes nothing."""
         while True:
             try:
                 answer = self._client.put(_PATH, json=config)

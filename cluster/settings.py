@@ -1,9 +1,9 @@
-"""Settings: one commented TOML with every default, the user's file and the environment over it.
+"""Loads settings: one commented TOML with every default, overridden by the user's file and the environment.
 
 Decides the order of precedence (command line, environment, remembered options, ``<data-dir>/settings.toml``, default)
 and refuses unknown names, wrong types and impossible values with a message that says what to write instead.
-``settings.toml`` beside this module is the documentation: the classes below give types, never defaults, and a test
-holds the two together.
+``settings.toml`` next to this module is the documentation: the classes below give types, never defaults, and a test
+keeps the two consistent.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ class Gateway(msgspec.Struct, frozen=True):
 
 
 class Application(msgspec.Struct, frozen=True):
-    """One of the applications that shards call: decisions, content."""
+    """An application that shards call: decisions, content."""
 
     min_replicas: int
     max_replicas: int
@@ -195,7 +195,7 @@ SECTIONS: dict[str, dict[str, type]] = {
 
 
 def default_text() -> str:
-    """The embedded file, comments and all: what `<data-dir>/settings.toml` may contain."""
+    """Return the embedded file, comments and all: what `<data-dir>/settings.toml` may contain."""
     return (files("cluster") / "settings.toml").read_text("utf-8")
 
 
@@ -206,11 +206,11 @@ def load(
     options: Mapping[str, Any] | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> Settings:
-    """The settings in force for a data folder, with every empty location resolved to a place inside it.
+    """Return the settings in force for a data folder, with every empty location resolved to a place inside it.
 
     Parameters
     ----------
-    remembered, options : values by ``"section.key"`` that an earlier and this command line gave
+    remembered, options : values by ``"section.key"`` from an earlier and this command line
     environment : ``os.environ`` unless given
 
     Raises
@@ -223,7 +223,7 @@ def load(
         _overlay(values, _parse(user_file), str(user_file))
     for name, value in (remembered or {}).items():
         section, key = name.split(".")
-        if key in SECTIONS.get(section, {}):  # an option of an older release is forgotten, not an error
+        if key in SECTIONS.get(section, {}):  # an option of an older release is ignored, not an error
             values[section][key] = value
     for name, text in sorted((os.environ if environment is None else environment).items()):
         if place := _env_place(name):
@@ -239,7 +239,7 @@ def load(
 
 
 def networks(text: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
-    """Networks or single addresses, with blanks or commas between them. Raises SettingsError.
+    """Parse networks or single addresses, separated by blanks or commas. Raises SettingsError.
 
     >>> networks("127.0.0.0/8, ::1")
     [IPv4Network('127.0.0.0/8'), IPv6Network('::1/128')]
@@ -256,7 +256,7 @@ def networks(text: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
 
 
 def completed(recorded: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings that another release recorded: what it did not know yet has its default, what is gone is ignored."""
+    """Complete settings that another release recorded: missing keys get their default, obsolete ones are ignored."""
     values = tomllib.loads(default_text())
     for section, options in recorded.items():
         if isinstance(options, Mapping):
@@ -290,7 +290,7 @@ def _overlay(values: dict[str, Any], user: dict[str, Any], where: str) -> None:
 
 
 def _env_place(name: str) -> tuple[str, str] | None:
-    """(section, key) that an environment variable sets; None for variables that are not settings."""
+    """Return the (section, key) that an environment variable sets, or None if it is not a setting."""
     if not name.startswith(ENV_PREFIX):
         return None
     rest = name.removeprefix(ENV_PREFIX).lower()
@@ -300,7 +300,7 @@ def _env_place(name: str) -> tuple[str, str] | None:
             if key in keys:
                 return section, key
             raise SettingsError(f"environment variable {name}: unknown setting.{_near(key, keys, section)}")
-    return None  # WHISPERER_INSTALLATION and other people's names
+    return None  # WHISPERER_INSTALLATION, and other people's names
 
 
 def _from_text(text: str, kind: type, name: str) -> Any:
@@ -388,17 +388,17 @@ def _check(settings: Settings) -> None:
 
 
 def trusted_proxies(setting: str) -> list[str]:
-    """Addresses and networks, written one after another. Raises ValueError with the one that is none."""
+    """Return addresses and networks, one per entry. Raises ValueError with the first invalid one."""
     return [str(ip_network(word)) for word in setting.replace(",", " ").split()]
 
 
 def num_cpus(settings: Settings) -> int:
-    """CPUs that Ray is told to have: what is set, or the machine's, and then at least 2."""
+    """Return the CPUs that Ray is told to have: as set, or the machine's but at least 2."""
     return settings.cluster.num_cpus or max(2, os.cpu_count() or 2)
 
 
 def reserved_cpus(settings: Settings) -> float:
-    """CPUs that the serving side reserves at its largest, without shards that live on other nodes."""
+    """Return the CPUs that the serving side reserves at its largest, without shards that live on other nodes."""
     cluster = settings.cluster
     shards = 0 if cluster.shards_on_workers else cluster.shards
     actors = shards * cluster.cpu_shard + cluster.cpu_directory + cluster.cpu_learner

@@ -1,8 +1,8 @@
-"""Further nodes of an installation: Ray's servers on other machines, or more of them on this one.
+"""Manages further nodes of an installation: Ray's servers on other machines, or more of them on this one.
 
 A node joins the head that the installation's record names, with ports and a temporary folder of its own, and is
 recorded in ``<data-dir>/nodes/<name>``. The data folder must be the same on all machines, under the same path: every
-process reads the record in it. Decides nothing about what lives where: shards and replicas come by themselves.
+process reads the record in it. Does not decide what lives where: Ray places shards and replicas by itself.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _GRACE_S = 5.0
 
 
 class Node(msgspec.Struct, kw_only=True):
-    """A node that joined. Its record has the name of an installation's, for it is what a claim on ports is held by."""
+    """A node that joined. Its record is named like an installation's, because a claim on ports refers to that name."""
 
     name: str
     machine: str
@@ -35,11 +35,12 @@ class Node(msgspec.Struct, kw_only=True):
 
     @property
     def running(self) -> bool:
+        """Whether the node belongs to this machine and its raylet is alive."""
         return self.is_here and self.raylet is not None and self.raylet.alive()
 
     @property
     def is_here(self) -> bool:
-        """Whether it is a node of this machine: of others nobody here can say anything, nor end them."""
+        """Whether it is a node of this machine: other machines' nodes can be neither inspected nor ended from here."""
         return self.machine == socket.gethostname()
 
 
@@ -83,7 +84,7 @@ def join(data_dir: Path, name: str, *, address: str, num_cpus: int, timeout_s: f
 
 
 def leave(data_dir: Path, name: str) -> int:
-    """End a node of this machine, and what is on it; how many processes that was. Raises InstallationError."""
+    """Stop a node of this machine and everything on it; return the number of processes. Raises InstallationError."""
     installation = load(data_dir)
     folder = _folder(installation, name)
     node = _read(folder)
@@ -99,16 +100,16 @@ def leave(data_dir: Path, name: str) -> int:
 
 
 def nodes(data_dir: Path) -> list[Node]:
-    """Every node that is recorded, by name."""
+    """Return every recorded node, by name."""
     installation = load(data_dir)
     folders = sorted((Path(installation.data_dir) / "nodes").glob("*"))
     return [node for folder in folders if (node := _read(folder)) is not None]
 
 
 def end(node: Node) -> int:
-    """End a node's processes, and no others; how many those were."""
+    """End only a node's processes; return how many there were."""
     n_ended = 0
-    for _ in range(3):  # a dying one may start another
+    for _ in range(3):  # a dying process may start another
         found = _processes(node)
         if not found:
             break

@@ -1,4 +1,4 @@
-"""The command line of training, as one value: what is asked for, and what of it a run may not change half-way."""
+"""Parse the command line of training into one value: what is asked for, and what may not change while it runs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from training.search import Settings
 from training.trial import Plan
 
 _FREE = {"restart", "json", "local", "at_once", "command"}
-"""What may differ when a run goes on."""
+"""Options that may differ when a run is resumed."""
 
 _USUAL = Settings()
 
@@ -38,7 +38,7 @@ folder that only you can write to: Ray Tune keeps its own state there as pickles
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """The options; ``source`` in the place of ``rows``, ``tenant`` of the store or the warehouse."""
+    """The options, with ``source`` if rows come out of a warehouse; ``tenant``: of the store or the warehouse."""
 
     kind: str
     out: str
@@ -60,13 +60,14 @@ class Request:
     command: str
 
     def identity(self) -> dict[str, Any]:
+        """Return the options that must not change when the run is resumed."""
         found = {key: value for key, value in asdict(self).items() if key not in _FREE}
         found["search"].pop("at_once")
         return found
 
 
 def parse(arguments: Sequence[str] | None = None) -> Request:
-    """Exits, having said why, where the options do not fit."""
+    """Parse the arguments; exits with an explanation if the options do not fit together."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     parser = argparse.ArgumentParser(
         prog="python -m training.train",
@@ -151,7 +152,7 @@ def parse(arguments: Sequence[str] | None = None) -> Request:
 
 
 def say(words: str) -> None:
-    """A remark beside the result, on stderr."""
+    """Print a remark on stderr, next to the result."""
     print(without_keys(words), file=sys.stderr, flush=True)
 
 

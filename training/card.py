@@ -1,8 +1,8 @@
-"""The data card: what rows are like before anything is learned from them, and what about them a person should look at.
+"""Make the data card: what rows are like before anything is learned from them, and what a person should look at.
 
-Guarantees: every row is counted; refused are rows from which no model can follow (a class absent, a label that never
-varies); everything else, columns that say nothing or that tell the label suspiciously well, is reported and left in,
-because only a person can tell. Leaves to others: what of uplift rows is wrong (:mod:`training.uplift.trial`).
+Guarantees: every row is counted; rows from which no model can follow (a class absent, a label that never varies) are
+refused; everything else, such as columns that say nothing or predict the label suspiciously well, is reported and left
+in, because only a person can judge. Leaves to others: faults of uplift rows (:mod:`training.uplift.trial`).
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ SAMPLE = 50_000
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """``missing``: share of rows; ``low, mean, high`` of the others, NaN where there are none; ``link``: AUC of the
-    column by itself, or Spearman's correlation squared where the label is a number."""
+    """One column; ``missing``: share of rows; ``low, mean, high`` of the others, NaN if there are none; ``link``: AUC
+    of the column by itself, or Spearman's correlation squared if the label is a number."""
 
     name: str
     missing: float
@@ -34,15 +34,18 @@ class Column:
 
     @property
     def is_constant(self) -> bool:
+        """Whether every row has the same value."""
         return self.missing == 0 and self.low == self.high
 
 
 @dataclass(frozen=True, slots=True)
 class DataCard:
-    """Attributes
+    """What is known about the rows.
+
+    Attributes
     ----------
-    first, last : ms UTC of the oldest and the newest row, 0 where rows have no time
-    label_mean, label_sd : of churn the share of users who left
+    first, last : ms UTC of the oldest and the newest row, 0 if rows have no time
+    label_mean, label_sd : of the label; for churn the mean is the share of users who left
     """
 
     kind: str
@@ -56,18 +59,21 @@ class DataCard:
 
     @property
     def empty(self) -> tuple[str, ...]:
+        """Names of columns without any value."""
         return tuple(column.name for column in self.columns if column.missing == 1)
 
     @property
     def constant(self) -> tuple[str, ...]:
+        """Names of columns with the same value in every row."""
         return tuple(column.name for column in self.columns if column.is_constant)
 
     @property
     def leaking(self) -> dict[str, float]:
+        """Columns that predict the label suspiciously well, with their link."""
         return {column.name: column.link for column in self.columns if column.link >= LEAKING_AUC}
 
     def sentences(self) -> list[str]:
-        """For people; empty when nothing is odd."""
+        """Describe what is odd, for people; empty if nothing is."""
         said = [f"{name} has no value in any row." for name in self.empty]
         said += [f"{name} has the same value in every row." for name in self.constant]
         measure = "AUC" if self.kind == CHURN else "squared rank correlation"
@@ -82,7 +88,7 @@ class DataCard:
 
 
 def examine(data: Dataset, kind: str, seed: int = 0) -> DataCard:
-    """Look at rows.
+    """Examine rows and make their card.
 
     Raises
     ------
@@ -128,7 +134,7 @@ def _column(
 
 
 def _link(values: NDArray[np.float32], label: NDArray[np.float64], is_binary: bool) -> float:
-    """A missing value counts as the lowest: that it is missing may tell the label, too."""
+    """Measure a column's link; a missing value counts as the lowest, because its absence may predict the label too."""
     ranks = rankdata(np.nan_to_num(values, nan=-np.inf))
     if (ranks == ranks[0]).all() or (label == label[0]).all():
         return 0.0

@@ -1,4 +1,4 @@
-"""To which Ray a run belongs: the cluster that RAY_ADDRESS names, or a small one that lives as long as the run."""
+"""Connect a run to Ray: the cluster that RAY_ADDRESS names, or a small one that lives as long as the run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SMALLEST_STORE = 128 << 20
 
 @contextmanager
 def connected(request: Request, task: Task) -> Iterator[None]:
-    """Raises UnavailableError where the cluster does not answer."""
+    """Keep Ray connected inside the block. Raises UnavailableError if the cluster does not answer."""
     import ray
 
     address = "" if request.local else os.environ.get("RAY_ADDRESS", "")
@@ -35,7 +35,7 @@ def connected(request: Request, task: Task) -> Iterator[None]:
             address="local",
             num_cpus=request.search.at_once,
             include_dashboard=False,
-            # The rows, once; Tune adds little.
+            # Room for the rows, once; Tune adds little.
             object_store_memory=max(_SMALLEST_STORE, int(1.2 * n_bytes)),
             log_to_driver=False,
             logging_level=logging.ERROR,

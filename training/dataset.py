@@ -1,8 +1,8 @@
-"""Rows to learn from, out of Parquet or Arrow files: one matrix of features, a label, and who and when.
+"""Read rows to learn from, out of Parquet or Arrow files: one matrix of features, a label, and who and when.
 
-Decides which columns are features and which part of the rows each row belongs to. Guarantees: only the matrix is held,
-as float32, filled batch by batch; a part is later than the one before it, or of other users where rows have no time;
-what cannot be learned from is refused with the column, the row and what to do. Leaves to others: where rows come from
+Decides which columns are features and which part each row belongs to. Guarantees: only the matrix is held, as float32,
+filled batch by batch; a part is later than the one before it or, where rows have no time, of other users; rows that
+cannot be learned from are refused with the column, the row and what to do. Leaves to others: where rows come from
 (:mod:`training.rows`), and what is odd about them (:mod:`training.card`).
 """
 
@@ -32,7 +32,7 @@ CAME_BACK, REWARD, NO_SEND, HOLDOUT = "came_back", "reward_micros", "no_send", "
 ACTIVE_DAYS = "active_days"
 TIMES, USERS = ("cutoff", "occurred_at"), ("user_key", "user_id", "user")
 NOT_FEATURES = {
-    ACTIVE_DAYS,  # of the window after the cutoff: a label, of engagement
+    ACTIVE_DAYS,  # of the window after the cutoff: the label of engagement
     *(CAME_BACK, REWARD, "mature", "decision_id", "campaign", "campaign_version", "experiment_group"),
     *("policy_version", "arm", "arms", "propensity", "propensities", *TIMES, *USERS),
 }
@@ -46,7 +46,7 @@ _KEYS = re.compile(r"(\w+://)[^/@\s]+@")
 
 
 class RowsError(RequestError):
-    """Nothing can be learned from these rows as they are; the message says what to change."""
+    """Raised for rows that nothing can be learned from as they are; the message says what to change."""
 
     code = "unusable_rows"
     status = 422
@@ -70,17 +70,19 @@ class Decisions:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Attributes
+    """Rows of one kind of model.
+
+    Attributes
     ----------
     names : of the d features
     x : float32, shape (n, d), NaN where missing
-    label : float64, shape (n,); 1 is a user who left (churn), or a number (value, uplift)
+    label : float64, shape (n,); 1 for a user who left (churn), or a number (value, uplift)
     time : int64, shape (n,), ms UTC, all 0 where rows have none
     user : int64, shape (n,), numbers from 0
     registry : hash of the features' definitions
     digest : of everything above
     decisions : for uplift
-    active_days : float64, shape (n,), within the window; None where the rows do not say
+    active_days : float64, shape (n,), within the window; None if the rows do not say
     """
 
     names: tuple[str, ...]
@@ -100,15 +102,15 @@ class Dataset:
 def read(
     uri: str | os.PathLike[str], kind: str, *, label: str = "", features: Sequence[str] = (), drop: Sequence[str] = ()
 ) -> Dataset:
-    """Rows of a file, or of all files of a folder.
+    """Read the rows of a file, or of all files in a folder.
 
     Parameters
     ----------
     uri : any ``pyarrow.fs`` URI or a path; ``.parquet``, or ``.arrow`` (IPC)
-    kind : of :data:`KINDS`
+    kind : one of :data:`KINDS`
     label : its column; by default ``came_back``, of which churn is the opposite, or ``reward_micros``
-    features : columns; by default all numbers that are not known to be something else
-    drop : columns that are no features
+    features : columns; by default all numeric ones that are not known to be something else
+    drop : columns that are not features
 
     Raises
     ------
@@ -142,14 +144,14 @@ def read(
         _label(rest[ACTIVE_DAYS], ACTIVE_DAYS, ACTIVE_DAYS) if ACTIVE_DAYS in schema.names else None,
     )
     if kind == UPLIFT and "experiment_group" in rest.column_names:
-        # Propensities are conditional on the group: the holdout's say nothing of what arms do.
+        # Propensities are conditional on the group: the holdout's say nothing about what arms do.
         kept = pc.not_equal(rest["experiment_group"], HOLDOUT).to_numpy(zero_copy_only=False)
         found = at(found, np.flatnonzero(kept))
     return replace(found, digest=_digest(found))
 
 
 def at(data: Dataset, rows: NDArray[np.int64]) -> Dataset:
-    """Some of the rows, in the order given."""
+    """Return some of the rows, in the order given."""
     did = data.decisions
     chosen = None if did is None else Decisions(did.arms, did.action[rows], did.propensity[rows])
     return replace(
@@ -164,15 +166,15 @@ def at(data: Dataset, rows: NDArray[np.int64]) -> Dataset:
 
 
 def divide(data: Dataset, *, window_ms: int = 0, seed: int = 0) -> NDArray[np.int8]:
-    """TRAIN, HELD, TEST or LEFT_OUT for each row, shape (n,).
+    """Assign each row to TRAIN, HELD, TEST or LEFT_OUT; shape (n,).
 
-    By time where rows have enough of it, otherwise by user, whose rows stay together. ``window_ms``: a label looks so
-    far ahead; rows whose window reaches into the next part are left out, for they know something of it.
+    By time if rows have enough of it, otherwise by user, whose rows stay together. ``window_ms`` is how far a label
+    looks ahead; rows whose window reaches into the next part are left out, because they reveal some of it.
 
     Raises
     ------
     RowsError
-        Where a part would be empty.
+        If a part would be empty.
     """
     moments = np.sort(data.time)
     first_held, first_test = (int(moments[int(share * len(moments))]) for share in PARTS)
@@ -195,7 +197,7 @@ def divide(data: Dataset, *, window_ms: int = 0, seed: int = 0) -> NDArray[np.in
 
 
 def filesystem(uri: str | os.PathLike[str]) -> tuple[pafs.FileSystem, str]:
-    """Of any ``pyarrow.fs`` URI or a path. Raises RowsError."""
+    """Return the filesystem and path of any ``pyarrow.fs`` URI or path. Raises RowsError."""
     text = os.fspath(uri)
     try:
         found: tuple[pafs.FileSystem, str] = pafs.FileSystem.from_uri(
@@ -207,7 +209,7 @@ def filesystem(uri: str | os.PathLike[str]) -> tuple[pafs.FileSystem, str]:
 
 
 def below(uri: str, name: str) -> str:
-    """A folder's part by name; what follows the path of a URI stays behind it.
+    """Return the place of ``name`` in a folder; what follows a URI's path stays at the end.
 
     >>> below("s3://bucket/run?region=eu-central-1", "model"), below("out/", "model")
     ('s3://bucket/run/model?region=eu-central-1', 'out/model')
@@ -219,7 +221,7 @@ def below(uri: str, name: str) -> str:
 
 
 def without_keys(text: str) -> str:
-    """URIs in a text as they may be said: without the user and password that may stand in them.
+    """Remove users and passwords from the URIs in a text, so that it may be shown.
 
     >>> without_keys("--out s3://AKIA:secret@bucket/run?region=eu")
     '--out s3://bucket/run?region=eu'
@@ -305,7 +307,7 @@ def _codes(column: pa.ChunkedArray) -> NDArray[np.int64]:
 
 
 def _registry(schema: pa.Schema, names: Sequence[str]) -> str:
-    """As the rows say of the features they hold; of a choice among them, or of foreign columns, a hash of its own."""
+    """Return the hash that the rows state for their features; a hash of its own for a selection or foreign columns."""
     stated: str = (schema.metadata or {}).get(HASH_KEY, b"").decode()
     held = [f.name for f in schema if _is_number(f.type) and f.name not in NOT_FEATURES]
     if stated and list(names) == held:

@@ -1,7 +1,7 @@
-"""The last steps for uplift: the product's mix of learners, its trees as the search found them, and its worth tested.
+"""Take the last steps for uplift: fit the product's mix of learners, with the trees the search found, and value it.
 
-Guarantees: the mix is fitted on the training and the held-out rows, and valued on later ones (or other users) by doubly
-robust scores whose nuisance is cross-fitted there; the best single arm, against which it is held, is chosen without
+Guarantees: the mix is fitted on the training and held-out rows, and valued on later ones (or other users) by doubly
+robust scores whose nuisance is cross-fitted there; the best single arm, with which it is compared, is chosen without
 them. The files are those of :mod:`training.uplift.storage`.
 """
 
@@ -106,7 +106,7 @@ def _valued(name: str, arm: Ints, single: Ints, robust: Floats, user: Ints) -> V
 
 
 def _qini(effects: Floats, robust: Floats) -> tuple[Floats, Floats]:
-    """Radcliffe 2007, with doubly robust scores in the place of differences of means."""
+    """Return the Qini curve (Radcliffe 2007), with doubly robust scores in place of differences of means."""
     arm = effects[:, 1:].argmax(axis=1) + 1
     rows = np.arange(len(effects))
     order = np.argsort(-effects[rows, arm], kind="stable")
@@ -116,7 +116,7 @@ def _qini(effects: Floats, robust: Floats) -> tuple[Floats, Floats]:
 
 
 def _explain(mix: Mix, x: Floats, names: tuple[str, ...]) -> Attribution:
-    """What the trees say of the arm that they like best, less what they say of `no_send`; it adds up to the effect."""
+    """Attribute the trees' effect of the arm they like best: SHAP values minus those of `no_send`; they sum to it."""
     some = x[some_rows(len(x))]
     trees: Effects = mix.members[0]
     assert isinstance(trees, Shared)

@@ -1,8 +1,8 @@
-"""Rows of a tenant out of the warehouse, as Parquet beside the run that asked for them.
+"""Gather a tenant's rows out of the warehouse, as Parquet next to the run that asked for them.
 
-Decides which cutoffs churn is learned at: midnights UTC, evenly apart, from one window after the first event to one
-window before the last. Guarantees: rows are gathered once for a run; what was written counts only once all of it is.
-Leaves to others: the rows themselves (:mod:`training.rows`).
+Decides the cutoffs for churn: midnights UTC, evenly spaced, from one window after the first event to one window before
+the last. Guarantees: rows are gathered once per run, and count only once all of them are written. Leaves to others: the
+rows themselves (:mod:`training.rows`).
 """
 
 from __future__ import annotations
@@ -27,14 +27,16 @@ ROWS, COMPLETE = "rows", "rows.json"
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Attributes
+    """Where rows come from.
+
+    Attributes
     ----------
     warehouse : URI
     tenant : id
-    campaign : whose decisions; "": all
-    goal : event that counts as coming back; "": any activity
+    campaign : whose decisions; "" for all
+    goal : event that counts as coming back; "" for any activity
     window_days, every_days : of churn's labels, and from cutoff to cutoff
-    order : of :data:`training.rows.blocks.ORDERS`
+    order : one of :data:`training.rows.blocks.ORDERS`
     """
 
     warehouse: str
@@ -47,7 +49,7 @@ class Source:
 
 
 def gather(kind: str, source: Source, files: pafs.FileSystem, folder: str) -> str:
-    """Write the rows into ``folder`` unless they are there; their path. Raises RowsError."""
+    """Write the rows into ``folder`` unless they are there; return their path. Raises RowsError."""
     place, complete = f"{folder}/{ROWS}", f"{folder}/{COMPLETE}"
     if files.get_file_info(complete).type != pafs.FileType.NotFound:
         return place
@@ -66,7 +68,7 @@ def gather(kind: str, source: Source, files: pafs.FileSystem, folder: str) -> st
 
 
 def forget(files: pafs.FileSystem, folder: str) -> None:
-    """Delete the rows of a run that is done: they are of users, some of whom may be erased."""
+    """Delete the rows of a finished run: they are about users, some of whom may be erased."""
     for place in (f"{folder}/{COMPLETE}", f"{folder}/{ROWS}"):
         match files.get_file_info(place).type:
             case pafs.FileType.File:
@@ -76,7 +78,7 @@ def forget(files: pafs.FileSystem, folder: str) -> None:
 
 
 def cutoffs(first: int, last: int, window_days: int, every_days: int) -> list[int]:
-    """Midnights UTC in ms, ascending, counted back from the last whose window is over.
+    """Return midnights UTC in ms, ascending, counted back from the last one whose window is over.
 
     Examples
     --------

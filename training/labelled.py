@@ -1,10 +1,10 @@
-"""The last steps for churn and value: grow the best trial's forest on more rows, calibrate it, and test it.
+"""Take the last steps for churn and value: grow the best trial's forest on more rows, calibrate it, and test it.
 
-Of churn, engagement is learned beside it where the rows say on how many days users were active: the other score that a
-shard keeps. Some of the test rows go with the model, for the gate to judge it on.
+For churn, engagement is learned as well if the rows say on how many days users were active: it is the other score that
+a shard keeps. Some of the test rows go with the model, for the gate to judge it on.
 
 Guarantees: calibration and threshold are learned on held-out rows, from a forest that did not see them; the forest that
-is shipped is grown with the same parameters on the training and the held-out rows together, and every figure is of that
+is shipped is grown with the same parameters on the training and held-out rows together, and every figure is of that
 forest, on test rows that nothing was chosen on. The files are those of :mod:`whisperer.models.scores`.
 """
 
@@ -36,18 +36,18 @@ from whisperer.profiles.scores import HORIZON_DAYS, BgNbdScores
 Floats = NDArray[np.float64]
 
 MOST_TEST_ROWS = 10_000
-"""That go with a churn model: about 1 MB."""
+"""The most that go with a churn model: about 1 MB."""
 _POINTS = np.linspace(-9, 9, 181)
-"""Log-odds at which a calibration is written down."""
+"""Log-odds at which a calibration is recorded."""
 
 
 def finish(
     kind: str, data: Dataset, part: NDArray[np.int8], task: Task, sought: Mapping[str, Any], grown: xgb.Booster,
     folder: Path, window_days: int = 0,
 ) -> Outcome:  # fmt: skip
-    """Write ``<kind>.ubj``, and for churn all else that a score model is made of, into ``folder``.
+    """Write ``<kind>.ubj``, and for churn the other files of a score model, into ``folder``.
 
-    ``grown``: the best trial's booster, of the training rows alone. ``window_days``: of the label, 0 if it has none.
+    ``grown`` is the best trial's booster, of the training rows alone. ``window_days`` is the label's, 0 if it has none.
     """
     rounds, settings = grown.num_boosted_rounds(), booster_parameters(task, sought)
     shipped = _grow(data, part, data.label, settings, rounds)
@@ -88,7 +88,7 @@ def finish(
 
 
 def best_threshold(p: Floats, label: NDArray[np.bool_]) -> float:
-    """Where F1, the harmonic mean of precision and recall, is highest.
+    """Return the probability at which F1, the harmonic mean of precision and recall, is highest.
 
     Examples
     --------
@@ -114,7 +114,7 @@ def _write_test_rows(folder: Path, data: Dataset, part: NDArray[np.int8]) -> Non
 def _beside_the_formula(
     names: tuple[str, ...], x: NDArray[np.float32], y: Floats, p: Floats, window_days: int
 ) -> dict[str, float]:
-    """The slope of calibration, and what the formula that scored before makes of the test rows, where it can."""
+    """Return the slope of calibration and, if possible, how the formula that scored before does on the test rows."""
     if not 0 < y.mean() < 1:
         return {}
     found = {"calibration_slope": forecasts.slope(y, p)}
@@ -147,7 +147,7 @@ def _confusion(p: Floats, left: NDArray[np.bool_], threshold: float) -> Confusio
 
 
 def _metrics(p: Floats, y: Floats, raw: Floats, share: float) -> dict[str, float]:
-    """``log_loss_of_share``: of saying the held-out rows' share of everybody."""
+    """Measure a forecast; ``log_loss_of_share`` is that of giving everybody the held-out rows' share."""
 
     def loss(q: Floats) -> float:
         q = np.clip(q, 1e-12, 1 - 1e-12)
@@ -175,7 +175,7 @@ def _told_value(said: Floats, y: Floats) -> tuple[str, dict[str, float]]:
         "mean_observed": float(y.mean()),
     }
     top = said >= np.quantile(said, 0.9)
-    whole = float(y.clip(0).sum())  # before refunds: earnings and refunds together may come to anything, 0 included
+    whole = float(y.clip(0).sum())  # before refunds: earnings and refunds together may sum to anything, 0 included
     share = f"; the tenth of test rows it expects most of brought {y[top].sum() / whole:.0%} of it" if whole > 0 else ""
     if not spread > 0:
         return "All test rows have the same value: there is nothing to explain.", metrics

@@ -1,4 +1,4 @@
-"""What makes a trained model traceable: the code that made it, and the manifest that says all else beside it."""
+"""Make a trained model traceable: by the version of the code that made it, and a manifest with everything else."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from whisperer.models.artifact import DataRange, Manifest
 
 
 def code_version() -> str:
-    """The release, and a hash of the sources that features and models are made by."""
+    """Return the release, and a hash of the sources that produce features and models."""
     found = hashlib.blake2b(digest_size=6)
     for package in (whisperer, training):
         root = Path(str(package.__file__)).parent
@@ -28,7 +28,7 @@ def code_version() -> str:
 def manifest_for(
     folder: Path, outcome: Outcome, data: Dataset, card: DataCard, *, name: str, version: int, created_at: int
 ) -> Manifest:
-    """Of the files in ``folder``, which it then completes. Raises ArtifactError."""
+    """Write the manifest of the files in ``folder``, and return it. Raises ArtifactError."""
     made = artifact.manifest_of(
         folder,
         name=name,

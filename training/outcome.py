@@ -1,4 +1,4 @@
-"""What a search comes to: the model that is shipped, and how it fares on rows that nothing was chosen on.
+"""Hold what a search leads to: the model that is shipped, and how it does on rows that nothing was chosen on.
 
 Every figure and every picture of the report is made from these values; metrics go into the artifact's manifest. Leaves
 to others: how each kind gets there (:mod:`training.labelled`, :mod:`training.effects`).
@@ -17,7 +17,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Confusion:
-    """Test rows by what was said and what happened; said is "leaves" where the probability reaches ``threshold``."""
+    """Test rows by prediction and outcome; "leaves" is predicted if the probability reaches ``threshold``."""
 
     threshold: float
     caught: int
@@ -27,16 +27,18 @@ class Confusion:
 
     @property
     def precision(self) -> float:
+        """Of the users predicted to leave, the share who left."""
         return self.caught / max(1, self.caught + self.alarmed)
 
     @property
     def recall(self) -> float:
+        """Of the users who left, the share predicted to."""
         return self.caught / max(1, self.caught + self.missed)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scored:
-    """Of the test rows: predicted, and what happened; float64, shape (n_test,) each."""
+    """Predictions and outcomes of the test rows; float64, shape (n_test,) each."""
 
     predicted: Floats
     label: Floats
@@ -44,8 +46,8 @@ class Scored:
 
 @dataclass(frozen=True, slots=True)
 class Valued:
-    """A policy's doubly robust value a decision on the test rows, and how far from the best single arm's, with the
-    interval of that difference (95 %, by user)."""
+    """A policy's doubly robust value per decision on the test rows, and its difference from the best single arm's, with
+    the interval of that difference (95 %, by user)."""
 
     name: str
     value: float
@@ -56,12 +58,14 @@ class Valued:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Policy:
-    """Attributes
+    """How the new policy compares with others on the test rows.
+
+    Attributes
     ----------
     arms : names
-    chosen, logged : test rows that the new policy gives each arm, and that had it
+    chosen, logged : test rows that the new policy gives each arm, and rows that had it in the log
     valued : policies, ours first
-    share, gained, at_random : Qini: value over leaving all alone, a decision, when the share of users with the highest
+    share, gained, at_random : Qini: value per decision over leaving all alone, when the share of users with the highest
         promised effects gets the arm promised; and when as many get it by chance
     """
 
@@ -86,13 +90,15 @@ class Attribution:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Attributes
+    """Everything the report and the manifest need.
+
+    Attributes
     ----------
     kind : of the artifact
     headline : the result in a sentence
-    remarks : what the reader should know of it
+    remarks : what the reader should know about it
     metrics : on the test rows
-    parameters : with which it was made
+    parameters : those it was made with
     """
 
     kind: str

@@ -1,4 +1,4 @@
-"""The report's pictures, as SVG to be put into a page: they take its text colour, and so suit a light and a dark one.
+"""Draw the report's pictures, as SVG to embed in a page: they take its text colour, so suit light and dark pages.
 
 Guarantees: the same values give the same bytes; nothing is loaded from anywhere. Leaves to others: saying the same in
 words and tables (:mod:`training.report`).
@@ -54,7 +54,7 @@ Floats = NDArray[np.float64]
 
 
 def calibration(scored: Scored) -> str:
-    """Reliability: of rows that were told alike, how many left; and how many rows were told what."""
+    """Draw reliability: among rows with like predictions, how many left; and how many rows had each prediction."""
 
     def draw(figure: Figure) -> None:
         top, below = figure.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": (4, 1)})
@@ -72,7 +72,7 @@ def calibration(scored: Scored) -> str:
 
 
 def deciles(scored: Scored) -> str:
-    """Of a number: what was told, and what came, in tenths of the rows."""
+    """Draw a number's predictions and outcomes, in tenths of the rows."""
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
@@ -87,14 +87,14 @@ def deciles(scored: Scored) -> str:
 
 
 def gains(scored: Scored, of_all: str) -> str:
-    """Cumulative gains: what share of the label lies in the rows with the highest predictions."""
+    """Draw cumulative gains: what share of the label lies in the rows with the highest predictions."""
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
         found = np.concatenate([[0.0], np.cumsum(scored.label[np.argsort(-scored.predicted, kind="stable")])])
         best = np.concatenate([[0.0], np.cumsum(np.sort(scored.label)[::-1])])
         share = np.linspace(0, 1, len(found))
-        whole = scored.label.clip(0).sum() or 1.0  # before refunds: with them it may come to anything, 0 included
+        whole = scored.label.clip(0).sum() or 1.0  # before refunds: with them it may sum to anything, 0 included
         grid = np.linspace(0, 1, 201)
         axes.plot(grid, np.interp(grid, share, best / whole), color=GREY, lw=1, label="if all were known")
         axes.plot(grid, np.interp(grid, share, found / whole), color=BLUE, lw=2, label="this model")
@@ -106,6 +106,8 @@ def gains(scored: Scored, of_all: str) -> str:
 
 
 def qini(policy: Policy) -> str:
+    """Draw the Qini curve: gain by share of users who get an arm, by promised effect and by chance."""
+
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
         axes.plot(policy.share, policy.gained, color=GREEN, lw=2, label="by promised effect")
@@ -118,6 +120,8 @@ def qini(policy: Policy) -> str:
 
 
 def arms(policy: Policy) -> str:
+    """Draw the share of test rows that the new policy and the log give each arm."""
+
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
         at = np.arange(len(policy.arms))
@@ -132,7 +136,7 @@ def arms(policy: Policy) -> str:
 
 
 def confusion(found: Confusion) -> str:
-    """The four counts, the fuller the more rows of the column they hold."""
+    """Draw the four counts; the larger their share of the column, the stronger the colour."""
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
@@ -157,7 +161,7 @@ def confusion(found: Confusion) -> str:
 
 
 def values(policy: Policy) -> str:
-    """Differences to the best single arm, with their intervals."""
+    """Draw differences from the best single arm, with their intervals."""
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
@@ -175,7 +179,7 @@ def values(policy: Policy) -> str:
 
 
 def learning(trials: Sequence[Trial], best: Trial, loss: str) -> str:
-    """Held-out loss of every trial as it grew; the best one's also on rows it learned from."""
+    """Draw every trial's held-out loss as it grew; for the best one also the loss on rows it learned from."""
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
@@ -197,7 +201,7 @@ def learning(trials: Sequence[Trial], best: Trial, loss: str) -> str:
 
 
 def attribution(found: Attribution) -> str:
-    """SHAP summary: a dot a row, to the right where the feature raised what is told, red where its value is high."""
+    """Draw a SHAP summary: a dot per row, to the right if the feature raised the prediction, red if it was high."""
     weight = np.abs(found.values).mean(axis=0)
     shown = np.argsort(-weight, kind="stable")[:_N_FEATURES]
     shown = shown[weight[shown] > 0][::-1]
@@ -223,7 +227,7 @@ def attribution(found: Attribution) -> str:
 
 
 def binned(predicted: Floats, label: Floats) -> tuple[Floats, Floats, Floats]:
-    """Means of both, and rows, in tenths of the rows by prediction; rows that were told alike stay together."""
+    """Return means of both, and counts, in tenths of the rows by prediction; equal predictions stay together."""
     order = np.argsort(predicted, kind="stable")
     edges = np.unique(predicted[order[np.linspace(0, len(order) - 1, _N_BINS + 1).astype(int)]])
     at = np.clip(np.searchsorted(edges, predicted, "right") - 1, 0, max(0, len(edges) - 2))
@@ -233,7 +237,7 @@ def binned(predicted: Floats, label: Floats) -> tuple[Floats, Floats, Floats]:
 
 
 def _spread(values: Floats, random: np.random.Generator) -> Floats:
-    """Up and down, the wider the more dots lie beside one another."""
+    """Return vertical offsets, wider where more dots lie close together."""
     low, high = values.min(), values.max()
     bins = np.minimum(((values - low) / max(high - low, 1e-12) * 60).astype(int), 59)
     width = np.bincount(bins, minlength=60)[bins]

@@ -1,6 +1,6 @@
-"""How a search gets on: one bar that moves on a terminal, one line a trial anywhere else.
+"""Show how a search progresses: one moving bar on a terminal, one line per trial anywhere else.
 
-Keeps no state that a search could not do without: Tune writes it down with the search, and gets a new one back.
+Keeps no state that a search needs: Tune stores it with the search, and gets a new one back.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ from rich.progress import Progress as Bar
 
 
 def number_of(trial: Any) -> int:
-    """From 1, in order of proposal; Tune's own list is in another order once a trial has died."""
+    """Return a trial's number, from 1, in order of proposal; Tune's own list changes order once a trial has died."""
     return int(str(trial.experiment_tag).partition("_")[0])
 
 
 class Progress(Callback):
+    """Report trials on stderr, as a callback of Tune."""
+
     def __init__(self, n_trials: int, rounds: int) -> None:
         self.n_trials, self.rounds = n_trials, rounds
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)

@@ -1,7 +1,7 @@
-"""The report of a training run: one HTML file that needs nothing else, for the person who answers for the model.
+"""Render the report of a training run: one self-contained HTML file, for the person who answers for the model.
 
-Guarantees: it says first what the model is worth, and what is odd about it, then how that came about; each picture is
-also there in words or as a table. Leaves to others: every figure (:mod:`training.outcome`, :mod:`training.card`).
+Guarantees: it first says what the model is worth and what is odd about it, then how that came about; each picture is
+also given in words or as a table. Leaves to others: every figure (:mod:`training.outcome`, :mod:`training.card`).
 """
 
 from __future__ import annotations
@@ -52,6 +52,8 @@ _SHOWN: dict[str, tuple[tuple[str, str, str], ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Picture:
+    """A picture with its title and caption; ``wide`` ones take a whole row."""
+
     title: str
     told: str
     svg: str
@@ -61,7 +63,7 @@ class Picture:
 def render(
     outcome: Outcome, card: DataCard, counts: Sequence[int], trials: Sequence[Trial], manifest: Manifest, command: str
 ) -> str:
-    """``counts``: rows of the parts TRAIN, HELD, TEST, LEFT_OUT."""
+    """Render the page. ``counts``: rows of the parts TRAIN, HELD, TEST, LEFT_OUT."""
     best = best_of(trials)
     links = sorted(card.columns, key=lambda column: -_weight(outcome).get(column.name, 0.0))
     page: str = (
@@ -147,7 +149,7 @@ def _reach(predicted: Any, label: Any) -> float:
 
 
 def _weight(outcome: Outcome) -> dict[str, float]:
-    """Mean size of each feature's SHAP values, as a share of the largest."""
+    """Return the mean size of each feature's SHAP values, as a share of the largest."""
     found = np.abs(outcome.attribution.values).mean(axis=0)
     whole = float(found.max(initial=0.0)) or 1.0
     return {name: float(value) / whole for name, value in zip(outcome.attribution.names, found, strict=True)}

@@ -1,8 +1,8 @@
-"""The search for parameters: Optuna proposes, ASHA cuts what lags behind, Ray Tune runs it and survives kills.
+"""Search for parameters: Optuna proposes, ASHA cuts what lags behind, Ray Tune runs it and survives kills.
 
-Guarantees: a trial that is killed goes on from its latest checkpoint, a search whose driver is killed from the trials
-that it had finished or begun; rows go to the cluster once. With one trial at a time the same seed finds the same
-parameters; with more, trials end in another order each time, and both proposals and cuts follow the order. Leaves to
+Guarantees: a killed trial resumes from its latest checkpoint, a search whose driver is killed from the trials that it
+had finished or begun; rows are sent to the cluster once. With one trial at a time the same seed finds the same
+parameters; with more, trials end in another order each time, and both proposals and cuts depend on the order. Leaves to
 others: the loss (:mod:`training.task`) and what becomes of the best parameters.
 
 References
@@ -31,27 +31,29 @@ from whisperer.errors import UnavailableError, WhispererError
 
 EXPERIMENT = "search"
 REDUCTION = 3
-"""At each rung of ASHA one trial in so many goes on."""
+"""At each rung of ASHA, one trial in this many goes on."""
 MOST_DEATHS = 5
-"""Of a trial's process; after them the trial is given up, and the others go on."""
+"""How often a trial's process may die; after that the trial is given up, and the others go on."""
 
 
 class SearchError(WhispererError):
-    """Not one trial came to an end; the message has the first one's reason."""
+    """Raised if every trial failed; the message has the first one's reason."""
 
     code = "search_failed"
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """Attributes
+    """One trial of a search.
+
+    Attributes
     ----------
     number : from 1, in order of proposal
-    parameters : that were sought
+    parameters : those that were searched
     steps : its learning curve
-    failed : why, empty where it did not
-    seconds : spent in it
-    checkpoint : Tune's latest, None where there is none
+    failed : why it failed, empty if it did not
+    seconds : spent on it
+    checkpoint : Tune's latest, None if there is none
     """
 
     number: int
@@ -63,10 +65,11 @@ class Trial:
 
     @property
     def best(self) -> Step:
+        """The step with the lowest held-out loss."""
         return min(self.steps, key=lambda step: step.held)
 
     def told(self) -> dict[str, Any]:
-        """As JSON has it; the loss on rows learned from is None where it is not taken."""
+        """Return the trial as JSON values; the loss on rows learned from is None if it was not measured."""
         steps = [{k: v if v == v else None for k, v in step.report().items()} for step in self.steps]
         told = {"number": self.number, "parameters": self.parameters, "failed": self.failed}
         return {**told, "seconds": round(self.seconds, 2), "steps": steps}
@@ -74,7 +77,7 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """``at_once``: trials that may run beside one another, a core each."""
+    """How to search; ``at_once`` is how many trials may run at the same time, one core each."""
 
     trials: int = 20
     at_once: int = 2
@@ -83,9 +86,9 @@ class Settings:
 
 
 def search(kind: str, task: Task, settings: Settings, files: pafs.FileSystem, folder: str) -> list[Trial]:
-    """All trials, in order of proposal; goes on with what ``folder`` holds of an earlier start.
+    """Run all trials and return them in order of proposal; resumes from what ``folder`` holds of an earlier start.
 
-    Ray has to be connected. Only trust a folder that nobody else can write to: Tune keeps its state as pickles.
+    Ray has to be connected. Only use a folder that nobody else can write to: Tune keeps its state as pickles.
 
     Raises
     ------
@@ -106,7 +109,7 @@ def search(kind: str, task: Task, settings: Settings, files: pafs.FileSystem, fo
     )
     plan = settings.plan
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Tune speaks of its own futures
+        warnings.simplefilter("ignore")  # Tune warns about its own future versions
         if tune.Tuner.can_restore(place, storage_filesystem=files):
             tuner = tune.Tuner.restore(
                 place, trainable, storage_filesystem=files, resume_errored=True, param_space=space(kind)
@@ -135,8 +138,8 @@ def search(kind: str, task: Task, settings: Settings, files: pafs.FileSystem, fo
                     storage_path=folder,
                     storage_filesystem=files,
                     failure_config=tune.FailureConfig(max_failures=MOST_DEATHS),
-                    # All of them, until `sweep`: Tune writes down which is a trial's latest only now and then, and
-                    # where a driver was killed in between, the one that is written down must still be there.
+                    # All of them, until `sweep`: Tune records which is a trial's latest only now and then, and if
+                    # a driver was killed in between, the one that is recorded must still be there.
                     checkpoint_config=tune.CheckpointConfig(num_to_keep=None),
                     callbacks=[Progress(settings.trials, plan.rounds), JsonLoggerCallback()],
                     verbose=0,
@@ -151,26 +154,26 @@ def search(kind: str, task: Task, settings: Settings, files: pafs.FileSystem, fo
 
 
 def sweep(files: pafs.FileSystem, folder: str) -> None:
-    """Delete the checkpoints of a search that nobody goes on with."""
+    """Delete the checkpoints of a search that is finished."""
     for found in files.get_file_info(pafs.FileSelector(f"{folder}/{EXPERIMENT}", allow_not_found=True, recursive=True)):
         if found.type == pafs.FileType.Directory and found.base_name.startswith("checkpoint_"):
             files.delete_dir(found.path)
 
 
 def best_of(trials: Sequence[Trial]) -> Trial:
-    """With the lowest loss at any stride; the earliest of those that are alike."""
+    """Return the trial with the lowest loss at any stride; ties go to the earliest."""
     return min((one for one in trials if one.steps), key=lambda one: one.best.held)
 
 
 def booster_of(found: Trial) -> xgb.Booster:
-    """What the trial had grown when its loss was lowest."""
+    """Return what the trial had grown when its loss was lowest."""
     with found.checkpoint.as_directory() as folder:
         grown = xgb.Booster({"nthread": 1}, model_file=str(Path(folder, trial.MODEL)))
     return grown[: found.best.rounds]
 
 
 def _trial(result: Any) -> Trial:
-    """A stride that was lived through twice, because a process died after its report, counts once."""
+    """Convert a result; a stride that ran twice, because a process died after its report, counts once."""
     number, frame = int(Path(result.path).name.partition("-")[0]), result.metrics_dataframe
     steps: dict[int, Step] = {}
     if frame is not None:
@@ -188,7 +191,7 @@ def _folder_of(one: Any) -> str:
 
 
 def _free(wanted: int) -> int:
-    """Trials that fit on the cluster now. Raises UnavailableError, for Tune would wait for ever."""
+    """Return how many trials fit on the cluster now. Raises UnavailableError, because Tune would wait forever."""
     import ray
 
     cores = int(ray.available_resources().get("CPU", 0))
@@ -201,7 +204,7 @@ def _free(wanted: int) -> int:
 
 
 def _quiet() -> None:
-    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what a person needs of it, Progress says
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # Progress reports what a person needs to know
     # Read by Tune when it starts.
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
     os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "2")

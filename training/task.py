@@ -1,4 +1,4 @@
-"""What each trial works on: the matrices of one kind of model, its loss, and the space in which parameters are sought.
+"""Prepare what each trial works on: a kind of model's matrices, its loss, and the space of parameters to search.
 
 | kind | booster predicts | loss on the held-out rows |
 |---|---|---|
@@ -7,7 +7,8 @@
 | uplift | reward of (user, arm): an S-learner | squared distance of its effects to doubly robust scores |
 
 The loss of uplift is the part of that distance that depends on the effects, so that 0 stands for "no arm does
-anything"; it is the R-loss's doubly robust sister (Kennedy, EJS 2023). Guarantees: no test row is among the arrays.
+anything"; it is the doubly robust counterpart of the R-loss (Kennedy, EJS 2023). Guarantees: the arrays contain no test
+row.
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ Floats = NDArray[np.float64]
 
 LOG_LOSS, RMSE, EFFECT_RISK = "log_loss", "rmse", "effect_risk"
 SEEN = 20_000
-"""Training rows on which a trial's loss is also taken, to show how much it learned by heart."""
+"""Training rows on which a trial's loss is also measured, to show how much it learned by heart."""
 MOST_HELD = 100_000
-"""Held-out rows of uplift, each of which is predicted once for each arm."""
+"""The most held-out rows for uplift, where each is predicted once per arm."""
 
 TRIED_FIRST: dict[str, Any] = {
     "eta": 0.1, "max_depth": 4, "min_child_weight": 10.0, "subsample": 0.8, "colsample_bytree": 0.8,
@@ -39,15 +40,17 @@ TRIED_FIRST: dict[str, Any] = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Task:
-    """Attributes
+    """One kind's matrices, labels and loss.
+
+    Attributes
     ----------
-    settings : XGBoost's parameters that are not sought
+    settings : XGBoost's parameters that are not searched
     loss : name of the loss
     x, y : float32 of shape (n_train, n_columns), and labels
-    held, target : the held-out rows; of uplift every row once for each arm, arm by arm, and effects of shape
+    held, target : the held-out rows; for uplift every row once per arm, arm by arm, and effects of shape
         (n_held, n_arms)
     seen, seen_label : some of the training rows; none for uplift, where no single row has an effect
-    key : stands for all of it
+    key : identifies all of it
     """
 
     settings: Mapping[str, Any]
@@ -62,7 +65,7 @@ class Task:
 
 
 def task_of(kind: str, data: Dataset, part: NDArray[np.int8], seed: int) -> Task:
-    """``part``: of each row, as :func:`training.dataset.divide` gives it. Raises TrialError for bad decisions."""
+    """Make the task. ``part``: of each row, from :func:`training.dataset.divide`. May raise TrialError."""
     train, held = np.flatnonzero(part == TRAIN), np.flatnonzero(part == HELD)
     random = np.random.default_rng(seed)
     settings = settings_of(kind, data, seed)
@@ -72,7 +75,7 @@ def task_of(kind: str, data: Dataset, part: NDArray[np.int8], seed: int) -> Task
         assert before.decisions is not None
         k = len(before.decisions.arms)
         judged = trial_of(rows)
-        examine(trial_of(before))  # what cannot be learned from is refused before anybody waits for a search
+        examine(trial_of(before))  # unusable rows are refused before anybody waits for a search
         robust = scores(judged, expected(judged, Ridge(), seed=seed))
         x = np.hstack([before.x, one_hot(before.decisions.action, k)])
         none = np.empty((0, x.shape[1]), np.float32)
@@ -95,19 +98,20 @@ def task_of(kind: str, data: Dataset, part: NDArray[np.int8], seed: int) -> Task
 
 
 def settings_of(kind: str, data: Dataset, seed: int) -> dict[str, Any]:
+    """Return XGBoost's parameters that are not searched."""
     is_binary = bool(np.isin(data.label, (0.0, 1.0)).all())
     return {
         "objective": "binary:logistic" if kind != "value" and is_binary else "reg:squarederror",
         "tree_method": "hist",
         "nthread": 1,
         "seed": seed,
-        # A trial that is continued from its checkpoint draws what it would have drawn.
+        # A trial continued from its checkpoint draws what it would have drawn.
         "seed_per_iteration": True,
     }
 
 
 def space(kind: str) -> dict[str, Any]:
-    """Tune's search space. Uplift's is what :class:`training.uplift.bases.Boosted` has."""
+    """Return Tune's search space. Uplift's holds the settings of :class:`training.uplift.bases.Boosted`."""
     from ray import tune
 
     found = {
@@ -122,19 +126,19 @@ def space(kind: str) -> dict[str, Any]:
 
 
 def tried_first(kind: str) -> dict[str, Any]:
-    """What is good enough on most rows: the search is never worse than it on the held-out part."""
+    """Return parameters that are good enough on most rows: the search is never worse on the held-out part."""
     return {key: TRIED_FIRST.get(key, 1.0) for key in space(kind)}
 
 
 def booster_parameters(task: Task, sought: Mapping[str, Any]) -> dict[str, Any]:
-    """All of XGBoost's, of a trial."""
+    """Return all of XGBoost's parameters for a trial."""
     found = {**task.settings, **sought}
     # One number for both, as in `Boosted`.
     return found | {"colsample_bytree": sought["subsample"]} if task.loss == EFFECT_RISK else found
 
 
 def loss_of(name: str, predicted: NDArray[Any], target: Floats) -> float:
-    """Lower is better. ``predicted``: what the booster says of the rows of ``target``, or of each arm at them."""
+    """Compute a loss; lower is better. ``predicted``: the booster's output for ``target``'s rows, or each arm there."""
     found = np.asarray(predicted, np.float64)
     if name == LOG_LOSS:
         p = np.clip(found, 1e-12, 1 - 1e-12)
@@ -147,7 +151,7 @@ def loss_of(name: str, predicted: NDArray[Any], target: Floats) -> float:
 
 
 def trial_of(data: Dataset) -> Trial:
-    """Decisions as the uplift learners read them. Raises TrialError."""
+    """Convert decisions to what the uplift learners read. Raises TrialError."""
     did = data.decisions
     assert did is not None
     return Trial(
@@ -157,20 +161,22 @@ def trial_of(data: Dataset) -> Trial:
 
 
 def one_hot_arms(n_arms: int) -> Floats:
+    """Return each arm's features: a row of 0 and 1 per arm, all 0 for arm 0; shape (n_arms, n_arms - 1)."""
     return np.eye(n_arms)[:, 1:]
 
 
 def one_hot(action: NDArray[np.int64], n_arms: int) -> NDArray[np.float32]:
+    """Return the features of the arm at each row, shape (n, n_arms - 1)."""
     return one_hot_arms(n_arms).astype(np.float32)[action]
 
 
 def each_arm(x: NDArray[np.float32], n_arms: int) -> NDArray[np.float32]:
-    """All rows with arm 0, then all with arm 1, and so on."""
+    """Stack all rows with arm 0, then all with arm 1, and so on."""
     arms = np.repeat(np.arange(n_arms), len(x))
     return np.hstack([np.tile(x, (n_arms, 1)), one_hot(arms, n_arms)])
 
 
 def _taken(x: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float32]:
-    """A view where the rows are one stretch, as they are when sorted by time."""
+    """Return the rows, as a view if they are contiguous, as they are when sorted by time."""
     is_stretch = len(rows) > 0 and rows[-1] - rows[0] + 1 == len(rows)
     return x[rows[0] : rows[-1] + 1] if is_stretch else x[rows]

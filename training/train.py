@@ -1,4 +1,4 @@
-"""Trains a model on a Ray cluster, and leaves an artifact and a report behind: `python -m training.train --help`.
+"""Train a model on a Ray cluster, and leave an artifact and a report behind: `python -m training.train --help`.
 
     run.json       what was asked for; another run is refused there
     rows/          rows that came out of a warehouse, until the run is done
@@ -7,8 +7,9 @@
     report.html    for people
     result.json    for programs; written last
 
-Guarantees: interrupted in whatever way, the same command goes on; done, it changes nothing. Leaves to others: the
-search (:mod:`training.search`), the model (:mod:`training.labelled`, :mod:`training.effects`), and its promotion.
+Guarantees: however a run is interrupted, the same command resumes it; after the end, that command changes nothing.
+Leaves to others: the search (:mod:`training.search`), the model (:mod:`training.labelled`, :mod:`training.effects`),
+and its promotion.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ RUN, RESULT, MODEL, REPORT = "run.json", "result.json", "model", "report.html"
 
 
 def train(request: Request) -> dict[str, Any]:
-    """Run what was asked for, or what is left of it; the contents of ``result.json``.
+    """Run what was asked for, or the rest of it; return the contents of ``result.json``.
 
     Raises
     ------
@@ -91,6 +92,7 @@ def train(request: Request) -> dict[str, Any]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
     request = parse(arguments)
     try:
         result = train(request)
@@ -134,14 +136,14 @@ def _publish(
     request: Request, data: Dataset, card: DataCard, counts: list[int], outcome: Outcome, trials: list[Trial],
     made: Path, files: pafs.FileSystem, folder: str,
 ) -> dict[str, Any]:  # fmt: skip
-    """The manifest, the copy in --out, and the store's, if one was named."""
+    """Write the manifest, the copy in --out, and the store's, if one was named."""
     store, version, now = None, request.version, int(time.time() * 1000)
     if request.store:
         cache = Path(tempfile.gettempdir()) / "whisperer-models"
         store = ArtifactStore(request.store, cache)
         version = version or store.next_version(request.tenant, request.name)
     manifest = manifest_for(made, outcome, data, card, name=request.name, version=version or 1, created_at=now)
-    # The manifest last: without it the folder is no artifact.
+    # The manifest last: without it the folder is not an artifact.
     for path in (*(file.path for file in manifest.files), artifact.MANIFEST):
         _write(files, f"{folder}/{MODEL}/{path}", (made / path).read_bytes())
     if store is not None:
@@ -165,7 +167,7 @@ def _publish(
 
 
 def _claim(files: pafs.FileSystem, folder: str, request: Request) -> None:
-    """Raises ConflictError where the folder is another run's."""
+    """Claim the folder for this run. Raises ConflictError if it is another run's."""
     asked = json.loads(without_keys(json.dumps(request.identity())))
     held = _read(files, f"{folder}/{RUN}")
     if held is None:

@@ -1,8 +1,8 @@
-"""One trial: boosting in strides, each of which ends with a checkpoint and its loss on the held-out rows.
+"""Run one trial: boosting in strides, each of which ends with a checkpoint and its loss on the held-out rows.
 
-Guarantees: the same parameters give the same booster, also when the trial was killed and went on from its checkpoint;
-the matrices are binned once in each process, whatever the number of trials it runs, from rows that all processes of a
-machine share. Leaves to others: which parameters, and whether to go on (:mod:`training.search`).
+Guarantees: the same parameters give the same booster, even if the trial was killed and resumed from its checkpoint; the
+matrices are binned once per process, however many trials it runs, from rows that all processes of a machine share.
+Leaves to others: which parameters, and whether to go on (:mod:`training.search`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ PATIENCE = 4
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Attributes
+    """How far a trial goes.
+
+    Attributes
     ----------
     rounds : trees of a trial that is not cut
     stride : trees between two looks at the held-out rows
@@ -37,6 +39,8 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Matrices:
+    """A task's rows, binned for XGBoost."""
+
     train: xgb.DMatrix
     held: xgb.DMatrix
     seen: xgb.DMatrix | None
@@ -44,24 +48,26 @@ class Matrices:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Losses after so many rounds; ``seen`` on training rows, NaN where it is not taken."""
+    """Losses after ``rounds`` rounds; ``seen`` on training rows, NaN if it is not measured."""
 
     rounds: int
     held: float
     seen: float
 
     def report(self) -> dict[str, float]:
+        """Return the step as Tune's metrics."""
         return {"rounds": self.rounds, "held": self.held, "seen": self.seen}
 
 
 _binned: tuple[str, Matrices] | None = None
-"""Of the task that this process worked on last."""
+"""For the task that this process worked on last."""
 
 
 def matrices_of(task: Task) -> Matrices:
+    """Return a task's binned matrices, made once per process."""
     global _binned
     if _binned is None or _binned[0] != task.key:
-        _binned = None  # what it held is free before the next is made
+        _binned = None  # frees the old ones before the next are made
         train = xgb.QuantileDMatrix(task.x, task.y, nthread=1)
         held = xgb.QuantileDMatrix(task.held, ref=train, nthread=1)
         seen = xgb.QuantileDMatrix(task.seen, ref=train, nthread=1) if len(task.seen) else None
@@ -72,7 +78,7 @@ def matrices_of(task: Task) -> Matrices:
 def grow(
     task: Task, sought: Mapping[str, Any], plan: Plan, booster: xgb.Booster | None = None
 ) -> Iterator[tuple[xgb.Booster, Step]]:
-    """Boost on, from ``booster`` or from nothing, stride by stride; each stride is yielded."""
+    """Continue boosting, from ``booster`` or from nothing, and yield after each stride."""
     rows = matrices_of(task)
     parameters = booster_parameters(task, sought)
     grown = xgb.Booster(parameters, [rows.train, rows.held]) if booster is None else booster
@@ -88,17 +94,17 @@ def grow(
 
 
 def _begin_anew(booster: xgb.Booster) -> None:
-    """Make XGBoost forget where its draws of columns are, which no checkpoint holds: its updater is made anew where the
-    method changes. With `seed_per_iteration` a stride then draws the same whatever was before it in this process."""
+    """Make XGBoost forget the position of its column draws, which no checkpoint holds: changing the method recreates
+    its updater. With `seed_per_iteration`, a stride then draws the same whatever ran before it in this process."""
     booster.set_param("tree_method", "approx")
-    booster.save_config()  # the change takes place
+    booster.save_config()  # makes the change take effect
     booster.set_param("tree_method", "hist")
 
 
 def _left_at(checkpoint: Any) -> tuple[xgb.Booster | None, float, int]:
-    """Booster, best loss and strides since; from nothing where there is no checkpoint, or a broken one.
+    """Return booster, best loss and strides since; from nothing if there is no checkpoint, or a broken one.
 
-    Grown from nothing the trial is the same.
+    Grown from nothing, the trial is the same.
     """
     if checkpoint is not None:
         try:
@@ -111,7 +117,7 @@ def _left_at(checkpoint: Any) -> tuple[xgb.Booster | None, float, int]:
 
 
 def run(config: dict[str, Any], task: Task, plan: Plan) -> None:
-    """Tune's function trainable."""
+    """Run a trial, as Tune's function trainable."""
     from ray import tune
 
     booster, best, waited = _left_at(tune.get_checkpoint())

@@ -1,4 +1,4 @@
-"""Every error this product raises on purpose.
+"""Define every error that this product raises on purpose.
 
     WhispererError
     ├── RequestError            4xx: the caller must change something
@@ -6,18 +6,18 @@
     │   ├── NotFoundError       404
     │   ├── ConflictError       409 / 412 / 422
     │   ├── TooLargeError       413
-    │   └── TooSlowError        408: the body did not arrive in time; the same again may
+    │   └── TooSlowError        408, retryable: the body did not arrive in time
     ├── OverloadError           503, retryable: bounded queues are full or a limit is reached
-    │   └── TooManyError        429, retryable: the caller's own share of them is
+    │   └── TooManyError        429, retryable: the caller's own share is used up
     ├── UnavailableError        503, retryable: a part is starting, moving or recovering
-    │   └── StaleMapError       the caller routed by an older partition map
+    │   └── StaleMapError       the caller routed by an outdated partition map
     ├── JournalError            the journal cannot accept records any more
     │   ├── JournalDamagedError damage before the last acknowledged position: recovery stops
     │   └── FencedError         a newer incarnation owns the journal
     └── InvariantError          a bug: state that must not exist
 
-Each has a stable ``code``, says whether it is ``retryable``, may carry ``retry_after_s``, survives pickling. ``status``
-is what HTTP callers get; the codes of ingestion have a table of their own in :mod:`whisperer.events.refusals`.
+Each has a stable ``code``, says if it is ``retryable``, may carry ``retry_after_s``, and survives pickling. ``status``
+is what HTTP callers get; the codes of ingestion have their own table in :mod:`whisperer.events.refusals`.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from typing import Any
 import msgspec
 
 UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-"""What a decoder of msgspec raises for bytes that it cannot read: text that is no UTF-8 and nesting have errors of
-Python's own."""
+"""What a msgspec decoder raises for bytes that it cannot read; invalid UTF-8 and deep nesting raise Python's own
+errors."""
 
 
 class WhispererError(Exception):

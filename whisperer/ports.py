@@ -1,6 +1,6 @@
-"""What the core expects of the outside: the interfaces that adapters in `actors` implement.
+"""Define what the core expects from outside: the interfaces that adapters in `actors` implement.
 
-One contract battery (`tests/contracts`) runs over every implementation of a port.
+The same contract tests (`tests/contracts`) run against every implementation of a port.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class SegmentRange:
-    """Positions [start, end) of one segment of a journal. A closed segment never changes again, whatever crashes."""
+    """Locate a segment of a journal: positions [start, end). A closed segment never changes again, whatever crashes."""
 
     start: int
     end: int
@@ -21,12 +21,12 @@ class SegmentRange:
 
 
 class Journal(Protocol):
-    """An append-only log with one writer. A position (LSN) counts bytes and only grows, over all segments.
+    """Store records in an append-only log with one writer.
 
-    All methods block; callers run them in a thread: one thread appends, rolls, trims and closes, while `read` and
-    `replay` may run beside it in others. A journal whose ``append`` raised is dead: its owner must exit and recover (a
-    failed fdatasync may have dropped the pages, a server may have stored what it did not answer: to go on would be to
-    guess).
+    A position (LSN) counts bytes and only grows, over all segments. All methods block; callers run them in threads: one
+    thread appends, rolls, trims and closes, while `read` and `replay` may run concurrently in others. Once ``append``
+    has raised, the journal is dead: its owner must exit and recover, because going on would be guessing (a failed
+    fdatasync may have dropped the pages, a server may have stored what it did not acknowledge).
     """
 
     @property
@@ -41,41 +41,41 @@ class Journal(Protocol):
 
     @property
     def oldest(self) -> int:
-        """Position of the oldest record kept; everything before it was trimmed."""
+        """Position of the oldest record kept; everything before it has been trimmed."""
         ...
 
     @property
     def trouble(self) -> str | None:
-        """Why an append waits at the moment, None while nothing is in its way."""
+        """Why an append is waiting at the moment; None if nothing holds it up."""
         ...
 
     def append(self, records: Sequence[bytes]) -> list[int]:
-        """Write the records and make them durable together; their positions. Raises JournalError."""
+        """Write the records, make them durable together, and return their positions. Raises JournalError."""
         ...
 
     def roll(self) -> int:
-        """Close the open segment, unless it is empty; the position at which the now open one starts."""
+        """Close the open segment unless it is empty; return the position where the segment that is now open starts."""
         ...
 
     def segments(self) -> list[SegmentRange]:
-        """Every closed segment that holds records and the open one, oldest first, without gaps."""
+        """Return every closed segment that holds records, and the open one, oldest first, without gaps."""
         ...
 
     def replay(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, bytes]]:
-        """(position, record) in [start, stop), oldest first; ``stop`` None means the end as of this call.
+        """Yield (position, record) in [start, stop), oldest first; ``stop`` None means the end as of this call.
 
         ``start`` must be a record's position or the end. Raises JournalDamagedError for damage before the last
-        acknowledged position or a ``start`` beyond the end, and JournalError (code ``journal_trimmed``) for one before
-        :attr:`oldest`.
+        acknowledged position or a ``start`` beyond the end, and JournalError (code ``journal_trimmed``) for a ``start``
+        before :attr:`oldest`.
         """
         ...
 
     def read(self, position: int) -> bytes | None:
-        """The record at a position, or None where it has been trimmed."""
+        """Return the record at a position, or None if it has been trimmed."""
         ...
 
     def trim(self, before: int) -> None:
-        """Drop the closed segments whose records all lie before a position."""
+        """Drop the closed segments whose records are all before a position."""
         ...
 
     def close(self) -> None: ...

@@ -1,8 +1,8 @@
-"""``python -m whisperer.warm``: compile every kernel now, so that no first request and no first start waits for it.
+"""Compile every kernel now (``python -m whisperer.warm``), so that no first request or first start waits for it.
 
-Numba keeps what it compiled beside the sources, or in the user's cache folder where those cannot be written, and
-compiles anew when a source, numba or the CPU changes. `make install` runs this; processes call :func:`warm` of the part
-they use, which then only loads.
+Numba stores compiled kernels next to the sources, or in the user's cache folder if it cannot write there, and
+recompiles when a source, numba or the CPU changes. `make install` runs this; processes call the :func:`warm` of the
+part they use, which then only loads.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from whisperer.shard import warm as shard
 
 
 def warm() -> None:
+    """Compile or load the kernels of all parts."""
     events.warm()
     shard.warm()
 

@@ -1,8 +1,8 @@
-"""Work for callers that grows with a tenant's data: in processes of its own, bounded, each tenant in its turn.
+"""Do callers' work that grows with a tenant's data in separate processes, bounded, each tenant in its turn.
 
 A shard answers for everybody and a gateway holds everybody's requests, so neither does such work itself: reading a
-user's whole history, looking for a decision in every file, lift by day, simulations. See :mod:`.room` for how it is
-asked for, :mod:`.lanes` for the bounds, :mod:`.fair_queue` for whose turn it is, :mod:`.worker` for the process.
+user's whole history, looking for a decision in every file, lift by day, simulations. See :mod:`.room` for how to ask
+for it, :mod:`.lanes` for the bounds, :mod:`.fair_queue` for whose turn it is, :mod:`.worker` for the process.
 """
 
 from __future__ import annotations

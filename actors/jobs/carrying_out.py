@@ -1,7 +1,7 @@
-"""How each task is done, in the process that does it: the only module of the room that reads the warehouse.
+"""Carry out each task, in the process that does it: the only module of the room that reads the warehouse.
 
-Guarantees: the answer to a question that a compaction or an erasure overtook is of the new files; nothing of an answer
-is given before that is settled. Memory is DuckDB's bound and a few pieces, however much there is to say.
+Guarantees: the answer to a question that a compaction or an erasure overtook comes from the new files; nothing of an
+answer is yielded before that is settled. Memory is DuckDB's bound and a few pieces, however long the answer.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _json, _msgpack = msgspec.json.Encoder().encode, msgspec.msgpack.Encoder().encod
 
 
 def carry_out(task: Task) -> Iterator[bytes]:
-    """The pieces of its answer."""
+    """Yield the pieces of the task's answer."""
     match task:
         case UserHistory(warehouse, tenant, keys):
             yield from _together(_history(_opened(warehouse), tenant, keys))
@@ -48,7 +48,7 @@ def carry_out(task: Task) -> Iterator[bytes]:
 
 @functools.lru_cache(maxsize=1)
 def _opened(uri: str) -> Warehouse:
-    """Kept with what it read of the catalog: the next job reads only what is new."""
+    """Open the warehouse, and keep it with what it read of the catalog: the next job reads only what is new."""
     return Warehouse(uri)
 
 
@@ -88,7 +88,7 @@ def _iso(ms: int) -> str | None:
 
 
 def _together(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Pieces of about :data:`PIECE_BYTES`: one that is larger by itself goes out as it is."""
+    """Join pieces to about :data:`PIECE_BYTES`; one that is larger by itself goes out as it is."""
     held: list[bytes] = []
     size = 0
     for piece in pieces:

@@ -1,8 +1,8 @@
-"""Whose turn it is: tenants one after the other, however much each of them asks for.
+"""Decide whose turn it is: tenants take turns, however much each of them asks for.
 
-Guarantees: no more than ``at_once`` turns are granted, no more than ``tenant_at_once`` of them to one tenant; a tenant
-who waits is passed over by each other tenant once at most before its next turn. What is above a bound is refused at
-once, never put aside. Leaves to others what a turn is used for. No clock, no loop of its own.
+Guarantees: at most ``at_once`` turns are granted, at most ``tenant_at_once`` of them to one tenant; each other tenant
+passes a waiting tenant at most once before its next turn. What exceeds a bound is refused at once, never set aside.
+Leaves to others what a turn is used for. Has no clock and no loop of its own.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ RETRY_AFTER_S = 5.0
 
 
 class Turn:
-    """A place in the queue. :meth:`leave` it whatever happens; leaving twice changes nothing."""
+    """A place in the queue. Always :meth:`leave` it; leaving twice changes nothing."""
 
     def __init__(self, queue: FairQueue, tenant: str) -> None:
         self.tenant = tenant
@@ -28,24 +28,28 @@ class Turn:
         return self._granted.is_set()
 
     async def granted(self) -> None:
+        """Wait until the turn is granted."""
         await self._granted.wait()
 
     def leave(self) -> None:
+        """Give the place up, whether granted or still waiting."""
         self._queue._leave(self)
 
 
 class FairQueue:
-    """Parameters
+    """Grant turns to tenants.
+
+    Parameters
     ----------
-    at_once, tenant_at_once : turns granted, in all and to one tenant
-    open_, tenant_open : turns granted or waited for, in all and by one tenant
+    at_once, tenant_at_once : turns granted, in total and to one tenant
+    open_, tenant_open : turns granted or waited for, in total and by one tenant
     """
 
     def __init__(self, at_once: int, tenant_at_once: int, open_: int, tenant_open: int) -> None:
         self._at_once, self._tenant_at_once = at_once, tenant_at_once
         self._most_open, self._tenant_open = open_, tenant_open
         self._waiting: OrderedDict[str, deque[Turn]] = OrderedDict()
-        """In the order in which tenants are served next; none of them is empty."""
+        """In the order in which tenants are served next; no queue is empty."""
         self._granted: set[Turn] = set()
         self._granted_of: Counter[str] = Counter()
         self._open: Counter[str] = Counter()
@@ -59,7 +63,7 @@ class FairQueue:
         return self._open.total() - len(self._granted)
 
     def join(self, tenant: str) -> Turn:
-        """A turn, granted at once if it may be. Raises TooManyError (429) and OverloadError (503)."""
+        """Return a turn, granted at once if possible. Raises TooManyError (429) and OverloadError (503)."""
         if self._open[tenant] >= self._tenant_open:
             raise TooManyError(
                 f"{self._tenant_open} jobs of this kind are open for you already: ask again when one of them is done",

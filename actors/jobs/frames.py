@@ -1,4 +1,4 @@
-"""What goes to a worker and comes back: a task after its length; pieces, each after its kind and length."""
+"""Frame what goes to a worker and comes back: a task after its length; pieces, each after its kind and length."""
 
 from __future__ import annotations
 
@@ -9,4 +9,4 @@ PIECE_HEAD = struct.Struct("<BI")
 PIECE, DONE, FAILED = range(3)
 
 Failure = tuple[str, str, str, float | None]
-"""Class of :mod:`whisperer.errors`, message, code, when to ask again: what follows :data:`FAILED`, in MessagePack."""
+"""Class of :mod:`whisperer.errors`, message, code, when to ask again: follows :data:`FAILED`, in MessagePack."""

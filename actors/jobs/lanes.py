@@ -1,6 +1,6 @@
-"""The bounds of each kind of job. What takes milliseconds never waits behind what takes minutes.
+"""Set the bounds of each kind of job, so that what takes milliseconds never waits behind what takes minutes.
 
-All of them are a gateway replica's: with `n` replicas there are `n` times as many processes at most.
+They hold per gateway replica: with `n` replicas there are up to `n` times as many processes.
 """
 
 from __future__ import annotations
@@ -13,18 +13,20 @@ from actors.jobs.tasks import DaysOfLift, DecisionAudit, Simulation, StoredEvent
 from actors.simulation_record import TIME_LIMIT_S as SIMULATION_TIME_LIMIT_S
 
 MEMORY_BYTES = 768 << 20
-"""A process that has its code and DuckDB loaded has 260 MB of it, and DuckDB may take 256 MB before it spills."""
+"""A process with its code and DuckDB loaded uses 260 MB of it, and DuckDB may take 256 MB before it spills."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """Attributes
+    """The bounds of one kind of job.
+
+    Attributes
     ----------
     at_once, tenant_at_once, open_, tenant_open : see :class:`FairQueue`
-    patience_s : so long a caller waits for a turn, then it is refused
+    patience_s : how long a caller waits for a turn before it is refused
     time_limit_s : of one job, from its turn on
     memory_bytes : of a process's data (RLIMIT_DATA)
-    kept_s : so long a process without work is kept for the next job
+    kept_s : how long a process without work is kept for the next job
     """
 
     name: str
@@ -38,6 +40,7 @@ class Lane:
     kept_s: float = 60.0
 
     def queue(self) -> FairQueue:
+        """Return a new queue with the lane's bounds."""
         return FairQueue(self.at_once, self.tenant_at_once, self.open_, self.tenant_open)
 
 
@@ -65,7 +68,7 @@ LANES: dict[type[Task], Lane] = {
 
 
 def with_memory(bytes_: int) -> dict[type[Task], Lane]:
-    """The same with another bound on the memory of all but simulations."""
+    """Return the lanes with another memory bound for all except simulations."""
     return {
         kind: lane if lane is SIMULATIONS else dataclasses.replace(lane, memory_bytes=bytes_)
         for kind, lane in LANES.items()

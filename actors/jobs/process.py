@@ -1,6 +1,6 @@
-"""A worker process as the one who asks sees it: a task goes in, pieces come out, and it can be ended at any moment.
+"""Run a worker process from the asker's side: a task goes in, pieces come out, and it can be ended at any moment.
 
-Guarantees: :meth:`Process.kill` leaves neither the process nor its files behind; of an answer, about 200 KB are held
+Guarantees: :meth:`Process.kill` leaves neither the process nor its files behind; about 200 KB of an answer are held
 here and in the pipe, however slowly it is taken.
 """
 
@@ -26,20 +26,20 @@ from whisperer import errors
 from whisperer.errors import UnavailableError, WhispererError
 
 BUFFER_BYTES = 64 << 10
-"""Asyncio reads on until twice as much waits to be taken."""
+"""Asyncio keeps reading until twice as much waits to be taken."""
 
 _log = logging.getLogger(__name__)
 
 
 class Doing(Protocol):
-    """Whatever does jobs, one at a time."""
+    """Does jobs, one at a time."""
 
     def answers(self, task: bytes) -> AsyncGenerator[bytes]:
-        """The pieces of the answer. Raises what the job raised, and UnavailableError where the process ended."""
+        """Yield the pieces of the answer. Raises what the job raised, and UnavailableError where the process ended."""
         ...
 
     def kill(self) -> None:
-        """End it, whatever it does. Idempotent."""
+        """End it, whatever it is doing. Idempotent."""
         ...
 
 
@@ -47,7 +47,7 @@ Begin = Callable[[Lane], Awaitable[Doing]]
 
 
 class Process:
-    """Made by :meth:`begin`."""
+    """A worker process, made by :meth:`begin`."""
 
     def __init__(self, process: asyncio.subprocess.Process, folder: Path, memory_bytes: int) -> None:
         self._process = process
@@ -57,7 +57,7 @@ class Process:
 
     @classmethod
     async def begin(cls, lane: Lane, spool: Path) -> Process:
-        """``spool``: where files are put that do not fit into memory, in a folder by this process's id."""
+        """Start a process; it spills to files in a folder of its own below ``spool``, under this process's id."""
         folder = spool / str(os.getpid()) / os.urandom(6).hex()
         await asyncio.to_thread(folder.mkdir, parents=True)
         environment = os.environ | {
@@ -98,7 +98,7 @@ class Process:
         except (asyncio.IncompleteReadError, ConnectionError) as error:
             code = await self._process.wait()
             _log.warning("a process ended in the middle of a job, with %d", code)
-            for_memory = code in (-signal.SIGABRT, -signal.SIGSEGV)  # how libraries end that get none
+            for_memory = code in (-signal.SIGABRT, -signal.SIGSEGV)  # how libraries end that get no memory
             hint = f": it may need more than {self._memory_bytes >> 20} MB of memory" if for_memory else "; try again"
             raise UnavailableError(f"the process that worked on this ended early{hint}") from error
 
@@ -106,7 +106,7 @@ class Process:
         if self._is_killed:
             return
         self._is_killed = True
-        # Process.kill would leave a pipe open that is not read to its end.
+        # asyncio's `kill` would leave open a pipe that is not read to its end.
         self._process._transport.close()  # type: ignore[attr-defined]
         task = asyncio.ensure_future(self._tidy())
         _tidying.add(task)
@@ -118,17 +118,17 @@ class Process:
 
 
 _tidying: set[asyncio.Task[None]] = set()
-"""Tasks that nobody refers to may vanish."""
+"""A task that nobody refers to may vanish."""
 
 
 async def tidied() -> None:
-    """Until nothing is left of those that were killed."""
+    """Wait until nothing is left of the processes that were killed."""
     while _tidying:
         await asyncio.wait(_tidying)
 
 
 def tidy(spool: Path) -> None:
-    """Remove what processes left whose gateway was killed."""
+    """Remove what processes of killed gateways left."""
     with contextlib.suppress(FileNotFoundError):
         for folder in spool.iterdir():
             if not folder.name.isdigit() or not psutil.pid_exists(int(folder.name)):

@@ -1,7 +1,7 @@
-"""Jobs of one gateway replica: asked for by tenant, done by processes that are kept for a while, ended with the caller.
+"""Take jobs for one gateway replica: queued by tenant, done by processes kept for a while, ended with the caller.
 
-Guarantees: the bounds of :mod:`.lanes`; a caller who goes away ends the work, as does one who takes nothing for
-:data:`STALL_S`; whatever happens to a job, its turn is left. What a job is worth to its caller is the caller's affair.
+Guarantees: the bounds of :mod:`.lanes`; the work ends when the caller leaves, or takes nothing for :data:`STALL_S`;
+whatever happens to a job, its turn is left. What an answer means is the caller's affair.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from actors.jobs.tasks import Task
 from whisperer.errors import OverloadError, UnavailableError, WhispererError
 
 STALL_S = 30.0
-"""A caller who takes none of 64 KB for so long is taken for gone."""
+"""A caller who takes none of 64 KB for this long is presumed gone."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobsCount:
-    """Of one lane, now and since the start: ``endings`` by done, refused, failed, too_large, too_slow, gone."""
+    """Jobs of one lane, now and since the start; ``endings`` by done, refused, failed, too_large, too_slow, gone."""
 
     running: int
     waiting: int
@@ -34,12 +34,12 @@ class JobsCount:
 
 
 class Jobs:
-    """Use from one event loop.
+    """Have jobs done in processes. Use from one event loop.
 
     Parameters
     ----------
     spool : folder for what does not fit into memory
-    begin : makes what does the work, processes unless said otherwise
+    begin : makes whatever does the work; processes by default
     """
 
     def __init__(self, spool: Path, lanes: Mapping[type[Task], Lane] = LANES, begin: Begin | None = None) -> None:
@@ -49,7 +49,7 @@ class Jobs:
         self._rooms = {kind: rooms[lane.name] for kind, lane in lanes.items()}
 
     def counts(self) -> dict[str, JobsCount]:
-        """By lane."""
+        """Return the counts by lane."""
         rooms = {room.lane.name: room for room in self._rooms.values()}
         return {
             name: JobsCount(room.queue.n_granted, room.queue.n_waiting, dict(room.endings))
@@ -63,7 +63,7 @@ class Jobs:
         await tidied()
 
     def join(self, task: type[Task], tenant: str) -> Turn:
-        """A turn for such a task, to be given to :meth:`stream`. Raises TooManyError (429), OverloadError (503)."""
+        """Return a turn for such a task, to give to :meth:`stream`. Raises TooManyError (429), OverloadError (503)."""
         room = self._rooms[task]
         try:
             return room.queue.join(tenant)
@@ -72,11 +72,11 @@ class Jobs:
             raise
 
     async def ask(self, task: Task, turn: Turn | None = None) -> bytes:
-        """The whole answer, of a task whose answer is small."""
+        """Return the whole answer, for a task whose answer is small."""
         return b"".join([piece async for piece in self.stream(task, turn)])
 
     async def stream(self, task: Task, turn: Turn | None = None) -> AsyncGenerator[bytes]:
-        """The pieces of the answer. Close it, or the work goes on for :data:`STALL_S`.
+        """Yield the pieces of the answer. Close it, or the work goes on for :data:`STALL_S`.
 
         Raises TooManyError and OverloadError before the first piece, TooLargeError (`job_too_large`), UnavailableError.
         """
@@ -112,7 +112,7 @@ class Jobs:
                 except UnavailableError:
                     if is_new or has_begun or given_up:
                         raise
-                    doing.kill()  # it may have ended before this job, which another one does then
+                    doing.kill()  # it may have ended before this job, so another one does it
         except OverloadError:
             ending = "refused"
             raise
@@ -131,7 +131,7 @@ class Jobs:
 
 
 class _Room:
-    """One lane, its queue, and the processes that wait for work in it."""
+    """One lane, its queue, and its processes that wait for work."""
 
     def __init__(self, lane: Lane, begin: Begin) -> None:
         self.lane = lane
@@ -141,7 +141,7 @@ class _Room:
         self._idle: list[tuple[Doing, asyncio.TimerHandle]] = []
 
     async def granted(self, turn: Turn) -> None:
-        """Raises OverloadError after the lane's patience."""
+        """Wait for the turn. Raises OverloadError after the lane's patience."""
         try:
             async with asyncio.timeout(self.lane.patience_s):
                 await turn.granted()
@@ -151,7 +151,7 @@ class _Room:
             ) from None
 
     async def take(self) -> tuple[Doing, bool]:
-        """One, and whether it is new."""
+        """Return a process, and whether it is new."""
         if self._idle:
             doing, end = self._idle.pop()
             end.cancel()

@@ -1,6 +1,6 @@
-"""What can be asked for, as values: a gateway that asks loads no more than this. How it is done: :mod:`.carrying_out`.
+"""Define what can be asked for, as values: a gateway that asks loads only this. :mod:`.carrying_out` does it.
 
-Each says what pieces of bytes its answer consists of, one after the other.
+Each task says what pieces of bytes its answer consists of, one after another.
 """
 
 from __future__ import annotations
@@ -11,8 +11,11 @@ from actors.simulation_record import Task as SimulationTask
 
 
 class UserHistory(msgspec.Struct, tag="history", array_like=True, frozen=True):
-    """Every stored event of these keys as it was sent, oldest first, and every row of their decisions, deliveries,
-    outcomes and rewards: members of a JSON object, without its braces, in pieces of about 64 KB."""
+    """Every stored event of these keys as it was sent, oldest first, and all rows of their decisions and what followed.
+
+    Those rows are of decisions, deliveries, outcomes and rewards; all are members of a JSON object, without its braces,
+    in pieces of about 64 KB.
+    """
 
     warehouse: str
     tenant: str
@@ -20,7 +23,7 @@ class UserHistory(msgspec.Struct, tag="history", array_like=True, frozen=True):
 
 
 class DecisionAudit(msgspec.Struct, tag="decision", array_like=True, frozen=True):
-    """:class:`actors.warehouse.Audit` of one decision in MessagePack; null where there is none."""
+    """:class:`actors.warehouse.Audit` of one decision, in MessagePack; null if there is none."""
 
     warehouse: str
     tenant: str
@@ -28,8 +31,10 @@ class DecisionAudit(msgspec.Struct, tag="decision", array_like=True, frozen=True
 
 
 class StoredEvents(msgspec.Struct, tag="events", array_like=True, frozen=True):
-    """The events at these (lsn, index) of a shard's journal, in the order asked, in MessagePack: ``[message_id,
-    received_at, payload]``, or null where there is no such row."""
+    """The events at these (lsn, index) of a shard's journal, in the order asked, in MessagePack.
+
+    Each is ``[message_id, received_at, payload]``, or null if there is no such row.
+    """
 
     warehouse: str
     tenant: str
@@ -38,8 +43,10 @@ class StoredEvents(msgspec.Struct, tag="events", array_like=True, frozen=True):
 
 
 class DaysOfLift(msgspec.Struct, tag="lift", array_like=True, frozen=True):
-    """:func:`actors.lift_days.closed_by_day` of a campaign (its definition as JSON), in MessagePack: ``[[[day, group,
-    *tally], ...], conflicted]``, the tally's integers as texts: they know no bounds."""
+    """:func:`actors.lift_days.closed_by_day` of a campaign (its definition as JSON), in MessagePack.
+
+    ``[[[day, group, *tally], ...], conflicted]``, with the tally's integers as text because they are unbounded.
+    """
 
     warehouse: str
     tenant: str
@@ -48,7 +55,7 @@ class DaysOfLift(msgspec.Struct, tag="lift", array_like=True, frozen=True):
 
 
 class Simulation(msgspec.Struct, tag="simulation", array_like=True, frozen=True):
-    """A simulation, which writes its record itself; no pieces."""
+    """A simulation, which writes its own record; no pieces."""
 
     task: SimulationTask
 

@@ -1,10 +1,9 @@
-"""A process that does jobs, one after the other: ``python -m actors.jobs.worker MEMORY_BYTES TIME_LIMIT_S``.
+"""Run a process that does one job after another: ``python -m actors.jobs.worker MEMORY_BYTES TIME_LIMIT_S PARENT``.
 
-Tasks come on standard input, pieces of their answers go to what was standard output, each with its kind and length
-before it; whatever prints, prints to standard error. The pipe holds 64 KB: where nobody takes pieces, none are made.
-
-Guarantees: it gives way to everything else; it holds no more data than MEMORY_BYTES, and a job that needs more is
-answered with an error that says so; it ends at TIME_LIMIT_S in one job, and with the process that began it.
+Tasks come on standard input; pieces of their answers go to what was standard output, each after its kind and length;
+anything printed goes to standard error. The pipe holds 64 KB: while nobody takes pieces, none are made. Guarantees: it
+gives way to everything else; its data never exceeds MEMORY_BYTES, and a job that needs more is answered with an error
+that says so; it ends at TIME_LIMIT_S in one job, and with PARENT, the process that began it.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ def serve(
     memory_bytes: int,
     limit_s: int,
 ) -> None:
-    """Until nothing comes any more."""
+    """Do tasks until no more come."""
     while head := incoming.read(TASK_HEAD.size):
         encoded = incoming.read(TASK_HEAD.unpack(head)[0])
         signal.alarm(limit_s + GRACE_S)
@@ -71,7 +70,7 @@ def _failure(error: Exception, memory_bytes: int) -> Failure:
 
 
 def _is_of_memory(error: BaseException) -> bool:
-    """Python's and Arrow's, DuckDB's (which spills what it can, and then gives up), the loader's and the system's."""
+    """Recognize Python's and Arrow's, DuckDB's (once spilling is not enough), the loader's and the system's errors."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryException":
         return True
     if isinstance(error, OSError) and error.errno == errno.ENOMEM:
@@ -80,7 +79,7 @@ def _is_of_memory(error: BaseException) -> bool:
 
 
 def limit(memory_bytes: int) -> None:
-    """Only data counts, not what is reserved and never written to."""
+    """Bound this process's data, and lower its priority; memory reserved and never written to does not count."""
     resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with contextlib.suppress(OSError):
@@ -88,6 +87,7 @@ def limit(memory_bytes: int) -> None:
 
 
 def end_with(parent: int) -> None:
+    """Have this process killed when its parent ends."""
     if hasattr(_libc, "prctl"):
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it was gone before
@@ -103,7 +103,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO)
 
     def answer(encoded: bytes) -> Iterable[bytes]:
-        from actors.jobs.carrying_out import carry_out  # below the limit, as everything that it loads
+        from actors.jobs.carrying_out import carry_out  # below the limit, like everything it loads
 
         return carry_out(tasks.decode(encoded))
 

@@ -1,7 +1,7 @@
-"""Journals: adapters of :class:`whisperer.ports.Journal`. One URL chooses the backend.
+"""Open journals: adapters of :class:`whisperer.ports.Journal`, with the backend chosen by one URL.
 
-``file:///folder`` keeps each shard's journal in a folder of its own below it, ``redis://`` and ``rediss://`` in a
-stream of its own. All backends pass `tests/contracts/journal_battery.py`.
+``file:///folder`` keeps each shard's journal in a sub-folder of its own, ``redis://`` and ``rediss://`` in a stream of
+its own. All backends pass `tests/contracts/journal_battery.py`.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ def open_journal(
     takeover_timeout_s: float | None = None,
     rules: Rules = DEFAULT_RULES,
 ) -> Journal:
-    """The journal of one shard, recovered, under a new epoch.
+    """Open one shard's journal, recovered, under a new epoch.
 
-    ``takeover_timeout_s`` is for files, see :meth:`FileJournal.open`; ``rules`` are for Redis, see
-    :meth:`actors.journal.redis_streams.RedisJournal.open`. Raises ValueError for a URL no backend serves.
+    ``takeover_timeout_s`` applies to files, see :meth:`FileJournal.open`; ``rules`` apply to Redis, see
+    :meth:`actors.journal.redis_streams.RedisJournal.open`. Raises ValueError for a URL that no backend serves.
     """
     scheme, _, rest = url.partition("://")
     if scheme in SCHEMES:
-        from actors.journal.redis_streams import RedisJournal  # whoever keeps files loads no client of Redis
+        from actors.journal.redis_streams import RedisJournal  # users of files load no Redis client
 
         return RedisJournal.open(RedisPlace.parse(url), shard, segment_bytes=segment_bytes, rules=rules)
     parts = urlsplit(url)

@@ -1,7 +1,7 @@
-"""One writer per journal folder: a lock that the kernel drops when its holder dies, and a way past a stuck holder.
+"""Allow one writer per journal folder, with a lock that the kernel drops when its holder dies; end a stuck holder.
 
-Guarantees: while a :class:`Fence` is held no other process on this machine, nor another opener in this one, holds it.
-A stuck holder is asked (SIGTERM), then killed (SIGKILL), and only after its pid *and* its start time were found to be
+Guarantees: while a :class:`Fence` is held no other process on this machine, nor another opener in this one, holds it. A
+stuck holder is asked (SIGTERM), then killed (SIGKILL), and only after its pid *and* its start time were found to be
 those recorded: a recycled pid is never signalled. Leaves epochs to the segments.
 
 ``flock`` belongs to the open file, which a child made by a bare ``fork`` shares: such a child keeps the fence when its
@@ -27,7 +27,7 @@ _POLL_S = 0.02
 
 
 class Fence:
-    """Held from :meth:`take` to :meth:`release`, or to the death of the process."""
+    """Hold the lock from :meth:`take` to :meth:`release`, or until the process dies."""
 
     def __init__(self, path: Path, fd: int) -> None:
         self.path = path
@@ -35,10 +35,10 @@ class Fence:
 
     @classmethod
     def take(cls, path: Path, takeover_timeout_s: float | None = None) -> Fence:
-        """Lock the file, made when missing, and record this process as its holder.
+        """Lock the file, creating it when missing, and record this process as its holder.
 
-        ``takeover_timeout_s`` None: a held fence raises FencedError at once. Otherwise the holder is asked to end, and
-        killed when it still holds the fence after so many seconds; FencedError only if even that does not free it.
+        With ``takeover_timeout_s`` None, a held fence raises FencedError at once. Otherwise the holder is asked to end,
+        and killed if it still holds the fence after that many seconds; FencedError only if even that does not free it.
         """
         while True:
             fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
@@ -54,10 +54,10 @@ class Fence:
             except BaseException:
                 os.close(fd)
                 raise
-            os.close(fd)  # the file was replaced between opening and locking it: lock the one that is there now
+            os.close(fd)  # the file was replaced between opening and locking it: lock the new one
 
     def is_held(self) -> bool:
-        """False once somebody deleted or replaced the lock file: then the lock keeps nobody out any more."""
+        """Return False once somebody deleted or replaced the lock file: it then keeps nobody out."""
         try:
             there = os.stat(self.path)
         except FileNotFoundError:
@@ -66,6 +66,7 @@ class Fence:
         return (there.st_ino, there.st_dev) == (ours.st_ino, ours.st_dev)
 
     def release(self) -> None:
+        """Release the lock. Releasing twice is harmless."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
@@ -117,7 +118,7 @@ def _lock_within(fd: int, number: signal.Signals, deadline_s: float) -> bool:
 
 
 def _signal_holder(fd: int, number: signal.Signals) -> int | None:
-    """Signal the recorded holder if it is verifiably that process: an open pidfd, or None where it is not."""
+    """Signal the recorded holder if it is verifiably that process; return an open pidfd, or None where it is not."""
     holder = _recorded_holder(fd)
     if holder is None or holder.pid == os.getpid() or holder.boot_id != _boot_id():
         return None

@@ -1,10 +1,10 @@
-"""The embedded journal: segment files in one folder, one writer, one fdatasync a group.
+"""The embedded journal: segment files in one folder, one writer, one fdatasync per group.
 
 Guarantees: a position that `append` returned survives kill -9 of the process and a power cut; a group that failed was
-not acknowledged, and its bytes are cut; the journal is dead after any failure. Leaves to others: what records mean,
-when to trim, and the loss of the disk itself (Redis Streams with replicas is for that).
+not acknowledged, and its bytes are cut off; the journal is dead after any failure. Leaves to others: what records mean,
+when to trim, and the loss of the disk itself (Redis Streams with replicas covers that).
 
-One thread appends, rolls, trims and closes; `read` and `replay` may run beside it in other threads.
+One thread appends, rolls, trims and closes; `read` and `replay` may run at the same time in other threads.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _log = logging.getLogger(__name__)
 
 
 class FileJournal:
-    """`whisperer.ports.Journal` on a local file system. Made by :meth:`open`.
+    """`whisperer.ports.Journal` on a local file system, made by :meth:`open`.
 
     Attributes
     ----------
@@ -68,13 +68,13 @@ class FileJournal:
 
         Parameters
         ----------
-        folder : made when missing; nothing else may be kept in it
+        folder : created when missing; nothing else may be kept in it
         segment_bytes : a segment that has reached this size is closed before the next group
         takeover_timeout_s : see :meth:`Fence.take`; None never ends the holder
         sync : makes a file descriptor's data durable or raises OSError
         journal_id : 16 bytes that name a new journal, random unless given; an existing one keeps its own
 
-        Raises FencedError (another process holds it), JournalDamagedError (file and offset named), JournalError.
+        Raises FencedError (another process holds it), JournalDamagedError (naming file and offset), JournalError.
         """
         path = Path(folder)
         try:
@@ -131,7 +131,7 @@ class FileJournal:
         return self._segments[0].start
 
     def segments(self) -> list[SegmentRange]:
-        """Every segment that holds records and the open one, oldest first."""
+        """Return every segment that holds records, and the open one, oldest first."""
         starts = [s.start for s in self._segments]
         ranges = [
             SegmentRange(segment.start, end, segment.epoch, closed=True)
@@ -141,7 +141,7 @@ class FileJournal:
         return [*ranges, SegmentRange(starts[-1], self._durable, self.epoch, closed=False)]
 
     def append(self, records: Sequence[bytes]) -> list[int]:
-        """Write the records with one write, make them durable with one sync; their positions.
+        """Write the records with one write and make them durable with one sync; return their positions.
 
         Raises TooLargeError (nothing happened), FencedError or JournalError (this journal is dead).
         """
@@ -167,7 +167,7 @@ class FileJournal:
         return positions
 
     def roll(self) -> int:
-        """Close the open segment, unless it is empty; the position at which the now open one starts."""
+        """Close the open segment, unless it is empty; return the position at which the one now open starts."""
         self._check_alive()
         if self._durable > self._segments[-1].start:
             try:
@@ -177,11 +177,11 @@ class FileJournal:
         return self._durable
 
     def replay(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, bytes]]:
-        """(position, record) in [start, stop), oldest first; ``stop`` None means the end as of this call.
+        """Yield (position, record) in [start, stop), oldest first; ``stop`` None means the end as of this call.
 
         ``start`` must be a record's position or the end. Raises JournalDamagedError where a record does not verify or
-        ``start`` lies beyond the end (who knows such a position has seen records that are gone), and JournalError (code
-        ``journal_trimmed``) where it lies before :attr:`oldest`: the gap would go unnoticed.
+        ``start`` lies beyond the end (whoever knows such a position has seen records that are gone), and JournalError
+        (code ``journal_trimmed``) where it lies before :attr:`oldest`: the gap would go unnoticed.
         """
         end = self._durable if stop is None else min(stop, self._durable)
         if start < self.oldest:
@@ -196,9 +196,9 @@ class FileJournal:
         return self._replay(self._segments, start, end)
 
     def read(self, position: int) -> bytes | None:
-        """The record at a position, or None where it has been trimmed.
+        """Return the record at a position, or None where it has been trimmed.
 
-        Raises JournalDamagedError where it does not verify, InvariantError for a position that was never given out.
+        Raises JournalDamagedError where it does not verify, InvariantError for a position that was never returned.
         """
         segments = self._segments
         if position < segments[0].start:
@@ -292,7 +292,7 @@ class FileJournal:
 
 
 def _encode_group(seed: int, start: int, records: Sequence[bytes]) -> tuple[bytes, list[int]]:
-    """The group's bytes and the records' positions."""
+    """Return the group's bytes and the records' positions."""
     parts: list[bytes] = []
     positions: list[int] = []
     position, flag = start, FIRST_OF_GROUP
@@ -311,5 +311,5 @@ def _start(segment: Segment) -> int:
 
 
 def _stop(segments: Sequence[Segment], at: int, end: int) -> int:
-    """Position at which a segment's records end."""
+    """Return the position at which a segment's records end."""
     return segments[at + 1].start if at + 1 < len(segments) else end

@@ -1,4 +1,4 @@
-"""The bytes of a journal at rest: segment header, record, watermark. See docs/storage.md for the page people read.
+"""Encode and decode a journal's bytes at rest: segment header, record, watermark. docs/storage.md describes them.
 
 Decides the layout and the checksums. Guarantees that a record verifies only at the position, in the epoch and in the
 journal it was written for, so neither old bytes in a reused block nor bytes that a client put into a payload pass for a
@@ -27,7 +27,8 @@ RECORD_PREFIX = struct.Struct("<QI")  # position, length and flag: under the che
 
 FIRST_OF_GROUP = 1 << 31
 """Set in the length of the first record of each group. A group is written only after the one before it was synced, so a
-valid record with this flag proves that every byte before it was durable."""
+valid record with this flag proves that every byte before it was durable.
+"""
 LENGTH_MASK = FIRST_OF_GROUP - 1
 
 MAX_GROUP_BYTES = (
@@ -60,7 +61,10 @@ class SegmentHeader:
 
     @classmethod
     def decode(cls, data: bytes, name: str) -> SegmentHeader:
-        """Raises JournalDamagedError, or JournalError (code ``journal_format``) for a version this code cannot read."""
+        """Decode a header.
+
+        Raises JournalDamagedError, or JournalError (code ``journal_format``) for a version that this code cannot read.
+        """
         head = data[: _HEADER.size]
         if len(data) < HEADER_BYTES or _CRC.unpack_from(data, _HEADER.size)[0] != value(head):
             raise JournalDamagedError(f"{name}: the segment header at file offset 0 is damaged")
@@ -76,7 +80,7 @@ class SegmentHeader:
 
 
 def record_crc(seed: int, position: int, word: int, payload: bytes) -> int:
-    """CRC32C over (journal id, epoch) in ``seed``, position, length with flag, payload."""
+    """Return the CRC32C over (journal id, epoch) in ``seed``, position, length with flag, and payload."""
     return int(extend(extend(seed, RECORD_PREFIX.pack(position, word)), payload))
 
 
@@ -94,7 +98,7 @@ class Watermark:
 
     @classmethod
     def decode(cls, data: bytes) -> Watermark | None:
-        """None for anything that is not a whole watermark: it only adds evidence, so it cannot be a reason to stop."""
+        """Return None for anything but a whole watermark: it only adds evidence, so it cannot be a reason to stop."""
         body = data[: _WATERMARK.size]
         if len(data) != WATERMARK_BYTES or _CRC.unpack_from(data, _WATERMARK.size)[0] != value(body):
             return None

@@ -1,15 +1,16 @@
-"""What a journal folder holds when it is opened: which records are there, and whether any acknowledged one is missing.
+"""Recover a journal folder when it is opened: which records are there, and is any acknowledged one missing?
 
-Decides between a torn tail, which is cut, and damage, which stops recovery. Three proofs say that a byte was durable,
-and a record that does not verify there was therefore lost after being acknowledged:
+Decides between a torn tail, which is cut, and damage, which stops recovery. Three proofs show that a byte was durable,
+so that a record that does not verify there was lost after being acknowledged:
 
-1. it lies in a segment that is not the newest (a segment is created only when all before it is synced);
-2. it lies before a valid record that starts a later group (a group is written only when the one before it is synced);
+1. it lies in a segment that is not the newest (a segment is created only once all before it is synced);
+2. it lies before a valid record that starts a later group (a group is written only once the one before it is synced);
 3. it lies before the watermark (written after each sync, itself not synced: it survives a killed process exactly, and
    trails by the kernel's write-back, some 30 s, after a power cut).
 
-What none of them covers was never acknowledged, or was so moments before a power cut *and* was damaged by more than
-the power cut: the one case that is cut in silence. Guarantees that what is kept is on the disk before it is returned.
+What none of them covers was never acknowledged, or was acknowledged moments before a power cut *and* damaged by more
+than the power cut: the one case that is cut silently. Guarantees that what is kept is on the disk before it is
+returned.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ WATERMARK_NAME = "durable"
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """The state of a folder after recovery.
+    """A folder's state after recovery.
 
     Attributes
     ----------
@@ -88,7 +89,7 @@ def _check_chain(segments: list[Segment]) -> None:
 
 
 def _cut_torn_tail(newest: Segment, known_durable: int) -> tuple[int, int]:
-    """Remove what follows the valid records, unless it was durable once: (end, bytes cut)."""
+    """Remove what follows the valid records, unless it was once durable; return (end, bytes cut)."""
     file_end = newest.end_of_file()
     end = newest.start
     for position, payload in newest.records(newest.start, file_end):
@@ -107,7 +108,7 @@ def _cut_torn_tail(newest: Segment, known_durable: int) -> tuple[int, int]:
 
 
 def _make_durable(newest: Segment, known_durable: int, end: int, sync: Callable[[int], None]) -> None:
-    """Write bytes of unknown durability again and sync.
+    """Write bytes of unknown durability again and sync them.
 
     Reading them proves only that they are in the page cache: after a failed fdatasync the kernel marks pages clean that
     never reached the disk, and another fdatasync would not write them.
@@ -125,7 +126,7 @@ def _make_durable(newest: Segment, known_durable: int, end: int, sync: Callable[
 
 
 def _drop_empty(segments: list[Segment], folder: Path) -> tuple[Segment, ...]:
-    """Delete segments without records, of incarnations that wrote nothing; the newest stays, it carries the epoch."""
+    """Delete segments of incarnations that wrote no records; the newest stays, because it carries the epoch."""
     *older, newest = segments
     kept = [s for s, next_one in itertools.pairwise(segments) if s.start < next_one.start]
     for segment in older:

@@ -1,9 +1,9 @@
-"""Where a Redis is: its URL taken apart, with several hosts of one replication group, and never a password in a text.
+"""Parse the URL of a Redis, with one or more hosts of a replication group; no text shows its password.
 
     redis://[user:password@]host[:port][,host[:port]...][/database][?prefix=NAME&ssl_ca_certs=FILE&...]
 
-``rediss://`` is the same over TLS, with the certificate checked. Of several hosts the one that is master now is used.
-Beside it, how much is asked of that Redis (:class:`Rules`). Decides nothing about what is kept there.
+``rediss://`` is the same over TLS, with the certificate checked. Of several hosts, the current master is used. Also
+defines how much is asked of that Redis (:class:`Rules`). Decides nothing about what is kept there.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Rules:
     wait_replicas : replicas that must have a group before it is acknowledged
     wait_timeout_s : longest wait for them in one attempt
     timeout_s : longest wait for one answer
-    patience_s : longest time over all attempts; then the journal is dead, its shard dies and recovers
+    patience_s : longest time over all attempts; then the journal is dead, and its shard dies and recovers
     require_fsync : refuse a server that answers before it has synced its append-only file
     """
 
@@ -43,12 +43,12 @@ DEFAULT_RULES = Rules()
 
 @dataclass(frozen=True, slots=True)
 class RedisPlace:
-    """A URL taken apart. Its text (``str``, ``repr``) has neither user nor password.
+    """The parts of a URL. Its text (``str``, ``repr``) has neither user nor password.
 
     Attributes
     ----------
     prefix : begins every key, so that several installations can share a database
-    options : files of TLS, by redis-py's names
+    options : TLS files, by redis-py's names
     """
 
     hosts: tuple[tuple[str, int], ...]
@@ -61,7 +61,7 @@ class RedisPlace:
 
     @classmethod
     def parse(cls, url: str) -> RedisPlace:
-        """Raises ValueError, which never quotes the URL's user and password."""
+        """Parse a URL. Raises ValueError, which never quotes the URL's user and password."""
         parts = urlsplit(url)
         if parts.scheme not in SCHEMES:
             raise ValueError("a Redis URL begins with redis:// or rediss://")
@@ -89,7 +89,7 @@ class RedisPlace:
         )
 
     def connection(self, host: str, port: int) -> dict[str, Any]:
-        """What redis-py needs to connect to one of the hosts."""
+        """Return what redis-py needs to connect to one of the hosts."""
         tls = {"ssl": True, "ssl_check_hostname": True, **self.options} if self.is_tls else {}
         return {
             "host": host,

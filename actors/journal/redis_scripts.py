@@ -1,10 +1,9 @@
-"""What Redis does in one piece for a journal: four scripts. Each checks the epoch in the same breath as it writes.
+"""Change a journal in Redis atomically: four scripts, each checking the epoch in the same step in which it writes.
 
 Keys are the stream of records, the hash `state` (epoch, end) and the list of marks, "position epoch" of each segment's
 beginning, oldest first. Positions are made by the client and compared as text: Lua's numbers lose digits above 2^53.
-
-Every script writes something even when there is nothing to do, for ``WAIT`` waits for the last write of its connection:
-a connection that replaced a broken one would else wait for nothing.
+Every script writes something even when there is nothing to do, because ``WAIT`` waits for the last write of its
+connection: on one that replaced a broken one it would otherwise wait for nothing.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ if not state[1] then return {'gone', ''} end
 if state[1] ~= ARGV[1] then return {'fenced', state[1]} end
 """
 
-# ARGV: a token of this opener: an epoch that an unanswered call took is not taken twice
+# ARGV: a token of this opener, so that it takes one epoch even if its first call was not answered
 OPEN = _script("""
 local state = redis.call('HMGET', KEYS[2], 'epoch', 'end', 'token')
 local epoch = state[1] or '0'

@@ -1,9 +1,9 @@
-"""One Redis, reached in spite of its restarts and promotions, within bounds.
+"""Reach one Redis in spite of its restarts and promotions, within bounds.
 
-Guarantees: work is tried again while the server is away, loads, refuses for want of room, or is no master any more, and
-on whichever host of the place is master then; after ``patience_s`` it is given up with UnavailableError. Whatever is
-tried again must be harmless when it was done already: that is the caller's part. What is in the way meanwhile can be
-read at :attr:`RedisServer.trouble`.
+Guarantees: work is tried again while the server is away, loads, refuses for lack of room, or is no longer master, and
+on whichever host of the place is then master; after ``patience_s`` it is given up with UnavailableError. The caller
+must make sure that work which was already done is harmless to repeat. :attr:`RedisServer.trouble` says what is in the
+way meanwhile.
 """
 
 from __future__ import annotations
@@ -32,8 +32,9 @@ _PASSING = (
     exceptions.TryAgainError,
 )
 _PASSING_CODES = re.compile("(READONLY|OOM|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|UNBLOCKED|LOADING|BUSY|NOREPLICAS|MISCONF) ")
-"""Answers of a server that is no master any more, not yet ready, or out of room; nothing was stored then. Redis before
-version 7 says them in the middle of a script's error."""
+"""Answers of a server that is no longer master, not yet ready, or out of room; nothing was stored then. Redis before
+version 7 puts them in the middle of a script's error.
+"""
 
 Found = TypeVar("Found")
 Command = Sequence[Any]
@@ -42,11 +43,11 @@ _log = logging.getLogger(__name__)
 
 
 class PassingError(Exception):
-    """Something that another attempt may find mended; raised by work for its own reasons, too."""
+    """Something that may be mended by the next attempt; work may raise it for its own reasons too."""
 
 
 class RedisServer:
-    """The master of a place. Threads may share it; `attempt` may be used from several at once."""
+    """Run work on the master of a place. Threads may share it; `attempt` may be used from several at once."""
 
     def __init__(self, place: RedisPlace, rules: Rules) -> None:
         self.place = place
@@ -57,9 +58,10 @@ class RedisServer:
         self._lock = threading.Lock()
 
     def attempt(self, work: Callable[[redis.Redis], Found]) -> Found:
-        """What the work gives on the master.
+        """Return what the work returns on the master.
 
-        Raises UnavailableError when ``patience_s`` passed without it, JournalError for a refusal no waiting mends.
+        Raises UnavailableError when ``patience_s`` has passed without it, JournalError for a refusal that no waiting
+        mends.
         """
         deadline = time.monotonic() + self._rules.patience_s
         pause_s = _PAUSE_S
@@ -89,6 +91,7 @@ class RedisServer:
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
     def close(self) -> None:
+        """Close the connection; a later attempt makes a new one."""
         self._forget_master()
 
     def _note(self, why: str) -> None:
@@ -109,15 +112,15 @@ class RedisServer:
             client.close()
 
     def _connect(self) -> redis.Redis:
-        """A client of the host that is master. Raises what the last host that was asked said."""
+        """Return a client of the host that is master. Raises the failure of the last host asked."""
         failure: Exception = redis.ConnectionError("no host is named")
         for host, port in list(self._hosts):
-            self._hosts.append(self._hosts.pop(0))  # the one that disappointed is asked last next time
+            self._hosts.append(self._hosts.pop(0))  # a host that fails is asked last next time
             client = redis.Redis(
                 **self.place.connection(host, port),
                 socket_timeout=self._rules.timeout_s + self._rules.wait_timeout_s,
                 socket_connect_timeout=self._rules.timeout_s,
-                retry=Retry(NoBackoff(), 0),  # repeating is decided here
+                retry=Retry(NoBackoff(), 0),  # `attempt` decides about retries
                 protocol=2,
             )
             try:
@@ -140,7 +143,7 @@ def _passes(error: redis.ResponseError) -> bool:
 
 
 def together(client: redis.Redis, *commands: Command) -> list[Any]:
-    """Commands on one connection, in one round trip; raises the first failure."""
+    """Run commands on one connection, in one round trip; raise the first failure."""
     with client.pipeline(transaction=False) as pipe:
         for command in commands:
             pipe.execute_command(*command)  # type: ignore[no-untyped-call]

@@ -1,14 +1,14 @@
-"""The journal for several machines: one Redis stream a shard, one script a group, one writer by epoch.
+"""The journal for several machines: one Redis stream per shard, one script per group, one writer per epoch.
 
 Guarantees: a position that `append` returned is in the server's synced append-only file (:attr:`Rules.require_fsync`)
 and in the memory of :attr:`Rules.wait_replicas` replicas; an older incarnation's group is refused by the script that
-would store it; a group whose answer was lost is stored once, however often it is sent; a group too few replicas have is
-kept, but not acknowledged, until they do or the journal is dead; opening waits for the replicas too, so what is
-replayed cannot be taken back by a promotion. Leaves to others: what records mean, when to trim, who promotes a replica
-(the host of the URL that says it is master is used), and a replica's disk (WAIT speaks of its memory).
+would store it; a group whose answer was lost is stored once, however often it is sent; a group that too few replicas
+have is kept, but not acknowledged until enough have it or the journal is dead; opening waits for the replicas too, so a
+promotion cannot take back what is replayed. Leaves to others: what records mean, when to trim, who promotes a replica
+(the host of the URL that says it is master is used), and a replica's disk (WAIT is about its memory).
 
 A position counts the bytes of records, as in files: a record costs its length and 16. It is the first half of the
-stream's id, the second is the epoch it was written under. Positions, lengths and checksums form a chain, so that a
+stream's id; the second is the epoch it was written under. Positions, lengths and checksums form a chain, so that a
 missing or altered entry is found when it is read.
 """
 
@@ -33,7 +33,7 @@ from whisperer.errors import FencedError, InvariantError, JournalDamagedError, J
 from whisperer.ports import SegmentRange
 
 RECORD_COST = 16
-"""What a record costs beside its length: no two have the same position, however short they are."""
+"""What a record costs besides its length: no two have the same position, however short they are."""
 MAX_GROUP_BYTES = 256 << 20
 """Redis takes up to 1 GB from a client at once, and copies it; larger groups are refused before anything is sent."""
 PAGE_BYTES = 8 << 20
@@ -44,7 +44,7 @@ _CRC = struct.Struct("<I")
 
 
 class RedisJournal:
-    """`whisperer.ports.Journal` on Redis 6.2 or later. Made by :meth:`open`.
+    """`whisperer.ports.Journal` on Redis 6.2 or later, made by :meth:`open`.
 
     Attributes
     ----------
@@ -96,11 +96,11 @@ class RedisJournal:
 
     @property
     def trouble(self) -> str | None:
-        """Why an append waits at the moment, None while nothing is in its way."""
+        """Why an append is waiting now; None while nothing is in its way."""
         return self._failure or self._server.trouble
 
     def segments(self) -> list[SegmentRange]:
-        """The ranges between marks that hold records, and the open one, oldest first."""
+        """Return the ranges between marks that hold records, and the open one, oldest first."""
         marks = self._marks
         closed = [
             SegmentRange(start, stop, epoch, closed=True) for (start, epoch), (stop, _) in itertools.pairwise(marks)
@@ -108,7 +108,7 @@ class RedisJournal:
         return [*closed, SegmentRange(marks[-1][0], self._end, self.epoch, closed=False)]
 
     def append(self, records: Sequence[bytes]) -> list[int]:
-        """Store the records with one script; their positions.
+        """Store the records with one script; return their positions.
 
         Raises TooLargeError (nothing happened), FencedError or JournalError (this journal is dead).
         """
@@ -131,7 +131,7 @@ class RedisJournal:
         return positions
 
     def roll(self) -> int:
-        """Close the open segment, unless it is empty; the position at which the now open one starts."""
+        """Close the open segment, unless it is empty; return the position at which the one now open starts."""
         self._check_alive()
         if self._end > self._marks[-1][0]:
             self._write(scripts.ROLL, self._end)
@@ -139,7 +139,7 @@ class RedisJournal:
         return self._end
 
     def replay(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, bytes]]:
-        """(position, record) in [start, stop), oldest first; ``stop`` None means the end as of this call.
+        """Yield (position, record) in [start, stop), oldest first; ``stop`` None means the end as of this call.
 
         ``start`` must be a record's position or the end. Raises JournalDamagedError where a record is missing or does
         not verify, or ``start`` lies beyond the end, JournalError (code ``journal_trimmed``) where it lies before
@@ -155,9 +155,9 @@ class RedisJournal:
         return self._replay(start, end)
 
     def read(self, position: int) -> bytes | None:
-        """The record at a position, or None where it has been trimmed.
+        """Return the record at a position, or None where it has been trimmed.
 
-        Raises JournalDamagedError, UnavailableError, and InvariantError for a position that was never given out.
+        Raises JournalDamagedError, UnavailableError, and InvariantError for a position that was never returned.
         """
         if position < self.oldest:
             return None
@@ -181,7 +181,7 @@ class RedisJournal:
             self._marks = self._marks[1:]
 
     def close(self) -> None:
-        """Append nothing more. Closing twice is harmless; the epoch stays taken until the next one takes a newer."""
+        """Append nothing more. Closing twice is harmless; the epoch stays taken until someone takes the next."""
         if self._failure is None:
             self._failure = "it is closed"
         self._server.close()
@@ -197,7 +197,7 @@ class RedisJournal:
             raise JournalError(f"{self.name}: the journal accepts nothing more: {self._failure}")
 
     def _write(self, script: Script, *arguments: Any) -> None:
-        """Run a script under this epoch until it is done; dead otherwise."""
+        """Run a script under this epoch until it succeeds; otherwise the journal is dead."""
         try:
             status, said = self._server.attempt(lambda client: self._run(client, script, self.epoch, *arguments))
         except BaseException as error:
@@ -217,10 +217,10 @@ class RedisJournal:
         raise JournalDamagedError(f"{self.name}: {self._failure}")
 
     def _run(self, client: redis.Redis, script: Script, *arguments: Any) -> list[Any]:
-        """One attempt; raises PassingError while too few replicas have what was written."""
+        """Make one attempt; raise PassingError while too few replicas have what was written."""
         command = ("EVALSHA", script.sha, len(self._keys), *self._keys, *arguments)
         n, timeout_ms = self._rules.wait_replicas, int(1000 * self._rules.wait_timeout_s)
-        wait = [("WAIT", n, timeout_ms)] if n else []  # on the same connection: it waits for the last write of that one
+        wait = [("WAIT", n, timeout_ms)] if n else []  # on the same connection, whose last write it waits for
         try:
             answer, *replicas = together(client, command, *wait)
         except redis.exceptions.NoScriptError:
@@ -232,7 +232,7 @@ class RedisJournal:
         return found
 
     def _check_newest(self) -> None:
-        """The state's end must be the newest record's; the chain behind it is checked by whoever replays it."""
+        """Check that the state's end is the newest record's; whoever replays the chain behind it checks that."""
         if self._end == self.oldest:
             return
         newest = self._server.attempt(lambda client: client.xrevrange(self._keys[0], count=1))
@@ -257,14 +257,14 @@ class RedisJournal:
             count = max(1, min(_LARGEST_PAGE, PAGE_BYTES * len(entries) // max(1, n_bytes)))
 
     def _page(self, start: int, stop: int, count: int) -> list[Any]:
-        """Entries of positions in [start, stop), at most ``count``."""
+        """Return at most ``count`` entries at positions in [start, stop)."""
         found = self._server.attempt(
             lambda client: client.xrange(self._keys[0], min=str(start), max=str(stop - 1), count=count)
         )
         return found or []
 
     def _verified(self, position: int, entry: Any) -> bytes:
-        """The payload of an entry that must be the one at a position."""
+        """Return the payload of an entry that must be the one at a position."""
         name, fields = entry
         found, epoch = map(int, name.split(b"-"))
         record: bytes | None = fields.get(b"r")

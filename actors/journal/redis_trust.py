@@ -1,8 +1,8 @@
-"""Whether a Redis may keep a journal: what its configuration says about syncing, evicting and its version.
+"""Check whether a Redis may keep a journal: what its configuration says about syncing, evicting and its version.
 
-Decides by what the server says of itself. A server that answers before it has synced loses acknowledged records in a
+Relies on what the server says of itself. A server that answers before it has synced loses acknowledged records in a
 power cut; one that may evict keys loses whole journals. What a provider hides (CONFIG is often forbidden) cannot be
-checked: ``journal.require_fsync = false`` says that somebody has.
+checked: ``journal.require_fsync = false`` says that somebody has checked it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 
 
 def check_server(client: redis.Redis, place: RedisPlace, rules: Rules) -> None:
-    """Raises JournalError, naming the setting to change; only warns of missing syncs when they are not required."""
+    """Raise JournalError naming the setting to change; only warn of missing syncs where they are allowed."""
     version = str(client.info("server")["redis_version"])
     if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_VERSION:
         raise JournalError(

@@ -1,7 +1,7 @@
-"""One segment file: its name, its header, its records.
+"""Read and create one segment file: its name, its header, its records.
 
-Guarantees: every record handed out was verified against its checksum; reading is sequential in large pieces. Decides
-nothing about what damage means: it says where the valid records end and how it knows.
+Guarantees: every record returned was verified against its checksum; reading is sequential in large pieces. Decides
+nothing about what damage means: it reports where the valid records end and how it knows.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _NAME = re.compile(r"(\d{20})-(\d{10})\.journal\Z")
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A segment file and what its header says. Offsets in the file are ``HEADER_BYTES + position - start``."""
+    """A segment file and its header. Offsets in the file are ``HEADER_BYTES + position - start``."""
 
     path: Path
     header: SegmentHeader
@@ -49,15 +49,16 @@ class Segment:
         return self.header.epoch
 
     def offset_of(self, position: int) -> int:
+        """Return the offset in the file of a position in the journal."""
         return HEADER_BYTES + position - self.header.start
 
     def end_of_file(self) -> int:
-        """Position at which the file ends, whatever its last bytes are worth."""
+        """Return the position at which the file ends, whatever its last bytes are worth."""
         return self.header.start + self.path.stat().st_size - HEADER_BYTES
 
     @classmethod
     def create(cls, folder: Path, header: SegmentHeader) -> Segment:
-        """A durable, empty segment. Raises OSError."""
+        """Create a durable, empty segment. Raises OSError."""
         path = folder / f"{header.start:020d}-{header.epoch:010d}{SEGMENT_SUFFIX}"
         create_durably(path, header.encode())
         return cls(path, header)
@@ -76,14 +77,15 @@ class Segment:
         return cls(path, header)
 
     def damaged(self, position: int, why: str) -> JournalDamagedError:
+        """Return an error that names the file and the offset of a position."""
         return JournalDamagedError(
             f"{self.path}: {why} at file offset {self.offset_of(position)} (journal position {position})"
         )
 
     def records(self, start: int, stop: int) -> Iterator[tuple[int, bytes]]:
-        """(position, payload) of the records in [start, stop), up to the first that does not verify.
+        """Yield (position, payload) of the records in [start, stop), up to the first that does not verify.
 
-        ``start`` is a record's position; a record that reaches beyond ``stop`` is not handed out.
+        ``start`` is a record's position; a record that reaches beyond ``stop`` is not returned.
         """
         seed = self.header.record_seed
         unpack_head, pack_prefix = RECORD_HEAD.unpack_from, RECORD_PREFIX.pack
@@ -112,7 +114,7 @@ class Segment:
                 at += size
 
     def read(self, position: int, stop: int) -> bytes | None:
-        """Payload of the record at a position, or None where no valid record that ends by ``stop`` starts."""
+        """Return the payload of the record at a position, or None where no valid record ending by ``stop`` starts."""
         fd = os.open(self.path, os.O_RDONLY)
         try:
             head = os.pread(fd, RECORD_HEAD_BYTES, self.offset_of(position))
@@ -128,7 +130,7 @@ class Segment:
         return payload if record_crc(self.header.record_seed, position, word, payload) == crc else None
 
     def valid_group_after(self, position: int) -> int | None:
-        """Position of some valid first-of-group record behind ``position``, or None: looked for at every byte."""
+        """Find a valid first-of-group record after ``position``, looking at every byte; return its position or None."""
         with self.path.open("rb") as file:
             file.seek(self.offset_of(position))
             tail = file.read()
@@ -149,14 +151,14 @@ class Segment:
 
 
 def closed_segment(folder: Path, first: int, last: int) -> Iterator[tuple[int, bytes]]:
-    """(position, record) of the closed segment [first, last) of a journal that another process may be writing to.
+    """Yield (position, record) of the closed segment [first, last) of a journal that another process may be writing to.
 
     Raises JournalDamagedError where it is not there whole.
     """
     for path in sorted(folder.glob(f"{first:020d}-*{SEGMENT_SUFFIX}")):
         segment = Segment.load(path)
         if segment.end_of_file() < last:
-            continue  # an earlier incarnation began it and wrote nothing
+            continue  # left empty by an earlier incarnation
         reached = first
         for position, record in segment.records(first, last):
             yield position, record
@@ -168,7 +170,7 @@ def closed_segment(folder: Path, first: int, last: int) -> Iterator[tuple[int, b
 
 
 def _more(fd: int, buffer: bytes, at: int, need: int) -> bytes:
-    """The unread rest of the buffer and at least ``need`` bytes in all, unless the file ends before."""
+    """Return the buffer's unread rest, read on to at least ``need`` bytes unless the file ends sooner."""
     pieces = [buffer[at:]]
     have = len(pieces[0])
     while have < need:

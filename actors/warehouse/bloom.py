@@ -1,8 +1,8 @@
-"""Which decision ids a small file may hold, in the catalog's entry of it: a look-up opens the files that may have one.
+"""Filter small files by decision id: the catalog's entry of a file says which ids it may hold, so a look-up opens few.
 
-A minute's export makes a file a shard, so a tenant has thousands that were not merged yet, and an id says nothing of
-where it lies. Ten bits an id in a Bloom filter: one file in a hundred is opened in vain. Large files have none: they
-are few, and sorted by decision, so that their own statistics leave one row group to read.
+Each minute's export makes one file per shard, so a tenant has thousands that are not merged yet, and an id says nothing
+about where it lies. With ten bits per id in a Bloom filter, one file in a hundred is opened for nothing. Large files
+have none: they are few, and sorted by decision, so that their own statistics leave one row group to read.
 
 References
 ----------
@@ -22,7 +22,7 @@ N_HASHES = 7
 
 
 def bloom_of(ids: Iterable[str]) -> bytes:
-    """A filter of these; b"" where there are more than :data:`MOST_IDS`, or none."""
+    """Return a filter of these ids; b"" where there are more than :data:`MOST_IDS`, or none."""
     distinct = set(ids)
     if not 0 < len(distinct) <= MOST_IDS:
         return b""
@@ -33,7 +33,7 @@ def bloom_of(ids: Iterable[str]) -> bytes:
 
 
 def may_hold(bloom: bytes, id: str) -> bool:
-    """False only where the id is none of those that the filter was made of."""
+    """Return False only if the id is not among those that the filter was made of."""
     if not bloom:
         return True
     return all(bloom[place >> 3] >> (7 - (place & 7)) & 1 for place in _places(id, 8 * len(bloom)))

@@ -1,12 +1,11 @@
-"""Which files the warehouse consists of: a log of small immutable commits.
+"""Define which files the warehouse consists of: a log of small immutable commits.
 
 Decides what a reader sees. A data file exists for readers only through a commit, and each commit is one blob:
 
 - ``catalog/exports/<shard>/<first>-<last>.json``: the files of one range of one shard's journal. Ranges of a shard join
   without gap or overlap; the end of the last is the shard's cursor. Only that shard's owner writes them.
-- ``catalog/rewrites/<number>.json``: files that took the place of others (compaction, erasure). One maintainer
-  at a time.
-- ``catalog/base/<number>.json``: everything up to some commits, so that those can be deleted.
+- ``catalog/rewrites/<number>.json``: files that replaced others (compaction, erasure). One maintainer at a time.
+- ``catalog/base/<number>.json``: everything up to certain commits, so that those can be deleted.
 
 Guarantees: any crash leaves either the state before a commit or the one after it. Every commit is sealed; a damaged one
 is an error, never an empty list. Leaves reading and writing data files to others.
@@ -29,7 +28,7 @@ _EXPORTS, _REWRITES, _BASE = "catalog/exports", "catalog/rewrites", "catalog/bas
 
 
 class FileEntry(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A data file. An entry without a dataset, of before there were others, is one of events, of format 1.
+    """A data file. An entry without a dataset, from before there were others, is one of events in format 1.
 
     Attributes
     ----------
@@ -100,14 +99,14 @@ Commit = TypeVar("Commit", ExportCommit, RewriteCommit, Base)
 
 
 class Catalog:
-    """The commits below one blob folder. Safe to use from several processes under the rules of the module."""
+    """Read and write the commits below one blob folder. Safe for several processes under the rules of the module."""
 
     def __init__(self, blobs: BlobFolder) -> None:
         self._blobs = blobs
         self._read: dict[str, ExportCommit | RewriteCommit | Base] = {}
 
     def state(self) -> State:
-        """Read what changed since the last call. Raises InvariantError where commits contradict each other."""
+        """Read what has changed since the last call. Raises InvariantError where commits contradict each other."""
         while True:
             bases = self._blobs.names(_BASE)
             exports = self._blobs.names(_EXPORTS)  # before the rewrites: a rewrite's inputs are then never missing
@@ -117,7 +116,7 @@ class Catalog:
             except FileNotFoundError:
                 continue  # folded between listing and reading
             if self._blobs.names(_BASE) == bases:
-                known = self._read  # other threads read too: each replaces the whole
+                known = self._read  # other threads read too: each replaces the whole dict
                 self._read = {name: known[name] for name in (*bases[-1:], *exports, *rewrites) if name in known}
                 return found
 
@@ -129,11 +128,11 @@ class Catalog:
         )
 
     def commit_rewrite(self, number: int, reason: str, adds: list[FileEntry], removes: list[str]) -> None:
-        """Replace files by others holding the rows that stay: one atomic step."""
+        """Replace files by others that hold the remaining rows: one atomic step."""
         self._put(f"{_REWRITES}/{number:010d}.json", RewriteCommit(FORMAT_VERSION, number, reason, adds, removes))
 
     def fold(self) -> None:
-        """Write a new base and delete the commits it makes superfluous. The caller is the only maintainer."""
+        """Write a new base and delete the commits that it makes redundant. The caller is the only maintainer."""
         state = self.state()
         if state.n_commits:
             files = [state.files[path] for path in sorted(state.files)]

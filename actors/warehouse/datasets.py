@@ -1,10 +1,10 @@
-"""The datasets of the warehouse: where each one's files lie, in what order, and what erasure does to its rows.
+"""Define the warehouse's datasets: where their files lie, in what order, and what erasure does to their rows.
 
-A dataset grows by columns that may be null, each with the format it came with: files of before stay as they are, and
-are read as if they had nothing there.
+A dataset grows by nullable columns, each with the format that introduced it: older files stay as they are, and are read
+as if they had nulls there.
 
-A range of a shard's journal becomes files of all of them in one commit. The same records always give the same rows in
-the same order, which is what makes exporting a range twice harmless. Leaves columns to :mod:`actors.warehouse.rows` and
+A range of a shard's journal becomes files of all datasets in one commit. The same records always give the same rows in
+the same order, which makes exporting a range twice harmless. Leaves columns to :mod:`actors.warehouse.rows` and
 :mod:`actors.warehouse.logs`, and commits to others.
 """
 
@@ -31,14 +31,16 @@ PIECE_BYTES = 192 << 20
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Dataset:
-    """Attributes
+    """One dataset: its columns, order, and rules of erasure.
+
+    Attributes
     ----------
     order : columns by which the rows of every file are sorted
     dictionary : Parquet columns worth a dictionary
     personal : columns that are null in an erased user's rows; None: such rows are removed
-    times : columns of which one at or before an erasure makes a row the erased user's; a later one is of who came back
+    times : if any is at or before an erasure, the row is the erased user's; else of a user who came back
     kind : of the shard's rows, None for events
-    added : column -> the format it came with, for those that did not come with the first
+    added : column -> the format that introduced it, except columns of the first format
     """
 
     name: str
@@ -52,11 +54,11 @@ class Dataset:
 
     @property
     def version(self) -> int:
-        """The format that files are written in."""
+        """The format in which files are written."""
         return max(self.added.values(), default=1)
 
     def columns(self, version: int) -> list[str]:
-        """Those of a file of that format. Raises InvariantError for a format of a later release."""
+        """Return the columns of a file in that format. Raises InvariantError for a format of a later release."""
         if version > self.version:
             raise InvariantError(
                 f"{self.name} of format {version} are of a later release: here they end at {self.version}"
@@ -64,7 +66,7 @@ class Dataset:
         return [name for name in self.schema.names if self.added.get(name, 1) <= version]
 
     def of_today(self, table: pa.Table) -> pa.Table:
-        """A file's table, of whatever format, with all columns of today."""
+        """Return a file's table, in whatever format, with all current columns."""
         for name in self.added:
             if name not in table.column_names:
                 column = self.schema.field(name)
@@ -72,19 +74,19 @@ class Dataset:
         return table.select(self.schema.names).cast(self.schema)
 
     def folder(self, tenant: str, date: str) -> str:
-        """Events came first and lie where they always did."""
+        """Return the folder of a date's files. Events came first, and stay where they always were."""
         part = "" if self.kind is None else f"/dataset={self.name}"
         return f"tenant={tenant}{part}/date={date}"
 
     def sorted(self, table: pa.Table) -> pa.Table:
-        """Rows that are asked for together lie together, so that few row groups are read."""
-        whole = table.combine_chunks()  # to pick rows out of a thousand pieces takes five times as long
+        """Sort a table so that rows that are asked for together lie together and few row groups are read."""
+        whole = table.combine_chunks()  # picking rows out of a thousand pieces takes five times as long
         text, *numbers = (whole[name] for name in self.order)
         keys = [number.to_numpy() for number in reversed(numbers)]
         return whole.take(pa.array(np.lexsort((*keys, _ranks(text)))))
 
     def of_users(self, table: pa.Table, erased: Mapping[str, int]) -> pa.BooleanArray:
-        """Which rows (bool[n]) are of these users, user key -> ms UTC, from before they were erased."""
+        """Mark the rows (bool[n]) of these users, user key -> ms UTC, from before they were erased."""
         keys = pa.array(erased, pa.string())
         until = np.fromiter(erased.values(), np.int64, len(erased))
         place = pc.index_in(table["user_key"], value_set=keys).combine_chunks()
@@ -94,7 +96,7 @@ class Dataset:
         return pa.array(theirs)
 
     def without_users(self, table: pa.Table, erased: pa.Array, tenant: str, pseudonyms: Pseudonyms) -> pa.Table:
-        """What stays of a table when the users of the rows where ``erased`` (bool[n]) is true are erased."""
+        """Return what remains of a table when the users of the rows where ``erased`` (bool[n]) is true are erased."""
         if self.personal is None:
             return table.filter(pc.invert(erased))
         return pseudonyms.put(table, erased, tenant, self.personal)
@@ -113,7 +115,7 @@ EVENTS = Dataset(
     ("user_key", "lsn", "index"),
     rows.DICTIONARY_COLUMNS,
     personal=None,
-    times=("timestamp", "received_at"),  # a client may have dated an event of before into the future
+    times=("timestamp", "received_at"),  # a client may have dated an event from before the erasure into the future
 )
 
 _OF_CHOICE = ("experiment_group", "arm")
@@ -132,7 +134,7 @@ DATASETS: dict[str, Dataset] = {
             "decisions",
             DecisionRow,
             (*_OF_CHOICE, "trigger", "policy_version", "shadow_version", "reason", *_NESTED),
-            # The occurrence may hold what a caller wrote, and with it a user id could be tried against decision ids.
+            # The occurrence may hold what a caller wrote, and with a decision id lets one test a guessed user id.
             personal=("features", "occurrence"),
         ),
         _log(
@@ -148,7 +150,7 @@ DATASETS: dict[str, Dataset] = {
 
 
 def dataset_named(name: str) -> Dataset:
-    """Raises InvariantError for a dataset this release does not know."""
+    """Return a dataset. Raises InvariantError for one that this release does not know."""
     found = DATASETS.get(name)
     if found is None:
         raise InvariantError(f"there is no dataset {name!r}; known are {', '.join(DATASETS)}")
@@ -158,10 +160,10 @@ def dataset_named(name: str) -> Dataset:
 def tables_by_day(
     records: Iterable[ExportRecord | LogRecord], shard: int, pseudonyms: Pseudonyms
 ) -> Iterator[tuple[Dataset, str, str, pa.Table]]:
-    """(dataset, tenant, ISO date, sorted rows) of all counted events and all logged rows.
+    """Yield (dataset, tenant, ISO date, sorted rows) of all counted events and all logged rows.
 
-    A tenant's events come in pieces of about :data:`PIECE_BYTES`: a journal packs payloads, and memory must not depend
-    on how well.
+    A tenant's events come in pieces of about :data:`PIECE_BYTES`: a journal compresses payloads, and memory must not
+    depend on how well.
     """
     events: dict[str, list[pa.Table]] = defaultdict(list)
     sizes: Counter[str] = Counter()
@@ -190,7 +192,7 @@ def tables_by_day(
 
 
 def _ranks(texts: pa.ChunkedArray) -> NDArray[np.int64]:
-    """Numbers in the order of the texts: sorting those that differ once is cheaper than comparing all of them."""
+    """Return numbers in the order of the texts: sorting the distinct ones is cheaper than comparing all of them."""
     encoded = texts.combine_chunks().dictionary_encode()
     if isinstance(encoded, pa.ChunkedArray):
         encoded = encoded.unify_dictionaries()

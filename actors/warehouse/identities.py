@@ -1,6 +1,6 @@
-"""Who is who in the warehouse: rows keep the key they came under, and a user's keys are joined by events.
+"""Join a user's keys in the warehouse by events; rows keep the key they came under.
 
-Decides as the shards do, as far as events alone tell: an anonymous id belongs to the first known user seen with it, an
+Decides as the shards do, as far as events alone show: an anonymous id belongs to the first known user seen with it, an
 alias joins the previous id into the new one. A few thousand merges cost milliseconds; nothing is written.
 """
 
@@ -18,7 +18,7 @@ Answer = TypeVar("Answer")
 N_ATTEMPTS = 4
 
 LONGEST_CHAIN = 16
-"""Aliases one after another that are followed; a longer chain, or a circle, ends there."""
+"""How many aliases are followed one after another; a longer chain, or a circle, ends there."""
 
 _SAME = f"""
     WITH RECURSIVE links AS (
@@ -39,15 +39,15 @@ _SAME = f"""
 
 
 def create_same(connection: duckdb.DuckDBPyConnection) -> None:
-    """A table ``same(key, top)``: the key that a user has now, for each key that was joined into another.
+    """Create a table ``same(key, top)``: the key that a user has now, for each key that was joined into another.
 
-    The connection has a view ``events`` of one tenant.
+    The connection needs a view ``events`` of one tenant.
     """
     connection.execute(f"CREATE OR REPLACE TEMP TABLE same AS {_SAME}")
 
 
 def asked_again(question: Callable[[], Answer]) -> Answer:
-    """The answer to a question over relations made anew each time, as a compaction may remove files meanwhile.
+    """Answer a question over relations made anew each time, repeating it when a compaction removed files meanwhile.
 
     Raises UnavailableError where that happens again and again.
     """

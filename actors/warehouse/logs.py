@@ -1,8 +1,8 @@
-"""The columns of decisions, deliveries, outcomes and rewards, and how the shard's log rows become them.
+"""Turn the shard's log rows into columns of decisions, deliveries, outcomes and rewards.
 
-Decides names, types, what is null, and with which format a column came. Two fields are called otherwise in SQL, where
-their own names are reserved words: ``at`` is the column ``occurred_at``, ``group`` is ``experiment_group``. Leaves
-order, files and erasure to :mod:`actors.warehouse.datasets`.
+Decides names, types, what is null, and which format introduced a column. Two fields have other names in SQL, where
+their own are reserved words: ``at`` is the column ``occurred_at``, ``group`` is ``experiment_group``. Leaves order,
+files and erasure to :mod:`actors.warehouse.datasets`.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ _NEVER = object()
 
 @dataclass(frozen=True, slots=True)
 class LogRecord:
-    """What the shard logged while it applied one record of its journal.
+    """What the shard logged while applying one record of its journal.
 
     Attributes
     ----------
     lsn : the record's position
-    rows : in the order they were made
-    erased : places in ``rows`` whose users were erased since; they are stored under a pseudonym
+    rows : in the order in which they were made
+    erased : indexes in ``rows`` of users erased since; those rows are stored under a pseudonym
     """
 
     lsn: int
@@ -51,9 +51,9 @@ class LoggedRow:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """``field`` of the row becomes column ``name``; the value ``absent`` stands for nothing and becomes null.
+    """``field`` of the row becomes column ``name``; the value ``absent`` means nothing and becomes null.
 
-    ``since`` is the format of the dataset that it came with: files of before do not have it.
+    ``since`` is the format of the dataset that introduced it: older files do not have it.
     """
 
     field: str
@@ -64,9 +64,11 @@ class Column:
     since: int = 1
 
     def to_arrow(self) -> pa.Field:
+        """Return the column's Arrow field."""
         return pa.field(self.name or self.field, self.type, nullable=self.nullable or self.absent is not _NEVER)
 
     def values(self, rows: Sequence[LogRow]) -> list[Any]:
+        """Return the rows' values for the column."""
         found = [getattr(row, self.field) for row in rows]
         if pa.types.is_map(self.type):
             return [_pairs(value if isinstance(value, dict) else named(value)) for value in found]
@@ -74,7 +76,7 @@ class Column:
 
 
 def _pairs(value: dict[str, str] | list[tuple[str, float]]) -> list[tuple[str, Any]]:
-    """A map's entries; NaN, which would spoil every sum in SQL, becomes null."""
+    """Return a map's entries; NaN, which would spoil every sum in SQL, becomes null."""
     pairs = value.items() if isinstance(value, dict) else value
     return [(k, None if isinstance(v, float) and math.isnan(v) else v) for k, v in pairs]
 
@@ -162,18 +164,18 @@ SCHEMAS: dict[type[LogRow], pa.Schema] = {
 
 
 def columns_since(kind: type[LogRow]) -> dict[str, int]:
-    """Columns that are not as old as their dataset -> the format they came with."""
+    """Return columns newer than their dataset -> the format that introduced them."""
     return {column.name or column.field: column.since for column in COLUMNS[kind] if column.since > 1}
 
 
 def field_names(kind: type[LogRow]) -> dict[str, str]:
-    """Column -> name of the row's field, for all columns."""
+    """Return column -> name of the row's field, for all columns."""
     renamed = {column.name: column.field for column in COLUMNS[kind] if column.name}
     return {name: renamed.get(name, name) for name in SCHEMAS[kind].names}
 
 
 def table_of(kind: type[LogRow], logged: Sequence[LoggedRow], shard: int) -> pa.Table:
-    """Rows of one kind and one tenant, in the order given."""
+    """Return rows of one kind and one tenant as a table, in the order given."""
     rows = [entry.row for entry in logged]
     days = np.array([row.at for row in rows], np.int64) // DAY_MS
     arrays = [
@@ -190,5 +192,5 @@ def table_of(kind: type[LogRow], logged: Sequence[LoggedRow], shard: int) -> pa.
 def _array(column: Column, rows: Sequence[LogRow]) -> pa.Array:
     if column.type == _TIME:
         return pa.array(column.values(rows), pa.int64()).view(_TIME)
-    # NaN is null among an arm's numbers, too.
+    # NaN is null among an arm's numbers too.
     return pa.array(column.values(rows), column.type, from_pandas=column.type == _NUMBERS)

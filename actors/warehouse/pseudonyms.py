@@ -1,7 +1,7 @@
-"""What the audit keeps of an erased user: a pseudonym in place of the key, and nothing the user could be known by.
+"""Replace an erased user's key by a pseudonym for the audit, and clear whatever could identify the user.
 
-Guarantees: the same user of a tenant has the same pseudonym wherever the same key is in use, so that an erased user's
-decisions still belong together; without that key a pseudonym cannot be computed from a user id. Leaves to
+Guarantees: the same user of a tenant has the same pseudonym wherever the same secret key is in use, so that an erased
+user's decisions still belong together; without that secret a pseudonym cannot be computed from a user id. Leaves to
 :mod:`actors.warehouse.datasets` which columns are personal.
 """
 
@@ -18,7 +18,9 @@ PSEUDONYM_PREFIX = "erased:"
 
 
 class Pseudonyms:
-    """Parameters
+    """Make pseudonyms.
+
+    Parameters
     ----------
     key : a secret of the installation; b"" takes a random one, and pseudonyms of two processes then differ
     """
@@ -28,11 +30,12 @@ class Pseudonyms:
         self._key = hashlib.blake2b(key or secrets.token_bytes(32), digest_size=32, person=b"pseudonym").digest()
 
     def of(self, tenant: str, user_key: str) -> str:
+        """Return the pseudonym of a user."""
         text = f"{tenant}\x1f{user_key}".encode("utf-8", "surrogatepass")
         return PSEUDONYM_PREFIX + hashlib.blake2b(text, digest_size=16, key=self._key).hexdigest()
 
     def put(self, table: pa.Table, erased: pa.Array, tenant: str, personal: Iterable[str]) -> pa.Table:
-        """The table with pseudonyms, and null in ``personal`` columns, where ``erased`` (bool[n]) is true."""
+        """Return the table with pseudonyms, and nulls in ``personal`` columns, where ``erased`` (bool[n]) is true."""
         if not pc.any(erased).as_py():
             return table
         keys = table["user_key"].combine_chunks()

@@ -1,4 +1,4 @@
-"""Questions to the warehouse, answered by DuckDB over the files the catalog names.
+"""Answer questions to the warehouse with DuckDB, over the files that the catalog names.
 
 Guarantees: only committed files of the one tenant asked for are read; a question that a compaction or erasure overtook
 is asked again on the new files. Leaves writing to :mod:`actors.warehouse.store`.
@@ -31,7 +31,7 @@ from whisperer.errors import InvariantError
 _N_ATTEMPTS = 5
 _BATCH_ROWS = 1_024
 _MEMORY = "256MB"
-"""What DuckDB may take for one reader's questions; it sorts what is more in files of its own."""
+"""What DuckDB may take for one reader's questions; it spills larger sorts to files of its own."""
 
 Answer = TypeVar("Answer")
 
@@ -63,8 +63,8 @@ class StoredEvent:
 class Audit(TypedDict):
     """All that is stored of one decision, each part in order of time.
 
-    Rows are those of :mod:`whisperer.shard.log` by field name, times in ms UTC, null where a row has nothing, and
-    ``date``, ``shard``, ``lsn`` and ``index`` beside them.
+    Rows have the fields of :mod:`whisperer.shard.log` by name, times in ms UTC, null where a row has nothing, and
+    ``date``, ``shard``, ``lsn`` and ``index`` as well.
     """
 
     decision: dict[str, Any]
@@ -74,7 +74,7 @@ class Audit(TypedDict):
 
 
 class Reader:
-    """Reads committed rows; any number of them, beside writers.
+    """Read committed rows; there may be any number of readers, alongside writers.
 
     Parameters
     ----------
@@ -88,8 +88,8 @@ class Reader:
 
     @functools.cached_property
     def _duckdb(self) -> duckdb.DuckDBPyConnection:
-        """Made at the first question: a process that only exports pays nothing for it."""
-        spill = Path(tempfile.gettempdir()) / f"duckdb-{os.getpid()}-{id(self):x}"  # made at need, and gone at the end
+        """Connect at the first question: a process that only exports pays nothing for it."""
+        spill = Path(tempfile.gettempdir()) / f"duckdb-{os.getpid()}-{id(self):x}"  # made if needed, gone at the end
         config = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
         bounds: dict[str, Any] = {"threads": self._n_threads, "memory_limit": _MEMORY, "temp_directory": str(spill)}
         return duckdb.connect(config={**bounds, **config})
@@ -97,21 +97,21 @@ class Reader:
     def relation(
         self, tenant: str, dataset: str = "events", connection: duckdb.DuckDBPyConnection | None = None
     ) -> duckdb.DuckDBPyRelation:
-        """All of a tenant's rows of a dataset, to query further in DuckDB, on ``connection`` or one of our own.
+        """Return all of a tenant's rows of a dataset, to query further in DuckDB, on ``connection`` or one of our own.
 
-        It names files: make a new one for each question, a compaction or erasure removes files.
+        It names files: make a new one for each question, because a compaction or erasure removes files.
         """
         of = dataset_named(dataset)
         return self._over(of, self._files(tenant, of), connection or self._duckdb.cursor())
 
     def stream_events(self, tenant: str, user_keys: Collection[str]) -> Iterator[list[StoredEvent]]:
-        """All events counted under any of the user keys, by event time, some at a time: memory is bounded."""
+        """Yield all events counted under any of the user keys, by event time, a batch at a time: memory is bounded."""
         order = "timestamp, shard, lsn, index"
         for rows in self._stream(tenant, EVENTS, user_keys, order):
             yield [StoredEvent(*row) for row in rows]
 
     def lookup(self, tenant: str, shard: int, positions: Sequence[tuple[int, int]]) -> list[StoredEvent | None]:
-        """The events at (lsn, index in the block), in the order asked; None where there is no such row (any more)."""
+        """Return the events at (lsn, index in the block), in the order asked; None where there is no such row (now)."""
         if not positions:
             return []
         lsns = {lsn for lsn, _ in positions}
@@ -125,8 +125,10 @@ class Reader:
         return [found.get(position) for position in positions]
 
     def stream_log(self, tenant: str, dataset: str, user_keys: Collection[str]) -> Iterator[list[dict[str, Any]]]:
-        """All rows of decisions, deliveries, outcomes or rewards under any of the user keys, some at a time; see
-        :class:`Audit`."""
+        """Yield all rows of one log dataset under any of the user keys, a batch at a time; see :class:`Audit`.
+
+        The datasets are decisions, deliveries, outcomes and rewards.
+        """
         of = _log_named(dataset)
         assert of.kind is not None
         names = field_names(of.kind).values()
@@ -134,7 +136,7 @@ class Reader:
             yield [dict(zip(names, row, strict=True)) for row in rows]
 
     def lookup_decision(self, tenant: str, decision_id: str) -> Audit | None:
-        """One decision with all that came of it; None where the warehouse has no such decision of the tenant (yet)."""
+        """Return a decision with all that followed; None if the warehouse has none of that id for the tenant (yet)."""
         wanted = _is_in("decision_id", [decision_id])
 
         def rows(name: str, since: str) -> list[dict[str, Any]]:
@@ -146,7 +148,7 @@ class Reader:
             decisions = rows("decisions", "")
             if not decisions:
                 return None
-            # What followed lies in files of its day and later; one day of slack, for clocks that are not ours.
+            # What followed lies in files of that day and later; one day of slack for clocks that are not ours.
             since = str(datetime.date.fromisoformat(decisions[0]["date"]) - datetime.timedelta(days=1))
             return Audit(
                 decision=decisions[0],
@@ -182,7 +184,7 @@ class Reader:
             columns = (f'"{n}"' if n in there else f'NULL AS "{n}"' for n in dataset.schema.names)
             return found if len(there) == len(dataset.schema) else found.project(", ".join(columns))
 
-        # Today's first, also where there are none: they say of what type the columns are that older files lack.
+        # The current version first, even without files: it gives the types of columns that older files lack.
         versions = sorted(version_to_paths.keys() | {dataset.version}, reverse=True)
         return functools.reduce(lambda newer, older: newer.union(older), map(of_version, versions))
 
@@ -208,7 +210,7 @@ class Reader:
     def _stream(
         self, tenant: str, dataset: Dataset, user_keys: Collection[str], order: str
     ) -> Iterator[Iterable[tuple[Any, ...]]]:
-        """Rows in batches. They are sorted: when the first comes, every file has been read."""
+        """Yield rows in batches. They are sorted: when the first comes, every file has been read."""
         if not user_keys:
             return
         wanted = _is_in("user_key", user_keys)
@@ -255,5 +257,5 @@ def _may_hold(file: FileEntry, shard: int, lsns: Collection[int]) -> bool:
 
 
 def _literal(path: str) -> str:
-    """The path with DuckDB's wildcards taken literally."""
+    """Escape DuckDB's wildcards in a path."""
     return "".join(f"[{character}]" if character in "*?[" else character for character in path)

@@ -1,4 +1,4 @@
-"""A row of the events dataset: its columns, and how blocks of events become them.
+"""Turn blocks of events into rows of the events dataset, and define its columns.
 
 Decides names, types and what is null. Leaves order, files and commits to others.
 """
@@ -24,7 +24,7 @@ _TENANT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}\Z")
 
 
 def metadata(version: int) -> dict[bytes, bytes]:
-    """Of a Parquet file's schema: the format of its dataset that it was written in."""
+    """Return metadata for a Parquet file's schema: the format of its dataset that it was written in."""
     return {b"whisperer.format": str(version).encode()}
 
 
@@ -35,7 +35,7 @@ SCHEMA = pa.schema(
         pa.field("partition", pa.uint16(), nullable=False),
         pa.field("user_key", pa.string(), nullable=False),
         pa.field("user_id", pa.string()),
-        pa.field("anonymous_id", pa.string()),  # the user's own, or the one that came beside the user id
+        pa.field("anonymous_id", pa.string()),  # the user's own, or the one that came with the user id
         pa.field("type", pa.string(), nullable=False),
         pa.field("event", pa.string(), nullable=False),  # reserved names such as $identify for other calls than track
         pa.field("timestamp", pa.timestamp("ms"), nullable=False),  # UTC
@@ -65,7 +65,7 @@ class ExportRecord:
     ----------
     lsn : its position in the shard's journal
     block : n events of one tenant
-    counted : bool[n], False for a duplicate: it is not exported
+    counted : bool[n], False for an event that is not exported, such as a duplicate
     sequence : int64[n], the events' sequence numbers in their partitions, if wanted
     forwarded : the block came from a user's old home after a merge
     """
@@ -78,14 +78,14 @@ class ExportRecord:
 
 
 def check_tenant(tenant: str) -> str:
-    """The tenant id, which becomes part of a path. Raises InvariantError for one that must not."""
+    """Return the tenant id, which becomes part of a path. Raises InvariantError for one that must not."""
     if not _TENANT.match(tenant):
         raise InvariantError(f"tenant id {tenant!r} cannot be part of a path")
     return tenant
 
 
 def rows_of(record: ExportRecord, shard: int) -> pa.Table:
-    """The counted events of one record. Raises InvariantError when the mask is not the block's."""
+    """Return the counted events of one record. Raises InvariantError when the mask does not fit the block."""
     block, counted = record.block, np.asarray(record.counted)
     n = len(block)
     if counted.shape != (n,) or counted.dtype != np.bool_:
@@ -122,7 +122,7 @@ def rows_of(record: ExportRecord, shard: int) -> pa.Table:
 
 
 def _ids(block: EventBlock, what: str) -> tuple[pa.Array, pa.BooleanArray]:
-    """The ids in user keys or linked keys, without their prefixes, and which of them are anonymous ones."""
+    """Return the ids in user keys or linked keys, without their prefixes, and which of them are anonymous ones."""
     starts, lengths, text = spans(block, what)
     given = lengths >= len(ANONYMOUS_PREFIX)
     first = np.frombuffer(text or b"\0", np.uint8)[np.where(given, starts, 0)]
@@ -132,7 +132,7 @@ def _ids(block: EventBlock, what: str) -> tuple[pa.Array, pa.BooleanArray]:
 
 
 def _texts(starts: NDArray[np.int64], lengths: NDArray[np.int64], buffer: bytes) -> pa.Array:
-    """Slices of a buffer. The gateway lets only UTF-8 through; should it ever not, the rest still counts."""
+    """Return slices of a buffer. The gateway lets only UTF-8 through; should it ever fail to, the rest still counts."""
     offsets, text = gather(starts, lengths, buffer)
     array = pa.StringArray.from_buffers(len(starts), pa.py_buffer(offsets), pa.py_buffer(text))
     try:

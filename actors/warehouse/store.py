@@ -1,15 +1,15 @@
-"""The warehouse: events, decisions, deliveries, outcomes and rewards as Parquet by tenant and date, each exactly once.
+"""Store events, decisions, deliveries, outcomes and rewards as Parquet by tenant and date, each exactly once.
 
-How exactly once: a range of a shard's journal (a closed segment: its bounds never change, whatever crashes) is written
-to data files whose names follow from the range, and then one commit makes all of them, of every dataset, visible and
-moves the shard's cursor. A crash before the commit leaves files nobody reads, which the next export of the same range
-overwrites with the same rows; after the commit the range is never exported again. Compaction and erasure write new
-files and swap them in with one commit; only then are the old ones deleted.
+How exactly once: a range of a shard's journal (a closed segment, whose bounds never change, whatever crashes) is
+written to data files whose names follow from the range; then one commit makes all of them, of every dataset, visible
+and moves the shard's cursor. A crash before the commit leaves files that nobody reads, which the next export of the
+same range overwrites with the same rows; after the commit the range is never exported again. Compaction and erasure
+write new files and swap them in with one commit; only then are the old ones deleted.
 
 Leaves to others: which events count (the shard's mask), what the shard logged, and when a date is closed. Rules for
-callers: one exporter a shard (the holder of its journal); one maintainer (compact, erase, vacuum) at a time, which on a
-local disk a lock sees to; erase a user after every shard has exported what it held at that moment, as a partition may
-have been at home at any of them.
+callers: one exporter per shard (the holder of its journal); one maintainer (compact, erase, vacuum) at a time, which a
+lock ensures on a local disk; erase a user only after every shard has exported what it held at that moment, as a
+partition may have been at home at any of them.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from whisperer.errors import FencedError, InvariantError, UnavailableError
 
 COMPACT_BELOW_BYTES = 16 << 20
 COMPACT_ROWS = 1_000_000
-"""In a merged file at most: all of them are in memory while it is written."""
+"""Most rows in a merged file: all of them are in memory while it is written."""
 _ROW_GROUP_ROWS = 65_536
 
 _log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What an export did; ``committed`` False when the range had been exported before. ``n_rows`` of events only."""
+    """What an export did; ``committed`` is False if the range had been exported before, ``n_rows`` is of events."""
 
     committed: bool
     n_rows: int
@@ -59,7 +59,7 @@ class Exported:
 
 
 class Warehouse:
-    """Writer and reader over one URI.
+    """Write and read the warehouse at one URI.
 
     Parameters
     ----------
@@ -78,16 +78,16 @@ class Warehouse:
         self.is_local = self._blobs.is_local
 
     def exported(self, shard: int) -> int | None:
-        """Position up to which a shard's journal has been exported, None before the first export.
+        """Return the position up to which a shard's journal has been exported, None before the first export.
 
         The journal must not be trimmed beyond it.
         """
         return self._catalog.state().cursors.get(shard)
 
     def export(self, shard: int, first: int, last: int, records: Iterable[ExportRecord | LogRecord]) -> Exported:
-        """Write the counted events and the logged rows of the journal range [first, last), once however often called.
+        """Write the counted events and logged rows of the journal range [first, last), only once however often called.
 
-        Raises InvariantError where the range does not join the cursor, or a record lies outside of it.
+        Raises InvariantError where the range does not join the cursor, or a record lies outside it.
         """
         cursor = self.exported(shard)
         if cursor is not None and first < last <= cursor:
@@ -108,7 +108,7 @@ class Warehouse:
         return Exported(committed=True, n_rows=n_rows, n_log_rows=n_all - n_rows, n_files=len(files))
 
     def scattered(self, *, at_least: int, below_bytes: int = COMPACT_BELOW_BYTES) -> list[tuple[str, str]]:
-        """(tenant, date) that have ``at_least`` files of one dataset smaller than ``below_bytes``; most files first."""
+        """Return (tenant, date) with ``at_least`` files of a dataset smaller than ``below_bytes``; most files first."""
         counts = Counter(
             (file.tenant, file.date, file.dataset)
             for file in self._catalog.state().files.values()
@@ -118,14 +118,14 @@ class Warehouse:
         return sorted(found, key=lambda place: (-found[place], place))
 
     def n_commits(self) -> int:
-        """Commits that :meth:`vacuum` would fold into one."""
+        """Return how many commits :meth:`vacuum` would fold into one."""
         return self._catalog.state().n_commits
 
     def compact(self, tenant: str, date: str, *, below_bytes: int = COMPACT_BELOW_BYTES, at_least: int = 2) -> int:
-        """Merge a date's files smaller than ``below_bytes`` into files up to twice that size, each dataset by itself.
+        """Merge a date's files smaller than ``below_bytes`` into files up to twice that size, each dataset separately.
 
-        Only datasets with ``at_least`` such files. Returns how many files went. Safe on an open date too: files that
-        come later are merged the next time.
+        Only datasets with ``at_least`` such files. Returns how many files were replaced. Safe on an open date too:
+        files that come later are merged the next time.
         """
         check_tenant(tenant)
         with self._maintaining() as state:
@@ -144,11 +144,11 @@ class Warehouse:
             return self._swap(number, "compact", adds, removes)
 
     def erase(self, tenant: str, erased: Mapping[str, int]) -> int:
-        """Rewrite every file with rows of these users, user key -> ms UTC of the erasure; how many rows were theirs.
+        """Rewrite every file with rows of these users (user key -> ms UTC of erasure); return how many were theirs.
 
-        Old files are gone after. Events go. Decisions, deliveries, outcomes and rewards stay for the audit, under a
-        pseudonym, without what is personal in them. What is dated after the erasure stays as it is: it is of a user who
-        came back.
+        Afterwards the old files are gone. Events are removed. Decisions, deliveries, outcomes and rewards stay for the
+        audit, under a pseudonym, without what is personal in them. Rows dated after the erasure stay: they are of a
+        user who came back.
         """
         check_tenant(tenant)
         with self._maintaining() as state:
@@ -170,9 +170,9 @@ class Warehouse:
         return n_rows
 
     def vacuum(self, tenant: str | None = None) -> int:
-        """Delete files that no commit names and none ever will (left by crashes), and fold the catalog; how many went.
+        """Delete files that no commit names or ever will (left by crashes) and fold the catalog; return their number.
 
-        ``tenant`` given: look only there, and do not fold.
+        With ``tenant``, look only there, and do not fold.
         """
         n_deleted = 0
         with self._maintaining() as state:
@@ -187,7 +187,7 @@ class Warehouse:
         return n_deleted
 
     def read_events(self, tenant: str, user_keys: Collection[str]) -> list[StoredEvent]:
-        """All at once: for few."""
+        """Return everything :meth:`stream_events` yields, at once: for few events."""
         return [event for batch in self.stream_events(tenant, user_keys) for event in batch]
 
     def stream_events(self, tenant: str, user_keys: Collection[str]) -> Iterator[list[StoredEvent]]:
@@ -203,7 +203,7 @@ class Warehouse:
         return self._reader.lookup_decision(tenant, decision_id)
 
     def read_log(self, tenant: str, dataset: str, user_keys: Collection[str]) -> list[dict[str, Any]]:
-        """All at once: for few."""
+        """Return everything :meth:`stream_log` yields, at once: for few rows."""
         return [row for batch in self.stream_log(tenant, dataset, user_keys) for row in batch]
 
     def stream_log(self, tenant: str, dataset: str, user_keys: Collection[str]) -> Iterator[list[dict[str, Any]]]:
@@ -217,13 +217,13 @@ class Warehouse:
         return self._reader.relation(tenant, dataset, connection)
 
     def files(self, tenant: str | None = None) -> list[FileEntry]:
-        """The committed files, by path."""
+        """Return the committed files, by path."""
         state = self._catalog.state()
         return [file for _, file in sorted(state.files.items()) if tenant in (None, file.tenant)]
 
     @contextlib.contextmanager
     def _maintaining(self) -> Iterator[State]:
-        """The state, while no other maintainer changes it (exporters may). Raises UnavailableError (retryable)."""
+        """Yield the state while no other maintainer changes it (exporters may). Raises UnavailableError (retryable)."""
         if not self._blobs.is_local:
             yield self._catalog.state()
             return
@@ -239,7 +239,7 @@ class Warehouse:
             fence.release()
 
     def _swap(self, number: int, reason: str, adds: list[FileEntry], removes: list[str]) -> int:
-        """Commit, then delete what was replaced (a crash between leaves that to :meth:`vacuum`)."""
+        """Commit, then delete what was replaced (a crash in between leaves that to :meth:`vacuum`)."""
         if not removes:
             return 0
         self._catalog.commit_rewrite(number, reason, adds, removes)
@@ -290,6 +290,7 @@ class Warehouse:
             columns=["user_key", *dataset.times],
             filters=pc.field("user_key").isin(pa.array(erased, pa.string())),
             partitioning=None,
+            use_threads=False,
         )
         return bool(found.num_rows) and bool(pc.any(dataset.of_users(found, erased)).as_py())
 
@@ -327,7 +328,7 @@ def _is_small(file: FileEntry, below_bytes: int) -> bool:
 
 
 def _batches(files: list[FileEntry], target_bytes: int) -> Iterator[list[FileEntry]]:
-    """Neighbours that are worth merging: two files or more, together ``target_bytes`` at most.
+    """Yield neighbours that are worth merging: at least two files, together at most ``target_bytes``.
 
     Where each is smaller than half of that, and of the rows allowed, at most one file is left over.
     """
@@ -346,7 +347,7 @@ def _batches(files: list[FileEntry], target_bytes: int) -> Iterator[list[FileEnt
 
 
 def _may_be_in_progress(path: str, state: State) -> bool:
-    """Whether an exporter may be about to commit this file; what maintainers write, they write under the lock."""
+    """Report whether an exporter may be about to commit this file; maintainers write theirs under the lock."""
     stem = _stem(path)
     if stem.startswith("compact-") or ".e" in stem:
         return False

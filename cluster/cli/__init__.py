@@ -1,6 +1,6 @@
-"""The command line `whisperer`: one module a command group.
+"""The command line `whisperer`: one module per command group.
 
-Modules load only what `--help` needs; whatever a command does is imported when it runs.
+Modules load only what `--help` needs; a command imports the rest when it runs.
 """
 
 from cluster.cli.entry import main

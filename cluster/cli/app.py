@@ -1,4 +1,4 @@
-"""The tree of commands."""
+"""Assembles the tree of commands."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`whisperer bench`: runs a benchmark of the source checkout, or lists them."""
+"""`whisperer bench`: run a benchmark from the source checkout, or list them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def bench(
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Which one; without it they are listed.")] = None,
     json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write the figures here.")] = None,
 ) -> None:
-    """Measure something. Further options go to the benchmark itself.
+    """Run a benchmark. Further options are passed to the benchmark itself.
 
     Examples:
 
@@ -44,13 +44,13 @@ def bench(
     if module is None:
         known = ", ".join(modules) or "none: benchmarks come with a source checkout, not with an installed package"
         output.fail(f"there is no benchmark {name!r}; known: {known}", NOT_FOUND)
-    # The benchmark runs in the checkout; files and folders that are named are those of where the command was given.
+    # The benchmark runs in the checkout, but paths are relative to the directory the command was given in.
     arguments = [str(Path(word).resolve()) if Path(word).exists() else word for word in context.args]
     command = [sys.executable, "-m", f"tests.benchmarks.{module.stem}", *arguments]
     if json is not None:
         command += ["--json", str(json.resolve())]
     with subprocess.Popen(command, cwd=_ROOT) as running:  # noqa: S603  a module of our own
-        # What ends this command ends the benchmark, which ends what it started.
+        # Whatever ends this command also ends the benchmark, which in turn ends what it started.
         signal.signal(signal.SIGTERM, lambda *_: running.terminate())
         raise typer.Exit(running.wait())
 

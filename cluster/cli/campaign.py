@@ -17,7 +17,7 @@ Name = Annotated[str, typer.Argument(metavar="NAME")]
 
 @app.command("list")
 def list_(tenant: TenantOption, data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJson = False) -> None:
-    """List a tenant's campaigns, with their counts while the installation runs.
+    """List a tenant's campaigns, with their counts if the installation is running.
 
     Example:
 
@@ -50,7 +50,7 @@ def show(
     data_dir: DataDir = DEFAULT_DATA_DIR,
     json: AsJson = False,
 ) -> None:
-    """Show a campaign: what it does in words, and its definition.
+    """Show a campaign: a description in words, and its definition.
 
     Example:
 
@@ -82,7 +82,7 @@ def create(
     data_dir: DataDir = DEFAULT_DATA_DIR,
     json: AsJson = False,
 ) -> None:
-    """Create a campaign as a draft; docs/campaigns.md has every field. Every problem of the file is named at once.
+    """Create a campaign as a draft. All problems in the file are reported at once; docs/campaigns.md lists every field.
 
     Examples:
 
@@ -113,7 +113,7 @@ def create(
 
 @app.command()
 def publish(name: Name, tenant: TenantOption, data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJson = False) -> None:
-    """Make a draft the version in force, live, with the newest version of each template it names.
+    """Put a draft into force, live, with the newest version of each template it names.
 
     Example:
 
@@ -124,7 +124,7 @@ def publish(name: Name, tenant: TenantOption, data_dir: DataDir = DEFAULT_DATA_D
 
 @app.command()
 def pause(name: Name, tenant: TenantOption, data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJson = False) -> None:
-    """Stop considering users, and sending what was not handed over yet (refused as campaign_not_live).
+    """Stop considering users, and stop sends not yet given to a provider (refused as campaign_not_live).
 
     Example:
 
@@ -146,7 +146,7 @@ def resume(name: Name, tenant: TenantOption, data_dir: DataDir = DEFAULT_DATA_DI
 
 @app.command()
 def end(name: Name, tenant: TenantOption, data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJson = False) -> None:
-    """End a campaign. Versions, counts and decisions are kept; editing and publishing it again revives it.
+    """End a campaign. Versions, counts and decisions are kept; edit and publish it again to revive it.
 
     Example:
 
@@ -157,7 +157,7 @@ def end(name: Name, tenant: TenantOption, data_dir: DataDir = DEFAULT_DATA_DIR, 
 
 @app.command()
 def report(name: Name, tenant: TenantOption, data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJson = False) -> None:
-    """Show what a campaign did with every candidate, and its lift over the holdout with the interval.
+    """Show what a campaign did with every candidate, and its lift over the holdout with an interval.
 
     Example:
 
@@ -167,6 +167,7 @@ def report(name: Name, tenant: TenantOption, data_dir: DataDir = DEFAULT_DATA_DI
 
 
 def show_report(name: str, tenant: str, data_dir: Path, json: bool) -> None:
+    """Print a campaign's report, for people or as JSON."""
     from cluster.operator_client import Operator
 
     with Operator(data_dir) as operator:

@@ -1,4 +1,4 @@
-"""`whisperer channel`: through which provider a tenant's messages go."""
+"""`whisperer channel`: choose and show the providers of a tenant's channels."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ app = typer.Typer(help="Channels: e-mail, SMS, push and webhooks, and who carrie
 
 @app.command("list")
 def list_(tenant: TenantOption, data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJson = False) -> None:
-    """List the channels with their providers; secrets are not shown.
+    """List the channels and their providers, without secrets.
 
     Example:
 
@@ -47,7 +47,7 @@ def set_(
     data_dir: DataDir = DEFAULT_DATA_DIR,
     json: AsJson = False,
 ) -> None:
-    """Send a channel's messages through a provider from now on. Secrets come from a file, never from the command line.
+    """Choose the provider for a channel, from now on. Secrets are read from a file, never from the command line.
 
     Examples:
 

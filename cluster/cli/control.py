@@ -1,4 +1,4 @@
-"""The two ways to an installation: its control plane, which is there always, and its server, while it runs."""
+"""Opens an installation's control plane, which is always there, and its server, which answers while it runs."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
 
 def open_control_plane(data_dir: Path, *, create: bool = False) -> ControlPlane:
-    """The control plane that the installation uses: as recorded if it runs, as configured otherwise.
+    """Open the control plane that the installation uses: as recorded if it is running, otherwise as configured.
 
-    Only commands that create something (``create``) make a missing folder; the others raise NotInstalledError.
+    Only commands that create something (``create``) make a missing folder; otherwise NotInstalledError is raised.
     """
     from cluster import installation, settings
     from cluster.control_plane import ControlPlane
@@ -32,7 +32,9 @@ def open_control_plane(data_dir: Path, *, create: bool = False) -> ControlPlane:
 
 
 def running_operator(data_dir: Path) -> Operator | None:
-    """The running server as its operator sees it; None while nothing runs there. The caller closes it."""
+    """Return a client of the running server with the operator's rights, or None if it is not running. The caller closes
+    it.
+    """
     from cluster.installation import NotInstalledError
     from cluster.operator_client import Operator
     from whisperer.errors import UnavailableError

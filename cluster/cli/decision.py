@@ -1,4 +1,4 @@
-"""`whisperer decision`: why a user was, or was not, written to."""
+"""`whisperer decision`: why a user was sent a message, or was not."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def show(
     data_dir: DataDir = DEFAULT_DATA_DIR,
     json: AsJson = False,
 ) -> None:
-    """Show one decision: what was known, what was possible, what was chosen with which probability, what came of it.
+    """Show one decision: what was known, which arms were eligible, the choice and its probability, and the outcomes.
 
     Example:
 

@@ -1,6 +1,6 @@
-"""Runs a command and turns what it raises into a message and an exit code.
+"""Runs a command and turns any exception into a message and an exit code.
 
-A message says what happened and what to do; a traceback means a bug. The codes are part of the interface.
+A message says what happened and what to do; a traceback means a bug. The exit codes are part of the interface.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ EXIT_CODES = (
 
 
 def main() -> None:
+    """Run the command line; exit with the code of the error raised, if any."""
     from cluster.cli.app import app
     from cluster.file_modes import PRIVATE
 

@@ -1,4 +1,4 @@
-"""`whisperer import`: a file of events into a tenant, through the same door as every other event."""
+"""`whisperer import`: import a file of events into a tenant, over the same route as every other event."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def import_(
     data_dir: DataDir = DEFAULT_DATA_DIR,
     json: AsJson = False,
 ) -> None:
-    """Import a file of events. Interrupted, the same command goes on; repeated, it changes nothing.
+    """Import a file of events. If interrupted, run it again to resume; running it twice changes nothing.
 
     Examples:
 

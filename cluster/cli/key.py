@@ -1,4 +1,4 @@
-"""`whisperer key`: the keys with which programs speak for a tenant."""
+"""`whisperer key`: manage the keys that programs use to act for a tenant."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def create(
     data_dir: DataDir = DEFAULT_DATA_DIR,
     json: AsJson = False,
 ) -> None:
-    """Create a key. It is shown now and never again: only its hash is kept.
+    """Create a key. It is shown once and never again: only its hash is kept.
 
     Examples:
 
@@ -50,7 +50,7 @@ def list_(
     data_dir: DataDir = DEFAULT_DATA_DIR,
     json: AsJson = False,
 ) -> None:
-    """List keys by what may be shown of them.
+    """List keys, showing only the parts that are safe to show.
 
     Example:
 
@@ -79,7 +79,7 @@ def revoke(
     data_dir: DataDir = DEFAULT_DATA_DIR,
     json: AsJson = False,
 ) -> None:
-    """Revoke a key: gateways refuse it within half a second.
+    """Revoke a key. Gateways refuse it within half a second.
 
     Examples:
 

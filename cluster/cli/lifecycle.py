@@ -32,7 +32,7 @@ def up(
     ] = False,
     json: AsJson = False,
 ) -> None:
-    """Start everything and return when it answers; does nothing if it runs already.
+    """Start everything and return when it is ready; do nothing if it is already running.
 
     Examples:
 
@@ -79,9 +79,9 @@ def up(
 
 
 def down(data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
-    """Stop everything: sends under way end, shards take a snapshot, then exactly this installation's processes end.
+    """Stop everything: let sends under way finish, snapshot the shards, then end exactly this installation's processes.
 
-    Until the sends have ended (at most delivery.stop_timeout_s, 60 s) events are accepted.
+    Events are accepted until the sends have finished (at most delivery.stop_timeout_s, 60 s).
 
     Examples:
 
@@ -92,9 +92,9 @@ def down(data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
 
 
 def status(data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJson = False) -> None:
-    """Show what runs: tenants with their counts, shards with their positions, memory.
+    """Show what is running: tenants with their counts, shards with their positions, memory.
 
-    Ends with code 3 when nothing runs and 6 when it runs but is not ready, so that scripts can ask.
+    For scripts: the exit code is 3 when nothing is running and 6 when it is running but not ready.
 
     Examples:
 
@@ -150,7 +150,7 @@ def _stop(data_dir: Path) -> None:
 
 
 def _is_down(data_dir: Path) -> bool:
-    """Whether another `whisperer down` has stopped it in good order."""
+    """Return whether another `whisperer down` has stopped the installation cleanly."""
     from cluster import installation
 
     return not installation.load(data_dir).head

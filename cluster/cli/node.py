@@ -1,4 +1,4 @@
-"""`whisperer node`: further machines of an installation."""
+"""`whisperer node`: add machines to an installation and remove them."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def leave(
     name: Annotated[str, typer.Argument(help="Name of a node of this machine.")],
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
-    """End a node of this machine; shards that lived on it go on elsewhere.
+    """Stop a node of this machine; shards that lived on it continue elsewhere.
 
     Example:
 
@@ -77,7 +77,7 @@ def leave(
 
 @app.command("list")
 def list_(data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJson = False) -> None:
-    """List the nodes that joined.
+    """List the nodes that have joined.
 
     Example:
 

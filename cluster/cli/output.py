@@ -1,4 +1,4 @@
-"""How commands speak: tables and messages for people, one JSON document on stdout for programs, errors on stderr."""
+"""Formats output: tables and messages for people, one JSON document on stdout for programs, errors on stderr."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def print_json(document: Any) -> None:
+    """Write one indented JSON document to stdout."""
     json.dump(document, sys.stdout, indent=2, ensure_ascii=False)
     sys.stdout.write("\n")
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], empty: str) -> None:
-    """A table for people; ``empty`` is said instead when there are no rows."""
+    """Print a table for people, or the text ``empty`` on stderr if there are no rows."""
     from rich.console import Console
     from rich.table import Table
 
@@ -35,13 +36,14 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], empty:
 
 
 def say(message: str) -> None:
-    """A remark beside the result: on stderr, so that stdout stays what a program reads."""
+    """Print a remark next to the result: on stderr, so that stdout contains only what a program reads."""
     from rich.console import Console
 
     Console(stderr=True).print(_harmless(message), markup=False, highlight=False, soft_wrap=True)
 
 
 def fail(message: str, code: int, *, log: Path | None = None) -> NoReturn:
+    """Print an error, after the end of ``log`` if there is one, and exit with ``code``."""
     from rich.console import Console
 
     console = Console(stderr=True)
@@ -56,11 +58,12 @@ def fail(message: str, code: int, *, log: Path | None = None) -> NoReturn:
 
 
 def when(ms: int | None) -> str:
-    """A time in milliseconds UTC as people read it."""
+    """Format a time in milliseconds UTC for people."""
     return "" if ms is None else datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def size(n_bytes: int | float | None) -> str:
+    """Format a number of bytes for people, in decimal units."""
     if n_bytes is None:
         return ""
     for unit in ("B", "KB", "MB"):
@@ -79,5 +82,7 @@ def _cell(value: object) -> str:
 
 
 def _harmless(text: str) -> str:
-    """Without what a terminal obeys: names and ids are written by strangers, and a browser's key suffices for that."""
+    """Replace terminal control characters: names and ids come from strangers, who need only a browser's key to set
+    them.
+    """
     return _CONTROLS.sub("\ufffd", text)

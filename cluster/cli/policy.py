@@ -1,4 +1,4 @@
-"""`whisperer policy`: register trained versions, bring them to users step by step, and take them back."""
+"""`whisperer policy`: register trained versions, roll them out step by step, and roll them back."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BY = "command line"
 
 @app.command("list")
 def list_(tenant: TenantOption, data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJson = False) -> None:
-    """List a tenant's policies: which version is live, and which one comes, at which stage.
+    """List a tenant's policies: the live version, and the candidate with its stage.
 
     Example:
 
@@ -50,7 +50,7 @@ def list_(tenant: TenantOption, data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJs
 
 @app.command()
 def show(name: Name, tenant: TenantOption, data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJson = False) -> None:
-    """Show a policy: who decides, what the next step needs, and where each version came from.
+    """Show a policy: which version decides, what the next step requires, and where each version came from.
 
     Example:
 
@@ -82,10 +82,10 @@ def register(
     data_dir: DataDir = DEFAULT_DATA_DIR,
     json: AsJson = False,
 ) -> None:
-    """Put an artifact into the store of models and register it as a version of the policy that its manifest names.
+    """Store an artifact as a model and register it as a version of the policy that its manifest names.
 
-    Everything in the folder is verified; pickles and whatever else may name code are refused. docs/models.md has the
-    formats.
+    Every file in the folder is verified; pickles and anything else that may name code are refused. docs/models.md
+    describes the formats.
 
     Example:
 
@@ -100,7 +100,7 @@ def register(
 
     artifact = load(folder)
     if artifact.manifest.kind == SCORES:
-        check(artifact)  # before it is in the store, where its version would be taken for good
+        check(artifact)  # before it is in the store, where it would take its version number for good
     with open_control_plane(data_dir) as plane:
         tenant_id = plane.get_tenant(tenant).id
     _store(data_dir).put(tenant_id, folder, artifact.manifest)
@@ -126,9 +126,10 @@ def promote(
     data_dir: DataDir = DEFAULT_DATA_DIR,
     json: AsJson = False,
 ) -> None:
-    """One step of a version: into shadow, to 5 % of users, to 25 %, live. What the step lacks is said.
+    """Promote a version by one step: to shadow, 5 % of users, 25 %, live. Reports what the step still lacks.
 
-    A model that scores users (the policy `churn`) goes from shadow to live, judged on its own test rows: no evidence.
+    A model that scores users (the policy `churn`) goes straight from shadow to live. It is judged on its own test rows
+    and takes no evidence.
 
     Examples:
 
@@ -172,7 +173,7 @@ def rollback(
     data_dir: DataDir = DEFAULT_DATA_DIR,
     json: AsJson = False,
 ) -> None:
-    """Take a version out at once; the one before it decides again.
+    """Roll a version back at once; the previous one decides again.
 
     Example:
 
@@ -192,7 +193,7 @@ def rollback(
 
 @app.command()
 def history(name: Name, tenant: TenantOption, data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJson = False) -> None:
-    """Show every step of a policy, newest first: by whom, why, on what evidence (--json has all of it).
+    """Show every step of a policy, newest first: who, why, and on what evidence (in full with --json).
 
     Example:
 
@@ -216,7 +217,7 @@ def history(name: Name, tenant: TenantOption, data_dir: DataDir = DEFAULT_DATA_D
 
 
 def _store(data_dir: Path) -> ArtifactStore:
-    """The installation's: as recorded if it runs, as configured otherwise."""
+    """Open the installation's model store: as recorded if it is running, otherwise as configured."""
     from cluster import installation, settings
     from whisperer.models.store import ArtifactStore
 

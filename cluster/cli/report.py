@@ -23,7 +23,7 @@ def report(
     data_dir: DataDir = DEFAULT_DATA_DIR,
     json: AsJson = False,
 ) -> None:
-    """Show a campaign's accounting and its lift over the holdout; the same as `whisperer campaign report`.
+    """Show a campaign's accounting and its lift over the holdout, like `whisperer campaign report`.
 
     Examples:
 
@@ -45,7 +45,7 @@ def report(
 
 
 def print_days(document: dict[str, Any]) -> None:
-    """For people."""
+    """Print the report by day for people."""
     output.print_table(
         ("until", "users", "policy over holdout", "uniform over holdout", "policy over uniform"),
         [
@@ -71,7 +71,7 @@ def _look(lift: dict[str, Any]) -> str:
 
 
 def print_report(document: dict[str, Any]) -> None:
-    """For people."""
+    """Print the report for people."""
     output.say(f"{document['name']} version {document['version']}, {document['status']}, since {document['since']}")
     output.say(document["description"])
     refused = sorted(document["refused"].items(), key=lambda entry: (-entry[1], entry[0]))

@@ -1,6 +1,6 @@
-"""The way of commands to a tenant's resources: through the server while it runs, else straight in the control plane.
+"""Reads and changes a tenant's resources: through the server while it runs, otherwise directly in the control plane.
 
-The server spreads a change to the shards at once; what is changed while nothing runs takes effect at the next start.
+The server propagates a change to the shards at once; a change made while nothing runs takes effect at the next start.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def through(data_dir: Path, online: Callable[[Operator], Any], offline: Callable[[ControlPlane], Any]) -> Any:
-    """What ``online`` answers while the installation runs, else what ``offline`` does."""
+    """Return the result of ``online`` if the installation is running, otherwise that of ``offline``."""
     from cluster.cli.control import open_control_plane, running_operator
 
     if operator := running_operator(data_dir):
@@ -26,7 +26,7 @@ def through(data_dir: Path, online: Callable[[Operator], Any], offline: Callable
 
 
 def all_pages(operator: Operator, *path: str) -> list[dict[str, Any]]:
-    """Every entry of a list."""
+    """Fetch every page of a list and return all entries."""
     found: list[dict[str, Any]] = []
     cursor: str | None = ""
     while cursor is not None:
@@ -37,7 +37,7 @@ def all_pages(operator: Operator, *path: str) -> list[dict[str, Any]]:
 
 
 def read_object(text: str, what: str) -> dict[str, Any]:
-    """A file's JSON. Raises RequestError, which ends a command as wrong usage."""
+    """Parse a file's JSON object. Raises RequestError, which ends a command as wrong usage."""
     import msgspec
 
     from whisperer.errors import RequestError
@@ -52,7 +52,7 @@ def read_object(text: str, what: str) -> dict[str, Any]:
 
 
 def named(document: dict[str, Any], name: str | None, what: str) -> str:
-    """The name that a file or an option gives; taken out of the document."""
+    """Return the name given by the option or the file, and remove it from the document."""
     from whisperer.errors import RequestError
 
     told = document.pop("name", None)
@@ -63,7 +63,9 @@ def named(document: dict[str, Any], name: str | None, what: str) -> str:
 
 
 def flagged(document: dict[str, Any], flag: str) -> bool:
-    """A flag that a file may raise, taken out of the document: true or false, as no other value says which."""
+    """Remove a flag from the document and return it. Only true and false are allowed, since any other value is
+    ambiguous.
+    """
     from whisperer.errors import RequestError
 
     told = document.pop(flag, False)

@@ -1,4 +1,4 @@
-"""`whisperer segment`: publish, look at and end a tenant's segments."""
+"""`whisperer segment`: publish, inspect and archive a tenant's segments."""
 
 from __future__ import annotations
 
@@ -58,9 +58,9 @@ def publish(
     data_dir: DataDir = DEFAULT_DATA_DIR,
     json: AsJson = False,
 ) -> None:
-    """Publish a predicate as the next version of a segment; docs/segments.md has the language.
+    """Publish a predicate as the next version of a segment; docs/segments.md describes the language.
 
-    While the installation runs, present users are looked at now, with progress; otherwise at the next start.
+    While the installation runs, existing users are evaluated now, with progress; otherwise at the next start.
 
     Examples:
 
@@ -85,7 +85,7 @@ def show(
     data_dir: DataDir = DEFAULT_DATA_DIR,
     json: AsJson = False,
 ) -> None:
-    """Show a segment: its predicate and versions, and how many users are in it while the installation runs.
+    """Show a segment: its predicate and versions and, while the installation runs, how many users are in it.
 
     Example:
 
@@ -123,7 +123,7 @@ def archive(
     tenant: TenantOption,
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
-    """End a segment: its members leave it, its versions are kept. Publishing the name again revives it.
+    """Archive a segment: its members leave it and its versions are kept. Publishing the name again revives it.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""Shows how many messages providers have not answered for, while an order waits for them: upgrades and moves do."""
+"""Shows how many messages are waiting for a provider's answer while an upgrade or a move waits for them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LOOK_S = 1.0
 
 
 def shown(operator: Operator, what: str, order: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """What ``order`` answers; until then, on a terminal, ``what`` and the messages under way."""
+    """Carry out ``order`` and return its answer; until then show ``what`` and the messages under way on a terminal."""
     from rich.console import Console
 
     with ThreadPoolExecutor(1) as pool, Console(stderr=True).status(what) as status:
@@ -23,15 +23,16 @@ def shown(operator: Operator, what: str, order: Callable[[], dict[str, Any]]) ->
             try:
                 return answer.result(LOOK_S)
             except FutureTimeoutError:
-                if answer.done():  # the order's own
+                if answer.done():  # the order itself timed out
                     raise
             n = n_under_way(operator)
             status.update(f"{what}: waiting for {n} messages under way" if n else what)
 
 
 def n_under_way(operator: Operator) -> int:
+    """Return how many messages of all shards are under way, or 0 if the gateway does not answer."""
     try:
         shards = operator.get("shards")["shards"]
-    except WhispererError:  # a gateway that is busy; what it would say is for people only
+    except WhispererError:  # a busy gateway; the number is only shown to people
         return 0
     return sum(shard.get("messages_under_way", 0) for shard in shards)

@@ -1,4 +1,4 @@
-"""Plans of moves on the command line: what shards hold now, which partitions are meant, and carrying it out."""
+"""Plans and carries out moves of partitions: reads what shards hold, selects the partitions and shows progress."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MOST_SHOWN = 40
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What shards held at one moment, with the rates of the time before it."""
+    """What shards held at one moment, with the event rates measured just before."""
 
     shards: list[int]
     draining: list[int]
@@ -27,7 +27,7 @@ class Look:
 
 
 def look(operator: Operator, seconds: float = LOOK_S) -> Look:
-    """Look at the shards, twice to see how fast events come in; ``seconds`` 0: once, without rates."""
+    """Read what shards hold, twice to measure event rates; with ``seconds`` 0 once, without rates."""
     document = operator.get("shards", "holdings")
     before, began = _events(document), time.monotonic()
     if seconds:
@@ -57,6 +57,7 @@ def _events(document: dict[str, Any]) -> dict[tuple[str, int], int]:
 
 
 def by_shard(seen: Look) -> dict[int, dict[str, Any]]:
+    """Count the partitions each shard holds and add up their events per second."""
     found: dict[int, dict[str, Any]] = {s: {"partitions_held": 0, "events_per_s": 0.0} for s in seen.shards}
     for held in seen.held:
         found[held.shard]["partitions_held"] += 1
@@ -65,7 +66,7 @@ def by_shard(seen: Look) -> dict[int, dict[str, Any]]:
 
 
 def numbers(text: str) -> list[int]:
-    """Partitions as they are written: 12, 0-15, or 3,5,8-11. Raises RequestError."""
+    """Parse partition numbers: 12, 0-15, or 3,5,8-11. Raises RequestError."""
     found: list[int] = []
     try:
         for piece in text.split(","):
@@ -82,7 +83,7 @@ def numbers(text: str) -> list[int]:
 def chosen(
     seen: Look, to: int, tenant: str | None, partitions: Sequence[int] | None, source: int | None
 ) -> list[Planned]:
-    """The moves that the options ask for. Raises RequestError, NotFoundError."""
+    """Return the moves that the options ask for. Raises RequestError, NotFoundError."""
     for shard in (to, *(() if source is None else (source,))):
         if shard not in seen.shards:
             raise NotFoundError(f"there is no shard {shard}; there are {', '.join(map(str, seen.shards))}")
@@ -93,19 +94,21 @@ def chosen(
         and (partitions is None or h.partition in partitions)
         and (source is None or h.shard == source)
     ]
-    if tenant is not None and partitions is not None and source is None:  # also those that hold nobody yet
+    if tenant is not None and partitions is not None and source is None:  # include partitions that hold no users yet
         known = {h.partition for h in held}
         held += [Held(tenant, p, -1, 0) for p in partitions if p not in known]
     return [Planned(h, to) for h in held if h.shard != to]
 
 
 def document(step: Planned) -> dict[str, Any]:
+    """Return a planned move as a JSON document."""
     held = step.held
     return {"tenant": held.tenant, "partition": held.partition, "from": held.shard if held.shard >= 0 else None,
             "to": step.target, "users": held.users, "events_per_s": round(held.events_per_s, 1)}  # fmt: skip
 
 
 def show(plan: Sequence[Planned], seen: Look | None = None) -> None:
+    """Print a plan and, if ``seen`` is given, each shard's share of the load before and after."""
     rows = [
         (s.held.tenant, s.held.partition, "" if s.held.shard < 0 else s.held.shard, s.target, s.held.users,
          f"{s.held.events_per_s:,.0f}")
@@ -129,7 +132,7 @@ def _at(held: Held, shard: int) -> Held:
 
 
 def carry_out(operator: Operator, plan: Sequence[Planned]) -> list[dict[str, Any]]:
-    """Move one after the other; what each took."""
+    """Carry out the moves one after another and return each move's answer."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -155,6 +158,7 @@ def carry_out(operator: Operator, plan: Sequence[Planned]) -> list[dict[str, Any
 
 
 def told(moved: Sequence[dict[str, Any]]) -> str:
+    """Summarise finished moves in one sentence."""
     users = sum(m.get("users", 0) for m in moved)
     longest = max((m.get("pause_ms", 0.0) for m in moved), default=0.0)
     n = len(moved)

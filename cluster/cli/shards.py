@@ -1,4 +1,4 @@
-"""`whisperer shards`: what each holds, moving partitions between them, and shards that come, go and are upgraded."""
+"""`whisperer shards`: show what shards hold, move partitions, and add, drain, remove and upgrade shards."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def shards(context: typer.Context, data_dir: DataDir = DEFAULT_DATA_DIR, json: A
 
 @app.command("list")
 def list_(data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJson = False) -> None:
-    """List the shards: where each runs, what it holds and does.
+    """List the shards: where each runs, what it holds and what it is doing.
 
     Example:
 
@@ -82,7 +82,7 @@ def move(
     data_dir: DataDir = DEFAULT_DATA_DIR,
     json: AsJson = False,
 ) -> None:
-    """Move partitions to another shard, one after the other. Interrupted, it can be given again.
+    """Move partitions to another shard, one after another. If interrupted, run it again.
 
     Examples:
 
@@ -107,7 +107,7 @@ def move(
 
 @app.command()
 def rebalance(dry_run: DryRun = False, data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJson = False) -> None:
-    """Move partitions so that shards carry alike, by users and by events per second. The plan is shown first.
+    """Move partitions until shards carry equal load, by users and events per second. The plan is shown first.
 
     Examples:
 
@@ -125,7 +125,7 @@ def rebalance(dry_run: DryRun = False, data_dir: DataDir = DEFAULT_DATA_DIR, jso
 
 @app.command()
 def add(data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJson = False) -> None:
-    """Start one more shard, empty; `rebalance` then gives it its share. It is there after the next `up`, too.
+    """Start one more shard, empty; the next `up` starts it too. `rebalance` then gives it its share.
 
     Example:
 
@@ -149,9 +149,9 @@ def drain(
     data_dir: DataDir = DEFAULT_DATA_DIR,
     json: AsJson = False,
 ) -> None:
-    """Move everything away from a shard, then stop it. Clients are refused nothing.
+    """Move everything off a shard, then stop it. No client request is refused.
 
-    Interrupted, it can be given again; what was moved stays moved. Its number is not used again.
+    If interrupted, run it again; what was moved stays moved. The shard's number is not reused.
 
     Examples:
 
@@ -176,7 +176,7 @@ def drain(
 
 @app.command()
 def remove(shard: Shard, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
-    """Stop a shard that `drain --keep` has emptied. Its journal and snapshots stay on disk, and are not read again.
+    """Stop a shard emptied by `drain --keep`. Its journal and snapshots stay on disk and are not read again.
 
     Example:
 
@@ -197,10 +197,11 @@ def upgrade(
     data_dir: DataDir = DEFAULT_DATA_DIR,
     json: AsJson = False,
 ) -> None:
-    """Hand shards over to new processes, which run the code as it is on disk now, while traffic goes on.
+    """Replace shard processes with new ones, which run the code now on disk, while traffic continues.
 
-    The new process has loaded everything, and the sends under way have ended (at most delivery.stop_timeout_s, 60 s),
-    before the old one steps down; its users then wait for the journal's tail to be read, which is told as the pause.
+    The old process steps down only after the new one has loaded everything and the sends under way have finished (at
+    most delivery.stop_timeout_s, 60 s). Its users then wait while the journal's tail is read; that wait is reported as
+    the pause.
 
     Examples:
 
@@ -232,7 +233,7 @@ def upgrade(
 
 
 def _carry_out(operator: Any, plan: list[Any], dry_run: bool, json: bool, look: Any = None) -> None:
-    """Show a plan and, unless it is only to be shown, make it so."""
+    """Show a plan and, unless it is a dry run, carry it out."""
     from cluster.cli import shard_moves
 
     if not json:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 LOOK_S = 0.5
 BLOCKED = 1
-"""Exit code with --strict where an item of the checklist blocks."""
+"""Exit code with --strict when an item of the checklist blocks."""
 
 
 def register(app: typer.Typer) -> None:
@@ -42,7 +42,7 @@ def simulate(
     data_dir: DataDir = DEFAULT_DATA_DIR,
     json: AsJson = False,
 ) -> None:
-    """Replay stored history with a campaign live, and nothing sent: who, refused why, worth what, and a checklist.
+    """Replay stored history with a campaign live but nothing sent: who is reached or refused, the value, a checklist.
 
     Examples:
 
@@ -79,7 +79,7 @@ def simulate(
 
 
 def _awaited(operator: Operator, tenant: str, begun: dict[str, Any], *, quiet: bool) -> dict[str, Any]:
-    """The simulation once it is over; its progress on stderr meanwhile."""
+    """Wait for the simulation and return it, showing its progress on stderr."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
@@ -96,7 +96,7 @@ def _awaited(operator: Operator, tenant: str, begun: dict[str, Any], *, quiet: b
 
 
 def print_simulation(result: dict[str, Any]) -> None:
-    """For people."""
+    """Print a simulation for people."""
     share = "" if result["share"] == 1 else f", {result['share']:.1%} of users"
     output.say(
         f"{result['campaign']}, policy {result['policy']}, {result['since'][:10]} to {result['until'][:10]}: "

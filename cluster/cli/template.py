@@ -1,4 +1,4 @@
-"""`whisperer template`: write, look at and try out a tenant's templates."""
+"""`whisperer template`: write, inspect and preview a tenant's templates."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Name = Annotated[str, typer.Argument(metavar="NAME")]
 
 @app.command("list")
 def list_(tenant: TenantOption, data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJson = False) -> None:
-    """List a tenant's templates, the newest version of each.
+    """List a tenant's templates, each at its newest version.
 
     Example:
 
@@ -46,9 +46,9 @@ def put(
     data_dir: DataDir = DEFAULT_DATA_DIR,
     json: AsJson = False,
 ) -> None:
-    """Publish the next version of a template; docs/templates.md has the language.
+    """Publish the next version of a template; docs/templates.md describes the language.
 
-    Campaigns keep the version they were published with; publish a campaign again to take up the new one.
+    Campaigns keep the version they were published with; publish a campaign again to use the new one.
 
     Examples:
 
@@ -113,7 +113,7 @@ def preview(
     data_dir: DataDir = DEFAULT_DATA_DIR,
     json: AsJson = False,
 ) -> None:
-    """Render a template and send nothing.
+    """Render a template without sending anything.
 
     Examples:
 

@@ -1,4 +1,4 @@
-"""`whisperer tenant`: isolated customers of this installation."""
+"""`whisperer tenant`: create and list the isolated customers of this installation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def create(
     data_dir: DataDir = DEFAULT_DATA_DIR,
     json: AsJson = False,
 ) -> None:
-    """Create a tenant. Works whether the installation runs or not.
+    """Create a tenant, whether or not the installation is running.
 
     Examples:
 

@@ -1,7 +1,7 @@
-"""`whisperer train`: a training run, beside an installation, on its cluster as a Ray job, or on its own.
+"""`whisperer train`: train a model next to an installation, on its cluster as a Ray job, or on its own.
 
-Decides where the run takes place and which warehouse and store it uses; the run itself is `python -m training.train`,
-which this layer starts and does not import.
+Decides where the run takes place and which warehouse and store it uses. The run itself is `python -m training.train`,
+which this layer starts but does not import.
 """
 
 from __future__ import annotations
@@ -60,12 +60,12 @@ def train(
     data_dir: DataDir = DEFAULT_DATA_DIR,
     json: AsJson = False,
 ) -> None:
-    """Train a model; its artifact and a report for people are left in a folder.
+    """Train a model, and write its artifact and a report for people to a folder.
 
-    Further options go to the run: --trials, --rounds, --at-once, --seed, --label, --features, --drop, --window-days,
-    --campaign, --goal, --every-days, --order, --name, --restart. `python -m training.train --help` explains them, and
-    docs/training.md the columns of --rows. Interrupted, the same command goes on. Where no installation runs, a small
-    Ray is started for the run.
+    Further options are passed to the run: --trials, --rounds, --at-once, --seed, --label, --features, --drop,
+    --window-days, --campaign, --goal, --every-days, --order, --name, --restart. `python -m training.train --help`
+    explains them, and docs/training.md the columns of --rows. If interrupted, run the same command again to resume. If
+    no installation is running, a small Ray is started for the run.
 
     Examples:
 
@@ -79,7 +79,7 @@ def train(
     absent = [name for name in (*_NEEDED, "training") if importlib.util.find_spec(name) is None]
     if absent:
         output.fail(f"training needs {', '.join(absent)}: pip install 'user-whisperer[training]'", FAILED)
-    # A job runs in another folder than this command.
+    # A job runs in a different working directory.
     where = out or str(data_dir.resolve() / _FOLDER / kind.value)
     arguments = ["--kind", kind.value, "--out", _absolute(where)]
     arguments += ["--rows", _absolute(rows)] if rows is not None else _of_tenant(data_dir, tenant or "")
@@ -105,12 +105,12 @@ def _run(arguments: list[str], environment: dict[str, str]) -> int:
         signal.signal(signal.SIGTERM, lambda *_: running.terminate())
         try:
             return running.wait()
-        except KeyboardInterrupt:  # which the run got, too
+        except KeyboardInterrupt:  # the run received it too
             return running.wait()
 
 
 def _submit(installation: Installation, arguments: list[str]) -> int:
-    """A Ray job; what it says is shown until it ends. Ctrl-C leaves it running."""
+    """Submit a Ray job and show its output until it ends. Ctrl-C leaves it running."""
     import asyncio
     import os
     import shlex
@@ -137,7 +137,7 @@ def _submit(installation: Installation, arguments: list[str]) -> int:
 
 
 def _of_tenant(data_dir: Path, tenant: str) -> list[str]:
-    """Where the tenant's rows are, and the store that its versions are counted in."""
+    """Return the options that locate the tenant's rows and the store in which its versions are numbered."""
     from cluster import settings
     from cluster.cli.control import open_control_plane
 

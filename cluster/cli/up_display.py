@@ -1,4 +1,4 @@
-"""Shows what the launcher is doing: one line that changes on a terminal, one line a step elsewhere."""
+"""Shows what the launcher is doing: one changing line on a terminal, one line per step elsewhere."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from cluster.launcher import Progress
 
 
 class UpDisplay:
+    """Shows a launcher's progress on stderr, as a context manager."""
+
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True)
         self._status: Status | None = None

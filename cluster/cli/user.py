@@ -1,4 +1,4 @@
-"""`whisperer user`: what is known about one user, all of it, or gone; and what the user agreed to."""
+"""`whisperer user`: show, export or erase what is known about one user, and record consent."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ UserId = Annotated[str, typer.Argument(metavar="USER_ID", help="The client's use
 
 @app.command()
 def show(user_id: UserId, tenant: TenantOption, data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJson = False) -> None:
-    """Show a user's state now: traits, features, segments, recent events, and what campaigns decided.
+    """Show a user's current state: traits, features, segments, recent events, and campaign decisions.
 
     Example:
 
@@ -52,7 +52,7 @@ def export(
     to: Annotated[Path | None, typer.Option("--to", metavar="FILE", help="Write here instead of to stdout.")] = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
-    """Export everything held on a user, as one JSON document: the answer to a subject access request.
+    """Export everything held on a user as one JSON document, to answer a subject access request.
 
     Example:
 
@@ -80,7 +80,7 @@ def erase(
     data_dir: DataDir = DEFAULT_DATA_DIR,
     json: AsJson = False,
 ) -> None:
-    """Erase a user: state at once, files within the retention. Late events do not bring the user back.
+    """Erase a user: their state at once, files within the retention. Late events do not bring the user back.
 
     Example:
 
@@ -109,7 +109,7 @@ def consent(
     data_dir: DataDir = DEFAULT_DATA_DIR,
     json: AsJson = False,
 ) -> None:
-    """Record that a user agreed to messages by a channel, or withdrew.
+    """Record that a user agreed to messages on a channel, or withdrew consent.
 
     Examples:
 

@@ -1,7 +1,7 @@
 """Control plane: tenants, API keys and published configuration, in SQLite or PostgreSQL.
 
-Few rows that change rarely, read by everything: hence a relational database behind one repository class, and one
-version counter that readers poll instead of the tables, with what each version concerned.
+The rows are few, change rarely and are read by everything. Hence a relational database behind one repository class,
+with one version counter that readers poll instead of the tables, and a record of what each version concerned.
 """
 
 from cluster.control_plane.api_keys import KeyInfo, KeyRecord, NewKey

@@ -1,4 +1,4 @@
-"""API keys: with which programs speak for a tenant. How a key is made and recognised: :mod:`.keys`."""
+"""API keys, which programs use to act for a tenant. :mod:`.keys` makes and recognises them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from whisperer.ids import new_id
 
 @dataclass(frozen=True, slots=True)
 class NewKey:
-    """A key at the only moment it can be seen whole."""
+    """A new key, at the only moment its whole text can be seen."""
 
     id: str
     key: str
@@ -25,7 +25,9 @@ class NewKey:
 
 @dataclass(frozen=True, slots=True)
 class KeyInfo:
-    """What may be shown of a key later: ``shown`` is ``wk_…last4``, ``revoked_at`` None while it is valid (ms UTC)."""
+    """What may be shown of a key later: ``shown`` is ``wk_…last4``; ``revoked_at`` (ms UTC) is None while the key is
+    valid.
+    """
 
     id: str
     tenant_id: str
@@ -39,7 +41,7 @@ class KeyInfo:
 
 @dataclass(frozen=True, slots=True)
 class KeyRecord:
-    """Whom a presented key speaks for, and as what: ``kind`` is "write" or "secret"."""
+    """Which tenant a presented key acts for, and with which rights: ``kind`` is "write" or "secret"."""
 
     id: str
     tenant_id: str
@@ -48,8 +50,10 @@ class KeyRecord:
 
 
 class ApiKeys(Transactions):
+    """Creates, revokes, lists and looks up API keys."""
+
     def create_key(self, tenant: str, kind: str, label: str = "") -> NewKey:
-        """Make a key for a tenant (name or id); its text is returned here and never again.
+        """Create a key for a tenant (name or id); its text is returned here and never again.
 
         Raises NotFoundError (`tenant_not_found`) and RequestError (`invalid_kind`).
         """
@@ -71,7 +75,7 @@ class ApiKeys(Transactions):
             return NewKey(row.id, key, kind, owner.id)
 
     def revoke_key(self, key: str) -> KeyInfo:
-        """Revoke a key, given whole or by its id. Revoking twice changes nothing.
+        """Revoke a key, given its text or its id. Revoking twice changes nothing.
 
         Raises NotFoundError (`key_not_found`).
         """
@@ -86,7 +90,7 @@ class ApiKeys(Transactions):
             return _key_info(row, session.get_one(TenantRow, row.tenant_id).name)
 
     def list_keys(self, tenant: str | None = None) -> list[KeyInfo]:
-        """Keys of one tenant (name or id), or of all, oldest first."""
+        """Return the keys of one tenant (name or id), or of all, oldest first."""
         with self._reading() as session:
             query = select(ApiKeyRow, TenantRow.name).join(TenantRow).order_by(ApiKeyRow.id)
             if tenant is not None:
@@ -94,10 +98,10 @@ class ApiKeys(Transactions):
             return [_key_info(row, name) for row, name in session.execute(query)]
 
     def find_key(self, presented: str) -> KeyRecord | None:
-        """Whom a key speaks for; None when it is unknown or revoked.
+        """Return whom a key acts for, or None if it is unknown or revoked.
 
         The index is searched by a hash that the caller cannot steer, and the final comparison takes constant time, so
-        the time it takes says nothing about how near a guess was.
+        the duration reveals nothing about how close a guess was.
         """
         with self._reading() as session:
             query = (

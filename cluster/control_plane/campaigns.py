@@ -1,9 +1,9 @@
-"""Campaigns: drafts are edited in place, published versions never change, one version of each is in force.
+"""Campaigns: drafts are edited in place, published versions never change, and one version of each is in force.
 
     draft --publish--> live <--pause/resume--> paused;   live, paused --end--> ended
 
-The version in force is the newest published one. Publishing the next one ends it; editing an ended campaign and
-publishing it again revives it, as a new version. Publishing pins the newest version of every template that the arms
+The version in force is the newest published one. Publishing the next version ends it; editing an ended campaign and
+publishing it again revives it as a new version. Publishing pins the newest version of every template that the arms
 name. What a campaign may contain is decided in ``whisperer/journeys``.
 """
 
@@ -25,21 +25,21 @@ from whisperer.journeys.campaign import DRAFT, ENDED, LIVE, PAUSED, Campaign, fr
 from whisperer.journeys.parse import parse_campaign
 
 MOST_GOING = 200
-"""Drafts, live and paused ones of a tenant: each is looked at for the tenant's events."""
+"""Most draft, live and paused campaigns of a tenant: each is considered for the tenant's events."""
 
 
 @dataclass(frozen=True, slots=True)
 class CampaignVersion:
-    """One version; of a whole campaign, the one in force, or its draft while none was published.
+    """One version; for a whole campaign, the one in force, or its draft if none was published.
 
     Attributes
     ----------
     definition : text of :func:`whisperer.journeys.campaign.to_json`
-    published_at : None for a draft (ms UTC)
-    first_published_at : of the campaign's first version; None while it has none
-    changed_at : when the definition of a draft or the status last changed
-    draft_version : of a draft that waits beside this version, else None
-    etag : of the whole campaign, a draft beside it included; "" for one of its older versions
+    published_at : ms UTC; None for a draft
+    first_published_at : when the campaign's first version was published; None if it has none
+    changed_at : when a draft's definition, or the status, last changed
+    draft_version : version of a draft that waits next to this one, else None
+    etag : of the whole campaign, including a draft; "" for one of its older versions
     """
 
     tenant_id: str
@@ -60,8 +60,10 @@ class CampaignVersion:
 
 
 class Campaigns(Transactions):
+    """Creates, publishes, pauses, resumes, ends and reads campaigns."""
+
     def create_campaign(self, tenant: str, name: str, definition: object, *, publish: bool = False) -> CampaignVersion:
-        """Store a draft, and publish it if asked; both or neither.
+        """Store a draft and, if asked, publish it; both or neither.
 
         Raises CampaignError with every problem, and ConflictError (`campaign_exists`, `too_many_campaigns`).
         """
@@ -76,9 +78,10 @@ class Campaigns(Transactions):
     def put_campaign(
         self, tenant: str, name: str, definition: object, *, publish: bool = False, if_match: str | None = None
     ) -> CampaignVersion:
-        """The same, whether the campaign exists or not: in place of a draft, else as the next version.
+        """Create or change a campaign: replace its draft, or else add the next version.
 
-        Raises StaleError where ``if_match`` names tags and none of them is the campaign's.
+        Raises what :meth:`create_campaign` does when a definition is refused, and StaleError if ``if_match`` names tags
+        and none of them is the campaign's.
         """
         campaign = parse_campaign(definition, name)
         with self._writing() as session:
@@ -89,7 +92,7 @@ class Campaigns(Transactions):
             return _publish(session, owner.id, name) if publish else draft
 
     def get_campaign(self, tenant: str, name: str, version: int | None = None) -> CampaignVersion:
-        """The version in force, the draft while there is none, or the one named. Raises NotFoundError."""
+        """Return the named version, or else the version in force, or else the draft. Raises NotFoundError."""
         with self._reading() as session:
             owner = find_tenant(session, tenant)
             rows = _require(_versions(session, owner.id, name), name)
@@ -102,29 +105,29 @@ class Campaigns(Transactions):
         raise NotFoundError(f"campaign {name!r} has no version {version}", code="campaign_not_found")
 
     def list_campaigns(self, tenant: str) -> list[CampaignVersion]:
-        """Every campaign by name: the version in force, or the draft."""
+        """Return every campaign by name: the version in force, or the draft."""
         with self._reading() as session:
             return campaigns_of(session, find_tenant(session, tenant).id)
 
     def publish_campaign(self, tenant: str, name: str) -> CampaignVersion:
-        """Make the draft the version in force, live; or a live campaign take up newer templates.
+        """Put the draft into force, live; a live campaign without a draft takes up newer templates.
 
-        What is live and would come out the same stays as it is. Raises CampaignError (`unknown_template` among others)
-        and ConflictError (`nothing_to_publish`).
+        A live campaign that would come out the same is left unchanged. Raises CampaignError (`unknown_template` among
+        others) and ConflictError (`nothing_to_publish`).
         """
         with self._writing() as session:
             return _publish(session, find_tenant(session, tenant).id, name)
 
     def pause_campaign(self, tenant: str, name: str) -> CampaignVersion:
-        """Stop considering users, and sending what was not handed over yet. Pausing twice changes nothing."""
+        """Stop considering users, and stop sends not yet given to a provider. Pausing twice changes nothing."""
         return self._turn(tenant, name, (LIVE, PAUSED), PAUSED)
 
     def resume_campaign(self, tenant: str, name: str) -> CampaignVersion:
-        """Consider users again. Raises ConflictError (`campaign_not_live`) where it has ended."""
+        """Consider users again. Raises ConflictError (`campaign_not_live`) if the campaign has ended."""
         return self._turn(tenant, name, (LIVE, PAUSED), LIVE)
 
     def end_campaign(self, tenant: str, name: str) -> CampaignVersion:
-        """End it for good; its versions are kept. A draft beside it stays; ending twice changes nothing."""
+        """End a campaign for good; its versions are kept. A draft stays; ending twice changes nothing."""
         return self._turn(tenant, name, (DRAFT, LIVE, PAUSED, ENDED), ENDED)
 
     def _turn(self, tenant: str, name: str, allowed: Sequence[str], status: str) -> CampaignVersion:
@@ -139,6 +142,7 @@ class Campaigns(Transactions):
 
 
 def campaigns_of(session: Session, tenant_id: str) -> list[CampaignVersion]:
+    """Return every campaign of a tenant by name: the version in force, or the draft."""
     query = select(CampaignRow).where(CampaignRow.tenant_id == tenant_id)
     rows = session.scalars(query.order_by(CampaignRow.name, CampaignRow.version))
     return [_whole(list(versions)) for _, versions in groupby(rows, key=lambda row: row.name)]
@@ -217,7 +221,7 @@ def _set_status(row: CampaignRow, status: str) -> None:
 
 
 def _whole(rows: Sequence[CampaignRow]) -> CampaignVersion:
-    """A campaign from all of its versions, oldest first."""
+    """Build a campaign from all its versions, given oldest first."""
     newest, in_force = rows[-1], _in_force(rows)
     shown = in_force or newest
     return replace(

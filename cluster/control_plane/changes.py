@@ -1,8 +1,9 @@
-"""What changed between two versions: whose tenant, and which key.
+"""Records what changed between two versions: which tenant, and which key.
 
-Each version of the control plane is written down with what it concerned, in the transaction that raised it. A reader
-that kept anything asks for what changed since, and forgets that: a change of one tenant costs the others nothing. The
-newest :data:`KEPT_VERSIONS` are kept; a reader of longer ago, or of before they were written down, forgets everything.
+Each version of the control plane is stored with what it concerned, in the transaction that raised it. A reader with a
+cache asks what changed since its version and drops only that, so a change of one tenant costs the others nothing. The
+newest :data:`KEPT_VERSIONS` versions are kept; a reader whose version is older, or was never recorded, drops
+everything.
 """
 
 from __future__ import annotations
@@ -17,15 +18,17 @@ from cluster.control_plane.models import ApiKeyRow, Base, ChangeRow, MetaRow, Te
 
 KEPT_VERSIONS = 10_000
 EVERY_KEY = "*"
-"""Of a tenant: its name is told with each of them."""
+"""Marks a change of the tenant itself, which affects all its keys: a key's record includes the tenant's name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """Attributes
+    """What to drop from a cache.
+
+    Attributes
     ----------
-    version : of now
-    everything : what is said below is not all of it
+    version : the current version
+    everything : the lists below are incomplete, so drop everything
     tenants : ids
     keys : hashes of keys that were made, revoked or changed
     all_keys_of : ids of tenants
@@ -39,7 +42,7 @@ class Changes:
 
 
 def concerned(rows: Iterable[Base]) -> set[tuple[str, str]]:
-    """(tenant id, key's hash, :data:`EVERY_KEY` or "") of rows that were written."""
+    """Return (tenant id, key hash, :data:`EVERY_KEY` or "") for each written row."""
     found = set()
     for row in rows:
         if isinstance(row, TenantRow):
@@ -52,7 +55,7 @@ def concerned(rows: Iterable[Base]) -> set[tuple[str, str]]:
 
 
 def write_down(session: Session, rows: Iterable[Base]) -> None:
-    """What the version that this transaction has just raised concerns."""
+    """Record what the version just raised by this transaction concerns."""
     version = session.scalars(select(MetaRow.version)).one()
     for number, (tenant_id, key) in enumerate(sorted(concerned(rows))):
         session.add(ChangeRow(version=version, number=number, tenant_id=tenant_id, key=key))
@@ -60,7 +63,7 @@ def write_down(session: Session, rows: Iterable[Base]) -> None:
 
 
 def read_since(session: Session, version: int) -> Changes:
-    """What happened after ``version``, -1 for a reader that has nothing yet."""
+    """Return what changed after ``version``; -1 for a reader that has nothing yet."""
     now = session.scalars(select(MetaRow.version)).one()
     if now == version:
         return Changes(now)

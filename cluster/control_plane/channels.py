@@ -1,7 +1,7 @@
-"""Channels: through which provider a tenant's messages of each channel go. A channel without a row goes to the sink.
+"""Channels: the provider that delivers a tenant's messages on each channel. A channel without a row uses the sink.
 
-What a provider's configuration may contain is decided in ``whisperer/delivery/channels.py``. It holds secrets in the
-clear, as the provider needs them: they are read by the delivery application alone and shown redacted to everyone else.
+What a provider's configuration may contain is decided in ``whisperer/delivery/channels.py``. Secrets are stored in the
+clear, because the provider needs them: only the delivery application reads them, and everyone else sees them redacted.
 """
 
 from __future__ import annotations
@@ -21,14 +21,18 @@ SINK = "sink"
 
 @dataclass(frozen=True, slots=True)
 class ChannelConfig:
+    """A channel's provider and its configuration."""
+
     provider: str
     config: dict[str, Any] = field(repr=False)
-    """Checked, with its secrets; kept out of logs by having no part in the repr."""
+    """Checked, with its secrets; left out of the repr to keep them out of logs."""
 
 
 class Channels(Transactions):
+    """Sets and reads the channels' providers."""
+
     def set_channel(self, tenant: str, channel: str, provider: str, config: object) -> ChannelConfig:
-        """Send a channel through a provider from now on; provider `sink` brings it back to the sink.
+        """Set a channel's provider from now on; provider `sink` returns it to the sink.
 
         Raises the error of :func:`whisperer.delivery.channels.parse_channel` with every problem, and NotFoundError.
         """
@@ -42,18 +46,18 @@ class Channels(Transactions):
             if row is None:
                 row = ChannelRow(tenant_id=owner.id, channel=channel)
                 session.add(row)
-            if (row.provider, row.config) != (provider, checked):  # else it would count as a change
+            if (row.provider, row.config) != (provider, checked):  # writing equal values would count as a change
                 row.provider, row.config, row.changed_at = provider, checked, now_ms()
             return _config(row)
 
     def channel(self, tenant_id: str, channel: str) -> ChannelConfig | None:
-        """How a channel is configured; None where nothing was ever said, and so for the sink."""
+        """Return a channel's configuration, or None if it was never set, which means the sink."""
         with self._reading() as session:
             row = session.get(ChannelRow, (find_tenant(session, tenant_id).id, channel))
             return None if row is None else _config(row)
 
     def list_channels(self, tenant: str) -> dict[str, ChannelConfig]:
-        """Every channel there is, by name, with the sink where nothing else was said."""
+        """Return every channel by name, with the sink for those that were never set."""
         with self._reading() as session:
             owner = find_tenant(session, tenant)
             rows = session.scalars(select(ChannelRow).where(ChannelRow.tenant_id == owner.id))

@@ -1,9 +1,9 @@
 """Opens the control plane's database and brings its schema up to date.
 
 SQLite runs in WAL mode with foreign keys on and waits for other processes instead of failing; write transactions begin
-immediately, so that two writers queue rather than deadlock when they upgrade their locks. The same code runs on
-PostgreSQL, where a session-wide advisory lock makes one process migrate while the others wait. An error of the database
-names the statement and never its values: channels hold secrets, and errors are logged.
+immediately, so that two writers queue instead of deadlocking when they upgrade their locks. The same code runs on
+PostgreSQL, where an advisory lock lets one process migrate while the others wait. A database error names the statement
+but never its values: channels hold secrets, and errors are logged.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 def open_engine(url: str) -> Engine:
+    """Open the database at a SQLAlchemy URL; a new SQLite file is readable by its owner alone."""
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
         return create_engine(parsed, pool_pre_ping=True, pool_size=2, hide_parameters=True)
@@ -50,12 +51,13 @@ def _begin_sqlite(connection: Connection) -> None:
 
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
-    """A transaction that will write: committed at the end, rolled back on an exception."""
+    """Run a write transaction: committed at the end, rolled back on an exception."""
     with engine.connect().execution_options(whisperer_writes=True) as connection, connection.begin():
         yield connection
 
 
 def revision(connection: Connection) -> str | None:
+    """Return the schema's Alembic revision, or None for an empty database."""
     if not inspect(connection).has_table("alembic_version"):
         return None
     found: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
@@ -63,14 +65,14 @@ def revision(connection: Connection) -> str | None:
 
 
 def migrate(engine: Engine) -> None:
-    """Create or upgrade the tables; cheap when there is nothing to do, safe from several processes at once."""
+    """Create or upgrade the tables. Cheap when there is nothing to do, and safe from several processes at once."""
     with engine.connect() as connection:
         if revision(connection) == HEAD_REVISION:
             return
     with writing(engine) as connection:
         if engine.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
-        if revision(connection) != HEAD_REVISION:  # another process may have been first
+        if revision(connection) != HEAD_REVISION:  # another process may have migrated first
             _upgrade(connection)
 
 

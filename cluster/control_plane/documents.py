@@ -1,4 +1,4 @@
-"""What the control plane holds, as plain documents for callers, the command line and pages. Times are ISO 8601."""
+"""Turns the control plane's rows into plain documents for callers, the command line and pages. Times are ISO 8601."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from whisperer.journeys.caller import describe, template_versions, to_caller
 from whisperer.models.rollout import stage_named
 
 COMPRESSED_S = 900.0
-"""A goal's window below this is no real campaign's: its time is compressed, as in the demo."""
+"""A goal window shorter than this means compressed time, as in the demo; no real campaign has one."""
 
 
 def campaign_document(row: CampaignVersion) -> dict[str, Any]:
-    """``definition`` is what its author may send back."""
+    """Return a campaign's document; ``definition`` can be sent back as it is."""
     campaign = row.campaign
     return {
         "name": row.name,
@@ -40,7 +40,7 @@ def campaign_document(row: CampaignVersion) -> dict[str, Any]:
 
 
 def template_document(row: TemplateVersion) -> dict[str, Any]:
-    """``template`` is what its author may send back."""
+    """Return a template's document; ``template`` can be sent back as it is."""
     return {
         "name": row.name,
         "version": row.version,
@@ -52,12 +52,14 @@ def template_document(row: TemplateVersion) -> dict[str, Any]:
 
 
 def channel_document(channel: str, found: ChannelConfig) -> dict[str, Any]:
-    """Without its secrets."""
+    """Return a channel's document without its secrets."""
     return {"channel": channel, "provider": found.provider, "config": redacted(found.config)}
 
 
 def policy_document(policy: Policy) -> dict[str, Any]:
-    """``needs``: what the candidate's next step asks for; ``since`` also names the stage that tallies are of."""
+    """Return a policy's document. ``needs`` is what the candidate's next step requires; ``since`` identifies the stage
+    of the tallies.
+    """
     state = policy.rollout
     stage = stage_named(state.stage, policy.name) if state.stage else None
     return {
@@ -77,7 +79,7 @@ def policy_document(policy: Policy) -> dict[str, Any]:
 
 
 def version_document(version: PolicyVersion) -> dict[str, Any]:
-    """A version with its lineage."""
+    """Return the document of one version, with its lineage."""
     manifest = version.manifest
     return {
         "version": version.version,
@@ -97,6 +99,7 @@ def version_document(version: PolicyVersion) -> dict[str, Any]:
 
 
 def event_document(event: PolicyEvent) -> dict[str, Any]:
+    """Return the document of one entry in a policy's record."""
     return {
         "serial": event.serial,
         "at": iso(event.at),

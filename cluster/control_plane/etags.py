@@ -1,7 +1,7 @@
-"""Entity tags of what callers write, and the check that nobody wrote in between (RFC 9110, If-Match).
+"""Makes entity tags for what callers write, and checks that nobody wrote in between (RFC 9110, If-Match).
 
-A tag stands for all that a write would replace. It is compared inside the transaction that writes, so of two callers
-who read the same state one wins and the other is told.
+A tag stands for everything that a write would replace. It is compared inside the transaction that writes, so of two
+callers who read the same state one succeeds and the other gets an error.
 """
 
 from __future__ import annotations
@@ -14,20 +14,23 @@ ANY = "*"
 
 
 class StaleError(ConflictError):
-    """What the caller read is not what is there any more."""
+    """The state has changed since the caller read it."""
 
     code = "precondition_failed"
     status = 412
 
 
 def etag(*parts: str | int) -> str:
-    """A quoted tag, the same for the same parts only."""
+    """Return a quoted tag that is equal only for equal parts."""
     text = "\x1f".join(map(str, parts)).encode("utf-8", "surrogatepass")
     return f'"{hashlib.sha256(text).hexdigest()[:32]}"'
 
 
 def check(if_match: str | None, current: str | None) -> None:
-    """``current`` is None where there is nothing yet. Raises StaleError; a caller who names no tag takes what comes."""
+    """Check a caller's tags against the current one, which is None if nothing exists yet.
+
+    Raises StaleError. A caller who names no tag overwrites whatever is there.
+    """
     if if_match is None:
         return
     wanted = [tag.strip() for tag in if_match.split(",")]

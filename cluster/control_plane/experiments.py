@@ -1,7 +1,7 @@
-"""How each tenant's users are divided into holdout, uniform and policy, and whom silence lets us reach.
+"""Stores how each tenant's users are divided into holdout, uniform and policy, and whether they consent by default.
 
-The salt is drawn with the tenant and never changes: it places users in groups, and another one would shuffle them all.
-A share that changes moves only users who have not had a decision yet: a group once drawn is stored with the user.
+The salt is drawn when the tenant is created and never changes: it assigns users to groups, and another one would
+reshuffle them all. Changing a share affects only users without a decision: a group once drawn is stored with the user.
 """
 
 from __future__ import annotations
@@ -18,12 +18,14 @@ from whisperer.errors import RequestError
 from whisperer.shard.records import Experiment
 
 MAX_SHARE = 0.5
-"""Of holdout and of uniform each: beyond that the tenant would mostly be an experiment."""
+"""For holdout and uniform each: a larger share would make the tenant mostly an experiment."""
 
 
 class Experiments(Transactions):
+    """Reads and changes the experiment's settings."""
+
     def experiment(self, tenant: str) -> Experiment:
-        """Raises NotFoundError (`tenant_not_found`)."""
+        """Return a tenant's experiment. Raises NotFoundError (`tenant_not_found`)."""
         with self._reading() as session:
             return experiment_of(session, find_tenant(session, tenant).id)
 
@@ -35,7 +37,7 @@ class Experiments(Transactions):
         uniform: float | None = None,
         consent_default: bool | None = None,
     ) -> Experiment:
-        """Change what is given, keep the rest. Raises RequestError (`invalid_experiment`)."""
+        """Change the values given and keep the rest. Raises RequestError (`invalid_experiment`)."""
         for name, share in (("holdout", holdout), ("uniform", uniform)):
             _check_share(name, share)
         if consent_default is not None and type(consent_default) is not bool:
@@ -44,13 +46,13 @@ class Experiments(Transactions):
             row = session.get_one(ExperimentRow, find_tenant(session, tenant).id)
             changes = {"holdout": holdout, "uniform": uniform, "consent_default": consent_default}
             for name, value in changes.items():
-                if value is not None and value != getattr(row, name):  # else it would count as a change
+                if value is not None and value != getattr(row, name):  # writing equal values would count as a change
                     setattr(row, name, value)
             return _experiment(row)
 
 
 def new_experiment(tenant_id: str) -> ExperimentRow:
-    """A new tenant's row: defaults, and a salt of its own."""
+    """Return a new tenant's row: defaults, and a salt of its own."""
     default = Experiment()
     return ExperimentRow(
         tenant_id=tenant_id,
@@ -62,6 +64,7 @@ def new_experiment(tenant_id: str) -> ExperimentRow:
 
 
 def experiment_of(session: Session, tenant_id: str) -> Experiment:
+    """Return the experiment of a tenant, given by id."""
     return _experiment(session.get_one(ExperimentRow, tenant_id))
 
 

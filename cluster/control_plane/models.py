@@ -1,4 +1,4 @@
-"""Tables of the control plane. The migrations beside this module create them; a test compares the two.
+"""Defines the control plane's tables. The migrations next to this module create them; a test compares the two.
 
 Times are int64 milliseconds UTC, as everywhere. Text ids come from :func:`whisperer.ids.new_id` and sort by creation.
 """
@@ -19,16 +19,20 @@ class Base(DeclarativeBase):
 
 
 class TenantRow(Base):
+    """An isolated customer of the installation."""
+
     __tablename__ = "tenants"
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
     name: Mapped[str] = mapped_column(String(63))
     folded_name: Mapped[str] = mapped_column(String(63), unique=True)
-    """Lower-cased name: two tenants may not differ by case alone."""
+    """Lower-cased name: two tenants must not differ by case alone."""
     created_at: Mapped[int]
 
 
 class ApiKeyRow(Base):
+    """A tenant's key, stored by its hash."""
+
     __tablename__ = "api_keys"
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
@@ -42,7 +46,7 @@ class ApiKeyRow(Base):
 
 
 class SegmentRow(Base):
-    """One published version of a segment. Only ``archived_at`` may ever change."""
+    """One published version of a segment. Only ``archived_at`` may change."""
 
     __tablename__ = "segments"
 
@@ -57,7 +61,7 @@ class SegmentRow(Base):
 
 
 class TemplateRow(Base):
-    """One published version of a template. Nothing of it may ever change."""
+    """One published version of a template, which never changes."""
 
     __tablename__ = "templates"
 
@@ -70,7 +74,7 @@ class TemplateRow(Base):
 
 
 class CampaignRow(Base):
-    """One version of a campaign. Once published only ``status`` and ``changed_at`` may change."""
+    """One version of a campaign. Once it is published, only ``status`` and ``changed_at`` may change."""
 
     __tablename__ = "campaigns"
 
@@ -79,14 +83,14 @@ class CampaignRow(Base):
     version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     status: Mapped[str] = mapped_column(String(8))
     definition: Mapped[str] = mapped_column(Text)
-    """JSON text, byte for byte what the shards get: a JSON column would give it back in another spelling."""
+    """JSON text, byte for byte what the shards get: a JSON column might return it spelled differently."""
     created_at: Mapped[int]
     published_at: Mapped[int | None]
     changed_at: Mapped[int]
 
 
 class ChannelRow(Base):
-    """How one tenant's messages of one channel leave; no row: to the sink."""
+    """The provider of one tenant's channel; without a row, messages go to the sink."""
 
     __tablename__ = "channels"
 
@@ -98,7 +102,7 @@ class ChannelRow(Base):
 
 
 class ExperimentRow(Base):
-    """How one tenant's users are divided. ``salt`` never changes."""
+    """How one tenant's users are divided into groups. ``salt`` never changes."""
 
     __tablename__ = "experiments"
 
@@ -110,7 +114,7 @@ class ExperimentRow(Base):
 
 
 class PolicyRow(Base):
-    """Which versions of a tenant's policy decide: :class:`whisperer.models.rollout.Rollout`, and their tallies."""
+    """Which versions of a tenant's policy decide (:class:`whisperer.models.rollout.Rollout`), with their tallies."""
 
     __tablename__ = "policies"
 
@@ -122,12 +126,12 @@ class PolicyRow(Base):
     since: Mapped[int]
     past: Mapped[list[int]] = mapped_column(JSON)
     tallies: Mapped[dict[str, Any]]
-    """By version, since the stage began; nobody's configuration."""
+    """By version, since the stage began; not part of the configuration."""
     tallied_at: Mapped[int | None]
 
 
 class PolicyVersionRow(Base):
-    """One registered version. Nothing of it may ever change."""
+    """One registered version, which never changes."""
 
     __tablename__ = "policy_versions"
 
@@ -141,7 +145,7 @@ class PolicyVersionRow(Base):
 
 
 class PolicyEventRow(Base):
-    """One entry of a policy's audit. Nothing of it may ever change."""
+    """One entry in a policy's audit record, which never changes."""
 
     __tablename__ = "policy_history"
 
@@ -160,7 +164,7 @@ class PolicyEventRow(Base):
 
 
 class ReplayRow(Base):
-    """A call that carried an Idempotency-Key; ``status``, ``headers`` and ``body`` are None while it is under way."""
+    """A call that carried an Idempotency-Key; ``status``, ``headers`` and ``body`` are None while it is running."""
 
     __tablename__ = "replays"
 
@@ -176,7 +180,7 @@ class ReplayRow(Base):
 
 
 class MetaRow(Base):
-    """One row: the counter that every change raises."""
+    """One row: the counter that every change increments."""
 
     __tablename__ = "meta"
 
@@ -185,7 +189,9 @@ class MetaRow(Base):
 
 
 class ChangeRow(Base):
-    """What one version concerned: a tenant ("" if not said), and of its keys one by its hash, all ("*"), none ("")."""
+    """What one version concerned: a tenant ("" if unnamed) and which of its keys: one by its hash, all ("*") or none
+    ("").
+    """
 
     __tablename__ = "changes"
 
@@ -200,7 +206,7 @@ _MAY_CHANGE: dict[type[Base], set[str]] = {
     TemplateRow: set(),
     CampaignRow: {"status", "changed_at"},
 }
-"""Of rows that are published, the columns that may still change."""
+"""The columns of published rows that may still change."""
 
 
 @event.listens_for(SegmentRow, "before_update")
@@ -212,7 +218,7 @@ def _published_is_immutable(
     histories = {c.key: get_history(row, c.key) for c in row.__table__.columns}
     published = histories["published_at"]
     if published.added and not any(published.deleted):
-        return  # this is its publication
+        return  # this write publishes the row
     changed = {name for name, history in histories.items() if history.has_changes()}
     if row.published_at is not None and (forbidden := changed - _MAY_CHANGE[type(row)]):
         raise InvariantError(

@@ -1,4 +1,4 @@
-"""What a publication makes of a campaign's names: each template becomes its newest version, or the reason why not."""
+"""Resolves a campaign's template names when it is published: each becomes its newest version, or an error."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ UNKNOWN_TEMPLATE = "unknown_template"
 
 
 def pin(session: Session, tenant_id: str, campaign: Campaign) -> Campaign:
-    """The campaign with every arm's ``template_version``.
+    """Return the campaign with every arm's ``template_version`` set.
 
     Raises
     ------

@@ -1,10 +1,10 @@
-"""Policies: their versions, which of them decide, and the record of every step, with the evidence it was taken on.
+"""Policies: their versions, which of them decide, and the record of every step with its evidence.
 
     registered -> shadow -> 5 -> 25 -> live;   from any of these back, by hand or by a guardrail
 
-What is allowed is decided in :mod:`whisperer.models.rollout`, what is a breach in :mod:`whisperer.models.guardrails`.
-A step and its entry in the record are one transaction; entries never change. Tallies are nobody's configuration: they
-come often, and raise the version of the control plane only where they roll something back.
+:mod:`whisperer.models.rollout` decides what is allowed, :mod:`whisperer.models.guardrails` what counts as a breach. A
+step and its entry in the record are one transaction; entries never change. Tallies are not configuration: they come
+often, and increment the control plane's version only when they cause a rollback.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ from whisperer.models.guardrails import Breach, Tally, breaches
 from whisperer.models.rollout import BUILT_IN, SCORES, Evidence, Rollout, promote, roll_back, stages_of
 
 GUARDRAIL = "guardrail"
-"""Who rolled back, where nobody did."""
+"""Who rolled back, when no person did."""
 MAX_EVIDENCE_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyVersion:
-    """``status``: a stage, ``live``, ``registered``, ``retired`` (another one took over) or ``rolled_back``."""
+    """``status`` is a stage, ``live``, ``registered``, ``retired`` (replaced by another version) or ``rolled_back``."""
 
     version: int
     status: str
@@ -53,10 +53,12 @@ class PolicyVersion:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Attributes
+    """A policy with its versions and rollout.
+
+    Attributes
     ----------
     versions : newest first
-    tallies : by version, since the stage began; empty until somebody counted
+    tallies : by version, since the stage began; empty until the first report
     """
 
     tenant_id: str
@@ -70,18 +72,21 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class ScoreVersion:
-    """What scores a tenant's users; version 0 is the formula."""
+    """The model version that scores a tenant's users; version 0 is the formula."""
 
     version: int = BUILT_IN
     digest: str = ""
 
 
 class Policies(Transactions):
-    def register_policy(self, tenant: str, manifest: Manifest, *, by: str) -> Policy:
-        """Make an artifact, verified by the caller, a version of the policy of its name. Again, it changes nothing.
+    """Registers, promotes, rolls back and reads policies."""
 
-        Raises ConflictError (`version_exists`) where the version is another artifact already; ArtifactError where it
-        scores users and is not named so, or is and does not, or takes features that shards do not compute.
+    def register_policy(self, tenant: str, manifest: Manifest, *, by: str) -> Policy:
+        """Register an artifact, already verified by the caller, as a version of the policy it names.
+
+        Repeating it changes nothing. Raises ConflictError (`version_exists`) if another artifact already has the
+        version. Raises ArtifactError if the artifact scores users but lacks the reserved name, has the name but does
+        not score users, or uses features that shards do not compute.
         """
         name, made = manifest.name, digest(manifest)
         check_name(name, "policy")
@@ -103,22 +108,21 @@ class Policies(Transactions):
             return _policy(session, _require(session, owner.id, name))
 
     def get_policy(self, tenant: str, name: str) -> Policy:
-        """Raises NotFoundError (`policy_not_found`)."""
+        """Return a policy. Raises NotFoundError (`policy_not_found`)."""
         with self._reading() as session:
             return _policy(session, _require(session, find_tenant(session, tenant).id, name))
 
     def list_policies(self, tenant: str) -> list[Policy]:
-        """By name."""
+        """Return a tenant's policies by name."""
         with self._reading() as session:
             owner = find_tenant(session, tenant)
             rows = session.scalars(select(PolicyRow).where(PolicyRow.tenant_id == owner.id).order_by(PolicyRow.name))
             return [_policy(session, row) for row in rows]
 
     def rollouts(self) -> dict[tuple[str, str], tuple[Rollout, dict[int, str]]]:
-        """What replicas decide by: of every tenant's policy but that of scores, who decides, and the digests of the
-        versions that do.
+        """Return what replicas decide by: every tenant's rollouts and the digests of the versions that decide.
 
-        By (tenant id, policy). :meth:`version` tells when to read it again.
+        Keyed by (tenant id, policy); the policy of scores is left out. :meth:`version` shows when to read it again.
         """
         of = PolicyVersionRow.tenant_id, PolicyVersionRow.name, PolicyVersionRow.version, PolicyVersionRow.digest
         with self._reading() as session:
@@ -143,7 +147,7 @@ class Policies(Transactions):
         reason: str = "",
         if_match: str | None = None,
     ) -> Policy:
-        """One step of a registered version towards everybody.
+        """Promote a registered version by one step.
 
         Raises NotFoundError (`policy_not_found`, `policy_version_not_found`), StaleError, and RolloutError, which says
         what the step lacks.
@@ -172,7 +176,7 @@ class Policies(Transactions):
         reason: str = "",
         if_match: str | None = None,
     ) -> Policy:
-        """Take a version out at once: the candidate, else the live one, or the one named. Raises RolloutError."""
+        """Take a version out at once: the one named, else the candidate, else the live one. Raises RolloutError."""
         with self._writing() as session:
             row = _require(session, find_tenant(session, tenant).id, name, lock=True)
             check(if_match, _etag(row))
@@ -180,9 +184,9 @@ class Policies(Transactions):
             return _policy(session, row)
 
     def tally_policy(self, tenant: str, name: str, since: int, tallies: Mapping[int, Tally]) -> list[Breach]:
-        """Say what the versions came to since the stage that began at ``since``; a breach rolls back at once.
+        """Store what the versions have added up to in the stage that began at ``since``; a breach rolls back at once.
 
-        Raises RolloutError (`tallies_of_another_stage`) where the stage is over, or a version does not take part.
+        Raises RolloutError (`tallies_of_another_stage`) if the stage is over or a version does not take part.
         """
         with self._noting() as session:
             row = _require(session, find_tenant(session, tenant).id, name, lock=True)
@@ -199,19 +203,22 @@ class Policies(Transactions):
         reason = "; ".join(breach.reason for breach in found)
         with self._writing() as session:
             row = _require(session, find_tenant(session, tenant).id, name, lock=True)
-            if _rollout(row) == state:  # else somebody was quicker
+            if _rollout(row) == state:  # otherwise somebody changed it first
                 _roll_back(session, row, failed, GUARDRAIL, reason, evidence)
         return found
 
     def policy_history(self, tenant: str, name: str) -> list[PolicyEvent]:
-        """The record, newest first. Raises NotFoundError."""
+        """Return the policy's record, newest first. Raises NotFoundError."""
         with self._reading() as session:
             row = _require(session, find_tenant(session, tenant).id, name)
             return history(session, row)
 
 
 def score_version_of(session: Session, tenant_id: str) -> ScoreVersion | None:
-    """None where the tenant has never had a score model: there is nothing to take back from shards."""
+    """Return the version that scores a tenant's users.
+
+    None if the tenant has never had a score model, so shards have nothing to take back.
+    """
     row = session.get(PolicyRow, (tenant_id, SCORES))
     if row is None or row.live == BUILT_IN:
         return None if row is None else ScoreVersion()
@@ -226,13 +233,13 @@ def _check_use(manifest: Manifest) -> None:
         message = f"a model that scores users is of kind and name {SCORES!r}, and no other is: not {manifest.kind!r}, "
         raise ArtifactError(f"{message}{manifest.name!r}", code="invalid_manifest")
     if scores:
-        from whisperer.models.scores import check_features  # models bring pyarrow, which few commands need
+        from whisperer.models.scores import check_features  # loads pyarrow, which few commands need
 
         check_features(manifest)
 
 
 def _breached(state: Rollout, tallies: Mapping[int, Tally]) -> tuple[int | None, list[Breach]]:
-    """The version that has to go, and why. The candidate goes first: what it does may weigh on the live one too."""
+    """Return the version to roll back, and why. The candidate goes first: it may be what harms the live one."""
     live = tallies.get(state.live)
     mine = None if state.candidate is None else tallies.get(state.candidate)
     if mine is not None and (found := breaches(mine, live if state.share else None)):
@@ -262,7 +269,9 @@ def _new_row(tenant_id: str, name: str) -> PolicyRow:
 
 
 def _require(session: Session, tenant_id: str, name: str, *, lock: bool = False) -> PolicyRow:
-    """``lock``, where the database can: of two who promote at once, the second sees what the first did."""
+    """Return a policy's row. ``lock`` takes a row lock where the database can, so that of two simultaneous promotions
+    the second sees the first.
+    """
     row = session.get(PolicyRow, (tenant_id, name), with_for_update=lock)
     if row is None:
         raise NotFoundError(f"there is no policy {name[:80]!r}", code="policy_not_found")
@@ -309,7 +318,7 @@ def _policy(session: Session, row: PolicyRow) -> Policy:
 
 
 def _bounded(evidence: dict[str, Any]) -> dict[str, Any]:
-    """Raises RequestError (`evidence_too_large`)."""
+    """Return the evidence. Raises RequestError (`evidence_too_large`)."""
     if len(msgspec.json.encode(evidence)) > MAX_EVIDENCE_BYTES:
         message = f"evidence over {MAX_EVIDENCE_BYTES // 1024} KB: give its figures, not its data"
         raise RequestError(message, code="evidence_too_large")

@@ -1,6 +1,6 @@
-"""The record of a policy: each registration, promotion and rollback, by whom, why, and on what evidence.
+"""Records each registration, promotion and rollback of a policy: by whom, why, and on what evidence.
 
-Written in the transaction of the step itself, and never changed; the table's rows refuse it.
+An entry is written in the transaction of its step and never changes; the table's rows refuse changes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MAX_BY = 200
 
 @dataclass(frozen=True, slots=True)
 class PolicyEvent:
-    """``before`` and ``after`` are the version's status, ``live`` the version that decided afterwards."""
+    """``before`` and ``after`` are the version's status; ``live`` is the version that decided afterwards."""
 
     serial: int
     at: int
@@ -47,7 +47,7 @@ def record(
     reason: str,
     evidence: dict[str, Any] | None,
 ) -> None:
-    """``row`` as it is after the step."""
+    """Add an entry; ``row`` is the policy after the step."""
     session.flush()
     newest = _entries(row).with_only_columns(func.max(PolicyEventRow.serial))
     session.add(
@@ -70,14 +70,16 @@ def record(
 
 
 def history(session: Session, row: PolicyRow) -> list[PolicyEvent]:
-    """Newest first."""
+    """Return a policy's entries, newest first."""
     names = PolicyEvent.__dataclass_fields__
     entries = session.scalars(_entries(row).order_by(PolicyEventRow.serial.desc()))
     return [PolicyEvent(**{name: getattr(entry, name) for name in names}) for entry in entries]
 
 
 def status_of(session: Session, row: PolicyRow, version: int) -> str:
-    """A stage or ``live`` while it takes part, else ``registered``, ``retired`` or ``rolled_back``."""
+    """Return a version's status: a stage or ``live`` while it takes part, else ``registered``, ``retired`` or
+    ``rolled_back``.
+    """
     if part := _part_of(row, version):
         return part
     of_version = _entries(row).where(PolicyEventRow.version == version).order_by(PolicyEventRow.serial.desc())

@@ -1,9 +1,9 @@
-"""What was answered to calls that carried an Idempotency-Key, so that the same call is carried out once.
+"""Stores the answers to calls that carried an Idempotency-Key, so that the same call is carried out once.
 
-A key is its tenant's. Between :meth:`Replays.begin_call` and :meth:`Replays.finish_call` it is held: the same call is
-refused meanwhile. Only what was done is remembered; a call that failed gives its key back. A replica that dies leaves
-its keys held for `HELD_MS`. Answers are kept for `KEPT_MS`, the newest `MAX_KEPT` of a tenant. Nothing here is
-configuration: the control plane's version stays as it is.
+A key belongs to its tenant. Between :meth:`Replays.begin_call` and :meth:`Replays.finish_call` it is held, and the same
+call is refused. Only completed work is remembered; a failed call releases its key. If a replica dies, its keys stay
+held for `HELD_MS`. Answers are kept for `KEPT_MS`, and at most the newest `MAX_KEPT` per tenant. None of this is
+configuration, so the control plane's version does not change.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MAX_KEPT = 1_000
 
 
 class KeyReusedError(ConflictError):
-    """The key belongs to another call."""
+    """The key was used for a different call."""
 
     code = "idempotency_key_reused"
     status = 422
@@ -33,16 +33,21 @@ class KeyReusedError(ConflictError):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
+    """The response given to a call."""
+
     status: int
     headers: dict[str, str]
     body: bytes
 
 
 class Replays(Transactions):
-    def begin_call(self, tenant_id: str, key: str, fingerprint: str, now: int) -> Answer | None:
-        """Hold the key for a call that begins; what the same call was answered if it was made before.
+    """Holds idempotency keys and stores the answers given under them."""
 
-        ``fingerprint`` tells one call from another. Raises KeyReusedError and ConflictError (`call_in_progress`).
+    def begin_call(self, tenant_id: str, key: str, fingerprint: str, now: int) -> Answer | None:
+        """Hold the key for a call that begins; if the same call was made before, return its answer instead.
+
+        ``fingerprint`` distinguishes one call from another. Raises KeyReusedError and ConflictError
+        (`call_in_progress`).
         """
         try:
             with self._noting() as session:
@@ -57,11 +62,11 @@ class Replays(Transactions):
                 if held.status is not None:
                     return Answer(held.status, held.headers or {}, held.body or b"")
                 raise _in_progress()
-        except IntegrityError:  # another replica began it at the same moment
+        except IntegrityError:  # another replica began the call at the same moment
             raise _in_progress() from None
 
     def finish_call(self, tenant_id: str, key: str, begun_at: int, answer: Answer | None) -> None:
-        """Keep what the call that began then was answered; None gives the key back."""
+        """Store the answer of the call that began at ``begun_at``; None releases the key."""
         mine = (ReplayRow.tenant_id == tenant_id, ReplayRow.key == key, ReplayRow.begun_at == begun_at)
         with self._noting() as session:
             if answer is None:
@@ -72,7 +77,7 @@ class Replays(Transactions):
 
 
 def _forget(session: Session, tenant_id: str, now: int) -> None:
-    """What is too old, whosever it is; and of the tenant what is held too long or beyond the number that is kept."""
+    """Delete every tenant's expired answers and, for this tenant, keys held too long and answers over the limit."""
     of_tenant = ReplayRow.tenant_id == tenant_id
     abandoned = of_tenant & ReplayRow.status.is_(None) & (ReplayRow.begun_at <= now - HELD_MS)
     session.execute(delete(ReplayRow).where(abandoned | (ReplayRow.begun_at <= now - KEPT_MS)))

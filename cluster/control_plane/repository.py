@@ -1,8 +1,8 @@
-"""The one way to read and change the control plane: a class a resource, joined here behind one database URL.
+"""The only way to read and change the control plane: one class per resource, joined here behind one database URL.
 
-Every change raises :meth:`ControlPlane.version` in its own transaction; see :mod:`cluster.control_plane.transactions`.
-What predicates, campaigns, templates and channels may contain is decided in ``whisperer``; who may call what, in the
-applications.
+Every change increments :meth:`ControlPlane.version` in its own transaction; see
+:mod:`cluster.control_plane.transactions`. ``whisperer`` decides what predicates, campaigns, templates and channels may
+contain; the applications decide who may call what.
 """
 
 from __future__ import annotations
@@ -25,8 +25,11 @@ from whisperer.shard.records import Experiment
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What a tenant's shards run on: live segments, of each campaign the version in force (never a draft), and what
-    scores users (None: no score model was ever registered)."""
+    """What a tenant's shards run on: live segments, each campaign's version in force (never a draft), and the score
+    model.
+
+    ``scores`` is None if no score model was ever registered.
+    """
 
     segments: list[Segment]
     campaigns: list[CampaignVersion]
@@ -35,7 +38,7 @@ class Published:
 
 
 class ControlPlane(Tenants, ApiKeys, Segments, Templates, Campaigns, Channels, Experiments, Policies, Replays):
-    """Tenants, keys and published configuration behind one database URL; migrates it when opened."""
+    """Tenants, keys and published configuration behind one database URL. Opening it migrates the schema."""
 
     def __init__(self, url: str) -> None:
         self._engine = open_engine(url)
@@ -51,7 +54,7 @@ class ControlPlane(Tenants, ApiKeys, Segments, Templates, Campaigns, Channels, E
         self.close()
 
     def published(self, tenant_id: str) -> Published:
-        """Read in one transaction. Raises NotFoundError (`tenant_not_found`)."""
+        """Return what a tenant's shards run on, read in one transaction. Raises NotFoundError (`tenant_not_found`)."""
         with self._reading() as session:
             owner = find_tenant(session, tenant_id)
             return Published(

@@ -1,8 +1,8 @@
-"""What a step of a policy is taken on: the caller's evidence, or of a model that scores users our own verdict.
+"""Decides the evidence for a policy's step: the caller's or, for a model that scores users, our own verdict.
 
-Guarantees: the files that are judged are those registered; nobody's word stands in for the verdict. Leaves to others:
-the verdict (:mod:`whisperer.models.score_evidence`), and the step, which refuses one that compares with a version that
-is no longer live.
+Guarantees that the files judged are those registered, and that no caller's claim replaces the verdict. Leaves to others
+the verdict (:mod:`whisperer.models.score_evidence`), and the step itself, which refuses a verdict that compares with a
+version that is no longer live.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ from whisperer.models.store import ArtifactStore
 def evidence_for(
     plane: ControlPlane, store: ArtifactStore, tenant: str, name: str, version: int, told: Evidence | None
 ) -> Evidence | None:
-    """For :meth:`cluster.control_plane.policies.Policies.promote_policy`; None where the step needs none.
+    """Return the evidence for :meth:`cluster.control_plane.policies.Policies.promote_policy`, or None if the step needs
+    none.
 
-    Raises RequestError (`evidence_not_taken`) for evidence about a score model; NotFoundError, ArtifactError,
-    UnavailableError where it cannot be judged.
+    Raises RequestError (`evidence_not_taken`) for evidence about a score model; NotFoundError, ArtifactError and
+    UnavailableError if it cannot be judged.
     """
     if name != SCORES:
         return told

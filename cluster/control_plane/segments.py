@@ -1,7 +1,7 @@
-"""Segments: a published version never changes, a new predicate is a new version.
+"""Segments: a published version never changes; a new predicate becomes a new version.
 
-Each live one is worked out for every event of the tenant, so there are :data:`MOST_LIVE` at most, of
-:data:`MOST_CONDITIONS` together. What a predicate may contain is decided in ``whisperer/segments``.
+Each live segment is evaluated for every event of the tenant, so a tenant has at most :data:`MOST_LIVE`, with at most
+:data:`MOST_CONDITIONS` conditions together. What a predicate may contain is decided in ``whisperer/segments``.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ MOST_CONDITIONS = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Segment:
+    """One version of a segment; ``archived_at`` is None while it is live."""
+
     tenant_id: str
     name: str
     version: int
@@ -31,8 +33,10 @@ class Segment:
 
 
 class Segments(Transactions):
+    """Publishes, lists and archives segments."""
+
     def publish_segment(self, tenant: str, name: str, predicate: dict[str, Any]) -> int:
-        """Publish a predicate as the next version of a segment; the version. Revives an archived segment.
+        """Publish a predicate as a segment's next version and return the version's number. Revives an archived segment.
 
         Raises ConflictError (`too_many_segments`).
         """
@@ -61,12 +65,12 @@ class Segments(Transactions):
     def list_segments(
         self, tenant: str, *, include_archived: bool = False, all_versions: bool = False
     ) -> list[Segment]:
-        """Segments of a tenant by name: the newest version of each, or every version; archived ones if asked for."""
+        """Return a tenant's segments by name: the newest version of each, or all; archived ones if asked for."""
         with self._reading() as session:
             return segments_of(session, find_tenant(session, tenant).id, include_archived, all_versions)
 
     def archive_segment(self, tenant: str, name: str) -> None:
-        """End a segment: its newest version is marked, nothing is deleted. Archiving twice changes nothing.
+        """Archive a segment: its newest version is marked and nothing is deleted. Archiving twice changes nothing.
 
         Raises NotFoundError (`segment_not_found`).
         """
@@ -83,6 +87,7 @@ class Segments(Transactions):
 def segments_of(
     session: Session, tenant_id: str, include_archived: bool = False, all_versions: bool = False
 ) -> list[Segment]:
+    """Return the segments of a tenant, given by id; see :meth:`Segments.list_segments`."""
     query = select(SegmentRow).where(SegmentRow.tenant_id == tenant_id)
     newest = (
         select(SegmentRow.name, func.max(SegmentRow.version).label("version"))
@@ -98,7 +103,7 @@ def segments_of(
 
 
 def _n_conditions(node: dict[str, Any]) -> int:
-    """What stands in no `all`, `any` or `not`."""
+    """Count the conditions of a predicate: its nodes other than `all`, `any` and `not`."""
     parts = [*node.get("all", ()), *node.get("any", ()), *([node["not"]] if "not" in node else ())]
     return sum(map(_n_conditions, parts)) if parts else 1
 

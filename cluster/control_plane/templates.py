@@ -1,4 +1,5 @@
-"""Templates: every change is the next version, and a version never changes, so whoever pinned one may keep it compiled.
+"""Templates: every change is a new version, and a version never changes, so anyone who pinned one may cache it
+compiled.
 
 What a template may contain is decided in ``whisperer/content``.
 """
@@ -17,11 +18,13 @@ from cluster.control_plane.transactions import Transactions, check_name, find_te
 from whisperer.errors import ConflictError, NotFoundError
 
 MOST = 1_000
-"""Names of a tenant."""
+"""Templates per tenant, counted by name."""
 
 
 @dataclass(frozen=True, slots=True)
 class TemplateVersion:
+    """One version of a template."""
+
     tenant_id: str
     name: str
     version: int
@@ -36,14 +39,16 @@ class TemplateVersion:
 
 
 class Templates(Transactions):
-    def put_template(self, tenant: str, name: str, body: object, *, if_match: str | None = None) -> TemplateVersion:
-        """Publish the next version.
+    """Publishes and reads templates."""
 
-        Raises TemplateError with every problem of the template, RequestError (`invalid_name`), NotFoundError, and
-        StaleError where ``if_match`` names tags and none of them is that of the newest version, and ConflictError
-        (`too_many_templates`).
+    def put_template(self, tenant: str, name: str, body: object, *, if_match: str | None = None) -> TemplateVersion:
+        """Publish the next version of a template.
+
+        Raises TemplateError with every problem of the template, RequestError (`invalid_name`), NotFoundError,
+        ConflictError (`too_many_templates`), and StaleError if ``if_match`` names tags and none of them is the newest
+        version's.
         """
-        from whisperer.content.template import parse_template  # Liquid is loaded by those who change templates only
+        from whisperer.content.template import parse_template  # loads Liquid, which only changing a template needs
 
         check_name(name, "template")
         parsed = parse_template(body)
@@ -69,11 +74,11 @@ class Templates(Transactions):
             return _template(row)
 
     def template(self, tenant_id: str, name: str, version: int) -> dict[str, Any]:
-        """One version's body. Raises NotFoundError (`template_not_found`)."""
+        """Return one version's body. Raises NotFoundError (`template_not_found`)."""
         return self.get_template(tenant_id, name, version).body
 
     def get_template(self, tenant: str, name: str, version: int | None = None) -> TemplateVersion:
-        """One version, the newest if none is named. Raises NotFoundError (`template_not_found`)."""
+        """Return one version, or the newest if none is named. Raises NotFoundError (`template_not_found`)."""
         with self._reading() as session:
             owner = find_tenant(session, tenant)
             query = select(TemplateRow).where(TemplateRow.tenant_id == owner.id, TemplateRow.name == name)
@@ -86,12 +91,13 @@ class Templates(Transactions):
             return _template(row)
 
     def list_templates(self, tenant: str) -> list[TemplateVersion]:
-        """The newest version of each, by name."""
+        """Return the newest version of each template, by name."""
         with self._reading() as session:
             return newest_templates(session, find_tenant(session, tenant).id)
 
 
 def newest_templates(session: Session, tenant_id: str) -> list[TemplateVersion]:
+    """Return the newest version of each template of a tenant, given by id, ordered by name."""
     newest = (
         select(TemplateRow.name, func.max(TemplateRow.version).label("version"))
         .where(TemplateRow.tenant_id == tenant_id)

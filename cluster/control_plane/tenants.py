@@ -1,4 +1,4 @@
-"""Tenants: isolated customers of this installation. Each is made with its experiment's settings."""
+"""Tenants: the isolated customers of this installation. Each is created together with its experiment's settings."""
 
 from __future__ import annotations
 
@@ -16,14 +16,18 @@ from whisperer.ids import new_id
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
+    """An isolated customer of the installation; ``created_at`` is ms UTC."""
+
     id: str
     name: str
     created_at: int
 
 
 class Tenants(Transactions):
+    """Creates and finds tenants."""
+
     def create_tenant(self, name: str) -> Tenant:
-        """Raises RequestError (`invalid_name`) and ConflictError (`tenant_exists`)."""
+        """Create a tenant. Raises RequestError (`invalid_name`) and ConflictError (`tenant_exists`)."""
         check_name(name, "tenant")
         if name.startswith(ID_PREFIX):
             raise RequestError(f"a tenant name may not start with {ID_PREFIX!r}: ids do", code="invalid_name")
@@ -38,11 +42,12 @@ class Tenants(Transactions):
             raise ConflictError(f"tenant {name!r} exists already", code="tenant_exists") from None
 
     def list_tenants(self) -> list[Tenant]:
+        """Return all tenants, ordered by name."""
         with self._reading() as session:
             return [_tenant(row) for row in session.scalars(select(TenantRow).order_by(TenantRow.folded_name))]
 
     def get_tenant(self, name_or_id: str) -> Tenant:
-        """Raises NotFoundError (`tenant_not_found`)."""
+        """Return a tenant, given by name or id. Raises NotFoundError (`tenant_not_found`)."""
         with self._reading() as session:
             return _tenant(find_tenant(session, name_or_id))
 

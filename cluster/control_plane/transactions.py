@@ -1,9 +1,9 @@
-"""Transactions on the control plane's database, and what every resource in it shares.
+"""Runs transactions on the control plane's database, and holds what all its resources share.
 
-Every change raises :meth:`Transactions.version` in its own transaction, so a reader that sees an unchanged number may
-keep what it cached, and one that sees a new number sees the change too; :meth:`Transactions.changes_since` says whose
-it was. Methods block; an event loop calls them in a thread. Safe from several processes and threads. A database that is
-busy or away is an UnavailableError: whoever asked may ask again, and a transaction that was under way did not happen.
+Every change increments :meth:`Transactions.version` in its own transaction, so a reader that sees an unchanged number
+may keep its cache, and one that sees a new number sees the change too; :meth:`Transactions.changes_since` says which
+tenant changed. Methods block; an event loop calls them in a thread. Safe from several processes and threads. A busy or
+unreachable database raises UnavailableError: the caller may retry, and a transaction under way did not happen.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ _SHOWN_CHARS = 80
 
 
 class Transactions:
-    """What the resources' classes are mixed into."""
+    """Base class of the resources' classes."""
 
     _engine: Engine
 
     def version(self) -> int:
-        """The change counter: equal numbers mean that nothing changed in between."""
+        """Return the change counter: equal numbers mean that nothing changed in between."""
         with self._reading() as session:
             return session.scalars(select(MetaRow.version)).one()
 
     def changes_since(self, version: int) -> Changes:
-        """What happened after a version, in one transaction; -1 for a reader that has nothing yet."""
+        """Return what changed after a version, read in one transaction; -1 for a reader that has nothing yet."""
         with self._reading() as session:
             return read_since(session, version)
 
@@ -49,7 +49,7 @@ class Transactions:
 
     @contextmanager
     def _writing(self) -> Iterator[Session]:
-        """One transaction that may change rows; raises the version counter when it did, and writes down what for."""
+        """Run a transaction that may change rows; if it did, increment the version counter and record what changed."""
         with self._noting() as session:
             written: list[Base] = []
 
@@ -66,7 +66,7 @@ class Transactions:
 
     @contextmanager
     def _noting(self) -> Iterator[Session]:
-        """One transaction whose changes are nobody's configuration: the version stays."""
+        """Run a transaction whose changes are not configuration: the version stays the same."""
         with _answering(), writing(self._engine) as connection, Session(connection) as session:
             yield session
             session.flush()
@@ -85,7 +85,7 @@ def now_ms() -> int:
 
 
 def check_name(name: str, what: str) -> None:
-    """Raises RequestError (`invalid_name`)."""
+    """Check a name that a caller chose. Raises RequestError (`invalid_name`)."""
     if not _NAME.fullmatch(name):
         shown = name if len(name) <= _SHOWN_CHARS else name[:_SHOWN_CHARS] + "…"
         raise RequestError(
@@ -96,7 +96,7 @@ def check_name(name: str, what: str) -> None:
 
 
 def find_tenant(session: Session, name_or_id: str) -> TenantRow:
-    """Raises NotFoundError (`tenant_not_found`)."""
+    """Return a tenant's row. Raises NotFoundError (`tenant_not_found`)."""
     column = TenantRow.id if name_or_id.startswith(ID_PREFIX) else TenantRow.folded_name
     value = name_or_id if name_or_id.startswith(ID_PREFIX) else name_or_id.lower()
     row = session.scalars(select(TenantRow).where(column == value)).one_or_none()

@@ -1,7 +1,7 @@
 """The messages of the demo's product, "Acme Projects": what a caller would send to `/v1/templates`, in five languages.
 
-The words are in :mod:`cluster.demo_templates.words`, the look of the mails in ``mail.html``: one table, styles inline,
-no picture, as mail programs like it; right to left where the language is.
+The words are in :mod:`cluster.demo_templates.words`. The mails' look is in ``mail.html``: one table, inline styles and
+no picture, for the sake of mail programs, and right to left where the language is.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from cluster.demo_templates.words import LOCALES, OFFER, PUSH, SMS, TIPS, Mail
 
 SITE = "https://app.acme-projects.example"
-"""Where the simulator's product lives (``training.simulator.segment.SITE``)."""
+"""The simulator's product site (``training.simulator.segment.SITE``)."""
 
 _CRM = f"""{{
   "type": "engagement.suggested",
@@ -32,7 +32,7 @@ _CRM = f"""{{
 
 
 def demo_templates() -> dict[str, dict[str, Any]]:
-    """Name -> template, as :func:`whisperer.content.template.parse_template` takes it."""
+    """Return templates by name, in the form that :func:`whisperer.content.template.parse_template` takes."""
     to_projects, to_billing = f"{SITE}/projects?from=tips", SITE + "/billing?offer={{ offer.percent | url_encode }}"
     return {
         "tips-email": _template("email", {tag: _mail(TIPS[tag], to_projects) for tag in LOCALES}),

@@ -1,7 +1,8 @@
-"""Arrow's values as a person expects them in JSON.
+"""Converts Arrow's values to the JSON that a person expects.
 
-Text without the mark of UTF-8 is text, other bytes are hexadecimal digits, UUIDs have their hyphens; times are ISO 8601
-to the microsecond, a map is an object, dictionaries are what they stand for. Lists, structs and maps may nest.
+Bytes in UTF-8 become text even if not marked as such, other bytes hexadecimal digits; UUIDs get hyphens; times are ISO
+8601 to the microsecond; maps become objects, and dictionary-encoded values what they stand for. Lists, structs and maps
+may nest.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ _UUID = "arrow.uuid"
 
 
 def text_where_it_is(array: pa.Array) -> pa.Array:
-    """A column of bytes that are all UTF-8 as text: many writers do not say what they mean."""
+    """Return a column of bytes as text if all of them are UTF-8: many writers do not mark text as such."""
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
     if _is_binary(array.type) and not pa.types.is_fixed_size_binary(array.type):
@@ -30,7 +31,7 @@ def text_where_it_is(array: pa.Array) -> pa.Array:
 
 
 def json_values(array: pa.Array) -> list[Any]:
-    """Each value for JSON, None for null and NaN."""
+    """Return each value for JSON, with None for null and NaN."""
     if pa.types.is_floating(array.type) and array.null_count < len(array):
         array = array.cast(pa.float32()) if pa.types.is_float16(array.type) else array
         array = pc.if_else(pc.is_nan(array), None, array)
@@ -43,7 +44,7 @@ def _listed(array: pa.Array) -> list[Any]:
     try:
         values: list[Any] = array.to_pylist()
         return values
-    except (OverflowError, ValueError):  # a time that Python cannot say
+    except (OverflowError, ValueError):  # a time outside Python's range
         return [_told(item) for item in array]
 
 
@@ -55,7 +56,7 @@ def _told(item: pa.Scalar) -> Any:
 
 
 def _readable(type: pa.DataType) -> pa.DataType:
-    """The nearest type whose values Python reads without another library, and exactly but for nanoseconds."""
+    """Return the nearest type whose values Python reads without another library, exactly except for nanoseconds."""
     if pa.types.is_dictionary(type):
         return _readable(type.value_type)
     if pa.types.is_timestamp(type) and type.unit == "ns":

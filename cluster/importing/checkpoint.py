@@ -1,8 +1,8 @@
-"""What an import has behind it, on disk: the rows settled without a gap, their sums, and the rejected rows.
+"""Stores an import's progress on disk: the rows settled without a gap, their sums, and the rejected rows.
 
-Guarantees that after a kill at any moment the file says: all rows up to N are acknowledged, skipped or rejected, and
-these are their counts. Batches are answered out of order, so rows are settled a chunk at a time, oldest first; rows
-beyond N are sent again with the same messageIds. It does not expire. One import of a file and map runs at a time.
+After a kill at any moment the file states that all rows up to N are acknowledged, skipped or rejected, with their
+counts. Batches are answered out of order, so rows are settled a chunk at a time, oldest first; rows beyond N are sent
+again with the same messageIds. A checkpoint does not expire. Only one import of a file and map runs at a time.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class _OpenChunk:
 
 
 class Ledger:
-    """The checkpoint of one import, open for this process alone. Raises ConflictError where another holds it."""
+    """The checkpoint of one import, open for this process only. Raises ConflictError if another process holds it."""
 
     def __init__(
         self, folder: Path, fresh: Totals, *, restart: bool = False, clock: Callable[[], float] = time.monotonic
@@ -83,17 +83,18 @@ class Ledger:
 
     @property
     def n_open(self) -> int:
+        """Chunks that have been read but are not settled yet."""
         return len(self._open)
 
     def opened(self, chunk: MappedChunk) -> None:
-        """A chunk has been read; chunks come in file order."""
+        """Record that a chunk has been read; chunks come in file order."""
         self.read_to += chunk.n_rows
         waiting = len(chunk.events)
         self._open.append(_OpenChunk(self.read_to, chunk.n_rows, waiting, waiting, chunk.skipped, list(chunk.rejects)))
         self._advance()
 
     def settle(self, events: list[Outgoing], rejects: list[Reject]) -> None:
-        """A batch has been answered: these events, in order of rows, of which ``rejects`` were not taken."""
+        """Record the answer to a batch: these events, in row order, of which ``rejects`` were not accepted."""
         rows = [event.row for event in events]
         refused = sorted(rejects, key=lambda reject: reject.row)
         refused_rows = [reject.row for reject in refused]
@@ -123,7 +124,7 @@ class Ledger:
             self.save()
 
     def save(self) -> None:
-        """Make the present state durable: the rejects first, as the checkpoint counts their bytes."""
+        """Make the current state durable: first the rejects, because the checkpoint counts their bytes."""
         self._rejects.flush()
         os.fsync(self._rejects.fileno())
         beside = self.path.with_suffix(".new")

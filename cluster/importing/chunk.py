@@ -1,7 +1,7 @@
-"""What passes between the steps of an import: a chunk of rows, and what became of each row.
+"""Defines what the steps of an import pass to each other: a chunk of rows, and what became of each row.
 
-Rows are numbered from 1 in the order of the file; a row's number is part of its messageId, so it never depends on where
-an import was resumed or how the file was cut into chunks.
+Rows are numbered from 1 in file order. A row's number is part of its messageId, so it never depends on where an import
+was resumed or how the file was cut into chunks.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ CHUNK_ROWS = 4_000
 
 
 class Outgoing(NamedTuple):
-    """One event on its way. ``user`` is the id that decides the lane; ``body`` its JSON."""
+    """One event to send. ``user`` is the id that selects the lane; ``body`` is its JSON."""
 
     row: int
     user: str
@@ -29,7 +29,7 @@ class Outgoing(NamedTuple):
 
 @dataclass(slots=True, frozen=True)
 class Reject:
-    """A row that will not be stored, and why, by code and message; ``event`` is what was sent, if anything was."""
+    """A row that will not be stored, with code and message; ``event`` is what was sent, if anything."""
 
     row: int
     code: str
@@ -40,7 +40,7 @@ class Reject:
 
 @dataclass(slots=True)
 class TableChunk:
-    """Rows of a table, column by column. ``malformed`` rows stand outside the columns but inside the numbering."""
+    """Rows of a table, column by column. ``malformed`` rows are numbered with the others but are not in the columns."""
 
     rows: list[int]
     columns: dict[str, Column]
@@ -50,7 +50,7 @@ class TableChunk:
         return len(self.rows) + len(self.malformed)
 
     def after(self, row: int) -> TableChunk:
-        """The part of the chunk behind a row; rows of a chunk are in order."""
+        """Return the part of the chunk after a row; rows of a chunk are in order."""
         first = bisect_right(self.rows, row)
         malformed = [reject for reject in self.malformed if reject.row > row]
         if first == 0 and len(malformed) == len(self.malformed):
@@ -62,7 +62,7 @@ class TableChunk:
 
 @dataclass(slots=True)
 class MappedChunk:
-    """n_rows = len(events) + sum of skipped + len(rejects), always."""
+    """A chunk's rows after mapping: n_rows = len(events) + sum of skipped + len(rejects), always."""
 
     n_rows: int
     events: list[Outgoing]

@@ -1,7 +1,7 @@
-"""`whisperer import`: one file into one tenant over HTTP, resumable and idempotent.
+"""`whisperer import`: imports one file into one tenant over HTTP, resumable and idempotent.
 
-Puts the steps together and answers for the sums: every row of the file is sent, skipped under a reason or rejected
-under a code, over however many runs it took. The command line itself (options, exit status) is the CLI's.
+Connects the steps and guarantees the sums: every row of the file is sent, skipped for a reason or rejected with a code,
+over however many runs it took. The command line (options, exit status) is left to the CLI.
 """
 
 from __future__ import annotations
@@ -50,27 +50,27 @@ def import_file(
     patience_s: float = 3_600.0,
     compress: bool | None = None,
 ) -> ImportReport:
-    """Import a file; returns when it is done, or when Ctrl-C stopped it (``finished`` is false then).
+    """Import a file; return when it is done or Ctrl-C stopped it (``finished`` is then false).
 
     Parameters
     ----------
     file : the file; `.gz` of CSV and JSON lines is unpacked on the way
     url : the gateway, e.g. ``http://127.0.0.1:8000``
-    write_key, tenant : the tenant's write key, and its name (only the checkpoint is filed under it)
+    write_key, tenant : the tenant's write key and its name (used only to file the checkpoint)
     format : ``csv``, ``jsonl`` or ``parquet``
-    map_path, segment : an import map, or True for a file of Segment events: one of the two
+    map_path, segment : an import map, or True for a file of Segment events: exactly one of the two
     data_dir : where checkpoint and rejected rows are kept, under ``imports/``
-    batch : events a request, at most 2,500
-    concurrency : lanes; rows of one user keep their order whatever it is, the whole file does with 1
-    restart : forget the checkpoint and send everything again (with the same messageIds)
-    patience_s : seconds for which a batch is tried before the import gives up
-    compress : gzip requests; None means unless the gateway is on this machine
+    batch : events per request, at most 2,500
+    concurrency : lanes; rows of one user always keep their order, and with 1 so does the whole file
+    restart : discard the checkpoint and send everything again (with the same messageIds)
+    patience_s : seconds to keep trying a batch before the import gives up
+    compress : gzip requests; None means only if the gateway is on another machine
 
     Raises
     ------
     MapError, FileError : the map or the file cannot be used; nothing was sent
-    InvalidKeyError, UnavailableError, RequestError : the gateway refused or stayed away; the checkpoint stays
-    ConflictError : the same import is running already
+    InvalidKeyError, UnavailableError, RequestError : the gateway refused or stayed unreachable; the checkpoint is kept
+    ConflictError : the same import is already running
     """
     path = Path(file)
     rules, map_id = _rules(map_path, segment)
@@ -103,7 +103,7 @@ def import_file(
             _check(ledger)
             ledger.totals.finished = True
         except KeyboardInterrupt:
-            pass  # what was answered is in the ledger; the report says where to go on
+            pass  # what was answered is in the ledger; the report says where to resume
         except BaseExceptionGroup as group:
             raise _first(group) from group
     report = _report(ledger, gateway, time.monotonic() - started)
@@ -148,7 +148,7 @@ def _check(ledger: Ledger) -> None:
 
 
 def _first(group: BaseExceptionGroup[Any]) -> BaseException:
-    """The error to show: the first leaf of the group (all lanes share one gateway, so they fail alike)."""
+    """Return the error to show: the group's first leaf, since all lanes share one gateway and fail alike."""
     error: BaseException = group
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]

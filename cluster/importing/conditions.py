@@ -1,7 +1,7 @@
-"""Which rows of a chunk are skipped, and under which reason.
+"""Decides which rows of a chunk are skipped, and for which reason.
 
-A condition that cannot be read on a row (text that is no time) does not hold there: the row goes on, and is rejected
-later if its own timestamp is the unreadable value.
+A condition that cannot be evaluated on a row (text that is not a time) does not hold there: the row is kept, and is
+rejected later if the unreadable value is its own timestamp.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from .written import as_text
 
 
 def keep_mask(columns: dict[str, Column], n_rows: int, rules: ImportMap) -> tuple[NDArray[np.bool_], Counter[str]]:
-    """Rows to send, bool[n_rows], and how many are skipped under each reason; the first condition that holds counts."""
+    """Return the rows to send, bool[n_rows], and how many are skipped per reason; the first condition that holds
+    counts.
+    """
     keep = np.ones(n_rows, bool)
     skipped: Counter[str] = Counter()
     for place, rule in enumerate(rules.skip_when):
@@ -37,7 +39,7 @@ def _holds(column: Column, rule: SkipWhen, rules: ImportMap, where: str) -> NDAr
         return null if rule.is_ == "null" else ~null
     if rule.equals is not UNSET or rule.in_ is not UNSET:
         wanted = rule.in_ if rule.in_ is not UNSET else [rule.equals]
-        texts = {as_text(value) for value in wanted}  # CSV has only text, so 5 and "5" are one
+        texts = {as_text(value) for value in wanted}  # CSV has only text, so 5 and "5" are the same
         return np.array([v is not None and as_text(v) in texts for v in column.values()], bool)
     own = rules.timestamp is not None and rules.timestamp.column == rule.column
     reading = rules.timestamp if own and rules.timestamp is not None else Timestamp(column=rule.column)

@@ -1,4 +1,4 @@
-"""CSV in blocks, every column as text: types guessed from the first rows break on the later ones."""
+"""Reads CSV in blocks, every column as text, because types guessed from the first rows break on later ones."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ _SHOWN = 500  # characters of a malformed row that are kept
 
 
 class CsvTable:
+    """A CSV file as chunks of table rows."""
+
     def __init__(self, path: Path, rules: ImportMap) -> None:
         self._rules = rules
         self._names = list(rules.columns())
@@ -78,8 +80,10 @@ class CsvTable:
             yield TableChunk([], {name: Column(pa.array([], pa.string())) for name in self._names}, rest)
 
     def _numbered(self, taken: int, n_rows: int) -> tuple[list[int], list[Reject]]:
-        """Numbers of the next n good rows, after the malformed ones that stand before each. Arrow parses a block before
-        it gives out its rows, so a batch's malformed rows are known here."""
+        """Return the numbers of the next n good rows, and the malformed rows that precede them.
+
+        Arrow parses a block before it yields its rows, so a batch's malformed rows are known here.
+        """
         rows: list[int] = []
         malformed: list[Reject] = []
         number = taken

@@ -1,4 +1,4 @@
-"""JSON lines: raw lines for Segment events, or objects whose keys (or dotted paths) are a table's columns."""
+"""Reads JSON lines: raw lines for Segment events, or objects whose keys (or dotted paths) are a table's columns."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _decode = msgspec.json.Decoder(dict[str, Any], float_hook=json_float).decode
 
 
 class JsonLines:
-    """Non-blank lines, numbered from 1. Of a line over 1 MiB only the start is kept, which is no JSON any more."""
+    """Non-blank lines, numbered from 1. Of a line over 1 MiB only the start is kept, which is no longer valid JSON."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -45,7 +45,7 @@ class JsonLines:
             part = line
             while len(part) == _MAX_LINE_BYTES and not part.endswith(b"\n"):
                 part = read(_MAX_LINE_BYTES)
-            line = line.removeprefix(_BYTE_ORDER_MARK).strip()  # files put together have more than one
+            line = line.removeprefix(_BYTE_ORDER_MARK).strip()  # concatenated files have more than one
             if line:
                 yield line
 
@@ -57,7 +57,7 @@ class JsonLines:
 
 
 class JsonLinesTable:
-    """Objects as rows. A key that is absent from a row is null there; the identity and time columns must exist."""
+    """Objects as rows. A key missing from a row is null there; the identity and time columns must exist."""
 
     def __init__(self, path: Path, rules: ImportMap) -> None:
         self._lines = JsonLines(path)
@@ -82,7 +82,7 @@ class JsonLinesTable:
             yield TableChunk(rows, columns, malformed)
 
     def _check(self, objects: list[dict[str, Any]]) -> None:
-        """A name that no object of the first chunk has is taken for a misspelling where every row needs it."""
+        """Treat a required name that no object of the first chunk has as a misspelling. Raises MapError."""
         keys = dict.fromkeys(key for o in objects for key in o)
         paths = [name for name in self._names if name not in keys and any(_at(o, name) is not None for o in objects)]
         self._rules.check_columns([*keys, *paths], only=("user_id", "anonymous_id", "timestamp", "event", "type"))

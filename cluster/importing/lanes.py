@@ -1,7 +1,7 @@
-"""Order under concurrency: events of one user travel in one lane, and a lane sends one batch after another.
+"""Keeps order under concurrency: events of one user travel in one lane, and a lane sends one batch after another.
 
 So rows of one user arrive in file order while several requests are under way. Rows of different users may overtake each
-other; with one lane the whole file arrives in order. Queues are bounded: a slow gateway slows the reader.
+other; with one lane the whole file arrives in order. Queues are bounded, so a slow gateway slows the reader.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from zlib import crc32
 
 from .chunk import MappedChunk, Outgoing, Reject
 
-MAX_BODY_BYTES = 450_000  # below the 475,000 that SDKs keep to and the 500 KB that the gateway takes
+MAX_BODY_BYTES = 450_000  # below the 475,000 that SDKs keep to and the 500 KB that the gateway accepts
 MAX_OPEN_CHUNKS = 8
 _QUEUED_BATCHES = 2
 
@@ -21,7 +21,7 @@ Settle = Callable[[list[Outgoing], list[Reject]], None]
 
 
 class Lanes:
-    """``send`` sends a batch and gives its rejects; ``settle`` hears of every batch answered."""
+    """``send`` sends a batch and returns its rejects; ``settle`` is called for every batch answered."""
 
     def __init__(self, n_lanes: int, batch: int, send: Send, settle: Settle) -> None:
         self._batch = batch
@@ -33,8 +33,11 @@ class Lanes:
         ]
 
     async def run(self, chunks: Iterator[MappedChunk], n_open: Callable[[], int]) -> None:
-        """Send everything. ``n_open`` is how many chunks wait for answers: beyond a bound, half-full batches go too, so
-        that a lane with few users does not hold the checkpoint back. The first failure of a lane ends all of them."""
+        """Send everything; the first failure of a lane ends all lanes.
+
+        ``n_open`` returns how many chunks wait for answers. Beyond a bound, half-full batches are sent too, so that a
+        lane with few users does not hold the checkpoint back.
+        """
         n_lanes = len(self._buffers)
         async with asyncio.TaskGroup() as group:
             for queue in self._queues:
@@ -43,13 +46,13 @@ class Lanes:
                 for event in chunk.events:
                     self._buffers[crc32(event.user.encode("utf-8", "surrogatepass")) % n_lanes].append(event)
                 await self._hand_over(everything=n_open() > MAX_OPEN_CHUNKS)
-                await asyncio.sleep(0)  # reading is synchronous: let answers in
+                await asyncio.sleep(0)  # reading is synchronous: let answers be processed
             await self._hand_over(everything=True)
             for queue in self._queues:
                 await queue.put(None)
 
     async def _hand_over(self, *, everything: bool) -> None:
-        """Queue the full batches of all lanes, one of each in turn so that none waits for another's queue to empty."""
+        """Queue the full batches of all lanes, one from each in turn, so that no lane waits for another's queue."""
         least = 1 if everything else self._batch
         starts = [0] * len(self._buffers)
         waiting = [lane for lane, buffer in enumerate(self._buffers) if len(buffer) >= least]
@@ -63,7 +66,7 @@ class Lanes:
             del buffer[:start]
 
     def _end_of_batch(self, buffer: list[Outgoing], start: int) -> int:
-        """Where the batch that begins at ``start`` ends: by count and by bytes, with one event at least."""
+        """Return where the batch that begins at ``start`` ends, limited by count and bytes, with at least one event."""
         size = 0
         for end in range(start, min(len(buffer), start + self._batch)):
             size += len(buffer[end].body) + 1

@@ -1,7 +1,7 @@
-"""The import map: how the columns of a table become Segment events.
+"""Parses the import map, which says how the columns of a table become Segment events.
 
-Decides what a map may say and whether it is sound in itself and against the columns of a file. Errors name the place in
-the map, what was expected there and the nearest thing that exists. Applying a map to rows is ``mapper``'s work.
+Decides what a map may say, and whether it is consistent in itself and with the columns of a file. Errors name the place
+in the map, what was expected there and the nearest existing name. Applying a map to rows is ``mapper``'s work.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Scalar = str | int | float | bool
 
 
 class MapError(RequestError):
-    """The map cannot be used; the message says where and what to write instead."""
+    """The map cannot be used; the message says where, and what to write instead."""
 
     code = "invalid_map"
 
@@ -33,7 +33,7 @@ class _Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"as
 
 
 class ColumnRef(_Part, frozen=True):
-    """A column, and what its values become: by default Parquet and JSON values keep their type, CSV stays text."""
+    """A column, and what its values become: by default Parquet and JSON values keep their type and CSV stays text."""
 
     column: str
     as_: Literal["text", "integer", "number", "boolean"] | None = None
@@ -57,7 +57,7 @@ class EventName(_Part, frozen=True):
 
 
 class KindByColumn(_Part, frozen=True):
-    """Which call a row is, by a column's value; a value that is not listed is a track."""
+    """A row's kind of call, by a column's value; a value that is not listed is a track."""
 
     column: str
     values: dict[str, EventKind]
@@ -66,8 +66,8 @@ class KindByColumn(_Part, frozen=True):
 class Timestamp(_Part, frozen=True):
     """Event time: a date or time column, text (ISO 8601 or ``format``), or a number of units since ``origin``.
 
-    ``time_zone`` is where times without an offset were written. A local time that occurs twice (clocks going back)
-    is its first occurrence; one that does not occur (clocks going forward) is the instant the clock jumped.
+    ``time_zone`` is where times without an offset were written. A local time that occurs twice (clocks going back) is
+    its first occurrence; one that does not occur (clocks going forward) is the instant of the jump.
     """
 
     column: str
@@ -104,7 +104,7 @@ class Revenue(_Part, frozen=True):
 
 
 class SkipWhen(_Part, frozen=True):
-    """Rows not sent, counted under ``reason``. The first condition that holds counts. Times are ISO 8601."""
+    """Rows not to send, counted under ``reason``. The first condition that holds counts. Times are ISO 8601."""
 
     reason: str
     column: str
@@ -123,6 +123,8 @@ class SkipWhen(_Part, frozen=True):
 
 
 class CsvFormat(_Part, frozen=True):
+    """How a CSV file is written."""
+
     delimiter: str = ","
     quote: str = '"'
     encoding: str = "utf8"
@@ -162,10 +164,11 @@ class ImportMap(_Part, frozen=True):
 
     @property
     def kinds(self) -> set[str]:
+        """The kinds of call that rows may become."""
         return {self.type} if isinstance(self.type, str) else {"track", *self.type.values.values()}
 
     def columns(self) -> dict[str, str]:
-        """Every column the map reads, with the place in the map that first names it."""
+        """Return every column the map reads, with the place in the map that first names it."""
         places: list[tuple[str | None, str]] = [
             (_name(self.user_id), "user_id"),
             (_name(self.anonymous_id), "anonymous_id"),
@@ -188,7 +191,7 @@ class ImportMap(_Part, frozen=True):
         return found
 
     def check_columns(self, present: Iterable[str], only: tuple[str, ...] = ()) -> None:
-        """Raise MapError for a column that the file does not have; ``only`` limits it to these parts of the map."""
+        """Raise MapError for a column that the file lacks; ``only`` limits the check to these parts of the map."""
         names = list(present)
         for column, place in self.columns().items():
             if names.count(column) > 1:
@@ -204,7 +207,7 @@ def _name(spec: ColumnSpec | None) -> str | None:
 
 
 def load_map(path: Path) -> tuple[ImportMap, bytes]:
-    """The map in a JSON file, and the file's bytes. Raises MapError."""
+    """Load the map from a JSON file; return it and the file's bytes. Raises MapError."""
     try:
         text = path.read_bytes()
     except OSError as error:
@@ -213,6 +216,7 @@ def load_map(path: Path) -> tuple[ImportMap, bytes]:
 
 
 def parse_map(text: bytes, *, where: str = "map") -> ImportMap:
+    """Parse and check a map; ``where`` names it in errors. Raises MapError."""
     try:
         return msgspec.json.decode(text, type=ImportMap)
     except msgspec.ValidationError as error:
@@ -237,5 +241,5 @@ def _fields(part: type[msgspec.Struct]) -> list[str]:
 
 
 def map_schema() -> bytes:
-    """JSON Schema of a map, for editors."""
+    """Return the JSON Schema of a map, for editors."""
     return json.dumps(msgspec.json.schema(ImportMap), indent=2).encode()

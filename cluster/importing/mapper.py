@@ -1,8 +1,8 @@
-"""Rows of a table become Segment events, as an import map says.
+"""Turns rows of a table into Segment events, as an import map says.
 
-Decides each row's fate before anything is sent: skipped under a reason, rejected under a code (`missing_identity`,
+Decides each row's fate before anything is sent: skipped for a reason, rejected with a code (`missing_identity`,
 `missing_event`, `bad_timestamp`, `bad_revenue`), or an event with messageId ``<file>-<row>``. Times and money are
-computed a column at a time; only the assembling of the event is done a row at a time.
+computed a column at a time; only the event is assembled row by row.
 """
 
 from __future__ import annotations
@@ -38,18 +38,21 @@ _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 def identify_suffix(kind: str) -> str:
-    """Identify rows have ids of their own, so that one file can give traits under one map and events under another."""
+    """Return the suffix that gives identify rows their own ids, so that one file can supply traits under one map and
+    events under another.
+    """
     return "-i" if kind == "identify" else ""
 
 
 class RowMapper:
-    """Applies one map to chunks of one file; ``file_id`` is the file's content hash, the head of every messageId."""
+    """Applies one map to chunks of one file; ``file_id`` is the file's content hash, the start of every messageId."""
 
     def __init__(self, rules: ImportMap, file_id: str) -> None:
         self.rules = rules
         self.file_id = file_id
 
     def events_of(self, chunk: TableChunk) -> MappedChunk:
+        """Map a chunk: each of its rows is an event, skipped, or rejected."""
         rules = self.rules
         keep, skipped = keep_mask(chunk.columns, len(chunk.rows), rules)
         rows, columns = chunk.rows, chunk.columns
@@ -121,7 +124,9 @@ class RowMapper:
         return [rule.values.get(t, t) if t is not None else None for t in texts] if rule.values else texts
 
     def _add_revenue(self, columns: dict[str, Column], properties: list[dict[str, Any]]) -> dict[int, str]:
-        """Put revenue (and its currency) among the properties; rows where it cannot be computed, with the factors."""
+        """Add revenue (and its currency) to the properties; return the rows where it cannot be computed, with the
+        factors.
+        """
         rule = self.rules.revenue
         if rule is None:
             return {}
@@ -136,7 +141,7 @@ class RowMapper:
 
 
 def _ids(spec: ColumnSpec | None, columns: dict[str, Column], n: int) -> list[str | None]:
-    """Ids as text; null and empty text are no id."""
+    """Return ids as text; null and empty text are not ids."""
     if spec is None:
         return [None] * n
     return [as_text(v) or None if v is not None else None for v in _values(spec, columns)]
@@ -149,7 +154,7 @@ def _values(spec: ColumnSpec, columns: dict[str, Column]) -> list[Any]:
 
 
 def _bags(specs: dict[str, ColumnSpec], columns: dict[str, Column], n: int) -> list[dict[str, Any]]:
-    """One dict a row, without the nulls."""
+    """Return one dict per row, without the nulls."""
     if not specs:
         return [{} for _ in range(n)]
     names = list(specs)
@@ -160,7 +165,7 @@ def _bags(specs: dict[str, ColumnSpec], columns: dict[str, Column], n: int) -> l
 
 
 def _finite(value: Any) -> Any:
-    """JSON has no infinity; a table's infinite number is kept as text."""
+    """Return an infinite number as text, since JSON has no infinity; other values unchanged."""
     if isinstance(value, float) and value in (float("inf"), float("-inf")):
         return str(value)
     if isinstance(value, Decimal) and not value.is_finite():

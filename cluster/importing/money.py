@@ -1,9 +1,9 @@
-"""Revenue of each row, exactly: decimal products rounded half-even to micro-units, sent with at most 6 decimals.
+"""Computes each row's revenue exactly: decimal products rounded half-even to micro-units, sent with at most 6 decimals.
 
 Money in tables is mostly float64. A float that is the nearest one to k / 1e6 (for whole k below 1e15) stands for that
 decimal and no other short one, so the product of k with whole factors is computed in integers, a column at a time.
-Everything else (two fractional factors, more than 6 decimals, huge numbers, text that is no plain decimal) goes through
-``decimal`` row by row.
+Everything else (two fractional factors, more than 6 decimals, huge numbers, text that is not a plain decimal) is
+computed with ``decimal``, row by row.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _CONTEXT = Context(prec=60, rounding=ROUND_HALF_EVEN)
 
 
 def revenue_micro(columns: list[Column]) -> tuple[list[int | None], NDArray[np.bool_]]:
-    """Product of the columns in micro-units.
+    """Multiply the columns, in micro-units.
 
     Returns
     -------
-    micro : one a row; None where a factor is null or the row is bad
-    bad : bool[n], a factor is no number, or the product does not fit 64 bits of micro-units
+    micro : one per row; None where a factor is null or the row is bad
+    bad : bool[n], a factor is not a number, or the product does not fit 64 bits of micro-units
     """
     null = np.logical_or.reduce([c.is_null() for c in columns])
     factors = [f for f in map(_floats, columns) if f is not None]
@@ -52,8 +52,11 @@ def revenue_micro(columns: list[Column]) -> tuple[list[int | None], NDArray[np.b
 
 
 def json_amount(micro: int) -> int | float | str:
-    """The JSON of an amount: whole units as an integer, else the decimal that reads back to the same micros; text where
-    a reader's float64 would no longer do that."""
+    """Return the JSON value of an amount: whole units as an integer, otherwise the decimal that reads back to the same
+    micros.
+
+    Returns text where a reader's float64 would no longer do that.
+    """
     units, rest = divmod(micro, MICRO)
     if not rest:
         return units
@@ -67,7 +70,7 @@ def _none_exact(null: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.
 
 
 def _floats(column: Column) -> NDArray[np.float64] | None:
-    """float64 of a column without loss for whole numbers below 2**53, or None where a row needs a closer look."""
+    """Return a column as float64, without loss for whole numbers below 2**53, or None if a row needs a closer look."""
     array = column.array
     if array is None:
         return None

@@ -1,4 +1,4 @@
-"""Parquet, a batch of rows at a time, only the columns that the map names."""
+"""Reads Parquet a batch of rows at a time, and only the columns that the map names."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from .map_file import ImportMap
 
 
 class ParquetTable:
+    """A Parquet file as chunks of table rows."""
+
     def __init__(self, path: Path, rules: ImportMap) -> None:
         self._file = pq.ParquetFile(path, coerce_int96_timestamp_unit="us")  # nanoseconds end in 2262
         rules.check_columns(self._file.schema_arrow.names)

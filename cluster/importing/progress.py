@@ -1,4 +1,4 @@
-"""The importer on the terminal: one live line while it runs, one paragraph when it ends."""
+"""Shows the importer on the terminal: one live line while it runs, one paragraph when it ends."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _REDRAW_EVERY_S = 0.1
 
 
 class ImportProgress:
-    """A context manager around the import; draws nothing where ``enabled`` is false."""
+    """A context manager around the import; draws nothing if ``enabled`` is false."""
 
     def __init__(self, console: Console, name: str, *, enabled: bool, rows_before: int) -> None:
         self._bar = Progress(
@@ -44,6 +44,7 @@ class ImportProgress:
         self._bar.stop()
 
     def show(self, fraction: float, totals: Totals, trouble: str) -> None:
+        """Update the line: fraction of the file read, sums, and why the import waits ("" while it runs)."""
         now = time.monotonic()
         if now - self._drawn < _REDRAW_EVERY_S:
             return
@@ -56,7 +57,7 @@ class ImportProgress:
 
 
 def print_report(report: ImportReport, console: Console) -> None:
-    """What happened, with where to look and how to go on."""
+    """Print what happened, where to look and how to continue."""
     say = console.print
     if report.rows_this_run == 0 and report.finished and report.resumed_from:
         say(f"{report.file} was imported before; nothing was sent. Use --restart to send it again.")

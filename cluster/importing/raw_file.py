@@ -1,4 +1,4 @@
-"""A file's bytes, unpacked where they are packed (by magic bytes, not by name), with its position for progress."""
+"""Reads a file's bytes, unpacked if they are packed (by magic bytes, not by name), with the position for progress."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ _MARKS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
 
 
 class RawFile:
+    """A file opened for reading its unpacked bytes."""
+
     def __init__(self, path: Path) -> None:
         self.path = path
         self._size = max(1, path.stat().st_size)
@@ -39,7 +41,7 @@ class RawFile:
             raise OSError("it is a ZIP archive: unpack it first")
 
     def require_utf8(self) -> None:
-        """Raise OSError where the first bytes are of another encoding."""
+        """Raise OSError if the first bytes are in another encoding."""
         head = cast(io.BufferedReader, self.stream).peek(4)[:4]
         name = _MARKS.get(head[:2]) or ("UTF-16 or UTF-32" if b"\0" in head else None)
         if name:
@@ -56,7 +58,7 @@ class RawFile:
 
 
 def file_identity(path: Path) -> str:
-    """32 hexadecimal digits of the content's XXH3-128: the same file under another name is the same import."""
+    """Return 32 hexadecimal digits of the content's XXH3-128: the same file under another name is the same import."""
     digest = xxhash.xxh3_128()
     with path.open("rb") as file:
         while block := file.read(1 << 20):

@@ -1,7 +1,7 @@
-"""Files in chunks of rows; the format decides the reader, the map decides which columns are read.
+"""Reads files in chunks of rows: the format selects the reader, the map selects the columns.
 
-Memory stays bounded by the chunk, whatever the file's size. A CSV row with the wrong number of fields and a JSON line
-that is no object are `malformed_row`: rejected, numbered like the others, and the file goes on. Blank lines are no
+Memory is bounded by the chunk, whatever the file's size. A CSV row with the wrong number of fields or a JSON line that
+is not an object is a `malformed_row`: rejected and numbered like the others, and reading continues. Blank lines are not
 rows.
 """
 
@@ -27,7 +27,7 @@ FORMATS = ("csv", "jsonl", "parquet")
 
 
 class FileError(RequestError):
-    """The file cannot be read as what it is said to be."""
+    """The file cannot be read in its stated format."""
 
     code = "invalid_file"
 
@@ -36,18 +36,18 @@ class Source(Protocol):
     """A file being read: its chunks, already turned into events."""
 
     def chunks(self, after_row: int) -> Iterator[MappedChunk]:
-        """Chunks of the rows after ``after_row``; malformed rows before it are not repeated. Raises FileError."""
+        """Yield chunks of the rows after ``after_row``, without malformed rows before it. Raises FileError."""
         ...
 
     def fraction(self) -> float:
-        """How much of the file has been read, 0..1."""
+        """Return how much of the file has been read, 0..1."""
         ...
 
     def close(self) -> None: ...
 
 
 def open_source(path: Path, format: str, rules: ImportMap | None, file_id: str) -> Source:
-    """A table under a map, or Segment events one a line where there is no map. Raises FileError, MapError."""
+    """Open a table under a map or, if there is no map, Segment events one per line. Raises FileError, MapError."""
     if format not in FORMATS:
         raise FileError(f"unknown format {format!r}: choose one of {', '.join(FORMATS)}")
     try:
@@ -68,6 +68,8 @@ def open_source(path: Path, format: str, rules: ImportMap | None, file_id: str) 
 
 
 class TableSource:
+    """A table whose rows a map turns into events."""
+
     def __init__(self, table: ParquetTable | CsvTable | JsonLinesTable, mapper: RowMapper, path: Path) -> None:
         self._table = table
         self._mapper = mapper
@@ -90,6 +92,8 @@ class TableSource:
 
 
 class SegmentSource:
+    """A file of Segment events, one per line."""
+
     def __init__(self, lines: JsonLines, file_id: str) -> None:
         self._lines = lines
         self._file_id = file_id

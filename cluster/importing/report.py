@@ -8,9 +8,12 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class ImportReport:
-    """``sent`` events were accepted by the gateway (it drops those it had before). ``finished`` is false when the
-    import was interrupted: the same call goes on after row ``rows``. ``rows_this_run``, ``seconds``, ``n_requests`` and
-    ``n_retries`` describe this run alone."""
+    """What an import did.
+
+    ``sent`` events were accepted by the gateway (which drops those it already had). ``finished`` is false if the import
+    was interrupted: the same call resumes after row ``rows``. ``rows_this_run``, ``seconds``, ``n_requests`` and
+    ``n_retries`` describe this run only.
+    """
 
     file: str
     rows: int

@@ -1,4 +1,4 @@
-"""The Retry-After header, as any client of the gateway reads it."""
+"""Reads the Retry-After header, for any client of the gateway."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ MAX_RETRY_AFTER_S = 300.0
 
 
 def retry_after_s(header: str | None, *, now_s: Callable[[], float] = time.time) -> float | None:
-    """Seconds that the header asks for (as seconds or HTTP date), 0 to 300; None without a usable one."""
+    """Return the seconds that the header asks for (as seconds or an HTTP date), 0 to 300; None if it is not usable."""
     if not header:
         return None
     try:

@@ -1,7 +1,7 @@
-"""Lines that are Segment events already (`--segment`): checked as little as order and identity need, sent as they are.
+"""Reads lines that are already Segment events (`--segment`), checking only what order and identity need.
 
-A line keeps its own messageId; one without gets ``<file>-<row>``, put in at the end so that it wins over a null one.
-Everything else about the event is the gateway's to judge.
+Lines are sent as they are. A line keeps its own messageId; one without gets ``<file>-<row>``, added at the end so that
+it wins over a null one. Everything else about the event is for the gateway to judge.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ _decode = msgspec.json.Decoder(_Address).decode
 
 
 def events_of_lines(lines: list[tuple[int, bytes]], file_id: str) -> MappedChunk:
+    """Turn numbered lines into events; a line that cannot be read is a reject."""
     mapped = MappedChunk(len(lines), [], Counter(), [])
     for row, line in lines:
         try:

@@ -1,7 +1,7 @@
-"""One batch to the gateway: sent until it is answered, and what the answer means for each event.
+"""Sends one batch to the gateway until it is answered, and works out what the answer means for each event.
 
-Decides what is tried again (connection errors, 408, 410, 429, 460, 5xx) and for how long, honouring Retry-After. A
-batch refused as a whole is halved until the event at fault stands alone. Order and concurrency are ``lanes``' decision.
+Decides what is retried (connection errors, 408, 410, 429, 460, 5xx) and for how long, honouring Retry-After. A batch
+refused as a whole is halved until the faulty event stands alone. Order and concurrency are ``lanes``' decision.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ FIRST_BACKOFF_S = 0.5
 MAX_BACKOFF_S = 30.0
 _RETRIED = frozenset({408, 410, 429, 460})
 _NOT_RETRIED_5XX = frozenset({501, 505})
-_GZIP_LEVEL = 1  # the network gains most of it; a higher level costs more than the rest of the import
+_GZIP_LEVEL = 1  # most of the network's gain; a higher level costs more than the rest of the import
 
 
 class Gateway:
     """Client of one gateway's ``/v1/import``. Use as an async context manager.
 
-    ``patience_s`` is how long one batch is tried before the import gives up (its checkpoint stays).
-    ``compress`` None compresses unless the gateway is on this machine.
+    ``patience_s`` is how long one batch is tried before the import gives up (its checkpoint is kept). ``compress`` None
+    compresses only if the gateway is on another machine.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Gateway:
         self.n_requests = 0
         self.n_retries = 0
         self.waiting_for = ""
-        """Why the import stands still at the moment, for the progress line; empty while it runs."""
+        """Why the import is waiting now, for the progress line; empty while it runs."""
 
     async def __aenter__(self) -> Gateway:
         return self
@@ -77,7 +77,7 @@ class Gateway:
         await self._http.aclose()
 
     async def send(self, events: Sequence[Outgoing]) -> list[Reject]:
-        """Send events in order; those rejected. Raises InvalidKeyError, RequestError, UnavailableError."""
+        """Send events in order and return those rejected. Raises InvalidKeyError, RequestError, UnavailableError."""
         status, answer = await self._post(events)
         listed = answer.get("rejected") or []
         if status == 200 or answer.get("code") == "all_events_rejected":

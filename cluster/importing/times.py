@@ -1,8 +1,8 @@
-"""Event times: a column and a rule become milliseconds UTC.
+"""Converts event times: a column and a rule become milliseconds UTC.
 
 Decides how each type of column is read: times and dates by their own unit, numbers as units since an origin, text by a
-format or as ISO 8601. Fractions of a millisecond are cut off, downwards. A value that cannot be read is marked invalid,
-and so is a time before 1970, which the gateway would take for now; what becomes of its row is the caller's decision.
+format or as ISO 8601. Fractions of a millisecond are rounded down. A value that cannot be read is marked invalid, and
+so is a time before 1970, which the gateway would replace with now; the caller decides what becomes of the row.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ _UNIT_US = {
 }
 _ARROW_ZONES_UNTIL_US = 2_114_380_800_000_000  # 2037-01-01
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_LAST_MS = 253_402_300_799_999  # the end of year 9999: what ISO 8601 can write
+_LAST_MS = 253_402_300_799_999  # the end of year 9999, the last that ISO 8601 can write
 
 
 def to_ms(column: Column, rule: Timestamp) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Milliseconds UTC of each row, int64[n], and whether it could be read, bool[n]."""
+    """Return milliseconds UTC of each row, int64[n], and whether it could be read, bool[n]."""
     array = column.array
     if rule.unit is not None:
         us, valid = _numbers_us(column, rule)
@@ -51,7 +51,9 @@ def to_ms(column: Column, rule: Timestamp) -> tuple[NDArray[np.int64], NDArray[n
 
 
 def parse_instant(text: str, time_zone: str, *, where: str) -> int:
-    """Milliseconds UTC of an ISO 8601 time in a map; without an offset it is local to ``time_zone``. MapError."""
+    """Return milliseconds UTC of an ISO 8601 time in a map; without an offset it is local to ``time_zone``. Raises
+    MapError.
+    """
     us = _iso_us(text, ZoneInfo(time_zone))
     if us is None:
         raise MapError(f'{where}: {text!r} is not an ISO 8601 time such as "2026-01-01T00:00Z"')
@@ -59,7 +61,7 @@ def parse_instant(text: str, time_zone: str, *, where: str) -> int:
 
 
 def iso_texts(ms: NDArray[np.int64]) -> list[str]:
-    """``2026-01-01T00:00:00.000Z`` of each."""
+    """Format each time as ``2026-01-01T00:00:00.000Z``."""
     return [text + "Z" for text in np.datetime_as_string(ms.astype("datetime64[ms]"), unit="ms").tolist()]
 
 
@@ -99,7 +101,9 @@ def _arrow_us(array: pa.Array, time_zone: str) -> tuple[NDArray[np.int64], NDArr
 
 
 def _wall_to_utc(wall_us: NDArray[np.int64], time_zone: str) -> NDArray[np.int64]:
-    """Local times to UTC. Arrow's zones are wrong outside the years of compiled transitions, so those go one by one."""
+    """Convert local times to UTC. Arrow's zones are wrong outside the years of compiled transitions, so those are done
+    singly.
+    """
     early, late = wall_us < 0, wall_us >= _ARROW_ZONES_UNTIL_US
     odd = early | late
     local = pa.array(np.where(odd, 0, wall_us)).cast(pa.timestamp("us"))
@@ -115,7 +119,7 @@ def _wall_to_utc(wall_us: NDArray[np.int64], time_zone: str) -> NDArray[np.int64
 
 
 def _text_us(array: pa.Array, rule: Timestamp) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    if rule.format is not None:  # not Arrow's strptime: it takes 31 February for 3 March
+    if rule.format is not None:  # Arrow's strptime reads 31 February as 3 March
         distinct = array.dictionary_encode()
         us, valid = _each_us(distinct.dictionary.to_pylist(), rule)
         at = pc.fill_null(distinct.indices, len(us)).to_numpy(zero_copy_only=False)
@@ -152,7 +156,7 @@ def _localised(moment: datetime, zone: ZoneInfo) -> datetime:
 
 
 def _jump(moment: datetime, zone: ZoneInfo) -> datetime:
-    """The instant at which the clock of ``zone`` jumped over this wall time."""
+    """Return the instant at which the clock of ``zone`` jumped over this wall time."""
     low = (moment - timedelta(hours=4)).replace(tzinfo=zone).astimezone(UTC)
     high = (moment + timedelta(hours=4)).replace(tzinfo=zone).astimezone(UTC)
     start = low.astimezone(zone).utcoffset()

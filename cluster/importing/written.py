@@ -1,7 +1,7 @@
-"""What a value says when it is written out: numbers exactly as written, anything else as an id or a name.
+"""Interprets a value as written: numbers exactly, anything else as an id or a name.
 
-A text is a number only where its own characters say so: ASCII digits, no grouping, nothing around them but blanks.
-A number is never rounded: what float64 does not hold to the last digit stays a decimal.
+Text is a number only if its own characters say so: ASCII digits, no grouping, surrounded by nothing but blanks. A
+number is never rounded: one that float64 cannot hold to the last digit stays a decimal.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 def integer(text: str) -> int | None:
-    """The integer that a text is: ``5``, ``+5``, ``007``, ``5.0``; not ``1e3``, ``100_1`` or ``5.5``."""
+    """Return the integer that a text states: ``5``, ``+5``, ``007``, ``5.0``; not ``1e3``, ``100_1`` or ``5.5``."""
     found = _INTEGER.fullmatch(text.strip(_BLANKS))
     return int(found[1]) if found and len(found[1]) <= _MAX_DIGITS else None
 
 
 def number(text: str) -> int | float | Decimal | None:
-    """The finite number that a text is."""
+    """Return the finite number that a text states, or None."""
     text = text.strip(_BLANKS)
     if not _NUMBER.fullmatch(text) or len(text) > _MAX_DIGITS:
         return None
@@ -37,7 +37,7 @@ def number(text: str) -> int | float | Decimal | None:
 
 
 def json_float(text: str) -> float | Decimal:
-    """A JSON number with a point or an exponent."""
+    """Parse a JSON number with a point or an exponent."""
     found = _exactly(text)
     return Decimal(text) if found is None else found
 
@@ -50,7 +50,7 @@ def _exactly(text: str) -> float | Decimal | None:
 
 
 def as_text(value: Any) -> str:
-    """A value as an id or a name: a whole number loses its ``.0``, as tables with gaps store integers so."""
+    """Return a value as an id or a name: a whole number loses its ``.0``, which tables with gaps give to integers."""
     if isinstance(value, str):
         return value
     if isinstance(value, bool):
@@ -70,7 +70,7 @@ def as_text(value: Any) -> str:
 
 
 def bytes_text(value: bytes) -> str:
-    """Bytes that are UTF-8 as that text, others as hexadecimal digits."""
+    """Return bytes as text if they are UTF-8, otherwise as hexadecimal digits."""
     try:
         return value.decode()
     except UnicodeDecodeError:
@@ -78,7 +78,7 @@ def bytes_text(value: bytes) -> str:
 
 
 def as_integer(value: Any) -> Any:
-    """``value`` as integer where it is one, else as it was."""
+    """Return ``value`` as an integer if it is one, otherwise unchanged."""
     if isinstance(value, str):
         found = integer(value)
         return value if found is None else found
@@ -91,6 +91,7 @@ def as_integer(value: Any) -> Any:
 
 
 def as_number(value: Any) -> Any:
+    """Return a text as a number if it states one, otherwise ``value`` unchanged."""
     if not isinstance(value, str):
         return value
     found = number(value)
@@ -101,4 +102,5 @@ _BOOLEANS = dict.fromkeys(("true", "t", "yes", "y", "1"), True) | dict.fromkeys(
 
 
 def as_boolean(value: Any) -> Any:
+    """Return ``value`` as a boolean if it reads like one (yes, true, 1, ...), otherwise unchanged."""
     return _BOOLEANS.get(as_text(value).strip().lower(), value)

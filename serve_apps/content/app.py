@@ -1,6 +1,6 @@
 """Content as a Ray Serve application: the composition root of :class:`~serve_apps.content.rendering.Rendering`.
 
-`build` is named in the Serve config. There is no HTTP: shards call the deployment's handle.
+The Serve config names `build`. There is no HTTP: shards call the deployment's handle.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from whisperer.feedback.links import LinkSigner
 
 
 def build(args: dict[str, str]) -> Application:
-    """``args["installation"]``: path of `installation.json`."""
+    """Build the application; ``args["installation"]`` is the path of `installation.json`."""
     return Content.bind(args["installation"])  # type: ignore[attr-defined,no-any-return]
 
 
@@ -33,5 +33,6 @@ class Content:
         self._rendering = Rendering(plane, signer, installation.public_url)
 
     async def render(self, batch: bytes) -> bytes:
-        """msgpack of list[RenderRequest] -> msgpack of list[Rendered | NotRendered], in the same order."""
+        """Render a batch: msgpack of list[RenderRequest] -> msgpack of list[Rendered | NotRendered], in the same
+        order."""
         return await self._rendering.render(batch)

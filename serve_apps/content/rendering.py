@@ -1,8 +1,8 @@
-"""Renders batches: finds each request's template, compiled once, and gives every request an answer of its own.
+"""Renders batches: finds each request's template, compiled once, and answers every request separately.
 
-A request whose template is not there, or no longer compiles, is not rendered and says why; the others of its batch are.
-When the control plane cannot be asked, nothing is known about a message, so the whole batch raises and is asked again
-later. Published versions never change: what was compiled stays true for as long as it is kept.
+A request whose template is missing, or no longer compiles, is not rendered and says why; the rest of its batch is. If
+the control plane cannot be asked, nothing is known about any message, so the whole batch raises and is retried later.
+Published versions never change, so a compiled template never becomes stale.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 class TemplateSource(Protocol):
-    """The control plane, as far as templates go; its calls block."""
+    """The part of the control plane that serves templates; its calls block."""
 
     def template(self, tenant_id: str, name: str, version: int) -> dict[str, Any]:
-        """The JSON of a published version. Raises NotFoundError."""
+        """Return the JSON of a published version. Raises NotFoundError."""
 
 
 class Rendering:
-    """One replica's templates, and the secret of its links."""
+    """The compiled templates of one replica, and the secret that signs its links."""
 
     def __init__(self, source: TemplateSource, signer: LinkSigner, base_url: str) -> None:
         self._source = source
@@ -49,7 +49,8 @@ class Rendering:
         self._compiled: OrderedDict[Key, Template] = OrderedDict()
 
     async def render(self, batch: bytes) -> bytes:
-        """msgpack of list[RenderRequest] -> msgpack of list[Rendered | NotRendered], in the same order."""
+        """Render a batch: msgpack of list[RenderRequest] -> msgpack of list[Rendered | NotRendered], in the same
+        order."""
         requests = decode_requests(batch)
         templates = {key: await self._template(key) for key in dict.fromkeys(map(_key, requests))}
         return await asyncio.to_thread(self._render, requests, templates)
@@ -65,7 +66,7 @@ class Rendering:
         return _encode(answers)
 
     async def _template(self, key: Key) -> Template | str:
-        """The compiled template, or why there is none."""
+        """Return the compiled template, or why there is none."""
         held = self._compiled.get(key)
         if held is not None:
             self._compiled.move_to_end(key)

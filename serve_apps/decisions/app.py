@@ -1,10 +1,10 @@
-"""The decisions application of Ray Serve: batches of candidates in, choices out. No HTTP of its own.
+"""The decisions application of Ray Serve: takes batches of candidates and returns choices. No HTTP of its own.
 
-A batch is scored by value models (:mod:`.scoring`) and decided by :func:`whisperer.decisions.thompson.choose`, within
-what campaigns' budgets lend (:mod:`.leasing`). The policies are followed by
-:class:`~serve_apps.decisions.following.Following`, the models by :class:`~serve_apps.decisions.models.Models`, both
-without a restart. A replica holds nothing that must survive: whoever asked and got no answer asks again, and gets the
-same choice as long as policy, scores and price are the same; the first one journaled holds.
+Value models score a batch (:mod:`.scoring`) and :func:`whisperer.decisions.thompson.choose` decides it, within what
+campaigns' budgets lend (:mod:`.leasing`). :class:`~serve_apps.decisions.following.Following` keeps the policies current
+and :class:`~serve_apps.decisions.models.Models` the models, both without a restart. A replica holds nothing that must
+survive: a caller who got no answer asks again, and gets the same choice as long as policy, scores and price are the
+same; the first choice journaled is the one that counts.
 """
 
 from __future__ import annotations
@@ -53,14 +53,15 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 def build(args: dict[str, str]) -> Application:
-    """``args["installation"]``: path of `installation.json`, as every application is given."""
+    """Build the application; ``args["installation"]`` is the path of `installation.json`, as for every application."""
     return Decisions.bind(args["installation"])  # type: ignore[attr-defined,no-any-return]
 
 
 class Answering:
-    """Batches to choices, without Ray. ``n_faulty``: candidates so far that could not be decided.
+    """Turns batches into choices, without Ray.
 
-    ``leasing``: without one, nothing that a campaign's budget has to pay is sent.
+    ``n_faulty`` counts candidates so far that could not be decided. Without ``leasing``, nothing that a campaign's
+    budget has to pay for is sent.
     """
 
     def __init__(self, scorer: Scorer, counts: Counts, leasing: Leasing | None = None) -> None:
@@ -75,10 +76,10 @@ class Answering:
         policies: Mapping[tuple[str, str], Posterior],
         serving: Mapping[Policy, Serving],
     ) -> bytes:
-        """The choices, in order.
+        """Return the choices, in order.
 
-        Candidates that cannot be decided are left out, so that they do not take the batch with them; their shard
-        refuses them at the deadline. Raises msgspec.ValidationError for what is no list of candidates.
+        Candidates that cannot be decided are left out, so that they do not fail the rest of the batch; their shard
+        refuses them at the deadline. Raises msgspec.ValidationError if the input is not a list of candidates.
         """
         sound = []
         for candidate in _decode(batch):
@@ -103,17 +104,18 @@ class LearnerCalls:
         self._handle: ActorHandle[Any] | None = None
 
     async def policies(self, since: int, wait_s: float) -> tuple[int, bytes]:
-        """Raises UnavailableError while the learner is away."""
+        """Wait up to ``wait_s`` for policies newer than ``since``. Raises UnavailableError while the learner is
+        away."""
         found: tuple[int, bytes] = await self._call(2 * wait_s, "policies", since, wait_s)
         return found
 
     async def served(self, report: dict[str, Any]) -> bytes:
-        """Raises UnavailableError while the learner is away."""
+        """Report what was served and return everybody's totals. Raises UnavailableError while the learner is away."""
         found: bytes = await self._call(CALL_TIMEOUT_S, "served", self._replica, report)
         return found
 
     async def lease(self, holder: str, asks: bytes) -> bytes:
-        """Raises UnavailableError while the learner is away."""
+        """Ask for leases on budgets. Raises UnavailableError while the learner is away."""
         found: bytes = await self._call(CALL_TIMEOUT_S, "lease", holder, asks)
         return found
 
@@ -155,7 +157,7 @@ class Decisions:
         self._n_batches = 0
 
     async def decide(self, batch: bytes | memoryview) -> bytes:
-        """msgpack of list[Candidate] -> msgpack of list[Choice], in the same order."""
+        """Decide a batch: msgpack of list[Candidate] -> msgpack of list[Choice], in the same order."""
         self._n_batches += 1
         return await self._answering.answer(batch, self._following.policies, self._models.serving)
 
@@ -164,7 +166,8 @@ class Decisions:
             return await self.decide(batch)
 
     async def direct_way(self) -> tuple[str, str] | None:
-        """Path and token of the socket that shards on this machine call :meth:`decide` by; None where there is none."""
+        """Return path and token of the socket by which shards on this machine call :meth:`decide`, or None if there is
+        none."""
         try:
             await self._direct.start()
         except OSError:
@@ -172,10 +175,12 @@ class Decisions:
         return str(self._direct.path), self._direct.token
 
     def record_autoscaling_stats(self) -> dict[str, float]:
-        """For Serve, which knows nothing of the calls over the socket (:func:`cluster.autoscaling.by_calls`)."""
+        """Report the load to Serve, which does not see the calls over the socket
+        (:func:`cluster.autoscaling.by_calls`)."""
         return {DIRECT_CALLS: self._load.mean()}
 
     async def status(self) -> dict[str, Any]:
+        """Return what this replica has done, for the installation's status."""
         return {
             "pid": os.getpid(),
             "batches": self._n_batches,
@@ -186,13 +191,13 @@ class Decisions:
 
 
 def import_library() -> None:
-    """XGBoost, which takes long to import: longer than a model to load. A process without it has no models."""
+    """Import XGBoost in advance: that takes longer than loading a model. A process without it has no models."""
     with contextlib.suppress(ImportError):
         import xgboost  # noqa: F401
 
 
 def fetching(store: ArtifactStore) -> Fetch:
-    """A :data:`serve_apps.decisions.models.Fetch` from a store."""
+    """Return a :data:`serve_apps.decisions.models.Fetch` that reads from a store."""
 
     def fetch(tenant: str, name: str, version: int, digest: str) -> ValueModel:
         return open_model(store.fetch(tenant, name, version, digest), FEATURE_HASH)

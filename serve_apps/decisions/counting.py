@@ -1,9 +1,9 @@
-"""What versions came to in this replica, and the round that brings everybody's counts to the guardrails.
+"""Counts what versions did in this replica, and brings everybody's counts to the guardrails.
 
-A replica counts what it answers and tells the learner the totals, which knows the other replicas' and what decisions
-earned (:mod:`actors.tallies`); what the learner answers goes to the control plane, which rolls back what breaches a
-guardrail. Totals, not differences: a round that is lost or made twice changes nothing, and it does not matter which
-replica brings them. Leaves to others: what is a breach (:mod:`whisperer.models.guardrails`).
+A replica counts what it answers and reports its totals to the learner, which knows the other replicas' totals and what
+decisions earned (:mod:`actors.tallies`). The learner's answer goes to the control plane, which rolls back whatever
+breaches a guardrail. Reports are totals, not differences: a lost or repeated round changes nothing, and any replica can
+bring them. What counts as a breach is left to :mod:`whisperer.models.guardrails`.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from whisperer.models.guardrails import Breach, Tally
 EVERY_S = 2.0
 
 Totals = list[tuple[str, str, int, dict[int, Tally]]]
-"""(tenant, policy, when its stage began, by version)."""
+"""(tenant, policy, when its stage began, tallies by version)."""
 Tell = Callable[[dict[str, Any]], Awaitable[bytes]]
-"""The learner's ``served``: a replica's report for everybody's totals. Raises UnavailableError."""
+"""The learner's ``served``: takes a replica's report and returns everybody's totals. Raises UnavailableError."""
 
 _log = logging.getLogger(__name__)
 _decode = msgspec.msgpack.Decoder(Totals).decode
@@ -38,10 +38,12 @@ class Plane(Protocol):
 
 
 class Counts:
-    """Attributes
+    """What versions did in this replica.
+
+    Attributes
     ----------
-    scored, shadow : decisions that a version scored, and that one in shadow did
-    without : decisions that were made without the version whose turn it was, by reason
+    scored, shadow : decisions that a deciding version scored, and that one in shadow scored
+    without : decisions made without the version they were assigned to, by reason
     """
 
     def __init__(self) -> None:
@@ -50,6 +52,7 @@ class Counts:
         self.without: Counter[str] = Counter(dict.fromkeys(REASONS, 0))
 
     def count(self, questions: Iterable[Question]) -> None:
+        """Count the answers, or faults, of versions that were asked."""
         for question in questions:
             n = question.n_decided
             held = self._served.setdefault((question.stage, question.version), [0, 0, 0])
@@ -63,12 +66,12 @@ class Counts:
                 self.shadow += n * question.is_shadow
 
     def forget(self, serving: Mapping[Policy, Serving]) -> None:
-        """Stages that are over."""
+        """Drop the counts of stages that are over."""
         now = {(*policy, held.rollout.since) for policy, held in serving.items()}
         self._served = {key: counts for key, counts in self._served.items() if key[0] in now}
 
     def report(self) -> dict[str, Any]:
-        """For the learner: totals since each stage, or this replica, began."""
+        """Return the report for the learner: totals since each stage, or this replica, began."""
         served = [(*stage, version, *counts) for (stage, version), counts in self._served.items()]
         return {"served": served, **self.status()}
 
@@ -77,6 +80,8 @@ class Counts:
 
 
 class Tallying:
+    """Brings counts to the learner, and everybody's totals to the control plane."""
+
     def __init__(self, counts: Counts, tell: Tell, plane: Plane) -> None:
         self._counts = counts
         self._tell = tell
@@ -84,13 +89,14 @@ class Tallying:
         self._told: dict[tuple[str, str], tuple[int, dict[int, Tally]]] = {}
 
     async def round(self, serving: Mapping[Policy, Serving]) -> list[Breach]:
-        """Tell the learner, and the control plane what is new. Raises UnavailableError while the learner is away."""
+        """Report to the learner, then pass what is new to the control plane. Raises UnavailableError while the learner
+        is away."""
         self._counts.forget(serving)
         totals = _decode(await self._tell(self._counts.report()))
         found: list[Breach] = []
         for tenant, name, since, tallies in totals:
             held = serving.get((tenant, name))
-            # A replica that has not heard of the stage yet says nothing of it.
+            # A replica that has not heard of the stage yet does not report it.
             if held is None or held.rollout.since != since or self._told.get((tenant, name)) == (since, tallies):
                 continue
             state = held.rollout
@@ -98,7 +104,7 @@ class Tallying:
             try:
                 found += await asyncio.to_thread(self._plane.tally_policy, tenant, name, since, mine)
             except (RolloutError, NotFoundError):
-                continue  # the stage has just ended; the next poll tells
+                continue  # the stage has just ended; the next poll will show it
             self._told[tenant, name] = since, tallies
         for breach in found:
             _log.warning("rolled back: %s", breach.reason)

@@ -1,7 +1,7 @@
-"""The policies a replica decides by: whatever the learner published last, followed by long polls.
+"""Keeps the policies a replica decides by current: the learner's last publication, followed by long polls.
 
-While the learner is away, decisions go on with what is here; before the first publication that is the prior. Leaves to
-others: deciding, and what a publication holds (:mod:`whisperer.decisions.posterior`).
+While the learner is away, decisions continue with the policies at hand; before the first publication that is the prior.
+Leaves to others: deciding, and what a publication holds (:mod:`whisperer.decisions.posterior`).
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from whisperer.decisions.posterior import Posterior, decode
 from whisperer.errors import UnavailableError
 
 WAIT_S = 10.0
-"""Longest a poll waits; the learner answers at once when there is something new."""
+"""Longest wait of a poll; the learner answers at once when there is something new."""
 AWAY_S = 0.5
-"""Pause before a learner that is away is asked again."""
+"""Pause before asking again a learner that is away."""
 
 Ask = Callable[[int, float], Awaitable[tuple[int, bytes]]]
 """The learner's ``policies``. Raises UnavailableError while it is away."""
@@ -28,7 +28,9 @@ _log = logging.getLogger(__name__)
 
 
 class Following:
-    """Parameters
+    """The policies of a replica.
+
+    Parameters
     ----------
     ask : the learner
     clock : seconds, monotonic
@@ -36,7 +38,7 @@ class Following:
     Attributes
     ----------
     policies : by (tenant, campaign)
-    number : of the newest publication taken over, 0 before the first
+    number : of the newest publication adopted, 0 before the first
     """
 
     def __init__(self, ask: Ask, clock: Callable[[], float] = time.monotonic) -> None:
@@ -47,10 +49,10 @@ class Following:
         self.number = 0
 
     async def poll(self) -> None:
-        """Wait for one publication and take it over. Raises UnavailableError, OtherContextError."""
+        """Wait for one publication and adopt it. Raises UnavailableError, OtherContextError."""
         number, encoded = await self._ask(self.number, WAIT_S)
         published = decode(encoded)
-        # A learner that counts lower than we do began anew: nothing that it does not know may stay.
+        # A learner with a lower number than ours has started afresh: nothing it does not know may stay.
         kept = self.policies if number >= self.number > 0 else {}
         self.policies = {**kept, **published}
         self.number = number
@@ -70,6 +72,7 @@ class Following:
                 await asyncio.sleep(AWAY_S)
 
     def status(self) -> dict[str, Any]:
-        """``age_s``: time since the learner last answered, None if it never did."""
+        """Return the replica's view of the learner. ``age_s`` is the time since its last answer, None if it never
+        answered."""
         age_s = None if self._heard_at is None else round(self._clock() - self._heard_at, 3)
         return {"number": self.number, "campaigns": len(self.policies), "age_s": age_s}

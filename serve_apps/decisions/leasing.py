@@ -1,8 +1,9 @@
-"""A replica's leases on campaigns' budgets: asked for before a batch that may need them, told of what was spent.
+"""Leases parts of campaigns' budgets for a replica: requests them before batches that may need them, and reports
+spending.
 
-A batch waits :data:`WAIT_S` for an answer, then it is decided with what is left here; while the learner is away, or has
-nothing to give, no batch waits. Batches of campaigns without a budget never do. Leaves to others: what is granted
-(:mod:`actors.treasury`), and spending it (:mod:`whisperer.decisions.purse`).
+A batch waits at most :data:`WAIT_S` for an answer and is then decided with what is left here; while the learner is
+away, or has nothing to give, no batch waits. Batches of campaigns without a budget never wait. Leaves to others: what
+is granted (:mod:`actors.treasury`), and spending it (:mod:`whisperer.decisions.purse`).
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ from whisperer.errors import UnavailableError
 from whisperer.ids import new_id
 
 EVERY_S = 2.0
-"""Between reports of what was spent; prices come with the answers."""
+"""Interval between reports of spending; prices come with the answers."""
 WAIT_S = 0.25
 PAUSE_S = 1.0
-"""After an answer that was too little, or none: until then batches are decided with what is here."""
+"""Pause after an insufficient answer, or none: until it ends batches are decided with what is here."""
 
 Lend = Callable[[str, bytes], Awaitable[bytes]]
 """The learner's ``lease``. Raises UnavailableError while it is away."""
@@ -35,17 +36,17 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 async def nobody(_holder: str, _asks: bytes) -> bytes:
-    """Where there is no learner."""
+    """Lend nothing: stands in where there is no learner. Raises UnavailableError."""
     raise UnavailableError("nobody lends here", retry_after_s=1.0)
 
 
 class Leasing:
-    """Use from one event loop. ``clock``: seconds, monotonic."""
+    """A replica's leases. Use from one event loop. ``clock``: seconds, monotonic."""
 
     def __init__(self, lend: Lend, clock: Callable[[], float] = time.monotonic) -> None:
         self.wallet = Wallet()
         self.holder = new_id("pur")
-        """No process has had it before: what a dead one was granted is its own for good."""
+        """No earlier process had it, so what was granted to a dead process is never handed to another."""
         self._lend = lend
         self._clock = clock
         self._one_at_a_time = asyncio.Lock()
@@ -53,18 +54,18 @@ class Leasing:
         self._ask_again_at = -float("inf")
 
     async def ready(self, candidates: Sequence[Candidate]) -> None:
-        """See that purses hold what a batch may cost, if that can be had soon."""
+        """Make sure that purses hold what a batch may cost, if that can be had soon."""
         if not self.wallet.need(candidates) or self._clock() < self._ask_again_at:
             return
         round_ = asyncio.ensure_future(self._top_up(candidates))
         self._rounds.add(round_)
         round_.add_done_callback(self._rounds.discard)
-        await asyncio.wait({round_}, timeout=WAIT_S)  # one that takes longer goes on: its answer is as good later
+        await asyncio.wait({round_}, timeout=WAIT_S)  # a slower round continues: its answer is as useful later
 
     async def round(self, candidates: Sequence[Candidate] = ()) -> None:
-        """Ask and tell once. Raises UnavailableError, and whatever the learner could not do."""
+        """Request leases and report spending once. Raises UnavailableError, and any error of the learner's."""
         async with self._one_at_a_time:
-            self.wallet.need(candidates)  # the round before took the needs of its time off
+            self.wallet.need(candidates)  # again, because the previous round cleared the needs noted before it
             asks = self.wallet.asks()
             if asks:
                 self.wallet.take(asks, _decode(await self._lend(self.holder, _encode(asks))))

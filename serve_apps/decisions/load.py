@@ -1,4 +1,4 @@
-"""How many calls are under way on average: what Serve scales by, of calls that it does not see."""
+"""Measures the average number of calls under way, by which Serve scales, for calls that Serve does not see."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 class Load:
-    """Use from one thread. ``clock``: seconds, monotonic."""
+    """The calls of one replica. Use from one thread. ``clock``: seconds, monotonic."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -17,7 +17,7 @@ class Load:
 
     @contextmanager
     def one(self) -> Iterator[None]:
-        """A call is under way inside."""
+        """Count a call as under way inside the block."""
         self._change(1)
         try:
             yield
@@ -25,7 +25,7 @@ class Load:
             self._change(-1)
 
     def mean(self) -> float:
-        """Calls under way, averaged over the time since this was asked last."""
+        """Return the calls under way, averaged over the time since the last call of this method."""
         self._change(0)
         took, self._asked_at = self._changed_at - self._asked_at, self._changed_at
         total, self._sum = self._sum, 0.0

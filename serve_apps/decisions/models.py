@@ -1,9 +1,9 @@
-"""The value models a replica scores with: followed through the control plane, fetched, verified, swapped.
+"""Keeps the value models a replica scores with current: followed through the control plane, fetched, verified, swapped.
 
-A version of the control plane that is new is read within a poll; what it names is loaded in a thread, and then one
-assignment makes all of it take effect: a batch is scored by one state of all rollouts. Guarantees: while the control
-plane or the store is away, scoring goes on with what is here; a model that cannot be had is known by its reason, and
-never keeps another from being loaded. Leaves to others: who decides (:mod:`whisperer.models.rollout`), scoring
+A new version of the control plane is read within one poll. What it names is loaded in a thread, and then a single
+assignment puts all of it into effect, so a batch is scored by one state of all rollouts. Guarantees: while the control
+plane or the store is away, scoring continues with what is here; a model that cannot be loaded is listed with its
+reason, and never keeps another from loading. Leaves to others: who decides (:mod:`whisperer.models.rollout`), scoring
 (:mod:`.scoring`).
 """
 
@@ -22,18 +22,18 @@ from whisperer.models.rollout import BUILT_IN, Rollout
 from whisperer.models.value import ValueModel
 
 RETRY_S = 5.0
-"""Pause before a store that had no answer is asked again. What is refused once is refused for good."""
+"""Pause before asking again a store that did not answer. A refused model is never tried again."""
 
 Policy = tuple[str, str]
 """(tenant id, name); the name is the campaign's."""
 Fetch = Callable[[str, str, int, str], ValueModel]
-"""A version by tenant, name, version and digest. Raises ArtifactError, NotFoundError, UnavailableError."""
+"""Fetches a version by tenant, name, version and digest. Raises ArtifactError, NotFoundError, UnavailableError."""
 
 _log = logging.getLogger(__name__)
 
 
 class Plane(Protocol):
-    """What is used of :class:`cluster.control_plane.ControlPlane`."""
+    """The part of :class:`cluster.control_plane.ControlPlane` that is used here."""
 
     def version(self) -> int: ...
 
@@ -42,17 +42,20 @@ class Plane(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """``models``: those that are loaded, by version; one that decides and is not among them is missing."""
+    """A policy's rollout and its models. ``models``: those loaded, by version; a deciding version that is absent is
+    missing."""
 
     rollout: Rollout
     models: Mapping[int, ValueModel] = field(default_factory=dict)
 
 
 class Models:
-    """Parameters
+    """The models of a replica.
+
+    Parameters
     ----------
     clock : seconds, monotonic
-    prepare : called once, in a thread, when a first policy is there: it has versions, and one may be wanted soon
+    prepare : called once, in a thread, when the first policy appears: one of its versions may be wanted soon
 
     Attributes
     ----------
@@ -79,7 +82,7 @@ class Models:
         self.serving: dict[Policy, Serving] = {}
 
     async def poll(self) -> None:
-        """Take over what changed. Raises whatever the control plane does while it is away."""
+        """Adopt what changed. Raises whatever the control plane raises while it is away."""
         version = await asyncio.to_thread(self._plane.version)
         self._heard_at = self._clock()
         if version == self._version and self._clock() < self._try_again_at:
@@ -98,8 +101,8 @@ class Models:
         self._held = {key: model for key, model in self._held.items() if key in wanted}
         self._faults = {key: fault for key, fault in self._faults.items() if key in wanted}
         unknown = wanted - self._held.keys() - self._faults.keys()
-        # A policy goes on as it was until what it needs is here, or known not to be: were it put to use before, its
-        # first decisions would all be made without it, and counted against it.
+        # A policy stays as it was until what it needs is here, or known to be unavailable: if put to use earlier, its
+        # first decisions would all be made without the model, and counted against it.
         pending = {policy for policy, *_ in unknown}
         self._swap(rollouts, pending)
         for policy in sorted(pending):
@@ -110,7 +113,7 @@ class Models:
         self._version = version
 
     async def follow(self, every_s: float) -> None:
-        """Poll for ever."""
+        """Poll forever."""
         while True:
             try:
                 await self.poll()
@@ -142,8 +145,8 @@ class Models:
         self.serving = serving
 
     def status(self) -> dict[str, Any]:
-        """``age_s``: time since the control plane last answered, None if it never did; ``swaps``: times that what
-        serves has changed."""
+        """Return what is loaded and missing. ``age_s`` is the time since the control plane last answered, None if it
+        never did; ``swaps`` counts changes of what serves."""
         age_s = None if self._heard_at is None else round(self._clock() - self._heard_at, 3)
         loaded = sorted(f"{model.name}@{model.version}" for model in self._held.values())
         faults = {f"{policy[1]}@{number}": why for (policy, number, _), why in sorted(self._faults.items())}

@@ -1,9 +1,9 @@
-"""Scores for a batch of candidates, within a time: by the version whose turn each user is, and by one in shadow.
+"""Scores a batch of candidates within a time limit: by the version each user is assigned to, and by one in shadow.
 
-A value model may be missing, late or broken; then the batch is decided without it, and it is counted why. Models are
-asked in one thread, those that decide before those in shadow. What is not there when the time is over is left out:
-nothing waits for it, and it is dropped if it had not begun. Guarantees: what a choice is labelled with is what was
-looked at; a shadow's scores are beside the choice and have no part in it. Leaves to others: who decides
+A value model may be missing, late or broken; the batch is then decided without it, and the reason is counted. Models
+run in one thread, deciding versions before those in shadow. Anything not ready when the time is up is left out: nothing
+waits for it, and it is dropped if it had not begun. Guarantees: a choice's label names what was actually looked at; a
+shadow's scores are logged with the choice and have no part in it. Leaves to others: who decides
 (:mod:`whisperer.models.rollout`), choosing (:mod:`whisperer.decisions.thompson`), and counting (:mod:`.counting`).
 """
 
@@ -26,13 +26,13 @@ from whisperer.models.rollout import BUILT_IN, assignments
 from whisperer.models.value import ValueModel
 
 BUDGET_S = 0.050
-"""Ten times what a mix of trees and ridge takes for a batch of 256: late is only a full machine, or a model that is far
-too large. A shard waits much longer."""
+"""Ten times what a mix of trees and ridge takes for a batch of 256: only a full machine, or a model that is far too
+large, is late. A shard waits much longer."""
 MISSING, LATE, BROKEN = "missing", "late", "broken"
 REASONS = (MISSING, LATE, BROKEN)
 
 Stage = tuple[str, str, int]
-"""(tenant, policy, when its present stage began)."""
+"""(tenant, policy, when its current stage began)."""
 
 _log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class Question:
     stage : of the rollout
     places : of the candidates in the batch
     is_shadow : its scores are not used
-    n_decided : candidates for whom it decides, or would: not those of a group's rule
+    n_decided : candidates for whom it decides, or would: not those decided by their group's rule
     scores : parallel to ``places``, once it has answered
     fault : one of REASONS if it has not
     """
@@ -63,13 +63,13 @@ class Question:
 
 @dataclass(slots=True)
 class Scored:
-    """``candidates`` as given, with scores where a version gave them."""
+    """A batch after scoring: ``candidates`` as given, with scores where a version supplied them."""
 
     candidates: list[Candidate]
     questions: list[Question] = field(default_factory=list)
 
     def label(self, choices: list[Choice]) -> list[Choice]:
-        """Choices of these candidates, in their order, with what scored them."""
+        """Return the choices of these candidates, in their order, labelled with what scored them."""
         for question in self.questions:
             if question.version == BUILT_IN:
                 continue
@@ -86,13 +86,14 @@ class Scored:
 
 
 class Scorer:
-    """Use from one event loop. ``budget_s``: after this a batch is decided without what is missing."""
+    """Runs the models. Use from one event loop. After ``budget_s`` a batch is decided without what is missing."""
 
     def __init__(self, budget_s: float = BUDGET_S) -> None:
         self._budget_s = budget_s
         self._thread = ThreadPoolExecutor(1, "scoring")
 
     async def score(self, candidates: list[Candidate], serving: Mapping[Policy, Serving]) -> Scored:
+        """Score a batch within the budget; what is late, missing or broken is left out."""
         questions = asked(candidates, serving)
         waiting = [question for question in questions if question.model is not None]
         answers: dict[int, list[list[float]] | None] = {}
@@ -109,11 +110,11 @@ class Scorer:
             in_time.set()
             work = self._thread.submit(_answer, inputs, answers, in_time)
             try:
-                # Dropped where its turn had not come; one that runs goes on, and finds that nobody waits.
+                # Dropped if it has not begun; one that is running continues, and finds that nobody waits.
                 await asyncio.wait_for(asyncio.wrap_future(work), self._budget_s)
             except TimeoutError:
                 in_time.clear()
-        answers = dict(answers)  # the thread may be writing still
+        answers = dict(answers)  # the thread may still be writing
         made = list(candidates)
         for at, question in enumerate(waiting):
             question.scores = answers.get(at)
@@ -128,7 +129,8 @@ class Scorer:
 
 
 def asked(candidates: Sequence[Candidate], serving: Mapping[Policy, Serving]) -> list[Question]:
-    """Which version is asked about whom; those that decide first. The holdout is left out: nothing is chosen there."""
+    """Return which version is asked about whom, deciding versions first. The holdout is left out: nothing is chosen
+    there."""
     by_policy: dict[Policy, list[int]] = {}
     for place, candidate in enumerate(candidates):
         policy = candidate.tenant, candidate.campaign
@@ -162,7 +164,7 @@ def _answer(
     answers: dict[int, list[list[float]] | None],
     in_time: threading.Event,
 ) -> None:
-    """Put the scores of each model where the caller finds them, None for one that failed; until nobody waits."""
+    """Put each model's scores where the caller finds them, None for one that failed; stop when nobody waits."""
     for at, (model, arms, features) in enumerate(inputs):
         if model is None or not in_time.is_set():
             return

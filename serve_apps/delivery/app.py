@@ -1,6 +1,6 @@
 """Delivery as a Ray Serve application: the composition root of its providers, and the one method the shards call.
 
-`build` is named in the Serve config. There is no HTTP ingress; shard actors call `dispatch` through a handle.
+The Serve config names `build`. There is no HTTP ingress; shard actors call `dispatch` through a handle.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from whisperer.delivery.channels import SMTP, WEBHOOK_POST
 
 
 def build(args: dict[str, str]) -> Application:
-    """``args["installation"]``: path of `installation.json`."""
+    """Build the application; ``args["installation"]`` is the path of `installation.json`."""
     return Delivery.bind(args["installation"])  # type: ignore[attr-defined,no-any-return]
 
 
@@ -53,7 +53,8 @@ class Delivery:
         self._deliveries = Deliveries(Routing(ControlPlane(settings.control_plane.url), sink, make))
 
     async def dispatch(self, batch: bytes) -> AsyncIterator[bytes]:
-        """msgpack ``list[Dispatch]`` -> ``list[Receipt]`` again and again, until each has one."""
+        """Deliver a batch: msgpack ``list[Dispatch]`` -> several msgpack ``list[Receipt]``, until each dispatch has
+        one."""
         async for receipts in self._deliveries.dispatch_encoded(batch):
             yield receipts
 

@@ -1,11 +1,11 @@
-"""Dispatches become receipts, each as soon as it is known, whatever their providers do.
+"""Turns dispatches into receipts, each as soon as it is known, whatever their providers do.
 
-Guarantees: one receipt a dispatch; one that fails, hangs or is misconfigured fails for itself alone; an attempt that
-was begun goes on to its end when whoever asked is gone, and is begun once: who asks for it again, while it is under way
-or after it was answered, has the same receipt. So an answer that was lost on the way costs nothing. That memory is this
-process's own and of the newest `REMEMBERED` attempts.
+Guarantees: one receipt per dispatch; a dispatch that fails, hangs or is misconfigured affects no other; an attempt once
+begun runs to its end even if its caller is gone, and is begun only once: whoever asks for it again, while it is under
+way or after it was answered, gets the same receipt. So a lost answer costs nothing. That memory is per process and
+covers the newest `REMEMBERED` attempts.
 
-What went wrong on our side before a provider had anything is `retry`.
+What goes wrong on our side before a provider received anything is `retry`.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from whisperer.delivery.channels import is_repeatable
 from whisperer.delivery.dispatch import UNKNOWN, WAITING, Dispatch, Receipt
 
 MAX_SEND_S = 750.0
-"""Over the longest that a provider's own limits add up to: reached by a bug only."""
+"""More than a provider's own limits add up to: only a bug reaches it."""
 ROUTE_S = 15.0
-"""Longest wait for the control plane to say who carries a channel."""
+"""Longest wait for the control plane to say which provider serves a channel."""
 TOGETHER_S = 0.005
-"""Receipts that come so close together travel together."""
+"""Receipts that arrive this close together are sent together."""
 REMEMBERED = 20_000
 """About 10 MB."""
 
@@ -43,7 +43,7 @@ _Attempt = tuple[str, str, int]
 
 
 class Deliveries:
-    """Use from one event loop."""
+    """Attempts under way and their receipts. Use from one event loop."""
 
     def __init__(self, routing: Routing, *, max_send_s: float = MAX_SEND_S) -> None:
         self._routing = routing
@@ -52,12 +52,13 @@ class Deliveries:
         self._answered: OrderedDict[_Attempt, Receipt] = OrderedDict()
 
     async def dispatch_encoded(self, batch: bytes) -> AsyncIterator[bytes]:
-        """The same from and to msgpack. Here, because Serve pickles an application's class with all it names."""
+        """Do the same as :meth:`dispatch`, from and to msgpack. It is here because Serve pickles an application's class
+        with everything it names."""
         async for receipts in self.dispatch(_decode(batch)):
             yield _encode(receipts)
 
     async def dispatch(self, dispatches: list[Dispatch]) -> AsyncIterator[list[Receipt]]:
-        """Receipts in the order in which they become known."""
+        """Yield receipts in the order in which they become known."""
         known: asyncio.Queue[Receipt] = asyncio.Queue()
         for dispatch in dispatches:
             self._begin(dispatch).add_done_callback(lambda task: known.put_nowait(task.result()))
@@ -72,7 +73,8 @@ class Deliveries:
             yield receipts
 
     def _begin(self, dispatch: Dispatch) -> asyncio.Task[Receipt]:
-        """The attempt's task, which may have begun before. Not the caller's: it is never cancelled with them."""
+        """Return the attempt's task, which may have begun earlier. It does not belong to the caller and is not
+        cancelled with them."""
         attempt = (dispatch.tenant, dispatch.send_key, dispatch.attempt)
         task = self._under_way.get(attempt)
         if task is None:
@@ -111,7 +113,7 @@ class Deliveries:
                 answer = receipt(dispatch, UNKNOWN, "", detail="the provider's adapter did not end in time")
                 return msgspec.structs.replace(answer, repeatable=is_repeatable(dispatch.channel))
         except Exception as error:
-            # The type alone: a message or a traceback may quote the configuration, which holds secrets.
+            # Only the type: a message or traceback may quote the configuration, which holds secrets.
             name = type(error).__name__
             _log.error("channel %s of tenant %s failed: %s", dispatch.channel, dispatch.tenant, name)
         return retry(dispatch, "", "the delivery application could not hand it over; its log says why")

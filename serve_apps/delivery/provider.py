@@ -1,9 +1,9 @@
-"""What every provider's adapter is: it takes dispatches and answers each with a receipt.
+"""Defines a provider's adapter, which takes dispatches and answers each with a receipt.
 
-An adapter translates its provider's errors once, here, into the statuses of :mod:`whisperer.delivery.dispatch`. It
-bounds the wait for a connection, what comes before the point of no return, and what comes after it, each by itself;
-what it raises, it raises before that point. Details are our own words with the numbers of an answer, never the words of
-whoever answered: the host is a tenant's choice, and what stands there may be somebody else's.
+An adapter translates its provider's errors once, here, into the statuses of :mod:`whisperer.delivery.dispatch`. It has
+separate time limits for the wait for a connection, for what precedes the point of no return, and for what follows it;
+it raises only before that point. Details are our own words with an answer's numbers, never the words of the answer: the
+tenant chooses the host, and it may belong to somebody else.
 """
 
 from __future__ import annotations
@@ -19,14 +19,17 @@ from whisperer.eligibility.refusal import Reason
 
 MAX_DETAIL_CHARS = 200
 ADMISSION_S = 5.0
-"""Longest wait for one of a channel's connections: so old is the shard's last look at consent when sending begins."""
+"""Longest wait for one of a channel's connections, and so the greatest age of the shard's last consent check when
+sending begins."""
 
 _UNPRINTABLE = re.compile(r"[^ -~\u00a1-\u2027\u202f-\ud7ff\uf900-\ufffd]+")
 
 
 class Provider(Protocol):
+    """Carries the messages of one channel."""
+
     async def send(self, dispatch: Dispatch) -> Receipt:
-        """What became of one attempt. Many are under way at a time."""
+        """Make one attempt and return its receipt. Many attempts are under way at a time."""
         ...
 
     async def aclose(self) -> None:
@@ -43,6 +46,7 @@ def receipt(
     detail: str = "",
     retry_after_s: float | None = None,
 ) -> Receipt:
+    """Build the receipt of a dispatch, with texts made fit for a journal."""
     return Receipt(
         send_key=dispatch.send_key,
         status=status,
@@ -56,30 +60,36 @@ def receipt(
 
 
 def retry(dispatch: Dispatch, provider: str, detail: str, retry_after_s: float | None = None) -> Receipt:
+    """Return a receipt that asks for another attempt."""
     return receipt(dispatch, RETRY, provider, detail=detail, retry_after_s=retry_after_s)
 
 
 def rejected(dispatch: Dispatch, provider: str, detail: str) -> Receipt:
+    """Return a receipt of a final rejection."""
     return receipt(dispatch, REJECTED, provider, detail=detail)
 
 
 def unknown(dispatch: Dispatch, provider: str, detail: str) -> Receipt:
-    """All of it was handed over, and no answer came."""
+    """Return the receipt of a message that was fully transmitted but not answered."""
     answer = receipt(dispatch, UNKNOWN, provider, detail=detail)
     return msgspec.structs.replace(answer, repeatable=TAKES_KEYS[provider])
 
 
 def waiting(dispatch: Dispatch, provider: str) -> Receipt:
+    """Return the receipt when no connection was free: nothing was begun, and it is not an attempt."""
     return receipt(dispatch, WAITING, provider, detail=f"no connection was free within {ADMISSION_S:g} s")
 
 
 def no_address(dispatch: Dispatch, provider: str) -> Receipt:
-    """The address was usable when the user was considered and is not any more, or the shard never looked."""
+    """Return the refusal of a dispatch without an address.
+
+    The address was usable when the user was considered and no longer is, or the shard never looked.
+    """
     return receipt(dispatch, REFUSED, provider, detail=Reason.NO_ADDRESS.value)
 
 
 def clean(text: str, address: str) -> str:
-    """Fit for a journal: one short line without the recipient's address."""
+    """Make a text fit for a journal: one short line without the recipient's address."""
     line = " ".join(_UNPRINTABLE.sub(" ", text).split())
     if address:
         line = line.replace(address, "<address>")

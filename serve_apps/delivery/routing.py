@@ -1,10 +1,10 @@
-"""Which provider carries a tenant's channel now.
+"""Decides which provider currently serves a tenant's channel.
 
-What the control plane said is kept until its version changes; it is looked at only when something is to be sent, at
-most every `POLL_INTERVAL_S`. A channel without a row goes to the sink. A control plane that does not answer changes
-nothing that is known, and what is not known is not guessed: the message is tried again later, never sent to the sink
-instead. A provider is kept, with its connections, while its configuration stays the same; one that is not wanted any
-more is closed once nothing is being sent through it.
+The control plane's answers are kept until its version changes; the version is checked only when something is to be
+sent, at most every `POLL_INTERVAL_S`. A channel without a row uses the sink. If the control plane does not answer, what
+is known stays valid, and what is unknown is not guessed: the message is tried again later, never sent to the sink
+instead. A provider is kept, with its connections, while its configuration stays the same; one no longer wanted is
+closed once nothing is being sent through it.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ _log = logging.getLogger(__name__)
 
 
 class ChannelConfig(Protocol):
+    """The provider of a channel, and its configuration."""
+
     @property
     def provider(self) -> str: ...
     @property
@@ -33,14 +35,14 @@ class ChannelConfig(Protocol):
 
 
 class Plane(Protocol):
-    """What is asked of the control plane; both block."""
+    """The part of the control plane that is used here; both methods block."""
 
     def version(self) -> int: ...
     def channel(self, tenant_id: str, channel: str) -> ChannelConfig | None: ...
 
 
 Make = Callable[[str, dict[str, Any]], Provider]
-"""(name of the provider, its configuration) -> the adapter. Raises ValueError for one it cannot be made from."""
+"""(name of the provider, its configuration) -> the adapter. Raises ValueError if the configuration is unusable."""
 
 
 @dataclass(slots=True)
@@ -52,7 +54,7 @@ class _Route:
 
 
 class Routing:
-    """Use from one event loop."""
+    """The providers in use. Use from one event loop."""
 
     def __init__(self, plane: Plane, sink: Provider, make: Make, *, poll_interval_s: float = POLL_INTERVAL_S) -> None:
         self._plane = plane
@@ -67,7 +69,7 @@ class Routing:
 
     @asynccontextmanager
     async def provider(self, tenant: str, channel: str) -> AsyncIterator[Provider]:
-        """The provider, kept open until the block is left. Raises whatever the control plane raised."""
+        """Yield the provider, kept open until the block ends. Raises whatever the control plane raised."""
         async with self._asking:
             await self._look()
             route = await self._route(tenant, channel)

@@ -1,11 +1,11 @@
-"""The built-in provider: keeps what was sent to it in one SQLite file, where a page shows it.
+"""The built-in provider: keeps the messages sent to it in one SQLite file, where a page shows them.
 
-It takes idempotency keys as a good provider does: a send key that comes again is counted and is still one message.
-Guarantees: what :meth:`Sink.accept` returned for survives a kill -9 of any process (WAL, committed before the return; a
-power cut may forget the newest); a (tenant, send key) is one row; several processes read and write at once; the file is
-bounded by :meth:`Sink.trim`. A key that comes again after its row was trimmed away is a new message.
+It honours idempotency keys as a good provider does: a repeated send key is counted and is still one message.
+Guarantees: a message for which :meth:`Sink.accept` returned survives a kill -9 of any process (WAL, committed before
+the return; a power cut may lose the newest); a (tenant, send key) is one row; several processes read and write at once;
+:meth:`Sink.trim` bounds the file. A key repeated after its row was trimmed is a new message.
 
-Addresses whose local part (the whole address where there is no @) begins so play a difficult recipient:
+Addresses whose local part (the whole address if there is no @) begins as follows act as difficult recipients:
 
     bounce+…   does not exist: bounced, nothing is kept
     reject+…   the provider will not take it: rejected, nothing is kept
@@ -36,18 +36,20 @@ KEEP = 200_000
 N_DEFERRED = 2
 MAX_LIMIT = 1_000
 MAX_TOGETHER = 512
-"""Messages of one transaction."""
+"""Most messages in one transaction."""
 _TRIM_SLACK = 1_000
 FORGETTING_MS = 86_400_000
-"""So long after a user was forgotten a message to them may still come in: an attempt takes minutes."""
+"""How long after a user is forgotten a message to them may still arrive: an attempt takes minutes."""
 
 _log = logging.getLogger(__name__)
 
 
 class SinkMessage(msgspec.Struct, frozen=True):
-    """Attributes
+    """One message that the sink received.
+
+    Attributes
     ----------
-    serial : counts up in the order of arrival, over all tenants
+    serial : counts up in order of arrival, over all tenants
     received_at : ms UTC of the first arrival
     n_received : how often this send key was presented
     """
@@ -72,10 +74,10 @@ _COLUMNS = ", ".join(SinkMessage.__struct_fields__)
 
 
 class SinkCounts(msgspec.Struct, frozen=True):
-    """Since the file was made, trimmed messages included.
+    """Counts since the file was created, including trimmed messages.
 
     ``n_repeats``: how often a known send key was presented again. ``doubled``: messages kept beyond the first of their
-    send key; 0, always.
+    send key; always 0.
     """
 
     by_channel: dict[str, int]
@@ -85,7 +87,7 @@ class SinkCounts(msgspec.Struct, frozen=True):
 
 
 class Sink:
-    """Use from any thread. Methods block; an event loop calls them in a thread."""
+    """The sink's file. Use from any thread. Methods block; an event loop calls them in a thread."""
 
     def __init__(self, path: Path | str, *, keep: int = KEEP) -> None:
         self._keep = keep
@@ -97,20 +99,20 @@ class Sink:
             self._connection.close()
 
     def accept(self, dispatches: Sequence[Dispatch], now: int) -> list[Receipt]:
-        """Keep a batch in one transaction; one receipt a dispatch, in order. ``now``: ms UTC."""
+        """Keep a batch in one transaction; return one receipt per dispatch, in order. ``now``: ms UTC."""
         receipts: list[Receipt] = []
         tally: Counter[tuple[str, str, bool]] = Counter()
         with self._writing() as connection:
             newest = 0
             for dispatch in dispatches:
                 if connection.execute(_WAS_FORGOTTEN, _forgetting(dispatch)).fetchone():
-                    receipts.append(receipt(dispatch, ACCEPTED, PROVIDER))  # received, and not kept
+                    receipts.append(receipt(dispatch, ACCEPTED, PROVIDER))  # received but not kept
                     continue
                 refusal = _played(dispatch)
                 if refusal is not None:
                     receipts.append(refusal)
                     continue
-                # Not one upsert: its conflicts would use up serials, and trimming goes by serial.
+                # Not a single upsert: its conflicts would use up serials, and trimming goes by serial.
                 row = _row(dispatch, now)
                 known = connection.execute(_AGAIN, row[:2]).fetchone()
                 [serial] = known or connection.execute(_INSERT, row).fetchone()
@@ -125,22 +127,22 @@ class Sink:
         return receipts
 
     def trim(self, keep: int) -> int:
-        """Delete all but the newest `keep` messages; how many went. The file's pages are used again."""
+        """Delete all but the newest `keep` messages; return how many were deleted. The file's pages are reused."""
         with self._writing() as connection:
             return _trim(connection, keep)
 
     def forget(self, tenant: str, user_keys: list[str], now: int) -> int:
-        """Delete what was sent to these users, from the disk too; how many messages went.
+        """Delete what was sent to these users, from the disk too; return the number of messages deleted.
 
-        The counts of what was received stay. What was decided up to ``now`` (ms UTC) and is still on its way is not
-        kept when it comes. Somebody who reads at this moment may hold up the overwriting until the next call.
+        The counts of received messages stay. A message decided up to ``now`` (ms UTC) that is still on its way is not
+        kept when it arrives. A concurrent reader may delay the overwriting until the next call.
         """
         with self._writing() as connection:
             query = "DELETE FROM message WHERE tenant = ? AND user_key = ?"
             n_deleted = sum(connection.execute(query, (tenant, key)).rowcount for key in user_keys)
             connection.execute("DELETE FROM forgotten WHERE at < ?", (now - FORGETTING_MS,))
             connection.executemany(_FORGET, [(tenant, message_hash(key), now) for key in user_keys])
-        with self._lock:  # deleted pages are still in the write-ahead log, as they were
+        with self._lock:  # deleted pages are still in the write-ahead log
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         return n_deleted
 
@@ -155,29 +157,32 @@ class Sink:
         before: int | None = None,
         limit: int = 50,
     ) -> list[SinkMessage]:
-        """Messages after a serial, oldest first; or, with `before`, those before one, newest first."""
+        """Return messages after a serial, oldest first; with `before`, those before one, newest first."""
         filters = {"channel": channel, "user_key": user_key, "campaign": campaign}
         given = {name: value for name, value in filters.items() if value is not None}
         conditions = "".join(f" AND {name} = :{name}" for name in given)
         edge = "serial > :after ORDER BY serial" if before is None else "serial < :before ORDER BY serial DESC"
-        # Only names written above come into the text; every value is bound.
+        # Only the names written above enter the text; every value is bound.
         query = f"SELECT {_COLUMNS} FROM message WHERE tenant = :tenant{conditions} AND {edge} LIMIT :limit"  # noqa: S608
         values = {"tenant": tenant, "after": after, "before": before, "limit": min(max(limit, 0), MAX_LIMIT), **given}
         return [_message(row) for row in self._read(query, values)]
 
     def latest(self, limit: int) -> list[SinkMessage]:
-        """The newest messages of all tenants, newest first."""
+        """Return the newest messages of all tenants, newest first."""
         query = f"SELECT {_COLUMNS} FROM message ORDER BY serial DESC LIMIT ?"  # noqa: S608
         return [_message(row) for row in self._read(query, (min(max(limit, 0), MAX_LIMIT),))]
 
     def message(self, tenant: str, send_key: str) -> SinkMessage | None:
+        """Return a message by its send key, or None."""
         query = f"SELECT {_COLUMNS} FROM message WHERE tenant = ? AND send_key = ?"  # noqa: S608
         rows = self._read(query, (tenant, send_key))
         return _message(rows[0]) if rows else None
 
     def counts(self, tenant: str) -> SinkCounts:
+        """Return a tenant's counts."""
         tally = self._read("SELECT channel, n_messages, n_presented FROM tally WHERE tenant = ?", (tenant,))
-        # Counting walks all messages of the tenant, and pages ask every other second: not where an index rules it out.
+        # Counting walks all messages of the tenant, and pages ask every other second, so skip it where an index rules
+        # doubles out.
         [(ruled_out,)] = self._read(_RULED_OUT, ())
         [(doubled,)] = [(0,)] if ruled_out else self._read(_DOUBLED, (tenant,))
         total = sum(n_messages for _, n_messages, _ in tally)
@@ -195,7 +200,7 @@ class Sink:
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
         with self._lock:
-            # Immediately, so that two writers queue; a read lock that has to become a write lock would fail instead.
+            # IMMEDIATE, so that two writers queue; a read lock that has to become a write lock would fail instead.
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection
@@ -209,7 +214,7 @@ class Sink:
 class SinkProvider:
     """The sink behind the interface of all providers; ``clock`` gives ms UTC.
 
-    What is sent while a transaction runs waits together for the next one. Use from one event loop.
+    Messages that arrive during a transaction wait together for the next one. Use from one event loop.
     """
 
     def __init__(self, sink: Sink, clock: Callable[[], int]) -> None:
@@ -226,7 +231,7 @@ class SinkProvider:
         return await answer
 
     async def aclose(self) -> None:
-        """The file stays open: it is everybody's."""
+        """Do nothing: the file stays open because others share it."""
 
     async def _write(self) -> None:
         await asyncio.sleep(0)  # the rest of the batch
@@ -290,12 +295,12 @@ def _as_json(texts: dict[str, str]) -> bytes:
 
 
 def _whole(text: str) -> str:
-    """Without lone surrogates, which neither SQLite nor JSON stores."""
+    """Remove lone surrogates, which neither SQLite nor JSON can store."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _trim(connection: sqlite3.Connection, keep: int) -> int:
-    # By serial, not by counting rows: this walks nothing, and serials have gaps only where rows were deleted.
+    # By serial instead of counting rows: this walks nothing, and serials have gaps only where rows were deleted.
     query = "DELETE FROM message WHERE serial <= (SELECT max(serial) FROM message) - ?"
     return connection.execute(query, (keep,)).rowcount
 

@@ -1,4 +1,4 @@
-"""The sink's file: its tables, and how it is opened by several processes at once.
+"""Defines the sink's tables, and how several processes open its file at once.
 
 `user_version` names the layout; a file of a newer release is refused rather than guessed at.
 """
@@ -53,11 +53,11 @@ CREATE TABLE IF NOT EXISTS forgotten (
     PRIMARY KEY (tenant, user_hash)
 ) WITHOUT ROWID
 """
-"""Came without a layout of its own: a release that does not know it loses nothing by it."""
+"""Added without a new layout number: a release that does not know it loses nothing."""
 
 
 def open_connection(path: Path) -> sqlite3.Connection:
-    """A connection in autocommit mode; the file is made, private to its owner, if there is none.
+    """Open a connection in autocommit mode; a missing file is created, private to its owner.
 
     Raises UnavailableError for a file that a newer release made.
     """
@@ -74,8 +74,7 @@ def open_connection(path: Path) -> sqlite3.Connection:
 
 
 def _prepare(connection: sqlite3.Connection) -> None:
-    # NORMAL: a commit survives the death of the process, and costs no fsync. The receipt is journaled by the shard.
-    # What is deleted is overwritten with zeros: freed pages would keep it for as long as nothing else needs them.
+    # NORMAL: a commit survives the death of the process and costs no fsync. The shard journals the receipt.
     wanted = ("journal_mode=WAL", "synchronous=NORMAL", f"journal_size_limit={MAX_WAL_BYTES}", "secure_delete=ON")
     for pragma in wanted:
         connection.execute(f"PRAGMA {pragma}").fetchall()

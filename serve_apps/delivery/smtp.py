@@ -1,29 +1,29 @@
-"""E-mail over SMTP.
+"""Sends e-mail over SMTP.
 
-A message takes one of the channel's `MAX_CONNECTIONS` first, kept ones before new ones, and is handed over on it. Four
-limits, none of which eats into another:
+A message first takes one of the channel's `MAX_CONNECTIONS`, kept ones before new ones, and is transmitted on it. There
+are four independent time limits:
 
-    a free connection         `ADMISSION_S`; then `waiting`: nothing was begun, and it is no attempt
+    a free connection         `ADMISSION_S`; then `waiting`: nothing was begun, and it is not an attempt
     connecting, TLS, login    `timeout_s`
     MAIL to the final dot     `timeout_s`
     after the final dot       `answer_timeout_s` (600 s: RFC 5321, 4.5.3.2.6)
 
-The final dot is the point of no return, because SMTP knows no idempotency key: until it is written the server has no
+The final dot is the point of no return, because SMTP has no idempotency key: until it is written the server has no
 message, after it the server may have one. Certificates are always verified.
 
     what happened                                          status
     2xx after the message                                  accepted
     none or no SMTP answer after the final dot             unknown
     no connection, a hang, a dropped connection, TLS       retry
-    anything but yes to greeting, EHLO, STARTTLS or AUTH   retry: it is about our account, not about the message
+    a failed greeting, EHLO, STARTTLS or AUTH              retry: it concerns our account, not the message
     4xx anywhere                                           retry
     5xx to the recipient, about the address                bounced
     5xx to the recipient, a policy or a full mailbox       rejected, by the enhanced code (RFC 3463: 5.7.1, 5.2.2, …)
     any other 5xx                                          rejected
 
-Of what a server says a receipt has the code and the enhanced code, once it has greeted with 220 and answered EHLO with
-250, and of a message that was taken the queue's id. All other words are ours: what stands at the tenant's host and port
-may be no mail server, and somebody else's.
+A receipt contains the server's code and enhanced code, once it has greeted with 220 and answered EHLO with 250, and the
+queue id of an accepted message. All other words are ours: the tenant's host and port may be no mail server, and may
+belong to somebody else.
 """
 
 from __future__ import annotations
@@ -60,13 +60,13 @@ _LINE_END = re.compile(rb"\r\n|\n|\r")
 _DOT = re.compile(rb"(?m)^\.")
 _ADDRESS_SUBJECTS = ("1", "2")
 _NOT_THE_ADDRESS = {("2", "2"), ("2", "3"), ("2", "4"), ("1", "7"), ("1", "8")}
-"""Mailbox full, message too long, list trouble; and two that are about the sender's address."""
+"""Mailbox full, message too long, list trouble, and two that are about the sender's address."""
 
 _Failure = aiosmtplib.SMTPException | OSError | ValueError
 
 
 class Smtp:
-    """One channel's server. ``config`` as :func:`whisperer.delivery.channels.parse_channel` returns it.
+    """A channel's mail server. ``config`` is as :func:`whisperer.delivery.channels.parse_channel` returns it.
 
     ``clock`` gives ms UTC; ``tls_context`` replaces the system's trusted authorities.
     """
@@ -85,7 +85,7 @@ class Smtp:
             raise ValueError("the channel's sender is no usable address")
         self._config = config
         self._timeout_s: float = config["timeout_s"]
-        # One that an older release stored has no such limit.
+        # A configuration stored by an older release has no such limit.
         self._answer_timeout_s: float = config.get("answer_timeout_s", MAX_ANSWER_TIMEOUT_S)
         self._sender_address = sender[1]
         self._clock = clock
@@ -126,12 +126,12 @@ class Smtp:
             try:
                 return await self._hand_over(kept, dispatch, recipient, wire)
             except _DeadConnectionError:
-                """The server ended it while it was idle, before it had anything of this message."""
+                """The server closed it while it was idle, before it had anything of this message."""
         try:
             async with asyncio.timeout(self._timeout_s):
                 connection = await self._connect()
         except ForbiddenAddressError as error:
-            # Not rejected: it is about the channel, which may be mended, not about the message.
+            # Not rejected: it concerns the channel, which may be repaired, not the message.
             return retry(dispatch, PROVIDER, f"no connection: {error}; see delivery.open_networks")
         except UnresolvableError as error:
             return retry(dispatch, PROVIDER, f"no connection: {error}")
@@ -143,7 +143,7 @@ class Smtp:
             return retry(dispatch, PROVIDER, "the connection broke before the message was handed over")
 
     async def _hand_over(self, connection: _Connection, dispatch: Dispatch, recipient: str, wire: bytes) -> Receipt:
-        """Raises _DeadConnectionError where the server had not even the sender's address."""
+        """Transmit a message; raises _DeadConnectionError if the server did not even receive the sender's address."""
         keep = False
         try:
             try:
@@ -165,7 +165,7 @@ class Smtp:
             self._put_back(connection, keep)
 
     async def _up_to_the_dot(self, client: aiosmtplib.SMTP, recipient: str, wire: bytes) -> SMTPProtocol:
-        """Everything but the final dot, and out of our hands."""
+        """Send everything except the final dot, and wait until it has left our buffers."""
         options = [f"size={len(wire)}"] if client.supports_extension("size") else []
         try:
             await client.mail(self._sender_address, options=options)
@@ -186,7 +186,7 @@ class Smtp:
         return protocol
 
     async def _final_dot(self, protocol: SMTPProtocol, dispatch: Dispatch) -> tuple[Receipt, bool]:
-        """The point of no return, and what the server says; and whether the connection is good for another message."""
+        """Pass the point of no return; return the receipt, and whether the connection can take another message."""
         try:
             protocol.write(b".\r\n")
         except (aiosmtplib.SMTPException, OSError):
@@ -204,7 +204,7 @@ class Smtp:
         return _answered(dispatch, aiosmtplib.SMTPDataError(answer.code, answer.message)), answer.code != 421
 
     async def _reset(self, client: aiosmtplib.SMTP) -> bool:
-        """Whether the connection is good for another message after a refused recipient."""
+        """Return whether the connection can take another message after a refused recipient."""
         if not client.is_connected:
             return False
         try:
@@ -214,7 +214,7 @@ class Smtp:
         return client.is_connected
 
     def _take(self) -> _Connection | None:
-        """An idle connection that is fresh enough, the last used first."""
+        """Return an idle connection that is fresh enough, the most recently used first."""
         now = asyncio.get_running_loop().time()
         while self._idle:
             connection = self._idle.pop()
@@ -229,7 +229,7 @@ class Smtp:
             connection.used_at = asyncio.get_running_loop().time()
             self._idle.append(connection)
         else:
-            # Not QUIT: a server that hangs would hold the slot, and all that can be known of the message is.
+            # Not QUIT: a server that hangs would hold the slot, and everything about the message is already known.
             connection.client.close()
 
     async def _connect(self) -> _Connection:
@@ -247,7 +247,7 @@ class Smtp:
             local_hostname=self._sender_address.rpartition("@")[2],
         )
         try:
-            await client.connect()  # the socket is its transport's from here on
+            await client.connect()  # from here on the transport owns the socket
             if client.is_ehlo_or_helo_needed:
                 try:
                     await client.ehlo()
@@ -260,7 +260,7 @@ class Smtp:
 
 
 class _DeadConnectionError(Exception):
-    """The connection was gone before the server had anything of this message."""
+    """The connection was closed before the server had anything of this message."""
 
 
 class _Connection:
@@ -273,7 +273,7 @@ class _Connection:
 
 
 def on_the_wire(message: bytes) -> bytes:
-    r"""As DATA carries it, without the final dot: lines end in CRLF, a dot that begins one is doubled.
+    r"""Encode a message as DATA carries it, without the final dot: CRLF line ends, dots at the start of a line doubled.
 
     RFC 5321, 4.5.2.
 
@@ -285,7 +285,7 @@ def on_the_wire(message: bytes) -> bytes:
 
 
 def _n_unwritten(protocol: SMTPProtocol) -> int:
-    """Bytes that the operating system has not taken yet."""
+    """Return the number of bytes that the operating system has not taken yet."""
     transport = protocol.transport
     return transport.get_write_buffer_size() if isinstance(transport, asyncio.WriteTransport) else 0
 
@@ -296,7 +296,7 @@ def _refused(dispatch: Dispatch, error: aiosmtplib.SMTPRecipientRefused) -> Rece
         about_address = enhanced is None or (
             enhanced[2] in _ADDRESS_SUBJECTS and (enhanced[2], enhanced[3]) not in _NOT_THE_ADDRESS
         )
-        # Without an enhanced code only these are about a mailbox; 530 and 503, for one, are about us.
+        # Without an enhanced code only these concern a mailbox; 530 and 503, for example, concern us.
         if about_address and (enhanced is not None or error.code in (550, 551, 553)):
             return receipt(dispatch, BOUNCED, PROVIDER, detail=_said(error))
     return _answered(dispatch, error)
@@ -316,7 +316,7 @@ _STAGES: dict[type[aiosmtplib.SMTPResponseException], str] = {
 
 
 def _said(error: aiosmtplib.SMTPResponseException) -> str:
-    """The numbers of an answer, in a dialogue that began as SMTP's do."""
+    """Return an answer's numbers, provided the dialogue began as SMTP does."""
     if not 200 <= error.code < 600:
         return "the server sent what is no SMTP answer"
     enhanced = _ENHANCED.match(error.message)
@@ -325,7 +325,7 @@ def _said(error: aiosmtplib.SMTPResponseException) -> str:
 
 
 def _why(error: _Failure, limit_s: float) -> str:
-    """Our words for what broke."""
+    """Describe in our own words what broke."""
     match error:
         case aiosmtplib.SMTPAuthenticationError() if 400 <= error.code < 600:
             return f"the server answered {error.code} to the login"

@@ -1,9 +1,9 @@
 """Keeps a tenant's webhook or SMTP host from reaching what only this machine or its network can reach.
 
-A name is resolved once for each connection, every address it has is checked, and the connection goes to one of the very
-addresses that were checked: a second answer of the name server (DNS rebinding) is never asked for. Host header and TLS
-name stay those that the tenant wrote. One address that may not be called refuses the name as a whole. The operator may
-open networks besides the internet (`delivery.open_networks`), where the mail relay stands, for all tenants.
+A name is resolved once per connection, all its addresses are checked, and the connection goes to one of exactly the
+addresses that were checked: the name server is never asked for a second answer (DNS rebinding). The Host header and TLS
+name stay as the tenant wrote them. One forbidden address refuses the name as a whole. The operator may open networks
+other than the internet (`delivery.open_networks`), such as the mail relay's, for all tenants.
 
 Refused otherwise: everything that IANA's special-purpose registries do not call globally reachable (private, loopback,
 link-local with the clouds' metadata address, shared, benchmarking, documentation, reserved), multicast, and the forms
@@ -52,7 +52,7 @@ _NEVER_V4 = [
     )
 ]
 _GLOBAL_V6 = ipaddress.IPv6Network("2000::/3")
-"""Global unicast; what carries IPv4 (::/96, ::ffff:0:0/96, 64:ff9b::/96) or is local lies outside."""
+"""Global unicast; forms that carry IPv4 (::/96, ::ffff:0:0/96, 64:ff9b::/96) or are local lie outside it."""
 _NEVER_V6 = [
     ipaddress.IPv6Network(text)
     for text in ("2001::/23", "2001:db8::/32", "2002::/16", "2620:4f:8000::/48", "3fff::/20")
@@ -60,7 +60,7 @@ _NEVER_V6 = [
 
 
 class ForbiddenAddressError(Exception):
-    """The host or URL leads to an address or a port that may not be called."""
+    """The host or URL leads to an address or a port that must not be called."""
 
 
 class UnresolvableError(Exception):
@@ -68,19 +68,20 @@ class UnresolvableError(Exception):
 
 
 def is_public(address: Address) -> bool:
+    """Return whether an address is on the public internet."""
     if isinstance(address, ipaddress.IPv4Address):
         return not any(address in network for network in _NEVER_V4)
     return address.scope_id is None and address in _GLOBAL_V6 and not any(address in n for n in _NEVER_V6)
 
 
 async def resolve(host: str, port: int) -> list[str]:
-    """Every address of a name, by the system's resolver. Raises OSError."""
+    """Return every address of a name, from the system's resolver. Raises OSError."""
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
 
 
 class Guard:
-    """Decides where a provider's connections may go. ``open_networks`` may be called though they are not public."""
+    """Decides where a provider's connections may go. ``open_networks`` are allowed although they are not public."""
 
     def __init__(self, provider: str, *, open_networks: Sequence[Network] = (), resolve: Resolve = resolve) -> None:
         self._provider = provider
@@ -88,7 +89,7 @@ class Guard:
         self._resolve = resolve
 
     async def addresses(self, host: str, port: int) -> list[str]:
-        """The checked addresses of a host, in the resolver's order.
+        """Return the checked addresses of a host, in the resolver's order.
 
         Raises
         ------
@@ -108,7 +109,7 @@ class Guard:
         return found[:MAX_ADDRESSES]
 
     async def connect(self, host: str, port: int) -> socket.socket:
-        """A connection to the first checked address that takes one; the caller closes it.
+        """Connect to the first checked address that accepts; the caller closes the socket.
 
         Raises
         ------

@@ -1,8 +1,8 @@
-"""Messages posted to an endpoint of the tenant's, signed after Standard Webhooks.
+"""Posts messages to a tenant's endpoint, signed according to Standard Webhooks.
 
-A message takes one of the channel's `MAX_CONNECTIONS` first (`ADMISSION_S`; then `waiting`: nothing was begun); it has
-`TIMEOUT_S` until all of the request is handed over, and the endpoint as long again to answer. The end of the request is
-the point of no return.
+A message first takes one of the channel's `MAX_CONNECTIONS` (`ADMISSION_S`; then `waiting`: nothing was begun). It has
+`TIMEOUT_S` to transmit the whole request, and the endpoint as long again to answer. The end of the request is the point
+of no return.
 
     answer                                    status
     2xx                                       accepted
@@ -10,10 +10,10 @@ the point of no return.
     any other answer                          retry, after `Retry-After` if it is given; redirects are not followed
     none, after all of the request was sent   unknown, and asked again: a receiver takes each `webhook-id` once
     none before, no address                   retry
-    an address that may not be called         rejected
+    an address that must not be called        rejected
 
-At most `MAX_RESPONSE_BYTES` of a response are read and none are kept: an endpoint cannot make us show what it, or
-somebody it stands in front of, said.
+At most `MAX_RESPONSE_BYTES` of a response are read and none are kept: an endpoint cannot make us display what it, or a
+host behind it, said.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs whole URLs at IN
 
 
 class Webhook:
-    """One channel's endpoint. ``config`` as :func:`whisperer.delivery.channels.parse_channel` returns it.
+    """A channel's endpoint. ``config`` is as :func:`whisperer.delivery.channels.parse_channel` returns it.
 
     ``clock`` gives ms UTC; ``tls_context`` replaces the trusted authorities.
     """
@@ -124,7 +124,8 @@ class Webhook:
         except UnresolvableError as error:
             return retry(dispatch, PROVIDER, str(error))
         except (TimeoutError, OSError, *_BROKEN) as error:
-            # The status is the answer; an endpoint that took the message is not asked again for want of a body.
+            # The status is the answer; an endpoint that accepted the message is not asked again because a body is
+            # missing.
             if answer is not None:
                 return answer
             why = f"no answer within {self._timeout_s:g} s" if isinstance(error, _TIMEOUTS) else "no answer"
@@ -140,7 +141,7 @@ class Webhook:
 
 
 def retry_after_s(value: str | None, now: int) -> float | None:
-    """Seconds that a Retry-After header asks to wait, a number or a date; None where it asks nothing sensible.
+    """Return the seconds that a Retry-After header asks for, as a number or a date; None if it is not usable.
 
     >>> retry_after_s("120", 0)
     120.0
@@ -161,7 +162,7 @@ def retry_after_s(value: str | None, now: int) -> float | None:
 
 
 async def _drain(response: httpx.Response) -> None:
-    """Read on to the end, so that the connection can be used again; a longer response loses its connection."""
+    """Read to the end, so that the connection can be reused; a longer response loses its connection."""
     n_bytes = 0
     async for chunk in response.aiter_raw():
         n_bytes += len(chunk)
@@ -170,7 +171,7 @@ async def _drain(response: httpx.Response) -> None:
 
 
 class _GuardedTransport(httpx.AsyncBaseTransport):
-    """httpx over httpcore's own pool, whose connections :class:`GuardedBackend` opens. Errors stay httpcore's."""
+    """Runs httpx over httpcore's own pool, whose connections :class:`GuardedBackend` opens. Errors stay httpcore's."""
 
     def __init__(self, guard: Guard, tls_context: ssl.SSLContext) -> None:
         self._pool = httpcore.AsyncConnectionPool(

@@ -1,8 +1,8 @@
-"""Whom a key speaks for, without asking the database for every request.
+"""Finds whom a key acts for, without querying the database for every request.
 
-Answers are kept, good and bad, until the control plane says that the key, or the name of its tenant, was changed; it is
-looked at a few times a second, so a revoked key stops working within `poll_interval_ms` on every replica. What else
-tenants change makes nobody's key unknown. Keys that nobody has take no place of those that somebody has.
+Answers, good and bad, are kept until the control plane says that the key, or its tenant's name, has changed. It is
+polled a few times a second, so a revoked key stops working within `poll_interval_ms` on every replica. Other changes by
+tenants invalidate nobody's key. Unknown keys do not displace known ones from the cache.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from whisperer.errors import InvalidKeyError, UnavailableError
 from whisperer.events.write_key import presented_key
 
 MAX_REMEMBERED = 10_000
-"""Of those that somebody has, and as many of others."""
+"""Known keys remembered, and as many unknown ones."""
 MAX_KEY_CHARACTERS = 256
 MAX_LOOKUPS = 200
-"""Requests that may wait for the database to say whose key they show; beyond, they are told to come back."""
+"""Requests that may wait for the database to identify their key; any others must retry."""
 LOOKUP_TIMEOUT_S = 5.0
 
 _log = logging.getLogger(__name__)
@@ -35,15 +35,17 @@ WRITE, SECRET = "write", "secret"
 
 
 class Access:
+    """The keys known to one replica. Use from one event loop."""
+
     def __init__(self, plane: ControlPlane, operator_token: str, poll_interval_s: float) -> None:
         self._plane = plane
         self._operator_token = operator_token
         self._poll_interval_s = poll_interval_s
         self._known: OrderedDict[str, KeyRecord] = OrderedDict()
-        """By hash, those used last at the end."""
+        """By hash, most recently used last."""
         self._unknown: OrderedDict[str, None] = OrderedDict()
         self._n_forgotten = 0
-        """Times that keys were changed."""
+        """How often keys were changed."""
         self._version = -1
         self._untold: set[str] | None = None
         """Tenants whose change has not reached every shard yet; None: nothing has."""
@@ -55,14 +57,14 @@ class Access:
 
     @property
     def healthy(self) -> bool:
-        """The control plane answers, and what it holds has reached every shard once."""
+        """Whether the control plane answers and its content has reached every shard once."""
         return self._answers and self._has_told
 
     async def find(self, key: str | None) -> KeyRecord | None:
-        """The key's tenant and kind; None when it is unknown, revoked or absent.
+        """Return the key's tenant and kind, or None if it is unknown, revoked or absent.
 
-        Raises UnavailableError while the control plane does not answer and the key is not known from before: nobody is
-        told that a good key is a bad one.
+        Raises UnavailableError if the control plane does not answer and the key is not cached, so that a good key is
+        never reported as a bad one.
         """
         if not key or len(key) > MAX_KEY_CHARACTERS:
             return None
@@ -74,7 +76,7 @@ class Access:
             return None
         n_forgotten = self._n_forgotten
         found = await self._look_up(key)
-        if n_forgotten == self._n_forgotten:  # else it may have been revoked while we looked
+        if n_forgotten == self._n_forgotten:  # otherwise it may have been revoked while we looked
             if found is None:
                 _remember(self._unknown, digest, None)
             else:
@@ -82,41 +84,43 @@ class Access:
         return found
 
     async def _look_up(self, key: str) -> KeyRecord | None:
-        """Two lookups at a time, in threads of their own: what strangers make up keeps no other work waiting."""
+        """Look a key up, two lookups at a time, in threads of their own: keys made up by strangers must not delay other
+        work."""
         if self._n_looking >= MAX_LOOKUPS:
             raise UnavailableError("too many keys are being looked up", retry_after_s=1.0)
         self._n_looking += 1
         try:
             look = asyncio.get_running_loop().run_in_executor(self._looking, self._plane.find_key, key)
             return await asyncio.wait_for(look, LOOKUP_TIMEOUT_S)
-        except Exception as error:  # whatever is wrong with the database, it is not the caller's key
+        except Exception as error:  # a database problem does not make the key a bad one
             self._seldom.log(logging.WARNING, "lookup", "a key could not be looked up: %r", error)
             raise UnavailableError("keys cannot be looked up at the moment", retry_after_s=1.0) from error
         finally:
             self._n_looking -= 1
 
     async def secret(self, authorization: str | None) -> KeyRecord:
-        """The tenant a secret key speaks for. Raises InvalidKeyError."""
+        """Return the tenant a secret key acts for. Raises InvalidKeyError."""
         record = await self.find(presented_key(authorization, None))
         if record is None or record.kind != SECRET:
             raise InvalidKeyError("this needs a secret key (sk_…) of the tenant: Authorization: Bearer sk_…")
         return record
 
     def operator(self, authorization: str | None) -> None:
-        """Raises InvalidKeyError unless the installation's operator token is presented."""
+        """Raise InvalidKeyError unless the installation's operator token is presented."""
         if not self.is_operator(authorization):
             raise InvalidKeyError("this needs the installation's operator token: Authorization: Bearer op_…")
 
     def is_operator(self, authorization: str | None) -> bool:
+        """Return whether the installation's operator token is presented."""
         presented = presented_key(authorization, None) or ""
         return hmac.compare_digest(presented.encode(), self._operator_token.encode())
 
     async def watch(self, on_change: Callable[[Collection[str] | None], Awaitable[None]]) -> None:
-        """Forget what the control plane says was changed, and say whose it was (None: everybody's). Runs until
+        """Drop what the control plane says has changed, and report whose it was (None: everybody's). Runs until
         cancelled.
 
-        Saying so takes as long as a shard needs to recover, and a revoked key may not work until then: it goes on
-        beside the looking, again and again until it is done.
+        The report takes as long as a shard needs to recover, and a revoked key must not work until then: so it runs
+        concurrently with the polling, and is repeated until it succeeds.
         """
         telling = asyncio.ensure_future(self._tell(on_change))
         try:

@@ -1,4 +1,4 @@
-"""The HTTP application: resources (:mod:`.routes`), the operator's endpoints, health for anyone, and the pages.
+"""Builds the HTTP application: resources (:mod:`.routes`), the operator's endpoints, health for anyone, and the pages.
 
 No postponed annotations here: FastAPI has to see the dependencies that are made inside the functions.
 """
@@ -22,15 +22,16 @@ from whisperer.errors import InvalidKeyError
 _UNREADY: dict[str, Any] = {"description": "Not now, and why", "content": {"application/json": {"schema": {}}}}
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via")
-"""What proxies add; nginx does only where it is told to, hence the warning in docs/operations.md."""
+"""Headers that proxies add; nginx does so only where configured, hence the warning in docs/operations.md."""
 
 
 def build(parts: Parts) -> FastAPI:
+    """Build the application from the gateway's parts."""
     app = FastAPI(
         title="User Whisperer",
         summary="Events become decisions, messages and rewards; users, segments, campaigns and audits over HTTP.",
         redirect_slashes=False,
-        docs_url=None,  # those pages run scripts of a content network, on the origin where users are shown
+        docs_url=None,  # those pages run a CDN's scripts on the origin that shows users
         redoc_url=None,
     )
     problems.install(app)
@@ -73,8 +74,11 @@ def _operator_routes(app: FastAPI, parts: Parts) -> None:
 
 def _pages(app: FastAPI, parts: Parts) -> None:
     def may_look(request: Request) -> bool:
-        """Bound to loopback, whoever reaches us is on this machine, unless a foreign name was made to point here, or a
-        proxy says that it speaks for somebody."""
+        """Return whether a caller may see the pages.
+
+        Bound to loopback, whoever reaches us is on this machine, unless a foreign name was made to point here, or a
+        proxy says that it acts for somebody else.
+        """
         if parts.access.is_operator(request.headers.get("authorization")):
             return True
         if any(name in request.headers for name in FORWARDED):

@@ -1,7 +1,7 @@
 """The gateway as a Ray Serve application: the composition root of its parts, and the one switch before the routes.
 
-`build` is named in the Serve config. Ingestion is answered by :class:`~serve_apps.gateway.ingest.Ingestion` directly;
-everything else goes through FastAPI.
+The Serve config names `build`. :class:`~serve_apps.gateway.ingest.Ingestion` answers ingestion directly; everything
+else goes through FastAPI.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ _log = logging.getLogger(__name__)
 
 
 def build(args: dict[str, str]) -> Application:
-    """``args["installation"]``: path of `installation.json`."""
+    """Build the application; ``args["installation"]`` is the path of `installation.json`."""
     return Gateway.bind(args["installation"])  # type: ignore[attr-defined,no-any-return]
 
 
@@ -97,7 +97,7 @@ class Gateway:
                 settings.limits.body_first_byte_s, settings.limits.body_bytes_per_s, settings.limits.body_timeout_s
             ),
             max_in_flight_bytes=settings.gateway.max_in_flight_bytes,
-            # Ray lets in no more requests than it is told: half of them stay free of bodies that are on their way.
+            # Ray admits only this many requests at a time: half of them stay free of bodies still arriving.
             max_bodies=max(1, settings.gateway.max_ongoing_requests // 2),
             client_secret=client_secret(installation.operator_token),
             placeholders=Placeholders.listed(settings.identity.placeholder_ids),
@@ -141,7 +141,7 @@ class Gateway:
         self._api = build_api(parts)
         links.install(self._api, LinkSigner(bytes.fromhex(installation.link_secret)), Outcomes(shards).record)
         gc.collect()
-        gc.freeze()  # what is loaded by now stays, and needs no more scanning
+        gc.freeze()  # everything loaded so far stays, and need not be scanned again
         self._tasks = [
             asyncio.ensure_future(self._find_shards()),
             asyncio.ensure_future(access.watch(publishing.spread)),
@@ -164,7 +164,7 @@ class Gateway:
         return Observed(answer, self._measures, is_echoed=True)
 
     async def _find_shards(self) -> None:
-        """Keep the map fresh: quickly until the directory is found, then now and then."""
+        """Keep the map fresh: poll quickly until the directory is found, then now and then."""
         while True:
             try:
                 await self._shards.refresh()

@@ -1,13 +1,13 @@
-"""Bodies on their way in: how much of them is held, on whose account, and which is given up when it is too much.
+"""Accounts for bodies on their way in: how much of them is held, for whom, and which is dropped when it is too much.
 
 Memory is counted as bytes arrive; what a client announces counts for nothing. A body that falls behind the pace is
-given up as too slow. When all of them together exceed their room, the one longest on its way makes place: a body takes
-milliseconds, so those who hold on pay for it themselves, with whatever key and from however many addresses. Who has
-shown no good key yet has a bound of their own besides, by address.
+dropped as too slow. When all of them together exceed the limit, the one longest on its way is dropped: a body takes
+milliseconds, so those who linger pay for it themselves, whatever their key and however many addresses they use. Clients
+who have not yet shown a good key also have a limit per address.
 
-Guarantees: never more than `max_bytes` and one message of the server's are held of bodies that are not complete, and
-never more than `max_bodies` of them; a newcomer is never the one turned away. Leaves to others: reading
-(:mod:`.bodies`), and what is held of complete bodies (:mod:`.ingest`).
+Guarantees: incomplete bodies never hold more than `max_bytes` plus one of the server's messages, and never number more
+than `max_bodies`; a newcomer is never the one turned away. Leaves to others: reading (:mod:`.bodies`), and what
+complete bodies hold (:mod:`.ingest`).
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ ADDRESS_BODIES = 64
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """On whose account a body is held: a key that was looked up, or an address."""
+    """Whose account a body is held on: a key that was looked up, or an address."""
 
     name: str
     has_key: bool = False
 
 
 def owner_of_address(address: str | None) -> Owner:
-    """One for each address, and for each network of 64 bits of IPv6, which one customer has at least."""
+    """Return one owner per address and, for IPv6, per network of 64 bits, the least that one customer has."""
     try:
         found = ip_address(address or "")
     except ValueError:
@@ -43,14 +43,14 @@ def owner_of_address(address: str | None) -> Owner:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How fast a body must come: the first bytes within `first_s`, then `bytes_per_s`, all of it within `all_s`."""
+    """How fast a body must arrive: the first bytes within `first_s`, then `bytes_per_s`, all of it within `all_s`."""
 
     first_s: float
     bytes_per_s: float
     all_s: float
 
     def deadline(self, began: float, n_bytes: int) -> float:
-        """When more must be there, by the clock of ``began``, after ``n_bytes``."""
+        """Return when more must have arrived, by the clock of ``began``, after ``n_bytes``."""
         return began + min(self.all_s, self.first_s + n_bytes / self.bytes_per_s)
 
 
@@ -73,7 +73,7 @@ class _Account:
 
 
 class Arrivals:
-    """Use from one event loop."""
+    """The bodies on their way into one replica. Use from one event loop."""
 
     def __init__(self, max_bytes: int, max_bodies: int) -> None:
         self._max_bytes = max_bytes
@@ -82,13 +82,14 @@ class Arrivals:
         self._strangers: dict[Owner, _Account] = {}
         self.n_bytes = 0
         self.n_given_up = 0
-        """Bodies given up for lack of room since the start; those that were too slow are not among them."""
+        """Bodies dropped for lack of room since the start, not counting those that were too slow."""
 
     @property
     def n_bodies(self) -> int:
         return len(self._all)
 
     def begin(self, owner: Owner, give_up: Callable[[], None]) -> Arrival:
+        """Register a body that begins to arrive; older ones may be dropped to make room."""
         arrival = Arrival(owner, give_up)
         self._all[arrival] = None
         if not owner.has_key:
@@ -101,6 +102,7 @@ class Arrivals:
         return arrival
 
     def grew(self, arrival: Arrival, n_bytes: int) -> None:
+        """Count bytes that arrived; the oldest bodies are dropped when there are too many."""
         if arrival not in self._all:
             return
         arrival.n_bytes += n_bytes
@@ -114,7 +116,7 @@ class Arrivals:
             self._give_up(next(iter(self._all)))
 
     def end(self, arrival: Arrival) -> None:
-        """It is complete, or it will never be. Ending it again changes nothing."""
+        """Close a body's account: it is complete, or never will be. Ending it again changes nothing."""
         if arrival not in self._all:
             return
         del self._all[arrival]
@@ -127,7 +129,7 @@ class Arrivals:
                 del self._strangers[arrival.owner]
 
     def _give_up(self, arrival: Arrival) -> None:
-        """Its bytes count no more: its reader lets go of them as soon as the loop comes to it."""
+        """Drop a body. Its bytes no longer count: its reader releases them when the loop next runs it."""
         arrival.is_given_up = True
         self.n_given_up += 1
         self.end(arrival)

@@ -1,4 +1,4 @@
-"""A decision and a user's standing as callers see them: plain values, times in ISO 8601, reasons in words as well."""
+"""Presents a decision and a user's standing to callers: plain values, ISO 8601 times, reasons also in words."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from whisperer.journeys.engagement import NO_SEND as NO_SEND_STATUS
 from whisperer.journeys.engagement import REFUSED, SENDING, SENT
 
 PSEUDONYM = "erased:"
-"""How the warehouse begins the key of a user who was erased."""
+"""The prefix that the warehouse gives the key of an erased user."""
 
 _TIMES = ("at", "chosen_at", "mature_at", "closed_at", "next_at", "sent_at")
 
 
 def audit(view: dict[str, Any]) -> dict[str, Any]:
-    """A shard's or the warehouse's view as callers see it: times as ISO 8601, the reason in words as well."""
+    """Convert a shard's or the warehouse's view for callers: ISO 8601 times, the reason also in words."""
     decider = parsed(view.get("policy_version") or "")
     return {
         **_with_times(view),
@@ -37,7 +37,8 @@ def audit(view: dict[str, Any]) -> dict[str, Any]:
 
 
 def from_warehouse(stored: Mapping[str, Any]) -> dict[str, Any]:
-    """What the warehouse holds of a decision (:class:`actors.warehouse.reader.Audit`) in the form of a shard's view."""
+    """Convert the warehouse's record of a decision (:class:`actors.warehouse.reader.Audit`) to the form of a shard's
+    view."""
     row, deliveries, rewards = stored["decision"], stored["deliveries"], stored["rewards"]
     reward = max(rewards, key=lambda one: int(one["revision"]), default=None)
     status, reason = _ending(row, deliveries)
@@ -63,14 +64,14 @@ def from_warehouse(stored: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _ending(row: Mapping[str, Any], deliveries: Sequence[Mapping[str, Any]]) -> tuple[str, str | None]:
-    """Status and reason, from how the last attempt ended."""
+    """Return status and reason, from how the last attempt ended."""
     if row["reason"]:
         return REFUSED, row["reason"]
     if row["arm"] == NO_SEND:
         withheld = Reason.BUDGET_SPENT in dict(row["refused_arms"] or {}).values()
         return NO_SEND_STATUS, Reason.BUDGET_SPENT if withheld else None
     if any(attempt["status"] in (ACCEPTED, UNKNOWN) for attempt in deliveries):
-        return SENT, None  # also after a last attempt that failed: what may be with its reader is not refused
+        return SENT, None  # even if a later attempt failed: a message that may have arrived is not refused
     reason = next((attempt["reason"] for attempt in reversed(deliveries) if attempt["reason"]), None)
     return (REFUSED, reason) if reason else (SENDING, None)
 
@@ -92,7 +93,7 @@ def _send(deliveries: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
 
 
 def _features(stored: Any) -> dict[str, float | None]:
-    """As a map or as pairs, null where the user was erased."""
+    """Return features given as a map or as pairs; null where the user was erased."""
     if stored is None:
         return {}
     pairs = (
@@ -104,7 +105,7 @@ def _features(stored: Any) -> dict[str, float | None]:
 
 
 def standing(held: Standing) -> dict[str, Any]:
-    """What may be done with a user. Suppressed addresses are kept as hashes, and so not shown at all."""
+    """Return what may be done with a user. Suppressed addresses are stored as hashes, and so are not shown."""
     assignment = held.assignment
     return {
         "group": None
@@ -133,6 +134,7 @@ def standing(held: Standing) -> dict[str, Any]:
 
 
 def sentence(reason: str | None) -> str | None:
+    """Return a refusal reason in words."""
     return next((words for known, words in SENTENCES.items() if known == reason), None)
 
 

@@ -1,7 +1,7 @@
 """Reads the body of one ingestion request, at the pace and within the room that :mod:`.arrivals` allows.
 
-A body that stays behind, or whose sender hangs up, is `request_timeout` (408), on which clients send again; none of
-what came of it is used. One that had to make room is `overloaded` (503).
+A body that falls behind, or whose sender hangs up, is `request_timeout` (408), on which clients send again; the part
+received is not used. One dropped to make room is `overloaded` (503).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ NO_ROOM = Refusal(Code.OVERLOADED, "too many bodies are on their way; send it ag
 async def read_body(
     receive: Callable[[], Awaitable[MutableMapping[str, Any]]], arrivals: Arrivals, owner: Owner, pace: Pace
 ) -> bytes | Refusal:
-    """The whole body, or why there is none."""
+    """Return the whole body, or the refusal if there is none."""
     loop = asyncio.get_running_loop()
     began = loop.time()
     chunks: list[bytes] = []
@@ -29,7 +29,7 @@ async def read_body(
     limit = asyncio.timeout_at(pace.deadline(began, 0))
 
     def give_up() -> None:
-        if not limit.expired():  # its time may be over, and its turn not have come yet
+        if not limit.expired():  # its time may be up before it has had a turn
             limit.reschedule(loop.time())
 
     arrival = arrivals.begin(owner, give_up)

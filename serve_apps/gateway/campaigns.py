@@ -1,7 +1,7 @@
-"""Campaigns from a draft to what every shard runs, and what came of them.
+"""Takes campaigns from a draft to every shard, and reports their results.
 
-A version is a row in the control plane first and a record in each shard's journal then; :class:`Publishing` brings it
-there. Times leave here as ISO 8601 in UTC.
+A version is first a row in the control plane, then a record in each shard's journal; :class:`Publishing` distributes
+it. Times are returned as ISO 8601 in UTC.
 """
 
 from __future__ import annotations
@@ -21,38 +21,42 @@ from whisperer.journeys.campaign import LIVE, PAUSED
 
 
 class Campaigns:
+    """Campaigns as callers see and change them."""
+
     def __init__(self, plane: ControlPlane, publishing: Publishing, overview: Overview) -> None:
         self._plane = plane
         self._publishing = publishing
         self._overview = overview
 
     async def create(self, tenant: str, name: str, definition: object, publish: bool) -> dict[str, Any]:
-        """Store a draft, and publish it if asked; both or neither. Raises CampaignError with every problem."""
+        """Store a draft and, if asked, publish it; both or neither. Raises CampaignError with every problem."""
         write = partial(self._plane.create_campaign, publish=publish)
         return await self._changed(tenant, await asyncio.to_thread(write, tenant, name, definition))
 
     async def put(
         self, tenant: str, name: str, definition: object, publish: bool, if_match: str | None = None
     ) -> dict[str, Any]:
-        """Raises StaleError where the campaign is not any more as ``if_match`` says."""
+        """Create or change a campaign. Raises StaleError if it no longer matches ``if_match``."""
         write = partial(self._plane.put_campaign, publish=publish, if_match=if_match)
         return await self._changed(tenant, await asyncio.to_thread(write, tenant, name, definition))
 
     async def turn(self, tenant: str, name: str, action: str) -> dict[str, Any]:
-        """``action``: publish, pause, resume or end."""
+        """Change a campaign's status; ``action`` is publish, pause, resume or end."""
         turn: Callable[[str, str], CampaignVersion] = getattr(self._plane, f"{action}_campaign")
         return await self._changed(tenant, await asyncio.to_thread(turn, tenant, name))
 
     async def list(self, tenant: str) -> list[dict[str, Any]]:
+        """Return all campaigns with their results so far."""
         rows = await asyncio.to_thread(self._plane.list_campaigns, tenant)
         counted = (await self._overview.by_tenant(tenant))["campaigns"]
         return [shown(row, counted.get(row.name)) for row in rows]
 
     async def show(self, tenant: str, name: str, version: int | None = None) -> dict[str, Any]:
+        """Return a campaign with its results so far. Raises NotFoundError."""
         return await self._shown(tenant, await asyncio.to_thread(self._plane.get_campaign, tenant, name, version))
 
     async def report(self, tenant: str, name: str) -> dict[str, Any]:
-        """What it did and what that was worth; see docs/campaigns.md. Raises NotFoundError."""
+        """Return what a campaign did and what that was worth; see docs/campaigns.md. Raises NotFoundError."""
         row = await asyncio.to_thread(self._plane.get_campaign, tenant, name)
         experiment = await asyncio.to_thread(self._plane.experiment, tenant)
         counted = (await self._overview.by_tenant(tenant))["campaigns"].get(name, no_campaign())
@@ -60,9 +64,10 @@ class Campaigns:
         return report(row, counted, experiment, budget)
 
     async def running(self, tenant: str, name: str) -> bool:
-        """Whether callers may ask about it now: live, or paused, which the shards then answer with a refusal.
+        """Return whether callers may ask about a campaign now: it is live, or paused, which the shards answer with a
+        refusal.
 
-        Raises NotFoundError where there is no such campaign.
+        Raises NotFoundError if there is no such campaign.
         """
         published = self._overview.published.get(tenant)
         rows = [] if published is None else [row for row in published.campaigns if row.name == name]
@@ -79,7 +84,7 @@ class Campaigns:
 
 
 def shown(row: CampaignVersion, counted: dict[str, Any] | None) -> dict[str, Any]:
-    """A campaign with what it came to so far."""
+    """Return a campaign with its results so far."""
     counted = counted or no_campaign()
     counts = {name: counted[name] for name in LOOP_COUNTS} | {"refused": counted["refused"]}
     return campaign_document(row) | {"counts": counts}

@@ -1,11 +1,11 @@
-"""Gathers concurrent requests into one call a shard.
+"""Combines concurrent requests into one call per shard.
 
-Requests leave their parts in a shard's lane; while up to `MAX_CALLS` calls to that shard are under way the lane fills,
-then goes out as blocks of one tenant each. Every request waits for the blocks its events are in.
+Requests put their parts into a shard's lane. While up to `MAX_CALLS` calls to that shard are under way the lane fills,
+then it is sent as blocks of one tenant each. Every request waits for the blocks that contain its events.
 
-Guarantees: a request is told yes only when every shard concerned has its events on disk. A call whose outcome is
-unknown (the actor died) is made again with the same blocks: the shard drops what it has already counted. A partition
-that moved is found again by the new map, and only the blocks that a shard refused for it go again.
+Guarantees: a request succeeds only when every shard concerned has its events on disk. A call whose outcome is unknown
+(the actor died) is repeated with the same blocks: the shard drops what it has already counted. A partition that moved
+is found by the new map, and only the blocks that a shard refused because of it are sent again.
 """
 
 from __future__ import annotations
@@ -24,35 +24,38 @@ from whisperer.events.block import MAX_BLOCK_EVENTS, EventBlock, encode_block
 from whisperer.events.parts import Part, merge, split
 
 MAX_BLOCK_OF_CALL = 5_000
-"""Events: a shard applies a block in one go (:mod:`actors.weighing`)."""
+"""In events: a shard applies a block in one go (:mod:`actors.weighing`)."""
 MAX_CALLS = 2
 PAUSE_A_REQUEST_S = 0.002
 MAX_PAUSE_S = 0.012
-"""After a call for n requests the next one to that shard waits n times the pause, at most so long: one event alone goes
-at once, and the more there are the more of them share a call, a group and an fdatasync."""
+"""After a call for n requests the next call to that shard waits n times the pause, at most this long: a single event
+goes at once, and the more requests there are, the more share a call, a group and an fdatasync."""
 CALL_TIMEOUT_S = 15.0
 GIVE_UP_AFTER_S = 20.0
-"""Clients wait this long for a shard to recover before they are told to come back (503)."""
+"""How long clients wait for a shard to recover before they are told to come back (503)."""
 
 
 @dataclass(slots=True)
 class _Lane:
-    """What waits for one shard."""
+    """What is waiting for one shard."""
 
     parts: dict[str, list[Part]] = field(default_factory=dict)
     traces: list[tracing.Trace] = field(default_factory=list)
-    """Whom the call will be for, as far as a call tells."""
+    """Traces of the requests in the call, as many as a call carries."""
     durable: asyncio.Future[None] | None = None
     n_events: int = 0
     n_requests: int = 0
     n_calls: int = 0
     next_call_at: float = 0.0
     is_timed: bool = False
-    """Whether the loop will come back to send what waits here."""
+    """Whether a timer is set to send what waits here."""
 
 
 class Coalescer:
-    """Use from one event loop. ``on_block`` sees every block that goes out, ``call_events`` counts what calls carry."""
+    """The lanes of one replica. Use from one event loop.
+
+    ``on_block`` is called with every block sent; ``call_events`` counts the events that calls carry.
+    """
 
     def __init__(
         self,
@@ -75,12 +78,13 @@ class Coalescer:
         self.call_ms: deque[float] = deque(maxlen=256)
 
     def has_room(self, n_events: int) -> bool:
+        """Return whether this many events fit into the lanes; an empty replica takes any number."""
         return self.n_queued + n_events <= self._max_queued or self.n_queued == 0
 
     async def commit(self, tenant: str, parts: Mapping[int, Part]) -> None:
         """Wait until the parts, by shard, are durable.
 
-        Raises UnavailableError (a shard does not come back in time) or OverloadError (a shard's queue is full).
+        Raises UnavailableError (a shard does not recover in time) or OverloadError (a shard's queue is full).
         """
         loop = asyncio.get_running_loop()
         waiting = []
@@ -92,7 +96,7 @@ class Coalescer:
             if lane.durable is None:
                 lane.durable = loop.create_future()
                 if lane.n_calls < MAX_CALLS:
-                    # After this round of the loop: requests that are ready now go along.
+                    # After this round of the loop, so that requests that are ready now are included.
                     loop.call_soon(self._flush_if_idle, shard, lane)
             lane.parts.setdefault(tenant, []).append(part)
             lane.n_events += len(part)
@@ -132,7 +136,7 @@ class Coalescer:
         lane.n_calls += 1
         traces, lane.traces = lane.traces, []
         blocks = [merge(tenant, some) for tenant, waiting in parts.items() for some in _in_blocks(waiting)]
-        with tracing.within(traces):  # the loop's callbacks run under the trace of whoever made them
+        with tracing.within(traces):  # the loop's callbacks inherit the trace of whoever created them
             task = asyncio.ensure_future(self._call(shard, blocks))
         task.add_done_callback(lambda done: self._finished(shard, lane, durable, done))
 
@@ -143,7 +147,7 @@ class Coalescer:
             durable.set_result(None)
         else:
             durable.set_exception(error)
-            durable.exception()  # a request that was cancelled does not look at it
+            durable.exception()  # a cancelled request does not look at it
         self._flush_if_idle(shard, lane)
 
     async def _call(self, shard: int, blocks: list[EventBlock]) -> None:
@@ -187,7 +191,7 @@ class Coalescer:
 
 
 def _in_blocks(parts: list[Part]) -> Iterator[list[Part]]:
-    """Parts in order, so many together as make a block."""
+    """Split parts, in order, into groups that each make one block."""
     some: list[Part] = []
     n_events = 0
     for part in parts:

@@ -1,7 +1,7 @@
-"""Who is at the other end of a connection: the address that our own proxy saw, never one that a client claims.
+"""Finds who is at the other end of a connection: the address that our own proxy saw, never one that a client claims.
 
-HAProxy (:mod:`cluster.haproxy_program`) takes :data:`HEADER` out of what clients send and puts in its own, which begins
-with a secret of the installation. Whoever reaches a replica past HAProxy cannot make one up, and has no address.
+HAProxy (:mod:`cluster.haproxy_program`) removes :data:`HEADER` from what clients send and adds its own, which begins
+with a secret of the installation. A client that bypasses HAProxy cannot forge it, and has no address.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ HEADER = CLIENT_HEADER.lower().encode()
 
 
 def client_address(headers: Mapping[bytes, bytes], secret: str) -> str | None:
-    """The address, IPv4 where it is one; None where our proxy does not vouch for it."""
+    """Return the address, as IPv4 where it is one; None if our proxy does not vouch for it."""
     value = headers.get(HEADER)
     if value is None:
         return None

@@ -1,4 +1,4 @@
-"""What this replica refused and noticed since it started, with a bounded sample for debugging."""
+"""Counts what this replica refused and noticed since it started, with a bounded sample for debugging."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from whisperer.events.refusals import Refusal
 from whisperer.events.types import EventType
 
 NOBODY = ""
-"""Stands for the tenant where no good key was presented."""
+"""Stands for the tenant when no good key was presented."""
 
 LATEST_KEPT = 30
 LATEST_PER_BLOCK = 5
 
 
 class Counts:
+    """The counts of one replica. ``sample``: refusals kept per tenant."""
+
     def __init__(self, sample: int) -> None:
         self.rejected: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self.notices: defaultdict[str, Counter[str]] = defaultdict(Counter)
@@ -25,11 +27,12 @@ class Counts:
         self.latest: deque[dict[str, Any]] = deque(maxlen=LATEST_KEPT)
 
     def refuse(self, tenant: str, refusal: Refusal, now: int, n_events: int = 1) -> None:
-        """A whole request turned away; a batch counts its events."""
+        """Count a whole request that was turned away; a batch counts its events."""
         self.rejected[tenant][refusal.code.value] += n_events
         self.samples[tenant].append({"at": now, "code": refusal.code.value, "message": refusal.message})
 
     def outcome(self, tenant: str, outcome: Outcome, now: int) -> None:
+        """Count what admission rejected and noticed in a request."""
         for one in outcome.rejected:
             self.rejected[tenant][one.code.value] += 1
             self.samples[tenant].append(
@@ -39,7 +42,7 @@ class Counts:
             self.notices[tenant][notice.value] += count
 
     def saw(self, block: EventBlock) -> None:
-        """Keep the last few events of a block for the home page."""
+        """Keep a block's last few events for the home page."""
         n = len(block)
         rows = block.events()
         for i in range(max(0, n - LATEST_PER_BLOCK), n):

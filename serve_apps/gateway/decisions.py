@@ -1,7 +1,7 @@
-"""Callers' own questions: what to do about these users now, and why a decision came out as it did.
+"""Answers callers' own questions: what to do about these users now, and why a decision came out as it did.
 
-A question has an *occurrence*: the same one about the same user and campaign is the same decision, however often it is
-asked, so asking again after a failure is safe. Everything of a user is asked of the user's shard; a decision's id does
+A question has an *occurrence*: the same question about the same user and campaign is the same decision, however often
+it is asked, so retrying after a failure is safe. Questions about a user go to the user's shard. A decision's id does
 not say where it lives, so every shard is asked, and then the warehouse.
 """
 
@@ -24,15 +24,15 @@ from whisperer.ids import known_key, partition_of, tenant_seed
 
 MAX_USERS = 1_000
 ANSWER_WITHIN_S = 2.0
-"""How long a shard waits for the choice; after that the decision is answered as it is: `deciding`."""
+"""How long a shard waits for the choice; after that the decision is returned as it is: `deciding`."""
 SETTLE_S = 20.0
 LOOK_UP_AT_ONCE = 64
 UNKNOWN = "unknown"
-"""A shard's word for a user it does not have."""
+"""A shard's answer for a user it does not have."""
 
 
 class Decisions:
-    """``warehouse``: its URI."""
+    """Questions about decisions. ``warehouse``: its URI."""
 
     def __init__(self, shards: Shards, users: Users, jobs: Jobs, warehouse: str) -> None:
         self._shards = shards
@@ -41,14 +41,14 @@ class Decisions:
         self._warehouse = warehouse
 
     async def ask(self, tenant: str, campaign: str, user_ids: Sequence[str], occurrence: str) -> list[dict[str, Any]]:
-        """One decision a user, in the order asked; ``{"user_id", "status": "unknown_user"}`` where there is none.
+        """Return one decision per user, in the order asked; ``{"user_id", "status": "unknown_user"}`` if there is none.
 
-        Raises UnavailableError when a shard stays away; what the others decided then stands, and is answered again
-        when the same occurrence is asked again.
+        Raises UnavailableError when a shard stays away; what the others decided then stands, and is returned when the
+        same occurrence is asked again.
         """
         keys = {user_id: known_key(user_id) for user_id in user_ids}
         views = await self._ask_shards(tenant, campaign, list(keys.values()), occurrence)
-        # Most ids are userIds of live users. The others are looked for: anonymous ones, and those merged into others.
+        # Most ids are userIds of live users. The rest are looked up: anonymous ones, and those merged into others.
         strangers = [user_id for user_id, key in keys.items() if views[key]["status"] == UNKNOWN]
         found = await self._keys(tenant, strangers)
         keys.update(found)
@@ -59,7 +59,8 @@ class Decisions:
         return [_answer(user_id, views[keys[user_id]]) for user_id in user_ids]
 
     async def show(self, tenant: str, decision_id: str) -> dict[str, Any]:
-        """The whole audit of one decision. Raises NotFoundError, and UnavailableError while a shard cannot be asked."""
+        """Return the whole audit of one decision. Raises NotFoundError, and UnavailableError while a shard cannot be
+        asked."""
         shards = self._shards.map.shards
         answers = await asyncio.gather(
             *(self._shards.call(shard, "decision", tenant, decision_id) for shard in shards), return_exceptions=True
@@ -79,11 +80,11 @@ class Decisions:
         if stored is not None:
             return audit(from_warehouse(stored))
         if away is not None:
-            raise away  # it may well be there
+            raise away  # the decision may be on the shard that is away
         raise NotFoundError(f"there is no decision {decision_id[:80]!r}", code="decision_not_found")
 
     async def _keys(self, tenant: str, user_ids: Sequence[str]) -> dict[str, str]:
-        """The live keys of those that there are."""
+        """Return the live keys of those users that exist."""
         at_once = asyncio.Semaphore(LOOK_UP_AT_ONCE)
 
         async def key_of(user_id: str) -> str | None:
@@ -99,7 +100,7 @@ class Decisions:
     async def _ask_shards(
         self, tenant: str, campaign: str, keys: Sequence[str], occurrence: str
     ) -> dict[str, dict[str, Any]]:
-        """User key -> view. Each shard is asked about all of its users at once, again while it recovers."""
+        """Return user key -> view. Each shard is asked about all its users at once, repeatedly while it recovers."""
         seed = tenant_seed(tenant)
         views: dict[str, dict[str, Any]] = {}
         if not keys:
@@ -130,11 +131,11 @@ class Decisions:
 
 
 _iso = lru_cache(maxsize=64)(iso)
-"""Users who are asked about together were decided about together."""
+"""Users asked about together were decided about together, so their times repeat."""
 
 
 def _answer(user_id: str, view: dict[str, Any]) -> dict[str, Any]:
-    """What a caller acts on; the rest is in the audit."""
+    """Return what a caller acts on; the rest is in the audit."""
     if view["status"] == UNKNOWN:
         return {"user_id": user_id, "status": "unknown_user"}
     return {

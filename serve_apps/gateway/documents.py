@@ -1,6 +1,7 @@
-"""The pages' documents, from the same parts that answer REST: :class:`~serve_apps.gateway.pages.source.PageSource`.
+"""Builds the pages' documents, from the same parts that answer REST:
+:class:`~serve_apps.gateway.pages.source.PageSource`.
 
-Pages name a tenant by its name; everything behind them by its id.
+Pages identify a tenant by its name; everything behind them by its id.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ class Documents:
         self._link_prefix = f"{parts.installation.public_url}/m/"
 
     async def home(self) -> LiveView:
-        """Made once for each time the shards were asked: every open page asks once a second."""
+        """Return the home page's document, built once per round of asking the shards: every open page asks once a
+        second."""
         installation, overview = self._parts.installation, self._parts.overview
         async with self._making:
             statuses = await overview.shards()
@@ -107,7 +109,7 @@ class Documents:
         return cast(shapes.CampaignPage, report | {"days": days, "simulation": simulation})
 
     async def _days(self, tenant_id: str, name: str) -> list[dict[str, Any]]:
-        """Lift by day; the page is there without it, too."""
+        """Return lift by day; the page works without it."""
         try:
             days: list[dict[str, Any]] = (await self._parts.lift_days.show(tenant_id, name))["data"]
         except (OverloadError, TooLargeError, UnavailableError):

@@ -1,9 +1,10 @@
-"""Why an arm was chosen, in figures: what each feature added to it over `no_send`.
+"""Explains in figures why an arm was chosen: what each feature added to it over `no_send`.
 
-Two parts, of who decided (:mod:`whisperer.decisions.versions`): the value model's SHAP values, by the very version that
-scored, verified again, on the features that were logged; and the linear model's, coefficient times feature. Guarantees:
-each part adds up to what it explains. The learner keeps the newest coefficients only, so the linear part is told with
-the number of the publication it is of. Leaves to others: finding the decision (:mod:`.decisions`).
+There are two parts, according to who decided (:mod:`whisperer.decisions.versions`): the value model's SHAP values, from
+the very version that scored, verified again, on the features that were logged; and the linear model's terms,
+coefficient times feature. Guarantees: each part adds up to what it explains. The learner keeps only the newest
+coefficients, so the linear part carries the number of its publication. Finding the decision is left to
+:mod:`.decisions`.
 """
 
 from __future__ import annotations
@@ -38,10 +39,10 @@ class Explanations:
         self._shards = shards
 
     async def show(self, tenant: str, decision_id: str) -> dict[str, Any]:
-        """Both parts; one is None where nothing of the kind had a say.
+        """Return both parts; one is None if nothing of that kind had a say.
 
-        Raises NotFoundError, ConflictError (`nothing_to_explain`) for a decision without a choice, of an erased user or
-        by a group's rule, ArtifactError where the version's files are not those registered any more, UnavailableError.
+        Raises NotFoundError; ConflictError (`nothing_to_explain`) for a decision without a choice, of an erased user or
+        by a group's rule; ArtifactError if the version's files are no longer those registered; UnavailableError.
         """
         view = await self._decisions.show(tenant, decision_id)
         version, arm, features = view.get("policy_version"), view.get("arm"), view.get("features")
@@ -62,7 +63,7 @@ class Explanations:
         }
 
     def _model(self, tenant: str, decider: Decider) -> ValueModel:
-        """The registered version. In a thread: it reads files."""
+        """Open the registered version. Call in a thread: it reads files."""
         policy = self._plane.get_policy(tenant, decider.model)
         digest = next((one.digest for one in policy.versions if one.version == decider.version), None)
         if digest is None:
@@ -80,13 +81,13 @@ class Explanations:
         x = transform(np.array([[math.nan if value is None else value for value in raw]], np.float64))[0]
         mine, none = (policy.mean[row] for row in policy.rows([arm, NO_SEND]))
         terms = (mine - none) * x
-        # Only the arm has a score: `no_send`, over which it is told, has 0.
+        # Only the arm has a score: that of `no_send`, the baseline, is 0.
         terms[SCORE] = float(mine[SCORE] * bounded_scores(np.array(score))) if arm != NO_SEND else 0.0
         told = dict(zip(COLUMNS, terms.tolist(), strict=True))
         return _part(f"{decider.campaign}@{policy.number}", told)
 
 
 def _part(version: str, told: dict[str, float]) -> dict[str, Any]:
-    """Greatest first."""
+    """Return one part with its contributions, greatest first."""
     ordered = dict(sorted(told.items(), key=lambda one: -abs(one[1])))
     return {"version": version, "effect": sum(told.values()), "contributions": ordered}

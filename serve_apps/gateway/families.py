@@ -1,7 +1,7 @@
-"""Every metric of the installation: its name, kind, labels and meaning, and where its samples come from.
+"""Defines every metric of the installation: its name, kind, labels and meaning, and where its samples come from.
 
-:data:`FAMILIES` is the whole list; docs/metrics.md has the same, and a test holds the two together. A sample is read
-from one document: the installation's status, with tenants as (label, counts) pairs and the replicas' reports beside it.
+:data:`FAMILIES` is the whole list; docs/metrics.md repeats it, and a test keeps the two consistent. A sample is read
+from one document: the installation's status, with tenants as (label, counts) pairs, plus the replicas' reports.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from importlib.metadata import version
 from typing import Any
 
 OTHERS = "(others)"
-"""Label of all tenants beyond the oldest thousand together."""
+"""Label for all tenants beyond the oldest thousand."""
 DONE = "done"
 
 COUNTER, GAUGE, HISTOGRAM = "counter", "gauge", "histogram"
@@ -25,7 +25,7 @@ Document = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """One metric: its name as it is exposed, and what of a document its samples are."""
+    """One metric: the name it is exposed under, and how its samples are read from a document."""
 
     name: str
     kind: str
@@ -35,7 +35,7 @@ class Family:
 
 
 def _summed(samples: Iterable[tuple[tuple[str, ...], float]]) -> list[Sample]:
-    """Several tenants may share a label."""
+    """Add up samples with equal labels: several tenants may share one."""
     found: dict[tuple[str, ...], float] = {}
     for labels, value in samples:
         found[labels] = found.get(labels, 0) + value
@@ -47,7 +47,7 @@ def _tenant(key: str) -> Callable[[Document], list[Sample]]:
 
 
 def _tenant_by(key: str) -> Callable[[Document], list[Sample]]:
-    """Of counts by a second label."""
+    """Read a tenant's counts by a second label."""
     return lambda document: _summed(
         ((name, label), n) for name, counts in document["tenants"] for label, n in counts.get(key, {}).items()
     )
@@ -65,7 +65,7 @@ def _closed(document: Document) -> list[Sample]:
 
 
 def _refused_by_replicas(key: str) -> Callable[[Document], list[Sample]]:
-    """Replicas count by tenant id; "" is nobody's: no good key was presented."""
+    """Read refusals counted by replicas, by tenant id; "" means that no good key was presented."""
 
     def samples(document: Document) -> list[Sample]:
         names = {counts.get("id", name): name for name, counts in document["tenants"]} | {"": ""}
@@ -88,7 +88,7 @@ def _replica_histogram(key: str) -> Callable[[Document], list[Sample]]:
 
 
 def _replica_counts(key: str) -> Callable[[Document], list[Sample]]:
-    """Of ``[label, ..., count]`` lists."""
+    """Read ``[label, ..., count]`` lists."""
     return lambda document: [
         ((replica["replica"], *map(str, labels)), n) for replica in document["replicas"] for *labels, n in replica[key]
     ]
@@ -121,7 +121,7 @@ def _replica_histograms(key: str) -> Callable[[Document], list[Sample]]:
 
 
 def _shard(*path: str) -> Callable[[Document], list[Sample]]:
-    """A number in each shard's status; of one that is away, or has nothing yet, there is no sample."""
+    """Read a number in each shard's status; a shard that is away, or has no value yet, has no sample."""
     return lambda document: [
         ((shard["name"],), value) for shard in document["shards"] if (value := _at(shard, path)) is not None
     ]
@@ -164,7 +164,7 @@ def _models(key: str) -> Callable[[Document], list[Sample]]:
 
 
 def _score_models(document: Document) -> list[Sample]:
-    """By tenant, the model and the beginning of its digest, "" for the formula."""
+    """Report each tenant's score model by name and the beginning of its digest, "" for the formula."""
     names = {counts.get("id", name): name for name, counts in document["tenants"]}
     return _summed(
         ((names.get(tenant, OTHERS), found["model"], found["digest"][:12]), 1)

@@ -1,8 +1,8 @@
-"""Ends the work for a caller who hung up.
+"""Cancels the work for a caller who has hung up.
 
-An ASGI application around others. The server is read for the application's sake only: of a body, never more than was
-asked for. Once the body was read, or where there is none, a connection that ends cancels the work; what must go on
-without its caller shields itself (:mod:`.idempotency`).
+An ASGI application around others. It reads from the server only on the application's behalf, and never more of a body
+than was asked for. Once the body was read, or if there is none, a connection that ends cancels the work; work that must
+continue without its caller shields itself (:mod:`.idempotency`).
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
-"""Changing calls that carry an Idempotency-Key are carried out once, whichever replica they reach.
+"""Carries out changing calls with an Idempotency-Key once, whichever replica they reach.
 
     the same call again         the stored answer, with `Idempotent-Replay: true`
     another call, the same key  422 `idempotency_key_reused`
     it is still under way       409 `call_in_progress`
 
-A plain ASGI application around the others, so that no route can forget it; what is a call, and what of it is kept, is
-decided here and stored by :mod:`cluster.control_plane.replays`. Only success is kept: a call that was refused changed
-nothing and may be corrected and sent again under its key. A caller who hangs up changes nothing either: the call goes
-on, and its answer waits. `POST /v1/decisions` is not among them: there the key is the occurrence, which makes the same
-decision of the same question in the shard itself.
+A plain ASGI application around the others, so that no route can forget it. It decides what counts as a call and what of
+it is kept; :mod:`cluster.control_plane.replays` stores it. Only success is kept: a refused call changed nothing and may
+be corrected and sent again under its key. A caller who hangs up changes nothing either: the call continues, and its
+answer waits. `POST /v1/decisions` is excluded: there the key is the occurrence, by which the shard itself makes the
+same decision for the same question.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ _METHODS = ("POST", "PUT", "PATCH", "DELETE")
 _OPERATORS = "/internal/tenants/"
 _TENANTS = "/v1/"
 _OTHERWISE = re.compile(r"decisions|templates/[^/]*/preview")
-"""Idempotent by its occurrence; changes nothing."""
+"""The first is idempotent by its occurrence; the second changes nothing."""
 _KEPT_HEADERS = ("content-type", "etag", "cache-control")
 
 _log = logging.getLogger(__name__)
 
 
 def covers(method: str, path: str) -> bool:
-    """Whether a call changes something and has no way of its own to be repeated safely."""
+    """Return whether a call changes something and has no other way to be repeated safely."""
     if path.startswith(_OPERATORS):
         resource = path.removeprefix(_OPERATORS).partition("/")[2]
     else:
@@ -70,7 +70,7 @@ class Idempotency:
         request = Request(scope, receive)
         key = request.headers.get(HEADER)
         tenant = None if key is None else await self._tenant(request)
-        # Who may not come in, or asks for what no route answers, is told so by the routes.
+        # The routes answer callers without access, and requests that no route matches.
         if key is None or tenant is None or not answers(scope["app"], dict(scope), scope["method"]):
             await self._app(scope, receive, send)
             return
@@ -100,7 +100,7 @@ class Idempotency:
             return refusal(request, error)
         if stored is not None:
             return Response(stored.body, stored.status, stored.headers | {REPLAYED: "true"})
-        # Not with its caller: one who hangs up and calls again finds what came of the first call.
+        # Independent of the caller: one who hangs up and calls again finds the outcome of the first call.
         return await asyncio.shield(asyncio.ensure_future(self._carry_out(request.scope, body, tenant, key, now)))
 
     async def _carry_out(self, scope: Scope, body: bytes, tenant: str, key: str, begun_at: int) -> Response:
@@ -119,7 +119,7 @@ class Idempotency:
 
 
 async def _call(app: ASGIApp, scope: Scope, body: bytes) -> Response:
-    """What the application answers to a call whose body was read already."""
+    """Return the application's answer to a call whose body was already read."""
     messages: list[Message] = []
     unread = [body]
 
@@ -140,7 +140,7 @@ async def _call(app: ASGIApp, scope: Scope, body: bytes) -> Response:
 
 
 def _fingerprint(request: Request, body: bytes) -> str:
-    """Of the same call only: its method, where it went, and what it said."""
+    """Return a fingerprint of the same call: its method, target and content."""
     made = hashlib.sha256()
     for part in (request.method, request.url.path, request.url.query, request.headers.get("if-match", "")):
         made.update(part.encode("utf-8", "surrogatepass") + b"\x00")

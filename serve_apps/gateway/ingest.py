@@ -1,9 +1,9 @@
-"""The Tracking API: one request from the socket to its answer.
+"""The Tracking API: takes one request from the socket to its answer.
 
-The steps, in order: find the key that the header shows, read the body (bounded in bytes and time), undo gzip, parse,
-find the key in the body where the header had none, apply limits, admit each event, wait until every shard concerned has
-it on disk, answer. A plain ASGI application: what runs for every request should be readable in one place. What is
-turned away is a value, counted by code; only a bug of ours is a 500.
+The steps, in order: find the key in the header, read the body (bounded in bytes and time), undo gzip, parse, find the
+key in the body if the header had none, apply limits, admit each event, wait until every shard concerned has it on disk,
+answer. A plain ASGI application, because what runs for every request should be readable in one place. A refusal is a
+value, counted by code; only a bug of ours is a 500.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _log = logging.getLogger(__name__)
 
 PREFIX = "/v1/"
 REMEMBER_FULL_S = 2.0
-"""A gateway that turned events away so lately says that it is not ready."""
+"""A gateway that turned events away within this time reports that it is not ready."""
 SUCCESS = b'{"success":true}'
 
 _CORS = [
@@ -81,14 +81,15 @@ Answer = tuple[int, list[tuple[bytes, bytes]], bytes]
 
 
 def route_of(path: str) -> Route | None:
-    """The Tracking API's route of a path; a slash at the end makes no difference (a redirect would lose the body)."""
+    """Return the Tracking API's route of a path; a trailing slash makes no difference (a redirect would lose the
+    body)."""
     return ROUTES.get(path[len(PREFIX) :].rstrip("/")) if path.startswith(PREFIX) else None
 
 
 class Ingestion:
-    """``client_secret`` is what our own proxy shows (:mod:`.connection`).
+    """Answers the Tracking API's requests. ``client_secret`` is what our own proxy shows (:mod:`.connection`).
 
-    Of ``max_in_flight_bytes`` bodies on their way in have a quarter, and complete ones the rest.
+    A quarter of ``max_in_flight_bytes`` is for bodies on their way in, and the rest for complete ones.
     """
 
     def __init__(
@@ -127,11 +128,11 @@ class Ingestion:
 
     @property
     def in_flight_bytes(self) -> int:
-        """What is held of bodies: as far as they came, and of complete ones what they are unpacked."""
+        """Bytes held for bodies: what has arrived of incomplete ones, and the unpacked size of complete ones."""
         return self._held + self.arrivals.n_bytes
 
     def unready(self) -> list[str]:
-        """Why requests are turned away now, or were in the last seconds, for lack of room."""
+        """Return why requests are turned away for lack of room now, or were in the last seconds."""
         if time.monotonic() - self._full_at > REMEMBER_FULL_S and self._has_room(1):
             return []
         return ["events are turned away: more is waiting to be stored than this server holds"]
@@ -159,7 +160,7 @@ class Ingestion:
         headers = dict(scope["headers"])
         if _declared_size(headers) > MAX_BODY_BYTES:
             return self._refused(NOBODY, TOO_LARGE, scope, now)
-        if not self._has_room(1):  # before the body is read: what is turned away in an overload must cost little
+        if not self._has_room(1):  # before the body is read: refusals under overload must be cheap
             return self._full(NOBODY, _BUSY, scope, now)
         address = client_address(headers, self._client_secret)
         shown = presented_key(headers.get(b"authorization", b"").decode("latin-1"), None)
@@ -189,7 +190,7 @@ class Ingestion:
             self._held -= size
 
     async def _admitted(self, shown: str | None, scope: Scope, now: int) -> KeyRecord | Answer:
-        """The write key that was shown, one request of its rate taken; or the answer to who has none."""
+        """Return the record of the write key shown, with one request taken from its rate, or else a refusal."""
         try:
             key = await self._access.find(shown)
         except UnavailableError:
@@ -206,7 +207,7 @@ class Ingestion:
     ) -> Answer:
         parsed = text if isinstance(text, Refusal) else parse_body(text, route)
         if key is None:
-            if isinstance(parsed, Refusal):  # whose it is was not to be read
+            if isinstance(parsed, Refusal):  # the body could not be read, so neither could its key
                 return self._refused(NOBODY, parsed, scope, now)
             found = await self._admitted(parsed.write_key, scope, now)
             if isinstance(found, tuple):
@@ -256,7 +257,7 @@ class Ingestion:
         return self._refused(tenant, refusal, scope, now, retry_after_s=1, n_events=n_events)
 
     def _rate_headers(self, key: KeyRecord | None) -> list[tuple[bytes, bytes]]:
-        """RateLimit and RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers-10), where there is a limit."""
+        """Return RateLimit and RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers-10), if there is a limit."""
         if key is None or not (self._requests_per_s or self._events_per_s):
             return []
         policies, standings = [], []
@@ -287,7 +288,7 @@ class Ingestion:
         self._counts.refuse(tenant, refusal, now, n_events)
         headers = [_PROBLEM, *self._rate_headers(key)]
         if retry_after_s is not None:
-            # Up to twice as long, by chance: those who are told together do not come back together.
+            # Up to twice as long, at random, so that clients refused together do not come back together.
             least_s = max(1, math.ceil(retry_after_s))
             headers.append((b"retry-after", str(random.randint(least_s, 2 * least_s)).encode()))  # noqa: S311  no secret
         if refusal.status == 401:
@@ -301,7 +302,7 @@ async def _respond(send: Send, status: int, headers: list[tuple[bytes, bytes]], 
 
 
 def _declared_size(headers: dict[bytes, bytes]) -> int:
-    """Content-Length, by which a body may be refused, and nothing reserved."""
+    """Return Content-Length, which may cause a refusal but reserves nothing."""
     declared = headers.get(b"content-length")
     return int(declared) if declared is not None and declared.isdigit() else 0
 

@@ -1,8 +1,8 @@
-"""Lift by day: the document of `GET /v1/campaigns/{name}/report/days`, out of the warehouse and kept for a minute.
+"""Lift by day: the document of `GET /v1/campaigns/{name}/report/days`, read from the warehouse and kept for a minute.
 
-Every open page of a campaign asks again and again; the warehouse is asked once a minute and campaign, as a job
-(:mod:`actors.jobs`): those who ask meanwhile share the answer, and whoever asks for another campaign does not wait for
-it. What was acknowledged in the last seconds is not in the warehouse yet, and nothing of it is final.
+Every open page of a campaign asks repeatedly. The warehouse is queried once a minute per campaign, as a job
+(:mod:`actors.jobs`): those who ask meanwhile share the answer, and a request for another campaign does not wait for it.
+What was acknowledged in the last seconds is not in the warehouse yet, and none of it is final.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ MOST_KEPT_OF_ONE = 16
 
 
 class LiftDays:
-    """Use from one event loop. ``warehouse``: its URI."""
+    """The lift of campaigns by day. Use from one event loop. ``warehouse``: its URI."""
 
     def __init__(
         self,
@@ -44,11 +44,12 @@ class LiftDays:
         self._warehouse = warehouse
         self._clock = clock
         self._asking: dict[tuple[str, str], asyncio.Lock] = {}
-        """Of those that are asked for now."""
+        """One lock per campaign that is being asked for now."""
         self._kept: dict[tuple[str, str], tuple[int, dict[str, Any]]] = {}
 
     async def show(self, tenant: str, name: str) -> dict[str, Any]:
-        """Raises NotFoundError where there is no such campaign, and what :class:`Jobs` raises."""
+        """Return a campaign's lift by day. Raises NotFoundError if there is no such campaign, and what :class:`Jobs`
+        raises."""
         place = tenant, name
         lock = self._asking.setdefault(place, asyncio.Lock())
         try:
@@ -64,7 +65,8 @@ class LiftDays:
                 del self._asking[place]
 
     def _keep(self, place: tuple[str, str], kept: tuple[int, dict[str, Any]]) -> None:
-        """A tenant keeps :data:`MOST_KEPT_OF_ONE`, so that no number of campaigns takes others' places."""
+        """Keep an answer. A tenant keeps at most :data:`MOST_KEPT_OF_ONE`, so that its campaigns do not displace
+        others'."""
         self._kept.pop(place, None)
         mine = [one for one in self._kept if one[0] == place[0]]
         for oldest in mine[: max(0, len(mine) + 1 - MOST_KEPT_OF_ONE)]:
@@ -83,12 +85,14 @@ class LiftDays:
 
 
 def shares_of(experiment: Experiment) -> dict[str, float]:
+    """Return the current share of each group."""
     shares = {HOLDOUT: experiment.holdout, UNIFORM: experiment.uniform}
     return {**shares, POLICY: max(0.0, 1 - sum(shares.values()))}
 
 
 def document(name: str, window_s: float, found: list[Look], conflicted: int, now: int) -> dict[str, Any]:
-    """``data``: oldest day first. Each look's ``groups`` are users and goal totals of all days until then."""
+    """Return the document. ``data`` has the oldest day first; each look's ``groups`` are users and goal totals up to
+    that day."""
     return {
         "name": name,
         "as_of": iso(now),

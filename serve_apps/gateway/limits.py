@@ -1,12 +1,13 @@
-"""How much a tenant and a key may send, over all replicas: tokens leased from the limiter (:mod:`actors.limiter`).
+"""Limits how much a tenant and a key may send over all replicas, with tokens leased from the limiter
+(:mod:`actors.limiter`).
 
-A replica takes tokens from what it has leased, and asks for more when that runs short: one call for all names at a
-time, `ROUNDS_PER_S` a second at most, never one a request. What was leased and is not used goes back after a second, so
-that no replica keeps what another could use.
+A replica takes tokens from its lease, and asks for more when they run short: one call for all names at a time, at most
+`ROUNDS_PER_S` a second, never one per request. Leased tokens that are not used go back after a second, so that no
+replica keeps what another could use.
 
-Guarantees: together the replicas let through what the rate and one burst allow, exactly, while the limiter answers.
-While it does not, each goes on by itself with an equal part of the rate, by the number of replicas it last knew of: the
-overshoot is one more burst in all, and the part of each replica that joins meanwhile. A rate of 0 means no limit.
+Guarantees: while the limiter answers, the replicas together admit exactly what the rate and one burst allow. While it
+does not, each continues alone with an equal part of the rate, by the number of replicas it last knew of: the overshoot
+is one more burst in all, plus the part of each replica that joins meanwhile. A rate of 0 means no limit.
 """
 
 from __future__ import annotations
@@ -23,16 +24,17 @@ from whisperer.errors import UnavailableError
 
 ROUNDS_PER_S = 20
 LEASE_S = 0.25
-"""A lease covers what is short now, and so much time more at the pace of late."""
+"""A lease covers the present shortage, and this much more time at the recent pace."""
 KEPT_S = 1.0
-"""Unused tokens go back after so long."""
+"""Unused tokens go back after this time."""
 AWAY_S = 1.0
-"""A limiter that did not answer is asked again after so long."""
+"""A limiter that did not answer is asked again after this time."""
 
 
 @dataclass(slots=True)
 class _Held:
-    """Of one name: what is leased here, what the limiter still had, and what is short since the last round."""
+    """The state of one name: what is leased here, what the limiter still had, and what ran short since the last
+    round."""
 
     rate: float
     tokens: float = 0.0
@@ -42,14 +44,14 @@ class _Held:
     short: float = 0.0
     leased_at: float = -math.inf
     refused: float = math.inf
-    """The limiter has not so many tokens"""
+    """The limiter does not have this many tokens"""
     refused_until: float = -math.inf
     """before this time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where a name stands, for the headers RateLimit and RateLimit-Policy."""
+    """The current quota of a name, for the headers RateLimit and RateLimit-Policy."""
 
     quota: int
     remaining: int
@@ -57,7 +59,10 @@ class Standing:
 
 
 class Limits:
-    """``lease`` asks the limiter, and raises UnavailableError while it is away; ``n_replicas`` share a rate then."""
+    """One replica's limits.
+
+    ``lease`` asks the limiter, and raises UnavailableError while it is away; ``n_replicas`` then share a rate.
+    """
 
     def __init__(
         self,
@@ -77,10 +82,10 @@ class Limits:
         self._away_until = -math.inf
         self._alone = Limiter()
         self.n_alone = 0
-        """Requests judged by this replica alone, the limiter being away."""
+        """Requests that this replica judged alone because the limiter was away."""
 
     async def take(self, name: str, count: float, rate: float) -> float | None:
-        """Take tokens; None when granted, else the seconds until they would be."""
+        """Take tokens; return None if granted, otherwise the seconds until they would be."""
         if rate <= 0:
             return None
         while not self._grant(held := self._of(name, rate), count):
@@ -101,14 +106,14 @@ class Limits:
         return None
 
     def standing(self, name: str, rate: float) -> Standing:
-        """As of the last lease; no call is made."""
+        """Return a name's standing as of the last lease; makes no call."""
         burst = burst_of(rate)
         held = self._held.get(name)
         remaining = burst if held is None else min(burst, held.tokens + held.left)
         return Standing(int(burst), max(0, int(remaining)), math.ceil(max(0.0, burst - remaining) / rate))
 
     async def give_back_forever(self) -> None:
-        """Return what lies unused. Runs until cancelled."""
+        """Return unused tokens to the limiter. Runs until cancelled."""
         while True:
             await self._sleep(KEPT_S)
             now = self._clock()
@@ -140,7 +145,7 @@ class Limits:
         return None if found.granted >= count else found.wait_s
 
     async def _next_round(self) -> None:
-        """Join the round that waits for its time, or begin one; one that was sent already knows nothing of us."""
+        """Join the round that is waiting to be sent, or begin one; a round already sent does not include us."""
         if self._round is None or self._round.done():
             self._round = asyncio.ensure_future(self._one_round())
         await asyncio.shield(self._round)

@@ -1,9 +1,9 @@
-"""The addresses in messages: the picture that tells of an opening, clicks, unsubscription.
+"""Serves the addresses in messages: the picture that reports an opening, clicks, unsubscription.
 
-A reader is never kept waiting for us: opening and clicking are recorded if that takes about a second, and go on being
-recorded behind the answer if it takes longer; unsubscribing answers only when it is on disk, and says so when it is
-not. A GET never unsubscribes, because mail scanners follow every link (RFC 8058). Where a click leads to comes out of
-the signed token alone.
+Readers are never kept waiting: an opening or click is recorded before the answer if that takes about a second, and
+otherwise continues to be recorded after it. Unsubscribing is answered only when it is on disk, and says so when it is
+not. A GET never unsubscribes, because mail scanners follow every link (RFC 8058). A click's destination comes only from
+the signed token.
 
 No postponed annotations here: FastAPI has to see the types of the routes.
 """
@@ -28,12 +28,12 @@ PATIENCE_S = 1.0
 """How long a reader who opened or clicked may be kept waiting."""
 UNSUBSCRIBE_PATIENCE_S = 10.0
 MAX_PENDING = 1_000
-"""Outcomes that may go on being recorded behind their answers; beyond, they are given up."""
+"""Outcomes that may still be recorded after their answers; any more are abandoned."""
 
 _GIF = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
 _UNSEEN: Mapping[str, str] = {
     "Cache-Control": "no-store, private",
-    "Referrer-Policy": "no-referrer",  # the address is a secret of its reader
+    "Referrer-Policy": "no-referrer",  # the address is its reader's secret
     "X-Content-Type-Options": "nosniff",
     "X-Robots-Tag": "noindex, nofollow",
 }
@@ -51,11 +51,11 @@ def _now_ms() -> int:
 
 
 def install(app: FastAPI, signer: LinkSigner, record: Record, *, now_ms: Callable[[], int] = _now_ms) -> None:
-    """Add the routes. ``app`` answers errors as problems (:mod:`serve_apps.gateway.problems`)."""
+    """Add the routes. ``app`` must answer errors as problems (:mod:`serve_apps.gateway.problems`)."""
     recorder = _Recorder(record)
 
     def read(written: str, kind: str) -> Link:
-        # Programs that make links of a text take in what follows: a full stop, a bracket, a Japanese sentence.
+        # Programs that turn text into links include what follows: a full stop, a bracket, a Japanese sentence.
         token = _TOKEN.match(written)
         link = signer.read(token[0] if token else "", now_ms())
         if link.kind != kind:
@@ -87,7 +87,7 @@ def install(app: FastAPI, signer: LinkSigner, record: Record, *, now_ms: Callabl
 
     @app.post(PATHS[UNSUBSCRIBE] + "{token}", include_in_schema=False)
     async def unsubscribe(token: str, request: Request) -> Response:
-        """Whatever the body: a mail program's `List-Unsubscribe=One-Click` and the page's form ask for the same."""
+        """Ignore the body: a mail program's `List-Unsubscribe=One-Click` and the page's form ask for the same."""
         link = read(token, UNSUBSCRIBE)
         try:
             await asyncio.wait_for(record(link, UNSUBSCRIBED), UNSUBSCRIBE_PATIENCE_S)
@@ -103,14 +103,14 @@ def install(app: FastAPI, signer: LinkSigner, record: Record, *, now_ms: Callabl
 
 
 class _Recorder:
-    """Records what should not keep anybody waiting."""
+    """Records outcomes that should not keep anybody waiting."""
 
     def __init__(self, record: Record) -> None:
         self._record = record
         self._pending: set[asyncio.Task[None]] = set()
 
     async def try_to(self, link: Link, kind: str) -> None:
-        """Returns after PATIENCE_S at the latest, and never raises."""
+        """Record an outcome; returns after at most PATIENCE_S, and never raises."""
         if len(self._pending) >= MAX_PENDING:
             _log.warning("%s was not recorded: too many are waiting", kind)
             return

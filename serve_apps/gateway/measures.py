@@ -1,7 +1,7 @@
-"""What this gateway replica did since it started, apart from what it refused (:mod:`.counts`).
+"""Measures what this gateway replica did since it started, except what it refused (:mod:`.counts`).
 
-Observed once a request or a call, never once an event. :meth:`Measures.report` is plain lists and numbers: it
-goes to the directory actor, so that whichever replica is asked for the metrics can tell of all.
+Observed once per request or call, never per event. :meth:`Measures.report` returns plain lists and numbers for the
+directory actor, so that any replica asked for the metrics can report for all.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ Level = Callable[[], float]
 
 
 class Measures:
-    """Use from one event loop. ``levels`` are read when a report is made: what waits, what is held."""
+    """The measures of one replica. Use from one event loop. ``levels`` (what waits, what is held) are read for each
+    report."""
 
     def __init__(self, counts: Counts, replica: str = "") -> None:
         self.replica = replica
@@ -36,16 +37,16 @@ class Measures:
         self.body_bytes = Histogram(BYTES)
         self.n_in_flight = 0
         self.call_events = Histogram(COUNTS)
-        """Events that one call to a shard carries."""
+        """Events carried by one call to a shard."""
         self.calls: Counter[tuple[str, str]] = Counter()
-        """Calls to shards by (method, what came of them)."""
+        """Calls to shards by (method, result)."""
         self.call_seconds: dict[str, Histogram] = {}
         self._counts = counts
         self._started_at = time.time()
         self._process = psutil.Process()
 
     def answered(self, route: str, method: str, status: int, seconds: float, n_bytes: int) -> None:
-        """A request was answered; ``route`` and ``method`` are of small sets."""
+        """Record an answered request; ``route`` and ``method`` come from small sets."""
         self.requests[route, method, status] += 1
         histogram = self.request_seconds.get(route)
         if histogram is None:
@@ -55,7 +56,7 @@ class Measures:
             self.body_bytes.observe(n_bytes)
 
     def called(self, method: str, result: str, seconds: float) -> None:
-        """A shard was called."""
+        """Record a call to a shard."""
         self.calls[method, result] += 1
         histogram = self.call_seconds.get(method)
         if histogram is None:
@@ -63,6 +64,7 @@ class Measures:
         histogram.observe(seconds)
 
     def report(self) -> dict[str, Any]:
+        """Return everything as plain lists and numbers."""
         return {
             "replica": self.replica,
             "pid": os.getpid(),

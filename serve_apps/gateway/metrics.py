@@ -1,4 +1,4 @@
-"""The installation's counts in the Prometheus text format.
+"""Writes the installation's counts in the Prometheus text format.
 
 Labels are bounded: tenants to the :data:`MAX_TENANTS` oldest, replicas to those that reported lately, everything else
 to what the code enumerates. Leaves to others: which metrics there are (:mod:`.families`), and counting (:mod:`.counts`,
@@ -21,12 +21,12 @@ MAX_TENANTS = 1_000
 
 
 def exposition(status: Document, replicas: Sequence[Document] = ()) -> bytes:
-    """The text that Prometheus scrapes.
+    """Return the text that Prometheus scrapes.
 
     Parameters
     ----------
-    status : as :meth:`serve_apps.gateway.overview.Overview.status` gives it
-    replicas : reports of :class:`serve_apps.gateway.measures.Measures`, one a gateway replica
+    status : as :meth:`serve_apps.gateway.overview.Overview.status` returns it
+    replicas : reports of :class:`serve_apps.gateway.measures.Measures`, one per gateway replica
     """
     document = {**status, "tenants": _bounded(status["tenants"]), "replicas": replicas}
     registry = CollectorRegistry()
@@ -59,7 +59,7 @@ def _metric(family: Family, document: Document) -> Metric:
 
 
 def _bounded(tenants: Mapping[str, Document]) -> list[tuple[str, Document]]:
-    """(label, counts) of each tenant. Ids sort by age: a tenant that has a label of its own keeps it."""
+    """Return (label, counts) of each tenant. Ids sort by age, so a tenant with its own label keeps it."""
     by_age = sorted(tenants.items(), key=lambda item: item[1].get("id", ""))
     return [(name if n < MAX_TENANTS else OTHERS, counts) for n, (name, counts) in enumerate(by_age)]
 

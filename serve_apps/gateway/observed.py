@@ -1,7 +1,7 @@
-"""What is done for every HTTP request, whatever answers it: it gets its trace, its answer the id, metrics their due.
+"""Observes every HTTP request, whatever answers it: assigns a trace, returns the request's id, and feeds the metrics.
 
-An ASGI application around others. Guarantees: every answer has an ``x-request-id``, the client's own and no other where
-it was usable; what is logged on the way, here and in the shards called, has it and the trace id. Labels are bounded: a
+An ASGI application around others. Guarantees: every answer has exactly one ``x-request-id``, the client's own if it was
+usable; whatever is logged on the way, here and in the shards called, has it and the trace id. Labels are bounded: a
 route is the template of its path, a method one of HTTP's own.
 """
 
@@ -27,11 +27,12 @@ REQUEST_ID = b"x-request-id"
 UNKNOWN = "other"
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"))
 ROUTE = "whisperer.route"
-"""Where an application that is no router leaves its route in the scope."""
+"""Where an application that is not a router leaves its route in the scope."""
 
 
 class Observed:
-    """``is_echoed``: what runs around this one sends the client's ``x-request-id`` back already, as Serve does."""
+    """Wraps an application. ``is_echoed``: the surroundings already return the client's ``x-request-id``, as Serve
+    does."""
 
     def __init__(self, application: Application, measures: Measures, *, is_echoed: bool = False) -> None:
         self._application = application
@@ -45,7 +46,7 @@ class Observed:
         began = time.perf_counter()
         trace, came, size = _trace_and_size(scope)
         added = [] if self._is_echoed and trace.request_id == came else [(REQUEST_ID, trace.request_id.encode())]
-        status = 500  # of an application that failed without a word
+        status = 500  # for an application that failed without an answer
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
@@ -69,7 +70,7 @@ class Observed:
 
 
 def _trace_and_size(scope: Scope) -> tuple[tracing.Trace, str | None, int]:
-    """The request's trace, the id that it came with, and how large its body says to be."""
+    """Return the request's trace, the id it came with, and the declared size of its body."""
     request_id = traceparent = None
     size = 0
     for name, value in scope["headers"]:
@@ -83,10 +84,10 @@ def _trace_and_size(scope: Scope) -> tuple[tracing.Trace, str | None, int]:
 
 
 def _route(scope: Scope) -> str:
-    """The template of the path, as the router found it; never the path itself, which anybody may make up."""
+    """Return the template of the path as the router found it; never the path itself, which anybody may make up."""
     named: str | None = scope.get(ROUTE)
     if named is not None:
         return named
-    # A newer FastAPI keeps a route as its router wrote it, and beside it the one with the prefix it is mounted at.
+    # A newer FastAPI keeps a route as its router wrote it and, separately, the one with the prefix it is mounted at.
     found = scope.get("fastapi", {}).get("effective_route_context") or scope.get("route")
     return getattr(found, "path_format", UNKNOWN)

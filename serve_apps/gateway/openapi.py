@@ -1,7 +1,7 @@
-"""The OpenAPI document: FastAPI's, with the schemas of what is read by our own parsers.
+"""Builds the OpenAPI document: FastAPI's, with the schemas of what our own parsers read.
 
-Routes name a schema (:func:`serve_apps.gateway.routes.exchange.described`); here is where the names lead. JSON Schemas
-with definitions of their own are taken apart, as a document has one place for all of them.
+Routes name a schema (:func:`serve_apps.gateway.routes.exchange.described`); the names are resolved here. JSON Schemas
+with definitions of their own are split up, because a document has one place for all of them.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ _PROBLEMS = {
 
 
 def install(app: FastAPI) -> None:
-    """Make the application answer with this document."""
+    """Make the application serve this document."""
 
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -103,7 +103,7 @@ def install(app: FastAPI) -> None:
 
 
 def _name_problems(method: str, path: str, operation: dict[str, Any]) -> None:
-    """Which problems a call may be answered with, by what it takes."""
+    """Add the problems that a call may be answered with, according to its inputs."""
     if path in HEALTH:
         operation["security"] = []
         return
@@ -130,7 +130,7 @@ def _name_problems(method: str, path: str, operation: dict[str, Any]) -> None:
 
 
 def schemas() -> dict[str, Any]:
-    """Every schema that routes name."""
+    """Return every schema that routes name."""
     references, found = msgspec.json.schema_components(list(_STRUCTS.values()), ref_template=_PLACE + "{name}")
     named = {
         name: found.pop(reference["$ref"].removeprefix(_PLACE))
@@ -170,7 +170,7 @@ def _with(schema: dict[str, Any], properties: dict[str, Any], required: list[str
 
 
 def _taken_apart(schema: dict[str, Any], into: dict[str, Any]) -> dict[str, Any]:
-    """The schema without its definitions, which go to ``into``, and with references that lead there."""
+    """Return the schema without its definitions, which are added to ``into``, with its references adjusted."""
     moved: dict[str, Any] = _moved(schema)
     into.update(moved.pop("$defs", {}))
     moved.pop("$schema", None)

@@ -1,4 +1,4 @@
-"""Brings what readers did with a message to the shard that is their user's home."""
+"""Brings what readers did with a message to their user's home shard."""
 
 from __future__ import annotations
 

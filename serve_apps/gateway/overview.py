@@ -1,4 +1,4 @@
-"""The whole installation in numbers: shards asked at most once a second, however many look.
+"""Collects the numbers of the whole installation: shards are asked at most once a second, however many callers look.
 
 Accepted, duplicate and users are the shards' exact counts; rejected events are the replicas', each since it started.
 """
@@ -33,6 +33,8 @@ STATUS_TIMEOUT_S = 3.0
 
 
 class Overview:
+    """The status documents of the installation."""
+
     def __init__(self, shards: Shards, plane: ControlPlane, counts: Counts, replicas: Replicas | None = None) -> None:
         self._replicas = replicas
         self._shards = shards
@@ -52,7 +54,8 @@ class Overview:
         """id -> what its shards run on"""
 
     async def reload(self) -> dict[str, Published]:
-        """What each tenant has published, by tenant id; of those alone read again whom the control plane names."""
+        """Return what each tenant has published, by tenant id; rereads only the tenants that the control plane
+        names."""
         async with self._reading:
             changes = await asyncio.to_thread(self._plane.changes_since, self._read_version)
             if changes.everything:
@@ -70,9 +73,10 @@ class Overview:
         return tenants, {tenant: self._plane.published(tenant) for tenant in tenants}
 
     async def shards(self, fresh: bool = False) -> list[dict[str, Any]]:
-        """Status of every shard; one that does not answer has only name and state.
+        """Return every shard's status; one that does not answer has only name and state.
 
-        ``fresh``: of this moment. All who come while the shards are being asked share the answers of the next time.
+        ``fresh``: of this moment. Callers who arrive while the shards are being asked share the answers of the next
+        round.
         """
         came_at = time.monotonic()
         async with self._asking:
@@ -102,24 +106,24 @@ class Overview:
             return {"name": shard_name(shard), "state": "recovering", "reason": error.message, "tenants": {}}
 
     async def unready(self) -> list[str]:
-        """Why requests cannot be served now; empty when they can."""
+        """Return why requests cannot be served now; empty when they can."""
         if self._shards.map.version == 0:
             return ["the directory has not answered yet"]
         return [f"{s['name']} is {s['state']}" for s in await self.shards() if s["state"] != "serving"]
 
     async def budgets(self, tenant: str, campaign: str) -> list[dict[str, Any]]:
-        """A campaign's budget by window; nothing while the learner is away."""
+        """Return a campaign's budget by window; empty while the learner is away."""
         try:
             return await self._shards.budgets(tenant, campaign)
         except UnavailableError:
             return []
 
     async def reports(self) -> list[dict[str, Any]]:
-        """What each gateway replica says of itself."""
+        """Return each gateway replica's report on itself."""
         return [Measures(self._counts).report()] if self._replicas is None else await self._replicas.reports()
 
     async def status(self, reports: list[dict[str, Any]] | None = None) -> dict[str, Any]:
-        """`whisperer status --json`. Tenants and counts are those of this moment."""
+        """Return the document of `whisperer status --json`. Tenants and counts are current."""
         await self.reload()
         reports = await self.reports() if reports is None else reports
         rejected, notices = (_by_tenant(reports, key) for key in ("rejected", "notices"))
@@ -146,7 +150,7 @@ class Overview:
         }
 
     async def live(self, demo: DemoAccess | None, dashboard_url: str | None) -> dict[str, Any]:
-        """The document behind the home page."""
+        """Return the document behind the home page."""
         statuses = await self.shards()
         summed = by_tenant(statuses)
         rejected: Counter[str] = sum(self._counts.rejected.values(), Counter())
@@ -193,7 +197,7 @@ class Overview:
         }  # fmt: skip
 
     async def by_tenant(self, tenant: str) -> dict[str, Any]:
-        """One tenant's sums over all shards, at this moment."""
+        """Return one tenant's current sums over all shards."""
         return by_tenant(await self.shards(fresh=True)).get(tenant, no_counts())
 
     def _events_per_s(self) -> float:
@@ -204,7 +208,7 @@ class Overview:
 
 
 def _by_tenant(reports: list[dict[str, Any]], key: str) -> dict[str, Counter[str]]:
-    """Replicas' counts by tenant and label, added up."""
+    """Add up replicas' counts by tenant and label."""
     found: dict[str, Counter[str]] = {}
     for report in reports:
         for tenant, by_label in report[key].items():
@@ -214,7 +218,7 @@ def _by_tenant(reports: list[dict[str, Any]], key: str) -> dict[str, Counter[str
 
 @lru_cache(maxsize=4_096)
 def _described(predicate: str) -> str:
-    """In words; kept, as the home page asks every second."""
+    """Describe a predicate in words; cached, because the home page asks every second."""
     return describe(parse_json(predicate))
 
 
@@ -226,7 +230,7 @@ def _progress(segment: dict[str, Any] | None) -> dict[str, Any]:
 
 
 def warnings_of(statuses: list[dict[str, Any]], tenants: Mapping[str, str]) -> list[str]:
-    """What an operator should look at; ``tenants`` are names by id."""
+    """Return what an operator should look at; ``tenants`` are names by id."""
     found = [f"{s['name']} is {s['state']}" for s in statuses if s["state"] != "serving"]
     evicted = sum(s.get("dedup_evicted", 0) for s in statuses)
     if evicted:

@@ -1,4 +1,4 @@
-"""Everything the routes use, made once a replica by :mod:`serve_apps.gateway.app`."""
+"""Holds everything the routes use, made once per replica by :mod:`serve_apps.gateway.app`."""
 
 from __future__ import annotations
 
@@ -38,4 +38,4 @@ class Parts:
     simulations: Simulations
     lift_days: LiftDays
     unready: Callable[[], list[str]] = list
-    """Why events are turned away now."""
+    """Returns why events are turned away now."""

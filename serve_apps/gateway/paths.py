@@ -1,10 +1,10 @@
-"""The path of a request as it was written: what a client encoded inside a segment stays inside that segment.
+"""Routes the path of a request as it was written: what a client encoded inside a segment stays inside that segment.
 
 A server decodes a path before anything is routed: `/v1/users/acme%2Fexport`, the user `acme/export`, becomes the export
-of the user `acme`. An ASGI application around the router makes the path anew from the bytes that were sent: each
-segment decoded, with `/` and `%` in it written as `%2F` and `%25`. A route that takes any id declares it as
-`{user_id:id}` (:class:`IdConvertor`), which undoes that; names that have neither sign need nothing. One segment is one
-id, whole: `.`, `..` and what looks like an operation are ids like others. A path that is not UTF-8 names nothing (404).
+of the user `acme`. An ASGI application around the router rebuilds the path from the bytes that were sent: each segment
+is decoded, with `/` and `%` in it written as `%2F` and `%25`. A route that takes any id declares it as `{user_id:id}`
+(:class:`IdConvertor`), which undoes that; names that contain neither sign need nothing. One segment is exactly one id:
+`.`, `..` and what looks like an operation are ids like others. A path that is not UTF-8 names nothing (404).
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ from starlette.convertors import Convertor, register_url_convertor
 Application = Callable[[MutableMapping[str, Any], Any, Any], Awaitable[None]]
 
 NOWHERE = "/%"
-"""A path that no segment makes, and no route has."""
+"""A path that no segments can produce, and that no route has."""
 
 
 class IdConvertor(Convertor[str]):
+    """Converts an id in a path, undoing the encoding of :func:`routed`."""
+
     regex = "[^/]+"
 
     def convert(self, value: str) -> str:
@@ -35,7 +37,7 @@ register_url_convertor("id", IdConvertor())
 
 
 def routed(raw_path: bytes) -> str:
-    """The path for the router, from the bytes of the request line."""
+    """Return the path for the router, from the bytes of the request line."""
     try:
         return "/".join(
             unquote_to_bytes(segment).decode().replace("%", "%25").replace("/", "%2F")

@@ -1,7 +1,7 @@
 """The operator's endpoints on shards: what each holds, and orders to the directory to change that.
 
-An order answers when it is carried out; one whose answer is lost goes on, and may be given again.
-No postponed annotations here: FastAPI has to see the dependencies that are made outside the functions.
+An order is answered when it has been carried out; one whose answer is lost continues, and may be given again. No
+postponed annotations here: FastAPI has to see the dependencies that are made outside the functions.
 """
 
 import asyncio
@@ -24,7 +24,8 @@ class MoveBody(msgspec.Struct):
 
 
 def install(app: FastAPI, parts: Parts, guarded: dict[str, Any]) -> None:
-    # Bodies are read here and not by FastAPI, which takes in any, whoever sends it, before it asks who that is.
+    """Add the endpoints; ``guarded`` makes them the operator's."""
+    # Bodies are read here and not by FastAPI, which would read any body from anyone before it checks who sent it.
     shards = parts.shards
 
     @app.get("/internal/shards", **guarded)

@@ -1,8 +1,8 @@
-"""Policies' versions from the store of models to users, and back.
+"""Takes policies' versions from the model store to users, and back.
 
-A version is registered from the store alone, never from a body: its files are fetched and verified first, and again
-before each step, so that what goes live is what was registered. A version that scores users is opened as well, goes
-live on the product's own verdict, and is brought to the shards. The steps themselves are the control plane's.
+A version is registered only from the store, never from a body: its files are fetched and verified first, and again
+before each step, so that what goes live is what was registered. A version that scores users is also opened, goes live
+on the product's own verdict, and is sent to the shards. The steps themselves are the control plane's.
 """
 
 from __future__ import annotations
@@ -25,26 +25,29 @@ from whisperer.models.score_evidence import check
 from whisperer.models.store import ArtifactStore
 
 VERSIONS_SHOWN = 20
-"""Newest ones, with the policy; each of them has an address of its own."""
+"""Newest versions shown with the policy; each of them has its own address."""
 EVENTS_ON_PAGE = 20
 
 
 class Policies:
+    """Policies as callers see and change them."""
+
     def __init__(self, plane: ControlPlane, store: ArtifactStore, publishing: Publishing) -> None:
         self._plane = plane
         self._store = store
         self._publishing = publishing
 
     async def listed(self, tenant: str) -> list[dict[str, Any]]:
-        """All of a tenant's, without their versions."""
+        """Return all of a tenant's policies, without their versions."""
         found = [policy_document(policy) for policy in await asyncio.to_thread(self._plane.list_policies, tenant)]
         return [document | {"versions": len(document["versions"])} for document in found]
 
     async def show(self, tenant: str, name: str) -> dict[str, Any]:
+        """Return a policy with its newest versions. Raises NotFoundError (`policy_not_found`)."""
         return _shown(policy_document(await asyncio.to_thread(self._plane.get_policy, tenant, name)))
 
     async def version(self, tenant: str, name: str, version: int) -> dict[str, Any]:
-        """Raises NotFoundError (`policy_not_found`, `policy_version_not_found`)."""
+        """Return one version. Raises NotFoundError (`policy_not_found`, `policy_version_not_found`)."""
         policy = await asyncio.to_thread(self._plane.get_policy, tenant, name)
         for one in policy.versions:
             if one.version == version:
@@ -52,7 +55,7 @@ class Policies:
         raise NotFoundError(f"{name} has no version {version}", code="policy_version_not_found")
 
     async def register(self, tenant: str, name: str, version: int, by: str) -> dict[str, Any]:
-        """Raises NotFoundError (`artifact_not_found`), ArtifactError, UnavailableError."""
+        """Register a stored version. Raises NotFoundError (`artifact_not_found`), ArtifactError, UnavailableError."""
 
         def verified() -> Any:
             artifact = self._store.fetch(tenant, name, version)
@@ -73,7 +76,10 @@ class Policies:
         reason: str,
         if_match: str | None,
     ) -> dict[str, Any]:
-        """Raises RolloutError, StaleError; ArtifactError where the store's files are not those registered any more."""
+        """Promote a version by one step.
+
+        Raises RolloutError and StaleError, and ArtifactError if the store's files are no longer those registered.
+        """
         registered = await self.version(tenant, name, version)
         await asyncio.to_thread(self._store.fetch, tenant, name, version, registered["digest"])
         evidence = await asyncio.to_thread(evidence_for, self._plane, self._store, tenant, name, version, evidence)
@@ -83,7 +89,7 @@ class Policies:
     async def roll_back(
         self, tenant: str, name: str, *, by: str, version: int | None, reason: str, if_match: str | None
     ) -> dict[str, Any]:
-        """Needs no store: a way back is open also while models cannot be read."""
+        """Roll a version back. Needs no store, so a way back remains while models cannot be read."""
         step = partial(self._plane.roll_back_policy, by=by, version=version, reason=reason, if_match=if_match)
         return await self._stepped(tenant, name, partial(step, tenant, name))
 
@@ -94,16 +100,16 @@ class Policies:
         return document
 
     async def tally(self, tenant: str, name: str, since: int, tallies: Mapping[int, Tally]) -> dict[str, Any]:
-        """What broke a guardrail, if anything did and was rolled back, and the policy as it is now."""
+        """Return which guardrails were breached and rolled back, if any, and the policy as it is now."""
         found = await asyncio.to_thread(self._plane.tally_policy, tenant, name, since, tallies)
         return {"breaches": msgspec.to_builtins(found), "policy": await self.show(tenant, name)}
 
     async def history(self, tenant: str, name: str) -> list[dict[str, Any]]:
-        """Newest first."""
+        """Return a policy's record, newest first."""
         return [event_document(one) for one in await asyncio.to_thread(self._plane.policy_history, tenant, name)]
 
     async def page(self, tenant: str) -> list[dict[str, Any]]:
-        """Every policy with its versions and the newest of its history."""
+        """Return every policy with its versions and its newest history."""
         found = [
             _shown(policy_document(policy)) for policy in await asyncio.to_thread(self._plane.list_policies, tenant)
         ]

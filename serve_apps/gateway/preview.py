@@ -1,7 +1,8 @@
-"""A template rendered for somebody, to be looked at: nothing is sent, and its links tell of nothing.
+"""Renders a template to be looked at: nothing is sent, and its links record nothing.
 
-For a user as known now (`user_id`), or for made-up traits; both may be given, and stated traits then stand for the
-user's own. What cannot be rendered is said in the answer, not as an error: it is what the author wants to know.
+It is rendered for a user as known now (`user_id`), or for made-up traits; both may be given, and stated traits then
+override the user's own. What cannot be rendered is reported in the answer, not as an error: it is what the author wants
+to know.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class PreviewBody(msgspec.Struct, forbid_unknown_fields=True):
 
 
 async def preview(parts: Parts, tenant: str, name: str, body: PreviewBody) -> dict[str, Any]:
-    """The parts and headers of the message. Raises NotFoundError for an unknown template or user."""
+    """Return the parts and headers of the message. Raises NotFoundError for an unknown template or user."""
     template = await asyncio.to_thread(parts.plane.get_template, tenant, name, body.version)
     traits: dict[str, bytes] = {}
     features: dict[str, float] = {}

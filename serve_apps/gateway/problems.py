@@ -1,4 +1,4 @@
-"""From an exception to RFC 9457 problem+json: the only place where statuses and error bodies are made for REST."""
+"""Turns exceptions into RFC 9457 problem+json: the only place where REST statuses and error bodies are made."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from whisperer.events.answer import PROBLEM_MEDIA_TYPE
 _log = logging.getLogger(__name__)
 
 MAX_SAID = 2_000
-"""Characters of what a request named that an error gives back: a path may have tens of thousands."""
+"""Most characters of a request's name that an error repeats: a path may have tens of thousands."""
 
 _CODES = {404: "not_found", 405: "method_not_allowed", 422: "invalid_request"}
 
@@ -35,6 +35,7 @@ def problem(
     retry_after_s: float | None = None,
     **more: Any,
 ) -> Response:
+    """Return an error response as problem+json."""
     message, path = message[:MAX_SAID], request.url.path[:MAX_SAID]
     body = {
         "type": f"urn:user-whisperer:problem:{code}",
@@ -54,7 +55,7 @@ def problem(
 
 
 def install(app: FastAPI) -> None:
-    """Make every error of an application answer as a problem."""
+    """Make an application answer every error with a problem."""
 
     @app.exception_handler(WhispererError)
     async def ours(request: Request, error: WhispererError) -> Response:
@@ -82,17 +83,17 @@ def install(app: FastAPI) -> None:
 
 
 def refusal(request: Request, error: WhispererError) -> Response:
-    """An error of ours as its problem."""
+    """Return one of our errors as its problem."""
     if error.status >= 500 and not error.retryable:
         return unexpected(request, error)
     errors = getattr(error, "errors", None)
-    if errors is not None:  # well-formed, and every problem of it found: predicates, campaigns, templates, channels
+    if errors is not None:  # well-formed, with every problem found: predicates, campaigns, templates, channels
         return problem(request, 422, error.code, error.message, errors=list(errors))
     return problem(request, error.status, error.code, error.message, retry_after_s=error.retry_after_s)
 
 
 def unexpected(request: Request, error: Exception) -> Response:
-    """A 500 that tells nothing but where to look."""
+    """Return a 500 that reveals nothing except where to look."""
     trace_id = tracing.trace_id()
     _log.error("%s %s failed", request.method, request.url.path, exc_info=error, extra={"trace_id": trace_id})
     message = "an error on our side; the operator finds it in the log by the trace id"

@@ -1,8 +1,8 @@
-"""Segments from a predicate to live memberships on every shard, and the way there of everything published.
+"""Takes segments from a predicate to live memberships on every shard, and distributes everything that is published.
 
-A published version is a row in the control plane first and a record in each shard's journal then. What a shard missed
-(it was away) is brought to it again whenever the control plane changes and at every start. What scores a tenant's users
-goes the same way.
+A published version is first a row in the control plane, then a record in each shard's journal. What a shard missed
+while it was away is sent again whenever the control plane changes and at every start. What scores a tenant's users is
+distributed the same way.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ _log = logging.getLogger(__name__)
 
 
 class Publishing:
-    """``models_uri``: where shards find the versions that score users."""
+    """Publishes segments and distributes configuration. ``models_uri``: where shards find the versions that score
+    users."""
 
     def __init__(self, plane: ControlPlane, shards: Shards, overview: Overview, models_uri: str) -> None:
         self._models_uri = models_uri
@@ -45,16 +46,19 @@ class Publishing:
         return {"name": name, "version": version, "predicate": checked}
 
     async def archive(self, tenant: str, name: str) -> dict[str, Any]:
+        """End a segment on every shard. Raises NotFoundError (`segment_not_found`)."""
         await asyncio.to_thread(self._plane.archive_segment, tenant, name)
         await self.bring(tenant)
         return {"name": name, "archived": True}
 
     async def list(self, tenant: str) -> list[dict[str, Any]]:
+        """Return a tenant's segments with their current membership."""
         rows = await asyncio.to_thread(self._plane.list_segments, tenant)
         live = (await self._overview.by_tenant(tenant))["segments"]
         return [_shown(row, live.get(row.name)) for row in rows]
 
     async def show(self, tenant: str, name: str) -> dict[str, Any]:
+        """Return a segment with its current membership. Raises NotFoundError (`segment_not_found`)."""
         rows = await asyncio.to_thread(self._plane.list_segments, tenant)
         row = next((row for row in rows if row.name == name), None)
         if row is None:
@@ -62,10 +66,10 @@ class Publishing:
         return _shown(row, (await self._overview.by_tenant(tenant))["segments"].get(name))
 
     async def bring(self, tenant: str) -> None:
-        """Bring what a tenant has just changed to every shard, for as long as its caller may be kept waiting.
+        """Send what a tenant has just changed to every shard, for as long as the caller may be kept waiting.
 
-        The change is stored and holds. Were its caller told of a shard that is away, he would make it a second time;
-        that shard gets it when it is back, by the watch over the control plane.
+        The change is stored and valid. A caller told of a shard that is away would make it a second time, so the
+        failure is only logged; the watch over the control plane updates that shard when it is back.
         """
         try:
             async with asyncio.timeout(SPREAD_TIMEOUT_S):
@@ -74,16 +78,16 @@ class Publishing:
             _log.warning("a change of %s has not reached every shard yet: %r", tenant, error)
 
     async def spread(self, only: Collection[str] | None = None) -> None:
-        """Bring all that tenants, or some, have published to every shard. Raises UnavailableError if one stays away."""
+        """Send what all tenants, or some, have published to every shard. Raises UnavailableError if one stays away."""
         if self._shards.map.version == 0:
             await self._shards.until(self._shards.refresh, SPREAD_TIMEOUT_S)
-        # Read before the rows: a change between the two is then spread again under its own, later version.
+        # Read before the rows: a change between the two is then sent again under its own, later version.
         version = await asyncio.to_thread(self._plane.version)
         published = await self._overview.reload()
         for shard in self._shards.map.shards:
             for tenant in published if only is None else only:
                 config = published.get(tenant)
-                if config is None:  # it is gone
+                if config is None:  # the tenant no longer exists
                     continue
                 segments, campaigns = _configs(config)
                 await self._shards.until(
@@ -106,7 +110,7 @@ class Publishing:
 
 
 def _configs(published: Published) -> tuple[list[SegmentConfig], list[CampaignConfig]]:
-    """What shards get of it; experiment and version go beside."""
+    """Return the segments and campaigns for the shards; experiment and version are sent separately."""
     segments = [SegmentConfig(row.name, row.version, json.dumps(row.predicate)) for row in published.segments]
     campaigns = [CampaignConfig(row.name, row.version, row.status, row.definition) for row in published.campaigns]
     return segments, campaigns

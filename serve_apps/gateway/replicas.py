@@ -1,6 +1,6 @@
-"""All gateway replicas' reports: this one leaves its own with the directory actor, and takes the others' along.
+"""Collects all gateway replicas' reports: this one leaves its own with the directory actor and fetches the others'.
 
-A counter never goes back: what is exposed of a replica is always a report that it has left, its newest.
+A counter never goes back: what is exposed for a replica is always its newest report left with the directory.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ EVERY_S = 2.0
 
 
 class Replicas:
-    """``report`` makes this replica's."""
+    """The replicas' reports; ``report`` makes this replica's."""
 
     def __init__(self, shards: Shards, report: Callable[[], dict[str, Any]]) -> None:
         self._shards = shards
@@ -25,7 +25,7 @@ class Replicas:
         """How many reported lately."""
 
     async def reports(self) -> list[dict[str, Any]]:
-        """Of every replica that reported lately; of this one alone while the directory is away."""
+        """Return the reports of all replicas that reported lately, or only this one's while the directory is away."""
         own = self._report()
         try:
             found = await self._shards.exchange_reports(own)

@@ -1,9 +1,9 @@
-"""What a campaign did, and what that was worth: the document of `GET /v1/campaigns/{name}/report`. Pure.
+"""Reports what a campaign did and what that was worth: the document of `GET /v1/campaigns/{name}/report`. Pure.
 
 Every candidate is accounted for: candidates = sent + no_send + the refused + pending; of the sent, the unknown have no
-answer of their provider. The comparison is by users and by
-intention to treat (:mod:`whisperer.evaluation.lift`); the table by group and arm is of decisions whose reward is final,
-and supports no claim, as the policy chose whom to give which arm.
+answer from their provider. The comparison is by users and by intention to treat (:mod:`whisperer.evaluation.lift`). The
+table by group and arm covers decisions whose reward is final and supports no claim, because the policy chose whom to
+give which arm.
 """
 
 from __future__ import annotations
@@ -22,8 +22,11 @@ from whisperer.shard.records import Experiment
 def report(
     row: CampaignVersion, counted: dict[str, Any], experiment: Experiment, budget: list[dict[str, Any]] | None = None
 ) -> dict[str, Any]:
-    """``counted``: the campaign's sums over all shards, as :mod:`serve_apps.gateway.sums` has them; ``budget``: its
-    windows, as the learner has them (:meth:`actors.treasury.Treasury.status`)."""
+    """Return the report's document.
+
+    ``counted`` is the campaign's sums over all shards, as :mod:`serve_apps.gateway.sums` has them; ``budget`` is its
+    windows, as the learner has them (:meth:`actors.treasury.Treasury.status`).
+    """
     tallies = {group: _tally(counted["groups"].get(group)) for group in GROUPS}
     return {
         **campaign_document(row),
@@ -54,7 +57,8 @@ def _window(told: dict[str, Any]) -> dict[str, Any]:
 
 
 def lifts(counted: dict[str, Any]) -> dict[str, Any]:
-    """``lift`` of the policy and ``uniform_lift``, each over the holdout: a difference per user, or why not yet."""
+    """Return ``lift`` of the policy and ``uniform_lift``, each over the holdout: a difference per user, or why not
+    yet."""
     holdout = _tally(counted["groups"].get(HOLDOUT))
     return {
         name: _shown(lift(_tally(counted["groups"].get(group)), holdout))
@@ -87,7 +91,7 @@ def _shown(found: Lift | NotYet) -> dict[str, Any]:
 
 
 def _ratio(tallies: dict[str, GroupTally], experiment: Experiment) -> dict[str, Any]:
-    """Whether groups are as large as the shares of now say; shares that were changed make it suspicious for a while."""
+    """Test whether group sizes match the current shares; changed shares make it suspicious for a while."""
     shares = {HOLDOUT: experiment.holdout, UNIFORM: experiment.uniform}
     shares[POLICY] = max(0.0, 1 - sum(shares.values()))
     found = sample_ratio({group: tally.users for group, tally in tallies.items()}, shares)

@@ -1,8 +1,8 @@
-"""Simulations of campaigns for callers: a plan from what the control plane holds, and records as documents.
+"""Runs simulations of campaigns for callers: a plan from what the control plane holds, and records as documents.
 
-A draft is simulated as if it were published now: with the newest templates, and with whatever is missing told by the
-checklist instead of refused. Everything acknowledged is brought into the warehouse first, as the history is read there.
-The work itself is done in a process of its own (:mod:`actors.simulating`).
+A draft is simulated as if it were published now: with the newest templates, and with anything missing reported by the
+checklist instead of refused. Everything acknowledged is first written to the warehouse, from which the history is read.
+The work itself runs in a process of its own (:mod:`actors.simulating`).
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ _Amount = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
 
 
 class SimulationBody(msgspec.Struct, forbid_unknown_fields=True):
-    """Everything may be left out.
+    """A request for a simulation. Everything may be left out.
 
     Attributes
     ----------
-    definition : of a campaign that need not exist; without it the draft if one waits, else the version in force
+    definition : of a campaign that need not exist; without it the waiting draft, else the version in force
     policy : ``learned``, ``uniform``, ``arm:`` and an arm's id, or a registered policy's version as ``name@3``
     days : simulated, before ``until``; without that, before the newest event
     budget : of those days, in the goal's unit
-    detectable_lift : a user, in the goal's unit, that the holdout should be able to show
-    largest_audience : share of all users beyond which the checklist asks
+    detectable_lift : per user, in the goal's unit, that the holdout should be able to show
+    largest_audience : share of all users above which the checklist asks
     """
 
     definition: dict[str, Any] | None = None
@@ -57,15 +57,19 @@ class SimulationBody(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Simulations:
+    """Begins simulations and shows their results."""
+
     def __init__(self, plane: ControlPlane, shards: Shards, runs: Runs) -> None:
         self._plane = plane
         self._shards = shards
         self._runs = runs
 
     async def begin(self, tenant: str, name: str, body: SimulationBody) -> dict[str, Any]:
-        """Raises NotFoundError where there is no such campaign and no definition is given, CampaignError,
-        InvalidBodyError for an unknown policy, NotFoundError (`policy_not_found`, `policy_version_not_found`) for a
-        version that is not registered, OverloadError where too many wait.
+        """Begin a simulation.
+
+        Raises NotFoundError if there is no such campaign and no definition is given, CampaignError, InvalidBodyError
+        for an unknown policy, NotFoundError (`policy_not_found`, `policy_version_not_found`) for a version that is not
+        registered, and OverloadError if too many are waiting.
         """
         plan = await asyncio.to_thread(self._plan, tenant, name, body)
         try:
@@ -74,22 +78,23 @@ class Simulations:
             raise InvalidBodyError("/policy", error.message) from None
         digest = await asyncio.to_thread(self._digest, plan)
         flushed = (self._shards.call(s, "flush", timeout_s=FLUSH_TIMEOUT_S) for s in self._shards.map.shards)
-        await asyncio.gather(*flushed, return_exceptions=True)  # a shard that is away keeps what it has until later
+        await asyncio.gather(*flushed, return_exceptions=True)  # a shard that is away keeps its data until later
         return document(await self._runs.begin(plan, await self._policies(plan), digest))
 
     async def show(self, tenant: str, name: str, id: str) -> dict[str, Any]:
-        """Raises NotFoundError (`simulation_not_found`)."""
+        """Return one simulation. Raises NotFoundError (`simulation_not_found`)."""
         return document(await self._runs.show(tenant, name, id))
 
     async def list(self, tenant: str, name: str) -> list[dict[str, Any]]:
-        """Newest first, without their results. Raises NotFoundError where there are none and no such campaign."""
+        """Return simulations, newest first, without results. Raises NotFoundError if there are none and no such
+        campaign."""
         found = await self._runs.records(tenant, name)
         if not found:  # a definition can be simulated under a name that no campaign has
             await asyncio.to_thread(self._plane.get_campaign, tenant, name)
         return [document(record) | {"result": None} for record in found]
 
     async def newest(self, tenant: str, name: str) -> dict[str, Any] | None:
-        """The newest one that is done, with what it found; else the newest."""
+        """Return the newest finished simulation with its findings, or else the newest."""
         found = await self._runs.newest(tenant, name)
         return None if found is None else document(found)
 
@@ -127,7 +132,7 @@ class Simulations:
         )
 
     def _digest(self, plan: Plan) -> str:
-        """Of the registered version that the plan's policy names, "" where it names none."""
+        """Return the digest of the registered version that the plan's policy names, "" if it names none."""
         asked = model_of(plan.policy)
         if asked is None:
             return ""
@@ -138,7 +143,7 @@ class Simulations:
         raise NotFoundError(f"{name} has no version {version}", code="policy_version_not_found")
 
     def _campaign(self, tenant: str, name: str, definition: dict[str, Any] | None) -> tuple[Campaign, int]:
-        """The definition given; else the draft if one waits, else the version in force."""
+        """Return the given definition, or else the waiting draft, or else the version in force."""
         if definition is not None:
             return parse_campaign(definition, name), 0
         row = self._plane.get_campaign(tenant, name)
@@ -162,7 +167,8 @@ def _window(told: dict[str, Any]) -> dict[str, Any]:
 
 
 def document(record: Record) -> dict[str, Any]:
-    """For callers; ``result`` is that of :func:`whisperer.simulation.run.simulate`, times as ISO 8601."""
+    """Return a record for callers; ``result`` is that of :func:`whisperer.simulation.run.simulate`, with ISO 8601
+    times."""
     result = record.result
     if result is not None:
         result = {

@@ -1,4 +1,4 @@
-"""One tenant's counts, summed over the shards' statuses. Pure: dicts in, dicts out, integers all the way."""
+"""Sums one tenant's counts over the shards' statuses. Pure: dicts in, dicts out, integers throughout."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ARM_SUMS = ("decisions", "sent", "converted", "reward_micros")
 
 
 def by_tenant(statuses: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Tenant id -> its sums, of the shards that answered."""
+    """Return tenant id -> its sums, over the shards that answered."""
     found: dict[str, dict[str, Any]] = {}
     for status in statuses:
         for tenant, counted in status["tenants"].items():
@@ -37,7 +37,7 @@ def by_tenant(statuses: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]
 
 
 def encodable(campaigns: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Campaigns' sums for JSON: what outgrows 64 bits, and only a hostile stream of revenues does, loses digits."""
+    """Make campaigns' sums fit for JSON: one that exceeds 64 bits, which takes hostile revenues, loses digits."""
     return {
         name: {
             **campaign,
@@ -53,7 +53,7 @@ def _within_64_bits(value: Any) -> Any:
 
 
 def loop_counts(campaigns: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Over all campaigns: candidates = sent + no_send + the refused + pending. The unknown are among the sent."""
+    """Sum over all campaigns: candidates = sent + no_send + the refused + pending. The unknown are among the sent."""
     totals: dict[str, Any] = {name: 0 for name in LOOP_COUNTS} | {"refused": {}, "outcomes": {}}
     for campaign in campaigns.values():
         _add(totals, campaign, LOOP_COUNTS)
@@ -63,14 +63,14 @@ def loop_counts(campaigns: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def no_counts() -> dict[str, Any]:
-    """The sums of a tenant that no shard knows yet."""
+    """Return the sums of a tenant that no shard knows yet."""
     counts: dict[str, Any] = {name: 0 for name in _TENANT_COUNTS}
     by_name = ("events_dropped", "traits_refused", "names", "segments", "campaigns", "bytes")
     return counts | {name: {} for name in by_name}
 
 
 def no_campaign() -> dict[str, Any]:
-    """The sums of a campaign that no shard knows yet."""
+    """Return the sums of a campaign that no shard knows yet."""
     counts = {name: 0 for name in _CAMPAIGN_COUNTS}
     return {**counts, "version": 0, "status": None, "refused": {}, "outcomes": {}, "groups": {}, "arms": []}
 
@@ -83,7 +83,7 @@ def _add_campaign(total: dict[str, Any], campaign: Mapping[str, Any]) -> None:
     _add_each(total["outcomes"], campaign.get("outcomes", {}))
     for group, counted in campaign["groups"].items():
         none = {name: 0 for name in _GROUP_SUMS}
-        # A shard that still runs the release before does not count sizes (absolute_milli).
+        # A shard that still runs the previous release does not count sizes (absolute_milli).
         _add(total["groups"].setdefault(group, none), {**none, **counted}, _GROUP_SUMS)
     arms = {(arm["group"], arm["arm"]): arm for arm in total["arms"]}
     for counted in campaign["arms"]:

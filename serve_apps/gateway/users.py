@@ -1,7 +1,7 @@
-"""What callers may ask about one user: the profile, everything held, and to be forgotten.
+"""Answers what callers may ask about one user: the profile, everything held, and erasure.
 
-An id is looked for as a userId first, then as an anonymousId; merged ids lead to the user they were merged into. Times
-leave here as ISO 8601 in UTC; what a client wrote (traits, properties) leaves as the client wrote it.
+An id is looked up first as a userId, then as an anonymousId; merged ids lead to the user they were merged into. Times
+are returned as ISO 8601 in UTC; what a client wrote (traits, properties) is returned as written.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _decode_content = msgspec.json.Decoder(_Content).decode
 
 
 class Users:
-    """``warehouse``: its URI."""
+    """Questions about users. ``warehouse``: its URI."""
 
     def __init__(self, shards: Shards, sink: Sink, jobs: Jobs, warehouse: str) -> None:
         self._shards = shards
@@ -65,9 +65,9 @@ class Users:
     async def show(
         self, tenant: str, user_id: str, as_of: int | None = None, *, full_timeline: bool = False
     ) -> dict[str, Any]:
-        """The profile as of ``as_of`` (ms UTC). Raises NotFoundError.
+        """Return the profile as of ``as_of`` (ms UTC). Raises NotFoundError.
 
-        The timeline's newest entries carry what was sent; with ``full_timeline`` older ones are read from disk too.
+        The timeline's newest entries include what was sent; with ``full_timeline`` older ones are also read from disk.
         """
         view = await self.find(tenant, user_id, as_of)
         known = not is_anonymous(view.key)
@@ -98,10 +98,11 @@ class Users:
         }
 
     async def export(self, tenant: str, user_id: str) -> AsyncGenerator[bytes]:
-        """Everything held on a user: the profile, daily counts, every stored event as it was sent, and every decision,
-        delivery, outcome and reward in the warehouse: one JSON object, in pieces.
+        """Yield everything held on a user, as one JSON object in pieces.
 
-        Nothing is given before the warehouse has been read. Raises NotFoundError, and then what :class:`Jobs` raises.
+        That is the profile, daily counts, every stored event as it was sent, and every decision, delivery, outcome and
+        reward in the warehouse. Nothing is yielded before the warehouse has been read. Raises NotFoundError, and then
+        what :class:`Jobs` raises.
         """
         turn = self._jobs.join(UserHistory, tenant)
         try:
@@ -119,7 +120,7 @@ class Users:
             turn.leave()
 
     async def _begun(self, tenant: str, user_id: str, view: UserView) -> bytes:
-        """The beginning of an export: an object that is open."""
+        """Return the beginning of an export: an object left open."""
         begun = {
             "exported_at": iso(int(datetime.now(UTC).timestamp() * 1000)),
             "profile": await self.show(tenant, user_id, full_timeline=True),
@@ -131,12 +132,12 @@ class Users:
         return msgspec.json.encode(begun).removesuffix(b"}") + b","
 
     async def _flush(self) -> None:
-        """Everything acknowledged so far is in the warehouse then."""
+        """Write everything acknowledged so far to the warehouse."""
         shards = self._shards.map.shards
         await asyncio.gather(*(self._shards.call(shard, "flush", timeout_s=120.0) for shard in shards))
 
     async def erase(self, tenant: str, user_id: str) -> dict[str, Any]:
-        """Remove a user, whatever ids lead there. Late events do not bring them back. Raises NotFoundError."""
+        """Remove a user, whichever ids lead there. Late events do not bring them back. Raises NotFoundError."""
         view = await self.find(tenant, user_id, None)
         partition = partition_of(view.key, tenant_seed(tenant))
         await self._shards.on_partition(tenant, partition, "erase", tenant, view.key)
@@ -165,7 +166,8 @@ class Users:
         }
 
     async def find(self, tenant: str, user_id: str, as_of: int | None = None) -> UserView:
-        """The user whom an id leads to, wherever it was merged; ``key`` is the live one. Raises NotFoundError."""
+        """Return the user whom an id leads to, wherever it was merged; ``key`` is the live one. Raises
+        NotFoundError."""
         for key in keys_for(user_id):
             for hop in range(MAX_HOPS):
                 partition = partition_of(key, tenant_seed(tenant))
@@ -175,12 +177,12 @@ class Users:
                 if view.moved_to is None:
                     return view
                 key = view.moved_to
-                if hop:  # whom it was told of was merged as well: the arbiter knows the end of any chain
+                if hop:  # the user it pointed to was merged as well: the arbiter knows the end of any chain
                     key = await self._shards.on_partition(tenant, ALIAS_ARBITER, "root", tenant, key)
         raise NotFoundError(f"there is no user {user_id[:80]!r}", code="user_not_found")
 
     async def _timeline(self, tenant: str, entries: list[Entry], full: bool) -> list[dict[str, Any]]:
-        """Entries with their JSON, fetched from the shards they were written on."""
+        """Return entries with their JSON, fetched from the shards they were written on."""
         by_origin: dict[int, list[int]] = {}
         for entry in entries:
             if entry.reference >= 0:
@@ -206,7 +208,7 @@ class Users:
         return [_entry(entry, payloads.get((entry.origin, entry.reference))) for entry in entries]
 
     async def _stored(self, tenant: str, origin: int, references: list[int]) -> dict[tuple[int, int], dict[str, Any]]:
-        """What the journal of ``origin`` has let go of, from the warehouse, by origin and reference."""
+        """Return what the journal of ``origin`` has dropped, from the warehouse, by origin and reference."""
         if not references:
             return {}
         positions = [timeline.unpack_reference(reference) for reference in references]

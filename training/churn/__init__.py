@@ -1,1 +1,1 @@
-"""Who is about to leave: rows as of rolling cutoffs, the models that compete on them, and what they are worth."""
+"""Predict who is about to leave: rows at rolling cutoffs, the models that compete on them, and what they are worth."""

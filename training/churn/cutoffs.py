@@ -1,9 +1,9 @@
-"""Training rows from event histories: what was known of a user at a cutoff, and whether he came back after it.
+"""Make training rows from event histories: what was known of a user at a cutoff, and whether they came back after it.
 
-Guarantees: a feature depends on events before the cutoff only, a label on events in [cutoff, cutoff + horizon) only
+Guarantees: a feature depends only on events before the cutoff, a label only on events in [cutoff, cutoff + horizon)
 (tested with histories that are changed after it); a cutoff whose window has not ended makes no rows. The population's
-own BG/NBD parameters are fitted anew at each cutoff, on what was known then. Leaves to others: which events there are,
-and the features that live shards compute (:mod:`whisperer.profiles.features`).
+own BG/NBD parameters are refitted at each cutoff, on what was known then. Leaves to others: which events there are, and
+the features that live shards compute (:mod:`whisperer.profiles.features`).
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Histories:
-    """Events in order of user, then time.
+    """Hold events in order of user, then time.
 
     Attributes
     ----------
     ids : of the users, shape (n_users,), sorted
     user : place in ``ids``, int64, shape (n_events,)
     at_ms : event time, int64, shape (n_events,)
-    value : money or amount of use, float64, shape (n_events,); below 0 the user took something back, which is no
+    value : money or amount of use, float64, shape (n_events,); a negative value is something taken back, which is no
         sign of return
     """
 
@@ -62,20 +62,20 @@ class Histories:
         return cls(ids, codes[order].astype(np.int64), at[order], amount[order])
 
     def before(self, cutoff_ms: int) -> Histories:
-        """What was known at a cutoff."""
+        """Return what was known at a cutoff."""
         known = self.at_ms < cutoff_ms
         return Histories(self.ids, self.user[known], self.at_ms[known], self.value[known])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rows:
-    """One for each user and cutoff at which he was active.
+    """Hold one row per user and cutoff before which they were active.
 
     Attributes
     ----------
     names : of the features
     x : float64, shape (n_rows, n_features); NaN where a history is too short for it
-    returned : bool, shape (n_rows,), whether he came within the horizon; churn is the opposite
+    returned : bool, shape (n_rows,), whether they came within the horizon; churn is the opposite
     user : place in ``Histories.ids``, int64, shape (n_rows,)
     cutoff_ms : int64, shape (n_rows,)
     """
@@ -87,15 +87,17 @@ class Rows:
     cutoff_ms: Ints
 
     def columns(self) -> dict[str, NDArray[Any]]:
+        """Return features by name, each of shape (n_rows,)."""
         return {name: self.x[:, at] for at, name in enumerate(self.names)}
 
     def where(self, mask: NDArray[np.bool_]) -> Rows:
+        """Return the rows that ``mask`` selects."""
         return Rows(self.names, self.x[mask], self.returned[mask], self.user[mask], self.cutoff_ms[mask])
 
     def blocks(self, n_blocks: int) -> Ints:
-        """Fold of each row: neighbouring cutoffs together, so that held-out rows are of another time.
+        """Assign each row a fold: neighbouring cutoffs together, so that held-out rows are from another time.
 
-        At most one block a cutoff. A user may be in several: those who are scored have been trained on, too.
+        At most one block per cutoff. A user may be in several: users who are scored were also trained on.
         """
         cutoffs, at = np.unique(self.cutoff_ms, return_inverse=True)
         n = min(n_blocks, len(cutoffs))
@@ -105,19 +107,19 @@ class Rows:
 def rolling_rows(
     histories: Histories, cutoffs_ms: ArrayLike, horizon_ms: int, active_within_ms: int, end_ms: int
 ) -> Rows:
-    """Rows at each cutoff.
+    """Make rows at each cutoff.
 
     Parameters
     ----------
     cutoffs_ms : shape (n_cutoffs,)
     horizon_ms : length of the window after a cutoff in which a return counts
     active_within_ms : only users who came within this time before the cutoff
-    end_ms : until when events were recorded; cutoffs with a window that ends later are left out
+    end_ms : when recording of events ended; cutoffs whose window ends later are left out
 
     Raises
     ------
     ValueError
-        When no cutoff is left, or nobody was active at any.
+        If no cutoff is left, or nobody was active before any.
     """
     ripe = [int(cutoff) for cutoff in np.asarray(cutoffs_ms, np.int64) if cutoff + horizon_ms <= end_ms]
     parts = [_rows_at(histories, cutoff, horizon_ms, active_within_ms) for cutoff in ripe]
@@ -149,9 +151,10 @@ def _rows_at(histories: Histories, cutoff_ms: int, horizon_ms: int, active_withi
 
 
 def features_at(known: Histories, cutoff_ms: int, horizon_ms: int) -> dict[str, Floats]:
-    """Of every user, from events that all lie before the cutoff; name -> float64, shape (n_users,).
+    """Compute features of every user, from events that all lie before the cutoff; name -> float64, shape (n_users,).
 
-    Times are days. Several purchases on one day are one occasion. NaN: a user without the history that a feature needs.
+    Times are days. Several purchases on one day are one occasion. NaN marks a user without the history that a feature
+    needs.
     """
     n = len(known.ids)
     came = known.value >= 0
@@ -220,7 +223,7 @@ def _longest(user: Ints, gap: Floats, n: int) -> Floats:
 
 
 def _expectations(recency: Floats, tenure: Floats, occasions: Floats, horizon_days: float) -> dict[str, Floats]:
-    """BG/NBD's view of each user, in weeks, with the parameters of everybody known at the cutoff."""
+    """Return BG/NBD's view of each user, in weeks, with the parameters of everybody known at the cutoff."""
     seen = occasions > 0
     x, T = occasions[seen] - 1, tenure[seen] / WEEK_DAYS  # noqa: N806
     t_x = np.where(x > 0, np.minimum(T, (tenure[seen] - recency[seen]) / WEEK_DAYS), 0.0)

@@ -1,7 +1,7 @@
-"""From named columns, numbers and words, to one matrix of float64.
+"""Encode named columns, numbers and words, as one matrix of float64.
 
-Guarantees: the encoding is plain data; a category that training did not see is all zeros, a number that is missing is
-NaN; columns come in the order of training, whatever that of the input. Leaves to others: what a model does with NaN.
+Guarantees: the encoding is plain data; a category that training did not see is all zeros, a missing number is NaN;
+columns come in the order of training, whatever that of the input. Leaves to others: how a model treats NaN.
 """
 
 from __future__ import annotations
@@ -21,12 +21,14 @@ FEWEST = 5
 
 
 class ColumnError(ValueError):
-    """A column that the model needs is not there."""
+    """Raised if a column that the model needs is missing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """Attributes
+    """How columns become a matrix.
+
+    Attributes
     ----------
     numbers : columns taken as they are
     categories : column -> its values, each of which becomes a column of 0 and 1
@@ -37,7 +39,7 @@ class Encoding:
 
     @classmethod
     def learn(cls, columns: Columns) -> Encoding:
-        """Numbers and booleans are numbers; everything else is words."""
+        """Learn the encoding; numbers and booleans count as numbers, everything else as words."""
         numbers = tuple(name for name, column in columns.items() if np.asarray(column).dtype.kind in "biuf")
         categories = {}
         for name in columns:
@@ -48,15 +50,16 @@ class Encoding:
 
     @property
     def names(self) -> tuple[str, ...]:
+        """Names of the matrix's columns."""
         return self.numbers + tuple(f"{name}={value}" for name, values in self.categories.items() for value in values)
 
     def matrix(self, columns: Columns) -> Floats:
-        """Shape (n_rows, len(names)).
+        """Return the matrix, shape (n_rows, len(names)).
 
         Raises
         ------
         ColumnError
-            For a column that training had and that is missing.
+            For a missing column that training had.
         """
         missing = [name for name in (*self.numbers, *self.categories) if name not in columns]
         if missing:

@@ -1,9 +1,9 @@
-"""How many will come back, as opposed to who: a forecast's level, halfway between the model's own and BG/NBD's.
+"""Adjust how many will come back, as opposed to who: a forecast's level, halfway between the model's own and BG/NBD's.
 
 Labels of the next 90 days are 90 days late. Where a season moves faster than that, a model ranks users well and misses
-their number; BG/NBD, fitted to all purchases up to now, knows nothing of labels and is not late, but knows no season
-either. A year of rolling cutoffs has too few stretches to learn which of them to believe, and equal weights need no
-learning. Guarantees: the order of users is never changed.
+their number; BG/NBD, fitted to all purchases up to now, does not use labels and is not late, but knows no season
+either. A year of rolling cutoffs has too few independent periods to learn which of them to believe, and equal weights
+need no learning. Guarantees: the order of users is never changed.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ _WIDEST, _HALVINGS = 20.0, 50
 
 
 def at_level(p: Floats, share: float) -> Floats:
-    """Probabilities with all log-odds moved by one number, so that their mean is ``share``; shape (n_rows,).
+    """Shift all log-odds by one number so that the probabilities' mean is ``share``; shape (n_rows,).
 
     Raises
     ------
     ValueError
-        For a share that is not in (0, 1).
+        For a share outside (0, 1).
     """
     if not 0 < share < 1:
         raise ValueError(f"a share is in (0, 1), not {share}")
@@ -37,7 +37,7 @@ def at_level(p: Floats, share: float) -> Floats:
 
 
 def halfway(p: Floats, prior: Floats) -> Floats:
-    """Forecasts ``p`` at the level halfway, in log-odds, between their own mean and that of ``prior``; shape (n_rows,).
+    """Move ``p`` to the level halfway, in log-odds, between its own mean and that of ``prior``; shape (n_rows,).
 
     References
     ----------

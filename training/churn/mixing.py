@@ -1,7 +1,7 @@
-"""How several models' log-odds become one probability: non-negative weights, then a calibration that keeps the order.
+"""Mix several models' log-odds into one probability: non-negative weights, then a calibration that keeps the order.
 
 Guarantees: weights are learned on margins of rows that the models did not see, and none is below 0; a calibration never
-turns two rows around; isotonic steps are used only where they predict held-out rows better than a straight line on the
+swaps two rows; isotonic steps are used only where they predict held-out rows better than a straight line on the
 log-odds does. Leaves to others: where the margins come from.
 """
 
@@ -18,29 +18,33 @@ Floats = NDArray[np.float64]
 Labels = NDArray[np.bool_]
 
 FEWEST_FOR_ISOTONIC = 1_000
-"""Rows of the rarer class; with fewer, isotonic steps follow noise."""
+"""Rows required of the rarer class; with fewer, isotonic steps follow noise."""
 
 _SHRINK = 30.0
-"""Penalty on a weight's squared distance to an equal share, in rows: a handful of rows cannot pick a favourite."""
+"""Penalty on a weight's squared distance from an equal share, in rows: a handful of rows cannot pick a favourite."""
 
 
 def log_loss(p: Floats, label: Labels) -> float:
-    """Mean negative log-likelihood, in nats a row."""
+    """Return the mean negative log-likelihood, in nats per row."""
     return float(-np.log(np.clip(np.where(label, p, 1 - p), 1e-12, 1)).mean())
 
 
 def sigmoid(margin: Floats) -> Floats:
+    """Return the probability of log-odds, which are limited to 35."""
     return np.asarray(1 / (1 + np.exp(-np.clip(margin, -35, 35))))
 
 
 def logit(p: Floats) -> Floats:
+    """Return log-odds of probabilities, which are limited to [1e-12, 1 - 1e-12]."""
     p = np.clip(p, 1e-12, 1 - 1e-12)
     return np.asarray(np.log(p) - np.log1p(-p))
 
 
 @dataclass(frozen=True, slots=True)
 class Mix:
-    """Attributes
+    """Combine log-odds linearly.
+
+    Attributes
     ----------
     intercept : of the log-odds
     weights : of each model's log-odds, not below 0
@@ -51,11 +55,12 @@ class Mix:
 
     @classmethod
     def equal(cls, n_models: int) -> Mix:
+        """Return a mix with equal weights."""
         return cls(0.0, (1 / n_models,) * n_models)
 
     @classmethod
     def fit(cls, margins: Floats, label: Labels) -> Mix:
-        """Weights under which held-out rows are the most likely.
+        """Find the weights under which held-out rows are most likely.
 
         Parameters
         ----------
@@ -82,12 +87,13 @@ class Mix:
         return cls(float(found.x[0]), tuple(float(w) for w in found.x[1:]))
 
     def margin(self, margins: Floats) -> Floats:
+        """Return mixed log-odds, shape (n_rows,)."""
         return np.asarray(self.intercept + margins @ np.array(self.weights))
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """A non-decreasing line through points of log-odds in and out; without points, what comes in goes out.
+    """Map log-odds through a non-decreasing line between points; without points, leave them unchanged.
 
     Attributes
     ----------
@@ -101,7 +107,7 @@ class Calibration:
 
     @classmethod
     def fit(cls, margin: Floats, label: Labels, fold: NDArray[np.int64]) -> Calibration:
-        """Isotonic where there is enough to learn from and it pays on held-out folds, otherwise Platt.
+        """Fit isotonic steps if there are enough rows and it pays on held-out folds, otherwise Platt's line.
 
         References
         ----------
@@ -126,12 +132,13 @@ class Calibration:
     @classmethod
     def _isotonic(cls, margin: Floats, label: Labels) -> Calibration:
         steps = IsotonicRegression(y_min=0.5 / len(label), y_max=1 - 0.5 / len(label)).fit(margin, label)
-        # A step's middle, not its ends: between middles the line rises, and keeps the order of rows inside a step.
+        # A step's middle, not its ends: between middles the line rises, which keeps the order of rows within a step.
         levels, at = np.unique(steps.predict(margin), return_inverse=True)
         middle = np.bincount(at, margin) / np.bincount(at)
         return cls("isotonic", tuple(map(float, middle)), tuple(map(float, logit(levels))))
 
     def probability(self, margin: Floats) -> Floats:
+        """Return calibrated probabilities, shape (n_rows,)."""
         if not self.before:
             return sigmoid(margin)
         return sigmoid(np.interp(margin, self.before, self.after))

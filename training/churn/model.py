@@ -1,7 +1,7 @@
-"""The churn model: additive logits and shallow trees, mixed by what they predict of rows they did not see, calibrated.
+"""Fit the churn model: additive logits and shallow trees, mixed by how they predict rows they did not see, calibrated.
 
 Guarantees: everything that is chosen (rounds, weights, calibration) is chosen on training rows that were held out; a
-saved model is JSON and UBJ, never a pickle, and scores as the fitted one does to the last bit. Leaves to others: which
+saved model is JSON and UBJ, never a pickle, and scores like the fitted one to the last bit. Leaves to others: which
 rows (:mod:`training.churn.cutoffs`), where it is kept, and whether the files are the right ones (the registry).
 """
 
@@ -33,7 +33,7 @@ DEPTHS = (2, 3, 4)
 MANIFEST = "churn.json"
 
 _SUREST = 6.0
-"""Log-odds: a prior that is sure leaves nothing to learn."""
+"""Log-odds that a prior is limited to: a prior that is certain leaves nothing to learn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +42,15 @@ class Prior:
 
     Attributes
     ----------
-    column : with that probability; None: the share
-    share : of training rows with the label; also of rows whose probability is missing
+    column : with that probability; None for the share
+    share : of training rows with the label; also used for rows whose probability is missing
     """
 
     column: str | None
     share: float
 
     def margin(self, columns: Columns) -> Floats:
-        """Log-odds, shape (n_rows,)."""
+        """Return log-odds, shape (n_rows,)."""
         n = len(next(iter(columns.values())))
         p = np.full(n, self.share) if self.column is None else np.asarray(columns[self.column], np.float64)
         return np.clip(logit(np.where(np.isfinite(p), p, self.share)), -_SUREST, _SUREST)
@@ -58,16 +58,21 @@ class Prior:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Member:
+    """A fitted model and the prior it starts from."""
+
     prior: Prior
     model: SplineLogit | Trees
 
     def margin(self, columns: Columns, x: Floats) -> Floats:
+        """Return log-odds of the label, shape (n_rows,)."""
         return self.model.margin(x, self.prior.margin(columns))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ChurnModel:
-    """Attributes
+    """Predict the label from columns.
+
+    Attributes
     ----------
     encoding : columns to matrix
     members : by name, in the order of the weights
@@ -79,19 +84,19 @@ class ChurnModel:
     calibration: Calibration
 
     def probability(self, columns: Columns) -> Floats:
-        """Of the label, shape (n_rows,), in (0, 1).
+        """Return the probability of the label, shape (n_rows,), in (0, 1).
 
         Raises
         ------
         ColumnError
-            For a column that training had and that is missing.
+            For a missing column that training had.
         """
         x = self.encoding.matrix(columns)
         margins = np.column_stack([member.margin(columns, x) for member in self.members.values()])
         return self.calibration.probability(self.mix.margin(margins))
 
     def save(self, folder: Path) -> None:
-        """Write ``churn.json`` and one ``.ubj`` a booster."""
+        """Write ``churn.json`` and one ``.ubj`` per booster."""
         folder.mkdir(parents=True, exist_ok=True)
         members: dict[str, Any] = {}
         for name, member in self.members.items():
@@ -114,7 +119,7 @@ class ChurnModel:
 
     @classmethod
     def load(cls, folder: Path) -> ChurnModel:
-        """Raises ValueError for a manifest of another form."""
+        """Read what :meth:`save` wrote. Raises ValueError for a manifest of another form."""
         read = json.loads((folder / MANIFEST).read_bytes())
         if read.get("form") != FORM:
             raise ValueError(f"a churn model of form {read.get('form')}, not {FORM}")
@@ -140,11 +145,13 @@ class ChurnModel:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fitted:
-    """Attributes
+    """A fitted model and what is known about it.
+
+    Attributes
     ----------
     model : fitted to all rows
-    report : what is odd about them
-    held_out : name -> log-loss on rows the member did not see; ``mix`` is all of them together
+    report : what is odd about the rows
+    held_out : name -> log-loss on rows the member did not see; ``mix`` is all members together
     """
 
     model: ChurnModel
@@ -168,15 +175,14 @@ def fit_churn(
     ----------
     columns : name -> numbers or words, each of shape (n_rows,)
     label : bool, shape (n_rows,)
-    block : int64, shape (n_rows,), 0..K-1, the stretch of time of rows of rolling cutoffs
-        (:meth:`training.churn.cutoffs.Rows.blocks`): rows are held out by it, and members count alike, because their
-        differences over a handful of stretches are chance. Without it five folds with as many labels in each
+    block : int64, shape (n_rows,), 0..K-1, the period of each row of rolling cutoffs
+        (:meth:`training.churn.cutoffs.Rows.blocks`): rows are held out by it, and members get equal weights, because
+        their differences over a handful of periods are chance. By default five folds with as many labels in each
     later : bool, shape (n_rows,), the latest cutoffs: calibration, and weights, are learned on them alone, from members
-        fitted to the rest; the members are then fitted anew to all rows. Without it they are learned out of fold
-    prior : column with another model's probability of the label (BG/NBD's ``p_purchase``). Members are fitted that
-        learn the departure from it, so that with little data they say what it says, beside those that start from
-        the label's share
-    penalties, depths : an additive logit for each of the one, a set of trees for each of the other, from each start
+        fitted to the rest; the members are then refitted to all rows. By default they are learned out of fold
+    prior : column with another model's probability of the label (BG/NBD's ``p_purchase``). Additional members learn
+        the departure from it, so that with little data they agree with it; the others start from the label's share
+    penalties, depths : an additive logit for each penalty, a set of trees for each depth, from each start
 
     Raises
     ------
@@ -206,7 +212,7 @@ def fit_churn(
 
 
 def stratified(label: Labels, n_folds: int) -> NDArray[np.int64]:
-    """Fold of each row, shape (n_rows,), 0..n_folds-1, with as many labels in each; the same for the same labels."""
+    """Return the fold of each row, shape (n_rows,), 0..n_folds-1, with as many labels in each; deterministic."""
     order = np.lexsort((np.random.default_rng(0).random(len(label)), label))
     made = np.empty(len(label), np.int64)
     made[order] = np.arange(len(label)) % n_folds
@@ -220,7 +226,7 @@ class _Shapes:
     starts: tuple[str | None, ...]
 
     def fit(self, columns: Columns, x: Floats, y: Labels, fold: NDArray[np.int64]) -> tuple[dict[str, Member], Floats]:
-        """Members fitted to all rows, and their margins of each row when it was held out, (n_rows, n_members)."""
+        """Return members fitted to all rows, and their held-out margins of each row, shape (n_rows, n_members)."""
         members: dict[str, Member] = {}
         out = []
         for start in self.starts:

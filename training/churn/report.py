@@ -1,7 +1,7 @@
-"""What is wrong with training rows before anything is trained on them: in words for the person who made them.
+"""Report what is wrong with training rows before anything is trained on them: in words for the person who made them.
 
-Guarantees: refuses rows that no classifier can be fitted to; everything else is reported and left in or out as told.
-Leaves to others: showing it.
+Guarantees: rows that no classifier can be fitted to are refused; everything else is reported, and left in or out as
+documented. Leaves to others: showing it.
 """
 
 from __future__ import annotations
@@ -15,23 +15,25 @@ from numpy.typing import NDArray
 from training.churn.encode import Columns
 
 LEAKING_AUC = 0.985
-"""A single column that tells the classes apart this well has usually been written after the fact."""
+"""A single column that separates the classes this well has usually been written after the fact."""
 
 FEWEST_OF_A_CLASS = 20
 
 
 class AbsentClassError(ValueError):
-    """There is nothing to tell apart."""
+    """Raised if there are not two classes to distinguish."""
 
 
 @dataclass(frozen=True, slots=True)
 class DataReport:
-    """Attributes
+    """What was noticed about the rows.
+
+    Attributes
     ----------
     n_rows, n_positive : rows, and those with the label
     constant : columns with one value
     missing : columns without any value
-    leaking : column -> AUC of the column by itself, where it is suspiciously good
+    leaking : column -> AUC of the column by itself, if it is suspiciously good
     """
 
     n_rows: int
@@ -42,11 +44,11 @@ class DataReport:
 
     @property
     def unusable(self) -> frozenset[str]:
-        """Columns that teach nothing; a leaking one is not among them, because only a person can tell."""
+        """Columns that teach nothing; leaking ones are not among them, because only a person can judge."""
         return frozenset(self.constant + self.missing)
 
     def sentences(self) -> list[str]:
-        """For people; empty when nothing is wrong."""
+        """Describe what is wrong, for people; empty if nothing is."""
         said = [f"{name} has no value in any row" for name in self.missing]
         said += [f"{name} has the same value in every row" for name in self.constant]
         said += [
@@ -57,7 +59,7 @@ class DataReport:
 
 
 def report(columns: Columns, label: NDArray[np.bool_]) -> DataReport:
-    """Look at training rows.
+    """Examine training rows.
 
     Parameters
     ----------
@@ -99,7 +101,7 @@ def report(columns: Columns, label: NDArray[np.bool_]) -> DataReport:
 
 
 def _orderable(column: NDArray[Any], label: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Numbers as they are; of words the share of the label, shrunk so that rare words do not look like leaks."""
+    """Return numbers as they are, and for words the share of the label, shrunk lest rare words look like leaks."""
     if column.dtype.kind in "biuf":
         return column.astype(np.float64)
     values, at = np.unique(column.astype(str), return_inverse=True)
@@ -110,7 +112,7 @@ def _orderable(column: NDArray[Any], label: NDArray[np.bool_]) -> NDArray[np.flo
 
 
 def _auc(score: NDArray[np.float64], label: NDArray[np.bool_]) -> float:
-    """Area under the ROC curve: the chance that a positive row scores above a negative one, ties counting half."""
+    """Return the area under the ROC curve: the chance that a positive row outranks a negative one; ties count half."""
     _, at, counts = np.unique(score, return_inverse=True, return_counts=True)
     rank = (np.cumsum(counts) - (counts - 1) / 2)[at]
     n = int(label.sum())

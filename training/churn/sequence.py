@@ -1,8 +1,8 @@
-"""A recurrent network over event histories: what came when, in which amount, rather than counts of it.
+"""Fit a recurrent network to event histories: what came when and in which amount, rather than counts of it.
 
-Guarantees: it sees events before the cutoff only, in the same rows as :mod:`training.churn.model`, and starts from the
+Guarantees: it sees only events before the cutoff, in the same rows as :mod:`training.churn.model`, and starts from the
 same prior; the same rows give the same weights (one thread, one seed); a saved network is JSON and a state_dict, read
-with ``weights_only``. It replaces the other model only where :func:`wins` says so of validation cutoffs.
+with ``weights_only``. It replaces the other model only if :func:`wins` says so on validation cutoffs.
 """
 
 from __future__ import annotations
@@ -24,14 +24,16 @@ Labels = NDArray[np.bool_]
 
 FORM = 1
 N_STEPS, N_NUMBERS, N_CONTEXT = 32, 4, 3
-"""Events of a user that are read (the latest), numbers an event, numbers a row beside them."""
+"""How many of a user's latest events are read, numbers per event, and further numbers per row."""
 
 MANIFEST, WEIGHTS = "sequence.json", "sequence.pt"
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Attributes
+    """How to train.
+
+    Attributes
     ----------
     width : of the recurrent state
     epochs, batch, rate, decay : of AdamW
@@ -46,10 +48,12 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sequences:
-    """Attributes
+    """The network's inputs.
+
+    Attributes
     ----------
-    steps : float32, shape (n_rows, N_STEPS, N_NUMBERS), oldest first, zeros after the end: log days since the event
-        before, log days until the cutoff, signed log value, whether something was taken back
+    steps : float32, shape (n_rows, N_STEPS, N_NUMBERS), oldest first, zeros after the end: log days since the previous
+        event, log days until the cutoff, signed log value, whether something was taken back
     length : int64, shape (n_rows,), at least 1
     context : float32, shape (n_rows, N_CONTEXT): log days since the first event and since the last, log count
     prior : float32, shape (n_rows,), log-odds to start from
@@ -62,11 +66,11 @@ class Sequences:
 
 
 def sequences(histories: Histories, rows: Rows, prior: str | None = "p_purchase") -> Sequences:
-    """The events that lie before each row's cutoff.
+    """Collect the events that lie before each row's cutoff.
 
     Parameters
     ----------
-    prior : feature of ``rows`` with another model's probability; None: even odds
+    prior : feature of ``rows`` with another model's probability; None for even odds
     """
     n = len(rows.user)
     steps = np.zeros((n, N_STEPS, N_NUMBERS), np.float32)
@@ -94,7 +98,7 @@ class _Network(nn.Module):
         super().__init__()
         self.recurrent = nn.GRU(N_NUMBERS, width, batch_first=True)
         self.head = nn.Sequential(nn.Linear(width + N_CONTEXT, width), nn.ReLU(), nn.Linear(width, 1))
-        nn.init.zeros_(self.head[-1].weight)  # the prior is what is said before anything is learned
+        nn.init.zeros_(self.head[-1].weight)  # before anything is learned, the prediction is the prior
         nn.init.zeros_(self.head[-1].bias)
         self.register_buffer("centre", torch.zeros(N_NUMBERS + N_CONTEXT))
         self.register_buffer("scale", torch.ones(N_NUMBERS + N_CONTEXT))
@@ -111,6 +115,8 @@ class _Network(nn.Module):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SequenceModel:
+    """Predict the label from sequences."""
+
     recipe: Recipe
     network: _Network
 
@@ -150,7 +156,7 @@ class SequenceModel:
         return cls(recipe, network)
 
     def probability(self, told: Sequences) -> Floats:
-        """Of the label, shape (n_rows,)."""
+        """Return the probability of the label, shape (n_rows,)."""
         with torch.no_grad():
             parts = zip(*(part.split(4096) for part in _tensors(told)), strict=True)
             margins = [self.network(*part).numpy() for part in parts]
@@ -164,7 +170,10 @@ class SequenceModel:
 
     @classmethod
     def load(cls, folder: Path) -> SequenceModel:
-        """Raises ValueError for another form, pickle.UnpicklingError for a file that holds more than weights."""
+        """Read what :meth:`save` wrote.
+
+        Raises ValueError for another form, pickle.UnpicklingError for a file that holds more than weights.
+        """
         read = json.loads((folder / MANIFEST).read_bytes())
         if read.get("form") != FORM:
             raise ValueError(f"a sequence model of form {read.get('form')}, not {FORM}")
@@ -179,10 +188,10 @@ def _tensors(told: Sequences) -> tuple[torch.Tensor, ...]:
 
 
 def wins(challenger: Floats, incumbent: Floats, label: Labels, user: NDArray[np.int64]) -> bool:
-    """Whether a challenger's probabilities of validation rows are better, beyond chance.
+    """Return whether a challenger's probabilities of validation rows are better, beyond chance.
 
-    The mean difference in log-loss, with an error clustered by user (his rows are not independent), must be more than
-    1.96 errors below zero: a model that is dearer to run has to be better, not as good.
+    The mean difference in log-loss, with an error clustered by user (a user's rows are not independent), must be more
+    than 1.96 errors below zero: a model that costs more to run has to be better, not just as good.
     """
 
     def nats(p: Floats) -> Floats:

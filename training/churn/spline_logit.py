@@ -1,7 +1,8 @@
-"""A logistic regression on bent lines: each number enters as itself and as hinges at its quantiles (an additive model).
+"""Fit a logistic regression on bent lines: each number enters as itself and as hinges at its quantiles.
 
-Guarantees: fitting is a convex problem solved to convergence, without random numbers; scoring is plain numpy; a missing
-number is an effect of its own. Leaves to others: interactions (trees) and which penalty is right.
+Guarantees: the model is additive; fitting is a convex problem solved to convergence, without random numbers; scoring is
+plain numpy; a missing number has an effect of its own. Leaves to others: interactions (trees) and which penalty is
+right.
 """
 
 from __future__ import annotations
@@ -19,15 +20,17 @@ N_KNOTS = 5
 MAX_STEPS = 50
 _CONVERGED = 1e-8
 _WIDEST = 5.0
-"""Standard deviations at which a number stops counting for more: tails would otherwise steer the lines."""
+"""Standard deviations beyond which a number counts for no more: otherwise tails would steer the lines."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SplineLogit:
-    """Attributes
+    """A fitted additive model.
+
+    Attributes
     ----------
     centre, scale : of each column in training, shape (n_columns,)
-    knots : per column the hinges, in standard deviations
+    knots : hinges of each column, in standard deviations
     coefficients : intercept first, shape (1 + n_terms,)
     """
 
@@ -38,7 +41,7 @@ class SplineLogit:
 
     @classmethod
     def fit(cls, x: Floats, label: NDArray[np.bool_], prior: Floats, penalty: float) -> SplineLogit:
-        """By penalised likelihood.
+        """Fit by penalised likelihood.
 
         Parameters
         ----------
@@ -63,11 +66,11 @@ class SplineLogit:
         return cls(centre, scale, knots, _newton(shape._terms(x), label.astype(np.float64), prior, penalty))
 
     def margin(self, x: Floats, prior: Floats) -> Floats:
-        """Log-odds of the label, shape (n_rows,)."""
+        """Return log-odds of the label, shape (n_rows,)."""
         return np.asarray(prior + self._terms(x) @ self.coefficients)
 
     def to_plain(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the model as JSON values."""
         return {
             "centre": self.centre.tolist(),
             "scale": self.scale.tolist(),
@@ -77,6 +80,7 @@ class SplineLogit:
 
     @classmethod
     def from_plain(cls, kept: Mapping[str, Any]) -> SplineLogit:
+        """Restore a model from :meth:`to_plain`."""
         return cls(
             np.array(kept["centre"]),
             np.array(kept["scale"]),
@@ -98,7 +102,7 @@ class SplineLogit:
 
 
 def _knots(z: Floats) -> tuple[float, ...]:
-    """Inner quantiles of a column that has enough different values to bend at; for flags and small codes none."""
+    """Return inner quantiles of a column with enough different values to bend at; none for flags and small codes."""
     if len(np.unique(z)) <= N_KNOTS:
         return ()
     inner = np.quantile(z, np.linspace(0, 1, N_KNOTS + 2)[1:-1])

@@ -1,6 +1,6 @@
-"""Shallow boosted trees over K folds: the number of rounds chosen by cross-validation, the folds' boosters averaged.
+"""Grow shallow boosted trees over K folds: cross-validation chooses the number of rounds, and boosters are averaged.
 
-Guarantees: a row's out-of-fold margin comes from a booster that did not see the row nor any other of its user; the
+Guarantees: a row's out-of-fold margin comes from a booster that saw neither the row nor any other of its fold; the
 number of rounds is one number for all folds, so that no fold stops where it suits its own rows. Leaves to others: how
 the margins are mixed and calibrated.
 """
@@ -36,15 +36,17 @@ SHAPE: dict[str, Any] = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trees:
-    """Attributes
+    """Average the folds' boosters.
+
+    Attributes
     ----------
-    boosters : one a fold, each cut at the same number of rounds
+    boosters : one per fold, each cut at the same number of rounds
     """
 
     boosters: tuple[xgb.Booster, ...]
 
     def margin(self, x: Floats, prior: Floats) -> Floats:
-        """Log-odds of the label, shape (n_rows,): the folds' mean."""
+        """Return log-odds of the label, shape (n_rows,): the folds' mean."""
         rows = xgb.DMatrix(x, base_margin=prior)
         margins = [booster.predict(rows, output_margin=True) for booster in self.boosters]
         return np.asarray(np.mean(margins, axis=0, dtype=np.float64))
@@ -61,7 +63,7 @@ def fit_trees(
     label : bool, shape (n_rows,)
     prior : log-odds of the label to start from, shape (n_rows,)
     fold : int64, shape (n_rows,), 0..K-1
-    shape : XGBoost's parameters that differ from :data:`SHAPE`
+    shape : XGBoost parameters that differ from :data:`SHAPE`
 
     Returns
     -------

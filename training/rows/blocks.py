@@ -1,8 +1,8 @@
-"""The warehouse's events as blocks again, so that the shard's own code can live through them a second time.
+"""Turn the warehouse's events into blocks again, so that the shard's own code can live through them a second time.
 
-What is rebuilt is all that features and identity depend on: keys, times, money, names, second ids, and whether the user
+Everything that features and identity depend on is rebuilt: keys, times, money, names, second ids, and whether the user
 was active. Traits, places and payloads are left out: no feature looks at them. Guarantees: no event is taken for a
-repeat of another, for the warehouse has each that counted exactly once.
+repeat of another, because the warehouse holds each counted one exactly once.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _KINDS = pa.array([kind.wire for kind in EventType])
 
 
 class _Looked(msgspec.Struct, gc=False):
-    """What of a payload is not in the columns."""
+    """The parts of a payload that are not in the columns."""
 
     previousId: Scalar = None  # noqa: N815
     context: Context | None = None
@@ -46,10 +46,11 @@ _look = msgspec.json.Decoder(_Looked).decode
 
 
 def stored_events(warehouse: Warehouse, tenant: str, order: str) -> pa.RecordBatchReader:
-    """All events of a tenant, in batches, as :func:`block_of` takes them.
+    """Read all events of a tenant, in batches, as :func:`block_of` takes them.
 
-    ``order``: ``received_at``, as a live installation saw them; ``timestamp`` for histories that were imported later.
-    ``binds`` marks events whose second id may decide whose other events are: those around it must keep their order.
+    ``order`` is ``received_at``, as a live installation saw them, or ``timestamp`` for histories imported later.
+    ``binds`` marks events whose second id may decide who owns other events: the events around them must keep their
+    order.
     """
     if order not in ORDERS:
         raise ValueError(f"events are in order of one of {ORDERS}, not {order!r}")
@@ -61,7 +62,7 @@ def stored_events(warehouse: Warehouse, tenant: str, order: str) -> pa.RecordBat
 
 
 def block_of(tenant: str, events: pa.RecordBatch) -> EventBlock:
-    """A block of these events, in this order; at most 65,535 of them."""
+    """Build a block of these events, in this order; at most 65,535 of them."""
     n = events.num_rows
     keys, links = events["user_key"], pa.array(_links(events), pa.string())
     rows = np.zeros(n, EVENT)
@@ -105,7 +106,7 @@ def _int(events: pa.RecordBatch, name: str) -> NDArray[np.int64]:
 
 
 def _links(events: pa.RecordBatch) -> list[str | None]:
-    """The second key of each event; the usual ones, of a known user with an anonymous id, all at once."""
+    """Return the second key of each event; the usual ones, of a known user with an anonymous id, all at once."""
     devices = pc.binary_join_element_wise(ANONYMOUS_PREFIX, events["anonymous_id"], "")
     is_alias = pc.equal(events["type"], EventType.ALIAS.wire)
     plain = pc.and_(pc.is_valid(events["user_id"]), pc.invert(is_alias))
@@ -118,7 +119,7 @@ def _links(events: pa.RecordBatch) -> list[str | None]:
 
 
 def _inactive(events: pa.RecordBatch) -> NDArray[np.bool_]:
-    """``context.active`` is false; few payloads speak of it."""
+    """Return where ``context.active`` is false; few payloads mention it."""
     found = np.zeros(events.num_rows, np.bool_)
     for place in np.flatnonzero(events["payload"].is_valid().to_numpy(zero_copy_only=False)).tolist():
         context = _look(events["payload"][place].as_py()).context

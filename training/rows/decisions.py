@@ -1,9 +1,9 @@
-"""Decisions as rows to learn from: the features logged with each, its propensities, and the newest reward known of it.
+"""Read decisions as rows to learn from: the features logged with each, its propensities, and its latest known reward.
 
-Guarantees: a row says what was known when the decision was made, and nothing later but the reward; rewards are joined
-by decision id. Left out: refusals before a choice, decisions of erased users (their features are gone), and, unless
-asked for, those whose attribution window is still open. Leaves to others: what is learned, and whether the log can
-carry it (:mod:`whisperer.evaluation`).
+Guarantees: a row holds what was known when the decision was made, and nothing later except the reward; rewards are
+joined by decision id. Left out: refusals before a choice, decisions of erased users (their features are gone), and,
+unless asked for, those whose attribution window is still open. Leaves to others: what is learned, and whether the log
+can support it (:mod:`whisperer.evaluation`).
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from actors.warehouse import Warehouse
 from whisperer.shard.decision_features import FEATURE_HASH, SPECS
 
 HASH_KEY = b"whisperer.features"
-"""Of a table's schema metadata: the hash of the definitions its feature columns follow."""
+"""Key in a table's schema metadata: the hash of the definitions that its feature columns follow."""
 
 
 def decision_rows(
     warehouse: Warehouse, tenant: str, *, campaign: str | None = None, until: int | None = None, immature: bool = False
 ) -> pa.Table:
-    """One row a decision, by time.
+    """Return one row per decision, in order of time.
 
     Parameters
     ----------
-    campaign : one of the tenant's; None: all
+    campaign : one of the tenant's; None for all
     until : ms UTC, exclusive, of the decision
-    immature : also those whose reward is not final, with the reward as it stands (0 where nothing is known)
+    immature : also return those whose reward is not final, with the reward so far (0 if nothing is known)
 
     Returns
     -------
@@ -72,7 +72,7 @@ def decision_rows(
 
 
 def matrix(table: pa.Table, names: Sequence[str]) -> NDArray[np.float64]:
-    """Columns as one array: float64, shape (n, len(names)). Raises KeyError for a name that the table lacks."""
+    """Return columns as one array: float64, shape (n, len(names)). Raises KeyError for a name that the table lacks."""
     found = np.empty((table.num_rows, len(names)))
     for place, name in enumerate(names):
         found[:, place] = table[name].to_numpy()

@@ -1,11 +1,11 @@
-"""Each user's whole life as three numbers, from a shard's state: what BG/NBD is fitted to.
+"""Compute each user's whole life as three numbers, from a shard's state: the input to which BG/NBD is fitted.
 
-A live shard keeps 90 days of activity a user, and the first day for ever. A life is longer, so the shard lives through
+A live shard keeps 90 days of activity per user, and the first day forever. A life is longer, so the shard lives through
 the past once more (:class:`training.rows.replay.Replay`) and is asked every 90 days: windows that touch and do not
 overlap add up to a life. Guarantees: the arithmetic of days is the shard's own; identities are merged as they were
-live; nothing that arrived after the last day is counted. Two users who are merged and were active on one day count it
-twice where that day was over before the merge; events that arrived late for a window already asked about are not in
-it (histories in order of ``timestamp`` have none). Leaves to others: the fit (:mod:`training.churn.bgnbd_fit`).
+live; nothing that arrived after the last day is counted. If two merged users were both active on a day that was over
+before the merge, that day counts twice; events that arrived late for a window already asked about are not in it
+(histories in order of ``timestamp`` have none). Leaves to others: the fit (:mod:`training.churn.bgnbd_fit`).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Lifetimes:
-    """In weeks, of every user who was ever active; an active UTC day is a purchase.
+    """Hold the lives of all users who were ever active, in weeks; an active UTC day is a purchase.
 
     Attributes
     ----------
@@ -43,12 +43,12 @@ class Lifetimes:
 
 
 def lifetimes(events: Iterable[pa.RecordBatch], tenant: str, until: int) -> Lifetimes:
-    """Lives up to ``until``.
+    """Compute lives up to ``until``.
 
     Parameters
     ----------
     events : in order of arrival, as :func:`training.rows.blocks.stored_events` gives them
-    until : ms UTC; the day it falls on is not counted any more
+    until : ms UTC; the day it falls on is no longer counted
 
     Examples
     --------
@@ -59,7 +59,7 @@ def lifetimes(events: Iterable[pa.RecordBatch], tenant: str, until: int) -> Life
     people, counted = replay.tenant.people, np.zeros(0, np.int64)
 
     def with_window(number: int) -> NDArray[np.int64]:
-        """Active days so far, the window that ended ``number`` windows before the end included; by row."""
+        """Count active days by row, up to and including the window ``number`` windows before the last."""
         rows = np.arange(people.table.n)
         active = daily.activity(people.table, rows, end - 1 - WINDOW_DAYS * (number + 1)).recent.astype(np.int64)
         active[: len(counted)] += counted

@@ -1,11 +1,11 @@
-"""Users as they stood at cutoffs of the past, and what they did next: rows for models of churn and engagement.
+"""Recover users as they stood at past cutoffs, and what they did next: rows for models of churn and engagement.
 
-The events of the warehouse go once more through the shard's state machine (:meth:`whisperer.shard.machine.Shard.apply`,
-without an actor), merges and late events included, and at each cutoff the features are computed by the code that
-computes them live. Guarantees: they are those of a live shard to the bit; nothing that arrived at or after a cutoff
-reaches its features, and nothing at or after the end of its window its label. Leaves to others: what is learned.
+The warehouse's events go through the shard's state machine once more (:meth:`whisperer.shard.machine.Shard.apply`,
+without an actor), merges and late events included, and at each cutoff the features are computed by the live code.
+Guarantees: they equal those of a live shard to the bit; nothing that arrived at or after a cutoff reaches its features,
+and nothing at or after the end of its window its label. Leaves to others: what is learned.
 
-One difference remains: where two users claim one device within the milliseconds that messages between partitions take,
+One difference remains: if two users claim one device within the milliseconds that messages between partitions take,
 live shards may have seen the claims in another order.
 """
 
@@ -35,18 +35,20 @@ from whisperer.shard.records import RECORD_VERSION, Confirmed, Delivered, Events
 
 BLOCK_EVENTS = 32_768
 _MAX_IDS = 1 << 17
-"""Of the dedup index, which here has nothing to find."""
+"""Size of the dedup index, which has nothing to find here."""
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Attributes
+    """Which rows are wanted.
+
+    Attributes
     ----------
     cutoffs : ms UTC, ascending
-    window_days : what happens within so many days of a cutoff is its label
-    goal : name of the event that counts as coming back; None: any by which the user was active
-    seen_within_days : only users last seen so recently as of the cutoff; None: all
-    names : features, of :data:`whisperer.profiles.features.REPLAYED`
+    window_days : days after a cutoff that its label covers
+    goal : name of the event that counts as coming back; None for any by which the user was active
+    seen_within_days : only users last seen within this many days before the cutoff; None for all
+    names : features, from :data:`whisperer.profiles.features.REPLAYED`
     """
 
     cutoffs: Sequence[int]
@@ -57,7 +59,7 @@ class Question:
 
 
 class Replay:
-    """A shard that lives through a tenant's past. Events come in order; ``goal`` as in :class:`Question`."""
+    """Live through a tenant's past as a shard. Events come in order; ``goal`` as in :class:`Question`."""
 
     def __init__(self, tenant: str, goal: str | None = None) -> None:
         self.shard = Shard(0, _MAX_IDS)
@@ -65,12 +67,12 @@ class Replay:
         self.n_events = 0
         self._goal = goal
         self._goal_at = np.full(0, NEVER, np.int64)
-        """By row: the newest event that counts as coming back."""
+        """By row: the time of the newest event that counts as coming back."""
         self._bound: set[tuple[str, str]] = set()
         self._position = 0
 
     def bring(self, events: pa.RecordBatch) -> None:
-        """The next events (:func:`training.rows.blocks.stored_events`)."""
+        """Replay the next events (:func:`training.rows.blocks.stored_events`)."""
         binding = np.flatnonzero(events["binds"].to_numpy(zero_copy_only=False)).tolist()
         cuts = {place + 1 for place in binding if self._is_new_bond(events, place)}
         cuts |= {*range(BLOCK_EVENTS, events.num_rows, BLOCK_EVENTS), events.num_rows}
@@ -81,7 +83,7 @@ class Replay:
             start = stop
 
     def users(self, seen_since: int | None = None) -> NDArray[np.int64]:
-        """Rows of those who have any event, and were last seen no earlier than ``seen_since`` (ms UTC)."""
+        """Return the rows of users who have any event, and were last seen no earlier than ``seen_since`` (ms UTC)."""
         table, n = self.tenant.people.table, self.tenant.people.table.n
         there = (table["status"][:n] == LIVE) & (table["n_events"][:n] > 0)
         if seen_since is not None:
@@ -89,7 +91,7 @@ class Replay:
         return np.flatnonzero(there)
 
     def roots(self) -> NDArray[np.int64]:
-        """By row: that of the user it was merged into, or itself."""
+        """Return for each row that of the user it was merged into, or itself."""
         people = self.tenant.people
         root = np.arange(people.table.n)
         for row, target in people.targets.items():
@@ -100,9 +102,9 @@ class Replay:
         return root
 
     def since(self, rows: NDArray[np.int64], cutoff: int) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-        """What these users, or whoever they were merged into, did from ``cutoff`` (ms UTC) on.
+        """Return what these users, or whoever they were merged into, did from ``cutoff`` (ms UTC) on.
 
-        Whether they reached the goal, and on how many UTC days after that one they did anything (at most 90).
+        Whether they reached the goal, and on how many UTC days after the cutoff's they did anything (at most 90).
         """
         people, root = self.tenant.people, self.roots()
         newest = np.full(people.table.n, NEVER, np.int64)
@@ -124,7 +126,7 @@ class Replay:
         self.n_events += events.num_rows
 
     def _settle(self, effects: list[Effect], now: int) -> None:
-        """Carry messages between partitions until none is left."""
+        """Deliver messages between partitions until none is left."""
         while messages := [effect.message for effect in effects if isinstance(effect, Send)]:
             effects = self._write(Delivered(messages), now)
             self._write(Confirmed([_name(message) for message in messages]), now)
@@ -154,18 +156,18 @@ class Replay:
 def rows_of(
     events: Iterable[pa.RecordBatch], tenant: str, question: Question, until: int | None = None
 ) -> Iterator[pa.Table]:
-    """For each cutoff whose window is over by the end of the data, one row a user.
+    """Yield one row per user for each cutoff whose window is over by the end of the data.
 
     Parameters
     ----------
     events : in order of arrival, as :func:`training.rows.blocks.stored_events` gives them
-    until : ms UTC up to which the events are complete; None: the last one's arrival
+    until : ms UTC up to which the events are complete; None for the last one's arrival
 
     Yields
     ------
     pa.Table
         ``user_key`` (as of the cutoff), ``cutoff``, ``came_back`` (bool), ``active_days`` (float64: UTC days with any
-        event after the cutoff's own, within the window), and a float64 column a feature, NaN where absent. The
+        event after the cutoff's own, within the window), and a float64 column per feature, NaN where absent. The
         features' hash is in the schema's metadata.
     """
     replay = Replay(tenant, question.goal)
@@ -202,7 +204,7 @@ def rows_of(
 def churn_rows(
     warehouse: Warehouse, tenant: str, question: Question, *, order: str = "received_at", until: int | None = None
 ) -> Iterator[pa.Table]:
-    """:func:`rows_of` a tenant's events in the warehouse, in :data:`training.rows.blocks.ORDERS`."""
+    """Yield :func:`rows_of` a tenant's events in the warehouse, in one of :data:`training.rows.blocks.ORDERS`."""
     yield from rows_of(stored_events(warehouse, tenant, order), tenant, question, until)
 
 

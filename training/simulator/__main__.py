@@ -1,7 +1,7 @@
-"""`python -m training.simulator`: a simulated population that sends its events to a gateway until it is stopped, and
-answers the messages it gets where it is given the tenant's secret key to read them with.
+"""Run `python -m training.simulator`: a simulated population sends its events to a gateway until it is stopped, and
+answers the messages it gets, if given the tenant's secret key to read them with.
 
-Stops cleanly on SIGTERM and SIGINT (exit 0); exits 1 where the gateway refuses it for good, 2 for wrong arguments.
+Stops cleanly on SIGTERM and SIGINT (exit 0); exits 1 if the gateway refuses it for good, 2 for wrong arguments.
 """
 
 from __future__ import annotations
@@ -30,12 +30,13 @@ from .sender import Sender, SendError, Sums
 from .stream import Life, Pace, RatePace, SpeedPace
 
 SEED, USERS, RATE, PAST_DAYS = 7, 2_000, 50.0, 21.0
-"""Where neither the command line nor the installation's settings say otherwise."""
+"""Used where neither the command line nor the installation's settings say otherwise."""
 
 _LINE_EVERY_S = 10.0
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
     options = _parsed(arguments)
     stop = StopSignal()
     try:
@@ -74,7 +75,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 class StopSignal:
-    """SIGTERM and SIGINT end a wait and every later one. A socket wakes it: locks must not be taken in a handler."""
+    """End a wait and every later one on SIGTERM or SIGINT. A socket wakes it: a handler must not take locks."""
 
     def __init__(self) -> None:
         self._seen = False
@@ -88,7 +89,7 @@ class StopSignal:
         self._seen = True
 
     def wait(self, seconds: float) -> bool:
-        """Pause; True as soon as a signal has come."""
+        """Pause; return True as soon as a signal has come."""
         if not self._seen and seconds > 0:
             select.select([self._ear], [], [], seconds)
         return self._seen
@@ -145,7 +146,7 @@ def _parsed(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def _fill_in(options: argparse.Namespace) -> None:
-    """Url, demo key and state folder from an installation's files; what was given explicitly wins."""
+    """Fill in URL, demo key and state folder from an installation's files; explicit options win."""
     path = options.installation
     path = path / "installation.json" if path.is_dir() else path
     installation = json.loads(path.read_text())
@@ -161,8 +162,8 @@ def _fill_in(options: argparse.Namespace) -> None:
 
 
 def _life(options: argparse.Namespace) -> tuple[Life, Cursor, CursorStore | None, bool]:
-    """The simulation where it was left, or a new one; and whether it was left. Live times make contents differ between
-    runs, so each new live simulation has a salt of its own in its messageIds. Raises CursorError."""
+    """Return the simulation where it was left, or a new one; and whether it was left. Live times make contents differ
+    between runs, so each new live simulation has its own salt in its messageIds. Raises CursorError."""
     store = CursorStore(options.state) if options.state is not None else None
     found = store.load() if store is not None else None
     if store is not None and found is not None:
@@ -185,7 +186,7 @@ def _life(options: argparse.Namespace) -> tuple[Life, Cursor, CursorStore | None
 
 
 def _recipients(options: argparse.Namespace, life: Life, cursor: Cursor, *, anew: bool) -> Recipients | None:
-    """Those who respond, with the past of a new population lived through; None where nobody is to respond."""
+    """Return those who respond, with the past of a new population lived through; None if nobody is to respond."""
     if not options.responds:
         return None
     recipients = Recipients(
@@ -204,7 +205,7 @@ def _recipients(options: argparse.Namespace, life: Life, cursor: Cursor, *, anew
 
 
 def _status_line(cursor: Cursor, counts: Counts | None) -> Callable[[Sums], None]:
-    """One line that is written over on a terminal, and every ten seconds a new one elsewhere."""
+    """Return a reporter: it overwrites one line on a terminal, and prints a new one every ten seconds elsewhere."""
     terminal = sys.stdout.isatty()
     state = {"shown": -_LINE_EVERY_S, "at": time.monotonic(), "sent": 0}
 

@@ -1,6 +1,6 @@
-"""What happens without a visit: trials end, subscriptions renew, refunds, answered tickets, plan changes, churn.
+"""Play out what happens without a visit: ends of trials, renewals, refunds, answered tickets, plan changes, churn.
 
-Everything here is told by the product's server (userId, no anonymousId) at the moment it is due.
+The product's server reports all of it (userId, no anonymousId) at the moment it is due.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _CURRENCY = "USD"
 
 
 def churn_hazard(state: State) -> NDArray[np.float64]:
-    """Chance of leaving for good within the next day, shape (n_users,): the quieter, the likelier; paying binds."""
+    """Return the chance of leaving for good within a day, shape (n_users,): the quieter, the likelier; paying binds."""
     quiet = np.exp(-6.0 * state.activity / np.maximum(state.visits_per_day, 0.05))
     base = np.choose(np.clip(state.stage, 0, 4), [0.0, 0.04, 0.012, 0.014, 0.004])
     return np.asarray(
@@ -28,7 +28,7 @@ def churn_hazard(state: State) -> NDArray[np.float64]:
 
 
 def trial_ended(state: State, slot: int, who: Person, draw: float, out: Timeline) -> None:
-    """A trial becomes a subscription, likelier after onboarding and with activity, or the free plan."""
+    """End a trial: it becomes a subscription, more likely after onboarding and with activity, or the free plan."""
     at_ms = int(state.trial_ends_at[slot])
     state.trial_ends_at[slot] = NEVER
     server, plan = Voice.server(who), Plan(state.plan[slot])
@@ -45,7 +45,7 @@ def trial_ended(state: State, slot: int, who: Person, draw: float, out: Timeline
 
 
 def renewal_due(state: State, slot: int, who: Person, draw: float, out: Timeline) -> None:
-    """A month is over: renewed, perhaps on another plan; now and then the card fails first."""
+    """Renew a subscription after a month, perhaps on another plan; now and then the card fails first."""
     at_ms = int(state.renews_at[slot])
     plan = Plan(state.plan[slot])
     if draw < 0.03:
@@ -78,7 +78,7 @@ def _pay(state: State, slot: int, who: Person, at_ms: int, event: str, out: Time
 
 
 def refund_due(state: State, slot: int, who: Person, out: Timeline) -> None:
-    """The first payment is given back; the account goes on without a plan. Revenue is negative, so that sums agree."""
+    """Refund the first payment; the account goes on without a plan. Revenue is negative, so that sums agree."""
     at_ms = int(state.refund_at[slot])
     plan = Plan(state.plan[slot])
     refund = Voice.server(who).track(at_ms, "Order Refunded", plan=plan.label, revenue=-PRICE[plan], currency=_CURRENCY)
@@ -89,13 +89,14 @@ def refund_due(state: State, slot: int, who: Person, out: Timeline) -> None:
 
 
 def ticket_answered(state: State, slot: int, who: Person, draw: float, out: Timeline) -> None:
+    """Resolve the open ticket."""
     at_ms = int(state.ticket_due_at[slot])
     state.ticket_due_at[slot] = NEVER
     out.append((at_ms, Voice.server(who).track(at_ms, "Ticket Resolved", satisfied=draw < 0.8)))
 
 
 def churned(state: State, slot: int, who: Person, at_ms: int, draw: float, out: Timeline) -> None:
-    """The last that is heard of a user: a cancellation where there was something to cancel, else silence."""
+    """End what is heard of a user: with a cancellation if there was something to cancel, otherwise in silence."""
     if state.stage[slot] == Stage.PAID:
         plan = Plan(state.plan[slot])
         out.append((at_ms, Voice.server(who).track(at_ms, "Subscription Cancelled", plan=plan.label)))

@@ -1,8 +1,8 @@
-"""Where a simulation stands, on disk, so that a restarted demo goes on instead of beginning again.
+"""Keep on disk where a simulation stands, so that a restarted demo goes on instead of starting over.
 
 Written before each batch is sent: which events it holds and which times they are given. After a crash that batch is
-sent again, byte for byte, and nothing before it. The population itself is kept about once a simulated day, never ahead
-of what was acknowledged; the few events between the two are lived again and not sent.
+sent again, byte for byte, and nothing before it. The population itself is kept about once per simulated day, never
+ahead of what was acknowledged; the few events between the two are lived again and not sent.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from .stream import Kept
 
 
 class CursorError(Exception):
-    """The state on disk belongs to another simulation or cannot be read."""
+    """Raised if the state on disk belongs to another simulation or cannot be read."""
 
 
 @dataclass(slots=True)
 class Cursor:
-    """``place`` is the first event not known to be acknowledged; ``n_out`` events from there on may have been sent,
-    with live times spread over ``from_ms`` to ``to_ms``."""
+    """A position: ``place`` is the first event not known to be acknowledged; ``n_out`` events from there on may have
+    been sent, with live times spread over ``from_ms`` to ``to_ms``."""
 
     seed: int
     n_users: int
@@ -39,7 +39,7 @@ class Cursor:
 
 
 class CursorStore:
-    """Cursor and population of one simulation in a folder."""
+    """Store the cursor and population of one simulation in a folder."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -47,6 +47,7 @@ class CursorStore:
         self._population = folder / "population.bin"
 
     def load(self) -> Cursor | None:
+        """Return the cursor, None if there is none. Raises CursorError."""
         if not self._cursor.exists():
             return None
         try:
@@ -55,10 +56,11 @@ class CursorStore:
             raise CursorError(f"{self._cursor} cannot be read; remove it to begin a new simulation") from error
 
     def save(self, cursor: Cursor) -> None:
+        """Replace the cursor."""
         _replace(self._cursor, json.dumps(asdict(cursor), indent=1).encode())
 
     def load_population(self, cursor: Cursor) -> tuple[Population, int]:
-        """The population at or before the cursor, and the place of its next event."""
+        """Return the population at or before the cursor, and the place of its next event."""
         start = datetime.fromisoformat(cursor.start)
         if self._population.exists():
             raw = self._population.read_bytes()
@@ -70,6 +72,7 @@ class CursorStore:
         return Population(cursor.seed, cursor.n_users, start), 0
 
     def save_population(self, cursor: Cursor, kept: Kept) -> None:
+        """Replace the population."""
         identity = [cursor.seed, cursor.n_users, cursor.start]
         rest = json.dumps({**kept.rest, "identity": identity, "place": kept.place}).encode()
         _replace(self._population, struct.pack("<Q", len(rest)) + rest + kept.arrays)

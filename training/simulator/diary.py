@@ -1,8 +1,8 @@
-"""What the response side remembers, in one SQLite file: histories, occasions, what is due, how far the sink was read.
+"""Remember the response side in one SQLite file: histories, occasions, what is due, how far the sink was read.
 
-Guarantees: what happens in one ``writing`` block is kept whole or not at all, also by a kill; nothing grows without
-bound as long as the owner calls ``close_before`` and ``forget_before``. Safe to use from two threads. A crash of the
-machine may lose the last moments, which costs a few responses.
+Guarantees: the changes of one ``writing`` block are kept as a whole or not at all, even after a kill; nothing grows
+without bound as long as the owner calls ``close_before`` and ``forget_before``. Safe to use from two threads. A crash
+of the machine may lose the last moments, which costs a few responses.
 """
 
 from __future__ import annotations
@@ -38,8 +38,11 @@ _pack = msgspec.msgpack.encode
 
 
 class Diary:
-    """``place`` and ``lived_ms``: the simulation as far as it is known here (the next event's place, simulated ms UTC).
-    ``serial``: the last message read from the sink."""
+    """Store everything in ``path``, or in memory without one.
+
+    ``place`` and ``lived_ms`` say how far the simulation is known here (the next event's place, simulated ms UTC);
+    ``serial`` is the last message read from the sink.
+    """
 
     def __init__(self, path: Path | None) -> None:
         self._db = sqlite3.connect(path or ":memory:", check_same_thread=False, isolation_level=None)
@@ -60,7 +63,7 @@ class Diary:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Everything in the block is one change. One block at a time."""
+        """Make everything in the block one change. One block at a time."""
         with self._lock:
             self._db.execute("BEGIN")
             try:
@@ -76,10 +79,11 @@ class Diary:
                 raise
 
     def knows(self, user: str) -> bool:
+        """Return whether the user has a history."""
         return user in self._histories
 
     def history(self, user: str, at_ms: int) -> History:
-        """A user's history, begun at ``at_ms`` where there is none; what is changed in it is kept with the block."""
+        """Return a user's history, started at ``at_ms`` if there is none; changes to it are kept with the block."""
         found = self._histories.get(user)
         if found is None:
             found = self._histories[user] = History(at_ms, at_ms)
@@ -94,16 +98,17 @@ class Diary:
         self._db.executemany("DELETE FROM history WHERE user = ?", [(user,) for user in gone])
 
     def put(self, occasion: Occasion) -> None:
+        """Store an occasion."""
         row = (occasion.id, occasion.user, occasion.stamp_ms, occasion.settled, _pack(occasion))
         self._db.execute("INSERT OR REPLACE INTO occasion VALUES (?, ?, ?, ?, ?)", row)
 
     def newest_occasion(self, user: str, since_ms: int, until_ms: int) -> Occasion | None:
-        """The user's newest occasion stamped within (since_ms, until_ms]."""
+        """Return the user's newest occasion stamped within (since_ms, until_ms]."""
         query = "SELECT body FROM occasion WHERE user = ? AND stamp_ms > ? AND stamp_ms <= ? ORDER BY stamp_ms DESC"
         return next(self._occasions(query + " LIMIT 1", (user, since_ms, until_ms)), None)
 
     def unsettled(self, until_ms: int) -> list[Occasion]:
-        """Occasions up to ``until_ms`` of which is not decided yet what happens without a message."""
+        """Return occasions up to ``until_ms`` for which it is not decided yet what happens without a message."""
         query = "SELECT body FROM occasion WHERE stamp_ms <= ? AND NOT settled ORDER BY stamp_ms, id LIMIT 5000"
         return list(self._occasions(query, (until_ms,)))
 
@@ -115,17 +120,19 @@ class Diary:
         self._db.execute("DELETE FROM occasion WHERE stamp_ms < ? AND settled", (stamp_ms,))
 
     def schedule(self, responses: Sequence[Response]) -> None:
+        """Store responses to be carried out later; known ones are left alone."""
         rows = [(response.id, response.due_ms, _pack(response)) for response in responses]
         self._db.executemany("INSERT OR IGNORE INTO response VALUES (?, ?, ?)", rows)
 
     def due(self, now_ms: int, limit: int) -> list[Response]:
-        """What is to be done by now, oldest first."""
+        """Return what is due by now, oldest first."""
         decode = msgspec.msgpack.Decoder(Response).decode
         with self._lock:
             query = "SELECT body FROM response WHERE due_ms <= ? ORDER BY due_ms, id LIMIT ?"
             return [decode(body) for (body,) in self._db.execute(query, (now_ms, limit))]
 
     def done(self, responses: Sequence[Response]) -> None:
+        """Drop responses that were carried out."""
         self._db.executemany("DELETE FROM response WHERE id = ?", [(response.id,) for response in responses])
 
     def _occasions(self, query: str, values: tuple[Any, ...]) -> Iterator[Occasion]:

@@ -1,16 +1,17 @@
-"""What a message does to a person: the ground truth that a policy has to find out, known here and nowhere else.
+"""Define what a message does to a person: the ground truth that a policy has to discover, known here and nowhere else.
 
 Decides, for a person's features, an arm and a moment, the probability of reaching the goal within the attribution
 window and of unsubscribing because of the message. Everything is a closed formula with coefficients drawn once from the
 seed, so that the lift of any policy can be computed instead of estimated.
 
 The shape, on the logit scale: a base that rises with habit and revenue, plus the arm's effect. An effect has a part
-that depends on what a decision can see (frequency, revenue, the hour, tenure, engagement), a slow drift with a phase of
-its own, and, where given, a person's hidden taste that no feature shows. Some effects are negative: the wrong arm keeps
-people from what they would have done anyway. Fatigue shrinks positive effects and leaves negative ones. Nobody's luck
-depends on what is done: a person converts if and only if ``luck < probability``, for one luck and every arm.
+that depends on what a decision can see (frequency, revenue, the hour, tenure, engagement), a slow drift with its own
+phase, and, where given, a person's hidden taste that no feature shows. Some effects are negative: the wrong arm keeps
+people from what they would have done anyway. Fatigue shrinks positive effects and leaves negative ones unchanged.
+Nobody's luck depends on what is done: a person converts if and only if ``luck < probability``, with the same luck for
+every arm.
 
-What a policy is paid is the *value*: the probability less the arm's cost and the price of a lost subscription.
+A policy is rewarded with the *value*: the probability minus the arm's cost and the price of a lost subscription.
 
 Leaves to ``truth`` what whole policies are worth, and to ``responses`` what a response looks like over time.
 """
@@ -38,14 +39,14 @@ COST: Floats = np.array([0.0, 0.002, 0.03, 0.02, 0.001])
 
 UNSUBSCRIBE_COST = 0.5
 PERIOD_DAYS = 28.0
-"""After so long the drift has gone once around."""
+"""Days in which the drift completes one cycle."""
 
 _UNSUBSCRIBES: Floats = np.array([0.0, 0.003, 0.004, 0.006, 0.005])
 _LOGIT_BASE = -2.2
 _DRIFT, _TASTE_SD = 0.45, 0.45
 _AT = {name: place for place, name in enumerate(NAMES)}
 
-# Rows are arms; what they are multiplied with is listed in _signals.
+# Rows are arms; the factors they are multiplied by are listed in _signals.
 _EFFECT: Floats = np.array(
     [
         #  1   habit  paying  midday  evening  tenure  engaged
@@ -59,11 +60,11 @@ _EFFECT: Floats = np.array(
 
 
 class Effects:
-    """The ground truth of one seed. Seeds differ in the drift's phases, and by a few per cent in every coefficient.
+    """Compute the ground truth of one seed. Seeds differ in the drift's phases, and by up to 10 % in every coefficient.
 
     Arrays: ``features`` float64, shape (n, len(NAMES)), raw as in a decision record, NaN where absent; ``arm`` an index
     into :data:`ARMS` or int array of shape (n,); ``t`` days, any origin, number or shape (n,); ``taste`` from
-    :meth:`taste`, shape (n, len(ARMS)), nobody's by default.
+    :meth:`taste`, shape (n, len(ARMS)), none by default.
     """
 
     def __init__(self, seed: int = 7, *, period_days: float = PERIOD_DAYS, drift: float = 1.0) -> None:
@@ -79,11 +80,11 @@ class Effects:
     def conversion_probability(
         self, features: Floats, arm: ArrayLike, t: ArrayLike, taste: Floats | None = None
     ) -> Floats:
-        """P(goal within the window | features, arm) at ``t``; float64, shape (n,), in (0, 1)."""
+        """Return P(goal within the window | features, arm) at ``t``; float64, shape (n,), in (0, 1)."""
         return _pick(self.probabilities(features, t, taste), arm)
 
     def probabilities(self, features: Floats, t: ArrayLike, taste: Floats | None = None) -> Floats:
-        """The same for every arm; float64, shape (n, len(ARMS))."""
+        """Return the same for every arm; float64, shape (n, len(ARMS))."""
         features = _checked(features)
         moment = np.broadcast_to(np.asarray(t, np.float64), (len(features),))
         turns = 2 * np.pi * (moment[:, None] / self.period_days + self._phase)
@@ -95,34 +96,34 @@ class Effects:
         return np.asarray(1 / (1 + np.exp(-(_base(features)[:, None] + effect))))
 
     def unsubscribe_probability(self, features: Floats, arm: ArrayLike, patience: ArrayLike = 1.0) -> Floats:
-        """P(the message makes its reader unsubscribe); float64, shape (n,). It grows with messages of late."""
+        """Return P(the message makes its reader unsubscribe); float64, shape (n,). It grows with recent messages."""
         return _pick(self._unsubscribes(features, patience), arm)
 
     def values(self, features: Floats, t: ArrayLike, taste: Floats | None = None, patience: ArrayLike = 1.0) -> Floats:
-        """Expected reward of every arm, in conversions; float64, shape (n, len(ARMS))."""
+        """Return the expected reward of every arm, in conversions; float64, shape (n, len(ARMS))."""
         lost = UNSUBSCRIBE_COST * self._unsubscribes(features, patience)
         return np.asarray(self.probabilities(features, t, taste) - COST - lost)
 
     def best_arm(self, features: Floats, t: ArrayLike, taste: Floats | None = None) -> NDArray[np.int64]:
-        """Index of the arm of most value; int64, shape (n,). What a policy that knew everything would do."""
+        """Return the index of the most valuable arm; int64, shape (n,): what a policy that knew everything would do."""
         return np.asarray(self.values(features, t, taste).argmax(axis=1), np.int64)
 
     def taste(self, people: Sequence[str]) -> Floats:
-        """What no feature shows: each person's own liking of each arm, on the logit scale, shape (n, len(ARMS))."""
+        """Return each person's liking of each arm, which no feature shows, on the logit scale, shape (n, len(ARMS))."""
         rows = [np.random.default_rng(_number(self.seed, "taste", who)).standard_normal(len(ARMS)) for who in people]
         return _tastes(np.array(rows, np.float64).reshape(-1, len(ARMS)))
 
     @staticmethod
     def tastes_of_strangers(n: int, rng: np.random.Generator) -> Floats:
-        """Tastes of ``n`` people without names, for benchmarks; float64, shape (n, len(ARMS))."""
+        """Draw tastes of ``n`` people without names, for benchmarks; float64, shape (n, len(ARMS))."""
         return _tastes(rng.standard_normal((n, len(ARMS))))
 
     def patience(self, who: str) -> float:
-        """How much a person bears, about 1: 0.3 to 1.7."""
+        """Return how much a person tolerates, around 1: 0.3 to 1.7."""
         return 0.3 + 1.4 * self.luck("patience", who)
 
     def luck(self, *names: str) -> float:
-        """A uniform number in [0, 1) that belongs to these names: the same whatever was done before asking."""
+        """Return a uniform number in [0, 1) that belongs to these names: the same whatever was done before asking."""
         return _number(self.seed, *names) / 2**64
 
     def _unsubscribes(self, features: Floats, patience: ArrayLike) -> Floats:
@@ -139,7 +140,7 @@ def _tastes(normal: Floats) -> Floats:
 
 
 def _signals(features: Floats) -> Floats:
-    """What an effect is linear in, in the order of :data:`_EFFECT`'s columns, each within about [-2, 2]."""
+    """Return what an effect is linear in, in the order of :data:`_EFFECT`'s columns, each within about [-2, 2]."""
     turn = 2 * np.pi * _known(features, "local_hour", 12.0) / 24
     return np.stack(
         [
@@ -156,27 +157,27 @@ def _signals(features: Floats) -> Floats:
 
 
 def _base(features: Floats) -> Floats:
-    """Logit of reaching the goal when left alone."""
+    """Return the logit of reaching the goal when left alone."""
     return np.asarray(_LOGIT_BASE + 0.25 * _habit(features) + 0.3 * _paying(features))
 
 
 def _habit(features: Floats) -> Floats:
-    """Events in a week, about standardised: 0 for forty of them."""
+    """Return events per week, roughly standardised: 0 for forty of them."""
     return np.asarray(np.clip((np.log1p(_known(features, "events_7d")) - 3.7) / 0.9, -2.0, 2.0))
 
 
 def _paying(features: Floats) -> Floats:
-    """0 for who never paid, 1 from about one team's month on."""
+    """Return 0 for users who never paid, 1 from about one team month of payments on."""
     return np.asarray(np.clip(np.log1p(_known(features, "revenue")) / np.log1p(49.0), 0.0, 1.0))
 
 
 def _freshness(features: Floats) -> Floats:
-    """What is left of a positive effect after the messages of late, in (0, 1]."""
+    """Return what is left of a positive effect after recent messages, in (0, 1]."""
     return np.asarray((1 - 0.5 * _just_reached(features)) / (1 + 0.1 * _known(features, "sends_7d")))
 
 
 def _just_reached(features: Floats) -> Floats:
-    """1 right after a message, fading within a day; 0 for who never got one."""
+    """Return 1 right after a message, fading within a day; 0 for users who never got one."""
     return np.asarray(np.exp(-_known(features, "hours_since_send", np.inf) / 12.0))
 
 

@@ -1,9 +1,8 @@
-"""What the simulator remembers of one user, to know the features that effects depend on.
+"""Remember what is needed of one user to compute the features that effects depend on.
 
-Days are the simulation's: a person who gets a second message "a week later" has lived through that week, whatever
-little time it took here. Only the hour is that of the clock which stamps events, as it is for whoever decides about
-sending. So the truth knows a little more than a decision does, which sees compressed time and nothing from before its
-first day.
+Days are the simulation's: a person who gets a second message "a week later" has lived through that week, however little
+real time it took. Only the hour is that of the clock which stamps events, the one that decisions about sending see. So
+the truth knows a little more than a decision does, which sees compressed time and nothing from before its first day.
 """
 
 from __future__ import annotations
@@ -25,7 +24,8 @@ _CHANNEL_TRAITS = (("email", "email"), ("phone", "sms"), ("push_token", "push"))
 
 
 class History(msgspec.Struct, array_like=True):
-    """``day_to_events`` of the last week; ``sends`` and ``engaged`` (opens and clicks), newest last: simulated ms."""
+    """One user's past: a week's ``day_to_events``; ``sends`` and ``engaged`` (opens and clicks) in simulated ms, newest
+    last."""
 
     first_ms: int
     last_ms: int
@@ -37,7 +37,7 @@ class History(msgspec.Struct, array_like=True):
     engaged: list[int] = []
 
     def lived(self, at_ms: int, event: dict[str, Any]) -> None:
-        """One event of the user."""
+        """Record one event of the user."""
         self.last_ms = max(self.last_ms, at_ms)
         today = at_ms // DAY_MS
         self.day_to_events[today] = self.day_to_events.get(today, 0) + 1
@@ -49,17 +49,20 @@ class History(msgspec.Struct, array_like=True):
         self.revenue += event.get("properties", {}).get("revenue", 0)
 
     def reached(self, at_ms: int) -> None:
+        """Record a message that reached the user."""
         self.sends = [*self.sends, at_ms][-_REMEMBERED:]
 
     def took_notice(self, at_ms: int) -> None:
+        """Record an open or a click."""
         self.engaged = [*self.engaged, at_ms][-_REMEMBERED:]
 
     def forgotten(self, at_ms: int) -> bool:
-        """Not heard of for so long that nobody waits for an answer."""
+        """Return whether the user was last heard of so long ago that nobody expects an answer."""
         return self.last_ms < at_ms - _FORGOTTEN_DAYS * DAY_MS
 
     def features(self, at_ms: int, stamp_ms: int) -> list[float]:
-        """In the order of NAMES, as of simulated ``at_ms``, stamped with ``stamp_ms``; NaN where no effect looks."""
+        """Return features in the order of NAMES, as of simulated ``at_ms``, stamped ``stamp_ms``; NaN for unused
+        ones."""
         today = at_ms // DAY_MS
         (sends_7d, hours_since_send, engaged_30d), _ = contact.counts(
             [("", at) for at in self.sends], [("", OPENED, at) for at in self.engaged], at_ms

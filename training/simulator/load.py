@@ -1,8 +1,8 @@
-"""Request bodies for load tests, prebuilt: a template of one batch into which ids, users and times are patched.
+"""Prebuild request bodies for load tests: a template of one batch into which ids, users and times are patched.
 
-About 450 bytes an event in a believable mix of calls. The same arguments give the same bytes; every messageId is new
-within a seed. Nothing is encoded per batch, so one core makes millions of events a second and the receiver is what is
-measured.
+About 450 bytes per event in a believable mix of calls. The same arguments give the same bytes; every messageId is new
+within a seed. Nothing is encoded per batch, so one core makes millions of events a second, and it is the receiver that
+gets measured.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/130.0.0.0"
 def load_batches(
     seed: int, n_events: int, batch: int = 500, *, n_users: int = 100_000, start: datetime = _START
 ) -> Iterator[bytes]:
-    """Bodies for ``POST /v1/batch``, ``batch`` events each (the last may hold fewer), ``n_events`` in all.
+    """Yield bodies for ``POST /v1/batch``, ``batch`` events each (the last may hold fewer), ``n_events`` in all.
 
     Users are ``load-<9 digits>``, drawn evenly; events are 1 ms apart from ``start``, a batch sharing one time.
     """
@@ -54,7 +54,7 @@ class _Template:
         self._ids = _places(text, _ID_MARK)
         self._times = _places(text, _TIME_MARK)
         self._users = _places(text, _USER_MARK)
-        # An event may name its user more than once (identify: in the e-mail too): which event each place belongs to.
+        # An event may name its user more than once (identify: in the e-mail too), so each place needs its event.
         self._event_of_user = np.searchsorted(self._ids[:, 0], self._users[:, 0], side="right") - 1
 
     def filled(self, first: int, users: NDArray[np.int64], at: datetime) -> bytes:
@@ -66,7 +66,7 @@ class _Template:
 
 
 def _places(text: bytes, mark: str) -> NDArray[np.int64]:
-    """Where the mark's characters stand, shape (n_marks, len(mark))."""
+    """Return the positions of the mark's characters, shape (n_marks, len(mark))."""
     found, at = [], text.find(mark.encode())
     while at >= 0:
         found.append(at)
@@ -75,13 +75,13 @@ def _places(text: bytes, mark: str) -> NDArray[np.int64]:
 
 
 def _digits(numbers: NDArray[np.int64], base: int, width: int) -> NDArray[np.uint8]:
-    """Digits of each number as ASCII, shape (n, width)."""
+    """Return the digits of each number as ASCII, shape (n, width)."""
     powers = base ** np.arange(width - 1, -1, -1, dtype=np.int64)
     return np.asarray(_HEX[numbers[:, None] // powers % base])
 
 
 def _event(seed: int, place: int) -> dict[str, Any]:
-    """One event of the mix: of 20, fourteen tracks (one with revenue), four pages, one screen, one identify."""
+    """Return one event of the mix: of 20, fourteen tracks (one with revenue), four pages, one screen, one identify."""
     zone, locale, _ = ZONES[place % len(ZONES)]
     event: dict[str, Any] = {"messageId": f"load-{seed:x}-{_ID_MARK}", "timestamp": _TIME_MARK}
     event["userId"] = f"load-{_USER_MARK}"

@@ -1,7 +1,7 @@
-"""One moment at which a user could have been reached, with all that could have become of it; and sums over many.
+"""Hold one moment at which a user could have been reached, with everything it could have led to; and sums over many.
 
-An occasion is a session's start. What every arm would have done then is fixed before anything is decided, so when it is
-over one knows what was done, what came of it, and what any other policy could have expected in its place.
+An occasion is the start of a session. What every arm would have done then is fixed before anything is decided, so when
+it is over, it is known what was done, what followed, and what any other policy could have expected in its place.
 """
 
 from __future__ import annotations
@@ -16,16 +16,18 @@ from .effects import ARMS, COST, UNSUBSCRIBE_COST
 
 
 class Occasion(msgspec.Struct, array_like=True):
-    """Attributes
+    """One occasion.
+
+    Attributes
     ----------
     id : messageId of the session's event
-    stamp_ms : when it happened, by the clock that stamps events
+    stamp_ms : when it happened, on the clock that stamps events
     chances, hazards : by arm, of reaching the goal and of unsubscribing
     reachable : by arm, whether the user has an address for it
     luck : the goal is reached if and only if this is below the chance
     arm : what was sent; `no_send` while nothing has come
-    settled : what happens was decided, by the message that came or because none had come in time
-    converted : the goal's event is under way or was sent
+    settled : whether the consequence is decided, by the message that came or because none came in time
+    converted : whether the goal's event is on its way or was sent
     """
 
     id: str
@@ -40,10 +42,11 @@ class Occasion(msgspec.Struct, array_like=True):
     converted: bool = False
 
     def converts(self, arm: str) -> bool:
+        """Return whether the user reaches the goal under this arm."""
         return self.luck < self.chances[ARMS.index(arm)]
 
     def values(self) -> list[float]:
-        """Expected reward by arm; an arm that cannot reach the user does nothing and costs nothing."""
+        """Return the expected reward by arm; an arm that cannot reach the user does nothing and costs nothing."""
         alone = self.chances[0]
         return [
             chance - float(COST[i]) - UNSUBSCRIBE_COST * hazard if self.reachable[i] else alone
@@ -52,14 +55,16 @@ class Occasion(msgspec.Struct, array_like=True):
 
 
 class ArmSums(msgspec.Struct):
+    """Sums over the occasions of one arm."""
+
     n: int = 0
     expected: float = 0.0
     converted: int = 0
 
 
 class GroundTruth(msgspec.Struct):
-    """Sums over finished occasions. ``value`` and ``conversions``: expected totals by policy, ``as_it_was`` among them,
-    which is what the system really did, its holdout and its refusals included."""
+    """Sums over finished occasions. ``value`` and ``conversions``: expected totals by policy. Among them is
+    ``as_it_was``, what the system really did, including its holdout and its refusals."""
 
     n: int = 0
     arms: dict[str, ArmSums] = {}
@@ -67,6 +72,7 @@ class GroundTruth(msgspec.Struct):
     conversions: dict[str, float] = {}
 
     def add(self, occasion: Occasion) -> None:
+        """Count a finished occasion."""
         done = ARMS.index(occasion.arm)
         sums = self.arms.setdefault(occasion.arm, ArmSums())
         sums.n += 1
@@ -85,7 +91,8 @@ class GroundTruth(msgspec.Struct):
                 _add(totals, arm, of[i])
 
     def document(self) -> dict[str, Any]:
-        """Per occasion: expected conversions and value of each policy, and what each adds to leaving everyone alone."""
+        """Return each policy's expected conversions and value per occasion, and its lift over leaving everyone
+        alone."""
 
         def means(totals: dict[str, float]) -> dict[str, float]:
             return {policy: round(total / self.n, 6) for policy, total in totals.items()}

@@ -1,4 +1,4 @@
-"""Asking a gateway that may be busy: one request at a time, each kind of work with a patience of its own."""
+"""Ask a gateway that may be busy: one request at a time, each kind of work with its own patience."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LONGEST_PAUSE_S = 30.0
 
 
 class BusyError(Exception):
-    """The gateway asks for patience, or is not there."""
+    """Raised if the gateway asks for patience, or does not answer."""
 
     def __init__(self, what: str, wait_s: float | None) -> None:
         super().__init__(what)
@@ -21,7 +21,7 @@ class BusyError(Exception):
 
 
 class Patience:
-    """One thing to do again and again, later where the gateway asks for it. Two of them do not wait for each other."""
+    """Repeat one piece of work, and delay it when the gateway asks to. Two of them do not wait for each other."""
 
     def __init__(self, step: Callable[[], bool]) -> None:
         self._step = step
@@ -30,7 +30,7 @@ class Patience:
         self.trouble = ""
 
     def once(self, now_ms: int) -> bool:
-        """Do it if it is time; whether there is more to do at once."""
+        """Do the work if it is time; return whether there is more to do at once."""
         if now_ms < self._not_before_ms:
             return False
         try:
@@ -46,7 +46,7 @@ class Patience:
 
 
 def ask(http: httpx.Client, method: str, path: str, **more: Any) -> httpx.Response:
-    """One request, redirects not followed. Raises BusyError for what is worth trying again."""
+    """Send one request without following redirects. Raises BusyError for failures worth retrying."""
     try:
         answer = http.request(method, path, follow_redirects=False, **more)
     except httpx.TransportError as error:

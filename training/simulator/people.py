@@ -1,7 +1,7 @@
-"""Who the users are: name, company, place, devices, tastes, all drawn from (seed, slot, generation).
+"""Draw who the users are: name, company, place, devices, tastes, all from (seed, slot, generation).
 
 A *slot* is one place in the population; when its person has left for good, the next generation moves in as somebody
-else. A person can be made again at any time from the three numbers, so nothing about people needs storing.
+else. A person can be recreated at any time from the three numbers, so nothing about people needs storing.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ FEATURES = (
     "Search Performed",
 )
 PHONE_SHARE, PUSH_SHARE = 0.8, 0.7
-"""Who can be reached by text message and by push; everybody has an e-mail address."""
+"""Shares of users who can be reached by text message and by push; everybody has an e-mail address."""
 
 _FEATURE_WEIGHT = (1.0, 3.0, 0.8, 1.2, 1.6, 0.3, 0.3, 2.0)
 
@@ -65,7 +65,7 @@ _ZONE_CUM = list(accumulate(share for _, _, share in ZONES))
 
 @dataclass(slots=True, frozen=True)
 class Person:
-    """One user. Rates are visits a day; ``taste`` is the cumulative propensity over FEATURES."""
+    """One user. Rates are visits per day; ``taste`` is the cumulative propensity over FEATURES."""
 
     user_id: str
     anonymous_id: str
@@ -95,7 +95,7 @@ class Person:
 
 
 def person(seed: int, slot: int, generation: int, n_users: int) -> Person:
-    """The person of a slot and generation."""
+    """Return the person of a slot and generation."""
     digest = hashlib.blake2b(f"{seed}/{slot}/{generation}".encode(), digest_size=40).hexdigest()
     rng = np.random.default_rng([seed, slot, generation])
     draw = rng.random(12).tolist()
@@ -127,7 +127,7 @@ def person(seed: int, slot: int, generation: int, n_users: int) -> Person:
 
 
 def _phone(digits: str) -> str:
-    """E.164, from the numbers 555-0100 to 555-0199 that North America keeps for fiction, in any area."""
+    """Return an E.164 number from 555-0100 to 555-0199, which North America reserves for fiction, in any area."""
     return f"+1{201 + int(digits[:4], 16) % 789}55501{int(digits[4:], 16) % 100:02d}"
 
 

@@ -1,7 +1,7 @@
-"""The population: n users who live an hour at a time.
+"""Simulate the population: n users who live an hour at a time.
 
-``step()`` lives the next hour and gives its events in order of time. Who does something is decided for all users at
-once with numpy; only for those few is anything done one by one. Each hour has its own random generator seeded by (seed,
+``step()`` lives the next hour and returns its events in order of time. Who does something is decided for all users at
+once with numpy; only those few are then handled one by one. Each hour has its own random generator seeded by (seed,
 hour), so the state at an hour is all that is needed to go on (``snapshot``, ``restored``).
 """
 
@@ -22,14 +22,15 @@ from .segment import Event
 from .state import Stage, State
 from .visits import N_DRAWS, Timeline, visit
 
-_FORM = 2  # raised whenever the same arguments begin to give another stream
+_FORM = 2  # raised whenever the same arguments start to give another stream
 _REVIEW_HOUR = 4  # local hour at which a user's day is summed up and churn decided
 _VISITOR_PER_DAY = 1.2
 _FORGET = float(np.exp(-1 / 7))
 
 
 class Population:
-    """``n_users`` people at a time from ``start`` on (aware; cut to the hour). Who leaves is followed by somebody else.
+    """Hold ``n_users`` people at a time from ``start`` on (timezone-aware; cut to the hour). Others replace those who
+    leave.
 
     ``gone`` holds the (userId, ms UTC) of the last users to churn.
     """
@@ -58,7 +59,7 @@ class Population:
         return self.start_ms + self.hour * HOUR_MS
 
     def step(self) -> list[tuple[int, Event]]:
-        """Live one hour: its (ms UTC, event without messageId), sorted by time."""
+        """Live one hour; return its (ms UTC, event without messageId), sorted by time."""
         state, now = self.state, self.now_ms
         until = now + HOUR_MS
         rng = np.random.default_rng([self.seed, self.hour])
@@ -108,7 +109,7 @@ class Population:
             billing.renewal_due(state, slot, self._person(slot), float(luck[slot]), out)
 
     def _review(self, slots: NDArray[np.int64], luck: NDArray[np.float64], now: int, out: Timeline) -> None:
-        """Once a day, at night: activity fades, and some leave; never in the middle of a visit."""
+        """Once a day, at night, let activity fade and some users leave; never in the middle of a visit."""
         state = self.state
         state.activity[slots] *= _FORGET
         hazard = billing.churn_hazard(state)
@@ -117,7 +118,7 @@ class Population:
             who = self._person(slot)
             at_ms = now + int(luck[2, slot] * HOUR_MS)
             if any(at >= at_ms and event.get("userId") == who.user_id for at, event in self._pending):
-                continue  # something is still to come for this user: another night
+                continue  # an event of this user is still pending: another night
             self.gone.append((who.user_id, at_ms))
             billing.churned(state, slot, who, at_ms, float(luck[0, slot]), out)
 
@@ -140,12 +141,12 @@ class Population:
             visit(state, slot, self._person(slot), begins, iter(draws[1:]), out)
 
     def snapshot(self) -> tuple[bytes, dict[str, Any]]:
-        """State between two hours: arrays, and what goes with them as JSON."""
+        """Return the state between two hours: arrays, and the rest as JSON values."""
         return self.state.to_bytes(), {"hour": self.hour, "pending": list(self._pending)}
 
     @classmethod
     def restored(cls, seed: int, n_users: int, start: datetime, arrays: bytes, rest: dict[str, Any]) -> Self:
-        """The population as it was at :meth:`snapshot` (``rest`` may have been through JSON)."""
+        """Restore the population as it was at :meth:`snapshot` (``rest`` may have been through JSON)."""
         population = cls(seed, n_users, start)
         population.state = State.from_bytes(arrays)
         population.hour = int(rest["hour"])
@@ -153,5 +154,5 @@ class Population:
         return population
 
     def identity(self) -> str:
-        """What makes the stream what it is: part of every messageId."""
+        """Return what determines the stream: part of every messageId."""
         return json.dumps([self.seed, self.n_users, self.start_ms, _FORM])

@@ -1,7 +1,7 @@
-"""The response side beside the sender: its files, its HTTP clients, and the thread that it runs in.
+"""Run the response side next to the sender: its files, its HTTP clients, and its thread.
 
-``<state>/responses.db`` holds what is remembered, ``<state>/truth.json`` (or ``--truth``) the ground truth, written
-anew about every five seconds.
+``<state>/responses.db`` holds what is remembered, ``<state>/truth.json`` (or ``--truth``) the ground truth, rewritten
+about every five seconds.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _TIMEOUT_S = 15.0
 
 
 class Recipients:
-    """Use as a context manager; inside, ``responder.observe`` takes what the sender sent. ``anew`` forgets what an
+    """Use as a context manager; inside, ``responder.observe`` receives what the sender sent. ``anew`` discards what an
     earlier simulation left in the folder."""
 
     def __init__(
@@ -70,6 +70,7 @@ class Recipients:
 
     @property
     def counts(self) -> Counts:
+        """What was done since the start of this run."""
         return self.responder.counts
 
     def __enter__(self) -> Recipients:
@@ -86,7 +87,7 @@ class Recipients:
         self._diary.close()
 
     def remember(self, life: Life, days: float) -> None:
-        """Live the first ``days`` unheard: whoever listens from then on meets users with a past."""
+        """Live the first ``days`` without sending anything, so that a listener from then on meets users with a past."""
         with self._diary.writing():
             first_ms: int | None = None
             for at_ms, event in life:

@@ -1,10 +1,10 @@
-"""Plays the recipients: reads what the sink got, and does over HTTP what each person does about it, in compressed time.
+"""Play the recipients: read what the sink got, and do over HTTP what each person does about it, in compressed time.
 
-Two callers: the sender tells of every batch that was accepted (``observe``), and a thread calls ``cycle`` until it is
-stopped. Guarantees: what a person does is decided and written down before any of it is done, so a restart goes on and
-changes nobody's mind; goals have messageIds of their occasions, so one that is sent again counts once; a refusal or an
-outage delays, for as long as the gateway asks. Requests go to the gateway alone: of a message's links only the path is
-used, and redirects are read, not followed.
+Two callers: the sender reports every accepted batch (``observe``), and a thread calls ``cycle`` until it is stopped.
+Guarantees: what a person does is decided and stored before any of it is done, so a restart goes on and changes nobody's
+mind; goals have messageIds of their occasions, so one that is sent again counts once; a refusal or an outage causes a
+delay, as long as the gateway asks for. Requests go only to the gateway: only the path of a message's link is used, and
+redirects are read, not followed.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from .visits import SESSION
 POLL_S = 0.5
 _PAGE, _AT_ONCE = 500, 200
 _STALE_MS = 600_000
-"""A message that old is not even looked at: nobody was there when it came."""
+"""A message this old is not even looked at: nobody was there when it came."""
 _LATE_MS = 90_000
-"""A message that comes so late finds nobody waiting: its occasion is over."""
+"""A message this late finds nobody waiting: its occasion is over."""
 _CHANNEL_OF = dict(zip(ARMS[1:], ("email", "email", "sms", "push"), strict=True))
 PAGE_TO_ARM = {"/projects": TIPS_EMAIL, "/billing": OFFER_EMAIL}
 """Where the buttons of the demo's e-mails lead."""
@@ -41,7 +41,7 @@ _FORGET_EVERY = 1_000
 
 
 class Counts:
-    """Since the start of this run."""
+    """What was done since the start of this run."""
 
     def __init__(self) -> None:
         self.n_read = self.n_open = self.n_click = self.n_goal = self.n_unsubscribe = 0
@@ -49,14 +49,15 @@ class Counts:
         self.trouble = ""
 
     def line(self) -> str:
+        """Return a summary for the status line."""
         words = f"{self.n_read:,} messages read, {self.n_open:,} opened, {self.n_click:,} clicked, "
         words += f"{self.n_unsubscribe:,} unsubscribed, {self.n_goal:,} goals"
         return words + (f", retrying: {self.trouble}" if self.trouble else "")
 
 
 class Responder:
-    """``reader`` is an HTTP client with the tenant's secret key, ``writer`` one with its write key, ``person`` one
-    without any, as recipients are. ``wall_ms`` is the clock that stamps events."""
+    """Respond to messages. ``reader`` is an HTTP client with the tenant's secret key, ``writer`` one with its write
+    key, ``person`` one without any, like a recipient's. ``wall_ms`` is the clock that stamps events."""
 
     def __init__(
         self,
@@ -83,7 +84,7 @@ class Responder:
         self.counts = Counts()
 
     def observe(self, place: int, batch: Sequence[tuple[int, Event]]) -> None:
-        """Events from ``place`` on have been accepted; those told of before are passed over."""
+        """Take in accepted events from ``place`` on, except those reported before."""
         diary = self._diary
         with diary.writing():
             for at_ms, event in batch[max(0, diary.place - place) :]:
@@ -91,20 +92,20 @@ class Responder:
             diary.place = max(diary.place, place + len(batch))
 
     def remember(self, at_ms: int, event: Event) -> None:
-        """An event from before anybody listened; inside a ``writing`` block of the diary."""
+        """Take in an event from before anybody listened; inside a ``writing`` block of the diary."""
         if "userId" in event:
             self._diary.history(event["userId"], at_ms).lived(at_ms, event)
         self._diary.lived_ms = at_ms
 
     def cycle(self) -> float:
-        """Settle, respond, read. Seconds until it is worth calling again."""
+        """Settle, respond, read; return the seconds until it is worth calling again."""
         self._settle()
         more = [patience.once(self._wall_ms()) for patience in (self._responding, self._reading)]
         self.counts.trouble = self._responding.trouble or self._reading.trouble
         return 0.0 if any(more) else POLL_S
 
     def truth(self) -> dict[str, Any]:
-        """What is known for certain: see docs/simulator.md, ground truth."""
+        """Return the ground truth: see docs/simulator.md, ground truth."""
         return {"campaign": self._campaign, "goal": self._goal, **self._diary.truth.document()}
 
     def _live_through(self, at_ms: int, event: Event) -> None:
@@ -141,7 +142,7 @@ class Responder:
                 diary.forget_before(diary.lived_ms)
 
     def _read_sink(self) -> bool:
-        """Read a page of messages; whether there is another."""
+        """Read a page of messages; return whether there is another."""
         query = {"after": self._diary.serial, "limit": _PAGE}
         answer = ask(self._reader, "GET", "/v1/sink/messages", params=query)
         if answer.status_code != 200:
@@ -172,8 +173,8 @@ class Responder:
             diary.put(occasion)
 
     def _arm(self, note: Message) -> str | None:
-        """Which arm a message is of: its channel says it, or else the page that it leads to, asked for by HEAD, which
-        counts as nobody's click."""
+        """Return a message's arm: known from its channel, or else from the page that it leads to, requested by HEAD,
+        which counts as nobody's click."""
         arms = [arm for arm, channel in _CHANNEL_OF.items() if channel == note.channel]
         if note.campaign != self._campaign or len(arms) <= 1:
             return arms[0] if arms and note.campaign == self._campaign else None
@@ -183,7 +184,7 @@ class Responder:
         return PAGE_TO_ARM.get(urlsplit(answer.headers.get("Location", "")).path)
 
     def _respond(self) -> bool:
-        """Do what is due; whether more is."""
+        """Do what is due; return whether more is."""
         due = self._diary.due(self._wall_ms(), _AT_ONCE)
         goals = [response for response in due if response.kind == "goal"]
         if goals:

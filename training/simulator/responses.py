@@ -1,8 +1,8 @@
-"""What a person does about one message: opens, clicks, comes back to do what was hoped for, or unsubscribes; and when.
+"""Decide what a person does about one message, and when: opens, clicks, comes back to reach the goal, or unsubscribes.
 
 Pure: the same occasion, message and moment give the same responses. Who converts was fixed before the message came (see
-``effects``); here only the way there is acted out. Every due time lies well inside the attribution window, and does not
-depend on what was sent, so that nobody converts sooner for having been written to.
+``effects``); only the way there is acted out here. Every due time lies well inside the attribution window, and does not
+depend on what was sent, so that nobody converts sooner because they were written to.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from .occasion import Occasion
 from .segment import iso, ms_of
 
 SETTLE_MS = 4_000
-"""So long after an occasion a message may come; then what happens without one is decided."""
+"""How long after an occasion a message may come; after that, what happens without one is decided."""
 
 _GOAL_WITHIN_S, _OPEN_WITHIN_S, _CLICK_WITHIN_S = 12.0, 4.0, 3.0
 _OPENS, _CLICKS = 0.45, 0.08
-"""Of those whom the message does not move: curiosity."""
+"""Shares among those whom the message does not move: curiosity."""
 
 Kind = Literal["open", "click", "unsubscribe", "goal"]
 
@@ -33,8 +33,8 @@ _LEAVE = re.compile(r"https?://[^\s\"'<>]*?(/m/u/[A-Za-z0-9_-]+)")
 
 
 class Message(msgspec.Struct, frozen=True):
-    """What arrived. Links are paths on the gateway that made them, None where the message has no such link: nothing
-    else in a message is ever followed."""
+    """A message that arrived. Links are paths on the gateway that made them, None if the message has no such link:
+    nothing else in a message is ever followed."""
 
     send_key: str
     user: str
@@ -47,7 +47,7 @@ class Message(msgspec.Struct, frozen=True):
 
 
 class Response(msgspec.Struct, array_like=True, frozen=True):
-    """``path`` of a link; ``event`` of a goal, without anything left to be decided when it is sent."""
+    """One thing a person does: ``path`` of a link; ``event`` of a goal, complete before it is sent."""
 
     id: str
     user: str
@@ -58,7 +58,7 @@ class Response(msgspec.Struct, array_like=True, frozen=True):
 
 
 def message(entry: Mapping[str, Any]) -> Message:
-    """From an entry of `GET /v1/sink/messages`."""
+    """Convert an entry of `GET /v1/sink/messages`."""
     parts: Mapping[str, str] = entry.get("parts") or {}
     headers: Mapping[str, str] = entry.get("headers") or {}
     received: Any = entry["received_at"]
@@ -78,8 +78,8 @@ def message(entry: Mapping[str, Any]) -> Message:
 def reading(
     effects: Effects, note: Message, occasion: Occasion | None, arm: str | None, now_ms: int, goal: str
 ) -> list[Response]:
-    """What follows from a message that is read at ``now_ms``. The occasion is moved on; without one, or without knowing
-    the arm, the person may look at the message and is not moved by it."""
+    """Return what follows from a message that is read at ``now_ms``, and update the occasion. Without an occasion, or
+    without knowing the arm, the person may look at the message and is not moved by it."""
     moved = leaves = False
     if occasion is not None and arm is not None:
         occasion.arm, occasion.settled = arm, True
@@ -102,13 +102,13 @@ def reading(
 
 
 def left_alone(effects: Effects, occasion: Occasion, goal: str) -> list[Response]:
-    """What happens where no message has come. The occasion is moved on."""
+    """Return what happens if no message has come, and update the occasion."""
     occasion.settled = True
     return [_goal(effects, occasion, goal, 0)] if occasion.converts(ARMS[0]) and not occasion.converted else []
 
 
 def _goal(effects: Effects, occasion: Occasion, goal: str, not_before_ms: int) -> Response:
-    """The goal's event, with the time at which it happens: however late it is sent, its content stays."""
+    """Return the goal's event, stamped with when it happens: however late it is sent, its content stays the same."""
     occasion.converted = True
     due_ms = occasion.stamp_ms + SETTLE_MS + _delay_ms(effects, "goal", occasion.id, _GOAL_WITHIN_S)
     due_ms = max(due_ms, not_before_ms)
@@ -128,7 +128,7 @@ _FEATURES = ("timeline", "automations", "report builder", "guest access")
 
 
 def _delay_ms(effects: Effects, what: str, name: str, within_s: float) -> int:
-    """Mostly short, never longer than ``within_s``: an exponential with a third of that as its scale, cut off."""
+    """Draw a delay, mostly short, at most ``within_s``: an exponential with a third of that as its scale, truncated."""
     scale = within_s / 3
     luck = effects.luck("delay", what, name)
     return int(-1000 * scale * np.log1p(-luck * -np.expm1(-within_s / scale)))

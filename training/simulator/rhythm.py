@@ -1,4 +1,4 @@
-"""When people are at work: a profile by local hour and weekday, in each user's own time zone, summer time included."""
+"""Decide when people are at work: a profile by local hour and weekday, in each user's zone, summer time included."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _ZONE_INFO = tuple(ZoneInfo(name) for name, _, _ in ZONES)
 
 
 def local_clock(at_ms: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Local hour 0..23 and whether it is Saturday or Sunday, by zone, shape (n_zones,), at an instant."""
+    """Return the local hour 0..23 and whether it is Saturday or Sunday, by zone, shape (n_zones,), at an instant."""
     moment = datetime.fromtimestamp(at_ms / 1000, UTC)
     local = [moment.astimezone(zone) for zone in _ZONE_INFO]
     return np.array([t.hour for t in local]), np.array([t.weekday() >= 5 for t in local])
@@ -32,6 +32,6 @@ def local_clock(at_ms: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
 def visit_weight(
     hour: NDArray[np.int64], day_off: NDArray[np.bool_], early_by_h: NDArray[np.int64], weekend: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Share of a user's daily visits that fall into this hour, shape (n_users,): habits shift and damp the profile."""
+    """Return the share of a user's daily visits in this hour, shape (n_users,): habits shift and damp the profile."""
     shifted = (hour + early_by_h) % 24
     return np.asarray(np.where(day_off, weekend * PROFILE[1, shifted], PROFILE[0, shifted]))

@@ -1,6 +1,6 @@
-"""What SDKs would send: the six calls as dicts, with the context of the library that a person uses.
+"""Make what SDKs would send: the six calls as dicts, with the context of the library that a person uses.
 
-Events leave here without messageId: the stream gives it when it knows the event's place.
+Events leave here without messageId: the stream adds it once it knows the event's place.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ _AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko)
 
 
 def iso(at_ms: int) -> str:
-    """ISO 8601 in UTC with milliseconds."""
+    """Format a time as ISO 8601 in UTC with milliseconds."""
     return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{at_ms % 1000:03d}Z"
 
 
 def ms_of(timestamp: str) -> int:
-    """Milliseconds since 1970 of an ISO 8601 time."""
+    """Parse an ISO 8601 time into milliseconds since 1970."""
     return round(datetime.fromisoformat(timestamp).timestamp() * 1000)
 
 
@@ -55,7 +55,7 @@ def _server(person: Person) -> dict[str, Any]:
 
 
 class Voice:
-    """One person's calls through one library; ``known`` says whether that library has been told the userId."""
+    """Make one person's calls through one library; ``known`` says whether that library was given the userId."""
 
     __slots__ = ("_context", "_ids", "person")
 
@@ -66,21 +66,24 @@ class Voice:
 
     @classmethod
     def web(cls, person: Person, *, known: bool) -> Voice:
+        """Return the browser's voice."""
         ids = {"anonymousId": person.anonymous_id}
         return cls(person, {"userId": person.user_id, **ids} if known else ids, _web(person))
 
     @classmethod
     def app(cls, person: Person, *, known: bool) -> Voice:
+        """Return the voice of the app on the person's device."""
         ids = {"anonymousId": person.device_id}
         return cls(person, {"userId": person.user_id, **ids} if known else ids, _app(person))
 
     @classmethod
     def server(cls, person: Person) -> Voice:
+        """Return the product server's voice, which always knows the userId."""
         return cls(person, {"userId": person.user_id}, _server(person))
 
     @classmethod
     def lead(cls, person: Person) -> Voice:
-        """The contact form's server, which knows the person by a lead id only."""
+        """Return the voice of the contact form's server, which knows the person only by a lead id."""
         return cls(person, {"userId": person.lead_id or ""}, _server(person))
 
     def _event(self, kind: str, at_ms: int, **more: Any) -> Event:

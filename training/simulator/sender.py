@@ -1,4 +1,4 @@
-"""A simulation sent over HTTP to a gateway's `/v1/batch`, at its pace, until it is told to stop.
+"""Send a simulation over HTTP to a gateway's `/v1/batch`, at its pace, until it is stopped.
 
 Decides batching, retries (honouring Retry-After) and the times of events: simulated ones as they are, or *live* ones,
 spread over the moments since the last batch, so that a demo happens now. One request at a time: order is kept.
@@ -30,12 +30,12 @@ Timed = tuple[int, Event]
 
 
 class SendError(Exception):
-    """The gateway refuses this simulation for good (its key, or its address)."""
+    """Raised if the gateway refuses this simulation for good (its key, or its address)."""
 
 
 @dataclass(slots=True)
 class Sums:
-    """Since the start of this run. ``trouble`` is empty while all is well."""
+    """Totals since the start of this run. ``trouble`` is empty while all is well."""
 
     n_accepted: int = 0
     n_rejected: int = 0
@@ -45,10 +45,11 @@ class Sums:
 
 
 class Sender:
-    """``life`` stands at or before the cursor's place; what lies between was sent before and is passed over.
+    """Send a life from its cursor on. ``life`` stands at or before the cursor's place; what lies between was sent
+    before and is skipped.
 
-    ``observe(place, events)`` is told of each batch that was taken, maybe twice after a crash.
-    ``wait(seconds)`` pauses and returns True when it is time to stop; ``wall_ms`` is the clock of live times.
+    ``observe(place, events)`` is called for each accepted batch, possibly twice after a crash. ``wait(seconds)`` pauses
+    and returns True when it is time to stop; ``wall_ms`` is the clock of live times.
     """
 
     def __init__(
@@ -83,7 +84,7 @@ class Sender:
         self.sums = Sums()
 
     def run(self, n_events: int | None = None) -> Sums:
-        """Send until told to stop, or ``n_events`` in this run. Raises SendError."""
+        """Send until stopped, or ``n_events`` in this run. Raises SendError."""
         while self._life.place < self._cursor.place:
             next(self._life)
         left = n_events
@@ -115,7 +116,7 @@ class Sender:
         return batch
 
     def _announce(self, batch: list[Timed]) -> None:
-        """Write down what is about to be sent, so that after a crash it is sent again with the same times."""
+        """Record what is about to be sent, so that after a crash it is sent again with the same times."""
         cursor, now = self._cursor, self._wall_ms()
         cursor.n_out = len(batch)
         cursor.from_ms = min(now, max(cursor.to_ms, now - _LIVE_SPREAD_MS))
@@ -126,7 +127,7 @@ class Sender:
         return self._deliver([next(self._life) for _ in range(self._cursor.n_out)])
 
     def _deliver(self, batch: list[Timed]) -> bool:
-        """Send until answered; False when told to stop before that."""
+        """Send until answered; False if stopped before that."""
         cursor = self._cursor
         events = [event for _, event in batch]
         if self._live:
@@ -135,7 +136,7 @@ class Sender:
                 event["timestamp"] = iso(cursor.from_ms + span * place // len(events))
         if not self._post(events):
             return False
-        self.observe(cursor.place, batch)  # before the cursor moves: after a crash it is told again, never not at all
+        self.observe(cursor.place, batch)  # before the cursor moves: after a crash it is reported again, never lost
         cursor.place += cursor.n_out
         cursor.n_out = 0
         self.sums.simulated_ms = batch[-1][0]
@@ -176,7 +177,7 @@ class Sender:
                 return False
 
     def _understood(self, response: httpx.Response, n_events: int) -> bool:
-        """Whether the batch is settled; False to try again. Raises SendError."""
+        """Return whether the batch is settled; False to retry. Raises SendError."""
         status = response.status_code
         if status in _RETRIED or (status >= 500 and status not in (501, 505)):
             return False

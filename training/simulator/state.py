@@ -1,4 +1,4 @@
-"""Where each user stands: one array a column over the slots of the population, and its form on disk."""
+"""Hold where each user stands: one array per column over the slots of the population, and its form on disk."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NEVER = np.iinfo(np.int64).max
 
 
 class Stage(IntEnum):
-    """A user's way. GONE waits in its slot until the next generation is due."""
+    """A user's stage. GONE waits in its slot until the next generation is due."""
 
     GONE = 0
     VISITOR = 1
@@ -24,6 +24,8 @@ class Stage(IntEnum):
 
 
 class Plan(IntEnum):
+    """What a user is subscribed to."""
+
     FREE = 0
     STARTER = 1
     TEAM = 2
@@ -31,6 +33,7 @@ class Plan(IntEnum):
 
     @property
     def label(self) -> str:
+        """The plan's name in events."""
         return self.name.lower()
 
 
@@ -40,21 +43,21 @@ PRICE = {Plan.FREE: 0, Plan.STARTER: 19, Plan.TEAM: 49, Plan.BUSINESS: 199}
 
 @dataclass(slots=True)
 class State:
-    """Every array has shape (n_users,); moments are ms UTC, NEVER where there is none."""
+    """Columns of shape (n_users,); moments are ms UTC, NEVER if there is none."""
 
     generation: NDArray[np.int64]
     stage: NDArray[np.int8]
     plan: NDArray[np.int8]
     onboarding: NDArray[np.int8]  # steps done
-    arrives_at: NDArray[np.int64]  # first visit of the generation becomes possible
-    busy_until: NDArray[np.int64]  # end of the present visit
+    arrives_at: NDArray[np.int64]  # from then on the generation may visit
+    busy_until: NDArray[np.int64]  # end of the current visit
     trial_ends_at: NDArray[np.int64]
     renews_at: NDArray[np.int64]
     refund_at: NDArray[np.int64]
-    ticket_due_at: NDArray[np.int64]  # the open ticket gets its answer
+    ticket_due_at: NDArray[np.int64]  # when the open ticket is answered
     app_known: NDArray[np.bool_]  # the app's device has been identified
     in_group: NDArray[np.bool_]
-    activity: NDArray[np.float64]  # visits a day, exponentially averaged over about a week
+    activity: NDArray[np.float64]  # visits per day, exponentially averaged over about a week
     visits_per_day: NDArray[np.float64]
     early_by_h: NDArray[np.int64]
     weekend: NDArray[np.float64]
@@ -63,6 +66,7 @@ class State:
 
     @classmethod
     def empty(cls, n_users: int) -> Self:
+        """Return the state of empty slots."""
         state = cls(**{f.name: np.zeros(n_users, _DTYPES[f.name]) for f in fields(cls)})
         state.generation -= 1
         for name in _MOMENTS:
@@ -70,12 +74,14 @@ class State:
         return state
 
     def to_bytes(self) -> bytes:
+        """Serialise, for :meth:`from_bytes`."""
         buffer = io.BytesIO()
         np.savez(buffer, **{f.name: getattr(self, f.name) for f in fields(self)})
         return buffer.getvalue()
 
     @classmethod
     def from_bytes(cls, raw: bytes) -> Self:
+        """Read a state that :meth:`to_bytes` wrote."""
         with np.load(io.BytesIO(raw), allow_pickle=False) as arrays:
             return cls(**{f.name: arrays[f.name] for f in fields(cls)})
 

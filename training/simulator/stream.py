@@ -1,7 +1,7 @@
-"""The population's life as one ordered stream of events, and its pace against a clock.
+"""Turn the population's life into one ordered stream of events, and pace it against a clock.
 
-Guarantees that the n-th event of a stream is the same whatever the speed, and that its messageId says which stream and
-which place it has, so no messageId ever stands for two contents.
+Guarantees: the n-th event of a stream is the same whatever the speed, and its messageId says which stream and which
+place it has, so no messageId ever stands for two contents.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class Kept:
 
 
 class Life:
-    """The endless iterator of (simulated ms UTC, event). ``place`` is the place of the next event; ``kept`` the
-    population as it was at the last simulated midnight passed."""
+    """Iterate endlessly over (simulated ms UTC, event). ``place`` is the place of the next event; ``kept`` the
+    population as it was at the last simulated midnight."""
 
     def __init__(self, population: Population, *, place: int = 0, salt: str = "") -> None:
         self.place = place
@@ -53,9 +53,9 @@ class Life:
 
 
 def stream(population: Population, *, until: datetime | None = None, n_events: int | None = None) -> Iterator[Event]:
-    """Events in simulated time, oldest first: up to ``until`` (exclusive), up to ``n_events``, or without end.
+    """Yield events in simulated time, oldest first: up to ``until`` (exclusive), up to ``n_events``, or without end.
 
-    For a stream at a speed, see :class:`SpeedPace` and :class:`RatePace`.
+    For a stream at a given speed, see :class:`SpeedPace` and :class:`RatePace`.
     """
     end_ms = None if until is None else int(until.timestamp() * 1000)
     for place, (at_ms, event) in enumerate(Life(population)):
@@ -65,19 +65,19 @@ def stream(population: Population, *, until: datetime | None = None, n_events: i
 
 
 class Pace(Protocol):
-    """Says, event by event, how long to wait; a long pause is not made up for by more than five seconds' worth."""
+    """Say, event by event, how long to wait; after a long pause, at most five seconds' worth is made up for."""
 
     def wait_s(self, at_ms: int) -> float:
         """Seconds until the next event, of simulated time ``at_ms``, is due; 0 or less when it is."""
         ...
 
     def took(self, at_ms: int) -> None:
-        """That event has been taken."""
+        """Note that this event has been taken."""
         ...
 
 
 class RatePace:
-    """Evenly so many events a second, whatever time it is in the simulation."""
+    """Pace events evenly, ``per_s`` a second, whatever the simulated time."""
 
     def __init__(self, per_s: float, clock: Callable[[], float]) -> None:
         if per_s <= 0:
@@ -94,7 +94,7 @@ class RatePace:
 
 
 class SpeedPace:
-    """A simulated day takes ``day_s`` seconds: nights are quiet and mornings busy."""
+    """Let a simulated day take ``day_s`` seconds: nights are quiet and mornings busy."""
 
     def __init__(self, day_s: float, clock: Callable[[], float]) -> None:
         if day_s <= 0:

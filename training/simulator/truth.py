@@ -1,9 +1,9 @@
-"""What whole policies are worth under :class:`~training.simulator.effects.Effects`: computed, not estimated.
+"""Compute, not estimate, what whole policies are worth under :class:`~training.simulator.effects.Effects`.
 
-For any set of people: the mean value of treating all alike with each arm, of drawing arms evenly, of leaving everyone
-alone, and of the best arm for each, once with what features show and once knowing tastes as well. A learner's regret
-and a report's lift are measured against these. ``a_population`` draws people for tests and benchmarks; the running
-simulator takes those it has.
+For any set of people: the mean value of treating everyone with the same arm, of drawing arms evenly, of leaving
+everyone alone, and of the best arm for each, both by what features show and with tastes known as well. A learner's
+regret and a report's lift are measured against these. ``a_population`` draws people for tests and benchmarks; the
+running simulator uses its own.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from .effects import ARMS, Effects, Floats
 
 @dataclass(frozen=True, slots=True)
 class Worth:
-    """Means over people. ``single`` by arm, `no_send` among them; ``visible_best`` looks at features alone, as far as
-    any policy can get, ``best`` at tastes as well. Values are in conversions, less costs."""
+    """Means over people. ``single`` is by arm, `no_send` among them; ``visible_best`` looks only at features, the most
+    any policy can achieve, ``best`` at tastes as well. Values are in conversions, net of costs."""
 
     single: dict[str, float]
     uniform: float
@@ -30,19 +30,21 @@ class Worth:
 
     @property
     def no_send(self) -> float:
+        """Value of leaving everyone alone."""
         return self.single[ARMS[0]]
 
     @property
     def best_single_arm(self) -> str:
+        """The arm that is best if everyone gets the same one."""
         return max(self.single, key=lambda arm: self.single[arm])
 
     def lift(self, value: float) -> float:
-        """What a policy of this value adds to a decision over leaving people alone, as a holdout is."""
+        """Return what a policy of this value adds to a decision over leaving people alone, as a holdout is."""
         return value - self.no_send
 
 
 def worth(effects: Effects, features: Floats, t: ArrayLike, taste: Floats | None = None) -> Worth:
-    """The worth of policies on these people.
+    """Compute the worth of policies on these people.
 
     Parameters
     ----------
@@ -50,7 +52,7 @@ def worth(effects: Effects, features: Floats, t: ArrayLike, taste: Floats | None
         Raw, NaN where absent.
     t : days, number or shape (n,)
     taste : float64, shape (n, len(ARMS)), optional
-        Of :meth:`Effects.taste`; without it features tell everything.
+        From :meth:`Effects.taste`; without it features show everything.
 
     Examples
     --------
@@ -70,10 +72,10 @@ def worth(effects: Effects, features: Floats, t: ArrayLike, taste: Floats | None
 
 
 def a_population(n: int, seed: int) -> tuple[Floats, Floats]:
-    """Features and tastes of ``n`` people such as the simulation has: float64, (n, len(NAMES)) and (n, len(ARMS)).
+    """Draw features and tastes of ``n`` people like the simulation's: float64, (n, len(NAMES)) and (n, len(ARMS)).
 
-    Most columns that effects do not look at are filled plausibly as well, so that a learner has something to be misled
-    by; the others are NaN.
+    Most columns that effects do not look at are also filled plausibly, so that a learner has something to be misled by;
+    the others are NaN.
     """
     rng = np.random.default_rng([seed, n])
     habit = rng.standard_normal(n)

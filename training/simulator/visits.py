@@ -1,7 +1,7 @@
-"""What one visit consists of: pages before sign-up, the sign-up itself, onboarding, use of features by propensity.
+"""Play out one visit: pages before sign-up, the sign-up itself, onboarding, use of features by propensity.
 
-Each function appends (moment, event) pairs and moves the user's state; all chance comes from ``draws``, a sequence of
-uniform numbers made for this visit, so a visit never disturbs another user's luck.
+Each function appends (moment, event) pairs and advances the user's state; all chance comes from ``draws``, a sequence
+of uniform numbers made for this visit, so a visit never disturbs another user's luck.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .state import NEVER, Plan, Stage, State
 N_DRAWS = 128
 TRIAL_DAYS = 14
 SESSION = "Session Started"
-"""A known user has come back: once a visit, so it is the moment at which the demo's campaign considers a user."""
+"""A known user has come back: once per visit, so this is when the demo's campaign considers a user."""
 
 ONBOARDING = ("Profile Completed", "Workspace Named", "First Project", "Team Invited", "Data Connected")
 _PAGES = (("Home", "/"), ("Pricing", "/pricing"), ("Blog", "/blog"), ("Docs", "/docs"), ("Customers", "/customers"))
@@ -29,7 +29,7 @@ Timeline = list[tuple[int, Event]]
 
 
 def visit(state: State, slot: int, who: Person, at_ms: int, draws: Iterator[float], out: Timeline) -> None:
-    """One visit that begins at ``at_ms``."""
+    """Play out one visit that begins at ``at_ms``."""
     if state.stage[slot] == Stage.VISITOR:
         end = _visit_unknown(state, slot, who, at_ms, draws, out)
     else:
@@ -39,7 +39,7 @@ def visit(state: State, slot: int, who: Person, at_ms: int, draws: Iterator[floa
 
 
 def _pause(draws: Iterator[float]) -> int:
-    """Milliseconds between two things a person does: seconds to minutes, never 0."""
+    """Return the milliseconds between two things a person does: seconds to minutes, never 0."""
     return 2_000 + int(150_000 * next(draws) ** 3)
 
 
@@ -82,7 +82,7 @@ def _sign_up(state: State, slot: int, who: Person, at_ms: int, draws: Iterator[f
 
 
 def _onboard(state: State, slot: int, web: Voice, at_ms: int, draws: Iterator[float], out: Timeline) -> int:
-    """The next onboarding steps, each less likely than the one before it was finished is long ago."""
+    """Take the next onboarding steps, each with a chance of 55 % after the one before."""
     while state.onboarding[slot] < len(ONBOARDING) and next(draws) < 0.55:
         step = int(state.onboarding[slot])
         out.append((at_ms, web.track(at_ms, "Onboarding Step Completed", step=step + 1, name=ONBOARDING[step])))
@@ -131,7 +131,7 @@ def _visit_known(state: State, slot: int, who: Person, at_ms: int, draws: Iterat
 
 
 def _log_in(voice: Voice, surface: str, plan: Plan, at_ms: int, out: Timeline) -> int:
-    """A product says who has come at every session, so who listens from today on learns of old users too."""
+    """Identify the user at every session, so that a listener who starts today learns of old users too."""
     out.append((at_ms, voice.identify(at_ms, plan)))
     at_ms += 20
     out.append((at_ms, voice.track(at_ms, SESSION, plan=plan.label, surface=surface)))
@@ -139,7 +139,7 @@ def _log_in(voice: Voice, surface: str, plan: Plan, at_ms: int, out: Timeline) -
 
 
 def leave(state: State, slot: int, at_ms: int, draw: float) -> None:
-    """The person is gone for good; somebody else may come into the slot after days to weeks."""
+    """Remove the person for good; somebody else may take the slot after days to weeks."""
     state.stage[slot] = Stage.GONE
     state.arrives_at[slot] = at_ms + int((2 + 40 * draw) * DAY_MS)
     for moments in (state.trial_ends_at, state.renews_at, state.refund_at, state.ticket_due_at):

@@ -1,8 +1,8 @@
-"""The regressions that uplift learners are made of: boosted trees, ridge, and ridge on log-odds.
+"""Provide the regressions that uplift learners are made of: boosted trees, ridge, and ridge on log-odds.
 
-A base is settings, and :meth:`fit` gives a regression (:mod:`whisperer.models.regressions`). Guarantees: the same rows
-and settings give the same regression; a column that does not vary has no slope. Leaves to others: what is regressed on
-what (:mod:`training.uplift.learners`).
+A base is settings, and :meth:`fit` returns a regression (:mod:`whisperer.models.regressions`). Guarantees: the same
+rows and settings give the same regression; a column that does not vary has no slope. Leaves to others: what is
+regressed on what (:mod:`training.uplift.learners`).
 """
 
 from __future__ import annotations
@@ -19,19 +19,23 @@ from whisperer.models.regressions import Forest, Line, Regression, sigmoid, stan
 _MANY_COLUMNS = 10
 
 _FREE = 1e-3
-"""Penalty of a level: none, but enough to stay finite where an arm has one outcome only."""
+"""Penalty of a level: practically none, but enough to stay finite if an arm has only one outcome."""
 _N_STEPS, _SMALL_STEP = 25, 1e-9
 
 
 class Base(Protocol):
+    """Settings of a regression."""
+
     def fit(self, x: Floats, y: Floats, /) -> Regression:
-        """x has shape (n, d), y (n,)."""
+        """Fit a regression; x has shape (n, d), y (n,)."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Ridge:
-    """``penalty``: rows' worth of evidence that a standardised slope is 0 (Hoerl & Kennard, Technometrics 1970).
+    """Fit ridge regression (Hoerl & Kennard, Technometrics 1970).
+
+    ``penalty`` is how many rows' worth of evidence there is that a standardised slope is 0.
 
     Examples
     --------
@@ -53,7 +57,7 @@ class Ridge:
 
 @dataclass(frozen=True, slots=True)
 class Logit:
-    """Logistic regression for 0 and 1, by Newton's method; ``penalty`` as :class:`Ridge` has it, in log-odds.
+    """Fit logistic regression for 0 and 1, by Newton's method; ``penalty`` as in :class:`Ridge`, in log-odds.
 
     References
     ----------
@@ -71,12 +75,12 @@ class Logit:
 
 @dataclass(frozen=True, slots=True)
 class Boosted:
-    """XGBoost (Chen & Guestrin, KDD 2016), slow and shallow: effects are small beside the noise.
+    """Fit XGBoost (Chen & Guestrin, KDD 2016), slow and shallow: effects are small compared with the noise.
 
     Attributes
     ----------
     objective : ``reg:squarederror`` for anything; ``binary:logistic`` for 0 and 1; ``reg:tweedie`` for money, whose
-        noise grows with its mean (negative values are then taken for 0)
+        noise grows with its mean (negative values then count as 0)
     fewest : ``min_child_weight``
     """
 
@@ -95,7 +99,7 @@ class Boosted:
             "eta": self.eta,
             "min_child_weight": self.fewest,
             "subsample": self.subsample,
-            # A tree that has the arm without the user, or the user without the arm, learns no interaction.
+            # A tree that sees the arm without the user, or the user without the arm, learns no interaction.
             "colsample_bytree": self.subsample if x.shape[1] >= _MANY_COLUMNS else 1.0,
             "seed": self.seed,
             "nthread": 1,
@@ -107,13 +111,13 @@ class Boosted:
 
 
 def related_logits(x: Floats, group: Ints, y: Floats, n_groups: int, penalty: float, apart: float) -> list[Line]:
-    """A logistic regression a group, drawn to slopes that all groups have in common; levels are each group's own.
+    """Fit a logistic regression per group, shrunk towards slopes common to all groups; each group has its own level.
 
     Parameters
     ----------
     x, y : shape (n, d), and 0 or 1 of shape (n,)
     group : int64, shape (n,), in 0..n_groups-1; one without rows gets what the others have in common
-    penalty, apart : of the common slopes and of a group's differences from them, as :class:`Logit` has it
+    penalty, apart : of the common slopes and of a group's differences from them, as in :class:`Logit`
 
     References
     ----------
@@ -130,7 +134,7 @@ def related_logits(x: Floats, group: Ints, y: Floats, n_groups: int, penalty: fl
 
 
 def _newton(rows: Floats, y: Floats, penalty: Floats) -> Floats:
-    """Coefficients of a logistic regression; ``rows`` begin with a one, ``penalty`` has shape (width,)."""
+    """Return the coefficients of a logistic regression; ``rows`` begin with a one, ``penalty`` has shape (width,)."""
     share = (y.sum() + 0.5) / (len(y) + 1)
     beta = np.r_[np.log(share / (1 - share)), np.zeros(rows.shape[1] - 1)]
     for _ in range(_N_STEPS):
@@ -144,7 +148,7 @@ def _newton(rows: Floats, y: Floats, penalty: Floats) -> Floats:
 
 
 def _centre_and_scale(x: Floats) -> tuple[Floats, Floats]:
-    """Mean and deviation of what is known of each column; a column that does not vary is left unscaled."""
+    """Return mean and deviation of each column's known values; a column that does not vary is left unscaled."""
     known = np.isfinite(x)
     count = np.maximum(known.sum(axis=0), 1)
     centre = np.where(known, x, 0.0).sum(axis=0) / count

@@ -1,9 +1,9 @@
-"""Which arm to give, by noisy effects: the best single arm, unless another promises enough more.
+"""Decide which arm to give, from noisy effects: the best single arm, unless another promises enough more.
 
 The arm that scores highest is the one whose score was luckiest, the more so the more arms there are; a policy that
-follows small differences loses to the best single arm. So a margin has to be promised, as wide as past users say.
-Guarantees: a margin is chosen on effects of users that the models had not seen, and deviating is allowed only where
-the lower bound of what it gained there is above 0; otherwise everybody gets the best single arm. Leaves to others:
+follows small differences loses to the best single arm. So another arm must promise a margin, as wide as past users
+indicate. Guarantees: a margin is chosen on effects of users that the models had not seen, and deviating is allowed only
+if the lower bound of what it gained there is above 0; otherwise everybody gets the best single arm. Leaves to others:
 promotion of a whole policy (`whisperer.evaluation.gate`).
 """
 
@@ -19,16 +19,18 @@ from numpy.typing import NDArray
 from training.uplift.trial import Floats, Ints
 
 SHARES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0)
-"""Of the users whom another arm seems to suit better: how many may have it, those to whom most is promised."""
+"""Of the users whom another arm seems to suit better, the shares that may have it: those to whom most is promised."""
 
 
 @dataclass(frozen=True, slots=True)
 class Caution:
-    """Attributes
+    """A rule for choosing arms.
+
+    Attributes
     ----------
-    arm : the best single one, `no_send` among them
-    margin : how much more another arm has to promise, in the reward's unit; infinite: nobody deviates
-    gain, low : value a decision over the best single arm that deviating had out of fold, and its lower bound
+    arm : the best single one, possibly `no_send`
+    margin : how much more another arm has to promise, in the reward's unit; infinite if nobody deviates
+    gain, low : value per decision that deviating had out of fold over the best single arm, and its lower bound
     """
 
     arm: int
@@ -37,7 +39,7 @@ class Caution:
     low: float
 
     def choose(self, effects: Floats) -> Ints:
-        """The arm for each row, shape (n,).
+        """Return the arm for each row, shape (n,).
 
         Examples
         --------
@@ -52,7 +54,7 @@ class Caution:
 def caution(effects: Floats, robust: Floats, user: NDArray[np.int64], level: float = 0.95) -> Caution:
     """Choose the margin whose gain over the best single arm has the highest lower bound.
 
-    Bounds are one-sided, by user, and as wide as the number of margins tried asks (Bonferroni).
+    Bounds are one-sided, by user, and widened for the number of margins tried (Bonferroni).
 
     Parameters
     ----------

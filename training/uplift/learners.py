@@ -1,14 +1,14 @@
-"""Five ways to learn what an arm adds: S, T, X and DR, made of any regressions, and related logits.
+"""Learn what an arm adds, in five ways: S, T, X and DR, made of any regressions, and related logits.
 
-An effect is an arm's expected reward less that of `no_send`, arm 0, whose own effect is 0.
+An effect is an arm's expected reward minus that of `no_send`, arm 0, whose own effect is 0.
 
 | learner | does | good where |
 |---|---|---|
 | S | one regression of the reward on (x, arm's features) | arms are many and alike |
-| T | a regression an arm | arms differ and rows are plenty |
-| X | T, then regressions of each row's reward less what the other arm would have brought | one arm is rare |
+| T | a regression per arm | arms differ and rows are plenty |
+| X | T, then regressions of each row's reward minus what the other arm would have brought | one arm is rare |
 | DR | T, then regressions of doubly robust scores | the effect is simpler than the reward |
-| related | a logit an arm, drawn to what arms have in common | the reward is yes or no |
+| related | a logit per arm, shrunk towards what arms have in common | the reward is yes or no |
 
 Guarantees: X and DR use first-stage predictions of rows by regressions that have not seen the row's user. Leaves to
 others: which of them to believe (:mod:`training.uplift.mix`).
@@ -34,12 +34,14 @@ N_FOLDS = 5
 
 
 class Learner(Protocol):
+    """Settings of a way to learn effects; ``fit`` learns them from a trial."""
+
     def fit(self, trial: Trial, /) -> Effects: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Average:
-    """Each arm's mean effect, by doubly robust scores; ``base`` fits the first stage."""
+    """Learn each arm's mean effect, by doubly robust scores; ``base`` fits the first stage."""
 
     base: Base
 
@@ -49,6 +51,8 @@ class Average:
 
 @dataclass(frozen=True, slots=True)
 class S:
+    """Learn one regression of the reward on (x, arm's features)."""
+
     base: Base
 
     def fit(self, trial: Trial, /) -> Shared:
@@ -59,6 +63,8 @@ class S:
 
 @dataclass(frozen=True, slots=True)
 class T:
+    """Learn a regression per arm."""
+
     base: Base
 
     def fit(self, trial: Trial, /) -> ByArm:
@@ -67,15 +73,15 @@ class T:
 
 @dataclass(frozen=True, slots=True)
 class Related:
-    """:func:`bases.related_logits`, for rewards of 0 and 1.
+    """Learn related logits (:func:`bases.related_logits`), for rewards of 0 and 1.
 
-    What moves the reward anyway is learned from all rows at once, and only how arms differ in it is drawn to 0: a
-    T-learner shrinks both or neither.
+    What moves the reward anyway is learned from all rows at once, and only the differences between arms are shrunk
+    towards 0: a T-learner shrinks both or neither.
 
     Raises
     ------
     TrialError
-        ``bad_reward`` where a reward is neither 0 nor 1.
+        ``bad_reward`` if a reward is neither 0 nor 1.
     """
 
     penalty: float = 1.0
@@ -90,7 +96,8 @@ class Related:
 
 @dataclass(frozen=True, slots=True)
 class X:
-    """``effect``: base of the second stage. An arm's two effects are weighed by its share among it and `no_send`."""
+    """Learn as the X-learner does; ``effect`` is the base of the second stage. An arm's two effects are weighted by its
+    share among it and `no_send`."""
 
     base: Base
     effect: Base
@@ -111,6 +118,8 @@ class X:
 
 @dataclass(frozen=True, slots=True)
 class DR:
+    """Learn by regressing doubly robust scores; ``base`` fits the first stage, ``effect`` the second."""
+
     base: Base
     effect: Base
 
@@ -121,7 +130,7 @@ class DR:
 
 
 def expected(trial: Trial, base: Base, n_folds: int = N_FOLDS, seed: int = 0) -> Floats:
-    """Reward expected under each arm, by a regression an arm that has not seen the row's user.
+    """Predict the reward under each arm, by a regression per arm that has not seen the row's user.
 
     Returns
     -------
@@ -140,7 +149,8 @@ def expected(trial: Trial, base: Base, n_folds: int = N_FOLDS, seed: int = 0) ->
 
 
 def scores(trial: Trial, values: Floats) -> Floats:
-    """Doubly robust score of each arm at each row: ``values`` plus the chosen arm's residual over its propensity.
+    """Compute each arm's doubly robust score at each row: ``values`` plus the chosen one's residual over its
+    propensity.
 
     Its mean over rows estimates what the arm would bring if all were given it; the mean of a policy's column, row by
     row, what the policy would. An arm that was impossible at a row has the expected value there.

@@ -1,8 +1,8 @@
-"""Several learners' effects, weighed by how they fare on users none of them has seen.
+"""Mix several learners' effects, weighted by how they do on users none of them has seen.
 
 Decides how far to personalise: each arm's mean effect is a member like any other, so that weight on it is shrinkage to
 one arm for all. Weights are not negative, and fit the members' out-of-fold effects to doubly robust scores, whose mean
-over rows is the value of a policy; data that cannot tell members apart leave them equal. Guarantees: no row weighs a
+over rows is the value of a policy; data that cannot distinguish members leave them equal. Guarantees: no row weights a
 learner that was fitted with a row of the same user; the same trial gives the same mix. Leaves to others: costs, limits,
 and whether the mix may go live.
 """
@@ -24,15 +24,17 @@ from whisperer.models.effects import Mix
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MixReport:
-    """Attributes
+    """How the mix came about.
+
+    Attributes
     ----------
     data : what is odd about the trial
     weights : of the members by name
-    values : doubly robust value, a decision, of giving everybody the best arm by a member, by name, or by ``mix``;
-        out of fold. The mix's weights have seen the rows, so its figure is a little flattered.
+    values : doubly robust value per decision of giving everybody the best arm according to a member, by name, or to
+        ``mix``; out of fold. The mix's weights have seen the rows, so its figure is slightly flattering.
     caution : the best single arm, and how much more another has to promise to be given instead
-    out_of_fold : float64, shape (n, n_arms), the mix's effects by members that have not seen the row's user: thresholds
-        are chosen on these
+    out_of_fold : float64, shape (n, n_arms), the mix's effects from members that have not seen the row's user;
+        thresholds are chosen on these
     """
 
     data: DataReport
@@ -43,7 +45,7 @@ class MixReport:
 
 
 def standard_learners(trial: Trial) -> dict[str, Learner]:
-    """The product's value model: trees over (x, arm's features), a line an arm, and the arms' mean effects.
+    """Return the product's value model: trees over (x, arm's features), a line per arm, and the arms' mean effects.
 
     Money that is hardly ever negative is boosted with a Tweedie loss, whose noise grows with the mean.
     """
@@ -53,7 +55,7 @@ def standard_learners(trial: Trial) -> dict[str, Learner]:
 
 
 def lines(trial: Trial) -> Learner:
-    """A line an arm: related logits for yes or no, ridges for money."""
+    """Return a learner with a line per arm: related logits for yes or no, ridges for money."""
     return Related() if trial.is_binary else T(Ridge())
 
 
@@ -65,18 +67,18 @@ def fit_mix(
     n_folds: int = N_FOLDS,
     seed: int = 0,
 ) -> tuple[Mix, MixReport]:
-    """Fit the learners, weigh them out of fold, and fit them again on everything.
+    """Fit the learners, weight them out of fold, and fit them again on everything.
 
     Parameters
     ----------
-    learners : by name; :func:`standard_learners` unless told
-    nuisance : fits the expected rewards inside the doubly robust scores; ridge unless told
+    learners : by name; :func:`standard_learners` by default
+    nuisance : fits the expected rewards inside the doubly robust scores; ridge by default
     seed : of the division of users into folds
 
     Raises
     ------
     TrialError
-        Where an arm or any variation of the reward is absent, or users are fewer than folds.
+        If an arm or any variation of the reward is absent, or there are fewer users than folds.
 
     References
     ----------
@@ -98,7 +100,7 @@ def fit_mix(
 
 
 def out_of_fold(trial: Trial, learners: Sequence[Learner], n_folds: int = N_FOLDS, seed: int = 0) -> Floats:
-    """Effects by fits without the row's user, shape (n_learners, n, n_arms)."""
+    """Return effects by fits without the row's user, shape (n_learners, n, n_arms)."""
     fold = trial.folds(n_folds, seed)
     effects = np.empty((len(learners), len(trial), trial.n_arms))
     for k in range(n_folds):
@@ -109,10 +111,10 @@ def out_of_fold(trial: Trial, learners: Sequence[Learner], n_folds: int = N_FOLD
 
 
 def stacked(effects: Floats, target: Floats) -> Floats:
-    """Weights, not negative, of least squares on ``target``, drawn to equal ones as far as noise allows no better.
+    """Return non-negative least-squares weights for ``target``, shrunk towards equal ones as far as noise requires.
 
-    The prior of a weight is normal about 1/m with a deviation of 1/m, beside noise as large as the target's own: in
-    large samples nothing is left of it.
+    The prior of a weight is normal about 1/m with a deviation of 1/m, against noise as large as the target's own: in
+    large samples its influence vanishes.
 
     Parameters
     ----------
@@ -132,7 +134,7 @@ def stacked(effects: Floats, target: Floats) -> Floats:
     m = len(effects)
     flat, aim = effects.reshape(m, -1), target.ravel()
     pull = float((aim**2).mean()) * m**2
-    # Least squares by its normal equations: a root of the Gram matrix stands for the rows.
+    # Least squares by its normal equations: a root of the Gram matrix takes the place of the rows.
     gram = flat @ flat.T + pull * np.eye(m)
     root = np.linalg.cholesky(gram).T
     weights, _ = nnls(root, np.linalg.solve(root.T, flat @ aim + pull / m))

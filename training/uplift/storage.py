@@ -1,9 +1,9 @@
-"""A fitted uplift model as a folder: `uplift.json`, and a UBJ file for each booster.
+"""Store a fitted uplift model as a folder: `uplift.json`, and a UBJ file per booster.
 
-Guarantees: what is loaded predicts as what was saved, to the last bit; nothing in the folder is ever run, and forms are
-a closed list; a folder that does not hold such a model is refused with the reason. XGBoost takes its files on trust and
-ends the process where they are damaged: it is given only bytes whose digest is the manifest's. Leaves to others: whom
-to believe (boosters of a stranger are read by `whisperer.models`, see ``booster``), versions, where folders are kept.
+Guarantees: a loaded model predicts like the saved one, to the last bit; nothing in the folder is ever run, and forms
+are a closed list; a folder that does not hold such a model is refused with the reason. XGBoost trusts its files and
+ends the process if they are damaged: it is only given bytes whose digest is the manifest's. Leaves to others: whom to
+trust (a stranger's boosters are read by `whisperer.models`, see ``booster``), versions, where folders are kept.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from whisperer.models.effects import DOCUMENT, FORM, BadModelError, ByArm, Effec
 from whisperer.models.regressions import Forest, Line, Regression
 
 LARGEST_BYTES = 64 << 20
-"""Of any one file."""
+"""Limit for any one file."""
 
 
 def save(model: Effects, folder: Path) -> None:
-    """Write ``model`` into ``folder``, which is made; the manifest comes last.
+    """Write ``model`` into ``folder``, which is created; the manifest comes last.
 
     Raises
     ------
@@ -46,8 +46,8 @@ def load(folder: Path, booster: Callable[[str], xgb.Booster] | None = None) -> E
 
     Parameters
     ----------
-    booster : reads the booster of a file name, verified (``whisperer.models.loading.Artifact.booster``); without it the
-        folder is ours, and digests guard against damage only
+    booster : reads a booster by file name, verified (``whisperer.models.loading.Artifact.booster``); without it the
+        folder must be ours, and digests guard only against damage
 
     Raises
     ------

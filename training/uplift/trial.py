@@ -1,8 +1,8 @@
-"""Randomised decisions as the uplift learners read them, and what is wrong with them in words.
+"""Hold randomised decisions as the uplift learners read them, and say in words what is wrong with them.
 
-Decides what can be learned from: an arm, `no_send` above all, or an outcome that is absent is refused; columns that say
-nothing or that seem to have been written after the fact are reported, and a person decides. Guarantees: arrays of a
-:class:`Trial` fit each other, every propensity is a probability, and a row of it is never dropped or repaired.
+Decides what can be learned from: a missing arm, `no_send` above all, or a missing outcome is refused; columns that say
+nothing, or seem to have been written after the fact, are reported, and a person decides. Guarantees: arrays of a
+:class:`Trial` fit each other, every propensity is a probability, and no row is ever dropped or repaired.
 """
 
 from __future__ import annotations
@@ -23,16 +23,18 @@ BAD_FEATURE, ABSENT_ARM, ABSENT_OUTCOME, TOO_FEW_USERS = "bad_feature", "absent_
 
 FEWEST_OF_AN_ARM = 20
 LEAKING = 0.985
-"""AUC, or squared correlation of ranks, of one column with the reward: it usually tells of what came after."""
+"""AUC, or squared rank correlation, of one column with the reward: such a column usually reflects what came after."""
 
 _TOLERANCE = 1e-6
 
 
 class TrialError(ValueError):
-    """Attributes
+    """Raised for decisions that cannot be learned from.
+
+    Attributes
     ----------
     reason : one of this module's constants
-    index : of the first bad row or arm, None where no single one is to blame
+    index : of the first bad row or arm, None if no single one is to blame
     """
 
     def __init__(self, reason: str, detail: str, index: int | None = None) -> None:
@@ -53,7 +55,7 @@ class Trial:
     action : int64, shape (n,), arm chosen, in 0..n_arms-1
     reward : float64, shape (n,), the goal's unit, or 0 and 1
     propensity : float64, shape (n, n_arms), the logged vectors; one vector stands for all rows
-    user : shape (n,), ids; a user's rows are never divided between folds. Without it each row is one user
+    user : shape (n,), ids; a user's rows are never split between folds. Without it each row is one user
     arm_features : float64, shape (n_arms, m), what arms have in common; without it every arm is its own kind
     names : of the d columns
 
@@ -100,7 +102,7 @@ class Trial:
         _refuse(BAD_ACTION, f"an arm is a whole number in 0..{k - 1}", (action < 0) | (action >= k) | (action % 1 != 0))
         _refuse(BAD_REWARD, "a reward is a finite number", ~np.isfinite(reward))
         _refuse(BAD_FEATURE, "a feature is finite, or NaN for missing", np.isinf(x).any(axis=1))
-        # Written so that NaN is bad; what was chosen cannot have been impossible.
+        # Written so that NaN is bad; a chosen arm cannot have been impossible.
         chosen = vectors[np.arange(n), action.astype(np.int64)]
         usable = ((vectors >= 0) & (vectors <= 1)).all(axis=1) & (chosen > 0)
         _refuse(BAD_PROPENSITY, "a propensity is in [0, 1], of the chosen arm above 0", ~usable)
@@ -116,14 +118,16 @@ class Trial:
 
     @property
     def n_arms(self) -> int:
+        """Number of arms, `no_send` included."""
         return int(self.propensity.shape[1])
 
     @cached_property
     def is_binary(self) -> bool:
+        """Whether every reward is 0 or 1."""
         return bool(np.isin(self.reward, (0.0, 1.0)).all())
 
     def at(self, rows: ArrayLike) -> Trial:
-        """The chosen rows, by mask or number."""
+        """Return the chosen rows, by mask or number."""
         chosen = np.asarray(rows)
         assert self.user is not None
         return Trial(
@@ -137,7 +141,7 @@ class Trial:
         )
 
     def folds(self, n_folds: int, seed: int = 0) -> Ints:
-        """A fold for each row, a user's rows together, shape (n,).
+        """Return a fold for each row, shape (n,), keeping a user's rows together.
 
         Raises
         ------
@@ -153,12 +157,14 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class DataReport:
-    """Attributes
+    """What was noticed about a trial.
+
+    Attributes
     ----------
     n_rows, n_users : of the trial
     arm_rows : rows of each arm
     constant, missing : columns with one value, columns without any
-    leaking : column -> AUC (binary reward) or squared rank correlation, where suspiciously near 1
+    leaking : column -> AUC (binary reward) or squared rank correlation, if suspiciously close to 1
     """
 
     n_rows: int
@@ -169,7 +175,7 @@ class DataReport:
     leaking: dict[str, float]
 
     def sentences(self) -> list[str]:
-        """For people; empty when nothing is wrong."""
+        """Describe what is wrong, for people; empty if nothing is."""
         said = [f"{name} has no value in any row" for name in self.missing]
         said += [f"{name} has the same value in every row" for name in self.constant]
         return said + [
@@ -179,13 +185,13 @@ class DataReport:
 
 
 def examine(trial: Trial) -> DataReport:
-    """Look at a trial before anything is trained on it.
+    """Examine a trial before anything is trained on it.
 
     Raises
     ------
     TrialError
-        ``absent_arm`` with fewer than 20 rows of an arm that was possible, ``absent_outcome`` where all rewards are
-        alike: then there is no effect to learn.
+        ``absent_arm`` with fewer than 20 rows of an arm that was possible, ``absent_outcome`` if all rewards are equal:
+        then there is no effect to learn.
 
     Examples
     --------
@@ -217,7 +223,7 @@ def examine(trial: Trial) -> DataReport:
 
 
 def _strength(column: Floats, reward: Floats, binary: bool) -> float:
-    """How well a column alone orders the rewards: AUC either way round, or Spearman's correlation squared."""
+    """Return how well a column alone orders the rewards: AUC either way round, or Spearman's correlation squared."""
     ranks = _ranks(column)
     if not binary:
         return float(np.corrcoef(ranks, _ranks(reward))[0, 1] ** 2)
@@ -227,7 +233,7 @@ def _strength(column: Floats, reward: Floats, binary: bool) -> float:
 
 
 def _ranks(values: Floats) -> Floats:
-    """From 1, ties sharing their mean."""
+    """Return ranks from 1, ties sharing their mean."""
     _, at, counts = np.unique(values, return_inverse=True, return_counts=True)
     return np.asarray((np.cumsum(counts) - (counts - 1) / 2)[at], np.float64)
 

@@ -1,8 +1,8 @@
-"""A rendering that ends: every loop, filter, assignment and range pays out of one budget.
+"""Bound a rendering: every loop, filter, assignment and range is paid for out of one budget, so it always ends.
 
-Liquid's own limits count nested loops, not loops one after the other, and never look at what a filter makes. Here the
-budget is ``limits.MAX_WORK`` for one part, and running out of it raises like any error of the template. The context
-also takes away the machine's clock (Liquid's built-in ``now`` and ``today``) and treats null as absent.
+Liquid's own limits count nested loops, not loops one after another, and never check what a filter produces. Here the
+budget is ``limits.MAX_WORK`` for one part, and running out of it raises like any template error. The context also hides
+the machine's clock (Liquid's built-in ``now`` and ``today``) and treats null as absent.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from liquid.utils import ReadOnlyChainMap
 from whisperer.content import formats, limits
 
 ANSWER_FOR_ABSENT = frozenset({"default", "json"})
-"""Filters that say something about what is absent: what stands for it, and null."""
+"""Filters that give an answer for an absent value: its replacement, and null."""
 
 
 class WorkLimitError(LoopIterationLimitError):
-    """The part asks for more work than a message may cost."""
+    """Say that a part asks for more work than a message may cost."""
 
 
 class Missing(FalsyStrictUndefined):
-    """A variable that is not there, where the template says ``"missing": "refuse"``: it may be asked about (``if``,
-    ``default``), but whatever would write it raises, with its name as the message."""
+    """Stand for a missing variable when the template says ``"missing": "refuse"``: it may be tested (``if``,
+    ``default``), but writing it raises, with its name as the message."""
 
     def __init__(self, name: str, *, token: Any, obj: object = UNDEFINED, hint: str | None = None) -> None:
         super().__init__(name, token=token, obj=obj, hint=hint)
@@ -41,8 +41,8 @@ class Missing(FalsyStrictUndefined):
 
 
 class BoundedRange(RangeLiteral):
-    """``(1..n)`` of at most ``limits.MAX_ITERATIONS`` numbers. Takes the place of every range of a compiled template:
-    Liquid's own may be of any length, and some tags walk it before they count it."""
+    """Evaluate ``(1..n)`` to at most ``limits.MAX_ITERATIONS`` numbers. It replaces every range of a compiled template:
+    Liquid's own may have any length, and some tags walk it before they count it."""
 
     __slots__ = ()
 
@@ -54,7 +54,7 @@ class BoundedRange(RangeLiteral):
 
 
 class Context(RenderContext):
-    """What one rendering of one part knows, and what it may still spend."""
+    """Hold what one rendering of one part knows, and what it may still spend."""
 
     def __init__(
         self,
@@ -75,12 +75,13 @@ class Context(RenderContext):
         self._local_bytes = 0
 
     def spend(self, work: int) -> None:
+        """Pay for work, in characters. Raises WorkLimitError once the budget is spent."""
         self._work -= work
         if self._work < 0:
             raise WorkLimitError("the template does too much; shorten its loops", token=None)
 
     def raise_for_loop_limit(self, length: int = 1) -> None:
-        """Called at each entry of a loop with its number of iterations."""
+        """Pay for a loop of ``length`` iterations, on entering it. Raises WorkLimitError if there are too many."""
         self._iterations -= length
         if self._iterations < 0:
             raise WorkLimitError(f"more than {limits.MAX_ITERATIONS:,} iterations of loops", token=None)
@@ -102,15 +103,18 @@ class Context(RenderContext):
         return found
 
     def filter(self, name: str, token: Any) -> Callable[..., object]:
-        """The filter, paid for. What is absent stays absent in it, and so does what it cannot make without an argument
-        that is absent: in a message that is blank, whatever the filter would make of nothing."""
+        """Return the filter, wrapped so that its work is paid for.
+
+        An absent value stays absent, and so does a result that needs an absent argument: in the message it is blank,
+        whatever the filter would make of nothing.
+        """
         apply = super().filter(name, token)
 
         def bounded(left: object, *args: object, **kwargs: object) -> object:
             absent = [given for given in (left, *args, *kwargs.values()) if isinstance(given, Undefined)]
             if name != "default":
                 for given in absent:
-                    str(given)  # raises where missing variables are refused, whatever the filter makes of them
+                    str(given)  # raises if missing variables are refused, whatever the filter makes of them
                 if name not in ANSWER_FOR_ABSENT and self._is_absent(left, name):
                     return left if isinstance(left, Undefined) else self.env.undefined(name, token=token)
             self.spend(1 + sum(weight(given) for given in (left, *args, *kwargs.values())))
@@ -130,14 +134,14 @@ class Context(RenderContext):
     def _is_absent(self, value: object, name: str) -> bool:
         if isinstance(value, Undefined):
             return True
-        # Where missing variables are refused, so is a filter that cannot do with null or with blanks.
+        # If missing variables are refused, so is a filter that cannot handle null or blank text.
         if self.env.undefined is Missing:
             return False
         return value is None or (name in formats.FILTERS and isinstance(value, str) and not value.strip())
 
 
 def weight(value: object) -> int:
-    """How much a value costs to go through, in characters. Raises FilterArgumentError for one that is too large."""
+    """Return the cost of going through a value, in characters. Raises FilterArgumentError if it is too large."""
     total, pending = 0, [value]
     while pending:
         one = pending.pop()

@@ -1,4 +1,4 @@
-"""What is wrong with a template, all of it at once.
+"""Report everything that is wrong with a template at once.
 
 A :class:`Problem` names the place by JSON Pointer (RFC 6901; ``""`` is the whole template), a stable code, and what to
 do about it. One :class:`TemplateError` carries every problem found, at most ``limits.MAX_PROBLEMS``.
@@ -17,13 +17,15 @@ from whisperer.errors import RequestError
 
 
 class Problem(TypedDict):
+    """Describe one thing that is wrong, and what to do about it."""
+
     pointer: str
     code: str
     message: str
 
 
 class TemplateError(RequestError):
-    """A template that cannot be used; ``errors`` has one entry a problem and goes into problem+json as it is."""
+    """Say that a template cannot be used; ``errors`` has one entry per problem and goes into problem+json as it is."""
 
     code = "invalid_template"
     status = 422

@@ -1,4 +1,4 @@
-"""The line by which a reader can end the messages, for those whose template does not show one."""
+"""Add a line with an unsubscribe link to messages whose template shows none."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _LINES = {
     "ja": ("今後このメールの受信を希望されない場合はこちら：", "配信停止"),
     "ar": ("لم تعد ترغب في تلقي هذه الرسائل؟", "إلغاء الاشتراك"),
 }
-"""Language -> question, what the link says. English for every other language."""
+"""Language -> (question, link text). English for every other language."""
 
 
 def with_footer(part: str, text: str, locale: str, url: str) -> str:
-    """``text`` of the part ``html`` or ``text``, and the line where it does not show ``url`` already. In a comment, or
-    where nobody sees it, it is not shown."""
+    """Return ``text``, of the part ``html`` or ``text``, with the line added unless it shows ``url`` already. A ``url``
+    in a comment, or where nobody sees it, is not shown."""
     if url in text and (part == "text" or url in text_of(text)):
         return text
     known = language(locale) if language(locale) in _LINES else "en"

@@ -1,6 +1,6 @@
-"""The filters that write numbers, money and dates as people at the user's place write them.
+"""Write numbers, money and dates as the reader's locale writes them: the template filters for it.
 
-A value that is no number or no time fails the rendering with a sentence for the campaign's author: a message with a
+A value that is not a number or a time fails the rendering with a sentence for the campaign's author: a message with a
 wrong price is worse than none. A date without a time is that calendar day everywhere; a time is shown in the user's
 zone.
 """
@@ -30,13 +30,13 @@ _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 def zone_of(name: str) -> tzinfo:
-    """The zone of this IANA name, UTC where it is not known."""
+    """Return the zone of an IANA name, UTC if it is not known."""
     return ZoneInfo(name) if name in KNOWN_ZONES else UTC
 
 
 @with_context
 def money(value: object, currency: object = None, *, context: Any) -> str:
-    """``{{ 9.5 | money: "EUR" }}``"""
+    """Write an amount of money: ``{{ 9.5 | money: "EUR" }}``."""
     code = str(currency or "").upper()
     if not _CURRENCY.fullmatch(code):
         raise _wrong('money needs a currency by its three letters, as in money: "EUR"')
@@ -45,7 +45,7 @@ def money(value: object, currency: object = None, *, context: Any) -> str:
 
 @with_context
 def number(value: object, decimals: object = None, *, context: Any) -> str:
-    """``{{ 1234.5 | number }}``, ``{{ 1234.5 | number: 2 }}``"""
+    """Write a number, with as many decimals as given: ``{{ 1234.5 | number }}``, ``{{ 1234.5 | number: 2 }}``."""
     amount = _number(value, "number")
     if decimals is None:
         return numbers.format_decimal(amount, locale=_locale(context))
@@ -57,13 +57,13 @@ def number(value: object, decimals: object = None, *, context: Any) -> str:
 
 @with_context
 def percent(value: object, *, context: Any) -> str:
-    """``{{ 20 | percent }}``: the value is in hundredths, as people say it."""
+    """Write a percentage; 20 means 20 %: ``{{ 20 | percent }}``."""
     return numbers.format_percent(_number(value, "percent") / 100, locale=_locale(context), decimal_quantization=False)
 
 
 @with_context
 def date_filter(value: object, style: object = "medium", *, context: Any) -> str:
-    """``{{ event.due | date }}``, ``{{ now | date: "full" }}``"""
+    """Write a date: ``{{ event.due | date }}``, ``{{ now | date: "full" }}``."""
     moment = _moment(value, "date")
     day = moment if not isinstance(moment, datetime) else moment.astimezone(context.zone)
     return dates.format_date(day, format=_style(style, "date"), locale=_locale(context))
@@ -71,7 +71,7 @@ def date_filter(value: object, style: object = "medium", *, context: Any) -> str
 
 @with_context
 def time_filter(value: object, style: object = "short", *, context: Any) -> str:
-    """``{{ event.starts | time }}``"""
+    """Write a time of day: ``{{ event.starts | time }}``."""
     moment = _moment(value, "time")
     if not isinstance(moment, datetime):
         raise _wrong("time needs a time of day; this is a date alone")
@@ -80,7 +80,7 @@ def time_filter(value: object, style: object = "short", *, context: Any) -> str:
 
 @with_context
 def datetime_filter(value: object, style: object = "medium", *, context: Any) -> str:
-    """``{{ event.starts | datetime: "long" }}``"""
+    """Write a date and time: ``{{ event.starts | datetime: "long" }}``."""
     moment = _moment(value, "datetime")
     if not isinstance(moment, datetime):
         raise _wrong("datetime needs a time of day; this is a date alone")

@@ -1,7 +1,7 @@
-"""JSON as a template writes it: the ``json`` filter, and output that cannot break out of a string.
+"""Write JSON from templates: the ``json`` filter, and output that cannot break out of a string.
 
-In a webhook's body ``"name": "{{ user.name }}"`` is escaped for the inside of a JSON string, and ``{{ user | json }}``
-is a whole JSON value; a trait can so never add a key of its own.
+In a webhook's body, ``"name": "{{ user.name }}"`` is escaped for the inside of a JSON string, and ``{{ user | json }}``
+is a whole JSON value, so a trait can never add a key of its own.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ _encode = msgspec.json.Encoder().encode
 
 
 class JsonText(str):
-    """Text that is JSON already."""
+    """Mark text that is JSON already."""
 
     __slots__ = ()
 
 
 @with_environment
 def json_filter(value: object, *, environment: Any) -> str:
-    """``{{ user.name | json }}``: any value as JSON, null where it is missing."""
+    """Write any value as JSON, null if it is missing: ``{{ user.name | json }}``."""
     text = written(None if isinstance(value, Undefined) else value)
-    # Not marked as safe in HTML: there it is escaped like any other text.
+    # In HTML it is not marked as safe, but escaped like any other text.
     return text if environment.autoescape else JsonText(text)
 
 
 def written(value: object) -> str:
-    """Raises FilterArgumentError for what JSON has no form for."""
+    """Return a value as JSON text. Raises FilterArgumentError if it has no JSON form."""
     if isinstance(value, range):
         value = list(value)
     if isinstance(value, Markup):
@@ -51,7 +51,7 @@ def written(value: object) -> str:
 
 
 class JsonOutputNode(OutputNode):
-    """``{{ … }}`` in a webhook's body: texts as the inside of a JSON string, everything else as JSON."""
+    """Write ``{{ … }}`` in a webhook's body: a text as the inside of a JSON string, everything else as JSON."""
 
     __slots__ = ()
 
@@ -66,4 +66,6 @@ class JsonOutputNode(OutputNode):
 
 
 class JsonOutput(Output):
+    """Parse ``{{ … }}`` into a :class:`JsonOutputNode`."""
+
     node_class = JsonOutputNode

@@ -1,9 +1,8 @@
-"""The template language: which of Liquid's tags and filters there are, and how a text is compiled.
+"""Define the template language, which of Liquid's tags and filters there are, and compile texts.
 
-Nothing that reads other templates, files or the clock, nothing that switches escaping off, nothing whose cost cannot
-be told from its arguments. What a template names wrongly (a tag, a filter, a variable) is found when it is compiled,
-not when a user is to be written to. Sizes are checked here before Liquid's lexer runs, whose time on broken input
-grows with the cube of a tag's length.
+Guarantees: nothing reads other templates, files or the clock, nothing switches escaping off, and the cost of everything
+follows from its arguments. An unknown tag, filter or variable is reported on compiling, not when a message is due.
+Sizes are checked before Liquid's lexer runs, whose time on broken input grows with the cube of a tag's length.
 """
 
 from __future__ import annotations
@@ -24,8 +23,8 @@ from whisperer.content.bounded import BoundedRange, Missing
 from whisperer.content.json_text import JsonOutput, json_filter
 
 TAGS = ("if", "unless", "case", "for", "break", "continue", "assign", "capture", "cycle", "comment", "#")
-"""And ``raw``, which the lexer knows by itself."""
-_NOT_IN_JSON = ("capture", "cycle")  # their output would be escaped twice, or not at all
+"""The allowed tags, besides ``raw``, which the lexer handles itself."""
+_NOT_IN_JSON = ("capture", "cycle")  # their output would be escaped twice or not at all
 _INTERNAL_TAGS = (TOKEN_CONTENT, TOKEN_OUTPUT, TOKEN_ILLEGAL)
 
 TEXT_FILTERS = (
@@ -59,14 +58,14 @@ VARIABLES = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One compiled text; ``n_markup`` counts the characters between its delimiters."""
+    """Hold one compiled text; ``n_markup`` counts its characters of markup, delimiters included."""
 
     template: BoundTemplate
     n_markup: int
 
 
 class CompileError(Exception):
-    """One text does not compile: every (code, message) that was found."""
+    """Say that one text does not compile; ``problems`` has every (code, message) found."""
 
     def __init__(self, problems: list[tuple[str, str]]) -> None:
         super().__init__(problems)
@@ -74,7 +73,7 @@ class CompileError(Exception):
 
 
 def compile_part(source: str, *, escapes: str, refuse_missing: bool, max_bytes: int) -> Part:
-    """``escapes`` is "html", "json" or "" for plain text. Raises CompileError."""
+    """Compile the text of one part; ``escapes`` is "html", "json" or "" for plain text. Raises CompileError."""
     n_markup = _count_markup(source)
     environment = _environment(escapes, refuse_missing, max_bytes)
     try:
@@ -99,7 +98,7 @@ def _environment(escapes: str, refuse_missing: bool, max_bytes: int) -> Environm
         strict_filters=True,
         autoescape=escapes == "html",
     )
-    environment.output_stream_limit = max_bytes  # type: ignore[misc]  # of this environment, not of all
+    environment.output_stream_limit = max_bytes  # type: ignore[misc]  # of this environment alone
     tags = [tag for tag in TAGS if escapes != "json" or tag not in _NOT_IN_JSON]
     environment.tags = {name: environment.tags[name] for name in (*tags, *_INTERNAL_TAGS)}
     if escapes == "json":
@@ -110,7 +109,7 @@ def _environment(escapes: str, refuse_missing: bool, max_bytes: int) -> Environm
 
 
 def _count_markup(source: str) -> int:
-    """Characters of markup; raises CompileError where there is too much of it or a delimiter is not closed."""
+    """Count the characters of markup; raise CompileError if there are too many or a delimiter is not closed."""
     total, at = 0, 0
     while True:
         opened = min((found for found in (source.find("{{", at), source.find("{%", at)) if found >= 0), default=-1)
@@ -171,7 +170,7 @@ def _within(expression: Any) -> Iterator[Any]:
         yield from _within(child)
 
 
-# Liquid's own multiply the lengths of their arguments before anything could look at the result.
+# Liquid's own versions multiply the lengths of their arguments before anything can check the result.
 
 
 @string_filter

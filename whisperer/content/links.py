@@ -1,16 +1,16 @@
-"""The links of a message: found, and replaced by links that tell us of a click.
+"""Find the links of a message and replace them by links that report a click.
 
-A click link leads through our own address to where it was meant to go, so it lends our name to its target. Only links
-whose host the template's author wrote (in the template, or in the arm's offer) are replaced: a trait is written by the
-user, and a tracked link to a host of the user's choosing would be an open redirect. Other links stay as they are, those
-into apps among them (``myapp://``, ``whatsapp:``, ``geo:``). What runs a script or opens a file loses its address.
+A click link leads through our own address to its target, and so lends the target our name. Only links whose host the
+template's author wrote (in the template, or in the arm's offer) are replaced: a trait is written by the user, and a
+tracked link to a host of the user's choosing would be an open redirect. Other links stay as they are, including those
+into apps (``myapp://``, ``whatsapp:``, ``geo:``). A link that runs a script or opens a file loses its address.
 
-Guarantees: a click leads to the very address that a browser would have opened; of a document nothing changes but the
-addresses, so that comments, conditional ones above all, come out as they were written. Leaves to others: signing.
+Guarantees: a click leads to exactly the address that a browser would have opened; nothing in a document changes except
+addresses, so that comments, conditional ones above all, come out as they were written. Leaves signing to others.
 
 References
 ----------
-WHATWG URL, 4.4 (blanks around an address, and tabs and line breaks inside, are no part of it); CommonMark 0.31, 6.5,
+WHATWG URL, 4.4 (spaces around an address, and tabs and line breaks inside, are not part of it); CommonMark 0.31, 6.5,
 and GitHub Flavored Markdown, 6.9 (where an address in a text ends).
 """
 
@@ -31,17 +31,17 @@ _HOSTS = re.compile(r"https?://([A-Za-z0-9.-]+)", re.IGNORECASE)
 
 _OUTSIDE = (
     r'\s<>"\x00-\x20\x7f-\x9f'
-    "\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\u00ad"  # seen by no reader
+    "\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\u00ad"  # invisible
 )
-"""What no address in a text has inside, as characters of a pattern."""
+"""Characters that no address in a text contains, for a pattern."""
 _SENTENCE = "\u3001-\u3003\u3008-\u3011\u3014-\u301f\uff01\uff08\uff09\uff0c\uff1a\uff1b\uff1f\uff3b\uff3d\uff5b-\uff65"
-"""Marks such as 。 and 」: in Chinese and Japanese no blank divides an address from its sentence."""
+"""Marks such as 。 and 」: in Chinese and Japanese no space separates an address from its sentence."""
 _IN_TEXT = re.compile(
     rf"<(?P<marked>https?://[^{_OUTSIDE}]+)>"
     rf"|(?<![A-Za-z0-9=&?/#%@+~$-])(?P<bare>[A-Za-z][A-Za-z0-9+.-]*://[^{_OUTSIDE}{_SENTENCE}]+)",
     re.IGNORECASE,
 )
-"""An address of any scheme is taken whole: one of the web inside ``myapp://open?u=https://…`` is no link of its own."""
+"""Matches an address of any scheme whole: the web address inside ``myapp://open?u=https://…`` is not a link itself."""
 _AROUND = "".join(map(chr, range(0x21)))
 _CLOSERS = {")": "(", "]": "[", "}": "{"}
 _TRAILING = ".,;:!?'*~`|…’”»›؟،؛۔।"
@@ -56,20 +56,20 @@ _LOADING = frozenset({"src", "background", "poster", "data", "lowsrc", "dynsrc"}
 
 
 class LinkMaker(Protocol):
-    """Makes the links of one message."""
+    """Make the links of one message."""
 
     def click(self, url: str) -> str:
-        """A link that leads to ``url`` and tells of it; ``url`` itself where none can be made."""
+        """Return a link that leads to ``url`` and reports the click; ``url`` itself if none can be made."""
 
     def open(self) -> str:
-        """The address of a picture that tells when it is loaded; "" for none."""
+        """Return the address of an image that reports when it is loaded; "" for none."""
 
     def unsubscribe(self) -> str:
-        """The address that ends messages of this channel and purpose. Its last path segment is what is secret of it."""
+        """Return the address that ends messages of this channel and purpose; its last path segment is the secret."""
 
 
 class PlainLinks:
-    """For previews: links lead straight where they go, nothing tells of anything."""
+    """Make links for previews: they lead straight to their targets, and nothing is reported."""
 
     def __init__(self, base_url: str) -> None:
         self._base_url = base_url.rstrip("/")
@@ -85,12 +85,12 @@ class PlainLinks:
 
 
 def hosts_in(source: str) -> frozenset[str]:
-    """Hosts of the web addresses that are written out in a text."""
+    """Return the hosts of the web addresses written out in a text."""
     return frozenset(host.lower().rstrip(".") for host in _HOSTS.findall(source))
 
 
 def opened(written: str) -> str:
-    """The address that a browser opens for what is written in ``href``.
+    """Return the address that a browser opens for the text of an ``href``.
 
     >>> opened(" https://a.example/x\\n  ?y=<1>\\t")
     'https://a.example/x%20%20?y=%3C1%3E'
@@ -100,11 +100,12 @@ def opened(written: str) -> str:
 
 
 def is_web(url: str) -> bool:
+    """Return whether an address is http or https."""
     return url[:8].lower().startswith(("http://", "https://"))
 
 
 def in_parentheses(url: str) -> str:
-    """An address as a text shows it behind what it is the address of, so that exactly the address is taken for a link.
+    """Write an address as it follows a link's text in plain text, so that exactly the address is taken for a link.
 
     >>> in_parentheses("https://a.example/x"), in_parentheses("https://a.example/what?")
     ('(https://a.example/x)', '<https://a.example/what?>')
@@ -115,7 +116,7 @@ def in_parentheses(url: str) -> str:
 
 
 class Tracking:
-    """Replaces the links of one message: those to ``hosts``, but ``unsubscribe_url``."""
+    """Replace the links of one message that lead to ``hosts``, except ``unsubscribe_url``."""
 
     def __init__(self, links: LinkMaker, hosts: frozenset[str], unsubscribe_url: str) -> None:
         self._links = links
@@ -124,6 +125,7 @@ class Tracking:
         self._made: dict[str, str] = {}
 
     def replaced(self, url: str) -> str:
+        """Return the click link for an address, or the address itself if it is not tracked."""
         if url not in self._made:
             wanted = len(self._made) < limits.MAX_TRACKED_LINKS and self._tracks(url)
             if not wanted:
@@ -132,7 +134,7 @@ class Tracking:
         return self._made[url]
 
     def html(self, html: str) -> str:
-        """The document, links replaced, a picture at the end of its body that tells when it is loaded."""
+        """Return the document with links replaced and, at the end of its body, an image that reports being loaded."""
         pieces: list[str] = []
         at = 0
         for start, end, instead in self._changes(html):
@@ -146,10 +148,11 @@ class Tracking:
         return before_the_end(written, image)
 
     def text(self, text: str) -> str:
+        """Return a plain text with links replaced."""
         return _IN_TEXT.sub(self._in_text, text)
 
     def _changes(self, html: str) -> Iterator[tuple[int, int, str]]:
-        """(start, end, what is written instead), in order."""
+        """Yield (start, end, replacement) in order."""
         for tag in scan(html).tags:
             for attribute in tag.attributes:
                 if attribute.name not in _LEADING and attribute.name not in _LOADING:
@@ -181,7 +184,7 @@ class Tracking:
 
 
 def before_the_end(html: str, addition: str) -> str:
-    """``addition`` as the last thing in the body that a reader sees."""
+    """Insert ``addition`` as the last thing in the body that a reader sees."""
     found = scan(html)
     ends = [tag.start for tag in found.tags if tag.is_end and tag.name == "body"]
     at = ends[-1] if ends else found.end
@@ -189,8 +192,8 @@ def before_the_end(html: str, addition: str) -> str:
 
 
 def _bare(match: re.Match[str]) -> str:
-    """Of an address without marks around it, what a reader takes for it: no closing bracket that was opened before it,
-    no punctuation of the sentence."""
+    """Trim an address that has no marks around it to what a reader takes for it: without a closing bracket that was
+    opened before it, and without the sentence's punctuation."""
     url, before = match["bare"], match.string[max(0, match.start() - 1) : match.start()]
     while url:
         last = url[-1]
@@ -211,6 +214,6 @@ def _is_link(tag: Tag, attribute: Attribute) -> bool:
 
 
 def _value(html: str, attribute: Attribute) -> str:
-    """The attribute's value, its character references resolved as in HTML."""
+    """Return the attribute's value, with character references resolved as in HTML."""
     node = LexborHTMLParser(f"<i x={html[attribute.value_start : attribute.end] or chr(34) * 2}>").css_first("i")
     return (node.attributes.get("x") or "") if node is not None else ""

@@ -1,4 +1,4 @@
-"""What is asked of the content application and what it answers: a message's parts, or why there is none."""
+"""Define what the content application is asked and what it answers: a message's parts, or why there is none."""
 
 from __future__ import annotations
 
@@ -17,18 +17,20 @@ PARTS: dict[str, tuple[str, ...]] = {
 
 
 class RenderRequest(msgspec.Struct, array_like=True, frozen=True):
-    """Attributes
+    """Ask for the message of one decision.
+
+    Attributes
     ----------
     template, template_version : a published template of the tenant
-    variant : which arm asked, for variables of the arm
-    offer : JSON of the arm's offer, b"null" where it has none
+    variant : the arm's id, for the template's variable ``arm``
+    offer : JSON of the arm's offer, b"null" if it has none
     locale : BCP 47 of the user, "" if unknown
     zone : IANA zone of the user, "" if unknown
     traits : trait name -> JSON as the client wrote it
     features : raw features by name, NaN where absent
     event : JSON of the triggering event's properties, b"" if no event triggered it
-    address : where it will go, e.g. an e-mail address
-    purpose : of the campaign; `transactional` carries no unsubscribe link
+    address : where the message goes, e.g. an e-mail address
+    purpose : the campaign's; `transactional` carries no unsubscribe link
     now : ms UTC
     """
 
@@ -53,7 +55,7 @@ class RenderRequest(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Rendered(msgspec.Struct, array_like=True, frozen=True, tag="rendered"):
-    """``parts`` by the names of :data:`PARTS`. ``headers`` are those of the message (List-Unsubscribe).
+    """Answer with a message: ``parts`` by the names of :data:`PARTS`; ``headers`` to add, such as List-Unsubscribe.
 
     ``content_hash``: hex of a hash over channel, locale and parts *before* links were signed, so that equal texts have
     equal hashes.
@@ -67,7 +69,8 @@ class Rendered(msgspec.Struct, array_like=True, frozen=True, tag="rendered"):
 
 
 class NotRendered(msgspec.Struct, array_like=True, frozen=True, tag="not_rendered"):
-    """``reason``: of :class:`whisperer.eligibility.refusal.Reason`; ``detail`` is for the campaign's author."""
+    """Answer why there is no message: ``reason`` is a value of :class:`whisperer.eligibility.refusal.Reason`,
+    ``detail`` a sentence for the campaign's author."""
 
     send_key: str
     reason: str

@@ -1,8 +1,8 @@
-"""Text as a channel may carry it: on one line, in lines, or read off from HTML.
+"""Make text fit for a channel: put it on one line, normalise its lines, or extract it from HTML.
 
-Control characters never reach a message. A line break in what becomes a header or an SMS is a blank there, whoever
-wrote it: a name such as ``Ada\\r\\nBcc: eve@example.com`` arrives on the line it was on. Of HTML, what most mail
-programs do not show is not read: see :mod:`whisperer.content.visibility`.
+Control characters never reach a message. A line break in what becomes a header or an SMS turns into a space, whoever
+wrote it: a name such as ``Ada\\r\\nBcc: eve@example.com`` stays on its line. From HTML, text that most mail programs do
+not show is left out: see :mod:`whisperer.content.visibility`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _BREAKING = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029]+")
 _LINE_ENDS = re.compile(r"\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 _CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f]")
 _BLANKS = re.compile(r"[ \t]+")
-_BLOCK, _PARAGRAPH = "\x01", "\x02"  # boundaries, of which any number in a row is one
+_BLOCK, _PARAGRAPH = "\x01", "\x02"  # boundaries; any number in a row counts as one
 _BOUNDARIES = re.compile(r"(?: *[\x01\x02])+ *")
 
 _SKIPPED = {"head", "style", "script", "title", "template"}
@@ -33,7 +33,7 @@ _CELLS = {"td", "th"}
 
 
 def one_line(text: str) -> str:
-    """Every run of blanks, line breaks and control characters becomes one blank.
+    """Replace every run of spaces, line breaks and control characters by one space, and strip the ends.
 
     >>> one_line(" Ada\\r\\nBcc: eve@example.com\\x00 ")
     'Ada Bcc: eve@example.com'
@@ -42,12 +42,12 @@ def one_line(text: str) -> str:
 
 
 def lines(text: str) -> str:
-    """Line breaks become ``\\n``; other control characters, tabs aside, are taken out."""
+    """Turn line breaks into ``\\n`` and remove other control characters except tabs."""
     return _CONTROLS.sub("", _LINE_ENDS.sub("\n", text))
 
 
 def text_of(html: str) -> str:
-    """What a reader of the HTML sees, links followed by their addresses.
+    """Return the text that a reader of the HTML sees, with links followed by their addresses.
 
     >>> text_of('<h1>Hi</h1><p>See <a href="https://a.example/x">the plan</a>.<br>Bye</p>')
     'Hi\\n\\nSee the plan (https://a.example/x).\\nBye'
@@ -61,7 +61,7 @@ def text_of(html: str) -> str:
 
 
 def _pieces(root: Any) -> Iterator[str]:
-    """In the order of reading, without recursion: a stranger's HTML may be nested as deep as it is long."""
+    """Yield text in reading order, without recursion: a stranger's HTML may be nested as deep as it is long."""
     node: Any = root
     looks: list[Look] = [SHOWN]
     while True:

@@ -1,9 +1,9 @@
-"""One message: the right language, the variables filled in, made fit for its channel, its links signed.
+"""Render one message: in the right language, with variables filled in, fit for its channel, with links replaced.
 
-Guarantees: never raises; what is wrong is the value :class:`NotRendered`, with a sentence for the campaign's author.
-The same request gives the same parts and the same content hash, whatever links it was given. No part that becomes a
-header or an SMS has a line break or control character in it, no webhook a body that is not JSON. It leaves the links
-to the :class:`LinkMaker` and sending to delivery.
+Guarantees: never raises; a failure is the value :class:`NotRendered`, with a sentence for the campaign's author. The
+same request gives the same content hash whatever links it was given, and with the same links the same parts. No part
+that becomes a header or an SMS contains a line break or control character, and every webhook body is JSON.
+Leaves making links to the :class:`LinkMaker` and sending to delivery.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _MAX_DETAIL_CHARS = 300
 
 
 class _UnfitError(Exception):
-    """The message may not go out like this."""
+    """Say that the message must not go out like this."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(detail)
@@ -43,7 +43,7 @@ class _UnfitError(Exception):
 
 
 def render(template: Template, request: RenderRequest, links: LinkMaker) -> Rendered | NotRendered:
-    """The message that ``request`` asks for, or why there is none."""
+    """Return the message that ``request`` asks for, or why there is none."""
     try:
         return _render(template, request, links)
     except _UnfitError as unfit:
@@ -56,6 +56,7 @@ def render(template: Template, request: RenderRequest, links: LinkMaker) -> Rend
 
 
 def not_rendered(request: RenderRequest, reason: Reason, detail: str) -> NotRendered:
+    """Return a refusal whose ``detail`` is on one line, valid UTF-8 and short."""
     shown = one_line(detail.encode("utf-8", "backslashreplace").decode())[:_MAX_DETAIL_CHARS]
     return NotRendered(request.send_key, reason.value, shown)
 
@@ -70,7 +71,7 @@ def _render(template: Template, request: RenderRequest, links: LinkMaker) -> Ren
     if template.channel == EMAIL:
         parts = _whole_mail(parts, locale, unsubscribe_url)
     content_hash = _hash(template.channel, locale, parts, unsubscribe_url)
-    if template.channel != WEBHOOK:  # a machine reads it
+    if template.channel != WEBHOOK:  # machines read that one
         tracking = Tracking(links, template.hosts | _offered_hosts(request.offer), unsubscribe_url)
         parts = {
             part: tracking.html(text)
@@ -102,7 +103,7 @@ def _filled_in(template: Template, request: RenderRequest, locale: str, unsubscr
             message = f"a value does not fit its filter: {type(error).__name__} ({name}, {locale})"
             raise _UnfitError(Reason.TEMPLATE_FAILED, message) from None
         text = buffer.getvalue()
-        if template.channel != WEBHOOK:  # JSON has escaped what it must
+        if template.channel != WEBHOOK:  # JSON output is escaped already
             text = one_line(text) if (template.channel, name) in _ONE_LINE else lines(text)
         parts[name] = text
         if not parts[name].strip():
@@ -113,7 +114,7 @@ def _filled_in(template: Template, request: RenderRequest, locale: str, unsubscr
 
 
 def _whole_mail(parts: dict[str, str], locale: str, unsubscribe_url: str) -> dict[str, str]:
-    """With a way to unsubscribe in each of its texts, and a text for who reads no HTML."""
+    """Add an unsubscribe link to html and text, and a text for readers without HTML."""
     if unsubscribe_url:
         parts = {
             part: text if part == "subject" else with_footer(part, text, locale, unsubscribe_url)
@@ -123,7 +124,7 @@ def _whole_mail(parts: dict[str, str], locale: str, unsubscribe_url: str) -> dic
 
 
 def _hash(channel: str, locale: str, parts: Mapping[str, str], unsubscribe_url: str) -> str:
-    """The secret of the unsubscribe link is of this one message; without it equal texts have equal hashes."""
+    """Hash the content without the unsubscribe link's secret, which differs per message, so equal texts hash alike."""
     secret = unsubscribe_url.rpartition("/")[2]
     shown = {part: text.replace(secret, "") if secret else text for part, text in sorted(parts.items())}
     return hashlib.blake2b(msgspec.json.encode([channel, locale, shown]), digest_size=16).hexdigest()
@@ -150,7 +151,7 @@ def _check_size(channel: str, parts: Mapping[str, str]) -> None:
 
 
 def _headers(unsubscribe_url: str) -> dict[str, str]:
-    """One-click unsubscription, RFC 8058."""
+    """Return the headers for one-click unsubscription, RFC 8058."""
     if not unsubscribe_url:
         return {}
     return {"List-Unsubscribe": f"<{unsubscribe_url}>", "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"}

@@ -1,7 +1,7 @@
-"""The JSON Schema (2020-12) of a template's JSON, for OpenAPI, editors and clients' own checks.
+"""Build the JSON Schema (2020-12) of a template's JSON, for OpenAPI, editors and clients' own checks.
 
-Everything the parser takes is valid under it; the parser refuses more: what does not compile, tags that are no locale,
-a default locale that is not there, lone surrogates.
+Everything that the parser accepts is valid under it; the parser refuses more: texts that do not compile, tags that are
+not locales, a default locale that is missing, lone surrogates.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from whisperer.content.template import DEFAULT_LOCALE, POLICIES, REFUSE
 
 
 def template_json_schema() -> dict[str, Any]:
-    """The schema as a new dict."""
+    """Return the schema as a new dict."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Template",
@@ -66,7 +66,7 @@ def template_json_schema() -> dict[str, Any]:
 
 
 def _rule(channel: str) -> dict[str, Any]:
-    """Which parts a message of this channel has."""
+    """Return the rule on which parts a message on this channel has."""
     texts = {
         part: {"type": "string", "minLength": 1, "maxLength": limits.MAX_SOURCE_CHARS[part]} for part in PARTS[channel]
     }

@@ -1,13 +1,13 @@
-"""The tags of an HTML text and where they stand, as a browser's tokenizer finds them.
+"""Find the tags of an HTML text and their positions, as a browser's tokenizer does.
 
-For whoever changes a few attributes and nothing else. A parser that writes its tree out again closes what its author
-left open, drops what it does not expect (a table's row inside a conditional comment) and turns ``<![if !mso]>`` into a
+This is for changing a few attributes and nothing else. A parser that writes its tree out again closes what the author
+left open, drops what it does not expect (a table row inside a conditional comment) and turns ``<![if !mso]>`` into a
 comment that no Outlook reads. Guarantees: what a browser takes for text, comment, style or script is never taken for a
-tag; the time is linear. Leaves to others: which element is inside which, and what a value says.
+tag; time is linear. Leaves to others: which element is inside which, and what a value means.
 
 References
 ----------
-WHATWG HTML, 13.2.5 (tokenization), without scripting, as mail programs read.
+WHATWG HTML, 13.2.5 (tokenization), without scripting, as in mail programs.
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ _ATTRIBUTE = re.compile(
 )
 _COMMENT_END = re.compile(r"--!?>")
 _TEXT_ONLY = frozenset({"script", "style", "title", "textarea", "xmp", "iframe", "noembed", "noframes"})
-"""Elements that hold no tags but their own end."""
+"""Elements that hold no tags except their own end tag."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attribute:
-    """``start`` to ``end`` is all of it with the blanks in front, ``value_start`` to ``end`` its value with quotes."""
+    """Locate one attribute: ``start`` to ``end`` with the spaces in front, ``value_start`` to ``end`` its value with
+    quotes."""
 
     name: str
     start: int
@@ -38,7 +39,7 @@ class Attribute:
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """``attributes`` in order; of several of one name a browser takes the first. An end tag has none."""
+    """Locate one tag; ``attributes`` in order, of which a browser takes the first of a name. An end tag has none."""
 
     name: str
     is_end: bool
@@ -48,14 +49,17 @@ class Tag:
 
 @dataclass(frozen=True, slots=True)
 class Scanned:
-    """``end``: where a comment, tag or style begins that is never closed and swallows the rest; else the text's end."""
+    """Hold the tags of a text.
+
+    ``end``: where a comment, tag or style begins that is never closed and swallows the rest; else the text's end.
+    """
 
     tags: tuple[Tag, ...]
     end: int
 
 
 def scan(html: str) -> Scanned:
-    """Every tag of a text.
+    """Find every tag of a text.
 
     >>> [tag.name for tag in scan("<p>a <!-- <b> --> <![if !mso]><i x='>'>").tags]
     ['p', 'i']
@@ -81,7 +85,7 @@ def scan(html: str) -> Scanned:
 
 
 def _skipped(html: str, at: int) -> int | None:
-    """Where what is no tag ends, -1 if never; None where a tag begins."""
+    """Return where markup that is not a tag ends, -1 if never; None if a tag begins at ``at``."""
     if html.startswith("<!--", at):
         for abrupt in (">", "->"):
             if html.startswith(abrupt, at + 4):
@@ -99,10 +103,10 @@ def _skipped(html: str, at: int) -> int | None:
 
 
 def _tag(html: str, start: int) -> tuple[Tag | None, int]:
-    """The tag at ``start`` and where it ends; (None, -1) if it never does."""
+    """Return the tag at ``start`` and where it ends; (None, -1) if it never does."""
     is_end = html.startswith("/", start + 1)
     name = _NAME.match(html, start + 1 + is_end)
-    assert name is not None  # _skipped has looked
+    assert name is not None  # _skipped has checked
     attributes: list[Attribute] = []
     at = name.end()
     while True:

@@ -1,4 +1,4 @@
-"""From decoded JSON to a template that is ready to render, or to the list of everything that is wrong with it.
+"""Parse decoded JSON into a template that is ready to render, or report everything that is wrong with it.
 
 Guarantees: whatever the input, either a template within every limit of :mod:`whisperer.content.limits`, compiled in
 every locale, or a ``TemplateError``. The language is described in ``docs/templates.md``.
@@ -30,12 +30,14 @@ Scalar = str | int | float | bool
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """Attributes
+    """Hold one checked and compiled template.
+
+    Attributes
     ----------
     locales : canonical BCP 47 tag -> part -> compiled text
-    missing : what a variable that is not there does: "refuse" the message, or "blank"
-    defaults : trait -> what stands for it where it is absent or blank
-    hosts : of the links that are written out in the template; only they are tracked
+    missing : what a missing variable does: "refuse" the message, or leave a "blank"
+    defaults : trait -> its value where it is absent or blank
+    hosts : hosts of the links written out in the template; besides those of the offer, only they are tracked
     """
 
     channel: str
@@ -66,7 +68,7 @@ def parse_template(obj: object) -> Template:
 
 
 class _Reader:
-    """One reading of one template. Each method returns what it read, or None after noting a problem."""
+    """Read one template once. Each method returns what it read, or None after noting a problem."""
 
     def __init__(self) -> None:
         self.problems: list[Problem] = []
@@ -104,7 +106,7 @@ class _Reader:
         return Template(channel, default_locale, locales, missing, defaults, hosts)
 
     def _tags(self, obj: object) -> dict[str, str] | None:
-        """Canonical tag -> the caller's key."""
+        """Read the locales' tags: canonical tag -> the caller's key."""
         if not isinstance(obj, dict):
             code = "missing_field" if obj is None else "invalid_type"
             self.note("/locales", code, 'locales is an object such as {"en": {"text": "…"}}')
@@ -221,7 +223,7 @@ def _pointer(at: str, key: object) -> str:
 
 
 def _shown(value: Any) -> str:
-    """A value as an error shows it: short, and encodable as UTF-8 whatever it holds."""
+    """Write a value for an error message: short, and encodable as UTF-8 whatever it holds."""
     if isinstance(value, str):
         text = value if len(value) <= _SHOWN_CHARS else value[:_SHOWN_CHARS] + "…"
         return "'" + text.encode("utf-8", "backslashreplace").decode() + "'"

@@ -1,7 +1,7 @@
-"""What a template may name: the variables of one request, decoded.
+"""Decode the variables of one request: what a template may name.
 
-A trait or property that cannot be decoded is absent, like one that was never sent, and so is null. Whole floats are
-written as whole numbers: 3 events, not 3.0.
+A trait or property that cannot be decoded is absent, like one that was never sent; so is null. Whole floats are written
+as whole numbers: 3 events, not 3.0.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ _decode = msgspec.json.Decoder().decode
 def variables_of(
     request: RenderRequest, defaults: Mapping[str, Scalar], locale: str, unsubscribe_url: str
 ) -> dict[str, Any]:
-    """By name. ``unsubscribe_url`` "" leaves the variable out; ``locale`` is the message's, not the user's."""
+    """Return the variables by name. ``locale`` is the message's, not the user's; an empty ``unsubscribe_url`` leaves
+    that variable out."""
     user: dict[str, Any] = {name: _value(text) for name, text in request.traits.items()}
     for name, value in defaults.items():
         held = user.get(name)

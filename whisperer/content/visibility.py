@@ -1,11 +1,11 @@
-"""Which parts of a mail's HTML its readers do not see, by attributes alone.
+"""Decide which parts of an e-mail's HTML its readers do not see, from attributes alone.
 
-Gone with all that is inside: ``hidden``; ``display: none``; ``opacity: 0``; a height or width of 0, or at most 0, where
-what does not fit is cut off (``overflow: hidden``). Not read, though what is inside may be: text of ``font-size: 0``
-(builders of mails set it around columns) or ``visibility: hidden``. Such is the preheader, which an inbox shows beside
-the subject. Read: ``aria-hidden``, which is seen and only not read aloud; ``mso-hide: all``, which one program does not
-show and all others do; ``noscript``, as mail programs run no scripts. Leaves to others: style sheets, and whatever is
-painted over or out of sight.
+Gone, with everything inside: ``hidden``; ``display: none``; ``opacity: 0``; a height or width of 0, or at most 0, with
+overflow cut off (``overflow: hidden``). Not read, though what is inside may be: text with ``font-size: 0`` (e-mail
+builders set it around columns) or ``visibility: hidden``. The preheader, which an inbox shows next to the subject, is
+hidden in such ways. Read: ``aria-hidden``, which is shown and only not read aloud; ``mso-hide: all``, which one program
+hides and all others show; ``noscript``, as mail programs run no scripts. Leaves to others: style sheets, and whatever
+is painted over or out of sight.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from dataclasses import dataclass, replace
 _COMMENT = re.compile(r"/\*.*?(?:\*/|\Z)", re.DOTALL)
 _NOTHING = re.compile(r"[+-]?0*\.?0+(?:[a-z]+|%)?|0+\.")
 _IMPORTANT = re.compile(r"\s*!\s*important\Z")
-_RELATIVE = re.compile(r"[\d.]+(?:em|%)|inherit|larger|smaller")  # of nothing they are nothing
+_RELATIVE = re.compile(r"[\d.]+(?:em|%)|inherit|larger|smaller")  # relative to size 0 they are 0 as well
 _EXTENTS = ("height", "max-height", "width", "max-width")
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """``is_gone``: neither it nor anything inside is shown. The others are taken on by what is inside."""
+    """Hold an element's visibility. ``is_gone``: neither it nor anything inside is shown; the others are inherited."""
 
     is_gone: bool = False
     has_size: bool = True
@@ -31,6 +31,7 @@ class Look:
 
     @property
     def is_read(self) -> bool:
+        """Return whether the element's own text is seen."""
         return self.has_size and self.is_visible
 
 
@@ -38,7 +39,7 @@ SHOWN = Look()
 
 
 def look_of(attributes: Mapping[str, str | None], around: Look) -> Look:
-    """How an element of these attributes looks, inside one that looks as ``around``.
+    """Return the look of an element with these attributes, inside one that looks like ``around``.
 
     >>> look_of({"style": "DISPLAY : none"}, SHOWN).is_gone, look_of({"style": "font-size:0"}, SHOWN).is_read
     (True, False)
@@ -68,7 +69,7 @@ def look_of(attributes: Mapping[str, str | None], around: Look) -> Look:
 
 
 def _declared(style: str) -> dict[str, str]:
-    """Property -> value, both in lower case; the last one counts, but before an important one."""
+    """Return property -> value, both in lower case; the last one counts, except that an important one wins."""
     found: dict[str, str] = {}
     important: set[str] = set()
     for declaration in _COMMENT.sub("", style).lower().split(";"):

@@ -1,10 +1,10 @@
-"""Whether the mean of a stream has changed, and since when: ADWIN over blocks of `BLOCK` values.
+"""Detect whether the mean of a stream has changed, and since when: ADWIN over blocks of `BLOCK` values.
 
-The window holds the newest values for which no cut into an older and a newer part shows means that differ; where one
-does, the older part goes. What is kept of it are buckets of growing size, at most `SAME_SIZE` of each, so a window of n
-values is about 5 log2(n / BLOCK) rows of three numbers. Guarantees: deterministic; the state is plain numbers; whatever
-the batches are in which values come, the window is the same. River's detector sees single values, ours blocks of as
-many as River waits for between two looks: they alarm together (tested), and ours costs a small part.
+The window holds the longest run of newest values in which no split into an older and a newer part shows different
+means; when a split does, the older part is dropped. Values are kept as buckets of growing size, at most `SAME_SIZE` of
+each, so a window of n values takes about 5 log2(n / BLOCK) rows of three numbers. Guarantees: deterministic; the state
+is plain numbers; the window does not depend on how values are batched. River's detector looks at single values, ours at
+blocks of as many as River collects between two looks: they alarm together (tested), and ours costs far less.
 
 References
 ----------
@@ -24,14 +24,16 @@ SAME_SIZE = 5
 DELTA = 0.002
 """Bound on the probability of a false alarm at one look, over all its cuts."""
 FEWEST = 5
-"""Blocks on either side of a cut."""
+"""Blocks required on either side of a cut."""
 
 
 class Adwin(msgspec.Struct, array_like=True):
-    """Attributes
+    """Hold one stream's window.
+
+    Attributes
     ----------
     buckets : (count, mean, sum of squared deviations), oldest first
-    rest : values that are no whole block yet
+    rest : values that do not fill a block yet
     least, most : of all values seen, which bound the range
     """
 
@@ -41,7 +43,7 @@ class Adwin(msgspec.Struct, array_like=True):
     most: float = -math.inf
 
     def add(self, values: NDArray[np.float64]) -> bool:
-        """Take up values, shape (n,), in any unit; whether an older part was dropped because the mean changed."""
+        """Add values, shape (n,), in any unit; return whether an older part was dropped because the mean changed."""
         if not len(values):
             return False
         self.least, self.most = min(self.least, float(values.min())), max(self.most, float(values.max()))
@@ -58,11 +60,11 @@ class Adwin(msgspec.Struct, array_like=True):
 
     @property
     def n(self) -> int:
-        """Values in the window, but for those that are no whole block yet."""
+        """Number of values in the window, except those that do not fill a block yet."""
         return sum(count for count, _, _ in self.buckets)
 
     def _compress(self) -> None:
-        """Merge the two oldest of a size of which there is one too many, smaller sizes first."""
+        """Merge the two oldest buckets of any size that has one too many, smaller sizes first."""
         end = len(self.buckets)
         while True:
             size = self.buckets[end - 1][0]
@@ -75,7 +77,7 @@ class Adwin(msgspec.Struct, array_like=True):
             end = first + 1
 
     def _cut(self) -> bool:
-        """Drop buckets from the old end while some cut shows a change."""
+        """Drop the oldest buckets until no cut shows a change; return whether any was dropped."""
         changed = False
         while self._has_changed():
             del self.buckets[0]

@@ -1,11 +1,10 @@
-"""Who may spend how much of a campaign's budget, and at which price: the side that keeps the money.
+"""Decide who may spend how much of a campaign's budget, and at which price: the side that keeps the money.
 
-Money is *granted*, and what was granted counts as gone, whether it is spent or lies with a replica that died.
-Guarantees: the grants of a window never sum to more than its budget, nor to more than its plan will have released
-:data:`AHEAD_MS` from now, whatever replicas ask, in whatever order, however often; a window that is closed grants
-nothing again. The price follows from what replicas say they spent (PI control, :mod:`.pacing`); it is the same for all
-of them. Leaves to others: that grants are durable before anybody hears of them (:mod:`actors.treasury`), and staying
-within them (:mod:`.purse`).
+Money is *granted*, and granted money counts as gone, whether it is spent or held by a replica that died. Guarantees:
+the grants of a window never sum to more than its budget, nor to more than its plan will have released :data:`AHEAD_MS`
+from now, whatever replicas ask, in whatever order, however often; a closed window grants nothing more. The price
+follows what replicas report as spent (PI control, :mod:`.pacing`); it is the same for all of them. Leaves to others:
+making grants durable before anyone learns of them (:mod:`actors.treasury`), and staying within them (:mod:`.purse`).
 """
 
 from __future__ import annotations
@@ -21,20 +20,21 @@ from whisperer.decisions.budget import MICROS, Ask, Budget, Lease
 from whisperer.decisions.pacing import Gains, Pace, paced
 
 AHEAD_MS = 3_600_000
-"""Spending runs at most this far ahead of the plan: a schedule that calls everyone at nine may spend what belongs to
+"""The most that spending may run ahead of the plan: a schedule that considers everyone at nine may spend the share of
 the hour from nine to ten at once."""
 ROUNDS = 288
-"""Times that the price changes while a budget is spent, at most."""
+"""The most often that the price changes while a budget is spent."""
 ROUND_COSTS = 4
-"""A round of the price is at least what so many of the dearest arm cost: one message is no error of the plan."""
+"""A round of the price covers at least the cost of this many messages of the dearest arm: one message is no deviation
+from the plan."""
 AHEAD_SHARE = 4
-"""Beyond what is needed at once, a grant is at most one part in so many of what is free: others need some too."""
+"""Beyond what is needed at once, a grant is at most one part in this many of what is free: others need some too."""
 WINDOWS = 2
-"""The newest ones of a campaign that are open."""
+"""How many of a campaign's newest windows are open."""
 
 
 class Held(msgspec.Struct, array_like=True):
-    """One replica's part; all but ``granted_micros`` is what it said."""
+    """One replica's part; everything except ``granted_micros`` is as it reported."""
 
     granted_micros: int = 0
     spent_micros: int = 0
@@ -44,7 +44,7 @@ class Held(msgspec.Struct, array_like=True):
 
 
 class Allotment(msgspec.Struct, array_like=True):
-    """One window of one campaign. ``version``: the newest that asked; its budget holds. ``paced_at``: ms UTC."""
+    """One window of one campaign. ``version``: the newest that asked, whose budget applies. ``paced_at``: ms UTC."""
 
     window: int
     version: int
@@ -55,18 +55,20 @@ class Allotment(msgspec.Struct, array_like=True):
 
     @property
     def granted_micros(self) -> int:
+        """Micro-units granted to all replicas."""
         return sum(held.granted_micros for held in self.holders.values())
 
     @property
     def spent_micros(self) -> int:
+        """Micro-units that all replicas reported as spent."""
         return sum(held.spent_micros for held in self.holders.values())
 
     def answer(self, holder: str, ask: Ask, now: int) -> Lease:
-        """What ``holder`` may spend in all, after granting what it needs as far as there is any."""
+        """Return what ``holder`` may spend in total, after granting as much of its need as there is."""
         if ask.version > self.version:
             self.version, self.budget = ask.version, ask.budget
         held = self.holders.setdefault(holder, Held())
-        if ask.spent_micros >= held.spent_micros:  # else it is older than what was heard before
+        if ask.spent_micros >= held.spent_micros:  # else it is older than what was reported before
             held.spent_micros, held.n_withheld = ask.spent_micros, ask.n_withheld
             held.worth, held.n_worth = ask.worth, ask.n_worth
         self._set_price(now, ask.dearest_micros)
@@ -92,9 +94,9 @@ class Allotment(msgspec.Struct, array_like=True):
 
 
 class Allotments:
-    """Every campaign's open windows. Use from one thread.
+    """Hold every campaign's open windows. Use from one thread.
 
-    ``revision`` counts grants: what was stored at one of them holds all of them.
+    ``revision`` counts grants: a state stored at one revision contains all grants up to it.
     """
 
     def __init__(self, stored: bytes = b"") -> None:
@@ -105,7 +107,7 @@ class Allotments:
             self._open[tenant, campaign, days] = windows
 
     def answer(self, holder: str, asks: Iterable[Ask], now: int) -> list[Lease]:
-        """One lease an ask; none for a window that is closed. ``now`` (ms UTC) may jump: no bound depends on it."""
+        """Return one lease per request, none for a closed window. ``now`` (ms UTC) may jump: no bound depends on it."""
         leases = []
         for ask in asks:
             allotment = self._allotment(ask, now)
@@ -116,10 +118,11 @@ class Allotments:
         return leases
 
     def encoded(self) -> bytes:
+        """Serialise the state, for the constructor."""
         return _encode([(*place, windows) for place, windows in self._open.items()])
 
     def status(self) -> list[dict[str, Any]]:
-        """Every open window, oldest first, amounts in the goal's unit; ``granted`` less ``spent`` is with replicas."""
+        """List every open window, oldest first, in the goal's unit; replicas hold ``granted`` less ``spent``."""
         return [
             {
                 "tenant": tenant,
@@ -142,11 +145,11 @@ class Allotments:
             if one.window == ask.window:
                 return one
         if len(windows) == WINDOWS and ask.window < windows[0].window:
-            return None  # closed: what it granted is not known any more
+            return None  # closed: what it granted is no longer known
         made = Allotment(ask.window, ask.version, ask.budget, now)
         windows.append(made)
         windows.sort(key=lambda one: one.window)
-        if made is windows[-1] and len(windows) > 1:  # yesterday's price is where today's begins
+        if made is windows[-1] and len(windows) > 1:  # today starts from yesterday's price
             made.pace = replace(windows[-2].pace, spent=0.0)
         del windows[:-WINDOWS]
         return made

@@ -1,8 +1,8 @@
-"""A campaign's budget, and what passes between who decides and who keeps the money.
+"""Define a campaign's budget, and what passes between replicas that decide and the keeper of the money.
 
-A *window* is ``days`` whole UTC days, numbered from 1970 on; a decision belongs to the window in which its user was
-considered. Money is whole micro-units of the goal's unit. Who decides asks with totals since it began, and is told
-totals: a message that is lost, repeated or late changes nothing. Leaves to others: how much is granted
+A *window* is ``days`` whole UTC days, numbered from 1970; a decision belongs to the window in which its user was
+considered. Money is whole micro-units of the goal's unit. A replica asks with totals since it began, and is answered
+with totals: a message that is lost, repeated or late changes nothing. Leaves to others: how much is granted
 (:mod:`.allotment`), and spending it (:mod:`.purse`).
 """
 
@@ -17,11 +17,13 @@ DAY_MS = 86_400_000
 
 
 class Budget(msgspec.Struct, frozen=True):
-    """Attributes
+    """A campaign's budget per window.
+
+    Attributes
     ----------
-    amount_micros : most that the decisions of one window may cost
-    days : of a window
-    hours : 24 shares of a day by the UTC hour, (): every hour alike
+    amount_micros : the most that the decisions of one window may cost
+    days : length of a window
+    hours : 24 shares of a day by UTC hour; () for equal hours
     """
 
     amount_micros: int
@@ -29,11 +31,11 @@ class Budget(msgspec.Struct, frozen=True):
     hours: tuple[float, ...] = ()
 
     def window(self, at: int) -> int:
-        """Number of the window that a moment (ms UTC) is in."""
+        """Return the number of the window that contains a moment (ms UTC)."""
         return at // (self.days * DAY_MS)
 
     def plan(self, window: int) -> Plan:
-        """What may be spent by when, in micro-units.
+        """Return what may be spent by when, in micro-units.
 
         >>> Budget(24).plan(1).released(DAY_MS + 3_600_000)
         1.0
@@ -43,14 +45,14 @@ class Budget(msgspec.Struct, frozen=True):
 
 
 class Ask(msgspec.Struct, array_like=True, frozen=True):
-    """What a replica says of one campaign's window; ``spent`` and what follows are totals since the replica began.
+    """A replica's report on one campaign's window; ``spent_micros`` and the rest are totals since the replica began.
 
     Attributes
     ----------
-    version : of the campaign that ``budget`` is of
-    need_micros : what should be left to it now
+    version : of the campaign that ``budget`` belongs to
+    need_micros : what the replica should have left now
     dearest_micros : cost of the dearest arm seen
-    worth, n_worth : sum and number of what the best arm brings over `no_send`, for each unit that it costs
+    worth, n_worth : sum and number of what the best arm earns over `no_send`, per unit of its cost
     n_withheld : decisions for which too little was left
     """
 
@@ -68,7 +70,7 @@ class Ask(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Lease(msgspec.Struct, array_like=True, frozen=True):
-    """``granted_micros``: to the replica in all; ``price`` is that of every replica until the next answer."""
+    """The answer: ``granted_micros`` to the replica in total, and the ``price`` for all replicas until the next."""
 
     tenant: str
     campaign: str

@@ -1,8 +1,8 @@
-"""The features a decision looks at: their names, in order, and how raw values become the vector of a linear model.
+"""Define the features a decision looks at: their names, in order, and how raw values become a linear model's vector.
 
-The shard logs raw values with every candidate; the transformation belongs to the policy. A name is only ever added at
-the end. :func:`transform` guarantees finite values within `LIMIT` of zero whatever it is given, the same for a row
-alone and in a batch. Leaves to others: where the raw values come from, and what is learned from them.
+The shard logs raw values with every candidate; the transformation belongs to the policy. Names are only ever added at
+the end. :func:`transform` guarantees finite values within `LIMIT` of zero for any input, the same for a row alone and
+in a batch. Leaves to others: where the raw values come from, and what is learned from them.
 """
 
 from __future__ import annotations
@@ -50,12 +50,12 @@ NAMES: tuple[str, ...] = (
     "webhook_clicks_30d",
     "hours_since_webhook",
 )
-"""What each one is: :mod:`whisperer.shard.decision_features`. Those that :func:`transform` does not look at are for the
-models that are trained on what was logged."""
+"""Each is explained in :mod:`whisperer.shard.decision_features`. Those that :func:`transform` does not use are for the
+models trained on what was logged."""
 
 CONTEXT_VERSION = 2
-"""Changes with any change of :func:`transform`: statistics of two versions never meet. Version 1 lacked the column
-`model_score`; it counts as 0 there, which is what a candidate without scores has."""
+"""Changes with every change of :func:`transform`: statistics of two versions are never combined. Version 1 lacked the
+column `model_score`; it counts as 0 there, the value of a candidate without scores."""
 
 LIMIT = 3.0
 
@@ -84,8 +84,8 @@ COLUMNS: tuple[str, ...] = (
 D = len(COLUMNS)
 
 SCORE = 1
-"""The one column that differs by arm: what a value model expects of the arm over `no_send`, in standard deviations of
-the reward among its training rows; 0 where there is no model."""
+"""The only column that differs by arm: what a value model expects of the arm over `no_send`, in standard deviations of
+the reward among its training rows; 0 without a model."""
 
 _LOGARITHMS: dict[str, tuple[float, float]] = {
     "events_7d": (2.0, 1.5),
@@ -106,7 +106,7 @@ _LARGEST = 1e12
 
 
 def transform(raw: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Vectors of the linear model.
+    """Turn raw values into the linear model's vectors.
 
     Parameters
     ----------
@@ -116,8 +116,8 @@ def transform(raw: NDArray[np.float64]) -> NDArray[np.float64]:
     Returns
     -------
     x : float64, shape (n, D)
-        In the order of :data:`COLUMNS`, each within [-LIMIT, LIMIT]; an absent value stands at the centre, 0, and so
-        does the model's score, which :func:`bounded_scores` gives by arm.
+        In the order of :data:`COLUMNS`, each within [-LIMIT, LIMIT]; an absent value is placed at the centre, 0, and so
+        is the model's score, which :func:`bounded_scores` returns by arm.
 
     Raises
     ------
@@ -137,7 +137,7 @@ def transform(raw: NDArray[np.float64]) -> NDArray[np.float64]:
     for name, (centre, scale) in _LOGARITHMS.items():
         made[name] = (np.log1p(np.clip(value[name], 0.0, _LARGEST)) - centre) / scale
     made["trend"] = value["trend"] - 1.0  # 1 is a user as active as ever
-    # One scale for seconds and weeks; never is infinitely long ago, not an average time ago.
+    # One scale for seconds and weeks; "never" is infinitely long ago, not an average time ago.
     made["closeness_of_send"] = 1.0 / (1.0 + np.sqrt(np.clip(value["hours_since_send"], 0.0, _LARGEST)))
     for name, turn in (("hour", value["local_hour"] / 24), ("weekday", value["local_weekday"] / 7)):
         angle = 2 * math.pi * np.where(np.isfinite(turn), turn, np.nan)
@@ -150,12 +150,12 @@ def transform(raw: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def bounded_scores(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Model scores as column `SCORE` takes them, any shape: within [-LIMIT, LIMIT], 0 where absent (NaN)."""
+    """Return model scores as column `SCORE` takes them, any shape: within [-LIMIT, LIMIT], 0 where absent (NaN)."""
     return np.clip(np.where(np.isnan(scores), 0.0, scores), -LIMIT, LIMIT)
 
 
 def rows_of(features: list[list[float]]) -> NDArray[np.float64]:
-    """Logged lists as one array; a list from before a name was added lacks its last values, which are absent."""
+    """Return logged lists as one array; lists from before a name was added lack its last values, which are absent."""
     width = len(NAMES)
     if all(len(row) == width for row in features):
         return np.array(features, np.float64).reshape(-1, width)

@@ -1,18 +1,18 @@
-"""Whether a campaign's world is still the one that was learned: three looks at matured rewards, and what an alarm does.
+"""Decide whether a campaign's world is still the one that was learned: three checks of matured rewards.
 
-    residuals    the mean of (reward - expected) of an arm changes        ADWIN an arm
+    residuals    the mean of (reward - expected) of an arm changes        ADWIN per arm
     features     a column's distribution leaves its reference             PSI above `PSI_ALARM`
     calibration  rewards no longer rise with what was expected of them    slope's interval wholly outside `SLOPE_BOUNDS`
 
-Decides when there is an alarm; for `ALARM_DAYS` after one the floor is `FLOOR_IN_ALARM` and memory is short
-(:data:`whisperer.decisions.linear.SHORT_MEMORY`), then both are as before. Another alarm begins the time anew.
+For `ALARM_DAYS` after an alarm the floor is `FLOOR_IN_ALARM` and memory is short
+(:data:`whisperer.decisions.linear.SHORT_MEMORY`), then both return to normal. Another alarm restarts that time.
 Guarantees: deterministic, on the clock of the rewards; the state is plain numbers, to be stored with the statistics. An
-arm is watched once `LEARNED` rewards stand behind its expectation: before, being wrong is learning, not drift.
+arm is watched once its expectation rests on `LEARNED` rewards: before that, being wrong is learning, not drift.
 
-Features and calibration are judged over whole UTC days that together hold `WINDOW` rewards, so that the rhythm of a day
-is none; columns that follow the clock are left out. The first window is the reference, unless one is given; a window
-that left it becomes the next one: a change alarms once. Leaves to others: which rewards are final
-(:mod:`whisperer.feedback.ledger`) and when a state is stored (:mod:`actors.learner`).
+Features and calibration are judged over whole UTC days that together hold `WINDOW` rewards, so that the daily rhythm
+does not count as drift; columns that follow the clock are left out. The first window is the reference, unless one is
+given; a window that departs from it becomes the next reference, so a change alarms once. Leaves to others: which
+rewards are final (:mod:`whisperer.feedback.ledger`) and when a state is stored (:mod:`actors.learner`).
 
 References
 ----------
@@ -44,7 +44,7 @@ N_BINS = 12
 PSI_ALARM = 0.25
 SLOPE_BOUNDS = (0.5, 2.0)
 N_SIGMA = 4.0
-"""Half width of the slope's interval, in standard errors."""
+"""Half the width of the slope's interval, in standard errors."""
 
 WATCHED = [
     at for at, name in enumerate(COLUMNS) if name != "one" and not name.startswith(("hour_", "weekday_", "model_"))
@@ -53,13 +53,15 @@ WATCHED = [
 
 
 class Alarm(StrEnum):
+    """The kinds of alarm."""
+
     RESIDUALS = "residuals"
     FEATURES = "features"
     CALIBRATION = "calibration"
 
 
 class _Window(msgspec.Struct, array_like=True):
-    """Rewards of whole days: histograms by column; and of those with an expectation e, sums of 1, e, r, ee, er, rr."""
+    """Rewards of whole days: histograms by column and, for those with an expectation e, sums of 1, e, r, ee, er, rr."""
 
     first_day: int
     histogram: list[list[int]]
@@ -68,11 +70,11 @@ class _Window(msgspec.Struct, array_like=True):
 
 
 class Watch(msgspec.Struct, array_like=True):
-    """One campaign's.
+    """Watch one campaign.
 
     Attributes
     ----------
-    until : UTC day on which the alarm ends; -1 for none yet
+    until : UTC day on which the alarm ends; -1 if there has been none
     alarms : by kind, since the campaign began
     reference : counts by watched column and bin; empty until there is one
     """
@@ -84,17 +86,17 @@ class Watch(msgspec.Struct, array_like=True):
     window: _Window | None = None
 
     def floor(self, day: int) -> float:
-        """Least probability of an eligible arm on a UTC day."""
+        """Return the least probability of an eligible arm on a UTC day."""
         return FLOOR_IN_ALARM if day < self.until else FLOOR
 
     def see(self, arm: str, x: Floats, expected: Floats, reward: Floats, day: int, learned: float) -> bool:
-        """Look at an arm's matured rewards; whether there is an alarm, which counts from ``day`` on.
+        """Check an arm's matured rewards; return whether they raise an alarm, which then counts from ``day`` on.
 
         Parameters
         ----------
         x : float64, shape (m, D)
         expected, reward : float64, shape (m,), unit of the goal
-        day : UTC day on which they became known, not before one seen earlier
+        day : UTC day on which they became known, never earlier than a day already seen
         learned : weight of the rewards behind ``expected``
         """
         found: list[Alarm] = []
@@ -118,7 +120,7 @@ class Watch(msgspec.Struct, array_like=True):
         return bool(found)
 
     def _judge(self, window: _Window) -> list[Alarm]:
-        """What a whole window says."""
+        """Return the alarms that a complete window raises."""
         found = []
         if not self.reference:
             self.reference = window.histogram
@@ -132,16 +134,16 @@ class Watch(msgspec.Struct, array_like=True):
 
 
 def histograms(x: Floats) -> NDArray[np.int64]:
-    """Counts in `N_BINS` equal bins over [-LIMIT, LIMIT]; shape (len(WATCHED), N_BINS)."""
+    """Count values in `N_BINS` equal bins over [-LIMIT, LIMIT]; shape (len(WATCHED), N_BINS)."""
     bins = ((x[:, WATCHED] + LIMIT) * (N_BINS / (2 * LIMIT))).astype(np.int64).clip(0, N_BINS - 1)
     counts = np.bincount((bins + N_BINS * np.arange(len(WATCHED))).ravel(), minlength=N_BINS * len(WATCHED))
     return counts.reshape(len(WATCHED), N_BINS)
 
 
 def psi(reference: NDArray[np.int64], current: NDArray[np.int64]) -> Floats:
-    """Population stability index of each row of counts, shape (..., n_bins) -> (...).
+    """Compute the population stability index of each row of counts, shape (..., n_bins) -> (...).
 
-    Half a count is added to every bin: an empty one is rare, not impossible.
+    Half a count is added to every bin: an empty bin means rare, not impossible.
 
     Examples
     --------
@@ -153,7 +155,7 @@ def psi(reference: NDArray[np.int64], current: NDArray[np.int64]) -> Floats:
 
 
 def calibration_slope(n: float, e: float, r: float, ee: float, er: float, rr: float) -> tuple[float, float]:
-    """Slope of rewards on what was expected, and its standard error, from their sums; (1, inf) where nothing varies."""
+    """Return the slope of rewards on expectations and its standard error, from sums; (1, inf) if nothing varies."""
     if n < 3 or ee * n - e * e <= 1e-12 * n * ee:
         return 1.0, math.inf
     var, cov, total = ee - e * e / n, er - e * r / n, rr - r * r / n
@@ -162,7 +164,7 @@ def calibration_slope(n: float, e: float, r: float, ee: float, er: float, rr: fl
 
 
 def totals(watches: list[Watch]) -> dict[str, int]:
-    """Alarms by kind over campaigns, those without any at 0."""
+    """Count alarms by kind over all campaigns, including kinds with none."""
     counts: Counter[str] = Counter({alarm.value: 0 for alarm in Alarm})
     for watch in watches:
         counts.update(watch.alarms)

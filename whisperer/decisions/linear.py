@@ -1,8 +1,8 @@
-"""What is remembered of a campaign's rewards: per arm the sufficient statistics of a linear regression on the context.
+"""Remember a campaign's rewards: per arm, the sufficient statistics of a linear regression on the context.
 
 Guarantees: statistics of several learners add up, in any order; a reward can be replaced by a later one without a
-trace; forgetting is one factor on everything, by whole UTC days of reward time, and stronger on days of *short memory*,
-which an alarm asks for. Any width of context will do; the product's own (`D`) is what is stored. Leaves to others:
+trace; forgetting is one factor applied to everything, by whole UTC days of reward time, and stronger on days of *short
+memory*, which an alarm requests. Any width of context works; only the product's own (`D`) is stored. Leaves to others:
 which rewards count (:mod:`whisperer.feedback.ledger`), what is believed because of them
 (:mod:`whisperer.decisions.posterior`) and when memory is short (:mod:`whisperer.decisions.drift`).
 """
@@ -19,14 +19,14 @@ from whisperer.decisions.context import CONTEXT_VERSION, SCORE, D
 
 FORM_VERSION = 1
 SHORT_MEMORY = 0.8
-"""Weight that remains a day later, on days of short memory."""
+"""Weight that remains after a day, on days of short memory."""
 _BEFORE_SCORES = 1
-"""The context's version before it had column `SCORE`."""
+"""The context's version before column `SCORE` was added."""
 _FLOAT = "<f8"
 
 
 class OtherContextError(ValueError):
-    """The statistics were kept over another version of the context, and mean nothing over this one."""
+    """Raised for statistics kept over another version of the context, which mean nothing over this one."""
 
 
 @dataclass(slots=True, eq=False)
@@ -48,7 +48,7 @@ class ArmStatistics:
 
     @classmethod
     def of_width(cls, width: int) -> ArmStatistics:
-        """None yet, over a context of ``width`` columns."""
+        """Return empty statistics over a context of ``width`` columns."""
         return cls(np.zeros((width, width)), np.zeros(width))
 
     def add(self, x: NDArray[np.float64], reward: NDArray[np.float64], weight: NDArray[np.float64]) -> None:
@@ -66,12 +66,12 @@ class ArmStatistics:
         new: NDArray[np.float64],
         weight: NDArray[np.float64],
     ) -> None:
-        """Count ``new`` where ``old`` was counted with the same ``x`` and ``weight``: as if it had always been so."""
+        """Count ``new`` in place of ``old``, counted with the same ``x`` and ``weight``: as if it always had been."""
         self.moment += (weight * (new - old)) @ x
         self.squares += float(weight @ (new**2 - old**2))
 
     def discount(self, factor: float) -> None:
-        """Forget: every weight so far, times ``factor`` in [0, 1]."""
+        """Forget: multiply every weight so far by ``factor`` in [0, 1]."""
         self.gram *= factor
         self.moment *= factor
         self.n *= factor
@@ -97,24 +97,24 @@ class _Encoded(msgspec.Struct, array_like=True, frozen=True):
 
 
 class CampaignStatistics:
-    """Every arm of one campaign, `no_send` among them, as of a day.
+    """Hold every arm of one campaign, `no_send` among them, as of a day.
 
     Parameters
     ----------
-    discount_per_day : weight that remains of a reward a day later, in (0, 1]
+    discount_per_day : weight that remains of a reward after a day, in (0, 1]
     day : UTC day (days since 1970) that weights refer to; -1 before the first reward
     width : columns of the context
 
     Attributes
     ----------
-    short : days of short memory, as (first, one after the last), in order, apart
+    short : days of short memory, as (first, one after the last), in order, disjoint
 
     Examples
     --------
     >>> one, other = CampaignStatistics(), CampaignStatistics()
     >>> one.arm("a").add(np.ones((1, D)), np.ones(1), one.weights(np.array([20_000])))
     >>> other.arm("a").add(np.ones((1, D)), np.ones(1), other.weights(np.array([20_001])))
-    >>> (one + other).arm("a").n  # a day older counts for less
+    >>> (one + other).arm("a").n  # a reward a day older counts for less
     1.99
     """
 
@@ -130,14 +130,14 @@ class CampaignStatistics:
         self.arms: dict[str, ArmStatistics] = {}
 
     def arm(self, name: str) -> ArmStatistics:
-        """The arm's statistics, made empty if it is new."""
+        """Return the arm's statistics, creating them empty if it is new."""
         found = self.arms.get(name)
         if found is None:
             found = self.arms[name] = ArmStatistics.of_width(self.width)
         return found
 
     def weights(self, days: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Weight of rewards of these UTC days, now; a day not seen before makes everything earlier older."""
+        """Return the current weight of rewards of these UTC days; the newest day so far ages everything earlier."""
         if days.size and int(days.max()) > self.day:
             self.advance(int(days.max()))
         return self._remains(days, self.day)
@@ -151,14 +151,14 @@ class CampaignStatistics:
         self.day = max(self.day, day)
 
     def shorten_memory(self, days: int) -> None:
-        """From today on, for so many days, a day takes 1 - SHORT_MEMORY of all weight; no less than it did before."""
+        """For ``days`` days from today, let each day take at least 1 - SHORT_MEMORY of all weight."""
         first, end = self.day, self.day + days
         if self.short and self.short[-1][1] >= first:
             first, end = self.short[-1][0], max(end, self.short.pop()[1])
         self.short.append((first, end))
 
     def _remains(self, days: NDArray[np.int64], day: int) -> NDArray[np.float64]:
-        """Weight that rewards of ``days`` have on ``day``: a product over the nights between, on whichever side."""
+        """Return the weight that rewards of ``days`` have on ``day``: a product over the nights between, either way."""
         nights = np.asarray(day - days, np.float64)
         short = np.zeros_like(nights)
         for first, end in self.short:
@@ -167,13 +167,13 @@ class CampaignStatistics:
         return np.asarray(self.discount_per_day**nights * faster**short, np.float64)
 
     def _factor(self, day: int) -> float:
-        """What a weight as of now is multiplied with until ``day``."""
+        """Return the factor that turns a weight as of now into one as of ``day``."""
         return float(self._remains(np.array([self.day]), day)[0]) if self.day >= 0 else 1.0
 
     def __add__(self, other: CampaignStatistics) -> CampaignStatistics:
-        """Both together, as of the later day. Each aged by its own days of short memory; the sum goes on with both's.
+        """Add both as of the later day. Each is aged by its own days of short memory; the sum keeps those of both.
 
-        Raises ValueError where they do not forget alike otherwise, or look at other contexts.
+        Raises ValueError if their daily discounts or contexts differ.
         """
         if (self.discount_per_day, self.width) != (other.discount_per_day, other.width):
             raise ValueError("statistics that forget at different rates, or of other widths, do not add up")
@@ -188,6 +188,7 @@ class CampaignStatistics:
         return total
 
     def to_bytes(self) -> bytes:
+        """Serialise, for :meth:`from_bytes`."""
         arms = self.arms.values()
         return msgspec.msgpack.encode(
             _Encoded(
@@ -206,7 +207,10 @@ class CampaignStatistics:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> CampaignStatistics:
-        """Raises OtherContextError, and msgspec.ValidationError for what :meth:`to_bytes` did not write."""
+        """Read statistics.
+
+        Raises OtherContextError, and msgspec.ValidationError for bytes that :meth:`to_bytes` did not write.
+        """
         read = msgspec.msgpack.decode(data, type=_Encoded)
         if read.form != FORM_VERSION or read.context not in (CONTEXT_VERSION, _BEFORE_SCORES):
             raise OtherContextError(f"form {read.form} over context {read.context}")
@@ -224,7 +228,7 @@ class CampaignStatistics:
 
 
 def _united(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The same days, in order, apart."""
+    """Return the same days, in order, disjoint."""
     united: list[tuple[int, int]] = []
     for first, end in sorted(spans):
         if united and first <= united[-1][1]:

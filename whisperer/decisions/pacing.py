@@ -1,9 +1,9 @@
-"""A budget spent evenly: a price on spending, found in a batch, held to the plan by a controller.
+"""Spend a budget evenly: a price on spending, found per batch and held to the plan by a controller.
 
-An arm is worth its expected reward less ``price`` times its cost. Over the period the price follows from how far
-spending is from the plan (PI control); a batch that would cost more than it may is decided at the lowest price at which
+An arm is worth its expected reward minus ``price`` times its cost. Over the period, the price follows how far spending
+is from the plan (PI control); a batch that would cost more than its allowance is decided at the lowest price at which
 it does not (bisection). Guarantees: a price is never negative. Leaves to others: what may be spent (:mod:`.allotment`),
-that no more is (:mod:`.purse`), what arms are worth, and logging the price.
+enforcing it (:mod:`.purse`), what arms are worth, and logging the price.
 
 References
 ----------
@@ -26,14 +26,13 @@ HOURS = 24
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What may have been spent by when.
+    """How much may have been spent at each moment of a period.
 
     Attributes
     ----------
     budget : in the currency of costs, for the whole period; not negative
     begins, ends : ms UTC
-    shares : of the budget for each hour of the period's first day, repeated each day and brought to a sum of 1; by
-        default every hour alike
+    shares : of the budget for each hour of the period's first day, repeated daily, normalised to 1; equal by default
     """
 
     budget: float
@@ -48,14 +47,14 @@ class Plan:
             raise ValueError(f"shares are {HOURS}, not negative, and not all 0")
 
     def released(self, now: int) -> float:
-        """Of the budget, by ``now`` (ms UTC): 0 before the period, all of it after.
+        """Return how much of the budget is released by ``now`` (ms UTC): 0 before the period, all of it after.
 
         >>> Plan(100.0, 0, 4 * 3_600_000).released(3_600_000)
         25.0
         """
         whole = self._weight(self.ends - self.begins)
         elapsed = min(max(now, self.begins), self.ends) - self.begins
-        # A period of hours that are all worth nothing is released at its end.
+        # A period whose hours all have a share of 0 is released at its end.
         return self.budget * (self._weight(elapsed) / whole if whole else float(now >= self.ends))
 
     def _weight(self, elapsed_ms: int) -> float:
@@ -66,12 +65,12 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """The controller's state.
+    """Hold the controller's state.
 
     Attributes
     ----------
-    price : reward that a unit of cost has to bring, not negative
-    spent : so far
+    price : reward that a unit of cost has to earn, not negative
+    spent : total so far
     integral : of the relative error, within ``LIMIT`` of zero
     """
 
@@ -82,8 +81,11 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class Gains:
-    """``scale``: a price that matters, such as the mean reward per unit of cost; ``proportional`` and ``integral``: of
-    it for an error of the whole of what a round was to spend."""
+    """Configure the controller.
+
+    ``scale`` is a price that matters, such as the mean reward per unit of cost; ``proportional`` and ``integral`` are
+    fractions of it, for an error as large as all that a round was to spend.
+    """
 
     scale: float
     proportional: float = 0.3
@@ -91,11 +93,11 @@ class Gains:
 
 
 LIMIT = 50.0
-"""Rounds' worth of error that the integral remembers at most."""
+"""The most error that the integral remembers, in rounds."""
 
 
 def lagrangian(values: Floats, costs: Floats, allowance: float, floor: float = 0.0) -> tuple[float, NDArray[np.int64]]:
-    """The lowest price, not below ``floor``, at which giving everybody the best arm costs at most ``allowance``.
+    """Find the lowest price, from ``floor`` up, at which everybody's best arm costs at most ``allowance`` in all.
 
     Parameters
     ----------
@@ -106,12 +108,12 @@ def lagrangian(values: Floats, costs: Floats, allowance: float, floor: float = 0
     Returns
     -------
     price : float
-    arms : int64, shape (n,); of equal ones the cheapest
+    arms : int64, shape (n,); the cheapest of equally good ones
 
     Raises
     ------
     ValueError
-        For other shapes, values that are not finite, or costs that are not as said.
+        For other shapes, values that are not finite, or costs that break the rules above.
 
     Examples
     --------
@@ -140,15 +142,15 @@ def lagrangian(values: Floats, costs: Floats, allowance: float, floor: float = 0
         middle = (low + high) / 2
         low, high = (middle, high) if costs[at(middle)].sum() > most else (low, middle)
     arms = at(high)
-    # Costs so small that no price keeps them away: they are not spent either.
+    # Costs too small for any price to rule out are not spent either.
     return high, arms if costs[arms].sum() <= most else np.zeros(len(values), np.int64)
 
 
 def paced(pace: Pace, plan: Plan, gains: Gains, before: int, now: int) -> Pace:
-    """The price after the time from ``before`` to ``now`` (ms UTC), from what has been spent in all.
+    """Return the controller after the time from ``before`` to ``now`` (ms UTC), given total spending so far.
 
-    The error is what was spent beyond the plan, as a share of what the plan released in that time; without any release
-    the price stays.
+    The error is what was spent beyond the plan, as a share of what the plan released in that time; if it released
+    nothing, the price stays.
     """
     step = plan.released(now) - plan.released(before)
     if step <= 0:

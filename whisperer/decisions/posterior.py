@@ -1,14 +1,14 @@
-"""What is believed of each arm of a campaign: a normal distribution over its coefficients, from the statistics.
+"""Derive what is believed of each arm from the statistics: a normal distribution over its coefficients.
 
 The model is hierarchical. A reward is ``theta_a . x + noise``; the arms' coefficients scatter about common ones,
 ``theta_a ~ N(theta_0, T)``, and ``theta_0`` is free. All of it is Gaussian, so the posterior is exact: an arm with
-little data is drawn to what the others, `no_send` among them, have in common, and one nobody has tried *is* what they
-have in common. The noise and how far arms differ (in level, and in what they answer to) come from the campaign's own
-rewards, by the marginal likelihood. Where arms do not differ, this switches personalisation off, and nothing else does.
+little data is pulled towards what the others, `no_send` among them, have in common, and an untried arm *equals* what
+they have in common. The noise and how far arms differ (in level and in slopes) are estimated from the campaign's own
+rewards, by the marginal likelihood. Where arms do not differ, this alone switches personalisation off.
 
-A value model's score (column `SCORE`) is believed at first: its coefficient is expected to be one standard deviation of
-the reward, the unit that scores are in. Rewards that say otherwise overrule it. Everything scales with the reward: no
-unit, no tuning by campaign.
+A value model's score (column `SCORE`) is trusted at first: its coefficient is expected to be one standard deviation of
+the reward, the unit that scores are in. Rewards that disagree overrule it. Everything scales with the reward: no unit,
+no tuning per campaign.
 
 References
 ----------
@@ -34,41 +34,43 @@ _FLOAT = "<f8"
 _BLOCK = 128  # rows whose working set stays in the cache
 
 FLOOR = 0.02
-"""Least probability of an eligible arm, as long as that leaves the policy half of all: with more than 25 arms less."""
+"""Least probability of an eligible arm; lower with more than 25 arms, so that the policy keeps half of the total."""
 
 LEVELS = (1e-3, 1e-2, 1e-1, 1.0)
 SLOPES = (1e-4, 1e-3, 1e-2, 1e-1)
-"""How far arms may differ: candidate variances of level and slopes, over the noise variance."""
+"""How far arms may differ: candidate variances of level and slopes, as multiples of the noise variance."""
 _EXPECTED = (1e-2, 1e-3)
-"""Messages do little: arms that differ by a tenth of the noise in level, and by a third of that in each slope."""
+"""Messages do little: arms differ by a tenth of the noise in level, and by a third of that in each slope."""
 _SURPRISE = (1e-1, 1e-2)
-"""An arm nobody has tried may differ so much at least, however alike the others are: it has to be found out."""
+"""An untried arm may differ by at least this much, however alike the others are: it has to be explored."""
 
 
 @lru_cache
 def _assumed(width: int) -> tuple[Array, Array, Array]:
-    """Precision of the common coefficients over the noise variance, shape (width,): the level is all but free; the
-    candidates for T, shape (n_grid, width); and the logarithm of what each is expected."""
+    """Return the precision of the common coefficients over the noise variance, shape (width,), with the level all but
+    free; the candidates for T, shape (n_grid, width); and the log prior of each."""
     grid = np.array([np.r_[level, np.full(width - 1, slope)] for level in LEVELS for slope in SLOPES])
     off = [np.log10(grid[:, place] / _EXPECTED[place]) for place in (0, 1)]
     return np.r_[1e-2, np.ones(width - 1)], grid, -0.5 * (off[0] ** 2 + off[1] ** 2)
 
 
 _N_0 = 10.0
-"""Decisions' worth of trust in the plain variance of rewards as the noise."""
+"""Weight, in decisions, given to the plain variance of rewards as an estimate of the noise."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Posterior:
-    """Attributes
+    """What is believed of a campaign's arms, as one publication states it.
+
+    Attributes
     ----------
     number : of the publication
-    arms : names; row k of the arrays is arm k, and one row more stands for any other arm
+    arms : names; row k of the arrays is arm k, and one extra row stands for any other arm
     mean : float64, shape (n_arms + 1, width)
     root : float64, shape (n_arms + 1, width, width), lower triangular; covariance = root @ root'
     noise : variance of a reward about its mean, in the goal's unit squared
-    scatter : float64, shape (width,), variance of arms about the common coefficients over ``noise``
-    floor : least probability of an eligible arm: `FLOOR`, more while an alarm lasts
+    scatter : float64, shape (width,), variance of arms about the common coefficients, divided by ``noise``
+    floor : least probability of an eligible arm: `FLOOR`, or more during an alarm
     """
 
     number: int
@@ -80,27 +82,27 @@ class Posterior:
     floor: float = FLOOR
 
     def rows(self, arms: Sequence[str]) -> list[int]:
-        """Row of each name; unknown ones have the last."""
+        """Return the row of each name; unknown names get the last."""
         known = {name: at for at, name in enumerate(self.arms)}
         return [known.get(name, len(self.arms)) for name in arms]
 
     def score(self, x: Array, rows: Sequence[int], scores: Array | None = None) -> tuple[Array, Array]:
-        """Mean and standard deviation of each arm's expected reward.
+        """Return the mean and standard deviation of each arm's expected reward.
 
-        Sums run over one coordinate after the other, never through BLAS, whose rounding depends on the shape: a row's
-        result is the same, to the bit, alone and in any batch.
+        Sums run over one coordinate after another, never through BLAS, whose rounding depends on the shape: a row's
+        result is the same to the bit, alone and in any batch.
 
         Parameters
         ----------
         x : float64, shape (n, width)
-        rows : of the arms asked for, k of them
-        scores : float64, shape (k, n), column `SCORE` of each arm; ``x`` has it for all alike by default
+        rows : rows of the k arms asked for
+        scores : float64, shape (k, n), column `SCORE` of each arm; by default the column in ``x``, the same for all
 
         Returns
         -------
         mean, spread : float64, shape (k, n)
         """
-        # One matrix a coordinate: k x (1 + width) numbers, the mean's coefficient and the root's row.
+        # One matrix per coordinate: k x (1 + width) numbers, the mean's coefficient and the root's row.
         factors = np.concatenate([self.mean[rows][:, None, :], self.root[rows].transpose(0, 2, 1)], axis=1)
         width = factors.shape[2]
         means, spreads = np.empty((2, len(rows), len(x)))
@@ -120,21 +122,26 @@ class Posterior:
 
 
 def prior(width: int = D) -> Posterior:
-    """Before any reward: arms differ by their model scores only. In units of the noise, unknown yet; without the common
-    part, unknown too."""
+    """Return what is believed before any reward: arms differ by their model scores only.
+
+    In units of the noise, which is not known yet, and without the common part, which is not known either.
+    """
     scatter = np.r_[_EXPECTED[0], np.full(width - 1, _EXPECTED[1])]
     return Posterior(0, (), _believed(width, 1.0)[None], np.diag(np.sqrt(scatter))[None], 1.0, scatter)
 
 
 def _believed(width: int, deviation: float) -> Array:
-    """What the common coefficients are expected to be, where rewards have this standard deviation."""
+    """Return the expected common coefficients for rewards with this standard deviation."""
     expected = np.zeros(width)
     expected[SCORE] = deviation
     return expected
 
 
 def posterior(statistics: CampaignStatistics, number: int, floor: float = FLOOR) -> Posterior:
-    """What the statistics say. In units of the noise until the end: ``grams + 1/T`` are then precisions."""
+    """Compute the posterior from the statistics.
+
+    In units of the noise until the end: ``grams + 1/T`` are then precisions.
+    """
     names, width = tuple(statistics.arms), statistics.width
     if not names:
         return prior(width)
@@ -144,7 +151,7 @@ def posterior(statistics: CampaignStatistics, number: int, floor: float = FLOOR)
     n, squares, total = sum(a.n for a in arms), sum(a.squares for a in arms), float(moments[:, 0].sum())
     plain = (squares - total**2 / n) / n if n > 0 else 0.0
     plain = max(plain, 1e-6 * squares / n) if squares > 0 and n > 0 else 1.0
-    # What is expected is taken off the rewards, and added to the coefficients at the end.
+    # The expectation is subtracted from the rewards, and added to the coefficients at the end.
     expected = _believed(width, float(np.sqrt(plain)))
     squares += float(expected @ (grams.sum(axis=0) @ expected - 2 * moments.sum(axis=0)))
     moments = moments - grams @ expected
@@ -174,9 +181,9 @@ def posterior(statistics: CampaignStatistics, number: int, floor: float = FLOOR)
     best = int(np.argmax(evidence))
     noise = float(left[best] / (n + _N_0))
     scatter = np.asarray(grid[best], np.float64)
-    pull = covariance[best] * precision[best]  # V / T: an arm's answer to the common coefficients
+    pull = covariance[best] * precision[best]  # V / T: how an arm follows the common coefficients
     means = fitted[best] + pull @ common[best]
-    # What arms have in common tells none of them apart: of its uncertainty only what they answer differently counts.
+    # What arms share does not distinguish them: of its uncertainty, only the part they follow differently counts.
     pull = np.concatenate([pull, np.eye(width)[None]])
     apart = pull - pull[:-1].mean(axis=0)
     surprise = np.maximum(scatter, np.r_[_SURPRISE[0], np.full(width - 1, _SURPRISE[1])])
@@ -202,7 +209,7 @@ class _Encoded(msgspec.Struct, array_like=True, frozen=True):
 
 
 def encode(policies: Iterable[tuple[tuple[str, str], Posterior]]) -> bytes:
-    """Posteriors by (tenant, campaign), to be read by :func:`decode`."""
+    """Serialise posteriors by (tenant, campaign), for :func:`decode`."""
     return msgspec.msgpack.encode(
         [
             _Encoded(
@@ -224,7 +231,10 @@ def encode(policies: Iterable[tuple[tuple[str, str], Posterior]]) -> bytes:
 
 
 def decode(data: bytes) -> dict[tuple[str, str], Posterior]:
-    """Raises OtherContextError for posteriors over another context, msgspec.ValidationError for other bytes."""
+    """Read posteriors by (tenant, campaign).
+
+    Raises OtherContextError for posteriors over another context, msgspec.ValidationError for other bytes.
+    """
     policies = {}
     for read in msgspec.msgpack.decode(data, type=list[_Encoded]):
         if (read.form, read.context) != (FORM_VERSION, CONTEXT_VERSION):

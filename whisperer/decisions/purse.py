@@ -1,9 +1,9 @@
-"""What one replica may spend of campaigns' budgets: the side that spends.
+"""Keep what one replica may spend of campaigns' budgets: the spending side.
 
-Guarantees: the choices that a purse paid for never cost more than it was granted. What is asked of the money's keeper
-is totals under a name that no other process has, so that whatever becomes of a message or of a process, money may be
-left and is never spent twice. A choice that is made again because its answer was lost is paid again: only one of them
-takes hold. Leaves to others: granting (:mod:`.allotment`), and which arm (:mod:`.thompson`).
+Guarantees: the choices that a purse paid for never cost more than it was granted. Requests to the keeper of the money
+carry totals, under a name that no other process has, so that whatever happens to a message or a process, money may be
+left over but is never spent twice. A choice repeated because its answer was lost is paid for again: only one of the two
+takes effect. Leaves to others: granting (:mod:`.allotment`), and which arm (:mod:`.thompson`).
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from whisperer.decisions.pacing import lagrangian
 
 Floats = NDArray[np.float64]
 Place = tuple[str, str, int, int]
-"""Tenant, campaign, days of a window, its number."""
+"""Tenant, campaign, days in a window, and the window's number."""
 
 
 class Purse:
-    """Of one campaign and window. ``price``: of spending, as it was told last."""
+    """Hold the money of one campaign and window. ``price`` is the price of spending last reported by the keeper."""
 
     def __init__(self) -> None:
         self.price = 0.0
@@ -33,10 +33,11 @@ class Purse:
 
     @property
     def left_micros(self) -> int:
+        """Micro-units granted and not spent yet."""
         return self.granted_micros - self.spent_micros
 
     def priced(self, means: Floats, costs: NDArray[np.int64]) -> float:
-        """The price for a batch: what was told, or the lowest at which giving everybody the best arm can be paid.
+        """Return the price for a batch: the reported one, or the lowest at which everybody's best arm is affordable.
 
         Parameters
         ----------
@@ -45,7 +46,7 @@ class Purse:
 
         Returns
         -------
-        price : with four digits, so that it is what the label of a choice says
+        price : rounded to four digits, so that it equals the one in a choice's label
         """
         unit, paid = costs / MICROS, costs > 0
         if not paid.any():
@@ -57,18 +58,19 @@ class Purse:
         return float(f"{price:.4g}")
 
     def payable(self, costs: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Which arms could be paid now, one decision."""
+        """Return which arms could be paid for now, for one decision."""
         return np.asarray(costs <= self.left_micros)
 
     def pay(self, micros: int) -> None:
+        """Spend ``micros``, which must not exceed what is left."""
         assert micros <= self.left_micros or not micros, "more than was granted"
         self.spent_micros += micros
 
 
 class Wallet:
-    """A replica's purses. Use from one thread.
+    """Hold a replica's purses. Use from one thread.
 
-    A purse costs about 0.5 KB and stays: forgetting what was spent from it would be spending it again.
+    A purse takes about 0.5 KB and is kept forever: forgetting what was spent from it would mean spending it again.
     """
 
     def __init__(self) -> None:
@@ -78,12 +80,12 @@ class Wallet:
         self._told: dict[Place, tuple[int, int]] = {}
 
     def of(self, candidate: Candidate) -> Purse:
-        """The purse for a candidate of a campaign with a budget; empty until something was granted."""
+        """Return the purse for a candidate of a campaign with a budget; empty until something has been granted."""
         assert candidate.budget is not None
         return self._purses.setdefault(_place(candidate, candidate.budget), Purse())
 
     def need(self, candidates: Iterable[Candidate]) -> bool:
-        """Note what a batch may cost at most; whether any purse holds less."""
+        """Note the most that a batch may cost; return whether any purse holds less."""
         most: dict[Place, int] = {}
         for one in candidates:
             if one.budget is None or one.group == HOLDOUT:
@@ -100,7 +102,7 @@ class Wallet:
         return bool(short)
 
     def asks(self) -> list[Ask]:
-        """What is needed, and what was spent since it was last told."""
+        """Return requests for what is needed, with what was spent since the last report."""
         found = []
         for place, (version, budget) in self._terms.items():
             purse, need = self._purses[place], self._needs.get(place, 0)
@@ -116,7 +118,7 @@ class Wallet:
         return found
 
     def take(self, asked: Sequence[Ask], leases: Iterable[Lease]) -> None:
-        """What came of :meth:`asks`. Answers may come late, twice or in another order."""
+        """Apply the answers to :meth:`asks`, which may come late, twice or in another order."""
         for ask in asked:
             place = ask.tenant, ask.campaign, ask.budget.days, ask.window
             self._told[place] = ask.spent_micros, ask.n_withheld

@@ -1,17 +1,18 @@
-"""Which arm, with which probability: Thompson sampling with a floor, and the two rules that look at no model.
+"""Choose an arm and its probability: Thompson sampling with a floor, and the two rules that use no model.
 
     holdout   no_send, p = 1
-    uniform   every eligible arm alike
+    uniform   every eligible arm equally likely
     policy    p = (1 - K eps) x (share of 64 draws in which the arm scored highest) + eps
 
 Guarantees: the arm is sampled from exactly the vector that is recorded; everything random comes from the decision's id,
 so that the same candidate under the same statistics gets the same choice, alone or in any batch, today or at an audit.
-No cost is taken off here: rewards have it taken off already. Only where the campaign has a budget is a price for each
-unit of cost taken off the means, one for a batch, recorded with the statistics' version; and an arm that cannot be paid
-any more has p = 0, recorded as such. Both are known before the arm is sampled, so p is still what it was sampled from.
+No cost is subtracted here: rewards are already net of cost. Only where the campaign has a budget is a price per unit of
+cost subtracted from the means, one price per batch, recorded with the statistics' version; and an arm that can no
+longer be paid for has p = 0, recorded as such. Both are known before the arm is sampled, so p is still what it was
+sampled from.
 
 Arms are scored independently, so a draw of an arm's expected reward is normal(mean, WIDTH x spread): no coefficients
-are drawn. The normals are a window of one fixed table, at a place that the id decides.
+are drawn. The normals are a window of one fixed table, at a place that the id determines.
 
 References
 ----------
@@ -36,11 +37,11 @@ from whisperer.errors import InvariantError
 
 N_DRAWS = 64
 WIDTH = 0.35
-"""Draws are this much narrower than the posterior. The floor and the uniform group explore for ever as it is, and draws
-at full width on top of them cost more than they find out (on simulated campaigns)."""
+"""Draws are this much narrower than the posterior. The floor and the uniform group already explore forever, and
+full-width draws on top of them cost more than they find out (on simulated campaigns)."""
 
 _TABLE = 1 << 16
-# RandomState's stream is frozen for good, which the newer generators' are not: an audit must find the same numbers.
+# RandomState's stream is frozen for good, unlike the newer generators': an audit must find the same numbers.
 _NORMALS = np.random.RandomState(20261123).standard_normal(_TABLE).astype(np.float32)
 _WINDOWS = np.lib.stride_tricks.sliding_window_view(np.r_[_NORMALS, _NORMALS[: N_DRAWS - 1]], N_DRAWS)
 _PRIOR = prior()
@@ -52,19 +53,19 @@ def choose(
     floor: float | None = None,
     wallet: Wallet | None = None,
 ) -> list[Choice]:
-    """One choice a candidate, in their order.
+    """Return one choice per candidate, in the same order.
 
     Parameters
     ----------
     candidates : any mixture of tenants, campaigns and groups
-    policies : by (tenant, campaign); one that is missing is decided by the prior, every arm alike
+    policies : by (tenant, campaign); where one is missing the prior decides, the same for every arm
     floor : eps, each policy's own by default
-    wallet : pays for candidates of campaigns with a budget; by default nothing that costs anything can be paid
+    wallet : pays for candidates of campaigns with a budget; by default nothing that has a cost can be paid for
 
     Raises
     ------
     InvariantError
-        For a candidate that :func:`fault_of` finds one in.
+        For a candidate in which :func:`fault_of` finds a fault.
 
     Examples
     --------
@@ -100,7 +101,7 @@ def choose(
 
 
 def fault_of(candidate: Candidate) -> str:
-    """Why no choice can be made for it, "" if one can."""
+    """Return why no choice can be made for a candidate, "" if one can."""
     if candidate.group not in GROUPS:
         return f"group {candidate.group!r} does not exist"
     if NO_SEND not in candidate.arms:
@@ -119,7 +120,7 @@ def fault_of(candidate: Candidate) -> str:
 
 
 def mixed(shares: NDArray[np.float64], floor: float = FLOOR) -> NDArray[np.float64]:
-    """Win shares, shape (n, K), with the floor mixed in: (1 - K eps) share + eps."""
+    """Mix the floor into win shares, shape (n, K): (1 - K eps) share + eps."""
     n_arms = shares.shape[1]
     eps = min(floor, 0.5 / n_arms)
     return np.asarray(shares * (1 - n_arms * eps) + eps, np.float64)
@@ -153,7 +154,7 @@ def _by_rule(
 def propensities(
     means: NDArray[np.float64], spreads: NDArray[np.float64], seeds: NDArray[np.uint64], floor: float = FLOOR
 ) -> NDArray[np.float64]:
-    """P(arm) of each decision, floor included.
+    """Return P(arm) of each decision, floor included.
 
     Parameters
     ----------
@@ -168,10 +169,10 @@ def propensities(
 
 
 def sampled(p: NDArray[np.float64], seeds: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """An arm's index from each row of ``p``, shape (n, k), by a uniform number independent of the draws."""
+    """Draw an arm's index from each row of ``p``, shape (n, k), by a uniform number independent of the draws."""
     uniform = (_mix(seeds, 2) >> np.uint64(11)).astype(np.float64) * 2.0**-53
     edges = np.cumsum(p, axis=1)
-    # The last arm that can be chosen takes what rounding leaves of 1; one with p = 0 is never chosen.
+    # The last possible arm takes whatever rounding leaves of 1; an arm with p = 0 is never chosen.
     last = p.shape[1] - 1 - np.argmax(p[:, ::-1] > 0, axis=1)
     return np.asarray(np.minimum((uniform[:, None] >= edges).sum(axis=1), last), np.int64)
 
@@ -215,8 +216,8 @@ def _by_policy(
 def _paid(
     purse: Purse | None, p: NDArray[np.float64], costs: NDArray[np.int64], seeds: NDArray[np.uint64]
 ) -> NDArray[np.int64]:
-    """An arm from each row of ``p``, paid for. Whoever comes when too little is left for an arm has p over the others,
-    which is written into the row."""
+    """Sample and pay for an arm from each row of ``p``. Once too little is left for some arms, their p is redistributed
+    over the others, and the row is updated."""
     if purse is None:
         return sampled(p, seeds)
     if int(costs.max()) * len(p) <= purse.left_micros:
@@ -229,7 +230,7 @@ def _paid(
         if (p[at, ~payable] > 0).any():
             purse.n_withheld += 1
             p[at] *= payable
-            p[at, 0] += not p[at].any()  # without a floor nothing may be left: `no_send`, then
+            p[at, 0] += not p[at].any()  # without a floor nothing may be left: then `no_send`
             p[at] /= p[at].sum()
         chosen[at] = sampled(p[at : at + 1], seeds[at : at + 1])[0]
         purse.pay(int(costs[chosen[at]]))
@@ -237,7 +238,7 @@ def _paid(
 
 
 def _scores_of(members: list[Candidate], n_arms: int) -> NDArray[np.float64] | None:
-    """Column `SCORE` by arm, shape (k, n); None where nobody has one, which is the same as zeros."""
+    """Return column `SCORE` by arm, shape (k, n); None if nobody has scores, which is equivalent to zeros."""
     if not any(candidate.scores for candidate in members):
         return None
     absent = [math.nan] * n_arms
@@ -247,11 +248,11 @@ def _scores_of(members: list[Candidate], n_arms: int) -> NDArray[np.float64] | N
 def _win_shares(
     means: NDArray[np.float64], spreads: NDArray[np.float64], seeds: NDArray[np.uint64]
 ) -> NDArray[np.float64]:
-    """Share of draws in which each arm scores highest, shape (n, K); of equal scores the first counts."""
+    """Return the share of draws in which each arm scores highest, shape (n, K); ties go to the first."""
     n_arms, n = means.shape
     if n_arms == 1:
         return np.ones((n, 1))
-    # About the first arm: float32 then holds differences, however large the rewards themselves are.
+    # Relative to the first arm: float32 then holds differences, however large the rewards themselves are.
     centred = (means - means[0]).astype(np.float32)
     narrow = (WIDTH * spreads).astype(np.float32)
     place = (_mix(seeds, 1) & np.uint64(_TABLE - 1)).astype(np.int64)
@@ -270,7 +271,7 @@ def _win_shares(
 
 
 def _mix(seeds: NDArray[np.uint64], stream: int) -> NDArray[np.uint64]:
-    """The ``stream``-th number that splitmix64 makes from each seed (Steele, Lea & Flood, OOPSLA 2014)."""
+    """Return the ``stream``-th number that splitmix64 makes from each seed (Steele, Lea & Flood, OOPSLA 2014)."""
     z = seeds + np.uint64(stream * 0x9E3779B97F4A7C15 % 2**64)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

@@ -1,11 +1,11 @@
-"""What a choice says of who decided: ``<campaign>@<number>``, and a value model's version behind it.
+"""Write and read a choice's label: who decided, ``<campaign>@<number>``, and the value model's version after it.
 
     welcome@42               the linear model's publication 42, and no value model
     welcome@42+welcome@3     with the scores of version 3
-    welcome@42!welcome@3     version 3 was to score and gave no answer: decided without it
-    welcome@42$0.3           from each arm's mean, 0.3 for each unit that it costs was taken off: the campaign's budget
+    welcome@42!welcome@3     version 3 was to score but gave no answer: decided without it
+    welcome@42$0.3           0.3 per unit of cost was subtracted from each arm's mean: the campaign's budget
 
-A value model serves the campaign whose name it has. No name contains any of ``@$+!``.
+A value model serves the campaign of the same name. No name contains any of ``@$+!``.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ _PRICE = re.compile(r"[0-9.]+(e-?[0-9]+)?")
 
 
 class Decider(NamedTuple):
-    """``version``: of the value model whose turn it was, 0 for none; ``answered``: whether its scores were used;
-    ``price``: of spending, 0 where there was none."""
+    """Who decided: ``version`` of the user's value model, 0 for none; ``answered``: whether its scores were used;
+    ``price`` of spending, 0 without one."""
 
     campaign: str
     number: int
@@ -30,7 +30,7 @@ class Decider(NamedTuple):
 
 
 def priced(policy_version: str, price: float) -> str:
-    """``price`` has four digits at most.
+    """Append a price, with at most four digits.
 
     >>> priced("welcome@42", 0.25), priced("welcome@42", 0.0), priced("welcome@42", 1e20)
     ('welcome@42$0.25', 'welcome@42', 'welcome@42$1e20')
@@ -39,11 +39,12 @@ def priced(policy_version: str, price: float) -> str:
 
 
 def labelled(policy_version: str, model: str, version: int, *, answered: bool) -> str:
+    """Append a value model's version, and whether it answered."""
     return f"{policy_version}{WITH if answered else WITHOUT}{model}@{version}"
 
 
 def parsed(policy_version: str) -> Decider | None:
-    """None for a group's rule, which looks at no model, and for what is no such label.
+    """Parse a label; return None for a group's rule, which uses no model, and for anything that is not a label.
 
     >>> parsed("welcome@42+welcome@3")
     Decider(campaign='welcome', number=42, model='welcome', version=3, answered=True)

@@ -1,8 +1,8 @@
-"""What is a usable address of a channel, and the one form in which it is used.
+"""Decide what is a usable address on a channel, and bring it into the one form in which it is used.
 
 Guarantees: whatever the text, the answer is None or an address that is bounded in length and holds no control
 character, no line break and no lone surrogate, so that it cannot end a header, an SMTP command or a log line. A usable
-address stays as it is when asked about again. Whether anybody reads what is sent there is for the provider to say.
+address is returned unchanged when passed again. Leaves whether anybody reads what is sent there to the provider.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MAX_PUSH_CHARS = 4096
 MAX_USER_KEY_CHARS = 1024
 _LONGEST_TEXT = 8192
 
-# RFC 5321 dot-string. Quoted local parts and domain literals are allowed there, unused by people, and a way to smuggle.
+# RFC 5321 dot-string. It also allows quoted local parts and domain literals: people do not use them, smugglers do.
 _LOCAL = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 _DOMAIN = re.compile(
     r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+(?=[a-z0-9-]*[a-z])[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
@@ -30,7 +30,7 @@ _DOMAIN = re.compile(
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 _PHONE_PUNCTUATION = re.compile(r"[ ().\u00a0\u2011-]")
 _UNSEEN = re.compile("[\u00ad\u034f\u061c\u115f\u1160\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]")
-"""Soft hyphens, zero-width blanks, marks of direction, byte order marks: they come along when an address is copied."""
+"""Soft hyphens, zero-width spaces, direction marks, byte order marks: they come along when an address is copied."""
 _BLANKS = " \t\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
 _AROUND = re.compile(rf"^(?:{_UNSEEN.pattern}|[{_BLANKS}])+|(?:{_UNSEEN.pattern}|[{_BLANKS}])+\Z")
 _WIDE_PUNCTUATION = re.compile(rf"{_UNSEEN.pattern}|[{_BLANKS}().\u2010-\u2015\u2212-]")
@@ -39,15 +39,15 @@ _FORBIDDEN_CATEGORIES = ("Cc", "Cs", "Zl", "Zp")
 
 
 def usable_address(channel: str, text: str, *, is_bared: bool = True) -> str | None:
-    """The address as it is used, or None where `text` is none of this channel's.
+    """Return the address as it is used, or None if `text` is not a usable address on this channel.
 
-    Blanks of every width and what nobody sees are taken off around an address, and out of a phone number. Releases
-    before record version 5 took off blanks alone: ``is_bared`` False reads as they did. What they could use comes out
-    the same either way, so that hashes of suppressed addresses keep their meaning; neither takes off a line break.
+    Spaces of every width and invisible characters are stripped around an address, and removed from a phone number.
+    Releases before record version 5 stripped only spaces: ``is_bared`` False reads as they did. What they could use
+    comes out the same either way, so that hashes of suppressed addresses stay valid; neither strips a line break.
 
     email: the domain in lower case ASCII (IDNA 2008), the local part as it is; non-ASCII and quoted local parts are not
-    usable. sms: E.164 with its plus; blanks, dots, hyphens and brackets are taken out, a national number is not usable.
-    push: a token of visible ASCII. webhook: the user key itself.
+    usable. sms: E.164 with its plus; spaces, dots, hyphens and parentheses are removed, a national number is not
+    usable. push: a token of visible ASCII. webhook: the user key itself.
 
     Examples
     --------
@@ -71,12 +71,12 @@ def usable_address(channel: str, text: str, *, is_bared: bool = True) -> str | N
 
 
 def is_clean(text: str) -> bool:
-    """No control character, no line or paragraph separator of any script, no lone surrogate."""
+    """Return whether a text has no control character, no line or paragraph separator and no lone surrogate."""
     return not any(unicodedata.category(char) in _FORBIDDEN_CATEGORIES for char in text)
 
 
 def ascii_host(name: str) -> str | None:
-    """A host name in lower case ASCII, or None: at least two labels, the last one not a number."""
+    """Return a host name in lower case ASCII; None unless it has at least two labels, the last one not a number."""
     if not name.isascii():
         try:
             name = idna.encode(name, uts46=True).decode("ascii")

@@ -1,8 +1,8 @@
-"""A tenant's channels: which provider carries each, checked before it is stored.
+"""Check a tenant's channels, and which provider carries each, before they are stored.
 
 Guarantees: whatever the input, either a complete configuration within every limit, defaults filled in, or a
 ``ChannelError`` with every problem; what :func:`redacted` returns may be shown to anybody who may see the channel.
-Whether a host answers, and whether a URL leads to an address we may call, is found out when something is sent.
+Leaves to sending whether a host answers, and whether a URL leads to an address that we may call.
 
     sink     {}
     smtp     {host, port, username, password, tls: none|starttls|tls, sender, timeout_s, answer_timeout_s}
@@ -27,9 +27,9 @@ PROVIDERS: dict[str, tuple[str, ...]] = {SINK: CHANNELS, SMTP: (EMAIL,), WEBHOOK
 """Provider -> the channels it can carry."""
 
 TAKES_KEYS: dict[str, bool] = {
-    SINK: True,  # keeps one message a send key
-    SMTP: False,  # every copy is a message; a Message-ID obliges nobody
-    WEBHOOK_POST: True,  # `webhook-id` is the send key, which receivers take once (Standard Webhooks)
+    SINK: True,  # keeps one message per send key
+    SMTP: False,  # every copy is a message; nobody has to honour a Message-ID
+    WEBHOOK_POST: True,  # `webhook-id` is the send key, which receivers accept once (Standard Webhooks)
 }
 """Provider -> whether sending again under the same key is harmless, and so right after an unknown outcome."""
 
@@ -37,7 +37,8 @@ TLS_MODES = ("none", "starttls", "tls")
 DEFAULT_PORT = {"none": 25, "starttls": 587, "tls": 465}
 DEFAULT_TIMEOUT_S, MIN_TIMEOUT_S, MAX_TIMEOUT_S = 15.0, 1.0, 60.0
 MAX_ANSWER_TIMEOUT_S = 600.0
-"""After the final dot, and the default: a server may do all its filtering then (RFC 5321, 4.5.3.2.6)."""
+"""Longest wait for the answer after the final dot, and the default: a server may do all its filtering then (RFC 5321,
+4.5.3.2.6)."""
 MAX_SECRETS = 5
 MAX_TEXT, MAX_URL = 512, 2_048
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
@@ -45,7 +46,7 @@ _HIDDEN = "…"
 
 
 def parse_channel(channel: object, provider: object, config: object) -> dict[str, Any]:
-    """Check what a caller wants of a channel and return the whole configuration.
+    """Check a channel as a caller wants it and return the whole configuration, defaults filled in.
 
     Raises
     ------
@@ -75,7 +76,7 @@ def parse_channel(channel: object, provider: object, config: object) -> dict[str
 
 
 def redacted(config: dict[str, Any]) -> dict[str, Any]:
-    """The configuration as it may be shown: no password, of each secret the last four characters, no URL query.
+    """Return the configuration as it may be shown: no password, no URL query, the last four characters of a secret.
 
     >>> redacted({"host": "mail.example.com", "password": "geheim"})
     {'host': 'mail.example.com', 'password': '…'}
@@ -92,7 +93,7 @@ def redacted(config: dict[str, Any]) -> dict[str, Any]:
 
 
 class _Reader:
-    """Collects problems; each method returns the value read, or None after noting why there is none."""
+    """Collect problems; each method returns the value read, or None (a number: its default) after noting a problem."""
 
     def __init__(self) -> None:
         self.problems: list[Problem] = []
@@ -154,7 +155,7 @@ def _read_smtp(reader: _Reader, config: dict[str, Any]) -> dict[str, Any]:
         reader.note("/config/port", "out_of_range", _PORTS[SMTP])
     username = reader.text(config, "username", required=False)
     password = reader.text(config, "password", required=False)
-    if password == _HIDDEN:  # what is shown was sent back
+    if password == _HIDDEN:  # the redacted form was sent back
         reader.note("/config/password", "hidden_secret", f"{_HIDDEN} stands for a password; write the password itself")
     if bool(config.get("username")) != bool(config.get("password")):
         lacking = "password" if config.get("username") else "username"
@@ -207,7 +208,7 @@ _READERS: dict[str, Callable[[_Reader, dict[str, Any]], dict[str, Any]]] = {
 
 
 def parse_sender(text: str) -> tuple[str, str] | None:
-    """(display name, address) of ``Ada <ada@example.com>`` or a bare address; None if it is neither.
+    """Return (display name, address) of ``Ada <ada@example.com>`` or a bare address; None if it is neither.
 
     >>> parse_sender("Ada <ada@Example.com>")
     ('Ada', 'ada@example.com')
@@ -229,12 +230,12 @@ _PORTS = {
 
 
 def is_port_allowed(provider: str, port: int) -> bool:
-    """The provider's own, and those that no system service listens on by custom."""
+    """Return whether a port is one of the provider's own, or one that no system service conventionally listens on."""
     return port in _OWN_PORTS[provider] or 1_024 <= port <= 65_535
 
 
 def is_repeatable(channel: str) -> bool:
-    """Whether every provider that may carry a channel takes send keys: what holds where nobody knows which it was."""
+    """Return whether every provider that may carry a channel honours send keys, for when it is unknown which did."""
     return all(TAKES_KEYS[provider] for provider, carried in PROVIDERS.items() if channel in carried)
 
 
@@ -244,12 +245,12 @@ def _is_host(host: str) -> bool:
     try:
         return not ipaddress.ip_address(host).is_unspecified
     except ValueError:
-        # One label: a relay in the same network, as container networks name it.
+        # A single label is a relay in the same network, as container networks name them.
         return host.isascii() and host.replace("-", "").isalnum() and not host.isdigit() and len(host) <= 63
 
 
 def _url_problem(url: str) -> str | None:
-    """What is wrong with it, never quoting it: it may carry a token."""
+    """Return what is wrong with a URL, or None, never quoting it: it may carry a token."""
     if not url.isascii() or " " in url or "\\" in url:
         return "write the URL in ASCII, without blanks and backslashes"
     try:

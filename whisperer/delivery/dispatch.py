@@ -1,7 +1,7 @@
-"""What is asked of the delivery application and what it answers.
+"""Define what the delivery application is asked and what it answers.
 
-An attempt has one point of no return: before it nothing can have reached the reader, and a failure is `retry`; after it
-the provider may have the message, and a failure is `unknown`. SMTP's is the final dot, a webhook's the request's end.
+An attempt has one point of no return. Before it, nothing can have reached the reader, and a failure is `retry`; after
+it, the provider may have the message, and a failure is `unknown`. It is SMTP's final dot, a webhook request's end.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 ACCEPTED = "accepted"
-"""The provider has it."""
+"""The provider accepted the message."""
 RETRY = "retry"
 """Nothing is known to have been sent; try again after `retry_after_s`, or by the schedule if that is None."""
 REJECTED = "rejected"
@@ -17,19 +17,21 @@ REJECTED = "rejected"
 BOUNCED = "bounced"
 """The address does not exist or refuses us: it is suppressed."""
 REFUSED = "refused"
-"""We did not hand it over: `detail` is a value of :class:`whisperer.eligibility.refusal.Reason`."""
+"""We did not pass it to a provider: `detail` is a value of :class:`whisperer.eligibility.refusal.Reason`."""
 UNKNOWN = "unknown"
-"""All of it was handed over and no answer came: the reader may have it. `repeatable` says whether asking again is safe;
-where it is not, the message is taken as sent."""
+"""The provider got the whole message but gave no answer: the reader may have it. `repeatable` says whether a retry is
+safe; if not, the message counts as sent."""
 WAITING = "waiting"
-"""No connection was free; nothing was begun. Never journaled and no attempt: ask again, after another last look."""
+"""No connection was free; nothing was begun. It is not an attempt and never journaled: ask again, after another last
+look."""
 
 
 class Dispatch(msgspec.Struct, array_like=True, frozen=True):
-    """Attributes
+    """Ask for one attempt to send a message.
+
+    Attributes
     ----------
     send_key : idempotency key, the same at every attempt
-    provider : name of a row of the tenant's channels, "sink" by default
     attempt : 0 for the first
     headers : of the message
     decided_at : ms UTC of the decision
@@ -51,9 +53,9 @@ class Dispatch(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Receipt(msgspec.Struct, array_like=True, frozen=True):
-    """What became of one attempt. ``status`` is one of the constants above.
+    """Report what became of one attempt. ``status`` is one of the constants above.
 
-    ``repeatable``: of an unknown one, whether the provider takes the send key, so that a repeat is no second message.
+    ``repeatable``: for an unknown one, whether the provider honours the send key, so that a retry is no second message.
     """
 
     send_key: str
@@ -65,5 +67,5 @@ class Receipt(msgspec.Struct, array_like=True, frozen=True):
     content_hash: str = ""
     locale: str = ""
     address_hash: bytes = b""
-    """Of the address that bounced, by the shard actor that knows it."""
+    """Hash of the address that bounced, filled in by the shard actor, which knows the address."""
     repeatable: bool = False

@@ -1,4 +1,4 @@
-"""What is wrong with a tenant's channel, all of it at once; and with one message.
+"""Report everything that is wrong with a tenant's channel at once, or what is wrong with one message.
 
 A :class:`Problem` names the place by JSON Pointer (RFC 6901; ``""`` is the whole configuration), a stable code, and
 what to do about it. No message quotes a password, a webhook secret or a URL's query.
@@ -17,13 +17,15 @@ from whisperer.errors import RequestError
 
 
 class Problem(TypedDict):
+    """Describe one thing that is wrong, and what to do about it."""
+
     pointer: str
     code: str
     message: str
 
 
 class ChannelError(RequestError):
-    """A channel that cannot be used; ``errors`` has one entry a problem and goes into problem+json as it is."""
+    """Say that a channel cannot be used; ``errors`` has one entry per problem and goes into problem+json as it is."""
 
     code = "invalid_channel"
 
@@ -38,4 +40,4 @@ class ChannelError(RequestError):
 
 
 class UnsendableError(ValueError):
-    """This one message cannot be put into the form its channel needs; trying again would change nothing."""
+    """Say that one message cannot take the form that its channel needs; trying again would change nothing."""

@@ -1,11 +1,11 @@
-"""One e-mail, from a dispatch to the bytes that go over the wire.
+"""Build one e-mail: from a dispatch to the bytes that go over the wire.
 
 Guarantees: the bytes are ASCII with CRLF line ends and no line over 998 characters, whatever script the message is in;
 no part, header, name or address can add a header or a recipient; the same dispatch, sender and time give the same
-bytes, with a Message-ID made of the send key, so that a receiver can tell a repeated attempt.
+bytes, with a Message-ID made from the send key, so that a receiver can recognise a repeated attempt.
 
 Headers are put into their wire form here, not by the standard library: its policies decode an RFC 2047 word that a
-subject brings along, line break and all, and break a long signed link into words that no mail client can follow.
+subject contains, line break and all, and break a long signed link into words that no mail client can follow.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ MAX_LOCALE_CHARS = 35
 MAX_WORD = 76
 
 _ADDED_HEADER = re.compile(r"(?:List-[A-Za-z-]{1,40}|X-[A-Za-z0-9-]{1,60}|Feedback-ID|Auto-Submitted|Precedence)", re.I)
-"""What a message may bring along; everything else is ours to write."""
+"""Headers that a message may add; we write all others."""
 _VERBATIM = re.compile(r"[ -~]+")
 _SPECIAL = re.compile(r"[^A-Za-z0-9 !#$%&'*+/=?^_`{|}~-]")
 _LOCALE = re.compile(r"[A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8})*")
@@ -41,7 +41,7 @@ _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 
 
 class _Wire(str):
-    """A header's value that `EmailMessage` neither parses nor folds: ASCII lines, without the CRLF between them."""
+    """Hold a header value that `EmailMessage` neither parses nor folds: ASCII lines, without the CRLF between them."""
 
     name: str
     lines: list[str]
@@ -57,12 +57,12 @@ class _Wire(str):
 
 
 def build_email(dispatch: Dispatch, sender: str, at: int) -> EmailMessage:
-    """The message of a dispatch of channel `email`.
+    """Build the e-mail of a dispatch on channel `email`.
 
     Parameters
     ----------
     sender : ``Ada <ada@example.com>``, checked when the channel was stored
-    at : ms UTC, the Date
+    at : ms UTC, for the Date header
 
     Raises
     ------
@@ -101,7 +101,7 @@ def build_email(dispatch: Dispatch, sender: str, at: int) -> EmailMessage:
 
 
 def message_id(send_key: str, sender_address: str) -> str:
-    """``<snd_…@example.com>``, the same at every attempt."""
+    """Return the Message-ID, ``<snd_…@example.com>``, the same at every attempt."""
     left = send_key if _SEND_KEY.fullmatch(send_key) else _digest(send_key)
     return f"<{left}@{sender_address.rpartition('@')[2]}>"
 
@@ -131,12 +131,12 @@ def _alternative(message: EmailMessage, html: str) -> None:
 
 
 def _whole(body: str) -> str:
-    """Without lone surrogates, which no charset encodes."""
+    """Replace lone surrogates, which no charset encodes."""
     return body.encode("utf-8", "replace").decode("utf-8")
 
 
 def _transfer(body: str) -> Literal["base64", "quoted-printable"]:
-    """Never 8bit, so that no server on the way has to re-encode it; the shorter of the two by a glance."""
+    """Choose the roughly shorter transfer encoding; never 8bit, so that no server on the way has to re-encode it."""
     n_foreign = sum(1 for char in body if char > "~")
     return "base64" if n_foreign * 4 > len(body) else "quoted-printable"
 
@@ -151,7 +151,7 @@ def _mailbox(name: str, address: str) -> list[str]:
 
 
 def _words(header: str, text: str) -> list[str]:
-    """Free text as lines: as it is where it is short ASCII, else in RFC 2047 words."""
+    """Write free text as lines: unchanged if it is short ASCII, else in RFC 2047 words."""
     if _is_plain(text) and len(header) + 2 + len(text) <= MAX_WORD:
         return [text]
     encoded = Header(text, "utf-8", maxlinelen=MAX_WORD, header_name=header).encode(linesep="\n")
@@ -159,7 +159,7 @@ def _words(header: str, text: str) -> list[str]:
 
 
 def _is_plain(text: str) -> bool:
-    """Nobody will take a part of it for an encoded word."""
+    """Return whether a text is ASCII of which nothing can be taken for an encoded word."""
     return text.isascii() and "=?" not in text
 
 

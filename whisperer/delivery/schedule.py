@@ -1,9 +1,9 @@
-"""When a message that a provider did not take is tried again.
+"""Decide when a message that a provider did not accept is tried again.
 
 The schedule is data: the wait before each attempt, in seconds, counted from the failure before it. Guarantees: the same
-send key and number of attempts always wait equally long, so a replay schedules what was scheduled; no attempt comes
-before its wait is over; after the last entry there is none. Which failures are worth another attempt is decided by the
-provider's adapter.
+send key and number of attempts always wait equally long, so a replay gives the same schedule; no attempt is made before
+its wait is over, and none after the last entry. Leaves which failures are worth another attempt to the provider's
+adapter.
 """
 
 from __future__ import annotations
@@ -14,30 +14,31 @@ import math
 from whisperer.content.message import WEBHOOK
 
 DELAYS_S: tuple[int, ...] = (0, 5, 30, 120, 600, 1_800, 7_200, 21_600, 50_400)
-"""Any provider: 9 attempts within about a day."""
+"""For every channel except webhook: 9 attempts within about a day."""
 
 WEBHOOK_DELAYS_S: tuple[int, ...] = (0, 5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
 """Standard Webhooks' recommendation: 10 attempts within about three days."""
 
 JITTER = 0.2
-"""A wait is lengthened by up to this share of itself, so that what failed together does not come back together."""
+"""A wait is lengthened by up to this share of itself, so that what failed together is not retried together."""
 
 MAX_RETRY_AFTER_S = 86_400.0
-"""A provider may ask for a longer wait than the schedule's, up to this much."""
+"""The longest wait that a provider may ask for beyond the schedule's."""
 
 
 def delays_s(channel: str) -> tuple[int, ...]:
+    """Return a channel's schedule: the wait before each attempt, in seconds."""
     return WEBHOOK_DELAYS_S if channel == WEBHOOK else DELAYS_S
 
 
 def next_attempt_at(send_key: str, attempts: int, now: int, retry_after_s: float | None, channel: str) -> int | None:
-    """When to try again, in ms UTC; None once the schedule is exhausted.
+    """Return when to try again, in ms UTC; None once the schedule is exhausted.
 
     Parameters
     ----------
-    attempts : made so far, at least 0
+    attempts : number of attempts made so far, at least 0
     now : ms UTC when the last one failed
-    retry_after_s : what the provider asked for; a value that is no wait (negative, NaN) is ignored
+    retry_after_s : the wait the provider asked for; a value that is not a wait (negative, NaN) is ignored
 
     Examples
     --------
@@ -58,7 +59,7 @@ def next_attempt_at(send_key: str, attempts: int, now: int, retry_after_s: float
 
 
 def _share(send_key: str, attempts: int) -> float:
-    """In [0, 1), from the key and the attempt alone."""
+    """Return a share in [0, 1) that depends only on the key and the attempt."""
     text = f"{send_key}\x1f{attempts}".encode("utf-8", "surrogatepass")
     digest = hashlib.blake2b(text, digest_size=8, person=b"retry").digest()
     return (int.from_bytes(digest, "big") >> 11) / (1 << 53)

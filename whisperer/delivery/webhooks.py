@@ -1,8 +1,8 @@
-"""Outgoing webhooks after the Standard Webhooks specification: what is posted, and how the receiver knows it is ours.
+"""Build outgoing webhooks by the Standard Webhooks specification: what is posted, and how it is signed.
 
 Guarantees: the payload of a dispatch is the same bytes at every attempt and `webhook-id` is the send key, so that a
-receiver that remembers ids takes a message once; every secret of the endpoint signs, so secrets rotate without a gap.
-Posting is left to the adapter.
+receiver that remembers ids accepts a message once; every secret of the endpoint signs, so secrets rotate without a gap.
+Leaves posting to the adapter.
 
 References
 ----------
@@ -35,7 +35,7 @@ _ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
 def parse_secret(text: str) -> bytes:
-    """The key inside ``whsec_<base64>``. Raises ValueError, whose text does not repeat the secret."""
+    """Return the key inside ``whsec_<base64>``. Raises ValueError, whose text never quotes the secret."""
     if not text.startswith(SECRET_PREFIX):
         raise ValueError(f"a webhook secret starts with {SECRET_PREFIX}")
     try:
@@ -48,10 +48,10 @@ def parse_secret(text: str) -> bytes:
 
 
 def payload_of(dispatch: Dispatch) -> bytes:
-    """The body that is posted: ``{type, timestamp, data}``.
+    """Return the body to post: ``{type, timestamp, data}``.
 
-    ``message`` has the channel's parts. A webhook's body that is a JSON object or list stands there as JSON, any other
-    as text. Raises UnsendableError when it is over 20 KB.
+    ``data.message`` has the channel's parts. A webhook's body that is a JSON object or list is embedded as JSON, any
+    other as text. Raises UnsendableError if the payload is over 20 KB or holds a lone surrogate.
     """
     who = "anonymous_id" if is_anonymous(dispatch.user_key) else "user_id"
     message: dict[str, object] = dict(dispatch.parts)
@@ -80,7 +80,10 @@ def payload_of(dispatch: Dispatch) -> bytes:
 
 
 def signed_headers(message_id: str, timestamp_s: int, payload: bytes, keys: Sequence[bytes]) -> dict[str, str]:
-    """The three `webhook-*` headers; one signature a key, in their order."""
+    """Return the three `webhook-*` headers, with one signature per key, in their order.
+
+    Raises UnsendableError if the id is not 1 to 128 letters, digits, '-' or '_'.
+    """
     if not _ID.fullmatch(message_id):
         raise UnsendableError("a webhook-id has 1 to 128 letters, digits, '-' or '_'")
     signed = f"{message_id}.{timestamp_s}.".encode() + payload

@@ -1,6 +1,6 @@
-"""Where a user is reached on a channel, by what the tenant stated about the user.
+"""Find a user's address on a channel, in what the tenant stated about the user.
 
-Decides which trait holds which address. What makes a text an address, and its one form, is decided by
+Decides which trait holds which address. Leaves what makes a text an address, and its one form, to
 :func:`whisperer.delivery.addresses.usable_address`.
 """
 
@@ -20,9 +20,10 @@ _text = msgspec.json.Decoder(str).decode
 
 
 def address_of(traits: Mapping[str, bytes], channel: str, user_key: str, *, is_bared: bool = True) -> str | None:
-    """The address in the form that is used, or None. ``traits`` are JSON as the client wrote it; only texts count.
+    """Return the address in the form that is used, or None. ``traits`` are JSON as the client wrote it; only texts
+    count.
 
-    ``is_bared`` as of :func:`usable_address`. A webhook is told the user key itself: the receiver knows the user by it.
+    ``is_bared`` as in :func:`usable_address`. A webhook's address is the user key: the receiver knows the user by it.
 
     >>> address_of({"email": b'" ada@Example.com"'}, "email", "u:ada"), address_of({"phone": b"4915"}, "sms", "u:ada")
     ('ada@example.com', None)

@@ -1,12 +1,13 @@
-"""Whether a user has had enough messages.
+"""Decide whether a user has had enough messages.
 
-Every message a provider accepted counts, of transactional campaigns too, against each cap whose scope it is in. A
-rolling cap looks at (now - hours, now]; a calendar cap at the day, the week from Monday or the month that the user's
-clock shows, from the first instant of its first day, so a day of 23 or 25 hours is one day. All messages are judged by
-the zone the user has now: who flies west on a day that had its message does not get a second one for the same date.
-A message dated after ``now`` (by another machine's clock, before a merge) counts.
+Every message that counts as sent, transactional ones too, counts against each cap whose scope it is in. A rolling cap
+covers (now - hours, now]; a calendar cap the day, the week from Monday or the month on the user's clock, from the first
+instant of its first day, so a day of 23 or 25 hours is one day. All messages are judged in the zone the user has now:
+someone who flies west on a day that had its message gets no second one for the same date. A message dated after ``now``
+(by another machine's clock, before a merge) counts.
 
-The caller reserves: with one open decision a user, a decision that was allowed still is when its message is accepted.
+The caller reserves: as a user has at most one open decision, one that the caps allowed is still within them when its
+message is accepted.
 """
 
 from __future__ import annotations
@@ -21,12 +22,13 @@ from whisperer.eligibility.standing import MAX_SENDS, RETAIN_SENDS_MS, Sent, Sta
 
 
 def is_capped(sends: Sequence[Sent], caps: Sequence[Cap], campaign: str, channel: str, now: int, zone: str) -> bool:
-    """Whether one more message would be over any of ``caps``. ``sends`` are in order of time."""
+    """Return whether one more message would exceed any of ``caps``. ``sends`` are in order of time; ``now`` is ms
+    UTC."""
     return any(_is_full(sends, cap, campaign, channel, now, zone) for cap in caps)
 
 
 def window_start(cap: Cap, now: int, zone: str) -> int:
-    """Messages at or after this instant (ms UTC) count against ``cap``."""
+    """Return the instant (ms UTC) at or after which messages count against ``cap``."""
     if cap.per == "rolling":
         return now - int(cap.hours * HOUR_MS) + 1
     today = wall_at(now, zone).date()
@@ -38,7 +40,7 @@ def window_start(cap: Cap, now: int, zone: str) -> int:
 
 
 def record(standing: Standing, sent: Sent) -> bool:
-    """Note a message that a provider accepted; False, and nothing changes, if its key was noted before."""
+    """Record a message that was sent; return False, and change nothing, if its key was recorded before."""
     if any(held.send_key == sent.send_key for held in standing.sends):
         return False
     standing.sends = in_order([*standing.sends, sent])
@@ -46,9 +48,9 @@ def record(standing: Standing, sent: Sent) -> bool:
 
 
 def in_order(sends: Iterable[Sent]) -> list[Sent]:
-    """One entry a send key, by time, without those that no cap reaches back to, at most the newest MAX_SENDS.
+    """Return one entry per send key, by time: at most the newest MAX_SENDS, and none older than any cap looks back.
 
-    What was left out once is left out of every longer history as well, so histories may be joined in any order.
+    What is left out once is left out of every longer history as well, so histories may be joined in any order.
     """
     by_key: dict[str, Sent] = {}
     for sent in sends:

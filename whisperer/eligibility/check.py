@@ -1,11 +1,11 @@
-"""Which arms may reach one user now, and why the others may not.
+"""Decide which arms may reach one user now, and why the others may not.
 
-There is one order of reasons, the most lasting first: `no_address`, `suppressed`, `no_consent`, `capped`,
-`quiet_hours`. An arm is refused for the first that applies to it. A candidate none of whose arms is left is refused for
-the reason of the arm that came nearest to being chosen, the last of the order: a user without a push token who had an
-e-mail this morning is `capped`, not unreachable.
+Reasons have one order, the most lasting first: `no_address`, `suppressed`, `no_consent`, `capped`, `quiet_hours`. An
+arm is refused for the first that applies to it. A candidate with no arm left is refused for the reason that is last in
+the order, that of the arm closest to being chosen: a user without a push token who had an e-mail this morning is
+`capped`, not unreachable.
 
-A transactional campaign skips consent and nothing else: suppression always holds, and caps and quiet hours are those
+A transactional campaign skips consent and nothing else: suppression always holds, and so do the caps and quiet hours
 that the campaign itself states.
 """
 
@@ -40,7 +40,7 @@ def eligible_arms(
     *,
     is_bared: bool = True,
 ) -> tuple[list[str], dict[str, Reason]]:
-    """The arms that may be chosen, and the reason of each other one, both in the order of ``arms``.
+    """Return the arms that may be chosen, and the reason against each other one, both in the order of ``arms``.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def eligible_arms(
     zone : IANA name of the user's zone, "" for UTC
     now : ms UTC
     consent_default : whether a user who never stated anything may be reached
-    is_bared : as of :func:`whisperer.delivery.addresses.usable_address`
+    is_bared : as in :func:`whisperer.delivery.addresses.usable_address`
     """
     by_channel: dict[str, Reason | None] = {}
     eligible: list[str] = []
@@ -83,7 +83,8 @@ def may_dispatch(
     now: int,
     consent_default: bool,
 ) -> Reason | None:
-    """Why the chosen arm's message must not leave now, or None. The decision reserved the caps: not asked again."""
+    """Return why the chosen arm's message must not be sent now, or None. Caps are not checked again: the decision
+    reserved its place in them."""
     reason = _unreachable(channel, purpose, standing, traits, user_key, consent_default)
     if reason is None and quiet_hours is not None and is_quiet(quiet_hours, now, zone):
         reason = Reason.QUIET_HOURS
@@ -91,7 +92,7 @@ def may_dispatch(
 
 
 def overall(refused: Mapping[str, Reason]) -> Reason:
-    """The one reason of a candidate none of whose arms is eligible; ``refused`` has at least one arm.
+    """Return the one reason to refuse a candidate with no eligible arm; ``refused`` has at least one arm.
 
     >>> overall({"mail": Reason.CAPPED, "sms": Reason.NO_ADDRESS})
     <Reason.CAPPED: 'capped'>
@@ -109,7 +110,7 @@ def _unreachable(
     *,
     is_bared: bool = True,
 ) -> Reason | None:
-    """Why the channel is closed to the user whatever the time is."""
+    """Return why the channel is closed to the user at any time, or None."""
     address = address_of(traits, channel, user_key, is_bared=is_bared)
     if address is None:
         return Reason.NO_ADDRESS

@@ -1,14 +1,14 @@
-"""Whether a user has agreed to be reached on a channel for a purpose.
+"""Decide whether a user has agreed to be reached on a channel for a purpose.
 
 A statement is about one channel and one purpose; ``*`` stands for all of them. For one channel and purpose the last
-statement holds, and on a tie a withdrawal does. Where several statements cover the same message, from the broadest to
-the narrowest, a narrower one overrides a broader one, with one exception: **a grant never overrides a withdrawal that
-came after it**. So "no e-mails at all, but the newsletter" works when stated in this order or at once, and whoever
-unsubscribes from everything is not reached because of something agreed to earlier. ``email/*`` and ``*/newsletter`` are
-equally narrow: a withdrawal in one of them holds.
+statement holds; on a tie, a withdrawal does. When several statements cover the same message, a narrower one overrides a
+broader one, with one exception: **a grant never overrides a withdrawal that came after it**. So "no e-mails at all,
+except the newsletter" works when stated in this order or at once, and someone who unsubscribes from everything is not
+reached because of an earlier agreement. ``email/*`` and ``*/newsletter`` are equally narrow: a withdrawal in either
+holds.
 
 Transactional messages need no consent; suppression stops them too (:mod:`whisperer.eligibility.suppression`). What
-counts as consent by law is for the tenant to say, with its default for users who never stated anything.
+counts as consent by law is up to the tenant, which sets a default for users who never stated anything.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ ALL = "*"
 
 
 def state(standing: Standing, channel: str, purpose: str, consent: Consent) -> bool:
-    """Note a statement; False where an earlier-noted one holds against it. Order of arrival makes no difference."""
+    """Record a statement; return False if the recorded one holds instead. The order of arrival makes no difference."""
     key = f"{channel}/{purpose}"
     held = standing.consent.get(key)
     stands = consent if held is None else later(held, consent)
@@ -31,12 +31,12 @@ def state(standing: Standing, channel: str, purpose: str, consent: Consent) -> b
 
 
 def later(a: Consent, b: Consent) -> Consent:
-    """Which of two statements about the same channel and purpose holds; ``a`` if they are equal."""
+    """Return which of two statements about the same channel and purpose holds; ``a`` if they are equal."""
     return b if (b.at, not b.granted, b.source) > (a.at, not a.granted, a.source) else a
 
 
 def allows(standing: Standing, channel: str, purpose: str, default: bool) -> bool:
-    """Whether consent permits it; ``default`` is the answer for a user of whom no statement covers it.
+    """Return whether consent permits a message; ``default`` is the answer if no statement of the user covers it.
 
     >>> nothing = Standing()
     >>> allows(nothing, "email", "marketing", default=False), allows(nothing, "email", "transactional", default=False)

@@ -1,8 +1,8 @@
-"""The experiment's group of a user: drawn once by a hash, kept, and what becomes of it in a merge.
+"""Assign users to the experiment's groups: draw the group once by a hash, keep it, and settle it in a merge.
 
-Guarantees: the draw depends on key and salt alone; changing one share moves nobody between the other group and the
+Guarantees: the draw depends only on key and salt; changing one share moves nobody between the other group and the
 policy, as holdout is cut from the lower end of [0, 1) and uniform from the upper; merges end the same in any order.
-Whether shares are sensible is checked where they are set.
+Leaves the check that shares are sensible to where they are set.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from whisperer.ids import is_anonymous
 
 
 def draw(key: str, salt: str, holdout: float, uniform: float) -> str:
-    """``holdout`` and ``uniform`` are the groups' shares of all users.
+    """Draw a user's group; ``holdout`` and ``uniform`` are the groups' shares of all users.
 
     >>> draw("u:ada", "salt", holdout=1.0, uniform=0.0), draw("u:ada", "salt", holdout=0.0, uniform=0.0)
     ('holdout', 'policy')
@@ -29,16 +29,16 @@ def draw(key: str, salt: str, holdout: float, uniform: float) -> str:
 
 
 def assigned(standing: Standing, key: str, now: int, salt: str, holdout: float, uniform: float) -> Assignment:
-    """The user's assignment; the first time it is drawn, as of ``now``, and stored in ``standing``."""
+    """Return the user's assignment; the first time, draw it as of ``now`` (ms UTC) and store it in ``standing``."""
     if standing.assignment is None:
         standing.assignment = Assignment(now, key, draw(key, salt, holdout, uniform))
     return standing.assignment
 
 
 def merged(a: Assignment | None, b: Assignment | None) -> Assignment | None:
-    """A known user's assignment before an anonymous one's, then the earlier, then by key.
+    """Choose the assignment of merged users: a known user's before an anonymous one's, then the earlier, then by key.
 
-    Where the groups differ, or did in an earlier merge, the user is conflicted: it was treated by two rules.
+    If the groups differ, or did in an earlier merge, the user is conflicted: they were treated by two rules.
     """
     if a is None or b is None:
         return b if a is None else a

@@ -1,8 +1,8 @@
-"""The wall clock where a user is.
+"""Read the wall clock where a user is.
 
 Decides what a zone's clock shows at an instant, and which instant first shows a given time. Instants are int ms UTC,
-wall times are naive datetimes. "" and names that the IANA database does not have are UTC, so that a bad zone drops
-nobody. Everything follows from the arguments and the database.
+wall times are naive datetimes. "" and names that are not in the IANA database are UTC, so that a bad zone drops nobody.
+Results depend only on the arguments and the database.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @lru_cache(maxsize=1_024)
 def zone_of(name: str) -> tzinfo:
+    """Return the zone of an IANA name, UTC if it is not known."""
     return ZoneInfo(name) if name in KNOWN_ZONES else UTC
 
 
 def wall_at(at: int, zone: str) -> datetime:
-    """What the clock in ``zone`` shows at ``at``.
+    """Return what the clock in ``zone`` shows at ``at`` (ms UTC).
 
     >>> wall_at(0, "Europe/Berlin"), wall_at(0, "Mars/Phobos")
     (datetime.datetime(1970, 1, 1, 1, 0), datetime.datetime(1970, 1, 1, 0, 0))
@@ -33,16 +34,16 @@ def wall_at(at: int, zone: str) -> datetime:
 
 
 def offset_ms(at: int, zone: str) -> int:
-    """How far the clock in ``zone`` is ahead of UTC at ``at``."""
+    """Return how far the clock in ``zone`` is ahead of UTC at ``at`` (ms UTC), in ms."""
     offset = (_EPOCH + timedelta(milliseconds=at)).astimezone(zone_of(zone)).utcoffset()
     assert offset is not None
     return offset // MS
 
 
 def first_instant(wall: datetime, zone: str) -> int:
-    """The first instant at which the clock in ``zone`` has reached ``wall``.
+    """Return the first instant (ms UTC) at which the clock in ``zone`` has reached ``wall``.
 
-    Where the clock is put forward over ``wall`` that is the moment of the jump; where it is put back and shows ``wall``
+    If the clock jumps forward over ``wall``, that is the moment of the jump; if it is put back and shows ``wall``
     twice, the first time.
     """
     aware = wall.replace(tzinfo=zone_of(zone), fold=0)
@@ -52,7 +53,7 @@ def first_instant(wall: datetime, zone: str) -> int:
 
 
 def transition(after: int, until: int, zone: str) -> int:
-    """The first instant in (after, until] of another offset than ``after``'s, given that ``until`` has another one."""
+    """Return the first instant in (after, until] whose offset differs from ``after``'s, as ``until``'s must."""
     offset = offset_ms(after, zone)
     while until - after > 1:
         middle = (after + until) // 2

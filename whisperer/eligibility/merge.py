@@ -1,8 +1,8 @@
-"""Two users turn out to be one: what may be done with them together.
+"""Merge the standings of two users who turn out to be one.
 
 ``merge`` is commutative, associative and idempotent over what :mod:`.consent`, :mod:`.suppression`, :mod:`.caps` and
-:mod:`.groups` make, so a merge that is delivered twice or in another order ends in the same standing. Nobody becomes
-reachable by it in a way that either had stopped: withdrawals, suppressions and messages of both hold for both.
+:mod:`.groups` make, so a merge that is delivered twice or in another order ends in the same standing. It makes nobody
+reachable in a way that either had stopped: withdrawals, suppressions and sent messages of both count for the result.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from whisperer.eligibility.suppression import add
 
 
 def merge(a: Standing, b: Standing) -> Standing:
-    """A new standing; ``a`` and ``b`` stay as they are."""
+    """Return a new standing; ``a`` and ``b`` stay as they are."""
     consent = dict(a.consent)
     for key, statement in b.consent.items():
         held = consent.get(key)

@@ -1,4 +1,4 @@
-"""Why a user is not reached: one enum, a value a reason, each with a sentence for people."""
+"""List the reasons why a user is not reached: one enum, each value with a sentence for people."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from enum import StrEnum
 
 
 class Reason(StrEnum):
+    """Name why a candidate was refused or its message not sent."""
+
     NOT_IN_AUDIENCE = "not_in_audience"
     CAMPAIGN_NOT_LIVE = "campaign_not_live"
     DECISION_OPEN = "decision_open"

@@ -1,4 +1,4 @@
-"""The limits that a campaign puts on reaching one user."""
+"""Define the limits that a campaign sets on reaching one user."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import Literal
 import msgspec
 
 TRANSACTIONAL, MARKETING = "transactional", "marketing"
-"""Purposes; others may be named. A transactional message needs no consent; suppression stops it too,
-and so do caps and quiet hours where its campaign states any."""
+"""Purposes; others may be named. A transactional message needs no consent, but suppression stops it, and so do caps and
+quiet hours that its campaign states."""
 
 
 class Cap(msgspec.Struct, frozen=True):
-    """At most ``most`` messages.
+    """Allow at most ``most`` messages in a period.
 
-    ``per`` "rolling": within the last ``hours``; "day", "week" (from Monday), "month": calendar units in the user's
-    zone.
-    ``scope`` "campaign" counts this campaign's messages, "tenant" those of all, "channel" all of the arm's channel.
+    ``per`` "rolling" is the last ``hours``; "day", "week" (from Monday) and "month" are calendar units in the user's
+    zone. ``scope`` "campaign" counts this campaign's messages, "tenant" those of all campaigns, "channel" all on the
+    arm's channel.
     """
 
     most: int
@@ -26,7 +26,7 @@ class Cap(msgspec.Struct, frozen=True):
 
 
 class QuietHours(msgspec.Struct, frozen=True):
-    """Local time of the user, minutes after midnight, [from, until); may pass midnight."""
+    """Bound quiet time on the user's clock: [from, until) in minutes after midnight; may pass midnight."""
 
     from_min: int
     until_min: int

@@ -1,6 +1,6 @@
-"""What may be done with one user: consent, suppression, the messages already sent, the experiment's group.
+"""Hold what may be done with one user: consent, suppression, the messages already sent, the experiment's group.
 
-A value that merges: any order of merges ends in the same standing.
+A standing is a value that merges: any order of merges ends in the same standing.
 """
 
 from __future__ import annotations
@@ -8,13 +8,13 @@ from __future__ import annotations
 import msgspec
 
 RETAIN_SENDS_MS = 62 * 86_400_000
-"""Longest look back of any cap: a calendar month and its neighbours."""
+"""The furthest that any cap may look back: two months of 31 days."""
 
 MAX_SENDS = 512
 
 
 class Consent(msgspec.Struct, array_like=True, frozen=True):
-    """The last statement about one channel and purpose. The later wins; on a tie a withdrawal does."""
+    """Hold the last statement about one channel and purpose. The later one wins; on a tie, a withdrawal does."""
 
     at: int
     granted: bool
@@ -22,7 +22,7 @@ class Consent(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Suppression(msgspec.Struct, array_like=True, frozen=True):
-    """A hard stop for one address of one channel. The earlier wins: it says why first."""
+    """Hold a hard stop for one address on one channel. The earliest wins, as it gives the original reason."""
 
     at: int
     reason: str
@@ -30,7 +30,7 @@ class Suppression(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Sent(msgspec.Struct, array_like=True, frozen=True):
-    """One message that a provider accepted."""
+    """Record one message that was sent; ``at`` is ms UTC."""
 
     at: int
     campaign: str
@@ -39,7 +39,7 @@ class Sent(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Assignment(msgspec.Struct, array_like=True, frozen=True):
-    """The experiment's group, drawn for ``key`` at its first decision and kept.
+    """Hold the experiment's group, drawn for ``key`` at its first decision and kept.
 
     ``conflicted``: a merge joined two users of different groups; the user is left out of lift.
     """
@@ -51,8 +51,8 @@ class Assignment(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Standing(msgspec.Struct, array_like=True):
-    """``consent`` is keyed ``channel/purpose``; ``suppressed`` by channel, in order of address hash; ``sends`` are in
-    order of time.
+    """Hold one user's standing. ``consent`` is keyed by ``channel/purpose``; ``suppressed`` by channel, in order of
+    address hash; ``sends`` are in order of time.
     """
 
     consent: dict[str, Consent] = {}

@@ -1,8 +1,8 @@
-"""Addresses that nothing is sent to any more, whatever the user agreed to: they bounced, or somebody complained.
+"""Stop sending to addresses that bounced or complained, whatever the user agreed to.
 
 Only a hash of the address is kept, so that the stop outlives the address: it holds after the user was erased, and when
-the same address is stated again in another spelling. The hash is a pseudonym, not a secret: who guesses an address can
-confirm it.
+the same address is stated again in another spelling. The hash is a pseudonym, not a secret: anyone who guesses an
+address can confirm it.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from whisperer.eligibility.standing import Standing, Suppression
 
 
 def suppress(standing: Standing, channel: str, address: str, at: int, reason: str) -> bool:
-    """Stop ``address`` for good; False if it was stopped before. The earliest stop is kept: it says why first."""
+    """Stop ``address`` for good from ``at`` (ms UTC); return False if it was stopped before. The earliest stop is
+    kept, as it gives the original reason."""
     return add(standing.suppressed, channel, Suppression(at, reason, address_hash(channel, address)))
 
 
 def add(suppressed: dict[str, list[Suppression]], channel: str, stop: Suppression) -> bool:
-    """Put ``stop`` in its place among those of the channel, which are in order of their hashes."""
+    """Insert ``stop`` among the channel's stops, in order of hash; return False if the address was stopped before."""
     stops = suppressed.setdefault(channel, [])
     place = bisect_left(stops, stop.address_hash, key=lambda held: held.address_hash)
     if place == len(stops) or stops[place].address_hash != stop.address_hash:
@@ -35,6 +36,7 @@ def add(suppressed: dict[str, list[Suppression]], channel: str, stop: Suppressio
 
 
 def is_suppressed(standing: Standing, channel: str, address: str) -> bool:
+    """Return whether an address is stopped, in any spelling."""
     stops = standing.suppressed.get(channel)
     if not stops:
         return False
@@ -43,11 +45,12 @@ def is_suppressed(standing: Standing, channel: str, address: str) -> bool:
 
 
 def address_hash(channel: str, address: str) -> bytes:
-    """16 bytes, the same for every spelling of an address that reaches the same person.
+    """Hash an address to 16 bytes, the same for every spelling that reaches the same person.
 
-    Of an e-mail address neither case nor the domain's script matters. Domains have no case, and providers that tell
-    ``Ada@`` from ``ada@`` are too rare to write again to someone who complained. Of a phone number punctuation does not
-    matter. Anything else is taken as it is. What is no usable address is hashed too, and suppresses nothing else.
+    In an e-mail address neither case nor the domain's script matters: domains have no case, and providers that
+    distinguish ``Ada@`` from ``ada@`` are too rare to risk writing again to someone who complained. In a phone number
+    punctuation does not matter. Anything else is taken as it is. An unusable address is hashed too, and suppresses
+    nothing else.
     """
     used = usable_address(channel, address) or unicodedata.normalize("NFC", address.strip())
     if channel == EMAIL:

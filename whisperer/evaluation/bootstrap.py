@@ -1,9 +1,9 @@
-"""How sure an estimate is: whole users are drawn again with replacement, never single decisions.
+"""Measure how sure an estimate is: whole users are resampled with replacement, never single decisions.
 
-A user's decisions share tastes and luck; drawing decisions would call a hundred clicks of one user evidence. Estimates
-are ratios of sums, so a resample needs only each user's sums. Guarantees: estimates of one call share every draw, hence
-differences between them are paired; the same seed gives the same interval. Leaves to others: thresholds and models are
-those of the whole log, not fitted again.
+A user's decisions share tastes and luck; resampling decisions would treat a hundred clicks of one user as a hundred
+pieces of evidence. Estimates are ratios of sums, so a resample needs only each user's sums. Guarantees: estimates of
+one call share every draw, hence differences between them are paired; the same seed gives the same interval. Leaves to
+others: thresholds and models, which are those of the whole log, not refitted.
 
 References
 ----------
@@ -29,7 +29,7 @@ _BLOCK = 1 << 20  # users drawn at once: their counts stay in the cache
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """``low`` and ``high`` are infinite where some resample had nothing to divide by."""
+    """A value and its interval; ``low`` and ``high`` are infinite if some resample had a denominator of 0."""
 
     value: float
     low: float
@@ -38,7 +38,7 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One estimator's word on two policies, in the reward's unit a decision."""
+    """One estimator's values for two policies, in the reward's unit per decision."""
 
     new: Interval
     current: Interval
@@ -46,11 +46,11 @@ class Comparison:
 
 
 def resampled(terms: Sequence[Terms], user: Ints, n_resamples: int = N_RESAMPLES, seed: int = 0) -> Floats:
-    """Estimates on resamples of users; NaN where a resample's denominator is 0.
+    """Estimate on resamples of users; NaN where a resample's denominator is 0.
 
     Parameters
     ----------
-    terms : of estimates on one log
+    terms : estimates on one log
     user : int64, shape (n,), numbers from 0 without gaps (``Logged.user``)
 
     Returns
@@ -74,21 +74,21 @@ def resampled(terms: Sequence[Terms], user: Ints, n_resamples: int = N_RESAMPLES
 
 
 def influence(terms: Terms, user: Ints) -> Floats:
-    """How far each user moves the estimate, shape (n_users,); they sum to 0."""
+    """Return how far each user moves the estimate, shape (n_users,); the values sum to 0."""
     moved = terms.numerator - terms.value * terms.denominator
     return np.asarray(np.bincount(user, moved) / terms.denominator.sum(), np.float64)
 
 
 def interval(value: float, samples: Floats, moved: Floats, level: float = 0.95) -> Interval:
-    """Percentile interval of an estimate, expanded as Student's t is about the normal.
+    """Return the percentile interval of an estimate, widened as Student's t is relative to the normal.
 
-    The degrees of freedom are the users that the estimate rests on, (sum m^2)^2 / sum m^4: far fewer than there are
-    where some have large weights. Plain percentiles are then too narrow (by about 1 % of coverage at 400 users).
+    The degrees of freedom are the users that the estimate effectively rests on, (sum m^2)^2 / sum m^4: far fewer than
+    there are if some have large weights. Plain percentiles are then too narrow (by about 1 % of coverage at 400 users).
 
     Parameters
     ----------
     samples : float64, shape (n_resamples,)
-    moved : float64, shape (n_users,), the users' influence on it
+    moved : float64, shape (n_users,), each user's influence on the estimate
 
     References
     ----------
@@ -99,7 +99,7 @@ def interval(value: float, samples: Floats, moved: Floats, level: float = 0.95) 
     fourth = float((moved**4).sum())
     rests_on = float((moved**2).sum()) ** 2 / fourth if fourth else np.inf
     tail = NormalDist().cdf(-student_t(0.5 + level / 2, max(rests_on, _FEWEST_DF)))
-    # Of n + 1 gaps between n samples, not n - 1: otherwise few resamples make narrow intervals.
+    # n samples make n + 1 gaps, not n - 1: otherwise few resamples make narrow intervals.
     low, high = np.quantile(samples, [tail, 1 - tail], method="weibull").tolist()
     return Interval(value, low, high)
 
@@ -107,7 +107,7 @@ def interval(value: float, samples: Floats, moved: Floats, level: float = 0.95) 
 def intervals(
     terms: Sequence[Terms], user: Ints, level: float = 0.95, n_resamples: int = N_RESAMPLES, seed: int = 0
 ) -> list[Interval]:
-    """Each estimate with its interval."""
+    """Return each estimate with its interval."""
     samples = resampled(terms, user, n_resamples, seed)
     return [interval(one.value, samples[:, at], influence(one, user), level) for at, one in enumerate(terms)]
 
@@ -115,7 +115,7 @@ def intervals(
 def compare(
     new: Terms, current: Terms, user: Ints, level: float = 0.95, n_resamples: int = N_RESAMPLES, seed: int = 0
 ) -> Comparison:
-    """Two policies on the same log, resample by resample.
+    """Compare two policies on the same log, resample by resample.
 
     Examples
     --------

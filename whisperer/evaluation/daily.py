@@ -1,10 +1,10 @@
-"""Lift by day: what policy and uniform earned over the holdout, and policy over uniform, as it was known on each day.
+"""Compute lift by day: policy and uniform over the holdout, and policy over uniform, as it was known on each day.
 
-A day's look is at all users whose window had closed by its end, each with the final total of that window; intervals may
-be looked at every day (:mod:`whisperer.evaluation.sequential`). So may the check of the groups' sizes: a mixture of
-multinomials against the shares, whose p-value holds at all looks together. Guarantees: sums are exact integers, and add
-up in any order; :data:`MOST_DAYS` days are kept, those before them go into the first. Leaves to others: who was in
-which group, and what each did.
+A day's look covers all users whose window had closed by the end of that day, each with the final total of that window;
+intervals may be looked at every day (:mod:`whisperer.evaluation.sequential`). So may the check of the groups' sizes: a
+mixture of multinomials against the shares, whose p-value holds at all looks together. Guarantees: sums are exact
+integers, and add up in any order; :data:`MOST_DAYS` days are kept, and earlier ones are added to the first. Leaves to
+others: who was in which group, and what each did.
 
 References
 ----------
@@ -23,21 +23,23 @@ from whisperer.evaluation.sequential import AnytimeLift, anytime_lift
 
 MOST_DAYS = 400
 _BELIEF = 1_000.0
-"""Users that the alternatives of :func:`anytime_ratio` are worth: they are near the shares, as real mismatches are."""
+"""How many users the alternatives of :func:`anytime_ratio` are worth: near the shares, as real mismatches are."""
 
 Groups = Mapping[str, GroupTally]
-"""By group; one that is missing has no users."""
+"""Tallies by group; a missing group has no users."""
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """Attributes
+    """One day's look.
+
+    Attributes
     ----------
     day : days since 1970, UTC
     joined : users whose window closed on this day
-    so_far : until its end
+    so_far : users whose window closed by its end
     lift, uniform_lift, over_uniform : policy over holdout, uniform over holdout, policy over uniform
-    ratio_p : of the groups' sizes, at all looks up to this one
+    ratio_p : p-value of the groups' sizes, over all looks up to this one
     """
 
     day: int
@@ -50,16 +52,16 @@ class Look:
 
     @property
     def suspicious(self) -> bool:
-        """The groups are not as large as they should be: no comparison of them may be believed."""
+        """Whether the groups' sizes are not as they should be: then no comparison of them may be believed."""
         return self.ratio_p < SUSPICIOUS_P
 
 
 def looks(days: Iterable[tuple[int, str, GroupTally]], shares: Mapping[str, float], level: float = 0.95) -> list[Look]:
-    """A look for each day on which a window closed.
+    """Return a look for each day on which a window closed.
 
     Parameters
     ----------
-    days : (day, group, users whose window closed on it), in any order, also in parts
+    days : (day, group, users whose window closed on it), in any order, possibly in parts
     shares : group -> its intended share
     level : probability that every interval of one comparison holds the truth
 
@@ -101,7 +103,7 @@ def looks(days: Iterable[tuple[int, str, GroupTally]], shares: Mapping[str, floa
 
 
 def anytime_ratio(counts: Mapping[str, int], shares: Mapping[str, float]) -> float:
-    """p-value of users falling into groups as the shares say; the smallest of all looks is one, too.
+    """Return the p-value of users falling into groups as the shares say; the smallest over all looks is valid too.
 
     1 / BF against a Dirichlet mixture about the shares: P(it is ever below p) is at most p if the shares are right.
 

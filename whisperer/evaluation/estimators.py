@@ -1,15 +1,15 @@
-"""What a policy would have earned a decision, from decisions that another policy took: five estimators.
+"""Estimate what a policy would have earned per decision, from decisions that another policy took: five estimators.
 
-Each returns its sum by decision (:class:`Terms`), not only the figure, so that a bootstrap needs no second pass and two
-policies on the same log can be compared in pairs. Guarantees: no weight is clipped in secret; SWITCH-DR is the one that
-bounds weights, at a threshold that it is told. Leaves to others: whether the log supports the policy at all
+Each returns its sum by decision (:class:`Terms`), not only the value, so that a bootstrap needs no second pass and two
+policies on the same log can be compared in pairs. Guarantees: no weight is clipped silently; only SWITCH-DR bounds
+weights, at a threshold that the caller passes. Leaves to others: whether the log supports the policy at all
 (:mod:`whisperer.evaluation.overlap`) and the reward model (:mod:`whisperer.evaluation.reward_model`).
 
 | estimator | unbiased if | fails by |
 |---|---|---|
 | IPS | propensities are right | variance |
-| SNIPS | the same, in large logs | less variance; does not move when all rewards grow by a constant |
-| DM | the model is right | bias nobody sees |
+| SNIPS | the same, in large logs | less variance; unchanged when all rewards grow by a constant |
+| DM | the model is right | invisible bias |
 | DR | either is right | variance where weights are large |
 | SWITCH-DR | weights stay below tau, or the model is right above it | a little of both |
 """
@@ -48,17 +48,17 @@ class Terms:
 
     @property
     def value(self) -> float:
-        """In the reward's unit a decision."""
+        """The estimate, in the reward's unit per decision."""
         return float(self.numerator.sum() / self.denominator.sum())
 
 
 def weights(logged: Logged, target: ArrayLike) -> Floats:
-    """Importance weights w_i = pi(a_i | x_i) / p_i, shape (n,).
+    """Compute importance weights w_i = pi(a_i | x_i) / p_i, shape (n,).
 
     Parameters
     ----------
     target : float64, shape (n, n_arms) or (n_arms,)
-        The policy to be evaluated.
+        The policy to evaluate.
 
     Raises
     ------
@@ -69,12 +69,12 @@ def weights(logged: Logged, target: ArrayLike) -> Floats:
 
 
 def on_policy(logged: Logged) -> Terms:
-    """The policy that took the decisions: the mean reward."""
+    """Estimate the policy that took the decisions: the mean reward."""
     return Terms(logged.reward, np.ones(len(logged)))
 
 
 def ips(logged: Logged, target: ArrayLike) -> Terms:
-    """Inverse propensity scoring: mean of w r (Horvitz & Thompson, JASA 1952).
+    """Estimate by inverse propensity scoring: mean of w r (Horvitz & Thompson, JASA 1952).
 
     Examples
     --------
@@ -86,7 +86,7 @@ def ips(logged: Logged, target: ArrayLike) -> Terms:
 
 
 def snips(logged: Logged, target: ArrayLike) -> Terms:
-    """Self-normalised IPS: sum of w r over sum of w (Swaminathan & Joachims, NeurIPS 2015).
+    """Estimate by self-normalised IPS: sum of w r over sum of w (Swaminathan & Joachims, NeurIPS 2015).
 
     Raises
     ------
@@ -100,24 +100,24 @@ def snips(logged: Logged, target: ArrayLike) -> Terms:
 
 
 def dm(logged: Logged, target: ArrayLike, expected: ArrayLike) -> Terms:
-    """Direct method: mean over decisions of sum_a pi(a | x) q(x, a).
+    """Estimate by the direct method: mean over decisions of sum_a pi(a | x) q(x, a).
 
     Parameters
     ----------
     expected : float64, shape (n, n_arms)
-        q(x_i, a), best by a model that has not seen the user (:func:`reward_model.cross_fitted`).
+        q(x_i, a), preferably from a model that has not seen the user (:func:`reward_model.cross_fitted`).
     """
     policy = checked_policy(logged, target)
     return Terms((policy * _checked(logged, policy, expected)).sum(axis=1), np.ones(len(logged)))
 
 
 def dr(logged: Logged, target: ArrayLike, expected: ArrayLike) -> Terms:
-    """Doubly robust: the direct method plus the weighted residual w (r - q) (Dudik, Langford & Li, ICML 2011)."""
+    """Estimate doubly robustly: direct method plus weighted residual w (r - q) (Dudik, Langford & Li, ICML 2011)."""
     return switch_dr(logged, target, expected, np.inf)
 
 
 def switch_dr(logged: Logged, target: ArrayLike, expected: ArrayLike, tau: float) -> Terms:
-    """Doubly robust where w <= tau, the model alone above (Wang, Agarwal & Dudik, ICML 2017).
+    """Estimate doubly robustly where w <= tau, by the model alone above it (Wang, Agarwal & Dudik, ICML 2017).
 
     Parameters
     ----------
@@ -133,17 +133,17 @@ def switch_dr(logged: Logged, target: ArrayLike, expected: ArrayLike, tau: float
 
 
 def threshold(logged: Logged, target: ArrayLike, expected: ArrayLike, reward_bound: float | None = None) -> float:
-    """The tau of least estimated variance plus squared bound of the bias.
+    """Choose the tau that minimises estimated variance plus the squared bound of the bias.
 
     The variance is of the mean, by user. The bias is at most ``reward_bound`` times the policy's mass above tau, which
-    is known where whole vectors were logged and estimated by the weights' shares otherwise. Candidates are 21 from the
-    weights' 5 % quantile to their maximum, evenly spaced by ratio, and infinity.
+    is known where whole vectors were logged and otherwise estimated from the weights' shares. Candidates are 21 from
+    the weights' 5 % quantile to their maximum, evenly spaced by ratio, and infinity.
 
     Parameters
     ----------
-    reward_bound : of the size of an expected reward
-        Without it the largest prediction, or the largest mean of an arm plus two standard errors if that is more. (The
-        largest reward seen, the usual choice, never leaves a rare click to the model.)
+    reward_bound : bound on the size of an expected reward
+        By default the largest prediction, or the largest mean of an arm plus two standard errors if that is more. (The
+        largest reward seen, the usual choice, would never leave a rare click to the model.)
 
     References
     ----------

@@ -1,7 +1,7 @@
-"""Whether a forecast of who will leave is better than others, on the same rows, none of which it has seen.
+"""Judge whether a forecast of who will leave is better than others, on the same rows, none of which it has seen.
 
-A forecast takes no decision, so nothing has to be weighed: it is right or wrong about what happened. Asked of it: a
-lower log-loss than each of the others', a ranking that is not worse, and probabilities that mean what they say.
+A forecast takes no decision, so nothing has to be weighted: it is right or wrong about what happened. It must have a
+lower log-loss than each of the others, a ranking that is not worse, and probabilities that mean what they say.
 Guarantees: a user's rows count as one piece of evidence; every refusal says why. Leaves to others: where the rows come
 from, and picking one of many candidates on the same rows, which makes any gate optimistic.
 
@@ -27,18 +27,20 @@ from whisperer.evaluation.quantiles import student_t
 
 TOO_FEW_ROWS, RANKS_WORSE, MISCALIBRATED = "too_few_rows", "ranks_worse", "miscalibrated"
 _SURE = 1e-6
-"""Probabilities nearer to 0 or 1 are held to be this near: one wrong row is not infinitely wrong."""
+"""Probabilities closer than this to 0 or 1 are moved to this distance: one wrong row is not infinitely wrong."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Attributes
+    """The settings of a judgement.
+
+    Attributes
     ----------
     level : of the intervals; the bound that counts is the worse end of the two-sided one
-    tolerance : share of another's log-loss by which the upper bound of the difference may lie above 0
-    auc_drop : by which the area under the ROC curve may at worst be lower
-    slope : of calibration, lowest and highest; 1 is calibrated, below it the forecast is too sure
-    fewest : rows with either label
+    tolerance : how far the difference's upper bound may lie above 0, as a share of the other forecast's log-loss
+    auc_drop : how much lower the area under the ROC curve may be at worst
+    slope : of calibration, lowest and highest; 1 is calibrated, below 1 the forecast is too sure
+    fewest : rows required with either label
     """
 
     level: float = 0.95
@@ -55,7 +57,7 @@ RULE = Rule()
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """Of one forecast on the rows."""
+    """One forecast's quality on the rows."""
 
     log_loss: float
     auc: float
@@ -64,7 +66,7 @@ class Quality:
 
 @dataclass(frozen=True, slots=True)
 class Against:
-    """A forecast that was there before, and the new one's log-loss and AUC less its own."""
+    """A comparison with an existing forecast: its quality, and the new one's log-loss and AUC minus its own."""
 
     quality: Quality
     log_loss: Interval
@@ -73,7 +75,7 @@ class Against:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """``promote`` is true if and only if there is no reason against it; ``against`` is by name."""
+    """The outcome: ``promote`` is true if and only if there is no reason against it; ``against`` is by name."""
 
     promote: bool
     reasons: tuple[Refusal, ...]
@@ -82,14 +84,14 @@ class Verdict:
 
 
 def judge(label: Floats, user: Ints, said: Floats, others: Mapping[str, Floats], rule: Rule = RULE) -> Verdict:
-    """Compare a forecast with those there are.
+    """Compare a forecast with the existing ones.
 
     Parameters
     ----------
-    label : float64, shape (n,), 1 is a user who left
+    label : float64, shape (n,), 1 for a user who left
     user : int64, shape (n,), numbers from 0 without gaps
     said : float64, shape (n,), probability that the user leaves
-    others : the same of other forecasts, by name
+    others : the same for other forecasts, by name
 
     Examples
     --------
@@ -124,18 +126,18 @@ def judge(label: Floats, user: Ints, said: Floats, others: Mapping[str, Floats],
 
 
 def quality(label: Floats, said: Floats) -> Quality:
-    """Shapes as of :func:`judge`; rows of both labels."""
+    """Measure a forecast on rows of both labels; shapes as in :func:`judge`."""
     return Quality(float(_losses(label, said).mean()), _auc(label, said)[0], slope(label, said))
 
 
 def slope(label: Floats, said: Floats) -> float:
-    """Of a logistic regression of what happened on the log-odds of what was said; NaN where all rows say the same."""
+    """Return the slope of a logistic regression of outcomes on the forecast's log-odds; NaN if those never vary."""
     p = np.clip(said, _SURE, 1 - _SURE)
     z = np.log(p / (1 - p))
     if np.ptp(z) < 1e-9:
         return float("nan")
     x, beta, ridge = np.stack([np.ones_like(z), z], axis=1), np.array([0.0, 1.0]), 1e-3 * np.eye(2)
-    for _ in range(50):  # Newton's method; the ridge keeps rows that are told apart from driving the slope to infinity
+    for _ in range(50):  # Newton's method; the ridge keeps separable rows from driving the slope to infinity
         q = 1 / (1 + np.exp(-np.clip(x @ beta, -30, 30)))
         gradient = x.T @ (label - q) - ridge @ (beta - [0.0, 1.0])
         step = np.linalg.solve((x * (q * (1 - q))[:, None]).T @ x + ridge, gradient)
@@ -173,11 +175,11 @@ def _aucs_apart(label: Floats, user: Ints, said: Floats, theirs: Floats, level: 
 
 
 def _auc(label: Floats, said: Floats) -> tuple[float, Floats]:
-    """The area under the ROC curve, and how far each row moves it, shape (n,)."""
+    """Return the area under the ROC curve, and how far each row moves it, shape (n,)."""
     left = label > 0
     n_left, n_stayed = int(left.sum()), int((~left).sum())
     ranks, right = _midranks(said), np.empty(len(said))
-    # Of each row, the share of rows of the other label that are on the right side of it; a tie is a half.
+    # For each row, the share of rows of the other label that are on the right side of it; a tie counts half.
     right[left] = (ranks[left] - _midranks(said[left])) / n_stayed
     right[~left] = 1 - (ranks[~left] - _midranks(said[~left])) / n_left
     area = float(right[left].mean())

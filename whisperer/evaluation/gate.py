@@ -1,10 +1,10 @@
-"""Whether a new policy may replace the current one, on the word of logged decisions.
+"""Decide whether a new policy may replace the current one, from logged decisions.
 
 Three estimators that fail in different ways must agree (SNIPS, cross-fitted DR, SWITCH-DR), each on the paired
 difference with an interval by users. Guarantees: what the log does not support is refused, never promoted on a guess;
-every refusal says why; a verdict holds the figures of each estimator and what it was computed with, as plain data.
-Leaves to others: stages, rollback, who may overrule (the rollout), and picking one of many candidates on the same log,
-which makes any gate optimistic.
+every refusal says why; a verdict holds each estimator's figures and the settings they were computed with, as plain
+data. Leaves to others: stages, rollback, who may overrule (the rollout), and picking one of many candidates on the same
+log, which makes any gate optimistic.
 """
 
 from __future__ import annotations
@@ -30,11 +30,13 @@ SNIPS, DR, SWITCH_DR = "snips", "dr", "switch_dr"
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Attributes
+    """The settings of a judgement.
+
+    Attributes
     ----------
     level : of the intervals; the bound that counts is the lower end of the two-sided one
-    tolerance : share of the current policy's value that the lower bound may lie below 0
-    fewest_effective : effective decisions, of either policy
+    tolerance : how far the lower bound may lie below 0, as a share of the current policy's value
+    fewest_effective : effective decisions required of either policy
     """
 
     level: float = 0.95
@@ -47,12 +49,14 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Attributes
+    """What a verdict is based on.
+
+    Attributes
     ----------
     overlap : of the new policy
     current_overlap : of the current one; None where it took the decisions itself
-    estimates : by estimator; empty where the log has nothing to compute them from
-    tau : SWITCH-DR's threshold for the new policy; None is no threshold
+    estimates : by estimator; empty if the log has nothing to compute them from
+    tau : SWITCH-DR's threshold for the new policy; None for no threshold
     """
 
     overlap: Overlap
@@ -63,7 +67,7 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """``promote`` is true if and only if there is no reason against it."""
+    """The outcome; ``promote`` is true if and only if there is no reason against it."""
 
     promote: bool
     reasons: tuple[Refusal, ...]
@@ -71,11 +75,11 @@ class Verdict:
     rule: Rule
 
     def as_json(self) -> bytes:
-        """An infinite bound is null."""
+        """Serialise to JSON; an infinite bound becomes null."""
         return msgspec.json.encode(self)
 
     def as_dict(self) -> dict[str, Any]:
-        """The same, of dicts, lists, strings, numbers and None."""
+        """Return the same as dicts, lists, strings, numbers and None."""
         decoded: dict[str, Any] = msgspec.json.decode(self.as_json())
         return decoded
 
@@ -99,7 +103,7 @@ def judge(
 ) -> Verdict:
     """Compare two policies on a log and decide.
 
-    Promote when, by each estimator, the difference is above 0 and its lower bound above -``tolerance`` of the current
+    Promote if, by each estimator, the difference is above 0 and its lower bound above -``tolerance`` times the current
     value, and the log supports the policies.
 
     Parameters
@@ -107,15 +111,15 @@ def judge(
     logged : decisions with final rewards, without the holdout
     new : float64, shape (n, n_arms) or (n_arms,)
         The candidate's probabilities, as it would sample: its exploration floor mixed in.
-    current : the same of the policy in use
-        Without it: the policy that took the decisions, whose value is the mean reward.
+    current : the same for the policy in use
+        By default the policy that took the decisions, whose value is the mean reward.
     model : of rewards, fitted by folds of users
-    rule : decisioning's own without it
+    rule : the default :class:`Rule` if None
 
     Raises
     ------
     InvalidLogError
-        For a log or a policy that is not one: that is an error of the caller, not a refusal.
+        For an invalid log or policy: that is an error of the caller, not a refusal.
     """
     rule = rule or Rule()
     policies = [checked_policy(logged, one) for one in (new, current) if one is not None]

@@ -1,9 +1,9 @@
-"""What a policy earned over leaving people alone: the difference to the randomised holdout, with its interval.
+"""Measure what a policy earned over leaving people alone: the difference to the randomised holdout, with its interval.
 
 The unit is a user, by intention to treat: everything the goal brought since the user's first decision in the campaign,
 whatever was decided and whether or not it could be sent. Users are randomised, decisions are not, and one user's
 decisions are not independent. Only this comparison supports a claim of incrementality. Guarantees: sums are exact
-integers, so that shards' tallies add up in any order; an interval is finite and as wide as users differ, also where
+integers, so that shards' tallies add up in any order; an interval is finite and as wide as users differ, even where
 earnings and refunds cancel; nothing is divided by a mean that may be 0. Leaves to others: who belongs to which group.
 """
 
@@ -16,15 +16,15 @@ from dataclasses import dataclass
 from whisperer.evaluation.quantiles import chi2_tail, student_t
 
 FEWEST_USERS = 20
-"""In either group; with fewer no interval is stated."""
+"""Users required in either group; with fewer, no interval is stated."""
 
 TOO_FEW_USERS, NO_OUTCOMES = "too_few_users", "no_outcomes"
 
 HOLDOUT_NEAR_ZERO, HOLDOUT_BELOW_ZERO = "holdout_near_zero", "holdout_below_zero"
-"""Why a lift has no relative one: a mean that may be 0 divides nothing, and a share of a loss has no meaning."""
+"""Why no relative lift is stated: a mean that may be 0 divides nothing, and a share of a loss has no meaning."""
 
 SUSPICIOUS_P = 0.001
-"""Of the groups' sizes. Chance alone does this once in 1,000 campaigns; a bug does it to every one."""
+"""For the groups' sizes. Chance alone falls below it in one of 1,000 campaigns; a bug does so in every one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +36,8 @@ class GroupTally:
     users : with at least one decision of the campaign
     total_milli : sum over users of the goal total, in thousandths of its unit
     squares_milli2 : sum over users of its square
-    absolute_milli : sum over users of its size without the sign: the total where nobody is below 0. Where it was not
-        counted, the least that the others allow stands for it
+    absolute_milli : sum over users of its absolute value: the total if nobody is below 0. If it was not counted, the
+        least value consistent with the others stands in
     """
 
     users: int = 0
@@ -55,13 +55,13 @@ class GroupTally:
 
     @property
     def mean(self) -> float:
-        """Goal total a user, in the goal's unit; 0 without users."""
+        """Goal total per user, in the goal's unit; 0 without users."""
         return self.total_milli / 1000 / self.users if self.users else 0.0
 
     @property
     def rests_on(self) -> float:
-        """Users with outcomes of one size that would say as much, (sum |x|)^2 / sum x^2: far fewer than there are where
-        a few users bring most of it."""
+        """How many users with equal outcomes would carry as much information, (sum |x|)^2 / sum x^2: far fewer than
+        there are if a few users bring most of it."""
         return self._absolute**2 / self.squares_milli2 if self.squares_milli2 > 0 else 0.0
 
     @property
@@ -71,12 +71,12 @@ class GroupTally:
 
 @dataclass(frozen=True, slots=True)
 class Typical:
-    """A user with an outcome, as such users are on average when drawn by the size of their outcome.
+    """A typical user with an outcome: the average over such users, weighted by the size of their outcome.
 
     Attributes
     ----------
     size_milli : sum x^2 / sum |x|, never above the largest outcome
-    mean_milli : as much of it as is not taken back by users below 0; the size itself where there are none
+    mean_milli : the part of it that users below 0 do not cancel; the size itself if there are none
     """
 
     size_milli: int
@@ -85,16 +85,18 @@ class Typical:
 
 @dataclass(frozen=True, slots=True)
 class Lift:
-    """Attributes
+    """A treated group's lift over the holdout.
+
+    Attributes
     ----------
-    difference, low, high : treated mean less holdout mean a user, in the goal's unit, and its interval
-    relative, relative_low, relative_high : difference / holdout mean, and its interval; None where it cannot be
-        estimated
-    relative_reason : why not: ``holdout_near_zero``, the holdout's mean is not above 0 for certain at this level, or
-        ``holdout_below_zero``; "" where it can
-    rests_on : users with outcomes of one size that would say as much, in the group that has fewer. Where it is far
-        below the users who have an outcome, a few carry most of it: the interval may then miss the truth more often
-        than it says (docs/evaluation.md has figures), and no interval from the same data could do better for certain
+    difference, low, high : treated mean minus holdout mean per user, in the goal's unit, and its interval
+    relative, relative_low, relative_high : difference / holdout mean, and its interval; None if it cannot be estimated
+    relative_reason : why not: ``holdout_near_zero``, the holdout's mean is not reliably above 0 at this level, or
+        ``holdout_below_zero``; "" if it can
+    rests_on : how many users with equal outcomes would carry as much information, in the group with fewer. If it is
+        far below the number of users with an outcome, a few carry most of it: the interval may then miss the truth
+        more often than it says (docs/evaluation.md has figures), and no interval from the same data is sure to do
+        better
     """
 
     level: float
@@ -122,7 +124,7 @@ class NotYet:
 
 @dataclass(frozen=True, slots=True)
 class SampleRatio:
-    """Whether users are divided as they should be. ``suspicious``: no comparison of these groups may be believed."""
+    """Whether users are divided as intended. If ``suspicious``, no comparison of these groups may be believed."""
 
     chi2: float
     p_value: float
@@ -132,10 +134,10 @@ class SampleRatio:
 def lift(treated: GroupTally, holdout: GroupTally, level: float = 0.95) -> Lift | NotYet:
     """Compare a treated group with the holdout.
 
-    The interval is Welch's, over tallies to which two users were added in each group, one without outcome and one with
-    a typical one. That is Agresti and Caffo's adjustment, for totals of any size: it keeps the coverage where few have
-    converted, or none in one group, and vanishes as users grow. Point estimates are of the tallies as they are. The
-    relative lift has Fieller's interval over the same, and is stated only where that is finite.
+    The interval is Welch's, over tallies with two users added to each group, one without an outcome and one with a
+    typical one. That is Agresti and Caffo's adjustment, for totals of any size: it keeps the coverage where few have
+    converted, or none in one group, and vanishes as users grow. Point estimates use the tallies as they are. The
+    relative lift has Fieller's interval over the same tallies, and is stated only where that is finite.
 
     Parameters
     ----------
@@ -145,7 +147,7 @@ def lift(treated: GroupTally, holdout: GroupTally, level: float = 0.95) -> Lift 
     Raises
     ------
     ValueError
-        For another level.
+        For a level outside (0, 1).
 
     References
     ----------
@@ -201,7 +203,7 @@ def sample_ratio(counts: Mapping[str, int], shares: Mapping[str, float]) -> Samp
 
     Parameters
     ----------
-    counts : group -> users; a group that is missing has none
+    counts : group -> users; a missing group has none
     shares : group -> its intended share; divided by their sum
 
     Raises
@@ -238,9 +240,9 @@ def sample_ratio(counts: Mapping[str, int], shares: Mapping[str, float]) -> Samp
 
 
 def typical(tally: GroupTally) -> Typical:
-    """Of a tally's users with an outcome.
+    """Return the typical user of a tally's users with an outcome.
 
-    Of sum x^2 / sum x, what is divided by may come near 0 by earnings and refunds that cancel; sum |x| cannot.
+    The denominator of sum x^2 / sum x may come near 0 when earnings and refunds cancel; sum |x| cannot.
 
     Examples
     --------
@@ -256,10 +258,10 @@ def typical(tally: GroupTally) -> Typical:
 
 
 def adjusted_mean(tally: GroupTally, added: Typical) -> tuple[float, float]:
-    """Mean a user and its squared standard error, with one user of nothing and one typical one added.
+    """Return the mean per user and its squared standard error, with one user without outcome and one typical one added.
 
-    Sums and the variance's n sum x^2 - (sum x)^2 are of integers: of floats, what is left of two large numbers that
-    nearly cancel would be noise.
+    Sums and the variance's n sum x^2 - (sum x)^2 are of integers: with floats, the small difference of two large
+    numbers would be noise.
     """
     n = tally.users + 2
     total = tally.total_milli + added.mean_milli
@@ -269,7 +271,7 @@ def adjusted_mean(tally: GroupTally, added: Typical) -> tuple[float, float]:
 
 
 def _fieller(mean_t: float, error_t: float, mean_h: float, error_h: float, t: float) -> tuple[float, float] | None:
-    """Interval of mean_t / mean_h, two independent means with squared errors; None where it is not finite."""
+    """Return the interval of mean_t / mean_h, two independent means with squared errors; None if it is not finite."""
     g = t**2 * error_h / mean_h**2 if mean_h else math.inf
     if g >= 1:
         return None

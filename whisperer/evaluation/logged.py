@@ -1,9 +1,9 @@
-"""Logged decisions as off-policy evaluation reads them: which arm, how probable, for whom, and what came of it.
+"""Hold logged decisions as off-policy evaluation reads them: which arm, how probable, for whom, and the reward.
 
 Decides what a log must be before anything is computed from it. Guarantees: a :class:`Logged` is consistent, and a log
 that is not is refused with a reason and the number of the first bad row; nothing is repaired, clipped or dropped.
-Leaves to others: which decisions belong in it. Those of the holdout do not (no policy chose them), nor those whose
-reward is not final.
+Leaves to others: which decisions belong in it. Decisions of the holdout do not (no policy chose them), nor do those
+whose reward is not final.
 """
 
 from __future__ import annotations
@@ -23,19 +23,21 @@ BAD_PROPENSITY, BAD_CONTEXT, BAD_PROBABILITIES = "bad_propensity", "bad_context"
 BAD_TARGET, NO_OVERLAP, TOO_FEW_USERS, BAD_PREDICTION = "bad_target", "no_overlap", "too_few_users", "bad_prediction"
 
 MOST_REWARD, LEAST_PROPENSITY = 1e15, 1e-12
-"""Sums of fourth powers of a weighted reward stay far from what a float holds. More than all the money there is, and a
-decision that comes once in 1e12 times, are mistakes of whoever logged them."""
+"""Sums of fourth powers of a weighted reward stay far below what a float holds. A reward above all the money there is,
+or a decision that comes once in 1e12 times, is a logging mistake."""
 
 TOLERANCE = 1e-6
-"""How far a vector may sum from 1, and its entry be from the propensity: vectors are stored as float32."""
+"""How far a vector's sum may be from 1, and its entry from the propensity: vectors are stored as float32."""
 
 
 class InvalidLogError(ValueError):
-    """Attributes
+    """Raised for a log that cannot be evaluated.
+
+    Attributes
     ----------
     reason : one of this module's constants
     detail : for people
-    index : of the first bad row, None where no single row is to blame
+    index : of the first bad row, None if no single row is to blame
     """
 
     def __init__(self, reason: str, detail: str, index: int | None = None) -> None:
@@ -59,7 +61,7 @@ class Logged:
     propensity : float64, shape (n,)
         p(a_i | x_i) when it was chosen, in (0, 1], at least ``LEAST_PROPENSITY``.
     user : int64, shape (n,)
-        Numbers of users from 0; ids of any sortable kind may be given. A user's decisions are not independent.
+        Numbers of users from 0; ids of any sortable kind are accepted. A user's decisions are not independent.
     context : float64, shape (n, d), optional
         What a reward model may use. Without it only arms differ.
     probabilities : float64, shape (n, n_arms), optional
@@ -127,11 +129,12 @@ class Logged:
 
     @property
     def n_users(self) -> int:
+        """Number of distinct users."""
         return int(self.user.max()) + 1
 
 
 def checked_policy(logged: Logged, policy: ArrayLike, reason: str = BAD_TARGET) -> Floats:
-    """A policy's probabilities at each row of a log, or the error that says what is wrong with them.
+    """Return a policy's probabilities at each row of a log, or raise the error that says what is wrong with them.
 
     Parameters
     ----------
@@ -147,7 +150,7 @@ def checked_policy(logged: Logged, policy: ArrayLike, reason: str = BAD_TARGET) 
     Raises
     ------
     InvalidLogError
-        Also where an arm of the log has no column.
+        Also if an arm of the log has no column.
     """
     given = np.asarray(policy, np.float64)
     if given.ndim == 1:
@@ -165,14 +168,14 @@ def checked_policy(logged: Logged, policy: ArrayLike, reason: str = BAD_TARGET) 
 
 
 def refuse(reason: str, detail: str, bad: Flags | np.bool_, values: NDArray[Any] | None = None) -> None:
-    """Raise InvalidLogError for the first row of ``bad``, if there is one; ``values`` are what is told of it."""
+    """Raise InvalidLogError for the first row of ``bad``, if any; ``values`` are what the message reports of it."""
     if np.any(bad):
         at = int(np.argmax(bad))
         raise InvalidLogError(reason, detail if values is None else f"{detail}, not {values[at].item()}", at)
 
 
 def _shaped(name: str, values: ArrayLike, shape: tuple[int | None, ...]) -> Floats:
-    """As float64; ``None`` in ``shape`` stands for any length."""
+    """Return ``values`` as float64; ``None`` in ``shape`` stands for any length."""
     given = np.asarray(values, np.float64)
     if given.ndim != len(shape) or any(want not in (None, have) for want, have in zip(shape, given.shape, strict=True)):
         raise InvalidLogError(SHAPE, f"{name} has shape {given.shape}, not {shape}")

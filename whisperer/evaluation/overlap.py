@@ -1,7 +1,7 @@
-"""Whether a log can say anything about a policy: how far what the policy would do was tried.
+"""Measure whether a log can say anything about a policy: how far what the policy would do was tried.
 
-Guarantees: a refusal is a value with a stable reason and a sentence for people; a policy is not called unsupported, nor
-propensities wrong, for what chance explains. Leaves to others: what the policy earns.
+Guarantees: a refusal is a value with a stable reason and a sentence for people; chance alone never makes a policy count
+as unsupported, or propensities as wrong. Leaves to others: what the policy earns.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ TOO_LITTLE_OVERLAP, UNSUPPORTED, PROPENSITIES_WRONG = "too_little_overlap", "uns
 
 FEWEST_EFFECTIVE = 1_000
 MOST_UNSUPPORTED = 0.01
-"""Share of a policy's decisions that were impossible under the log; on them no estimator has data."""
+"""Largest share of a policy's decisions that may have been impossible under the log: no estimator has data on them."""
 SURE = 4.0
-"""Standard errors, by user, beyond which a mean weight is not off by chance."""
+"""Standard errors, by user, beyond which a mean weight is not off by chance alone."""
 
 QUANTILES = (0.5, 0.9, 0.99, 0.999)
 
@@ -37,13 +37,16 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Overlap:
-    """Attributes
+    """How well a log supports a policy.
+
+    Attributes
     ----------
-    n_effective : (sum w)^2 / sum w^2, in [0, n_decisions]: how many decisions of the policy's own (Kish 1965)
+    n_effective : (sum w)^2 / sum w^2, in [0, n_decisions]: how many of the policy's own decisions it is worth (Kish
+        1965)
     mean_weight : near 1 if propensities are right and everything is supported
     mean_weight_error : its standard error, by user
-    unsupported : share of the policy's probability on arms that the log could not take; with whole vectors it is
-        known, otherwise what the mean weight lacks to 1, when that is beyond chance
+    unsupported : share of the policy's probability on arms that the log could not take; known if whole vectors were
+        logged, otherwise how far the mean weight is below 1, when that is beyond chance
     weight_quantiles : by level
     """
 
@@ -95,7 +98,7 @@ def overlap(logged: Logged, target: ArrayLike) -> Overlap:
 
 
 def refusals(found: Overlap, fewest_effective: float = FEWEST_EFFECTIVE) -> list[Refusal]:
-    """Why this overlap supports no estimate; empty when it does."""
+    """Return why this overlap supports no estimate; empty if it does."""
     reasons = []
     if found.n_users < FEWEST_USERS:
         reasons.append(

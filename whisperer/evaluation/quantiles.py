@@ -1,6 +1,6 @@
-"""Quantiles and tail probabilities that intervals need, to more digits than any sample supports.
+"""Compute the quantiles and tail probabilities that intervals need, to more digits than any sample supports.
 
-By hand because a whole scientific library at run time, for two formulas, is not worth its start-up and its megabytes.
+Written by hand because two formulas are not worth the start-up time and megabytes of a whole scientific library.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from statistics import NormalDist
 
 
 def student_t(p: float, df: float) -> float:
-    """The p-quantile of Student's t, by its expansion about the normal; within 1e-3 from ``df`` 4 on at usual levels.
+    """Return the p-quantile of Student's t, expanded about the normal; within 1e-3 for ``df`` >= 4, usual levels.
 
     References
     ----------
@@ -32,7 +32,7 @@ def student_t(p: float, df: float) -> float:
 
 
 def chi2_tail(x: float, df: int) -> float:
-    """P(chi-squared with ``df`` degrees of freedom > x), exactly, by the recursion of the incomplete gamma function.
+    """Return P(chi-squared with ``df`` degrees of freedom > x), exactly, by recursion of the incomplete gamma.
 
     References
     ----------

@@ -1,9 +1,9 @@
-"""Expected rewards by context and arm, predicted for users the model has not seen.
+"""Predict expected rewards by context and arm, for users the model has not seen.
 
-A reward model is a function: rows in, a predictor out (:class:`RewardModel`); one that knows arms' features, or a tree
-model, closes over what it needs. Guarantees: :func:`cross_fitted` predicts a row only by a model that was fitted
-without any row of that user, so that DR keeps its guarantees whatever the model. Leaves to others: models for serving
-(``training``); this one is only the control variate of an evaluation.
+A reward model is a function: rows in, a predictor out (:class:`RewardModel`); one that needs arms' features, or a tree
+model, closes over them. Guarantees: :func:`cross_fitted` predicts a row only with a model fitted without any row of
+that user, so that DR keeps its guarantees whatever the model. Leaves to others: models for serving (``training``); this
+one is only the control variate of an evaluation.
 """
 
 from __future__ import annotations
@@ -16,25 +16,27 @@ import numpy as np
 from whisperer.evaluation.logged import BAD_PREDICTION, TOO_FEW_USERS, Floats, Ints, InvalidLogError, Logged
 
 Predict = Callable[[Floats], Floats]
-"""Contexts, shape (n, d), to expected rewards, shape (n, n_arms)."""
+"""Map contexts, shape (n, d), to expected rewards, shape (n, n_arms)."""
 
 N_FOLDS = 5
 
-_RIDGE = 1e-3  # an arm without rows, or a column without spread, is all but unknown instead of an error
+_RIDGE = 1e-3  # makes an arm without rows, or a column without spread, nearly unknown rather than an error
 
 
 class RewardModel(Protocol):
+    """Fit logged rows, and return a predictor."""
+
     def __call__(self, context: Floats, action: Ints, reward: Floats, n_arms: int, /) -> Predict:
         """Fit rows; context has shape (n, d), action and reward (n,)."""
         ...
 
 
 def arm_ridge(context: Floats, action: Ints, reward: Floats, n_arms: int, /) -> Predict:
-    """A common linear model, and each arm's own deviation from it as far as arms are seen to differ.
+    """Fit a common linear model, plus each arm's own deviation from it, as far as arms are seen to differ.
 
     Nothing is tuned and no unit matters. Common slopes are shrunk by James and Stein's factor. How far arms scatter
     about them, in level and in slopes, is estimated by moments from the arms' own least squares; that is the prior of
-    each arm's ridge. An arm with few rows is the common model, and so is every arm where they do not differ.
+    each arm's ridge. An arm with few rows follows the common model, and so do all arms if they do not differ.
 
     Parameters
     ----------
@@ -71,7 +73,7 @@ def arm_ridge(context: Floats, action: Ints, reward: Floats, n_arms: int, /) -> 
 
 
 def _deviations(x: Floats, action: Ints, residual: Floats, noise: float, n_arms: int) -> Floats:
-    """Each arm's level and slopes about the common model, shape (n_arms, 1 + d)."""
+    """Return each arm's level and slopes relative to the common model, shape (n_arms, 1 + d)."""
     d = x.shape[1]
     grams, moments = [], []
     for arm in range(n_arms):
@@ -82,11 +84,11 @@ def _deviations(x: Floats, action: Ints, residual: Floats, noise: float, n_arms:
     inverse = np.linalg.inv(gram)
     free = np.einsum("aij,aj->ai", inverse, moment)
     spread = np.einsum("aii->ai", inverse)
-    from_noise = noise * (spread - _RIDGE * (inverse**2).sum(axis=2))  # E[free^2] is this and the scatter
+    from_noise = noise * (spread - _RIDGE * (inverse**2).sum(axis=2))  # E[free^2] is this plus the scatter
     for part in (slice(0, 1), slice(1, None)):
         surplus = float(((free[:, part] ** 2 - from_noise[:, part]) / spread[:, part]).sum())
         known = float((1 / spread[:, part]).sum())
-        # Without scatter the precision is such that nothing is left of a deviation.
+        # Without scatter the precision is so high that nothing is left of a deviation.
         precision = noise * known / surplus if surplus > 0 else 1e6 * known
         gram[:, range(d + 1)[part], range(d + 1)[part]] += precision
     return np.asarray(np.linalg.solve(gram, moment[:, :, None])[:, :, 0], np.float64)
@@ -95,11 +97,11 @@ def _deviations(x: Floats, action: Ints, residual: Floats, noise: float, n_arms:
 def cross_fitted(
     logged: Logged, n_arms: int, model: RewardModel = arm_ridge, n_folds: int = N_FOLDS, seed: int = 0
 ) -> Floats:
-    """Expected reward of each arm at each decision, by models that have not seen the decision's user.
+    """Predict the expected reward of each arm at each decision, with models that have not seen the decision's user.
 
     Parameters
     ----------
-    n_arms : columns of the answer
+    n_arms : columns of the result
     seed : of the division of users into folds
 
     Returns

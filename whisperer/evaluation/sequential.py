@@ -1,7 +1,7 @@
-"""Lift that may be looked at every day: intervals that hold at all looks together, not at one chosen in advance.
+"""Measure lift that may be looked at every day: intervals hold at all looks together, not at one chosen in advance.
 
 Whoever stops at the first ordinary interval that excludes 0 stops too often: one look errs in 5 % of cases, a month of
-daily looks in several times as many. These are asymptotic confidence sequences: the probability that *any* look misses
+daily looks several times as often. These are asymptotic confidence sequences: the probability that *any* look misses
 the true difference is at most 1 - level. The price is an interval about half as wide again. Guarantees: the same
 tallies give the same interval, whatever was looked at before. Leaves to others: assignment, and its check.
 
@@ -28,16 +28,19 @@ from whisperer.evaluation.lift import (
 )
 
 TUNED_FOR_USERS = 10_000
-"""Where the interval is narrowest, for its width; to be chosen before the data. It changes little a decade away."""
+"""Number of users at which the interval is tightest, relative to a single look's; choose it before seeing data. A
+factor of ten makes little difference."""
 
 
 @dataclass(frozen=True, slots=True)
 class AnytimeLift:
-    """Attributes
+    """The lift at one look.
+
+    Attributes
     ----------
     level : probability that every interval of the sequence holds the truth
     users : of both groups
-    difference, low, high : treated mean less holdout mean a user, in the goal's unit, and its interval
+    difference, low, high : treated mean minus holdout mean per user, in the goal's unit, and its interval
     """
 
     level: float
@@ -48,7 +51,7 @@ class AnytimeLift:
 
     @property
     def decided(self) -> bool:
-        """Whether 0 is excluded; one may stop, whenever this is first seen."""
+        """Whether 0 is excluded; one may stop whenever this is first true."""
         return self.low > 0 or self.high < 0
 
 
@@ -60,15 +63,15 @@ def anytime_lift(
     Parameters
     ----------
     treated, holdout : tallies of users assigned at random
-        Users join with the final total of a fixed window, when it has closed. A user's total that goes on growing makes
-        looks depend on each other in a way that the theory does not cover.
+        Users join with the final total of a fixed window, once it has closed. Totals that keep growing make looks
+        depend on each other in a way that the theory does not cover.
     level : in (0, 1)
     tuned_for_users : of both groups
 
     Raises
     ------
     ValueError
-        For another level, or nobody to tune for.
+        For a level outside (0, 1), or ``tuned_for_users`` below 1.
 
     Examples
     --------
@@ -95,7 +98,7 @@ def anytime_lift(
 def by_day(
     days: Sequence[tuple[GroupTally, GroupTally]], level: float = 0.95, tuned_for_users: int = TUNED_FOR_USERS
 ) -> list[AnytimeLift | NotYet]:
-    """The sequence, from (treated, holdout) users whose window closed on each day; a day's look is at all until it."""
+    """Return the sequence, from (treated, holdout) users whose window closed on each day; looks are cumulative."""
     treated = holdout = GroupTally()
     looks = []
     for more_treated, more_holdout in days:
@@ -105,9 +108,9 @@ def by_day(
 
 
 def anytime_quantile(n: int, level: float, tuned_for: int) -> float:
-    """Standard errors on each side after ``n`` users, where the normal's quantile would be for a single look.
+    """Return the standard errors on each side after ``n`` users, in place of the normal quantile for a single look.
 
-    sqrt(2 (n r + 1) / (n r) log(sqrt(n r + 1) / alpha)), with r that makes it least at ``tuned_for``.
+    sqrt(2 (n r + 1) / (n r) log(sqrt(n r + 1) / alpha)), with the r that minimises it at ``tuned_for``.
 
     Examples
     --------

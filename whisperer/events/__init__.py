@@ -1,9 +1,9 @@
-"""Ingestion: everything between the bytes of an HTTP body and addressed events in a block. Pure: no I/O, no clock.
+"""Ingest events: everything from the bytes of an HTTP body to addressed events in a block. Pure: no I/O, no clock.
 
 The steps, in order, each in the module of its name:
 
 1. :func:`~whisperer.events.decompress.decompress`      gzip undone, within 500 KB
-2. :func:`~whisperer.events.parse.parse_body`           the body's JSON checked, its events found, on one of two ways:
+2. :func:`~whisperer.events.parse.parse_body`           the body's JSON checked, its events found, in one of two ways:
    - :func:`~whisperer.events.scan.scan`                plain bodies and events, in one pass of a kernel
    - :func:`~whisperer.events.parse.parse_exactly`      any other body, into raw events
 3. :func:`~whisperer.events.write_key.presented_key`    the key, from the header or the body
@@ -11,13 +11,13 @@ The steps, in order, each in the module of its name:
    - :func:`~whisperer.events.exact.read_exactly`       every event that is not plain, or what is wrong with it:
      types (:mod:`.decode`, :mod:`.validate`), :mod:`.requirements`, :mod:`.address`, :mod:`.place`, :mod:`.clock`,
      :mod:`.money`
-   - :func:`~whisperer.events.deal.deal`                keys hashed, plain events timed, all of them dealt to shards,
-     a :class:`~whisperer.events.parts.Part` each
-5. :func:`~whisperer.events.answer.answer`              what the client is told
+   - :func:`~whisperer.events.deal.deal`                keys hashed, plain events timed, all dealt to shards, one
+     :class:`~whisperer.events.parts.Part` each
+5. :func:`~whisperer.events.answer.answer`              the client's answer
 
-The exact way is the definition; the scanner is held to its outcome, to the last byte, by tests. The kernels are
+The exact way is the definition; tests hold the scanner to its outcome, to the last byte. The kernels are
 :mod:`.scan`, :mod:`.scan_event`, :mod:`.syntax`, :mod:`.plain_values`, :mod:`.deal` and :mod:`.xxh3`, on :mod:`.words`;
-:func:`~whisperer.events.warm.warm` makes them ready.
+:func:`~whisperer.events.warm.warm` prepares them.
 
 A step that turns something away returns a value that says why (:mod:`~whisperer.events.refusals`).
 """

@@ -1,4 +1,4 @@
-"""Ids as the wire gives them, and the second key that an event ties to its own. No counters, no headers, no I/O."""
+"""Read ids from the wire, and find the second key that an event links to its own. No counters, no headers, no I/O."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from whisperer.events.types import EventType
 from whisperer.events.wire import Scalar
 from whisperer.ids import ANONYMOUS_PREFIX, KNOWN_PREFIX
 
-_EXPONENT_FROM = 1e21  # where JavaScript begins to write an exponent
+_EXPONENT_FROM = 1e21  # from here on, JavaScript writes an exponent
 
 
 def link_of(kind: int, user_id: str | None, anonymous_id: str | None, previous_id: Scalar) -> str | None:
-    """The second user key an event ties to its own, or None.
+    """Return the second user key that an event links to its own, or None.
 
-    A known user's event that also carries an anonymousId ties that one. An alias ties its previousId and nothing else;
-    aliasing a user to itself ties nothing.
+    A known user's event that also carries an anonymousId links that id. An alias links its previousId and nothing else;
+    aliasing a user to itself links nothing.
     """
     if kind == EventType.ALIAS:
         previous = id_text(previous_id)
@@ -22,7 +22,7 @@ def link_of(kind: int, user_id: str | None, anonymous_id: str | None, previous_i
 
 
 def id_text(given: Scalar) -> str | None:
-    """An id as text. Numbers become what JavaScript would write: 12, 12.0 and 1.2e1 are all "12".
+    """Return an id as text. Numbers become what JavaScript would write: 12, 12.0 and 1.2e1 are all "12".
 
     Integers keep every digit; other numbers take their shortest exact form.
     """

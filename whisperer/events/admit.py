@@ -1,7 +1,7 @@
-"""Fourth step: the events of a parsed body become parts of blocks, or are rejected, each on its own.
+"""Turn a parsed body's events into parts of blocks (fourth step), or reject them, each on its own.
 
 One bad event costs its neighbours nothing. An event that the scanner found plain is taken as it was read; any other is
-read by :mod:`~whisperer.events.exact`. What is accepted keeps the client's own bytes as its payload.
+read by :mod:`~whisperer.events.exact`. An accepted event keeps the client's own bytes as its payload.
 """
 
 from __future__ import annotations
@@ -54,16 +54,16 @@ def admit(
     shard_of: Sequence[int] | NDArray[np.int64],
     placeholders: Placeholders = DEFAULT,
 ) -> Outcome:
-    """A body's good events by shard, and what is wrong with the others.
+    """Return a body's good events by shard, and what is wrong with the others.
 
     Parameters
     ----------
     seed : the tenant's, :func:`whisperer.ids.tenant_seed`
     received_at : int, ms UTC, the gateway's clock
-    client_ip : address of the connection, kept beside the events; what they claim in ``context.ip`` stays theirs
+    client_ip : address of the connection, stored next to the events; their own ``context.ip`` is left unchanged
     new_message_id : makes an id for an event that has none
-    placeholders : ids that are never joined; those that the body was parsed with
-    shard_of : partition -> shard, one entry a partition; cheapest as an int64 array, which must be writable
+    placeholders : ids that are never joined; the same ones that the body was parsed with
+    shard_of : partition -> shard, one entry per partition; fastest as an int64 array, which must be writable
 
     Returns
     -------
@@ -82,7 +82,7 @@ def admit(
         extra = _read_the_others(parsed, rows, around, strings, outcome)
     outcome.n_accepted = len(rows) - len(outcome.rejected)
     if not outcome.n_accepted:
-        outcome.notices.clear()  # of the batch's own time
+        outcome.notices.clear()  # a notice about the batch's own sentAt
         return outcome
     outcome.parts, odd = deal(
         parsed.text,
@@ -106,7 +106,7 @@ def admit(
 def _read_the_others(
     parsed: Parsed, rows: NDArray[np.int64], around: Circumstances, strings: _Strings, outcome: Outcome
 ) -> bytes:
-    """Fill the rows that are not plain; return the bytes they point to beyond the body's own."""
+    """Fill the rows that are not plain; return the extra bytes, beyond the body's own, that they point to."""
     base, extra = len(parsed.text), bytearray()
 
     def put(text: bytes | msgspec.Raw) -> tuple[int, int]:
@@ -152,7 +152,7 @@ def _read_the_others(
 
 
 class _Strings:
-    """What the numbers of strings in the rows stand for: the scanner's, and those that are added."""
+    """Resolve the string numbers in the rows: the scanner's, and those added by the exact reading."""
 
     def __init__(self, parsed: Parsed) -> None:
         self._texts = list(_RESERVED)
@@ -171,7 +171,7 @@ class _Strings:
         return number
 
     def tables(self) -> Tables:
-        """Different spellings of one name, and what is not known, fall together here."""
+        """Return the tables for :func:`deal`, with different spellings of one name, and unknown places, unified."""
         names = _RESERVED_NAMES.copy()
         zones, locales = {"": 0}, {"": 0}
         indexes = np.zeros((3, len(self._texts)), np.int64)

@@ -1,4 +1,4 @@
-"""What the client is told: the 200 of the Tracking API, and refusals as RFC 9457 problem+json. Pure; returns dicts."""
+"""Build the client's answer: the Tracking API's 200, or a refusal as RFC 9457 problem+json. Pure; returns dicts."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ PROBLEM_MEDIA_TYPE = "application/problem+json"
 
 
 def success(outcome: Outcome) -> dict[str, Any]:
-    """``{"success": true}`` and nothing else where every event was kept: SDKs compare it."""
+    """Return the body of a 200: exactly ``{"success": true}`` if every event was kept, because SDKs compare it."""
     if not outcome.rejected:
         return {"success": True}
     return {"success": True, "accepted": outcome.n_accepted, "rejected": rejected_list(outcome)}
 
 
 def rejected_list(outcome: Outcome) -> list[dict[str, Any]]:
+    """Return each rejected event's index, messageId, code and message."""
     return [
         {"index": one.index, "messageId": one.message_id, "code": one.code.value, "message": one.message}
         for one in outcome.rejected
@@ -26,9 +27,9 @@ def rejected_list(outcome: Outcome) -> list[dict[str, Any]]:
 
 
 def problem(refusal: Refusal, *, instance: str | None = None, outcome: Outcome | None = None) -> dict[str, Any]:
-    """The body of a refused request; its status is ``refusal.status``.
+    """Return the body of a refused request; its status is ``refusal.status``.
 
-    ``instance``: the request's path or trace URI. ``outcome``: of a batch whose events were all rejected, for the list.
+    ``instance``: the request's path or trace URI. ``outcome``: a batch whose events were all rejected, to list them.
     """
     body: dict[str, Any] = {
         "type": f"urn:user-whisperer:problem:{refusal.code.value}",
@@ -50,7 +51,7 @@ def problem(refusal: Refusal, *, instance: str | None = None, outcome: Outcome |
 
 
 def answer(result: Outcome | Refusal, *, instance: str | None = None) -> tuple[int, dict[str, Any]]:
-    """(HTTP status, JSON body) for what parse or admit returned. 200 is ``application/json``, all else a problem."""
+    """Return (HTTP status, JSON body) for what parse or admit returned: 200 ``application/json``, else a problem."""
     if isinstance(result, Refusal):
         return result.status, problem(result, instance=instance)
     refusal = result.refusal

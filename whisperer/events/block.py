@@ -1,11 +1,11 @@
-"""A block: n events of one tenant for one shard, one fixed row an event, with texts and payloads beside.
+"""Define a block, n events of one tenant for one shard: a fixed row per event, texts and payloads stored separately.
 
-The gateway builds it, the journal stores it as it is, kernels of the shard read it. One encoding from socket to disk.
-The payload is each event's JSON as the client sent it, so nothing a client wrote is ever re-formatted; a block holds it
+The gateway builds it, the journal stores it unchanged, the shard's kernels read it: one encoding from socket to disk.
+The payload is each event's JSON as the client sent it, so nothing a client wrote is ever reformatted; a block holds it
 compressed (LZ4), because moving and syncing bytes costs more than packing them (docs/decisions.md, 2026-11-24).
 
-This is its form, and how it is read; :mod:`~whisperer.events.parts` makes it. Blocks of version 1 (columns apart,
-msgpack texts) are read by :mod:`~whisperer.events.block_v1`.
+This module defines the format and reads it; :mod:`~whisperer.events.parts` builds blocks. Blocks of version 1 (separate
+columns, msgpack texts) are read by :mod:`~whisperer.events.block_v1`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from whisperer.ids import N_PARTITIONS
 BLOCK_VERSION = 2
 MAX_BLOCK_EVENTS = 65_535  # an event's place in its block is 16 bits of its timeline reference
 MAX_PAYLOAD_BYTES = 1 << 30
-"""Of a block's payload unpacked."""
+"""Limit of a block's payload, unpacked."""
 
 EVENT = np.dtype(
     [
@@ -36,13 +36,13 @@ EVENT = np.dtype(
         ("key_hash", "<u8"),  # whisperer.ids.key_hash; the partition is its high bits
         ("timestamp", "<i8"),  # ms UTC, event time after skew correction
         ("received", "<i8"),  # ms UTC, receipt of the event's own request
-        ("revenue", "<i8"),  # micro-units, 0 where none
+        ("revenue", "<i8"),  # micro-units, 0 if none
         ("payload_at", "<u4"),  # the event's JSON, in `payload`
         ("payload_bytes", "<u4"),
-        ("text_at", "<u4"),  # user key, messageId and linked key, one after another, in `text`
+        ("text_at", "<u4"),  # user key, messageId and linked key, back to back in `text`
         ("key_bytes", "<u2"),
         ("message_bytes", "<u2"),
-        ("link_bytes", "<u2"),  # 0 where the event ties no second key
+        ("link_bytes", "<u2"),  # 0 if the event links no second key
         ("name", "<u2"),  # index into `names`
         ("zone", "<u2"),  # index into `zones`, `locales`; entry 0 is "" and means "not given"
         ("locale", "<u2"),
@@ -54,27 +54,27 @@ EVENT = np.dtype(
 )
 assert EVENT.itemsize == 80
 
-Rows: TypeAlias = NDArray[Any]  # of EVENT
+Rows: TypeAlias = NDArray[Any]  # dtype EVENT
 _INT = np.int64
 CODEC = pa.Codec("lz4_raw")
 
 
 class EventBlock(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """Wire form.
+    """Hold a block in its wire form.
 
     Attributes
     ----------
     tenant : tenant id
     received_at : int, ms UTC, the gateway's clock when the newest of these events arrived
     rows : :data:`EVENT` [n]
-    text : UTF-8 of user keys (``u:...`` or ``a:...``), message ids and linked keys, addressed by the rows. A linked
-        key is, for a known user's event that also carries an anonymousId, ``a:...``; for alias, the previousId as
-        ``u:...``
+    text : UTF-8 of user keys (``u:...`` or ``a:...``), message ids and linked keys, addressed by the rows. The linked
+        key of a known user's event that also carries an anonymousId is ``a:...``; that of an alias is its previousId,
+        as ``u:...``
     payload : LZ4 block of the events' JSON, which the rows address once it is unpacked (:func:`unpack`)
-    payload_size : bytes of it unpacked
+    payload_size : unpacked bytes of the payload
     names : distinct event names (reserved ``$identify`` ... for other calls)
     connections : (start, stop, ip): events start..stop-1 came over a connection from this address, as our own proxy
-        saw it (:func:`connection_ip`); what a payload claims in ``context.ip`` is its own affair
+        saw it (:func:`connection_ip`); a payload's own ``context.ip`` plays no part
     """
 
     version: int
@@ -93,12 +93,12 @@ class EventBlock(msgspec.Struct, array_like=True, frozen=True, gc=False):
         return len(self.rows) // EVENT.itemsize
 
     def events(self) -> Rows:
-        """The rows as a read-only record array of :data:`EVENT`."""
+        """Return the rows as a read-only record array of :data:`EVENT`."""
         return np.frombuffer(self.rows, EVENT)
 
 
 class _Head(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """The first fields of :class:`EventBlock`, nothing copied."""
+    """Read the first fields of :class:`EventBlock` without copying."""
 
     version: int
     tenant: str
@@ -115,7 +115,7 @@ _decode = msgspec.msgpack.Decoder(EventBlock).decode
 
 
 def decode_block(data: bytes | memoryview) -> EventBlock:
-    """A block whose rows point into its own texts, payload and tables: kernels read them unchecked.
+    """Decode a block and check that its rows point into its own texts, payload and tables: kernels do not check.
 
     Raises JournalDamagedError for anything else.
     """
@@ -134,7 +134,7 @@ def decode_block(data: bytes | memoryview) -> EventBlock:
 
 
 def readable(data: bytes | memoryview) -> Payloads:
-    """:func:`decode_block` of what came from elsewhere, its payload tried as well. Raises JournalDamagedError."""
+    """Decode a block that came from elsewhere and unpack its payload. Raises JournalDamagedError if either fails."""
     payloads = Payloads(decode_block(data))
     payloads.unpack()
     return payloads
@@ -152,15 +152,15 @@ def _is_whole(block: EventBlock) -> bool:
 
 
 def held_bytes(data: bytes | memoryview) -> int:
-    """What an encoded block takes in memory once its payload is unpacked: a small request may hold a large one.
+    """Return an encoded block's bytes in memory, its payload unpacked: a small request may hold a large one.
 
-    Raises msgspec.MsgspecError for what is no block.
+    Raises msgspec.MsgspecError for anything but a block.
     """
     return len(data) + (_decode_head(data).payload_size if _version(data) > 1 else 0)
 
 
 def _version(data: bytes | memoryview) -> int:
-    """First entry of a msgpack array: after one byte of header where it has under 16 entries, else after three."""
+    """Read the first entry of a msgpack array, whose header is one byte for under 16 entries, otherwise three."""
     if len(data) < 4:
         return 0
     return data[1] if data[0] >> 4 == 0x9 else data[3]
@@ -171,7 +171,7 @@ def _version(data: bytes | memoryview) -> int:
 
 @dataclass(slots=True)
 class Columns:
-    """A block's columns, contiguous; shape (n_events,) but ``message_hash`` (n_events, 2)."""
+    """Hold a block's columns, contiguous, each of shape (n_events,) except ``message_hash``: (n_events, 2)."""
 
     partition: NDArray[np.uint16]
     kind: NDArray[np.uint8]
@@ -186,6 +186,7 @@ class Columns:
 
 
 def columns_of(block: EventBlock) -> Columns:
+    """Copy a block's rows into contiguous columns."""
     rows = block.events()
     names = ("partition", "kind", "flags", "timestamp", "received", "revenue", "name", "zone", "locale")
     words = rows.view(np.uint64).reshape(len(rows), EVENT.itemsize // 8)
@@ -193,26 +194,28 @@ def columns_of(block: EventBlock) -> Columns:
 
 
 def key_of(block: EventBlock, index: int) -> str:
+    """Return the user key of an event."""
     row = block.events()[index]
     start = int(row["text_at"])
     return block.text[start : start + int(row["key_bytes"])].decode()
 
 
 def message_id_of(block: EventBlock, index: int) -> str:
+    """Return the messageId of an event."""
     row = block.events()[index]
     start = int(row["text_at"]) + int(row["key_bytes"])
     return block.text[start : start + int(row["message_bytes"])].decode()
 
 
 def link_of(block: EventBlock, index: int) -> str | None:
-    """The linked key of an event; None where it ties none."""
+    """Return the linked key of an event; None if it links none."""
     row = block.events()[index]
     start = int(row["text_at"]) + int(row["key_bytes"]) + int(row["message_bytes"])
     return block.text[start : start + int(row["link_bytes"])].decode() or None
 
 
 def unpack(block: EventBlock) -> bytes:
-    """The payloads, one after another. Raises JournalDamagedError for what LZ4 cannot read."""
+    """Return the payloads, back to back. Raises JournalDamagedError if LZ4 cannot read them."""
     if not block.payload_size:
         return b""
     try:
@@ -222,7 +225,7 @@ def unpack(block: EventBlock) -> bytes:
 
 
 class Payloads:
-    """A block's payloads by event, unpacked when the first one is asked for."""
+    """Give access to a block's payloads by event, unpacking them when the first one is asked for."""
 
     __slots__ = ("_rows", "_unpacked", "block")
 
@@ -232,7 +235,7 @@ class Payloads:
         self._unpacked: bytes | None = None
 
     def unpack(self) -> None:
-        """Now. Raises JournalDamagedError."""
+        """Unpack the payloads now. Raises JournalDamagedError."""
         if self._unpacked is None:
             self._unpacked = unpack(self.block)
 
@@ -244,11 +247,12 @@ class Payloads:
 
 
 def keys_of(block: EventBlock) -> list[str]:
+    """Return the user key of every event."""
     return [key_of(block, i) for i in range(len(block))]
 
 
 def spans(block: EventBlock, what: str) -> tuple[NDArray[np.int64], NDArray[np.int64], bytes]:
-    """(starts, lengths, buffer) of every event's ``key``, ``message_id``, ``link`` or ``payload``."""
+    """Return (starts, lengths, buffer) of every event's ``key``, ``message_id``, ``link`` or ``payload``."""
     rows = block.events()
     if what == "payload":
         return rows["payload_at"].astype(_INT), rows["payload_bytes"].astype(_INT), unpack(block)
@@ -266,7 +270,7 @@ def spans(block: EventBlock, what: str) -> tuple[NDArray[np.int64], NDArray[np.i
 def gather(
     starts: NDArray[np.int64], lengths: NDArray[np.int64], buffer: bytes | NDArray[np.uint8]
 ) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
-    """(offsets, bytes) of slices of a buffer put one after another, as Arrow's string arrays have them.
+    """Copy slices of a buffer back to back and return (offsets, bytes), as in Arrow's string arrays.
 
     ``offsets`` has one entry more than there are slices.
     """
@@ -278,7 +282,7 @@ def gather(
 
 
 def connection_ip(block: EventBlock, index: int) -> str | None:
-    """Address of the connection that event came over; None if it was not known."""
+    """Return the address of the connection that an event came over; None if it is not known."""
     place = bisect_right(block.connections, index, key=lambda run: run[0]) - 1
     if place < 0 or index >= block.connections[place][1]:
         return None
@@ -286,7 +290,7 @@ def connection_ip(block: EventBlock, index: int) -> str | None:
 
 
 def _places(size: int, *names: str) -> tuple[int, ...]:
-    """Where fields are in a row that is seen as words of ``size`` bytes."""
+    """Return the places of fields in a row viewed as words of ``size`` bytes."""
     return tuple(int(EVENT.fields[name][1]) // size for name in names)  # type: ignore[index]
 
 
@@ -298,7 +302,7 @@ _KEY_BYTES, _NAME, _ZONE, _LOCALE, _PARTITION = _places(2, "key_bytes", "name", 
 def _point_inside(
     longs: Any, shorts: Any, text: Any, payload_size: Any, n_names: Any, n_zones: Any, n_locales: Any
 ) -> bool:
-    """Whether each row's texts are whole characters of ``text``, and all else that it names is there."""
+    """Check that each row's texts are whole characters of ``text`` and that everything else it refers to exists."""
     for i in range(len(longs)):
         if np.int64(longs[i, _PAYLOAD_AT]) + np.int64(longs[i, _PAYLOAD_BYTES]) > payload_size:
             return False
@@ -307,7 +311,7 @@ def _point_inside(
         if shorts[i, _PARTITION] >= N_PARTITIONS:
             return False
         at = np.int64(longs[i, _TEXT_AT])
-        for j in range(4):  # where key, messageId and linked key begin, and where the last ends
+        for j in range(4):  # the starts of key, messageId and linked key, and the end of the last
             if at > len(text) or (at < len(text) and text[at] & 0xC0 == 0x80):
                 return False
             if j < 3:

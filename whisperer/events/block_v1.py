@@ -1,7 +1,7 @@
-"""Blocks as journals of record version 1 and 2 hold them: columns apart, texts as msgpack strings. Read only.
+"""Read the blocks that journals of record versions 1 and 2 hold: separate columns, texts as msgpack strings.
 
-Turned into today's :class:`~whisperer.events.block.EventBlock`, event by event: they are met in the tail of a journal
-once, after an upgrade.
+Each is converted to today's :class:`~whisperer.events.block.EventBlock`, event by event; speed does not matter, because
+such blocks only occur once, in the tail of a journal after an upgrade.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _decode = msgspec.msgpack.Decoder(_BlockV1).decode
 
 
 def decode_v1(data: bytes | memoryview) -> EventBlock:
-    """Raises msgspec.MsgspecError for what is no such block."""
+    """Decode a block of version 1 into today's form. Raises msgspec.MsgspecError for anything else."""
     old = _decode(data)
     seed = tenant_seed(old.tenant)
     numbers = {

@@ -1,8 +1,8 @@
-"""When an event happened: reading timestamps, correcting a client's wrong clock.
+"""Decide when an event happened: read timestamps, correct a client's wrong clock.
 
-Times are int milliseconds UTC. Read are ISO 8601 as :meth:`datetime.datetime.fromisoformat` takes it (with Z or an
-offset, with any fraction, date only; without a zone it is UTC) and, beyond Segment's contract, numbers: milliseconds
-since 1970, or seconds where below 1e11 (in milliseconds that is March 1973). Fractions of a millisecond are cut off.
+Times are int milliseconds UTC. Accepted are ISO 8601 as :meth:`datetime.datetime.fromisoformat` reads it (with Z or an
+offset, any fraction, or a date only; UTC if there is no zone) and, beyond Segment's contract, numbers: milliseconds
+since 1970, or seconds if below 1e11 (as milliseconds, that is March 1973). Fractions of a millisecond are cut off.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from datetime import UTC, datetime
 from whisperer.events.outcome import Notice
 from whisperer.events.wire import Scalar, WireEvent
 
-MAX_CLOCK_SKEW_MS = 5_000  # a smaller difference between sentAt and receivedAt is the network's
+MAX_CLOCK_SKEW_MS = 5_000  # a smaller gap between sentAt and receivedAt is put down to the network
 _SECONDS_BELOW = 100_000_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _from_iso = datetime.fromisoformat
 
 
 def instant(stamp: str | int | float) -> int | None:
-    """A timestamp in ms UTC, of any sign and size; None if it is not one."""
+    """Return a timestamp in ms UTC, of any sign and size; None if it is not a timestamp."""
     if isinstance(stamp, str):
         try:
             moment = _from_iso(stamp)
@@ -34,7 +34,7 @@ def instant(stamp: str | int | float) -> int | None:
 
 
 def skew(received_at: int, sent_at: Scalar) -> int | None:
-    """Milliseconds to add to the client's times: receivedAt - sentAt where over 5 s, else 0; None if unparsable.
+    """Return the ms to add to the client's times: receivedAt - sentAt if over 5 s, else 0; None if unparsable.
 
     Adding it gives receivedAt - (sentAt - originalTimestamp), the time as our clock would have shown it.
     """
@@ -48,7 +48,7 @@ def skew(received_at: int, sent_at: Scalar) -> int | None:
 
 
 def counted_skew(received_at: int, sent_at: Scalar, notices: Counter[Notice]) -> int:
-    """The skew, 0 where it cannot be told, which is counted."""
+    """Return the skew; an unparsable sentAt is counted in ``notices`` and gives 0."""
     correction = skew(received_at, sent_at)
     if correction is None:
         notices[Notice.UNPARSABLE_SENT_AT] += 1
@@ -59,11 +59,11 @@ def counted_skew(received_at: int, sent_at: Scalar, notices: Counter[Notice]) ->
 def event_time(
     event: WireEvent, skew_of_batch: int, received_at: int, notices: Counter[Notice], *, corrects: bool
 ) -> int:
-    """When an event happened, ms UTC, in [0, received_at].
+    """Return when an event happened, ms UTC, in [0, received_at].
 
-    The client's ``timestamp``, else its ``originalTimestamp``, corrected by the clock skew that the event's own
-    ``sentAt``, else the batch's, shows. receivedAt where there is none, where it is unparsable or before 1970 (both
-    counted), and where it lies in the future.
+    This is the client's ``timestamp``, else its ``originalTimestamp``, corrected by the clock skew that the event's own
+    ``sentAt`` shows, or else the batch's. It is receivedAt if there is no time, if it is unparsable or before 1970
+    (both counted), or if it lies in the future.
     """
     stamp = event.originalTimestamp if event.timestamp is None else event.timestamp
     if stamp is None:

@@ -1,7 +1,7 @@
-"""Last step: a request's accepted events become a :class:`~whisperer.events.parts.Part` for each shard concerned.
+"""Deal a request's accepted events to shards (last step): one :class:`~whisperer.events.parts.Part` per shard.
 
-Hashes every user key and message id, times each plain event, and copies rows, texts and payloads to their shards: two
-passes of one kernel. What a row holds is told in :mod:`~whisperer.events.scan_event`.
+Hashes every user key and message id, times each plain event, and copies rows, texts and payloads to their shards, in
+two passes of one kernel. :mod:`~whisperer.events.scan_event` describes a row.
 """
 
 from __future__ import annotations
@@ -44,19 +44,19 @@ from whisperer.events.xxh3 import hash64, hash128
 from whisperer.ids import N_PARTITIONS, PARTITION_BITS
 
 BEFORE_1970, UNKNOWN_ZONE, UNKNOWN_LOCALE = range(3)
-UNKNOWN = -1  # index of a zone or locale that is not known: counts, and reads as none
+UNKNOWN = -1  # index of an unknown zone or locale: counted, and read as none
 
 _U = np.uint64
 _PARTITION_SHIFT = 64 - PARTITION_BITS
 _N_WORDS = EVENT.itemsize // 8
 _COLON = 0x3A
-_FAR = 2**61  # a skew so large, of whatever size, puts every plain time before 1970 or into the future
+_FAR = 2**61  # a skew this large puts every plain time before 1970 or into the future; its exact size is irrelevant
 
 
 class Tables(NamedTuple):
-    """What the numbers of strings in the rows stand for, as names, as time zones and as locales.
+    """Map the string numbers in the rows to names, to time zones and to locales.
 
-    ``indexes``: int64[3, n_numbers], for each of these the index in its ``texts`` of each number.
+    ``indexes``: int64[3, n_numbers]; for each of these three, every number's index in its ``texts``.
     """
 
     texts: Sequence[Sequence[str]]
@@ -77,12 +77,12 @@ def deal(
     of_route: int,
     client_ip: str | None,
 ) -> tuple[dict[int, Part], list[int]]:
-    """(parts by shard, oddities of plain events by BEFORE_1970, UNKNOWN_ZONE, UNKNOWN_LOCALE).
+    """Return (parts by shard, number of plain events with BEFORE_1970, UNKNOWN_ZONE and UNKNOWN_LOCALE).
 
-    Places at or over ``len(text)`` are places in ``extra``.
-    ``skew`` is added to a plain event's time where the event has no ``sentAt`` of its own and the route ``corrects``.
+    Places from ``len(text)`` on refer to ``extra``. If the route ``corrects``, ``skew`` is added to the time of a plain
+    event without a ``sentAt`` of its own. Raises ValueError unless ``shard_of`` has an entry for each partition.
     """
-    if len(shard_of) != N_PARTITIONS:  # the kernel does not look
+    if len(shard_of) != N_PARTITIONS:  # the kernel does not check
         raise ValueError(f"a shard is needed for each of {N_PARTITIONS} partitions, not for {len(shard_of)}")
     words, text_bytes, payload, bounds, codes, n_codes, odd = _deal(
         text,
@@ -130,7 +130,7 @@ def _deal(
     n_rows, base = len(rows), len(text)
     received_at = given[0]
     odd = np.zeros(3, np.int64)
-    # texts, in the order of the rows: the hash needs a key in one piece
+    # all texts, in the order of the rows: the hash needs each key in one piece
     n_bytes = 0
     for i in range(n_rows):
         if rows[i, STATE] == PLAIN or rows[i, STATE] == READ:
@@ -139,7 +139,7 @@ def _deal(
     hashes = np.empty((n_rows, 3), np.uint64)
     slot_of, times = np.empty(n_rows, np.int64), np.empty(n_rows, np.int64)
     slot_of_partition = np.full(len(shard_of), -1, np.int64)
-    sizes = np.zeros((len(shard_of) + 1, 4), np.int64)  # by slot, a shard met: shard, events, bytes of text, of payload
+    sizes = np.zeros((len(shard_of) + 1, 4), np.int64)  # by slot, one per shard: shard, events, text and payload bytes
     n_slots = 0
     at = 0
     for i in range(n_rows):
@@ -185,7 +185,7 @@ def _deal(
     texts = np.empty(bounds[n_slots, 2], np.uint8)
     payload = np.empty(bounds[n_slots, 3], np.uint8)
     codes = np.full((n_slots, 3, most), -1, np.int64)  # a text's index in its part; -1 before it is first met
-    coded = np.empty((n_slots, 3, most), np.int64)  # the other way round
+    coded = np.empty((n_slots, 3, most), np.int64)  # the inverse
     n_coded = np.zeros((n_slots, 3), np.int64)
     for slot in range(n_slots):
         for kind in range(1, 3):  # entry 0 of zones and locales stands for none
@@ -210,13 +210,13 @@ def _deal(
         word = words[place]
         word[0], word[1], word[2] = hashes[i, 0], hashes[i, 1], hashes[i, 2]
         word[3], word[4], word[5] = _U(times[i]), _U(received_at), _U(row[REVENUE])
-        # the rest in the order of EVENT's members
+        # the other words follow the order of EVENT's members
         word[6] = _U((payload_at - bounds[slot, 3]) | n_payload << 32)
         word[7] = _U((text_at - bounds[slot, 2]) | n_key << 32 | row[MESSAGE_BYTES] << 48)
         word[8] = _U(n_link | name << 16 | zone << 32 | locale << 48)
         word[9] = (hashes[i, 2] >> _U(_PARTITION_SHIFT)) | _U(row[KIND] << 16 | (row[FLAGS] | given[3]) << 24)
         ends[slot, 1], ends[slot, 2], ends[slot, 3] = place + 1, text_at + n_text, payload_at + n_payload
-    in_order = np.empty(n_coded.sum(), np.int64)  # by slot, and in it by names, zones, locales
+    in_order = np.empty(n_coded.sum(), np.int64)  # by slot, then names, zones, locales
     n = 0
     for slot in range(n_slots):
         for kind in range(3):
@@ -228,7 +228,7 @@ def _deal(
 
 @kernel
 def _happened(stamp: int, sent: int, given: Any, odd: Any) -> Any:
-    """:func:`whisperer.events.clock.event_time` of a plain event."""
+    """Compute :func:`whisperer.events.clock.event_time` of a plain event."""
     received_at, skew, corrects = given[0], given[1], given[2]
     if stamp == ABSENT:
         return received_at

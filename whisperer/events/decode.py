@@ -1,4 +1,4 @@
-"""One event's types, checked exactly: the JSON of an event becomes a typed one, or what is wrong with it."""
+"""Check one event's types exactly: turn its JSON into a typed event, or say what is wrong with it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from whisperer.events.types import EventType
 from whisperer.events.validate import read_event
 from whisperer.events.wire import WireEvent, decode_event
 
-MAX_EVENT_BYTES = 32 * 1024  # of the client's text, and of the event after merging
+MAX_EVENT_BYTES = 32 * 1024  # limit of the client's text, and of the event after merging
 
 NOT_UNICODE = Fault(Code.INVALID_UNICODE, "a string holds half of a surrogate pair")
 
 
 def typed_event(payload: bytes | Raw, kind: EventType | None) -> WireEvent | Fault:
-    """``payload`` is well-formed JSON; ``kind`` is given where the route says it."""
+    """Decode an event from well-formed JSON, or return its fault. ``kind`` is the route's, None if it has none."""
     if len(payload) > MAX_EVENT_BYTES:
         return Fault(Code.EVENT_TOO_LARGE, f"an event holds {MAX_EVENT_BYTES} bytes at most, not {len(payload)}")
     try:

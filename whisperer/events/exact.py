@@ -1,8 +1,8 @@
-"""One event read exactly: the definition of what becomes of it, whatever its form.
+"""Read one event exactly: this defines what becomes of it, whatever its form.
 
 Rules that are not Segment's own: a messageId of 100 characters or more is ``invalid_type``; an alias without userId or
-previousId is ``missing_identity``; ``integrations`` is not looked at; a time before 1970, given or corrected, is
-replaced by receivedAt; an event that a batch's context makes larger than 32 KB is ``event_too_large``.
+previousId is ``missing_identity``; ``integrations`` is ignored; a time before 1970, given or corrected, is replaced by
+receivedAt; an event that a batch's context makes larger than 32 KB is ``event_too_large``.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _NAMES = {int(kind): name for kind, name in RESERVED_NAME.items()}
 
 
 class Exact(NamedTuple):
-    """An accepted event; ``time`` as in a block, ``flags`` but for the route's."""
+    """Hold an accepted event; ``time`` as in a block, ``flags`` without the route's."""
 
     kind: int
     flags: int
@@ -48,7 +48,7 @@ class Exact(NamedTuple):
 
 
 class Circumstances(NamedTuple):
-    """What a request says of all its events; ``skew`` as :func:`~whisperer.events.clock.skew` has it."""
+    """Hold what applies to all events of a request; ``skew`` is that of :func:`~whisperer.events.clock.skew`."""
 
     route: Route
     received_at: int
@@ -61,10 +61,10 @@ class Circumstances(NamedTuple):
 def read_exactly(
     text: bytes | Raw, payload: bytes | Raw, around: Circumstances, *, is_unicode: bool
 ) -> Exact | tuple[Fault, str | None]:
-    """An event whose JSON is well-formed: accepted, or (what is wrong with it, its messageId). Never raises.
+    """Read an event whose JSON is well-formed: accept it, or return (its fault, its messageId). Never raises.
 
-    ``text`` is the client's own, ``payload`` what the batch's context made of it. Counts what is odd about an accepted
-    event in the circumstances' notices.
+    ``text`` is the client's own, ``payload`` the same with the batch's context merged in. What is odd about an accepted
+    event is counted in ``around.notices``.
     """
     kind_of_route = around.route.kind
     event = typed_event(payload, kind_of_route) if is_unicode else NOT_UNICODE
@@ -97,8 +97,8 @@ def read_exactly(
 def _somebody(
     event: WireEvent, kind: int, user_id: str | None, anonymous_id: str | None, around: Circumstances
 ) -> tuple[str | None, str | None, str | None]:
-    """(userId, anonymousId, previousId) that may be joined: of a placeholder and a real id the real one is kept, and an
-    event that has nothing else stays under its placeholder.
+    """Return the (userId, anonymousId, previousId) that may be joined: a real id wins over a placeholder, and an event
+    that has nothing else stays under its placeholder.
     """
     previous_id = id_text(event.previousId) if kind == _ALIAS else None
     odd = [given in around.placeholders if given else False for given in (user_id, anonymous_id, previous_id)]

@@ -1,7 +1,7 @@
-"""Revenue as the wire gives it, in exact int64 micro-units.
+"""Convert revenue from the wire to exact int64 micro-units.
 
-Taken are JSON numbers and strings that are a plain decimal ("12.50"; no currency sign, no exponent, no grouping). What
-lies beyond six decimals is rounded half to even.
+Accepts JSON numbers, and strings that are a plain decimal ("12.50"; no currency sign, no exponent, no grouping). More
+than six decimals are rounded half to even.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from whisperer.events.wire import WireEvent
 MICRO = 1_000_000
 _INT64_MAX = 2**63 - 1
 _INT64_END = 2.0**63
-_MAX_DIGITS = 64  # of a string; far more than int64 holds, few enough to be cheap
+_MAX_DIGITS = 64  # in a string: far more than int64 holds, few enough to be cheap
 _PLAIN_DECIMAL = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)")
 _EXACT = Context(prec=_MAX_DIGITS + 8, rounding=ROUND_HALF_EVEN)
 
 
 def revenue_of(event: WireEvent, kind: int, notices: Counter[Notice]) -> int:
-    """``properties.revenue`` of a track event in micro-units; 0 where there is none or it is unusable (counted)."""
+    """Return a track event's ``properties.revenue`` in micro-units; 0 if absent, or if unusable (counted)."""
     if kind != EventType.TRACK or event.properties is None or event.properties.revenue is None:
         return 0
     micros = micro_units(event.properties.revenue)
@@ -33,7 +33,7 @@ def revenue_of(event: WireEvent, kind: int, notices: Counter[Notice]) -> int:
 
 
 def micro_units(amount: str | int | float) -> int | None:
-    """Micro-units of an amount in [-2**63, 2**63 - 1]; None if it is no plain decimal or out of that range."""
+    """Return an amount in micro-units, in [-2**63, 2**63 - 1]; None if out of range or not a plain decimal."""
     if isinstance(amount, float):
         scaled = amount * 1e6
         return round(scaled) if -_INT64_END <= scaled < _INT64_END else None

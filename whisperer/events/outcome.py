@@ -1,4 +1,4 @@
-"""What became of a request's events: how many were kept, which were not, and what was odd about the kept ones."""
+"""Record what became of a request's events: how many were kept, which were not, what was odd about the kept ones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from whisperer.events.refusals import Code, Refusal, Rejected
 
 
 class Notice(StrEnum):
-    """Oddities that are counted while the event is kept."""
+    """Name the oddities that are counted while the event is kept."""
 
     UNPARSABLE_TIMESTAMP = "unparsable_timestamp"  # receivedAt used
     TIMESTAMP_BEFORE_1970 = "timestamp_before_1970"  # receivedAt used
@@ -24,10 +24,10 @@ class Notice(StrEnum):
 
 @dataclass(slots=True)
 class Outcome:
-    """Result of :func:`whisperer.events.admit.admit`.
+    """Hold the result of :func:`whisperer.events.admit.admit`.
 
     n_accepted + len(rejected) is the number of events in the request. ``notices`` counts oddities by
-    :class:`Notice`; only accepted events count, and a batch's own ``sentAt`` counts once. ``parts`` holds the accepted
+    :class:`Notice`, for accepted events only, and once for a batch's own ``sentAt``. ``parts`` holds the accepted
     events by shard.
     """
 
@@ -39,7 +39,7 @@ class Outcome:
 
     @property
     def refusal(self) -> Refusal | None:
-        """The refusal this amounts to for the caller: a single event rejected, or every event of a batch."""
+        """The refusal to return if the single event, or every event of a batch, was rejected; otherwise None."""
         if self.n_accepted or not self.rejected:
             return None
         if self.is_batch:

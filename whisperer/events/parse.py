@@ -1,7 +1,7 @@
-"""Second step: from a JSON text to its events. Decides what is wrong with the body as a whole.
+"""Split a JSON body into its events (second step), and decide what is wrong with the body as a whole.
 
-Needs no tenant, because the write key may be in here. A plain body is read by :mod:`~whisperer.events.scan` in one
-pass; any other is taken apart exactly, each event staying the client's own bytes, and what is in it is for
+Needs no tenant, because the write key may be in the body. A plain body is read by :mod:`~whisperer.events.scan` in one
+pass; any other is taken apart exactly. Each event stays the client's own bytes; what they contain is left to
 :mod:`~whisperer.events.admit`.
 """
 
@@ -31,7 +31,7 @@ from whisperer.events.wire import (
     scalar_or_text,
 )
 
-MAX_SHARED_BYTES = 4 * 1024 * 1024  # a batch's context and integrations, counted once for each event they merge into
+MAX_SHARED_BYTES = 4 * 1024 * 1024  # a batch's context and integrations, counted once per event that they merge into
 
 _WHITESPACE = b" \t\r\n"
 _TOO_DEEP = Refusal(Code.MALFORMED_JSON, f"the JSON nests deeper than {MAX_NESTING} levels")
@@ -39,16 +39,16 @@ _LONE_SURROGATE = Refusal(Code.INVALID_UNICODE, "a string holds half of a surrog
 
 
 class Parsed(msgspec.Struct, frozen=True):
-    """A well-formed body.
+    """Hold a well-formed body.
 
     Attributes
     ----------
     write_key : the body's ``writeKey``
-    sent_at, context, integrations : of the batch; None for a single event
+    sent_at, context, integrations : the batch's; None for a single event
     events : each event's JSON, in order
     not_unicode : indexes of events that hold a lone surrogate; their bytes here are not the client's
-    text, rows, strings, n_plain : what was scanned, see :class:`~whisperer.events.scan.Scan`; no row is plain where
-        the body is not
+    text, rows, strings, n_plain : the scanner's result, see :class:`~whisperer.events.scan.Scan`; if the body is not
+        plain, no row is
     """
 
     route: Route
@@ -65,7 +65,7 @@ class Parsed(msgspec.Struct, frozen=True):
 
 
 class Slices(Sequence[bytes]):
-    """The events of a scanned body, cut out of its text where one is asked for."""
+    """Cut the events of a scanned body out of its text, each when it is asked for."""
 
     def __init__(self, text: NDArray[np.uint8], rows: NDArray[np.int64]) -> None:
         self._text = text
@@ -86,7 +86,7 @@ class Slices(Sequence[bytes]):
 
 
 def parse_body(body: bytes, route: Route, placeholders: Placeholders = DEFAULT) -> Parsed | Refusal:
-    """The events of a decompressed body, or why there are none. Never raises."""
+    """Return the events of a decompressed body, or why there are none. Never raises."""
     if len(body) > MAX_BODY_BYTES:
         return TOO_LARGE
     found = scan(body, route, placeholders)
@@ -105,7 +105,7 @@ def parse_body(body: bytes, route: Route, placeholders: Placeholders = DEFAULT) 
 
 
 def parse_exactly(body: bytes, route: Route) -> Parsed | Refusal:
-    """The same of any body of bounded size, without the scanner."""
+    """Do the same for any body of bounded size, without the scanner."""
     if not is_utf8(body):
         return Refusal(Code.MALFORMED_JSON, "the body is not UTF-8")
     read = _read_batch if route.is_batch else _read_single
@@ -132,7 +132,7 @@ def parse_exactly(body: bytes, route: Route) -> Parsed | Refusal:
 def _without_marked(parsed: Parsed, body: bytes, mark: bytes) -> Parsed | Refusal:
     counts = [bytes(event).count(mark) for event in parsed.events]
     if sum(counts) != body.count(mark):
-        return _LONE_SURROGATE  # outside of every event: nothing to reject but the whole
+        return _LONE_SURROGATE  # outside every event: only the whole body can be refused
     return msgspec.structs.replace(parsed, not_unicode=frozenset(i for i, n in enumerate(counts) if n))
 
 
@@ -177,7 +177,7 @@ def _n_bytes(members: dict[str, Raw] | None) -> int:
 
 
 def _lenient_batch(body: bytes) -> BatchEnvelope | Refusal:
-    """Member by member: for repeated keys whose last value is right, and to say which one is wrong."""
+    """Read a batch member by member, to accept repeated keys whose last value is right and to name a wrong member."""
     members = members_or_none(body)
     if members is None:
         return _no_object(body)
@@ -199,7 +199,7 @@ def _lenient_batch(body: bytes) -> BatchEnvelope | Refusal:
 
 
 def _no_object(body: bytes) -> Refusal:
-    """Well-formed to its end, it is JSON of the wrong type. Raises DecodeError and RecursionError where it is not."""
+    """Refuse well-formed JSON that is not an object. Raises DecodeError or RecursionError if it is not well-formed."""
     msgspec.json.decode(body)
     return Refusal(Code.INVALID_TYPE, "the body must be a JSON object")
 

@@ -1,8 +1,8 @@
-"""How a block comes to be: from the parts that requests bring, or from another block.
+"""Build blocks from the parts that requests bring, or from another block.
 
-A :class:`Part` is what one request brings for one shard; :func:`merge` makes the block of all that wait together,
-:func:`split` and :func:`select` make blocks of some of a block's events. What a block is says
-:mod:`~whisperer.events.block`.
+A :class:`Part` is what one request brings for one shard. :func:`merge` makes one block of all waiting parts;
+:func:`split` and :func:`select` make blocks from some of a block's events. :mod:`~whisperer.events.block` defines what
+a block is.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from whisperer.events.types import Flag
 
 @dataclass(slots=True, frozen=True)
 class Part:
-    """A block's content before it has a tenant; attributes as there, the payload not packed. ``rows`` are read only."""
+    """Hold a block's content before it has a tenant: same attributes, payload uncompressed, ``rows`` read-only."""
 
     rows: Rows
     text: bytes
@@ -37,10 +37,10 @@ class Part:
 
 
 def merge(tenant: str, parts: Sequence[Part]) -> EventBlock:
-    """One block of the parts' events, in order."""
+    """Merge the parts' events into one block, in order."""
     if len(parts) == 1:
         return _block(tenant, parts[0].rows, parts[0].text, parts[0].payload, parts[0])
-    # As words: numpy compares the fields of records one by one before it puts them together, 25 us a part.
+    # As words: before numpy concatenates records, it compares their fields one by one, 25 us per part.
     rows = np.concatenate([np.ascontiguousarray(part.rows).view(np.uint64) for part in parts]).view(EVENT)
     sizes = [len(part) for part in parts]
     for column, lengths in (("text_at", [len(p.text) for p in parts]), ("payload_at", [len(p.payload) for p in parts])):
@@ -84,7 +84,7 @@ def _block(tenant: str, rows: Rows, text: bytes, payload: bytes, tables: Part) -
 
 
 def _recode(rows: Rows, start: int, stop: int, column: str, codes: _Codes, texts: Sequence[str]) -> None:
-    """Turn indexes into ``texts`` into those of the table that the merged block has."""
+    """Replace indexes into a part's ``texts`` with indexes into the merged block's table."""
     table = [codes[text] for text in texts]
     if table != list(range(len(table))):
         mine = rows[start:stop]
@@ -92,7 +92,7 @@ def _recode(rows: Rows, start: int, stop: int, column: str, codes: _Codes, texts
 
 
 class _Codes(dict[str, int]):
-    """Distinct strings in order of first use; looking one up gives its code."""
+    """Number distinct strings in order of first use; looking one up returns its code."""
 
     def __missing__(self, text: str) -> int:
         code = self[text] = len(self)
@@ -101,7 +101,7 @@ class _Codes(dict[str, int]):
 
 @dataclass(slots=True)
 class PartBuilder:
-    """Collects events one at a time, where they do not come from the scanner. ``build`` may be called once."""
+    """Collect events that do not come from the scanner, one at a time. ``build`` may be called once."""
 
     _rows: list[tuple[Any, ...]] = field(default_factory=list)
     _text: bytearray = field(default_factory=bytearray)
@@ -132,7 +132,7 @@ class PartBuilder:
         locale: str = "",
         link: str | None = None,
     ) -> None:
-        """``hashed`` is :func:`whisperer.ids.key_hash` of the key."""
+        """Add one event; ``hashed`` is :func:`whisperer.ids.key_hash` of the key."""
         text = [part.encode("utf-8", "surrogatepass") for part in (key, message_id, link or "")]
         self._rows.append(
             (
@@ -159,6 +159,7 @@ class PartBuilder:
         self._payload += bytes(payload)
 
     def build(self, client_ip: str | None = None) -> Part:
+        """Return the part; ``client_ip`` is the address that its events' connection came from."""
         return Part(
             rows=np.array(self._rows, EVENT),
             text=bytes(self._text),
@@ -171,7 +172,7 @@ class PartBuilder:
 
 
 def split(block: EventBlock, shard_of: Sequence[int]) -> dict[int, EventBlock]:
-    """The block's events by shard under another partition map, each part in order."""
+    """Split a block's events by shard under another partition map, keeping their order."""
     shards = np.array(shard_of)[block.events()["partition"]]
     targets = np.unique(shards).tolist()
     if len(targets) <= 1:
@@ -180,7 +181,7 @@ def split(block: EventBlock, shard_of: Sequence[int]) -> dict[int, EventBlock]:
 
 
 def select(block: EventBlock, chosen: NDArray[np.int64]) -> EventBlock:
-    """A block of these events, in this order; the tables stay, connections too."""
+    """Return a block of the ``chosen`` events, in that order, with the same tables and each event's connection."""
     rows = block.events()[chosen]
     texts = rows["key_bytes"].astype(np.int64) + rows["message_bytes"] + rows["link_bytes"]
     text_offsets, text = gather(rows["text_at"].astype(np.int64), texts, block.text)

@@ -1,7 +1,7 @@
-"""Reading what was stored: an admitted event's payload, later, wherever it is shown.
+"""Read an admitted event's stored payload, wherever it is shown.
 
-JSON sets no bound to numbers; msgspec does (a float's range, 4,300 digits). Such a number is valid JSON, so it was
-admitted and stored as it came. Read here it becomes its own text, a string: nothing stored is ever unreadable.
+JSON does not limit numbers; msgspec does (a float's range, 4,300 digits). A number beyond that is valid JSON, so it was
+admitted and stored as it came. Here it becomes a string of its digits: nothing stored is ever unreadable.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-_MAX_INT_DIGITS = 4_300  # CPython's own bound for text to int
+_MAX_INT_DIGITS = 4_300  # CPython's own limit for text to int
 
 _decode_any = msgspec.json.Decoder().decode
 
 
 def decode_json(payload: bytes | Raw) -> Any:
-    """Any admitted JSON as Python values; a number out of range as a string of its digits."""
+    """Decode any admitted JSON to Python values, a number out of range to a string of its digits."""
     try:
         return _decode_any(payload)
     except msgspec.ValidationError:

@@ -1,11 +1,11 @@
-"""Time zones and locales: which names are known.
+"""Decide which time zones and locales are known, and give locales one spelling.
 
 A zone is known if the IANA database of this machine (or the tzdata package) has it. A locale is known if it is a
 well-formed BCP 47 tag whose language is a three-letter code or one of ISO 639-1's two-letter ones; scripts and regions
-are checked in form only. Read as tags are the spellings of mobile systems and servers too: Java's and Android's
+are only checked for form. The spellings of mobile systems and servers are read as tags too: Java's and Android's
 (``zh_CN_#Hans``, ``sr__#Latn``, ``en-rUS``, ``b+sr+Latn``), Apple's (``en_US@calendar=japanese``), POSIX's
-(``de_DE.UTF-8@euro``; ``C`` and ``POSIX`` name no language). Codes that were given up come out as those that took their
-place, by CLDR's aliases: ``iw`` is ``he``, ``UK`` is ``GB``.
+(``de_DE.UTF-8@euro``; ``C`` and ``POSIX`` name no language). Retired codes become their replacements by CLDR's
+aliases: ``iw`` is ``he``, ``UK`` is ``GB``.
 
 References
 ----------
@@ -47,11 +47,11 @@ _MODIFIERS = {"latin": "Latn", "cyrillic": "Cyrl", "arabic": "Arab", "devanagari
 _JAVA = re.compile(r"([A-Za-z]{2,3})(?:_([A-Za-z]{2}|[0-9]{3})?)?(?:_([A-Za-z0-9_]*))?_?#([A-Za-z]{4})?(?:_?(.*))?")
 _ANDROID_REGION = re.compile(r"([A-Za-z]{2,3})-r([A-Z]{2})")
 _OF_NORWAY = {"no": "nb"}
-"""No alias of CLDR any more: there Bokmål falls back to Norwegian. Here templates and users have one name for both."""
+"""No longer a CLDR alias: there, Bokmål falls back to Norwegian. Here templates and users share one name for both."""
 
 
 def canonical_locale(locale: str) -> str | None:
-    """The tag in its canonical form (``de-AT``, ``zh-Hans-CN``, ``he``); None if it is not known.
+    """Return the tag in canonical form (``de-AT``, ``zh-Hans-CN``, ``he``); None if it is not known.
 
     >>> [canonical_locale(one) for one in ("iw_IL", "zh_CN_#Hans", "en-rUS", "de_DE.UTF-8@euro", "C")]
     ['he-IL', 'zh-Hans-CN', 'en-US', 'de-DE', None]
@@ -76,19 +76,19 @@ def canonical_locale(locale: str) -> str | None:
 
 
 def _as_tag(written: str) -> str:
-    """With hyphens and in the order of BCP 47, whichever system wrote it; not checked."""
+    """Rewrite any system's spelling with hyphens and in the order of BCP 47, without checking it."""
     if written.startswith("b+"):
         return written[2:].replace("+", "-")
     if "#" in written and (java := _JAVA.fullmatch(written)):
         language, region, variant, script, extension = java.groups()
-        variants = [one for one in (variant or "").split("_") if len(one) > 2]  # th_TH_TH and ja_JP_JP say it twice
+        variants = [one for one in (variant or "").split("_") if len(one) > 2]  # th_TH_TH, ja_JP_JP repeat the region
         parts = [language, script, region, *variants, (extension or "").replace("_", "-")]
         return "-".join(part for part in parts if part)
     posix = _POSIX.fullmatch(written)
     name, modifier = (posix[1], _MODIFIERS.get(posix[2] or "")) if posix else (written, None)
     if android := _ANDROID_REGION.fullmatch(name):
         name = f"{android[1]}-{android[2]}"
-    if name == "no_NO_NY":  # Java's, for what has had a code of its own for long
+    if name == "no_NO_NY":  # Java's spelling of Nynorsk, which has long had its own code
         return "nn-NO"
     tag = re.sub(r"_+", "-", name)
     if modifier is None:
@@ -99,7 +99,7 @@ def _as_tag(written: str) -> str:
 
 
 def _region(language: str, script: str, region: str) -> str:
-    """The region that took the place of one that is no more; of several the one where the language is likely spoken."""
+    """Return what replaced a region that no longer exists; of several, the one where the language is likely spoken."""
     successors: list[str] = _aliases("territory").get(region.upper(), [])
     if not successors:
         return region.upper()
@@ -115,7 +115,7 @@ def _aliases(of: str) -> Mapping[str, Any]:
 
 @lru_cache(maxsize=4_096)
 def known_place(timezone: str | None, locale: str | None) -> tuple[str, str, tuple[Notice, ...]]:
-    """(zone, canonical locale, what is odd about them); "" for what is absent, empty or not known."""
+    """Return (zone, canonical locale, notices); a zone or locale that is absent, empty or not known is ""."""
     odd = []
     zone = timezone or ""
     if zone and zone not in KNOWN_ZONES:

@@ -1,11 +1,11 @@
-"""Ids that stand for nobody: what programs write where they have no id (``undefined``, ``null``, ``0``, zero UUIDs).
+"""Recognise ids that stand for nobody: what programs without an id write (``undefined``, ``null``, ``0``, zero UUIDs).
 
-Everybody's events carry the same ones, so an event is kept under such an id and never joins it to another: joined, they
-would make one person of strangers. Case does not count, nor blanks and quotes around the id; ids of zeros and hyphens
-alone are always placeholders. Further ones are given by the installation's settings. Decided before an event is
-journaled, so that a change of the list changes no past.
+Everybody's events carry the same ones, so an event is kept under such an id but never joins it to another: that would
+turn strangers into one person. Case does not matter, nor do blanks and quotes around the id; ids of only zeros and
+hyphens are always placeholders. The installation's settings can add more. This is decided before an event is journaled,
+so that changing the list does not change the past.
 
-The list holds what other products' clients are known to send, but for texts that are somebody's name or number
+The list holds what other products' clients are known to send, except texts that are somebody's name or number
 somewhere (``na``, ``test``, ``1``): a real id on the list would lose its merges.
 """
 
@@ -43,10 +43,10 @@ PLACEHOLDER_IDS = (
     "unknown",
     "{}",
 )
-"""As they are compared: in lower case."""
+"""Lower case, as they are compared."""
 
 MAX_CHARS = 64
-"""Of an entry."""
+"""Characters of an entry, at most."""
 
 _AROUND = " \t\r\n\v\f\"'`\u00a0\u2000\u200b\u200c\u200d\u2060\ufeff"
 _ZEROS = "0-"
@@ -58,17 +58,18 @@ Packed = tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]
 
 @dataclass(frozen=True, slots=True)
 class Placeholders:
-    """``texts`` as they are compared; ``packed`` the same for kernels: bytes, starts, first text of each length."""
+    """Hold placeholder ids: ``texts`` as compared; ``packed`` for kernels: bytes, starts, first text of each length."""
 
     texts: frozenset[str]
     packed: Packed
 
     @classmethod
     def of(cls, ids: Iterable[str]) -> Placeholders:
-        """
+        """Make a list of these ids.
+
         Raises
         ------
-        ValueError : an entry is not of 1 to 64 ASCII characters
+        ValueError : an entry does not have 1 to 64 ASCII characters
         """
         ids = list(ids)
         for given in ids:
@@ -82,22 +83,23 @@ class Placeholders:
 
     @classmethod
     def listed(cls, text: str) -> Placeholders:
-        """Of ids separated by commas, as settings have them."""
+        """Make a list of comma-separated ids, as settings hold them. Raises ValueError as :meth:`of` does."""
         return cls.of(entry.strip() for entry in text.split(",") if entry.strip())
 
     def __contains__(self, text: str) -> bool:
-        """Whether an id is one of them."""
+        """Check if an id is a placeholder."""
         form = normal_form(text)
         return form in self.texts or not form.strip(_ZEROS)
 
 
 def normal_form(text: str) -> str:
+    """Return an id as it is compared: lower case, without blanks and quotes around it."""
     return text.strip(_AROUND).lower()
 
 
 @kernel
 def may_be_placeholder(packed: Any, text: Any, at: int, n: int) -> bool:
-    """False only for an id that is none: one with blanks or quotes around it is for the exact way to decide."""
+    """Return False only if an id is not a placeholder; the exact way decides about ids in blanks or quotes."""
     first, last = byte_at(text, at), byte_at(text, at + n - 1)
     if first <= _BLANK or last <= _BLANK or first in _QUOTES or last in _QUOTES or first in (0xC2, 0xE2, 0xEF):
         return True

@@ -1,7 +1,7 @@
-"""Times, amounts and ids in the forms that SDKs write them, read by kernels. The text is as in :mod:`.syntax`.
+"""Read times, amounts and ids in the forms that SDKs write, in kernels. The text is as in :mod:`.syntax`.
 
-What has another form is :data:`ODD`: it may be good, odd or wrong, and :mod:`~whisperer.events.clock` and
-:mod:`~whisperer.events.money` decide. What is read here, they read as the same.
+Any other form is :data:`ODD`: it may be good, odd or wrong, and :mod:`~whisperer.events.clock` and
+:mod:`~whisperer.events.money` decide. For everything read here, they give the same value.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ ABSENT = -(2**62)
 ODD = ABSENT + 1
 
 _QUOTE, _PLUS, _MINUS, _DOT, _ZERO, _COLON, _T, _Z = 0x22, 0x2B, 0x2D, 0x2E, 0x30, 0x3A, 0x54, 0x5A
-_MAX_DIGITS = 15  # of a number; times and amounts of so many are exact in a float, too
-_MAX_EXACT_MICROS = 10**15  # below, a float times 1e6 is off by less than a quarter: rounding it gives the decimal
+_MAX_DIGITS = 15  # in a number; times and amounts of this length are exact in a float, too
+_MAX_EXACT_MICROS = 10**15  # below, a float times 1e6 is off by less than a quarter, so rounding gives the decimal
 _SECONDS_BELOW = 100_000_000_000
 _DAY_MS, _HOUR_MS, _MINUTE_MS = 86_400_000, 3_600_000, 60_000
 _DAYS_TO_1970 = 719_468  # from 1 March of year 0
@@ -26,7 +26,7 @@ _MONTH_DAYS = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], np.i
 
 @kernel
 def plain_instant(text: Any, start: int, stop: int) -> int:
-    """Milliseconds UTC of a JSON value: an integer, or a string ``YYYY-MM-DDTHH:MM:SS[.f...](Z|+hh:mm|-hh:mm)``."""
+    """Return a JSON value in ms UTC, else ODD: an integer, or ``YYYY-MM-DDTHH:MM:SS[.f...](Z|+hh:mm|-hh:mm)``."""
     if byte_at(text, start) != _QUOTE:
         number = plain_integer(text, start, stop)
         if number == ODD:
@@ -74,7 +74,7 @@ def plain_instant(text: Any, start: int, stop: int) -> int:
 
 @kernel
 def plain_micros(text: Any, start: int, stop: int) -> int:
-    """Micro-units of a JSON number without an exponent, with six decimals at most."""
+    """Return a JSON number without an exponent and with at most six decimals in micro-units, else ODD."""
     micros, n_decimals = 0, -1
     at = start + 1 if byte_at(text, start) == _MINUS else start
     if stop - at > _MAX_DIGITS + 1:
@@ -100,7 +100,7 @@ def plain_micros(text: Any, start: int, stop: int) -> int:
 
 @kernel
 def plain_integer(text: Any, start: int, stop: int) -> int:
-    """A JSON integer of 15 digits at most."""
+    """Return a JSON integer of at most 15 digits, else ODD."""
     at = start + 1 if byte_at(text, start) == _MINUS else start
     if stop - at > _MAX_DIGITS:
         return ODD
@@ -123,7 +123,7 @@ def _number(text: Any, at: int, n_digits: int) -> int:
 
 @kernel
 def _days(year: int, month: int, day: int) -> int:
-    """Days since 1 January 1970 in the proleptic Gregorian calendar, by counting years from March."""
+    """Return the days since 1 January 1970 in the proleptic Gregorian calendar, counting years from March."""
     year -= month <= 2
     month = month - 3 if month > 2 else month + 9
     era, of_era = year // 400, year % 400

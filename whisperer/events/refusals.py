@@ -1,6 +1,6 @@
-"""Why something is not stored: one enum of codes, one table to HTTP, and the values that carry a code.
+"""Say why something is not stored: one enum of codes, one table to HTTP, and the values that carry a code.
 
-A drop is a value. :class:`Refusal` turns a whole request away, :class:`Rejected` one event of it for a
+A drop is a value: :class:`Refusal` turns a whole request away, :class:`Rejected` one of its events because of a
 :class:`Fault`; none is ever raised.
 The codes are part of the wire contract (official SDKs resend a 400 that has none), so they are never renamed.
 """
@@ -48,7 +48,7 @@ STATUS: dict[Code, int] = {
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """The whole request is turned away; nothing of it is stored.
+    """Turn a whole request away; nothing of it is stored.
 
     ``pointer`` is the JSON pointer (RFC 6901) of the offending place, "" for the body itself.
     """
@@ -63,20 +63,21 @@ class Refusal(msgspec.Struct, frozen=True):
 
 
 class Fault(msgspec.Struct, frozen=True):
-    """What is wrong with one event, wherever in a batch it stands; ``pointer`` leads to the place inside the event."""
+    """Say what is wrong with one event, whatever its place in a batch; ``pointer`` is relative to the event."""
 
     code: Code
     message: str
     pointer: str = ""
 
     def at(self, index: int, message_id: str | None) -> Rejected:
+        """Return the rejection of the event at this place in its batch."""
         return Rejected(index, message_id, self.code, self.message, self.pointer)
 
 
 class Rejected(msgspec.Struct, frozen=True):
-    """One event is turned away; its neighbours are not.
+    """Turn one event away, but not its neighbours.
 
-    ``index`` is its place in the batch, ``message_id`` the client's own where one could be read, ``pointer`` a JSON
+    ``index`` is its place in the batch, ``message_id`` the client's own if one could be read, ``pointer`` a JSON
     pointer inside the event.
     """
 

@@ -1,4 +1,4 @@
-"""What an event of each kind must have, once its members have the right types."""
+"""Check what an event of each kind must have, once its members have the right types."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _LONG_MESSAGE_ID = Fault(Code.INVALID_TYPE, f"messageId holds {MAX_MESSAGE_ID_CH
 
 
 def unmet(event: WireEvent, kind: int, user_id: str | None, anonymous_id: str | None) -> Fault | None:
-    """The first requirement that an event does not meet; None for a good one.
+    """Return the first requirement that an event does not meet; None for a good one.
 
-    ``kind`` is 0 where the event's type is not one of the six. An empty string counts as absent.
+    ``kind`` is 0 if the event's type is not one of the six. An empty string counts as absent.
     """
     if not kind:
         return _NO_TYPE
@@ -46,7 +46,7 @@ def unmet(event: WireEvent, kind: int, user_id: str | None, anonymous_id: str | 
 
 
 def misplaced_traits(event: WireEvent, kind: int) -> Fault | None:
-    """Traits that are no object, among those that :func:`carries_traits` would look at; ``traits`` of any kind."""
+    """Return a fault if the traits that :func:`carries_traits` reads, or any kind's ``traits``, are not an object."""
     for pointer, text in _traits_texts(event, kind):
         if text and text != b"null" and not text.startswith(b"{"):
             return Fault(Code.INVALID_TYPE, f"{pointer[1:].replace('/', '.')} must be an object", pointer)
@@ -54,7 +54,7 @@ def misplaced_traits(event: WireEvent, kind: int) -> Fault | None:
 
 
 def carries_traits(event: WireEvent, kind: int) -> bool:
-    """Whether a good event states any traits: ``traits`` of identify and group, ``context.traits`` of identify."""
+    """Check if a good event states any traits: ``traits`` of identify and group, ``context.traits`` of identify."""
     if kind not in _WITH_TRAITS:
         return False
     return any(

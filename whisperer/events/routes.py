@@ -1,6 +1,6 @@
-"""The paths of the Tracking API and what each says about its body.
+"""Define the paths of the Tracking API and what each says about its body.
 
-``/v1/<name>`` for every name in :data:`ROUTES`; the one-letter names are the browser SDK's.
+A path is ``/v1/<name>`` for every name in :data:`ROUTES`; the one-letter names are the browser SDK's.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Route(StrEnum):
 
     @property
     def kind(self) -> EventType | None:
-        """The type every event of this route has; None where each event names its own."""
+        """The type of every event on this route; None if each event names its own."""
         return WIRE_TO_TYPE.get(self.value)
 
     @property

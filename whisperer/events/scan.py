@@ -1,9 +1,9 @@
-"""The fast way through a body: one pass over its bytes that checks them and finds all that the wire knows.
+"""Read a body the fast way: check its bytes and find everything the wire knows, in one pass.
 
-Decides nothing of its own. A body that is not plain (malformed in any way, members of the batch to be merged into its
-events, keys that repeat or hide behind escapes) is not scanned; of a plain body each event is plain or not
-(:mod:`~whisperer.events.scan_event`). What is not plain goes the exact way, which is the definition of the contract:
-a property holds the two together.
+Decides nothing of its own. A body that is not plain (malformed in any way, batch members to merge into its events, keys
+that repeat or hide behind escapes) is not scanned; in a plain body each event is plain or not
+(:mod:`~whisperer.events.scan_event`). What is not plain goes the exact way, which defines the contract; a property test
+keeps the two the same.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from whisperer.events.words import MASKS, PADDING, byte_at, kernel, word_at, wor
 MAX_EVENTS = 2_500
 
 _PADDING = bytes(PADDING)
-_SMALLEST_EVENT = 8  # bytes; smaller values are no events, and too many of them not plain
+_SMALLEST_EVENT = 8  # bytes; smaller values are not events, and a body with too many of them is not plain
 _QUOTE, _COMMA, _OPEN, _CLOSE, _OPEN_ARRAY, _CLOSE_ARRAY = 0x22, 0x2C, 0x7B, 0x7D, 0x5B, 0x5D
 _NULL, _ZERO, _NINE, _MINUS = 0x6E, 0x30, 0x39, 0x2D
 _ROOM = 64
@@ -47,11 +47,11 @@ _BATCH, _WRITE_KEY, _SENT_AT, _CONTEXT, _INTEGRATIONS = range(1, 6)
 
 @dataclass(slots=True, frozen=True)
 class Scan:
-    """A plain body.
+    """Hold a plain body.
 
     Attributes
     ----------
-    text : the body's bytes, zeros behind
+    text : the body's bytes, followed by zeros
     rows : int64[n_events, N_COLUMNS], see :mod:`~whisperer.events.scan_event`
     strings : int64[n_strings, 3]: place, bytes and uses of each distinct name, zone and locale
     """
@@ -65,7 +65,7 @@ class Scan:
 
 
 def no_rows(n_events: int) -> NDArray[np.int64]:
-    """Rows of events none of which is plain."""
+    """Return the rows of events none of which is plain."""
     return np.zeros((n_events, N_COLUMNS), np.int64)
 
 
@@ -77,11 +77,11 @@ NOTHING = Scan(
     write_key=None,
     sent_at=None,
 )
-"""Of a body that is not plain."""
+"""The scan of a body that is not plain."""
 
 
 def scan(body: bytes, route: Route, placeholders: Placeholders = DEFAULT) -> Scan | None:
-    """What a body holds, where it is plain; it must be of bounded size."""
+    """Return what a body of bounded size holds, or None if it is not plain."""
     kind = route.kind
     n_rows = min(MAX_EVENTS, len(body) // _SMALLEST_EVENT) if kind is None else 1
     n_strings = N_RESERVED + 3 * n_rows
@@ -108,7 +108,7 @@ def scan(body: bytes, route: Route, placeholders: Placeholders = DEFAULT) -> Sca
 def _scan(
     text: Any, size: int, route_kind: int, rows: Any, strings: Any, slots: Any, found: Any, placeholders: Any
 ) -> bool:
-    """Fill rows, strings (its first entry counts), and ``found``; False for a body that is not plain."""
+    """Fill ``rows``, ``strings`` (whose first entry counts them) and ``found``; False for a body that is not plain."""
     at = after_space(text, 0)
     if byte_at(text, at) != _OPEN:
         return False
@@ -158,7 +158,7 @@ def _read_batch(text: Any, at: int, rows: Any, strings: Any, slots: Any, found: 
                     return WRONG
                 found[SENT_START], found[SENT_STOP] = start, at
             elif byte != _OPEN or byte_at(text, after_space(text, start + 1)) != _CLOSE:
-                return WRONG  # a context or integrations to be merged
+                return WRONG  # a context or integrations to merge
         at = after_space(text, at)
         byte = byte_at(text, at)
         if byte == _CLOSE:

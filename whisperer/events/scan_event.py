@@ -1,11 +1,11 @@
-"""One event read by a kernel: the members that the wire knows, by their types, into one row of int64 columns.
+"""Read one event in a kernel: the members that the wire knows, by their types, into one row of int64 columns.
 
-An event is *plain* where nothing about it needs a second look: its known members come once each, in the types and forms
-that SDKs send, and the event is one to be accepted. Of any other the row says so, and the exact way
-(:mod:`~whisperer.events.exact`) reads it; its syntax is checked here all the same.
+An event is *plain* if nothing about it needs a second look: its known members come once each, in the types and forms
+that SDKs send, and the event is acceptable. Any other event is marked in its row and read by the exact way
+(:mod:`~whisperer.events.exact`); its syntax is checked here all the same.
 
 Names, time zones and locales repeat from event to event: a row holds their numbers in a table of the body's distinct
-strings, as written, quotes left out.
+strings, as written, without quotes.
 """
 
 from __future__ import annotations
@@ -45,17 +45,17 @@ from whisperer.events.wire_names import (
 )
 from whisperer.events.words import byte_at, kernel
 
-# the columns of a row: places in the text, keys and linked keys without their prefix
+# the columns of a row; places are in the text, keys and linked keys are without their prefix
 (START, STOP, STATE, KIND, FLAGS, KEY_AT, KEY_BYTES, KEY_PREFIX, LINK_AT, LINK_BYTES, LINK_PREFIX) = range(11)
 (MESSAGE_AT, MESSAGE_BYTES, TIME, SENT, REVENUE, NAME, ZONE, LOCALE) = range(11, 19)
 N_COLUMNS = 19
 NOT_PLAIN, PLAIN, READ, REJECTED = range(4)  # states; the last two are the exact way's
 KNOWN, ANONYMOUS = ord("u"), ord("a")
 
-N_RESERVED = 1 + len(EventType)  # numbers of strings: 0 is none, then come the kinds' reserved names, then texts
-KEY_PLACE, KEY_SIZE, SENT_START, SENT_STOP, N_EVENTS, N_PLAIN = range(6)  # what is found of the body as a whole
+N_RESERVED = 1 + len(EventType)  # string numbers: 0 is none, then the kinds' reserved names, then texts
+KEY_PLACE, KEY_SIZE, SENT_START, SENT_STOP, N_EVENTS, N_PLAIN = range(6)  # what is found about the whole body
 
-ROOM = 63  # levels that a member of an event may nest
+ROOM = 63  # levels of nesting in a member of an event
 
 _TRACK, _IDENTIFY, _GROUP, _ALIAS = (
     int(kind) for kind in (EventType.TRACK, EventType.IDENTIFY, EventType.GROUP, EventType.ALIAS)
@@ -63,7 +63,7 @@ _TRACK, _IDENTIFY, _GROUP, _ALIAS = (
 _INACTIVE, _TRAITS, _LINK = int(Flag.INACTIVE), int(Flag.TRAITS), int(Flag.LINK)
 _CONTEXT_TRAITS, _TRAITS_OF_NO_OBJECT = 256, 512  # further flags, while an event is read
 _QUOTE, _COMMA, _OPEN, _CLOSE = 0x22, 0x2C, 0x7B, 0x7D
-_NULL, _FALSE, _TRUE = ord("n"), ord("f"), ord("t")  # the first bytes say enough of a value that is JSON
+_NULL, _FALSE, _TRUE = ord("n"), ord("f"), ord("t")  # enough to identify a value that is valid JSON
 
 
 @kernel
@@ -72,8 +72,8 @@ def read_event(
 ) -> int:
     """Fill a row of zeros with what an event holds; return where it ends, or WRONG.
 
-    ``route_kind`` is 0 in a batch. For a single event it is the route's, and the body's write key is noted in
-    ``found``; a key that is not plain makes the body WRONG. A plain event is counted there.
+    ``route_kind`` is 0 in a batch. For a single event it is the route's kind, and the body's write key is noted in
+    ``found``; a write key that is not plain makes the body WRONG. ``found`` also counts the plain events.
     """
     row[START] = at
     if byte_at(text, at) != _OPEN:
@@ -96,7 +96,7 @@ def read_event(
             return WRONG
         if end & DISGUISED:
             if route_kind:
-                return WRONG  # the write key?
+                return WRONG  # could be the write key
             odd = 1
         member = member_of(text, start, (end >> 2) - start)
         at = after_colon(text, (end >> 2) + 1)
@@ -221,7 +221,7 @@ def read_event(
 
 @kernel
 def _read_properties(text: Any, at: int, row: Any) -> int:
-    """Note the revenue, ODD where it is not plain."""
+    """Note the revenue in the row, ODD if it is not plain."""
     seen = 0
     at = after_space(text, at + 1)
     if byte_at(text, at) == _CLOSE:
@@ -259,7 +259,7 @@ def _read_properties(text: Any, at: int, row: Any) -> int:
 
 @kernel
 def _read_context(text: Any, at: int, row: Any, strings: Any, slots: Any) -> int:
-    """Note time zone, locale, activity and traits; a state of ODD where one of them is not plain."""
+    """Note time zone, locale, activity and traits in the row; its state is ODD if one of them is not plain."""
     seen = 0
     at = after_space(text, at + 1)
     if byte_at(text, at) == _CLOSE:
@@ -284,7 +284,7 @@ def _read_context(text: Any, at: int, row: Any, strings: Any, slots: Any) -> int
         if member:
             is_repeated = (seen >> member) & 1
             seen |= 1 << member
-            if is_repeated:  # not looked at: the table of strings has room for one of each use an event
+            if is_repeated:  # skipped: the table of strings has room for one of each use per event
                 row[STATE] = ODD
             elif byte == _NULL:
                 pass
@@ -314,7 +314,7 @@ def _read_context(text: Any, at: int, row: Any, strings: Any, slots: Any) -> int
 
 @kernel
 def _id_span(text: Any, start: int, stop: int, byte: int, escaped: int) -> Any:
-    """(place, bytes) of an id's text; bytes are ODD where it is neither a plain string nor a plain natural number."""
+    """Return (place, bytes) of an id's text; bytes are ODD if it is neither a plain string nor a natural number."""
     if byte == _QUOTE:
         return start + 1, (ODD if escaped else stop - start - 2)
     if byte == 0x2D or plain_integer(text, start, stop) == ODD:

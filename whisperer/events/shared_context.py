@@ -1,7 +1,7 @@
-"""A batch's own ``context`` and ``integrations``, merged into each of its events.
+"""Merge a batch's own ``context`` and ``integrations`` into each of its events.
 
-One level deep, the event wins key by key. Values keep their bytes; an event is rebuilt only if the batch has something
-to add, and then loses its spacing between members and its repeated keys, which carried no meaning.
+The merge is one level deep; for each key, the event wins. Values keep their bytes; an event is rebuilt only if the
+batch has something to add, and then loses the spaces between members and its repeated keys, which carry no meaning.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def merger(context: dict[str, Raw] | None, integrations: dict[str, Raw] | None) -> Callable[[bytes | Raw], bytes | Raw]:
-    """A function that merges these into one event's JSON; what is not an object it returns as it is."""
+    """Return a function that merges these into one event's JSON and returns anything but an object unchanged."""
     shared = {name: part for name, part in (("context", context), ("integrations", integrations)) if part}
     if not shared:
         return _unchanged

@@ -1,8 +1,8 @@
-"""A body's distinct strings, numbered by a kernel: names, time zones and locales, which repeat from event to event.
+"""Number a body's distinct strings in a kernel: names, time zones and locales, which repeat from event to event.
 
-The table is an array of (place, bytes, uses) by number, whose first entry holds the number that comes next, and an
-open-addressing index of int32 slots beside it, zeros at first, a power of two larger than the table. Both must have
-room: an event adds a string of each use at most.
+The table is an array of (place, bytes, uses) by number, whose first entry holds the next number, plus an
+open-addressing index of int32 slots, initially zero, a power of two larger than the table. The caller makes both large
+enough: an event adds at most one string of each use.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import numpy as np
 from whisperer.events.words import MASKS, kernel, word_at
 from whisperer.events.xxh3 import hash64
 
-NAME_USE, ZONE_USE, LOCALE_USE = 1, 2, 4  # what a string is used as, as bits
+NAME_USE, ZONE_USE, LOCALE_USE = 1, 2, 4  # bits: what a string is used as
 
 
 @kernel
 def number_of(text: Any, start: int, length: int, use: int, strings: Any, slots: Any) -> Any:
-    """The number of a string, added to the table where it is new."""
+    """Return the number of a string, adding it to the table if it is new."""
     mask = len(slots) - 1
     slot = np.int64(hash64(text, start, length, np.uint64(0)) & np.uint64(mask))
     while True:

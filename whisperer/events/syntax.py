@@ -1,9 +1,9 @@
-"""JSON's grammar (RFC 8259) as kernels over the bytes of a text: where a string, a number, any value ends.
+"""Check JSON's grammar (RFC 8259) in kernels over the bytes of a text: find where a string, a number, any value ends.
 
-The syntax of what is passed over is checked in full: escapes and their surrogate pairs, UTF-8, numbers, nesting. The
-text must be followed by :data:`~whisperer.events.words.PADDING` zero bytes; a zero byte is part of no JSON, so nothing
-here needs to know where the text ends. An answer below 0 means "this is no JSON" (or nests too deep); why, is for the
-exact way to say.
+The syntax of everything skipped is checked in full: escapes and their surrogate pairs, UTF-8, numbers, nesting. The
+text must be followed by :data:`~whisperer.events.words.PADDING` zero bytes; no JSON contains a zero byte, so nothing
+here needs to know where the text ends. A result below 0 means "this is not JSON" (or nests too deep); the exact way
+says why.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import numpy as np
 from whisperer.events.words import byte_at, half_word_at, kernel, lowest_bit, string_stops
 
 WRONG = -1
-ESCAPED = 1  # a string's flags: it holds an escape, ...
-DISGUISED = 2  # ... one that stands for ASCII, behind which a known name could hide
+ESCAPED = 1  # flag of a string: it holds an escape
+DISGUISED = 2  # flag of a string: it holds an escape for an ASCII character, which could hide a known name
 
 _QUOTE, _BACKSLASH, _COMMA, _COLON, _MINUS, _DOT = 0x22, 0x5C, 0x2C, 0x3A, 0x2D, 0x2E
 _OPEN_OBJECT, _CLOSE_OBJECT, _OPEN_ARRAY, _CLOSE_ARRAY = 0x7B, 0x7D, 0x5B, 0x5D
@@ -28,6 +28,7 @@ _ALSE = np.uint64(int.from_bytes(b"alse", "little"))
 
 @kernel
 def after_space(text: Any, at: int) -> int:
+    """Return the first place at or after ``at`` that is not JSON whitespace."""
     while True:
         byte = byte_at(text, at)
         if byte > 0x20 or not (byte == 0x20 or byte == 0x0A or byte == 0x0D or byte == 0x09):
@@ -37,7 +38,7 @@ def after_space(text: Any, at: int) -> int:
 
 @kernel
 def string_end(text: Any, at: int) -> int:
-    """From behind a string's opening quote to its closing one: ``place << 2 | flags``, or WRONG."""
+    """Skip from just after a string's opening quote to its closing one: ``place << 2 | flags``, or WRONG."""
     flags = 0
     while True:
         stops = string_stops(text, at)
@@ -60,7 +61,7 @@ def string_end(text: Any, at: int) -> int:
                 if code & 0xF800 == 0xD800:
                     if code >= 0xDC00 or byte_at(text, at) != _BACKSLASH or byte_at(text, at + 1) != 0x75:
                         return WRONG
-                    if _four_digits(text, at + 2) & 0xFC00 != 0xDC00:  # of -1 too
+                    if _four_digits(text, at + 2) & 0xFC00 != 0xDC00:  # also true of -1
                         return WRONG
                     at += 6
             elif _is_short_escape(byte_at(text, at + 1)):
@@ -79,7 +80,7 @@ def string_end(text: Any, at: int) -> int:
 
 @kernel
 def key_end(text: Any, at: int) -> int:
-    """From an object's key to the value behind its colon, or WRONG."""
+    """Skip from an object's key to the value after its colon; the value's place, or WRONG."""
     if byte_at(text, at) != _QUOTE:
         return WRONG
     end = string_end(text, at + 1)
@@ -88,16 +89,16 @@ def key_end(text: Any, at: int) -> int:
 
 @kernel
 def after_colon(text: Any, at: int) -> int:
-    """From behind a key to its value, or WRONG."""
+    """Skip from just after a key to its value; the value's place, or WRONG."""
     at = after_space(text, at)
     return after_space(text, at + 1) if byte_at(text, at) == _COLON else WRONG
 
 
 @kernel
 def value_end(text: Any, at: int, room: int) -> int:
-    """From the first byte of any value to behind it; WRONG also where it nests more than ``room`` (at most 64) deep."""
+    """Skip any value; the place after it, or WRONG, also if it nests more than ``room`` (at most 64) levels deep."""
     depth = 0
-    objects = np.uint64(0)  # a bit for each level around, the innermost lowest: is it an object?
+    objects = np.uint64(0)  # a bit per enclosing level, the innermost lowest: is it an object?
     while True:
         byte = byte_at(text, at)
         if byte == _QUOTE:
@@ -174,7 +175,7 @@ def _number_end(text: Any, at: int) -> int:
 
 @kernel
 def _digits_end(text: Any, at: int) -> int:
-    """Behind one digit or more, or WRONG."""
+    """Skip one or more digits; the place after them, or WRONG."""
     start = at
     while _ZERO <= byte_at(text, at) <= _NINE:
         at += 1
@@ -197,7 +198,7 @@ def _is_short_escape(byte: int) -> bool:
 
 @kernel
 def _four_digits(text: Any, at: int) -> int:
-    """The number that four hexadecimal digits make, or WRONG."""
+    """Return the number that four hexadecimal digits stand for, or WRONG."""
     code = 0
     for i in range(at, at + 4):
         byte = byte_at(text, i)
@@ -213,7 +214,7 @@ def _four_digits(text: Any, at: int) -> int:
 
 @kernel
 def _after_character(text: Any, at: int, lead: int) -> int:
-    """Behind a character of two to four bytes of UTF-8 (Unicode 15, table 3-7), or WRONG."""
+    """Skip a character of two to four bytes of UTF-8 (Unicode 15, table 3-7); the place after it, or WRONG."""
     if lead < 0xC2 or lead > 0xF4:
         return WRONG
     second = byte_at(text, at + 1)

@@ -1,4 +1,4 @@
-"""The user's traits that a stored event states."""
+"""Read the user's traits that a stored event states."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _decode_traits = msgspec.json.Decoder(_Traits).decode
 
 
 def traits_of(payload: bytes | Raw, kind: int) -> dict[str, Raw]:
-    """The user's traits that an admitted event states, each as JSON that msgspec decodes.
+    """Return the user's traits that an admitted event states, each as JSON that msgspec can decode.
 
-    Of identify: ``context.traits`` overlaid by ``traits``. Of any other kind: none; a group's traits are the group's.
+    Identify: ``context.traits`` overlaid by ``traits``. Any other kind: none; a group's traits are the group's.
     """
     if kind != EventType.IDENTIFY:
         return {}
@@ -48,7 +48,7 @@ def traits_of(payload: bytes | Raw, kind: int) -> dict[str, Raw]:
 
 
 def _traits_member_by_member(payload: bytes | Raw) -> dict[str, Raw]:
-    """For payloads with repeated keys, of which the last counts and an earlier one has another type."""
+    """Read payloads with repeated keys, where the last one counts and an earlier one has another type."""
     members = decode_members(payload)
     context = _object(members, "context")
     return _object(context, "traits") | _object(members, "traits")

@@ -1,6 +1,6 @@
-"""The six calls of Segment's Tracking API, and the names under which each is counted.
+"""Define the six calls of Segment's Tracking API and the names under which they are counted.
 
-A track event is counted under its own ``event``; the other calls under a reserved name that starts with ``$``.
+A track event is counted under its own ``event``, the other calls under a reserved name that starts with ``$``.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ RESERVED_NAME = {t: f"${t.wire}" for t in EventType if t is not EventType.TRACK}
 
 
 class Flag(IntFlag):
-    """What a shard must look at beside the columns; zero for the plain event."""
+    """Flag what a shard must look at besides the columns; zero for an ordinary event."""
 
     INACTIVE = 1  # context.active is false: traits change, last-seen does not
-    TRAITS = 2  # the payload carries traits (identify, or context.traits)
-    LINK = 4  # a second id comes with it: `links` of the block names it
+    TRAITS = 2  # the payload states traits: `traits` of identify or group, `context.traits` of identify
+    LINK = 4  # carries a second id, which the block's text holds
     HISTORICAL = 8  # came through /v1/import

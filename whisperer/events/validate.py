@@ -1,8 +1,8 @@
-"""The slow, exact reading of one event, after the typed decode has refused it.
+"""Read one event slowly and exactly, after the typed decode has refused it.
 
 Says which member has the wrong type, and lets through what only looks wrong: a repeated key whose last value is right,
-a member of a type that the contract forgives (timestamps, time zone, locale and revenue are counted as unusable, with
-the event kept), a member that this kind of event does not use.
+a member of a type that the contract tolerates (unusable timestamps, time zones, locales and revenue are counted and
+the event is kept), a member that this kind of event does not use.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _decode_text = msgspec.json.Decoder(str | None).decode
 
 
 def read_event(payload: bytes | Raw, kind: EventType | None) -> WireEvent | Fault:
-    """An event whose JSON is well-formed. Never raises. ``kind`` where the route gives it, else its own type says."""
+    """Read an event whose JSON is well-formed; never raises. ``kind`` is the route's, None if the event has its own."""
     members = members_or_none(payload)
     if members is None:
         return _wrong("", "an event must be a JSON object")
@@ -52,7 +52,7 @@ def _wrong(pointer: str, message: str) -> Fault:
 
 
 def _read_name(event: WireEvent, members: dict[str, Raw], kind: EventType | None) -> Fault | None:
-    """``event`` names a track event; other kinds may put there what they like."""
+    """Read ``event``, which names a track event; other kinds may put anything there."""
     if "event" not in members or (kind or WIRE_TO_TYPE.get(event.type or "")) != EventType.TRACK:
         return None
     try:
@@ -87,7 +87,7 @@ def _read_context(members: dict[str, Raw]) -> Context:
 
 
 def _text_of(members: dict[str, Raw], name: str) -> str | None:
-    """The member's string; a number or anything else as JSON text, which is no zone and no locale."""
+    """Return the member's string; a number or anything else as JSON text, which is neither a zone nor a locale."""
     if name not in members:
         return None
     value = scalar_or_text(members[name])

@@ -1,4 +1,4 @@
-"""The kernels of ingestion made ready: compiled, or loaded from disk, before the first request needs them."""
+"""Prepare the kernels of ingestion, compiled or loaded from disk, before the first request needs them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _EVENT = b'{"batch":[{"type":"page","userId":"u","messageId":"m"}]}'
 
 
 def warm() -> None:
-    """Compiling takes some twenty seconds, once an installation; loading a fraction of one."""
+    """Compile the kernels, about twenty seconds once per installation, or load them in a fraction of a second."""
     parsed = parse_body(_EVENT, Route.BATCH)
     assert isinstance(parsed, Parsed)
     admit(parsed, seed=0, received_at=0, client_ip=None, new_message_id=str, shard_of=[0] * N_PARTITIONS)

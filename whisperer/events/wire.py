@@ -1,7 +1,7 @@
-"""The shapes of the wire that decoding checks: an event, a batch, and the few members that are looked into.
+"""Define the shapes that decoding checks: an event, a batch, and the few members that are read.
 
-One typed decode an event is both the parse and the type check. What is not named here is skipped (its syntax is still
-checked) and lives on in the payload. ``null`` and absent are the same.
+One typed decode per event is both the parse and the type check. Members not named here are skipped (their syntax is
+still checked) and stay in the payload. ``null`` and absent are the same.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Context(msgspec.Struct, gc=False):
 
 
 class WireEvent(msgspec.Struct, gc=False):
-    """Fields in the order of how often they appear; names are Segment's."""
+    """Hold an event's known members, most frequent first; names are Segment's."""
 
     type: str | None = None
     event: str | None = None
@@ -46,7 +46,7 @@ class WireEvent(msgspec.Struct, gc=False):
 
 
 class SingleEnvelope(msgspec.Struct, gc=False):
-    """What is read of a single event before its tenant is known."""
+    """Hold what is read of a single event before its tenant is known."""
 
     writeKey: str | None = None  # noqa: N815
 
@@ -71,7 +71,7 @@ class _MessageId(msgspec.Struct, gc=False):
 
 
 def decode_message_id(event: bytes | Raw) -> str | None:
-    """The messageId of an event that is rejected unread; None where it cannot be told."""
+    """Return the messageId of an event that is rejected unread; None if it cannot be read."""
     try:
         return _decode_message_id(event).messageId
     except msgspec.ValidationError:
@@ -82,7 +82,7 @@ _decode_message_id = msgspec.json.Decoder(_MessageId).decode
 
 
 def members_or_none(raw: Raw | bytes) -> dict[str, Raw] | None:
-    """The members of a JSON object; None for any other value. The text must be well-formed JSON."""
+    """Return the members of a JSON object; None for any other value. The text must be well-formed JSON."""
     try:
         return decode_members(raw)
     except msgspec.ValidationError:
@@ -90,7 +90,7 @@ def members_or_none(raw: Raw | bytes) -> dict[str, Raw] | None:
 
 
 def scalar_or_text(raw: Raw | bytes) -> Scalar:
-    """A string, number or null decoded; any other value as its JSON text, which no parser of a field accepts."""
+    """Decode a string, number or null; return any other value as its JSON text, which no parser of a field accepts."""
     try:
         return _decode_scalar(raw)
     except msgspec.ValidationError:

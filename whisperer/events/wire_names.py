@@ -1,4 +1,4 @@
-"""The names that the wire knows, told by kernels: of an event's members, of a context's, of the kinds of event.
+"""Recognise the names that the wire knows, in kernels: an event's members, a context's members, the kinds of event.
 
 A name is compared as one to three words. The text is as in :mod:`.syntax`.
 """
@@ -27,6 +27,7 @@ C_ZONE, C_LOCALE, C_ACTIVE, C_TRAITS = range(1, 5)
 
 @kernel
 def kind_of(text: Any, at: int, size: int) -> int:
+    """Return the :class:`EventType` that a type names; 0 for any other text."""
     if size < 4 or size > 8:
         return 0
     word = word_at(text, at) & MASKS[size]
@@ -45,7 +46,7 @@ def kind_of(text: Any, at: int, size: int) -> int:
 
 @kernel
 def member_of(text: Any, at: int, size: int) -> int:
-    """Which of an event's members a key names."""
+    """Return which of an event's members a key names, M_UNKNOWN for none."""
     if size < 4 or size > 17:
         return M_UNKNOWN
     word = word_at(text, at)
@@ -78,7 +79,7 @@ def member_of(text: Any, at: int, size: int) -> int:
 
 @kernel
 def context_member_of(text: Any, at: int, size: int) -> int:
-    """Which of a context's members a key names; 0 for one that is not looked at."""
+    """Return which of a context's members a key names; 0 for one that is not read."""
     if size == 8:
         return C_ZONE if word_at(text, at) == _W_ZONE else 0
     if size != 6:
@@ -89,4 +90,5 @@ def context_member_of(text: Any, at: int, size: int) -> int:
 
 @kernel
 def is_revenue(text: Any, at: int, size: int) -> bool:
+    """Check if a key is ``revenue``."""
     return bool(size == 7 and word_at(text, at) & MASKS[7] == _W_REVENUE)

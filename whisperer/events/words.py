@@ -1,8 +1,7 @@
-"""What the kernels of this package need of the machine and numba does not offer: loads that are not aligned, products
-of 128 bits, 32 bytes looked at in one step.
+"""Give kernels what numba does not offer: unaligned loads, 128-bit products, tests of 32 bytes in one step.
 
-Nothing here checks a bound. A caller reads within its buffer, or within the ``PADDING`` zero bytes that end it.
-Positions are int64, words uint64 in little-endian order; numba makes a float of the two mixed, so they never are.
+Nothing here checks bounds: a caller reads within its buffer, or within the ``PADDING`` zero bytes that end it.
+Positions are int64, words uint64 in little-endian order; the two are never mixed, as numba would make a float of them.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from numba.extending import intrinsic
 
 PADDING = 64
 MASKS = np.array([(1 << 8 * n) - 1 for n in range(9)], np.uint64)
-"""What keeps the first n bytes of a word."""
+"""Masks that keep the first n bytes of a word."""
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _I8, _I32, _I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
@@ -31,16 +30,16 @@ _TWO_WORDS = types.UniTuple(types.uint64, 2)  # type: ignore[no-untyped-call]
 
 
 def word_of(text: str) -> np.uint64:
-    """Up to eight bytes of ASCII as :func:`word_at` finds them, zeros behind."""
+    """Return up to eight bytes of ASCII as :func:`word_at` reads them, followed by zeros."""
     return np.uint64(int.from_bytes(text.encode(), "little"))
 
 
 def kernel(function: _F) -> _F:
-    """Compiled on first use, or loaded from disk; runs without the interpreter's lock.
+    """Compile a function on first use, or load it from disk; it runs without the interpreter's lock.
 
-    numba takes a kernel on disk for good while the kernel's own file has its time and size. But what it calls and the
-    constants it holds come from other files, and in a wheel all times may be alike; so here the sources' content is
-    compared, of the kernel's folder and of this one.
+    numba trusts a kernel on disk as long as the kernel's own file keeps its time and size. But the functions it calls
+    and the constants it holds come from other files, and in a wheel all times may be equal; so this compares the
+    content of the sources in the kernel's folder and in this one.
     """
     compiled: Any = njit(cache=True, nogil=True)(function)
     compiled._cache._cache_file._source_stamp = _sources(Path(function.__code__.co_filename).parent)
@@ -57,7 +56,7 @@ def _sources(folder: Path) -> str:
 
 
 def _inline(generator: Callable[..., Any]) -> Callable[..., Any]:
-    """Makes a function for kernels of one that generates its LLVM instructions."""
+    """Make a function for kernels from one that generates its LLVM instructions."""
     return cast(Callable[..., Any], intrinsic(generator))
 
 
@@ -74,7 +73,7 @@ def _load(builder: Any, pointer: Any, kind: Any) -> Any:
 
 @_inline
 def byte_at(typing: Any, buffer: Any, at: Any) -> Any:
-    """The byte at a position, as int64."""
+    """Return the byte at a position, as int64."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         pointer = _pointer(context, builder, signature.args[0], *args)
@@ -85,7 +84,7 @@ def byte_at(typing: Any, buffer: Any, at: Any) -> Any:
 
 @_inline
 def word_at(typing: Any, buffer: Any, at: Any) -> Any:
-    """Eight bytes from a position on, as uint64."""
+    """Return the eight bytes that start at a position, as uint64."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return _load(builder, _pointer(context, builder, signature.args[0], *args), _I64)
@@ -95,7 +94,7 @@ def word_at(typing: Any, buffer: Any, at: Any) -> Any:
 
 @_inline
 def half_word_at(typing: Any, buffer: Any, at: Any) -> Any:
-    """Four bytes from a position on, as uint64."""
+    """Return the four bytes that start at a position, as uint64."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         pointer = _pointer(context, builder, signature.args[0], *args)
@@ -106,15 +105,15 @@ def half_word_at(typing: Any, buffer: Any, at: Any) -> Any:
 
 @_inline
 def string_stops(typing: Any, buffer: Any, at: Any) -> Any:
-    """Which of 32 bytes end a run of plain text in a JSON string, as bits of a uint64: a quote, a backslash, a control
-    character, a byte that is not ASCII."""
+    """Find which of 32 bytes end a run of plain text in a JSON string, as bits of a uint64: quotes, backslashes,
+    control characters and non-ASCII bytes."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         def all_lanes(byte: int) -> Any:
             return ir.Constant(_VECTOR, [byte] * _LANES)
 
         lanes = _load(builder, _pointer(context, builder, signature.args[0], *args), _VECTOR)
-        stops = builder.icmp_signed("<", lanes, all_lanes(0x20))  # what is not ASCII is negative
+        stops = builder.icmp_signed("<", lanes, all_lanes(0x20))  # bytes beyond ASCII are negative
         for mark in b'"\\':
             stops = builder.or_(stops, builder.icmp_unsigned("==", lanes, all_lanes(mark)))
         return builder.zext(builder.bitcast(stops, ir.IntType(_LANES)), _I64)
@@ -124,7 +123,7 @@ def string_stops(typing: Any, buffer: Any, at: Any) -> Any:
 
 @_inline
 def lowest_bit(typing: Any, word: Any) -> Any:
-    """Place of the lowest set bit of a word that is not 0, as int64."""
+    """Return the place of the lowest set bit of a nonzero word, as int64."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
@@ -134,7 +133,7 @@ def lowest_bit(typing: Any, word: Any) -> Any:
 
 @_inline
 def swapped(typing: Any, word: Any) -> Any:
-    """A word with its eight bytes in reverse order."""
+    """Reverse the eight bytes of a word."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.bswap(args[0])
@@ -144,7 +143,7 @@ def swapped(typing: Any, word: Any) -> Any:
 
 @_inline
 def product(typing: Any, one: Any, other: Any) -> Any:
-    """(low, high) words of the product of two words."""
+    """Return the (low, high) words of the product of two words."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         wide = ir.IntType(128)

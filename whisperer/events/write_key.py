@@ -1,7 +1,7 @@
-"""Third step: the write key a request presents. Whether it is a good one is for the caller to look up.
+"""Find the write key that a request presents (third step). Whether it is valid is left to the caller.
 
-Precedence: the Authorization header, where it holds a key, then the body's ``writeKey``. Official SDKs send both, and
-the same in both.
+The Authorization header, if it holds a key, takes precedence over the body's ``writeKey``. Official SDKs send the same
+key in both.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import binascii
 
 
 def presented_key(authorization: str | None, body_key: str | None) -> str | None:
-    """The key in ``Basic base64(key:)``, ``Bearer key``, or the body; None where there is none.
+    """Return the key in ``Basic base64(key:)``, ``Bearer key`` or the body; None if there is none.
 
-    The password of Basic credentials is not looked at: Segment's is empty.
+    The password of Basic credentials is ignored: Segment's is empty.
     """
     return _from_header(authorization) or body_key or None
 

@@ -1,7 +1,7 @@
-"""XXH3 of 64 and of 128 bits over slices of a buffer, inside kernels: bit for bit what the ``xxhash`` package gives.
+"""Hash slices of a buffer in kernels, with XXH3 of 64 and 128 bits, bit for bit as the ``xxhash`` package does.
 
 Written from the xxHash specification, version 0.8 (doc/xxhash_spec.md of the reference implementation), whose names
-are kept where they say something. Python code hashes with ``xxhash``; see :mod:`whisperer.ids`.
+are kept if they are meaningful. Python code hashes with ``xxhash``; see :mod:`whisperer.ids`.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ Buffer = NDArray[np.uint8]
 
 @kernel
 def hash64(buffer: Buffer, start: int, length: int, seed: Any) -> Any:
-    """XXH3-64 of ``length`` bytes; ``seed`` and the hash are uint64."""
+    """Return the XXH3-64 of ``length`` bytes; ``seed`` and the hash are uint64."""
     if length > 16:
         if length > 240:
             return _hash64_long(buffer, start, length, seed)
@@ -70,7 +70,7 @@ def hash64(buffer: Buffer, start: int, length: int, seed: Any) -> Any:
 
 @kernel
 def hash128(buffer: Buffer, start: int, length: int) -> Any:
-    """(low, high) words of XXH3-128, seed 0, of ``length`` bytes."""
+    """Return the (low, high) words of the XXH3-128 of ``length`` bytes, seed 0."""
     if length > 16:
         if length > 240:
             return _hash128_long(buffer, start, length)
@@ -190,7 +190,7 @@ def _accumulated(buffer: Buffer, start: int, length: int, secret: Buffer) -> Any
         if stripe and not of_block:
             _scramble(totals, secret)
         _accumulate(totals, buffer, start + stripe * _STRIPE, secret, of_block * 8)
-    # the last stripe may be whole; a block that it follows whole was not its own, and is scrambled
+    # The loop scrambles a full block before the next block's first stripe; if that is the last stripe, it is done here.
     if length > _BLOCK and (length - 1) // _STRIPE % _STRIPES == 0:
         _scramble(totals, secret)
     _accumulate(totals, buffer, start + length - _STRIPE, secret, _SECRET_BYTES - 71)
@@ -254,12 +254,12 @@ def _rotated(value: Any, left: int) -> Any:
 
 @kernel
 def _swapped_half(value: Any) -> Any:
-    """The low half of a word with its four bytes in reverse order."""
+    """Reverse the four bytes of a word's low half."""
     return swapped(value & _HALF) >> _U(32)
 
 
 @kernel
 def _combined(buffer: Buffer, start: int, length: int) -> Any:
-    """One to three bytes and their number in one half word."""
+    """Pack one to three bytes and their number into one half word."""
     first, middle = byte_at(buffer, start), byte_at(buffer, start + (length >> 1))
     return _U(byte_at(buffer, start + length - 1) | length << 8 | first << 16 | middle << 24)

@@ -1,20 +1,20 @@
-"""Which rewards count: each decision once, whatever the order in which shards tell of it.
+"""Decide which rewards count: each decision once, in whatever order shards report it.
 
-    number below the offset      seen already: nothing
-    propensity, arm, group       must be what a decision can have, else refused by reason
+    number below the offset      seen already: ignored
+    propensity, arm, group       must be what a decision can have, else refused with a reason
     holdout                      counted, not learned from: it is what the policy is compared with
     early, first seen            learned, and remembered until it matures
     later revision               replaces the earlier one exactly
-    mature                       learned (or replaces the early one) and final: whatever comes later changes nothing
+    mature                       learned (or replaces the early one) and final: nothing later changes it
 
-Uniform and policy decisions are both learned from, never weighted by 1/p. A reward weighs by the UTC day of the
-decision's first known reward, and a later revision keeps that weight: replacing leaves no trace.
+Uniform and policy decisions are both learned from, never weighted by 1/p. A reward is weighted by the UTC day of the
+decision's first known reward, and a later revision keeps that weight, so a replaced reward leaves no trace.
 
-Offsets are part of the state: :meth:`Ledger.state_bytes` holds the statistics and what they are made of, so that
-writing it once counts every reward once. Memory is bounded: when ``max_early`` decisions wait for their final reward,
-the early looks of others are passed over and those are learned from when they mature; a decision that has waited for
-`WAIT_DAYS` (its user was erased, say) waits no longer, and its early reward stands. Leaves to others: pulling, storing
-and publishing (:mod:`actors.learner`).
+Offsets are part of the state: :meth:`Ledger.state_bytes` holds the statistics together with the offsets of the rewards
+in them, so that storing it as one piece counts every reward once. Memory is bounded: while ``max_early`` decisions wait
+for their final reward, the early looks of others are skipped and they are learned from when they mature; a decision
+that has waited for `WAIT_DAYS` (its user was erased, say) waits no longer, and its early reward stands. Leaves pulling,
+storing and publishing to :mod:`actors.learner`.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ FORM_VERSION = 1
 WAIT_DAYS = 90
 
 Campaign = tuple[str, str]
-"""Tenant and campaign."""
+"""(tenant, campaign)"""
 
 Look = Callable[[Campaign, str, NDArray[np.float64], NDArray[np.float64], int], None]
-"""Is shown each arm's rewards that became final: campaign, arm, x (m, D), reward (m,), the latest UTC day of them."""
+"""Called with an arm's rewards that became final: campaign, arm, x (m, D), reward (m,), the latest UTC day of them."""
 
 
 class RewardFate(StrEnum):
-    """What became of a reward. Those from ``bad_propensity`` on were refused: a shard that sends one has a bug."""
+    """Name what became of a reward. ``bad_propensity`` and the next ones are refusals: the shard has a bug."""
 
     LEARNED = "learned"
     REPLACED = "replaced"
@@ -60,7 +60,7 @@ class RewardFate(StrEnum):
 
 
 class _Early(msgspec.Struct, array_like=True):
-    """The reward of a decision that may still be replaced."""
+    """Remember a decision's reward that may still be replaced."""
 
     micros: int
     revision: int
@@ -78,7 +78,7 @@ class _State(msgspec.Struct, array_like=True):
 
 
 class _Changes:
-    """A batch's work on one arm, gathered so that it is done in a few matrix products."""
+    """Gather a batch's work on one arm, so that it takes only a few matrix products."""
 
     __slots__ = ("days", "features", "mature", "new", "old", "scores", "seen")
 
@@ -92,27 +92,27 @@ class _Changes:
         self.seen: list[int] = []
 
     def x(self) -> NDArray[np.float64]:
-        """Vectors of the decisions, shape (m, D)."""
+        """Return the decisions' context vectors, shape (m, D)."""
         x = transform(rows_of(self.features))
         x[:, SCORE] = bounded_scores(np.array(self.scores))
         return x
 
 
 class Ledger:
-    """Statistics of every campaign, and how far each shard's rewards are in them.
+    """Hold the statistics of every campaign, and how far each shard's rewards are in them.
 
     Parameters
     ----------
-    discount_per_day : weight that remains of a reward a day later
-    max_early : decisions that may wait for their final reward
-    max_final : decisions whose final reward is remembered, the newest
+    discount_per_day : weight that a reward keeps after a day, as a share
+    max_early : most decisions that wait for their final reward
+    max_final : most decisions remembered as final, the newest
 
     Attributes
     ----------
     statistics : by (tenant, campaign)
-    fates : rewards by what became of them
-    n_missing : numbers that were skipped: rewards a shard no longer had
-    dropped : campaigns that are learned anew since the context changed
+    fates : number of rewards by what became of them
+    n_missing : numbers that were skipped: rewards that a shard no longer had
+    dropped : campaigns that start learning afresh because the context changed
     """
 
     def __init__(self, discount_per_day: float = 0.99, *, max_early: int = 100_000, max_final: int = 100_000) -> None:
@@ -128,23 +128,23 @@ class Ledger:
         self.dropped: list[Campaign] = []
 
     def since(self, shard: int) -> dict[str, int]:
-        """Tenant -> number of the first reward of this shard that is not in the statistics."""
+        """Return tenant -> number of this shard's first reward that is not in the statistics."""
         return dict(self._offsets.get(shard, {}))
 
     @property
     def offsets(self) -> dict[tuple[int, str], int]:
-        """The same for every (shard, tenant)."""
+        """Return the same numbers as :meth:`since` by (shard, tenant)."""
         return {(shard, tenant): n for shard, numbers in self._offsets.items() for tenant, n in numbers.items()}
 
     @property
     def n_early(self) -> int:
-        """Decisions that wait for their final reward."""
+        """Return how many decisions wait for their final reward."""
         return len(self._early)
 
     def apply(self, shard: int, rewards: Sequence[tuple[str, Reward]], look: Look = lambda *_: None) -> set[Campaign]:
-        """Count rewards of one shard, in its order; the campaigns whose statistics changed.
+        """Count (tenant, reward) pairs of one shard, in its order; return the campaigns whose statistics changed.
 
-        Each decision's final reward is shown to ``look`` once, before it is learned from.
+        ``look`` is called with each decision's final reward once, before it is learned from.
         """
         added: dict[tuple[str, str, str], _Changes] = {}
         replaced: dict[tuple[str, str, str], _Changes] = {}
@@ -175,7 +175,7 @@ class Ledger:
         return {place[:2] for place in (*added, *replaced)}
 
     def _settle(self, tenant: str, reward: Reward, before: _Early | None) -> RewardFate:
-        """Decide what a valid reward does, and remember what that needs."""
+        """Decide what becomes of a valid reward, and remember what later ones need."""
         key = _key(tenant, reward.decision_id)
         if reward.group == HOLDOUT:
             return RewardFate.HOLDOUT
@@ -199,7 +199,7 @@ class Ledger:
             del self._final[next(iter(self._final))]
 
     def _is_full(self, today: int) -> bool:
-        """Whether no further decision can wait; those that wait in vain make room, the oldest first."""
+        """Return whether no further decision can wait, after dropping those that waited too long, oldest first."""
         while len(self._early) >= self._max_early:
             oldest = next(iter(self._early))
             if self._early[oldest].day > today - WAIT_DAYS:
@@ -225,7 +225,7 @@ class Ledger:
         statistics.arm(arm).replace(x, np.array(changes.old), np.array(changes.new), weights)
 
     def state_bytes(self) -> bytes:
-        """Everything, to be stored in one piece."""
+        """Encode everything, to be stored as one piece."""
         return msgspec.msgpack.encode(
             _State(
                 FORM_VERSION,
@@ -242,10 +242,10 @@ class Ledger:
     def from_bytes(
         cls, data: bytes, discount_per_day: float = 0.99, *, max_early: int = 100_000, max_final: int = 100_000
     ) -> Ledger:
-        """Take up what :meth:`state_bytes` wrote. Raises msgspec.ValidationError for other bytes.
+        """Restore what :meth:`state_bytes` wrote. Raises msgspec.ValidationError for other bytes.
 
-        Statistics over another version of the context are dropped, and with them, as they are part of them, all early
-        rewards: those decisions count when they mature.
+        Statistics over another version of the context are dropped, and with them all early rewards, which are part of
+        them: those decisions count when they mature.
         """
         state = msgspec.msgpack.decode(data, type=_State)
         if state.form != FORM_VERSION:
@@ -284,5 +284,5 @@ def _note(changes: _Changes, reward: Reward, old_micros: int, day: int) -> None:
 
 
 def _key(tenant: str, decision_id: str) -> bytes:
-    """12 bytes for a decision: what is remembered of 200,000 is written twice a second."""
+    """Hash a decision to only 12 bytes, as the keys of up to 200,000 are written twice a second."""
     return hashlib.blake2b(f"{tenant}\x1f{decision_id}".encode("utf-8", "surrogatepass"), digest_size=12).digest()

@@ -1,15 +1,15 @@
-"""The links in messages: what each says, and that nobody but us can have said it.
+"""Sign the links in messages and read them back: what each says, and that only we can have made it.
 
-A token is its version, what the link says, and an HMAC over both, in letters that an address may carry. There is one
-spelling of a token only: the check is made over its characters, so that a changed one is refused wherever it was
-changed. Where a click leads to is in the token and nowhere else, so no address can be made to lead through ours. A
-token is good until it expires; it holds what is needed to journal the outcome, and nothing is stored for it. Its
-content can be read by whoever has it: it holds ids and no traits.
+A token is its version, what the link says, and an HMAC over both, in characters that an address may contain. A token
+has only one spelling: the check covers its characters, so a token changed anywhere is refused. A click's target is in
+the token and nowhere else, so nobody can make our address lead to a target of their own. A token is valid until it
+expires; it holds what is needed to journal the outcome, and nothing is stored for it. Whoever has a token can read its
+content, which is ids and no traits.
 
     LinkError
     ├── LinkForgedError   400: not a token of ours, or not of this kind
     ├── LinkExpiredError  410
-    └── LinkUnfitError    400: a target or a user that no link can be made for
+    └── LinkUnfitError    400: no link can be made for this target or user
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ _DAY_MS = 86_400_000
 LIFETIME_MS = {OPEN: 400 * _DAY_MS, CLICK: 400 * _DAY_MS, UNSUBSCRIBE: 5 * 365 * _DAY_MS}
 
 MAX_URL_CHARS = 2_000
-MAX_TOKEN_CHARS = 6_000  # proxies and browsers take addresses of 8,000
+MAX_TOKEN_CHARS = 6_000  # proxies and browsers accept addresses of 8,000
 MIN_SECRET_BYTES = 16
 _VERSION = "1"
 _TAG_BYTES = 16  # 128 bits of the HMAC
 _TAG_CHARS = 22
-_CONTEXT = b"user-whisperer link\x00"  # what else the secret may sign never looks like a link
+_CONTEXT = b"user-whisperer link\x00"  # keeps anything else the secret may sign distinct from links
 _SAFE_IN_URL = "!#$%&'()*+,-./:;=?@[]_~^`{|}"
-"""What a browser leaves as it is in some part of an address. Braces it writes in another way in the path only: that is
-left to it, so that it opens the very address that it would have opened without us."""
+"""Characters that a browser leaves unchanged in some part of an address. Braces it encodes only in the path: that is
+left to it, so that it opens exactly the address that it would have opened without us."""
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?\.?")
 
 
 class LinkError(RequestError):
-    """A link that cannot be followed, or made."""
+    """Say that a link cannot be followed, or made."""
 
     code = "link_forged"
 
@@ -64,7 +64,7 @@ class LinkUnfitError(LinkError):
 
 
 class Link(msgspec.Struct, array_like=True, frozen=True):
-    """What one link says. ``url`` is where a click leads, "" for the other kinds; ``issued_at`` is ms UTC."""
+    """Hold what one link says. ``url`` is where a click leads, "" for the other kinds; ``issued_at`` is ms UTC."""
 
     kind: str
     tenant: str
@@ -81,7 +81,7 @@ _decode = msgspec.msgpack.Decoder(Link).decode
 
 
 class LinkSigner:
-    """Signs links and reads them back. ``secret`` is the installation's."""
+    """Sign links and read them back. ``secret`` is the installation's, of at least MIN_SECRET_BYTES."""
 
     def __init__(self, secret: bytes) -> None:
         if len(secret) < MIN_SECRET_BYTES:
@@ -89,7 +89,7 @@ class LinkSigner:
         self._secret = secret
 
     def sign(self, link: Link) -> str:
-        """The link's token. Raises LinkUnfitError for a target that is no web address, or a token that is too long."""
+        """Return the link's token. Raises LinkUnfitError if the target is no web address or the token is too long."""
         if link.kind not in KINDS or (link.kind == CLICK) != bool(link.url):
             raise InvariantError(f"a link of kind {link.kind!r} with target {link.url[:40]!r}")
         if link.kind == CLICK and web_address(link.url) != link.url:
@@ -100,9 +100,9 @@ class LinkSigner:
         return said + self._tag(said)
 
     def read(self, token: str, now_ms: int) -> Link:
-        """What a token says. Raises LinkForgedError and LinkExpiredError."""
+        """Check a token and return what it says. Raises LinkForgedError or LinkExpiredError."""
         said, tag = token[:-_TAG_CHARS], token[-_TAG_CHARS:]
-        # The characters are compared, not the bytes they stand for: base64 has several spellings of most of them.
+        # The characters are compared, not the bytes they encode: in base64 most of these have several spellings.
         fits = len(token) <= MAX_TOKEN_CHARS and token.isascii() and said.startswith(_VERSION)
         if not fits or not hmac.compare_digest(self._tag(said), tag):
             raise LinkForgedError("this link was not made here, or was cut off on its way")
@@ -121,7 +121,7 @@ class LinkSigner:
 
 
 class SignedLinks:
-    """Makes the links of one message, as :class:`whisperer.content.links.LinkMaker` asks for them."""
+    """Make the signed links of one message: a :class:`whisperer.content.links.LinkMaker`."""
 
     def __init__(
         self,
@@ -141,7 +141,7 @@ class SignedLinks:
         self._now = now
 
     def click(self, url: str) -> str:
-        """A link through us to ``url``; ``url`` itself where it is too long or no plain web address."""
+        """Return a link through us to ``url``; ``url`` itself if it is too long or not a plain web address."""
         target = web_address(url)
         try:
             return url if target is None else self._address(CLICK, target)
@@ -149,9 +149,11 @@ class SignedLinks:
             return url
 
     def open(self) -> str:
+        """Return the address of the image that reports an open."""
         return self._address(OPEN)
 
     def unsubscribe(self) -> str:
+        """Return the address that ends messages of this channel and purpose."""
         return self._address(UNSUBSCRIBE)
 
     def _address(self, kind: str, url: str = "") -> str:
@@ -160,10 +162,10 @@ class SignedLinks:
 
 
 def web_address(url: str) -> str | None:
-    """``url`` as a Location header may carry it, or None where it is no plain web address.
+    """Return ``url`` as a Location header may carry it, or None if it is not a plain web address.
 
-    Characters beyond ASCII, blanks and ``"<>`` are percent-encoded. A user name before the host is refused, as is a
-    backslash: both make a reader, or a browser, see another host than the one that is there.
+    Non-ASCII characters, spaces and ``"<>`` are percent-encoded. A user name before the host is refused, as is a
+    backslash: both make a reader, or a browser, see a different host from the real one.
 
     >>> web_address("https://a.example/ä?q=1"), web_address("javascript:alert(1)"), web_address("https://a@b.example")
     ('https://a.example/%C3%A4?q=1', None, None)

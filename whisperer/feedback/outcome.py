@@ -1,4 +1,4 @@
-"""What happens after a decision: outcomes as they arrive, and the reward a decision earned by them."""
+"""Define what follows a decision: outcomes as they arrive, and the reward that the decision earned."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ MICROS = 1_000_000
 
 
 class Reward(msgspec.Struct, array_like=True, frozen=True):
-    """One decision's reward as known so far, for the learner.
+    """Report one decision's reward as known so far, for the learner.
 
-    ``number`` counts up without gaps in one tenant of one shard: the learner's offset. ``revision`` counts up for one
+    ``number`` counts up without gaps within one tenant of one shard: the learner's offset. ``revision`` counts up per
     decision; the last one is ``mature`` and final, whatever arrives later.
 
     Attributes
     ----------
     features : raw values as logged with the candidate
     reward_micros : int, millionths of the unit of the campaign's goal
-    at : ms UTC when it became known
-    score : a value model's, of the arm, as logged with the choice; NaN where there was none
+    at : ms UTC when this revision became known
+    score : the value model's score of the arm, as logged with the choice; NaN if there was none
     policy_version : as logged with the choice
-    user : 64 bits that stand for the user's key in the tenant
-    unsubscribed : whether the user left the channel after it
+    user : 64-bit hash of the user's key, within the tenant
+    unsubscribed : whether the user unsubscribed by this decision's message
     decided_at : ms UTC when the candidate was considered
     """
 

@@ -1,7 +1,7 @@
-"""A campaign as its author wrote it: the JSON of docs/campaigns.md, and one sentence of English.
+"""Write a campaign back as its author wrote it: the JSON of docs/campaigns.md, and one English sentence.
 
-``parse_campaign(to_caller(c), c.name) == c`` for every campaign that was not pinned yet; which template versions a
-published one is pinned to, :func:`template_versions` says.
+``parse_campaign(to_caller(c), c.name) == c`` for every campaign not pinned yet; :func:`template_versions` returns the
+template versions that a published one is pinned to.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"))
 
 
 def to_caller(campaign: Campaign) -> dict[str, Any]:
-    """The caller's JSON, with defaults written out; the name stands beside it."""
+    """Return the caller's JSON with defaults written out; the name is not part of it."""
     return {
         "trigger": _trigger(campaign.trigger),
         "audience": msgspec.json.decode(campaign.audience) if campaign.audience else None,
@@ -43,12 +43,12 @@ def to_caller(campaign: Campaign) -> dict[str, Any]:
 
 
 def template_versions(campaign: Campaign) -> dict[str, int]:
-    """Template -> the version that its arms are pinned to; empty before publication."""
+    """Return template -> the version that its arms are pinned to; empty before publication."""
     return {arm.template: arm.template_version for arm in campaign.arms if arm.template_version}
 
 
 def describe(campaign: Campaign) -> str:
-    """One sentence.
+    """Describe a campaign in one sentence.
 
     >>> from whisperer.journeys.parse import parse_campaign
     >>> describe(parse_campaign({"trigger": {"event": "Trial Started"}, "goal": {"event": "Paid", "window": "3d"},
@@ -113,7 +113,7 @@ def _hope(goal: Goal) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Words for a time, in the largest unit that goes into it a whole number of times.
+    """Write a duration in words, in the largest unit that divides it evenly.
 
     >>> duration(259_200), duration(90), duration(60)
     ('3 days', '90 seconds', '1 minute')

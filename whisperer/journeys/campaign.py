@@ -1,7 +1,7 @@
-"""A campaign: who is considered when, what may be sent, what counts as success. A journey of one step.
+"""Define a campaign: who is considered when, what may be sent, what counts as success. A journey of one step.
 
-These are values; :mod:`whisperer.journeys.parse` makes them from JSON or says everything that is wrong with it. The
-JSON of a published version never changes; effects pin the version they were made under.
+These are values; :mod:`whisperer.journeys.parse` makes them from JSON or reports everything that is wrong with it. The
+JSON of a published version never changes; a decision stays under the version it was made under.
 """
 
 from __future__ import annotations
@@ -20,40 +20,41 @@ USER_ZONE = "user"
 
 
 class OnEvent(msgspec.Struct, frozen=True, tag_field="on", tag="event"):
-    """Each counted event of this name."""
+    """Consider a user at each counted event of this name."""
 
     event: str
 
 
 class OnSegment(msgspec.Struct, frozen=True, tag_field="on", tag="segment"):
-    """Each entry into a published segment; membership found by a backfill is no entry."""
+    """Consider a user at each entry into a published segment; membership found by a backfill is not an entry."""
 
     segment: str
 
 
 class OnSchedule(msgspec.Struct, frozen=True, tag_field="on", tag="schedule"):
-    """Five cron fields in ``zone``: an IANA name, or ``user`` for each user's own (UTC where unknown)."""
+    """Consider users on a schedule: five cron fields in ``zone``, an IANA name or ``user`` for each user's own zone
+    (UTC if unknown)."""
 
     cron: str
     zone: str
 
 
 class OnRequest(msgspec.Struct, frozen=True, tag_field="on", tag="request"):
-    """Only when a caller asks (`POST /v1/decisions`), which every live campaign allows as well."""
+    """Consider users only when a caller asks (`POST /v1/decisions`), which every live campaign allows as well."""
 
 
 Trigger = OnEvent | OnSegment | OnSchedule | OnRequest
 
 
 class Goal(msgspec.Struct, frozen=True):
-    """What is hoped for within ``window_s`` of the decision.
+    """State what is hoped for within ``window_s`` seconds of the decision.
 
     Attributes
     ----------
     event : name of the goal event
-    reward : "conversion": 1 if it came at all; "revenue": the sum of its revenue
+    reward : "conversion": 1 per goal event, up to ``cap``; "revenue": the sum of its revenue
     cap : upper bound of one decision's reward, in its unit
-    unsubscribe_cost : taken off where the message made the user unsubscribe
+    unsubscribe_cost : subtracted if the user unsubscribed by the message
     """
 
     event: str
@@ -64,7 +65,7 @@ class Goal(msgspec.Struct, frozen=True):
 
 
 class Arm(msgspec.Struct, frozen=True):
-    """Channel x template x offer. ``cost`` is taken off the reward when it is sent, in the goal's unit."""
+    """Combine channel, template and offer. ``cost``, in the goal's unit, is subtracted from the reward if sent."""
 
     id: str
     channel: str
@@ -75,7 +76,8 @@ class Arm(msgspec.Struct, frozen=True):
 
 
 class Campaign(msgspec.Struct, frozen=True):
-    """``audience`` is a predicate's JSON text, "" for everyone. ``arms`` do not list `no_send`: it is always there."""
+    """Hold a whole campaign. ``audience`` is a predicate's JSON text, "" for everyone; ``arms`` leaves out `no_send`,
+    which is always there."""
 
     name: str
     trigger: Trigger
@@ -88,7 +90,7 @@ class Campaign(msgspec.Struct, frozen=True):
     budget: Budget | None = None
 
     def cost_micros(self, arm: str) -> int:
-        """Of one message of the arm; 0 for `no_send`."""
+        """Return the cost of one message of an arm, in millionths of the goal's unit; 0 for `no_send`."""
         return next((round(one.cost * MICROS) for one in self.arms if one.id == arm), 0)
 
 
@@ -97,10 +99,10 @@ _decode = msgspec.json.Decoder(Campaign).decode
 
 
 def to_json(campaign: Campaign) -> str:
-    """The stored form, read by :func:`from_json`; callers' JSON is that of docs/campaigns.md."""
+    """Return the stored form, read by :func:`from_json`; callers use the JSON of docs/campaigns.md instead."""
     return _encode(campaign).decode()
 
 
 def from_json(text: str) -> Campaign:
-    """Raises msgspec.ValidationError for what :func:`to_json` did not write."""
+    """Read the stored form. Raises msgspec.ValidationError for text that :func:`to_json` did not write."""
     return _decode(text)

@@ -1,8 +1,8 @@
-"""Features of contact: what passed between us and a user, counted as of a moment, and the user's wall clock.
+"""Compute contact features: what passed between us and a user as of a moment, and the user's wall clock.
 
-Takes plain facts (what was sent when, what was noticed), so that a shard, a simulation and a table of logged messages
-count alike. Guarantees: the same facts give the same values, whoever asks. Leaves to others: where the facts are kept
-(:func:`of_engagement` takes them from a user's engagement, which holds the newest candidacies).
+Takes plain facts (what was sent when, what was opened or clicked), so that a shard, a simulation and a table of logged
+messages count alike. Guarantees: the same facts give the same values everywhere. Leaves to others: where the facts are
+kept (:func:`of_engagement` takes them from a user's engagement, which holds the newest candidacies).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _NAN = math.nan
 
 @dataclass(frozen=True, slots=True)
 class ContactSpec:
-    """As :class:`whisperer.profiles.features.FeatureSpec`, of what has no column."""
+    """Describe a feature that has no column, otherwise like :class:`whisperer.profiles.features.FeatureSpec`."""
 
     name: str
     unit: str
@@ -58,12 +58,12 @@ _PLACE = {channel: 4 * place for place, channel in enumerate(CHANNELS)}
 def counts(
     sends: Sequence[tuple[str, int]], noticed: Iterable[tuple[str, str, int]], now: int
 ) -> tuple[tuple[float, float, float], list[float]]:
-    """Values of :data:`OVERALL` and of :data:`BY_CHANNEL` as of ``now`` (ms UTC).
+    """Return the values of :data:`OVERALL` and of :data:`BY_CHANNEL` as of ``now`` (ms UTC).
 
     Parameters
     ----------
-    sends : (channel, ms UTC) in order of time; noticed : (channel, ``opened`` or ``clicked``, ms UTC). A channel that
-        is none of ours counts overall only.
+    sends : (channel, ms UTC) in order of time
+    noticed : (channel, ``opened`` or ``clicked``, ms UTC). An unknown channel counts only overall, here and in sends
     """
     if not sends and not noticed:
         return _NOTHING_OVERALL, _NOTHING_BY_CHANNEL
@@ -87,7 +87,7 @@ def counts(
 
 
 def local_time(now: int, zone: str) -> tuple[float, float]:
-    """Values of :data:`CLOCK`: hour and weekday where the user is."""
+    """Return the values of :data:`CLOCK`: hour and weekday where the user is."""
     local = wall_at(now, zone)
     return local.hour + local.minute / 60, float(local.weekday())
 
@@ -95,7 +95,7 @@ def local_time(now: int, zone: str) -> tuple[float, float]:
 def of_engagement(
     held: Engagement | None,
 ) -> tuple[list[tuple[str, int]], list[tuple[str, str, int]]]:
-    """(sends, noticed) of :func:`counts`."""
+    """Return (sends, noticed) for :func:`counts` from a user's engagement; both empty for None."""
     if held is None:
         return [], []
     noticed = [

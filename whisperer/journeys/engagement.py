@@ -1,8 +1,8 @@
-"""What passes between us and one user: the standing, and every candidacy with its decision, send and outcomes.
+"""Hold what passes between us and one user: the standing, and every candidacy with its decision, send and outcomes.
 
 A *decision* here is one candidacy, from the moment a campaign considered the user until its reward is mature; refused
-ones are kept as well, for the user's timeline. In memory are those that are open or immature, and the newest `KEEP`
-beyond; the warehouse has them all.
+ones are kept as well, for the user's timeline. Memory holds those that are open or immature and the newest `KEEP` of
+the others; the warehouse has them all.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ import msgspec
 from whisperer.eligibility.standing import Standing
 
 KEEP = 16
-"""A settled decision costs about 1.7 KB when it was sent, 0.6 KB when it was refused at once."""
+"""Settled decisions kept per user. One takes about 1.7 KB if it was sent, 0.6 KB if it was refused at once."""
 
 PAST_BYTES = 8
 KEEP_PAST = 512
-"""Ids of settled candidacies remembered beyond KEEP, 4 KB a user at most: two of them agree by chance once in 10^16."""
+"""Settled candidacies beyond KEEP whose shortened ids are remembered, at most 4 KB per user. A new id is mistaken for
+one of them once in 10^16."""
 
 DECIDING, SENDING = "deciding", "sending"
 """Open: waiting for a choice; waiting for a provider's receipt."""
@@ -29,11 +30,12 @@ OPEN = (DECIDING, SENDING)
 
 
 MOST = 2**62
-"""Sums of one user stop here: anybody with a write key can make them grow, and they are stored in 64 bits."""
+"""Bound on a user's sums, which are stored in 64 bits: anybody with a write key can make them grow."""
 
 
 class OutcomeEntry(msgspec.Struct, array_like=True, frozen=True):
-    """``detail``: the address of a clicked link, the name of a goal event; ``value_micros`` of a conversion."""
+    """Record one outcome. ``detail``: a clicked link's address or a goal event's name; ``value_micros``: a
+    conversion's value in millionths."""
 
     at: int
     kind: str
@@ -42,9 +44,9 @@ class OutcomeEntry(msgspec.Struct, array_like=True, frozen=True):
 
 
 class SendState(msgspec.Struct, array_like=True):
-    """The one message of a decision. ``next_at`` (ms UTC) is set while it waits for its next attempt, else -1.
+    """Track the one message of a decision. ``next_at`` (ms UTC) is set while it waits for its next attempt, else -1.
 
-    ``unknown``: an attempt was handed over whole and had no answer, and none after it was accepted.
+    ``unknown``: an attempt reached the provider whole but got no answer, and no later one was accepted.
     """
 
     send_key: str
@@ -61,25 +63,25 @@ class SendState(msgspec.Struct, array_like=True):
 
 
 class Decision(msgspec.Struct, array_like=True):
-    """One candidacy.
+    """Hold one candidacy.
 
     Attributes
     ----------
     trigger : "event", "segment", "schedule" or "request"
-    occurrence : what made it unique: a messageId's hash, a segment entry, a scheduled instant, a caller's key
+    occurrence : what makes it unique: a messageId, a segment entry, a scheduled instant, a caller's key
     at : ms UTC when it was considered
     status : deciding, sending, sent, no_send or refused
-    reason : of a refusal, else ""
+    reason : why it was refused, else ""
     refused_arms : arm -> why it was not eligible
     group : the experiment's group, "" when refused before one was needed
     event : JSON properties of the triggering event, b"" for none
     choice : msgpack of :class:`whisperer.decisions.decision.Choice`, b"" while there is none
     features : raw, in the order of :data:`whisperer.decisions.context.NAMES`
     mature_at : ms UTC when the attribution window closes; -1 until the choice is made
-    early_at : ms UTC of the early look at the reward; -1 when done
-    earned_micros : of the goal so far, before cap and costs, within ±MOST
+    early_at : ms UTC of the early look at the reward; -1 once done
+    earned_micros : what the goal brought so far, in millionths, before cap and costs, within ±MOST
     converted_at : ms UTC of the first conversion, -1 for none
-    revision : of the reward, counting up
+    revision : number of the reward's next revision
     matured : the reward is final
     """
 
@@ -111,10 +113,10 @@ class Decision(msgspec.Struct, array_like=True):
 
 
 class Exposure(msgspec.Struct, array_like=True):
-    """A user's part in one campaign's experiment, from its first decision on, whatever was decided.
+    """Hold a user's part in one campaign's experiment since ``since`` (ms UTC, their first decision), whatever was
+    decided.
 
-    ``goal_milli``: all that the goal brought since, within ±MOST, in thousandths of its unit (conversions count 1000
-    each).
+    ``goal_milli``: all that the goal brought since, in thousandths of its unit (1000 per conversion), within ±MOST.
     """
 
     since: int
@@ -122,7 +124,7 @@ class Exposure(msgspec.Struct, array_like=True):
 
 
 class Pinned(msgspec.Struct, array_like=True, frozen=True):
-    """A campaign's version that decisions are under, as :func:`whisperer.journeys.campaign.to_json` writes it."""
+    """Carry a campaign version that decisions are under, as :func:`whisperer.journeys.campaign.to_json` writes it."""
 
     campaign: str
     version: int
@@ -130,7 +132,7 @@ class Pinned(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Engagement(msgspec.Struct, array_like=True):
-    """``decisions`` in the order they were considered."""
+    """Hold everything that passed between us and one user; ``decisions`` in the order they were considered."""
 
     standing: Standing = msgspec.field(default_factory=Standing)
     decisions: list[Decision] = []
@@ -138,17 +140,18 @@ class Engagement(msgspec.Struct, array_like=True):
     fired: dict[str, int] = {}
     """Scheduled campaign -> the last instant (ms UTC) for which this user was considered."""
     pinned: list[Pinned] = []
-    """Only on the way to another user's home, which may never have seen these versions."""
+    """Set only while it travels to another user's home, which may never have seen these versions."""
     past: bytes = b""
-    """PAST_BYTES of the id of each candidacy that is in memory no longer, so that none is considered twice."""
+    """PAST_BYTES of a hash of each candidacy's id that left memory, so that none is considered twice."""
 
 
 def remember(past: bytes, ids: Iterable[str]) -> bytes:
-    """``past`` with more ids, the oldest making room beyond KEEP_PAST."""
+    """Return ``past`` with ``ids`` added; beyond KEEP_PAST the oldest are dropped."""
     return (past + b"".join(map(_short, ids)))[-KEEP_PAST * PAST_BYTES :]
 
 
 def is_past(past: bytes, decision_id: str) -> bool:
+    """Return whether an id is among those that :func:`remember` put in ``past``."""
     short = _short(decision_id)
     at = past.find(short)
     while at % PAST_BYTES and at >= 0:  # found across two entries
@@ -161,6 +164,7 @@ def _short(decision_id: str) -> bytes:
 
 
 def bounded(amount: int) -> int:
+    """Return ``amount``, limited to ±MOST."""
     return max(-MOST, min(amount, MOST))
 
 

@@ -1,8 +1,8 @@
-"""What is wrong with a campaign, all of it at once, in the manner of :mod:`whisperer.segments.errors`.
+"""Report everything that is wrong with a campaign at once, like :mod:`whisperer.segments.errors`.
 
-Codes of single problems: those of predicates (an audience's problems lie under ``/audience``), and ``invalid_name``,
+Codes of single problems: those of predicates (an audience's problems are under ``/audience``), and ``invalid_name``,
 ``unknown_trigger``, ``ambiguous_trigger``, ``invalid_cron``, ``unknown_zone``, ``invalid_window``, ``invalid_time``,
-``unknown_value``, ``duplicate_arm``, ``reserved_arm``, ``too_large``; and of what only a publication finds
+``unknown_value``, ``duplicate_arm``, ``reserved_arm``, ``too_large``; and, found only on publication,
 ``unknown_template``, ``channel_mismatch``, ``unknown_segment``.
 """
 
@@ -16,7 +16,7 @@ from whisperer.segments.errors import Problem
 
 
 class CampaignError(RequestError):
-    """A campaign that cannot be used; ``errors`` has one entry a problem and goes into problem+json as it is."""
+    """Say that a campaign cannot be used; ``errors`` has one entry per problem and goes into problem+json as it is."""
 
     code = "invalid_campaign"
 

@@ -1,16 +1,16 @@
-"""How large a campaign may be. What is larger is refused by name of the limit, before any work is spent on it."""
+"""Limit how large a campaign may be. A larger one is refused, naming the limit, before any work is spent on it."""
 
 from __future__ import annotations
 
 from whisperer.eligibility.standing import MAX_SENDS, RETAIN_SENDS_MS
 
 NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}"
-"""Names of campaigns, arms, templates, segments and purposes, as the control plane has them."""
+"""Pattern for the names of campaigns, arms, templates, segments and purposes, as in the control plane."""
 
 MAX_ARMS = 15
 MAX_CAPS = 8
 MAX_WINDOW_S = 90 * 86_400
-MAX_AMOUNT = 1_000_000_000  # of a cap, a cost: so that millionths fit 63 bits many times over
+MAX_AMOUNT = 1_000_000_000  # of a cap or a cost; in millionths it fits 63 bits many times over
 MAX_BUDGET_DAYS = 92
 MAX_CRON = 100  # characters
 MAX_MOST = MAX_SENDS  # more messages than that are not remembered

@@ -1,11 +1,10 @@
-"""Two users turn out to be one: their histories with us as one history.
+"""Merge the engagements of two users who turn out to be one.
 
-``merge`` is commutative, and associative where each decision lives on one side only. Standing, decisions and
-schedules are idempotent as well; ``goal_milli`` is **not**: each side counts the goals that its own events brought, and
-the sum is right where no event was counted on both sides. So a merge is to be applied once, as messages between
-partitions are.
+``merge`` is commutative, and associative if each decision is on one side only. Standing, decisions and schedules are
+idempotent as well; ``goal_milli`` is **not**: each side counts the goals that its own events brought, and the sum is
+right if no event was counted on both sides. So a merge must be applied once, as letters between partitions are.
 
-What becomes of two decisions that are open at once is decided by the caller.
+Leaves to the caller what becomes of two decisions that are open at once.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 def merge(a: Engagement, b: Engagement) -> Engagement:
-    """A new engagement. It takes the decisions of both over, so neither side is to be changed afterwards."""
+    """Return a new engagement that shares the decisions of both sides, so change neither side afterwards."""
     by_id = {decision.id: decision for decision in a.decisions}
     for decision in b.decisions:
         held = by_id.get(decision.id)
@@ -50,7 +49,7 @@ def merge(a: Engagement, b: Engagement) -> Engagement:
 
 
 def kept(decisions: Iterable[Decision]) -> list[Decision]:
-    """All that are open or immature, and the newest KEEP of the others, in the order given (oldest first)."""
+    """Return decisions that are open or immature and the newest KEEP of the rest, in the order given (oldest first)."""
     ordered = list(decisions)
     excess = sum(is_settled(decision) for decision in ordered) - KEEP
     left = []
@@ -63,12 +62,12 @@ def kept(decisions: Iterable[Decision]) -> list[Decision]:
 
 
 def is_settled(decision: Decision) -> bool:
-    """Nothing is awaited any more: closed, and its reward is final or there never was a choice to reward."""
+    """Return whether a decision is closed and its reward is final, or there was no choice to reward."""
     return decision.status not in OPEN and (decision.matured or decision.chosen_at < 0)
 
 
 def _past(a: bytes, b: bytes, dropped: Iterable[str]) -> bytes:
-    """Which came first is not known any more, so they are put in one order that either side arrives at."""
+    """Join remembered ids, sorted: which came first is no longer known, and both sides must get the same result."""
     both = remember(b"", dropped) + a + b
     entries = {both[at : at + PAST_BYTES] for at in range(0, len(both), PAST_BYTES)}
     return b"".join(sorted(entries))[-KEEP_PAST * PAST_BYTES :]
@@ -83,6 +82,6 @@ def _exposures(a: dict[str, Exposure], b: dict[str, Exposure]) -> dict[str, Expo
 
 
 def _progress(decision: Decision) -> tuple[bool, int, bool, int, bytes]:
-    """Of two copies of one decision the further advanced is kept; the bytes make it the same one from either side."""
+    """Rank copies of one decision: the further advanced is kept, and the bytes break ties alike from either side."""
     closed = decision.status not in OPEN
     return decision.matured, decision.revision, closed, len(decision.outcomes), _encode(decision)

@@ -1,9 +1,9 @@
-"""From a caller's JSON to a campaign, or to the list of everything that is wrong with it.
+"""Parse a caller's JSON into a campaign, or report everything that is wrong with it.
 
 Guarantees: whatever the input, either a campaign within every limit of :mod:`whisperer.journeys.limits` or a
 ``CampaignError``; work is bounded by those limits, not by the input. Arms come back unpinned (``template_version`` 0):
-which version of a template they mean is decided when the campaign is published, as is whether the template exists.
-The JSON is described in docs/campaigns.md; :mod:`whisperer.journeys.caller` writes it back.
+publication decides which version of a template they mean, and checks that the template exists. The JSON is described in
+docs/campaigns.md; :mod:`whisperer.journeys.caller` writes it back.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def parse_campaign(obj: object, name: str) -> Campaign:
 
 
 class _CampaignReader(Reader):
-    """One reading of one campaign. Each method returns the value read, or None after noting a problem."""
+    """Read one campaign once. Each method returns the value read, or None after noting a problem."""
 
     def campaign(self, obj: object, name: str) -> Campaign | None:
         if (fields := self.fields(obj, "", "a campaign", FIELDS)) is None:
@@ -239,7 +239,7 @@ class _CampaignReader(Reader):
         return Budget(round(amount * MICROS), days, hours)
 
     def _hours(self, obj: object, at: str) -> tuple[float, ...] | None:
-        """Shares of a day; () where every hour is alike."""
+        """Read the shares of a day; () if all hours are alike."""
         if obj is None:
             return ()
         parts = self.entries(obj, at, "shares", HOURS)

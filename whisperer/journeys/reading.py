@@ -1,7 +1,7 @@
-"""Reads the single values of a campaign: names, amounts, times, offers.
+"""Read the single values of a campaign: names, amounts, times, offers.
 
-Every method returns the value read, or None after noting a problem at its JSON Pointer; none raises, none recurses into
-the input.
+Every method returns the value read, or None after noting a problem at its JSON Pointer; none raises, and none recurses
+into the input.
 """
 
 from __future__ import annotations
@@ -29,11 +29,14 @@ _LISTED_FIELDS = 8
 
 
 class Reader(ValueReader):
+    """Read values at JSON Pointers and collect the problems found. ``at`` is always such a pointer."""
+
     def __init__(self, features: Collection[str] | None = FEATURES) -> None:
         super().__init__()
         self.features = features
 
     def fields(self, obj: Any, at: str, what: str, known: tuple[str, ...]) -> dict[str, Any] | None:
+        """Read an object, noting fields that are not ``known``."""
         if type(obj) is not dict:
             self.note(at, "invalid_type", f"{what} is an object with {', '.join(known)}, not {shown(obj)}")
             return None
@@ -43,6 +46,7 @@ class Reader(ValueReader):
         return obj
 
     def entries(self, obj: Any, at: str, what: str, most: int) -> list[Any] | None:
+        """Read the first ``most`` entries of a list, noting whether there are more."""
         if type(obj) is not list:
             self.note(at, "invalid_type", f"write a list of {what}, not {shown(obj)}")
             return None
@@ -51,11 +55,13 @@ class Reader(ValueReader):
         return obj[:most]
 
     def has(self, fields: dict[str, Any], key: str, at: str, meaning: str) -> bool:
+        """Return whether a required field is there, noting a problem if it is not."""
         if key not in fields:
             self.note(at, "missing_field", f"say {meaning}, as {key}")
         return key in fields
 
     def name(self, value: Any, at: str) -> str | None:
+        """Read a name that matches ``limits.NAME_PATTERN``."""
         if type(value) is str and _NAME.fullmatch(value):
             return value
         self.note(
@@ -66,13 +72,14 @@ class Reader(ValueReader):
         return None
 
     def one_of(self, value: Any, at: str, known: Collection[str]) -> str | None:
+        """Read one of the ``known`` texts."""
         if type(value) is str and value in known:
             return value
         self.note(at, "unknown_value", f"write one of {', '.join(known)}, not {shown(value)}")
         return None
 
     def amount(self, value: Any, at: str, low: float, high: float, *, above: bool = False) -> float | None:
-        """A finite number in [low, high], or (low, high] if ``above``."""
+        """Read a finite number in [low, high], or (low, high] if ``above``."""
         range_of = f"a number {'above' if above else 'from'} {low:,g} up to {high:,g}"
         if type(value) not in (int, float):
             self.note(at, "invalid_type", f"write {range_of}, not {shown(value)}")
@@ -85,7 +92,7 @@ class Reader(ValueReader):
         return None
 
     def window(self, fields: dict[str, Any], at: str) -> float | None:
-        """Seconds, from ``window_s`` or from ``window`` such as "72h"."""
+        """Read a duration in seconds, from ``window_s`` or from ``window`` such as "72h"."""
         if ("window" in fields) == ("window_s" in fields):
             told = "both of them" if "window" in fields else "neither"
             message = f"say how long the goal may take, by one of window_s (seconds) and window (72h); it has {told}"
@@ -103,9 +110,10 @@ class Reader(ValueReader):
         return self.amount(seconds, f"{at}/window", 0, limits.MAX_WINDOW_S, above=True)
 
     def cron(self, value: Any, at: str) -> str | None:
+        """Read a cron expression that fires at some time."""
         if (text := self.text(value, at, limits.MAX_CRON)) is None:
             return None
-        from whisperer.journeys import schedule  # read with the first schedule, not with every campaign
+        from whisperer.journeys import schedule  # imported with the first schedule, not with every campaign
 
         try:
             schedule.validate(text)
@@ -115,6 +123,7 @@ class Reader(ValueReader):
         return text
 
     def zone(self, value: Any, at: str) -> str | None:
+        """Read an IANA zone name, or ``user``."""
         if value == USER_ZONE or (type(value) is str and len(value) <= 64 and _is_zone(value)):
             return str(value)
         message = f"{shown(value)} is no time zone; write an IANA name such as Europe/Berlin, or {USER_ZONE}"
@@ -122,7 +131,7 @@ class Reader(ValueReader):
         return None
 
     def minutes(self, value: Any, at: str) -> int | None:
-        """Minutes after midnight, from ``HH:MM``."""
+        """Read ``HH:MM`` as minutes after midnight."""
         match = _TIME.fullmatch(value) if type(value) is str and len(value) == 5 else None
         if match is None:
             self.note(at, "invalid_time", f"write a time from 00:00 to 23:59, not {shown(value)}")
@@ -130,7 +139,7 @@ class Reader(ValueReader):
         return int(match[1]) * 60 + int(match[2])
 
     def offer(self, value: Any, at: str) -> dict[str, Any] | None:
-        """Any JSON object within the limits: templates see it as ``offer``."""
+        """Read any JSON object within the limits; templates see it as ``offer``."""
         if value is None:
             return None
         if type(value) is not dict:
@@ -144,7 +153,7 @@ class Reader(ValueReader):
         return None
 
     def _is_bounded(self, offer: dict[str, Any], at: str) -> bool:
-        """Whether every value is JSON, within depth and number; level by level, so that depth costs no stack."""
+        """Return whether all values are JSON, within depth and number; level by level, so that depth costs no stack."""
         level: list[Any] = [offer]
         n_values = 1
         for _ in range(limits.MAX_OFFER_DEPTH + 1):
@@ -175,6 +184,6 @@ class Reader(ValueReader):
 def _is_zone(name: str) -> bool:
     try:
         ZoneInfo(name)
-    except (KeyError, ValueError, OSError):  # unknown; no relative path; a folder of zones
+    except (KeyError, ValueError, OSError):  # unknown; not a relative path; a folder of zones
         return False
     return True

@@ -1,15 +1,15 @@
-"""When a scheduled campaign fires: five cron fields on the wall clock of a zone.
+"""Decide when a scheduled campaign fires: five cron fields on the wall clock of a zone.
 
 The fields are read by cronsim: minute, hour, day of month, month, day of week, with lists, ranges, steps, names
 (``MON``, ``JAN``), ``L`` and ``LW`` (last day, last weekday of the month), ``5L`` and ``MON#2`` (last Friday, second
 Monday). If both day fields are restricted, either may match, as in Debian's cron.
 
-When the clock changes, Debian's rule holds. A schedule with a **fixed time** (neither minute nor hour begins with
-``*``) fires once for every time it names: a time that a jump forward leaves out fires at the jump, together with the
-others left out by it; a time that is shown twice fires the first time. A schedule with a **wildcard**
-(``*/15 * * * *``) fires whenever the clock shows a matching minute: not at all for minutes left out, twice for those
-shown twice. cronsim's own handling is not used: in the repeated hour it answers with instants before the one asked
-about, and it misses minutes where clocks change by half an hour.
+When the clock changes, Debian's rule applies. A schedule with a **fixed time** (neither minute nor hour begins with
+``*``) fires once for every time it names: a time skipped by a jump forward fires at the jump, together with any others
+it skips; a time that is shown twice fires the first time. A schedule with a **wildcard** (``*/15 * * * *``) fires
+whenever the clock shows a matching minute: not at all for skipped minutes, twice for those shown twice. cronsim's own
+handling is not used: in the repeated hour it returns instants before the one asked about, and it misses minutes where
+clocks change by half an hour.
 
 ``Schedule`` and :func:`due_zones` read no clock; the zone database is the machine's.
 """
@@ -29,7 +29,7 @@ from whisperer.journeys.campaign import USER_ZONE
 
 MAX_CRON_CHARS = 100
 MAX_MISSED = 8
-"""Missed instants before the newest one that are told, for each zone; of older ones nothing is told."""
+"""Missed instants reported per zone, the newest ones; older ones are not reported."""
 
 _FIELDS = ("minute", "hour", "day-of-month", "month", "day-of-week")
 _EPOCH = datetime(1970, 1, 1)
@@ -38,12 +38,13 @@ _SECOND = timedelta(seconds=1)
 
 
 def validate(cron: str) -> None:
-    """Raises ValueError, with a sentence for its author, for what can never fire or is no five cron fields."""
+    """Check a cron expression. Raises ValueError, with a sentence for its author, if it is not five cron fields or can
+    never fire."""
     _parsed(cron)
 
 
 class Schedule:
-    """The instants of one cron expression. Raises ValueError as :func:`validate` does.
+    """Compute the instants of one cron expression. Raises ValueError as :func:`validate` does.
 
     >>> Schedule("0 9 * * MON").next_after(0, "Europe/Berlin") == (4 * 24 + 8) * 3_600_000
     True
@@ -58,14 +59,14 @@ class Schedule:
         self._is_fixed = not (minute.startswith("*") or hour.startswith("*"))
 
     def next_after(self, after_ms: int, zone: str) -> int:
-        """The first instant (ms UTC) strictly after; ``zone`` is an IANA name, "" or an unknown one is UTC."""
+        """Return the first instant (ms UTC) strictly after; ``zone`` is an IANA name, "" or an unknown one is UTC."""
         return self._next_named(after_ms, zone) if self._is_fixed else self._next_shown(after_ms, zone)
 
     def _next_named(self, after: int, zone: str) -> int:
         wall = wall_at(after, zone)
         while True:
             wall = self._next_wall(wall)
-            # Within the hour shown twice, the times still to come on the clock have fired already.
+            # In the second showing of a repeated hour, the clock's next times have fired already.
             if (at := first_instant(wall, zone)) > after:
                 return at
 
@@ -75,17 +76,17 @@ class Schedule:
             offset = offset_ms(at, zone)
             found = (self._next_wall(wall) - _EPOCH) // MS - offset
             horizon = min(found, at + 2 * DAY_MS)
-            if offset_ms(horizon, zone) != offset:  # the clock changes before: go on from there, that instant included
+            if offset_ms(horizon, zone) != offset:  # the clock changes before: continue from there, inclusive
                 at = transition(at, horizon, zone)
                 wall = wall_at(at, zone) - _SECOND
             elif horizon == found:
                 return found
-            else:  # no clock is changed by as much as the two days left to look at
+            else:  # skip ahead, but not the last two days: no clock changes by as much as that
                 at = found - 2 * DAY_MS
                 wall = wall_at(at, zone)
 
     def _next_wall(self, after: datetime) -> datetime:
-        """The first matching wall time strictly after another."""
+        """Return the first matching wall time strictly after another."""
         search = copy(self._parsed)
         search.dt = after.replace(microsecond=0)
         try:
@@ -96,9 +97,9 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class Firing:
-    """One instant whose time has come, in ms UTC: for users of ``zone``, as it was given; None is for everyone.
+    """Name an instant (ms UTC) that has come, for users of ``zone`` as it was given, or for everyone if None.
 
-    ``misfired``: too late, or overtaken by a newer instant; those concerned are refused for it.
+    ``misfired``: too late, or overtaken by a newer instant; its candidates are refused.
     """
 
     zone: str | None
@@ -109,18 +110,18 @@ class Firing:
 def due_zones(
     schedule: Schedule, zone_setting: str, zones: Sequence[str], last: Mapping[str, int], now: int, grace_ms: int
 ) -> list[Firing]:
-    """What has come due in (last, now]: in the order of ``zones``, for each zone by time.
+    """Return the firings due in (last, now], in the order of ``zones`` and, within a zone, by time.
 
-    For each zone only the newest instant can fire, if it is at most ``grace_ms`` old. All before it are misfired, and
-    up to MAX_MISSED of them told: after an outage nobody is considered twice at once, and what was missed is accounted
+    Only the newest instant of each zone can fire, if it is at most ``grace_ms`` old. All before it are misfired, of
+    which up to MAX_MISSED are reported: after an outage nobody is considered twice at once, and misses are accounted
     for.
 
     Parameters
     ----------
-    zone_setting : of the trigger: ``user`` for each of ``zones`` by itself, else one zone for all
-    zones : the users' zones; "" and unknown ones are UTC, and told apart
-    last : zone -> the last instant that fired, or after which the schedule holds; with one zone for all, the key is
-        "". A zone without one has just appeared: what is within the grace fires
+    zone_setting : the trigger's: ``user`` for each of ``zones`` separately, else one zone for all
+    zones : the users' zones; "" and unknown ones are UTC, but kept apart
+    last : zone -> the last instant that fired, or after which the schedule applies; with one zone for all, the key is
+        "". A zone without an entry has just appeared: what is within the grace period fires
     now : ms UTC
     """
     by_user = zone_setting == USER_ZONE
@@ -135,7 +136,7 @@ def due_zones(
 
 
 def _newest(schedule: Schedule, since: int, now: int, zone: str) -> list[int]:
-    """The newest instants in (since, now], at most 1 + MAX_MISSED, oldest first."""
+    """Return the newest instants in (since, now], at most 1 + MAX_MISSED, oldest first."""
     low, high = since, now
     found = _oldest(schedule, low, now, zone)
     while len(found) > 1 + MAX_MISSED:  # from `low` there are too many, from `high` too few
@@ -149,7 +150,7 @@ def _newest(schedule: Schedule, since: int, now: int, zone: str) -> list[int]:
 
 
 def _oldest(schedule: Schedule, since: int, now: int, zone: str) -> list[int]:
-    """The oldest instants in (since, now], at most 2 + MAX_MISSED."""
+    """Return the oldest instants in (since, now], at most 2 + MAX_MISSED."""
     found: list[int] = []
     while len(found) < 2 + MAX_MISSED and (since := schedule.next_after(since, zone)) <= now:
         found.append(since)

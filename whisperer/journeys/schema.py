@@ -1,7 +1,7 @@
-"""The JSON Schema (2020-12) of a campaign as callers write it, for editors, OpenAPI and clients' own checks.
+"""Build the JSON Schema (2020-12) of a campaign as callers write it, for editors, OpenAPI and clients' own checks.
 
-Everything the parser takes is valid under it; the parser refuses a little more: crons that never fire, unknown zones,
-repeated arm ids, offers that are too large, predicates beyond their limits.
+Everything that the parser accepts is valid under it; the parser refuses a little more: crons that never fire, unknown
+zones, repeated arm ids, offers that are too large, predicates beyond their limits.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ EXAMPLE: dict[str, Any] = {
 
 
 def campaign_json_schema() -> dict[str, Any]:
-    """The schema as a new dict; ``$defs`` has the campaign's parts and the predicates."""
+    """Return the schema as a new dict; ``$defs`` holds the campaign's parts and the predicates."""
     definitions = json_schema()["$defs"] | {
         "Trigger": _trigger(),
         "Goal": _goal(),

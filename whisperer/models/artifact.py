@@ -1,8 +1,8 @@
-"""An artifact: a folder of files, and a manifest that names each by size and hash beside where the model came from.
+"""Define an artifact: a folder of files, and a manifest with each file's size and hash and the model's origin.
 
-Guarantees: what :func:`read_file` gives is a listed, regular file of the folder itself, hashed and checked in the same
-bytes that are handed out, so nothing can change in between. A manifest's :func:`digest` stands for the whole artifact.
-Leaves to others: where artifacts are kept (:mod:`.store`), what becomes of the bytes (:mod:`.loading`).
+Guarantees: :func:`read_file` returns a listed, regular file of the folder itself, and hashes and checks the very bytes
+it returns, so nothing can change in between. A manifest's :func:`digest` stands for the whole artifact. Leaves to
+others: where artifacts are kept (:mod:`.store`), what becomes of the bytes (:mod:`.loading`).
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from whisperer.models.errors import ArtifactError
 
 MANIFEST = "manifest.json"
 TEST_ROWS = "test.arrow"
-"""What users of the past were like, for the gate. It ages out of stores, for who was erased may be among them: an
-artifact is whole without it."""
+"""Features of past users, for the gate. It ages out of stores, because erased users may be among them: an artifact is
+complete without it."""
 MAX_FILE_BYTES = 256 << 20
 MAX_FILES = 64
 MAX_MANIFEST_BYTES = 1 << 20
@@ -39,7 +39,7 @@ _Ms = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
 
 class ArtifactFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``blake2b``: 256 bits, as hexadecimal digits."""
+    """One file; ``blake2b`` is 256 bits, as hexadecimal digits."""
 
     path: Annotated[str, msgspec.Meta(max_length=404)]
     size_bytes: Annotated[int, msgspec.Meta(ge=1, le=MAX_FILE_BYTES)]
@@ -47,7 +47,7 @@ class ArtifactFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class DataRange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What it was trained on: rows whose time is in [first, last), ms UTC."""
+    """What a version was trained on: rows whose time is in [first, last), ms UTC."""
 
     first: _Ms
     last: _Ms
@@ -55,16 +55,16 @@ class DataRange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A version and its lineage.
+    """Describe a version and its lineage.
 
     Attributes
     ----------
-    kind : what the files are for, such as ``uplift`` or ``churn``; whoever scores with it knows
+    kind : what the files are for, such as ``uplift`` or ``churn``; the code that scores with it understands it
     created_at : ms UTC
     code_version : of the code that trained it
     features : input columns in the model's order
-    feature_registry : hash of the definitions that gave them
-    parameters, metrics : as trained, and as measured on rows that it was not trained on
+    feature_registry : hash of their definitions
+    parameters, metrics : as trained, and as measured on rows it was not trained on
     """
 
     name: Annotated[str, msgspec.Meta(pattern=NAME)]
@@ -94,7 +94,7 @@ def manifest_of(
     parameters: Mapping[str, Any] | None = None,
     metrics: Mapping[str, float] | None = None,
 ) -> Manifest:
-    """The manifest of a folder that a trainer has written. Raises ArtifactError for what could not be loaded again."""
+    """Make the manifest of a folder that a trainer wrote. Raises ArtifactError for what could not be loaded again."""
     files = []
     for path in _paths(folder):
         content = _read(folder, path)
@@ -117,12 +117,12 @@ def manifest_of(
 
 
 def encode(manifest: Manifest) -> bytes:
-    """JSON, the same bytes for the same manifest."""
+    """Serialise to JSON, the same bytes for the same manifest."""
     return msgspec.json.format(msgspec.json.encode(manifest, order="sorted"), indent=1)
 
 
 def decode(data: bytes) -> Manifest:
-    """Raises ArtifactError (`invalid_manifest`, `unsafe_path`)."""
+    """Read a manifest. Raises ArtifactError (`invalid_manifest`, `unsafe_path`)."""
     if len(data) > MAX_MANIFEST_BYTES:
         raise ArtifactError(f"a manifest over {MAX_MANIFEST_BYTES >> 20} MiB", code="invalid_manifest")
     try:
@@ -139,12 +139,12 @@ def decode(data: bytes) -> Manifest:
 
 
 def digest(manifest: Manifest) -> str:
-    """64 hexadecimal digits that stand for the artifact: no byte of it can change without them."""
+    """Return 64 hexadecimal digits that stand for the artifact: they change with any byte of it."""
     return _hash(encode(manifest))
 
 
 def verify(folder: Path, manifest: Manifest) -> None:
-    """Whether the folder holds the manifest's files, each of them sound, and nothing else. Raises ArtifactError.
+    """Check that the folder holds exactly the manifest's files, all of them sound. Raises ArtifactError.
 
     Test rows may have aged out.
     """
@@ -158,14 +158,14 @@ def verify(folder: Path, manifest: Manifest) -> None:
 
 
 def read_file(folder: Path, file: ArtifactFile) -> bytes:
-    """A file's bytes, once they are known to be the manifest's and of a format we load. Raises ArtifactError."""
+    """Return a file's bytes, verified to be the manifest's and of a format we load. Raises ArtifactError."""
     content = _read(folder, file.path, file.size_bytes)
     check_content(file, content)
     return content
 
 
 def check_content(file: ArtifactFile, content: bytes) -> None:
-    """Raises ArtifactError (`wrong_size`, `wrong_hash`, and those of :func:`.formats.check`)."""
+    """Check a file's bytes. Raises ArtifactError (`wrong_size`, `wrong_hash`, and those of :func:`.formats.check`)."""
     if len(content) != file.size_bytes:
         message = f"{file.path} has {len(content)} bytes, not {file.size_bytes}"
         raise ArtifactError(message, code="wrong_size")
@@ -175,7 +175,7 @@ def check_content(file: ArtifactFile, content: bytes) -> None:
 
 
 def _paths(folder: Path) -> list[str]:
-    """Of all regular files but the manifest, sorted. Raises ArtifactError (`unsafe_path`) for anything else."""
+    """List all regular files except the manifest, sorted. Raises ArtifactError (`unsafe_path`) for anything else."""
     found = []
     for place, folders, names in os.walk(folder, followlinks=False):
         for name in (*folders, *names):
@@ -192,7 +192,7 @@ def _paths(folder: Path) -> list[str]:
 
 
 def _read(folder: Path, path: str, most: int = MAX_FILE_BYTES) -> bytes:
-    """Through no symbolic link below ``folder``, and never more than was announced."""
+    """Read a file below ``folder``, through no symbolic link, and at most one byte more than ``most``."""
     if not _PATH.fullmatch(path):
         raise ArtifactError(f"the path {path[:100]!r} leads elsewhere", code="unsafe_path")
     *folders, name = path.split("/")
@@ -202,7 +202,7 @@ def _read(folder: Path, path: str, most: int = MAX_FILE_BYTES) -> bytes:
             below = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=at)
             os.close(at)
             at = below
-        # Not blocking: a pipe in the place of a file would keep us waiting for its writer.
+        # Not blocking: a pipe in place of a file would keep us waiting for its writer.
         file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=at)
     except FileNotFoundError:
         raise ArtifactError(f"{path} is not there", code="missing_file") from None

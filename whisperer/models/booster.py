@@ -1,9 +1,9 @@
-"""An XGBoost model, taken apart, checked, and written anew: the library is given nothing that a stranger wrote.
+"""Take an XGBoost model apart, check it, and write it anew: the library is given nothing that a stranger wrote.
 
-XGBoost takes its files on trust: a child index beyond the nodes, a node that is its own ancestor, a feature that the
-rows do not have or a value of another type reads foreign memory, or never ends, at loading or in the middle of scoring.
-Here each field that scoring needs is read, checked and copied with its own type; what is not known is left behind.
-Accepted are numeric trees (``gbtree``, scalar leaves, no categories) and the objectives below: all that we train.
+XGBoost trusts its files: a child index beyond the nodes, a node that is its own ancestor, a feature that the rows lack
+or a value of the wrong type makes it read foreign memory, or never end, at loading or in the middle of scoring. Here
+each field that scoring needs is read, checked and copied with its own type; unknown fields are dropped. Accepted are
+numeric trees (``gbtree``, scalar leaves, no categories) and the objectives below: all that we train.
 
 References
 ----------
@@ -33,13 +33,13 @@ OBJECTIVES: dict[str, dict[str, Any]] = {
     "reg:tweedie": {"tweedie_regression_param": {"tweedie_variance_power": "1.5"}},
     "multi:softprob": {},
 }
-"""With parameters of training, which scoring does not look at: what XGBoost must find there."""
+"""With the training parameters that XGBoost requires to be there, although scoring ignores them."""
 
 _WHOLE, _SMALL, _REAL, _LONG = np.dtype(">i4"), np.dtype(">u1"), np.dtype(">f4"), np.dtype(">i8")
 
 
 def rebuild(document: dict[str, Any]) -> bytes:
-    """The same model as UBJSON of our own. Raises ArtifactError (`broken_model`).
+    """Return the same model as UBJSON written by us. Raises ArtifactError (`broken_model`).
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ def _tree(tree: dict[str, Any], n_features: int) -> dict[str, Any]:
     if ((right != -1) != inner).any():
         raise _broken("a node with one child")
     children = np.concatenate([left[inner], right[inner]])
-    # No node is the child of two, the root of none: so no way from the root comes back to where it was.
+    # No node has two parents, and the root has none: so no path from the root comes back to where it was.
     if len(children) and (children.min() < 1 or children.max() >= n or len(np.unique(children)) != len(children)):
         raise _broken("children that make no tree")
     if ((features < 0) | (features >= n_features))[inner].any():
@@ -163,7 +163,7 @@ def _types(told: Any, n_features: int) -> list[str]:
 
 
 def _base_score(told: str, n_classes: int) -> str:
-    """A number, or from version 3.1 on one for each class in brackets; of a probability still, not of its logit."""
+    """Return the base score: a number or, from version 3.1, one per class in brackets; a probability, not its logit."""
     numbers = [float(part) for part in told.removeprefix("[").removesuffix("]").split(",")]
     if len(numbers) not in (1, n_classes) or not all(map(math.isfinite, numbers)):
         raise _broken("no base score")
@@ -193,7 +193,7 @@ def _ints(values: Any, n: int) -> NDArray[np.int64]:
 
 
 def _whole(params: dict[str, Any], name: str, low: int, high: int, default: int | None = None) -> int:
-    """XGBoost writes its parameters as text."""
+    """Parse a whole number that XGBoost wrote as text."""
     told = params[name] if default is None else params.get(name, str(default))
     if not isinstance(told, str) or not told.isascii() or not told.isdigit() or len(told) > 12:
         raise _broken(f"{name} is not a whole number")

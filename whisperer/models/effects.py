@@ -1,9 +1,9 @@
-"""A fitted uplift model: what each arm adds over `no_send`, arm 0, and which features said so.
+"""Represent a fitted uplift model: what each arm adds over `no_send`, arm 0, and which features account for it.
 
-The forms are a closed list, and a document of plain data says which are combined how. Training fits them
-(`training.uplift`), serving reads and asks them: the code that scores is the same. Guarantees: what is read predicts as
-what was written, to the last bit; a document of anything else is refused with the reason. Leaves to others: whom to
-believe about boosters (:mod:`.loading`), units (:mod:`.value`).
+The forms are a closed list, and a plain-data document says which are combined how. Training fits them
+(`training.uplift`), serving reads and evaluates them: the code that scores is the same. Guarantees: a model read back
+predicts like the one written, to the last bit; any other document is refused with the reason. Leaves to others: which
+boosters to trust (:mod:`.loading`), units (:mod:`.value`).
 """
 
 from __future__ import annotations
@@ -24,22 +24,24 @@ DOCUMENT = "uplift.json"
 
 
 class BadModelError(ValueError):
-    """No uplift model of this form, or one that is damaged."""
+    """Raised for a document that is no uplift model of this form, or is damaged."""
 
 
 class Effects(Protocol):
+    """What every form can compute."""
+
     def effects(self, x: Floats, /) -> Floats:
-        """Of each arm over `no_send`, shape (n, n_arms), the first column 0."""
+        """Return each arm's effect over `no_send`, shape (n, n_arms), the first column 0."""
         ...
 
     def contributions(self, x: Floats, arm: int, /) -> Floats:
-        """Of each column to ``arm``'s effect, and of the arm itself: shape (n, d + 1); rows sum to the effect."""
+        """Return what each column, and the arm itself, contribute to ``arm``'s effect: (n, d + 1); rows sum to it."""
         ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Levels:
-    """The same for everybody: no personalisation. ``level``: float64, shape (n_arms,)."""
+    """Predict the same for everybody: no personalisation. ``level``: float64, shape (n_arms,)."""
 
     level: Floats
 
@@ -52,7 +54,7 @@ class Levels:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shared:
-    """One regression on (x, arm's features); ``arm_features``: float64, shape (n_arms, m)."""
+    """Predict with one regression on (x, arm's features); ``arm_features``: float64, shape (n_arms, m)."""
 
     regression: Regression
     arm_features: Floats
@@ -72,11 +74,11 @@ class Shared:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ByArm:
-    """An arm's effect is the weighted sum of regressions of its own.
+    """Predict an arm's effect as the weighted sum of its own regressions.
 
     Attributes
     ----------
-    terms : for each arm, pairs of a weight and a regression; none: 0
+    terms : for each arm, pairs of a weight and a regression; without any, 0
     """
 
     terms: Sequence[Sequence[tuple[float, Regression]]]
@@ -98,13 +100,13 @@ class ByArm:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Mix:
-    """``weights``: of the members, not negative; their sum is below 1 where effects were seen to be overstated."""
+    """Combine members by weight; ``weights`` are not negative, and sum to below 1 if effects were seen overstated."""
 
     weights: tuple[float, ...]
     members: Sequence[Effects]
 
     def effects(self, x: Floats, /) -> Floats:
-        """Of each arm over `no_send`, shape (n, n_arms), in the reward's unit; the first column is 0."""
+        """Return each arm's effect over `no_send`, shape (n, n_arms), in the reward's unit; the first column is 0."""
         if not self._used():
             return np.zeros_like(self.members[0].effects(x))
         return np.asarray(np.sum([w * member.effects(x) for w, member in self._used()], axis=0), np.float64)
@@ -120,7 +122,7 @@ class Mix:
 
 
 def read(held: dict[str, Any], boosters: Sequence[xgboost.Booster]) -> Effects:
-    """The model that a document describes. Raises BadModelError, KeyError, TypeError, ValueError."""
+    """Build the model that a document describes. Raises BadModelError, KeyError, TypeError, ValueError."""
     match held["is"]:
         case "mix":
             members = [read(member, boosters) for member in held["members"]]

@@ -1,4 +1,4 @@
-"""Why an artifact is refused, and why a version does not move.
+"""Define why an artifact is refused, and why a version does not move.
 
 Codes of an artifact: ``invalid_manifest``, ``unsafe_path``, ``missing_file``, ``unlisted_file``, ``unknown_format``,
 ``wrong_magic``, ``too_large``, ``wrong_size``, ``wrong_hash``, ``broken_model``. Codes of a rollout:
@@ -13,13 +13,13 @@ from whisperer.errors import ConflictError, RequestError
 
 
 class ArtifactError(RequestError):
-    """This artifact will not be loaded; trying again changes nothing."""
+    """Raised for an artifact that will not be loaded; retrying changes nothing."""
 
     code = "invalid_artifact"
     status = 422
 
 
 class RolloutError(ConflictError):
-    """The step is not allowed now; the message says what is missing."""
+    """Raised for a step that is not allowed now; the message says what is missing."""
 
     code = "rollout_refused"

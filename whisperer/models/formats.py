@@ -1,12 +1,12 @@
-"""The closed set of files that an artifact may hold, each known by its extension and by its own bytes.
+"""Check files against the closed set that an artifact may hold, each known by its extension and by its own bytes.
 
     .ubj, .json    an XGBoost model (:mod:`.booster`); .json also any other JSON object
     .safetensors   named arrays (:mod:`.tensors`)
     .arrow         a table (:mod:`.tables`)
 
-Everything else is refused, whatever it is called: pickles, zip files (what ``torch.save`` writes), numpy's ``.npy``.
-None of these formats can name code. Guarantees: of a file that passed, every length and index leads where it may.
-Leaves to others: whether it is the file that was registered (:mod:`.artifact`).
+Everything else is refused, whatever its name: pickles, zip files (what ``torch.save`` writes), numpy's ``.npy``. None
+of these formats can name code. Guarantees: in a file that passed, every length and index is within bounds. Leaves to
+others: whether it is the file that was registered (:mod:`.artifact`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ MAX_JSON_BYTES = 64 << 20
 
 
 def check(path: str, data: bytes) -> None:
-    """Raises ArtifactError (`unknown_format`, `wrong_magic`, `too_large`, `broken_model`), which names the file."""
+    """Check a file's format.
+
+    Raises ArtifactError (`unknown_format`, `wrong_magic`, `too_large`, `broken_model`), which names the file.
+    """
     extension = PurePosixPath(path).suffix
     if extension not in _FORMATS:
         known = ", ".join(_FORMATS)
@@ -39,7 +42,7 @@ def check(path: str, data: bytes) -> None:
 
 
 def read_json(data: bytes) -> dict[str, Any]:
-    """A JSON object. Raises ArtifactError."""
+    """Parse a JSON object. Raises ArtifactError."""
     if len(data) > MAX_JSON_BYTES:
         raise ArtifactError(f"JSON over {MAX_JSON_BYTES >> 20} MiB; save the model as .ubj", code="too_large")
     try:
@@ -52,6 +55,7 @@ def read_json(data: bytes) -> dict[str, Any]:
 
 
 def is_booster(document: dict[str, Any]) -> bool:
+    """Return whether a JSON document is an XGBoost model."""
     return "learner" in document
 
 

@@ -1,10 +1,10 @@
-"""When a version goes back by itself: more unsubscriptions, errors or slow answers, or less value, than may be.
+"""Decide when a version goes back by itself: too many unsubscriptions, errors or slow answers, or too little value.
 
 Tallies are looked at again and again, so every test is sequential: the chance that a version within the limits is ever
-rolled back, over all looks at one stage, is at most ``alpha`` a guardrail. Counts are tested against an absolute limit,
-always, and against the live version while both decide; value against the live version only. Guarantees: counts'
-tests hold for any number of events, however few; value's is asymptotic in users. Leaves to others: counting, and what
-follows from a breach (:mod:`.rollout`).
+rolled back, over all looks at one stage, is at most ``alpha`` per guardrail. Counts are always tested against an
+absolute limit, and against the live version while both decide; value only against the live version. Guarantees: the
+tests of counts hold for any number of events, however few; that of value is asymptotic in users. Leaves to others:
+counting, and what follows from a breach (:mod:`.rollout`).
 
 References
 ----------
@@ -25,22 +25,23 @@ from whisperer.evaluation.sequential import AnytimeLift, anytime_lift
 
 UNSUBSCRIBED, FAILED, SLOW, VALUE = "unsubscribed", "failed", "slow", "value"
 FEWEST_USERS = 400
-"""In either version, before value is judged: the test is asymptotic."""
+"""Users required in either version before value is judged: the test is asymptotic."""
 
 TUNED_FOR_USERS = 4_000
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
 
 class Tally(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What one version came to since its stage began.
+    """What one version has added up to since its stage began.
 
     Attributes
     ----------
     decisions : taken, or scored in shadow
-    unsubscribed, failed, slow : decisions after which the user left the channel, for which there was no answer, or
-        later than the caller waits
-    users, total_milli, squares_milli2, absolute_milli : as of :class:`whisperer.evaluation.lift.GroupTally`, of the
-        reward. A user joins with the final total of a fixed window, when it has closed
+    unsubscribed, failed, slow : decisions after which the user left the channel; with no answer; with an answer later
+        than the caller waits
+    users, total_milli, squares_milli2, absolute_milli : of the reward, as in
+        :class:`whisperer.evaluation.lift.GroupTally`. A user joins with the final total of a fixed window, once it has
+        closed
     """
 
     decisions: _Count = 0
@@ -61,12 +62,14 @@ class Tally(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Attributes
+    """How bad a version may be.
+
+    Attributes
     ----------
-    alpha : chance of a false alarm, a guardrail and stage
+    alpha : chance of a false alarm, per guardrail and stage
     unsubscribed, failed, slow : greatest share of decisions
-    ratio : of the candidate's shares to the live version's, at most
-    value_drop : greatest loss of reward a user, as a share of the live version's
+    ratio : greatest ratio of the candidate's shares to the live version's
+    value_drop : greatest loss of reward per user, as a share of the live version's
     """
 
     alpha: float = 0.01
@@ -81,19 +84,19 @@ LIMITS = Limits()
 
 
 class Breach(msgspec.Struct, frozen=True):
-    """``guardrail``: one of the four; ``reason`` is for people."""
+    """A broken limit: ``guardrail`` is one of the four, ``reason`` is for people."""
 
     guardrail: str
     reason: str
 
 
 def breaches(tally: Tally, live: Tally | None = None, limits: Limits = LIMITS) -> list[Breach]:
-    """Every guardrail that a version has broken.
+    """Return every guardrail that a version has broken.
 
     Parameters
     ----------
     tally : of the version
-    live : of the live version over the same time, where ``tally`` is a candidate's that decides for users
+    live : of the live version over the same time, if ``tally`` is that of a candidate that decides for users
 
     Examples
     --------
@@ -124,10 +127,11 @@ def breaches(tally: Tally, live: Tally | None = None, limits: Limits = LIMITS) -
 
 
 def is_more_often(count: int, n: int, share: float, alpha: float) -> bool:
-    """Whether events come more often than ``share`` of ``n`` trials, at any number of looks.
+    """Return whether events come more often than ``share`` of ``n`` trials, at any number of looks.
 
-    The likelihood of what came, averaged over a Beta prior of mean ``share`` and one event's weight, against that under
-    ``share``: a martingale from 1 if that is the truth, so it ever passes 1/alpha with a chance of alpha at most.
+    The likelihood of the observed events, averaged over a Beta prior of mean ``share`` and one event's weight, against
+    that under ``share``: a martingale starting at 1 if that is the truth, so it ever passes 1/alpha with a chance of at
+    most alpha.
     """
     if not n or count <= n * share:
         return False
@@ -142,7 +146,8 @@ def is_more_often(count: int, n: int, share: float, alpha: float) -> bool:
 
 
 def _is_worse(tally: Tally, live: Tally, name: str, limits: Limits) -> bool:
-    """Each event of either version is the candidate's with a known chance, if it has ``ratio`` times the rate."""
+    """Test whether the candidate's rate exceeds ``ratio`` times the live one's: at exactly that ratio, each event of
+    either version is the candidate's with a known chance."""
     mine, theirs = getattr(tally, name), getattr(live, name)
     weight = limits.ratio * tally.decisions
     if not weight or not live.decisions:
@@ -151,7 +156,7 @@ def _is_worse(tally: Tally, live: Tally, name: str, limits: Limits) -> bool:
 
 
 def value_difference(tally: Tally, live: Tally, alpha: float) -> AnytimeLift | NotYet:
-    """Difference in reward a user to the live version; its upper bound holds at every look, at level 1 - alpha."""
+    """Compare reward per user with the live version; the upper bound holds at every look, at level 1 - alpha."""
     groups = [GroupTally(one.users, one.total_milli, one.squares_milli2, one.absolute_milli) for one in (tally, live)]
     return anytime_lift(groups[0], groups[1], 1 - 2 * alpha, TUNED_FOR_USERS)
 

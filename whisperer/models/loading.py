@@ -1,7 +1,7 @@
-"""From an artifact's files to what scores: boosters, arrays, tables, documents. Nothing unverified is parsed.
+"""Turn an artifact's files into what scores: boosters, arrays, tables, documents. Nothing unverified is parsed.
 
-Each call reads the file, checks hash and form, and parses those very bytes. XGBoost gets models written anew
-(:mod:`.booster`), and is imported when the first is asked for: processes that load none need not have it.
+Each call reads the file, checks hash and format, and parses those very bytes. XGBoost is given models written anew
+(:mod:`.booster`), and is imported when the first is requested: processes that load none need not have it.
 """
 
 from __future__ import annotations
@@ -24,16 +24,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """Every method raises ArtifactError, ``missing_file`` where the manifest has no such path."""
+    """Read files of a verified artifact. Every method that takes a path raises ArtifactError, ``missing_file`` for a
+    path that is not in the manifest."""
 
     folder: Path
     manifest: Manifest
 
     def paths(self) -> list[str]:
+        """Paths of all files in the manifest."""
         return [file.path for file in self.manifest.files]
 
     def booster(self, path: str) -> xgboost.Booster:
-        """An XGBoost model, of one thread: replicas share cores. Raises UnavailableError where there is no xgboost."""
+        """Load an XGBoost model with one thread: replicas share cores. Raises UnavailableError without xgboost."""
         data = self._read(path, ".ubj", ".json")
         document = ubjson.decode(data) if path.endswith(".ubj") else formats.read_json(data)
         rebuilt = booster.rebuild(document)
@@ -49,13 +51,15 @@ class Artifact:
             raise ArtifactError(f"XGBoost does not take {path}: {reason}", code="broken_model") from None
 
     def tensors(self, path: str) -> dict[str, NDArray[Any]]:
-        """Named arrays, read-only."""
+        """Load named arrays, read-only."""
         return tensors.decode(self._read(path, ".safetensors"))
 
     def table(self, path: str) -> pa.Table:
+        """Load an Arrow table."""
         return tables.decode(self._read(path, ".arrow"))
 
     def document(self, path: str) -> dict[str, Any]:
+        """Load a JSON object."""
         return formats.read_json(self._read(path, ".json"))
 
     def _read(self, path: str, *extensions: str) -> bytes:
@@ -68,7 +72,7 @@ class Artifact:
 
 
 def load(folder: Path, digest: str | None = None) -> Artifact:
-    """The artifact in a folder, all of it verified; with ``digest``, only if it is that one. Raises ArtifactError."""
+    """Return a folder's artifact, fully verified; with ``digest``, only if it is that one. Raises ArtifactError."""
     try:
         with (folder / artifact.MANIFEST).open("rb") as file:
             manifest = artifact.decode(file.read(artifact.MAX_MANIFEST_BYTES + 1))

@@ -1,7 +1,7 @@
-"""What a fitted value model is made of: lines and forests, which predict, and say what each column had to do with it.
+"""Provide what a fitted value model is made of: lines and forests, which predict, and attribute predictions to columns.
 
 Guarantees: NaN is a value to trees and the column's mean to a line; contributions add up to the prediction. XGBoost is
-asked only through a booster that somebody loaded. Leaves to others: fitting (`training.uplift.bases`), and what is
+used only through a booster that was loaded elsewhere. Leaves to others: fitting (`training.uplift.bases`), and what is
 predicted (:mod:`.effects`).
 
 References
@@ -25,26 +25,30 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 
 _WIDEST = 4.0
-"""Standard deviations: what lies beyond counts as this far, for a line goes on for ever."""
+"""Standard deviations beyond which values are cut off, because a line has no bounds."""
 _STEP = 1e-6
 
 
 class Regression(Protocol):
+    """What every regression can compute."""
+
     def predict(self, x: Floats, /) -> Floats:
-        """Expected value of each row, shape (n,)."""
+        """Return the expected value of each row, shape (n,)."""
         ...
 
     def contributions(self, x: Floats, /) -> Floats:
-        """Of each column to the prediction, and what is predicted without any: shape (n, d + 1); rows sum to it."""
+        """Return each column's contribution, and the prediction without any: (n, d + 1); rows sum to the prediction."""
         ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Line:
-    """Attributes
+    """Predict with a linear or logistic model of standardised columns.
+
+    Attributes
     ----------
     centre, scale, slope : float64, shape (d,); the slope is 0 where a column did not vary
-    is_logistic : the line is of log-odds
+    is_logistic : whether the line is of log-odds
     """
 
     centre: Floats
@@ -65,7 +69,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Forest:
-    """Boosted trees; predicts what the objective's labels were, not log-odds."""
+    """Predict with boosted trees, in the units of the objective's labels, not log-odds."""
 
     booster: xgboost.Booster
 
@@ -81,16 +85,17 @@ class Forest:
 
 
 def standard(x: Floats, centre: Floats, scale: Floats) -> Floats:
-    """Deviations from the centre, within 4 of them; what is missing is the mean, that is 0."""
+    """Return deviations from the centre, in ``scale`` units, limited to 4; missing values become the mean, 0."""
     return np.asarray(np.clip(np.nan_to_num((x - centre) / scale), -_WIDEST, _WIDEST), np.float64)
 
 
 def sigmoid(line: Floats) -> Floats:
+    """Return the probability of log-odds, which are limited to 30."""
     return np.asarray(1 / (1 + np.exp(-np.clip(line, -30, 30))), np.float64)
 
 
 def _in_units(margins: Floats, link: Callable[[Floats], Floats]) -> Floats:
-    """Contributions to the argument of ``link`` as contributions to its value: each by the same factor of its row."""
+    """Convert contributions to ``link``'s argument into contributions to its value, by one factor per row."""
     base, total = margins[:, -1], margins.sum(axis=1)
     apart = np.where(np.abs(total - base) > _STEP, total - base, _STEP)
     factor = (link(base + apart) - link(base)) / apart

@@ -1,7 +1,7 @@
-"""How a version comes to decide for users: shadow -> 5 -> 25 -> 100 %, each step on evidence, and back at any time.
+"""Decide how a version comes to serve users: shadow -> 5 -> 25 -> 100 %, each step on evidence, and back at any time.
 
-A pure state machine over one policy. The version that is *live* decides for everybody but the *candidate*'s share. In
-shadow a candidate scores and decides for nobody. What the product does without any version of ours is version 0,
+A pure state machine over one policy. The *live* version decides for everybody except the *candidate*'s share. In shadow
+a candidate scores and decides for nobody. The product's behaviour without any version of ours is version 0,
 :data:`BUILT_IN`: it is live at first, and there is always a way back to it.
 
 A score model takes no decisions, so it needs no shares of users: it goes from shadow, where it is judged on the rows
@@ -34,7 +34,7 @@ _HOUR_MS = 3_600_000
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """``min_ms`` and ``min_decisions``: what a candidate needs at this stage before it may go on."""
+    """One stage; ``min_ms`` and ``min_decisions`` are what a candidate needs there before it may go on."""
 
     name: str
     share: float
@@ -47,7 +47,7 @@ STAGES = (
     Stage("5", 0.05, 24 * _HOUR_MS, 1_000),
     Stage("25", 0.25, 24 * _HOUR_MS, 5_000),
 )
-"""Then 100 %: the candidate is live. A day, as hours of the day differ; 1,000 decisions, as the gate asks for."""
+"""Then 100 %: the candidate is live. A day, because hours of the day differ; 1,000 decisions, as the gate asks."""
 
 SCORES = "churn"
 """Name of the policy whose live version scores a tenant's users, and kind of the artifacts that may be its versions."""
@@ -56,11 +56,13 @@ SCORE_STAGES = (Stage(SHADOW, 0.0, 0, 0),)
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """Attributes
+    """A policy's state.
+
+    Attributes
     ----------
-    stage : of the candidate, one of STAGES by name; "" without one
-    since : when the present stage began, or the live version went live (ms UTC)
-    past : versions that were live before, newest last; those that were rolled back are not among them
+    stage : the candidate's, one of STAGES by name; "" without a candidate
+    since : when the current stage began, or the live version went live (ms UTC)
+    past : versions that were live before, newest last, without those that were rolled back
     """
 
     live: int = BUILT_IN
@@ -71,23 +73,23 @@ class Rollout:
 
     @property
     def share(self) -> float:
-        """Of users whom the candidate decides for, in [0, 1)."""
+        """Share of users that the candidate decides for, in [0, 1)."""
         return 0.0 if self.candidate is None else stage_named(self.stage).share
 
 
 class Objection(msgspec.Struct, frozen=True):
-    """Why the gate refuses: ``reason`` for programs, ``sentence`` for people."""
+    """A reason for the gate's refusal: ``reason`` for programs, ``sentence`` for people."""
 
     reason: Annotated[str, msgspec.Meta(max_length=200)]
     sentence: Annotated[str, msgspec.Meta(max_length=1_000)]
 
 
 class Evidence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The gate's verdict (:meth:`whisperer.evaluation.gate.Verdict.as_dict`), and on what.
+    """The gate's verdict (:meth:`whisperer.evaluation.gate.Verdict.as_dict`), and its basis.
 
     Attributes
     ----------
-    promote, reasons, figures, rule : as the gate says; of the last two any JSON is kept
+    promote, reasons, figures, rule : as the gate reports them; the last two may be any JSON
     against : the version that the candidate was compared with
     judged_at : with its time zone
     """
@@ -109,9 +111,9 @@ def promote(
     n_decisions: int = 0,
     stages: Sequence[Stage] = STAGES,
 ) -> Rollout:
-    """One step for ``version``: into shadow, to the next share, or live. Raises RolloutError.
+    """Take one step with ``version``: into shadow, to the next share, or live. Raises RolloutError.
 
-    ``n_decisions``: that the candidate scored (in shadow) or took at its present stage.
+    ``n_decisions`` counts those that the candidate scored (in shadow) or took at its current stage.
     """
     if version == state.live:
         raise RolloutError(f"version {version} is live already", code="version_is_live")
@@ -129,10 +131,10 @@ def promote(
 
 
 def roll_back(state: Rollout, now: int, version: int | None = None) -> Rollout:
-    """Take ``version`` out: the candidate, or the live one, and by default the candidate if there is one.
+    """Remove ``version``: the candidate or the live one; by default the candidate if there is one.
 
-    Back from a candidate means the live version for everybody; back from the live one means the one before it, without
-    the candidate, which was judged against what has just failed. Raises RolloutError.
+    Removing the candidate leaves the live version to everybody; removing the live version restores the one before it,
+    without the candidate, which was judged against the version that just failed. Raises RolloutError.
     """
     failed = version if version is not None else state.live if state.candidate is None else state.candidate
     if failed == state.candidate:
@@ -146,10 +148,10 @@ def roll_back(state: Rollout, now: int, version: int | None = None) -> Rollout:
 
 
 def assignments(state: Rollout, policy: str, user_keys: Sequence[str], salt: str) -> list[int]:
-    """The version that decides for each user.
+    """Return the version that decides for each user.
 
-    It depends on the user, the candidate and ``salt`` (the tenant's) alone: the same on every replica, kept from 5 to
-    25 to 100 %, and drawn anew for another candidate, so that the same users are not first every time.
+    It depends only on the user, the candidate and ``salt`` (the tenant's): it is the same on every replica, stays from
+    5 to 25 to 100 %, and is drawn anew for another candidate, so that the same users are not first every time.
 
     >>> state = Rollout(live=1, candidate=2, stage="25")
     >>> drawn = assignments(state, "offers", [f"u:{n}" for n in range(1_000)], "salt")
@@ -164,12 +166,12 @@ def assignments(state: Rollout, policy: str, user_keys: Sequence[str], salt: str
 
 
 def stages_of(policy: str) -> tuple[Stage, ...]:
-    """What a version of the policy of this name goes through before it is live."""
+    """Return the stages that a version of this policy goes through before it is live."""
     return SCORE_STAGES if policy == SCORES else STAGES
 
 
 def stage_named(name: str, policy: str = "") -> Stage:
-    """Of a policy by name. Raises KeyError."""
+    """Return a policy's stage by name. Raises KeyError."""
     for stage in stages_of(policy):
         if stage.name == name:
             return stage

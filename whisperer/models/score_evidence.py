@@ -1,9 +1,9 @@
-"""The gate of score models: a candidate against the formula and the live version, on the test rows that it brings.
+"""Judge score models: a candidate against the formula and the live version, on the test rows that it brings.
 
-A score model takes no decisions, so nothing it would do has to be estimated from a log: users of the past are scored by
-all three, and what became of them is known. Guarantees: what is compared are the verified files themselves, not figures
-that somebody states; a version that cannot be asked about the rows is no reason to promote. Leaves to others: when the
-candidate is better (:mod:`whisperer.evaluation.forecasts`), and the step that follows (:mod:`.rollout`).
+A score model takes no decisions, so nothing has to be estimated from a log: all three score users of the past, whose
+later behaviour is known. Guarantees: the verified files themselves are compared, not figures that somebody states; a
+version that cannot be compared on the rows prevents promotion. Leaves to others: when the candidate is better
+(:mod:`whisperer.evaluation.forecasts`), and the step that follows (:mod:`.rollout`).
 """
 
 from __future__ import annotations
@@ -30,16 +30,17 @@ NOT_COMPARABLE = "not_comparable"
 
 
 def check(artifact: Artifact) -> None:
-    """Whether it may become a version: it scores, and can be judged on rows it brings. Raises as :func:`judged`."""
+    """Check that an artifact may become a version: it scores, and can be judged on its own rows. Raises as
+    :func:`judged`."""
     judged(artifact, None, 0)
 
 
 def judged(candidate: Artifact, live: Artifact | None, now: int) -> Evidence:
-    """The verdict on a candidate, for :func:`whisperer.models.rollout.promote`.
+    """Return the verdict on a candidate, for :func:`whisperer.models.rollout.promote`.
 
     Parameters
     ----------
-    live : None while the formula is
+    live : None while the formula is live
     now : ms UTC
 
     Raises
@@ -69,13 +70,13 @@ def judged(candidate: Artifact, live: Artifact | None, now: int) -> Evidence:
         against=BUILT_IN if live is None else live.manifest.version,
         judged_at=datetime.fromtimestamp(now / 1000, UTC),
         reasons=reasons,
-        figures=msgspec.json.decode(msgspec.json.encode(figures)),  # what is not a number is null
+        figures=msgspec.json.decode(msgspec.json.encode(figures)),  # NaN becomes null
         rule=msgspec.to_builtins(forecasts.RULE),
     )
 
 
 def _test_rows(artifact: Artifact) -> tuple[pa.Table, NDArray[np.float64], NDArray[np.int64]]:
-    """All columns; whether each user left, as 0 and 1; and users as numbers from 0."""
+    """Return all columns; whether each user left, as 0 and 1; and users as numbers from 0."""
     try:
         table = artifact.table(TEST_ROWS)
     except ArtifactError as error:
@@ -102,5 +103,5 @@ def _said(model: ScoreModel, rows: pa.Table, label: NDArray[np.float64]) -> NDAr
         churn = model.score(np.stack(columns, axis=1))[0]
     except HistoryError as error:
         raise ArtifactError(f"{TEST_ROWS}: {error}", code="broken_model") from None
-    # A model that has nothing to say of a user says the share of all: no worse than it could know.
+    # Where a model has no score for a user, the overall share stands in: the best guess without knowledge.
     return np.where(np.isnan(churn), label.mean(), churn)

@@ -1,13 +1,13 @@
-"""A learned score model: an artifact of kind `churn`, as `python -m training.train --kind churn` writes it.
+"""Open a learned score model: an artifact of kind `churn`, as `python -m training.train --kind churn` writes it.
 
     churn.ubj          XGBoost: probability that a user leaves, before calibration
-    engagement.ubj     XGBoost: share of the window's days with activity; without it engagement is the formula's
+    engagement.ubj     XGBoost: share of the window's days with activity; without it the formula gives engagement
     calibration.json   {"churn": {"x": [...], "y": [...]}, ...}: a curve through these points, x ascending
-    test.arrow         rows that no part of the model has seen: `label` (1: left), `user`, and a column a feature
+    test.arrow         rows that no part of the model has seen: `label` (1: left), `user`, and a column per feature
 
-Guarantees: nothing but verified plain data is loaded (:mod:`whisperer.models.loading`), and a model that was trained on
-other features than a shard computes is refused. XGBoost is imported when the first model is opened. Leaves to others:
-whether the model is good enough (:mod:`.score_evidence`), and when it scores (:mod:`actors.scoring`).
+Guarantees: only verified plain data is loaded (:mod:`whisperer.models.loading`), and a model trained on other features
+than a shard computes is refused. XGBoost is imported when the first model is opened. Leaves to others: whether the
+model is good enough (:mod:`.score_evidence`), and when it scores (:mod:`actors.scoring`).
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ CHURN, ENGAGEMENT = PARTS = ("churn", "engagement")
 CALIBRATION = "calibration.json"
 LABEL, USER = "label", "user"
 WINDOW_DAYS = "window_days"
-"""Of the manifest's parameters: what the label looks ahead."""
+"""Name of the manifest's parameter for how many days the label looks ahead."""
 
 
 class Curve(msgspec.Struct, frozen=True):
-    """Piecewise linear, level beyond its ends."""
+    """A piecewise linear curve, constant beyond its ends."""
 
     x: list[float]
     y: list[float]
@@ -49,7 +49,7 @@ class Curve(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One of PARTS: what it says is a share within [0, 1]."""
+    """One of PARTS; its output is a share within [0, 1]."""
 
     booster: xgboost.Booster
     curve: Curve | None
@@ -63,12 +63,12 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class BoosterScores:
-    """:class:`whisperer.profiles.scores.ScoreModel` of an artifact.
+    """Score users with an artifact: a :class:`whisperer.profiles.scores.ScoreModel`.
 
     Attributes
     ----------
-    features : those that the boosters take, and then those that only the formula does
-    n_inputs : of the boosters
+    features : those that the boosters take, followed by those that only the formula takes
+    n_inputs : number of features that the boosters take
     """
 
     version: str
@@ -78,6 +78,7 @@ class BoosterScores:
     engagement: Part | None
 
     def score(self, x: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the probability that each user leaves, and their engagement; ``x`` has a column per feature."""
         inputs = x[:, : self.n_inputs]
         if self.engagement is not None:
             return self.churn(inputs), self.engagement(inputs)
@@ -86,7 +87,7 @@ class BoosterScores:
 
 
 def check_features(manifest: Manifest) -> None:
-    """Whether it takes features that shards compute, by the definitions of today. Raises ArtifactError."""
+    """Check that a model takes features that shards compute, by their current definitions. Raises ArtifactError."""
     names = manifest.features
     unknown = [name for name in names if name not in REPLAYED]
     known = () if unknown else (_hash(tuple(names)), registry_of(_hash(REPLAYED), names))
@@ -96,7 +97,10 @@ def check_features(manifest: Manifest) -> None:
 
 
 def open_model(artifact: Artifact) -> BoosterScores:
-    """Raises ArtifactError for one that is no score model or was trained on other features, UnavailableError."""
+    """Open an artifact's score model.
+
+    Raises ArtifactError for one that is no score model or was trained on other features, and UnavailableError.
+    """
     manifest = artifact.manifest
     if manifest.kind != SCORES:
         raise _refused(f"users are scored by an artifact of kind {SCORES!r}, not {manifest.kind!r}")

@@ -1,13 +1,13 @@
-"""Where artifacts are kept: any :mod:`pyarrow.fs` URI, a local folder among them.
+"""Store artifacts at any :mod:`pyarrow.fs` URI, a local folder among them.
 
     <uri>/<tenant>/files/<blake2b>                    contents, each under its own hash
-    <uri>/<tenant>/manifests/<name>/<version>.json    written last: without it a version is not there
+    <uri>/<tenant>/manifests/<name>/<version>.json    written last: without it a version does not exist
 
-Guarantees: a version is seen whole or not at all, and never changes: what two writers put under one hash is the same,
-and a manifest is written once. (On an object store two writers of one version in the same instant may both see it free;
-the digest that was registered then tells which is meant, and the other is refused.) Nothing is handed out before its
-bytes were verified. Test rows age out (:meth:`ArtifactStore.expire`), nothing else does. A folder that was fetched is
-kept, by digest, and verified again at every load. Leaves to others: which version is in use (:mod:`.rollout`).
+Guarantees: a version is visible as a whole or not at all, and never changes: two writers under one hash write the same
+bytes, and a manifest is written once. (On an object store, two writers of one version in the same instant may both see
+it free; the registered digest then decides which is meant, and the other is refused.) Nothing is returned before its
+bytes are verified. Test rows age out (:meth:`ArtifactStore.expire`), nothing else does. A fetched folder is kept, by
+digest, and verified again at every load. Leaves to others: which version is in use (:mod:`.rollout`).
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ _WITHOUT_FOLDERS = {"s3", "gcs", "abfs"}
 
 
 class ArtifactStore:
-    """Parameters
+    """Put and fetch artifacts. Every method raises UnavailableError while the store does not answer.
+
+    Parameters
     ----------
     uri : any ``pyarrow.fs`` URI or a path
-    cache : local folder of what was fetched; may be deleted at any time, and shared by processes
-
-    Every method raises UnavailableError while the store does not answer.
+    cache : local folder for what was fetched; may be deleted at any time, and shared by processes
     """
 
     def __init__(self, uri: str | os.PathLike[str], cache: Path) -> None:
@@ -51,9 +51,10 @@ class ArtifactStore:
         self._cache = cache
 
     def put(self, tenant: str, folder: Path, manifest: Manifest) -> str:
-        """Keep a folder as the version its manifest names; its digest. The same artifact again changes nothing.
+        """Store a folder as the version its manifest names; return its digest. Storing the same artifact again changes
+        nothing.
 
-        Raises ArtifactError, and ConflictError (`version_exists`) where the version is another artifact.
+        Raises ArtifactError, and ConflictError (`version_exists`) if the version is another artifact.
         """
         place, digest = self._manifest_path(tenant, manifest.name, manifest.version), artifact.digest(manifest)
         artifact.verify(folder, manifest)
@@ -68,7 +69,7 @@ class ArtifactStore:
         return digest
 
     def manifest(self, tenant: str, name: str, version: int) -> Manifest:
-        """Raises NotFoundError (`artifact_not_found`), ArtifactError."""
+        """Return a version's manifest. Raises NotFoundError (`artifact_not_found`), ArtifactError."""
         found = self._read(self._manifest_path(tenant, name, version), MAX_MANIFEST_BYTES)
         if found is None:
             raise NotFoundError(f"the store has no {name[:80]!r} {version}", code="artifact_not_found")
@@ -78,7 +79,7 @@ class ArtifactStore:
         return manifest
 
     def versions(self, tenant: str, name: str) -> list[int]:
-        """Those that are whole, oldest first."""
+        """List the complete versions, oldest first."""
         folder = self._manifest_path(tenant, name, 1).rpartition("/")[0]
         try:
             found = self._filesystem.get_file_info(pafs.FileSelector(folder, allow_not_found=True))
@@ -88,19 +89,20 @@ class ArtifactStore:
         return sorted(int(stem) for stem in stems if stem.isascii() and stem.isdigit())
 
     def next_version(self, tenant: str, name: str) -> int:
+        """Return the number after the newest complete version."""
         return max(self.versions(tenant, name), default=0) + 1
 
     def fetch(self, tenant: str, name: str, version: int, digest: str | None = None) -> Artifact:
-        """A version, whole and verified, in a local folder. Raises NotFoundError, ArtifactError.
+        """Return a version, complete and verified, in a local folder. Raises NotFoundError, ArtifactError.
 
-        ``digest``: of the one that was registered; any other is refused (`wrong_hash`).
+        ``digest`` is the registered one; any other is refused (`wrong_hash`).
         """
         if digest is None:
             digest = artifact.digest(self.manifest(tenant, name, version))
         folder = self._cache / digest
         try:
             return load(folder, digest)
-        except ArtifactError:  # not there, or not whole any more
+        except ArtifactError:  # not there, or no longer complete
             shutil.rmtree(folder, ignore_errors=True)
         manifest = self.manifest(tenant, name, version)
         if artifact.digest(manifest) != digest:
@@ -109,9 +111,9 @@ class ArtifactStore:
         return load(folder, digest)
 
     def expire(self, before: float) -> int:
-        """Delete test rows that were stored, or fetched, before a moment (Unix time); how many files went.
+        """Delete test rows stored, or fetched, before a moment (Unix time); return the number of files deleted.
 
-        Their versions stay whole: only the gate asks for test rows.
+        Their versions stay complete: only the gate needs test rows.
         """
         expired = [path for path in self._test_rows() if self._stored_at(path) < before]
         try:
@@ -125,7 +127,7 @@ class ArtifactStore:
         return len(expired) + len(fetched)
 
     def _test_rows(self) -> set[str]:
-        """Where manifests of all tenants say that there are some, and nothing else under the same hash."""
+        """Return the paths of all tenants' test rows, except where another file has the same hash."""
         try:
             found = self._filesystem.get_file_info(pafs.FileSelector(self._root, allow_not_found=True, recursive=True))
         except OSError as error:
@@ -142,7 +144,7 @@ class ArtifactStore:
         return rows - others
 
     def _stored_at(self, path: str) -> float:
-        """Unix time; of what is not there, never."""
+        """Return when a file was stored (Unix time), infinity if it is not there."""
         try:
             info = self._filesystem.get_file_info(path)
         except OSError as error:
@@ -151,7 +153,8 @@ class ArtifactStore:
         return info.mtime.timestamp() if there else math.inf
 
     def _download(self, tenant: str, manifest: Manifest, folder: Path) -> None:
-        """Beside its place and then renamed: other processes see it whole. Who comes second keeps what is there."""
+        """Write next to the final place, then rename: other processes see a complete folder. The first to finish
+        wins."""
         self._cache.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(suffix=_PARTIAL, dir=self._cache) as beside:
             for file in manifest.files:
@@ -180,12 +183,12 @@ class ArtifactStore:
         return f"{self._root}/{tenant}/files/{blake2b}"
 
     def _held(self, place: str) -> str | None:
-        """Digest of the manifest there."""
+        """Return the digest of the manifest at ``place``."""
         found = self._read(place, MAX_MANIFEST_BYTES)
         return None if found is None else artifact.digest(artifact.decode(found))
 
     def _read(self, path: str, most: int) -> bytes | None:
-        """At most one byte more than ``most``, which is enough to see that it is too long."""
+        """Read at most one byte more than ``most``, which is enough to see that a file is too long."""
         try:
             with self._filesystem.open_input_stream(path) as stream:
                 return bytes(stream.read(most + 1))
@@ -195,7 +198,7 @@ class ArtifactStore:
             raise _away(error) from error
 
     def _write(self, path: str, data: bytes) -> None:
-        """A whole file that is not there yet; one that is stays as it is."""
+        """Write a complete file; an existing one is left as it is."""
         try:
             if self._filesystem.get_file_info(path).type != pafs.FileType.NotFound:
                 return
@@ -211,7 +214,7 @@ class ArtifactStore:
 
 
 def _write_durably(path: Path, data: bytes) -> None:
-    """Synced, then linked under its name: the link fails where another writer was first, and his file stays."""
+    """Sync, then link under the final name: the link fails if another writer was first, and their file stays."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, beside = tempfile.mkstemp(suffix=_PARTIAL, dir=path.parent)
     try:

@@ -1,8 +1,8 @@
-"""Reads an Arrow IPC file of plain columns: numbers, booleans and texts, uncompressed.
+"""Read an Arrow IPC file of plain columns: numbers, booleans and texts, uncompressed.
 
-Extension types are refused, as some of them carry a pickle; compressed columns, as a few bytes may claim any amount of
-memory; dictionaries and nesting, as nothing of ours needs them. The footer is never followed: what is checked, message
-by message, is what is read.
+Refused are extension types, since some carry a pickle; compressed columns, since a few bytes may claim any amount of
+memory; dictionaries and nesting, since nothing of ours needs them. The footer is never followed: exactly what is
+checked, message by message, is what is read.
 
 References
 ----------
@@ -24,7 +24,7 @@ _HEADER_OF_MESSAGE, _COMPRESSION_OF_BATCH = 8, 10  # slots in the vtables of Mes
 
 
 def decode(data: bytes) -> pa.Table:
-    """Raises ArtifactError (`broken_model`)."""
+    """Return the table. Raises ArtifactError (`broken_model`)."""
     if not data.endswith(_END):
         raise _broken("it is cut off")
     body = pa.py_buffer(data).slice(_MAGIC_BYTES)
@@ -53,7 +53,7 @@ def _check(message: pa.Message) -> None:
 
 
 def _table(flat: bytes, at: int, slot: int) -> int:
-    """Place of a field of the root table of a flatbuffer."""
+    """Return the position of a field of a flatbuffer's root table."""
     root = _follow(flat, at)
     place = _field(flat, root, slot)
     if not place:
@@ -66,7 +66,7 @@ def _follow(flat: bytes, at: int) -> int:
 
 
 def _field(flat: bytes, table: int, slot: int) -> int:
-    """Place of a table's field by its slot in the vtable; 0 where the table has none."""
+    """Return the position of a table's field by its slot in the vtable; 0 if the table lacks it."""
     vtable = table - struct.unpack_from("<i", flat, table)[0]
     if not 0 <= vtable <= len(flat) - 4:
         raise _broken("a message that leads outside of itself")

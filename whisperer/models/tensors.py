@@ -1,7 +1,7 @@
-"""Reads safetensors: a length, a JSON header that says where each array lies, and the arrays' bytes.
+"""Read safetensors: a length, a JSON header that says where each array lies, and the arrays' bytes.
 
-By hand because it is thirty lines, and the serving side then needs no library for it. Arrays are views of the bytes:
-nothing is allocated for what a header merely claims.
+Written by hand because it is thirty lines, and the serving side then needs no library for it. Arrays are views of the
+bytes: nothing is allocated for what a header merely claims.
 
 References
 ----------
@@ -35,7 +35,7 @@ class _Entry(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def decode(data: bytes) -> dict[str, NDArray[Any]]:
-    """Arrays by name, read-only. Raises ArtifactError (`broken_model`)."""
+    """Return arrays by name, read-only. Raises ArtifactError (`wrong_magic`, `broken_model`)."""
     n_header = int.from_bytes(data[:8], "little")
     if len(data) < 10 or n_header > min(MAX_HEADER_BYTES, len(data) - 8) or data[8:9] != b"{":
         raise ArtifactError("this does not begin as safetensors do", code="wrong_magic")

@@ -1,8 +1,8 @@
-"""Reads and writes Universal Binary JSON as far as XGBoost does; its numbers are big-endian.
+"""Read and write Universal Binary JSON as far as XGBoost does; its numbers are big-endian.
 
-XGBoost's own parser trusts what it reads. This one reads first: every length is checked against the bytes that are
-left, nesting and the number of values are bounded, and what it has no name for is refused. Arrays of one numeric type
-become numpy arrays that copy nothing.
+XGBoost's own parser trusts its input. This one checks it first: every length is compared with the bytes that are left,
+nesting and the number of values are bounded, and unknown types are refused. Arrays of one numeric type become numpy
+arrays without a copy.
 
 References
 ----------
@@ -28,7 +28,7 @@ _CONSTANTS = {b"Z": None, b"T": True, b"F": False}
 
 
 def decode(data: bytes) -> dict[str, Any]:
-    """The document, an object. Raises ArtifactError (`broken_model`)."""
+    """Return the document, an object. Raises ArtifactError (`broken_model`)."""
     reader = _Reader(data)
     try:
         found = reader.value(reader.take(1), 0)
@@ -42,7 +42,7 @@ def decode(data: bytes) -> dict[str, Any]:
 
 
 def encode(value: Any) -> bytes:
-    """Of objects, lists, texts, whole numbers, and numpy arrays of the types above: nothing else is needed."""
+    """Encode objects, lists, texts, whole numbers, and numpy arrays of the types above: nothing else is needed."""
     if isinstance(value, dict):
         return b"{" + b"".join(_length(key) + encode(part) for key, part in value.items()) + b"}"
     if isinstance(value, np.ndarray):
@@ -123,7 +123,7 @@ class _Reader:
             n = self._length()
             if kind:
                 return self._numbers(kind, n)
-            if n > len(self._data) - self.at:  # each value takes a byte at least
+            if n > len(self._data) - self.at:  # each value takes at least a byte
                 raise _broken(f"cut off at byte {self.at}")
             return [self.value(self.take(1), depth + 1) for _ in range(n)]
         found = []

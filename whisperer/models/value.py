@@ -1,10 +1,10 @@
-"""A value model that decisions are scored with: an artifact of kind `uplift`, asked about logged features.
+"""Score decisions with a value model: an artifact of kind `uplift`, evaluated on logged features.
 
     score = effect of the arm over `no_send` / standard deviation of the reward among the training rows
 
-which is the unit of :data:`whisperer.decisions.context.SCORE`. Guarantees: a model that was trained on features which
-this code does not log, or defines otherwise, is refused; an arm the model has not met has no score (NaN). Leaves to
-others: which version scores for whom (:mod:`.rollout`), what the policy makes of scores.
+which is the unit of :data:`whisperer.decisions.context.SCORE`. Guarantees: a model trained on features that this code
+does not log, or defines differently, is refused; an arm the model has not seen has no score (NaN). Leaves to others:
+which version scores for whom (:mod:`.rollout`), how the policy uses scores.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from whisperer.models.loading import Artifact
 
 KIND = "uplift"
 DEVIATION = "reward_sd"
-"""Of the manifest's parameters: standard deviation of the reward among the rows it was fitted on."""
+"""Name of the manifest's parameter for the standard deviation of the reward among the training rows."""
 ARM_ITSELF = "the arm itself"
-"""What an effect owes to no feature of the user."""
+"""The part of an effect that no feature of the user accounts for."""
 
 
 class _Parameters(msgspec.Struct):
@@ -39,7 +39,9 @@ class _Parameters(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ValueModel:
-    """Attributes
+    """A value model, ready to score.
+
+    Attributes
     ----------
     arms : names, `no_send` first
     features : input columns in the model's order, some of :data:`whisperer.decisions.context.NAMES`
@@ -59,7 +61,7 @@ class ValueModel:
         object.__setattr__(self, "_places", np.array(places, np.int64))
 
     def scores(self, raw: NDArray[np.float64], arms: Sequence[str]) -> NDArray[np.float64]:
-        """Of each arm over `no_send`, in standard deviations of the reward.
+        """Score each arm over `no_send`, in standard deviations of the reward.
 
         Parameters
         ----------
@@ -78,9 +80,9 @@ class ValueModel:
         return found
 
     def explain(self, features: Mapping[str, float | None], arm: str) -> dict[str, float]:
-        """Of each feature to the effect of ``arm`` over `no_send`, in the reward's unit; the sum is the effect.
+        """Return each feature's share of ``arm``'s effect over `no_send`, in the reward's unit; they add up to it.
 
-        What the arm brings everybody is under :data:`ARM_ITSELF`. Raises KeyError for an arm the model has not met.
+        What the arm brings everybody is under :data:`ARM_ITSELF`. Raises KeyError for an arm the model has not seen.
         """
         if arm not in self.arms:
             raise KeyError(arm)
@@ -91,15 +93,15 @@ class ValueModel:
 
 
 def registry_of(definitions: str, names: Sequence[str]) -> str:
-    """What a manifest must say of its features: ``definitions``, the hash of all that are logged, if it takes all of
-    them in order, else a hash of its own choice."""
+    """Return what a manifest must state about its features: ``definitions``, the hash of all logged ones, if it takes
+    all of them in order, otherwise a hash that also covers its selection."""
     if tuple(names) == NAMES:
         return definitions
     return hashlib.blake2b("\n".join([definitions, *names]).encode(), digest_size=16).hexdigest()
 
 
 def open_model(artifact: Artifact, definitions: str) -> ValueModel:
-    """The model of an artifact.
+    """Open an artifact's value model.
 
     Parameters
     ----------
@@ -108,9 +110,9 @@ def open_model(artifact: Artifact, definitions: str) -> ValueModel:
     Raises
     ------
     ArtifactError
-        For an artifact that is no value model, or was trained on other features.
+        For an artifact that is not a value model, or was trained on other features.
     UnavailableError
-        Where it has boosters and there is no xgboost.
+        If it has boosters and xgboost is not installed.
     """
     manifest = artifact.manifest
     named = f"{manifest.name} {manifest.version}"
@@ -140,7 +142,7 @@ def open_model(artifact: Artifact, definitions: str) -> ValueModel:
             stated.reward_sd,
             read,
         )
-        # One row: a model whose parts do not fit each other is refused here, not while somebody waits.
+        # One row: a model whose parts do not fit together is refused here, not while a caller waits.
         if model.effects.effects(np.zeros((1, len(model.features)))).shape != (1, len(model.arms)):
             raise BadModelError("it does not give one effect an arm")
     except ArtifactError:

@@ -1,11 +1,11 @@
-"""How likely it is that a customer is still one, and how much is to be expected, from three numbers: BG/NBD.
+"""Estimate from three numbers whether a customer is still one and how many purchases to expect: BG/NBD.
 
-Purchases come at a customer's own rate until he leaves, which he may do after each of them; rates, and chances of
-leaving, differ between customers. Guarantees: vectorised over customers, finite for any history, the same figures
-for the same input. Leaves to others: fitting the parameters (:mod:`training.churn.bgnbd_fit`) and counting purchases.
+Customers buy at their own rate until they leave, which they may do after each purchase; rates and chances of leaving
+differ between customers. Guarantees: vectorised over customers, finite for any history, the same figures for the same
+input. Leaves to others: fitting the parameters (:mod:`training.churn.bgnbd_fit`) and counting purchases.
 
-Throughout, of a customer: ``x`` repeat purchases (the first is not counted), ``t_x`` time of the last of them and ``T``
-of now, both since the first purchase, all in the unit of time of the parameters (weeks for :data:`CDNOW`).
+Throughout, for each customer: ``x`` repeat purchases (the first is not counted), ``t_x`` time of the last of them, and
+``T`` the time now, both since the first purchase and in the parameters' unit of time (weeks for :data:`CDNOW`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from whisperer.events.words import kernel
 Floats = NDArray[np.float64]
 
 MAX_TERMS = 20_000
-"""Of the hypergeometric series; reached only when the time ahead is a thousand times what has been observed."""
+"""Terms of the hypergeometric series, reached only if the time ahead is a thousand times the time observed."""
 
 _CLOSE = 1e-13
 _APART = 1e-6
@@ -30,7 +30,7 @@ _CANCELS = -2.0
 
 
 class HistoryError(ValueError):
-    """No customer has such a history; ``index`` is of the first in the arrays."""
+    """Report an impossible history; ``index`` is the first one's place in the arrays."""
 
     def __init__(self, reason: str, index: int) -> None:
         super().__init__(f"{reason} (at index {index})")
@@ -42,15 +42,17 @@ class HistoryError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class BgNbd:
-    """Attributes
+    """Hold the parameters of the model.
+
+    Attributes
     ----------
-    r, alpha : shape, and rate in units of time, of the gamma that purchase rates are drawn from
-    a, b : of the beta that chances of leaving after a purchase are drawn from
+    r, alpha : shape, and rate in units of time, of the gamma distribution of purchase rates
+    a, b : parameters of the beta distribution of the chances of leaving after a purchase
 
     Raises
     ------
     ValueError
-        For a parameter that is not positive and finite.
+        A parameter is not positive and finite.
     """
 
     r: float
@@ -65,16 +67,16 @@ class BgNbd:
 
 
 CDNOW = BgNbd(r=0.243, alpha=4.414, a=0.793, b=2.426)
-"""In weeks, of the published sample; a start where nothing has been fitted yet."""
+"""The published sample's parameters, in weeks; a start until something has been fitted."""
 
 
 def log_likelihood(params: BgNbd, x: ArrayLike, t_x: ArrayLike, T: ArrayLike) -> Floats:  # noqa: N803
-    """Of each customer's history, shape (n_customers,).
+    """Return the log likelihood of each customer's history, shape (n_customers,).
 
     Raises
     ------
     HistoryError
-        For a negative or fractional count, times that are not 0 <= t_x <= T, a count without a time.
+        A value is not finite, a count is negative or fractional, not 0 <= t_x <= T, or t_x > 0 without a purchase.
 
     References
     ----------
@@ -89,7 +91,7 @@ def log_likelihood(params: BgNbd, x: ArrayLike, t_x: ArrayLike, T: ArrayLike) ->
 
 
 def p_alive(params: BgNbd, x: ArrayLike, t_x: ArrayLike, T: ArrayLike) -> Floats:  # noqa: N803
-    """Probability that a customer has not left, shape (n_customers,), in [0, 1]; 1 without a repeat purchase.
+    """Return the probability that a customer has not left, shape (n_customers,), in [0, 1]; 1 if x is 0.
 
     Raises
     ------
@@ -109,15 +111,15 @@ def p_alive(params: BgNbd, x: ArrayLike, t_x: ArrayLike, T: ArrayLike) -> Floats
 
 
 def p_purchase(params: BgNbd, t: float, x: ArrayLike, t_x: ArrayLike, T: ArrayLike) -> Floats:  # noqa: N803
-    """Probability of at least one purchase within ``t`` from now, shape (n_customers,), in [0, 1].
+    """Return the probability of at least one purchase within ``t`` from now, shape (n_customers,), in [0, 1].
 
-    A customer leaves only after a purchase; so nobody who is there now fails to buy by leaving first.
+    Customers leave only after a purchase, so none who is present now can leave before buying.
 
     Raises
     ------
     HistoryError
     ValueError
-        For a negative ``t``.
+        ``t`` is negative or not finite.
     """
     x, t_x, T = _checked(x, t_x, T)  # noqa: N806
     silent = np.exp((params.r + x) * (np.log(params.alpha + T) - np.log(params.alpha + T + _ahead(t))))
@@ -125,18 +127,18 @@ def p_purchase(params: BgNbd, t: float, x: ArrayLike, t_x: ArrayLike, T: ArrayLi
 
 
 def expected_purchases(params: BgNbd, t: float, x: ArrayLike, t_x: ArrayLike, T: ArrayLike) -> Floats:  # noqa: N803
-    """Purchases to expect within ``t`` from now, shape (n_customers,).
+    """Return the purchases to expect within ``t`` from now, shape (n_customers,).
 
     The paper's 2F1(r + x, b + x; a + b + x - 1; z), with z = t / (alpha + T + t), overflows for busy customers. Euler's
-    transformation takes the same power out of it that the paper multiplies it with, and what is left has small
-    parameters and converges faster the more purchases there were. Only where r is well above a + b would its terms
-    cancel each other; there the paper's form is used.
+    transformation takes out of it the power by which the paper multiplies it; what remains has small parameters and
+    converges faster the more purchases there were. Only if r is well above a + b would its terms cancel each other;
+    then the paper's form is used.
 
     Raises
     ------
     HistoryError
     ValueError
-        For a negative ``t``.
+        ``t`` is negative or not finite.
 
     References
     ----------
@@ -178,7 +180,7 @@ def _checked(x: ArrayLike, t_x: ArrayLike, T: ArrayLike) -> tuple[Floats, Floats
 
 @kernel
 def _are_histories(x: Any, t_x: Any, T: Any) -> Any:  # noqa: N803
-    """In one pass, as a decision about one user waits for it."""
+    """Check all histories in one pass, because a decision about a user waits for it."""
     for i in range(len(x)):
         if not (0 <= x[i] < np.inf and x[i] == np.floor(x[i]) and 0 <= t_x[i] <= T[i] < np.inf):
             return False
@@ -194,18 +196,18 @@ def _ahead(t: float) -> float:
 
 
 def _log_odds_left(params: BgNbd, x: Floats, t_x: Floats, T: Floats) -> Floats:  # noqa: N803
-    """Logarithm of P(left) / P(alive); minus infinity without a repeat purchase."""
+    """Return the logarithm of P(left) / P(alive); minus infinity without a repeat purchase."""
     waited = (params.r + x) * (np.log(params.alpha + T) - np.log(params.alpha + t_x))
     return np.where(x > 0, math.log(params.a) - np.log(params.b + np.maximum(x, 1) - 1) + waited, -np.inf)
 
 
 def _log_rising(c: float, n: NDArray[np.int64]) -> Floats:
-    """log of c (c + 1) ... (c + n - 1), which is log gamma(c + n) - log gamma(c)."""
+    """Return the log of c (c + 1) ... (c + n - 1), which is log gamma(c + n) - log gamma(c)."""
     return np.concatenate([[0.0], np.cumsum(np.log(c + np.arange(n.max(initial=0))))])[n]
 
 
 def _hypergeometric(p: Floats | float, q: Floats | float, c: Floats, z: Floats) -> Floats:
-    """2F1(p, q; c; z) for z in [0, 1), by its series."""
+    """Return 2F1(p, q; c; z) for z in [0, 1), by its series."""
     p, q = (np.ascontiguousarray(np.broadcast_to(v, z.shape), np.float64) for v in (p, q))
     total = np.empty_like(z)
     _series(p, q, np.ascontiguousarray(c), np.ascontiguousarray(z), total)
@@ -214,7 +216,7 @@ def _hypergeometric(p: Floats | float, q: Floats | float, c: Floats, z: Floats) 
 
 @kernel
 def _series(p: Any, q: Any, c: Any, z: Any, total: Any) -> None:
-    """Each customer's series ends by itself, so that nobody's figure depends on who else is asked about."""
+    """Sum each customer's series to its own end, so that nobody's figure depends on who else is in the batch."""
     for i in range(len(z)):
         term = total[i] = 1.0
         for j in range(MAX_TERMS):

@@ -1,13 +1,13 @@
-"""The cells of a hash table: where a hash is looked for, how the table grows without stopping anybody.
+"""Manage the cells of a hash table: where a hash is looked for, and how the table grows without a pause.
 
-A cell has a one-byte tag of its hash and the slot that holds its key, so that looking for an absent key reads tags
-alone, most often one cache line. Cells form sub-tables of some thousand, chosen by the hash's high bits and probed
-linearly. To grow, a larger set of sub-tables is laid out beside, and each batch carries a few over; until all are,
-a hash is in one of the two sets, and its high bits say in which. The longest step is a few sub-tables: under 2 ms.
+A cell has a one-byte tag of its hash and the slot that holds its key, so that looking for an absent key only reads
+tags, mostly one cache line. Cells form sub-tables of some thousands, chosen by the hash's high bits and probed
+linearly. To grow, a second, larger set of sub-tables is laid out, and each batch carries a few over. Until all are
+carried, a hash is in one of the two sets; its high bits say which. The longest step is a few sub-tables: under 2 ms.
 
-Keys are compared by the callers (:mod:`.hash_index`, :mod:`.keys`), whose kernels take what :meth:`Cells.arrays` gives.
+Keys are compared by the callers (:mod:`.hash_index`, :mod:`.keys`), whose kernels take :meth:`Cells.arrays`.
 
-Memory: 5 bytes a cell at a load of 0.56 to 0.87: 6 to 9 bytes a key, and those of the smaller set while growing.
+Memory: 5 bytes per cell at a load of 0.56 to 0.87, so 6 to 9 bytes per key, plus the smaller set's while growing.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from whisperer.profiles.slabs import int64
 
 GROW_AT = 0.83
 GROWTH = 1.5
-_CARRY_WITHIN = 0.04  # of the cells: so many keys may come until the last sub-table is carried over
-_FULL = 0.96  # of one sub-table
+_CARRY_WITHIN = 0.04  # new keys until the last sub-table is carried over, as a share of the cells
+_FULL = 0.96  # load at which a sub-table is full
 _SUB_CELLS = 8_192
 _FEW_CELLS = 64
 
-# Places in `shape`: bits of the hash that choose a sub-table, cells of one, the same of the set that is left, how many
+# Places in `shape`: bits of the hash that choose a sub-table, cells per sub-table, the same for the older set, how many
 # of its sub-tables were carried over, and how many keys there are.
 BITS, SIZE, OLD_BITS, OLD_SIZE, CARRIED, COUNT, _N_SHAPE = range(7)
 
@@ -42,7 +42,7 @@ _TAG = np.uint64(0xFF)
 
 @kernel
 def mixed(keys: Any, i: int, salt: Any) -> Any:
-    """A hash of key ``i``, whose every bit depends on all its words."""
+    """Return a hash of key ``i``, every bit of which depends on all the key's words."""
     h = keys[i, 0] ^ salt
     for word in range(1, keys.shape[1]):
         h = ((h ^ (h >> _S32)) * _M1) ^ keys[i, word]
@@ -53,19 +53,19 @@ def mixed(keys: Any, i: int, salt: Any) -> Any:
 
 @kernel
 def tag_of(h: Any) -> Any:
-    """Not 0, which marks a free cell."""
+    """Return a hash's tag, never 0, which marks a free cell."""
     return np.uint8(max((h >> _S32) & _TAG, _ONE))
 
 
 @kernel
 def is_carried(h: Any, shape: Any) -> Any:
-    """Whether to look in the newer set."""
+    """Check if a hash is to be looked for in the newer set."""
     return int64((h >> _ONE) >> (_S63 - np.uint64(shape[OLD_BITS]))) < shape[CARRIED]
 
 
 @kernel
 def first_cell(h: Any, bits: Any, size: Any) -> Any:
-    """(start of the sub-table, first place in it)."""
+    """Return (start of the sub-table, first place in it)."""
     sub = int64((h >> _ONE) >> (_S63 - np.uint64(bits)))
     return sub * size, int64(((h & _LOW) * np.uint64(size)) >> _S32)
 
@@ -88,7 +88,7 @@ def _put(tags: Any, slots: Any, fill: Any, bits: Any, size: Any, h: Any, slot: A
 
 @kernel
 def insert(cells: Any, h: Any, slot: Any) -> Any:
-    """Fill the first free cell of a hash, in the set where it is looked for; false where the sub-table is full."""
+    """Fill the first free cell for a hash, in the set where it is looked for; false if the sub-table is full."""
     tags, slots, fill, old_tags, old_slots, old_fill, shape, _ = cells
     if is_carried(h, shape):
         return _put(tags, slots, fill, shape[BITS], shape[SIZE], h, slot)
@@ -101,7 +101,7 @@ def _carry(cells: Any, keys: Any, until: int) -> Any:
     size = shape[OLD_SIZE]
     for sub in range(shape[CARRIED], until):
         unused = np.uint64(0)
-        for cell in range(sub * size, (sub + 1) * size):  # many loads at once, before each is waited for
+        for cell in range(sub * size, (sub + 1) * size):  # start many loads at once, before waiting for any
             unused ^= keys[old_slots[cell], 0]  # a free cell's slot is 0
         shape[-1] = int64(unused & _ONE)
         for cell in range(sub * size, (sub + 1) * size):
@@ -123,7 +123,8 @@ def _fill_all(cells: Any, keys: Any, n: int) -> Any:
 
 
 class Cells:
-    """``salt`` is random, so that nobody can send keys that crowd one sub-table; results do not depend on it."""
+    """Hold the cells. Their salt is random, so that nobody can send keys that crowd one sub-table; results do not
+    depend on it."""
 
     __slots__ = ("_fill", "_old_fill", "_old_slots", "_old_tags", "_salt", "_slots", "_tags", "shape")
 
@@ -134,16 +135,17 @@ class Cells:
         self._lay_out(_FEW_CELLS)
 
     def arrays(self) -> tuple[Any, ...]:
-        """(tags, slots, fill) of the newer and of the older set, shape, salt; to be asked for anew for each batch."""
+        """Return (tags, slots, fill) of the newer and the older set, shape, salt; ask again for each batch."""
         newer, older = (self._tags, self._slots, self._fill), (self._old_tags, self._old_slots, self._old_fill)
         return *newer, *older, self.shape, self._salt
 
     @property
     def nbytes(self) -> int:
+        """Bytes of both sets."""
         return sum(array.nbytes for array in self.arrays()[:6])
 
     def make_room(self, keys: NDArray[np.uint64], incoming: int) -> None:
-        """Before a batch: carry over, and begin to grow, as the number of keys asks for."""
+        """Carry over, and start to grow, as the number of keys requires; call it before each batch."""
         if self._is_growing:
             share = incoming / (_CARRY_WITHIN * len(self._tags))
             self._carry(keys, int(share * (1 << self.shape[OLD_BITS])) + 1)
@@ -156,11 +158,11 @@ class Cells:
             self._carry(keys, 1 << 62)
 
     def grow_now(self, keys: NDArray[np.uint64]) -> None:
-        """A sub-table is full: chance is against that, so it is a case for the patient."""
+        """Rebuild with more cells because a sub-table is full: slow, but too unlikely to matter."""
         self.rebuild(keys, int(self.shape[COUNT]), int(len(self._tags) * GROWTH))
 
     def rebuild(self, keys: NDArray[np.uint64], n: int, n_cells: int = 0) -> None:
-        """Hold the slots 0..n-1 and no others."""
+        """Hold exactly the slots 0..n-1."""
         n_cells = max(n_cells, _FEW_CELLS, int(n / GROW_AT * 1.1))
         while True:
             self._drop_old()
@@ -194,7 +196,7 @@ class Cells:
     def _drop_old(self) -> None:
         self._old_tags, self._old_slots = np.zeros(0, np.uint8), np.zeros(0, np.int32)
         self._old_fill = np.zeros(0, np.int32)
-        self.shape[OLD_BITS], self.shape[OLD_SIZE], self.shape[CARRIED] = 0, 1, 1  # so: everything is carried over
+        self.shape[OLD_BITS], self.shape[OLD_SIZE], self.shape[CARRIED] = 0, 1, 1  # meaning: all carried over
 
     def _lay_out(self, n_cells: int) -> None:
         bits = int(self.shape[OLD_BITS])

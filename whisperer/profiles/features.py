@@ -1,12 +1,12 @@
-"""The registry of features: one definition for live scoring, segments, training and simulation.
+"""Define the features, once for live scoring, segments, training and simulation.
 
 Every feature is computed from a user's columns as of a moment, so that "then" can be asked as well as "now". Windows
 are whole UTC days that end with the day asked about (decisioning.md, method 1). No definition depends on anything
-learned, so that a value logged yesterday means the same today; what a model says is a *score*, a column like any other
-(:mod:`whisperer.profiles.scores`). A definition that changes gets a higher version, and :func:`feature_hash` then
-differs: what was trained on the old one is not applied to the new one.
+learned, so a value logged yesterday means the same today; what a model says is a *score*, a column like any other
+(:mod:`whisperer.profiles.scores`). A definition that changes gets a higher version, which changes :func:`feature_hash`:
+what was trained on the old one is not applied to the new one.
 
-What passed between us and the user is no column; its features are in :mod:`whisperer.journeys.contact`.
+What passed between us and the user is not a column; its features are in :mod:`whisperer.journeys.contact`.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from whisperer.profiles.scores import CHURN, ENGAGEMENT
 
 MICROS = 1_000_000
 MONTH_WEEKS = 30 / 7
-"""What "within 30 days" is to a model that counts in weeks."""
+"""30 days, for a model that counts in weeks."""
 
 Floats = NDArray[np.float64]
 
 
 class Batch:
-    """Users of a table at a moment; what several features are made of is worked out once.
+    """Hold users of a table at a moment; inputs that several features share are computed once.
 
     ``rows`` int64, shape (n,); ``now`` ms UTC.
     """
@@ -46,41 +46,44 @@ class Batch:
         self._windows: dict[int, Floats] = {}
 
     def column(self, name: str) -> NDArray[Any]:
+        """Return these users' values of a column."""
         found: NDArray[Any] = self.table[name][self.rows]
         return found
 
     def events(self, days: int) -> Floats:
-        """Events in so many UTC days that end today."""
+        """Return the number of events in the ``days`` UTC days that end today."""
         if days not in self._windows:
             self._windows[days] = daily.window(self.table, self.rows, self.today, days).astype(np.float64)
         return self._windows[days]
 
     @cached_property
     def activity(self) -> daily.Activity:
+        """Active days within the ring; ``recent`` counts those among the last 90 days."""
         return daily.activity(self.table, self.rows, self.today - WINDOW_DAYS)
 
     @cached_property
     def purchases(self) -> tuple[Floats, Floats, Floats]:
-        """(x, t_x, T) of :mod:`whisperer.profiles.bgnbd`, an active day within the ring being a purchase, in weeks."""
+        """(x, t_x, T) of :mod:`whisperer.profiles.bgnbd`, in weeks; each active day within the ring is a purchase."""
         found = self.activity
         until = np.maximum(found.last, self.today)
         x = np.maximum(found.n_days - 1, 0).astype(np.float64)
         return x, (found.last - found.first) / 7, (until - found.first) / 7
 
     def elapsed(self, name: str) -> Floats:
-        """Days since a time of the user."""
+        """Return the days since the time in a column, NaN for NEVER."""
         since = self.column(name)
         return np.where(since == NEVER, np.nan, (self.now - since) / DAY_MS)
 
     def where_active(self, values: Floats) -> Floats:
+        """Return ``values``, NaN for users without an active day."""
         return np.where(self.activity.n_days > 0, values, np.nan)
 
 
 @dataclass(frozen=True, slots=True)
 class FeatureSpec:
-    """``clock`` says how the value moves with no new event: not at all, at UTC midnight, or a day each day.
+    """Define a feature; ``clock`` says how it changes with no new event: never, at UTC midnight, or a day each day.
 
-    ``of`` computes it: float64, shape (n,), NaN where it has no value.
+    ``of`` computes it: float64, shape (n,), NaN if there is no value.
     """
 
     name: str
@@ -189,16 +192,16 @@ FEATURES: dict[str, FeatureSpec] = {
 }
 
 REPLAYED: tuple[str, ...] = tuple(name for name in FEATURES if name not in (CHURN, ENGAGEMENT))
-"""Those that follow from events alone: what models of the user are trained on and applied to."""
+"""Features that follow from events alone: models of the user are trained on these and applied to them."""
 
 
 def compute(name: str, table: Table, rows: NDArray[np.int64], now: int) -> Floats:
-    """A feature of ``rows`` as of ``now`` (ms UTC); float64, shape (n,), NaN where it has no value."""
+    """Return a feature of ``rows`` as of ``now`` (ms UTC); float64, shape (n,), NaN if there is no value."""
     return FEATURES[name].of(Batch(table, rows, now))
 
 
 def matrix(names: Sequence[str], table: Table, rows: NDArray[np.int64], now: int) -> Floats:
-    """Several features at once: float64, shape (n, len(names)); each bit is that of :func:`compute`."""
+    """Return several features at once: float64, shape (n, len(names)), bit for bit those of :func:`compute`."""
     batch = Batch(table, rows, now)
     found = np.empty((len(rows), len(names)))
     for place, name in enumerate(names):
@@ -207,13 +210,13 @@ def matrix(names: Sequence[str], table: Table, rows: NDArray[np.int64], now: int
 
 
 def feature_hash(specs: Iterable[Any]) -> str:
-    """32 hex digits of features in their order (name, unit, version of each): an artifact records what it was fed."""
+    """Hash features in order (name, unit, version) to 32 hex digits: an artifact records what it was fed."""
     stated = [(spec.name, spec.unit, spec.version) for spec in specs]
     return hashlib.blake2b(msgspec.json.encode(stated), digest_size=16).hexdigest()
 
 
 def describe(table: Table, row: int, now: int) -> dict[str, Any]:
-    """All features of one user for people and callers: counts as integers, absent values as None."""
+    """Return all features of one user for people and callers: counts as integers, missing values as None."""
     values: dict[str, Any] = {}
     found = matrix(tuple(FEATURES), table, np.array([row]), now)[0].tolist()
     for (name, spec), value in zip(FEATURES.items(), found, strict=True):

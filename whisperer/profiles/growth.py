@@ -1,9 +1,9 @@
-"""Arrays that grow without being copied, so that no growth is a pause.
+"""Grow arrays without copying them, so that growth is never a pause.
 
-Above a megabyte an array is a mapping of its own with room for twice its rows. Room costs address space only: memory
-comes page by page as rows are written. When the room is used up, the kernel is asked to make the mapping longer, which
-moves its page table and not its bytes (a gigabyte takes 0.2 ms). Huge pages are asked for: random access to millions
-of rows is otherwise bound by the translation of addresses.
+Above a megabyte, an array is a mapping of its own with room for twice its rows. Room costs only address space: memory
+is allocated page by page as rows are written. When the room is used up, the operating system lengthens the mapping,
+which moves its page table and not its bytes (0.2 ms for a gigabyte). Huge pages are requested, because random access to
+millions of rows is otherwise limited by address translation.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _FEWEST = 64
 
 
 def roomy(needed: int) -> int:
-    """A capacity for ``needed`` rows, with as much room again."""
+    """Return a capacity for ``needed`` rows, with as much room again."""
     return max(_FEWEST, 2 * needed)
 
 
 def blank(length: int, dtype: Any, width: int = 0) -> NDArray[Any]:
-    """Zeros of shape (length,) or (length, width) that :func:`lengthened` takes."""
+    """Return zeros of shape (length,) or (length, width) that :func:`lengthened` can lengthen."""
     shape = (length, width) if width else (length,)
     dtype = np.dtype(dtype)
     n_bytes = length * dtype.itemsize * max(1, width)
@@ -39,16 +39,17 @@ def blank(length: int, dtype: Any, width: int = 0) -> NDArray[Any]:
 
 
 def lengthen(owner: object, name: str, length: int) -> None:
-    """Lengthen an array that only ``owner`` holds, as its attribute ``name``."""
+    """Lengthen an array that only ``owner`` holds, in its attribute ``name``."""
     held = [getattr(owner, name)]
     setattr(owner, name, None)
     setattr(owner, name, lengthened(held.pop(), length))
 
 
 def lengthened(array: NDArray[Any], length: int) -> NDArray[Any]:
-    """The array with ``length`` rows, the new ones zero. The caller gives its own up: ``a = lengthened(d.pop(x), n)``.
+    """Return the array with ``length`` rows, the new ones zero.
 
-    Where somebody still holds a view of it, that stays valid and the array is copied.
+    The caller drops its own reference: ``a = lengthened(d.pop(x), n)``. If somebody still holds a view of the array,
+    the view stays valid and the array is copied.
     """
     shape, dtype = array.shape, array.dtype
     mapping = _mapping_of(array)
@@ -60,7 +61,7 @@ def lengthened(array: NDArray[Any], length: int) -> NDArray[Any]:
             if n_bytes > len(mapping):
                 mapping.resize(n_bytes)
             return _over(mapping, wanted, dtype)
-        except (BufferError, SystemError):  # a view is held; no such system call here
+        except (BufferError, SystemError):  # a view is held; or no such system call on this platform
             array = _over(mapping, shape, dtype)
     grown = blank(length, dtype, shape[1] if len(shape) > 1 else 0)
     grown[: len(array)] = array
@@ -68,7 +69,7 @@ def lengthened(array: NDArray[Any], length: int) -> NDArray[Any]:
 
 
 def _over(mapping: mmap.mmap, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """An array that keeps the mapping from moving, as do all views of it: with ``buffer=`` they would not."""
+    """Return an array that keeps the mapping from moving, as do all its views; with ``buffer=`` they would not."""
     count = int(np.prod(shape, dtype=np.int64))
     return np.frombuffer(mapping, dtype, count).reshape(shape)
 

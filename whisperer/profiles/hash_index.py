@@ -1,9 +1,9 @@
-"""A hash index over fixed-width keys, filled and searched a batch at a time.
+"""Index fixed-width keys by hash, filled and searched a batch at a time.
 
 Maps keys of one or two 64-bit words to dense slot numbers 0..n-1, in order of first appearance. Exact: keys are
-compared word by word. Callers may keep columns by slot beside it.
+compared word by word. Callers may keep their own columns by slot.
 
-Memory: 8 bytes a word for the stored key, and 6 to 9 bytes for the cells (:mod:`.cells`).
+Memory per key: 8 bytes for each word, and 6 to 9 bytes for the cells (:mod:`.cells`).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from whisperer.profiles.slabs import int64
 
 @kernel
 def _slot_of(tags: Any, slots: Any, stored: Any, base: Any, place: Any, size: Any, tag: Any, keys: Any, i: int) -> Any:
-    """The slot of key ``i``, or -1: probing ends at a free cell, as nothing is ever taken out of a sub-table."""
+    """Return the slot of key ``i``, or -1; probing ends at a free cell, as nothing is ever removed from a sub-table."""
     while True:
         found = tags[base + place]
         if found == 0:
@@ -62,7 +62,7 @@ def _look(cells: Any, stored: Any, keys: Any, i: int, h: Any) -> Any:
 
 @kernel
 def _touch(cells: Any, keys: Any, hashes: Any) -> None:
-    """Work out the hashes, and ask for the memory of all of them before any is waited for."""
+    """Compute the hashes, and request the memory of all of them before waiting for any of it."""
     tags, slots, _, old_tags, _, _, shape, salt = cells
     unused = 0
     for i in range(len(keys)):
@@ -86,7 +86,7 @@ def _find(cells: Any, stored: Any, keys: Any, slots: Any) -> None:
 
 @kernel
 def _leave_unknown(cells: Any, stored: Any, keys: Any, unknown: Any) -> None:
-    """Of the keys still ``unknown``, absent ones stay so: that needs their tags alone, and no other memory."""
+    """Clear ``unknown`` for the keys that are here; absent ones need only the memory of their tags."""
     tags, _, _, old_tags, _, _, shape, salt = cells
     hashes = np.empty(len(keys), np.uint64)
     unused = 0
@@ -106,7 +106,7 @@ def _leave_unknown(cells: Any, stored: Any, keys: Any, unknown: Any) -> None:
 
 @kernel
 def _upsert(cells: Any, stored: Any, keys: Any, slots: Any, is_new: Any, start: int) -> Any:
-    """Number of keys done; fewer than all where a sub-table is full."""
+    """Find or add keys; return the number done, fewer than all if a sub-table is full."""
     shape = cells[6]
     hashes = np.empty(len(keys), np.uint64)
     _touch(cells, keys, hashes)
@@ -125,7 +125,7 @@ def _upsert(cells: Any, stored: Any, keys: Any, slots: Any, is_new: Any, start: 
 
 
 class HashIndex:
-    """``words`` 64-bit words a key; slots are stable until :meth:`keep`."""
+    """Map keys of ``words`` 64-bit words to slots, which are stable until :meth:`keep`."""
 
     __slots__ = ("_cells", "keys", "words")
 
@@ -139,20 +139,21 @@ class HashIndex:
 
     @property
     def nbytes(self) -> int:
+        """Bytes of keys and cells in use."""
         return self.keys[: len(self)].nbytes + self._cells.nbytes
 
     def find(self, keys: NDArray[np.uint64]) -> NDArray[np.int64]:
-        """Slots of ``keys`` (shape (n, words)); -1 where absent."""
+        """Return the slots of ``keys`` (shape (n, words)), -1 for an absent key."""
         slots = np.empty(len(keys), np.int64)
         _find(self._cells.arrays(), self.keys, keys, slots)
         return slots
 
     def leave_unknown(self, keys: NDArray[np.uint64], unknown: NDArray[np.bool_]) -> None:
-        """Set ``unknown`` (shape (n,)) to false for keys that are here: faster than :meth:`find` where few are."""
+        """Set ``unknown`` (shape (n,)) to false for keys that are here: faster than :meth:`find` if few are."""
         _leave_unknown(self._cells.arrays(), self.keys, keys, unknown)
 
     def upsert(self, keys: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """Slots of ``keys``, adding the absent ones; and which entries of the batch were the first of their key."""
+        """Return the slots of ``keys``, adding absent ones, and which entries of the batch were a key's first."""
         n = len(keys)
         slots, is_new = np.empty(n, np.int64), np.zeros(n, np.bool_)
         if len(self) + n > len(self.keys):

@@ -1,12 +1,12 @@
-"""How often each user did each thing, ever and by day.
+"""Count how often each user did each thing, ever and by day.
 
-An entry is (event name, UTC day) -> count; day 0 stands for "ever". A user's entries are sorted and lie side by side,
-so that a count costs a binary search in them and a window of days one stretch. Counts are exact: what outgrows 32 bits
-is carried by a second entry of the same key. A user has ``MAX_ENTRIES`` at most: beyond, what would need a new entry is
-counted under code 0, so that no user makes an event slow. Days older than the longest window before a user's newest day
-answer nothing: they are not told, and dropped when the user's block is full.
+An entry is (event name, UTC day) -> count; day 0 stands for "ever". A user's entries are sorted and contiguous, so a
+count costs one binary search and a window of days is one stretch. Counts are exact: one that outgrows 32 bits continues
+in a second entry of the same key. A user has at most ``MAX_ENTRIES``: beyond that, what would need a new entry is
+counted under code 0, so that no user makes events slow. Days further back from a user's newest day than the longest
+window are never reported, and are dropped when the user's block is full.
 
-Memory: 8 bytes for each (user, name) and each day on which the user did it, within 90 days, and a fifth of room.
+Memory: 8 bytes per (user, name), and per day within 90 on which the user did it, plus a fifth for growth.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MAX_ENTRIES = 1 << 14
 """128 KB: 180 names each day for 90 days."""
 
 UNBOUNDED = 1 << 62
-"""What records before version 5 kept of a user."""
+"""The bound that records before version 5 have: none."""
 
 MAX_DAY = (1 << 16) - 1  # 2149-06-06
 
@@ -36,7 +36,7 @@ _SIZES = [0, 2, *(size for power in range(2, 26) for size in (1 << power, 3 << p
 
 
 def day_of(timestamp_ms: NDArray[np.int64]) -> NDArray[np.int64]:
-    """UTC day numbers since 1970, at least 1 (0 means "ever") and within 16 bits."""
+    """Return UTC day numbers since 1970, at least 1 (0 means "ever") and within 16 bits."""
     return np.clip(timestamp_ms // DAY_MS, 1, MAX_DAY)
 
 
@@ -47,7 +47,7 @@ def _key(entry: Any) -> Any:
 
 @kernel
 def _lower(entries: Any, at: int, n: int, key: int) -> Any:
-    """Place of the first of a row's ``n`` entries whose key is not below ``key``."""
+    """Find the first of a row's ``n`` entries whose key is not below ``key``; return its place."""
     low, high = 0, n
     while low < high:
         middle = (low + high) >> 1
@@ -60,7 +60,7 @@ def _lower(entries: Any, at: int, n: int, key: int) -> Any:
 
 @kernel
 def _drop_old(entries: Any, record: Any) -> Any:
-    """Take out the days that no window reaches; the number of entries left."""
+    """Remove the days that no window reaches; return the number of entries left."""
     at, kept = int64(record._history_at), 0
     horizon = int64(record.newest_day) - WINDOW_DAYS
     for i in range(int64(record._history_n)):
@@ -74,7 +74,7 @@ def _drop_old(entries: Any, record: Any) -> Any:
 
 @kernel
 def fits(slabs: Any, record: Any) -> Any:
-    """Whether two more entries of a row need no longer array."""
+    """Check that two more entries of a row fit without lengthening the array."""
     entries, free, counts, sizes = slabs
     klass = int64(record._history_class)
     return int64(record._history_n) + 2 <= sizes[klass] or has_room(entries, free, counts, sizes, klass + 1)
@@ -82,7 +82,7 @@ def fits(slabs: Any, record: Any) -> Any:
 
 @kernel
 def _is_counted(entries: Any, at: int, n: int, place: int, key: int, count: int) -> Any:
-    """Whether the entry at a place has this key and room for the count: then it is added."""
+    """Add the count to the entry at a place if that has this key and room for it; return whether it did."""
     if (
         place < n
         and _key(entries[at + place, 0]) == key
@@ -104,7 +104,7 @@ def bump(slabs: Any, record: Any, name: int, day: int, count: int, most: int) ->
     place = _lower(entries, at, n, key)
     if _is_counted(entries, at, n, place, key, count):
         return
-    if n >= most:  # old days do not count, whether or not they were dropped before
+    if n >= most:  # old days must not count, whether or not they were dropped before
         n = _drop_old(entries, record)
         if n >= most:
             key = day
@@ -129,7 +129,7 @@ def bump(slabs: Any, record: Any, name: int, day: int, count: int, most: int) ->
 
 @kernel
 def _add(slabs: Any, records: Any, rows: Any, names: Any, days: Any, counts: Any, most: int, done: int) -> Any:
-    """Entries done; what is left of a count that was split is left in ``counts``."""
+    """Add counts until there is no room; return the entries done. The rest of a split count stays in ``counts``."""
     for i in range(done, len(rows)):
         while counts[i] > 0:
             if not fits(slabs, records[rows[i]]):
@@ -142,9 +142,9 @@ def _add(slabs: Any, records: Any, rows: Any, names: Any, days: Any, counts: Any
 
 @kernel
 def _fold(slabs: Any, records: Any, start: int, stop: int, retired: Any, most: int) -> Any:
-    """Count what rows have under retired names under code 0; the row after the last that was looked at.
+    """Move counts under retired names to code 0; return the row after the last one looked at.
 
-    A row's entries never grow by it: each that goes is added to another or takes its room.
+    A row never gets more entries by this: each one removed is added to another or frees the place for it.
     """
     entries = slabs[0]
     row, looked_at = start, 0
@@ -206,7 +206,7 @@ def _clear(slabs: Any, records: Any, row: int) -> None:
 
 
 class History:
-    """``table`` holds where each row's entries lie (:mod:`.record`)."""
+    """Count users' events by name and day; ``table`` holds where each row's entries are (:mod:`.record`)."""
 
     def __init__(self, table: Table) -> None:
         self._table = table
@@ -218,12 +218,13 @@ class History:
 
     @property
     def nbytes(self) -> int:
+        """Bytes of entries in use."""
         return self.slabs.nbytes
 
     def add(
         self, rows: NDArray[np.int64], names: NDArray[np.int64], days: NDArray[np.int64], counts: NDArray[np.int64]
     ) -> None:
-        """Add counts; entries of one batch may repeat. Arrays of shape (n,)."""
+        """Add counts; all arrays have shape (n,), and entries may repeat."""
         left, done = counts.copy(), 0
         while done < len(rows):
             done = _add(self.slabs.arrays(), self._table.records, rows, names, days, left, self.most, done)
@@ -231,14 +232,14 @@ class History:
                 self.slabs.lengthen()
 
     def count(self, rows: NDArray[np.int64], name: int, days: range | None) -> NDArray[np.int64]:
-        """How often each of ``rows`` did ``name``, within UTC ``days`` or ever; int64, shape (n,)."""
+        """Return how often each of ``rows`` did ``name``, within UTC ``days`` or ever (None); int64, shape (n,)."""
         start, stop = (EVER, EVER + 1) if days is None else (days.start, min(days.stop, MAX_DAY + 1))
         totals = np.empty(len(rows), np.int64)
         _count(self.slabs.entries, self._table.records, rows, name, start, stop, totals)
         return totals
 
     def of(self, row: int) -> list[tuple[int, int, int]]:
-        """(name, day, count) of one row, sorted."""
+        """Return (name, day, count) of one row, sorted."""
         record = self._table.records[row]
         at, horizon = int(record["_history_at"]), int(record["newest_day"]) - WINDOW_DAYS
         found: dict[tuple[int, int], int] = {}
@@ -249,14 +250,15 @@ class History:
         return [(name, day, count) for (name, day), count in found.items()]
 
     def fold(self, rows: range, retired: NDArray[np.bool_], most: int) -> int:
-        """Count what these rows have under retired names as code 0, until ``most`` entries were seen; the next row."""
+        """Move these rows' counts under retired names to code 0, up to about ``most`` entries; return the next row."""
         return int(_fold(self.slabs.arrays(), self._table.records, rows.start, rows.stop, retired, most))
 
     def clear(self, row: int) -> None:
+        """Remove a row's entries."""
         _clear(self.slabs.arrays(), self._table.records, row)
 
     def dump(self, rows: range | None = None) -> dict[str, NDArray[Any]]:
-        """Columns ``row``, ``key`` (row, name and day in one number) and ``count``, sorted; of all rows or some."""
+        """Return sorted columns ``row``, ``key`` (row, name and day in one) and ``count``, of all rows or some."""
         rows = range(self._table.n) if rows is None else rows
         n = int(self._table["_history_n"][rows.start : rows.stop].sum())
         row, key, count = np.empty(n, np.int32), np.empty(n, np.int64), np.empty(n, np.int64)
@@ -265,12 +267,12 @@ class History:
         return {"key": key.astype(np.uint64), "count": count.astype(np.uint32), "row": row}
 
     def load(self, stored: dict[str, NDArray[Any]]) -> None:
-        """Take in what :meth:`dump` gave, into rows that hold nothing; earlier releases' entries of no row too."""
+        """Load what :meth:`dump` returned into empty rows, skipping entries of no row, which earlier releases have."""
         key, row = stored["key"].astype(np.int64), stored["row"].astype(np.int64)
         held = row >= 0
         if not held.all():
             key, row = key[held], row[held]
         self.slabs.lengthen(len(key))
-        most, self.most = self.most, UNBOUNDED  # what was stored was let in
+        most, self.most = self.most, UNBOUNDED  # what was stored had been admitted
         self.add(key >> 32, key >> 16 & 0xFFFF, key & 0xFFFF, stored["count"][held].astype(np.int64))
         self.most = most

@@ -1,10 +1,10 @@
-"""The user keys of a population: from key to row and back, without a Python string a user.
+"""Map a population's user keys to rows and back, without a Python string per user.
 
 A key is found by its 64-bit hash (:func:`whisperer.ids.key_hash`, which the gateway sends along) and then compared byte
-by byte, so that two keys of one hash are two users. Rows are given in order of appearance and never again; a vacated
-key's bytes are overwritten, and the same key is new when it comes back.
+by byte, so that two keys with the same hash are two users. Rows are assigned in order of appearance and never reused; a
+vacated key's bytes are overwritten, and the same key is new when it comes back.
 
-Memory: 16 bytes a row, the key's text, and 6 to 9 bytes for the cells (:mod:`.cells`).
+Memory: 16 bytes per row, the key's text, and 6 to 9 bytes for the cells (:mod:`.cells`).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ Texts = tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.int64], NDArray[
 
 @kernel
 def _is(heads: Any, stored: Any, row: int, h: Any, start: int, length: int, text: Any) -> Any:
-    """Whether a row is live and has this key."""
+    """Check that a row is not vacant and has this key."""
     if heads[row, 0] != h or heads[row, 1] & _VACANT:
         return False
     at = int64(heads[row, 1])
@@ -74,7 +74,7 @@ def _row_of(cells: Any, heads: Any, stored: Any, mix: Any, h: Any, start: int, l
 
 @kernel
 def _touch(cells: Any, heads: Any, stored: Any, hashes: Any, mixes: Any) -> None:
-    """Ask for the memory of all look-ups, level by level, before any is waited for."""
+    """Request the memory of all look-ups, level by level, before waiting for any of it."""
     tags, slots, _, old_tags, old_slots, _, shape, salt = cells
     likely = np.empty(len(hashes), np.int64)
     unused = 0
@@ -128,7 +128,7 @@ def _meet(
     new: Any,
     done: int,
 ) -> Any:
-    """Number of keys done; fewer than all where a sub-table is full."""
+    """Find or add keys; return the number done, fewer than all if a sub-table is full."""
     shape = cells[6]
     mixes = np.empty(len(hashes), np.uint64)
     _touch(cells, heads, stored, hashes, mixes)
@@ -158,7 +158,7 @@ def _hash_all(heads: Any, stored: Any, n: int, seed: Any) -> None:
 
 
 class Keys:
-    """``seed`` is the tenant's, :func:`whisperer.ids.tenant_seed`."""
+    """Map keys to rows; ``seed`` is the tenant's, :func:`whisperer.ids.tenant_seed`."""
 
     __slots__ = ("_cells", "_heads", "_seed", "_text")
 
@@ -170,17 +170,18 @@ class Keys:
         self._text: NDArray[np.uint8] = blank(roomy(0), np.uint8)
 
     def __len__(self) -> int:
-        """Rows, vacant ones among them."""
+        """Return the number of rows, vacant ones included."""
         return int(self._cells.shape[COUNT])
 
     @property
     def nbytes(self) -> int:
+        """Bytes of keys and cells in use."""
         return self._heads[: len(self)].nbytes + self._end + self._cells.nbytes
 
     # -- batches --------------------------------------------------------------------------------------------------
 
     def rows_of(self, hashes: Any, starts: Any, lengths: Any, text: bytes | NDArray[np.uint8]) -> NDArray[np.int64]:
-        """Rows of keys given as slices of ``text``, int64, shape (n,); -1 where unknown."""
+        """Return the rows of keys given as slices of ``text``, int64, shape (n,); -1 for an unknown key."""
         rows = np.empty(len(hashes), np.int64)
         _rows_of(self._cells.arrays(), self._heads, self._text, *_texts(hashes, starts, lengths, text), rows)
         return rows
@@ -188,7 +189,7 @@ class Keys:
     def meet(
         self, hashes: Any, starts: Any, lengths: Any, text: bytes | NDArray[np.uint8]
     ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """Rows of keys, unknown ones added in order of appearance; and which entries were the first of their key."""
+        """Return the rows of keys, adding unknown ones in order of appearance, and which entries were a key's first."""
         n = len(hashes)
         rows, is_new = np.empty(n, np.int64), np.zeros(n, np.bool_)
         texts = _texts(hashes, starts, lengths, text)
@@ -201,12 +202,13 @@ class Keys:
         return rows, is_new
 
     def find(self, keys: list[str]) -> NDArray[np.int64]:
-        """:meth:`rows_of` of keys as texts."""
+        """Return :meth:`rows_of` of keys given as strings."""
         return self.rows_of(*self.slices(keys))
 
     # -- one key --------------------------------------------------------------------------------------------------
 
     def get(self, key: str) -> int | None:
+        """Return the row of a key; None if it is unknown."""
         row = int(self.find([key])[0])
         return None if row < 0 else row
 
@@ -214,27 +216,27 @@ class Keys:
         return self.get(key) is not None
 
     def text(self, row: int) -> str | None:
-        """A row's key; None where it is vacant."""
+        """Return a row's key; None if the row is vacant."""
         at, end = int(self._heads[row, 1]), int(self._heads[row + 1, 1] & _AT)
         if at >> 63:
             return None
         return self._text[at:end].tobytes().decode("utf-8", "surrogatepass")
 
     def texts(self, rows: NDArray[np.int64]) -> list[str]:
-        """Keys of rows that are not vacant."""
+        """Return the keys of rows, none of which may be vacant."""
         at = (self._heads[rows, 1]).astype(np.int64).tolist()
         end = (self._heads[rows + 1, 1] & _AT).astype(np.int64).tolist()
         view = self._text.data
         return [str(view[start:stop], "utf-8", "surrogatepass") for start, stop in zip(at, end, strict=True)]
 
     def vacate(self, row: int) -> None:
-        """Forget a row's key; its bytes are gone at once."""
+        """Erase a row's key; its bytes are overwritten at once."""
         at, end = int(self._heads[row, 1] & _AT), int(self._heads[row + 1, 1] & _AT)
         self._text[at:end] = 0
         self._heads[row, 1] |= _VACANT
 
     def slices(self, keys: list[str]) -> Texts:
-        """Keys as :meth:`rows_of` takes them."""
+        """Return keys in the form that :meth:`rows_of` takes."""
         encoded = [key.encode("utf-8", "surrogatepass") for key in keys]
         lengths = np.fromiter(map(len, encoded), np.int64, len(encoded))
         hashes = np.fromiter((key_hash(key, self._seed) for key in keys), np.uint64, len(keys))
@@ -243,15 +245,16 @@ class Keys:
     # -- all of them ----------------------------------------------------------------------------------------------
 
     def vacant(self) -> NDArray[np.int64]:
+        """Return the vacant rows."""
         return np.flatnonzero(self._heads[: len(self), 1] & _VACANT)
 
     def dump(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        """(text, offsets), as Arrow's large strings have them; a vacant row's text is of zero bytes."""
+        """Return (text, offsets), as in Arrow's large strings; a vacant row's text is all zero bytes."""
         offsets = (self._heads[: len(self) + 1, 1] & _AT).astype(np.int64)
         return self._text[: self._end].copy(), offsets
 
     def load(self, text: NDArray[np.uint8], offsets: NDArray[np.int64], vacant: Any = ()) -> None:
-        """Hold exactly what :meth:`dump` gave, with ``vacant`` rows as they were."""
+        """Restore exactly what :meth:`dump` returned, with the ``vacant`` rows that there were."""
         n = len(offsets) - 1
         start, end = int(offsets[0]), int(offsets[-1])
         self._heads, self._text = blank(roomy(n + 1), np.uint64, 2), blank(roomy(end - start), np.uint8)
@@ -274,7 +277,7 @@ class Keys:
 
 
 def _texts(hashes: Any, starts: Any, lengths: Any, text: Any) -> Texts:
-    """Of one type each, whatever the caller had: kernels are compiled once."""
+    """Convert each to one type, whatever the caller had, so that kernels are compiled only once."""
     buffer = np.frombuffer(text, np.uint8)
     buffer.flags.writeable = False
     return np.array(hashes, np.uint64), np.array(starts, np.int64), np.array(lengths, np.int64), buffer

@@ -1,12 +1,12 @@
-"""A tenant's distinct strings in one shard and their codes, 16 bits each; names that are hardly used are let go.
+"""Give a tenant's distinct strings in one shard codes of 16 bits, and retire strings that are hardly used.
 
-Strings come from whoever has a write key, so the table is a bound and not a right. Beyond it a string reads as the
-*overflow* string, code 0. The last codes are kept for *pinned* strings: built-in names and those that
-published configuration uses. When codes grow short, the strings that were used least are *retired*: from that moment
-they read as the overflow string, and once no column holds their codes (:meth:`.Population.sweep`) the codes are free.
-So a code never stands for two strings, and what a reader sees does not depend on how far a sweep has come.
+Anyone with a write key can send strings, so the table is bounded; once it is full, a new string reads as the *overflow*
+string, code 0. The last codes are reserved for *pinned* strings: built-in names and those that published configuration
+uses. When codes run short, the least used strings are *retired*: from then on they read as the overflow string, and
+once no column holds their codes (:meth:`.Population.let_names_go`), the codes are free. So a code never stands for two
+strings, and what a reader sees does not depend on how far a sweep has come.
 
-Which strings go depends on the uses alone, and uses are halved each time: what was popular long ago goes at last.
+Which strings go depends on their uses alone. Uses are halved each time, so what was popular long ago goes eventually.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from numpy.typing import NDArray
 
 MAX_NAMES = 1 << 16
 RESERVED = 1 / 64
-"""Share of the codes that only pinned strings get: 1,024."""
+"""Share of the codes that only pinned strings get: 1,024 codes."""
 SHORT = 1 / 8
-"""With a smaller share of the codes free than this, strings are retired,"""
+"""Strings are retired when a smaller share of the codes is free ..."""
 WANTED = 1 / 4
-"""until so many are free: 16,384."""
+"""... until this share is free: 16,384 codes."""
 
 
 class Uses(msgspec.Struct, array_like=True):
-    """What a snapshot holds of a table beside its strings: uses as int64 bytes, free codes, retired ones."""
+    """Hold what a snapshot has of a table besides its strings: uses as int64 bytes, free codes, retired codes."""
 
     uses: bytes = b""
     free: list[int] = []
@@ -36,7 +36,7 @@ class Uses(msgspec.Struct, array_like=True):
 
 
 class Names:
-    """``limit`` is the number of codes, that of ``overflow`` among them; MAX_NAMES if None."""
+    """Map strings to codes and back; ``limit`` is the number of codes, ``overflow``'s included, or None: MAX_NAMES."""
 
     __slots__ = ("_codes", "_free", "_limit", "_overflow", "_retired", "_uses", "keeps_room", "pinned", "texts")
 
@@ -44,38 +44,42 @@ class Names:
         self._overflow = overflow
         self._limit = MAX_NAMES if limit is None else limit
         self.texts = [overflow]
-        """By code; the overflow string where a code is free or retired."""
+        """The string of each code; the overflow string for a free or retired code."""
         self._codes = {overflow: 0}
         self._uses = np.zeros(1, np.int64)
         self._free: list[int] = []
         self._retired: list[int] = []
         self.pinned: Set[str] = frozenset()
         self.keeps_room = True
-        """Whether the reserve is kept: releases before record version 5 gave all codes to whoever came first."""
+        """Whether codes are reserved: before record version 5, all codes went to the strings that came first."""
 
     def __len__(self) -> int:
-        """Codes that are taken, retired ones among them."""
+        """Return the number of codes in use, retired ones included."""
         return len(self.texts) - len(self._free)
 
     @property
     def n_free(self) -> int:
+        """Codes that are free, reserved ones included."""
         return self._limit - len(self)
 
     @property
     def retired(self) -> NDArray[np.bool_]:
-        """Mask by code of what columns may still hold and nobody reads."""
+        """Mask of the codes that columns may still hold and nobody reads."""
         mask = np.zeros(len(self.texts), np.bool_)
         mask[self._retired] = True
         return mask
 
     def code(self, text: str) -> int:
+        """Return the code of a string, giving it one if it has none; 0 if there is no code left for it."""
         code = self._codes.get(text)
         return self._register(text) if code is None else code
 
     def find(self, text: str) -> int | None:
+        """Return the code of a string; None if it has none."""
         return self._codes.get(text)
 
     def codes(self, texts: list[str]) -> NDArray[np.int64]:
+        """Return :meth:`code` of each string, shape (len(texts),)."""
         return np.fromiter(map(self.code, texts), np.int64, len(texts))
 
     def _register(self, text: str) -> int:
@@ -92,7 +96,7 @@ class Names:
         return code
 
     def use(self, codes: NDArray[np.int64], counts: NDArray[np.int64] | None = None) -> None:
-        """These codes were used once each, or so often."""
+        """Count that codes were used, once each or ``counts`` times; codes may repeat."""
         if len(self._uses) < len(self.texts):
             grown = np.zeros(max(64, 2 * len(self.texts)), np.int64)
             grown[: len(self._uses)] = self._uses
@@ -107,11 +111,12 @@ class Names:
 
     @property
     def is_short(self) -> bool:
+        """Whether so few codes are free that strings should be retired."""
         return self.n_free < self._limit * SHORT
 
     def retire(self) -> int:
-        """Retire the least used strings, of equally used ones the lower codes; how many. Sweep, then :meth:`free`."""
-        self.use(np.empty(0, np.int64))  # as long as the texts
+        """Retire the least used strings, lower codes first on ties, and return how many. Sweep, then :meth:`free`."""
+        self.use(np.empty(0, np.int64))  # makes it as long as the texts
         uses = self._uses[: len(self.texts)]
         stays = np.zeros(len(self.texts), np.bool_)
         stays[0] = True
@@ -132,18 +137,19 @@ class Names:
         return n
 
     def free(self) -> None:
-        """No column holds a retired code any more."""
+        """Free the retired codes, once no column holds them any more."""
         self._free += self._retired[::-1]
         self._retired = []
 
     # -- snapshots ----------------------------------------------------------------------------------------------------
 
     def dump(self) -> Uses:
+        """Return what a snapshot stores besides :attr:`texts`."""
         self.use(np.empty(0, np.int64))
         return Uses(self._uses[: len(self.texts)].tobytes(), list(self._free), list(self._retired))
 
     def load(self, texts: list[str], stored: Uses) -> None:
-        """Hold exactly what was dumped."""
+        """Restore exactly what was dumped."""
         self.texts = list(texts)
         self._free, self._retired = list(stored.free), list(stored.retired)
         nobody = {*self._free, *self._retired}
@@ -154,7 +160,7 @@ class Names:
 
 
 def counted(codes: NDArray[Any], counts: NDArray[Any] | int, n: int) -> Uses:
-    """The uses of a table that an earlier release stored without them, from what its columns count."""
+    """Derive the uses of a table that an earlier release stored without them, from the counts in its columns."""
     uses = np.zeros(n, np.int64)
     np.add.at(uses, codes, counts)
     return Uses(uses.tobytes())

@@ -1,4 +1,4 @@
-"""What events do to the columns of their users, in one pass over a batch.
+"""Apply events to the columns of their users, in one pass over a batch.
 
 Each event is one step: seen times, counts, revenue, daily ring, history, place, timeline. Results do not depend on how
 events are grouped into batches.
@@ -18,17 +18,17 @@ from whisperer.profiles.record import NEVER, WINDOW_DAYS
 from whisperer.profiles.slabs import int64
 
 SEEN = EVENT[["timestamp", "revenue", "name", "zone", "locale", "kind", "flags"]]
-"""What is looked at of an event, at its place in EVENT, whose padding the compiler does not take."""
+"""The fields of an event that are read, at their offsets in EVENT, whose padding the compiler does not accept."""
 
 _INACTIVE = int(Flag.INACTIVE)
 _count_day, _fits, _bump = count_day, history.fits, history.bump
 _has_place, _write, _what_of = timeline.has_place, timeline.write, timeline.what_of
 
 MOST, LEAST = 2**63 - 1, -(2**63)
-"""A sum of money stays here when an amount would carry it further: it never wraps into the other sign."""
+"""Sums of money stop here instead of wrapping into the other sign."""
 
 DONE, HISTORY_FULL, LINE_FULL, TOO_NARROW = range(4)
-"""Why the pass ended: at the end, or before an event for which something must grow first."""
+"""Why the pass ended: all done, or the next event needs something to grow first."""
 
 
 @kernel
@@ -38,13 +38,13 @@ def _day(timestamp: int) -> Any:
 
 @kernel
 def passes(held: Any, amount: Any) -> Any:
-    """Whether a sum of two int64 is none."""
+    """Check if a sum of two int64 exceeds int64."""
     return (amount > 0 and held > MOST - amount) or (amount < 0 and held < LEAST - amount)
 
 
 @kernel
 def _touch(records: Any, daily: Any, past: Any, lines: Any, events: Any, at: Any, rows: Any, done: int) -> Any:
-    """Ask for the memory of all rows, level by level, before any is waited for."""
+    """Request the memory of all rows, level by level, before waiting for any of it."""
     unused = 0
     for i in range(done, len(rows)):
         unused += records[rows[i]].n_events + int64(records[rows[i]]._line_head)
@@ -78,13 +78,13 @@ def observe(
     wraps: bool,
     state: Any,
 ) -> Any:
-    """Observe ``events[at[i]]`` of ``rows[i]`` from ``state[0]`` on; why it ended, in ``state[0]`` where, and in
-    ``state[2]`` how many amounts of money did not fit. ``wraps``: sums pass into the other sign, as they did once.
+    """Apply ``events[at[i]]`` to ``rows[i]``, starting at i = ``state[0]``; return why it ended.
 
-    ``most`` is how many entries of history a user may have.
+    ``state[0]`` becomes where it ended; ``state[2]`` counts amounts of money that did not fit. ``most`` is how many
+    history entries a user may have. ``wraps``: sums wrap into the other sign, as they did in earlier releases.
 
-    ``ties`` marks the events whose place is stated as late as the one held and is another: texts decide between them,
-    and those are not here.
+    ``ties`` marks events whose time zone or locale differs from the one held and has the same time: their texts, which
+    are not available here, decide.
     """
     state[1] = _touch(records, daily, past[0], lines[0], events, at, rows, state[0])
     for i in range(state[0], len(rows)):

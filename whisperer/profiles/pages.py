@@ -1,8 +1,8 @@
-"""How one user's registers are stored: as one encoded map, or, once that is large, as many, each of a range of names.
+"""Store one user's registers: as one encoded map or, once that is large, as several, each for a range of names.
 
-A look-up or a write decodes the page that holds the name and no other, so that it costs the same in a profile of ten
-traits and in one of a thousand. Pages are immutable: a write makes new ones in place of those it touched. What a
-profile holds, and the order in which it is told, do not depend on how it came to be divided.
+A look-up or write decodes only the page that holds the name, so it costs the same in a profile of ten traits and in one
+of a thousand. Pages are immutable: a write replaces those it touched. What a profile holds, and in which order it is
+listed, does not depend on how it came to be divided.
 
 Leaves to others what may be written (:mod:`whisperer.profiles.traits`).
 """
@@ -19,16 +19,16 @@ Register: TypeAlias = tuple[int, int, bytes]
 """(event time in ms, sequence, JSON text)"""
 
 PAGE_BYTES = 2 << 10
-"""A larger page of several names is divided."""
+"""A page of several names that is larger is divided."""
 _ORDER_BYTES = 32
-"""What a register takes besides its name and text, at most."""
+"""Bytes that a register takes besides its name and text, at most."""
 
 encode_page = _encode = msgspec.msgpack.Encoder(order="deterministic").encode
 _decode = msgspec.msgpack.Decoder(dict[str, tuple[int, int, bytes]]).decode
 
 
 class Pages(NamedTuple):
-    """Encoded maps in the order of their names; ``firsts`` are the least names that belong to each."""
+    """Hold encoded maps in the order of their names; ``firsts`` are the lowest names that belong to each."""
 
     firsts: tuple[str, ...]
     maps: tuple[bytes, ...]
@@ -40,7 +40,7 @@ Stored: TypeAlias = bytes | Pages | None
 
 
 def fits_a_page(stored: Stored, writes: Sequence[tuple[str, Register]]) -> TypeGuard[bytes | None]:
-    """Whether one page holds what is stored and, whatever they replace, all of these writes."""
+    """Check that one page has room for what is stored and all of these writes, whatever they replace."""
     if isinstance(stored, Pages):
         return False
     room = PAGE_BYTES - (0 if stored is None else len(stored))
@@ -50,11 +50,12 @@ def fits_a_page(stored: Stored, writes: Sequence[tuple[str, Register]]) -> TypeG
 
 
 def page_of(stored: bytes | None) -> dict[str, Register]:
-    """The registers of what is stored as one page."""
+    """Return the registers that are stored as one page."""
     return {} if stored is None else _decode(stored)
 
 
 def find(stored: Stored, name: str) -> Register | None:
+    """Return the register of a name; None if there is none."""
     if stored is None:
         return None
     if isinstance(stored, Pages):
@@ -63,7 +64,7 @@ def find(stored: Stored, name: str) -> Register | None:
 
 
 def registers_of(stored: Stored) -> dict[str, Register]:
-    """All registers, by name in order."""
+    """Return all registers, in order of their names."""
     if stored is None:
         return {}
     if isinstance(stored, bytes):
@@ -75,39 +76,40 @@ def registers_of(stored: Stored) -> dict[str, Register]:
 
 
 def n_bytes_of(stored: Stored) -> int:
-    """What is stored, without what dividing it costs."""
+    """Return the number of bytes stored, without the heads of the encoded maps."""
     if isinstance(stored, Pages):
         return stored.n_bytes
     return 0 if stored is None else len(stored) - _head(stored)
 
 
 def n_names_of(stored: Stored) -> int:
+    """Return the number of names stored."""
     if isinstance(stored, Pages):
         return stored.n_names
     return 0 if stored is None else _count(stored)
 
 
 def length_of(stored: Stored) -> int:
-    """Of what :func:`joined` gives."""
+    """Return the length of what :func:`joined` returns."""
     if isinstance(stored, Pages):
         return stored.n_bytes + len(_head_of(stored.n_names))
     return 0 if stored is None else len(stored)
 
 
 def size_of(name: str, register: Register) -> int:
-    """Bytes that a register takes in its page."""
+    """Return the bytes that a register takes in its page."""
     return len(_encode(name)) + len(_encode(register))
 
 
 def joined(stored: Stored) -> bytes | None:
-    """As one encoded map, whatever its size: what :func:`divided` takes."""
+    """Join what is stored into one encoded map of any size, as :func:`divided` takes it."""
     if not isinstance(stored, Pages):
         return stored
     return _head_of(stored.n_names) + b"".join(page[_head(page) :] for page in stored.maps)
 
 
 def divided(encoded: bytes) -> Stored:
-    """An encoded map as it is kept here."""
+    """Divide an encoded map into pages as they are stored here."""
     if len(encoded) <= PAGE_BYTES:
         return encoded
     book = Book(None)
@@ -116,7 +118,7 @@ def divided(encoded: bytes) -> Stored:
 
 
 class Book:
-    """One user's registers while they are written: pages are decoded once, and encoded again at the end."""
+    """Hold one user's registers while they are written: pages are decoded once and encoded again at the end."""
 
     def __init__(self, stored: Stored) -> None:
         self._firsts = list(stored.firsts) if isinstance(stored, Pages) else [""]
@@ -127,9 +129,11 @@ class Book:
         self.n_names, self.n_bytes = n_names_of(stored), n_bytes_of(stored)
 
     def get(self, name: str) -> Register | None:
+        """Return the register of a name; None if there is none."""
         return self._page(name)[1].get(name)
 
     def put(self, name: str, register: Register) -> None:
+        """Set the register of a name."""
         place, page = self._page(name)
         held = page.get(name)
         if held is None:
@@ -141,19 +145,21 @@ class Book:
         self._changed.add(place)
 
     def registers(self) -> dict[str, Register]:
+        """Return all registers by name."""
         found: dict[str, Register] = {}
         for place, page in enumerate(self._maps):
             found |= self._open.get(place) or _decode(page)
         return found
 
     def replace(self, registers: dict[str, Register]) -> None:
-        """Hold exactly these."""
+        """Hold exactly these registers."""
         self._firsts, self._maps, self._open = [""], [_EMPTY], {0: registers}
         self._changed = {0}
         self.n_names = len(registers)
         self.n_bytes = sum(size_of(name, register) for name, register in registers.items())
 
     def stored(self) -> Stored:
+        """Return what to store: the value this book was made of, if nothing changed."""
         if not self._changed:
             return self._before
         for place in sorted(self._changed, reverse=True):
@@ -174,7 +180,7 @@ class Book:
         return place, page
 
     def _divide(self, place: int) -> None:
-        """Into pages of about half of what one may hold."""
+        """Divide a page into several, each about half full."""
         firsts: list[str] = []
         maps: list[dict[str, Register]] = []
         room = 0
@@ -205,14 +211,14 @@ def _maps(stored: Stored) -> tuple[bytes, ...]:
 
 
 def _head_of(n: int) -> bytes:
-    """What begins an encoded map of ``n`` names (MessagePack: fixmap, map 16, map 32)."""
+    """Return the first bytes of an encoded map of ``n`` names (MessagePack: fixmap, map 16, map 32)."""
     if n < 16:
         return bytes([0x80 | n])
     return b"\xde" + n.to_bytes(2) if n < 1 << 16 else b"\xdf" + n.to_bytes(4)
 
 
 def _head(page: bytes) -> int:
-    """Bytes before the first name of an encoded map."""
+    """Return the number of bytes before the first name of an encoded map."""
     return {0xDE: 3, 0xDF: 5}.get(page[0], 1)
 
 

@@ -1,8 +1,8 @@
-"""All users of one tenant that one shard holds, in columns.
+"""Hold all users of one tenant that one shard has, in columns.
 
-A row is a user key. It is *live* (has a profile), *forwarded* (merged into another key: holds nothing but the target),
-or *vacant* (erased: the row number is never used again). Guarantees: integers are exact; the state of a user does not
-depend on how events were batched, nor on the order of merges.
+A row is a user key. It is *live* (has a profile), *forwarded* (merged into another key: holds only the target), or
+*vacant* (erased: the row number is never used again). Guarantees: integers are exact; a user's state does not depend
+on how events were batched, nor on the order of merges.
 """
 
 from __future__ import annotations
@@ -26,29 +26,29 @@ from whisperer.profiles.state import ProfileState
 from whisperer.profiles.timeline import Timeline
 
 OTHER_NAME = "(other)"
-"""Counts events whose name has no code (:mod:`.names`)."""
+"""The name under which events are counted whose own name has no code (:mod:`.names`)."""
 
 SWEEP_ROWS = 20_000
 SWEEP_ENTRIES = 2_000_000
-"""Users, and entries of theirs, that one slice of a sweep looks at: under 20 ms."""
+"""Users, and their entries, that one slice of a sweep looks at: under 20 ms."""
 
 RETIRE_EVERY_MS = 600_000
-"""Names are let go once in so long at most, so that a stream of new ones costs a tenant's neighbours little."""
+"""Names are retired at most once in this time, so that a stream of new ones costs a tenant's neighbours little."""
 
 __all__ = ["AWAY", "FORWARDED", "LIVE", "NO_CHECK", "OTHER_NAME", "VACANT", "Names", "Population", "Sweep"]
 
 
 class Sweep(msgspec.Struct, array_like=True):
-    """How far retired names were taken out of the rows: ``next_row`` of ``end_row``; -1 while nothing is to do."""
+    """Track how far retired names are removed from the rows: ``next_row`` of ``end_row``, -1 if no sweep is running."""
 
     retired_at: int = -RETIRE_EVERY_MS
-    """ms UTC."""
+    """When names were last retired, ms UTC."""
     next_row: int = -1
     end_row: int = 0
 
 
 class Population:
-    """``seed`` is the tenant's, :func:`whisperer.ids.tenant_seed`."""
+    """Hold a tenant's users in one shard; ``seed`` is the tenant's, :func:`whisperer.ids.tenant_seed`."""
 
     def __init__(self, seed: int = 0) -> None:
         self.table = users()
@@ -74,7 +74,7 @@ class Population:
     def meet(
         self, hashes: Any, starts: Any, lengths: Any, text: bytes | NDArray[np.uint8], partitions: NDArray[Any]
     ) -> NDArray[np.int64]:
-        """Rows of user keys (:meth:`.Keys.meet`), blank live ones for those that have none."""
+        """Return the rows of user keys (:meth:`.Keys.meet`), adding blank live rows for new keys."""
         rows, is_new = self.keys.meet(hashes, starts, lengths, text)
         count = len(self.keys) - self.table.n
         if count:
@@ -84,14 +84,15 @@ class Population:
         return rows
 
     def add(self, keys: Sequence[str], partitions: Sequence[int] | NDArray[Any]) -> NDArray[np.int64]:
-        """Rows of keys, new ones where there are none."""
+        """Return the rows of keys, adding those that are missing."""
         return self.meet(*self.keys.slices(list(keys)), np.array(partitions, np.uint16))
 
     def row(self, key: str, partition: int) -> int:
-        """The row of a key, new if need be."""
+        """Return the row of a key, adding it if it is missing."""
         return int(self.add([key], [partition])[0])
 
     def live_rows(self) -> NDArray[np.int64]:
+        """Return the rows of live users, without those of partitions that are AWAY."""
         return np.flatnonzero(self.table["status"][: self.table.n] == LIVE)
 
     # -- events ---------------------------------------------------------------------------------------------------
@@ -110,15 +111,15 @@ class Population:
         *,
         wraps: bool = False,
     ) -> int:
-        """Bring events to their users; rows may repeat. How many amounts of money did not fit into their sums.
+        """Apply events to their users and return how many amounts of money did not fit into their sums.
 
         Parameters
         ----------
         events : a block's, of :data:`whisperer.events.block.EVENT`
-        at : int64, shape (n,), which of them; rows : int64, shape (n,), whose
-        names, zones, locales : codes of :attr:`names`, :attr:`zones`, :attr:`locales` for each entry of the block's
+        at : int64, shape (n,), which events to apply; rows : int64, shape (n,), their users' rows, which may repeat
+        names, zones, locales : for each entry of the block's table, its code in the attribute of the same name
         sequence, reference : int64, shape (len(events),), for the timeline, with the shard of ``origin``
-        wraps : money beyond int64 passes into the other sign, as records before version 5 have it
+        wraps : sums of money wrap beyond int64, as in records before version 5
         """
         table, past, lines = self.table, self.history.slabs, self.timeline.slabs
         ties, state = np.zeros(len(rows), np.bool_), np.zeros(3, np.int64)
@@ -147,13 +148,13 @@ class Population:
         return int(state[2])
 
     def _set_newest(self, name: str, names: Names, row: int, at: int, code: int) -> None:
-        """Time zone and locale are those of the newest event that states one. On a tie the larger text wins."""
+        """Set a time zone or locale if its event is the newest to state one; on a tie the larger text wins."""
         record = self.table.records[row]
         if code and (at, names.texts[code]) > (int(record[f"{name}_at"]), names.texts[int(record[name])]):
             self.table[name][row], self.table[f"{name}_at"][row] = code, at
 
     def write_traits(self, row: int, writes: Sequence[tuple[str, pages.Register]], rule: traits.Rule) -> traits.Written:
-        """Bring writes to a user: which traits have another value now, and what was refused."""
+        """Apply writes to a user's traits and return which values changed and what was refused."""
         held = self.traits[row]
         written = traits.write(held, writes, rule)
         self.traits[row] = written.stored
@@ -163,21 +164,21 @@ class Population:
     # -- names ----------------------------------------------------------------------------------------------------
 
     def keep_bounds(self, *, kept: bool) -> None:
-        """Whether the bounds of record version 5 hold: the codes that are kept, the entries that a user may have."""
+        """Switch the bounds of record version 5 on or off: reserved codes, and the history entries of a user."""
         self.names.keeps_room = self.zones.keeps_room = self.locales.keeps_room = kept
         self.history.most = MAX_ENTRIES if kept else UNBOUNDED
 
     def sweeps_at(self, now: int) -> bool:
-        """Whether :meth:`let_names_go` would do anything."""
+        """Check if :meth:`let_names_go` would do anything."""
         if self.sweep.next_row >= 0:
             return True
         is_short = self.names.is_short or self.locales.is_short
         return is_short and now - self.sweep.retired_at >= RETIRE_EVERY_MS
 
     def let_names_go(self, now: int) -> int:
-        """Retire names where codes are short, or take the retired ones out of the next rows; how many were retired.
+        """Retire names if codes are short, or else clear retired ones from the next rows; return how many were retired.
 
-        Time zones are as many as the IANA database has and stay.
+        Time zones are never retired: there are only as many as the IANA database has.
         """
         if not self.sweeps_at(now):
             return 0
@@ -200,7 +201,7 @@ class Population:
     # -- whole users ----------------------------------------------------------------------------------------------
 
     def extract(self, row: int) -> ProfileState:
-        """The profile as a value; the row is left as it is."""
+        """Return the profile as a value, leaving the row as it is."""
         table, names = self.table, self.names.texts
         links = self.links.get(row, {})
         return ProfileState(
@@ -220,7 +221,7 @@ class Population:
         )
 
     def _history_of(self, row: int) -> list[tuple[str, int, int]]:
-        """Each name and day once: those under retired names are among the others'."""
+        """List each name and day once, with counts under retired names added to those of OTHER_NAME."""
         names = self.names.texts
         found: dict[tuple[str, int], int] = {}
         for name, day, count in self.history.of(row):
@@ -229,8 +230,9 @@ class Population:
         return [(name, day, count) for (name, day), count in found.items()]
 
     def combine(self, row: int, state: ProfileState, rule: traits.Rule) -> traits.Written:
-        """Add a profile to a live row. Commutative and associative, as far as the rule of traits is; what became of
-        those.
+        """Add a profile to a live row and return what became of its traits.
+
+        Commutative and associative, as far as the rule for traits is.
         """
         table = self.table
         held_first = int(table["first_seen"][row])
@@ -277,7 +279,7 @@ class Population:
         )
 
     def link(self, row: int, key: str, *, owned: bool) -> None:
-        """Note that a key belongs to this user (owned) or was refused to them; owned wins in a merge."""
+        """Record that a key belongs to this user (owned) or was refused to them; owned wins in a merge."""
         held = self.links.setdefault(row, {})
         held[key] = held.get(key, False) or owned
 
@@ -293,16 +295,18 @@ class Population:
         self.links.pop(row, None)
 
     def forward(self, row: int, target: str) -> None:
+        """Remove a row's profile and let its key lead to ``target``."""
         self.clear(row)
         self.table["status"][row] = FORWARDED
         self.targets[row] = target
 
     def unforward(self, row: int) -> None:
+        """Make a forwarded row live again."""
         self.targets.pop(row, None)
         self.table["status"][row] = LIVE
 
     def vacate(self, row: int) -> None:
-        """Forget key and profile; the row number is not used again."""
+        """Remove a row's key and profile; the row number is not used again."""
         self.clear(row)
         self.targets.pop(row, None)
         self.table["status"][row] = VACANT

@@ -1,6 +1,6 @@
-"""The columns of a user: which are packed into the record that every event touches, and which lie apart.
+"""Define a user's columns: which are packed into the record that every event touches, and which are separate.
 
-Memory: 72 bytes a record, 180 of daily ring, 19 of the rest.
+Memory: 72 bytes per record, 180 for the daily ring, 19 for the rest.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from whisperer.profiles.scores import SCORES
 LIVE, FORWARDED, VACANT = 0, 1, 2
 
 AWAY = 4
-"""Added to a status: the row belongs to a partition that is not at home here, but coming or going."""
+"""Added to a status: the row's partition is moving to or from this shard, which does not own it."""
 
-NEVER = -1  # in first_seen and last_seen, zone_at and locale_at
+NEVER = -1  # in first_seen, last_seen, zone_at and locale_at
 NO_CHECK = np.iinfo(np.int64).max
 WINDOW_DAYS = 90
 
@@ -31,7 +31,7 @@ PACKED: dict[str, tuple[Any, Any]] = {
     "newest_day": (np.int32, 0),
     "zone": (np.uint16, 0),
     "locale": (np.uint16, 0),
-    # where the history and the timeline keep the row's entries
+    # where the row's history and timeline entries are
     "_history_at": (np.uint32, 0),
     "_history_n": (np.uint32, 0),
     "_line_at": (np.uint32, 0),
@@ -51,4 +51,5 @@ APART: dict[str, tuple[Any, Any] | tuple[Any, Any, int]] = {
 
 
 def users() -> Table:
+    """Return an empty table with these columns."""
     return Table(APART, PACKED)

@@ -1,9 +1,9 @@
-"""Scores: what a model says of each user, kept in columns beside the user until the next sweep.
+"""Define scores: what a model says about each user, kept in columns until the next sweep.
 
-A score is a number that a model once wrote down, not a formula: it is journaled with the model's version, so that
+A score is a number that a model wrote down once, not a formula: it is journaled with the model's version, so that
 replay gives the same number whatever became of the model. Decides which scores there are, which changes are worth a
-record, and what is said before any model has been trained. Leaves to others: learned models
-(:mod:`whisperer.models.scores`), the rhythm of sweeps (:mod:`actors.scoring`) and what a change sets off
+record, and what the scores are before any model has been trained. Leaves to others: learned models
+(:mod:`whisperer.models.scores`), the rhythm of sweeps (:mod:`actors.scoring`) and what a change triggers
 (:mod:`whisperer.shard.scoring`).
 """
 
@@ -23,33 +23,33 @@ SCORES = (CHURN, ENGAGEMENT)
 
 HORIZON_DAYS = 30
 STILL = 0.002
-"""A score that moved by no more than this is left as it is: it would only fill the journal."""
+"""A score that moved by at most this is not updated: that would only fill the journal."""
 
 
 class ScoreModel(Protocol):
-    """Plain data that says how users fare: the same figures for the same user, whoever else is in the batch."""
+    """Score users, as plain data: the same figures for the same user, whoever else is in the batch."""
 
     @property
     def version(self) -> str: ...
     @property
     def features(self) -> tuple[str, ...]:
-        """Names of the columns of ``x``, of :data:`whisperer.profiles.features.REPLAYED`."""
+        """Names of the columns of ``x``, from :data:`whisperer.profiles.features.REPLAYED`."""
         ...
 
     def score(self, x: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """(churn, engagement): float64, shape (n,) each, within [0, 1], NaN where it cannot be said.
+        """Return (churn, engagement): float64, shape (n,) each, in [0, 1], NaN if unknown.
 
-        ``x``: float64, shape (n, len(features)), NaN where absent.
+        ``x``: float64, shape (n, len(features)), NaN for a missing value.
         """
         ...
 
 
 class BgNbdScores:
-    """The formula that stands in until a model is trained, or for good where nothing beats it.
+    """Score by a formula until a model is trained, or for good if no model beats it.
 
-    Churn is the probability of no active day within ``horizon_days``; engagement the active days to expect in that
-    time, as a share of it. ``params`` are per week; CDNOW's are those of people who buy music and know nothing of a
-    tenant: the order of users means more than the figures.
+    Churn is the probability of no active day within ``horizon_days``; engagement is the active days to expect in that
+    time, as a share of it. ``params`` are per week. CDNOW's describe people who buy music, not the tenant's users: the
+    order of users means more than the figures.
 
     References
     ----------
@@ -72,7 +72,7 @@ class BgNbdScores:
 
 
 def moved(held: NDArray[np.float32], found: NDArray[np.float64]) -> NDArray[np.float32]:
-    """``found`` where it differs from ``held`` by more than `STILL` or is the first; elsewhere NaN, for "as it is"."""
+    """Return ``found`` where it is the first score or differs from ``held`` by more than `STILL`, elsewhere NaN."""
     bounded = np.clip(found, 0.0, 1.0).astype(np.float32)
-    is_still = np.abs(bounded - held) <= STILL  # false where there was none
+    is_still = np.abs(bounded - held) <= STILL  # false if there was none
     return np.where(is_still, np.float32(np.nan), bounded)

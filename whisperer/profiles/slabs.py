@@ -1,7 +1,7 @@
-"""Room for what is kept a user in varying amounts: blocks of a few sizes, cut from one array, used again when freed.
+"""Allocate room for per-user data of varying size: blocks of a few sizes, cut from one array, reused when freed.
 
-A user's entries lie side by side, so that reading them costs one place in memory, and a user who grows moves alone.
-Freed blocks are chained through their own first word. Nothing is ever compacted as a whole.
+A user's entries are contiguous, so reading them costs one place in memory, and when one user grows, no other moves.
+Freed blocks are chained through their own first word. The array as a whole is never compacted.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from whisperer.events.words import kernel
 from whisperer.profiles.growth import blank, lengthen, roomy
 
 int64: Any = np.int64
-"""For kernels: to mypy, what they compute with is Any."""
+"""``np.int64`` for kernels, typed Any: to mypy, everything they compute with is."""
 
 NONE = -1
-USED = 0  # of `counts`: entries handed out from the array's start
-FREED = 1  # and entries of freed blocks among them
+USED = 0  # place in `counts`: entries allocated from the array's start
+FREED = 1  # place in `counts`: those of them in freed blocks
 
 
 @kernel
 def has_room(entries: Any, free: Any, counts: Any, sizes: Any, klass: int) -> Any:
-    """Whether a block can be taken without lengthening the array."""
+    """Check that a block can be taken without lengthening the array."""
     return free[klass] != NONE or counts[USED] + sizes[klass] <= len(entries)
 
 
 @kernel
 def take(entries: Any, free: Any, counts: Any, sizes: Any, klass: int) -> Any:
-    """Start of a block; what it holds is not cleared."""
+    """Take a block, not cleared, and return its start."""
     at = free[klass]
     if at != NONE:
         free[klass] = entries[at, 0]
@@ -43,7 +43,7 @@ def take(entries: Any, free: Any, counts: Any, sizes: Any, klass: int) -> Any:
 
 @kernel
 def give(entries: Any, free: Any, counts: Any, sizes: Any, klass: int, at: int) -> None:
-    """Free a block; class 0 is no block."""
+    """Free a block; class 0 means there is none."""
     if klass:
         entries[at, 0] = free[klass]
         free[klass] = at
@@ -51,7 +51,7 @@ def give(entries: Any, free: Any, counts: Any, sizes: Any, klass: int, at: int) 
 
 
 class Slabs:
-    """``sizes[c]`` entries of ``words`` int64 make a block of class c; class 0 is no block."""
+    """Hold the array and its free blocks: class c has ``sizes[c]`` entries of ``words`` int64, class 0 is no block."""
 
     __slots__ = ("counts", "entries", "free", "sizes")
 
@@ -62,13 +62,14 @@ class Slabs:
         self.entries: NDArray[np.int64] = blank(roomy(0), np.int64, words)
 
     def arrays(self) -> tuple[Any, ...]:
-        """As the kernels take them; to be asked for anew after :meth:`lengthen`."""
+        """Return the arrays as kernels take them; ask again after :meth:`lengthen`."""
         return self.entries, self.free, self.counts, self.sizes
 
     @property
     def nbytes(self) -> int:
+        """Bytes allocated, freed blocks included."""
         return self.entries[: self.counts[USED]].nbytes
 
     def lengthen(self, extra: int = 0) -> None:
-        """Twice as long, and for ``extra`` entries at least."""
+        """At least double the array, with room for ``extra`` more entries."""
         lengthen(self, "entries", roomy(max(len(self.entries), int(self.counts[USED]) + extra)))

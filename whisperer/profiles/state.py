@@ -1,4 +1,4 @@
-"""One user's whole profile as a value: what a merge, a move, an export or an erasure handles.
+"""Define one user's whole profile as a value, as a merge, a move, an export or an erasure handles it.
 
 ``combine`` in :mod:`whisperer.profiles.population` adds such a value to a stored user; sums, minima, maxima, unions and
 last-writer-wins registers make the result independent of the order in which states arrive.
@@ -12,7 +12,9 @@ from whisperer.profiles.timeline import Entry
 
 
 class ProfileState(msgspec.Struct, array_like=True, gc=False):
-    """Attributes
+    """Hold one user's whole profile.
+
+    Attributes
     ----------
     first_seen, last_seen : ms UTC, -1 for never
     n_events : int
@@ -23,7 +25,7 @@ class ProfileState(msgspec.Struct, array_like=True, gc=False):
     traits : :mod:`whisperer.profiles.traits` registers
     links : linked user keys (``a:...`` owned, ``u:...`` joined by alias)
     refused : anonymous keys that belong to another user
-    engagement : what passed between us and the user, opaque here; b"" for nothing
+    engagement : what passed between us and the user, opaque here; b"" if nothing did
     """
 
     first_seen: int = -1

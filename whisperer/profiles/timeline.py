@@ -1,11 +1,11 @@
-"""The last 64 entries of each user's story, by event time.
+"""Keep the last 64 entries of each user's story, by event time.
 
-An entry names what happened and where its JSON lies (shard of origin, journal position, place in the block); the JSON
-itself stays in the journal and the warehouse. What is kept is the top 64 by (timestamp, sequence), whatever the order
-of arrival or of merges; of entries equal in both, the earlier arrival stands first. A user's entries are a sorted ring
-of 1, 2, 4 ... 64 places: an event that is the newest, as most are, costs one write.
+An entry names what happened and where its JSON is (shard of origin, journal position, place in the block); the JSON
+itself stays in the journal and the warehouse. The top 64 by (timestamp, sequence) are kept, whatever the order of
+arrival or of merges; of entries equal in both, the one that arrived earlier comes first. A user's entries are a sorted
+ring of 1, 2, 4 ... 64 places: an event that is the newest, as most are, costs one write.
 
-Memory: 32 bytes an entry, and a third of room.
+Memory: 32 bytes per entry, plus a third for growth.
 """
 
 from __future__ import annotations
@@ -32,11 +32,12 @@ _TIMESTAMP, _SEQUENCE, _REFERENCE, _WHAT, _WORDS = range(5)
 
 
 def pack_reference(position: int, index: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Journal position of a block and places in it, as one number each."""
+    """Pack the journal position of a block and places in it into one number each."""
     return (position << _INDEX_BITS) | index
 
 
 def unpack_reference(reference: int) -> tuple[int, int]:
+    """Return (journal position, place in the block)."""
     return reference >> _INDEX_BITS, reference & ((1 << _INDEX_BITS) - 1)
 
 
@@ -51,7 +52,7 @@ class Entry(NamedTuple):
 
 @kernel
 def has_place(slabs: Any, record: Any) -> Any:
-    """Whether one more entry of a row needs no longer array."""
+    """Check that one more entry of a row fits without lengthening the array."""
     entries, free, counts, sizes = slabs
     n, klass = int64(record._line_n), int64(record._line_class)
     return n == KEEP or n < sizes[klass] or has_room(entries, free, counts, sizes, klass + 1)
@@ -59,7 +60,7 @@ def has_place(slabs: Any, record: Any) -> Any:
 
 @kernel
 def write(slabs: Any, record: Any, timestamp: int, sequence: int, reference: int, what: int) -> None:
-    """Put an entry into its place in a row for which :func:`has_place` holds, or drop what is the 65th."""
+    """Insert an entry into a row for which :func:`has_place` holds, dropping whichever is the 65th."""
     entries, free, counts, sizes = slabs
     at, n, head = int64(record._line_at), int64(record._line_n), int64(record._line_head)
     klass = int64(record._line_class)
@@ -72,7 +73,7 @@ def write(slabs: Any, record: Any, timestamp: int, sequence: int, reference: int
         head = (head + 1) & (KEEP - 1)
         n -= 1
         record._line_head = head
-    elif n == sizes[klass]:  # so the ring starts at 0: only a full one turns
+    elif n == sizes[klass]:  # so the ring starts at 0: only one of KEEP places rotates
         moved = take(entries, free, counts, sizes, klass + 1)
         for i in range(n):
             for word in range(_WORDS):
@@ -101,6 +102,7 @@ def write(slabs: Any, record: Any, timestamp: int, sequence: int, reference: int
 
 @kernel
 def what_of(origin: int, name: int, kind: int) -> Any:
+    """Pack an entry's origin, name code and kind into one word."""
     return origin << 24 | name << 8 | kind
 
 
@@ -116,7 +118,7 @@ def _append(slabs: Any, records: Any, rows: Any, columns: Any, done: int) -> Any
 
 @kernel
 def _dump(slabs: Any, records: Any, start: int, stop: int, row: Any, columns: Any) -> None:
-    """In order of (timestamp, sequence); equal ones in order of arrival, so that appending them gives the same."""
+    """Copy entries by (timestamp, sequence), equal ones in order of arrival, so that appending them restores all."""
     entries, sizes = slabs[0], slabs[3]
     out = 0
     for r in range(start, stop):
@@ -164,7 +166,7 @@ def _clear(slabs: Any, records: Any, row: int) -> None:
 
 
 class Timeline:
-    """``table`` holds where each row's entries lie (:mod:`.record`)."""
+    """Keep users' latest entries; ``table`` holds where each row's are (:mod:`.record`)."""
 
     def __init__(self, table: Table) -> None:
         self._table = table
@@ -175,6 +177,7 @@ class Timeline:
 
     @property
     def nbytes(self) -> int:
+        """Bytes of entries in use."""
         return self.slabs.nbytes
 
     def append(
@@ -187,7 +190,7 @@ class Timeline:
         origin: Any = -1,
         reference: Any = -1,
     ) -> None:
-        """Add one entry for each of ``rows``; the others are arrays like it, or one value for all."""
+        """Add one entry for each of ``rows``; the other arguments are arrays of that shape, or one value for all."""
         columns = np.empty((len(rows), _WORDS), np.int64)
         columns[:, _TIMESTAMP], columns[:, _SEQUENCE], columns[:, _REFERENCE] = timestamp, sequence, reference
         columns[:, _WHAT] = np.array(origin, np.int64) << 24 | np.array(name, np.int64) << 8 | np.array(kind, np.int64)
@@ -198,7 +201,7 @@ class Timeline:
                 self.slabs.lengthen()
 
     def of(self, row: int, names: list[str]) -> list[Entry]:
-        """The row's entries, newest first, at most 64."""
+        """Return the row's entries, newest first, at most 64."""
         record = self._table.records[row]
         n, mask = int(record["_line_n"]), int(self.slabs.sizes[record["_line_class"]]) - 1
         places = int(record["_line_at"]) + ((int(record["_line_head"]) + np.arange(n - 1, -1, -1)) & mask)
@@ -210,10 +213,11 @@ class Timeline:
         _fold(self.slabs.arrays(), self._table.records, rows.start, rows.stop, retired)
 
     def clear(self, row: int) -> None:
+        """Remove a row's entries."""
         _clear(self.slabs.arrays(), self._table.records, row)
 
     def dump(self, rows: range | None = None) -> dict[str, NDArray[Any]]:
-        """A column a member of :class:`Entry`, and ``row``; of all rows or some."""
+        """Return a column for each member of :class:`Entry`, and ``row``, of all rows or some."""
         rows = range(self._table.n) if rows is None else rows
         n = int(self._table["_line_n"][rows.start : rows.stop].sum(dtype=np.int64))
         row, columns = np.empty(n, np.int32), np.empty((n, _WORDS), np.int64)
@@ -230,7 +234,7 @@ class Timeline:
         }
 
     def load(self, stored: dict[str, NDArray[Any]]) -> None:
-        """Take in what :meth:`dump` gave, into rows that hold nothing; earlier releases' entries of no row too."""
+        """Load what :meth:`dump` returned into empty rows, skipping entries of no row, which earlier releases have."""
         rows = stored["row"].astype(np.int64)
         held = rows >= 0
         self.slabs.lengthen(len(rows))

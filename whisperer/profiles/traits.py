@@ -1,19 +1,19 @@
-"""What a tenant stated about a user: a map of last-writer-wins registers, bounded in names and bytes.
+"""Store what was stated about a user: a map of last-writer-wins registers, bounded in names and bytes.
 
 A write carries (event time, sequence in its partition). The larger pair wins; on a tie, the larger JSON text. Values
-are kept as the client wrote them. A null removes the trait's value but keeps its register, or an older value merged
-later would come back.
+are kept as the client wrote them. A null removes the trait's value but keeps its register; otherwise an older value
+merged later would come back.
 
-What a profile may hold is a rule of whoever writes:
+The kind of write sets the rule for what a profile may hold:
 
 - :data:`STATED`, what an event says. A new name is refused once the profile holds `MAX_NAMES` names or would pass
-  `MAX_BYTES`; names that are held go on being updated, up to twice as much. Names and values have a length as well.
+  `MAX_BYTES`; existing names can still be updated, up to twice that size. Names and values have a maximum length too.
 - :data:`JOINED`, what a merge brings. Two full profiles fit into one: up to twice `MAX_NAMES` and `MAX_BYTES` nothing
-  is lost, and any order of merges ends in the same state. Beyond, what was stated last is kept.
-- :data:`UNBOUNDED`, for records from before there was a bound: `MAX_NAMES` names, first come, of any size.
+  is lost, and any order of merges ends in the same state. Beyond that, what was stated last is kept.
+- :data:`UNBOUNDED`, for records from before there was a bound: the first `MAX_NAMES` names, of any size.
 - :data:`AS_IT_IS`, for a user who moves.
 
-A profile from before that is larger than any rule allows is cut, like a merge's, when it is next written to.
+An older profile that is larger than the rule allows is cut, like a merge's, when it is next written to.
 
 References: Shapiro et al., "A comprehensive study of convergent and commutative replicated data types", 2011, 3.2.1.
 """
@@ -40,9 +40,9 @@ from whisperer.profiles.pages import (
 
 MAX_NAMES = 1_000
 MAX_BYTES = 64 << 10
-"""Of names and values of one user, with about 20 bytes of order each."""
+"""Bytes of one user's names and values, including about 20 bytes of overhead each."""
 MAX_NAME = 200
-"""Characters."""
+"""Characters of a name."""
 MAX_VALUE = 16 << 10
 """Bytes of a value's JSON."""
 
@@ -54,7 +54,7 @@ _NULL = b"null"
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Bounds of new names and their bytes; ``most_*`` of what nothing passes; of a name's and a value's length."""
+    """Bound a profile: ``names``, ``n_bytes`` for new names; ``most_*`` for all; ``name``, ``value`` in length."""
 
     names: int
     n_bytes: int
@@ -73,18 +73,19 @@ AS_IT_IS = Rule(_ANY, _ANY, _ANY, _ANY, _ANY, _ANY)
 
 @dataclass(slots=True)
 class Written:
-    """What a profile holds after a write, which traits have another value now, and what was refused by reason."""
+    """Hold the result of a write: the new profile, the traits whose value changed, and refusals by reason."""
 
     stored: Stored
     changed: set[str]
     refused: dict[str, int] = field(default_factory=dict)
 
     def refuse(self, reason: str) -> None:
+        """Count a refused trait."""
         self.refused[reason] = self.refused.get(reason, 0) + 1
 
 
 def write(stored: Stored, writes: Sequence[tuple[str, Register]], rule: Rule) -> Written:
-    """Bring writes to a profile, in order. Costs what the writes cost, whatever the profile holds."""
+    """Apply writes to a profile, in order; the cost depends on the writes, not on the size of the profile."""
     if fits_a_page(stored, writes):
         return _write_page(stored, writes, rule)
     book, done = Book(stored), Written(stored, set())
@@ -107,7 +108,7 @@ def write(stored: Stored, writes: Sequence[tuple[str, Register]], rule: Rule) ->
 
 
 def _write_page(stored: bytes | None, writes: Sequence[tuple[str, Register]], rule: Rule) -> Written:
-    """The same where one page holds it all, whatever is written: no bound but a name's length is near. Most users."""
+    """Do the same if it all fits one page, as for most users: then only a name's length can be out of bounds."""
     page, done = page_of(stored), Written(stored, set())
     is_written = False
     for name, register in writes:
@@ -139,7 +140,7 @@ def _refusal(book: Book, rule: Rule, name: str, register: Register, held: Regist
 
 
 def _cut(book: Book, rule: Rule, done: Written) -> None:
-    """Keep what was stated last, as much as may be held at all."""
+    """Keep what was stated last, up to the rule's overall bounds."""
     if book.n_bytes <= rule.most_bytes and book.n_names <= rule.most_names:
         return
     room = rule.most_bytes
@@ -158,7 +159,7 @@ def _cut(book: Book, rule: Rule, done: Written) -> None:
 
 
 class Values(Mapping[str, bytes]):
-    """Each trait's JSON as the client wrote it, removed ones left out: looked up one by one, whatever there is."""
+    """Map each trait that is not removed to its JSON as the client wrote it; a look-up reads no more than it needs."""
 
     def __init__(self, stored: Stored) -> None:
         self._stored = stored
@@ -176,22 +177,23 @@ class Values(Mapping[str, bytes]):
         return sum(1 for _ in self)
 
     def all(self) -> dict[str, bytes]:
+        """Return them all as a dict."""
         return {name: text for name, (_, _, text) in registers_of(self._stored).items() if text != _NULL}
 
 
 def raw_values(stored: Stored) -> dict[str, msgspec.Raw]:
-    """Each trait's JSON as the client wrote it; removed ones left out."""
+    """Return each trait's JSON as the client wrote it, without removed ones."""
     return {name: msgspec.Raw(text) for name, text in Values(stored).all().items()}
 
 
 def value_of(stored: Stored, name: str) -> Mapping[str, Any]:
-    """One decoded trait, for a predicate that reads no other; nothing where it is not stated."""
+    """Return one trait, decoded, for a predicate that reads no other; empty if it is not stated."""
     text = Values(stored).get(name)
     return {} if text is None else {name: _value(text)}
 
 
 def values_of(stored: Stored) -> Mapping[str, Any]:
-    """Decoded traits, for predicates."""
+    """Return all traits, decoded, for predicates."""
     return {name: _value(text) for name, text in Values(stored).all().items()}
 
 

@@ -1,4 +1,4 @@
-"""The kernels of profiles made ready: compiled, or loaded from disk, before the first event needs them."""
+"""Prepare the kernels of profiles, compiled or loaded from disk, before the first event needs them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from whisperer.profiles.population import Population
 
 
 def warm() -> None:
+    """Call every kernel once, on users made for that."""
     people = Population()
     rows = people.add(["u:a", "u:b"], [0, 0])
     one = np.ones(2, np.int64)
     codes, place = np.array([people.names.code("a")]), np.zeros(1, np.int64)
     events = np.frombuffer(bytes(2 * EVENT.itemsize), EVENT)
-    for _ in range(2):  # of both widths of the daily ring
+    for _ in range(2):  # once for each width of the daily ring
         people.observe(events, rows, rows, codes, place, place, one, 0, one)
         features.matrix(tuple(features.FEATURES), people.table, rows, 0)
         daily.add(people.table, rows, one, one)

@@ -1,9 +1,9 @@
-"""Segments: a small typed predicate language over traits, features and event history.
+"""Define segments in a small typed predicate language over traits, features and event history.
 
 ``parse`` turns JSON into a predicate or into the list of everything wrong with it, ``compile`` binds it to features,
 and ``Program.evaluate`` says for a batch of users who is in and when to ask again. Nothing here holds state, reads a
 clock or does I/O: users come through :class:`~whisperer.segments.rows.Rows`, which the shard implements. The language
-is described in ``docs/segments.md``. ``parse_predicate`` and ``compile_predicate`` are the same two functions under
+is described in ``docs/segments.md``. ``parse_predicate`` and ``compile_predicate`` are ``parse`` and ``compile`` under
 names that read well when imported from here.
 """
 

@@ -1,9 +1,9 @@
-"""The JSON form of a predicate, and one spelling for all ways of writing the same one.
+"""Write a predicate as JSON, and give all ways of writing the same predicate one spelling.
 
 The canonical form writes out defaults, sorts and removes duplicates among parts and list values, flattens ``all`` in
 ``all`` and ``any`` in ``any``, unwraps a single part and a double ``not``, writes the shortest path, and drops an
-``ignore_case`` that no text needs. It has the same members as the predicate it came from. Predicates that are equal for
-deeper reasons (De Morgan, say) keep different hashes.
+``ignore_case`` that no text needs. It matches the same users as the original. Predicates that are equivalent for deeper
+reasons (De Morgan, say) keep different hashes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _encode = msgspec.json.Encoder(order="sorted").encode
 
 
 def to_json(predicate: Predicate) -> dict[str, Any]:
-    """The JSON form, ready for any encoder: ``parse(to_json(p)) == p``. Optional keys that say nothing are left out."""
+    """Return the JSON form, ready for any encoder, without empty optional keys: ``parse(to_json(p)) == p``."""
     match predicate:
         case AllOf(parts):
             return {"all": [to_json(part) for part in parts]}
@@ -43,7 +43,7 @@ def to_json(predicate: Predicate) -> dict[str, Any]:
 
 
 def canonical(predicate: Predicate) -> Predicate:
-    """The one spelling: ``canonical(canonical(p)) == canonical(p)``."""
+    """Return the canonical form: ``canonical(canonical(p)) == canonical(p)``."""
     match predicate:
         case AllOf(parts):
             return _combined(AllOf, parts)
@@ -58,12 +58,12 @@ def canonical(predicate: Predicate) -> Predicate:
 
 
 def canonical_json(predicate: Predicate) -> bytes:
-    """UTF-8 JSON of the canonical form, keys sorted, no blanks."""
+    """Encode the canonical form as UTF-8 JSON with sorted keys and no blanks."""
     return _encode(to_json(canonical(predicate)))
 
 
 def predicate_hash(predicate: Predicate) -> str:
-    """32 hex digits that are the same for the same predicate, in every process and release."""
+    """Hash a predicate to 32 hex digits, the same for the same predicate in every process and release."""
     return hashlib.blake2b(canonical_json(predicate), digest_size=16).hexdigest()
 
 

@@ -1,8 +1,7 @@
-"""When a leaf could next change with nothing but time passing.
+"""Decide when a leaf's answer could next change just because time passes.
 
-Answers are conservative: at that time or later the leaf may differ, before it cannot. None stands for "never, for any
-of these users", which spares an array for the many leaves that have no clock. Everything is int64 ms UTC and after
-``now``.
+Answers are conservative: from that time on the leaf may differ, before it cannot. None means "never, for any of these
+users", which saves an array for the many leaves that have no clock. All times are int64 ms UTC and after ``now``.
 """
 
 from __future__ import annotations
@@ -23,12 +22,12 @@ Times = NDArray[np.int64] | None
 
 
 def next_midnight(now: int) -> int:
-    """The first UTC midnight after ``now``."""
+    """Return the first UTC midnight after ``now``."""
     return (now // DAY_MS + 1) * DAY_MS
 
 
 def next_change(test: Test, holds: NDArray[np.bool_], rows: Rows, spec: FeatureSpec | None) -> Times:
-    """When each user's answer ``holds`` to ``test`` could change: shape (n,), NEVER where it cannot."""
+    """Return when each user's answer ``holds`` to ``test`` could change: shape (n,), NEVER if it cannot."""
     match test:
         case SeenLeaf():
             return _seen(test, holds, rows)
@@ -41,7 +40,7 @@ def next_change(test: Test, holds: NDArray[np.bool_], rows: Rows, spec: FeatureS
 
 
 def has_clock(test: Test, spec: FeatureSpec | None) -> bool:
-    """Whether time alone can change it for anyone."""
+    """Check if time alone can change the answer to ``test`` for anyone."""
     match test:
         case SeenLeaf():
             return True
@@ -60,7 +59,8 @@ def _seen(leaf: SeenLeaf, holds: NDArray[np.bool_], rows: Rows) -> Times:
 
 
 def _window(leaf: EventLeaf, holds: NDArray[np.bool_], rows: Rows) -> Times:
-    """A count in a window of whole days only falls, and only at midnight: who has fallen far enough stays so."""
+    """Answer for an event leaf. A count in a window of whole days only falls, and only at midnight: once it is low
+    enough, it stays so."""
     if leaf.days is None:
         return None
     counts = rows.event_count(leaf.event, leaf.days)
@@ -84,11 +84,11 @@ def _feature(leaf: FeatureLeaf, rows: Rows, spec: FeatureSpec) -> Times:
     if leaf.value is None:
         return None
     value, current, unit_ms = float(leaf.value), rows.feature(leaf.feature), UNIT_MS[spec.unit]
-    # gte and lt change when the value is reached; the others also, or only, in the instant after it.
+    # gte and lt change when the value is reached; the others also, or only, the instant after.
     pending = current < value if leaf.op in ("gte", "lt") else current <= value
     current = np.where(pending & np.isfinite(current), current, value)
-    with np.errstate(over="ignore"):  # a wait too long for a float is one that never ends
-        # The shard's division rounds; taking that off first makes an answer early rather than late.
+    with np.errstate(over="ignore"):  # a wait too long for a float never ends
+        # The shard's division rounds; subtracting the error first makes an answer early rather than late.
         rounding = 16 * _EPS * (abs(value) + np.abs(current))
         wait_ms = np.maximum(np.ceil((value - current - rounding) * unit_ms), 1)
     reachable = pending & (wait_ms < 2**62)

@@ -1,9 +1,9 @@
-"""ISO 8601 text to an exact instant.
+"""Convert ISO 8601 text to an exact instant.
 
 Decides which texts are dates: ``YYYY-MM-DD``, optionally with ``HH:MM[:SS[.fraction]]`` after ``T`` or a blank, and
-``Z`` or an offset. Without an offset a time is UTC; a date alone is its midnight in UTC. Integers, not floats, so
-that two instants a nanosecond apart stay apart. ``datetime.fromisoformat`` is not used: what it takes differs by
-Python version.
+``Z`` or an offset. Without an offset a time is UTC; a date alone is its midnight in UTC. Instants are integers, not
+floats, so that two that are a nanosecond apart stay apart. ``datetime.fromisoformat`` is not used: what it accepts
+differs by Python version.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _ISO = re.compile(
 
 
 def instant_ns(text: str) -> int | None:
-    """Nanoseconds since 1970-01-01T00:00Z (digits beyond are cut), or None where the text is no date.
+    """Return the nanoseconds since 1970-01-01T00:00Z (further digits are cut), or None if the text is not a date.
 
     >>> instant_ns("1970-01-02"), instant_ns("1970-01-01T01:00:00.5+01:00"), instant_ns("soon")
     (86400000000000, 500000000, None)

@@ -1,4 +1,4 @@
-"""A predicate in plain English, for pages and the command line. Written to be read, not parsed back."""
+"""Describe a predicate in plain English, for pages and the command line. Made to be read, not parsed back."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _LISTED = 10
 
 
 def describe(predicate: Predicate) -> str:
-    """One line of English.
+    """Describe a predicate in one line of English.
 
     >>> describe(AllOf((TraitLeaf("plan", "eq", "pro"), EventLeaf("Feature Used", "gte", 3, 7))))
     "plan is 'pro' and did 'Feature Used' at least 3 times in 7 days"

@@ -1,7 +1,7 @@
-"""What is wrong with a predicate, all of it at once.
+"""Report everything that is wrong with a predicate at once.
 
-A :class:`Problem` names the place by JSON Pointer (RFC 6901; ``""`` is the whole predicate), a stable code, and what to
-do about it. One :class:`PredicateError` carries every problem found, at most ``limits.MAX_PROBLEMS``.
+A :class:`Problem` gives the place as a JSON Pointer (RFC 6901; ``""`` is the whole predicate), a stable code, and what
+to do about it. One :class:`PredicateError` carries every problem found, at most ``limits.MAX_PROBLEMS``.
 
 Codes: ``malformed_json``, ``invalid_type``, ``invalid_text``, ``invalid_path``, ``invalid_date``, ``not_finite``,
 ``out_of_range``, ``empty``, ``too_long``, ``too_many``, ``too_deep``, ``unknown_node``, ``ambiguous_node``,
@@ -23,7 +23,7 @@ class Problem(TypedDict):
 
 
 class PredicateError(RequestError):
-    """A predicate that cannot be used; ``errors`` has one entry a problem and goes into problem+json as it is."""
+    """Refuse a predicate; ``errors`` has one entry per problem and goes into problem+json unchanged."""
 
     code = "invalid_predicate"
 

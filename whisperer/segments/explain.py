@@ -1,4 +1,4 @@
-"""Why one user is in a segment, or is not: each part of the predicate with its answer and the value that it saw."""
+"""Explain why a user is in a segment or not: each part of the predicate with its answer and the value it saw."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from whisperer.segments.truth import truth
 
 
 class Explanation(Struct, frozen=True, omit_defaults=True):
-    """One node of the tree, ready for ``msgspec.to_builtins``.
+    """Explain one node of the tree; ready for ``msgspec.to_builtins``.
 
     ``seen`` is what a leaf looked at: the trait's value, the feature's, the event's count, or last-seen in ms UTC; None
-    (left out of JSON) where there is none.
+    (left out of JSON) if there is none.
     """
 
     kind: Literal["all", "any", "not", "trait", "feature", "event", "seen"]
@@ -33,7 +33,7 @@ class Explanation(Struct, frozen=True, omit_defaults=True):
 def explain(predicate: Predicate, rows: Rows, traits: Mapping[str, Any], index: int = 0) -> Explanation:
     """Explain the user in row ``index``, best in a batch of one, whose decoded traits are ``traits``.
 
-    Features are asked of ``rows`` as the predicate names them: check the names first with
+    ``rows`` is asked for features by the names in the predicate: check these first with
     :func:`~whisperer.segments.program.compile`.
     """
     text = describe(predicate)

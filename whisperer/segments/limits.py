@@ -1,4 +1,4 @@
-"""How large a predicate may be. What is larger is refused by name of the limit, before any work is spent on it."""
+"""Limit how large a predicate may be. A larger one is refused, naming the limit, before any work is spent on it."""
 
 from __future__ import annotations
 

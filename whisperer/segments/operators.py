@@ -1,10 +1,10 @@
-"""The operators, one table each for traits, features and counts.
+"""Define the operators, in one table each for traits, features and counts.
 
-Decides what each operator means, which kind of value it takes, whether ``ignore_case`` applies, and its words in
+Decides what each operator means, which kind of value it takes, whether ``ignore_case`` applies, and its wording in
 English. A trait operator's ``build`` turns the value of a predicate, which the parser has checked, into a check of
-one decoded JSON value (None where the trait is absent or null). A check never raises: what it cannot compare is
-false, and the negative operators are exact negations, so ``ne`` is true for an absent trait. A bool is not a number;
-int and float compare by value, exactly.
+one decoded JSON value (None if the trait is absent or null). A check never raises: what it cannot compare is false,
+and the negative operators are exact negations, so ``ne`` is true for an absent trait. A bool is not a number; int and
+float compare exactly, by value.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ COMPARE: dict[str, Callable[[Any, Any], Any]] = {
 
 
 class Takes(Enum):
-    """The kind of value an operator needs; the text is what an error tells the author."""
+    """Name the kind of value that an operator needs; the text is what an error shows the author."""
 
     NOTHING = "no value"
     SCALAR = "a text, a number or a bool"
@@ -51,11 +51,12 @@ class TraitOperator:
 
 
 def is_number(seen: Any) -> bool:
+    """Check if a decoded JSON value is a number; a bool is not."""
     return isinstance(seen, int | float) and not isinstance(seen, bool)
 
 
 def _typed(scalar: Scalar, ignore_case: bool) -> tuple[str, Scalar]:
-    """A key under which two scalars are the same only if their types and values are."""
+    """Return a key that is the same for two scalars only if their types and values are."""
     if isinstance(scalar, str):
         return "text", scalar.casefold() if ignore_case else scalar
     return ("bool" if isinstance(scalar, bool) else "number"), scalar

@@ -1,8 +1,8 @@
-"""From decoded JSON to a predicate, or to the list of everything that is wrong with it.
+"""Parse decoded JSON into a predicate, or list everything that is wrong with it.
 
 Guarantees: whatever the input, either a predicate within every limit of :mod:`whisperer.segments.limits` or a
-``PredicateError``; work and recursion are bounded by those limits, not by the input. Only what a JSON decoder makes is
-taken (dict, list, str, int, float, bool, None).
+``PredicateError``; work and recursion are bounded by those limits, not by the input. Accepts only what a JSON decoder
+returns (dict, list, str, int, float, bool, None).
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def parse(obj: object, features: Collection[str] | None = None) -> Predicate:
 
 
 def parse_json(raw: bytes | str, features: Collection[str] | None = None) -> Predicate:
-    """The same from JSON text. Raises PredicateError, also where the text is no JSON or nested too deep to decode."""
+    """Do the same from JSON text. Raises PredicateError, also if the text is not JSON or too deep to decode."""
     try:
         obj = msgspec.json.decode(raw)
     except RecursionError:
@@ -70,7 +70,7 @@ def parse_json(raw: bytes | str, features: Collection[str] | None = None) -> Pre
 
 
 class _Reader(ValueReader):
-    """One reading of one predicate. Each method returns the value read, or None after noting a problem."""
+    """Read one predicate, once. Each method returns the value read, or None after noting a problem."""
 
     def __init__(self, features: Collection[str] | None) -> None:
         super().__init__()
@@ -203,7 +203,7 @@ def _pointer_step(key: object) -> str:
 
 
 def unknown_feature(at: str, name: str, known: Collection[str]) -> Problem:
-    """The problem of a leaf at ``at`` that names no known feature."""
+    """Return the problem of a leaf at ``at`` that names no known feature."""
     some = ", ".join(sorted(known)[:20]) or "none"
     message = f"there is no feature {shown(name)}; known are {some}{', …' if len(known) > 20 else ''}"
     return Problem(pointer=f"{at}/feature", code="unknown_feature", message=message)

@@ -1,7 +1,7 @@
-"""The predicate as a value: frozen structs whose fields are the keys of the JSON form.
+"""Define the predicate as a value: frozen structs whose fields are the keys of the JSON form.
 
-Built by :func:`whisperer.segments.parse.parse`, which is what guarantees that every limit holds; a struct made by hand
-is not checked. Equality is typed: ``plan eq 1`` and ``plan eq true`` are two predicates, though Python has 1 == True.
+:func:`whisperer.segments.parse.parse` builds it and guarantees every limit; a struct made by hand is not checked.
+Equality is typed: ``plan eq 1`` and ``plan eq true`` are two predicates, although 1 == True in Python.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _NODE = {"$ref": "#/$defs/Predicate"}
 
 
 class AllOf(Struct, frozen=True, forbid_unknown_fields=True):
-    """True when every part is; with no parts it is everybody."""
+    """Match users who match every part; with no parts, match everybody."""
 
     parts: Annotated[tuple[Any, ...], Meta(max_length=limits.MAX_LEAVES, extra_json_schema={"items": _NODE})] = field(
         name="all"
@@ -52,7 +52,7 @@ class AllOf(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class AnyOf(Struct, frozen=True, forbid_unknown_fields=True):
-    """True when at least one part is."""
+    """Match users who match at least one part."""
 
     parts: Annotated[
         tuple[Any, ...], Meta(min_length=1, max_length=limits.MAX_LEAVES, extra_json_schema={"items": _NODE})
@@ -60,13 +60,13 @@ class AnyOf(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Not(Struct, frozen=True, forbid_unknown_fields=True):
-    """True when its part is not."""
+    """Match users who do not match the part."""
 
     part: Annotated[Any, Meta(extra_json_schema=_NODE)] = field(name="not")
 
 
 class TraitLeaf(Struct, frozen=True, eq=False, forbid_unknown_fields=True):
-    """A test of one trait. A text and a number are never equal, larger or smaller: such a comparison is false."""
+    """Test one trait. A text and a number are never equal, larger or smaller: such a comparison is false."""
 
     trait: Annotated[_Name, Meta(description="A top-level trait's name, or a JSON Pointer such as /company/plan.")]
     op: TraitOp
@@ -74,7 +74,7 @@ class TraitLeaf(Struct, frozen=True, eq=False, forbid_unknown_fields=True):
     ignore_case: Annotated[bool, Meta(description="Compare texts by their Unicode case folding.")] = False
 
     def _typed(self) -> tuple[str, str, str, bool]:
-        return self.trait, self.op, repr(self.value), self.ignore_case  # repr tells 1 from True
+        return self.trait, self.op, repr(self.value), self.ignore_case  # repr distinguishes 1 from True
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, TraitLeaf) and self._typed() == other._typed()
@@ -84,7 +84,7 @@ class TraitLeaf(Struct, frozen=True, eq=False, forbid_unknown_fields=True):
 
 
 class FeatureLeaf(Struct, frozen=True, forbid_unknown_fields=True):
-    """A comparison of one computed feature. An absent feature compares false, but for ``ne`` and ``not_exists``."""
+    """Compare one computed feature. With an absent feature this is false, except for ``ne`` and ``not_exists``."""
 
     feature: _Name
     op: FeatureOp
@@ -92,7 +92,7 @@ class FeatureLeaf(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class EventLeaf(Struct, frozen=True, forbid_unknown_fields=True):
-    """How often an event happened: ever, or in the last ``days`` whole UTC days, today among them."""
+    """Compare how often an event happened: ever, or in the last ``days`` whole UTC days, today included."""
 
     event: _Name
     op: CountOp = "gte"
@@ -101,7 +101,7 @@ class EventLeaf(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SeenLeaf(Struct, frozen=True, forbid_unknown_fields=True):
-    """Whether the user was last seen less than ``days`` times 86,400 s ago; a user never seen is not within."""
+    """Test if the user was last seen less than ``days`` times 86,400 s ago; a user never seen is not within."""
 
     seen: Literal["within", "not_within"]
     days: Annotated[int, Meta(ge=1, le=limits.MAX_SEEN_DAYS)]
@@ -112,7 +112,7 @@ Predicate: TypeAlias = AllOf | AnyOf | Not | Leaf
 
 
 def leaves(predicate: Predicate, pointer: str = "") -> Iterator[tuple[str, Leaf]]:
-    """Every leaf with its JSON Pointer, in the order written."""
+    """Yield (JSON Pointer, leaf) for every leaf, in the order written."""
     if isinstance(predicate, AllOf | AnyOf):
         name = "all" if isinstance(predicate, AllOf) else "any"
         for index, part in enumerate(predicate.parts):

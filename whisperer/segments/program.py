@@ -1,9 +1,9 @@
-"""A predicate made ready to run over batches of users.
+"""Compile a predicate to run over batches of users.
 
 Guarantees of :meth:`Program.evaluate`: membership is what the predicate says at ``rows.now``; before a user's
-``next_check_at`` it cannot change unless an event, a trait or a feature of that user does. The bound is tight where
-that is cheap: a user kept out of an ``all`` by a trait needs no check, whatever the other parts' clocks say. Equal
-leaves are evaluated once. Asking again when something changed is the shard's part; ``trait_tests``, ``events``,
+``next_check_at`` it cannot change unless an event, a trait or a feature of that user does. The bound is tight if that
+is cheap: a user kept out of an ``all`` by a trait needs no check, whatever the other parts' clocks say. Equal leaves
+are evaluated once. Asking again when something has changed is left to the shard; ``trait_tests``, ``events``,
 ``features`` and ``uses_last_seen`` say what can matter.
 """
 
@@ -62,9 +62,9 @@ _Node: TypeAlias = _Leaf | _Inverted | _Combined
 class Program:
     predicate: Predicate
     trait_tests: tuple[TraitTest, ...]
-    """Distinct, in the order written."""
+    """Distinct tests, in the order written."""
     events: frozenset[str]
-    """Names of the events that it counts."""
+    """Names of the events that are counted."""
     features: frozenset[str]
     uses_last_seen: bool
     uses_clock: bool
@@ -74,16 +74,16 @@ class Program:
 
     @property
     def n_tests(self) -> int:
-        """Distinct leaves, which is about what evaluating costs."""
+        """Number of distinct leaves, roughly the cost of evaluating."""
         return len(self._tests)
 
     def evaluate(self, rows: Rows) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-        """Who is a member now, and when to ask again at the latest.
+        """Decide who is a member now, and when to ask again at the latest.
 
         Returns
         -------
         member : bool, shape (n,)
-        next_check_at : int64, shape (n,), ms UTC, after ``rows.now``; int64's maximum where time changes nothing
+        next_check_at : int64, shape (n,), ms UTC, after ``rows.now``; int64's maximum if time changes nothing
         """
         answers: list[_Answer] = []
         for test, spec in self._tests:
@@ -95,7 +95,7 @@ class Program:
 
 
 def compile(predicate: Predicate, features: Mapping[str, FeatureSpec]) -> Program:
-    """Bind a parsed predicate to the features there are.
+    """Bind a parsed predicate to the existing features.
 
     Raises
     ------
@@ -154,8 +154,8 @@ def _evaluate(node: _Node, answers: Sequence[_Answer], n: int) -> _Answer:
 
 
 def _combine(conjunction: bool, parts: Sequence[_Answer], n: int) -> _Answer:
-    """An ``all`` that holds lasts until its first part may fail; one that fails lasts until every failing part may
-    hold, so until the last of them. An ``any`` is the same with the answers turned round.
+    """Combine the answers of an ``all`` or ``any``. An ``all`` that holds lasts until its first part may fail; one that
+    fails lasts until the last of its failing parts may hold. An ``any`` is the same with the answers inverted.
     """
     unbroken = np.ones(n, np.bool_)
     first = last = None

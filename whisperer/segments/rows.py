@@ -1,8 +1,8 @@
-"""What a segment needs of the users it is asked about, and of the features it names.
+"""Define what a segment needs from the users it is asked about and from the features it names.
 
-The shard implements :class:`Rows` over its columns. Three promises make ``next_check_at`` right, and are the shard's to
-keep: with no new event, a windowed ``event_count`` never grows (an event dated after ``now`` counts at once), a feature
-changes only as its clock says, and traits and ``last_seen`` stay as they are.
+The shard implements :class:`Rows` over its columns. ``next_check_at`` is right if the shard keeps three promises: with
+no new event, a windowed ``event_count`` never grows (an event dated after ``now`` counts at once), a feature changes
+only as its clock says, and traits and ``last_seen`` stay as they are.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ Clock: TypeAlias = Literal["none", "day", "elapsed"]
 
 
 class FeatureSpec(Protocol):
-    """A named feature.
+    """Describe a named feature.
 
-    ``clock`` says how it changes with no new event: ``none`` never, ``day`` at UTC midnight, ``elapsed`` it is the time
-    since some instant of the user and grows by 1 a ``unit``, which then is hours or days.
+    ``clock`` says how it changes with no new event. ``none``: never. ``day``: at UTC midnight. ``elapsed``: it is the
+    time since some instant of the user, and grows by 1 per ``unit``, which is then hours or days.
     """
 
     @property
@@ -36,24 +36,24 @@ class FeatureSpec(Protocol):
 
 
 class Rows(Protocol):
-    """A batch of n users at one instant. Arrays have shape (n,) and are never written to by this package."""
+    """Give access to a batch of n users at one instant. Arrays have shape (n,); this package never writes to them."""
 
     n: int
     now: int
-    """ms UTC, never before an event's receipt."""
+    """ms UTC, never before the receipt of an event."""
 
     def trait_test(self, test: TraitTest) -> NDArray[np.bool_]:
-        """``test.matches(traits)`` for each user; may be cached under ``test.key`` until the user's traits change."""
+        """Return ``test.matches(traits)`` per user; may be cached under ``test.key`` until the user's traits change."""
         ...
 
     def feature(self, name: str) -> NDArray[np.float64]:
-        """The feature's value, in its spec's unit; NaN where absent."""
+        """Return the feature's value, in its spec's unit; NaN if absent."""
         ...
 
     def event_count(self, event: str, days: int | None) -> NDArray[np.int64]:
-        """How often it happened ever (None), or in the last ``days`` whole UTC days, today among them."""
+        """Count how often it happened: ever (None), or in the last ``days`` whole UTC days, today included."""
         ...
 
     def last_seen(self) -> NDArray[np.int64]:
-        """ms UTC, -1 where never."""
+        """Return when each user was last seen, ms UTC; -1 for never."""
         ...

@@ -1,7 +1,7 @@
-"""The JSON Schema (2020-12) of the JSON form, generated from the structs and the operator table.
+"""Generate the JSON Schema (2020-12) of the JSON form from the structs and the operator table.
 
-It is for editors and for clients' own checks. Everything the parser takes is valid under it; the parser refuses a
-little more: too many leaves or levels in all, lone surrogates, malformed paths and dates, integers beyond 63 bits.
+It is for editors and for clients' own checks. Everything the parser accepts is valid under it; the parser refuses a
+little more: too many leaves or levels overall, lone surrogates, malformed paths and dates, integers beyond 63 bits.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _VALUE: dict[Takes, dict[str, Any]] = {
 
 
 def json_schema() -> dict[str, Any]:
-    """The schema as a new dict; ``$defs`` has one entry a kind of node."""
+    """Return the schema as a new dict; ``$defs`` has one entry per kind of node."""
     kinds = (AllOf, AnyOf, Not, TraitLeaf, FeatureLeaf, EventLeaf, SeenLeaf)
     references, definitions = msgspec.json.schema_components(kinds, ref_template="#/$defs/{name}")
     definitions["TraitLeaf"]["allOf"] = [
@@ -55,7 +55,7 @@ def json_schema() -> dict[str, Any]:
 
 
 def _rule(takes: Takes, ops: list[str], value: dict[str, Any] | None) -> dict[str, Any]:
-    """What ``value`` must be for these operators."""
+    """Return the rule for what ``value`` must be with these operators."""
     if takes is Takes.NOTHING:
         then: dict[str, Any] = {"properties": {"value": {"type": "null"}}}
     else:

@@ -1,7 +1,7 @@
-"""One test of one user's traits: what a predicate asks of JSON, apart from all that can be asked of columns.
+"""Test one user's traits: the part of a predicate that needs JSON rather than columns.
 
-A test depends on nothing but the traits, not on the time either, so its answer may be cached for a user until one of
-that user's traits changes. Two tests are the same when their keys are; a key is stable across releases.
+A test depends only on the traits, not even on time, so its answer may be cached for a user until one of that user's
+traits changes. Two tests are the same if their keys are; a key is stable across releases.
 """
 
 from __future__ import annotations
@@ -23,16 +23,17 @@ _decode_leaf = msgspec.json.Decoder(TraitLeaf).decode
 @dataclass(frozen=True, slots=True, eq=False)
 class TraitTest:
     key: str
-    """The leaf's canonical JSON; :meth:`from_key` makes the test again."""
+    """The leaf's canonical JSON, from which :meth:`from_key` rebuilds the test."""
 
     trait: str
-    """Name of the top-level trait it reads: the test's answer changes only when this trait does."""
+    """Name of the top-level trait that it reads; the answer changes only when this trait does."""
 
     path: tuple[str, ...] = field(repr=False)
     check: Check = field(repr=False)
 
     @classmethod
     def of(cls, leaf: TraitLeaf) -> TraitTest:
+        """Build the test of a parsed leaf."""
         path = split_path(leaf.trait)
         assert path is not None, "the parser lets no empty path through"
         check = TRAIT_OPERATORS[leaf.op].build(leaf.value, leaf.ignore_case)
@@ -40,10 +41,11 @@ class TraitTest:
 
     @classmethod
     def from_key(cls, key: str) -> TraitTest:
+        """Rebuild a test from its :attr:`key`."""
         return cls.of(_decode_leaf(key))
 
     def matches(self, traits: Mapping[str, Any]) -> bool:
-        """Whether decoded JSON traits pass. Never raises."""
+        """Check if decoded JSON traits pass. Never raises."""
         return self.check(value_at(traits, self.path))
 
     def __eq__(self, other: object) -> bool:

@@ -1,4 +1,4 @@
-"""Which users of a batch pass one leaf, now."""
+"""Decide which users of a batch pass one leaf now."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from whisperer.segments.trait_test import TraitTest
 DAY_MS = 86_400_000
 
 Test = TraitTest | FeatureLeaf | EventLeaf | SeenLeaf
-"""A leaf as it is evaluated: traits have their test, the others stay as they are."""
+"""A leaf as it is evaluated: a trait leaf becomes a test, the others stay as they are."""
 
 
 def truth(test: Test, rows: Rows) -> NDArray[np.bool_]:
-    """Whether each user passes: bool, shape (n,); may be the rows' own array, so do not write to it."""
+    """Return whether each user passes: bool, shape (n,); it may be the rows' own array, so do not write to it."""
     match test:
         case TraitTest():
             return rows.trait_test(test)
@@ -26,11 +26,11 @@ def truth(test: Test, rows: Rows) -> NDArray[np.bool_]:
             if value is None:
                 absent = np.isnan(values)
                 return absent if op == "not_exists" else ~absent
-            return np.asarray(COMPARE[op](values, float(value)), np.bool_)  # NaN passes `ne` alone
+            return np.asarray(COMPARE[op](values, float(value)), np.bool_)  # NaN passes only `ne`
         case EventLeaf(event, op, count, days):
             return np.asarray(COMPARE[op](rows.event_count(event, days), count), np.bool_)
         case SeenLeaf(seen, days):
             last_seen = rows.last_seen()
-            # A difference of two times cannot overflow, where last_seen + days could.
+            # The difference of two times cannot overflow; last_seen + days could.
             within = (last_seen >= 0) & (rows.now - last_seen < days * DAY_MS)
             return within if seen == "within" else ~within

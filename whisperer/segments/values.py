@@ -1,7 +1,7 @@
-"""Reads the single values of a predicate: names, texts, numbers and what an operator compares with.
+"""Read the single values of a predicate: names, texts, numbers and what an operator compares with.
 
 Every method returns the value read, or None after noting a problem at its JSON Pointer; none raises. Whole floats
-become ints, as JSON does not tell them apart, and so 3 and 3.0 are one predicate.
+become ints, because JSON does not distinguish them: 3 and 3.0 are the same predicate.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _TYPES: dict[Takes, tuple[type, ...]] = {
 
 
 def shown(value: object) -> str:
-    """A value as an error shows it: short, and encodable as UTF-8 whatever it holds."""
+    """Return a value as an error shows it: short, and encodable as UTF-8 whatever it holds."""
     if type(value) is str:
         text = value if len(value) <= _SHOWN_CHARS else value[:_SHOWN_CHARS] + "…"
         return "'" + text.encode("utf-8", "backslashreplace").decode() + "'"
@@ -37,17 +37,18 @@ def shown(value: object) -> str:
 
 
 class ValueReader:
-    """Collects problems while reading; ``problems`` holds at most ``limits.MAX_PROBLEMS``."""
+    """Read values and collect problems; ``problems`` holds at most ``limits.MAX_PROBLEMS``."""
 
     def __init__(self) -> None:
         self.problems: list[Problem] = []
 
     def note(self, pointer: str, code: str, message: str) -> None:
+        """Add a problem, unless there are already ``limits.MAX_PROBLEMS``."""
         if len(self.problems) < limits.MAX_PROBLEMS:
             self.problems.append(Problem(pointer=pointer, code=code, message=message))
 
     def value(self, obj: dict[str, Any], at: str, op: str, takes: Takes) -> Value:
-        """What ``op`` compares with, from the key ``value`` of a leaf."""
+        """Read what ``op`` compares with, from the key ``value`` of a leaf."""
         value, place = obj.get("value"), f"{at}/value"
         if takes is Takes.NOTHING:
             if value is not None:
@@ -68,6 +69,7 @@ class ValueReader:
         return scalar
 
     def text(self, value: object, at: str, max_chars: int, *, may_be_empty: bool = False) -> str | None:
+        """Read a text of at most ``max_chars`` characters, without lone surrogates."""
         if type(value) is not str:
             self.note(at, "invalid_type", f"write a text, not {shown(value)}")
         elif not value and not may_be_empty:
@@ -81,6 +83,7 @@ class ValueReader:
         return None
 
     def whole(self, value: object, at: str, low: int, high: int) -> int | None:
+        """Read a whole number in [low, high]."""
         if type(value) is float and value.is_integer():
             value = int(value)
         if type(value) is not int:

@@ -1,7 +1,7 @@
-"""What a campaign's candidates came to: candidates = sent + no_send + refused + pending, at every moment.
+"""Account for a campaign's candidates: candidates = sent + no_send + refused + pending, at every moment.
 
-Counted where it happens and moved with whoever moves: a pending candidate that leaves with its partition is taken off
-here and added there, so that the sum over all shards stays exact. All integers.
+Each candidate is counted where it was decided. A pending one that leaves with its partition is subtracted here and
+added at the new home, so the sum over all shards stays exact. All values are integers.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from whisperer.journeys.engagement import Engagement, Exposure
 
 @dataclass(slots=True)
 class ArmAccount:
-    """Decisions of one group that chose one arm and whose reward is final."""
+    """Sum the decisions of one group that chose one arm and whose reward is final."""
 
     decisions: int = 0
     sent: int = 0
@@ -26,9 +26,8 @@ class ArmAccount:
 
 @dataclass(slots=True)
 class GroupAccount:
-    """Users of one group since their first decision: n, and sums over users of what the goal brought, of its square and
-    of its size without the sign. The last is not stored: it is counted again from the users where sums are loaded
-    (:func:`count_sizes`)."""
+    """Sum what the goal brought per user of one group since that user's first decision: the value, its square and its
+    absolute value. The absolute value is not stored: :func:`count_sizes` recounts it from the users after loading."""
 
     users: int = 0
     total_milli: int = 0
@@ -38,7 +37,7 @@ class GroupAccount:
 
 @dataclass(slots=True)
 class Account:
-    """One campaign's sums in one shard."""
+    """Hold one campaign's sums in one shard."""
 
     candidates: int = 0
     sent: int = 0
@@ -48,19 +47,19 @@ class Account:
     conversions: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
     conflicted: int = 0
-    """Users left out of the comparison because a merge joined two groups."""
+    """Users left out of lift because a merge joined two groups."""
     arms: dict[tuple[str, str], ArmAccount] = field(default_factory=dict)
     groups: dict[str, GroupAccount] = field(default_factory=dict)
     unknown: int = 0
-    """Of ``sent``: those that no provider has answered for."""
+    """How many of ``sent`` no provider has confirmed."""
 
     @property
     def balance(self) -> int:
-        """0 at every moment."""
+        """Return candidates less everything they are accounted for as: always 0."""
         return self.candidates - self.sent - self.no_send - self.pending - sum(self.refused.values())
 
     def expose(self, group: str, conflicted: bool, exposure: Exposure, sign: int) -> None:
-        """Add (sign 1) or take off (-1) one user's part in the experiment."""
+        """Add (sign 1) or subtract (sign -1) one user's part in the experiment."""
         if conflicted:
             self.conflicted += sign
             return
@@ -71,7 +70,7 @@ class Account:
         account.absolute_milli += sign * abs(exposure.goal_milli)
 
     def add(self, other: Account) -> None:
-        """Take over another shard's sums."""
+        """Add another account's sums to this one."""
         self.candidates += other.candidates
         self.sent += other.sent
         self.no_send += other.no_send
@@ -95,11 +94,12 @@ class Account:
             held.absolute_milli += group.absolute_milli
 
     def arm(self, group: str, arm: str) -> ArmAccount:
+        """Return the sums of one arm in one group, created if missing."""
         return self.arms.setdefault((group, arm), ArmAccount())
 
 
 def expose_all(accounts: dict[str, Account], engagement: Engagement, sign: int) -> None:
-    """Add or take off a user's part in every campaign."""
+    """Add (sign 1) or subtract (sign -1) a user's part in every campaign's experiment."""
     assignment = engagement.standing.assignment
     if assignment is None:
         return
@@ -108,7 +108,7 @@ def expose_all(accounts: dict[str, Account], engagement: Engagement, sign: int) 
 
 
 def count_sizes(accounts: dict[str, Account], engagement: Engagement) -> None:
-    """Add a user's part in what is not stored of the sums."""
+    """Add a user's part to the sums that are not stored (``absolute_milli``)."""
     assignment = engagement.standing.assignment
     if assignment is None or assignment.conflicted:
         return
@@ -118,7 +118,7 @@ def count_sizes(accounts: dict[str, Account], engagement: Engagement) -> None:
 
 
 class StoredAccount(msgspec.Struct, array_like=True):
-    """Sums of money are text: in a currency of large numbers they outgrow 64 bits."""
+    """Hold an account as stored. Sums of money are text: in a currency with large amounts they outgrow 64 bits."""
 
     campaign: str
     candidates: int
@@ -135,6 +135,7 @@ class StoredAccount(msgspec.Struct, array_like=True):
 
 
 def store(campaign: str, account: Account) -> StoredAccount:
+    """Convert an account into its stored form; :func:`restore` reverses it."""
     return StoredAccount(
         campaign,
         account.candidates,
@@ -152,6 +153,7 @@ def store(campaign: str, account: Account) -> StoredAccount:
 
 
 def restore(stored: StoredAccount) -> Account:
+    """Rebuild an account from its stored form, with ``absolute_milli`` 0 until :func:`count_sizes` runs."""
     return Account(
         stored.candidates,
         stored.sent,

@@ -1,4 +1,4 @@
-"""A segment's changes made known: on the users' timelines, to whoever listens, to campaigns that wait for an entry."""
+"""Announce segment changes: on the users' timelines, to listeners, and to campaigns triggered by an entry."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ def announce(
     *,
     backfilled: bool = False,
 ) -> Iterator[tuple[int, Effect]]:
-    """(row, effect) of every change, segment by segment; an entry may make the user a candidate.
+    """Yield (row, effect) for every change, segment by segment; an entry may make the user a candidate.
 
-    ``sequence_of`` gives, by row, that of the event which caused the change; without it, the partition's newest.
+    ``sequence_of`` maps rows to the sequence of the event that caused each change; without it, the partition's newest
+    sequence is used. An entry found by a backfill (``backfilled``) triggers no campaign.
     """
     people = tenant.people
     for found in changes:
@@ -43,6 +44,6 @@ def announce(
 
 
 def reevaluate(tenant: Tenant, rows: NDArray[np.int64], now: int) -> Iterator[Effect]:
-    """Bring the memberships of these live rows up to date."""
+    """Update the memberships of these live rows and announce what changed."""
     for _, effect in announce(tenant, tenant.segments.evaluate(tenant.people, rows, now), now):
         yield effect

@@ -1,10 +1,10 @@
-"""What happens to a batch of events, in order: number them, drop repeats, find their users, set aside those of merged
-and erased keys, update the columns, write traits, keep the segments up to date, call campaigns, note second ids.
+"""Apply a batch of events, in this order: number them, drop repeats, find their users, set aside those of merged and
+erased keys, update the columns, write traits, update the segments, call campaigns, note second ids.
 
-Segments see every event and campaigns those that concern one, each as if it had come alone: so the events of a batch
-are taken in turns in which no user is looked at twice, and the effects come in the order of the events that caused
-them, whatever the turns were. What one user can make of it is bounded (:attr:`.Segments.looks`): of whom a batch has
-more events than that, several are looked at together.
+Segments see every event, and campaigns every event that concerns one, as if it had arrived alone. A batch is therefore
+processed in turns in which no user is evaluated twice, and effects come out in the order of the events that caused
+them, however the turns fell. The work for one user is bounded (:attr:`.Segments.looks`): when a batch holds more events
+of a user than that, several are evaluated together.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _TRAITS = int(Flag.TRAITS)
 
 
 def arrive(shard: Shard, payloads: Payloads, position: int) -> Iterator[Effect]:
-    """A block, with its payloads, that was journaled at ``position``."""
+    """Apply a block, with its payloads, that was journaled at ``position``."""
     block = payloads.block
     tenant = shard.tenant(block.tenant)
     columns = columns_of(block)
@@ -57,7 +57,7 @@ def arrive(shard: Shard, payloads: Payloads, position: int) -> Iterator[Effect]:
 
 
 def passed_on(shard: Shard, tenant: Tenant, letter: Forward, *, led: bool) -> Iterator[Effect]:
-    """Events that another partition forwarded, or the arbiter ``led`` here."""
+    """Apply events that another partition forwarded, or that the arbiter of aliases ``led`` here."""
     payloads = Payloads(decode_block(letter.block))
     block = payloads.block
     columns = columns_of(block)
@@ -82,9 +82,9 @@ def _bring(
     counted: NDArray[np.bool_],
     letter: Forward | None = None,
 ) -> Iterator[Effect]:
-    """Bring the ``chosen`` events of a block to their users; those from before an erasure are no longer ``counted``.
+    """Apply the ``chosen`` events of a block to their users; those from before an erasure lose their ``counted`` flag.
 
-    ``letter``: that they came in, if a merged key sent it.
+    ``letter``: the one they arrived in, if a merged key's home sent it.
     """
     block, people, steps = payloads.block, tenant.people, shard.steps
     came = chosen
@@ -111,7 +111,7 @@ def _bring(
     watched = tenant.loop.campaigns.watched
     is_watched = np.fromiter((name in watched for name in block.names), np.bool_, len(block.names))
     if shard.record_version < BOUNDED_SINCE:
-        is_watched &= names != 0  # what has no code called nobody then
+        is_watched &= names != 0  # a name without a code triggered nothing then
     else:
         no_code = (names == 0) & np.fromiter((name != OTHER_NAME for name in block.names), np.bool_, len(block.names))
         n_unnamed = int(np.count_nonzero(no_code[events_names]))
@@ -161,7 +161,7 @@ def _bring(
 
 
 def _one_a_user(tenant: Tenant, hits: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Of the events in a turn that may call campaigns, each user's last: the others call nobody, and are counted."""
+    """Return each user's last event among those in a turn that may call campaigns; the others are only counted."""
     calls = hits[last_of(rows[hits])]
     if len(calls) < len(hits):
         tenant.counters["dropped.calls_crowded"] += len(hits) - len(calls)
@@ -171,9 +171,9 @@ def _one_a_user(tenant: Tenant, hits: NDArray[np.int64], rows: NDArray[np.int64]
 def _meet(
     tenant: Tenant, block: EventBlock, columns: Columns, chosen: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(places, rows) of the chosen events; users never seen before get rows in order of appearance.
+    """Return (places, rows) of the chosen events; users never seen before get rows in order of appearance.
 
-    Erased ones come back only for newer events: the others are left out.
+    An erased user comes back only with an event newer than the erasure: older events are left out.
     """
     people, hashes = tenant.people, block.events()["key_hash"][chosen]
     starts, lengths, text = spans(block, "key")
@@ -209,7 +209,7 @@ def _write_traits(
     at: NDArray[np.int64],
     rows: NDArray[np.int64],
 ) -> None:
-    """Bring what events state to their users, each of whom is written to once."""
+    """Write the traits that events state, once per user."""
     writes: dict[int, list[tuple[str, Register]]] = {}
     times, numbers, kinds = columns.timestamp[at].tolist(), sequence[at].tolist(), columns.kind[at].tolist()
     for event, row, time, place, kind in zip(at.tolist(), rows.tolist(), times, numbers, kinds, strict=True):
@@ -222,7 +222,7 @@ def _write_traits(
 
 
 class _Causes:
-    """Which event of a turn was the last of each of its rows."""
+    """Find the last event of each row in a turn: the one that caused the row's changes."""
 
     def __init__(self, rows: NDArray[np.int64], events: NDArray[np.int64], sequence: NDArray[np.int64]) -> None:
         order = np.argsort(rows, kind="stable")

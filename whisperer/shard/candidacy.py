@@ -1,7 +1,8 @@
-"""From a trigger to a choice: who becomes a candidate, why some are refused, what the decisions application is asked.
+"""Lead from a trigger to a choice: who becomes a candidate, who is refused and why, what the decisions application is
+asked.
 
-Everything random or remote is elsewhere: the ids follow from what happened, the choice comes back as a record, and the
-first choice journaled for an id holds.
+Everything random or remote happens elsewhere: ids are derived from what happened, the choice comes back as a record,
+and the first choice journaled for an id holds.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ encode_choice = msgspec.msgpack.Encoder().encode
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One user called upon by a trigger. ``event``: JSON properties of the event, b"" where there was none."""
+    """Name one user that a trigger calls. ``event``: the event's JSON properties, b"" if there was no event."""
 
     row: int
     occurrence: str
@@ -46,9 +47,9 @@ class Call:
 def consider(
     tenant: Tenant, live: LiveCampaign, trigger: str, calls: Sequence[Call], now: int, *, misfired: bool = False
 ) -> Iterator[tuple[int, Effect]]:
-    """Make candidates of users, whose rows are distinct; (row, effect) pairs.
+    """Make the called users candidates and yield (row, effect) pairs; their rows must be distinct.
 
-    A user outside of the audience is no candidate, unless a caller asked for the user by name.
+    A user outside the audience becomes no candidate, unless a caller asked for that user by name.
     """
     loop, people = tenant.loop, tenant.people
     asked = trigger == "request"
@@ -66,7 +67,7 @@ def consider(
         call, name, key = calls[at], names[at], keys[at]
         if not (fits or asked):
             continue
-        # Read before the new candidacy is one of them.
+        # Read this before the new candidacy itself is open.
         busy = loop.open(call.row) is not None
         decision = Decision(name, live.name, live.config.version, trigger, call.occurrence, now, DECIDING)
         loop.admit(call.row, decision)
@@ -100,7 +101,7 @@ def consider(
 
 
 def drive(tenant: Tenant, decision: Decision) -> Iterator[Effect]:
-    """What an open decision waits for, asked again: after a recovery, or where its partition arrived."""
+    """Ask again for what an open decision waits for: after a recovery, or once its partition has arrived."""
     if decision.status == DECIDING:
         yield Decide(candidate_of(tenant, decision))
     elif decision.status == SENDING and decision.send is not None and decision.send.next_at < 0:
@@ -108,7 +109,7 @@ def drive(tenant: Tenant, decision: Decision) -> Iterator[Effect]:
 
 
 def candidate_of(tenant: Tenant, decision: Decision) -> Candidate:
-    """What the decisions application is asked."""
+    """Build the question that the decisions application answers."""
     campaign = tenant.loop.campaigns.pinned(decision)
     costs = [] if campaign.budget is None else [campaign.cost_micros(arm) for arm in decision.arms]
     return Candidate(
@@ -127,14 +128,14 @@ def candidate_of(tenant: Tenant, decision: Decision) -> Candidate:
 
 
 def choose(tenant: Tenant, choice: Choice, now: int) -> Iterator[Effect]:
-    """Apply a choice to its decision, if that still waits for one."""
+    """Apply a choice to its decision, if the decision still waits for one."""
     loop = tenant.loop
     found = loop.find(choice.decision_id)
     if found is None or found[1].status != DECIDING:
         return
     decision = found[1]
     if choice.arms != decision.arms or choice.arm not in decision.arms or not 0.0 < choice.propensity <= 1.0:
-        tenant.counters["dropped.choice_invalid"] += 1  # it waits on, and expires if no better answer comes
+        tenant.counters["dropped.choice_invalid"] += 1  # the decision waits on, and expires if no valid choice comes
         return
     decision.choice, decision.arm, decision.chosen_at = encode_choice(choice), choice.arm, now
     withheld = _withheld(tenant, decision, choice)
@@ -151,7 +152,7 @@ def choose(tenant: Tenant, choice: Choice, now: int) -> Iterator[Effect]:
 
 
 def _withheld(tenant: Tenant, decision: Decision, choice: Choice) -> dict[str, str]:
-    """Arms that could not be paid: any other has a probability, unless the rule is to choose one arm always."""
+    """Return the arms that the budget ruled out: those of probability 0, except under a rule that fixes the arm."""
     if all(choice.propensities) or tenant.loop.campaigns.pinned(decision).budget is None:
         return {}
     if choice.policy_version != UNIFORM and parsed(choice.policy_version) is None:
@@ -167,7 +168,7 @@ def _in_audience(tenant: Tenant, live: LiveCampaign, rows: NDArray[np.int64], no
 
 
 def _why_not(live: LiveCampaign, *, fits: bool, busy: bool, misfired: bool) -> Reason | None:
-    """Why a candidate is refused whatever its arms."""
+    """Return why a candidate is refused regardless of its arms, or None."""
     if not live.is_live:
         return Reason.CAMPAIGN_NOT_LIVE
     if misfired:
@@ -187,7 +188,7 @@ def _note_arms(
     zone: str,
     now: int,
 ) -> Reason | None:
-    """Note in the decision which arms are left, and why the others are not; the reason where there is none."""
+    """Note in the decision which arms are eligible and why the others are not; return a reason if none is."""
     campaign = live.campaign
     stated = traits.Values(tenant.people.traits[row])
     arms, refused = eligible_arms(

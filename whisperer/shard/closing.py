@@ -1,7 +1,7 @@
-"""How a shard is emptied for good: it takes no new partitions, and in the end its sums go on elsewhere.
+"""Close a shard for good: it takes no new partitions, and in the end another shard takes over its sums.
 
-A closed shard keeps what it holds until that is moved away; a partition that holds nothing here is not at home here
-from then on: whoever still goes by an older map is refused, and no event comes to rest where nobody would look for it.
+A closed shard keeps what it holds until that is moved away. A partition that held nothing here at the close is no
+longer at home here: a caller with an older map is refused, and no event ends up where nobody would look for it.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 
 
 def close(shard: Shard) -> None:
+    """Close a shard: remember which partitions it holds now. Closing again changes nothing."""
     if shard.kept is None:
         shard.kept = {tenant.id: held(tenant) for tenant in shard.tenants.values()}
 
 
 def held(tenant: Tenant) -> set[int]:
-    """Partitions of which anything is here: users, events, messages, aliases, erasures, wishes."""
+    """Return the partitions of which anything is here: users, events, letters, aliases, erasures, wishes."""
     people = tenant.people
     found = set(np.unique(people.table["partition"][: people.table.n]).tolist())
     found.update(np.flatnonzero(tenant.sequence + tenant.sent).tolist())
@@ -35,14 +36,14 @@ def held(tenant: Tenant) -> set[int]:
 
 
 def is_open_to(shard: Shard, tenant: str, partition: int) -> bool:
-    """Whether a partition may be at home here; that it did not leave is another question."""
+    """Return whether closing lets a partition be at home here; whether it has left is not checked."""
     if shard.kept is None:
         return True
     return partition in shard.kept.get(tenant, ()) or (tenant, partition) in shard.moved
 
 
 def counts(shard: Shard) -> list[CountsJoined]:
-    """The sums of a shard that holds nothing else any more."""
+    """Return the sums of a shard that holds nothing else any more, a record per tenant."""
     return [
         CountsJoined(
             shard.id,
@@ -55,7 +56,7 @@ def counts(shard: Shard) -> list[CountsJoined]:
 
 
 def join_counts(shard: Shard, body: CountsJoined) -> None:
-    """Add another shard's sums, once."""
+    """Add a removed shard's sums; repeating it changes nothing."""
     if (body.origin, body.tenant) in shard.counted:
         return
     shard.counted.add((body.origin, body.tenant))

@@ -1,8 +1,8 @@
-"""The features logged with a decision: the values of :data:`whisperer.decisions.context.NAMES` as of a moment.
+"""Compute the features logged with a decision: the values of :data:`whisperer.decisions.context.NAMES` at a moment.
 
 Decides where each comes from: the user's columns, what passed between us and the user, or the wall clock. Guarantees:
-every name has exactly one definition, and the same definitions serve training and the simulator. Leaves to others: what
-a policy makes of the values (:mod:`whisperer.decisions.context`).
+every name has exactly one definition, and training and the simulator use the same ones. Leaves to others: how a policy
+uses the values (:mod:`whisperer.decisions.context`).
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ SPECS: dict[str, FeatureSpec | ContactSpec] = {
 """The definition of every name, in order."""
 
 FEATURE_HASH = features.feature_hash(SPECS.values())
-"""What an artifact trained on logged features records."""
+"""Hash that an artifact trained on logged features records."""
 
 _PROFILE = tuple(name for name in SPECS if name in FEATURES)
 _N_FIRST = 9
-"""Features of the profile that come before those of contact; the others were added later."""
+"""Number of profile features that come before the contact features; the rest were added later."""
 
 _contact_names = (spec.name for spec in (*contact.OVERALL, *contact.CLOCK))
 _channel_names = (spec.name for spec in contact.BY_CHANNEL)
@@ -34,7 +34,7 @@ assert (*_PROFILE[:_N_FIRST], *_contact_names, *_PROFILE[_N_FIRST:], *_channel_n
 
 
 def raw_features(tenant: Tenant, rows: list[int], now: int) -> list[list[float]]:
-    """A list in the order of NAMES for each of ``rows``, NaN where absent."""
+    """Return the values of each of ``rows`` as of ``now`` (ms UTC), in the order of NAMES; NaN where absent."""
     people = tenant.people
     at = np.array(rows, np.int64)
     profiles = features.matrix(_PROFILE, people.table, at, now).tolist()

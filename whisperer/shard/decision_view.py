@@ -1,6 +1,6 @@
-"""One decision as callers and pages see it: what was known, what was decided, what came of it.
+"""Show one decision to callers and pages: what was known, what was decided, what followed.
 
-:func:`view` is the whole of it; :func:`brief` is what somebody who asked acts on, at a tenth of the cost.
+:func:`view` shows everything; :func:`brief` shows what a caller acts on, at a tenth of the cost.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from whisperer.shard.tenant import Tenant
 
 
 def view(tenant: Tenant, row: int, decision: Decision) -> dict[str, Any]:
-    """Plain values only; times are ms UTC, None where there is none."""
+    """Return everything about a decision as plain values; times are ms UTC, None where there is none."""
     key = tenant.people.keys.text(row)
     assert key is not None
     campaign = tenant.loop.campaigns.pinned(decision)
@@ -67,7 +67,7 @@ def view(tenant: Tenant, row: int, decision: Decision) -> dict[str, Any]:
 
 
 def brief(decision: Decision) -> dict[str, Any]:
-    """Fields of :func:`view`, with the same values."""
+    """Return the fields of :func:`view` that a caller acts on, with the same values."""
     choice = choice_of(decision) if decision.choice else None
     return {
         "id": decision.id,

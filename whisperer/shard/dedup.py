@@ -1,16 +1,16 @@
-"""Which messageIds were counted: each once per (tenant, partition), by arrival time, for at least the window.
+"""Remember which messageIds were counted: each once per (tenant, partition), for at least the window after arrival.
 
 Each tenant's ids are kept in generations of half a window or a quarter of ``max_ids``; a generation is dropped whole
-when it is a window old. When the shard holds more than ``max_ids``, the tenant with the most ids, and so with more than
-its share of them, loses its own oldest, and nobody else any (counted by tenant as evicted: from then on a very late
-repeat could count again).
+when it is a window old. When the shard holds more than ``max_ids``, only the tenant with the most ids, and so with more
+than an equal share, loses its oldest (counted by tenant as evicted: from then on a very late repeat could count again).
 
-Records of before version 5 were applied with generations that all tenants shared and that went whole, whoever had
-filled them. They still are, so that replaying them gives what it gave; a window later nothing is left of those
-generations. Should room be lacking until then, they go first, as they did.
+Before version 5, records were applied with generations that all tenants shared and that were dropped whole, whoever had
+filled them. Such records still are, so that replaying them gives the same result; one window later those generations
+are gone. If room runs out before that, they go first, as they always did.
 
-An id is 128 bits: 104 of the messageId's hash and 24 of the (tenant, partition) slot, so a partition's ids can be told
-apart when it moves. Two of 10 million ids collide with a probability of 2.5e-18. Memory: 16 bytes and 6 to 9 of index.
+An id is 128 bits: 104 of the messageId's hash and 24 of the (tenant, partition) slot, so that a partition's ids can be
+picked out when it moves. Any two of 10 million ids collide with a probability of 2.5e-18. Memory: 16 bytes per id, plus
+6 to 9 of index.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from whisperer.profiles.hash_index import HashIndex
 
 WINDOW_MS = 24 * 3_600_000
 N_GENERATIONS = 4
-"""That ``max_ids`` make: what is lost at once is no more than one of them. Each is looked through for each new id, at
-0.1 us, which with twelve was a fifth of all an event costs."""
+"""Generations that ``max_ids`` fill: at most one of them is lost at once. Each new id is looked up in every generation,
+at 0.1 us each; with twelve, that was a fifth of an event's whole cost."""
 _SMALL = 4_096
 _NEVER = 1 << 62
 _SLOT_BITS = 24
@@ -38,7 +38,7 @@ _SLOT_MASK = np.uint64((1 << _SLOT_BITS) - 1)
 
 @kernel
 def _compose(partition: Any, message_hash: Any, slots: Any, ids: Any) -> Any:
-    """Write the ids; the place of the first event whose partition has no slot yet, or -1."""
+    """Fill in ``ids``; return the place of the first event whose partition has no slot yet, or -1."""
     for i in range(len(partition)):
         slot = slots[partition[i]]
         if slot < 0:
@@ -49,6 +49,8 @@ def _compose(partition: Any, message_hash: Any, slots: Any, ids: Any) -> Any:
 
 
 class Generation:
+    """Hold the ids that arrived from ``started`` to ``newest`` (ms UTC); they are dropped together."""
+
     __slots__ = ("ids", "newest", "started")
 
     def __init__(self, started: int) -> None:
@@ -58,34 +60,38 @@ class Generation:
 
 
 class Dedup:
+    """Remember the counted ids of every tenant in one shard."""
+
     def __init__(self, max_ids: int, window_ms: int = WINDOW_MS) -> None:
         self.max_ids = max_ids
         self.window_ms = window_ms
         self.evicted: Counter[str] = Counter()
-        """Ids forgotten before their time, by tenant; "" where they were of generations that all shared."""
+        """Ids forgotten before their window ended, by tenant; "" for those of shared generations."""
         self._shared: list[Generation] = []
         self._own: dict[str, list[Generation]] = {}
         """Oldest first; no tenant's list is empty."""
         self._n_own: Counter[str] = Counter()
         self._looked_through_until = _NEVER
-        """Before this time no generation of a tenant is a window old."""
+        """Until this time (ms UTC) no tenant's generation can be a window old."""
         self._slots: dict[tuple[str, int], int] = {}
         self._tenant_slots: dict[str, NDArray[np.int64]] = {}
-        """The same, an array a tenant, -1 where it has no slot yet."""
+        """The same slots as one array per tenant, indexed by partition; -1 where there is none yet."""
 
     def __len__(self) -> int:
         return self._n_own.total() + sum(len(g.ids) for g in self._shared)
 
     def n_of(self, tenant: str) -> int:
-        """Ids held of a tenant, apart from those in shared generations."""
+        """Return how many ids of a tenant are held, not counting those in shared generations."""
         return self._n_own[tenant]
 
     @property
     def n_evicted(self) -> int:
+        """Return how many ids of all tenants were forgotten before their window ended."""
         return self.evicted.total()
 
     @property
     def nbytes(self) -> int:
+        """Return the memory that the ids and their index take, in bytes."""
         return sum(g.ids.nbytes for g in self._all())
 
     def _all(self) -> Iterator[Generation]:
@@ -102,9 +108,10 @@ class Dedup:
         *,
         by_tenant: bool = True,
     ) -> NDArray[np.bool_]:
-        """True for the first arrival of each id; ``message_hash`` has shape (n, 2).
+        """Count ids that arrive at ``now`` (ms UTC) and return, per event, whether it is the id's first arrival.
 
-        ``by_tenant`` False: as records of before version 5 were applied.
+        ``partition`` has shape (n,), ``message_hash`` (n, 2). ``by_tenant`` False applies them with shared generations,
+        as for records before version 5.
         """
         ids = np.empty((len(partition), 2), np.uint64)
         slots = self._tenant_slots.setdefault(tenant, np.full(N_PARTITIONS, -1, np.int64))
@@ -131,7 +138,7 @@ class Dedup:
         return fresh
 
     def rotate(self, now: int, *, by_tenant: bool = True) -> None:
-        """Drop what is a window old. ``by_tenant``: see :meth:`admit`."""
+        """Drop generations that are a window old. ``by_tenant``: see :meth:`admit`."""
         if not by_tenant:
             self._rotate_shared(now)
             return
@@ -147,11 +154,11 @@ class Dedup:
         self._looked_through_until = min(oldest, default=_NEVER)
 
     def is_due(self, now: int) -> bool:
-        """Whether :meth:`rotate` would, or could, drop anything."""
+        """Return whether :meth:`rotate` might drop anything."""
         return now >= self._looked_through_until or any(now - g.newest >= self.window_ms for g in self._shared)
 
     def _make_room(self, tenant: str, ids: NDArray[np.uint64], now: int) -> None:
-        """For a tenant's ids, in its current generation, at the cost of whoever has the most."""
+        """Make room in a tenant's current generation for ``ids``, at the expense of whichever tenant has the most."""
         incoming = len(ids)
         self._expire(tenant, now)
         own = self._own.setdefault(tenant, [])
@@ -172,7 +179,7 @@ class Dedup:
             self.evicted[""] += len(self._shared[0].ids)
             del self._shared[0]
         while excess > 0:
-            # What comes is counted as the tenant's: whoever has the most then has more than an equal share.
+            # Incoming ids count as the tenant's own, so the one with the most has more than an equal share.
             held = {one: n + (incoming if one == tenant else 0) for one, n in self._n_own.items() if n}
             if not held:
                 return
@@ -186,11 +193,11 @@ class Dedup:
         return int(np.count_nonzero(still))
 
     def _evict(self, tenant: str) -> int:
-        """Forget a tenant's oldest ids; how many."""
+        """Forget a tenant's oldest ids and return how many."""
         own = self._own[tenant]
         if len(own) > 1:
             freed = len(own.pop(0).ids)
-        else:  # in order of arrival: the newer half stays
+        else:  # ids are in order of arrival: the newer half stays
             ids = own[0].ids
             freed = -(-len(ids) // 2)
             ids.load(ids.keys[freed : len(ids)].copy())
@@ -207,7 +214,7 @@ class Dedup:
             del self._n_own[tenant]
 
     def _rotate_shared(self, now: int, incoming: int = 0) -> None:
-        """Open and drop shared generations as time and size ask for."""
+        """Open and drop shared generations as time and size require."""
         half = self.window_ms // 2
         if not self._shared:
             self._shared.append(Generation(now))
@@ -225,7 +232,7 @@ class Dedup:
     # -- moving a partition, snapshots ---------------------------------------------------------------------------
 
     def extract(self, tenant: str, partition: int) -> list[tuple[int, int, bytes]]:
-        """(started, newest, ids) of one partition; the slot's bits are zero in the ids."""
+        """Return (started, newest, ids) per generation for one partition; the slot's bits are zero in the ids."""
         slot = self._slots.get((tenant, partition))
         if slot is None:
             return []
@@ -241,7 +248,7 @@ class Dedup:
     def join(
         self, tenant: str, partition: int, stored: list[tuple[int, int, bytes]], *, by_tenant: bool = True
     ) -> None:
-        """What :meth:`extract` gave elsewhere. ``by_tenant``: see :meth:`admit`."""
+        """Add a partition's ids that :meth:`extract` returned in another shard. ``by_tenant``: see :meth:`admit`."""
         slot = np.uint64(self._slot(tenant, partition))
         for started, newest, data in stored:
             keys = np.frombuffer(data, np.uint64).reshape(-1, 2).copy()
@@ -258,6 +265,7 @@ class Dedup:
         self._look_ahead()
 
     def drop(self, tenant: str, partition: int) -> None:
+        """Forget every id of a partition."""
         slot = self._slots.get((tenant, partition))
         if slot is None:
             return
@@ -272,7 +280,7 @@ class Dedup:
                 del self._n_own[tenant]
 
     def dump(self) -> tuple[dict[str, Any], list[NDArray[np.uint64]]]:
-        """What :meth:`load` takes: the first array has all small generations one after the other."""
+        """Return (meta, arrays) for :meth:`load`; the first array holds all small generations one after another."""
         arrays: list[NDArray[np.uint64]] = []
         small: list[NDArray[np.uint64]] = []
         generations: list[list[Any]] = []
@@ -292,15 +300,16 @@ class Dedup:
 
     @staticmethod
     def n_arrays(meta: dict[str, Any]) -> int:
-        """How many arrays belong to what :meth:`dump` gave, of this release or of one before."""
+        """Return how many arrays belong to ``meta`` from :meth:`dump`, written by this or an earlier release."""
         found: int = meta.get("n_arrays", len(meta["generations"]))
         return found
 
     def load(self, meta: dict[str, Any], arrays: list[NDArray[np.uint64]]) -> None:
+        """Replace everything held with what :meth:`dump` returned, in this or an earlier release."""
         self._slots = {(tenant, partition): slot for tenant, partition, slot in meta["slots"]}
         self._tenant_slots = {}
         self._shared, self._own, self._n_own = [], {}, Counter()
-        if "n_arrays" not in meta:  # of before version 5: an array a generation, all of them shared
+        if "n_arrays" not in meta:  # from before version 5: one array per generation, all of them shared
             self.evicted = Counter({"": meta["n_evicted"]})
             of_all = enumerate(zip(meta["generations"], arrays, strict=True))
             generations = [(*times, "", len(keys), number) for number, (times, keys) in of_all]

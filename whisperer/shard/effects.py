@@ -1,6 +1,6 @@
-"""What a shard wants done: intents with deterministic ids, carried out after their record is durable.
+"""Name what a shard wants done: intents with deterministic ids, carried out once their record is durable.
 
-Nothing here is executed during recovery; what must survive a crash (messages) is held in the outbox and driven again.
+Nothing here is executed during recovery; what must survive a crash (letters) is kept in the outbox and sent again.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from whisperer.shard.records import Message
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Deliver a message to its target's home, after those before it."""
+    """Deliver a letter to the shard where its target partition lives, after the letters before it."""
 
     message: Message
 
 
 @dataclass(frozen=True, slots=True)
 class SegmentChanged:
-    """A user entered or left a segment. The id is (tenant, user, segment, version, at, entered)."""
+    """Report that a user entered or left a segment. The id is (tenant, user, segment, version, at, entered)."""
 
     tenant: str
     user: str
@@ -56,7 +56,7 @@ class Deliver:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """A decision was chosen or refused: who asked for it can be told."""
+    """Report that a decision has its choice or was refused, so that a caller who asked for it can be answered."""
 
     tenant: str
     decision_id: str

@@ -1,10 +1,10 @@
-"""Who was joined into whom: a tenant's accepted aliases, as their arbiter knows them.
+"""Record which key was joined into which: a tenant's accepted aliases, as their arbiter knows them.
 
-Each key that was joined leads to another one, and in the end to the user whose profile it is part of: aliases form a
-forest, its *roots* are the users. What a key leads to here is what the key's home was told. A look-up shortens the
-paths it walks, as of union-find, so that later letters go straight to the root; whoever asks tells the homes.
+Each joined key leads to another key, and in the end to the user whose profile it is part of: aliases form a forest
+whose *roots* are the users. What a key leads to here is what the key's home was told. A lookup shortens the paths it
+walks, as in union-find, so that later letters go straight to the root; the caller notifies the keys' homes.
 
-Guarantees: no circle; at most `MAX_TREE` keys lead to one root; one look-up moves at most `MOVES_AT_ONCE` keys.
+Guarantees: no cycle; at most `MAX_TREE` keys lead to one root; one lookup moves at most `MOVES_AT_ONCE` keys.
 
 Reference: Tarjan & van Leeuwen, "Worst-case analysis of set union algorithms", JACM 1984.
 """
@@ -23,20 +23,22 @@ Move = tuple[str, str, str]
 
 @dataclass(slots=True)
 class Forest:
+    """Hold a tenant's accepted aliases."""
+
     parents: dict[str, str] = field(default_factory=dict)
     sizes: dict[str, int] = field(default_factory=dict)
-    """root -> keys that were joined into it"""
+    """root -> number of keys joined into it"""
     asked: dict[str, int] = field(default_factory=dict)
-    """When each key's alias was asked for, ms UTC."""
+    """joined key -> when its alias was asked for, ms UTC"""
 
     def root(self, key: str) -> str:
-        """Where a key leads in the end: itself, if it was never joined."""
+        """Return the key that a key leads to in the end: itself, if it was never joined."""
         while key in self.parents:
             key = self.parents[key]
         return key
 
     def find(self, key: str) -> tuple[str, list[Move]]:
-        """The root of a key, and the keys on the way that lead straight to it from now on."""
+        """Return a key's root, and the moves of keys on the way that lead straight to it from now on."""
         root = self.root(key)
         moves: list[Move] = []
         while key != root and self.parents[key] != root and len(moves) < MOVES_AT_ONCE:
@@ -47,17 +49,18 @@ class Forest:
         return root, moves
 
     def has_room(self, previous: str, root: str) -> bool:
+        """Return whether ``previous``, with all that leads to it, fits under ``root``."""
         return self.sizes.get(root, 0) + 1 + self.sizes.get(previous, 0) <= MAX_TREE
 
     def join(self, previous: str, user: str, root: str, at: int) -> None:
-        """A root is joined into ``user``, which leads to another root."""
+        """Join the root ``previous`` into ``user``, which leads to ``root``; ``at``: when that was asked, ms UTC."""
         self.parents[previous], self.asked[previous] = user, at
         self.sizes[root] = self.sizes.get(root, 0) + 1 + self.sizes.pop(previous, 0)
 
     def forget(self, key: str, erased_at: int) -> None:
-        """An erased key leads nowhere any more, and is nobody's root: all that led to it are erased as well.
+        """Forget an erased key: it leads nowhere and is nobody's root, as all keys that led to it are erased as well.
 
-        An alias asked for after the erasure holds, here as at the key's home, whichever came first.
+        An alias asked for after the erasure holds, here as at the key's home, whichever arrived first.
         """
         self.sizes.pop(key, None)
         if key not in self.parents or self.asked.get(key, 0) > erased_at:
@@ -72,7 +75,7 @@ class Forest:
             self.sizes.pop(root, None)
 
     def count(self) -> None:
-        """Find the sizes, of a forest that an older release wrote without them."""
+        """Compute the sizes of a forest that an older release wrote without them."""
         self.sizes = {}
         for key in self.parents:
             root = self.root(key)

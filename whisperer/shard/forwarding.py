@@ -1,7 +1,8 @@
-"""Events that do not reach a profile here: those of merged keys are passed on, those from before an erasure dropped.
+"""Handle events that reach no profile here: pass on those of merged keys, drop those from before an erasure.
 
-A merged key's home passes its events on to where it was told to. Whom they find merged there as well, the arbiter of
-aliases leads to the root (:mod:`whisperer.shard.forest`): so events make three hops at most, however long the chain.
+A merged key's home passes its events on to the user that it was merged into. If that user was merged too, the arbiter
+of aliases leads them to the root (:mod:`whisperer.shard.forest`), so events take at most three hops however long the
+chain is.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from whisperer.shard.tenant import Tenant
 def drop_late(
     tenant: Tenant, block: EventBlock, chosen: NDArray[np.int64], rows: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Leave out events from before their user's erasure."""
+    """Drop events from before their user's erasure and return the (places, rows) that remain."""
     floor = np.array([tenant.floors.get(row, -1) for row in rows.tolist()], np.int64)
     keep = columns_of(block).timestamp[chosen] > floor
     tenant.counters["dropped.user_erased"] += int(np.count_nonzero(~keep))
@@ -46,7 +47,7 @@ def forward(
     origin: int,
     reference: NDArray[np.int64],
 ) -> Iterator[Effect]:
-    """Pass events of merged keys on to the new home, one message for each pair of partitions."""
+    """Pass events of merged keys on to their new homes, one letter per pair of partitions."""
     people = tenant.people
     targets = [people.targets[row] for row in rows.tolist()]
     routes = list(zip(people.table["partition"][rows].tolist(), map(tenant.home, targets), strict=True))
@@ -60,7 +61,7 @@ def forward(
 def go_astray(
     tenant: Tenant, block: EventBlock, chosen: NDArray[np.int64], rows: NDArray[np.int64], letter: Forward
 ) -> Iterator[Effect]:
-    """Events that came in a letter to users who were merged themselves: to the arbiter, which knows into whom."""
+    """Send a letter's events for users who were merged themselves to the arbiter, which knows into whom."""
     people, references = tenant.people, np.array(letter.references, np.int64)
     keys = people.keys.texts(rows)
     routes = [(source, ALIAS_ARBITER) for source in people.table["partition"][rows].tolist()]
@@ -71,7 +72,7 @@ def go_astray(
 
 
 def lead(tenant: Tenant, letter: Forward) -> Iterator[Effect]:
-    """At the arbiter: events that went astray, to the homes of the users that their keys are part of."""
+    """At the arbiter: send events that went astray to the homes of the users that their keys are part of."""
     block, references = decode_block(letter.block), np.array(letter.references, np.int64)
     roots = [tenant.forest.root(key_of(block, event)) for event in range(len(block))]
     routes = [(ALIAS_ARBITER, tenant.home(root)) for root in roots]
@@ -86,7 +87,7 @@ def _leading_to(led: dict[str, str], targets: set[str]) -> list[tuple[str, str]]
 def _regrouped(
     tenant: Tenant, block: EventBlock, events: list[int], keys: list[str], routes: list[tuple[int, int]]
 ) -> Iterator[tuple[tuple[int, int], list[int], bytes]]:
-    """Some events of a block under other keys: for each route, which of ``events`` take it, and their block."""
+    """Put some events of a block under other keys; yield each route, the places in ``events`` and the encoded block."""
     columns, payloads = columns_of(block), Payloads(block)
     found: dict[tuple[int, int], tuple[PartBuilder, list[int]]] = {}
     for place, (event, key, route) in enumerate(zip(events, keys, routes, strict=True)):

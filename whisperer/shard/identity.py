@@ -1,9 +1,9 @@
-"""The merge saga: which keys are one person, decided by messages between partitions.
+"""Decide which keys are one person: the merge saga, carried by letters between partitions.
 
-The partition of an anonymous id arbitrates it: the first user it is claimed for owns it; a claim by another user is
+The partition of an anonymous id arbitrates it: the first user it is claimed for owns it. A claim by another user is
 refused, marks the id as shared and starts a fresh anonymous history that merges into nobody. One partition of each
 tenant arbitrates aliases, so that accepted aliases form a forest and no forward can run in a circle. Each step is
-idempotent: messages come at least once, in order for each (source, target), and are applied once.
+idempotent: letters arrive at least once, in order per (source, target), and are applied once.
 
     home of the user             home of the anonymous id
     -----------------            ------------------------
@@ -49,13 +49,13 @@ from whisperer.shard.records import (
 from whisperer.shard.tenant import Owner, Tenant
 
 MAX_LINKS = 1_000
-"""Other keys a profile may hold; more are refused as `identity_full`."""
+"""Other keys that a profile may hold; more are refused as `identity_full`."""
 MAX_ALSO = 16
-"""A claim names the users among so many newest ids of a profile."""
+"""Newest ids of a profile that a claim looks through for users to name."""
 
 
 def note_link(tenant: Tenant, row: int, link: str, now: int, version: int) -> Iterator[Effect]:
-    """An event of a live user carried a second id."""
+    """Claim a second id that an event of a live user carried, or ask for its alias."""
     people = tenant.people
     held = people.links.get(row, {})
     if link in held:
@@ -80,7 +80,7 @@ def note_link(tenant: Tenant, row: int, link: str, now: int, version: int) -> It
 
 
 def claim(tenant: Tenant, body: Claim, now: int) -> Iterator[Effect]:
-    """At the home of the anonymous id."""
+    """At the home of the anonymous id: make the user its owner, or refuse a second user's claim."""
     owner = tenant.owners.get(body.anonymous)
     home = tenant.home(body.anonymous)
     if owner is None:
@@ -104,7 +104,7 @@ def claim(tenant: Tenant, body: Claim, now: int) -> Iterator[Effect]:
 
 
 def _share(tenant: Tenant, anonymous: str, owner: Owner) -> None:
-    """From here on an anonymous id has a history of its own, which merges into nobody."""
+    """Give an anonymous id a history of its own from here on, which merges into nobody."""
     if owner.shared:
         return
     owner.shared = True
@@ -115,14 +115,14 @@ def _share(tenant: Tenant, anonymous: str, owner: Owner) -> None:
 
 
 def released(tenant: Tenant, body: Released) -> None:
-    """At the home of an anonymous id that a merge had no room for."""
+    """At the home of an anonymous id: mark it as shared, since a merged profile had no room for it."""
     owner = tenant.owners.get(body.anonymous)
     if owner is not None:
         _share(tenant, body.anonymous, owner)
 
 
 def refused(tenant: Tenant, body: Refused, version: int, *, led: bool = False) -> Iterator[Effect]:
-    """At the home of the user whose claim came second."""
+    """At the home of the user whose claim came second: note that the anonymous id is another user's."""
     people = tenant.people
     row = people.keys.get(body.user)
     if row is None:
@@ -135,9 +135,9 @@ def refused(tenant: Tenant, body: Refused, version: int, *, led: bool = False) -
 
 
 def alias_ask(tenant: Tenant, body: AliasAsk, version: int) -> Iterator[Effect]:
-    """At the arbiter: the first accepted alias of a key holds; what would close a circle changes nothing.
+    """At the arbiter: grant an alias. A key's first accepted alias holds; one that would close a cycle is ignored.
 
-    The grant names the root, so that what the key has goes there in one step.
+    The grant names the root, so that the key's state goes there in one step.
     """
     forest = tenant.forest
     root = forest.root(body.user)
@@ -156,7 +156,7 @@ def alias_ask(tenant: Tenant, body: AliasAsk, version: int) -> Iterator[Effect]:
 
 
 def astray(tenant: Tenant, body: Astray) -> Iterator[Effect]:
-    """At the arbiter: lead a letter to its user's root, and tell who sent it there where to send the next one."""
+    """At the arbiter: lead a letter to its user's root, and inform the homes that sent it where to send the next."""
     match body.letter:
         case Forward() as letter:
             yield from lead(tenant, letter)
@@ -187,7 +187,7 @@ def _told(tenant: Tenant, key: str, was: str, root: str) -> Send:
 
 
 def moved(tenant: Tenant, body: Moved) -> None:
-    """At the home of a merged key: it leads straight to the root, unless it meanwhile leads elsewhere."""
+    """At the home of a merged key: let it lead straight to the root, unless it leads elsewhere by now."""
     people = tenant.people
     row = people.keys.get(body.key)
     if row is None or people.targets.get(row) != body.was:
@@ -200,7 +200,7 @@ def moved(tenant: Tenant, body: Moved) -> None:
 
 
 def pass_on(tenant: Tenant, row: int, letter: Refused | MergeIn | OutcomePassed, *, led: bool) -> Send:
-    """A letter to a user who was merged: to the arbiter, or, if that led it here, the way that it was told itself."""
+    """Pass on a letter to a user who was merged: to the arbiter or, if that ``led`` it here, where the user went."""
     people = tenant.people
     source = int(people.table["partition"][row])
     if not led:
@@ -215,9 +215,9 @@ def pass_on(tenant: Tenant, row: int, letter: Refused | MergeIn | OutcomePassed,
 
 
 def alias_grant(tenant: Tenant, body: AliasGrant, now: int, version: int) -> Iterator[Effect]:
-    """At the home of the previous id, unless that was erased since the alias was asked for.
+    """At the home of the previous id: merge it into the user, unless it was erased after the alias was asked for.
 
-    The user is told of it even where it has nothing: an erasure must find it.
+    The user's home is informed even if the id holds no state, because an erasure of the user must find the id.
     """
     erased_at = tenant.erased_at(body.previous)
     if erased_at is not None and body.at <= erased_at:
@@ -230,12 +230,12 @@ def alias_grant(tenant: Tenant, body: AliasGrant, now: int, version: int) -> Ite
 
 
 def merge_in(tenant: Tenant, body: MergeIn, version: int, *, led: bool = False) -> Iterator[Effect]:
-    """At the home of the user: add the state, or pass it on if the user was itself merged into another."""
+    """At the home of the user: add the state, or pass it on if the user was itself merged."""
     is_bounded = version >= BOUNDED_SINCE
     erased_at = tenant.erased_at(body.user)
     if erased_at is not None and body.as_of <= erased_at:
         tenant.counters["dropped.user_erased"] += 1
-        if is_bounded:  # whose state this is was part of the person, and nobody could say so yet
+        if is_bounded:  # the merged key was part of the erased person, which the erasure could not know yet
             home = tenant.home(body.user)
             yield Send(tenant.post(home, tenant.home(body.origin), EraseLinked(body.origin, erased_at)))
         return
@@ -255,10 +255,10 @@ def merge_in(tenant: Tenant, body: MergeIn, version: int, *, led: bool = False) 
 
 
 def _release(tenant: Tenant, row: int) -> Iterator[Effect]:
-    """Let go the ids that a merge brought a profile beyond what it may hold.
+    """Release the ids that a merge gave a profile beyond what it may hold.
 
-    Users joined by alias stay, as the arbiter counts them, and then anonymous ids, by name: so what stays does not
-    depend on the order of merges.
+    Users joined by alias always stay, as the arbiter counts them; then anonymous ids stay in order of name, so the
+    result does not depend on the order of merges.
     """
     links = tenant.people.links[row]
     if len(links) <= MAX_LINKS:
@@ -276,7 +276,8 @@ def _release(tenant: Tenant, row: int) -> Iterator[Effect]:
 def erase(tenant: Tenant, key: str, erased_at: int, asked_at: int) -> Iterator[Effect]:
     """Remove a key, its state and all keys joined to it. Late events do not bring it back.
 
-    ``asked_at`` is of the erasure that led here: a joined key's own is later, as all that it gathered meanwhile goes.
+    ``asked_at``: when the erasure that led here was asked for. A joined key is erased as of later (``erased_at``), so
+    that everything it gathered in between goes as well. Both are ms UTC.
     """
     people = tenant.people
     home = tenant.home(key)
@@ -302,18 +303,19 @@ def erase(tenant: Tenant, key: str, erased_at: int, asked_at: int) -> Iterator[E
 
 
 def erase_linked(tenant: Tenant, body: EraseLinked, at: int) -> Iterator[Effect]:
+    """At the home of a joined key: erase it as of ``at`` (ms UTC), unless this or a later erasure already did."""
     held = tenant.erased_at(body.key)
     if held is None or held < body.erased_at:
         yield from erase(tenant, body.key, at, body.erased_at)
 
 
 def alias_forget(tenant: Tenant, body: AliasForget) -> None:
-    """At the arbiter: the key forwards to nobody any more. Keys that forward to it still do, and stay known."""
+    """At the arbiter: forget where an erased key leads. Keys that lead to it still do, and stay known."""
     tenant.forest.forget(body.key, body.erased_at)
 
 
 def _hand_over(tenant: Tenant, key: str, user: str, now: int, *, always: bool = False) -> Iterator[Effect]:
-    """Take the state of a key out, leave a forward, send the state to the user's home."""
+    """Take out a key's state, leave a forward behind and send the state to the user's home."""
     people = tenant.people
     row = tenant.row_for(key)
     tenant.touch_one(row)

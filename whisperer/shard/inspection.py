@@ -1,4 +1,4 @@
-"""Read-only views of a shard: one user for callers, a digest for replay tests, invariants for every teardown."""
+"""View a shard without changing it: one user for callers, a digest for replay tests, invariants for every teardown."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from whisperer.shard.tenant import Tenant
 
 
 class ScoresView(msgspec.Struct):
-    """What a user's scores are, by which model, and when scores last changed here (ms UTC)."""
+    """Show a user's scores, the model that gave the newest ones, and when this shard last took any in (ms UTC)."""
 
     churn: float | None
     engagement: float | None
@@ -37,7 +37,7 @@ class ScoresView(msgspec.Struct):
 
 
 class UserView(msgspec.Struct):
-    """A user as callers see it. `moved_to` names the key it was merged into; everything else is then empty."""
+    """Show a user to callers. `moved_to` names the key it was merged into; everything else is then empty."""
 
     key: str
     moved_to: str | None = None
@@ -61,18 +61,18 @@ class UserView(msgspec.Struct):
     group: str = ""
     scores: ScoresView | None = None
     n_traits: int = 0
-    """Names that the profile holds, removed ones among them,"""
+    """Trait names that the profile holds, removed ones included."""
     traits_bytes: int = 0
-    """and what they take of :data:`whisperer.profiles.traits.MAX_BYTES`."""
+    """Bytes that the traits take of :data:`whisperer.profiles.traits.MAX_BYTES`."""
 
 
 def keys_for(user_id: str) -> tuple[str, str]:
-    """Where to look for an id that a caller gives: first as a userId, then as an anonymousId."""
+    """Return the keys to try for an id that a caller gives: as a userId first, then as an anonymousId."""
     return known_key(user_id), anonymous_key(user_id)
 
 
 def user(shard: Shard, tenant_id: str, key: str, as_of: int | None = None) -> UserView | None:
-    """One user as of ``as_of`` (ms UTC, the shard's own time if None), or None where there is none."""
+    """Return one user as of ``as_of`` (ms UTC; the shard's own time if None), or None if there is no such user."""
     tenant = shard.tenants.get(tenant_id)
     row = tenant.people.keys.get(key) if tenant else None
     if tenant is None or row is None:
@@ -113,7 +113,7 @@ def user(shard: Shard, tenant_id: str, key: str, as_of: int | None = None) -> Us
 
 
 def _scores(tenant: Tenant, row: int) -> ScoresView | None:
-    """None before the first sweep that found the user."""
+    """Return a user's scores, or None before the first sweep that found the user."""
     found = [float(tenant.people.table[name][row]) for name in SCORES]
     if all(map(math.isnan, found)):
         return None
@@ -122,25 +122,25 @@ def _scores(tenant: Tenant, row: int) -> ScoresView | None:
 
 
 def root(shard: Shard, tenant_id: str, key: str) -> str:
-    """At the arbiter of aliases: the user that a key is part of, itself if it was never joined."""
+    """At the arbiter of aliases: return the user that a key is part of, itself if it was never joined."""
     tenant = shard.tenants.get(tenant_id)
     return key if tenant is None else tenant.forest.root(key)
 
 
 def decision(shard: Shard, tenant_id: str, decision_id: str) -> dict[str, Any] | None:
-    """One decision that is in memory here (:mod:`whisperer.shard.decision_view`), or None."""
+    """Return the view of a decision (:mod:`whisperer.shard.decision_view`), or None if it is not in memory here."""
     tenant = shard.tenants.get(tenant_id)
     found = tenant.loop.find(decision_id) if tenant else None
     return None if tenant is None or found is None else decision_view.view(tenant, *found)
 
 
 def profile_digest(shard: Shard) -> str:
-    """Hash of what users are, without where their JSON lies: equal for equal histories, however they were batched."""
+    """Hash the users, without where their JSON is stored: equal for equal histories, however they were batched."""
     return _digest({t.id: _profiles(t) for t in shard.tenants.values()})
 
 
 def digest(shard: Shard) -> str:
-    """Hash of everything a replay must reproduce."""
+    """Hash everything that a replay must reproduce."""
     state = {
         t.id: [
             _profiles(t, exact=True),
@@ -177,7 +177,7 @@ def _profiles(tenant: Tenant, exact: bool = False) -> list[Any]:
         newest = int(people.table["newest_day"][row])
         state.history = [h for h in state.history if h[1] == EVER or h[1] > newest - WINDOW_DAYS]
         if not exact:
-            # Sequence numbers and references say where an event was journaled, not what it was.
+            # Sequence numbers and references depend on where an event was journaled, not on what it was.
             state.timeline = sorted(Entry(e.timestamp, 0, e.kind, e.name, 0, 0) for e in state.timeline)
             state.traits = {name: (at, 0, text) for name, (at, _, text) in state.traits.items()}
         segments = tenant.segments.of(people, row)
@@ -197,7 +197,7 @@ def _loop(tenant: Tenant) -> list[Any]:
         sorted(msgspec.msgpack.encode(config) for config in loop.campaigns.versions.values()),
         loop.schedules,
         sorted(loop.retained.items()),
-        *([sorted(loop.wishes.items())] if loop.wishes else []),  # releases before had none, and another digest
+        *([sorted(loop.wishes.items())] if loop.wishes else []),  # earlier releases had none, and so another digest
     ]
 
 
@@ -206,7 +206,7 @@ def _digest(value: Any) -> str:
 
 
 def check(shard: Shard) -> None:
-    """Every invariant of a shard at rest.
+    """Check every invariant of a shard at rest.
 
     Raises
     ------

@@ -1,6 +1,6 @@
-"""A tenant's published campaigns, bound to this shard: which events and segment entries concern which of them.
+"""Bind a tenant's published campaigns to this shard: which events and segment entries concern which campaign.
 
-A campaign that is paused or ended stays known, so that its open decisions can be told why they stop.
+A paused or ended campaign stays known, so that its open decisions can be refused with that reason.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ _campaign = lru_cache(maxsize=1024)(from_json)
 
 @dataclass(frozen=True, slots=True)
 class LiveCampaign:
+    """Hold one published campaign, parsed and compiled; despite the name it may be paused or ended."""
+
     config: CampaignConfig
     campaign: Campaign
     audience: Program | None
@@ -40,6 +42,7 @@ class LiveCampaign:
 
     @classmethod
     def of(cls, config: CampaignConfig) -> LiveCampaign:
+        """Parse and compile a campaign's stored form."""
         campaign = _campaign(config.definition)
         audience = program.compile(parse_json(campaign.audience), features.FEATURES) if campaign.audience else None
         scheduled = isinstance(campaign.trigger, OnSchedule)
@@ -49,15 +52,17 @@ class LiveCampaign:
 
 @dataclass(slots=True)
 class Campaigns:
+    """Hold a tenant's campaigns in one shard, indexed by what concerns them."""
+
     by_name: dict[str, LiveCampaign] = field(default_factory=dict)
     versions: dict[tuple[str, int], CampaignConfig] = field(default_factory=dict)
-    """Those in force, and those that decisions were published or came here under: decisions stay under theirs."""
+    """Versions in force, and older ones that decisions are under: a decision keeps its version."""
     on_event: dict[str, list[LiveCampaign]] = field(default_factory=dict)
     on_segment: dict[str, list[LiveCampaign]] = field(default_factory=dict)
     on_goal: dict[str, list[LiveCampaign]] = field(default_factory=dict)
     scheduled: list[LiveCampaign] = field(default_factory=list)
     watched: frozenset[str] = frozenset()
-    """Names of the events that concern any of them. By their texts: what a shard has no code for still calls."""
+    """Names of the events that concern any campaign; as text, so that a name the shard has no code for still calls."""
 
     def __bool__(self) -> bool:
         return bool(self.by_name)
@@ -67,34 +72,34 @@ class Campaigns:
         return [live.config for live in self.by_name.values()]
 
     def events(self) -> set[str]:
-        """Names of the events that any of them looks at: as trigger, as goal, or in its audience."""
+        """Return the names of the events that any campaign uses as trigger, as goal, or in its audience."""
         counted = (live.audience.events for live in self.by_name.values() if live.audience is not None)
         return set(self.watched).union(*counted)
 
     def pinned(self, decision: Decision) -> Campaign:
-        """The campaign as it was when the decision was considered."""
+        """Return the campaign as it was when the decision was considered."""
         return _campaign(self.versions[decision.campaign, decision.campaign_version].definition)
 
     def pinned_by(self, decisions: Iterable[Decision]) -> list[Pinned]:
-        """What must go along with decisions that leave this shard."""
+        """Return the campaign versions that must go along with decisions that leave this shard."""
         places = sorted({(d.campaign, d.campaign_version) for d in decisions})
         return [Pinned(*place, self.versions[place].definition) for place in places]
 
     def learn(self, pinned: Iterable[Pinned]) -> None:
-        """Decisions arrived under these versions, which may never have been published here."""
+        """Remember the versions that arriving decisions are under, which may never have been published here."""
         for p in pinned:
             self.versions.setdefault(
                 (p.campaign, p.version), CampaignConfig(p.campaign, p.version, ENDED, p.definition)
             )
 
     def forget_all_but(self, in_use: Collection[tuple[str, int]]) -> None:
-        """Versions that are neither in force nor in use: a tenant may publish as often as it likes."""
+        """Forget versions that are neither in force nor ``in_use``, as a tenant may publish as often as it likes."""
         in_force = {(config.name, config.version) for config in self.configs}
         for place in [place for place in self.versions if place not in in_force and place not in in_use]:
             del self.versions[place]
 
     def publish(self, configs: list[CampaignConfig]) -> None:
-        """Take over a tenant's campaigns, whole. Goals stay watched after the end: rewards still mature."""
+        """Replace a tenant's campaigns. The goals of ended ones stay watched, as rewards still mature."""
         held = self.by_name
         self.versions.update({(c.name, c.version): c for c in configs})
         self.by_name = {

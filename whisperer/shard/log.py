@@ -1,14 +1,14 @@
-"""What the warehouse is told about decisions: rows that the shard writes while it applies records.
+"""Report decisions to the warehouse: rows that the shard writes while it applies records.
 
-Kept by journal position, so that a range of the journal always has the same rows, and forgotten once the warehouse has
-them. Part of the shard's state: replay makes the rows again, a snapshot carries those not yet exported, and so a crash
-between applying and exporting loses none.
+Rows are kept by journal position, so that a range of the journal always has the same rows, and forgotten once the
+warehouse has them. They are part of the shard's state: replay makes them again and a snapshot carries those not yet
+exported, so a crash between applying and exporting loses none.
 
-Rules for whoever writes rows:
+Rules for writing rows:
 
-- One :class:`DecisionRow` a candidacy: when the choice took hold, or when it was refused before there was one.
-- One :class:`DeliveryRow` an attempt; a refusal after the choice is one as well, with status ``refused``.
-- One :class:`OutcomeRow` an outcome, conversions included; one :class:`RewardRow` a revision of the reward.
+- One :class:`DecisionRow` per candidacy: when its choice took hold, or when it was refused before it had one.
+- One :class:`DeliveryRow` per attempt; a refusal after the choice is one as well, with status ``refused``.
+- One :class:`OutcomeRow` per outcome, conversions included; one :class:`RewardRow` per revision of the reward.
 - ``user_key`` is the key at that moment: rows are never rewritten after a merge.
 
 The wire form is msgpack arrays: fields are only ever added at the end, with a default (a golden file pins this). Leaves
@@ -30,12 +30,15 @@ from whisperer.journeys.engagement import Decision, OutcomeEntry
 
 
 class DecisionRow(msgspec.Struct, array_like=True, frozen=True, tag=1):
-    """Attributes
+    """Report one candidacy.
+
+    Attributes
     ----------
     at, chosen_at : ms UTC, when it was considered and when the choice took hold (-1: refused before one)
-    arm : the arm chosen, "" where refused before a choice; propensity and what follows then have no meaning
-    features : raw values in the order of :data:`whisperer.decisions.context.NAMES`, NaN where absent; rows of before
-        2026-11-24 have (name, value) instead. :func:`named` gives both alike
+    arm : the arm chosen, "" if refused before a choice; propensity, propensities, means, spreads, seed and
+        policy_version then have no meaning
+    features : raw values in the order of :data:`whisperer.decisions.context.NAMES`, NaN where absent; rows from before
+        2026-11-24 have (name, value) instead. :func:`named` reads both
     refused_arms : arm -> why it was not eligible
     reason : why it was refused before a choice, a value of :class:`whisperer.eligibility.refusal.Reason`, else ""
     scores, shadow, shadow_version : as in :class:`whisperer.decisions.decision.Choice`
@@ -69,7 +72,9 @@ class DecisionRow(msgspec.Struct, array_like=True, frozen=True, tag=1):
 
 
 class DeliveryRow(msgspec.Struct, array_like=True, frozen=True, tag=2):
-    """Attributes
+    """Report one attempt to deliver a decision's message.
+
+    Attributes
     ----------
     attempt : 0 for the first
     status : of the receipt, see :mod:`whisperer.delivery.dispatch`
@@ -95,7 +100,7 @@ class DeliveryRow(msgspec.Struct, array_like=True, frozen=True, tag=2):
 
 
 class OutcomeRow(msgspec.Struct, array_like=True, frozen=True, tag=3):
-    """``kind`` and ``detail`` as of :class:`whisperer.journeys.engagement.OutcomeEntry`."""
+    """Report one outcome; ``kind`` and ``detail`` as in :class:`whisperer.journeys.engagement.OutcomeEntry`."""
 
     tenant: str
     decision_id: str
@@ -109,7 +114,7 @@ class OutcomeRow(msgspec.Struct, array_like=True, frozen=True, tag=3):
 
 
 class RewardRow(msgspec.Struct, array_like=True, frozen=True, tag=4):
-    """A decision's reward as known at ``at``; the highest ``revision`` replaces those before."""
+    """Report a decision's reward as known at ``at`` (ms UTC); a higher ``revision`` replaces the lower ones."""
 
     tenant: str
     decision_id: str
@@ -135,7 +140,10 @@ Log = dict[int, list[LogRow]]
 def decision_row(
     tenant: str, user_key: str, partition: int, decision: Decision, choice: Choice | None = None
 ) -> DecisionRow:
-    """The row of a candidacy that has its choice, or was refused before one. ``choice``: the decision's, if at hand."""
+    """Return the row of a candidacy that has its choice, or was refused before one.
+
+    ``choice``: the decision's, decoded; None to decode it here.
+    """
     if choice is None and decision.choice:
         choice = _decode_choice(decision.choice)
     return DecisionRow(
@@ -158,7 +166,7 @@ def decision_row(
         spreads=[] if choice is None else choice.spreads,
         seed=0 if choice is None else choice.seed,
         policy_version="" if choice is None else choice.policy_version,
-        features=decision.features,  # nobody changes it, and a copy with names was most of the row's cost
+        features=decision.features,  # never changed later, and a copy with names was most of the row's cost
         refused_arms=decision.refused_arms,
         reason=decision.reason if choice is None else "",
         scores=[] if choice is None else choice.scores,
@@ -168,7 +176,7 @@ def decision_row(
 
 
 def named(features: Sequence[float | tuple[str, float]]) -> list[tuple[str, float]]:
-    """A row's features with their names; one made before a name was added has fewer."""
+    """Return a row's features as (name, value); a row made before a name was added has fewer."""
     return [value if isinstance(value, tuple) else (name, value) for name, value in zip(NAMES, features, strict=False)]
 
 
@@ -184,7 +192,7 @@ def delivery_row(
     at: int,
     reason: str = "",
 ) -> DeliveryRow:
-    """The row of one attempt, or of a refusal after the choice (a receipt made up for it, status ``refused``)."""
+    """Return the row of an attempt, or of a refusal after the choice (with a made-up receipt, status ``refused``)."""
     return DeliveryRow(
         tenant=tenant,
         decision_id=decision.id,
@@ -206,6 +214,7 @@ def delivery_row(
 
 
 def outcome_row(tenant: str, user_key: str, partition: int, decision: Decision, outcome: OutcomeEntry) -> OutcomeRow:
+    """Return the row of one outcome of a decision."""
     return OutcomeRow(
         tenant=tenant,
         decision_id=decision.id,
@@ -220,6 +229,7 @@ def outcome_row(tenant: str, user_key: str, partition: int, decision: Decision, 
 
 
 def reward_row(tenant: str, user_key: str, partition: int, reward: Reward) -> RewardRow:
+    """Return the row of one revision of a reward."""
     return RewardRow(
         tenant=tenant,
         decision_id=reward.decision_id,
@@ -238,7 +248,7 @@ def reward_row(tenant: str, user_key: str, partition: int, reward: Reward) -> Re
 
 
 def forget(log: Log, before: int) -> None:
-    """The warehouse has everything before a journal position."""
+    """Forget rows before a journal position: the warehouse has them."""
     for position in [p for p in log if p < before]:
         del log[position]
 
@@ -249,12 +259,12 @@ _decode_choice = msgspec.msgpack.Decoder(Choice).decode
 
 
 def encode_log(log: Log) -> bytes:
-    """What a snapshot carries."""
+    """Encode a log for a snapshot; :func:`decode_log` reads it."""
     return _encode(list(log.items()))
 
 
 def decode_log(data: bytes) -> Log:
-    """The log that :func:`encode_log` saw; b"" is an empty one. Raises JournalDamagedError for anything else."""
+    """Decode a log from :func:`encode_log`; b"" is an empty one. Raises JournalDamagedError for other bytes."""
     try:
         return dict(_decode(data)) if data else {}
     except UNREADABLE as error:

@@ -1,8 +1,8 @@
-"""A tenant's side of the loop in one shard: who was considered, what was decided and sent, what it earned.
+"""Hold one tenant's part of the loop in one shard: who was considered, what was decided and sent, what it earned.
 
 Holds the engagements of users (a sparse map: most users have none), and keeps everything derived from them in step:
-the index of decisions, the timers, the accounts. The life of a decision is in :mod:`whisperer.shard.candidacy` (from
-trigger to choice) and :mod:`whisperer.shard.outcomes` (from choice to reward).
+the index of decisions, the timers, the accounts. Leaves the steps of a decision to :mod:`whisperer.shard.candidacy`
+(from trigger to choice) and :mod:`whisperer.shard.outcomes` (from choice to reward).
 """
 
 from __future__ import annotations
@@ -47,16 +47,19 @@ from whisperer.shard.schedules import Schedules
 from whisperer.shard.timers import Timers
 
 BY_LINK = "unsubscribe link"
-"""Source of a statement of consent."""
+"""Source of a consent statement made by a link."""
 
 MOST_IMMATURE = 256
-"""Decisions of one user beyond which the oldest that waits for its window to close waits no longer; about 0.4 MB."""
+"""Decisions of one user beyond which the oldest open window closes early; about 0.4 MB."""
 
 _decode_choice = msgspec.msgpack.Decoder(Choice).decode
 
 
 class Wish(NamedTuple):
-    """No more messages over a channel for a purpose, since ``at``; see :mod:`whisperer.eligibility.consent`."""
+    """State that a user wants no more messages on a channel for a purpose, since ``at`` (ms UTC).
+
+    See :mod:`whisperer.eligibility.consent`.
+    """
 
     channel: str
     purpose: str
@@ -65,37 +68,39 @@ class Wish(NamedTuple):
 
 @dataclass(slots=True)
 class Loop:
+    """Hold a tenant's engagements in one shard, with all that is derived from them."""
+
     tenant: str
     people: Population
     rows: list[LogRow]
-    """What the record being applied has to tell the warehouse; the shard collects it."""
+    """Rows for the warehouse from the record being applied; the shard collects them."""
     campaigns: Campaigns = field(default_factory=Campaigns)
     experiment: Experiment = field(default_factory=Experiment)
     engagements: dict[int, Engagement] = field(default_factory=dict)
     """By row."""
     asleep: dict[int, Engagement] = field(default_factory=dict)
-    """Those of users whose partition is not at home here: nothing happens to them and nobody counts them."""
+    """By row, for users whose partition is not at home here: nothing changes or counts them."""
     places: dict[str, tuple[int, Decision]] = field(default_factory=dict)
-    """Decision id -> row of its user, and the decision. Changed by :meth:`_place` and :meth:`displace` alone."""
+    """Decision id -> (its user's row, the decision). Changed only by :meth:`_place` and :meth:`displace`."""
     n_under: Counter[tuple[str, int]] = field(default_factory=Counter)
-    """(campaign, version) -> how many of them are under it."""
+    """(campaign, version) -> how many decisions in ``places`` are under it."""
     timers: Timers = field(default_factory=Timers)
     accounts: dict[str, Account] = field(default_factory=dict)
     rewards: RewardLog = field(default_factory=RewardLog)
     schedules: Schedules = field(default_factory=Schedules)
     next_firing: tuple[int, int] | None = None
-    """Number of zones it was worked out for, and when the next schedule fires; None: not worked out."""
+    """(number of zones it was computed for, ms UTC when the next schedule fires); None: not computed yet."""
     retained: dict[bytes, tuple[int, str, int, str]] = field(default_factory=dict)
     """Hash of a suppressed address of an erased user -> (partition, channel, at, reason)."""
     bares_addresses: bool = True
-    """Whether the record being applied is of a release that takes what is unseen off addresses; not state."""
+    """Whether the release that wrote the record being applied strips invisible characters from addresses; not state."""
     wishes: dict[bytes, tuple[int, list[Wish]]] = field(default_factory=dict)
-    """Hash of the key of a user of whom nothing is held -> (partition, what a link's reader does not want)."""
+    """Hash of the key of a user of whom nothing is held -> (partition, what they unsubscribed from by a link)."""
 
     def publish(self, campaigns: list[CampaignConfig], experiment: Experiment, now: int, *, forgets: bool) -> None:
-        """Take over a tenant's published campaigns and the division of its users.
+        """Replace a tenant's published campaigns and the division of its users into groups.
 
-        ``forgets``: versions that no decision is under are kept no longer. Up to version 4 of records all were.
+        ``forgets``: drop campaign versions that no decision is under. Up to record version 4 all were kept.
         """
         self.campaigns.publish(campaigns)
         if forgets and not self.asleep:
@@ -105,13 +110,14 @@ class Loop:
         self.experiment = experiment
 
     def account(self, campaign: str) -> Account:
+        """Return a campaign's account, created if missing."""
         found = self.accounts.get(campaign)
         if found is None:
             found = self.accounts[campaign] = Account()
         return found
 
     def engagement(self, row: int) -> Engagement:
-        """A user's engagement, new if need be."""
+        """Return a user's engagement, created if missing."""
         found = self.engagements.get(row)
         if found is None:
             key = self.people.keys.text(row)
@@ -121,7 +127,7 @@ class Loop:
         return found
 
     def beginning(self, key: str) -> Engagement:
-        """What an engagement begins with: what the user wished by a link while nothing was held of them."""
+        """Return a new engagement with what the user unsubscribed from while nothing was held of them."""
         new = Engagement()
         if self.wishes:
             for wish in self.wishes.get(message_hash(key), (0, []))[1]:
@@ -129,36 +135,38 @@ class Loop:
         return new
 
     def wish(self, key: str, partition: int, wish: Wish) -> None:
-        """Remember what a user wants of whom nothing is held: by a hash, until the user comes back."""
+        """Remember, under a hash, the wish of a user of whom nothing is held, until the user comes back."""
         _, held = self.wishes.setdefault(message_hash(key), (partition, []))
         if all((wish.channel, wish.purpose) != (known.channel, known.purpose) for known in held):
             held.append(wish)
 
     def was_considered(self, row: int, decision: str) -> bool:
-        """Whether a candidacy was there before, also one that is in memory no longer."""
+        """Return whether a user was considered under this decision id before, even if it has left memory."""
         if decision in self.places:
             return True
         held = self.engagements.get(row)
         return held is not None and is_past(held.past, decision)
 
     def find(self, decision: str) -> tuple[int, Decision] | None:
-        """A decision that is in memory, with its user's row."""
+        """Return (row of its user, decision) for a decision in memory, else None."""
         return self.places.get(decision)
 
     def open(self, row: int) -> Decision | None:
+        """Return a user's open decision, if there is one."""
         held = self.engagements.get(row)
         return None if held is None else next((d for d in reversed(held.decisions) if d.status in OPEN), None)
 
     def every_open(self) -> Iterator[tuple[int, Decision]]:
+        """Yield (row, decision) for every open decision."""
         for row, held in self.engagements.items():
             for decision in held.decisions:
                 if decision.status in OPEN:
                     yield row, decision
 
-    # -- a decision's way -----------------------------------------------------------------------------------------
+    # -- a decision's life ----------------------------------------------------------------------------------------
 
     def admit(self, row: int, decision: Decision) -> None:
-        """A new candidacy: counted as pending."""
+        """Add a new candidacy, counted as pending."""
         held = self.engagement(row)
         held.decisions.append(decision)
         self._place(row, decision)
@@ -170,7 +178,7 @@ class Loop:
         self._trim(held)
 
     def _mature_oldest(self, held: Engagement, now: int) -> None:
-        """A user who is asked about at every turn: the oldest window closes early, so that memory stays bounded."""
+        """Close a user's oldest window early, so that memory stays bounded for a user who is considered constantly."""
         waiting = (d for d in held.decisions if d.mature_at >= 0 and not d.matured)
         oldest = next(waiting, None)
         if oldest is not None:
@@ -178,7 +186,7 @@ class Loop:
             self.reward(oldest, now, mature=True)
 
     def close(self, decision: Decision, status: str, now: int, reason: str = "") -> None:
-        """Pending becomes sent, no_send or refused; a message that may be with its reader is never refused."""
+        """Close an open decision as sent, no_send or refused; a message its reader may have is never refused."""
         assert decision.status in OPEN, f"{decision.id} is closed already"
         account = self.account(decision.campaign)
         account.pending -= 1
@@ -196,7 +204,7 @@ class Loop:
             self._open_window(decision, now)
 
     def refuse(self, decision: Decision, reason: str, now: int) -> None:
-        """End an open decision without a provider's word."""
+        """Close an open decision as refused, without an answer from a provider."""
         self.close(decision, REFUSED, now, reason)
         key, partition = self.who(decision)
         if decision.send is None:
@@ -206,14 +214,14 @@ class Loop:
             self.log_delivery(decision, Receipt(decision.send.send_key, status), now)
 
     def who(self, decision: Decision) -> tuple[str, int]:
-        """Key and partition of a decision's user."""
+        """Return the key and partition of a decision's user."""
         row = self.places[decision.id][0]
         key = self.people.keys.text(row)
         assert key is not None
         return key, int(self.people.table["partition"][row])
 
     def log_delivery(self, decision: Decision, receipt: Receipt, now: int) -> None:
-        """Tell the warehouse about an attempt, after it was applied."""
+        """Report an attempt to the warehouse, after it was applied."""
         assert decision.send is not None
         key, partition = self.who(decision)
         attempt = max(0, decision.send.attempts - 1)
@@ -232,14 +240,14 @@ class Loop:
         )
 
     def _open_window(self, decision: Decision, now: int) -> None:
-        """Outcomes count from here on: whatever was chosen, also where it was then not sent (intention to treat)."""
+        """Count outcomes from now on, whatever was chosen and even if it was not sent (intention to treat)."""
         campaign = self.campaigns.pinned(decision)
         window_ms = round(campaign.goal.window_s * 1000)
         decision.early_at, decision.mature_at = now + window_ms // 4, now + window_ms
         self.timers.watch(decision)
 
     def reward(self, decision: Decision, now: int, *, mature: bool) -> Reward:
-        """Put what a decision earned so far where the learner finds it."""
+        """Log what a decision has earned so far, for the learner and the warehouse; ``mature`` makes it final."""
         earned = reward_micros(decision, self.campaigns.pinned(decision))
         choice = choice_of(decision)
         key, partition = self.who(decision)
@@ -278,8 +286,10 @@ class Loop:
     # -- whole users ----------------------------------------------------------------------------------------------
 
     def hand_over(self, row: int, now: int, reason: str) -> Engagement | None:
-        """Take a user's engagement out for a merge. What is open ends here: a candidate is refused, a message that a
-        provider may be accepting at this moment stays until its receipt is in.
+        """Take out a user's engagement for a merge.
+
+        What is open ends here: a candidate is refused, and a message that a provider may be accepting at this moment
+        stays until its receipt arrives.
         """
         held = self.engagements.pop(row, None)
         if held is None:
@@ -300,7 +310,7 @@ class Loop:
         return held
 
     def let_go(self, row: int) -> Engagement | None:
-        """Take a user's engagement out because the partition leaves: what is open goes along."""
+        """Take out a user's engagement because the partition leaves: what is open goes along."""
         held = self.engagements.pop(row, None)
         if held is None:
             return None
@@ -314,20 +324,20 @@ class Loop:
         return held
 
     def fall_asleep(self, row: int) -> None:
-        """The user's partition leaves; until the new home has it, what was between us and the user is kept here."""
+        """Put a user's engagement to sleep: the partition leaves, and it is kept until the new home has it."""
         held = self.let_go(row)
         if held is not None:
             self.asleep[row] = held
 
     def wake(self, row: int) -> None:
-        """The user's partition has come."""
+        """Wake a user's engagement: the partition has arrived."""
         self.take_in(row, self.asleep.pop(row))
 
     def take_in(self, row: int, arriving: Engagement) -> None:
-        """Add an engagement that was handed over, or came with its partition, to a user."""
+        """Add to a user an engagement that a merge handed over, or that came with its partition."""
         self.campaigns.learn(arriving.pinned)
         arriving.pinned = []
-        # A key that was erased and came back may have been considered for the same occurrence again: one of them stays.
+        # A key that was erased and came back may have been considered for the same occurrence twice: one stays.
         arriving.decisions = [d for d in arriving.decisions if self.places.get(d.id, (row,))[0] == row]
         key = self.people.keys.text(row)
         if self.wishes and key is not None and message_hash(key) in self.wishes:
@@ -352,7 +362,7 @@ class Loop:
             self.displace(gone)
 
     def erase(self, row: int, partition: int, now: int) -> None:
-        """Forget a user; of suppressions the address's hash is kept, so that coming back does not lift them."""
+        """Forget a user, except the address hashes of suppressions, so that coming back does not lift them."""
         held = self.engagements.get(row)
         if held is None:
             return
@@ -367,7 +377,7 @@ class Loop:
         del self.engagements[row]
 
     def rebuild(self) -> None:
-        """Index, timers and the sums that are not stored, from the engagements, after these were loaded."""
+        """Rebuild the index, the timers and the sums that are not stored, after engagements were loaded."""
         for row, held in self.engagements.items():
             count_sizes(self.accounts, held)
             for decision in held.decisions:
@@ -380,7 +390,7 @@ class Loop:
         self.n_under[decision.campaign, decision.campaign_version] += 1
 
     def displace(self, decision_id: str) -> None:
-        """A decision is in memory no longer; nothing where it was not."""
+        """Remove a decision from the index; one that is not in it is ignored."""
         found = self.places.pop(decision_id, None)
         if found is None:
             return
@@ -390,7 +400,7 @@ class Loop:
             del self.n_under[under]
 
     def _trim(self, held: Engagement) -> None:
-        """Keep what is open or immature, and the newest of the rest; the warehouse has them all."""
+        """Keep decisions that are open or immature, and the newest of the rest; the warehouse has them all."""
         if len(held.decisions) > KEEP:
             left = kept(held.decisions)
             staying = {d.id for d in left}
@@ -402,12 +412,15 @@ class Loop:
 
 
 def choice_of(decision: Decision) -> Choice:
-    """The choice as it was journaled; only for decisions that have one."""
+    """Return the choice as it was journaled; the decision must have one."""
     return _decode_choice(decision.choice)
 
 
 def reward_micros(decision: Decision, campaign: Campaign) -> int:
-    """What a decision earned so far: the goal's part up to its cap, less what it cost. Refunds count as far down."""
+    """Return what a decision has earned so far, in millionths: the goal within ± its cap, less costs.
+
+    Refunds lower it down to minus the cap; an unsubscription and, if sent, the arm's cost are subtracted.
+    """
     goal = campaign.goal
     cap = round(goal.cap * MICROS)
     earned = max(-cap, min(decision.earned_micros, cap))

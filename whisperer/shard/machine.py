@@ -1,9 +1,9 @@
-"""The shard: a pure, deterministic state machine over the records of its journal.
+"""Run the shard: a pure, deterministic state machine over the records of its journal.
 
 `apply(records) -> effects` is the only way in. No clock, no network, no random numbers: every record carries its own
 `now`. Results do not depend on how records were grouped, nor on how events were grouped into records, and replaying
-the journal reproduces state and effects (tested by digest).
-What happens to a batch of events is told in :mod:`whisperer.shard.arrivals`.
+the journal reproduces state and effects (tested by digest). Leaves batches of events to
+:mod:`whisperer.shard.arrivals`.
 """
 
 from __future__ import annotations
@@ -69,45 +69,45 @@ DEFAULT_MAX_IDS = 20_000_000
 
 
 class Shard:
-    """State of one shard actor. ``shard_id`` marks where a timeline entry's JSON lies."""
+    """Hold the state of one shard actor. ``shard_id`` marks in which shard's journal a timeline entry's JSON is."""
 
     def __init__(self, shard_id: int, dedup_max_ids: int = DEFAULT_MAX_IDS) -> None:
         self.id = shard_id
         self.now = 0
         self.record_version = RECORD_VERSION
-        """Of the record being applied: what an older release wrote is applied as that release did."""
+        """Version of the record being applied: what an older release wrote is applied as that release did."""
         self.position = -1
         """Journal position of the last record applied."""
         self.tenants: dict[str, Tenant] = {}
         self.dedup = Dedup(dedup_max_ids)
         self.steps: Steps = Unmeasured()
-        """Told how the time of applying passes; not part of the state."""
+        """Is notified as each step of applying passes; not part of the state."""
         self.absent: set[tuple[str, int]] = set()
         """Partitions that left and have not come back."""
         self.arriving: dict[tuple[str, int], tuple[int, int]] = {}
-        """Partitions of which parts are here already: map version of the move, number of parts."""
+        """Partitions that have arrived in part -> (map version of the move, number of parts here)."""
         self.kept: dict[str, set[int]] | None = None
-        """Once the shard is closed: partitions that it held then. All others are not at home here."""
+        """Once the shard is closed: the partitions that it held then; no others are at home here. None while open."""
         self.counted: set[tuple[int, str]] = set()
-        """(removed shard, tenant) whose sums are part of this one's."""
+        """(removed shard, tenant) whose sums were added to this shard's."""
         self.sweeping: set[tuple[str, int]] = set()
-        """Partitions that left and are at their new home whole; their rows are being forgotten."""
+        """Partitions that left and that the new home has whole; their rows are being forgotten."""
         self.moved: dict[tuple[str, int], int] = {}
         """Map version of each partition's last move, so that a move driven again changes nothing."""
         self.rows: list[LogRow] = []
         """Rows of the record being applied; empty between records."""
         self.log: Log = {}
-        """Rows for the warehouse by journal position; until it has them."""
+        """Rows for the warehouse by journal position, until it has them."""
         self.repeats: dict[int, NDArray[np.bool_]] = {}
-        """Which events counted, by journal position, of blocks with repeats; until the warehouse has them."""
+        """Journal position of a block with repeats -> which of its events counted, until the warehouse has them."""
 
     def apply(self, records: Iterable[tuple[int, Record]]) -> list[Effect]:
-        """Apply (journal position, record) pairs in order; what they ask to be done.
+        """Apply (journal position, record) pairs in order and return the effects they ask for.
 
         Raises
         ------
         InvariantError
-            The journal's order was broken: `now` went back.
+            The journal's order was broken: `now` went backwards.
         """
         effects: list[Effect] = []
         for position, record in records:
@@ -126,6 +126,7 @@ class Shard:
         return effects
 
     def tenant(self, tenant_id: str) -> Tenant:
+        """Return a tenant's state here, created if missing."""
         found = self.tenants.get(tenant_id)
         if found is None:
             found = self.tenants[tenant_id] = Tenant.new(tenant_id, self.rows)
@@ -133,7 +134,7 @@ class Shard:
         return found
 
     def wants_tick(self, now: int) -> bool:
-        """Whether a Tick at ``now`` would change anything: an idle shard writes nothing."""
+        """Return whether a Tick at ``now`` may change anything: an idle shard writes nothing."""
         return self.dedup.is_due(now) or any(
             (tenant.segments.live and (tenant.segments.is_backfilling or tenant.segments.due(tenant.people, now).size))
             or tenant.loop.timers.is_due(now)
@@ -143,30 +144,30 @@ class Shard:
         )
 
     def forget_exported(self, before: int) -> None:
-        """The warehouse has everything before a journal position."""
+        """Forget what was kept for the warehouse before a journal position: the warehouse has it."""
         forget(self.log, before)
         for position in [p for p in self.repeats if p < before]:
             del self.repeats[position]
 
     def outbox(self) -> list[Message]:
-        """Every message not yet confirmed, in the order of sending by source."""
+        """Return every letter not yet confirmed, in sending order per source."""
         return [m for tenant in self.tenants.values() for m in tenant.outbox.values()]
 
     def is_at_home(self, tenant: str, partition: int) -> bool:
-        """Whether a partition lives here, or may come to life here: it did not leave, and the shard is not closed."""
+        """Return whether a partition lives, or may begin to live, here: it did not leave, and no closing bars it."""
         return (tenant, partition) not in self.absent and closing.is_open_to(self, tenant, partition)
 
     def _takes(self, message: Message) -> bool:
-        """A message that was journaled behind its target's departure changes nothing: the new home is to have it."""
+        """Return whether a letter applies: not if journaled after its target left, as the new home must get it."""
         return self.record_version < CHAINED_SINCE or self.is_at_home(message.tenant, message.target)
 
     @property
     def dedups_by_tenant(self) -> bool:
-        """From version 5 on, no tenant's ids make another's forgotten."""
+        """Return whether ids are kept per tenant: from version 5 on, no tenant's ids push out another's."""
         return self.record_version >= BOUNDED_SINCE
 
     def _as_its_release(self, tenant: Tenant) -> None:
-        """Bound and read what comes next as the release did that wrote the record."""
+        """Set a tenant's bounds and reading of addresses to those of the release that wrote the record."""
         tenant.people.keep_bounds(kept=self.record_version >= BOUNDED_SINCE)
         tenant.loop.bares_addresses = self.record_version >= BARED_SINCE
 
@@ -214,7 +215,7 @@ class Shard:
                 self.tenant(tenant_id).loop.rewards.forget(before)
             case ErasureDone(tenant_id, key, erased_at):
                 erasing = self.tenant(tenant_id).erasing
-                if not erased_at or erasing.get(key) == erased_at:  # erased again meanwhile: that one is under way
+                if not erased_at or erasing.get(key) == erased_at:  # else erased again since, and that is under way
                     erasing.pop(key, None)
             case Erase(tenant_id, key):
                 yield from identity.erase(self.tenant(tenant_id), key, self.now, self.now)
@@ -227,11 +228,11 @@ class Shard:
             case CountsJoined() as joined:
                 closing.join_counts(self, joined)
             case PartitionPart() | PartitionLeft() | PartitionJoined() | PartitionSwept() as body:
-                from whisperer.shard import move  # the one cycle: a partition's state is made of everything here
+                from whisperer.shard import move  # the one import cycle: a partition's state is made of everything here
 
                 yield from move.apply(self, body)
 
-    # -- time and messages ------------------------------------------------------------------------------------------
+    # -- time and letters ------------------------------------------------------------------------------------------
 
     def _tick(self) -> Iterator[Effect]:
         self.dedup.rotate(self.now, by_tenant=self.dedups_by_tenant)
@@ -274,7 +275,7 @@ class Shard:
                 yield from self._passed(tenant, letter, led=False)
 
     def _passed(self, tenant: Tenant, letter: Passed, *, led: bool) -> Iterator[Effect]:
-        """What another partition passed on to a user, or the arbiter of aliases ``led`` to them."""
+        """Apply a letter that another partition passed on to a user, or that the arbiter of aliases ``led`` to them."""
         match letter:
             case Refused():
                 yield from identity.refused(tenant, letter, self.record_version, led=led)

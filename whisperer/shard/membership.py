@@ -1,8 +1,8 @@
-"""Which users are in which segments, kept live.
+"""Keep segment memberships live: which users are in which segments.
 
 Each published segment has a column of members. It is evaluated for the users an event touched, for those whose
-``next_check`` has come (a Tick), and, once after publishing, for everyone in slices (a backfill, driven by Ticks).
-Trait tests are remembered a user until a trait changes; everything else is read from columns.
+``next_check`` has come (a Tick) and, once after publishing, for everyone in slices (a backfill, driven by Ticks).
+The result of a trait test is remembered per user until the trait changes; everything else is read from columns.
 """
 
 from __future__ import annotations
@@ -24,23 +24,25 @@ from whisperer.segments.trait_test import TraitTest
 from whisperer.shard.records import SegmentConfig
 
 AT_ONCE = 20_000
-"""Users that one Tick looks at for a segment without trait tests: 20 ms of a backfill, or of those whose time has come.
+"""Users that one Tick evaluates for one segment without trait tests, in a backfill or when due: about 20 ms.
 
-With trait tests and with further segments it looks at fewer. Up to version 4 of records: at so many for each segment.
+With trait tests or more segments it evaluates fewer. Up to record version 4 it was this many for each segment.
 """
 MOST_LOOKS, LEAST_LOOKS = 64, 2
 TESTS_A_USER = 3_000
-"""What one user's events of one block may cost: looks at the user times tests of the segments, 10 us each."""
+"""Most tests for one user's events in one block: evaluations of the user times tests of all segments, 10 us each."""
 TEST_COST = 8
-"""What a trait test of one user takes, as against a segment without any."""
+"""Cost of one trait test of one user, where a segment without trait tests costs 1."""
 
 _UNKNOWN = -1
 _READ_AT_ONCE = 1_000
-"""Decoded traits kept while a batch of users is looked at."""
+"""Decoded traits kept while a batch of users is evaluated."""
 
 
 @dataclass(slots=True)
 class Live:
+    """Hold one published segment, compiled, and how far its backfill is."""
+
     config: SegmentConfig
     program: Program
     backfilled: int = 0
@@ -49,21 +51,23 @@ class Live:
 
     @property
     def column(self) -> str:
+        """Return the name of the segment's column of members."""
         return f"in:{self.config.name}"
 
     @property
     def cost(self) -> int:
+        """Return what evaluating one user costs, where a segment without trait tests costs 1."""
         return 1 + TEST_COST * len(self.program.trait_tests)
 
     @property
     def progress(self) -> float | None:
-        """Share of the backfill that is done, None when it is complete."""
+        """Return the share of the backfill that is done, None when it is complete."""
         return None if self.backfilled >= self.backfill_end else self.backfilled / self.backfill_end
 
 
 @dataclass(slots=True, frozen=True)
 class Changes:
-    """Who entered (True) or left one segment; rows are distinct."""
+    """List who entered (True) or left (False) one segment; rows are distinct."""
 
     segment: str
     version: int
@@ -72,13 +76,14 @@ class Changes:
 
 
 def test_column(test: TraitTest) -> str:
+    """Return the name of the column that remembers a trait test's results."""
     return f"test:{test.key}"
 
 
 class RowsView:
-    """The users at ``rows`` as the predicates see them (:class:`whisperer.segments.rows.Rows`), as they are now.
+    """Show the users at ``rows`` as of ``now`` to predicates (:class:`whisperer.segments.rows.Rows`).
 
-    What several predicates ask for is worked out once.
+    What several predicates ask for is computed once.
     """
 
     def __init__(self, people: Population, rows: NDArray[np.int64], now: int) -> None:
@@ -92,6 +97,7 @@ class RowsView:
         self._counts: dict[tuple[str, int | None], NDArray[np.int64]] = {}
 
     def trait_test(self, test: TraitTest) -> NDArray[np.bool_]:
+        """Return whether each user passes the test, shape (n,); remembered in the table until the trait changes."""
         name = test_column(test)
         if name not in self._people.table:
             self._people.table.add_column(name, np.int8, _UNKNOWN)
@@ -100,7 +106,7 @@ class RowsView:
         of_none: bool | None = None
         for row in self._rows[known[self._rows] == _UNKNOWN].tolist():
             held = stated[row]
-            if held is None:  # so many a new user
+            if held is None:  # no traits, as for many a new user: all of these test alike
                 of_none = test.matches({}) if of_none is None else of_none
                 known[row] = of_none
             else:
@@ -109,7 +115,7 @@ class RowsView:
         return found
 
     def _stated(self, row: int, trait: str) -> Mapping[str, Any]:
-        """One decoded trait; many tests may read the same."""
+        """Return one decoded trait; many tests may read the same one."""
         found = self._read.get((row, trait))
         if found is None:
             if len(self._read) >= _READ_AT_ONCE:
@@ -118,11 +124,13 @@ class RowsView:
         return found
 
     def feature(self, name: str) -> NDArray[np.float64]:
+        """Return one feature of each user, shape (n,)."""
         if name not in self._features:
             self._features[name] = features.FEATURES[name].of(self._batch)
         return self._features[name]
 
     def event_count(self, event: str, days: int | None) -> NDArray[np.int64]:
+        """Count each user's events of a name, ever (None) or in the last ``days`` UTC days with today, shape (n,)."""
         found = self._counts.get((event, days))
         if found is None:
             found = self._counts[event, days] = self._count(event, days)
@@ -139,20 +147,24 @@ class RowsView:
         return self._people.history.count(self._rows, code, window)
 
     def last_seen(self) -> NDArray[np.int64]:
+        """Return when each user was last seen, ms UTC, -1 if never, shape (n,)."""
         return self._people.table["last_seen"][self._rows]
 
 
 @dataclass(slots=True)
 class Segments:
+    """Hold a tenant's published segments in one shard and keep their columns up to date."""
+
     live: dict[str, Live] = field(default_factory=dict)
     looks: int = MOST_LOOKS
-    """How often one user is looked at for one block, whatever it has of the user: after each event up to so many."""
+    """Most evaluations of one user per block: after each event up to this number, then after several together."""
     n_tests: int = 0
     _tests: dict[str, list[str]] = field(default_factory=dict)
     """Trait -> columns of the tests that read it."""
 
     @property
     def most_tests_a_trait(self) -> int:
+        """Return the largest number of trait tests that read the same trait."""
         return max(map(len, self._tests.values()), default=0)
 
     @property
@@ -160,11 +172,11 @@ class Segments:
         return any(live.progress is not None for live in self.live.values())
 
     def uses(self, names: Collection[str]) -> bool:
-        """Whether any segment looks at one of these features."""
+        """Return whether any segment reads one of these features."""
         return any(not live.program.features.isdisjoint(names) for live in self.live.values())
 
     def publish(self, people: Population, configs: list[SegmentConfig]) -> None:
-        """Take over a tenant's published segments: new and changed ones start a backfill, absent ones end."""
+        """Replace a tenant's published segments: new and changed ones start a backfill, absent ones end."""
         wanted = {config.name: config for config in configs}
         for name in [n for n in self.live if n not in wanted]:
             people.table.drop_column(self.live.pop(name).column)
@@ -187,14 +199,14 @@ class Segments:
             people.table.drop_column(column)
 
     def traits_changed(self, people: Population, row: int, names: Collection[str]) -> None:
-        """These traits of a user have another value now: what was remembered of tests that read them is forgotten."""
+        """Forget the remembered tests that read these traits of a user, whose values have changed."""
         for name in names:
             for column in self._tests.get(name, ()):
                 if column in people.table:
                     people.table[column][row] = _UNKNOWN
 
     def evaluate(self, people: Population, rows: NDArray[np.int64], now: int) -> list[Changes]:
-        """Bring the memberships of distinct live ``rows`` up to date as of ``now``."""
+        """Bring the memberships of distinct live ``rows`` up to date as of ``now`` and return what changed."""
         if not rows.size or not self.live:
             return []
         found = []
@@ -208,17 +220,17 @@ class Segments:
         return found
 
     def due(self, people: Population, now: int, *, is_bounded: bool = True) -> NDArray[np.int64]:
-        """Live rows whose time has come, as many as one Tick looks at; the next Tick follows at once."""
+        """Return live rows whose next check is due, as many as one Tick evaluates; the next Tick follows at once."""
         n = people.table.n
         found = np.flatnonzero((people.table["next_check"][:n] <= now) & (people.table["status"][:n] == LIVE))
         if not is_bounded:
             return found[:AT_ONCE]
-        unread = any(live.progress is not None for live in self.live.values())  # trait tests may be asked anew
+        unread = any(live.progress is not None for live in self.live.values())  # tests may not be remembered yet
         cost = sum(live.cost if unread else 1 for live in self.live.values())
         return found[: _slice(AT_ONCE, cost)]
 
     def backfill(self, people: Population, now: int, *, is_bounded: bool = True) -> list[Changes]:
-        """Evaluate the next slice of segments that are not complete, one after another."""
+        """Evaluate the next slice of each segment whose backfill is incomplete, in turn, and return what changed."""
         found = []
         room = AT_ONCE
         for live in [live for live in self.live.values() if live.progress is not None]:
@@ -237,15 +249,17 @@ class Segments:
         return found
 
     def of(self, people: Population, row: int) -> list[str]:
+        """Return the names of the segments that a user is in, sorted."""
         return sorted(name for name, live in self.live.items() if people.table[live.column][row])
 
     def members(self, people: Population, name: str) -> int:
+        """Count the live members of a segment."""
         n = people.table.n
         return int(np.count_nonzero(people.table[self.live[name].column][:n] & (people.table["status"][:n] == LIVE)))
 
 
 def _slice(room: int, cost: int) -> int:
-    """Users that room is left for; a few at any rate, so that a backfill ends."""
+    """Return how many users fit in ``room``; at least 10, so that a backfill ends."""
     return max(room // cost, 10)
 
 

@@ -1,4 +1,4 @@
-"""How a partition leaves a shard and how it comes to one: what the records of a move do.
+"""Move a partition from one shard to another: what the records of a move do at either end.
 
     the old home                              the new home
     ------------                              ------------
@@ -10,7 +10,7 @@
 
 The rows of a partition that is not at home are *away* (:data:`whisperer.profiles.population.AWAY`), at either end: no
 tick, schedule or count sees them. So at most one shard serves a partition at any moment, and until the new home has all
-of it durably the old one can send it again from the beginning. Every record is idempotent by the move's map version.
+of it durably, the old one can send it again from the beginning. Every record is idempotent by the move's map version.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ Body = PartitionPart | PartitionLeft | PartitionJoined | PartitionSwept
 
 
 def apply(shard: Shard, body: Body) -> Iterator[Effect]:
+    """Apply a record of a move; one of a move that is over already changes nothing."""
     tenant = shard.tenant(body.tenant)
     place = (body.tenant, body.partition)
     if isinstance(body, PartitionSwept):
@@ -56,14 +57,14 @@ def apply(shard: Shard, body: Body) -> Iterator[Effect]:
             shard.absent.add(place)
             if kept:
                 _freeze(tenant, body.partition)
-            else:  # written before parts were: the state was put away in a file first
+            else:  # written before moves in parts: the state was saved to a file first
                 _forget(shard, tenant, body.partition, rows_of(tenant.people, body.partition))
                 _forget_rest(shard, tenant, body.partition)
         case PartitionJoined():
             state = decode_state(body.state)
             arrived = shard.arriving.pop(place, None)
             if state.n_parts and arrived != (body.map_version, state.n_parts):
-                return  # parts are missing: the old home begins again
+                return  # parts are missing: the old home starts again
             shard.moved[place] = body.map_version
             shard.absent.discard(place)
             shard.sweeping.discard(place)
@@ -74,7 +75,7 @@ def apply(shard: Shard, body: Body) -> Iterator[Effect]:
 
 
 def _freeze(tenant: Tenant, partition: int) -> None:
-    """Keep everything as it is, for whoever asks for it again, and take it out of whatever counts and happens."""
+    """Keep the partition's state, so that it can be sent again, but take it out of all counts and changes."""
     people = tenant.people
     rows = rows_of(people, partition)
     people.table["status"][rows] |= AWAY
@@ -88,7 +89,7 @@ def _engaged(people: Population, tenant: Tenant, partition: int) -> list[int]:
 
 
 def _sweep(shard: Shard, tenant: Tenant, partition: int, limit: int) -> None:
-    """Forget the next rows of a partition that the new home has; after the last, everything else of it."""
+    """Forget the next rows of a partition that the new home has; with the last, everything else of it."""
     place = (tenant.id, partition)
     shard.sweeping.add(place)
     rows = rows_of(tenant.people, partition)
@@ -129,11 +130,11 @@ def _forget_rest(shard: Shard, tenant: Tenant, partition: int) -> None:
     shard.dedup.drop(tenant.id, partition)
 
 
-# -- coming -----------------------------------------------------------------------------------------------------------
+# -- arriving ---------------------------------------------------------------------------------------------------------
 
 
 def _take(shard: Shard, tenant: Tenant, body: PartitionPart) -> None:
-    """The next part of a partition on its way; the first one begins anew, one out of order is passed over."""
+    """Take in the next part of an arriving partition; the first one starts afresh, one out of order is ignored."""
     place = (body.tenant, body.partition)
     if body.number == 0:
         _forget(shard, tenant, body.partition, rows_of(tenant.people, body.partition))
@@ -145,7 +146,7 @@ def _take(shard: Shard, tenant: Tenant, body: PartitionPart) -> None:
     part = decode_part(body.part)
     _forget_keys(tenant, part.gone)
     for user in part.users:
-        row = _put(tenant, user, body.partition)  # first: the table may grow under it
+        row = _put(tenant, user, body.partition)  # on a line of its own: the table may be replaced as it grows
         tenant.people.table["status"][row] |= AWAY
     _take_rest(shard, tenant, body.partition, part)
 
@@ -159,7 +160,7 @@ def _forget_keys(tenant: Tenant, keys: list[str]) -> None:
 
 
 def _put(tenant: Tenant, user: MovedUser, partition: int) -> int:
-    """A user as it is elsewhere, in place of an older copy of it; the row."""
+    """Store a user as they are at the old home, replacing any older copy, and return the row."""
     people = tenant.people
     row = people.keys.get(user.key)
     if row is None:
@@ -216,14 +217,14 @@ def _join(shard: Shard, tenant: Tenant, state: PartitionState) -> Iterator[Effec
     for row in asleep:
         tenant.loop.wake(row)
     live = rows[people.table["status"][rows] == LIVE]
-    if state.n_parts:  # looked at by the next ticks, a slice each: there may be many
+    if state.n_parts:  # evaluated by the next ticks, a slice each: there may be many
         people.table["next_check"][live] = shard.now
     else:
         yield from reevaluate(tenant, live, shard.now)
     if rows.size:
         first_row = min(first_row, int(rows[0]))
     tenant.loop.schedules.catch_up(tenant.loop.campaigns.scheduled, shard.now, first_row, people.table.n)
-    for row in asleep:  # merged ones too: their messages wait here for the receipt
+    for row in asleep:  # merged ones too: their messages wait here for the receipts
         decision = tenant.loop.open(row)
         if decision is not None:
             yield from candidacy.drive(tenant, decision)

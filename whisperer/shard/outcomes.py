@@ -1,11 +1,11 @@
-"""From a choice to its reward: receipts of providers, outcomes as they arrive, conversions seen in events, maturity.
+"""Lead from a choice to its reward: receipts of providers, outcomes as they arrive, conversions in events, maturity.
 
-A goal's event is credited to the campaign's latest decision whose window holds it, whatever that decision chose. A
-reward is told to the learner twice: a first time at a quarter of the window, for every decision at the same age, so
-that early successes do not look like all there is; and finally when the window closes.
+A goal event is credited to the campaign's latest decision whose window holds it, whatever that decision chose. A reward
+is reported to the learner twice: at a quarter of the window, so that every decision is looked at at the same age and
+early successes do not pass for the whole picture; and finally when the window closes.
 
-A message that may be with its reader is never counted as refused: an attempt whose outcome is unknown is taken as sent
-where asking again could be a second message, and so is one that had an unknown attempt and then comes to no good end.
+A message that its reader may have is never counted as refused. An attempt whose outcome is unknown counts as sent if a
+retry could send a second message, and so does a message that had an unknown attempt and was never accepted afterwards.
 """
 
 from __future__ import annotations
@@ -43,19 +43,19 @@ from whisperer.shard.tenant import Tenant
 from whisperer.shard.timers import DECISION_DEADLINE_MS, next_due
 
 SKEW_MS = 5_000
-"""Clocks of clients are corrected from this difference on, so an event may be dated this much before its cause."""
+"""Client clocks are corrected only from this difference on, so an event may be dated this much before its cause."""
 
 MAX_OUTCOMES = 32
 
 WISHES_SINCE = 5
-"""Version of records from which on the wish of somebody of whom nothing is held is remembered."""
+"""Record version since which the wish of a user of whom nothing is held is remembered."""
 
 DUE_AT_ONCE = 2_000
-"""Decisions that one Tick brings on: after an outage much is due, and each takes about 40 microseconds."""
+"""Most due decisions that one Tick handles, at about 40 microseconds each: after an outage many are due."""
 
 
 def receive(tenant: Tenant, decision_id: str, receipt: Receipt, now: int) -> Iterator[Effect]:
-    """What became of an attempt to send."""
+    """Apply a receipt: close the decision, or wait for the next attempt. An unexpected one is dropped and counted."""
     loop = tenant.loop
     found = loop.find(decision_id)
     if found is None or found[1].status != SENDING or found[1].send is None:
@@ -100,11 +100,11 @@ def receive(tenant: Tenant, decision_id: str, receipt: Receipt, now: int) -> Ite
 def record(
     tenant: Tenant, outcome: Outcome, now: int, record_version: int, *, is_astray: bool = False
 ) -> Iterator[Effect]:
-    """What the user or a provider did about a message.
+    """Record what the user or a provider did about a message.
 
-    An outcome of a merged user follows to the new home; that of one it followed before goes to the arbiter, which knows
-    better. One of a decision that is not here is dropped and counted; a wish to hear no more is heeded all the same,
-    also of a user of whom nothing is held: the link says what is needed.
+    A merged user's outcome follows them to their new home; if it finds them merged there as well (``is_astray``), it
+    goes to the arbiter, which knows into whom. An outcome for a decision that is not here is dropped and counted, but
+    an unsubscription or complaint is heeded even then, and even if nothing is held of the user: the link says enough.
     """
     loop, people = tenant.loop, tenant.people
     found = loop.find(outcome.decision_id)
@@ -133,7 +133,7 @@ def record(
 
 
 def state_consent(tenant: Tenant, stated: ConsentStated, now: int) -> Iterator[Effect]:
-    """A user's wish, as a caller reports it; at a merged key's old home it follows the user."""
+    """Apply a consent statement that a caller reports; at a merged key's old home it follows the user."""
     people = tenant.people
     row = tenant.row_for(stated.key)
     statement = Consent(now, stated.granted, stated.source)
@@ -146,7 +146,7 @@ def state_consent(tenant: Tenant, stated: ConsentStated, now: int) -> Iterator[E
 
 
 def observe_goal(tenant: Tenant, row: int, lives: list[LiveCampaign], event: str, timestamp: int, revenue: int) -> None:
-    """A goal's event of a user: credited to the experiment, and to the latest decision whose window holds it."""
+    """Credit a user's goal event to the experiment, and to the latest decision whose window holds it."""
     loop = tenant.loop
     held = loop.engagements.get(row)
     if held is None:
@@ -176,7 +176,7 @@ def observe_goal(tenant: Tenant, row: int, lives: list[LiveCampaign], event: str
 
 
 def on_time(tenant: Tenant, now: int) -> Iterator[Effect]:
-    """What is due, as far as one Tick goes: deadlines, next attempts, early looks, maturity."""
+    """Handle what is due, as far as one Tick goes: deadlines, next attempts, early looks, maturity."""
     loop = tenant.loop
     left = DUE_AT_ONCE
     for moment, decision_id in loop.timers.take(now):
@@ -204,9 +204,9 @@ def on_time(tenant: Tenant, now: int) -> Iterator[Effect]:
 
 
 def _note(tenant: Tenant, decision: Decision, entry: OutcomeEntry) -> None:
-    """Keep an outcome with its decision: each kind and detail once, conversions as often as they come, bounded.
+    """Keep an outcome with its decision: each kind and detail once, every conversion, at most MAX_OUTCOMES.
 
-    The first of a kind is always kept: counts and the reward go by it.
+    The first of a kind is always kept, as counts and the reward depend on it.
     """
     held = decision.outcomes
     is_first = not any(o.kind == entry.kind for o in held)
@@ -224,7 +224,7 @@ def _note(tenant: Tenant, decision: Decision, entry: OutcomeEntry) -> None:
 
 
 def _suppress(tenant: Tenant, row: int, channel: str, now: int, reason: str, used: bytes = b"") -> None:
-    """Stop an address: the one that was ``used``, if that is known, else the one stated now."""
+    """Suppress an address: the hashed one that was ``used``, if known, else the one stated now."""
     people = tenant.people
     if used:
         suppressed = tenant.loop.engagement(row).standing.suppressed
@@ -243,7 +243,7 @@ def _reason(detail: str) -> Reason:
 
 
 def _follow(tenant: Tenant, row: int) -> Iterator[Effect]:
-    """A message that was on its way when its user was merged has its receipt: the decision goes where the user went."""
+    """Send a merged user's decision after them, once the receipt of the message that was on its way has arrived."""
     loop = tenant.loop
     left = loop.engagements.pop(row)
     for decision in left.decisions:
@@ -255,7 +255,7 @@ def _follow(tenant: Tenant, row: int) -> Iterator[Effect]:
 
 
 def _merge_in(tenant: Tenant, row: int, engagement: Engagement, as_of: int) -> Send:
-    """What belongs to a merged user, sent after it; in vain if the user was erased since ``as_of``."""
+    """Send what belongs to a merged user after them; it is dropped there if they were erased since ``as_of``."""
     people = tenant.people
     target, key = people.targets[row], people.keys.text(row)
     assert key is not None

@@ -1,7 +1,7 @@
-"""What a partition takes along when it moves, as values; the shard it leaves is only read.
+"""Pack what a partition takes along when it moves, as values; the shard it leaves is only read.
 
-A :class:`Copying` follows one partition: :meth:`Copying.pack` makes parts of its users while it still serves, and again
-of those that changed since, until, once the partition is frozen, the last few and :meth:`Copying.last` complete it.
+A :class:`Copying` copies one partition: while the shard still serves it, :meth:`Copying.pack` makes parts of its users,
+and again of those that changed since; once the partition is frozen, the last few and :meth:`Copying.last` complete it.
 Guarantees: the parts in order, and then the last word, are the partition exactly as it was when frozen. Leaves to
 others: when to copy and how much at a time (:mod:`actors.moving`), and what the new home does with it
 (:mod:`whisperer.shard.move`).
@@ -33,11 +33,13 @@ if TYPE_CHECKING:
 
 OWNERS_AT_ONCE = 10_000
 IDS_AT_ONCE = 50_000
-"""Message ids in one part, 0.8 MB."""
+"""messageIds in one part, 0.8 MB."""
 ENGAGEMENTS_AT_ONCE = 500
 
 
 class MovedUser(msgspec.Struct, array_like=True):
+    """Carry one user of a moving partition. Only a partition in one piece has the engagement in ``state``."""
+
     key: str
     state: ProfileState
     target: str | None
@@ -48,9 +50,9 @@ class MovedUser(msgspec.Struct, array_like=True):
 
 
 class Part(msgspec.Struct, array_like=True):
-    """Some of a partition. In this order: forget ``gone``, take ``users`` as they are here whatever was known of them.
+    """Carry some of a partition. First forget ``gone``, then let ``users`` replace whatever was known of them.
 
-    ``engagements`` (user key, encoded) are sent once, when they change no more.
+    ``engagements`` (user key, encoded) are sent once, when they no longer change.
     """
 
     gone: list[str] = []
@@ -61,7 +63,7 @@ class Part(msgspec.Struct, array_like=True):
 
 
 class PartitionState(msgspec.Struct, array_like=True):
-    """All of a partition but what ``n_parts`` parts before it said of its users."""
+    """Carry everything of a partition except what the ``n_parts`` parts before it carried."""
 
     tenant: str
     partition: int
@@ -78,9 +80,9 @@ class PartitionState(msgspec.Struct, array_like=True):
     pinned: list[Pinned] = []
     n_parts: int = 0
     chain: list[tuple[int, int]] | None = None
-    """(target, sequence of the last message to it); None from an older release."""
+    """(target, sequence of the last letter to it); None from a release before version 5."""
     tree_sizes: dict[str, int] | None = None
-    """None: from a release that did not count them."""
+    """None from a release that did not count them."""
     aliases_asked: dict[str, int] = {}
     wishes: list[tuple[bytes, list[Wish]]] = []
 
@@ -92,13 +94,13 @@ decode_state = msgspec.msgpack.Decoder(PartitionState).decode
 
 
 def rows_of(people: Population, partition: int) -> NDArray[np.int64]:
-    """Every row of a partition that has a key."""
+    """Return every row of a partition that has a key."""
     n = people.table.n
     return np.flatnonzero((people.table["partition"][:n] == partition) & (people.table["status"][:n] != VACANT))
 
 
 def extract(shard: Shard, tenant_id: str, partition: int) -> bytes:
-    """The whole partition in one piece, for when nobody waits."""
+    """Return the whole partition encoded in one piece, for when nobody is waiting."""
     tenant = shard.tenant(tenant_id)
     decisions: list[Decision] = []
     users = []
@@ -116,7 +118,7 @@ def extract(shard: Shard, tenant_id: str, partition: int) -> bytes:
 
 
 class Copying:
-    """One partition on its way. Begin it before the first part, and put its :attr:`watch` on the tenant."""
+    """Copy one partition of a serving shard. Creating it starts a :class:`Watch` on the tenant, until :meth:`close`."""
 
     def __init__(self, shard: Shard, tenant_id: str, partition: int) -> None:
         self._shard = shard
@@ -128,15 +130,16 @@ class Copying:
         self.n_parts = 0
 
     def close(self) -> None:
+        """Stop watching the tenant."""
         if self._tenant.watch is self.watch:
             self._tenant.watch = None
 
     def changed(self) -> NDArray[np.int64]:
-        """Rows that the new home does not know, or not as they are now."""
+        """Return the rows that the new home does not have, or not as they are now."""
         return self.watch.changed(rows_of(self._tenant.people, self._partition))
 
     def pack(self, rows: NDArray[np.int64]) -> bytes:
-        """The next part: these users as they are now, and who has gone."""
+        """Return the next part: these users as they are now, and the keys that have gone."""
         self.watch.copied(rows)
         gone, self.watch.gone = self.watch.gone, []
         people = self._tenant.people
@@ -145,17 +148,18 @@ class Copying:
         return self._next(Part([key for key in gone if self._tenant.home(key) == self._partition], users))
 
     def has_gone(self) -> bool:
+        """Return whether keys have gone that no part has reported yet."""
         return bool(self.watch.gone)
 
     def scan_owners(self) -> Iterator[None]:
-        """Look whose anonymous ids are at home here, a slice at a step."""
+        """Find the owned anonymous ids whose home is this partition, a slice per step."""
         keys = iter(list(self._tenant.owners))
         while found := list(islice(keys, OWNERS_AT_ONCE)):
             self._owners.update((key, None) for key in found if self._tenant.home(key) == self._partition)
             yield
 
     def message_ids(self) -> Iterator[bytes]:
-        """Parts with the message ids that came since the last call."""
+        """Yield parts with the messageIds that were counted since the last call."""
         for started, newest, data in self._shard.dedup.extract(self._tenant.id, self._partition):
             keys = np.frombuffer(data, np.uint64).reshape(-1, 2)
             for at in range(0, len(keys), IDS_AT_ONCE):
@@ -165,7 +169,7 @@ class Copying:
                     yield self._next(Part(dedup=[(started, newest, piece[is_new].tobytes())]))
 
     def engagements(self) -> Iterator[bytes]:
-        """Parts with what passed between us and the users; call it when the partition is frozen."""
+        """Yield parts with the users' engagements; call it once the partition is frozen."""
         loop, people = self._tenant.loop, self._tenant.people
         partition = people.table["partition"]
         rows = iter([row for row in loop.asleep if partition[row] == self._partition])
@@ -181,7 +185,7 @@ class Copying:
             yield self._next(part)
 
     def last(self) -> bytes:
-        """The last word; call it when the partition is frozen and everything else was told."""
+        """Return the last word; call it once the partition is frozen and all parts were made."""
         keys = {
             **self._owners,
             **dict.fromkeys(k for k in self.watch.owners if self._tenant.home(k) == self._partition),

@@ -1,8 +1,8 @@
-"""Which partitions to move so that shards carry alike: a plan to look at before anything is moved.
+"""Plan which partitions to move so that shards carry equal loads; nothing is moved here.
 
 A partition's load is its share of all users plus its share of all events per second, so the shards' loads add up to 2,
-or to 1 while nothing comes in. Few moves are better than a perfect balance: each is the largest step left, and the plan
-ends where the next would gain little.
+or to 1 while no events arrive. Few moves are preferred to a perfect balance: each move is the largest improvement left,
+and the plan ends where the next would gain little.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 ENOUGH = 0.05
-"""The plan ends when no shard is further than this share above the mean, or no move brings it nearer."""
+"""The plan ends when the fullest shard is at most this share above the mean load, or no move brings it closer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """One partition and what it means to its shard."""
+    """Describe one partition and its load on its shard."""
 
     tenant: str
     partition: int
@@ -27,12 +27,14 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
+    """Name one move: a partition and the shard it goes to."""
+
     held: Held
     target: int
 
 
 def loads(held: Sequence[Held], shards: Collection[int]) -> dict[int, float]:
-    """Load of each shard, in the unit above."""
+    """Return the load of each shard, as defined above."""
     found = dict.fromkeys(sorted(shards), 0.0)
     for partition, weight in zip(held, _weights(held), strict=True):
         found[partition.shard] = found.get(partition.shard, 0.0) + weight
@@ -40,9 +42,9 @@ def loads(held: Sequence[Held], shards: Collection[int]) -> dict[int, float]:
 
 
 def balance(held: Sequence[Held], shards: Collection[int], draining: Collection[int] = ()) -> list[Planned]:
-    """Moves that leave the shards nearly alike; nothing stays on or goes to a draining one.
+    """Return moves that leave the shards about equally loaded; nothing stays on or goes to a draining shard.
 
-    Raises ValueError when every shard is draining.
+    Raises ValueError if every shard is draining.
     """
     taking = [shard for shard in shards if shard not in draining]
     if not taking:

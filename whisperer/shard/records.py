@@ -1,7 +1,7 @@
-"""What a shard reads: the records of its journal, and the messages that partitions send each other.
+"""Define what a shard reads: the records of its journal, and the letters that partitions send each other.
 
-A record is everything that can change a shard, each with the `now` it happened at. The wire form is msgpack; arrays
-rather than maps, so fields are only ever added at the end, with a default (golden files pin this).
+Only records change a shard; each carries the `now` at which it happened. The wire form is msgpack with arrays rather
+than maps, so fields are only ever added at the end, with a default (golden files pin this).
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ from whisperer.profiles.state import ProfileState
 from whisperer.shard.accounts import StoredAccount
 
 RECORD_VERSION = 5
-"""1: up to profiles and segments. 2: campaigns, decisions, deliveries, outcomes. 3: event blocks of version 2, moves in
-parts, removed shards. 4: scores. 5: bounds of names, traits, aliases; letters in a chain."""
+"""1: profiles and segments. 2: campaigns, decisions, deliveries, outcomes. 3: event blocks of version 2, moves in
+parts, removed shards. 4: scores. 5: bounds on names, traits, aliases; letters in a chain."""
 
 ALIAS_ARBITER = 0
 """The partition that orders a tenant's aliases."""
 
 BOUNDED_SINCE = 5
-"""Version of the first records under which a tenant's names, a user's history, traits and joined ids are bounded."""
+"""Record version since which a tenant's names, a user's history, traits and joined ids are bounded."""
 
 CHAINED_SINCE = 5
-"""The version from which messages name the one before them, and are refused where their target does not live."""
+"""Record version since which letters name the one before them and are refused where their target does not live."""
 
 BARED_SINCE = 5
-"""Version of the first records under which marks that nobody sees are taken off addresses."""
+"""Record version since which invisible characters are stripped from addresses."""
 
-# -- messages between partitions: delivered at least once, in order, applied once ---------------------------------
+# -- letters between partitions: delivered at least once, in order, applied once ----------------------------------
 
 
 class Claim(msgspec.Struct, array_like=True, frozen=True, tag=1):
-    """A known user was seen with an anonymous id. `also` are keys that were joined into the user.
+    """Report that a known user was seen with an anonymous id. `also`: keys that were joined into the user.
 
-    `if_known`: an alias named the id, which may be no anonymous id at all; nothing happens unless it has a history.
+    `if_known`: an alias named the id, which may not be an anonymous id at all; without a history it is ignored.
     """
 
     anonymous: str
@@ -47,14 +47,14 @@ class Claim(msgspec.Struct, array_like=True, frozen=True, tag=1):
 
 
 class Refused(msgspec.Struct, array_like=True, frozen=True, tag=2):
-    """The anonymous id belongs to another user."""
+    """Refuse a claim: the anonymous id belongs to another user."""
 
     anonymous: str
     user: str
 
 
 class MergeIn(msgspec.Struct, array_like=True, frozen=True, tag=3):
-    """The state of `origin` as of `as_of` (ms) becomes part of `user`."""
+    """Make the state of `origin` as of `as_of` (ms UTC) part of `user`."""
 
     user: str
     origin: str
@@ -63,9 +63,9 @@ class MergeIn(msgspec.Struct, array_like=True, frozen=True, tag=3):
 
 
 class Forward(msgspec.Struct, array_like=True, frozen=True, tag=4):
-    """Events that reached a merged key's old home: an encoded block, its keys replaced, with each event's reference.
+    """Pass on events that reached a merged key's old home: an encoded block under new keys, with event references.
 
-    ``keys``: which keys were replaced, each with what it was replaced by.
+    ``keys``: (replaced key, new key) pairs.
     """
 
     block: bytes
@@ -75,7 +75,7 @@ class Forward(msgspec.Struct, array_like=True, frozen=True, tag=4):
 
 
 class AliasAsk(msgspec.Struct, array_like=True, frozen=True, tag=5):
-    """``at``: when it was asked, ms UTC, so that an erasure in between is noticed."""
+    """Ask to join `previous` into `user`. ``at``: when, ms UTC, so that an erasure in between is noticed."""
 
     previous: str
     user: str
@@ -83,7 +83,7 @@ class AliasAsk(msgspec.Struct, array_like=True, frozen=True, tag=5):
 
 
 class AliasGrant(msgspec.Struct, array_like=True, frozen=True, tag=6):
-    """``user``: whoever `previous` is joined into in the end; up to version 4, whom the alias named."""
+    """Grant an alias. ``user``: the root `previous` is joined into; up to version 4, the user the alias named."""
 
     previous: str
     user: str
@@ -91,19 +91,24 @@ class AliasGrant(msgspec.Struct, array_like=True, frozen=True, tag=6):
 
 
 class AliasForget(msgspec.Struct, array_like=True, frozen=True, tag=7):
-    """The key was erased, ms UTC: no alias of it that was asked for before holds."""
+    """Report that a key was erased at ``erased_at`` (ms UTC): aliases of it asked for by then no longer hold."""
 
     key: str
     erased_at: int = (1 << 63) - 1
 
 
 class EraseLinked(msgspec.Struct, array_like=True, frozen=True, tag=8):
+    """Erase a key that was joined to an erased one; ``erased_at``: when that erasure was asked for, ms UTC."""
+
     key: str
     erased_at: int
 
 
 class Outcome(msgspec.Struct, array_like=True, frozen=True):
-    """``kind`` is one of :data:`whisperer.feedback.outcome.OUTCOMES`; ``purpose`` only of an unsubscription."""
+    """Report an outcome: ``kind`` is one of :data:`whisperer.feedback.outcome.OUTCOMES`; ``at`` is ms UTC.
+
+    ``purpose`` is set only for an unsubscription.
+    """
 
     user: str
     decision_id: str
@@ -115,19 +120,19 @@ class Outcome(msgspec.Struct, array_like=True, frozen=True):
 
 
 class OutcomePassed(msgspec.Struct, array_like=True, frozen=True, tag=9):
-    """An outcome that reached a merged key's old home."""
+    """Pass on an outcome that reached a merged key's old home."""
 
     outcome: Outcome
 
 
 Passed = Refused | MergeIn | Forward | OutcomePassed
-"""What is sent to a user who may have been merged meanwhile."""
+"""Letters to a user who may have been merged since."""
 
 
 class Astray(msgspec.Struct, array_like=True, frozen=True, tag=10):
-    """A letter that found its user merged: the arbiter of aliases knows into whom.
+    """Send a letter that found its user merged to the arbiter of aliases, which knows into whom.
 
-    ``keys``: who leads there without knowing it, each with whom it leads to.
+    ``keys``: (key, outdated target) pairs of the keys whose homes still send letters to that user.
     """
 
     letter: Passed
@@ -135,13 +140,13 @@ class Astray(msgspec.Struct, array_like=True, frozen=True, tag=10):
 
 
 class Led(msgspec.Struct, array_like=True, frozen=True, tag=11):
-    """A letter that went astray, from the arbiter to the user's home. One merged just now leads on by itself."""
+    """Carry a letter that went astray from the arbiter to the root's home; one merged just now passes it on itself."""
 
     letter: Passed
 
 
 class Moved(msgspec.Struct, array_like=True, frozen=True, tag=12):
-    """From the arbiter: a merged key that leads to ``was`` leads to ``user`` from now on."""
+    """From the arbiter: let a merged key that leads to ``was`` lead to ``user`` from now on."""
 
     key: str
     was: str
@@ -149,7 +154,7 @@ class Moved(msgspec.Struct, array_like=True, frozen=True, tag=12):
 
 
 class Released(msgspec.Struct, array_like=True, frozen=True, tag=13):
-    """A merge brought a profile more ids than it may hold: this anonymous one is no longer the user's."""
+    """Release an anonymous id from its user: a merge gave the profile more ids than it may hold."""
 
     anonymous: str
 
@@ -172,10 +177,11 @@ Body = (
 
 
 class Message(msgspec.Struct, array_like=True, frozen=True):
-    """`sequence` counts up for each (tenant, source); a target applies each source's messages once, in order.
+    """Carry one letter between partitions (not a message to a user).
 
-    `after` is the sequence of the message before it from the same source to the same target; 0 where there is none, or
-    none is known (written by a release before version 5). A target that has not applied that one refuses this one.
+    `sequence` counts up per (tenant, source); a target applies each source's letters once, in order. `after` is the
+    sequence of the letter before it from the same source to the same target: 0 if there is none, or none is known
+    (written before version 5). A target that has not applied that letter refuses this one.
     """
 
     tenant: str
@@ -190,13 +196,18 @@ class Message(msgspec.Struct, array_like=True, frozen=True):
 
 
 class SegmentConfig(msgspec.Struct, array_like=True, frozen=True):
+    """Describe a published segment; ``predicate`` is JSON text."""
+
     name: str
     version: int
     predicate: str
 
 
 class CampaignConfig(msgspec.Struct, array_like=True, frozen=True):
-    """``definition`` is :func:`whisperer.journeys.campaign.to_json`'s; ``status`` live, paused or ended."""
+    """Describe a published campaign; ``definition`` comes from :func:`whisperer.journeys.campaign.to_json`.
+
+    ``status`` is live, paused or ended.
+    """
 
     name: str
     version: int
@@ -205,7 +216,7 @@ class CampaignConfig(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Experiment(msgspec.Struct, array_like=True, frozen=True):
-    """How a tenant's users are divided; ``salt`` keeps experiments of different tenants independent.
+    """Set how a tenant's users are divided into groups; ``salt`` keeps the experiments of tenants independent.
 
     ``consent_default``: whether marketing may reach a user who never stated anything.
     """
@@ -217,29 +228,29 @@ class Experiment(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Events(msgspec.Struct, array_like=True, frozen=True, tag=1, dict=True):
-    """An encoded :class:`~whisperer.events.block.EventBlock`."""
+    """Bring in a block of events: an encoded :class:`~whisperer.events.block.EventBlock`."""
 
     block: bytes
 
     @classmethod
     def of(cls, block: bytes, read: Payloads) -> Events:
-        """With what it was read as, so that it is not read twice; that is no part of the record."""
+        """Make a record that remembers its decoded block, to avoid decoding twice; not part of the wire form."""
         made = cls(block)
         made.__dict__["_read"] = read
         return made
 
     def read(self) -> Payloads:
-        """The block and its payloads. Raises JournalDamagedError."""
+        """Return the block and its payloads. Raises JournalDamagedError if the block cannot be read."""
         found: Payloads | None = self.__dict__.get("_read")
         return found or Payloads(decode_block(self.block))
 
 
 class Tick(msgspec.Struct, array_like=True, frozen=True, tag=2):
-    """Time has passed."""
+    """Say that time has passed."""
 
 
 class ConfigPublished(msgspec.Struct, array_like=True, frozen=True, tag=3):
-    """A tenant's published configuration, whole; older versions are ignored."""
+    """Replace a tenant's published configuration; a version not newer than the one in force is ignored."""
 
     tenant: str
     version: int
@@ -249,23 +260,28 @@ class ConfigPublished(msgspec.Struct, array_like=True, frozen=True, tag=3):
 
 
 class Delivered(msgspec.Struct, array_like=True, frozen=True, tag=4):
+    """Deliver letters to partitions here."""
+
     messages: list[Message]
 
 
 class Confirmed(msgspec.Struct, array_like=True, frozen=True, tag=5):
-    """The targets have these of our messages on disk: (tenant, source, sequence)."""
+    """Confirm that the targets have these letters of ours on disk: (tenant, source, sequence)."""
 
     messages: list[tuple[str, int, int]]
 
 
 class Erase(msgspec.Struct, array_like=True, frozen=True, tag=6):
+    """Erase a user by key, with every key joined to it."""
+
     tenant: str
     key: str
 
 
 class PartitionLeft(msgspec.Struct, array_like=True, frozen=True, tag=7):
-    """The partition lives elsewhere from here on. ``kept``: its state stays, frozen, until the new home has it all;
-    otherwise it was put away in a file before this point.
+    """Let a partition leave: it lives elsewhere from here on.
+
+    ``kept``: its state stays, frozen, until the new home has it all; otherwise it was saved to a file before.
     """
 
     tenant: str
@@ -275,7 +291,7 @@ class PartitionLeft(msgspec.Struct, array_like=True, frozen=True, tag=7):
 
 
 class PartitionJoined(msgspec.Struct, array_like=True, frozen=True, tag=8):
-    """The partition lives here from here on: an encoded :class:`~whisperer.shard.packing.PartitionState`."""
+    """Let a partition live here from now on: an encoded :class:`~whisperer.shard.packing.PartitionState`."""
 
     tenant: str
     partition: int
@@ -284,7 +300,10 @@ class PartitionJoined(msgspec.Struct, array_like=True, frozen=True, tag=8):
 
 
 class ErasureDone(msgspec.Struct, array_like=True, frozen=True, tag=9):
-    """The warehouse holds nothing of the key any more; ``erased_at`` says of which erasure, 0 of the latest."""
+    """Report that the warehouse holds nothing of the key any more.
+
+    ``erased_at`` says which erasure that was (ms UTC); 0 is the latest.
+    """
 
     tenant: str
     key: str
@@ -292,7 +311,7 @@ class ErasureDone(msgspec.Struct, array_like=True, frozen=True, tag=9):
 
 
 class Asked(msgspec.Struct, array_like=True, frozen=True, tag=10):
-    """A caller asks what to do about these users now: (user key, occurrence), for one campaign."""
+    """Ask, for a caller, what one campaign does about these users now: (user key, occurrence)."""
 
     tenant: str
     campaign: str
@@ -300,25 +319,29 @@ class Asked(msgspec.Struct, array_like=True, frozen=True, tag=10):
 
 
 class DecisionsMade(msgspec.Struct, array_like=True, frozen=True, tag=11):
-    """Choices of the decisions application. For each decision the first one holds."""
+    """Bring in choices of the decisions application; the first one for each decision holds."""
 
     tenant: str
     choices: list[Choice]
 
 
 class Receipts(msgspec.Struct, array_like=True, frozen=True, tag=12):
-    """What became of attempts to send: (decision id, receipt)."""
+    """Report what became of attempts to send: (decision id, receipt)."""
 
     tenant: str
     receipts: list[tuple[str, Receipt]]
 
 
 class Outcomes(msgspec.Struct, array_like=True, frozen=True, tag=13):
+    """Report what users or providers did about messages."""
+
     tenant: str
     outcomes: list[Outcome]
 
 
 class ConsentStated(msgspec.Struct, array_like=True, frozen=True, tag=14):
+    """State, for a caller, a user's consent by channel and purpose."""
+
     tenant: str
     key: str
     channel: str
@@ -328,14 +351,14 @@ class ConsentStated(msgspec.Struct, array_like=True, frozen=True, tag=14):
 
 
 class RewardsTaken(msgspec.Struct, array_like=True, frozen=True, tag=15):
-    """The learner has stored every reward below this number."""
+    """Report that the learner has stored every reward below the number ``before``."""
 
     tenant: str
     before: int
 
 
 class PartitionPart(msgspec.Struct, array_like=True, frozen=True, tag=16):
-    """A part of a partition on its way here: an encoded :class:`~whisperer.shard.packing.Part`, numbered from 0."""
+    """Bring a part of a partition on its way here: an encoded :class:`~whisperer.shard.packing.Part`, from number 0."""
 
     tenant: str
     partition: int
@@ -345,7 +368,7 @@ class PartitionPart(msgspec.Struct, array_like=True, frozen=True, tag=16):
 
 
 class PartitionSwept(msgspec.Struct, array_like=True, frozen=True, tag=17):
-    """The new home has all of it: forget the next ``limit`` users of a partition that left."""
+    """Forget the next ``limit`` users of a partition that left, since the new home has all of it."""
 
     tenant: str
     partition: int
@@ -353,11 +376,11 @@ class PartitionSwept(msgspec.Struct, array_like=True, frozen=True, tag=17):
 
 
 class ShardClosed(msgspec.Struct, array_like=True, frozen=True, tag=18):
-    """From here on partitions that hold nothing here yet are not at home here, whatever the rule of the map says."""
+    """Close the shard: partitions that hold nothing here are not at home here, whatever the map's default says."""
 
 
 class CountsJoined(msgspec.Struct, array_like=True, frozen=True, tag=19):
-    """A shard that is being removed has no partitions any more; its sums go on here, once."""
+    """Add the sums of a shard that is being removed and has no partitions any more; applied once."""
 
     origin: int
     tenant: str
@@ -366,7 +389,7 @@ class CountsJoined(msgspec.Struct, array_like=True, frozen=True, tag=19):
 
 
 class Scored(msgspec.Struct, array_like=True, frozen=True, tag=20):
-    """What a model said of the users in rows ``first`` and on: 4 bytes a row and score, float32, little-endian.
+    """Store a model's scores of the users from row ``first`` on: per row and score a little-endian float32.
 
     NaN leaves a score as it is.
     """
@@ -379,9 +402,9 @@ class Scored(msgspec.Struct, array_like=True, frozen=True, tag=20):
 
 
 class ScoreModelChosen(msgspec.Struct, array_like=True, frozen=True, tag=21):
-    """From here on the sweeps of a tenant use this artifact of a store (:mod:`whisperer.models.store`).
+    """Let a tenant's sweeps use this artifact of a store (:mod:`whisperer.models.store`) from here on.
 
-    No ``name``: the formula that needs no training.
+    Without ``name`` they use the formula, which needs no training.
     """
 
     tenant: str
@@ -417,7 +440,7 @@ RecordBody = (
 
 
 class Record(msgspec.Struct, array_like=True, frozen=True):
-    """`now` never goes back within a shard; `epoch` is the incarnation that wrote it."""
+    """Hold one journal entry: `now` (ms UTC) never goes back in a shard; `epoch` is the incarnation that wrote it."""
 
     version: int
     epoch: int
@@ -430,7 +453,7 @@ _decode_record = msgspec.msgpack.Decoder(Record).decode
 
 
 def decode_record(data: bytes) -> Record:
-    """Raises JournalDamagedError for a record that no version of this code wrote."""
+    """Decode a record. Raises JournalDamagedError if it cannot be read, or if a newer release wrote it."""
     try:
         record = _decode_record(data)
     except UNREADABLE as error:

@@ -1,7 +1,7 @@
-"""Rewards that the learner has not stored yet, numbered without gaps: what it pulls, by offset.
+"""Keep the rewards that the learner has not stored yet, numbered without gaps, for it to pull by offset.
 
-A learner that stays away must not fill the shard's memory: beyond `MOST_KEPT` the oldest go, and the learner sees by
-their numbers that they are missing.
+A learner that stays away must not fill the shard's memory: beyond `MOST_KEPT` the oldest are dropped, and the learner
+can see from the numbers that they are missing.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ MOST_KEPT = 200_000
 
 
 class RewardLog:
+    """Hold one tenant's rewards in one shard, from number ``first`` on."""
+
     def __init__(self, first: int = 0, rewards: list[Reward] | None = None) -> None:
         self._rewards: deque[Reward] = deque(rewards or ())
         self._first = first
@@ -25,15 +27,16 @@ class RewardLog:
 
     @property
     def first(self) -> int:
-        """Number of the oldest reward kept."""
+        """Return the number of the oldest reward kept."""
         return self._first
 
     @property
     def next(self) -> int:
-        """Number of the next one."""
+        """Return the number that the next reward gets."""
         return self._first + len(self._rewards)
 
     def append(self, reward: Reward) -> None:
+        """Add a reward, whose number must be :attr:`next`; beyond `MOST_KEPT` the oldest one is dropped."""
         assert reward.number == self.next
         self._rewards.append(reward)
         if len(self._rewards) > MOST_KEPT:
@@ -41,12 +44,12 @@ class RewardLog:
             self._first += 1
 
     def since(self, number: int, limit: int) -> list[Reward]:
-        """Up to ``limit`` rewards from a number on, in order."""
+        """Return up to ``limit`` rewards from ``number`` on, in order."""
         start = max(0, number - self._first)
         return list(islice(self._rewards, start, start + limit))
 
     def forget(self, before: int) -> None:
-        """The learner has stored these."""
+        """Forget rewards below the number ``before``: the learner has stored them."""
         while self._rewards and self._first < before:
             self._rewards.popleft()
             self._first += 1

@@ -1,8 +1,8 @@
-"""Scheduled campaigns of a tenant in one shard: which instants have fired, and how far through the users each is.
+"""Track a tenant's scheduled campaigns in one shard: which instants have fired, and how far through the users each is.
 
-A schedule fires in every shard by itself, driven by Ticks. A firing is a *sweep*: it goes through the users in slices,
-so that a Tick stays short. A user remembers the last instant it was considered for, so a sweep that meets it again
-(after a move) passes over it.
+A schedule fires in every shard independently, driven by Ticks. A firing is a *sweep*: it goes through the users in
+slices, so that a Tick stays short. Each user's engagement remembers the last instant they were considered for, so a
+sweep that meets them again (after a move) skips them.
 """
 
 from __future__ import annotations
@@ -16,17 +16,21 @@ from whisperer.journeys.schedule import due_zones
 from whisperer.shard.live_campaigns import LiveCampaign
 
 SLICE = 5_000
-"""Users looked at in one Tick of a sweep."""
+"""Users that a sweep goes through in one Tick."""
 
 AT_ONCE = 200
-"""Candidates that sweeps make in one Tick: a third of a millisecond each, during which nothing else is answered."""
+"""Most candidates that sweeps make in one Tick: each takes a third of a millisecond, and the shard answers nothing
+else meanwhile."""
 
 MISFIRE_GRACE_MS = 3_600_000
 NO_FIRING = 2**63 - 1
 
 
 class Sweep(msgspec.Struct, array_like=True):
-    """``zone`` is None for a schedule in one zone for all. Rows from ``next_row`` to ``end_row`` are still to come."""
+    """Track one firing's way through the users: rows from ``next_row`` up to ``end_row`` are still to come.
+
+    ``zone`` is None for a schedule in one zone for all; ``instant`` is ms UTC.
+    """
 
     campaign: str
     zone: str | None
@@ -37,9 +41,11 @@ class Sweep(msgspec.Struct, array_like=True):
 
 
 class Schedules(msgspec.Struct, array_like=True):
-    """``since``: campaign -> when it was first published here (nothing before fires).
-    ``last``: campaign -> zone -> last instant fired, or an earlier one after which the schedule holds; the zone of a
-    schedule for all is "". A zone that is not in it has just appeared: only what is within the grace fires.
+    """Hold the state of a tenant's schedules in one shard. Instants are ms UTC.
+
+    ``since``: campaign -> when it was first published here; nothing before that fires. ``last``: campaign -> zone ->
+    last instant fired, or the instant after which the schedule applies; a schedule for all has the zone "". A zone not
+    in ``last`` has just appeared: only what is within the grace period fires.
     """
 
     since: dict[str, int] = {}
@@ -47,7 +53,7 @@ class Schedules(msgspec.Struct, array_like=True):
     sweeps: list[Sweep] = []
 
     def publish(self, scheduled: Sequence[LiveCampaign], zones: Sequence[str], now: int) -> None:
-        """Schedules that are new begin now; a paused one that goes on does not make up for what it missed."""
+        """Start new schedules now and end absent ones; one resumed after a pause skips the instants it missed."""
         names = {live.name for live in scheduled}
         for name in [n for n in self.since if n not in names]:
             del self.since[name]
@@ -57,7 +63,7 @@ class Schedules(msgspec.Struct, array_like=True):
         self.sweeps = [sweep for sweep in self.sweeps if sweep.campaign in names]
 
     def next_instant(self, scheduled: Sequence[LiveCampaign], zones: Sequence[str]) -> int:
-        """When the next firing is due, NO_FIRING without schedules."""
+        """Return when the next firing is due, ms UTC; NO_FIRING without schedules."""
         found = NO_FIRING
         for live in scheduled:
             trigger = live.campaign.trigger
@@ -70,7 +76,7 @@ class Schedules(msgspec.Struct, array_like=True):
         return found
 
     def fire(self, scheduled: Sequence[LiveCampaign], zones: Sequence[str], now: int, n_rows: int) -> None:
-        """Begin a sweep for every instant that has come."""
+        """Begin a sweep of ``n_rows`` rows for every instant that has come."""
         for live in scheduled:
             trigger = live.campaign.trigger
             assert isinstance(trigger, OnSchedule)
@@ -83,7 +89,10 @@ class Schedules(msgspec.Struct, array_like=True):
                 self.sweeps.append(Sweep(live.name, firing.zone, firing.instant, firing.misfired, 0, n_rows))
 
     def catch_up(self, scheduled: Sequence[LiveCampaign], now: int, first_row: int, n_rows: int) -> None:
-        """Users arrived with a partition: instants that fired lately, here or where they came from, are theirs too."""
+        """Sweep users who arrived with a partition, for instants that fired here within the grace period.
+
+        A user considered for an instant at the old home already is skipped.
+        """
         for live in scheduled:
             for zone, instant in self.last[live.name].items():
                 if instant > self.since[live.name] and now - instant <= MISFIRE_GRACE_MS:

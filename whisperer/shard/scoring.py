@@ -1,9 +1,9 @@
-"""Sweeps: users taken from the columns in chunks, what a model says of them, and the scores written back by a record.
+"""Score users in sweeps: take them from the columns in chunks, ask a model, write the scores back by a record.
 
-The model runs outside of the state machine; its answer comes back as a :class:`~whisperer.shard.records.Scored` record,
-so replay needs no model. Guarantees: a chunk names rows, and a row is never given to another user, so a score that
-arrives late reaches the user it is about or nobody; a segment that looks at scores sees a change at the next tick.
-Leaves to others: the model (:mod:`whisperer.profiles.scores`) and when to sweep (:mod:`actors.scoring`).
+The model runs outside the state machine; its answer comes back as a :class:`~whisperer.shard.records.Scored` record, so
+replay needs no model. Guarantees: a chunk names rows, and a row is never given to another user, so a late score reaches
+the user it is about or nobody; a segment that reads scores sees a change at the next tick. Leaves to others: the model
+(:mod:`whisperer.profiles.scores`) and when to sweep (:mod:`actors.scoring`).
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from whisperer.shard.records import Scored
 from whisperer.shard.tenant import Tenant
 
 CHUNK = 4_096
-"""Rows of one chunk, and so of one record of at most 32 KB; taking it from the columns takes 3 ms."""
+"""Rows in one chunk, and so in one record of at most 32 KB; reading a chunk from the columns takes 3 ms."""
 
 _WIRE = np.dtype("<f4")
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Users of rows ``first`` to ``first + n - 1``, as values: a model may look at them in another thread.
+    """Hold the users in rows ``first`` to ``first + n - 1`` as values, so that a model may read them in another thread.
 
-    ``rows`` int64 [n_users] are those that have any event; ``x`` float64 [n_users, len(model.features)]; ``held`` their
-    scores up to now, float32 [2, n_users].
+    ``rows`` int64 [n_users] are the live ones with any event; ``x`` float64 [n_users, len(model.features)]; ``held``
+    their current scores, float32 [2, n_users].
     """
 
     first: int
@@ -41,7 +41,7 @@ class Chunk:
 
 
 def chunk(tenant: Tenant, names: tuple[str, ...], first: int, now: int) -> Chunk:
-    """The next users from row ``first`` on, as of ``now``; with ``n`` 0 there are no more."""
+    """Return the next users from row ``first`` on, as of ``now`` (ms UTC); ``n`` is 0 when there are no more."""
     table = tenant.people.table
     stop = min(first + CHUNK, table.n)
     span = slice(first, stop)
@@ -51,7 +51,7 @@ def chunk(tenant: Tenant, names: tuple[str, ...], first: int, now: int) -> Chunk
 
 
 def scored(tenant_id: str, model: ScoreModel, found: Chunk) -> Scored | None:
-    """What the model says of a chunk; None where no score has moved. Reads nothing of the shard."""
+    """Score a chunk with the model; return None if no score has moved. Reads nothing from the shard."""
     changes = [moved(held, score) for held, score in zip(found.held, model.score(found.x), strict=True)]
     if all(np.isnan(change).all() for change in changes):
         return None
@@ -61,7 +61,7 @@ def scored(tenant_id: str, model: ScoreModel, found: Chunk) -> Scored | None:
 
 
 def take(tenant: Tenant, body: Scored, now: int) -> None:
-    """Write the scores of those who are still live, and have them asked about again where a segment wants to know."""
+    """Write the scores of users who are still live, and make them due for a check if a segment reads scores."""
     table = tenant.people.table
     tenant.scored_by, tenant.scored_at = body.model, now
     changed: list[NDArray[np.int64]] = []

@@ -1,4 +1,5 @@
-"""What it takes to send a decision's message: the request to content, and the last look before dispatch."""
+"""Prepare the sending of a decision's message: the request to the content application, and the last look before
+dispatch."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ from whisperer.shard.tenant import Tenant
 
 
 def prepare(tenant: Tenant, decision_id: str, now: int) -> RenderRequest | Receipt | None:
-    """What content is to render; a receipt that refuses where it must not be sent; None where nothing waits."""
+    """Return what to render, a receipt with status ``refused`` if it must not be sent, or None if nothing waits."""
     found = _waiting(tenant, decision_id)
     if found is None:
         return None
@@ -49,7 +50,7 @@ def prepare(tenant: Tenant, decision_id: str, now: int) -> RenderRequest | Recei
         locale=people.locales.texts[int(people.table["locale"][row])],
         zone=people.zones.texts[int(people.table["zone"][row])],
         traits=stated.all(),
-        features=dict(zip(context.NAMES, decision.features, strict=False)),  # fewer, from before a name was added
+        features=dict(zip(context.NAMES, decision.features, strict=False)),  # fewer, if from before a name was added
         event=decision.event,
         address=address,
         purpose=campaign.purpose,
@@ -58,7 +59,7 @@ def prepare(tenant: Tenant, decision_id: str, now: int) -> RenderRequest | Recei
 
 
 def last_look(tenant: Tenant, decision_id: str, now: int) -> Receipt | None:
-    """Why a rendered message must not be handed over after all, as a receipt that says so; None: go."""
+    """Return a receipt with the reason why a rendered message must not be sent after all, or None to send it."""
     found = _waiting(tenant, decision_id)
     if found is None:
         return Receipt("", REFUSED, detail=Reason.ERASED)

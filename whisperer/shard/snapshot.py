@@ -1,4 +1,4 @@
-"""A shard's whole state as Arrow tables and a small map: written beside the journal, read at recovery.
+"""Store a shard's whole state as Arrow tables and a small map: written next to the journal, read at recovery.
 
 Versioned: :func:`load` reads every version up to its own (golden files in the tests).
 """
@@ -36,15 +36,15 @@ from whisperer.shard.schedules import Schedules
 from whisperer.shard.tenant import Owner, Tenant, chain_of
 
 SNAPSHOT_VERSION = 5
-"""1: up to profiles and segments. 2: campaigns, engagements, accounts, rewards. 3: partitions on their way, counts of
-removed shards. 4: scores. 5: bounds of names, traits, aliases; letters in a chain."""
+"""1: profiles and segments. 2: campaigns, engagements, accounts, rewards. 3: partitions on their way, sums of removed
+shards. 4: scores. 5: bounds on names, traits, aliases; letters in a chain."""
 
 ROWS_AT_ONCE = 16_384
-"""Users whose entries lie together in a table of entries."""
+"""Users whose entries are stored together in a table of entries."""
 
 
 class LoopMeta(msgspec.Struct):
-    """Everything of :class:`~whisperer.shard.loop.Loop` but the engagements, which have a table of their own."""
+    """Hold everything of :class:`~whisperer.shard.loop.Loop` except engagements, which have a table of their own."""
 
     campaigns: list[CampaignConfig]
     versions: list[CampaignConfig]
@@ -58,6 +58,8 @@ class LoopMeta(msgspec.Struct):
 
 
 class TenantMeta(msgspec.Struct):
+    """Hold everything of a tenant that is in no table."""
+
     id: str
     config_version: int
     segments: list[tuple[SegmentConfig, int, int]]
@@ -82,16 +84,18 @@ class TenantMeta(msgspec.Struct):
     scored_by: str = ""
     scored_at: int = 0
     name_uses: Uses | None = None
-    """None in snapshots before version 5: then the columns tell."""
+    """None in snapshots before version 5: then counted from the columns."""
     locale_uses: Uses | None = None
     sweep: Sweep = msgspec.field(default_factory=Sweep)
     chain: list[tuple[int, int, int]] | None = None
-    """None in what an older release wrote."""
+    """None in snapshots of an older release."""
     tree_sizes: dict[str, int] | None = None
     aliases_asked: dict[str, int] = {}
 
 
 class ShardMeta(msgspec.Struct):
+    """Hold everything of a shard that is in no table."""
+
     version: int
     shard_id: int
     now: int
@@ -113,13 +117,14 @@ _decode_meta = msgspec.msgpack.Decoder(ShardMeta).decode
 
 
 def dump(shard: Shard) -> tuple[bytes, dict[str, pa.Table]]:
-    """(meta, tables) of the state as it is now; nothing in them changes when the shard goes on."""
+    """Return (meta, tables) of the state as it is now; they do not change when the shard goes on."""
     return facts(shard), dict(tables(shard))
 
 
 def tables(shard: Shard, *, copy: bool = True) -> Iterator[tuple[str, pa.Table]]:
-    """The tables, one made after another. With ``copy`` False they show the columns themselves, for a reader beside
-    whom nobody changes the shard: a forked child.
+    """Yield (name, table), each made when it is asked for.
+
+    With ``copy`` False they show the columns themselves, for a reader while nothing changes the shard: a forked child.
     """
     for number, tenant in enumerate(shard.tenants.values()):
         people = tenant.people
@@ -138,7 +143,7 @@ def tables(shard: Shard, *, copy: bool = True) -> Iterator[tuple[str, pa.Table]]
 
 
 def facts(shard: Shard) -> bytes:
-    """What is in no table: read back by :func:`load`."""
+    """Return everything that is in no table, encoded, for :func:`load`."""
     meta = ShardMeta(
         version=SNAPSHOT_VERSION,
         shard_id=shard.id,
@@ -159,12 +164,12 @@ def facts(shard: Shard) -> bytes:
 
 
 def load(meta: bytes, tables: dict[str, pa.Table], dedup_max_ids: int) -> Shard:
-    """The shard that :func:`dump` saw.
+    """Rebuild the shard that :func:`dump` stored.
 
     Raises
     ------
     JournalDamagedError
-        The snapshot is of a newer version, or not a snapshot.
+        The snapshot has a newer version, or is not a snapshot.
     """
     try:
         stored = _decode_meta(meta)
@@ -346,7 +351,7 @@ def _numpy(table: pa.Table, name: str) -> NDArray[Any]:
 
 
 def _text(table: pa.Table, name: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """(bytes, offsets) of a column of large strings."""
+    """Return (bytes, offsets) of a column of large strings or binaries."""
     column = table[name].combine_chunks()
     if isinstance(column, pa.ChunkedArray):
         column = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
@@ -356,7 +361,7 @@ def _text(table: pa.Table, name: str) -> tuple[NDArray[np.uint8], NDArray[np.int
 
 
 def _by_rows(dump: Callable[[range], dict[str, NDArray[Any]]], n_rows: int) -> pa.Table:
-    """Entries of many rows: one more of a user moves those of few others, and the rest looks as it did before."""
+    """Dump entries in groups of rows, so that a user's new entry shifts only its group and the rest stays the same."""
     firsts = range(0, max(1, n_rows), ROWS_AT_ONCE)
     return pa.concat_tables(_table(dump(range(first, min(first + ROWS_AT_ONCE, n_rows)))) for first in firsts)
 

@@ -1,7 +1,7 @@
-"""The steps of applying records, for whoever wants to know which of them takes the time.
+"""Name the steps of applying records, so that the time each takes can be measured.
 
-The machine says when a step has passed and knows no clock: that stays outside, with who looks (`actors.measures`).
-A record's steps come in the order of :data:`STEPS`; one that did not happen is not said.
+The machine reports when a step has passed and reads no clock: the clock stays outside, with the observer
+(`actors.measures`). A record's steps come in the order of :data:`STEPS`; one that did not happen is not reported.
 """
 
 from __future__ import annotations
@@ -9,28 +9,30 @@ from __future__ import annotations
 from typing import Protocol
 
 STEPS = (
-    "decode",  # a block's columns are seen
-    "dedup",  # numbered, and repeats found
-    "users",  # rows found or made; forwarded and erased ones set aside
+    "decode",  # a block's columns read
+    "dedup",  # events numbered, repeats found
+    "users",  # rows found or made; events of merged and erased keys set aside
     "columns",  # features, places, timelines
     "traits",
     "segments",
     "campaigns",  # goals and triggers
     "links",  # second ids noted
     "tick",  # what was due by time
-    "messages",  # of other shards' partitions
+    "messages",  # letters from other partitions
     "rest",  # every other record
 )
 
 
 class Steps(Protocol):
+    """Observe the steps of applying records."""
+
     def passed(self, step: str) -> None:
-        """The time since the last mark went to one of :data:`STEPS`."""
+        """Attribute the time since the last call to one of :data:`STEPS`."""
         ...
 
 
 class Unmeasured:
-    """Nobody looks."""
+    """Ignore the steps: nobody measures."""
 
     def passed(self, step: str) -> None:
         return None

@@ -1,4 +1,4 @@
-"""All a shard holds of one tenant, beside the profiles themselves: order, outbox, identity, counters, segments."""
+"""Hold everything of one tenant in a shard: profiles, order, outbox, identity, counters, segments, the loop."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from whisperer.shard.watch import Watch
 BUILT_IN = frozenset(RESERVED_NAME.values())
 
 REFUSED_TRAITS = "refused_traits."
-"""Counters of traits that a profile had no room for."""
+"""Prefix of the counters of traits that a profile had no room for."""
 
 
 def chain_of(outbox: Iterable[Message]) -> dict[tuple[int, int], int]:
-    """The chain where only what is not confirmed is known, as releases before version 5 kept it."""
+    """Return the chain as far as unconfirmed letters show it, which is all that releases before version 5 kept."""
     return {(message.source, message.target): message.sequence for message in outbox}
 
 
 @dataclass(slots=True)
 class Owner:
-    """Who owns an anonymous id; ``shared`` once another user was seen with it."""
+    """Name the user who owns an anonymous id; ``shared`` once another user was seen with it."""
 
     user: str
     shared: bool = False
@@ -41,6 +41,8 @@ class Owner:
 
 @dataclass(slots=True)
 class Tenant:
+    """Hold one tenant's state in one shard."""
+
     id: str
     seed: int
     people: Population
@@ -50,38 +52,38 @@ class Tenant:
     sequence: NDArray[np.int64] = field(default_factory=lambda: np.zeros(N_PARTITIONS, np.int64))
     """Events journaled so far, by partition."""
     sent: NDArray[np.int64] = field(default_factory=lambda: np.zeros(N_PARTITIONS, np.int64))
-    """Messages sent so far, by source partition."""
+    """Letters sent so far, by source partition."""
     chain: dict[tuple[int, int], int] = field(default_factory=dict)
-    """(source, target) -> sequence of the last message sent: what the next one comes after."""
+    """(source, target) -> sequence of the last letter sent: the next one's ``after``."""
     cursors: dict[tuple[int, int], int] = field(default_factory=dict)
-    """(target, source) -> sequence of the last message applied."""
+    """(target, source) -> sequence of the last letter applied."""
     outbox: dict[tuple[int, int], Message] = field(default_factory=dict)
-    """(source, sequence) -> message not yet confirmed, in order of sending."""
+    """(source, sequence) -> letter not yet confirmed, in order of sending."""
     owners: dict[str, Owner] = field(default_factory=dict)
-    """Anonymous keys whose partition is here."""
+    """Anonymous key whose partition is here -> its owner."""
     forest: Forest = field(default_factory=Forest)
     """Accepted aliases of the whole tenant: held by partition ALIAS_ARBITER only."""
     tombstones: dict[bytes, tuple[int, int]] = field(default_factory=dict)
-    """Hash of an erased key -> (partition, ms UTC of the erasure)."""
+    """Hash of an erased key -> (its partition, ms UTC of the erasure)."""
     floors: dict[int, int] = field(default_factory=dict)
-    """Row of a key that came back after an erasure -> ms UTC; older events are dropped."""
+    """Row of a key that came back after an erasure -> ms UTC of the erasure; events up to then are dropped."""
     erasing: dict[str, int] = field(default_factory=dict)
-    """Erased key -> ms UTC, until the warehouse is rewritten without it."""
+    """Erased key -> ms UTC of the erasure, until the warehouse is rewritten without it."""
     counters: Counter[str] = field(default_factory=Counter)
     """events_accepted, events_duplicate, events_unnamed, names_retired, dropped.<reason>, and
     refused_traits.<reason>."""
     score_model: ScoreModelChosen | None = None
-    """What sweeps use; None for the formula."""
+    """The model that sweeps use; None for the formula."""
     scored_by: str = ""
-    """Version of the model whose scores came last,"""
+    """Version of the model whose scores arrived last."""
     scored_at: int = 0
-    """and when they did, ms UTC."""
+    """When they arrived, ms UTC."""
     watch: Watch | None = None
-    """Of whoever copies a partition of this tenant while it serves."""
+    """Set while a partition of this tenant is copied: records which users change."""
 
     @classmethod
     def new(cls, tenant_id: str, rows: list[LogRow]) -> Tenant:
-        """``rows``: where the shard collects what the warehouse is to be told."""
+        """Make an empty tenant. ``rows``: where the shard collects rows for the warehouse."""
         seed = tenant_seed(tenant_id)
         people = Population(seed)
         tenant = cls(tenant_id, seed, people, Loop(tenant_id, people, rows))
@@ -89,16 +91,17 @@ class Tenant:
         return tenant
 
     def pin_names(self) -> None:
-        """Names that are counted whatever else comes: built-in ones, and those that published configuration uses."""
+        """Pin the names that get a code whatever else arrives: built-in ones, and those in published configuration."""
         counted = (live.program.events for live in self.segments.live.values())
         names = {*BUILT_IN, *self.segments.live, *self.loop.campaigns.events()}.union(*counted)
         self.people.names.pinned = names
 
     def home(self, key: str) -> int:
+        """Return the partition of a user key."""
         return partition_of(key, self.seed)
 
     def post(self, source: int, target: int, body: Body) -> Message:
-        """Put a message into the outbox."""
+        """Put a letter into the outbox and return it."""
         self.sent[source] += 1
         sequence = int(self.sent[source])
         message = Message(self.id, source, target, sequence, body, self.chain.get((source, target), 0))
@@ -107,15 +110,16 @@ class Tenant:
         return message
 
     def is_next(self, message: Message) -> bool:
-        """Whether a message is new and every one before it from its source to its target was applied."""
+        """Return whether a letter is new and every one before it from its source to its target was applied."""
         return message.after <= self.cursors.get((message.target, message.source), 0) < message.sequence
 
     def erased_at(self, key: str) -> int | None:
+        """Return when a key was last erased, ms UTC, or None."""
         tombstone = self.tombstones.get(message_hash(key)) if self.tombstones else None
         return None if tombstone is None else tombstone[1]
 
     def row_for(self, key: str) -> int:
-        """The row of a key, new if need be; a key that was erased remembers when."""
+        """Return the row of a key, created if missing; a new row of an erased key gets its floor."""
         people = self.people
         row = people.keys.get(key)
         if row is None:
@@ -126,7 +130,7 @@ class Tenant:
         return row
 
     def traits_written(self, row: int, written: Written, *, count: bool) -> None:
-        """Segments look again at traits that have another value now; what was refused is counted."""
+        """Make segments test traits that changed again, and count refused ones if ``count``."""
         self.segments.traits_changed(self.people, row, written.changed)
         if not count:
             return
@@ -134,14 +138,16 @@ class Tenant:
             self.counters[f"{REFUSED_TRAITS}{reason}"] += n_refused
 
     def touch(self, rows: NDArray[np.int64]) -> None:
-        """These users are about to change, or just did."""
+        """Mark users as changed, just before or just after they change."""
         if self.watch is not None:
             self.watch.touch(rows)
 
     def touch_one(self, row: int) -> None:
+        """Mark one user as changed."""
         if self.watch is not None:
             self.watch.touch_one(row)
 
     def n_users(self) -> int:
+        """Count the live users here that have any event."""
         table, n = self.people.table, self.people.table.n
         return int(np.count_nonzero((table["status"][:n] == LIVE) & (table["n_events"][:n] > 0)))

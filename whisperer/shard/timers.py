@@ -1,8 +1,8 @@
-"""Which decisions have something due, and when: a queue that Ticks empty.
+"""Track which decisions have something due, and when: a queue that Ticks empty.
 
-A decision's moments follow from its state (:func:`next_due`); the queue only remembers which to look at. Entries that
-are out of date are passed over, so nothing is ever taken out; the queue is made anew from the decisions at recovery. So
-what it gives must follow from the decisions alone: an entry counts only while its moment is still its decision's.
+A decision's moments follow from its state (:func:`next_due`); the queue only remembers which decisions to look at.
+Entries are never removed early: outdated ones are skipped when they come up. As recovery rebuilds the queue from the
+decisions, results must depend on the decisions alone: an entry counts only if its moment is still its decision's next.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ NEVER = -1
 
 
 def next_due(decision: Decision) -> int:
-    """The next moment (ms UTC) at which time alone changes a decision, or NEVER."""
+    """Return the next moment (ms UTC) at which time alone changes a decision, or NEVER."""
     moments = []
     if decision.status == DECIDING:
         moments.append(decision.at + DECISION_DEADLINE_MS)
@@ -32,6 +32,8 @@ def next_due(decision: Decision) -> int:
 
 
 class Timers:
+    """Hold (moment, decision id) entries by time."""
+
     def __init__(self) -> None:
         self._heap: list[tuple[int, str]] = []
 
@@ -39,15 +41,17 @@ class Timers:
         return len(self._heap)
 
     def watch(self, decision: Decision) -> None:
-        """Look at a decision again when its next moment comes; call it whenever that may have changed."""
+        """Queue a decision for its next moment; call this whenever that moment may have changed."""
         due = next_due(decision)
         if due != NEVER:
             heapq.heappush(self._heap, (due, decision.id))
 
     def is_due(self, now: int) -> bool:
+        """Return whether any entry's moment has come."""
         return bool(self._heap) and self._heap[0][0] <= now
 
     def take(self, now: int) -> Iterator[tuple[int, str]]:
-        """(moment, id) of what has come, in order; what was thought to come, and what is told twice, among it."""
+        """Take out and yield (moment, decision id) of entries whose moment has come, in order, outdated and duplicate
+        ones included."""
         while self._heap and self._heap[0][0] <= now:
             yield heapq.heappop(self._heap)

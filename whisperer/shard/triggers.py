@@ -1,7 +1,7 @@
-"""What makes users candidates: counted events, entries into segments, schedules, callers; and the goals' events.
+"""Turn events, segment entries, schedules and callers' requests into candidacies, and credit goal events.
 
-Says which user is called upon by what, with the occurrence that makes the candidacy unique; whether the user is reached
-is decided in :mod:`whisperer.shard.candidacy`.
+Decides which user is called by what, with the occurrence that makes the candidacy unique. Leaves whether the user is
+reached to :mod:`whisperer.shard.candidacy`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from whisperer.shard.schedules import AT_ONCE, NO_FIRING, SLICE, Sweep
 from whisperer.shard.tenant import Tenant
 
 MAX_PROPERTIES_BYTES = 8 << 10
-"""A template sees the triggering event's properties up to this size, and none beyond."""
+"""Largest payload of a triggering event whose properties a template sees; of a larger one it sees none."""
 
 
 class _Payload(msgspec.Struct):
@@ -33,7 +33,7 @@ _decode = msgspec.json.Decoder(_Payload).decode
 
 
 def goals(tenant: Tenant, block: EventBlock, at: NDArray[np.int64], rows: NDArray[np.int64]) -> None:
-    """Credit events of a block that are a campaign's goal."""
+    """Credit the events of a block that are a campaign's goal."""
     on_goal = tenant.loop.campaigns.on_goal
     columns = block.events()
     for event, row in zip(at.tolist(), rows.tolist(), strict=True):
@@ -47,7 +47,7 @@ def goals(tenant: Tenant, block: EventBlock, at: NDArray[np.int64], rows: NDArra
 def events(
     tenant: Tenant, payloads: Payloads, at: NDArray[np.int64], rows: NDArray[np.int64], now: int
 ) -> Iterator[tuple[int, Effect]]:
-    """(row, effect) of events of a block that trigger campaigns; rows are distinct."""
+    """Consider the users whose events of a block trigger campaigns and yield (row, effect); rows are distinct."""
     on_event = tenant.loop.campaigns.on_event
     if not on_event:
         return
@@ -65,7 +65,7 @@ def events(
 
 
 def _properties(payload: bytes) -> bytes:
-    """The event's properties as the client wrote them, b"" where there are none or they are too long."""
+    """Return the event's properties as the client wrote them, b"" if there are none or the payload is too long."""
     if len(payload) > MAX_PROPERTIES_BYTES:
         return b""
     try:
@@ -75,14 +75,14 @@ def _properties(payload: bytes) -> bytes:
 
 
 def entry(tenant: Tenant, segment: str, version: int, row: int, sequence: int, now: int) -> Iterator[Effect]:
-    """A user entered a segment."""
+    """Consider a user who entered a segment, for the campaigns that it triggers."""
     for live in tenant.loop.campaigns.on_segment.get(segment, ()):
         call = Call(row, f"{segment}/{version}/{now}/{sequence}")
         yield from (effect for _, effect in consider(tenant, live, "segment", [call], now))
 
 
 def asked(tenant: Tenant, body: Asked, now: int) -> Iterator[Effect]:
-    """A caller asks about users by name; those who are not here, or no longer, are passed over."""
+    """Consider the users that a caller asks about; those who are not here, or no longer, are skipped and counted."""
     live = tenant.loop.campaigns.by_name.get(body.campaign)
     people = tenant.people
     rows = people.keys.find([key for key, _ in body.users])
@@ -93,7 +93,7 @@ def asked(tenant: Tenant, body: Asked, now: int) -> Iterator[Effect]:
         if live is None or not here:
             tenant.counters["dropped.ask_unknown"] += 1
             continue
-        if row in calls:  # one open decision a user: the second is considered after the first
+        if row in calls:  # one open decision per user: consider the second after the first
             yield from _ask(tenant, body.campaign, [calls.pop(row)], now)
         calls[row] = Call(row, occurrence)
     yield from _ask(tenant, body.campaign, list(calls.values()), now)
@@ -109,12 +109,12 @@ def _ask(tenant: Tenant, campaign: str, calls: list[Call], now: int) -> Iterator
 
 
 def is_due(tenant: Tenant, now: int) -> bool:
-    """Whether a Tick would begin or go on with a sweep."""
+    """Return whether a Tick at ``now`` would begin or continue a sweep."""
     return bool(tenant.loop.schedules.sweeps) or _next_instant(tenant) <= now
 
 
 def sweep(tenant: Tenant, now: int) -> Iterator[Effect]:
-    """Begin what is due and go on with the sweeps, in order, as far as one Tick goes."""
+    """Begin the sweeps that are due and continue all of them, in order, as far as one Tick goes."""
     loop, people = tenant.loop, tenant.people
     if _next_instant(tenant) <= now:
         loop.schedules.fire(loop.campaigns.scheduled, people.zones.texts, now, people.table.n)
@@ -132,7 +132,7 @@ def sweep(tenant: Tenant, now: int) -> Iterator[Effect]:
 
 
 def _next_instant(tenant: Tenant) -> int:
-    """When the next schedule fires; worked out anew only when one fired, was published, or a new zone appeared."""
+    """Return when the next schedule fires, ms UTC; recomputed only after a firing, a publication or a new zone."""
     loop, zones = tenant.loop, tenant.people.zones.texts
     if not loop.campaigns.scheduled:
         return NO_FIRING
@@ -142,7 +142,7 @@ def _next_instant(tenant: Tenant) -> int:
 
 
 def _slice(tenant: Tenant, running: Sweep, room: int) -> list[Call]:
-    """The next users of a sweep, ``room`` at most; it has come past them then."""
+    """Return a sweep's next users, at most ``room``, and move the sweep past them."""
     loop, people = tenant.loop, tenant.people
     stop = min(running.next_row + SLICE, running.end_row)
     rows = np.arange(running.next_row, stop)

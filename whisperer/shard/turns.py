@@ -1,4 +1,4 @@
-"""The order of a block's events: their numbers within partitions, and turns in which no user stops twice."""
+"""Order a block's events: number them within partitions, and split them into turns in which no user stops twice."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def _number(counters: Any, partition: Any, sequence: Any) -> None:
 
 @kernel
 def _order(rows: Any, stops: Any, most: int, order: Any, ends: Any) -> Any:
-    """Places by turn, and where each turn ends; the number of turns, and the most stops that a row asked for.
+    """Fill in the places by turn and each turn's end; return the number of turns and the most stops a row asked for.
 
-    A small hash table counts the stops of each row so far: a row's events belong to the turn of that number.
+    A small hash table counts each row's stops so far: that count is the turn an event belongs to.
     """
     n = len(rows)
     mask = 15
@@ -69,7 +69,7 @@ def _order(rows: Any, stops: Any, most: int, order: Any, ends: Any) -> Any:
 
 @kernel
 def _last_of(rows: Any) -> Any:
-    """Whether each entry is the last one of its row."""
+    """Return whether each entry is the last one of its row."""
     n = len(rows)
     mask = 15
     while mask < 2 * n:
@@ -86,17 +86,18 @@ def _last_of(rows: Any) -> Any:
 
 
 def number(counters: NDArray[np.int64], partition: NDArray[np.uint16]) -> NDArray[np.int64]:
-    """The next sequence numbers of each event's partition, in order; int64, shape (n,)."""
+    """Give each event its partition's next sequence number, and advance ``counters``; int64, shape (n,)."""
     sequence = np.empty(len(partition), np.int64)
     _number(counters, partition, sequence)
     return sequence
 
 
 def turns(rows: NDArray[np.int64], stops: NDArray[np.bool_], most: int) -> tuple[Iterator[NDArray[np.int64]], bool]:
-    """Places of each row's events up to its first stop, then up to its second, and so on, each turn in order.
+    """Split events into turns: each row's events up to its first stop, then up to its second, and so on.
 
-    So a row has one stop a turn at most, and that is its last event of the turn. A row that asks for more than ``most``
-    stops is given so many, evenly, its last one among them: (turns, whether some row was).
+    Return (turns, whether some row asked for more than ``most`` stops). A turn lists places in order. A row has at most
+    one stop per turn, as its last event there. A row that asks for more than ``most`` stops gets ``most``, evenly
+    spread, its last one among them.
     """
     order, ends = np.empty(len(rows), np.int64), np.zeros(len(rows) + 1, np.int64)
     n_turns, longest = _order(rows, stops, most, order, ends)
@@ -104,6 +105,6 @@ def turns(rows: NDArray[np.int64], stops: NDArray[np.bool_], most: int) -> tuple
 
 
 def last_of(rows: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Whether each entry is the last one of its row; bool, shape (n,)."""
+    """Return whether each entry is the last one of its row; bool, shape (n,)."""
     found: NDArray[np.bool_] = _last_of(rows)
     return found

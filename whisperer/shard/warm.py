@@ -1,6 +1,6 @@
-"""The shard's kernels made ready: compiled, or loaded from disk, before the first event needs them.
+"""Prepare the shard's kernels: compile them, or load them from disk, before the first event needs them.
 
-Compiling takes half a minute on a core, once an installation; loading a second.
+Compiling takes half a minute on one core, once per installation; loading takes a second.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from whisperer.shard.turns import last_of, number, turns
 
 
 def warm() -> None:
+    """Call every kernel once, those of profiles included."""
     profiles.warm()
     partition = np.zeros(2, np.uint16)
     Dedup(max_ids=100).admit("", partition, np.zeros((2, 2), np.uint64), 0)

@@ -1,7 +1,8 @@
-"""The launch checklist: what speaks against a campaign, each with a sentence and with what to do about it.
+"""Make the launch checklist: what speaks against a campaign, each item with a sentence and what to do about it.
 
-`block`: launched like this it would reach nobody, or something nobody wants; `warn`: it may be meant; `ok`. The list is
-advice: publishing does not ask it. Guarantees: every item is always there, in one order, so that two lists compare.
+`block`: launched like this it would reach nobody, or do something nobody wants; `warn`: it may be intended; `ok`. The
+list is advice: publishing does not consult it. Guarantees: every item is always there, in the same order, so that two
+lists can be compared.
 """
 
 from __future__ import annotations
@@ -28,14 +29,14 @@ OK, WARN, BLOCK = "ok", "warn", "block"
 LEVELS = (OK, WARN, BLOCK)
 
 SOME, MOST = 0.2, 0.95
-"""Shares of candidates from which a reason for refusal is worth a warning, and from which it blocks."""
+"""Shares of candidates from which a reason for refusal deserves a warning, and from which it blocks."""
 PATIENCE_DAYS = 365
 NO_PROVIDER = "sink"
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """``advice`` is "" where nothing is to be done."""
+    """One result; ``advice`` is "" if nothing needs to be done."""
 
     code: str
     level: str
@@ -45,14 +46,14 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a replay found out, as the checks read it.
+    """What a replay found, as the checks read it.
 
     Attributes
     ----------
-    n_users : live ones at the end of the replay
-    locales, zones : of the users considered; "" where not known
-    n_goal_events : in all of the history
-    share : of all users that were replayed
+    n_users : live users at the end of the replay
+    locales, zones : of the users considered; "" if unknown
+    n_goal_events : in the whole history
+    share : share of all users that were replayed
     """
 
     tally: Tally
@@ -69,7 +70,7 @@ Check = Callable[[Plan, Campaign, Found], Item]
 
 
 def checklist(plan: Plan, found: Found) -> list[Item]:
-    """Every check, in the order of :data:`CHECKS`."""
+    """Run every check, in the order of :data:`CHECKS`."""
     campaign = plan.campaign
     return [check(plan, campaign, found) for check in CHECKS]
 

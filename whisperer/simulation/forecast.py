@@ -1,4 +1,4 @@
-"""Arithmetic of the launch checklist: whether a holdout can ever show a lift, and what clocks do to a schedule."""
+"""Compute for the launch checklist whether a holdout can ever show a lift, and what clock changes do to a schedule."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Power:
 
     Attributes
     ----------
-    smallest : difference a user, in the goal's unit, that is found in 4 of 5 experiments as long as the simulated days
-    days : until ``wanted`` is found that often; users join at the pace of the simulated days. None: never
+    smallest : difference per user, in the goal's unit, that 4 of 5 experiments as long as the simulated days find
+    days : until ``wanted`` is found that often, with users joining at the pace of the simulated days; None for never
     """
 
     holdout_users: float
@@ -40,15 +40,15 @@ class Power:
 def power(
     everyone: GroupTally, days: float, holdout: float, treated: float, wanted: float | None, scale: float
 ) -> Power:
-    """Power of policy against holdout, at looks on every day (:mod:`whisperer.evaluation.sequential`).
+    """Compute the power of policy against holdout, with a look every day (:mod:`whisperer.evaluation.sequential`).
 
     Parameters
     ----------
     everyone : users who would have been decided on, with what they did anyway
-    days : that they came in
+    days : number of days in which they joined
     holdout, treated : shares of users in the two groups
-    wanted : difference a user; None: a tenth of what users do anyway
-    scale : users that one of ``everyone`` stands for
+    wanted : difference per user; None for a tenth of what users do anyway
+    scale : number of users that each of ``everyone`` stands for
 
     References
     ----------
@@ -78,7 +78,7 @@ def power(
 
 @dataclass(frozen=True, slots=True)
 class ClockChange:
-    """A time of a schedule that a clock leaves out (``skipped``) or shows twice; ``wall`` as ISO 8601, local."""
+    """A scheduled time that a clock leaves out (``skipped``) or shows twice; ``wall`` is ISO 8601, local."""
 
     zone: str
     wall: str
@@ -86,9 +86,9 @@ class ClockChange:
 
 
 def clock_changes(trigger: OnSchedule, zones: Sequence[str], after: int) -> list[ClockChange]:
-    """What changes of the clock within :data:`DAYS_AHEAD` days do to a schedule, zone by zone.
+    """Return what clock changes within :data:`DAYS_AHEAD` days do to a schedule, zone by zone.
 
-    ``zones`` are the users', of which the first :data:`MOST_ZONES` are looked at.
+    ``zones`` are the users'; only the first :data:`MOST_ZONES` are examined.
     """
     schedule = Schedule(trigger.cron)
     looked_at = list(zones)[:MOST_ZONES] if trigger.zone == USER_ZONE else [trigger.zone]

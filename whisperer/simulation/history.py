@@ -1,7 +1,7 @@
-"""The past as a simulation reads it: stored events as blocks again, payloads and all, and facts beside them.
+"""Prepare the past for a simulation: stored events as blocks again, payloads included, and facts other than events.
 
-Decides that an event arrives at its event time: an imported history would otherwise all happen on one day.
-Guarantees: what triggers, segments, audiences, templates and features look at is there: keys, second ids, names, money,
+Decides that an event arrives at its event time: an imported history would otherwise all happen on one day. Guarantees:
+everything that triggers, segments, audiences, templates and features look at is there: keys, second ids, names, money,
 times, traits, properties, zones and locales. Leaves to others: reading the warehouse, and the order of events.
 """
 
@@ -31,19 +31,19 @@ COLUMNS = (
     "message_id",
     "payload",
 )
-"""Of a batch of stored events, ``at`` in ms UTC, ``revenue`` in micro-units."""
+"""Columns of a batch of stored events; ``at`` in ms UTC, ``revenue`` in micro-units."""
 
 SENT, ASKED = "sent", "asked"
-"""Facts: a provider accepted a message of another campaign; a caller asked about a user. Others are outcomes."""
+"""Kinds of facts: a provider accepted another campaign's message; a caller asked about a user. Others are outcomes."""
 
 
 class Fact(msgspec.Struct, frozen=True):
-    """Something that happened beside the events.
+    """Something that happened besides the events.
 
     Attributes
     ----------
     kind : SENT, ASKED, or one of :data:`whisperer.feedback.outcome.OUTCOMES`
-    detail : of a message its send key, of a question its occurrence
+    detail : a message's send key, or a question's occurrence
     """
 
     at: int
@@ -61,7 +61,7 @@ class _Context(msgspec.Struct):
 
 
 class _Looked(msgspec.Struct):
-    """What of a payload is in no column."""
+    """The parts of a payload that are in no column."""
 
     previousId: Scalar = None  # noqa: N815
     context: _Context | None = None
@@ -73,7 +73,7 @@ _NO_CONTEXT = _Context()
 
 
 def block_of(tenant: str, events: pa.RecordBatch) -> EventBlock:
-    """A block of these events (:data:`COLUMNS`), in this order; 1 to 65,535 of them."""
+    """Build a block of 1 to 65,535 events (:data:`COLUMNS`), in this order."""
     seed, builder = tenant_seed(tenant), PartBuilder()
     for row in zip(*(events[name].to_pylist() for name in COLUMNS), strict=True):
         key, user, device, wire, name, at, revenue, message_id, payload = row
@@ -108,7 +108,7 @@ def _look(payload: str) -> _Looked:
     try:
         return _decode(payload)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return _NOTHING  # a context that is no object says nothing
+        return _NOTHING  # a context that is not an object says nothing
 
 
 def _text(value: Any) -> str | None:

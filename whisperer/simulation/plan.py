@@ -1,4 +1,4 @@
-"""What a simulation is asked. Values only, encodable as JSON: they cross to the process that carries it out."""
+"""Define what a simulation is asked. Values only, encodable as JSON: they are sent to the process that runs it."""
 
 from __future__ import annotations
 
@@ -13,32 +13,34 @@ from whisperer.journeys.campaign import Campaign, from_json
 from whisperer.shard.records import Experiment, SegmentConfig
 
 LEARNED = "learned"
-"""What the learner knows of the campaign now; every arm alike where it knows nothing."""
+"""Decide by what the learner knows of the campaign now; if that is nothing, all arms count the same."""
 ARM = "arm:"
-"""``arm:<id>``: always that arm where the user may get it, else `no_send`."""
+"""``arm:<id>``: always that arm if the user may get it, otherwise `no_send`."""
 POLICIES = (LEARNED, UNIFORM)
 _VERSION = re.compile(r"([A-Za-z0-9][A-Za-z0-9_.-]{0,62})@([1-9][0-9]{0,9})")
-"""``<name>@<version>`` of a registered model: decided as if it were live, by its scores and what the learner knows."""
+"""``<name>@<version>`` of a registered model: decide as if it were live, by its scores and what the learner knows."""
 
 MAX_DAYS = 92
 MOST_EVENTS = 500_000
-"""That are replayed; of a longer past, those of a share of the users."""
+"""The most events that are replayed; of a longer past, those of a share of the users."""
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """Attributes
+    """One question to a simulation.
+
+    Attributes
     ----------
-    definition : as a shard would get it (:func:`whisperer.journeys.campaign.to_json`), templates pinned
+    definition : as a shard would receive it (:func:`whisperer.journeys.campaign.to_json`), templates pinned
     policy : one of POLICIES, ARM with the id of an arm, or a registered model's version (:func:`model_of`)
-    since, until : ms UTC; before ``since`` history only makes users what they were
-    budget : most that arms may cost in the simulated days, in the goal's unit; asked by the checklist, while the
-        campaign's own is kept to
-    detectable_lift : difference a user, in the goal's unit, that the holdout should be able to show; None: a tenth of
-        what users do anyway
-    largest_audience : share of all users beyond which the checklist asks whether that many were meant
+    since, until : ms UTC; history before ``since`` only builds up users' state
+    budget : the most that arms may cost in the simulated days, in the goal's unit; only the checklist looks at it,
+        while the campaign's own budget is enforced
+    detectable_lift : difference per user, in the goal's unit, that the holdout should be able to show; None for a
+        tenth of what users do anyway
+    largest_audience : share of all users above which the checklist asks whether that many are meant
     templates : ``name@version`` -> body
     providers : channel -> provider
-    others : definitions of campaigns whose decisions may tell what this one is worth, its own version in force first
+    others : definitions of campaigns whose decisions may show what this one is worth, its own current version first
     """
 
     tenant: str
@@ -59,11 +61,12 @@ class Plan(msgspec.Struct, frozen=True):
 
     @property
     def campaign(self) -> Campaign:
+        """The campaign, parsed from its definition."""
         return from_json(self.definition)
 
 
 def check_policy(policy: str, campaign: Campaign) -> None:
-    """Raises RequestError for the name of no policy."""
+    """Check that a policy exists. Raises RequestError."""
     arms = [NO_SEND, *(arm.id for arm in campaign.arms)]
     if (
         model_of(policy) is None
@@ -75,7 +78,7 @@ def check_policy(policy: str, campaign: Campaign) -> None:
 
 
 def model_of(policy: str) -> tuple[str, int] | None:
-    """Name and version of the model that a policy names.
+    """Return the name and version of the model that a policy names, None if it names none.
 
     >>> model_of("welcome@3"), model_of("uniform")
     (('welcome', 3), None)
@@ -85,4 +88,5 @@ def model_of(policy: str) -> tuple[str, int] | None:
 
 
 def template_place(name: str, version: int) -> str:
+    """Return the key of a template's version in :attr:`Plan.templates`."""
     return f"{name}@{version}"

@@ -1,8 +1,8 @@
-"""The policies that a simulation can be asked about, as functions from candidates to choices.
+"""Turn the policies that a simulation can be asked about into functions from candidates to choices.
 
 All of them go through :func:`whisperer.decisions.thompson.choose`, so that groups, floors, seeds, prices and recorded
-vectors are those of the live product. A model decides as it would if it were live: its scores, and beside them what the
-learner knows now. Leaves to others: the money (:mod:`.spending`).
+vectors are those of the live product. A model decides as it would if it were live: by its scores and what the learner
+knows now. Leaves to others: the money (:mod:`.spending`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Policies = Mapping[tuple[str, str], Posterior]
 
 
 def named(policy: str, learned: Policies, model: ValueModel | None = None, wallet: Wallet | None = None) -> Choose:
-    """The policy of a plan, for candidates of every group; it replaces what the group `policy` gets.
+    """Return a plan's policy, for candidates of every group; it replaces what the group `policy` gets.
 
     Parameters
     ----------

@@ -1,13 +1,12 @@
-"""The past once more, through the shard's own code, with a campaign live: who would have been considered, refused, left
-alone and sent to.
+"""Replay the past through the shard's code with a campaign live: who would be considered, refused, left alone, sent to.
 
 A shard (:meth:`whisperer.shard.machine.Shard.apply`) lives through the events under a clock that follows them. What it
 asks for is answered at once: a choice by the policy, a receipt by a provider that accepts whatever renders. Nothing
 leaves the process. Guarantees: eligibility, caps, quiet hours, groups, schedules, goals and ids are those of the live
-shard, as it is the same code. What differs, and is told with each result:
+shard, because it is the same code. What differs, and is reported with each result:
 
 - users react as they did, not as they would have to these messages;
-- of the tenant's other campaigns, messages that were sent count against caps, and nothing else of them does;
+- of the tenant's other campaigns, messages that were sent count against caps, and nothing else counts;
 - consent stated over the API is in no history: a user who never unsubscribed has the tenant's default;
 - the clock moves in steps (:data:`MOST_STEPS`), and all of a step's events happen at its last one.
 """
@@ -56,13 +55,13 @@ from whisperer.simulation.tally import Tally
 
 BLOCK_EVENTS = 32_768
 MOST_STEPS = 4_000
-"""Of the clock from beginning to end: 28 days go in steps of ten minutes."""
+"""The most steps of the clock from beginning to end: 28 days take steps of ten minutes."""
 SHORTEST_STEP_MS = 60_000
 MOST_RENDERED = 20_000
-"""Messages that are rendered; of those beyond it is taken for granted that they can be."""
+"""How many messages are rendered; later ones are assumed to render."""
 
 _MAX_IDS = 1 << 17
-"""Of the dedup index, which here has nothing to find."""
+"""Size of the dedup index, which has nothing to find here."""
 _STATED = (UNSUBSCRIBED, COMPLAINED, BOUNCED)
 
 Choose = Callable[[Sequence[Candidate]], list[Choice]]
@@ -70,12 +69,12 @@ Render = Callable[[RenderRequest], Rendered | NotRendered]
 
 
 class Replay:
-    """Bring the events in order of time (:meth:`bring`), then :meth:`finish`.
+    """Replay one campaign: :meth:`bring` the events in order of time, then :meth:`finish`.
 
     Parameters
     ----------
     choose : the policy
-    render : a message's content, or why there is none
+    render : returns a message's content, or why there is none
     facts : in order of time
     """
 
@@ -97,7 +96,7 @@ class Replay:
         self._n_rendered = 0
 
     def bring(self, events: pa.RecordBatch) -> None:
-        """The next events (:data:`whisperer.simulation.history.COLUMNS`); those at or after ``until`` are left out."""
+        """Replay the next events (:data:`whisperer.simulation.history.COLUMNS`), except those at or after ``until``."""
         at = events["at"].to_numpy(zero_copy_only=False)
         stop = int(np.searchsorted(at, self._plan.until))
         self.n_goal_events += int(np.sum(events["event"].slice(0, stop).to_numpy(zero_copy_only=False) == self._goal))
@@ -115,7 +114,7 @@ class Replay:
             start = upto
 
     def finish(self) -> Account:
-        """Let the time pass until the end; the campaign's sums as the shard has them.
+        """Let time pass until the end; return the campaign's sums as the shard has them.
 
         Raises
         ------
@@ -132,7 +131,7 @@ class Replay:
     # -- time -------------------------------------------------------------------------------------------------------
 
     def _pass_until(self, moment: int) -> None:
-        """Move the clock to ``moment`` step by step: facts become known, and what is due happens."""
+        """Move the clock to ``moment`` step by step: facts become known, and whatever is due happens."""
         if self._stepped_to is None:
             self._stepped_to = self._plan.since
             self._publish()
@@ -176,7 +175,7 @@ class Replay:
                 self._do(Outcomes(self._plan.tenant, [told]), now)
 
     def _home_of(self, key: str) -> str | None:
-        """The key that a user has now, after merges; None for one who is not there yet."""
+        """Return the key that a user has now, after merges; None for a user who does not exist yet."""
         people = self.tenant.people
         for _ in range(len(people.targets) + 1):
             row = people.keys.get(key)
@@ -186,7 +185,7 @@ class Replay:
         raise InvariantError(f"forwards of {key} run in a circle")
 
     def _apart(self, events: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-        """In parts in which no user is called twice: live, the first call is long decided when the second comes."""
+        """Split events so that no part triggers a user twice: live, the first is long decided when the second comes."""
         called: set[str] = set()
         start = 0
         trigger = self._plan.campaign.trigger
@@ -206,7 +205,7 @@ class Replay:
         self._do(Events(encode_block(block_of(self._plan.tenant, events))), max(now, self.shard.now))
 
     def _do(self, body: RecordBody, now: int) -> None:
-        """Write a record, and answer what it asks for until nothing is asked any more."""
+        """Write a record, and answer what it asks for until nothing more is asked."""
         effects = self._write(body, now)
         while effects:
             messages = [effect.message for effect in effects if isinstance(effect, Send)]

@@ -1,8 +1,8 @@
-"""A simulation from its plan and a history to one document: :func:`simulate`.
+"""Run a simulation, from its plan and a history to one document: :func:`simulate`.
 
-The document is plain JSON. Counts are of the users replayed; ``share`` says what part of all users that is, and nothing
-is multiplied up but the estimated total, the budget with its windows, and the users of the checklist's sentences about
-the holdout.
+The document is plain JSON. Counts are of the users replayed; ``share`` says what part of all users that is. Only these
+are scaled to all users: the estimated total, the budget with its windows, and the users in the checklist's sentences
+about the holdout.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ CAVEATS = (
 
 
 class Trained(NamedTuple):
-    """``until``: ms UTC, end of the data it was trained on."""
+    """A model; ``until`` (ms UTC) is the end of the data it was trained on."""
 
     model: ValueModel
     until: int
@@ -72,13 +72,13 @@ def simulate(
     logs : decisions with final rewards, of this campaign first, then of others that may be like it
     learned : the learner's policies
     model : the one that the plan's policy names
-    share : of all users that ``events`` are of, in (0, 1]
-    progress : told how many events were replayed
+    share : share of all users that ``events`` cover, in (0, 1]
+    progress : called with the number of events replayed
 
     Raises
     ------
     RequestError
-        The plan names no policy.
+        The plan's policy does not exist.
     """
     campaign = plan.campaign
     check_policy(plan.policy, campaign)
@@ -145,7 +145,7 @@ def _power(plan: Plan, everyone: GroupTally, share: float) -> Power:
 
 
 def renderer(plan: Plan) -> Render:
-    """Renders with the plan's templates; links lead nowhere."""
+    """Render with the plan's templates; links lead nowhere."""
     links = PlainLinks("https://example.com")
 
     @lru_cache(maxsize=64)
@@ -214,6 +214,6 @@ def _value(value: Value | NotEstimated, n_decisions: float) -> dict[str, Any]:
 
 
 def _interval(interval: Any, scale: float = 1.0) -> dict[str, float | None]:
-    """An infinite end is null."""
+    """Return an interval as a dict; an infinite end is null."""
     ends = {"value": interval.value, "low": interval.low, "high": interval.high}
     return {name: end * scale if math.isfinite(end) else None for name, end in ends.items()}

@@ -1,6 +1,6 @@
-"""A campaign's budget in a simulation: lent and priced by the code that does so live, on the clock of the past.
+"""Spend a campaign's budget in a simulation: granted and priced by the live code, on the clock of the past.
 
-Of a share of the users, the share of the budget. Guarantees: no window is overspent. Leaves to others: deciding
+A share of the users gets the same share of the budget. Guarantees: no window is overspent. Leaves to others: deciding
 (:mod:`.policy`).
 """
 
@@ -22,10 +22,12 @@ _HOLDER = "simulation"
 
 
 class Spending:
-    """Attributes
+    """Lend money to a simulation's choices, and keep account of it.
+
+    Attributes
     ----------
-    wallet : what choices are paid from
-    price : mean price of the choices that had one
+    wallet : pays for choices
+    price : mean price over choices that the policy made
     """
 
     def __init__(self, share: float = 1.0) -> None:
@@ -37,11 +39,12 @@ class Spending:
 
     @property
     def price(self) -> float:
+        """Mean price of choices that a policy's version made, 0 without any."""
         n, total = self._priced
         return total / n if n else 0.0
 
     def within(self, decide: Choose) -> Choose:
-        """``decide``, which pays from :attr:`wallet`, with money lent before and accounts kept after."""
+        """Wrap ``decide``, which pays from :attr:`wallet`: lend money before it and keep account after it."""
 
         def paid(candidates: Sequence[Candidate]) -> list[Choice]:
             asked = [one if one.budget is None else self._scaled(one) for one in candidates]
@@ -60,8 +63,8 @@ class Spending:
         return paid
 
     def windows(self) -> list[dict[str, Any]]:
-        """Oldest first, of all users: ``begins_at, ends_at`` (ms UTC), ``amount, spent`` in the goal's unit, the last
-        ``price``, and decisions for which too little was left."""
+        """List windows, oldest first, scaled to all users: ``begins_at, ends_at`` (ms UTC), ``amount, spent`` in the
+        goal's unit, the last ``price``, and ``withheld``, decisions for which too little was left."""
         scaled = ("amount", "spent", "withheld")
         kept = ("begins_at", "ends_at", "price")
         return [
@@ -82,7 +85,7 @@ class Spending:
 
 
 class AtPrice(Wallet):
-    """Pays for everything, at one price: what a policy with a budget does when money is there."""
+    """Pay for everything, at one price: what a policy with a budget does while there is money."""
 
     def __init__(self, price: float) -> None:
         super().__init__()
@@ -90,4 +93,5 @@ class AtPrice(Wallet):
         self._purse.price, self._purse.granted_micros = price, 2**62
 
     def of(self, candidate: Candidate) -> Purse:
+        """Return the one purse, for any candidate."""
         return self._purse

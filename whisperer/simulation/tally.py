@@ -1,7 +1,7 @@
-"""What became of candidates, counted from the rows that a shard logs: the same rows the warehouse is told live.
+"""Count what became of candidates, from the rows that a shard logs: the same rows that the live warehouse receives.
 
-Guarantees: candidates = sent + no_send + the refused + pending, every day and in sum; money is exact. Memory: a day, an
-arm and a reason each cost an entry, a user one text in up to three sets.
+Guarantees: candidates = sent + no_send + refused + pending, every day and in total; money is exact. Memory: each day,
+arm and reason costs an entry, a user one text in up to three sets.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from whisperer.shard.log import DecisionRow, DeliveryRow, LogRow, RewardRow
 
 @dataclass(slots=True)
 class Counts:
-    """Of a day, or of all. ``spent_micros``: the cost of the arms that were sent."""
+    """Counts of a day, or of all. ``spent_micros`` is the cost of the arms that were sent."""
 
     candidates: int = 0
     sent: int = 0
@@ -30,6 +30,7 @@ class Counts:
 
     @property
     def pending(self) -> int:
+        """Candidates whose outcome is still open."""
         return self.candidates - self.sent - self.no_send - sum(self.refused.values())
 
     def __add__(self, other: Counts) -> Counts:
@@ -44,7 +45,7 @@ class Counts:
 
 @dataclass(slots=True)
 class ArmCounts:
-    """``refused``: why the arm was not to be had, of candidates that were considered."""
+    """Counts of an arm. ``refused``: why the arm was not available, over candidates that were considered."""
 
     decisions: int = 0
     sent: int = 0
@@ -52,26 +53,27 @@ class ArmCounts:
 
 
 class Tally:
-    """Counts one campaign."""
+    """Count one campaign."""
 
     def __init__(self, campaign: Campaign) -> None:
         self._cost = {arm.id: round(arm.cost * MICROS) for arm in campaign.arms}
         self.days: defaultdict[int, Counts] = defaultdict(Counts)
-        """By days since 1970 in UTC."""
+        """By day since 1970, UTC."""
         self.arms: dict[str, ArmCounts] = {arm: ArmCounts() for arm in (NO_SEND, *self._cost)}
         self.groups: Counter[str] = Counter()
-        """Decisions by group; those refused before a group was needed have none."""
+        """Decisions by group; candidates refused before a group was needed have none."""
         self.chosen: Counter[str] = Counter()
-        """Of the group `policy`, by arm."""
+        """Decisions of the group `policy`, by arm."""
         self.considered: set[str] = set()
         self.eligible: set[str] = set()
         self.reached: set[str] = set()
         self.matured = 0
         """Decisions whose attribution window closed in time."""
         self._open: dict[str, tuple[str, int]] = {}
-        """Decision -> arm and day of what is on its way."""
+        """Decision -> arm and day of each message on its way."""
 
     def take(self, rows: Iterable[LogRow]) -> None:
+        """Count rows of the shard's log."""
         for row in rows:
             match row:
                 case DecisionRow():
@@ -83,6 +85,7 @@ class Tally:
 
     @property
     def total(self) -> Counts:
+        """Counts over all days."""
         return sum(self.days.values(), Counts())
 
     def _decision(self, row: DecisionRow) -> None:
@@ -106,7 +109,7 @@ class Tally:
 
     def _delivery(self, row: DeliveryRow) -> None:
         if row.status != ACCEPTED and not row.reason:
-            return  # an attempt that is followed by another
+            return  # an attempt that another will follow
         arm, day = self._open.pop(row.decision_id)
         counts = self.days[day]
         if row.reason:

@@ -1,11 +1,11 @@
-"""What a policy would have earned a decision in a campaign, from decisions that were logged: with an interval, or not.
+"""Estimate what a policy would have earned per decision in a campaign, with an interval, from logged decisions.
 
-The log is the campaign's own, or, for one that never ran, that of a campaign *like* it: the same goal event, reward and
+The log is the campaign's own or, for one that never ran, that of a campaign *like* it: the same goal event, reward and
 window, and for each arm one with the same channel, template and offer. Guarantees: no figure without decisions that
-support it (:mod:`whisperer.evaluation.overlap`); what cannot be estimated says why. Leaves to others: promotion, which
-asks for more (:mod:`whisperer.evaluation.gate`).
+support it (:mod:`whisperer.evaluation.overlap`); what cannot be estimated comes with a reason. Leaves to others:
+promotion, which requires more (:mod:`whisperer.evaluation.gate`).
 
-A policy that has learned from this very log is judged by data it has seen: the figure flatters it, and says so.
+A policy that learned from this very log is judged by data it has seen: the figure flatters it, and a caveat says so.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ from whisperer.simulation.plan import LEARNED, model_of
 from whisperer.simulation.replay import Choose
 
 FEWEST_EFFECTIVE = 100.0
-"""Effective decisions below which no figure is given. The gate asks for ten times as many."""
+"""Effective decisions below which no figure is given. The gate requires ten times as many."""
 MOST_DECISIONS = 200_000
-"""The newest of a log."""
+"""How many of a log's newest decisions are used."""
 
 NO_LOG, NO_ARM, NOT_ENOUGH = "no_log", "arm_never_tried", "not_enough"
 
 
 @dataclass(frozen=True, slots=True)
 class DecisionLog:
-    """Decisions of one campaign with final rewards, without the holdout; parallel lists, newest last.
+    """Hold decisions of one campaign with final rewards, without the holdout; parallel lists, newest last.
 
     Attributes
     ----------
-    campaign : as it is in force; of its versions, arms are known by name
+    campaign : the version in force; arms of other versions are matched by name
     arms, propensities : whole vectors, `no_send` first
     features : raw, in the order of :data:`whisperer.decisions.context.NAMES`, NaN where absent
     """
@@ -63,13 +63,13 @@ class DecisionLog:
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """In the goal's unit a decision.
+    """An estimate, in the goal's unit per decision.
 
     Attributes
     ----------
-    source : the campaign whose log it is from
+    source : the campaign whose log was used
     estimate : by doubly robust estimation; ``estimates`` has the others
-    over_no_send : the difference to leaving everyone alone, None where the log does not support that
+    over_no_send : the difference from leaving everyone alone, None if the log does not support that
     caveats : sentences
     """
 
@@ -84,14 +84,14 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class NotEstimated:
-    """``reason`` is a constant for programs, ``sentence`` is for people."""
+    """Why there is no estimate: ``reason`` is a constant for programs, ``sentence`` is for people."""
 
     reason: str
     sentence: str
 
 
 def like_arms(campaign: Campaign, other: Campaign) -> dict[str, str] | None:
-    """Arm of ``other`` -> arm of ``campaign`` for arms that are alike; None where the goals cannot be compared."""
+    """Map arms of ``other`` to those of ``campaign`` that are like them; None if the goals cannot be compared."""
     if (campaign.goal.event, campaign.goal.reward, campaign.goal.window_s, campaign.purpose) != (
         other.goal.event,
         other.goal.reward,
@@ -102,7 +102,8 @@ def like_arms(campaign: Campaign, other: Campaign) -> dict[str, str] | None:
     theirs = {(arm.channel, arm.template, msgspec.json.encode(arm.offer)): arm.id for arm in other.arms}
     ours = {arm.id: (arm.channel, arm.template, msgspec.json.encode(arm.offer)) for arm in campaign.arms}
     if campaign.name == other.name:
-        # A campaign's own arms are known by name: a template's next version is the same arm, as it is to the learner.
+        # A campaign's own arms are matched by name: with a template's next version it is the same arm, as for the
+        # learner.
         by_name = {arm.id: arm.channel for arm in other.arms}
         found = {arm.id: arm.id for arm in campaign.arms if by_name.get(arm.id) == arm.channel}
     else:
@@ -118,7 +119,7 @@ def estimate(
     logs: Sequence[DecisionLog],
     trained_until: int = 0,
 ) -> Value | NotEstimated:
-    """The policy's value from the first log that holds all arms: ``logs`` in order of preference.
+    """Estimate the policy's value from the first log that holds all arms; ``logs`` are in order of preference.
 
     Parameters
     ----------
@@ -152,7 +153,8 @@ def _estimate(
     trained_until: int,
 ) -> Value | NotEstimated:
     order = [NO_SEND, *(arm.id for arm in campaign.arms)]
-    # An arm that the campaign has no more cannot be learned from: its decisions are left out, the rest renormalised.
+    # Nothing can be learned from an arm that the campaign no longer has: its decisions are left out, the rest
+    # renormalised.
     kept = [at for at in range(len(log)) if log.arm[at] in same][-MOST_DECISIONS:]
     if not kept:
         return NotEstimated(NO_LOG, f"cannot be estimated: no decision of {log.campaign.name} has its reward.")

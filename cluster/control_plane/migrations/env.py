@@ -1,4 +1,4 @@
-"""Alembic's entry point: runs the migrations on the connection, and inside the transaction, that it is handed."""
+"""Alembic's entry point: runs the migrations on the connection it is given, inside that connection's transaction."""
 
 from alembic import context
 

@@ -1,6 +1,7 @@
 """The pages: the loop live, what was sent, one user, one decision, one campaign, and how to send a first event.
 
-`routes.install` serves them; each `render_…` takes a plain document and leaves who may see it to the caller.
+`routes.install` serves them. Each `render_…` takes a plain document and leaves it to the caller to decide who may see
+it.
 """
 
 from serve_apps.gateway.pages.home import render_home

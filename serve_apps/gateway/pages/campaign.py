@@ -16,7 +16,7 @@ from whisperer.evaluation.lift import SUSPICIOUS_P
 
 
 def render_campaign(campaign: CampaignPage, *, now: int, site: Site) -> str:
-    """The page at ``/campaigns/{name}``."""
+    """Render the page at ``/campaigns/{name}``."""
     parts, missing = accounting(
         campaign["candidates"], campaign["sent"], campaign["no_send"], campaign["refused"], campaign["pending"]
     )
@@ -44,12 +44,12 @@ def render_campaign(campaign: CampaignPage, *, now: int, site: Site) -> str:
 
 
 def _order(group: str) -> int:
-    """Policy first: it is what the page is about; the holdout last: it is what it is compared with."""
+    """Order groups: policy first, because the page is about it; the holdout last, because it is the baseline."""
     return -GROUPS.index(group) if group in GROUPS else 1
 
 
 def _simulated(simulation: dict[str, Any] | None) -> tuple[list[Part], int]:
-    """What candidates of a simulation came to, as on the page of what was lived."""
+    """Return what a simulation's candidates became, in the form used for real ones."""
     result = None if simulation is None else simulation["result"]
     if result is None:
         return [], 0

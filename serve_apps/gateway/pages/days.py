@@ -1,7 +1,7 @@
-"""The picture of lift by day: a line with the band that holds it at every look, and where it stands now in words.
+"""Draws lift by day: a line with its band at every look, and the current value in words.
 
-Points are in a square of 100 by 100 that is stretched over the width. The first looks are so wide that nothing else
-would be seen: the axis is that of the newest look, and what is beyond is cut off at the edge.
+Points are in a square of 100 by 100 that is stretched over the width. The first looks are so wide that they would hide
+everything else, so the axis fits the newest look, and what lies beyond is cut off at the edge.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from serve_apps.gateway.pages.formats import count, number, percent, signed
 from whisperer.evaluation.lift import SUSPICIOUS_P
 
 _BEYOND = 3.0
-"""Half widths of the newest interval that the axis reaches beyond it."""
+"""How far the axis extends beyond the newest interval, in half widths of it."""
 _COMPARISONS = (
     ("lift", "policy over holdout"),
     ("uniform_lift", "uniform over holdout"),
@@ -24,9 +24,9 @@ _COMPARISONS = (
 
 @dataclass(frozen=True, slots=True)
 class DaysPicture:
-    """``line`` and ``band`` are points of a polyline and a polygon, "" where there is nothing to draw yet.
+    """``line`` and ``band`` are points of a polyline and a polygon, "" if there is nothing to draw yet.
 
-    ``certain`` as in :class:`serve_apps.gateway.pages.pictures.Interval`; ``warning`` is "" where sizes fit.
+    ``certain`` is as in :class:`serve_apps.gateway.pages.pictures.Interval`; ``warning`` is "" if group sizes match.
     """
 
     zero: float
@@ -41,7 +41,7 @@ class DaysPicture:
 
 
 def days_picture(days: Sequence[dict[str, Any]]) -> DaysPicture | None:
-    """Of the ``data`` of `GET /v1/campaigns/{name}/report/days`; None without a day."""
+    """Draw the ``data`` of `GET /v1/campaigns/{name}/report/days`; None if it has no day."""
     if not days:
         return None
     newest = days[-1]

@@ -1,4 +1,4 @@
-"""Renders one decision's whole audit: told in sentences on top, every logged value below."""
+"""Renders one decision's whole audit: told in sentences at the top, with every logged value below."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _OF_ONE_ARM: dict[str, str] = {
     Reason.SUPPRESSED: "the user's address on its channel is suppressed",
     Reason.NO_ADDRESS: "the profile holds no address for its channel",
 }
-"""Where the sentence on a whole candidate would say too much about one arm."""
+"""Replaces the sentence on a whole candidate, which would say too much about one arm."""
 
 
 @dataclass(frozen=True, slots=True)
 class ArmRow:
-    """One eligible arm. ``low``, ``mean_at`` and ``high`` place mean and spread on an axis that all arms share."""
+    """One eligible arm. ``low``, ``mean_at`` and ``high`` place mean and spread on an axis shared by all arms."""
 
     arm: str
     chosen: bool
@@ -40,8 +40,11 @@ class ArmRow:
 
 
 def arm_rows(decision: DecisionView) -> tuple[list[ArmRow], float | None]:
-    """The arms that had a chance, in their order, and where zero is on the axis of means; None where no model was
-    looked at. A decision that was refused before anything was drawn gave no arm a chance, ``no_send`` neither."""
+    """Return the arms that had a chance, in order, and where zero is on the axis of means (None if no model was
+    consulted).
+
+    A decision refused before anything was drawn gave no arm a chance, not even ``no_send``.
+    """
     if not decision["propensities"]:
         return [], None
     means, spreads = decision["means"], decision["spreads"]
@@ -68,7 +71,7 @@ def arm_rows(decision: DecisionView) -> tuple[list[ArmRow], float | None]:
 
 
 def unchosen(decision: DecisionView) -> str:
-    """Why there is no table of chances."""
+    """Explain why there is no table of chances."""
     if decision["status"] != "refused":
         return "Awaited."
     left = [arm for arm in decision["arms"] if arm != NO_SEND]
@@ -78,7 +81,7 @@ def unchosen(decision: DecisionView) -> str:
 
 
 def features(decision: DecisionView) -> list[tuple[str, str]]:
-    """(name, value) in the model's order, names it does not know at the end."""
+    """Return (name, value) in the model's order, with names it does not know at the end."""
     seen = decision["features"]
     order = [name for name in NAMES if name in seen] + [name for name in seen if name not in NAMES]
     return [(name, written(seen[name])) for name in order]
@@ -89,7 +92,7 @@ def written(value: float | None) -> str:
 
 
 def render_decision(decision: DecisionView, *, now: int, site: Site) -> str:
-    """The page at ``/decisions/{id}``."""
+    """Render the page at ``/decisions/{id}``."""
     found = record(plain(decision))
     user = user_of(found)
     rows, zero = arm_rows(found)
@@ -115,6 +118,6 @@ def render_decision(decision: DecisionView, *, now: int, site: Site) -> str:
 
 
 def user_of(decision: DecisionView) -> str | None:
-    """The user's own id; None once they were erased, when only a pseudonym is left."""
+    """Return the user's own id; None once they were erased, when only a pseudonym is left."""
     key = decision["user_key"]
     return formats.user(key) if key.startswith((KNOWN_PREFIX, ANONYMOUS_PREFIX)) else None

@@ -1,6 +1,6 @@
-"""A campaign's definition in words, from the caller's JSON of docs/campaigns.md.
+"""Describes a campaign's definition in words, from the caller's JSON of docs/campaigns.md.
 
-What it does not know, a later field or a form it cannot read, it shows as JSON rather than hiding it.
+A part it does not understand, such as a later field or an unknown form, is shown as JSON instead of hidden.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _SCOPES = {"campaign": "of this campaign", "tenant": "of all campaigns", "channe
 
 
 def rows(definition: dict[str, Any]) -> list[tuple[str, str]]:
-    """(what, in words), in the order an author thinks of them; arms stand in a table of their own."""
+    """Return (what, in words), in the order an author thinks of them; arms have a separate table."""
     known = (
         ("Trigger", "trigger", _trigger),
         ("Audience", "audience", _audience),

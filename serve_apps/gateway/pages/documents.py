@@ -1,7 +1,7 @@
-"""The shapes of what the pages show beside the live document: messages, users, decisions, campaigns.
+"""Defines the shapes of what the pages show besides the live document: messages, users, decisions, campaigns.
 
-Plain values as JSON has them, filled by whoever implements :class:`~serve_apps.gateway.pages.source.PageSource`. A time
-is int ms UTC or ISO 8601, whichever the document had already; unknown ones are None or -1.
+Plain JSON values, filled by whoever implements :class:`~serve_apps.gateway.pages.source.PageSource`. A time is int ms
+UTC or ISO 8601, whichever the document already had; unknown ones are None or -1.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ Time = int | str | None
 
 
 class SinkMessage(TypedDict):
-    """One message as the sink received it. ``parts`` by the names of :data:`whisperer.content.message.PARTS`."""
+    """One message as the sink received it. ``parts`` is keyed by the names of
+    :data:`whisperer.content.message.PARTS`."""
 
     serial: int
     send_key: str
@@ -29,10 +30,12 @@ class SinkMessage(TypedDict):
     headers: dict[str, str]
     content_hash: NotRequired[str]
     received_at: Time
-    n_received: int  # how often this send key was presented; the message is one all the same
+    n_received: int  # how often this send key was presented; still one message
 
 
 class SinkCounts(TypedDict):
+    """Counts of a tenant's sink, trimmed messages included."""
+
     by_channel: dict[str, int]
     total: int
     n_repeats: int
@@ -40,14 +43,16 @@ class SinkCounts(TypedDict):
 
 
 class SinkPage(TypedDict):
+    """One page of the sink's messages, with what the filters offer."""
+
     messages: list[SinkMessage]  # newest first
-    next_before: int | None  # serial to ask for older ones; None at the end
+    next_before: int | None  # serial with which to ask for older ones; None at the end
     counts: SinkCounts
     campaigns: list[str]  # to choose from
 
 
 class SendView(TypedDict):
-    """As :class:`whisperer.journeys.engagement.SendState`."""
+    """A send, as :class:`whisperer.journeys.engagement.SendState`."""
 
     send_key: str
     channel: str
@@ -70,9 +75,9 @@ class OutcomeView(TypedDict):
 
 
 class DecisionView(TypedDict):
-    """One candidacy with all that is known of it; as :class:`whisperer.journeys.engagement.Decision` and its choice.
+    """One candidacy with everything known about it, as :class:`whisperer.journeys.engagement.Decision` and its choice.
 
-    :func:`serve_apps.gateway.pages.record.record` fills what a source leaves out or has as None.
+    :func:`serve_apps.gateway.pages.record.record` fills in what a source leaves out or has as None.
     """
 
     id: str
@@ -135,7 +140,7 @@ class SentView(TypedDict):
 
 
 class CapView(TypedDict):
-    """How much of one cap a user has used. ``rule`` in words: "3 in 7 days, this campaign"."""
+    """How much of one cap a user has used. ``rule`` is in words: "3 in 7 days, this campaign"."""
 
     campaign: str
     rule: str
@@ -151,7 +156,7 @@ class ScoresView(TypedDict):
 
 
 class UserView(TypedDict):
-    """`GET /v1/users/{id}`, and what passed between us and the user."""
+    """`GET /v1/users/{id}`, and our contacts with the user."""
 
     user_id: str | None
     anonymous_ids: list[str]
@@ -196,7 +201,7 @@ class SampleRatio(TypedDict):
 
 
 class CampaignPage(TypedDict):
-    """A campaign's report and its definition as the caller's JSON of docs/campaigns.md."""
+    """A campaign's report, and its definition as the caller's JSON of docs/campaigns.md."""
 
     name: str
     version: int
@@ -207,7 +212,7 @@ class CampaignPage(TypedDict):
     since: Time
     candidates: int
     sent: int
-    unknown: int  # of the sent: handed over, and not answered for
+    unknown: int  # of the sent: transmitted, but not answered
     no_send: int
     refused: dict[str, int]
     pending: int
@@ -222,7 +227,7 @@ class CampaignPage(TypedDict):
 
 
 class PolicyPage(TypedDict):
-    """A policy as `GET /v1/policies/{name}`, with the newest of its history."""
+    """A policy as `GET /v1/policies/{name}`, with its newest history."""
 
     name: str
     live: int

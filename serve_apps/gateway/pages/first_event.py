@@ -1,8 +1,8 @@
-"""The three ways to send a first event, ready to be pasted.
+"""Provides three ways to send a first event, ready to be pasted.
 
-Each snippet carries this installation's address and a write key, and is a whole program: the end-to-end test runs them
-as they stand. An address or a key that could break out of the code around it is replaced by a placeholder, because the
-address may come from a Host header.
+Each snippet contains this installation's address and a write key, and is a complete program: the end-to-end test runs
+them unchanged. An address or a key that could break out of the surrounding code is replaced with a placeholder, because
+the address may come from a Host header.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Snippet:
 
 
 def snippets(base_url: str, write_key: str | None) -> list[Snippet]:
-    """Snippets for curl, Python and JavaScript (an ES module for Node)."""
+    """Return snippets for curl, Python and JavaScript (an ES module for Node)."""
     address = base_url.rstrip("/")
     url = address if _ADDRESS.fullmatch(address) else ADDRESS_PLACEHOLDER
     key = write_key if write_key and _KEY.fullmatch(write_key) else KEY_PLACEHOLDER

@@ -1,7 +1,7 @@
-"""The loop as one picture: what came in, what was decided, what was sent, what came of it, and what it was worth.
+"""Draws the loop as one picture: what came in, was decided, was sent, what resulted, and what it was worth.
 
-Stages in the order an event passes them, each with one figure, one line of words and, where it divides, bars. Sums are
-over all campaigns; the lift is that of the campaign that decided most, which is named.
+Stages are in the order an event passes them, each with one figure, one line of words and, where it divides, bars. Sums
+are over all campaigns; the lift is that of the campaign with the most decisions, which is named.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class CampaignCard:
 
 
 def stages(live: LiveView, loop: LoopView) -> list[Stage]:
-    """From an event to its worth."""
+    """Return the stages from an event to its worth."""
     totals, campaigns = loop["totals"], loop["campaigns"]
     by_arm: Counter[str] = Counter()
     by_channel: Counter[str] = Counter()
@@ -85,7 +85,7 @@ def stages(live: LiveView, loop: LoopView) -> list[Stage]:
 
 
 def cards(loop: LoopView) -> list[CampaignCard]:
-    """Campaigns, those that considered most first."""
+    """Return the campaigns, those with the most candidates first."""
     found = []
     for view in sorted(loop["campaigns"], key=lambda c: (-c["candidates"], c["tenant"], c["name"])):
         parts, missing = accounting(view["candidates"], view["sent"], view["no_send"], view["refused"], view["pending"])

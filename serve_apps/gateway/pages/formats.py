@@ -1,8 +1,8 @@
-"""How the pages write numbers, sizes and times.
+"""Formats numbers, sizes and times for the pages.
 
 Each format of the live counters has a name. The template puts that name into ``data-format``, and ``static/formats.js``
-holds a function of the same name, so that the snapshot from the server and the live page read alike (an end-to-end test
-compares them). An unknown value, None, is written as a dash by all of them.
+has a function of the same name, so that the snapshot from the server and the live page read alike (an end-to-end test
+compares them). All of them write an unknown value, None, as a dash.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ _DAY_S = 86_400
 
 
 def count(value: int) -> str:
-    """1234567 -> '1 234 567', with thin spaces."""
+    """Format 1234567 as '1 234 567', with thin spaces."""
     return f"{value:,}".replace(",", THIN)
 
 
 def rate(value: float) -> str:
-    """One decimal below ten, whole numbers above: the digits that hold still long enough to be read."""
+    """Format with one decimal below ten and none above: the digits that stay still long enough to be read."""
     return _tenths(value) if 0 < value < 9.95 else count(int(value + 0.5))
 
 
 def size(value: int) -> str:
-    """Bytes in binary units, three digits of them at most before the unit."""
+    """Format bytes in binary units, with at most three digits before the unit."""
     amount, unit = float(value), 0
     while amount >= 999.5 and unit < len(_SIZES) - 1:
         amount, unit = amount / 1024, unit + 1
@@ -48,12 +48,12 @@ def share(value: float) -> str:
 
 
 def user(value: str) -> str:
-    """The client's own id; whether it is a known user's is shown beside it."""
+    """Return the client's own id; whether it belongs to a known user is shown next to it."""
     return value[2:] if value.startswith((KNOWN_PREFIX, ANONYMOUS_PREFIX)) else value
 
 
 def ago(then_ms: int, now_ms: int) -> str:
-    """'12 s ago'; from thirty days on the date in UTC. A time ahead of ours is 'just now'."""
+    """Format as '12 s ago', from thirty days on as the date in UTC. A time ahead of ours is 'just now'."""
     seconds = (now_ms - then_ms) // 1000
     if seconds < 1:
         return "just now"
@@ -64,17 +64,17 @@ def ago(then_ms: int, now_ms: int) -> str:
 
 
 def absolute(ms: int) -> str:
-    """Date and time to the second in UTC; the browser replaces it by the viewer's own zone."""
+    """Format date and time to the second in UTC; the browser replaces it with the viewer's own zone."""
     return _moment(ms).isoformat(" ") + " UTC"
 
 
 def iso(ms: int) -> str:
-    """The machine-readable form, for ``<time datetime>``."""
+    """Return the machine-readable form, for ``<time datetime>``."""
     return _moment(ms).isoformat() + "Z"
 
 
 def percent(value: float) -> str:
-    """A probability or a share: tenths where they matter, and neither 0 nor 100 unless it is."""
+    """Format a probability or a share: tenths where they matter, and neither 0 nor 100 unless it is exactly that."""
     hundredths = value * 100
     if 0 < hundredths < 0.05:
         digits = "<0.1"
@@ -86,7 +86,7 @@ def percent(value: float) -> str:
 
 
 def number(value: float | None) -> str:
-    """Three significant digits, or all digits of a whole number; a dash for what is no number."""
+    """Format with three significant digits, or all digits of a whole number; a dash if it is not a number."""
     if value is None or not math.isfinite(value):
         return DASH
     if value == int(value) or abs(value) >= 1000:
@@ -95,17 +95,17 @@ def number(value: float | None) -> str:
 
 
 def signed(value: float) -> str:
-    """With its sign, as a difference."""
+    """Format a difference, with its sign."""
     return ("+" if value > 0 else "") + number(value)
 
 
 def reward(micros: int) -> str:
-    """Millionths of the goal's unit."""
+    """Format millionths of the goal's unit."""
     return number(micros / MICROS)
 
 
 def span(ms: float) -> str:
-    """How long something took, in one unit."""
+    """Format a duration, in one unit."""
     if ms < 1000:
         return f"{max(0, int(ms))}{THIN}ms"
     for limit_ms, unit_ms, unit in ((60_000, 1000, "s"), (3_600_000, 60_000, "min"), (86_400_000, 3_600_000, "h")):
@@ -115,18 +115,18 @@ def span(ms: float) -> str:
 
 
 def until(then_ms: int, now_ms: int) -> str:
-    """'in 12 s' of a time to come, else as :func:`ago`."""
+    """Format a time to come as 'in 12 s', any other like :func:`ago`."""
     return f"in {span(then_ms - now_ms)}" if then_ms > now_ms else ago(then_ms, now_ms)
 
 
 def moment(value: int | str | None) -> int | None:
-    """Ms UTC of a time in a document, which is such a number already or ISO 8601; None for "never" (-1, null)."""
+    """Return ms UTC of a time in a document, given as such a number or as ISO 8601; None for "never" (-1, null)."""
     found = instant(value) if isinstance(value, str) else value
     return None if found is None or found < 0 else int(found)
 
 
 def clip(text: str, most: int = 300) -> str:
-    """A stranger's text, cut where it would fill the page."""
+    """Shorten a stranger's text that would fill the page."""
     return text if len(text) <= most else f"{text[:most]}… ({count(len(text) - most)} more characters)"
 
 
@@ -135,12 +135,12 @@ def _at_most_tenths(value: float) -> str:
 
 
 def _tenths(value: float) -> str:
-    """Halves go up, as in the browser; Python alone would round them to even."""
+    """Round halves up, as the browser does; Python alone would round them to even."""
     return f"{int(value * 10 + 0.5) / 10:.1f}"
 
 
 def _moment(ms: int) -> datetime:
-    """A time outside the years 1 to 9999 is shown as the nearest one inside."""
+    """Return a time; one outside the years 1 to 9999 becomes the nearest one inside."""
     return datetime.fromtimestamp(min(max(ms // 1000, -62_135_596_800), 253_402_300_799), UTC).replace(tzinfo=None)
 
 
@@ -155,5 +155,5 @@ FORMATS: dict[str, Callable[[Any], str]] = {
 
 
 def written(value: Any, form: str) -> str:
-    """A value as the page shows it."""
+    """Return a value as the page shows it."""
     return DASH if value is None else FORMATS[form](value)

@@ -1,7 +1,8 @@
-"""Renders the home page, whole, from one live document.
+"""Renders the whole home page from one live document.
 
 The loop comes first: a newcomer sees within seconds what goes in, what is decided and sent, and what it brought.
-Without JavaScript the page is a complete snapshot. It leaves who may see the document, and serving it, to the gateway.
+Without JavaScript the page is a complete snapshot. Serving it, and deciding who may see the document, are left to the
+gateway.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ CAMPAIGNS_SHOWN = 12
 
 
 def render_home(live: LiveView | None, *, base_url: str, docs_url: str | None = None, tenant: str | None = None) -> str:
-    """The page at ``/`` as HTML.
+    """Render the page at ``/`` as HTML.
 
     Parameters
     ----------
@@ -28,7 +29,7 @@ def render_home(live: LiveView | None, *, base_url: str, docs_url: str | None = 
         User Whisperer is running and how its operator looks inside
     base_url : this installation's own address as the caller reached it, for the snippets
     docs_url : where the documentation is served, if it is
-    tenant : which one the search and the links in the head are for; by default the demo's, else the only one
+    tenant : the tenant for the search and the links in the head; by default the demo's, else the only one
     """
     if live is None:
         return render("signed_out.html")
@@ -58,5 +59,5 @@ def render_home(live: LiveView | None, *, base_url: str, docs_url: str | None = 
 
 
 def by_frequency(rejected: Mapping[str, int]) -> list[tuple[str, int]]:
-    """Codes with the most frequent first; equal counts by name."""
+    """Return codes with the most frequent first; equal counts are ordered by name."""
     return sorted(rejected.items(), key=lambda item: (-item[1], item[0]))

@@ -1,7 +1,7 @@
-"""The shape of ``GET /internal/live``: what is running, as one document.
+"""Defines the shape of ``GET /internal/live``: what is running, as one document.
 
-The home page renders it on the server for the first view and in the browser once a second after that. The gateway fills
-it; this module only names its parts. Times are int ms UTC, sizes bytes, shares floats in [0, 1].
+The home page renders it on the server for the first view, then in the browser once a second. The gateway fills it; this
+module only names its parts. Times are int ms UTC, sizes bytes, shares floats in [0, 1].
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class SegmentView(TypedDict):
 
 
 class ShardView(TypedDict):
-    """A shard that cannot be reached keeps its row: what is unknown is None, and ``state`` says why."""
+    """A shard. One that cannot be reached keeps its row: unknown values are None, and ``state`` says why."""
 
     name: str
     pid: int | None
@@ -52,7 +52,7 @@ class DemoView(TypedDict):
 
 
 class ArmView(TypedDict):
-    """One arm over all groups, `no_send` among them (its channel is "")."""
+    """One arm over all groups, including `no_send` (whose channel is "")."""
 
     arm: str
     channel: str
@@ -67,11 +67,11 @@ class LiftView(TypedDict):
     difference: float
     low: float
     high: float
-    relative: float | None  # of the holdout's mean; None where that may be 0, or is below
+    relative: float | None  # of the holdout's mean; None if that may be 0 or less
     relative_low: NotRequired[float | None]  # its interval
     relative_high: NotRequired[float | None]
     relative_reason: NotRequired[str]  # why there is none: a code of whisperer.evaluation.lift
-    rests_on: NotRequired[float]  # users with outcomes of one size that would say as much
+    rests_on: NotRequired[float]  # users with outcomes of equal size that would carry the same evidence
     users: int
     holdout_users: int
 
@@ -81,12 +81,12 @@ class NotYetView(TypedDict):
 
 
 class CampaignView(TypedDict):
-    """candidates = sent + no_send + the refused + pending."""
+    """A campaign's counts: candidates = sent + no_send + the refused + pending."""
 
     tenant: str
     name: str
     status: str
-    compressed: bool  # the demo's attribution windows of seconds
+    compressed: bool  # the demo's attribution windows, which last seconds
     candidates: int
     sent: int
     no_send: int
@@ -111,7 +111,8 @@ class LoopTotals(TypedDict):
 
 
 class LatestDecision(TypedDict):
-    """``arm`` is "" or None, and ``propensity`` None, while nothing is chosen and where the candidate was refused."""
+    """A recent decision. ``arm`` is "" or None, and ``propensity`` None, if nothing is chosen yet or the candidate was
+    refused."""
 
     tenant: str
     decision_id: str
@@ -143,7 +144,7 @@ class LoopView(TypedDict):
 
 
 def no_loop() -> LoopView:
-    """The loop of an installation where nothing was considered yet."""
+    """Return the loop of an installation where nothing has been considered yet."""
     totals: LoopTotals = {
         "candidates": 0,
         "sent": 0,

@@ -1,8 +1,8 @@
-"""An e-mail for reading: what it would show, with nothing in it that acts.
+"""Prepares an e-mail for reading: it shows what was sent, with nothing in it that acts.
 
-Reading must not count as the user's own doing: links lose their targets (they are listed beside the message instead),
-and images that would be fetched, the open pixel among them, their sources. By :data:`MAIL_HEADERS` no script runs and
-the document belongs to no origin. The text stays what was sent.
+Reading must not count as the user's own action: links lose their targets (they are listed next to the message instead),
+and images that would be fetched, including the open pixel, lose their sources. Under :data:`MAIL_HEADERS` no script
+runs and the document belongs to no origin. The text stays as it was sent.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _URL = re.compile(r"https?://[^\s<>\"'\u0000-\u0020]{1,4000}")
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """``url`` as sent, ``kind`` and ``target`` of our own signed links; of others the target is the url itself."""
+    """``url`` as sent, and ``kind`` and ``target`` of our own signed links; other links' target is the url itself."""
 
     text: str
     url: str
@@ -39,7 +39,7 @@ class Link:
 
 
 def readable(html: str) -> str:
-    """The document with every link leading nowhere."""
+    """Return the document with every link leading nowhere."""
     tree = LexborHTMLParser(html)
     for element in tree.css("base, link, meta[http-equiv]"):
         element.decompose()
@@ -56,7 +56,7 @@ def readable(html: str) -> str:
 
 
 def links(parts: Mapping[str, str], target_of: Callable[[str], tuple[str, str] | None]) -> list[Link]:
-    """Every link a reader could follow, once, in order."""
+    """Return every link a reader could follow, once each, in order."""
     found: dict[str, str] = {}
     if html := parts.get("html"):
         for element in LexborHTMLParser(html).css("a[href], area[href]"):
@@ -74,7 +74,8 @@ def links(parts: Mapping[str, str], target_of: Callable[[str], tuple[str, str] |
 
 
 def subject(parts: Mapping[str, str]) -> str:
-    """What a list shows of a message: its subject or title, else how its text begins, addresses left out."""
+    """Return what a list shows of a message: its subject or title, else the beginning of its text, without
+    addresses."""
     for name in ("subject", "title", "text", "body"):
         if text := " ".join(_URL.sub("", parts.get(name, "")).split()):
             return text if len(text) <= 120 else f"{text[:119]}…"

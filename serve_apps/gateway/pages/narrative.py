@@ -1,6 +1,6 @@
-"""A decision told in sentences: what happened, and why, for somebody who sees the page for the first time.
+"""Tells a decision in sentences: what happened, and why, for somebody who sees the page for the first time.
 
-Says only what the record holds. Words follow docs/glossary.md; the figures behind them are on the page below.
+States only what the record contains. Words follow docs/glossary.md; the page shows the figures behind them below.
 """
 
 from __future__ import annotations
@@ -30,15 +30,17 @@ _DEEDS = {
 
 
 def channel_words(channel: str) -> str:
+    """Return a channel in words."""
     return _CHANNELS.get(channel, channel)
 
 
 def cause(trigger: str) -> str:
+    """Return what triggered a candidacy, in words."""
     return _CAUSES.get(trigger, f"of {trigger}")
 
 
 def told(decision: DecisionView, user: str) -> list[str]:
-    """The sentences, in the order things happened."""
+    """Return the sentences, in the order things happened."""
     found = [f"{user} was considered for {decision['campaign']} because {cause(decision['trigger'])}."]
     found += _choice(decision)
     found += _sending(decision)
@@ -72,7 +74,7 @@ def _choice(decision: DecisionView) -> list[str]:
 
 
 def _standing(decision: DecisionView) -> str:
-    """Whether the arm was the one the policy believed in most, or an exploration."""
+    """Say whether the arm was the one the policy believed in most, or an exploration."""
     likeliest = max(zip(decision["propensities"], decision["arms"], strict=False), default=None)
     if likeliest is None or len(decision["arms"]) < 2:
         return ""

@@ -1,7 +1,7 @@
-"""The geometry of the small pictures: shares that add up, bars beside one another, an interval around zero.
+"""Computes the geometry of the small pictures: shares that add up, bars next to one another, an interval around zero.
 
 Coordinates are per cent of the width, so that a picture stretches with the page while its lines and dots keep their
-shape. The templates draw; whatever a picture says is also there as text.
+shape. The templates draw; everything a picture shows is also there as text.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _MARGIN = 0.08  # of the width, left free on both sides of an interval
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One part of a whole. ``x`` and ``width`` in per cent; ``share`` as text, of which all add up to 100."""
+    """One part of a whole. ``x`` and ``width`` are per cent; ``share`` is text, and all shares add up to 100."""
 
     kind: str
     label: str
@@ -34,7 +34,7 @@ class Part:
 def accounting(
     candidates: int, sent: int, no_send: int, refused: Mapping[str, int], pending: int
 ) -> tuple[list[Part], int]:
-    """The parts that candidates came to, those of nothing left out, and how many are unaccounted for (always 0)."""
+    """Return what candidates became, without empty parts, and how many are unaccounted for (always 0)."""
     rows = [("sent", "sent", "a provider accepted the message", sent)]
     rows.append(("no-send", "no_send", "it was decided to leave the user alone", no_send))
     rows += [
@@ -60,12 +60,12 @@ def words(reason: str) -> str:
 
 
 def sentence(reason: str) -> str:
-    """Why a user was not reached; a reason of a later release stands for itself."""
+    """Say why a user was not reached; a later release's reason is returned as it is."""
     return SENTENCES[Reason(reason)] if reason in Reason.__members__.values() else words(reason)
 
 
 def _adding_up(counts: Sequence[int]) -> list[str]:
-    """Shares in tenths of a per cent by the method of largest remainders, so that they add up to 100."""
+    """Round shares to tenths of a per cent by the method of largest remainders, so that they add up to 100."""
     whole = sum(counts)
     if whole == 0:
         return []
@@ -82,13 +82,15 @@ def _plain(tenths: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
+    """One row of a bar chart; ``width`` is per cent."""
+
     label: str
     n: int
     width: float
 
 
 def bars(counts: Mapping[str, int] | Sequence[tuple[str, int]], most: int | None = None) -> list[Bar]:
-    """One bar a row, the longest over the whole width; beyond ``most`` rows the rest is one row."""
+    """Return one bar per row, the longest over the whole width; rows beyond ``most`` are combined into one."""
     rows = list(counts.items() if isinstance(counts, Mapping) else counts)
     if most is not None and len(rows) > most:
         rest = rows[most - 1 :]
@@ -99,9 +101,9 @@ def bars(counts: Mapping[str, int] | Sequence[tuple[str, int]], most: int | None
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A point with its interval on an axis that several share.
+    """A point with its interval on a shared axis.
 
-    ``certain`` is "above" or "below" where the whole interval is on one side of zero, else "unclear".
+    ``certain`` is "above" or "below" if the whole interval is on one side of zero, else "unclear".
     """
 
     low: float
@@ -123,6 +125,8 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class LiftPicture:
+    """Estimates on one axis; ``zero`` is its zero, in per cent."""
+
     zero: float
     estimates: list[Estimate]
 
@@ -131,7 +135,7 @@ Lift = LiftView | NotYetView | None
 
 
 def lift_picture(policy: Lift, uniform: Lift) -> LiftPicture:
-    """Policy and uniform against the holdout, on one axis."""
+    """Compare policy and uniform with the holdout, on one axis."""
     known = [lift for lift in (policy, uniform) if _is_known(lift)]
     ends = [0.0, *(lift["low"] for lift in known), *(lift["high"] for lift in known)]
     place = axis(ends)
@@ -143,7 +147,7 @@ def lift_picture(policy: Lift, uniform: Lift) -> LiftPicture:
 
 
 class axis:  # noqa: N801  used as a function
-    """From a value to its place, between the smallest and the largest of ``values`` with a margin."""
+    """Map a value to its place, between the smallest and the largest of ``values`` with a margin."""
 
     def __init__(self, values: Sequence[float]) -> None:
         self._low, high = min(values), max(values)

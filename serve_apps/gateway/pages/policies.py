@@ -1,4 +1,5 @@
-"""Renders a tenant's policies: who decides for what share of users, on what evidence, and where versions came from."""
+"""Renders a tenant's policies: which version decides for what share of users, on what evidence, and where it came
+from."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ _COUNTS = ("decisions", "unsubscribed", "failed", "slow", "users")
 
 
 def render_policies(policies: Sequence[PolicyPage], *, now: int, site: Site) -> str:
-    """The page at ``/policies``."""
+    """Render the page at ``/policies``."""
     return render("policies.html", site=site, now=now, policies=[_policy(policy) for policy in policies])
 
 
@@ -62,7 +63,7 @@ def _counts(tally: Mapping[str, int] | None) -> str:
 
 
 def _evidence(event: Mapping[str, Any]) -> dict[str, Any]:
-    """What the newest step that had evidence was taken on: the gate's verdict, or the guardrail's."""
+    """Return the evidence of the newest step that had any: the gate's verdict, or the guardrail's."""
     told: Mapping[str, Any] = event["evidence"]
     breaches = [str(breach.get("reason")) for breach in told.get("breaches", ()) if isinstance(breach, dict)]
     return {
@@ -75,7 +76,7 @@ def _evidence(event: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _figures(value: Any, name: str) -> Iterator[tuple[str, str]]:
-    """Whatever JSON the gate gave, a line a figure, named by the way there."""
+    """Yield whatever JSON the gate gave, one line per figure, named by its path."""
     if isinstance(value, dict) and name.count(" ") < MAX_DEPTH:
         for key, part in value.items():
             yield from _figures(part, f"{name} {key}".strip())

@@ -1,7 +1,7 @@
-"""One decision's record as the pages use it: whatever is absent is there as an empty value of its kind.
+"""Completes one decision's record for the pages: whatever is absent becomes an empty value of its kind.
 
-A shard leaves out what did not happen yet, the warehouse what it does not hold, an erasure who it was. The pages ask
-one way all the same.
+A shard leaves out what did not happen yet, the warehouse what it does not hold, and an erasure who it was. The pages
+read all of them the same way.
 """
 
 from __future__ import annotations
@@ -62,12 +62,12 @@ _EMPTY_OUTCOME: dict[str, Any] = {"at": None, "kind": "", "detail": "", "value_m
 
 
 def plain(document: Any) -> Any:
-    """As JSON has it: what a client wrote may still be raw, and a NaN becomes what it is to a reader, null."""
+    """Convert to plain JSON: what a client wrote may still be raw, and a NaN becomes null."""
     return msgspec.json.decode(msgspec.json.encode(document))
 
 
 def record(decision: Mapping[str, Any]) -> DecisionView:
-    """A plain decision without gaps."""
+    """Return a plain decision without gaps."""
     found = _filled(_EMPTY, decision)
     if found["send"] is not None:
         found["send"] = _filled(_EMPTY_SEND, found["send"])

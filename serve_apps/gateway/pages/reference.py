@@ -1,6 +1,6 @@
 """Renders the reference of the HTTP API from its OpenAPI document: every call with its parameters and examples.
 
-Nothing on it runs and nothing comes from elsewhere; programs read ``/openapi.json`` itself.
+Nothing on it runs and nothing is loaded from elsewhere; programs read ``/openapi.json`` itself.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from serve_apps.gateway.pages.site import Site
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """``parameters``: (name, where it goes, description); ``sent`` and ``answered``: examples as JSON, "" for none."""
+    """One call. ``parameters``: (name, where it goes, description); ``sent`` and ``answered``: examples as JSON, or
+    ""."""
 
     method: str
     path: str
@@ -26,7 +27,7 @@ class Call:
 
 
 def render_reference(document: dict[str, Any], *, site: Site) -> str:
-    """The page at ``/docs``."""
+    """Render the page at ``/docs``."""
     by_tag: dict[str, list[Call]] = {}
     for path, operations in document["paths"].items():
         for method, operation in operations.items():

@@ -1,7 +1,7 @@
-"""The one template environment of all pages, and the headers they are answered with.
+"""Holds the one template environment of all pages, and the headers they are served with.
 
-Guarantees: every value is escaped (event names, ids and texts are written by strangers), a missing one is an error and
-never a blank, nothing is inline, and what comes out can be encoded whatever a stranger put in.
+Guarantees: every value is escaped (strangers write event names, ids and texts), a missing one is an error and never a
+blank, nothing is inline, and the output can be encoded whatever a stranger put in.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ PAGE_HEADERS: Mapping[str, str] = {
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
         "frame-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     ),
-    "Cache-Control": "no-store",  # it may carry a write key, and always what users did
+    "Cache-Control": "no-store",  # it may contain a write key, and always what users did
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-"""What the answer that carries a page must say."""
+"""Headers of every response that carries a page."""
 
 _OPENS = ("http://", "https://")
 
@@ -61,10 +61,10 @@ _templates.globals.update(
 
 
 def render(template: str, **values: Any) -> str:
-    """A template of `templates/`, rendered. Half characters, which no encoding has, become question marks."""
+    """Render a template of `templates/`. Lone surrogates, which no encoding has, become question marks."""
     return _templates.get_template(template).render(values).encode("utf-8", "replace").decode()
 
 
 def web_address(url: str | None) -> str | None:
-    """Escaping does not stop a ``javascript:`` address: only web addresses become links."""
+    """Return the url if it is a web address: escaping does not stop a ``javascript:`` address from becoming a link."""
     return url if url is not None and url.startswith(_OPENS) else None

@@ -1,7 +1,7 @@
 """Serves the pages to whoever may look, from whatever documents the source has.
 
-The tenant is ``?tenant=name``: without it the demo's, else the only one, else the viewer is asked. An error of ours is
-a page with its status; a stranger learns only that User Whisperer runs, and may read the reference of the API.
+The tenant is ``?tenant=name``: without it the demo's, else the only one, else the viewer is asked. Our own errors
+become pages with their status; a stranger learns only that User Whisperer is running, and may read the API's reference.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from serve_apps.gateway.pages.user import render_user
 from whisperer.errors import InvalidKeyError, NotFoundError, WhispererError
 
 MOST_CHARACTERS = 1_000
-"""Of what is typed into a search: ids are shorter (docs/events.md)."""
+"""Most characters accepted in a search: ids are shorter (docs/events.md)."""
 
 _DECISION = re.compile(r"dec_[0-9a-z]{26}")
 _SEND = re.compile(r"snd_[0-9a-z]{26}")
@@ -70,7 +70,7 @@ def _home(app: FastAPI, source: PageSource, may_look: MayLook) -> None:
 
 def _tenant_pages(app: FastAPI, source: PageSource, may_look: MayLook, clock: Callable[[], int]) -> None:
     async def shown(request: Request, make: Callable[[str, Site], Awaitable[Response]], *, here: str = "") -> Response:
-        """What ``make`` answers for the tenant that is meant, or the page that says why not."""
+        """Return what ``make`` answers for the tenant meant, or the page that says why not."""
         if not may_look(request):
             return _page(render_home(None, base_url=""), HTTPStatus.FORBIDDEN)
         site = Site(here=here)
@@ -156,7 +156,8 @@ def _tenant_pages(app: FastAPI, source: PageSource, may_look: MayLook, clock: Ca
 
     @app.get("/find", include_in_schema=False)
     async def find(request: Request) -> Response:
-        """From what was typed to the page it names. The target begins with a path of ours: it cannot lead away."""
+        """Redirect from what was typed to the page it names. The target begins with a path of ours: it cannot lead
+        away."""
 
         async def make(tenant: str, site: Site) -> Response:
             return RedirectResponse(destination(tenant, request.query_params.get("q", "")), HTTPStatus.SEE_OTHER)
@@ -165,7 +166,7 @@ def _tenant_pages(app: FastAPI, source: PageSource, may_look: MayLook, clock: Ca
 
 
 def destination(tenant: str, text: str) -> str:
-    """The page of a decision id, a send key, or else of a user."""
+    """Return the page of a decision id, a send key, or else of a user."""
     wanted = text.strip()[:MOST_CHARACTERS]
     if not wanted:
         return addresses.page("/", tenant)

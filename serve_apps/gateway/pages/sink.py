@@ -1,6 +1,6 @@
 """Renders what was "sent": the list of the sink's messages, and one message as its reader would have it.
 
-An e-mail's HTML stands in a sandboxed frame of its own address, which :func:`message_document` answers for.
+An e-mail's HTML is shown in a sandboxed frame with its own address, which :func:`message_document` serves.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PER_PAGE = 50
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """What the viewer asked for; "" where anything will do."""
+    """What the viewer asked for; "" means anything."""
 
     channel: str = ""
     user_id: str = ""
@@ -33,7 +33,7 @@ class Filters:
 
 
 def render_sink(document: SinkPage, *, filters: Filters, now: int, site: Site) -> str:
-    """The page at ``/sink``."""
+    """Render the page at ``/sink``."""
     return render(
         "sink.html",
         site=site,
@@ -52,7 +52,7 @@ def render_sink(document: SinkPage, *, filters: Filters, now: int, site: Site) -
 def render_message(
     message: SinkMessage, *, target_of: Callable[[str], tuple[str, str] | None], now: int, site: Site
 ) -> str:
-    """The page at ``/sink/{send_key}``."""
+    """Render the page at ``/sink/{send_key}``."""
     parts = message["parts"]
     return render(
         "message.html",
@@ -67,5 +67,5 @@ def render_message(
 
 
 def message_document(message: SinkMessage) -> str:
-    """The e-mail alone, to be answered with :data:`~serve_apps.gateway.pages.mail.MAIL_HEADERS`."""
+    """Return only the e-mail, to be served with :data:`~serve_apps.gateway.pages.mail.MAIL_HEADERS`."""
     return mail.readable(message["parts"].get("html", "")).encode("utf-8", "replace").decode()

@@ -1,4 +1,4 @@
-"""Where a page stands: its tenant and its neighbours, and the one place that makes addresses of pages."""
+"""Describes where a page stands, with its tenant and neighbours, and is the only place that makes pages' addresses."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class Site:
 
     Attributes
     ----------
-    tenant : the one this page is about, None where it is about all of them
-    tenants : to change to
-    here : path of this page, for changing the tenant; "" where another tenant has no such page
+    tenant : the one this page is about, None if it is about all of them
+    tenants : those to change to
+    here : path of this page, for changing the tenant; "" if other tenants have no such page
     """
 
     tenant: str | None = None
@@ -27,14 +27,15 @@ class Site:
 
 
 def page(path: str, tenant: str | None, **query: str | int | None) -> str:
-    """``path`` with the tenant and whatever else is not empty."""
+    """Return ``path`` with the tenant and all non-empty query values."""
     asked = {"tenant": tenant, **query}
     given = urlencode({name: value for name, value in asked.items() if value not in (None, "")}, errors="replace")
     return f"{path}?{given}" if given else path
 
 
 def user_page(tenant: str | None, user_id: str) -> str:
-    """Browsers would take an id that is only dots for a folder; such an id, and an empty one, goes into the query."""
+    """Return a user's page. An empty id, or one of only dots, which browsers would take for a folder, goes into the
+    query."""
     if user_id in _DOTS or not user_id:
         return page("/users/", tenant, id=user_id)
     return page(f"/users/{_segment(user_id)}", tenant)

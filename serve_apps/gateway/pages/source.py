@@ -1,4 +1,4 @@
-"""Where the pages get their documents from: one protocol, implemented by the gateway and by the tests."""
+"""Defines where the pages get their documents: one protocol, implemented by the gateway and by the tests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from serve_apps.gateway.pages.live_view import LiveView
 
 
 class PageSource(Protocol):
-    """``tenant`` is a name. What does not exist, or is another tenant's, raises NotFoundError."""
+    """Supplies the pages' documents.
+
+    ``tenant`` is a name. What does not exist, or belongs to another tenant, raises NotFoundError.
+    """
 
     async def home(self) -> LiveView: ...
 
@@ -32,7 +35,7 @@ class PageSource(Protocol):
         before: int | None,
         limit: int,
     ) -> SinkPage:
-        """Newest first; with ``before``, those with a smaller serial."""
+        """Return messages, newest first; with ``before``, those with a smaller serial."""
         ...
 
     async def message(self, tenant: str, send_key: str) -> SinkMessage: ...
@@ -46,5 +49,6 @@ class PageSource(Protocol):
     async def policies(self, tenant: str) -> list[PolicyPage]: ...
 
     def link_target(self, url: str) -> tuple[str, str] | None:
-        """What a link of ours in a message is for (open, click, unsubscribe) and where it leads; None if not ours."""
+        """Return the purpose (open, click, unsubscribe) and destination of a link of ours in a message; None if not
+        ours."""
         ...

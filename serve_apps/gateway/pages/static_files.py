@@ -1,8 +1,8 @@
-"""The page's own stylesheet, scripts and mark, served from memory.
+"""Serves the pages' own stylesheet, scripts and mark from memory.
 
 Only files that were in the folder when the module was loaded exist; a name is looked up, never joined to a path, so no
 name can leave the folder. The entity tag is the content's hash, and :func:`address` puts it into the link, so that a
-browser may keep a file for ever and still sees a new release at once.
+browser may keep a file forever and still sees a new release at once.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ _FILES = _load()
 
 
 def static_file(name: str) -> tuple[bytes, str, str] | None:
-    """Content, media type and quoted ETag of the file that ``/static/<name>`` asks for; None where there is none."""
+    """Return content, media type and quoted ETag of ``/static/<name>``, or None if there is no such file."""
     return _FILES.get(name)
 
 
 def address(name: str) -> str:
-    """The link to a file, with its version."""
+    """Return the link to a file, with its version."""
     return f"{STATIC_PATH}{name}?v={_FILES[name][2][1:-1]}"

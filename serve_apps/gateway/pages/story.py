@@ -1,6 +1,6 @@
-"""A user's timeline: events, and between them every time a campaign considered the user, newest first.
+"""Builds a user's timeline: events, and between them every time a campaign considered the user, newest first.
 
-A candidacy stands where it was considered and carries what followed from it, each with the time that had passed since.
+A candidacy stands where it was considered and carries what followed from it, each with the time elapsed since.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ MOST_SHOWN = 200
 
 @dataclass(frozen=True, slots=True)
 class Follow:
-    """``after`` as text; ``kind`` of :data:`whisperer.feedback.outcome.OUTCOMES`, or sent, waiting, refused."""
+    """What followed from a candidacy. ``after`` is text; ``kind`` is one of
+    :data:`whisperer.feedback.outcome.OUTCOMES`, or sent, waiting, refused."""
 
     kind: str
     after: str
@@ -30,7 +31,8 @@ class Follow:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """``kind``: event, segment, merged, or decision with its ``status``. ``at`` None: a time nobody knows."""
+    """One entry. ``kind``: event, segment, merged, or decision with its ``status``. ``at`` is None if the time is
+    unknown."""
 
     kind: str
     at: int | None
@@ -42,9 +44,9 @@ class Moment:
 
 
 def woven(user: UserView) -> tuple[list[Moment], int]:
-    """The newest :data:`MOST_SHOWN`, and how many older ones the document had."""
+    """Return the newest :data:`MOST_SHOWN` entries, and how many older ones the document had."""
     moments = [_happened(entry) for entry in user["timeline"]] + [_considered(d) for d in user["candidacies"]]
-    # A candidacy at its event's very instant came after it, so it stands above it.
+    # A candidacy at the same instant as its event came after it, so it stands above it.
     moments.sort(key=lambda m: (m.at if m.at is not None else -1, m.kind == "decision"), reverse=True)
     return moments[:MOST_SHOWN], max(0, len(moments) - MOST_SHOWN)
 
@@ -108,10 +110,10 @@ def _object(value: Any) -> dict[str, Any]:
 
 
 def brief(content: dict[str, Any]) -> str:
-    """``plan: pro, seats: 3``: what an event carried, as far as a line holds it."""
+    """Return ``plan: pro, seats: 3``: what an event carried, as far as one line holds it."""
     return ", ".join(f"{name}: {shown(value)}" for name, value in list(content.items())[:6])
 
 
 def shown(value: Any) -> str:
-    """A JSON value for reading: text as it is, everything else as JSON."""
+    """Return a JSON value for reading: text as it is, everything else as JSON."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)

@@ -1,7 +1,7 @@
-"""The page behind an unsubscribe link: asks first, and says when it is done.
+"""Renders the page behind an unsubscribe link: asks first, and confirms when it is done.
 
-In the reader's language as the browser names it. It shows what the messages are, and nothing of who the reader is:
-links are forwarded. Works without JavaScript, under :data:`UNSUBSCRIBE_HEADERS`.
+It uses the reader's language as the browser states it. It shows what the messages are, and nothing about who the reader
+is, because links are forwarded. Works without JavaScript, under :data:`UNSUBSCRIBE_HEADERS`.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ _templates.globals.update(static=address)
 
 
 def render_unsubscribe(link: Link, accept_language: str | None, *, done: bool) -> str:
-    """The page as HTML; ``done`` after the reader was unsubscribed."""
+    """Render the page as HTML; ``done`` after the reader was unsubscribed."""
     locale = next(
         (found for tag in _preferred(accept_language or "") if (found := lookup(tag, _TEXTS, ""))),
         "en",
@@ -83,7 +83,7 @@ def render_unsubscribe(link: Link, accept_language: str | None, *, done: bool) -
 
 
 def _preferred(accept_language: str) -> Iterator[str]:
-    """Tags of an Accept-Language header, the most wanted first; what is not understood is left out."""
+    """Yield the tags of an Accept-Language header, the most wanted first; unintelligible ones are left out."""
     weighted = []
     for part in accept_language[:1_000].split(",")[:_MOST_LANGUAGES]:
         tag, _, weight = part.partition(";")

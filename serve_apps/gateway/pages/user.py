@@ -1,4 +1,5 @@
-"""Renders one user: who they are, what they did, and every time they were considered, with the reason either way."""
+"""Renders one user: who they are, what they did, and each time they were considered, with the reason for the
+outcome."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ MOST_ROWS = 100
 
 
 def sends_used(user: UserView, now: int) -> list[tuple[str, int, int, int]]:
-    """(channel, messages in a day, in 7 days, in 30 days); these are what caps count."""
+    """Return (channel, messages in 1 day, in 7 days, in 30 days), which caps count."""
     found: dict[str, list[int]] = {}
     for sent in user["sends"]:
         at = moment(sent["at"])
@@ -29,7 +30,7 @@ def sends_used(user: UserView, now: int) -> list[tuple[str, int, int, int]]:
 
 
 def render_user(user: UserView, *, now: int, site: Site) -> str:
-    """The page at ``/users/{user_id}``."""
+    """Render the page at ``/users/{user_id}``."""
     timeline, candidacies = user["timeline"][: story.MOST_SHOWN], user["candidacies"][: story.MOST_SHOWN]
     n_cut = len(user["timeline"]) - len(timeline) + len(user["candidacies"]) - len(candidacies)
     document = plain({**user, "timeline": timeline, "candidacies": candidacies})

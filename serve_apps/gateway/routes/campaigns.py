@@ -1,4 +1,4 @@
-"""Campaigns: drafts, versions, statuses, and the report. docs/campaigns.md describes the body."""
+"""The campaigns resource: drafts, versions, statuses, and the report. docs/campaigns.md describes the body."""
 
 from typing import Annotated, Literal
 

@@ -1,4 +1,4 @@
-"""Channels: which provider carries each. Secrets go in and never come out."""
+"""The channels resource: which provider serves each channel. Secrets are accepted and never returned."""
 
 import asyncio
 from typing import Annotated, Any
@@ -20,7 +20,7 @@ EXAMPLE = {
 
 
 class ChannelBody(msgspec.Struct, forbid_unknown_fields=True):
-    """docs/delivery.md has each provider's ``config``."""
+    """A channel's provider; docs/delivery.md describes each provider's ``config``."""
 
     provider: str
     config: dict[str, Any] = {}

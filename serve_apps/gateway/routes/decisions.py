@@ -1,4 +1,4 @@
-"""Decisions: a caller asks what to do about users now, or why a decision came out as it did."""
+"""The decisions resource: a caller asks what to do about users now, or why a decision came out as it did."""
 
 from typing import Annotated, Any
 
@@ -46,7 +46,7 @@ _UserId = Annotated[str, msgspec.Meta(min_length=1, max_length=4_096)]
 
 
 class DecisionBody(msgspec.Struct, forbid_unknown_fields=True):
-    """One of ``user_id`` and ``user_ids``. The same ``occurrence`` is the same decision, however often it is asked."""
+    """Either ``user_id`` or ``user_ids``. The same ``occurrence`` is the same decision, however often it is asked."""
 
     campaign: Annotated[str, msgspec.Meta(max_length=63)]
     user_id: _UserId | None = None

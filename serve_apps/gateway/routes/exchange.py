@@ -1,7 +1,7 @@
-"""How every resource reads a body and writes an answer.
+"""Reads bodies and writes answers for every resource.
 
-A body is JSON whatever its Content-Type says, bounded before it is decoded. What has no valid form is refused with a
-pointer to the place; NaN and infinity are no JSON.
+A body is JSON whatever its Content-Type says, and is bounded before it is decoded. An invalid one is refused with a
+pointer to the place; NaN and infinity are not JSON.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ IfMatch = Annotated[
 ]
 
 TenantOf = Callable[..., Awaitable[str]]
-"""A dependency that gives the tenant's id."""
+"""A dependency that returns the tenant's id."""
 
 Value = TypeVar("Value")
 
@@ -34,7 +34,7 @@ _PLACE = re.compile(r" - at `(?:key in )?\$?(.*)`$")
 
 
 class InvalidBodyError(RequestError):
-    """Answered with 422, as all errors that say where."""
+    """The body is invalid. Answered with 422, like all errors that point to a place."""
 
     def __init__(self, pointer: str, message: str) -> None:
         super().__init__(f"{pointer or 'body'}: {message}")
@@ -45,14 +45,15 @@ class InvalidBodyError(RequestError):
 
 
 def answer(value: Any, status: int = 200, *, etag: str | None = None) -> Response:
+    """Return a value as JSON, with an ETag if given."""
     headers = {"Cache-Control": "no-store"} if etag is None else {"Cache-Control": "no-store", "ETag": etag}
     return Response(msgspec.json.encode(value), status, headers, media_type="application/json")
 
 
 class Streamed(Response):
-    """JSON that comes in pieces, none of which is held: where the client takes none, none is made.
+    """JSON that is produced in pieces, none of which is stored: pieces are made only as fast as the client takes them.
 
-    What fails after the beginning ends the connection before the answer's end, which HTTP clients report.
+    A failure after the beginning closes the connection before the answer's end, which HTTP clients report.
     """
 
     media_type = "application/json"
@@ -72,7 +73,7 @@ class Streamed(Response):
 
 
 async def streamed(pieces: AsyncGenerator[bytes]) -> Streamed:
-    """An answer in pieces. Raises what the first of them raises, so that this is answered as any error."""
+    """Return an answer in pieces. Raises what the first piece raises, so that this is answered like any error."""
     try:
         return Streamed(await anext(pieces), pieces)
     except BaseException:
@@ -81,7 +82,7 @@ async def streamed(pieces: AsyncGenerator[bytes]) -> Streamed:
 
 
 async def read_body(request: Request) -> bytes:
-    """The whole body, bounded in bytes and in time. Raises TooLargeError and TooSlowError."""
+    """Return the whole body, bounded in bytes and in time. Raises TooLargeError and TooSlowError."""
     chunks: list[bytes] = []
     n_bytes = 0
     try:
@@ -97,7 +98,7 @@ async def read_body(request: Request) -> bytes:
 
 
 async def read_json(request: Request) -> Any:
-    """The decoded body. Raises RequestError (`malformed_json`) besides."""
+    """Return the decoded body. Raises RequestError (`malformed_json`) in addition."""
     body = await read_body(request)
     try:
         return msgspec.json.decode(body)
@@ -108,7 +109,7 @@ async def read_json(request: Request) -> Any:
 
 
 async def read_as(request: Request, kind: type[Value]) -> Value:
-    """The body as a struct. Raises InvalidBodyError besides."""
+    """Return the body as a struct. Raises InvalidBodyError in addition."""
     decoded = await read_json(request)
     try:
         return msgspec.convert(decoded, kind)
@@ -120,7 +121,7 @@ async def read_as(request: Request, kind: type[Value]) -> Value:
 
 
 async def read_named(request: Request) -> tuple[str, bool, dict[str, Any]]:
-    """Name, whether to publish at once (false unless said), and the rest of a body that makes something."""
+    """Return the name, whether to publish at once (false by default), and the rest of a body that creates something."""
     body = await read_object(request)
     name = body.pop("name", None)
     if not isinstance(name, str):
@@ -129,6 +130,7 @@ async def read_named(request: Request) -> tuple[str, bool, dict[str, Any]]:
 
 
 async def read_object(request: Request) -> dict[str, Any]:
+    """Return the body, which must be a JSON object."""
     body = await read_json(request)
     if not isinstance(body, dict):
         raise InvalidBodyError("", "write an object")
@@ -136,6 +138,7 @@ async def read_object(request: Request) -> dict[str, Any]:
 
 
 def take_flag(body: dict[str, Any], name: str) -> bool:
+    """Remove a flag from a body and return it; false by default."""
     flag = body.pop(name, False)
     if not isinstance(flag, bool):
         raise InvalidBodyError(f"/{name}", "write true or false")
@@ -143,7 +146,8 @@ def take_flag(body: dict[str, Any], name: str) -> bool:
 
 
 def described(schema: str, example: Any, answers: Any = None) -> dict[str, Any]:
-    """OpenAPI of a body by the name of its schema (:mod:`serve_apps.gateway.openapi`), with an example of both ways."""
+    """Return the OpenAPI of a body by the name of its schema (:mod:`serve_apps.gateway.openapi`), with request and
+    response examples."""
     told: dict[str, Any] = {
         "requestBody": {
             "required": True,
@@ -154,4 +158,5 @@ def described(schema: str, example: Any, answers: Any = None) -> dict[str, Any]:
 
 
 def answered(example: Any) -> dict[str, Any]:
+    """Return the OpenAPI of an answer, from an example."""
     return {"responses": {"200": {"description": "Done", "content": {"application/json": {"example": example}}}}}

@@ -1,4 +1,4 @@
-"""The experiment: how a tenant's users are divided, and whom silence lets us reach."""
+"""The experiment resource: how a tenant's users are divided, and whether they consent by default."""
 
 import asyncio
 from typing import Annotated, Any
@@ -18,7 +18,7 @@ _Share = Annotated[float, msgspec.Meta(ge=0, le=MAX_SHARE)]
 
 
 class ExperimentBody(msgspec.Struct, forbid_unknown_fields=True):
-    """What is left out stays as it is. Users who have a group already keep it."""
+    """Values left out stay as they are. Users who have a group already keep it."""
 
     holdout: _Share | None = None
     uniform: _Share | None = None
@@ -48,6 +48,6 @@ def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
 
 
 def _shown(experiment: Experiment) -> dict[str, Any]:
-    """Without the salt: who knows it knows every user's group."""
+    """Return the experiment without the salt: whoever knows it knows every user's group."""
     shares = {"holdout": experiment.holdout, "uniform": experiment.uniform}
     return {**shares, "policy": round(1 - sum(shares.values()), 9), "consent_default": experiment.consent_default}

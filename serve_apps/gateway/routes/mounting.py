@@ -1,4 +1,4 @@
-"""Whose data a request may see, and the two places where every resource is mounted."""
+"""Decides whose data a request may see, and mounts every resource in its two places."""
 
 from fastapi import Depends, FastAPI, Request
 
@@ -18,10 +18,12 @@ from serve_apps.gateway.routes import (
 from whisperer.errors import NotFoundError
 
 RESOURCES = (decisions, users, segments, simulations, campaigns, templates, channels, experiment, policies, sink)
-"""Routes are tried in this order: what is asked by the hundred a second comes first."""
+"""Routes are tried in this order: those requested hundreds of times a second come first."""
 
 
 def mount(app: FastAPI, parts: Parts) -> None:
+    """Mount every resource for tenants and for the operator."""
+
     async def tenant_of_key(request: Request) -> str:
         return (await parts.access.secret(request.headers.get("authorization"))).tenant_id
 
@@ -42,7 +44,7 @@ def mount(app: FastAPI, parts: Parts) -> None:
 
 
 async def tenant_named(parts: Parts, name_or_id: str) -> str:
-    """The id of a tenant. Raises NotFoundError."""
+    """Return the id of a tenant. Raises NotFoundError."""
     if not any(name_or_id in pair for pair in parts.overview.tenants.items()):
         await parts.overview.reload()
     for tenant_id, name in parts.overview.tenants.items():

@@ -1,6 +1,6 @@
-"""Pages of what is listed by name: ``{"data": [...], "next_cursor": ...}``. A cursor is opaque to callers.
+"""Makes pages of what is listed by name: ``{"data": [...], "next_cursor": ...}``. A cursor is opaque to callers.
 
-It names the last item shown, not a place in the list: what is added or removed meanwhile shifts nothing.
+It names the last item shown, not a position in the list: additions and removals meanwhile shift nothing.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ Cursor = Annotated[str | None, Query(pattern=CURSOR, description="next_cursor of
 
 
 def page(items: Sequence[Any], key: Callable[[Any], str], limit: int, cursor: str | None) -> dict[str, Any]:
-    """The entries after ``cursor``; ``items`` in the order of ``key``."""
+    """Return the entries after ``cursor``; ``items`` must be in the order of ``key``."""
     after = None if cursor is None else decode(cursor)
     rest = [item for item in items if after is None or key(item) > after]
     shown = rest[:limit]
@@ -24,9 +24,10 @@ def page(items: Sequence[Any], key: Callable[[Any], str], limit: int, cursor: st
 
 
 def encode(text: str) -> str:
+    """Encode a text as a cursor."""
     return text.encode().hex()
 
 
 def decode(cursor: str) -> str:
-    """What was encoded; of anything else that has the form of a cursor, a place in the order all the same."""
+    """Decode a cursor; anything else in a cursor's form also yields a place in the order."""
     return bytes.fromhex(cursor).decode(errors="replace")

@@ -1,4 +1,7 @@
-"""Policies: versions of trained models, how far each has come, and on what evidence. docs/models.md has the bodies."""
+"""The policies resource: versions of trained models, how far each has come, and on what evidence.
+
+docs/models.md describes the bodies.
+"""
 
 from datetime import datetime
 from typing import Annotated
@@ -21,14 +24,14 @@ VersionPath = Annotated[int, Path(ge=1, le=MAX_VERSION)]
 
 
 class PolicyBody(msgspec.Struct, forbid_unknown_fields=True):
-    """A version that is in the store of models already."""
+    """A version that is already in the model store."""
 
     name: Annotated[str, msgspec.Meta(pattern=NAME)]
     version: _Version
 
 
 class PromotionBody(msgspec.Struct, forbid_unknown_fields=True):
-    """``evidence``: the gate's verdict, for every step but the one into shadow."""
+    """``evidence``: the gate's verdict, for every step except the one into shadow."""
 
     version: _Version
     evidence: Evidence | None = None
@@ -36,14 +39,14 @@ class PromotionBody(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class RollbackBody(msgspec.Struct, forbid_unknown_fields=True):
-    """Without ``version``: the candidate, or the live version where there is none."""
+    """Without ``version``: the candidate, or the live version if there is none."""
 
     version: _Version | None = None
     reason: _Reason = ""
 
 
 class TalliesBody(msgspec.Struct, forbid_unknown_fields=True):
-    """What each version came to since ``since``, the policy's own; version 0 is what is built in."""
+    """What each version has done since ``since``, the policy's own value; version 0 is the built-in one."""
 
     since: _Moment
     versions: Annotated[dict[str, Tally], msgspec.Meta(max_length=2)]
@@ -67,7 +70,7 @@ def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
     Tenant = Annotated[str, Depends(tenant_of)]  # noqa: N806  a type
 
     async def caller(request: Request) -> str:
-        """Who is written into the record."""
+        """Return the name to write into the record."""
         authorization = request.headers.get("authorization")
         if parts.access.is_operator(authorization):
             return "operator"

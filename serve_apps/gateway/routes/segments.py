@@ -1,4 +1,4 @@
-"""Segments: a predicate and who is in it."""
+"""The segments resource: a predicate and who is in it."""
 
 from typing import Annotated, Any
 

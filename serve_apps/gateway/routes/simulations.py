@@ -1,4 +1,4 @@
-"""Simulations of campaigns, published or drafted, over stored history. docs/simulation.md describes them."""
+"""The simulations resource: campaigns, published or drafts, over stored history. docs/simulation.md describes them."""
 
 from typing import Annotated
 

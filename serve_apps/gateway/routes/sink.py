@@ -1,4 +1,4 @@
-"""The sink: what the built-in provider received instead of a mail server, an SMS gateway or a phone."""
+"""The sink resource: what the built-in provider received instead of a mail server, an SMS gateway or a phone."""
 
 import asyncio
 from typing import Annotated, Any, Literal
@@ -72,7 +72,7 @@ def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
 
 
 def of_user(sink: Sink, tenant_id: str, user_id: str | None, **wanted: Any) -> list[SinkMessage]:
-    """Messages to a user by the id a caller has, first as a userId, then as an anonymousId; None: to everyone."""
+    """Return messages to a user by the caller's id, first as a userId, then as an anonymousId; None: to everyone."""
     found: list[SinkMessage] = []
     for user_key in [None] if user_id is None else [known_key(user_id), anonymous_key(user_id)]:
         found = sink.messages(tenant_id, user_key=user_key, **wanted)
@@ -82,6 +82,7 @@ def of_user(sink: Sink, tenant_id: str, user_id: str | None, **wanted: Any) -> l
 
 
 def shown(message: SinkMessage) -> dict[str, Any]:
+    """Return a message as callers see it."""
     return {
         "serial": message.serial,
         "send_key": message.send_key,
@@ -101,7 +102,7 @@ def shown(message: SinkMessage) -> dict[str, Any]:
 
 
 def _edges(after: int | None, cursor: str | None) -> dict[str, int]:
-    """``{"after": serial}`` or ``{"before": serial}``: a cursor goes on in the direction that it came from."""
+    """Return ``{"after": serial}`` or ``{"before": serial}``: a cursor continues in the direction it came from."""
     if cursor is None:
         return {"before": NEWEST} if after is None else {"after": after}
     direction, _, serial = cursor.partition("-")

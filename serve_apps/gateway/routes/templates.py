@@ -1,4 +1,4 @@
-"""Templates: every change is the next version. docs/templates.md describes the body."""
+"""The templates resource: every change is a new version. docs/templates.md describes the body."""
 
 import asyncio
 from functools import partial
@@ -33,7 +33,7 @@ EXAMPLE = {
 def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
     routes = APIRouter(tags=["templates"])
     Tenant = Annotated[str, Depends(tenant_of)]  # noqa: N806  a type
-    # One at a time: compiling a large template takes seconds, and the threads also look keys up.
+    # One at a time: compiling a large template takes seconds, and the same threads look up keys.
     compiling = asyncio.Semaphore(1)
 
     async def put(tenant_id: str, name: str, body: dict[str, Any], if_match: str | None = None) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Users: one person's state, export, erasure and consent."""
+"""The users resource: one person's state, export, erasure and consent."""
 
 from typing import Annotated, Literal
 
@@ -20,7 +20,7 @@ _Purpose = Annotated[str, msgspec.Meta(pattern=r"^([A-Za-z0-9][A-Za-z0-9_.-]{0,6
 
 
 class ConsentBody(msgspec.Struct, forbid_unknown_fields=True):
-    """A statement of a user about one channel and purpose; ``*`` is all of them."""
+    """A user's statement about one channel and purpose; ``*`` means all of them."""
 
     channel: Literal["email", "sms", "push", "webhook", "*"]
     granted: bool

@@ -1,4 +1,4 @@
-"""Campaigns, templates, channels, and the experiment's settings: one row, with its salt, for each tenant there is."""
+"""Campaigns, templates, channels, and the experiment's settings: one row, with its salt, per existing tenant."""
 
 import secrets
 
@@ -50,7 +50,7 @@ def upgrade() -> None:
     )
     tenants = op.get_bind().scalars(sa.text("SELECT id FROM tenants")).all()
     if tenants:
-        # The defaults as they were at this revision; the code's own may move on.
+        # The defaults as of this revision; those in the code may change later.
         settings = {"holdout": 0.05, "uniform": 0.05, "consent_default": True}
         op.bulk_insert(
             experiments,

@@ -1,4 +1,4 @@
-"""What each change concerned, so that readers forget that and nothing else."""
+"""What each change concerned, so that readers drop only that from their caches."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-// Turns the list of snippets into tabs with copy buttons. Without this script they stand one below the other.
+// Turns the list of snippets into tabs with copy buttons. Without this script they are shown one below the other.
 "use strict";
 
 (() => {
@@ -59,7 +59,7 @@
     return button;
   }
 
-  // The clipboard API exists on https and localhost only; elsewhere the text is selected, and copied the old way.
+  // The clipboard API exists only on https and localhost; elsewhere the text is selected and copied the old way.
   async function copy(code) {
     try {
       await navigator.clipboard.writeText(code.textContent);

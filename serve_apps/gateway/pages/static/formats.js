@@ -29,7 +29,7 @@ const Formats = {
   text: (value) => String(value),
 };
 
-// Halves go up, as on the server.
+// Halves round up, as on the server.
 function tenths(value) {
   return (Math.floor(value * 10 + 0.5) / 10).toFixed(1);
 }
@@ -51,7 +51,7 @@ function iso(ms) {
 
 const viewersZone = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long" });
 
-// Puts a value into an element, and touches it only where something changed: a selection survives the next update.
+// Puts a value into an element, touching only what changed, so that a selection survives the next update.
 function write(element, value, nowMs) {
   const format = element.dataset.format;
   if (format === "backfill") return writeBackfill(element, value);

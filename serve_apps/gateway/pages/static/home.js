@@ -1,4 +1,4 @@
-// Keeps the page current: asks the server once a second while somebody looks, and finds back by itself after a break.
+// Keeps the page current: asks the server once a second while somebody looks, and recovers by itself after an outage.
 // It writes text and attributes only, never markup: names of events and users are written by strangers. What is drawn on
 // the server, the loop, is left to refresh.js.
 "use strict";

@@ -1,4 +1,4 @@
-// Brings the sections marked data-refresh up to date: asks for this very page again and takes over what differs, so that
+// Brings the sections marked data-refresh up to date: fetches this same page again and applies what differs, so that
 // a link keeps its focus and a selection stays. The server escaped every name; the page's policy lets no script in.
 "use strict";
 
@@ -59,14 +59,14 @@ const Refresh = (() => {
 
   const alike = (a, b) => a && a.nodeName === b.nodeName && !(a.dataset && a.dataset.key);
 
-  // Whoever looks reads times in the zone they are in.
+  // Times are shown in the viewer's own zone.
   function tellTimes() {
     for (const time of document.querySelectorAll("time[datetime]")) {
       if (!time.dataset.zoned && time.dateTime) writeTime(time, Date.parse(time.dateTime));
     }
   }
 
-  // A page that says how often keeps itself current, while somebody looks.
+  // A page that names an interval keeps itself current while somebody looks.
   const everyMs = Number(document.body.dataset.refreshEvery);
   let timer = 0;
   let failures = 0;
