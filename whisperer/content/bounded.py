@@ -31,8 +31,10 @@ class WorkLimitError(LoopIterationLimitError):
 
 
 class Missing(FalsyStrictUndefined):
-    """Stand for a missing variable when the template says ``"missing": "refuse"``: it may be tested (``if``,
-    ``default``), but writing it raises, with its name as the message."""
+    """Stand for a missing variable when the template says ``"missing": "refuse"``.
+
+    It may be tested (``if``, ``default``), but writing it raises, with its name as the message.
+    """
 
     def __init__(self, name: str, *, token: Any, obj: object = UNDEFINED, hint: str | None = None) -> None:
         super().__init__(name, token=token, obj=obj, hint=hint)
@@ -41,8 +43,11 @@ class Missing(FalsyStrictUndefined):
 
 
 class BoundedRange(RangeLiteral):
-    """Evaluate ``(1..n)`` to at most ``limits.MAX_ITERATIONS`` numbers. It replaces every range of a compiled template:
-    Liquid's own may have any length, and some tags walk it before they count it."""
+    """Evaluate ``(1..n)`` to at most ``limits.MAX_ITERATIONS`` numbers.
+
+    It replaces every range of a compiled template: Liquid's own may have any length, and some tags walk it before they
+    count it.
+    """
 
     __slots__ = ()
 

@@ -19,8 +19,10 @@ _LINES = {
 
 
 def with_footer(part: str, text: str, locale: str, url: str) -> str:
-    """Return ``text``, of the part ``html`` or ``text``, with the line added unless it shows ``url`` already. A ``url``
-    in a comment, or where nobody sees it, is not shown."""
+    """Return ``text``, of the part ``html`` or ``text``, with the line added unless it shows ``url`` already.
+
+    A ``url`` in a comment, or where nobody sees it, does not count as shown.
+    """
     if url in text and (part == "text" or url in text_of(text)):
         return text
     known = language(locale) if language(locale) in _LINES else "en"

@@ -1,4 +1,4 @@
-"""Define the template language, which of Liquid's tags and filters there are, and compile texts.
+"""Define the template language (the subset of Liquid's tags and filters) and compile texts.
 
 Guarantees: nothing reads other templates, files or the clock, nothing switches escaping off, and the cost of everything
 follows from its arguments. An unknown tag, filter or variable is reported on compiling, not when a message is due.

@@ -192,8 +192,10 @@ def before_the_end(html: str, addition: str) -> str:
 
 
 def _bare(match: re.Match[str]) -> str:
-    """Trim an address that has no marks around it to what a reader takes for it: without a closing bracket that was
-    opened before it, and without the sentence's punctuation."""
+    """Trim an address that has no marks around it to what a reader takes for it.
+
+    A closing bracket that was opened before it, and the sentence's punctuation, are not part of it.
+    """
     url, before = match["bare"], match.string[max(0, match.start() - 1) : match.start()]
     while url:
         last = url[-1]

@@ -71,8 +71,11 @@ def direction(tag: str) -> str:
 
 
 def formatting_locale(user: str, message: str) -> Locale:
-    """Return the conventions for numbers and dates: the user's if the message is in the user's language (``en-GB`` for
-    a message in ``en``), else the message's, so that one sentence is not in two languages."""
+    """Return the conventions for numbers and dates in a message.
+
+    They are the user's if the message is in the user's language (``en-GB`` for a message in ``en``), else the
+    message's, so that one sentence is not in two languages.
+    """
     return conventions(user if language(user) == language(message) else message)
 
 

@@ -69,8 +69,10 @@ class Rendered(msgspec.Struct, array_like=True, frozen=True, tag="rendered"):
 
 
 class NotRendered(msgspec.Struct, array_like=True, frozen=True, tag="not_rendered"):
-    """Answer why there is no message: ``reason`` is a value of :class:`whisperer.eligibility.refusal.Reason`,
-    ``detail`` a sentence for the campaign's author."""
+    """Answer why there is no message.
+
+    ``reason`` is a value of :class:`whisperer.eligibility.refusal.Reason`, ``detail`` is for the campaign's author.
+    """
 
     send_key: str
     reason: str

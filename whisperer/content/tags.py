@@ -28,8 +28,10 @@ _TEXT_ONLY = frozenset({"script", "style", "title", "textarea", "xmp", "iframe",
 
 @dataclass(frozen=True, slots=True)
 class Attribute:
-    """Locate one attribute: ``start`` to ``end`` with the spaces in front, ``value_start`` to ``end`` its value with
-    quotes."""
+    """Locate one attribute.
+
+    ``start`` to ``end`` is all of it with the spaces in front, ``value_start`` to ``end`` its value with quotes.
+    """
 
     name: str
     start: int

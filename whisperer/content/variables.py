@@ -24,8 +24,10 @@ _decode = msgspec.json.Decoder().decode
 def variables_of(
     request: RenderRequest, defaults: Mapping[str, Scalar], locale: str, unsubscribe_url: str
 ) -> dict[str, Any]:
-    """Return the variables by name. ``locale`` is the message's, not the user's; an empty ``unsubscribe_url`` leaves
-    that variable out."""
+    """Return the variables by name.
+
+    ``locale`` is the message's, not the user's; an empty ``unsubscribe_url`` leaves that variable out.
+    """
     user: dict[str, Any] = {name: _value(text) for name, text in request.traits.items()}
     for name, value in defaults.items():
         held = user.get(name)

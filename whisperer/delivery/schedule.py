@@ -23,7 +23,7 @@ JITTER = 0.2
 """A wait is lengthened by up to this share of itself, so that what failed together is not retried together."""
 
 MAX_RETRY_AFTER_S = 86_400.0
-"""The longest wait that a provider may ask for beyond the schedule's."""
+"""A provider may ask for a longer wait than the schedule's, up to this one."""
 
 
 def delays_s(channel: str) -> tuple[int, ...]:

@@ -20,9 +20,9 @@ _text = msgspec.json.Decoder(str).decode
 
 
 def address_of(traits: Mapping[str, bytes], channel: str, user_key: str, *, is_bared: bool = True) -> str | None:
-    """Return the address in the form that is used, or None. ``traits`` are JSON as the client wrote it; only texts
-    count.
+    """Return the address in the form that is used, or None.
 
+    ``traits`` are JSON as the client wrote it; only texts count.
     ``is_bared`` as in :func:`usable_address`. A webhook's address is the user key: the receiver knows the user by it.
 
     >>> address_of({"email": b'" ada@Example.com"'}, "email", "u:ada"), address_of({"phone": b"4915"}, "sms", "u:ada")

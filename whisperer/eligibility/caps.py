@@ -22,8 +22,7 @@ from whisperer.eligibility.standing import MAX_SENDS, RETAIN_SENDS_MS, Sent, Sta
 
 
 def is_capped(sends: Sequence[Sent], caps: Sequence[Cap], campaign: str, channel: str, now: int, zone: str) -> bool:
-    """Return whether one more message would exceed any of ``caps``. ``sends`` are in order of time; ``now`` is ms
-    UTC."""
+    """Return whether one more message at ``now`` (ms UTC) would exceed any of ``caps``; ``sends`` are in time order."""
     return any(_is_full(sends, cap, campaign, channel, now, zone) for cap in caps)
 
 

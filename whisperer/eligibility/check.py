@@ -83,8 +83,10 @@ def may_dispatch(
     now: int,
     consent_default: bool,
 ) -> Reason | None:
-    """Return why the chosen arm's message must not be sent now, or None. Caps are not checked again: the decision
-    reserved its place in them."""
+    """Return why the chosen arm's message must not be sent now, or None.
+
+    Caps are not checked again: the decision reserved its place in them.
+    """
     reason = _unreachable(channel, purpose, standing, traits, user_key, consent_default)
     if reason is None and quiet_hours is not None and is_quiet(quiet_hours, now, zone):
         reason = Reason.QUIET_HOURS

@@ -51,8 +51,10 @@ class Assignment(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Standing(msgspec.Struct, array_like=True):
-    """Hold one user's standing. ``consent`` is keyed by ``channel/purpose``; ``suppressed`` by channel, in order of
-    address hash; ``sends`` are in order of time.
+    """Hold one user's standing.
+
+    ``consent`` is keyed by ``channel/purpose``; ``suppressed`` by channel, in order of address hash; ``sends`` are in
+    order of time.
     """
 
     consent: dict[str, Consent] = {}

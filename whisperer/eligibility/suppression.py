@@ -17,13 +17,15 @@ from whisperer.eligibility.standing import Standing, Suppression
 
 
 def suppress(standing: Standing, channel: str, address: str, at: int, reason: str) -> bool:
-    """Stop ``address`` for good from ``at`` (ms UTC); return False if it was stopped before. The earliest stop is
-    kept, as it gives the original reason."""
+    """Suppress ``address`` for good; return False if it was suppressed before.
+
+    The earliest stop (``at``, ms UTC) is kept, as it gives the original reason.
+    """
     return add(standing.suppressed, channel, Suppression(at, reason, address_hash(channel, address)))
 
 
 def add(suppressed: dict[str, list[Suppression]], channel: str, stop: Suppression) -> bool:
-    """Insert ``stop`` among the channel's stops, in order of hash; return False if the address was stopped before."""
+    """Insert ``stop`` among the channel's, in order of hash; return False if its address was suppressed before."""
     stops = suppressed.setdefault(channel, [])
     place = bisect_left(stops, stop.address_hash, key=lambda held: held.address_hash)
     if place == len(stops) or stops[place].address_hash != stop.address_hash:
@@ -36,7 +38,7 @@ def add(suppressed: dict[str, list[Suppression]], channel: str, stop: Suppressio
 
 
 def is_suppressed(standing: Standing, channel: str, address: str) -> bool:
-    """Return whether an address is stopped, in any spelling."""
+    """Return whether an address is suppressed, in any spelling."""
     stops = standing.suppressed.get(channel)
     if not stops:
         return False

@@ -32,8 +32,10 @@ class OnSegment(msgspec.Struct, frozen=True, tag_field="on", tag="segment"):
 
 
 class OnSchedule(msgspec.Struct, frozen=True, tag_field="on", tag="schedule"):
-    """Consider users on a schedule: five cron fields in ``zone``, an IANA name or ``user`` for each user's own zone
-    (UTC if unknown)."""
+    """Consider users at the times of five cron fields.
+
+    ``zone`` is an IANA name, or ``user`` for each user's own zone (UTC if unknown).
+    """
 
     cron: str
     zone: str
@@ -76,8 +78,10 @@ class Arm(msgspec.Struct, frozen=True):
 
 
 class Campaign(msgspec.Struct, frozen=True):
-    """Hold a whole campaign. ``audience`` is a predicate's JSON text, "" for everyone; ``arms`` leaves out `no_send`,
-    which is always there."""
+    """Hold a whole campaign.
+
+    ``audience`` is a predicate's JSON text, "" for everyone. ``arms`` leaves out `no_send`, which is always there.
+    """
 
     name: str
     trigger: Trigger

@@ -34,8 +34,10 @@ MOST = 2**62
 
 
 class OutcomeEntry(msgspec.Struct, array_like=True, frozen=True):
-    """Record one outcome. ``detail``: a clicked link's address or a goal event's name; ``value_micros``: a
-    conversion's value in millionths."""
+    """Record one outcome; ``at`` is ms UTC.
+
+    ``detail``: a clicked link's address or a goal event's name; ``value_micros``: a conversion's value in millionths.
+    """
 
     at: int
     kind: str
@@ -113,8 +115,7 @@ class Decision(msgspec.Struct, array_like=True):
 
 
 class Exposure(msgspec.Struct, array_like=True):
-    """Hold a user's part in one campaign's experiment since ``since`` (ms UTC, their first decision), whatever was
-    decided.
+    """Hold a user's part in one campaign's experiment since their first decision (ms UTC), whatever was decided.
 
     ``goal_milli``: all that the goal brought since, in thousandths of its unit (1000 per conversion), within ±MOST.
     """

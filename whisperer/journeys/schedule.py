@@ -38,8 +38,10 @@ _SECOND = timedelta(seconds=1)
 
 
 def validate(cron: str) -> None:
-    """Check a cron expression. Raises ValueError, with a sentence for its author, if it is not five cron fields or can
-    never fire."""
+    """Check a cron expression.
+
+    Raises ValueError, with a sentence for its author, if it is not five cron fields or can never fire.
+    """
     _parsed(cron)
 
 

@@ -26,8 +26,11 @@ class ArmAccount:
 
 @dataclass(slots=True)
 class GroupAccount:
-    """Sum what the goal brought per user of one group since that user's first decision: the value, its square and its
-    absolute value. The absolute value is not stored: :func:`count_sizes` recounts it from the users after loading."""
+    """Sum over one group's users what the goal brought since each user's first decision.
+
+    The sums are of the value, its square and its absolute value. The last is not stored: :func:`count_sizes` computes
+    it again from the users after loading.
+    """
 
     users: int = 0
     total_milli: int = 0

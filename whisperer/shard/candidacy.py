@@ -1,5 +1,4 @@
-"""Lead from a trigger to a choice: who becomes a candidate, who is refused and why, what the decisions application is
-asked.
+"""Take users from a trigger to a choice: who is a candidate, who is refused and why, what choice is asked for.
 
 Everything random or remote happens elsewhere: ids are derived from what happened, the choice comes back as a record,
 and the first choice journaled for an id holds.

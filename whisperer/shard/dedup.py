@@ -9,8 +9,8 @@ filled them. Such records still are, so that replaying them gives the same resul
 are gone. If room runs out before that, they go first, as they always did.
 
 An id is 128 bits: 104 of the messageId's hash and 24 of the (tenant, partition) slot, so that a partition's ids can be
-picked out when it moves. Any two of 10 million ids collide with a probability of 2.5e-18. Memory: 16 bytes per id, plus
-6 to 9 of index.
+picked out when it moves. The probability that any two of 10 million ids collide is 2.5e-18. Memory: 16 bytes per id,
+plus 6 to 9 of index.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Lead from a choice to its reward: receipts of providers, outcomes as they arrive, conversions in events, maturity.
+"""Take decisions from choice to reward: receipts of providers, outcomes as they arrive, conversions, maturity.
 
 A goal event is credited to the campaign's latest decision whose window holds it, whatever that decision chose. A reward
 is reported to the learner twice: at a quarter of the window, so that every decision is looked at at the same age and

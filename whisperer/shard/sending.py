@@ -1,5 +1,4 @@
-"""Prepare the sending of a decision's message: the request to the content application, and the last look before
-dispatch."""
+"""Prepare the sending of a decision's message: ask for its content, and take the last look before dispatch."""
 
 from __future__ import annotations
 

@@ -51,7 +51,6 @@ class Timers:
         return bool(self._heap) and self._heap[0][0] <= now
 
     def take(self, now: int) -> Iterator[tuple[int, str]]:
-        """Take out and yield (moment, decision id) of entries whose moment has come, in order, outdated and duplicate
-        ones included."""
+        """Remove and yield, in order, entries (moment, id) whose moment has come, outdated and duplicate ones too."""
         while self._heap and self._heap[0][0] <= now:
             yield heapq.heappop(self._heap)
