@@ -16,8 +16,8 @@ from actors.warehouse import Warehouse
 from actors.warehouse.identities import asked_again, create_same
 from whisperer.evaluation.lift import GroupTally
 from whisperer.journeys.campaign import Campaign
-from whisperer.profiles.history import DAY_MS
 from whisperer.shard.outcomes import SKEW_MS
+from whisperer.vocabulary.units import DAY_MS
 
 _MEMORY = "256MB"
 

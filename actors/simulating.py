@@ -30,10 +30,10 @@ from whisperer.decisions import posterior
 from whisperer.errors import WhispererError
 from whisperer.models.store import ArtifactStore
 from whisperer.models.value import open_model
-from whisperer.profiles.history import DAY_MS
 from whisperer.shard.decision_features import FEATURE_HASH
 from whisperer.simulation.plan import Plan, model_of
 from whisperer.simulation.run import Trained, simulate
+from whisperer.vocabulary.units import DAY_MS
 
 TOLD_EVERY_S = 1.0
 

@@ -16,10 +16,10 @@ from typing import Any
 
 import msgspec
 
-from whisperer.decisions.decision import POLICY
 from whisperer.decisions.versions import parsed
 from whisperer.feedback.outcome import Reward
 from whisperer.models.guardrails import Tally
+from whisperer.vocabulary.groups import POLICY
 
 MOST_USERS = 10_000
 _MICROS_IN_MILLI = 1_000

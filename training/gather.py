@@ -20,7 +20,7 @@ from actors.warehouse import Warehouse
 from training.dataset import CHURN, RowsError
 from training.rows.decisions import decision_rows
 from training.rows.replay import Question, churn_rows
-from whisperer.profiles.history import DAY_MS
+from whisperer.vocabulary.units import DAY_MS
 
 ROWS, COMPLETE = "rows", "rows.json"
 

@@ -41,7 +41,7 @@ from training.uplift.trial import TrialError
 from whisperer.errors import ConflictError, RequestError, WhispererError
 from whisperer.models import artifact
 from whisperer.models.store import ArtifactStore
-from whisperer.profiles.history import DAY_MS
+from whisperer.vocabulary.units import DAY_MS
 
 RUN, RESULT, MODEL, REPORT = "run.json", "result.json", "model", "report.html"
 

@@ -18,8 +18,8 @@ from whisperer.errors import InvariantError
 from whisperer.events.block import EventBlock, columns_of, gather, spans
 from whisperer.events.types import EventType
 from whisperer.ids import ANONYMOUS_PREFIX
+from whisperer.vocabulary.units import DAY_MS
 
-DAY_MS = 86_400_000
 _TENANT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}\Z")
 
 

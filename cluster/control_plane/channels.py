@@ -13,8 +13,8 @@ from sqlalchemy import select
 
 from cluster.control_plane.models import ChannelRow
 from cluster.control_plane.transactions import Transactions, find_tenant, now_ms
-from whisperer.content.message import CHANNELS
 from whisperer.errors import NotFoundError
+from whisperer.vocabulary.channels import CHANNELS
 
 SINK = "sink"
 

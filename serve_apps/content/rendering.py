@@ -18,9 +18,9 @@ from whisperer.content.errors import TemplateError
 from whisperer.content.message import NotRendered, Rendered, RenderRequest
 from whisperer.content.render import not_rendered, render
 from whisperer.content.template import Template, parse_template
-from whisperer.eligibility.refusal import Reason
 from whisperer.errors import NotFoundError
 from whisperer.feedback.links import LinkSigner, SignedLinks
+from whisperer.vocabulary.reasons import Reason
 
 MAX_COMPILED = 512
 """About 0.3 MB each for a large template in five locales."""

@@ -20,10 +20,11 @@ import msgspec
 
 from serve_apps.decisions.models import Policy, Serving
 from whisperer.decisions.context import rows_of
-from whisperer.decisions.decision import HOLDOUT, POLICY, Candidate, Choice
+from whisperer.decisions.decision import Candidate, Choice
 from whisperer.decisions.versions import labelled
 from whisperer.models.rollout import BUILT_IN, assignments
 from whisperer.models.value import ValueModel
+from whisperer.vocabulary.groups import HOLDOUT, POLICY
 
 BUDGET_S = 0.050
 """Ten times what a mix of trees and ridge takes for a batch of 256: only a full machine, or a model that is far too

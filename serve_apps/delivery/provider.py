@@ -15,7 +15,7 @@ import msgspec
 
 from whisperer.delivery.channels import TAKES_KEYS
 from whisperer.delivery.dispatch import REFUSED, REJECTED, RETRY, UNKNOWN, WAITING, Dispatch, Receipt
-from whisperer.eligibility.refusal import Reason
+from whisperer.vocabulary.reasons import Reason
 
 MAX_DETAIL_CHARS = 200
 ADMISSION_S = 5.0

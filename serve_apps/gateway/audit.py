@@ -10,12 +10,12 @@ from cluster.times import iso
 from whisperer.decisions.decision import NO_SEND
 from whisperer.decisions.versions import parsed
 from whisperer.delivery.dispatch import ACCEPTED, UNKNOWN
-from whisperer.eligibility.refusal import SENTENCES, Reason
 from whisperer.eligibility.standing import Standing
-from whisperer.feedback.outcome import MICROS
 from whisperer.ids import bare_id
 from whisperer.journeys.engagement import NO_SEND as NO_SEND_STATUS
 from whisperer.journeys.engagement import REFUSED, SENDING, SENT
+from whisperer.vocabulary.reasons import SENTENCES, Reason
+from whisperer.vocabulary.units import MICROS
 
 PSEUDONYM = "erased:"
 """The prefix that the warehouse gives the key of an erased user."""

@@ -17,12 +17,12 @@ import msgspec
 from actors.jobs import DaysOfLift, Jobs
 from cluster.control_plane import ControlPlane
 from cluster.times import iso
-from whisperer.decisions.decision import GROUPS, HOLDOUT, POLICY, UNIFORM
 from whisperer.evaluation.daily import Look, looks
 from whisperer.evaluation.lift import GroupTally, NotYet
 from whisperer.evaluation.sequential import AnytimeLift
-from whisperer.profiles.history import DAY_MS
 from whisperer.shard.records import Experiment
+from whisperer.vocabulary.groups import GROUPS, HOLDOUT, POLICY, UNIFORM
+from whisperer.vocabulary.units import DAY_MS
 
 KEPT_S = 60.0
 MOST_KEPT = 256

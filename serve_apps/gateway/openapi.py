@@ -20,11 +20,11 @@ from serve_apps.gateway.routes.experiment import ExperimentBody
 from serve_apps.gateway.routes.policies import PolicyBody, PromotionBody, RollbackBody, TalliesBody
 from serve_apps.gateway.routes.users import ConsentBody
 from serve_apps.gateway.simulations import SimulationBody
-from whisperer.content.message import CHANNELS
 from whisperer.content.schema import template_json_schema
 from whisperer.journeys.limits import NAME_PATTERN
 from whisperer.journeys.schema import campaign_json_schema
 from whisperer.segments import json_schema
+from whisperer.vocabulary.channels import CHANNELS
 
 _PLACE = "#/components/schemas/"
 _STRUCTS: dict[str, type[msgspec.Struct]] = {

@@ -13,10 +13,10 @@ from typing import Any
 from cluster.control_plane import CampaignVersion
 from cluster.control_plane.documents import campaign_document
 from cluster.times import iso
-from whisperer.decisions.decision import GROUPS, HOLDOUT, POLICY, UNIFORM
 from whisperer.evaluation.lift import GroupTally, Lift, NotYet, lift, sample_ratio
-from whisperer.feedback.outcome import MICROS
 from whisperer.shard.records import Experiment
+from whisperer.vocabulary.groups import GROUPS, HOLDOUT, POLICY, UNIFORM
+from whisperer.vocabulary.units import MICROS
 
 
 def report(

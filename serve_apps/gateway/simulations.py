@@ -25,9 +25,9 @@ from whisperer.decisions.posterior import decode, encode
 from whisperer.errors import NotFoundError, RequestError, UnavailableError
 from whisperer.journeys.campaign import Campaign, to_json
 from whisperer.journeys.parse import parse_campaign
-from whisperer.profiles.history import DAY_MS
 from whisperer.shard.records import SegmentConfig
 from whisperer.simulation.plan import LEARNED, MAX_DAYS, Plan, check_policy, model_of, template_place
+from whisperer.vocabulary.units import DAY_MS
 
 FLUSH_TIMEOUT_S = 20.0
 

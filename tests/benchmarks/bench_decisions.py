@@ -43,10 +43,11 @@ from tests.benchmarks.bandits import MabWiser
 from tests.benchmarks.tables import catalogue
 from training.simulator.truth import a_population
 from whisperer.decisions.context import D, transform
-from whisperer.decisions.decision import NO_SEND, POLICY, Candidate
+from whisperer.decisions.decision import NO_SEND, Candidate
 from whisperer.decisions.linear import CampaignStatistics
 from whisperer.decisions.posterior import Posterior, posterior
 from whisperer.decisions.thompson import N_DRAWS, choose
+from whisperer.vocabulary.groups import POLICY
 
 N_VW = 200
 N_SINGLE = 500

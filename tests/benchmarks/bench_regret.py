@@ -33,8 +33,8 @@ from tests.benchmarks import pictures, report
 from tests.benchmarks.bandits import Bandit, MabWiser, VowpalWabbit
 from tests.statistical.effects_stream import ARMS, Ours, Player, Rows, Stream, draw, play, regret
 from whisperer.decisions.context import SCORE, transform
-from whisperer.decisions.decision import UNIFORM
 from whisperer.evaluation.quantiles import student_t
+from whisperer.vocabulary.groups import UNIFORM
 
 DAYS = 28.0
 WIDTHS = (1.0, 0.1)

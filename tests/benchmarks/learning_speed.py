@@ -18,11 +18,12 @@ import numpy as np
 
 from tests.benchmarks.bandits import MabWiser
 from whisperer.decisions.context import SCORE, transform
-from whisperer.decisions.decision import POLICY
 from whisperer.decisions.drift import Watch
 from whisperer.decisions.posterior import posterior
-from whisperer.feedback.ledger import DAY_MS, Ledger
+from whisperer.feedback.ledger import Ledger
 from whisperer.feedback.outcome import Reward
+from whisperer.vocabulary.groups import POLICY
+from whisperer.vocabulary.units import DAY_MS
 
 N = 20_000
 PULL = 5_000

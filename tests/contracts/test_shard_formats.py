@@ -16,7 +16,7 @@ import pytest
 
 from tests.unit.shard.campaigns import BY_EVENT, DAILY, MAIL, MINUTE, ON_REQUEST, campaign
 from tests.unit.shard.world import DAY, SEED, T0, TENANT, World, event
-from whisperer.decisions.decision import HOLDOUT, NO_SEND
+from whisperer.decisions.decision import NO_SEND
 from whisperer.delivery.dispatch import ACCEPTED, BOUNCED, RETRY
 from whisperer.eligibility.groups import draw
 from whisperer.errors import JournalDamagedError
@@ -45,6 +45,7 @@ from whisperer.shard.records import (
     decode_record,
 )
 from whisperer.shard.timers import next_due
+from whisperer.vocabulary.groups import HOLDOUT
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "shard"
 VERSIONS = ["v1", "v2", "v3", "v4", "v5"]

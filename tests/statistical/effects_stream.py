@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 
 from training.simulator.effects import ARMS, COST, UNSUBSCRIBE_COST, Effects
 from training.simulator.truth import a_population
-from whisperer.decisions.decision import POLICY, UNIFORM, Candidate, Choice
+from whisperer.decisions.decision import Candidate, Choice
 from whisperer.decisions.posterior import FLOOR, Posterior, posterior
 from whisperer.decisions.thompson import choose
-from whisperer.feedback.ledger import DAY_MS, Ledger
-from whisperer.feedback.outcome import MICROS, Reward
+from whisperer.feedback.ledger import Ledger
+from whisperer.feedback.outcome import Reward
+from whisperer.vocabulary.groups import POLICY, UNIFORM
+from whisperer.vocabulary.units import DAY_MS, MICROS
 
 EARLY, FINAL = 1, 4
 DAY_0 = 20_000

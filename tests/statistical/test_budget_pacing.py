@@ -11,13 +11,15 @@ import pytest
 
 from tests.unit.decisions.making import ARMS, KEY, raw
 from whisperer.decisions.allotment import Allotments
-from whisperer.decisions.budget import DAY_MS, MICROS, Budget
+from whisperer.decisions.budget import Budget
 from whisperer.decisions.context import transform
-from whisperer.decisions.decision import POLICY, Candidate
+from whisperer.decisions.decision import Candidate
 from whisperer.decisions.linear import CampaignStatistics
 from whisperer.decisions.posterior import Posterior, posterior
 from whisperer.decisions.purse import Wallet
 from whisperer.decisions.thompson import choose
+from whisperer.vocabulary.groups import POLICY
+from whisperer.vocabulary.units import DAY_MS, MICROS
 
 ROUNDS = 288
 DAY = 20_000

@@ -16,8 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from training.churn.bgnbd_fit import NotFittedError, fit_bgnbd
 from whisperer.profiles.bgnbd import CDNOW, expected_purchases, p_alive, p_purchase
+from whisperer.vocabulary.units import DAY_MS
 
-DAY_MS = 86_400_000
 WEEK_DAYS = 7.0
 WINDOWS_DAYS = (7, 30, 90, 180, 365)
 

@@ -16,8 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from training.churn.cutoffs import DAY_MS, Histories, Rows
+from training.churn.cutoffs import Histories, Rows
 from training.churn.mixing import logit, sigmoid
+from whisperer.vocabulary.units import DAY_MS
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.bool_]

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 
 from training.rows.replay import Replay
 from whisperer.profiles import daily
-from whisperer.profiles.history import DAY_MS, day_of
+from whisperer.profiles.history import day_of
 from whisperer.profiles.record import WINDOW_DAYS
+from whisperer.vocabulary.units import DAY_MS
 
 Floats = NDArray[np.float64]
 

@@ -26,12 +26,12 @@ from whisperer.events.block import EventBlock, encode_block, spans
 from whisperer.events.types import Flag
 from whisperer.profiles import daily, features
 from whisperer.profiles.features import FEATURES, REPLAYED, feature_hash
-from whisperer.profiles.history import DAY_MS
 from whisperer.profiles.population import LIVE
 from whisperer.profiles.record import NEVER
 from whisperer.shard.effects import Effect, Send
 from whisperer.shard.machine import Shard
 from whisperer.shard.records import RECORD_VERSION, Confirmed, Delivered, Events, Message, Record, RecordBody
+from whisperer.vocabulary.units import DAY_MS
 
 BLOCK_EVENTS = 32_768
 _MAX_IDS = 1 << 17

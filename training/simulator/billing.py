@@ -8,8 +8,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from whisperer.vocabulary.units import DAY_MS
+
 from .people import Person
-from .rhythm import DAY_MS
 from .segment import Voice
 from .state import NEVER, PRICE, Plan, Stage, State
 from .visits import Timeline, leave

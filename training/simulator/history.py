@@ -14,8 +14,7 @@ import msgspec
 from whisperer.decisions.context import NAMES
 from whisperer.feedback.outcome import OPENED
 from whisperer.journeys import contact
-
-from .rhythm import DAY_MS
+from whisperer.vocabulary.units import DAY_MS
 
 _WEEK = 7
 _FORGOTTEN_DAYS = 60

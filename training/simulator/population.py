@@ -15,9 +15,11 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from whisperer.vocabulary.units import DAY_MS, HOUR_MS
+
 from . import billing
 from .people import Person, person
-from .rhythm import DAY_MS, HOUR_MS, local_clock, visit_weight
+from .rhythm import local_clock, visit_weight
 from .segment import Event
 from .state import Stage, State
 from .visits import N_DRAWS, Timeline, visit

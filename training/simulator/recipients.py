@@ -16,11 +16,11 @@ from types import TracebackType
 import httpx
 
 from cluster.demo_campaign import GOAL_EVENT, NAME
+from whisperer.vocabulary.units import DAY_MS
 
 from .diary import Diary
 from .effects import Effects
 from .responder import Counts, Responder
-from .rhythm import DAY_MS
 from .stream import Life
 
 DIARY_FILE, TRUTH_FILE = "responses.db", "truth.json"

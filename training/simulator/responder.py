@@ -18,13 +18,13 @@ import httpx
 import numpy as np
 
 from whisperer.decisions.decision import NO_SEND
+from whisperer.vocabulary.units import DAY_MS
 
 from .diary import Diary
 from .effects import ARMS, OFFER_EMAIL, TIPS_EMAIL, Effects
 from .occasion import Occasion
 from .patience import BusyError, Patience, ask
 from .responses import SETTLE_MS, Message, Response, left_alone, message, reading
-from .rhythm import DAY_MS
 from .segment import Event, ms_of
 from .visits import SESSION
 

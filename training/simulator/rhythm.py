@@ -10,9 +10,6 @@ from numpy.typing import NDArray
 
 from .people import ZONES
 
-HOUR_MS = 3_600_000
-DAY_MS = 24 * HOUR_MS
-
 _WORKDAY = (1, 1, 1, 1, 1, 2, 5, 14, 40, 80, 95, 90, 60, 75, 95, 90, 80, 60, 40, 32, 30, 24, 12, 4)
 _DAY_OFF = (3, 2, 1, 1, 1, 1, 3, 8, 20, 38, 50, 52, 48, 44, 44, 46, 48, 50, 54, 60, 62, 50, 28, 10)
 

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from whisperer.vocabulary.units import DAY_MS
+
 from .population import Population
-from .rhythm import DAY_MS
 from .segment import Event
 
 _MAX_BACKLOG_S = 5.0

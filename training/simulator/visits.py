@@ -9,8 +9,9 @@ from __future__ import annotations
 from bisect import bisect
 from collections.abc import Iterator
 
+from whisperer.vocabulary.units import DAY_MS, HOUR_MS
+
 from .people import FEATURES, Person
-from .rhythm import DAY_MS, HOUR_MS
 from .segment import Event, Voice
 from .state import NEVER, Plan, Stage, State
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-EMAIL, SMS, PUSH, WEBHOOK = "email", "sms", "push", "webhook"
-CHANNELS = (EMAIL, SMS, PUSH, WEBHOOK)
+from whisperer.vocabulary.channels import EMAIL, PUSH, SMS, WEBHOOK
 
 PARTS: dict[str, tuple[str, ...]] = {
     EMAIL: ("subject", "html", "text"),
@@ -71,7 +70,7 @@ class Rendered(msgspec.Struct, array_like=True, frozen=True, tag="rendered"):
 class NotRendered(msgspec.Struct, array_like=True, frozen=True, tag="not_rendered"):
     """Answer why there is no message.
 
-    ``reason`` is a value of :class:`whisperer.eligibility.refusal.Reason`, ``detail`` is for the campaign's author.
+    ``reason`` is a value of :class:`whisperer.vocabulary.reasons.Reason`, ``detail`` is for the campaign's author.
     """
 
     send_key: str

@@ -20,12 +20,13 @@ from whisperer.content.footer import with_footer
 from whisperer.content.formats import zone_of
 from whisperer.content.links import LinkMaker, Tracking, hosts_in
 from whisperer.content.locales import formatting_locale, lookup
-from whisperer.content.message import EMAIL, PUSH, SMS, WEBHOOK, NotRendered, Rendered, RenderRequest
+from whisperer.content.message import NotRendered, Rendered, RenderRequest
 from whisperer.content.plain_text import lines, one_line, text_of
 from whisperer.content.template import Template
 from whisperer.content.variables import variables_of
-from whisperer.eligibility.refusal import Reason
 from whisperer.errors import WhispererError
+from whisperer.vocabulary.channels import EMAIL, PUSH, SMS, WEBHOOK
+from whisperer.vocabulary.reasons import Reason
 
 TRANSACTIONAL = "transactional"
 """The purpose whose messages nobody can unsubscribe from."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 from whisperer.content import limits
-from whisperer.content.message import EMAIL, PARTS
+from whisperer.content.message import PARTS
 from whisperer.content.template import DEFAULT_LOCALE, POLICIES, REFUSE
+from whisperer.vocabulary.channels import EMAIL
 
 
 def template_json_schema() -> dict[str, Any]:

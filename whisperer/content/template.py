@@ -16,8 +16,9 @@ from whisperer.content import limits
 from whisperer.content.errors import Problem, TemplateError
 from whisperer.content.language import CompileError, Part, compile_part
 from whisperer.content.links import hosts_in
-from whisperer.content.message import CHANNELS, EMAIL, PARTS, WEBHOOK
+from whisperer.content.message import PARTS
 from whisperer.events.place import canonical_locale
+from whisperer.vocabulary.channels import CHANNELS, EMAIL, WEBHOOK
 
 REFUSE, BLANK = "refuse", "blank"
 POLICIES = (REFUSE, BLANK)

@@ -16,8 +16,9 @@ from typing import Any
 
 import msgspec
 
-from whisperer.decisions.budget import MICROS, Ask, Budget, Lease
+from whisperer.decisions.budget import Ask, Budget, Lease
 from whisperer.decisions.pacing import Gains, Pace, paced
+from whisperer.vocabulary.units import MICROS
 
 AHEAD_MS = 3_600_000
 """The most that spending may run ahead of the plan: a schedule that considers everyone at nine may spend the share of

@@ -11,9 +11,7 @@ from __future__ import annotations
 import msgspec
 
 from whisperer.decisions.pacing import HOURS, Plan
-
-MICROS = 1_000_000
-DAY_MS = 86_400_000
+from whisperer.vocabulary.units import DAY_MS
 
 
 class Budget(msgspec.Struct, frozen=True):

@@ -18,8 +18,6 @@ from whisperer.decisions.budget import Budget
 NO_SEND = "no_send"
 """The arm that leaves the user alone; always eligible, always first."""
 
-HOLDOUT, UNIFORM, POLICY = "holdout", "uniform", "policy"
-GROUPS = (HOLDOUT, UNIFORM, POLICY)
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 """Crockford's alphabet, without look-alikes. Numbers are split into digits as in RFC 4648."""

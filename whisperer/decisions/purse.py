@@ -13,9 +13,11 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from whisperer.decisions.budget import MICROS, Ask, Budget, Lease
-from whisperer.decisions.decision import HOLDOUT, Candidate
+from whisperer.decisions.budget import Ask, Budget, Lease
+from whisperer.decisions.decision import Candidate
 from whisperer.decisions.pacing import lagrangian
+from whisperer.vocabulary.groups import HOLDOUT
+from whisperer.vocabulary.units import MICROS
 
 Floats = NDArray[np.float64]
 Place = tuple[str, str, int, int]

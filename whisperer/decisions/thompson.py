@@ -27,13 +27,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from whisperer.decisions.budget import MICROS
 from whisperer.decisions.context import bounded_scores, rows_of, transform
-from whisperer.decisions.decision import GROUPS, HOLDOUT, NO_SEND, UNIFORM, Candidate, Choice, seed_of
+from whisperer.decisions.decision import NO_SEND, Candidate, Choice, seed_of
 from whisperer.decisions.posterior import FLOOR, Posterior, prior
 from whisperer.decisions.purse import Purse, Wallet
 from whisperer.decisions.versions import priced
 from whisperer.errors import InvariantError
+from whisperer.vocabulary.groups import GROUPS, HOLDOUT, UNIFORM
+from whisperer.vocabulary.units import MICROS
 
 N_DRAWS = 64
 WIDTH = 0.35

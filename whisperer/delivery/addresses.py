@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import idna
 
-from whisperer.content.message import EMAIL, PUSH, SMS, WEBHOOK
+from whisperer.vocabulary.channels import EMAIL, PUSH, SMS, WEBHOOK
 
 MAX_EMAIL_CHARS = 254
 MAX_LOCAL_CHARS = 64

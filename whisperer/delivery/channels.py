@@ -16,10 +16,10 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
-from whisperer.content.message import CHANNELS, EMAIL
 from whisperer.delivery.addresses import ascii_host, is_clean, usable_address
 from whisperer.delivery.errors import ChannelError, Problem
 from whisperer.delivery.webhooks import parse_secret
+from whisperer.vocabulary.channels import CHANNELS, EMAIL
 
 SINK, SMTP, WEBHOOK_POST = "sink", "smtp", "webhook"
 

@@ -17,7 +17,7 @@ REJECTED = "rejected"
 BOUNCED = "bounced"
 """The address does not exist or refuses us: it is suppressed."""
 REFUSED = "refused"
-"""We did not pass it to a provider: `detail` is a value of :class:`whisperer.eligibility.refusal.Reason`."""
+"""We did not pass it to a provider: `detail` is a value of :class:`whisperer.vocabulary.reasons.Reason`."""
 UNKNOWN = "unknown"
 """The provider got the whole message but gave no answer: the reader may have it. `repeatable` says whether a retry is
 safe; if not, the message counts as sent."""

@@ -19,11 +19,11 @@ from email.policy import SMTP, EmailPolicy
 from email.utils import format_datetime
 from typing import Literal
 
-from whisperer.content.message import EMAIL
 from whisperer.delivery.addresses import usable_address
 from whisperer.delivery.channels import parse_sender
 from whisperer.delivery.dispatch import Dispatch
 from whisperer.delivery.errors import UnsendableError
+from whisperer.vocabulary.channels import EMAIL
 
 MAX_LINE = 998
 MAX_SUBJECT_CHARS = 998

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import math
 
-from whisperer.content.message import WEBHOOK
+from whisperer.vocabulary.channels import WEBHOOK
 
 DELAYS_S: tuple[int, ...] = (0, 5, 30, 120, 600, 1_800, 7_200, 21_600, 50_400)
 """For every channel except webhook: 9 attempts within about a day."""

@@ -21,10 +21,10 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from whisperer.content.message import WEBHOOK
 from whisperer.delivery.dispatch import Dispatch
 from whisperer.delivery.errors import UnsendableError
 from whisperer.ids import bare_id, is_anonymous
+from whisperer.vocabulary.channels import WEBHOOK
 
 SECRET_PREFIX = "whsec_"  # noqa: S105 - the public marker before a secret
 MIN_SECRET_BYTES, MAX_SECRET_BYTES = 24, 64

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 
 import msgspec
 
-from whisperer.content.message import EMAIL, PUSH, SMS, WEBHOOK
 from whisperer.delivery.addresses import usable_address
+from whisperer.vocabulary.channels import EMAIL, PUSH, SMS, WEBHOOK
 
 TRAITS: dict[str, tuple[str, ...]] = {EMAIL: ("email",), SMS: ("phone",), PUSH: ("push_token", "device_token")}
 """Channel -> the traits that may hold its address; the first usable one is taken."""

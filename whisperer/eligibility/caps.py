@@ -16,9 +16,10 @@ from collections.abc import Iterable, Sequence
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache
 
-from whisperer.eligibility.local_time import HOUR_MS, first_instant, wall_at
+from whisperer.eligibility.local_time import first_instant, wall_at
 from whisperer.eligibility.rules import Cap
 from whisperer.eligibility.standing import MAX_SENDS, RETAIN_SENDS_MS, Sent, Standing
+from whisperer.vocabulary.units import HOUR_MS
 
 
 def is_capped(sends: Sequence[Sent], caps: Sequence[Cap], campaign: str, channel: str, now: int, zone: str) -> bool:

@@ -17,10 +17,10 @@ from whisperer.eligibility.addresses import address_of
 from whisperer.eligibility.caps import is_capped
 from whisperer.eligibility.consent import allows
 from whisperer.eligibility.quiet import is_quiet
-from whisperer.eligibility.refusal import Reason
 from whisperer.eligibility.rules import Cap, QuietHours
 from whisperer.eligibility.standing import Standing
 from whisperer.eligibility.suppression import is_suppressed
+from whisperer.vocabulary.reasons import Reason
 
 ORDER = (Reason.NO_ADDRESS, Reason.SUPPRESSED, Reason.NO_CONSENT, Reason.CAPPED, Reason.QUIET_HOURS)
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import hashlib
 
-from whisperer.decisions.decision import HOLDOUT, POLICY, UNIFORM
 from whisperer.eligibility.standing import Assignment, Standing
 from whisperer.ids import is_anonymous
+from whisperer.vocabulary.groups import HOLDOUT, POLICY, UNIFORM
 
 
 def draw(key: str, salt: str, holdout: float, uniform: float) -> str:

@@ -14,7 +14,6 @@ from zoneinfo import ZoneInfo
 from whisperer.events.place import KNOWN_ZONES
 
 MS = timedelta(milliseconds=1)
-MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from whisperer.eligibility.local_time import DAY_MS, MINUTE_MS, offset_ms, transition, wall_at
+from whisperer.eligibility.local_time import offset_ms, transition, wall_at
 from whisperer.eligibility.rules import QuietHours
+from whisperer.vocabulary.units import DAY_MS, MINUTE_MS
 
 _DAY_MIN = 1_440
 

@@ -11,9 +11,9 @@ import hashlib
 import unicodedata
 from bisect import bisect_left
 
-from whisperer.content.message import EMAIL
 from whisperer.delivery.addresses import usable_address
 from whisperer.eligibility.standing import Standing, Suppression
+from whisperer.vocabulary.channels import EMAIL
 
 
 def suppress(standing: Standing, channel: str, address: str, at: int, reason: str) -> bool:

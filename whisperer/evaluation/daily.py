@@ -17,9 +17,9 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from whisperer.decisions.decision import GROUPS
 from whisperer.evaluation.lift import SUSPICIOUS_P, GroupTally, NotYet
 from whisperer.evaluation.sequential import AnytimeLift, anytime_lift
+from whisperer.vocabulary.groups import GROUPS
 
 MOST_DAYS = 400
 _BELIEF = 1_000.0

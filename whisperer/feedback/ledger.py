@@ -30,11 +30,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whisperer.decisions.context import SCORE, bounded_scores, rows_of, transform
-from whisperer.decisions.decision import GROUPS, HOLDOUT
 from whisperer.decisions.linear import CampaignStatistics, OtherContextError
-from whisperer.feedback.outcome import MICROS, Reward
+from whisperer.feedback.outcome import Reward
+from whisperer.vocabulary.groups import GROUPS, HOLDOUT
+from whisperer.vocabulary.units import DAY_MS, MICROS
 
-DAY_MS = 86_400_000
 FORM_VERSION = 1
 WAIT_DAYS = 90
 

@@ -16,8 +16,6 @@ OPENED, CLICKED, CONVERTED, UNSUBSCRIBED, COMPLAINED, BOUNCED = (
 )
 OUTCOMES = (OPENED, CLICKED, CONVERTED, UNSUBSCRIBED, COMPLAINED, BOUNCED)
 
-MICROS = 1_000_000
-
 
 class Reward(msgspec.Struct, array_like=True, frozen=True):
     """Report one decision's reward as known so far, for the learner.

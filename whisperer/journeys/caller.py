@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from whisperer.decisions.budget import MICROS, Budget
+from whisperer.decisions.budget import Budget
 from whisperer.eligibility.rules import Cap, QuietHours
 from whisperer.journeys.campaign import (
     USER_ZONE,
@@ -24,6 +24,7 @@ from whisperer.journeys.campaign import (
 )
 from whisperer.segments import describe as describe_predicate
 from whisperer.segments import parse_json
+from whisperer.vocabulary.units import MICROS
 
 _UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"))
 

@@ -10,8 +10,9 @@ from typing import Any, Literal
 
 import msgspec
 
-from whisperer.decisions.budget import MICROS, Budget
+from whisperer.decisions.budget import Budget
 from whisperer.eligibility.rules import MARKETING, Cap, QuietHours
+from whisperer.vocabulary.units import MICROS
 
 DRAFT, LIVE, PAUSED, ENDED = "draft", "live", "paused", "ended"
 STATUSES = (DRAFT, LIVE, PAUSED, ENDED)

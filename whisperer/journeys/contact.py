@@ -11,10 +11,11 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from whisperer.content.message import CHANNELS
-from whisperer.eligibility.local_time import DAY_MS, HOUR_MS, wall_at
+from whisperer.eligibility.local_time import wall_at
 from whisperer.feedback.outcome import CLICKED, OPENED
 from whisperer.journeys.engagement import Engagement
+from whisperer.vocabulary.channels import CHANNELS
+from whisperer.vocabulary.units import DAY_MS, HOUR_MS
 
 _NAN = math.nan
 

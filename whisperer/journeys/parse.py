@@ -10,8 +10,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, cast
 
-from whisperer.content.message import CHANNELS
-from whisperer.decisions.budget import MICROS, Budget
+from whisperer.decisions.budget import Budget
 from whisperer.decisions.decision import NO_SEND
 from whisperer.decisions.pacing import HOURS
 from whisperer.eligibility.rules import MARKETING, Cap, QuietHours
@@ -33,6 +32,8 @@ from whisperer.segments import PredicateError, canonical_json
 from whisperer.segments import limits as predicate_limits
 from whisperer.segments import parse as parse_predicate
 from whisperer.segments.values import shown
+from whisperer.vocabulary.channels import CHANNELS
+from whisperer.vocabulary.units import MICROS
 
 FIELDS = ("trigger", "audience", "goal", "purpose", "arms", "caps", "quiet_hours", "budget")
 TRIGGERS = ("event", "segment", "schedule", "request")

@@ -23,9 +23,10 @@ from datetime import datetime, timedelta
 
 from cronsim import CronSim, CronSimError
 
-from whisperer.eligibility.local_time import DAY_MS, MS, first_instant, offset_ms, transition, wall_at
+from whisperer.eligibility.local_time import MS, first_instant, offset_ms, transition, wall_at
 from whisperer.errors import InvariantError
 from whisperer.journeys.campaign import USER_ZONE
+from whisperer.vocabulary.units import DAY_MS
 
 MAX_CRON_CHARS = 100
 MAX_MISSED = 8

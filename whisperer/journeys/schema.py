@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from whisperer.content.message import CHANNELS
 from whisperer.decisions.decision import NO_SEND
 from whisperer.decisions.pacing import HOURS
 from whisperer.journeys import limits
 from whisperer.journeys.parse import PERIODS, REWARDS, SCOPES
 from whisperer.segments import json_schema
 from whisperer.segments import limits as predicate_limits
+from whisperer.vocabulary.channels import CHANNELS
 
 _NAME: dict[str, Any] = {"type": "string", "pattern": f"^{limits.NAME_PATTERN}$"}
 _EVENT: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": predicate_limits.MAX_NAME}

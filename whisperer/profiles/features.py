@@ -23,11 +23,10 @@ from numpy.typing import NDArray
 
 from whisperer.profiles import bgnbd, daily
 from whisperer.profiles.columns import Table
-from whisperer.profiles.history import DAY_MS
 from whisperer.profiles.record import NEVER, WINDOW_DAYS
 from whisperer.profiles.scores import CHURN, ENGAGEMENT
+from whisperer.vocabulary.units import DAY_MS, MICROS
 
-MICROS = 1_000_000
 MONTH_WEEKS = 30 / 7
 """30 days, for a model that counts in weeks."""
 

@@ -20,8 +20,8 @@ from whisperer.events.words import kernel
 from whisperer.profiles.columns import Table
 from whisperer.profiles.record import WINDOW_DAYS
 from whisperer.profiles.slabs import Slabs, give, has_room, int64, take
+from whisperer.vocabulary.units import DAY_MS
 
-DAY_MS = 86_400_000
 EVER = 0
 MAX_ENTRIES = 1 << 14
 """128 KB: 180 names each day for 90 days."""

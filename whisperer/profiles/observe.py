@@ -13,9 +13,10 @@ from whisperer.events.types import Flag
 from whisperer.events.words import kernel
 from whisperer.profiles import history, timeline
 from whisperer.profiles.daily import count_day
-from whisperer.profiles.history import DAY_MS, EVER, MAX_DAY
+from whisperer.profiles.history import EVER, MAX_DAY
 from whisperer.profiles.record import NEVER, WINDOW_DAYS
 from whisperer.profiles.slabs import int64
+from whisperer.vocabulary.units import DAY_MS
 
 SEEN = EVENT[["timestamp", "revenue", "name", "zone", "locale", "kind", "flags"]]
 """The fields of an event that are read, at their offsets in EVENT, whose padding the compiler does not accept."""

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from whisperer.errors import InvariantError
 from whisperer.segments.predicate import EventLeaf, FeatureLeaf, SeenLeaf
 from whisperer.segments.rows import FeatureSpec, Rows
-from whisperer.segments.truth import DAY_MS, Test
+from whisperer.segments.truth import Test
+from whisperer.vocabulary.units import DAY_MS
 
 NEVER = int(np.iinfo(np.int64).max)
 UNIT_MS = {"hour": 3_600_000, "hours": 3_600_000, "day": DAY_MS, "days": DAY_MS}

@@ -9,8 +9,7 @@ from whisperer.segments.operators import COMPARE
 from whisperer.segments.predicate import EventLeaf, FeatureLeaf, SeenLeaf
 from whisperer.segments.rows import Rows
 from whisperer.segments.trait_test import TraitTest
-
-DAY_MS = 86_400_000
+from whisperer.vocabulary.units import DAY_MS
 
 Test = TraitTest | FeatureLeaf | EventLeaf | SeenLeaf
 """A leaf as it is evaluated: a trait leaf becomes a test, the others stay as they are."""

@@ -13,12 +13,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from whisperer.decisions.decision import NO_SEND, UNIFORM, Candidate, Choice, decision_id, send_key
+from whisperer.decisions.decision import NO_SEND, Candidate, Choice, decision_id, send_key
 from whisperer.decisions.versions import parsed
 from whisperer.eligibility.addresses import address_of
 from whisperer.eligibility.check import eligible_arms, overall
 from whisperer.eligibility.groups import assigned
-from whisperer.eligibility.refusal import Reason
 from whisperer.eligibility.standing import Standing
 from whisperer.eligibility.suppression import address_hash
 from whisperer.journeys.engagement import DECIDING, SENDING, Decision, Exposure, SendState
@@ -30,6 +29,8 @@ from whisperer.shard.live_campaigns import LiveCampaign
 from whisperer.shard.log import decision_row
 from whisperer.shard.membership import RowsView
 from whisperer.shard.tenant import Tenant
+from whisperer.vocabulary.groups import UNIFORM
+from whisperer.vocabulary.reasons import Reason
 
 encode_choice = msgspec.msgpack.Encoder().encode
 

@@ -9,11 +9,11 @@ import math
 from typing import Any
 
 from whisperer.decisions import context
-from whisperer.feedback.outcome import MICROS
 from whisperer.ids import bare_id
 from whisperer.journeys.engagement import Decision
 from whisperer.shard.loop import choice_of, reward_micros
 from whisperer.shard.tenant import Tenant
+from whisperer.vocabulary.units import MICROS
 
 
 def view(tenant: Tenant, row: int, decision: Decision) -> dict[str, Any]:

@@ -20,7 +20,6 @@ from itertools import islice
 
 import msgspec
 
-from whisperer.eligibility.refusal import Reason
 from whisperer.ids import anonymous_key, bare_id, is_anonymous, message_hash
 from whisperer.journeys.engagement import decode as decode_engagement
 from whisperer.journeys.engagement import encode as encode_engagement
@@ -47,6 +46,7 @@ from whisperer.shard.records import (
     Released,
 )
 from whisperer.shard.tenant import Owner, Tenant
+from whisperer.vocabulary.reasons import Reason
 
 MAX_LINKS = 1_000
 """Other keys that a profile may hold; more are refused as `identity_full`."""

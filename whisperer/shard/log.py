@@ -40,7 +40,7 @@ class DecisionRow(msgspec.Struct, array_like=True, frozen=True, tag=1):
     features : raw values in the order of :data:`whisperer.decisions.context.NAMES`, NaN where absent; rows from before
         2026-11-24 have (name, value) instead. :func:`named` reads both
     refused_arms : arm -> why it was not eligible
-    reason : why it was refused before a choice, a value of :class:`whisperer.eligibility.refusal.Reason`, else ""
+    reason : why it was refused before a choice, a value of :class:`whisperer.vocabulary.reasons.Reason`, else ""
     scores, shadow, shadow_version : as in :class:`whisperer.decisions.decision.Choice`
     """
 
@@ -78,7 +78,7 @@ class DeliveryRow(msgspec.Struct, array_like=True, frozen=True, tag=2):
     ----------
     attempt : 0 for the first
     status : of the receipt, see :mod:`whisperer.delivery.dispatch`
-    reason : value of :class:`whisperer.eligibility.refusal.Reason` where this ended the decision unsent, else ""
+    reason : value of :class:`whisperer.vocabulary.reasons.Reason` where this ended the decision unsent, else ""
     """
 
     tenant: str

@@ -18,9 +18,8 @@ from whisperer.decisions.decision import Choice
 from whisperer.delivery.dispatch import REFUSED as NOT_HANDED_OVER
 from whisperer.delivery.dispatch import UNKNOWN, Receipt
 from whisperer.eligibility import consent
-from whisperer.eligibility.refusal import Reason
 from whisperer.eligibility.standing import Consent
-from whisperer.feedback.outcome import MICROS, UNSUBSCRIBED, Reward
+from whisperer.feedback.outcome import UNSUBSCRIBED, Reward
 from whisperer.ids import key_hash, message_hash, tenant_seed
 from whisperer.journeys.campaign import Campaign
 from whisperer.journeys.engagement import (
@@ -45,6 +44,8 @@ from whisperer.shard.records import CampaignConfig, Experiment
 from whisperer.shard.rewards import RewardLog
 from whisperer.shard.schedules import Schedules
 from whisperer.shard.timers import Timers
+from whisperer.vocabulary.reasons import Reason
+from whisperer.vocabulary.units import MICROS
 
 BY_LINK = "unsubscribe link"
 """Source of a consent statement made by a link."""

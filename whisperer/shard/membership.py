@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whisperer.profiles import features, traits
-from whisperer.profiles.history import DAY_MS
 from whisperer.profiles.population import LIVE, NO_CHECK, Population
 from whisperer.segments import program
 from whisperer.segments.parse import parse_json
 from whisperer.segments.program import Program
 from whisperer.segments.trait_test import TraitTest
 from whisperer.shard.records import SegmentConfig
+from whisperer.vocabulary.units import DAY_MS
 
 AT_ONCE = 20_000
 """Users that one Tick evaluates for one segment without trait tests, in a backfill or when due: about 20 ms.

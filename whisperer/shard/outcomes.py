@@ -16,7 +16,6 @@ from whisperer.delivery.dispatch import REFUSED, UNKNOWN, Receipt
 from whisperer.delivery.schedule import next_attempt_at
 from whisperer.eligibility import caps, consent, suppression
 from whisperer.eligibility.addresses import address_of
-from whisperer.eligibility.refusal import Reason
 from whisperer.eligibility.standing import Consent, Sent, Standing, Suppression
 from whisperer.feedback import outcome as kinds
 from whisperer.journeys.engagement import (
@@ -41,6 +40,8 @@ from whisperer.shard.loop import BY_LINK, Wish
 from whisperer.shard.records import ConsentStated, MergeIn, Outcome, OutcomePassed
 from whisperer.shard.tenant import Tenant
 from whisperer.shard.timers import DECISION_DEADLINE_MS, next_due
+from whisperer.vocabulary.reasons import Reason
+from whisperer.vocabulary.units import MICROS
 
 SKEW_MS = 5_000
 """Client clocks are corrected only from this difference on, so an event may be dated this much before its cause."""
@@ -153,7 +154,7 @@ def observe_goal(tenant: Tenant, row: int, lives: list[LiveCampaign], event: str
         return
     for live in lives:
         goal = live.campaign.goal
-        value = kinds.MICROS if goal.reward == "conversion" else revenue
+        value = MICROS if goal.reward == "conversion" else revenue
         exposure = held.exposures.get(live.name)
         if exposure is None or timestamp <= exposure.since - SKEW_MS:
             continue

@@ -9,12 +9,12 @@ from whisperer.decisions import context
 from whisperer.delivery.dispatch import REFUSED, Receipt
 from whisperer.eligibility.addresses import address_of
 from whisperer.eligibility.check import may_dispatch
-from whisperer.eligibility.refusal import Reason
 from whisperer.journeys.campaign import LIVE
 from whisperer.journeys.engagement import SENDING, Decision
 from whisperer.profiles import traits
 from whisperer.profiles.population import FORWARDED
 from whisperer.shard.tenant import Tenant
+from whisperer.vocabulary.reasons import Reason
 
 
 def prepare(tenant: Tenant, decision_id: str, now: int) -> RenderRequest | Receipt | None:

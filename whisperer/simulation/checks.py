@@ -15,15 +15,14 @@ from whisperer.content.errors import TemplateError
 from whisperer.content.locales import lookup
 from whisperer.content.message import NotRendered
 from whisperer.content.template import Template, parse_template
-from whisperer.eligibility.refusal import Reason
 from whisperer.eligibility.rules import TRANSACTIONAL
 from whisperer.evaluation.lift import FEWEST_USERS
-from whisperer.feedback.outcome import MICROS
 from whisperer.journeys.campaign import Campaign, OnEvent, OnRequest, OnSchedule, OnSegment
-from whisperer.profiles.history import DAY_MS
 from whisperer.simulation.forecast import ClockChange, Power, clock_changes
 from whisperer.simulation.plan import Plan, template_place
 from whisperer.simulation.tally import Tally
+from whisperer.vocabulary.reasons import Reason
+from whisperer.vocabulary.units import DAY_MS, MICROS
 
 OK, WARN, BLOCK = "ok", "warn", "block"
 LEVELS = (OK, WARN, BLOCK)

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
-from whisperer.eligibility.local_time import DAY_MS, MS, offset_ms, transition, wall_at
+from whisperer.eligibility.local_time import MS, offset_ms, transition, wall_at
 from whisperer.evaluation.lift import GroupTally, adjusted_mean, typical
 from whisperer.evaluation.sequential import TUNED_FOR_USERS, anytime_quantile
 from whisperer.journeys.campaign import USER_ZONE, OnSchedule
 from whisperer.journeys.schedule import Schedule
+from whisperer.vocabulary.units import DAY_MS
 
 POWER = 0.8
 DAYS_AHEAD = 400

@@ -7,10 +7,11 @@ from typing import Any
 
 import msgspec
 
-from whisperer.decisions.decision import NO_SEND, UNIFORM
+from whisperer.decisions.decision import NO_SEND
 from whisperer.errors import RequestError
 from whisperer.journeys.campaign import Campaign, from_json
 from whisperer.shard.records import Experiment, SegmentConfig
+from whisperer.vocabulary.groups import UNIFORM
 
 LEARNED = "learned"
 """Decide by what the learner knows of the campaign now; if that is nothing, all arms count the same."""

@@ -12,13 +12,14 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from whisperer.decisions.context import rows_of
-from whisperer.decisions.decision import HOLDOUT, NO_SEND, POLICY, UNIFORM, Candidate, Choice
+from whisperer.decisions.decision import NO_SEND, Candidate, Choice
 from whisperer.decisions.posterior import Posterior
 from whisperer.decisions.purse import Wallet
 from whisperer.decisions.thompson import choose
 from whisperer.models.value import ValueModel
 from whisperer.simulation.plan import ARM
 from whisperer.simulation.replay import Choose
+from whisperer.vocabulary.groups import HOLDOUT, POLICY, UNIFORM
 
 Policies = Mapping[tuple[str, str], Posterior]
 

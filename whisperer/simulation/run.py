@@ -22,12 +22,9 @@ from whisperer.content.message import NotRendered, Rendered, RenderRequest
 from whisperer.content.render import not_rendered, render
 from whisperer.content.template import Template, parse_template
 from whisperer.decisions.decision import NO_SEND
-from whisperer.eligibility.refusal import Reason
 from whisperer.evaluation.lift import GroupTally
-from whisperer.feedback.outcome import MICROS
 from whisperer.journeys.campaign import Campaign
 from whisperer.models.value import ValueModel
-from whisperer.profiles.history import DAY_MS
 from whisperer.simulation.checks import Found, checklist
 from whisperer.simulation.forecast import Power, power
 from whisperer.simulation.history import Fact
@@ -37,6 +34,8 @@ from whisperer.simulation.replay import Render, Replay
 from whisperer.simulation.spending import AtPrice, Spending
 from whisperer.simulation.tally import Counts, Tally
 from whisperer.simulation.value import DecisionLog, NotEstimated, Value, estimate
+from whisperer.vocabulary.reasons import Reason
+from whisperer.vocabulary.units import DAY_MS, MICROS
 
 CAVEATS = (
     "Users are taken to react as they did: no message changes what they do next.",

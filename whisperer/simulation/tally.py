@@ -12,10 +12,9 @@ from dataclasses import dataclass, field
 
 from whisperer.decisions.decision import NO_SEND
 from whisperer.delivery.dispatch import ACCEPTED
-from whisperer.feedback.outcome import MICROS
 from whisperer.journeys.campaign import Campaign
-from whisperer.profiles.history import DAY_MS
 from whisperer.shard.log import DecisionRow, DeliveryRow, LogRow, RewardRow
+from whisperer.vocabulary.units import DAY_MS, MICROS
 
 
 @dataclass(slots=True)

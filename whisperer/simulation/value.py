@@ -17,17 +17,18 @@ import msgspec
 import numpy as np
 
 from whisperer.decisions.context import rows_of, transform
-from whisperer.decisions.decision import NO_SEND, POLICY, Candidate
+from whisperer.decisions.decision import NO_SEND, Candidate
 from whisperer.evaluation.bootstrap import Interval, compare, intervals
 from whisperer.evaluation.estimators import Terms, dr, snips, switch_dr, threshold
 from whisperer.evaluation.gate import DR, SNIPS, SWITCH_DR
 from whisperer.evaluation.logged import Floats, InvalidLogError, Logged
 from whisperer.evaluation.overlap import overlap, refusals
 from whisperer.evaluation.reward_model import N_FOLDS, cross_fitted
-from whisperer.feedback.outcome import MICROS
 from whisperer.journeys.campaign import Campaign
 from whisperer.simulation.plan import LEARNED, model_of
 from whisperer.simulation.replay import Choose
+from whisperer.vocabulary.groups import POLICY
+from whisperer.vocabulary.units import MICROS
 
 FEWEST_EFFECTIVE = 100.0
 """Effective decisions below which no figure is given. The gate requires ten times as many."""

@@ -11,8 +11,8 @@ from serve_apps.gateway.pages.pictures import Part, accounting, bars, lift_pictu
 from serve_apps.gateway.pages.rendering import render
 from serve_apps.gateway.pages.site import Site
 from serve_apps.gateway.pages.story import shown
-from whisperer.decisions.decision import GROUPS
 from whisperer.evaluation.lift import SUSPICIOUS_P
+from whisperer.vocabulary.groups import GROUPS
 
 
 def render_campaign(campaign: CampaignPage, *, now: int, site: Site) -> str:

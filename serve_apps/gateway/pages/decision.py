@@ -13,8 +13,8 @@ from serve_apps.gateway.pages.site import Site
 from serve_apps.gateway.pages.story import shown
 from whisperer.decisions.context import NAMES
 from whisperer.decisions.decision import NO_SEND
-from whisperer.eligibility.refusal import Reason
 from whisperer.ids import ANONYMOUS_PREFIX, KNOWN_PREFIX
+from whisperer.vocabulary.reasons import Reason
 
 _OF_ONE_ARM: dict[str, str] = {
     Reason.NO_CONSENT: "the user has not agreed to its channel, or has withdrawn",

@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from whisperer.events.clock import instant
-from whisperer.feedback.outcome import MICROS
 from whisperer.ids import ANONYMOUS_PREFIX, KNOWN_PREFIX
+from whisperer.vocabulary.units import MICROS
 
 THIN = "\u202f"  # narrow no-break space, the separator of ISO 80000-1
 DASH = "–"

@@ -8,9 +8,10 @@ from __future__ import annotations
 from serve_apps.gateway.pages.documents import DecisionView, OutcomeView
 from serve_apps.gateway.pages.formats import moment, percent, reward, span
 from serve_apps.gateway.pages.pictures import sentence
-from whisperer.decisions.decision import HOLDOUT, NO_SEND, UNIFORM
+from whisperer.decisions.decision import NO_SEND
 from whisperer.journeys.engagement import DECIDING, REFUSED, SENDING, SENT
 from whisperer.journeys.engagement import NO_SEND as CLOSED_WITHOUT
+from whisperer.vocabulary.groups import HOLDOUT, UNIFORM
 
 _CAUSES = {
     "event": "an event of theirs arrived",

@@ -12,8 +12,8 @@ from typing import TypeGuard
 
 from serve_apps.gateway.pages.formats import THIN, count, number, percent, signed
 from serve_apps.gateway.pages.live_view import LiftView, NotYetView
-from whisperer.eligibility.refusal import SENTENCES, Reason
 from whisperer.evaluation.lift import HOLDOUT_BELOW_ZERO, HOLDOUT_NEAR_ZERO
+from whisperer.vocabulary.reasons import SENTENCES, Reason
 
 _MARGIN = 0.08  # of the width, left free on both sides of an interval
 

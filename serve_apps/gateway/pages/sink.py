@@ -13,7 +13,7 @@ from serve_apps.gateway.pages.documents import SinkMessage, SinkPage
 from serve_apps.gateway.pages.rendering import render
 from serve_apps.gateway.pages.site import Site
 from whisperer.content.locales import direction
-from whisperer.content.message import CHANNELS, EMAIL
+from whisperer.vocabulary.channels import CHANNELS, EMAIL
 
 PER_PAGE = 50
 

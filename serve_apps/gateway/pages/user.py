@@ -12,8 +12,8 @@ from serve_apps.gateway.pages.formats import moment
 from serve_apps.gateway.pages.record import plain, record
 from serve_apps.gateway.pages.rendering import render
 from serve_apps.gateway.pages.site import Site
+from whisperer.vocabulary.units import DAY_MS
 
-DAY_MS = 86_400_000
 MOST_ROWS = 100
 
 

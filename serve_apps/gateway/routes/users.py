@@ -8,10 +8,10 @@ from starlette.responses import Response
 
 from serve_apps.gateway.parts import Parts
 from serve_apps.gateway.routes.exchange import TenantOf, answer, described, read_as, streamed
-from whisperer.content.message import CHANNELS
 from whisperer.eligibility.rules import MARKETING
 from whisperer.errors import RequestError
 from whisperer.events.clock import instant
+from whisperer.vocabulary.channels import CHANNELS
 
 ANY = "*"
 CONSENT_EXAMPLE = {"channel": "email", "purpose": "marketing", "granted": False, "source": "preference centre"}

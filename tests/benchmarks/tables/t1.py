@@ -39,12 +39,13 @@ from tests.benchmarks.tables.t1_rows import (
     telco,
     total_charge,
 )
-from training.churn.cutoffs import DAY_MS, Histories, Rows
+from training.churn.cutoffs import Histories, Rows
 from training.churn.encode import Encoding
 from training.churn.level import at_level, halfway
 from training.churn.mixing import log_loss
 from training.churn.model import Fitted, fit_churn
 from training.churn.sequence import SequenceModel, sequences, wins
+from whisperer.vocabulary.units import DAY_MS
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]

@@ -11,7 +11,8 @@ import pyarrow.csv as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from training.churn.cutoffs import DAY_MS, Histories, Rows, rolling_rows
+from training.churn.cutoffs import Histories, Rows, rolling_rows
+from whisperer.vocabulary.units import DAY_MS
 
 Table = dict[str, NDArray[Any]]
 

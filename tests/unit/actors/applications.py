@@ -9,11 +9,12 @@ from typing import Any
 from tests.unit.shard.campaigns import ADDRESSES, BY_EVENT
 from tests.unit.shard.world import TENANT, World, choice_of, event
 from whisperer.content.message import Rendered, RenderRequest
-from whisperer.decisions.decision import HOLDOUT, Candidate, Choice
+from whisperer.decisions.decision import Candidate, Choice
 from whisperer.delivery.dispatch import ACCEPTED, Dispatch, Receipt
 from whisperer.eligibility.groups import draw
 from whisperer.errors import UnavailableError
 from whisperer.shard.records import RecordBody
+from whisperer.vocabulary.groups import HOLDOUT
 
 
 class FakeApplication:

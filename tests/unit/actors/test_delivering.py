@@ -8,9 +8,9 @@ from tests.unit.actors.applications import FakeApplication, OneShard, accept, re
 from tests.unit.shard.world import SEED, TENANT
 from whisperer.content.message import NotRendered, RenderRequest
 from whisperer.delivery.dispatch import WAITING, Dispatch, Receipt
-from whisperer.eligibility.refusal import Reason
 from whisperer.ids import partition_of
 from whisperer.shard.records import ConsentStated
+from whisperer.vocabulary.reasons import Reason
 
 
 def deliverer(one: OneShard, content: FakeApplication, delivery: FakeApplication) -> Deliverer:

@@ -12,10 +12,11 @@ from actors.blobs import BlobFolder
 from actors.treasury import BLOB, Treasury
 from serve_apps.decisions.leasing import PAUSE_S, Leasing
 from tests.unit.decisions.test_budget import COSTS, DAY, POLICIES, cost, paying
-from whisperer.decisions.budget import DAY_MS, MICROS, Budget
+from whisperer.decisions.budget import Budget
 from whisperer.decisions.decision import Candidate
 from whisperer.decisions.thompson import choose
 from whisperer.errors import UnavailableError
+from whisperer.vocabulary.units import DAY_MS, MICROS
 
 NOON = DAY * DAY_MS + DAY_MS // 2
 BUDGET = Budget(60 * MICROS)

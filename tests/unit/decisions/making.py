@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whisperer.decisions.context import NAMES, transform
-from whisperer.decisions.decision import POLICY, Candidate
+from whisperer.decisions.decision import Candidate
 from whisperer.decisions.linear import CampaignStatistics
+from whisperer.vocabulary.groups import POLICY
 
 ARMS = ["no_send", "mail", "sms"]
 KEY = ("tenant", "campaign")

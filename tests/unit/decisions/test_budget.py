@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 
 from tests.unit.decisions.making import ARMS, KEY, candidates, learned
 from whisperer.decisions.allotment import AHEAD_MS, WINDOWS, Allotments
-from whisperer.decisions.budget import DAY_MS, MICROS, Ask, Budget, Lease
-from whisperer.decisions.decision import HOLDOUT, POLICY, UNIFORM, Candidate, Choice
+from whisperer.decisions.budget import Ask, Budget, Lease
+from whisperer.decisions.decision import Candidate, Choice
 from whisperer.decisions.posterior import posterior
 from whisperer.decisions.purse import Wallet
 from whisperer.decisions.thompson import N_DRAWS, choose, fault_of, propensities
 from whisperer.decisions.versions import Decider, parsed, priced
+from whisperer.vocabulary.groups import HOLDOUT, POLICY, UNIFORM
+from whisperer.vocabulary.units import DAY_MS, MICROS
 
 COSTS = [0, 300_000, MICROS]
 DAY = 20_000

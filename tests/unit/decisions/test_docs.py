@@ -10,9 +10,9 @@ import pytest
 from actors import learner
 from whisperer.decisions import thompson
 from whisperer.decisions.context import LIMIT, D
-from whisperer.decisions.decision import GROUPS
 from whisperer.evaluation.lift import FEWEST_USERS, SUSPICIOUS_P
 from whisperer.feedback import ledger
+from whisperer.vocabulary.groups import GROUPS
 
 PAGE = (Path(__file__).parents[3] / "docs" / "policy.md").read_text()
 WORDS = " ".join(PAGE.split())

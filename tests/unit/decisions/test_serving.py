@@ -17,12 +17,13 @@ from serve_apps.decisions.models import RETRY_S, Models, Policy, Serving
 from serve_apps.decisions.scoring import BROKEN, LATE, MISSING, Scorer
 from tests.unit.decisions.making import ARMS, KEY, candidates, learned
 from tests.unit.decisions.valuing import NAME, Shelf
-from whisperer.decisions.decision import HOLDOUT, UNIFORM, Candidate, Choice
+from whisperer.decisions.decision import Candidate, Choice
 from whisperer.decisions.posterior import Posterior, posterior
 from whisperer.errors import UnavailableError
 from whisperer.models.guardrails import Breach, Tally, breaches
 from whisperer.models.rollout import BUILT_IN, Rollout, roll_back
 from whisperer.models.value import ValueModel
+from whisperer.vocabulary.groups import HOLDOUT, UNIFORM
 
 LONG_S = 60.0
 LEARNED: dict[Policy, Posterior] = {KEY: posterior(learned(dict.fromkeys(ARMS, 0.2)), 7)}

@@ -10,10 +10,11 @@ import pytest
 
 from tests.unit.decisions.making import ARMS, KEY, candidates, learned
 from whisperer.decisions.context import NAMES
-from whisperer.decisions.decision import GROUPS, HOLDOUT, NO_SEND, UNIFORM, Candidate, Choice, seed_of
+from whisperer.decisions.decision import NO_SEND, Candidate, Choice, seed_of
 from whisperer.decisions.posterior import FLOOR, decode, encode, posterior
 from whisperer.decisions.thompson import N_DRAWS, choose, fault_of, mixed
 from whisperer.errors import InvariantError
+from whisperer.vocabulary.groups import GROUPS, HOLDOUT, UNIFORM
 
 POLICIES = {KEY: posterior(learned({"no_send": 0.1, "mail": 0.3, "sms": 0.25}), 4)}
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from whisperer.content.message import CHANNELS
 from whisperer.delivery.addresses import MAX_EMAIL_CHARS, usable_address
 from whisperer.eligibility.suppression import address_hash
+from whisperer.vocabulary.channels import CHANNELS
 
 hostile = st.text(alphabet=st.sampled_from('ab.@+-"<>()\\ \t\r\n\0\x85\u2028:;,12\ud800é。'), max_size=40)
 

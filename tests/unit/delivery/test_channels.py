@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisperer.content.message import CHANNELS
 from whisperer.delivery.channels import PROVIDERS, parse_channel, parse_sender, redacted
 from whisperer.delivery.errors import ChannelError
+from whisperer.vocabulary.channels import CHANNELS
 
 SECRET = "whsec_" + "QUJD" * 10
 SMTP: dict[str, Any] = {"host": "mail.example.com", "sender": "Ada <ada@example.com>"}

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisperer.content.message import CHANNELS
 from whisperer.eligibility.addresses import address_of
+from whisperer.vocabulary.channels import CHANNELS
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,10 @@ from tests.unit.eligibility.moments import HOUR, at
 from whisperer.eligibility.caps import record
 from whisperer.eligibility.check import ORDER, eligible_arms, may_dispatch, overall
 from whisperer.eligibility.consent import state
-from whisperer.eligibility.refusal import Reason
 from whisperer.eligibility.rules import Cap, QuietHours
 from whisperer.eligibility.standing import Consent, Sent, Standing
 from whisperer.eligibility.suppression import suppress
+from whisperer.vocabulary.reasons import Reason
 
 NOON = at("2026-06-01T12:00+02:00")
 MIDNIGHT = at("2026-06-01T00:00+02:00")

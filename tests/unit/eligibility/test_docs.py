@@ -7,9 +7,9 @@ from pathlib import Path
 
 from whisperer.eligibility.addresses import TRAITS
 from whisperer.eligibility.check import ORDER
-from whisperer.eligibility.refusal import SENTENCES, Reason
 from whisperer.eligibility.standing import MAX_SENDS, RETAIN_SENDS_MS
 from whisperer.journeys.schedule import MAX_MISSED
+from whisperer.vocabulary.reasons import SENTENCES, Reason
 
 PAGE = (Path(__file__).parents[3] / "docs" / "eligibility.md").read_text()
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisperer.decisions.decision import GROUPS, HOLDOUT, POLICY, UNIFORM
 from whisperer.eligibility.groups import assigned, draw, merged
 from whisperer.eligibility.standing import Assignment, Standing
+from whisperer.vocabulary.groups import GROUPS, HOLDOUT, POLICY, UNIFORM
 
 KEYS = [f"u:{n}" for n in range(20_000)]
 

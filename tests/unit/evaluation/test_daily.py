@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisperer.decisions.decision import GROUPS
 from whisperer.evaluation.daily import MOST_DAYS, anytime_ratio, looks
 from whisperer.evaluation.lift import GroupTally, NotYet
 from whisperer.evaluation.sequential import AnytimeLift, anytime_lift
+from whisperer.vocabulary.groups import GROUPS
 
 SHARES = {"holdout": 0.1, "uniform": 0.1, "policy": 0.8}
 

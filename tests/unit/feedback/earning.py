@@ -8,8 +8,9 @@ import numpy as np
 
 from whisperer.decisions.context import NAMES
 from whisperer.decisions.linear import CampaignStatistics
-from whisperer.feedback.ledger import DAY_MS, Ledger
-from whisperer.feedback.outcome import MICROS, Reward
+from whisperer.feedback.ledger import Ledger
+from whisperer.feedback.outcome import Reward
+from whisperer.vocabulary.units import DAY_MS, MICROS
 
 DAY = 20_000
 TENANT, CAMPAIGN = "tenant", "campaign"

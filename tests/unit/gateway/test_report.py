@@ -20,9 +20,9 @@ from serve_apps.gateway.sums import by_tenant, loop_counts
 from tests.unit.gateway.test_campaigns import CAMPAIGN, SMS
 from tests.unit.gateway.test_decisions import send
 from tests.unit.gateway.world import Caller, World
-from whisperer.eligibility.refusal import Reason
 from whisperer.feedback.links import CLICK, Link
 from whisperer.journeys.schema import EXAMPLE
+from whisperer.vocabulary.reasons import Reason
 
 counts = st.integers(0, 10**6)
 reasons = st.dictionaries(st.sampled_from([r.value for r in Reason]), counts, max_size=4)

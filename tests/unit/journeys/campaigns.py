@@ -7,12 +7,12 @@ from typing import Any
 from hypothesis import strategies as st
 
 from tests.unit.segments.strategies import predicates
-from whisperer.content.message import CHANNELS
 from whisperer.decisions.pacing import HOURS
 from whisperer.journeys import limits
 from whisperer.journeys.parse import PERIODS, SCOPES
 from whisperer.profiles.features import FEATURES
 from whisperer.segments import PredicateError, parse
+from whisperer.vocabulary.channels import CHANNELS
 
 
 def _is_usable(predicate: dict[str, Any]) -> bool:

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from training.simulator.history import History
-from whisperer.content.message import CHANNELS
 from whisperer.decisions.context import NAMES
 from whisperer.eligibility.standing import Sent, Standing
 from whisperer.feedback.outcome import CLICKED, OPENED, UNSUBSCRIBED
@@ -16,6 +15,7 @@ from whisperer.journeys import contact
 from whisperer.journeys.contact import BY_CHANNEL, CONTACT
 from whisperer.journeys.engagement import Decision, Engagement, OutcomeEntry, SendState
 from whisperer.shard.decision_features import SPECS
+from whisperer.vocabulary.channels import CHANNELS
 
 DAY, HOUR = 86_400_000, 3_600_000
 NOW = 1_790_000_000_000

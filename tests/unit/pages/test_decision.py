@@ -12,7 +12,7 @@ from tests.unit.pages.documents import NOW
 from tests.unit.pages.loop_documents import DECISION, SEND_KEY, decision, held_out, refused
 from tests.unit.pages.reading import HOSTILE, HUGE, Outline, check_markup, check_policy, words
 from whisperer.decisions.context import NAMES
-from whisperer.eligibility.refusal import SENTENCES
+from whisperer.vocabulary.reasons import SENTENCES
 
 SITE = Site("demo", ("demo",))
 

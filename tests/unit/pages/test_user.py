@@ -6,10 +6,11 @@ import pytest
 from serve_apps.gateway.pages.documents import UserView
 from serve_apps.gateway.pages.site import Site
 from serve_apps.gateway.pages.story import MOST_SHOWN, woven
-from serve_apps.gateway.pages.user import DAY_MS, render_user, sends_used
+from serve_apps.gateway.pages.user import render_user, sends_used
 from tests.unit.pages.documents import NOW
 from tests.unit.pages.loop_documents import DECISION, SEND_KEY, decision, refused, unknown_user, user
 from tests.unit.pages.reading import HOSTILE, HUGE, Outline, check_markup, check_policy, words
+from whisperer.vocabulary.units import DAY_MS
 
 SITE = Site("demo", ("demo",))
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from whisperer.profiles import bgnbd, daily, features
 from whisperer.profiles.features import FEATURES, REPLAYED, feature_hash
-from whisperer.profiles.history import DAY_MS
 from whisperer.profiles.record import users
 from whisperer.profiles.scores import HORIZON_DAYS, BgNbdScores
+from whisperer.vocabulary.units import DAY_MS
 
 ACTIVE = st.lists(st.tuples(st.integers(0, 3), st.integers(20_000, 20_200)), min_size=1, max_size=60)
 

@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 
 from whisperer.events.block import EVENT
 from whisperer.events.types import Flag
-from whisperer.profiles.history import DAY_MS, EVER
+from whisperer.profiles.history import EVER
 from whisperer.profiles.population import NO_CHECK, Population
 from whisperer.profiles.record import WINDOW_DAYS
 from whisperer.profiles.state import ProfileState
 from whisperer.profiles.timeline import KEEP
 from whisperer.profiles.traits import JOINED
+from whisperer.vocabulary.units import DAY_MS
 
 NAMES = ["Bought", "Looked"]
 ZONES = ["", "Asia/Tokyo", "Europe/Vienna"]

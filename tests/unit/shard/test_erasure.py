@@ -5,13 +5,13 @@ from __future__ import annotations
 from tests.unit.shard.campaigns import ADDRESSES, ON_REQUEST
 from tests.unit.shard.moves import move
 from tests.unit.shard.world import SEED, T0, TENANT, World, event
-from whisperer.decisions.decision import HOLDOUT
 from whisperer.eligibility.groups import draw
 from whisperer.feedback.outcome import UNSUBSCRIBED
 from whisperer.ids import partition_of
 from whisperer.shard import inspection, snapshot
 from whisperer.shard.machine import DEFAULT_MAX_IDS
 from whisperer.shard.records import Asked, ConsentStated, ErasureDone, Outcome, Outcomes
+from whisperer.vocabulary.groups import HOLDOUT
 
 ANN = next(f"ann{i}" for i in range(100) if draw(f"u:ann{i}", "salt", 0.3, 0.3) != HOLDOUT)
 PLACE = partition_of(f"u:{ANN}", SEED)

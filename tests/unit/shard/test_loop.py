@@ -20,7 +20,7 @@ from tests.unit.shard.campaigns import (
     campaign,
 )
 from tests.unit.shard.world import DAY, SEED, T0, TENANT, World, event
-from whisperer.decisions.decision import HOLDOUT, NO_SEND, decision_id, send_key
+from whisperer.decisions.decision import NO_SEND, decision_id, send_key
 from whisperer.delivery.dispatch import ACCEPTED, BOUNCED, REJECTED, RETRY, UNKNOWN, Receipt
 from whisperer.eligibility.groups import draw
 from whisperer.eligibility.rules import QuietHours
@@ -41,6 +41,7 @@ from whisperer.shard.records import (
     Receipts,
 )
 from whisperer.shard.timers import DECISION_DEADLINE_MS
+from whisperer.vocabulary.groups import HOLDOUT
 
 
 def treated(world: World, trait: dict[str, Any] = ADDRESSES, name: str = "ann") -> str:

@@ -16,7 +16,7 @@ from tests.unit.shard.test_loop import only, treated
 from tests.unit.shard.world import DAY, SEED, T0, TENANT, World, event
 from whisperer.content.message import RenderRequest
 from whisperer.decisions import context
-from whisperer.decisions.decision import HOLDOUT, NO_SEND
+from whisperer.decisions.decision import NO_SEND
 from whisperer.eligibility.groups import draw
 from whisperer.feedback.outcome import CLICKED, CONVERTED, OPENED, UNSUBSCRIBED
 from whisperer.ids import partition_of
@@ -37,6 +37,7 @@ from whisperer.shard.records import (
     PartitionLeft,
 )
 from whisperer.shard.turns import turns
+from whisperer.vocabulary.groups import HOLDOUT
 
 LARGEST = 9_000_000_000_000
 """Revenue that the gateway still takes: in micro-units nearly a whole int64."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from whisperer.content.message import RenderRequest
-from whisperer.decisions.decision import HOLDOUT, NO_SEND, Candidate, Choice, seed_of
+from whisperer.decisions.decision import NO_SEND, Candidate, Choice, seed_of
 from whisperer.delivery.dispatch import ACCEPTED, Receipt
 from whisperer.events.block import encode_block
 from whisperer.events.parts import PartBuilder, merge
@@ -17,7 +17,6 @@ from whisperer.events.types import RESERVED_NAME, WIRE_TO_TYPE, EventType, Flag
 from whisperer.feedback.outcome import Reward
 from whisperer.ids import anonymous_key, key_hash, known_key, message_hash, partition_of, tenant_seed
 from whisperer.journeys.campaign import Campaign, to_json
-from whisperer.profiles.features import MICROS
 from whisperer.shard import inspection, sending
 from whisperer.shard.accounts import Account
 from whisperer.shard.effects import Decide, Deliver, Effect, SegmentChanged, Send
@@ -41,6 +40,8 @@ from whisperer.shard.records import (
     decode_record,
     encode_record,
 )
+from whisperer.vocabulary.groups import HOLDOUT
+from whisperer.vocabulary.units import MICROS
 
 TENANT = "tn_test"
 SEED = tenant_seed(TENANT)

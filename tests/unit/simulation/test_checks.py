@@ -12,13 +12,13 @@ from tests.unit.shard.campaigns import BY_SEGMENT, DAILY, ON_REQUEST, campaign
 from tests.unit.simulation.past import DAY, T0, TEMPLATES, plan, template
 from whisperer.content.message import NotRendered
 from whisperer.eligibility.rules import TRANSACTIONAL, QuietHours
-from whisperer.feedback.outcome import MICROS
 from whisperer.journeys.campaign import Campaign, OnSchedule
 from whisperer.shard.records import Experiment
 from whisperer.simulation.checks import BLOCK, CHECKS, OK, WARN, Found, Item, checklist
 from whisperer.simulation.forecast import Power
 from whisperer.simulation.plan import Plan
 from whisperer.simulation.tally import Counts, Tally
+from whisperer.vocabulary.units import MICROS
 
 POWERFUL = Power(200.0, 1_800.0, 0.2, 0.02, 0.015, 5.0)
 

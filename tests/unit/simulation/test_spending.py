@@ -14,9 +14,8 @@ from tests.unit.decisions.valuing import FEATURES, Shelf, logged
 from tests.unit.shard.campaigns import MAIL, campaign
 from tests.unit.simulation.past import DAY, HOUR, T0, TEMPLATES, TENANT, batch, event, identify, plan
 from whisperer.decisions.budget import Budget
-from whisperer.decisions.decision import POLICY, Candidate
+from whisperer.decisions.decision import Candidate
 from whisperer.errors import RequestError
-from whisperer.feedback.outcome import MICROS
 from whisperer.journeys.campaign import Arm
 from whisperer.models.value import ValueModel, open_model
 from whisperer.shard.decision_features import FEATURE_HASH
@@ -24,6 +23,8 @@ from whisperer.simulation.plan import check_policy, model_of
 from whisperer.simulation.policy import named
 from whisperer.simulation.run import Trained, simulate
 from whisperer.simulation.value import NOT_ENOUGH, DecisionLog, NotEstimated, Value, estimate
+from whisperer.vocabulary.groups import POLICY
+from whisperer.vocabulary.units import MICROS
 
 COSTLY = campaign(arms=(Arm("mail", "email", "hello", 1, cost=0.05), Arm("sms", "sms", "hello-sms", 1, cost=0.2)))
 PEOPLE = [f"u{i}" for i in range(60)]

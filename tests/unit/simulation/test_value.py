@@ -11,12 +11,13 @@ import pytest
 from tests.unit.shard.campaigns import MAIL, TEXT, campaign
 from tests.unit.simulation.past import T0, TENANT
 from whisperer.decisions.context import NAMES
-from whisperer.decisions.decision import NO_SEND, UNIFORM
-from whisperer.feedback.outcome import MICROS
+from whisperer.decisions.decision import NO_SEND
 from whisperer.journeys.campaign import Arm, Campaign, Goal
 from whisperer.simulation.plan import LEARNED
 from whisperer.simulation.policy import named
 from whisperer.simulation.value import NO_ARM, NO_LOG, NOT_ENOUGH, DecisionLog, NotEstimated, Value, estimate, like_arms
+from whisperer.vocabulary.groups import UNIFORM
+from whisperer.vocabulary.units import MICROS
 
 ABSENT = [math.nan] * len(NAMES)
 EARNS = {NO_SEND: 0.1, "mail": 0.3, "text": 0.2}

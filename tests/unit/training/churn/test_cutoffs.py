@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.churn.cutoffs import DAY_MS, Histories, features_at, rolling_rows
+from training.churn.cutoffs import Histories, features_at, rolling_rows
+from whisperer.vocabulary.units import DAY_MS
 
 CUTOFF = 400 * DAY_MS
 HORIZON = 90 * DAY_MS

@@ -8,9 +8,10 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the extra `training` is not installed")
 
-from training.churn.cutoffs import DAY_MS, Histories, Rows, rolling_rows  # noqa: E402
+from training.churn.cutoffs import Histories, Rows, rolling_rows  # noqa: E402
 from training.churn.mixing import log_loss  # noqa: E402
 from training.churn.sequence import N_STEPS, Recipe, SequenceModel, sequences, wins  # noqa: E402
+from whisperer.vocabulary.units import DAY_MS  # noqa: E402
 
 CUTOFF, HORIZON = 400 * DAY_MS, 30 * DAY_MS
 QUICK = Recipe(width=12, epochs=12, batch=64, rate=2e-2)
