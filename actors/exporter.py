@@ -18,7 +18,8 @@ import msgspec
 import numpy as np
 
 from actors.warehouse import Exported, ExportRecord, LogRecord, Warehouse
-from whisperer.events.block import decode_block, keys_of
+from whisperer.events.block import keys_of
+from whisperer.events.decoding import decode_block
 from whisperer.ids import message_hash
 from whisperer.ports import Journal
 from whisperer.shard.log import LogRow

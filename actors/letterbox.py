@@ -14,7 +14,7 @@ from typing import Any
 
 from actors.commit import Committer
 from actors.weighing import batches
-from whisperer.events.block import held_bytes
+from whisperer.events.decoding import held_bytes
 from whisperer.shard.machine import Shard
 from whisperer.shard.records import Astray, Delivered, Forward, Led, MergeIn, Message
 

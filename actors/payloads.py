@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Any
 
-from whisperer.events.block import EventBlock, decode_block, message_id_of
+from whisperer.events.block import EventBlock, message_id_of
 from whisperer.events.block import Payloads as Unpacked
+from whisperer.events.decoding import decode_block
 from whisperer.ports import Journal
 from whisperer.profiles.timeline import unpack_reference
 from whisperer.shard.records import Events, decode_record

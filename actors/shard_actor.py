@@ -40,7 +40,8 @@ from actors.warehouse import Warehouse
 from actors.warehouse_jobs import worker
 from actors.weighing import cut
 from whisperer.errors import JournalDamagedError, OverloadError, UnavailableError
-from whisperer.events.block import EventBlock, readable
+from whisperer.events.block import EventBlock
+from whisperer.events.decoding import readable
 from whisperer.feedback.outcome import Reward
 from whisperer.ids import partition_of, tenant_seed
 from whisperer.models.store import ArtifactStore

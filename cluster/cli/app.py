@@ -23,7 +23,7 @@ from cluster.cli import (
     train,
     user,
 )
-from cluster.cli.entry import EXIT_CODES
+from cluster.cli.exit_codes import EXIT_CODES
 
 app = typer.Typer(
     name="whisperer",

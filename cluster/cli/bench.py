@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cluster.cli import output
-from cluster.cli.entry import NOT_FOUND
+from cluster.cli.exit_codes import NOT_FOUND
 
 _ROOT = Path(__file__).resolve().parents[2]
 _FOLDER = _ROOT / "tests" / "benchmarks"

@@ -163,21 +163,9 @@ def report(name: Name, tenant: TenantOption, data_dir: DataDir = DEFAULT_DATA_DI
 
         whisperer campaign report trial-welcome --tenant acme
     """
+    from cluster.cli.report import show_report
+
     show_report(name, tenant, data_dir, json)
-
-
-def show_report(name: str, tenant: str, data_dir: Path, json: bool) -> None:
-    """Print a campaign's report, for people or as JSON."""
-    from cluster.operator_client import Operator
-
-    with Operator(data_dir) as operator:
-        document: dict[str, Any] = operator.get("tenants", tenant, "campaigns", name, "report")
-    if json:
-        output.print_json(document)
-        return
-    from cluster.cli.report import print_report
-
-    print_report(document)
 
 
 def _turned(data_dir: Path, tenant: str, name: str, action: str) -> dict[str, Any]:

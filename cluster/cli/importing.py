@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from cluster.cli import output
-from cluster.cli.entry import FAILED
+from cluster.cli.exit_codes import FAILED
 from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir, TenantOption
 
 

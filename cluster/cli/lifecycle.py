@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cluster.cli import output
-from cluster.cli.entry import NOT_READY, NOT_RUNNING
+from cluster.cli.exit_codes import NOT_READY, NOT_RUNNING
 from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir
 
 if TYPE_CHECKING:

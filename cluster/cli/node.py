@@ -42,7 +42,7 @@ def join(
     import socket
 
     from cluster import worker_node
-    from cluster.cli.entry import NOT_RUNNING
+    from cluster.cli.exit_codes import NOT_RUNNING
     from cluster.foreground import stop_requests
 
     name = name or socket.gethostname().partition(".")[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -30,7 +31,6 @@ def report(
         whisperer report trial-welcome --tenant acme
         whisperer report trial-welcome --tenant acme --days
     """
-    from cluster.cli.campaign import show_report
     from cluster.operator_client import Operator
 
     if not days:
@@ -42,6 +42,18 @@ def report(
         output.print_json(document)
     else:
         print_days(document)
+
+
+def show_report(name: str, tenant: str, data_dir: Path, json: bool) -> None:
+    """Print a campaign's report, for people or as JSON."""
+    from cluster.operator_client import Operator
+
+    with Operator(data_dir) as operator:
+        document: dict[str, Any] = operator.get("tenants", tenant, "campaigns", name, "report")
+    if json:
+        output.print_json(document)
+    else:
+        print_report(document)
 
 
 def print_days(document: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cluster.cli import output
-from cluster.cli.entry import FAILED
+from cluster.cli.exit_codes import FAILED
 from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir
 
 if TYPE_CHECKING:

@@ -9,13 +9,14 @@ from urllib.parse import urlsplit
 from fastapi import Depends, FastAPI, Request
 from starlette.responses import Response
 
-from serve_apps.gateway import metrics, openapi, placement, problems
+from serve_apps.gateway import metrics, openapi, placement
 from serve_apps.gateway.documents import Documents
+from serve_apps.gateway.http import problems
+from serve_apps.gateway.http.exchange import answer
 from serve_apps.gateway.idempotency import Idempotency
 from serve_apps.gateway.pages import routes as pages
 from serve_apps.gateway.parts import Parts
 from serve_apps.gateway.paths import AsWritten
-from serve_apps.gateway.routes.exchange import answer
 from serve_apps.gateway.routes.mounting import mount
 from whisperer.errors import InvalidKeyError
 

@@ -25,7 +25,6 @@ from cluster.haproxy_program import client_secret
 from cluster.installation import load
 from serve_apps.delivery.sink import Sink
 from serve_apps.gateway import links
-from serve_apps.gateway.access import Access
 from serve_apps.gateway.api import build as build_api
 from serve_apps.gateway.arrivals import Pace
 from serve_apps.gateway.campaigns import Campaigns
@@ -34,11 +33,12 @@ from serve_apps.gateway.counts import Counts
 from serve_apps.gateway.decisions import Decisions
 from serve_apps.gateway.explanations import Explanations
 from serve_apps.gateway.hang_up import EndsWithItsCaller
+from serve_apps.gateway.http.access import Access
+from serve_apps.gateway.http.observed import ROUTE, Observed
 from serve_apps.gateway.ingest import PREFIX, Ingestion, Receive, Scope, Send, route_of
 from serve_apps.gateway.lift_days import LiftDays
 from serve_apps.gateway.limits import Limits
 from serve_apps.gateway.measures import Measures
-from serve_apps.gateway.observed import ROUTE, Observed
 from serve_apps.gateway.outcomes import Outcomes
 from serve_apps.gateway.overview import Overview
 from serve_apps.gateway.parts import Parts

@@ -26,10 +26,10 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cluster.control_plane.replays import Answer
+from serve_apps.gateway.http.exchange import read_body
+from serve_apps.gateway.http.problems import refusal
 from serve_apps.gateway.methods import answers
 from serve_apps.gateway.parts import Parts
-from serve_apps.gateway.problems import refusal
-from serve_apps.gateway.routes.exchange import read_body
 from serve_apps.gateway.routes.mounting import tenant_named
 from whisperer.errors import InvalidKeyError, NotFoundError, RequestError, WhispererError
 

@@ -21,12 +21,12 @@ import msgspec
 from actors import tracing
 from actors.routing import Shards
 from cluster.control_plane.api_keys import KeyRecord
-from serve_apps.gateway.access import WRITE, Access
 from serve_apps.gateway.arrivals import Arrivals, Owner, Pace, owner_of_address
 from serve_apps.gateway.bodies import read_body
 from serve_apps.gateway.coalesce import Coalescer
 from serve_apps.gateway.connection import client_address
 from serve_apps.gateway.counts import NOBODY, Counts
+from serve_apps.gateway.http.access import WRITE, Access
 from serve_apps.gateway.limits import Limits
 from whisperer.errors import OverloadError, UnavailableError
 from whisperer.events.admit import admit

@@ -18,8 +18,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from fastapi import FastAPI, Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
+from serve_apps.gateway.http.problems import problem
 from serve_apps.gateway.pages.unsubscribe import UNSUBSCRIBE_HEADERS, render_unsubscribe
-from serve_apps.gateway.problems import problem
 from whisperer.errors import WhispererError
 from whisperer.feedback.links import CLICK, OPEN, PATHS, UNSUBSCRIBE, Link, LinkError, LinkForgedError, LinkSigner
 from whisperer.feedback.outcome import CLICKED, OPENED, UNSUBSCRIBED
@@ -51,7 +51,7 @@ def _now_ms() -> int:
 
 
 def install(app: FastAPI, signer: LinkSigner, record: Record, *, now_ms: Callable[[], int] = _now_ms) -> None:
-    """Add the routes. ``app`` must answer errors as problems (:mod:`serve_apps.gateway.problems`)."""
+    """Add the routes. ``app`` must answer errors as problems (:mod:`serve_apps.gateway.http.problems`)."""
     recorder = _Recorder(record)
 
     def read(written: str, kind: str) -> Link:

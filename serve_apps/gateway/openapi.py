@@ -1,6 +1,6 @@
 """Builds the OpenAPI document: FastAPI's, with the schemas of what our own parsers read.
 
-Routes name a schema (:func:`serve_apps.gateway.routes.exchange.described`); the names are resolved here. JSON Schemas
+Routes name a schema (:func:`serve_apps.gateway.http.exchange.described`); the names are resolved here. JSON Schemas
 with definitions of their own are split up, because a document has one place for all of them.
 """
 

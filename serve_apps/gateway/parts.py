@@ -9,10 +9,10 @@ from actors.routing import Shards
 from cluster.control_plane import ControlPlane
 from cluster.installation import Installation
 from serve_apps.delivery.sink import Sink
-from serve_apps.gateway.access import Access
 from serve_apps.gateway.campaigns import Campaigns
 from serve_apps.gateway.decisions import Decisions
 from serve_apps.gateway.explanations import Explanations
+from serve_apps.gateway.http.access import Access
 from serve_apps.gateway.lift_days import LiftDays
 from serve_apps.gateway.overview import Overview
 from serve_apps.gateway.policies import Policies

@@ -11,8 +11,8 @@ import msgspec
 from fastapi import FastAPI, Request
 from starlette.responses import Response
 
+from serve_apps.gateway.http.exchange import answer, read_as
 from serve_apps.gateway.parts import Parts
-from serve_apps.gateway.routes.exchange import answer, read_as
 from serve_apps.gateway.routes.mounting import tenant_named
 from whisperer.errors import UnavailableError
 

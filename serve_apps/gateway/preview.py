@@ -14,8 +14,8 @@ from typing import Annotated, Any
 
 import msgspec
 
+from serve_apps.gateway.http.paging import MAX_VERSION
 from serve_apps.gateway.parts import Parts
-from serve_apps.gateway.routes.paging import MAX_VERSION
 from whisperer.content.links import PlainLinks
 from whisperer.content.message import NotRendered, RenderRequest
 from whisperer.content.render import render

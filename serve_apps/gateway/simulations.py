@@ -20,7 +20,7 @@ from actors.simulation_record import RUNNING, Record
 from actors.simulations import Simulations as Runs
 from cluster.control_plane import ControlPlane
 from cluster.times import iso
-from serve_apps.gateway.routes.exchange import InvalidBodyError
+from serve_apps.gateway.http.exchange import InvalidBodyError
 from whisperer.decisions.posterior import decode, encode
 from whisperer.errors import NotFoundError, RequestError, UnavailableError
 from whisperer.journeys.campaign import Campaign, to_json

@@ -29,7 +29,7 @@ from tests.benchmarks import blocks, ours, report
 from tests.benchmarks.load import http_request, paced
 from tests.benchmarks.screen import say, table
 from tests.stand import running
-from whisperer.events.block import decode_block
+from whisperer.events.decoding import decode_block
 from whisperer.events.parts import split
 from whisperer.shard import packing
 from whisperer.shard.machine import Shard

@@ -42,7 +42,7 @@ from training.rows.decisions import matrix
 from training.rows.replay import Question, churn_rows, rows_of
 from training.task import task_of, tried_first
 from training.trial import Plan, grow
-from whisperer.events.block import decode_block
+from whisperer.events.decoding import decode_block
 from whisperer.models.loading import load
 from whisperer.models.score_evidence import judged
 from whisperer.models.scores import BoosterScores, Part, open_model

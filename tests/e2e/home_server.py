@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from serve_apps.gateway import problems
+from serve_apps.gateway.http import problems
 from serve_apps.gateway.pages import LiveView, routes
 from serve_apps.gateway.pages.documents import (
     CampaignPage,

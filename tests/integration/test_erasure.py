@@ -17,7 +17,8 @@ from actors.warehouse import Warehouse
 from tests.integration.local_shards import LocalShards, write_installation
 from tests.integration.test_shard_actor import send, settle
 from tests.unit.shard.world import DAY, SEED, T0, TENANT, event
-from whisperer.events.block import Payloads, decode_block
+from whisperer.events.block import Payloads
+from whisperer.events.decoding import decode_block
 from whisperer.ids import partition_of
 from whisperer.shard import inspection
 from whisperer.shard.records import Events, decode_record

@@ -17,10 +17,10 @@ from actors.limiter import Ask, Lease, Limiter
 from actors.partition_map import PartitionMap
 from actors.routing import OK
 from cluster.control_plane import ControlPlane
-from serve_apps.gateway.access import Access
 from serve_apps.gateway.arrivals import Pace
 from serve_apps.gateway.coalesce import Coalescer
 from serve_apps.gateway.counts import Counts
+from serve_apps.gateway.http.access import Access
 from serve_apps.gateway.ingest import Ingestion, route_of
 from serve_apps.gateway.limits import Limits
 from tests.integration.local_shards import LocalShards, write_installation

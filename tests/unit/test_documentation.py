@@ -11,7 +11,7 @@ import pytest
 
 import whisperer.shard.effects
 import whisperer.shard.records
-from cluster.cli.entry import EXIT_CODES
+from cluster.cli.exit_codes import EXIT_CODES
 from whisperer.content.template import parse_template
 from whisperer.eligibility.standing import MAX_SENDS, RETAIN_SENDS_MS
 from whisperer.events.clock import MAX_CLOCK_SKEW_MS

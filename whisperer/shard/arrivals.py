@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from whisperer.events.block import Columns, EventBlock, Payloads, columns_of, decode_block, key_of, link_of, spans
+from whisperer.events.block import Columns, EventBlock, Payloads, columns_of, key_of, link_of, spans
+from whisperer.events.decoding import decode_block
 from whisperer.events.traits import traits_of
 from whisperer.events.types import Flag
 from whisperer.profiles import timeline, traits

@@ -12,16 +12,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from whisperer.events.block import (
-    EventBlock,
-    Payloads,
-    columns_of,
-    decode_block,
-    encode_block,
-    key_of,
-    link_of,
-    message_id_of,
-)
+from whisperer.events.block import EventBlock, Payloads, columns_of, encode_block, key_of, link_of, message_id_of
+from whisperer.events.decoding import decode_block
 from whisperer.events.parts import PartBuilder, merge
 from whisperer.ids import key_hash
 from whisperer.shard.effects import Effect, Send

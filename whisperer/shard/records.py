@@ -11,7 +11,8 @@ import msgspec
 from whisperer.decisions.decision import Choice
 from whisperer.delivery.dispatch import Receipt
 from whisperer.errors import UNREADABLE, JournalDamagedError
-from whisperer.events.block import Payloads, decode_block
+from whisperer.events.block import Payloads
+from whisperer.events.decoding import decode_block
 from whisperer.profiles.state import ProfileState
 from whisperer.shard.accounts import StoredAccount
 

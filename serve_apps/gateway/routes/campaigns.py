@@ -5,8 +5,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
-from serve_apps.gateway.parts import Parts
-from serve_apps.gateway.routes.exchange import (
+from serve_apps.gateway.http.exchange import (
     IfMatch,
     InvalidBodyError,
     TenantOf,
@@ -16,7 +15,8 @@ from serve_apps.gateway.routes.exchange import (
     read_object,
     take_flag,
 )
-from serve_apps.gateway.routes.paging import Cursor, Limit, Version, page
+from serve_apps.gateway.http.paging import Cursor, Limit, Version, page
+from serve_apps.gateway.parts import Parts
 from whisperer.journeys.schema import EXAMPLE
 
 

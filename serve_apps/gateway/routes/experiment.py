@@ -8,8 +8,8 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from cluster.control_plane.experiments import MAX_SHARE
+from serve_apps.gateway.http.exchange import TenantOf, answer, described, read_as
 from serve_apps.gateway.parts import Parts
-from serve_apps.gateway.routes.exchange import TenantOf, answer, described, read_as
 from whisperer.shard.records import Experiment
 
 EXAMPLE = {"holdout": 0.05, "uniform": 0.05, "consent_default": True}

@@ -5,9 +5,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
+from serve_apps.gateway.http.exchange import InvalidBodyError, TenantOf, answer, described, read_object
+from serve_apps.gateway.http.paging import Cursor, Limit, page
 from serve_apps.gateway.parts import Parts
-from serve_apps.gateway.routes.exchange import InvalidBodyError, TenantOf, answer, described, read_object
-from serve_apps.gateway.routes.paging import Cursor, Limit, page
 
 EXAMPLE = {"predicate": {"event": "Order Completed", "op": "gte", "count": 3, "days": 30}}
 

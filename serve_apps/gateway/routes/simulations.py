@@ -5,9 +5,9 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
+from serve_apps.gateway.http.exchange import TenantOf, answer, described, read_as
+from serve_apps.gateway.http.paging import Cursor, Limit, page
 from serve_apps.gateway.parts import Parts
-from serve_apps.gateway.routes.exchange import TenantOf, answer, described, read_as
-from serve_apps.gateway.routes.paging import Cursor, Limit, page
 from serve_apps.gateway.simulations import SimulationBody
 
 

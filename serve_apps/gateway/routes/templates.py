@@ -8,9 +8,7 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from cluster.control_plane.documents import template_document
-from serve_apps.gateway.parts import Parts
-from serve_apps.gateway.preview import PreviewBody, preview
-from serve_apps.gateway.routes.exchange import (
+from serve_apps.gateway.http.exchange import (
     IfMatch,
     InvalidBodyError,
     TenantOf,
@@ -19,7 +17,9 @@ from serve_apps.gateway.routes.exchange import (
     read_as,
     read_object,
 )
-from serve_apps.gateway.routes.paging import Cursor, Limit, Version, page
+from serve_apps.gateway.http.paging import Cursor, Limit, Version, page
+from serve_apps.gateway.parts import Parts
+from serve_apps.gateway.preview import PreviewBody, preview
 
 EXAMPLE = {
     "channel": "email",

@@ -6,8 +6,8 @@ import msgspec
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
+from serve_apps.gateway.http.exchange import TenantOf, answer, described, read_as, streamed
 from serve_apps.gateway.parts import Parts
-from serve_apps.gateway.routes.exchange import TenantOf, answer, described, read_as, streamed
 from whisperer.eligibility.rules import MARKETING
 from whisperer.errors import RequestError
 from whisperer.events.clock import instant

@@ -8,7 +8,8 @@ from collections.abc import Hashable
 from tests.unit.events.ingesting import admitted
 from whisperer.errors import UNREADABLE, JournalDamagedError
 from whisperer.events import block as form
-from whisperer.events.block import encode_block, readable
+from whisperer.events.block import encode_block
+from whisperer.events.decoding import readable
 from whisperer.events.parts import merge
 from whisperer.events.refusals import Refusal
 from whisperer.shard.machine import Shard

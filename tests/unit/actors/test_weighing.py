@@ -13,7 +13,8 @@ from actors import weighing
 from actors.weighing import batches, cut, event_costs
 from tests.unit.shard.campaigns import BY_EVENT
 from tests.unit.shard.world import T0, TENANT, World, add, event
-from whisperer.events.block import EventBlock, Payloads, decode_block, encode_block, message_id_of
+from whisperer.events.block import EventBlock, Payloads, encode_block, message_id_of
+from whisperer.events.decoding import decode_block
 from whisperer.events.parts import PartBuilder, merge
 from whisperer.journeys.campaign import to_json
 from whisperer.shard.machine import Shard

@@ -10,7 +10,8 @@ from typing import Any
 
 from whisperer.events.admit import admit
 from whisperer.events.answer import answer
-from whisperer.events.block import EventBlock, Payloads, decode_block, encode_block, key_of, link_of, message_id_of
+from whisperer.events.block import EventBlock, Payloads, encode_block, key_of, link_of, message_id_of
+from whisperer.events.decoding import decode_block
 from whisperer.events.decompress import decompress
 from whisperer.events.outcome import Outcome
 from whisperer.events.parse import Parsed, parse_body

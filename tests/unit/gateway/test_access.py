@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from cluster.control_plane import keys as keys_of
-from serve_apps.gateway import access as access_of
-from serve_apps.gateway.access import Access
+from serve_apps.gateway.http import access as access_of
+from serve_apps.gateway.http.access import Access
 from tests.unit.gateway.world import OPERATOR, World
 
 

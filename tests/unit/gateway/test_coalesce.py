@@ -10,7 +10,7 @@ from actors.routing import OK, STALE_MAP
 from serve_apps.gateway.coalesce import Coalescer
 from tests.unit.shard.world import add, event
 from whisperer.errors import UnavailableError
-from whisperer.events.block import decode_block
+from whisperer.events.decoding import decode_block
 from whisperer.events.parts import PartBuilder
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from cluster.control_plane import ControlPlane, database
 from serve_apps.gateway import overview
-from serve_apps.gateway.routes import exchange
+from serve_apps.gateway.http import exchange
 from tests.unit.gateway.test_campaigns import CAMPAIGN, SMS
 from tests.unit.gateway.test_decisions import send
 from tests.unit.gateway.world import OPERATOR, Caller, World

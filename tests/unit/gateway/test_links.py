@@ -12,7 +12,7 @@ import pytest
 from fastapi import FastAPI
 
 from serve_apps.gateway import links as routes
-from serve_apps.gateway import problems
+from serve_apps.gateway.http import problems
 from whisperer.errors import UnavailableError
 from whisperer.feedback.links import CLICK, LIFETIME_MS, OPEN, PATHS, UNSUBSCRIBE, Link, LinkSigner
 

@@ -13,8 +13,8 @@ from fastapi import APIRouter, FastAPI
 from actors import tracing
 from actors.calls import Calls
 from serve_apps.gateway.counts import Counts
+from serve_apps.gateway.http.observed import ROUTE, Observed
 from serve_apps.gateway.measures import Measures
-from serve_apps.gateway.observed import ROUTE, Observed
 from serve_apps.gateway.replicas import Replicas
 from tests.unit.gateway.world import OPERATOR, PlayedShards, World
 from whisperer.errors import UnavailableError

@@ -19,12 +19,12 @@ from cluster.installation import Installation
 from cluster.ports import ports_of_block
 from cluster.settings import load as load_settings
 from serve_apps.delivery.sink import Sink
-from serve_apps.gateway.access import Access
 from serve_apps.gateway.api import build
 from serve_apps.gateway.campaigns import Campaigns
 from serve_apps.gateway.counts import Counts
 from serve_apps.gateway.decisions import Decisions
 from serve_apps.gateway.explanations import Explanations
+from serve_apps.gateway.http.access import Access
 from serve_apps.gateway.lift_days import LiftDays
 from serve_apps.gateway.overview import Overview
 from serve_apps.gateway.parts import Parts

@@ -20,7 +20,7 @@ from tests.unit.shard.world import event as lived
 from tests.unit.simulation.past import TEMPLATES
 from whisperer.decisions.thompson import choose
 from whisperer.eligibility.rules import Cap, QuietHours
-from whisperer.events.block import decode_block
+from whisperer.events.decoding import decode_block
 from whisperer.ids import partition_of, tenant_seed
 from whisperer.journeys.campaign import Campaign, OnEvent, to_json
 from whisperer.shard.accounts import Account

@@ -19,7 +19,7 @@ from tests.unit.shard.world import DAY, T0, TENANT, World, event
 from training.rows.blocks import stored_events
 from training.rows.decisions import HASH_KEY
 from training.rows.replay import Question, Replay, churn_rows, rows_of
-from whisperer.events.block import decode_block
+from whisperer.events.decoding import decode_block
 from whisperer.profiles import features
 from whisperer.profiles.features import FEATURES, REPLAYED, feature_hash
 from whisperer.profiles.population import LIVE
