@@ -10,7 +10,6 @@ of a user than that, several are evaluated together.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,17 +25,15 @@ from whisperer.shard import identity, triggers
 from whisperer.shard.announcements import announce
 from whisperer.shard.effects import Effect
 from whisperer.shard.forwarding import drop_late, forward, go_astray
-from whisperer.shard.records import BOUNDED_SINCE, Forward
+from whisperer.shard.records import Forward
+from whisperer.shard.state import ShardState
 from whisperer.shard.tenant import Tenant
 from whisperer.shard.turns import last_of, number, turns
-
-if TYPE_CHECKING:
-    from whisperer.shard.machine import Shard
 
 _TRAITS = int(Flag.TRAITS)
 
 
-def arrive(shard: Shard, payloads: Payloads, position: int) -> Iterator[Effect]:
+def arrive(shard: ShardState, payloads: Payloads, position: int) -> Iterator[Effect]:
     """Apply a block, with its payloads, that was journaled at ``position``."""
     block = payloads.block
     tenant = shard.tenant(block.tenant)
@@ -57,13 +54,13 @@ def arrive(shard: Shard, payloads: Payloads, position: int) -> Iterator[Effect]:
         shard.repeats[position] = counted
 
 
-def passed_on(shard: Shard, tenant: Tenant, letter: Forward, *, led: bool) -> Iterator[Effect]:
+def passed_on(shard: ShardState, tenant: Tenant, letter: Forward, *, led: bool) -> Iterator[Effect]:
     """Apply events that another partition forwarded, or that the arbiter of aliases ``led`` here."""
     payloads = Payloads(decode_block(letter.block))
     block = payloads.block
     columns = columns_of(block)
     sequence, reference = number(tenant.sequence, columns.partition), np.array(letter.references, np.int64)
-    came = None if led or shard.record_version < BOUNDED_SINCE else letter
+    came = None if led or not shard.is_bounded else letter
     all_of = np.arange(len(block))
     counted = np.ones(len(block), np.bool_)  # they are exported where they were journaled first
     yield from _bring(
@@ -72,7 +69,7 @@ def passed_on(shard: Shard, tenant: Tenant, letter: Forward, *, led: bool) -> It
 
 
 def _bring(
-    shard: Shard,
+    shard: ShardState,
     tenant: Tenant,
     payloads: Payloads,
     columns: Columns,
@@ -111,7 +108,7 @@ def _bring(
     events_names = columns.name[chosen]
     watched = tenant.loop.campaigns.watched
     is_watched = np.fromiter((name in watched for name in block.names), np.bool_, len(block.names))
-    if shard.record_version < BOUNDED_SINCE:
+    if not shard.is_bounded:
         is_watched &= names != 0  # a name without a code triggered nothing then
     else:
         no_code = (names == 0) & np.fromiter((name != OTHER_NAME for name in block.names), np.bool_, len(block.names))
@@ -120,7 +117,7 @@ def _bring(
             tenant.counters["events_unnamed"] += n_unnamed
     concerns = is_watched[events_names]
     announced: list[tuple[int, Effect]] = []
-    is_bounded = shard.record_version >= BOUNDED_SINCE
+    is_bounded = shard.is_bounded
     stops = np.ones(len(rows), np.bool_) if tenant.segments.live else concerns
     in_turns, is_crowded = turns(rows, stops, tenant.segments.looks if is_bounded else len(rows))
     for turn in in_turns:
@@ -202,7 +199,7 @@ def _meet(
 
 
 def _write_traits(
-    shard: Shard,
+    shard: ShardState,
     tenant: Tenant,
     payloads: Payloads,
     columns: Columns,
@@ -216,7 +213,7 @@ def _write_traits(
     for event, row, time, place, kind in zip(at.tolist(), rows.tolist(), times, numbers, kinds, strict=True):
         stated = traits_of(payloads[event], kind)
         writes.setdefault(row, []).extend([(name, (time, place, bytes(value))) for name, value in stated.items()])
-    is_bounded = shard.record_version >= BOUNDED_SINCE
+    is_bounded = shard.is_bounded
     rule = traits.STATED if is_bounded else traits.UNBOUNDED
     for row, stated_of_row in writes.items():
         tenant.traits_written(row, tenant.people.write_traits(row, stated_of_row, rule), count=is_bounded)

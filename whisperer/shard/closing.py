@@ -6,19 +6,15 @@ longer at home here: a caller with an older map is refused, and no event ends up
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from whisperer.shard import accounts
 from whisperer.shard.records import CountsJoined
+from whisperer.shard.state import ShardState
 from whisperer.shard.tenant import Tenant
 
-if TYPE_CHECKING:
-    from whisperer.shard.machine import Shard
 
-
-def close(shard: Shard) -> None:
+def close(shard: ShardState) -> None:
     """Close a shard: remember which partitions it holds now. Closing again changes nothing."""
     if shard.kept is None:
         shard.kept = {tenant.id: held(tenant) for tenant in shard.tenants.values()}
@@ -35,14 +31,7 @@ def held(tenant: Tenant) -> set[int]:
     return found
 
 
-def is_open_to(shard: Shard, tenant: str, partition: int) -> bool:
-    """Return whether closing lets a partition be at home here; whether it has left is not checked."""
-    if shard.kept is None:
-        return True
-    return partition in shard.kept.get(tenant, ()) or (tenant, partition) in shard.moved
-
-
-def counts(shard: Shard) -> list[CountsJoined]:
+def counts(shard: ShardState) -> list[CountsJoined]:
     """Return the sums of a shard that holds nothing else any more, a record per tenant."""
     return [
         CountsJoined(
@@ -55,7 +44,7 @@ def counts(shard: Shard) -> list[CountsJoined]:
     ]
 
 
-def join_counts(shard: Shard, body: CountsJoined) -> None:
+def join_counts(shard: ShardState, body: CountsJoined) -> None:
     """Add a removed shard's sums; repeating it changes nothing."""
     if (body.origin, body.tenant) in shard.counted:
         return

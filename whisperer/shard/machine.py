@@ -2,28 +2,22 @@
 
 `apply(records) -> effects` is the only way in. No clock, no network, no random numbers: every record carries its own
 `now`. Results do not depend on how records were grouped, nor on how events were grouped into records, and replaying
-the journal reproduces state and effects (tested by digest). Leaves batches of events to
-:mod:`whisperer.shard.arrivals`.
+the journal reproduces state and effects (tested by digest). :data:`HANDLERS` says what applies each kind of record, and
+:data:`LETTERS` what applies each kind of letter.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from whisperer.errors import InvariantError
 from whisperer.profiles.population import FORWARDED
-from whisperer.shard import announcements, arrivals, candidacy, closing, identity, outcomes, scoring, triggers
-from whisperer.shard.dedup import Dedup
+from whisperer.shard import announcements, arrivals, candidacy, closing, identity, move, outcomes, scoring, triggers
 from whisperer.shard.effects import Effect
-from whisperer.shard.log import Log, LogRow, forget
 from whisperer.shard.records import (
-    BARED_SINCE,
-    BOUNDED_SINCE,
-    CHAINED_SINCE,
-    RECORD_VERSION,
     AliasAsk,
     AliasForget,
     AliasGrant,
@@ -43,7 +37,6 @@ from whisperer.shard.records import (
     Forward,
     Led,
     MergeIn,
-    Message,
     Moved,
     OutcomePassed,
     Outcomes,
@@ -62,44 +55,14 @@ from whisperer.shard.records import (
     ShardClosed,
     Tick,
 )
-from whisperer.shard.steps import Steps, Unmeasured
+from whisperer.shard.state import DEFAULT_MAX_IDS, ShardState
 from whisperer.shard.tenant import Tenant
 
-DEFAULT_MAX_IDS = 20_000_000
+__all__ = ["DEFAULT_MAX_IDS", "HANDLERS", "LETTERS", "Shard"]
 
 
-class Shard:
-    """Hold the state of one shard actor. ``shard_id`` marks in which shard's journal a timeline entry's JSON is."""
-
-    def __init__(self, shard_id: int, dedup_max_ids: int = DEFAULT_MAX_IDS) -> None:
-        self.id = shard_id
-        self.now = 0
-        self.record_version = RECORD_VERSION
-        """Version of the record being applied: what an older release wrote is applied as that release did."""
-        self.position = -1
-        """Journal position of the last record applied."""
-        self.tenants: dict[str, Tenant] = {}
-        self.dedup = Dedup(dedup_max_ids)
-        self.steps: Steps = Unmeasured()
-        """Is notified as each step of applying passes; not part of the state."""
-        self.absent: set[tuple[str, int]] = set()
-        """Partitions that left and have not come back."""
-        self.arriving: dict[tuple[str, int], tuple[int, int]] = {}
-        """Partitions that have arrived in part -> (map version of the move, number of parts here)."""
-        self.kept: dict[str, set[int]] | None = None
-        """Once the shard is closed: the partitions that it held then; no others are at home here. None while open."""
-        self.counted: set[tuple[int, str]] = set()
-        """(removed shard, tenant) whose sums were added to this shard's."""
-        self.sweeping: set[tuple[str, int]] = set()
-        """Partitions that left and that the new home has whole; their rows are being forgotten."""
-        self.moved: dict[tuple[str, int], int] = {}
-        """Map version of each partition's last move, so that a move driven again changes nothing."""
-        self.rows: list[LogRow] = []
-        """Rows of the record being applied; empty between records."""
-        self.log: Log = {}
-        """Rows for the warehouse by journal position, until it has them."""
-        self.repeats: dict[int, NDArray[np.bool_]] = {}
-        """Journal position of a block with repeats -> which of its events counted, until the warehouse has them."""
+class Shard(ShardState):
+    """Apply records to the state of one shard."""
 
     def apply(self, records: Iterable[tuple[int, Record]]) -> list[Effect]:
         """Apply (journal position, record) pairs in order and return the effects they ask for.
@@ -114,24 +77,13 @@ class Shard:
             if record.now < self.now:
                 raise InvariantError(f"time went back from {self.now} to {record.now} at journal position {position}")
             self.now = record.now
-            if record.version != self.record_version:
-                self.record_version = record.version
-                for tenant in self.tenants.values():
-                    self._as_its_release(tenant)
-            effects.extend(self._apply(position, record))
+            self.read_as(record.version)
+            effects.extend(HANDLERS[type(record.body)](self, record.body, position))
             if self.rows:
                 self.log[position] = list(self.rows)
                 self.rows.clear()
             self.position = position
         return effects
-
-    def tenant(self, tenant_id: str) -> Tenant:
-        """Return a tenant's state here, created if missing."""
-        found = self.tenants.get(tenant_id)
-        if found is None:
-            found = self.tenants[tenant_id] = Tenant.new(tenant_id, self.rows)
-            self._as_its_release(found)
-        return found
 
     def wants_tick(self, now: int) -> bool:
         """Return whether a Tick at ``now`` may change anything: an idle shard writes nothing."""
@@ -143,152 +95,225 @@ class Shard:
             for tenant in self.tenants.values()
         )
 
-    def forget_exported(self, before: int) -> None:
-        """Forget what was kept for the warehouse before a journal position: the warehouse has it."""
-        forget(self.log, before)
-        for position in [p for p in self.repeats if p < before]:
-            del self.repeats[position]
 
-    def outbox(self) -> list[Message]:
-        """Return every letter not yet confirmed, in sending order per source."""
-        return [m for tenant in self.tenants.values() for m in tenant.outbox.values()]
+# -- records ----------------------------------------------------------------------------------------------------------
 
-    def is_at_home(self, tenant: str, partition: int) -> bool:
-        """Return whether a partition lives, or may begin to live, here: it did not leave, and no closing bars it."""
-        return (tenant, partition) not in self.absent and closing.is_open_to(self, tenant, partition)
 
-    def _takes(self, message: Message) -> bool:
-        """Return whether a letter applies: not if journaled after its target left, as the new home must get it."""
-        return self.record_version < CHAINED_SINCE or self.is_at_home(message.tenant, message.target)
+def _events(shard: ShardState, body: Events, position: int) -> Iterable[Effect]:
+    return arrivals.arrive(shard, body.read(), position)
 
-    @property
-    def dedups_by_tenant(self) -> bool:
-        """Return whether ids are kept per tenant: from version 5 on, no tenant's ids push out another's."""
-        return self.record_version >= BOUNDED_SINCE
 
-    def _as_its_release(self, tenant: Tenant) -> None:
-        """Set a tenant's bounds and reading of addresses to those of the release that wrote the record."""
-        tenant.people.keep_bounds(kept=self.record_version >= BOUNDED_SINCE)
-        tenant.loop.bares_addresses = self.record_version >= BARED_SINCE
+def _tick(shard: ShardState, _body: Tick, _position: int) -> Iterator[Effect]:
+    now = shard.now
+    shard.dedup.rotate(now, by_tenant=shard.dedups_by_tenant)
+    for tenant in shard.tenants.values():
+        if tenant.segments.live:
+            changes = tenant.segments.backfill(tenant.people, now, is_bounded=shard.is_bounded)
+            yield from (effect for _, effect in announcements.announce(tenant, changes, now, backfilled=True))
+            due = tenant.segments.due(tenant.people, now, is_bounded=shard.is_bounded)
+            yield from announcements.reevaluate(tenant, due, now)
+        yield from triggers.sweep(tenant, now)
+        yield from outcomes.on_time(tenant, now)
+        if shard.is_bounded:
+            retired = tenant.people.let_names_go(now)
+            if retired:
+                tenant.counters["names_retired"] += retired
+    shard.steps.passed("tick")
 
-    def _apply(self, position: int, record: Record) -> Iterator[Effect]:
-        match record.body:
-            case Events() as events:
-                yield from arrivals.arrive(self, events.read(), position)
-            case Tick():
-                yield from self._tick()
-                self.steps.passed("tick")
-            case Delivered(messages):
-                for message in messages:
-                    tenant = self.tenant(message.tenant)
-                    if tenant.is_next(message) and self._takes(message):
-                        tenant.cursors[message.target, message.source] = message.sequence
-                        yield from self._message(tenant, message)
-                self.steps.passed("messages")
-            case Confirmed(messages):
-                for tenant_id, source, sequence in messages:
-                    self.tenant(tenant_id).outbox.pop((source, sequence), None)
-            case ConfigPublished(tenant_id, version, segments, campaigns, experiment):
-                tenant = self.tenant(tenant_id)
-                if version > tenant.config_version:
-                    tenant.config_version = version
-                    tenant.segments.publish(tenant.people, segments)
-                    tenant.loop.publish(campaigns, experiment, self.now, forgets=self.record_version >= BOUNDED_SINCE)
-                    tenant.pin_names()
-            case Asked() as asked:
-                yield from triggers.asked(self.tenant(asked.tenant), asked, self.now)
-            case DecisionsMade(tenant_id, choices):
-                tenant = self.tenant(tenant_id)
-                for choice in choices:
-                    yield from candidacy.choose(tenant, choice, self.now)
-            case Receipts(tenant_id, receipts):
-                tenant = self.tenant(tenant_id)
-                for decision_id, receipt in receipts:
-                    yield from outcomes.receive(tenant, decision_id, receipt, self.now)
-            case Outcomes(tenant_id, found):
-                tenant = self.tenant(tenant_id)
-                for outcome in found:
-                    yield from outcomes.record(tenant, outcome, self.now, self.record_version)
-            case ConsentStated() as stated:
-                yield from outcomes.state_consent(self.tenant(stated.tenant), stated, self.now)
-            case RewardsTaken(tenant_id, before):
-                self.tenant(tenant_id).loop.rewards.forget(before)
-            case ErasureDone(tenant_id, key, erased_at):
-                erasing = self.tenant(tenant_id).erasing
-                if not erased_at or erasing.get(key) == erased_at:  # else erased again since, and that is under way
-                    erasing.pop(key, None)
-            case Erase(tenant_id, key):
-                yield from identity.erase(self.tenant(tenant_id), key, self.now, self.now)
-            case Scored() as scored:
-                scoring.take(self.tenant(scored.tenant), scored, self.now)
-            case ScoreModelChosen() as chosen:
-                self.tenant(chosen.tenant).score_model = chosen if chosen.name else None
-            case ShardClosed():
-                closing.close(self)
-            case CountsJoined() as joined:
-                closing.join_counts(self, joined)
-            case PartitionPart() | PartitionLeft() | PartitionJoined() | PartitionSwept() as body:
-                from whisperer.shard import move  # the one import cycle: a partition's state is made of everything here
 
-                yield from move.apply(self, body)
+def _delivered(shard: ShardState, body: Delivered, _position: int) -> Iterator[Effect]:
+    for message in body.messages:
+        tenant = shard.tenant(message.tenant)
+        if tenant.is_next(message) and shard.takes(message):
+            tenant.cursors[message.target, message.source] = message.sequence
+            yield from LETTERS[type(message.body)](shard, tenant, message.body)
+    shard.steps.passed("messages")
 
-    # -- time and letters ------------------------------------------------------------------------------------------
 
-    def _tick(self) -> Iterator[Effect]:
-        self.dedup.rotate(self.now, by_tenant=self.dedups_by_tenant)
-        for tenant in self.tenants.values():
-            if tenant.segments.live:
-                is_bounded = self.record_version >= BOUNDED_SINCE
-                changes = tenant.segments.backfill(tenant.people, self.now, is_bounded=is_bounded)
-                yield from (effect for _, effect in announcements.announce(tenant, changes, self.now, backfilled=True))
-                due = tenant.segments.due(tenant.people, self.now, is_bounded=is_bounded)
-                yield from announcements.reevaluate(tenant, due, self.now)
-            yield from triggers.sweep(tenant, self.now)
-            yield from outcomes.on_time(tenant, self.now)
-            if self.record_version >= BOUNDED_SINCE:
-                retired = tenant.people.let_names_go(self.now)
-                if retired:
-                    tenant.counters["names_retired"] += retired
+def _confirmed(shard: ShardState, body: Confirmed, _position: int) -> Iterable[Effect]:
+    for tenant_id, source, sequence in body.messages:
+        shard.tenant(tenant_id).outbox.pop((source, sequence), None)
+    return ()
 
-    def _message(self, tenant: Tenant, message: Message) -> Iterator[Effect]:
-        match message.body:
-            case Claim() as body:
-                yield from identity.claim(tenant, body, self.now)
-            case AliasAsk() as body:
-                yield from identity.alias_ask(tenant, body, self.record_version)
-            case AliasGrant() as body:
-                yield from identity.alias_grant(tenant, body, self.now, self.record_version)
-            case AliasForget() as body:
-                identity.alias_forget(tenant, body)
-            case Astray() as body:
-                yield from identity.astray(tenant, body)
-            case Moved() as body:
-                identity.moved(tenant, body)
-            case Released() as body:
-                identity.released(tenant, body)
-            case EraseLinked() as body:
-                at = max(self.now, body.erased_at) if self.record_version >= BOUNDED_SINCE else body.erased_at
-                yield from identity.erase_linked(tenant, body, at)
-            case Led(letter):
-                yield from self._passed(tenant, letter, led=True)
-            case letter:
-                yield from self._passed(tenant, letter, led=False)
 
-    def _passed(self, tenant: Tenant, letter: Passed, *, led: bool) -> Iterator[Effect]:
-        """Apply a letter that another partition passed on to a user, or that the arbiter of aliases ``led`` to them."""
-        match letter:
-            case Refused():
-                yield from identity.refused(tenant, letter, self.record_version, led=led)
-            case MergeIn():
-                yield from identity.merge_in(tenant, letter, self.record_version, led=led)
-                yield from self._reconsider(tenant, letter.user)
-            case Forward():
-                yield from arrivals.passed_on(self, tenant, letter, led=led)
-            case OutcomePassed(outcome):
-                is_astray = not led and self.record_version >= BOUNDED_SINCE
-                yield from outcomes.record(tenant, outcome, self.now, self.record_version, is_astray=is_astray)
+def _config_published(shard: ShardState, body: ConfigPublished, _position: int) -> Iterable[Effect]:
+    tenant = shard.tenant(body.tenant)
+    if body.version > tenant.config_version:
+        tenant.config_version = body.version
+        tenant.segments.publish(tenant.people, body.segments)
+        tenant.loop.publish(body.campaigns, body.experiment, shard.now, forgets=shard.is_bounded)
+        tenant.pin_names()
+    return ()
 
-    def _reconsider(self, tenant: Tenant, key: str) -> Iterator[Effect]:
-        row = tenant.people.keys.get(key)
-        if row is not None and tenant.people.table["status"][row] != FORWARDED:
-            yield from announcements.reevaluate(tenant, np.array([row]), self.now)
+
+def _asked(shard: ShardState, body: Asked, _position: int) -> Iterable[Effect]:
+    return triggers.asked(shard.tenant(body.tenant), body, shard.now)
+
+
+def _decisions_made(shard: ShardState, body: DecisionsMade, _position: int) -> Iterator[Effect]:
+    tenant = shard.tenant(body.tenant)
+    for choice in body.choices:
+        yield from candidacy.choose(tenant, choice, shard.now)
+
+
+def _receipts(shard: ShardState, body: Receipts, _position: int) -> Iterator[Effect]:
+    tenant = shard.tenant(body.tenant)
+    for decision_id, receipt in body.receipts:
+        yield from outcomes.receive(tenant, decision_id, receipt, shard.now)
+
+
+def _outcomes(shard: ShardState, body: Outcomes, _position: int) -> Iterator[Effect]:
+    tenant = shard.tenant(body.tenant)
+    for outcome in body.outcomes:
+        yield from outcomes.record(tenant, outcome, shard.now, shard.record_version)
+
+
+def _consent_stated(shard: ShardState, body: ConsentStated, _position: int) -> Iterable[Effect]:
+    return outcomes.state_consent(shard.tenant(body.tenant), body, shard.now)
+
+
+def _rewards_taken(shard: ShardState, body: RewardsTaken, _position: int) -> Iterable[Effect]:
+    shard.tenant(body.tenant).loop.rewards.forget(body.before)
+    return ()
+
+
+def _erase(shard: ShardState, body: Erase, _position: int) -> Iterable[Effect]:
+    return identity.erase(shard.tenant(body.tenant), body.key, shard.now, shard.now)
+
+
+def _erasure_done(shard: ShardState, body: ErasureDone, _position: int) -> Iterable[Effect]:
+    erasing = shard.tenant(body.tenant).erasing
+    # Otherwise the user was erased again since, and that erasure is under way.
+    if not body.erased_at or erasing.get(body.key) == body.erased_at:
+        erasing.pop(body.key, None)
+    return ()
+
+
+def _scored(shard: ShardState, body: Scored, _position: int) -> Iterable[Effect]:
+    scoring.take(shard.tenant(body.tenant), body, shard.now)
+    return ()
+
+
+def _score_model_chosen(shard: ShardState, body: ScoreModelChosen, _position: int) -> Iterable[Effect]:
+    shard.tenant(body.tenant).score_model = body if body.name else None
+    return ()
+
+
+def _shard_closed(shard: ShardState, _body: ShardClosed, _position: int) -> Iterable[Effect]:
+    closing.close(shard)
+    return ()
+
+
+def _counts_joined(shard: ShardState, body: CountsJoined, _position: int) -> Iterable[Effect]:
+    closing.join_counts(shard, body)
+    return ()
+
+
+def _move(
+    shard: ShardState, body: PartitionPart | PartitionLeft | PartitionJoined | PartitionSwept, _position: int
+) -> Iterable[Effect]:
+    return move.apply(shard, body)
+
+
+HANDLERS: dict[type[Any], Callable[[ShardState, Any, int], Iterable[Effect]]] = {
+    Events: _events,
+    Tick: _tick,
+    Delivered: _delivered,
+    Confirmed: _confirmed,
+    ConfigPublished: _config_published,
+    Asked: _asked,
+    DecisionsMade: _decisions_made,
+    Receipts: _receipts,
+    Outcomes: _outcomes,
+    ConsentStated: _consent_stated,
+    RewardsTaken: _rewards_taken,
+    Erase: _erase,
+    ErasureDone: _erasure_done,
+    Scored: _scored,
+    ScoreModelChosen: _score_model_chosen,
+    ShardClosed: _shard_closed,
+    CountsJoined: _counts_joined,
+    PartitionPart: _move,
+    PartitionLeft: _move,
+    PartitionJoined: _move,
+    PartitionSwept: _move,
+}
+"""Kind of record -> what applies it, given the record's journal position."""
+
+
+# -- letters ----------------------------------------------------------------------------------------------------------
+
+
+def _claim(shard: ShardState, tenant: Tenant, body: Claim) -> Iterable[Effect]:
+    return identity.claim(tenant, body, shard.now)
+
+
+def _alias_ask(shard: ShardState, tenant: Tenant, body: AliasAsk) -> Iterable[Effect]:
+    return identity.alias_ask(tenant, body, shard.record_version)
+
+
+def _alias_grant(shard: ShardState, tenant: Tenant, body: AliasGrant) -> Iterable[Effect]:
+    return identity.alias_grant(tenant, body, shard.now, shard.record_version)
+
+
+def _alias_forget(_shard: ShardState, tenant: Tenant, body: AliasForget) -> Iterable[Effect]:
+    identity.alias_forget(tenant, body)
+    return ()
+
+
+def _astray(_shard: ShardState, tenant: Tenant, body: Astray) -> Iterable[Effect]:
+    return identity.astray(tenant, body)
+
+
+def _moved(_shard: ShardState, tenant: Tenant, body: Moved) -> Iterable[Effect]:
+    identity.moved(tenant, body)
+    return ()
+
+
+def _released(_shard: ShardState, tenant: Tenant, body: Released) -> Iterable[Effect]:
+    identity.released(tenant, body)
+    return ()
+
+
+def _erase_linked(shard: ShardState, tenant: Tenant, body: EraseLinked) -> Iterable[Effect]:
+    at = max(shard.now, body.erased_at) if shard.is_bounded else body.erased_at
+    return identity.erase_linked(tenant, body, at)
+
+
+def _led(shard: ShardState, tenant: Tenant, body: Led) -> Iterable[Effect]:
+    return _passed(shard, tenant, body.letter, led=True)
+
+
+def _passed(shard: ShardState, tenant: Tenant, letter: Passed, *, led: bool = False) -> Iterator[Effect]:
+    """Apply a letter that another partition passed on to a user, or that the arbiter of aliases ``led`` to them."""
+    match letter:
+        case Refused():
+            yield from identity.refused(tenant, letter, shard.record_version, led=led)
+        case MergeIn():
+            yield from identity.merge_in(tenant, letter, shard.record_version, led=led)
+            row = tenant.people.keys.get(letter.user)
+            if row is not None and tenant.people.table["status"][row] != FORWARDED:
+                yield from announcements.reevaluate(tenant, np.array([row]), shard.now)
+        case Forward():
+            yield from arrivals.passed_on(shard, tenant, letter, led=led)
+        case OutcomePassed(outcome):
+            is_astray = not led and shard.is_bounded
+            yield from outcomes.record(tenant, outcome, shard.now, shard.record_version, is_astray=is_astray)
+
+
+LETTERS: dict[type[Any], Callable[[ShardState, Tenant, Any], Iterable[Effect]]] = {
+    Claim: _claim,
+    AliasAsk: _alias_ask,
+    AliasGrant: _alias_grant,
+    AliasForget: _alias_forget,
+    Astray: _astray,
+    Moved: _moved,
+    Released: _released,
+    EraseLinked: _erase_linked,
+    Led: _led,
+    Refused: _passed,
+    MergeIn: _passed,
+    Forward: _passed,
+    OutcomePassed: _passed,
+}
+"""Kind of letter -> what applies it to the tenant it is for."""

@@ -16,7 +16,6 @@ of it durably, the old one can send it again from the beginning. Every record is
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,15 +30,13 @@ from whisperer.shard.effects import Effect, Send
 from whisperer.shard.forest import Forest
 from whisperer.shard.packing import MovedUser, Part, PartitionState, decode_part, decode_state, rows_of
 from whisperer.shard.records import ALIAS_ARBITER, PartitionJoined, PartitionLeft, PartitionPart, PartitionSwept
+from whisperer.shard.state import ShardState
 from whisperer.shard.tenant import Owner, Tenant, chain_of
-
-if TYPE_CHECKING:
-    from whisperer.shard.machine import Shard
 
 Body = PartitionPart | PartitionLeft | PartitionJoined | PartitionSwept
 
 
-def apply(shard: Shard, body: Body) -> Iterator[Effect]:
+def apply(shard: ShardState, body: Body) -> Iterator[Effect]:
     """Apply a record of a move; one of a move that is over already changes nothing."""
     tenant = shard.tenant(body.tenant)
     place = (body.tenant, body.partition)
@@ -88,7 +85,7 @@ def _engaged(people: Population, tenant: Tenant, partition: int) -> list[int]:
     return [row for row in tenant.loop.engagements if column[row] == partition]
 
 
-def _sweep(shard: Shard, tenant: Tenant, partition: int, limit: int) -> None:
+def _sweep(shard: ShardState, tenant: Tenant, partition: int, limit: int) -> None:
     """Forget the next rows of a partition that the new home has; with the last, everything else of it."""
     place = (tenant.id, partition)
     shard.sweeping.add(place)
@@ -99,7 +96,7 @@ def _sweep(shard: Shard, tenant: Tenant, partition: int, limit: int) -> None:
         shard.sweeping.discard(place)
 
 
-def _forget(shard: Shard, tenant: Tenant, partition: int, rows: NDArray[np.int64]) -> None:
+def _forget(shard: ShardState, tenant: Tenant, partition: int, rows: NDArray[np.int64]) -> None:
     people = tenant.people
     for row in rows.tolist():
         tenant.floors.pop(row, None)
@@ -108,7 +105,7 @@ def _forget(shard: Shard, tenant: Tenant, partition: int, rows: NDArray[np.int64
         people.vacate(row)
 
 
-def _forget_rest(shard: Shard, tenant: Tenant, partition: int) -> None:
+def _forget_rest(shard: ShardState, tenant: Tenant, partition: int) -> None:
     tenant.sequence[partition] = 0
     tenant.sent[partition] = 0
     for place in [p for p in tenant.cursors if p[0] == partition]:
@@ -133,7 +130,7 @@ def _forget_rest(shard: Shard, tenant: Tenant, partition: int) -> None:
 # -- arriving ---------------------------------------------------------------------------------------------------------
 
 
-def _take(shard: Shard, tenant: Tenant, body: PartitionPart) -> None:
+def _take(shard: ShardState, tenant: Tenant, body: PartitionPart) -> None:
     """Take in the next part of an arriving partition; the first one starts afresh, one out of order is ignored."""
     place = (body.tenant, body.partition)
     if body.number == 0:
@@ -183,14 +180,14 @@ def _put(tenant: Tenant, user: MovedUser, partition: int) -> int:
     return row
 
 
-def _take_rest(shard: Shard, tenant: Tenant, partition: int, part: Part) -> None:
+def _take_rest(shard: ShardState, tenant: Tenant, partition: int, part: Part) -> None:
     shard.dedup.join(tenant.id, partition, part.dedup, by_tenant=shard.dedups_by_tenant)
     tenant.loop.campaigns.learn(part.pinned)
     for key, engagement in part.engagements:
         tenant.loop.asleep[tenant.row_for(key)] = decode_engagement(engagement)
 
 
-def _join(shard: Shard, tenant: Tenant, state: PartitionState) -> Iterator[Effect]:
+def _join(shard: ShardState, tenant: Tenant, state: PartitionState) -> Iterator[Effect]:
     partition, people = state.partition, tenant.people
     tenant.sequence[partition] = state.sequence
     tenant.sent[partition] = state.sent

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
@@ -25,11 +24,9 @@ from whisperer.profiles.scores import SCORES
 from whisperer.profiles.state import ProfileState
 from whisperer.shard.loop import Wish
 from whisperer.shard.records import ALIAS_ARBITER, Message
+from whisperer.shard.state import ShardState
 from whisperer.shard.tenant import Tenant
 from whisperer.shard.watch import Watch
-
-if TYPE_CHECKING:
-    from whisperer.shard.machine import Shard
 
 OWNERS_AT_ONCE = 10_000
 IDS_AT_ONCE = 50_000
@@ -99,7 +96,7 @@ def rows_of(people: Population, partition: int) -> NDArray[np.int64]:
     return np.flatnonzero((people.table["partition"][:n] == partition) & (people.table["status"][:n] != VACANT))
 
 
-def extract(shard: Shard, tenant_id: str, partition: int) -> bytes:
+def extract(shard: ShardState, tenant_id: str, partition: int) -> bytes:
     """Return the whole partition encoded in one piece, for when nobody is waiting."""
     tenant = shard.tenant(tenant_id)
     decisions: list[Decision] = []
@@ -120,7 +117,7 @@ def extract(shard: Shard, tenant_id: str, partition: int) -> bytes:
 class Copying:
     """Copy one partition of a serving shard. Creating it starts a :class:`Watch` on the tenant, until :meth:`close`."""
 
-    def __init__(self, shard: Shard, tenant_id: str, partition: int) -> None:
+    def __init__(self, shard: ShardState, tenant_id: str, partition: int) -> None:
         self._shard = shard
         self._tenant = shard.tenant(tenant_id)
         self._partition = partition

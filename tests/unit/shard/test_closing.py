@@ -14,13 +14,13 @@ def test_a_closed_shard_is_open_to_what_it_holds_and_to_what_is_moved_there(worl
     place = partition_of("u:ann", SEED)
     shard = world.shards[world.home(place)]
     strange = (place + 2) % 64
-    assert closing.is_open_to(shard, TENANT, strange)
+    assert shard.is_open_to(TENANT, strange)
     world.write(world.home(place), ShardClosed())
-    assert closing.is_open_to(shard, TENANT, place)
-    assert not closing.is_open_to(shard, TENANT, strange)
-    assert not closing.is_open_to(shard, "tn_new", place)
+    assert shard.is_open_to(TENANT, place)
+    assert not shard.is_open_to(TENANT, strange)
+    assert not shard.is_open_to("tn_new", place)
     shard.moved[TENANT, strange] = 2
-    assert closing.is_open_to(shard, TENANT, strange)
+    assert shard.is_open_to(TENANT, strange)
     del shard.moved[TENANT, strange]
 
 
@@ -29,8 +29,8 @@ def test_a_closed_shard_stays_closed_after_a_restart(world: World) -> None:
     place = partition_of("u:ann", SEED)
     world.write(world.home(place), ShardClosed())
     again = snapshot.load(*snapshot.dump(world.shards[world.home(place)]), DEFAULT_MAX_IDS)
-    assert closing.is_open_to(again, TENANT, place)
-    assert not closing.is_open_to(again, TENANT, (place + 2) % 64)
+    assert again.is_open_to(TENANT, place)
+    assert not again.is_open_to(TENANT, (place + 2) % 64)
 
 
 def test_a_partition_that_only_heard_of_somebody_is_held_as_well(world: World) -> None:
