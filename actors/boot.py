@@ -13,14 +13,14 @@ from typing import Any, cast
 import ray
 from ray.exceptions import RayActorError
 
-from actors import successor
-from actors.directory import Directory
+from actors.calls.partition_map import PartitionMap, shard_name
+from actors.calls.shards import DIRECTORY, LEARNER, NAMESPACE
+from actors.directory.actor import Directory
+from actors.directory.starting import HEAD, shards_live_on, start
 from actors.installation import ClusterSection, load
-from actors.learner import Learner
-from actors.partition_map import PartitionMap, shard_name
-from actors.routing import DIRECTORY, LEARNER, NAMESPACE
-from actors.shard_actor import ShardActor
-from actors.starting import HEAD, shards_live_on, start
+from actors.learner.actor import Learner
+from actors.shard import successor
+from actors.shard.actor import ShardActor
 
 
 def main() -> None:

@@ -16,9 +16,9 @@ import ray
 from ray.actor import ActorHandle
 from ray.exceptions import RayError
 
+from actors.calls.partition_map import PartitionMap
+from actors.calls.shards import DIRECTORY, NAMESPACE
 from actors.installation import load
-from actors.partition_map import PartitionMap
-from actors.routing import DIRECTORY, NAMESPACE
 
 LOOK_S = 1.0
 GRACE_S = 15.0

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from actors import logs
+from actors.telemetry import logs
 
 
 class ClusterSection(msgspec.Struct, frozen=True):
@@ -58,7 +58,7 @@ class ScoringSection(msgspec.Struct, frozen=True):
 
 
 class ProgramsSection(msgspec.Struct, frozen=True):
-    successor: str = "actors.successor:ShardActor"
+    successor: str = "actors.shard.successor:ShardActor"
 
 
 class DeliverySection(msgspec.Struct, frozen=True):

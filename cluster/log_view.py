@@ -2,7 +2,7 @@
 
 Shows new lines of ``<data-dir>/logs/*.log`` from the moment of the call on, at level WARNING and above, formatted for
 people. Guarantees that it reads only what is new, a bounded part at a time, and never fails because of a file's
-content. Writing the lines is left to `actors.logs`.
+content. Writing the lines is left to `actors.telemetry.logs`.
 """
 
 from __future__ import annotations

@@ -109,7 +109,7 @@ def _gateway(installation: Installation) -> dict[str, Any]:
 
 
 def _logging(installation: Installation) -> dict[str, Any]:
-    """Configure Serve's own log lines; `actors.logs` handles those of the applications."""
+    """Configure Serve's own log lines; `actors.telemetry.logs` handles those of the applications."""
     _, settings = installation.configured()
     return {
         "encoding": "JSON" if settings.logs.json else "TEXT",

@@ -16,9 +16,9 @@ from typing import Any
 
 import httpx
 
-from actors.blobs import BlobFolder
-from actors.learner import FOLDER, Learning
-from actors.partition_map import PartitionMap
+from actors.calls.partition_map import PartitionMap
+from actors.files.blobs import BlobFolder
+from actors.learner.actor import FOLDER, Learning
 from actors.warehouse import Warehouse
 from cluster import installation
 from serve_apps.delivery.sink import Sink

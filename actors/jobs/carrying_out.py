@@ -34,14 +34,14 @@ def carry_out(task: Task) -> Iterator[bytes]:
             found = _opened(warehouse).lookup(tenant, shard, positions)
             yield _msgpack([None if e is None else (e.message_id, e.received_at, e.payload.encode()) for e in found])
         case DaysOfLift(warehouse, tenant, campaign, until):
-            from actors.lift_days import closed_by_day
+            from actors.warehouse.lift_days import closed_by_day
             from whisperer.journeys.campaign import from_json
 
             days, conflicted = closed_by_day(_opened(warehouse), tenant, from_json(campaign), until)
             rows = [(day, group, *map(str, dataclasses.astuple(tally))) for day, group, tally in days]
             yield _msgpack((rows, conflicted))
         case Simulation(task=simulation):
-            from actors.simulating import carry_out as simulate
+            from actors.simulation.process import carry_out as simulate
 
             simulate(simulation)
 

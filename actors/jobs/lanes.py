@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from actors.jobs.fair_queue import FairQueue
 from actors.jobs.tasks import DaysOfLift, DecisionAudit, Simulation, StoredEvents, Task, UserHistory
-from actors.simulation_record import TIME_LIMIT_S as SIMULATION_TIME_LIMIT_S
+from actors.simulation.record import TIME_LIMIT_S as SIMULATION_TIME_LIMIT_S
 
 MEMORY_BYTES = 768 << 20
 """A process with its code and DuckDB loaded uses 260 MB of it, and DuckDB may take 256 MB before it spills."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
-from actors.simulation_record import Task as SimulationTask
+from actors.simulation.record import Task as SimulationTask
 
 
 class UserHistory(msgspec.Struct, tag="history", array_like=True, frozen=True):
@@ -43,7 +43,7 @@ class StoredEvents(msgspec.Struct, tag="events", array_like=True, frozen=True):
 
 
 class DaysOfLift(msgspec.Struct, tag="lift", array_like=True, frozen=True):
-    """:func:`actors.lift_days.closed_by_day` of a campaign (its definition as JSON), in MessagePack.
+    """:func:`actors.warehouse.lift_days.closed_by_day` of a campaign (its definition as JSON), in MessagePack.
 
     ``[[[day, group, *tally], ...], conflicted]``, with the tally's integers as text because they are unbounded.
     """

@@ -21,9 +21,9 @@ from typing import IO
 
 import msgspec
 
-from actors.forked import NICENESS
 from actors.jobs import tasks
 from actors.jobs.frames import DONE, FAILED, PIECE, PIECE_HEAD, TASK_HEAD, Failure
+from actors.processes.forked import NICENESS
 from whisperer.errors import InvariantError, TooLargeError, WhispererError
 
 GRACE_S = 5

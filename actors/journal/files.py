@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from actors.fsync import make_folder_durably, sync_folder
+from actors.files.fsync import make_folder_durably, sync_folder
 from actors.journal.fence import Fence
 from actors.journal.format import (
     FIRST_OF_GROUP,

@@ -21,7 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from actors.fsync import PARTIAL_SUFFIX, sync_folder
+from actors.files.fsync import PARTIAL_SUFFIX, sync_folder
 from actors.journal.format import RECORD_HEAD_BYTES, WATERMARK_BYTES, Watermark
 from actors.journal.segment import READ_BYTES, SEGMENT_SUFFIX, Segment
 from whisperer.errors import JournalDamagedError

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from google_crc32c import extend
 
-from actors.fsync import create_durably
+from actors.files.fsync import create_durably
 from actors.journal.format import (
     FIRST_OF_GROUP,
     HEADER_BYTES,

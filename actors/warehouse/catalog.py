@@ -19,7 +19,7 @@ from typing import TypeVar
 
 import msgspec
 
-from actors.blobs import BlobFolder, SealError, seal, unseal
+from actors.files.blobs import BlobFolder, SealError, seal, unseal
 from whisperer.errors import InvariantError
 
 FORMAT_VERSION = 1

@@ -20,7 +20,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from actors.blobs import BlobFolder
+from actors.files.blobs import BlobFolder
 from actors.warehouse.bloom import may_hold
 from actors.warehouse.catalog import Catalog, FileEntry
 from actors.warehouse.datasets import EVENTS, Dataset, dataset_named

@@ -28,8 +28,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from actors.blobs import BlobFolder, BlobWriter
-from actors.fsync import PARTIAL_SUFFIX, make_folder_durably
+from actors.files.blobs import BlobFolder, BlobWriter
+from actors.files.fsync import PARTIAL_SUFFIX, make_folder_durably
 from actors.journal.fence import Fence
 from actors.warehouse.bloom import MOST_IDS, bloom_of
 from actors.warehouse.catalog import Catalog, FileEntry, State

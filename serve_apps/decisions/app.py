@@ -24,10 +24,10 @@ from ray.actor import ActorHandle
 from ray.exceptions import RayActorError
 from ray.serve import Application
 
-from actors.calls import Calls
-from actors.direct_server import DirectServer
+from actors.calls.call_log import Calls
+from actors.calls.shards import LEARNER, NAMESPACE
+from actors.calls.socket_server import DirectServer
 from actors.installation import configure_logs
-from actors.routing import LEARNER, NAMESPACE
 from cluster.autoscaling import DIRECT_CALLS
 from cluster.control_plane import ControlPlane
 from cluster.installation import load

@@ -1,9 +1,9 @@
 """Counts what versions did in this replica, and brings everybody's counts to the guardrails.
 
 A replica counts what it answers and reports its totals to the learner, which knows the other replicas' totals and what
-decisions earned (:mod:`actors.tallies`). The learner's answer goes to the control plane, which rolls back whatever
-breaches a guardrail. Reports are totals, not differences: a lost or repeated round changes nothing, and any replica can
-bring them. What counts as a breach is left to :mod:`whisperer.models.guardrails`.
+decisions earned (:mod:`actors.learner.tallies`). The learner's answer goes to the control plane, which rolls back
+whatever breaches a guardrail. Reports are totals, not differences: a lost or repeated round changes nothing, and any
+replica can bring them. What counts as a breach is left to :mod:`whisperer.models.guardrails`.
 """
 
 from __future__ import annotations

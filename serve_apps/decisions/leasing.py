@@ -3,7 +3,7 @@ spending.
 
 A batch waits at most :data:`WAIT_S` for an answer and is then decided with what is left here; while the learner is
 away, or has nothing to give, no batch waits. Batches of campaigns without a budget never wait. Leaves to others: what
-is granted (:mod:`actors.treasury`), and spending it (:mod:`whisperer.decisions.purse`).
+is granted (:mod:`actors.learner.budgets`), and spending it (:mod:`whisperer.decisions.purse`).
 """
 
 from __future__ import annotations

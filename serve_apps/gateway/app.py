@@ -15,11 +15,11 @@ from typing import Any
 from ray import serve
 from ray.serve import Application
 
+from actors.calls.shards import Shards
 from actors.installation import configure_logs
 from actors.jobs import Jobs
 from actors.jobs.lanes import with_memory
-from actors.routing import Shards
-from actors.simulations import Simulations as SimulationRuns
+from actors.jobs.simulation_runs import Simulations as SimulationRuns
 from cluster.control_plane import ControlPlane
 from cluster.haproxy_program import client_secret
 from cluster.installation import load

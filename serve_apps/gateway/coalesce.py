@@ -16,15 +16,15 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from actors import tracing
-from actors.measures import COUNTS, Histogram
-from actors.routing import OK, OVERLOADED, STALE_MAP, Shards
+from actors.calls.shards import OK, OVERLOADED, STALE_MAP, Shards
+from actors.telemetry import tracing
+from actors.telemetry.measures import COUNTS, Histogram
 from whisperer.errors import OverloadError
 from whisperer.events.block import MAX_BLOCK_EVENTS, EventBlock, encode_block
 from whisperer.events.parts import Part, merge, split
 
 MAX_BLOCK_OF_CALL = 5_000
-"""In events: a shard applies a block in one go (:mod:`actors.weighing`)."""
+"""In events: a shard applies a block in one go (:mod:`actors.shard.weighing`)."""
 MAX_CALLS = 2
 PAUSE_A_REQUEST_S = 0.002
 MAX_PAUSE_S = 0.012

@@ -14,8 +14,8 @@ from typing import Any
 
 import msgspec
 
+from actors.calls.shards import OK, Shards
 from actors.jobs import DecisionAudit, Jobs
-from actors.routing import OK, Shards
 from cluster.times import iso
 from serve_apps.gateway.audit import audit, from_warehouse, sentence
 from serve_apps.gateway.users import Users

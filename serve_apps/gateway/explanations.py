@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from actors.routing import Shards
+from actors.calls.shards import Shards
 from cluster.control_plane import ControlPlane
 from serve_apps.gateway.decisions import Decisions
 from whisperer.decisions.context import COLUMNS, NAMES, SCORE, bounded_scores, transform

@@ -18,8 +18,8 @@ from typing import Any
 
 import msgspec
 
-from actors import tracing
-from actors.routing import Shards
+from actors.calls.shards import Shards
+from actors.telemetry import tracing
 from cluster.control_plane.api_keys import KeyRecord
 from serve_apps.gateway.arrivals import Arrivals, Owner, Pace, owner_of_address
 from serve_apps.gateway.bodies import read_body

@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 
 from actors.jobs import JobsCount
-from actors.measures import BYTES, COUNTS, Histogram
+from actors.telemetry.measures import BYTES, COUNTS, Histogram
 from serve_apps.gateway.counts import Counts
 
 Level = Callable[[], float]

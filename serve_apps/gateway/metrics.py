@@ -2,7 +2,7 @@
 
 Labels are bounded: tenants to the :data:`MAX_TENANTS` oldest, replicas to those that reported lately, everything else
 to what the code enumerates. Leaves to others: which metrics there are (:mod:`.families`), and counting (:mod:`.counts`,
-:mod:`.measures`, `actors.status`).
+:mod:`.measures`, `actors.shard.status`).
 """
 
 from __future__ import annotations

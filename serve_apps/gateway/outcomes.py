@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from actors.routing import Shards
+from actors.calls.shards import Shards
 from whisperer.feedback.links import Link
 from whisperer.ids import partition_of, tenant_seed
 from whisperer.shard.records import Outcome

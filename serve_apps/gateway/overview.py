@@ -14,8 +14,8 @@ from functools import lru_cache
 from importlib.metadata import version
 from typing import Any
 
-from actors.partition_map import shard_name
-from actors.routing import Shards
+from actors.calls.partition_map import shard_name
+from actors.calls.shards import Shards
 from cluster.control_plane import ControlPlane, Published
 from cluster.installation import DemoAccess
 from serve_apps.gateway.counts import NOBODY, Counts

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from actors.routing import Shards
+from actors.calls.shards import Shards
 from cluster.control_plane import ControlPlane
 from cluster.installation import Installation
 from serve_apps.delivery.sink import Sink

@@ -13,7 +13,7 @@ import logging
 from collections.abc import Collection
 from typing import Any
 
-from actors.routing import Shards
+from actors.calls.shards import Shards
 from cluster.control_plane import ControlPlane, Published
 from cluster.control_plane.policies import ScoreVersion
 from serve_apps.gateway.overview import Overview

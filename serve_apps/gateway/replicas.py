@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from actors.routing import Shards
+from actors.calls.shards import Shards
 from whisperer.errors import UnavailableError
 
 EVERY_S = 2.0

@@ -2,7 +2,7 @@
 
 A draft is simulated as if it were published now: with the newest templates, and with anything missing reported by the
 checklist instead of refused. Everything acknowledged is first written to the warehouse, from which the history is read.
-The work itself runs in a process of its own (:mod:`actors.simulating`).
+The work itself runs in a process of its own (:mod:`actors.simulation.process`).
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Annotated, Any
 import msgspec
 from msgspec.structs import replace
 
-from actors.routing import Shards
-from actors.simulation_record import RUNNING, Record
-from actors.simulations import Simulations as Runs
+from actors.calls.shards import Shards
+from actors.jobs.simulation_runs import Simulations as Runs
+from actors.simulation.record import RUNNING, Record
 from cluster.control_plane import ControlPlane
 from cluster.times import iso
 from serve_apps.gateway.http.exchange import InvalidBodyError

@@ -15,8 +15,8 @@ from typing import Any
 
 import msgspec
 
+from actors.calls.shards import Shards
 from actors.jobs import Jobs, StoredEvents, UserHistory
-from actors.routing import Shards
 from cluster.times import iso
 from serve_apps.delivery.sink import Sink
 from serve_apps.gateway.audit import audit, standing

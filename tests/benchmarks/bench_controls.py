@@ -142,7 +142,7 @@ class Watch:
                 kind = next(
                     (k for part, k in (("ShardActor:shard-0", "shard-0"), ("ShardActor:shard-1", "shard-1"),
                                        ("ServeReplica:gateway", "gateway"), ("actors.jobs", "workers"),
-                                       ("actors.simulating", "workers")) if part in title), "",
+                                       ("actors.simulation.process", "workers")) if part in title), "",
                 )  # fmt: skip
                 if kind:
                     rss = process.memory_info().rss

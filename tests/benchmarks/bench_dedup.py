@@ -20,10 +20,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from actors import recovery
 from actors.installation import Settings
 from actors.journal import open_journal
-from actors.snapshots import SnapshotStore
+from actors.shard import recovery
+from actors.snapshots.store import SnapshotStore
 from cluster.settings import load as load_settings
 from tests.benchmarks import blocks, ours, report
 from tests.benchmarks.load import http_request, paced

@@ -18,13 +18,13 @@ from typing import Any
 
 import numpy as np
 
-from actors.bookkeeper import Bookkeeper
-from actors.commit import Committer
-from actors.exporter import Exporter
-from actors.housekeeping import Housekeeping
-from actors.routing import Shards
+from actors.calls.shards import Shards
+from actors.processes.bookkeeper import Bookkeeper
+from actors.shard.commit import Committer
+from actors.shard.housekeeping import Housekeeping
 from actors.warehouse import Warehouse
-from actors.warehouse_jobs import worker
+from actors.warehouse.export import Exporter
+from actors.warehouse.jobs import worker
 from tests.benchmarks import blocks, report
 from tests.benchmarks.bench_recovery import Scene
 from whisperer.shard.records import Events

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from actors.routing import OK
+from actors.calls.shards import OK
 from tests.integration.local_shards import LocalShards, arguments, write_installation
 from tests.unit.shard.world import SEED, T0, TENANT, add, event
 from whisperer.events.parts import PartBuilder, merge

@@ -15,8 +15,8 @@ from typing import Any
 
 import msgspec
 
-from actors import garbage
-from actors.weighing import batches, cut
+from actors.shard import garbage
+from actors.shard.weighing import batches, cut
 from tests.benchmarks import report
 from tests.benchmarks.screen import say, table
 from tests.unit.shard.campaigns import BY_EVENT
@@ -85,7 +85,7 @@ class Stand:
         return took
 
     def send(self, events: list[dict[str, Any]]) -> float:
-        """The longest record that a shard makes of them (:mod:`actors.weighing`)."""
+        """The longest record that a shard makes of them (:mod:`actors.shard.weighing`)."""
         builder = PartBuilder()
         for one in events:
             add(builder, one)

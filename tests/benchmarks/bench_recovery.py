@@ -19,10 +19,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from actors import recovery
 from actors.installation import Settings
 from actors.journal import open_journal
-from actors.snapshots import Saved, SnapshotStore
+from actors.shard import recovery
+from actors.snapshots.store import Saved, SnapshotStore
 from tests.benchmarks import blocks, report
 from tests.benchmarks.pictures import Line, Panel, write
 from whisperer.ports import Journal

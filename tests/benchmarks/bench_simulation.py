@@ -13,10 +13,10 @@ import time
 
 import numpy as np
 
-from actors.lift_days import closed_by_day
-from actors.simulating import carry_out
-from actors.simulation_record import Task
+from actors.simulation.process import carry_out
+from actors.simulation.record import Task
 from actors.warehouse import ExportRecord, LogRecord, Warehouse
+from actors.warehouse.lift_days import closed_by_day
 from tests.benchmarks import report
 from tests.unit.warehouse.conftest import decision
 from whisperer.events.parts import PartBuilder, merge

@@ -23,8 +23,8 @@ import httpx
 import msgspec
 import numpy as np
 
-from actors.blobs import unseal
-from actors.learner import BLOB, FOLDER
+from actors.files.blobs import unseal
+from actors.learner.actor import BLOB, FOLDER
 from tests.benchmarks import report
 from tests.campaigning import decision, launch, people
 from tests.stand import Stand, Tenant, running, until

@@ -50,7 +50,7 @@ def rewards_of(raw: np.ndarray, arms: list[str], *, twice: bool = False) -> list
 
 
 def product(rewards: list[tuple[str, Reward]]) -> None:
-    """What :class:`actors.learner.Learning` does with them, but for calls and storing."""
+    """What :class:`actors.learner.actor.Learning` does with them, but for calls and storing."""
     ledger, watch, policies = Ledger(), Watch(), {}
 
     def look(campaign: tuple[str, str], arm: str, x: np.ndarray, reward: np.ndarray, day: int) -> None:

@@ -8,9 +8,9 @@ import pyarrow.fs as pafs
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from actors.blobs import BlobFolder
-from actors.exporter import export_range, known
+from actors.files.blobs import BlobFolder
 from actors.warehouse import Warehouse
+from actors.warehouse.export import export_range, known
 from tests.unit.shard.moves import move
 from tests.unit.shard.world import SEED, TENANT, World, event
 from whisperer.ids import partition_of
@@ -21,7 +21,7 @@ STEPS = 3
 
 
 class Stand:
-    """A world whose shards export; an erasure goes the way of :class:`actors.housekeeping.Housekeeping`, step by step."""
+    """A world whose shards export; an erasure goes the way of :class:`actors.shard.housekeeping.Housekeeping`, step by step."""
 
     def __init__(self) -> None:
         self.world = World()

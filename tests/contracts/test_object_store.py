@@ -11,10 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from actors.blobs import BlobFolder
-from actors.chunks import CHUNK_ROWS
-from actors.forked import Forked
-from actors.snapshots import SnapshotStore
+from actors.files.blobs import BlobFolder
+from actors.processes.forked import Forked
+from actors.snapshots.chunks import CHUNK_ROWS
+from actors.snapshots.store import SnapshotStore
 from actors.warehouse import ExportRecord, LogRecord, Warehouse
 from tests.unit.warehouse.conftest import Event, decision, erased, logged, record
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from actors.blobs import BlobFolder
-from actors.snapshots import SnapshotStore
+from actors.files.blobs import BlobFolder
+from actors.snapshots.store import SnapshotStore
 
 USERS = pa.table(
     {

@@ -18,9 +18,9 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 import pytest
 
-from actors.blobs import BlobFolder, seal, unseal
+from actors.files.blobs import BlobFolder, seal, unseal
 from actors.journal import FileJournal
-from actors.snapshots import SnapshotStore
+from actors.snapshots.store import SnapshotStore
 from actors.warehouse import DATASETS, SCHEMA, ExportRecord, LogRecord, Warehouse
 from tests.unit.warehouse.conftest import erased
 from whisperer.errors import InvariantError, JournalError

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from actors.blobs import BlobFolder
-from actors.exporter import Exporter
-from actors.forked import Forked, ForkError
+from actors.files.blobs import BlobFolder
 from actors.journal import FileJournal
+from actors.processes.forked import Forked, ForkError
 from actors.warehouse import Warehouse, datasets
+from actors.warehouse.export import Exporter
 from tests.unit.warehouse.conftest import DAY_MS, NEW_YEAR_2026, CrashingBlobs, Event, block_of
 from whisperer.events.block import encode_block
 from whisperer.shard.machine import Shard

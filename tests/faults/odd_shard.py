@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from actors.shard_actor import ShardActor
+from actors.shard.actor import ShardActor
 from tests.faults import odd_machine
 
 

@@ -12,10 +12,10 @@ import sys
 import ray
 from ray.exceptions import RayActorError
 
+from actors.calls.shards import NAMESPACE
+from actors.directory.starting import MAX_CONCURRENCY
 from actors.installation import load
-from actors.routing import NAMESPACE
-from actors.shard_actor import ShardActor
-from actors.starting import MAX_CONCURRENCY
+from actors.shard.actor import ShardActor
 
 
 def main() -> None:

@@ -7,10 +7,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from actors.partition_map import PartitionMap
-from actors.pieces import to_pieces
-from actors.routing import Shards
-from actors.shard_actor import ShardActor
+from actors.calls.inline_blocks import to_pieces
+from actors.calls.partition_map import PartitionMap
+from actors.calls.shards import Shards
+from actors.shard.actor import ShardActor
 from whisperer.errors import UnavailableError
 from whisperer.events.block import EventBlock, encode_block
 

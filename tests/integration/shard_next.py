@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from actors import successor
+from actors.shard import successor
 
 
 class ShardActor(successor.ShardActor):

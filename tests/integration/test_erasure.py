@@ -9,10 +9,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from actors import housekeeping
-from actors.commit import wall_clock_ms
-from actors.partition_map import PartitionMap
-from actors.routing import OK
+from actors.calls.partition_map import PartitionMap
+from actors.calls.shards import OK
+from actors.shard import housekeeping
+from actors.shard.commit import wall_clock_ms
 from actors.warehouse import Warehouse
 from tests.integration.local_shards import LocalShards, write_installation
 from tests.integration.test_shard_actor import send, settle

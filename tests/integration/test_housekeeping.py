@@ -10,10 +10,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from actors import housekeeping
-from actors.forked import Forked, ForkError
 from actors.installation import Settings
-from actors.shard_actor import ShardActor
+from actors.processes.forked import Forked, ForkError
+from actors.shard import housekeeping
+from actors.shard.actor import ShardActor
 from actors.warehouse import Warehouse
 from tests.integration.local_shards import LocalShards, write_installation
 from tests.integration.test_shard_actor import send

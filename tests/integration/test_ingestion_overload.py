@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
+from actors.calls.partition_map import PartitionMap
+from actors.calls.shards import OK
 from actors.limiter import Ask, Lease, Limiter
-from actors.partition_map import PartitionMap
-from actors.routing import OK
 from cluster.control_plane import ControlPlane
 from serve_apps.gateway.arrivals import Pace
 from serve_apps.gateway.coalesce import Coalescer

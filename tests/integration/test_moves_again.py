@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from actors.routing import OK, OVERLOADED, STALE_MAP
+from actors.calls.shards import OK, OVERLOADED, STALE_MAP
 from tests.integration.local_shards import LocalShards, arguments, write_installation
 from tests.unit.shard.world import SEED, TENANT, add, event
 from whisperer.errors import UnavailableError
@@ -151,7 +151,7 @@ async def test_a_crash_of_either_end_at_any_step_loses_and_doubles_nothing(tmp_p
 
 async def test_a_shard_whose_ticks_fail_goes_on_ticking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Deadlines, schedules and rewards hang on them: a clock that stops in silence would stop the loop."""
-    monkeypatch.setattr("actors.shard_actor.TICK_S", 0.0)
+    monkeypatch.setattr("actors.shard.actor.TICK_S", 0.0)
     shards = LocalShards(write_installation(tmp_path, shards=1), n_shards=1)
     asked = 0
     again = asyncio.Event()

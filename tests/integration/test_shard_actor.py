@@ -10,7 +10,7 @@ import duckdb
 import msgspec
 import pytest
 
-from actors.routing import OK, STALE_MAP
+from actors.calls.shards import OK, STALE_MAP
 from actors.warehouse import Warehouse
 from tests.integration.local_shards import LocalShards, arguments, write_installation
 from tests.unit.shard.world import SEED, T0, TENANT, add, event

@@ -4,7 +4,8 @@ Money is *granted*, and granted money counts as gone, whether it is spent or hel
 the grants of a window never sum to more than its budget, nor to more than its plan will have released :data:`AHEAD_MS`
 from now, whatever replicas ask, in whatever order, however often; a closed window grants nothing more. The price
 follows what replicas report as spent (PI control, :mod:`.pacing`); it is the same for all of them. Leaves to others:
-making grants durable before anyone learns of them (:mod:`actors.treasury`), and staying within them (:mod:`.purse`).
+making grants durable before anyone learns of them (:mod:`actors.learner.budgets`), and staying within them
+(:mod:`.purse`).
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ arm is watched once its expectation rests on `LEARNED` rewards: before that, bei
 Features and calibration are judged over whole UTC days that together hold `WINDOW` rewards, so that the daily rhythm
 does not count as drift; columns that follow the clock are left out. The first window is the reference, unless one is
 given; a window that departs from it becomes the next reference, so a change alarms once. Leaves to others: which
-rewards are final (:mod:`whisperer.feedback.ledger`) and when a state is stored (:mod:`actors.learner`).
+rewards are final (:mod:`whisperer.feedback.ledger`) and when a state is stored (:mod:`actors.learner.actor`).
 
 References
 ----------

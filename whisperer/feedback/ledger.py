@@ -14,7 +14,7 @@ Offsets are part of the state: :meth:`Ledger.state_bytes` holds the statistics t
 in them, so that storing it as one piece counts every reward once. Memory is bounded: while ``max_early`` decisions wait
 for their final reward, the early looks of others are skipped and they are learned from when they mature; a decision
 that has waited for `WAIT_DAYS` (its user was erased, say) waits no longer, and its early reward stands. Leaves pulling,
-storing and publishing to :mod:`actors.learner`.
+storing and publishing to :mod:`actors.learner.actor`.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@
 
 Guarantees: only verified plain data is loaded (:mod:`whisperer.models.loading`), and a model trained on other features
 than a shard computes is refused. XGBoost is imported when the first model is opened. Leaves to others: whether the
-model is good enough (:mod:`.score_evidence`), and when it scores (:mod:`actors.scoring`).
+model is good enough (:mod:`.score_evidence`), and when it scores (:mod:`actors.shard.scoring`).
 """
 
 from __future__ import annotations

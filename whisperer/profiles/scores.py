@@ -3,7 +3,7 @@
 A score is a number that a model wrote down once, not a formula: it is journaled with the model's version, so that
 replay gives the same number whatever became of the model. Decides which scores there are, which changes are worth a
 record, and what the scores are before any model has been trained. Leaves to others: learned models
-(:mod:`whisperer.models.scores`), the rhythm of sweeps (:mod:`actors.scoring`) and what a change triggers
+(:mod:`whisperer.models.scores`), the rhythm of sweeps (:mod:`actors.shard.scoring`) and what a change triggers
 (:mod:`whisperer.shard.scoring`).
 """
 

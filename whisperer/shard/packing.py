@@ -3,7 +3,7 @@
 A :class:`Copying` copies one partition: while the shard still serves it, :meth:`Copying.pack` makes parts of its users,
 and again of those that changed since; once the partition is frozen, the last few and :meth:`Copying.last` complete it.
 Guarantees: the parts in order, and then the last word, are the partition exactly as it was when frozen. Leaves to
-others: when to copy and how much at a time (:mod:`actors.moving`), and what the new home does with it
+others: when to copy and how much at a time (:mod:`actors.shard.moving`), and what the new home does with it
 (:mod:`whisperer.shard.move`).
 """
 

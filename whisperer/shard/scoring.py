@@ -3,7 +3,7 @@
 The model runs outside the state machine; its answer comes back as a :class:`~whisperer.shard.records.Scored` record, so
 replay needs no model. Guarantees: a chunk names rows, and a row is never given to another user, so a late score reaches
 the user it is about or nobody; a segment that reads scores sees a change at the next tick. Leaves to others: the model
-(:mod:`whisperer.profiles.scores`) and when to sweep (:mod:`actors.scoring`).
+(:mod:`whisperer.profiles.scores`) and when to sweep (:mod:`actors.shard.scoring`).
 """
 
 from __future__ import annotations

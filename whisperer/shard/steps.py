@@ -1,7 +1,8 @@
 """Name the steps of applying records, so that the time each takes can be measured.
 
 The machine reports when a step has passed and reads no clock: the clock stays outside, with the observer
-(`actors.measures`). A record's steps come in the order of :data:`STEPS`; one that did not happen is not reported.
+(`actors.telemetry.measures`). A record's steps come in the order of :data:`STEPS`; one that did not happen is not
+reported.
 """
 
 from __future__ import annotations

@@ -8,5 +8,6 @@
     checks    the launch checklist;  forecast: the parts of it that are arithmetic
     run       all of it, to one document
 
-Pure: no clock, network or files. Where histories come from and where simulations run is up to :mod:`actors.simulating`.
+Pure: no clock, network or files. Where histories come from and where simulations run is up to
+:mod:`actors.simulation.process`.
 """

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from actors.logs import Seldom
+from actors.telemetry.logs import Seldom
 from cluster.control_plane import Changes, ControlPlane
 from cluster.control_plane.api_keys import KeyRecord
 from cluster.control_plane.keys import key_hash

@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from actors import tracing
+from actors.telemetry import tracing
 from serve_apps.gateway.measures import Measures
 
 Scope = MutableMapping[str, Any]

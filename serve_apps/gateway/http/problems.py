@@ -12,7 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from actors import tracing
+from actors.telemetry import tracing
 from serve_apps.gateway.methods import allowed
 from whisperer.errors import WhispererError
 from whisperer.events.answer import PROBLEM_MEDIA_TYPE

@@ -7,9 +7,9 @@ from collections.abc import Hashable
 from pathlib import Path
 from typing import Any, cast
 
-from actors.direct_client import DirectConnection
-from actors.direct_frames import PREFIX, frame
-from actors.direct_server import DirectServer, _Caller
+from actors.calls.socket_client import DirectConnection
+from actors.calls.socket_frames import PREFIX, frame
+from actors.calls.socket_server import DirectServer, _Caller
 
 TOKEN = "t" * 64
 WORDS = (TOKEN, "add")

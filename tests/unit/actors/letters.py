@@ -14,10 +14,10 @@ from contextlib import contextmanager
 from typing import Any
 from unittest import mock
 
-from actors.courier import Courier
-from actors.letterbox import Letterbox
-from actors.partition_map import PartitionMap
-from actors.routing import OK
+from actors.calls.partition_map import PartitionMap
+from actors.calls.shards import OK
+from actors.shard.courier import Courier
+from actors.shard.letterbox import Letterbox
 from tests.unit.shard.world import SEED, T0, TENANT, add, event
 from whisperer.errors import UnavailableError
 from whisperer.events.block import encode_block
@@ -103,7 +103,7 @@ class Disk:
 
 
 class View:
-    """The map as one shard knows it, and its calls of others: :class:`actors.routing.Shards`."""
+    """The map as one shard knows it, and its calls of others: :class:`actors.calls.shards.Shards`."""
 
     def __init__(self, world: LetterWorld) -> None:
         self._world = world

@@ -10,10 +10,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from actors import applications
-from actors.applications import Application
-from actors.calls import Calls
-from actors.direct_server import DirectServer
+from actors.calls.call_log import Calls
+from actors.calls.socket_server import DirectServer
+from actors.shard.loop import applications
+from actors.shard.loop.applications import Application
 from tests.unit.actors.applications import until
 from whisperer.errors import UnavailableError
 

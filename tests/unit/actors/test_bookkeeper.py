@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from actors.bookkeeper import MAY_COME_BACK, Bookkeeper, JobFailedError
-from actors.forked import ForkError
+from actors.processes.bookkeeper import MAY_COME_BACK, Bookkeeper, JobFailedError
+from actors.processes.forked import ForkError
 
 TIMEOUT_S = 20.0
 
@@ -88,7 +88,7 @@ async def test_a_job_gives_way_wholly_at_first_and_competes_when_it_waited_long(
 ) -> None:
     pid = int(await bookkeeper.ask(b"pid", TIMEOUT_S))
     assert os.sched_getscheduler(pid) == os.SCHED_IDLE
-    monkeypatch.setattr("actors.bookkeeper.PATIENCE_S", 0.01)
+    monkeypatch.setattr("actors.processes.bookkeeper.PATIENCE_S", 0.01)
     asked = asyncio.ensure_future(bookkeeper.ask(b"wait", TIMEOUT_S))
     while os.sched_getscheduler(pid) == os.SCHED_IDLE:  # noqa: ASYNC110  the kernel tells nobody
         await asyncio.sleep(0.01)

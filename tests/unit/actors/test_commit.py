@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from actors import commit, tracing
-from actors.commit import Committer
+from actors.shard import commit
+from actors.shard.commit import Committer
+from actors.telemetry import tracing
 from whisperer.errors import JournalError, OverloadError
 from whisperer.shard.machine import Shard
 from whisperer.shard.records import Tick, decode_record
@@ -155,7 +156,7 @@ async def test_each_group_is_measured_once() -> None:
 async def test_a_slow_group_is_told_with_the_requests_in_it(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("actors.commit.SLOW_GROUP_S", 0.0)
+    monkeypatch.setattr("actors.shard.commit.SLOW_GROUP_S", 0.0)
     seen: list[tuple[tracing.Trace, ...]] = []
     caplog.handler.addFilter(lambda _: seen.append(tracing.current()) or True)
     journal, failures = MemoryJournal(), []

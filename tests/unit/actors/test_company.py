@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 
-from actors.company import Company
+from actors.shard.loop.call_pacing import Company
 
 
 async def test_nothing_waits_while_nothing_is_under_way() -> None:

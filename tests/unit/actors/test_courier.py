@@ -9,10 +9,10 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.courier import MAX_BATCH, MAX_BATCH_BYTES, Courier
-from actors.letterbox import TAKEN, letter_bytes
-from actors.partition_map import PartitionMap
-from actors.routing import OK
+from actors.calls.partition_map import PartitionMap
+from actors.calls.shards import OK
+from actors.shard.courier import MAX_BATCH, MAX_BATCH_BYTES, Courier
+from actors.shard.letterbox import TAKEN, letter_bytes
 from tests.unit.actors.letters import LetterWorld, run
 from tests.unit.shard.world import SEED, TENANT, add, event
 from whisperer.errors import UnavailableError

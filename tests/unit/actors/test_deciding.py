@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from actors.deciding import MAX_BATCH, MAX_CALLS, Decider
+from actors.shard.loop.decider import MAX_BATCH, MAX_CALLS, Decider
 from tests.unit.actors.applications import FakeApplication, OneShard, choose_mail, until
 from tests.unit.shard.world import TENANT
 from whisperer.decisions.decision import Candidate

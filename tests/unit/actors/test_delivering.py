@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
-from actors.delivering import Deliverer
+from actors.shard.loop.deliverer import Deliverer
 from tests.unit.actors.applications import FakeApplication, OneShard, accept, render, until
 from tests.unit.shard.world import SEED, TENANT
 from whisperer.content.message import NotRendered, RenderRequest

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.calls import Calls
-from actors.direct_client import CallFailedError, DirectConnection, connect
-from actors.direct_frames import MOST_BYTES, PREFIX, decode_answer, frame
-from actors.direct_server import DirectServer
-from actors.partition_map import PartitionMap
-from actors.pieces import INLINE_BYTES, to_blocks, to_pieces
-from actors.routing import OK, Shards
+from actors.calls.call_log import Calls
+from actors.calls.inline_blocks import INLINE_BYTES, to_blocks, to_pieces
+from actors.calls.partition_map import PartitionMap
+from actors.calls.shards import OK, Shards
+from actors.calls.socket_client import CallFailedError, DirectConnection, connect
+from actors.calls.socket_frames import MOST_BYTES, PREFIX, decode_answer, frame
+from actors.calls.socket_server import DirectServer
 
 TRACE = [("request", "trace")]
 

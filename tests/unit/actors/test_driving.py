@@ -8,8 +8,8 @@ import logging
 import msgspec
 import pytest
 
-from actors.deciding import MAX_CALLS, Decider
-from actors.delivering import Deliverer
+from actors.shard.loop.decider import MAX_CALLS, Decider
+from actors.shard.loop.deliverer import Deliverer
 from tests.unit.actors.applications import FakeApplication, OneShard, accept, choose_mail, render, until
 from tests.unit.shard.world import SEED, TENANT
 from whisperer.decisions.decision import Candidate, Choice

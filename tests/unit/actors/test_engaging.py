@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from actors.engaging import Engaging
+from actors.shard.loop.engagement_loop import Engaging
 from tests.unit.actors.applications import FakeApplication, OneShard, choose_mail, until
 from tests.unit.shard.campaigns import ADDRESSES, ON_REQUEST
 from tests.unit.shard.world import TENANT, event

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from actors.flushing import Flushing
+from actors.shard.flushing import Flushing
 
 
 async def test_callers_who_come_while_one_waits_share_it_and_no_caller_gets_one_that_had_begun() -> None:

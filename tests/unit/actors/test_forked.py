@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from actors.forked import Forked, ForkError
+from actors.processes.forked import Forked, ForkError
 
 TIMEOUT_S = 60.0
 
@@ -92,7 +92,7 @@ async def test_threads_that_allocate_while_the_fork_happens_stop_no_child() -> N
 
 _PARENT = """
 import fcntl, os, signal, sys
-from actors.forked import Forked
+from actors.processes.forked import Forked
 lock = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
 fcntl.flock(lock, fcntl.LOCK_EX)
 child = Forked.start(signal.pause)

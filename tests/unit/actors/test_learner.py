@@ -9,9 +9,9 @@ import msgspec
 import numpy as np
 import pytest
 
-from actors.blobs import BlobFolder, SealError, seal, unseal
-from actors.learner import BLOB, STORE_EVERY_S, Learning
-from actors.partition_map import PartitionMap
+from actors.calls.partition_map import PartitionMap
+from actors.files.blobs import BlobFolder, SealError, seal, unseal
+from actors.learner.actor import BLOB, STORE_EVERY_S, Learning
 from tests.unit.feedback.earning import CAMPAIGN, DAY, TENANT, early, fed, final, reward, same
 from whisperer.decisions.drift import ALARM_DAYS, FLOOR_IN_ALARM
 from whisperer.decisions.posterior import FLOOR, decode, posterior

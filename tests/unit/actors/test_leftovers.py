@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from actors import leftovers
+from actors.directory import leftovers
 from actors.installation import load
 from tests.integration.local_shards import write_installation
 

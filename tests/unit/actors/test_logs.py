@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from actors import logs, tracing
-from actors.logs import HIDDEN, MAX_TEXT_CHARS, JsonLines, Seldom, TextLines, without_secrets
+from actors.telemetry import logs, tracing
+from actors.telemetry.logs import HIDDEN, MAX_TEXT_CHARS, JsonLines, Seldom, TextLines, without_secrets
 
 log = logging.getLogger("tests.logs")
 

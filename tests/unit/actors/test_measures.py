@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.measures import BYTES, COUNTS, SECONDS, Histogram, StepTimes
-from actors.replica_reports import FORGET_AFTER_S, MAX_REPLICAS, ReplicaReports
+from actors.directory.replica_reports import FORGET_AFTER_S, MAX_REPLICAS, ReplicaReports
+from actors.telemetry.measures import BYTES, COUNTS, SECONDS, Histogram, StepTimes
 
 
 def test_a_value_counts_under_the_smallest_bound_that_is_not_below_it() -> None:

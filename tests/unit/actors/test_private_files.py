@@ -9,8 +9,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from actors.blobs import BlobFolder
-from actors.fsync import create_durably, make_folder_durably
+from actors.files.blobs import BlobFolder
+from actors.files.fsync import create_durably, make_folder_durably
 from actors.journal import open_journal
 from cluster import private_places
 from cluster.settings import load

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from actors import recovery
 from actors.installation import load
-from actors.snapshots import SnapshotStore
+from actors.shard import recovery
+from actors.snapshots.store import SnapshotStore
 from tests.integration.local_shards import write_installation
 from whisperer.errors import FencedError, JournalDamagedError, JournalError, UnavailableError, WhispererError
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from actors import scoring as actor
 from actors.installation import ScoringSection
-from actors.scoring import Scoring
+from actors.shard import scoring as actor
+from actors.shard.scoring import Scoring
 from tests.unit.shard.world import DAY, T0, TENANT, World, event
 from whisperer.errors import OverloadError
 from whisperer.models.artifact import MANIFEST, DataRange, Manifest, encode, manifest_of

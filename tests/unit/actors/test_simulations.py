@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from actors.jobs import Jobs
-from actors.past import Past
-from actors.simulating import carry_out
-from actors.simulation_record import TIME_LIMIT_S, Task
-from actors.simulations import Simulations
+from actors.jobs.simulation_runs import Simulations
+from actors.simulation.process import carry_out
+from actors.simulation.record import TIME_LIMIT_S, Task
 from actors.warehouse import Warehouse
+from actors.warehouse.tenant_history import Past
 from tests.unit.jobs_here import jobs_here
 from tests.unit.simulation.past import DAY, TEMPLATES, plan
 from tests.unit.warehouse.conftest import (

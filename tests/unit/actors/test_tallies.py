@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from actors.tallies import MOST_USERS, Stage, Tallies
+from actors.learner.tallies import MOST_USERS, Stage, Tallies
 from whisperer.feedback.outcome import Reward
 
 SINCE = 1_000

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors import tracing
-from actors.tracing import MAX_CARRIED, Trace, of_headers, within
+from actors.telemetry import tracing
+from actors.telemetry.tracing import MAX_CARRIED, Trace, of_headers, within
 
 PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 

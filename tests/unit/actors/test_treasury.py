@@ -8,8 +8,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from actors.blobs import BlobFolder
-from actors.treasury import BLOB, Treasury
+from actors.files.blobs import BlobFolder
+from actors.learner.budgets import BLOB, Treasury
 from serve_apps.decisions.leasing import PAUSE_S, Leasing
 from tests.unit.decisions.test_budget import COSTS, DAY, POLICIES, cost, paying
 from whisperer.decisions.budget import Budget

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors import weighing
-from actors.weighing import batches, cut, event_costs
+from actors.shard import weighing
+from actors.shard.weighing import batches, cut, event_costs
 from tests.unit.shard.campaigns import BY_EVENT
 from tests.unit.shard.world import T0, TENANT, World, add, event
 from whisperer.events.block import EventBlock, Payloads, encode_block, message_id_of

@@ -104,7 +104,7 @@ def test_replicas_stay_on_the_head_only_where_told(configured: Installation) -> 
 
 
 def test_actors_and_launcher_mean_the_same_by_head_and_worker() -> None:
-    from actors import starting
+    from actors.directory import starting
 
     assert (starting.HEAD, starting.WORKER) == (ray_head.HEAD, ray_head.WORKER)
 

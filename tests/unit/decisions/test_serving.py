@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from actors.tallies import Tallies
+from actors.learner.tallies import Tallies
 from serve_apps.decisions.app import Answering, fetching
 from serve_apps.decisions.counting import Counts, Tallying
 from serve_apps.decisions.models import RETRY_S, Models, Policy, Serving

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from actors import tallies
+from actors.learner import tallies
 from serve_apps.decisions import counting, models, scoring
 from whisperer.decisions.versions import Decider, labelled, parsed
 from whisperer.models.value import ARM_ITSELF, DEVIATION, KIND

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from actors import delivering, engaging
+from actors.shard.loop import deliverer as delivering
+from actors.shard.loop import engagement_loop as engaging
 from cluster import serve_config
 from serve_apps.delivery import deliveries, provider, sink, smtp, webhook
 from whisperer.content.message import PARTS

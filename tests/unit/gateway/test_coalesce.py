@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from actors.partition_map import PartitionMap
-from actors.routing import OK, STALE_MAP
+from actors.calls.partition_map import PartitionMap
+from actors.calls.shards import OK, STALE_MAP
 from serve_apps.gateway.coalesce import Coalescer
 from tests.unit.shard.world import add, event
 from whisperer.errors import UnavailableError

@@ -11,11 +11,11 @@ import jsonschema
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from actors.calls import REASONS
-from actors.commit import CommitCounts
+from actors.calls.call_log import REASONS
+from actors.calls.shards import CALL_RESULTS
 from actors.jobs import JobsCount
-from actors.measures import Histogram
-from actors.routing import CALL_RESULTS
+from actors.shard.commit import CommitCounts
+from actors.telemetry.measures import Histogram
 from serve_apps.gateway.counts import Counts
 from serve_apps.gateway.families import FAMILIES, OTHERS
 from serve_apps.gateway.measures import Measures

@@ -10,8 +10,8 @@ import httpx
 import pytest
 from fastapi import APIRouter, FastAPI
 
-from actors import tracing
-from actors.calls import Calls
+from actors.calls.call_log import Calls
+from actors.telemetry import tracing
 from serve_apps.gateway.counts import Counts
 from serve_apps.gateway.http.observed import ROUTE, Observed
 from serve_apps.gateway.measures import Measures

@@ -15,7 +15,7 @@ pytest.importorskip("xgboost")
 pytest.importorskip("shap")
 
 from actors.installation import ScoringSection
-from actors.scoring import Scoring
+from actors.shard.scoring import Scoring
 from cluster.control_plane import tenants
 from cluster.control_plane.score_steps import evidence_for
 from tests.unit.gateway.world import Caller, World

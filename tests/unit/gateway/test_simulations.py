@@ -12,7 +12,7 @@ import pytest
 
 from actors.jobs import Task
 from actors.jobs.lanes import SIMULATIONS
-from actors.simulations import KEPT, Simulations
+from actors.jobs.simulation_runs import KEPT, Simulations
 from actors.warehouse import ExportRecord, Warehouse
 from serve_apps.gateway.documents import Documents
 from tests.unit.decisions.valuing import NAME, write_model

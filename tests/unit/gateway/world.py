@@ -10,10 +10,10 @@ from typing import Any
 import httpx
 import msgspec
 
+from actors.calls.partition_map import PartitionMap
+from actors.calls.shards import OK, Shards
 from actors.jobs import DecisionAudit, Task
-from actors.partition_map import PartitionMap
-from actors.routing import OK, Shards
-from actors.simulations import Simulations as SimulationRuns
+from actors.jobs.simulation_runs import Simulations as SimulationRuns
 from cluster.control_plane import ControlPlane
 from cluster.installation import Installation
 from cluster.ports import ports_of_block

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from actors.past import Past
 from actors.warehouse import ExportRecord, LogRecord, Warehouse
+from actors.warehouse.tenant_history import Past
 from tests.unit.shard.campaigns import ADDRESSES, BY_EVENT, BY_SEGMENT, DAILY, ON_REQUEST
 from tests.unit.shard.world import T0, TENANT, World
 from tests.unit.shard.world import event as lived

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow.fs as pafs
 import pytest
 
-from actors.blobs import BlobFolder, BlobWriter
+from actors.files.blobs import BlobFolder, BlobWriter
 from actors.warehouse import ExportRecord, LogRecord
 from whisperer.events.block import EventBlock
 from whisperer.events.parts import PartBuilder, merge

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from actors.blobs import BlobFolder
+from actors.files.blobs import BlobFolder
 from actors.warehouse import Warehouse
 from tests.unit.warehouse.conftest import (
     DAY_MS,

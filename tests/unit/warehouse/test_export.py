@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from actors.blobs import BlobFolder
+from actors.files.blobs import BlobFolder
 from actors.warehouse import SCHEMA, ExportRecord, Warehouse
 from tests.unit.warehouse.conftest import DAY_MS, NEW_YEAR_2026, Event, block_of, record
 from whisperer.errors import InvariantError

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from actors.exporter import Exporter
 from actors.journal import FileJournal
 from actors.warehouse import Warehouse
+from actors.warehouse.export import Exporter
 from actors.warehouse.pseudonyms import PSEUDONYM_PREFIX
 from tests.unit.warehouse.conftest import NEW_YEAR_2026, Event, block_of, decision, outcome
 from whisperer.events.block import encode_block

@@ -9,8 +9,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.lift_days import closed_by_day
 from actors.warehouse import Warehouse
+from actors.warehouse.lift_days import closed_by_day
 from tests.unit.warehouse.conftest import DAY_MS, NEW_YEAR_2026, Event, decision, erased, logged, record, refused
 from whisperer.evaluation.lift import GroupTally
 from whisperer.events.types import EventType

@@ -9,7 +9,7 @@ import msgspec
 import pyarrow.parquet as pq
 import pytest
 
-from actors.blobs import BlobFolder
+from actors.files.blobs import BlobFolder
 from actors.warehouse import DATASETS, Warehouse
 from actors.warehouse.catalog import FileEntry
 from actors.warehouse.pseudonyms import PSEUDONYM_PREFIX

@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from actors.blobs import BlobFolder
+from actors.files.blobs import BlobFolder
 from actors.warehouse import Warehouse
 from tests.unit.warehouse.conftest import DAY_MS, NEW_YEAR_2026, Event, erased, record
 from tests.unit.warehouse.test_export import rows

@@ -1,0 +1,1 @@
+"""Store bytes: blobs in folders and object stores, and directories made durable."""

@@ -1,0 +1,1 @@
+"""Run work in processes forked from one that is small."""

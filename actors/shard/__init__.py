@@ -1,0 +1,1 @@
+"""Run one shard: its actor, the commit of records, recovery, housekeeping, moves and letters."""

@@ -1,0 +1,551 @@
+"""The shard actor: one process, one journal, many partitions of many tenants.
+
+A shell around :class:`whisperer.shard.machine.Shard`: it gives records their time and epoch, makes them durable before
+anything else happens, carries out effects, and takes snapshots. Its constructor recovers, so a restarted actor is ready
+when it answers. Methods that change something return (status, value): "" when done, otherwise a reason to try again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+
+from actors.calls.call_log import Calls
+from actors.calls.inline_blocks import to_blocks
+from actors.calls.partition_map import shard_name
+from actors.calls.shards import MOVING, OK, OVERLOADED, STALE_MAP, Shards
+from actors.calls.socket_server import DirectServer
+from actors.installation import Installation, configure_logs, load
+from actors.processes.bookkeeper import Bookkeeper
+from actors.shard import garbage, recovery, status
+from actors.shard.commit import RETRY_AFTER_S, Committer, wall_clock_ms
+from actors.shard.courier import Courier
+from actors.shard.flushing import Flushing
+from actors.shard.housekeeping import Housekeeping
+from actors.shard.letterbox import Letterbox
+from actors.shard.loop.engagement_loop import Engaging
+from actors.shard.moving import Moving
+from actors.shard.payloads import Payloads
+from actors.shard.scoring import Scoring
+from actors.shard.weighing import cut
+from actors.snapshots.retention import Retention
+from actors.snapshots.store import SnapshotStore
+from actors.warehouse import Warehouse
+from actors.warehouse.export import Exporter
+from actors.warehouse.jobs import worker
+from whisperer.errors import JournalDamagedError, OverloadError, UnavailableError
+from whisperer.events.block import EventBlock
+from whisperer.events.decoding import readable
+from whisperer.feedback.outcome import Reward
+from whisperer.ids import partition_of, tenant_seed
+from whisperer.models.store import ArtifactStore
+from whisperer.shard import closing, inspection
+from whisperer.shard.effects import Effect, Send, UserErased
+from whisperer.shard.records import (
+    ALIAS_ARBITER,
+    CampaignConfig,
+    ConfigPublished,
+    Confirmed,
+    ConsentStated,
+    CountsJoined,
+    Erase,
+    Events,
+    Experiment,
+    Message,
+    Outcome,
+    Outcomes,
+    Record,
+    RecordBody,
+    RewardsTaken,
+    ScoreModelChosen,
+    SegmentConfig,
+    ShardClosed,
+    Tick,
+)
+from whisperer.shard.warm import warm
+
+TICK_S = 0.25
+HOLD_S = 60.0
+"""An announced stop has failed if it has not come this long after the slowest shard's sends ended."""
+
+_log = logging.getLogger("whisperer.shard")
+
+Answer = tuple[str, Any]
+
+
+class ShardActor:
+    """Ray actor ``shard-<n>`` in namespace ``whisperer``."""
+
+    def __init__(self, shard_id: int, installation_path: str, prepared: recovery.Prepared | None = None) -> None:
+        installation = load(installation_path)
+        configure_logs(installation_path, shard_name(shard_id), shard=shard_id)
+        self._settings = installation.settings
+        self._id = shard_id
+        # Ray titles a process by its actor's class, so `ps` and `top` distinguish shards, like Serve's replicas.
+        self.__class__ = type(f"{type(self).__name__}:{shard_name(shard_id)}", (type(self),), {})
+        self._calls = Calls()
+        socket = Path(installation.temp_dir or "no temp_dir") / f"{shard_name(shard_id)}-{os.getpid()}"
+        self._direct = DirectServer(socket, {"ingest": self.ingest, "ask": self.ask}, self._calls.run)
+        self._begin_bookkeeping(installation)
+        warm()
+        name = f"shard-{shard_id:04d}"
+        snapshots = SnapshotStore(
+            self._settings.snapshots.uri,
+            name,
+            spool=Path(installation.data_dir) / "spool" / name,
+            retention=Retention(self._settings.snapshots.retention_days),
+        )
+        try:
+            recovered = recovery.recover_when_possible(shard_id, self._settings, snapshots, prepared=prepared)
+        except JournalDamagedError:
+            _log.exception("shard %d cannot recover; see docs/storage.md, damage", shard_id)
+            raise
+        garbage.keep_away()
+        self._shard, self._journal = recovered.shard, recovered.journal
+        self._recovery = {"records": recovered.n_replayed, "seconds": round(recovered.seconds, 3)}
+        self._warehouse = Warehouse(self._settings.warehouse.uri, pseudonym_key=bytes.fromhex(installation.link_secret))
+        self._exporter = Exporter(self._shard, self._journal, self._warehouse)
+        self._payloads = Payloads(self._journal)
+        self._shards = Shards()
+        self._committer = Committer(
+            self._journal,
+            self._shard,
+            on_effects=self._carry_out,
+            on_applied=self._remember,
+            on_failure=_die,
+        )
+        self._shard.steps = self._committer.steps
+        self._engaging = Engaging(self._shard, self._submit, wall_clock_ms)
+        models = Path(installation.data_dir) / "spool" / "models"
+        self._housekeeping = Housekeeping(
+            self._shard,
+            self._journal,
+            self._committer,
+            self._exporter,
+            snapshots,
+            self._settings,
+            self._warehouse,
+            self._shards,
+            self._bookkeeper,
+            ArtifactStore(self._settings.models.uri, models) if self._settings.models.uri else None,
+            Path(installation.data_dir) / "training",
+        )
+        self._flushing = Flushing(self._housekeeping.export)
+        self._moving = Moving(
+            self._shard,
+            self._committer,
+            self._engaging.deliverer,
+            self._shards,
+            self._settings.delivery.stop_timeout_s,
+        )
+        self._letterbox = Letterbox(self._shard, self._committer, self._moving.is_elsewhere)
+        self._courier = Courier(shard_id, self._shards, self._shard.outbox, self._take_letters, self._confirm)
+        self._scoring = Scoring(
+            self._shard,
+            self._submit,
+            wall_clock_ms,
+            models,
+            self._settings.scoring,
+        )
+        self._draining = False
+        self._send_again: asyncio.TimerHandle | None = None
+        self._tasks = [
+            asyncio.ensure_future(task)
+            for task in (self._tick_forever(), self._housekeeping.run(), self._resume(), self._scoring.run())
+        ]
+        for task in self._tasks:
+            task.add_done_callback(_die_of)
+
+    def _begin_bookkeeping(self, installation: Installation) -> None:
+        """Start the bookkeeper, unless it runs, before there is a state: a later fork pays for every page written."""
+        if not hasattr(self, "_bookkeeper"):
+            uri, secret = installation.settings.warehouse.uri, installation.link_secret
+            self._bookkeeper = Bookkeeper(worker(uri, bytes.fromhex(secret)))
+            self._bookkeeper.start()
+
+    def __repr__(self) -> str:
+        """Return what Ray shows before this actor's output and in its dashboard."""
+        return f"ShardActor {shard_name(self._id)}"
+
+    # -- what callers ask -----------------------------------------------------------------------------------------
+
+    async def call(self, traces: list[tuple[str, str]], method: str, *args: Any) -> Any:
+        """Call one of the methods below for these requests, (request id, trace id) each: how :class:`Shards` calls."""
+        return await self._calls.run(traces, method, getattr(self, method), args)
+
+    async def direct_way(self) -> Answer:
+        """Return path and token of the socket for callers on this machine; None where there cannot be one."""
+        try:
+            await self._direct.start()
+        except OSError:
+            return OK, None
+        return OK, (str(self._direct.path), self._direct.token)
+
+    async def ingest(self, map_version: int, sizes: list[int], *pieces: bytes | memoryview) -> Answer:
+        """Store and apply encoded event blocks; OK only once all of them are durable.
+
+        `stale_map` may come with the numbers of the blocks that have events of partitions living elsewhere: only those
+        were refused. Blocks follow one another; through Ray they come in pieces that are each small enough to travel
+        inside the call. Raises JournalDamagedError for what is not a block. A block that would take too long to apply
+        is stored as several.
+        """
+        refusal = self._refusal(map_version)
+        if refusal:
+            return refusal
+        blocks = to_blocks(sizes, pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        read = [readable(block) for block in blocks]  # what cannot be read must not be journaled: replay would die
+        strays = [n for n, one in enumerate(read) if self._strays(one.block)] if self._moving.has_strays else []
+        at_home = [n for n in range(len(blocks)) if n not in strays]
+        if not self._committer.has_room(sum(len(blocks[n]) + read[n].block.payload_size for n in at_home)):
+            return OVERLOADED, RETRY_AFTER_S
+        submitted = [
+            self._committer.submit_bounded(part, len(part.block) + read[n].block.payload_size // len(parts))
+            for n in at_home
+            for parts in [cut(self._shard, read[n], blocks[n])]
+            for part in parts
+        ]
+        await asyncio.gather(*submitted)
+        return (STALE_MAP, strays) if strays else (OK, None)
+
+    async def deliver(self, map_version: int, letters: list[Message]) -> tuple[str, list[str] | None]:
+        """Accept other shards' letters: OK and the fate of each (:mod:`actors.shard.letterbox`), once durable."""
+        refusal = self._refusal(map_version)
+        return (refusal[0], None) if refusal else await self._take_letters(letters)
+
+    async def user(self, map_version: int, tenant: str, key: str, as_of: int | None) -> Answer:
+        """Return one user as of a time, or None."""
+        refusal = self._refusal_for(map_version, tenant, [key])
+        if refusal:
+            return refusal
+        return OK, inspection.user(self._shard, tenant, key, as_of)
+
+    async def root(self, map_version: int, tenant: str, key: str) -> Answer:
+        """Return whom a key was finally joined into: asked of the partition that orders aliases."""
+        refusal = self._refusal(map_version)
+        if refusal:
+            return refusal
+        if self._moving.is_elsewhere(tenant, ALIAS_ARBITER):
+            return STALE_MAP, None
+        return OK, inspection.root(self._shard, tenant, key)
+
+    async def payloads(self, tenant: str, references: list[int], only_recent: bool) -> list[dict[str, Any] | None]:
+        """Return the events behind timeline entries; None where no longer in this shard's journal, or not in memory."""
+        if only_recent:
+            return self._payloads.recent(tenant, references)
+        return await asyncio.to_thread(self._payloads.read, tenant, references)
+
+    async def flush(self) -> None:
+        """Export everything acknowledged so far to the warehouse."""
+        await self._flushing.done()
+
+    async def rewrite_without(self, tenant: str, erased: dict[str, int]) -> int:
+        """Remove users, of whatever shard, from the warehouse's files: asked of the one shard that rewrites them."""
+        return await self._housekeeping.rewrite_without(tenant, erased)
+
+    async def n_erasures_waiting(self) -> int:
+        """Return how many erased users may still be in the warehouse."""
+        return self._housekeeping.n_erasures_waiting
+
+    async def erase(self, map_version: int, tenant: str, key: str) -> Answer:
+        """Erase a user; OK once that is durable."""
+        return await self._store(map_version, tenant, [key], Erase(tenant, key))
+
+    async def publish(
+        self,
+        tenant: str,
+        version: int,
+        segments: list[SegmentConfig],
+        campaigns: list[CampaignConfig],
+        experiment: Experiment,
+    ) -> None:
+        """Take over a tenant's whole published configuration. Journaled only if it differs from what is live."""
+        held = self._shard.tenant(tenant)
+        live = [entry.config for entry in held.segments.live.values()]
+        same = (
+            sorted(live, key=_name) == sorted(segments, key=_name)
+            and sorted(held.loop.campaigns.configs, key=_name) == sorted(campaigns, key=_name)
+            and held.loop.experiment == experiment
+        )
+        if version > held.config_version and not same:
+            await self._committer.submit_bounded(ConfigPublished(tenant, version, segments, campaigns, experiment))
+
+    # -- the loop ------------------------------------------------------------------------------------------------------
+
+    async def ask(
+        self, map_version: int, tenant: str, campaign: str, users: list[tuple[str, str]], timeout_s: float
+    ) -> Answer:
+        """Decide what to do about these users now: (user key, occurrence) pairs, all of them at home here."""
+        refusal = self._refusal_for(map_version, tenant, [key for key, _ in users])
+        if refusal:
+            return refusal
+        try:
+            return OK, await self._engaging.ask(tenant, campaign, users, timeout_s)
+        except OverloadError as error:
+            return OVERLOADED, error.retry_after_s
+
+    async def decision(self, tenant: str, decision_id: str) -> dict[str, Any] | None:
+        """Return a decision that is in memory here, or None."""
+        return inspection.decision(self._shard, tenant, decision_id)
+
+    async def outcomes(self, map_version: int, tenant: str, outcomes: list[Outcome]) -> Answer:
+        """Record what users did about messages; OK once durable."""
+        return await self._store(map_version, tenant, [o.user for o in outcomes], Outcomes(tenant, outcomes))
+
+    async def state_consent(
+        self, map_version: int, tenant: str, key: str, channel: str, purpose: str, granted: bool, source: str
+    ) -> Answer:
+        """Record a user's wish about a channel and purpose; OK once durable."""
+        return await self._store(
+            map_version, tenant, [key], ConsentStated(tenant, key, channel, purpose, granted, source)
+        )
+
+    async def rewards(self, since: dict[str, int], limit: int) -> list[tuple[str, Reward]]:
+        """Return the rewards from each tenant's number on, in order: the learner pulls them."""
+        return self._engaging.rewards(since, limit)
+
+    async def rewards_taken(self, tenant: str, before: int) -> None:
+        """Note that the learner has stored every reward of the tenant below this number."""
+        if before > self._shard.tenant(tenant).loop.rewards.first:
+            await self._committer.submit_bounded(RewardsTaken(tenant, before))
+
+    async def choose_score_model(self, chosen: ScoreModelChosen) -> None:
+        """Set the model that scores the tenant's users from here on, without waiting for the sweep that follows."""
+        await self._scoring.choose(chosen)
+
+    async def sweep_scores(self) -> int:
+        """Score every user now; return how many there are."""
+        return await self._scoring.sweep()
+
+    async def _store(self, map_version: int, tenant: str, keys: list[str], body: RecordBody) -> Answer:
+        refusal = self._refusal_for(map_version, tenant, keys)
+        if refusal:
+            return refusal
+        try:
+            await self._submit(body)
+        except OverloadError as error:
+            return OVERLOADED, error.retry_after_s
+        return OK, None
+
+    async def _submit(self, body: RecordBody) -> None:
+        await self._committer.submit(body)
+
+    async def status(self) -> dict[str, Any]:
+        """Return the shard's numbers, for people, pages and metrics."""
+        counted = status.shard(self._shard)
+        for tenant, sums in counted["tenants"].items():
+            sums["latest_decisions"] = self._engaging.latest(tenant)
+        return {
+            "name": shard_name(self._id),
+            "pid": os.getpid(),
+            "epoch": self._journal.epoch,
+            "state": "draining" if self._draining else "waiting" if self._journal.trouble else "serving",
+            "journal_trouble": self._journal.trouble,
+            "rss_bytes": psutil.Process().memory_info().rss,
+            "journal_bytes": self._journal.end - self._journal.oldest,
+            "journal_end": self._journal.end,
+            "exported": self._exporter.exported(),
+            "warehouse_rows": self._exporter.n_rows,
+            "snapshot_position": self._housekeeping.snapshot_position,
+            "snapshot": {
+                "taken": self._housekeeping.n_snapshots,
+                "at": self._housekeeping.snapshot_taken_at,
+                **self._housekeeping.last_snapshot,
+            },
+            "moves": {"left": self._moving.n_left, "joined": self._moving.n_joined},
+            "recovery": self._recovery,
+            "waiting_bytes": self._committer.waiting_bytes,
+            "letters": {"waiting": self._courier.n_waiting, **self._letterbox.state()},
+            "compaction": self._housekeeping.compaction,
+            "erasures_waiting": self._housekeeping.n_erasures_waiting,
+            "retention": self._housekeeping.retention(),
+            "candidates_waiting": self._engaging.decider.n_waiting,
+            "messages_to_send": self._engaging.deliverer.n_waiting,
+            "messages_under_way": self._engaging.deliverer.n_under_way,
+            "commit": status.commit(self._committer),
+            "calls": self._calls.state(),
+            "scoring": self._scoring.state(),
+            **counted,
+        }
+
+    # -- moving partitions -------------------------------------------------------------------------------------------
+
+    async def hand_over(self, tenant: str, partition: int, map_version: int, target: int) -> Answer:
+        """Move a partition to another shard (:mod:`actors.shard.moving`)."""
+        return await self._moving.hand_over(tenant, partition, map_version, target)
+
+    async def arrive(self, tenant: str, partition: int, map_version: int, number: int, part: bytes) -> Answer:
+        """See :meth:`actors.shard.moving.Moving.arrive`."""
+        return await self._moving.arrive(tenant, partition, map_version, number, part)
+
+    async def join(self, tenant: str, partition: int, map_version: int, state: bytes) -> Answer:
+        """See :meth:`actors.shard.moving.Moving.join`."""
+        return await self._moving.join(tenant, partition, map_version, state)
+
+    async def has_joined(self, tenant: str, partition: int, map_version: int) -> bool:
+        """See :meth:`actors.shard.moving.Moving.has_joined`."""
+        return self._moving.has_joined(tenant, partition, map_version)
+
+    async def close_down(self) -> dict[str, list[int]]:
+        """Take no more partitions that hold nothing here; return those that hold something, by tenant."""
+        await self._committer.submit_bounded(ShardClosed())
+        return {tenant: found["partition"] for tenant, found in self._moving.holdings().items()}
+
+    async def counts(self) -> list[CountsJoined]:
+        """Return the sums of a shard that is being removed, for :meth:`join_counts` of another."""
+        return closing.counts(self._shard)
+
+    async def join_counts(self, counts: list[CountsJoined]) -> None:
+        """Add the sums of a shard that is being removed to this one's."""
+        for joined in counts:
+            await self._committer.submit_bounded(joined)
+
+    async def n_rewards_waiting(self) -> int:
+        """Return how many rewards the learner has not stored yet."""
+        logs = (tenant.loop.rewards for tenant in self._shard.tenants.values())
+        return sum(log.next - log.first for log in logs)
+
+    async def holdings(self) -> dict[str, dict[str, list[int]]]:
+        """Return the partitions that are at home here; see :meth:`actors.shard.moving.Moving.holdings`."""
+        return self._moving.holdings()
+
+    # -- stopping ------------------------------------------------------------------------------------------------------
+
+    async def finish_sends(self) -> int:
+        """Begin no more sends and wait for the answers to those under way, still serving everybody.
+
+        Comes before :meth:`drain` and :meth:`step_down`, which refuse everybody. Returns how many are unknown because
+        no answer came within the bound. If neither follows within `HOLD_S` plus the bound, sending resumes. Idempotent.
+        """
+        within_s = self._settings.delivery.stop_timeout_s
+        n_unknown = await self._engaging.deliverer.finish(within_s)
+        if self._send_again is not None:
+            self._send_again.cancel()
+        self._send_again = asyncio.get_running_loop().call_later(within_s + HOLD_S, self._go_on_sending)
+        return n_unknown
+
+    def _go_on_sending(self) -> None:
+        if not self._draining:
+            _log.warning("the stop that this shard prepared for did not come: it sends again")
+            self._engaging.send_again()
+
+    async def drain(self) -> dict[str, Any]:
+        """Refuse new work, finish what waits, export and snapshot: the next start replays nothing."""
+        await self.finish_sends()  # nobody is refused meanwhile
+        self._draining = True
+        await self._engaging.close(0.0)
+        await self._committer.settle()
+        await self._housekeeping.export()
+        await self._housekeeping.snapshot()
+        await self._end()
+        return {"position": self._housekeeping.snapshot_position}
+
+    async def _end(self) -> None:
+        self._direct.close()
+        for task in self._tasks:
+            task.cancel()
+        await self._moving.close()
+        await self._courier.close()
+        await self._committer.close()
+        self._bookkeeper.close()
+
+    async def save(self) -> None:
+        """Take a snapshot now, while serving, so that whoever takes over soon has little to replay."""
+        await self._housekeeping.snapshot()
+
+    async def step_down(self) -> None:
+        """Leave the journal to a successor: it has all that was accepted, and gets nothing more. Idempotent."""
+        if not self._draining:
+            await self.finish_sends()  # nobody is refused meanwhile
+            self._draining = True
+            await self._engaging.close(0.0)
+            await self._committer.settle()
+            await self._end()
+
+    # -- inside -------------------------------------------------------------------------------------------------------
+
+    def _refusal(self, map_version: int) -> Answer | None:
+        if self._draining:
+            return MOVING, 1.0
+        if map_version < 1:  # maps count from 1: a caller that has not seen one yet
+            return STALE_MAP, None
+        return None
+
+    def _refusal_for(self, map_version: int, tenant: str, keys: list[str]) -> Answer | None:
+        """Check the same for a call about users, who must be at home here."""
+        refusal = self._refusal(map_version)
+        if refusal:
+            return refusal
+        if self._moving.has_strays:
+            seed = tenant_seed(tenant)
+            if any(self._moving.is_elsewhere(tenant, partition_of(key, seed)) for key in keys):
+                return STALE_MAP, None
+        return None
+
+    def _strays(self, block: EventBlock) -> bool:
+        """Report whether a block has events of a partition that lives elsewhere."""
+        return any(self._moving.is_elsewhere(block.tenant, p) for p in np.unique(block.events()["partition"]).tolist())
+
+    async def _take_letters(self, letters: list[Message]) -> tuple[str, list[str] | None]:
+        return OK, await self._letterbox.take(letters)
+
+    async def _confirm(self, letters: list[tuple[str, int, int]]) -> None:
+        await self._committer.submit_bounded(Confirmed(letters))
+
+    def _remember(self, position: int, record: Record) -> None:
+        if isinstance(record.body, Events):
+            self._payloads.remember(position, record.body.block)
+
+    def _carry_out(self, effects: list[Effect]) -> None:
+        for effect in effects:
+            if isinstance(effect, Send):
+                self._courier.send(effect.message)
+            elif isinstance(effect, UserErased):
+                self._housekeeping.erase()
+            else:
+                self._engaging.carry_out(effect)
+
+    async def _resume(self) -> None:
+        """Take up again what a crash may have interrupted."""
+        self._engaging.resume()
+        self._moving.resume()
+        while self._shards.map.version == 0:
+            try:
+                await self._shards.refresh()
+            except UnavailableError:
+                await asyncio.sleep(0.2)
+        self._courier.begin()
+        self._housekeeping.resume()
+
+    async def _tick_forever(self) -> None:
+        while True:
+            try:
+                if self._shard.wants_tick(wall_clock_ms()):
+                    await self._committer.submit_bounded(Tick())
+                    await asyncio.sleep(0)
+                    continue
+            except Exception:
+                _log.exception("what is due could not be worked out; trying again")
+            await asyncio.sleep(TICK_S)
+
+
+def _name(config: SegmentConfig | CampaignConfig) -> str:
+    return config.name
+
+
+def _die_of(task: asyncio.Task[None]) -> None:
+    """End the shard when a task that should not end has failed: without it the shard would silently stand still."""
+    error = None if task.cancelled() else task.exception()
+    if error is not None:
+        _die(error)
+
+
+def _die(error: BaseException) -> None:
+    """End at once, and recover from what is on disk, after a failed journal or an impossible state."""
+    _log.critical("the shard ends itself: %s", error, exc_info=error)
+    os._exit(1)

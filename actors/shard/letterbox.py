@@ -1,0 +1,94 @@
+"""Accept letters for the partitions that live here: each once, in order, and none after a missing one.
+
+Returns the fate of every letter: *taken* means exactly that the target's state has it (applied now or before); *gap*
+that an earlier letter of the same pair of partitions is missing here; *elsewhere* that the target does not live here.
+What is refused is not journaled. The state has the last word: a letter queued behind its target's departure is not
+applied (:meth:`whisperer.shard.machine.Shard.apply`), and so not taken.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from actors.shard.commit import Committer
+from actors.shard.weighing import batches
+from whisperer.events.decoding import held_bytes
+from whisperer.shard.machine import Shard
+from whisperer.shard.records import Astray, Delivered, Forward, Led, MergeIn, Message
+
+TAKEN, GAP, ELSEWHERE = "taken", "gap", "elsewhere"
+
+_LEAST = 512
+_ENTRY = 64
+
+
+class Letterbox:
+    """Accept letters for one shard. Use from one event loop."""
+
+    def __init__(self, shard: Shard, committer: Committer, is_elsewhere: Callable[[str, int], bool]) -> None:
+        self._shard = shard
+        self._committer = committer
+        self._is_elsewhere = is_elsewhere
+        self._counts = {TAKEN: 0, GAP: 0, ELSEWHERE: 0}
+
+    def state(self) -> dict[str, Any]:
+        """Return the letters by fate since the shard started; one that is sent again is counted again."""
+        return {"taken": self._counts[TAKEN], "refused": {why: self._counts[why] for why in (GAP, ELSEWHERE)}}
+
+    async def take(self, letters: list[Message]) -> list[str]:
+        """Return the fate of each letter, once those that are taken are durable.
+
+        Never refuses for lack of room: each shard has one batch under way here, of bounded size.
+        """
+        acceptable = self._acceptable(letters)
+        submitted = [
+            self._committer.submit_bounded(Delivered(batch), sum(map(letter_bytes, batch)))
+            for batch in batches(self._shard, acceptable)
+        ]
+        await asyncio.gather(*submitted)
+        fates = [self._fate(letter) for letter in letters]
+        for fate in fates:
+            self._counts[fate] += 1
+        return fates
+
+    def _acceptable(self, letters: list[Message]) -> list[Message]:
+        """Return those that are new, at home, and follow what is here or each other."""
+        reached: dict[tuple[str, int, int], int] = {}
+        found = []
+        for letter in letters:
+            if self._is_elsewhere(letter.tenant, letter.target):
+                continue
+            pair = (letter.tenant, letter.source, letter.target)
+            at = reached.get(pair)
+            if at is None:
+                at = self._reached(letter)
+            if letter.after <= at < letter.sequence:
+                reached[pair] = letter.sequence
+                found.append(letter)
+        return found
+
+    def _reached(self, letter: Message) -> int:
+        """Return the sequence of the last letter of its pair that was applied here."""
+        tenant = self._shard.tenants.get(letter.tenant)
+        return 0 if tenant is None else tenant.cursors.get((letter.target, letter.source), 0)
+
+    def _fate(self, letter: Message) -> str:
+        if letter.sequence <= self._reached(letter):
+            return TAKEN
+        return ELSEWHERE if self._is_elsewhere(letter.tenant, letter.target) else GAP
+
+
+def letter_bytes(letter: Message) -> int:
+    """Estimate the memory that a letter takes, unpacked."""
+    body = letter.body.letter if isinstance(letter.body, (Astray, Led)) else letter.body
+    match body:
+        case Forward(block, _, references):
+            return _LEAST + held_bytes(block) + 8 * len(references)
+        case MergeIn(state=state):
+            traits = sum(len(name) + len(text) + _ENTRY for name, (_, _, text) in state.traits.items())
+            n_entries = len(state.history) + len(state.timeline) + len(state.links) + len(state.refused)
+            return _LEAST + traits + _ENTRY * n_entries + len(state.engagement)
+        case _:
+            return _LEAST

@@ -1,0 +1,1 @@
+"""Drive decisions: ask for choices, have messages sent, and pace both."""

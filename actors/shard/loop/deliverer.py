@@ -1,0 +1,373 @@
+"""Send the messages of decisions: prepare, render, check a last time, dispatch, confirm.
+
+Each (tenant, channel) has a lane of its own, so that a dead provider holds up nobody else. A message that finds no free
+connection to its provider comes back and waits here, so that its last check is never older than the wait for a
+connection. Receipts are journaled as they come: a slow message holds up no other's. What a crash interrupts is prepared
+anew from the shard's state and sent again under the same send key, which the delivery application joins to a send that
+is still under way; a decision whose receipt is journaled is never dispatched again. One window remains: a delivery
+application killed between a provider's acceptance and the journaled receipt, and only for providers that take no
+idempotency key.
+
+A planned stop begins nothing more and waits for what is under way, up to a bound; what has no answer by then is
+journaled as unknown, and never sent again where that could make a second message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import msgspec
+
+from actors.shard.loop.applications import Application
+from actors.shard.loop.call_pacing import Company
+from actors.shard.loop.decider import FIRST_PAUSE_S, LONGEST_PAUSE_S, Submit
+from whisperer.content.message import NotRendered, Rendered, RenderRequest
+from whisperer.delivery.channels import is_repeatable
+from whisperer.delivery.dispatch import BOUNCED, REFUSED, UNKNOWN, WAITING, Dispatch, Receipt
+from whisperer.eligibility.suppression import address_hash
+from whisperer.errors import OverloadError, UnavailableError
+from whisperer.journeys.engagement import Decision
+from whisperer.shard import sending
+from whisperer.shard.machine import Shard
+from whisperer.shard.records import Receipts
+
+MAX_BATCH = 64
+MAX_BATCHES = 16
+"""Per lane, under way at a time. A batch lasts as long as its slowest message, and a channel has at most this many
+connections: all of them have to hang before a lane is held up.
+"""
+MAX_UNDER_WAY = 256
+"""Messages per lane; `MAX_BATCH` while its provider has no connection free."""
+TURNED_AWAY_PAUSE_S = 0.25
+"""Short, because the provider's adapter has already waited for a connection."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Lane:
+    tenant: str
+    company: Company
+    waiting: deque[str] = field(default_factory=deque)
+    n_batches: int = 0
+    n_under_way: int = 0
+    is_busy: bool = False
+    """Its provider turned something away."""
+    rests_until: float = 0.0
+
+    @property
+    def room(self) -> int:
+        return (MAX_BATCH if self.is_busy else MAX_UNDER_WAY) - self.n_under_way
+
+
+class Deliverer:
+    """Send the messages that decisions ask for. Use from one event loop."""
+
+    def __init__(
+        self,
+        shard: Shard,
+        content: Application[RenderRequest, Rendered | NotRendered],
+        delivery: Application[Dispatch, Receipt],
+        submit: Submit,
+        clock: Callable[[], int],
+    ) -> None:
+        self._shard = shard
+        self._content = content
+        self._delivery = delivery
+        self._submit = submit
+        self._clock = clock
+        self._lanes: dict[tuple[str, str], _Lane] = {}
+        self._partitions: dict[str, tuple[str, int]] = {}
+        """Decision, waiting or under way -> (tenant, partition)."""
+        self._dispatched: dict[str, Dispatch] = {}
+        """Decisions that a provider may have, and whose receipt is not journaled."""
+        self._stopped: set[tuple[str, int]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closing = False
+        self._quiet = asyncio.Event()
+        """Set when an attempt has ended."""
+
+    @property
+    def n_waiting(self) -> int:
+        """Messages that are waiting or under way."""
+        return len(self._partitions)
+
+    @property
+    def n_under_way(self) -> int:
+        """Messages handed to the delivery application that have no receipt yet."""
+        return len(self._dispatched)
+
+    def add(self, tenant: str, decision_id: str, channel: str) -> None:
+        """Have a decision's message sent; one that is already waiting or under way is not taken twice."""
+        found = self._shard.tenant(tenant).loop.find(decision_id)
+        if found is None or decision_id in self._partitions:
+            return
+        place = tenant, int(self._shard.tenant(tenant).people.table["partition"][found[0]])
+        if place in self._stopped or self._closing:
+            return  # taken up again at the partition's new home, or at the next start
+        self._partitions[decision_id] = place
+        lane = self._lanes.get((tenant, channel))
+        if lane is None:
+            lane = self._lanes[tenant, channel] = self._lane(tenant)
+        lane.waiting.append(decision_id)
+        if lane.n_batches < MAX_BATCHES:
+            asyncio.get_running_loop().call_soon(self._start, lane)
+
+    def _lane(self, tenant: str) -> _Lane:
+        lane = _Lane(tenant, Company(lambda: self._start(lane)))
+        return lane
+
+    async def stop(self, tenant: str, partition: int, within_s: float) -> None:
+        """Send nothing more from a partition, and wait until what is under way has its receipt or is given up."""
+        place = tenant, partition
+        self._stopped.add(place)
+        await self._end(lambda decision: self._partitions.get(decision) == place, within_s)
+
+    def resume(self, tenant: str, partition: int) -> None:
+        """Send from a partition that is here (again)."""
+        self._stopped.discard((tenant, partition))
+
+    async def finish(self, within_s: float) -> int:
+        """Begin nothing more, wait for the receipts of what is under way, and return how many were given up.
+
+        :meth:`reopen` undoes it.
+        """
+        self._closing = True
+        return await self._end(lambda _: True, within_s)
+
+    def reopen(self) -> None:
+        """Resume sending; what was not begun meanwhile has to be added again."""
+        self._closing = False
+        for lane in self._lanes.values():
+            self._start(lane)
+
+    async def close(self, within_s: float) -> None:
+        """Do :meth:`finish`, for good."""
+        await self.finish(within_s)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _end(self, concerns: Callable[[str], bool], within_s: float) -> int:
+        """Wait for the receipts of what is dispatched; return how many are journaled as unknown at the bound."""
+
+        def left() -> list[str]:
+            return [decision for decision in self._dispatched if concerns(decision)]
+
+        try:
+            async with asyncio.timeout(within_s):
+                while left():
+                    self._quiet.clear()
+                    await self._quiet.wait()
+        except TimeoutError:
+            given_up = [(decision, self._dispatched[decision]) for decision in left()]
+            _log.warning("%d messages had no answer within %g s: they count as unknown", len(given_up), within_s)
+            for tenant in {dispatch.tenant for _, dispatch in given_up}:
+                receipts = [(d, _unanswered(dispatch)) for d, dispatch in given_up if dispatch.tenant == tenant]
+                await self._confirm(tenant, receipts)
+            return len(given_up)
+        return 0
+
+    def _start(self, lane: _Lane) -> None:
+        loop = asyncio.get_running_loop()
+        while lane.waiting and lane.n_batches < MAX_BATCHES and lane.room > 0 and not self._closing:
+            if loop.time() < lane.rests_until:
+                return  # a timer calls this again then
+            if not lane.company.may_go(lane.n_batches, len(lane.waiting) >= MAX_BATCH):
+                return
+            batch = [lane.waiting.popleft() for _ in range(min(MAX_BATCH, lane.room, len(lane.waiting)))]
+            lane.n_batches += 1
+            lane.n_under_way += len(batch)
+            task = asyncio.ensure_future(self._deliver(lane, batch))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        if self._closing:
+            while lane.waiting:
+                self._partitions.pop(lane.waiting.popleft(), None)
+
+    async def _deliver(self, lane: _Lane, batch: list[str]) -> None:
+        """Attempt a batch until each message has its receipt, is turned away, or may no longer be sent from here."""
+        pause_s = FIRST_PAUSE_S
+        left = dict.fromkeys(batch)
+
+        def over(decisions: list[str]) -> None:
+            for decision in decisions:
+                if decision in left:
+                    del left[decision]
+                    self._partitions.pop(decision, None)
+                    lane.n_under_way -= 1
+            self._start(lane)
+
+        try:
+            while left:
+                over([decision for decision in left if self._is_stopped(decision)])
+                if not left:
+                    return
+                try:
+                    turned_away = await self._attempt(lane.tenant, list(left), over)
+                except (UnavailableError, OverloadError):
+                    pass
+                except Exception:
+                    _log.exception("%d messages of %s could not be sent; trying again", len(left), lane.tenant)
+                else:
+                    self._turn_away(lane, turned_away)
+                    for decision in turned_away:
+                        left.pop(decision, None)
+                    lane.n_under_way -= len(turned_away)
+                    return
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+        finally:
+            over(list(left))
+            lane.n_batches -= 1
+            self._start(lane)
+
+    def _turn_away(self, lane: _Lane, decisions: list[str]) -> None:
+        """Put these messages first in line, after a rest; the lane is busy until a whole batch is taken."""
+        lane.is_busy = bool(decisions)
+        if decisions:
+            lane.waiting.extendleft(reversed(decisions))
+            loop = asyncio.get_running_loop()
+            lane.rests_until = loop.time() + TURNED_AWAY_PAUSE_S
+            loop.call_at(lane.rests_until, self._start, lane)
+
+    async def _attempt(self, tenant_id: str, batch: list[str], over: Callable[[list[str]], None]) -> list[str]:
+        """Attempt every message of a batch once; return those turned away. ``over`` is called with those that are done.
+
+        Raises UnavailableError and OverloadError: what is not over has no receipt.
+        """
+        receipts: list[tuple[str, Receipt]] = []
+        requests = self._prepare(tenant_id, batch, receipts)
+        asked = {decision for decision, _ in requests} | {decision for decision, _ in receipts}
+        over([decision for decision in batch if decision not in asked])
+        rendered = await self._content.call([request for _, request in requests]) if requests else []
+        dispatches = self._last_look(tenant_id, requests, rendered, receipts)
+        if receipts:
+            await self._confirm(tenant_id, receipts)
+            over([decision for decision, _ in receipts])
+        going = [(decision, dispatch) for decision, dispatch in dispatches if not self._is_stopped(decision)]
+        return await self._dispatch(tenant_id, going, over) if going else []
+
+    def _is_stopped(self, decision: str) -> bool:
+        return self._closing or self._partitions[decision] in self._stopped
+
+    async def _dispatch(
+        self, tenant_id: str, dispatches: list[tuple[str, Dispatch]], over: Callable[[list[str]], None]
+    ) -> list[str]:
+        by_key = {dispatch.send_key: (decision, dispatch) for decision, dispatch in dispatches}
+        turned_away: list[str] = []
+        self._dispatched.update(dispatches)
+        try:
+            async for answered in self._delivery.stream([dispatch for _, dispatch in dispatches]):
+                receipts = []
+                for receipt in answered:
+                    decision, dispatch = by_key.pop(receipt.send_key, ("", None))
+                    if dispatch is None or self._dispatched.get(decision) is not dispatch:
+                        continue  # given up meanwhile
+                    if receipt.status == WAITING:
+                        turned_away.append(decision)
+                        self._ended([decision])
+                    else:
+                        receipts.append((decision, _completed(dispatch, receipt)))
+                if receipts:
+                    await self._confirm(tenant_id, receipts)
+                    over([decision for decision, _ in receipts])
+            if by_key:
+                raise UnavailableError("the delivery application left messages unanswered", retry_after_s=1.0)
+            return turned_away
+        finally:
+            self._ended([decision for decision, dispatch in dispatches if self._dispatched.get(decision) is dispatch])
+
+    def _ended(self, decisions: list[str]) -> None:
+        for decision in decisions:
+            self._dispatched.pop(decision, None)
+        self._quiet.set()
+
+    def _prepare(
+        self, tenant_id: str, batch: list[str], receipts: list[tuple[str, Receipt]]
+    ) -> list[tuple[str, RenderRequest]]:
+        tenant, now = self._shard.tenant(tenant_id), self._clock()
+        requests = []
+        for decision in batch:
+            prepared = sending.prepare(tenant, decision, now)
+            if isinstance(prepared, Receipt):
+                receipts.append((decision, prepared))
+            elif prepared is not None:
+                requests.append((decision, prepared))
+        return requests
+
+    def _last_look(
+        self,
+        tenant_id: str,
+        requests: list[tuple[str, RenderRequest]],
+        rendered: list[Rendered | NotRendered],
+        receipts: list[tuple[str, Receipt]],
+    ) -> list[tuple[str, Dispatch]]:
+        """Return what may go out, as of this moment."""
+        tenant, now = self._shard.tenant(tenant_id), self._clock()
+        dispatches = []
+        for (decision, request), message in zip(requests, rendered, strict=True):
+            if isinstance(message, NotRendered):
+                _log.info("%s: %s", decision, message.detail)
+                receipts.append((decision, Receipt(request.send_key, REFUSED, detail=message.reason)))
+                continue
+            refusal = sending.last_look(tenant, decision, now)
+            if refusal is not None:
+                receipts.append((decision, refusal))
+                continue
+            found = tenant.loop.find(decision)
+            assert found is not None, "the last look found it"
+            dispatches.append((decision, _dispatch(request, message, found[1])))
+        return dispatches
+
+    async def _confirm(self, tenant_id: str, receipts: list[tuple[str, Receipt]]) -> None:
+        """Journal receipts, however long that takes: what a provider accepted must not be forgotten."""
+        while True:
+            try:
+                await self._submit(Receipts(tenant_id, receipts))
+                break
+            except OverloadError:
+                await asyncio.sleep(FIRST_PAUSE_S)
+        self._ended([decision for decision, _ in receipts])
+
+
+def _unanswered(dispatch: Dispatch) -> Receipt:
+    """Return the receipt of a message given up at a planned stop. Its channel's provider is not known here."""
+    return Receipt(
+        dispatch.send_key,
+        UNKNOWN,
+        detail="no answer when the shard was stopped",
+        content_hash=dispatch.content_hash,
+        locale=dispatch.locale,
+        repeatable=is_repeatable(dispatch.channel),
+    )
+
+
+def _completed(dispatch: Dispatch, receipt: Receipt) -> Receipt:
+    """Add to a bounce the address that was used, whatever the profile says by then."""
+    if receipt.status != BOUNCED:
+        return receipt
+    used = address_hash(dispatch.channel, dispatch.address)
+    return msgspec.structs.replace(receipt, address_hash=used)
+
+
+def _dispatch(request: RenderRequest, message: Rendered, decision: Decision) -> Dispatch:
+    return Dispatch(
+        send_key=request.send_key,
+        decision_id=request.decision_id,
+        tenant=request.tenant,
+        user_key=request.user_key,
+        campaign=request.campaign,
+        channel=request.channel,
+        address=request.address,
+        parts=message.parts,
+        headers=message.headers,
+        locale=message.locale,
+        content_hash=message.content_hash,
+        attempt=decision.send.attempts if decision.send else 0,
+        decided_at=decision.chosen_at,
+    )

@@ -1,0 +1,1 @@
+"""Define and carry out simulations over stored history."""
