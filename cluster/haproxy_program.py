@@ -7,7 +7,7 @@ to replicas in :data:`CLIENT_HEADER`, which clients cannot set.
 For a moment after each start HAProxy knows no route, and Ray's configuration answers 404. An SDK treats a 404 as final
 and drops the events, so the program makes that a 503 with Retry-After, after which SDKs send again. The 503 and 504
 that HAProxy itself produces, which Ray turns into a 500, are treated the same way. Everything else is left to Ray's
-configuration, and the body after its first bytes to the gateway (:mod:`serve_apps.gateway.bodies`).
+configuration, and the body after its first bytes to the gateway (:mod:`serve_apps.gateway.tracking.bodies`).
 """
 
 from __future__ import annotations

@@ -22,8 +22,8 @@ from actors.learner.actor import FOLDER, Learning
 from actors.warehouse import Warehouse
 from cluster import installation
 from serve_apps.delivery.sink import Sink
-from serve_apps.gateway.audit import audit as audit_of
-from serve_apps.gateway.audit import from_warehouse
+from serve_apps.gateway.services.audit import audit as audit_of
+from serve_apps.gateway.services.audit import from_warehouse
 from tests.stand import Stand, Tenant
 from tests.starbucks_people import CAMPAIGN, CAP, COSTS, People
 from tests.starbucks_traffic import Traffic

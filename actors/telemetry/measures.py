@@ -2,7 +2,7 @@
 
 Cheap enough to stay on: one observation is a bisection of a dozen bounds, made once per group, call or request, never
 per event. A state is plain lists and numbers, so that it can travel in a status and be added up. Leaves to others:
-names and labels (:mod:`serve_apps.gateway.metrics`).
+names and labels (:mod:`serve_apps.gateway.metrics.exposition`).
 """
 
 from __future__ import annotations

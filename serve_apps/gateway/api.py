@@ -9,15 +9,17 @@ from urllib.parse import urlsplit
 from fastapi import Depends, FastAPI, Request
 from starlette.responses import Response
 
-from serve_apps.gateway import metrics, openapi, placement
-from serve_apps.gateway.documents import Documents
 from serve_apps.gateway.http import problems
 from serve_apps.gateway.http.exchange import answer
-from serve_apps.gateway.idempotency import Idempotency
+from serve_apps.gateway.http.paths import AsWritten
+from serve_apps.gateway.metrics import exposition as metrics
 from serve_apps.gateway.pages import routes as pages
-from serve_apps.gateway.parts import Parts
-from serve_apps.gateway.paths import AsWritten
+from serve_apps.gateway.pages.answers import Documents
+from serve_apps.gateway.routes import openapi
+from serve_apps.gateway.routes import shards as placement
+from serve_apps.gateway.routes.idempotency import Idempotency
 from serve_apps.gateway.routes.mounting import mount
+from serve_apps.gateway.services.parts import Parts
 from whisperer.errors import InvalidKeyError
 
 _UNREADY: dict[str, Any] = {"description": "Not now, and why", "content": {"application/json": {"schema": {}}}}

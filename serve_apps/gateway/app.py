@@ -1,7 +1,7 @@
 """The gateway as a Ray Serve application: the composition root of its parts, and the one switch before the routes.
 
-The Serve config names `build`. :class:`~serve_apps.gateway.ingest.Ingestion` answers ingestion directly; everything
-else goes through FastAPI.
+The Serve config names `build`. :class:`~serve_apps.gateway.tracking.endpoint.Ingestion` answers ingestion directly;
+everything else goes through FastAPI.
 """
 
 from __future__ import annotations
@@ -24,29 +24,29 @@ from cluster.control_plane import ControlPlane
 from cluster.haproxy_program import client_secret
 from cluster.installation import load
 from serve_apps.delivery.sink import Sink
-from serve_apps.gateway import links
 from serve_apps.gateway.api import build as build_api
-from serve_apps.gateway.arrivals import Pace
-from serve_apps.gateway.campaigns import Campaigns
-from serve_apps.gateway.coalesce import Coalescer
-from serve_apps.gateway.counts import Counts
-from serve_apps.gateway.decisions import Decisions
-from serve_apps.gateway.explanations import Explanations
-from serve_apps.gateway.hang_up import EndsWithItsCaller
 from serve_apps.gateway.http.access import Access
+from serve_apps.gateway.http.hang_up import EndsWithItsCaller
 from serve_apps.gateway.http.observed import ROUTE, Observed
-from serve_apps.gateway.ingest import PREFIX, Ingestion, Receive, Scope, Send, route_of
-from serve_apps.gateway.lift_days import LiftDays
-from serve_apps.gateway.limits import Limits
-from serve_apps.gateway.measures import Measures
-from serve_apps.gateway.outcomes import Outcomes
-from serve_apps.gateway.overview import Overview
-from serve_apps.gateway.parts import Parts
-from serve_apps.gateway.policies import Policies
-from serve_apps.gateway.publishing import Publishing
-from serve_apps.gateway.replicas import Replicas
-from serve_apps.gateway.simulations import Simulations
-from serve_apps.gateway.users import Users
+from serve_apps.gateway.message_links import endpoints as links
+from serve_apps.gateway.message_links.outcomes import Outcomes
+from serve_apps.gateway.metrics.counts import Counts
+from serve_apps.gateway.metrics.measures import Measures
+from serve_apps.gateway.metrics.replicas import Replicas
+from serve_apps.gateway.metrics.status import Overview
+from serve_apps.gateway.services.campaigns import Campaigns
+from serve_apps.gateway.services.decisions import Decisions
+from serve_apps.gateway.services.explanations import Explanations
+from serve_apps.gateway.services.lift_days import LiftDays
+from serve_apps.gateway.services.parts import Parts
+from serve_apps.gateway.services.policies import Policies
+from serve_apps.gateway.services.segments import Publishing
+from serve_apps.gateway.services.simulations import Simulations
+from serve_apps.gateway.services.users import Users
+from serve_apps.gateway.tracking.arrivals import Pace
+from serve_apps.gateway.tracking.coalesce import Coalescer
+from serve_apps.gateway.tracking.endpoint import PREFIX, Ingestion, Receive, Scope, Send, route_of
+from serve_apps.gateway.tracking.limits import Limits
 from whisperer.errors import UnavailableError
 from whisperer.events.placeholders import Placeholders
 from whisperer.events.warm import warm

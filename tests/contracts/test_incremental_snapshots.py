@@ -13,11 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from actors.files.blobs import BlobFolder
+from actors.snapshots import store as snapshots
 from actors.snapshots.chunks import CHUNK_ROWS
 from actors.snapshots.packs import DamagedPackError
 from actors.snapshots.retention import Retention
 from actors.snapshots.store import Saved, SnapshotStore
-from actors.snapshots.store import store as snapshots
 from tests.contracts.test_snapshots import StopError, StoppingBlobs
 
 N_CHUNKS = 4

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from serve_apps.gateway.http import problems
+from serve_apps.gateway.http.paths import AsWritten
 from serve_apps.gateway.pages import LiveView, routes
 from serve_apps.gateway.pages.documents import (
     CampaignPage,
@@ -24,7 +25,6 @@ from serve_apps.gateway.pages.documents import (
     Tenants,
     UserView,
 )
-from serve_apps.gateway.paths import AsWritten
 from tests.unit.pages import loop_documents
 from tests.unit.pages.documents import NOW, busy
 from whisperer.errors import NotFoundError

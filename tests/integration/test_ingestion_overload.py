@@ -17,12 +17,12 @@ from actors.calls.partition_map import PartitionMap
 from actors.calls.shards import OK
 from actors.limiter import Ask, Lease, Limiter
 from cluster.control_plane import ControlPlane
-from serve_apps.gateway.arrivals import Pace
-from serve_apps.gateway.coalesce import Coalescer
-from serve_apps.gateway.counts import Counts
 from serve_apps.gateway.http.access import Access
-from serve_apps.gateway.ingest import Ingestion, route_of
-from serve_apps.gateway.limits import Limits
+from serve_apps.gateway.metrics.counts import Counts
+from serve_apps.gateway.tracking.arrivals import Pace
+from serve_apps.gateway.tracking.coalesce import Coalescer
+from serve_apps.gateway.tracking.endpoint import Ingestion, route_of
+from serve_apps.gateway.tracking.limits import Limits
 from tests.integration.local_shards import LocalShards, write_installation
 
 

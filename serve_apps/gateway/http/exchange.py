@@ -146,8 +146,7 @@ def take_flag(body: dict[str, Any], name: str) -> bool:
 
 
 def described(schema: str, example: Any, answers: Any = None) -> dict[str, Any]:
-    """Return the OpenAPI of a body by the name of its schema (:mod:`serve_apps.gateway.openapi`), with request and
-    response examples."""
+    """Return the OpenAPI of a body, with examples, by its schema's name (:mod:`serve_apps.gateway.routes.openapi`)."""
     told: dict[str, Any] = {
         "requestBody": {
             "required": True,

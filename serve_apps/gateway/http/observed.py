@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from actors.telemetry import tracing
-from serve_apps.gateway.measures import Measures
+from serve_apps.gateway.metrics.measures import Measures
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]

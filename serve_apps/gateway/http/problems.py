@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from actors.telemetry import tracing
-from serve_apps.gateway.methods import allowed
+from serve_apps.gateway.http.methods import allowed
 from whisperer.errors import WhispererError
 from whisperer.events.answer import PROBLEM_MEDIA_TYPE
 

@@ -16,7 +16,7 @@ from serve_apps.gateway.http.exchange import (
     take_flag,
 )
 from serve_apps.gateway.http.paging import Cursor, Limit, Version, page
-from serve_apps.gateway.parts import Parts
+from serve_apps.gateway.services.parts import Parts
 from whisperer.journeys.schema import EXAMPLE
 
 

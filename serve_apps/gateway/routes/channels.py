@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from cluster.control_plane.documents import channel_document
 from serve_apps.gateway.http.exchange import InvalidBodyError, TenantOf, answer, described, read_as, read_object
-from serve_apps.gateway.parts import Parts
+from serve_apps.gateway.services.parts import Parts
 from whisperer.delivery.channels import parse_channel
 from whisperer.errors import NotFoundError
 

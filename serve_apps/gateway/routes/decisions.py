@@ -6,9 +6,9 @@ import msgspec
 from fastapi import APIRouter, Depends, Header, Request
 from starlette.responses import Response
 
-from serve_apps.gateway.decisions import MAX_USERS
 from serve_apps.gateway.http.exchange import InvalidBodyError, TenantOf, answer, answered, described, read_as
-from serve_apps.gateway.parts import Parts
+from serve_apps.gateway.services.decisions import MAX_USERS
+from serve_apps.gateway.services.parts import Parts
 from whisperer.errors import ConflictError, NotFoundError
 from whisperer.ids import new_id
 

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from cluster.control_plane.experiments import MAX_SHARE
 from serve_apps.gateway.http.exchange import TenantOf, answer, described, read_as
-from serve_apps.gateway.parts import Parts
+from serve_apps.gateway.services.parts import Parts
 from whisperer.shard.records import Experiment
 
 EXAMPLE = {"holdout": 0.05, "uniform": 0.05, "consent_default": True}

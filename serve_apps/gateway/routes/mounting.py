@@ -2,7 +2,6 @@
 
 from fastapi import Depends, FastAPI, Request
 
-from serve_apps.gateway.parts import Parts
 from serve_apps.gateway.routes import (
     campaigns,
     channels,
@@ -15,6 +14,7 @@ from serve_apps.gateway.routes import (
     templates,
     users,
 )
+from serve_apps.gateway.services.parts import Parts
 from whisperer.errors import NotFoundError
 
 RESOURCES = (decisions, users, segments, simulations, campaigns, templates, channels, experiment, policies, sink)

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from serve_apps.gateway.http.exchange import IfMatch, InvalidBodyError, TenantOf, answer, described, read_as
 from serve_apps.gateway.http.paging import Cursor, Limit, page
-from serve_apps.gateway.parts import Parts
+from serve_apps.gateway.services.parts import Parts
 from whisperer.models.artifact import MAX_VERSION, NAME
 from whisperer.models.guardrails import Tally
 from whisperer.models.rollout import Evidence

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from serve_apps.gateway.http.exchange import InvalidBodyError, TenantOf, answer, described, read_object
 from serve_apps.gateway.http.paging import Cursor, Limit, page
-from serve_apps.gateway.parts import Parts
+from serve_apps.gateway.services.parts import Parts
 
 EXAMPLE = {"predicate": {"event": "Order Completed", "op": "gte", "count": 3, "days": 30}}
 

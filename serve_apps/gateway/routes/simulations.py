@@ -7,8 +7,8 @@ from starlette.responses import Response
 
 from serve_apps.gateway.http.exchange import TenantOf, answer, described, read_as
 from serve_apps.gateway.http.paging import Cursor, Limit, page
-from serve_apps.gateway.parts import Parts
-from serve_apps.gateway.simulations import SimulationBody
+from serve_apps.gateway.services.parts import Parts
+from serve_apps.gateway.services.simulations import SimulationBody
 
 
 def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:

@@ -10,7 +10,7 @@ from cluster.times import iso
 from serve_apps.delivery.sink import Sink, SinkMessage
 from serve_apps.gateway.http.exchange import TenantOf, answer, answered
 from serve_apps.gateway.http.paging import Limit
-from serve_apps.gateway.parts import Parts
+from serve_apps.gateway.services.parts import Parts
 from whisperer.errors import NotFoundError
 from whisperer.ids import anonymous_key, bare_id, known_key
 

@@ -18,8 +18,8 @@ from serve_apps.gateway.http.exchange import (
     read_object,
 )
 from serve_apps.gateway.http.paging import Cursor, Limit, Version, page
-from serve_apps.gateway.parts import Parts
-from serve_apps.gateway.preview import PreviewBody, preview
+from serve_apps.gateway.services.parts import Parts
+from serve_apps.gateway.services.preview import PreviewBody, preview
 
 EXAMPLE = {
     "channel": "email",

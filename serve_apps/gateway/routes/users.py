@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
 from serve_apps.gateway.http.exchange import TenantOf, answer, described, read_as, streamed
-from serve_apps.gateway.parts import Parts
+from serve_apps.gateway.services.parts import Parts
 from whisperer.eligibility.rules import MARKETING
 from whisperer.errors import RequestError
 from whisperer.events.clock import instant

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from actors.calls.shards import OK
+from actors.directory import actor as directory
 from actors.directory.actor import Directory
-from actors.directory.actor import actor as directory
 from tests.unit.actors.applications import until
 from whisperer.errors import OverloadError, UnavailableError
 

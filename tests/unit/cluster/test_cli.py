@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from cluster.cli import entry, output
+from cluster.cli import entry, exit_codes, output
 from cluster.cli.app import app
 
 COMMANDS = [
@@ -118,23 +118,23 @@ def test_a_segment_is_published_listed_shown_and_archived_while_nothing_runs(acm
     shown = acme.json("segment", "show", "regulars", "--tenant", "acme")
     assert shown["live"] is None
     assert shown["predicate"].items() >= predicate.items()
-    assert acme("segment", "archive", "regulars", "--tenant", "acme").returncode == entry.OK
+    assert acme("segment", "archive", "regulars", "--tenant", "acme").returncode == exit_codes.OK
     assert acme.json("segment", "list", "--tenant", "acme") == []
 
 
 @pytest.mark.parametrize(
     ("args", "code", "said"),
     [
-        (("tenant", "list"), entry.NOT_RUNNING, "whisperer up --data-dir"),
-        (("status",), entry.NOT_RUNNING, "whisperer up --data-dir"),
-        (("user", "show", "u", "--tenant", "acme"), entry.NOT_RUNNING, "whisperer up --data-dir"),
-        (("shards", "list"), entry.NOT_RUNNING, "whisperer up --data-dir"),
-        (("report", "welcome", "--tenant", "acme"), entry.NOT_RUNNING, "whisperer up --data-dir"),
-        (("decision", "show", "dec_1", "--tenant", "acme"), entry.NOT_RUNNING, "whisperer up --data-dir"),
-        (("tenant", "create", "a b"), entry.USAGE, "1 to 63 letters"),
-        (("key", "create", "--tenant", "x", "--kind", "other"), entry.USAGE, "is not one of"),
-        (("bench", "nothing-such"), entry.NOT_FOUND, "known:"),
-        (("down",), entry.OK, "Already down"),
+        (("tenant", "list"), exit_codes.NOT_RUNNING, "whisperer up --data-dir"),
+        (("status",), exit_codes.NOT_RUNNING, "whisperer up --data-dir"),
+        (("user", "show", "u", "--tenant", "acme"), exit_codes.NOT_RUNNING, "whisperer up --data-dir"),
+        (("shards", "list"), exit_codes.NOT_RUNNING, "whisperer up --data-dir"),
+        (("report", "welcome", "--tenant", "acme"), exit_codes.NOT_RUNNING, "whisperer up --data-dir"),
+        (("decision", "show", "dec_1", "--tenant", "acme"), exit_codes.NOT_RUNNING, "whisperer up --data-dir"),
+        (("tenant", "create", "a b"), exit_codes.USAGE, "1 to 63 letters"),
+        (("key", "create", "--tenant", "x", "--kind", "other"), exit_codes.USAGE, "is not one of"),
+        (("bench", "nothing-such"), exit_codes.NOT_FOUND, "known:"),
+        (("down",), exit_codes.OK, "Already down"),
     ],
 )
 def test_an_error_says_what_to_do_and_ends_with_its_code(cli: Cli, args: tuple[str, ...], code: int, said: str) -> None:
@@ -144,15 +144,15 @@ def test_an_error_says_what_to_do_and_ends_with_its_code(cli: Cli, args: tuple[s
 
 
 def test_conflicts_and_unknown_names_have_codes_of_their_own(acme: Cli) -> None:
-    assert acme("tenant", "create", "acme").returncode == entry.REFUSED
+    assert acme("tenant", "create", "acme").returncode == exit_codes.REFUSED
     done = acme("key", "create", "--tenant", "globex", "--kind", "write")
-    assert done.returncode == entry.NOT_FOUND
+    assert done.returncode == exit_codes.NOT_FOUND
     assert "there is no tenant 'globex'" in done.stderr
 
 
 def test_a_predicate_that_cannot_be_used_is_refused_before_anything_is_published(acme: Cli) -> None:
     done = acme("segment", "publish", "x", "-", "--tenant", "acme", stdin='{"nonsense": 1}')
-    assert done.returncode == entry.USAGE
+    assert done.returncode == exit_codes.USAGE
     assert acme.json("segment", "list", "--tenant", "acme") == []
 
 
@@ -160,14 +160,14 @@ def test_a_mistaken_setting_is_reported_by_name(cli: Cli) -> None:
     cli.data_dir.mkdir()
     (cli.data_dir / "settings.toml").write_text("[server]\nprot = 1\n")
     done = cli("up")
-    assert done.returncode == entry.USAGE
+    assert done.returncode == exit_codes.USAGE
     assert "Did you mean `port`?" in done.stderr
 
 
 def test_a_port_that_is_taken_is_reported_before_anything_starts(cli: Cli) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         done = cli("up", "--port", str(server.getsockname()[1]))
-    assert done.returncode == entry.REFUSED
+    assert done.returncode == exit_codes.REFUSED
     assert "choose another with --port" in done.stderr
 
 
@@ -206,13 +206,13 @@ def test_a_campaign_is_written_published_paused_and_ended_while_nothing_runs(acm
 def test_what_cannot_be_published_or_is_there_already_has_its_exit_code(acme: Cli) -> None:
     of_acme = ("--tenant", "acme")
     done = acme("campaign", "create", "-", "--publish", *of_acme, stdin=json.dumps(CAMPAIGN))
-    assert (done.returncode, "there is no template 'hello'" in done.stderr) == (entry.USAGE, True)
+    assert (done.returncode, "there is no template 'hello'" in done.stderr) == (exit_codes.USAGE, True)
     assert acme.json("campaign", "list", *of_acme) == []
     acme.json("campaign", "create", "-", *of_acme, stdin=json.dumps(CAMPAIGN))
-    assert acme("campaign", "create", "-", *of_acme, stdin=json.dumps(CAMPAIGN)).returncode == entry.REFUSED
-    assert acme("campaign", "pause", "welcome", *of_acme).returncode == entry.REFUSED
-    assert acme("campaign", "show", "other", *of_acme).returncode == entry.NOT_FOUND
-    assert acme("template", "put", "-", *of_acme, stdin='{"channel": "sms"}').returncode == entry.USAGE
+    assert acme("campaign", "create", "-", *of_acme, stdin=json.dumps(CAMPAIGN)).returncode == exit_codes.REFUSED
+    assert acme("campaign", "pause", "welcome", *of_acme).returncode == exit_codes.REFUSED
+    assert acme("campaign", "show", "other", *of_acme).returncode == exit_codes.NOT_FOUND
+    assert acme("template", "put", "-", *of_acme, stdin='{"channel": "sms"}').returncode == exit_codes.USAGE
 
 
 @pytest.mark.parametrize("said", ["false", "no", 1, None])
@@ -220,7 +220,7 @@ def test_a_campaign_goes_live_by_true_alone(acme: Cli, said: Any) -> None:
     of_acme = ("--tenant", "acme")
     acme.json("template", "put", "-", *of_acme, stdin=json.dumps(TEMPLATE))
     done = acme("campaign", "create", "-", *of_acme, stdin=json.dumps(CAMPAIGN | {"publish": said}))
-    assert (done.returncode, "true or false" in done.stderr) == (entry.USAGE, True)
+    assert (done.returncode, "true or false" in done.stderr) == (exit_codes.USAGE, True)
     assert acme.json("campaign", "list", *of_acme) == []
 
 
@@ -240,10 +240,10 @@ def test_what_strangers_wrote_gives_a_terminal_no_orders(capsys: pytest.CaptureF
 def test_every_problem_of_a_campaign_is_named_at_its_place(acme: Cli) -> None:
     wrong = CAMPAIGN | {"goal": {}, "arms": [{}], "trigger": {}}
     done = acme("campaign", "create", "-", "--tenant", "acme", stdin=json.dumps(wrong))
-    assert done.returncode == entry.USAGE
+    assert done.returncode == exit_codes.USAGE
     assert all(f"  {pointer}: " in done.stderr for pointer in ("/trigger", "/goal", "/arms/0"))
     for junk in ("{", "[]", "[" * 100_000):
-        assert acme("campaign", "create", "-", "--tenant", "acme", stdin=junk).returncode == entry.USAGE
+        assert acme("campaign", "create", "-", "--tenant", "acme", stdin=junk).returncode == exit_codes.USAGE
 
 
 def test_a_channels_secret_is_read_from_a_file_and_never_shown(acme: Cli) -> None:
@@ -254,7 +254,7 @@ def test_a_channels_secret_is_read_from_a_file_and_never_shown(acme: Cli) -> Non
     listed = acme("channel", "list", "--tenant", "acme")
     assert "smtp" in listed.stdout
     assert "hunter2" not in done.stdout + done.stderr + listed.stdout
-    assert acme("channel", "set", "sms", "smtp", "--tenant", "acme").returncode == entry.USAGE
+    assert acme("channel", "set", "sms", "smtp", "--tenant", "acme").returncode == exit_codes.USAGE
 
 
 def test_a_report_tells_people_the_lift_with_its_interval(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.learner.actor import actor as learner
+from actors.learner import actor as learner
 from whisperer.decisions import thompson
 from whisperer.decisions.context import LIMIT, D
 from whisperer.evaluation.lift import FEWEST_USERS, SUSPICIOUS_P

@@ -9,9 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve_apps.gateway.arrivals import ADDRESS_BODIES, ADDRESS_BYTES, Arrival, Arrivals, Owner, Pace, owner_of_address
-from serve_apps.gateway.bodies import NO_ROOM, TOO_SLOW, read_body
-from serve_apps.gateway.connection import HEADER, client_address
+from serve_apps.gateway.http.connection import HEADER, client_address
+from serve_apps.gateway.tracking.arrivals import (
+    ADDRESS_BODIES,
+    ADDRESS_BYTES,
+    Arrival,
+    Arrivals,
+    Owner,
+    Pace,
+    owner_of_address,
+)
+from serve_apps.gateway.tracking.bodies import NO_ROOM, TOO_SLOW, read_body
 from whisperer.events.decompress import MAX_BODY_BYTES, TOO_LARGE
 
 KEY = Owner("key_1", has_key=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 from actors.calls.partition_map import PartitionMap
 from actors.calls.shards import OK, STALE_MAP
-from serve_apps.gateway.coalesce import Coalescer
+from serve_apps.gateway.tracking.coalesce import Coalescer
 from tests.unit.shard.world import add, event
 from whisperer.errors import UnavailableError
 from whisperer.events.decoding import decode_block

@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from cluster.control_plane import ControlPlane, database
-from serve_apps.gateway import overview
 from serve_apps.gateway.http import exchange
+from serve_apps.gateway.metrics import status as overview
 from tests.unit.gateway.test_campaigns import CAMPAIGN, SMS
 from tests.unit.gateway.test_decisions import send
 from tests.unit.gateway.world import OPERATOR, Caller, World

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from serve_apps.gateway.hang_up import EndsWithItsCaller
+from serve_apps.gateway.http.hang_up import EndsWithItsCaller
 
 
 class Caller:

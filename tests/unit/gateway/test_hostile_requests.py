@@ -14,8 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from serve_apps.gateway import links
-from serve_apps.gateway.outcomes import Outcomes
+from serve_apps.gateway.message_links import endpoints as links
+from serve_apps.gateway.message_links.outcomes import Outcomes
 from tests.unit.gateway.test_campaigns import CAMPAIGN, SMS
 from tests.unit.gateway.world import World
 from whisperer.delivery.dispatch import Dispatch

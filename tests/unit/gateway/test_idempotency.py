@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cluster.control_plane import replays
-from serve_apps.gateway.idempotency import HEADER, covers
+from serve_apps.gateway.routes.idempotency import HEADER, covers
 from tests.unit.gateway.test_campaigns import CAMPAIGN, SMS
 from tests.unit.gateway.world import Caller, World
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from actors.warehouse import Warehouse
-from serve_apps.gateway.documents import Documents
-from serve_apps.gateway.lift_days import KEPT_S, LiftDays
+from serve_apps.gateway.pages.answers import Documents
+from serve_apps.gateway.services.lift_days import KEPT_S, LiftDays
 from tests.unit.gateway.test_campaigns import CAMPAIGN, SMS
 from tests.unit.gateway.world import Caller, World
 from tests.unit.warehouse.conftest import NEW_YEAR_2026, Event, decision, logged, record

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.limiter import BURST_S, Ask, Lease, Limiter
-from serve_apps.gateway.limits import AWAY_S, ROUNDS_PER_S, Limits
+from serve_apps.gateway.tracking.limits import AWAY_S, ROUNDS_PER_S, Limits
 from whisperer.errors import UnavailableError
 
 _runner = asyncio.Runner()

@@ -11,8 +11,8 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from serve_apps.gateway import links as routes
 from serve_apps.gateway.http import problems
+from serve_apps.gateway.message_links import endpoints as routes
 from whisperer.errors import UnavailableError
 from whisperer.feedback.links import CLICK, LIFETIME_MS, OPEN, PATHS, UNSUBSCRIBE, Link, LinkSigner
 

@@ -16,11 +16,11 @@ from actors.calls.shards import CALL_RESULTS
 from actors.jobs import JobsCount
 from actors.shard.commit import CommitCounts
 from actors.telemetry.measures import Histogram
-from serve_apps.gateway.counts import Counts
-from serve_apps.gateway.families import FAMILIES, OTHERS
-from serve_apps.gateway.measures import Measures
-from serve_apps.gateway.metrics import MAX_TENANTS, exposition
-from serve_apps.gateway.sums import loop_counts, no_counts
+from serve_apps.gateway.metrics.counts import Counts
+from serve_apps.gateway.metrics.exposition import MAX_TENANTS, exposition
+from serve_apps.gateway.metrics.families import FAMILIES, OTHERS
+from serve_apps.gateway.metrics.measures import Measures
+from serve_apps.gateway.metrics.sums import loop_counts, no_counts
 from tests.stand import SHARED
 from tests.unit.gateway.exposed import DOCUMENT, documented, exposed, labels_documented
 from whisperer.events.outcome import Notice

@@ -12,10 +12,10 @@ from fastapi import APIRouter, FastAPI
 
 from actors.calls.call_log import Calls
 from actors.telemetry import tracing
-from serve_apps.gateway.counts import Counts
 from serve_apps.gateway.http.observed import ROUTE, Observed
-from serve_apps.gateway.measures import Measures
-from serve_apps.gateway.replicas import Replicas
+from serve_apps.gateway.metrics.counts import Counts
+from serve_apps.gateway.metrics.measures import Measures
+from serve_apps.gateway.metrics.replicas import Replicas
 from tests.unit.gateway.world import OPERATOR, PlayedShards, World
 from whisperer.errors import UnavailableError
 

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from cluster.operator_client import _segment
+from serve_apps.gateway.http.paths import NOWHERE, IdConvertor, routed
 from serve_apps.gateway.pages.site import user_page
-from serve_apps.gateway.paths import NOWHERE, IdConvertor, routed
 from tests.unit.gateway.world import OPERATOR, World
 from whisperer.eligibility.standing import Standing
 from whisperer.shard.inspection import UserView

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve_apps.gateway import openapi
-from serve_apps.gateway.documents import Documents
 from serve_apps.gateway.metrics import exposition
+from serve_apps.gateway.metrics.sums import by_tenant, loop_counts
+from serve_apps.gateway.pages.answers import Documents
 from serve_apps.gateway.pages.home import render_home
-from serve_apps.gateway.sums import by_tenant, loop_counts
+from serve_apps.gateway.routes import openapi
 from tests.unit.gateway.test_campaigns import CAMPAIGN, SMS
 from tests.unit.gateway.test_decisions import send
 from tests.unit.gateway.world import Caller, World

@@ -14,7 +14,7 @@ from actors.jobs import Task
 from actors.jobs.lanes import SIMULATIONS
 from actors.jobs.simulation_runs import KEPT, Simulations
 from actors.warehouse import ExportRecord, Warehouse
-from serve_apps.gateway.documents import Documents
+from serve_apps.gateway.pages.answers import Documents
 from tests.unit.decisions.valuing import NAME, write_model
 from tests.unit.gateway.test_campaigns import CAMPAIGN, SMS
 from tests.unit.gateway.world import Caller, World

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from serve_apps.gateway.overview import warnings_of
-from serve_apps.gateway.sums import no_counts
+from serve_apps.gateway.metrics.status import warnings_of
+from serve_apps.gateway.metrics.sums import no_counts
 from whisperer.profiles.names import MAX_NAMES
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import whisperer.journeys.errors
-from serve_apps.gateway.decisions import ANSWER_WITHIN_S, MAX_USERS
 from serve_apps.gateway.http import exchange
+from serve_apps.gateway.services.decisions import ANSWER_WITHIN_S, MAX_USERS
 from whisperer.journeys import limits
 from whisperer.journeys.campaign import STATUSES
 from whisperer.journeys.engagement import DECIDING, NO_SEND, REFUSED, SENDING, SENT

@@ -14,7 +14,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from serve_apps.gateway.families import COUNTER, FAMILIES, HISTOGRAM, OTHERS, Document, Family
+from serve_apps.gateway.metrics.families import COUNTER, FAMILIES, HISTOGRAM, OTHERS, Document, Family
 
 MEDIA_TYPE = CONTENT_TYPE_LATEST
 MAX_TENANTS = 1_000
@@ -25,8 +25,8 @@ def exposition(status: Document, replicas: Sequence[Document] = ()) -> bytes:
 
     Parameters
     ----------
-    status : as :meth:`serve_apps.gateway.overview.Overview.status` returns it
-    replicas : reports of :class:`serve_apps.gateway.measures.Measures`, one per gateway replica
+    status : as :meth:`serve_apps.gateway.metrics.status.Overview.status` returns it
+    replicas : reports of :class:`serve_apps.gateway.metrics.measures.Measures`, one per gateway replica
     """
     document = {**status, "tenants": _bounded(status["tenants"]), "replicas": replicas}
     registry = CollectorRegistry()

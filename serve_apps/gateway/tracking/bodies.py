@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from serve_apps.gateway.arrivals import Arrivals, Owner, Pace
+from serve_apps.gateway.tracking.arrivals import Arrivals, Owner, Pace
 from whisperer.events.decompress import MAX_BODY_BYTES, TOO_LARGE
 from whisperer.events.refusals import Code, Refusal
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from actors.calls.shards import Shards
 from cluster.control_plane import ControlPlane
-from serve_apps.gateway.decisions import Decisions
+from serve_apps.gateway.services.decisions import Decisions
 from whisperer.decisions.context import COLUMNS, NAMES, SCORE, bounded_scores, transform
 from whisperer.decisions.decision import NO_SEND
 from whisperer.decisions.posterior import decode

@@ -9,16 +9,16 @@ from actors.calls.shards import Shards
 from cluster.control_plane import ControlPlane
 from cluster.installation import Installation
 from serve_apps.delivery.sink import Sink
-from serve_apps.gateway.campaigns import Campaigns
-from serve_apps.gateway.decisions import Decisions
-from serve_apps.gateway.explanations import Explanations
 from serve_apps.gateway.http.access import Access
-from serve_apps.gateway.lift_days import LiftDays
-from serve_apps.gateway.overview import Overview
-from serve_apps.gateway.policies import Policies
-from serve_apps.gateway.publishing import Publishing
-from serve_apps.gateway.simulations import Simulations
-from serve_apps.gateway.users import Users
+from serve_apps.gateway.metrics.status import Overview
+from serve_apps.gateway.services.campaigns import Campaigns
+from serve_apps.gateway.services.decisions import Decisions
+from serve_apps.gateway.services.explanations import Explanations
+from serve_apps.gateway.services.lift_days import LiftDays
+from serve_apps.gateway.services.policies import Policies
+from serve_apps.gateway.services.segments import Publishing
+from serve_apps.gateway.services.simulations import Simulations
+from serve_apps.gateway.services.users import Users
 
 
 @dataclass(slots=True)

@@ -17,7 +17,7 @@ import psutil
 
 from actors.jobs import JobsCount
 from actors.telemetry.measures import BYTES, COUNTS, Histogram
-from serve_apps.gateway.counts import Counts
+from serve_apps.gateway.metrics.counts import Counts
 
 Level = Callable[[], float]
 

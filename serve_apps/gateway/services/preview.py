@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import msgspec
 
 from serve_apps.gateway.http.paging import MAX_VERSION
-from serve_apps.gateway.parts import Parts
+from serve_apps.gateway.services.parts import Parts
 from whisperer.content.links import PlainLinks
 from whisperer.content.message import NotRendered, RenderRequest
 from whisperer.content.render import render

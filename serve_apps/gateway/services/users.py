@@ -19,7 +19,7 @@ from actors.calls.shards import Shards
 from actors.jobs import Jobs, StoredEvents, UserHistory
 from cluster.times import iso
 from serve_apps.delivery.sink import Sink
-from serve_apps.gateway.audit import audit, standing
+from serve_apps.gateway.services.audit import audit, standing
 from whisperer.errors import NotFoundError, UnavailableError
 from whisperer.events.types import RESERVED_NAME, EventType
 from whisperer.ids import bare_id, is_anonymous, partition_of, tenant_seed

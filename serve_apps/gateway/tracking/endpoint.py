@@ -21,13 +21,13 @@ import msgspec
 from actors.calls.shards import Shards
 from actors.telemetry import tracing
 from cluster.control_plane.api_keys import KeyRecord
-from serve_apps.gateway.arrivals import Arrivals, Owner, Pace, owner_of_address
-from serve_apps.gateway.bodies import read_body
-from serve_apps.gateway.coalesce import Coalescer
-from serve_apps.gateway.connection import client_address
-from serve_apps.gateway.counts import NOBODY, Counts
 from serve_apps.gateway.http.access import WRITE, Access
-from serve_apps.gateway.limits import Limits
+from serve_apps.gateway.http.connection import client_address
+from serve_apps.gateway.metrics.counts import NOBODY, Counts
+from serve_apps.gateway.tracking.arrivals import Arrivals, Owner, Pace, owner_of_address
+from serve_apps.gateway.tracking.bodies import read_body
+from serve_apps.gateway.tracking.coalesce import Coalescer
+from serve_apps.gateway.tracking.limits import Limits
 from whisperer.errors import OverloadError, UnavailableError
 from whisperer.events.admit import admit
 from whisperer.events.answer import PROBLEM_MEDIA_TYPE, answer, problem

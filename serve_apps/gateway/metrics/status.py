@@ -18,10 +18,10 @@ from actors.calls.partition_map import shard_name
 from actors.calls.shards import Shards
 from cluster.control_plane import ControlPlane, Published
 from cluster.installation import DemoAccess
-from serve_apps.gateway.counts import NOBODY, Counts
-from serve_apps.gateway.measures import Measures
-from serve_apps.gateway.replicas import Replicas
-from serve_apps.gateway.sums import by_tenant, encodable, loop_counts, no_counts
+from serve_apps.gateway.metrics.counts import NOBODY, Counts
+from serve_apps.gateway.metrics.measures import Measures
+from serve_apps.gateway.metrics.replicas import Replicas
+from serve_apps.gateway.metrics.sums import by_tenant, encodable, loop_counts, no_counts
 from whisperer.errors import UnavailableError
 from whisperer.profiles.names import MAX_NAMES, SHORT
 from whisperer.segments import describe, parse_json

@@ -17,8 +17,8 @@ import msgspec
 from actors.calls.shards import OK, Shards
 from actors.jobs import DecisionAudit, Jobs
 from cluster.times import iso
-from serve_apps.gateway.audit import audit, from_warehouse, sentence
-from serve_apps.gateway.users import Users
+from serve_apps.gateway.services.audit import audit, from_warehouse, sentence
+from serve_apps.gateway.services.users import Users
 from whisperer.errors import NotFoundError, UnavailableError
 from whisperer.ids import known_key, partition_of, tenant_seed
 

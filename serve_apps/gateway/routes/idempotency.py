@@ -27,10 +27,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cluster.control_plane.replays import Answer
 from serve_apps.gateway.http.exchange import read_body
+from serve_apps.gateway.http.methods import answers
 from serve_apps.gateway.http.problems import refusal
-from serve_apps.gateway.methods import answers
-from serve_apps.gateway.parts import Parts
 from serve_apps.gateway.routes.mounting import tenant_named
+from serve_apps.gateway.services.parts import Parts
 from whisperer.errors import InvalidKeyError, NotFoundError, RequestError, WhispererError
 
 HEADER = "Idempotency-Key"

@@ -13,10 +13,10 @@ from typing import Any
 
 from cluster.control_plane import CampaignVersion, ControlPlane
 from cluster.control_plane.documents import campaign_document
-from serve_apps.gateway.overview import Overview
-from serve_apps.gateway.publishing import Publishing
-from serve_apps.gateway.report import report
-from serve_apps.gateway.sums import LOOP_COUNTS, no_campaign
+from serve_apps.gateway.metrics.status import Overview
+from serve_apps.gateway.metrics.sums import LOOP_COUNTS, no_campaign
+from serve_apps.gateway.services.report import report
+from serve_apps.gateway.services.segments import Publishing
 from whisperer.journeys.campaign import LIVE, PAUSED
 
 

@@ -12,13 +12,13 @@ from typing import Any, cast
 
 from cluster.control_plane.documents import COMPRESSED_S
 from serve_apps.delivery.sink import SinkMessage
+from serve_apps.gateway.metrics.sums import LOOP_COUNTS, by_tenant, loop_counts, no_campaign
 from serve_apps.gateway.pages import documents as shapes
 from serve_apps.gateway.pages.live_view import LiveView
-from serve_apps.gateway.parts import Parts
-from serve_apps.gateway.report import lifts
 from serve_apps.gateway.routes.mounting import tenant_named
 from serve_apps.gateway.routes.sink import NEWEST, of_user, shown
-from serve_apps.gateway.sums import LOOP_COUNTS, by_tenant, loop_counts, no_campaign
+from serve_apps.gateway.services.parts import Parts
+from serve_apps.gateway.services.report import lifts
 from whisperer.errors import NotFoundError, OverloadError, RequestError, TooLargeError, UnavailableError
 from whisperer.feedback.links import LinkSigner
 from whisperer.feedback.outcome import CLICKED, OPENED, UNSUBSCRIBED

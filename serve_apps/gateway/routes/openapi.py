@@ -12,14 +12,14 @@ import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from serve_apps.gateway.idempotency import HEADER, MAX_KEY_CHARACTERS, covers
-from serve_apps.gateway.preview import PreviewBody
 from serve_apps.gateway.routes.channels import ChannelBody
 from serve_apps.gateway.routes.decisions import DecisionBody
 from serve_apps.gateway.routes.experiment import ExperimentBody
+from serve_apps.gateway.routes.idempotency import HEADER, MAX_KEY_CHARACTERS, covers
 from serve_apps.gateway.routes.policies import PolicyBody, PromotionBody, RollbackBody, TalliesBody
 from serve_apps.gateway.routes.users import ConsentBody
-from serve_apps.gateway.simulations import SimulationBody
+from serve_apps.gateway.services.preview import PreviewBody
+from serve_apps.gateway.services.simulations import SimulationBody
 from whisperer.content.schema import template_json_schema
 from whisperer.journeys.limits import NAME_PATTERN
 from whisperer.journeys.schema import campaign_json_schema

@@ -16,7 +16,7 @@ from typing import Any
 from actors.calls.shards import Shards
 from cluster.control_plane import ControlPlane, Published
 from cluster.control_plane.policies import ScoreVersion
-from serve_apps.gateway.overview import Overview
+from serve_apps.gateway.metrics.status import Overview
 from whisperer.errors import NotFoundError, UnavailableError
 from whisperer.models.rollout import BUILT_IN, SCORES
 from whisperer.profiles.features import FEATURES

@@ -12,8 +12,8 @@ from fastapi import FastAPI, Request
 from starlette.responses import Response
 
 from serve_apps.gateway.http.exchange import answer, read_as
-from serve_apps.gateway.parts import Parts
 from serve_apps.gateway.routes.mounting import tenant_named
+from serve_apps.gateway.services.parts import Parts
 from whisperer.errors import UnavailableError
 
 

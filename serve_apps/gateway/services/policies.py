@@ -17,7 +17,7 @@ import msgspec
 from cluster.control_plane import ControlPlane, Policy
 from cluster.control_plane.documents import event_document, policy_document, version_document
 from cluster.control_plane.score_steps import evidence_for
-from serve_apps.gateway.publishing import Publishing
+from serve_apps.gateway.services.segments import Publishing
 from whisperer.errors import NotFoundError
 from whisperer.models.guardrails import Tally
 from whisperer.models.rollout import SCORES, Evidence

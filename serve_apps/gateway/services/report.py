@@ -24,8 +24,8 @@ def report(
 ) -> dict[str, Any]:
     """Return the report's document.
 
-    ``counted`` is the campaign's sums over all shards, as :mod:`serve_apps.gateway.sums` has them; ``budget`` is its
-    windows, as the learner has them (:meth:`actors.learner.budgets.Treasury.status`).
+    ``counted`` is the campaign's sums over all shards, as :mod:`serve_apps.gateway.metrics.sums` has them; ``budget``
+    is its windows, as the learner has them (:meth:`actors.learner.budgets.Treasury.status`).
     """
     tallies = {group: _tally(counted["groups"].get(group)) for group in GROUPS}
     return {

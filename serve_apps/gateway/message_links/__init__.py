@@ -1,0 +1,1 @@
+"""Serve the addresses in messages, and bring what readers did to the shards."""

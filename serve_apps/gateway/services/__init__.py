@@ -1,0 +1,1 @@
+"""Answer what routes and pages ask: one service a resource, made once per replica."""

@@ -1,0 +1,1 @@
+"""Take in events over HTTP: from the socket to the shards, within limits."""
