@@ -37,6 +37,7 @@ from whisperer.shard.records import (
     Forward,
     Led,
     MergeIn,
+    Message,
     Moved,
     OutcomePassed,
     Outcomes,
@@ -126,7 +127,7 @@ def _delivered(shard: ShardState, body: Delivered, _position: int) -> Iterator[E
         tenant = shard.tenant(message.tenant)
         if tenant.is_next(message) and shard.takes(message):
             tenant.cursors[message.target, message.source] = message.sequence
-            yield from LETTERS[type(message.body)](shard, tenant, message.body)
+            yield from apply_letter(shard, tenant, message)
     shard.steps.passed("messages")
 
 
@@ -242,6 +243,11 @@ HANDLERS: dict[type[Any], Callable[[ShardState, Any, int], Iterable[Effect]]] = 
 
 
 # -- letters ----------------------------------------------------------------------------------------------------------
+
+
+def apply_letter(shard: ShardState, tenant: Tenant, letter: Message) -> Iterable[Effect]:
+    """Apply a letter that is next in line to the tenant it is for."""
+    return LETTERS[type(letter.body)](shard, tenant, letter.body)
 
 
 def _claim(shard: ShardState, tenant: Tenant, body: Claim) -> Iterable[Effect]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter, defaultdict
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from unittest import mock
@@ -23,7 +23,7 @@ from whisperer.errors import UnavailableError
 from whisperer.events.block import encode_block
 from whisperer.events.parts import PartBuilder, merge
 from whisperer.ids import partition_of
-from whisperer.shard import inspection, snapshot
+from whisperer.shard import inspection, machine, snapshot
 from whisperer.shard.effects import Effect, Send
 from whisperer.shard.machine import DEFAULT_MAX_IDS, Shard
 from whisperer.shard.packing import extract
@@ -40,6 +40,7 @@ from whisperer.shard.records import (
     decode_record,
     encode_record,
 )
+from whisperer.shard.state import ShardState
 from whisperer.shard.tenant import Tenant
 
 Pair = tuple[int, int]
@@ -219,7 +220,7 @@ class LetterWorld:
     @contextmanager
     def watched(self) -> Iterator[None]:
         """Note every letter that is posted and applied, anywhere."""
-        post, message = Tenant.post, Shard._message
+        post, apply = Tenant.post, machine.apply_letter
         posted, applied = self.posted, self.applied
 
         def noted_post(tenant: Tenant, source: int, target: int, body: Any) -> Message:
@@ -227,11 +228,11 @@ class LetterWorld:
             posted[source, target].append(letter.sequence)
             return letter
 
-        def noted_message(shard: Shard, tenant: Tenant, letter: Message) -> Iterator[Effect]:
+        def noted_letter(shard: ShardState, tenant: Tenant, letter: Message) -> Iterable[Effect]:
             applied[letter.source, letter.target].append(letter.sequence)
-            return message(shard, tenant, letter)
+            return apply(shard, tenant, letter)
 
-        with mock.patch.object(Tenant, "post", noted_post), mock.patch.object(Shard, "_message", noted_message):
+        with mock.patch.object(Tenant, "post", noted_post), mock.patch.object(machine, "apply_letter", noted_letter):
             yield
 
     async def send(self, person: str | None, device: str) -> None:
