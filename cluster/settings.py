@@ -20,7 +20,7 @@ from typing import Any, get_type_hints
 
 import msgspec
 
-from whisperer.events.placeholders import Placeholders
+from whisperer.events.kernels.placeholders import Placeholders
 
 ENV_PREFIX = "WHISPERER_"
 USER_FILE = "settings.toml"

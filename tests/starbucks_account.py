@@ -27,7 +27,7 @@ from serve_apps.gateway.services.audit import from_warehouse
 from tests.stand import Stand, Tenant
 from tests.starbucks_people import CAMPAIGN, CAP, COSTS, People
 from tests.starbucks_traffic import Traffic
-from whisperer.shard.outcomes import SKEW_MS
+from whisperer.shard.decision.outcomes import SKEW_MS
 
 MICROS = 1_000_000
 AT_ONCE = 16

@@ -45,8 +45,9 @@ from whisperer.events.decoding import readable
 from whisperer.feedback.outcome import Reward
 from whisperer.ids import partition_of, tenant_seed
 from whisperer.models.store import ArtifactStore
-from whisperer.shard import closing, inspection
+from whisperer.shard import inspection
 from whisperer.shard.effects import Effect, Send, UserErased
+from whisperer.shard.move import closing
 from whisperer.shard.records import (
     ALIAS_ARBITER,
     CampaignConfig,

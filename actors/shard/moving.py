@@ -24,9 +24,9 @@ from actors.shard.commit import Committer
 from actors.shard.loop.deliverer import Deliverer
 from whisperer.errors import UnavailableError
 from whisperer.profiles.population import LIVE
-from whisperer.shard import closing
 from whisperer.shard.machine import Shard
-from whisperer.shard.packing import Copying, rows_of
+from whisperer.shard.move import closing
+from whisperer.shard.move.packing import Copying, rows_of
 from whisperer.shard.records import PartitionJoined, PartitionLeft, PartitionPart, PartitionSwept
 
 SLICE_S = 0.01

@@ -18,9 +18,9 @@ from actors.snapshots.store import SnapshotStore
 from whisperer.errors import FencedError, JournalDamagedError, JournalError, UnavailableError
 from whisperer.ports import Journal
 from whisperer.shard import snapshot
-from whisperer.shard.dedup import WINDOW_MS
 from whisperer.shard.machine import Shard
 from whisperer.shard.records import decode_record
+from whisperer.shard.state.dedup import WINDOW_MS
 
 _META = "meta"
 TAKEOVER_TIMEOUT_S = 5.0

@@ -3,7 +3,7 @@
 Guarantees: ingestion waits at most while one chunk is taken from the columns (the model runs in a thread, and the next
 chunk is taken once the last one's record is applied); a model that cannot be loaded is reported and counted, and the
 formula scores instead; a shard whose scores do not change writes nothing. A newly chosen model is used at once. Leaves
-to others: what a chunk is and what its record does (:mod:`whisperer.shard.scoring`), the models
+to others: what a chunk is and what its record does (:mod:`whisperer.shard.people.scoring`), the models
 (:mod:`whisperer.models.scores`), and choosing among them (the control plane).
 """
 
@@ -24,8 +24,8 @@ from whisperer.errors import OverloadError, WhispererError
 from whisperer.models.scores import open_model
 from whisperer.models.store import ArtifactStore
 from whisperer.profiles.scores import BgNbdScores, ScoreModel
-from whisperer.shard import scoring
 from whisperer.shard.machine import Shard
+from whisperer.shard.people import scoring
 from whisperer.shard.records import RecordBody, ScoreModelChosen
 
 AGAIN_AFTER_S = 1.0

@@ -7,7 +7,7 @@ from typing import Any
 from actors.shard.commit import Committer
 from whisperer.shard.accounts import Account
 from whisperer.shard.machine import Shard
-from whisperer.shard.tenant import REFUSED_TRAITS, Tenant
+from whisperer.shard.state.tenant import REFUSED_TRAITS, Tenant
 
 
 def commit(committer: Committer) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from whisperer.events.parts import select
 from whisperer.events.types import Flag
 from whisperer.shard.machine import Shard
 from whisperer.shard.records import Astray, EraseLinked, Events, Forward, Led, MergeIn, Message
-from whisperer.shard.tenant import Tenant
+from whisperer.shard.state.tenant import Tenant
 
 RECORD_US = 30_000
 """One record's estimate exceeds this by at most one event or letter."""

@@ -30,7 +30,7 @@ from whisperer.decisions import posterior
 from whisperer.errors import WhispererError
 from whisperer.models.store import ArtifactStore
 from whisperer.models.value import open_model
-from whisperer.shard.decision_features import FEATURE_HASH
+from whisperer.shard.decision.features import FEATURE_HASH
 from whisperer.simulation.plan import Plan, model_of
 from whisperer.simulation.run import Trained, simulate
 from whisperer.vocabulary.units import DAY_MS

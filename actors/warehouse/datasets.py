@@ -24,7 +24,7 @@ from actors.warehouse.logs import LoggedRow, LogRecord
 from actors.warehouse.pseudonyms import Pseudonyms
 from actors.warehouse.rows import ExportRecord, check_tenant
 from whisperer.errors import InvariantError
-from whisperer.shard.log import DecisionRow, DeliveryRow, LogRow, OutcomeRow, RewardRow
+from whisperer.shard.state.log import DecisionRow, DeliveryRow, LogRow, OutcomeRow, RewardRow
 
 PIECE_BYTES = 192 << 20
 

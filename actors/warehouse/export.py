@@ -22,9 +22,9 @@ from whisperer.events.block import keys_of
 from whisperer.events.decoding import decode_block
 from whisperer.ids import message_hash
 from whisperer.ports import Journal
-from whisperer.shard.log import LogRow
 from whisperer.shard.machine import Shard
 from whisperer.shard.records import Events, decode_record
+from whisperer.shard.state.log import LogRow
 
 SLICE_S = 0.002
 

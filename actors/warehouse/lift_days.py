@@ -16,7 +16,7 @@ from actors.warehouse import Warehouse
 from actors.warehouse.identities import asked_again, create_same
 from whisperer.evaluation.lift import GroupTally
 from whisperer.journeys.campaign import Campaign
-from whisperer.shard.outcomes import SKEW_MS
+from whisperer.shard.decision.outcomes import SKEW_MS
 from whisperer.vocabulary.units import DAY_MS
 
 _MEMORY = "256MB"

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from actors.warehouse.rows import metadata
-from whisperer.shard.log import DecisionRow, DeliveryRow, LogRow, OutcomeRow, RewardRow, named
+from whisperer.shard.state.log import DecisionRow, DeliveryRow, LogRow, OutcomeRow, RewardRow, named
 from whisperer.vocabulary.units import DAY_MS
 
 _TEXT, _TEXTS, _NUMBERS = pa.string(), pa.list_(pa.string()), pa.list_(pa.float64())

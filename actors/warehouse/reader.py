@@ -63,7 +63,7 @@ class StoredEvent:
 class Audit(TypedDict):
     """All that is stored of one decision, each part in order of time.
 
-    Rows have the fields of :mod:`whisperer.shard.log` by name, times in ms UTC, null where a row has nothing, and
+    Rows have the fields of :mod:`whisperer.shard.state.log` by name, times in ms UTC, null where a row has nothing, and
     ``date``, ``shard``, ``lsn`` and ``index`` as well.
     """
 

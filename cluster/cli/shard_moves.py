@@ -11,7 +11,7 @@ from cluster.cli import output
 from cluster.operator_client import Operator
 from whisperer.errors import NotFoundError, RequestError
 from whisperer.ids import N_PARTITIONS
-from whisperer.shard.placement import Held, Planned, loads
+from whisperer.shard.move.placement import Held, Planned, loads
 
 LOOK_S = 1.0
 MOST_SHOWN = 40

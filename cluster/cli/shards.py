@@ -116,7 +116,7 @@ def rebalance(dry_run: DryRun = False, data_dir: DataDir = DEFAULT_DATA_DIR, jso
     """
     from cluster.cli import shard_moves
     from cluster.operator_client import Operator
-    from whisperer.shard.placement import balance
+    from whisperer.shard.move.placement import balance
 
     with Operator(data_dir, timeout_s=ORDER_TIMEOUT_S) as operator:
         look = shard_moves.look(operator)
@@ -160,7 +160,7 @@ def drain(
     """
     from cluster.cli import shard_moves
     from cluster.operator_client import Operator
-    from whisperer.shard.placement import balance
+    from whisperer.shard.move.placement import balance
 
     with Operator(data_dir, timeout_s=ORDER_TIMEOUT_S) as operator:
         if not dry_run:

@@ -43,7 +43,7 @@ from whisperer.decisions.thompson import choose, fault_of
 from whisperer.errors import UnavailableError
 from whisperer.models.store import ArtifactStore
 from whisperer.models.value import ValueModel, open_model
-from whisperer.shard.decision_features import FEATURE_HASH
+from whisperer.shard.decision.features import FEATURE_HASH
 
 CALL_TIMEOUT_S = 5.0
 

@@ -48,7 +48,7 @@ from serve_apps.gateway.tracking.coalesce import Coalescer
 from serve_apps.gateway.tracking.endpoint import PREFIX, Ingestion, Receive, Scope, Send, route_of
 from serve_apps.gateway.tracking.limits import Limits
 from whisperer.errors import UnavailableError
-from whisperer.events.placeholders import Placeholders
+from whisperer.events.kernels.placeholders import Placeholders
 from whisperer.events.warm import warm
 from whisperer.feedback.links import LinkSigner
 from whisperer.models.store import ArtifactStore

@@ -31,8 +31,8 @@ from tests.benchmarks.screen import say, table
 from tests.stand import running
 from whisperer.events.decoding import decode_block
 from whisperer.events.parts import split
-from whisperer.shard import packing
 from whisperer.shard.machine import Shard
+from whisperer.shard.move import packing
 from whisperer.shard.records import (
     RECORD_VERSION,
     Events,

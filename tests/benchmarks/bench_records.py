@@ -26,9 +26,9 @@ from whisperer.events.parts import PartBuilder, merge
 from whisperer.ids import partition_of
 from whisperer.journeys.campaign import to_json
 from whisperer.profiles.state import ProfileState
-from whisperer.shard import packing
 from whisperer.shard.effects import Send
 from whisperer.shard.machine import Shard
+from whisperer.shard.move import packing
 from whisperer.shard.records import (
     RECORD_VERSION,
     CampaignConfig,

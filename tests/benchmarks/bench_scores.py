@@ -48,8 +48,8 @@ from whisperer.models.score_evidence import judged
 from whisperer.models.scores import BoosterScores, Part, open_model
 from whisperer.profiles.features import REPLAYED
 from whisperer.profiles.scores import CHURN, BgNbdScores, ScoreModel
-from whisperer.shard import scoring
 from whisperer.shard.machine import Shard
+from whisperer.shard.people import scoring
 from whisperer.shard.records import (
     RECORD_VERSION,
     ConfigPublished,

@@ -25,9 +25,9 @@ from whisperer.ids import partition_of, tenant_seed
 from whisperer.journeys.schedule import Schedule
 from whisperer.profiles.population import FORWARDED
 from whisperer.shard import inspection, snapshot
-from whisperer.shard.candidacy import candidate_of
+from whisperer.shard.decision.candidacy import candidate_of
 from whisperer.shard.machine import DEFAULT_MAX_IDS, Shard
-from whisperer.shard.packing import Copying
+from whisperer.shard.move.packing import Copying
 from whisperer.shard.records import (
     RECORD_VERSION,
     Asked,
@@ -44,7 +44,7 @@ from whisperer.shard.records import (
     ScoreModelChosen,
     decode_record,
 )
-from whisperer.shard.timers import next_due
+from whisperer.shard.state.timers import next_due
 from whisperer.vocabulary.groups import HOLDOUT
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "shard"

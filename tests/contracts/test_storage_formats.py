@@ -28,7 +28,7 @@ from whisperer.events.block import EventBlock
 from whisperer.events.parts import PartBuilder, merge
 from whisperer.events.types import EventType
 from whisperer.ids import key_hash, message_hash
-from whisperer.shard.log import DecisionRow, DeliveryRow, LogRow, OutcomeRow, RewardRow
+from whisperer.shard.state.log import DecisionRow, DeliveryRow, LogRow, OutcomeRow, RewardRow
 
 ERASED_PSEUDONYM = "91e0ea93df01649c56854aeae878ed5b"
 GOLDEN = Path(__file__).parents[1] / "golden" / "storage"

@@ -15,23 +15,22 @@ from cluster.cli.exit_codes import EXIT_CODES
 from whisperer.content.template import parse_template
 from whisperer.eligibility.standing import MAX_SENDS, RETAIN_SENDS_MS
 from whisperer.events.clock import MAX_CLOCK_SKEW_MS
-from whisperer.events.decode import MAX_EVENT_BYTES
 from whisperer.events.decompress import MAX_BODY_BYTES
+from whisperer.events.limits import MAX_EVENT_BYTES, MAX_MESSAGE_ID_CHARS
 from whisperer.events.nesting import MAX_NESTING
 from whisperer.events.outcome import Notice
 from whisperer.events.parse import MAX_EVENTS
 from whisperer.events.refusals import STATUS
-from whisperer.events.requirements import MAX_MESSAGE_ID_CHARS
 from whisperer.events.routes import ROUTES
 from whisperer.journeys.engagement import KEEP
 from whisperer.journeys.parse import parse_campaign
 from whisperer.profiles.features import FEATURES
 from whisperer.profiles.traits import FULL, MAX_BYTES, MAX_NAME, MAX_NAMES, MAX_VALUE, TOO_LONG
-from whisperer.shard.dedup import WINDOW_MS
-from whisperer.shard.identity import MAX_LINKS
-from whisperer.shard.outcomes import MAX_OUTCOMES, SKEW_MS
-from whisperer.shard.schedules import MISFIRE_GRACE_MS, SLICE
-from whisperer.shard.timers import DECISION_DEADLINE_MS
+from whisperer.shard.decision.outcomes import MAX_OUTCOMES, SKEW_MS
+from whisperer.shard.people.identity import MAX_LINKS
+from whisperer.shard.state.dedup import WINDOW_MS
+from whisperer.shard.state.schedules import MISFIRE_GRACE_MS, SLICE
+from whisperer.shard.state.timers import DECISION_DEADLINE_MS
 
 ROOT = Path(__file__).parents[2]
 EVENTS = (ROOT / "docs" / "events.md").read_text()

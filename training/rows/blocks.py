@@ -15,8 +15,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from actors.warehouse import Warehouse
-from whisperer.events.address import link_of
 from whisperer.events.block import BLOCK_VERSION, EVENT, EventBlock
+from whisperer.events.exact.address import link_of
 from whisperer.events.types import WIRE_TO_TYPE, EventType, Flag
 from whisperer.events.wire import Context, Scalar
 from whisperer.ids import ANONYMOUS_PREFIX, PARTITION_BITS, key_hash, tenant_seed

@@ -16,7 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from actors.warehouse import Warehouse
-from whisperer.shard.decision_features import FEATURE_HASH, SPECS
+from whisperer.shard.decision.features import FEATURE_HASH, SPECS
 
 HASH_KEY = b"whisperer.features"
 """Key in a table's schema metadata: the hash of the definitions that its feature columns follow."""
@@ -38,7 +38,7 @@ def decision_rows(
     pa.Table
         ``decision_id, user_key, campaign, campaign_version, experiment_group, policy_version, arm, propensity`` (of the
         arm), ``arms, propensities`` (parallel lists), ``occurred_at, reward_micros, mature``, and a float64 column for
-        each of :data:`whisperer.shard.decision_features.SPECS`, NaN where absent or not yet logged at that time.
+        each of :data:`whisperer.shard.decision.features.SPECS`, NaN where absent or not yet logged at that time.
     """
     connection = duckdb.connect(config={"threads": 1})
     decisions = warehouse.duckdb_relation(tenant, "decisions", connection)

@@ -50,7 +50,7 @@ NAMES: tuple[str, ...] = (
     "webhook_clicks_30d",
     "hours_since_webhook",
 )
-"""Each is explained in :mod:`whisperer.shard.decision_features`. Those that :func:`transform` does not use are for the
+"""Each is explained in :mod:`whisperer.shard.decision.features`. Those that :func:`transform` does not use are for the
 models trained on what was logged."""
 
 CONTEXT_VERSION = 2

@@ -8,7 +8,7 @@ The steps, in order, each in the module of its name:
    - :func:`~whisperer.events.parse.parse_exactly`      any other body, into raw events
 3. :func:`~whisperer.events.write_key.presented_key`    the key, from the header or the body
 4. :func:`~whisperer.events.admit.admit`                with the tenant known:
-   - :func:`~whisperer.events.exact.read_exactly`       every event that is not plain, or what is wrong with it:
+   - :func:`~whisperer.events.exact.reader.read_exactly`       every event that is not plain, or what is wrong with it:
      types (:mod:`.decode`, :mod:`.validate`), :mod:`.requirements`, :mod:`.address`, :mod:`.place`, :mod:`.clock`,
      :mod:`.money`
    - :func:`~whisperer.events.deal.deal`                keys hashed, plain events timed, all dealt to shards, one

@@ -1,7 +1,7 @@
 """Turn a parsed body's events into parts of blocks (fourth step), or reject them, each on its own.
 
 One bad event costs its neighbours nothing. An event that the scanner found plain is taken as it was read; any other is
-read by :mod:`~whisperer.events.exact`. An accepted event keeps the client's own bytes as its payload.
+read by :mod:`~whisperer.events.exact.reader`. An accepted event keeps the client's own bytes as its payload.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from numpy.typing import NDArray
 
 from whisperer.events.clock import counted_skew
 from whisperer.events.deal import BEFORE_1970, UNKNOWN, UNKNOWN_LOCALE, UNKNOWN_ZONE, Tables, deal
-from whisperer.events.decode import MAX_EVENT_BYTES
-from whisperer.events.exact import Circumstances, Exact, read_exactly
-from whisperer.events.outcome import Notice, Outcome
-from whisperer.events.parse import Parsed, Slices
-from whisperer.events.place import known_place
-from whisperer.events.placeholders import DEFAULT, Placeholders
-from whisperer.events.routes import Route
-from whisperer.events.scan_event import (
+from whisperer.events.exact.reader import Circumstances, Exact, read_exactly
+from whisperer.events.kernels.placeholders import DEFAULT, Placeholders
+from whisperer.events.kernels.scan_event import (
     N_RESERVED,
     NOT_PLAIN,
     READ,
     REJECTED,
     STATE,
 )
+from whisperer.events.kernels.string_table import LOCALE_USE, NAME_USE, ZONE_USE
+from whisperer.events.limits import MAX_EVENT_BYTES
+from whisperer.events.outcome import Notice, Outcome
+from whisperer.events.parse import Parsed, Slices
+from whisperer.events.place import known_place
+from whisperer.events.routes import Route
 from whisperer.events.shared_context import merger
-from whisperer.events.string_table import LOCALE_USE, NAME_USE, ZONE_USE
 from whisperer.events.types import RESERVED_NAME, EventType, Flag
 
 _NOTICES = {

@@ -1,7 +1,7 @@
 """Deal a request's accepted events to shards (last step): one :class:`~whisperer.events.parts.Part` per shard.
 
 Hashes every user key and message id, times each plain event, and copies rows, texts and payloads to their shards, in
-two passes of one kernel. :mod:`~whisperer.events.scan_event` describes a row.
+two passes of one kernel. :mod:`~whisperer.events.kernels.scan_event` describes a row.
 """
 
 from __future__ import annotations
@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 
 from whisperer.events.block import EVENT
 from whisperer.events.clock import MAX_CLOCK_SKEW_MS
-from whisperer.events.parts import Part
-from whisperer.events.plain_values import ABSENT
-from whisperer.events.scan_event import (
+from whisperer.events.kernels.plain_values import ABSENT
+from whisperer.events.kernels.scan_event import (
     FLAGS,
     KEY_AT,
     KEY_BYTES,
@@ -39,8 +38,9 @@ from whisperer.events.scan_event import (
     TIME,
     ZONE,
 )
-from whisperer.events.words import copy_bytes, kernel, swapped
-from whisperer.events.xxh3 import hash64, hash128
+from whisperer.events.kernels.words import copy_bytes, kernel, swapped
+from whisperer.events.kernels.xxh3 import hash64, hash128
+from whisperer.events.parts import Part
 from whisperer.ids import N_PARTITIONS, PARTITION_BITS
 
 BEFORE_1970, UNKNOWN_ZONE, UNKNOWN_LOCALE = range(3)

@@ -16,8 +16,8 @@ from msgspec import Raw
 from numpy.typing import NDArray
 
 from whisperer.events.decompress import MAX_BODY_BYTES, TOO_LARGE
+from whisperer.events.kernels.placeholders import DEFAULT, Placeholders
 from whisperer.events.nesting import MAX_NESTING, nests_too_deep
-from whisperer.events.placeholders import DEFAULT, Placeholders
 from whisperer.events.refusals import Code, Refusal
 from whisperer.events.routes import Route
 from whisperer.events.scan import MAX_EVENTS, NOTHING, no_rows, scan

@@ -2,8 +2,8 @@
 
 Decides nothing of its own. A body that is not plain (malformed in any way, batch members to merge into its events, keys
 that repeat or hide behind escapes) is not scanned; in a plain body each event is plain or not
-(:mod:`~whisperer.events.scan_event`). What is not plain goes the exact way, which defines the contract; a property test
-keeps the two the same.
+(:mod:`~whisperer.events.kernels.scan_event`). What is not plain goes the exact way, which defines the contract; a
+property test keeps the two the same.
 """
 
 from __future__ import annotations
@@ -14,9 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from whisperer.events.placeholders import DEFAULT, Placeholders
-from whisperer.events.routes import Route
-from whisperer.events.scan_event import (
+from whisperer.events.kernels.placeholders import DEFAULT, Placeholders
+from whisperer.events.kernels.scan_event import (
     KEY_PLACE,
     KEY_SIZE,
     N_COLUMNS,
@@ -27,9 +26,10 @@ from whisperer.events.scan_event import (
     SENT_STOP,
     read_event,
 )
-from whisperer.events.syntax import DISGUISED, ESCAPED, WRONG, after_colon, after_space, string_end, value_end
+from whisperer.events.kernels.syntax import DISGUISED, ESCAPED, WRONG, after_colon, after_space, string_end, value_end
+from whisperer.events.kernels.words import MASKS, PADDING, byte_at, kernel, word_at, word_of
+from whisperer.events.routes import Route
 from whisperer.events.wire import Scalar, scalar_or_text
-from whisperer.events.words import MASKS, PADDING, byte_at, kernel, word_at, word_of
 
 MAX_EVENTS = 2_500
 
@@ -52,7 +52,7 @@ class Scan:
     Attributes
     ----------
     text : the body's bytes, followed by zeros
-    rows : int64[n_events, N_COLUMNS], see :mod:`~whisperer.events.scan_event`
+    rows : int64[n_events, N_COLUMNS], see :mod:`~whisperer.events.kernels.scan_event`
     strings : int64[n_strings, 3]: place, bytes and uses of each distinct name, zone and locale
     """
 

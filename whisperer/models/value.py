@@ -105,7 +105,7 @@ def open_model(artifact: Artifact, definitions: str) -> ValueModel:
 
     Parameters
     ----------
-    definitions : hash of the features' definitions (:data:`whisperer.shard.decision_features.FEATURE_HASH`)
+    definitions : hash of the features' definitions (:data:`whisperer.shard.decision.features.FEATURE_HASH`)
 
     Raises
     ------

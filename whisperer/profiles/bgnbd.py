@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from whisperer.events.words import kernel
+from whisperer.events.kernels.words import kernel
 
 Floats = NDArray[np.float64]
 

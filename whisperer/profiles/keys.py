@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from whisperer.events.words import kernel
-from whisperer.events.xxh3 import hash64
+from whisperer.events.kernels.words import kernel
+from whisperer.events.kernels.xxh3 import hash64
 from whisperer.ids import key_hash
 from whisperer.profiles.cells import (
     BITS,

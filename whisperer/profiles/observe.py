@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from whisperer.events.block import EVENT
+from whisperer.events.kernels.words import kernel
 from whisperer.events.types import Flag
-from whisperer.events.words import kernel
 from whisperer.profiles import history, timeline
 from whisperer.profiles.daily import count_day
 from whisperer.profiles.history import EVER, MAX_DAY

@@ -4,7 +4,7 @@ A score is a number that a model wrote down once, not a formula: it is journaled
 replay gives the same number whatever became of the model. Decides which scores there are, which changes are worth a
 record, and what the scores are before any model has been trained. Leaves to others: learned models
 (:mod:`whisperer.models.scores`), the rhythm of sweeps (:mod:`actors.shard.scoring`) and what a change triggers
-(:mod:`whisperer.shard.scoring`).
+(:mod:`whisperer.shard.people.scoring`).
 """
 
 from __future__ import annotations

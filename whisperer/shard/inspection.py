@@ -20,11 +20,12 @@ from whisperer.profiles.population import AWAY, FORWARDED, LIVE, VACANT
 from whisperer.profiles.record import NEVER, WINDOW_DAYS
 from whisperer.profiles.scores import SCORES
 from whisperer.profiles.timeline import Entry
-from whisperer.shard import accounts, decision_view
+from whisperer.shard import accounts
 from whisperer.shard.accounts import Account, expose_all
-from whisperer.shard.log import encode_log
+from whisperer.shard.decision import view as decision_view
 from whisperer.shard.machine import Shard
-from whisperer.shard.tenant import Tenant
+from whisperer.shard.state.log import encode_log
+from whisperer.shard.state.tenant import Tenant
 
 
 class ScoresView(msgspec.Struct):
@@ -128,7 +129,7 @@ def root(shard: Shard, tenant_id: str, key: str) -> str:
 
 
 def decision(shard: Shard, tenant_id: str, decision_id: str) -> dict[str, Any] | None:
-    """Return the view of a decision (:mod:`whisperer.shard.decision_view`), or None if it is not in memory here."""
+    """Return the view of a decision (:mod:`whisperer.shard.decision.view`), or None if it is not in memory here."""
     tenant = shard.tenants.get(tenant_id)
     found = tenant.loop.find(decision_id) if tenant else None
     return None if tenant is None or found is None else decision_view.view(tenant, *found)

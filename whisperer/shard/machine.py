@@ -15,8 +15,12 @@ import numpy as np
 
 from whisperer.errors import InvariantError
 from whisperer.profiles.population import FORWARDED
-from whisperer.shard import announcements, arrivals, candidacy, closing, identity, move, outcomes, scoring, triggers
+from whisperer.shard.arrival import announcements, arrivals
+from whisperer.shard.decision import candidacy, outcomes, triggers
 from whisperer.shard.effects import Effect
+from whisperer.shard.move import closing
+from whisperer.shard.move import partitions as move
+from whisperer.shard.people import identity, scoring
 from whisperer.shard.records import (
     AliasAsk,
     AliasForget,
@@ -56,8 +60,8 @@ from whisperer.shard.records import (
     ShardClosed,
     Tick,
 )
-from whisperer.shard.state import DEFAULT_MAX_IDS, ShardState
-from whisperer.shard.tenant import Tenant
+from whisperer.shard.state.shard import DEFAULT_MAX_IDS, ShardState
+from whisperer.shard.state.tenant import Tenant
 
 __all__ = ["DEFAULT_MAX_IDS", "HANDLERS", "LETTERS", "Shard"]
 

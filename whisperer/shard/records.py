@@ -292,7 +292,7 @@ class PartitionLeft(msgspec.Struct, array_like=True, frozen=True, tag=7):
 
 
 class PartitionJoined(msgspec.Struct, array_like=True, frozen=True, tag=8):
-    """Let a partition live here from now on: an encoded :class:`~whisperer.shard.packing.PartitionState`."""
+    """Let a partition live here from now on: an encoded :class:`~whisperer.shard.move.packing.PartitionState`."""
 
     tenant: str
     partition: int
@@ -359,7 +359,7 @@ class RewardsTaken(msgspec.Struct, array_like=True, frozen=True, tag=15):
 
 
 class PartitionPart(msgspec.Struct, array_like=True, frozen=True, tag=16):
-    """Bring a part of a partition on its way here: an encoded :class:`~whisperer.shard.packing.Part`, from number 0."""
+    """Bring part of a partition that moves here: a :class:`~whisperer.shard.move.packing.Part`, encoded; from number 0."""
 
     tenant: str
     partition: int

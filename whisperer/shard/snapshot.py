@@ -25,15 +25,15 @@ from whisperer.profiles.names import Uses, counted
 from whisperer.profiles.population import AWAY, Sweep
 from whisperer.shard import accounts
 from whisperer.shard.accounts import StoredAccount
-from whisperer.shard.forest import Forest
-from whisperer.shard.log import decode_log, encode_log
-from whisperer.shard.loop import Loop, Wish
 from whisperer.shard.machine import Shard
-from whisperer.shard.membership import Live
 from whisperer.shard.records import CampaignConfig, Experiment, Message, ScoreModelChosen, SegmentConfig
-from whisperer.shard.rewards import RewardLog
-from whisperer.shard.schedules import Schedules
-from whisperer.shard.tenant import Owner, Tenant, chain_of
+from whisperer.shard.state.forest import Forest
+from whisperer.shard.state.log import decode_log, encode_log
+from whisperer.shard.state.loop import Loop, Wish
+from whisperer.shard.state.membership import Live
+from whisperer.shard.state.rewards import RewardLog
+from whisperer.shard.state.schedules import Schedules
+from whisperer.shard.state.tenant import Owner, Tenant, chain_of
 
 SNAPSHOT_VERSION = 5
 """1: profiles and segments. 2: campaigns, engagements, accounts, rewards. 3: partitions on their way, sums of removed
@@ -44,7 +44,7 @@ ROWS_AT_ONCE = 16_384
 
 
 class LoopMeta(msgspec.Struct):
-    """Hold everything of :class:`~whisperer.shard.loop.Loop` except engagements, which have a table of their own."""
+    """Hold everything of :class:`~whisperer.shard.state.loop.Loop` except engagements, which have their own table."""
 
     campaigns: list[CampaignConfig]
     versions: list[CampaignConfig]

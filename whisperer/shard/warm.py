@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from whisperer.profiles import warm as profiles
-from whisperer.shard.dedup import Dedup
-from whisperer.shard.turns import last_of, number, turns
+from whisperer.shard.arrival.turns import last_of, number, turns
+from whisperer.shard.state.dedup import Dedup
 
 
 def warm() -> None:

@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from whisperer.events.address import link_of
 from whisperer.events.block import EventBlock
+from whisperer.events.exact.address import link_of
 from whisperer.events.parts import PartBuilder, merge
 from whisperer.events.place import known_place
 from whisperer.events.types import WIRE_TO_TYPE, EventType, Flag

@@ -28,8 +28,8 @@ from whisperer.events.block import encode_block
 from whisperer.feedback.outcome import BOUNCED, COMPLAINED, UNSUBSCRIBED
 from whisperer.journeys.campaign import LIVE as LIVE_STATUS
 from whisperer.profiles.population import FORWARDED
-from whisperer.shard import sending
 from whisperer.shard.accounts import Account
+from whisperer.shard.decision import sending
 from whisperer.shard.effects import Decide, Deliver, Effect, Send
 from whisperer.shard.machine import Shard
 from whisperer.shard.records import (

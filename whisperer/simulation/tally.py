@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from whisperer.decisions.decision import NO_SEND
 from whisperer.delivery.dispatch import ACCEPTED
 from whisperer.journeys.campaign import Campaign
-from whisperer.shard.log import DecisionRow, DeliveryRow, LogRow, RewardRow
+from whisperer.shard.state.log import DecisionRow, DeliveryRow, LogRow, RewardRow
 from whisperer.vocabulary.units import DAY_MS, MICROS
 
 

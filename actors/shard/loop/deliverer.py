@@ -31,7 +31,7 @@ from whisperer.delivery.dispatch import BOUNCED, REFUSED, UNKNOWN, WAITING, Disp
 from whisperer.eligibility.suppression import address_hash
 from whisperer.errors import OverloadError, UnavailableError
 from whisperer.journeys.engagement import Decision
-from whisperer.shard import sending
+from whisperer.shard.decision import sending
 from whisperer.shard.machine import Shard
 from whisperer.shard.records import Receipts
 

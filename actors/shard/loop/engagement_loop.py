@@ -19,8 +19,9 @@ from whisperer.decisions.decision import Candidate, Choice, decision_id
 from whisperer.delivery.dispatch import Dispatch, Receipt
 from whisperer.feedback.outcome import Reward
 from whisperer.journeys.engagement import DECIDING, SENDING
-from whisperer.shard import candidacy, inspection
-from whisperer.shard.decision_view import brief
+from whisperer.shard import inspection
+from whisperer.shard.decision import candidacy
+from whisperer.shard.decision.view import brief
 from whisperer.shard.effects import Decide, Deliver, Effect, Settled
 from whisperer.shard.machine import Shard
 from whisperer.shard.records import Asked
@@ -91,7 +92,7 @@ class Engaging:
     ) -> list[dict[str, Any]]:
         """Make candidates of the named users, and wait at most ``timeout_s`` for the choices.
 
-        Returns each decision as it is then, in brief (:func:`whisperer.shard.decision_view.brief`); for one that does
+        Returns each decision as it is then, in brief (:func:`whisperer.shard.decision.view.brief`); for one that does
         not exist, only its id and the status `unknown`.
         """
         ids = [decision_id(tenant, key, campaign, occurrence) for key, occurrence in users]

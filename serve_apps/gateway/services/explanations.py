@@ -26,7 +26,7 @@ from whisperer.decisions.versions import Decider, parsed
 from whisperer.errors import ConflictError, NotFoundError
 from whisperer.models.store import ArtifactStore
 from whisperer.models.value import ValueModel, open_model
-from whisperer.shard.decision_features import FEATURE_HASH
+from whisperer.shard.decision.features import FEATURE_HASH
 
 Features = Mapping[str, float | None]
 

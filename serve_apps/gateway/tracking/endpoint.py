@@ -32,8 +32,8 @@ from whisperer.errors import OverloadError, UnavailableError
 from whisperer.events.admit import admit
 from whisperer.events.answer import PROBLEM_MEDIA_TYPE, answer, problem
 from whisperer.events.decompress import MAX_BODY_BYTES, TOO_LARGE, decompress
+from whisperer.events.kernels.placeholders import DEFAULT, Placeholders
 from whisperer.events.parse import parse_body
-from whisperer.events.placeholders import DEFAULT, Placeholders
 from whisperer.events.refusals import Code, Refusal
 from whisperer.events.routes import ROUTES, Route
 from whisperer.events.write_key import presented_key

@@ -26,7 +26,7 @@ from whisperer.ids import partition_of
 from whisperer.shard import inspection, machine, snapshot
 from whisperer.shard.effects import Effect, Send
 from whisperer.shard.machine import DEFAULT_MAX_IDS, Shard
-from whisperer.shard.packing import extract
+from whisperer.shard.move.packing import extract
 from whisperer.shard.records import (
     RECORD_VERSION,
     Confirmed,
@@ -40,8 +40,8 @@ from whisperer.shard.records import (
     decode_record,
     encode_record,
 )
-from whisperer.shard.state import ShardState
-from whisperer.shard.tenant import Tenant
+from whisperer.shard.state.shard import ShardState
+from whisperer.shard.state.tenant import Tenant
 
 Pair = tuple[int, int]
 

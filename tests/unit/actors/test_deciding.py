@@ -4,7 +4,7 @@ from actors.shard.loop.decider import MAX_BATCH, MAX_CALLS, Decider
 from tests.unit.actors.applications import FakeApplication, OneShard, choose_mail, until
 from tests.unit.shard.world import TENANT
 from whisperer.decisions.decision import Candidate
-from whisperer.shard.timers import DECISION_DEADLINE_MS
+from whisperer.shard.state.timers import DECISION_DEADLINE_MS
 
 
 def decider(one: OneShard, application: FakeApplication) -> Decider:

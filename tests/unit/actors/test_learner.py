@@ -17,7 +17,7 @@ from whisperer.decisions.drift import ALARM_DAYS, FLOOR_IN_ALARM
 from whisperer.decisions.posterior import FLOOR, decode, posterior
 from whisperer.errors import UnavailableError
 from whisperer.feedback.outcome import Reward
-from whisperer.shard.rewards import RewardLog
+from whisperer.shard.state.rewards import RewardLog
 
 KEY = (TENANT, CAMPAIGN)
 REWARDS = [

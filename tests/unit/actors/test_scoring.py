@@ -24,7 +24,7 @@ from whisperer.models.scores import open_model
 from whisperer.models.store import ArtifactStore
 from whisperer.profiles.features import FEATURES, feature_hash
 from whisperer.profiles.scores import CHURN, ENGAGEMENT
-from whisperer.shard import scoring
+from whisperer.shard.people import scoring
 from whisperer.shard.records import RecordBody, Scored, ScoreModelChosen
 
 xgboost = pytest.importorskip("xgboost")

@@ -19,7 +19,7 @@ from whisperer.decisions.context import NAMES
 from whisperer.models.artifact import MANIFEST, DataRange, Manifest, encode, manifest_of
 from whisperer.models.store import ArtifactStore
 from whisperer.models.value import DEVIATION, KIND, registry_of
-from whisperer.shard.decision_features import FEATURE_HASH
+from whisperer.shard.decision.features import FEATURE_HASH
 
 FEATURES = ("recency_days", "events_30d")
 TENANT, NAME = KEY

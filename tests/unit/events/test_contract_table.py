@@ -7,8 +7,8 @@ import json
 import pytest
 
 from tests.unit.events.ingesting import ingest, track
-from whisperer.events.decode import MAX_EVENT_BYTES
 from whisperer.events.decompress import MAX_BODY_BYTES
+from whisperer.events.limits import MAX_EVENT_BYTES
 from whisperer.events.parse import MAX_EVENTS
 from whisperer.events.refusals import STATUS, Code
 

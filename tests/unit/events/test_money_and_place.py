@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.events.ingesting import ingest, track
-from whisperer.events.money import micro_units
+from whisperer.events.exact.money import micro_units
 from whisperer.events.place import canonical_locale, known_place
 
 TOP = 2**63 - 1

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from cluster.settings import default_text
 from tests.unit.events.ingesting import admitted, ingest
+from whisperer.events.kernels.placeholders import DEFAULT, PLACEHOLDER_IDS, Placeholders, normal_form
 from whisperer.events.parse import parse_body, parse_exactly
-from whisperer.events.placeholders import DEFAULT, PLACEHOLDER_IDS, Placeholders, normal_form
 from whisperer.events.routes import Route
 
 ZERO_UUID = "00000000-0000-0000-0000-000000000000"

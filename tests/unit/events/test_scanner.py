@@ -16,12 +16,12 @@ from tests.unit.events.test_contract_table import WHOLE
 from tests.unit.events.test_properties import any_batch, any_event, any_json, any_text
 from whisperer.events.admit import admit
 from whisperer.events.deal import _deal
+from whisperer.events.kernels.scan_event import N_RESERVED, PLAIN, STATE
 from whisperer.events.outcome import Outcome
 from whisperer.events.parse import Parsed, parse_body, parse_exactly
 from whisperer.events.refusals import Refusal
 from whisperer.events.routes import ROUTES, Route
 from whisperer.events.scan import _scan, scan
-from whisperer.events.scan_event import N_RESERVED, PLAIN, STATE
 
 BATCHES = ["batch", "import"]
 

@@ -10,7 +10,7 @@ import xxhash
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisperer.events.xxh3 import hash64, hash128
+from whisperer.events.kernels.xxh3 import hash64, hash128
 from whisperer.ids import key_hash, message_hash, tenant_seed
 
 SEEDS = [0, 1, 2**63, 2**64 - 1, tenant_seed("tn_test")]

@@ -14,7 +14,7 @@ from tests.unit.gateway.world import Caller, World, view
 from whisperer.decisions.context import COLUMNS, NAMES, bounded_scores, transform
 from whisperer.decisions.posterior import encode, posterior
 from whisperer.models.value import ARM_ITSELF, open_model
-from whisperer.shard.decision_features import FEATURE_HASH
+from whisperer.shard.decision.features import FEATURE_HASH
 
 CAMPAIGN = "welcome"
 X = np.array([[1.5, 6.0]])

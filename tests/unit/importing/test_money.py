@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from cluster.importing.columns import Column
 from cluster.importing.money import json_amount, revenue_micro
-from whisperer.events.money import micro_units
+from whisperer.events.exact.money import micro_units
 
 quantities = st.integers(-100_000, 100_000)
 prices = st.decimals(-60_000, 60_000, places=3)

@@ -14,7 +14,7 @@ from whisperer.feedback.outcome import CLICKED, OPENED, UNSUBSCRIBED
 from whisperer.journeys import contact
 from whisperer.journeys.contact import BY_CHANNEL, CONTACT
 from whisperer.journeys.engagement import Decision, Engagement, OutcomeEntry, SendState
-from whisperer.shard.decision_features import SPECS
+from whisperer.shard.decision.features import SPECS
 from whisperer.vocabulary.channels import CHANNELS
 
 DAY, HOUR = 86_400_000, 3_600_000

@@ -18,7 +18,7 @@ from whisperer.decisions.context import NAMES
 from whisperer.models.effects import Effects
 from whisperer.models.errors import ArtifactError
 from whisperer.models.value import ARM_ITSELF, DEVIATION, ValueModel, open_model, registry_of
-from whisperer.shard.decision_features import FEATURE_HASH
+from whisperer.shard.decision.features import FEATURE_HASH
 
 X = np.abs(np.random.default_rng(5).normal(size=(40, len(FEATURES)))) * 8
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from tests.unit.shard.world import TENANT, World
-from whisperer.shard.packing import Copying
+from whisperer.shard.move.packing import Copying
 from whisperer.shard.records import PartitionJoined, PartitionLeft, PartitionPart, PartitionSwept
 
 

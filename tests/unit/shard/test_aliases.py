@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from tests.unit.shard.world import T0, TENANT, World, event
 from whisperer.ids import is_anonymous
 from whisperer.profiles.population import LIVE
-from whisperer.shard import packing
-from whisperer.shard.forest import MAX_TREE, MOVES_AT_ONCE
-from whisperer.shard.identity import MAX_ALSO, MAX_LINKS
+from whisperer.shard.move import packing
+from whisperer.shard.people.identity import MAX_ALSO, MAX_LINKS
 from whisperer.shard.records import (
     ALIAS_ARBITER,
     Claim,
@@ -26,6 +25,7 @@ from whisperer.shard.records import (
     PartitionJoined,
     PartitionLeft,
 )
+from whisperer.shard.state.forest import MAX_TREE, MOVES_AT_ONCE
 
 LENGTH = 40
 

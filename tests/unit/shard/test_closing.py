@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from tests.unit.shard.world import SEED, TENANT, World, event
 from whisperer.ids import partition_of
-from whisperer.shard import closing, snapshot
+from whisperer.shard import snapshot
 from whisperer.shard.machine import DEFAULT_MAX_IDS
+from whisperer.shard.move import closing
 from whisperer.shard.records import ShardClosed
 
 

@@ -6,7 +6,7 @@ from tests.unit.shard.campaigns import ADDRESSES, ON_REQUEST
 from tests.unit.shard.world import TENANT, World, event
 from whisperer.decisions.decision import decision_id
 from whisperer.shard import inspection
-from whisperer.shard.decision_view import brief
+from whisperer.shard.decision.view import brief
 from whisperer.shard.records import Asked
 
 USERS = [f"user-{n}" for n in range(12)]

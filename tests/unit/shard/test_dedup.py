@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from whisperer.shard.dedup import N_GENERATIONS, Dedup
+from whisperer.shard.state.dedup import N_GENERATIONS, Dedup
 
 WINDOW = 1_000
 TENANTS = ("a", "b", "c")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisperer.shard.forest import MAX_TREE, MOVES_AT_ONCE, Forest
+from whisperer.shard.state.forest import MAX_TREE, MOVES_AT_ONCE, Forest
 
 ASKS = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12)), max_size=40)
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tests.unit.shard.world import DAY, T0, World, event
 from whisperer.shard import inspection
-from whisperer.shard.identity import MAX_LINKS
+from whisperer.shard.people.identity import MAX_LINKS
 
 
 def test_an_anonymous_history_joins_the_user_who_identifies(world: World) -> None:

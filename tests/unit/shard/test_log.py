@@ -18,8 +18,8 @@ from whisperer.delivery.dispatch import Receipt
 from whisperer.errors import JournalDamagedError
 from whisperer.feedback.outcome import Reward
 from whisperer.journeys.engagement import Decision, OutcomeEntry
-from whisperer.shard import log
-from whisperer.shard.log import DecisionRow, DeliveryRow, Log, OutcomeRow, RewardRow
+from whisperer.shard.state import log
+from whisperer.shard.state.log import DecisionRow, DeliveryRow, Log, OutcomeRow, RewardRow
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "shard"
 

@@ -28,8 +28,7 @@ from whisperer.eligibility.suppression import address_hash
 from whisperer.feedback.outcome import CLICKED, UNSUBSCRIBED
 from whisperer.ids import partition_of
 from whisperer.journeys.engagement import KEEP, Engagement
-from whisperer.shard.loop import MOST_IMMATURE
-from whisperer.shard.packing import extract
+from whisperer.shard.move.packing import extract
 from whisperer.shard.records import (
     RECORD_VERSION,
     Asked,
@@ -40,7 +39,8 @@ from whisperer.shard.records import (
     PartitionLeft,
     Receipts,
 )
-from whisperer.shard.timers import DECISION_DEADLINE_MS
+from whisperer.shard.state.loop import MOST_IMMATURE
+from whisperer.shard.state.timers import DECISION_DEADLINE_MS
 from whisperer.vocabulary.groups import HOLDOUT
 
 

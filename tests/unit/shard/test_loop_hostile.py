@@ -21,9 +21,11 @@ from whisperer.eligibility.groups import draw
 from whisperer.feedback.outcome import CLICKED, CONVERTED, OPENED, UNSUBSCRIBED
 from whisperer.ids import partition_of
 from whisperer.journeys.campaign import Campaign, OnSchedule, to_json
-from whisperer.shard import accounts, inspection, outcomes, rewards, sending, snapshot, triggers
+from whisperer.shard import accounts, inspection, snapshot
+from whisperer.shard.arrival.turns import turns
+from whisperer.shard.decision import outcomes, sending, triggers
 from whisperer.shard.machine import DEFAULT_MAX_IDS, Shard
-from whisperer.shard.packing import extract
+from whisperer.shard.move.packing import extract
 from whisperer.shard.records import (
     Asked,
     CampaignConfig,
@@ -36,7 +38,7 @@ from whisperer.shard.records import (
     PartitionJoined,
     PartitionLeft,
 )
-from whisperer.shard.turns import turns
+from whisperer.shard.state import rewards
 from whisperer.vocabulary.groups import HOLDOUT
 
 LARGEST = 9_000_000_000_000

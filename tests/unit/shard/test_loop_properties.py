@@ -15,9 +15,10 @@ from whisperer.decisions.decision import NO_SEND
 from whisperer.delivery.dispatch import ACCEPTED, BOUNCED, REJECTED, RETRY, UNKNOWN
 from whisperer.feedback.outcome import CLICKED, COMPLAINED, OPENED, UNSUBSCRIBED
 from whisperer.ids import partition_of
-from whisperer.shard import inspection, outcomes, snapshot, triggers
+from whisperer.shard import inspection, snapshot
+from whisperer.shard.decision import outcomes, triggers
 from whisperer.shard.machine import DEFAULT_MAX_IDS
-from whisperer.shard.packing import extract
+from whisperer.shard.move.packing import extract
 from whisperer.shard.records import (
     Asked,
     ConsentStated,

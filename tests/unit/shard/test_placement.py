@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisperer.shard.placement import ENOUGH, Held, balance, loads
+from whisperer.shard.move.placement import ENOUGH, Held, balance, loads
 
 SHARDS = [0, 1, 2]
 

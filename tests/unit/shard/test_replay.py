@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.shard.world import DAY, T0, World, event
-from whisperer.shard import inspection, packing, snapshot
+from whisperer.shard import inspection, snapshot
 from whisperer.shard.machine import DEFAULT_MAX_IDS
+from whisperer.shard.move import packing
 from whisperer.shard.records import PartitionJoined, PartitionLeft
 
 USERS = st.sampled_from(["ann", "bob", "cyd", "dan"])

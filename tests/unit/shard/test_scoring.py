@@ -13,8 +13,9 @@ from tests.unit.shard.world import DAY, SEED, T0, TENANT, World, event
 from whisperer.ids import partition_of
 from whisperer.journeys.campaign import OnSegment
 from whisperer.profiles.scores import CHURN, ENGAGEMENT, BgNbdScores, moved
-from whisperer.shard import inspection, scoring, snapshot
+from whisperer.shard import inspection, snapshot
 from whisperer.shard.machine import DEFAULT_MAX_IDS
+from whisperer.shard.people import scoring
 from whisperer.shard.records import Scored, ScoreModelChosen
 
 LEAVING = {"feature": CHURN, "op": "gte", "value": 0.5}

@@ -17,8 +17,9 @@ from whisperer.events.types import RESERVED_NAME, WIRE_TO_TYPE, EventType, Flag
 from whisperer.feedback.outcome import Reward
 from whisperer.ids import anonymous_key, key_hash, known_key, message_hash, partition_of, tenant_seed
 from whisperer.journeys.campaign import Campaign, to_json
-from whisperer.shard import inspection, sending
+from whisperer.shard import inspection
 from whisperer.shard.accounts import Account
+from whisperer.shard.decision import sending
 from whisperer.shard.effects import Decide, Deliver, Effect, SegmentChanged, Send
 from whisperer.shard.machine import Shard
 from whisperer.shard.records import (

@@ -18,7 +18,7 @@ from whisperer.decisions.decision import Candidate
 from whisperer.errors import RequestError
 from whisperer.journeys.campaign import Arm
 from whisperer.models.value import ValueModel, open_model
-from whisperer.shard.decision_features import FEATURE_HASH
+from whisperer.shard.decision.features import FEATURE_HASH
 from whisperer.simulation.plan import check_policy, model_of
 from whisperer.simulation.policy import named
 from whisperer.simulation.run import Trained, simulate

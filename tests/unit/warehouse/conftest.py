@@ -19,7 +19,7 @@ from whisperer.events.block import EventBlock
 from whisperer.events.parts import PartBuilder, merge
 from whisperer.events.types import EventType
 from whisperer.ids import bare_id, key_hash, message_hash
-from whisperer.shard.log import DecisionRow, DeliveryRow, LogRow, OutcomeRow, RewardRow
+from whisperer.shard.state.log import DecisionRow, DeliveryRow, LogRow, OutcomeRow, RewardRow
 
 DAY_MS = 86_400_000
 NEW_YEAR_2026 = 1_767_225_600_000

@@ -13,9 +13,9 @@ from actors.warehouse.export import Exporter
 from actors.warehouse.pseudonyms import PSEUDONYM_PREFIX
 from tests.unit.warehouse.conftest import NEW_YEAR_2026, Event, block_of, decision, outcome
 from whisperer.events.block import encode_block
-from whisperer.shard.log import Log, decode_log, encode_log, forget
 from whisperer.shard.machine import Shard
 from whisperer.shard.records import RECORD_VERSION, Erase, Events, Record, RecordBody, Tick, encode_record
+from whisperer.shard.state.log import Log, decode_log, encode_log, forget
 
 
 class Scene:

@@ -15,7 +15,7 @@ from tests.unit.warehouse.conftest import DAY_MS, NEW_YEAR_2026, Event, decision
 from whisperer.evaluation.lift import GroupTally
 from whisperer.events.types import EventType
 from whisperer.journeys.campaign import Arm, Campaign, Goal, OnEvent
-from whisperer.shard.outcomes import SKEW_MS
+from whisperer.shard.decision.outcomes import SKEW_MS
 
 T0, HOUR = NEW_YEAR_2026, 3_600_000
 DAY = T0 // DAY_MS

@@ -27,7 +27,7 @@ from tests.unit.warehouse.conftest import (
     reward,
 )
 from whisperer.errors import InvariantError
-from whisperer.shard.log import DecisionRow, DeliveryRow, OutcomeRow, RewardRow
+from whisperer.shard.state.log import DecisionRow, DeliveryRow, OutcomeRow, RewardRow
 
 LOGS = [name for name in DATASETS if name != "events"]
 NEXT_DAY = NEW_YEAR_2026 + DAY_MS

@@ -10,7 +10,7 @@ import pytest
 from actors.warehouse import Warehouse
 from tests.unit.warehouse.conftest import NEW_YEAR_2026, decision, erased, logged, refused, reward
 from training.rows.decisions import HASH_KEY, decision_rows, matrix
-from whisperer.shard.decision_features import FEATURE_HASH, SPECS
+from whisperer.shard.decision.features import FEATURE_HASH, SPECS
 
 AT = NEW_YEAR_2026
 

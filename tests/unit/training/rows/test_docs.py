@@ -13,7 +13,7 @@ from whisperer.journeys.contact import CONTACT
 from whisperer.profiles.features import FEATURES
 from whisperer.profiles.scores import HORIZON_DAYS, STILL
 from whisperer.segments import parse_predicate
-from whisperer.shard.scoring import CHUNK
+from whisperer.shard.people.scoring import CHUNK
 
 PAGE = (Path(__file__).parents[4] / "docs" / "features.md").read_text()
 CODE = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)

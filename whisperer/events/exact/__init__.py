@@ -1,0 +1,1 @@
+"""Read one event exactly, which defines what becomes of it."""

@@ -1,0 +1,1 @@
+"""Bring events to their users: number them, take them in turns, announce what changed."""

@@ -1,0 +1,1 @@
+"""Follow one decision's life: considered, chosen, prepared, sent, with its outcomes and its reward."""

@@ -1,0 +1,264 @@
+"""Take decisions from choice to reward: receipts of providers, outcomes as they arrive, conversions, maturity.
+
+A goal event is credited to the campaign's latest decision whose window holds it, whatever that decision chose. A reward
+is reported to the learner twice: at a quarter of the window, so that every decision is looked at at the same age and
+early successes do not pass for the whole picture; and finally when the window closes.
+
+A message that its reader may have is never counted as refused. An attempt whose outcome is unknown counts as sent if a
+retry could send a second message, and so does a message that had an unknown attempt and was never accepted afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from whisperer.delivery.dispatch import REFUSED, UNKNOWN, Receipt
+from whisperer.delivery.schedule import next_attempt_at
+from whisperer.eligibility import caps, consent, suppression
+from whisperer.eligibility.addresses import address_of
+from whisperer.eligibility.standing import Consent, Sent, Standing, Suppression
+from whisperer.feedback import outcome as kinds
+from whisperer.journeys.engagement import (
+    DECIDING,
+    SENDING,
+    SENT,
+    Decision,
+    Engagement,
+    OutcomeEntry,
+    bounded,
+    encode,
+)
+from whisperer.journeys.engagement import REFUSED as CLOSED_REFUSED
+from whisperer.profiles import traits
+from whisperer.profiles.population import FORWARDED
+from whisperer.profiles.state import ProfileState
+from whisperer.shard.effects import Deliver, Effect, Send, Settled
+from whisperer.shard.people.identity import pass_on
+from whisperer.shard.records import ConsentStated, MergeIn, Outcome, OutcomePassed
+from whisperer.shard.state.live_campaigns import LiveCampaign
+from whisperer.shard.state.log import outcome_row
+from whisperer.shard.state.loop import BY_LINK, Wish
+from whisperer.shard.state.tenant import Tenant
+from whisperer.shard.state.timers import DECISION_DEADLINE_MS, next_due
+from whisperer.vocabulary.reasons import Reason
+from whisperer.vocabulary.units import MICROS
+
+SKEW_MS = 5_000
+"""Client clocks are corrected only from this difference on, so an event may be dated this much before its cause."""
+
+MAX_OUTCOMES = 32
+
+WISHES_SINCE = 5
+"""Record version since which the wish of a user of whom nothing is held is remembered."""
+
+DUE_AT_ONCE = 2_000
+"""Most due decisions that one Tick handles, at about 40 microseconds each: after an outage many are due."""
+
+
+def receive(tenant: Tenant, decision_id: str, receipt: Receipt, now: int) -> Iterator[Effect]:
+    """Apply a receipt: close the decision, or wait for the next attempt. An unexpected one is dropped and counted."""
+    loop = tenant.loop
+    found = loop.find(decision_id)
+    if found is None or found[1].status != SENDING or found[1].send is None:
+        tenant.counters["dropped.receipt_unknown"] += 1
+        return
+    row, decision = found
+    send = found[1].send
+    send.provider, send.last_error = receipt.provider, receipt.detail
+    if receipt.status != REFUSED:
+        send.attempts += 1
+        send.content_hash, send.locale = receipt.content_hash, receipt.locale
+    send.unknown = send.unknown or receipt.status == UNKNOWN
+    match receipt.status:
+        case "accepted":
+            send.provider_id, send.last_error, send.unknown = receipt.provider_id, "", False
+            loop.close(decision, SENT, now)
+        case "unknown" if not receipt.repeatable:
+            loop.close(decision, SENT, now)
+        case "retry" | "unknown":
+            next_at = next_attempt_at(send.send_key, send.attempts, now, receipt.retry_after_s, send.channel)
+            if next_at is None:
+                loop.close(decision, CLOSED_REFUSED, now, Reason.DELIVERY_EXPIRED)
+            else:
+                send.next_at = next_at
+                loop.timers.watch(decision)
+        case "bounced":
+            loop.close(decision, CLOSED_REFUSED, now, Reason.BOUNCED)
+            _note(tenant, decision, OutcomeEntry(now, kinds.BOUNCED))
+            _suppress(tenant, row, send.channel, now, "bounced", receipt.address_hash)
+        case "rejected":
+            loop.close(decision, CLOSED_REFUSED, now, Reason.PROVIDER_REJECTED)
+        case _:
+            loop.close(decision, CLOSED_REFUSED, now, _reason(receipt.detail))
+    if decision.status == SENT:
+        send.sent_at = now
+        caps.record(loop.engagements[row].standing, Sent(now, decision.campaign, send.channel, send.send_key))
+    loop.log_delivery(decision, receipt, now)
+    if tenant.people.table["status"][row] == FORWARDED and decision.status != SENDING:
+        yield from _follow(tenant, row)
+
+
+def record(
+    tenant: Tenant, outcome: Outcome, now: int, record_version: int, *, is_astray: bool = False
+) -> Iterator[Effect]:
+    """Record what the user or a provider did about a message.
+
+    A merged user's outcome follows them to their new home; if it finds them merged there as well (``is_astray``), it
+    goes to the arbiter, which knows into whom. An outcome for a decision that is not here is dropped and counted, but
+    an unsubscription or complaint is heeded even then, and even if nothing is held of the user: the link says enough.
+    """
+    loop, people = tenant.loop, tenant.people
+    found = loop.find(outcome.decision_id)
+    row = people.keys.get(outcome.user) if found is None else found[0]
+    if row is not None and people.table["status"][row] == FORWARDED:
+        yield pass_on(tenant, row, OutcomePassed(outcome), led=not is_astray)
+        return
+    if found is None:
+        tenant.counters["dropped.outcome_unknown"] += 1
+    if row is None:
+        if (
+            record_version >= WISHES_SINCE
+            and outcome.channel
+            and outcome.kind in (kinds.UNSUBSCRIBED, kinds.COMPLAINED)
+        ):
+            purpose = outcome.purpose if outcome.kind == kinds.UNSUBSCRIBED else consent.ALL
+            loop.wish(outcome.user, tenant.home(outcome.user), Wish(outcome.channel, purpose, now))
+        return
+    if outcome.kind == kinds.UNSUBSCRIBED:
+        statement = Consent(now, False, BY_LINK)
+        consent.state(loop.engagement(row).standing, outcome.channel, outcome.purpose, statement)
+    elif outcome.kind in (kinds.COMPLAINED, kinds.BOUNCED):
+        _suppress(tenant, row, outcome.channel, now, outcome.kind)
+    if found is not None:
+        _note(tenant, found[1], OutcomeEntry(now, outcome.kind, outcome.detail))
+
+
+def state_consent(tenant: Tenant, stated: ConsentStated, now: int) -> Iterator[Effect]:
+    """Apply a consent statement that a caller reports; at a merged key's old home it follows the user."""
+    people = tenant.people
+    row = tenant.row_for(stated.key)
+    statement = Consent(now, stated.granted, stated.source)
+    if people.table["status"][row] != FORWARDED:
+        consent.state(tenant.loop.engagement(row).standing, stated.channel, stated.purpose, statement)
+        return
+    standing = Standing()
+    consent.state(standing, stated.channel, stated.purpose, statement)
+    yield _merge_in(tenant, row, Engagement(standing), now)
+
+
+def observe_goal(tenant: Tenant, row: int, lives: list[LiveCampaign], event: str, timestamp: int, revenue: int) -> None:
+    """Credit a user's goal event to the experiment, and to the latest decision whose window holds it."""
+    loop = tenant.loop
+    held = loop.engagements.get(row)
+    if held is None:
+        return
+    for live in lives:
+        goal = live.campaign.goal
+        value = MICROS if goal.reward == "conversion" else revenue
+        exposure = held.exposures.get(live.name)
+        if exposure is None or timestamp <= exposure.since - SKEW_MS:
+            continue
+        assignment = held.standing.assignment
+        assert assignment is not None
+        account = loop.account(live.name)
+        account.expose(assignment.group, assignment.conflicted, exposure, -1)
+        exposure.goal_milli = bounded(exposure.goal_milli + value // 1000)
+        account.expose(assignment.group, assignment.conflicted, exposure, 1)
+        for decision in reversed(held.decisions):
+            mine = decision.campaign == live.name and decision.chosen_at >= 0 and not decision.matured
+            if not mine or timestamp <= decision.at - SKEW_MS or 0 <= decision.mature_at < timestamp:
+                continue
+            decision.earned_micros = bounded(decision.earned_micros + value)
+            if decision.converted_at < 0:
+                decision.converted_at = timestamp
+                account.conversions += 1
+            _note(tenant, decision, OutcomeEntry(timestamp, kinds.CONVERTED, event, value))
+            break
+
+
+def on_time(tenant: Tenant, now: int) -> Iterator[Effect]:
+    """Handle what is due, as far as one Tick goes: deadlines, next attempts, early looks, maturity."""
+    loop = tenant.loop
+    left = DUE_AT_ONCE
+    for moment, decision_id in loop.timers.take(now):
+        found = loop.find(decision_id)
+        if found is None or next_due(found[1]) != moment:
+            continue
+        decision = found[1]
+        if decision.status == DECIDING and now >= decision.at + DECISION_DEADLINE_MS:
+            loop.refuse(decision, Reason.DECISION_EXPIRED, now)
+            yield Settled(tenant.id, decision.id)
+        elif decision.status == SENDING and decision.send is not None and 0 <= decision.send.next_at <= now:
+            decision.send.next_at = -1
+            yield Deliver(tenant.id, decision.id, decision.send.channel)
+        elif decision.mature_at >= 0 and not decision.matured:
+            if now >= decision.mature_at:
+                decision.early_at = -1
+                loop.reward(decision, now, mature=True)
+            elif 0 <= decision.early_at <= now:
+                decision.early_at = -1
+                loop.reward(decision, now, mature=False)
+        loop.timers.watch(decision)
+        left -= 1
+        if not left:
+            break
+
+
+def _note(tenant: Tenant, decision: Decision, entry: OutcomeEntry) -> None:
+    """Keep an outcome with its decision: each kind and detail once, every conversion, at most MAX_OUTCOMES.
+
+    The first of a kind is always kept, as counts and the reward depend on it.
+    """
+    held = decision.outcomes
+    is_first = not any(o.kind == entry.kind for o in held)
+    is_kept = is_first or len(held) < MAX_OUTCOMES
+    if entry.kind != kinds.CONVERTED and (
+        not is_kept or any((o.kind, o.detail) == (entry.kind, entry.detail) for o in held)
+    ):
+        return
+    if is_first:
+        tenant.loop.account(decision.campaign).outcomes[entry.kind] += 1
+    key, partition = tenant.loop.who(decision)
+    tenant.loop.rows.append(outcome_row(tenant.id, key, partition, decision, entry))
+    if is_kept:
+        held.append(entry)
+
+
+def _suppress(tenant: Tenant, row: int, channel: str, now: int, reason: str, used: bytes = b"") -> None:
+    """Suppress an address: the hashed one that was ``used``, if known, else the one stated now."""
+    people = tenant.people
+    if used:
+        suppressed = tenant.loop.engagement(row).standing.suppressed
+        suppression.add(suppressed, channel, Suppression(now, reason, used))
+        return
+    key = people.keys.text(row)
+    assert key is not None
+    stated = traits.Values(people.traits[row])
+    address = address_of(stated, channel, key, is_bared=tenant.loop.bares_addresses)
+    if address is not None:
+        suppression.suppress(tenant.loop.engagement(row).standing, channel, address, now, reason)
+
+
+def _reason(detail: str) -> Reason:
+    return Reason(detail) if detail in Reason._value2member_map_ else Reason.TEMPLATE_FAILED
+
+
+def _follow(tenant: Tenant, row: int) -> Iterator[Effect]:
+    """Send a merged user's decision after them, once the receipt of the message that was on its way has arrived."""
+    loop = tenant.loop
+    left = loop.engagements.pop(row)
+    for decision in left.decisions:
+        loop.displace(decision.id)
+    pinned = loop.campaigns.pinned_by(left.decisions)
+    standing = Standing(sends=left.standing.sends, suppressed=left.standing.suppressed)
+    moved = Engagement(standing, left.decisions, pinned=pinned)
+    yield _merge_in(tenant, row, moved, max(decision.at for decision in left.decisions))
+
+
+def _merge_in(tenant: Tenant, row: int, engagement: Engagement, as_of: int) -> Send:
+    """Send what belongs to a merged user after them; it is dropped there if they were erased since ``as_of``."""
+    people = tenant.people
+    target, key = people.targets[row], people.keys.text(row)
+    assert key is not None
+    body = MergeIn(target, key, as_of, ProfileState(engagement=encode(engagement)))
+    return Send(tenant.post(int(people.table["partition"][row]), tenant.home(target), body))

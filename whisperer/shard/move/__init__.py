@@ -1,0 +1,1 @@
+"""Move partitions between shards, and close shards."""

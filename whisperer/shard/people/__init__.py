@@ -1,0 +1,1 @@
+"""Keep users apart and together: identity, erasure, letters passed on, scores."""

@@ -1,0 +1,1 @@
+"""Hold what a shard knows, below everything that changes it."""
