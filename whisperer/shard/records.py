@@ -359,7 +359,7 @@ class RewardsTaken(msgspec.Struct, array_like=True, frozen=True, tag=15):
 
 
 class PartitionPart(msgspec.Struct, array_like=True, frozen=True, tag=16):
-    """Bring part of a partition that moves here: an encoded :class:`~whisperer.shard.move.packing.Part`; from number 0."""
+    """Bring part of a partition that moves here: a :class:`~whisperer.shard.move.packing.Part`; from number 0."""
 
     tenant: str
     partition: int
