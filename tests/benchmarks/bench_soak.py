@@ -91,10 +91,11 @@ def soak(stand: Stand, folder: Path, seconds: float, options: Any) -> dict[str, 
     say("traffic has ended; accounts are compared")
     for chore in chores:
         chore.finish()
+    report.interim({chore.name: chore.figures() for chore in chores}, options.json)  # an hour's work is not lost below
     verdict = judge(stand, counted, load)
-    streamed = judge_requests(stand, volume, told)
     loop = account(written, CAMPAIGN, triggers.n_acknowledged)
     found = warnings(stand)
+    streamed = judge_requests(stand, volume, told)
     wrong = [f"{chore.name}: {problem}" for chore in chores for problem in chore.problems]
     wrong += [f"counted: {problem}" for problem in verdict.problems]
     wrong += [f"{what}: {n} lost" for what, n in (("counted", verdict.lost), ("stream", streamed.lost)) if n]

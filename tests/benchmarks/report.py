@@ -37,3 +37,9 @@ def publish(name: str, figures: dict[str, Any], path: Path | None, **setting: An
     print(text)
     if path is not None:
         path.write_text(text + "\n")
+
+
+def interim(figures: dict[str, Any], path: Path | None) -> None:
+    """Write figures to ``path``, if given, while a long run goes on."""
+    if path is not None:
+        path.write_text(json.dumps({"interim": True, "figures": figures}, indent=2) + "\n")

@@ -75,13 +75,27 @@ def judge(stand: Stand, tenant: Tenant, load: CountedLoad, *, with_warehouse: bo
 
 
 def judge_requests(stand: Stand, tenant: Tenant, runs: dict[str, flood.Told]) -> Verdict:
-    """The same of floods, by prefix of their messageIds: too many ids to hold, so DuckDB counts them by request."""
-    events = _warehouse(stand, tenant, EXPORTED_WITHIN_S * 3)
-    requests = events.aggregate(
-        "split_part(message_id, '-', 1) AS prefix, split_part(message_id, '-', 2)::BIGINT AS number, "
-        "count(*) AS rows, count(DISTINCT message_id) AS ids"
-    )
-    stored = {(prefix, number): (rows, ids) for prefix, number, rows, ids in requests.fetchall()}
+    """The same of floods, by prefix of their messageIds: too many ids to hold, so DuckDB counts them by request.
+
+    A request whose number of events, sum of places and sum of their squares are right has each event once; of the
+    others the distinct ids are counted.
+    """
+    with duckdb.connect(config={"memory_limit": "8GB"}) as connection:
+        events = _warehouse(stand, tenant, EXPORTED_WITHIN_S * 3, connection)
+        parts = events.project(
+            "split_part(message_id, '-', 1) AS prefix, split_part(message_id, '-', 2)::BIGINT AS number, "
+            "split_part(message_id, '-', 3)::BIGINT AS place"
+        )
+        requests = parts.aggregate(
+            "prefix, number, count(*), sum(place)::BIGINT, sum(place * place)::BIGINT"
+        ).fetchall()
+        stored = {(prefix, number): (rows, flood.BATCH) for prefix, number, rows, *_ in requests}
+        odd = [(prefix, number) for prefix, number, *sums in requests if tuple(sums) != _WHOLE]
+        for prefix in {prefix for prefix, _ in odd}:
+            numbers = ", ".join(str(number) for other, number in odd if other == prefix)
+            some = parts.filter(f"prefix = '{prefix}' AND number IN ({numbers})")
+            for number, rows, ids in some.aggregate("number, count(*), count(DISTINCT place)").fetchall():
+                stored[prefix, number] = rows, ids
     told = [(prefix, number) for prefix, run in runs.items() for number in run.acknowledged]
     n_open = sum(len(run.open) for run in runs.values()) * flood.BATCH
     lost = sum(flood.BATCH - stored.get(request, (0, 0))[1] for request in told)
@@ -95,6 +109,10 @@ def judge_requests(stand: Stand, tenant: Tenant, runs: dict[str, flood.Told]) ->
     )
 
 
+_PLACES = range(flood.BATCH)
+_WHOLE = len(_PLACES), sum(_PLACES), sum(place * place for place in _PLACES)
+
+
 def warehouse_rows(stand: Stand, tenant: Tenant) -> Counter[str]:
     """How many rows each messageId has in the warehouse, once everything journaled until now is in it."""
     rows = _warehouse(stand, tenant, EXPORTED_WITHIN_S)
@@ -106,8 +124,10 @@ def warehouse_rows_of(stand: Stand, tenant: Tenant) -> dict[str, int]:
     return dict(_warehouse(stand, tenant, EXPORTED_WITHIN_S * 3).aggregate("user_key, count(*)").fetchall())
 
 
-def _warehouse(stand: Stand, tenant: Tenant, timeout_s: float) -> duckdb.DuckDBPyRelation:
-    """The tenant's events in DuckDB."""
+def _warehouse(
+    stand: Stand, tenant: Tenant, timeout_s: float, connection: duckdb.DuckDBPyConnection | None = None
+) -> duckdb.DuckDBPyRelation:
+    """The tenant's events in DuckDB, once everything journaled until now is there."""
     ends = [shard["journal_end"] for shard in stand.settled()["shards"]]
     deadline = time.monotonic() + timeout_s
     while True:
@@ -120,4 +140,4 @@ def _warehouse(stand: Stand, tenant: Tenant, timeout_s: float) -> duckdb.DuckDBP
         assert time.monotonic() < deadline, f"not in the warehouse within {timeout_s} s: {exported} of {ends}"
         time.sleep(0.2)
     _, settings = installation.load(stand.data_dir).configured()
-    return Warehouse(settings.warehouse.uri).duckdb_relation(tenant.id)
+    return Warehouse(settings.warehouse.uri).duckdb_relation(tenant.id, connection=connection)
