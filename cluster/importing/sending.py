@@ -108,6 +108,9 @@ class Gateway:
             try:
                 response = await self._http.post(self._url, content=body, headers=headers)
             except httpx.TransportError as error:
+                task = asyncio.current_task()
+                if task is not None and task.cancelling():  # what the HTTP client made of being cancelled
+                    raise asyncio.CancelledError from error
                 trouble = f"{type(error).__name__}: {error}"
             else:
                 if not _is_retried(response.status_code):

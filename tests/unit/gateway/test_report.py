@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve_apps.gateway.metrics import exposition
+from serve_apps.gateway.metrics.exposition import exposition
 from serve_apps.gateway.metrics.sums import by_tenant, loop_counts
 from serve_apps.gateway.pages.answers import Documents
 from serve_apps.gateway.pages.home import render_home
