@@ -43,7 +43,7 @@ def main() -> int:
     parser = report.arguments(__doc__)
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--share", type=float, default=0.5, help="of the peak that streams in (default: 0.5)")
-    parser.add_argument("--most-events-per-s", type=float, default=20_000.0, help="bounds what an hour writes to disk")
+    parser.add_argument("--most-events-per-s", type=float, default=float("inf"), help="bounds what is written to disk")
     parser.add_argument("--triggers-per-s", type=float, default=20.0)
     options = parser.parse_args()
     seconds = options.minutes * 60
