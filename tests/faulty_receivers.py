@@ -19,6 +19,21 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from tests.stand import free_port
 
+OPEN: dict[str, Any] = {"DELIVERY_OPEN_NETWORKS": "127.0.0.0/8"}
+"""Settings of an installation that is to reach them."""
+_SECRET = "whsec_" + "a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s="
+
+
+def by_mail(port: int, **more: Any) -> dict[str, Any]:
+    """The channel e-mail, through a :func:`mail_server`."""
+    server = {"host": "127.0.0.1", "port": port, "tls": "none", "sender": "Ada <ada@acme.example>"}
+    return {"provider": "smtp", "config": server | more}
+
+
+def by_webhook(port: int) -> dict[str, Any]:
+    """The channel webhook, to an :func:`endpoint`."""
+    return {"provider": "webhook", "config": {"url": f"http://127.0.0.1:{port}/x", "secrets": [_SECRET]}}
+
 
 @dataclass
 class Taken:

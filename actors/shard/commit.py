@@ -282,8 +282,10 @@ class Committer:
             self._under_way.popleft()
         self._on_effects(effects)
         self.steps.passed("answer")
+        if group.waiting:
+            return
         self.counts.wait.observe(time.perf_counter() - group.first_at)
-        if not group.waiting and (group.sync_s > SLOW_GROUP_S or group.apply_s > SLOW_GROUP_S):
+        if group.sync_s > SLOW_GROUP_S or group.apply_s > SLOW_GROUP_S:
             self._tell_slow(group, done)
 
     def _tell_slow(self, group: _Group, last: list[Waiting]) -> None:

@@ -22,11 +22,9 @@ import httpx
 
 from tests.benchmarks import report
 from tests.campaigning import counts, launch, people, track
-from tests.faulty_receivers import Taken, endpoint, mail_server
+from tests.faulty_receivers import OPEN, Taken, by_mail, by_webhook, endpoint, mail_server
 from tests.stand import Stand, Tenant, running, until
 
-SECRET = "whsec_" + "a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s="
-SETTINGS: dict[str, Any] = {"DELIVERY_OPEN_NETWORKS": "127.0.0.0/8"}
 EVENT = "Joined"
 
 
@@ -192,13 +190,8 @@ def run(stand: Stand, name: str) -> dict[str, Any]:
     tenant = stand.tenant(name.replace("_", "-"))
     is_mail = name in MAIL
     with (mail_server if is_mail else endpoint)(taken) as port:
-        if is_mail:
-            config = {"host": "127.0.0.1", "port": port, "tls": "none", "sender": "Ada <ada@acme.example>"}
-            if name == "silent":
-                config["answer_timeout_s"] = 20
-            body = {"provider": "smtp", "config": config}
-        else:
-            body = {"provider": "webhook", "config": {"url": f"http://127.0.0.1:{port}/x", "secrets": [SECRET]}}
+        patience = {"answer_timeout_s": 20} if name == "silent" else {}
+        body = by_mail(port, **patience) if is_mail else by_webhook(port)
         channel = "email" if is_mail else "webhook"
         tenant.api.put(f"/v1/channels/{channel}", json=body).raise_for_status()
         launch(tenant, "welcome", {"event": EVENT}, channel=channel)
@@ -224,7 +217,7 @@ def main() -> int:
             print(f"{name}: {(fault.__doc__ or '').strip()}")
         return 0
     found: dict[str, Any] = {}
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder, running(Path(folder), settings=SETTINGS) as stand:
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder, running(Path(folder), settings=OPEN) as stand:
         for name in options.only or FAULTS:
             print(f"{name}: {(FAULTS[name].__doc__ or '').strip()}", file=sys.stderr, flush=True)
             found[name] = run(stand, name)

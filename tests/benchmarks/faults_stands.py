@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from cluster import readiness
-from tests.faults import mixed
+from tests import faulty_receivers
 from tests.stand import Stand
 
 READY_WITHIN_S = 60.0
 # The warehouse is part of every verdict, so it is brought up to date more often than an installation would.
-SETTINGS = {"WAREHOUSE_FLUSH_INTERVAL_S": 2, "SNAPSHOTS_INTERVAL_S": 20, **mixed.SETTINGS}
+SETTINGS = {"WAREHOUSE_FLUSH_INTERVAL_S": 2, "SNAPSHOTS_INTERVAL_S": 20, **faulty_receivers.OPEN}
 
 
 class Stands:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import secrets
 import threading
-import time
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
@@ -23,13 +22,10 @@ from tests.campaigning import counts, launch, people
 from tests.faults.counted_load import Pace
 from tests.faults.device_load import DeviceLoad
 from tests.faults.judging import judge
-from tests.faults.triggers import Triggers
-from tests.faulty_receivers import Taken, endpoint, mail_server
+from tests.faults.triggers import Triggers, insist
+from tests.faulty_receivers import Taken, by_mail, by_webhook, endpoint, mail_server
 from tests.stand import Stand, Tenant, until
 
-SETTINGS: dict[str, Any] = {"DELIVERY_OPEN_NETWORKS": "127.0.0.0/8"}
-"""An installation must have these: receivers are on loopback."""
-SECRET = "whsec_" + "a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s="
 DEVICES = Pace(batches_per_s=4.0, batch=20, singles_per_s=0.0, users=200, clients=2)
 MEETINGS_PER_S = 10.0
 TRIGGERS_PER_S = 10.0
@@ -75,17 +71,8 @@ class Meetings:
                     stranger = {"anonymousId": f"stranger-{n}"}
                     batch.append({"type": "track", "event": "Clicked", "messageId": f"s-{n}", **stranger})
                     batch.append({"type": "identify", "userId": f"met-{n}", "messageId": f"i-{n}", **stranger})
-                self._send(http, batch)
+                insist(http, batch)
                 self.n_acknowledged += MEETING
-
-    def _send(self, http: httpx.Client, batch: list[dict[str, Any]]) -> None:
-        while True:
-            with contextlib.suppress(httpx.TransportError):
-                answer = http.post("/v1/batch", json={"batch": batch})
-                if answer.status_code == 200:
-                    return
-                assert answer.status_code in (404, 429) or answer.status_code >= 500, answer.text
-            time.sleep(0.1)
 
     def account(self) -> tuple[int, int]:
         """(lost, doubled): each must have the one event of the stranger they were."""
@@ -112,18 +99,9 @@ class Mixed:
         self._outside = contextlib.ExitStack()
 
     def __enter__(self) -> Mixed:
-        smtp = {
-            "host": "127.0.0.1",
-            "port": self._outside.enter_context(mail_server(self._mail)),
-            "tls": "none",
-            "sender": "Ada <ada@acme.example>",
-        }
-        hook = {
-            "url": f"http://127.0.0.1:{self._outside.enter_context(endpoint(self._hooks))}/x",
-            "secrets": [SECRET],
-        }
-        for channel, provider, config in (("email", "smtp", smtp), ("webhook", "webhook", hook)):
-            body = {"provider": provider, "config": config}
+        smtp = by_mail(self._outside.enter_context(mail_server(self._mail)))
+        hook = by_webhook(self._outside.enter_context(endpoint(self._hooks)))
+        for channel, body in (("email", smtp), ("webhook", hook)):
             self._written.api.put(f"/v1/channels/{channel}", json=body).raise_for_status()
             launch(self._written, f"by-{channel}", {"event": f"Wants {channel}"}, channel=channel)
         users = people(self._written, WRITTEN)

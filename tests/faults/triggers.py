@@ -47,21 +47,23 @@ class Triggers:
                     for i in range(BATCH)
                 ]
                 number += BATCH
-                self._send(http, batch)
+                self.n_failed_requests += insist(http, batch)
                 self.n_acknowledged += BATCH
 
-    def _send(self, http: httpx.Client, batch: list[dict[str, Any]]) -> None:
-        """Until it is told yes: also after the test is over, so that nothing is left half told."""
-        while True:
-            try:
-                answer = http.post("/v1/batch", json={"batch": batch})
-                if answer.status_code == 200:
-                    return
-                assert answer.status_code in (429, 500, 502, 503), answer.text
-            except httpx.TransportError:
-                pass
-            self.n_failed_requests += 1
-            time.sleep(0.1)
+
+def insist(http: httpx.Client, batch: list[dict[str, Any]]) -> int:
+    """Send until it is told yes, also after a test is over, so that nothing is left half told; how often it failed."""
+    n_failed = 0
+    while True:
+        try:
+            answer = http.post("/v1/batch", json={"batch": batch})
+            if answer.status_code == 200:
+                return n_failed
+            assert answer.status_code in (429, 500, 502, 503), answer.text
+        except httpx.TransportError:
+            pass
+        n_failed += 1
+        time.sleep(0.1)
 
 
 def reaches(tenant: Tenant, campaign: str, event: str, users: list[str], timeout_s: float = 120.0) -> tuple[float, int]:

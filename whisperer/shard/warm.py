@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from whisperer.profiles import warm as profiles
-from whisperer.shard.arrival.turns import last_of, number, turns
+from whisperer.shard.arrival.turns import number, turns
 from whisperer.shard.state.dedup import Dedup
 
 
@@ -19,4 +19,3 @@ def warm() -> None:
     Dedup(max_ids=100).admit("", partition, np.zeros((2, 2), np.uint64), 0)
     number(np.zeros(1, np.int64), partition)
     turns(np.zeros(2, np.int64), np.ones(2, np.bool_), 1)
-    last_of(np.zeros(2, np.int64))

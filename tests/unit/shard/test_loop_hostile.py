@@ -395,6 +395,17 @@ def test_versions_that_no_decision_is_under_are_forgotten(world: World) -> None:
     assert versions() == {42}
 
 
+def test_while_a_partition_leaves_the_versions_of_its_decisions_are_kept(world: World) -> None:
+    world.publish_campaigns(1, BY_EVENT)
+    world.send(event("ann", name="Looked", at=T0, traits=ADDRESSES))
+    place = partition("u:ann")
+    home = world.home(place)
+    world.write(home, PartitionLeft(TENANT, place, 2, kept=True))
+    world.publish_campaigns(2, BY_EVENT)
+    campaigns = world.shards[home].tenant(TENANT).loop.campaigns
+    assert {version for _, version in campaigns.versions} == {1, 2}
+
+
 def test_an_entry_out_of_date_takes_no_room_in_a_tick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else a shard with a long memory and one that came from a snapshot would do different things in a Tick."""
     monkeypatch.setattr(outcomes, "DUE_AT_ONCE", 1)

@@ -64,9 +64,7 @@ def passed_on(shard: ShardState, tenant: Tenant, letter: Forward, *, led: bool) 
     came = None if led or not shard.is_bounded else letter
     all_of = np.arange(len(block))
     counted = np.ones(len(block), np.bool_)  # they are exported where they were journaled first
-    yield from _bring(
-        shard, tenant, Payloads(block), columns, all_of, sequence, letter.origin, reference, counted, came
-    )
+    yield from _bring(shard, tenant, payloads, columns, all_of, sequence, letter.origin, reference, counted, came)
 
 
 def _bring(

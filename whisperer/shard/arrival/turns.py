@@ -67,24 +67,6 @@ def _order(rows: Any, stops: Any, most: int, order: Any, ends: Any) -> Any:
     return n_turns, longest
 
 
-@kernel
-def _last_of(rows: Any) -> Any:
-    """Return whether each entry is the last one of its row."""
-    n = len(rows)
-    mask = 15
-    while mask < 2 * n:
-        mask = 2 * mask + 1
-    cells = np.full(mask + 1, -1, np.int64)
-    is_last = np.zeros(n, np.bool_)
-    for i in range(n - 1, -1, -1):
-        cell = (rows[i] * _MULTIPLIER >> 7) & mask
-        while cells[cell] >= 0 and cells[cell] != rows[i]:
-            cell = (cell + 1) & mask
-        is_last[i] = cells[cell] < 0
-        cells[cell] = rows[i]
-    return is_last
-
-
 def number(counters: NDArray[np.int64], partition: NDArray[np.uint16]) -> NDArray[np.int64]:
     """Give each event its partition's next sequence number, and advance ``counters``; int64, shape (n,)."""
     sequence = np.empty(len(partition), np.int64)
@@ -106,5 +88,7 @@ def turns(rows: NDArray[np.int64], stops: NDArray[np.bool_], most: int) -> tuple
 
 def last_of(rows: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Return whether each entry is the last one of its row; bool, shape (n,)."""
-    found: NDArray[np.bool_] = _last_of(rows)
+    _, from_the_end = np.unique(rows[::-1], return_index=True)
+    found = np.zeros(len(rows), np.bool_)
+    found[len(rows) - 1 - from_the_end] = True
     return found

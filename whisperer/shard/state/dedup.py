@@ -29,7 +29,7 @@ from whisperer.profiles.hash_index import HashIndex
 WINDOW_MS = 24 * 3_600_000
 N_GENERATIONS = 4
 """Generations that ``max_ids`` fill: at most one of them is lost at once. Each new id is looked up in every generation,
-at 0.1 us each; with twelve, that was a fifth of an event's whole cost."""
+at 0.1 us each."""
 _SMALL = 4_096
 _NEVER = 1 << 62
 _SLOT_BITS = 24

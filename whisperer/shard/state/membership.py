@@ -159,13 +159,10 @@ class Segments:
     looks: int = MOST_LOOKS
     """Most evaluations of one user per block: after each event up to this number, then after several together."""
     n_tests: int = 0
+    most_tests_a_trait: int = 0
+    """The largest number of trait tests that read the same trait."""
     _tests: dict[str, list[str]] = field(default_factory=dict)
     """Trait -> columns of the tests that read it."""
-
-    @property
-    def most_tests_a_trait(self) -> int:
-        """Return the largest number of trait tests that read the same trait."""
-        return max(map(len, self._tests.values()), default=0)
 
     @property
     def is_backfilling(self) -> bool:
@@ -194,6 +191,7 @@ class Segments:
         self._tests = {}
         for test in tests:
             self._tests.setdefault(test.trait, []).append(test_column(test))
+        self.most_tests_a_trait = max(map(len, self._tests.values()), default=0)
         used = set(map(test_column, tests))
         for column in [c for c in people.table.names if c.startswith("test:") and c not in used]:
             people.table.drop_column(column)
