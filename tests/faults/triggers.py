@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import secrets
 import threading
 import time
 from collections import Counter
@@ -39,11 +40,16 @@ class Triggers:
         self._thread.join()
 
     def _run(self) -> None:
-        number = 0
+        number, mark = 0, secrets.token_hex(3)  # two streams into one tenant must not take each other for repeats
         with httpx.Client(base_url=self._tenant.stand.url, headers=self._tenant.http.headers, timeout=30) as http:
             while not self._stop.wait(self._pause_s):
                 batch = [
-                    {"type": "track", "event": self._event, "userId": next(self._users), "messageId": f"m-{number + i}"}
+                    {
+                        "type": "track",
+                        "event": self._event,
+                        "userId": next(self._users),
+                        "messageId": f"{mark}-{number + i}",
+                    }
                     for i in range(BATCH)
                 ]
                 number += BATCH
