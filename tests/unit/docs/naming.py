@@ -10,6 +10,7 @@ from itertools import product
 from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *ROOT.glob("CONTRIBUTING.md")]
 _FILE = re.compile(r"(?:whisperer|actors|serve_apps|training|cluster|tests|examples|docs)/[\w/{},.-]*\.\w+")
 _DEFINED = re.compile(rf"({_FILE.pattern}):([A-Za-z_][\w.]*)")
 

@@ -10,11 +10,10 @@ from pathlib import Path
 import pytest
 
 from cluster import settings
-from tests.unit.docs.naming import ROOT, definitions, definitions_named, files_named
+from tests.unit.docs.naming import PAGES, ROOT, definitions, definitions_named, files_named
 
 PAGE = ROOT / "docs" / "architecture.md"
 TEXT = PAGE.read_text()
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *ROOT.glob("CONTRIBUTING.md")]
 UNITS = {"KB": 1 << 10, "MB": 1 << 20, "ms": 0.001, "s": 1.0, "": 1}
 CONSTANT_UNITS = {"_MS": 0.001, "_US": 1e-6, "_mib": 1 << 20}
 FOLDERS_OF_DATA = {"static", "templates", "versions", "migrations"}
