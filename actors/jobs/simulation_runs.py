@@ -30,7 +30,7 @@ from actors.simulation.record import (
 from whisperer.errors import NotFoundError, WhispererError
 from whisperer.ids import new_id
 from whisperer.journeys.limits import NAME_PATTERN
-from whisperer.simulation.plan import Plan
+from whisperer.simulation.plan import SimulationPlan
 
 FOLDER = "simulations"
 KEPT = 10
@@ -66,7 +66,7 @@ class Simulations:
         self._models, self._spool = models, spool
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def begin(self, plan: Plan, policies: bytes = b"", digest: str = "") -> Record:
+    async def begin(self, plan: SimulationPlan, policies: bytes = b"", digest: str = "") -> Record:
         """Start a simulation, or put it in line; ``digest`` is of the model that the plan's policy names.
 
         Raises TooManyError where too many of the tenant's are open, OverloadError where too many are overall.
@@ -78,7 +78,7 @@ class Simulations:
             turn.leave()
             raise
 
-    async def _begin(self, turn: Turn, plan: Plan, policies: bytes, digest: str) -> Record:
+    async def _begin(self, turn: Turn, plan: SimulationPlan, policies: bytes, digest: str) -> Record:
         id, now = new_id("sim"), self._clock()
         place = f"{FOLDER}/{plan.tenant}/{plan.name}/{id}.json"
         task = Task(id, place, self._uri, plan, policies, now, store=self._models, spool=self._spool, digest=digest)

@@ -28,8 +28,8 @@ from actors.calls.shards import LEARNER, Shards
 from actors.files.blobs import BlobFolder, seal, unseal
 from actors.installation import configure_logs, load
 from actors.learner.budgets import Treasury
-from actors.learner.tallies import Stage, Tallies
-from whisperer.decisions.drift import ALARM_DAYS, Watch, totals
+from actors.learner.tallies import PolicyStage, Tallies
+from whisperer.decisions.drift import ALARM_DAYS, DriftWatch, totals
 from whisperer.decisions.posterior import FLOOR, Array, Posterior, encode, posterior
 from whisperer.errors import UnavailableError
 from whisperer.feedback.ledger import Campaign, Ledger
@@ -64,8 +64,8 @@ class _Stored(msgspec.Struct, array_like=True):
     numbers: list[tuple[str, str, int]]
     ledger: bytes
     floors: list[float] = []
-    watches: list[tuple[str, str, Watch]] = []
-    stages: list[Stage] = []
+    watches: list[tuple[str, str, DriftWatch]] = []
+    stages: list[PolicyStage] = []
 
 
 class Learning:
@@ -83,7 +83,7 @@ class Learning:
         self._clock = clock
         self._number = 0
         self._policies: dict[Campaign, Posterior] = {}
-        self._watches: dict[Campaign, Watch] = {}
+        self._watches: dict[Campaign, DriftWatch] = {}
         self.tallies = Tallies()
         self._changed: set[Campaign] = set()
         self._unstored = False
@@ -204,7 +204,7 @@ class Learning:
         if policy is None or statistics is None or arm not in policy.arms:
             return
         expected = x @ policy.mean[policy.arms.index(arm)]
-        watch = self._watches.setdefault(campaign, Watch())
+        watch = self._watches.setdefault(campaign, DriftWatch())
         if watch.see(arm, x, expected, reward, day, statistics.arm(arm).n):
             statistics.advance(day)
             statistics.shorten_memory(ALARM_DAYS)

@@ -29,7 +29,7 @@ from actors.shard.courier import Courier
 from actors.shard.flushing import Flushing
 from actors.shard.housekeeping import Housekeeping
 from actors.shard.letterbox import Letterbox
-from actors.shard.loop.engagement_loop import Engaging
+from actors.shard.loop.engagement_loop import EngagementLoop
 from actors.shard.moving import Moving
 from actors.shard.payloads import Payloads
 from actors.shard.scoring import Scoring
@@ -46,19 +46,19 @@ from whisperer.feedback.outcome import Reward
 from whisperer.ids import partition_of, tenant_seed
 from whisperer.models.store import ArtifactStore
 from whisperer.shard import inspection
-from whisperer.shard.effects import Effect, Send, UserErased
+from whisperer.shard.effects import Effect, SendLetter, UserErased
 from whisperer.shard.move import closing
 from whisperer.shard.records import (
     ALIAS_ARBITER,
     CampaignConfig,
     ConfigPublished,
-    Confirmed,
     ConsentStated,
     CountsJoined,
     Erase,
     Events,
     Experiment,
-    Message,
+    Letter,
+    LettersConfirmed,
     Outcome,
     Outcomes,
     Record,
@@ -122,7 +122,7 @@ class ShardActor:
             on_failure=_die,
         )
         self._shard.steps = self._committer.steps
-        self._engaging = Engaging(self._shard, self._submit, wall_clock_ms)
+        self._loop = EngagementLoop(self._shard, self._submit, wall_clock_ms)
         models = Path(installation.data_dir) / "spool" / "models"
         self._housekeeping = Housekeeping(
             self._shard,
@@ -141,12 +141,12 @@ class ShardActor:
         self._moving = Moving(
             self._shard,
             self._committer,
-            self._engaging.deliverer,
+            self._loop.deliverer,
             self._shards,
             self._settings.delivery.stop_timeout_s,
         )
         self._letterbox = Letterbox(self._shard, self._committer, self._moving.is_elsewhere)
-        self._courier = Courier(shard_id, self._shards, self._shard.outbox, self._take_letters, self._confirm)
+        self._courier = Courier(shard_id, self._shards, self._shard.letters, self._accept_letters, self._confirm)
         self._scoring = Scoring(
             self._shard,
             self._submit,
@@ -214,10 +214,10 @@ class ShardActor:
         await asyncio.gather(*submitted)
         return (STALE_MAP, strays) if strays else (OK, None)
 
-    async def deliver(self, map_version: int, letters: list[Message]) -> tuple[str, list[str] | None]:
+    async def take_letters(self, map_version: int, letters: list[Letter]) -> tuple[str, list[str] | None]:
         """Accept other shards' letters: OK and the fate of each (:mod:`actors.shard.letterbox`), once durable."""
         refusal = self._refusal(map_version)
-        return (refusal[0], None) if refusal else await self._take_letters(letters)
+        return (refusal[0], None) if refusal else await self._accept_letters(letters)
 
     async def user(self, map_version: int, tenant: str, key: str, as_of: int | None) -> Answer:
         """Return one user as of a time, or None."""
@@ -286,7 +286,7 @@ class ShardActor:
         if refusal:
             return refusal
         try:
-            return OK, await self._engaging.ask(tenant, campaign, users, timeout_s)
+            return OK, await self._loop.ask(tenant, campaign, users, timeout_s)
         except OverloadError as error:
             return OVERLOADED, error.retry_after_s
 
@@ -308,7 +308,7 @@ class ShardActor:
 
     async def rewards(self, since: dict[str, int], limit: int) -> list[tuple[str, Reward]]:
         """Return the rewards from each tenant's number on, in order: the learner pulls them."""
-        return self._engaging.rewards(since, limit)
+        return self._loop.rewards(since, limit)
 
     async def rewards_taken(self, tenant: str, before: int) -> None:
         """Note that the learner has stored every reward of the tenant below this number."""
@@ -340,7 +340,7 @@ class ShardActor:
         """Return the shard's numbers, for people, pages and metrics."""
         counted = status.shard(self._shard)
         for tenant, sums in counted["tenants"].items():
-            sums["latest_decisions"] = self._engaging.latest(tenant)
+            sums["latest_decisions"] = self._loop.latest(tenant)
         return {
             "name": shard_name(self._id),
             "pid": os.getpid(),
@@ -365,9 +365,9 @@ class ShardActor:
             "compaction": self._housekeeping.compaction,
             "erasures_waiting": self._housekeeping.n_erasures_waiting,
             "retention": self._housekeeping.retention(),
-            "candidates_waiting": self._engaging.decider.n_waiting,
-            "messages_to_send": self._engaging.deliverer.n_waiting,
-            "messages_under_way": self._engaging.deliverer.n_under_way,
+            "candidates_waiting": self._loop.decider.n_waiting,
+            "messages_to_send": self._loop.deliverer.n_waiting,
+            "messages_under_way": self._loop.deliverer.n_under_way,
             "commit": status.commit(self._committer),
             "calls": self._calls.state(),
             "scoring": self._scoring.state(),
@@ -424,7 +424,7 @@ class ShardActor:
         no answer came within the bound. If neither follows within `HOLD_S` plus the bound, sending resumes. Idempotent.
         """
         within_s = self._settings.delivery.stop_timeout_s
-        n_unknown = await self._engaging.deliverer.finish(within_s)
+        n_unknown = await self._loop.deliverer.finish(within_s)
         if self._send_again is not None:
             self._send_again.cancel()
         self._send_again = asyncio.get_running_loop().call_later(within_s + HOLD_S, self._go_on_sending)
@@ -433,13 +433,13 @@ class ShardActor:
     def _go_on_sending(self) -> None:
         if not self._draining:
             _log.warning("the stop that this shard prepared for did not come: it sends again")
-            self._engaging.send_again()
+            self._loop.send_again()
 
     async def drain(self) -> dict[str, Any]:
         """Refuse new work, finish what waits, export and snapshot: the next start replays nothing."""
         await self.finish_sends()  # nobody is refused meanwhile
         self._draining = True
-        await self._engaging.close(0.0)
+        await self._loop.close(0.0)
         await self._committer.settle()
         await self._housekeeping.export()
         await self._housekeeping.snapshot()
@@ -464,7 +464,7 @@ class ShardActor:
         if not self._draining:
             await self.finish_sends()  # nobody is refused meanwhile
             self._draining = True
-            await self._engaging.close(0.0)
+            await self._loop.close(0.0)
             await self._committer.settle()
             await self._end()
 
@@ -492,11 +492,11 @@ class ShardActor:
         """Report whether a block has events of a partition that lives elsewhere."""
         return any(self._moving.is_elsewhere(block.tenant, p) for p in np.unique(block.events()["partition"]).tolist())
 
-    async def _take_letters(self, letters: list[Message]) -> tuple[str, list[str] | None]:
+    async def _accept_letters(self, letters: list[Letter]) -> tuple[str, list[str] | None]:
         return OK, await self._letterbox.take(letters)
 
     async def _confirm(self, letters: list[tuple[str, int, int]]) -> None:
-        await self._committer.submit_bounded(Confirmed(letters))
+        await self._committer.submit_bounded(LettersConfirmed(letters))
 
     def _remember(self, position: int, record: Record) -> None:
         if isinstance(record.body, Events):
@@ -504,16 +504,16 @@ class ShardActor:
 
     def _carry_out(self, effects: list[Effect]) -> None:
         for effect in effects:
-            if isinstance(effect, Send):
-                self._courier.send(effect.message)
+            if isinstance(effect, SendLetter):
+                self._courier.send(effect.letter)
             elif isinstance(effect, UserErased):
                 self._housekeeping.erase()
             else:
-                self._engaging.carry_out(effect)
+                self._loop.carry_out(effect)
 
     async def _resume(self) -> None:
         """Take up again what a crash may have interrupted."""
-        self._engaging.resume()
+        self._loop.resume()
         self._moving.resume()
         while self._shards.map.version == 0:
             try:

@@ -35,7 +35,7 @@ _log = logging.getLogger("whisperer.shard")
 
 
 @dataclass(slots=True)
-class Counts:
+class ScoringCounts:
     """What was done since the start.
 
     Attributes
@@ -78,11 +78,11 @@ class Scoring:
         self._seldom = Seldom(_log)
         self._sweeping = asyncio.Lock()
         self._chosen = asyncio.Event()
-        self._counts = Counts()
+        self._counts = ScoringCounts()
         self._models: dict[str, dict[str, Any]] = {}
 
     def state(self) -> dict[str, Any]:
-        """Return :class:`Counts`, and by tenant id the model last used: ``fault`` says why it is not the one chosen."""
+        """Return :class:`ScoringCounts`, and each tenant's model; ``fault`` says why it is not the one chosen."""
         return {**asdict(self._counts), "models": dict(self._models)}
 
     async def choose(self, chosen: ScoreModelChosen) -> None:

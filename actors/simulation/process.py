@@ -31,7 +31,7 @@ from whisperer.errors import WhispererError
 from whisperer.models.store import ArtifactStore
 from whisperer.models.value import open_model
 from whisperer.shard.decision.features import FEATURE_HASH
-from whisperer.simulation.plan import Plan, model_of
+from whisperer.simulation.plan import SimulationPlan, model_of
 from whisperer.simulation.run import Trained, simulate
 from whisperer.vocabulary.units import DAY_MS
 
@@ -88,7 +88,7 @@ def _model(task: Task) -> Trained | None:
     return Trained(open_model(artifact, FEATURE_HASH), artifact.manifest.data.last)
 
 
-def _dated(plan: Plan, past: Past) -> Plan:
+def _dated(plan: SimulationPlan, past: Past) -> SimulationPlan:
     """Replace open dates with the end of the history."""
     until = plan.until
     if not until:

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from whisperer.simulation.plan import MOST_EVENTS, Plan
+from whisperer.simulation.plan import MOST_EVENTS, SimulationPlan
 
 TIME_LIMIT_S = 1_200
 RUNNING, DONE, FAILED = "running", "done", "failed"
@@ -26,7 +26,7 @@ class Task(msgspec.Struct, array_like=True, frozen=True):
     id: str
     place: str
     warehouse: str
-    plan: Plan
+    plan: SimulationPlan
     policies: bytes
     started_at: int
     most_events: int = MOST_EVENTS

@@ -63,7 +63,7 @@ class Question:
 
 
 @dataclass(slots=True)
-class Scored:
+class ScoredBatch:
     """A batch after scoring: ``candidates`` as given, with scores where a version supplied them."""
 
     candidates: list[Candidate]
@@ -93,7 +93,7 @@ class Scorer:
         self._budget_s = budget_s
         self._thread = ThreadPoolExecutor(1, "scoring")
 
-    async def score(self, candidates: list[Candidate], serving: Mapping[Policy, Serving]) -> Scored:
+    async def score(self, candidates: list[Candidate], serving: Mapping[Policy, Serving]) -> ScoredBatch:
         """Score a batch within the budget; what is late, missing or broken is left out."""
         questions = asked(candidates, serving)
         waiting = [question for question in questions if question.model is not None]
@@ -123,7 +123,7 @@ class Scorer:
             if question.scores is not None and not question.is_shadow:
                 for place, mine in zip(question.places, question.scores, strict=True):
                     made[place] = msgspec.structs.replace(candidates[place], scores=mine)
-        return Scored(made, questions)
+        return ScoredBatch(made, questions)
 
     def close(self) -> None:
         self._thread.shutdown(wait=False, cancel_futures=True)

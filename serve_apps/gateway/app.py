@@ -30,12 +30,12 @@ from serve_apps.gateway.http.hang_up import EndsWithItsCaller
 from serve_apps.gateway.http.observed import ROUTE, Observed
 from serve_apps.gateway.message_links import endpoints as links
 from serve_apps.gateway.message_links.outcomes import Outcomes
-from serve_apps.gateway.metrics.counts import Counts
+from serve_apps.gateway.metrics.counts import ReplicaCounts
 from serve_apps.gateway.metrics.measures import Measures
 from serve_apps.gateway.metrics.replicas import Replicas
 from serve_apps.gateway.metrics.status import Overview
-from serve_apps.gateway.services.campaigns import Campaigns
-from serve_apps.gateway.services.decisions import Decisions
+from serve_apps.gateway.services.campaigns import CampaignService
+from serve_apps.gateway.services.decisions import DecisionQueries
 from serve_apps.gateway.services.explanations import Explanations
 from serve_apps.gateway.services.lift_days import LiftDays
 from serve_apps.gateway.services.parts import Parts
@@ -43,7 +43,7 @@ from serve_apps.gateway.services.policies import Policies
 from serve_apps.gateway.services.segments import Publishing
 from serve_apps.gateway.services.simulations import Simulations
 from serve_apps.gateway.services.users import Users
-from serve_apps.gateway.tracking.arrivals import Pace
+from serve_apps.gateway.tracking.arrivals import BodyPace
 from serve_apps.gateway.tracking.coalesce import Coalescer
 from serve_apps.gateway.tracking.endpoint import PREFIX, Ingestion, Receive, Scope, Send, route_of
 from serve_apps.gateway.tracking.limits import Limits
@@ -71,7 +71,7 @@ class Gateway:
         replica = serve.get_replica_context().replica_id.unique_id
         configure_logs(installation_path, "gateway", replica=replica)
         warm()
-        counts = Counts(settings.gateway.rejected_sample)
+        counts = ReplicaCounts(settings.gateway.rejected_sample)
         self._measures = measures = Measures(counts, replica)
         self._shards = shards = Shards(on_call=measures.called)
         plane = ControlPlane(settings.control_plane.url)
@@ -93,7 +93,7 @@ class Gateway:
             limits,
             events_per_s=settings.limits.tenant_events_per_s,
             requests_per_s=settings.limits.key_requests_per_s,
-            pace=Pace(
+            pace=BodyPace(
                 settings.limits.body_first_byte_s, settings.limits.body_bytes_per_s, settings.limits.body_timeout_s
             ),
             max_in_flight_bytes=settings.gateway.max_in_flight_bytes,
@@ -120,7 +120,7 @@ class Gateway:
         users = Users(shards, sink, jobs, warehouse)
         spool = str(Path(installation.data_dir) / "spool" / "models")
         store = ArtifactStore(settings.models.uri, Path(spool))
-        decisions = Decisions(shards, users, jobs, warehouse)
+        decisions = DecisionQueries(shards, users, jobs, warehouse)
         parts = Parts(
             installation,
             plane,
@@ -129,7 +129,7 @@ class Gateway:
             overview,
             users,
             publishing,
-            Campaigns(plane, publishing, overview),
+            CampaignService(plane, publishing, overview),
             decisions,
             Explanations(decisions, plane, store, shards),
             sink,

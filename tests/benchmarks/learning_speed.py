@@ -18,7 +18,7 @@ import numpy as np
 
 from tests.benchmarks.bandits import MabWiser
 from whisperer.decisions.context import SCORE, transform
-from whisperer.decisions.drift import Watch
+from whisperer.decisions.drift import DriftWatch
 from whisperer.decisions.posterior import posterior
 from whisperer.feedback.ledger import Ledger
 from whisperer.feedback.outcome import Reward
@@ -51,7 +51,7 @@ def rewards_of(raw: np.ndarray, arms: list[str], *, twice: bool = False) -> list
 
 def product(rewards: list[tuple[str, Reward]]) -> None:
     """What :class:`actors.learner.actor.Learning` does with them, but for calls and storing."""
-    ledger, watch, policies = Ledger(), Watch(), {}
+    ledger, watch, policies = Ledger(), DriftWatch(), {}
 
     def look(campaign: tuple[str, str], arm: str, x: np.ndarray, reward: np.ndarray, day: int) -> None:
         policy = policies.get(campaign)

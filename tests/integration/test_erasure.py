@@ -55,7 +55,7 @@ async def erased(shards: LocalShards) -> None:
     """Until nothing of the erased waits."""
     for _ in range(3_000):
         waiting = [actor._housekeeping.n_erasures_waiting for actor in shards.actors.values()]
-        if not any(waiting) and not any(actor._shard.outbox() for actor in shards.actors.values()):
+        if not any(waiting) and not any(actor._shard.letters() for actor in shards.actors.values()):
             return
         await asyncio.sleep(0.01)
     raise AssertionError("an erasure still waits")

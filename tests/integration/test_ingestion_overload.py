@@ -18,8 +18,8 @@ from actors.calls.shards import OK
 from actors.limiter import Ask, Lease, Limiter
 from cluster.control_plane import ControlPlane
 from serve_apps.gateway.http.access import Access
-from serve_apps.gateway.metrics.counts import Counts
-from serve_apps.gateway.tracking.arrivals import Pace
+from serve_apps.gateway.metrics.counts import ReplicaCounts
+from serve_apps.gateway.tracking.arrivals import BodyPace
 from serve_apps.gateway.tracking.coalesce import Coalescer
 from serve_apps.gateway.tracking.endpoint import Ingestion, route_of
 from serve_apps.gateway.tracking.limits import Limits
@@ -29,7 +29,7 @@ from tests.integration.local_shards import LocalShards, write_installation
 @dataclass
 class Gateway:
     shards: LocalShards
-    counts: Counts
+    counts: ReplicaCounts
     ingestion: Ingestion
     key: str
     tenant: str
@@ -69,10 +69,10 @@ async def gateway(folder: Path, **options: Any) -> Gateway:
     shards = LocalShards(write_installation(folder))
     plane = ControlPlane(f"sqlite:///{folder}/control.db")
     tenant = plane.create_tenant("acme")
-    counts = Counts(10)
+    counts = ReplicaCounts(10)
     limiter = Limiter()
     limits = Limits(lambda asks: _leased(limiter, asks))
-    usual = {"events_per_s": 0, "requests_per_s": 0, "pace": Pace(2, 1024, 5), "max_in_flight_bytes": 10**8}
+    usual = {"events_per_s": 0, "requests_per_s": 0, "pace": BodyPace(2, 1024, 5), "max_in_flight_bytes": 10**8}
     coalescer = Coalescer(shards, max_queued_events=options.pop("max_queued_events", 10**6), max_call_events=10_000)
     access = Access(plane, "op_x", 1.0)
     more = {"max_bodies": 100, "client_secret": "s"}
@@ -122,7 +122,7 @@ async def test_a_full_queue_gets_503_at_once_and_what_waits_is_kept(tmp_path: Pa
 
 
 async def test_a_body_that_never_ends_is_given_up_in_time(tmp_path: Path, closing: list[Gateway]) -> None:
-    made = await gateway(tmp_path, pace=Pace(0.2, 1e6, 5))
+    made = await gateway(tmp_path, pace=BodyPace(0.2, 1e6, 5))
     closing.append(made)
     status, _, body = await made.post(None, chunks=[b'{"batch":['])
     assert (status, body["code"]) == (408, "request_timeout")

@@ -55,7 +55,7 @@ async def user(shards: LocalShards, key: str) -> inspection.UserView | None:
 async def settle(shards: LocalShards) -> None:
     """Until no message between partitions waits."""
     for _ in range(500):
-        if not any(actor._shard.outbox() for actor in shards.actors.values()) and len(shards.actors) == 2:
+        if not any(actor._shard.letters() for actor in shards.actors.values()) and len(shards.actors) == 2:
             return
         await asyncio.sleep(0.01)
     raise AssertionError("messages still wait")

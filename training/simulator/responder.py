@@ -40,7 +40,7 @@ PAGE_TO_ARM = {"/projects": TIPS_EMAIL, "/billing": OFFER_EMAIL}
 _FORGET_EVERY = 1_000
 
 
-class Counts:
+class ResponderCounts:
     """What was done since the start of this run."""
 
     def __init__(self) -> None:
@@ -81,7 +81,7 @@ class Responder:
         self._wall_ms = wall_ms
         self._n_cycles = 0
         self._responding, self._reading = Patience(self._respond), Patience(self._read_sink)
-        self.counts = Counts()
+        self.counts = ResponderCounts()
 
     def observe(self, place: int, batch: Sequence[tuple[int, Event]]) -> None:
         """Take in accepted events from ``place`` on, except those reported before."""

@@ -19,7 +19,7 @@ from cluster.importing.retry_after import retry_after_s
 
 from .cursor import Cursor, CursorStore
 from .segment import Event, iso
-from .stream import Life, Pace
+from .stream import Life, Pacing
 
 MAX_BATCH = 500
 _MAX_BACKOFF_S = 60.0
@@ -58,7 +58,7 @@ class Sender:
         cursor: Cursor,
         *,
         http: httpx.Client,
-        pace: Pace,
+        pace: Pacing,
         live: bool,
         wait: Callable[[float], bool],
         store: CursorStore | None = None,

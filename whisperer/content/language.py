@@ -57,7 +57,7 @@ VARIABLES = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class CompiledText:
     """Hold one compiled text; ``n_markup`` counts its characters of markup, delimiters included."""
 
     template: BoundTemplate
@@ -72,7 +72,7 @@ class CompileError(Exception):
         self.problems = problems
 
 
-def compile_part(source: str, *, escapes: str, refuse_missing: bool, max_bytes: int) -> Part:
+def compile_part(source: str, *, escapes: str, refuse_missing: bool, max_bytes: int) -> CompiledText:
     """Compile the text of one part; ``escapes`` is "html", "json" or "" for plain text. Raises CompileError."""
     n_markup = _count_markup(source)
     environment = _environment(escapes, refuse_missing, max_bytes)
@@ -87,7 +87,7 @@ def compile_part(source: str, *, escapes: str, refuse_missing: bool, max_bytes: 
         raise CompileError([("syntax_error", "an expression is nested too deep; use assign")]) from None
     if problems:
         raise CompileError(problems)
-    return Part(template, n_markup)
+    return CompiledText(template, n_markup)
 
 
 @functools.lru_cache(maxsize=64)

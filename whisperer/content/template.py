@@ -14,7 +14,7 @@ from typing import Any
 
 from whisperer.content import limits
 from whisperer.content.errors import Problem, TemplateError
-from whisperer.content.language import CompileError, Part, compile_part
+from whisperer.content.language import CompiledText, CompileError, compile_part
 from whisperer.content.links import hosts_in
 from whisperer.content.message import PARTS
 from whisperer.events.place import canonical_locale
@@ -43,7 +43,7 @@ class Template:
 
     channel: str
     default_locale: str
-    locales: Mapping[str, Mapping[str, Part]]
+    locales: Mapping[str, Mapping[str, CompiledText]]
     missing: str
     defaults: Mapping[str, Scalar]
     hosts: frozenset[str]
@@ -161,7 +161,7 @@ class _Reader:
                 self.note(at, "invalid_type", f"write a text, a number or a bool, not {_shown(value)}")
         return found
 
-    def _parts(self, obj: object, at: str, channel: str, missing: str) -> dict[str, Part]:
+    def _parts(self, obj: object, at: str, channel: str, missing: str) -> dict[str, CompiledText]:
         if not isinstance(obj, dict):
             self.note(at, "invalid_type", f"write the parts of one message, not {_shown(obj)}")
             return {}
@@ -182,7 +182,7 @@ class _Reader:
                     found[part] = compiled
         return found
 
-    def _part(self, obj: object, at: str, channel: str, part: str, missing: str) -> Part | None:
+    def _part(self, obj: object, at: str, channel: str, part: str, missing: str) -> CompiledText | None:
         source = self._text(obj, at, limits.MAX_SOURCE_CHARS[part])
         if source is None:
             return None

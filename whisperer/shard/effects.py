@@ -1,6 +1,7 @@
 """Name what a shard wants done: intents with deterministic ids, carried out once their record is durable.
 
-Nothing here is executed during recovery; what must survive a crash (letters) is kept in the outbox and sent again.
+Nothing here is executed during recovery; what must survive a crash (letters) is kept until it is confirmed,
+and sent again.
 """
 
 from __future__ import annotations
@@ -8,14 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from whisperer.decisions.decision import Candidate
-from whisperer.shard.records import Message
+from whisperer.shard.records import Letter
 
 
 @dataclass(frozen=True, slots=True)
-class Send:
+class SendLetter:
     """Deliver a letter to the shard where its target partition lives, after the letters before it."""
 
-    message: Message
+    letter: Letter
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,4 +63,4 @@ class Settled:
     decision_id: str
 
 
-Effect = Send | SegmentChanged | UserErased | Decide | Deliver | Settled
+Effect = SendLetter | SegmentChanged | UserErased | Decide | Deliver | Settled

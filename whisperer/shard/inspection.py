@@ -149,7 +149,7 @@ def digest(shard: Shard) -> str:
             t.sent.tolist(),
             sorted(t.chain.items()),
             sorted(t.cursors.items()),
-            [(m.source, m.sequence, m.target, msgspec.msgpack.encode(m.body)) for m in t.outbox.values()],
+            [(one.source, one.sequence, one.target, msgspec.msgpack.encode(one.body)) for one in t.letters.values()],
             sorted((k, o.user, o.shared) for k, o in t.owners.items()),
             sorted(t.forest.parents.items()),
             sorted(t.forest.sizes.items()),
@@ -258,16 +258,16 @@ def check(shard: Shard) -> None:
             if state.last_seen != NEVER:
                 _require(state.first_seen <= state.last_seen, tenant, f"{key} was last seen before first seen")
         last: dict[tuple[int, int], int] = {}
-        for message in tenant.outbox.values():
-            pair = (message.source, message.target)
-            in_order = message.after in (last.get(pair, message.after), 0) and message.after < message.sequence
-            _require(in_order, tenant, f"the messages from partition {pair[0]} to {pair[1]} are no chain")
-            last[pair] = message.sequence
+        for letter in tenant.letters.values():
+            pair = (letter.source, letter.target)
+            in_order = letter.after in (last.get(pair, letter.after), 0) and letter.after < letter.sequence
+            _require(in_order, tenant, f"the letters from partition {pair[0]} to {pair[1]} are no chain")
+            last[pair] = letter.sequence
         for pair, sequence in last.items():
-            _require(sequence <= tenant.chain.get(pair, 0), tenant, f"the chain of {pair} ends before its last message")
-        for (source, sequence), message in tenant.outbox.items():
-            _require((message.source, message.sequence) == (source, sequence), tenant, "the outbox is misfiled")
-            _require(sequence <= int(tenant.sent[source]), tenant, "the outbox is ahead of its counter")
+            _require(sequence <= tenant.chain.get(pair, 0), tenant, f"the chain of {pair} ends before its last letter")
+        for (source, sequence), letter in tenant.letters.items():
+            _require((letter.source, letter.sequence) == (source, sequence), tenant, "a letter is misfiled")
+            _require(sequence <= int(tenant.sent[source]), tenant, "a letter is ahead of its counter")
         _check_loop(tenant)
         parents = tenant.forest.parents
         for child in parents:

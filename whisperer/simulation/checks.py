@@ -19,8 +19,8 @@ from whisperer.eligibility.rules import TRANSACTIONAL
 from whisperer.evaluation.lift import FEWEST_USERS
 from whisperer.journeys.campaign import Campaign, OnEvent, OnRequest, OnSchedule, OnSegment
 from whisperer.simulation.forecast import ClockChange, Power, clock_changes
-from whisperer.simulation.plan import Plan, template_place
-from whisperer.simulation.tally import Tally
+from whisperer.simulation.plan import SimulationPlan, template_place
+from whisperer.simulation.tally import CampaignTally
 from whisperer.vocabulary.reasons import Reason
 from whisperer.vocabulary.units import DAY_MS, MICROS
 
@@ -55,7 +55,7 @@ class Found:
     share : share of all users that were replayed
     """
 
-    tally: Tally
+    tally: CampaignTally
     n_users: int
     n_goal_events: int
     power: Power
@@ -65,16 +65,16 @@ class Found:
     share: float = 1.0
 
 
-Check = Callable[[Plan, Campaign, Found], Item]
+Check = Callable[[SimulationPlan, Campaign, Found], Item]
 
 
-def checklist(plan: Plan, found: Found) -> list[Item]:
+def checklist(plan: SimulationPlan, found: Found) -> list[Item]:
     """Run every check, in the order of :data:`CHECKS`."""
     campaign = plan.campaign
     return [check(plan, campaign, found) for check in CHECKS]
 
 
-def _audience(plan: Plan, campaign: Campaign, found: Found) -> Item:
+def _audience(plan: SimulationPlan, campaign: Campaign, found: Found) -> Item:
     n = len(found.tally.considered)
     if n:
         share = n / max(n, found.n_users)
@@ -95,7 +95,7 @@ def _audience(plan: Plan, campaign: Campaign, found: Found) -> Item:
     return Item("audience", level, f"Nobody would have been considered: {why}.", advice)
 
 
-def _templates(plan: Plan, campaign: Campaign, found: Found) -> Item:
+def _templates(plan: SimulationPlan, campaign: Campaign, found: Found) -> Item:
     problems = []
     for arm in campaign.arms:
         body = plan.templates.get(template_place(arm.template, arm.template_version))
@@ -115,7 +115,7 @@ def _templates(plan: Plan, campaign: Campaign, found: Found) -> Item:
     return Item("templates", level, f"{lost:.0%} of candidates are lost to templates: {'; '.join(problems)}.", advice)
 
 
-def _locales(plan: Plan, campaign: Campaign, found: Found) -> Item:
+def _locales(plan: SimulationPlan, campaign: Campaign, found: Found) -> Item:
     foreign: Counter[str] = Counter()
     for template in _parsed(plan, campaign).values():
         for locale, n in found.locales.items():
@@ -131,7 +131,7 @@ def _locales(plan: Plan, campaign: Campaign, found: Found) -> Item:
     return Item("locales", WARN, sentence, "Add these locales to the templates.")
 
 
-def _channels(plan: Plan, campaign: Campaign, found: Found) -> Item:
+def _channels(plan: SimulationPlan, campaign: Campaign, found: Found) -> Item:
     used = {arm.channel for arm in campaign.arms}
     lacking = sorted(one for one in used if plan.providers.get(one, NO_PROVIDER) == NO_PROVIDER)
     if not lacking:
@@ -140,23 +140,23 @@ def _channels(plan: Plan, campaign: Campaign, found: Found) -> Item:
     return Item("channels", BLOCK, sentence, "Give the channel a provider: `whisperer channel set`.")
 
 
-def _addresses(plan: Plan, campaign: Campaign, found: Found) -> Item:
+def _addresses(plan: SimulationPlan, campaign: Campaign, found: Found) -> Item:
     advice = "State e-mail, phone or push token with identify, or use another channel."
     return _share("addresses", found, "have no address on any channel of the campaign", advice, Reason.NO_ADDRESS)
 
 
-def _consent(plan: Plan, campaign: Campaign, found: Found) -> Item:
+def _consent(plan: SimulationPlan, campaign: Campaign, found: Found) -> Item:
     if campaign.purpose == TRANSACTIONAL:
         return Item("consent", OK, "A transactional campaign needs no consent.")
     advice = "Ask users for consent, or correct the tenant's default."
     return _share("consent", found, "have not agreed, or have withdrawn", advice, Reason.NO_CONSENT, Reason.SUPPRESSED)
 
 
-def _caps(plan: Plan, campaign: Campaign, found: Found) -> Item:
+def _caps(plan: SimulationPlan, campaign: Campaign, found: Found) -> Item:
     return _share("caps", found, "are over a cap", "Raise the cap, or let the trigger fire less often.", Reason.CAPPED)
 
 
-def _quiet_hours(plan: Plan, campaign: Campaign, found: Found) -> Item:
+def _quiet_hours(plan: SimulationPlan, campaign: Campaign, found: Found) -> Item:
     if campaign.quiet_hours is None:
         return Item("quiet_hours", OK, "No quiet hours are stated.")
     n, whole = found.zones[""], sum(found.zones.values())
@@ -166,7 +166,7 @@ def _quiet_hours(plan: Plan, campaign: Campaign, found: Found) -> Item:
     return _share("quiet_hours", found, "come in quiet hours", "Trigger at other hours.", Reason.QUIET_HOURS)
 
 
-def _schedule(plan: Plan, campaign: Campaign, found: Found) -> Item:
+def _schedule(plan: SimulationPlan, campaign: Campaign, found: Found) -> Item:
     if not isinstance(campaign.trigger, OnSchedule):
         return Item("schedule", OK, "The campaign has no schedule.")
     changes = clock_changes(campaign.trigger, [zone for zone, _ in found.zones.most_common()], plan.until)
@@ -177,7 +177,7 @@ def _schedule(plan: Plan, campaign: Campaign, found: Found) -> Item:
     return Item("schedule", WARN, f"Changes of clocks touch the schedule: {told}{more}.", "Choose another hour.")
 
 
-def _budget(plan: Plan, campaign: Campaign, found: Found) -> Item:
+def _budget(plan: SimulationPlan, campaign: Campaign, found: Found) -> Item:
     if plan.budget is None:
         return Item("budget", OK, "No budget was given.")
     spent = 0.0
@@ -190,7 +190,7 @@ def _budget(plan: Plan, campaign: Campaign, found: Found) -> Item:
     return Item("budget", OK, f"{spent:,g} of {plan.budget:,g} would have been used.")
 
 
-def _holdout(plan: Plan, campaign: Campaign, found: Found) -> Item:
+def _holdout(plan: SimulationPlan, campaign: Campaign, found: Found) -> Item:
     power = found.power
     if not plan.experiment.holdout:
         return Item("holdout", BLOCK, "There is no holdout: no lift can ever be shown.", "Set a share for the holdout.")
@@ -209,7 +209,7 @@ def _holdout(plan: Plan, campaign: Campaign, found: Found) -> Item:
     return Item("holdout", OK if power.days <= days else WARN, sentence, "" if power.days <= days else "Be patient.")
 
 
-def _goal(plan: Plan, campaign: Campaign, found: Found) -> Item:
+def _goal(plan: SimulationPlan, campaign: Campaign, found: Found) -> Item:
     event = campaign.goal.event
     if not found.n_goal_events:
         sentence = f"Nobody ever did {event!r}: every reward would be 0 or less."
@@ -254,7 +254,7 @@ def _change(change: ClockChange) -> str:
     return f"{change.wall} in {change.zone} {what}"
 
 
-def _parsed(plan: Plan, campaign: Campaign) -> dict[str, Template]:
+def _parsed(plan: SimulationPlan, campaign: Campaign) -> dict[str, Template]:
     found = {}
     for arm in campaign.arms:
         try:

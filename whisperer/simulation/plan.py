@@ -26,7 +26,7 @@ MOST_EVENTS = 500_000
 """The most events that are replayed; of a longer past, those of a share of the users."""
 
 
-class Plan(msgspec.Struct, frozen=True):
+class SimulationPlan(msgspec.Struct, frozen=True):
     """One question to a simulation.
 
     Attributes

@@ -30,17 +30,17 @@ from whisperer.journeys.campaign import LIVE as LIVE_STATUS
 from whisperer.profiles.population import FORWARDED
 from whisperer.shard.accounts import Account
 from whisperer.shard.decision import sending
-from whisperer.shard.effects import Decide, Deliver, Effect, Send
+from whisperer.shard.effects import Decide, Deliver, Effect, SendLetter
 from whisperer.shard.machine import Shard
 from whisperer.shard.records import (
     RECORD_VERSION,
     Asked,
     CampaignConfig,
     ConfigPublished,
-    Confirmed,
     DecisionsMade,
-    Delivered,
     Events,
+    LettersArrived,
+    LettersConfirmed,
     Outcome,
     Outcomes,
     Receipts,
@@ -50,8 +50,8 @@ from whisperer.shard.records import (
     Tick,
 )
 from whisperer.simulation.history import ASKED, SENT, Fact, block_of
-from whisperer.simulation.plan import Plan
-from whisperer.simulation.tally import Tally
+from whisperer.simulation.plan import SimulationPlan
+from whisperer.simulation.tally import CampaignTally
 
 BLOCK_EVENTS = 32_768
 MOST_STEPS = 4_000
@@ -78,10 +78,10 @@ class Replay:
     facts : in order of time
     """
 
-    def __init__(self, plan: Plan, choose: Choose, render: Render, facts: Sequence[Fact] = ()) -> None:
+    def __init__(self, plan: SimulationPlan, choose: Choose, render: Render, facts: Sequence[Fact] = ()) -> None:
         self.shard = Shard(0, _MAX_IDS)
         self.tenant = self.shard.tenant(plan.tenant)
-        self.tally = Tally(plan.campaign)
+        self.tally = CampaignTally(plan.campaign)
         self.n_events = 0
         self.n_goal_events = 0
         self.not_rendered: dict[str, NotRendered] = {}
@@ -208,13 +208,13 @@ class Replay:
         """Write a record, and answer what it asks for until nothing more is asked."""
         effects = self._write(body, now)
         while effects:
-            messages = [effect.message for effect in effects if isinstance(effect, Send)]
+            letters = [effect.letter for effect in effects if isinstance(effect, SendLetter)]
             asked = [effect.candidate for effect in effects if isinstance(effect, Decide)]
             under_way = [effect.decision_id for effect in effects if isinstance(effect, Deliver)]
             effects = []
-            if messages:
-                effects += self._write(Delivered(messages), now)
-                self._write(Confirmed([(m.tenant, m.source, m.sequence) for m in messages]), now)
+            if letters:
+                effects += self._write(LettersArrived(letters), now)
+                self._write(LettersConfirmed([(one.tenant, one.source, one.sequence) for one in letters]), now)
             if asked:
                 effects += self._write(DecisionsMade(self._plan.tenant, self._choose(asked)), now)
             if under_way:

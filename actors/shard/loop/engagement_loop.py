@@ -45,7 +45,7 @@ class _Asker:
             self.done.set_result(None)
 
 
-class Engaging:
+class EngagementLoop:
     """Connect a shard to its applications. Use from one event loop.
 
     ``submit`` journals a record and returns when it is applied.

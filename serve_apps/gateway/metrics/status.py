@@ -18,7 +18,7 @@ from actors.calls.partition_map import shard_name
 from actors.calls.shards import Shards
 from cluster.control_plane import ControlPlane, Published
 from cluster.installation import DemoAccess
-from serve_apps.gateway.metrics.counts import NOBODY, Counts
+from serve_apps.gateway.metrics.counts import NOBODY, ReplicaCounts
 from serve_apps.gateway.metrics.measures import Measures
 from serve_apps.gateway.metrics.replicas import Replicas
 from serve_apps.gateway.metrics.sums import by_tenant, encodable, loop_counts, no_counts
@@ -35,7 +35,9 @@ STATUS_TIMEOUT_S = 3.0
 class Overview:
     """The status documents of the installation."""
 
-    def __init__(self, shards: Shards, plane: ControlPlane, counts: Counts, replicas: Replicas | None = None) -> None:
+    def __init__(
+        self, shards: Shards, plane: ControlPlane, counts: ReplicaCounts, replicas: Replicas | None = None
+    ) -> None:
         self._replicas = replicas
         self._shards = shards
         self._plane = plane

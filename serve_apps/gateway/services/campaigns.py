@@ -20,7 +20,7 @@ from serve_apps.gateway.services.segments import Publishing
 from whisperer.journeys.campaign import LIVE, PAUSED
 
 
-class Campaigns:
+class CampaignService:
     """Campaigns as callers see and change them."""
 
     def __init__(self, plane: ControlPlane, publishing: Publishing, overview: Overview) -> None:

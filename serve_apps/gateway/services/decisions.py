@@ -31,7 +31,7 @@ UNKNOWN = "unknown"
 """A shard's answer for a user it does not have."""
 
 
-class Decisions:
+class DecisionQueries:
     """Questions about decisions. ``warehouse``: its URI."""
 
     def __init__(self, shards: Shards, users: Users, jobs: Jobs, warehouse: str) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 
 from actors.calls.shards import Shards
 from cluster.control_plane import ControlPlane
-from serve_apps.gateway.services.decisions import Decisions
+from serve_apps.gateway.services.decisions import DecisionQueries
 from whisperer.decisions.context import COLUMNS, NAMES, SCORE, bounded_scores, transform
 from whisperer.decisions.decision import NO_SEND
 from whisperer.decisions.posterior import decode
@@ -32,7 +32,7 @@ Features = Mapping[str, float | None]
 
 
 class Explanations:
-    def __init__(self, decisions: Decisions, plane: ControlPlane, store: ArtifactStore, shards: Shards) -> None:
+    def __init__(self, decisions: DecisionQueries, plane: ControlPlane, store: ArtifactStore, shards: Shards) -> None:
         self._decisions = decisions
         self._plane = plane
         self._store = store

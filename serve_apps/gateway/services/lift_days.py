@@ -17,7 +17,7 @@ import msgspec
 from actors.jobs import DaysOfLift, Jobs
 from cluster.control_plane import ControlPlane
 from cluster.times import iso
-from whisperer.evaluation.daily import Look, looks
+from whisperer.evaluation.daily import DailyLook, looks
 from whisperer.evaluation.lift import GroupTally, NotYet
 from whisperer.evaluation.sequential import AnytimeLift
 from whisperer.shard.records import Experiment
@@ -90,7 +90,7 @@ def shares_of(experiment: Experiment) -> dict[str, float]:
     return {**shares, POLICY: max(0.0, 1 - sum(shares.values()))}
 
 
-def document(name: str, window_s: float, found: list[Look], conflicted: int, now: int) -> dict[str, Any]:
+def document(name: str, window_s: float, found: list[DailyLook], conflicted: int, now: int) -> dict[str, Any]:
     """Return the document. ``data`` has the oldest day first; each look's ``groups`` are users and goal totals up to
     that day."""
     return {

@@ -11,8 +11,8 @@ from cluster.installation import Installation
 from serve_apps.delivery.sink import Sink
 from serve_apps.gateway.http.access import Access
 from serve_apps.gateway.metrics.status import Overview
-from serve_apps.gateway.services.campaigns import Campaigns
-from serve_apps.gateway.services.decisions import Decisions
+from serve_apps.gateway.services.campaigns import CampaignService
+from serve_apps.gateway.services.decisions import DecisionQueries
 from serve_apps.gateway.services.explanations import Explanations
 from serve_apps.gateway.services.lift_days import LiftDays
 from serve_apps.gateway.services.policies import Policies
@@ -30,8 +30,8 @@ class Parts:
     overview: Overview
     users: Users
     publishing: Publishing
-    campaigns: Campaigns
-    decisions: Decisions
+    campaigns: CampaignService
+    decisions: DecisionQueries
     explanations: Explanations
     sink: Sink
     policies: Policies

@@ -26,7 +26,7 @@ from whisperer.errors import NotFoundError, RequestError, UnavailableError
 from whisperer.journeys.campaign import Campaign, to_json
 from whisperer.journeys.parse import parse_campaign
 from whisperer.shard.records import SegmentConfig
-from whisperer.simulation.plan import LEARNED, MAX_DAYS, Plan, check_policy, model_of, template_place
+from whisperer.simulation.plan import LEARNED, MAX_DAYS, SimulationPlan, check_policy, model_of, template_place
 from whisperer.vocabulary.units import DAY_MS
 
 FLUSH_TIMEOUT_S = 20.0
@@ -98,7 +98,7 @@ class Simulations:
         found = await self._runs.newest(tenant, name)
         return None if found is None else document(found)
 
-    def _plan(self, tenant: str, name: str, body: SimulationBody) -> Plan:
+    def _plan(self, tenant: str, name: str, body: SimulationBody) -> SimulationPlan:
         campaign, version = self._campaign(tenant, name, body.definition)
         templates: dict[str, dict[str, Any]] = {}
         newest = {template.name: template for template in self._plane.list_templates(tenant)}
@@ -113,7 +113,7 @@ class Simulations:
         published = self._plane.published(tenant)
         others = sorted(published.campaigns, key=lambda row: (row.name != name, row.name))
         until = 0 if body.until is None else round(body.until.timestamp() * 1000)
-        return Plan(
+        return SimulationPlan(
             tenant,
             name,
             version,
@@ -131,7 +131,7 @@ class Simulations:
             others=[row.definition for row in others],
         )
 
-    def _digest(self, plan: Plan) -> str:
+    def _digest(self, plan: SimulationPlan) -> str:
         """Return the digest of the registered version that the plan's policy names, "" if it names none."""
         asked = model_of(plan.policy)
         if asked is None:
@@ -151,7 +151,7 @@ class Simulations:
             row = self._plane.get_campaign(tenant, name, row.draft_version)
         return row.campaign, row.version
 
-    async def _policies(self, plan: Plan) -> bytes:
+    async def _policies(self, plan: SimulationPlan) -> bytes:
         if plan.policy != LEARNED and model_of(plan.policy) is None:
             return b""
         try:

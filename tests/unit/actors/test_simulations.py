@@ -29,20 +29,20 @@ from whisperer.journeys.campaign import to_json
 from whisperer.simulation.checks import Found, checklist
 from whisperer.simulation.forecast import Power
 from whisperer.simulation.history import ASKED, SENT, Fact
-from whisperer.simulation.plan import MAX_DAYS, MOST_EVENTS, Plan
+from whisperer.simulation.plan import MAX_DAYS, MOST_EVENTS, SimulationPlan
 from whisperer.simulation.replay import MOST_RENDERED, MOST_STEPS
-from whisperer.simulation.tally import Tally
+from whisperer.simulation.tally import CampaignTally
 from whisperer.simulation.value import FEWEST_EFFECTIVE
 
 HOUR, T0 = 3_600_000, NEW_YEAR_2026
 TENANT = "acme"
 
 
-def asked(**more: object) -> Plan:
+def asked(**more: object) -> SimulationPlan:
     """Of ten days from the new year on."""
     stated = {"since": T0, "until": T0 + 10 * DAY, **more}
     base = plan(templates=TEMPLATES)
-    return Plan(TENANT, base.name, 1, base.definition, **stated)  # type: ignore[arg-type]
+    return SimulationPlan(TENANT, base.name, 1, base.definition, **stated)  # type: ignore[arg-type]
 
 
 def stored(folder: Path, users: int = 40) -> str:
@@ -77,7 +77,7 @@ async def test_a_process_that_is_killed_leaves_a_record_that_says_so(tmp_path: P
 
 
 def test_an_error_of_ours_is_told_and_a_bug_is_not_disclosed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def task(number: int, made: Plan) -> Task:
+    def task(number: int, made: SimulationPlan) -> Task:
         return Task(
             f"sim_{number}", f"simulations/acme/nudge/sim_{number}.json", stored(tmp_path / str(number)), made, b"", 0
         )
@@ -162,5 +162,5 @@ def test_bounds_are_those_of_the_page() -> None:
     ):
         assert told in page, told
     checks = page.partition("## The checklist")[2]
-    for item in checklist(asked(), Found(Tally(asked().campaign), 0, 0, Power(0, 0, 0, 0, None, None))):
+    for item in checklist(asked(), Found(CampaignTally(asked().campaign), 0, 0, Power(0, 0, 0, 0, None, None))):
         assert f"`{item.code}`" in checks, item.code

@@ -12,7 +12,7 @@ import pytest
 
 from actors.learner.tallies import Tallies
 from serve_apps.decisions.app import Answering, fetching
-from serve_apps.decisions.counting import Counts, Tallying
+from serve_apps.decisions.counting import Tallying, VersionCounts
 from serve_apps.decisions.models import RETRY_S, Models, Policy, Serving
 from serve_apps.decisions.scoring import BROKEN, LATE, MISSING, Scorer
 from tests.unit.decisions.making import ARMS, KEY, candidates, learned
@@ -20,7 +20,7 @@ from tests.unit.decisions.valuing import NAME, Shelf
 from whisperer.decisions.decision import Candidate, Choice
 from whisperer.decisions.posterior import Posterior, posterior
 from whisperer.errors import UnavailableError
-from whisperer.models.guardrails import Breach, Tally, breaches
+from whisperer.models.guardrails import Breach, VersionTally, breaches
 from whisperer.models.rollout import BUILT_IN, Rollout, roll_back
 from whisperer.models.value import ValueModel
 from whisperer.vocabulary.groups import HOLDOUT, UNIFORM
@@ -34,7 +34,7 @@ class FakePlane:
 
     def __init__(self, state: Rollout, digests: dict[int, str]) -> None:
         self.state, self.digests, self.at = state, digests, 1
-        self.told: list[tuple[int, dict[int, Tally]]] = []
+        self.told: list[tuple[int, dict[int, VersionTally]]] = []
         self.n_reads = 0
 
     def version(self) -> int:
@@ -48,7 +48,7 @@ class FakePlane:
     def to(self, **state: Any) -> None:
         self.state, self.at = Rollout(**state), self.at + 1
 
-    def tally_policy(self, tenant: str, name: str, since: int, tallies: Mapping[int, Tally]) -> list[Breach]:
+    def tally_policy(self, tenant: str, name: str, since: int, tallies: Mapping[int, VersionTally]) -> list[Breach]:
         self.told.append((since, dict(tallies)))
         found = breaches(tallies[self.state.candidate]) if self.state.candidate in tallies else []
         if found:
@@ -69,7 +69,7 @@ def people(n: int, **more: Any) -> list[Candidate]:
 
 class Replica:
     def __init__(self, serving: Mapping[Policy, Serving], budget_s: float = LONG_S) -> None:
-        self.serving, self.counts = serving, Counts()
+        self.serving, self.counts = serving, VersionCounts()
         self.answering = Answering(Scorer(budget_s), self.counts)
 
     async def decide(self, asked: list[Candidate]) -> list[Choice]:

@@ -21,10 +21,10 @@ from cluster.settings import load as load_settings
 from serve_apps.delivery.sink import Sink
 from serve_apps.gateway.api import build
 from serve_apps.gateway.http.access import Access
-from serve_apps.gateway.metrics.counts import Counts
+from serve_apps.gateway.metrics.counts import ReplicaCounts
 from serve_apps.gateway.metrics.status import Overview
-from serve_apps.gateway.services.campaigns import Campaigns
-from serve_apps.gateway.services.decisions import Decisions
+from serve_apps.gateway.services.campaigns import CampaignService
+from serve_apps.gateway.services.decisions import DecisionQueries
 from serve_apps.gateway.services.explanations import Explanations
 from serve_apps.gateway.services.lift_days import LiftDays
 from serve_apps.gateway.services.parts import Parts
@@ -198,11 +198,11 @@ class World:
         self.simulations = SimulationRuns(
             str(folder / "warehouse"), self.jobs, models=str(folder / "models"), spool=str(folder / "cache")
         )
-        counts = Counts(10)
+        counts = ReplicaCounts(10)
         overview = Overview(self.shards, self.plane, counts)
         publishing = Publishing(self.plane, self.shards, overview, str(folder / "models"))
         users = Users(self.shards, self.sink, self.jobs, str(folder / "warehouse"))
-        decisions = Decisions(self.shards, users, self.jobs, str(folder / "warehouse"))
+        decisions = DecisionQueries(self.shards, users, self.jobs, str(folder / "warehouse"))
         self.parts = Parts(
             installation,
             self.plane,
@@ -211,7 +211,7 @@ class World:
             overview,
             users,
             publishing,
-            Campaigns(self.plane, publishing, overview),
+            CampaignService(self.plane, publishing, overview),
             decisions,
             Explanations(decisions, self.plane, self.models, self.shards),
             self.sink,

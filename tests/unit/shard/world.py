@@ -20,19 +20,19 @@ from whisperer.journeys.campaign import Campaign, to_json
 from whisperer.shard import inspection
 from whisperer.shard.accounts import Account
 from whisperer.shard.decision import sending
-from whisperer.shard.effects import Decide, Deliver, Effect, SegmentChanged, Send
+from whisperer.shard.effects import Decide, Deliver, Effect, SegmentChanged, SendLetter
 from whisperer.shard.machine import Shard
 from whisperer.shard.records import (
     RECORD_VERSION,
     CampaignConfig,
     ConfigPublished,
-    Confirmed,
     DecisionsMade,
-    Delivered,
     Erase,
     Events,
     Experiment,
-    Message,
+    Letter,
+    LettersArrived,
+    LettersConfirmed,
     Receipts,
     Record,
     RecordBody,
@@ -139,7 +139,7 @@ class World:
     now: int = T0
     shards: list[Shard] = field(default_factory=list)
     journals: list[list[bytes]] = field(default_factory=list)
-    wire: deque[Message] = field(default_factory=deque)
+    wire: deque[Letter] = field(default_factory=deque)
     changes: list[SegmentChanged] = field(default_factory=list)
     place: dict[int, int] = field(default_factory=dict)
     asked: list[Candidate] = field(default_factory=list)
@@ -160,8 +160,8 @@ class World:
         self.journals[shard].append(data)
         effects = self.shards[shard].apply([(position, decode_record(data))])
         for effect in effects:
-            if isinstance(effect, Send):
-                self.wire.append(effect.message)
+            if isinstance(effect, SendLetter):
+                self.wire.append(effect.letter)
             elif isinstance(effect, SegmentChanged):
                 self.changes.append(effect)
             elif isinstance(effect, Decide):
@@ -185,8 +185,10 @@ class World:
         while self.wire:
             message = self.wire.popleft()
             for _ in range(2 if again else 1):
-                self.write(self.home(message.target), Delivered([message]))
-            self.write(self.home(message.source), Confirmed([(message.tenant, message.source, message.sequence)]))
+                self.write(self.home(message.target), LettersArrived([message]))
+            self.write(
+                self.home(message.source), LettersConfirmed([(message.tenant, message.source, message.sequence)])
+            )
 
     def tick(self, now: int | None = None) -> None:
         self.now = self.now if now is None else now

@@ -16,24 +16,24 @@ from whisperer.journeys.campaign import Campaign, OnSchedule
 from whisperer.shard.records import Experiment
 from whisperer.simulation.checks import BLOCK, CHECKS, OK, WARN, Found, Item, checklist
 from whisperer.simulation.forecast import Power
-from whisperer.simulation.plan import Plan
-from whisperer.simulation.tally import Counts, Tally
+from whisperer.simulation.plan import SimulationPlan
+from whisperer.simulation.tally import CampaignTally, DayCounts
 from whisperer.vocabulary.units import MICROS
 
 POWERFUL = Power(200.0, 1_800.0, 0.2, 0.02, 0.015, 5.0)
 
 
-def tally(made: Campaign, **refused: int) -> Tally:
+def tally(made: Campaign, **refused: int) -> CampaignTally:
     """100 candidates on one day, all of them sent to but the refused."""
-    found = Tally(made)
-    found.days[T0 // DAY] = Counts(100, 100 - sum(refused.values()), 0, Counter(refused), 50 * MICROS)
+    found = CampaignTally(made)
+    found.days[T0 // DAY] = DayCounts(100, 100 - sum(refused.values()), 0, Counter(refused), 50 * MICROS)
     found.considered = {f"u:{i}" for i in range(100)}
     found.groups.update(policy=100)
     found.matured = 100
     return found
 
 
-def items(asked: Plan | None = None, found: Found | None = None, **refused: int) -> dict[str, Item]:
+def items(asked: SimulationPlan | None = None, found: Found | None = None, **refused: int) -> dict[str, Item]:
     asked = asked or usual()
     told = found or Found(tally(asked.campaign, **refused), 1_000, 40, POWERFUL, zones=Counter({"Europe/Berlin": 100}))
     return {item.code: item for item in checklist(asked, told)}
@@ -43,7 +43,7 @@ def losing(reason: str, n: int) -> Found:
     return Found(tally(campaign(), **{reason: n}), 1_000, 40, POWERFUL)
 
 
-def usual(made: Campaign | None = None, **more: Any) -> Plan:
+def usual(made: Campaign | None = None, **more: Any) -> SimulationPlan:
     return plan(made, **{"experiment": Experiment("salt", 0.1, 0.1), **more})
 
 
@@ -64,7 +64,7 @@ def test_a_sound_campaign_has_nothing_against_it() -> None:
     ],
 )
 def test_an_audience_of_nobody_is_told_by_what_was_to_trigger_it(made: Campaign, level: str, word: str) -> None:
-    item = items(usual(made), Found(Tally(made), 10, 1, POWERFUL))["audience"]
+    item = items(usual(made), Found(CampaignTally(made), 10, 1, POWERFUL))["audience"]
     assert (item.level, word in item.sentence, bool(item.advice)) == (level, True, True)
 
 
@@ -127,7 +127,7 @@ def test_a_budget_is_followed_to_the_day_it_runs_out() -> None:
     assert items(usual(budget=60.0))["budget"].level == OK
     assert items(usual(budget=40.0))["budget"].level == BLOCK
     found = tally(campaign())
-    found.days[T0 // DAY + 1] = Counts(10, 10, 0, Counter(), 20 * MICROS)
+    found.days[T0 // DAY + 1] = DayCounts(10, 10, 0, Counter(), 20 * MICROS)
     item = items(usual(budget=60.0), Found(found, 1_000, 40, POWERFUL))["budget"]
     assert (item.level, "day 2" in item.sentence) == (WARN, True)
     shared = Found(tally(campaign()), 1_000, 40, POWERFUL, share=0.5)  # half of the users: all of them cost double

@@ -16,13 +16,13 @@ from whisperer.feedback.outcome import UNSUBSCRIBED
 from whisperer.journeys.campaign import Campaign
 from whisperer.shard.records import Experiment, SegmentConfig
 from whisperer.simulation.history import ASKED, SENT, Fact, block_of
-from whisperer.simulation.plan import Plan
+from whisperer.simulation.plan import SimulationPlan
 from whisperer.simulation.run import simulate
 
 ANN = identify("ann", T0 - DAY)
 
 
-def run(asked: Plan, *events: tuple[Any, ...], facts: Sequence[Fact] = ()) -> dict[str, Any]:
+def run(asked: SimulationPlan, *events: tuple[Any, ...], facts: Sequence[Fact] = ()) -> dict[str, Any]:
     return simulate(asked, [batch(*events)] if events else [], facts)
 
 
@@ -30,7 +30,7 @@ def looks_of(user: str, n: int, every: int = HOUR) -> list[tuple[Any, ...]]:
     return [event(user, "Looked", T0 + HOUR + i * every) for i in range(n)]
 
 
-def always_mail(made: Campaign | None = None, **more: Any) -> Plan:
+def always_mail(made: Campaign | None = None, **more: Any) -> SimulationPlan:
     return plan(made, policy="arm:mail", **more)
 
 

@@ -32,7 +32,7 @@ from whisperer.journeys.engagement import REFUSED as CLOSED_REFUSED
 from whisperer.profiles import traits
 from whisperer.profiles.population import FORWARDED
 from whisperer.profiles.state import ProfileState
-from whisperer.shard.effects import Deliver, Effect, Send, Settled
+from whisperer.shard.effects import Deliver, Effect, SendLetter, Settled
 from whisperer.shard.people.identity import pass_on
 from whisperer.shard.records import ConsentStated, MergeIn, Outcome, OutcomePassed
 from whisperer.shard.state.live_campaigns import LiveCampaign
@@ -255,10 +255,10 @@ def _follow(tenant: Tenant, row: int) -> Iterator[Effect]:
     yield _merge_in(tenant, row, moved, max(decision.at for decision in left.decisions))
 
 
-def _merge_in(tenant: Tenant, row: int, engagement: Engagement, as_of: int) -> Send:
+def _merge_in(tenant: Tenant, row: int, engagement: Engagement, as_of: int) -> SendLetter:
     """Send what belongs to a merged user after them; it is dropped there if they were erased since ``as_of``."""
     people = tenant.people
     target, key = people.targets[row], people.keys.text(row)
     assert key is not None
     body = MergeIn(target, key, as_of, ProfileState(engagement=encode(engagement)))
-    return Send(tenant.post(int(people.table["partition"][row]), tenant.home(target), body))
+    return SendLetter(tenant.post(int(people.table["partition"][row]), tenant.home(target), body))

@@ -51,7 +51,7 @@ class LiveCampaign:
 
 
 @dataclass(slots=True)
-class Campaigns:
+class LiveCampaigns:
     """Hold a tenant's campaigns in one shard, indexed by what concerns them."""
 
     by_name: dict[str, LiveCampaign] = field(default_factory=dict)

@@ -40,7 +40,7 @@ from whisperer.journeys.merge import kept, merge
 from whisperer.profiles.population import Population
 from whisperer.shard.accounts import Account, count_sizes, expose_all
 from whisperer.shard.records import CampaignConfig, Experiment
-from whisperer.shard.state.live_campaigns import Campaigns
+from whisperer.shard.state.live_campaigns import LiveCampaigns
 from whisperer.shard.state.log import LogRow, decision_row, delivery_row, reward_row
 from whisperer.shard.state.rewards import RewardLog
 from whisperer.shard.state.schedules import Schedules
@@ -76,7 +76,7 @@ class Loop:
     people: Population
     rows: list[LogRow]
     """Rows for the warehouse from the record being applied; the shard collects them."""
-    campaigns: Campaigns = field(default_factory=Campaigns)
+    campaigns: LiveCampaigns = field(default_factory=LiveCampaigns)
     experiment: Experiment = field(default_factory=Experiment)
     engagements: dict[int, Engagement] = field(default_factory=dict)
     """By row."""
