@@ -13,8 +13,8 @@ from typing import Any, cast
 import ray
 from ray.exceptions import RayActorError
 
+from actors.calls.named_actor import DIRECTORY, LEARNER, NAMESPACE
 from actors.calls.partition_map import PartitionMap, shard_name
-from actors.calls.shards import DIRECTORY, LEARNER, NAMESPACE
 from actors.directory.actor import Directory
 from actors.directory.starting import HEAD, shards_live_on, start
 from actors.installation import ClusterSection, load

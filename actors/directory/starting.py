@@ -8,7 +8,7 @@ from typing import Any, cast
 import ray
 from ray.actor import ActorHandle
 
-from actors.calls.shards import NAMESPACE
+from actors.calls.named_actor import NAMESPACE
 from actors.installation import ClusterSection
 
 MAX_CONCURRENCY = 2_000

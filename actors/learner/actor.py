@@ -23,8 +23,9 @@ from typing import Any, Protocol
 
 import msgspec
 
-from actors.calls.partition_map import PartitionMap
-from actors.calls.shards import LEARNER, Shards
+from actors.calls.map_holder import MapHolder
+from actors.calls.named_actor import LEARNER
+from actors.calls.shards import ShardCalls
 from actors.files.blobs import BlobFolder, seal, unseal
 from actors.installation import configure_logs, load
 from actors.learner.budgets import Treasury
@@ -49,10 +50,10 @@ FOLDER, BLOB = "learner", "statistics"
 _log = logging.getLogger("whisperer.learner")
 
 
-class ShardCalls(Protocol):
-    """What the learner uses of :class:`actors.calls.shards.Shards`."""
+class RewardSources(Protocol):
+    """What the learner uses of :class:`actors.calls.shards.ShardCalls`."""
 
-    map: PartitionMap
+    places: MapHolder
 
     async def call(self, shard: int, method: str, *args: Any, timeout_s: float = ...) -> Any: ...
 
@@ -77,7 +78,7 @@ class Learning:
     clock : seconds, monotonic
     """
 
-    def __init__(self, folder: BlobFolder, shards: ShardCalls, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, folder: BlobFolder, shards: RewardSources, clock: Callable[[], float] = time.monotonic) -> None:
         self._folder = folder
         self._shards = shards
         self._clock = clock
@@ -115,7 +116,7 @@ class Learning:
 
     async def round(self) -> bool:
         """Pull and count once, and store if it is time; return whether a shard has more to give at once."""
-        shards = self._shards.map.shards
+        shards = self._shards.places.current.shards
         pulled = await asyncio.gather(*(self._pull(shard) for shard in shards))
         for shard, rewards in zip(shards, pulled, strict=True):
             if rewards:
@@ -224,7 +225,11 @@ class Learning:
     async def _tell(self) -> None:
         """Report to shards what they need not keep; one that is away gets it in a later round."""
         for (shard, tenant), before in self._stored_offsets.items():
-            if self._told.get((shard, tenant)) == before or shard in self._away or shard in self._shards.map.retired:
+            if (
+                self._told.get((shard, tenant)) == before
+                or shard in self._away
+                or shard in self._shards.places.current.retired
+            ):
                 continue
             try:
                 await self._shards.call(shard, "rewards_taken", tenant, before, timeout_s=CALL_TIMEOUT_S)
@@ -240,7 +245,7 @@ class Learner:
     def __init__(self, installation_path: str) -> None:
         installation = load(installation_path)
         configure_logs(installation_path, LEARNER)
-        self._shards = Shards()
+        self._shards = ShardCalls()
         folder = BlobFolder(f"{installation.data_dir}/{FOLDER}")
         self._learning, self._treasury = Learning(folder, self._shards), Treasury(folder)
         self._task = asyncio.ensure_future(self._learn_forever())
@@ -272,7 +277,7 @@ class Learner:
         while True:
             try:
                 if time.monotonic() - refreshed_at >= REFRESH_S:
-                    await self._shards.refresh()
+                    await self._shards.places.refresh()
                     refreshed_at = time.monotonic()
                 more = await self._learning.round()
                 await asyncio.sleep(0.0 if more else ROUND_S)

@@ -19,7 +19,8 @@ import psutil
 from actors.calls.call_log import Calls
 from actors.calls.inline_blocks import to_blocks
 from actors.calls.partition_map import shard_name
-from actors.calls.shards import MOVING, OK, OVERLOADED, STALE_MAP, Shards
+from actors.calls.retry import Pauses, retry
+from actors.calls.shards import MOVING, OK, OVERLOADED, STALE_MAP, ShardCalls
 from actors.calls.socket_server import DirectServer
 from actors.installation import Installation, configure_logs, load
 from actors.processes.bookkeeper import Bookkeeper
@@ -39,7 +40,7 @@ from actors.snapshots.store import SnapshotStore
 from actors.warehouse import Warehouse
 from actors.warehouse.export import Exporter
 from actors.warehouse.jobs import worker
-from whisperer.errors import JournalDamagedError, OverloadError, UnavailableError
+from whisperer.errors import JournalDamagedError, OverloadError
 from whisperer.events.block import EventBlock
 from whisperer.events.decoding import readable
 from whisperer.feedback.outcome import Reward
@@ -72,6 +73,7 @@ from whisperer.shard.records import (
 from whisperer.shard.warm import warm
 
 TICK_S = 0.25
+MAP_PAUSES = Pauses(0.2)
 HOLD_S = 60.0
 """An announced stop has failed if it has not come this long after the slowest shard's sends ended."""
 
@@ -113,7 +115,7 @@ class ShardActor:
         self._warehouse = Warehouse(self._settings.warehouse.uri, pseudonym_key=bytes.fromhex(installation.link_secret))
         self._exporter = Exporter(self._shard, self._journal, self._warehouse)
         self._payloads = Payloads(self._journal)
-        self._shards = Shards()
+        self._shards = ShardCalls()
         self._committer = Committer(
             self._journal,
             self._shard,
@@ -515,11 +517,8 @@ class ShardActor:
         """Take up again what a crash may have interrupted."""
         self._loop.resume()
         self._moving.resume()
-        while self._shards.map.version == 0:
-            try:
-                await self._shards.refresh()
-            except UnavailableError:
-                await asyncio.sleep(0.2)
+        if self._shards.places.current.version == 0:
+            await retry(self._shards.places.refresh, MAP_PAUSES)
         self._courier.begin()
         self._housekeeping.resume()
 

@@ -18,7 +18,7 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 
-from actors.calls.shards import OK, Shards
+from actors.calls.shards import OK, ShardCalls
 from actors.shard.letterbox import GAP, TAKEN, letter_bytes
 from actors.telemetry.logs import Seldom
 from whisperer.errors import UnavailableError
@@ -49,7 +49,7 @@ class Courier:
     def __init__(
         self,
         shard: int,
-        shards: Shards,
+        shards: ShardCalls,
         unconfirmed: Callable[[], Iterable[Letter]],
         take_here: Take,
         confirm: Confirm,
@@ -104,7 +104,7 @@ class Courier:
     # -- inside -------------------------------------------------------------------------------------------------------
 
     def _home(self, pair: Pair) -> int:
-        return self._shards.table(pair[0])[pair[2]]
+        return self._shards.places.table(pair[0])[pair[2]]
 
     def _line_up(self, pair: Pair) -> None:
         target = self._home(pair)
@@ -165,7 +165,9 @@ class Courier:
             if target == self._shard:
                 status, fates = await self._take_here(letters)
             else:
-                status, fates = await self._shards.call(target, "take_letters", self._shards.map.version, letters)
+                status, fates = await self._shards.call(
+                    target, "take_letters", self._shards.places.current.version, letters
+                )
         except UnavailableError:
             return None
         except Exception:
@@ -230,6 +232,6 @@ class Courier:
         if now - self._refreshed_at >= RETRY_S:
             self._refreshed_at = now
             try:
-                await self._shards.refresh()
+                await self._shards.places.refresh()
             except UnavailableError:
                 return

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from actors.calls.shards import OK, OVERLOADED, Shards
+from actors.calls.shards import OK, OVERLOADED, ShardCalls
 from actors.shard.commit import Committer
 from actors.shard.loop.deliverer import Deliverer
 from whisperer.errors import UnavailableError
@@ -68,7 +68,7 @@ class Moving:
     """Move partitions from and to this shard. Use from one event loop."""
 
     def __init__(
-        self, shard: Shard, committer: Committer, deliverer: Deliverer, shards: Shards, stop_timeout_s: float
+        self, shard: Shard, committer: Committer, deliverer: Deliverer, shards: ShardCalls, stop_timeout_s: float
     ) -> None:
         self._shard = shard
         self._committer = committer
@@ -125,7 +125,7 @@ class Moving:
             place = (tenant, partition)
             figures = Figures()
             began = time.perf_counter()
-            await self._shards.refresh()  # the new home's actor may have another name by now
+            await self._shards.places.refresh()  # the new home's actor may have another name by now
             if not await self._shards.call(target, "has_joined", tenant, partition, map_version):
                 await self._bring(place, map_version, target, figures)
             self._end_copying()
@@ -231,7 +231,7 @@ class Moving:
             except UnavailableError:
                 status = OVERLOADED
                 with contextlib.suppress(UnavailableError):
-                    await self._shards.refresh()
+                    await self._shards.places.refresh()
             if status == OK:
                 return
             if status == BEGIN_AGAIN:

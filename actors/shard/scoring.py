@@ -15,9 +15,11 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from actors.calls.retry import Pauses, retry
 from actors.installation import ScoringSection
 from actors.telemetry.logs import Seldom
 from whisperer.errors import OverloadError, WhispererError
@@ -28,7 +30,7 @@ from whisperer.shard.machine import Shard
 from whisperer.shard.people import scoring
 from whisperer.shard.records import RecordBody, ScoreModelChosen
 
-AGAIN_AFTER_S = 1.0
+AGAIN = Pauses(1.0)
 """Pause after the queue was full: those who send go first."""
 
 _log = logging.getLogger("whisperer.shard")
@@ -128,12 +130,9 @@ class Scoring:
             if not found.n:
                 return
             body = await asyncio.to_thread(scoring.scored, tenant_id, model, found)
-            while body is not None:
-                try:
-                    await self._submit(body)
-                    body, self._counts.chunks = None, self._counts.chunks + 1
-                except OverloadError:
-                    await asyncio.sleep(AGAIN_AFTER_S)
+            if body is not None:
+                await retry(partial(self._submit, body), AGAIN, failures=(OverloadError,))
+                self._counts.chunks += 1
             first += found.n
             self._counts.users += len(found.rows)
 

@@ -25,7 +25,7 @@ from ray.exceptions import RayActorError
 from ray.serve import Application
 
 from actors.calls.call_log import Calls
-from actors.calls.shards import LEARNER, NAMESPACE
+from actors.calls.named_actor import LEARNER, NAMESPACE
 from actors.calls.socket_server import DirectServer
 from actors.installation import configure_logs
 from cluster.autoscaling import DIRECT_CALLS

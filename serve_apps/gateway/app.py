@@ -15,7 +15,10 @@ from typing import Any
 from ray import serve
 from ray.serve import Application
 
-from actors.calls.shards import Shards
+from actors.calls.directory import DirectoryCalls
+from actors.calls.learner import LearnerCalls
+from actors.calls.map_holder import MapHolder
+from actors.calls.shards import ShardCalls
 from actors.installation import configure_logs
 from actors.jobs import Jobs
 from actors.jobs.lanes import with_memory
@@ -73,11 +76,13 @@ class Gateway:
         warm()
         counts = ReplicaCounts(settings.gateway.rejected_sample)
         self._measures = measures = Measures(counts, replica)
-        self._shards = shards = Shards(on_call=measures.called)
+        directory, learner = DirectoryCalls(), LearnerCalls()
+        self._places = places = MapHolder(directory)
+        shards = ShardCalls(places, on_call=measures.called)
         plane = ControlPlane(settings.control_plane.url)
         access = Access(plane, installation.operator_token, settings.control_plane.poll_interval_ms / 1000)
-        replicas = Replicas(shards, measures.report)
-        limits = Limits(shards.lease, n_replicas=lambda: replicas.n)
+        replicas = Replicas(directory, measures.report)
+        limits = Limits(directory.lease, n_replicas=lambda: replicas.n)
         coalescer = Coalescer(
             shards,
             max_queued_events=settings.gateway.max_queued_events,
@@ -87,7 +92,7 @@ class Gateway:
         )
         self._ingestion = ingestion = Ingestion(
             access,
-            shards,
+            places,
             coalescer,
             counts,
             limits,
@@ -109,7 +114,7 @@ class Gateway:
             "bodies_given_up": lambda: ingestion.arrivals.n_given_up,
             "limits_alone": lambda: limits.n_alone,
         }
-        overview = Overview(shards, plane, counts, replicas)
+        overview = Overview(shards, learner, plane, counts, replicas)
         publishing = Publishing(plane, shards, overview, settings.models.uri)
         sink = Sink(installation.sink_path)
         warehouse = settings.warehouse.uri
@@ -126,15 +131,18 @@ class Gateway:
             plane,
             access,
             shards,
+            directory,
             overview,
             users,
             publishing,
             CampaignService(plane, publishing, overview),
             decisions,
-            Explanations(decisions, plane, store, shards),
+            Explanations(decisions, plane, store, learner),
             sink,
             Policies(plane, store, publishing),
-            Simulations(plane, shards, SimulationRuns(warehouse, jobs, models=settings.models.uri, spool=spool)),
+            Simulations(
+                plane, shards, learner, SimulationRuns(warehouse, jobs, models=settings.models.uri, spool=spool)
+            ),
             LiftDays(plane, jobs, warehouse),
             ingestion.unready,
         )
@@ -167,7 +175,7 @@ class Gateway:
         """Keep the map fresh: poll quickly until the directory is found, then now and then."""
         while True:
             try:
-                await self._shards.refresh()
+                await self._places.refresh()
                 await asyncio.sleep(5.0)
             except UnavailableError:
                 await asyncio.sleep(0.1)

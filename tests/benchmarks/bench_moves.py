@@ -79,7 +79,7 @@ def users_of(partition: int, n: int) -> list[str]:
 async def measure(folder: Path, n_users: int, events_per_s: float) -> dict[str, Any]:
     warm()
     shards = LocalShards(write_installation(folder))
-    source = shards.table(TENANT)[MOVING]
+    source = shards.places.table(TENANT)[MOVING]
     moving, others = users_of(MOVING, n_users), users_of(OTHER, 1_000)
     for name in ("Opened", "Clicked", "Bought"):
         for keys in (moving, others):

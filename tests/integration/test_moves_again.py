@@ -55,7 +55,7 @@ async def driven(shards: LocalShards, source: int, version: int) -> None:
 async def test_a_hand_over_driven_again_while_the_first_waits_loses_nothing(tmp_path: Path) -> None:
     """The first waits for a receipt; the directory's call runs out of time and is made again."""
     shards = LocalShards(write_installation(tmp_path))
-    source = shards.table(TENANT)[PLACE]
+    source = shards.places.table(TENANT)[PLACE]
     await send(shards, source, event("ann"))
     receipt = asyncio.Event()
 
@@ -76,7 +76,7 @@ async def test_a_hand_over_driven_again_while_the_first_waits_loses_nothing(tmp_
 async def test_a_partition_serves_while_it_is_copied_and_nothing_is_lost_or_doubled(tmp_path: Path) -> None:
     """Clients of the partition itself never stop; they are refused in the pause alone."""
     shards = LocalShards(write_installation(tmp_path))
-    source = shards.table(TENANT)[PLACE]
+    source = shards.places.table(TENANT)[PLACE]
     acknowledged: Counter[str] = Counter()
     served_by: Counter[int] = Counter()
     refused = 0
@@ -126,7 +126,7 @@ async def test_a_partition_serves_while_it_is_copied_and_nothing_is_lost_or_doub
 async def test_a_crash_of_either_end_at_any_step_loses_and_doubles_nothing(tmp_path: Path, crashed: str) -> None:
     """Each round lets the move come a little further before the kill."""
     shards = LocalShards(write_installation(tmp_path))
-    home = shards.table(TENANT)[PLACE]
+    home = shards.places.table(TENANT)[PLACE]
     expected: Counter[str] = Counter()
     for round_ in range(8):
         source, version = home, round_ + 2
@@ -171,7 +171,7 @@ async def test_a_shard_whose_ticks_fail_goes_on_ticking(tmp_path: Path, monkeypa
 
 async def test_a_move_is_done_however_full_the_queues_of_both_ends_are(tmp_path: Path) -> None:
     shards = LocalShards(write_installation(tmp_path))
-    source = shards.table(TENANT)[PLACE]
+    source = shards.places.table(TENANT)[PLACE]
     await send(shards, source, *(event(key) for key in NEIGHBOURS))
     for actor in shards.actors.values():
         actor._committer.has_room = lambda _size: False  # type: ignore[method-assign]
@@ -186,7 +186,7 @@ async def test_a_move_is_done_however_full_the_queues_of_both_ends_are(tmp_path:
 
 async def test_a_shard_takes_the_blocks_that_are_at_home_and_names_the_others(tmp_path: Path) -> None:
     shards = LocalShards(write_installation(tmp_path))
-    source = shards.table(TENANT)[PLACE]
+    source = shards.places.table(TENANT)[PLACE]
     await driven(shards, source, 2)
     blocks = []
     for tenant, key in (("tn_other", "bob"), (TENANT, NEIGHBOURS[0]), ("tn_third", "cyd")):

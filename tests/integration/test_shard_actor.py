@@ -32,19 +32,26 @@ async def shards(tmp_path: Path) -> AsyncIterator[LocalShards]:
 
 async def send(shards: LocalShards, *events: dict[str, object]) -> None:
     builders: dict[int, PartBuilder] = {}
-    table = shards.table(TENANT)
+    table = shards.places.table(TENANT)
     for e in events:
         key = known_key(str(e["user"])) if e["user"] else anonymous_key(str(e["anonymous"]))
         add(builders.setdefault(table[partition_of(key, SEED)], PartBuilder()), e)
     for shard, builder in builders.items():
-        status, _ = await shards.call(shard, "ingest", shards.map.version, *arguments(merge(TENANT, [builder.build()])))
+        status, _ = await shards.call(
+            shard, "ingest", shards.places.current.version, *arguments(merge(TENANT, [builder.build()]))
+        )
         assert status == OK
 
 
 async def user(shards: LocalShards, key: str) -> inspection.UserView | None:
     for _ in range(5):
         _, view = await shards.call(
-            shards.table(TENANT)[partition_of(key, SEED)], "user", shards.map.version, TENANT, key, None
+            shards.places.table(TENANT)[partition_of(key, SEED)],
+            "user",
+            shards.places.current.version,
+            TENANT,
+            key,
+            None,
         )
         if view is None or view.moved_to is None:
             return view  # type: ignore[no-any-return]
@@ -105,15 +112,15 @@ async def test_recovery_starts_from_a_snapshot_and_the_journal_is_trimmed(shards
 
 async def test_a_partition_moves_and_older_maps_are_refused(shards: LocalShards) -> None:
     await send(shards, *(event(f"u{i}", id=f"m{i}") for i in range(100)))
-    table = shards.table(TENANT)
+    table = shards.places.table(TENANT)
     for version, partition in enumerate(range(64), start=2):
         source = table[partition]
         target = 1 - source
         for _ in range(2):
             assert (await shards.call(source, "hand_over", TENANT, partition, version, target))[0] == OK
-        moves = {**shards.map.moves, f"{TENANT}/{partition}": target}
-        shards.map = type(shards.map)(version, 2, 2, moves)
-        await shards.refresh()
+        moves = {**shards.places.current.moves, f"{TENANT}/{partition}": target}
+        shards.places.current = type(shards.places.current)(version, 2, 2, moves)
+        await shards.places.refresh()
     stray = next(f"u{i}" for i in range(100) if table[partition_of(f"u:u{i}", SEED)] == 0)
     builder = PartBuilder()
     add(builder, event(stray))
@@ -177,7 +184,7 @@ async def test_what_is_no_block_is_not_journaled(shards: LocalShards) -> None:
     beyond = msgspec.structs.replace(merge(TENANT, [builder.build()]), text=b"")
     end = shards.actors[0]._journal.end
     with pytest.raises(JournalDamagedError, match="points beyond itself"):
-        await shards.call(0, "ingest", shards.map.version, *arguments(beyond))
+        await shards.call(0, "ingest", shards.places.current.version, *arguments(beyond))
     assert shards.actors[0]._journal.end == end
 
 
@@ -187,5 +194,5 @@ async def test_what_cannot_be_unpacked_is_not_journaled(shards: LocalShards) -> 
     torn = msgspec.structs.replace(merge(TENANT, [builder.build()]), payload=b"\xff\xff\xff")
     end = shards.actors[0]._journal.end
     with pytest.raises(JournalDamagedError, match="cannot be unpacked"):
-        await shards.call(0, "ingest", shards.map.version, *arguments(torn))
+        await shards.call(0, "ingest", shards.places.current.version, *arguments(torn))
     assert shards.actors[0]._journal.end == end

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from actors.calls.retry import Pauses
 from actors.shard.loop.applications import Application
 from actors.shard.loop.call_pacing import Company
 from whisperer.decisions.decision import Candidate, Choice
@@ -26,7 +27,7 @@ APART_S = 0.03
 """Least time between two calls through Serve that are not full: one costs both sides 3 ms of CPU, and 300 single
 questions a second would be 300 calls. Whoever asks after a pause does not wait; over a socket nobody does.
 """
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0
+PAUSES = Pauses(first_s=0.05, longest_s=1.0)
 
 Submit = Callable[[RecordBody], Coroutine[Any, Any, None]]
 """Journal a record; returns when it is durable and applied. Raises OverloadError."""
@@ -80,8 +81,10 @@ class Decider:
         self._start()
 
     async def _decide(self, batch: list[Candidate]) -> None:
-        pause_s = FIRST_PAUSE_S
-        while batch := [candidate for candidate in batch if self._is_open(candidate)]:
+        for pause_s in PAUSES.each():
+            batch = [candidate for candidate in batch if self._is_open(candidate)]
+            if not batch:
+                return
             try:
                 choices = await self._application.call(batch)
                 await asyncio.gather(*(self._submit(record) for record in _records(batch, choices)))
@@ -91,7 +94,6 @@ class Decider:
             except Exception:
                 _log.exception("%d candidates could not be decided; trying again", len(batch))
             await asyncio.sleep(pause_s)
-            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
     def _is_open(self, candidate: Candidate) -> bool:
         found = self._shard.tenant(candidate.tenant).loop.find(candidate.decision_id)

@@ -22,9 +22,10 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from actors.calls.retry import retry
 from actors.shard.loop.applications import Application
 from actors.shard.loop.call_pacing import Company
-from actors.shard.loop.decider import FIRST_PAUSE_S, LONGEST_PAUSE_S, Submit
+from actors.shard.loop.decider import PAUSES, Submit
 from whisperer.content.message import NotRendered, Rendered, RenderRequest
 from whisperer.delivery.channels import is_repeatable
 from whisperer.delivery.dispatch import BOUNCED, REFUSED, UNKNOWN, WAITING, Dispatch, Receipt
@@ -191,7 +192,6 @@ class Deliverer:
 
     async def _deliver(self, lane: _Lane, batch: list[str]) -> None:
         """Attempt a batch until each message has its receipt, is turned away, or may no longer be sent from here."""
-        pause_s = FIRST_PAUSE_S
         left = dict.fromkeys(batch)
 
         def over(decisions: list[str]) -> None:
@@ -203,7 +203,7 @@ class Deliverer:
             self._start(lane)
 
         try:
-            while left:
+            for pause_s in PAUSES.each():
                 over([decision for decision in left if self._is_stopped(decision)])
                 if not left:
                     return
@@ -220,7 +220,6 @@ class Deliverer:
                     lane.n_under_way -= len(turned_away)
                     return
                 await asyncio.sleep(pause_s)
-                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
         finally:
             over(list(left))
             lane.n_batches -= 1
@@ -326,12 +325,7 @@ class Deliverer:
 
     async def _confirm(self, tenant_id: str, receipts: list[tuple[str, Receipt]]) -> None:
         """Journal receipts, however long that takes: what a provider accepted must not be forgotten."""
-        while True:
-            try:
-                await self._submit(Receipts(tenant_id, receipts))
-                break
-            except OverloadError:
-                await asyncio.sleep(FIRST_PAUSE_S)
+        await retry(lambda: self._submit(Receipts(tenant_id, receipts)), PAUSES, failures=(OverloadError,))
         self._ended([decision for decision, _ in receipts])
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 
-from actors.calls.shards import Shards
+from actors.calls.shards import ShardCalls
 from whisperer.feedback.links import Link
 from whisperer.ids import partition_of, tenant_seed
 from whisperer.shard.records import Outcome
 
 
 class Outcomes:
-    def __init__(self, shards: Shards) -> None:
+    def __init__(self, shards: ShardCalls) -> None:
         self._shards = shards
 
     async def record(self, link: Link, kind: str) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from actors.calls.shards import Shards
+from actors.calls.directory import DirectoryCalls
+from actors.calls.shards import ShardCalls
 from cluster.control_plane import ControlPlane
 from cluster.installation import Installation
 from serve_apps.delivery.sink import Sink
@@ -26,7 +27,8 @@ class Parts:
     installation: Installation
     plane: ControlPlane
     access: Access
-    shards: Shards
+    shards: ShardCalls
+    directory: DirectoryCalls
     overview: Overview
     users: Users
     publishing: Publishing

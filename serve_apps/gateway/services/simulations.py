@@ -15,7 +15,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec.structs import replace
 
-from actors.calls.shards import Shards
+from actors.calls.learner import LearnerCalls
+from actors.calls.shards import ShardCalls
 from actors.jobs.simulation_runs import Simulations as Runs
 from actors.simulation.record import RUNNING, Record
 from cluster.control_plane import ControlPlane
@@ -59,9 +60,10 @@ class SimulationBody(msgspec.Struct, forbid_unknown_fields=True):
 class Simulations:
     """Begins simulations and shows their results."""
 
-    def __init__(self, plane: ControlPlane, shards: Shards, runs: Runs) -> None:
+    def __init__(self, plane: ControlPlane, shards: ShardCalls, learner: LearnerCalls, runs: Runs) -> None:
         self._plane = plane
         self._shards = shards
+        self._learner = learner
         self._runs = runs
 
     async def begin(self, tenant: str, name: str, body: SimulationBody) -> dict[str, Any]:
@@ -77,7 +79,7 @@ class Simulations:
         except RequestError as error:
             raise InvalidBodyError("/policy", error.message) from None
         digest = await asyncio.to_thread(self._digest, plan)
-        flushed = (self._shards.call(s, "flush", timeout_s=FLUSH_TIMEOUT_S) for s in self._shards.map.shards)
+        flushed = (self._shards.call(s, "flush", timeout_s=FLUSH_TIMEOUT_S) for s in self._shards.places.current.shards)
         await asyncio.gather(*flushed, return_exceptions=True)  # a shard that is away keeps its data until later
         return document(await self._runs.begin(plan, await self._policies(plan), digest))
 
@@ -155,7 +157,7 @@ class Simulations:
         if plan.policy != LEARNED and model_of(plan.policy) is None:
             return b""
         try:
-            known = decode(await self._shards.learned())
+            known = decode(await self._learner.learned())
         except UnavailableError:
             return b""
         place = plan.tenant, plan.name

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from actors.calls.shards import OK, OVERLOADED, STALE_MAP, Shards
+from actors.calls.shards import OK, OVERLOADED, STALE_MAP, ShardCalls
 from actors.telemetry import tracing
 from actors.telemetry.measures import COUNTS, Histogram
 from whisperer.errors import OverloadError
@@ -59,7 +59,7 @@ class Coalescer:
 
     def __init__(
         self,
-        shards: Shards,
+        shards: ShardCalls,
         *,
         max_queued_events: int,
         max_call_events: int,
@@ -172,7 +172,7 @@ class Coalescer:
                     if status == STALE_MAP and detail is not None:  # the others are stored
                         pending[target] = [pending[target][n] for n in detail]
                         del packed[target]
-                    await self._shards.refresh()
+                    await self._shards.places.refresh()
                     self._reroute(pending, packed)
                     return False
                 del pending[target]
@@ -186,7 +186,7 @@ class Coalescer:
         pending.clear()
         packed.clear()
         for block in blocks:
-            for target, part in split(block, self._shards.table(block.tenant)).items():
+            for target, part in split(block, self._shards.places.table(block.tenant)).items():
                 pending.setdefault(target, []).append(part)
 
 

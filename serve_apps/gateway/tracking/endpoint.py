@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from actors.calls.shards import Shards
+from actors.calls.map_holder import MapHolder
 from actors.telemetry import tracing
 from cluster.control_plane.api_keys import KeyRecord
 from serve_apps.gateway.http.access import WRITE, Access
@@ -95,7 +95,7 @@ class Ingestion:
     def __init__(
         self,
         access: Access,
-        shards: Shards,
+        places: MapHolder,
         coalescer: Coalescer,
         counts: ReplicaCounts,
         limits: Limits,
@@ -110,7 +110,7 @@ class Ingestion:
         clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self._access = access
-        self._shards = shards
+        self._places = places
         self._coalescer = coalescer
         self._counts = counts
         self._limits = limits
@@ -231,7 +231,7 @@ class Ingestion:
             received_at=now,
             client_ip=address,
             new_message_id=_new_message_id,
-            shard_of=self._shards.homes(tenant),
+            shard_of=self._places.homes(tenant),
             placeholders=self._placeholders,
         )
         if outcome.rejected or outcome.notices:

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 from unittest import mock
 
+from actors.calls.map_holder import MapHolder
 from actors.calls.partition_map import PartitionMap
 from actors.calls.shards import OK
 from actors.shard.courier import Courier
@@ -103,20 +104,26 @@ class Disk:
                 self._node.carry_out(effects)
 
 
-class View:
-    """The map as one shard knows it, and its calls of others: :class:`actors.calls.shards.Shards`."""
+class Places(MapHolder):
+    """The map as one shard knows it."""
 
     def __init__(self, world: LetterWorld) -> None:
+        super().__init__()
         self._world = world
-        self.map = PartitionMap(0, world.n, world.n)
-
-    def table(self, tenant: str) -> list[int]:
-        return self.map.table(tenant)
+        self.current = PartitionMap(0, world.n, world.n)
 
     async def refresh(self) -> PartitionMap:
         await self._world.while_(0.05)
-        self.map = self._world.map
-        return self.map
+        self.current = self._world.map
+        return self.current
+
+
+class View:
+    """One shard's map, and its calls of others: :class:`actors.calls.shards.ShardCalls`."""
+
+    def __init__(self, world: LetterWorld) -> None:
+        self._world = world
+        self.places = Places(world)
 
     async def call(self, shard: int, method: str, version: int, letters: list[Letter]) -> Any:
         world = self._world
@@ -144,8 +151,8 @@ class Node:
         self._beginning = asyncio.ensure_future(self._begin())
 
     async def _begin(self) -> None:
-        while self.view.map.version == 0:
-            await self.view.refresh()
+        while self.view.places.current.version == 0:
+            await self.view.places.refresh()
         await self.world.while_(0.1)
         self.courier.begin()
 

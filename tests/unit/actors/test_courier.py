@@ -9,6 +9,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from actors.calls.map_holder import MapHolder
 from actors.calls.partition_map import PartitionMap
 from actors.calls.shards import OK
 from actors.shard.courier import MAX_BATCH, MAX_BATCH_BYTES, Courier
@@ -54,7 +55,7 @@ def test_letters_of_a_pair_arrive_all_once_and_in_order(seed: int, steps: list[t
                 elif what == "move":
                     under_way.append(asyncio.ensure_future(world.move(int(which))))
                 elif what == "refresh":
-                    under_way.append(asyncio.ensure_future(world.nodes[int(which)].view.refresh()))  # type: ignore[arg-type]
+                    under_way.append(asyncio.ensure_future(world.nodes[int(which)].view.places.refresh()))  # type: ignore[arg-type]
                 elif what == "crash":
                     await world.nodes[int(which)].crash()
                 else:
@@ -126,14 +127,12 @@ def _courier(
     """Partition p lives on shard p; what the shards have taken."""
     taken: list[Letter] = []
 
-    class Everyone:
-        map = PartitionMap(1, 64, 64, {f"{TENANT}/{p}": p for p in range(64)})
-
-        def table(self, tenant: str) -> list[int]:
-            return self.map.table(tenant)
-
+    class Places(MapHolder):
         async def refresh(self) -> PartitionMap:
-            return self.map
+            return self.current
+
+    class Everyone:
+        places = Places()
 
         async def call(self, shard: int, method: str, version: int, letters: list[Letter]) -> Any:
             if shard in away:
@@ -146,6 +145,7 @@ def _courier(
     async def nothing(_: Any) -> Any:
         return None
 
+    Everyone.places.current = PartitionMap(1, 64, 64, {f"{TENANT}/{p}": p for p in range(64)})
     courier = Courier(63, Everyone(), lambda: letters, nothing, nothing)  # type: ignore[arg-type]
     if begun:
         courier.begin()

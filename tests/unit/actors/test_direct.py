@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from actors.calls.call_log import Calls
 from actors.calls.inline_blocks import INLINE_BYTES, to_blocks, to_pieces
 from actors.calls.partition_map import PartitionMap
-from actors.calls.shards import OK, Shards
+from actors.calls.shards import OK, ShardCalls
 from actors.calls.socket_client import CallFailedError, DirectConnection, connect
 from actors.calls.socket_frames import MOST_BYTES, PREFIX, decode_answer, frame
 from actors.calls.socket_server import DirectServer
@@ -183,12 +183,12 @@ def test_pieces_are_the_blocks_again_and_each_fits_into_a_call_that_is_small(blo
     assert to_blocks(sizes, b"".join(pieces)) == to_blocks(sizes, memoryview(b"".join(pieces))) == blocks
 
 
-class OneShard(Shards):
+class OneShard(ShardCalls):
     """A shard on this machine, or, without a way, on another."""
 
     def __init__(self, way: tuple[str, str] | None) -> None:
         super().__init__()
-        self.map = PartitionMap(3, 1, 1)
+        self.places.current = PartitionMap(3, 1, 1)
         self._way = way
         self.through_ray: list[tuple[str, tuple[Any, ...]]] = []
 

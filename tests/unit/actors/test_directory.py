@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from actors.calls.map_holder import MapHolder
 from actors.calls.shards import OK
 from actors.directory import actor as directory
 from actors.directory.actor import Directory
@@ -20,6 +21,7 @@ class OldHome:
 
     def __init__(self, *troubles: Exception) -> None:
         self.troubles = deque(troubles)
+        self.places = MapHolder()
 
     async def call(self, shard: int, method: str, *args: Any, timeout_s: float = 30.0) -> Any:
         assert method == "hand_over"

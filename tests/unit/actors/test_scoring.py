@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from actors.calls.retry import Pauses
 from actors.installation import ScoringSection
 from actors.shard import scoring as actor
 from actors.shard.scoring import Scoring
@@ -91,7 +92,7 @@ def test_every_user_is_scored_chunk_by_chunk_and_what_stands_still_is_not_writte
 
 
 def test_a_full_queue_is_waited_for_and_loses_no_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(actor, "AGAIN_AFTER_S", 0.0)
+    monkeypatch.setattr(actor, "AGAIN", Pauses(0.0))
     world, n_refused = a_world(), 0
 
     async def submit(body: RecordBody) -> None:

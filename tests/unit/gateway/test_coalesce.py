@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from actors.calls.map_holder import MapHolder
 from actors.calls.partition_map import PartitionMap
 from actors.calls.shards import OK, STALE_MAP
 from serve_apps.gateway.tracking.coalesce import Coalescer
@@ -14,23 +15,29 @@ from whisperer.events.decoding import decode_block
 from whisperer.events.parts import PartBuilder
 
 
-class Shards:
-    """Shard 0 refuses the blocks of one tenant, by name or the whole call, until the map is fetched."""
+class Places(MapHolder):
+    """All of one tenant's partitions moved to shard 1; the directory is ``away`` for a few calls."""
 
-    def __init__(self, stray: str, *, by_name: bool, away: int = 0) -> None:
-        self.map = PartitionMap(1, 1, 2)
-        self.stored: list[tuple[int, str]] = []
-        self._stray, self._by_name, self._away = stray, by_name, away
-
-    def table(self, tenant: str) -> list[int]:
-        return self.map.table(tenant)
+    def __init__(self, moved: str, away: int) -> None:
+        super().__init__()
+        self.current = PartitionMap(1, 1, 2)
+        self._moved, self._away = moved, away
 
     async def refresh(self) -> PartitionMap:
         if self._away:
             self._away -= 1
             raise UnavailableError("the directory is starting")
-        self.map = PartitionMap(2, 1, 2, {f"{self._stray}/{p}": 1 for p in range(64)})
-        return self.map
+        self.current = PartitionMap(2, 1, 2, {f"{self._moved}/{p}": 1 for p in range(64)})
+        return self.current
+
+
+class Shards:
+    """Shard 0 refuses the blocks of one tenant, by name or the whole call, until the map is fetched."""
+
+    def __init__(self, stray: str, *, by_name: bool, away: int = 0) -> None:
+        self.places = Places(stray, away)
+        self.stored: list[tuple[int, str]] = []
+        self._stray, self._by_name = stray, by_name
 
     async def ingest(self, shard: int, blocks: list[bytes], *, timeout_s: float) -> tuple[str, Any]:
         tenants = [decode_block(block).tenant for block in blocks]

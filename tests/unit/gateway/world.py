@@ -10,8 +10,11 @@ from typing import Any
 import httpx
 import msgspec
 
+from actors.calls.directory import DirectoryCalls
+from actors.calls.learner import LearnerCalls
+from actors.calls.map_holder import MapHolder
 from actors.calls.partition_map import PartitionMap
-from actors.calls.shards import OK, Shards
+from actors.calls.shards import OK, ShardCalls
 from actors.jobs import DecisionAudit, Task
 from actors.jobs.simulation_runs import Simulations as SimulationRuns
 from cluster.control_plane import ControlPlane
@@ -43,12 +46,34 @@ from whisperer.shard.records import ScoreModelChosen
 OPERATOR = "op_" + "0" * 40
 
 
-class PlayedShards(Shards):
+class PlayedPlaces(MapHolder):
+    def __init__(self) -> None:
+        super().__init__()
+        self.current = PartitionMap(1, 2, 2)
+
+    async def refresh(self) -> PartitionMap:
+        return self.current
+
+
+class PlayedLearner(LearnerCalls):
+    """``policies`` is what the learner would publish."""
+
+    policies: bytes | None = None
+
+    async def status(self) -> dict[str, Any]:
+        return {"state": "away", "reason": "a unit test has none"}
+
+    async def learned(self) -> bytes:
+        if self.policies is None:
+            raise UnavailableError("a unit test has no learner")
+        return self.policies
+
+
+class PlayedShards(ShardCalls):
     """Two shards. ``users`` are there on whichever is asked; ``away`` shards answer nothing."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.map = PartitionMap(1, 2, 2)
+        super().__init__(PlayedPlaces())
         self.calls: list[tuple[Any, ...]] = []
         self.users: dict[str, UserView] = {}
         self.roots: dict[str, str] = {}
@@ -59,21 +84,8 @@ class PlayedShards(Shards):
         self.scoring: dict[tuple[int, str], ScoreModelChosen] = {}
         """what each shard was told to score a tenant's users with, by (shard, tenant id)"""
         self.away: set[int] = set()
-        self.policies: bytes | None = None
-        """what the learner would publish"""
         self.stale = 0
         """how many calls of `ask` are refused for an old map"""
-
-    async def refresh(self) -> PartitionMap:
-        return self.map
-
-    async def learner_status(self, timeout_s: float = 3.0) -> dict[str, Any]:
-        return {"state": "away", "reason": "a unit test has none"}
-
-    async def learned(self, timeout_s: float = 10.0) -> bytes:
-        if self.policies is None:
-            raise UnavailableError("a unit test has no learner")
-        return self.policies
 
     async def until(self, attempt: Callable[[], Any], timeout_s: float, is_done: Any = lambda _: True) -> Any:
         """Three times at once instead of for a while."""
@@ -182,6 +194,7 @@ class World:
     def __init__(self, folder: Path) -> None:
         self.plane = ControlPlane(f"sqlite:///{folder / 'control.db'}")
         self.shards = PlayedShards()
+        self.learner = PlayedLearner()
         settings = load_settings(folder, environment={})
         installation = Installation(
             id="i",
@@ -199,7 +212,7 @@ class World:
             str(folder / "warehouse"), self.jobs, models=str(folder / "models"), spool=str(folder / "cache")
         )
         counts = ReplicaCounts(10)
-        overview = Overview(self.shards, self.plane, counts)
+        overview = Overview(self.shards, self.learner, self.plane, counts)
         publishing = Publishing(self.plane, self.shards, overview, str(folder / "models"))
         users = Users(self.shards, self.sink, self.jobs, str(folder / "warehouse"))
         decisions = DecisionQueries(self.shards, users, self.jobs, str(folder / "warehouse"))
@@ -208,15 +221,16 @@ class World:
             self.plane,
             Access(self.plane, OPERATOR, 0.5),
             self.shards,
+            DirectoryCalls(),
             overview,
             users,
             publishing,
             CampaignService(self.plane, publishing, overview),
             decisions,
-            Explanations(decisions, self.plane, self.models, self.shards),
+            Explanations(decisions, self.plane, self.models, self.learner),
             self.sink,
             Policies(self.plane, self.models, publishing),
-            Simulations(self.plane, self.shards, self.simulations),
+            Simulations(self.plane, self.shards, self.learner, self.simulations),
             LiftDays(self.plane, self.jobs, str(folder / "warehouse")),
         )
         self.app = build(self.parts)
