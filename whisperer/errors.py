@@ -116,4 +116,22 @@ class FencedError(JournalError):
 
 
 class InvariantError(WhispererError):
+    """A bug. ``tenant`` and ``user`` (a user key) say whose state it is, "" where it is nobody's.
+
+    What led to it, the last records of that user, are its notes (:func:`whisperer.shard.story.with_story`).
+    """
+
     code = "invariant"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        retry_after_s: float | None = None,
+        tenant: str = "",
+        user: str = "",
+    ) -> None:
+        super().__init__(message, code=code, retry_after_s=retry_after_s)
+        self.tenant = tenant
+        self.user = user

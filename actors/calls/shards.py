@@ -26,11 +26,17 @@ from actors.calls.retry import Pauses, T, retry
 from actors.calls.socket_client import DirectConnection, connect
 from actors.telemetry import tracing
 from whisperer.errors import UnavailableError
+from whisperer.vocabulary.named import Named
 
-OK = ""
-STALE_MAP = "stale_map"
-OVERLOADED = "overloaded"
-MOVING = "moving"
+
+class CallStatus(Named):
+    """Name how a shard answered a call."""
+
+    OK = ""
+    STALE_MAP = "stale_map"
+    OVERLOADED = "overloaded"
+    MOVING = "moving"
+
 
 CALL_RESULTS = ANSWERED, DIED, UNAVAILABLE, FAILED = "answered", "died", "unavailable", "failed"
 
@@ -128,7 +134,7 @@ class ShardCalls:
             if shard in self._direct and (found is None or found.is_open):
                 return found
             status, way = await self.call(shard, "direct_way", timeout_s=timeout_s)
-            if status != OK:  # it does not serve: its refusal is the answer
+            if status != CallStatus.OK:  # it does not serve: its refusal is the answer
                 return None
             try:
                 found = None if way is None else await connect(*way)
@@ -201,7 +207,7 @@ class ShardCalls:
             home, version = self.places.table(tenant)[partition], self.places.current.version
             return await self.call(home, method, version, *args, timeout_s=timeout_s)
 
-        _, value = await self.until(attempt, timeout_s, is_done=lambda answer: answer[0] == OK)
+        _, value = await self.until(attempt, timeout_s, is_done=lambda answer: answer[0] == CallStatus.OK)
         return value
 
 

@@ -23,7 +23,7 @@ from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 from actors.calls.named_actor import DIRECTORY, NAMESPACE
 from actors.calls.partition_map import PartitionMap, shard_name
 from actors.calls.retry import Pauses, retry
-from actors.calls.shards import OK, ShardCalls
+from actors.calls.shards import CallStatus, ShardCalls
 from actors.directory import leftovers, starting
 from actors.directory import state_file as directory_file
 from actors.directory.replica_reports import ReplicaReports, Report
@@ -117,7 +117,7 @@ class Directory:
         place = (move.tenant, move.partition, move.map_version)
         _, figures = await self._until(
             lambda: self._shards.call(move.source, "hand_over", *place, move.target, timeout_s=HAND_OVER_TIMEOUT_S),
-            is_done=lambda answer: answer[0] == OK,
+            is_done=lambda answer: answer[0] == CallStatus.OK,
         )
         moves = {**self._state.map.moves, f"{move.tenant}/{move.partition}": move.target}
         self._set_map(version=move.map_version, moves=moves)

@@ -19,7 +19,7 @@ import msgspec
 from whisperer.decisions.versions import parsed
 from whisperer.feedback.outcome import Reward
 from whisperer.models.guardrails import VersionTally
-from whisperer.vocabulary.groups import POLICY
+from whisperer.vocabulary.groups import Group
 
 MOST_USERS = 10_000
 _MICROS_IN_MILLI = 1_000
@@ -63,7 +63,7 @@ class Tallies:
 
     def saw(self, tenant: str, reward: Reward) -> None:
         """Count a reward; call once for each."""
-        decider = parsed(reward.policy_version) if reward.mature and reward.group == POLICY else None
+        decider = parsed(reward.policy_version) if reward.mature and reward.group == Group.POLICY else None
         stage = None if decider is None else self._stages.get((tenant, decider.model))
         if decider is None or stage is None or reward.decided_at < stage.since:
             return

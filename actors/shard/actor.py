@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from actors.calls.call_log import Calls
 from actors.calls.inline_blocks import to_blocks
 from actors.calls.partition_map import shard_name
 from actors.calls.retry import Pauses, retry
-from actors.calls.shards import MOVING, OK, OVERLOADED, STALE_MAP, ShardCalls
+from actors.calls.shards import CallStatus, ShardCalls
 from actors.calls.socket_server import DirectServer
 from actors.installation import Installation, configure_logs, load
 from actors.processes.bookkeeper import Bookkeeper
@@ -187,8 +188,8 @@ class ShardActor:
         try:
             await self._direct.start()
         except OSError:
-            return OK, None
-        return OK, (str(self._direct.path), self._direct.token)
+            return CallStatus.OK, None
+        return CallStatus.OK, (str(self._direct.path), self._direct.token)
 
     async def ingest(self, map_version: int, sizes: list[int], *pieces: bytes | memoryview) -> Answer:
         """Store and apply encoded event blocks; OK only once all of them are durable.
@@ -206,7 +207,7 @@ class ShardActor:
         strays = [n for n, one in enumerate(read) if self._strays(one.block)] if self._moving.has_strays else []
         at_home = [n for n in range(len(blocks)) if n not in strays]
         if not self._committer.has_room(sum(len(blocks[n]) + read[n].block.payload_size for n in at_home)):
-            return OVERLOADED, RETRY_AFTER_S
+            return CallStatus.OVERLOADED, RETRY_AFTER_S
         submitted = [
             self._committer.submit_bounded(part, len(part.block) + read[n].block.payload_size // len(parts))
             for n in at_home
@@ -214,9 +215,9 @@ class ShardActor:
             for part in parts
         ]
         await asyncio.gather(*submitted)
-        return (STALE_MAP, strays) if strays else (OK, None)
+        return (CallStatus.STALE_MAP, strays) if strays else (CallStatus.OK, None)
 
-    async def take_letters(self, map_version: int, letters: list[Letter]) -> tuple[str, list[str] | None]:
+    async def take_letters(self, map_version: int, letters: list[Letter]) -> tuple[str, Sequence[str] | None]:
         """Accept other shards' letters: OK and the fate of each (:mod:`actors.shard.letterbox`), once durable."""
         refusal = self._refusal(map_version)
         return (refusal[0], None) if refusal else await self._accept_letters(letters)
@@ -226,7 +227,7 @@ class ShardActor:
         refusal = self._refusal_for(map_version, tenant, [key])
         if refusal:
             return refusal
-        return OK, inspection.user(self._shard, tenant, key, as_of)
+        return CallStatus.OK, inspection.user(self._shard, tenant, key, as_of)
 
     async def root(self, map_version: int, tenant: str, key: str) -> Answer:
         """Return whom a key was finally joined into: asked of the partition that orders aliases."""
@@ -234,8 +235,8 @@ class ShardActor:
         if refusal:
             return refusal
         if self._moving.is_elsewhere(tenant, ALIAS_ARBITER):
-            return STALE_MAP, None
-        return OK, inspection.root(self._shard, tenant, key)
+            return CallStatus.STALE_MAP, None
+        return CallStatus.OK, inspection.root(self._shard, tenant, key)
 
     async def payloads(self, tenant: str, references: list[int], only_recent: bool) -> list[dict[str, Any] | None]:
         """Return the events behind timeline entries; None where no longer in this shard's journal, or not in memory."""
@@ -288,9 +289,9 @@ class ShardActor:
         if refusal:
             return refusal
         try:
-            return OK, await self._loop.ask(tenant, campaign, users, timeout_s)
+            return CallStatus.OK, await self._loop.ask(tenant, campaign, users, timeout_s)
         except OverloadError as error:
-            return OVERLOADED, error.retry_after_s
+            return CallStatus.OVERLOADED, error.retry_after_s
 
     async def decision(self, tenant: str, decision_id: str) -> dict[str, Any] | None:
         """Return a decision that is in memory here, or None."""
@@ -332,8 +333,8 @@ class ShardActor:
         try:
             await self._submit(body)
         except OverloadError as error:
-            return OVERLOADED, error.retry_after_s
-        return OK, None
+            return CallStatus.OVERLOADED, error.retry_after_s
+        return CallStatus.OK, None
 
     async def _submit(self, body: RecordBody) -> None:
         await self._committer.submit(body)
@@ -474,9 +475,9 @@ class ShardActor:
 
     def _refusal(self, map_version: int) -> Answer | None:
         if self._draining:
-            return MOVING, 1.0
+            return CallStatus.MOVING, 1.0
         if map_version < 1:  # maps count from 1: a caller that has not seen one yet
-            return STALE_MAP, None
+            return CallStatus.STALE_MAP, None
         return None
 
     def _refusal_for(self, map_version: int, tenant: str, keys: list[str]) -> Answer | None:
@@ -487,15 +488,15 @@ class ShardActor:
         if self._moving.has_strays:
             seed = tenant_seed(tenant)
             if any(self._moving.is_elsewhere(tenant, partition_of(key, seed)) for key in keys):
-                return STALE_MAP, None
+                return CallStatus.STALE_MAP, None
         return None
 
     def _strays(self, block: EventBlock) -> bool:
         """Report whether a block has events of a partition that lives elsewhere."""
         return any(self._moving.is_elsewhere(block.tenant, p) for p in np.unique(block.events()["partition"]).tolist())
 
-    async def _accept_letters(self, letters: list[Letter]) -> tuple[str, list[str] | None]:
-        return OK, await self._letterbox.take(letters)
+    async def _accept_letters(self, letters: list[Letter]) -> tuple[str, Sequence[str] | None]:
+        return CallStatus.OK, await self._letterbox.take(letters)
 
     async def _confirm(self, letters: list[tuple[str, int, int]]) -> None:
         await self._committer.submit_bounded(LettersConfirmed(letters))

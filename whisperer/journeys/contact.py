@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from whisperer.eligibility.local_time import wall_at
-from whisperer.feedback.outcome import CLICKED, OPENED
+from whisperer.feedback.outcome import OutcomeKind
 from whisperer.journeys.engagement import Engagement
 from whisperer.vocabulary.channels import CHANNELS
 from whisperer.vocabulary.units import DAY_MS, HOUR_MS
@@ -82,7 +82,7 @@ def counts(
             n_engaged += 1
             place = _PLACE.get(channel)
             if place is not None:
-                by_channel[place + (1 if kind == OPENED else 2)] += 1
+                by_channel[place + (1 if kind == OutcomeKind.OPENED else 2)] += 1
     since = max(0, now - sends[-1][1]) / HOUR_MS if sends else _NAN
     return (float(n_week), since, float(n_engaged)), by_channel
 
@@ -99,10 +99,10 @@ def of_engagement(
     """Return (sends, noticed) for :func:`counts` from a user's engagement; both empty for None."""
     if held is None:
         return [], []
-    noticed = [
+    noticed: list[tuple[str, str, int]] = [
         ("" if decision.send is None else decision.send.channel, outcome.kind, outcome.at)
         for decision in held.decisions
         for outcome in decision.outcomes
-        if outcome.kind in (OPENED, CLICKED)
+        if outcome.kind in (OutcomeKind.OPENED, OutcomeKind.CLICKED)
     ]
     return [(sent.channel, sent.at) for sent in held.standing.sends], noticed

@@ -13,6 +13,8 @@ from whisperer.delivery.dispatch import Receipt
 from whisperer.errors import UNREADABLE, JournalDamagedError
 from whisperer.events.block import Payloads
 from whisperer.events.decoding import decode_block
+from whisperer.feedback.outcome import OutcomeKind
+from whisperer.journeys.campaign import CampaignStatus
 from whisperer.profiles.state import ProfileState
 from whisperer.shard.accounts import StoredAccount
 
@@ -113,7 +115,7 @@ class Outcome(msgspec.Struct, array_like=True, frozen=True):
 
     user: str
     decision_id: str
-    kind: str
+    kind: OutcomeKind
     at: int
     detail: str = ""
     channel: str = ""
@@ -212,7 +214,7 @@ class CampaignConfig(msgspec.Struct, array_like=True, frozen=True):
 
     name: str
     version: int
-    status: str
+    status: CampaignStatus
     definition: str
 
 

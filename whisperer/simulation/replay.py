@@ -20,13 +20,13 @@ import pyarrow as pa
 
 from whisperer.content.message import NotRendered, Rendered, RenderRequest
 from whisperer.decisions.decision import Candidate, Choice
-from whisperer.delivery.dispatch import ACCEPTED, REFUSED, Receipt
+from whisperer.delivery.dispatch import Receipt, Verdict
 from whisperer.eligibility import caps
 from whisperer.eligibility.standing import Sent
 from whisperer.errors import InvariantError
 from whisperer.events.block import encode_block
-from whisperer.feedback.outcome import BOUNCED, COMPLAINED, UNSUBSCRIBED
-from whisperer.journeys.campaign import LIVE as LIVE_STATUS
+from whisperer.feedback.outcome import OutcomeKind
+from whisperer.journeys.campaign import CampaignStatus
 from whisperer.profiles.population import FORWARDED
 from whisperer.shard.accounts import Account
 from whisperer.shard.decision import sending
@@ -62,7 +62,7 @@ MOST_RENDERED = 20_000
 
 _MAX_IDS = 1 << 17
 """Size of the dedup index, which has nothing to find here."""
-_STATED = (UNSUBSCRIBED, COMPLAINED, BOUNCED)
+_STATED = (OutcomeKind.UNSUBSCRIBED, OutcomeKind.COMPLAINED, OutcomeKind.BOUNCED)
 
 Choose = Callable[[Sequence[Candidate]], list[Choice]]
 Render = Callable[[RenderRequest], Rendered | NotRendered]
@@ -143,7 +143,7 @@ class Replay:
     def _publish(self) -> None:
         plan = self._plan
         self._learn_facts(plan.since)
-        live = CampaignConfig(plan.name, plan.version, LIVE_STATUS, plan.definition)
+        live = CampaignConfig(plan.name, plan.version, CampaignStatus.LIVE, plan.definition)
         self._do(ConfigPublished(plan.tenant, 1, plan.segments, [live], plan.experiment), plan.since)
         self._tick(plan.since)
 
@@ -171,7 +171,7 @@ class Replay:
             elif fact.kind == ASKED and fact.at >= self._plan.since:
                 self._do(Asked(self._plan.tenant, self._plan.name, [(key, fact.detail)]), now)
             elif fact.kind in _STATED:
-                told = Outcome(key, "", fact.kind, fact.at, "", fact.channel, self._plan.campaign.purpose)
+                told = Outcome(key, "", OutcomeKind(fact.kind), fact.at, "", fact.channel, self._plan.campaign.purpose)
                 self._do(Outcomes(self._plan.tenant, [told]), now)
 
     def _home_of(self, key: str) -> str | None:
@@ -238,5 +238,5 @@ class Replay:
             found = self._render(prepared)
             if isinstance(found, NotRendered):
                 self.not_rendered.setdefault(prepared.template, found)
-                return Receipt(prepared.send_key, REFUSED, detail=found.reason)
-        return Receipt(prepared.send_key, ACCEPTED, "simulated", locale=prepared.locale)
+                return Receipt(prepared.send_key, Verdict.REFUSED, detail=found.reason)
+        return Receipt(prepared.send_key, Verdict.ACCEPTED, "simulated", locale=prepared.locale)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from whisperer.decisions.decision import NO_SEND
-from whisperer.delivery.dispatch import ACCEPTED
+from whisperer.delivery.dispatch import Verdict
 from whisperer.journeys.campaign import Campaign
 from whisperer.shard.state.log import DecisionRow, DeliveryRow, LogRow, RewardRow
 from whisperer.vocabulary.units import DAY_MS, MICROS
@@ -107,7 +107,7 @@ class CampaignTally:
             self._open[row.decision_id] = row.arm, day
 
     def _delivery(self, row: DeliveryRow) -> None:
-        if row.status != ACCEPTED and not row.reason:
+        if row.status != Verdict.ACCEPTED and not row.reason:
             return  # an attempt that another will follow
         arm, day = self._open.pop(row.decision_id)
         counts = self.days[day]

@@ -17,7 +17,7 @@ from actors.shard.loop.applications import Application
 from actors.shard.loop.call_pacing import Company
 from whisperer.decisions.decision import Candidate, Choice
 from whisperer.errors import OverloadError, UnavailableError
-from whisperer.journeys.engagement import DECIDING
+from whisperer.journeys.engagement import DecisionStatus
 from whisperer.shard.machine import Shard
 from whisperer.shard.records import DecisionsMade, RecordBody
 
@@ -97,7 +97,7 @@ class Decider:
 
     def _is_open(self, candidate: Candidate) -> bool:
         found = self._shard.tenant(candidate.tenant).loop.find(candidate.decision_id)
-        return found is not None and found[1].status == DECIDING
+        return found is not None and found[1].status == DecisionStatus.DECIDING
 
 
 def _records(batch: list[Candidate], choices: list[Choice]) -> list[DecisionsMade]:

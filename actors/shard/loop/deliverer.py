@@ -28,7 +28,7 @@ from actors.shard.loop.call_pacing import Company
 from actors.shard.loop.decider import PAUSES, Submit
 from whisperer.content.message import NotRendered, Rendered, RenderRequest
 from whisperer.delivery.channels import is_repeatable
-from whisperer.delivery.dispatch import BOUNCED, REFUSED, UNKNOWN, WAITING, Dispatch, Receipt
+from whisperer.delivery.dispatch import Dispatch, Receipt, Verdict
 from whisperer.eligibility.suppression import address_hash
 from whisperer.errors import OverloadError, UnavailableError
 from whisperer.journeys.engagement import Decision
@@ -267,7 +267,7 @@ class Deliverer:
                     decision, dispatch = by_key.pop(receipt.send_key, ("", None))
                     if dispatch is None or self._dispatched.get(decision) is not dispatch:
                         continue  # given up meanwhile
-                    if receipt.status == WAITING:
+                    if receipt.status == Verdict.WAITING:
                         turned_away.append(decision)
                         self._ended([decision])
                     else:
@@ -312,15 +312,13 @@ class Deliverer:
         for (decision, request), message in zip(requests, rendered, strict=True):
             if isinstance(message, NotRendered):
                 _log.info("%s: %s", decision, message.detail)
-                receipts.append((decision, Receipt(request.send_key, REFUSED, detail=message.reason)))
+                receipts.append((decision, Receipt(request.send_key, Verdict.REFUSED, detail=message.reason)))
                 continue
-            refusal = sending.last_look(tenant, decision, now)
-            if refusal is not None:
-                receipts.append((decision, refusal))
-                continue
-            found = tenant.loop.find(decision)
-            assert found is not None, "the last look found it"
-            dispatches.append((decision, _dispatch(request, message, found[1])))
+            found = sending.last_look(tenant, decision, now)
+            if isinstance(found, Receipt):
+                receipts.append((decision, found))
+            else:
+                dispatches.append((decision, _dispatch(request, message, found)))
         return dispatches
 
     async def _confirm(self, tenant_id: str, receipts: list[tuple[str, Receipt]]) -> None:
@@ -333,7 +331,7 @@ def _unanswered(dispatch: Dispatch) -> Receipt:
     """Return the receipt of a message given up at a planned stop. Its channel's provider is not known here."""
     return Receipt(
         dispatch.send_key,
-        UNKNOWN,
+        Verdict.UNKNOWN,
         detail="no answer when the shard was stopped",
         content_hash=dispatch.content_hash,
         locale=dispatch.locale,
@@ -343,7 +341,7 @@ def _unanswered(dispatch: Dispatch) -> Receipt:
 
 def _completed(dispatch: Dispatch, receipt: Receipt) -> Receipt:
     """Add to a bounce the address that was used, whatever the profile says by then."""
-    if receipt.status != BOUNCED:
+    if receipt.status != Verdict.BOUNCED:
         return receipt
     used = address_hash(dispatch.channel, dispatch.address)
     return msgspec.structs.replace(receipt, address_hash=used)

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from actors.calls.shards import OK, ShardCalls
+from actors.calls.shards import CallStatus, ShardCalls
 from actors.jobs import DecisionAudit, Jobs
 from cluster.times import iso
 from serve_apps.gateway.services.audit import audit, from_warehouse, sentence
@@ -111,7 +111,7 @@ class DecisionQueries:
             status, answer = await self._shards.ask(
                 shard, tenant, campaign, users, ANSWER_WITHIN_S, timeout_s=ANSWER_WITHIN_S + 10.0
             )
-            if status == OK:
+            if status == CallStatus.OK:
                 views.update(zip(asked, answer, strict=True))
 
         async def attempt() -> bool:

@@ -18,6 +18,7 @@ from cluster.control_plane import ControlPlane, Published
 from cluster.control_plane.policies import ScoreVersion
 from serve_apps.gateway.metrics.status import Overview
 from whisperer.errors import NotFoundError, UnavailableError
+from whisperer.journeys.campaign import CampaignStatus
 from whisperer.models.rollout import BUILT_IN, SCORES
 from whisperer.profiles.features import FEATURES
 from whisperer.segments import describe, parse_predicate, to_json
@@ -112,7 +113,9 @@ class Publishing:
 def _configs(published: Published) -> tuple[list[SegmentConfig], list[CampaignConfig]]:
     """Return the segments and campaigns for the shards; experiment and version are sent separately."""
     segments = [SegmentConfig(row.name, row.version, json.dumps(row.predicate)) for row in published.segments]
-    campaigns = [CampaignConfig(row.name, row.version, row.status, row.definition) for row in published.campaigns]
+    campaigns = [
+        CampaignConfig(row.name, row.version, CampaignStatus(row.status), row.definition) for row in published.campaigns
+    ]
     return segments, campaigns
 
 

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from actors.calls.learner import LearnerCalls
 from actors.calls.shards import ShardCalls
 from actors.jobs.simulation_runs import Simulations as Runs
-from actors.simulation.record import RUNNING, Record
+from actors.simulation.record import Record, RunState
 from cluster.control_plane import ControlPlane
 from cluster.times import iso
 from serve_apps.gateway.http.exchange import InvalidBodyError
@@ -185,7 +185,7 @@ def document(record: Record) -> dict[str, Any]:
         "campaign": record.campaign,
         "status": record.status,
         "started_at": iso(record.started_at),
-        "finished_at": None if record.status == RUNNING else iso(record.updated_at),
+        "finished_at": None if record.status == RunState.RUNNING else iso(record.updated_at),
         "progress": {"events": record.n_done, "of": record.n_events},
         "error": record.error or None,
         "result": result,

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from actors.calls.shards import OK, OVERLOADED, STALE_MAP, ShardCalls
+from actors.calls.shards import CallStatus, ShardCalls
 from actors.telemetry import tracing
 from actors.telemetry.measures import COUNTS, Histogram
 from whisperer.errors import OverloadError
@@ -166,10 +166,10 @@ class Coalescer:
                 if target not in packed:
                     packed[target] = [encode_block(block) for block in pending[target]]
                 status, detail = await self._shards.ingest(target, packed[target], timeout_s=CALL_TIMEOUT_S)
-                if status == OVERLOADED:
+                if status == CallStatus.OVERLOADED:
                     raise OverloadError("a shard's queue is full", retry_after_s=detail)
-                if status != OK:
-                    if status == STALE_MAP and detail is not None:  # the others are stored
+                if status != CallStatus.OK:
+                    if status == CallStatus.STALE_MAP and detail is not None:  # the others are stored
                         pending[target] = [pending[target][n] for n in detail]
                         del packed[target]
                     await self._shards.places.refresh()

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from cluster import demo, demo_campaign
 from cluster.control_plane import ControlPlane
 from cluster.demo_templates import demo_templates
-from whisperer.journeys.campaign import ENDED, LIVE
+from whisperer.journeys.campaign import CampaignStatus
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def test_the_demo_has_two_keys_templates_and_a_live_campaign(plane: ControlPlane
     assert access.secret_key.startswith("sk_")
     assert {template.name for template in plane.list_templates("demo")} == set(demo_templates())
     campaign = plane.get_campaign("demo", demo_campaign.NAME)
-    assert campaign.status == LIVE
+    assert campaign.status == CampaignStatus.LIVE
     assert all(arm.template_version == 1 for arm in campaign.campaign.arms)
     assert plane.experiment("demo").holdout == demo_campaign.HOLDOUT
 
@@ -63,7 +63,7 @@ def test_what_the_owner_changed_stays(plane: ControlPlane) -> None:
     plane.end_campaign("demo", demo_campaign.NAME)
     plane.set_experiment("demo", holdout=0.3)
     demo.access(plane, "demo", first)
-    assert plane.get_campaign("demo", demo_campaign.NAME).status == ENDED
+    assert plane.get_campaign("demo", demo_campaign.NAME).status == CampaignStatus.ENDED
     assert plane.experiment("demo").holdout == 0.3
 
 
@@ -72,5 +72,5 @@ def test_a_start_that_was_broken_off_is_completed(plane: ControlPlane) -> None:
     plane.put_template(tenant.id, "tips-email", demo_templates()["tips-email"])
     plane.put_campaign(tenant.id, demo_campaign.NAME, demo_campaign.CAMPAIGN)
     demo.ensure(plane, tenant.id)
-    assert plane.get_campaign("demo", demo_campaign.NAME).status == LIVE
+    assert plane.get_campaign("demo", demo_campaign.NAME).status == CampaignStatus.LIVE
     assert plane.get_template("demo", "tips-email").version == 1

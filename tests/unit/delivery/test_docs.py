@@ -46,13 +46,13 @@ def test_every_provider_is_told(provider: str) -> None:
 @pytest.mark.parametrize(
     "status",
     [
-        dispatch.ACCEPTED,
-        dispatch.RETRY,
-        dispatch.REJECTED,
-        dispatch.BOUNCED,
-        dispatch.REFUSED,
-        dispatch.UNKNOWN,
-        dispatch.WAITING,
+        dispatch.Verdict.ACCEPTED,
+        dispatch.Verdict.RETRY,
+        dispatch.Verdict.REJECTED,
+        dispatch.Verdict.BOUNCED,
+        dispatch.Verdict.REFUSED,
+        dispatch.Verdict.UNKNOWN,
+        dispatch.Verdict.WAITING,
     ],
 )
 def test_every_status_is_told(status: str) -> None:
