@@ -6,7 +6,7 @@ import pytest
 
 from cluster.importing import sending
 
-from .recording_gateway import RecordingGateway
+from tests.unit.importing.recording_gateway import RecordingGateway
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from cluster.importing.command import import_file
 from cluster.importing.report import ImportReport
 from whisperer.errors import ConflictError, InvalidKeyError, RequestError, UnavailableError
 
-from .recording_gateway import RecordingGateway
+from tests.unit.importing.recording_gateway import RecordingGateway
 
 MAP = {
     "user_id": "user",

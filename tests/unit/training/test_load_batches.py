@@ -7,7 +7,7 @@ import pytest
 
 from training.simulator import load_batches
 
-from ..events.ingesting import ingest
+from tests.unit.events.ingesting import ingest
 
 
 def decoded(bodies: list[bytes]) -> list[dict[str, Any]]:

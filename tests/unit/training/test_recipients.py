@@ -27,7 +27,7 @@ from whisperer.feedback.links import CLICK, OPEN, UNSUBSCRIBE, LinkSigner, Signe
 from whisperer.journeys.campaign import OnEvent
 from whisperer.journeys.parse import parse_campaign
 
-from .sink_gateway import CHANNEL_OF, ServedGateway, SinkGateway
+from tests.unit.training.sink_gateway import CHANNEL_OF, ServedGateway, SinkGateway
 
 NOW = 1_790_000_000_000
 CHECKOUT = Path(__file__).parents[3]

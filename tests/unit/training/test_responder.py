@@ -15,7 +15,7 @@ from training.simulator.responder import Responder
 from training.simulator.segment import iso
 from whisperer.decisions.decision import NO_SEND
 
-from .sink_gateway import CHANNEL_OF, SinkGateway
+from tests.unit.training.sink_gateway import CHANNEL_OF, SinkGateway
 
 CAMPAIGN, GOAL = "feature-adoption-compressed-time", "Feature Adopted"
 WINDOW_MS = 30_000

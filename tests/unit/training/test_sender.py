@@ -20,7 +20,7 @@ from training.simulator.segment import iso
 from training.simulator.sender import Sender, SendError
 from training.simulator.stream import Life, RatePace
 
-from ..importing.recording_gateway import RecordingGateway
+from tests.unit.importing.recording_gateway import RecordingGateway
 
 START = "2026-01-05T00:00:00+00:00"
 CHECKOUT = Path(__file__).parents[3]

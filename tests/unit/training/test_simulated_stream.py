@@ -18,7 +18,7 @@ from training.simulator.segment import iso
 from training.simulator.stream import Life, RatePace, SpeedPace
 from training.simulator.visits import SESSION
 
-from ..events.ingesting import ingest
+from tests.unit.events.ingesting import ingest
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 DAYS = 70
