@@ -24,7 +24,7 @@ import msgspec
 
 from actors.calls.retry import retry
 from actors.shard.loop.applications import Application
-from actors.shard.loop.call_pacing import Company
+from actors.shard.loop.call_pacing import CallPacing
 from actors.shard.loop.decider import PAUSES, Submit
 from whisperer.content.message import NotRendered, Rendered, RenderRequest
 from whisperer.delivery.channels import is_repeatable
@@ -52,7 +52,7 @@ _log = logging.getLogger(__name__)
 @dataclass(slots=True)
 class _Lane:
     tenant: str
-    company: Company
+    pacing: CallPacing
     waiting: deque[str] = field(default_factory=deque)
     n_batches: int = 0
     n_under_way: int = 0
@@ -119,7 +119,7 @@ class Deliverer:
             asyncio.get_running_loop().call_soon(self._start, lane)
 
     def _lane(self, tenant: str) -> _Lane:
-        lane = _Lane(tenant, Company(lambda: self._start(lane)))
+        lane = _Lane(tenant, CallPacing(lambda: self._start(lane)))
         return lane
 
     async def stop(self, tenant: str, partition: int, within_s: float) -> None:
@@ -178,7 +178,7 @@ class Deliverer:
         while lane.waiting and lane.n_batches < MAX_BATCHES and lane.room > 0 and not self._closing:
             if loop.time() < lane.rests_until:
                 return  # a timer calls this again then
-            if not lane.company.may_go(lane.n_batches, len(lane.waiting) >= MAX_BATCH):
+            if not lane.pacing.may_go(lane.n_batches, len(lane.waiting) >= MAX_BATCH):
                 return
             batch = [lane.waiting.popleft() for _ in range(min(MAX_BATCH, lane.room, len(lane.waiting)))]
             lane.n_batches += 1
