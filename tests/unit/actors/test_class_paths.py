@@ -26,5 +26,5 @@ BEFORE = {
 @pytest.mark.parametrize(("path", "today"), BEFORE.items())
 def test_a_class_path_of_the_release_before_leads_to_todays_class(path: str, today: type) -> None:
     module, _, name = path.partition(":")
-    assert pickle.loads(f"c{module}\n{name}\n.".encode()) is today  # noqa: S301 - our own bytes
+    assert pickle.loads(f"c{module}\n{name}\n.".encode()) is today
     assert named(path) is today

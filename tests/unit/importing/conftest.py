@@ -5,7 +5,6 @@ from collections.abc import Iterator
 import pytest
 
 from cluster.importing import sending
-
 from tests.unit.importing.recording_gateway import RecordingGateway
 
 

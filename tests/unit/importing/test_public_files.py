@@ -13,7 +13,6 @@ import pytest
 
 from cluster.importing.command import import_file
 from cluster.importing.report import ImportReport
-
 from tests.unit.events.ingesting import Stored, ingest
 from tests.unit.importing.recording_gateway import RecordingGateway
 
