@@ -11,6 +11,7 @@ from serve_apps.gateway.pages.pictures import sentence
 from whisperer.decisions.decision import NO_SEND
 from whisperer.journeys.engagement import DECIDING, REFUSED, SENDING, SENT
 from whisperer.journeys.engagement import NO_SEND as CLOSED_WITHOUT
+from whisperer.vocabulary.channels import CHANNELS
 from whisperer.vocabulary.groups import HOLDOUT, UNIFORM
 
 _CAUSES = {
@@ -19,7 +20,6 @@ _CAUSES = {
     "schedule": "the campaign's schedule fired",
     "request": "a caller asked",
 }
-_CHANNELS = {"email": "e-mail", "sms": "SMS", "push": "push message", "webhook": "webhook call"}
 _DEEDS = {
     "opened": "opened it",
     "clicked": "clicked a link",
@@ -32,7 +32,8 @@ _DEEDS = {
 
 def channel_words(channel: str) -> str:
     """Return a channel in words."""
-    return _CHANNELS.get(channel, channel)
+    known = CHANNELS.get(channel)
+    return channel if known is None else known.noun
 
 
 def cause(trigger: str) -> str:

@@ -16,6 +16,7 @@ from whisperer.content.message import Rendered
 from whisperer.content.render import render
 from whisperer.content.template import parse_template
 from whisperer.feedback.links import LIFETIME_MS, MAX_URL_CHARS
+from whisperer.vocabulary.channels import CHANNELS
 
 PAGE = (Path(__file__).parents[3] / "docs" / "templates.md").read_text()
 JSON = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
@@ -66,24 +67,26 @@ def test_the_wrong_example_is_wrong_as_the_page_says() -> None:
 
 def test_the_limits_on_the_page_are_those_of_the_product() -> None:
     table = PAGE.split("## Limits")[1].split("##")[0]
+    email = CHANNELS["email"]
+    subject, html, text = email.parts
     numbers = [int(n.replace(",", "")) for n in re.findall(r"\| ([\d,]+) \|", table)]
     assert numbers == [
         limits.MAX_LOCALES,
-        limits.MAX_SOURCE_CHARS["subject"],
-        limits.MAX_SOURCE_CHARS["html"],
-        limits.MAX_SOURCE_CHARS["text"],
+        subject.max_template_chars,
+        html.max_template_chars,
+        text.max_template_chars,
         limits.MAX_TAG_CHARS,
         limits.MAX_MARKUP_CHARS,
         limits.MAX_ITERATIONS,
         limits.MAX_WORK,
         limits.MAX_VALUE_CHARS,
-        limits.MAX_SUBJECT_BYTES,
-        limits.MAX_OUTPUT_BYTES["html"],
+        email.limits[0].most,
+        html.max_bytes,
         limits.MAX_HTML_TAGS,
-        limits.MAX_OUTPUT_BYTES["text"],
-        limits.MAX_SMS_CHARS,
-        limits.MAX_PUSH_BYTES,
-        limits.MAX_OUTPUT_BYTES["body"],
+        text.max_bytes,
+        CHANNELS["sms"].limits[0].most,
+        CHANNELS["push"].limits[0].most,
+        CHANNELS["webhook"].parts[0].max_bytes,
         limits.MAX_TRACKED_LINKS,
     ]
     links = PAGE.split("## Links")[1].split("##")[0]
