@@ -1,0 +1,29 @@
+"""What the battery says on any channel, made from the channel's entry: adding a channel changes nothing here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from whisperer.vocabulary.channels import AddressKind, Channel, Syntax
+
+SOURCES: dict[Syntax, str] = {
+    "line": "Hi {{ user.name }}",
+    "text": "Hi {{ user.name }},\nsee https://app.example.com/plans",
+    "html": '<p>Hi {{ user.name }}, <a href="https://app.example.com/plans">see</a></p>',
+    "json": '{"hi": "{{ user.name }}"}',
+}
+"""Syntax -> a template in it."""
+
+ADDRESSES: dict[AddressKind, tuple[str, str, str]] = {
+    "email": (" Ada@Example.com ", "Ada@example.com", "ada@example.com\r\nBcc: all@example.com"),
+    "phone": ("+49 (151) 234-567", "+49151234567", "0151 234567"),
+    "push_token": (" token-1 ", "token-1", "token\x001"),
+    "user_key": ("u:ada", "u:ada", "u:a\nda"),
+}
+"""Kind of address -> one as it is stated, the same as it is used, and a text that is none."""
+
+
+def template(channel: Channel, **parts: str) -> dict[str, Any]:
+    """A template with all parts of the channel, some of them as given."""
+    written = {part.name: SOURCES[part.syntax] for part in channel.parts}
+    return {"channel": channel.name, "locales": {"en": written | parts}}
