@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from whisperer.vocabulary.channels import AddressKind, Channel, Syntax
+from whisperer.vocabulary.channels import AddressKind, Channel, Limit, Syntax
 
 SOURCES: dict[Syntax, str] = {
     "line": "Hi {{ user.name }}",
@@ -27,3 +27,16 @@ def template(channel: Channel, **parts: str) -> dict[str, Any]:
     """A template with all parts of the channel, some of them as given."""
     written = {part.name: SOURCES[part.syntax] for part in channel.parts}
     return {"channel": channel.name, "locales": {"en": written | parts}}
+
+
+def filled(channel: Channel, limit: Limit, n_chars: int) -> dict[str, Any]:
+    """A template whose parts under the limit have that many characters together, none more than it may have alone."""
+    texts = {}
+    for part in reversed(channel.parts):
+        if part.name in limit.parts:
+            n = min(n_chars - (part.name != limit.parts[0]), part.max_bytes)
+            n_chars -= n
+            each, rest = divmod(n, 50)
+            texts[part.name] = "{% for n in (1..50) %}" + "x" * each + "{% endfor %}" + "x" * rest
+    assert n_chars == 0, "the limit cannot be reached"
+    return template(channel, **texts)

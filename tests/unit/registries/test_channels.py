@@ -24,7 +24,7 @@ from tests.unit.gateway.world import Caller
 from tests.unit.pages.documents import NOW
 from tests.unit.pages.loop_documents import message, target_of
 from tests.unit.pages.reading import check_markup, check_policy
-from tests.unit.registries.channel_examples import ADDRESSES, SOURCES, template
+from tests.unit.registries.channel_examples import ADDRESSES, SOURCES, filled, template
 from whisperer.content.errors import TemplateError
 from whisperer.content.message import NotRendered, Rendered
 from whisperer.content.render import CLEANED, render
@@ -144,12 +144,9 @@ def test_whatever_a_user_is_called_a_part_keeps_its_syntax(channel: Channel) -> 
 @every_channel
 def test_a_message_over_a_limit_is_not_sent_and_the_author_reads_why(channel: Channel) -> None:
     for limit in channel.limits:
-        long = {name: "x" * limit.most for name in limit.parts}
-        long[limit.parts[0]] += "x"
-        many = {
-            name: "{% for n in (1..2) %}" + text[: len(text) // 2 + 1] + "{% endfor %}" for name, text in long.items()
-        }
-        found = rendered(channel, template(channel, **many))
+        found = rendered(channel, filled(channel, limit, limit.most))
+        assert isinstance(found, Rendered), found
+        found = rendered(channel, filled(channel, limit, limit.most + 1))
         assert isinstance(found, NotRendered)
         assert found.reason == "template_failed"
         assert f"over {limit.most:,} {limit.unit}" in found.detail
