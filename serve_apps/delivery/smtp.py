@@ -40,8 +40,8 @@ from aiosmtplib.protocol import SMTPProtocol
 
 from serve_apps.delivery.provider import ADMISSION_S, no_address, receipt, rejected, retry, unknown, waiting
 from serve_apps.delivery.ssrf import ForbiddenAddressError, Guard, UnresolvableError
-from whisperer.delivery.addresses import usable_address
-from whisperer.delivery.channels import MAX_ANSWER_TIMEOUT_S, parse_sender
+from whisperer.delivery.addresses import parse_sender, usable_address
+from whisperer.delivery.channels import MAX_ANSWER_TIMEOUT_S
 from whisperer.delivery.dispatch import Dispatch, Receipt, Verdict
 from whisperer.delivery.errors import UnsendableError
 from whisperer.delivery.mime import build_email

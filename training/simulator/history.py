@@ -14,12 +14,13 @@ import msgspec
 from whisperer.decisions.context import NAMES
 from whisperer.feedback.outcome import OutcomeKind
 from whisperer.journeys import contact
+from whisperer.vocabulary.channels import CHANNELS
 from whisperer.vocabulary.units import DAY_MS
 
 _WEEK = 7
 _FORGOTTEN_DAYS = 60
 _REMEMBERED = 64
-_CHANNEL_TRAITS = (("email", "email"), ("phone", "sms"), ("push_token", "push"))
+_CHANNEL_TRAITS = [(channel.address.traits[0], name) for name, channel in CHANNELS.items() if channel.address.traits]
 
 
 class History(msgspec.Struct, array_like=True):

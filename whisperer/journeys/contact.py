@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from whisperer.decisions.context import of_channel
 from whisperer.eligibility.local_time import wall_at
 from whisperer.feedback.outcome import OutcomeKind
 from whisperer.journeys.engagement import Engagement
@@ -31,11 +32,12 @@ class ContactSpec:
 
 
 def _of_channel(channel: str) -> tuple[ContactSpec, ...]:
+    sends, opens, clicks, hours = of_channel(channel)
     return (
-        ContactSpec(f"{channel}_sends_30d", "messages", f"sent by {channel} within 30 days"),
-        ContactSpec(f"{channel}_opens_30d", "events", f"opens of messages by {channel} within 30 days"),
-        ContactSpec(f"{channel}_clicks_30d", "events", f"clicks in messages by {channel} within 30 days"),
-        ContactSpec(f"hours_since_{channel}", "hours", f"since the last message by {channel}; absent: never"),
+        ContactSpec(sends, "messages", f"sent by {channel} within 30 days"),
+        ContactSpec(opens, "events", f"opens of messages by {channel} within 30 days"),
+        ContactSpec(clicks, "events", f"clicks in messages by {channel} within 30 days"),
+        ContactSpec(hours, "hours", f"since the last message by {channel}; absent: never"),
     )
 
 

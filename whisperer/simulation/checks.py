@@ -22,6 +22,7 @@ from whisperer.journeys.campaign import Campaign, OnEvent, OnRequest, OnSchedule
 from whisperer.simulation.forecast import ClockChange, Power, clock_changes
 from whisperer.simulation.plan import SimulationPlan, template_place
 from whisperer.simulation.tally import CampaignTally
+from whisperer.vocabulary.channels import CHANNELS
 from whisperer.vocabulary.reasons import Reason
 from whisperer.vocabulary.units import DAY_MS, MICROS
 
@@ -40,6 +41,8 @@ SOME, MOST = 0.2, 0.95
 """Shares of candidates from which a reason for refusal deserves a warning, and from which it blocks."""
 PATIENCE_DAYS = 365
 NO_PROVIDER = "sink"
+
+*_ADDRESSES, _LAST_ADDRESS = (channel.address.noun for channel in CHANNELS.values() if channel.address.traits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +155,7 @@ def _channels(plan: SimulationPlan, campaign: Campaign, found: Found) -> Item:
 
 
 def _addresses(plan: SimulationPlan, campaign: Campaign, found: Found) -> Item:
-    advice = "State e-mail, phone or push token with identify, or use another channel."
+    advice = f"State {', '.join(_ADDRESSES)} or {_LAST_ADDRESS} with identify, or use another channel."
     return _share("addresses", found, "have no address on any channel of the campaign", advice, Reason.NO_ADDRESS)
 
 

@@ -10,6 +10,7 @@ from serve_apps.gateway.pages.formats import moment, percent, reward, span
 from serve_apps.gateway.pages.pictures import sentence
 from whisperer.decisions.decision import NO_SEND
 from whisperer.journeys.engagement import DecisionStatus
+from whisperer.vocabulary.channels import CHANNELS
 from whisperer.vocabulary.groups import Group
 
 _CAUSES = {
@@ -18,7 +19,6 @@ _CAUSES = {
     "schedule": "the campaign's schedule fired",
     "request": "a caller asked",
 }
-_CHANNELS = {"email": "e-mail", "sms": "SMS", "push": "push message", "webhook": "webhook call"}
 _DEEDS = {
     "opened": "opened it",
     "clicked": "clicked a link",
@@ -31,7 +31,8 @@ _DEEDS = {
 
 def channel_words(channel: str) -> str:
     """Return a channel in words."""
-    return _CHANNELS.get(channel, channel)
+    known = CHANNELS.get(channel)
+    return channel if known is None else known.noun
 
 
 def cause(trigger: str) -> str:
