@@ -21,6 +21,7 @@ import msgspec
 from cluster.pids import INSTALLATION_ENV, Pid
 from cluster.ports import Ports
 from cluster.settings import Settings, completed
+from whisperer.errors import OperatorError
 
 RECORD_FILE = "installation.json"
 RECORD_VERSION = 1
@@ -29,7 +30,7 @@ HEAD_PROGRAMS = ("gcs_server", "raylet")
 _LONGEST_TEMP_ROOT = 24  # Ray and HAProxy add up to 80 characters for their sockets; AF_UNIX allows 107
 
 
-class InstallationError(Exception):
+class InstallationError(OperatorError):
     """The data folder cannot be used as requested; the message says why and what to do."""
 
 

@@ -20,13 +20,14 @@ from typing import Any, get_type_hints
 
 import msgspec
 
+from whisperer.errors import OperatorError
 from whisperer.events.kernels.placeholders import Placeholders
 
 ENV_PREFIX = "WHISPERER_"
 USER_FILE = "settings.toml"
 
 
-class SettingsError(Exception):
+class SettingsError(OperatorError):
     """A setting is unknown, of the wrong type, or impossible; the message names the place and the remedy."""
 
 

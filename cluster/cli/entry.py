@@ -32,7 +32,14 @@ def _explain(error: Exception) -> NoReturn:
     from cluster.ports import NoFreePortsError
     from cluster.ray_head import StartError
     from cluster.settings import SettingsError
-    from whisperer.errors import ConflictError, NotFoundError, RequestError, UnavailableError, WhispererError
+    from whisperer.errors import (
+        ConflictError,
+        NotFoundError,
+        ProblemsError,
+        RequestError,
+        UnavailableError,
+        WhispererError,
+    )
 
     codes: list[tuple[type[Exception], int]] = [
         (StartError, NOT_READY),
@@ -51,7 +58,6 @@ def _explain(error: Exception) -> NoReturn:
         raise error
     from cluster.cli.output import fail
 
-    problems = [
-        f"  {problem['pointer'] or '(whole)'}: {problem['message']}" for problem in getattr(error, "errors", [])
-    ]
+    found = error.errors if isinstance(error, ProblemsError) else []
+    problems = [f"  {problem['pointer'] or '(whole)'}: {problem['message']}" for problem in found]
     fail("\n".join([str(error), *problems]), code, log=getattr(error, "log", None))

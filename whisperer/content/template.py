@@ -13,10 +13,11 @@ from itertools import islice
 from typing import Any
 
 from whisperer.content import limits
-from whisperer.content.errors import Problem, TemplateError
-from whisperer.content.language import CompileError, Part, compile_part
+from whisperer.content.errors import TemplateError
+from whisperer.content.language import Part, compile_part
 from whisperer.content.links import hosts_in
 from whisperer.content.message import PARTS
+from whisperer.errors import Problem
 from whisperer.events.place import canonical_locale
 from whisperer.vocabulary.channels import CHANNELS, EMAIL, WEBHOOK
 
@@ -197,9 +198,9 @@ class _Reader:
                 refuse_missing=missing == REFUSE,
                 max_bytes=limits.MAX_OUTPUT_BYTES[part],
             )
-        except CompileError as error:
-            for code, message in error.problems:
-                self.note(at, code, message)
+        except TemplateError as error:
+            for problem in error.errors:
+                self.note(at, problem["code"], problem["message"])
             return None
 
     def _text(self, value: object, at: str, max_chars: int) -> str | None:
