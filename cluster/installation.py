@@ -20,8 +20,8 @@ import msgspec
 
 from cluster.pids import INSTALLATION_ENV, Pid
 from cluster.ports import Ports
-from cluster.settings import Settings, completed
 from whisperer.errors import OperatorError
+from whisperer.settings import Settings
 
 RECORD_FILE = "installation.json"
 RECORD_VERSION = 1
@@ -141,10 +141,7 @@ def load(data_dir: Path) -> Installation:
     """Return the record of a data folder. Raises NotInstalledError and InstallationError."""
     path = data_dir / RECORD_FILE
     try:
-        stored = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
-        if stored.get("settings") is not None:
-            stored["settings"] = completed(stored["settings"])
-        found = msgspec.convert(stored, Installation)
+        found = msgspec.json.decode(path.read_bytes(), type=Installation)
     except FileNotFoundError:
         raise NotInstalledError(
             f"there is no installation in {data_dir}: start one with `whisperer up --data-dir {data_dir}`, or name "

@@ -34,6 +34,7 @@ from cluster.installation import (
     temp_root,
 )
 from cluster.ray_head import StartError, run_logged
+from whisperer.settings import Settings
 
 _ORPHAN_GRACE_S = 3.0
 _DOWN_GRACE_S = 8.0
@@ -123,7 +124,7 @@ def down(data_dir: Path, *, progress: Progress | None = None) -> int:
         return len(found)
 
 
-def _configure(installation: Installation, chosen: settings.Settings, options: Mapping[str, Any]) -> None:
+def _configure(installation: Installation, chosen: Settings, options: Mapping[str, Any]) -> None:
     """Claim ports and write the record that every process will read."""
     if not ports.is_free(chosen.server.host, chosen.server.port):
         raise InstallationError(
@@ -203,7 +204,7 @@ def _start_head(installation: Installation, left_s: Callable[[], float], progres
 
 def _join(
     installation: Installation,
-    chosen: settings.Settings,
+    chosen: Settings,
     options: Mapping[str, Any],
     with_demo: bool,
     progress: Progress,

@@ -10,7 +10,7 @@ from typing import Any
 
 from cluster.installation import Installation
 from cluster.ray_head import HEAD
-from cluster.settings import Application
+from whisperer.settings import ApplicationSettings
 
 GATEWAY_APPLICATION = "gateway"
 _KEEP_ALIVE_S = 90
@@ -57,7 +57,7 @@ def _called(
     name: str,
     deployment: str,
     import_path: str,
-    settings: Application,
+    settings: ApplicationSettings,
     cpus: float,
     grace_s: float,
 ) -> dict[str, Any]:

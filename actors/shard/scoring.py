@@ -18,12 +18,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from actors.installation import ScoringSection
 from actors.telemetry.logs import Seldom
 from whisperer.errors import OverloadError, WhispererError
 from whisperer.models.scores import open_model
 from whisperer.models.store import ArtifactStore
 from whisperer.profiles.scores import BgNbdScores, ScoreModel
+from whisperer.settings import ScoringSettings
 from whisperer.shard.machine import Shard
 from whisperer.shard.people import scoring
 from whisperer.shard.records import RecordBody, ScoreModelChosen
@@ -66,7 +66,7 @@ class Scoring:
         submit: Callable[[RecordBody], Awaitable[None]],
         clock: Callable[[], int],
         cache: Path,
-        rhythm: ScoringSection,
+        rhythm: ScoringSettings,
     ) -> None:
         self._shard = shard
         self._submit = submit

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from actors.installation import ScoringSection
 from actors.shard import scoring as actor
 from actors.shard.scoring import Scoring
 from tests.unit.shard.world import DAY, T0, TENANT, World, event
@@ -24,6 +23,7 @@ from whisperer.models.scores import open_model
 from whisperer.models.store import ArtifactStore
 from whisperer.profiles.features import FEATURES, feature_hash
 from whisperer.profiles.scores import CHURN, ENGAGEMENT
+from whisperer.settings import ScoringSettings
 from whisperer.shard.people import scoring
 from whisperer.shard.records import RecordBody, Scored, ScoreModelChosen
 
@@ -43,7 +43,7 @@ def scoring_of(world: World, submit: Callable[[RecordBody], Any] | None = None, 
     async def write(body: RecordBody) -> None:
         world.write(0, body)
 
-    return Scoring(world.shards[0], submit or write, lambda: world.now, cache, ScoringSection())
+    return Scoring(world.shards[0], submit or write, lambda: world.now, cache, ScoringSettings())
 
 
 def written(folder: Path, names: Sequence[str] = NAMES, version: int = 1, registry: str = "", **files: str) -> Manifest:
