@@ -57,10 +57,10 @@
     │   └── CallFailedError             actors.calls.socket_client
     ├── OperatorError               whoever runs the installation must change something
     │   ├── SettingsError               cluster.settings
-    │   ├── InstallationError           cluster.installation
-    │   │   └── NotInstalledError       cluster.installation
-    │   ├── NoFreePortsError            cluster.ports
-    │   └── StartError                  cluster.ray_head
+    │   ├── InstallationError           cluster.launch.installation
+    │   │   └── NotInstalledError       cluster.launch.installation
+    │   ├── NoFreePortsError            cluster.launch.ports
+    │   └── StartError                  cluster.launch.ray_head
     ├── SearchError                     training.search
     └── InvariantError              a bug: state that must not exist
 

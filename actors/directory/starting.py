@@ -17,7 +17,7 @@ MAX_CONCURRENCY = 2_000
 SHARD_PROGRAM = "actors.shard.actor:ShardActor"
 
 HEAD, WORKER = "whisperer_head", "whisperer_worker"
-"""Resources that the launcher gives to the head, and to nodes that join it (cluster/ray_head.py, worker_node.py)."""
+"""Resources that the launcher gives to the head and to nodes that join it (ray_head.py, worker_node.py)."""
 
 
 def start(cls: type, name: str, num_cpus: float, *args: Any, on: str = "") -> ActorHandle[Any]:

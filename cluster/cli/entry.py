@@ -15,7 +15,7 @@ from cluster.cli.exit_codes import FAILED, NOT_FOUND, NOT_READY, NOT_RUNNING, RE
 def main() -> None:
     """Run the command line; exit with the code of the error raised, if any."""
     from cluster.cli.app import app
-    from cluster.file_modes import PRIVATE
+    from cluster.launch.file_modes import PRIVATE
 
     os.umask(PRIVATE)
     try:
@@ -28,9 +28,9 @@ def main() -> None:
 
 
 def _explain(error: Exception) -> NoReturn:
-    from cluster.installation import InstallationError, NotInstalledError
-    from cluster.ports import NoFreePortsError
-    from cluster.ray_head import StartError
+    from cluster.launch.installation import InstallationError, NotInstalledError
+    from cluster.launch.ports import NoFreePortsError
+    from cluster.launch.ray_head import StartError
     from cluster.settings import SettingsError
     from whisperer.errors import (
         ConflictError,

@@ -17,7 +17,7 @@ from typing import Any
 from actors.calls.partition_map import shard_name
 from actors.calls.shards import Shards
 from cluster.control_plane import ControlPlane, Published
-from cluster.installation import DemoAccess
+from cluster.demo.access import DemoAccess
 from serve_apps.gateway.metrics.counts import NOBODY, Counts
 from serve_apps.gateway.metrics.measures import Measures
 from serve_apps.gateway.metrics.replicas import Replicas

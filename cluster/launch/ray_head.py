@@ -17,9 +17,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from cluster import gcs, haproxy_program
-from cluster.file_modes import PRIVATE
-from cluster.installation import Installation
+from cluster.launch import gcs, haproxy_program
+from cluster.launch.file_modes import PRIVATE
+from cluster.launch.installation import Installation
 from cluster.settings import num_cpus
 from whisperer.errors import OperatorError
 
@@ -28,7 +28,7 @@ HAPROXY_FOLDER = "h"
 HEAD, WORKER = "whisperer_head", "whisperer_worker"
 """Resources of the head and of joined nodes, by which actors and replicas say where they must live."""
 _LOOK_S = 0.25
-CODE_ROOT = Path(__file__).resolve().parents[1]
+CODE_ROOT = Path(__file__).resolve().parents[2]
 
 
 class StartError(OperatorError):
@@ -124,7 +124,7 @@ def start_command(installation: Installation) -> list[str]:
     return [
         sys.executable,
         "-m",
-        "cluster.ray_cli",
+        "cluster.launch.ray_cli",
         "start",
         "--head",
         "--disable-usage-stats",

@@ -18,8 +18,9 @@ from typing import Any
 
 import msgspec
 
-from cluster.pids import INSTALLATION_ENV, Pid
-from cluster.ports import Ports
+from cluster.demo.access import DemoAccess
+from cluster.launch.pids import INSTALLATION_ENV, Pid
+from cluster.launch.ports import Ports
 from whisperer.errors import OperatorError
 from whisperer.settings import Settings
 
@@ -36,18 +37,6 @@ class InstallationError(OperatorError):
 
 class NotInstalledError(InstallationError):
     """There is no installation in the data folder."""
-
-
-class DemoAccess(msgspec.Struct, frozen=True):
-    """The demo's tenant and its keys.
-
-    Kept readable because the demo's page shows the write key and its simulator reads the sink with the secret one.
-    """
-
-    tenant: str
-    tenant_id: str
-    write_key: str
-    secret_key: str = ""
 
 
 class Installation(msgspec.Struct, kw_only=True):

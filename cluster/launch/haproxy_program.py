@@ -53,7 +53,7 @@ _SAID = {
 
 _PROGRAM = """\
 #!/bin/sh
-# Made by whisperer (cluster/haproxy_program.py). Ray gives the configuration with -f.
+# Made by whisperer (cluster/launch/haproxy_program.py). Ray gives the configuration with -f.
 before=
 for word; do
   [ "$before" = -f ] && sed -i -f {changes} "$word"
