@@ -15,7 +15,6 @@ import time
 from pathlib import Path
 
 from actors.calls.shards import ShardCalls
-from actors.installation import Settings
 from actors.journal import FileJournal
 from actors.processes.bookkeeper import Bookkeeper
 from actors.processes.forked import Forked, ForkError
@@ -29,6 +28,7 @@ from actors.warehouse.jobs import Compact, Erase, Export, Job, Vacuum, answered,
 from whisperer.errors import UnavailableError
 from whisperer.models.store import ArtifactStore
 from whisperer.ports import Journal
+from whisperer.settings import Settings
 from whisperer.shard.machine import Shard
 from whisperer.shard.records import ErasureDone, decode_record
 

@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from actors.calls.retry import Pauses, retry
-from actors.installation import ScoringSection
 from actors.telemetry.logs import Seldom
 from whisperer.errors import OverloadError, WhispererError
 from whisperer.models.scores import open_model
 from whisperer.models.store import ArtifactStore
 from whisperer.profiles.scores import BgNbdScores, ScoreModel
+from whisperer.settings import ScoringSettings
 from whisperer.shard.machine import Shard
 from whisperer.shard.people import scoring
 from whisperer.shard.records import RecordBody, ScoreModelChosen
@@ -68,7 +68,7 @@ class Scoring:
         submit: Callable[[RecordBody], Awaitable[None]],
         clock: Callable[[], int],
         cache: Path,
-        rhythm: ScoringSection,
+        rhythm: ScoringSettings,
     ) -> None:
         self._shard = shard
         self._submit = submit

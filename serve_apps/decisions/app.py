@@ -28,9 +28,9 @@ from actors.calls.call_log import Calls
 from actors.calls.named_actor import LEARNER, NAMESPACE
 from actors.calls.socket_server import DirectServer
 from actors.installation import configure_logs
-from cluster.autoscaling import DIRECT_CALLS
 from cluster.control_plane import ControlPlane
-from cluster.installation import load
+from cluster.launch.autoscaling import DIRECT_CALLS
+from cluster.launch.installation import load
 from serve_apps.decisions.counting import Tallying, VersionCounts
 from serve_apps.decisions.following import Following
 from serve_apps.decisions.leasing import Leasing, nobody
@@ -176,7 +176,7 @@ class Decisions:
 
     def record_autoscaling_stats(self) -> dict[str, float]:
         """Report the load to Serve, which does not see the calls over the socket
-        (:func:`cluster.autoscaling.by_calls`)."""
+        (:func:`cluster.launch.autoscaling.by_calls`)."""
         return {DIRECT_CALLS: self._load.mean()}
 
     async def status(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from cluster.control_plane import ControlPlane
-from cluster.installation import Installation
+from cluster.launch.installation import Installation
 from cluster.settings import load
 from serve_apps.delivery.app import Delivery
 from serve_apps.delivery.sink import Sink

@@ -13,9 +13,10 @@ from itertools import islice
 from typing import Any
 
 from whisperer.content import limits
-from whisperer.content.errors import Problem, TemplateError
-from whisperer.content.language import CompiledText, CompileError, compile_part
+from whisperer.content.errors import TemplateError
+from whisperer.content.language import CompiledText, compile_part
 from whisperer.content.links import hosts_in
+from whisperer.errors import Problem
 from whisperer.events.place import canonical_locale
 from whisperer.vocabulary.channels import CHANNELS, Channel
 from whisperer.vocabulary.channels import Part as ChannelPart
@@ -195,9 +196,9 @@ class _Reader:
                 refuse_missing=missing == REFUSE,
                 max_bytes=part.max_bytes,
             )
-        except CompileError as error:
-            for code, message in error.problems:
-                self.note(at, code, message)
+        except TemplateError as error:
+            for problem in error.errors:
+                self.note(at, problem["code"], problem["message"])
             return None
 
     def _text(self, value: object, at: str, max_chars: int) -> str | None:

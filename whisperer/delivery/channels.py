@@ -17,8 +17,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from whisperer.delivery.addresses import ascii_host, is_clean, parse_sender
-from whisperer.delivery.errors import ChannelError, Problem
+from whisperer.delivery.errors import ChannelError
 from whisperer.delivery.webhooks import parse_secret
+from whisperer.errors import Problem
 from whisperer.vocabulary.channels import CHANNELS
 
 SINK, SMTP, WEBHOOK_POST = "sink", "smtp", "webhook"

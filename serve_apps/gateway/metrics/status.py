@@ -18,7 +18,7 @@ from actors.calls.learner import LearnerCalls
 from actors.calls.partition_map import shard_name
 from actors.calls.shards import ShardCalls
 from cluster.control_plane import ControlPlane, Published
-from cluster.installation import DemoAccess
+from cluster.demo.access import DemoAccess
 from serve_apps.gateway.metrics.counts import NOBODY, ReplicaCounts
 from serve_apps.gateway.metrics.measures import Measures
 from serve_apps.gateway.metrics.replicas import Replicas

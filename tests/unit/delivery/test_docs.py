@@ -9,7 +9,7 @@ import pytest
 
 from actors.shard.loop import deliverer as delivering
 from actors.shard.loop import engagement_loop as engaging
-from cluster import serve_config
+from cluster.launch import serve_config
 from serve_apps.delivery import deliveries, provider, sink, smtp, webhook
 from whisperer.delivery import channels, dispatch, schedule
 from whisperer.delivery.webhooks import MAX_PAYLOAD_BYTES

@@ -18,8 +18,8 @@ from actors.calls.shards import CallStatus, ShardCalls
 from actors.jobs import DecisionAudit, Task
 from actors.jobs.simulation_runs import Simulations as SimulationRuns
 from cluster.control_plane import ControlPlane
-from cluster.installation import Installation
-from cluster.ports import ports_of_block
+from cluster.launch.installation import Installation
+from cluster.launch.ports import ports_of_block
 from cluster.settings import load as load_settings
 from serve_apps.delivery.sink import Sink
 from serve_apps.gateway.api import build

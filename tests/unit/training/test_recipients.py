@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from cluster import demo_campaign
-from cluster.demo_templates import demo_templates
+from cluster.demo import campaign as demo_campaign
+from cluster.demo.templates import demo_templates
 from tests.unit.training.sink_gateway import CHANNEL_OF, ServedGateway, SinkGateway
 from training.simulator.effects import ARMS, COST, UNSUBSCRIBE_COST
 from training.simulator.people import PHONE_SHARE, PUSH_SHARE
