@@ -8,6 +8,9 @@ import typer
 
 from cluster.cli import output
 from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir, TenantOption
+from whisperer.vocabulary.channels import CHANNELS
+
+*_ALL_BUT_LAST, _LAST = CHANNELS
 
 app = typer.Typer(help="Channels: e-mail, SMS, push and webhooks, and who carries each.", no_args_is_help=True)
 
@@ -37,7 +40,7 @@ def list_(tenant: TenantOption, data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJs
 
 @app.command("set")
 def set_(
-    channel: Annotated[str, typer.Argument(metavar="CHANNEL", help="email, sms, push or webhook.")],
+    channel: Annotated[str, typer.Argument(metavar="CHANNEL", help=f"{', '.join(_ALL_BUT_LAST)} or {_LAST}.")],
     provider: Annotated[str, typer.Argument(metavar="PROVIDER", help="sink, smtp or webhook.")],
     tenant: TenantOption,
     config: Annotated[

@@ -9,6 +9,7 @@ import typer
 
 from cluster.cli import output
 from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir, TenantOption
+from whisperer.vocabulary.channels import CHANNELS
 
 app = typer.Typer(help="Users: show, export or erase what is held on one; record consent.", no_args_is_help=True)
 
@@ -60,7 +61,7 @@ def export(
     """
     import json
 
-    from cluster.installation import write_private
+    from cluster.launch.installation import write_private
     from cluster.operator_client import Operator
 
     with Operator(data_dir, timeout_s=600.0) as operator:
@@ -101,7 +102,7 @@ def erase(
 @app.command()
 def consent(
     user_id: UserId,
-    channel: Annotated[str, typer.Argument(metavar="CHANNEL", help="email, sms, push, webhook, or * for all.")],
+    channel: Annotated[str, typer.Argument(metavar="CHANNEL", help=f"{', '.join(CHANNELS)}, or * for all.")],
     tenant: TenantOption,
     granted: Annotated[bool, typer.Option("--granted/--withdrawn", help="Whether the user agrees.")],
     purpose: Annotated[str, typer.Option(help="What for; * for everything.")] = "marketing",

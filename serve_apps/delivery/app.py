@@ -15,7 +15,7 @@ from ray.serve import Application
 
 from actors.installation import configure_logs
 from cluster.control_plane import ControlPlane
-from cluster.installation import load
+from cluster.launch.installation import load
 from cluster.settings import networks
 from serve_apps.delivery.deliveries import Deliveries
 from serve_apps.delivery.provider import Provider

@@ -4,16 +4,6 @@ from __future__ import annotations
 
 import msgspec
 
-from whisperer.vocabulary.channels import EMAIL, PUSH, SMS, WEBHOOK
-
-PARTS: dict[str, tuple[str, ...]] = {
-    EMAIL: ("subject", "html", "text"),
-    SMS: ("text",),
-    PUSH: ("title", "body"),
-    WEBHOOK: ("body",),
-}
-"""Channel -> its parts. Of an e-mail, html or text may be missing; text is then made from html."""
-
 
 class RenderRequest(msgspec.Struct, array_like=True, frozen=True):
     """Ask for the message of one decision.
@@ -54,7 +44,7 @@ class RenderRequest(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Rendered(msgspec.Struct, array_like=True, frozen=True, tag="rendered"):
-    """Answer with a message: ``parts`` by the names of :data:`PARTS`; ``headers`` to add, such as List-Unsubscribe.
+    """Answer with a message: ``parts`` by their names, ``headers`` to add, such as List-Unsubscribe.
 
     ``content_hash``: hex of a hash over channel, locale and parts *before* links were signed, so that equal texts have
     equal hashes.

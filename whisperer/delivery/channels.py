@@ -16,14 +16,15 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
-from whisperer.delivery.addresses import ascii_host, is_clean, usable_address
-from whisperer.delivery.errors import ChannelError, Problem
+from whisperer.delivery.addresses import ascii_host, is_clean, parse_sender
+from whisperer.delivery.errors import ChannelError
 from whisperer.delivery.webhooks import parse_secret
-from whisperer.vocabulary.channels import CHANNELS, EMAIL
+from whisperer.errors import Problem
+from whisperer.vocabulary.channels import CHANNELS
 
 SINK, SMTP, WEBHOOK_POST = "sink", "smtp", "webhook"
 
-PROVIDERS: dict[str, tuple[str, ...]] = {SINK: CHANNELS, SMTP: (EMAIL,), WEBHOOK_POST: CHANNELS}
+PROVIDERS: dict[str, tuple[str, ...]] = {SINK: tuple(CHANNELS), SMTP: ("email",), WEBHOOK_POST: tuple(CHANNELS)}
 """Provider -> the channels it can carry."""
 
 TAKES_KEYS: dict[str, bool] = {
@@ -58,12 +59,13 @@ def parse_channel(channel: object, provider: object, config: object) -> dict[str
     587
     """
     reader = _Reader()
-    if channel not in CHANNELS:
+    if not isinstance(channel, str) or channel not in CHANNELS:
+        channel = None
         reader.note("/channel", "unknown_channel", f"a channel is one of {', '.join(CHANNELS)}")
     if not isinstance(provider, str) or provider not in PROVIDERS:
         reader.note("/provider", "unknown_provider", f"a provider is one of {', '.join(PROVIDERS)}")
         provider = ""
-    elif channel in CHANNELS and channel not in PROVIDERS[provider]:
+    elif channel is not None and channel not in PROVIDERS[provider]:
         reader.note("/provider", "unknown_provider", f"{provider} carries {', '.join(PROVIDERS[provider])} only")
     if not isinstance(config, dict):
         reader.note("/config", "invalid_type", "write the provider's configuration as an object")
@@ -205,21 +207,6 @@ _READERS: dict[str, Callable[[_Reader, dict[str, Any]], dict[str, Any]]] = {
     SMTP: _read_smtp,
     WEBHOOK_POST: _read_webhook,
 }
-
-
-def parse_sender(text: str) -> tuple[str, str] | None:
-    """Return (display name, address) of ``Ada <ada@example.com>`` or a bare address; None if it is neither.
-
-    >>> parse_sender("Ada <ada@Example.com>")
-    ('Ada', 'ada@example.com')
-    """
-    if not is_clean(text):
-        return None
-    name, bracket, address = text.strip().removesuffix(">").rpartition("<")
-    if bool(bracket) != text.strip().endswith(">"):
-        return None
-    usable = usable_address(EMAIL, address)
-    return None if usable is None else (name.strip().strip('"'), usable)
 
 
 _OWN_PORTS = {SMTP: (25, 465, 587), WEBHOOK_POST: (80, 443)}

@@ -15,7 +15,7 @@ Time = int | str | None
 
 class SinkMessage(TypedDict):
     """One message as the sink received it. ``parts`` is keyed by the names of
-    :data:`whisperer.content.message.PARTS`."""
+    :data:`whisperer.vocabulary.channels.CHANNELS`."""
 
     serial: int
     send_key: str

@@ -1,7 +1,7 @@
 """The sink resource: what the built-in provider received instead of a mail server, an SMS gateway or a phone."""
 
 import asyncio
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
@@ -13,6 +13,7 @@ from serve_apps.gateway.http.paging import Limit
 from serve_apps.gateway.services.parts import Parts
 from whisperer.errors import NotFoundError
 from whisperer.ids import anonymous_key, bare_id, known_key
+from whisperer.vocabulary.channels import ChannelName
 
 NEWEST = 2**63 - 1
 SinkCursor = Annotated[
@@ -47,7 +48,7 @@ def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
     )
     async def list_messages(
         tenant_id: Tenant,
-        channel: Literal["email", "sms", "push", "webhook"] | None = None,
+        channel: ChannelName | None = None,
         user_id: Annotated[str | None, Query(max_length=1_000)] = None,
         campaign: Annotated[str | None, Query(max_length=63)] = None,
         after: Annotated[int | None, Query(ge=0, le=NEWEST, description="oldest first, of serials above this")] = None,

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisperer.delivery.channels import PROVIDERS, parse_channel, parse_sender, redacted
+from whisperer.delivery.addresses import parse_sender
+from whisperer.delivery.channels import PROVIDERS, parse_channel, redacted
 from whisperer.delivery.errors import ChannelError
 from whisperer.vocabulary.channels import CHANNELS
 
@@ -180,7 +181,7 @@ fields = st.sampled_from(
 
 
 @given(
-    st.sampled_from(CHANNELS) | json_values,
+    st.sampled_from(sorted(CHANNELS)) | json_values,
     st.sampled_from(sorted(PROVIDERS)) | json_values,
     st.dictionaries(fields, json_values, max_size=8) | json_values,
 )

@@ -9,11 +9,11 @@ import pytest
 
 from actors.shard.loop import deliverer as delivering
 from actors.shard.loop import engagement_loop as engaging
-from cluster import serve_config
+from cluster.launch import serve_config
 from serve_apps.delivery import deliveries, provider, sink, smtp, webhook
-from whisperer.content.message import PARTS
 from whisperer.delivery import channels, dispatch, schedule
 from whisperer.delivery.webhooks import MAX_PAYLOAD_BYTES
+from whisperer.vocabulary.channels import CHANNELS, WITHIN_A_DAY_S, WITHIN_THREE_DAYS_S
 
 PAGE = (Path(__file__).parents[3] / "docs" / "delivery.md").read_text()
 UNIT_S = {"": 1, "s": 1, "min": 60, "h": 3600}
@@ -25,17 +25,17 @@ def waits(first_cell: str) -> tuple[int, ...]:
 
 
 def test_the_schedules_told_are_those_of_the_code() -> None:
-    assert waits("`webhook`") == schedule.WEBHOOK_DELAYS_S
-    assert waits("any other") == schedule.DELAYS_S
+    assert waits("`webhook`") == WITHIN_THREE_DAYS_S
+    assert waits("any other") == WITHIN_A_DAY_S
     assert f"up to {schedule.JITTER:.0%}".replace("%", " %") in PAGE
     assert f"up to {schedule.MAX_RETRY_AFTER_S / 3600:g} hours" in PAGE
 
 
-@pytest.mark.parametrize("channel", PARTS)
+@pytest.mark.parametrize("channel", CHANNELS)
 def test_every_channel_and_its_parts_are_told(channel: str) -> None:
     table = PAGE.partition("## Channels and providers")[2].partition("Of a new tenant")[0]
     [row] = re.findall(rf"^\| `{channel}` \| .* \| (`.*`) \|$", table, re.MULTILINE)
-    assert tuple(re.findall(r"`(\w+)`", row)) == PARTS[channel]
+    assert tuple(re.findall(r"`(\w+)`", row)) == CHANNELS[channel].part_names
 
 
 @pytest.mark.parametrize("provider", channels.PROVIDERS)
@@ -46,13 +46,13 @@ def test_every_provider_is_told(provider: str) -> None:
 @pytest.mark.parametrize(
     "status",
     [
-        dispatch.ACCEPTED,
-        dispatch.RETRY,
-        dispatch.REJECTED,
-        dispatch.BOUNCED,
-        dispatch.REFUSED,
-        dispatch.UNKNOWN,
-        dispatch.WAITING,
+        dispatch.Verdict.ACCEPTED,
+        dispatch.Verdict.RETRY,
+        dispatch.Verdict.REJECTED,
+        dispatch.Verdict.BOUNCED,
+        dispatch.Verdict.REFUSED,
+        dispatch.Verdict.UNKNOWN,
+        dispatch.Verdict.WAITING,
     ],
 )
 def test_every_status_is_told(status: str) -> None:
