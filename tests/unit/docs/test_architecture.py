@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from cluster import settings
 from tests.unit.docs.naming import PAGES, ROOT, definitions, definitions_named, files_named
+from whisperer.settings import Settings
 
 PAGE = ROOT / "docs" / "architecture.md"
 TEXT = PAGE.read_text()
@@ -110,7 +110,7 @@ def test_every_bound_has_the_figure_that_the_code_has(what: str, bound: str, whe
     place = where.removeprefix("setting ").strip("`")
     if where.startswith("setting"):
         group, key = place.split(".")
-        value = tomllib.loads(settings.default_text())[group][key]
+        value = getattr(getattr(Settings(), group), key)
     else:
         path, key = place.split(":")
         value = getattr(importlib.import_module(path.removesuffix(".py").replace("/", ".")), key)
