@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from whisperer.errors import InputError
-from whisperer.events.kernels.words import kernel
+from whisperer.events.kernels.intrinsics import kernel
 
 Floats = NDArray[np.float64]
 
