@@ -29,7 +29,7 @@ import msgspec
 from serve_apps.delivery.provider import receipt, rejected, retry
 from serve_apps.delivery.sink_schema import open_connection
 from whisperer.delivery.dispatch import ACCEPTED, BOUNCED, Dispatch, Receipt
-from whisperer.delivery.providers import SINK
+from whisperer.delivery.providers.sink import SINK
 from whisperer.ids import message_hash
 
 PROVIDER = SINK.name

@@ -33,7 +33,7 @@ from serve_apps.delivery.provider import ADMISSION_S, receipt, rejected, retry, 
 from serve_apps.delivery.ssrf import ForbiddenAddressError, Guard, GuardedBackend, UnresolvableError
 from whisperer.delivery.dispatch import ACCEPTED, Dispatch, Receipt
 from whisperer.delivery.errors import UnsendableError
-from whisperer.delivery.providers import WEBHOOK
+from whisperer.delivery.providers.webhook import WEBHOOK
 from whisperer.delivery.webhooks import parse_secret, payload_of, signed_headers
 
 PROVIDER = WEBHOOK.name

@@ -12,7 +12,7 @@ from whisperer.delivery.providers.smtp import SMTP
 from whisperer.delivery.providers.spec import HIDDEN, ProviderSpec
 from whisperer.delivery.providers.webhook import WEBHOOK
 
-__all__ = ["HIDDEN", "PROVIDERS", "SINK", "SMTP", "WEBHOOK", "ProviderSpec"]
+__all__ = ["HIDDEN", "PROVIDERS", "ProviderSpec"]
 
 PROVIDERS: dict[str, ProviderSpec] = {
     provider.name: provider
