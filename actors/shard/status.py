@@ -7,7 +7,7 @@ from typing import Any
 from actors.shard.commit import Committer
 from whisperer.shard.accounts import Account
 from whisperer.shard.machine import Shard
-from whisperer.shard.state.tenant import REFUSED_TRAITS, Tenant
+from whisperer.shard.state.tenant import COUNTED, REFUSED_TRAITS, Tenant
 
 
 def commit(committer: Committer) -> dict[str, Any]:
@@ -49,13 +49,10 @@ def _tenant(state: Shard, tenant: Tenant) -> dict[str, Any]:
     people, counters = tenant.people, tenant.counters
     return {
         "users": tenant.n_users(),
-        "events_accepted": counters["events_accepted"],
-        "events_duplicate": counters["events_duplicate"],
+        **{name: counters[name] for name in COUNTED},
         "events_dropped": {
             name.removeprefix("dropped."): count for name, count in counters.items() if name.startswith("dropped.")
         },
-        "events_unnamed": counters["events_unnamed"],
-        "names_retired": counters["names_retired"],
         "names": {
             "event": len(people.names),
             "zone": len(people.zones),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -9,10 +10,13 @@ import typer
 from cluster.cli import output
 from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir, TenantOption
 from whisperer.vocabulary.channels import CHANNELS
-
-*_ALL_BUT_LAST, _LAST = CHANNELS
+from whisperer.vocabulary.providers import PROVIDER_NAMES
 
 app = typer.Typer(help="Channels: e-mail, SMS, push and webhooks, and who carries each.", no_args_is_help=True)
+
+
+def _any_of(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:-1])} or {names[-1]}."
 
 
 @app.command("list")
@@ -40,8 +44,8 @@ def list_(tenant: TenantOption, data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJs
 
 @app.command("set")
 def set_(
-    channel: Annotated[str, typer.Argument(metavar="CHANNEL", help=f"{', '.join(_ALL_BUT_LAST)} or {_LAST}.")],
-    provider: Annotated[str, typer.Argument(metavar="PROVIDER", help="sink, smtp or webhook.")],
+    channel: Annotated[str, typer.Argument(metavar="CHANNEL", help=_any_of(tuple(CHANNELS)))],
+    provider: Annotated[str, typer.Argument(metavar="PROVIDER", help=_any_of(PROVIDER_NAMES))],
     tenant: TenantOption,
     config: Annotated[
         typer.FileText | None,

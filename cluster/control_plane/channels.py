@@ -1,6 +1,6 @@
 """Channels: the provider that delivers a tenant's messages on each channel. A channel without a row uses the sink.
 
-What a provider's configuration may contain is decided in ``whisperer/delivery/channels.py``. Secrets are stored in the
+What a provider's configuration may contain is decided in ``whisperer/delivery/providers``. Secrets are stored in the
 clear, because the provider needs them: only the delivery application reads them, and everyone else sees them redacted.
 """
 
@@ -15,8 +15,7 @@ from cluster.control_plane.models import ChannelRow
 from cluster.control_plane.transactions import Transactions, find_tenant, now_ms
 from whisperer.errors import NotFoundError
 from whisperer.vocabulary.channels import CHANNELS
-
-SINK = "sink"
+from whisperer.vocabulary.providers import UNSET
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +61,7 @@ class Channels(Transactions):
             owner = find_tenant(session, tenant)
             rows = session.scalars(select(ChannelRow).where(ChannelRow.tenant_id == owner.id))
             said = {row.channel: _config(row) for row in rows}
-        return {channel: said.get(channel, ChannelConfig(SINK, {})) for channel in CHANNELS}
+        return {channel: said.get(channel, ChannelConfig(UNSET, {})) for channel in CHANNELS}
 
 
 def _check_channel(channel: str) -> None:

@@ -53,7 +53,7 @@ def template_document(row: TemplateVersion) -> dict[str, Any]:
 
 def channel_document(channel: str, found: ChannelConfig) -> dict[str, Any]:
     """Return a channel's document without its secrets."""
-    return {"channel": channel, "provider": found.provider, "config": redacted(found.config)}
+    return {"channel": channel, "provider": found.provider, "config": redacted(found.provider, found.config)}
 
 
 def policy_document(policy: Policy) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from typing import Protocol
 
 import msgspec
 
-from whisperer.delivery.channels import TAKES_KEYS
 from whisperer.delivery.dispatch import Dispatch, Receipt, Verdict
+from whisperer.delivery.providers import PROVIDERS
 from whisperer.vocabulary.reasons import Reason
 
 MAX_DETAIL_CHARS = 200
@@ -72,7 +72,7 @@ def rejected(dispatch: Dispatch, provider: str, detail: str) -> Receipt:
 def unknown(dispatch: Dispatch, provider: str, detail: str) -> Receipt:
     """Return the receipt of a message that was fully transmitted but not answered."""
     answer = receipt(dispatch, Verdict.UNKNOWN, provider, detail=detail)
-    return msgspec.structs.replace(answer, repeatable=TAKES_KEYS[provider])
+    return msgspec.structs.replace(answer, repeatable=PROVIDERS[provider].takes_keys)
 
 
 def waiting(dispatch: Dispatch, provider: str) -> Receipt:

@@ -19,6 +19,7 @@ from typing import Any, Protocol
 import msgspec
 
 from serve_apps.delivery.provider import Provider
+from whisperer.vocabulary.providers import UNSET
 
 POLL_INTERVAL_S = 0.5
 
@@ -124,7 +125,7 @@ class Routing:
         return new
 
     def _renewed(self, found: ChannelConfig | None, old: _Route | None) -> _Route | None:
-        if found is None or found.provider == "sink":
+        if found is None or found.provider == UNSET:
             return None
         configured = msgspec.json.encode((found.provider, found.config), order="deterministic")
         if old is not None and old.configured == configured:

@@ -29,9 +29,10 @@ import msgspec
 from serve_apps.delivery.provider import receipt, rejected, retry
 from serve_apps.delivery.sink_schema import open_connection
 from whisperer.delivery.dispatch import Dispatch, Receipt, Verdict
+from whisperer.delivery.providers.sink import SINK
 from whisperer.ids import message_hash
 
-PROVIDER = "sink"
+PROVIDER = SINK.name
 KEEP = 200_000
 N_DEFERRED = 2
 MAX_LIMIT = 1_000

@@ -41,12 +41,12 @@ from aiosmtplib.protocol import SMTPProtocol
 from serve_apps.delivery.provider import ADMISSION_S, no_address, receipt, rejected, retry, unknown, waiting
 from serve_apps.delivery.ssrf import ForbiddenAddressError, Guard, UnresolvableError
 from whisperer.delivery.addresses import parse_sender, usable_address
-from whisperer.delivery.channels import MAX_ANSWER_TIMEOUT_S
 from whisperer.delivery.dispatch import Dispatch, Receipt, Verdict
 from whisperer.delivery.errors import UnsendableError
 from whisperer.delivery.mime import build_email
+from whisperer.delivery.providers.smtp import MAX_ANSWER_TIMEOUT_S, SMTP
 
-PROVIDER = "smtp"
+PROVIDER = SMTP.name
 MAX_CONNECTIONS = 8
 MAX_MESSAGES_A_CONNECTION = 100
 IDLE_S = 20.0

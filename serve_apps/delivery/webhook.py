@@ -33,9 +33,10 @@ from serve_apps.delivery.provider import ADMISSION_S, receipt, rejected, retry, 
 from serve_apps.delivery.ssrf import ForbiddenAddressError, Guard, GuardedBackend, UnresolvableError
 from whisperer.delivery.dispatch import Dispatch, Receipt, Verdict
 from whisperer.delivery.errors import UnsendableError
+from whisperer.delivery.providers.webhook import WEBHOOK
 from whisperer.delivery.webhooks import parse_secret, payload_of, signed_headers
 
-PROVIDER = "webhook"
+PROVIDER = WEBHOOK.name
 TIMEOUT_S = 15.0
 MAX_RESPONSE_BYTES = 64 * 1024
 MAX_CONNECTIONS = 16

@@ -23,6 +23,7 @@ from whisperer.simulation.forecast import ClockChange, Power, clock_changes
 from whisperer.simulation.plan import SimulationPlan, template_place
 from whisperer.simulation.tally import CampaignTally
 from whisperer.vocabulary.channels import CHANNELS
+from whisperer.vocabulary.providers import UNSET
 from whisperer.vocabulary.reasons import Reason
 from whisperer.vocabulary.units import DAY_MS, MICROS
 
@@ -40,7 +41,6 @@ LEVELS = tuple(Level)
 SOME, MOST = 0.2, 0.95
 """Shares of candidates from which a reason for refusal deserves a warning, and from which it blocks."""
 PATIENCE_DAYS = 365
-NO_PROVIDER = "sink"
 
 *_ADDRESSES, _LAST_ADDRESS = (channel.address.noun for channel in CHANNELS.values() if channel.address.traits)
 
@@ -147,7 +147,7 @@ def _locales(plan: SimulationPlan, campaign: Campaign, found: Found) -> Item:
 
 def _channels(plan: SimulationPlan, campaign: Campaign, found: Found) -> Item:
     used = {arm.channel for arm in campaign.arms}
-    lacking = sorted(one for one in used if plan.providers.get(one, NO_PROVIDER) == NO_PROVIDER)
+    lacking = sorted(one for one in used if plan.providers.get(one, UNSET) == UNSET)
     if not lacking:
         return Item("channels", Level.OK, "Every channel has a provider.")
     sentence = f"{', '.join(lacking)} would go to the sink, which reaches nobody."

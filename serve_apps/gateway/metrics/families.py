@@ -83,6 +83,11 @@ def _replica(get: Callable[[Document], float]) -> Callable[[Document], list[Samp
     return lambda document: [((replica["replica"],), get(replica)) for replica in document["replicas"]]
 
 
+def _level(name: str) -> Callable[[Document], list[Sample]]:
+    """Read one of the levels that the replica was given."""
+    return _replica(lambda replica: replica["levels"].get(name, 0))
+
+
 def _replica_histogram(key: str) -> Callable[[Document], list[Sample]]:
     return lambda document: [((replica["replica"],), replica[key]) for replica in document["replicas"]]
 
@@ -189,6 +194,7 @@ def _seconds(ms: float | None) -> float | None:
 
 _REPLICA, _SHARD, _TENANT = ("replica",), ("shard",), ("tenant",)
 
+# To add a metric, write its line here, a row into docs/metrics.md, and count it; CONTRIBUTING.md has the recipe.
 FAMILIES = (
     # -- the whole
     Family("whisperer_build_info", GAUGE, ("version",), "1, under the version that runs.",
@@ -259,17 +265,17 @@ FAMILIES = (
     Family("whisperer_gateway_requests_in_flight", GAUGE, _REPLICA, "Requests being worked on.",
            _replica(lambda replica: replica["in_flight"])),
     Family("whisperer_gateway_in_flight_bytes", GAUGE, _REPLICA, "Bodies of events held in memory.",
-           _replica(lambda replica: replica["levels"].get("in_flight_bytes", 0))),
+           _level("in_flight_bytes")),
     Family("whisperer_gateway_bodies_arriving", GAUGE, _REPLICA, "Bodies of events that are not complete yet.",
-           _replica(lambda replica: replica["levels"].get("bodies_arriving", 0))),
+           _level("bodies_arriving")),
     Family("whisperer_gateway_bodies_given_up_total", COUNTER, _REPLICA,
            "Incomplete bodies given up to make room for others.",
-           _replica(lambda replica: replica["levels"].get("bodies_given_up", 0))),
+           _level("bodies_given_up")),
     Family("whisperer_gateway_limits_alone_total", COUNTER, _REPLICA,
            "Requests judged by a replica's own part of a rate, the limiter being away.",
-           _replica(lambda replica: replica["levels"].get("limits_alone", 0))),
+           _level("limits_alone")),
     Family("whisperer_gateway_queued_events", GAUGE, _REPLICA, "Events that wait for a shard to store them.",
-           _replica(lambda replica: replica["levels"].get("queued_events", 0))),
+           _level("queued_events")),
     Family("whisperer_gateway_jobs", GAUGE, ("replica", "lane", "state"), "Jobs for callers, running or waiting.",
            _jobs_open),
     Family("whisperer_gateway_jobs_total", COUNTER, ("replica", "lane", "ending"),

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from whisperer.shard.state.tenant import COUNTED
+
 LOOP_COUNTS = ("candidates", "sent", "unknown", "no_send", "pending", "conversions")
 _CAMPAIGN_COUNTS = (*LOOP_COUNTS, "conflicted")
-_TENANT_COUNTS = (
-    "users", "events_accepted", "events_duplicate", "events_unnamed", "names_retired", "messages_waiting",
-    "dedup_ids", "dedup_evicted",
-)  # fmt: skip
+_TENANT_COUNTS = ("users", *COUNTED, "messages_waiting", "dedup_ids", "dedup_evicted")
 _GROUP_SUMS = ("users", "total_milli", "squares_milli2", "absolute_milli")
 _ARM_SUMS = ("decisions", "sent", "converted", "reward_micros")
 

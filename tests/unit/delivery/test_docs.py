@@ -11,7 +11,10 @@ from actors.shard.loop import deliverer as delivering
 from actors.shard.loop import engagement_loop as engaging
 from cluster.launch import serve_config
 from serve_apps.delivery import deliveries, provider, sink, smtp, webhook
-from whisperer.delivery import channels, dispatch, schedule
+from whisperer.delivery import dispatch, schedule
+from whisperer.delivery.channels import is_repeatable
+from whisperer.delivery.providers import PROVIDERS
+from whisperer.delivery.providers import smtp as smtp_settings
 from whisperer.delivery.webhooks import MAX_PAYLOAD_BYTES
 from whisperer.vocabulary.channels import CHANNELS, WITHIN_A_DAY_S, WITHIN_THREE_DAYS_S
 
@@ -38,7 +41,7 @@ def test_every_channel_and_its_parts_are_told(channel: str) -> None:
     assert tuple(re.findall(r"`(\w+)`", row)) == CHANNELS[channel].part_names
 
 
-@pytest.mark.parametrize("provider", channels.PROVIDERS)
+@pytest.mark.parametrize("provider", PROVIDERS)
 def test_every_provider_is_told(provider: str) -> None:
     assert re.search(rf"^\| `{provider}` \|", PAGE, re.MULTILINE)
 
@@ -61,19 +64,19 @@ def test_every_status_is_told(status: str) -> None:
 
 def test_a_limit_holds_what_is_inside_it() -> None:
     """Every layer above a send allows what the layers below may take."""
-    handing_over_s = provider.ADMISSION_S + 2 * channels.MAX_TIMEOUT_S
-    assert handing_over_s + channels.MAX_ANSWER_TIMEOUT_S < deliveries.MAX_SEND_S
+    handing_over_s = provider.ADMISSION_S + 2 * smtp_settings.MAX_TIMEOUT_S
+    assert handing_over_s + smtp_settings.MAX_ANSWER_TIMEOUT_S < deliveries.MAX_SEND_S
     assert provider.ADMISSION_S + 2 * webhook.TIMEOUT_S < deliveries.MAX_SEND_S
     assert deliveries.ROUTE_S + deliveries.MAX_SEND_S < engaging.DISPATCH_TIMEOUT_S
     assert serve_config.DELIVERY_GRACE_S >= engaging.DISPATCH_TIMEOUT_S
 
 
-@pytest.mark.parametrize("name", channels.PROVIDERS)
+@pytest.mark.parametrize("name", PROVIDERS)
 def test_what_an_unknown_outcome_means_is_told_for_every_provider(name: str) -> None:
     told = PAGE.partition("## Unknown outcomes")[2].partition("##")[0]
-    assert re.search(rf"^\| `{name}` \| {'yes' if channels.TAKES_KEYS[name] else 'no'}: ", told, re.MULTILINE)
-    assert channels.is_repeatable("email") is False
-    assert all(channels.is_repeatable(channel) for channel in ("sms", "push", "webhook"))
+    assert re.search(rf"^\| `{name}` \| {'yes' if PROVIDERS[name].takes_keys else 'no'}: ", told, re.MULTILINE)
+    assert is_repeatable("email") is False
+    assert all(is_repeatable(channel) for channel in ("sms", "push", "webhook"))
 
 
 def test_limits_are_those_of_the_code() -> None:
@@ -83,7 +86,7 @@ def test_limits_are_those_of_the_code() -> None:
         f"| webhook: its answer | {webhook.TIMEOUT_S:g} s |",
         f"| webhook: connect, until all of the request is sent | {webhook.TIMEOUT_S:g} s |",
         f"| wait for one of a channel's connections | {provider.ADMISSION_S:g} s |",
-        f"`answer_timeout_s` ({channels.MAX_ANSWER_TIMEOUT_S:g} s: RFC 5321",
+        f"`answer_timeout_s` ({smtp_settings.MAX_ANSWER_TIMEOUT_S:g} s: RFC 5321",
         f"| the delivery application: who carries a channel | {deliveries.ROUTE_S:g} s |",
         f"| the delivery application: a whole send | {deliveries.MAX_SEND_S:g} s,",
         f"| a shard: silence of the delivery application | {engaging.DISPATCH_TIMEOUT_S:g} s |",
@@ -92,8 +95,8 @@ def test_limits_are_those_of_the_code() -> None:
         f"newest {deliveries.REMEMBERED:,} that it answered",
         f"{webhook.MAX_RESPONSE_BYTES // 1024} KB are read",
         f"At most {smtp.MAX_CONNECTIONS} connections",
-        f"`timeout_s` ({channels.DEFAULT_TIMEOUT_S:g})",
-        f"`port` ({channels.DEFAULT_PORT['starttls']}; {channels.DEFAULT_PORT['tls']} with `tls`, "
-        f"{channels.DEFAULT_PORT['none']} with `none`)",
+        f"`timeout_s` ({smtp_settings.DEFAULT_TIMEOUT_S:g})",
+        f"`port` ({smtp_settings.DEFAULT_PORT['starttls']}; {smtp_settings.DEFAULT_PORT['tls']} with `tls`, "
+        f"{smtp_settings.DEFAULT_PORT['none']} with `none`)",
     ):
         assert re.sub(r"\s+", " ", told) in re.sub(r"\s+", " ", PAGE), told

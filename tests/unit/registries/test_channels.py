@@ -32,7 +32,7 @@ from whisperer.content.schema import template_json_schema
 from whisperer.content.template import parse_template
 from whisperer.decisions.context import NAMES, of_channel
 from whisperer.delivery.addresses import FORMS, usable_address
-from whisperer.delivery.channels import PROVIDERS
+from whisperer.delivery.providers import PROVIDERS
 from whisperer.eligibility.addresses import address_of
 from whisperer.eligibility.suppression import address_hash
 from whisperer.vocabulary.channels import CHANNELS, AddressKind, Channel, ChannelName, Syntax
@@ -226,7 +226,7 @@ def test_the_places_of_logged_features_never_change() -> None:
 
 @every_channel
 def test_somebody_carries_it(channel: Channel) -> None:
-    carriers = [name for name, carried in PROVIDERS.items() if channel.name in carried]
+    carriers = [name for name, provider in PROVIDERS.items() if channel.name in provider.channels]
     assert "sink" in carriers
     assert len(carriers) > 1
 

@@ -22,6 +22,9 @@ from whisperer.shard.state.watch import Watch
 
 BUILT_IN = frozenset(RESERVED_NAME.values())
 
+COUNTED = ("events_accepted", "events_duplicate", "events_unnamed", "names_retired")
+"""The counters of a tenant that its status shows by name, and the installation adds up."""
+
 REFUSED_TRAITS = "refused_traits."
 """Prefix of the counters of traits that a profile had no room for."""
 
