@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cluster.errors import NotInstalledError
+
 if TYPE_CHECKING:
     from cluster.control_plane import ControlPlane
     from cluster.operator_client import Operator
@@ -21,7 +23,7 @@ def open_control_plane(data_dir: Path, *, create: bool = False) -> ControlPlane:
 
     try:
         record = installation.load(data_dir)
-    except installation.NotInstalledError:
+    except NotInstalledError:
         if not create and not (data_dir / "control.db").exists():
             raise
         record = None
@@ -36,7 +38,6 @@ def running_operator(data_dir: Path) -> Operator | None:
     """Return a client of the running server with the operator's rights, or None if it is not running. The caller closes
     it.
     """
-    from cluster.launch.installation import NotInstalledError
     from cluster.operator_client import Operator
     from whisperer.errors import UnavailableError
 

@@ -10,6 +10,7 @@ import sys
 from typing import NoReturn
 
 from cluster.cli.exit_codes import FAILED, NOT_FOUND, NOT_READY, NOT_RUNNING, REFUSED, USAGE
+from cluster.errors import InstallationError, NoFreePortsError, NotInstalledError, SettingsError, StartError
 
 
 def main() -> None:
@@ -28,10 +29,6 @@ def main() -> None:
 
 
 def _explain(error: Exception) -> NoReturn:
-    from cluster.launch.installation import InstallationError, NotInstalledError
-    from cluster.launch.ports import NoFreePortsError
-    from cluster.launch.ray_head import StartError
-    from cluster.settings import SettingsError
     from whisperer.errors import (
         ConflictError,
         NotFoundError,

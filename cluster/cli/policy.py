@@ -9,6 +9,7 @@ import typer
 
 from cluster.cli import output
 from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir, TenantOption
+from cluster.errors import NotInstalledError
 
 if TYPE_CHECKING:
     from cluster.control_plane import ControlPlane, Policy
@@ -224,7 +225,7 @@ def _store(data_dir: Path) -> ArtifactStore:
 
     try:
         record = installation.load(data_dir)
-    except installation.NotInstalledError:
+    except NotInstalledError:
         record = None
     running = record.settings if record is not None and record.running else None
     uri = (running or settings.load(data_dir)).models.uri

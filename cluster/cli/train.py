@@ -16,6 +16,7 @@ import typer
 from cluster.cli import output
 from cluster.cli.exit_codes import FAILED
 from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir
+from cluster.errors import NotInstalledError
 
 if TYPE_CHECKING:
     from cluster.launch.installation import Installation
@@ -154,7 +155,7 @@ def _running(data_dir: Path) -> Installation | None:
 
     try:
         found = installation.load(data_dir)
-    except installation.NotInstalledError:
+    except NotInstalledError:
         return None
     return found if found.running else None
 

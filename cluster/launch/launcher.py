@@ -24,19 +24,11 @@ import msgspec
 from cluster import settings
 from cluster.control_plane import ControlPlane
 from cluster.demo import setup
+from cluster.errors import InstallationError, NotInstalledError, StartError
 from cluster.launch import gcs, journal_url, pids, ports, private_places, ray_head, readiness
 from cluster.launch.file_modes import PRIVATE
-from cluster.launch.installation import (
-    HEAD_PROGRAMS,
-    Installation,
-    InstallationError,
-    NotInstalledError,
-    load,
-    load_or_create,
-    locked,
-    temp_root,
-)
-from cluster.launch.ray_head import StartError, run_logged
+from cluster.launch.installation import HEAD_PROGRAMS, Installation, load, load_or_create, locked, temp_root
+from cluster.launch.ray_head import run_logged
 from cluster.launch.serve_deploy import ServeDeployer
 from whisperer.settings import Settings
 
