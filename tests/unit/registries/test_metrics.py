@@ -58,7 +58,7 @@ def test_a_name_says_what_kind_it_is_and_in_which_unit(family: Family) -> None:
 
 @every_family
 def test_its_help_is_a_short_sentence_in_plain_english(family: Family) -> None:
-    assert re.match(r"[A-Z]|\d, ", family.text)
+    assert re.match(r"[A-Z]|\d,? ", family.text)
     assert family.text.endswith(".")
     assert 12 <= len(family.text) <= 160
     assert not re.search(r"[_`|<>\n]|  |\b[A-Z]{3,}\b", family.text.replace("HTTP", ""))
