@@ -16,8 +16,8 @@ import ray
 from ray.actor import ActorHandle
 from ray.exceptions import RayError
 
+from actors.calls.named_actor import DIRECTORY, NAMESPACE
 from actors.calls.partition_map import PartitionMap
-from actors.calls.shards import DIRECTORY, NAMESPACE
 from actors.installation import load
 
 LOOK_S = 1.0

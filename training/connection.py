@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from training.asking import Request
+from training.request import Request
 from training.task import Task
 from whisperer.errors import UnavailableError
 

@@ -53,7 +53,7 @@ class RowsError(RequestError):
 
 
 @dataclass(frozen=True, eq=False)
-class Decisions:
+class DecisionRows:
     """What was done at each row, for uplift.
 
     Attributes
@@ -91,7 +91,7 @@ class Dataset:
     time: NDArray[np.int64]
     user: NDArray[np.int64]
     registry: str
-    decisions: Decisions | None = None
+    decisions: DecisionRows | None = None
     active_days: NDArray[np.float64] | None = None
     digest: str = field(default="")
 
@@ -153,7 +153,7 @@ def read(
 def at(data: Dataset, rows: NDArray[np.int64]) -> Dataset:
     """Return some of the rows, in the order given."""
     did = data.decisions
-    chosen = None if did is None else Decisions(did.arms, did.action[rows], did.propensity[rows])
+    chosen = None if did is None else DecisionRows(did.arms, did.action[rows], did.propensity[rows])
     return replace(
         data,
         x=data.x[rows],
@@ -274,7 +274,7 @@ def _label(column: pa.ChunkedArray, kind: str, name: str) -> NDArray[np.float64]
     return values / _MICROS if name == REWARD else values
 
 
-def _decisions(rows: pa.Table) -> Decisions:
+def _decisions(rows: pa.Table) -> DecisionRows:
     lists, vectors = (rows[name].combine_chunks() for name in ("arms", "propensities"))
     lengths = [np.asarray(pc.list_value_length(one).fill_null(0)) for one in (lists, vectors)]
     if (lengths[0] != lengths[1]).any():
@@ -291,7 +291,7 @@ def _decisions(rows: pa.Table) -> Decisions:
     action = pc.index_in(rows["arm"].combine_chunks(), pa.array(arms)).fill_null(-1).to_numpy().astype(np.int64)
     if (action < 0).any():
         raise RowsError(f"the arm chosen at row {int((action < 0).argmax())} was not among the eligible ones")
-    return Decisions(arms, action, propensity)
+    return DecisionRows(arms, action, propensity)
 
 
 def _ms(column: pa.ChunkedArray) -> NDArray[np.int64]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from training.dataset import HELD, TEST, TRAIN, UPLIFT, Dataset, at
 from training.explaining import shap_values, some_rows
-from training.outcome import Attribution, Outcome, Policy, Valued
+from training.outcome import Attribution, Policy, TrainingOutcome, Valued
 from training.task import Task, each_arm, trial_of
 from training.uplift import storage
 from training.uplift.bases import Boosted, Ridge
@@ -34,7 +34,7 @@ _SHARES = np.linspace(0, 1, 51)
 
 def finish(
     data: Dataset, part: NDArray[np.int8], task: Task, sought: Mapping[str, Any], rounds: int, folder: Path, seed: int
-) -> Outcome:
+) -> TrainingOutcome:
     """Write ``uplift.json`` and the boosters into ``folder``. Raises TrialError."""
     trees = Boosted(
         task.settings["objective"],
@@ -93,7 +93,9 @@ def finish(
         "weights": learned.weights,
         "caution": {key: value for key, value in asdict(learned.caution).items() if math.isfinite(value)},
     }
-    return Outcome(UPLIFT, headline, metrics, parameters, _explain(mix, rows.x, data.names), remarks, policy=policy)
+    return TrainingOutcome(
+        UPLIFT, headline, metrics, parameters, _explain(mix, rows.x, data.names), remarks, policy=policy
+    )
 
 
 def _valued(name: str, arm: Ints, single: Ints, robust: Floats, user: Ints) -> Valued:

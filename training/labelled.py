@@ -26,7 +26,7 @@ from training.churn.mixing import Calibration, logit, sigmoid
 from training.churn.model import N_FOLDS, stratified
 from training.dataset import CHURN, HELD, TEST, TRAIN, Dataset
 from training.explaining import shap_values, some_rows
-from training.outcome import Attribution, Confusion, Outcome, Scored
+from training.outcome import Attribution, Confusion, TestPredictions, TrainingOutcome
 from training.task import Task, booster_parameters
 from whisperer.evaluation import forecasts
 from whisperer.models.artifact import TEST_ROWS
@@ -44,7 +44,7 @@ _POINTS = np.linspace(-9, 9, 181)
 def finish(
     kind: str, data: Dataset, part: NDArray[np.int8], task: Task, sought: Mapping[str, Any], grown: xgb.Booster,
     folder: Path, window_days: int = 0,
-) -> Outcome:  # fmt: skip
+) -> TrainingOutcome:  # fmt: skip
     """Write ``<kind>.ubj``, and for churn the other files of a score model, into ``folder``.
 
     ``grown`` is the best trial's booster, of the training rows alone. ``window_days`` is the label's, 0 if it has none.
@@ -59,7 +59,7 @@ def finish(
     unit = "log-odds of leaving" if kind == CHURN else "predicted value"
     explained = Attribution(data.names, shap_values(shipped, some), some.astype(np.float64), unit)
     if kind != CHURN:
-        return Outcome(kind, *_told_value(said, y), parameters, explained, scored=Scored(said, y))
+        return TrainingOutcome(kind, *_told_value(said, y), parameters, explained, scored=TestPredictions(said, y))
     held = np.asarray(grown.inplace_predict(data.x[part == HELD]), np.float64)
     left = data.label[part == HELD] > 0
     calibration = Calibration.fit(logit(held), left, stratified(left, N_FOLDS))
@@ -84,7 +84,9 @@ def finish(
         f" time; among the tenth it is surest of, {y[top].mean():.0%} left, against {y.mean():.0%} of all."
     )
     parameters |= {"threshold": threshold, "calibration": calibration.kind, WINDOW_DAYS: window_days}
-    return Outcome(kind, headline, metrics, parameters, explained, scored=Scored(p, y), confusion=confusion)
+    return TrainingOutcome(
+        kind, headline, metrics, parameters, explained, scored=TestPredictions(p, y), confusion=confusion
+    )
 
 
 def best_threshold(p: Floats, label: NDArray[np.bool_]) -> float:

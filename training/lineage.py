@@ -10,7 +10,7 @@ import training
 import whisperer
 from training.card import DataCard
 from training.dataset import Dataset
-from training.outcome import Outcome
+from training.outcome import TrainingOutcome
 from whisperer.models import artifact
 from whisperer.models.artifact import DataRange, Manifest
 
@@ -26,7 +26,7 @@ def code_version() -> str:
 
 
 def manifest_for(
-    folder: Path, outcome: Outcome, data: Dataset, card: DataCard, *, name: str, version: int, created_at: int
+    folder: Path, outcome: TrainingOutcome, data: Dataset, card: DataCard, *, name: str, version: int, created_at: int
 ) -> Manifest:
     """Write the manifest of the files in ``folder``, and return it. Raises ArtifactError."""
     made = artifact.manifest_of(

@@ -37,7 +37,7 @@ class Confusion:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Scored:
+class TestPredictions:
     """Predictions and outcomes of the test rows; float64, shape (n_test,) each."""
 
     predicted: Floats
@@ -89,7 +89,7 @@ class Attribution:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class TrainingOutcome:
     """Everything the report and the manifest need.
 
     Attributes
@@ -107,6 +107,6 @@ class Outcome:
     parameters: dict[str, Any]
     attribution: Attribution
     remarks: tuple[str, ...] = ()
-    scored: Scored | None = None
+    scored: TestPredictions | None = None
     confusion: Confusion | None = None
     policy: Policy | None = None

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from training.outcome import Attribution, Confusion, Policy, Scored
+from training.outcome import Attribution, Confusion, Policy, TestPredictions
 from training.search import Trial
 
 BLUE, AMBER, GREEN, GREY = "#3b82f6", "#f59e0b", "#10b981", "#8b95a5"
@@ -53,7 +53,7 @@ _N_BINS = 10
 Floats = NDArray[np.float64]
 
 
-def calibration(scored: Scored) -> str:
+def calibration(scored: TestPredictions) -> str:
     """Draw reliability: among rows with like predictions, how many left; and how many rows had each prediction."""
 
     def draw(figure: Figure) -> None:
@@ -71,7 +71,7 @@ def calibration(scored: Scored) -> str:
     return _svg(draw, 5.2, 4.4)
 
 
-def deciles(scored: Scored) -> str:
+def deciles(scored: TestPredictions) -> str:
     """Draw a number's predictions and outcomes, in tenths of the rows."""
 
     def draw(figure: Figure) -> None:
@@ -86,7 +86,7 @@ def deciles(scored: Scored) -> str:
     return _svg(draw, 5.2, 4.4)
 
 
-def gains(scored: Scored, of_all: str) -> str:
+def gains(scored: TestPredictions, of_all: str) -> str:
     """Draw cumulative gains: what share of the label lies in the rows with the highest predictions."""
 
     def draw(figure: Figure) -> None:

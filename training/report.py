@@ -19,7 +19,7 @@ import numpy as np
 from training import pictures
 from training.card import DataCard
 from training.dataset import CHURN, UPLIFT
-from training.outcome import Outcome
+from training.outcome import TrainingOutcome
 from training.search import Trial, best_of
 from training.task import EFFECT_RISK, LOG_LOSS, RMSE
 from whisperer.models import artifact
@@ -61,7 +61,12 @@ class Picture:
 
 
 def render(
-    outcome: Outcome, card: DataCard, counts: Sequence[int], trials: Sequence[Trial], manifest: Manifest, command: str
+    outcome: TrainingOutcome,
+    card: DataCard,
+    counts: Sequence[int],
+    trials: Sequence[Trial],
+    manifest: Manifest,
+    command: str,
 ) -> str:
     """Render the page. ``counts``: rows of the parts TRAIN, HELD, TEST, LEFT_OUT."""
     best = best_of(trials)
@@ -98,7 +103,7 @@ def render(
     return page
 
 
-def _pictures(outcome: Outcome, trials: Sequence[Trial], best: Trial, kind: str) -> list[Picture]:
+def _pictures(outcome: TrainingOutcome, trials: Sequence[Trial], best: Trial, kind: str) -> list[Picture]:
     made: list[Picture] = []
     scored, policy = outcome.scored, outcome.policy
     if kind == CHURN and scored is not None:
@@ -148,7 +153,7 @@ def _reach(predicted: Any, label: Any) -> float:
     return float(label[top].sum() / (label.clip(0).sum() or 1.0))
 
 
-def _weight(outcome: Outcome) -> dict[str, float]:
+def _weight(outcome: TrainingOutcome) -> dict[str, float]:
     """Return the mean size of each feature's SHAP values, as a share of the largest."""
     found = np.abs(outcome.attribution.values).mean(axis=0)
     whole = float(found.max(initial=0.0)) or 1.0

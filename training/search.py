@@ -26,7 +26,7 @@ import xgboost as xgb
 from training import trial
 from training.progress import Progress, number_of
 from training.task import Task, space, tried_first
-from training.trial import Plan, Step
+from training.trial import Step, TrialPlan
 from whisperer.errors import UnavailableError, WhispererError
 
 EXPERIMENT = "search"
@@ -76,16 +76,16 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class SearchSettings:
     """How to search; ``at_once`` is how many trials may run at the same time, one core each."""
 
     trials: int = 20
     at_once: int = 2
     seed: int = 0
-    plan: Plan = field(default_factory=Plan)
+    plan: TrialPlan = field(default_factory=TrialPlan)
 
 
-def search(kind: str, task: Task, settings: Settings, files: pafs.FileSystem, folder: str) -> list[Trial]:
+def search(kind: str, task: Task, settings: SearchSettings, files: pafs.FileSystem, folder: str) -> list[Trial]:
     """Run all trials and return them in order of proposal; resumes from what ``folder`` holds of an earlier start.
 
     Ray has to be connected. Only use a folder that nobody else can write to: Tune keeps its state as pickles.

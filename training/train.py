@@ -28,17 +28,16 @@ import pyarrow.fs as pafs
 from numpy.typing import NDArray
 
 from training import effects, labelled, report
-from training.asking import Request, parse, say
 from training.card import DataCard, examine
 from training.connection import connected
 from training.dataset import CHURN, UPLIFT, Dataset, below, divide, filesystem, read, without_keys
 from training.gather import forget, gather
 from training.lineage import manifest_for
-from training.outcome import Outcome
+from training.outcome import TrainingOutcome
+from training.request import Request, parse, say
 from training.search import Trial, best_of, booster_of, search, sweep
 from training.task import Task, task_of
-from training.uplift.trial import TrialError
-from whisperer.errors import ConflictError, RequestError, WhispererError
+from whisperer.errors import ConflictError, InputError, RequestError, WhispererError
 from whisperer.models import artifact
 from whisperer.models.store import ArtifactStore
 from whisperer.vocabulary.units import DAY_MS
@@ -96,9 +95,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     request = parse(arguments)
     try:
         result = train(request)
-    except (WhispererError, TrialError) as error:
+    except WhispererError as error:
         say(f"error: {error}")
-        return 2 if isinstance(error, RequestError | TrialError) else 1
+        return 2 if isinstance(error, RequestError | InputError) else 1
     if request.json:
         json.dump(result, sys.stdout, indent=1)
         sys.stdout.write("\n")
@@ -121,7 +120,9 @@ def _rows(request: Request, files: pafs.FileSystem, folder: str) -> Dataset:
     return read(place, request.kind, label=request.label, features=request.features, drop=request.drop)
 
 
-def _finish(request: Request, data: Dataset, part: NDArray[np.int8], task: Task, best: Trial, folder: Path) -> Outcome:
+def _finish(
+    request: Request, data: Dataset, part: NDArray[np.int8], task: Task, best: Trial, folder: Path
+) -> TrainingOutcome:
     say(f"the best was trial {best.number} at {best.best.rounds} rounds; making the model, and testing it")
     if request.kind == UPLIFT:
         return effects.finish(data, part, task, best.parameters, best.best.rounds, folder, request.seed)
@@ -133,7 +134,7 @@ def _finish(request: Request, data: Dataset, part: NDArray[np.int8], task: Task,
 
 
 def _publish(
-    request: Request, data: Dataset, card: DataCard, counts: list[int], outcome: Outcome, trials: list[Trial],
+    request: Request, data: Dataset, card: DataCard, counts: list[int], outcome: TrainingOutcome, trials: list[Trial],
     made: Path, files: pafs.FileSystem, folder: str,
 ) -> dict[str, Any]:  # fmt: skip
     """Write the manifest, the copy in --out, and the store's, if one was named."""

@@ -24,7 +24,7 @@ PATIENCE = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class TrialPlan:
     """How far a trial goes.
 
     Attributes
@@ -76,7 +76,7 @@ def matrices_of(task: Task) -> Matrices:
 
 
 def grow(
-    task: Task, sought: Mapping[str, Any], plan: Plan, booster: xgb.Booster | None = None
+    task: Task, sought: Mapping[str, Any], plan: TrialPlan, booster: xgb.Booster | None = None
 ) -> Iterator[tuple[xgb.Booster, Step]]:
     """Continue boosting, from ``booster`` or from nothing, and yield after each stride."""
     rows = matrices_of(task)
@@ -116,7 +116,7 @@ def _left_at(checkpoint: Any) -> tuple[xgb.Booster | None, float, int]:
     return None, float("inf"), 0
 
 
-def run(config: dict[str, Any], task: Task, plan: Plan) -> None:
+def run(config: dict[str, Any], task: Task, plan: TrialPlan) -> None:
     """Run a trial, as Tune's function trainable."""
     from ray import tune
 

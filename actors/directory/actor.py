@@ -20,8 +20,10 @@ import msgspec
 import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 
+from actors.calls.named_actor import DIRECTORY, NAMESPACE
 from actors.calls.partition_map import PartitionMap, shard_name
-from actors.calls.shards import DIRECTORY, NAMESPACE, OK, Shards
+from actors.calls.retry import Pauses, retry
+from actors.calls.shards import CallStatus, ShardCalls
 from actors.directory import leftovers, starting
 from actors.directory import state_file as directory_file
 from actors.directory.replica_reports import ReplicaReports, Report
@@ -29,7 +31,7 @@ from actors.directory.state_file import DirectoryState, Move, Upgrade
 from actors.files.fsync import create_durably
 from actors.installation import configure_logs, load
 from actors.limiter import Ask, Lease, Limiter
-from whisperer.errors import ConflictError, OverloadError, RequestError, UnavailableError
+from whisperer.errors import ConflictError, RequestError, UnavailableError
 from whisperer.ids import N_PARTITIONS
 
 HAND_OVER_TIMEOUT_S = 600.0
@@ -60,7 +62,7 @@ class Directory:
         self._reports = ReplicaReports()
         self._limiter = Limiter()
         self._one = asyncio.Lock()
-        self._shards = Shards()
+        self._shards = ShardCalls()
         self._resumed: asyncio.Task[None] | None = None
         if self._is_under_way:
             self._go_on()
@@ -111,11 +113,11 @@ class Directory:
                 raise
 
     async def _drive(self, move: Move) -> dict[str, Any]:
-        self._shards.map = self._state.map
+        self._shards.places.current = self._state.map
         place = (move.tenant, move.partition, move.map_version)
         _, figures = await self._until(
             lambda: self._shards.call(move.source, "hand_over", *place, move.target, timeout_s=HAND_OVER_TIMEOUT_S),
-            is_done=lambda answer: answer[0] == OK,
+            is_done=lambda answer: answer[0] == CallStatus.OK,
         )
         moves = {**self._state.map.moves, f"{move.tenant}/{move.partition}": move.target}
         self._set_map(version=move.map_version, moves=moves)
@@ -153,7 +155,7 @@ class Directory:
                     raise ConflictError(
                         f"shard {shard} is the last one that takes new partitions: `whisperer shards add` first"
                     )
-                self._shards.map = partition_map
+                self._shards.places.current = partition_map
                 held: dict[str, list[int]] = await self._until(lambda: self._shards.call(shard, "close_down"))
                 names = (f"{tenant}/{partition}" for tenant, found in held.items() for partition in found)
                 moves = {**{name: shard for name in names if name not in partition_map.moves}, **partition_map.moves}
@@ -171,7 +173,7 @@ class Directory:
         async with self._one:
             await self._finish_what_waits()
             partition_map = self._state.map
-            self._shards.map = partition_map
+            self._shards.places.current = partition_map
             held = await self._until(lambda: self._shards.call(shard, "holdings"))
             n_held = sum(len(found["partition"]) for found in held.values())
             if n_held or shard not in partition_map.draining:
@@ -212,7 +214,7 @@ class Directory:
         self._require(shard)
         async with self._one:
             await self._finish_what_waits()
-            self._shards.map = self._state.map
+            self._shards.places.current = self._state.map
             began = time.monotonic()
             await self._until(lambda: self._shards.call(shard, "save", timeout_s=HAND_OVER_TIMEOUT_S))
             old_name = self._state.map.name_of(shard)
@@ -233,9 +235,9 @@ class Directory:
 
     async def _switch(self, upgrade: Upgrade) -> dict[str, Any]:
         began = time.monotonic()
-        old, new = Shards(), Shards()
-        old.map = msgspec.structs.replace(self._state.map, names={upgrade.shard: upgrade.old_name})
-        new.map = self._state.map
+        old, new = ShardCalls(), ShardCalls()
+        old.places.current = msgspec.structs.replace(self._state.map, names={upgrade.shard: upgrade.old_name})
+        new.places.current = self._state.map
         try:
             await old.call(upgrade.shard, "step_down")
         except UnavailableError as error:  # its journal's fence ends it, if it is still there
@@ -319,14 +321,7 @@ class Directory:
     async def _until(
         self, attempt: Callable[[], Awaitable[Any]], is_done: Callable[[Any], bool] = lambda _: True
     ) -> Any:
-        while True:
-            try:
-                answer = await attempt()
-                if is_done(answer):
-                    return answer
-            except (UnavailableError, OverloadError):
-                pass
-            await asyncio.sleep(AGAIN_S)
+        return await retry(attempt, Pauses(AGAIN_S), is_done=is_done)
 
     def _require(self, shard: int) -> None:
         if shard not in self._state.map.shards:

@@ -17,20 +17,11 @@ from collections.abc import Callable
 from actors.files.blobs import BlobFolder
 from actors.jobs import Jobs, Simulation, Turn
 from actors.jobs.lanes import SIMULATIONS
-from actors.simulation.record import (
-    DONE,
-    FAILED,
-    RUNNING,
-    Record,
-    Task,
-    decode_record,
-    encode_record,
-    first_record,
-)
+from actors.simulation.record import Record, RunState, Task, decode_record, encode_record, first_record
 from whisperer.errors import NotFoundError, WhispererError
 from whisperer.ids import new_id
 from whisperer.journeys.limits import NAME_PATTERN
-from whisperer.simulation.plan import Plan
+from whisperer.simulation.plan import SimulationPlan
 
 FOLDER = "simulations"
 KEPT = 10
@@ -66,7 +57,7 @@ class Simulations:
         self._models, self._spool = models, spool
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def begin(self, plan: Plan, policies: bytes = b"", digest: str = "") -> Record:
+    async def begin(self, plan: SimulationPlan, policies: bytes = b"", digest: str = "") -> Record:
         """Start a simulation, or put it in line; ``digest`` is of the model that the plan's policy names.
 
         Raises TooManyError where too many of the tenant's are open, OverloadError where too many are overall.
@@ -78,7 +69,7 @@ class Simulations:
             turn.leave()
             raise
 
-    async def _begin(self, turn: Turn, plan: Plan, policies: bytes, digest: str) -> Record:
+    async def _begin(self, turn: Turn, plan: SimulationPlan, policies: bytes, digest: str) -> Record:
         id, now = new_id("sim"), self._clock()
         place = f"{FOLDER}/{plan.tenant}/{plan.name}/{id}.json"
         task = Task(id, place, self._uri, plan, policies, now, store=self._models, spool=self._spool, digest=digest)
@@ -111,7 +102,7 @@ class Simulations:
         for name in reversed(await asyncio.to_thread(self._names, tenant, campaign)):
             with contextlib.suppress(FileNotFoundError):
                 record = await asyncio.to_thread(self._read, name)
-                if record.status == DONE:
+                if record.status == RunState.DONE:
                     return record
                 first = first or record
         return first
@@ -133,8 +124,8 @@ class Simulations:
 
     def _close(self, task: Task, error: str) -> None:
         record = self._read(task.place)
-        if record.status == RUNNING:
-            record.status, record.error = FAILED, error or "its process ended early"
+        if record.status == RunState.RUNNING:
+            record.status, record.error = RunState.FAILED, error or "its process ended early"
             self._folder.put(task.place, encode_record(record))
         for name in self._names(task.plan.tenant, task.plan.name)[:-KEPT]:
             self._folder.delete(name)
@@ -151,6 +142,6 @@ class Simulations:
     def _read(self, name: str) -> Record:
         record = decode_record(self._folder.get(name))
         patience_s = SILENT_S if record.n_events else SIMULATIONS.patience_s  # it may be in line
-        if record.status == RUNNING and self._clock() - record.updated_at > 1000 * patience_s:
-            record.status, record.error = FAILED, "nothing was heard of it"
+        if record.status == RunState.RUNNING and self._clock() - record.updated_at > 1000 * patience_s:
+            record.status, record.error = RunState.FAILED, "nothing was heard of it"
         return record

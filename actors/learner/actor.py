@@ -23,13 +23,14 @@ from typing import Any, Protocol
 
 import msgspec
 
-from actors.calls.partition_map import PartitionMap
-from actors.calls.shards import LEARNER, Shards
+from actors.calls.map_holder import MapHolder
+from actors.calls.named_actor import LEARNER
+from actors.calls.shards import ShardCalls
 from actors.files.blobs import BlobFolder, seal, unseal
 from actors.installation import configure_logs, load
 from actors.learner.budgets import Treasury
-from actors.learner.tallies import Stage, Tallies
-from whisperer.decisions.drift import ALARM_DAYS, Watch, totals
+from actors.learner.tallies import PolicyStage, Tallies
+from whisperer.decisions.drift import ALARM_DAYS, DriftWatch, totals
 from whisperer.decisions.posterior import FLOOR, Array, Posterior, encode, posterior
 from whisperer.errors import UnavailableError
 from whisperer.feedback.ledger import Campaign, Ledger
@@ -49,10 +50,10 @@ FOLDER, BLOB = "learner", "statistics"
 _log = logging.getLogger("whisperer.learner")
 
 
-class ShardCalls(Protocol):
-    """What the learner uses of :class:`actors.calls.shards.Shards`."""
+class RewardSources(Protocol):
+    """What the learner uses of :class:`actors.calls.shards.ShardCalls`."""
 
-    map: PartitionMap
+    places: MapHolder
 
     async def call(self, shard: int, method: str, *args: Any, timeout_s: float = ...) -> Any: ...
 
@@ -64,8 +65,8 @@ class _Stored(msgspec.Struct, array_like=True):
     numbers: list[tuple[str, str, int]]
     ledger: bytes
     floors: list[float] = []
-    watches: list[tuple[str, str, Watch]] = []
-    stages: list[Stage] = []
+    watches: list[tuple[str, str, DriftWatch]] = []
+    stages: list[PolicyStage] = []
 
 
 class Learning:
@@ -77,13 +78,13 @@ class Learning:
     clock : seconds, monotonic
     """
 
-    def __init__(self, folder: BlobFolder, shards: ShardCalls, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, folder: BlobFolder, shards: RewardSources, clock: Callable[[], float] = time.monotonic) -> None:
         self._folder = folder
         self._shards = shards
         self._clock = clock
         self._number = 0
         self._policies: dict[Campaign, Posterior] = {}
-        self._watches: dict[Campaign, Watch] = {}
+        self._watches: dict[Campaign, DriftWatch] = {}
         self.tallies = Tallies()
         self._changed: set[Campaign] = set()
         self._unstored = False
@@ -115,7 +116,7 @@ class Learning:
 
     async def round(self) -> bool:
         """Pull and count once, and store if it is time; return whether a shard has more to give at once."""
-        shards = self._shards.map.shards
+        shards = self._shards.places.current.shards
         pulled = await asyncio.gather(*(self._pull(shard) for shard in shards))
         for shard, rewards in zip(shards, pulled, strict=True):
             if rewards:
@@ -204,7 +205,7 @@ class Learning:
         if policy is None or statistics is None or arm not in policy.arms:
             return
         expected = x @ policy.mean[policy.arms.index(arm)]
-        watch = self._watches.setdefault(campaign, Watch())
+        watch = self._watches.setdefault(campaign, DriftWatch())
         if watch.see(arm, x, expected, reward, day, statistics.arm(arm).n):
             statistics.advance(day)
             statistics.shorten_memory(ALARM_DAYS)
@@ -224,7 +225,11 @@ class Learning:
     async def _tell(self) -> None:
         """Report to shards what they need not keep; one that is away gets it in a later round."""
         for (shard, tenant), before in self._stored_offsets.items():
-            if self._told.get((shard, tenant)) == before or shard in self._away or shard in self._shards.map.retired:
+            if (
+                self._told.get((shard, tenant)) == before
+                or shard in self._away
+                or shard in self._shards.places.current.retired
+            ):
                 continue
             try:
                 await self._shards.call(shard, "rewards_taken", tenant, before, timeout_s=CALL_TIMEOUT_S)
@@ -240,7 +245,7 @@ class Learner:
     def __init__(self, installation_path: str) -> None:
         installation = load(installation_path)
         configure_logs(installation_path, LEARNER)
-        self._shards = Shards()
+        self._shards = ShardCalls()
         folder = BlobFolder(f"{installation.data_dir}/{FOLDER}")
         self._learning, self._treasury = Learning(folder, self._shards), Treasury(folder)
         self._task = asyncio.ensure_future(self._learn_forever())
@@ -272,7 +277,7 @@ class Learner:
         while True:
             try:
                 if time.monotonic() - refreshed_at >= REFRESH_S:
-                    await self._shards.refresh()
+                    await self._shards.places.refresh()
                     refreshed_at = time.monotonic()
                 more = await self._learning.round()
                 await asyncio.sleep(0.0 if more else ROUND_S)

@@ -4,8 +4,8 @@ The learner keeps the tallies, because there is one learner and it sees every re
 stage, with the final reward of the first of their decisions that matures, for the version the user was assigned to,
 whether it answered or not (intention to treat); the first `MOST_USERS` of each version count, because more would not
 change the verdict. Guarantees: a reward of a decision from before the stage counts for nobody; a tally is consistent
-(:class:`whisperer.models.guardrails.Tally`), even where a replica took its counts with it when it died. Leaves to
-others: what follows (`serve_apps.decisions.counting`).
+(:class:`whisperer.models.guardrails.VersionTally`), even where a replica took its counts with it when it died. Leaves
+to others: what follows (`serve_apps.decisions.counting`).
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import msgspec
 
 from whisperer.decisions.versions import parsed
 from whisperer.feedback.outcome import Reward
-from whisperer.models.guardrails import Tally
-from whisperer.vocabulary.groups import POLICY
+from whisperer.models.guardrails import VersionTally
+from whisperer.vocabulary.groups import Group
 
 MOST_USERS = 10_000
 _MICROS_IN_MILLI = 1_000
@@ -37,7 +37,7 @@ class Earned(msgspec.Struct):
     absolute_milli: int = 0
 
 
-class Stage(msgspec.Struct, array_like=True):
+class PolicyStage(msgspec.Struct, array_like=True):
     """The stage of one policy; ``earned`` by version."""
 
     tenant: str
@@ -51,7 +51,7 @@ class Tallies:
 
     def __init__(self) -> None:
         self._reports: dict[str, dict[str, Any]] = {}
-        self._stages: dict[Policy, Stage] = {}
+        self._stages: dict[Policy, PolicyStage] = {}
 
     def told(self, replica: str, report: dict[str, Any]) -> None:
         """Keep a replica's totals, replacing those it reported before."""
@@ -59,11 +59,11 @@ class Tallies:
         for tenant, policy, since, *_ in report["served"]:
             held = self._stages.get((tenant, policy))
             if held is None or held.since < since:
-                self._stages[tenant, policy] = Stage(tenant, policy, since, {})
+                self._stages[tenant, policy] = PolicyStage(tenant, policy, since, {})
 
     def saw(self, tenant: str, reward: Reward) -> None:
         """Count a reward; call once for each."""
-        decider = parsed(reward.policy_version) if reward.mature and reward.group == POLICY else None
+        decider = parsed(reward.policy_version) if reward.mature and reward.group == Group.POLICY else None
         stage = None if decider is None else self._stages.get((tenant, decider.model))
         if decider is None or stage is None or reward.decided_at < stage.since:
             return
@@ -77,7 +77,7 @@ class Tallies:
         earned.squares_milli2 += milli**2
         earned.absolute_milli += abs(milli)
 
-    def totals(self) -> list[tuple[str, str, int, dict[int, Tally]]]:
+    def totals(self) -> list[tuple[str, str, int, dict[int, VersionTally]]]:
         """Return (tenant, policy, since, tallies by version) of every policy that anybody serves."""
         served: Counter[tuple[Policy, int, int, str]] = Counter()
         for report in self._reports.values():
@@ -93,7 +93,7 @@ class Tallies:
                 earned = stage.earned.get(version, Earned())
                 counts = {n: served[policy, stage.since, version, n] for n in ("decisions", "failed", "slow")}
                 counts["decisions"] = max(counts["decisions"], len(earned.users))
-                tallies[version] = Tally(
+                tallies[version] = VersionTally(
                     **counts,
                     unsubscribed=earned.unsubscribed,
                     users=len(earned.users),
@@ -112,10 +112,10 @@ class Tallies:
         summed = {key: sum(report[key] for report in self._reports.values()) for key in ("scored", "shadow")}
         return {**summed, "without": dict(without)}
 
-    def state(self) -> list[Stage]:
+    def state(self) -> list[PolicyStage]:
         """Return what :meth:`restore` needs."""
         return list(self._stages.values())
 
-    def restore(self, stages: Iterable[Stage]) -> None:
+    def restore(self, stages: Iterable[PolicyStage]) -> None:
         """Take up what :meth:`state` returned."""
         self._stages = {(stage.tenant, stage.policy): stage for stage in stages}

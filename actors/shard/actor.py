@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ import psutil
 from actors.calls.call_log import Calls
 from actors.calls.inline_blocks import to_blocks
 from actors.calls.partition_map import shard_name
-from actors.calls.shards import MOVING, OK, OVERLOADED, STALE_MAP, Shards
+from actors.calls.retry import Pauses, retry
+from actors.calls.shards import CallStatus, ShardCalls
 from actors.calls.socket_server import DirectServer
 from actors.installation import Installation, configure_logs, load
 from actors.processes.bookkeeper import Bookkeeper
@@ -29,7 +31,7 @@ from actors.shard.courier import Courier
 from actors.shard.flushing import Flushing
 from actors.shard.housekeeping import Housekeeping
 from actors.shard.letterbox import Letterbox
-from actors.shard.loop.engagement_loop import Engaging
+from actors.shard.loop.engagement_loop import EngagementLoop
 from actors.shard.moving import Moving
 from actors.shard.payloads import Payloads
 from actors.shard.scoring import Scoring
@@ -39,26 +41,26 @@ from actors.snapshots.store import SnapshotStore
 from actors.warehouse import Warehouse
 from actors.warehouse.export import Exporter
 from actors.warehouse.jobs import worker
-from whisperer.errors import JournalDamagedError, OverloadError, UnavailableError
+from whisperer.errors import JournalDamagedError, OverloadError
 from whisperer.events.block import EventBlock
 from whisperer.events.decoding import readable
 from whisperer.feedback.outcome import Reward
 from whisperer.ids import partition_of, tenant_seed
 from whisperer.models.store import ArtifactStore
 from whisperer.shard import inspection
-from whisperer.shard.effects import Effect, Send, UserErased
+from whisperer.shard.effects import Effect, SendLetter, UserErased
 from whisperer.shard.move import closing
 from whisperer.shard.records import (
     ALIAS_ARBITER,
     CampaignConfig,
     ConfigPublished,
-    Confirmed,
     ConsentStated,
     CountsJoined,
     Erase,
     Events,
     Experiment,
-    Message,
+    Letter,
+    LettersConfirmed,
     Outcome,
     Outcomes,
     Record,
@@ -72,6 +74,7 @@ from whisperer.shard.records import (
 from whisperer.shard.warm import warm
 
 TICK_S = 0.25
+MAP_PAUSES = Pauses(0.2)
 HOLD_S = 60.0
 """An announced stop has failed if it has not come this long after the slowest shard's sends ended."""
 
@@ -113,7 +116,7 @@ class ShardActor:
         self._warehouse = Warehouse(self._settings.warehouse.uri, pseudonym_key=bytes.fromhex(installation.link_secret))
         self._exporter = Exporter(self._shard, self._journal, self._warehouse)
         self._payloads = Payloads(self._journal)
-        self._shards = Shards()
+        self._shards = ShardCalls()
         self._committer = Committer(
             self._journal,
             self._shard,
@@ -122,7 +125,7 @@ class ShardActor:
             on_failure=_die,
         )
         self._shard.steps = self._committer.steps
-        self._engaging = Engaging(self._shard, self._submit, wall_clock_ms)
+        self._loop = EngagementLoop(self._shard, self._submit, wall_clock_ms)
         models = Path(installation.data_dir) / "spool" / "models"
         self._housekeeping = Housekeeping(
             self._shard,
@@ -141,12 +144,12 @@ class ShardActor:
         self._moving = Moving(
             self._shard,
             self._committer,
-            self._engaging.deliverer,
+            self._loop.deliverer,
             self._shards,
             self._settings.delivery.stop_timeout_s,
         )
         self._letterbox = Letterbox(self._shard, self._committer, self._moving.is_elsewhere)
-        self._courier = Courier(shard_id, self._shards, self._shard.outbox, self._take_letters, self._confirm)
+        self._courier = Courier(shard_id, self._shards, self._shard.letters, self._accept_letters, self._confirm)
         self._scoring = Scoring(
             self._shard,
             self._submit,
@@ -185,8 +188,8 @@ class ShardActor:
         try:
             await self._direct.start()
         except OSError:
-            return OK, None
-        return OK, (str(self._direct.path), self._direct.token)
+            return CallStatus.OK, None
+        return CallStatus.OK, (str(self._direct.path), self._direct.token)
 
     async def ingest(self, map_version: int, sizes: list[int], *pieces: bytes | memoryview) -> Answer:
         """Store and apply encoded event blocks; OK only once all of them are durable.
@@ -204,7 +207,7 @@ class ShardActor:
         strays = [n for n, one in enumerate(read) if self._strays(one.block)] if self._moving.has_strays else []
         at_home = [n for n in range(len(blocks)) if n not in strays]
         if not self._committer.has_room(sum(len(blocks[n]) + read[n].block.payload_size for n in at_home)):
-            return OVERLOADED, RETRY_AFTER_S
+            return CallStatus.OVERLOADED, RETRY_AFTER_S
         submitted = [
             self._committer.submit_bounded(part, len(part.block) + read[n].block.payload_size // len(parts))
             for n in at_home
@@ -212,19 +215,19 @@ class ShardActor:
             for part in parts
         ]
         await asyncio.gather(*submitted)
-        return (STALE_MAP, strays) if strays else (OK, None)
+        return (CallStatus.STALE_MAP, strays) if strays else (CallStatus.OK, None)
 
-    async def deliver(self, map_version: int, letters: list[Message]) -> tuple[str, list[str] | None]:
+    async def take_letters(self, map_version: int, letters: list[Letter]) -> tuple[str, Sequence[str] | None]:
         """Accept other shards' letters: OK and the fate of each (:mod:`actors.shard.letterbox`), once durable."""
         refusal = self._refusal(map_version)
-        return (refusal[0], None) if refusal else await self._take_letters(letters)
+        return (refusal[0], None) if refusal else await self._accept_letters(letters)
 
     async def user(self, map_version: int, tenant: str, key: str, as_of: int | None) -> Answer:
         """Return one user as of a time, or None."""
         refusal = self._refusal_for(map_version, tenant, [key])
         if refusal:
             return refusal
-        return OK, inspection.user(self._shard, tenant, key, as_of)
+        return CallStatus.OK, inspection.user(self._shard, tenant, key, as_of)
 
     async def root(self, map_version: int, tenant: str, key: str) -> Answer:
         """Return whom a key was finally joined into: asked of the partition that orders aliases."""
@@ -232,8 +235,8 @@ class ShardActor:
         if refusal:
             return refusal
         if self._moving.is_elsewhere(tenant, ALIAS_ARBITER):
-            return STALE_MAP, None
-        return OK, inspection.root(self._shard, tenant, key)
+            return CallStatus.STALE_MAP, None
+        return CallStatus.OK, inspection.root(self._shard, tenant, key)
 
     async def payloads(self, tenant: str, references: list[int], only_recent: bool) -> list[dict[str, Any] | None]:
         """Return the events behind timeline entries; None where no longer in this shard's journal, or not in memory."""
@@ -286,9 +289,9 @@ class ShardActor:
         if refusal:
             return refusal
         try:
-            return OK, await self._engaging.ask(tenant, campaign, users, timeout_s)
+            return CallStatus.OK, await self._loop.ask(tenant, campaign, users, timeout_s)
         except OverloadError as error:
-            return OVERLOADED, error.retry_after_s
+            return CallStatus.OVERLOADED, error.retry_after_s
 
     async def decision(self, tenant: str, decision_id: str) -> dict[str, Any] | None:
         """Return a decision that is in memory here, or None."""
@@ -308,7 +311,7 @@ class ShardActor:
 
     async def rewards(self, since: dict[str, int], limit: int) -> list[tuple[str, Reward]]:
         """Return the rewards from each tenant's number on, in order: the learner pulls them."""
-        return self._engaging.rewards(since, limit)
+        return self._loop.rewards(since, limit)
 
     async def rewards_taken(self, tenant: str, before: int) -> None:
         """Note that the learner has stored every reward of the tenant below this number."""
@@ -330,8 +333,8 @@ class ShardActor:
         try:
             await self._submit(body)
         except OverloadError as error:
-            return OVERLOADED, error.retry_after_s
-        return OK, None
+            return CallStatus.OVERLOADED, error.retry_after_s
+        return CallStatus.OK, None
 
     async def _submit(self, body: RecordBody) -> None:
         await self._committer.submit(body)
@@ -340,7 +343,7 @@ class ShardActor:
         """Return the shard's numbers, for people, pages and metrics."""
         counted = status.shard(self._shard)
         for tenant, sums in counted["tenants"].items():
-            sums["latest_decisions"] = self._engaging.latest(tenant)
+            sums["latest_decisions"] = self._loop.latest(tenant)
         return {
             "name": shard_name(self._id),
             "pid": os.getpid(),
@@ -365,9 +368,9 @@ class ShardActor:
             "compaction": self._housekeeping.compaction,
             "erasures_waiting": self._housekeeping.n_erasures_waiting,
             "retention": self._housekeeping.retention(),
-            "candidates_waiting": self._engaging.decider.n_waiting,
-            "messages_to_send": self._engaging.deliverer.n_waiting,
-            "messages_under_way": self._engaging.deliverer.n_under_way,
+            "candidates_waiting": self._loop.decider.n_waiting,
+            "messages_to_send": self._loop.deliverer.n_waiting,
+            "messages_under_way": self._loop.deliverer.n_under_way,
             "commit": status.commit(self._committer),
             "calls": self._calls.state(),
             "scoring": self._scoring.state(),
@@ -424,7 +427,7 @@ class ShardActor:
         no answer came within the bound. If neither follows within `HOLD_S` plus the bound, sending resumes. Idempotent.
         """
         within_s = self._settings.delivery.stop_timeout_s
-        n_unknown = await self._engaging.deliverer.finish(within_s)
+        n_unknown = await self._loop.deliverer.finish(within_s)
         if self._send_again is not None:
             self._send_again.cancel()
         self._send_again = asyncio.get_running_loop().call_later(within_s + HOLD_S, self._go_on_sending)
@@ -433,13 +436,13 @@ class ShardActor:
     def _go_on_sending(self) -> None:
         if not self._draining:
             _log.warning("the stop that this shard prepared for did not come: it sends again")
-            self._engaging.send_again()
+            self._loop.send_again()
 
     async def drain(self) -> dict[str, Any]:
         """Refuse new work, finish what waits, export and snapshot: the next start replays nothing."""
         await self.finish_sends()  # nobody is refused meanwhile
         self._draining = True
-        await self._engaging.close(0.0)
+        await self._loop.close(0.0)
         await self._committer.settle()
         await self._housekeeping.export()
         await self._housekeeping.snapshot()
@@ -464,7 +467,7 @@ class ShardActor:
         if not self._draining:
             await self.finish_sends()  # nobody is refused meanwhile
             self._draining = True
-            await self._engaging.close(0.0)
+            await self._loop.close(0.0)
             await self._committer.settle()
             await self._end()
 
@@ -472,9 +475,9 @@ class ShardActor:
 
     def _refusal(self, map_version: int) -> Answer | None:
         if self._draining:
-            return MOVING, 1.0
+            return CallStatus.MOVING, 1.0
         if map_version < 1:  # maps count from 1: a caller that has not seen one yet
-            return STALE_MAP, None
+            return CallStatus.STALE_MAP, None
         return None
 
     def _refusal_for(self, map_version: int, tenant: str, keys: list[str]) -> Answer | None:
@@ -485,18 +488,18 @@ class ShardActor:
         if self._moving.has_strays:
             seed = tenant_seed(tenant)
             if any(self._moving.is_elsewhere(tenant, partition_of(key, seed)) for key in keys):
-                return STALE_MAP, None
+                return CallStatus.STALE_MAP, None
         return None
 
     def _strays(self, block: EventBlock) -> bool:
         """Report whether a block has events of a partition that lives elsewhere."""
         return any(self._moving.is_elsewhere(block.tenant, p) for p in np.unique(block.events()["partition"]).tolist())
 
-    async def _take_letters(self, letters: list[Message]) -> tuple[str, list[str] | None]:
-        return OK, await self._letterbox.take(letters)
+    async def _accept_letters(self, letters: list[Letter]) -> tuple[str, Sequence[str] | None]:
+        return CallStatus.OK, await self._letterbox.take(letters)
 
     async def _confirm(self, letters: list[tuple[str, int, int]]) -> None:
-        await self._committer.submit_bounded(Confirmed(letters))
+        await self._committer.submit_bounded(LettersConfirmed(letters))
 
     def _remember(self, position: int, record: Record) -> None:
         if isinstance(record.body, Events):
@@ -504,22 +507,19 @@ class ShardActor:
 
     def _carry_out(self, effects: list[Effect]) -> None:
         for effect in effects:
-            if isinstance(effect, Send):
-                self._courier.send(effect.message)
+            if isinstance(effect, SendLetter):
+                self._courier.send(effect.letter)
             elif isinstance(effect, UserErased):
                 self._housekeeping.erase()
             else:
-                self._engaging.carry_out(effect)
+                self._loop.carry_out(effect)
 
     async def _resume(self) -> None:
         """Take up again what a crash may have interrupted."""
-        self._engaging.resume()
+        self._loop.resume()
         self._moving.resume()
-        while self._shards.map.version == 0:
-            try:
-                await self._shards.refresh()
-            except UnavailableError:
-                await asyncio.sleep(0.2)
+        if self._shards.places.current.version == 0:
+            await retry(self._shards.places.refresh, MAP_PAUSES)
         self._courier.begin()
         self._housekeeping.resume()
 

@@ -1,14 +1,14 @@
 """Carry letters between partitions: in order and without gaps per pair, confirmed once the target has them.
 
-A letter is a :class:`~whisperer.shard.records.Message` of the shard's outbox, where it stays until it is confirmed.
-What waits here is that outbox in sending order, in one queue per pair (tenant, source, target). One worker per target
-shard takes from the pairs whose home is that shard at the moment, wherever it was when the letter came, so that a dead
-shard holds up only those who write to it.
+A :class:`~whisperer.shard.records.Letter` stays in the shard's state until it is confirmed.
+What waits here are these letters in sending order, in one queue per pair (tenant, source, target). One worker per
+target shard takes from the pairs whose home is that shard at the moment, wherever it was when the letter came, so
+that a dead shard holds up only those who write to it.
 
 Guarantees: a pair has at most one batch under way, and a letter leaves its queue only when the target says that it has
 it: nothing overtakes and nothing is confirmed that was not applied, whoever fetches the map meanwhile. What a restart
 or a move of the source could still put out of order, the target refuses (:mod:`actors.shard.letterbox`); the pair is
-then queued again from the outbox.
+then queued again from the shard's state.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-from actors.calls.shards import OK, Shards
-from actors.shard.letterbox import GAP, TAKEN, letter_bytes
+from actors.calls.shards import CallStatus, ShardCalls
+from actors.shard.letterbox import LetterFate, letter_bytes
 from actors.telemetry.logs import Seldom
 from whisperer.errors import UnavailableError
-from whisperer.shard.records import Message
+from whisperer.shard.records import Letter
 
 _log = logging.getLogger("whisperer.shard")
 
@@ -33,34 +33,34 @@ RETRY_S = 0.2
 
 Pair = tuple[str, int, int]
 """Tenant, source partition, target partition."""
-Answer = tuple[str, list[str] | None]
+Answer = tuple[str, Sequence[str] | None]
 """As returned by :meth:`actors.shard.letterbox.Letterbox.take`."""
-Take = Callable[[list[Message]], Awaitable[Answer]]
+Take = Callable[[list[Letter]], Awaitable[Answer]]
 Confirm = Callable[[list[tuple[str, int, int]]], Awaitable[None]]
 
 
 class Courier:
-    """Deliver the letters of a shard's outbox. Use from one event loop.
+    """Carry the unconfirmed letters of a shard. Use from one event loop.
 
-    ``take_here`` takes letters whose target lives on this shard; ``confirm`` journals what arrived; ``outbox`` returns
-    what is not confirmed, in sending order.
+    ``take_here`` takes letters whose target lives on this shard; ``confirm`` journals what arrived; ``unconfirmed``
+    returns the shard's letters in sending order.
     """
 
     def __init__(
         self,
         shard: int,
-        shards: Shards,
-        outbox: Callable[[], Iterable[Message]],
+        shards: ShardCalls,
+        unconfirmed: Callable[[], Iterable[Letter]],
         take_here: Take,
         confirm: Confirm,
     ) -> None:
         self._shard = shard
         self._shards = shards
-        self._outbox = outbox
+        self._unconfirmed = unconfirmed
         self._take_here = take_here
         self._confirm = confirm
         self._has_begun = False
-        self._waiting: dict[Pair, deque[Message]] = {}
+        self._waiting: dict[Pair, deque[Letter]] = {}
         self._lines: dict[int, dict[Pair, None]] = {}
         """By target shard, the pairs to go there next, in order."""
         self._held: set[Pair] = set()
@@ -75,13 +75,13 @@ class Courier:
         return sum(map(len, self._waiting.values()))
 
     def begin(self) -> None:
-        """Queue the outbox, once the map is known: what was sent earlier is waiting in it."""
+        """Queue the shard's letters, once the map is known: those sent before a restart are among them."""
         self._has_begun = True
-        for letter in self._outbox():
+        for letter in self._unconfirmed():
             self.send(letter)
 
-    def send(self, letter: Message) -> None:
-        """Deliver a letter of the outbox after those before it. One that is already queued keeps its place."""
+    def send(self, letter: Letter) -> None:
+        """Carry a letter after those before it. One that is already queued keeps its place."""
         if not self._has_begun:
             return
         pair = (letter.tenant, letter.source, letter.target)
@@ -95,7 +95,7 @@ class Courier:
             self._line_up(pair)
 
     async def close(self) -> None:
-        """Stop carrying letters; what is not confirmed stays in the outbox."""
+        """Stop carrying letters; what is not confirmed stays in the shard's state."""
         self._has_begun = False
         for worker in self._workers.values():
             worker.cancel()
@@ -104,7 +104,7 @@ class Courier:
     # -- inside -------------------------------------------------------------------------------------------------------
 
     def _home(self, pair: Pair) -> int:
-        return self._shards.table(pair[0])[pair[2]]
+        return self._shards.places.table(pair[0])[pair[2]]
 
     def _line_up(self, pair: Pair) -> None:
         target = self._home(pair)
@@ -126,22 +126,22 @@ class Courier:
                 await self._refresh()
                 self._release(batch)
                 continue
-            taken = [letter for letter, fate in zip(letters, fates, strict=True) if fate == TAKEN]
-            self._mend_gaps([letter for letter, fate in zip(letters, fates, strict=True) if fate == GAP])
-            refused = self._settle(batch, {(m.tenant, m.source, m.target): m.sequence for m in taken})
+            taken = [letter for letter, fate in zip(letters, fates, strict=True) if fate == LetterFate.TAKEN]
+            self._mend_gaps([letter for letter, fate in zip(letters, fates, strict=True) if fate == LetterFate.GAP])
+            refused = self._settle(batch, {(one.tenant, one.source, one.target): one.sequence for one in taken})
             if taken:
                 await self._confirm([(letter.tenant, letter.source, letter.sequence) for letter in taken])
             if refused:
                 asyncio.get_running_loop().call_later(RETRY_S, self._release, refused)
                 await self._refresh()
 
-    def _next(self, target: int) -> dict[Pair, list[Message]]:
+    def _next(self, target: int) -> dict[Pair, list[Letter]]:
         """Take the oldest letters of the pairs in line, each pair's in order; may return none.
 
         Pairs whose home has changed line up there.
         """
         line = self._lines[target]
-        batch: dict[Pair, list[Message]] = {}
+        batch: dict[Pair, list[Letter]] = {}
         n, size = 0, 0
         while line and n < MAX_BATCH and size < MAX_BATCH_BYTES:
             pair = next(iter(line))
@@ -159,13 +159,15 @@ class Courier:
                 size += letter_bytes(letter)
         return batch
 
-    async def _carry(self, target: int, letters: list[Message]) -> list[str] | None:
+    async def _carry(self, target: int, letters: list[Letter]) -> Sequence[str] | None:
         """Return the fate of each letter; None where the shard took none because it is away or busy."""
         try:
             if target == self._shard:
                 status, fates = await self._take_here(letters)
             else:
-                status, fates = await self._shards.call(target, "deliver", self._shards.map.version, letters)
+                status, fates = await self._shards.call(
+                    target, "take_letters", self._shards.places.current.version, letters
+                )
         except UnavailableError:
             return None
         except Exception:
@@ -177,9 +179,9 @@ class Courier:
                 exc_info=True,
             )
             return None
-        return fates if status == OK else None
+        return fates if status == CallStatus.OK else None
 
-    def _mend_gaps(self, gaps: list[Message]) -> None:
+    def _mend_gaps(self, gaps: list[Letter]) -> None:
         if gaps:
             self._queue_again({(letter.tenant, letter.source, letter.target) for letter in gaps})
             first = gaps[0]
@@ -194,15 +196,15 @@ class Courier:
             )
 
     def _queue_again(self, pairs: set[Pair]) -> None:
-        """Replace these pairs' queues with what the outbox has, in sending order."""
+        """Replace these pairs' queues with the shard's letters, in sending order."""
         for pair in pairs:
             self._waiting[pair] = deque()
-        for letter in self._outbox():
+        for letter in self._unconfirmed():
             pair = (letter.tenant, letter.source, letter.target)
             if pair in pairs:
                 self._waiting[pair].append(letter)
 
-    def _settle(self, batch: dict[Pair, list[Message]], reached: dict[Pair, int]) -> list[Pair]:
+    def _settle(self, batch: dict[Pair, list[Letter]], reached: dict[Pair, int]) -> list[Pair]:
         """Remove from each pair's queue what arrived, up to a sequence; return the pairs that had letters refused."""
         refused = []
         for pair, letters in batch.items():
@@ -230,6 +232,6 @@ class Courier:
         if now - self._refreshed_at >= RETRY_S:
             self._refreshed_at = now
             try:
-                await self._shards.refresh()
+                await self._shards.places.refresh()
             except UnavailableError:
                 return

@@ -14,8 +14,7 @@ import math
 import time
 from pathlib import Path
 
-from actors.calls.shards import Shards
-from actors.installation import Settings
+from actors.calls.shards import ShardCalls
 from actors.journal import FileJournal
 from actors.processes.bookkeeper import Bookkeeper
 from actors.processes.forked import Forked, ForkError
@@ -29,6 +28,7 @@ from actors.warehouse.jobs import Compact, Erase, Export, Job, Vacuum, answered,
 from whisperer.errors import UnavailableError
 from whisperer.models.store import ArtifactStore
 from whisperer.ports import Journal
+from whisperer.settings import Settings
 from whisperer.shard.machine import Shard
 from whisperer.shard.records import ErasureDone, decode_record
 
@@ -55,7 +55,7 @@ class Housekeeping:
         snapshots: SnapshotStore,
         settings: Settings,
         warehouse: Warehouse,
-        shards: Shards,
+        shards: ShardCalls,
         bookkeeper: Bookkeeper,
         models: ArtifactStore | None,
         training: Path,
@@ -119,9 +119,9 @@ class Housekeeping:
 
         Raises UnavailableError before the map is known.
         """
-        if self._shards.map.version == 0:
+        if self._shards.places.current.version == 0:
             raise UnavailableError("the map of shards is not known yet", retry_after_s=1.0)
-        return min(self._shards.map.shards)
+        return min(self._shards.places.current.shards)
 
     def resume(self) -> None:
         """Go on with erasures that a crash interrupted."""
@@ -277,8 +277,8 @@ class Housekeeping:
         """
         if not erasing:
             return
-        await self._shards.refresh()  # a shard that an older map does not name may have rows too
-        others = [shard for shard in self._shards.map.shards if shard != self._shard.id]
+        await self._shards.places.refresh()  # a shard that an older map does not name may have rows too
+        others = [shard for shard in self._shards.places.current.shards if shard != self._shard.id]
         flushed = await asyncio.gather(
             self.export(),
             *(self._shards.call(shard, "flush", timeout_s=REWRITE_TIMEOUT_S) for shard in others),

@@ -16,9 +16,17 @@ from actors.shard.commit import Committer
 from actors.shard.weighing import batches
 from whisperer.events.decoding import held_bytes
 from whisperer.shard.machine import Shard
-from whisperer.shard.records import Astray, Delivered, Forward, Led, MergeIn, Message
+from whisperer.shard.records import Astray, Forward, Led, Letter, LettersArrived, MergeIn
+from whisperer.vocabulary.named import Named
 
-TAKEN, GAP, ELSEWHERE = "taken", "gap", "elsewhere"
+
+class LetterFate(Named):
+    """Name what became of a letter: applied, refused for want of those before it, or its target lives elsewhere."""
+
+    TAKEN = "taken"
+    GAP = "gap"
+    ELSEWHERE = "elsewhere"
+
 
 _LEAST = 512
 _ENTRY = 64
@@ -31,20 +39,23 @@ class Letterbox:
         self._shard = shard
         self._committer = committer
         self._is_elsewhere = is_elsewhere
-        self._counts = {TAKEN: 0, GAP: 0, ELSEWHERE: 0}
+        self._counts = dict.fromkeys(LetterFate, 0)
 
     def state(self) -> dict[str, Any]:
         """Return the letters by fate since the shard started; one that is sent again is counted again."""
-        return {"taken": self._counts[TAKEN], "refused": {why: self._counts[why] for why in (GAP, ELSEWHERE)}}
+        return {
+            "taken": self._counts[LetterFate.TAKEN],
+            "refused": {why: self._counts[why] for why in (LetterFate.GAP, LetterFate.ELSEWHERE)},
+        }
 
-    async def take(self, letters: list[Message]) -> list[str]:
+    async def take(self, letters: list[Letter]) -> list[LetterFate]:
         """Return the fate of each letter, once those that are taken are durable.
 
         Never refuses for lack of room: each shard has one batch under way here, of bounded size.
         """
         acceptable = self._acceptable(letters)
         submitted = [
-            self._committer.submit_bounded(Delivered(batch), sum(map(letter_bytes, batch)))
+            self._committer.submit_bounded(LettersArrived(batch), sum(map(letter_bytes, batch)))
             for batch in batches(self._shard, acceptable)
         ]
         await asyncio.gather(*submitted)
@@ -53,7 +64,7 @@ class Letterbox:
             self._counts[fate] += 1
         return fates
 
-    def _acceptable(self, letters: list[Message]) -> list[Message]:
+    def _acceptable(self, letters: list[Letter]) -> list[Letter]:
         """Return those that are new, at home, and follow what is here or each other."""
         reached: dict[tuple[str, int, int], int] = {}
         found = []
@@ -69,18 +80,18 @@ class Letterbox:
                 found.append(letter)
         return found
 
-    def _reached(self, letter: Message) -> int:
+    def _reached(self, letter: Letter) -> int:
         """Return the sequence of the last letter of its pair that was applied here."""
         tenant = self._shard.tenants.get(letter.tenant)
         return 0 if tenant is None else tenant.cursors.get((letter.target, letter.source), 0)
 
-    def _fate(self, letter: Message) -> str:
+    def _fate(self, letter: Letter) -> LetterFate:
         if letter.sequence <= self._reached(letter):
-            return TAKEN
-        return ELSEWHERE if self._is_elsewhere(letter.tenant, letter.target) else GAP
+            return LetterFate.TAKEN
+        return LetterFate.ELSEWHERE if self._is_elsewhere(letter.tenant, letter.target) else LetterFate.GAP
 
 
-def letter_bytes(letter: Message) -> int:
+def letter_bytes(letter: Letter) -> int:
     """Estimate the memory that a letter takes, unpacked."""
     body = letter.body.letter if isinstance(letter.body, (Astray, Led)) else letter.body
     match body:

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from actors.calls.shards import OK, OVERLOADED, Shards
+from actors.calls.shards import CallStatus, ShardCalls
 from actors.shard.commit import Committer
 from actors.shard.loop.deliverer import Deliverer
 from whisperer.errors import UnavailableError
@@ -68,7 +68,7 @@ class Moving:
     """Move partitions from and to this shard. Use from one event loop."""
 
     def __init__(
-        self, shard: Shard, committer: Committer, deliverer: Deliverer, shards: Shards, stop_timeout_s: float
+        self, shard: Shard, committer: Committer, deliverer: Deliverer, shards: ShardCalls, stop_timeout_s: float
     ) -> None:
         self._shard = shard
         self._committer = committer
@@ -125,7 +125,7 @@ class Moving:
             place = (tenant, partition)
             figures = Figures()
             began = time.perf_counter()
-            await self._shards.refresh()  # the new home's actor may have another name by now
+            await self._shards.places.refresh()  # the new home's actor may have another name by now
             if not await self._shards.call(target, "has_joined", tenant, partition, map_version):
                 await self._bring(place, map_version, target, figures)
             self._end_copying()
@@ -134,7 +134,7 @@ class Moving:
             self.n_left += 1
             figures.seconds = time.perf_counter() - began
             _log.info("partition %d of %s went to shard %d: %s", partition, tenant, target, figures)
-            return OK, asdict(figures)
+            return CallStatus.OK, asdict(figures)
 
     async def _bring(self, place: Place, map_version: int, target: int, figures: Figures) -> None:
         while True:
@@ -229,10 +229,10 @@ class Moving:
             try:
                 status, _ = await self._shards.call(target, method, *args)
             except UnavailableError:
-                status = OVERLOADED
+                status = CallStatus.OVERLOADED
                 with contextlib.suppress(UnavailableError):
-                    await self._shards.refresh()
-            if status == OK:
+                    await self._shards.places.refresh()
+            if status == CallStatus.OK:
                 return
             if status == BEGIN_AGAIN:
                 raise _BeginAgainError
@@ -257,7 +257,7 @@ class Moving:
             await self._make_room(place)
         if self._next(place, map_version) == number or number == 0:
             await self._committer.submit_bounded(PartitionPart(*place, map_version, number, part), len(part))
-        return (OK if self._next(place, map_version) == number + 1 else BEGIN_AGAIN), None
+        return (CallStatus.OK if self._next(place, map_version) == number + 1 else BEGIN_AGAIN), None
 
     async def join(self, tenant: str, partition: int, map_version: int, state: bytes) -> Answer:
         """Take up a partition all of whose parts are here; OK once it is at home. Idempotent."""
@@ -265,7 +265,7 @@ class Moving:
             self._deliverer.resume(tenant, partition)
             await self._committer.submit_bounded(PartitionJoined(tenant, partition, map_version, state), len(state))
             self.n_joined += 1
-        return (OK if self.has_joined(tenant, partition, map_version) else BEGIN_AGAIN), None
+        return (CallStatus.OK if self.has_joined(tenant, partition, map_version) else BEGIN_AGAIN), None
 
     def _next(self, place: Place, map_version: int) -> int:
         """Return the number of the part to come next."""

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from actors.installation import Settings
 from actors.journal import Rules, open_journal
 from actors.snapshots.store import SnapshotStore
 from whisperer.errors import FencedError, JournalDamagedError, JournalError, UnavailableError
 from whisperer.ports import Journal
+from whisperer.settings import Settings
 from whisperer.shard import snapshot
 from whisperer.shard.machine import Shard
 from whisperer.shard.records import decode_record

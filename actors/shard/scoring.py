@@ -15,27 +15,29 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from actors.installation import ScoringSection
+from actors.calls.retry import Pauses, retry
 from actors.telemetry.logs import Seldom
 from whisperer.errors import OverloadError, WhispererError
 from whisperer.models.scores import open_model
 from whisperer.models.store import ArtifactStore
 from whisperer.profiles.scores import BgNbdScores, ScoreModel
+from whisperer.settings import ScoringSettings
 from whisperer.shard.machine import Shard
 from whisperer.shard.people import scoring
 from whisperer.shard.records import RecordBody, ScoreModelChosen
 
-AGAIN_AFTER_S = 1.0
+AGAIN = Pauses(1.0)
 """Pause after the queue was full: those who send go first."""
 
 _log = logging.getLogger("whisperer.shard")
 
 
 @dataclass(slots=True)
-class Counts:
+class ScoringCounts:
     """What was done since the start.
 
     Attributes
@@ -66,7 +68,7 @@ class Scoring:
         submit: Callable[[RecordBody], Awaitable[None]],
         clock: Callable[[], int],
         cache: Path,
-        rhythm: ScoringSection,
+        rhythm: ScoringSettings,
     ) -> None:
         self._shard = shard
         self._submit = submit
@@ -78,11 +80,11 @@ class Scoring:
         self._seldom = Seldom(_log)
         self._sweeping = asyncio.Lock()
         self._chosen = asyncio.Event()
-        self._counts = Counts()
+        self._counts = ScoringCounts()
         self._models: dict[str, dict[str, Any]] = {}
 
     def state(self) -> dict[str, Any]:
-        """Return :class:`Counts`, and by tenant id the model last used: ``fault`` says why it is not the one chosen."""
+        """Return :class:`ScoringCounts`, and each tenant's model; ``fault`` says why it is not the one chosen."""
         return {**asdict(self._counts), "models": dict(self._models)}
 
     async def choose(self, chosen: ScoreModelChosen) -> None:
@@ -128,12 +130,9 @@ class Scoring:
             if not found.n:
                 return
             body = await asyncio.to_thread(scoring.scored, tenant_id, model, found)
-            while body is not None:
-                try:
-                    await self._submit(body)
-                    body, self._counts.chunks = None, self._counts.chunks + 1
-                except OverloadError:
-                    await asyncio.sleep(AGAIN_AFTER_S)
+            if body is not None:
+                await retry(partial(self._submit, body), AGAIN, failures=(OverloadError,))
+                self._counts.chunks += 1
             first += found.n
             self._counts.users += len(found.rows)
 

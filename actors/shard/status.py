@@ -63,7 +63,7 @@ def _tenant(state: Shard, tenant: Tenant) -> dict[str, Any]:
         "traits_refused": {
             name.removeprefix(REFUSED_TRAITS): n for name, n in counters.items() if name.startswith(REFUSED_TRAITS)
         },
-        "messages_waiting": len(tenant.outbox),
+        "messages_waiting": len(tenant.letters),
         "config_version": tenant.config_version,
         "campaigns": {name: _campaign(tenant, name, account) for name, account in tenant.loop.accounts.items()},
         "segments": {

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from actors.calls.shards import MOVING
+from actors.calls.shards import CallStatus
 from actors.directory.state_file import read_map
 from actors.installation import load
 from actors.shard import actor as shard_actor
@@ -59,7 +59,7 @@ class ShardActor(shard_actor.ShardActor):
         if not self._serves and method not in ("stand_by", "take_over"):
             if method == "status":
                 return {"name": f"shard-{self._id}", "state": "standing by", "tenants": {}}
-            return MOVING, None
+            return CallStatus.MOVING, None
         if method in ("stand_by", "take_over"):
             return await getattr(self, method)(*args)
         return await super().call(traces, method, *args)

@@ -16,7 +16,7 @@ from whisperer.events.block import EventBlock, Payloads, encode_block
 from whisperer.events.parts import select
 from whisperer.events.types import Flag
 from whisperer.shard.machine import Shard
-from whisperer.shard.records import Astray, EraseLinked, Events, Forward, Led, MergeIn, Message
+from whisperer.shard.records import Astray, EraseLinked, Events, Forward, Led, Letter, MergeIn
 from whisperer.shard.state.tenant import Tenant
 
 RECORD_US = 30_000
@@ -64,9 +64,9 @@ def event_costs(tenant: Tenant | None, block: EventBlock) -> NDArray[np.float64]
     return costs
 
 
-def batches(shard: Shard, letters: list[Message]) -> Iterator[list[Message]]:
+def batches(shard: Shard, letters: list[Letter]) -> Iterator[list[Letter]]:
     """Yield the letters, in order, in lists none of which takes too long."""
-    batch: list[Message] = []
+    batch: list[Letter] = []
     spent = 0.0
     for letter in letters:
         cost = _letter_us(shard, letter)
@@ -79,7 +79,7 @@ def batches(shard: Shard, letters: list[Message]) -> Iterator[list[Message]]:
         yield batch
 
 
-def _letter_us(shard: Shard, letter: Message) -> float:
+def _letter_us(shard: Shard, letter: Letter) -> float:
     body = letter.body.letter if isinstance(letter.body, (Astray, Led)) else letter.body
     match body:
         case Forward(references=references):

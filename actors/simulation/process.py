@@ -15,14 +15,7 @@ from typing import Any
 import msgspec
 
 from actors.files.blobs import BlobFolder
-from actors.simulation.record import (
-    DONE,
-    FAILED,
-    Record,
-    Task,
-    encode_record,
-    first_record,
-)
+from actors.simulation.record import Record, RunState, Task, encode_record, first_record
 from actors.warehouse import Warehouse
 from actors.warehouse.identities import asked_again
 from actors.warehouse.tenant_history import Past
@@ -31,7 +24,7 @@ from whisperer.errors import WhispererError
 from whisperer.models.store import ArtifactStore
 from whisperer.models.value import open_model
 from whisperer.shard.decision.features import FEATURE_HASH
-from whisperer.simulation.plan import Plan, model_of
+from whisperer.simulation.plan import SimulationPlan, model_of
 from whisperer.simulation.run import Trained, simulate
 from whisperer.vocabulary.units import DAY_MS
 
@@ -57,12 +50,12 @@ def carry_out(task: Task) -> Record:
     tell(now=True)
     try:
         record.result = asked_again(lambda: _simulated(task, record, tell))
-        record.status = DONE
+        record.status = RunState.DONE
     except WhispererError as error:
-        record.status, record.error = FAILED, error.message
+        record.status, record.error = RunState.FAILED, error.message
     except Exception as error:
         _log.exception("simulation %s failed", task.id)
-        record.status, record.error = FAILED, f"an error of kind {type(error).__name__}; the log has more"
+        record.status, record.error = RunState.FAILED, f"an error of kind {type(error).__name__}; the log has more"
     tell(now=True)
     return record
 
@@ -88,7 +81,7 @@ def _model(task: Task) -> Trained | None:
     return Trained(open_model(artifact, FEATURE_HASH), artifact.manifest.data.last)
 
 
-def _dated(plan: Plan, past: Past) -> Plan:
+def _dated(plan: SimulationPlan, past: Past) -> SimulationPlan:
     """Replace open dates with the end of the history."""
     until = plan.until
     if not until:

@@ -19,10 +19,10 @@ from actors.warehouse import Warehouse
 from actors.warehouse.identities import create_same
 from whisperer.decisions.context import NAMES
 from whisperer.eligibility.standing import RETAIN_SENDS_MS
-from whisperer.feedback.outcome import BOUNCED, COMPLAINED, UNSUBSCRIBED
+from whisperer.feedback.outcome import OutcomeKind
 from whisperer.journeys.campaign import Campaign, from_json
 from whisperer.simulation.history import ASKED, COLUMNS, SENT, Fact
-from whisperer.simulation.plan import MOST_EVENTS, Plan
+from whisperer.simulation.plan import MOST_EVENTS, SimulationPlan
 from whisperer.simulation.value import MOST_DECISIONS, DecisionLog, like_arms
 
 MOST_BYTES = 1 << 30
@@ -44,7 +44,7 @@ _FACTS = f"""
         SELECT epoch_ms(o.occurred_at), o.kind, o.user_key, o.campaign, coalesce(d.channel, ''), ''
         FROM outcomes o LEFT JOIN (SELECT decision_id, any_value(channel) AS channel FROM deliveries GROUP BY 1) d
             USING (decision_id)
-        WHERE o.kind IN ('{UNSUBSCRIBED}', '{COMPLAINED}', '{BOUNCED}')
+        WHERE o.kind IN ('{OutcomeKind.UNSUBSCRIBED}', '{OutcomeKind.COMPLAINED}', '{OutcomeKind.BOUNCED}')
     ) WHERE moment < $until AND (moment >= $since OR kind NOT IN ('{SENT}', '{ASKED}'))
     ORDER BY moment DESC LIMIT {MOST_FACTS}
 """  # noqa: S608 - constants
@@ -117,13 +117,13 @@ class Past:
             'ORDER BY timestamp, received_at, shard, lsn, "index"'
         ).to_arrow_reader(BATCH_ROWS)
 
-    def facts(self, plan: Plan) -> list[Fact]:
+    def facts(self, plan: SimulationPlan) -> list[Fact]:
         """Return facts in order of time; the newest if there are too many."""
         asked = {"name": plan.name, "until": plan.until, "since": plan.since - RETAIN_SENDS_MS}
         found = [Fact(*row) for row in self._connection.execute(_FACTS, asked).fetchall()]
         return found[::-1]
 
-    def logs(self, plan: Plan) -> list[DecisionLog]:
+    def logs(self, plan: SimulationPlan) -> list[DecisionLog]:
         """Return the decisions of those campaigns in ``plan.others`` that are like the plan's, in order; empty ones
         too.
         """

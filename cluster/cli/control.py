@@ -15,8 +15,9 @@ def open_control_plane(data_dir: Path, *, create: bool = False) -> ControlPlane:
 
     Only commands that create something (``create``) make a missing folder; otherwise NotInstalledError is raised.
     """
-    from cluster import installation, settings
+    from cluster import settings
     from cluster.control_plane import ControlPlane
+    from cluster.launch import installation
 
     try:
         record = installation.load(data_dir)
@@ -35,7 +36,7 @@ def running_operator(data_dir: Path) -> Operator | None:
     """Return a client of the running server with the operator's rights, or None if it is not running. The caller closes
     it.
     """
-    from cluster.installation import NotInstalledError
+    from cluster.launch.installation import NotInstalledError
     from cluster.operator_client import Operator
     from whisperer.errors import UnavailableError
 

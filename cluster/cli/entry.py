@@ -15,7 +15,7 @@ from cluster.cli.exit_codes import FAILED, NOT_FOUND, NOT_READY, NOT_RUNNING, RE
 def main() -> None:
     """Run the command line; exit with the code of the error raised, if any."""
     from cluster.cli.app import app
-    from cluster.file_modes import PRIVATE
+    from cluster.launch.file_modes import PRIVATE
 
     os.umask(PRIVATE)
     try:
@@ -28,11 +28,18 @@ def main() -> None:
 
 
 def _explain(error: Exception) -> NoReturn:
-    from cluster.installation import InstallationError, NotInstalledError
-    from cluster.ports import NoFreePortsError
-    from cluster.ray_head import StartError
+    from cluster.launch.installation import InstallationError, NotInstalledError
+    from cluster.launch.ports import NoFreePortsError
+    from cluster.launch.ray_head import StartError
     from cluster.settings import SettingsError
-    from whisperer.errors import ConflictError, NotFoundError, RequestError, UnavailableError, WhispererError
+    from whisperer.errors import (
+        ConflictError,
+        NotFoundError,
+        ProblemsError,
+        RequestError,
+        UnavailableError,
+        WhispererError,
+    )
 
     codes: list[tuple[type[Exception], int]] = [
         (StartError, NOT_READY),
@@ -51,7 +58,6 @@ def _explain(error: Exception) -> NoReturn:
         raise error
     from cluster.cli.output import fail
 
-    problems = [
-        f"  {problem['pointer'] or '(whole)'}: {problem['message']}" for problem in getattr(error, "errors", [])
-    ]
+    found = error.errors if isinstance(error, ProblemsError) else []
+    problems = [f"  {problem['pointer'] or '(whole)'}: {problem['message']}" for problem in found]
     fail("\n".join([str(error), *problems]), code, log=getattr(error, "log", None))

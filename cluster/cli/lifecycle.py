@@ -12,8 +12,8 @@ from cluster.cli.exit_codes import NOT_READY, NOT_RUNNING
 from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir
 
 if TYPE_CHECKING:
-    from cluster.installation import Installation
-    from cluster.launcher import Report
+    from cluster.launch.installation import Installation
+    from cluster.launch.launcher import Report
 
 
 def register(app: typer.Typer) -> None:
@@ -43,14 +43,14 @@ def up(
     After a crash or kill -9 the same command clears what is left of this installation, and of no other, and goes on
     with the state kept in the data folder.
     """
-    from cluster import gcs
     from cluster.cli.up_display import UpDisplay
-    from cluster.foreground import StopRequested, stop_requests
-    from cluster.log_view import LogView
+    from cluster.launch import gcs
+    from cluster.launch.foreground import StopRequested, stop_requests
+    from cluster.launch.log_view import LogView
 
     options: dict[str, Any] = {"server.port": port, "cluster.shards": shards}
     options = {name: value for name, value in options.items() if value is not None}
-    from cluster import launcher
+    from cluster.launch import launcher
 
     with stop_requests() as stop:
         try:
@@ -101,7 +101,7 @@ def status(data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJson = False) -> None:
         whisperer status
         whisperer status --json | jq '.tenants.acme.events_accepted'
     """
-    from cluster import installation, pids, readiness
+    from cluster.launch import installation, pids, readiness
 
     record = installation.load(data_dir)
     if not record.running:
@@ -141,8 +141,8 @@ def status(data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJson = False) -> None:
 
 
 def _stop(data_dir: Path) -> None:
-    from cluster import launcher
     from cluster.cli.up_display import UpDisplay
+    from cluster.launch import launcher
 
     with UpDisplay() as display:
         n_ended = launcher.down(data_dir, progress=display.progress)
@@ -151,7 +151,7 @@ def _stop(data_dir: Path) -> None:
 
 def _is_down(data_dir: Path) -> bool:
     """Return whether another `whisperer down` has stopped the installation cleanly."""
-    from cluster import installation
+    from cluster.launch import installation
 
     return not installation.load(data_dir).head
 

@@ -41,9 +41,9 @@ def join(
     import os
     import socket
 
-    from cluster import worker_node
     from cluster.cli.exit_codes import NOT_RUNNING
-    from cluster.foreground import stop_requests
+    from cluster.launch import worker_node
+    from cluster.launch.foreground import stop_requests
 
     name = name or socket.gethostname().partition(".")[0]
     with stop_requests() as stop:
@@ -69,7 +69,7 @@ def leave(
 
         whisperer node leave worker-1 --data-dir /shared/whisperer
     """
-    from cluster import worker_node
+    from cluster.launch import worker_node
 
     n_ended = worker_node.leave(data_dir, name)
     output.say(f"{name} has left ({n_ended} processes ended).")
@@ -83,7 +83,7 @@ def list_(data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJson = False) -> None:
 
         whisperer node list
     """
-    from cluster import worker_node
+    from cluster.launch import worker_node
 
     found = worker_node.nodes(data_dir)
     states = {node.name: ("up" if node.running else "down") if node.is_here else "elsewhere" for node in found}

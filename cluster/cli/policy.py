@@ -218,7 +218,8 @@ def history(name: Name, tenant: TenantOption, data_dir: DataDir = DEFAULT_DATA_D
 
 def _store(data_dir: Path) -> ArtifactStore:
     """Open the installation's model store: as recorded if it is running, otherwise as configured."""
-    from cluster import installation, settings
+    from cluster import settings
+    from cluster.launch import installation
     from whisperer.models.store import ArtifactStore
 
     try:

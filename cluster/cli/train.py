@@ -18,7 +18,7 @@ from cluster.cli.exit_codes import FAILED
 from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir
 
 if TYPE_CHECKING:
-    from cluster.installation import Installation
+    from cluster.launch.installation import Installation
 
 _PROGRAM = "training.train"
 _NEEDED = ("xgboost", "optuna", "shap", "matplotlib", "sklearn")
@@ -150,7 +150,7 @@ def _of_tenant(data_dir: Path, tenant: str) -> list[str]:
 
 
 def _running(data_dir: Path) -> Installation | None:
-    from cluster import installation
+    from cluster.launch import installation
 
     try:
         found = installation.load(data_dir)

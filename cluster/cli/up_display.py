@@ -7,7 +7,7 @@ import time
 from rich.console import Console
 from rich.status import Status
 
-from cluster.launcher import Progress
+from cluster.launch.launcher import Progress
 
 
 class UpDisplay:

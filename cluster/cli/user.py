@@ -61,7 +61,7 @@ def export(
     """
     import json
 
-    from cluster.installation import write_private
+    from cluster.launch.installation import write_private
     from cluster.operator_client import Operator
 
     with Operator(data_dir, timeout_s=600.0) as operator:

@@ -7,9 +7,9 @@ from sqlalchemy.orm import Session
 
 from cluster.control_plane.segments import segments_of
 from cluster.control_plane.templates import newest_templates
+from whisperer.errors import Problem
 from whisperer.journeys.campaign import Arm, Campaign, OnSegment
 from whisperer.journeys.errors import CampaignError
-from whisperer.segments.errors import Problem
 
 UNKNOWN_TEMPLATE = "unknown_template"
 

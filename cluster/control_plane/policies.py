@@ -32,7 +32,7 @@ from cluster.control_plane.transactions import Transactions, check_name, find_te
 from whisperer.errors import ConflictError, NotFoundError, RequestError
 from whisperer.models.artifact import Manifest, decode, digest, encode
 from whisperer.models.errors import ArtifactError, RolloutError
-from whisperer.models.guardrails import Breach, Tally, breaches
+from whisperer.models.guardrails import Breach, VersionTally, breaches
 from whisperer.models.rollout import BUILT_IN, SCORES, Evidence, Rollout, promote, roll_back, stages_of
 
 GUARDRAIL = "guardrail"
@@ -65,7 +65,7 @@ class Policy:
     name: str
     rollout: Rollout
     versions: list[PolicyVersion]
-    tallies: dict[int, Tally]
+    tallies: dict[int, VersionTally]
     tallied_at: int | None
     etag: str
 
@@ -159,7 +159,7 @@ class Policies(Transactions):
             if session.get(PolicyVersionRow, (row.tenant_id, name, version)) is None:
                 raise NotFoundError(f"{name} has no version {version}", code="policy_version_not_found")
             before = status_of(session, row, version)
-            n_decisions = _tallies(row).get(version, Tally()).decisions
+            n_decisions = _tallies(row).get(version, VersionTally()).decisions
             stages = stages_of(name)
             state = promote(_rollout(row), version, now_ms(), evidence=evidence, n_decisions=n_decisions, stages=stages)
             _set_rollout(row, state)
@@ -183,7 +183,7 @@ class Policies(Transactions):
             _roll_back(session, row, version, by, reason, None)
             return _policy(session, row)
 
-    def tally_policy(self, tenant: str, name: str, since: int, tallies: Mapping[int, Tally]) -> list[Breach]:
+    def tally_policy(self, tenant: str, name: str, since: int, tallies: Mapping[int, VersionTally]) -> list[Breach]:
         """Store what the versions have added up to in the stage that began at ``since``; a breach rolls back at once.
 
         Raises RolloutError (`tallies_of_another_stage`) if the stage is over or a version does not take part.
@@ -238,7 +238,7 @@ def _check_use(manifest: Manifest) -> None:
         check_features(manifest)
 
 
-def _breached(state: Rollout, tallies: Mapping[int, Tally]) -> tuple[int | None, list[Breach]]:
+def _breached(state: Rollout, tallies: Mapping[int, VersionTally]) -> tuple[int | None, list[Breach]]:
     """Return the version to roll back, and why. The candidate goes first: it may be what harms the live one."""
     live = tallies.get(state.live)
     mine = None if state.candidate is None else tallies.get(state.candidate)
@@ -293,8 +293,8 @@ def _set_rollout(row: PolicyRow, state: Rollout) -> None:
     row.tallies, row.tallied_at = {}, None
 
 
-def _tallies(row: PolicyRow) -> dict[int, Tally]:
-    return {int(version): msgspec.convert(tally, Tally) for version, tally in row.tallies.items()}
+def _tallies(row: PolicyRow) -> dict[int, VersionTally]:
+    return {int(version): msgspec.convert(tally, VersionTally) for version, tally in row.tallies.items()}
 
 
 def _etag(row: PolicyRow) -> str:

@@ -25,13 +25,13 @@ from ray.exceptions import RayActorError
 from ray.serve import Application
 
 from actors.calls.call_log import Calls
-from actors.calls.shards import LEARNER, NAMESPACE
+from actors.calls.named_actor import LEARNER, NAMESPACE
 from actors.calls.socket_server import DirectServer
 from actors.installation import configure_logs
-from cluster.autoscaling import DIRECT_CALLS
 from cluster.control_plane import ControlPlane
-from cluster.installation import load
-from serve_apps.decisions.counting import Counts, Tallying
+from cluster.launch.autoscaling import DIRECT_CALLS
+from cluster.launch.installation import load
+from serve_apps.decisions.counting import Tallying, VersionCounts
 from serve_apps.decisions.following import Following
 from serve_apps.decisions.leasing import Leasing, nobody
 from serve_apps.decisions.load import Load
@@ -64,7 +64,7 @@ class Answering:
     budget has to pay for is sent.
     """
 
-    def __init__(self, scorer: Scorer, counts: Counts, leasing: Leasing | None = None) -> None:
+    def __init__(self, scorer: Scorer, counts: VersionCounts, leasing: Leasing | None = None) -> None:
         self._scorer = scorer
         self._counts = counts
         self._leasing = Leasing(nobody) if leasing is None else leasing
@@ -141,7 +141,7 @@ class Decisions:
         store = ArtifactStore(settings.models.uri, Path(installation.data_dir) / "spool" / "models")
         self._following = Following(learner.policies)
         self._models = models = Models(plane, fetching(store), prepare=import_library)
-        self._counts = Counts()
+        self._counts = VersionCounts()
         leasing = Leasing(learner.lease)
         self._answering = Answering(Scorer(), self._counts, leasing)
         socket = Path(installation.temp_dir or "no temp_dir") / f"decisions-{os.getpid()}"
@@ -176,7 +176,7 @@ class Decisions:
 
     def record_autoscaling_stats(self) -> dict[str, float]:
         """Report the load to Serve, which does not see the calls over the socket
-        (:func:`cluster.autoscaling.by_calls`)."""
+        (:func:`cluster.launch.autoscaling.by_calls`)."""
         return {DIRECT_CALLS: self._load.mean()}
 
     async def status(self) -> dict[str, Any]:

@@ -20,11 +20,11 @@ from serve_apps.decisions.models import Policy, Serving
 from serve_apps.decisions.scoring import LATE, REASONS, Question, Stage
 from whisperer.errors import NotFoundError, UnavailableError
 from whisperer.models.errors import RolloutError
-from whisperer.models.guardrails import Breach, Tally
+from whisperer.models.guardrails import Breach, VersionTally
 
 EVERY_S = 2.0
 
-Totals = list[tuple[str, str, int, dict[int, Tally]]]
+Totals = list[tuple[str, str, int, dict[int, VersionTally]]]
 """(tenant, policy, when its stage began, tallies by version)."""
 Tell = Callable[[dict[str, Any]], Awaitable[bytes]]
 """The learner's ``served``: takes a replica's report and returns everybody's totals. Raises UnavailableError."""
@@ -34,10 +34,10 @@ _decode = msgspec.msgpack.Decoder(Totals).decode
 
 
 class Plane(Protocol):
-    def tally_policy(self, tenant: str, name: str, since: int, tallies: Mapping[int, Tally]) -> list[Breach]: ...
+    def tally_policy(self, tenant: str, name: str, since: int, tallies: Mapping[int, VersionTally]) -> list[Breach]: ...
 
 
-class Counts:
+class VersionCounts:
     """What versions did in this replica.
 
     Attributes
@@ -82,11 +82,11 @@ class Counts:
 class Tallying:
     """Brings counts to the learner, and everybody's totals to the control plane."""
 
-    def __init__(self, counts: Counts, tell: Tell, plane: Plane) -> None:
+    def __init__(self, counts: VersionCounts, tell: Tell, plane: Plane) -> None:
         self._counts = counts
         self._tell = tell
         self._plane = plane
-        self._told: dict[tuple[str, str], tuple[int, dict[int, Tally]]] = {}
+        self._told: dict[tuple[str, str], tuple[int, dict[int, VersionTally]]] = {}
 
     async def round(self, serving: Mapping[Policy, Serving]) -> list[Breach]:
         """Report to the learner, then pass what is new to the control plane. Raises UnavailableError while the learner

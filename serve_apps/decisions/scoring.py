@@ -24,7 +24,7 @@ from whisperer.decisions.decision import Candidate, Choice
 from whisperer.decisions.versions import labelled
 from whisperer.models.rollout import BUILT_IN, assignments
 from whisperer.models.value import ValueModel
-from whisperer.vocabulary.groups import HOLDOUT, POLICY
+from whisperer.vocabulary.groups import Group
 
 BUDGET_S = 0.050
 """Ten times what a mix of trees and ridge takes for a batch of 256: only a full machine, or a model that is far too
@@ -63,7 +63,7 @@ class Question:
 
 
 @dataclass(slots=True)
-class Scored:
+class ScoredBatch:
     """A batch after scoring: ``candidates`` as given, with scores where a version supplied them."""
 
     candidates: list[Candidate]
@@ -80,7 +80,7 @@ class Scored:
                 if question.is_shadow and scores is not None:
                     shadow_version = f"{model}@{question.version}"
                     choices[place] = msgspec.structs.replace(choice, shadow=scores[at], shadow_version=shadow_version)
-                elif not question.is_shadow and self.candidates[place].group == POLICY:
+                elif not question.is_shadow and self.candidates[place].group == Group.POLICY:
                     label = labelled(choice.policy_version, model, question.version, answered=scores is not None)
                     choices[place] = msgspec.structs.replace(choice, policy_version=label)
         return choices
@@ -93,7 +93,7 @@ class Scorer:
         self._budget_s = budget_s
         self._thread = ThreadPoolExecutor(1, "scoring")
 
-    async def score(self, candidates: list[Candidate], serving: Mapping[Policy, Serving]) -> Scored:
+    async def score(self, candidates: list[Candidate], serving: Mapping[Policy, Serving]) -> ScoredBatch:
         """Score a batch within the budget; what is late, missing or broken is left out."""
         questions = asked(candidates, serving)
         waiting = [question for question in questions if question.model is not None]
@@ -123,7 +123,7 @@ class Scorer:
             if question.scores is not None and not question.is_shadow:
                 for place, mine in zip(question.places, question.scores, strict=True):
                     made[place] = msgspec.structs.replace(candidates[place], scores=mine)
-        return Scored(made, questions)
+        return ScoredBatch(made, questions)
 
     def close(self) -> None:
         self._thread.shutdown(wait=False, cancel_futures=True)
@@ -135,7 +135,7 @@ def asked(candidates: Sequence[Candidate], serving: Mapping[Policy, Serving]) ->
     by_policy: dict[Policy, list[int]] = {}
     for place, candidate in enumerate(candidates):
         policy = candidate.tenant, candidate.campaign
-        if policy in serving and candidate.group != HOLDOUT:
+        if policy in serving and candidate.group != Group.HOLDOUT:
             by_policy.setdefault(policy, []).append(place)
     found: dict[tuple[Policy, int, bool, tuple[str, ...]], Question] = {}
     for policy, places in by_policy.items():
@@ -156,7 +156,7 @@ def asked(candidates: Sequence[Candidate], serving: Mapping[Policy, Serving]) ->
                     stage = tenant, name, state.since
                     found[key] = Question(stage, number, [], is_shadow, 0, model, None, fault)
                 found[key].places.append(place)
-                found[key].n_decided += candidate.group == POLICY
+                found[key].n_decided += candidate.group == Group.POLICY
     return sorted(found.values(), key=lambda question: question.is_shadow)
 
 

@@ -14,7 +14,7 @@ from ray.serve import Application
 
 from actors.installation import configure_logs
 from cluster.control_plane import ControlPlane
-from cluster.installation import load
+from cluster.launch.installation import load
 from cluster.settings import networks
 from serve_apps.delivery.adapters import maker
 from serve_apps.delivery.deliveries import Deliveries

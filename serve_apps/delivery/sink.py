@@ -28,7 +28,7 @@ import msgspec
 
 from serve_apps.delivery.provider import receipt, rejected, retry
 from serve_apps.delivery.sink_schema import open_connection
-from whisperer.delivery.dispatch import ACCEPTED, BOUNCED, Dispatch, Receipt
+from whisperer.delivery.dispatch import Dispatch, Receipt, Verdict
 from whisperer.delivery.providers.sink import SINK
 from whisperer.ids import message_hash
 
@@ -107,7 +107,7 @@ class Sink:
             newest = 0
             for dispatch in dispatches:
                 if connection.execute(_WAS_FORGOTTEN, _forgetting(dispatch)).fetchone():
-                    receipts.append(receipt(dispatch, ACCEPTED, PROVIDER))  # received but not kept
+                    receipts.append(receipt(dispatch, Verdict.ACCEPTED, PROVIDER))  # received but not kept
                     continue
                 refusal = _played(dispatch)
                 if refusal is not None:
@@ -119,7 +119,7 @@ class Sink:
                 [serial] = known or connection.execute(_INSERT, row).fetchone()
                 newest = max(newest, serial)
                 tally[dispatch.tenant, dispatch.channel, known is None] += 1
-                receipts.append(receipt(dispatch, ACCEPTED, PROVIDER, provider_id=f"sink-{serial}"))
+                receipts.append(receipt(dispatch, Verdict.ACCEPTED, PROVIDER, provider_id=f"sink-{serial}"))
             for (tenant, channel, is_new), n in tally.items():
                 connection.execute(_TALLY, (tenant, channel, n if is_new else 0, n))
             oldest = connection.execute("SELECT min(serial) FROM message").fetchone()[0]
@@ -272,7 +272,7 @@ SET n_messages = n_messages + excluded.n_messages, n_presented = n_presented + e
 def _played(dispatch: Dispatch) -> Receipt | None:
     local = dispatch.address.rpartition("@")[0] or dispatch.address
     if local.startswith("bounce+"):
-        return receipt(dispatch, BOUNCED, PROVIDER, detail="the sink plays an address that does not exist")
+        return receipt(dispatch, Verdict.BOUNCED, PROVIDER, detail="the sink plays an address that does not exist")
     if local.startswith("reject+"):
         return rejected(dispatch, PROVIDER, "the sink plays a provider that will not take it")
     if local.startswith("defer+") and dispatch.attempt < N_DEFERRED:

@@ -21,6 +21,7 @@ import httpcore
 from httpcore import AsyncNetworkBackend, AsyncNetworkStream
 
 from whisperer.delivery.providers import PROVIDERS
+from whisperer.errors import DeliveryError
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -59,12 +60,14 @@ _NEVER_V6 = [
 ]
 
 
-class ForbiddenAddressError(Exception):
+class ForbiddenAddressError(DeliveryError):
     """The host or URL leads to an address or a port that must not be called."""
 
 
-class UnresolvableError(Exception):
+class UnresolvableError(DeliveryError):
     """The name has no address now; it may have one later."""
+
+    retryable = True
 
 
 def is_public(address: Address) -> bool:

@@ -15,14 +15,17 @@ from typing import Any
 from ray import serve
 from ray.serve import Application
 
-from actors.calls.shards import Shards
+from actors.calls.directory import DirectoryCalls
+from actors.calls.learner import LearnerCalls
+from actors.calls.map_holder import MapHolder
+from actors.calls.shards import ShardCalls
 from actors.installation import configure_logs
 from actors.jobs import Jobs
 from actors.jobs.lanes import with_memory
 from actors.jobs.simulation_runs import Simulations as SimulationRuns
 from cluster.control_plane import ControlPlane
-from cluster.haproxy_program import client_secret
-from cluster.installation import load
+from cluster.launch.haproxy_program import client_secret
+from cluster.launch.installation import load
 from serve_apps.delivery.sink import Sink
 from serve_apps.gateway.api import build as build_api
 from serve_apps.gateway.http.access import Access
@@ -30,12 +33,12 @@ from serve_apps.gateway.http.hang_up import EndsWithItsCaller
 from serve_apps.gateway.http.observed import ROUTE, Observed
 from serve_apps.gateway.message_links import endpoints as links
 from serve_apps.gateway.message_links.outcomes import Outcomes
-from serve_apps.gateway.metrics.counts import Counts
+from serve_apps.gateway.metrics.counts import ReplicaCounts
 from serve_apps.gateway.metrics.measures import Measures
 from serve_apps.gateway.metrics.replicas import Replicas
 from serve_apps.gateway.metrics.status import Overview
-from serve_apps.gateway.services.campaigns import Campaigns
-from serve_apps.gateway.services.decisions import Decisions
+from serve_apps.gateway.services.campaigns import CampaignService
+from serve_apps.gateway.services.decisions import DecisionQueries
 from serve_apps.gateway.services.explanations import Explanations
 from serve_apps.gateway.services.lift_days import LiftDays
 from serve_apps.gateway.services.parts import Parts
@@ -43,7 +46,7 @@ from serve_apps.gateway.services.policies import Policies
 from serve_apps.gateway.services.segments import Publishing
 from serve_apps.gateway.services.simulations import Simulations
 from serve_apps.gateway.services.users import Users
-from serve_apps.gateway.tracking.arrivals import Pace
+from serve_apps.gateway.tracking.arrivals import BodyPace
 from serve_apps.gateway.tracking.coalesce import Coalescer
 from serve_apps.gateway.tracking.endpoint import PREFIX, Ingestion, Receive, Scope, Send, route_of
 from serve_apps.gateway.tracking.limits import Limits
@@ -71,13 +74,15 @@ class Gateway:
         replica = serve.get_replica_context().replica_id.unique_id
         configure_logs(installation_path, "gateway", replica=replica)
         warm()
-        counts = Counts(settings.gateway.rejected_sample)
+        counts = ReplicaCounts(settings.gateway.rejected_sample)
         self._measures = measures = Measures(counts, replica)
-        self._shards = shards = Shards(on_call=measures.called)
+        directory, learner = DirectoryCalls(), LearnerCalls()
+        self._places = places = MapHolder(directory)
+        shards = ShardCalls(places, on_call=measures.called)
         plane = ControlPlane(settings.control_plane.url)
         access = Access(plane, installation.operator_token, settings.control_plane.poll_interval_ms / 1000)
-        replicas = Replicas(shards, measures.report)
-        limits = Limits(shards.lease, n_replicas=lambda: replicas.n)
+        replicas = Replicas(directory, measures.report)
+        limits = Limits(directory.lease, n_replicas=lambda: replicas.n)
         coalescer = Coalescer(
             shards,
             max_queued_events=settings.gateway.max_queued_events,
@@ -87,13 +92,13 @@ class Gateway:
         )
         self._ingestion = ingestion = Ingestion(
             access,
-            shards,
+            places,
             coalescer,
             counts,
             limits,
             events_per_s=settings.limits.tenant_events_per_s,
             requests_per_s=settings.limits.key_requests_per_s,
-            pace=Pace(
+            pace=BodyPace(
                 settings.limits.body_first_byte_s, settings.limits.body_bytes_per_s, settings.limits.body_timeout_s
             ),
             max_in_flight_bytes=settings.gateway.max_in_flight_bytes,
@@ -109,7 +114,7 @@ class Gateway:
             "bodies_given_up": lambda: ingestion.arrivals.n_given_up,
             "limits_alone": lambda: limits.n_alone,
         }
-        overview = Overview(shards, plane, counts, replicas)
+        overview = Overview(shards, learner, plane, counts, replicas)
         publishing = Publishing(plane, shards, overview, settings.models.uri)
         sink = Sink(installation.sink_path)
         warehouse = settings.warehouse.uri
@@ -120,21 +125,24 @@ class Gateway:
         users = Users(shards, sink, jobs, warehouse)
         spool = str(Path(installation.data_dir) / "spool" / "models")
         store = ArtifactStore(settings.models.uri, Path(spool))
-        decisions = Decisions(shards, users, jobs, warehouse)
+        decisions = DecisionQueries(shards, users, jobs, warehouse)
         parts = Parts(
             installation,
             plane,
             access,
             shards,
+            directory,
             overview,
             users,
             publishing,
-            Campaigns(plane, publishing, overview),
+            CampaignService(plane, publishing, overview),
             decisions,
-            Explanations(decisions, plane, store, shards),
+            Explanations(decisions, plane, store, learner),
             sink,
             Policies(plane, store, publishing),
-            Simulations(plane, shards, SimulationRuns(warehouse, jobs, models=settings.models.uri, spool=spool)),
+            Simulations(
+                plane, shards, learner, SimulationRuns(warehouse, jobs, models=settings.models.uri, spool=spool)
+            ),
             LiftDays(plane, jobs, warehouse),
             ingestion.unready,
         )
@@ -167,7 +175,7 @@ class Gateway:
         """Keep the map fresh: poll quickly until the directory is found, then now and then."""
         while True:
             try:
-                await self._shards.refresh()
+                await self._places.refresh()
                 await asyncio.sleep(5.0)
             except UnavailableError:
                 await asyncio.sleep(0.1)

@@ -36,7 +36,7 @@ import msgspec
 import numpy as np
 
 from serve_apps.decisions.app import Answering
-from serve_apps.decisions.counting import Counts
+from serve_apps.decisions.counting import VersionCounts
 from serve_apps.decisions.scoring import Scorer
 from tests.benchmarks import learning_speed, report
 from tests.benchmarks.bandits import MabWiser
@@ -47,7 +47,7 @@ from whisperer.decisions.decision import NO_SEND, Candidate
 from whisperer.decisions.linear import CampaignStatistics
 from whisperer.decisions.posterior import Posterior, posterior
 from whisperer.decisions.thompson import N_DRAWS, choose
-from whisperer.vocabulary.groups import POLICY
+from whisperer.vocabulary.groups import Group
 
 N_VW = 200
 N_SINGLE = 500
@@ -92,12 +92,13 @@ def measure(n_arms: int, batch: int, rounds: int) -> dict[str, object]:
     raw = raw[:batch]
     x = transform(raw)
     asked = [
-        Candidate(f"dec_{at:026d}", "tenant", "c0", 1, POLICY, arms, row, 0) for at, row in enumerate(raw.tolist())
+        Candidate(f"dec_{at:026d}", "tenant", "c0", 1, Group.POLICY, arms, row, 0)
+        for at, row in enumerate(raw.tolist())
     ]
     spread = [msgspec.structs.replace(one, campaign=f"c{at % N_CAMPAIGNS}") for at, one in enumerate(asked)]
     policies = {("tenant", f"c{at}"): policy for at in range(N_CAMPAIGNS)}
     encoded = msgspec.msgpack.encode(asked)
-    loop, answering = asyncio.new_event_loop(), Answering(Scorer(), Counts())
+    loop, answering = asyncio.new_event_loop(), Answering(Scorer(), VersionCounts())
     rng = np.random.default_rng(1)
     workspace = vw.Workspace("--cb_explore_adf --squarecb -q ua --quiet")
     lines = vw_lines(x[:N_VW], arms)

@@ -22,7 +22,7 @@ import numpy as np
 
 from whisperer.events.admit import admit
 from whisperer.events.block import encode_block
-from whisperer.events.outcome import Outcome
+from whisperer.events.outcome import Admission
 from whisperer.events.parse import Parsed, parse_body, parse_exactly
 from whisperer.events.parts import merge
 from whisperer.events.routes import Route
@@ -114,7 +114,7 @@ def batch(n_events: int, seed: int = 7, make: Callable[[random.Random, int], dic
     return json.dumps({"batch": [make(rng, i) for i in range(n_events)], "sentAt": "2026-11-23T00:55:22.675Z"}).encode()
 
 
-def admitted(parsed: Any, n_shards: int) -> Outcome:
+def admitted(parsed: Any, n_shards: int) -> Admission:
     assert isinstance(parsed, Parsed)
     outcome = admit(
         parsed,

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from actors.calls.shards import Shards
+from actors.calls.shards import ShardCalls
 from actors.processes.bookkeeper import Bookkeeper
 from actors.shard.commit import Committer
 from actors.shard.housekeeping import Housekeeping
@@ -109,7 +109,7 @@ async def measure(folder: Path, options: Any) -> dict[str, Any]:
         scene.store,
         scene.settings,
         warehouse,
-        Shards(),
+        ShardCalls(),
         bookkeeper,
         None,
         Path("no training"),

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from actors.calls.shards import OK
+from actors.calls.shards import CallStatus
 from tests.integration.local_shards import LocalShards, arguments, write_installation
 from tests.unit.shard.world import SEED, T0, TENANT, add, event
 from whisperer.events.parts import PartBuilder, merge
@@ -48,7 +48,7 @@ class Client:
             keys = [self.keys[(number * BATCH + i) % len(self.keys)] for i in range(BATCH)]
             number += 1
             began = time.perf_counter()
-            while await send(self.shards, self.home, keys, T0 + number) != OK:
+            while await send(self.shards, self.home, keys, T0 + number) != CallStatus.OK:
                 if await self.shards.call(1 - self.home, "has_joined", TENANT, MOVING, 2):
                     self.home = 1 - self.home
                 await asyncio.sleep(0.005)
@@ -79,7 +79,7 @@ def users_of(partition: int, n: int) -> list[str]:
 async def measure(folder: Path, n_users: int, events_per_s: float) -> dict[str, Any]:
     warm()
     shards = LocalShards(write_installation(folder))
-    source = shards.table(TENANT)[MOVING]
+    source = shards.places.table(TENANT)[MOVING]
     moving, others = users_of(MOVING, n_users), users_of(OTHER, 1_000)
     for name in ("Opened", "Clicked", "Bought"):
         for keys in (moving, others):

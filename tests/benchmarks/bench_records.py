@@ -26,7 +26,7 @@ from whisperer.events.parts import PartBuilder, merge
 from whisperer.ids import partition_of
 from whisperer.journeys.campaign import to_json
 from whisperer.profiles.state import ProfileState
-from whisperer.shard.effects import Send
+from whisperer.shard.effects import SendLetter
 from whisperer.shard.machine import Shard
 from whisperer.shard.move import packing
 from whisperer.shard.records import (
@@ -34,13 +34,13 @@ from whisperer.shard.records import (
     CampaignConfig,
     Claim,
     ConfigPublished,
-    Confirmed,
-    Delivered,
     Erase,
     EraseLinked,
     Experiment,
+    Letter,
+    LettersArrived,
+    LettersConfirmed,
     MergeIn,
-    Message,
     PartitionJoined,
     PartitionLeft,
     PartitionPart,
@@ -68,7 +68,7 @@ class Stand:
         self.shard = Shard(0)
         self.now = T0
         self.position = 0
-        self.wire: deque[Message] = deque()
+        self.wire: deque[Letter] = deque()
         self.n_letters = self.n_bytes = 0
 
     def apply(self, body: RecordBody) -> float:
@@ -78,10 +78,10 @@ class Stand:
         effects = self.shard.apply([(self.position, decode_record(data))])
         took = (time.thread_time() - began) * 1e3
         self.position += 1
-        made = [effect.message for effect in effects if isinstance(effect, Send)]
+        made = [effect.letter for effect in effects if isinstance(effect, SendLetter)]
         self.wire.extend(made)
         self.n_letters += len(made)
-        self.n_bytes += sum(len(encode_record(Record(RECORD_VERSION, 1, 0, Delivered([m])))) for m in made)
+        self.n_bytes += sum(len(encode_record(Record(RECORD_VERSION, 1, 0, LettersArrived([m])))) for m in made)
         return took
 
     def send(self, events: list[dict[str, Any]]) -> float:
@@ -98,8 +98,8 @@ class Stand:
         while self.wire:
             letters = [self.wire.popleft() for _ in range(min(at_once, len(self.wire)))]
             for batch in batches(self.shard, letters):
-                longest = max(longest, self.apply(Delivered(batch)))
-            self.apply(Confirmed([(m.tenant, m.source, m.sequence) for m in letters]))
+                longest = max(longest, self.apply(LettersArrived(batch)))
+            self.apply(LettersConfirmed([(m.tenant, m.source, m.sequence) for m in letters]))
         return longest
 
     def publish(self, *predicates: dict[str, Any], n_campaigns: int = 1) -> float:
@@ -253,8 +253,8 @@ def letters_of_all_kinds(stand: Stand) -> float:
             EraseLinked(user, T0 + 1),
         )[i % 3]
         key = f"a:device-{i}" if isinstance(body, Claim) else user
-        letters.append(Message(TENANT, 1, partition_of(key, SEED), i + 1, body))
-    return stand.apply(Delivered(letters))
+        letters.append(Letter(TENANT, 1, partition_of(key, SEED), i + 1, body))
+    return stand.apply(LettersArrived(letters))
 
 
 def erasure_of_a_user_of_many_ids(stand: Stand) -> float:
@@ -276,7 +276,7 @@ def erasures_that_others_ask_for(stand: Stand) -> float:
     stand.now += 1
     for i, user in enumerate(users):
         stand.wire.append(
-            Message(TENANT, 65, partition_of(f"u:{user}", SEED), i + 1, EraseLinked(f"u:{user}", stand.now))
+            Letter(TENANT, 65, partition_of(f"u:{user}", SEED), i + 1, EraseLinked(f"u:{user}", stand.now))
         )
     return stand.deliver()
 

@@ -41,11 +41,11 @@ from training.lineage import manifest_for
 from training.rows.decisions import matrix
 from training.rows.replay import Question, churn_rows, rows_of
 from training.task import task_of, tried_first
-from training.trial import Plan, grow
+from training.trial import TrialPlan, grow
 from whisperer.events.decoding import decode_block
 from whisperer.models.loading import load
 from whisperer.models.score_evidence import judged
-from whisperer.models.scores import BoosterScores, Part, open_model
+from whisperer.models.scores import BoosterScores, ScorePart, open_model
 from whisperer.profiles.features import REPLAYED
 from whisperer.profiles.scores import CHURN, BgNbdScores, ScoreModel
 from whisperer.shard.machine import Shard
@@ -125,7 +125,7 @@ def forests() -> BoosterScores:
     settings = {"max_depth": 4, "objective": "binary:logistic", "nthread": 1}
     matrix = xgboost.DMatrix(x, label=x[:, :3].sum(axis=1) + random.normal(size=5_000) > 0)
     booster = xgboost.train(settings, matrix, 200)
-    return BoosterScores("noise@1", REPLAYED, len(REPLAYED), Part(booster, None), Part(booster, None))
+    return BoosterScores("noise@1", REPLAYED, len(REPLAYED), ScorePart(booster, None), ScorePart(booster, None))
 
 
 def replayed(n_users: int) -> dict[str, Any]:
@@ -205,9 +205,9 @@ def trained(tables: list[pa.Table], cutoffs: Sequence[int], folder: Path) -> Pat
     part[data.time >= cutoffs[len(tables) - 6]] = HELD
     part[data.time >= cutoffs[len(tables) - 4]] = TEST
     task, made = task_of(KIND, data, part, seed=0), folder / "model"
-    steps = [step for _, step in grow(task, tried_first(KIND), Plan())]
+    steps = [step for _, step in grow(task, tried_first(KIND), TrialPlan())]
     best = min(steps, key=lambda step: step.held)
-    *_, (grown, _) = grow(task, tried_first(KIND), Plan(rounds=best.rounds))
+    *_, (grown, _) = grow(task, tried_first(KIND), TrialPlan(rounds=best.rounds))
     made.mkdir()
     outcome = labelled.finish(KIND, data, part, task, tried_first(KIND), grown, made, window_days=30)
     manifest_for(made, outcome, data, examine(data, KIND), name=KIND, version=1, created_at=0)

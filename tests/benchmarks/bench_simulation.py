@@ -24,7 +24,7 @@ from whisperer.events.types import EventType, Flag
 from whisperer.ids import key_hash, message_hash, partition_of, tenant_seed
 from whisperer.journeys.campaign import to_json
 from whisperer.journeys.parse import parse_campaign
-from whisperer.simulation.plan import Plan
+from whisperer.simulation.plan import SimulationPlan
 
 TENANT, DAY = "tn_bench", 86_400_000
 T0, DAYS = 1_790_000_000_000, 28
@@ -96,7 +96,9 @@ def main() -> None:
         closed, _ = closed_by_day(warehouse, TENANT, CAMPAIGN, T0 + 90 * DAY)
         lift_s = time.process_time() - began
         before_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        plan = Plan(TENANT, "bench", 1, to_json(CAMPAIGN), T0, T0 + DAYS * DAY, "uniform", templates=TEMPLATES)
+        plan = SimulationPlan(
+            TENANT, "bench", 1, to_json(CAMPAIGN), T0, T0 + DAYS * DAY, "uniform", templates=TEMPLATES
+        )
         began = time.process_time()
         record = carry_out(Task("sim_1", "simulations/sim_1.json", folder, plan, b"", 0))
         took_s = time.process_time() - began

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tests.benchmarks.ours import SEGMENTS
 from whisperer.events.block import EVENT, encode_block
-from whisperer.events.parts import Part, merge
+from whisperer.events.parts import BlockPart, merge
 from whisperer.events.types import EventType, Flag
 from whisperer.ids import KNOWN_PREFIX, PARTITION_BITS, tenant_seed
 from whisperer.shard.records import RECORD_VERSION, ConfigPublished, Events, Record, SegmentConfig
@@ -63,7 +63,7 @@ def block(numbers: NDArray[np.int64], users: NDArray[np.int64], now: int, *, tra
     rows["kind"] = np.where(stated, int(EventType.IDENTIFY), int(EventType.TRACK))
     rows["flags"] = np.where(stated, int(Flag.TRAITS), 0)
     text = b"".join([part for pair in zip(keys, ids, strict=True) for part in pair])
-    part = Part(rows, text, _TRACK + _IDENTIFY, _NAMES, _ZONES, _LOCALES)
+    part = BlockPart(rows, text, _TRACK + _IDENTIFY, _NAMES, _ZONES, _LOCALES)
     return encode_block(merge(TENANT, [part]))
 
 

@@ -12,7 +12,7 @@ import pytest
 from actors.journal import FileJournal, Rules, open_journal
 from actors.journal.redis_place import RedisPlace
 from actors.journal.redis_streams import RedisJournal
-from cluster.journal_url import in_force
+from cluster.launch.journal_url import in_force
 from cluster.settings import SettingsError
 from tests.contracts.journal_battery import JournalBattery
 from tests.redis_stand import RedisServer, needs_redis, redis_server

@@ -15,7 +15,7 @@ from whisperer.events.block import EventBlock, Payloads, columns_of, keys_of, li
 from whisperer.events.clock import instant
 from whisperer.events.decompress import decompress
 from whisperer.events.parse import Parsed, parse_body
-from whisperer.events.parts import Part, merge
+from whisperer.events.parts import BlockPart, merge
 from whisperer.events.routes import ROUTES
 from whisperer.events.traits import traits_of
 from whisperer.events.types import EventType, Flag
@@ -87,7 +87,7 @@ def sent_at(body: bytes) -> int:
 
 def replay(capture: Path) -> tuple[EventBlock, list[dict]]:
     """The captured requests through the whole of ingestion, received 40 ms after they were sent."""
-    parts: list[Part] = []
+    parts: list[BlockPart] = []
     sent: list[dict] = []
     for name, headers, raw in posts(capture):
         body = decompress(raw)

@@ -18,7 +18,7 @@ from typing import Any
 
 import psutil
 
-from cluster import installation, pids, worker_node
+from cluster.launch import installation, pids, worker_node
 from tests.redis_stand import RedisServer, redis_server
 from tests.stand import START_TIMEOUT_S, Stand, until
 

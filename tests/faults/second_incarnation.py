@@ -12,7 +12,7 @@ import sys
 import ray
 from ray.exceptions import RayActorError
 
-from actors.calls.shards import NAMESPACE
+from actors.calls.named_actor import NAMESPACE
 from actors.directory.starting import MAX_CONCURRENCY
 from actors.installation import load
 from actors.shard.actor import ShardActor

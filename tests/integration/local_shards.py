@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from actors.calls.inline_blocks import to_pieces
+from actors.calls.map_holder import MapHolder
 from actors.calls.partition_map import PartitionMap
-from actors.calls.shards import Shards
+from actors.calls.shards import ShardCalls
 from actors.shard.actor import ShardActor
 from whisperer.errors import UnavailableError
 from whisperer.events.block import EventBlock, encode_block
@@ -30,14 +31,25 @@ def write_installation(folder: Path, *, shards: int = 2, flush_s: float = 3600, 
     return path
 
 
-class LocalShards(Shards):
-    """Calls go to actors in this process; `map` is the test's to set."""
+class LocalPlaces(MapHolder):
+    """`latest` is the test's to set: what the directory would answer."""
+
+    def __init__(self, n_shards: int) -> None:
+        super().__init__()
+        self.current = PartitionMap(1, n_shards, n_shards)
+        self.latest: PartitionMap | None = None
+
+    async def refresh(self) -> PartitionMap:
+        self.current = self.latest or self.current
+        return self.current
+
+
+class LocalShards(ShardCalls):
+    """Calls go to actors in this process; the map is the test's to set."""
 
     def __init__(self, installation: Path, n_shards: int = 2) -> None:
-        super().__init__()
+        super().__init__(LocalPlaces(n_shards))
         self.installation = installation
-        self.map = PartitionMap(1, n_shards, n_shards)
-        self.latest: PartitionMap | None = None
         self.actors: dict[int, ShardActor] = {}
         self._crashes: dict[int, asyncio.Future[None]] = {}
         for shard in range(n_shards):
@@ -51,13 +63,6 @@ class LocalShards(Shards):
         actor._moving._shards = self
         actor._housekeeping._shards = self
         return actor
-
-    async def refresh(self) -> PartitionMap:
-        if self.latest is not None:
-            self.map = self.latest
-        self._tables.clear()
-        self._homes.clear()
-        return self.map
 
     async def call(self, shard: int, method: str, *args: Any, timeout_s: float = 30.0) -> Any:
         actor = self.actors.get(shard)

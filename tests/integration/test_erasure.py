@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from actors.calls.partition_map import PartitionMap
-from actors.calls.shards import OK
+from actors.calls.shards import CallStatus
 from actors.shard import housekeeping
 from actors.shard.commit import wall_clock_ms
 from actors.warehouse import Warehouse
@@ -37,25 +37,29 @@ async def shards(tmp_path: Path) -> AsyncIterator[LocalShards]:
 
 async def move(shards: LocalShards) -> None:
     """Ann's partition goes to the other shard."""
-    source = shards.table(TENANT)[PLACE]
-    version = shards.map.version + 1
+    source = shards.places.table(TENANT)[PLACE]
+    version = shards.places.current.version + 1
     status, _ = await shards.call(source, "hand_over", TENANT, PLACE, version, 1 - source)
-    assert status == OK
-    moves = {**shards.map.moves, f"{TENANT}/{PLACE}": 1 - source}
-    shards.latest = PartitionMap(version, shards.map.base_shards, shards.map.n_shards, moves)
-    await shards.refresh()
+    assert status == CallStatus.OK
+    moves = {**shards.places.current.moves, f"{TENANT}/{PLACE}": 1 - source}
+    shards.places.latest = PartitionMap(
+        version, shards.places.current.base_shards, shards.places.current.n_shards, moves
+    )
+    await shards.places.refresh()
 
 
 async def erase(shards: LocalShards, key: str = "u:ann") -> None:
-    status, _ = await shards.call(shards.table(TENANT)[PLACE], "erase", shards.map.version, TENANT, key)
-    assert status == OK
+    status, _ = await shards.call(
+        shards.places.table(TENANT)[PLACE], "erase", shards.places.current.version, TENANT, key
+    )
+    assert status == CallStatus.OK
 
 
 async def erased(shards: LocalShards) -> None:
     """Until nothing of the erased waits."""
     for _ in range(3_000):
         waiting = [actor._housekeeping.n_erasures_waiting for actor in shards.actors.values()]
-        if not any(waiting) and not any(actor._shard.outbox() for actor in shards.actors.values()):
+        if not any(waiting) and not any(actor._shard.letters() for actor in shards.actors.values()):
             return
         await asyncio.sleep(0.01)
     raise AssertionError("an erasure still waits")
@@ -110,7 +114,7 @@ async def test_an_erasure_waits_for_a_shard_that_is_away_and_is_over_when_it_is_
 ) -> None:
     monkeypatch.setattr(housekeeping, "ERASE_AGAIN_S", 0.05)
     await send(shards, event("ann", id="old"))
-    source = shards.table(TENANT)[PLACE]
+    source = shards.places.table(TENANT)[PLACE]
     await move(shards)
     await shards.crash(source)
     await erase(shards)

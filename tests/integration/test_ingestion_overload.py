@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 
 from actors.calls.partition_map import PartitionMap
-from actors.calls.shards import OK
+from actors.calls.shards import CallStatus
 from actors.limiter import Ask, Lease, Limiter
 from cluster.control_plane import ControlPlane
 from serve_apps.gateway.http.access import Access
-from serve_apps.gateway.metrics.counts import Counts
-from serve_apps.gateway.tracking.arrivals import Pace
+from serve_apps.gateway.metrics.counts import ReplicaCounts
+from serve_apps.gateway.tracking.arrivals import BodyPace
 from serve_apps.gateway.tracking.coalesce import Coalescer
 from serve_apps.gateway.tracking.endpoint import Ingestion, route_of
 from serve_apps.gateway.tracking.limits import Limits
@@ -29,7 +29,7 @@ from tests.integration.local_shards import LocalShards, write_installation
 @dataclass
 class Gateway:
     shards: LocalShards
-    counts: Counts
+    counts: ReplicaCounts
     ingestion: Ingestion
     key: str
     tenant: str
@@ -69,14 +69,14 @@ async def gateway(folder: Path, **options: Any) -> Gateway:
     shards = LocalShards(write_installation(folder))
     plane = ControlPlane(f"sqlite:///{folder}/control.db")
     tenant = plane.create_tenant("acme")
-    counts = Counts(10)
+    counts = ReplicaCounts(10)
     limiter = Limiter()
     limits = Limits(lambda asks: _leased(limiter, asks))
-    usual = {"events_per_s": 0, "requests_per_s": 0, "pace": Pace(2, 1024, 5), "max_in_flight_bytes": 10**8}
+    usual = {"events_per_s": 0, "requests_per_s": 0, "pace": BodyPace(2, 1024, 5), "max_in_flight_bytes": 10**8}
     coalescer = Coalescer(shards, max_queued_events=options.pop("max_queued_events", 10**6), max_call_events=10_000)
     access = Access(plane, "op_x", 1.0)
     more = {"max_bodies": 100, "client_secret": "s"}
-    ingestion = Ingestion(access, shards, coalescer, counts, limits, **{**usual, **more, **options})
+    ingestion = Ingestion(access, shards.places, coalescer, counts, limits, **{**usual, **more, **options})
     return Gateway(shards, counts, ingestion, plane.create_key(tenant.id, "write").key, tenant.id)
 
 
@@ -122,7 +122,7 @@ async def test_a_full_queue_gets_503_at_once_and_what_waits_is_kept(tmp_path: Pa
 
 
 async def test_a_body_that_never_ends_is_given_up_in_time(tmp_path: Path, closing: list[Gateway]) -> None:
-    made = await gateway(tmp_path, pace=Pace(0.2, 1e6, 5))
+    made = await gateway(tmp_path, pace=BodyPace(0.2, 1e6, 5))
     closing.append(made)
     status, _, body = await made.post(None, chunks=[b'{"batch":['])
     assert (status, body["code"]) == (408, "request_timeout")
@@ -134,15 +134,15 @@ async def test_blocks_routed_by_an_old_map_find_their_new_home(tmp_path: Path, c
     closing.append(made)
     shards = made.shards
     assert (await made.post(batch(100)))[0] == 200
-    table = list(shards.table(made.tenant))
-    old = shards.map
+    table = list(shards.places.table(made.tenant))
+    old = shards.places.current
     for version, partition in enumerate(range(64), start=2):
         source = table[partition]
-        assert (await shards.call(source, "hand_over", made.tenant, partition, version, 1 - source))[0] == OK
+        assert (await shards.call(source, "hand_over", made.tenant, partition, version, 1 - source))[0] == CallStatus.OK
     moves = {f"{made.tenant}/{p}": 1 - table[p] for p in range(64)}
     newer = type(old)(65, 2, 2, moves)
-    shards.latest = newer
-    assert shards.map is old
+    shards.places.latest = newer
+    assert shards.places.current is old
     assert (await made.post(batch(100)))[0] == 200
     assert (await made.post(batch(100, "n")))[0] == 200
     counters = [actor._shard.tenants[made.tenant].counters for actor in shards.actors.values()]
@@ -157,12 +157,12 @@ async def test_a_gateway_that_has_not_seen_the_map_yet_puts_nobody_in_the_wrong_
     closing.append(made)
     shards = made.shards
     assert (await made.post(batch(1, "first")))[0] == 200  # the shards themselves have the map
-    shards.latest, shards.map = shards.map, PartitionMap(0, 1, 1)
+    shards.places.latest, shards.places.current = shards.places.current, PartitionMap(0, 1, 1)
     shards._tables.clear()
     shards._homes.clear()
     assert (await made.post(batch(100)))[0] == 200
-    assert shards.map is shards.latest
-    table = shards.table(made.tenant)
+    assert shards.places.current is shards.places.latest
+    table = shards.places.table(made.tenant)
     for number, actor in shards.actors.items():
         people = actor._shard.tenants[made.tenant].people
         assert {table[p] for p in people.table["partition"][: people.table.n].tolist()} == {number}

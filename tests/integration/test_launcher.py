@@ -22,8 +22,8 @@ import msgspec
 import psutil
 import pytest
 
-from cluster import installation, launcher, pids, ports
-from cluster.installation import Installation
+from cluster.launch import installation, launcher, pids, ports
+from cluster.launch.installation import Installation
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 

@@ -10,7 +10,7 @@ import duckdb
 import msgspec
 import pytest
 
-from actors.calls.shards import OK, STALE_MAP
+from actors.calls.shards import CallStatus
 from actors.warehouse import Warehouse
 from tests.integration.local_shards import LocalShards, arguments, write_installation
 from tests.unit.shard.world import SEED, T0, TENANT, add, event
@@ -32,19 +32,26 @@ async def shards(tmp_path: Path) -> AsyncIterator[LocalShards]:
 
 async def send(shards: LocalShards, *events: dict[str, object]) -> None:
     builders: dict[int, PartBuilder] = {}
-    table = shards.table(TENANT)
+    table = shards.places.table(TENANT)
     for e in events:
         key = known_key(str(e["user"])) if e["user"] else anonymous_key(str(e["anonymous"]))
         add(builders.setdefault(table[partition_of(key, SEED)], PartBuilder()), e)
     for shard, builder in builders.items():
-        status, _ = await shards.call(shard, "ingest", shards.map.version, *arguments(merge(TENANT, [builder.build()])))
-        assert status == OK
+        status, _ = await shards.call(
+            shard, "ingest", shards.places.current.version, *arguments(merge(TENANT, [builder.build()]))
+        )
+        assert status == CallStatus.OK
 
 
 async def user(shards: LocalShards, key: str) -> inspection.UserView | None:
     for _ in range(5):
         _, view = await shards.call(
-            shards.table(TENANT)[partition_of(key, SEED)], "user", shards.map.version, TENANT, key, None
+            shards.places.table(TENANT)[partition_of(key, SEED)],
+            "user",
+            shards.places.current.version,
+            TENANT,
+            key,
+            None,
         )
         if view is None or view.moved_to is None:
             return view  # type: ignore[no-any-return]
@@ -55,7 +62,7 @@ async def user(shards: LocalShards, key: str) -> inspection.UserView | None:
 async def settle(shards: LocalShards) -> None:
     """Until no message between partitions waits."""
     for _ in range(500):
-        if not any(actor._shard.outbox() for actor in shards.actors.values()) and len(shards.actors) == 2:
+        if not any(actor._shard.letters() for actor in shards.actors.values()) and len(shards.actors) == 2:
             return
         await asyncio.sleep(0.01)
     raise AssertionError("messages still wait")
@@ -105,19 +112,19 @@ async def test_recovery_starts_from_a_snapshot_and_the_journal_is_trimmed(shards
 
 async def test_a_partition_moves_and_older_maps_are_refused(shards: LocalShards) -> None:
     await send(shards, *(event(f"u{i}", id=f"m{i}") for i in range(100)))
-    table = shards.table(TENANT)
+    table = shards.places.table(TENANT)
     for version, partition in enumerate(range(64), start=2):
         source = table[partition]
         target = 1 - source
         for _ in range(2):
-            assert (await shards.call(source, "hand_over", TENANT, partition, version, target))[0] == OK
-        moves = {**shards.map.moves, f"{TENANT}/{partition}": target}
-        shards.map = type(shards.map)(version, 2, 2, moves)
-        await shards.refresh()
+            assert (await shards.call(source, "hand_over", TENANT, partition, version, target))[0] == CallStatus.OK
+        moves = {**shards.places.current.moves, f"{TENANT}/{partition}": target}
+        shards.places.current = type(shards.places.current)(version, 2, 2, moves)
+        await shards.places.refresh()
     stray = next(f"u{i}" for i in range(100) if table[partition_of(f"u:u{i}", SEED)] == 0)
     builder = PartBuilder()
     add(builder, event(stray))
-    assert (await shards.call(0, "ingest", 1, *arguments(merge(TENANT, [builder.build()]))))[0] == STALE_MAP
+    assert (await shards.call(0, "ingest", 1, *arguments(merge(TENANT, [builder.build()]))))[0] == CallStatus.STALE_MAP
     for i in range(100):
         assert await user(shards, f"u:u{i}") is not None
     await send(shards, *(event(f"u{i}", id=f"m{i}") for i in range(100)))
@@ -177,7 +184,7 @@ async def test_what_is_no_block_is_not_journaled(shards: LocalShards) -> None:
     beyond = msgspec.structs.replace(merge(TENANT, [builder.build()]), text=b"")
     end = shards.actors[0]._journal.end
     with pytest.raises(JournalDamagedError, match="points beyond itself"):
-        await shards.call(0, "ingest", shards.map.version, *arguments(beyond))
+        await shards.call(0, "ingest", shards.places.current.version, *arguments(beyond))
     assert shards.actors[0]._journal.end == end
 
 
@@ -187,5 +194,5 @@ async def test_what_cannot_be_unpacked_is_not_journaled(shards: LocalShards) -> 
     torn = msgspec.structs.replace(merge(TENANT, [builder.build()]), payload=b"\xff\xff\xff")
     end = shards.actors[0]._journal.end
     with pytest.raises(JournalDamagedError, match="cannot be unpacked"):
-        await shards.call(0, "ingest", shards.map.version, *arguments(torn))
+        await shards.call(0, "ingest", shards.places.current.version, *arguments(torn))
     assert shards.actors[0]._journal.end == end

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.statistical.effects_stream import Ours, Stream, draw, play
-from whisperer.decisions.drift import Watch
+from whisperer.decisions.drift import DriftWatch
 
 N, DAYS = 8_000, 28.0
 TURN = 5_000
@@ -19,7 +19,7 @@ class Watching(Ours):
 
     def __init__(self, stream: Stream, seed: int) -> None:
         super().__init__(stream, seed)
-        self.watch = Watch()
+        self.watch = DriftWatch()
         self.heard_after = -1
         apply = self.ledger.apply
         self.ledger.apply = lambda shard, rewards: apply(shard, rewards, self._look)  # type: ignore[method-assign]

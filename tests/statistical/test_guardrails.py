@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from whisperer.models.guardrails import FEWEST_USERS, Tally, is_more_often, value_difference
+from whisperer.models.guardrails import FEWEST_USERS, VersionTally, is_more_often, value_difference
 
 ALPHA = 0.05
 LOOKS = 60
@@ -53,12 +53,12 @@ def value_alarms(loss: float, per_look: int = 400) -> float:
     return n_alarms / RUNS
 
 
-def tallies(rewards: np.ndarray) -> list[Tally]:
+def tallies(rewards: np.ndarray) -> list[VersionTally]:
     """At each look, of all users so far."""
     users = rewards.shape[1] * np.arange(1, LOOKS + 1)
     totals, squares = rewards.sum(axis=1).cumsum(), (rewards**2).sum(axis=1).cumsum()
     return [
-        Tally(decisions=int(n), users=int(n), total_milli=int(total), squares_milli2=int(square))
+        VersionTally(decisions=int(n), users=int(n), total_milli=int(total), squares_milli2=int(square))
         for n, total, square in zip(users, totals, squares, strict=True)
     ]
 

@@ -8,7 +8,7 @@ import pytest
 from tests.statistical.bandit_worlds import N_ARMS, World
 from whisperer.evaluation.bootstrap import intervals
 from whisperer.evaluation.estimators import Terms, dm, dr, ips, on_policy, snips, switch_dr, threshold
-from whisperer.evaluation.gate import Rule, judge
+from whisperer.evaluation.gate import GateRule, judge
 from whisperer.evaluation.lift import GroupTally
 from whisperer.evaluation.reward_model import cross_fitted
 from whisperer.evaluation.sequential import AnytimeLift, anytime_quantile, by_day
@@ -79,7 +79,7 @@ def test_the_gate_promotes_what_is_better_and_seldom_what_is_not(aim: float, lea
     promoted = []
     for seed in range(40):
         log, target = world.draw(seed, 1_000)
-        promoted.append(judge(log, target, rule=Rule(n_resamples=200)).promote)
+        promoted.append(judge(log, target, rule=GateRule(n_resamples=200)).promote)
     assert least <= np.mean(promoted) <= most
 
 

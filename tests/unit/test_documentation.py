@@ -37,7 +37,7 @@ EVENTS = (ROOT / "docs" / "events.md").read_text()
 IDENTITY = (ROOT / "docs" / "identity.md").read_text()
 LOOP = (ROOT / "docs" / "loop.md").read_text()
 USERS = (ROOT / "docs" / "users.md").read_text()
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def test_every_code_is_documented_with_its_status() -> None:

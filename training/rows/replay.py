@@ -28,9 +28,9 @@ from whisperer.profiles import daily, features
 from whisperer.profiles.features import FEATURES, REPLAYED, feature_hash
 from whisperer.profiles.population import LIVE
 from whisperer.profiles.record import NEVER
-from whisperer.shard.effects import Effect, Send
+from whisperer.shard.effects import Effect, SendLetter
 from whisperer.shard.machine import Shard
-from whisperer.shard.records import RECORD_VERSION, Confirmed, Delivered, Events, Message, Record, RecordBody
+from whisperer.shard.records import RECORD_VERSION, Events, Letter, LettersArrived, LettersConfirmed, Record, RecordBody
 from whisperer.vocabulary.units import DAY_MS
 
 BLOCK_EVENTS = 32_768
@@ -126,10 +126,10 @@ class Replay:
         self.n_events += events.num_rows
 
     def _settle(self, effects: list[Effect], now: int) -> None:
-        """Deliver messages between partitions until none is left."""
-        while messages := [effect.message for effect in effects if isinstance(effect, Send)]:
-            effects = self._write(Delivered(messages), now)
-            self._write(Confirmed([_name(message) for message in messages]), now)
+        """Carry letters between partitions until none is left."""
+        while letters := [effect.letter for effect in effects if isinstance(effect, SendLetter)]:
+            effects = self._write(LettersArrived(letters), now)
+            self._write(LettersConfirmed([_name(letter) for letter in letters]), now)
 
     def _write(self, body: RecordBody, now: int) -> list[Effect]:
         effects = self.shard.apply([(self._position, Record(RECORD_VERSION, 1, now, body))])
@@ -220,5 +220,5 @@ def _as_of(replay: Replay, question: Question, cutoff: int) -> tuple[NDArray[np.
     return rows, table.replace_schema_metadata({HASH_KEY: hashed.encode()})
 
 
-def _name(message: Message) -> tuple[str, int, int]:
-    return message.tenant, message.source, message.sequence
+def _name(letter: Letter) -> tuple[str, int, int]:
+    return letter.tenant, letter.source, letter.sequence

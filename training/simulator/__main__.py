@@ -24,10 +24,10 @@ import httpx
 from .cursor import Cursor, CursorError, CursorStore
 from .population import Population
 from .recipients import Recipients
-from .responder import Counts
+from .responder import ResponderCounts
 from .segment import iso
 from .sender import Sender, SendError, Sums
-from .stream import Life, Pace, RatePace, SpeedPace
+from .stream import Life, Pacing, RatePace, SpeedPace
 
 SEED, USERS, RATE, PAST_DAYS = 7, 2_000, 50.0, 21.0
 """Used where neither the command line nor the installation's settings say otherwise."""
@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     recipients = _recipients(options, life, cursor, anew=not resumed)
-    pace: Pace = SpeedPace(options.day_s, time.monotonic) if options.day_s else RatePace(options.rate, time.monotonic)
+    pace: Pacing = SpeedPace(options.day_s, time.monotonic) if options.day_s else RatePace(options.rate, time.monotonic)
     with (
         recipients or contextlib.nullcontext(),
         httpx.Client(base_url=options.url, auth=(options.write_key, ""), timeout=30.0) as http,
@@ -204,7 +204,7 @@ def _recipients(options: argparse.Namespace, life: Life, cursor: Cursor, *, anew
     return recipients
 
 
-def _status_line(cursor: Cursor, counts: Counts | None) -> Callable[[Sums], None]:
+def _status_line(cursor: Cursor, counts: ResponderCounts | None) -> Callable[[Sums], None]:
     """Return a reporter: it overwrites one line on a terminal, and prints a new one every ten seconds elsewhere."""
     terminal = sys.stdout.isatty()
     state = {"shown": -_LINE_EVERY_S, "at": time.monotonic(), "sent": 0}

@@ -12,7 +12,7 @@ from whisperer.vocabulary.units import DAY_MS
 
 from .people import Person
 from .segment import Voice
-from .state import NEVER, PRICE, Plan, Stage, State
+from .state import NEVER, PRICE, LifeStage, State, Subscription
 from .visits import Timeline, leave
 
 MONTH_DAYS = 30
@@ -24,7 +24,7 @@ def churn_hazard(state: State) -> NDArray[np.float64]:
     quiet = np.exp(-6.0 * state.activity / np.maximum(state.visits_per_day, 0.05))
     base = np.choose(np.clip(state.stage, 0, 4), [0.0, 0.04, 0.012, 0.014, 0.004])
     return np.asarray(
-        np.where(state.stage == Stage.GONE, 0.0, base * (0.25 + 4.0 * quiet) / np.maximum(state.patience, 0.05))
+        np.where(state.stage == LifeStage.GONE, 0.0, base * (0.25 + 4.0 * quiet) / np.maximum(state.patience, 0.05))
     )
 
 
@@ -32,23 +32,23 @@ def trial_ended(state: State, slot: int, who: Person, draw: float, out: Timeline
     """End a trial: it becomes a subscription, more likely after onboarding and with activity, or the free plan."""
     at_ms = int(state.trial_ends_at[slot])
     state.trial_ends_at[slot] = NEVER
-    server, plan = Voice.server(who), Plan(state.plan[slot])
+    server, plan = Voice.server(who), Subscription(state.plan[slot])
     converts = draw < 0.15 + 0.1 * state.onboarding[slot] + 0.1 * min(1.0, state.activity[slot])
     out.append((at_ms, server.track(at_ms, "Trial Ended", plan=plan.label, converted=bool(converts))))
     if converts:
-        state.stage[slot] = Stage.PAID
+        state.stage[slot] = LifeStage.PAID
         _pay(state, slot, who, at_ms + 60, "Order Completed", out)
         if draw < 0.02:
             state.refund_at[slot] = at_ms + int((1 + 9 * draw * 50) * DAY_MS)
         return
-    state.stage[slot], state.plan[slot] = Stage.FREE, Plan.FREE
-    out.append((at_ms + 60, server.identify(at_ms + 60, Plan.FREE)))
+    state.stage[slot], state.plan[slot] = LifeStage.FREE, Subscription.FREE
+    out.append((at_ms + 60, server.identify(at_ms + 60, Subscription.FREE)))
 
 
 def renewal_due(state: State, slot: int, who: Person, draw: float, out: Timeline) -> None:
     """Renew a subscription after a month, perhaps on another plan; now and then the card fails first."""
     at_ms = int(state.renews_at[slot])
-    plan = Plan(state.plan[slot])
+    plan = Subscription(state.plan[slot])
     if draw < 0.03:
         out.append((at_ms, Voice.server(who).track(at_ms, "Payment Failed", plan=plan.label, attempt=1)))
         at_ms += 90_000
@@ -59,8 +59,8 @@ def renewal_due(state: State, slot: int, who: Person, draw: float, out: Timeline
 
 
 def _change_plan(state: State, slot: int, who: Person, at_ms: int, *, up: bool, out: Timeline) -> None:
-    before = Plan(state.plan[slot])
-    after = Plan(min(Plan.BUSINESS, before + 1) if up else max(Plan.STARTER, before - 1))
+    before = Subscription(state.plan[slot])
+    after = Subscription(min(Subscription.BUSINESS, before + 1) if up else max(Subscription.STARTER, before - 1))
     if after == before:
         return
     state.plan[slot] = after
@@ -70,7 +70,7 @@ def _change_plan(state: State, slot: int, who: Person, at_ms: int, *, up: bool, 
 
 
 def _pay(state: State, slot: int, who: Person, at_ms: int, event: str, out: Timeline) -> None:
-    plan = Plan(state.plan[slot])
+    plan = Subscription(state.plan[slot])
     paid = Voice.server(who).track(
         at_ms, event, order_id=f"{who.user_id}-{at_ms}", plan=plan.label, revenue=PRICE[plan], currency=_CURRENCY
     )
@@ -81,12 +81,12 @@ def _pay(state: State, slot: int, who: Person, at_ms: int, event: str, out: Time
 def refund_due(state: State, slot: int, who: Person, out: Timeline) -> None:
     """Refund the first payment; the account goes on without a plan. Revenue is negative, so that sums agree."""
     at_ms = int(state.refund_at[slot])
-    plan = Plan(state.plan[slot])
+    plan = Subscription(state.plan[slot])
     refund = Voice.server(who).track(at_ms, "Order Refunded", plan=plan.label, revenue=-PRICE[plan], currency=_CURRENCY)
     out.append((at_ms, refund))
     state.refund_at[slot] = state.renews_at[slot] = NEVER
-    state.stage[slot], state.plan[slot] = Stage.FREE, Plan.FREE
-    out.append((at_ms + 10, Voice.server(who).identify(at_ms + 10, Plan.FREE)))
+    state.stage[slot], state.plan[slot] = LifeStage.FREE, Subscription.FREE
+    out.append((at_ms + 10, Voice.server(who).identify(at_ms + 10, Subscription.FREE)))
 
 
 def ticket_answered(state: State, slot: int, who: Person, draw: float, out: Timeline) -> None:
@@ -98,7 +98,7 @@ def ticket_answered(state: State, slot: int, who: Person, draw: float, out: Time
 
 def churned(state: State, slot: int, who: Person, at_ms: int, draw: float, out: Timeline) -> None:
     """End what is heard of a user: with a cancellation if there was something to cancel, otherwise in silence."""
-    if state.stage[slot] == Stage.PAID:
-        plan = Plan(state.plan[slot])
+    if state.stage[slot] == LifeStage.PAID:
+        plan = Subscription(state.plan[slot])
         out.append((at_ms, Voice.server(who).track(at_ms, "Subscription Cancelled", plan=plan.label)))
     leave(state, slot, at_ms, draw)

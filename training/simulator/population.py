@@ -21,7 +21,7 @@ from . import billing
 from .people import Person, person
 from .rhythm import local_clock, visit_weight
 from .segment import Event
-from .state import Stage, State
+from .state import LifeStage, State
 from .visits import N_DRAWS, Timeline, visit
 
 _FORM = 2  # raised whenever the same arguments start to give another stream
@@ -71,7 +71,7 @@ class Population:
         hour, day_off = local_clock(now)
         hour, day_off = hour[state.zone], day_off[state.zone]
         self._due(luck[0], until, out)
-        self._review(np.flatnonzero((hour == _REVIEW_HOUR) & (state.stage != Stage.GONE)), luck, now, out)
+        self._review(np.flatnonzero((hour == _REVIEW_HOUR) & (state.stage != LifeStage.GONE)), luck, now, out)
         self._visits(hour, day_off, luck[2], rng, now, out)
         out.sort(key=lambda pair: pair[0])  # stable: events of one moment keep their order
         cut = next((i for i, (at_ms, _) in enumerate(out) if at_ms >= until), len(out))
@@ -87,11 +87,11 @@ class Population:
 
     def _arrivals(self, until: int) -> None:
         state = self.state
-        for slot in np.flatnonzero((state.stage == Stage.GONE) & (state.arrives_at < until)).tolist():
+        for slot in np.flatnonzero((state.stage == LifeStage.GONE) & (state.arrives_at < until)).tolist():
             state.generation[slot] += 1
             self._people.pop(slot, None)
             who = self._person(slot)
-            state.stage[slot] = Stage.VISITOR
+            state.stage[slot] = LifeStage.VISITOR
             state.plan[slot] = state.onboarding[slot] = 0
             state.app_known[slot] = state.in_group[slot] = False
             state.activity[slot] = 0.4 * who.visits_per_day
@@ -134,9 +134,9 @@ class Population:
         out: Timeline,
     ) -> None:
         state = self.state
-        per_day = np.where(state.stage == Stage.VISITOR, _VISITOR_PER_DAY, state.visits_per_day)
+        per_day = np.where(state.stage == LifeStage.VISITOR, _VISITOR_PER_DAY, state.visits_per_day)
         rate = per_day * visit_weight(hour, day_off, state.early_by_h, state.weekend)
-        free = (state.stage != Stage.GONE) & (state.busy_until <= now)
+        free = (state.stage != LifeStage.GONE) & (state.busy_until <= now)
         slots = np.flatnonzero(free & (luck < -np.expm1(-rate)))
         for slot, draws in zip(slots.tolist(), rng.random((len(slots), N_DRAWS)).tolist(), strict=True):
             begins = now + int(draws[0] * HOUR_MS)

@@ -15,12 +15,12 @@ from types import TracebackType
 
 import httpx
 
-from cluster.demo_campaign import GOAL_EVENT, NAME
+from cluster.demo.campaign import GOAL_EVENT, NAME
 from whisperer.vocabulary.units import DAY_MS
 
 from .diary import Diary
 from .effects import Effects
-from .responder import Counts, Responder
+from .responder import Responder, ResponderCounts
 from .stream import Life
 
 DIARY_FILE, TRUTH_FILE = "responses.db", "truth.json"
@@ -69,7 +69,7 @@ class Recipients:
         self._thread = threading.Thread(target=self._run, name="recipients", daemon=True)
 
     @property
-    def counts(self) -> Counts:
+    def counts(self) -> ResponderCounts:
         """What was done since the start of this run."""
         return self.responder.counts
 

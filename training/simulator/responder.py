@@ -18,12 +18,13 @@ import httpx
 import numpy as np
 
 from whisperer.decisions.decision import NO_SEND
+from whisperer.errors import UnavailableError
 from whisperer.vocabulary.units import DAY_MS
 
 from .diary import Diary
 from .effects import ARMS, OFFER_EMAIL, TIPS_EMAIL, Effects
 from .occasion import Occasion
-from .patience import BusyError, Patience, ask
+from .patience import Patience, ask
 from .responses import SETTLE_MS, Message, Response, left_alone, message, reading
 from .segment import Event, ms_of
 from .visits import SESSION
@@ -40,7 +41,7 @@ PAGE_TO_ARM = {"/projects": TIPS_EMAIL, "/billing": OFFER_EMAIL}
 _FORGET_EVERY = 1_000
 
 
-class Counts:
+class ResponderCounts:
     """What was done since the start of this run."""
 
     def __init__(self) -> None:
@@ -81,7 +82,7 @@ class Responder:
         self._wall_ms = wall_ms
         self._n_cycles = 0
         self._responding, self._reading = Patience(self._respond), Patience(self._read_sink)
-        self.counts = Counts()
+        self.counts = ResponderCounts()
 
     def observe(self, place: int, batch: Sequence[tuple[int, Event]]) -> None:
         """Take in accepted events from ``place`` on, except those reported before."""
@@ -146,7 +147,7 @@ class Responder:
         query = {"after": self._diary.serial, "limit": _PAGE}
         answer = ask(self._reader, "GET", "/v1/sink/messages", params=query)
         if answer.status_code != 200:
-            raise BusyError(f"the sink: HTTP {answer.status_code}", 10.0)
+            raise UnavailableError(f"the sink: HTTP {answer.status_code}", retry_after_s=10.0)
         entries = answer.json()["data"]
         now = self._wall_ms()
         notes = [note for note in map(message, entries) if note.received_ms > now - _STALE_MS]

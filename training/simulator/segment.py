@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from .people import Person
-from .state import Plan
+from .state import Subscription
 
 Event = dict[str, Any]
 
@@ -99,7 +99,7 @@ class Voice:
     def screen(self, at_ms: int, name: str) -> Event:
         return self._event("screen", at_ms, name=name, properties={"name": name})
 
-    def identify(self, at_ms: int, plan: Plan) -> Event:
+    def identify(self, at_ms: int, plan: Subscription) -> Event:
         who = self.person
         traits: dict[str, Any] = {
             "email": who.email,
@@ -113,7 +113,7 @@ class Voice:
         traits |= {"push_token": who.push_token} if who.push_token else {}
         return self._event("identify", at_ms, traits=traits)
 
-    def group(self, at_ms: int, plan: Plan) -> Event:
+    def group(self, at_ms: int, plan: Subscription) -> Event:
         who = self.person
         return self._event("group", at_ms, groupId=who.company_id, traits={"name": who.company, "plan": plan.label})
 

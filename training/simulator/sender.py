@@ -16,10 +16,11 @@ from typing import Any
 import httpx
 
 from cluster.importing.retry_after import retry_after_s
+from whisperer.errors import RequestError
 
 from .cursor import Cursor, CursorStore
 from .segment import Event, iso
-from .stream import Life, Pace
+from .stream import Life, Pacing
 
 MAX_BATCH = 500
 _MAX_BACKOFF_S = 60.0
@@ -29,7 +30,7 @@ _RETRIED = frozenset({408, 410, 429, 460})
 Timed = tuple[int, Event]
 
 
-class SendError(Exception):
+class SendError(RequestError):
     """Raised if the gateway refuses this simulation for good (its key, or its address)."""
 
 
@@ -58,7 +59,7 @@ class Sender:
         cursor: Cursor,
         *,
         http: httpx.Client,
-        pace: Pace,
+        pace: Pacing,
         live: bool,
         wait: Callable[[float], bool],
         store: CursorStore | None = None,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 NEVER = np.iinfo(np.int64).max
 
 
-class Stage(IntEnum):
+class LifeStage(IntEnum):
     """A user's stage. GONE waits in its slot until the next generation is due."""
 
     GONE = 0
@@ -23,7 +23,7 @@ class Stage(IntEnum):
     PAID = 4
 
 
-class Plan(IntEnum):
+class Subscription(IntEnum):
     """What a user is subscribed to."""
 
     FREE = 0
@@ -37,7 +37,7 @@ class Plan(IntEnum):
         return self.name.lower()
 
 
-PRICE = {Plan.FREE: 0, Plan.STARTER: 19, Plan.TEAM: 49, Plan.BUSINESS: 199}
+PRICE = {Subscription.FREE: 0, Subscription.STARTER: 19, Subscription.TEAM: 49, Subscription.BUSINESS: 199}
 """Monthly price in whole units of currency."""
 
 

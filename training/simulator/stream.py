@@ -65,7 +65,7 @@ def stream(population: Population, *, until: datetime | None = None, n_events: i
         yield event
 
 
-class Pace(Protocol):
+class Pacing(Protocol):
     """Say, event by event, how long to wait; after a long pause, at most five seconds' worth is made up for."""
 
     def wait_s(self, at_ms: int) -> float:

@@ -13,7 +13,7 @@ from whisperer.vocabulary.units import DAY_MS, HOUR_MS
 
 from .people import FEATURES, Person
 from .segment import Event, Voice
-from .state import NEVER, Plan, Stage, State
+from .state import NEVER, LifeStage, State, Subscription
 
 N_DRAWS = 128
 TRIAL_DAYS = 14
@@ -31,7 +31,7 @@ Timeline = list[tuple[int, Event]]
 
 def visit(state: State, slot: int, who: Person, at_ms: int, draws: Iterator[float], out: Timeline) -> None:
     """Play out one visit that begins at ``at_ms``."""
-    if state.stage[slot] == Stage.VISITOR:
+    if state.stage[slot] == LifeStage.VISITOR:
         end = _visit_unknown(state, slot, who, at_ms, draws, out)
     else:
         end = _visit_known(state, slot, who, at_ms, draws, out)
@@ -62,7 +62,7 @@ def _visit_unknown(state: State, slot: int, who: Person, at_ms: int, draws: Iter
 
 def _sign_up(state: State, slot: int, who: Person, at_ms: int, draws: Iterator[float], out: Timeline) -> int:
     on_trial = next(draws) < 0.6
-    plan = Plan(1 + bisect((0.55, 0.9), next(draws))) if on_trial else Plan.FREE
+    plan = Subscription(1 + bisect((0.55, 0.9), next(draws))) if on_trial else Subscription.FREE
     web = Voice.web(who, known=True)
     out.append((at_ms, web.identify(at_ms, plan)))
     if who.lead_id is not None:
@@ -76,7 +76,7 @@ def _sign_up(state: State, slot: int, who: Person, at_ms: int, draws: Iterator[f
         at_ms += 25
         out.append((at_ms, Voice.server(who).track(at_ms, "Trial Started", plan=plan.label, trial_days=TRIAL_DAYS)))
         state.trial_ends_at[slot] = at_ms + TRIAL_DAYS * DAY_MS
-    state.stage[slot] = Stage.TRIAL if on_trial else Stage.FREE
+    state.stage[slot] = LifeStage.TRIAL if on_trial else LifeStage.FREE
     state.plan[slot] = plan
     at_ms += _pause(draws)
     return _onboard(state, slot, web, at_ms, draws, out)
@@ -97,7 +97,7 @@ def _onboard(state: State, slot: int, web: Voice, at_ms: int, draws: Iterator[fl
 
 def _visit_known(state: State, slot: int, who: Person, at_ms: int, draws: Iterator[float], out: Timeline) -> int:
     in_app = who.uses_app and next(draws) < 0.5
-    plan = Plan(state.plan[slot])
+    plan = Subscription(state.plan[slot])
     if in_app:
         voice = Voice.app(who, known=bool(state.app_known[slot]))
         out.append((at_ms, voice.screen(at_ms, "Home")))
@@ -131,7 +131,7 @@ def _visit_known(state: State, slot: int, who: Person, at_ms: int, draws: Iterat
     return at_ms
 
 
-def _log_in(voice: Voice, surface: str, plan: Plan, at_ms: int, out: Timeline) -> int:
+def _log_in(voice: Voice, surface: str, plan: Subscription, at_ms: int, out: Timeline) -> int:
     """Identify the user at every session, so that a listener who starts today learns of old users too."""
     out.append((at_ms, voice.identify(at_ms, plan)))
     at_ms += 20
@@ -141,7 +141,7 @@ def _log_in(voice: Voice, surface: str, plan: Plan, at_ms: int, out: Timeline) -
 
 def leave(state: State, slot: int, at_ms: int, draw: float) -> None:
     """Remove the person for good; somebody else may take the slot after days to weeks."""
-    state.stage[slot] = Stage.GONE
+    state.stage[slot] = LifeStage.GONE
     state.arrives_at[slot] = at_ms + int((2 + 40 * draw) * DAY_MS)
     for moments in (state.trial_ends_at, state.renews_at, state.refund_at, state.ticket_due_at):
         moments[slot] = NEVER

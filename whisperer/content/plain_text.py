@@ -14,7 +14,7 @@ from typing import Any
 from selectolax.lexbor import LexborHTMLParser
 
 from whisperer.content.links import in_parentheses, is_web, opened
-from whisperer.content.visibility import SHOWN, Look, look_of
+from whisperer.content.visibility import SHOWN, Visibility, look_of
 
 _BREAKING = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029]+")
 _LINE_ENDS = re.compile(r"\r\n?|[\x0b\x0c\x85\u2028\u2029]")
@@ -63,7 +63,7 @@ def text_of(html: str) -> str:
 def _pieces(root: Any) -> Iterator[str]:
     """Yield text in reading order, without recursion: a stranger's HTML may be nested as deep as it is long."""
     node: Any = root
-    looks: list[Look] = [SHOWN]
+    looks: list[Visibility] = [SHOWN]
     while True:
         tag = node.tag
         if tag == "-text":

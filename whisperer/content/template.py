@@ -13,9 +13,10 @@ from itertools import islice
 from typing import Any
 
 from whisperer.content import limits
-from whisperer.content.errors import Problem, TemplateError
-from whisperer.content.language import CompileError, Part, compile_part
+from whisperer.content.errors import TemplateError
+from whisperer.content.language import CompiledText, compile_part
 from whisperer.content.links import hosts_in
+from whisperer.errors import Problem
 from whisperer.events.place import canonical_locale
 from whisperer.vocabulary.channels import CHANNELS, Channel
 from whisperer.vocabulary.channels import Part as ChannelPart
@@ -43,7 +44,7 @@ class Template:
 
     channel: str
     default_locale: str
-    locales: Mapping[str, Mapping[str, Part]]
+    locales: Mapping[str, Mapping[str, CompiledText]]
     missing: str
     defaults: Mapping[str, Scalar]
     hosts: frozenset[str]
@@ -161,7 +162,7 @@ class _Reader:
                 self.note(at, "invalid_type", f"write a text, a number or a bool, not {_shown(value)}")
         return found
 
-    def _parts(self, obj: object, at: str, channel: Channel, missing: str) -> dict[str, Part]:
+    def _parts(self, obj: object, at: str, channel: Channel, missing: str) -> dict[str, CompiledText]:
         if not isinstance(obj, dict):
             self.note(at, "invalid_type", f"write the parts of one message, not {_shown(obj)}")
             return {}
@@ -181,7 +182,7 @@ class _Reader:
                     found[part.name] = compiled
         return found
 
-    def _part(self, obj: object, at: str, part: ChannelPart, missing: str) -> Part | None:
+    def _part(self, obj: object, at: str, part: ChannelPart, missing: str) -> CompiledText | None:
         source = self._text(obj, at, part.max_template_chars)
         if source is None:
             return None
@@ -195,9 +196,9 @@ class _Reader:
                 refuse_missing=missing == REFUSE,
                 max_bytes=part.max_bytes,
             )
-        except CompileError as error:
-            for code, message in error.problems:
-                self.note(at, code, message)
+        except TemplateError as error:
+            for problem in error.errors:
+                self.note(at, problem["code"], problem["message"])
             return None
 
     def _text(self, value: object, at: str, max_chars: int) -> str | None:

@@ -22,7 +22,7 @@ _EXTENTS = ("height", "max-height", "width", "max-width")
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Visibility:
     """Hold an element's visibility. ``is_gone``: neither it nor anything inside is shown; the others are inherited."""
 
     is_gone: bool = False
@@ -35,17 +35,17 @@ class Look:
         return self.has_size and self.is_visible
 
 
-SHOWN = Look()
+SHOWN = Visibility()
 
 
-def look_of(attributes: Mapping[str, str | None], around: Look) -> Look:
+def look_of(attributes: Mapping[str, str | None], around: Visibility) -> Visibility:
     """Return the look of an element with these attributes, inside one that looks like ``around``.
 
     >>> look_of({"style": "DISPLAY : none"}, SHOWN).is_gone, look_of({"style": "font-size:0"}, SHOWN).is_read
     (True, False)
     """
     if "hidden" in attributes:
-        return Look(is_gone=True)
+        return Visibility(is_gone=True)
     written = attributes.get("style")
     if not written:
         return around
@@ -56,7 +56,7 @@ def look_of(attributes: Mapping[str, str | None], around: Look) -> Look:
         or _is_nothing(style.get("opacity"))
         or (cut_off and any(_is_nothing(style.get(extent)) for extent in _EXTENTS))
     ):
-        return Look(is_gone=True)
+        return Visibility(is_gone=True)
     look = around
     size = style.get("font-size")
     if _is_nothing(size):

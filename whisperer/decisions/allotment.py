@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from whisperer.decisions.budget import Ask, Budget, Lease
-from whisperer.decisions.pacing import Gains, Pace, paced
+from whisperer.decisions.pacing import Gains, PacingState, paced
 from whisperer.vocabulary.units import MICROS
 
 AHEAD_MS = 3_600_000
@@ -52,7 +52,7 @@ class Allotment(msgspec.Struct, array_like=True):
     version: int
     budget: Budget
     paced_at: int
-    pace: Pace = Pace()
+    pace: PacingState = PacingState()
     holders: dict[str, Held] = {}
 
     @property

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import msgspec
 
-from whisperer.decisions.pacing import HOURS, Plan
+from whisperer.decisions.pacing import HOURS, SpendingPlan
 from whisperer.vocabulary.units import DAY_MS
 
 
@@ -32,14 +32,16 @@ class Budget(msgspec.Struct, frozen=True):
         """Return the number of the window that contains a moment (ms UTC)."""
         return at // (self.days * DAY_MS)
 
-    def plan(self, window: int) -> Plan:
+    def plan(self, window: int) -> SpendingPlan:
         """Return what may be spent by when, in micro-units.
 
         >>> Budget(24).plan(1).released(DAY_MS + 3_600_000)
         1.0
         """
         length = self.days * DAY_MS
-        return Plan(float(self.amount_micros), window * length, (window + 1) * length, self.hours or (1.0,) * HOURS)
+        return SpendingPlan(
+            float(self.amount_micros), window * length, (window + 1) * length, self.hours or (1.0,) * HOURS
+        )
 
 
 class Ask(msgspec.Struct, array_like=True, frozen=True):

@@ -69,7 +69,7 @@ class _Window(msgspec.Struct, array_like=True):
     sums: tuple[float, ...] = (0.0,) * 6
 
 
-class Watch(msgspec.Struct, array_like=True):
+class DriftWatch(msgspec.Struct, array_like=True):
     """Watch one campaign.
 
     Attributes
@@ -163,7 +163,7 @@ def calibration_slope(n: float, e: float, r: float, ee: float, er: float, rr: fl
     return slope, math.sqrt(max(total - slope * cov, 0.0) / (n - 2) / var)
 
 
-def totals(watches: list[Watch]) -> dict[str, int]:
+def totals(watches: list[DriftWatch]) -> dict[str, int]:
     """Count alarms by kind over all campaigns, including kinds with none."""
     counts: Counter[str] = Counter({alarm.value: 0 for alarm in Alarm})
     for watch in watches:

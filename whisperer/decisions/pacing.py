@@ -25,7 +25,7 @@ HOURS = 24
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class SpendingPlan:
     """How much may have been spent at each moment of a period.
 
     Attributes
@@ -64,7 +64,7 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class PacingState:
     """Hold the controller's state.
 
     Attributes
@@ -146,7 +146,7 @@ def lagrangian(values: Floats, costs: Floats, allowance: float, floor: float = 0
     return high, arms if costs[arms].sum() <= most else np.zeros(len(values), np.int64)
 
 
-def paced(pace: Pace, plan: Plan, gains: Gains, before: int, now: int) -> Pace:
+def paced(pace: PacingState, plan: SpendingPlan, gains: Gains, before: int, now: int) -> PacingState:
     """Return the controller after the time from ``before`` to ``now`` (ms UTC), given total spending so far.
 
     The error is what was spent beyond the plan, as a share of what the plan released in that time; if it released

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from whisperer.decisions.budget import Ask, Budget, Lease
 from whisperer.decisions.decision import Candidate
 from whisperer.decisions.pacing import lagrangian
-from whisperer.vocabulary.groups import HOLDOUT
+from whisperer.vocabulary.groups import Group
 from whisperer.vocabulary.units import MICROS
 
 Floats = NDArray[np.float64]
@@ -90,7 +90,7 @@ class Wallet:
         """Note the most that a batch may cost; return whether any purse holds less."""
         most: dict[Place, int] = {}
         for one in candidates:
-            if one.budget is None or one.group == HOLDOUT:
+            if one.budget is None or one.group == Group.HOLDOUT:
                 continue
             place, dearest = _place(one, one.budget), max(one.costs, default=0)
             purse = self.of(one)

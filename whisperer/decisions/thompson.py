@@ -33,7 +33,7 @@ from whisperer.decisions.posterior import FLOOR, Posterior, prior
 from whisperer.decisions.purse import Purse, Wallet
 from whisperer.decisions.versions import priced
 from whisperer.errors import InvariantError
-from whisperer.vocabulary.groups import GROUPS, HOLDOUT, UNIFORM
+from whisperer.vocabulary.groups import GROUPS, Group
 from whisperer.vocabulary.units import MICROS
 
 N_DRAWS = 64
@@ -89,9 +89,9 @@ def choose(
     for (group, tenant, campaign, arms, purse, told), places in alike.items():
         costs = np.array(told, np.int64)
         members = [candidates[at] for at in places]
-        if group == HOLDOUT:
+        if group == Group.HOLDOUT:
             made = _by_rule(members, [float(arm == NO_SEND) for arm in arms], group, None, costs)
-        elif group == UNIFORM:
+        elif group == Group.UNIFORM:
             made = _by_rule(members, [1 / len(arms)] * len(arms), group, purse, costs)
         else:
             policy = policies.get((tenant, campaign), _PRIOR)

@@ -8,22 +8,28 @@ from __future__ import annotations
 
 import msgspec
 
-ACCEPTED = "accepted"
-"""The provider accepted the message."""
-RETRY = "retry"
-"""Nothing is known to have been sent; try again after `retry_after_s`, or by the schedule if that is None."""
-REJECTED = "rejected"
-"""The provider will not take this message; trying again would change nothing."""
-BOUNCED = "bounced"
-"""The address does not exist or refuses us: it is suppressed."""
-REFUSED = "refused"
-"""We did not pass it to a provider: `detail` is a value of :class:`whisperer.vocabulary.reasons.Reason`."""
-UNKNOWN = "unknown"
-"""The provider got the whole message but gave no answer: the reader may have it. `repeatable` says whether a retry is
-safe; if not, the message counts as sent."""
-WAITING = "waiting"
-"""No connection was free; nothing was begun. It is not an attempt and never journaled: ask again, after another last
-look."""
+from whisperer.vocabulary.named import Named
+
+
+class Verdict(Named):
+    """Name what became of one attempt to send."""
+
+    ACCEPTED = "accepted"
+    """The provider accepted the message."""
+    RETRY = "retry"
+    """Nothing is known to have been sent; try again after `retry_after_s`, or by the schedule if that is None."""
+    REJECTED = "rejected"
+    """The provider will not take this message; trying again would change nothing."""
+    BOUNCED = "bounced"
+    """The address does not exist or refuses us: it is suppressed."""
+    REFUSED = "refused"
+    """We did not pass it to a provider: `detail` is a value of :class:`whisperer.vocabulary.reasons.Reason`."""
+    UNKNOWN = "unknown"
+    """The provider got the whole message but gave no answer: the reader may have it. `repeatable` says whether a retry
+    is safe; if not, the message counts as sent."""
+    WAITING = "waiting"
+    """No connection was free; nothing was begun. It is not an attempt and never journaled: ask again, after another
+    last look."""
 
 
 class Dispatch(msgspec.Struct, array_like=True, frozen=True):
@@ -53,13 +59,13 @@ class Dispatch(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Receipt(msgspec.Struct, array_like=True, frozen=True):
-    """Report what became of one attempt. ``status`` is one of the constants above.
+    """Report what became of one attempt.
 
     ``repeatable``: for an unknown one, whether the provider honours the send key, so that a retry is no second message.
     """
 
     send_key: str
-    status: str
+    status: Verdict
     provider: str = ""
     provider_id: str = ""
     detail: str = ""

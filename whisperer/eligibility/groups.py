@@ -11,7 +11,7 @@ import hashlib
 
 from whisperer.eligibility.standing import Assignment, Standing
 from whisperer.ids import is_anonymous
-from whisperer.vocabulary.groups import HOLDOUT, POLICY, UNIFORM
+from whisperer.vocabulary.groups import Group
 
 
 def draw(key: str, salt: str, holdout: float, uniform: float) -> str:
@@ -24,8 +24,8 @@ def draw(key: str, salt: str, holdout: float, uniform: float) -> str:
     digest = hashlib.blake2b(text, digest_size=8, person=b"group").digest()
     place = (int.from_bytes(digest, "big") >> 11) / 2**53
     if place < holdout:
-        return HOLDOUT
-    return UNIFORM if place >= 1.0 - uniform else POLICY
+        return Group.HOLDOUT
+    return Group.UNIFORM if place >= 1.0 - uniform else Group.POLICY
 
 
 def assigned(standing: Standing, key: str, now: int, salt: str, holdout: float, uniform: float) -> Assignment:

@@ -30,7 +30,7 @@ Groups = Mapping[str, GroupTally]
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class DailyLook:
     """One day's look.
 
     Attributes
@@ -56,7 +56,9 @@ class Look:
         return self.ratio_p < SUSPICIOUS_P
 
 
-def looks(days: Iterable[tuple[int, str, GroupTally]], shares: Mapping[str, float], level: float = 0.95) -> list[Look]:
+def looks(
+    days: Iterable[tuple[int, str, GroupTally]], shares: Mapping[str, float], level: float = 0.95
+) -> list[DailyLook]:
     """Return a look for each day on which a window closed.
 
     Parameters
@@ -89,7 +91,7 @@ def looks(days: Iterable[tuple[int, str, GroupTally]], shares: Mapping[str, floa
         holdout, uniform, policy = (so_far.get(group, GroupTally()) for group in GROUPS)
         p = min(p, anytime_ratio({group: tally.users for group, tally in so_far.items()}, shares))
         found.append(
-            Look(
+            DailyLook(
                 day,
                 by_day[day],
                 so_far,

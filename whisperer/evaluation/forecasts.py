@@ -31,7 +31,7 @@ _SURE = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class ForecastRule:
     """The settings of a judgement.
 
     Attributes
@@ -52,7 +52,7 @@ class Rule:
     seed: int = 0
 
 
-RULE = Rule()
+RULE = ForecastRule()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class Verdict:
     against: Mapping[str, Against]
 
 
-def judge(label: Floats, user: Ints, said: Floats, others: Mapping[str, Floats], rule: Rule = RULE) -> Verdict:
+def judge(label: Floats, user: Ints, said: Floats, others: Mapping[str, Floats], rule: ForecastRule = RULE) -> Verdict:
     """Compare a forecast with the existing ones.
 
     Parameters
@@ -147,7 +147,7 @@ def slope(label: Floats, said: Floats) -> float:
     return float(beta[1])
 
 
-def _objections(name: str, found: Against, rule: Rule) -> list[Refusal]:
+def _objections(name: str, found: Against, rule: ForecastRule) -> list[Refusal]:
     losses, aucs, reasons = found.log_loss, found.auc, []
     told = f"{losses.value:+.4f} ({rule.level:.0%} interval {losses.low:+.4f} to {losses.high:+.4f})"
     allowed = rule.tolerance * found.quality.log_loss

@@ -29,7 +29,7 @@ SNIPS, DR, SWITCH_DR = "snips", "dr", "switch_dr"
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class GateRule:
     """The settings of a judgement.
 
     Attributes
@@ -72,7 +72,7 @@ class Verdict:
     promote: bool
     reasons: tuple[Refusal, ...]
     figures: Figures
-    rule: Rule
+    rule: GateRule
 
     def as_json(self) -> bytes:
         """Serialise to JSON; an infinite bound becomes null."""
@@ -99,7 +99,7 @@ def judge(
     new: ArrayLike,
     current: ArrayLike | None = None,
     model: RewardModel = arm_ridge,
-    rule: Rule | None = None,
+    rule: GateRule | None = None,
 ) -> Verdict:
     """Compare two policies on a log and decide.
 
@@ -114,14 +114,14 @@ def judge(
     current : the same for the policy in use
         By default the policy that took the decisions, whose value is the mean reward.
     model : of rewards, fitted by folds of users
-    rule : the default :class:`Rule` if None
+    rule : the default :class:`GateRule` if None
 
     Raises
     ------
     InvalidLogError
         For an invalid log or policy: that is an error of the caller, not a refusal.
     """
-    rule = rule or Rule()
+    rule = rule or GateRule()
     policies = [checked_policy(logged, one) for one in (new, current) if one is not None]
     overlaps = [overlap(logged, one) for one in policies]
     reasons = refusals(overlaps[0], rule.fewest_effective)
@@ -156,7 +156,7 @@ def _by_estimator(logged: Logged, policy: Floats, expected: Floats) -> tuple[dic
     }, tau
 
 
-def _against(name: str, comparison: Comparison, rule: Rule) -> list[Refusal]:
+def _against(name: str, comparison: Comparison, rule: GateRule) -> list[Refusal]:
     difference, told = comparison.difference, _told(comparison, rule.level)
     allowed = -rule.tolerance * abs(comparison.current.value)
     reasons = []

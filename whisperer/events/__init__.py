@@ -12,7 +12,7 @@ The steps, in order, each in the module of its name:
      types (:mod:`.decode`, :mod:`.validate`), :mod:`.requirements`, :mod:`.address`, :mod:`.place`, :mod:`.clock`,
      :mod:`.money`
    - :func:`~whisperer.events.deal.deal`                keys hashed, plain events timed, all dealt to shards, one
-     :class:`~whisperer.events.parts.Part` each
+     :class:`~whisperer.events.parts.BlockPart` each
 5. :func:`~whisperer.events.answer.answer`              the client's answer
 
 The exact way is the definition; tests hold the scanner to its outcome, to the last byte. The kernels are

@@ -25,7 +25,7 @@ from whisperer.events.kernels.scan_event import (
 )
 from whisperer.events.kernels.string_table import LOCALE_USE, NAME_USE, ZONE_USE
 from whisperer.events.limits import MAX_EVENT_BYTES
-from whisperer.events.outcome import Notice, Outcome
+from whisperer.events.outcome import Admission, Notice
 from whisperer.events.parse import Parsed, Slices
 from whisperer.events.place import known_place
 from whisperer.events.routes import Route
@@ -53,7 +53,7 @@ def admit(
     new_message_id: Callable[[], str],
     shard_of: Sequence[int] | NDArray[np.int64],
     placeholders: Placeholders = DEFAULT,
-) -> Outcome:
+) -> Admission:
     """Return a body's good events by shard, and what is wrong with the others.
 
     Parameters
@@ -69,7 +69,7 @@ def admit(
     -------
     Outcome; its n_accepted events are in its ``parts``.
     """
-    outcome = Outcome(parsed.route.is_batch)
+    outcome = Admission(parsed.route.is_batch)
     corrects = parsed.route is not Route.IMPORT
     skew = 0
     if corrects and parsed.sent_at is not None:
@@ -104,7 +104,7 @@ def admit(
 
 
 def _read_the_others(
-    parsed: Parsed, rows: NDArray[np.int64], around: Circumstances, strings: _Strings, outcome: Outcome
+    parsed: Parsed, rows: NDArray[np.int64], around: Circumstances, strings: _Strings, outcome: Admission
 ) -> bytes:
     """Fill the rows that are not plain; return the extra bytes, beyond the body's own, that they point to."""
     base, extra = len(parsed.text), bytearray()

@@ -5,20 +5,20 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any
 
-from whisperer.events.outcome import Outcome
+from whisperer.events.outcome import Admission
 from whisperer.events.refusals import Refusal, Rejected
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"
 
 
-def success(outcome: Outcome) -> dict[str, Any]:
+def success(outcome: Admission) -> dict[str, Any]:
     """Return the body of a 200: exactly ``{"success": true}`` if every event was kept, because SDKs compare it."""
     if not outcome.rejected:
         return {"success": True}
     return {"success": True, "accepted": outcome.n_accepted, "rejected": rejected_list(outcome)}
 
 
-def rejected_list(outcome: Outcome) -> list[dict[str, Any]]:
+def rejected_list(outcome: Admission) -> list[dict[str, Any]]:
     """Return each rejected event's index, messageId, code and message."""
     return [
         {"index": one.index, "messageId": one.message_id, "code": one.code.value, "message": one.message}
@@ -26,7 +26,7 @@ def rejected_list(outcome: Outcome) -> list[dict[str, Any]]:
     ]
 
 
-def problem(refusal: Refusal, *, instance: str | None = None, outcome: Outcome | None = None) -> dict[str, Any]:
+def problem(refusal: Refusal, *, instance: str | None = None, outcome: Admission | None = None) -> dict[str, Any]:
     """Return the body of a refused request; its status is ``refusal.status``.
 
     ``instance``: the request's path or trace URI. ``outcome``: a batch whose events were all rejected, to list them.
@@ -50,7 +50,7 @@ def problem(refusal: Refusal, *, instance: str | None = None, outcome: Outcome |
     return body
 
 
-def answer(result: Outcome | Refusal, *, instance: str | None = None) -> tuple[int, dict[str, Any]]:
+def answer(result: Admission | Refusal, *, instance: str | None = None) -> tuple[int, dict[str, Any]]:
     """Return (HTTP status, JSON body) for what parse or admit returned: 200 ``application/json``, else a problem."""
     if isinstance(result, Refusal):
         return result.status, problem(result, instance=instance)

@@ -1,4 +1,4 @@
-"""Deal a request's accepted events to shards (last step): one :class:`~whisperer.events.parts.Part` per shard.
+"""Deal a request's accepted events to shards (last step): one :class:`~whisperer.events.parts.BlockPart` per shard.
 
 Hashes every user key and message id, times each plain event, and copies rows, texts and payloads to their shards, in
 two passes of one kernel. :mod:`~whisperer.events.kernels.scan_event` describes a row.
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from whisperer.events.block import EVENT
 from whisperer.events.clock import MAX_CLOCK_SKEW_MS
+from whisperer.events.kernels.intrinsics import copy_bytes, kernel, swapped
 from whisperer.events.kernels.plain_values import ABSENT
 from whisperer.events.kernels.scan_event import (
     FLAGS,
@@ -38,9 +39,8 @@ from whisperer.events.kernels.scan_event import (
     TIME,
     ZONE,
 )
-from whisperer.events.kernels.words import copy_bytes, kernel, swapped
 from whisperer.events.kernels.xxh3 import hash64, hash128
-from whisperer.events.parts import Part
+from whisperer.events.parts import BlockPart
 from whisperer.ids import N_PARTITIONS, PARTITION_BITS
 
 BEFORE_1970, UNKNOWN_ZONE, UNKNOWN_LOCALE = range(3)
@@ -76,7 +76,7 @@ def deal(
     corrects: bool,
     of_route: int,
     client_ip: str | None,
-) -> tuple[dict[int, Part], list[int]]:
+) -> tuple[dict[int, BlockPart], list[int]]:
     """Return (parts by shard, number of plain events with BEFORE_1970, UNKNOWN_ZONE and UNKNOWN_LOCALE).
 
     Places from ``len(text)`` on refer to ``extra``. If the route ``corrects``, ``skew`` is added to the time of a plain
@@ -104,7 +104,7 @@ def deal(
         names, zones, locales = (
             [texts[next(code)] for _ in range(n)] for texts, n in zip(tables.texts, counts, strict=True)
         )
-        parts[shard] = Part(
+        parts[shard] = BlockPart(
             rows=events[row:row_end],
             text=text_bytes[text_at:text_end].tobytes(),
             payload=payload[payload_at:payload_end].tobytes(),

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from whisperer.events.parts import Part
+from whisperer.events.parts import BlockPart
 from whisperer.events.refusals import Code, Refusal, Rejected
 
 
@@ -23,7 +23,7 @@ class Notice(StrEnum):
 
 
 @dataclass(slots=True)
-class Outcome:
+class Admission:
     """Hold the result of :func:`whisperer.events.admit.admit`.
 
     n_accepted + len(rejected) is the number of events in the request. ``notices`` counts oddities by
@@ -35,7 +35,7 @@ class Outcome:
     n_accepted: int = 0
     rejected: list[Rejected] = field(default_factory=list)
     notices: Counter[Notice] = field(default_factory=Counter)
-    parts: dict[int, Part] = field(default_factory=dict)
+    parts: dict[int, BlockPart] = field(default_factory=dict)
 
     @property
     def refusal(self) -> Refusal | None:

@@ -1,6 +1,6 @@
 """Build blocks from the parts that requests bring, or from another block.
 
-A :class:`Part` is what one request brings for one shard. :func:`merge` makes one block of all waiting parts;
+A :class:`BlockPart` is what one request brings for one shard. :func:`merge` makes one block of all waiting parts;
 :func:`split` and :func:`select` make blocks from some of a block's events. :mod:`~whisperer.events.block` defines what
 a block is.
 """
@@ -21,7 +21,7 @@ from whisperer.events.types import Flag
 
 
 @dataclass(slots=True, frozen=True)
-class Part:
+class BlockPart:
     """Hold a block's content before it has a tenant: same attributes, payload uncompressed, ``rows`` read-only."""
 
     rows: Rows
@@ -36,7 +36,7 @@ class Part:
         return len(self.rows)
 
 
-def merge(tenant: str, parts: Sequence[Part]) -> EventBlock:
+def merge(tenant: str, parts: Sequence[BlockPart]) -> EventBlock:
     """Merge the parts' events into one block, in order."""
     if len(parts) == 1:
         return _block(tenant, parts[0].rows, parts[0].text, parts[0].payload, parts[0])
@@ -60,14 +60,14 @@ def merge(tenant: str, parts: Sequence[Part]) -> EventBlock:
             else:
                 connections.append((start, stop, part.client_ip))
         start = stop
-    whole = Part(rows, b"", b"", list(names), list(zones), list(locales))
+    whole = BlockPart(rows, b"", b"", list(names), list(zones), list(locales))
     block = _block(
         tenant, rows, b"".join([part.text for part in parts]), b"".join([part.payload for part in parts]), whole
     )
     return msgspec.structs.replace(block, connections=connections)
 
 
-def _block(tenant: str, rows: Rows, text: bytes, payload: bytes, tables: Part) -> EventBlock:
+def _block(tenant: str, rows: Rows, text: bytes, payload: bytes, tables: BlockPart) -> EventBlock:
     return EventBlock(
         version=BLOCK_VERSION,
         tenant=tenant,
@@ -158,9 +158,9 @@ class PartBuilder:
         self._text += b"".join(text)
         self._payload += bytes(payload)
 
-    def build(self, client_ip: str | None = None) -> Part:
+    def build(self, client_ip: str | None = None) -> BlockPart:
         """Return the part; ``client_ip`` is the address that its events' connection came from."""
-        return Part(
+        return BlockPart(
             rows=np.array(self._rows, EVENT),
             text=bytes(self._text),
             payload=bytes(self._payload),

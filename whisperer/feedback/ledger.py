@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from whisperer.decisions.context import SCORE, bounded_scores, rows_of, transform
 from whisperer.decisions.linear import CampaignStatistics, OtherContextError
 from whisperer.feedback.outcome import Reward
-from whisperer.vocabulary.groups import GROUPS, HOLDOUT
+from whisperer.vocabulary.groups import GROUPS, Group
 from whisperer.vocabulary.units import DAY_MS, MICROS
 
 FORM_VERSION = 1
@@ -177,7 +177,7 @@ class Ledger:
     def _settle(self, tenant: str, reward: Reward, before: _Early | None) -> RewardFate:
         """Decide what becomes of a valid reward, and remember what later ones need."""
         key = _key(tenant, reward.decision_id)
-        if reward.group == HOLDOUT:
+        if reward.group == Group.HOLDOUT:
             return RewardFate.HOLDOUT
         if key in self._final or (before is not None and reward.revision <= before.revision):
             return RewardFate.SUPERSEDED

@@ -6,15 +6,21 @@ import math
 
 import msgspec
 
-OPENED, CLICKED, CONVERTED, UNSUBSCRIBED, COMPLAINED, BOUNCED = (
-    "opened",
-    "clicked",
-    "converted",
-    "unsubscribed",
-    "complained",
-    "bounced",
-)
-OUTCOMES = (OPENED, CLICKED, CONVERTED, UNSUBSCRIBED, COMPLAINED, BOUNCED)
+from whisperer.vocabulary.named import Named
+
+
+class OutcomeKind(Named):
+    """Name what a user or a provider did about a message."""
+
+    OPENED = "opened"
+    CLICKED = "clicked"
+    CONVERTED = "converted"
+    UNSUBSCRIBED = "unsubscribed"
+    COMPLAINED = "complained"
+    BOUNCED = "bounced"
+
+
+OUTCOMES = tuple(OutcomeKind)
 
 
 class Reward(msgspec.Struct, array_like=True, frozen=True):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from whisperer.decisions.context import of_channel
 from whisperer.eligibility.local_time import wall_at
-from whisperer.feedback.outcome import CLICKED, OPENED
+from whisperer.feedback.outcome import OutcomeKind
 from whisperer.journeys.engagement import Engagement
 from whisperer.vocabulary.channels import CHANNELS
 from whisperer.vocabulary.units import DAY_MS, HOUR_MS
@@ -84,7 +84,7 @@ def counts(
             n_engaged += 1
             place = _PLACE.get(channel)
             if place is not None:
-                by_channel[place + (1 if kind == OPENED else 2)] += 1
+                by_channel[place + (1 if kind == OutcomeKind.OPENED else 2)] += 1
     since = max(0, now - sends[-1][1]) / HOUR_MS if sends else _NAN
     return (float(n_week), since, float(n_engaged)), by_channel
 
@@ -101,10 +101,10 @@ def of_engagement(
     """Return (sends, noticed) for :func:`counts` from a user's engagement; both empty for None."""
     if held is None:
         return [], []
-    noticed = [
+    noticed: list[tuple[str, str, int]] = [
         ("" if decision.send is None else decision.send.channel, outcome.kind, outcome.at)
         for decision in held.decisions
         for outcome in decision.outcomes
-        if outcome.kind in (OPENED, CLICKED)
+        if outcome.kind in (OutcomeKind.OPENED, OutcomeKind.CLICKED)
     ]
     return [(sent.channel, sent.at) for sent in held.standing.sends], noticed

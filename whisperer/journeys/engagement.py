@@ -13,6 +13,8 @@ from collections.abc import Iterable
 import msgspec
 
 from whisperer.eligibility.standing import Standing
+from whisperer.feedback.outcome import OutcomeKind
+from whisperer.vocabulary.named import Named
 
 KEEP = 16
 """Settled decisions kept per user. One takes about 1.7 KB if it was sent, 0.6 KB if it was refused at once."""
@@ -22,12 +24,18 @@ KEEP_PAST = 512
 """Settled candidacies beyond KEEP whose shortened ids are remembered, at most 4 KB per user. A new id is mistaken for
 one of them once in 10^16."""
 
-DECIDING, SENDING = "deciding", "sending"
-"""Open: waiting for a choice; waiting for a provider's receipt."""
-SENT, NO_SEND, REFUSED = "sent", "no_send", "refused"
-"""Closed."""
-OPEN = (DECIDING, SENDING)
 
+class DecisionStatus(Named):
+    """Name where a decision stands: waiting for a choice, waiting for a provider's receipt, or closed."""
+
+    DECIDING = "deciding"
+    SENDING = "sending"
+    SENT = "sent"
+    NO_SEND = "no_send"
+    REFUSED = "refused"
+
+
+OPEN = (DecisionStatus.DECIDING, DecisionStatus.SENDING)
 
 MOST = 2**62
 """Bound on a user's sums, which are stored in 64 bits: anybody with a write key can make them grow."""
@@ -40,7 +48,7 @@ class OutcomeEntry(msgspec.Struct, array_like=True, frozen=True):
     """
 
     at: int
-    kind: str
+    kind: OutcomeKind
     detail: str = ""
     value_micros: int = 0
 
@@ -72,7 +80,6 @@ class Decision(msgspec.Struct, array_like=True):
     trigger : "event", "segment", "schedule" or "request"
     occurrence : what makes it unique: a messageId, a segment entry, a scheduled instant, a caller's key
     at : ms UTC when it was considered
-    status : deciding, sending, sent, no_send or refused
     reason : why it was refused, else ""
     refused_arms : arm -> why it was not eligible
     group : the experiment's group, "" when refused before one was needed
@@ -93,7 +100,7 @@ class Decision(msgspec.Struct, array_like=True):
     trigger: str
     occurrence: str
     at: int
-    status: str
+    status: DecisionStatus
     reason: str = ""
     refused_arms: dict[str, str] = {}
     group: str = ""

@@ -31,7 +31,7 @@ TUNED_FOR_USERS = 4_000
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
 
-class Tally(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class VersionTally(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What one version has added up to since its stage began.
 
     Attributes
@@ -90,7 +90,7 @@ class Breach(msgspec.Struct, frozen=True):
     reason: str
 
 
-def breaches(tally: Tally, live: Tally | None = None, limits: Limits = LIMITS) -> list[Breach]:
+def breaches(tally: VersionTally, live: VersionTally | None = None, limits: Limits = LIMITS) -> list[Breach]:
     """Return every guardrail that a version has broken.
 
     Parameters
@@ -145,7 +145,7 @@ def is_more_often(count: int, n: int, share: float, alpha: float) -> bool:
     return log_evidence >= -math.log(alpha)
 
 
-def _is_worse(tally: Tally, live: Tally, name: str, limits: Limits) -> bool:
+def _is_worse(tally: VersionTally, live: VersionTally, name: str, limits: Limits) -> bool:
     """Test whether the candidate's rate exceeds ``ratio`` times the live one's: at exactly that ratio, each event of
     either version is the candidate's with a known chance."""
     mine, theirs = getattr(tally, name), getattr(live, name)
@@ -155,7 +155,7 @@ def _is_worse(tally: Tally, live: Tally, name: str, limits: Limits) -> bool:
     return is_more_often(mine, mine + theirs, weight / (weight + live.decisions), limits.alpha)
 
 
-def value_difference(tally: Tally, live: Tally, alpha: float) -> AnytimeLift | NotYet:
+def value_difference(tally: VersionTally, live: VersionTally, alpha: float) -> AnytimeLift | NotYet:
     """Compare reward per user with the live version; the upper bound holds at every look, at level 1 - alpha."""
     groups = [GroupTally(one.users, one.total_milli, one.squares_milli2, one.absolute_milli) for one in (tally, live)]
     return anytime_lift(groups[0], groups[1], 1 - 2 * alpha, TUNED_FOR_USERS)

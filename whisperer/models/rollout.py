@@ -33,7 +33,7 @@ _HOUR_MS = 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class RolloutStage:
     """One stage; ``min_ms`` and ``min_decisions`` are what a candidate needs there before it may go on."""
 
     name: str
@@ -43,15 +43,15 @@ class Stage:
 
 
 STAGES = (
-    Stage(SHADOW, 0.0, _HOUR_MS, 1_000),
-    Stage("5", 0.05, 24 * _HOUR_MS, 1_000),
-    Stage("25", 0.25, 24 * _HOUR_MS, 5_000),
+    RolloutStage(SHADOW, 0.0, _HOUR_MS, 1_000),
+    RolloutStage("5", 0.05, 24 * _HOUR_MS, 1_000),
+    RolloutStage("25", 0.25, 24 * _HOUR_MS, 5_000),
 )
 """Then 100 %: the candidate is live. A day, because hours of the day differ; 1,000 decisions, as the gate asks."""
 
 SCORES = "churn"
 """Name of the policy whose live version scores a tenant's users, and kind of the artifacts that may be its versions."""
-SCORE_STAGES = (Stage(SHADOW, 0.0, 0, 0),)
+SCORE_STAGES = (RolloutStage(SHADOW, 0.0, 0, 0),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ def promote(
     *,
     evidence: Evidence | None = None,
     n_decisions: int = 0,
-    stages: Sequence[Stage] = STAGES,
+    stages: Sequence[RolloutStage] = STAGES,
 ) -> Rollout:
     """Take one step with ``version``: into shadow, to the next share, or live. Raises RolloutError.
 
@@ -165,12 +165,12 @@ def assignments(state: Rollout, policy: str, user_keys: Sequence[str], salt: str
     return [state.candidate if key_hash(key, seed) < below else state.live for key in user_keys]
 
 
-def stages_of(policy: str) -> tuple[Stage, ...]:
+def stages_of(policy: str) -> tuple[RolloutStage, ...]:
     """Return the stages that a version of this policy goes through before it is live."""
     return SCORE_STAGES if policy == SCORES else STAGES
 
 
-def stage_named(name: str, policy: str = "") -> Stage:
+def stage_named(name: str, policy: str = "") -> RolloutStage:
     """Return a policy's stage by name. Raises KeyError."""
     for stage in stages_of(policy):
         if stage.name == name:
@@ -178,7 +178,7 @@ def stage_named(name: str, policy: str = "") -> Stage:
     raise KeyError(name)
 
 
-def _check_stage(stage: Stage, age_ms: int, n_decisions: int) -> None:
+def _check_stage(stage: RolloutStage, age_ms: int, n_decisions: int) -> None:
     if age_ms < stage.min_ms:
         message = f"{age_ms / _HOUR_MS:.1f} h at stage {stage.name}; at least {stage.min_ms / _HOUR_MS:g} h are needed"
         raise RolloutError(message, code="stage_too_short")

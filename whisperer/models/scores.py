@@ -48,7 +48,7 @@ class Curve(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ScorePart:
     """One of PARTS; its output is a share within [0, 1]."""
 
     booster: xgboost.Booster
@@ -74,8 +74,8 @@ class BoosterScores:
     version: str
     features: tuple[str, ...]
     n_inputs: int
-    churn: Part
-    engagement: Part | None
+    churn: ScorePart
+    engagement: ScorePart | None
 
     def score(self, x: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the probability that each user leaves, and their engagement; ``x`` has a column per feature."""
@@ -107,7 +107,7 @@ def open_model(artifact: Artifact) -> BoosterScores:
     check_features(manifest)
     stated = artifact.document(CALIBRATION) if CALIBRATION in artifact.paths() else {}
     parts = {
-        part: Part(artifact.booster(f"{part}.ubj"), _curve(stated[part]) if part in stated else None)
+        part: ScorePart(artifact.booster(f"{part}.ubj"), _curve(stated[part]) if part in stated else None)
         for part in PARTS
         if part == CHURN or f"{part}.ubj" in artifact.paths()
     }

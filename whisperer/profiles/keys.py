@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from whisperer.events.kernels.words import kernel
+from whisperer.events.kernels.intrinsics import kernel
 from whisperer.events.kernels.xxh3 import hash64
 from whisperer.ids import key_hash
 from whisperer.profiles.cells import (

@@ -35,10 +35,10 @@ SWEEP_ENTRIES = 2_000_000
 RETIRE_EVERY_MS = 600_000
 """Names are retired at most once in this time, so that a stream of new ones costs a tenant's neighbours little."""
 
-__all__ = ["AWAY", "FORWARDED", "LIVE", "NO_CHECK", "OTHER_NAME", "VACANT", "Names", "Population", "Sweep"]
+__all__ = ["AWAY", "FORWARDED", "LIVE", "NO_CHECK", "OTHER_NAME", "VACANT", "NameSweep", "Names", "Population"]
 
 
-class Sweep(msgspec.Struct, array_like=True):
+class NameSweep(msgspec.Struct, array_like=True):
     """Track how far retired names are removed from the rows: ``next_row`` of ``end_row``, -1 if no sweep is running."""
 
     retired_at: int = -RETIRE_EVERY_MS
@@ -58,7 +58,7 @@ class Population:
         self.names = Names(OTHER_NAME)
         self.zones = Names("")
         self.locales = Names("")
-        self.sweep = Sweep()
+        self.sweep = NameSweep()
         self.history = History(self.table)
         self.timeline = Timeline(self.table)
         self.links: dict[int, dict[str, bool]] = {}
@@ -153,7 +153,9 @@ class Population:
         if code and (at, names.texts[code]) > (int(record[f"{name}_at"]), names.texts[int(record[name])]):
             self.table[name][row], self.table[f"{name}_at"][row] = code, at
 
-    def write_traits(self, row: int, writes: Sequence[tuple[str, pages.Register]], rule: traits.Rule) -> traits.Written:
+    def write_traits(
+        self, row: int, writes: Sequence[tuple[str, pages.Register]], rule: traits.TraitBounds
+    ) -> traits.Written:
         """Apply writes to a user's traits and return which values changed and what was refused."""
         held = self.traits[row]
         written = traits.write(held, writes, rule)
@@ -229,7 +231,7 @@ class Population:
             found[place] = found.get(place, 0) + count
         return [(name, day, count) for (name, day), count in found.items()]
 
-    def combine(self, row: int, state: ProfileState, rule: traits.Rule) -> traits.Written:
+    def combine(self, row: int, state: ProfileState, rule: traits.TraitBounds) -> traits.Written:
         """Add a profile to a live row and return what became of its traits.
 
         Commutative and associative, as far as the rule for traits is.

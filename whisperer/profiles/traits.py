@@ -53,7 +53,7 @@ _NULL = b"null"
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class TraitBounds:
     """Bound a profile: ``names``, ``n_bytes`` for new names; ``most_*`` for all; ``name``, ``value`` in length."""
 
     names: int
@@ -65,10 +65,10 @@ class Rule:
 
 
 _ANY = 1 << 62
-STATED = Rule(MAX_NAMES, MAX_BYTES, 2 * MAX_NAMES, 2 * MAX_BYTES, MAX_NAME, MAX_VALUE)
-JOINED = Rule(_ANY, _ANY, 2 * MAX_NAMES, 2 * MAX_BYTES, _ANY, _ANY)
-UNBOUNDED = Rule(MAX_NAMES, _ANY, _ANY, _ANY, _ANY, _ANY)
-AS_IT_IS = Rule(_ANY, _ANY, _ANY, _ANY, _ANY, _ANY)
+STATED = TraitBounds(MAX_NAMES, MAX_BYTES, 2 * MAX_NAMES, 2 * MAX_BYTES, MAX_NAME, MAX_VALUE)
+JOINED = TraitBounds(_ANY, _ANY, 2 * MAX_NAMES, 2 * MAX_BYTES, _ANY, _ANY)
+UNBOUNDED = TraitBounds(MAX_NAMES, _ANY, _ANY, _ANY, _ANY, _ANY)
+AS_IT_IS = TraitBounds(_ANY, _ANY, _ANY, _ANY, _ANY, _ANY)
 
 
 @dataclass(slots=True)
@@ -84,7 +84,7 @@ class Written:
         self.refused[reason] = self.refused.get(reason, 0) + 1
 
 
-def write(stored: Stored, writes: Sequence[tuple[str, Register]], rule: Rule) -> Written:
+def write(stored: Stored, writes: Sequence[tuple[str, Register]], rule: TraitBounds) -> Written:
     """Apply writes to a profile, in order; the cost depends on the writes, not on the size of the profile."""
     if fits_a_page(stored, writes):
         return _write_page(stored, writes, rule)
@@ -107,7 +107,7 @@ def write(stored: Stored, writes: Sequence[tuple[str, Register]], rule: Rule) ->
     return done
 
 
-def _write_page(stored: bytes | None, writes: Sequence[tuple[str, Register]], rule: Rule) -> Written:
+def _write_page(stored: bytes | None, writes: Sequence[tuple[str, Register]], rule: TraitBounds) -> Written:
     """Do the same if it all fits one page, as for most users: then only a name's length can be out of bounds."""
     page, done = page_of(stored), Written(stored, set())
     is_written = False
@@ -127,7 +127,7 @@ def _write_page(stored: bytes | None, writes: Sequence[tuple[str, Register]], ru
     return done
 
 
-def _refusal(book: Book, rule: Rule, name: str, register: Register, held: Register | None) -> str | None:
+def _refusal(book: Book, rule: TraitBounds, name: str, register: Register, held: Register | None) -> str | None:
     if len(name) > rule.name or len(register[2]) > rule.value:
         return TOO_LONG
     if rule is JOINED:
@@ -139,7 +139,7 @@ def _refusal(book: Book, rule: Rule, name: str, register: Register, held: Regist
     return FULL if grows_by > 0 and book.n_bytes + grows_by > rule.most_bytes else None
 
 
-def _cut(book: Book, rule: Rule, done: Written) -> None:
+def _cut(book: Book, rule: TraitBounds, done: Written) -> None:
     """Keep what was stated last, up to the rule's overall bounds."""
     if book.n_bytes <= rule.most_bytes and book.n_names <= rule.most_names:
         return

@@ -12,7 +12,7 @@ import msgspec
 from whisperer.eligibility.standing import Standing
 from whisperer.errors import InvariantError
 from whisperer.ids import anonymous_key, bare_id, is_anonymous, known_key
-from whisperer.journeys.engagement import OPEN, SENT
+from whisperer.journeys.engagement import OPEN, DecisionStatus
 from whisperer.journeys.engagement import encode as encode_engagement
 from whisperer.profiles import features, pages, timeline, traits
 from whisperer.profiles.history import EVER
@@ -149,7 +149,7 @@ def digest(shard: Shard) -> str:
             t.sent.tolist(),
             sorted(t.chain.items()),
             sorted(t.cursors.items()),
-            [(m.source, m.sequence, m.target, msgspec.msgpack.encode(m.body)) for m in t.outbox.values()],
+            [(one.source, one.sequence, one.target, msgspec.msgpack.encode(one.body)) for one in t.letters.values()],
             sorted((k, o.user, o.shared) for k, o in t.owners.items()),
             sorted(t.forest.parents.items()),
             sorted(t.forest.sizes.items()),
@@ -227,22 +227,24 @@ def check(shard: Shard) -> None:
             if key is None:
                 continue
             place = (tenant.id, int(table["partition"][row]))
-            _require(place[1] == tenant.home(key), tenant, f"{key} is not in its partition")
+            _require(place[1] == tenant.home(key), tenant, f"{key} is not in its partition", key)
             if table["status"][row] & AWAY:
                 known = place in shard.absent or place in shard.arriving
-                _require(known, tenant, f"{key} is away and its partition neither left nor comes")
-                _require(row not in tenant.loop.engagements, tenant, f"{key} is away and its engagement is awake")
-            _require((row in people.targets) == (status == FORWARDED), tenant, f"{key} has a forward and is live")
+                _require(known, tenant, f"{key} is away and its partition neither left nor comes", key)
+                _require(row not in tenant.loop.engagements, tenant, f"{key} is away and its engagement is awake", key)
+            _require((row in people.targets) == (status == FORWARDED), tenant, f"{key} has a forward and is live", key)
             state = people.extract(row)
             scores = [float(people.table[name][row]) for name in SCORES]
-            _require(not any(s < 0 or s > 1 for s in scores), tenant, f"{key} has a score outside of 0 to 1")
+            _require(not any(s < 0 or s > 1 for s in scores), tenant, f"{key} has a score outside of 0 to 1", key)
             if status != LIVE:
-                _require(all(map(math.isnan, scores)), tenant, f"{key} was merged away and still has a score")
+                _require(all(map(math.isnan, scores)), tenant, f"{key} was merged away and still has a score", key)
                 empty = state.n_events == 0 and not state.history and not state.traits and not state.timeline
-                _require(empty, tenant, f"{key} was merged away and still holds state")
+                _require(empty, tenant, f"{key} was merged away and still holds state", key)
                 continue
             ever = sum(count for _, day, count in state.history if day == EVER)
-            _require(ever == state.n_events, tenant, f"{key}: counts by name add up to {ever}, not {state.n_events}")
+            _require(
+                ever == state.n_events, tenant, f"{key}: counts by name add up to {ever}, not {state.n_events}", key
+            )
             newest = int(table["newest_day"][row])
             dated: dict[int, int] = {}
             for _, day, count in state.history:
@@ -253,21 +255,21 @@ def check(shard: Shard) -> None:
                 for day in range(max(1, newest - WINDOW_DAYS + 1), newest + 1)
                 if table["daily"][row, day % WINDOW_DAYS]
             }
-            _require(ring == dated, tenant, f"{key}: the daily ring and the history differ")
-            _require(len(state.timeline) <= timeline.KEEP, tenant, f"{key}: the timeline is too long")
+            _require(ring == dated, tenant, f"{key}: the daily ring and the history differ", key)
+            _require(len(state.timeline) <= timeline.KEEP, tenant, f"{key}: the timeline is too long", key)
             if state.last_seen != NEVER:
-                _require(state.first_seen <= state.last_seen, tenant, f"{key} was last seen before first seen")
+                _require(state.first_seen <= state.last_seen, tenant, f"{key} was last seen before first seen", key)
         last: dict[tuple[int, int], int] = {}
-        for message in tenant.outbox.values():
-            pair = (message.source, message.target)
-            in_order = message.after in (last.get(pair, message.after), 0) and message.after < message.sequence
-            _require(in_order, tenant, f"the messages from partition {pair[0]} to {pair[1]} are no chain")
-            last[pair] = message.sequence
+        for letter in tenant.letters.values():
+            pair = (letter.source, letter.target)
+            in_order = letter.after in (last.get(pair, letter.after), 0) and letter.after < letter.sequence
+            _require(in_order, tenant, f"the letters from partition {pair[0]} to {pair[1]} are no chain")
+            last[pair] = letter.sequence
         for pair, sequence in last.items():
-            _require(sequence <= tenant.chain.get(pair, 0), tenant, f"the chain of {pair} ends before its last message")
-        for (source, sequence), message in tenant.outbox.items():
-            _require((message.source, message.sequence) == (source, sequence), tenant, "the outbox is misfiled")
-            _require(sequence <= int(tenant.sent[source]), tenant, "the outbox is ahead of its counter")
+            _require(sequence <= tenant.chain.get(pair, 0), tenant, f"the chain of {pair} ends before its last letter")
+        for (source, sequence), letter in tenant.letters.items():
+            _require((letter.source, letter.sequence) == (source, sequence), tenant, "a letter is misfiled")
+            _require(sequence <= int(tenant.sent[source]), tenant, "a letter is ahead of its counter")
         _check_loop(tenant)
         parents = tenant.forest.parents
         for child in parents:
@@ -284,16 +286,32 @@ def _check_loop(tenant: Tenant) -> None:
     places = {}
     groups: dict[str, Account] = {}
     for row, held in loop.engagements.items():
-        _require(people.keys.text(row) is not None, tenant, f"row {row} is vacant and has an engagement")
+        key = people.keys.text(row)
+        _require(key is not None, tenant, f"row {row} is vacant and has an engagement")
         opened = [d for d in held.decisions if d.status in OPEN]
-        _require(len(opened) <= 1, tenant, f"{people.keys.text(row)} has {len(opened)} open decisions")
-        _require(len({d.id for d in held.decisions}) == len(held.decisions), tenant, "a decision is there twice")
+        _require(len(opened) <= 1, tenant, f"{key} has {len(opened)} open decisions", people.keys.text(row))
+        _require(
+            len({d.id for d in held.decisions}) == len(held.decisions),
+            tenant,
+            "a decision is there twice",
+            people.keys.text(row),
+        )
         n_open.update(d.campaign for d in opened)
         places.update({d.id: (row, d) for d in held.decisions})
         expose_all(groups, held, 1)
         for d in held.decisions:
-            _require(d.status != SENT or d.send is not None, tenant, f"{d.id} was sent and has no send")
-            _require(d.mature_at >= 0 or d.status in OPEN or d.chosen_at < 0, tenant, f"{d.id} never matures")
+            _require(
+                d.status != DecisionStatus.SENT or d.send is not None,
+                tenant,
+                f"{d.id} was sent and has no send",
+                people.keys.text(row),
+            )
+            _require(
+                d.mature_at >= 0 or d.status in OPEN or d.chosen_at < 0,
+                tenant,
+                f"{d.id} never matures",
+                people.keys.text(row),
+            )
     _require(places.keys() == loop.places.keys(), tenant, "the index of decisions is incomplete")
     same = all(loop.places[d][0] == row and loop.places[d][1] is held for d, (row, held) in places.items())
     _require(same, tenant, "the index of decisions is out of step")
@@ -312,6 +330,6 @@ def _check_loop(tenant: Tenant) -> None:
     _require(set(n_open) <= set(loop.accounts), tenant, "a campaign has open decisions and no account")
 
 
-def _require(holds: bool, tenant: Tenant, story: str) -> None:
+def _require(holds: bool, tenant: Tenant, what: str, user: str | None = None) -> None:
     if not holds:
-        raise InvariantError(f"tenant {tenant.id}: {story}")
+        raise InvariantError(f"tenant {tenant.id}: {what}", tenant=tenant.id, user=user or "")

@@ -17,7 +17,7 @@ from whisperer.errors import InvariantError
 from whisperer.profiles.population import FORWARDED
 from whisperer.shard.arrival import announcements, arrivals
 from whisperer.shard.decision import candidacy, outcomes, triggers
-from whisperer.shard.effects import Effect
+from whisperer.shard.effects import Effect, caused
 from whisperer.shard.move import closing
 from whisperer.shard.move import partitions as move
 from whisperer.shard.people import identity, scoring
@@ -29,19 +29,19 @@ from whisperer.shard.records import (
     Astray,
     Claim,
     ConfigPublished,
-    Confirmed,
     ConsentStated,
     CountsJoined,
     DecisionsMade,
-    Delivered,
     Erase,
     EraseLinked,
     ErasureDone,
     Events,
     Forward,
     Led,
+    Letter,
+    LettersArrived,
+    LettersConfirmed,
     MergeIn,
-    Message,
     Moved,
     OutcomePassed,
     Outcomes,
@@ -83,7 +83,11 @@ class Shard(ShardState):
                 raise InvariantError(f"time went back from {self.now} to {record.now} at journal position {position}")
             self.now = record.now
             self.read_as(record.version)
-            effects.extend(HANDLERS[type(record.body)](self, record.body, position))
+            try:
+                effects.extend(caused(position, HANDLERS[type(record.body)](self, record.body, position)))
+            except Exception as error:
+                error.add_note(f"while a {type(record.body).__name__} record was applied, journal position {position}")
+                raise
             if self.rows:
                 self.log[position] = list(self.rows)
                 self.rows.clear()
@@ -126,18 +130,18 @@ def _tick(shard: ShardState, _body: Tick, _position: int) -> Iterator[Effect]:
     shard.steps.passed("tick")
 
 
-def _delivered(shard: ShardState, body: Delivered, _position: int) -> Iterator[Effect]:
-    for message in body.messages:
-        tenant = shard.tenant(message.tenant)
-        if tenant.is_next(message) and shard.takes(message):
-            tenant.cursors[message.target, message.source] = message.sequence
-            yield from apply_letter(shard, tenant, message)
+def _letters_arrived(shard: ShardState, body: LettersArrived, _position: int) -> Iterator[Effect]:
+    for letter in body.letters:
+        tenant = shard.tenant(letter.tenant)
+        if tenant.is_next(letter) and shard.takes(letter):
+            tenant.cursors[letter.target, letter.source] = letter.sequence
+            yield from apply_letter(shard, tenant, letter)
     shard.steps.passed("messages")
 
 
-def _confirmed(shard: ShardState, body: Confirmed, _position: int) -> Iterable[Effect]:
-    for tenant_id, source, sequence in body.messages:
-        shard.tenant(tenant_id).outbox.pop((source, sequence), None)
+def _letters_confirmed(shard: ShardState, body: LettersConfirmed, _position: int) -> Iterable[Effect]:
+    for tenant_id, source, sequence in body.letters:
+        shard.tenant(tenant_id).letters.pop((source, sequence), None)
     return ()
 
 
@@ -223,8 +227,8 @@ def _move(
 HANDLERS: dict[type[Any], Callable[[ShardState, Any, int], Iterable[Effect]]] = {
     Events: _events,
     Tick: _tick,
-    Delivered: _delivered,
-    Confirmed: _confirmed,
+    LettersArrived: _letters_arrived,
+    LettersConfirmed: _letters_confirmed,
     ConfigPublished: _config_published,
     Asked: _asked,
     DecisionsMade: _decisions_made,
@@ -249,7 +253,7 @@ HANDLERS: dict[type[Any], Callable[[ShardState, Any, int], Iterable[Effect]]] = 
 # -- letters ----------------------------------------------------------------------------------------------------------
 
 
-def apply_letter(shard: ShardState, tenant: Tenant, letter: Message) -> Iterable[Effect]:
+def apply_letter(shard: ShardState, tenant: Tenant, letter: Letter) -> Iterable[Effect]:
     """Apply a letter that is next in line to the tenant it is for."""
     return LETTERS[type(letter.body)](shard, tenant, letter.body)
 

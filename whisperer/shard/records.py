@@ -13,6 +13,8 @@ from whisperer.delivery.dispatch import Receipt
 from whisperer.errors import UNREADABLE, JournalDamagedError
 from whisperer.events.block import Payloads
 from whisperer.events.decoding import decode_block
+from whisperer.feedback.outcome import OutcomeKind
+from whisperer.journeys.campaign import CampaignStatus
 from whisperer.profiles.state import ProfileState
 from whisperer.shard.accounts import StoredAccount
 
@@ -113,7 +115,7 @@ class Outcome(msgspec.Struct, array_like=True, frozen=True):
 
     user: str
     decision_id: str
-    kind: str
+    kind: OutcomeKind
     at: int
     detail: str = ""
     channel: str = ""
@@ -160,7 +162,7 @@ class Released(msgspec.Struct, array_like=True, frozen=True, tag=13):
     anonymous: str
 
 
-Body = (
+LetterBody = (
     Claim
     | Refused
     | MergeIn
@@ -177,8 +179,8 @@ Body = (
 )
 
 
-class Message(msgspec.Struct, array_like=True, frozen=True):
-    """Carry one letter between partitions (not a message to a user).
+class Letter(msgspec.Struct, array_like=True, frozen=True):
+    """Carry one statement or request from a partition to another.
 
     `sequence` counts up per (tenant, source); a target applies each source's letters once, in order. `after` is the
     sequence of the letter before it from the same source to the same target: 0 if there is none, or none is known
@@ -189,7 +191,7 @@ class Message(msgspec.Struct, array_like=True, frozen=True):
     source: int
     target: int
     sequence: int
-    body: Body
+    body: LetterBody
     after: int = 0
 
 
@@ -212,7 +214,7 @@ class CampaignConfig(msgspec.Struct, array_like=True, frozen=True):
 
     name: str
     version: int
-    status: str
+    status: CampaignStatus
     definition: str
 
 
@@ -260,16 +262,16 @@ class ConfigPublished(msgspec.Struct, array_like=True, frozen=True, tag=3):
     experiment: Experiment = Experiment()
 
 
-class Delivered(msgspec.Struct, array_like=True, frozen=True, tag=4):
-    """Deliver letters to partitions here."""
+class LettersArrived(msgspec.Struct, array_like=True, frozen=True, tag=4):
+    """Bring letters to partitions that live here."""
 
-    messages: list[Message]
+    letters: list[Letter]
 
 
-class Confirmed(msgspec.Struct, array_like=True, frozen=True, tag=5):
+class LettersConfirmed(msgspec.Struct, array_like=True, frozen=True, tag=5):
     """Confirm that the targets have these letters of ours on disk: (tenant, source, sequence)."""
 
-    messages: list[tuple[str, int, int]]
+    letters: list[tuple[str, int, int]]
 
 
 class Erase(msgspec.Struct, array_like=True, frozen=True, tag=6):
@@ -359,7 +361,7 @@ class RewardsTaken(msgspec.Struct, array_like=True, frozen=True, tag=15):
 
 
 class PartitionPart(msgspec.Struct, array_like=True, frozen=True, tag=16):
-    """Bring part of a partition that moves here: a :class:`~whisperer.shard.move.packing.Part`; from number 0."""
+    """Bring part of a partition that moves here: a :class:`~whisperer.shard.move.packing.PackedPart`; from number 0."""
 
     tenant: str
     partition: int
@@ -419,8 +421,8 @@ RecordBody = (
     Events
     | Tick
     | ConfigPublished
-    | Delivered
-    | Confirmed
+    | LettersArrived
+    | LettersConfirmed
     | Erase
     | PartitionLeft
     | PartitionJoined

@@ -22,11 +22,11 @@ from whisperer.profiles import pages
 from whisperer.profiles.columns import Table
 from whisperer.profiles.history import EVER
 from whisperer.profiles.names import Uses, counted
-from whisperer.profiles.population import AWAY, Sweep
+from whisperer.profiles.population import AWAY, NameSweep
 from whisperer.shard import accounts
 from whisperer.shard.accounts import StoredAccount
 from whisperer.shard.machine import Shard
-from whisperer.shard.records import CampaignConfig, Experiment, Message, ScoreModelChosen, SegmentConfig
+from whisperer.shard.records import CampaignConfig, Experiment, Letter, ScoreModelChosen, SegmentConfig
 from whisperer.shard.state.forest import Forest
 from whisperer.shard.state.log import decode_log, encode_log
 from whisperer.shard.state.loop import Loop, Wish
@@ -66,7 +66,7 @@ class TenantMeta(msgspec.Struct):
     sequence: list[int]
     sent: list[int]
     cursors: list[tuple[int, int, int]]
-    outbox: list[Message]
+    letters: list[Letter] = msgspec.field(name="outbox")
     owners: list[tuple[str, str, bool]]
     parents: dict[str, str]
     tombstones: list[tuple[bytes, int, int]]
@@ -86,7 +86,7 @@ class TenantMeta(msgspec.Struct):
     name_uses: Uses | None = None
     """None in snapshots before version 5: then counted from the columns."""
     locale_uses: Uses | None = None
-    sweep: Sweep = msgspec.field(default_factory=Sweep)
+    sweep: NameSweep = msgspec.field(default_factory=NameSweep)
     chain: list[tuple[int, int, int]] | None = None
     """None in snapshots of an older release."""
     tree_sizes: dict[str, int] | None = None
@@ -214,7 +214,7 @@ def _tenant_meta(tenant: Tenant) -> TenantMeta:
         sequence=tenant.sequence.tolist(),
         sent=tenant.sent.tolist(),
         cursors=[(target, source, at) for (target, source), at in tenant.cursors.items()],
-        outbox=list(tenant.outbox.values()),
+        letters=list(tenant.letters.values()),
         owners=[(key, owner.user, owner.shared) for key, owner in tenant.owners.items()],
         parents=tenant.forest.parents,
         tombstones=[(digest, partition, at) for digest, (partition, at) in tenant.tombstones.items()],
@@ -306,9 +306,9 @@ def _tenant(shard: Shard, meta: TenantMeta, users: pa.Table, history: pa.Table, 
     tenant.sequence[:] = meta.sequence
     tenant.sent[:] = meta.sent
     tenant.cursors = {(target, source): at for target, source, at in meta.cursors}
-    tenant.outbox = {(message.source, message.sequence): message for message in meta.outbox}
+    tenant.letters = {(letter.source, letter.sequence): letter for letter in meta.letters}
     if meta.chain is None:
-        tenant.chain = chain_of(meta.outbox)
+        tenant.chain = chain_of(meta.letters)
     else:
         tenant.chain = {(source, target): at for source, target, at in meta.chain}
     tenant.owners = {key: Owner(user, shared) for key, user, shared in meta.owners}

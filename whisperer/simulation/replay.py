@@ -20,27 +20,27 @@ import pyarrow as pa
 
 from whisperer.content.message import NotRendered, Rendered, RenderRequest
 from whisperer.decisions.decision import Candidate, Choice
-from whisperer.delivery.dispatch import ACCEPTED, REFUSED, Receipt
+from whisperer.delivery.dispatch import Receipt, Verdict
 from whisperer.eligibility import caps
 from whisperer.eligibility.standing import Sent
 from whisperer.errors import InvariantError
 from whisperer.events.block import encode_block
-from whisperer.feedback.outcome import BOUNCED, COMPLAINED, UNSUBSCRIBED
-from whisperer.journeys.campaign import LIVE as LIVE_STATUS
+from whisperer.feedback.outcome import OutcomeKind
+from whisperer.journeys.campaign import CampaignStatus
 from whisperer.profiles.population import FORWARDED
 from whisperer.shard.accounts import Account
 from whisperer.shard.decision import sending
-from whisperer.shard.effects import Decide, Deliver, Effect, Send
+from whisperer.shard.effects import Decide, Deliver, Effect, SendLetter
 from whisperer.shard.machine import Shard
 from whisperer.shard.records import (
     RECORD_VERSION,
     Asked,
     CampaignConfig,
     ConfigPublished,
-    Confirmed,
     DecisionsMade,
-    Delivered,
     Events,
+    LettersArrived,
+    LettersConfirmed,
     Outcome,
     Outcomes,
     Receipts,
@@ -50,8 +50,8 @@ from whisperer.shard.records import (
     Tick,
 )
 from whisperer.simulation.history import ASKED, SENT, Fact, block_of
-from whisperer.simulation.plan import Plan
-from whisperer.simulation.tally import Tally
+from whisperer.simulation.plan import SimulationPlan
+from whisperer.simulation.tally import CampaignTally
 
 BLOCK_EVENTS = 32_768
 MOST_STEPS = 4_000
@@ -62,7 +62,7 @@ MOST_RENDERED = 20_000
 
 _MAX_IDS = 1 << 17
 """Size of the dedup index, which has nothing to find here."""
-_STATED = (UNSUBSCRIBED, COMPLAINED, BOUNCED)
+_STATED = (OutcomeKind.UNSUBSCRIBED, OutcomeKind.COMPLAINED, OutcomeKind.BOUNCED)
 
 Choose = Callable[[Sequence[Candidate]], list[Choice]]
 Render = Callable[[RenderRequest], Rendered | NotRendered]
@@ -78,10 +78,10 @@ class Replay:
     facts : in order of time
     """
 
-    def __init__(self, plan: Plan, choose: Choose, render: Render, facts: Sequence[Fact] = ()) -> None:
+    def __init__(self, plan: SimulationPlan, choose: Choose, render: Render, facts: Sequence[Fact] = ()) -> None:
         self.shard = Shard(0, _MAX_IDS)
         self.tenant = self.shard.tenant(plan.tenant)
-        self.tally = Tally(plan.campaign)
+        self.tally = CampaignTally(plan.campaign)
         self.n_events = 0
         self.n_goal_events = 0
         self.not_rendered: dict[str, NotRendered] = {}
@@ -143,7 +143,7 @@ class Replay:
     def _publish(self) -> None:
         plan = self._plan
         self._learn_facts(plan.since)
-        live = CampaignConfig(plan.name, plan.version, LIVE_STATUS, plan.definition)
+        live = CampaignConfig(plan.name, plan.version, CampaignStatus.LIVE, plan.definition)
         self._do(ConfigPublished(plan.tenant, 1, plan.segments, [live], plan.experiment), plan.since)
         self._tick(plan.since)
 
@@ -171,7 +171,7 @@ class Replay:
             elif fact.kind == ASKED and fact.at >= self._plan.since:
                 self._do(Asked(self._plan.tenant, self._plan.name, [(key, fact.detail)]), now)
             elif fact.kind in _STATED:
-                told = Outcome(key, "", fact.kind, fact.at, "", fact.channel, self._plan.campaign.purpose)
+                told = Outcome(key, "", OutcomeKind(fact.kind), fact.at, "", fact.channel, self._plan.campaign.purpose)
                 self._do(Outcomes(self._plan.tenant, [told]), now)
 
     def _home_of(self, key: str) -> str | None:
@@ -208,13 +208,13 @@ class Replay:
         """Write a record, and answer what it asks for until nothing more is asked."""
         effects = self._write(body, now)
         while effects:
-            messages = [effect.message for effect in effects if isinstance(effect, Send)]
+            letters = [effect.letter for effect in effects if isinstance(effect, SendLetter)]
             asked = [effect.candidate for effect in effects if isinstance(effect, Decide)]
             under_way = [effect.decision_id for effect in effects if isinstance(effect, Deliver)]
             effects = []
-            if messages:
-                effects += self._write(Delivered(messages), now)
-                self._write(Confirmed([(m.tenant, m.source, m.sequence) for m in messages]), now)
+            if letters:
+                effects += self._write(LettersArrived(letters), now)
+                self._write(LettersConfirmed([(one.tenant, one.source, one.sequence) for one in letters]), now)
             if asked:
                 effects += self._write(DecisionsMade(self._plan.tenant, self._choose(asked)), now)
             if under_way:
@@ -238,5 +238,5 @@ class Replay:
             found = self._render(prepared)
             if isinstance(found, NotRendered):
                 self.not_rendered.setdefault(prepared.template, found)
-                return Receipt(prepared.send_key, REFUSED, detail=found.reason)
-        return Receipt(prepared.send_key, ACCEPTED, "simulated", locale=prepared.locale)
+                return Receipt(prepared.send_key, Verdict.REFUSED, detail=found.reason)
+        return Receipt(prepared.send_key, Verdict.ACCEPTED, "simulated", locale=prepared.locale)

@@ -28,11 +28,11 @@ from whisperer.models.value import ValueModel
 from whisperer.simulation.checks import Found, checklist
 from whisperer.simulation.forecast import Power, power
 from whisperer.simulation.history import Fact
-from whisperer.simulation.plan import Plan, check_policy, template_place
+from whisperer.simulation.plan import SimulationPlan, check_policy, template_place
 from whisperer.simulation.policy import Policies, named
 from whisperer.simulation.replay import Render, Replay
 from whisperer.simulation.spending import AtPrice, Spending
-from whisperer.simulation.tally import Counts, Tally
+from whisperer.simulation.tally import CampaignTally, DayCounts
 from whisperer.simulation.value import DecisionLog, NotEstimated, Value, estimate
 from whisperer.vocabulary.reasons import Reason
 from whisperer.vocabulary.units import DAY_MS, MICROS
@@ -52,7 +52,7 @@ class Trained(NamedTuple):
 
 
 def simulate(
-    plan: Plan,
+    plan: SimulationPlan,
     events: Iterable[pa.RecordBatch],
     facts: Sequence[Fact] = (),
     logs: Sequence[DecisionLog] = (),
@@ -118,7 +118,7 @@ def simulate(
     }
 
 
-def _found(plan: Plan, replay: Replay, share: float) -> Found:
+def _found(plan: SimulationPlan, replay: Replay, share: float) -> Found:
     people, tally = replay.tenant.people, replay.tally
     rows = [row for key in tally.considered if (row := people.keys.get(key)) is not None]
     groups = replay.tenant.loop.account(plan.name).groups.values()
@@ -137,13 +137,13 @@ def _found(plan: Plan, replay: Replay, share: float) -> Found:
     )
 
 
-def _power(plan: Plan, everyone: GroupTally, share: float) -> Power:
+def _power(plan: SimulationPlan, everyone: GroupTally, share: float) -> Power:
     treated = max(0.0, 1 - plan.experiment.holdout - plan.experiment.uniform)
     days = (plan.until - plan.since) / DAY_MS
     return power(everyone, days, plan.experiment.holdout, treated, plan.detectable_lift, 1 / share)
 
 
-def renderer(plan: Plan) -> Render:
+def renderer(plan: SimulationPlan) -> Render:
     """Render with the plan's templates; links lead nowhere."""
     links = PlainLinks("https://example.com")
 
@@ -166,7 +166,7 @@ def renderer(plan: Plan) -> Render:
     return rendered
 
 
-def _counts(counts: Counts) -> dict[str, Any]:
+def _counts(counts: DayCounts) -> dict[str, Any]:
     return {
         "candidates": counts.candidates,
         "sent": counts.sent,
@@ -177,7 +177,7 @@ def _counts(counts: Counts) -> dict[str, Any]:
     }
 
 
-def _arm(campaign: Campaign, name: str, tally: Tally) -> dict[str, Any]:
+def _arm(campaign: Campaign, name: str, tally: CampaignTally) -> dict[str, Any]:
     counted = tally.arms[name]
     channel = next((arm.channel for arm in campaign.arms if arm.id == name), None)
     spent = next((arm.cost for arm in campaign.arms if arm.id == name), 0.0) * counted.sent
@@ -191,7 +191,7 @@ def _arm(campaign: Campaign, name: str, tally: Tally) -> dict[str, Any]:
     }
 
 
-def _budget(plan: Plan, total: Counts, share: float) -> dict[str, Any]:
+def _budget(plan: SimulationPlan, total: DayCounts, share: float) -> dict[str, Any]:
     spent = total.spent_micros / MICROS / share
     used = spent / plan.budget if plan.budget else None
     return {"amount": plan.budget, "spent": spent, "used": used}

@@ -11,14 +11,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from whisperer.decisions.decision import NO_SEND
-from whisperer.delivery.dispatch import ACCEPTED
+from whisperer.delivery.dispatch import Verdict
 from whisperer.journeys.campaign import Campaign
 from whisperer.shard.state.log import DecisionRow, DeliveryRow, LogRow, RewardRow
 from whisperer.vocabulary.units import DAY_MS, MICROS
 
 
 @dataclass(slots=True)
-class Counts:
+class DayCounts:
     """Counts of a day, or of all. ``spent_micros`` is the cost of the arms that were sent."""
 
     candidates: int = 0
@@ -32,8 +32,8 @@ class Counts:
         """Candidates whose outcome is still open."""
         return self.candidates - self.sent - self.no_send - sum(self.refused.values())
 
-    def __add__(self, other: Counts) -> Counts:
-        return Counts(
+    def __add__(self, other: DayCounts) -> DayCounts:
+        return DayCounts(
             self.candidates + other.candidates,
             self.sent + other.sent,
             self.no_send + other.no_send,
@@ -51,12 +51,12 @@ class ArmCounts:
     refused: Counter[str] = field(default_factory=Counter)
 
 
-class Tally:
+class CampaignTally:
     """Count one campaign."""
 
     def __init__(self, campaign: Campaign) -> None:
         self._cost = {arm.id: round(arm.cost * MICROS) for arm in campaign.arms}
-        self.days: defaultdict[int, Counts] = defaultdict(Counts)
+        self.days: defaultdict[int, DayCounts] = defaultdict(DayCounts)
         """By day since 1970, UTC."""
         self.arms: dict[str, ArmCounts] = {arm: ArmCounts() for arm in (NO_SEND, *self._cost)}
         self.groups: Counter[str] = Counter()
@@ -83,9 +83,9 @@ class Tally:
                     self.matured += 1
 
     @property
-    def total(self) -> Counts:
+    def total(self) -> DayCounts:
         """Counts over all days."""
-        return sum(self.days.values(), Counts())
+        return sum(self.days.values(), DayCounts())
 
     def _decision(self, row: DecisionRow) -> None:
         day = row.at // DAY_MS
@@ -107,7 +107,7 @@ class Tally:
             self._open[row.decision_id] = row.arm, day
 
     def _delivery(self, row: DeliveryRow) -> None:
-        if row.status != ACCEPTED and not row.reason:
+        if row.status != Verdict.ACCEPTED and not row.reason:
             return  # an attempt that another will follow
         arm, day = self._open.pop(row.decision_id)
         counts = self.days[day]

@@ -27,7 +27,7 @@ from whisperer.evaluation.reward_model import N_FOLDS, cross_fitted
 from whisperer.journeys.campaign import Campaign
 from whisperer.simulation.plan import LEARNED, model_of
 from whisperer.simulation.replay import Choose
-from whisperer.vocabulary.groups import POLICY
+from whisperer.vocabulary.groups import Group
 from whisperer.vocabulary.units import MICROS
 
 FEWEST_EFFECTIVE = 100.0
@@ -201,7 +201,7 @@ def _target(
     paid = campaign.budget is not None
     candidates = [
         Candidate(
-            *(f"dec_{at}", tenant, campaign.name, 1, POLICY, arms[row], log.features[at], log.at[at]),
+            *(f"dec_{at}", tenant, campaign.name, 1, Group.POLICY, arms[row], log.features[at], log.at[at]),
             costs=[campaign.cost_micros(arm) for arm in arms[row]] if paid else [],
             budget=campaign.budget,
         )

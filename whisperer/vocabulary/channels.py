@@ -5,7 +5,7 @@ written, what bounds it, whether it carries an unsubscribe link, when a failed a
 rooms that run it, keyed by what an entry says: :mod:`whisperer.delivery.addresses` reads an address by its kind,
 :mod:`whisperer.content.render` a part by its syntax.
 
-To add a channel, write its name into :data:`ChannelName` and its entry into :data:`CHANNELS`; docs/extending.md has the
+To add a channel, write its name into :data:`ChannelName` and its entry into :data:`CHANNELS`; CONTRIBUTING.md has the
 rest of the recipe.
 """
 

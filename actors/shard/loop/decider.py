@@ -12,11 +12,12 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from actors.calls.retry import Pauses
 from actors.shard.loop.applications import Application
-from actors.shard.loop.call_pacing import Company
+from actors.shard.loop.call_pacing import CallPacing
 from whisperer.decisions.decision import Candidate, Choice
 from whisperer.errors import OverloadError, UnavailableError
-from whisperer.journeys.engagement import DECIDING
+from whisperer.journeys.engagement import DecisionStatus
 from whisperer.shard.machine import Shard
 from whisperer.shard.records import DecisionsMade, RecordBody
 
@@ -26,7 +27,7 @@ APART_S = 0.03
 """Least time between two calls through Serve that are not full: one costs both sides 3 ms of CPU, and 300 single
 questions a second would be 300 calls. Whoever asks after a pause does not wait; over a socket nobody does.
 """
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0
+PAUSES = Pauses(first_s=0.05, longest_s=1.0)
 
 Submit = Callable[[RecordBody], Coroutine[Any, Any, None]]
 """Journal a record; returns when it is durable and applied. Raises OverloadError."""
@@ -44,7 +45,7 @@ class Decider:
         self._waiting: deque[Candidate] = deque()
         self._calls: set[asyncio.Task[None]] = set()
         self._closing = False
-        self._company = Company(self._start, APART_S)
+        self._pacing = CallPacing(self._start, APART_S)
 
     @property
     def n_waiting(self) -> int:
@@ -68,7 +69,7 @@ class Decider:
     def _start(self) -> None:
         while self._waiting and len(self._calls) < MAX_CALLS and not self._closing:
             is_cheap = self._application.is_direct
-            if not is_cheap and not self._company.may_go(len(self._calls), len(self._waiting) >= MAX_BATCH):
+            if not is_cheap and not self._pacing.may_go(len(self._calls), len(self._waiting) >= MAX_BATCH):
                 return
             batch = [self._waiting.popleft() for _ in range(min(MAX_BATCH, len(self._waiting)))]
             call = asyncio.ensure_future(self._decide(batch))
@@ -80,8 +81,10 @@ class Decider:
         self._start()
 
     async def _decide(self, batch: list[Candidate]) -> None:
-        pause_s = FIRST_PAUSE_S
-        while batch := [candidate for candidate in batch if self._is_open(candidate)]:
+        for pause_s in PAUSES.each():
+            batch = [candidate for candidate in batch if self._is_open(candidate)]
+            if not batch:
+                return
             try:
                 choices = await self._application.call(batch)
                 await asyncio.gather(*(self._submit(record) for record in _records(batch, choices)))
@@ -91,11 +94,10 @@ class Decider:
             except Exception:
                 _log.exception("%d candidates could not be decided; trying again", len(batch))
             await asyncio.sleep(pause_s)
-            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
     def _is_open(self, candidate: Candidate) -> bool:
         found = self._shard.tenant(candidate.tenant).loop.find(candidate.decision_id)
-        return found is not None and found[1].status == DECIDING
+        return found is not None and found[1].status == DecisionStatus.DECIDING
 
 
 def _records(batch: list[Candidate], choices: list[Choice]) -> list[DecisionsMade]:

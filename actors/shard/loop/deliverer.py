@@ -22,12 +22,13 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from actors.calls.retry import retry
 from actors.shard.loop.applications import Application
-from actors.shard.loop.call_pacing import Company
-from actors.shard.loop.decider import FIRST_PAUSE_S, LONGEST_PAUSE_S, Submit
+from actors.shard.loop.call_pacing import CallPacing
+from actors.shard.loop.decider import PAUSES, Submit
 from whisperer.content.message import NotRendered, Rendered, RenderRequest
 from whisperer.delivery.channels import is_repeatable
-from whisperer.delivery.dispatch import BOUNCED, REFUSED, UNKNOWN, WAITING, Dispatch, Receipt
+from whisperer.delivery.dispatch import Dispatch, Receipt, Verdict
 from whisperer.eligibility.suppression import address_hash
 from whisperer.errors import OverloadError, UnavailableError
 from whisperer.journeys.engagement import Decision
@@ -51,7 +52,7 @@ _log = logging.getLogger(__name__)
 @dataclass(slots=True)
 class _Lane:
     tenant: str
-    company: Company
+    pacing: CallPacing
     waiting: deque[str] = field(default_factory=deque)
     n_batches: int = 0
     n_under_way: int = 0
@@ -118,7 +119,7 @@ class Deliverer:
             asyncio.get_running_loop().call_soon(self._start, lane)
 
     def _lane(self, tenant: str) -> _Lane:
-        lane = _Lane(tenant, Company(lambda: self._start(lane)))
+        lane = _Lane(tenant, CallPacing(lambda: self._start(lane)))
         return lane
 
     async def stop(self, tenant: str, partition: int, within_s: float) -> None:
@@ -177,7 +178,7 @@ class Deliverer:
         while lane.waiting and lane.n_batches < MAX_BATCHES and lane.room > 0 and not self._closing:
             if loop.time() < lane.rests_until:
                 return  # a timer calls this again then
-            if not lane.company.may_go(lane.n_batches, len(lane.waiting) >= MAX_BATCH):
+            if not lane.pacing.may_go(lane.n_batches, len(lane.waiting) >= MAX_BATCH):
                 return
             batch = [lane.waiting.popleft() for _ in range(min(MAX_BATCH, lane.room, len(lane.waiting)))]
             lane.n_batches += 1
@@ -191,7 +192,6 @@ class Deliverer:
 
     async def _deliver(self, lane: _Lane, batch: list[str]) -> None:
         """Attempt a batch until each message has its receipt, is turned away, or may no longer be sent from here."""
-        pause_s = FIRST_PAUSE_S
         left = dict.fromkeys(batch)
 
         def over(decisions: list[str]) -> None:
@@ -203,7 +203,7 @@ class Deliverer:
             self._start(lane)
 
         try:
-            while left:
+            for pause_s in PAUSES.each():
                 over([decision for decision in left if self._is_stopped(decision)])
                 if not left:
                     return
@@ -220,7 +220,6 @@ class Deliverer:
                     lane.n_under_way -= len(turned_away)
                     return
                 await asyncio.sleep(pause_s)
-                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
         finally:
             over(list(left))
             lane.n_batches -= 1
@@ -268,7 +267,7 @@ class Deliverer:
                     decision, dispatch = by_key.pop(receipt.send_key, ("", None))
                     if dispatch is None or self._dispatched.get(decision) is not dispatch:
                         continue  # given up meanwhile
-                    if receipt.status == WAITING:
+                    if receipt.status == Verdict.WAITING:
                         turned_away.append(decision)
                         self._ended([decision])
                     else:
@@ -313,25 +312,18 @@ class Deliverer:
         for (decision, request), message in zip(requests, rendered, strict=True):
             if isinstance(message, NotRendered):
                 _log.info("%s: %s", decision, message.detail)
-                receipts.append((decision, Receipt(request.send_key, REFUSED, detail=message.reason)))
+                receipts.append((decision, Receipt(request.send_key, Verdict.REFUSED, detail=message.reason)))
                 continue
-            refusal = sending.last_look(tenant, decision, now)
-            if refusal is not None:
-                receipts.append((decision, refusal))
-                continue
-            found = tenant.loop.find(decision)
-            assert found is not None, "the last look found it"
-            dispatches.append((decision, _dispatch(request, message, found[1])))
+            found = sending.last_look(tenant, decision, now)
+            if isinstance(found, Receipt):
+                receipts.append((decision, found))
+            else:
+                dispatches.append((decision, _dispatch(request, message, found)))
         return dispatches
 
     async def _confirm(self, tenant_id: str, receipts: list[tuple[str, Receipt]]) -> None:
         """Journal receipts, however long that takes: what a provider accepted must not be forgotten."""
-        while True:
-            try:
-                await self._submit(Receipts(tenant_id, receipts))
-                break
-            except OverloadError:
-                await asyncio.sleep(FIRST_PAUSE_S)
+        await retry(lambda: self._submit(Receipts(tenant_id, receipts)), PAUSES, failures=(OverloadError,))
         self._ended([decision for decision, _ in receipts])
 
 
@@ -339,7 +331,7 @@ def _unanswered(dispatch: Dispatch) -> Receipt:
     """Return the receipt of a message given up at a planned stop. Its channel's provider is not known here."""
     return Receipt(
         dispatch.send_key,
-        UNKNOWN,
+        Verdict.UNKNOWN,
         detail="no answer when the shard was stopped",
         content_hash=dispatch.content_hash,
         locale=dispatch.locale,
@@ -349,7 +341,7 @@ def _unanswered(dispatch: Dispatch) -> Receipt:
 
 def _completed(dispatch: Dispatch, receipt: Receipt) -> Receipt:
     """Add to a bounce the address that was used, whatever the profile says by then."""
-    if receipt.status != BOUNCED:
+    if receipt.status != Verdict.BOUNCED:
         return receipt
     used = address_hash(dispatch.channel, dispatch.address)
     return msgspec.structs.replace(receipt, address_hash=used)

@@ -18,7 +18,7 @@ from whisperer.content.message import NotRendered, Rendered, RenderRequest
 from whisperer.decisions.decision import Candidate, Choice, decision_id
 from whisperer.delivery.dispatch import Dispatch, Receipt
 from whisperer.feedback.outcome import Reward
-from whisperer.journeys.engagement import DECIDING, SENDING
+from whisperer.journeys.engagement import DecisionStatus
 from whisperer.shard import inspection
 from whisperer.shard.decision import candidacy
 from whisperer.shard.decision.view import brief
@@ -45,7 +45,7 @@ class _Asker:
             self.done.set_result(None)
 
 
-class Engaging:
+class EngagementLoop:
     """Connect a shard to its applications. Use from one event loop.
 
     ``submit`` journals a record and returns when it is applied.
@@ -142,7 +142,7 @@ class Engaging:
         self.deliverer.reopen()
         for tenant in self._shard.tenants.values():
             for _, decision in list(tenant.loop.every_open()):
-                if decision.status == SENDING:
+                if decision.status == DecisionStatus.SENDING:
                     for effect in candidacy.drive(tenant, decision):
                         self.carry_out(effect)
 
@@ -154,4 +154,4 @@ class Engaging:
 
     def _is_deciding(self, tenant: str, decision: str) -> bool:
         found = self._shard.tenant(tenant).loop.find(decision)
-        return found is not None and found[1].status == DECIDING
+        return found is not None and found[1].status == DecisionStatus.DECIDING

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict, deque
 from typing import Any
 
 from whisperer.events.block import EventBlock, key_of
-from whisperer.events.outcome import Outcome
+from whisperer.events.outcome import Admission
 from whisperer.events.refusals import Refusal
 from whisperer.events.types import EventType
 
@@ -17,7 +17,7 @@ LATEST_KEPT = 30
 LATEST_PER_BLOCK = 5
 
 
-class Counts:
+class ReplicaCounts:
     """The counts of one replica. ``sample``: refusals kept per tenant."""
 
     def __init__(self, sample: int) -> None:
@@ -31,7 +31,7 @@ class Counts:
         self.rejected[tenant][refusal.code.value] += n_events
         self.samples[tenant].append({"at": now, "code": refusal.code.value, "message": refusal.message})
 
-    def outcome(self, tenant: str, outcome: Outcome, now: int) -> None:
+    def outcome(self, tenant: str, outcome: Admission, now: int) -> None:
         """Count what admission rejected and noticed in a request."""
         for one in outcome.rejected:
             self.rejected[tenant][one.code.value] += 1

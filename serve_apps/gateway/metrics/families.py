@@ -194,7 +194,7 @@ def _seconds(ms: float | None) -> float | None:
 
 _REPLICA, _SHARD, _TENANT = ("replica",), ("shard",), ("tenant",)
 
-# To add a metric, write its line here, a row into docs/metrics.md, and count it; docs/extending.md has the recipe.
+# To add a metric, write its line here, a row into docs/metrics.md, and count it; CONTRIBUTING.md has the recipe.
 FAMILIES = (
     # -- the whole
     Family("whisperer_build_info", GAUGE, ("version",), "1, under the version that runs.",

@@ -17,7 +17,7 @@ import psutil
 
 from actors.jobs import JobsCount
 from actors.telemetry.measures import BYTES, COUNTS, Histogram
-from serve_apps.gateway.metrics.counts import Counts
+from serve_apps.gateway.metrics.counts import ReplicaCounts
 
 Level = Callable[[], float]
 
@@ -26,7 +26,7 @@ class Measures:
     """The measures of one replica. Use from one event loop. ``levels`` (what waits, what is held) are read for each
     report."""
 
-    def __init__(self, counts: Counts, replica: str = "") -> None:
+    def __init__(self, counts: ReplicaCounts, replica: str = "") -> None:
         self.replica = replica
         self.levels: dict[str, Level] = {}
         self.jobs: Callable[[], dict[str, JobsCount]] = dict

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from actors.calls.shards import Shards
+from actors.calls.directory import DirectoryCalls
 from whisperer.errors import UnavailableError
 
 EVERY_S = 2.0
@@ -18,8 +18,8 @@ EVERY_S = 2.0
 class Replicas:
     """The replicas' reports; ``report`` makes this replica's."""
 
-    def __init__(self, shards: Shards, report: Callable[[], dict[str, Any]]) -> None:
-        self._shards = shards
+    def __init__(self, directory: DirectoryCalls, report: Callable[[], dict[str, Any]]) -> None:
+        self._directory = directory
         self._report = report
         self.n = 1
         """How many reported lately."""
@@ -28,7 +28,7 @@ class Replicas:
         """Return the reports of all replicas that reported lately, or only this one's while the directory is away."""
         own = self._report()
         try:
-            found = await self._shards.exchange_reports(own)
+            found = await self._directory.exchange_reports(own)
         except UnavailableError:
             return [own]
         self.n = len(found)

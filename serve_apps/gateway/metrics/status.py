@@ -14,11 +14,12 @@ from functools import lru_cache
 from importlib.metadata import version
 from typing import Any
 
+from actors.calls.learner import LearnerCalls
 from actors.calls.partition_map import shard_name
-from actors.calls.shards import Shards
+from actors.calls.shards import ShardCalls
 from cluster.control_plane import ControlPlane, Published
-from cluster.installation import DemoAccess
-from serve_apps.gateway.metrics.counts import NOBODY, Counts
+from cluster.demo.access import DemoAccess
+from serve_apps.gateway.metrics.counts import NOBODY, ReplicaCounts
 from serve_apps.gateway.metrics.measures import Measures
 from serve_apps.gateway.metrics.replicas import Replicas
 from serve_apps.gateway.metrics.sums import by_tenant, encodable, loop_counts, no_counts
@@ -35,9 +36,17 @@ STATUS_TIMEOUT_S = 3.0
 class Overview:
     """The status documents of the installation."""
 
-    def __init__(self, shards: Shards, plane: ControlPlane, counts: Counts, replicas: Replicas | None = None) -> None:
+    def __init__(
+        self,
+        shards: ShardCalls,
+        learner: LearnerCalls,
+        plane: ControlPlane,
+        counts: ReplicaCounts,
+        replicas: Replicas | None = None,
+    ) -> None:
         self._replicas = replicas
         self._shards = shards
+        self._learner = learner
         self._plane = plane
         self._counts = counts
         self._asked_at = float("-inf")
@@ -81,7 +90,7 @@ class Overview:
         came_at = time.monotonic()
         async with self._asking:
             if self._began_at <= came_at if fresh else time.monotonic() - self._asked_at > FRESH_S:
-                shards = self._shards.map.shards
+                shards = self._shards.places.current.shards
                 self._began_at = time.monotonic()
                 self._statuses = list(await asyncio.gather(*(self._ask(shard) for shard in shards)))
                 self._asked_at = time.monotonic()
@@ -107,14 +116,14 @@ class Overview:
 
     async def unready(self) -> list[str]:
         """Return why requests cannot be served now; empty when they can."""
-        if self._shards.map.version == 0:
+        if self._shards.places.current.version == 0:
             return ["the directory has not answered yet"]
         return [f"{s['name']} is {s['state']}" for s in await self.shards() if s["state"] != "serving"]
 
     async def budgets(self, tenant: str, campaign: str) -> list[dict[str, Any]]:
         """Return a campaign's budget by window; empty while the learner is away."""
         try:
-            return await self._shards.budgets(tenant, campaign)
+            return await self._learner.budgets(tenant, campaign)
         except UnavailableError:
             return []
 
@@ -144,9 +153,9 @@ class Overview:
             "tenants": tenants,
             "rejected_without_tenant": dict(rejected.get(NOBODY, {})),
             "shards": statuses,
-            "learner": await self._shards.learner_status(),
-            "map_version": self._shards.map.version,
-            "n_moved": len(self._shards.map.moves),
+            "learner": await self._learner.status(),
+            "map_version": self._shards.places.current.version,
+            "n_moved": len(self._shards.places.current.moves),
         }
 
     async def live(self, demo: DemoAccess | None, dashboard_url: str | None) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from serve_apps.gateway.services.parts import Parts
 from serve_apps.gateway.services.report import lifts
 from whisperer.errors import NotFoundError, OverloadError, RequestError, TooLargeError, UnavailableError
 from whisperer.feedback.links import LinkSigner
-from whisperer.feedback.outcome import CLICKED, OPENED, UNSUBSCRIBED
+from whisperer.feedback.outcome import OutcomeKind
 
 LATEST = 12
 _SUBJECT_CHARS = 120
@@ -141,7 +141,9 @@ class Documents:
                 campaigns.append(_campaign(overview.tenants[tenant_id], row, sums))
             totals = _added(totals, loop_counts(counted))
         outcomes = totals.pop("outcomes")
-        seen = {name: outcomes.get(name, 0) for name in (OPENED, CLICKED, UNSUBSCRIBED)}
+        seen = {
+            name: outcomes.get(name, 0) for name in (OutcomeKind.OPENED, OutcomeKind.CLICKED, OutcomeKind.UNSUBSCRIBED)
+        }
         latest = [
             {**one, "tenant": overview.tenants[tenant]}
             for status in statuses

@@ -7,7 +7,7 @@ from typing import Any
 from serve_apps.gateway.pages import definition, formats
 from serve_apps.gateway.pages.days import days_picture
 from serve_apps.gateway.pages.documents import CampaignPage
-from serve_apps.gateway.pages.pictures import Part, accounting, bars, lift_picture
+from serve_apps.gateway.pages.pictures import Slice, accounting, bars, lift_picture
 from serve_apps.gateway.pages.rendering import render
 from serve_apps.gateway.pages.site import Site
 from serve_apps.gateway.pages.story import shown
@@ -48,7 +48,7 @@ def _order(group: str) -> int:
     return -GROUPS.index(group) if group in GROUPS else 1
 
 
-def _simulated(simulation: dict[str, Any] | None) -> tuple[list[Part], int]:
+def _simulated(simulation: dict[str, Any] | None) -> tuple[list[Slice], int]:
     """Return what a simulation's candidates became, in the form used for real ones."""
     result = None if simulation is None else simulation["result"]
     if result is None:

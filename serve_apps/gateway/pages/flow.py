@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 from serve_apps.gateway.pages.formats import count, percent, rate
 from serve_apps.gateway.pages.live_view import CampaignView, LiveView, LoopView
-from serve_apps.gateway.pages.pictures import Bar, LiftPicture, Part, accounting, bars, lift_picture
+from serve_apps.gateway.pages.pictures import Bar, LiftPicture, Slice, accounting, bars, lift_picture
 
 _MOST_BARS = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class FlowStage:
     id: str
     title: str
     figure: str
@@ -30,13 +30,13 @@ class CampaignCard:
     """A campaign as the home page shows it."""
 
     view: CampaignView
-    parts: list[Part]
+    parts: list[Slice]
     missing: int
     arms: list[Bar]
     lift: LiftPicture
 
 
-def stages(live: LiveView, loop: LoopView) -> list[Stage]:
+def stages(live: LiveView, loop: LoopView) -> list[FlowStage]:
     """Return the stages from an event to its worth."""
     totals, campaigns = loop["totals"], loop["campaigns"]
     by_arm: Counter[str] = Counter()
@@ -50,36 +50,36 @@ def stages(live: LiveView, loop: LoopView) -> list[Stage]:
     n_refused = sum(totals["refused"].values())
     sent = totals["sent"]
     return [
-        Stage("events", "Events", rate(live["events_per_s"]), f"a second, from {count(live['users'])} users", []),
-        Stage(
+        FlowStage("events", "Events", rate(live["events_per_s"]), f"a second, from {count(live['users'])} users", []),
+        FlowStage(
             "candidates",
             "Candidates",
             count(totals["candidates"]),
             f"{_of(n_refused, totals['candidates'])} not eligible" if n_refused else "users a campaign considered",
             bars(totals["refused"], _MOST_BARS) if n_refused else [],
         ),
-        Stage(
+        FlowStage(
             "decided",
             "Decided",
             count(n_decided),
             "by arm; no_send leaves alone",
             bars(by_arm.most_common(), _MOST_BARS),
         ),
-        Stage(
+        FlowStage(
             "sent",
             "Sent",
             count(sent),
             "by channel",
             bars([pair for pair in by_channel.most_common() if pair[1]], _MOST_BARS),
         ),
-        Stage(
+        FlowStage(
             "answered",
             "Opened",
             count(totals["opened"]),
             f"{_of(totals['opened'], sent)} of sent",
             bars([(name, totals[name]) for name in ("opened", "clicked", "unsubscribed")]) if sent else [],
         ),
-        Stage("converted", "Conversions", count(totals["conversions"]), "reached a campaign's goal in time", []),
+        FlowStage("converted", "Conversions", count(totals["conversions"]), "reached a campaign's goal in time", []),
         _worth(campaigns),
     ]
 
@@ -94,14 +94,14 @@ def cards(loop: LoopView) -> list[CampaignCard]:
     return found
 
 
-def _worth(campaigns: list[CampaignView]) -> Stage:
+def _worth(campaigns: list[CampaignView]) -> FlowStage:
     if not campaigns:
-        return Stage("lift", "Lift", "–", "of the policy over the holdout", [])
+        return FlowStage("lift", "Lift", "–", "of the policy over the holdout", [])
     leading = max(campaigns, key=lambda c: ("difference" in c["lift"], c["candidates"]))
     policy = lift_picture(leading["lift"], leading["uniform_lift"]).estimates[0]
     if policy.interval is None:
-        return Stage("lift", "Lift", "not yet", policy.text, [])
-    return Stage("lift", "Lift", policy.headline, f"over the holdout, {leading['name']}", [])
+        return FlowStage("lift", "Lift", "not yet", policy.text, [])
+    return FlowStage("lift", "Lift", policy.headline, f"over the holdout, {leading['name']}", [])
 
 
 def _of(part: int, whole: int) -> str:

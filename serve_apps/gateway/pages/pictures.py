@@ -19,7 +19,7 @@ _MARGIN = 0.08  # of the width, left free on both sides of an interval
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Slice:
     """One part of a whole. ``x`` and ``width`` are per cent; ``share`` is text, and all shares add up to 100."""
 
     kind: str
@@ -33,7 +33,7 @@ class Part:
 
 def accounting(
     candidates: int, sent: int, no_send: int, refused: Mapping[str, int], pending: int
-) -> tuple[list[Part], int]:
+) -> tuple[list[Slice], int]:
     """Return what candidates became, without empty parts, and how many are unaccounted for (always 0)."""
     rows = [("sent", "sent", "a provider accepted the message", sent)]
     rows.append(("no-send", "no_send", "it was decided to leave the user alone", no_send))
@@ -50,7 +50,7 @@ def accounting(
         if kind == "refused":
             kind, n_refused = f"refused-{n_refused % 3}", n_refused + 1  # neighbours differ
         width = 100 * n / whole
-        parts.append(Part(kind, label, title, n, share, round(x, 3), round(width, 3)))
+        parts.append(Slice(kind, label, title, n, share, round(x, 3), round(width, 3)))
         x += width
     return parts, candidates - whole
 

@@ -14,7 +14,7 @@ from serve_apps.gateway.http.exchange import IfMatch, InvalidBodyError, TenantOf
 from serve_apps.gateway.http.paging import Cursor, Limit, page
 from serve_apps.gateway.services.parts import Parts
 from whisperer.models.artifact import MAX_VERSION, NAME
-from whisperer.models.guardrails import Tally
+from whisperer.models.guardrails import VersionTally
 from whisperer.models.rollout import Evidence
 
 _Version = Annotated[int, msgspec.Meta(ge=1, le=MAX_VERSION)]
@@ -49,7 +49,7 @@ class TalliesBody(msgspec.Struct, forbid_unknown_fields=True):
     """What each version has done since ``since``, the policy's own value; version 0 is the built-in one."""
 
     since: _Moment
-    versions: Annotated[dict[str, Tally], msgspec.Meta(max_length=2)]
+    versions: Annotated[dict[str, VersionTally], msgspec.Meta(max_length=2)]
 
 
 EVIDENCE = {

@@ -26,64 +26,69 @@ class MoveBody(msgspec.Struct):
 def install(app: FastAPI, parts: Parts, guarded: dict[str, Any]) -> None:
     """Add the endpoints; ``guarded`` makes them the operator's."""
     # Bodies are read here and not by FastAPI, which would read any body from anyone before it checks who sent it.
-    shards = parts.shards
+    places = parts.shards.places
+
+    async def order(method: str, *args: Any) -> Any:
+        done = await parts.directory.order(method, *args)
+        await places.refresh()
+        return done
 
     @app.get("/internal/shards", **guarded)
     async def list_() -> Response:
-        await shards.refresh()
+        await places.refresh()
         statuses = await parts.overview.shards(fresh=True)
         found = [
             {"shard": s["name"], **s, "number": number, "state": _state(number, s["state"])}
-            for number, s in zip(shards.map.shards, statuses, strict=False)
+            for number, s in zip(places.current.shards, statuses, strict=False)
         ]
-        return answer({"shards": found, "map_version": shards.map.version})
+        return answer({"shards": found, "map_version": places.current.version})
 
     @app.get("/internal/shards/holdings", **guarded)
     async def holdings() -> Response:
-        await shards.refresh()
+        await places.refresh()
         names = {tenant.id: tenant.name for tenant in await asyncio.to_thread(parts.plane.list_tenants)}
-        numbers = shards.map.shards
+        numbers = places.current.shards
         held = await asyncio.gather(*(_holdings(number) for number in numbers))
         found = [
             {"shard": number, "tenant": names.get(tenant, tenant), "tenant_id": tenant, **partitions}
             for number, tenants in zip(numbers, held, strict=True)
             for tenant, partitions in tenants.items()
         ]
-        return answer({"map_version": shards.map.version, "shards": numbers, "draining": shards.map.draining,
+        return answer({"map_version": places.current.version, "shards": numbers, "draining": places.current.draining,
                        "holdings": found})  # fmt: skip
 
     @app.post("/internal/shards/move", **guarded)
     async def move(request: Request) -> Response:
         body = await read_as(request, MoveBody)
         tenant = await tenant_named(parts, body.tenant)
-        return answer(await shards.order("move", tenant, body.partition, body.to))
+        return answer(await order("move", tenant, body.partition, body.to))
 
     @app.post("/internal/shards/add", **guarded)
     async def add() -> Response:
-        number = await shards.order("add")
+        number = await order("add")
         await parts.publishing.spread()  # an empty shard knows no tenant's configuration
-        return answer({"shard": number, "map_version": shards.map.version})
+        return answer({"shard": number, "map_version": places.current.version})
 
     @app.post("/internal/shards/{shard}/close", **guarded)
     async def close(shard: int) -> Response:
-        heir = await shards.order("close", shard)
-        return answer({"shard": shard, "heir": heir, "map_version": shards.map.version})
+        heir = await order("close", shard)
+        return answer({"shard": shard, "heir": heir, "map_version": places.current.version})
 
     @app.post("/internal/shards/{shard}/remove", **guarded)
     async def remove(shard: int) -> Response:
-        await shards.order("remove", shard)
-        return answer({"shard": shard, "map_version": shards.map.version})
+        await order("remove", shard)
+        return answer({"shard": shard, "map_version": places.current.version})
 
     @app.post("/internal/shards/{shard}/upgrade", **guarded)
     async def upgrade(shard: int) -> Response:
-        return answer({"shard": shard, **await shards.order("upgrade", shard)})
+        return answer({"shard": shard, **await order("upgrade", shard)})
 
     async def _holdings(shard: int) -> dict[str, Any]:
         try:
-            found: dict[str, Any] = await shards.call(shard, "holdings")
+            found: dict[str, Any] = await parts.shards.call(shard, "holdings")
             return found
         except UnavailableError:
             return {}
 
     def _state(shard: int, state: str) -> str:
-        return "being emptied" if state == "serving" and shard in shards.map.draining else state
+        return "being emptied" if state == "serving" and shard in places.current.draining else state

@@ -9,11 +9,10 @@ from typing import Any
 from cluster.times import iso
 from whisperer.decisions.decision import NO_SEND
 from whisperer.decisions.versions import parsed
-from whisperer.delivery.dispatch import ACCEPTED, UNKNOWN
+from whisperer.delivery.dispatch import Verdict
 from whisperer.eligibility.standing import Standing
 from whisperer.ids import bare_id
-from whisperer.journeys.engagement import NO_SEND as NO_SEND_STATUS
-from whisperer.journeys.engagement import REFUSED, SENDING, SENT
+from whisperer.journeys.engagement import DecisionStatus
 from whisperer.vocabulary.reasons import SENTENCES, Reason
 from whisperer.vocabulary.units import MICROS
 
@@ -66,22 +65,25 @@ def from_warehouse(stored: Mapping[str, Any]) -> dict[str, Any]:
 def _ending(row: Mapping[str, Any], deliveries: Sequence[Mapping[str, Any]]) -> tuple[str, str | None]:
     """Return status and reason, from how the last attempt ended."""
     if row["reason"]:
-        return REFUSED, row["reason"]
+        return DecisionStatus.REFUSED, row["reason"]
     if row["arm"] == NO_SEND:
         withheld = Reason.BUDGET_SPENT in dict(row["refused_arms"] or {}).values()
-        return NO_SEND_STATUS, Reason.BUDGET_SPENT if withheld else None
-    if any(attempt["status"] in (ACCEPTED, UNKNOWN) for attempt in deliveries):
-        return SENT, None  # even if a later attempt failed: a message that may have arrived is not refused
+        return DecisionStatus.NO_SEND, Reason.BUDGET_SPENT if withheld else None
+    if any(attempt["status"] in (Verdict.ACCEPTED, Verdict.UNKNOWN) for attempt in deliveries):
+        return (
+            DecisionStatus.SENT,
+            None,
+        )  # even if a later attempt failed: a message that may have arrived is not refused
     reason = next((attempt["reason"] for attempt in reversed(deliveries) if attempt["reason"]), None)
-    return (REFUSED, reason) if reason else (SENDING, None)
+    return (DecisionStatus.REFUSED, reason) if reason else (DecisionStatus.SENDING, None)
 
 
 def _send(deliveries: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     if not deliveries:
         return None
     last = deliveries[-1]
-    accepted = next((attempt for attempt in deliveries if attempt["status"] == ACCEPTED), None)
-    is_unknown = accepted is None and any(attempt["status"] == UNKNOWN for attempt in deliveries)
+    accepted = next((attempt for attempt in deliveries if attempt["status"] == Verdict.ACCEPTED), None)
+    is_unknown = accepted is None and any(attempt["status"] == Verdict.UNKNOWN for attempt in deliveries)
     return {
         **{name: last[name] for name in ("send_key", "channel", "provider", "provider_id", "content_hash", "locale")},
         "attempts": len(deliveries),

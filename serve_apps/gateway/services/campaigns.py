@@ -17,10 +17,10 @@ from serve_apps.gateway.metrics.status import Overview
 from serve_apps.gateway.metrics.sums import LOOP_COUNTS, no_campaign
 from serve_apps.gateway.services.report import report
 from serve_apps.gateway.services.segments import Publishing
-from whisperer.journeys.campaign import LIVE, PAUSED
+from whisperer.journeys.campaign import CampaignStatus
 
 
-class Campaigns:
+class CampaignService:
     """Campaigns as callers see and change them."""
 
     def __init__(self, plane: ControlPlane, publishing: Publishing, overview: Overview) -> None:
@@ -72,7 +72,7 @@ class Campaigns:
         published = self._overview.published.get(tenant)
         rows = [] if published is None else [row for row in published.campaigns if row.name == name]
         row = rows[0] if rows else await asyncio.to_thread(self._plane.get_campaign, tenant, name)
-        return row.status in (LIVE, PAUSED)
+        return row.status in (CampaignStatus.LIVE, CampaignStatus.PAUSED)
 
     async def _changed(self, tenant: str, row: CampaignVersion) -> dict[str, Any]:
         await self._publishing.bring(tenant)  # a draft changes nothing for shards, and costs them nothing

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from actors.calls.shards import OK, Shards
+from actors.calls.shards import CallStatus, ShardCalls
 from actors.jobs import DecisionAudit, Jobs
 from cluster.times import iso
 from serve_apps.gateway.services.audit import audit, from_warehouse, sentence
@@ -31,10 +31,10 @@ UNKNOWN = "unknown"
 """A shard's answer for a user it does not have."""
 
 
-class Decisions:
+class DecisionQueries:
     """Questions about decisions. ``warehouse``: its URI."""
 
-    def __init__(self, shards: Shards, users: Users, jobs: Jobs, warehouse: str) -> None:
+    def __init__(self, shards: ShardCalls, users: Users, jobs: Jobs, warehouse: str) -> None:
         self._shards = shards
         self._users = users
         self._jobs = jobs
@@ -61,7 +61,7 @@ class Decisions:
     async def show(self, tenant: str, decision_id: str) -> dict[str, Any]:
         """Return the whole audit of one decision. Raises NotFoundError, and UnavailableError while a shard cannot be
         asked."""
-        shards = self._shards.map.shards
+        shards = self._shards.places.current.shards
         answers = await asyncio.gather(
             *(self._shards.call(shard, "decision", tenant, decision_id) for shard in shards), return_exceptions=True
         )
@@ -111,11 +111,11 @@ class Decisions:
             status, answer = await self._shards.ask(
                 shard, tenant, campaign, users, ANSWER_WITHIN_S, timeout_s=ANSWER_WITHIN_S + 10.0
             )
-            if status == OK:
+            if status == CallStatus.OK:
                 views.update(zip(asked, answer, strict=True))
 
         async def attempt() -> bool:
-            table = self._shards.table(tenant)
+            table = self._shards.places.table(tenant)
             by_shard: dict[int, list[str]] = {}
             for key in keys:
                 if key not in views:

@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from actors.calls.shards import Shards
+from actors.calls.learner import LearnerCalls
 from cluster.control_plane import ControlPlane
-from serve_apps.gateway.services.decisions import Decisions
+from serve_apps.gateway.services.decisions import DecisionQueries
 from whisperer.decisions.context import COLUMNS, NAMES, SCORE, bounded_scores, transform
 from whisperer.decisions.decision import NO_SEND
 from whisperer.decisions.posterior import decode
@@ -32,11 +32,13 @@ Features = Mapping[str, float | None]
 
 
 class Explanations:
-    def __init__(self, decisions: Decisions, plane: ControlPlane, store: ArtifactStore, shards: Shards) -> None:
+    def __init__(
+        self, decisions: DecisionQueries, plane: ControlPlane, store: ArtifactStore, learner: LearnerCalls
+    ) -> None:
         self._decisions = decisions
         self._plane = plane
         self._store = store
-        self._shards = shards
+        self._learner = learner
 
     async def show(self, tenant: str, decision_id: str) -> dict[str, Any]:
         """Return both parts; one is None if nothing of that kind had a say.
@@ -74,7 +76,7 @@ class Explanations:
     async def _linear(
         self, tenant: str, decider: Decider, arm: str, features: Features, score: float
     ) -> dict[str, Any] | None:
-        policy = decode(await self._shards.learned()).get((tenant, decider.campaign))
+        policy = decode(await self._learner.learned()).get((tenant, decider.campaign))
         if policy is None:
             return None
         raw = [features.get(name) for name in NAMES]

@@ -17,11 +17,11 @@ import msgspec
 from actors.jobs import DaysOfLift, Jobs
 from cluster.control_plane import ControlPlane
 from cluster.times import iso
-from whisperer.evaluation.daily import Look, looks
+from whisperer.evaluation.daily import DailyLook, looks
 from whisperer.evaluation.lift import GroupTally, NotYet
 from whisperer.evaluation.sequential import AnytimeLift
 from whisperer.shard.records import Experiment
-from whisperer.vocabulary.groups import GROUPS, HOLDOUT, POLICY, UNIFORM
+from whisperer.vocabulary.groups import GROUPS, Group
 from whisperer.vocabulary.units import DAY_MS
 
 KEPT_S = 60.0
@@ -86,11 +86,11 @@ class LiftDays:
 
 def shares_of(experiment: Experiment) -> dict[str, float]:
     """Return the current share of each group."""
-    shares = {HOLDOUT: experiment.holdout, UNIFORM: experiment.uniform}
-    return {**shares, POLICY: max(0.0, 1 - sum(shares.values()))}
+    shares: dict[str, float] = {Group.HOLDOUT: experiment.holdout, Group.UNIFORM: experiment.uniform}
+    return {**shares, Group.POLICY: max(0.0, 1 - sum(shares.values()))}
 
 
-def document(name: str, window_s: float, found: list[Look], conflicted: int, now: int) -> dict[str, Any]:
+def document(name: str, window_s: float, found: list[DailyLook], conflicted: int, now: int) -> dict[str, Any]:
     """Return the document. ``data`` has the oldest day first; each look's ``groups`` are users and goal totals up to
     that day."""
     return {

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from actors.calls.shards import Shards
+from actors.calls.directory import DirectoryCalls
+from actors.calls.shards import ShardCalls
 from cluster.control_plane import ControlPlane
-from cluster.installation import Installation
+from cluster.launch.installation import Installation
 from serve_apps.delivery.sink import Sink
 from serve_apps.gateway.http.access import Access
 from serve_apps.gateway.metrics.status import Overview
-from serve_apps.gateway.services.campaigns import Campaigns
-from serve_apps.gateway.services.decisions import Decisions
+from serve_apps.gateway.services.campaigns import CampaignService
+from serve_apps.gateway.services.decisions import DecisionQueries
 from serve_apps.gateway.services.explanations import Explanations
 from serve_apps.gateway.services.lift_days import LiftDays
 from serve_apps.gateway.services.policies import Policies
@@ -26,12 +27,13 @@ class Parts:
     installation: Installation
     plane: ControlPlane
     access: Access
-    shards: Shards
+    shards: ShardCalls
+    directory: DirectoryCalls
     overview: Overview
     users: Users
     publishing: Publishing
-    campaigns: Campaigns
-    decisions: Decisions
+    campaigns: CampaignService
+    decisions: DecisionQueries
     explanations: Explanations
     sink: Sink
     policies: Policies

@@ -19,7 +19,7 @@ from cluster.control_plane.documents import event_document, policy_document, ver
 from cluster.control_plane.score_steps import evidence_for
 from serve_apps.gateway.services.segments import Publishing
 from whisperer.errors import NotFoundError
-from whisperer.models.guardrails import Tally
+from whisperer.models.guardrails import VersionTally
 from whisperer.models.rollout import SCORES, Evidence
 from whisperer.models.score_evidence import check
 from whisperer.models.store import ArtifactStore
@@ -99,7 +99,7 @@ class Policies:
             await self._publishing.bring(tenant)
         return document
 
-    async def tally(self, tenant: str, name: str, since: int, tallies: Mapping[int, Tally]) -> dict[str, Any]:
+    async def tally(self, tenant: str, name: str, since: int, tallies: Mapping[int, VersionTally]) -> dict[str, Any]:
         """Return which guardrails were breached and rolled back, if any, and the policy as it is now."""
         found = await asyncio.to_thread(self._plane.tally_policy, tenant, name, since, tallies)
         return {"breaches": msgspec.to_builtins(found), "policy": await self.show(tenant, name)}

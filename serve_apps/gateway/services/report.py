@@ -8,6 +8,7 @@ give which arm.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from cluster.control_plane import CampaignVersion
@@ -15,7 +16,7 @@ from cluster.control_plane.documents import campaign_document
 from cluster.times import iso
 from whisperer.evaluation.lift import GroupTally, Lift, NotYet, lift, sample_ratio
 from whisperer.shard.records import Experiment
-from whisperer.vocabulary.groups import GROUPS, HOLDOUT, POLICY, UNIFORM
+from whisperer.vocabulary.groups import GROUPS, Group
 from whisperer.vocabulary.units import MICROS
 
 
@@ -59,10 +60,10 @@ def _window(told: dict[str, Any]) -> dict[str, Any]:
 def lifts(counted: dict[str, Any]) -> dict[str, Any]:
     """Return ``lift`` of the policy and ``uniform_lift``, each over the holdout: a difference per user, or why not
     yet."""
-    holdout = _tally(counted["groups"].get(HOLDOUT))
+    holdout = _tally(counted["groups"].get(Group.HOLDOUT))
     return {
         name: _shown(lift(_tally(counted["groups"].get(group)), holdout))
-        for name, group in (("lift", POLICY), ("uniform_lift", UNIFORM))
+        for name, group in (("lift", Group.POLICY), ("uniform_lift", Group.UNIFORM))
     }
 
 
@@ -90,9 +91,9 @@ def _shown(found: Lift | NotYet) -> dict[str, Any]:
     }
 
 
-def _ratio(tallies: dict[str, GroupTally], experiment: Experiment) -> dict[str, Any]:
+def _ratio(tallies: Mapping[Group, GroupTally], experiment: Experiment) -> dict[str, Any]:
     """Test whether group sizes match the current shares; changed shares make it suspicious for a while."""
-    shares = {HOLDOUT: experiment.holdout, UNIFORM: experiment.uniform}
-    shares[POLICY] = max(0.0, 1 - sum(shares.values()))
+    shares: dict[str, float] = {Group.HOLDOUT: experiment.holdout, Group.UNIFORM: experiment.uniform}
+    shares[Group.POLICY] = max(0.0, 1 - sum(shares.values()))
     found = sample_ratio({group: tally.users for group, tally in tallies.items()}, shares)
     return {"p_value": found.p_value, "suspicious": found.suspicious, "shares": shares}

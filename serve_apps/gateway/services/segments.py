@@ -13,11 +13,12 @@ import logging
 from collections.abc import Collection
 from typing import Any
 
-from actors.calls.shards import Shards
+from actors.calls.shards import ShardCalls
 from cluster.control_plane import ControlPlane, Published
 from cluster.control_plane.policies import ScoreVersion
 from serve_apps.gateway.metrics.status import Overview
 from whisperer.errors import NotFoundError, UnavailableError
+from whisperer.journeys.campaign import CampaignStatus
 from whisperer.models.rollout import BUILT_IN, SCORES
 from whisperer.profiles.features import FEATURES
 from whisperer.segments import describe, parse_predicate, to_json
@@ -32,7 +33,7 @@ class Publishing:
     """Publishes segments and distributes configuration. ``models_uri``: where shards find the versions that score
     users."""
 
-    def __init__(self, plane: ControlPlane, shards: Shards, overview: Overview, models_uri: str) -> None:
+    def __init__(self, plane: ControlPlane, shards: ShardCalls, overview: Overview, models_uri: str) -> None:
         self._models_uri = models_uri
         self._plane = plane
         self._shards = shards
@@ -79,12 +80,12 @@ class Publishing:
 
     async def spread(self, only: Collection[str] | None = None) -> None:
         """Send what all tenants, or some, have published to every shard. Raises UnavailableError if one stays away."""
-        if self._shards.map.version == 0:
-            await self._shards.until(self._shards.refresh, SPREAD_TIMEOUT_S)
+        if self._shards.places.current.version == 0:
+            await self._shards.until(self._shards.places.refresh, SPREAD_TIMEOUT_S)
         # Read before the rows: a change between the two is then sent again under its own, later version.
         version = await asyncio.to_thread(self._plane.version)
         published = await self._overview.reload()
-        for shard in self._shards.map.shards:
+        for shard in self._shards.places.current.shards:
             for tenant in published if only is None else only:
                 config = published.get(tenant)
                 if config is None:  # the tenant no longer exists
@@ -112,7 +113,9 @@ class Publishing:
 def _configs(published: Published) -> tuple[list[SegmentConfig], list[CampaignConfig]]:
     """Return the segments and campaigns for the shards; experiment and version are sent separately."""
     segments = [SegmentConfig(row.name, row.version, json.dumps(row.predicate)) for row in published.segments]
-    campaigns = [CampaignConfig(row.name, row.version, row.status, row.definition) for row in published.campaigns]
+    campaigns = [
+        CampaignConfig(row.name, row.version, CampaignStatus(row.status), row.definition) for row in published.campaigns
+    ]
     return segments, campaigns
 
 

@@ -15,9 +15,10 @@ from typing import Annotated, Any
 import msgspec
 from msgspec.structs import replace
 
-from actors.calls.shards import Shards
+from actors.calls.learner import LearnerCalls
+from actors.calls.shards import ShardCalls
 from actors.jobs.simulation_runs import Simulations as Runs
-from actors.simulation.record import RUNNING, Record
+from actors.simulation.record import Record, RunState
 from cluster.control_plane import ControlPlane
 from cluster.times import iso
 from serve_apps.gateway.http.exchange import InvalidBodyError
@@ -26,7 +27,7 @@ from whisperer.errors import NotFoundError, RequestError, UnavailableError
 from whisperer.journeys.campaign import Campaign, to_json
 from whisperer.journeys.parse import parse_campaign
 from whisperer.shard.records import SegmentConfig
-from whisperer.simulation.plan import LEARNED, MAX_DAYS, Plan, check_policy, model_of, template_place
+from whisperer.simulation.plan import LEARNED, MAX_DAYS, SimulationPlan, check_policy, model_of, template_place
 from whisperer.vocabulary.units import DAY_MS
 
 FLUSH_TIMEOUT_S = 20.0
@@ -59,9 +60,10 @@ class SimulationBody(msgspec.Struct, forbid_unknown_fields=True):
 class Simulations:
     """Begins simulations and shows their results."""
 
-    def __init__(self, plane: ControlPlane, shards: Shards, runs: Runs) -> None:
+    def __init__(self, plane: ControlPlane, shards: ShardCalls, learner: LearnerCalls, runs: Runs) -> None:
         self._plane = plane
         self._shards = shards
+        self._learner = learner
         self._runs = runs
 
     async def begin(self, tenant: str, name: str, body: SimulationBody) -> dict[str, Any]:
@@ -77,7 +79,7 @@ class Simulations:
         except RequestError as error:
             raise InvalidBodyError("/policy", error.message) from None
         digest = await asyncio.to_thread(self._digest, plan)
-        flushed = (self._shards.call(s, "flush", timeout_s=FLUSH_TIMEOUT_S) for s in self._shards.map.shards)
+        flushed = (self._shards.call(s, "flush", timeout_s=FLUSH_TIMEOUT_S) for s in self._shards.places.current.shards)
         await asyncio.gather(*flushed, return_exceptions=True)  # a shard that is away keeps its data until later
         return document(await self._runs.begin(plan, await self._policies(plan), digest))
 
@@ -98,7 +100,7 @@ class Simulations:
         found = await self._runs.newest(tenant, name)
         return None if found is None else document(found)
 
-    def _plan(self, tenant: str, name: str, body: SimulationBody) -> Plan:
+    def _plan(self, tenant: str, name: str, body: SimulationBody) -> SimulationPlan:
         campaign, version = self._campaign(tenant, name, body.definition)
         templates: dict[str, dict[str, Any]] = {}
         newest = {template.name: template for template in self._plane.list_templates(tenant)}
@@ -113,7 +115,7 @@ class Simulations:
         published = self._plane.published(tenant)
         others = sorted(published.campaigns, key=lambda row: (row.name != name, row.name))
         until = 0 if body.until is None else round(body.until.timestamp() * 1000)
-        return Plan(
+        return SimulationPlan(
             tenant,
             name,
             version,
@@ -131,7 +133,7 @@ class Simulations:
             others=[row.definition for row in others],
         )
 
-    def _digest(self, plan: Plan) -> str:
+    def _digest(self, plan: SimulationPlan) -> str:
         """Return the digest of the registered version that the plan's policy names, "" if it names none."""
         asked = model_of(plan.policy)
         if asked is None:
@@ -151,11 +153,11 @@ class Simulations:
             row = self._plane.get_campaign(tenant, name, row.draft_version)
         return row.campaign, row.version
 
-    async def _policies(self, plan: Plan) -> bytes:
+    async def _policies(self, plan: SimulationPlan) -> bytes:
         if plan.policy != LEARNED and model_of(plan.policy) is None:
             return b""
         try:
-            known = decode(await self._shards.learned())
+            known = decode(await self._learner.learned())
         except UnavailableError:
             return b""
         place = plan.tenant, plan.name
@@ -183,7 +185,7 @@ def document(record: Record) -> dict[str, Any]:
         "campaign": record.campaign,
         "status": record.status,
         "started_at": iso(record.started_at),
-        "finished_at": None if record.status == RUNNING else iso(record.updated_at),
+        "finished_at": None if record.status == RunState.RUNNING else iso(record.updated_at),
         "progress": {"events": record.n_done, "of": record.n_events},
         "error": record.error or None,
         "result": result,

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from actors.calls.shards import Shards
+from actors.calls.shards import ShardCalls
 from actors.jobs import Jobs, StoredEvents, UserHistory
 from cluster.times import iso
 from serve_apps.delivery.sink import Sink
@@ -56,7 +56,7 @@ _decode_content = msgspec.json.Decoder(_Content).decode
 class Users:
     """Questions about users. ``warehouse``: its URI."""
 
-    def __init__(self, shards: Shards, sink: Sink, jobs: Jobs, warehouse: str) -> None:
+    def __init__(self, shards: ShardCalls, sink: Sink, jobs: Jobs, warehouse: str) -> None:
         self._shards = shards
         self._sink = sink
         self._jobs = jobs
@@ -133,7 +133,7 @@ class Users:
 
     async def _flush(self) -> None:
         """Write everything acknowledged so far to the warehouse."""
-        shards = self._shards.map.shards
+        shards = self._shards.places.current.shards
         await asyncio.gather(*(self._shards.call(shard, "flush", timeout_s=120.0) for shard in shards))
 
     async def erase(self, tenant: str, user_id: str) -> dict[str, Any]:

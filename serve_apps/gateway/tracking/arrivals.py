@@ -23,26 +23,26 @@ ADDRESS_BODIES = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Owner:
+class BodyOwner:
     """Whose account a body is held on: a key that was looked up, or an address."""
 
     name: str
     has_key: bool = False
 
 
-def owner_of_address(address: str | None) -> Owner:
+def owner_of_address(address: str | None) -> BodyOwner:
     """Return one owner per address and, for IPv6, per network of 64 bits, the least that one customer has."""
     try:
         found = ip_address(address or "")
     except ValueError:
-        return Owner("")
+        return BodyOwner("")
     if isinstance(found, IPv6Address):
         found = found.ipv4_mapped or IPv6Address(int(found) >> 64 << 64)
-    return Owner(str(found))
+    return BodyOwner(str(found))
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class BodyPace:
     """How fast a body must arrive: the first bytes within `first_s`, then `bytes_per_s`, all of it within `all_s`."""
 
     first_s: float
@@ -58,7 +58,7 @@ class Pace:
 class Arrival:
     """One body on its way in. ``give_up`` ends its reading at once."""
 
-    owner: Owner
+    owner: BodyOwner
     give_up: Callable[[], None]
     n_bytes: int = 0
     is_given_up: bool = False
@@ -79,7 +79,7 @@ class Arrivals:
         self._max_bytes = max_bytes
         self._max_bodies = max_bodies
         self._all: OrderedDict[Arrival, None] = OrderedDict()
-        self._strangers: dict[Owner, _Account] = {}
+        self._strangers: dict[BodyOwner, _Account] = {}
         self.n_bytes = 0
         self.n_given_up = 0
         """Bodies dropped for lack of room since the start, not counting those that were too slow."""
@@ -88,7 +88,7 @@ class Arrivals:
     def n_bodies(self) -> int:
         return len(self._all)
 
-    def begin(self, owner: Owner, give_up: Callable[[], None]) -> Arrival:
+    def begin(self, owner: BodyOwner, give_up: Callable[[], None]) -> Arrival:
         """Register a body that begins to arrive; older ones may be dropped to make room."""
         arrival = Arrival(owner, give_up)
         self._all[arrival] = None

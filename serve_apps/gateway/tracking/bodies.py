@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from serve_apps.gateway.tracking.arrivals import Arrivals, Owner, Pace
+from serve_apps.gateway.tracking.arrivals import Arrivals, BodyOwner, BodyPace
 from whisperer.events.decompress import MAX_BODY_BYTES, TOO_LARGE
 from whisperer.events.refusals import Code, Refusal
 
@@ -19,7 +19,7 @@ NO_ROOM = Refusal(Code.OVERLOADED, "too many bodies are on their way; send it ag
 
 
 async def read_body(
-    receive: Callable[[], Awaitable[MutableMapping[str, Any]]], arrivals: Arrivals, owner: Owner, pace: Pace
+    receive: Callable[[], Awaitable[MutableMapping[str, Any]]], arrivals: Arrivals, owner: BodyOwner, pace: BodyPace
 ) -> bytes | Refusal:
     """Return the whole body, or the refusal if there is none."""
     loop = asyncio.get_running_loop()

@@ -16,12 +16,12 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from actors.calls.shards import OK, OVERLOADED, STALE_MAP, Shards
+from actors.calls.shards import CallStatus, ShardCalls
 from actors.telemetry import tracing
 from actors.telemetry.measures import COUNTS, Histogram
 from whisperer.errors import OverloadError
 from whisperer.events.block import MAX_BLOCK_EVENTS, EventBlock, encode_block
-from whisperer.events.parts import Part, merge, split
+from whisperer.events.parts import BlockPart, merge, split
 
 MAX_BLOCK_OF_CALL = 5_000
 """In events: a shard applies a block in one go (:mod:`actors.shard.weighing`)."""
@@ -39,7 +39,7 @@ GIVE_UP_AFTER_S = 20.0
 class _Lane:
     """What is waiting for one shard."""
 
-    parts: dict[str, list[Part]] = field(default_factory=dict)
+    parts: dict[str, list[BlockPart]] = field(default_factory=dict)
     traces: list[tracing.Trace] = field(default_factory=list)
     """Traces of the requests in the call, as many as a call carries."""
     durable: asyncio.Future[None] | None = None
@@ -59,7 +59,7 @@ class Coalescer:
 
     def __init__(
         self,
-        shards: Shards,
+        shards: ShardCalls,
         *,
         max_queued_events: int,
         max_call_events: int,
@@ -81,7 +81,7 @@ class Coalescer:
         """Return whether this many events fit into the lanes; an empty replica takes any number."""
         return self.n_queued + n_events <= self._max_queued or self.n_queued == 0
 
-    async def commit(self, tenant: str, parts: Mapping[int, Part]) -> None:
+    async def commit(self, tenant: str, parts: Mapping[int, BlockPart]) -> None:
         """Wait until the parts, by shard, are durable.
 
         Raises UnavailableError (a shard does not recover in time) or OverloadError (a shard's queue is full).
@@ -166,13 +166,13 @@ class Coalescer:
                 if target not in packed:
                     packed[target] = [encode_block(block) for block in pending[target]]
                 status, detail = await self._shards.ingest(target, packed[target], timeout_s=CALL_TIMEOUT_S)
-                if status == OVERLOADED:
+                if status == CallStatus.OVERLOADED:
                     raise OverloadError("a shard's queue is full", retry_after_s=detail)
-                if status != OK:
-                    if status == STALE_MAP and detail is not None:  # the others are stored
+                if status != CallStatus.OK:
+                    if status == CallStatus.STALE_MAP and detail is not None:  # the others are stored
                         pending[target] = [pending[target][n] for n in detail]
                         del packed[target]
-                    await self._shards.refresh()
+                    await self._shards.places.refresh()
                     self._reroute(pending, packed)
                     return False
                 del pending[target]
@@ -186,13 +186,13 @@ class Coalescer:
         pending.clear()
         packed.clear()
         for block in blocks:
-            for target, part in split(block, self._shards.table(block.tenant)).items():
+            for target, part in split(block, self._shards.places.table(block.tenant)).items():
                 pending.setdefault(target, []).append(part)
 
 
-def _in_blocks(parts: list[Part]) -> Iterator[list[Part]]:
+def _in_blocks(parts: list[BlockPart]) -> Iterator[list[BlockPart]]:
     """Split parts, in order, into groups that each make one block."""
-    some: list[Part] = []
+    some: list[BlockPart] = []
     n_events = 0
     for part in parts:
         if some and n_events + len(part) > MAX_BLOCK_OF_CALL:

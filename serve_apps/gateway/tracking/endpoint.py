@@ -18,13 +18,13 @@ from typing import Any
 
 import msgspec
 
-from actors.calls.shards import Shards
+from actors.calls.map_holder import MapHolder
 from actors.telemetry import tracing
 from cluster.control_plane.api_keys import KeyRecord
 from serve_apps.gateway.http.access import WRITE, Access
 from serve_apps.gateway.http.connection import client_address
-from serve_apps.gateway.metrics.counts import NOBODY, Counts
-from serve_apps.gateway.tracking.arrivals import Arrivals, Owner, Pace, owner_of_address
+from serve_apps.gateway.metrics.counts import NOBODY, ReplicaCounts
+from serve_apps.gateway.tracking.arrivals import Arrivals, BodyOwner, BodyPace, owner_of_address
 from serve_apps.gateway.tracking.bodies import read_body
 from serve_apps.gateway.tracking.coalesce import Coalescer
 from serve_apps.gateway.tracking.limits import Limits
@@ -95,14 +95,14 @@ class Ingestion:
     def __init__(
         self,
         access: Access,
-        shards: Shards,
+        places: MapHolder,
         coalescer: Coalescer,
-        counts: Counts,
+        counts: ReplicaCounts,
         limits: Limits,
         *,
         events_per_s: float,
         requests_per_s: float,
-        pace: Pace,
+        pace: BodyPace,
         max_in_flight_bytes: int,
         max_bodies: int,
         client_secret: str,
@@ -110,7 +110,7 @@ class Ingestion:
         clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self._access = access
-        self._shards = shards
+        self._places = places
         self._coalescer = coalescer
         self._counts = counts
         self._limits = limits
@@ -170,7 +170,7 @@ class Ingestion:
             if isinstance(admitted, tuple):
                 return admitted
             key = admitted
-        owner = owner_of_address(address) if key is None else Owner(key.id, has_key=True)
+        owner = owner_of_address(address) if key is None else BodyOwner(key.id, has_key=True)
         body = await read_body(receive, self.arrivals, owner, self._pace)
         if isinstance(body, Refusal):
             tenant = NOBODY if key is None else key.tenant_id
@@ -231,7 +231,7 @@ class Ingestion:
             received_at=now,
             client_ip=address,
             new_message_id=_new_message_id,
-            shard_of=self._shards.homes(tenant),
+            shard_of=self._places.homes(tenant),
             placeholders=self._placeholders,
         )
         if outcome.rejected or outcome.notices:

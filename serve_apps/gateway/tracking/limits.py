@@ -50,7 +50,7 @@ class _Held:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Quota:
     """The current quota of a name, for the headers RateLimit and RateLimit-Policy."""
 
     quota: int
@@ -105,12 +105,12 @@ class Limits:
                 return None
         return None
 
-    def standing(self, name: str, rate: float) -> Standing:
+    def standing(self, name: str, rate: float) -> Quota:
         """Return a name's standing as of the last lease; makes no call."""
         burst = burst_of(rate)
         held = self._held.get(name)
         remaining = burst if held is None else min(burst, held.tokens + held.left)
-        return Standing(int(burst), max(0, int(remaining)), math.ceil(max(0.0, burst - remaining) / rate))
+        return Quota(int(burst), max(0, int(remaining)), math.ceil(max(0.0, burst - remaining) / rate))
 
     async def give_back_forever(self) -> None:
         """Return unused tokens to the limiter. Runs until cancelled."""

@@ -28,7 +28,7 @@ from tests.statistical.bandit_worlds import World
 from tests.unit.evaluation import worked_example
 from whisperer.evaluation.bootstrap import Interval, intervals
 from whisperer.evaluation.estimators import Terms, dm, dr, ips, on_policy, snips, switch_dr, threshold, weights
-from whisperer.evaluation.gate import Rule, judge
+from whisperer.evaluation.gate import GateRule, judge
 from whisperer.evaluation.logged import Logged
 from whisperer.evaluation.overlap import overlap
 from whisperer.evaluation.reward_model import cross_fitted
@@ -107,7 +107,7 @@ def synthetic(world: World, n_worlds: int, n_users: int, n_resamples: int) -> di
 def promoted(aim: float, n_worlds: int, n_users: int) -> dict[str, float]:
     world = World(aim=aim)
     truth, current = world.truth()
-    verdicts = [judge(*world.draw(seed, n_users), rule=Rule(n_resamples=300)).promote for seed in range(n_worlds)]
+    verdicts = [judge(*world.draw(seed, n_users), rule=GateRule(n_resamples=300)).promote for seed in range(n_worlds)]
     return {"true_gain_relative": round(truth / current - 1, 4), "promoted": round(float(np.mean(verdicts)), 4)}
 
 

@@ -14,8 +14,9 @@ from contextlib import contextmanager
 from typing import Any
 from unittest import mock
 
+from actors.calls.map_holder import MapHolder
 from actors.calls.partition_map import PartitionMap
-from actors.calls.shards import OK
+from actors.calls.shards import CallStatus
 from actors.shard.courier import Courier
 from actors.shard.letterbox import Letterbox
 from tests.unit.shard.world import SEED, T0, TENANT, add, event
@@ -24,14 +25,14 @@ from whisperer.events.block import encode_block
 from whisperer.events.parts import PartBuilder, merge
 from whisperer.ids import partition_of
 from whisperer.shard import inspection, machine, snapshot
-from whisperer.shard.effects import Effect, Send
+from whisperer.shard.effects import Effect, SendLetter
 from whisperer.shard.machine import DEFAULT_MAX_IDS, Shard
 from whisperer.shard.move.packing import extract
 from whisperer.shard.records import (
     RECORD_VERSION,
-    Confirmed,
     Events,
-    Message,
+    Letter,
+    LettersConfirmed,
     PartitionJoined,
     PartitionLeft,
     PartitionSwept,
@@ -103,22 +104,28 @@ class Disk:
                 self._node.carry_out(effects)
 
 
-class View:
-    """The map as one shard knows it, and its calls of others: :class:`actors.calls.shards.Shards`."""
+class Places(MapHolder):
+    """The map as one shard knows it."""
 
     def __init__(self, world: LetterWorld) -> None:
+        super().__init__()
         self._world = world
-        self.map = PartitionMap(0, world.n, world.n)
-
-    def table(self, tenant: str) -> list[int]:
-        return self.map.table(tenant)
+        self.current = PartitionMap(0, world.n, world.n)
 
     async def refresh(self) -> PartitionMap:
         await self._world.while_(0.05)
-        self.map = self._world.map
-        return self.map
+        self.current = self._world.map
+        return self.current
 
-    async def call(self, shard: int, method: str, version: int, letters: list[Message]) -> Any:
+
+class View:
+    """One shard's map, and its calls of others: :class:`actors.calls.shards.ShardCalls`."""
+
+    def __init__(self, world: LetterWorld) -> None:
+        self._world = world
+        self.places = Places(world)
+
+    async def call(self, shard: int, method: str, version: int, letters: list[Letter]) -> Any:
         world = self._world
         await world.while_(0.3)
         answer = await world.nodes[shard].answer(letters)
@@ -140,12 +147,12 @@ class Node:
     def _start(self) -> None:
         self.view = View(self.world)
         self.letterbox = Letterbox(self.shard, self.disk, self.is_elsewhere)  # type: ignore[arg-type]
-        self.courier = Courier(self.number, self.view, self.shard.outbox, self.take, self.confirm)  # type: ignore[arg-type]
+        self.courier = Courier(self.number, self.view, self.shard.letters, self.take, self.confirm)  # type: ignore[arg-type]
         self._beginning = asyncio.ensure_future(self._begin())
 
     async def _begin(self) -> None:
-        while self.view.map.version == 0:
-            await self.view.refresh()
+        while self.view.places.current.version == 0:
+            await self.view.places.refresh()
         await self.world.while_(0.1)
         self.courier.begin()
 
@@ -162,10 +169,10 @@ class Node:
     def is_elsewhere(self, tenant: str, partition: int) -> bool:
         return partition in self.leaving or not self.shard.is_at_home(tenant, partition)
 
-    async def take(self, letters: list[Message]) -> tuple[str, list[str] | None]:
-        return OK, await self.letterbox.take(letters)
+    async def take(self, letters: list[Letter]) -> tuple[str, list[str] | None]:
+        return CallStatus.OK, await self.letterbox.take(letters)
 
-    async def answer(self, letters: list[Message]) -> tuple[str, list[str] | None]:
+    async def answer(self, letters: list[Letter]) -> tuple[str, list[str] | None]:
         """To another process."""
         disk = self.disk
         try:
@@ -176,7 +183,7 @@ class Node:
             raise
 
     async def confirm(self, letters: list[tuple[str, int, int]]) -> None:
-        await self.disk.submit_bounded(Confirmed(letters))
+        await self.disk.submit_bounded(LettersConfirmed(letters))
 
     def apply(self, body: RecordBody) -> list[Effect]:
         data = encode_record(Record(RECORD_VERSION, 1, T0, body))
@@ -185,8 +192,8 @@ class Node:
 
     def carry_out(self, effects: list[Effect]) -> None:
         for effect in effects:
-            if isinstance(effect, Send):
-                self.courier.send(effect.message)
+            if isinstance(effect, SendLetter):
+                self.courier.send(effect.letter)
 
     async def write(self, body: RecordBody) -> bool:
         """Whether it came to be applied."""
@@ -223,12 +230,12 @@ class LetterWorld:
         post, apply = Tenant.post, machine.apply_letter
         posted, applied = self.posted, self.applied
 
-        def noted_post(tenant: Tenant, source: int, target: int, body: Any) -> Message:
+        def noted_post(tenant: Tenant, source: int, target: int, body: Any) -> Letter:
             letter = post(tenant, source, target, body)
             posted[source, target].append(letter.sequence)
             return letter
 
-        def noted_letter(shard: ShardState, tenant: Tenant, letter: Message) -> Iterable[Effect]:
+        def noted_letter(shard: ShardState, tenant: Tenant, letter: Letter) -> Iterable[Effect]:
             applied[letter.source, letter.target].append(letter.sequence)
             return apply(shard, tenant, letter)
 
@@ -275,7 +282,7 @@ class LetterWorld:
                 pass
 
     async def settle(self) -> None:
-        while any(node.shard.outbox() for node in self.nodes):  # noqa: ASYNC110  the clock jumps
+        while any(node.shard.letters() for node in self.nodes):  # noqa: ASYNC110  the clock jumps
             await asyncio.sleep(1)
 
     async def close(self) -> None:

@@ -9,10 +9,11 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from actors.calls.map_holder import MapHolder
 from actors.calls.partition_map import PartitionMap
-from actors.calls.shards import OK
+from actors.calls.shards import CallStatus
 from actors.shard.courier import MAX_BATCH, MAX_BATCH_BYTES, Courier
-from actors.shard.letterbox import TAKEN, letter_bytes
+from actors.shard.letterbox import LetterFate, letter_bytes
 from tests.unit.actors.letters import LetterWorld, run
 from tests.unit.shard.world import SEED, TENANT, add, event
 from whisperer.errors import UnavailableError
@@ -20,7 +21,7 @@ from whisperer.events.block import encode_block
 from whisperer.events.parts import PartBuilder, merge
 from whisperer.ids import partition_of
 from whisperer.shard import inspection
-from whisperer.shard.records import Forward, Message
+from whisperer.shard.records import Forward, Letter
 
 PEOPLE = {"d1": "ann", "d2": "bob", "d3": "ann", "d4": "cyd"}
 """Whose device is whose."""
@@ -54,7 +55,7 @@ def test_letters_of_a_pair_arrive_all_once_and_in_order(seed: int, steps: list[t
                 elif what == "move":
                     under_way.append(asyncio.ensure_future(world.move(int(which))))
                 elif what == "refresh":
-                    under_way.append(asyncio.ensure_future(world.nodes[int(which)].view.refresh()))  # type: ignore[arg-type]
+                    under_way.append(asyncio.ensure_future(world.nodes[int(which)].view.places.refresh()))  # type: ignore[arg-type]
                 elif what == "crash":
                     await world.nodes[int(which)].crash()
                 else:
@@ -84,69 +85,68 @@ async def test_a_shard_that_is_away_holds_up_nobody_but_those_who_write_to_it() 
     await courier.close()
 
 
-async def test_what_is_sent_before_the_map_is_known_waits_in_the_outbox_and_comes_after_what_is_older() -> None:
-    outbox = [_letter(0, 1), _letter(0, 2)]
-    courier, taken = _courier(outbox, begun=False)
-    courier.send(outbox[1])
+async def test_what_is_sent_before_the_map_is_known_waits_and_comes_after_what_is_older() -> None:
+    letters = [_letter(0, 1), _letter(0, 2)]
+    courier, taken = _courier(letters, begun=False)
+    courier.send(letters[1])
     await asyncio.sleep(0.01)
     assert taken == []
     courier.begin()
     await asyncio.sleep(0.01)
-    assert taken == outbox
+    assert taken == letters
     await courier.close()
 
 
 async def test_a_batch_is_bounded_in_letters_and_in_bytes() -> None:
-    outbox = [_letter(0, 1 + n, events=1 + 40 * (n % 3)) for n in range(3 * MAX_BATCH)]
+    letters = [_letter(0, 1 + n, events=1 + 40 * (n % 3)) for n in range(3 * MAX_BATCH)]
     sizes: list[tuple[int, int]] = []
-    courier, taken = _courier(outbox, batches=sizes)
+    courier, taken = _courier(letters, batches=sizes)
     while courier.n_waiting:  # noqa: ASYNC110  the courier's work is a task beside this one
         await asyncio.sleep(0.001)
-    assert taken == outbox
-    largest = max(map(letter_bytes, outbox))
+    assert taken == letters
+    largest = max(map(letter_bytes, letters))
     assert all(n <= MAX_BATCH and size < MAX_BATCH_BYTES + largest for n, size in sizes)
     await courier.close()
 
 
-def _letter(target: int, sequence: int, events: int = 1) -> Message:
+def _letter(target: int, sequence: int, events: int = 1) -> Letter:
     builder = PartBuilder()
     for _ in range(events):
         add(builder, event("ann"))
     forward = Forward(encode_block(merge(TENANT, [builder.build()])), 0, [0] * events)
-    return Message(TENANT, 63, target, sequence, forward, sequence - 1)
+    return Letter(TENANT, 63, target, sequence, forward, sequence - 1)
 
 
 def _courier(
-    outbox: Sequence[Message] = (),
+    letters: Sequence[Letter] = (),
     *,
     away: Collection[int] = (),
     begun: bool = True,
     batches: list[tuple[int, int]] | None = None,
-) -> tuple[Courier, list[Message]]:
+) -> tuple[Courier, list[Letter]]:
     """Partition p lives on shard p; what the shards have taken."""
-    taken: list[Message] = []
+    taken: list[Letter] = []
+
+    class Places(MapHolder):
+        async def refresh(self) -> PartitionMap:
+            return self.current
 
     class Everyone:
-        map = PartitionMap(1, 64, 64, {f"{TENANT}/{p}": p for p in range(64)})
+        places = Places()
 
-        def table(self, tenant: str) -> list[int]:
-            return self.map.table(tenant)
-
-        async def refresh(self) -> PartitionMap:
-            return self.map
-
-        async def call(self, shard: int, method: str, version: int, letters: list[Message]) -> Any:
+        async def call(self, shard: int, method: str, version: int, letters: list[Letter]) -> Any:
             if shard in away:
                 raise UnavailableError("away")
             taken.extend(letters)
             if batches is not None:
                 batches.append((len(letters), sum(map(letter_bytes, letters))))
-            return OK, [TAKEN] * len(letters)
+            return CallStatus.OK, [LetterFate.TAKEN] * len(letters)
 
     async def nothing(_: Any) -> Any:
         return None
 
-    courier = Courier(63, Everyone(), lambda: outbox, nothing, nothing)  # type: ignore[arg-type]
+    Everyone.places.current = PartitionMap(1, 64, 64, {f"{TENANT}/{p}": p for p in range(64)})
+    courier = Courier(63, Everyone(), lambda: letters, nothing, nothing)  # type: ignore[arg-type]
     if begun:
         courier.begin()
     return courier, taken

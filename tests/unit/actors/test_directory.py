@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from actors.calls.shards import OK
+from actors.calls.map_holder import MapHolder
+from actors.calls.shards import CallStatus
 from actors.directory import actor as directory
 from actors.directory.actor import Directory
 from tests.unit.actors.applications import until
@@ -20,12 +21,13 @@ class OldHome:
 
     def __init__(self, *troubles: Exception) -> None:
         self.troubles = deque(troubles)
+        self.places = MapHolder()
 
     async def call(self, shard: int, method: str, *args: Any, timeout_s: float = 30.0) -> Any:
         assert method == "hand_over"
         if self.troubles:
             raise self.troubles.popleft()
-        return OK, {"users": 3}
+        return CallStatus.OK, {"users": 3}
 
 
 def made(folder: Path, old_home: OldHome, monkeypatch: pytest.MonkeyPatch) -> Directory:

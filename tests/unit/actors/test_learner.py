@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from actors.calls.map_holder import MapHolder
 from actors.calls.partition_map import PartitionMap
 from actors.files.blobs import BlobFolder, SealError, seal, unseal
 from actors.learner.actor import BLOB, STORE_EVERY_S, Learning
@@ -41,7 +42,8 @@ class FakeShards:
     """Shards as the learner sees them, with the shard's own log of rewards. ``before`` is called before every step."""
 
     def __init__(self, rewards: list[list[Reward]]) -> None:
-        self.map = PartitionMap(1, len(rewards), len(rewards))
+        self.places = MapHolder()
+        self.places.current = PartitionMap(1, len(rewards), len(rewards))
         self.logs = [RewardLog(0, list(shard)) for shard in rewards]
         self.away: set[int] = set()
         self.step: Callable[[str], None] = lambda name: None

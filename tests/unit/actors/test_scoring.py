@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from actors.installation import ScoringSection
+from actors.calls.retry import Pauses
 from actors.shard import scoring as actor
 from actors.shard.scoring import Scoring
 from tests.unit.shard.world import DAY, T0, TENANT, World, event
@@ -24,6 +24,7 @@ from whisperer.models.scores import open_model
 from whisperer.models.store import ArtifactStore
 from whisperer.profiles.features import FEATURES, feature_hash
 from whisperer.profiles.scores import CHURN, ENGAGEMENT
+from whisperer.settings import ScoringSettings
 from whisperer.shard.people import scoring
 from whisperer.shard.records import RecordBody, Scored, ScoreModelChosen
 
@@ -43,7 +44,7 @@ def scoring_of(world: World, submit: Callable[[RecordBody], Any] | None = None, 
     async def write(body: RecordBody) -> None:
         world.write(0, body)
 
-    return Scoring(world.shards[0], submit or write, lambda: world.now, cache, ScoringSection())
+    return Scoring(world.shards[0], submit or write, lambda: world.now, cache, ScoringSettings())
 
 
 def written(folder: Path, names: Sequence[str] = NAMES, version: int = 1, registry: str = "", **files: str) -> Manifest:
@@ -91,7 +92,7 @@ def test_every_user_is_scored_chunk_by_chunk_and_what_stands_still_is_not_writte
 
 
 def test_a_full_queue_is_waited_for_and_loses_no_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(actor, "AGAIN_AFTER_S", 0.0)
+    monkeypatch.setattr(actor, "AGAIN", Pauses(0.0))
     world, n_refused = a_world(), 0
 
     async def submit(body: RecordBody) -> None:

@@ -24,25 +24,25 @@ from tests.unit.warehouse.conftest import (
     record,
     reward,
 )
-from whisperer.feedback.outcome import BOUNCED, UNSUBSCRIBED
+from whisperer.feedback.outcome import OutcomeKind
 from whisperer.journeys.campaign import to_json
 from whisperer.simulation.checks import Found, checklist
 from whisperer.simulation.forecast import Power
 from whisperer.simulation.history import ASKED, SENT, Fact
-from whisperer.simulation.plan import MAX_DAYS, MOST_EVENTS, Plan
+from whisperer.simulation.plan import MAX_DAYS, MOST_EVENTS, SimulationPlan
 from whisperer.simulation.replay import MOST_RENDERED, MOST_STEPS
-from whisperer.simulation.tally import Tally
+from whisperer.simulation.tally import CampaignTally
 from whisperer.simulation.value import FEWEST_EFFECTIVE
 
 HOUR, T0 = 3_600_000, NEW_YEAR_2026
 TENANT = "acme"
 
 
-def asked(**more: object) -> Plan:
+def asked(**more: object) -> SimulationPlan:
     """Of ten days from the new year on."""
     stated = {"since": T0, "until": T0 + 10 * DAY, **more}
     base = plan(templates=TEMPLATES)
-    return Plan(TENANT, base.name, 1, base.definition, **stated)  # type: ignore[arg-type]
+    return SimulationPlan(TENANT, base.name, 1, base.definition, **stated)  # type: ignore[arg-type]
 
 
 def stored(folder: Path, users: int = 40) -> str:
@@ -77,7 +77,7 @@ async def test_a_process_that_is_killed_leaves_a_record_that_says_so(tmp_path: P
 
 
 def test_an_error_of_ours_is_told_and_a_bug_is_not_disclosed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def task(number: int, made: Plan) -> Task:
+    def task(number: int, made: SimulationPlan) -> Task:
         return Task(
             f"sim_{number}", f"simulations/acme/nudge/sim_{number}.json", stored(tmp_path / str(number)), made, b"", 0
         )
@@ -124,10 +124,10 @@ def test_facts_and_decisions_are_read_as_they_were_logged(tmp_path: Path) -> Non
         delivery("u:b", "dec_2", T0 + 4, campaign="nudge"),
         delivery("u:e", "dec_5", T0 + 5, campaign="other"),
         delivery("u:f", "dec_6", T0 + 6, campaign="other", status="retry"),
-        outcome("u:e", "dec_5", T0 + 7, UNSUBSCRIBED, campaign="other"),
-        outcome("u:b", "dec_2", T0 + 8, BOUNCED, campaign="nudge"),
+        outcome("u:e", "dec_5", T0 + 7, OutcomeKind.UNSUBSCRIBED, campaign="other"),
+        outcome("u:b", "dec_2", T0 + 8, OutcomeKind.BOUNCED, campaign="nudge"),
         outcome("u:b", "dec_2", T0 + 9, "opened", campaign="nudge"),
-        outcome("u:b", "dec_2", T0 + 99 * DAY, UNSUBSCRIBED, campaign="nudge"),
+        outcome("u:b", "dec_2", T0 + 99 * DAY, OutcomeKind.UNSUBSCRIBED, campaign="nudge"),
     ]
     rewards = [
         ("dec_2", 0, 5), ("dec_2", 1, 7), ("dec_3", 1, 9), ("dec_4", 0, 3),
@@ -141,8 +141,8 @@ def test_facts_and_decisions_are_read_as_they_were_logged(tmp_path: Path) -> Non
         assert past.facts(asked()) == [
             Fact(T0, ASKED, "u:a", "nudge", "", "order-1"),
             Fact(T0 + 5, SENT, "u:e", "other", "email", "snd_5"),
-            Fact(T0 + 7, UNSUBSCRIBED, "u:e", "other", "email"),
-            Fact(T0 + 8, BOUNCED, "u:b", "nudge", "email"),
+            Fact(T0 + 7, OutcomeKind.UNSUBSCRIBED, "u:e", "other", "email"),
+            Fact(T0 + 8, OutcomeKind.BOUNCED, "u:b", "nudge", "email"),
         ]
         (log,) = past.logs(asked(others=[to_json(plan().campaign)]))
     assert (log.user, log.arm, log.reward_micros, log.at) == (["u:b"], ["mail"], [7], [T0 + 1])
@@ -162,5 +162,5 @@ def test_bounds_are_those_of_the_page() -> None:
     ):
         assert told in page, told
     checks = page.partition("## The checklist")[2]
-    for item in checklist(asked(), Found(Tally(asked().campaign), 0, 0, Power(0, 0, 0, 0, None, None))):
+    for item in checklist(asked(), Found(CampaignTally(asked().campaign), 0, 0, Power(0, 0, 0, 0, None, None))):
         assert f"`{item.code}`" in checks, item.code

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from actors.learner.tallies import MOST_USERS, Stage, Tallies
+from actors.learner.tallies import MOST_USERS, PolicyStage, Tallies
 from whisperer.feedback.outcome import Reward
 
 SINCE = 1_000
@@ -70,7 +70,7 @@ def test_a_new_stage_begins_with_nothing_and_a_late_report_of_the_old_one_is_dro
 def test_what_was_earned_is_taken_up_again() -> None:
     tallies = counting()
     tallies.saw("t", reward(1))
-    stored = msgspec.msgpack.decode(msgspec.msgpack.encode(tallies.state()), type=list[Stage])
+    stored = msgspec.msgpack.decode(msgspec.msgpack.encode(tallies.state()), type=list[PolicyStage])
     again = Tallies()
     again.restore(stored)
     again.saw("t", reward(1))

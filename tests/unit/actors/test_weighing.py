@@ -25,7 +25,7 @@ from whisperer.shard.records import (
     EraseLinked,
     Events,
     Experiment,
-    Message,
+    Letter,
     SegmentConfig,
 )
 
@@ -100,8 +100,8 @@ def test_letters_that_take_long_come_in_several_records() -> None:
         world.send(*(event("ann", anonymous=f"device-{i}", at=T0) for i in range(first, first + 100)))
         world.deliver()
     [shard] = world.shards
-    erasures = [Message(TENANT, 1, 0, i + 1, EraseLinked("u:ann", T0)) for i in range(6)]
-    claims = [Message(TENANT, 2, 0, i + 1, Claim(f"a:{i}", "u:bob", [])) for i in range(300)]
+    erasures = [Letter(TENANT, 1, 0, i + 1, EraseLinked("u:ann", T0)) for i in range(6)]
+    claims = [Letter(TENANT, 2, 0, i + 1, Claim(f"a:{i}", "u:bob", [])) for i in range(300)]
     assert [len(batch) for batch in batches(shard, claims)] == [300]
     found = list(batches(shard, [*erasures, *claims]))
     assert [letter for batch in found for letter in batch] == [*erasures, *claims]

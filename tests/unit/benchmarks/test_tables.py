@@ -11,7 +11,7 @@ import pytest
 from tests.benchmarks import bench_decisions
 from tests.benchmarks.tables import catalogue, t5
 from tests.stand import SHARED
-from whisperer.evaluation.gate import Rule, judge
+from whisperer.evaluation.gate import GateRule, judge
 from whisperer.evaluation.overlap import TOO_LITTLE_OVERLAP
 
 LOGS = SHARED / "data" / t5.FOLDER
@@ -82,7 +82,7 @@ def test_a_command_that_cannot_be_run_says_what_is_missing(
 @pytest.mark.skipif(not LOGS.is_dir(), reason="the Open Bandit data is not here")
 def test_the_gate_refuses_to_judge_random_by_the_log_of_thompson_sampling() -> None:
     log, _, n_items = t5.read_log(LOGS, "bts", "women")
-    verdict = judge(log, [1 / n_items] * n_items, rule=Rule(n_resamples=200))
+    verdict = judge(log, [1 / n_items] * n_items, rule=GateRule(n_resamples=200))
     assert not verdict.promote
     assert verdict.reasons[0].reason == TOO_LITTLE_OVERLAP
     assert verdict.figures.overlap.n_effective < 10

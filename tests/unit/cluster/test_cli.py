@@ -172,7 +172,7 @@ def test_a_port_that_is_taken_is_reported_before_anything_starts(cli: Cli) -> No
 
 
 def test_a_bug_is_not_hidden_behind_a_message(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cluster.launcher.down", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("cluster.launch.launcher.down", lambda *_, **__: 1 / 0)
     monkeypatch.setattr(sys, "argv", ["whisperer", "down"])
     with pytest.raises(ZeroDivisionError):
         entry.main()

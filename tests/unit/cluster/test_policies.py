@@ -19,11 +19,11 @@ from cluster.control_plane.models import PolicyEventRow, PolicyVersionRow
 from whisperer.errors import ConflictError, InvariantError, NotFoundError, RequestError
 from whisperer.models.artifact import ArtifactFile, DataRange, Manifest
 from whisperer.models.errors import RolloutError
-from whisperer.models.guardrails import Tally
+from whisperer.models.guardrails import VersionTally
 from whisperer.models.rollout import Evidence, Objection, Rollout
 
 DAY = 86_400_000
-GOOD = Tally(decisions=6_000, users=6_000, unsubscribed=6)
+GOOD = VersionTally(decisions=6_000, users=6_000, unsubscribed=6)
 
 
 class Clock:
@@ -83,7 +83,7 @@ def registered(plane: ControlPlane, *versions: int) -> None:
         plane.register_policy("acme", manifest(version), by="operator")
 
 
-def tallied(plane: ControlPlane, tally: Tally, live: Tally | None = None) -> list[str]:
+def tallied(plane: ControlPlane, tally: VersionTally, live: VersionTally | None = None) -> list[str]:
     state = plane.get_policy("acme", "offers").rollout
     told = {state.candidate: tally} if state.candidate is not None else {}
     found = plane.tally_policy("acme", "offers", state.since, told | ({state.live: live} if live else {}))  # type: ignore[arg-type]
@@ -164,9 +164,9 @@ def test_a_breach_rolls_back_by_itself_and_says_why(plane: ControlPlane, clock: 
     stepped(plane, clock)
     stepped(plane, clock)
     version = plane.version()
-    assert tallied(plane, Tally(decisions=500, users=500, failed=2)) == []
+    assert tallied(plane, VersionTally(decisions=500, users=500, failed=2)) == []
     assert plane.version() == version  # tallies are nobody's configuration
-    assert tallied(plane, Tally(decisions=2_000, users=500, failed=200)) == ["failed"]
+    assert tallied(plane, VersionTally(decisions=2_000, users=500, failed=200)) == ["failed"]
     assert plane.version() > version
     policy = plane.get_policy("acme", "offers")
     assert (policy.rollout.candidate, policy.rollout.live, policy.tallies) == (None, 0, {})
@@ -181,7 +181,7 @@ def test_a_live_version_that_breaks_goes_back_and_takes_its_candidate_along(plan
     registered(plane, 1, 2)
     live(plane, clock)
     stepped(plane, clock, 2)
-    assert tallied(plane, GOOD, Tally(decisions=2_000, slow=900)) == ["slow"]
+    assert tallied(plane, GOOD, VersionTally(decisions=2_000, slow=900)) == ["slow"]
     assert plane.get_policy("acme", "offers").rollout == Rollout(live=0, since=clock.now)
     assert statuses(plane) == {1: "rolled_back", 2: "rolled_back"}
     assert [entry.version for entry in plane.policy_history("acme", "offers")[:2]] == [2, 1]
@@ -191,7 +191,7 @@ def test_what_is_built_in_is_compared_with_and_never_rolled_back(plane: ControlP
     registered(plane)
     stepped(plane, clock)
     stepped(plane, clock)
-    assert tallied(plane, GOOD, Tally(decisions=20_000, failed=9_000)) == []
+    assert tallied(plane, GOOD, VersionTally(decisions=20_000, failed=9_000)) == []
     assert plane.get_policy("acme", "offers").rollout.candidate == 1
 
 

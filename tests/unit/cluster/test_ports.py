@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from cluster import ports
-from cluster.ports import BLOCK_PORTS, FIRST_PORT, N_BLOCKS, claim, ports_of_block
+from cluster.launch import ports
+from cluster.launch.ports import BLOCK_PORTS, FIRST_PORT, N_BLOCKS, claim, ports_of_block
 
 
 def installed(folder: Path, name: str, temp_dir: Path | None = None) -> Path:

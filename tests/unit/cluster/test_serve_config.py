@@ -6,8 +6,9 @@ import msgspec
 import pytest
 from ray.serve.schema import ServeDeploySchema
 
-from cluster import serve_config, settings
-from cluster.installation import Installation
+from cluster import settings
+from cluster.launch import serve_config
+from cluster.launch.installation import Installation
 
 
 def kept(ours: Any, theirs: Any, at: str = "") -> list[str]:

@@ -18,7 +18,7 @@ from whisperer.decisions.drift import (
     WATCHED,
     WINDOW,
     Alarm,
-    Watch,
+    DriftWatch,
     calibration_slope,
     histograms,
     psi,
@@ -37,12 +37,12 @@ def watched(
     slope: float = 1.0,
     scale: float = 1.0,
     level: float = 0.0,
-    watch: Watch | None = None,
+    watch: DriftWatch | None = None,
     n: int = 1_000,
     learned: float = LEARNED,
-) -> Watch:
+) -> DriftWatch:
     """A watch that saw ``n`` rewards a day whose mean is ``slope`` times what was expected, and ``level``."""
-    watch = watch or Watch()
+    watch = watch or DriftWatch()
     for day in days:
         rng = np.random.default_rng(day)
         x = transform(scale * raw(n, seed=day))
@@ -143,7 +143,7 @@ def test_an_arm_that_is_still_learned_cannot_drift() -> None:
 
 def test_the_rhythm_of_a_day_is_no_drift() -> None:
     assert not any(COLUMNS[at].startswith(("hour", "weekday")) for at in WATCHED)
-    watch = Watch()
+    watch = DriftWatch()
     x = transform(raw(WINDOW + 1))
     zeros = np.zeros(len(x))
     watch.see("mail", x, zeros, zeros, DAY, 0.0)
@@ -155,11 +155,11 @@ def test_the_rhythm_of_a_day_is_no_drift() -> None:
 
 def test_a_state_that_was_stored_goes_on_as_if_it_never_had_been() -> None:
     watch = watched(range(DAY, DAY + 4))
-    again = msgspec.msgpack.decode(msgspec.msgpack.encode(watch), type=Watch)
+    again = msgspec.msgpack.decode(msgspec.msgpack.encode(watch), type=DriftWatch)
     for one in (watch, again):
         watched(range(DAY + 4, DAY + 8), level=0.2, watch=one)
     assert msgspec.msgpack.encode(again) == msgspec.msgpack.encode(watch)
-    assert totals([watch, again, Watch()])[Alarm.RESIDUALS] == 2 * watch.alarms[Alarm.RESIDUALS]
+    assert totals([watch, again, DriftWatch()])[Alarm.RESIDUALS] == 2 * watch.alarms[Alarm.RESIDUALS]
 
 
 def test_the_index_is_what_is_worked_out_by_hand() -> None:

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from serve_apps.decisions.app import Answering
-from serve_apps.decisions.counting import Counts
+from serve_apps.decisions.counting import VersionCounts
 from serve_apps.decisions.following import Following
 from serve_apps.decisions.scoring import Scorer
 from tests.unit.decisions.making import KEY, candidates, learned
@@ -20,7 +20,7 @@ def policy(number: int) -> Posterior:
 
 
 async def answered(batch: Any, policies: dict[tuple[str, str], Posterior]) -> tuple[list[Choice], int]:
-    answering = Answering(Scorer(), Counts())
+    answering = Answering(Scorer(), VersionCounts())
     encoded = await answering.answer(msgspec.msgpack.encode(batch), policies, {})
     return msgspec.msgpack.decode(encoded, type=list[Choice]), answering.n_faulty
 

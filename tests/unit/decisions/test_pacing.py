@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from whisperer.decisions.pacing import HOURS, Plan, lagrangian
+from whisperer.decisions.pacing import HOURS, SpendingPlan, lagrangian
 
 HOUR = 3_600_000
 COSTS = np.array([0.0, 0.1, 1.0])
@@ -70,9 +70,9 @@ def test_what_cannot_be_priced_is_refused(values: np.ndarray, costs: np.ndarray)
 
 def test_the_plan_releases_by_the_hours_of_the_day_and_ends_with_the_budget() -> None:
     shares = tuple(3.0 if hour == 1 else 1.0 if hour == 2 else 0.0 for hour in range(HOURS))
-    plan = Plan(80.0, 0, 2 * HOURS * HOUR, shares)
+    plan = SpendingPlan(80.0, 0, 2 * HOURS * HOUR, shares)
     hours = (-5, 0, 1, 2, 2.5, 3, 24, 26, 48, 99)
     assert [plan.released(round(hour * HOUR)) for hour in hours] == [0, 0, 0, 30, 35, 40, 40, 70, 80, 80]
     for wrong in ({"budget": -1.0}, {"ends": 0}, {"shares": (0.0,) * HOURS}, {"shares": (1.0,)}):
         with pytest.raises(ValueError):
-            Plan(**({"budget": 1.0, "begins": 0, "ends": 9} | wrong))
+            SpendingPlan(**({"budget": 1.0, "begins": 0, "ends": 9} | wrong))

@@ -12,7 +12,7 @@ import pytest
 
 from actors.learner.tallies import Tallies
 from serve_apps.decisions.app import Answering, fetching
-from serve_apps.decisions.counting import Counts, Tallying
+from serve_apps.decisions.counting import Tallying, VersionCounts
 from serve_apps.decisions.models import RETRY_S, Models, Policy, Serving
 from serve_apps.decisions.scoring import BROKEN, LATE, MISSING, Scorer
 from tests.unit.decisions.making import ARMS, KEY, candidates, learned
@@ -20,10 +20,10 @@ from tests.unit.decisions.valuing import NAME, Shelf
 from whisperer.decisions.decision import Candidate, Choice
 from whisperer.decisions.posterior import Posterior, posterior
 from whisperer.errors import UnavailableError
-from whisperer.models.guardrails import Breach, Tally, breaches
+from whisperer.models.guardrails import Breach, VersionTally, breaches
 from whisperer.models.rollout import BUILT_IN, Rollout, roll_back
 from whisperer.models.value import ValueModel
-from whisperer.vocabulary.groups import HOLDOUT, UNIFORM
+from whisperer.vocabulary.groups import Group
 
 LONG_S = 60.0
 LEARNED: dict[Policy, Posterior] = {KEY: posterior(learned(dict.fromkeys(ARMS, 0.2)), 7)}
@@ -34,7 +34,7 @@ class FakePlane:
 
     def __init__(self, state: Rollout, digests: dict[int, str]) -> None:
         self.state, self.digests, self.at = state, digests, 1
-        self.told: list[tuple[int, dict[int, Tally]]] = []
+        self.told: list[tuple[int, dict[int, VersionTally]]] = []
         self.n_reads = 0
 
     def version(self) -> int:
@@ -48,7 +48,7 @@ class FakePlane:
     def to(self, **state: Any) -> None:
         self.state, self.at = Rollout(**state), self.at + 1
 
-    def tally_policy(self, tenant: str, name: str, since: int, tallies: Mapping[int, Tally]) -> list[Breach]:
+    def tally_policy(self, tenant: str, name: str, since: int, tallies: Mapping[int, VersionTally]) -> list[Breach]:
         self.told.append((since, dict(tallies)))
         found = breaches(tallies[self.state.candidate]) if self.state.candidate in tallies else []
         if found:
@@ -69,7 +69,7 @@ def people(n: int, **more: Any) -> list[Candidate]:
 
 class Replica:
     def __init__(self, serving: Mapping[Policy, Serving], budget_s: float = LONG_S) -> None:
-        self.serving, self.counts = serving, Counts()
+        self.serving, self.counts = serving, VersionCounts()
         self.answering = Answering(Scorer(budget_s), self.counts)
 
     async def decide(self, asked: list[Candidate]) -> list[Choice]:
@@ -139,7 +139,7 @@ async def test_a_candidate_decides_for_its_share_and_users_keep_it(model: ValueM
 
 async def test_the_groups_rules_keep_their_names_and_are_not_counted_for_a_version(model: ValueModel) -> None:
     replica = Replica({KEY: Serving(Rollout(live=1), {1: model})})
-    held, uniform = await replica.decide([*people(1, group=HOLDOUT), *people(1, group=UNIFORM)])
+    held, uniform = await replica.decide([*people(1, group=Group.HOLDOUT), *people(1, group=Group.UNIFORM)])
     assert (held.policy_version, held.scores) == ("holdout", [])
     assert uniform.policy_version == "uniform"
     assert len(uniform.scores) == len(ARMS)  # the learner learns what scores are worth from them too

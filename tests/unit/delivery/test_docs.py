@@ -9,7 +9,7 @@ import pytest
 
 from actors.shard.loop import deliverer as delivering
 from actors.shard.loop import engagement_loop as engaging
-from cluster import serve_config
+from cluster.launch import serve_config
 from serve_apps.delivery import deliveries, provider, sink, smtp, webhook
 from whisperer.delivery import dispatch, schedule
 from whisperer.delivery.channels import is_repeatable
@@ -49,13 +49,13 @@ def test_every_provider_is_told(provider: str) -> None:
 @pytest.mark.parametrize(
     "status",
     [
-        dispatch.ACCEPTED,
-        dispatch.RETRY,
-        dispatch.REJECTED,
-        dispatch.BOUNCED,
-        dispatch.REFUSED,
-        dispatch.UNKNOWN,
-        dispatch.WAITING,
+        dispatch.Verdict.ACCEPTED,
+        dispatch.Verdict.RETRY,
+        dispatch.Verdict.REJECTED,
+        dispatch.Verdict.BOUNCED,
+        dispatch.Verdict.REFUSED,
+        dispatch.Verdict.UNKNOWN,
+        dispatch.Verdict.WAITING,
     ],
 )
 def test_every_status_is_told(status: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from whisperer.evaluation import gate, lift, overlap
-from whisperer.evaluation.gate import Rule
+from whisperer.evaluation.gate import GateRule
 
 PAGE = (Path(__file__).parents[3] / "docs" / "evaluation.md").read_text()
 WORDS = " ".join(PAGE.split())
@@ -28,12 +28,12 @@ def test_every_reason_of_the_gate_is_in_its_table() -> None:
 @pytest.mark.parametrize(
     "told",
     [
-        f"at least {Rule().fewest_effective:,} decisions of the policy's own",
+        f"at least {GateRule().fewest_effective:,} decisions of the policy's own",
         f"at most {overlap.MOST_UNSUPPORTED:.0%}".replace("%", " %") + " of what it would do",
         f"over {overlap.SURE:.0f} standard errors",
         f"at least {lift.FEWEST_USERS} users",
-        f"its {100 * Rule().level:.0f} % interval is above -{100 * Rule().tolerance:.0f} % of the current value",
-        f"percentiles of {Rule().n_resamples:,} resamples",
+        f"its {100 * GateRule().level:.0f} % interval is above -{100 * GateRule().tolerance:.0f} % of the current value",
+        f"percentiles of {GateRule().n_resamples:,} resamples",
     ],
 )
 def test_the_numbers_on_the_page_are_those_of_the_product(told: str) -> None:

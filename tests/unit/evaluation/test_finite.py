@@ -42,7 +42,7 @@ def test_a_log_is_refused_by_name_or_judged_in_finite_numbers(
 ) -> None:
     try:
         log = Logged(np.arange(N) % 2, spread_out(rewards), spread_out(propensities), np.arange(N) // per_user)
-        verdict = gate.judge(log, [share, 1 - share], rule=gate.Rule(n_resamples=20))
+        verdict = gate.judge(log, [share, 1 - share], rule=gate.GateRule(n_resamples=20))
     except InvalidLogError as refused:
         if refused.reason not in {BAD_REWARD, BAD_PROPENSITY, NO_OVERLAP}:
             raise
@@ -73,7 +73,7 @@ def test_a_forecast_is_judged_in_finite_numbers_or_refused_by_name(
     n = 4 * N
     label = (np.arange(n) % 3 == 0).astype(np.float64)
     user = np.arange(n) // per_user
-    rule = forecasts.Rule(n_resamples=20)
+    rule = forecasts.ForecastRule(n_resamples=20)
     found = forecasts.judge(label, user, spread_out(said, n), {"other": spread_out(theirs, n)}, rule)
     assert found.promote or found.reasons
     for one in found.against.values():

@@ -9,7 +9,7 @@ from whisperer.evaluation.forecasts import (
     MISCALIBRATED,
     RANKS_WORSE,
     TOO_FEW_ROWS,
-    Rule,
+    ForecastRule,
     Verdict,
     judge,
     quality,
@@ -46,7 +46,9 @@ def test_one_that_knows_less_does_not_and_is_told_why() -> None:
 
 
 def test_a_difference_that_chance_explains_is_none() -> None:
-    few = judge(LABEL[:100], USER[:100], says(Z)[:100], {"x": noisy(0.3)[:100]}, Rule(fewest=10, slope=(0.0, 9.0)))
+    few = judge(
+        LABEL[:100], USER[:100], says(Z)[:100], {"x": noisy(0.3)[:100]}, ForecastRule(fewest=10, slope=(0.0, 9.0))
+    )
     assert set(reasons(few)) <= {MAY_BE_WORSE, NOT_BETTER, RANKS_WORSE}
     assert few.reasons
 
@@ -94,6 +96,6 @@ def test_the_interval_of_auc_holds_the_truth_as_often_as_it_says() -> None:
     truth = quality(pool[0], pool[1]).auc - quality(pool[0], pool[2]).auc
     for at in range(0, 200_000, 500):
         label, ours, theirs = (part[at : at + 500] for part in pool)
-        found = judge(label, np.arange(500), ours, {"x": theirs}, Rule(n_resamples=20)).against["x"].auc
+        found = judge(label, np.arange(500), ours, {"x": theirs}, ForecastRule(n_resamples=20)).against["x"].auc
         held += found.low <= truth <= found.high
     assert 0.92 <= held / 400 <= 0.98

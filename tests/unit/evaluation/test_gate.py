@@ -7,12 +7,12 @@ import pytest
 
 from tests.unit.evaluation import worked_example as worked
 from whisperer.evaluation import gate
-from whisperer.evaluation.gate import Rule, judge
+from whisperer.evaluation.gate import GateRule, judge
 from whisperer.evaluation.lift import TOO_FEW_USERS
 from whisperer.evaluation.logged import InvalidLogError, Logged
 from whisperer.evaluation.overlap import PROPENSITIES_WRONG, TOO_LITTLE_OVERLAP, UNSUPPORTED, overlap, refusals
 
-QUICK = Rule(n_resamples=300)
+QUICK = GateRule(n_resamples=300)
 
 
 def campaign(n: int = 8_000, rates: tuple[float, ...] = (0.1, 0.3), p: tuple[float, ...] = (0.5, 0.5)) -> Logged:
@@ -61,8 +61,8 @@ def test_a_small_possible_loss_is_tolerated_as_far_as_the_rule_says() -> None:
     low = judge(log, [0.0, 1.0], rule=QUICK).figures.estimates[gate.SNIPS]
     assert low.difference.value > 0 > low.difference.low
     share = -low.difference.low / low.current.value
-    assert judge(log, [0.0, 1.0], rule=Rule(tolerance=1.1 * share, n_resamples=300)).promote
-    assert not judge(log, [0.0, 1.0], rule=Rule(tolerance=0.9 * share, n_resamples=300)).promote
+    assert judge(log, [0.0, 1.0], rule=GateRule(tolerance=1.1 * share, n_resamples=300)).promote
+    assert not judge(log, [0.0, 1.0], rule=GateRule(tolerance=0.9 * share, n_resamples=300)).promote
 
 
 def test_a_log_worth_too_few_decisions_is_refused_however_good_the_policy_looks() -> None:

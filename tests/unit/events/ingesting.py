@@ -13,7 +13,7 @@ from whisperer.events.answer import answer
 from whisperer.events.block import EventBlock, Payloads, encode_block, key_of, link_of, message_id_of
 from whisperer.events.decoding import decode_block
 from whisperer.events.decompress import decompress
-from whisperer.events.outcome import Outcome
+from whisperer.events.outcome import Admission
 from whisperer.events.parse import Parsed, parse_body
 from whisperer.events.parts import merge
 from whisperer.events.refusals import Refusal
@@ -50,7 +50,7 @@ class Stored:
 
 @dataclass
 class Ingested:
-    result: Outcome | Refusal
+    result: Admission | Refusal
     status: int
     body: dict[str, Any]
     blocks: dict[int, EventBlock]
@@ -70,12 +70,12 @@ class Ingested:
 
     @property
     def notices(self) -> dict[str, int]:
-        assert isinstance(self.result, Outcome)
+        assert isinstance(self.result, Admission)
         return {notice.value: n for notice, n in self.result.notices.items()}
 
     @property
     def rejected(self) -> list[tuple[int, str]]:
-        assert isinstance(self.result, Outcome)
+        assert isinstance(self.result, Admission)
         return [(one.index, one.code.value) for one in self.result.rejected]
 
 
@@ -111,7 +111,7 @@ def admitted(
     *,
     now: int = NOW,
     ip: str | None = "192.0.2.9",
-) -> Outcome | Refusal:
+) -> Admission | Refusal:
     parsed = parse(body, ROUTES[route])
     if isinstance(parsed, Refusal):
         return parsed
@@ -134,7 +134,7 @@ def ingest(
     text = decompress(raw)
     result = text if isinstance(text, Refusal) else admitted(text, route, now=now, ip=ip)
     blocks = {}
-    if isinstance(result, Outcome):
+    if isinstance(result, Admission):
         blocks = {shard: decode_block(encode_block(merge("tn_test", [part]))) for shard, part in result.parts.items()}
         assert sum(map(len, blocks.values())) == result.n_accepted
     return Ingested(result, *answer(result, instance=f"/v1/{route}"), blocks)

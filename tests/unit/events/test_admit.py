@@ -10,7 +10,7 @@ from tests.unit.events.ingesting import NOW, SEED, SHARD_OF, ingest, track
 from whisperer.events.admit import admit
 from whisperer.events.block import connection_ip, keys_of, link_of
 from whisperer.events.parse import Parsed, parse_body
-from whisperer.events.parts import Part, merge
+from whisperer.events.parts import BlockPart, merge
 from whisperer.events.routes import ROUTES, Route
 from whisperer.events.types import EventType, Flag
 from whisperer.ids import N_PARTITIONS, message_hash, partition_of
@@ -225,7 +225,7 @@ def test_naughty_strings_come_back_unchanged(text: str) -> None:
         assert json.loads(got.only.payload) == event
 
 
-def parts_of(*requests: tuple[list[dict], str | None]) -> list[Part]:
+def parts_of(*requests: tuple[list[dict], str | None]) -> list[BlockPart]:
     """What some batches, of these events and from these addresses, bring for one shard; a millisecond between them."""
     parts = []
     for i, (events, ip) in enumerate(requests):

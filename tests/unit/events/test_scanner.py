@@ -17,7 +17,7 @@ from tests.unit.events.test_properties import any_batch, any_event, any_json, an
 from whisperer.events.admit import admit
 from whisperer.events.deal import _deal
 from whisperer.events.kernels.scan_event import N_RESERVED, PLAIN, STATE
-from whisperer.events.outcome import Outcome
+from whisperer.events.outcome import Admission
 from whisperer.events.parse import Parsed, parse_body, parse_exactly
 from whisperer.events.refusals import Refusal
 from whisperer.events.routes import ROUTES, Route
@@ -26,7 +26,7 @@ from whisperer.events.scan import _scan, scan
 BATCHES = ["batch", "import"]
 
 
-def all_of(result: Outcome | Refusal) -> object:
+def all_of(result: Admission | Refusal) -> object:
     if isinstance(result, Refusal):
         return result
     parts = [

@@ -15,17 +15,17 @@ from serve_apps.gateway.tracking.arrivals import (
     ADDRESS_BYTES,
     Arrival,
     Arrivals,
-    Owner,
-    Pace,
+    BodyOwner,
+    BodyPace,
     owner_of_address,
 )
 from serve_apps.gateway.tracking.bodies import NO_ROOM, TOO_SLOW, read_body
 from whisperer.events.decompress import MAX_BODY_BYTES, TOO_LARGE
 
-KEY = Owner("key_1", has_key=True)
+KEY = BodyOwner("key_1", has_key=True)
 
 
-def begin(arrivals: Arrivals, owner: Owner) -> tuple[Arrival, list[str]]:
+def begin(arrivals: Arrivals, owner: BodyOwner) -> tuple[Arrival, list[str]]:
     given_up: list[str] = []
     return arrivals.begin(owner, lambda: given_up.append("given up")), given_up
 
@@ -40,7 +40,9 @@ def test_whatever_comes_bytes_and_bodies_stay_in_bounds(
     steps: list[tuple[str, int, int]], max_bytes: int, max_bodies: int
 ) -> None:
     arrivals = Arrivals(max_bytes, max_bodies)
-    owners = [Owner(f"key{n}", has_key=True) for n in range(3)] + [owner_of_address(f"192.0.2.{n}") for n in range(4)]
+    owners = [BodyOwner(f"key{n}", has_key=True) for n in range(3)] + [
+        owner_of_address(f"192.0.2.{n}") for n in range(4)
+    ]
     held: list[Arrival] = []
     for what, number, size in steps:
         if what == "begin":
@@ -122,7 +124,7 @@ def part(text: bytes, more: bool = True) -> dict[str, Any]:
     return {"type": "http.request", "body": text, "more_body": more}
 
 
-QUICK = Pace(first_s=0.05, bytes_per_s=1e6, all_s=5)
+QUICK = BodyPace(first_s=0.05, bytes_per_s=1e6, all_s=5)
 
 
 async def test_a_body_comes_out_as_it_was_cut() -> None:
@@ -149,7 +151,7 @@ async def test_a_body_that_stays_behind_or_breaks_off_is_too_slow(messages: tupl
 
 
 def test_a_body_that_keeps_the_pace_has_time_until_the_end() -> None:
-    pace = Pace(first_s=2, bytes_per_s=1_000, all_s=30)
+    pace = BodyPace(first_s=2, bytes_per_s=1_000, all_s=30)
     assert pace.deadline(100, 0) == 102
     assert pace.deadline(100, 10_000) == 112
     assert pace.deadline(100, 10**9) == 130
@@ -157,7 +159,7 @@ def test_a_body_that_keeps_the_pace_has_time_until_the_end() -> None:
 
 async def test_a_body_given_up_for_room_is_told_to_come_back() -> None:
     arrivals = Arrivals(1_000, 10)
-    slow = asyncio.ensure_future(read_body(Line(part(b"x" * 900)).receive, arrivals, KEY, Pace(60, 1e6, 60)))
+    slow = asyncio.ensure_future(read_body(Line(part(b"x" * 900)).receive, arrivals, KEY, BodyPace(60, 1e6, 60)))
     for _ in range(3):
         await asyncio.sleep(0)
     assert arrivals.n_bytes == 900
@@ -169,7 +171,7 @@ async def test_a_body_given_up_for_room_is_told_to_come_back() -> None:
 async def test_a_body_whose_time_is_over_already_can_be_given_up_for_room() -> None:
     """Both may happen in one turn of the loop: whoever needs the room must not suffer for it."""
     arrivals = Arrivals(1_000, 10)
-    slow = asyncio.ensure_future(read_body(Line(part(b"x" * 900)).receive, arrivals, KEY, Pace(0.02, 1e9, 0.02)))
+    slow = asyncio.ensure_future(read_body(Line(part(b"x" * 900)).receive, arrivals, KEY, BodyPace(0.02, 1e9, 0.02)))
     while not slow.cancelling():  # noqa: ASYNC110  nothing tells of it
         await asyncio.sleep(0)
     assert not slow.done()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from actors.calls.map_holder import MapHolder
 from actors.calls.partition_map import PartitionMap
-from actors.calls.shards import OK, STALE_MAP
+from actors.calls.shards import CallStatus
 from serve_apps.gateway.tracking.coalesce import Coalescer
 from tests.unit.shard.world import add, event
 from whisperer.errors import UnavailableError
@@ -14,31 +15,37 @@ from whisperer.events.decoding import decode_block
 from whisperer.events.parts import PartBuilder
 
 
-class Shards:
-    """Shard 0 refuses the blocks of one tenant, by name or the whole call, until the map is fetched."""
+class Places(MapHolder):
+    """All of one tenant's partitions moved to shard 1; the directory is ``away`` for a few calls."""
 
-    def __init__(self, stray: str, *, by_name: bool, away: int = 0) -> None:
-        self.map = PartitionMap(1, 1, 2)
-        self.stored: list[tuple[int, str]] = []
-        self._stray, self._by_name, self._away = stray, by_name, away
-
-    def table(self, tenant: str) -> list[int]:
-        return self.map.table(tenant)
+    def __init__(self, moved: str, away: int) -> None:
+        super().__init__()
+        self.current = PartitionMap(1, 1, 2)
+        self._moved, self._away = moved, away
 
     async def refresh(self) -> PartitionMap:
         if self._away:
             self._away -= 1
             raise UnavailableError("the directory is starting")
-        self.map = PartitionMap(2, 1, 2, {f"{self._stray}/{p}": 1 for p in range(64)})
-        return self.map
+        self.current = PartitionMap(2, 1, 2, {f"{self._moved}/{p}": 1 for p in range(64)})
+        return self.current
+
+
+class Shards:
+    """Shard 0 refuses the blocks of one tenant, by name or the whole call, until the map is fetched."""
+
+    def __init__(self, stray: str, *, by_name: bool, away: int = 0) -> None:
+        self.places = Places(stray, away)
+        self.stored: list[tuple[int, str]] = []
+        self._stray, self._by_name = stray, by_name
 
     async def ingest(self, shard: int, blocks: list[bytes], *, timeout_s: float) -> tuple[str, Any]:
         tenants = [decode_block(block).tenant for block in blocks]
         strays = [n for n, tenant in enumerate(tenants) if shard == 0 and tenant == self._stray]
         if strays and not self._by_name:
-            return STALE_MAP, None
+            return CallStatus.STALE_MAP, None
         self.stored += [(shard, tenant) for n, tenant in enumerate(tenants) if n not in strays]
-        return (STALE_MAP, strays) if strays else (OK, None)
+        return (CallStatus.STALE_MAP, strays) if strays else (CallStatus.OK, None)
 
     async def until(self, attempt: Any, timeout_s: float, is_done: Any) -> Any:
         while True:

@@ -28,7 +28,7 @@ async def caller(world: World, acme: Caller, tmp_path: Path) -> Caller:
         folder = tmp_path / f"made-{version}"
         world.models.put(acme.id, folder, write_model(folder, version, name=CAMPAIGN))
         await acme.ok("POST", "/policies", {"name": CAMPAIGN, "version": version})
-    world.shards.policies = encode([((acme.id, CAMPAIGN), POLICY)])
+    world.learner.policies = encode([((acme.id, CAMPAIGN), POLICY)])
     return acme
 
 

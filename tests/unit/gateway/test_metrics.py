@@ -16,7 +16,7 @@ from actors.calls.shards import CALL_RESULTS
 from actors.jobs import JobsCount
 from actors.shard.commit import CommitCounts
 from actors.telemetry.measures import Histogram
-from serve_apps.gateway.metrics.counts import Counts
+from serve_apps.gateway.metrics.counts import ReplicaCounts
 from serve_apps.gateway.metrics.exposition import MAX_TENANTS, exposition
 from serve_apps.gateway.metrics.families import FAMILIES, OTHERS
 from serve_apps.gateway.metrics.measures import Measures
@@ -89,7 +89,7 @@ def status(**more: Any) -> dict[str, Any]:
 
 
 def measures(replica: str = "r1") -> Measures:
-    counts = Counts(10)
+    counts = ReplicaCounts(10)
     counts.rejected["tn_1"]["missing_identity"] = 3
     counts.rejected[""]["invalid_key"] = 1
     counts.notices["tn_1"]["invalid_revenue"] = 2

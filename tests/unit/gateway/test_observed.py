@@ -13,7 +13,7 @@ from fastapi import APIRouter, FastAPI
 from actors.calls.call_log import Calls
 from actors.telemetry import tracing
 from serve_apps.gateway.http.observed import ROUTE, Observed
-from serve_apps.gateway.metrics.counts import Counts
+from serve_apps.gateway.metrics.counts import ReplicaCounts
 from serve_apps.gateway.metrics.measures import Measures
 from serve_apps.gateway.metrics.replicas import Replicas
 from tests.unit.gateway.world import OPERATOR, PlayedShards, World
@@ -25,7 +25,7 @@ TRACEPARENT = f"00-{TRACE_ID}-00f067aa0ba902b7-01"
 
 @pytest.fixture
 def measures() -> Measures:
-    return Measures(Counts(10), "r1")
+    return Measures(ReplicaCounts(10), "r1")
 
 
 def client(application: Any, measures: Measures) -> httpx.AsyncClient:
@@ -254,7 +254,7 @@ async def test_status_adds_up_what_all_replicas_rejected(world: World) -> None:
     world.tenant("acme")
     [(id, _)] = (await world.parts.overview.reload()).items()
     directory = Directory()
-    ours, theirs = Counts(1), Counts(1)
+    ours, theirs = ReplicaCounts(1), ReplicaCounts(1)
     ours.rejected[id]["missing_identity"] = 2
     theirs.rejected[id]["missing_identity"] = 3
     await Replicas(directory, Measures(theirs, "b").report).reports()

@@ -10,21 +10,24 @@ from typing import Any
 import httpx
 import msgspec
 
+from actors.calls.directory import DirectoryCalls
+from actors.calls.learner import LearnerCalls
+from actors.calls.map_holder import MapHolder
 from actors.calls.partition_map import PartitionMap
-from actors.calls.shards import OK, Shards
+from actors.calls.shards import CallStatus, ShardCalls
 from actors.jobs import DecisionAudit, Task
 from actors.jobs.simulation_runs import Simulations as SimulationRuns
 from cluster.control_plane import ControlPlane
-from cluster.installation import Installation
-from cluster.ports import ports_of_block
+from cluster.launch.installation import Installation
+from cluster.launch.ports import ports_of_block
 from cluster.settings import load as load_settings
 from serve_apps.delivery.sink import Sink
 from serve_apps.gateway.api import build
 from serve_apps.gateway.http.access import Access
-from serve_apps.gateway.metrics.counts import Counts
+from serve_apps.gateway.metrics.counts import ReplicaCounts
 from serve_apps.gateway.metrics.status import Overview
-from serve_apps.gateway.services.campaigns import Campaigns
-from serve_apps.gateway.services.decisions import Decisions
+from serve_apps.gateway.services.campaigns import CampaignService
+from serve_apps.gateway.services.decisions import DecisionQueries
 from serve_apps.gateway.services.explanations import Explanations
 from serve_apps.gateway.services.lift_days import LiftDays
 from serve_apps.gateway.services.parts import Parts
@@ -43,12 +46,34 @@ from whisperer.shard.records import ScoreModelChosen
 OPERATOR = "op_" + "0" * 40
 
 
-class PlayedShards(Shards):
+class PlayedPlaces(MapHolder):
+    def __init__(self) -> None:
+        super().__init__()
+        self.current = PartitionMap(1, 2, 2)
+
+    async def refresh(self) -> PartitionMap:
+        return self.current
+
+
+class PlayedLearner(LearnerCalls):
+    """``policies`` is what the learner would publish."""
+
+    policies: bytes | None = None
+
+    async def status(self) -> dict[str, Any]:
+        return {"state": "away", "reason": "a unit test has none"}
+
+    async def learned(self) -> bytes:
+        if self.policies is None:
+            raise UnavailableError("a unit test has no learner")
+        return self.policies
+
+
+class PlayedShards(ShardCalls):
     """Two shards. ``users`` are there on whichever is asked; ``away`` shards answer nothing."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.map = PartitionMap(1, 2, 2)
+        super().__init__(PlayedPlaces())
         self.calls: list[tuple[Any, ...]] = []
         self.users: dict[str, UserView] = {}
         self.roots: dict[str, str] = {}
@@ -59,21 +84,8 @@ class PlayedShards(Shards):
         self.scoring: dict[tuple[int, str], ScoreModelChosen] = {}
         """what each shard was told to score a tenant's users with, by (shard, tenant id)"""
         self.away: set[int] = set()
-        self.policies: bytes | None = None
-        """what the learner would publish"""
         self.stale = 0
         """how many calls of `ask` are refused for an old map"""
-
-    async def refresh(self) -> PartitionMap:
-        return self.map
-
-    async def learner_status(self, timeout_s: float = 3.0) -> dict[str, Any]:
-        return {"state": "away", "reason": "a unit test has none"}
-
-    async def learned(self, timeout_s: float = 10.0) -> bytes:
-        if self.policies is None:
-            raise UnavailableError("a unit test has no learner")
-        return self.policies
 
     async def until(self, attempt: Callable[[], Any], timeout_s: float, is_done: Any = lambda _: True) -> Any:
         """Three times at once instead of for a while."""
@@ -97,7 +109,7 @@ class PlayedShards(Shards):
         return [call for call in self.calls if call[1] == method]
 
     def _direct_way(self, shard: int) -> Any:
-        return OK, None
+        return CallStatus.OK, None
 
     def _publish(self, shard: int, *_: Any) -> None:
         return None
@@ -106,16 +118,16 @@ class PlayedShards(Shards):
         self.scoring[shard, chosen.tenant] = chosen
 
     def _user(self, shard: int, version: int, tenant: str, key: str, as_of: int | None) -> Any:
-        return OK, self.users.get(f"{tenant}/{key}")
+        return CallStatus.OK, self.users.get(f"{tenant}/{key}")
 
     def _root(self, shard: int, version: int, tenant: str, key: str) -> Any:
-        return OK, self.roots.get(f"{tenant}/{key}", key)
+        return CallStatus.OK, self.roots.get(f"{tenant}/{key}", key)
 
     def _state_consent(self, shard: int, *_: Any) -> Any:
-        return OK, None
+        return CallStatus.OK, None
 
     def _erase(self, shard: int, *_: Any) -> Any:
-        return OK, None
+        return CallStatus.OK, None
 
     def _flush(self, shard: int) -> None:
         return None
@@ -124,7 +136,7 @@ class PlayedShards(Shards):
         if self.stale:
             self.stale -= 1
             return "stale_map", 2
-        return OK, [self._asked(tenant, key, campaign, occurrence) for key, occurrence in users]
+        return CallStatus.OK, [self._asked(tenant, key, campaign, occurrence) for key, occurrence in users]
 
     def _asked(self, tenant: str, key: str, campaign: str, occurrence: str) -> dict[str, Any]:
         id, user = decision_id(tenant, key, campaign, occurrence), self.users.get(f"{tenant}/{key}")
@@ -182,6 +194,7 @@ class World:
     def __init__(self, folder: Path) -> None:
         self.plane = ControlPlane(f"sqlite:///{folder / 'control.db'}")
         self.shards = PlayedShards()
+        self.learner = PlayedLearner()
         settings = load_settings(folder, environment={})
         installation = Installation(
             id="i",
@@ -198,25 +211,26 @@ class World:
         self.simulations = SimulationRuns(
             str(folder / "warehouse"), self.jobs, models=str(folder / "models"), spool=str(folder / "cache")
         )
-        counts = Counts(10)
-        overview = Overview(self.shards, self.plane, counts)
+        counts = ReplicaCounts(10)
+        overview = Overview(self.shards, self.learner, self.plane, counts)
         publishing = Publishing(self.plane, self.shards, overview, str(folder / "models"))
         users = Users(self.shards, self.sink, self.jobs, str(folder / "warehouse"))
-        decisions = Decisions(self.shards, users, self.jobs, str(folder / "warehouse"))
+        decisions = DecisionQueries(self.shards, users, self.jobs, str(folder / "warehouse"))
         self.parts = Parts(
             installation,
             self.plane,
             Access(self.plane, OPERATOR, 0.5),
             self.shards,
+            DirectoryCalls(),
             overview,
             users,
             publishing,
-            Campaigns(self.plane, publishing, overview),
+            CampaignService(self.plane, publishing, overview),
             decisions,
-            Explanations(decisions, self.plane, self.models, self.shards),
+            Explanations(decisions, self.plane, self.models, self.learner),
             self.sink,
             Policies(self.plane, self.models, publishing),
-            Simulations(self.plane, self.shards, self.simulations),
+            Simulations(self.plane, self.shards, self.learner, self.simulations),
             LiftDays(self.plane, self.jobs, str(folder / "warehouse")),
         )
         self.app = build(self.parts)

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from whisperer.evaluation import forecasts
-from whisperer.evaluation.gate import Figures, Rule, Verdict
+from whisperer.evaluation.gate import Figures, GateRule, Verdict
 from whisperer.evaluation.overlap import Overlap, Refusal
 from whisperer.models import formats, guardrails
 from whisperer.models.artifact import MAX_FILE_BYTES
@@ -46,7 +46,7 @@ def test_the_gate_of_score_models_is_the_codes() -> None:
         f"the difference in AUC is above -{rule.auc_drop:g}",
         f"within {rule.slope[0]:.2f} and {rule.slope[1]:.2f}, with {rule.fewest} rows at least",
         f"The policy `{SCORES}` is for",
-        f"`{NOT_COMPARABLE}` are rows",
+        f"the reason `{NOT_COMPARABLE}` means",
     ):
         assert told in WORDS, told
 
@@ -57,14 +57,14 @@ def test_every_guardrail_is_in_the_table_with_its_limit() -> None:
         assert row.startswith(f"{getattr(LIMITS, name):.0%}".replace("%", " %"))
         assert f"{LIMITS.ratio:g} times" in row
     assert f"| {LIMITS.value_drop:.0%} less reward a user |".replace("%", " %") in WORDS
-    assert f"a chance of at most {LIMITS.alpha:.0%} a".replace("%", " %") in WORDS
+    assert f"a chance of at most {LIMITS.alpha:.0%} per guardrail".replace("%", " %") in WORDS
     assert f"Value needs {guardrails.FEWEST_USERS} users" in WORDS
     assert f"over {MAX_FILE_BYTES >> 20} MiB" in WORDS
 
 
 def test_the_gates_own_verdict_is_evidence_as_it_is() -> None:
     seen = Overlap(10_000, 4_000, 2.0, 9.5, 1.0, 0.01, 0.0, {"0.99": 3.0})
-    refused = Verdict(False, (Refusal("too_little_overlap", "2 of 10,000"),), Figures(seen, None, {}, None), Rule())
+    refused = Verdict(False, (Refusal("too_little_overlap", "2 of 10,000"),), Figures(seen, None, {}, None), GateRule())
     told = refused.as_dict() | {"against": 1, "judged_at": "2026-01-31T09:00:00Z"}
     found = msgspec.convert(told, Evidence)
     assert (found.promote, found.reasons[0].sentence) == (False, "2 of 10,000")

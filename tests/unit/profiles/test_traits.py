@@ -139,7 +139,7 @@ small_writes = st.lists(
 
 
 @given(st.lists(small_writes, max_size=4), st.sampled_from([traits.STATED, traits.JOINED, traits.UNBOUNDED]))
-def test_a_small_profile_is_written_as_a_large_one_would_be(rounds: list[Any], rule: traits.Rule) -> None:
+def test_a_small_profile_is_written_as_a_large_one_would_be(rounds: list[Any], rule: traits.TraitBounds) -> None:
     small = large = None
     for writes in rounds:
         quick = traits.write(small, writes, rule)

@@ -17,11 +17,11 @@ from whisperer.shard.people.identity import MAX_ALSO, MAX_LINKS
 from whisperer.shard.records import (
     ALIAS_ARBITER,
     Claim,
-    Confirmed,
-    Delivered,
     Erase,
     Forward,
-    Message,
+    Letter,
+    LettersArrived,
+    LettersConfirmed,
     PartitionJoined,
     PartitionLeft,
 )
@@ -78,21 +78,21 @@ def tenant_of(world: World) -> Any:
     return world.shards[0].tenant(TENANT)
 
 
-def deliver_one(world: World, message: Message) -> None:
+def deliver_one(world: World, message: Letter) -> None:
     world.wire.remove(message)
     rest = list(world.wire)
     world.wire.clear()
-    world.write(world.home(message.target), Delivered([message]))
+    world.write(world.home(message.target), LettersArrived([message]))
     new = list(world.wire)
     world.wire.clear()
-    world.write(world.home(message.source), Confirmed([(message.tenant, message.source, message.sequence)]))
+    world.write(world.home(message.source), LettersConfirmed([(message.tenant, message.source, message.sequence)]))
     world.wire.extend([*rest, *new])
 
 
 def deliver_in_any_order(world: World, data: st.DataObject) -> None:
     """Order holds for each (source, target); across pairs any interleaving may happen."""
     while world.wire:
-        firsts: dict[tuple[int, int], Message] = {}
+        firsts: dict[tuple[int, int], Letter] = {}
         for message in world.wire:
             firsts.setdefault((message.source, message.target), message)
         ready = list(firsts.values())

@@ -151,10 +151,10 @@ def test_state_on_its_way_to_an_erased_user_is_dropped(world: World) -> None:
     claim = world.wire.popleft()
     world.wire.append(claim)
     world.now = T0 + 1000
-    from whisperer.shard.records import Delivered
+    from whisperer.shard.records import LettersArrived
 
     world.wire.clear()
-    world.write(world.home(claim.target), Delivered([claim]))
+    world.write(world.home(claim.target), LettersArrived([claim]))
     world.now = T0 + 2000
     world.erase("u:ann")
     world.deliver()
@@ -194,10 +194,10 @@ def test_merges_commute_after_claims(data: st.DataObject) -> None:
             world.wire.append(message)
             posted = world.wire
             one = posted.popleft()
-            from whisperer.shard.records import Confirmed, Delivered
+            from whisperer.shard.records import LettersArrived, LettersConfirmed
 
-            world.write(world.home(one.target), Delivered([one]))
-            world.write(world.home(one.source), Confirmed([(one.tenant, one.source, one.sequence)]))
+            world.write(world.home(one.target), LettersArrived([one]))
+            world.write(world.home(one.source), LettersConfirmed([(one.tenant, one.source, one.sequence)]))
             world.wire.extendleft(reversed(rest))
         world.check()
         digests.add(tuple(inspection.profile_digest(shard) for shard in world.shards))

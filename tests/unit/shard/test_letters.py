@@ -13,8 +13,8 @@ from whisperer.shard.machine import DEFAULT_MAX_IDS
 from whisperer.shard.records import (
     CHAINED_SINCE,
     AliasForget,
-    Delivered,
-    Message,
+    Letter,
+    LettersArrived,
     Record,
     ShardClosed,
     decode_record,
@@ -26,16 +26,16 @@ PAIR = (SOURCE, TARGET)
 DEVICE = partition_of("a:dev", SEED)
 
 
-def letters(world: World, n: int) -> list[Message]:
+def letters(world: World, n: int) -> list[Letter]:
     tenant = world.shards[world.home(SOURCE)].tenant(TENANT)
     made = [tenant.post(SOURCE, TARGET, AliasForget(f"u:{i}")) for i in range(n)]
-    tenant.outbox.clear()  # the world's journals know nothing of them
+    tenant.letters.clear()  # the world's journals know nothing of them
     return made
 
 
-def applied(world: World, *sent: Message) -> int:
+def applied(world: World, *sent: Letter) -> int:
     """Sequence of the last letter of the pair that the target has after these."""
-    world.write(world.home(TARGET), Delivered(list(sent)))
+    world.write(world.home(TARGET), LettersArrived(list(sent)))
     return world.shards[world.home(TARGET)].tenant(TENANT).cursors.get((TARGET, SOURCE), 0)
 
 
@@ -64,7 +64,7 @@ def test_a_letter_of_an_older_release_names_none_before_it_and_is_applied_as_it_
     first, _, third = letters(world, 3)
     wire = msgspec.msgpack.encode(third)
     old = msgspec.msgpack.encode(msgspec.msgpack.decode(wire)[:5])
-    assert applied(world, first, msgspec.msgpack.decode(old, type=Message)) == third.sequence
+    assert applied(world, first, msgspec.msgpack.decode(old, type=Letter)) == third.sequence
 
 
 @pytest.mark.parametrize("why", ["left", "closed"])
@@ -87,7 +87,7 @@ def test_what_an_older_release_journaled_behind_a_departure_is_replayed_as_it_wa
     applied(world, first)
     Move(world, TARGET, 2).freeze()
     old_home = world.shards[world.home(TARGET)]
-    record = decode_record(encode_record(Record(CHAINED_SINCE - 1, 1, world.now, Delivered([second]))))
+    record = decode_record(encode_record(Record(CHAINED_SINCE - 1, 1, world.now, LettersArrived([second]))))
     old_home.apply([(99, record)])
     assert old_home.tenant(TENANT).cursors[TARGET, SOURCE] == second.sequence
 

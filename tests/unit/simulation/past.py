@@ -12,7 +12,7 @@ from tests.unit.shard.campaigns import ADDRESSES, campaign
 from whisperer.journeys.campaign import Campaign, to_json
 from whisperer.shard.records import Experiment
 from whisperer.simulation.history import COLUMNS
-from whisperer.simulation.plan import Plan
+from whisperer.simulation.plan import SimulationPlan
 
 T0 = 1_790_000_000_000
 HOUR, DAY = 3_600_000, 86_400_000
@@ -51,7 +51,7 @@ def template(channel: str, text: str = "Hi {{ user.name }}") -> dict[str, Any]:
 TEMPLATES = {"hello@1": template("email"), "hello-sms@1": template("sms")}
 
 
-def plan(made: Campaign | None = None, days: int = 10, **more: Any) -> Plan:
+def plan(made: Campaign | None = None, days: int = 10, **more: Any) -> SimulationPlan:
     """Of ten days from T0 on."""
     stated: dict[str, Any] = {
         "experiment": ALL_POLICY,
@@ -60,4 +60,4 @@ def plan(made: Campaign | None = None, days: int = 10, **more: Any) -> Plan:
         "until": T0 + days * DAY,
         **more,
     }
-    return Plan(TENANT, (made or campaign()).name, 1, to_json(made or campaign()), T0, **stated)
+    return SimulationPlan(TENANT, (made or campaign()).name, 1, to_json(made or campaign()), T0, **stated)

@@ -25,7 +25,7 @@ from whisperer.ids import partition_of, tenant_seed
 from whisperer.journeys.campaign import Campaign, OnEvent, to_json
 from whisperer.shard.accounts import Account
 from whisperer.shard.records import Asked, DecisionsMade, Events, Experiment, SegmentConfig, decode_record
-from whisperer.simulation.plan import Plan
+from whisperer.simulation.plan import SimulationPlan
 from whisperer.simulation.policy import named
 from whisperer.simulation.replay import Replay
 from whisperer.simulation.run import renderer
@@ -105,7 +105,7 @@ def answer(world: World) -> None:
 
 
 def simulated(world: World, campaign: Campaign, folder: Path) -> Account:
-    plan = Plan(
+    plan = SimulationPlan(
         TENANT,
         campaign.name,
         1,

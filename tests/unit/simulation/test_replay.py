@@ -12,17 +12,17 @@ from tests.unit.simulation.past import DAY, HOUR, T0, TENANT, batch, event, iden
 from whisperer.decisions.decision import NO_SEND
 from whisperer.eligibility.rules import Cap, QuietHours
 from whisperer.errors import RequestError
-from whisperer.feedback.outcome import UNSUBSCRIBED
+from whisperer.feedback.outcome import OutcomeKind
 from whisperer.journeys.campaign import Campaign
 from whisperer.shard.records import Experiment, SegmentConfig
 from whisperer.simulation.history import ASKED, SENT, Fact, block_of
-from whisperer.simulation.plan import Plan
+from whisperer.simulation.plan import SimulationPlan
 from whisperer.simulation.run import simulate
 
 ANN = identify("ann", T0 - DAY)
 
 
-def run(asked: Plan, *events: tuple[Any, ...], facts: Sequence[Fact] = ()) -> dict[str, Any]:
+def run(asked: SimulationPlan, *events: tuple[Any, ...], facts: Sequence[Fact] = ()) -> dict[str, Any]:
     return simulate(asked, [batch(*events)] if events else [], facts)
 
 
@@ -30,7 +30,7 @@ def looks_of(user: str, n: int, every: int = HOUR) -> list[tuple[Any, ...]]:
     return [event(user, "Looked", T0 + HOUR + i * every) for i in range(n)]
 
 
-def always_mail(made: Campaign | None = None, **more: Any) -> Plan:
+def always_mail(made: Campaign | None = None, **more: Any) -> SimulationPlan:
     return plan(made, policy="arm:mail", **more)
 
 
@@ -70,7 +70,7 @@ def test_messages_of_other_campaigns_count_against_caps() -> None:
 
 
 def test_who_unsubscribed_stays_unsubscribed_from_then_on() -> None:
-    told = Fact(T0 + 2 * DAY, UNSUBSCRIBED, "u:ann", "other", "email")
+    told = Fact(T0 + 2 * DAY, OutcomeKind.UNSUBSCRIBED, "u:ann", "other", "email")
     mail_only = always_mail(campaign(arms=campaign().arms[:1]))
     found = run(mail_only, ANN, *looks_of("ann", 4, DAY), facts=[told])
     assert (found["sent"], found["refused"]) == (2, {"no_consent": 2})

@@ -14,10 +14,10 @@ from training import effects, labelled, report
 from training.card import DataCard, examine
 from training.dataset import TEST, Dataset, divide, read
 from training.lineage import manifest_for
-from training.outcome import Outcome
+from training.outcome import TrainingOutcome
 from training.search import Trial
 from training.task import task_of, tried_first
-from training.trial import Plan, grow
+from training.trial import TrialPlan, grow
 from training.uplift import storage
 from whisperer.models.loading import load
 from whisperer.models.store import ArtifactStore
@@ -29,7 +29,7 @@ class Made:
     def __init__(self, kind: str, data: Dataset, folder: Path, version: int = 1, window_days: int = 0) -> None:
         self.data, self.card, self.part = data, examine(data, kind), divide(data)
         task = task_of(kind, data, self.part, seed=0)
-        grown = list(grow(task, tried_first(kind), Plan(40, 10)))
+        grown = list(grow(task, tried_first(kind), TrialPlan(40, 10)))
         steps = tuple(step for _, step in grown)
         self.trials = [Trial(1, tried_first(kind), steps, "", 1.0), Trial(2, tried_first(kind), steps[:1], "", 0.1)]
         self.trials.append(Trial(3, tried_first(kind), (), "killed <b>too often</b>", 0.0))
@@ -162,5 +162,5 @@ def test_the_threshold_is_where_f1_is_highest() -> None:
 
 def test_a_card_of_a_run_is_json_for_programs(churn: Made) -> None:
     assert isinstance(churn.card, DataCard)
-    assert isinstance(churn.outcome, Outcome)
+    assert isinstance(churn.outcome, TrainingOutcome)
     json.dumps(churn.outcome.metrics, allow_nan=False)

@@ -14,7 +14,7 @@ from training import task as tasks
 from training import trial
 from training.dataset import HELD, TEST, divide, read
 from training.task import EFFECT_RISK, Task, loss_of, task_of
-from training.trial import Plan, grow
+from training.trial import TrialPlan, grow
 from training.uplift.trial import TrialError
 
 SOUGHT = {"eta": 0.2, "max_depth": 3, "min_child_weight": 2.0, "subsample": 0.7, "colsample_bytree": 0.7}
@@ -26,7 +26,7 @@ def churn_task(folder: Path) -> Task:
 
 
 def test_a_trial_that_goes_on_from_its_checkpoint_grows_what_it_would_have_grown(tmp_path: Path) -> None:
-    task, plan = churn_task(tmp_path), Plan(rounds=12, stride=4)
+    task, plan = churn_task(tmp_path), TrialPlan(rounds=12, stride=4)
     whole = list(grow(task, SOUGHT, plan))
     booster, _ = next(grow(task, SOUGHT, plan))
     booster.save_model(tmp_path / "at-4.ubj")
@@ -37,7 +37,7 @@ def test_a_trial_that_goes_on_from_its_checkpoint_grows_what_it_would_have_grown
 
 
 def test_a_stride_never_goes_beyond_the_plan(tmp_path: Path) -> None:
-    assert [step.rounds for _, step in grow(churn_task(tmp_path), SOUGHT, Plan(rounds=10, stride=4))] == [4, 8, 10]
+    assert [step.rounds for _, step in grow(churn_task(tmp_path), SOUGHT, TrialPlan(rounds=10, stride=4))] == [4, 8, 10]
 
 
 def test_rows_are_binned_once_for_all_trials_of_a_process(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_trials_of_uplift_learn_effects(tmp_path: Path) -> None:
     data = read(written(decision_table(), tmp_path), "uplift")
     task = task_of("uplift", data, divide(data), seed=0)
     sought = {"eta": 0.2, "max_depth": 4, "min_child_weight": 5.0, "subsample": 0.8}
-    steps = [step for _, step in grow(task, sought, Plan(rounds=30, stride=10))]
+    steps = [step for _, step in grow(task, sought, TrialPlan(rounds=30, stride=10))]
     assert steps[-1].held < -0.5
     assert np.isnan(steps[-1].seen)
 

@@ -1,7 +1,7 @@
 """Register what may carry a channel's messages: what each provider needs and promises, one module each.
 
 How a provider sends is in :mod:`serve_apps.delivery.adapters`, under the same name. To add one, write its name into
-:data:`whisperer.vocabulary.providers.ProviderName`, its module here, and its line below; docs/extending.md has the rest
+:data:`whisperer.vocabulary.providers.ProviderName`, its module here, and its line below; CONTRIBUTING.md has the rest
 of the recipe.
 """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from whisperer.delivery.addresses import is_clean
-from whisperer.delivery.errors import Problem
+from whisperer.errors import Problem
 
 MAX_TEXT = 512
 

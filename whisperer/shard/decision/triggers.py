@@ -18,7 +18,7 @@ from whisperer.shard.decision import outcomes
 from whisperer.shard.decision.candidacy import Call, consider
 from whisperer.shard.effects import Effect
 from whisperer.shard.records import Asked
-from whisperer.shard.state.schedules import AT_ONCE, NO_FIRING, SLICE, Sweep
+from whisperer.shard.state.schedules import AT_ONCE, NO_FIRING, SLICE, FiringSweep
 from whisperer.shard.state.tenant import Tenant
 
 MAX_PROPERTIES_BYTES = 8 << 10
@@ -141,7 +141,7 @@ def _next_instant(tenant: Tenant) -> int:
     return loop.next_firing[1]
 
 
-def _slice(tenant: Tenant, running: Sweep, room: int) -> list[Call]:
+def _slice(tenant: Tenant, running: FiringSweep, room: int) -> list[Call]:
     """Return a sweep's next users, at most ``room``, and move the sweep past them."""
     loop, people = tenant.loop, tenant.people
     stop = min(running.next_row + SLICE, running.end_row)

@@ -22,7 +22,7 @@ from whisperer.profiles.hash_index import HashIndex
 from whisperer.profiles.population import VACANT, Population
 from whisperer.profiles.scores import SCORES
 from whisperer.profiles.state import ProfileState
-from whisperer.shard.records import ALIAS_ARBITER, Message
+from whisperer.shard.records import ALIAS_ARBITER, Letter
 from whisperer.shard.state.loop import Wish
 from whisperer.shard.state.shard import ShardState
 from whisperer.shard.state.tenant import Tenant
@@ -46,7 +46,7 @@ class MovedUser(msgspec.Struct, array_like=True):
     """In the order of :data:`whisperer.profiles.scores.SCORES`; NaN for none yet."""
 
 
-class Part(msgspec.Struct, array_like=True):
+class PackedPart(msgspec.Struct, array_like=True):
     """Carry some of a partition. First forget ``gone``, then let ``users`` replace whatever was known of them.
 
     ``engagements`` (user key, encoded) are sent once, when they no longer change.
@@ -67,7 +67,7 @@ class PartitionState(msgspec.Struct, array_like=True):
     sequence: int
     sent: int
     cursors: list[tuple[int, int]]
-    outbox: list[Message]
+    letters: list[Letter]
     owners: list[tuple[str, str, bool]]
     parents: dict[str, str]
     tombstones: list[tuple[bytes, int]]
@@ -85,7 +85,7 @@ class PartitionState(msgspec.Struct, array_like=True):
 
 
 encode_part = msgspec.msgpack.Encoder().encode
-decode_part = msgspec.msgpack.Decoder(Part).decode
+decode_part = msgspec.msgpack.Decoder(PackedPart).decode
 encode_state = msgspec.msgpack.Encoder().encode
 decode_state = msgspec.msgpack.Decoder(PartitionState).decode
 
@@ -142,7 +142,7 @@ class Copying:
         people = self._tenant.people
         status = people.table["status"]
         users = [_user(self._tenant, row) for row in rows.tolist() if status[row] != VACANT]
-        return self._next(Part([key for key in gone if self._tenant.home(key) == self._partition], users))
+        return self._next(PackedPart([key for key in gone if self._tenant.home(key) == self._partition], users))
 
     def has_gone(self) -> bool:
         """Return whether keys have gone that no part has reported yet."""
@@ -163,7 +163,7 @@ class Copying:
                 piece = np.ascontiguousarray(keys[at : at + IDS_AT_ONCE])
                 _, is_new = self._ids.upsert(piece)
                 if is_new.any():
-                    yield self._next(Part(dedup=[(started, newest, piece[is_new].tobytes())]))
+                    yield self._next(PackedPart(dedup=[(started, newest, piece[is_new].tobytes())]))
 
     def engagements(self) -> Iterator[bytes]:
         """Yield parts with the users' engagements; call it once the partition is frozen."""
@@ -171,7 +171,7 @@ class Copying:
         partition = people.table["partition"]
         rows = iter([row for row in loop.asleep if partition[row] == self._partition])
         while slice_ := list(islice(rows, ENGAGEMENTS_AT_ONCE)):
-            part = Part()
+            part = PackedPart()
             decisions: list[Decision] = []
             for row in slice_:
                 key = people.keys.text(row)
@@ -191,7 +191,7 @@ class Copying:
         state.n_parts = self.n_parts
         return encode_state(state)
 
-    def _next(self, part: Part) -> bytes:
+    def _next(self, part: PackedPart) -> bytes:
         self.n_parts += 1
         return encode_part(part)
 
@@ -213,7 +213,7 @@ def _state(tenant: Tenant, partition: int, owner_keys: list[str]) -> PartitionSt
         sequence=int(tenant.sequence[partition]),
         sent=int(tenant.sent[partition]),
         cursors=[(source, at) for (target, source), at in tenant.cursors.items() if target == partition],
-        outbox=[message for (source, _), message in tenant.outbox.items() if source == partition],
+        letters=[letter for (source, _), letter in tenant.letters.items() if source == partition],
         owners=[(key, owner.user, owner.shared) for key, owner in owners if owner is not None],
         parents=tenant.forest.parents if partition == ALIAS_ARBITER else {},
         tombstones=[(h, at) for h, (p, at) in tenant.tombstones.items() if p == partition],

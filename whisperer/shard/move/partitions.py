@@ -26,8 +26,8 @@ from whisperer.profiles.population import AWAY, LIVE, Population
 from whisperer.profiles.scores import SCORES
 from whisperer.shard.arrival.announcements import reevaluate
 from whisperer.shard.decision import candidacy
-from whisperer.shard.effects import Effect, Send
-from whisperer.shard.move.packing import MovedUser, Part, PartitionState, decode_part, decode_state, rows_of
+from whisperer.shard.effects import Effect, SendLetter
+from whisperer.shard.move.packing import MovedUser, PackedPart, PartitionState, decode_part, decode_state, rows_of
 from whisperer.shard.records import ALIAS_ARBITER, PartitionJoined, PartitionLeft, PartitionPart, PartitionSwept
 from whisperer.shard.state.forest import Forest
 from whisperer.shard.state.shard import ShardState
@@ -112,8 +112,8 @@ def _forget_rest(shard: ShardState, tenant: Tenant, partition: int) -> None:
         del tenant.cursors[place]
     for place in [p for p in tenant.chain if p[0] == partition]:
         del tenant.chain[place]
-    for place in [p for p in tenant.outbox if p[0] == partition]:
-        del tenant.outbox[place]
+    for place in [p for p in tenant.letters if p[0] == partition]:
+        del tenant.letters[place]
     for key in [k for k in tenant.owners if tenant.home(k) == partition]:
         del tenant.owners[key]
     for digest in [h for h, (p, _) in tenant.tombstones.items() if p == partition]:
@@ -180,7 +180,7 @@ def _put(tenant: Tenant, user: MovedUser, partition: int) -> int:
     return row
 
 
-def _take_rest(shard: ShardState, tenant: Tenant, partition: int, part: Part) -> None:
+def _take_rest(shard: ShardState, tenant: Tenant, partition: int, part: PackedPart) -> None:
     shard.dedup.join(tenant.id, partition, part.dedup, by_tenant=shard.dedups_by_tenant)
     tenant.loop.campaigns.learn(part.pinned)
     for key, engagement in part.engagements:
@@ -191,7 +191,7 @@ def _join(shard: ShardState, tenant: Tenant, state: PartitionState) -> Iterator[
     partition, people = state.partition, tenant.people
     tenant.sequence[partition] = state.sequence
     tenant.sent[partition] = state.sent
-    chain = chain_of(state.outbox) if state.chain is None else {(partition, target): at for target, at in state.chain}
+    chain = chain_of(state.letters) if state.chain is None else {(partition, target): at for target, at in state.chain}
     tenant.chain.update(chain)
     tenant.cursors.update({(partition, source): at for source, at in state.cursors})
     tenant.owners.update({key: Owner(user, shared) for key, user, shared in state.owners})
@@ -207,7 +207,7 @@ def _join(shard: ShardState, tenant: Tenant, state: PartitionState) -> Iterator[
         row = _put(tenant, user, partition)
         if user.state.engagement:
             tenant.loop.asleep[row] = decode_engagement(user.state.engagement)
-    _take_rest(shard, tenant, partition, Part(dedup=state.dedup, pinned=state.pinned))
+    _take_rest(shard, tenant, partition, PackedPart(dedup=state.dedup, pinned=state.pinned))
     rows = rows_of(people, partition)
     people.table["status"][rows] &= ~np.uint8(AWAY)
     asleep = [row for row in tenant.loop.asleep if people.table["partition"][row] == partition]
@@ -225,6 +225,6 @@ def _join(shard: ShardState, tenant: Tenant, state: PartitionState) -> Iterator[
         decision = tenant.loop.open(row)
         if decision is not None:
             yield from candidacy.drive(tenant, decision)
-    for message in state.outbox:
-        tenant.outbox[message.source, message.sequence] = message
-        yield Send(message)
+    for letter in state.letters:
+        tenant.letters[letter.source, letter.sequence] = letter
+        yield SendLetter(letter)

@@ -16,7 +16,7 @@ from whisperer.events.block import EventBlock, Payloads, columns_of, encode_bloc
 from whisperer.events.decoding import decode_block
 from whisperer.events.parts import PartBuilder, merge
 from whisperer.ids import key_hash
-from whisperer.shard.effects import Effect, Send
+from whisperer.shard.effects import Effect, SendLetter
 from whisperer.shard.records import ALIAS_ARBITER, Astray, Forward, Led
 from whisperer.shard.state.tenant import Tenant
 
@@ -47,7 +47,7 @@ def forward(
     for (source, home), places, data in _regrouped(tenant, block, chosen.tolist(), targets, routes):
         keys = _leading_to(led, {targets[i] for i in places})
         body = Forward(data, origin, reference[chosen[places]].tolist(), keys)
-        yield Send(tenant.post(source, home, body))
+        yield SendLetter(tenant.post(source, home, body))
 
 
 def go_astray(
@@ -60,7 +60,7 @@ def go_astray(
     for (source, home), places, data in _regrouped(tenant, block, chosen.tolist(), keys, routes):
         body = Forward(data, letter.origin, references[chosen[places]].tolist())
         leading = _leading_to(dict(letter.keys), {keys[i] for i in places})
-        yield Send(tenant.post(source, home, Astray(body, leading)))
+        yield SendLetter(tenant.post(source, home, Astray(body, leading)))
 
 
 def lead(tenant: Tenant, letter: Forward) -> Iterator[Effect]:
@@ -69,7 +69,7 @@ def lead(tenant: Tenant, letter: Forward) -> Iterator[Effect]:
     roots = [tenant.forest.root(key_of(block, event)) for event in range(len(block))]
     routes = [(ALIAS_ARBITER, tenant.home(root)) for root in roots]
     for (source, home), places, data in _regrouped(tenant, block, list(range(len(block))), roots, routes):
-        yield Send(tenant.post(source, home, Led(Forward(data, letter.origin, references[places].tolist()))))
+        yield SendLetter(tenant.post(source, home, Led(Forward(data, letter.origin, references[places].tolist()))))
 
 
 def _leading_to(led: dict[str, str], targets: set[str]) -> list[tuple[str, str]]:

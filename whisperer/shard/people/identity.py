@@ -25,7 +25,7 @@ from whisperer.journeys.engagement import decode as decode_engagement
 from whisperer.journeys.engagement import encode as encode_engagement
 from whisperer.profiles import traits
 from whisperer.profiles.population import FORWARDED
-from whisperer.shard.effects import Effect, Send, UserErased
+from whisperer.shard.effects import Effect, SendLetter, UserErased
 from whisperer.shard.people.forwarding import lead
 from whisperer.shard.records import (
     ALIAS_ARBITER,
@@ -71,12 +71,12 @@ def note_link(tenant: Tenant, row: int, link: str, now: int, version: int) -> It
     if is_anonymous(link):
         people.link(row, link, owned=True)
         tenant.touch_one(row)
-        yield Send(tenant.post(source, tenant.home(link), Claim(link, user, also)))
+        yield SendLetter(tenant.post(source, tenant.home(link), Claim(link, user, also)))
     elif link != user:
-        yield Send(tenant.post(source, ALIAS_ARBITER, AliasAsk(link, user, now)))
+        yield SendLetter(tenant.post(source, ALIAS_ARBITER, AliasAsk(link, user, now)))
         # Older SDKs alias an anonymous id to its first user id.
         older = anonymous_key(bare_id(link))
-        yield Send(tenant.post(source, tenant.home(older), Claim(older, user, also, if_known=True)))
+        yield SendLetter(tenant.post(source, tenant.home(older), Claim(older, user, also, if_known=True)))
 
 
 def claim(tenant: Tenant, body: Claim, now: int) -> Iterator[Effect]:
@@ -100,7 +100,7 @@ def claim(tenant: Tenant, body: Claim, now: int) -> Iterator[Effect]:
             tenant.people.targets[row] = body.user
     else:
         _share(tenant, body.anonymous, owner)
-        yield Send(tenant.post(home, tenant.home(body.user), Refused(body.anonymous, body.user)))
+        yield SendLetter(tenant.post(home, tenant.home(body.user), Refused(body.anonymous, body.user)))
 
 
 def _share(tenant: Tenant, anonymous: str, owner: Owner) -> None:
@@ -152,7 +152,7 @@ def alias_ask(tenant: Tenant, body: AliasAsk, version: int) -> Iterator[Effect]:
         user = root
         yield from _shorten(tenant, body.user)
     forest.join(body.previous, user, root, body.at)
-    yield Send(tenant.post(ALIAS_ARBITER, tenant.home(body.previous), AliasGrant(body.previous, user, body.at)))
+    yield SendLetter(tenant.post(ALIAS_ARBITER, tenant.home(body.previous), AliasGrant(body.previous, user, body.at)))
 
 
 def astray(tenant: Tenant, body: Astray) -> Iterator[Effect]:
@@ -173,17 +173,17 @@ def astray(tenant: Tenant, body: Astray) -> Iterator[Effect]:
             yield _told(tenant, key, was, root)
 
 
-def _led(tenant: Tenant, root: str, letter: Passed) -> Send:
-    return Send(tenant.post(ALIAS_ARBITER, tenant.home(root), Led(letter)))
+def _led(tenant: Tenant, root: str, letter: Passed) -> SendLetter:
+    return SendLetter(tenant.post(ALIAS_ARBITER, tenant.home(root), Led(letter)))
 
 
-def _shorten(tenant: Tenant, key: str) -> Iterator[Send]:
+def _shorten(tenant: Tenant, key: str) -> Iterator[SendLetter]:
     for move in tenant.forest.find(key)[1]:
         yield _told(tenant, *move)
 
 
-def _told(tenant: Tenant, key: str, was: str, root: str) -> Send:
-    return Send(tenant.post(ALIAS_ARBITER, tenant.home(key), Moved(key, was, root)))
+def _told(tenant: Tenant, key: str, was: str, root: str) -> SendLetter:
+    return SendLetter(tenant.post(ALIAS_ARBITER, tenant.home(key), Moved(key, was, root)))
 
 
 def moved(tenant: Tenant, body: Moved) -> None:
@@ -199,19 +199,19 @@ def moved(tenant: Tenant, body: Moved) -> None:
         owner.user = body.user
 
 
-def pass_on(tenant: Tenant, row: int, letter: Refused | MergeIn | OutcomePassed, *, led: bool) -> Send:
+def pass_on(tenant: Tenant, row: int, letter: Refused | MergeIn | OutcomePassed, *, led: bool) -> SendLetter:
     """Pass on a letter to a user who was merged: to the arbiter or, if that ``led`` it here, where the user went."""
     people = tenant.people
     source = int(people.table["partition"][row])
     if not led:
         came = [(letter.origin, letter.user)] if isinstance(letter, MergeIn) else []
-        return Send(tenant.post(source, ALIAS_ARBITER, Astray(letter, came)))
+        return SendLetter(tenant.post(source, ALIAS_ARBITER, Astray(letter, came)))
     target = people.targets[row]
     if isinstance(letter, OutcomePassed):
         letter = OutcomePassed(msgspec.structs.replace(letter.outcome, user=target))
     else:
         letter = msgspec.structs.replace(letter, user=target)
-    return Send(tenant.post(source, tenant.home(target), letter))
+    return SendLetter(tenant.post(source, tenant.home(target), letter))
 
 
 def alias_grant(tenant: Tenant, body: AliasGrant, now: int, version: int) -> Iterator[Effect]:
@@ -224,7 +224,7 @@ def alias_grant(tenant: Tenant, body: AliasGrant, now: int, version: int) -> Ite
         tenant.counters["dropped.user_erased"] += 1
         if version >= BOUNDED_SINCE:
             home = tenant.home(body.previous)
-            yield Send(tenant.post(home, ALIAS_ARBITER, AliasForget(body.previous, erased_at)))
+            yield SendLetter(tenant.post(home, ALIAS_ARBITER, AliasForget(body.previous, erased_at)))
         return
     yield from _hand_over(tenant, body.previous, body.user, now, always=version >= BOUNDED_SINCE)
 
@@ -237,7 +237,7 @@ def merge_in(tenant: Tenant, body: MergeIn, version: int, *, led: bool = False) 
         tenant.counters["dropped.user_erased"] += 1
         if is_bounded:  # the merged key was part of the erased person, which the erasure could not know yet
             home = tenant.home(body.user)
-            yield Send(tenant.post(home, tenant.home(body.origin), EraseLinked(body.origin, erased_at)))
+            yield SendLetter(tenant.post(home, tenant.home(body.origin), EraseLinked(body.origin, erased_at)))
         return
     people = tenant.people
     row = tenant.row_for(body.user)
@@ -270,7 +270,7 @@ def _release(tenant: Tenant, row: int) -> Iterator[Effect]:
             continue
         if links.pop(key):
             tenant.counters["dropped.identity_full"] += 1
-            yield Send(tenant.post(home, tenant.home(key), Released(key)))
+            yield SendLetter(tenant.post(home, tenant.home(key), Released(key)))
 
 
 def erase(tenant: Tenant, key: str, erased_at: int, asked_at: int) -> Iterator[Effect]:
@@ -297,9 +297,9 @@ def erase(tenant: Tenant, key: str, erased_at: int, asked_at: int) -> Iterator[E
     tenant.erasing[key] = erased_at
     yield UserErased(tenant.id, key)
     for other in linked:
-        yield Send(tenant.post(home, tenant.home(other), EraseLinked(other, asked_at)))
+        yield SendLetter(tenant.post(home, tenant.home(other), EraseLinked(other, asked_at)))
     if not is_anonymous(key):
-        yield Send(tenant.post(home, ALIAS_ARBITER, AliasForget(key, erased_at)))
+        yield SendLetter(tenant.post(home, ALIAS_ARBITER, AliasForget(key, erased_at)))
 
 
 def erase_linked(tenant: Tenant, body: EraseLinked, at: int) -> Iterator[Effect]:
@@ -328,4 +328,4 @@ def _hand_over(tenant: Tenant, key: str, user: str, now: int, *, always: bool = 
     people.forward(row, user)
     if always or state.n_events or state.traits or state.links or state.refused or state.engagement:
         body = MergeIn(user, key, now, state)
-        yield Send(tenant.post(int(people.table["partition"][row]), tenant.home(user), body))
+        yield SendLetter(tenant.post(int(people.table["partition"][row]), tenant.home(user), body))

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from whisperer.events.kernels.words import kernel
+from whisperer.events.kernels.intrinsics import kernel
 from whisperer.ids import N_PARTITIONS
 from whisperer.profiles.hash_index import HashIndex
 

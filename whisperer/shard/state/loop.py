@@ -16,31 +16,18 @@ from typing import NamedTuple
 import msgspec
 
 from whisperer.decisions.decision import Choice
-from whisperer.delivery.dispatch import REFUSED as NOT_HANDED_OVER
-from whisperer.delivery.dispatch import UNKNOWN, Receipt
+from whisperer.delivery.dispatch import Receipt, Verdict
 from whisperer.eligibility import consent
 from whisperer.eligibility.standing import Consent
-from whisperer.feedback.outcome import UNSUBSCRIBED, Reward
+from whisperer.feedback.outcome import OutcomeKind, Reward
 from whisperer.ids import key_hash, message_hash, tenant_seed
 from whisperer.journeys.campaign import Campaign
-from whisperer.journeys.engagement import (
-    DECIDING,
-    KEEP,
-    NO_SEND,
-    OPEN,
-    REFUSED,
-    SENDING,
-    SENT,
-    Decision,
-    Engagement,
-    is_past,
-    remember,
-)
+from whisperer.journeys.engagement import KEEP, OPEN, Decision, DecisionStatus, Engagement, is_past, remember
 from whisperer.journeys.merge import kept, merge
 from whisperer.profiles.population import Population
 from whisperer.shard.accounts import Account, count_sizes, expose_all
 from whisperer.shard.records import CampaignConfig, Experiment
-from whisperer.shard.state.live_campaigns import Campaigns
+from whisperer.shard.state.live_campaigns import LiveCampaigns
 from whisperer.shard.state.log import LogRow, decision_row, delivery_row, reward_row
 from whisperer.shard.state.rewards import RewardLog
 from whisperer.shard.state.schedules import Schedules
@@ -76,7 +63,7 @@ class Loop:
     people: Population
     rows: list[LogRow]
     """Rows for the warehouse from the record being applied; the shard collects them."""
-    campaigns: Campaigns = field(default_factory=Campaigns)
+    campaigns: LiveCampaigns = field(default_factory=LiveCampaigns)
     experiment: Experiment = field(default_factory=Experiment)
     engagements: dict[int, Engagement] = field(default_factory=dict)
     """By row."""
@@ -187,17 +174,17 @@ class Loop:
             oldest.early_at = -1
             self.reward(oldest, now, mature=True)
 
-    def close(self, decision: Decision, status: str, now: int, reason: str = "") -> None:
+    def close(self, decision: Decision, status: DecisionStatus, now: int, reason: str = "") -> None:
         """Close an open decision as sent, no_send or refused; a message its reader may have is never refused."""
         assert decision.status in OPEN, f"{decision.id} is closed already"
         account = self.account(decision.campaign)
         account.pending -= 1
         if decision.send is not None and decision.send.unknown:
-            status, reason = SENT, ""
+            status, reason = DecisionStatus.SENT, ""
             account.unknown += 1
-        if status == SENT:
+        if status == DecisionStatus.SENT:
             account.sent += 1
-        elif status == NO_SEND:
+        elif status == DecisionStatus.NO_SEND:
             account.no_send += 1
         else:
             account.refused[reason] += 1
@@ -207,12 +194,12 @@ class Loop:
 
     def refuse(self, decision: Decision, reason: str, now: int) -> None:
         """Close an open decision as refused, without an answer from a provider."""
-        self.close(decision, REFUSED, now, reason)
+        self.close(decision, DecisionStatus.REFUSED, now, reason)
         key, partition = self.who(decision)
         if decision.send is None:
             self.rows.append(decision_row(self.tenant, key, partition, decision))
         else:
-            status = UNKNOWN if decision.status == SENT else NOT_HANDED_OVER
+            status = Verdict.UNKNOWN if decision.status == DecisionStatus.SENT else Verdict.REFUSED
             self.log_delivery(decision, Receipt(decision.send.send_key, status), now)
 
     def who(self, decision: Decision) -> tuple[str, int]:
@@ -270,7 +257,7 @@ class Loop:
             score=choice.score,
             policy_version=choice.policy_version,
             user=key_hash(key, tenant_seed(self.tenant)),
-            unsubscribed=any(outcome.kind == UNSUBSCRIBED for outcome in decision.outcomes),
+            unsubscribed=any(outcome.kind == OutcomeKind.UNSUBSCRIBED for outcome in decision.outcomes),
             decided_at=decision.at,
         )
         decision.revision += 1
@@ -280,7 +267,7 @@ class Loop:
             decision.matured = True
             account = self.account(decision.campaign).arm(decision.group, decision.arm)
             account.decisions += 1
-            account.sent += decision.status == SENT
+            account.sent += decision.status == DecisionStatus.SENT
             account.converted += decision.converted_at >= 0
             account.reward_micros += earned
         return entry
@@ -299,9 +286,9 @@ class Loop:
         expose_all(self.accounts, held, -1)
         staying = []
         for decision in held.decisions:
-            if decision.status == DECIDING:
+            if decision.status == DecisionStatus.DECIDING:
                 self.refuse(decision, reason, now)
-            if decision.status == SENDING:
+            if decision.status == DecisionStatus.SENDING:
                 staying.append(decision)
             else:
                 self.displace(decision.id)
@@ -426,9 +413,9 @@ def reward_micros(decision: Decision, campaign: Campaign) -> int:
     goal = campaign.goal
     cap = round(goal.cap * MICROS)
     earned = max(-cap, min(decision.earned_micros, cap))
-    if decision.status == SENT:
+    if decision.status == DecisionStatus.SENT:
         arm = next((a for a in campaign.arms if a.id == decision.arm), None)
         earned -= round(arm.cost * MICROS) if arm else 0
-    if any(outcome.kind == UNSUBSCRIBED for outcome in decision.outcomes):
+    if any(outcome.kind == OutcomeKind.UNSUBSCRIBED for outcome in decision.outcomes):
         earned -= round(goal.unsubscribe_cost * MICROS)
     return earned

@@ -152,7 +152,7 @@ class RowsView:
 
 
 @dataclass(slots=True)
-class Segments:
+class LiveSegments:
     """Hold a tenant's published segments in one shard and keep their columns up to date."""
 
     live: dict[str, Live] = field(default_factory=dict)

@@ -26,7 +26,7 @@ MISFIRE_GRACE_MS = 3_600_000
 NO_FIRING = 2**63 - 1
 
 
-class Sweep(msgspec.Struct, array_like=True):
+class FiringSweep(msgspec.Struct, array_like=True):
     """Track one firing's way through the users: rows from ``next_row`` up to ``end_row`` are still to come.
 
     ``zone`` is None for a schedule in one zone for all; ``instant`` is ms UTC.
@@ -50,7 +50,7 @@ class Schedules(msgspec.Struct, array_like=True):
 
     since: dict[str, int] = {}
     last: dict[str, dict[str, int]] = {}
-    sweeps: list[Sweep] = []
+    sweeps: list[FiringSweep] = []
 
     def publish(self, scheduled: Sequence[LiveCampaign], zones: Sequence[str], now: int) -> None:
         """Start new schedules now and end absent ones; one resumed after a pause skips the instants it missed."""
@@ -86,7 +86,7 @@ class Schedules(msgspec.Struct, array_like=True):
                 last.setdefault(zone, appeared)
             for firing in due_zones(live.schedule, trigger.zone, zones, last, now, MISFIRE_GRACE_MS):
                 last[firing.zone or ""] = firing.instant
-                self.sweeps.append(Sweep(live.name, firing.zone, firing.instant, firing.misfired, 0, n_rows))
+                self.sweeps.append(FiringSweep(live.name, firing.zone, firing.instant, firing.misfired, 0, n_rows))
 
     def catch_up(self, scheduled: Sequence[LiveCampaign], now: int, first_row: int, n_rows: int) -> None:
         """Sweep users who arrived with a partition, for instants that fired here within the grace period.
@@ -98,4 +98,4 @@ class Schedules(msgspec.Struct, array_like=True):
                 if instant > self.since[live.name] and now - instant <= MISFIRE_GRACE_MS:
                     trigger = live.campaign.trigger
                     own = isinstance(trigger, OnSchedule) and trigger.zone == "user"
-                    self.sweeps.append(Sweep(live.name, zone if own else None, instant, False, first_row, n_rows))
+                    self.sweeps.append(FiringSweep(live.name, zone if own else None, instant, False, first_row, n_rows))

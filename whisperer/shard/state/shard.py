@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from whisperer.shard.records import BARED_SINCE, BOUNDED_SINCE, CHAINED_SINCE, RECORD_VERSION, Message
+from whisperer.shard.records import BARED_SINCE, BOUNDED_SINCE, CHAINED_SINCE, RECORD_VERSION, Letter
 from whisperer.shard.state.dedup import Dedup
 from whisperer.shard.state.log import Log, LogRow, forget
 from whisperer.shard.state.tenant import Tenant
@@ -91,13 +91,13 @@ class ShardState:
             return True
         return partition in self.kept.get(tenant, ()) or (tenant, partition) in self.moved
 
-    def takes(self, message: Message) -> bool:
+    def takes(self, letter: Letter) -> bool:
         """Return whether a letter applies: not if journaled after its target left, as the new home must get it."""
-        return self.record_version < CHAINED_SINCE or self.is_at_home(message.tenant, message.target)
+        return self.record_version < CHAINED_SINCE or self.is_at_home(letter.tenant, letter.target)
 
-    def outbox(self) -> list[Message]:
+    def letters(self) -> list[Letter]:
         """Return every letter not yet confirmed, in sending order per source."""
-        return [m for tenant in self.tenants.values() for m in tenant.outbox.values()]
+        return [letter for tenant in self.tenants.values() for letter in tenant.letters.values()]
 
     def forget_exported(self, before: int) -> None:
         """Forget what was kept for the warehouse before a journal position: the warehouse has it."""

@@ -1,4 +1,4 @@
-"""Hold everything of one tenant in a shard: profiles, order, outbox, identity, counters, segments, the loop."""
+"""Hold everything of one tenant in a shard: profiles, order, letters, identity, counters, segments, the loop."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from whisperer.events.types import RESERVED_NAME
 from whisperer.ids import N_PARTITIONS, message_hash, partition_of, tenant_seed
 from whisperer.profiles.population import LIVE, Population
 from whisperer.profiles.traits import Written
-from whisperer.shard.records import Body, Message, ScoreModelChosen
+from whisperer.shard.records import Letter, LetterBody, ScoreModelChosen
 from whisperer.shard.state.forest import Forest
 from whisperer.shard.state.log import LogRow
 from whisperer.shard.state.loop import Loop
-from whisperer.shard.state.membership import Segments
+from whisperer.shard.state.membership import LiveSegments
 from whisperer.shard.state.watch import Watch
 
 BUILT_IN = frozenset(RESERVED_NAME.values())
@@ -29,9 +29,9 @@ REFUSED_TRAITS = "refused_traits."
 """Prefix of the counters of traits that a profile had no room for."""
 
 
-def chain_of(outbox: Iterable[Message]) -> dict[tuple[int, int], int]:
+def chain_of(letters: Iterable[Letter]) -> dict[tuple[int, int], int]:
     """Return the chain as far as unconfirmed letters show it, which is all that releases before version 5 kept."""
-    return {(message.source, message.target): message.sequence for message in outbox}
+    return {(letter.source, letter.target): letter.sequence for letter in letters}
 
 
 @dataclass(slots=True)
@@ -50,7 +50,7 @@ class Tenant:
     seed: int
     people: Population
     loop: Loop
-    segments: Segments = field(default_factory=Segments)
+    segments: LiveSegments = field(default_factory=LiveSegments)
     config_version: int = 0
     sequence: NDArray[np.int64] = field(default_factory=lambda: np.zeros(N_PARTITIONS, np.int64))
     """Events journaled so far, by partition."""
@@ -60,7 +60,7 @@ class Tenant:
     """(source, target) -> sequence of the last letter sent: the next one's ``after``."""
     cursors: dict[tuple[int, int], int] = field(default_factory=dict)
     """(target, source) -> sequence of the last letter applied."""
-    outbox: dict[tuple[int, int], Message] = field(default_factory=dict)
+    letters: dict[tuple[int, int], Letter] = field(default_factory=dict)
     """(source, sequence) -> letter not yet confirmed, in order of sending."""
     owners: dict[str, Owner] = field(default_factory=dict)
     """Anonymous key whose partition is here -> its owner."""
@@ -103,18 +103,18 @@ class Tenant:
         """Return the partition of a user key."""
         return partition_of(key, self.seed)
 
-    def post(self, source: int, target: int, body: Body) -> Message:
-        """Put a letter into the outbox and return it."""
+    def post(self, source: int, target: int, body: LetterBody) -> Letter:
+        """Keep a letter until it is confirmed, and return it."""
         self.sent[source] += 1
         sequence = int(self.sent[source])
-        message = Message(self.id, source, target, sequence, body, self.chain.get((source, target), 0))
+        letter = Letter(self.id, source, target, sequence, body, self.chain.get((source, target), 0))
         self.chain[source, target] = sequence
-        self.outbox[source, sequence] = message
-        return message
+        self.letters[source, sequence] = letter
+        return letter
 
-    def is_next(self, message: Message) -> bool:
+    def is_next(self, letter: Letter) -> bool:
         """Return whether a letter is new and every one before it from its source to its target was applied."""
-        return message.after <= self.cursors.get((message.target, message.source), 0) < message.sequence
+        return letter.after <= self.cursors.get((letter.target, letter.source), 0) < letter.sequence
 
     def erased_at(self, key: str) -> int | None:
         """Return when a key was last erased, ms UTC, or None."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator
 
-from whisperer.journeys.engagement import DECIDING, SENDING, Decision
+from whisperer.journeys.engagement import Decision, DecisionStatus
 
 DECISION_DEADLINE_MS = 60_000
 NEVER = -1
@@ -19,9 +19,9 @@ NEVER = -1
 def next_due(decision: Decision) -> int:
     """Return the next moment (ms UTC) at which time alone changes a decision, or NEVER."""
     moments = []
-    if decision.status == DECIDING:
+    if decision.status == DecisionStatus.DECIDING:
         moments.append(decision.at + DECISION_DEADLINE_MS)
-    elif decision.status == SENDING:
+    elif decision.status == DecisionStatus.SENDING:
         if decision.send is not None and decision.send.next_at >= 0:
             moments.append(decision.send.next_at)
     elif decision.mature_at >= 0 and not decision.matured:

@@ -206,5 +206,5 @@ def test_a_replay_settles_what_partitions_owe_each_other(tmp_path: Path) -> None
     replay = Replay(TENANT)
     for batch in stored_events(exported(world, tmp_path), TENANT, "received_at"):
         replay.bring(batch)
-    assert not replay.shard.outbox()
+    assert not replay.shard.letters()
     assert replay.tenant.people.targets[replay.tenant.people.keys.get("a:phone") or 0] == "u:bob"

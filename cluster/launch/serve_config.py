@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from cluster.installation import Installation
-from cluster.ray_head import HEAD
-from cluster.settings import Application
+from cluster.launch.installation import Installation
+from cluster.launch.ray_head import HEAD
+from whisperer.settings import ApplicationSettings
 
 GATEWAY_APPLICATION = "gateway"
 _KEEP_ALIVE_S = 90
@@ -57,7 +57,7 @@ def _called(
     name: str,
     deployment: str,
     import_path: str,
-    settings: Application,
+    settings: ApplicationSettings,
     cpus: float,
     grace_s: float,
 ) -> dict[str, Any]:
@@ -135,6 +135,6 @@ def _replicas(fewest: int, most: int, target_ongoing_requests: int) -> dict[str,
             "target_ongoing_requests": target_ongoing_requests,
             "upscale_delay_s": 5.0,
             "downscale_delay_s": 120.0,
-            "policy": {"policy_function": "cluster.autoscaling:by_calls"},
+            "policy": {"policy_function": "cluster.launch.autoscaling:by_calls"},
         }
     }

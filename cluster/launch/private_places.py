@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 from sqlalchemy import make_url
 
-from cluster.settings import Settings
+from whisperer.settings import Settings
 
 _BESIDE = ("", "-wal", "-shm")
 """Suffixes of the files of one SQLite database."""

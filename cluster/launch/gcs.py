@@ -17,8 +17,8 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
-from cluster.installation import Installation, write_private
-from cluster.pids import Pid, identify, named
+from cluster.launch.installation import Installation, write_private
+from cluster.launch.pids import Pid, identify, named
 from cluster.settings import SettingsError
 
 PROGRAM = "gcs_server"

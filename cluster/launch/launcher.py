@@ -21,9 +21,12 @@ from typing import Any
 
 import msgspec
 
-from cluster import demo, gcs, journal_url, pids, ports, private_places, ray_head, readiness, settings
-from cluster.file_modes import PRIVATE
-from cluster.installation import (
+from cluster import settings
+from cluster.control_plane import ControlPlane
+from cluster.demo import setup
+from cluster.launch import gcs, journal_url, pids, ports, private_places, ray_head, readiness
+from cluster.launch.file_modes import PRIVATE
+from cluster.launch.installation import (
     HEAD_PROGRAMS,
     Installation,
     InstallationError,
@@ -33,7 +36,9 @@ from cluster.installation import (
     locked,
     temp_root,
 )
-from cluster.ray_head import StartError, run_logged
+from cluster.launch.ray_head import StartError, run_logged
+from cluster.launch.serve_deploy import ServeDeployer
+from whisperer.settings import Settings
 
 _ORPHAN_GRACE_S = 3.0
 _DOWN_GRACE_S = 8.0
@@ -123,7 +128,7 @@ def down(data_dir: Path, *, progress: Progress | None = None) -> int:
         return len(found)
 
 
-def _configure(installation: Installation, chosen: settings.Settings, options: Mapping[str, Any]) -> None:
+def _configure(installation: Installation, chosen: Settings, options: Mapping[str, Any]) -> None:
     """Claim ports and write the record that every process will read."""
     if not ports.is_free(chosen.server.host, chosen.server.port):
         raise InstallationError(
@@ -149,8 +154,6 @@ def _configure(installation: Installation, chosen: settings.Settings, options: M
 
 
 def _start(report: Report, with_demo: bool, progress: Progress) -> None:
-    from cluster.serve_deploy import ServeDeployer  # httpx is loaded while Ray starts
-
     installation = report.installation
     _, in_force = installation.configured()
     deadline = time.monotonic() + in_force.cluster.start_timeout_s
@@ -203,7 +206,7 @@ def _start_head(installation: Installation, left_s: Callable[[], float], progres
 
 def _join(
     installation: Installation,
-    chosen: settings.Settings,
+    chosen: Settings,
     options: Mapping[str, Any],
     with_demo: bool,
     progress: Progress,
@@ -231,12 +234,11 @@ def _join(
 
 
 def _prepare_database(installation: Installation, with_demo: bool) -> None:
-    from cluster.control_plane import ControlPlane  # SQLAlchemy is loaded while Ray starts
 
     _, in_force = installation.configured()
     with ControlPlane(in_force.control_plane.url) as plane:
         if with_demo:
-            installation.demo = demo.access(plane, in_force.demo.tenant, installation.demo)
+            installation.demo = setup.access(plane, in_force.demo.tenant, installation.demo)
 
 
 def _start_simulator(installation: Installation) -> None:

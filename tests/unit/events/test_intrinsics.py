@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from whisperer.events.kernels.words import (
+from whisperer.events.kernels.intrinsics import (
     PADDING,
     _sources,
     byte_at,
@@ -75,7 +75,7 @@ def test_a_kernel_on_disk_is_renewed_when_a_constant_of_another_file_changes(
     monkeypatch.syspath_prepend(str(tmp_path))
     constants, kernels = tmp_path / "whisperer_test_constants.py", tmp_path / "whisperer_test_kernels.py"
     kernels.write_text(
-        "from whisperer.events.kernels.words import kernel\nfrom whisperer_test_constants import N\n\n\n"
+        "from whisperer.events.kernels.intrinsics import kernel\nfrom whisperer_test_constants import N\n\n\n"
         "@kernel\ndef number():\n    return N\n"
     )
     found = []

@@ -1,11 +1,11 @@
-"""Ray's command line without its `serve` and `job` command groups: `python -m cluster.ray_cli start ...`.
+"""Ray's command line without its `serve` and `job` command groups: `python -m cluster.launch.ray_cli start ...`.
 
 Importing those two takes three seconds, and `start` never uses them. Ray treats them as optional and continues without
 them; should that change, this is merely slower or says so in its log.
 
 An installation on the loopback address tells Ray that there is only one machine, so that Ray does not replace the
-address (cluster/installation.py). `ray start` would then refuse to join; here it may, because several nodes can share a
-machine.
+address (cluster/launch/installation.py). `ray start` would then refuse to join; here it may, because several nodes can
+share a machine.
 """
 
 from __future__ import annotations

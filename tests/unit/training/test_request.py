@@ -10,8 +10,8 @@ import pytest
 
 from tests.unit.training.making_rows import churn_table, written
 from training import train
-from training.asking import parse
 from training.gather import COMPLETE, ROWS, Source, cutoffs, gather
+from training.request import parse
 from training.search import SearchError, Step, Trial, best_of
 from whisperer.errors import ConflictError
 

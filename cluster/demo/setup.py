@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from cluster import demo_campaign
 from cluster.control_plane import ControlPlane
-from cluster.installation import DemoAccess
+from cluster.demo.access import DemoAccess
+from cluster.demo.campaign import CAMPAIGN, HOLDOUT, NAME, UNIFORM
+from cluster.demo.templates import demo_templates
 from whisperer.errors import NotFoundError
 
 SEGMENTS: dict[str, dict[str, Any]] = {
@@ -52,18 +53,16 @@ def access(plane: ControlPlane, tenant_name: str, known: DemoAccess | None) -> D
 
 def ensure(plane: ControlPlane, tenant: str) -> None:
     """Publish the demo's templates and its campaign, live, and set the experiment's shares with it."""
-    from cluster.demo_templates import demo_templates
-
-    found = {campaign.name: campaign for campaign in plane.list_campaigns(tenant)}.get(demo_campaign.NAME)
+    found = {campaign.name: campaign for campaign in plane.list_campaigns(tenant)}.get(NAME)
     if found is not None and found.first_published_at is not None:
         return
     there = {template.name for template in plane.list_templates(tenant)}
     for name, body in demo_templates().items():
         if name not in there:
             plane.put_template(tenant, name, body)
-    plane.set_experiment(tenant, holdout=demo_campaign.HOLDOUT, uniform=demo_campaign.UNIFORM)
-    plane.put_campaign(tenant, demo_campaign.NAME, demo_campaign.CAMPAIGN)
-    plane.publish_campaign(tenant, demo_campaign.NAME)
+    plane.set_experiment(tenant, holdout=HOLDOUT, uniform=UNIFORM)
+    plane.put_campaign(tenant, NAME, CAMPAIGN)
+    plane.publish_campaign(tenant, NAME)
 
 
 def _key(plane: ControlPlane, tenant: str, kind: str, known: str) -> str:

@@ -18,9 +18,11 @@ from typing import Any
 
 import msgspec
 
-from cluster.pids import INSTALLATION_ENV, Pid
-from cluster.ports import Ports
-from cluster.settings import Settings, completed
+from cluster.demo.access import DemoAccess
+from cluster.launch.pids import INSTALLATION_ENV, Pid
+from cluster.launch.ports import Ports
+from whisperer.errors import OperatorError
+from whisperer.settings import Settings
 
 RECORD_FILE = "installation.json"
 RECORD_VERSION = 1
@@ -29,24 +31,12 @@ HEAD_PROGRAMS = ("gcs_server", "raylet")
 _LONGEST_TEMP_ROOT = 24  # Ray and HAProxy add up to 80 characters for their sockets; AF_UNIX allows 107
 
 
-class InstallationError(Exception):
+class InstallationError(OperatorError):
     """The data folder cannot be used as requested; the message says why and what to do."""
 
 
 class NotInstalledError(InstallationError):
     """There is no installation in the data folder."""
-
-
-class DemoAccess(msgspec.Struct, frozen=True):
-    """The demo's tenant and its keys.
-
-    Kept readable because the demo's page shows the write key and its simulator reads the sink with the secret one.
-    """
-
-    tenant: str
-    tenant_id: str
-    write_key: str
-    secret_key: str = ""
 
 
 class Installation(msgspec.Struct, kw_only=True):
@@ -140,10 +130,7 @@ def load(data_dir: Path) -> Installation:
     """Return the record of a data folder. Raises NotInstalledError and InstallationError."""
     path = data_dir / RECORD_FILE
     try:
-        stored = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
-        if stored.get("settings") is not None:
-            stored["settings"] = completed(stored["settings"])
-        found = msgspec.convert(stored, Installation)
+        found = msgspec.json.decode(path.read_bytes(), type=Installation)
     except FileNotFoundError:
         raise NotInstalledError(
             f"there is no installation in {data_dir}: start one with `whisperer up --data-dir {data_dir}`, or name "

@@ -1,6 +1,6 @@
 """The messages of the demo's product, "Acme Projects": what a caller would send to `/v1/templates`, in five languages.
 
-The words are in :mod:`cluster.demo_templates.words`. The mails' look is in ``mail.html``: one table, inline styles and
+The words are in :mod:`cluster.demo.templates.texts`. The mails' look is in ``mail.html``: one table, inline styles and
 no picture, for the sake of mail programs, and right to left where the language is.
 """
 
@@ -10,7 +10,7 @@ import re
 from importlib.resources import files
 from typing import Any
 
-from cluster.demo_templates.words import LOCALES, OFFER, PUSH, SMS, TIPS, Mail
+from cluster.demo.templates.texts import LOCALES, OFFER, PUSH, SMS, TIPS, Mail
 
 SITE = "https://app.acme-projects.example"
 """The simulator's product site (``training.simulator.segment.SITE``)."""

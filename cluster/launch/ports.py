@@ -18,6 +18,8 @@ from pathlib import Path
 
 import msgspec
 
+from whisperer.errors import OperatorError
+
 FIRST_PORT = 10_240
 BLOCK_PORTS = 256
 N_BLOCKS = 86  # up to 32,255; Linux uses 32,768 and above for outgoing connections
@@ -25,7 +27,7 @@ CLAIM_FILE = "installation"
 _LOOPBACK = "127.0.0.1"
 
 
-class NoFreePortsError(Exception):
+class NoFreePortsError(OperatorError):
     """Every block is claimed or in use."""
 
 

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import msgspec
 
-from cluster import pids, ports, ray_head
-from cluster.installation import RECORD_FILE, Installation, InstallationError, load, temp_root, write_private
-from cluster.pids import Pid
-from cluster.ports import Ports
+from cluster.launch import pids, ports, ray_head
+from cluster.launch.installation import RECORD_FILE, Installation, InstallationError, load, temp_root, write_private
+from cluster.launch.pids import Pid
+from cluster.launch.ports import Ports
 
 _GRACE_S = 5.0
 
@@ -145,7 +145,7 @@ def _start_command(installation: Installation, node: Node, num_cpus: int) -> lis
         "log-color": "false",
     }
     words = [f"--{name}={value}" for name, value in options.items()]
-    return [sys.executable, "-m", "cluster.ray_cli", "start", "--disable-usage-stats", *words]
+    return [sys.executable, "-m", "cluster.launch.ray_cli", "start", "--disable-usage-stats", *words]
 
 
 def _folder(installation: Installation, name: str) -> Path:

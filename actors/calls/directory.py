@@ -1,0 +1,55 @@
+"""Call the directory: for the partition map, for changes of it, and for what all gateway replicas share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ray.exceptions import RayTaskError
+
+from actors.calls.named_actor import DIRECTORY, NamedActor
+from actors.calls.partition_map import PartitionMap
+from actors.limiter import Ask, Lease
+from whisperer.errors import WhispererError
+
+EXCHANGE_TIMEOUT_S = 2.0
+ORDER_TIMEOUT_S = 600.0
+
+
+class DirectoryCalls:
+    """Call the directory actor (:class:`actors.directory.actor.Directory`). Use from one event loop.
+
+    Every method raises UnavailableError while the directory is away.
+    """
+
+    def __init__(self) -> None:
+        self._actor = NamedActor(DIRECTORY)
+
+    async def partition_map(self) -> PartitionMap:
+        """Return the current map."""
+        found: PartitionMap = await self._actor.call("partition_map")
+        return found
+
+    async def exchange_reports(self, report: dict[str, Any]) -> list[dict[str, Any]]:
+        """Leave this replica's report; return those of all."""
+        found: list[dict[str, Any]] = await self._actor.call("exchange_reports", report, timeout_s=EXCHANGE_TIMEOUT_S)
+        return found
+
+    async def lease(self, asks: list[Ask]) -> list[Lease]:
+        """Lease tokens from the limiter (:mod:`actors.limiter`)."""
+        found: list[Lease] = await self._actor.call(
+            "lease", asks, timeout_s=EXCHANGE_TIMEOUT_S, away="the limiter is away"
+        )
+        return found
+
+    async def order(self, method: str, *args: Any) -> Any:
+        """Have the directory change where partitions live or which shards there are.
+
+        An order whose answer is lost is carried out all the same once the directory is back, and may be given again.
+        Raises RequestError for what is impossible.
+        """
+        try:
+            return await self._actor.call(
+                method, *args, timeout_s=ORDER_TIMEOUT_S, away="the directory died; what it began goes on"
+            )
+        except RayTaskError as error:
+            raise error.cause if isinstance(error.cause, WhispererError) else error from error
