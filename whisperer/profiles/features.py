@@ -130,7 +130,7 @@ def _events_within(days: int) -> FeatureSpec:
     return FeatureSpec(f"events_{days}d", "events", "day", description, lambda b: b.events(days), is_whole=True)
 
 
-# To add a feature, write its entry here and its row into docs/users.md; docs/extending.md has the recipe.
+# To add a feature, write its entry here and its row into docs/users.md; CONTRIBUTING.md has the recipe.
 FEATURES: dict[str, FeatureSpec] = {
     spec.name: spec
     for spec in (

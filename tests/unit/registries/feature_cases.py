@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from whisperer.feedback.outcome import CLICKED, OPENED
+from whisperer.feedback.outcome import OutcomeKind
 from whisperer.journeys import contact
 from whisperer.profiles import daily, features
 from whisperer.profiles.features import FEATURES
@@ -59,15 +59,20 @@ def passed() -> list[tuple[list[tuple[str, int]], list[tuple[str, str, int]]]]:
     """What passed between us and some users: nothing, one message, many, on channels known and not."""
     rng = np.random.default_rng(11)
     names = ("email", "push", "sms", "webhook", "hologram")  # of the first release, and one that nobody knows
-    cases: list[Any] = [([], []), ([("email", NOW)], []), ([], [("sms", OPENED, NOW - DAY_MS)])]
+    cases: list[Any] = [([], []), ([("email", NOW)], []), ([], [("sms", OutcomeKind.OPENED, NOW - DAY_MS)])]
     for _ in range(12):
         ages = np.sort(rng.integers(0, 70 * 24, int(rng.integers(1, 40))))[::-1]
         sends = [(names[int(rng.integers(len(names)))], NOW - int(age) * HOUR_MS) for age in ages]
-        kinds = (OPENED, CLICKED)
+        kinds = (OutcomeKind.OPENED, OutcomeKind.CLICKED)
         noticed = [(channel, kinds[int(rng.integers(2))], at + HOUR_MS) for channel, at in sends if rng.random() < 0.5]
         cases.append((sends, noticed))
     for channel in CHANNELS:  # at the end, so that a new channel leaves the others' cases where they are
-        cases.append(([(channel, NOW - 5 * HOUR_MS)], [(channel, OPENED, NOW - HOUR_MS), (channel, CLICKED, NOW)]))
+        cases.append(
+            (
+                [(channel, NOW - 5 * HOUR_MS)],
+                [(channel, OutcomeKind.OPENED, NOW - HOUR_MS), (channel, OutcomeKind.CLICKED, NOW)],
+            )
+        )
     return cases
 
 

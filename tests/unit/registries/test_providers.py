@@ -28,7 +28,7 @@ from tests.unit.delivery.dispatches import dispatch
 from tests.unit.registries.channel_examples import ADDRESSES, SOURCES
 from tests.unit.registries.provider_peers import NOW, PEERS, Behaviour, Peer
 from whisperer.delivery.channels import is_repeatable, parse_channel, redacted
-from whisperer.delivery.dispatch import ACCEPTED, BOUNCED, REJECTED, RETRY, UNKNOWN, Dispatch
+from whisperer.delivery.dispatch import Dispatch, Verdict
 from whisperer.delivery.errors import ChannelError
 from whisperer.delivery.providers import PROVIDERS, ProviderSpec
 from whisperer.vocabulary.channels import CHANNELS
@@ -171,13 +171,13 @@ def test_its_ports_are_not_those_of_other_services(provider: ProviderSpec) -> No
 # -- adapters ---------------------------------------------------------------------------------------------------------
 
 STATUSES: dict[Behaviour, set[str]] = {
-    Behaviour.ACCEPTS: {ACCEPTED},
-    Behaviour.REFUSES: {REJECTED, BOUNCED},
-    Behaviour.BUSY: {RETRY},
-    Behaviour.HANGS_BEFORE: {RETRY},
-    Behaviour.BREAKS_BEFORE: {RETRY},
-    Behaviour.HANGS_AFTER: {UNKNOWN},
-    Behaviour.BREAKS_AFTER: {UNKNOWN},
+    Behaviour.ACCEPTS: {Verdict.ACCEPTED},
+    Behaviour.REFUSES: {Verdict.REJECTED, Verdict.BOUNCED},
+    Behaviour.BUSY: {Verdict.RETRY},
+    Behaviour.HANGS_BEFORE: {Verdict.RETRY},
+    Behaviour.BREAKS_BEFORE: {Verdict.RETRY},
+    Behaviour.HANGS_AFTER: {Verdict.UNKNOWN},
+    Behaviour.BREAKS_AFTER: {Verdict.UNKNOWN},
 }
 """What the provider does -> what may be answered."""
 
@@ -236,9 +236,9 @@ async def test_an_attempt_is_answered_for_what_became_of_it(
     assert receipt.status in STATUSES[behaviour], receipt
     assert (receipt.send_key, receipt.provider) == (one.send_key, provider.name)
     assert (receipt.content_hash, receipt.locale) == (one.content_hash, one.locale)
-    assert receipt.repeatable == (receipt.status == UNKNOWN and provider.takes_keys)
+    assert receipt.repeatable == (receipt.status == Verdict.UNKNOWN and provider.takes_keys)
     assert len(receipt.detail) <= MAX_DETAIL_CHARS
-    assert receipt.detail or receipt.status == ACCEPTED
+    assert receipt.detail or receipt.status == Verdict.ACCEPTED
     assert one.address not in receipt.detail
     assert peer.leaked not in receipt.detail
     assert pickle.loads(pickle.dumps(receipt)) == receipt
@@ -263,4 +263,4 @@ async def test_many_attempts_at_once_each_get_their_own_answer(provider: Provide
     assert [receipt.send_key for receipt in receipts] == [
         dispatch(0, decision_id=f"dec_{n}").send_key for n in range(20)
     ]
-    assert {receipt.status for receipt in receipts} == {ACCEPTED}
+    assert {receipt.status for receipt in receipts} == {Verdict.ACCEPTED}
