@@ -160,11 +160,15 @@ def digest(shard: Shard) -> str:
             sorted((s.config.name, s.config.version, s.backfilled) for s in t.segments.live.values()),
             _loop(t),
             [t.score_model, t.scored_by, t.scored_at],
+            [t.config_version, sorted(t.erasing.items())],
         ]
         for t in shard.tenants.values()
     }
     moves = [sorted(shard.absent), sorted(shard.arriving.items()), sorted(shard.sweeping), sorted(shard.counted)]
-    return _digest([state, shard.now, moves, len(shard.dedup), encode_log(shard.log)])
+    kept = None if shard.kept is None else sorted((tenant, sorted(held)) for tenant, held in shard.kept.items())
+    repeats = sorted((position, counted.tolist()) for position, counted in shard.repeats.items())
+    moves += [sorted(shard.moved.items()), kept]
+    return _digest([state, shard.now, moves, len(shard.dedup), encode_log(shard.log), repeats])
 
 
 def _profiles(tenant: Tenant, exact: bool = False) -> list[Any]:
@@ -197,6 +201,7 @@ def _loop(tenant: Tenant) -> list[Any]:
         [loop.rewards.first, loop.rewards.all()],
         sorted(msgspec.msgpack.encode(config) for config in loop.campaigns.versions.values()),
         loop.schedules,
+        loop.experiment,
         sorted(loop.retained.items()),
         *([sorted(loop.wishes.items())] if loop.wishes else []),  # earlier releases had none, and so another digest
     ]
