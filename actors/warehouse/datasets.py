@@ -24,6 +24,7 @@ from actors.warehouse.logs import LoggedRow, LogRecord
 from actors.warehouse.pseudonyms import Pseudonyms
 from actors.warehouse.rows import ExportRecord, check_tenant
 from whisperer.errors import InvariantError
+from whisperer.ids import TenantId
 from whisperer.shard.state.log import DecisionRow, DeliveryRow, LogRow, OutcomeRow, RewardRow
 
 PIECE_BYTES = 192 << 20
@@ -73,7 +74,7 @@ class Dataset:
                 table = table.append_column(column, pa.nulls(table.num_rows, column.type))
         return table.select(self.schema.names).cast(self.schema)
 
-    def folder(self, tenant: str, date: str) -> str:
+    def folder(self, tenant: TenantId, date: str) -> str:
         """Return the folder of a date's files. Events came first, and stay where they always were."""
         part = "" if self.kind is None else f"/dataset={self.name}"
         return f"tenant={tenant}{part}/date={date}"
@@ -95,7 +96,7 @@ class Dataset:
         theirs[theirs] = when[theirs] <= until[place.drop_null().to_numpy()]
         return pa.array(theirs)
 
-    def without_users(self, table: pa.Table, erased: pa.Array, tenant: str, pseudonyms: Pseudonyms) -> pa.Table:
+    def without_users(self, table: pa.Table, erased: pa.Array, tenant: TenantId, pseudonyms: Pseudonyms) -> pa.Table:
         """Return what remains of a table when the users of the rows where ``erased`` (bool[n]) is true are erased."""
         if self.personal is None:
             return table.filter(pc.invert(erased))
@@ -203,7 +204,7 @@ def _ranks(texts: pa.ChunkedArray) -> NDArray[np.int64]:
     return found
 
 
-def _by_day(dataset: Dataset, tenant: str, table: pa.Table) -> Iterator[tuple[Dataset, str, str, pa.Table]]:
+def _by_day(dataset: Dataset, tenant: TenantId, table: pa.Table) -> Iterator[tuple[Dataset, str, str, pa.Table]]:
     days = pc.unique(table["date"]).sort()
     for day in days:
         of_day = table if len(days) == 1 else table.filter(pc.equal(table["date"], day))

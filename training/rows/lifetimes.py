@@ -18,6 +18,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from training.rows.replay import Replay
+from whisperer.ids import TenantId
 from whisperer.profiles import daily
 from whisperer.profiles.history import day_of
 from whisperer.profiles.record import WINDOW_DAYS
@@ -43,7 +44,7 @@ class Lifetimes:
     T: Floats
 
 
-def lifetimes(events: Iterable[pa.RecordBatch], tenant: str, until: int) -> Lifetimes:
+def lifetimes(events: Iterable[pa.RecordBatch], tenant: TenantId, until: int) -> Lifetimes:
     """Compute lives up to ``until``.
 
     Parameters

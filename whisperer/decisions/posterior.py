@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from whisperer.decisions.context import CONTEXT_VERSION, SCORE, D
 from whisperer.decisions.linear import FORM_VERSION, CampaignStatistics, OtherContextError
+from whisperer.ids import TenantId
 
 Array = NDArray[np.float64]
 
@@ -197,7 +198,7 @@ def posterior(statistics: CampaignStatistics, number: int, floor: float = FLOOR)
 class _Encoded(msgspec.Struct, array_like=True, frozen=True):
     form: int
     context: int
-    tenant: str
+    tenant: TenantId
     campaign: str
     number: int
     arms: list[str]

@@ -21,6 +21,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from whisperer.errors import JournalDamagedError
+from whisperer.ids import TenantId, UserKey
 
 BLOCK_VERSION = 2
 MAX_BLOCK_EVENTS = 65_535  # an event's place in its block is 16 bits of its timeline reference
@@ -76,7 +77,7 @@ class EventBlock(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """
 
     version: int
-    tenant: str
+    tenant: TenantId
     received_at: int
     rows: bytes
     text: bytes
@@ -125,7 +126,7 @@ def columns_of(block: EventBlock) -> Columns:
     return Columns(message_hash=words[:, :2].copy(), **{name: rows[name].copy() for name in names})
 
 
-def key_of(block: EventBlock, index: int) -> str:
+def key_of(block: EventBlock, index: int) -> UserKey:
     """Return the user key of an event."""
     row = block.events()[index]
     start = int(row["text_at"])
@@ -139,7 +140,7 @@ def message_id_of(block: EventBlock, index: int) -> str:
     return block.text[start : start + int(row["message_bytes"])].decode()
 
 
-def link_of(block: EventBlock, index: int) -> str | None:
+def link_of(block: EventBlock, index: int) -> UserKey | None:
     """Return the linked key of an event; None if it links none."""
     row = block.events()[index]
     start = int(row["text_at"]) + int(row["key_bytes"]) + int(row["message_bytes"])
@@ -178,7 +179,7 @@ class Payloads:
         return self._unpacked[start : start + int(self._rows["payload_bytes"][index])]
 
 
-def keys_of(block: EventBlock) -> list[str]:
+def keys_of(block: EventBlock) -> list[UserKey]:
     """Return the user key of every event."""
     return [key_of(block, i) for i in range(len(block))]
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from whisperer.events.block import BLOCK_VERSION, CODEC, EVENT, EventBlock, Rows, connection_ip, gather, unpack
 from whisperer.events.types import Flag
+from whisperer.ids import Partition, TenantId
 
 
 @dataclass(slots=True, frozen=True)
@@ -36,7 +37,7 @@ class BlockPart:
         return len(self.rows)
 
 
-def merge(tenant: str, parts: Sequence[BlockPart]) -> EventBlock:
+def merge(tenant: TenantId, parts: Sequence[BlockPart]) -> EventBlock:
     """Merge the parts' events into one block, in order."""
     if len(parts) == 1:
         return _block(tenant, parts[0].rows, parts[0].text, parts[0].payload, parts[0])
@@ -67,7 +68,7 @@ def merge(tenant: str, parts: Sequence[BlockPart]) -> EventBlock:
     return msgspec.structs.replace(block, connections=connections)
 
 
-def _block(tenant: str, rows: Rows, text: bytes, payload: bytes, tables: BlockPart) -> EventBlock:
+def _block(tenant: TenantId, rows: Rows, text: bytes, payload: bytes, tables: BlockPart) -> EventBlock:
     return EventBlock(
         version=BLOCK_VERSION,
         tenant=tenant,
@@ -118,7 +119,7 @@ class PartBuilder:
         *,
         key: str,
         hashed: int,
-        partition: int,
+        partition: Partition,
         kind: int,
         name: str,
         timestamp: int,

@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 from whisperer.decisions.context import SCORE, bounded_scores, rows_of, transform
 from whisperer.decisions.linear import CampaignStatistics, OtherContextError
 from whisperer.feedback.outcome import Reward
+from whisperer.ids import DecisionId, TenantId
 from whisperer.vocabulary.groups import GROUPS, Group
 from whisperer.vocabulary.units import DAY_MS, MICROS
 
@@ -174,7 +175,7 @@ class Ledger:
                 learn(self._of(tenant, campaign), arm, x, changes)
         return {place[:2] for place in (*added, *replaced)}
 
-    def _settle(self, tenant: str, reward: Reward, before: _Early | None) -> RewardFate:
+    def _settle(self, tenant: TenantId, reward: Reward, before: _Early | None) -> RewardFate:
         """Decide what becomes of a valid reward, and remember what later ones need."""
         key = _key(tenant, reward.decision_id)
         if reward.group == Group.HOLDOUT:
@@ -208,7 +209,7 @@ class Ledger:
             self._finish(oldest)
         return False
 
-    def _of(self, tenant: str, campaign: str) -> CampaignStatistics:
+    def _of(self, tenant: TenantId, campaign: str) -> CampaignStatistics:
         found = self.statistics.get((tenant, campaign))
         if found is None:
             found = self.statistics[tenant, campaign] = CampaignStatistics(self._discount_per_day)
@@ -283,6 +284,6 @@ def _note(changes: _Changes, reward: Reward, old_micros: int, day: int) -> None:
     changes.new.append(reward.reward_micros / MICROS)
 
 
-def _key(tenant: str, decision_id: str) -> bytes:
+def _key(tenant: TenantId, decision_id: DecisionId) -> bytes:
     """Hash a decision to only 12 bytes, as the keys of up to 200,000 are written twice a second."""
     return hashlib.blake2b(f"{tenant}\x1f{decision_id}".encode("utf-8", "surrogatepass"), digest_size=12).digest()

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from whisperer.events.kernels.intrinsics import kernel
 from whisperer.events.kernels.xxh3 import hash64
-from whisperer.ids import key_hash
+from whisperer.ids import UserKey, key_hash
 from whisperer.profiles.cells import (
     BITS,
     COUNT,
@@ -215,14 +215,14 @@ class Keys:
     def __contains__(self, key: str) -> bool:
         return self.get(key) is not None
 
-    def text(self, row: int) -> str | None:
+    def text(self, row: int) -> UserKey | None:
         """Return a row's key; None if the row is vacant."""
         at, end = int(self._heads[row, 1]), int(self._heads[row + 1, 1] & _AT)
         if at >> 63:
             return None
         return self._text[at:end].tobytes().decode("utf-8", "surrogatepass")
 
-    def texts(self, rows: NDArray[np.int64]) -> list[str]:
+    def texts(self, rows: NDArray[np.int64]) -> list[UserKey]:
         """Return the keys of rows, none of which may be vacant."""
         at = (self._heads[rows, 1]).astype(np.int64).tolist()
         end = (self._heads[rows + 1, 1] & _AT).astype(np.int64).tolist()

@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from whisperer.ids import Partition
 from whisperer.profiles import daily, pages, traits
 from whisperer.profiles import observe as observing
 from whisperer.profiles.daily import widen
@@ -87,7 +88,7 @@ class Population:
         """Return the rows of keys, adding those that are missing."""
         return self.meet(*self.keys.slices(list(keys)), np.array(partitions, np.uint16))
 
-    def row(self, key: str, partition: int) -> int:
+    def row(self, key: str, partition: Partition) -> int:
         """Return the row of a key, adding it if it is missing."""
         return int(self.add([key], [partition])[0])
 

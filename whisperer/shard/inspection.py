@@ -11,7 +11,7 @@ import msgspec
 
 from whisperer.eligibility.standing import Standing
 from whisperer.errors import InvariantError
-from whisperer.ids import anonymous_key, bare_id, is_anonymous, known_key
+from whisperer.ids import Partition, anonymous_key, bare_id, is_anonymous, known_key
 from whisperer.journeys.engagement import OPEN, DecisionStatus
 from whisperer.journeys.engagement import encode as encode_engagement
 from whisperer.profiles import features, pages, timeline, traits
@@ -85,7 +85,7 @@ def user(shard: Shard, tenant_id: str, key: str, as_of: int | None = None) -> Us
         return None
     state = people.extract(row)
     now = max(shard.now, state.last_seen) if as_of is None else as_of
-    partition = int(people.table["partition"][row])
+    partition = Partition(int(people.table["partition"][row]))
     held = tenant.loop.engagements.get(row) or tenant.loop.beginning(key)
     return UserView(
         key=key,
@@ -226,7 +226,7 @@ def check(shard: Shard) -> None:
             _require((key is None) == (status == VACANT), tenant, f"row {row} is vacant and has a key")
             if key is None:
                 continue
-            place = (tenant.id, int(table["partition"][row]))
+            place = (tenant.id, Partition(int(table["partition"][row])))
             _require(place[1] == tenant.home(key), tenant, f"{key} is not in its partition", key)
             if table["status"][row] & AWAY:
                 known = place in shard.absent or place in shard.arriving

@@ -26,6 +26,7 @@ from whisperer.eligibility.standing import Sent
 from whisperer.errors import InvariantError
 from whisperer.events.block import encode_block
 from whisperer.feedback.outcome import OutcomeKind
+from whisperer.ids import DecisionId
 from whisperer.journeys.campaign import CampaignStatus
 from whisperer.profiles.population import FORWARDED
 from whisperer.shard.accounts import Account
@@ -229,7 +230,7 @@ class Replay:
         self.shard.forget_exported(self._position)
         return effects
 
-    def _receipt(self, decision_id: str, now: int) -> Receipt | None:
+    def _receipt(self, decision_id: DecisionId, now: int) -> Receipt | None:
         prepared = sending.prepare(self.tenant, decision_id, now)
         if not isinstance(prepared, RenderRequest):
             return prepared

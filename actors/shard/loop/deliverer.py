@@ -31,6 +31,7 @@ from whisperer.delivery.channels import is_repeatable
 from whisperer.delivery.dispatch import Dispatch, Receipt, Verdict
 from whisperer.eligibility.suppression import address_hash
 from whisperer.errors import OverloadError, UnavailableError
+from whisperer.ids import DecisionId, Partition, TenantId
 from whisperer.journeys.engagement import Decision
 from whisperer.shard.decision import sending
 from whisperer.shard.machine import Shard
@@ -51,7 +52,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Lane:
-    tenant: str
+    tenant: TenantId
     pacing: CallPacing
     waiting: deque[str] = field(default_factory=deque)
     n_batches: int = 0
@@ -102,7 +103,7 @@ class Deliverer:
         """Messages handed to the delivery application that have no receipt yet."""
         return len(self._dispatched)
 
-    def add(self, tenant: str, decision_id: str, channel: str) -> None:
+    def add(self, tenant: TenantId, decision_id: DecisionId, channel: str) -> None:
         """Have a decision's message sent; one that is already waiting or under way is not taken twice."""
         found = self._shard.tenant(tenant).loop.find(decision_id)
         if found is None or decision_id in self._partitions:
@@ -118,17 +119,17 @@ class Deliverer:
         if lane.n_batches < MAX_BATCHES:
             asyncio.get_running_loop().call_soon(self._start, lane)
 
-    def _lane(self, tenant: str) -> _Lane:
+    def _lane(self, tenant: TenantId) -> _Lane:
         lane = _Lane(tenant, CallPacing(lambda: self._start(lane)))
         return lane
 
-    async def stop(self, tenant: str, partition: int, within_s: float) -> None:
+    async def stop(self, tenant: TenantId, partition: Partition, within_s: float) -> None:
         """Send nothing more from a partition, and wait until what is under way has its receipt or is given up."""
         place = tenant, partition
         self._stopped.add(place)
         await self._end(lambda decision: self._partitions.get(decision) == place, within_s)
 
-    def resume(self, tenant: str, partition: int) -> None:
+    def resume(self, tenant: TenantId, partition: Partition) -> None:
         """Send from a partition that is here (again)."""
         self._stopped.discard((tenant, partition))
 
@@ -234,7 +235,7 @@ class Deliverer:
             lane.rests_until = loop.time() + TURNED_AWAY_PAUSE_S
             loop.call_at(lane.rests_until, self._start, lane)
 
-    async def _attempt(self, tenant_id: str, batch: list[str], over: Callable[[list[str]], None]) -> list[str]:
+    async def _attempt(self, tenant_id: TenantId, batch: list[str], over: Callable[[list[str]], None]) -> list[str]:
         """Attempt every message of a batch once; return those turned away. ``over`` is called with those that are done.
 
         Raises UnavailableError and OverloadError: what is not over has no receipt.
@@ -255,7 +256,7 @@ class Deliverer:
         return self._closing or self._partitions[decision] in self._stopped
 
     async def _dispatch(
-        self, tenant_id: str, dispatches: list[tuple[str, Dispatch]], over: Callable[[list[str]], None]
+        self, tenant_id: TenantId, dispatches: list[tuple[str, Dispatch]], over: Callable[[list[str]], None]
     ) -> list[str]:
         by_key = {dispatch.send_key: (decision, dispatch) for decision, dispatch in dispatches}
         turned_away: list[str] = []
@@ -287,7 +288,7 @@ class Deliverer:
         self._quiet.set()
 
     def _prepare(
-        self, tenant_id: str, batch: list[str], receipts: list[tuple[str, Receipt]]
+        self, tenant_id: TenantId, batch: list[str], receipts: list[tuple[str, Receipt]]
     ) -> list[tuple[str, RenderRequest]]:
         tenant, now = self._shard.tenant(tenant_id), self._clock()
         requests = []
@@ -301,7 +302,7 @@ class Deliverer:
 
     def _last_look(
         self,
-        tenant_id: str,
+        tenant_id: TenantId,
         requests: list[tuple[str, RenderRequest]],
         rendered: list[Rendered | NotRendered],
         receipts: list[tuple[str, Receipt]],
@@ -321,7 +322,7 @@ class Deliverer:
                 dispatches.append((decision, _dispatch(request, message, found)))
         return dispatches
 
-    async def _confirm(self, tenant_id: str, receipts: list[tuple[str, Receipt]]) -> None:
+    async def _confirm(self, tenant_id: TenantId, receipts: list[tuple[str, Receipt]]) -> None:
         """Journal receipts, however long that takes: what a provider accepted must not be forgotten."""
         await retry(lambda: self._submit(Receipts(tenant_id, receipts)), PAUSES, failures=(OverloadError,))
         self._ended([decision for decision, _ in receipts])

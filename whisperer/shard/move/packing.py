@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from whisperer.ids import Partition, TenantId, UserKey
 from whisperer.journeys.engagement import Decision, Pinned
 from whisperer.journeys.engagement import encode as encode_engagement
 from whisperer.profiles.hash_index import HashIndex
@@ -37,7 +38,7 @@ ENGAGEMENTS_AT_ONCE = 500
 class MovedUser(msgspec.Struct, array_like=True):
     """Carry one user of a moving partition. Only a partition in one piece has the engagement in ``state``."""
 
-    key: str
+    key: UserKey
     state: ProfileState
     target: str | None
     floor: int | None
@@ -62,8 +63,8 @@ class PackedPart(msgspec.Struct, array_like=True):
 class PartitionState(msgspec.Struct, array_like=True):
     """Carry everything of a partition except what the ``n_parts`` parts before it carried."""
 
-    tenant: str
-    partition: int
+    tenant: TenantId
+    partition: Partition
     sequence: int
     sent: int
     cursors: list[tuple[int, int]]
@@ -90,13 +91,13 @@ encode_state = msgspec.msgpack.Encoder().encode
 decode_state = msgspec.msgpack.Decoder(PartitionState).decode
 
 
-def rows_of(people: Population, partition: int) -> NDArray[np.int64]:
+def rows_of(people: Population, partition: Partition) -> NDArray[np.int64]:
     """Return every row of a partition that has a key."""
     n = people.table.n
     return np.flatnonzero((people.table["partition"][:n] == partition) & (people.table["status"][:n] != VACANT))
 
 
-def extract(shard: ShardState, tenant_id: str, partition: int) -> bytes:
+def extract(shard: ShardState, tenant_id: TenantId, partition: Partition) -> bytes:
     """Return the whole partition encoded in one piece, for when nobody is waiting."""
     tenant = shard.tenant(tenant_id)
     decisions: list[Decision] = []
@@ -117,7 +118,7 @@ def extract(shard: ShardState, tenant_id: str, partition: int) -> bytes:
 class Copying:
     """Copy one partition of a serving shard. Creating it starts a :class:`Watch` on the tenant, until :meth:`close`."""
 
-    def __init__(self, shard: ShardState, tenant_id: str, partition: int) -> None:
+    def __init__(self, shard: ShardState, tenant_id: TenantId, partition: Partition) -> None:
         self._shard = shard
         self._tenant = shard.tenant(tenant_id)
         self._partition = partition
@@ -205,7 +206,7 @@ def _user(tenant: Tenant, row: int) -> MovedUser:
     return MovedUser(key, people.extract(row), people.targets.get(row), tenant.floors.get(row), segments, scores)
 
 
-def _state(tenant: Tenant, partition: int, owner_keys: list[str]) -> PartitionState:
+def _state(tenant: Tenant, partition: Partition, owner_keys: list[str]) -> PartitionState:
     owners = ((key, tenant.owners.get(key)) for key in owner_keys)
     return PartitionState(
         tenant=tenant.id,

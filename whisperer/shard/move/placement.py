@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from whisperer.ids import Partition, TenantId
+
 ENOUGH = 0.05
 """The plan ends when the fullest shard is at most this share above the mean load, or no move brings it closer."""
 
@@ -18,8 +20,8 @@ ENOUGH = 0.05
 class Held:
     """Describe one partition and its load on its shard."""
 
-    tenant: str
-    partition: int
+    tenant: TenantId
+    partition: Partition
     shard: int
     users: int
     events_per_s: float = 0.0

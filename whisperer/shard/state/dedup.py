@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whisperer.events.kernels.intrinsics import kernel
-from whisperer.ids import N_PARTITIONS
+from whisperer.ids import N_PARTITIONS, Partition, TenantId
 from whisperer.profiles.hash_index import HashIndex
 
 WINDOW_MS = 24 * 3_600_000
@@ -80,7 +80,7 @@ class Dedup:
     def __len__(self) -> int:
         return self._n_own.total() + sum(len(g.ids) for g in self._shared)
 
-    def n_of(self, tenant: str) -> int:
+    def n_of(self, tenant: TenantId) -> int:
         """Return how many ids of a tenant are held, not counting those in shared generations."""
         return self._n_own[tenant]
 
@@ -101,7 +101,7 @@ class Dedup:
 
     def admit(
         self,
-        tenant: str,
+        tenant: TenantId,
         partition: NDArray[np.uint16],
         message_hash: NDArray[np.uint64],
         now: int,
@@ -157,7 +157,7 @@ class Dedup:
         """Return whether :meth:`rotate` might drop anything."""
         return now >= self._looked_through_until or any(now - g.newest >= self.window_ms for g in self._shared)
 
-    def _make_room(self, tenant: str, ids: NDArray[np.uint64], now: int) -> None:
+    def _make_room(self, tenant: TenantId, ids: NDArray[np.uint64], now: int) -> None:
         """Make room in a tenant's current generation for ``ids``, at the expense of whichever tenant has the most."""
         incoming = len(ids)
         self._expire(tenant, now)
@@ -185,14 +185,14 @@ class Dedup:
                 return
             excess -= self._evict(max(held, key=lambda one: (held[one], one)))
 
-    def _n_unknown(self, tenant: str, ids: NDArray[np.uint64]) -> int:
+    def _n_unknown(self, tenant: TenantId, ids: NDArray[np.uint64]) -> int:
         unknown = np.unique(ids, axis=0)
         still = np.ones(len(unknown), np.bool_)
         for generation in [*self._shared, *self._own[tenant]]:
             generation.ids.leave_unknown(unknown, still)
         return int(np.count_nonzero(still))
 
-    def _evict(self, tenant: str) -> int:
+    def _evict(self, tenant: TenantId) -> int:
         """Forget a tenant's oldest ids and return how many."""
         own = self._own[tenant]
         if len(own) > 1:
@@ -205,7 +205,7 @@ class Dedup:
         self.evicted[tenant] += freed
         return freed
 
-    def _expire(self, tenant: str, now: int) -> None:
+    def _expire(self, tenant: TenantId, now: int) -> None:
         own = self._own.get(tenant, [])
         while own and now - own[0].newest >= self.window_ms:
             self._n_own[tenant] -= len(own.pop(0).ids)
@@ -231,7 +231,7 @@ class Dedup:
 
     # -- moving a partition, snapshots ---------------------------------------------------------------------------
 
-    def extract(self, tenant: str, partition: int) -> list[tuple[int, int, bytes]]:
+    def extract(self, tenant: TenantId, partition: Partition) -> list[tuple[int, int, bytes]]:
         """Return (started, newest, ids) per generation for one partition; the slot's bits are zero in the ids."""
         slot = self._slots.get((tenant, partition))
         if slot is None:
@@ -246,7 +246,7 @@ class Dedup:
         return found
 
     def join(
-        self, tenant: str, partition: int, stored: list[tuple[int, int, bytes]], *, by_tenant: bool = True
+        self, tenant: TenantId, partition: Partition, stored: list[tuple[int, int, bytes]], *, by_tenant: bool = True
     ) -> None:
         """Add a partition's ids that :meth:`extract` returned in another shard. ``by_tenant``: see :meth:`admit`."""
         slot = np.uint64(self._slot(tenant, partition))
@@ -264,7 +264,7 @@ class Dedup:
                 self._n_own[tenant] += n_new
         self._look_ahead()
 
-    def drop(self, tenant: str, partition: int) -> None:
+    def drop(self, tenant: TenantId, partition: Partition) -> None:
         """Forget every id of a partition."""
         slot = self._slots.get((tenant, partition))
         if slot is None:
@@ -327,5 +327,5 @@ class Dedup:
                 self._n_own[tenant] += n
         self._look_ahead()
 
-    def _slot(self, tenant: str, partition: int) -> int:
+    def _slot(self, tenant: TenantId, partition: Partition) -> int:
         return self._slots.setdefault((tenant, partition), len(self._slots))

@@ -20,7 +20,7 @@ from whisperer.delivery.dispatch import Receipt, Verdict
 from whisperer.eligibility import consent
 from whisperer.eligibility.standing import Consent
 from whisperer.feedback.outcome import OutcomeKind, Reward
-from whisperer.ids import key_hash, message_hash, tenant_seed
+from whisperer.ids import DecisionId, Partition, TenantId, UserKey, key_hash, message_hash, tenant_seed
 from whisperer.journeys.campaign import Campaign
 from whisperer.journeys.engagement import KEEP, OPEN, Decision, DecisionStatus, Engagement, is_past, remember
 from whisperer.journeys.merge import kept, merge
@@ -59,7 +59,7 @@ class Wish(NamedTuple):
 class Loop:
     """Hold a tenant's engagements in one shard, with all that is derived from them."""
 
-    tenant: str
+    tenant: TenantId
     people: Population
     rows: list[LogRow]
     """Rows for the warehouse from the record being applied; the shard collects them."""
@@ -115,7 +115,7 @@ class Loop:
             self.wishes.pop(message_hash(key), None)
         return found
 
-    def beginning(self, key: str) -> Engagement:
+    def beginning(self, key: UserKey) -> Engagement:
         """Return a new engagement with what the user unsubscribed from while nothing was held of them."""
         new = Engagement()
         if self.wishes:
@@ -123,7 +123,7 @@ class Loop:
                 consent.state(new.standing, wish.channel, wish.purpose, Consent(wish.at, False, BY_LINK))
         return new
 
-    def wish(self, key: str, partition: int, wish: Wish) -> None:
+    def wish(self, key: UserKey, partition: Partition, wish: Wish) -> None:
         """Remember, under a hash, the wish of a user of whom nothing is held, until the user comes back."""
         _, held = self.wishes.setdefault(message_hash(key), (partition, []))
         if all((wish.channel, wish.purpose) != (known.channel, known.purpose) for known in held):
@@ -207,7 +207,7 @@ class Loop:
         row = self.places[decision.id][0]
         key = self.people.keys.text(row)
         assert key is not None
-        return key, int(self.people.table["partition"][row])
+        return key, Partition(int(self.people.table["partition"][row]))
 
     def log_delivery(self, decision: Decision, receipt: Receipt, now: int) -> None:
         """Report an attempt to the warehouse, after it was applied."""
@@ -350,7 +350,7 @@ class Loop:
         for gone in known - {d.id for d in combined.decisions}:
             self.displace(gone)
 
-    def erase(self, row: int, partition: int, now: int) -> None:
+    def erase(self, row: int, partition: Partition, now: int) -> None:
         """Forget a user, except the address hashes of suppressions, so that coming back does not lift them."""
         held = self.engagements.get(row)
         if held is None:
@@ -378,7 +378,7 @@ class Loop:
         self.places[decision.id] = row, decision
         self.n_under[decision.campaign, decision.campaign_version] += 1
 
-    def displace(self, decision_id: str) -> None:
+    def displace(self, decision_id: DecisionId) -> None:
         """Remove a decision from the index; one that is not in it is ignored."""
         found = self.places.pop(decision_id, None)
         if found is None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from whisperer.ids import Partition, TenantId
 from whisperer.shard.records import BARED_SINCE, BOUNDED_SINCE, CHAINED_SINCE, RECORD_VERSION, Letter
 from whisperer.shard.state.dedup import Dedup
 from whisperer.shard.state.log import Log, LogRow, forget
@@ -51,7 +52,7 @@ class ShardState:
         self.repeats: dict[int, NDArray[np.bool_]] = {}
         """Journal position of a block with repeats -> which of its events counted, until the warehouse has them."""
 
-    def tenant(self, tenant_id: str) -> Tenant:
+    def tenant(self, tenant_id: TenantId) -> Tenant:
         """Return a tenant's state here, created if missing."""
         found = self.tenants.get(tenant_id)
         if found is None:
@@ -81,11 +82,11 @@ class ShardState:
         """Return whether ids are kept per tenant: from version 5 on, no tenant's ids push out another's."""
         return self.is_bounded
 
-    def is_at_home(self, tenant: str, partition: int) -> bool:
+    def is_at_home(self, tenant: TenantId, partition: Partition) -> bool:
         """Return whether a partition lives, or may begin to live, here: it did not leave, and no closing bars it."""
         return (tenant, partition) not in self.absent and self.is_open_to(tenant, partition)
 
-    def is_open_to(self, tenant: str, partition: int) -> bool:
+    def is_open_to(self, tenant: TenantId, partition: Partition) -> bool:
         """Return whether closing lets a partition be at home here; whether it has left is not checked."""
         if self.kept is None:
             return True

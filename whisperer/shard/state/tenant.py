@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whisperer.events.types import RESERVED_NAME
-from whisperer.ids import N_PARTITIONS, message_hash, partition_of, tenant_seed
+from whisperer.ids import N_PARTITIONS, TenantId, UserKey, message_hash, partition_of, tenant_seed
 from whisperer.profiles.population import LIVE, Population
 from whisperer.profiles.traits import Written
 from whisperer.shard.records import Letter, LetterBody, ScoreModelChosen
@@ -46,7 +46,7 @@ class Owner:
 class Tenant:
     """Hold one tenant's state in one shard."""
 
-    id: str
+    id: TenantId
     seed: int
     people: Population
     loop: Loop
@@ -85,7 +85,7 @@ class Tenant:
     """Set while a partition of this tenant is copied: records which users change."""
 
     @classmethod
-    def new(cls, tenant_id: str, rows: list[LogRow]) -> Tenant:
+    def new(cls, tenant_id: TenantId, rows: list[LogRow]) -> Tenant:
         """Make an empty tenant. ``rows``: where the shard collects rows for the warehouse."""
         seed = tenant_seed(tenant_id)
         people = Population(seed)
@@ -99,7 +99,7 @@ class Tenant:
         names = {*BUILT_IN, *self.segments.live, *self.loop.campaigns.events()}.union(*counted)
         self.people.names.pinned = names
 
-    def home(self, key: str) -> int:
+    def home(self, key: UserKey) -> int:
         """Return the partition of a user key."""
         return partition_of(key, self.seed)
 
@@ -116,12 +116,12 @@ class Tenant:
         """Return whether a letter is new and every one before it from its source to its target was applied."""
         return letter.after <= self.cursors.get((letter.target, letter.source), 0) < letter.sequence
 
-    def erased_at(self, key: str) -> int | None:
+    def erased_at(self, key: UserKey) -> int | None:
         """Return when a key was last erased, ms UTC, or None."""
         tombstone = self.tombstones.get(message_hash(key)) if self.tombstones else None
         return None if tombstone is None else tombstone[1]
 
-    def row_for(self, key: str) -> int:
+    def row_for(self, key: UserKey) -> int:
         """Return the row of a key, created if missing; a new row of an erased key gets its floor."""
         people = self.people
         row = people.keys.get(key)
