@@ -40,27 +40,27 @@ def anonymous_key(anonymous_id: str) -> UserKey:
     return UserKey(ANONYMOUS_PREFIX + anonymous_id)
 
 
-def is_anonymous(key: str) -> bool:
+def is_anonymous(key: UserKey) -> bool:
     """Check if a user key is made of an anonymousId."""
     return key.startswith(ANONYMOUS_PREFIX)
 
 
-def bare_id(key: str) -> str:
+def bare_id(key: UserKey) -> str:
     """Return the client's own id inside a user key."""
     return key[2:]
 
 
-def tenant_seed(tenant_id: str) -> int:
+def tenant_seed(tenant_id: TenantId) -> int:
     """Return the seed of a tenant's own placement, so that one hot id does not hit the same shard for all tenants."""
     return xxhash.xxh3_64_intdigest(tenant_id.encode())
 
 
-def key_hash(key: str, seed: int) -> int:
+def key_hash(key: UserKey, seed: int) -> int:
     """Hash a user key to the 64 bits that place it and find it in a shard's index; ``seed``: :func:`tenant_seed`."""
     return xxhash.xxh3_64_intdigest(key.encode("utf-8", "surrogatepass"), seed)
 
 
-def partition_of(key: str, seed: int) -> Partition:
+def partition_of(key: UserKey, seed: int) -> Partition:
     """Return the partition of a user key, in [0, N_PARTITIONS): the high bits of its hash."""
     return Partition(key_hash(key, seed) >> _PARTITION_SHIFT)
 

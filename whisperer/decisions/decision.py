@@ -49,7 +49,7 @@ class Candidate(msgspec.Struct, array_like=True, frozen=True):
     features: list[float]
     now: int
     scores: list[float] = []
-    user_key: UserKey = ""
+    user_key: UserKey = UserKey("")
     costs: list[int] = []
     budget: Budget | None = None
 
@@ -92,15 +92,15 @@ class Choice(msgspec.Struct, array_like=True, frozen=True):
 @lru_cache(maxsize=4_096)  # both the caller and the shard that then considers the user need it
 def decision_id(tenant: TenantId, user_key: UserKey, campaign: str, occurrence: str) -> DecisionId:
     """Return ``dec_`` and 26 characters; the same occurrence always has the same id."""
-    return "dec_" + _digest("decision", tenant, user_key, campaign, occurrence)
+    return DecisionId("dec_" + _digest("decision", tenant, user_key, campaign, occurrence))
 
 
 def send_key(decision: DecisionId) -> SendKey:
     """Return ``snd_`` and 26 characters: the idempotency key of a decision's one message."""
-    return "snd_" + _digest("send", decision)
+    return SendKey("snd_" + _digest("send", decision))
 
 
-def seed_of(decision: str) -> int:
+def seed_of(decision: DecisionId) -> int:
     """Return the 64 bits that drive everything random about a decision."""
     return int.from_bytes(hashlib.blake2b(decision.encode(), digest_size=8, person=b"seed").digest(), "big")
 

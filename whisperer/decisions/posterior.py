@@ -209,7 +209,7 @@ class _Encoded(msgspec.Struct, array_like=True, frozen=True):
     floor: float = FLOOR
 
 
-def encode(policies: Iterable[tuple[tuple[str, str], Posterior]]) -> bytes:
+def encode(policies: Iterable[tuple[tuple[TenantId, str], Posterior]]) -> bytes:
     """Serialise posteriors by (tenant, campaign), for :func:`decode`."""
     return msgspec.msgpack.encode(
         [
@@ -231,7 +231,7 @@ def encode(policies: Iterable[tuple[tuple[str, str], Posterior]]) -> bytes:
     )
 
 
-def decode(data: bytes) -> dict[tuple[str, str], Posterior]:
+def decode(data: bytes) -> dict[tuple[TenantId, str], Posterior]:
     """Read posteriors by (tenant, campaign).
 
     Raises OtherContextError for posteriors over another context, msgspec.ValidationError for other bytes.

@@ -18,9 +18,10 @@ from whisperer.decisions.decision import Candidate
 from whisperer.decisions.pacing import lagrangian
 from whisperer.vocabulary.groups import Group
 from whisperer.vocabulary.units import MICROS
+from whisperer.ids import TenantId
 
 Floats = NDArray[np.float64]
-Place = tuple[str, str, int, int]
+Place = tuple[TenantId, str, int, int]
 """Tenant, campaign, days in a window, and the window's number."""
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
-from whisperer.ids import SendKey
+from whisperer.ids import SendKey, UserKey
 
 RETAIN_SENDS_MS = 62 * 86_400_000
 """The furthest that any cap may look back: two months of 31 days."""
@@ -47,7 +47,7 @@ class Assignment(msgspec.Struct, array_like=True, frozen=True):
     """
 
     at: int
-    key: str
+    key: UserKey
     group: str
     conflicted: bool = False
 

@@ -11,8 +11,9 @@ This module defines the format and what can be asked of a block; :mod:`~whispere
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import msgspec
 import numpy as np
@@ -55,6 +56,7 @@ assert EVENT.itemsize == 80
 
 Rows: TypeAlias = NDArray[Any]  # dtype EVENT
 _INT = np.int64
+_decode_key = cast("Callable[[bytes], UserKey]", bytes.decode)  # of the right type without a call more per event
 CODEC = pa.Codec("lz4_raw")
 
 
@@ -130,7 +132,7 @@ def key_of(block: EventBlock, index: int) -> UserKey:
     """Return the user key of an event."""
     row = block.events()[index]
     start = int(row["text_at"])
-    return block.text[start : start + int(row["key_bytes"])].decode()
+    return _decode_key(block.text[start : start + int(row["key_bytes"])])
 
 
 def message_id_of(block: EventBlock, index: int) -> str:
@@ -144,7 +146,7 @@ def link_of(block: EventBlock, index: int) -> UserKey | None:
     """Return the linked key of an event; None if it links none."""
     row = block.events()[index]
     start = int(row["text_at"]) + int(row["key_bytes"]) + int(row["message_bytes"])
-    return block.text[start : start + int(row["link_bytes"])].decode() or None
+    return _decode_key(block.text[start : start + int(row["link_bytes"])]) or None
 
 
 def unpack(block: EventBlock) -> bytes:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from whisperer.events.block import BLOCK_VERSION, CODEC, EVENT, EventBlock, Rows, connection_ip, gather, unpack
 from whisperer.events.types import Flag
-from whisperer.ids import Partition, TenantId
+from whisperer.ids import Partition, TenantId, UserKey
 
 
 @dataclass(slots=True, frozen=True)
@@ -117,7 +117,7 @@ class PartBuilder:
     def add(
         self,
         *,
-        key: str,
+        key: UserKey,
         hashed: int,
         partition: Partition,
         kind: int,
@@ -131,7 +131,7 @@ class PartBuilder:
         revenue: int = 0,
         zone: str = "",
         locale: str = "",
-        link: str | None = None,
+        link: UserKey | None = None,
     ) -> None:
         """Add one event; ``hashed`` is :func:`whisperer.ids.key_hash` of the key."""
         text = [part.encode("utf-8", "surrogatepass") for part in (key, message_id, link or "")]

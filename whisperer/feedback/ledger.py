@@ -39,7 +39,7 @@ from whisperer.vocabulary.units import DAY_MS, MICROS
 FORM_VERSION = 1
 WAIT_DAYS = 90
 
-Campaign = tuple[str, str]
+Campaign = tuple[TenantId, str]
 """(tenant, campaign)"""
 
 Look = Callable[[Campaign, str, NDArray[np.float64], NDArray[np.float64], int], None]
@@ -70,12 +70,12 @@ class _Early(msgspec.Struct, array_like=True):
 
 class _State(msgspec.Struct, array_like=True):
     form: int
-    offsets: dict[str, dict[str, int]]
+    offsets: dict[str, dict[TenantId, int]]
     early: dict[bytes, _Early]
     final: list[bytes]
     fates: dict[str, int]
     n_missing: int
-    statistics: list[tuple[str, str, bytes]]
+    statistics: list[tuple[TenantId, str, bytes]]
 
 
 class _Changes:
@@ -120,7 +120,7 @@ class Ledger:
         self._discount_per_day = discount_per_day
         self._max_early = max_early
         self._max_final = max_final
-        self._offsets: dict[int, dict[str, int]] = {}
+        self._offsets: dict[int, dict[TenantId, int]] = {}
         self._early: dict[bytes, _Early] = {}
         self._final: dict[bytes, None] = {}
         self.statistics: dict[Campaign, CampaignStatistics] = {}
@@ -128,12 +128,12 @@ class Ledger:
         self.n_missing = 0
         self.dropped: list[Campaign] = []
 
-    def since(self, shard: int) -> dict[str, int]:
+    def since(self, shard: int) -> dict[TenantId, int]:
         """Return tenant -> number of this shard's first reward that is not in the statistics."""
         return dict(self._offsets.get(shard, {}))
 
     @property
-    def offsets(self) -> dict[tuple[int, str], int]:
+    def offsets(self) -> dict[tuple[int, TenantId], int]:
         """Return the same numbers as :meth:`since` by (shard, tenant)."""
         return {(shard, tenant): n for shard, numbers in self._offsets.items() for tenant, n in numbers.items()}
 
@@ -142,13 +142,13 @@ class Ledger:
         """Return how many decisions wait for their final reward."""
         return len(self._early)
 
-    def apply(self, shard: int, rewards: Sequence[tuple[str, Reward]], look: Look = lambda *_: None) -> set[Campaign]:
+    def apply(self, shard: int, rewards: Sequence[tuple[TenantId, Reward]], look: Look = lambda *_: None) -> set[Campaign]:
         """Count (tenant, reward) pairs of one shard, in its order; return the campaigns whose statistics changed.
 
         ``look`` is called with each decision's final reward once, before it is learned from.
         """
-        added: dict[tuple[str, str, str], _Changes] = {}
-        replaced: dict[tuple[str, str, str], _Changes] = {}
+        added: dict[tuple[TenantId, str, str], _Changes] = {}
+        replaced: dict[tuple[TenantId, str, str], _Changes] = {}
         offsets = self._offsets.setdefault(shard, {})
         for tenant, reward in rewards:
             expected = offsets.get(tenant, 0)

@@ -154,7 +154,7 @@ class Engagement(msgspec.Struct, array_like=True):
     """PAST_BYTES of a hash of each candidacy's id that left memory, so that none is considered twice."""
 
 
-def remember(past: bytes, ids: Iterable[str]) -> bytes:
+def remember(past: bytes, ids: Iterable[DecisionId]) -> bytes:
     """Return ``past`` with ``ids`` added; beyond KEEP_PAST the oldest are dropped."""
     return (past + b"".join(map(_short, ids)))[-KEEP_PAST * PAST_BYTES :]
 

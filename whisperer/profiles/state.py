@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from whisperer.profiles.timeline import Entry
+from whisperer.ids import UserKey
 
 
 class ProfileState(msgspec.Struct, array_like=True, gc=False):
@@ -39,6 +40,6 @@ class ProfileState(msgspec.Struct, array_like=True, gc=False):
     history: list[tuple[str, int, int]] = []
     timeline: list[Entry] = []
     traits: dict[str, tuple[int, int, bytes]] = {}
-    links: list[str] = []
-    refused: list[str] = []
+    links: list[UserKey] = []
+    refused: list[UserKey] = []
     engagement: bytes = b""

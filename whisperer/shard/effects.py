@@ -33,7 +33,7 @@ class SegmentChanged(_Caused):
     """Report that a user entered or left a segment. The id is (tenant, user, segment, version, at, entered)."""
 
     tenant: TenantId
-    user: str
+    user: UserKey
     segment: str
     version: int
     entered: bool

@@ -23,7 +23,7 @@ RECORD_VERSION = 5
 """1: profiles and segments. 2: campaigns, decisions, deliveries, outcomes. 3: event blocks of version 2, moves in
 parts, removed shards. 4: scores. 5: bounds on names, traits, aliases; letters in a chain."""
 
-ALIAS_ARBITER = 0
+ALIAS_ARBITER = Partition(0)
 """The partition that orders a tenant's aliases."""
 
 BOUNDED_SINCE = 5

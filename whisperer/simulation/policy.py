@@ -20,8 +20,9 @@ from whisperer.models.value import ValueModel
 from whisperer.simulation.plan import ARM
 from whisperer.simulation.replay import Choose
 from whisperer.vocabulary.groups import Group
+from whisperer.ids import TenantId
 
-Policies = Mapping[tuple[str, str], Posterior]
+Policies = Mapping[tuple[TenantId, str], Posterior]
 
 
 def named(policy: str, learned: Policies, model: ValueModel | None = None, wallet: Wallet | None = None) -> Choose:

@@ -24,7 +24,7 @@ from whisperer.evaluation.gate import DR, SNIPS, SWITCH_DR
 from whisperer.evaluation.logged import Floats, InvalidLogError, Logged
 from whisperer.evaluation.overlap import overlap, refusals
 from whisperer.evaluation.reward_model import N_FOLDS, cross_fitted
-from whisperer.ids import TenantId
+from whisperer.ids import DecisionId, TenantId
 from whisperer.journeys.campaign import Campaign
 from whisperer.simulation.plan import LEARNED, model_of
 from whisperer.simulation.replay import Choose
@@ -202,7 +202,7 @@ def _target(
     paid = campaign.budget is not None
     candidates = [
         Candidate(
-            *(f"dec_{at}", tenant, campaign.name, 1, Group.POLICY, arms[row], log.features[at], log.at[at]),
+            *(DecisionId(f"dec_{at}"), tenant, campaign.name, 1, Group.POLICY, arms[row], log.features[at], log.at[at]),
             costs=[campaign.cost_micros(arm) for arm in arms[row]] if paid else [],
             budget=campaign.budget,
         )

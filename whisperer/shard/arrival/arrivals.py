@@ -30,6 +30,7 @@ from whisperer.shard.people.forwarding import drop_late, forward, go_astray
 from whisperer.shard.records import Forward
 from whisperer.shard.state.shard import ShardState
 from whisperer.shard.state.tenant import Tenant
+from whisperer.ids import UserKey
 
 _TRAITS = int(Flag.TRAITS)
 
@@ -178,7 +179,7 @@ def _meet(
     if not tenant.tombstones:
         return chosen, people.meet(hashes, starts, lengths, text, columns.partition[chosen])
     keep = np.ones(len(chosen), np.bool_)
-    back: dict[str, int] = {}
+    back: dict[UserKey, int] = {}
     for place in np.flatnonzero(people.keys.rows_of(hashes, starts, lengths, text) < 0).tolist():
         event = int(chosen[place])
         key = key_of(block, event)

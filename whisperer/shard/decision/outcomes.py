@@ -18,7 +18,7 @@ from whisperer.eligibility import caps, consent, suppression
 from whisperer.eligibility.addresses import address_of
 from whisperer.eligibility.standing import Consent, Sent, Standing, Suppression
 from whisperer.feedback import outcome as kinds
-from whisperer.ids import DecisionId, Partition
+from whisperer.ids import DecisionId
 from whisperer.journeys.engagement import Decision, DecisionStatus, Engagement, OutcomeEntry, bounded, encode
 from whisperer.profiles import traits
 from whisperer.profiles.population import FORWARDED
@@ -256,4 +256,4 @@ def _merge_in(tenant: Tenant, row: int, engagement: Engagement, as_of: int) -> S
     target, key = people.targets[row], people.keys.text(row)
     assert key is not None
     body = MergeIn(target, key, as_of, ProfileState(engagement=encode(engagement)))
-    return SendLetter(tenant.post(Partition(int(people.table["partition"][row])), tenant.home(target), body))
+    return SendLetter(tenant.post(people.partition(row), tenant.home(target), body))

@@ -9,7 +9,7 @@ from whisperer.decisions import context
 from whisperer.delivery.dispatch import Receipt, Verdict
 from whisperer.eligibility.addresses import address_of
 from whisperer.eligibility.check import may_dispatch
-from whisperer.ids import DecisionId
+from whisperer.ids import DecisionId, SendKey
 from whisperer.journeys.campaign import CampaignStatus
 from whisperer.journeys.engagement import Decision, DecisionStatus
 from whisperer.profiles import traits
@@ -62,7 +62,7 @@ def last_look(tenant: Tenant, decision_id: DecisionId, now: int) -> Decision | R
     """Return the decision whose rendered message may be sent, or a receipt with the reason why it must not be."""
     found = _waiting(tenant, decision_id)
     if found is None:
-        return Receipt("", Verdict.REFUSED, detail=Reason.ERASED)
+        return Receipt(SendKey(""), Verdict.REFUSED, detail=Reason.ERASED)
     return _refusal(tenant, *found, now) or found[1]
 
 

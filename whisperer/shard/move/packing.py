@@ -40,7 +40,7 @@ class MovedUser(msgspec.Struct, array_like=True):
 
     key: UserKey
     state: ProfileState
-    target: str | None
+    target: UserKey | None
     floor: int | None
     segments: list[str]
     scores: list[float] = []
@@ -53,10 +53,10 @@ class PackedPart(msgspec.Struct, array_like=True):
     ``engagements`` (user key, encoded) are sent once, when they no longer change.
     """
 
-    gone: list[str] = []
+    gone: list[UserKey] = []
     users: list[MovedUser] = []
     dedup: list[tuple[int, int, bytes]] = []
-    engagements: list[tuple[str, bytes]] = []
+    engagements: list[tuple[UserKey, bytes]] = []
     pinned: list[Pinned] = []
 
 
@@ -67,21 +67,21 @@ class PartitionState(msgspec.Struct, array_like=True):
     partition: Partition
     sequence: int
     sent: int
-    cursors: list[tuple[int, int]]
+    cursors: list[tuple[Partition, int]]
     letters: list[Letter]
-    owners: list[tuple[str, str, bool]]
-    parents: dict[str, str]
+    owners: list[tuple[UserKey, UserKey, bool]]
+    parents: dict[UserKey, UserKey]
     tombstones: list[tuple[bytes, int]]
     dedup: list[tuple[int, int, bytes]]
     users: list[MovedUser]
     retained: list[tuple[bytes, str, int, str]] = []
     pinned: list[Pinned] = []
     n_parts: int = 0
-    chain: list[tuple[int, int]] | None = None
+    chain: list[tuple[Partition, int]] | None = None
     """(target, sequence of the last letter to it); None from a release before version 5."""
-    tree_sizes: dict[str, int] | None = None
+    tree_sizes: dict[UserKey, int] | None = None
     """None from a release that did not count them."""
-    aliases_asked: dict[str, int] = {}
+    aliases_asked: dict[UserKey, int] = {}
     wishes: list[tuple[bytes, list[Wish]]] = []
 
 
@@ -122,7 +122,7 @@ class Copying:
         self._shard = shard
         self._tenant = shard.tenant(tenant_id)
         self._partition = partition
-        self._owners: dict[str, None] = {}
+        self._owners: dict[UserKey, None] = {}
         self._ids = HashIndex(2)
         self.watch = self._tenant.watch = Watch()
         self.n_parts = 0
@@ -206,7 +206,7 @@ def _user(tenant: Tenant, row: int) -> MovedUser:
     return MovedUser(key, people.extract(row), people.targets.get(row), tenant.floors.get(row), segments, scores)
 
 
-def _state(tenant: Tenant, partition: Partition, owner_keys: list[str]) -> PartitionState:
+def _state(tenant: Tenant, partition: Partition, owner_keys: list[UserKey]) -> PartitionState:
     owners = ((key, tenant.owners.get(key)) for key in owner_keys)
     return PartitionState(
         tenant=tenant.id,

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from whisperer.ids import Partition
+from whisperer.ids import Partition, UserKey
 from whisperer.journeys.engagement import decode as decode_engagement
 from whisperer.profiles import traits
 from whisperer.profiles.population import AWAY, LIVE, Population
@@ -113,8 +113,8 @@ def _forget_rest(shard: ShardState, tenant: Tenant, partition: Partition) -> Non
         del tenant.cursors[place]
     for place in [p for p in tenant.chain if p[0] == partition]:
         del tenant.chain[place]
-    for place in [p for p in tenant.letters if p[0] == partition]:
-        del tenant.letters[place]
+    for number in [n for n in tenant.letters if n[0] == partition]:
+        del tenant.letters[number]
     for key in [k for k in tenant.owners if tenant.home(k) == partition]:
         del tenant.owners[key]
     for digest in [h for h, (p, _) in tenant.tombstones.items() if p == partition]:
@@ -149,7 +149,7 @@ def _take(shard: ShardState, tenant: Tenant, body: PartitionPart) -> None:
     _take_rest(shard, tenant, body.partition, part)
 
 
-def _forget_keys(tenant: Tenant, keys: list[str]) -> None:
+def _forget_keys(tenant: Tenant, keys: list[UserKey]) -> None:
     for key in keys:
         row = tenant.people.keys.get(key)
         if row is not None:

@@ -32,6 +32,8 @@ N_GENERATIONS = 4
 at 0.1 us each."""
 _SMALL = 4_096
 _NEVER = 1 << 62
+_ALL = TenantId("")
+"""Stands for all tenants, whose ids the shared generations hold."""
 _SLOT_BITS = 24
 _SLOT_MASK = np.uint64((1 << _SLOT_BITS) - 1)
 
@@ -65,16 +67,16 @@ class Dedup:
     def __init__(self, max_ids: int, window_ms: int = WINDOW_MS) -> None:
         self.max_ids = max_ids
         self.window_ms = window_ms
-        self.evicted: Counter[str] = Counter()
+        self.evicted: Counter[TenantId] = Counter()
         """Ids forgotten before their window ended, by tenant; "" for those of shared generations."""
         self._shared: list[Generation] = []
-        self._own: dict[str, list[Generation]] = {}
+        self._own: dict[TenantId, list[Generation]] = {}
         """Oldest first; no tenant's list is empty."""
-        self._n_own: Counter[str] = Counter()
+        self._n_own: Counter[TenantId] = Counter()
         self._looked_through_until = _NEVER
         """Until this time (ms UTC) no tenant's generation can be a window old."""
-        self._slots: dict[tuple[str, int], int] = {}
-        self._tenant_slots: dict[str, NDArray[np.int64]] = {}
+        self._slots: dict[tuple[TenantId, Partition], int] = {}
+        self._tenant_slots: dict[TenantId, NDArray[np.int64]] = {}
         """The same slots as one array per tenant, indexed by partition; -1 where there is none yet."""
 
     def __len__(self) -> int:
@@ -116,7 +118,7 @@ class Dedup:
         ids = np.empty((len(partition), 2), np.uint64)
         slots = self._tenant_slots.setdefault(tenant, np.full(N_PARTITIONS, -1, np.int64))
         while (lacking := _compose(partition, message_hash, slots, ids)) >= 0:
-            slots[partition[lacking]] = self._slot(tenant, int(partition[lacking]))
+            slots[partition[lacking]] = self._slot(tenant, Partition(int(partition[lacking])))
         if by_tenant:
             self._make_room(tenant, ids, now)
             own = self._own[tenant]
@@ -176,7 +178,7 @@ class Dedup:
         excess = len(self) + incoming - self.max_ids
         while excess > 0 and self._shared:
             excess -= len(self._shared[0].ids)
-            self.evicted[""] += len(self._shared[0].ids)
+            self.evicted[_ALL] += len(self._shared[0].ids)
             del self._shared[0]
         while excess > 0:
             # Incoming ids count as the tenant's own, so the one with the most has more than an equal share.
@@ -226,7 +228,7 @@ class Dedup:
             expired = now - oldest.newest >= self.window_ms
             if not expired and len(self) + incoming <= self.max_ids:
                 break
-            self.evicted[""] += 0 if expired else len(oldest.ids)
+            self.evicted[_ALL] += 0 if expired else len(oldest.ids)
             del self._shared[0]
 
     # -- moving a partition, snapshots ---------------------------------------------------------------------------
@@ -284,7 +286,7 @@ class Dedup:
         arrays: list[NDArray[np.uint64]] = []
         small: list[NDArray[np.uint64]] = []
         generations: list[list[Any]] = []
-        for tenant, held in [("", self._shared), *self._own.items()]:
+        for tenant, held in [(_ALL, self._shared), *self._own.items()]:
             for g in held:
                 keys = g.ids.keys[: len(g.ids)].copy()
                 is_small = len(keys) < _SMALL
@@ -310,7 +312,7 @@ class Dedup:
         self._tenant_slots = {}
         self._shared, self._own, self._n_own = [], {}, Counter()
         if "n_arrays" not in meta:  # from before version 5: one array per generation, all of them shared
-            self.evicted = Counter({"": meta["n_evicted"]})
+            self.evicted = Counter({_ALL: meta["n_evicted"]})
             of_all = enumerate(zip(meta["generations"], arrays, strict=True))
             generations = [(*times, "", len(keys), number) for number, (times, keys) in of_all]
         else:

@@ -69,7 +69,7 @@ class Loop:
     """By row."""
     asleep: dict[int, Engagement] = field(default_factory=dict)
     """By row, for users whose partition is not at home here: nothing changes or counts them."""
-    places: dict[str, tuple[int, Decision]] = field(default_factory=dict)
+    places: dict[DecisionId, tuple[int, Decision]] = field(default_factory=dict)
     """Decision id -> (its user's row, the decision). Changed only by :meth:`_place` and :meth:`displace`."""
     n_under: Counter[tuple[str, int]] = field(default_factory=Counter)
     """(campaign, version) -> how many decisions in ``places`` are under it."""
@@ -79,11 +79,11 @@ class Loop:
     schedules: Schedules = field(default_factory=Schedules)
     next_firing: tuple[int, int] | None = None
     """(number of zones it was computed for, ms UTC when the next schedule fires); None: not computed yet."""
-    retained: dict[bytes, tuple[int, str, int, str]] = field(default_factory=dict)
+    retained: dict[bytes, tuple[Partition, str, int, str]] = field(default_factory=dict)
     """Hash of a suppressed address of an erased user -> (partition, channel, at, reason)."""
     bares_addresses: bool = True
     """Whether the release that wrote the record being applied strips invisible characters from addresses; not state."""
-    wishes: dict[bytes, tuple[int, list[Wish]]] = field(default_factory=dict)
+    wishes: dict[bytes, tuple[Partition, list[Wish]]] = field(default_factory=dict)
     """Hash of the key of a user of whom nothing is held -> (partition, what they unsubscribed from by a link)."""
 
     def publish(self, campaigns: list[CampaignConfig], experiment: Experiment, now: int, *, forgets: bool) -> None:
@@ -129,14 +129,14 @@ class Loop:
         if all((wish.channel, wish.purpose) != (known.channel, known.purpose) for known in held):
             held.append(wish)
 
-    def was_considered(self, row: int, decision: str) -> bool:
+    def was_considered(self, row: int, decision: DecisionId) -> bool:
         """Return whether a user was considered under this decision id before, even if it has left memory."""
         if decision in self.places:
             return True
         held = self.engagements.get(row)
         return held is not None and is_past(held.past, decision)
 
-    def find(self, decision: str) -> tuple[int, Decision] | None:
+    def find(self, decision: DecisionId) -> tuple[int, Decision] | None:
         """Return (row of its user, decision) for a decision in memory, else None."""
         return self.places.get(decision)
 
@@ -202,12 +202,12 @@ class Loop:
             status = Verdict.UNKNOWN if decision.status == DecisionStatus.SENT else Verdict.REFUSED
             self.log_delivery(decision, Receipt(decision.send.send_key, status), now)
 
-    def who(self, decision: Decision) -> tuple[str, int]:
+    def who(self, decision: Decision) -> tuple[UserKey, Partition]:
         """Return the key and partition of a decision's user."""
         row = self.places[decision.id][0]
         key = self.people.keys.text(row)
         assert key is not None
-        return key, Partition(int(self.people.table["partition"][row]))
+        return key, self.people.partition(row)
 
     def log_delivery(self, decision: Decision, receipt: Receipt, now: int) -> None:
         """Report an attempt to the warehouse, after it was applied."""
@@ -332,7 +332,7 @@ class Loop:
         if self.wishes and key is not None and message_hash(key) in self.wishes:
             self.engagement(row)
         held = self.engagements.get(row)
-        known: set[str] = set()
+        known: set[DecisionId] = set()
         if held is not None:
             expose_all(self.accounts, held, -1)
             known = {d.id for d in held.decisions}

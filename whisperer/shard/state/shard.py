@@ -29,21 +29,21 @@ class ShardState:
         """Version of the record being applied: what an older release wrote is applied as that release did."""
         self.position = -1
         """Journal position of the last record applied."""
-        self.tenants: dict[str, Tenant] = {}
+        self.tenants: dict[TenantId, Tenant] = {}
         self.dedup = Dedup(dedup_max_ids)
         self.steps: Steps = Unmeasured()
         """Is notified as each step of applying passes; not part of the state."""
-        self.absent: set[tuple[str, int]] = set()
+        self.absent: set[tuple[TenantId, Partition]] = set()
         """Partitions that left and have not come back."""
-        self.arriving: dict[tuple[str, int], tuple[int, int]] = {}
+        self.arriving: dict[tuple[TenantId, Partition], tuple[int, int]] = {}
         """Partitions that have arrived in part -> (map version of the move, number of parts here)."""
-        self.kept: dict[str, set[int]] | None = None
+        self.kept: dict[TenantId, set[Partition]] | None = None
         """Once the shard is closed: the partitions that it held then; no others are at home here. None while open."""
-        self.counted: set[tuple[int, str]] = set()
+        self.counted: set[tuple[int, TenantId]] = set()
         """(removed shard, tenant) whose sums were added to this shard's."""
-        self.sweeping: set[tuple[str, int]] = set()
+        self.sweeping: set[tuple[TenantId, Partition]] = set()
         """Partitions that left and that the new home has whole; their rows are being forgotten."""
-        self.moved: dict[tuple[str, int], int] = {}
+        self.moved: dict[tuple[TenantId, Partition], int] = {}
         """Map version of each partition's last move, so that a move driven again changes nothing."""
         self.rows: list[LogRow] = []
         """Rows of the record being applied; empty between records."""
