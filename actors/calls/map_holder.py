@@ -15,8 +15,8 @@ class MapHolder:
 
     def __init__(self, directory: DirectoryCalls | None = None) -> None:
         self._directory = directory or DirectoryCalls()
-        self._tables: dict[str, list[int]] = {}
-        self._homes: dict[str, NDArray[np.int64]] = {}
+        self._tables: dict[TenantId, list[int]] = {}
+        self._homes: dict[TenantId, NDArray[np.int64]] = {}
         self._current = PartitionMap(0, 1, 1)
 
     @property

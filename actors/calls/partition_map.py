@@ -58,4 +58,4 @@ class PartitionMap(msgspec.Struct, frozen=True):
 
     def table(self, tenant: TenantId) -> list[int]:
         """Return the shard of each of the tenant's partitions."""
-        return [self.shard_of(tenant, p) for p in range(N_PARTITIONS)]
+        return [self.shard_of(tenant, Partition(p)) for p in range(N_PARTITIONS)]

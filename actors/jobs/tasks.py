@@ -8,7 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from actors.simulation.record import Task as SimulationTask
-from whisperer.ids import DecisionId, TenantId
+from whisperer.ids import DecisionId, TenantId, UserKey
 
 
 class UserHistory(msgspec.Struct, tag="history", array_like=True, frozen=True):
@@ -20,7 +20,7 @@ class UserHistory(msgspec.Struct, tag="history", array_like=True, frozen=True):
 
     warehouse: str
     tenant: TenantId
-    keys: list[str]
+    keys: list[UserKey]
 
 
 class DecisionAudit(msgspec.Struct, tag="decision", array_like=True, frozen=True):
@@ -61,7 +61,7 @@ class Simulation(msgspec.Struct, tag="simulation", array_like=True, frozen=True)
     task: SimulationTask
 
     @property
-    def tenant(self) -> str:
+    def tenant(self) -> TenantId:
         return self.task.plan.tenant
 
 

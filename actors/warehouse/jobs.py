@@ -11,7 +11,7 @@ from actors.journal.segment import closed_segment
 from actors.warehouse import Warehouse
 from actors.warehouse.export import Known, export_range
 from whisperer.errors import UnavailableError
-from whisperer.ids import TenantId
+from whisperer.ids import TenantId, UserKey
 
 
 class Export(msgspec.Struct, tag=1, array_like=True, frozen=True):
@@ -40,7 +40,7 @@ class Erase(msgspec.Struct, tag=4, array_like=True, frozen=True):
     """Call :meth:`Warehouse.erase`; answers the number of rows that were the users'."""
 
     tenant: TenantId
-    erased: dict[str, int]
+    erased: dict[UserKey, int]
 
 
 Job = Export | Compact | Vacuum | Erase

@@ -105,7 +105,7 @@ class Reader:
         of = dataset_named(dataset)
         return self._over(of, self._files(tenant, of), connection or self._duckdb.cursor())
 
-    def stream_events(self, tenant: TenantId, user_keys: Collection[str]) -> Iterator[list[StoredEvent]]:
+    def stream_events(self, tenant: TenantId, user_keys: Collection[UserKey]) -> Iterator[list[StoredEvent]]:
         """Yield all events counted under any of the user keys, by event time, a batch at a time: memory is bounded."""
         order = "timestamp, shard, lsn, index"
         for rows in self._stream(tenant, EVENTS, user_keys, order):
@@ -125,7 +125,9 @@ class Reader:
         found = {(event.lsn, event.index): event for event in self._ask(ask)}
         return [found.get(position) for position in positions]
 
-    def stream_log(self, tenant: TenantId, dataset: str, user_keys: Collection[str]) -> Iterator[list[dict[str, Any]]]:
+    def stream_log(
+        self, tenant: TenantId, dataset: str, user_keys: Collection[UserKey]
+    ) -> Iterator[list[dict[str, Any]]]:
         """Yield all rows of one log dataset under any of the user keys, a batch at a time; see :class:`Audit`.
 
         The datasets are decisions, deliveries, outcomes and rewards.
@@ -209,7 +211,7 @@ class Reader:
         return [dict(zip(names, row, strict=True)) for row in rows]
 
     def _stream(
-        self, tenant: TenantId, dataset: Dataset, user_keys: Collection[str], order: str
+        self, tenant: TenantId, dataset: Dataset, user_keys: Collection[UserKey], order: str
     ) -> Iterator[Iterable[tuple[Any, ...]]]:
         """Yield rows in batches. They are sorted: when the first comes, every file has been read."""
         if not user_keys:

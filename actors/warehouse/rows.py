@@ -77,7 +77,7 @@ class ExportRecord:
     forwarded: bool = False
 
 
-def check_tenant(tenant: TenantId) -> str:
+def check_tenant(tenant: TenantId) -> TenantId:
     """Return the tenant id, which becomes part of a path. Raises InvariantError for one that must not."""
     if not _TENANT.match(tenant):
         raise InvariantError(f"tenant id {tenant!r} cannot be part of a path")

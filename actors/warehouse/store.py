@@ -39,7 +39,7 @@ from actors.warehouse.pseudonyms import Pseudonyms
 from actors.warehouse.reader import Audit, Reader, StoredEvent
 from actors.warehouse.rows import ExportRecord, check_tenant
 from whisperer.errors import FencedError, InvariantError, UnavailableError
-from whisperer.ids import DecisionId, TenantId
+from whisperer.ids import DecisionId, TenantId, UserKey
 
 COMPACT_BELOW_BYTES = 16 << 20
 COMPACT_ROWS = 1_000_000
@@ -108,7 +108,7 @@ class Warehouse:
         n_all = sum(file.n_rows for file in files)
         return Exported(committed=True, n_rows=n_rows, n_log_rows=n_all - n_rows, n_files=len(files))
 
-    def scattered(self, *, at_least: int, below_bytes: int = COMPACT_BELOW_BYTES) -> list[tuple[str, str]]:
+    def scattered(self, *, at_least: int, below_bytes: int = COMPACT_BELOW_BYTES) -> list[tuple[TenantId, str]]:
         """Return (tenant, date) with ``at_least`` files of a dataset smaller than ``below_bytes``; most files first."""
         counts = Counter(
             (file.tenant, file.date, file.dataset)
@@ -144,7 +144,7 @@ class Warehouse:
                     removes += [file.path for file in batch]
             return self._swap(number, "compact", adds, removes)
 
-    def erase(self, tenant: TenantId, erased: Mapping[str, int]) -> int:
+    def erase(self, tenant: TenantId, erased: Mapping[UserKey, int]) -> int:
         """Rewrite every file with rows of these users (user key -> ms UTC of erasure); return how many were theirs.
 
         Afterwards the old files are gone. Events are removed. Decisions, deliveries, outcomes and rewards stay for the
@@ -187,11 +187,11 @@ class Warehouse:
                 self._catalog.fold()
         return n_deleted
 
-    def read_events(self, tenant: TenantId, user_keys: Collection[str]) -> list[StoredEvent]:
+    def read_events(self, tenant: TenantId, user_keys: Collection[UserKey]) -> list[StoredEvent]:
         """Return everything :meth:`stream_events` yields, at once: for few events."""
         return [event for batch in self.stream_events(tenant, user_keys) for event in batch]
 
-    def stream_events(self, tenant: TenantId, user_keys: Collection[str]) -> Iterator[list[StoredEvent]]:
+    def stream_events(self, tenant: TenantId, user_keys: Collection[UserKey]) -> Iterator[list[StoredEvent]]:
         """See :meth:`Reader.stream_events`."""
         return self._reader.stream_events(tenant, user_keys)
 
@@ -203,11 +203,13 @@ class Warehouse:
         """See :meth:`Reader.lookup_decision`."""
         return self._reader.lookup_decision(tenant, decision_id)
 
-    def read_log(self, tenant: TenantId, dataset: str, user_keys: Collection[str]) -> list[dict[str, Any]]:
+    def read_log(self, tenant: TenantId, dataset: str, user_keys: Collection[UserKey]) -> list[dict[str, Any]]:
         """Return everything :meth:`stream_log` yields, at once: for few rows."""
         return [row for batch in self.stream_log(tenant, dataset, user_keys) for row in batch]
 
-    def stream_log(self, tenant: TenantId, dataset: str, user_keys: Collection[str]) -> Iterator[list[dict[str, Any]]]:
+    def stream_log(
+        self, tenant: TenantId, dataset: str, user_keys: Collection[UserKey]
+    ) -> Iterator[list[dict[str, Any]]]:
         """See :meth:`Reader.stream_log`."""
         return self._reader.stream_log(tenant, dataset, user_keys)
 
@@ -283,7 +285,7 @@ class Warehouse:
             raise InvariantError(f"{file.path} holds {table.num_rows} rows, {file.n_rows} were committed")
         return table
 
-    def _holds(self, file: FileEntry, erased: Mapping[str, int]) -> bool:
+    def _holds(self, file: FileEntry, erased: Mapping[UserKey, int]) -> bool:
         dataset = dataset_named(file.dataset)
         found = pq.read_table(
             self._blobs.path_of(file.path),

@@ -19,8 +19,8 @@ import msgspec
 
 from whisperer.decisions.budget import Ask, Budget, Lease
 from whisperer.decisions.pacing import Gains, PacingState, paced
-from whisperer.vocabulary.units import MICROS
 from whisperer.ids import TenantId
+from whisperer.vocabulary.units import MICROS
 
 AHEAD_MS = 3_600_000
 """The most that spending may run ahead of the plan: a schedule that considers everyone at nine may spend the share of

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from whisperer.decisions.budget import Ask, Budget, Lease
 from whisperer.decisions.decision import Candidate
 from whisperer.decisions.pacing import lagrangian
+from whisperer.ids import TenantId
 from whisperer.vocabulary.groups import Group
 from whisperer.vocabulary.units import MICROS
-from whisperer.ids import TenantId
 
 Floats = NDArray[np.float64]
 Place = tuple[TenantId, str, int, int]

@@ -142,7 +142,9 @@ class Ledger:
         """Return how many decisions wait for their final reward."""
         return len(self._early)
 
-    def apply(self, shard: int, rewards: Sequence[tuple[TenantId, Reward]], look: Look = lambda *_: None) -> set[Campaign]:
+    def apply(
+        self, shard: int, rewards: Sequence[tuple[TenantId, Reward]], look: Look = lambda *_: None
+    ) -> set[Campaign]:
         """Count (tenant, reward) pairs of one shard, in its order; return the campaigns whose statistics changed.
 
         ``look`` is called with each decision's final reward once, before it is learned from.

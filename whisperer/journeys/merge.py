@@ -14,6 +14,7 @@ from collections.abc import Iterable
 import msgspec
 
 from whisperer.eligibility.merge import merge as merge_standings
+from whisperer.ids import DecisionId
 from whisperer.journeys.engagement import (
     KEEP,
     KEEP_PAST,
@@ -25,7 +26,6 @@ from whisperer.journeys.engagement import (
     bounded,
     remember,
 )
-from whisperer.ids import DecisionId
 
 _encode = msgspec.msgpack.Encoder().encode
 

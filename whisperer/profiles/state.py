@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import msgspec
 
-from whisperer.profiles.timeline import Entry
 from whisperer.ids import UserKey
+from whisperer.profiles.timeline import Entry
 
 
 class ProfileState(msgspec.Struct, array_like=True, gc=False):

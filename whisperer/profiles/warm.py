@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from whisperer.events.block import EVENT
+from whisperer.ids import anonymous_key, known_key
 from whisperer.profiles import daily, features
 from whisperer.profiles.hash_index import HashIndex
 from whisperer.profiles.population import Population
-from whisperer.ids import anonymous_key, known_key
 
 
 def warm() -> None:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from whisperer.errors import UNREADABLE, JournalDamagedError
 from whisperer.feedback.outcome import Reward
+from whisperer.ids import Partition, TenantId, UserKey
 from whisperer.journeys.engagement import decode as decode_engagement
 from whisperer.journeys.engagement import encode as encode_engagement
 from whisperer.profiles import pages
@@ -34,7 +35,6 @@ from whisperer.shard.state.membership import Live
 from whisperer.shard.state.rewards import RewardLog
 from whisperer.shard.state.schedules import Schedules
 from whisperer.shard.state.tenant import Owner, Tenant, chain_of
-from whisperer.ids import Partition, TenantId, UserKey
 
 SNAPSHOT_VERSION = 5
 """1: profiles and segments. 2: campaigns, engagements, accounts, rewards. 3: partitions on their way, sums of removed

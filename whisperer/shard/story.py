@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 
 from whisperer.errors import InvariantError
 from whisperer.events.block import key_of, keys_of
-from whisperer.shard.records import Astray, Events, Forward, Led, LettersArrived, Record
 from whisperer.ids import TenantId, UserKey
+from whisperer.shard.records import Astray, Events, Forward, Led, LettersArrived, Record
 
 MOST_LINES = 30
 MOST_CHARACTERS = 300

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from whisperer.ids import TenantId
 from whisperer.profiles import warm as profiles
 from whisperer.shard.arrival.turns import number, turns
 from whisperer.shard.state.dedup import Dedup
-from whisperer.ids import TenantId
 
 
 def warm() -> None:

@@ -16,11 +16,11 @@ from whisperer.decisions.decision import NO_SEND, Candidate, Choice
 from whisperer.decisions.posterior import Posterior
 from whisperer.decisions.purse import Wallet
 from whisperer.decisions.thompson import choose
+from whisperer.ids import TenantId
 from whisperer.models.value import ValueModel
 from whisperer.simulation.plan import ARM
 from whisperer.simulation.replay import Choose
 from whisperer.vocabulary.groups import Group
-from whisperer.ids import TenantId
 
 Policies = Mapping[tuple[TenantId, str], Posterior]
 

@@ -173,7 +173,9 @@ class Replay:
             elif fact.kind == ASKED and fact.at >= self._plan.since:
                 self._do(Asked(self._plan.tenant, self._plan.name, [(key, fact.detail)]), now)
             elif fact.kind in _STATED:
-                told = Outcome(key, _NO_DECISION, OutcomeKind(fact.kind), fact.at, "", fact.channel, self._plan.campaign.purpose)
+                told = Outcome(
+                    key, _NO_DECISION, OutcomeKind(fact.kind), fact.at, "", fact.channel, self._plan.campaign.purpose
+                )
                 self._do(Outcomes(self._plan.tenant, [told]), now)
 
     def _home_of(self, key: UserKey) -> UserKey | None:

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 
 from whisperer.decisions.decision import NO_SEND
 from whisperer.delivery.dispatch import Verdict
+from whisperer.ids import DecisionId, UserKey
 from whisperer.journeys.campaign import Campaign
 from whisperer.shard.state.log import DecisionRow, DeliveryRow, LogRow, RewardRow
 from whisperer.vocabulary.units import DAY_MS, MICROS
-from whisperer.ids import DecisionId, UserKey
 
 
 @dataclass(slots=True)

@@ -18,6 +18,7 @@ from whisperer.events.block import Columns, EventBlock, Payloads, columns_of, ke
 from whisperer.events.decoding import decode_block
 from whisperer.events.traits import traits_of
 from whisperer.events.types import Flag
+from whisperer.ids import UserKey
 from whisperer.profiles import timeline, traits
 from whisperer.profiles.pages import Register
 from whisperer.profiles.population import FORWARDED, OTHER_NAME
@@ -30,7 +31,6 @@ from whisperer.shard.people.forwarding import drop_late, forward, go_astray
 from whisperer.shard.records import Forward
 from whisperer.shard.state.shard import ShardState
 from whisperer.shard.state.tenant import Tenant
-from whisperer.ids import UserKey
 
 _TRAITS = int(Flag.TRAITS)
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from whisperer.ids import Partition
 from whisperer.shard import accounts
 from whisperer.shard.records import CountsJoined
 from whisperer.shard.state.shard import ShardState
 from whisperer.shard.state.tenant import Tenant
-from whisperer.ids import Partition
 
 
 def close(shard: ShardState) -> None:

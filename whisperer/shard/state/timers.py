@@ -10,8 +10,8 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator
 
-from whisperer.journeys.engagement import Decision, DecisionStatus
 from whisperer.ids import DecisionId
+from whisperer.journeys.engagement import Decision, DecisionStatus
 
 DECISION_DEADLINE_MS = 60_000
 NEVER = -1
