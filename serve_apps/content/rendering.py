@@ -26,7 +26,7 @@ from whisperer.vocabulary.reasons import Reason
 MAX_COMPILED = 512
 """About 0.3 MB each for a large template in five locales."""
 
-Key = tuple[str, str, int]
+Key = tuple[TenantId, str, int]
 """Tenant, name, version."""
 
 decode_requests = msgspec.msgpack.Decoder(list[RenderRequest]).decode

@@ -63,8 +63,8 @@ class Routing:
         self._sink = sink
         self._make = make
         self._poll_interval_s = poll_interval_s
-        self._routes: dict[tuple[str, str], _Route | None] = {}
-        self._stale: set[tuple[str, str]] = set()
+        self._routes: dict[tuple[TenantId, str], _Route | None] = {}
+        self._stale: set[tuple[TenantId, str]] = set()
         self._version = -1
         self._looked_at = float("-inf")
         self._asking = asyncio.Lock()

@@ -102,7 +102,7 @@ class Sink:
     def accept(self, dispatches: Sequence[Dispatch], now: int) -> list[Receipt]:
         """Keep a batch in one transaction; return one receipt per dispatch, in order. ``now``: ms UTC."""
         receipts: list[Receipt] = []
-        tally: Counter[tuple[str, str, bool]] = Counter()
+        tally: Counter[tuple[TenantId, str, bool]] = Counter()
         with self._writing() as connection:
             newest = 0
             for dispatch in dispatches:
@@ -132,7 +132,7 @@ class Sink:
         with self._writing() as connection:
             return _trim(connection, keep)
 
-    def forget(self, tenant: TenantId, user_keys: list[str], now: int) -> int:
+    def forget(self, tenant: TenantId, user_keys: list[UserKey], now: int) -> int:
         """Delete what was sent to these users, from the disk too; return the number of messages deleted.
 
         The counts of received messages stay. A message decided up to ``now`` (ms UTC) that is still on its way is not

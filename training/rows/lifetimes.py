@@ -18,7 +18,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from training.rows.replay import Replay
-from whisperer.ids import TenantId
+from whisperer.ids import TenantId, UserKey
 from whisperer.profiles import daily
 from whisperer.profiles.history import day_of
 from whisperer.profiles.record import WINDOW_DAYS
@@ -38,7 +38,7 @@ class Lifetimes:
     t_x, T : from the first active day to the newest, and to the last day asked about; float64, shape (n_users,)
     """
 
-    keys: list[str]
+    keys: list[UserKey]
     x: Floats
     t_x: Floats
     T: Floats

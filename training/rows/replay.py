@@ -24,7 +24,7 @@ from training.rows.blocks import block_of, stored_events
 from training.rows.decisions import HASH_KEY
 from whisperer.events.block import EventBlock, encode_block, spans
 from whisperer.events.types import Flag
-from whisperer.ids import TenantId
+from whisperer.ids import Partition, TenantId
 from whisperer.profiles import daily, features
 from whisperer.profiles.features import FEATURES, REPLAYED, feature_hash
 from whisperer.profiles.population import LIVE
@@ -221,5 +221,5 @@ def _as_of(replay: Replay, question: Question, cutoff: int) -> tuple[NDArray[np.
     return rows, table.replace_schema_metadata({HASH_KEY: hashed.encode()})
 
 
-def _name(letter: Letter) -> tuple[str, int, int]:
+def _name(letter: Letter) -> tuple[TenantId, Partition, int]:
     return letter.tenant, letter.source, letter.sequence
