@@ -6,6 +6,7 @@ from typing import Any
 
 from actors.calls.named_actor import LEARNER, NamedActor
 from whisperer.errors import UnavailableError
+from whisperer.ids import TenantId
 
 STATUS_TIMEOUT_S = 3.0
 POLICIES_TIMEOUT_S = 10.0
@@ -33,7 +34,7 @@ class LearnerCalls:
         found: tuple[int, bytes] = await self._actor.call("policies", 0, 0.0, timeout_s=POLICIES_TIMEOUT_S)
         return found[1]
 
-    async def budgets(self, tenant: str, campaign: str) -> list[dict[str, Any]]:
+    async def budgets(self, tenant: TenantId, campaign: str) -> list[dict[str, Any]]:
         """Return how a campaign's budget was used, by window (:meth:`actors.learner.budgets.Treasury.status`).
 
         Raises UnavailableError while the learner does not answer.

@@ -26,6 +26,7 @@ from actors.calls.retry import Pauses, T, retry
 from actors.calls.socket_client import DirectConnection, connect
 from actors.telemetry import tracing
 from whisperer.errors import UnavailableError
+from whisperer.ids import Partition, TenantId, UserKey
 from whisperer.vocabulary.named import Named
 
 
@@ -104,7 +105,14 @@ class ShardCalls:
         return status, detail
 
     async def ask(
-        self, shard: int, tenant: str, campaign: str, users: list[tuple[str, str]], within_s: float, *, timeout_s: float
+        self,
+        shard: int,
+        tenant: TenantId,
+        campaign: str,
+        users: list[tuple[UserKey, str]],
+        within_s: float,
+        *,
+        timeout_s: float,
     ) -> tuple[str, Any]:
         """Call :meth:`actors.shard.actor.ShardActor.ask`, directly or through Ray like :meth:`ingest`."""
         direct = await self._direct_to(shard, timeout_s)
@@ -197,7 +205,9 @@ class ShardCalls:
             between=self.places.refresh,
         )
 
-    async def on_partition(self, tenant: str, partition: int, method: str, *args: Any, timeout_s: float = 20.0) -> Any:
+    async def on_partition(
+        self, tenant: TenantId, partition: Partition, method: str, *args: Any, timeout_s: float = 20.0
+    ) -> Any:
         """Call the home of a partition until it answers; the method takes the map version first.
 
         The method returns (status, value); it must be safe to call again.

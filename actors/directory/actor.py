@@ -32,7 +32,7 @@ from actors.files.fsync import create_durably
 from actors.installation import configure_logs, load
 from actors.limiter import Ask, Lease, Limiter
 from whisperer.errors import ConflictError, RequestError, UnavailableError
-from whisperer.ids import N_PARTITIONS
+from whisperer.ids import N_PARTITIONS, Partition, TenantId
 
 HAND_OVER_TIMEOUT_S = 600.0
 START_TIMEOUT_S = 120.0
@@ -87,7 +87,7 @@ class Directory:
 
     # -- moves ----------------------------------------------------------------------------------------------------
 
-    async def move(self, tenant: str, partition: int, target: int) -> dict[str, Any]:
+    async def move(self, tenant: TenantId, partition: Partition, target: int) -> dict[str, Any]:
         """Move one partition; return the new map version and what the move took.
 
         Raises RequestError for a place that does not exist.
@@ -156,7 +156,7 @@ class Directory:
                         f"shard {shard} is the last one that takes new partitions: `whisperer shards add` first"
                     )
                 self._shards.places.current = partition_map
-                held: dict[str, list[int]] = await self._until(lambda: self._shards.call(shard, "close_down"))
+                held: dict[TenantId, list[int]] = await self._until(lambda: self._shards.call(shard, "close_down"))
                 names = (f"{tenant}/{partition}" for tenant, found in held.items() for partition in found)
                 moves = {**{name: shard for name in names if name not in partition_map.moves}, **partition_map.moves}
                 draining = sorted({*partition_map.draining, shard})

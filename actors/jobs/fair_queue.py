@@ -11,6 +11,7 @@ import asyncio
 from collections import Counter, OrderedDict, deque
 
 from whisperer.errors import OverloadError, TooManyError
+from whisperer.ids import TenantId
 
 RETRY_AFTER_S = 5.0
 
@@ -18,7 +19,7 @@ RETRY_AFTER_S = 5.0
 class Turn:
     """A place in the queue. Always :meth:`leave` it; leaving twice changes nothing."""
 
-    def __init__(self, queue: FairQueue, tenant: str) -> None:
+    def __init__(self, queue: FairQueue, tenant: TenantId) -> None:
         self.tenant = tenant
         self._queue = queue
         self._granted = asyncio.Event()
@@ -62,7 +63,7 @@ class FairQueue:
     def n_waiting(self) -> int:
         return self._open.total() - len(self._granted)
 
-    def join(self, tenant: str) -> Turn:
+    def join(self, tenant: TenantId) -> Turn:
         """Return a turn, granted at once if possible. Raises TooManyError (429) and OverloadError (503)."""
         if self._open[tenant] >= self._tenant_open:
             raise TooManyError(
@@ -110,7 +111,7 @@ class FairQueue:
             turn._granted.set()
 
 
-def _less(counts: Counter[str], tenant: str) -> None:
+def _less(counts: Counter[str], tenant: TenantId) -> None:
     counts[tenant] -= 1
     if not counts[tenant]:
         del counts[tenant]

@@ -19,7 +19,7 @@ from actors.jobs import Jobs, Simulation, Turn
 from actors.jobs.lanes import SIMULATIONS
 from actors.simulation.record import Record, RunState, Task, decode_record, encode_record, first_record
 from whisperer.errors import NotFoundError, WhispererError
-from whisperer.ids import new_id
+from whisperer.ids import TenantId, new_id
 from whisperer.journeys.limits import NAME_PATTERN
 from whisperer.simulation.plan import SimulationPlan
 
@@ -80,7 +80,7 @@ class Simulations:
         begun.add_done_callback(self._tasks.discard)
         return record
 
-    async def show(self, tenant: str, campaign: str, id: str) -> Record:
+    async def show(self, tenant: TenantId, campaign: str, id: str) -> Record:
         """Return one record. Raises NotFoundError (`simulation_not_found`)."""
         for name in await asyncio.to_thread(self._names, tenant, campaign):
             if name.endswith(f"/{id}.json"):
@@ -88,7 +88,7 @@ class Simulations:
                     return await asyncio.to_thread(self._read, name)
         raise NotFoundError(f"{campaign} has no simulation {id[:80]!r}", code="simulation_not_found")
 
-    async def records(self, tenant: str, campaign: str) -> list[Record]:
+    async def records(self, tenant: TenantId, campaign: str) -> list[Record]:
         """Return a campaign's records, newest first."""
         found = []
         for name in reversed(await asyncio.to_thread(self._names, tenant, campaign)):
@@ -96,7 +96,7 @@ class Simulations:
                 found.append(await asyncio.to_thread(self._read, name))
         return found
 
-    async def newest(self, tenant: str, campaign: str) -> Record | None:
+    async def newest(self, tenant: TenantId, campaign: str) -> Record | None:
         """Return the newest record that is done; while none is, the newest."""
         first = None
         for name in reversed(await asyncio.to_thread(self._names, tenant, campaign)):
@@ -130,7 +130,7 @@ class Simulations:
         for name in self._names(task.plan.tenant, task.plan.name)[:-KEPT]:
             self._folder.delete(name)
 
-    def _names(self, tenant: str, campaign: str) -> list[str]:
+    def _names(self, tenant: TenantId, campaign: str) -> list[str]:
         """Return the records' names, oldest first: ids sort by time.
 
         What is not a campaign's name has none, wherever it would lead as a path.

@@ -18,6 +18,7 @@ import msgspec
 from actors.files.blobs import BlobFolder, seal, unseal
 from whisperer.decisions.allotment import Allotments
 from whisperer.decisions.budget import Ask, Lease
+from whisperer.ids import TenantId
 
 BLOB = "budgets"
 
@@ -55,7 +56,7 @@ class Treasury:
                 self._stored = revision
         return _encode(leases)
 
-    def status(self, tenant: str | None = None, campaign: str | None = None) -> list[dict[str, Any]]:
+    def status(self, tenant: TenantId | None = None, campaign: str | None = None) -> list[dict[str, Any]]:
         """See :meth:`Allotments.status`; only of the tenant or campaign named, if any."""
         named = {"tenant": tenant, "campaign": campaign}
         wanted = {name: value for name, value in named.items() if value is not None}

@@ -45,7 +45,7 @@ from whisperer.errors import JournalDamagedError, OverloadError
 from whisperer.events.block import EventBlock
 from whisperer.events.decoding import readable
 from whisperer.feedback.outcome import Reward
-from whisperer.ids import partition_of, tenant_seed
+from whisperer.ids import DecisionId, Partition, TenantId, UserKey, partition_of, tenant_seed
 from whisperer.models.store import ArtifactStore
 from whisperer.shard import inspection
 from whisperer.shard.effects import Effect, SendLetter, UserErased
@@ -222,14 +222,14 @@ class ShardActor:
         refusal = self._refusal(map_version)
         return (refusal[0], None) if refusal else await self._accept_letters(letters)
 
-    async def user(self, map_version: int, tenant: str, key: str, as_of: int | None) -> Answer:
+    async def user(self, map_version: int, tenant: TenantId, key: UserKey, as_of: int | None) -> Answer:
         """Return one user as of a time, or None."""
         refusal = self._refusal_for(map_version, tenant, [key])
         if refusal:
             return refusal
         return CallStatus.OK, inspection.user(self._shard, tenant, key, as_of)
 
-    async def root(self, map_version: int, tenant: str, key: str) -> Answer:
+    async def root(self, map_version: int, tenant: TenantId, key: UserKey) -> Answer:
         """Return whom a key was finally joined into: asked of the partition that orders aliases."""
         refusal = self._refusal(map_version)
         if refusal:
@@ -238,7 +238,7 @@ class ShardActor:
             return CallStatus.STALE_MAP, None
         return CallStatus.OK, inspection.root(self._shard, tenant, key)
 
-    async def payloads(self, tenant: str, references: list[int], only_recent: bool) -> list[dict[str, Any] | None]:
+    async def payloads(self, tenant: TenantId, references: list[int], only_recent: bool) -> list[dict[str, Any] | None]:
         """Return the events behind timeline entries; None where no longer in this shard's journal, or not in memory."""
         if only_recent:
             return self._payloads.recent(tenant, references)
@@ -248,7 +248,7 @@ class ShardActor:
         """Export everything acknowledged so far to the warehouse."""
         await self._flushing.done()
 
-    async def rewrite_without(self, tenant: str, erased: dict[str, int]) -> int:
+    async def rewrite_without(self, tenant: TenantId, erased: dict[UserKey, int]) -> int:
         """Remove users, of whatever shard, from the warehouse's files: asked of the one shard that rewrites them."""
         return await self._housekeeping.rewrite_without(tenant, erased)
 
@@ -256,13 +256,13 @@ class ShardActor:
         """Return how many erased users may still be in the warehouse."""
         return self._housekeeping.n_erasures_waiting
 
-    async def erase(self, map_version: int, tenant: str, key: str) -> Answer:
+    async def erase(self, map_version: int, tenant: TenantId, key: UserKey) -> Answer:
         """Erase a user; OK once that is durable."""
         return await self._store(map_version, tenant, [key], Erase(tenant, key))
 
     async def publish(
         self,
-        tenant: str,
+        tenant: TenantId,
         version: int,
         segments: list[SegmentConfig],
         campaigns: list[CampaignConfig],
@@ -282,7 +282,7 @@ class ShardActor:
     # -- the loop ------------------------------------------------------------------------------------------------------
 
     async def ask(
-        self, map_version: int, tenant: str, campaign: str, users: list[tuple[str, str]], timeout_s: float
+        self, map_version: int, tenant: TenantId, campaign: str, users: list[tuple[UserKey, str]], timeout_s: float
     ) -> Answer:
         """Decide what to do about these users now: (user key, occurrence) pairs, all of them at home here."""
         refusal = self._refusal_for(map_version, tenant, [key for key, _ in users])
@@ -293,27 +293,27 @@ class ShardActor:
         except OverloadError as error:
             return CallStatus.OVERLOADED, error.retry_after_s
 
-    async def decision(self, tenant: str, decision_id: str) -> dict[str, Any] | None:
+    async def decision(self, tenant: TenantId, decision_id: DecisionId) -> dict[str, Any] | None:
         """Return a decision that is in memory here, or None."""
         return inspection.decision(self._shard, tenant, decision_id)
 
-    async def outcomes(self, map_version: int, tenant: str, outcomes: list[Outcome]) -> Answer:
+    async def outcomes(self, map_version: int, tenant: TenantId, outcomes: list[Outcome]) -> Answer:
         """Record what users did about messages; OK once durable."""
         return await self._store(map_version, tenant, [o.user for o in outcomes], Outcomes(tenant, outcomes))
 
     async def state_consent(
-        self, map_version: int, tenant: str, key: str, channel: str, purpose: str, granted: bool, source: str
+        self, map_version: int, tenant: TenantId, key: UserKey, channel: str, purpose: str, granted: bool, source: str
     ) -> Answer:
         """Record a user's wish about a channel and purpose; OK once durable."""
         return await self._store(
             map_version, tenant, [key], ConsentStated(tenant, key, channel, purpose, granted, source)
         )
 
-    async def rewards(self, since: dict[str, int], limit: int) -> list[tuple[str, Reward]]:
+    async def rewards(self, since: dict[TenantId, int], limit: int) -> list[tuple[TenantId, Reward]]:
         """Return the rewards from each tenant's number on, in order: the learner pulls them."""
         return self._loop.rewards(since, limit)
 
-    async def rewards_taken(self, tenant: str, before: int) -> None:
+    async def rewards_taken(self, tenant: TenantId, before: int) -> None:
         """Note that the learner has stored every reward of the tenant below this number."""
         if before > self._shard.tenant(tenant).loop.rewards.first:
             await self._committer.submit_bounded(RewardsTaken(tenant, before))
@@ -326,7 +326,7 @@ class ShardActor:
         """Score every user now; return how many there are."""
         return await self._scoring.sweep()
 
-    async def _store(self, map_version: int, tenant: str, keys: list[str], body: RecordBody) -> Answer:
+    async def _store(self, map_version: int, tenant: TenantId, keys: list[UserKey], body: RecordBody) -> Answer:
         refusal = self._refusal_for(map_version, tenant, keys)
         if refusal:
             return refusal
@@ -379,23 +379,25 @@ class ShardActor:
 
     # -- moving partitions -------------------------------------------------------------------------------------------
 
-    async def hand_over(self, tenant: str, partition: int, map_version: int, target: int) -> Answer:
+    async def hand_over(self, tenant: TenantId, partition: Partition, map_version: int, target: int) -> Answer:
         """Move a partition to another shard (:mod:`actors.shard.moving`)."""
         return await self._moving.hand_over(tenant, partition, map_version, target)
 
-    async def arrive(self, tenant: str, partition: int, map_version: int, number: int, part: bytes) -> Answer:
+    async def arrive(
+        self, tenant: TenantId, partition: Partition, map_version: int, number: int, part: bytes
+    ) -> Answer:
         """See :meth:`actors.shard.moving.Moving.arrive`."""
         return await self._moving.arrive(tenant, partition, map_version, number, part)
 
-    async def join(self, tenant: str, partition: int, map_version: int, state: bytes) -> Answer:
+    async def join(self, tenant: TenantId, partition: Partition, map_version: int, state: bytes) -> Answer:
         """See :meth:`actors.shard.moving.Moving.join`."""
         return await self._moving.join(tenant, partition, map_version, state)
 
-    async def has_joined(self, tenant: str, partition: int, map_version: int) -> bool:
+    async def has_joined(self, tenant: TenantId, partition: Partition, map_version: int) -> bool:
         """See :meth:`actors.shard.moving.Moving.has_joined`."""
         return self._moving.has_joined(tenant, partition, map_version)
 
-    async def close_down(self) -> dict[str, list[int]]:
+    async def close_down(self) -> dict[TenantId, list[int]]:
         """Take no more partitions that hold nothing here; return those that hold something, by tenant."""
         await self._committer.submit_bounded(ShardClosed())
         return {tenant: found["partition"] for tenant, found in self._moving.holdings().items()}
@@ -414,7 +416,7 @@ class ShardActor:
         logs = (tenant.loop.rewards for tenant in self._shard.tenants.values())
         return sum(log.next - log.first for log in logs)
 
-    async def holdings(self) -> dict[str, dict[str, list[int]]]:
+    async def holdings(self) -> dict[TenantId, dict[str, list[int]]]:
         """Return the partitions that are at home here; see :meth:`actors.shard.moving.Moving.holdings`."""
         return self._moving.holdings()
 
@@ -480,7 +482,7 @@ class ShardActor:
             return CallStatus.STALE_MAP, None
         return None
 
-    def _refusal_for(self, map_version: int, tenant: str, keys: list[str]) -> Answer | None:
+    def _refusal_for(self, map_version: int, tenant: TenantId, keys: list[UserKey]) -> Answer | None:
         """Check the same for a call about users, who must be at home here."""
         refusal = self._refusal(map_version)
         if refusal:
@@ -498,7 +500,7 @@ class ShardActor:
     async def _accept_letters(self, letters: list[Letter]) -> tuple[str, Sequence[str] | None]:
         return CallStatus.OK, await self._letterbox.take(letters)
 
-    async def _confirm(self, letters: list[tuple[str, int, int]]) -> None:
+    async def _confirm(self, letters: list[tuple[TenantId, Partition, int]]) -> None:
         await self._committer.submit_bounded(LettersConfirmed(letters))
 
     def _remember(self, position: int, record: Record) -> None:

@@ -22,6 +22,7 @@ from actors.calls.shards import CallStatus, ShardCalls
 from actors.shard.letterbox import LetterFate, letter_bytes
 from actors.telemetry.logs import Seldom
 from whisperer.errors import UnavailableError
+from whisperer.ids import Partition, TenantId
 from whisperer.shard.records import Letter
 
 _log = logging.getLogger("whisperer.shard")
@@ -31,12 +32,12 @@ MAX_BATCH_BYTES = 1 << 20
 """A batch has at least one letter, however large."""
 RETRY_S = 0.2
 
-Pair = tuple[str, int, int]
+Pair = tuple[TenantId, Partition, Partition]
 """Tenant, source partition, target partition."""
 Answer = tuple[str, Sequence[str] | None]
 """As returned by :meth:`actors.shard.letterbox.Letterbox.take`."""
 Take = Callable[[list[Letter]], Awaitable[Answer]]
-Confirm = Callable[[list[tuple[str, int, int]]], Awaitable[None]]
+Confirm = Callable[[list[tuple[TenantId, Partition, int]]], Awaitable[None]]
 
 
 class Courier:

@@ -26,6 +26,7 @@ from actors.warehouse import Warehouse
 from actors.warehouse.export import Exporter, known_beside
 from actors.warehouse.jobs import Compact, Erase, Export, Job, Vacuum, answered, do, encode_job
 from whisperer.errors import UnavailableError
+from whisperer.ids import TenantId, UserKey
 from whisperer.models.store import ArtifactStore
 from whisperer.ports import Journal
 from whisperer.settings import Settings
@@ -160,7 +161,7 @@ class Housekeeping:
         self.compaction["dates_waiting"] = 0
         self.compaction["at"] = int(time.time())
 
-    async def rewrite_without(self, tenant: str, erased: dict[str, int]) -> int:
+    async def rewrite_without(self, tenant: TenantId, erased: dict[UserKey, int]) -> int:
         """Remove these users (key -> ms UTC), of whatever shard, from the warehouse's files; return their number of
         rows.
         """
@@ -267,7 +268,7 @@ class Housekeeping:
                 again_s = min(2 * again_s, ERASE_AGAIN_AT_MOST_S)
                 self._erasing.set()
 
-    async def _erase(self, erasing: dict[str, dict[str, int]]) -> None:
+    async def _erase(self, erasing: dict[TenantId, dict[UserKey, int]]) -> None:
         """Remove users (by tenant, user key -> ms UTC) from the warehouse for good.
 
         Their partitions may have been at home at any shard, which knows nothing of the erasure: so all of them export

@@ -15,6 +15,7 @@ from typing import Any
 from actors.shard.commit import Committer
 from actors.shard.weighing import batches
 from whisperer.events.decoding import held_bytes
+from whisperer.ids import Partition, TenantId
 from whisperer.shard.machine import Shard
 from whisperer.shard.records import Astray, Forward, Led, Letter, LettersArrived, MergeIn
 from whisperer.vocabulary.named import Named
@@ -35,7 +36,7 @@ _ENTRY = 64
 class Letterbox:
     """Accept letters for one shard. Use from one event loop."""
 
-    def __init__(self, shard: Shard, committer: Committer, is_elsewhere: Callable[[str, int], bool]) -> None:
+    def __init__(self, shard: Shard, committer: Committer, is_elsewhere: Callable[[TenantId, Partition], bool]) -> None:
         self._shard = shard
         self._committer = committer
         self._is_elsewhere = is_elsewhere
@@ -66,7 +67,7 @@ class Letterbox:
 
     def _acceptable(self, letters: list[Letter]) -> list[Letter]:
         """Return those that are new, at home, and follow what is here or each other."""
-        reached: dict[tuple[str, int, int], int] = {}
+        reached: dict[tuple[TenantId, Partition, Partition], int] = {}
         found = []
         for letter in letters:
             if self._is_elsewhere(letter.tenant, letter.target):

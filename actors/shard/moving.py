@@ -23,6 +23,7 @@ from actors.calls.shards import CallStatus, ShardCalls
 from actors.shard.commit import Committer
 from actors.shard.loop.deliverer import Deliverer
 from whisperer.errors import UnavailableError
+from whisperer.ids import Partition, TenantId
 from whisperer.profiles.population import LIVE
 from whisperer.shard.machine import Shard
 from whisperer.shard.move import closing
@@ -43,7 +44,7 @@ BEGIN_AGAIN = "begin_again"
 
 _log = logging.getLogger("whisperer.shard")
 
-Place = tuple[str, int]
+Place = tuple[TenantId, Partition]
 Answer = tuple[str, Any]
 
 
@@ -88,7 +89,7 @@ class Moving:
         """Whether any partition may be elsewhere: a quick check before asking about each."""
         return bool(self.leaving or self._shard.absent or self._shard.kept is not None)
 
-    def is_elsewhere(self, tenant: str, partition: int) -> bool:
+    def is_elsewhere(self, tenant: TenantId, partition: Partition) -> bool:
         """Report whether a partition does not live here, or is about to leave."""
         place = (tenant, partition)
         return place in self.leaving or not self._shard.is_at_home(tenant, partition)
@@ -98,15 +99,15 @@ class Moving:
         for place in self._shard.sweeping:
             self._begin_sweep(place)
 
-    def holdings(self) -> dict[str, dict[str, list[int]]]:
+    def holdings(self) -> dict[TenantId, dict[str, list[int]]]:
         """Return, per tenant, the partitions at home here, with their users and events ever."""
-        found: dict[str, dict[str, list[int]]] = {}
+        found: dict[TenantId, dict[str, list[int]]] = {}
         for tenant in self._shard.tenants.values():
             table = tenant.people.table
             n = table.n
             counted = (table["status"][:n] == LIVE) & (table["n_events"][:n] > 0)
             users = np.bincount(table["partition"][:n][counted], minlength=len(tenant.sequence))
-            here = sorted(p for p in closing.held(tenant) if not self.is_elsewhere(tenant.id, p))
+            here: list[int] = sorted(p for p in closing.held(tenant) if not self.is_elsewhere(tenant.id, p))
             found[tenant.id] = {
                 "partition": here,
                 "users": users[here].tolist(),
@@ -116,7 +117,7 @@ class Moving:
 
     # -- the old home ---------------------------------------------------------------------------------------------
 
-    async def hand_over(self, tenant: str, partition: int, map_version: int, target: int) -> Answer:
+    async def hand_over(self, tenant: TenantId, partition: Partition, map_version: int, target: int) -> Answer:
         """Move a partition to another shard; OK, with figures, once that shard has it durably. Idempotent.
 
         Raises UnavailableError when the new home is away; call again.
@@ -245,12 +246,14 @@ class Moving:
 
     # -- the new home ---------------------------------------------------------------------------------------------
 
-    def has_joined(self, tenant: str, partition: int, map_version: int) -> bool:
+    def has_joined(self, tenant: TenantId, partition: Partition, map_version: int) -> bool:
         """Report whether the partition is at home here since that version of the map."""
         place = (tenant, partition)
         return self._shard.moved.get(place, 0) >= map_version and place not in self._shard.absent
 
-    async def arrive(self, tenant: str, partition: int, map_version: int, number: int, part: bytes) -> Answer:
+    async def arrive(
+        self, tenant: TenantId, partition: Partition, map_version: int, number: int, part: bytes
+    ) -> Answer:
         """Store a part of a partition that is moving here; OK once it is durable. Idempotent."""
         place = (tenant, partition)
         if number == 0:
@@ -259,7 +262,7 @@ class Moving:
             await self._committer.submit_bounded(PartitionPart(*place, map_version, number, part), len(part))
         return (CallStatus.OK if self._next(place, map_version) == number + 1 else BEGIN_AGAIN), None
 
-    async def join(self, tenant: str, partition: int, map_version: int, state: bytes) -> Answer:
+    async def join(self, tenant: TenantId, partition: Partition, map_version: int, state: bytes) -> Answer:
         """Take up a partition all of whose parts are here; OK once it is at home. Idempotent."""
         if not self.has_joined(tenant, partition, map_version):
             self._deliverer.resume(tenant, partition)

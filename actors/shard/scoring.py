@@ -22,6 +22,7 @@ from typing import Any
 from actors.calls.retry import Pauses, retry
 from actors.telemetry.logs import Seldom
 from whisperer.errors import OverloadError, WhispererError
+from whisperer.ids import TenantId
 from whisperer.models.scores import open_model
 from whisperer.models.store import ArtifactStore
 from whisperer.profiles.scores import BgNbdScores, ScoreModel
@@ -76,7 +77,7 @@ class Scoring:
         self._cache = cache
         self._rhythm = rhythm
         self._formula = BgNbdScores()
-        self._loaded: dict[str, tuple[ScoreModelChosen, ScoreModel]] = {}
+        self._loaded: dict[TenantId, tuple[ScoreModelChosen, ScoreModel]] = {}
         self._seldom = Seldom(_log)
         self._sweeping = asyncio.Lock()
         self._chosen = asyncio.Event()
@@ -121,7 +122,7 @@ class Scoring:
             counts.sweeps += 1
             return counts.last_users
 
-    async def _sweep(self, tenant_id: str) -> None:
+    async def _sweep(self, tenant_id: TenantId) -> None:
         tenant = self._shard.tenant(tenant_id)
         model = await self._model(tenant_id, tenant.score_model)
         first = 0
@@ -136,7 +137,7 @@ class Scoring:
             first += found.n
             self._counts.users += len(found.rows)
 
-    async def _model(self, tenant_id: str, chosen: ScoreModelChosen | None) -> ScoreModel:
+    async def _model(self, tenant_id: TenantId, chosen: ScoreModelChosen | None) -> ScoreModel:
         model, fault = (self._formula, "") if chosen is None else await self._wanted(tenant_id, chosen)
         is_learned = chosen is not None and not fault
         self._models[tenant_id] = {
@@ -146,7 +147,7 @@ class Scoring:
         }
         return model
 
-    async def _wanted(self, tenant_id: str, chosen: ScoreModelChosen) -> tuple[ScoreModel, str]:
+    async def _wanted(self, tenant_id: TenantId, chosen: ScoreModelChosen) -> tuple[ScoreModel, str]:
         """Return the model chosen, or the formula and why."""
         held = self._loaded.get(tenant_id)
         if held is not None and held[0] == chosen:

@@ -20,6 +20,7 @@ from actors.warehouse.identities import create_same
 from whisperer.decisions.context import NAMES
 from whisperer.eligibility.standing import RETAIN_SENDS_MS
 from whisperer.feedback.outcome import OutcomeKind
+from whisperer.ids import TenantId
 from whisperer.journeys.campaign import Campaign, from_json
 from whisperer.simulation.history import ASKED, COLUMNS, SENT, Fact
 from whisperer.simulation.plan import MOST_EVENTS, SimulationPlan
@@ -79,7 +80,7 @@ class Extent:
 class Past:
     """Read one tenant's history. Use from one thread, and close it."""
 
-    def __init__(self, warehouse: Warehouse, tenant: str) -> None:
+    def __init__(self, warehouse: Warehouse, tenant: TenantId) -> None:
         self._spill = tempfile.TemporaryDirectory()
         config: dict[str, Any] = {"threads": 1, "memory_limit": _MEMORY, "temp_directory": self._spill.name}
         self._connection = duckdb.connect(config=config)

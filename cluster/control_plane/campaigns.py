@@ -21,6 +21,7 @@ from cluster.control_plane.models import CampaignRow
 from cluster.control_plane.pinning import pin
 from cluster.control_plane.transactions import Transactions, find_tenant, now_ms
 from whisperer.errors import ConflictError, NotFoundError
+from whisperer.ids import TenantId
 from whisperer.journeys.campaign import Campaign, CampaignStatus, from_json, to_json
 from whisperer.journeys.parse import parse_campaign
 
@@ -42,7 +43,7 @@ class CampaignVersion:
     etag : of the whole campaign, including a draft; "" for one of its older versions
     """
 
-    tenant_id: str
+    tenant_id: TenantId
     name: str
     version: int
     status: str
@@ -146,14 +147,14 @@ class Campaigns(Transactions):
             return _whole(rows)
 
 
-def campaigns_of(session: Session, tenant_id: str) -> list[CampaignVersion]:
+def campaigns_of(session: Session, tenant_id: TenantId) -> list[CampaignVersion]:
     """Return every campaign of a tenant by name: the version in force, or the draft."""
     query = select(CampaignRow).where(CampaignRow.tenant_id == tenant_id)
     rows = session.scalars(query.order_by(CampaignRow.name, CampaignRow.version))
     return [_whole(list(versions)) for _, versions in groupby(rows, key=lambda row: row.name)]
 
 
-def _versions(session: Session, tenant_id: str, name: str) -> list[CampaignRow]:
+def _versions(session: Session, tenant_id: TenantId, name: str) -> list[CampaignRow]:
     query = select(CampaignRow).where(CampaignRow.tenant_id == tenant_id, CampaignRow.name == name)
     return list(session.scalars(query.order_by(CampaignRow.version)))
 
@@ -168,7 +169,7 @@ def _in_force(rows: Sequence[CampaignRow]) -> CampaignRow | None:
     return next((row for row in reversed(rows) if row.published_at is not None), None)
 
 
-def _write_draft(session: Session, tenant_id: str, campaign: Campaign) -> CampaignVersion:
+def _write_draft(session: Session, tenant_id: TenantId, campaign: Campaign) -> CampaignVersion:
     rows = _versions(session, tenant_id, campaign.name)
     definition = to_json(campaign)
     if all(row.status == CampaignStatus.ENDED for row in rows):
@@ -187,7 +188,7 @@ def _write_draft(session: Session, tenant_id: str, campaign: Campaign) -> Campai
     return _whole(rows)
 
 
-def _publish(session: Session, tenant_id: str, name: str) -> CampaignVersion:
+def _publish(session: Session, tenant_id: TenantId, name: str) -> CampaignVersion:
     rows = _require(_versions(session, tenant_id, name), name)
     newest, in_force = rows[-1], _in_force(rows)
     if newest.status not in (CampaignStatus.DRAFT, CampaignStatus.LIVE):
@@ -207,7 +208,7 @@ def _publish(session: Session, tenant_id: str, name: str) -> CampaignVersion:
     return _whole(rows)
 
 
-def _add(session: Session, tenant_id: str, name: str, version: int, definition: str) -> CampaignRow:
+def _add(session: Session, tenant_id: TenantId, name: str, version: int, definition: str) -> CampaignRow:
     now = now_ms()
     row = CampaignRow(
         tenant_id=tenant_id,

@@ -15,6 +15,7 @@ from cluster.control_plane.models import ChannelRow
 from cluster.control_plane.transactions import Transactions, find_tenant, now_ms
 from whisperer.delivery.channels import parse_channel
 from whisperer.errors import NotFoundError
+from whisperer.ids import TenantId
 from whisperer.vocabulary.channels import CHANNELS
 from whisperer.vocabulary.providers import UNSET
 
@@ -48,7 +49,7 @@ class Channels(Transactions):
                 row.provider, row.config, row.changed_at = provider, checked, now_ms()
             return _config(row)
 
-    def channel(self, tenant_id: str, channel: str) -> ChannelConfig | None:
+    def channel(self, tenant_id: TenantId, channel: str) -> ChannelConfig | None:
         """Return a channel's configuration, or None if it was never set, which means the sink."""
         with self._reading() as session:
             row = session.get(ChannelRow, (find_tenant(session, tenant_id).id, channel))

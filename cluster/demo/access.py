@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from whisperer.ids import TenantId
+
 
 class DemoAccess(msgspec.Struct, frozen=True):
     """The demo's tenant and its keys.
@@ -12,6 +14,6 @@ class DemoAccess(msgspec.Struct, frozen=True):
     """
 
     tenant: str
-    tenant_id: str
+    tenant_id: TenantId
     write_key: str
     secret_key: str = ""

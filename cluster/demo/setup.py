@@ -13,6 +13,7 @@ from cluster.demo.access import DemoAccess
 from cluster.demo.campaign import CAMPAIGN, HOLDOUT, NAME, UNIFORM
 from cluster.demo.templates import demo_templates
 from whisperer.errors import NotFoundError
+from whisperer.ids import TenantId
 
 SEGMENTS: dict[str, dict[str, Any]] = {
     "paying": {"feature": "revenue", "op": "gt", "value": 0},
@@ -51,7 +52,7 @@ def access(plane: ControlPlane, tenant_name: str, known: DemoAccess | None) -> D
     )
 
 
-def ensure(plane: ControlPlane, tenant: str) -> None:
+def ensure(plane: ControlPlane, tenant: TenantId) -> None:
     """Publish the demo's templates and its campaign, live, and set the experiment's shares with it."""
     found = {campaign.name: campaign for campaign in plane.list_campaigns(tenant)}.get(NAME)
     if found is not None and found.first_published_at is not None:
@@ -65,7 +66,7 @@ def ensure(plane: ControlPlane, tenant: str) -> None:
     plane.publish_campaign(tenant, NAME)
 
 
-def _key(plane: ControlPlane, tenant: str, kind: str, known: str) -> str:
+def _key(plane: ControlPlane, tenant: TenantId, kind: str, known: str) -> str:
     if known:
         record = plane.find_key(known)
         if record is not None and (record.tenant_id, record.kind) == (tenant, kind):

@@ -41,6 +41,7 @@ from whisperer.decisions.decision import Candidate
 from whisperer.decisions.posterior import Posterior
 from whisperer.decisions.thompson import choose, fault_of
 from whisperer.errors import UnavailableError
+from whisperer.ids import TenantId
 from whisperer.models.store import ArtifactStore
 from whisperer.models.value import ValueModel, open_model
 from whisperer.shard.decision.features import FEATURE_HASH
@@ -73,7 +74,7 @@ class Answering:
     async def answer(
         self,
         batch: bytes | memoryview,
-        policies: Mapping[tuple[str, str], Posterior],
+        policies: Mapping[tuple[TenantId, str], Posterior],
         serving: Mapping[Policy, Serving],
     ) -> bytes:
         """Return the choices, in order.
@@ -199,7 +200,7 @@ def import_library() -> None:
 def fetching(store: ArtifactStore) -> Fetch:
     """Return a :data:`serve_apps.decisions.models.Fetch` that reads from a store."""
 
-    def fetch(tenant: str, name: str, version: int, digest: str) -> ValueModel:
+    def fetch(tenant: TenantId, name: str, version: int, digest: str) -> ValueModel:
         return open_model(store.fetch(tenant, name, version, digest), FEATURE_HASH)
 
     return fetch

@@ -19,12 +19,13 @@ import msgspec
 from serve_apps.decisions.models import Policy, Serving
 from serve_apps.decisions.scoring import LATE, REASONS, Question, Stage
 from whisperer.errors import NotFoundError, UnavailableError
+from whisperer.ids import TenantId
 from whisperer.models.errors import RolloutError
 from whisperer.models.guardrails import Breach, VersionTally
 
 EVERY_S = 2.0
 
-Totals = list[tuple[str, str, int, dict[int, VersionTally]]]
+Totals = list[tuple[TenantId, str, int, dict[int, VersionTally]]]
 """(tenant, policy, when its stage began, tallies by version)."""
 Tell = Callable[[dict[str, Any]], Awaitable[bytes]]
 """The learner's ``served``: takes a replica's report and returns everybody's totals. Raises UnavailableError."""
@@ -86,7 +87,7 @@ class Tallying:
         self._counts = counts
         self._tell = tell
         self._plane = plane
-        self._told: dict[tuple[str, str], tuple[int, dict[int, VersionTally]]] = {}
+        self._told: dict[tuple[TenantId, str], tuple[int, dict[int, VersionTally]]] = {}
 
     async def round(self, serving: Mapping[Policy, Serving]) -> list[Breach]:
         """Report to the learner, then pass what is new to the control plane. Raises UnavailableError while the learner

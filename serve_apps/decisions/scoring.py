@@ -22,6 +22,7 @@ from serve_apps.decisions.models import Policy, Serving
 from whisperer.decisions.context import rows_of
 from whisperer.decisions.decision import Candidate, Choice
 from whisperer.decisions.versions import labelled
+from whisperer.ids import TenantId
 from whisperer.models.rollout import BUILT_IN, assignments
 from whisperer.models.value import ValueModel
 from whisperer.vocabulary.groups import Group
@@ -32,7 +33,7 @@ large, is late. A shard waits much longer."""
 MISSING, LATE, BROKEN = "missing", "late", "broken"
 REASONS = (MISSING, LATE, BROKEN)
 
-Stage = tuple[str, str, int]
+Stage = tuple[TenantId, str, int]
 """(tenant, policy, when its current stage began)."""
 
 _log = logging.getLogger(__name__)

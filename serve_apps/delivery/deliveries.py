@@ -23,6 +23,7 @@ from serve_apps.delivery.routing import Routing
 from whisperer.delivery.addresses import usable_address
 from whisperer.delivery.channels import is_repeatable
 from whisperer.delivery.dispatch import Dispatch, Receipt, Verdict
+from whisperer.ids import SendKey, TenantId
 
 MAX_SEND_S = 750.0
 """More than a provider's own limits add up to: only a bug reaches it."""
@@ -38,7 +39,7 @@ _encode = msgspec.msgpack.Encoder().encode
 
 _log = logging.getLogger(__name__)
 
-_Attempt = tuple[str, str, int]
+_Attempt = tuple[TenantId, SendKey, int]
 """Tenant, send key, number."""
 
 

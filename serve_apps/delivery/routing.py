@@ -19,6 +19,7 @@ from typing import Any, Protocol
 import msgspec
 
 from serve_apps.delivery.provider import Provider
+from whisperer.ids import TenantId
 from whisperer.vocabulary.providers import UNSET
 
 POLL_INTERVAL_S = 0.5
@@ -39,7 +40,7 @@ class Plane(Protocol):
     """The part of the control plane that is used here; both methods block."""
 
     def version(self) -> int: ...
-    def channel(self, tenant_id: str, channel: str) -> ChannelConfig | None: ...
+    def channel(self, tenant_id: TenantId, channel: str) -> ChannelConfig | None: ...
 
 
 Make = Callable[[str, dict[str, Any]], Provider]
@@ -62,14 +63,14 @@ class Routing:
         self._sink = sink
         self._make = make
         self._poll_interval_s = poll_interval_s
-        self._routes: dict[tuple[str, str], _Route | None] = {}
-        self._stale: set[tuple[str, str]] = set()
+        self._routes: dict[tuple[TenantId, str], _Route | None] = {}
+        self._stale: set[tuple[TenantId, str]] = set()
         self._version = -1
         self._looked_at = float("-inf")
         self._asking = asyncio.Lock()
 
     @asynccontextmanager
-    async def provider(self, tenant: str, channel: str) -> AsyncIterator[Provider]:
+    async def provider(self, tenant: TenantId, channel: str) -> AsyncIterator[Provider]:
         """Yield the provider, kept open until the block ends. Raises whatever the control plane raised."""
         async with self._asking:
             await self._look()
@@ -105,7 +106,7 @@ class Routing:
             self._stale = set(self._routes)
             self._version = version
 
-    async def _route(self, tenant: str, channel: str) -> _Route | None:
+    async def _route(self, tenant: TenantId, channel: str) -> _Route | None:
         key = (tenant, channel)
         if key in self._routes and key not in self._stale:
             return self._routes[key]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from whisperer.ids import DecisionId, SendKey, TenantId, UserKey
+
 
 class RenderRequest(msgspec.Struct, array_like=True, frozen=True):
     """Ask for the message of one decision.
@@ -23,10 +25,10 @@ class RenderRequest(msgspec.Struct, array_like=True, frozen=True):
     now : ms UTC
     """
 
-    send_key: str
-    decision_id: str
-    tenant: str
-    user_key: str
+    send_key: SendKey
+    decision_id: DecisionId
+    tenant: TenantId
+    user_key: UserKey
     campaign: str
     channel: str
     template: str
@@ -50,7 +52,7 @@ class Rendered(msgspec.Struct, array_like=True, frozen=True, tag="rendered"):
     equal hashes.
     """
 
-    send_key: str
+    send_key: SendKey
     parts: dict[str, str]
     headers: dict[str, str]
     locale: str
@@ -63,6 +65,6 @@ class NotRendered(msgspec.Struct, array_like=True, frozen=True, tag="not_rendere
     ``reason`` is a value of :class:`whisperer.vocabulary.reasons.Reason`, ``detail`` is for the campaign's author.
     """
 
-    send_key: str
+    send_key: SendKey
     reason: str
     detail: str

@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from whisperer.decisions.budget import Ask, Budget, Lease
 from whisperer.decisions.decision import Candidate
 from whisperer.decisions.pacing import lagrangian
+from whisperer.ids import TenantId
 from whisperer.vocabulary.groups import Group
 from whisperer.vocabulary.units import MICROS
 
 Floats = NDArray[np.float64]
-Place = tuple[str, str, int, int]
+Place = tuple[TenantId, str, int, int]
 """Tenant, campaign, days in a window, and the window's number."""
 
 

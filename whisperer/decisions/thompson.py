@@ -33,6 +33,7 @@ from whisperer.decisions.posterior import FLOOR, Posterior, prior
 from whisperer.decisions.purse import Purse, Wallet
 from whisperer.decisions.versions import priced
 from whisperer.errors import InvariantError
+from whisperer.ids import TenantId
 from whisperer.vocabulary.groups import GROUPS, Group
 from whisperer.vocabulary.units import MICROS
 
@@ -50,7 +51,7 @@ _PRIOR = prior()
 
 def choose(
     candidates: Sequence[Candidate],
-    policies: Mapping[tuple[str, str], Posterior],
+    policies: Mapping[tuple[TenantId, str], Posterior],
     floor: float | None = None,
     wallet: Wallet | None = None,
 ) -> list[Choice]:
@@ -76,7 +77,7 @@ def choose(
     ('no_send', 1.0, [1.0, 0.0])
     """
     wallet = Wallet() if wallet is None else wallet
-    alike: dict[tuple[str, str, str, tuple[str, ...], Purse | None, tuple[int, ...]], list[int]] = {}
+    alike: dict[tuple[str, TenantId, str, tuple[str, ...], Purse | None, tuple[int, ...]], list[int]] = {}
     for at, candidate in enumerate(candidates):
         fault = fault_of(candidate)
         if fault:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
+from whisperer.ids import DecisionId, SendKey, TenantId, UserKey
 from whisperer.vocabulary.named import Named
 
 
@@ -43,10 +44,10 @@ class Dispatch(msgspec.Struct, array_like=True, frozen=True):
     decided_at : ms UTC of the decision
     """
 
-    send_key: str
-    decision_id: str
-    tenant: str
-    user_key: str
+    send_key: SendKey
+    decision_id: DecisionId
+    tenant: TenantId
+    user_key: UserKey
     campaign: str
     channel: str
     address: str
@@ -64,7 +65,7 @@ class Receipt(msgspec.Struct, array_like=True, frozen=True):
     ``repeatable``: for an unknown one, whether the provider honours the send key, so that a retry is no second message.
     """
 
-    send_key: str
+    send_key: SendKey
     status: Verdict
     provider: str = ""
     provider_id: str = ""

@@ -22,6 +22,7 @@ from typing import Literal
 from whisperer.delivery.addresses import parse_sender, usable_of_kind
 from whisperer.delivery.dispatch import Dispatch
 from whisperer.delivery.errors import UnsendableError
+from whisperer.ids import SendKey
 
 MAX_LINE = 998
 MAX_SUBJECT_CHARS = 998
@@ -98,7 +99,7 @@ def build_email(dispatch: Dispatch, sender: str, at: int) -> EmailMessage:
     return message
 
 
-def message_id(send_key: str, sender_address: str) -> str:
+def message_id(send_key: SendKey, sender_address: str) -> str:
     """Return the Message-ID, ``<snd_…@example.com>``, the same at every attempt."""
     left = send_key if _SEND_KEY.fullmatch(send_key) else _digest(send_key)
     return f"<{left}@{sender_address.rpartition('@')[2]}>"

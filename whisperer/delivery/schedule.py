@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import math
 
+from whisperer.ids import SendKey
 from whisperer.vocabulary.channels import CHANNELS, WITHIN_A_DAY_S
 
 JITTER = 0.2
@@ -20,7 +21,9 @@ MAX_RETRY_AFTER_S = 86_400.0
 """A provider may ask for a longer wait than the schedule's, up to this one."""
 
 
-def next_attempt_at(send_key: str, attempts: int, now: int, retry_after_s: float | None, channel: str) -> int | None:
+def next_attempt_at(
+    send_key: SendKey, attempts: int, now: int, retry_after_s: float | None, channel: str
+) -> int | None:
     """Return when to try again, in ms UTC; None once the schedule is exhausted.
 
     Parameters
@@ -48,7 +51,7 @@ def next_attempt_at(send_key: str, attempts: int, now: int, retry_after_s: float
     return now + int(wait_s * 1000 * (1 + JITTER * _share(send_key, attempts)))
 
 
-def _share(send_key: str, attempts: int) -> float:
+def _share(send_key: SendKey, attempts: int) -> float:
     """Return a share in [0, 1) that depends only on the key and the attempt."""
     text = f"{send_key}\x1f{attempts}".encode("utf-8", "surrogatepass")
     digest = hashlib.blake2b(text, digest_size=8, person=b"retry").digest()

@@ -11,12 +11,13 @@ from collections.abc import Mapping
 import msgspec
 
 from whisperer.delivery.addresses import usable_address
+from whisperer.ids import UserKey
 from whisperer.vocabulary.channels import CHANNELS
 
 _text = msgspec.json.Decoder(str).decode
 
 
-def address_of(traits: Mapping[str, bytes], channel: str, user_key: str, *, is_bared: bool = True) -> str | None:
+def address_of(traits: Mapping[str, bytes], channel: str, user_key: UserKey, *, is_bared: bool = True) -> str | None:
     """Return the address in the form that is used, or None.
 
     ``traits`` are JSON as the client wrote it; only texts count.

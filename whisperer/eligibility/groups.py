@@ -10,11 +10,11 @@ from __future__ import annotations
 import hashlib
 
 from whisperer.eligibility.standing import Assignment, Standing
-from whisperer.ids import is_anonymous
+from whisperer.ids import UserKey, is_anonymous
 from whisperer.vocabulary.groups import Group
 
 
-def draw(key: str, salt: str, holdout: float, uniform: float) -> str:
+def draw(key: UserKey, salt: str, holdout: float, uniform: float) -> str:
     """Draw a user's group; ``holdout`` and ``uniform`` are the groups' shares of all users.
 
     >>> draw("u:ada", "salt", holdout=1.0, uniform=0.0), draw("u:ada", "salt", holdout=0.0, uniform=0.0)
@@ -28,7 +28,7 @@ def draw(key: str, salt: str, holdout: float, uniform: float) -> str:
     return Group.UNIFORM if place >= 1.0 - uniform else Group.POLICY
 
 
-def assigned(standing: Standing, key: str, now: int, salt: str, holdout: float, uniform: float) -> Assignment:
+def assigned(standing: Standing, key: UserKey, now: int, salt: str, holdout: float, uniform: float) -> Assignment:
     """Return the user's assignment; the first time, draw it as of ``now`` (ms UTC) and store it in ``standing``."""
     if standing.assignment is None:
         standing.assignment = Assignment(now, key, draw(key, salt, holdout, uniform))

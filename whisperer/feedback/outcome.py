@@ -6,6 +6,7 @@ import math
 
 import msgspec
 
+from whisperer.ids import DecisionId
 from whisperer.vocabulary.named import Named
 
 
@@ -42,7 +43,7 @@ class Reward(msgspec.Struct, array_like=True, frozen=True):
     """
 
     number: int
-    decision_id: str
+    decision_id: DecisionId
     campaign: str
     campaign_version: int
     group: str

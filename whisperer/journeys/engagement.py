@@ -14,6 +14,7 @@ import msgspec
 
 from whisperer.eligibility.standing import Standing
 from whisperer.feedback.outcome import OutcomeKind
+from whisperer.ids import DecisionId, SendKey
 from whisperer.vocabulary.named import Named
 
 KEEP = 16
@@ -59,7 +60,7 @@ class SendState(msgspec.Struct, array_like=True):
     ``unknown``: an attempt reached the provider whole but got no answer, and no later one was accepted.
     """
 
-    send_key: str
+    send_key: SendKey
     channel: str
     attempts: int = 0
     next_at: int = -1
@@ -94,7 +95,7 @@ class Decision(msgspec.Struct, array_like=True):
     matured : the reward is final
     """
 
-    id: str
+    id: DecisionId
     campaign: str
     campaign_version: int
     trigger: str
@@ -153,12 +154,12 @@ class Engagement(msgspec.Struct, array_like=True):
     """PAST_BYTES of a hash of each candidacy's id that left memory, so that none is considered twice."""
 
 
-def remember(past: bytes, ids: Iterable[str]) -> bytes:
+def remember(past: bytes, ids: Iterable[DecisionId]) -> bytes:
     """Return ``past`` with ``ids`` added; beyond KEEP_PAST the oldest are dropped."""
     return (past + b"".join(map(_short, ids)))[-KEEP_PAST * PAST_BYTES :]
 
 
-def is_past(past: bytes, decision_id: str) -> bool:
+def is_past(past: bytes, decision_id: DecisionId) -> bool:
     """Return whether an id is among those that :func:`remember` put in ``past``."""
     short = _short(decision_id)
     at = past.find(short)
@@ -167,7 +168,7 @@ def is_past(past: bytes, decision_id: str) -> bool:
     return at >= 0
 
 
-def _short(decision_id: str) -> bytes:
+def _short(decision_id: DecisionId) -> bytes:
     return hashlib.blake2b(decision_id.encode(), digest_size=PAST_BYTES).digest()
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from whisperer.decisions.decision import Candidate
+from whisperer.ids import DecisionId, TenantId, UserKey
 from whisperer.shard.records import Letter
 
 
@@ -31,8 +32,8 @@ class SendLetter(_Caused):
 class SegmentChanged(_Caused):
     """Report that a user entered or left a segment. The id is (tenant, user, segment, version, at, entered)."""
 
-    tenant: str
-    user: str
+    tenant: TenantId
+    user: UserKey
     segment: str
     version: int
     entered: bool
@@ -43,8 +44,8 @@ class SegmentChanged(_Caused):
 class UserErased(_Caused):
     """Rewrite the warehouse without this key."""
 
-    tenant: str
-    key: str
+    tenant: TenantId
+    key: UserKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +59,8 @@ class Decide(_Caused):
 class Deliver(_Caused):
     """Render and dispatch a decision's message; the receipt comes back as a Receipts record."""
 
-    tenant: str
-    decision_id: str
+    tenant: TenantId
+    decision_id: DecisionId
     channel: str
 
 
@@ -67,8 +68,8 @@ class Deliver(_Caused):
 class Settled(_Caused):
     """Report that a decision has its choice or was refused, so that a caller who asked for it can be answered."""
 
-    tenant: str
-    decision_id: str
+    tenant: TenantId
+    decision_id: DecisionId
 
 
 Effect = SendLetter | SegmentChanged | UserErased | Decide | Deliver | Settled

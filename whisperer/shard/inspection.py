@@ -11,7 +11,7 @@ import msgspec
 
 from whisperer.eligibility.standing import Standing
 from whisperer.errors import InvariantError
-from whisperer.ids import anonymous_key, bare_id, is_anonymous, known_key
+from whisperer.ids import DecisionId, Partition, TenantId, UserKey, anonymous_key, bare_id, is_anonymous, known_key
 from whisperer.journeys.engagement import OPEN, DecisionStatus
 from whisperer.journeys.engagement import encode as encode_engagement
 from whisperer.profiles import features, pages, timeline, traits
@@ -25,7 +25,7 @@ from whisperer.shard.accounts import Account, expose_all
 from whisperer.shard.decision import view as decision_view
 from whisperer.shard.machine import Shard
 from whisperer.shard.state.log import encode_log
-from whisperer.shard.state.tenant import Tenant
+from whisperer.shard.state.tenant import Pair, Tenant
 
 
 class ScoresView(msgspec.Struct):
@@ -40,8 +40,8 @@ class ScoresView(msgspec.Struct):
 class UserView(msgspec.Struct):
     """Show a user to callers. `moved_to` names the key it was merged into; everything else is then empty."""
 
-    key: str
-    moved_to: str | None = None
+    key: UserKey
+    moved_to: UserKey | None = None
     anonymous_ids: list[str] = []
     previous_ids: list[str] = []
     refused_anonymous_ids: list[str] = []
@@ -54,7 +54,7 @@ class UserView(msgspec.Struct):
     last_seen: int | None = None
     time_zone: str | None = None
     locale: str | None = None
-    partition: int = 0
+    partition: Partition = Partition(0)
     sequence: int = 0
     daily_counts: list[tuple[str, int, int]] = []
     candidacies: list[dict[str, Any]] = []
@@ -67,12 +67,12 @@ class UserView(msgspec.Struct):
     """Bytes that the traits take of :data:`whisperer.profiles.traits.MAX_BYTES`."""
 
 
-def keys_for(user_id: str) -> tuple[str, str]:
+def keys_for(user_id: str) -> tuple[UserKey, UserKey]:
     """Return the keys to try for an id that a caller gives: as a userId first, then as an anonymousId."""
     return known_key(user_id), anonymous_key(user_id)
 
 
-def user(shard: Shard, tenant_id: str, key: str, as_of: int | None = None) -> UserView | None:
+def user(shard: Shard, tenant_id: TenantId, key: UserKey, as_of: int | None = None) -> UserView | None:
     """Return one user as of ``as_of`` (ms UTC; the shard's own time if None), or None if there is no such user."""
     tenant = shard.tenants.get(tenant_id)
     row = tenant.people.keys.get(key) if tenant else None
@@ -85,7 +85,7 @@ def user(shard: Shard, tenant_id: str, key: str, as_of: int | None = None) -> Us
         return None
     state = people.extract(row)
     now = max(shard.now, state.last_seen) if as_of is None else as_of
-    partition = int(people.table["partition"][row])
+    partition = people.partition(row)
     held = tenant.loop.engagements.get(row) or tenant.loop.beginning(key)
     return UserView(
         key=key,
@@ -122,13 +122,13 @@ def _scores(tenant: Tenant, row: int) -> ScoresView | None:
     return ScoresView(churn, engagement, tenant.scored_by, tenant.scored_at)
 
 
-def root(shard: Shard, tenant_id: str, key: str) -> str:
+def root(shard: Shard, tenant_id: TenantId, key: UserKey) -> UserKey:
     """At the arbiter of aliases: return the user that a key is part of, itself if it was never joined."""
     tenant = shard.tenants.get(tenant_id)
     return key if tenant is None else tenant.forest.root(key)
 
 
-def decision(shard: Shard, tenant_id: str, decision_id: str) -> dict[str, Any] | None:
+def decision(shard: Shard, tenant_id: TenantId, decision_id: DecisionId) -> dict[str, Any] | None:
     """Return the view of a decision (:mod:`whisperer.shard.decision.view`), or None if it is not in memory here."""
     tenant = shard.tenants.get(tenant_id)
     found = tenant.loop.find(decision_id) if tenant else None
@@ -231,7 +231,7 @@ def check(shard: Shard) -> None:
             _require((key is None) == (status == VACANT), tenant, f"row {row} is vacant and has a key")
             if key is None:
                 continue
-            place = (tenant.id, int(table["partition"][row]))
+            place = (tenant.id, people.partition(row))
             _require(place[1] == tenant.home(key), tenant, f"{key} is not in its partition", key)
             if table["status"][row] & AWAY:
                 known = place in shard.absent or place in shard.arriving
@@ -264,7 +264,7 @@ def check(shard: Shard) -> None:
             _require(len(state.timeline) <= timeline.KEEP, tenant, f"{key}: the timeline is too long", key)
             if state.last_seen != NEVER:
                 _require(state.first_seen <= state.last_seen, tenant, f"{key} was last seen before first seen", key)
-        last: dict[tuple[int, int], int] = {}
+        last: dict[Pair, int] = {}
         for letter in tenant.letters.values():
             pair = (letter.source, letter.target)
             in_order = letter.after in (last.get(pair, letter.after), 0) and letter.after < letter.sequence
@@ -335,6 +335,6 @@ def _check_loop(tenant: Tenant) -> None:
     _require(set(n_open) <= set(loop.accounts), tenant, "a campaign has open decisions and no account")
 
 
-def _require(holds: bool, tenant: Tenant, what: str, user: str | None = None) -> None:
+def _require(holds: bool, tenant: Tenant, what: str, user: UserKey | None = None) -> None:
     if not holds:
         raise InvariantError(f"tenant {tenant.id}: {what}", tenant=tenant.id, user=user or "")

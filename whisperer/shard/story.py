@@ -7,13 +7,14 @@ from collections.abc import Iterable, Iterator
 
 from whisperer.errors import InvariantError
 from whisperer.events.block import key_of, keys_of
+from whisperer.ids import TenantId, UserKey
 from whisperer.shard.records import Astray, Events, Forward, Led, LettersArrived, Record
 
 MOST_LINES = 30
 MOST_CHARACTERS = 300
 
 
-def story(records: Iterable[tuple[int, Record]], tenant: str, key: str) -> list[str]:
+def story(records: Iterable[tuple[int, Record]], tenant: TenantId, key: UserKey) -> list[str]:
     """Return the last :data:`MOST_LINES` lines on a user's records, oldest first, one line per record.
 
     ``records`` are (journal position, record) pairs, as recovery reads them.
@@ -28,12 +29,12 @@ def story(records: Iterable[tuple[int, Record]], tenant: str, key: str) -> list[
 def with_story(error: InvariantError, records: Iterable[tuple[int, Record]]) -> InvariantError:
     """Add the story of the user whom an error names, if it names one, to its notes; return the error."""
     if error.user:
-        for line in story(records, error.tenant, error.user):
+        for line in story(records, TenantId(error.tenant), UserKey(error.user)):
             error.add_note(line)
     return error
 
 
-def _said(record: Record, tenant: str, key: str) -> Iterator[str]:
+def _said(record: Record, tenant: TenantId, key: UserKey) -> Iterator[str]:
     body = record.body
     match body:
         case Events():
@@ -57,5 +58,5 @@ def _said(record: Record, tenant: str, key: str) -> Iterator[str]:
                 yield said
 
 
-def _keys(letter: Forward) -> set[str]:
+def _keys(letter: Forward) -> set[UserKey]:
     return {key for pair in letter.keys for key in pair} | set(keys_of(Events(letter.block).read().block))

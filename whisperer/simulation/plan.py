@@ -9,6 +9,7 @@ import msgspec
 
 from whisperer.decisions.decision import NO_SEND
 from whisperer.errors import RequestError
+from whisperer.ids import TenantId
 from whisperer.journeys.campaign import Campaign, from_json
 from whisperer.shard.records import Experiment, SegmentConfig
 from whisperer.vocabulary.groups import Group
@@ -44,7 +45,7 @@ class SimulationPlan(msgspec.Struct, frozen=True):
     others : definitions of campaigns whose decisions may show what this one is worth, its own current version first
     """
 
-    tenant: str
+    tenant: TenantId
     name: str
     version: int
     definition: str

@@ -16,12 +16,13 @@ from whisperer.decisions.decision import NO_SEND, Candidate, Choice
 from whisperer.decisions.posterior import Posterior
 from whisperer.decisions.purse import Wallet
 from whisperer.decisions.thompson import choose
+from whisperer.ids import TenantId
 from whisperer.models.value import ValueModel
 from whisperer.simulation.plan import ARM
 from whisperer.simulation.replay import Choose
 from whisperer.vocabulary.groups import Group
 
-Policies = Mapping[tuple[str, str], Posterior]
+Policies = Mapping[tuple[TenantId, str], Posterior]
 
 
 def named(policy: str, learned: Policies, model: ValueModel | None = None, wallet: Wallet | None = None) -> Choose:

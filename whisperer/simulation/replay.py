@@ -26,6 +26,7 @@ from whisperer.eligibility.standing import Sent
 from whisperer.errors import InvariantError
 from whisperer.events.block import encode_block
 from whisperer.feedback.outcome import OutcomeKind
+from whisperer.ids import DecisionId, SendKey, UserKey
 from whisperer.journeys.campaign import CampaignStatus
 from whisperer.profiles.population import FORWARDED
 from whisperer.shard.accounts import Account
@@ -62,6 +63,7 @@ MOST_RENDERED = 20_000
 
 _MAX_IDS = 1 << 17
 """Size of the dedup index, which has nothing to find here."""
+_NO_DECISION = DecisionId("")
 _STATED = (OutcomeKind.UNSUBSCRIBED, OutcomeKind.COMPLAINED, OutcomeKind.BOUNCED)
 
 Choose = Callable[[Sequence[Candidate]], list[Choice]]
@@ -166,15 +168,17 @@ class Replay:
             if fact.kind == SENT:
                 row = self.tenant.people.keys.get(key)
                 assert row is not None
-                sent = Sent(fact.at, fact.campaign, fact.channel, fact.detail)
+                sent = Sent(fact.at, fact.campaign, fact.channel, SendKey(fact.detail))
                 caps.record(self.tenant.loop.engagement(row).standing, sent)
             elif fact.kind == ASKED and fact.at >= self._plan.since:
                 self._do(Asked(self._plan.tenant, self._plan.name, [(key, fact.detail)]), now)
             elif fact.kind in _STATED:
-                told = Outcome(key, "", OutcomeKind(fact.kind), fact.at, "", fact.channel, self._plan.campaign.purpose)
+                told = Outcome(
+                    key, _NO_DECISION, OutcomeKind(fact.kind), fact.at, "", fact.channel, self._plan.campaign.purpose
+                )
                 self._do(Outcomes(self._plan.tenant, [told]), now)
 
-    def _home_of(self, key: str) -> str | None:
+    def _home_of(self, key: UserKey) -> UserKey | None:
         """Return the key that a user has now, after merges; None for a user who does not exist yet."""
         people = self.tenant.people
         for _ in range(len(people.targets) + 1):
@@ -229,7 +233,7 @@ class Replay:
         self.shard.forget_exported(self._position)
         return effects
 
-    def _receipt(self, decision_id: str, now: int) -> Receipt | None:
+    def _receipt(self, decision_id: DecisionId, now: int) -> Receipt | None:
         prepared = sending.prepare(self.tenant, decision_id, now)
         if not isinstance(prepared, RenderRequest):
             return prepared

@@ -17,6 +17,7 @@ from actors.shard.loop.applications import Application
 from actors.shard.loop.call_pacing import CallPacing
 from whisperer.decisions.decision import Candidate, Choice
 from whisperer.errors import OverloadError, UnavailableError
+from whisperer.ids import TenantId
 from whisperer.journeys.engagement import DecisionStatus
 from whisperer.shard.machine import Shard
 from whisperer.shard.records import DecisionsMade, RecordBody
@@ -103,7 +104,7 @@ class Decider:
 def _records(batch: list[Candidate], choices: list[Choice]) -> list[DecisionsMade]:
     """Group the choices by tenant. What the application cannot decide it leaves out; the deadline ends that."""
     id_to_tenant = {candidate.decision_id: candidate.tenant for candidate in batch}
-    made: dict[str, list[Choice]] = {}
+    made: dict[TenantId, list[Choice]] = {}
     for choice in choices:
         tenant = id_to_tenant.get(choice.decision_id)
         if tenant is None:

@@ -17,6 +17,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from whisperer.errors import Problem, ProblemsError, RequestError, TooLargeError, TooSlowError
+from whisperer.ids import TenantId
 
 MAX_BODY_BYTES = 512 * 1024
 BODY_TIMEOUT_S = 30.0
@@ -25,7 +26,7 @@ IfMatch = Annotated[
     str | None, Header(max_length=1_000, description="the ETag that was read; 412 if it is another now")
 ]
 
-TenantOf = Callable[..., Awaitable[str]]
+TenantOf = Callable[..., Awaitable[TenantId]]
 """A dependency that returns the tenant's id."""
 
 Value = TypeVar("Value")

@@ -24,6 +24,7 @@ from serve_apps.gateway.metrics.measures import Measures
 from serve_apps.gateway.metrics.replicas import Replicas
 from serve_apps.gateway.metrics.sums import by_tenant, encodable, loop_counts, no_counts
 from whisperer.errors import UnavailableError
+from whisperer.ids import TenantId
 from whisperer.profiles.names import MAX_NAMES, SHORT
 from whisperer.segments import describe, parse_json
 
@@ -57,12 +58,12 @@ class Overview:
         self._reading = asyncio.Lock()
         self._totals: deque[tuple[float, int]] = deque()
         self._started_at = time.time_ns() // 1_000_000
-        self.tenants: dict[str, str] = {}
+        self.tenants: dict[TenantId, str] = {}
         """id -> name"""
-        self.published: dict[str, Published] = {}
+        self.published: dict[TenantId, Published] = {}
         """id -> what its shards run on"""
 
-    async def reload(self) -> dict[str, Published]:
+    async def reload(self) -> dict[TenantId, Published]:
         """Return what each tenant has published, by tenant id; rereads only the tenants that the control plane
         names."""
         async with self._reading:
@@ -76,7 +77,7 @@ class Overview:
             self._read_version = changes.version  # of before the rows, which may then be newer
             return self.published
 
-    def _read(self, only: Collection[str] | None = None) -> tuple[dict[str, str], dict[str, Published]]:
+    def _read(self, only: Collection[TenantId] | None = None) -> tuple[dict[TenantId, str], dict[TenantId, Published]]:
         read = self._plane.list_tenants() if only is None else map(self._plane.get_tenant, only)
         tenants = {tenant.id: tenant.name for tenant in read}
         return tenants, {tenant: self._plane.published(tenant) for tenant in tenants}
@@ -120,7 +121,7 @@ class Overview:
             return ["the directory has not answered yet"]
         return [f"{s['name']} is {s['state']}" for s in await self.shards() if s["state"] != "serving"]
 
-    async def budgets(self, tenant: str, campaign: str) -> list[dict[str, Any]]:
+    async def budgets(self, tenant: TenantId, campaign: str) -> list[dict[str, Any]]:
         """Return a campaign's budget by window; empty while the learner is away."""
         try:
             return await self._learner.budgets(tenant, campaign)
@@ -205,7 +206,7 @@ class Overview:
             "warnings": warnings_of(statuses, self.tenants),
         }  # fmt: skip
 
-    async def by_tenant(self, tenant: str) -> dict[str, Any]:
+    async def by_tenant(self, tenant: TenantId) -> dict[str, Any]:
         """Return one tenant's current sums over all shards."""
         return by_tenant(await self.shards(fresh=True)).get(tenant, no_counts())
 
@@ -238,7 +239,7 @@ def _progress(segment: dict[str, Any] | None) -> dict[str, Any]:
     return {"members": segment["members"], "backfill": None if done else segment["done"] / segment["total"]}
 
 
-def warnings_of(statuses: list[dict[str, Any]], tenants: Mapping[str, str]) -> list[str]:
+def warnings_of(statuses: list[dict[str, Any]], tenants: Mapping[TenantId, str]) -> list[str]:
     """Return what an operator should look at; ``tenants`` are names by id."""
     found = [f"{s['name']} is {s['state']}" for s in statuses if s["state"] != "serving"]
     evicted = sum(s.get("dedup_evicted", 0) for s in statuses)

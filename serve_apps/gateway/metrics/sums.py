@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from whisperer.ids import TenantId
 from whisperer.shard.state.tenant import COUNTED
 
 LOOP_COUNTS = ("candidates", "sent", "unknown", "no_send", "pending", "conversions")
@@ -14,9 +15,9 @@ _GROUP_SUMS = ("users", "total_milli", "squares_milli2", "absolute_milli")
 _ARM_SUMS = ("decisions", "sent", "converted", "reward_micros")
 
 
-def by_tenant(statuses: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+def by_tenant(statuses: Iterable[Mapping[str, Any]]) -> dict[TenantId, dict[str, Any]]:
     """Return tenant id -> its sums, over the shards that answered."""
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[TenantId, dict[str, Any]] = {}
     for status in statuses:
         for tenant, counted in status["tenants"].items():
             total = found.setdefault(tenant, no_counts())

@@ -22,6 +22,7 @@ from serve_apps.gateway.services.report import lifts
 from whisperer.errors import NotFoundError, OverloadError, RequestError, TooLargeError, UnavailableError
 from whisperer.feedback.links import LinkSigner
 from whisperer.feedback.outcome import OutcomeKind
+from whisperer.ids import DecisionId, SendKey, TenantId
 
 LATEST = 12
 _SUBJECT_CHARS = 120
@@ -85,7 +86,7 @@ class Documents:
 
     async def message(self, tenant: str, send_key: str) -> shapes.SinkMessage:
         tenant_id = await tenant_named(self._parts, tenant)
-        found = await asyncio.to_thread(self._parts.sink.message, tenant_id, send_key)
+        found = await asyncio.to_thread(self._parts.sink.message, tenant_id, SendKey(send_key))
         if found is None:
             raise NotFoundError(f"the sink has no message {send_key[:80]!r}", code="message_not_found")
         return cast(shapes.SinkMessage, shown(found))
@@ -96,7 +97,7 @@ class Documents:
 
     async def decision(self, tenant: str, decision_id: str) -> shapes.DecisionView:
         tenant_id = await tenant_named(self._parts, tenant)
-        return cast(shapes.DecisionView, await self._parts.decisions.show(tenant_id, decision_id))
+        return cast(shapes.DecisionView, await self._parts.decisions.show(tenant_id, DecisionId(decision_id)))
 
     async def campaign(self, tenant: str, name: str) -> shapes.CampaignPage:
         tenant_id = await tenant_named(self._parts, tenant)
@@ -108,7 +109,7 @@ class Documents:
         )
         return cast(shapes.CampaignPage, report | {"days": days, "simulation": simulation})
 
-    async def _days(self, tenant_id: str, name: str) -> list[dict[str, Any]]:
+    async def _days(self, tenant_id: TenantId, name: str) -> list[dict[str, Any]]:
         """Return lift by day; the page works without it."""
         try:
             days: list[dict[str, Any]] = (await self._parts.lift_days.show(tenant_id, name))["data"]
@@ -158,7 +159,7 @@ class Documents:
             "latest_messages": await asyncio.to_thread(self._latest_messages, dict(overview.tenants)),
         }
 
-    def _latest_messages(self, tenants: dict[str, str]) -> list[dict[str, Any]]:
+    def _latest_messages(self, tenants: dict[TenantId, str]) -> list[dict[str, Any]]:
         return [
             {
                 "tenant": tenants[message.tenant],

@@ -15,6 +15,7 @@ from serve_apps.gateway.http.exchange import answer, read_as
 from serve_apps.gateway.routes.mounting import tenant_named
 from serve_apps.gateway.services.parts import Parts
 from whisperer.errors import UnavailableError
+from whisperer.ids import TenantId
 
 
 class MoveBody(msgspec.Struct):
@@ -83,9 +84,9 @@ def install(app: FastAPI, parts: Parts, guarded: dict[str, Any]) -> None:
     async def upgrade(shard: int) -> Response:
         return answer({"shard": shard, **await order("upgrade", shard)})
 
-    async def _holdings(shard: int) -> dict[str, Any]:
+    async def _holdings(shard: int) -> dict[TenantId, Any]:
         try:
-            found: dict[str, Any] = await parts.shards.call(shard, "holdings")
+            found: dict[TenantId, Any] = await parts.shards.call(shard, "holdings")
             return found
         except UnavailableError:
             return {}

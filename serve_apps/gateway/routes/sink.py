@@ -12,7 +12,7 @@ from serve_apps.gateway.http.exchange import TenantOf, answer, answered
 from serve_apps.gateway.http.paging import Limit
 from serve_apps.gateway.services.parts import Parts
 from whisperer.errors import NotFoundError
-from whisperer.ids import anonymous_key, bare_id, known_key
+from whisperer.ids import SendKey, TenantId, anonymous_key, bare_id, known_key
 from whisperer.vocabulary.channels import ChannelName
 
 NEWEST = 2**63 - 1
@@ -39,7 +39,7 @@ EXAMPLE = {
 
 def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
     routes = APIRouter(tags=["sink"])
-    Tenant = Annotated[str, Depends(tenant_of)]  # noqa: N806  a type
+    Tenant = Annotated[TenantId, Depends(tenant_of)]  # noqa: N806  a type
 
     @routes.get(
         "/sink/messages",
@@ -64,7 +64,7 @@ def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
 
     @routes.get("/sink/messages/{send_key}", summary="One message by its send key", openapi_extra=answered(EXAMPLE))
     async def get_message(send_key: str, tenant_id: Tenant) -> Response:
-        found = await asyncio.to_thread(parts.sink.message, tenant_id, send_key)
+        found = await asyncio.to_thread(parts.sink.message, tenant_id, SendKey(send_key))
         if found is None:
             raise NotFoundError(f"the sink has no message {send_key[:80]!r}", code="message_not_found")
         return answer(shown(found))
@@ -72,7 +72,7 @@ def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
     return routes
 
 
-def of_user(sink: Sink, tenant_id: str, user_id: str | None, **wanted: Any) -> list[SinkMessage]:
+def of_user(sink: Sink, tenant_id: TenantId, user_id: str | None, **wanted: Any) -> list[SinkMessage]:
     """Return messages to a user by the caller's id, first as a userId, then as an anonymousId; None: to everyone."""
     found: list[SinkMessage] = []
     for user_key in [None] if user_id is None else [known_key(user_id), anonymous_key(user_id)]:

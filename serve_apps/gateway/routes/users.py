@@ -11,6 +11,7 @@ from serve_apps.gateway.services.parts import Parts
 from whisperer.eligibility.rules import MARKETING
 from whisperer.errors import RequestError
 from whisperer.events.clock import instant
+from whisperer.ids import TenantId
 from whisperer.vocabulary.channels import ChannelName
 
 CONSENT_EXAMPLE = {"channel": "email", "purpose": "marketing", "granted": False, "source": "preference centre"}
@@ -29,7 +30,7 @@ class ConsentBody(msgspec.Struct, forbid_unknown_fields=True):
 
 def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
     routes = APIRouter(tags=["users"])
-    Tenant = Annotated[str, Depends(tenant_of)]  # noqa: N806  a type
+    Tenant = Annotated[TenantId, Depends(tenant_of)]  # noqa: N806  a type
 
     @routes.get("/users/{user_id:id}/export", summary="Everything held on a user")
     async def export_user(user_id: str, tenant_id: Tenant) -> Response:

@@ -17,6 +17,7 @@ from serve_apps.gateway.metrics.status import Overview
 from serve_apps.gateway.metrics.sums import LOOP_COUNTS, no_campaign
 from serve_apps.gateway.services.report import report
 from serve_apps.gateway.services.segments import Publishing
+from whisperer.ids import TenantId
 from whisperer.journeys.campaign import CampaignStatus
 
 
@@ -28,34 +29,34 @@ class CampaignService:
         self._publishing = publishing
         self._overview = overview
 
-    async def create(self, tenant: str, name: str, definition: object, publish: bool) -> dict[str, Any]:
+    async def create(self, tenant: TenantId, name: str, definition: object, publish: bool) -> dict[str, Any]:
         """Store a draft and, if asked, publish it; both or neither. Raises CampaignError with every problem."""
         write = partial(self._plane.create_campaign, publish=publish)
         return await self._changed(tenant, await asyncio.to_thread(write, tenant, name, definition))
 
     async def put(
-        self, tenant: str, name: str, definition: object, publish: bool, if_match: str | None = None
+        self, tenant: TenantId, name: str, definition: object, publish: bool, if_match: str | None = None
     ) -> dict[str, Any]:
         """Create or change a campaign. Raises StaleError if it no longer matches ``if_match``."""
         write = partial(self._plane.put_campaign, publish=publish, if_match=if_match)
         return await self._changed(tenant, await asyncio.to_thread(write, tenant, name, definition))
 
-    async def turn(self, tenant: str, name: str, action: str) -> dict[str, Any]:
+    async def turn(self, tenant: TenantId, name: str, action: str) -> dict[str, Any]:
         """Change a campaign's status; ``action`` is publish, pause, resume or end."""
         turn: Callable[[str, str], CampaignVersion] = getattr(self._plane, f"{action}_campaign")
         return await self._changed(tenant, await asyncio.to_thread(turn, tenant, name))
 
-    async def list(self, tenant: str) -> list[dict[str, Any]]:
+    async def list(self, tenant: TenantId) -> list[dict[str, Any]]:
         """Return all campaigns with their results so far."""
         rows = await asyncio.to_thread(self._plane.list_campaigns, tenant)
         counted = (await self._overview.by_tenant(tenant))["campaigns"]
         return [shown(row, counted.get(row.name)) for row in rows]
 
-    async def show(self, tenant: str, name: str, version: int | None = None) -> dict[str, Any]:
+    async def show(self, tenant: TenantId, name: str, version: int | None = None) -> dict[str, Any]:
         """Return a campaign with its results so far. Raises NotFoundError."""
         return await self._shown(tenant, await asyncio.to_thread(self._plane.get_campaign, tenant, name, version))
 
-    async def report(self, tenant: str, name: str) -> dict[str, Any]:
+    async def report(self, tenant: TenantId, name: str) -> dict[str, Any]:
         """Return what a campaign did and what that was worth; see docs/campaigns.md. Raises NotFoundError."""
         row = await asyncio.to_thread(self._plane.get_campaign, tenant, name)
         experiment = await asyncio.to_thread(self._plane.experiment, tenant)
@@ -63,7 +64,7 @@ class CampaignService:
         budget = None if row.campaign.budget is None else await self._overview.budgets(tenant, name)
         return report(row, counted, experiment, budget)
 
-    async def running(self, tenant: str, name: str) -> bool:
+    async def running(self, tenant: TenantId, name: str) -> bool:
         """Return whether callers may ask about a campaign now: it is live, or paused, which the shards answer with a
         refusal.
 
@@ -74,11 +75,11 @@ class CampaignService:
         row = rows[0] if rows else await asyncio.to_thread(self._plane.get_campaign, tenant, name)
         return row.status in (CampaignStatus.LIVE, CampaignStatus.PAUSED)
 
-    async def _changed(self, tenant: str, row: CampaignVersion) -> dict[str, Any]:
+    async def _changed(self, tenant: TenantId, row: CampaignVersion) -> dict[str, Any]:
         await self._publishing.bring(tenant)  # a draft changes nothing for shards, and costs them nothing
         return await self._shown(tenant, row)
 
-    async def _shown(self, tenant: str, row: CampaignVersion) -> dict[str, Any]:
+    async def _shown(self, tenant: TenantId, row: CampaignVersion) -> dict[str, Any]:
         counted = (await self._overview.by_tenant(tenant))["campaigns"]
         return shown(row, counted.get(row.name))
 

@@ -20,7 +20,7 @@ from cluster.times import iso
 from serve_apps.gateway.services.audit import audit, from_warehouse, sentence
 from serve_apps.gateway.services.users import Users
 from whisperer.errors import NotFoundError, UnavailableError
-from whisperer.ids import known_key, partition_of, tenant_seed
+from whisperer.ids import DecisionId, TenantId, UserKey, known_key, partition_of, tenant_seed
 
 MAX_USERS = 1_000
 ANSWER_WITHIN_S = 2.0
@@ -40,7 +40,9 @@ class DecisionQueries:
         self._jobs = jobs
         self._warehouse = warehouse
 
-    async def ask(self, tenant: str, campaign: str, user_ids: Sequence[str], occurrence: str) -> list[dict[str, Any]]:
+    async def ask(
+        self, tenant: TenantId, campaign: str, user_ids: Sequence[str], occurrence: str
+    ) -> list[dict[str, Any]]:
         """Return one decision per user, in the order asked; ``{"user_id", "status": "unknown_user"}`` if there is none.
 
         Raises UnavailableError when a shard stays away; what the others decided then stands, and is returned when the
@@ -58,7 +60,7 @@ class DecisionQueries:
             raise UnavailableError("the campaign has not reached every shard yet", retry_after_s=1.0)
         return [_answer(user_id, views[keys[user_id]]) for user_id in user_ids]
 
-    async def show(self, tenant: str, decision_id: str) -> dict[str, Any]:
+    async def show(self, tenant: TenantId, decision_id: DecisionId) -> dict[str, Any]:
         """Return the whole audit of one decision. Raises NotFoundError, and UnavailableError while a shard cannot be
         asked."""
         shards = self._shards.places.current.shards
@@ -83,11 +85,11 @@ class DecisionQueries:
             raise away  # the decision may be on the shard that is away
         raise NotFoundError(f"there is no decision {decision_id[:80]!r}", code="decision_not_found")
 
-    async def _keys(self, tenant: str, user_ids: Sequence[str]) -> dict[str, str]:
+    async def _keys(self, tenant: TenantId, user_ids: Sequence[str]) -> dict[str, UserKey]:
         """Return the live keys of those users that exist."""
         at_once = asyncio.Semaphore(LOOK_UP_AT_ONCE)
 
-        async def key_of(user_id: str) -> str | None:
+        async def key_of(user_id: str) -> UserKey | None:
             async with at_once:
                 try:
                     return (await self._users.find(tenant, user_id)).key
@@ -98,15 +100,15 @@ class DecisionQueries:
         return {user_id: key for user_id, key in found if key is not None}
 
     async def _ask_shards(
-        self, tenant: str, campaign: str, keys: Sequence[str], occurrence: str
-    ) -> dict[str, dict[str, Any]]:
+        self, tenant: TenantId, campaign: str, keys: Sequence[UserKey], occurrence: str
+    ) -> dict[UserKey, dict[str, Any]]:
         """Return user key -> view. Each shard is asked about all its users at once, repeatedly while it recovers."""
         seed = tenant_seed(tenant)
-        views: dict[str, dict[str, Any]] = {}
+        views: dict[UserKey, dict[str, Any]] = {}
         if not keys:
             return views
 
-        async def ask(shard: int, asked: list[str]) -> None:
+        async def ask(shard: int, asked: list[UserKey]) -> None:
             users = [(key, occurrence) for key in asked]
             status, answer = await self._shards.ask(
                 shard, tenant, campaign, users, ANSWER_WITHIN_S, timeout_s=ANSWER_WITHIN_S + 10.0
@@ -116,7 +118,7 @@ class DecisionQueries:
 
         async def attempt() -> bool:
             table = self._shards.places.table(tenant)
-            by_shard: dict[int, list[str]] = {}
+            by_shard: dict[int, list[UserKey]] = {}
             for key in keys:
                 if key not in views:
                     by_shard.setdefault(table[partition_of(key, seed)], []).append(key)

@@ -20,6 +20,7 @@ from cluster.times import iso
 from whisperer.evaluation.daily import DailyLook, looks
 from whisperer.evaluation.lift import GroupTally, NotYet
 from whisperer.evaluation.sequential import AnytimeLift
+from whisperer.ids import TenantId
 from whisperer.shard.records import Experiment
 from whisperer.vocabulary.groups import GROUPS, Group
 from whisperer.vocabulary.units import DAY_MS
@@ -47,7 +48,7 @@ class LiftDays:
         """One lock per campaign that is being asked for now."""
         self._kept: dict[tuple[str, str], tuple[int, dict[str, Any]]] = {}
 
-    async def show(self, tenant: str, name: str) -> dict[str, Any]:
+    async def show(self, tenant: TenantId, name: str) -> dict[str, Any]:
         """Return a campaign's lift by day. Raises NotFoundError if there is no such campaign, and what :class:`Jobs`
         raises."""
         place = tenant, name
@@ -75,7 +76,7 @@ class LiftDays:
         while len(self._kept) > MOST_KEPT:
             self._kept.pop(next(iter(self._kept)))
 
-    async def _made(self, tenant: str, name: str, now: int) -> dict[str, Any]:
+    async def _made(self, tenant: TenantId, name: str, now: int) -> dict[str, Any]:
         row = await asyncio.to_thread(self._plane.get_campaign, tenant, name)
         experiment = await asyncio.to_thread(self._plane.experiment, tenant)
         answer = await self._jobs.ask(DaysOfLift(self._warehouse, tenant, row.definition, now))

@@ -19,6 +19,7 @@ from cluster.control_plane.documents import event_document, policy_document, ver
 from cluster.control_plane.score_steps import evidence_for
 from serve_apps.gateway.services.segments import Publishing
 from whisperer.errors import NotFoundError
+from whisperer.ids import TenantId
 from whisperer.models.guardrails import VersionTally
 from whisperer.models.rollout import SCORES, Evidence
 from whisperer.models.score_evidence import check
@@ -37,16 +38,16 @@ class Policies:
         self._store = store
         self._publishing = publishing
 
-    async def listed(self, tenant: str) -> list[dict[str, Any]]:
+    async def listed(self, tenant: TenantId) -> list[dict[str, Any]]:
         """Return all of a tenant's policies, without their versions."""
         found = [policy_document(policy) for policy in await asyncio.to_thread(self._plane.list_policies, tenant)]
         return [document | {"versions": len(document["versions"])} for document in found]
 
-    async def show(self, tenant: str, name: str) -> dict[str, Any]:
+    async def show(self, tenant: TenantId, name: str) -> dict[str, Any]:
         """Return a policy with its newest versions. Raises NotFoundError (`policy_not_found`)."""
         return _shown(policy_document(await asyncio.to_thread(self._plane.get_policy, tenant, name)))
 
-    async def version(self, tenant: str, name: str, version: int) -> dict[str, Any]:
+    async def version(self, tenant: TenantId, name: str, version: int) -> dict[str, Any]:
         """Return one version. Raises NotFoundError (`policy_not_found`, `policy_version_not_found`)."""
         policy = await asyncio.to_thread(self._plane.get_policy, tenant, name)
         for one in policy.versions:
@@ -54,7 +55,7 @@ class Policies:
                 return version_document(one)
         raise NotFoundError(f"{name} has no version {version}", code="policy_version_not_found")
 
-    async def register(self, tenant: str, name: str, version: int, by: str) -> dict[str, Any]:
+    async def register(self, tenant: TenantId, name: str, version: int, by: str) -> dict[str, Any]:
         """Register a stored version. Raises NotFoundError (`artifact_not_found`), ArtifactError, UnavailableError."""
 
         def verified() -> Any:
@@ -67,7 +68,7 @@ class Policies:
 
     async def promote(
         self,
-        tenant: str,
+        tenant: TenantId,
         name: str,
         version: int,
         *,
@@ -87,28 +88,30 @@ class Policies:
         return await self._stepped(tenant, name, partial(step, tenant, name, version))
 
     async def roll_back(
-        self, tenant: str, name: str, *, by: str, version: int | None, reason: str, if_match: str | None
+        self, tenant: TenantId, name: str, *, by: str, version: int | None, reason: str, if_match: str | None
     ) -> dict[str, Any]:
         """Roll a version back. Needs no store, so a way back remains while models cannot be read."""
         step = partial(self._plane.roll_back_policy, by=by, version=version, reason=reason, if_match=if_match)
         return await self._stepped(tenant, name, partial(step, tenant, name))
 
-    async def _stepped(self, tenant: str, name: str, step: Callable[[], Policy]) -> dict[str, Any]:
+    async def _stepped(self, tenant: TenantId, name: str, step: Callable[[], Policy]) -> dict[str, Any]:
         document = _shown(policy_document(await asyncio.to_thread(step)))
         if name == SCORES:
             await self._publishing.bring(tenant)
         return document
 
-    async def tally(self, tenant: str, name: str, since: int, tallies: Mapping[int, VersionTally]) -> dict[str, Any]:
+    async def tally(
+        self, tenant: TenantId, name: str, since: int, tallies: Mapping[int, VersionTally]
+    ) -> dict[str, Any]:
         """Return which guardrails were breached and rolled back, if any, and the policy as it is now."""
         found = await asyncio.to_thread(self._plane.tally_policy, tenant, name, since, tallies)
         return {"breaches": msgspec.to_builtins(found), "policy": await self.show(tenant, name)}
 
-    async def history(self, tenant: str, name: str) -> list[dict[str, Any]]:
+    async def history(self, tenant: TenantId, name: str) -> list[dict[str, Any]]:
         """Return a policy's record, newest first."""
         return [event_document(one) for one in await asyncio.to_thread(self._plane.policy_history, tenant, name)]
 
-    async def page(self, tenant: str) -> list[dict[str, Any]]:
+    async def page(self, tenant: TenantId) -> list[dict[str, Any]]:
         """Return every policy with its versions and its newest history."""
         found = [
             _shown(policy_document(policy)) for policy in await asyncio.to_thread(self._plane.list_policies, tenant)

@@ -18,6 +18,7 @@ from cluster.control_plane import ControlPlane, Published
 from cluster.control_plane.policies import ScoreVersion
 from serve_apps.gateway.metrics.status import Overview
 from whisperer.errors import NotFoundError, UnavailableError
+from whisperer.ids import TenantId
 from whisperer.journeys.campaign import CampaignStatus
 from whisperer.models.rollout import BUILT_IN, SCORES
 from whisperer.profiles.features import FEATURES
@@ -39,26 +40,26 @@ class Publishing:
         self._shards = shards
         self._overview = overview
 
-    async def publish(self, tenant: str, name: str, predicate: dict[str, Any]) -> dict[str, Any]:
+    async def publish(self, tenant: TenantId, name: str, predicate: dict[str, Any]) -> dict[str, Any]:
         """Publish the next version. Raises PredicateError with every problem of the predicate."""
         checked = to_json(parse_predicate(predicate, FEATURES))
         version = await asyncio.to_thread(self._plane.publish_segment, tenant, name, checked)
         await self.bring(tenant)
         return {"name": name, "version": version, "predicate": checked}
 
-    async def archive(self, tenant: str, name: str) -> dict[str, Any]:
+    async def archive(self, tenant: TenantId, name: str) -> dict[str, Any]:
         """End a segment on every shard. Raises NotFoundError (`segment_not_found`)."""
         await asyncio.to_thread(self._plane.archive_segment, tenant, name)
         await self.bring(tenant)
         return {"name": name, "archived": True}
 
-    async def list(self, tenant: str) -> list[dict[str, Any]]:
+    async def list(self, tenant: TenantId) -> list[dict[str, Any]]:
         """Return a tenant's segments with their current membership."""
         rows = await asyncio.to_thread(self._plane.list_segments, tenant)
         live = (await self._overview.by_tenant(tenant))["segments"]
         return [_shown(row, live.get(row.name)) for row in rows]
 
-    async def show(self, tenant: str, name: str) -> dict[str, Any]:
+    async def show(self, tenant: TenantId, name: str) -> dict[str, Any]:
         """Return a segment with its current membership. Raises NotFoundError (`segment_not_found`)."""
         rows = await asyncio.to_thread(self._plane.list_segments, tenant)
         row = next((row for row in rows if row.name == name), None)
@@ -66,7 +67,7 @@ class Publishing:
             raise NotFoundError(f"there is no segment {name[:80]!r}", code="segment_not_found")
         return _shown(row, (await self._overview.by_tenant(tenant))["segments"].get(name))
 
-    async def bring(self, tenant: str) -> None:
+    async def bring(self, tenant: TenantId) -> None:
         """Send what a tenant has just changed to every shard, for as long as the caller may be kept waiting.
 
         The change is stored and valid. A caller told of a shard that is away would make it a second time, so the
@@ -78,7 +79,7 @@ class Publishing:
         except (UnavailableError, TimeoutError) as error:
             _log.warning("a change of %s has not reached every shard yet: %r", tenant, error)
 
-    async def spread(self, only: Collection[str] | None = None) -> None:
+    async def spread(self, only: Collection[TenantId] | None = None) -> None:
         """Send what all tenants, or some, have published to every shard. Raises UnavailableError if one stays away."""
         if self._shards.places.current.version == 0:
             await self._shards.until(self._shards.places.refresh, SPREAD_TIMEOUT_S)
@@ -104,7 +105,7 @@ class Publishing:
                         SPREAD_TIMEOUT_S,
                     )
 
-    def _chosen(self, tenant: str, found: ScoreVersion) -> ScoreModelChosen:
+    def _chosen(self, tenant: TenantId, found: ScoreVersion) -> ScoreModelChosen:
         if found.version == BUILT_IN:
             return ScoreModelChosen(tenant)
         return ScoreModelChosen(tenant, self._models_uri, SCORES, found.version, found.digest)

@@ -22,7 +22,7 @@ from serve_apps.delivery.sink import Sink
 from serve_apps.gateway.services.audit import audit, standing
 from whisperer.errors import NotFoundError, UnavailableError
 from whisperer.events.types import RESERVED_NAME, EventType
-from whisperer.ids import bare_id, is_anonymous, partition_of, tenant_seed
+from whisperer.ids import TenantId, UserKey, anonymous_key, bare_id, is_anonymous, known_key, partition_of, tenant_seed
 from whisperer.profiles import timeline
 from whisperer.profiles.timeline import Entry
 from whisperer.profiles.traits import MAX_BYTES, MAX_NAMES
@@ -63,7 +63,7 @@ class Users:
         self._warehouse = warehouse
 
     async def show(
-        self, tenant: str, user_id: str, as_of: int | None = None, *, full_timeline: bool = False
+        self, tenant: TenantId, user_id: str, as_of: int | None = None, *, full_timeline: bool = False
     ) -> dict[str, Any]:
         """Return the profile as of ``as_of`` (ms UTC). Raises NotFoundError.
 
@@ -97,7 +97,7 @@ class Users:
             "candidacies": [audit(candidacy) for candidacy in view.candidacies],
         }
 
-    async def export(self, tenant: str, user_id: str) -> AsyncGenerator[bytes]:
+    async def export(self, tenant: TenantId, user_id: str) -> AsyncGenerator[bytes]:
         """Yield everything held on a user, as one JSON object in pieces.
 
         That is the profile, daily counts, every stored event as it was sent, and every decision, delivery, outcome and
@@ -119,7 +119,7 @@ class Users:
         finally:
             turn.leave()
 
-    async def _begun(self, tenant: str, user_id: str, view: UserView) -> bytes:
+    async def _begun(self, tenant: TenantId, user_id: str, view: UserView) -> bytes:
         """Return the beginning of an export: an object left open."""
         begun = {
             "exported_at": iso(int(datetime.now(UTC).timestamp() * 1000)),
@@ -136,7 +136,7 @@ class Users:
         shards = self._shards.places.current.shards
         await asyncio.gather(*(self._shards.call(shard, "flush", timeout_s=120.0) for shard in shards))
 
-    async def erase(self, tenant: str, user_id: str) -> dict[str, Any]:
+    async def erase(self, tenant: TenantId, user_id: str) -> dict[str, Any]:
         """Remove a user, whichever ids lead there. Late events do not bring them back. Raises NotFoundError."""
         view = await self.find(tenant, user_id, None)
         partition = partition_of(view.key, tenant_seed(tenant))
@@ -149,7 +149,7 @@ class Users:
         }
 
     async def state_consent(
-        self, tenant: str, user_id: str, channel: str, purpose: str, granted: bool, source: str
+        self, tenant: TenantId, user_id: str, channel: str, purpose: str, granted: bool, source: str
     ) -> dict[str, Any]:
         """Record a statement about a channel and purpose ("*": all of them). Raises NotFoundError."""
         view = await self.find(tenant, user_id)
@@ -165,7 +165,7 @@ class Users:
             "source": source,
         }
 
-    async def find(self, tenant: str, user_id: str, as_of: int | None = None) -> UserView:
+    async def find(self, tenant: TenantId, user_id: str, as_of: int | None = None) -> UserView:
         """Return the user whom an id leads to, wherever it was merged; ``key`` is the live one. Raises
         NotFoundError."""
         for key in keys_for(user_id):
@@ -181,7 +181,7 @@ class Users:
                     key = await self._shards.on_partition(tenant, ALIAS_ARBITER, "root", tenant, key)
         raise NotFoundError(f"there is no user {user_id[:80]!r}", code="user_not_found")
 
-    async def _timeline(self, tenant: str, entries: list[Entry], full: bool) -> list[dict[str, Any]]:
+    async def _timeline(self, tenant: TenantId, entries: list[Entry], full: bool) -> list[dict[str, Any]]:
         """Return entries with their JSON, fetched from the shards they were written on."""
         by_origin: dict[int, list[int]] = {}
         for entry in entries:
@@ -207,7 +207,9 @@ class Users:
                 payloads.update(await self._stored(tenant, origin, missing))
         return [_entry(entry, payloads.get((entry.origin, entry.reference))) for entry in entries]
 
-    async def _stored(self, tenant: str, origin: int, references: list[int]) -> dict[tuple[int, int], dict[str, Any]]:
+    async def _stored(
+        self, tenant: TenantId, origin: int, references: list[int]
+    ) -> dict[tuple[int, int], dict[str, Any]]:
         """Return what the journal of ``origin`` has dropped, from the warehouse, by origin and reference."""
         if not references:
             return {}
@@ -229,8 +231,8 @@ def _scores(view: UserView) -> dict[str, Any] | None:
     return {**shown, "model": found.model or None, "at": iso(found.at) if found.at else None}
 
 
-def _all_keys(view: UserView) -> list[str]:
-    return [view.key, *(f"a:{i}" for i in view.anonymous_ids), *(f"u:{i}" for i in view.previous_ids)]
+def _all_keys(view: UserView) -> list[UserKey]:
+    return [view.key, *map(anonymous_key, view.anonymous_ids), *map(known_key, view.previous_ids)]
 
 
 def _entry(entry: Entry, stored: dict[str, Any] | None) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from whisperer.eligibility.check import eligible_arms, overall
 from whisperer.eligibility.groups import assigned
 from whisperer.eligibility.standing import Standing
 from whisperer.eligibility.suppression import address_hash
+from whisperer.ids import UserKey
 from whisperer.journeys.engagement import Decision, DecisionStatus, Exposure, SendState
 from whisperer.profiles import traits
 from whisperer.shard.decision.features import raw_features
@@ -185,7 +186,7 @@ def _note_arms(
     standing: Standing,
     decision: Decision,
     row: int,
-    key: str,
+    key: UserKey,
     zone: str,
     now: int,
 ) -> Reason | None:

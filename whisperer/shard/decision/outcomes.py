@@ -18,6 +18,7 @@ from whisperer.eligibility import caps, consent, suppression
 from whisperer.eligibility.addresses import address_of
 from whisperer.eligibility.standing import Consent, Sent, Standing, Suppression
 from whisperer.feedback import outcome as kinds
+from whisperer.ids import DecisionId
 from whisperer.journeys.engagement import Decision, DecisionStatus, Engagement, OutcomeEntry, bounded, encode
 from whisperer.profiles import traits
 from whisperer.profiles.population import FORWARDED
@@ -45,7 +46,7 @@ DUE_AT_ONCE = 2_000
 """Most due decisions that one Tick handles, at about 40 microseconds each: after an outage many are due."""
 
 
-def receive(tenant: Tenant, decision_id: str, receipt: Receipt, now: int) -> Iterator[Effect]:
+def receive(tenant: Tenant, decision_id: DecisionId, receipt: Receipt, now: int) -> Iterator[Effect]:
     """Apply a receipt: close the decision, or wait for the next attempt. An unexpected one is dropped and counted."""
     loop = tenant.loop
     found = loop.find(decision_id)
@@ -255,4 +256,4 @@ def _merge_in(tenant: Tenant, row: int, engagement: Engagement, as_of: int) -> S
     target, key = people.targets[row], people.keys.text(row)
     assert key is not None
     body = MergeIn(target, key, as_of, ProfileState(engagement=encode(engagement)))
-    return SendLetter(tenant.post(int(people.table["partition"][row]), tenant.home(target), body))
+    return SendLetter(tenant.post(people.partition(row), tenant.home(target), body))

@@ -9,6 +9,7 @@ from whisperer.decisions import context
 from whisperer.delivery.dispatch import Receipt, Verdict
 from whisperer.eligibility.addresses import address_of
 from whisperer.eligibility.check import may_dispatch
+from whisperer.ids import DecisionId, SendKey
 from whisperer.journeys.campaign import CampaignStatus
 from whisperer.journeys.engagement import Decision, DecisionStatus
 from whisperer.profiles import traits
@@ -17,7 +18,7 @@ from whisperer.shard.state.tenant import Tenant
 from whisperer.vocabulary.reasons import Reason
 
 
-def prepare(tenant: Tenant, decision_id: str, now: int) -> RenderRequest | Receipt | None:
+def prepare(tenant: Tenant, decision_id: DecisionId, now: int) -> RenderRequest | Receipt | None:
     """Return what to render, a receipt with status ``refused`` if it must not be sent, or None if nothing waits."""
     found = _waiting(tenant, decision_id)
     if found is None:
@@ -57,15 +58,15 @@ def prepare(tenant: Tenant, decision_id: str, now: int) -> RenderRequest | Recei
     )
 
 
-def last_look(tenant: Tenant, decision_id: str, now: int) -> Decision | Receipt:
+def last_look(tenant: Tenant, decision_id: DecisionId, now: int) -> Decision | Receipt:
     """Return the decision whose rendered message may be sent, or a receipt with the reason why it must not be."""
     found = _waiting(tenant, decision_id)
     if found is None:
-        return Receipt("", Verdict.REFUSED, detail=Reason.ERASED)
+        return Receipt(SendKey(""), Verdict.REFUSED, detail=Reason.ERASED)
     return _refusal(tenant, *found, now) or found[1]
 
 
-def _waiting(tenant: Tenant, decision_id: str) -> tuple[int, Decision] | None:
+def _waiting(tenant: Tenant, decision_id: DecisionId) -> tuple[int, Decision] | None:
     found = tenant.loop.find(decision_id)
     if (
         found is None

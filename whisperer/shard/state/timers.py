@@ -10,6 +10,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator
 
+from whisperer.ids import DecisionId
 from whisperer.journeys.engagement import Decision, DecisionStatus
 
 DECISION_DEADLINE_MS = 60_000
@@ -35,7 +36,7 @@ class Timers:
     """Hold (moment, decision id) entries by time."""
 
     def __init__(self) -> None:
-        self._heap: list[tuple[int, str]] = []
+        self._heap: list[tuple[int, DecisionId]] = []
 
     def __len__(self) -> int:
         return len(self._heap)
@@ -50,7 +51,7 @@ class Timers:
         """Return whether any entry's moment has come."""
         return bool(self._heap) and self._heap[0][0] <= now
 
-    def take(self, now: int) -> Iterator[tuple[int, str]]:
+    def take(self, now: int) -> Iterator[tuple[int, DecisionId]]:
         """Remove and yield, in order, entries (moment, id) whose moment has come, outdated and duplicate ones too."""
         while self._heap and self._heap[0][0] <= now:
             yield heapq.heappop(self._heap)
