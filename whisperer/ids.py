@@ -1,5 +1,8 @@
 """Give ids their types, build ids and user keys, and hash keys to place users.
 
+The types exist for the type checker; at run time a TenantId is a str. A value gets its type where it enters (a request,
+a command line, a row of a database, an array) and keeps it from there on.
+
 A *user key* is ``u:<userId>`` or ``a:<anonymousId>``: the two namespaces never meet. A partition is the high bits of a
 64-bit hash of the key, so that a bucket can later be split in two without moving the others. XXH3-64 is stable across
 releases and platforms (xxHash specification, v0.8); changing it would strand every stored user, so a test pins values.

@@ -49,11 +49,11 @@ class FairQueue:
     def __init__(self, at_once: int, tenant_at_once: int, open_: int, tenant_open: int) -> None:
         self._at_once, self._tenant_at_once = at_once, tenant_at_once
         self._most_open, self._tenant_open = open_, tenant_open
-        self._waiting: OrderedDict[str, deque[Turn]] = OrderedDict()
+        self._waiting: OrderedDict[TenantId, deque[Turn]] = OrderedDict()
         """In the order in which tenants are served next; no queue is empty."""
         self._granted: set[Turn] = set()
-        self._granted_of: Counter[str] = Counter()
-        self._open: Counter[str] = Counter()
+        self._granted_of: Counter[TenantId] = Counter()
+        self._open: Counter[TenantId] = Counter()
 
     @property
     def n_granted(self) -> int:
@@ -111,7 +111,7 @@ class FairQueue:
             turn._granted.set()
 
 
-def _less(counts: Counter[str], tenant: TenantId) -> None:
+def _less(counts: Counter[TenantId], tenant: TenantId) -> None:
     counts[tenant] -= 1
     if not counts[tenant]:
         del counts[tenant]

@@ -29,6 +29,7 @@ from whisperer.shard.machine import Shard
 from whisperer.shard.move import closing
 from whisperer.shard.move.packing import Copying, rows_of
 from whisperer.shard.records import PartitionJoined, PartitionLeft, PartitionPart, PartitionSwept
+from whisperer.shard.state.shard import Place
 
 SLICE_S = 0.01
 """Longest time to pack a part; the new home needs about three times as long to take it."""
@@ -44,7 +45,6 @@ BEGIN_AGAIN = "begin_again"
 
 _log = logging.getLogger("whisperer.shard")
 
-Place = tuple[TenantId, Partition]
 Answer = tuple[str, Any]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Callable
 from functools import lru_cache
 
 import msgspec
@@ -89,10 +90,13 @@ class Choice(msgspec.Struct, array_like=True, frozen=True):
         return self.scores[self.arms.index(self.arm)] if self.scores else math.nan
 
 
-@lru_cache(maxsize=4_096)  # both the caller and the shard that then considers the user need it
-def decision_id(tenant: TenantId, user_key: UserKey, campaign: str, occurrence: str) -> DecisionId:
-    """Return ``dec_`` and 26 characters; the same occurrence always has the same id."""
+def _decision_id(tenant: TenantId, user_key: UserKey, campaign: str, occurrence: str) -> DecisionId:
     return DecisionId("dec_" + _digest("decision", tenant, user_key, campaign, occurrence))
+
+
+# Cached, as both the caller and the shard that then considers the user need it; annotated, as a cache hides types.
+decision_id: Callable[[TenantId, UserKey, str, str], DecisionId] = lru_cache(maxsize=4_096)(_decision_id)
+"""Return ``dec_`` and 26 characters; the same occurrence always has the same id."""
 
 
 def send_key(decision: DecisionId) -> SendKey:

@@ -56,7 +56,7 @@ assert EVENT.itemsize == 80
 
 Rows: TypeAlias = NDArray[Any]  # dtype EVENT
 _INT = np.int64
-_decode_key = cast("Callable[[bytes], UserKey]", bytes.decode)  # of the right type without a call more per event
+_decode_key = cast("Callable[[bytes], UserKey]", bytes.decode)  # typed here: a call of UserKey per event would cost
 CODEC = pa.Codec("lz4_raw")
 
 

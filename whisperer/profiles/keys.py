@@ -37,7 +37,7 @@ from whisperer.profiles.slabs import int64
 _VACANT = np.uint64(1 << 63)
 _AT = np.uint64((1 << 63) - 1)
 
-_decode_key = cast("Callable[[memoryview, str, str], UserKey]", str)  # of the right type without a call more per key
+_decode_key = cast("Callable[[memoryview, str, str], UserKey]", str)  # typed here: a call of UserKey per key costs
 
 Texts = tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]]
 

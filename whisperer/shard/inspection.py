@@ -25,7 +25,7 @@ from whisperer.shard.accounts import Account, expose_all
 from whisperer.shard.decision import view as decision_view
 from whisperer.shard.machine import Shard
 from whisperer.shard.state.log import encode_log
-from whisperer.shard.state.tenant import Pair, Tenant
+from whisperer.shard.state.tenant import PartitionPair, Tenant
 
 
 class ScoresView(msgspec.Struct):
@@ -264,7 +264,7 @@ def check(shard: Shard) -> None:
             _require(len(state.timeline) <= timeline.KEEP, tenant, f"{key}: the timeline is too long", key)
             if state.last_seen != NEVER:
                 _require(state.first_seen <= state.last_seen, tenant, f"{key} was last seen before first seen", key)
-        last: dict[Pair, int] = {}
+        last: dict[PartitionPair, int] = {}
         for letter in tenant.letters.values():
             pair = (letter.source, letter.target)
             in_order = letter.after in (last.get(pair, letter.after), 0) and letter.after < letter.sequence

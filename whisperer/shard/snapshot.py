@@ -34,6 +34,7 @@ from whisperer.shard.state.loop import Loop, Wish
 from whisperer.shard.state.membership import Live
 from whisperer.shard.state.rewards import RewardLog
 from whisperer.shard.state.schedules import Schedules
+from whisperer.shard.state.shard import Place
 from whisperer.shard.state.tenant import Owner, Tenant, chain_of
 
 SNAPSHOT_VERSION = 5
@@ -101,14 +102,14 @@ class ShardMeta(msgspec.Struct):
     shard_id: int
     now: int
     position: int
-    absent: list[tuple[TenantId, Partition]]
+    absent: list[Place]
     moved: list[tuple[TenantId, Partition, int]]
     repeats: list[tuple[int, int, bytes]]
     dedup: dict[str, Any]
     tenants: list[TenantMeta]
     log: bytes = b""
     arriving: list[tuple[TenantId, Partition, int, int]] = []
-    sweeping: list[tuple[TenantId, Partition]] = []
+    sweeping: list[Place] = []
     kept: dict[TenantId, list[Partition]] | None = None
     counted: list[tuple[int, TenantId]] = []
 

@@ -24,7 +24,7 @@ from whisperer.evaluation.gate import DR, SNIPS, SWITCH_DR
 from whisperer.evaluation.logged import Floats, InvalidLogError, Logged
 from whisperer.evaluation.overlap import overlap, refusals
 from whisperer.evaluation.reward_model import N_FOLDS, cross_fitted
-from whisperer.ids import DecisionId, TenantId
+from whisperer.ids import DecisionId, TenantId, UserKey
 from whisperer.journeys.campaign import Campaign
 from whisperer.simulation.plan import LEARNED, model_of
 from whisperer.simulation.replay import Choose
@@ -51,7 +51,7 @@ class DecisionLog:
     """
 
     campaign: Campaign
-    user: Sequence[str]
+    user: Sequence[UserKey]
     arm: Sequence[str]
     arms: Sequence[list[str]]
     propensities: Sequence[list[float]]

@@ -36,6 +36,7 @@ from whisperer.journeys.engagement import Decision
 from whisperer.shard.decision import sending
 from whisperer.shard.machine import Shard
 from whisperer.shard.records import Receipts
+from whisperer.shard.state.shard import Place
 
 MAX_BATCH = 64
 MAX_BATCHES = 16
@@ -83,11 +84,11 @@ class Deliverer:
         self._submit = submit
         self._clock = clock
         self._lanes: dict[tuple[TenantId, str], _Lane] = {}
-        self._partitions: dict[DecisionId, tuple[TenantId, Partition]] = {}
+        self._partitions: dict[DecisionId, Place] = {}
         """Decision, waiting or under way -> (tenant, partition)."""
         self._dispatched: dict[DecisionId, Dispatch] = {}
         """Decisions that a provider may have, and whose receipt is not journaled."""
-        self._stopped: set[tuple[TenantId, Partition]] = set()
+        self._stopped: set[Place] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
         self._quiet = asyncio.Event()

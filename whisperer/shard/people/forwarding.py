@@ -18,7 +18,7 @@ from whisperer.events.parts import PartBuilder, merge
 from whisperer.ids import Partition, UserKey, key_hash
 from whisperer.shard.effects import Effect, SendLetter
 from whisperer.shard.records import ALIAS_ARBITER, Astray, Forward, Led
-from whisperer.shard.state.tenant import Pair, Tenant
+from whisperer.shard.state.tenant import PartitionPair, Tenant
 
 
 def drop_late(
@@ -79,11 +79,11 @@ def _leading_to(led: dict[UserKey, UserKey], targets: set[UserKey]) -> list[tupl
 
 
 def _regrouped(
-    tenant: Tenant, block: EventBlock, events: list[int], keys: list[UserKey], routes: list[Pair]
-) -> Iterator[tuple[Pair, list[int], bytes]]:
+    tenant: Tenant, block: EventBlock, events: list[int], keys: list[UserKey], routes: list[PartitionPair]
+) -> Iterator[tuple[PartitionPair, list[int], bytes]]:
     """Put some events of a block under other keys; yield each route, the places in ``events`` and the encoded block."""
     columns, payloads = columns_of(block), Payloads(block)
-    found: dict[Pair, tuple[PartBuilder, list[int]]] = {}
+    found: dict[PartitionPair, tuple[PartBuilder, list[int]]] = {}
     for place, (event, key, route) in enumerate(zip(events, keys, routes, strict=True)):
         builder, places = found.setdefault(route, (PartBuilder(), []))
         builder.add(

@@ -18,6 +18,9 @@ from whisperer.shard.steps import Steps, Unmeasured
 
 DEFAULT_MAX_IDS = 20_000_000
 
+Place = tuple[TenantId, Partition]
+"""A tenant's partition."""
+
 
 class ShardState:
     """Hold the state of one shard actor. ``shard_id`` marks in which shard's journal a timeline entry's JSON is."""
@@ -33,17 +36,17 @@ class ShardState:
         self.dedup = Dedup(dedup_max_ids)
         self.steps: Steps = Unmeasured()
         """Is notified as each step of applying passes; not part of the state."""
-        self.absent: set[tuple[TenantId, Partition]] = set()
+        self.absent: set[Place] = set()
         """Partitions that left and have not come back."""
-        self.arriving: dict[tuple[TenantId, Partition], tuple[int, int]] = {}
+        self.arriving: dict[Place, tuple[int, int]] = {}
         """Partitions that have arrived in part -> (map version of the move, number of parts here)."""
         self.kept: dict[TenantId, set[Partition]] | None = None
         """Once the shard is closed: the partitions that it held then; no others are at home here. None while open."""
         self.counted: set[tuple[int, TenantId]] = set()
         """(removed shard, tenant) whose sums were added to this shard's."""
-        self.sweeping: set[tuple[TenantId, Partition]] = set()
+        self.sweeping: set[Place] = set()
         """Partitions that left and that the new home has whole; their rows are being forgotten."""
-        self.moved: dict[tuple[TenantId, Partition], int] = {}
+        self.moved: dict[Place, int] = {}
         """Map version of each partition's last move, so that a move driven again changes nothing."""
         self.rows: list[LogRow] = []
         """Rows of the record being applied; empty between records."""

@@ -22,7 +22,7 @@ from whisperer.shard.state.watch import Watch
 
 BUILT_IN = frozenset(RESERVED_NAME.values())
 
-Pair = tuple[Partition, Partition]
+PartitionPair = tuple[Partition, Partition]
 """Two partitions of one tenant, one of which sends the other letters."""
 
 COUNTED = ("events_accepted", "events_duplicate", "events_unnamed", "names_retired")
@@ -32,7 +32,7 @@ REFUSED_TRAITS = "refused_traits."
 """Prefix of the counters of traits that a profile had no room for."""
 
 
-def chain_of(letters: Iterable[Letter]) -> dict[Pair, int]:
+def chain_of(letters: Iterable[Letter]) -> dict[PartitionPair, int]:
     """Return the chain as far as unconfirmed letters show it, which is all that releases before version 5 kept."""
     return {(letter.source, letter.target): letter.sequence for letter in letters}
 
@@ -59,9 +59,9 @@ class Tenant:
     """Events journaled so far, by partition."""
     sent: NDArray[np.int64] = field(default_factory=lambda: np.zeros(N_PARTITIONS, np.int64))
     """Letters sent so far, by source partition."""
-    chain: dict[Pair, int] = field(default_factory=dict)
+    chain: dict[PartitionPair, int] = field(default_factory=dict)
     """(source, target) -> sequence of the last letter sent: the next one's ``after``."""
-    cursors: dict[Pair, int] = field(default_factory=dict)
+    cursors: dict[PartitionPair, int] = field(default_factory=dict)
     """(target, source) -> sequence of the last letter applied."""
     letters: dict[tuple[Partition, int], Letter] = field(default_factory=dict)
     """(source, sequence) -> letter not yet confirmed, in order of sending."""
