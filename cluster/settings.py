@@ -19,16 +19,12 @@ from typing import Any, get_type_hints
 
 import msgspec
 
-from whisperer.errors import OperatorError
+from cluster.errors import SettingsError
 from whisperer.events.kernels.placeholders import Placeholders
 from whisperer.settings import Settings
 
 ENV_PREFIX = "WHISPERER_"
 USER_FILE = "settings.toml"
-
-
-class SettingsError(OperatorError):
-    """A setting is unknown, of the wrong type, or impossible; the message names the place and the remedy."""
 
 
 SECTIONS: dict[str, dict[str, type]] = {

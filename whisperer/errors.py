@@ -56,11 +56,11 @@
     │   ├── JobFailedError              actors.processes.bookkeeper
     │   └── CallFailedError             actors.calls.socket_client
     ├── OperatorError               whoever runs the installation must change something
-    │   ├── SettingsError               cluster.settings
-    │   ├── InstallationError           cluster.launch.installation
-    │   │   └── NotInstalledError       cluster.launch.installation
-    │   ├── NoFreePortsError            cluster.launch.ports
-    │   └── StartError                  cluster.launch.ray_head
+    │   ├── SettingsError               cluster.errors
+    │   ├── InstallationError           cluster.errors
+    │   │   └── NotInstalledError       cluster.errors
+    │   ├── NoFreePortsError            cluster.errors
+    │   └── StartError                  cluster.errors
     ├── SearchError                     training.search
     └── InvariantError              a bug: state that must not exist
 

@@ -100,13 +100,7 @@ def recover(shard_id: int, settings: Settings, store: SnapshotStore, prepared: P
         shard_id,
         segment_bytes=section.segment_bytes,
         takeover_timeout_s=TAKEOVER_TIMEOUT_S,
-        rules=Rules(
-            section.wait_replicas,
-            section.wait_timeout_s,
-            section.timeout_s,
-            section.patience_s,
-            section.require_fsync,
-        ),
+        rules=Rules.of(section),
     )
     try:
         shard, n_replayed = _rebuild(shard_id, journal, settings, store, prepared)

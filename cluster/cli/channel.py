@@ -9,10 +9,13 @@ import typer
 
 from cluster.cli import output
 from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir, TenantOption
+from cluster.cli.resources import read_object, through
 from whisperer.vocabulary.channels import CHANNELS
 from whisperer.vocabulary.providers import PROVIDER_NAMES
 
-app = typer.Typer(help="Channels: e-mail, SMS, push and webhooks, and who carries each.", no_args_is_help=True)
+app = typer.Typer(
+    name="channel", help="Channels: e-mail, SMS, push and webhooks, and who carries each.", no_args_is_help=True
+)
 
 
 def _any_of(names: Sequence[str]) -> str:
@@ -27,13 +30,10 @@ def list_(tenant: TenantOption, data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJs
 
         whisperer channel list --tenant acme
     """
-    from cluster.cli.resources import through
-    from cluster.control_plane.documents import channel_document
-
     found: list[dict[str, Any]] = through(
         data_dir,
         lambda operator: operator.get("tenants", tenant, "channels")["data"],
-        lambda plane: [channel_document(*entry) for entry in plane.list_channels(tenant).items()],
+        lambda plane, documents: [documents.channel_document(*entry) for entry in plane.list_channels(tenant).items()],
     )
     if json:
         output.print_json(found)
@@ -61,16 +61,15 @@ def set_(
         whisperer channel set email smtp --config smtp.json --tenant acme
         whisperer channel set email sink --tenant acme
     """
-    from cluster.cli.resources import read_object, through
-    from cluster.control_plane.documents import channel_document
-
     settings = {} if config is None else read_object(config.read(), "the configuration")
     document = through(
         data_dir,
         lambda operator: operator.put(
             "tenants", tenant, "channels", channel, body={"provider": provider, "config": settings}
         ),
-        lambda plane: channel_document(channel, plane.set_channel(tenant, channel, provider, settings)),
+        lambda plane, documents: documents.channel_document(
+            channel, plane.set_channel(tenant, channel, provider, settings)
+        ),
     )
     if json:
         output.print_json(document)

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
 from cluster.cli import output
 from cluster.operator_client import Operator
 from whisperer.errors import NotFoundError, RequestError
@@ -133,9 +136,6 @@ def _at(held: Held, shard: int) -> Held:
 
 def carry_out(operator: Operator, plan: Sequence[Planned]) -> list[dict[str, Any]]:
     """Carry out the moves one after another and return each move's answer."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     columns = (
         TextColumn("moving {task.fields[now]}"),
         BarColumn(),

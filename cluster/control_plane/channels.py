@@ -13,6 +13,7 @@ from sqlalchemy import select
 
 from cluster.control_plane.models import ChannelRow
 from cluster.control_plane.transactions import Transactions, find_tenant, now_ms
+from whisperer.delivery.channels import parse_channel
 from whisperer.errors import NotFoundError
 from whisperer.vocabulary.channels import CHANNELS
 from whisperer.vocabulary.providers import UNSET
@@ -35,8 +36,6 @@ class Channels(Transactions):
 
         Raises the error of :func:`whisperer.delivery.channels.parse_channel` with every problem, and NotFoundError.
         """
-        from whisperer.delivery.channels import parse_channel
-
         _check_channel(channel)
         checked = parse_channel(channel, provider, config)
         with self._writing() as session:

@@ -17,9 +17,9 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
+from cluster.errors import SettingsError
 from cluster.launch.installation import Installation, write_private
 from cluster.launch.pids import Pid, identify, named
-from cluster.settings import SettingsError
 
 PROGRAM = "gcs_server"
 RECORD = "gcs.json"

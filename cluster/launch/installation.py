@@ -19,9 +19,9 @@ from typing import Any
 import msgspec
 
 from cluster.demo.access import DemoAccess
+from cluster.errors import InstallationError, NotInstalledError
 from cluster.launch.pids import INSTALLATION_ENV, Pid
 from cluster.launch.ports import Ports
-from whisperer.errors import OperatorError
 from whisperer.settings import Settings
 
 RECORD_FILE = "installation.json"
@@ -29,14 +29,6 @@ RECORD_VERSION = 1
 NAMESPACE = "whisperer"
 HEAD_PROGRAMS = ("gcs_server", "raylet")
 _LONGEST_TEMP_ROOT = 24  # Ray and HAProxy add up to 80 characters for their sockets; AF_UNIX allows 107
-
-
-class InstallationError(OperatorError):
-    """The data folder cannot be used as requested; the message says why and what to do."""
-
-
-class NotInstalledError(InstallationError):
-    """There is no installation in the data folder."""
 
 
 class Installation(msgspec.Struct, kw_only=True):

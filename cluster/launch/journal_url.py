@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from urllib.parse import parse_qsl, urlsplit
 
-from cluster.settings import SettingsError
+from cluster.errors import SettingsError
 
 _REDIS = ("redis", "rediss")
 

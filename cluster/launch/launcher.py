@@ -22,21 +22,12 @@ from typing import Any
 import msgspec
 
 from cluster import settings
-from cluster.control_plane import ControlPlane
-from cluster.demo import setup
+from cluster.errors import InstallationError, NotInstalledError, StartError
 from cluster.launch import gcs, journal_url, pids, ports, private_places, ray_head, readiness
 from cluster.launch.file_modes import PRIVATE
-from cluster.launch.installation import (
-    HEAD_PROGRAMS,
-    Installation,
-    InstallationError,
-    NotInstalledError,
-    load,
-    load_or_create,
-    locked,
-    temp_root,
-)
-from cluster.launch.ray_head import StartError, run_logged
+from cluster.launch.installation import HEAD_PROGRAMS, Installation, load, load_or_create, locked, temp_root
+from cluster.launch.progress import Progress
+from cluster.launch.ray_head import run_logged
 from cluster.launch.serve_deploy import ServeDeployer
 from whisperer.settings import Settings
 
@@ -45,14 +36,6 @@ _DOWN_GRACE_S = 8.0
 _WORTH_A_RETRY_S = 20.0
 _STOP_SLACK_S = 15.0
 """Extra time for shards to journal the sends that they abandon."""
-
-
-@dataclass
-class Progress:
-    """Where the launcher reports what it is doing. Silent by default; the command line shows it."""
-
-    step: Callable[[str], None] = lambda _what: None
-    waiting_for: Callable[[str], None] = lambda _detail: None
 
 
 @dataclass
@@ -234,6 +217,10 @@ def _join(
 
 
 def _prepare_database(installation: Installation, with_demo: bool) -> None:
+
+    # They take 0.3 s of CPU, spent while Ray starts.
+    from cluster.control_plane import ControlPlane
+    from cluster.demo import setup
 
     _, in_force = installation.configured()
     with ControlPlane(in_force.control_plane.url) as plane:

@@ -18,17 +18,13 @@ from pathlib import Path
 
 import msgspec
 
-from whisperer.errors import OperatorError
+from cluster.errors import NoFreePortsError
 
 FIRST_PORT = 10_240
 BLOCK_PORTS = 256
 N_BLOCKS = 86  # up to 32,255; Linux uses 32,768 and above for outgoing connections
 CLAIM_FILE = "installation"
 _LOOPBACK = "127.0.0.1"
-
-
-class NoFreePortsError(OperatorError):
-    """Every block is claimed or in use."""
 
 
 class Ports(msgspec.Struct, frozen=True):

@@ -15,13 +15,12 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
+from cluster.errors import StartError
 from cluster.launch import gcs, haproxy_program
 from cluster.launch.file_modes import PRIVATE
 from cluster.launch.installation import Installation
 from cluster.settings import num_cpus
-from whisperer.errors import OperatorError
 
 RAY_FOLDER = "r"  # Ray opens its own folder to everyone; the one around it is 0700
 HAPROXY_FOLDER = "h"
@@ -29,17 +28,6 @@ HEAD, WORKER = "whisperer_head", "whisperer_worker"
 """Resources of the head and of joined nodes, by which actors and replicas say where they must live."""
 _LOOK_S = 0.25
 CODE_ROOT = Path(__file__).resolve().parents[2]
-
-
-class StartError(OperatorError):
-    """A part did not start. ``log`` is the file that says why, if there is one."""
-
-    def __init__(self, message: str, log: Path | None = None) -> None:
-        super().__init__(message)
-        self.log = log
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.message, self.log)
 
 
 def environment(installation: Installation, base: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import httpx
 
-from cluster.launch.ray_head import StartError
+from cluster.errors import StartError
 
 _POLL_S = 0.15
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import httpx
 
+from cluster.errors import StartError
 from cluster.launch import serve_config
 from cluster.launch.installation import Installation
-from cluster.launch.ray_head import StartError
 
 _PATH = "/api/serve/applications/"
 _FAILED = {"DEPLOY_FAILED", "UNHEALTHY"}

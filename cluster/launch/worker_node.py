@@ -15,8 +15,9 @@ from pathlib import Path
 
 import msgspec
 
+from cluster.errors import InstallationError, StartError
 from cluster.launch import pids, ports, ray_head
-from cluster.launch.installation import RECORD_FILE, Installation, InstallationError, load, temp_root, write_private
+from cluster.launch.installation import RECORD_FILE, Installation, load, temp_root, write_private
 from cluster.launch.pids import Pid
 from cluster.launch.ports import Ports
 
@@ -74,7 +75,7 @@ def join(data_dir: Path, name: str, *, address: str, num_cpus: int, timeout_s: f
     environment = ray_head.environment(installation)
     try:
         ray_head.run_logged(command, environment, installation.logs / f"node-{name}.log", timeout_s)
-    except ray_head.StartError:
+    except StartError:
         end(node)
         raise
     raylets = pids.named(_processes(node), ["raylet"])

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.main import get_command
 
 import whisperer.shard.effects
 import whisperer.shard.records
+from cluster.cli.app import app
 from cluster.cli.exit_codes import EXIT_CODES
 from whisperer.content.template import parse_template
 from whisperer.eligibility.standing import MAX_SENDS, RETAIN_SENDS_MS
@@ -139,14 +141,10 @@ def test_every_exit_code_is_documented_as_the_help_has_it() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_command_on_a_page_exists(page: Path) -> None:
-    from typer.main import get_command
-
-    from cluster.cli.app import app
-
     root: Any = get_command(app)
     for line in re.findall(r"(?:`|\$ |\$\(|^)(whisperer [a-z][^`\n]*)", page.read_text(), re.MULTILINE):
         command, *rest = line.split()[1:]
         assert command in root.commands, line
-        below = getattr(root.commands[command], "commands", None)
+        below = getattr(root.load(command), "commands", None)
         if below is not None and rest and re.fullmatch(r"[a-z]+", rest[0]):
             assert rest[0] in below, line

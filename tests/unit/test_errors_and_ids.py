@@ -110,7 +110,7 @@ def test_an_error_survives_pickling_with_all_it_says(kind: type[errors.Whisperer
         ("whisperer.profiles.bgnbd:HistoryError", ("it ends before it begins", 3)),
         ("whisperer.evaluation.logged:InvalidLogError", ("shape", "it has none", None)),
         ("training.uplift.trial:TrialError", ("shape", "it has none", 1)),
-        ("cluster.launch.ray_head:StartError", ("`ray start` failed", Path("/x/ray.log"))),
+        ("cluster.errors:StartError", ("`ray start` failed", Path("/x/ray.log"))),
     ],
 )
 def test_so_does_one_with_a_constructor_of_its_own(kind: str, arguments: tuple[object, ...]) -> None:

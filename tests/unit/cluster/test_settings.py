@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from cluster import settings
-from cluster.settings import SECTIONS, SettingsError, load
+from cluster.errors import SettingsError
+from cluster.settings import SECTIONS, load
 from whisperer.settings import Settings
 
 DOCUMENTED = (files("cluster") / "settings.toml").read_text("utf-8")

@@ -8,13 +8,13 @@ import msgspec
 import pytest
 
 from cluster import settings
+from cluster.errors import InstallationError, SettingsError
 from cluster.launch import gcs, ray_head, serve_config, worker_node
 from cluster.launch.gcs import GcsCommand
-from cluster.launch.installation import Installation, InstallationError, write_private
+from cluster.launch.installation import Installation, write_private
 from cluster.launch.pids import identify
 from cluster.launch.ports import ports_of_block
 from cluster.launch.worker_node import Node
-from cluster.settings import SettingsError
 
 
 def changed(installation: Installation, **cluster: object) -> Installation:
