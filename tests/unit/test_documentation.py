@@ -26,7 +26,6 @@ from whisperer.events.refusals import STATUS
 from whisperer.events.routes import ROUTES
 from whisperer.journeys.engagement import KEEP
 from whisperer.journeys.parse import parse_campaign
-from whisperer.profiles.features import FEATURES
 from whisperer.profiles.traits import FULL, MAX_BYTES, MAX_NAME, MAX_NAMES, MAX_VALUE, TOO_LONG
 from whisperer.shard.decision.outcomes import MAX_OUTCOMES, SKEW_MS
 from whisperer.shard.people.identity import MAX_LINKS
@@ -84,11 +83,6 @@ def test_limits_are_those_of_the_code() -> None:
 def test_links_between_pages_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):
         assert (page.parent / target).exists(), target
-
-
-def test_every_feature_is_documented_with_its_meaning() -> None:
-    for feature in FEATURES.values():
-        assert f"| `{feature.name}` | {feature.unit} | {feature.description} |" in USERS
 
 
 def test_the_loops_times_and_bounds_are_those_of_the_code() -> None:

@@ -66,6 +66,9 @@ def passed() -> list[tuple[list[tuple[str, int]], list[tuple[str, str, int]]]]:
         kinds = (OutcomeKind.OPENED, OutcomeKind.CLICKED)
         noticed = [(channel, kinds[int(rng.integers(2))], at + HOUR_MS) for channel, at in sends if rng.random() < 0.5]
         cases.append((sends, noticed))
+    for days in (7, 30):  # at the edge of a window, and a millisecond inside it
+        for at in (NOW - days * DAY_MS, NOW - days * DAY_MS + 1):
+            cases.append(([("email", at)], [("email", kind, at) for kind in (OutcomeKind.OPENED, OutcomeKind.CLICKED)]))
     for channel in CHANNELS:  # at the end, so that a new channel leaves the others' cases where they are
         cases.append(
             (

@@ -103,7 +103,7 @@ class SmtpPeer(Peer):
         return Smtp(config | soon, lambda: NOW, cast(Guard, Here()))
 
     async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"220 mail.test ready\r\n")
+        writer.write(f"220 mail.test {self.leaked} ready\r\n".encode())
         while line := await reader.readline():
             verb = line[:4].upper()
             if verb == b"MAIL" and self.behaviour is Behaviour.HANGS_BEFORE:
@@ -121,7 +121,7 @@ class SmtpPeer(Peer):
                     await asyncio.Event().wait()
                 if self.behaviour is Behaviour.BREAKS_AFTER:
                     return
-                writer.write(b"250 2.0.0 queued as 17\r\n")
+                writer.write(f"250 2.0.0 {self.leaked} queued as 17\r\n".encode())
             else:
                 writer.write(b"250 mail.test\r\n")
 
@@ -144,7 +144,8 @@ class WebhookPeer(Peer):
                 return
             status = {Behaviour.REFUSES: 410, Behaviour.BUSY: 503}.get(self.behaviour, 200)
             body = self.leaked.encode()
-            writer.write(b"HTTP/1.1 %d X\r\ncontent-length: %d\r\n\r\n%s" % (status, len(body), body))
+            writer.write(b"HTTP/1.1 %d %s\r\nserver: %s\r\n" % (status, body, body))
+            writer.write(b"content-length: %d\r\n\r\n%s" % (len(body), body))
 
 
 class _Backend(httpcore.AsyncNetworkBackend):
