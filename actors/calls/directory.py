@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ray.exceptions import RayTaskError
@@ -29,9 +30,11 @@ class DirectoryCalls:
         found: PartitionMap = await self._actor.call("partition_map")
         return found
 
-    async def exchange_reports(self, report: dict[str, Any]) -> list[dict[str, Any]]:
-        """Leave this replica's report; return those of all."""
-        found: list[dict[str, Any]] = await self._actor.call("exchange_reports", report, timeout_s=EXCHANGE_TIMEOUT_S)
+    async def exchange_reports(self, report: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        """Leave this replica's report, a plain document that says at least ``replica``; return those of all."""
+        found: list[Mapping[str, Any]] = await self._actor.call(
+            "exchange_reports", report, timeout_s=EXCHANGE_TIMEOUT_S
+        )
         return found
 
     async def lease(self, asks: list[Ask]) -> list[Lease]:

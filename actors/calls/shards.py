@@ -22,7 +22,9 @@ from actors.calls.inline_blocks import to_pieces
 from actors.calls.map_holder import MapHolder
 from actors.calls.named_actor import NAMESPACE
 from actors.calls.partition_map import shard_name
+from actors.calls.plain import read
 from actors.calls.retry import Pauses, T, retry
+from actors.calls.shard_status import AnyStatus, Holdings, read_status
 from actors.calls.socket_client import DirectConnection, connect
 from actors.telemetry import tracing
 from whisperer.errors import UnavailableError
@@ -81,6 +83,14 @@ class ShardCalls:
         remote: Callable[..., Awaitable[Any]] = handle.call.options(name=f"ShardActor.{method}").remote
         with self._counted(shard, method):
             return await asyncio.wait_for(remote(_traces(), method, *args), timeout_s)
+
+    async def status(self, shard: int, *, timeout_s: float) -> AnyStatus:
+        """Return a shard's status; raises like :meth:`call`."""
+        return read_status(await self.call(shard, "status", timeout_s=timeout_s))
+
+    async def holdings(self, shard: int) -> dict[str, Holdings]:
+        """Return what a shard holds of each tenant; raises like :meth:`call`."""
+        return read(await self.call(shard, "holdings"), dict[str, Holdings])
 
     async def ingest(self, shard: int, blocks: list[bytes], *, timeout_s: float) -> tuple[str, Any]:
         """Have a shard store encoded event blocks: directly if it is on this machine, otherwise through Ray.

@@ -19,7 +19,9 @@ import psutil
 from actors.calls.call_log import Calls
 from actors.calls.inline_blocks import to_blocks
 from actors.calls.partition_map import shard_name
+from actors.calls.plain import plain
 from actors.calls.retry import Pauses, retry
+from actors.calls.shard_status import SERVING, MovesState, RecoveryState, ShardStatus
 from actors.calls.shards import MOVING, OK, OVERLOADED, STALE_MAP, ShardCalls
 from actors.calls.socket_server import DirectServer
 from actors.installation import Installation, configure_logs, load
@@ -111,7 +113,7 @@ class ShardActor:
             raise
         garbage.keep_away()
         self._shard, self._journal = recovered.shard, recovered.journal
-        self._recovery = {"records": recovered.n_replayed, "seconds": round(recovered.seconds, 3)}
+        self._recovery = RecoveryState(recovered.n_replayed, round(recovered.seconds, 3))
         self._warehouse = Warehouse(self._settings.warehouse.uri, pseudonym_key=bytes.fromhex(installation.link_secret))
         self._exporter = Exporter(self._shard, self._journal, self._warehouse)
         self._payloads = Payloads(self._journal)
@@ -338,43 +340,48 @@ class ShardActor:
     async def _submit(self, body: RecordBody) -> None:
         await self._committer.submit(body)
 
-    async def status(self) -> dict[str, Any]:
-        """Return the shard's numbers, for people, pages and metrics."""
-        counted = status.shard(self._shard)
-        for tenant, sums in counted["tenants"].items():
-            sums["latest_decisions"] = self._loop.latest(tenant)
-        return {
-            "name": shard_name(self._id),
-            "pid": os.getpid(),
-            "epoch": self._journal.epoch,
-            "state": "draining" if self._draining else "waiting" if self._journal.trouble else "serving",
-            "journal_trouble": self._journal.trouble,
-            "rss_bytes": psutil.Process().memory_info().rss,
-            "journal_bytes": self._journal.end - self._journal.oldest,
-            "journal_end": self._journal.end,
-            "exported": self._exporter.exported(),
-            "warehouse_rows": self._exporter.n_rows,
-            "snapshot_position": self._housekeeping.snapshot_position,
-            "snapshot": {
-                "taken": self._housekeeping.n_snapshots,
-                "at": self._housekeeping.snapshot_taken_at,
-                **self._housekeeping.last_snapshot,
-            },
-            "moves": {"left": self._moving.n_left, "joined": self._moving.n_joined},
-            "recovery": self._recovery,
-            "waiting_bytes": self._committer.waiting_bytes,
-            "letters": {"waiting": self._courier.n_waiting, **self._letterbox.state()},
-            "compaction": self._housekeeping.compaction,
-            "erasures_waiting": self._housekeeping.n_erasures_waiting,
-            "retention": self._housekeeping.retention(),
-            "candidates_waiting": self._loop.decider.n_waiting,
-            "messages_to_send": self._loop.deliverer.n_waiting,
-            "messages_under_way": self._loop.deliverer.n_under_way,
-            "commit": status.commit(self._committer),
-            "calls": self._calls.state(),
-            "scoring": self._scoring.state(),
-            **counted,
-        }
+    async def status(self) -> Any:
+        """Return the shard's numbers, for people, pages and metrics: a :class:`ShardStatus` as a plain document."""
+        return plain(self._status())
+
+    def _status(self) -> ShardStatus:
+        journal, keeping, deliverer = self._journal, self._housekeeping, self._loop.deliverer
+        tenants = status.tenants(self._shard, self._loop.latest)
+        dedup = self._shard.dedup
+        return ShardStatus(
+            name=shard_name(self._id),
+            pid=os.getpid(),
+            epoch=journal.epoch,
+            state="draining" if self._draining else "waiting" if journal.trouble else SERVING,
+            journal_trouble=journal.trouble,
+            rss_bytes=psutil.Process().memory_info().rss,
+            journal_bytes=journal.end - journal.oldest,
+            journal_end=journal.end,
+            exported=self._exporter.exported(),
+            warehouse_rows=self._exporter.n_rows,
+            snapshot_position=keeping.snapshot_position,
+            snapshot=keeping.last_snapshot,
+            moves=MovesState(self._moving.n_left, self._moving.n_joined),
+            recovery=self._recovery,
+            waiting_bytes=self._committer.waiting_bytes,
+            letters=self._letterbox.state(self._courier.n_waiting),
+            compaction=keeping.compaction,
+            erasures_waiting=keeping.n_erasures_waiting,
+            retention=keeping.retention(),
+            candidates_waiting=self._loop.decider.n_waiting,
+            messages_to_send=deliverer.n_waiting,
+            messages_under_way=deliverer.n_under_way,
+            commit=status.commit(self._committer),
+            calls=self._calls.state(),
+            scoring=self._scoring.state(),
+            sequence=status.n_events(self._shard),
+            partitions=status.n_partitions(self._shard),
+            users=sum(counts.users for counts in tenants.values()),
+            dedup_ids=len(dedup),
+            dedup_bytes=dedup.nbytes,
+            dedup_evicted=dedup.n_evicted,
+            tenants=tenants,
+        )
 
     # -- moving partitions -------------------------------------------------------------------------------------------
 
@@ -397,7 +404,7 @@ class ShardActor:
     async def close_down(self) -> dict[str, list[int]]:
         """Take no more partitions that hold nothing here; return those that hold something, by tenant."""
         await self._committer.submit_bounded(ShardClosed())
-        return {tenant: found["partition"] for tenant, found in self._moving.holdings().items()}
+        return {tenant: found.partition for tenant, found in self._moving.holdings().items()}
 
     async def counts(self) -> list[CountsJoined]:
         """Return the sums of a shard that is being removed, for :meth:`join_counts` of another."""
@@ -413,9 +420,10 @@ class ShardActor:
         logs = (tenant.loop.rewards for tenant in self._shard.tenants.values())
         return sum(log.next - log.first for log in logs)
 
-    async def holdings(self) -> dict[str, dict[str, list[int]]]:
-        """Return the partitions that are at home here; see :meth:`actors.shard.moving.Moving.holdings`."""
-        return self._moving.holdings()
+    async def holdings(self) -> Any:
+        """Return the partitions that are at home here (:meth:`actors.shard.moving.Moving.holdings`), as a plain
+        document."""
+        return plain(self._moving.holdings())
 
     # -- stopping ------------------------------------------------------------------------------------------------------
 

@@ -30,15 +30,12 @@ def list_(tenant: TenantOption, data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJs
         whisperer policy list --tenant acme
     """
     from cluster.cli.resources import all_pages, through
-    from cluster.control_plane.documents import policy_document
+    from cluster.control_plane.documents import listed_policy
 
     found = through(
         data_dir,
         lambda operator: all_pages(operator, "tenants", tenant, "policies"),
-        lambda plane: [
-            document | {"versions": len(document["versions"])}
-            for document in map(policy_document, plane.list_policies(tenant))
-        ],
+        lambda plane: [listed_policy(policy) for policy in plane.list_policies(tenant)],
     )
     if json:
         output.print_json(found)

@@ -15,14 +15,17 @@ if TYPE_CHECKING:
 
 
 def through(data_dir: Path, online: Callable[[Operator], Any], offline: Callable[[ControlPlane], Any]) -> Any:
-    """Return the result of ``online`` if the installation is running, otherwise that of ``offline``."""
+    """Return the JSON that ``online`` fetches if the installation is running, otherwise that of what ``offline``
+    returns."""
+    import msgspec
+
     from cluster.cli.control import open_control_plane, running_operator
 
     if operator := running_operator(data_dir):
         with operator:
             return online(operator)
     with open_control_plane(data_dir) as plane:
-        return offline(plane)
+        return msgspec.to_builtins(offline(plane))
 
 
 def all_pages(operator: Operator, *path: str) -> list[dict[str, Any]]:

@@ -19,12 +19,12 @@ from serve_apps.gateway.pages import LiveView, routes
 from serve_apps.gateway.pages.documents import (
     CampaignPage,
     DecisionView,
-    PolicyPage,
     SinkMessage,
     SinkPage,
     Tenants,
     UserView,
 )
+from serve_apps.gateway.services.policies import PolicyRecord
 from tests.unit.pages import loop_documents
 from tests.unit.pages.documents import NOW, busy
 from whisperer.errors import NotFoundError
@@ -41,7 +41,7 @@ class Documents:
         self.users: dict[str, UserView] = {"ada": loop_documents.user()}
         self.decisions: dict[str, DecisionView] = {loop_documents.DECISION: loop_documents.decision()}
         self.campaigns: dict[str, CampaignPage] = {"Adopt a feature": loop_documents.campaign()}
-        self.learned: list[PolicyPage] = [loop_documents.policy()]
+        self.learned: list[PolicyRecord] = [loop_documents.policy()]
         self.asked: list[tuple[Any, ...]] = []
 
     async def home(self) -> LiveView:
@@ -75,7 +75,7 @@ class Documents:
     async def campaign(self, tenant: str, name: str) -> CampaignPage:
         return self._found(tenant, self.campaigns, name, "campaign")
 
-    async def policies(self, tenant: str) -> list[PolicyPage]:
+    async def policies(self, tenant: str) -> list[PolicyRecord]:
         self.asked.append((tenant, "policies"))
         return self.learned
 

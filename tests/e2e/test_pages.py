@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from serve_apps.gateway.pages import LiveView
@@ -14,7 +15,7 @@ from tests.e2e.browser import Tab, chromium, find_chromium, tab
 from tests.e2e.home_server import HomeServer, home_server
 from tests.e2e.test_home_page import LOW_CONTRAST, connected
 from tests.unit.pages import loop_documents
-from tests.unit.pages.documents import NOW, busy, new_installation
+from tests.unit.pages.documents import NOW, busy, new_installation, put
 from tests.unit.pages.loop_documents import DECISION, SEND_KEY
 
 pytestmark = pytest.mark.skipif(find_chromium() is None, reason="needs chromium (Debian: apt-get install chromium)")
@@ -45,7 +46,7 @@ PATHS = {
 
 
 def at_work() -> LiveView:
-    return {**busy(), "loop": loop_documents.loop()}
+    return msgspec.structs.replace(busy(), loop=loop_documents.loop())
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +120,7 @@ BROKEN_WORDS = """
 def test_no_word_is_broken_and_nothing_is_null_at_any_width(page: Tab, server: HomeServer, name: str) -> None:
     nothing: dict[str, Any] = {"arm": "", "propensity": None, "propensities": [], "means": [], "spreads": []}
     server.decisions[REFUSED] = loop_documents.decision("refused", reason="no_address", arms=["no_send"], **nothing)
-    server.campaigns["Adopt a feature"]["definition"].update(budget=None, later=None)
+    server.campaigns["Adopt a feature"].definition.update(budget=None, later=None)
     for width in (360, 768, 1280):
         page.look(width=width)
         page.open(server.url + PATHS.get(name, "/policies"))
@@ -131,12 +132,12 @@ def test_no_word_is_broken_and_nothing_is_null_at_any_width(page: Tab, server: H
 def test_long_names_do_not_widen_a_page(page: Tab, server: HomeServer) -> None:
     page.look(width=360)
     assert server.live is not None
-    loop = server.live["loop"]
-    loop["campaigns"][0].update(name=LONG, tenant=LONG)
-    loop["campaigns"][0]["arms"][0]["arm"] = LONG
-    loop["campaigns"][0]["refused"] = loop["totals"]["refused"] = {LONG: 4}
-    loop["latest_decisions"][0].update(user="u:" + LONG, campaign=LONG, arm=LONG, group=LONG)
-    loop["latest_messages"][0].update(user="u:" + LONG, subject=LONG, locale=LONG, channel=LONG)
+    loop = server.live.loop
+    put(loop.campaigns[0], name=LONG, tenant=LONG)
+    loop.campaigns[0].arms[0].arm = LONG
+    loop.campaigns[0].refused = loop.totals.refused = {LONG: 4}
+    put(loop.latest_decisions[0], user="u:" + LONG, campaign=LONG, arm=LONG, group=LONG)
+    put(loop.latest_messages[0], user="u:" + LONG, subject=LONG, locale=LONG, channel=LONG)
     server.users["ada"] = loop_documents.user(
         user_id=LONG, traits={LONG: LONG}, segments=[LONG], event_counts={LONG: 1}, previous_ids=[LONG], time_zone=LONG
     )
@@ -237,10 +238,10 @@ def test_the_loop_follows_the_server_without_a_reload(page: Tab, server: HomeSer
     page.run("void (window.kept = document.querySelector('.decisions tbody tr'), window.same = true)")
     live = copy.deepcopy(server.live)
     assert live is not None
-    live["loop"]["totals"]["conversions"] = 1_907
-    first = live["loop"]["latest_decisions"][0]
-    live["loop"]["latest_decisions"].insert(0, {**first, "decision_id": REFUSED, "user": "u:somebody-new", "at": NOW})
-    live["loop"]["latest_decisions"].pop()
+    live.loop.totals.conversions = 1_907
+    latest = live.loop.latest_decisions
+    latest.insert(0, msgspec.structs.replace(latest[0], decision_id=REFUSED, user="u:somebody-new", at=NOW))
+    latest.pop()
     server.live = live
     page.wait("document.querySelector('.decisions tbody tr').innerText.includes('somebody-new')")
     rows = "document.querySelectorAll('.decisions tbody tr')"
@@ -254,7 +255,7 @@ def test_a_first_campaign_appears_before_the_viewers_eyes(page: Tab, server: Hom
     server.live = new_installation()
     connected(page, server)
     assert "No campaign yet." in page.run(VISIBLE_TEXT)
-    server.live = {**new_installation(), "loop": loop_documents.loop()}
+    server.live = msgspec.structs.replace(new_installation(), loop=loop_documents.loop())
     page.wait("document.querySelectorAll('.campaign svg.accounting rect').length > 3")
     assert "No campaign yet." not in page.run(VISIBLE_TEXT)
 
@@ -283,8 +284,8 @@ def test_markup_in_names_stays_text_when_a_page_updates_itself(page: Tab, server
     connected(page, server)
     live = copy.deepcopy(server.live)
     assert live is not None
-    live["loop"]["campaigns"][0]["name"] = HOSTILE
-    live["loop"]["latest_messages"][0]["subject"] = HOSTILE
+    live.loop.campaigns[0].name = HOSTILE
+    live.loop.latest_messages[0].subject = HOSTILE
     server.live = live
     page.wait("document.querySelector('.campaign h2').innerText.includes('<img')")
     assert page.run("window.owned") is None

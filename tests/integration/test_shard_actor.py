@@ -105,7 +105,7 @@ async def test_recovery_starts_from_a_snapshot_and_the_journal_is_trimmed(shards
         await actor._housekeeping.snapshot()
     await shards.crash(0)
     recovered = shards.start(0)
-    assert recovered._recovery["records"] == 0
+    assert recovered._recovery.records == 0
     assert inspection.digest(recovered._shard) == before
     assert recovered._journal.oldest > 0
 

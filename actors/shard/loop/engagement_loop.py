@@ -25,6 +25,7 @@ from whisperer.shard.decision.view import brief
 from whisperer.shard.effects import Decide, Deliver, Effect, Settled
 from whisperer.shard.machine import Shard
 from whisperer.shard.records import Asked
+from whisperer.shard.views.decision import LatestDecision
 
 DECIDE_TIMEOUT_S, RENDER_TIMEOUT_S = 10.0, 20.0
 DISPATCH_TIMEOUT_S = 800.0
@@ -119,12 +120,12 @@ class EngagementLoop:
             self._askers[decision] = others
         asker.settle(decision)
 
-    def latest(self, tenant: str) -> list[dict[str, Any]]:
+    def latest(self, tenant: str) -> list[LatestDecision]:
         """Return a tenant's newest decisions since this incarnation began, newest first."""
         views = (inspection.decision(self._shard, tenant, decision) for decision in self._latest.get(tenant, ()))
         shown = ("campaign", "arm", "propensity", "group", "status", "reason", "at")
         return [
-            {"decision_id": view["id"], "user": view["user_key"], **{name: view[name] for name in shown}}
+            LatestDecision(view["id"], view["user_key"], *(view[name] for name in shown))
             for view in views
             if view is not None
         ]

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from typing import Any, NotRequired, TypedDict
 
-from serve_apps.gateway.pages.live_view import LiftView, NotYetView
+import msgspec
+
+from serve_apps.gateway.services.lift_days import DayDocument
+from serve_apps.gateway.services.report import Report
 
 Time = int | str | None
 
@@ -180,65 +183,14 @@ class UserView(TypedDict):
     scores: NotRequired[ScoresView | None]  # None: not swept yet
 
 
-class GroupResult(TypedDict):
-    group: str
-    users: int
-    mean: float | None  # of the goal per user since the first decision
+class CampaignPage(Report, kw_only=True):
+    """A campaign's report, its lift by day, oldest first, and the newest simulation.
 
+    ``simulation`` is as `GET /v1/campaigns/{name}/simulations/{id}`.
+    """
 
-class ArmResult(TypedDict):
-    group: str
-    arm: str
-    decisions: int
-    sent: int
-    converted: int
-    reward_micros: int
-
-
-class SampleRatio(TypedDict):
-    p_value: float
-    suspicious: bool
-
-
-class CampaignPage(TypedDict):
-    """A campaign's report, and its definition as the caller's JSON of docs/campaigns.md."""
-
-    name: str
-    version: int
-    status: str
-    compressed: bool
-    description: str  # one sentence
-    definition: dict[str, Any]
-    since: Time
-    candidates: int
-    sent: int
-    unknown: int  # of the sent: transmitted, but not answered
-    no_send: int
-    refused: dict[str, int]
-    pending: int
-    conversions: int
-    groups: list[GroupResult]
-    arms: list[ArmResult]
-    lift: LiftView | NotYetView
-    uniform_lift: LiftView | NotYetView
-    sample_ratio: SampleRatio | None
-    days: NotRequired[list[dict[str, Any]]]  # as `GET /v1/campaigns/{name}/report/days`, oldest first
-    simulation: NotRequired[dict[str, Any] | None]  # the newest, as `GET /v1/campaigns/{name}/simulations/{id}`
-
-
-class PolicyPage(TypedDict):
-    """A policy as `GET /v1/policies/{name}`, with its newest history."""
-
-    name: str
-    live: int
-    candidate: int | None
-    stage: str | None
-    share: float
-    since: Time
-    needs: dict[str, float] | None
-    tallies: dict[str, dict[str, int]]
-    versions: list[dict[str, Any]]  # newest first
-    history: list[dict[str, Any]]  # newest first
+    days: list[DayDocument] = msgspec.field(default_factory=list)
+    simulation: dict[str, Any] | None = None
 
 
 class Tenants(TypedDict):

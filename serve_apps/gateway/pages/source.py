@@ -7,13 +7,13 @@ from typing import Protocol
 from serve_apps.gateway.pages.documents import (
     CampaignPage,
     DecisionView,
-    PolicyPage,
     SinkMessage,
     SinkPage,
     Tenants,
     UserView,
 )
 from serve_apps.gateway.pages.live_view import LiveView
+from serve_apps.gateway.services.policies import PolicyRecord
 
 
 class PageSource(Protocol):
@@ -46,7 +46,7 @@ class PageSource(Protocol):
 
     async def campaign(self, tenant: str, name: str) -> CampaignPage: ...
 
-    async def policies(self, tenant: str) -> list[PolicyPage]: ...
+    async def policies(self, tenant: str) -> list[PolicyRecord]: ...
 
     def link_target(self, url: str) -> tuple[str, str] | None:
         """Return the purpose (open, click, unsubscribe) and destination of a link of ours in a message; None if not

@@ -12,8 +12,10 @@ import msgspec
 
 from actors.calls.directory import DirectoryCalls
 from actors.calls.learner import LearnerCalls
+from actors.calls.learner_views import AnyLearnerStatus, LearnerAway
 from actors.calls.map_holder import MapHolder
 from actors.calls.partition_map import PartitionMap
+from actors.calls.plain import plain
 from actors.calls.shards import OK, ShardCalls
 from actors.jobs import DecisionAudit, Task
 from actors.jobs.simulation_runs import Simulations as SimulationRuns
@@ -35,6 +37,7 @@ from serve_apps.gateway.services.policies import Policies
 from serve_apps.gateway.services.segments import Publishing
 from serve_apps.gateway.services.simulations import Simulations
 from serve_apps.gateway.services.users import Users
+from tests.unit.gateway.statuses import serving
 from tests.unit.jobs_here import carried_out, jobs_here
 from whisperer.decisions.decision import decision_id
 from whisperer.eligibility.standing import Standing
@@ -60,8 +63,8 @@ class PlayedLearner(LearnerCalls):
 
     policies: bytes | None = None
 
-    async def status(self) -> dict[str, Any]:
-        return {"state": "away", "reason": "a unit test has none"}
+    async def status(self) -> AnyLearnerStatus:
+        return LearnerAway("away", "a unit test has none")
 
     async def learned(self) -> bytes:
         if self.policies is None:
@@ -149,12 +152,8 @@ class PlayedShards(ShardCalls):
         return found if found is not None and shard == 1 else None
 
     def _status(self, shard: int) -> dict[str, Any]:
-        counts = {"users": 0, "events_accepted": 0, "events_duplicate": 0, "messages_waiting": 0}
-        tenants = {
-            tenant: {**counts, "events_dropped": {}, "bytes": {}, "segments": {}, "campaigns": by_shard[shard]}
-            for tenant, by_shard in self.campaigns.items()
-        }
-        return {"name": f"shard-{shard}", "state": "serving", "sequence": 0, "tenants": tenants}
+        tenants = {tenant: {"campaigns": by_shard[shard]} for tenant, by_shard in self.campaigns.items()}
+        return {**plain(serving(f"shard-{shard}")), "tenants": tenants}
 
 
 def view(id: str, key: str, campaign: str, **more: Any) -> dict[str, Any]:

@@ -5,10 +5,23 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from serve_apps.gateway.pages.documents import CampaignPage, DecisionView, PolicyPage, SinkMessage, SinkPage, UserView
-from serve_apps.gateway.pages.live_view import CampaignView, LoopView
+import msgspec
+
+from cluster.control_plane.documents import DataSpan, PolicyEventDocument, StepNeeds, VersionDocument
+from serve_apps.gateway.pages.documents import CampaignPage, DecisionView, SinkMessage, SinkPage, UserView
+from serve_apps.gateway.pages.live_view import (
+    ArmView,
+    CampaignView,
+    LatestDecision,
+    LatestMessage,
+    LoopTotals,
+    LoopView,
+)
+from serve_apps.gateway.services.policies import PolicyRecord
+from serve_apps.gateway.services.report import ArmResult, GroupResult, LiftDocument, SampleRatioDocument
 from tests.unit.pages.documents import NOW
 from whisperer.decisions.context import NAMES
+from whisperer.models.guardrails import VersionTally
 
 DECISION = "dec_0123456789abcdefghjkmnpqrs"
 SEND_KEY = "snd_0123456789abcdefghjkmnpqrs"
@@ -17,42 +30,36 @@ PUBLIC = "http://127.0.0.1:8000"
 REFUSED = {"capped": 1_874, "no_address": 611, "no_consent": 240, "decision_open": 96, "not_in_audience": 12}
 
 
+def lift(difference: float, low: float, high: float, **more: Any) -> LiftDocument:
+    """A lift over the holdout, of so many users that it rests on all of them."""
+    usual: dict[str, Any] = {"relative": None, "relative_low": None, "relative_high": None, "relative_reason": ""}
+    usual |= {"level": 0.95, "rests_on": 100.0, "mean": 0.0, "holdout_mean": 0.0, "users": 900, "holdout_users": 100}
+    return LiftDocument(difference=difference, low=low, high=high, **(usual | more))
+
+
 def campaign_view(name: str = "Adopt a feature") -> CampaignView:
-    return {
-        "tenant": "demo",
-        "name": name,
-        "status": "live",
-        "compressed": True,
-        "candidates": 12_345,
-        "sent": 6_480,
-        "no_send": 3_010,
-        "refused": dict(REFUSED),
-        "pending": 22,
-        "conversions": 1_906,
-        "arms": [
-            {"arm": "no_send", "channel": "", "decisions": 3_010, "sent": 0, "converted": 312},
-            {"arm": "tips-email", "channel": "email", "decisions": 3_204, "sent": 3_190, "converted": 801},
-            {"arm": "offer-email", "channel": "email", "decisions": 1_650, "sent": 1_644, "converted": 402},
-            {"arm": "nudge-sms", "channel": "sms", "decisions": 702, "sent": 698, "converted": 120},
-            {"arm": "nudge-push", "channel": "push", "decisions": 946, "sent": 948, "converted": 271},
+    return CampaignView(
+        tenant="demo",
+        name=name,
+        status="live",
+        compressed=True,
+        candidates=12_345,
+        sent=6_480,
+        unknown=0,
+        no_send=3_010,
+        refused=dict(REFUSED),
+        pending=22,
+        conversions=1_906,
+        arms=[
+            ArmView("no_send", "", 3_010, 0, 312),
+            ArmView("tips-email", "email", 3_204, 3_190, 801),
+            ArmView("offer-email", "email", 1_650, 1_644, 402),
+            ArmView("nudge-sms", "sms", 702, 698, 120),
+            ArmView("nudge-push", "push", 946, 948, 271),
         ],
-        "lift": {
-            "difference": 0.0621,
-            "low": 0.0312,
-            "high": 0.093,
-            "relative": 0.48,
-            "users": 3_420,
-            "holdout_users": 388,
-        },
-        "uniform_lift": {
-            "difference": 0.024,
-            "low": -0.009,
-            "high": 0.057,
-            "relative": 0.185,
-            "users": 402,
-            "holdout_users": 388,
-        },
-    }
+        lift=lift(0.0621, 0.0312, 0.093, relative=0.48, users=3_420, holdout_users=388),
+        uniform_lift=lift(0.024, -0.009, 0.057, relative=0.185, users=402, holdout_users=388),
+    )
 
 
 def loop() -> LoopView:
@@ -76,47 +83,47 @@ def loop() -> LoopView:
         ("email", "ar", "آدا، ثلاث طرق توفر عليك ساعة كل أسبوع"),
         ("email", "es", "Un 20 % menos si vuelves esta semana"),
     ]
-    return {
-        "campaigns": [campaign_view()],
-        "totals": {
-            "candidates": 12_345,
-            "sent": 6_480,
-            "no_send": 3_010,
-            "refused": dict(REFUSED),
-            "pending": 22,
-            "conversions": 1_906,
-            "opened": 2_711,
-            "clicked": 988,
-            "unsubscribed": 41,
-        },
-        "latest_decisions": [
-            {
-                "tenant": "demo",
-                "decision_id": DECISION[:-1] + str(i),
-                "user": f"u:user-{4711 + i}",
-                "campaign": "Adopt a feature",
-                "arm": arm,
-                "propensity": (0.61, 1.0, 0.02, 0.2, None, 0.33, 0.18, 0.55, 0.47)[i] if arm else None,
-                "group": groups[i],
-                "status": status[i],
-                "reason": "capped" if status[i] == "refused" else "",
-                "at": NOW - 900 * (i + 1),
-            }
+    return LoopView(
+        [campaign_view()],
+        LoopTotals(
+            candidates=12_345,
+            sent=6_480,
+            no_send=3_010,
+            refused=dict(REFUSED),
+            pending=22,
+            conversions=1_906,
+            opened=2_711,
+            clicked=988,
+            unsubscribed=41,
+        ),
+        [
+            LatestDecision(
+                tenant="demo",
+                decision_id=DECISION[:-1] + str(i),
+                user=f"u:user-{4711 + i}",
+                campaign="Adopt a feature",
+                arm=arm,
+                propensity=(0.61, 1.0, 0.02, 0.2, None, 0.33, 0.18, 0.55, 0.47)[i] if arm else None,
+                group=groups[i],
+                status=status[i],
+                reason="capped" if status[i] == "refused" else None,
+                at=NOW - 900 * (i + 1),
+            )
             for i, arm in enumerate(arms)
         ],
-        "latest_messages": [
-            {
-                "tenant": "demo",
-                "send_key": SEND_KEY[:-1] + str(i),
-                "channel": channel,
-                "locale": locale,
-                "user": f"u:user-{4711 + i}",
-                "subject": subject,
-                "at": NOW - 1_700 * (i + 1),
-            }
+        [
+            LatestMessage(
+                tenant="demo",
+                send_key=SEND_KEY[:-1] + str(i),
+                channel=channel,
+                locale=locale,
+                user=f"u:user-{4711 + i}",
+                subject=subject,
+                at=NOW - 1_700 * (i + 1),
+            )
             for i, (channel, locale, subject) in enumerate(subjects)
         ],
-    }
+    )
 
 
 def decision(status: str = "sent", **changes: Any) -> DecisionView:
@@ -405,13 +412,18 @@ def sink(n: int = 8, next_before: int | None = 99_174) -> SinkPage:
 
 def campaign(**changes: Any) -> CampaignPage:
     view = campaign_view()
-    found: dict[str, Any] = {
-        **{key: view[key] for key in view if key not in ("tenant", "arms")},  # type: ignore[literal-required]
-        "version": 3,
-        "unknown": 0,
-        "description": "Each event Dashboard Viewed of a user who never exported a report may bring a tip, an offer or a nudge.",
-        "since": NOW - 7_300_000,
-        "definition": {
+    found = CampaignPage(
+        name=view.name,
+        version=3,
+        status=view.status,
+        draft_version=None,
+        etag=None,
+        description="Each event Dashboard Viewed of a user who never exported a report may bring a tip, an offer or a nudge.",
+        compressed=view.compressed,
+        created_at=_iso(7_400_000),
+        published_at=_iso(7_300_000),
+        changed_at=_iso(7_300_000),
+        definition={
             "name": "Adopt a feature",
             "trigger": {"event": "Dashboard Viewed"},
             "audience": None,
@@ -434,73 +446,54 @@ def campaign(**changes: Any) -> CampaignPage:
                 {"id": "nudge-sms", "channel": "sms", "template": "nudge-sms", "cost": 0.05},
             ],
         },
-        "groups": [
-            {"group": "holdout", "users": 388, "mean": 0.129},
-            {"group": "uniform", "users": 402, "mean": 0.153},
-            {"group": "policy", "users": 3_420, "mean": 0.191},
+        template_versions={},
+        since=_iso(7_300_000),
+        candidates=view.candidates,
+        sent=view.sent,
+        unknown=0,
+        no_send=view.no_send,
+        refused=view.refused,
+        pending=view.pending,
+        conversions=view.conversions,
+        outcomes={},
+        groups=[
+            GroupResult("holdout", 388, 0.129),
+            GroupResult("uniform", 402, 0.153),
+            GroupResult("policy", 3_420, 0.191),
         ],
-        "arms": [
-            {
-                "group": "holdout",
-                "arm": "no_send",
-                "decisions": 902,
-                "sent": 0,
-                "converted": 88,
-                "reward_micros": 88_000_000,
-            },
-            {
-                "group": "policy",
-                "arm": "no_send",
-                "decisions": 1_820,
-                "sent": 0,
-                "converted": 190,
-                "reward_micros": 190_000_000,
-            },
-            {
-                "group": "policy",
-                "arm": "tips-email",
-                "decisions": 3_010,
-                "sent": 3_001,
-                "converted": 770,
-                "reward_micros": 751_400_000,
-            },
-            {
-                "group": "policy",
-                "arm": "offer-email",
-                "decisions": 1_450,
-                "sent": 1_448,
-                "converted": 360,
-                "reward_micros": 331_000_000,
-            },
-            {
-                "group": "uniform",
-                "arm": "nudge-sms",
-                "decisions": 240,
-                "sent": 236,
-                "converted": 33,
-                "reward_micros": 20_800_000,
-            },
+        conflicted_users=0,
+        lift=view.lift,
+        uniform_lift=view.uniform_lift,
+        sample_ratio=SampleRatioDocument(0.548, False, {}),
+        budget=None,
+        arms=[
+            ArmResult("holdout", "no_send", 902, 0, 88, 88_000_000, 88.0),
+            ArmResult("policy", "no_send", 1_820, 0, 190, 190_000_000, 190.0),
+            ArmResult("policy", "tips-email", 3_010, 3_001, 770, 751_400_000, 751.4),
+            ArmResult("policy", "offer-email", 1_450, 1_448, 360, 331_000_000, 331.0),
+            ArmResult("uniform", "nudge-sms", 240, 236, 33, 20_800_000, 20.8),
         ],
-        "sample_ratio": {"chi2": 1.2, "p_value": 0.548, "suspicious": False},
-        **changes,
-    }
-    return found  # type: ignore[return-value]
+    )
+    return msgspec.structs.replace(found, **changes)
 
 
-def policy(**changes: Any) -> PolicyPage:
+def policy(**changes: Any) -> PolicyRecord:
     """Version 2 decides for a quarter of users; version 1 is live."""
-    version = {
-        "version": 2,
-        "status": "25",
-        "digest": "ab" * 32,
-        "kind": "uplift",
-        "created_at": _iso(9_000_000),
-        "registered_at": _iso(8_000_000),
-        "data": {"from": "2026-01-01T00:00:00.000Z", "to": "2026-03-01T00:00:00.000Z", "rows": 120_000},
-        "code_version": "0.1.0+abc",
-        "features": ["recency_days", "events_30d"],
-        "metrics": {"value": 13.91, "auc": 0.8123},
-    }
+    version = VersionDocument(
+        version=2,
+        status="25",
+        digest="ab" * 32,
+        kind="uplift",
+        created_at=_iso(9_000_000),
+        registered_at=_iso(8_000_000),
+        data=DataSpan(first="2026-01-01T00:00:00.000Z", last="2026-03-01T00:00:00.000Z", rows=120_000),
+        code_version="0.1.0+abc",
+        features=["recency_days", "events_30d"],
+        feature_registry="",
+        parameters={},
+        metrics={"value": 13.91, "auc": 0.8123},
+        files=[],
+    )
     evidence = {
         "promote": True,
         "against": 1,
@@ -512,31 +505,40 @@ def policy(**changes: Any) -> PolicyPage:
             "tau": None,
         },
     }
-    step = {
-        "action": "promoted",
-        "version": 2,
-        "live": 1,
-        "by": "operator",
-        "reason": "looks good",
-        "evidence": evidence,
-    }
-    found = {
-        "name": "offers",
-        "live": 1,
-        "candidate": 2,
-        "stage": "25",
-        "share": 0.25,
-        "since": _iso(7_200_000),
-        "needs": {"hours": 24, "decisions": 5_000},
-        "tallies": {"1": {"decisions": 7_500, "users": 7_000}, "2": {"decisions": 2_500, "unsubscribed": 3}},
-        "versions": [version, version | {"version": 1, "status": "live"}],
-        "history": [
-            step | {"serial": 4, "at": _iso(7_200_000), "before": "5", "after": "25"},
-            step | {"serial": 1, "at": _iso(9_000_000), "before": None, "after": "registered", "evidence": None},
+    step = PolicyEventDocument(
+        serial=4,
+        at=_iso(7_200_000),
+        action="promoted",
+        version=2,
+        before="5",
+        after="25",
+        live=1,
+        by="operator",
+        reason="looks good",
+        evidence=evidence,
+    )
+    found = PolicyRecord(
+        name="offers",
+        live=1,
+        candidate=2,
+        stage="25",
+        share=0.25,
+        since=_iso(7_200_000),
+        past=[],
+        needs=StepNeeds(24, 5_000),
+        tallies={
+            "1": VersionTally(decisions=7_500, users=7_000),
+            "2": VersionTally(decisions=2_500, unsubscribed=3),
+        },
+        tallied_at=None,
+        etag="",
+        versions=[version, msgspec.structs.replace(version, version=1, status="live")],
+        history=[
+            step,
+            msgspec.structs.replace(step, serial=1, at=_iso(9_000_000), before=None, after="registered", evidence=None),
         ],
-        **changes,
-    }
-    return found  # type: ignore[return-value]
+    )
+    return msgspec.structs.replace(found, **changes)
 
 
 def _iso(age_ms: int) -> str:

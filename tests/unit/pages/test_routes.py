@@ -61,7 +61,7 @@ async def test_a_stranger_gets_no_live_document(client: httpx.AsyncClient, docum
 
 async def test_the_live_document_carries_the_loop(client: httpx.AsyncClient, documents: Documents) -> None:
     assert documents.live is not None
-    documents.live["loop"] = loop()
+    documents.live.loop = loop()
     assert (await client.get("/internal/live")).json()["loop"]["totals"]["candidates"] == 12_345
 
 
