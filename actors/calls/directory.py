@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from ray.exceptions import RayTaskError
 
 from actors.calls.named_actor import DIRECTORY, NamedActor
 from actors.calls.partition_map import PartitionMap
+from actors.calls.plain import Plain
 from actors.limiter import Ask, Lease
 from whisperer.errors import WhispererError
 
@@ -30,11 +30,9 @@ class DirectoryCalls:
         found: PartitionMap = await self._actor.call("partition_map")
         return found
 
-    async def exchange_reports(self, report: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-        """Leave this replica's report, a plain document that says at least ``replica``; return those of all."""
-        found: list[Mapping[str, Any]] = await self._actor.call(
-            "exchange_reports", report, timeout_s=EXCHANGE_TIMEOUT_S
-        )
+    async def exchange_reports(self, report: Plain) -> list[Plain]:
+        """Leave this replica's report, which says at least ``replica``; return those of all."""
+        found: list[Plain] = await self._actor.call("exchange_reports", report, timeout_s=EXCHANGE_TIMEOUT_S)
         return found
 
     async def lease(self, asks: list[Ask]) -> list[Lease]:

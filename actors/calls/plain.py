@@ -15,12 +15,15 @@ import msgspec
 
 T = TypeVar("T")
 
+Plain = Any
+"""What :func:`plain` returns."""
 
-def plain(view: object) -> Any:
+
+def plain(view: object) -> Plain:
     """Return a Struct, or a list or dict of them, as a plain document."""
-    return msgspec.to_builtins(view)
+    return msgspec.to_builtins(view, builtin_types=(bytes,))
 
 
-def read(document: object, kind: type[T]) -> T:
+def read(document: Plain, kind: type[T]) -> T:
     """Return the Struct that :func:`plain` made a document of. Raises msgspec.ValidationError for another document."""
     return msgspec.convert(document, kind)

@@ -7,17 +7,18 @@ reports, only in memory: a report is renewed every few seconds, and one that is 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
+
+from actors.calls.plain import Plain
 
 FORGET_AFTER_S = 15.0
 MAX_REPLICAS = 256
 
-Report = Mapping[str, Any]
+Report = Plain
 
 
 class ReplicaReports:
-    """Keep reports, plain documents. Each has ``replica``, its id; the rest is the replicas' own affair."""
+    """Keep reports. Each has ``replica``, its id; the rest is the replicas' own affair."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock

@@ -26,7 +26,7 @@ import msgspec
 from actors.calls.learner_views import LearnerStatus, VersionsReport
 from actors.calls.map_holder import MapHolder
 from actors.calls.named_actor import LEARNER
-from actors.calls.plain import plain, read
+from actors.calls.plain import Plain, plain, read
 from actors.calls.shards import ShardCalls
 from actors.files.blobs import BlobFolder, seal, unseal
 from actors.installation import configure_logs, load
@@ -261,20 +261,20 @@ class Learner:
         """See :meth:`Learning.policies`."""
         return await self._learning.policies(since, wait_s)
 
-    async def served(self, replica: str, report: Any) -> bytes:
-        """See :meth:`Learning.served`; ``report`` is a plain document."""
+    async def served(self, replica: str, report: Plain) -> bytes:
+        """See :meth:`Learning.served`."""
         return self._learning.served(replica, read(report, VersionsReport))
 
     async def lease(self, holder: str, asks: bytes) -> bytes:
         """See :meth:`actors.learner.budgets.Treasury.lease`."""
         return await self._treasury.lease(holder, asks)
 
-    async def budgets(self, tenant: str, campaign: str) -> Any:
-        """Return a campaign's windows (:meth:`actors.learner.budgets.Treasury.status`), as a plain document."""
+    async def budgets(self, tenant: str, campaign: str) -> Plain:
+        """Return a campaign's windows, list[BudgetWindow]."""
         return plain([one for one in self._treasury.status() if (one.tenant, one.campaign) == (tenant, campaign)])
 
-    async def status(self) -> Any:
-        """Return :meth:`Learning.status` as a plain document."""
+    async def status(self) -> Plain:
+        """See :meth:`Learning.status`."""
         return plain(self._learning.status(len(self._treasury.status())))
 
     async def _learn_forever(self) -> None:

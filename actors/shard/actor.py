@@ -19,11 +19,12 @@ import psutil
 from actors.calls.call_log import Calls
 from actors.calls.inline_blocks import to_blocks
 from actors.calls.partition_map import shard_name
-from actors.calls.plain import plain
+from actors.calls.plain import Plain, plain
 from actors.calls.retry import Pauses, retry
 from actors.calls.shard_status import SERVING, MovesState, RecoveryState, ShardStatus
 from actors.calls.shards import MOVING, OK, OVERLOADED, STALE_MAP, ShardCalls
 from actors.calls.socket_server import DirectServer
+from actors.calls.user_views import packed
 from actors.installation import Installation, configure_logs, load
 from actors.processes.bookkeeper import Bookkeeper
 from actors.shard import garbage, recovery, status
@@ -228,7 +229,8 @@ class ShardActor:
         refusal = self._refusal_for(map_version, tenant, [key])
         if refusal:
             return refusal
-        return OK, inspection.user(self._shard, tenant, key, as_of)
+        view = inspection.user(self._shard, tenant, key, as_of)
+        return OK, None if view is None else packed(view)
 
     async def root(self, map_version: int, tenant: str, key: str) -> Answer:
         """Return whom a key was finally joined into: asked of the partition that orders aliases."""
@@ -239,11 +241,13 @@ class ShardActor:
             return STALE_MAP, None
         return OK, inspection.root(self._shard, tenant, key)
 
-    async def payloads(self, tenant: str, references: list[int], only_recent: bool) -> list[dict[str, Any] | None]:
-        """Return the events behind timeline entries; None where no longer in this shard's journal, or not in memory."""
+    async def payloads(self, tenant: str, references: list[int], only_recent: bool) -> Plain:
+        """Return the events behind timeline entries, list[EventView | None]: None where it is no longer in this shard's
+        journal, or not in memory.
+        """
         if only_recent:
-            return self._payloads.recent(tenant, references)
-        return await asyncio.to_thread(self._payloads.read, tenant, references)
+            return plain(self._payloads.recent(tenant, references))
+        return plain(await asyncio.to_thread(self._payloads.read, tenant, references))
 
     async def flush(self) -> None:
         """Export everything acknowledged so far to the warehouse."""
@@ -285,18 +289,21 @@ class ShardActor:
     async def ask(
         self, map_version: int, tenant: str, campaign: str, users: list[tuple[str, str]], timeout_s: float
     ) -> Answer:
-        """Decide what to do about these users now: (user key, occurrence) pairs, all of them at home here."""
+        """Decide what to do about these users now: (user key, occurrence) pairs, all of them at home here.
+
+        Returns list[DecisionBrief].
+        """
         refusal = self._refusal_for(map_version, tenant, [key for key, _ in users])
         if refusal:
             return refusal
         try:
-            return OK, await self._loop.ask(tenant, campaign, users, timeout_s)
+            return OK, plain(await self._loop.ask(tenant, campaign, users, timeout_s))
         except OverloadError as error:
             return OVERLOADED, error.retry_after_s
 
-    async def decision(self, tenant: str, decision_id: str) -> dict[str, Any] | None:
-        """Return a decision that is in memory here, or None."""
-        return inspection.decision(self._shard, tenant, decision_id)
+    async def decision(self, tenant: str, decision_id: str) -> Plain:
+        """Return a decision that is in memory here, DecisionView | None."""
+        return plain(inspection.decision(self._shard, tenant, decision_id))
 
     async def outcomes(self, map_version: int, tenant: str, outcomes: list[Outcome]) -> Answer:
         """Record what users did about messages; OK once durable."""
@@ -340,8 +347,8 @@ class ShardActor:
     async def _submit(self, body: RecordBody) -> None:
         await self._committer.submit(body)
 
-    async def status(self) -> Any:
-        """Return the shard's numbers, for people, pages and metrics: a :class:`ShardStatus` as a plain document."""
+    async def status(self) -> Plain:
+        """Return the shard's numbers, for people, pages and metrics: ShardStatus."""
         return plain(self._status())
 
     def _status(self) -> ShardStatus:
@@ -420,9 +427,8 @@ class ShardActor:
         logs = (tenant.loop.rewards for tenant in self._shard.tenants.values())
         return sum(log.next - log.first for log in logs)
 
-    async def holdings(self) -> Any:
-        """Return the partitions that are at home here (:meth:`actors.shard.moving.Moving.holdings`), as a plain
-        document."""
+    async def holdings(self) -> Plain:
+        """Return the partitions that are at home here, see :meth:`actors.shard.moving.Moving.holdings`."""
         return plain(self._moving.holdings())
 
     # -- stopping ------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from actors.calls.partition_map import shard_name
-from actors.calls.plain import plain
+from actors.calls.plain import Plain, plain
 from actors.calls.shard_status import ShardAway, TookOver
 from actors.calls.shards import MOVING
 from actors.directory.state_file import read_map
@@ -50,10 +50,10 @@ class ShardActor(shard_actor.ShardActor):
         """Return True once this process is ready to take over."""
         return True
 
-    async def take_over(self) -> Any:
+    async def take_over(self) -> Plain:
         """Open the journal under the next epoch, replay what came since the snapshot, and serve. Idempotent.
 
-        Returns :class:`actors.calls.shard_status.TookOver` as a plain document.
+        Returns TookOver.
         """
         began = time.perf_counter()
         if not self._serves:

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from serve_apps.gateway.pages import LiveView
+from serve_apps.gateway.services.report import ArmResult
 from tests.e2e.browser import Tab, chromium, find_chromium, tab
 from tests.e2e.home_server import HomeServer, home_server
 from tests.e2e.test_home_page import LOW_CONTRAST, connected
@@ -139,7 +140,12 @@ def test_long_names_do_not_widen_a_page(page: Tab, server: HomeServer) -> None:
     put(loop.latest_decisions[0], user="u:" + LONG, campaign=LONG, arm=LONG, group=LONG)
     put(loop.latest_messages[0], user="u:" + LONG, subject=LONG, locale=LONG, channel=LONG)
     server.users["ada"] = loop_documents.user(
-        user_id=LONG, traits={LONG: LONG}, segments=[LONG], event_counts={LONG: 1}, previous_ids=[LONG], time_zone=LONG
+        user_id=LONG,
+        traits=loop_documents.raw({LONG: LONG}),
+        segments=[LONG],
+        event_counts={LONG: 1},
+        previous_ids=[LONG],
+        time_zone=LONG,
     )
     server.decisions[DECISION] = loop_documents.decision(
         campaign=LONG, arm=LONG, arms=["no_send", LONG, "b", "c"], refused_arms={LONG: LONG}, policy_version=LONG
@@ -148,16 +154,14 @@ def test_long_names_do_not_widen_a_page(page: Tab, server: HomeServer) -> None:
         name=LONG,
         description=LONG,
         refused={LONG: 5},
-        arms=[
-            {"group": LONG, "arm": LONG, "decisions": 10**9, "sent": 10**9, "converted": 10**9, "reward_micros": 10**15}
-        ],
+        arms=[ArmResult(LONG, LONG, 10**9, 10**9, 10**9, 10**15, 1e9)],
         definition={LONG: LONG, "trigger": {"event": LONG}, "arms": [{"id": LONG, "channel": LONG, "template": LONG}]},
     )
     server.by_send_key[SEND_KEY] = loop_documents.message(
         parts={"subject": LONG, "text": LONG}, address=LONG, campaign=LONG, locale=LONG, headers={LONG: LONG}
     )
-    server.messages["messages"][0] = server.by_send_key[SEND_KEY]
-    server.messages["counts"]["by_channel"] = {LONG: 1}
+    server.messages.messages[0] = server.by_send_key[SEND_KEY]
+    server.messages.counts = msgspec.structs.replace(server.messages.counts, by_channel={LONG: 1})
     for name in ("home", "user", "decision", "campaign", "email", "sink"):
         page.open(server.url + PATHS[name])
         assert page.run("document.documentElement.scrollWidth") == 360, name

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from typing import cast
 
 import msgspec
 
@@ -29,10 +28,12 @@ from serve_apps.gateway.pages.live_view import (
     LoopView,
 )
 from serve_apps.gateway.routes.mounting import tenant_named
-from serve_apps.gateway.routes.sink import NEWEST, of_user, shown
+from serve_apps.gateway.routes.sink import NEWEST, MessageDocument, of_user, shown
+from serve_apps.gateway.services.audit import Audit
 from serve_apps.gateway.services.lift_days import DayDocument
 from serve_apps.gateway.services.parts import Parts
 from serve_apps.gateway.services.policies import PolicyRecord
+from serve_apps.gateway.services.profile import UserProfile
 from serve_apps.gateway.services.report import lift_over_holdout
 from whisperer.errors import NotFoundError, OverloadError, RequestError, TooLargeError, UnavailableError
 from whisperer.feedback.links import LinkSigner
@@ -69,7 +70,7 @@ class Documents:
         await self._parts.overview.reload()
         names = sorted(self._parts.overview.tenants.values())
         demo = self._parts.installation.demo
-        return {"names": names, "demo": demo.tenant if demo is not None and demo.tenant in names else None}
+        return shapes.Tenants(names, demo.tenant if demo is not None and demo.tenant in names else None)
 
     async def sink(
         self,
@@ -88,32 +89,27 @@ class Documents:
         )
         counts = await asyncio.to_thread(sink.counts, tenant_id)
         published = self._parts.overview.published.get(tenant_id)
-        return {
-            "messages": [cast(shapes.SinkMessage, shown(message)) for message in found],
-            "next_before": found[-1].serial if len(found) == limit else None,
-            "counts": {
-                "by_channel": counts.by_channel,
-                "total": counts.total,
-                "n_repeats": counts.n_repeats,
-                "doubled": counts.doubled,
-            },
-            "campaigns": [] if published is None else [row.name for row in published.campaigns],
-        }
+        return shapes.SinkPage(
+            [shown(message) for message in found],
+            found[-1].serial if len(found) == limit else None,
+            counts,
+            [] if published is None else [row.name for row in published.campaigns],
+        )
 
-    async def message(self, tenant: str, send_key: str) -> shapes.SinkMessage:
+    async def message(self, tenant: str, send_key: str) -> MessageDocument:
         tenant_id = await tenant_named(self._parts, tenant)
         found = await asyncio.to_thread(self._parts.sink.message, tenant_id, send_key)
         if found is None:
             raise NotFoundError(f"the sink has no message {send_key[:80]!r}", code="message_not_found")
-        return cast(shapes.SinkMessage, shown(found))
+        return shown(found)
 
-    async def user(self, tenant: str, user_id: str) -> shapes.UserView:
+    async def user(self, tenant: str, user_id: str) -> UserProfile:
         tenant_id = await tenant_named(self._parts, tenant)
-        return cast(shapes.UserView, await self._parts.users.show(tenant_id, user_id))
+        return await self._parts.users.show(tenant_id, user_id)
 
-    async def decision(self, tenant: str, decision_id: str) -> shapes.DecisionView:
+    async def decision(self, tenant: str, decision_id: str) -> Audit:
         tenant_id = await tenant_named(self._parts, tenant)
-        return cast(shapes.DecisionView, await self._parts.decisions.show(tenant_id, decision_id))
+        return await self._parts.decisions.show(tenant_id, decision_id)
 
     async def campaign(self, tenant: str, name: str) -> shapes.CampaignPage:
         tenant_id = await tenant_named(self._parts, tenant)

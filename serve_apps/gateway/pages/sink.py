@@ -9,9 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from serve_apps.gateway.pages import mail
-from serve_apps.gateway.pages.documents import SinkMessage, SinkPage
+from serve_apps.gateway.pages.documents import SinkPage
 from serve_apps.gateway.pages.rendering import render
 from serve_apps.gateway.pages.site import Site
+from serve_apps.gateway.routes.sink import MessageDocument
 from whisperer.content.locales import direction
 from whisperer.vocabulary.channels import CHANNELS, EMAIL
 
@@ -39,33 +40,33 @@ def render_sink(document: SinkPage, *, filters: Filters, now: int, site: Site) -
         site=site,
         now=now,
         filters=filters,
-        channels=[*CHANNELS, *sorted(set(document["counts"]["by_channel"]) - set(CHANNELS))],
-        counts=document["counts"],
-        campaigns=document["campaigns"],
-        older=document["next_before"],
-        messages=document["messages"],
+        channels=[*CHANNELS, *sorted(set(document.counts.by_channel) - set(CHANNELS))],
+        counts=document.counts,
+        campaigns=document.campaigns,
+        older=document.next_before,
+        messages=document.messages,
         subject=mail.subject,
         direction=direction,
     )
 
 
 def render_message(
-    message: SinkMessage, *, target_of: Callable[[str], tuple[str, str] | None], now: int, site: Site
+    message: MessageDocument, *, target_of: Callable[[str], tuple[str, str] | None], now: int, site: Site
 ) -> str:
     """Render the page at ``/sink/{send_key}``."""
-    parts = message["parts"]
+    parts = message.parts
     return render(
         "message.html",
         site=site,
         now=now,
         message=message,
         subject=mail.subject(parts),
-        framed=message["channel"] == EMAIL and bool(parts.get("html")),
+        framed=message.channel == EMAIL and bool(parts.get("html")),
         links=mail.links(parts, target_of),
-        direction=direction(message["locale"]),
+        direction=direction(message.locale),
     )
 
 
-def message_document(message: SinkMessage) -> str:
+def message_document(message: MessageDocument) -> str:
     """Return only the e-mail, to be served with :data:`~serve_apps.gateway.pages.mail.MAIL_HEADERS`."""
-    return mail.readable(message["parts"].get("html", "")).encode("utf-8", "replace").decode()
+    return mail.readable(message.parts.get("html", "")).encode("utf-8", "replace").decode()

@@ -3,6 +3,7 @@
 import asyncio
 from typing import Annotated, Any, Literal
 
+import msgspec
 from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 
@@ -34,6 +35,25 @@ EXAMPLE = {
     "received_at": "2026-01-31T09:00:00.000Z",
     "n_received": 1,
 }
+
+
+class MessageDocument(msgspec.Struct, kw_only=True):
+    """One message as the sink received it; ``n_received``: how often its send key was presented."""
+
+    serial: int
+    send_key: str
+    decision_id: str
+    channel: str
+    user_id: str
+    user_key: str
+    address: str
+    campaign: str
+    locale: str
+    parts: dict[str, str]
+    headers: dict[str, str]
+    content_hash: str
+    received_at: str | None
+    n_received: int
 
 
 def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
@@ -81,24 +101,24 @@ def of_user(sink: Sink, tenant_id: str, user_id: str | None, **wanted: Any) -> l
     return found
 
 
-def shown(message: SinkMessage) -> dict[str, Any]:
+def shown(message: SinkMessage) -> MessageDocument:
     """Return a message as callers see it."""
-    return {
-        "serial": message.serial,
-        "send_key": message.send_key,
-        "decision_id": message.decision_id,
-        "channel": message.channel,
-        "user_id": bare_id(message.user_key),
-        "user_key": message.user_key,
-        "address": message.address,
-        "campaign": message.campaign,
-        "locale": message.locale,
-        "parts": message.parts,
-        "headers": message.headers,
-        "content_hash": message.content_hash,
-        "received_at": iso(message.received_at),
-        "n_received": message.n_received,
-    }
+    return MessageDocument(
+        serial=message.serial,
+        send_key=message.send_key,
+        decision_id=message.decision_id,
+        channel=message.channel,
+        user_id=bare_id(message.user_key),
+        user_key=message.user_key,
+        address=message.address,
+        campaign=message.campaign,
+        locale=message.locale,
+        parts=message.parts,
+        headers=message.headers,
+        content_hash=message.content_hash,
+        received_at=iso(message.received_at),
+        n_received=message.n_received,
+    )
 
 
 def _edges(after: int | None, cursor: str | None) -> dict[str, int]:

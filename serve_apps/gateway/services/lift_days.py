@@ -13,12 +13,12 @@ from collections.abc import Callable
 
 import msgspec
 
-from actors.jobs import DaysOfLift, Jobs
+from actors.jobs import DaysOfLift, Jobs, read_days
 from cluster.control_plane import ControlPlane
 from cluster.times import iso
 from serve_apps.gateway.services.report import NotYetDocument
 from whisperer.evaluation.daily import DailyLook, looks
-from whisperer.evaluation.lift import GroupTally, NotYet
+from whisperer.evaluation.lift import NotYet
 from whisperer.evaluation.sequential import AnytimeLift
 from whisperer.shard.records import Experiment
 from whisperer.vocabulary.groups import GROUPS, HOLDOUT, POLICY, UNIFORM
@@ -129,8 +129,7 @@ class LiftDays:
         row = await asyncio.to_thread(self._plane.get_campaign, tenant, name)
         experiment = await asyncio.to_thread(self._plane.experiment, tenant)
         answer = await self._jobs.ask(DaysOfLift(self._warehouse, tenant, row.definition, now))
-        rows, conflicted = msgspec.msgpack.decode(answer)
-        days = [(day, group, GroupTally(*map(int, tally))) for day, group, *tally in rows]
+        days, conflicted = read_days(answer)
         return document(name, row.campaign.goal.window_s, looks(days, shares_of(experiment)), conflicted, now)
 
 

@@ -19,6 +19,7 @@ from actors.calls.shard_status import ShardStatus, read_status
 from serve_apps.gateway.metrics.exposition import exposition
 from serve_apps.gateway.metrics.sums import by_tenant, encodable
 from serve_apps.gateway.pages.answers import Documents
+from serve_apps.gateway.pages.documents import Tenants
 from serve_apps.gateway.pages.home import render_home
 from serve_apps.gateway.routes import openapi
 from tests.unit.gateway.statuses import serving
@@ -217,12 +218,12 @@ async def test_pages_get_their_documents_by_the_tenants_name(running: Caller, wo
     send(world, running, 1)
     world.user(running, "u1")
     source = Documents(world.parts)
-    assert await source.tenants() == {"names": ["acme"], "demo": None}
+    assert await source.tenants() == Tenants(["acme"], None)
     page = await source.sink("acme", None, "u1", None, None, 50)
-    assert [m["user_id"] for m in page["messages"]] == ["u1"]
-    assert (page["next_before"], page["campaigns"], page["counts"]["total"]) == (None, ["welcome"], 1)
-    assert (await source.message("acme", f"snd_{running.id}_1"))["decision_id"] == "dec_1"
-    assert (await source.user("acme", "u1"))["candidacies"] == []
+    assert [m.user_id for m in page.messages] == ["u1"]
+    assert (page.next_before, page.campaigns, page.counts.total) == (None, ["welcome"], 1)
+    assert (await source.message("acme", f"snd_{running.id}_1")).decision_id == "dec_1"
+    assert (await source.user("acme", "u1")).candidacies == []
     assert (await source.campaign("acme", "welcome")).compressed is False
 
 

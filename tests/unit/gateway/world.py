@@ -42,9 +42,10 @@ from tests.unit.jobs_here import carried_out, jobs_here
 from whisperer.decisions.decision import decision_id
 from whisperer.eligibility.standing import Standing
 from whisperer.errors import UnavailableError
+from whisperer.ids import bare_id
 from whisperer.models.store import ArtifactStore
-from whisperer.shard.inspection import UserView
 from whisperer.shard.records import ScoreModelChosen
+from whisperer.shard.views.user import UserView
 
 OPERATOR = "op_" + "0" * 40
 
@@ -161,6 +162,7 @@ def view(id: str, key: str, campaign: str, **more: Any) -> dict[str, Any]:
     return {
         "id": id,
         "user_key": key,
+        "user_id": bare_id(key),
         "campaign": campaign,
         "campaign_version": 1,
         "trigger": "request",
@@ -178,12 +180,17 @@ def view(id: str, key: str, campaign: str, **more: Any) -> dict[str, Any]:
         "spreads": [1.0, 1.0],
         "seed": 2**64 - 1,
         "policy_version": f"{campaign}@0",
-        **{"scores": None, "shadow": [0.0, 0.5], "shadow_version": f"{campaign}@1"},
+        **{"scores": [], "shadow": [0.0, 0.5], "shadow_version": f"{campaign}@1"},
         "features": {"recency_days": None},
         "chosen_at": 1_700_000_000_020,
-        "send": {"send_key": "snd_1", "channel": "email", "attempts": 0, "next_at": None, "sent_at": None},
+        "send": {
+            **{"send_key": "snd_1", "channel": "email", "attempts": 0, "next_at": None, "sent_at": None},
+            **dict.fromkeys(("last_error", "provider", "provider_id", "content_hash", "locale")),
+            "unknown": False,
+        },
         "outcomes": [{"at": 1_700_000_000_500, "kind": "opened", "detail": None, "value_micros": 0}],
         "reward_micros": 0,
+        "reward": 0.0,
         "matured": False,
         **more,
     }

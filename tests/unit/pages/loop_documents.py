@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 
 from cluster.control_plane.documents import DataSpan, PolicyEventDocument, StepNeeds, VersionDocument
-from serve_apps.gateway.pages.documents import CampaignPage, DecisionView, SinkMessage, SinkPage, UserView
+from serve_apps.delivery.sink import SinkCounts
+from serve_apps.gateway.pages.documents import CampaignPage, SinkPage
 from serve_apps.gateway.pages.live_view import (
     ArmView,
     CampaignView,
@@ -17,7 +18,18 @@ from serve_apps.gateway.pages.live_view import (
     LoopTotals,
     LoopView,
 )
+from serve_apps.gateway.routes.sink import MessageDocument
+from serve_apps.gateway.services.audit import (
+    Audit,
+    ConsentDocument,
+    GroupDocument,
+    OutcomeAudit,
+    SendAudit,
+    SentDocument,
+    SuppressionDocument,
+)
 from serve_apps.gateway.services.policies import PolicyRecord
+from serve_apps.gateway.services.profile import TimelineEntry, TraitsHeld, UserProfile
 from serve_apps.gateway.services.report import ArmResult, GroupResult, LiftDocument, SampleRatioDocument
 from tests.unit.pages.documents import NOW
 from whisperer.decisions.context import NAMES
@@ -126,68 +138,71 @@ def loop() -> LoopView:
     )
 
 
-def decision(status: str = "sent", **changes: Any) -> DecisionView:
+def decision(status: str = "sent", **changes: Any) -> Audit:
     """A decision of the policy group that was sent by e-mail, opened, clicked and converted."""
-    found: dict[str, Any] = {
-        "id": DECISION,
-        "user_key": "u:ada",
-        "campaign": "Adopt a feature",
-        "campaign_version": 3,
-        "trigger": "event",
-        "occurrence": "9f2c51aa7be00413",
-        "at": NOW - 64_000,
-        "status": status,
-        "reason": "",
-        "refused_arms": {"nudge-sms": "no_address"},
-        "group": "policy",
-        "features": {
-            name: value
-            for name, value in zip(
-                NAMES,
-                [14, 52, 1.3333333, 0.0, 0.021, 203.4, 31, 2.06, 0.01, 1, 53.2, 0.5, 9.75, 1, *[2] * (len(NAMES) - 14)],
-                strict=True,
-            )
-        },
-        "arm": "tips-email",
-        "propensity": 0.6125,
-        "arms": ["no_send", "tips-email", "offer-email", "nudge-push"],
-        "propensities": [0.0481, 0.6125, 0.2794, 0.06],
-        "means": [0.101, 0.262, 0.214, 0.121],
-        "spreads": [0.021, 0.034, 0.047, 0.052],
-        "seed": 13_835_058_055_282_163_712,
-        "policy_version": "Adopt a feature@1841",
-        "chosen_at": NOW - 63_940,
-        "send": {
-            "send_key": SEND_KEY,
-            "channel": "email",
-            "attempts": 1,
-            "next_at": -1,
-            "last_error": "",
-            "provider": "sink",
-            "provider_id": "sink-99182",
-            "content_hash": "5f0c9b3c1a7e4d2290ab51cc72d1e0f4",
-            "locale": "en",
-            "sent_at": NOW - 63_700,
-        },
-        "outcomes": [
-            {"at": NOW - 58_000, "kind": "opened", "detail": "", "value_micros": 0},
-            {
-                "at": NOW - 55_200,
-                "kind": "clicked",
-                "detail": "https://acme.example/reports?arm=tips",
-                "value_micros": 0,
-            },
-            {"at": NOW - 47_000, "kind": "converted", "detail": "Feature Adopted", "value_micros": 1_000_000},
+    values = [14, 52, 1.3333333, 0.0, 0.021, 203.4, 31, 2.06, 0.01, 1, 53.2, 0.5, 9.75, 1, *[2] * (len(NAMES) - 14)]
+    found = Audit(
+        id=DECISION,
+        user_key="u:ada",
+        user_id="ada",
+        campaign="Adopt a feature",
+        campaign_version=3,
+        trigger="event",
+        occurrence="9f2c51aa7be00413",
+        at=_iso(64_000),
+        status=status,
+        reason=None,
+        refused_arms={"nudge-sms": "no_address"},
+        group="policy",
+        features=dict(zip(NAMES, values, strict=True)),
+        arms=["no_send", "tips-email", "offer-email", "nudge-push"],
+        arm="tips-email",
+        chosen_at=_iso(63_940),
+        propensity=0.6125,
+        propensities=[0.0481, 0.6125, 0.2794, 0.06],
+        means=[0.101, 0.262, 0.214, 0.121],
+        spreads=[0.021, 0.034, 0.047, 0.052],
+        seed=13_835_058_055_282_163_712,
+        policy_version="Adopt a feature@1841",
+        scores=[],
+        shadow=[],
+        shadow_version=None,
+        template=msgspec.UNSET,
+        offer=msgspec.UNSET,
+        send=send(),
+        outcomes=[
+            OutcomeAudit(_iso(58_000), "opened", None, 0),
+            OutcomeAudit(_iso(55_200), "clicked", "https://acme.example/reports?arm=tips", 0),
+            OutcomeAudit(_iso(47_000), "converted", "Feature Adopted", 1_000_000),
         ],
-        "reward_micros": 980_000,
-        "matured": True,
-        "event": {"feature": "reports", "format": "pdf"},
-        **changes,
-    }
-    return found  # type: ignore[return-value]
+        mature_at=msgspec.UNSET,
+        matured=True,
+        reward_micros=980_000,
+        reward=0.98,
+        price=0.0,
+        reason_text=None,
+    )
+    return msgspec.structs.replace(found, **changes)
 
 
-def refused() -> DecisionView:
+def send(**changes: Any) -> SendAudit:
+    found = SendAudit(
+        send_key=SEND_KEY,
+        channel="email",
+        attempts=1,
+        next_at=None,
+        last_error=None,
+        provider="sink",
+        provider_id="sink-99182",
+        content_hash="5f0c9b3c1a7e4d2290ab51cc72d1e0f4",
+        locale="en",
+        sent_at=_iso(63_700),
+        unknown=False,
+    )
+    return msgspec.structs.replace(found, **changes)
+
+
+def refused() -> Audit:
     return decision(
         "refused",
         reason="capped",
@@ -197,24 +212,25 @@ def refused() -> DecisionView:
             "nudge-sms": "no_address",
             "nudge-push": "no_consent",
         },
-        group="",
-        arm="",
+        group=None,
+        arm=None,
         propensity=None,
         arms=[],
         propensities=[],
         means=[],
         spreads=[],
         seed=None,
-        policy_version="",
-        chosen_at=-1,
+        policy_version=None,
+        chosen_at=None,
         send=None,
         outcomes=[],
-        reward_micros=0,
+        reward_micros=None,
+        reward=None,
         matured=False,
     )
 
 
-def held_out() -> DecisionView:
+def held_out() -> Audit:
     return decision(
         "no_send",
         group="holdout",
@@ -232,34 +248,36 @@ def held_out() -> DecisionView:
     )
 
 
-def user(**changes: Any) -> UserView:
-    candidacies = [
-        decision(),
-        {**refused(), "id": DECISION[:-1] + "1", "at": NOW - 3_700_000},
-        {**held_out(), "id": DECISION[:-1] + "2", "at": NOW - 7_300_000, "group": "uniform", "propensity": 0.25},
-    ]
-    timeline = [
-        {"type": "track", "event": "Feature Adopted", "timestamp": _iso(47_000), "properties": {"feature": "reports"}},
-        {"type": "track", "event": "Dashboard Viewed", "timestamp": _iso(64_000), "properties": {"dashboard": "team"}},
-        {"type": "segment_entered", "segment": "Power users", "timestamp": _iso(3_500_000)},
-        {"type": "page", "timestamp": _iso(3_700_000), "properties": {"path": "/pricing"}},
-        {"type": "identify", "timestamp": _iso(90_000_000), "traits": {"plan": "pro", "seats": 12}},
-        {"type": "merged", "timestamp": _iso(91_000_000)},
-    ]
-    found: dict[str, Any] = {
-        "user_id": "ada",
-        "anonymous_ids": ["6f9619ff-8b86-d011-b42d-00c04fc964ff"],
-        "previous_ids": [],
-        "refused_anonymous_ids": [],
-        "traits": {
-            "name": "Ada Lovelace",
-            "email": "ada@example.com",
-            "plan": "pro",
-            "seats": 12,
-            "address": {"city": "London", "country": "GB"},
-            "verified": True,
-        },
-        "features": {
+def entry(type: str, age_ms: int | None, **more: Any) -> TimelineEntry:
+    """An entry of the timeline; ``traits`` and ``properties`` are given as values."""
+    for name in ("traits", "properties"):
+        if name in more:
+            more[name] = msgspec.Raw(msgspec.json.encode(more[name]))
+    return TimelineEntry(type=type, timestamp=None if age_ms is None else _iso(age_ms), **more)
+
+
+def raw(traits: dict[str, Any]) -> dict[str, msgspec.Raw]:
+    return {name: msgspec.Raw(msgspec.json.encode(value)) for name, value in traits.items()}
+
+
+def user(**changes: Any) -> UserProfile:
+    found = UserProfile(
+        user_id="ada",
+        anonymous_ids=["6f9619ff-8b86-d011-b42d-00c04fc964ff"],
+        previous_ids=[],
+        refused_anonymous_ids=[],
+        traits=raw(
+            {
+                "name": "Ada Lovelace",
+                "email": "ada@example.com",
+                "plan": "pro",
+                "seats": 12,
+                "address": {"city": "London", "country": "GB"},
+                "verified": True,
+            }
+        ),
+        traits_held=TraitsHeld(6, 200, 1_000, 65_536),
+        features={
             "events_7d": 14,
             "events_30d": 52,
             "trend": 1.3333,
@@ -267,32 +285,45 @@ def user(**changes: Any) -> UserView:
             "recency_days": 0.021,
             "gap_mean_days": None,
         },
-        "event_counts": {"Dashboard Viewed": 41, "Feature Adopted": 3, "Report Exported": 8},
-        "segments": ["Power users", "Pro plan"],
-        "timeline": timeline,
-        "first_seen": _iso(203 * 86_400_000),
-        "last_seen": _iso(47_000),
-        "time_zone": "Europe/London",
-        "locale": "en-GB",
-        "partition": 17,
-        "candidacies": candidacies,
-        "consent": [
-            {"channel": "email", "purpose": "marketing", "granted": True, "at": NOW - 86_400_000, "source": "api"},
-            {"channel": "sms", "purpose": "*", "granted": False, "at": NOW - 5_000_000, "source": "unsubscribe link"},
+        scores=None,
+        event_counts={"Dashboard Viewed": 41, "Feature Adopted": 3, "Report Exported": 8},
+        segments=["Power users", "Pro plan"],
+        timeline=[
+            entry("track", 47_000, event="Feature Adopted", properties={"feature": "reports"}),
+            entry("track", 64_000, event="Dashboard Viewed", properties={"dashboard": "team"}),
+            entry("segment_entered", 3_500_000, segment="Power users"),
+            entry("page", 3_700_000, properties={"path": "/pricing"}),
+            entry("identify", 90_000_000, traits={"plan": "pro", "seats": 12}),
+            entry("merged", 91_000_000),
         ],
-        "suppressed": [{"channel": "push", "at": NOW - 9_000_000, "reason": "bounced"}],
-        "group": {"group": "policy", "at": NOW - 40 * 86_400_000, "conflicted": False},
-        "sends": [
-            {"at": NOW - 63_700, "campaign": "Adopt a feature", "channel": "email", "send_key": SEND_KEY},
-            {"at": NOW - 3 * 86_400_000, "campaign": "Adopt a feature", "channel": "email", "send_key": SEND_KEY},
-            {"at": NOW - 20 * 86_400_000, "campaign": "Adopt a feature", "channel": "push", "send_key": SEND_KEY},
+        first_seen=_iso(203 * 86_400_000),
+        last_seen=_iso(47_000),
+        time_zone="Europe/London",
+        locale="en-GB",
+        partition=17,
+        group=GroupDocument("policy", _iso(40 * 86_400_000), False),
+        consent=[
+            ConsentDocument("email", "marketing", True, _iso(86_400_000), "api"),
+            ConsentDocument("sms", "*", False, _iso(5_000_000), "unsubscribe link"),
         ],
-        **changes,
-    }
-    return found  # type: ignore[return-value]
+        suppressed=[SuppressionDocument("push", _iso(9_000_000), "bounced")],
+        sends=[
+            SentDocument(_iso(63_700), "Adopt a feature", "email", SEND_KEY),
+            SentDocument(_iso(3 * 86_400_000), "Adopt a feature", "email", SEND_KEY),
+            SentDocument(_iso(20 * 86_400_000), "Adopt a feature", "push", SEND_KEY),
+        ],
+        candidacies=[
+            decision(),
+            msgspec.structs.replace(refused(), id=DECISION[:-1] + "1", at=_iso(3_700_000)),
+            msgspec.structs.replace(
+                held_out(), id=DECISION[:-1] + "2", at=_iso(7_300_000), group="uniform", propensity=0.25
+            ),
+        ],
+    )
+    return msgspec.structs.replace(found, **changes)
 
 
-def unknown_user() -> UserView:
+def unknown_user() -> UserProfile:
     """Somebody who was seen once."""
     return user(
         user_id=None,
@@ -338,7 +369,7 @@ _TEXTS = {
 }
 
 
-def message(channel: str = "email", locale: str = "en", **changes: Any) -> SinkMessage:
+def message(channel: str = "email", locale: str = "en", **changes: Any) -> MessageDocument:
     direction, title, text, button, leave = _TEXTS.get(locale, _TEXTS["en"])
     link = f"{PUBLIC}/m/c/token-1"
     parts = {
@@ -353,29 +384,28 @@ def message(channel: str = "email", locale: str = "en", **changes: Any) -> SinkM
         "push": {"title": title, "body": f"{text} {link}"},
         "webhook": {"body": '{"user": "ada", "link": "' + link + '"}'},
     }[channel]
-    found: dict[str, Any] = {
-        "serial": 99_182,
-        "send_key": SEND_KEY,
-        "decision_id": DECISION,
-        "channel": channel,
-        "user_id": "ada",
-        "user_key": "u:ada",
-        "address": {"email": "ada@example.com", "sms": "+442079460000"}.get(channel, "ada"),
-        "campaign": "Adopt a feature",
-        "locale": locale,
-        "parts": parts,
-        "headers": {
+    found = MessageDocument(
+        serial=99_182,
+        send_key=SEND_KEY,
+        decision_id=DECISION,
+        channel=channel,
+        user_id="ada",
+        user_key="u:ada",
+        address={"email": "ada@example.com", "sms": "+442079460000"}.get(channel, "ada"),
+        campaign="Adopt a feature",
+        locale=locale,
+        parts=parts,
+        headers={
             "List-Unsubscribe": f"<{PUBLIC}/m/u/token-3>",
             "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
         }
         if channel == "email"
         else {},
-        "content_hash": "5f0c9b3c1a7e4d2290ab51cc72d1e0f4",
-        "received_at": NOW - 63_700,
-        "n_received": 1,
-        **changes,
-    }
-    return found  # type: ignore[return-value]
+        content_hash="5f0c9b3c1a7e4d2290ab51cc72d1e0f4",
+        received_at=_iso(63_700),
+        n_received=1,
+    )
+    return msgspec.structs.replace(found, **changes)
 
 
 def target_of(url: str) -> tuple[str, str] | None:
@@ -387,27 +417,22 @@ def target_of(url: str) -> tuple[str, str] | None:
 
 def sink(n: int = 8, next_before: int | None = 99_174) -> SinkPage:
     kinds = [("email", "en"), ("email", "ar"), ("sms", "ja"), ("push", "ar"), ("webhook", "en")]
-    return {
-        "messages": [
+    return SinkPage(
+        [
             message(
                 *kinds[i % 5],
                 serial=99_182 - i,
                 send_key=f"snd_{i:026d}",
                 user_id=f"user-{4711 + i}",
                 n_received=2 if i == 2 else 1,
-                received_at=NOW - 40_000 * (i + 1),
+                received_at=_iso(40_000 * (i + 1)),
             )
             for i in range(n)
         ],
-        "next_before": next_before,
-        "counts": {
-            "by_channel": {"email": 4_834, "sms": 698, "push": 948} if n else {},
-            "total": 6_480 if n else 0,
-            "n_repeats": 3 if n else 0,
-            "doubled": 0,
-        },
-        "campaigns": ["Adopt a feature", "Win back"] if n else [],
-    }
+        next_before,
+        SinkCounts({"email": 4_834, "sms": 698, "push": 948} if n else {}, 6_480 if n else 0, 3 if n else 0, 0),
+        ["Adopt a feature", "Win back"] if n else [],
+    )
 
 
 def campaign(**changes: Any) -> CampaignPage:
