@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from actors.calls.shard_status import CallsState
 from actors.telemetry import tracing
 from actors.telemetry.logs import Seldom
 from whisperer.errors import WhispererError
@@ -58,9 +59,9 @@ class Calls:
                 _log.debug("%s done after %.1f ms", method, (time.perf_counter() - began) * 1000)
             return answer
 
-    def state(self) -> dict[str, Any]:
-        """Return the counts: calls under way, and [method, reason, number] of those answered."""
-        return {"under_way": self.n_under_way, "answered": [[*key, n] for key, n in self.answered.items()]}
+    def state(self) -> CallsState:
+        """Return the counts."""
+        return CallsState(self.n_under_way, [(*key, n) for key, n in self.answered.items()])
 
 
 def _reason(answer: Any) -> str:

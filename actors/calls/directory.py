@@ -8,6 +8,7 @@ from ray.exceptions import RayTaskError
 
 from actors.calls.named_actor import DIRECTORY, NamedActor
 from actors.calls.partition_map import PartitionMap
+from actors.calls.plain import Plain
 from actors.limiter import Ask, Lease
 from whisperer.errors import WhispererError
 
@@ -29,9 +30,9 @@ class DirectoryCalls:
         found: PartitionMap = await self._actor.call("partition_map")
         return found
 
-    async def exchange_reports(self, report: dict[str, Any]) -> list[dict[str, Any]]:
-        """Leave this replica's report; return those of all."""
-        found: list[dict[str, Any]] = await self._actor.call("exchange_reports", report, timeout_s=EXCHANGE_TIMEOUT_S)
+    async def exchange_reports(self, report: Plain) -> list[Plain]:
+        """Leave this replica's report, which says at least ``replica``; return those of all."""
+        found: list[Plain] = await self._actor.call("exchange_reports", report, timeout_s=EXCHANGE_TIMEOUT_S)
         return found
 
     async def lease(self, asks: list[Ask]) -> list[Lease]:

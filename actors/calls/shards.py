@@ -22,11 +22,16 @@ from actors.calls.inline_blocks import to_pieces
 from actors.calls.map_holder import MapHolder
 from actors.calls.named_actor import NAMESPACE
 from actors.calls.partition_map import shard_name
+from actors.calls.plain import read
 from actors.calls.retry import Pauses, T, retry
+from actors.calls.shard_status import AnyStatus, Holdings, read_status
 from actors.calls.socket_client import DirectConnection, connect
+from actors.calls.user_views import unpacked
 from actors.telemetry import tracing
 from whisperer.errors import UnavailableError
-from whisperer.ids import Partition, TenantId, UserKey
+from whisperer.ids import DecisionId, Partition, TenantId, UserKey
+from whisperer.shard.views.decision import DecisionBrief, DecisionView
+from whisperer.shard.views.user import EventView, UserView
 from whisperer.vocabulary.named import Named
 
 
@@ -89,6 +94,14 @@ class ShardCalls:
         with self._counted(shard, method):
             return await asyncio.wait_for(remote(_traces(), method, *args), timeout_s)
 
+    async def status(self, shard: int, *, timeout_s: float) -> AnyStatus:
+        """Return a shard's status; raises like :meth:`call`."""
+        return read_status(await self.call(shard, "status", timeout_s=timeout_s))
+
+    async def holdings(self, shard: int) -> dict[TenantId, Holdings]:
+        """Return what a shard holds of each tenant; raises like :meth:`call`."""
+        return read(await self.call(shard, "holdings"), dict[TenantId, Holdings])
+
     async def ingest(self, shard: int, blocks: list[bytes], *, timeout_s: float) -> tuple[str, Any]:
         """Have a shard store encoded event blocks: directly if it is on this machine, otherwise through Ray.
 
@@ -104,6 +117,23 @@ class ShardCalls:
             status, detail = await self._call_directly(direct, shard, "ingest", arguments, blocks, timeout_s)
         return status, detail
 
+    async def decision(self, shard: int, tenant: TenantId, decision_id: DecisionId) -> DecisionView | None:
+        """Return a decision that a shard has in memory, or None; raises like :meth:`call`."""
+        found = await self.call(shard, "decision", tenant, decision_id)
+        return None if found is None else read(found, DecisionView)
+
+    async def user(self, tenant: TenantId, partition: Partition, key: str, as_of: int | None) -> UserView | None:
+        """Return a user from the partition they live in, or None; raises like :meth:`on_partition`."""
+        found: UserView | None = await self.on_partition(tenant, partition, "user", tenant, key, as_of)
+        return None if found is None else unpacked(found)
+
+    async def events(
+        self, shard: int, tenant: TenantId, references: list[int], *, only_recent: bool
+    ) -> list[EventView | None]:
+        """Return the events behind timeline entries that were written on a shard, in the order asked; raises like
+        :meth:`call`."""
+        return read(await self.call(shard, "payloads", tenant, references, only_recent), list[EventView | None])
+
     async def ask(
         self,
         shard: int,
@@ -113,15 +143,18 @@ class ShardCalls:
         within_s: float,
         *,
         timeout_s: float,
-    ) -> tuple[str, Any]:
-        """Call :meth:`actors.shard.actor.ShardActor.ask`, directly or through Ray like :meth:`ingest`."""
+    ) -> tuple[str, list[DecisionBrief]]:
+        """Call :meth:`actors.shard.actor.ShardActor.ask`, directly or through Ray like :meth:`ingest`.
+
+        Returns (status, decisions in the order asked), without decisions if the status is not OK.
+        """
         direct = await self._direct_to(shard, timeout_s)
         arguments = [self.places.current.version, tenant, campaign, users, within_s]
         if direct is None:
             status, answer = await self.call(shard, "ask", *arguments, timeout_s=timeout_s)
         else:
             status, answer = await self._call_directly(direct, shard, "ask", arguments, (), timeout_s)
-        return status, answer
+        return status, read(answer, list[DecisionBrief]) if status == CallStatus.OK else []
 
     async def _call_directly(
         self,

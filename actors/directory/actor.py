@@ -174,8 +174,8 @@ class Directory:
             await self._finish_what_waits()
             partition_map = self._state.map
             self._shards.places.current = partition_map
-            held = await self._until(lambda: self._shards.call(shard, "holdings"))
-            n_held = sum(len(found["partition"]) for found in held.values())
+            held = await self._until(lambda: self._shards.holdings(shard))
+            n_held = sum(len(found.partition) for found in held.values())
             if n_held or shard not in partition_map.draining:
                 raise ConflictError(
                     f"shard {shard} is in use ({n_held} partitions): run `whisperer shards drain {shard}` first"

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+
+from actors.calls.plain import Plain
 
 FORGET_AFTER_S = 15.0
 MAX_REPLICAS = 256
 
-Report = dict[str, Any]
+Report = Plain
 
 
 class ReplicaReports:
-    """Keep reports. A report has ``replica``, its id; the rest is the replicas' own affair."""
+    """Keep reports. Each has ``replica``, its id; the rest is the replicas' own affair."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock

@@ -7,6 +7,14 @@ for it, :mod:`.lanes` for the bounds, :mod:`.fair_queue` for whose turn it is, :
 
 from __future__ import annotations
 
+from actors.jobs.answers import (
+    StoredAudit,
+    StoredDecision,
+    StoredDelivery,
+    read_audit,
+    read_days,
+    read_events,
+)
 from actors.jobs.fair_queue import FairQueue, Turn
 from actors.jobs.lanes import LANES, Lane
 from actors.jobs.room import Jobs, JobsCount
@@ -21,8 +29,14 @@ __all__ = [
     "JobsCount",
     "Lane",
     "Simulation",
+    "StoredAudit",
+    "StoredDecision",
+    "StoredDelivery",
     "StoredEvents",
     "Task",
     "Turn",
     "UserHistory",
+    "read_audit",
+    "read_days",
+    "read_events",
 ]

@@ -23,8 +23,10 @@ from typing import Any, Protocol
 
 import msgspec
 
+from actors.calls.learner_views import LearnerStatus, VersionsReport
 from actors.calls.map_holder import MapHolder
 from actors.calls.named_actor import LEARNER
+from actors.calls.plain import Plain, plain, read
 from actors.calls.shards import ShardCalls
 from actors.files.blobs import BlobFolder, seal, unseal
 from actors.installation import configure_logs, load
@@ -169,27 +171,29 @@ class Learning:
         newer = [(campaign, policy) for campaign, policy in self._policies.items() if policy.number > since]
         return self._number, encode(newer)
 
-    def status(self) -> dict[str, Any]:
-        """Return the learner's numbers for people and metrics."""
-        return {
-            "number": self._number,
-            "campaigns": len(self._policies),
-            "rewards": {str(fate): n for fate, n in sorted(self.ledger.fates.items())},
-            "missing": self.ledger.n_missing,
-            "waiting_to_mature": self.ledger.n_early,
-            "alarms": totals(list(self._watches.values())),
-            "campaigns_in_alarm": sum(policy.floor > FLOOR for policy in self._policies.values()),
-            "models": self.tallies.status(),
-            "unstored": self._unstored,
-            "store_s": round(self._store_took_s, 4),
-            "shards_away": dict(self._away),
-        }
+    def status(self, n_budgets: int = 0) -> LearnerStatus:
+        """Return the learner's numbers for people and metrics; ``n_budgets`` windows are open."""
+        return LearnerStatus(
+            pid=os.getpid(),
+            number=self._number,
+            campaigns=len(self._policies),
+            rewards={str(fate): n for fate, n in sorted(self.ledger.fates.items())},
+            missing=self.ledger.n_missing,
+            waiting_to_mature=self.ledger.n_early,
+            alarms=totals(list(self._watches.values())),
+            campaigns_in_alarm=sum(policy.floor > FLOOR for policy in self._policies.values()),
+            models=self.tallies.status(),
+            unstored=self._unstored,
+            store_s=round(self._store_took_s, 4),
+            shards_away=dict(self._away),
+            budgets=n_budgets,
+        )
 
     def _posterior(self, campaign: Campaign, number: int) -> Posterior:
         statistics, watch = self.ledger.statistics[campaign], self._watches.get(campaign)
         return posterior(statistics, number, FLOOR if watch is None else watch.floor(statistics.day))
 
-    def served(self, replica: str, report: dict[str, Any]) -> bytes:
+    def served(self, replica: str, report: VersionsReport) -> bytes:
         """Keep what a replica of the decisions application counted; return the totals by version over all replicas."""
         self.tallies.told(replica, report)
         return msgspec.msgpack.encode(self.tallies.totals())
@@ -258,20 +262,21 @@ class Learner:
         """See :meth:`Learning.policies`."""
         return await self._learning.policies(since, wait_s)
 
-    async def served(self, replica: str, report: dict[str, Any]) -> bytes:
+    async def served(self, replica: str, report: Plain) -> bytes:
         """See :meth:`Learning.served`."""
-        return self._learning.served(replica, report)
+        return self._learning.served(replica, read(report, VersionsReport))
 
     async def lease(self, holder: str, asks: bytes) -> bytes:
         """See :meth:`actors.learner.budgets.Treasury.lease`."""
         return await self._treasury.lease(holder, asks)
 
-    async def budgets(self, tenant: TenantId, campaign: str) -> list[dict[str, Any]]:
-        """See :meth:`actors.learner.budgets.Treasury.status`."""
-        return self._treasury.status(tenant, campaign)
+    async def budgets(self, tenant: TenantId, campaign: str) -> Plain:
+        """Return a campaign's windows, list[BudgetWindow]."""
+        return plain([one for one in self._treasury.status() if (one.tenant, one.campaign) == (tenant, campaign)])
 
-    async def status(self) -> dict[str, Any]:
-        return {"pid": os.getpid(), **self._learning.status(), "budgets": len(self._treasury.status())}
+    async def status(self) -> Plain:
+        """See :meth:`Learning.status`."""
+        return plain(self._learning.status(len(self._treasury.status())))
 
     async def _learn_forever(self) -> None:
         refreshed_at = -REFRESH_S

@@ -11,14 +11,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
 
 from actors.files.blobs import BlobFolder, seal, unseal
-from whisperer.decisions.allotment import Allotments
+from whisperer.decisions.allotment import Allotments, BudgetWindow
 from whisperer.decisions.budget import Ask, Lease
-from whisperer.ids import TenantId
 
 BLOB = "budgets"
 
@@ -56,8 +54,6 @@ class Treasury:
                 self._stored = revision
         return _encode(leases)
 
-    def status(self, tenant: TenantId | None = None, campaign: str | None = None) -> list[dict[str, Any]]:
-        """See :meth:`Allotments.status`; only of the tenant or campaign named, if any."""
-        named = {"tenant": tenant, "campaign": campaign}
-        wanted = {name: value for name, value in named.items() if value is not None}
-        return [one for one in self._allotments.status() if wanted.items() <= one.items()]
+    def status(self) -> list[BudgetWindow]:
+        """See :meth:`Allotments.status`."""
+        return self._allotments.status()

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any
 
 import msgspec
 
+from actors.calls.learner_views import ModelAnswers, VersionsReport
 from whisperer.decisions.versions import parsed
 from whisperer.feedback.outcome import Reward
 from whisperer.ids import TenantId
@@ -51,16 +51,16 @@ class Tallies:
     """Keep the tallies of all policies."""
 
     def __init__(self) -> None:
-        self._reports: dict[str, dict[str, Any]] = {}
+        self._reports: dict[str, VersionsReport] = {}
         self._stages: dict[Policy, PolicyStage] = {}
 
-    def told(self, replica: str, report: dict[str, Any]) -> None:
+    def told(self, replica: str, report: VersionsReport) -> None:
         """Keep a replica's totals, replacing those it reported before."""
         self._reports[replica] = report
-        for tenant, policy, since, *_ in report["served"]:
-            held = self._stages.get((tenant, policy))
-            if held is None or held.since < since:
-                self._stages[tenant, policy] = PolicyStage(tenant, policy, since, {})
+        for one in report.served:
+            held = self._stages.get((one.tenant, one.policy))
+            if held is None or held.since < one.since:
+                self._stages[one.tenant, one.policy] = PolicyStage(one.tenant, one.policy, one.since, {})
 
     def saw(self, tenant: TenantId, reward: Reward) -> None:
         """Count a reward; call once for each."""
@@ -82,10 +82,11 @@ class Tallies:
         """Return (tenant, policy, since, tallies by version) of every policy that anybody serves."""
         served: Counter[tuple[Policy, int, int, str]] = Counter()
         for report in self._reports.values():
-            for tenant, policy, since, version, *counts in report["served"]:
-                if self._stages[tenant, policy].since == since:
-                    for name, n in zip(("decisions", "failed", "slow"), counts, strict=True):
-                        served[(tenant, policy), since, version, name] += n
+            for one in report.served:
+                place = one.tenant, one.policy
+                if self._stages[place].since == one.since:
+                    for name, n in (("decisions", one.decisions), ("failed", one.failed), ("slow", one.slow)):
+                        served[place, one.since, one.version, name] += n
         found = []
         for policy, stage in self._stages.items():
             versions = {key[2] for key in served if key[0] == policy} | set(stage.earned)
@@ -105,13 +106,13 @@ class Tallies:
             found.append((*policy, stage.since, tallies))
         return found
 
-    def status(self) -> dict[str, Any]:
-        """Return all replicas' counts since each began: decisions scored, scored in shadow, and unscored by reason."""
+    def status(self) -> ModelAnswers:
+        """Return the sums of all replicas' counts since each began."""
         without: Counter[str] = Counter()
         for report in self._reports.values():
-            without.update(report["without"])
-        summed = {key: sum(report[key] for report in self._reports.values()) for key in ("scored", "shadow")}
-        return {**summed, "without": dict(without)}
+            without.update(report.without)
+        scored = sum(report.scored for report in self._reports.values())
+        return ModelAnswers(scored, sum(report.shadow for report in self._reports.values()), dict(without))
 
     def state(self) -> list[PolicyStage]:
         """Return what :meth:`restore` needs."""

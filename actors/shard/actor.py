@@ -20,9 +20,12 @@ import psutil
 from actors.calls.call_log import Calls
 from actors.calls.inline_blocks import to_blocks
 from actors.calls.partition_map import shard_name
+from actors.calls.plain import Plain, plain
 from actors.calls.retry import Pauses, retry
+from actors.calls.shard_status import SERVING, MovesState, RecoveryState, ShardStatus
 from actors.calls.shards import CallStatus, ShardCalls
 from actors.calls.socket_server import DirectServer
+from actors.calls.user_views import packed
 from actors.installation import Installation, configure_logs, load
 from actors.processes.bookkeeper import Bookkeeper
 from actors.shard import garbage, recovery, status
@@ -112,7 +115,7 @@ class ShardActor:
             raise
         garbage.keep_away()
         self._shard, self._journal = recovered.shard, recovered.journal
-        self._recovery = {"records": recovered.n_replayed, "seconds": round(recovered.seconds, 3)}
+        self._recovery = RecoveryState(recovered.n_replayed, round(recovered.seconds, 3))
         self._warehouse = Warehouse(self._settings.warehouse.uri, pseudonym_key=bytes.fromhex(installation.link_secret))
         self._exporter = Exporter(self._shard, self._journal, self._warehouse)
         self._payloads = Payloads(self._journal)
@@ -227,7 +230,8 @@ class ShardActor:
         refusal = self._refusal_for(map_version, tenant, [key])
         if refusal:
             return refusal
-        return CallStatus.OK, inspection.user(self._shard, tenant, key, as_of)
+        view = inspection.user(self._shard, tenant, key, as_of)
+        return CallStatus.OK, None if view is None else packed(view)
 
     async def root(self, map_version: int, tenant: TenantId, key: UserKey) -> Answer:
         """Return whom a key was finally joined into: asked of the partition that orders aliases."""
@@ -238,11 +242,13 @@ class ShardActor:
             return CallStatus.STALE_MAP, None
         return CallStatus.OK, inspection.root(self._shard, tenant, key)
 
-    async def payloads(self, tenant: TenantId, references: list[int], only_recent: bool) -> list[dict[str, Any] | None]:
-        """Return the events behind timeline entries; None where no longer in this shard's journal, or not in memory."""
+    async def payloads(self, tenant: TenantId, references: list[int], only_recent: bool) -> Plain:
+        """Return the events behind timeline entries, list[EventView | None]: None where it is no longer in this shard's
+        journal, or not in memory.
+        """
         if only_recent:
-            return self._payloads.recent(tenant, references)
-        return await asyncio.to_thread(self._payloads.read, tenant, references)
+            return plain(self._payloads.recent(tenant, references))
+        return plain(await asyncio.to_thread(self._payloads.read, tenant, references))
 
     async def flush(self) -> None:
         """Export everything acknowledged so far to the warehouse."""
@@ -284,18 +290,21 @@ class ShardActor:
     async def ask(
         self, map_version: int, tenant: TenantId, campaign: str, users: list[tuple[UserKey, str]], timeout_s: float
     ) -> Answer:
-        """Decide what to do about these users now: (user key, occurrence) pairs, all of them at home here."""
+        """Decide what to do about these users now: (user key, occurrence) pairs, all of them at home here.
+
+        Returns list[DecisionBrief].
+        """
         refusal = self._refusal_for(map_version, tenant, [key for key, _ in users])
         if refusal:
             return refusal
         try:
-            return CallStatus.OK, await self._loop.ask(tenant, campaign, users, timeout_s)
+            return CallStatus.OK, plain(await self._loop.ask(tenant, campaign, users, timeout_s))
         except OverloadError as error:
             return CallStatus.OVERLOADED, error.retry_after_s
 
-    async def decision(self, tenant: TenantId, decision_id: DecisionId) -> dict[str, Any] | None:
-        """Return a decision that is in memory here, or None."""
-        return inspection.decision(self._shard, tenant, decision_id)
+    async def decision(self, tenant: TenantId, decision_id: DecisionId) -> Plain:
+        """Return a decision that is in memory here, DecisionView | None."""
+        return plain(inspection.decision(self._shard, tenant, decision_id))
 
     async def outcomes(self, map_version: int, tenant: TenantId, outcomes: list[Outcome]) -> Answer:
         """Record what users did about messages; OK once durable."""
@@ -339,43 +348,48 @@ class ShardActor:
     async def _submit(self, body: RecordBody) -> None:
         await self._committer.submit(body)
 
-    async def status(self) -> dict[str, Any]:
-        """Return the shard's numbers, for people, pages and metrics."""
-        counted = status.shard(self._shard)
-        for tenant, sums in counted["tenants"].items():
-            sums["latest_decisions"] = self._loop.latest(tenant)
-        return {
-            "name": shard_name(self._id),
-            "pid": os.getpid(),
-            "epoch": self._journal.epoch,
-            "state": "draining" if self._draining else "waiting" if self._journal.trouble else "serving",
-            "journal_trouble": self._journal.trouble,
-            "rss_bytes": psutil.Process().memory_info().rss,
-            "journal_bytes": self._journal.end - self._journal.oldest,
-            "journal_end": self._journal.end,
-            "exported": self._exporter.exported(),
-            "warehouse_rows": self._exporter.n_rows,
-            "snapshot_position": self._housekeeping.snapshot_position,
-            "snapshot": {
-                "taken": self._housekeeping.n_snapshots,
-                "at": self._housekeeping.snapshot_taken_at,
-                **self._housekeeping.last_snapshot,
-            },
-            "moves": {"left": self._moving.n_left, "joined": self._moving.n_joined},
-            "recovery": self._recovery,
-            "waiting_bytes": self._committer.waiting_bytes,
-            "letters": {"waiting": self._courier.n_waiting, **self._letterbox.state()},
-            "compaction": self._housekeeping.compaction,
-            "erasures_waiting": self._housekeeping.n_erasures_waiting,
-            "retention": self._housekeeping.retention(),
-            "candidates_waiting": self._loop.decider.n_waiting,
-            "messages_to_send": self._loop.deliverer.n_waiting,
-            "messages_under_way": self._loop.deliverer.n_under_way,
-            "commit": status.commit(self._committer),
-            "calls": self._calls.state(),
-            "scoring": self._scoring.state(),
-            **counted,
-        }
+    async def status(self) -> Plain:
+        """Return the shard's numbers, for people, pages and metrics: ShardStatus."""
+        return plain(self._status())
+
+    def _status(self) -> ShardStatus:
+        journal, keeping, deliverer = self._journal, self._housekeeping, self._loop.deliverer
+        tenants = status.tenants(self._shard, self._loop.latest)
+        dedup = self._shard.dedup
+        return ShardStatus(
+            name=shard_name(self._id),
+            pid=os.getpid(),
+            epoch=journal.epoch,
+            state="draining" if self._draining else "waiting" if journal.trouble else SERVING,
+            journal_trouble=journal.trouble,
+            rss_bytes=psutil.Process().memory_info().rss,
+            journal_bytes=journal.end - journal.oldest,
+            journal_end=journal.end,
+            exported=self._exporter.exported(),
+            warehouse_rows=self._exporter.n_rows,
+            snapshot_position=keeping.snapshot_position,
+            snapshot=keeping.last_snapshot,
+            moves=MovesState(self._moving.n_left, self._moving.n_joined),
+            recovery=self._recovery,
+            waiting_bytes=self._committer.waiting_bytes,
+            letters=self._letterbox.state(self._courier.n_waiting),
+            compaction=keeping.compaction,
+            erasures_waiting=keeping.n_erasures_waiting,
+            retention=keeping.retention(),
+            candidates_waiting=self._loop.decider.n_waiting,
+            messages_to_send=deliverer.n_waiting,
+            messages_under_way=deliverer.n_under_way,
+            commit=status.commit(self._committer),
+            calls=self._calls.state(),
+            scoring=self._scoring.state(),
+            sequence=status.n_events(self._shard),
+            partitions=status.n_partitions(self._shard),
+            users=sum(counts.users for counts in tenants.values()),
+            dedup_ids=len(dedup),
+            dedup_bytes=dedup.nbytes,
+            dedup_evicted=dedup.n_evicted,
+            tenants=tenants,
+        )
 
     # -- moving partitions -------------------------------------------------------------------------------------------
 
@@ -397,10 +411,10 @@ class ShardActor:
         """See :meth:`actors.shard.moving.Moving.has_joined`."""
         return self._moving.has_joined(tenant, partition, map_version)
 
-    async def close_down(self) -> dict[TenantId, list[int]]:
+    async def close_down(self) -> dict[TenantId, list[Partition]]:
         """Take no more partitions that hold nothing here; return those that hold something, by tenant."""
         await self._committer.submit_bounded(ShardClosed())
-        return {tenant: found["partition"] for tenant, found in self._moving.holdings().items()}
+        return {tenant: found.partition for tenant, found in self._moving.holdings().items()}
 
     async def counts(self) -> list[CountsJoined]:
         """Return the sums of a shard that is being removed, for :meth:`join_counts` of another."""
@@ -416,9 +430,9 @@ class ShardActor:
         logs = (tenant.loop.rewards for tenant in self._shard.tenants.values())
         return sum(log.next - log.first for log in logs)
 
-    async def holdings(self) -> dict[TenantId, dict[str, list[int]]]:
-        """Return the partitions that are at home here; see :meth:`actors.shard.moving.Moving.holdings`."""
-        return self._moving.holdings()
+    async def holdings(self) -> Plain:
+        """Return the partitions that are at home here, see :meth:`actors.shard.moving.Moving.holdings`."""
+        return plain(self._moving.holdings())
 
     # -- stopping ------------------------------------------------------------------------------------------------------
 

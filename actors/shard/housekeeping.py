@@ -14,6 +14,7 @@ import math
 import time
 from pathlib import Path
 
+from actors.calls.shard_status import CompactionState, RetentionState, SnapshotState
 from actors.calls.shards import ShardCalls
 from actors.journal import FileJournal
 from actors.processes.bookkeeper import Bookkeeper
@@ -80,12 +81,8 @@ class Housekeeping:
         self._oldest_record_at: int | None = None
         self._n_children_lost = self._n_jobs_lost = 0
         self.snapshot_position = -1
-        self.compaction = {"files_merged": 0, "dates_waiting": 0, "at": 0}
-        self.last_snapshot: dict[str, float] = {}
-        """How long the last one stopped the shard, how long it took, and how much was written for it."""
-        self.n_snapshots = 0
-        self.snapshot_taken_at: float | None = None
-        """Unix time."""
+        self.compaction = CompactionState()
+        self.last_snapshot = SnapshotState(taken=0, at=None)
 
     @property
     def n_erasures_waiting(self) -> int:
@@ -97,18 +94,18 @@ class Housekeeping:
         """When the first of them began to wait, ms UTC."""
         return min((at for tenant in self._shard.tenants.values() for at in tenant.erasing.values()), default=None)
 
-    def retention(self) -> dict[str, float | int | None]:
+    def retention(self) -> RetentionState:
         """Return the age in seconds of the oldest bytes this shard keeps; None for none, or where it is not known.
 
         What was erased before the older of the two is no longer on the disk, once no erasure waits either.
         """
         now = wall_clock_ms()
-        return {
-            "promised_days": self._retention.days,
-            "journal_age_s": _age_s(self._oldest_record_at, now),
-            "snapshots_age_s": _age_s(self._snapshots.oldest_at, now),
-            "erasure_age_s": _age_s(self.oldest_erasure_at, now),
-        }
+        return RetentionState(
+            promised_days=self._retention.days,
+            journal_age_s=_age_s(self._oldest_record_at, now),
+            snapshots_age_s=_age_s(self._snapshots.oldest_at, now),
+            erasure_age_s=_age_s(self.oldest_erasure_at, now),
+        )
 
     def erase(self) -> None:
         """Have the users whom the shard is erasing removed from the warehouse soon."""
@@ -152,14 +149,14 @@ class Housekeeping:
         at_least, below_bytes = max(2, section.compact_files), section.compact_below_bytes
         places = await asyncio.to_thread(self._warehouse.scattered, at_least=at_least, below_bytes=below_bytes)
         for n_done, (tenant, date) in enumerate(places):
-            self.compaction["dates_waiting"] = len(places) - n_done
+            self.compaction.dates_waiting = len(places) - n_done
             async with self._busy:
-                self.compaction["files_merged"] += await self._do(Compact(tenant, date, at_least, below_bytes))
+                self.compaction.files_merged += await self._do(Compact(tenant, date, at_least, below_bytes))
         if await asyncio.to_thread(self._warehouse.n_commits) >= COMMITS_TO_FOLD:
             async with self._busy:
                 await self._do(Vacuum())
-        self.compaction["dates_waiting"] = 0
-        self.compaction["at"] = int(time.time())
+        self.compaction.dates_waiting = 0
+        self.compaction.at = int(time.time())
 
     async def rewrite_without(self, tenant: TenantId, erased: dict[UserKey, int]) -> int:
         """Remove these users (key -> ms UTC), of whatever shard, from the warehouse's files; return their number of
@@ -181,14 +178,9 @@ class Housekeeping:
             finally:
                 draft.abandon()
             self._snapshot_at, self.snapshot_position = time.monotonic(), position
-            self.snapshot_taken_at = time.time()
-            self.n_snapshots += 1
-            self.last_snapshot |= {
-                "seconds": round(time.monotonic() - began, 3),
-                "bytes": saved.n_bytes,
-                "chunks": saved.n_chunks,
-                "new_chunks": saved.n_new,
-            }
+            last = self.last_snapshot
+            last.taken, last.at, last.seconds = last.taken + 1, time.time(), round(time.monotonic() - began, 3)
+            last.bytes, last.chunks, last.new_chunks = saved.n_bytes, saved.n_chunks, saved.n_new
             safe = await asyncio.to_thread(self._snapshots.prune, self._settings.snapshots.keep)
             before = min(position if safe is None else safe, await asyncio.to_thread(self._exporter.exported))
             loop = asyncio.get_running_loop()
@@ -238,15 +230,20 @@ class Housekeeping:
                 self._n_children_lost += 1
                 raise
             self._n_children_lost = 0
-            self.last_snapshot = {"pause_ms": round(child.pause_s * 1000, 2)}
+            self._paused(child.pause_s)
             return position
         _log.warning("%d children were lost: this snapshot is taken without one", self._n_children_lost)
         self._n_children_lost = 0
         position, began = self._committer.applied_end, time.monotonic()
         tables = recovery.capture(self._shard)
-        self.last_snapshot = {"pause_ms": round((time.monotonic() - began) * 1000, 2)}
+        self._paused(time.monotonic() - began)
         await asyncio.to_thread(draft.write, tables.items())
         return position
+
+    def _paused(self, seconds: float) -> None:
+        """Note how long a snapshot that is not complete yet stopped the shard."""
+        last = self.last_snapshot
+        self.last_snapshot = SnapshotState(taken=last.taken, at=last.at, pause_ms=round(seconds * 1000, 2))
 
     async def _erase_forever(self) -> None:
         again_s = ERASE_AGAIN_S

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
 
+from actors.calls.shard_status import LetterboxState
 from actors.shard.commit import Committer
 from actors.shard.weighing import batches
 from whisperer.events.decoding import held_bytes
@@ -42,12 +42,16 @@ class Letterbox:
         self._is_elsewhere = is_elsewhere
         self._counts = dict.fromkeys(LetterFate, 0)
 
-    def state(self) -> dict[str, Any]:
-        """Return the letters by fate since the shard started; one that is sent again is counted again."""
-        return {
-            "taken": self._counts[LetterFate.TAKEN],
-            "refused": {why: self._counts[why] for why in (LetterFate.GAP, LetterFate.ELSEWHERE)},
-        }
+    def state(self, n_waiting: int) -> LetterboxState:
+        """Return the letters by fate since the shard started; one that is sent again is counted again.
+
+        ``n_waiting`` letters of ours wait for other shards (:attr:`actors.shard.courier.Courier.n_waiting`).
+        """
+        return LetterboxState(
+            n_waiting,
+            self._counts[LetterFate.TAKEN],
+            {why: self._counts[why] for why in (LetterFate.GAP, LetterFate.ELSEWHERE)},
+        )
 
     async def take(self, letters: list[Letter]) -> list[LetterFate]:
         """Return the fate of each letter, once those that are taken are durable.

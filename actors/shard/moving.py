@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from actors.calls.shard_status import Holdings
 from actors.calls.shards import CallStatus, ShardCalls
 from actors.shard.commit import Committer
 from actors.shard.loop.deliverer import Deliverer
@@ -99,20 +100,16 @@ class Moving:
         for place in self._shard.sweeping:
             self._begin_sweep(place)
 
-    def holdings(self) -> dict[TenantId, dict[str, list[int]]]:
+    def holdings(self) -> dict[TenantId, Holdings]:
         """Return, per tenant, the partitions at home here, with their users and events ever."""
-        found: dict[TenantId, dict[str, list[int]]] = {}
+        found: dict[TenantId, Holdings] = {}
         for tenant in self._shard.tenants.values():
             table = tenant.people.table
             n = table.n
             counted = (table["status"][:n] == LIVE) & (table["n_events"][:n] > 0)
             users = np.bincount(table["partition"][:n][counted], minlength=len(tenant.sequence))
-            here: list[int] = sorted(p for p in closing.held(tenant) if not self.is_elsewhere(tenant.id, p))
-            found[tenant.id] = {
-                "partition": here,
-                "users": users[here].tolist(),
-                "events": tenant.sequence[here].tolist(),
-            }
+            here = sorted(p for p in closing.held(tenant) if not self.is_elsewhere(tenant.id, p))
+            found[tenant.id] = Holdings(here, users[here].tolist(), tenant.sequence[here].tolist())
         return found
 
     # -- the old home ---------------------------------------------------------------------------------------------

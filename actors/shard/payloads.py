@@ -8,7 +8,6 @@ in the warehouse, which no shard reads for a caller (:mod:`actors.jobs`).
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Any
 
 from whisperer.events.block import EventBlock, message_id_of
 from whisperer.events.block import Payloads as Unpacked
@@ -17,6 +16,7 @@ from whisperer.ids import TenantId
 from whisperer.ports import Journal
 from whisperer.profiles.timeline import unpack_reference
 from whisperer.shard.records import Events, decode_record
+from whisperer.shard.views.user import EventView
 
 RECENT_BYTES = 32 << 20
 """About 70,000 events of 450 bytes, per shard."""
@@ -38,10 +38,10 @@ class Payloads:
             _, oldest = self._recent.popitem(last=False)
             self._recent_bytes -= len(oldest)
 
-    def recent(self, tenant: TenantId, references: list[int]) -> list[dict[str, Any] | None]:
+    def recent(self, tenant: TenantId, references: list[int]) -> list[EventView | None]:
         """Return the events at these references, in order; None for those not in memory."""
         blocks: dict[int, EventBlock | None] = {}
-        found: list[dict[str, Any] | None] = []
+        found: list[EventView | None] = []
         for reference in references:
             position, index = unpack_reference(reference)
             if position not in blocks:
@@ -52,7 +52,7 @@ class Payloads:
             found.append(_from_block(block, index) if mine and block is not None else None)
         return found
 
-    def read(self, tenant: TenantId, references: list[int]) -> list[dict[str, Any] | None]:
+    def read(self, tenant: TenantId, references: list[int]) -> list[EventView | None]:
         """Return the events at these references, in order; None where memory and journal have none of this tenant.
 
         Holds one block at a time, however many are asked for.
@@ -60,7 +60,7 @@ class Payloads:
         by_block: dict[int, list[int]] = {}
         for reference in references:
             by_block.setdefault(unpack_reference(reference)[0], []).append(reference)
-        found: dict[int, dict[str, Any]] = {}
+        found: dict[int, EventView] = {}
         for position, of_block in by_block.items():
             block = self._block(position)
             if block is None or block.tenant != tenant:
@@ -79,9 +79,5 @@ class Payloads:
         return decode_block(body.block) if isinstance(body, Events) else None
 
 
-def _from_block(block: EventBlock, index: int) -> dict[str, Any]:
-    return {
-        "message_id": message_id_of(block, index),
-        "received_at": int(block.events()["received"][index]),
-        "payload": Unpacked(block)[index],
-    }
+def _from_block(block: EventBlock, index: int) -> EventView:
+    return EventView(message_id_of(block, index), int(block.events()["received"][index]), Unpacked(block)[index])

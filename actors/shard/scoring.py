@@ -14,12 +14,13 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+
+import msgspec
 
 from actors.calls.retry import Pauses, retry
+from actors.calls.shard_status import ScoreModelState, ScoringState
 from actors.telemetry.logs import Seldom
 from whisperer.errors import OverloadError, WhispererError
 from whisperer.ids import TenantId
@@ -35,26 +36,6 @@ AGAIN = Pauses(1.0)
 """Pause after the queue was full: those who send go first."""
 
 _log = logging.getLogger("whisperer.shard")
-
-
-@dataclass(slots=True)
-class ScoringCounts:
-    """What was done since the start.
-
-    Attributes
-    ----------
-    users, chunks : scored, and written because something changed
-    fallbacks : sweeps of a tenant without the model chosen
-    last_s, last_users : of the last sweep, over all tenants
-    """
-
-    sweeps: int = 0
-    users: int = 0
-    chunks: int = 0
-    seconds: float = 0.0
-    fallbacks: int = 0
-    last_s: float = 0.0
-    last_users: int = 0
 
 
 class Scoring:
@@ -81,12 +62,11 @@ class Scoring:
         self._seldom = Seldom(_log)
         self._sweeping = asyncio.Lock()
         self._chosen = asyncio.Event()
-        self._counts = ScoringCounts()
-        self._models: dict[str, dict[str, Any]] = {}
+        self._state = ScoringState()
 
-    def state(self) -> dict[str, Any]:
-        """Return :class:`ScoringCounts`, and each tenant's model; ``fault`` says why it is not the one chosen."""
-        return {**asdict(self._counts), "models": dict(self._models)}
+    def state(self) -> ScoringState:
+        """Return a copy of what was done since the start, with each tenant's model."""
+        return msgspec.structs.replace(self._state, models=dict(self._state.models))
 
     async def choose(self, chosen: ScoreModelChosen) -> None:
         """Journal the model for a tenant's users from here on, if it is new, and wake the sweeps."""
@@ -110,17 +90,17 @@ class Scoring:
     async def sweep(self) -> int:
         """Score every user of every tenant once; return how many there were."""
         async with self._sweeping:
-            begun, before = time.monotonic(), self._counts.users
+            begun, before = time.monotonic(), self._state.users
             for tenant in list(self._shard.tenants):
                 try:
                     await self._sweep(tenant)
                 except Exception:  # one tenant's failure costs no other its scores
                     _log.exception("the users of %s could not be scored; trying again", tenant)
-            counts, took = self._counts, time.monotonic() - begun
-            counts.last_s, counts.last_users = round(took, 3), counts.users - before
-            counts.seconds = round(counts.seconds + took, 3)
-            counts.sweeps += 1
-            return counts.last_users
+            state, took = self._state, time.monotonic() - begun
+            state.last_s, state.last_users = round(took, 3), state.users - before
+            state.seconds = round(state.seconds + took, 3)
+            state.sweeps += 1
+            return state.last_users
 
     async def _sweep(self, tenant_id: TenantId) -> None:
         tenant = self._shard.tenant(tenant_id)
@@ -133,18 +113,16 @@ class Scoring:
             body = await asyncio.to_thread(scoring.scored, tenant_id, model, found)
             if body is not None:
                 await retry(partial(self._submit, body), AGAIN, failures=(OverloadError,))
-                self._counts.chunks += 1
+                self._state.chunks += 1
             first += found.n
-            self._counts.users += len(found.rows)
+            self._state.users += len(found.rows)
 
     async def _model(self, tenant_id: TenantId, chosen: ScoreModelChosen | None) -> ScoreModel:
         model, fault = (self._formula, "") if chosen is None else await self._wanted(tenant_id, chosen)
         is_learned = chosen is not None and not fault
-        self._models[tenant_id] = {
-            "model": model.version,
-            "digest": chosen.digest if chosen is not None and is_learned else "",
-            "fault": fault,
-        }
+        self._state.models[tenant_id] = ScoreModelState(
+            model.version, chosen.digest if chosen is not None and is_learned else "", fault
+        )
         return model
 
     async def _wanted(self, tenant_id: TenantId, chosen: ScoreModelChosen) -> tuple[ScoreModel, str]:
@@ -156,7 +134,7 @@ class Scoring:
             model: ScoreModel = await asyncio.to_thread(fetch, chosen, self._cache)
         except Exception as error:
             why = error.message if isinstance(error, WhispererError) else repr(error)
-            self._counts.fallbacks += 1
+            self._state.fallbacks += 1
             self._seldom.log(
                 logging.WARNING, "score model", "scored without %s %d: %s", chosen.name, chosen.number, why
             )

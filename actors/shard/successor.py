@@ -11,6 +11,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from actors.calls.partition_map import shard_name
+from actors.calls.plain import Plain, plain
+from actors.calls.shard_status import ShardAway, TookOver
 from actors.calls.shards import CallStatus
 from actors.directory.state_file import read_map
 from actors.installation import load
@@ -47,18 +50,21 @@ class ShardActor(shard_actor.ShardActor):
         """Return True once this process is ready to take over."""
         return True
 
-    async def take_over(self) -> dict[str, Any]:
-        """Open the journal under the next epoch, replay what came since the snapshot, and serve. Idempotent."""
+    async def take_over(self) -> Plain:
+        """Open the journal under the next epoch, replay what came since the snapshot, and serve. Idempotent.
+
+        Returns TookOver.
+        """
         began = time.perf_counter()
         if not self._serves:
             self._serve()
-        return {"took_over_s": time.perf_counter() - began, **self._recovery}
+        return plain(TookOver(time.perf_counter() - began, self._recovery.records, self._recovery.seconds))
 
     async def call(self, traces: list[tuple[str, str]], method: str, *args: Any) -> Any:
         """Call a method; until it has taken over, refuse all except `status`, `stand_by` and `take_over`."""
         if not self._serves and method not in ("stand_by", "take_over"):
             if method == "status":
-                return {"name": f"shard-{self._id}", "state": "standing by", "tenants": {}}
+                return plain(ShardAway(shard_name(self._id), "standing by"))
             return CallStatus.MOVING, None
         if method in ("stand_by", "take_over"):
             return await getattr(self, method)(*args)

@@ -1,8 +1,8 @@
 """Count what a process does: histograms with fixed bounds, and seconds by the step that took them.
 
 Cheap enough to stay on: one observation is a bisection of a dozen bounds, made once per group, call or request, never
-per event. A state is plain lists and numbers, so that it can travel in a status and be added up. Leaves to others:
-names and labels (:mod:`serve_apps.gateway.metrics.exposition`).
+per event. A state is a copy that can travel in a status. Leaves to others: names and labels
+(:mod:`serve_apps.gateway.metrics.exposition`).
 """
 
 from __future__ import annotations
@@ -10,12 +10,21 @@ from __future__ import annotations
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from typing import Any
+
+import msgspec
 
 SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 COUNTS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4)
 BYTES = tuple(float(256 << 2 * i) for i in range(9))
 """256 B to 16 MiB, each four times the one before."""
+
+
+class HistogramState(msgspec.Struct):
+    """Hold the bounds, the number of observations by bound and above all of them, and the observations' sum."""
+
+    bounds: list[float]
+    counts: list[int]
+    sum: float
 
 
 class Histogram:
@@ -37,9 +46,9 @@ class Histogram:
         self.counts[bisect_left(self.bounds, value)] += 1
         self.sum += value
 
-    def state(self) -> dict[str, Any]:
-        """Return bounds, sum and ``counts``: one entry per bound, and a last one for what exceeded them all."""
-        return {"bounds": list(self.bounds), "counts": list(self.counts), "sum": self.sum}
+    def state(self) -> HistogramState:
+        """Return a copy of what was counted."""
+        return HistogramState(list(self.bounds), list(self.counts), self.sum)
 
 
 class StepTimes:

@@ -39,10 +39,7 @@ def list_(tenant: TenantOption, data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJs
     found = through(
         data_dir,
         lambda operator: all_pages(operator, "tenants", tenant, "policies"),
-        lambda plane, documents: [
-            document | {"versions": len(document["versions"])}
-            for document in map(documents.policy_document, plane.list_policies(tenant))
-        ],
+        lambda plane, documents: [documents.listed_policy(policy) for policy in plane.list_policies(tenant)],
     )
     if json:
         output.print_json(found)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def through(
     data_dir: Path, online: Callable[[Operator], Any], offline: Callable[[ControlPlane, ModuleType], Any]
 ) -> Any:
-    """Return the result of ``online`` if the installation is running, otherwise that of ``offline``.
+    """Return the JSON that ``online`` fetches if the installation is running, else that of what ``offline`` returns.
 
     ``offline`` is given the control plane and :mod:`cluster.control_plane.documents`.
     """
@@ -35,7 +35,7 @@ def through(
     from cluster.control_plane import documents
 
     with open_control_plane(data_dir) as plane:
-        return offline(plane, documents)
+        return msgspec.to_builtins(offline(plane, documents))
 
 
 def running_operator(data_dir: Path) -> Operator | None:

@@ -25,7 +25,9 @@ from ray.exceptions import RayActorError
 from ray.serve import Application
 
 from actors.calls.call_log import Calls
+from actors.calls.learner_views import VersionsReport
 from actors.calls.named_actor import LEARNER, NAMESPACE
+from actors.calls.plain import plain
 from actors.calls.socket_server import DirectServer
 from actors.installation import configure_logs
 from cluster.control_plane import ControlPlane
@@ -110,9 +112,9 @@ class LearnerCalls:
         found: tuple[int, bytes] = await self._call(2 * wait_s, "policies", since, wait_s)
         return found
 
-    async def served(self, report: dict[str, Any]) -> bytes:
+    async def served(self, report: VersionsReport) -> bytes:
         """Report what was served and return everybody's totals. Raises UnavailableError while the learner is away."""
-        found: bytes = await self._call(CALL_TIMEOUT_S, "served", self._replica, report)
+        found: bytes = await self._call(CALL_TIMEOUT_S, "served", self._replica, plain(report))
         return found
 
     async def lease(self, holder: str, asks: bytes) -> bytes:
@@ -187,7 +189,7 @@ class Decisions:
             "batches": self._n_batches,
             "faulty": self._answering.n_faulty,
             "policy": self._following.status(),
-            "models": {**self._models.status(), **self._counts.status()},
+            "models": {**self._models.status(), **plain(self._counts.status())},
         }
 
 

@@ -12,10 +12,11 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 
+from actors.calls.learner_views import ModelAnswers, ServedVersion, VersionsReport
 from serve_apps.decisions.models import Policy, Serving
 from serve_apps.decisions.scoring import LATE, REASONS, Question, Stage
 from whisperer.errors import NotFoundError, UnavailableError
@@ -27,7 +28,7 @@ EVERY_S = 2.0
 
 Totals = list[tuple[TenantId, str, int, dict[int, VersionTally]]]
 """(tenant, policy, when its stage began, tallies by version)."""
-Tell = Callable[[dict[str, Any]], Awaitable[bytes]]
+Tell = Callable[[VersionsReport], Awaitable[bytes]]
 """The learner's ``served``: takes a replica's report and returns everybody's totals. Raises UnavailableError."""
 
 _log = logging.getLogger(__name__)
@@ -35,7 +36,9 @@ _decode = msgspec.msgpack.Decoder(Totals).decode
 
 
 class Plane(Protocol):
-    def tally_policy(self, tenant: str, name: str, since: int, tallies: Mapping[int, VersionTally]) -> list[Breach]: ...
+    def tally_policy(
+        self, tenant: TenantId, name: str, since: int, tallies: Mapping[int, VersionTally]
+    ) -> list[Breach]: ...
 
 
 class VersionCounts:
@@ -71,13 +74,14 @@ class VersionCounts:
         now = {(*policy, held.rollout.since) for policy, held in serving.items()}
         self._served = {key: counts for key, counts in self._served.items() if key[0] in now}
 
-    def report(self) -> dict[str, Any]:
+    def report(self) -> VersionsReport:
         """Return the report for the learner: totals since each stage, or this replica, began."""
-        served = [(*stage, version, *counts) for (stage, version), counts in self._served.items()]
-        return {"served": served, **self.status()}
+        served = [ServedVersion(*stage, version, *counts) for (stage, version), counts in self._served.items()]
+        return VersionsReport(self.scored, self.shadow, dict(self.without), served)
 
-    def status(self) -> dict[str, Any]:
-        return {"scored": self.scored, "shadow": self.shadow, "without": dict(self.without)}
+    def status(self) -> ModelAnswers:
+        """Return what decisions got from models since this replica began."""
+        return ModelAnswers(self.scored, self.shadow, dict(self.without))
 
 
 class Tallying:

@@ -133,7 +133,7 @@ async def measure(folder: Path, options: Any) -> dict[str, Any]:
             latencies[name] += found
             took[name].append(round(seconds, 2))
             if name == "snapshot":
-                pauses.append(keeping.last_snapshot["pause_ms"])
+                pauses.append(keeping.last_snapshot.pause_ms or 0.0)
     await committer.close()
     bookkeeper.close()
     assert not failures

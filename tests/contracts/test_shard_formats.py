@@ -205,7 +205,7 @@ def check_loop(shard: Shard) -> None:
     seen = inspection.user(shard, TENANT, f"u:{SENT}")
     assert seen is not None
     newest = seen.candidacies[0]
-    assert (newest["status"], newest["reward"], newest["matured"]) == ("sent", 0.5, False)
+    assert (newest.status, newest.reward, newest.matured) == ("sent", 0.5, False)
     assert {key: c.granted for key, c in seen.standing.consent.items()} == {
         "email/marketing": False,
         "sms/marketing": True,
@@ -213,8 +213,10 @@ def check_loop(shard: Shard) -> None:
     assert [s.channel for s in seen.standing.sends] == ["email"]
     waits = inspection.user(shard, TENANT, f"u:{WAITING}")
     assert waits is not None
-    assert (waits.candidacies[0]["status"], waits.candidacies[0]["campaign_version"]) == ("sending", 2)
-    assert waits.candidacies[0]["send"]["next_at"] > shard.now
+    assert (waits.candidacies[0].status, waits.candidacies[0].campaign_version) == ("sending", 2)
+    send = waits.candidacies[0].send
+    assert send is not None
+    assert (send.next_at or 0) > shard.now
     assert inspection.user(shard, TENANT, f"u:{GONE}") is None
     assert [reason for _, _, _, reason in loop.retained.values()] == ["bounced"]
     assert loop.rewards.first == 1

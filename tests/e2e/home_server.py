@@ -16,15 +16,11 @@ from starlette.responses import JSONResponse, Response
 from serve_apps.gateway.http import problems
 from serve_apps.gateway.http.paths import AsWritten
 from serve_apps.gateway.pages import LiveView, routes
-from serve_apps.gateway.pages.documents import (
-    CampaignPage,
-    DecisionView,
-    PolicyPage,
-    SinkMessage,
-    SinkPage,
-    Tenants,
-    UserView,
-)
+from serve_apps.gateway.pages.documents import CampaignPage, SinkPage, Tenants
+from serve_apps.gateway.routes.sink import MessageDocument
+from serve_apps.gateway.services.audit import Audit
+from serve_apps.gateway.services.policies import PolicyRecord
+from serve_apps.gateway.services.profile import UserProfile
 from tests.unit.pages import loop_documents
 from tests.unit.pages.documents import NOW, busy
 from whisperer.errors import NotFoundError
@@ -35,13 +31,13 @@ class Documents:
 
     def __init__(self) -> None:
         self.live: LiveView | None = busy()
-        self.names: Tenants = {"names": ["demo", "acme"], "demo": "demo"}
+        self.names: Tenants = Tenants(["demo", "acme"], "demo")
         self.messages: SinkPage = loop_documents.sink()
-        self.by_send_key: dict[str, SinkMessage] = {loop_documents.SEND_KEY: loop_documents.message()}
-        self.users: dict[str, UserView] = {"ada": loop_documents.user()}
-        self.decisions: dict[str, DecisionView] = {loop_documents.DECISION: loop_documents.decision()}
+        self.by_send_key: dict[str, MessageDocument] = {loop_documents.SEND_KEY: loop_documents.message()}
+        self.users: dict[str, UserProfile] = {"ada": loop_documents.user()}
+        self.decisions: dict[str, Audit] = {loop_documents.DECISION: loop_documents.decision()}
         self.campaigns: dict[str, CampaignPage] = {"Adopt a feature": loop_documents.campaign()}
-        self.learned: list[PolicyPage] = [loop_documents.policy()]
+        self.learned: list[PolicyRecord] = [loop_documents.policy()]
         self.asked: list[tuple[Any, ...]] = []
 
     async def home(self) -> LiveView:
@@ -63,19 +59,19 @@ class Documents:
         self.asked.append((tenant, channel, user_id, campaign, before, limit))
         return self.messages
 
-    async def message(self, tenant: str, send_key: str) -> SinkMessage:
+    async def message(self, tenant: str, send_key: str) -> MessageDocument:
         return self._found(tenant, self.by_send_key, send_key, "message")
 
-    async def user(self, tenant: str, user_id: str) -> UserView:
+    async def user(self, tenant: str, user_id: str) -> UserProfile:
         return self._found(tenant, self.users, user_id, "user")
 
-    async def decision(self, tenant: str, decision_id: str) -> DecisionView:
+    async def decision(self, tenant: str, decision_id: str) -> Audit:
         return self._found(tenant, self.decisions, decision_id, "decision")
 
     async def campaign(self, tenant: str, name: str) -> CampaignPage:
         return self._found(tenant, self.campaigns, name, "campaign")
 
-    async def policies(self, tenant: str) -> list[PolicyPage]:
+    async def policies(self, tenant: str) -> list[PolicyRecord]:
         self.asked.append((tenant, "policies"))
         return self.learned
 

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from serve_apps.gateway.metrics.documents import EventView
 from serve_apps.gateway.pages import PAGE_HEADERS
 from serve_apps.gateway.pages.formats import FORMATS, THIN, ago, iso
 from tests.e2e.browser import Tab, chromium, find_chromium, tab
 from tests.e2e.home_server import HomeServer, home_server
-from tests.unit.pages.documents import NOW, new_installation
+from tests.unit.pages.documents import NOW, new_installation, put
 
 pytestmark = pytest.mark.skipif(find_chromium() is None, reason="needs chromium (Debian: apt-get install chromium)")
 
@@ -58,8 +59,8 @@ def test_the_counters_follow_the_server(page: Tab, server: HomeServer) -> None:
     assert counter(page, "events_per_s") == "1 240"
     live = copy.deepcopy(server.live)
     assert live is not None
-    live.update(now=NOW + 1000, events_per_s=7.25, events_accepted=19_429_116)
-    live["events_rejected"]["rate_limited"] = 500
+    put(live, now=NOW + 1000, events_per_s=7.25, events_accepted=19_429_116)
+    live.events_rejected["rate_limited"] = 500
     server.live = live
     page.wait("document.querySelector('#totals [data-field=events_per_s]').textContent === '7.3'")
     assert counter(page, "events_accepted") == "19 429 116"
@@ -103,14 +104,14 @@ def test_new_events_come_in_on_top_and_known_rows_stay(page: Tab, server: HomeSe
     connected(page, server)
     page.run("void (window.kept = document.querySelector('.latest tbody tr'))")
     assert server.live is not None
-    server.live["latest"].insert(
+    server.live.latest.insert(
         0,
-        {"tenant": "demo", "type": "track", "name": "Logged In", "user": "a:new", "timestamp": NOW, "received_at": NOW},
+        EventView("demo", "track", "Logged In", "a:new", NOW, NOW),
     )
     page.wait("document.querySelector('.latest tbody tr').innerText.startsWith('Logged In')")
     rows = "document.querySelectorAll('.latest tbody tr')"
     assert page.run(f"{rows}[1] === window.kept")
-    assert page.run(f"{rows}.length") == len(server.live["latest"])
+    assert page.run(f"{rows}.length") == len(server.live.latest)
     assert page.run(f"{rows}[0].querySelector('[data-field=user]').className") == "id anonymous"
 
 
@@ -118,10 +119,10 @@ def test_markup_in_names_stays_text(page: Tab, server: HomeServer) -> None:
     connected(page, server)
     live = copy.deepcopy(server.live)
     assert live is not None
-    live["latest"][0].update(name=HOSTILE, user="u:" + HOSTILE)
-    live["segments"][0].update(name=HOSTILE, description=HOSTILE)
-    live["shards"][0].update(name=HOSTILE, state=HOSTILE)
-    live["warnings"] = [HOSTILE]
+    put(live.latest[0], name=HOSTILE, user="u:" + HOSTILE)
+    put(live.segments[0], name=HOSTILE, description=HOSTILE)
+    put(live.shards[0], name=HOSTILE, state=HOSTILE)
+    live.warnings = [HOSTILE]
     server.live = live
     page.wait("document.querySelector('.latest [data-field=name]').textContent.startsWith('<img')")
     assert page.run("document.querySelector('.latest [data-field=name]').textContent") == HOSTILE
@@ -140,7 +141,7 @@ def test_the_page_finds_back_after_the_server_was_away(page: Tab, server: HomeSe
     assert page.text("#connection") == "Reconnecting…"
     assert counter(page, "users") == "204 118"
     assert server.live is not None
-    server.live["users"] = 5
+    server.live.users = 5
     server.start()
     page.wait(f"{CONNECTION} === 'live'")
     assert counter(page, "users") == "5"
@@ -181,7 +182,7 @@ def test_a_new_release_brings_its_own_page(page: Tab, server: HomeServer) -> Non
     connected(page, server)
     assert server.live is not None
     page.run("void (window.old = true)")
-    server.live["version"] = "0.2.0"
+    server.live.version = "0.2.0"
     page.reloaded()
     page.wait(f"{CONNECTION} === 'live'")
     assert page.run("window.old") is None
@@ -292,11 +293,11 @@ def test_a_long_name_does_not_widen_the_page(page: Tab, server: HomeServer) -> N
     page.look(width=360)
     assert server.live is not None
     long = "x" * 300
-    server.live["latest"][0].update(name=long, user="u:" + long, tenant=long)
-    server.live["segments"][0].update(name=long, description=long, tenant=long)
-    server.live["tenants"][0]["name"] = server.live["shards"][0]["name"] = long
-    server.live["events_rejected"][long] = 1
-    server.live["warnings"] = [long]
+    put(server.live.latest[0], name=long, user="u:" + long, tenant=long)
+    put(server.live.segments[0], name=long, description=long, tenant=long)
+    server.live.tenants[0].name = server.live.shards[0].name = long
+    server.live.events_rejected[long] = 1
+    server.live.warnings = [long]
     connected(page, server)
     assert page.run("document.documentElement.scrollWidth") == 360
 

@@ -7,14 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from serve_apps.gateway.pages import LiveView
+from serve_apps.gateway.services.report import ArmResult
 from tests.e2e.browser import Tab, chromium, find_chromium, tab
 from tests.e2e.home_server import HomeServer, home_server
 from tests.e2e.test_home_page import LOW_CONTRAST, connected
 from tests.unit.pages import loop_documents
-from tests.unit.pages.documents import NOW, busy, new_installation
+from tests.unit.pages.documents import NOW, busy, new_installation, put
 from tests.unit.pages.loop_documents import DECISION, SEND_KEY
 
 pytestmark = pytest.mark.skipif(find_chromium() is None, reason="needs chromium (Debian: apt-get install chromium)")
@@ -45,7 +47,7 @@ PATHS = {
 
 
 def at_work() -> LiveView:
-    return {**busy(), "loop": loop_documents.loop()}
+    return msgspec.structs.replace(busy(), loop=loop_documents.loop())
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +121,7 @@ BROKEN_WORDS = """
 def test_no_word_is_broken_and_nothing_is_null_at_any_width(page: Tab, server: HomeServer, name: str) -> None:
     nothing: dict[str, Any] = {"arm": "", "propensity": None, "propensities": [], "means": [], "spreads": []}
     server.decisions[REFUSED] = loop_documents.decision("refused", reason="no_address", arms=["no_send"], **nothing)
-    server.campaigns["Adopt a feature"]["definition"].update(budget=None, later=None)
+    server.campaigns["Adopt a feature"].definition.update(budget=None, later=None)
     for width in (360, 768, 1280):
         page.look(width=width)
         page.open(server.url + PATHS.get(name, "/policies"))
@@ -131,14 +133,19 @@ def test_no_word_is_broken_and_nothing_is_null_at_any_width(page: Tab, server: H
 def test_long_names_do_not_widen_a_page(page: Tab, server: HomeServer) -> None:
     page.look(width=360)
     assert server.live is not None
-    loop = server.live["loop"]
-    loop["campaigns"][0].update(name=LONG, tenant=LONG)
-    loop["campaigns"][0]["arms"][0]["arm"] = LONG
-    loop["campaigns"][0]["refused"] = loop["totals"]["refused"] = {LONG: 4}
-    loop["latest_decisions"][0].update(user="u:" + LONG, campaign=LONG, arm=LONG, group=LONG)
-    loop["latest_messages"][0].update(user="u:" + LONG, subject=LONG, locale=LONG, channel=LONG)
+    loop = server.live.loop
+    put(loop.campaigns[0], name=LONG, tenant=LONG)
+    loop.campaigns[0].arms[0].arm = LONG
+    loop.campaigns[0].refused = loop.totals.refused = {LONG: 4}
+    put(loop.latest_decisions[0], user="u:" + LONG, campaign=LONG, arm=LONG, group=LONG)
+    put(loop.latest_messages[0], user="u:" + LONG, subject=LONG, locale=LONG, channel=LONG)
     server.users["ada"] = loop_documents.user(
-        user_id=LONG, traits={LONG: LONG}, segments=[LONG], event_counts={LONG: 1}, previous_ids=[LONG], time_zone=LONG
+        user_id=LONG,
+        traits=loop_documents.raw({LONG: LONG}),
+        segments=[LONG],
+        event_counts={LONG: 1},
+        previous_ids=[LONG],
+        time_zone=LONG,
     )
     server.decisions[DECISION] = loop_documents.decision(
         campaign=LONG, arm=LONG, arms=["no_send", LONG, "b", "c"], refused_arms={LONG: LONG}, policy_version=LONG
@@ -147,16 +154,14 @@ def test_long_names_do_not_widen_a_page(page: Tab, server: HomeServer) -> None:
         name=LONG,
         description=LONG,
         refused={LONG: 5},
-        arms=[
-            {"group": LONG, "arm": LONG, "decisions": 10**9, "sent": 10**9, "converted": 10**9, "reward_micros": 10**15}
-        ],
+        arms=[ArmResult(LONG, LONG, 10**9, 10**9, 10**9, 10**15, 1e9)],
         definition={LONG: LONG, "trigger": {"event": LONG}, "arms": [{"id": LONG, "channel": LONG, "template": LONG}]},
     )
     server.by_send_key[SEND_KEY] = loop_documents.message(
         parts={"subject": LONG, "text": LONG}, address=LONG, campaign=LONG, locale=LONG, headers={LONG: LONG}
     )
-    server.messages["messages"][0] = server.by_send_key[SEND_KEY]
-    server.messages["counts"]["by_channel"] = {LONG: 1}
+    server.messages.messages[0] = server.by_send_key[SEND_KEY]
+    server.messages.counts = msgspec.structs.replace(server.messages.counts, by_channel={LONG: 1})
     for name in ("home", "user", "decision", "campaign", "email", "sink"):
         page.open(server.url + PATHS[name])
         assert page.run("document.documentElement.scrollWidth") == 360, name
@@ -237,10 +242,10 @@ def test_the_loop_follows_the_server_without_a_reload(page: Tab, server: HomeSer
     page.run("void (window.kept = document.querySelector('.decisions tbody tr'), window.same = true)")
     live = copy.deepcopy(server.live)
     assert live is not None
-    live["loop"]["totals"]["conversions"] = 1_907
-    first = live["loop"]["latest_decisions"][0]
-    live["loop"]["latest_decisions"].insert(0, {**first, "decision_id": REFUSED, "user": "u:somebody-new", "at": NOW})
-    live["loop"]["latest_decisions"].pop()
+    live.loop.totals.conversions = 1_907
+    latest = live.loop.latest_decisions
+    latest.insert(0, msgspec.structs.replace(latest[0], decision_id=REFUSED, user="u:somebody-new", at=NOW))
+    latest.pop()
     server.live = live
     page.wait("document.querySelector('.decisions tbody tr').innerText.includes('somebody-new')")
     rows = "document.querySelectorAll('.decisions tbody tr')"
@@ -254,7 +259,7 @@ def test_a_first_campaign_appears_before_the_viewers_eyes(page: Tab, server: Hom
     server.live = new_installation()
     connected(page, server)
     assert "No campaign yet." in page.run(VISIBLE_TEXT)
-    server.live = {**new_installation(), "loop": loop_documents.loop()}
+    server.live = msgspec.structs.replace(new_installation(), loop=loop_documents.loop())
     page.wait("document.querySelectorAll('.campaign svg.accounting rect').length > 3")
     assert "No campaign yet." not in page.run(VISIBLE_TEXT)
 
@@ -283,8 +288,8 @@ def test_markup_in_names_stays_text_when_a_page_updates_itself(page: Tab, server
     connected(page, server)
     live = copy.deepcopy(server.live)
     assert live is not None
-    live["loop"]["campaigns"][0]["name"] = HOSTILE
-    live["loop"]["latest_messages"][0]["subject"] = HOSTILE
+    live.loop.campaigns[0].name = HOSTILE
+    live.loop.latest_messages[0].subject = HOSTILE
     server.live = live
     page.wait("document.querySelector('.campaign h2').innerText.includes('<img')")
     assert page.run("window.owned") is None

@@ -121,7 +121,7 @@ async def test_an_erasure_waits_for_a_shard_that_is_away_and_is_over_when_it_is_
     await asyncio.sleep(housekeeping.ERASE_TOGETHER_S + 0.3)
     keeping = shards.actors[1 - source]._housekeeping
     assert keeping.n_erasures_waiting == 1
-    assert keeping.retention()["erasure_age_s"] is not None
+    assert keeping.retention().erasure_age_s is not None
     shards.start(source)
     await erased(shards)
     await flush(shards)

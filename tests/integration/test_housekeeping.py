@@ -70,8 +70,8 @@ async def test_a_snapshot_taken_under_traffic_is_the_state_at_its_position(shard
     sent = await traffic.stop()
     before = inspection.digest(shards.actors[0]._shard)
     last = shards.actors[0]._housekeeping.last_snapshot
-    assert last["pause_ms"] > 0
-    assert 0 < last["new_chunks"] <= last["chunks"]
+    assert (last.pause_ms or 0) > 0
+    assert 0 < (last.new_chunks or 0) <= (last.chunks or 0)
     await shards.crash(0)
     actor = shards.start(0)
     assert inspection.digest(actor._shard) == before
@@ -102,8 +102,8 @@ async def test_everything_acknowledged_is_in_the_warehouse_once_after_exports_co
     keeping._settings = _compacting_at(keeping, 2)
     await keeping.export()
     await keeping.compact()
-    assert keeping.compaction["files_merged"] >= 2
-    assert keeping.compaction["dates_waiting"] == 0
+    assert keeping.compaction.files_merged >= 2
+    assert keeping.compaction.dates_waiting == 0
     assert stored(tmp_path) == sorted(sent)
     assert len(Warehouse(tmp_path / "warehouse").files(TENANT)) == 1
 
@@ -128,7 +128,7 @@ async def test_a_lost_child_is_tried_again_and_then_done_without(
     monkeypatch.undo()
     await shards.crash(0)
     recovered = shards.start(0)
-    assert recovered._recovery["records"] == 0
+    assert recovered._recovery.records == 0
     assert inspection.digest(recovered._shard) == before
 
 

@@ -19,6 +19,7 @@ from whisperer.events.parts import PartBuilder, merge
 from whisperer.ids import anonymous_key, known_key, partition_of
 from whisperer.profiles.timeline import unpack_reference
 from whisperer.shard import inspection
+from whisperer.shard.views.user import UserView
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ async def send(shards: LocalShards, *events: dict[str, object]) -> None:
         assert status == CallStatus.OK
 
 
-async def user(shards: LocalShards, key: str) -> inspection.UserView | None:
+async def user(shards: LocalShards, key: str) -> UserView | None:
     for _ in range(5):
         _, view = await shards.call(
             shards.places.table(TENANT)[partition_of(key, SEED)],
@@ -105,7 +106,7 @@ async def test_recovery_starts_from_a_snapshot_and_the_journal_is_trimmed(shards
         await actor._housekeeping.snapshot()
     await shards.crash(0)
     recovered = shards.start(0)
-    assert recovered._recovery["records"] == 0
+    assert recovered._recovery.records == 0
     assert inspection.digest(recovered._shard) == before
     assert recovered._journal.oldest > 0
 

@@ -73,7 +73,7 @@ def played(budget: Budget, seed: int, rate: float = 20.0) -> Played:
                 total += COSTS[choice.arms.index(choice.arm)]
                 free += COSTS[int(np.argmax(choice.means))]
         spent.append(total / budget.amount_micros)
-        prices.append(next((one["price"] for one in keeper.status()), 0.0))
+        prices.append(next((one.price for one in keeper.status()), 0.0))
     return Played(np.array(spent), np.array(prices), free / budget.amount_micros)
 
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
 
 import msgspec
 
@@ -96,6 +95,27 @@ class Allotment(msgspec.Struct, array_like=True):
         self.pace, self.paced_at = paced(pace, plan, Gains(scale), self.paced_at, now), now
 
 
+class BudgetWindow(msgspec.Struct, kw_only=True):
+    """Show one window of a campaign's budget; money in the goal's unit, times in ms UTC.
+
+    Attributes
+    ----------
+    granted, spent : replicas hold the difference
+    price : what an effect must be worth per unit of money, now
+    withheld : decisions for which too little was left
+    """
+
+    tenant: TenantId
+    campaign: str
+    begins_at: int
+    ends_at: int
+    amount: float
+    granted: float
+    spent: float
+    price: float
+    withheld: int
+
+
 class Allotments:
     """Hold every campaign's open windows. Use from one thread.
 
@@ -124,20 +144,20 @@ class Allotments:
         """Serialise the state, for the constructor."""
         return _encode([(*place, windows) for place, windows in self._open.items()])
 
-    def status(self) -> list[dict[str, Any]]:
-        """List every open window, oldest first, in the goal's unit; replicas hold ``granted`` less ``spent``."""
+    def status(self) -> list[BudgetWindow]:
+        """List every open window, oldest first."""
         return [
-            {
-                "tenant": tenant,
-                "campaign": campaign,
-                "begins_at": int(one.budget.plan(one.window).begins),
-                "ends_at": int(one.budget.plan(one.window).ends),
-                "amount": one.budget.amount_micros / MICROS,
-                "granted": one.granted_micros / MICROS,
-                "spent": one.spent_micros / MICROS,
-                "price": one.pace.price,
-                "withheld": sum(held.n_withheld for held in one.holders.values()),
-            }
+            BudgetWindow(
+                tenant=tenant,
+                campaign=campaign,
+                begins_at=int(one.budget.plan(one.window).begins),
+                ends_at=int(one.budget.plan(one.window).ends),
+                amount=one.budget.amount_micros / MICROS,
+                granted=one.granted_micros / MICROS,
+                spent=one.spent_micros / MICROS,
+                price=one.pace.price,
+                withheld=sum(held.n_withheld for held in one.holders.values()),
+            )
             for (tenant, campaign, _), windows in self._open.items()
             for one in windows
         ]

@@ -234,9 +234,9 @@ def feature_hash(specs: Iterable[Any]) -> str:
     return hashlib.blake2b(msgspec.json.encode(stated), digest_size=16).hexdigest()
 
 
-def describe(table: Table, row: int, now: int) -> dict[str, Any]:
+def describe(table: Table, row: int, now: int) -> dict[str, int | float | None]:
     """Return all features of one user for people and callers: counts as integers, missing values as None."""
-    values: dict[str, Any] = {}
+    values: dict[str, int | float | None] = {}
     found = matrix(tuple(FEATURES), table, np.array([row]), now)[0].tolist()
     for (name, spec), value in zip(FEATURES.items(), found, strict=True):
         if np.isnan(value):

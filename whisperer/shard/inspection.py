@@ -9,9 +9,8 @@ from typing import Any
 
 import msgspec
 
-from whisperer.eligibility.standing import Standing
 from whisperer.errors import InvariantError
-from whisperer.ids import DecisionId, Partition, TenantId, UserKey, anonymous_key, bare_id, is_anonymous, known_key
+from whisperer.ids import DecisionId, TenantId, UserKey, anonymous_key, bare_id, is_anonymous, known_key
 from whisperer.journeys.engagement import OPEN, DecisionStatus
 from whisperer.journeys.engagement import encode as encode_engagement
 from whisperer.profiles import features, pages, timeline, traits
@@ -26,45 +25,8 @@ from whisperer.shard.decision import view as decision_view
 from whisperer.shard.machine import Shard
 from whisperer.shard.state.log import encode_log
 from whisperer.shard.state.tenant import PartitionPair, Tenant
-
-
-class ScoresView(msgspec.Struct):
-    """Show a user's scores, the model that gave the newest ones, and when this shard last took any in (ms UTC)."""
-
-    churn: float | None
-    engagement: float | None
-    model: str
-    at: int
-
-
-class UserView(msgspec.Struct):
-    """Show a user to callers. `moved_to` names the key it was merged into; everything else is then empty."""
-
-    key: UserKey
-    moved_to: UserKey | None = None
-    anonymous_ids: list[str] = []
-    previous_ids: list[str] = []
-    refused_anonymous_ids: list[str] = []
-    traits: dict[str, msgspec.Raw] = {}
-    features: dict[str, Any] = {}
-    event_counts: dict[str, int] = {}
-    segments: list[str] = []
-    timeline: list[Entry] = []
-    first_seen: int | None = None
-    last_seen: int | None = None
-    time_zone: str | None = None
-    locale: str | None = None
-    partition: Partition = Partition(0)
-    sequence: int = 0
-    daily_counts: list[tuple[str, int, int]] = []
-    candidacies: list[dict[str, Any]] = []
-    standing: Standing = msgspec.field(default_factory=Standing)
-    group: str = ""
-    scores: ScoresView | None = None
-    n_traits: int = 0
-    """Trait names that the profile holds, removed ones included."""
-    traits_bytes: int = 0
-    """Bytes that the traits take of :data:`whisperer.profiles.traits.MAX_BYTES`."""
+from whisperer.shard.views.decision import DecisionView
+from whisperer.shard.views.user import ScoresView, UserView
 
 
 def keys_for(user_id: str) -> tuple[UserKey, UserKey]:
@@ -128,8 +90,8 @@ def root(shard: Shard, tenant_id: TenantId, key: UserKey) -> UserKey:
     return key if tenant is None else tenant.forest.root(key)
 
 
-def decision(shard: Shard, tenant_id: TenantId, decision_id: DecisionId) -> dict[str, Any] | None:
-    """Return the view of a decision (:mod:`whisperer.shard.decision.view`), or None if it is not in memory here."""
+def decision(shard: Shard, tenant_id: TenantId, decision_id: DecisionId) -> DecisionView | None:
+    """Return the view of a decision, or None if it is not in memory here."""
     tenant = shard.tenants.get(tenant_id)
     found = tenant.loop.find(decision_id) if tenant else None
     return None if tenant is None or found is None else decision_view.view(tenant, *found)

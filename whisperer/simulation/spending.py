@@ -8,17 +8,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 
-from whisperer.decisions.allotment import Allotments
+from whisperer.decisions.allotment import Allotments, BudgetWindow
 from whisperer.decisions.decision import Candidate, Choice
 from whisperer.decisions.purse import Purse, Wallet
 from whisperer.decisions.versions import parsed
 from whisperer.simulation.replay import Choose
 
 _HOLDER = "simulation"
+
+
+class SpentWindow(msgspec.Struct, kw_only=True):
+    """Show one window of a simulated budget, scaled to all users; see :class:`BudgetWindow`."""
+
+    begins_at: int
+    ends_at: int
+    price: float
+    amount: float
+    spent: float
+    withheld: float
 
 
 class Spending:
@@ -34,7 +44,7 @@ class Spending:
         self.wallet = Wallet()
         self._keeper = Allotments()
         self._share = share
-        self._windows: dict[int, dict[str, Any]] = {}
+        self._windows: dict[int, BudgetWindow] = {}
         self._priced = [0, 0.0]
 
     @property
@@ -62,20 +72,24 @@ class Spending:
 
         return paid
 
-    def windows(self) -> list[dict[str, Any]]:
-        """List windows, oldest first, scaled to all users: ``begins_at, ends_at`` (ms UTC), ``amount, spent`` in the
-        goal's unit, the last ``price``, and ``withheld``, decisions for which too little was left."""
-        scaled = ("amount", "spent", "withheld")
-        kept = ("begins_at", "ends_at", "price")
+    def windows(self) -> list[SpentWindow]:
+        """List windows, oldest first, each with its last price."""
         return [
-            {**{name: told[name] for name in kept}, **{name: told[name] / self._share for name in scaled}}
-            for _, told in sorted(self._windows.items())
+            SpentWindow(
+                begins_at=window.begins_at,
+                ends_at=window.ends_at,
+                price=window.price,
+                amount=window.amount / self._share,
+                spent=window.spent / self._share,
+                withheld=window.withheld / self._share,
+            )
+            for _, window in sorted(self._windows.items())
         ]
 
     def _lend(self, now: int) -> None:
         asks = self.wallet.asks()
         self.wallet.take(asks, self._keeper.answer(_HOLDER, asks, now))
-        self._windows |= {told["begins_at"]: told for told in self._keeper.status()}
+        self._windows |= {window.begins_at: window for window in self._keeper.status()}
 
     def _scaled(self, candidate: Candidate) -> Candidate:
         assert candidate.budget is not None

@@ -9,7 +9,6 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from actors.shard.loop.applications import Application
 from actors.shard.loop.decider import Decider, Submit
@@ -26,6 +25,7 @@ from whisperer.shard.decision.view import brief
 from whisperer.shard.effects import Decide, Deliver, Effect, Settled
 from whisperer.shard.machine import Shard
 from whisperer.shard.records import Asked
+from whisperer.shard.views.decision import UNKNOWN, DecisionBrief, LatestDecision
 
 DECIDE_TIMEOUT_S, RENDER_TIMEOUT_S = 10.0, 20.0
 DISPATCH_TIMEOUT_S = 800.0
@@ -90,11 +90,10 @@ class EngagementLoop:
 
     async def ask(
         self, tenant: TenantId, campaign: str, users: list[tuple[UserKey, str]], timeout_s: float
-    ) -> list[dict[str, Any]]:
+    ) -> list[DecisionBrief]:
         """Make candidates of the named users, and wait at most ``timeout_s`` for the choices.
 
-        Returns each decision as it is then, in brief (:func:`whisperer.shard.decision.view.brief`); for one that does
-        not exist, only its id and the status `unknown`.
+        Returns each decision as it is then; one that does not exist has the status `unknown`.
         """
         ids = [decision_id(tenant, key, campaign, occurrence) for key, occurrence in users]
         asker = _Asker(set(ids), asyncio.get_running_loop().create_future())
@@ -111,7 +110,7 @@ class EngagementLoop:
                 self._forget(decision, asker)
         loop = self._shard.tenant(tenant).loop
         found = zip(ids, map(loop.find, ids), strict=True)
-        return [{"id": d, "status": "unknown"} if place is None else brief(place[1]) for d, place in found]
+        return [DecisionBrief(id=d, status=UNKNOWN) if place is None else brief(place[1]) for d, place in found]
 
     def _forget(self, decision: DecisionId, asker: _Asker) -> None:
         """Stop one caller's wait for a decision; others may still wait."""
@@ -120,12 +119,21 @@ class EngagementLoop:
             self._askers[decision] = others
         asker.settle(decision)
 
-    def latest(self, tenant: TenantId) -> list[dict[str, Any]]:
+    def latest(self, tenant: TenantId) -> list[LatestDecision]:
         """Return a tenant's newest decisions since this incarnation began, newest first."""
         views = (inspection.decision(self._shard, tenant, decision) for decision in self._latest.get(tenant, ()))
-        shown = ("campaign", "arm", "propensity", "group", "status", "reason", "at")
         return [
-            {"decision_id": view["id"], "user": view["user_key"], **{name: view[name] for name in shown}}
+            LatestDecision(
+                view.id,
+                view.user_key,
+                view.campaign,
+                view.arm,
+                view.propensity,
+                view.group,
+                view.status,
+                view.reason,
+                view.at,
+            )
             for view in views
             if view is not None
         ]

@@ -1,25 +1,55 @@
 """Measures what this gateway replica did since it started, except what it refused (:mod:`.counts`).
 
-Observed once per request or call, never per event. :meth:`Measures.report` returns plain lists and numbers for the
-directory actor, so that any replica asked for the metrics can report for all.
+Observed once per request or call, never per event. :meth:`Measures.report` is left with the directory actor, so that
+any replica asked for the metrics can report for all.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import Any
 
+import msgspec
 import psutil
 
 from actors.jobs import JobsCount
-from actors.telemetry.measures import BYTES, COUNTS, Histogram
+from actors.telemetry.measures import BYTES, COUNTS, Histogram, HistogramState
 from serve_apps.gateway.metrics.counts import ReplicaCounts
 
 Level = Callable[[], float]
+
+
+class ReplicaReport(msgspec.Struct, kw_only=True):
+    """Report what one replica did since it started.
+
+    Attributes
+    ----------
+    requests : (route, method, status, number)
+    request_seconds : by route
+    levels : what waits and what is held, by name
+    jobs : by lane
+    calls : to shards, (method, result, number)
+    call_seconds : by method
+    rejected, notices : by tenant id and label
+    """
+
+    replica: str
+    pid: int
+    started_at: float
+    rss_bytes: int
+    requests: list[tuple[str, str, int, int]]
+    request_seconds: dict[str, HistogramState]
+    body_bytes: HistogramState
+    in_flight: int
+    levels: dict[str, float]
+    jobs: dict[str, JobsCount]
+    call_events: HistogramState
+    calls: list[tuple[str, str, int]]
+    call_seconds: dict[str, HistogramState]
+    rejected: dict[str, dict[str, int]]
+    notices: dict[str, dict[str, int]]
 
 
 class Measures:
@@ -63,26 +93,26 @@ class Measures:
             histogram = self.call_seconds[method] = Histogram()
         histogram.observe(seconds)
 
-    def report(self) -> dict[str, Any]:
-        """Return everything as plain lists and numbers."""
-        return {
-            "replica": self.replica,
-            "pid": os.getpid(),
-            "started_at": self._started_at,
-            "rss_bytes": self._process.memory_info().rss,
-            "requests": [[*key, n] for key, n in self.requests.items()],
-            "request_seconds": _states(self.request_seconds),
-            "body_bytes": self.body_bytes.state(),
-            "in_flight": self.n_in_flight,
-            "levels": {name: level() for name, level in self.levels.items()},
-            "jobs": {lane: dataclasses.asdict(count) for lane, count in self.jobs().items()},
-            "call_events": self.call_events.state(),
-            "calls": [[*key, n] for key, n in self.calls.items()],
-            "call_seconds": _states(self.call_seconds),
-            "rejected": {tenant: dict(codes) for tenant, codes in self._counts.rejected.items()},
-            "notices": {tenant: dict(notices) for tenant, notices in self._counts.notices.items()},
-        }
+    def report(self) -> ReplicaReport:
+        """Return a copy of everything."""
+        return ReplicaReport(
+            replica=self.replica,
+            pid=os.getpid(),
+            started_at=self._started_at,
+            rss_bytes=self._process.memory_info().rss,
+            requests=[(*key, n) for key, n in self.requests.items()],
+            request_seconds=_states(self.request_seconds),
+            body_bytes=self.body_bytes.state(),
+            in_flight=self.n_in_flight,
+            levels={name: level() for name, level in self.levels.items()},
+            jobs=self.jobs(),
+            call_events=self.call_events.state(),
+            calls=[(*key, n) for key, n in self.calls.items()],
+            call_seconds=_states(self.call_seconds),
+            rejected={tenant: dict(codes) for tenant, codes in self._counts.rejected.items()},
+            notices={tenant: dict(notices) for tenant, notices in self._counts.notices.items()},
+        )
 
 
-def _states(histograms: Mapping[str, Histogram]) -> dict[str, Any]:
+def _states(histograms: Mapping[str, Histogram]) -> dict[str, HistogramState]:
     return {name: histogram.state() for name, histogram in histograms.items()}

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
 
 from actors.calls.directory import DirectoryCalls
+from actors.calls.plain import plain, read
+from serve_apps.gateway.metrics.measures import ReplicaReport
 from whisperer.errors import UnavailableError
 
 EVERY_S = 2.0
@@ -18,17 +19,17 @@ EVERY_S = 2.0
 class Replicas:
     """The replicas' reports; ``report`` makes this replica's."""
 
-    def __init__(self, directory: DirectoryCalls, report: Callable[[], dict[str, Any]]) -> None:
+    def __init__(self, directory: DirectoryCalls, report: Callable[[], ReplicaReport]) -> None:
         self._directory = directory
         self._report = report
         self.n = 1
         """How many reported lately."""
 
-    async def reports(self) -> list[dict[str, Any]]:
+    async def reports(self) -> list[ReplicaReport]:
         """Return the reports of all replicas that reported lately, or only this one's while the directory is away."""
         own = self._report()
         try:
-            found = await self._directory.exchange_reports(own)
+            found = read(await self._directory.exchange_reports(plain(own)), list[ReplicaReport])
         except UnavailableError:
             return [own]
         self.n = len(found)

@@ -9,24 +9,37 @@ import asyncio
 import json
 import time
 from collections import Counter, deque
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import lru_cache
 from importlib.metadata import version
-from typing import Any
+
+import msgspec
 
 from actors.calls.learner import LearnerCalls
 from actors.calls.partition_map import shard_name
+from actors.calls.shard_status import SERVING, AnyStatus, ShardAway, ShardStatus
 from actors.calls.shards import ShardCalls
 from cluster.control_plane import ControlPlane, Published
 from cluster.demo.access import DemoAccess
 from serve_apps.gateway.metrics.counts import NOBODY, ReplicaCounts
-from serve_apps.gateway.metrics.measures import Measures
+from serve_apps.gateway.metrics.documents import (
+    DemoView,
+    InstallationStatus,
+    Running,
+    SegmentView,
+    ShardView,
+    TenantStatus,
+    TenantView,
+)
+from serve_apps.gateway.metrics.measures import Measures, ReplicaReport
 from serve_apps.gateway.metrics.replicas import Replicas
-from serve_apps.gateway.metrics.sums import by_tenant, encodable, loop_counts, no_counts
+from serve_apps.gateway.metrics.sums import by_tenant
+from whisperer.decisions.allotment import BudgetWindow
 from whisperer.errors import UnavailableError
 from whisperer.ids import TenantId
 from whisperer.profiles.names import MAX_NAMES, SHORT
 from whisperer.segments import describe, parse_json
+from whisperer.shard.views.counts import SegmentCounts, TenantCounts
 
 FRESH_S = 0.9
 RATE_WINDOW_S = 5.0
@@ -52,7 +65,7 @@ class Overview:
         self._counts = counts
         self._asked_at = float("-inf")
         self._began_at = float("-inf")
-        self._statuses: list[dict[str, Any]] = []
+        self._statuses: list[AnyStatus] = []
         self._asking = asyncio.Lock()
         self._read_version = -1
         self._reading = asyncio.Lock()
@@ -82,8 +95,8 @@ class Overview:
         tenants = {tenant.id: tenant.name for tenant in read}
         return tenants, {tenant: self._plane.published(tenant) for tenant in tenants}
 
-    async def shards(self, fresh: bool = False) -> list[dict[str, Any]]:
-        """Return every shard's status; one that does not answer has only name and state.
+    async def shards(self, fresh: bool = False) -> list[AnyStatus]:
+        """Return every shard's status.
 
         ``fresh``: of this moment. Callers who arrive while the shards are being asked share the answers of the next
         round.
@@ -95,8 +108,8 @@ class Overview:
                 self._began_at = time.monotonic()
                 self._statuses = list(await asyncio.gather(*(self._ask(shard) for shard in shards)))
                 self._asked_at = time.monotonic()
-                total = sum(s.get("sequence") or 0 for s in self._statuses)
-                if all(s["state"] == "serving" for s in self._statuses):
+                total = sum(status.sequence for status in self._statuses if isinstance(status, ShardStatus))
+                if all(status.state == SERVING for status in self._statuses):
                     self._totals.append((self._asked_at, total))
                 while self._totals and self._totals[0][0] < self._asked_at - RATE_WINDOW_S:
                     self._totals.popleft()
@@ -108,107 +121,97 @@ class Overview:
             await self.shards()
             await asyncio.sleep(SAMPLE_EVERY_S)
 
-    async def _ask(self, shard: int) -> dict[str, Any]:
+    async def _ask(self, shard: int) -> AnyStatus:
         try:
-            status: dict[str, Any] = await self._shards.call(shard, "status", timeout_s=STATUS_TIMEOUT_S)
-            return status
+            return await self._shards.status(shard, timeout_s=STATUS_TIMEOUT_S)
         except UnavailableError as error:
-            return {"name": shard_name(shard), "state": "recovering", "reason": error.message, "tenants": {}}
+            return ShardAway(shard_name(shard), "recovering", error.message)
 
     async def unready(self) -> list[str]:
         """Return why requests cannot be served now; empty when they can."""
         if self._shards.places.current.version == 0:
             return ["the directory has not answered yet"]
-        return [f"{s['name']} is {s['state']}" for s in await self.shards() if s["state"] != "serving"]
+        return _not_serving(await self.shards())
 
-    async def budgets(self, tenant: TenantId, campaign: str) -> list[dict[str, Any]]:
+    async def budgets(self, tenant: TenantId, campaign: str) -> list[BudgetWindow]:
         """Return a campaign's budget by window; empty while the learner is away."""
         try:
             return await self._learner.budgets(tenant, campaign)
         except UnavailableError:
             return []
 
-    async def reports(self) -> list[dict[str, Any]]:
+    async def reports(self) -> list[ReplicaReport]:
         """Return each gateway replica's report on itself."""
         return [Measures(self._counts).report()] if self._replicas is None else await self._replicas.reports()
 
-    async def status(self, reports: list[dict[str, Any]] | None = None) -> dict[str, Any]:
+    async def status(self, reports: Sequence[ReplicaReport] | None = None) -> InstallationStatus:
         """Return the document of `whisperer status --json`. Tenants and counts are current."""
         await self.reload()
         reports = await self.reports() if reports is None else reports
-        rejected, notices = (_by_tenant(reports, key) for key in ("rejected", "notices"))
+        rejected = _added(reports, lambda report: report.rejected)
+        notices = _added(reports, lambda report: report.notices)
         statuses = await self.shards(fresh=True)
         summed = by_tenant(statuses)
-        tenants = {}
-        for tenant_id, name in self.tenants.items():
-            counted = summed.get(tenant_id, no_counts())
-            tenants[name] = {
-                "id": tenant_id,
-                **counted,
-                **loop_counts(counted["campaigns"]),
-                "campaigns": encodable(counted["campaigns"]),
-                "events_rejected": dict(rejected.get(tenant_id, {})),
-                "notices": dict(notices.get(tenant_id, {})),
-            }
-        return {
-            "tenants": tenants,
-            "rejected_without_tenant": dict(rejected.get(NOBODY, {})),
-            "shards": statuses,
-            "learner": await self._learner.status(),
-            "map_version": self._shards.places.current.version,
-            "n_moved": len(self._shards.places.current.moves),
+        tenants = {
+            name: TenantStatus.of(
+                tenant,
+                summed.get(tenant, TenantCounts()),
+                dict(rejected.get(tenant, {})),
+                dict(notices.get(tenant, {})),
+            )
+            for tenant, name in self.tenants.items()
         }
+        return InstallationStatus(
+            tenants,
+            dict(rejected.get(NOBODY, {})),
+            statuses,
+            await self._learner.status(),
+            self._shards.places.current.version,
+            len(self._shards.places.current.moves),
+        )
 
-    async def live(self, demo: DemoAccess | None, dashboard_url: str | None) -> dict[str, Any]:
-        """Return the document behind the home page."""
+    async def running(self, demo: DemoAccess | None, dashboard_url: str | None) -> Running:
+        """Return what runs, for the home page."""
         statuses = await self.shards()
         summed = by_tenant(statuses)
         rejected: Counter[str] = sum(self._counts.rejected.values(), Counter())
-        return {
-            "version": version("user-whisperer"),
-            "now": time.time_ns() // 1_000_000,
-            "started_at": self._started_at,
-            "events_per_s": self._events_per_s(),
-            "events_accepted": sum(t["events_accepted"] for t in summed.values()),
-            "events_duplicate": sum(t["events_duplicate"] for t in summed.values()),
-            "events_rejected": dict(rejected),
-            "users": sum(t["users"] for t in summed.values()),
-            "tenants": [
-                {"name": name, **{k: summed.get(i, no_counts())[k] for k in ("users", "events_accepted")}}
-                for i, name in self.tenants.items()
+        counts = {tenant: summed.get(tenant, TenantCounts()) for tenant in self.tenants}
+        return Running(
+            version=version("user-whisperer"),
+            now=time.time_ns() // 1_000_000,
+            started_at=self._started_at,
+            events_per_s=self._events_per_s(),
+            events_accepted=sum(one.events_accepted for one in summed.values()),
+            events_duplicate=sum(one.events_duplicate for one in summed.values()),
+            events_rejected=dict(rejected),
+            users=sum(one.users for one in summed.values()),
+            tenants=[
+                TenantView(name, counts[tenant].users, counts[tenant].events_accepted)
+                for tenant, name in self.tenants.items()
             ],
-            "segments": [
-                {
-                    "tenant": self.tenants[tenant],
-                    "name": segment.name,
-                    "description": _described(json.dumps(segment.predicate, sort_keys=True)),
-                    **_progress(summed.get(tenant, no_counts())["segments"].get(segment.name)),
-                }
+            segments=[
+                SegmentView.of(
+                    self.tenants[tenant],
+                    segment.name,
+                    _described(json.dumps(segment.predicate, sort_keys=True)),
+                    counts[tenant].segments.get(segment.name, SegmentCounts()),
+                )
                 for tenant, published in self.published.items()
                 for segment in published.segments
             ],
-            "shards": [
-                {
-                    key: s.get(key)
-                    for key in (
-                        "name", "pid", "epoch", "sequence", "users",
-                        "rss_bytes", "state", "partitions", "journal_bytes",
-                    )
-                }
-                for s in statuses
-            ],
-            "latest": [
-                {**event, "tenant": self.tenants.get(event["tenant"], event["tenant"])}
+            shards=[ShardView.of(status) for status in statuses],
+            latest=[
+                msgspec.structs.replace(event, tenant=self.tenants.get(TenantId(event.tenant), event.tenant))
                 for event in self._counts.latest
             ],
-            "demo": None if demo is None else {"tenant": demo.tenant, "write_key": demo.write_key},
-            "dashboard_url": dashboard_url,
-            "warnings": warnings_of(statuses, self.tenants),
-        }  # fmt: skip
+            demo=None if demo is None else DemoView(demo.tenant, demo.write_key),
+            dashboard_url=dashboard_url,
+            warnings=warnings_of(statuses, self.tenants),
+        )
 
-    async def by_tenant(self, tenant: TenantId) -> dict[str, Any]:
+    async def by_tenant(self, tenant: TenantId) -> TenantCounts:
         """Return one tenant's current sums over all shards."""
-        return by_tenant(await self.shards(fresh=True)).get(tenant, no_counts())
+        return by_tenant(await self.shards(fresh=True)).get(tenant, TenantCounts())
 
     def _events_per_s(self) -> float:
         if len(self._totals) < 2:
@@ -217,13 +220,19 @@ class Overview:
         return max(0.0, (after - before) / (end - start))
 
 
-def _by_tenant(reports: list[dict[str, Any]], key: str) -> dict[str, Counter[str]]:
+def _added(
+    reports: Sequence[ReplicaReport], get: Callable[[ReplicaReport], Mapping[str, Mapping[str, int]]]
+) -> dict[str, Counter[str]]:
     """Add up replicas' counts by tenant and label."""
     found: dict[str, Counter[str]] = {}
     for report in reports:
-        for tenant, by_label in report[key].items():
+        for tenant, by_label in get(report).items():
             found.setdefault(tenant, Counter()).update(by_label)
     return found
+
+
+def _not_serving(statuses: Sequence[AnyStatus]) -> list[str]:
+    return [f"{status.name} is {status.state}" for status in statuses if status.state != SERVING]
 
 
 @lru_cache(maxsize=4_096)
@@ -232,33 +241,26 @@ def _described(predicate: str) -> str:
     return describe(parse_json(predicate))
 
 
-def _progress(segment: dict[str, Any] | None) -> dict[str, Any]:
-    if segment is None:
-        return {"members": 0, "backfill": None}
-    done = segment["done"] >= segment["total"]
-    return {"members": segment["members"], "backfill": None if done else segment["done"] / segment["total"]}
-
-
-def warnings_of(statuses: list[dict[str, Any]], tenants: Mapping[TenantId, str]) -> list[str]:
+def warnings_of(statuses: Sequence[AnyStatus], tenants: Mapping[TenantId, str]) -> list[str]:
     """Return what an operator should look at; ``tenants`` are names by id."""
-    found = [f"{s['name']} is {s['state']}" for s in statuses if s["state"] != "serving"]
-    evicted = sum(s.get("dedup_evicted", 0) for s in statuses)
+    found = _not_serving(statuses)
+    summed = by_tenant(statuses)
+    evicted = sum(status.dedup_evicted for status in statuses if isinstance(status, ShardStatus))
     if evicted:
         whose: Counter[str] = Counter()
-        for status in statuses:
-            for tenant, counted in status.get("tenants", {}).items():
-                whose[tenants.get(tenant, tenant)] += counted.get("dedup_evicted", 0)
+        for tenant, counts in summed.items():
+            whose[tenants.get(tenant, tenant)] += counts.dedup_evicted
         most = ", ".join(f"{n} of {name}" for name, n in whose.most_common(3) if n)
         found.append(
             f"{evicted} message ids were forgotten before 24 h{f' ({most})' if most else ''}: a repeat older than that "
             "counts again; raise dedup.max_ids"
         )
-    for tenant, counts in by_tenant(statuses).items():
-        n_names = counts["names"].get("event", 0)
+    for tenant, counts in summed.items():
+        n_names = counts.names.get("event", 0)
         if n_names > MAX_NAMES * (1 - SHORT):
             found.append(
                 f"{tenants.get(tenant, tenant)} sent {n_names} different event names, of {MAX_NAMES} that a shard "
-                f"tells apart: the least used are let go, {counts['events_unnamed']} events counted as (other); "
+                f"tells apart: the least used are let go, {counts.events_unnamed} events counted as (other); "
                 "names should be few, what varies belongs into properties"
             )
     return found

@@ -8,21 +8,39 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any, cast
+from collections.abc import Mapping, Sequence
 
+import msgspec
+
+from actors.calls.shard_status import AnyStatus
+from cluster.control_plane import CampaignVersion
 from cluster.control_plane.documents import COMPRESSED_S
 from serve_apps.delivery.sink import SinkMessage
-from serve_apps.gateway.metrics.sums import LOOP_COUNTS, by_tenant, loop_counts, no_campaign
+from serve_apps.gateway.metrics.sums import by_tenant
 from serve_apps.gateway.pages import documents as shapes
-from serve_apps.gateway.pages.live_view import LiveView
+from serve_apps.gateway.pages.live_view import (
+    ArmView,
+    CampaignView,
+    LatestDecision,
+    LatestMessage,
+    LiveView,
+    LoopTotals,
+    LoopView,
+)
 from serve_apps.gateway.routes.mounting import tenant_named
-from serve_apps.gateway.routes.sink import NEWEST, of_user, shown
+from serve_apps.gateway.routes.sink import NEWEST, MessageDocument, of_user, shown
+from serve_apps.gateway.services.audit import Audit
+from serve_apps.gateway.services.lift_days import DayDocument
 from serve_apps.gateway.services.parts import Parts
-from serve_apps.gateway.services.report import lifts
+from serve_apps.gateway.services.policies import PolicyRecord
+from serve_apps.gateway.services.profile import UserProfile
+from serve_apps.gateway.services.report import lift_over_holdout
 from whisperer.errors import NotFoundError, OverloadError, RequestError, TooLargeError, UnavailableError
 from whisperer.feedback.links import LinkSigner
 from whisperer.feedback.outcome import OutcomeKind
-from whisperer.ids import DecisionId, SendKey, TenantId
+from whisperer.ids import SendKey, TenantId
+from whisperer.shard.views.counts import CampaignCounts, TenantCounts, loop_counts
+from whisperer.vocabulary.groups import Group
 
 LATEST = 12
 _SUBJECT_CHARS = 120
@@ -33,7 +51,7 @@ class Documents:
         self._parts = parts
         self._signer = LinkSigner(bytes.fromhex(parts.installation.link_secret))
         self._home: LiveView | None = None
-        self._statuses: list[dict[str, Any]] = []
+        self._statuses: list[AnyStatus] = []
         self._making = asyncio.Lock()
         self._link_prefix = f"{parts.installation.public_url}/m/"
 
@@ -44,8 +62,8 @@ class Documents:
         async with self._making:
             statuses = await overview.shards()
             if self._home is None or statuses is not self._statuses:
-                live = await overview.live(installation.demo, installation.dashboard_url or None)
-                self._home = cast(LiveView, live | {"loop": await self._loop(statuses)})
+                running = await overview.running(installation.demo, installation.dashboard_url or None)
+                self._home = LiveView(**msgspec.structs.asdict(running), loop=await self._loop(statuses))
                 self._statuses = statuses
             return self._home
 
@@ -53,7 +71,7 @@ class Documents:
         await self._parts.overview.reload()
         names = sorted(self._parts.overview.tenants.values())
         demo = self._parts.installation.demo
-        return {"names": names, "demo": demo.tenant if demo is not None and demo.tenant in names else None}
+        return shapes.Tenants(names, demo.tenant if demo is not None and demo.tenant in names else None)
 
     async def sink(
         self,
@@ -72,32 +90,27 @@ class Documents:
         )
         counts = await asyncio.to_thread(sink.counts, tenant_id)
         published = self._parts.overview.published.get(tenant_id)
-        return {
-            "messages": [cast(shapes.SinkMessage, shown(message)) for message in found],
-            "next_before": found[-1].serial if len(found) == limit else None,
-            "counts": {
-                "by_channel": counts.by_channel,
-                "total": counts.total,
-                "n_repeats": counts.n_repeats,
-                "doubled": counts.doubled,
-            },
-            "campaigns": [] if published is None else [row.name for row in published.campaigns],
-        }
+        return shapes.SinkPage(
+            [shown(message) for message in found],
+            found[-1].serial if len(found) == limit else None,
+            counts,
+            [] if published is None else [row.name for row in published.campaigns],
+        )
 
-    async def message(self, tenant: str, send_key: str) -> shapes.SinkMessage:
+    async def message(self, tenant: str, send_key: str) -> MessageDocument:
         tenant_id = await tenant_named(self._parts, tenant)
         found = await asyncio.to_thread(self._parts.sink.message, tenant_id, SendKey(send_key))
         if found is None:
             raise NotFoundError(f"the sink has no message {send_key[:80]!r}", code="message_not_found")
-        return cast(shapes.SinkMessage, shown(found))
+        return shown(found)
 
-    async def user(self, tenant: str, user_id: str) -> shapes.UserView:
+    async def user(self, tenant: str, user_id: str) -> UserProfile:
         tenant_id = await tenant_named(self._parts, tenant)
-        return cast(shapes.UserView, await self._parts.users.show(tenant_id, user_id))
+        return await self._parts.users.show(tenant_id, user_id)
 
-    async def decision(self, tenant: str, decision_id: str) -> shapes.DecisionView:
+    async def decision(self, tenant: str, decision_id: str) -> Audit:
         tenant_id = await tenant_named(self._parts, tenant)
-        return cast(shapes.DecisionView, await self._parts.decisions.show(tenant_id, DecisionId(decision_id)))
+        return await self._parts.decisions.show(tenant_id, DecisionId(decision_id))
 
     async def campaign(self, tenant: str, name: str) -> shapes.CampaignPage:
         tenant_id = await tenant_named(self._parts, tenant)
@@ -107,19 +120,18 @@ class Documents:
             self._days(tenant_id, name),
             parts.simulations.newest(tenant_id, name),
         )
-        return cast(shapes.CampaignPage, report | {"days": days, "simulation": simulation})
+        return shapes.CampaignPage(**msgspec.structs.asdict(report), days=days, simulation=simulation)
 
-    async def _days(self, tenant_id: TenantId, name: str) -> list[dict[str, Any]]:
+    async def _days(self, tenant_id: TenantId, name: str) -> list[DayDocument]:
         """Return lift by day; the page works without it."""
         try:
-            days: list[dict[str, Any]] = (await self._parts.lift_days.show(tenant_id, name))["data"]
+            return (await self._parts.lift_days.show(tenant_id, name)).data
         except (OverloadError, TooLargeError, UnavailableError):
             return []
-        return days
 
-    async def policies(self, tenant: str) -> list[shapes.PolicyPage]:
+    async def policies(self, tenant: str) -> list[PolicyRecord]:
         tenant_id = await tenant_named(self._parts, tenant)
-        return cast(list[shapes.PolicyPage], await self._parts.policies.page(tenant_id))
+        return await self._parts.policies.page(tenant_id)
 
     def link_target(self, url: str) -> tuple[str, str] | None:
         token = url.removeprefix(self._link_prefix).partition("/")[2]
@@ -131,75 +143,84 @@ class Documents:
             return None
         return link.kind, link.url
 
-    async def _loop(self, statuses: list[dict[str, Any]]) -> dict[str, Any]:
+    async def _loop(self, statuses: Sequence[AnyStatus]) -> LoopView:
         overview, summed = self._parts.overview, by_tenant(statuses)
-        campaigns = []
-        totals = loop_counts({})
-        for tenant_id, published in overview.published.items():
-            counted = summed.get(tenant_id, {}).get("campaigns", {})
-            for row in published.campaigns:
-                sums = counted.get(row.name, no_campaign())
-                campaigns.append(_campaign(overview.tenants[tenant_id], row, sums))
-            totals = _added(totals, loop_counts(counted))
-        outcomes = totals.pop("outcomes")
-        seen = {
-            name: outcomes.get(name, 0) for name in (OutcomeKind.OPENED, OutcomeKind.CLICKED, OutcomeKind.UNSUBSCRIBED)
-        }
+        known = {tenant: summed.get(tenant, TenantCounts()).campaigns for tenant in overview.published}
         latest = [
-            {**one, "tenant": overview.tenants[tenant]}
+            LatestDecision(**msgspec.structs.asdict(one), tenant=overview.tenants[tenant])
             for status in statuses
-            for tenant, counted in status["tenants"].items()
-            for one in counted.get("latest_decisions", [])
+            for tenant, counts in status.tenants.items()
+            for one in counts.latest_decisions
             if tenant in overview.tenants
         ]
-        return {
-            "campaigns": campaigns,
-            "totals": totals | seen,
-            "latest_decisions": sorted(latest, key=lambda one: one["at"], reverse=True)[:LATEST],
-            "latest_messages": await asyncio.to_thread(self._latest_messages, dict(overview.tenants)),
-        }
+        return LoopView(
+            [
+                _campaign(overview.tenants[tenant], row, known[tenant].get(row.name, CampaignCounts()))
+                for tenant, published in overview.published.items()
+                for row in published.campaigns
+            ],
+            _totals([counts for campaigns in known.values() for counts in campaigns.values()]),
+            sorted(latest, key=lambda one: one.at, reverse=True)[:LATEST],
+            await asyncio.to_thread(self._latest_messages, dict(overview.tenants)),
+        )
 
-    def _latest_messages(self, tenants: dict[TenantId, str]) -> list[dict[str, Any]]:
+    def _latest_messages(self, tenants: Mapping[TenantId, str]) -> list[LatestMessage]:
         return [
-            {
-                "tenant": tenants[message.tenant],
-                "send_key": message.send_key,
-                "channel": message.channel,
-                "locale": message.locale,
-                "user": message.user_key,
-                "subject": _subject(message),
-                "at": message.received_at,
-            }
+            LatestMessage(
+                tenant=tenants[message.tenant],
+                send_key=message.send_key,
+                channel=message.channel,
+                locale=message.locale,
+                user=message.user_key,
+                subject=_subject(message),
+                at=message.received_at,
+            )
             for message in self._parts.sink.latest(LATEST)
             if message.tenant in tenants
         ]
 
 
-def _campaign(tenant: str, row: Any, sums: dict[str, Any]) -> dict[str, Any]:
+def _campaign(tenant: str, row: CampaignVersion, counts: CampaignCounts) -> CampaignView:
     campaign = row.campaign
     channels = {arm.id: arm.channel for arm in campaign.arms}
-    arms: dict[str, dict[str, Any]] = {}
-    for one in sums["arms"]:
-        shown_arm = arms.setdefault(
-            one["arm"],
-            {"arm": one["arm"], "channel": channels.get(one["arm"], ""), "decisions": 0, "sent": 0, "converted": 0},
-        )
-        for name in ("decisions", "sent", "converted"):
-            shown_arm[name] += one[name]
-    return {
-        "tenant": tenant,
-        "name": row.name,
-        "status": row.status,
-        "compressed": campaign.goal.window_s < COMPRESSED_S,
-        **{name: sums[name] for name in LOOP_COUNTS},
-        "refused": sums["refused"],
-        "arms": [arms[name] for name in sorted(arms)],
-        **lifts(sums),
-    }
+    arms: dict[str, ArmView] = {}
+    for one in counts.arms:
+        arm = arms.setdefault(one.arm, ArmView(one.arm, channels.get(one.arm, ""), 0, 0, 0))
+        arm.decisions += one.decisions
+        arm.sent += one.sent
+        arm.converted += one.converted
+    return CampaignView(
+        tenant=tenant,
+        name=row.name,
+        status=row.status,
+        compressed=campaign.goal.window_s < COMPRESSED_S,
+        candidates=counts.candidates,
+        sent=counts.sent,
+        unknown=counts.unknown,
+        no_send=counts.no_send,
+        pending=counts.pending,
+        conversions=counts.conversions,
+        refused=counts.refused,
+        arms=[arms[name] for name in sorted(arms)],
+        lift=lift_over_holdout(counts, Group.POLICY),
+        uniform_lift=lift_over_holdout(counts, Group.UNIFORM),
+    )
 
 
-def _added(totals: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
-    return loop_counts({"a": totals, "b": more})
+def _totals(several: Sequence[CampaignCounts]) -> LoopTotals:
+    total = loop_counts(several)
+    return LoopTotals(
+        candidates=total.candidates,
+        sent=total.sent,
+        unknown=total.unknown,
+        no_send=total.no_send,
+        pending=total.pending,
+        conversions=total.conversions,
+        refused=total.refused,
+        opened=total.outcomes.get(OutcomeKind.OPENED, 0),
+        clicked=total.outcomes.get(OutcomeKind.CLICKED, 0),
+        unsubscribed=total.outcomes.get(OutcomeKind.UNSUBSCRIBED, 0),
+    )
 
 
 def _subject(message: SinkMessage) -> str:

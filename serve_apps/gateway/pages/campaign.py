@@ -18,9 +18,9 @@ from whisperer.vocabulary.groups import GROUPS
 def render_campaign(campaign: CampaignPage, *, now: int, site: Site) -> str:
     """Render the page at ``/campaigns/{name}``."""
     parts, missing = accounting(
-        campaign["candidates"], campaign["sent"], campaign["no_send"], campaign["refused"], campaign["pending"]
+        campaign.candidates, campaign.sent, campaign.no_send, campaign.refused, campaign.pending
     )
-    by_group = sorted(campaign["arms"], key=lambda row: _order(row["group"]))
+    by_group = sorted(campaign.arms, key=lambda row: _order(row.group))
     return render(
         "campaign.html",
         site=site,
@@ -28,18 +28,18 @@ def render_campaign(campaign: CampaignPage, *, now: int, site: Site) -> str:
         campaign=campaign,
         parts=parts,
         missing=missing,
-        lift=lift_picture(campaign["lift"], campaign["uniform_lift"]),
-        days=days_picture(campaign.get("days", [])),
-        simulation=campaign.get("simulation"),
-        simulated=_simulated(campaign.get("simulation")),
+        lift=lift_picture(campaign.lift, campaign.uniform_lift),
+        days=days_picture(campaign.days),
+        simulation=campaign.simulation,
+        simulated=_simulated(campaign.simulation),
         results=[
-            (row, bar.width, formats.percent(row["converted"] / row["decisions"]) if row["decisions"] else formats.DASH)
-            for row, bar in zip(by_group, bars([(row["arm"], row["decisions"]) for row in by_group]), strict=True)
+            (row, bar.width, formats.percent(row.converted / row.decisions) if row.decisions else formats.DASH)
+            for row, bar in zip(by_group, bars([(row.arm, row.decisions) for row in by_group]), strict=True)
         ],
-        groups=sorted(campaign["groups"], key=lambda row: _order(row["group"])),
+        groups=sorted(campaign.groups, key=lambda row: _order(row.group)),
         suspicious_p=SUSPICIOUS_P,
-        rows=definition.rows(campaign["definition"]),
-        arms=[_arm(arm) for arm in campaign["definition"].get("arms", ()) if isinstance(arm, dict)],
+        rows=definition.rows(campaign.definition),
+        arms=[_arm(arm) for arm in campaign.definition.get("arms", ()) if isinstance(arm, dict)],
     )
 
 

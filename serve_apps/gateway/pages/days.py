@@ -6,19 +6,20 @@ everything else, so the axis fits the newest look, and what lies beyond is cut o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from serve_apps.gateway.pages.formats import count, number, percent, signed
+from serve_apps.gateway.services.lift_days import AnyLook, AnytimeDocument, DayDocument
+from serve_apps.gateway.services.report import NotYetDocument
 from whisperer.evaluation.lift import SUSPICIOUS_P
 
 _BEYOND = 3.0
 """How far the axis extends beyond the newest interval, in half widths of it."""
-_COMPARISONS = (
-    ("lift", "policy over holdout"),
-    ("uniform_lift", "uniform over holdout"),
-    ("over_uniform", "policy over uniform"),
+_COMPARISONS: tuple[tuple[Callable[[DayDocument], AnyLook], str], ...] = (
+    (lambda day: day.lift, "policy over holdout"),
+    (lambda day: day.uniform_lift, "uniform over holdout"),
+    (lambda day: day.over_uniform, "policy over uniform"),
 )
 
 
@@ -40,55 +41,57 @@ class DaysPicture:
     warning: str
 
 
-def days_picture(days: Sequence[dict[str, Any]]) -> DaysPicture | None:
+def days_picture(days: Sequence[DayDocument]) -> DaysPicture | None:
     """Draw the ``data`` of `GET /v1/campaigns/{name}/report/days`; None if it has no day."""
     if not days:
         return None
     newest = days[-1]
-    known = [(at, day["lift"]) for at, day in enumerate(days) if "difference" in day["lift"]]
+    known = [(at, day.lift) for at, day in enumerate(days) if isinstance(day.lift, AnytimeDocument)]
     zero, line, band, certain = 50.0, "", "", "unclear"
     if len(known) > 1:
         last = known[-1][1]
-        reach = (last["high"] - last["low"]) / 2 * _BEYOND or 1.0
-        low, high = min(0.0, last["low"] - reach), max(0.0, last["high"] + reach)
+        reach = (last.high - last.low) / 2 * _BEYOND or 1.0
+        low, high = min(0.0, last.low - reach), max(0.0, last.high + reach)
 
         def y(value: float) -> float:
             return float(round(100 * (high - min(max(value, low), high)) / (high - low), 2))
 
         x = [round(100 * (at - known[0][0]) / (known[-1][0] - known[0][0]), 2) for at, _ in known]
-        tops = [(at, y(one["high"])) for at, (_, one) in zip(x, known, strict=True)]
-        bottoms = [(at, y(one["low"])) for at, (_, one) in zip(x, known, strict=True)]
-        line = _points([(at, y(one["difference"])) for at, (_, one) in zip(x, known, strict=True)])
+        tops = [(at, y(one.high)) for at, (_, one) in zip(x, known, strict=True)]
+        bottoms = [(at, y(one.low)) for at, (_, one) in zip(x, known, strict=True)]
+        line = _points([(at, y(one.difference)) for at, (_, one) in zip(x, known, strict=True)])
         band, zero = _points([*tops, *bottoms[::-1]]), y(0.0)
-        certain = "above" if last["low"] > 0 else "below" if last["high"] < 0 else "unclear"
-    ratio = newest["sample_ratio"]
-    warning = f"p = {number(ratio['p_value'])}, below {number(SUSPICIOUS_P)}" if ratio["suspicious"] else ""
-    users = sum(group["users"] for group in newest["groups"])
+        certain = "above" if last.low > 0 else "below" if last.high < 0 else "unclear"
+    ratio = newest.sample_ratio
+    warning = f"p = {number(ratio.p_value)}, below {number(SUSPICIOUS_P)}" if ratio.suspicious else ""
+    users = sum(group.users for group in newest.groups)
     return DaysPicture(
         zero,
         line,
         band,
         certain,
-        days[known[0][0]]["day"] if known else days[0]["day"],
-        newest["day"],
-        [(label, _told(newest[name], days, name)) for name, label in _COMPARISONS],
+        days[known[0][0]].day if known else days[0].day,
+        newest.day,
+        [(label, _told(days, get)) for get, label in _COMPARISONS],
         f"{count(users)} users whose window has closed",
         warning,
     )
 
 
-def _told(lift: dict[str, Any], days: Sequence[dict[str, Any]], name: str) -> str:
-    if "difference" not in lift:
-        return f"not yet: {lift['not_yet']}"
-    ends = f"{number(_short(lift['low']))} to {number(_short(lift['high']))}"
-    text = f"{signed(_short(lift['difference']))} per user ({percent(lift['level'])} at all looks: {ends})"
-    if not lift["decided"]:
+def _told(days: Sequence[DayDocument], get: Callable[[DayDocument], AnyLook]) -> str:
+    lift = get(days[-1])
+    if isinstance(lift, NotYetDocument):
+        return f"not yet: {lift.not_yet}"
+    ends = f"{number(_short(lift.low))} to {number(_short(lift.high))}"
+    text = f"{signed(_short(lift.difference))} per user ({percent(lift.level)} at all looks: {ends})"
+    if not lift.decided:
         return f"{text}, not decided"
-    since = days[-1]["day"]
+    since = days[-1].day
     for day in reversed(days):
-        if not day[name].get("decided"):
+        look = get(day)
+        if isinstance(look, NotYetDocument) or not look.decided:
             break
-        since = day["day"]
+        since = day.day
     return f"{text}, decided since {since}"
 
 

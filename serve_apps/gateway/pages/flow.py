@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from serve_apps.gateway.pages.formats import count, percent, rate
 from serve_apps.gateway.pages.live_view import CampaignView, LiveView, LoopView
 from serve_apps.gateway.pages.pictures import Bar, LiftPicture, Slice, accounting, bars, lift_picture
+from serve_apps.gateway.services.report import LiftDocument
 
 _MOST_BARS = 5
 
@@ -38,25 +39,25 @@ class CampaignCard:
 
 def stages(live: LiveView, loop: LoopView) -> list[FlowStage]:
     """Return the stages from an event to its worth."""
-    totals, campaigns = loop["totals"], loop["campaigns"]
+    totals, campaigns = loop.totals, loop.campaigns
     by_arm: Counter[str] = Counter()
     by_channel: Counter[str] = Counter()
     for campaign in campaigns:
-        for arm in campaign["arms"]:
-            by_arm[arm["arm"]] += arm["decisions"]
-            if arm["channel"]:
-                by_channel[arm["channel"]] += arm["sent"]
-    n_decided = sum(by_arm.values()) or totals["sent"] + totals["no_send"]
-    n_refused = sum(totals["refused"].values())
-    sent = totals["sent"]
+        for arm in campaign.arms:
+            by_arm[arm.arm] += arm.decisions
+            if arm.channel:
+                by_channel[arm.channel] += arm.sent
+    n_decided = sum(by_arm.values()) or totals.sent + totals.no_send
+    n_refused = sum(totals.refused.values())
+    sent = totals.sent
     return [
-        FlowStage("events", "Events", rate(live["events_per_s"]), f"a second, from {count(live['users'])} users", []),
+        FlowStage("events", "Events", rate(live.events_per_s), f"a second, from {count(live.users)} users", []),
         FlowStage(
             "candidates",
             "Candidates",
-            count(totals["candidates"]),
-            f"{_of(n_refused, totals['candidates'])} not eligible" if n_refused else "users a campaign considered",
-            bars(totals["refused"], _MOST_BARS) if n_refused else [],
+            count(totals.candidates),
+            f"{_of(n_refused, totals.candidates)} not eligible" if n_refused else "users a campaign considered",
+            bars(totals.refused, _MOST_BARS) if n_refused else [],
         ),
         FlowStage(
             "decided",
@@ -75,11 +76,13 @@ def stages(live: LiveView, loop: LoopView) -> list[FlowStage]:
         FlowStage(
             "answered",
             "Opened",
-            count(totals["opened"]),
-            f"{_of(totals['opened'], sent)} of sent",
-            bars([(name, totals[name]) for name in ("opened", "clicked", "unsubscribed")]) if sent else [],
+            count(totals.opened),
+            f"{_of(totals.opened, sent)} of sent",
+            bars([("opened", totals.opened), ("clicked", totals.clicked), ("unsubscribed", totals.unsubscribed)])
+            if sent
+            else [],
         ),
-        FlowStage("converted", "Conversions", count(totals["conversions"]), "reached a campaign's goal in time", []),
+        FlowStage("converted", "Conversions", count(totals.conversions), "reached a campaign's goal in time", []),
         _worth(campaigns),
     ]
 
@@ -87,21 +90,21 @@ def stages(live: LiveView, loop: LoopView) -> list[FlowStage]:
 def cards(loop: LoopView) -> list[CampaignCard]:
     """Return the campaigns, those with the most candidates first."""
     found = []
-    for view in sorted(loop["campaigns"], key=lambda c: (-c["candidates"], c["tenant"], c["name"])):
-        parts, missing = accounting(view["candidates"], view["sent"], view["no_send"], view["refused"], view["pending"])
-        decided = bars([(arm["arm"], arm["decisions"]) for arm in view["arms"]])
-        found.append(CampaignCard(view, parts, missing, decided, lift_picture(view["lift"], view["uniform_lift"])))
+    for view in sorted(loop.campaigns, key=lambda c: (-c.candidates, c.tenant, c.name)):
+        parts, missing = accounting(view.candidates, view.sent, view.no_send, view.refused, view.pending)
+        decided = bars([(arm.arm, arm.decisions) for arm in view.arms])
+        found.append(CampaignCard(view, parts, missing, decided, lift_picture(view.lift, view.uniform_lift)))
     return found
 
 
 def _worth(campaigns: list[CampaignView]) -> FlowStage:
     if not campaigns:
         return FlowStage("lift", "Lift", "–", "of the policy over the holdout", [])
-    leading = max(campaigns, key=lambda c: ("difference" in c["lift"], c["candidates"]))
-    policy = lift_picture(leading["lift"], leading["uniform_lift"]).estimates[0]
+    leading = max(campaigns, key=lambda c: (isinstance(c.lift, LiftDocument), c.candidates))
+    policy = lift_picture(leading.lift, leading.uniform_lift).estimates[0]
     if policy.interval is None:
         return FlowStage("lift", "Lift", "not yet", policy.text, [])
-    return FlowStage("lift", "Lift", policy.headline, f"over the holdout, {leading['name']}", [])
+    return FlowStage("lift", "Lift", policy.headline, f"over the holdout, {leading.name}", [])
 
 
 def _of(part: int, whole: int) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from serve_apps.gateway.pages import flow
 from serve_apps.gateway.pages.first_event import snippets
-from serve_apps.gateway.pages.live_view import LiveView, no_loop
+from serve_apps.gateway.pages.live_view import LiveView
 from serve_apps.gateway.pages.rendering import render, web_address
 from serve_apps.gateway.pages.site import Site
 
@@ -33,9 +33,9 @@ def render_home(live: LiveView | None, *, base_url: str, docs_url: str | None = 
     """
     if live is None:
         return render("signed_out.html")
-    demo, loop = live["demo"], live.get("loop") or no_loop()
-    names = tuple(t["name"] for t in live["tenants"])
-    usual = demo["tenant"] if demo else names[0] if len(names) == 1 else None
+    demo, loop = live.demo, live.loop
+    names = tuple(tenant.name for tenant in live.tenants)
+    usual = demo.tenant if demo else names[0] if len(names) == 1 else None
     return render(
         "home.html",
         site=Site(
@@ -43,16 +43,16 @@ def render_home(live: LiveView | None, *, base_url: str, docs_url: str | None = 
             tenants=names,
             here="/",
             docs_url=web_address(docs_url),
-            dashboard_url=web_address(live["dashboard_url"]),
+            dashboard_url=web_address(live.dashboard_url),
         ),
         live=live,
         circuit=loop,  # in a template, `loop` is the state of the nearest `for`
         stages=flow.stages(live, loop),
         cards=flow.cards(loop)[:CAMPAIGNS_SHOWN],
         demo=demo,
-        snippets=snippets(base_url, demo["write_key"] if demo else None),
-        n_rejected=sum(live["events_rejected"].values()),
-        rejected=[{"code": code, "events": n} for code, n in by_frequency(live["events_rejected"])],
+        snippets=snippets(base_url, demo.write_key if demo else None),
+        n_rejected=sum(live.events_rejected.values()),
+        rejected=[{"code": code, "events": n} for code, n in by_frequency(live.events_rejected)],
         LATEST_SHOWN=LATEST_SHOWN,
         LATEST_OF_LOOP=LATEST_OF_LOOP,
     )

@@ -5,9 +5,9 @@ States only what the record contains. Words follow docs/glossary.md; the page sh
 
 from __future__ import annotations
 
-from serve_apps.gateway.pages.documents import DecisionView, OutcomeView
 from serve_apps.gateway.pages.formats import moment, percent, reward, span
 from serve_apps.gateway.pages.pictures import sentence
+from serve_apps.gateway.pages.record import DecisionRecord, OutcomeRecord
 from whisperer.decisions.decision import NO_SEND
 from whisperer.journeys.engagement import DecisionStatus
 from whisperer.vocabulary.channels import CHANNELS
@@ -40,87 +40,87 @@ def cause(trigger: str) -> str:
     return _CAUSES.get(trigger, f"of {trigger}")
 
 
-def told(decision: DecisionView, user: str) -> list[str]:
+def told(decision: DecisionRecord, user: str) -> list[str]:
     """Return the sentences, in the order things happened."""
-    found = [f"{user} was considered for {decision['campaign']} because {cause(decision['trigger'])}."]
+    found = [f"{user} was considered for {decision.campaign} because {cause(decision.trigger)}."]
     found += _choice(decision)
     found += _sending(decision)
     found += _outcomes(decision)
     return found
 
 
-def _choice(decision: DecisionView) -> list[str]:
-    status, arm, p = decision["status"], decision["arm"], decision["propensity"]
+def _choice(decision: DecisionRecord) -> list[str]:
+    status, arm, p = decision.status, decision.arm, decision.propensity
     if not arm or p is None:
         if status == DecisionStatus.REFUSED:
-            return [f"It ended there: {sentence(decision['reason'])}."]
+            return [f"It ended there: {sentence(decision.reason)}."]
         return ["The choice of an arm is awaited."] if status == DecisionStatus.DECIDING else []
     found = []
-    if decision["refused_arms"]:
-        found.append(f"{_arms(len(decision['refused_arms']))} could not be used; {len(decision['arms'])} were left.")
-    if decision["group"] == Group.HOLDOUT:
+    if decision.refused_arms:
+        found.append(f"{_arms(len(decision.refused_arms))} could not be used; {len(decision.arms)} were left.")
+    if decision.group == Group.HOLDOUT:
         found.append(
             "They belong to the holdout, which is never sent anything so that the others can be compared with it."
         )
-    elif decision["group"] == Group.UNIFORM:
+    elif decision.group == Group.UNIFORM:
         found.append(
             f"They belong to the uniform group, where every arm is equally likely: "
-            f"{arm} was drawn, one of {len(decision['arms'])}."
+            f"{arm} was drawn, one of {len(decision.arms)}."
         )
     else:
         found.append(f"The policy chose {arm}, which had a chance of {percent(p)}{_standing(decision)}.")
-    if arm == NO_SEND and decision["group"] != Group.HOLDOUT and status == DecisionStatus.NO_SEND:
+    if arm == NO_SEND and decision.group != Group.HOLDOUT and status == DecisionStatus.NO_SEND:
         found.append("So nothing was sent: leaving a user alone is a choice as well.")
     return found
 
 
-def _standing(decision: DecisionView) -> str:
+def _standing(decision: DecisionRecord) -> str:
     """Say whether the arm was the one the policy believed in most, or an exploration."""
-    likeliest = max(zip(decision["propensities"], decision["arms"], strict=False), default=None)
-    if likeliest is None or len(decision["arms"]) < 2:
+    likeliest = max(zip(decision.propensities, decision.arms, strict=False), default=None)
+    if likeliest is None or len(decision.arms) < 2:
         return ""
-    if decision["propensity"] == likeliest[0]:
+    if decision.propensity == likeliest[0]:
         return ", the likeliest"
     return f"; {likeliest[1]} was likelier with {percent(likeliest[0])}, and a policy has to try the others too"
 
 
-def _sending(decision: DecisionView) -> list[str]:
-    send, status = decision["send"], decision["status"]
-    if status == DecisionStatus.REFUSED and decision["arm"]:
-        return [f"It was not delivered: {sentence(decision['reason'])}."]
+def _sending(decision: DecisionRecord) -> list[str]:
+    send, status = decision.send, decision.status
+    if status == DecisionStatus.REFUSED and decision.arm:
+        return [f"It was not delivered: {sentence(decision.reason)}."]
     if send is None:
         return ["The message is being prepared."] if status == DecisionStatus.SENDING else []
-    what = channel_words(send["channel"])
+    what = channel_words(send.channel)
     if status == DecisionStatus.SENDING:
-        failed = f" {_attempts(send['attempts'])} failed; the next one waits." if send["attempts"] else ""
+        failed = f" {_attempts(send.attempts)} failed; the next one waits." if send.attempts else ""
         return [f"The {what} is on its way.{failed}"]
     if status == DecisionStatus.SENT:
-        tries = f" at attempt {send['attempts']}" if send["attempts"] > 1 else ""
-        took = _since(decision["at"], send["sent_at"])
+        tries = f" at attempt {send.attempts}" if send.attempts > 1 else ""
+        took = _since(decision.at, send.sent_at)
         when = took and f", {took} after the trigger"
-        return [f"The {what} was accepted by {send['provider'] or 'the provider'}{tries}{when}."]
+        return [f"The {what} was accepted by {send.provider or 'the provider'}{tries}{when}."]
     return []
 
 
-def _outcomes(decision: DecisionView) -> list[str]:
-    start = decision["send"]["sent_at"] if decision["send"] else decision["chosen_at"]
-    first: dict[str, OutcomeView] = {}
-    for outcome in decision["outcomes"]:
-        first.setdefault(outcome["kind"], outcome)
+def _outcomes(decision: DecisionRecord) -> list[str]:
+    start = decision.send.sent_at if decision.send else decision.chosen_at
+    first: dict[str, OutcomeRecord] = {}
+    for outcome in decision.outcomes:
+        first.setdefault(outcome.kind, outcome)
     deeds = []
     for kind, outcome in first.items():
-        after = _since(start, outcome["at"])
+        after = _since(start, outcome.at)
         deeds.append(f"{_DEEDS.get(kind, kind)}{after and f' after {after}'}")
     found = [f"The user {_listed(deeds)}."] if deeds else []
-    earned = reward(decision["reward_micros"])
-    if decision["matured"]:
+    earned = reward(decision.reward_micros)
+    if decision.matured:
         found.append(f"The attribution window is closed: the reward is {earned}.")
-    elif decision["arm"] and decision["status"] != DecisionStatus.REFUSED:
+    elif decision.arm and decision.status != DecisionStatus.REFUSED:
         found.append(f"The attribution window is still open; the reward so far is {earned}.")
     return found
 
 
-def _since(start: int | str | None, end: int | str | None) -> str:
+def _since(start: str | None, end: str | None) -> str:
     begun, ended = moment(start), moment(end)
     return "" if begun is None or ended is None or ended < begun else span(ended - begun)
 

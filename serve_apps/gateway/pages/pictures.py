@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeGuard
 
 from serve_apps.gateway.pages.formats import THIN, count, number, percent, signed
-from serve_apps.gateway.pages.live_view import LiftView, NotYetView
+from serve_apps.gateway.services.report import AnyLift, LiftDocument, NotYetDocument
 from whisperer.evaluation.lift import HOLDOUT_BELOW_ZERO, HOLDOUT_NEAR_ZERO
 from whisperer.vocabulary.reasons import SENTENCES, Reason
 
@@ -131,13 +130,10 @@ class LiftPicture:
     estimates: list[Estimate]
 
 
-Lift = LiftView | NotYetView | None
-
-
-def lift_picture(policy: Lift, uniform: Lift) -> LiftPicture:
+def lift_picture(policy: AnyLift, uniform: AnyLift) -> LiftPicture:
     """Compare policy and uniform with the holdout, on one axis."""
-    known = [lift for lift in (policy, uniform) if _is_known(lift)]
-    ends = [0.0, *(lift["low"] for lift in known), *(lift["high"] for lift in known)]
+    known = [lift for lift in (policy, uniform) if isinstance(lift, LiftDocument)]
+    ends = [0.0, *(lift.low for lift in known), *(lift.high for lift in known)]
     place = axis(ends)
     scale, unit = (1.0, "per user") if max(map(abs, ends)) >= 1 else (100.0, "per 100 users")
     return LiftPicture(
@@ -163,31 +159,24 @@ _NO_SHARE = {
 }
 
 
-def _is_known(lift: Lift) -> TypeGuard[LiftView]:
-    return lift is not None and "difference" in lift
-
-
-def _estimate(label: str, lift: Lift, place: axis, scale: float, unit: str) -> Estimate:
-    if not _is_known(lift):
-        why = lift["not_yet"] if lift is not None else "no user was decided on"  # type: ignore[typeddict-item]
-        return Estimate(label, None, "not yet", why, "")
-    low, point, high = lift["low"], lift["difference"], lift["high"]
+def _estimate(label: str, lift: AnyLift, place: axis, scale: float, unit: str) -> Estimate:
+    if isinstance(lift, NotYetDocument):
+        return Estimate(label, None, "not yet", lift.not_yet, "")
+    low, point, high, relative = lift.low, lift.difference, lift.high, lift.relative
     certain = "above" if low > 0 else "below" if high < 0 else "unclear"
-    relative = lift.get("relative")
     headline = signed(_rounded(point * scale)) if relative is None else _signed_percent(relative)
     more = "more" if point >= 0 else "fewer"
     text = (
         f"{number(_rounded(abs(point) * scale))} {more} {unit} "
         f"(95 %: {number(_rounded(low * scale))} to {number(_rounded(high * scale))})"
     )
-    least, greatest = lift.get("relative_low"), lift.get("relative_high")
+    least, greatest = lift.relative_low, lift.relative_high
     if relative is not None and least is not None and greatest is not None:
         text += f", which is {headline} (95 %: {_signed_percent(least)} to {_signed_percent(greatest)})"
-    elif (why := _NO_SHARE.get(lift.get("relative_reason", ""))) is not None:
+    elif (why := _NO_SHARE.get(lift.relative_reason)) is not None:
         text += f". No relative lift is stated: {why}"
-    users = f"{count(lift['users'])} users against {count(lift['holdout_users'])} in the holdout"
-    if "rests_on" in lift:
-        users += f", resting on as much as {count(round(lift['rests_on']))} equal outcomes"
+    users = f"{count(lift.users)} users against {count(lift.holdout_users)} in the holdout"
+    users += f", resting on as much as {count(round(lift.rests_on))} equal outcomes"
     return Estimate(label, Interval(place(low), place(point), place(high), certain), headline, text, users)
 
 

@@ -76,10 +76,10 @@ def _tenant_pages(app: FastAPI, source: PageSource, may_look: MayLook, clock: Ca
         site = Site(here=here)
         try:
             tenants = await source.tenants()
-            names = tuple(tenants["names"])
+            names = tuple(tenants.names)
             site = Site(None, names, here)
             asked = request.query_params.get("tenant")
-            name = asked or tenants["demo"] or (names[0] if len(names) == 1 else None)
+            name = asked or tenants.demo or (names[0] if len(names) == 1 else None)
             if name is None:
                 return _page(render_choice(request.url.path, names, site=site))
             if name not in names:

@@ -9,9 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from serve_apps.gateway.pages import mail
-from serve_apps.gateway.pages.documents import SinkMessage, SinkPage
+from serve_apps.gateway.pages.documents import SinkPage
 from serve_apps.gateway.pages.rendering import render
 from serve_apps.gateway.pages.site import Site
+from serve_apps.gateway.routes.sink import MessageDocument
 from whisperer.content.locales import direction
 from whisperer.vocabulary.channels import CHANNELS
 
@@ -41,21 +42,21 @@ def render_sink(document: SinkPage, *, filters: Filters, now: int, site: Site) -
         site=site,
         now=now,
         filters=filters,
-        channels=[*CHANNELS, *sorted(set(document["counts"]["by_channel"]) - set(CHANNELS))],
-        counts=document["counts"],
-        campaigns=document["campaigns"],
-        older=document["next_before"],
-        messages=document["messages"],
+        channels=[*CHANNELS, *sorted(set(document.counts.by_channel) - set(CHANNELS))],
+        counts=document.counts,
+        campaigns=document.campaigns,
+        older=document.next_before,
+        messages=document.messages,
         subject=mail.subject,
         direction=direction,
     )
 
 
 def render_message(
-    message: SinkMessage, *, target_of: Callable[[str], tuple[str, str] | None], now: int, site: Site
+    message: MessageDocument, *, target_of: Callable[[str], tuple[str, str] | None], now: int, site: Site
 ) -> str:
     """Render the page at ``/sink/{send_key}``."""
-    parts, channel = message["parts"], CHANNELS.get(message["channel"])
+    parts, channel = message.parts, CHANNELS.get(message.channel)
     described = () if channel is None else channel.parts
     return render(
         "message.html",
@@ -67,10 +68,10 @@ def render_message(
         framed=any(part.syntax == "html" and bool(parts.get(part.name)) for part in described),
         for_machines=[part.name for part in described if part.syntax == "json"],
         links=mail.links(parts, target_of),
-        direction=direction(message["locale"]),
+        direction=direction(message.locale),
     )
 
 
-def message_document(message: SinkMessage) -> str:
+def message_document(message: MessageDocument) -> str:
     """Return only the e-mail, to be served with :data:`~serve_apps.gateway.pages.mail.MAIL_HEADERS`."""
-    return mail.readable(message["parts"].get("html", "")).encode("utf-8", "replace").decode()
+    return mail.readable(message.parts.get("html", "")).encode("utf-8", "replace").decode()

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from serve_apps.gateway.pages.documents import (
-    CampaignPage,
-    DecisionView,
-    PolicyPage,
-    SinkMessage,
-    SinkPage,
-    Tenants,
-    UserView,
-)
+from serve_apps.gateway.pages.documents import CampaignPage, SinkPage, Tenants
 from serve_apps.gateway.pages.live_view import LiveView
+from serve_apps.gateway.routes.sink import MessageDocument
+from serve_apps.gateway.services.audit import Audit
+from serve_apps.gateway.services.policies import PolicyRecord
+from serve_apps.gateway.services.profile import UserProfile
 
 
 class PageSource(Protocol):
@@ -38,15 +34,15 @@ class PageSource(Protocol):
         """Return messages, newest first; with ``before``, those with a smaller serial."""
         ...
 
-    async def message(self, tenant: str, send_key: str) -> SinkMessage: ...
+    async def message(self, tenant: str, send_key: str) -> MessageDocument: ...
 
-    async def user(self, tenant: str, user_id: str) -> UserView: ...
+    async def user(self, tenant: str, user_id: str) -> UserProfile: ...
 
-    async def decision(self, tenant: str, decision_id: str) -> DecisionView: ...
+    async def decision(self, tenant: str, decision_id: str) -> Audit: ...
 
     async def campaign(self, tenant: str, name: str) -> CampaignPage: ...
 
-    async def policies(self, tenant: str) -> list[PolicyPage]: ...
+    async def policies(self, tenant: str) -> list[PolicyRecord]: ...
 
     def link_target(self, url: str) -> tuple[str, str] | None:
         """Return the purpose (open, click, unsubscribe) and destination of a link of ours in a message; None if not

@@ -34,16 +34,16 @@ def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
     async def create_campaign(request: Request, tenant_id: Tenant) -> Response:
         name, publish, definition = await read_named(request)
         made = await parts.campaigns.create(tenant_id, name, definition, publish)
-        return answer(made, 201, etag=made["etag"])
+        return answer(made, 201, etag=made.etag)
 
     @routes.get("/campaigns", summary="Campaigns with their counts, by name")
     async def list_campaigns(tenant_id: Tenant, limit: Limit = 100, cursor: Cursor = None) -> Response:
-        return answer(page(await parts.campaigns.list(tenant_id), lambda c: c["name"], limit, cursor))
+        return answer(page(await parts.campaigns.list(tenant_id), lambda c: c.name, limit, cursor))
 
     @routes.get("/campaigns/{name}", summary="One campaign: the version in force, or the one named")
     async def get_campaign(name: str, tenant_id: Tenant, version: Version = None) -> Response:
         found = await parts.campaigns.show(tenant_id, name, version)
-        return answer(found, etag=found["etag"])
+        return answer(found, etag=found.etag)
 
     @routes.put(
         "/campaigns/{name}",
@@ -56,7 +56,7 @@ def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
             raise InvalidBodyError("/name", "a campaign keeps its name; leave it out, or create another one")
         publish = take_flag(body, "publish")
         written = await parts.campaigns.put(tenant_id, name, body, publish, if_match)
-        return answer(written, etag=written["etag"])
+        return answer(written, etag=written.etag)
 
     @routes.delete("/campaigns/{name}", summary="End a campaign; its versions and counts are kept")
     async def end_campaign(name: str, tenant_id: Tenant) -> Response:
@@ -74,7 +74,7 @@ def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
         @routes.post(f"/campaigns/{{name}}/{action}", summary=summary, name=f"{action}_campaign")
         async def turn(name: str, tenant_id: Tenant) -> Response:
             turned = await parts.campaigns.turn(tenant_id, name, action)
-            return answer(turned, etag=turned["etag"])
+            return answer(turned, etag=turned.etag)
 
     turning("publish", "Publish the draft: it is live, and never changes again")
     turning("pause", "Pause: nobody new is decided about")

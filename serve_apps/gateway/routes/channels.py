@@ -7,7 +7,7 @@ import msgspec
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
-from cluster.control_plane.documents import channel_document
+from cluster.control_plane.documents import ChannelDocument, channel_document
 from serve_apps.gateway.http.exchange import InvalidBodyError, TenantOf, answer, described, read_as, read_object
 from serve_apps.gateway.services.parts import Parts
 from whisperer.delivery.channels import parse_channel
@@ -31,7 +31,7 @@ def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
     routes = APIRouter(tags=["channels"])
     Tenant = Annotated[TenantId, Depends(tenant_of)]  # noqa: N806  a type
 
-    async def write(tenant_id: str, channel: str, body: ChannelBody) -> dict[str, Any]:
+    async def write(tenant_id: TenantId, channel: str, body: ChannelBody) -> ChannelDocument:
         written = await asyncio.to_thread(parts.plane.set_channel, tenant_id, channel, body.provider, body.config)
         return channel_document(channel, written)
 

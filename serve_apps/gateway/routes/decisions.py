@@ -1,13 +1,13 @@
 """The decisions resource: a caller asks what to do about users now, or why a decision came out as it did."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from fastapi import APIRouter, Depends, Header, Request
 from starlette.responses import Response
 
 from serve_apps.gateway.http.exchange import InvalidBodyError, TenantOf, answer, answered, described, read_as
-from serve_apps.gateway.services.decisions import MAX_USERS
+from serve_apps.gateway.services.decisions import MAX_USERS, UnknownUser
 from serve_apps.gateway.services.parts import Parts
 from whisperer.errors import ConflictError, NotFoundError
 from whisperer.ids import DecisionId, TenantId, new_id
@@ -80,10 +80,10 @@ def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
             raise ConflictError(f"campaign {body.campaign!r} is neither live nor paused", code="campaign_not_live")
         occurrence = body.occurrence or idempotency_key or new_id("occ")
         asked: list[str] = [body.user_id] if body.user_id is not None else body.user_ids or []
-        made: list[dict[str, Any]] = await parts.decisions.ask(tenant_id, body.campaign, asked, occurrence)
+        made = await parts.decisions.ask(tenant_id, body.campaign, asked, occurrence)
         if body.user_ids is not None:
             return answer({"data": made})
-        if made[0]["status"] == "unknown_user":
+        if isinstance(made[0], UnknownUser):
             raise NotFoundError(f"there is no user {asked[0][:80]!r}", code="user_not_found")
         return answer(made[0])
 
@@ -92,7 +92,7 @@ def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
         summary="One decision's whole audit",
         openapi_extra=answered(EXAMPLE | {"arms": ["no_send", "tips"], "propensities": [0.39, 0.61]}),
     )
-    async def get_decision(decision_id: str, tenant_id: Tenant) -> Response:
+    async def get_decision(decision_id: DecisionId, tenant_id: Tenant) -> Response:
         return answer(await parts.decisions.show(tenant_id, DecisionId(decision_id)))
 
     @routes.get(
@@ -100,7 +100,7 @@ def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
         summary="What each feature added to the arm that was chosen",
         openapi_extra=answered(EXPLANATION),
     )
-    async def get_explanation(decision_id: str, tenant_id: Tenant) -> Response:
+    async def get_explanation(decision_id: DecisionId, tenant_id: Tenant) -> Response:
         return answer(await parts.explanations.show(tenant_id, DecisionId(decision_id)))
 
     return routes

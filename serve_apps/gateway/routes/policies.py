@@ -88,16 +88,16 @@ def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
     async def register(request: Request, tenant_id: Tenant, by: By) -> Response:
         body = await read_as(request, PolicyBody)
         made = await parts.policies.register(tenant_id, body.name, body.version, by)
-        return answer(made, 201, etag=made["etag"])
+        return answer(made, 201, etag=made.etag)
 
     @routes.get("/policies", summary="Policies by name: which version is live, which comes")
     async def list_policies(tenant_id: Tenant, limit: Limit = 100, cursor: Cursor = None) -> Response:
-        return answer(page(await parts.policies.listed(tenant_id), lambda p: p["name"], limit, cursor))
+        return answer(page(await parts.policies.listed(tenant_id), lambda p: p.name, limit, cursor))
 
     @routes.get("/policies/{name}", summary="One policy with its newest versions")
     async def get_policy(name: str, tenant_id: Tenant) -> Response:
         found = await parts.policies.show(tenant_id, name)
-        return answer(found, etag=found["etag"])
+        return answer(found, etag=found.etag)
 
     @routes.get("/policies/{name}/versions/{version}", summary="One version with its lineage")
     async def get_policy_version(name: str, version: VersionPath, tenant_id: Tenant) -> Response:
@@ -106,7 +106,7 @@ def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
     @routes.get("/policies/{name}/history", summary="Every step, newest first, with its evidence")
     async def history(name: str, tenant_id: Tenant, limit: Limit = 100, cursor: Cursor = None) -> Response:
         found = await parts.policies.history(tenant_id, name)
-        return answer(page(found, lambda event: f"{MAX_VERSION - event['serial']:010d}", limit, cursor))
+        return answer(page(found, lambda event: f"{MAX_VERSION - event.serial:010d}", limit, cursor))
 
     @routes.post(
         "/policies/{name}/promote",
@@ -124,7 +124,7 @@ def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
             reason=body.reason,
             if_match=if_match,
         )
-        return answer(promoted, etag=promoted["etag"])
+        return answer(promoted, etag=promoted.etag)
 
     @routes.post(
         "/policies/{name}/rollback",
@@ -136,7 +136,7 @@ def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
         rolled = await parts.policies.roll_back(
             tenant_id, name, by=by, version=body.version, reason=body.reason, if_match=if_match
         )
-        return answer(rolled, etag=rolled["etag"])
+        return answer(rolled, etag=rolled.etag)
 
     @routes.put(
         "/policies/{name}/tallies",

@@ -19,7 +19,7 @@ def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
 
     @routes.get("/segments", summary="Published segments with their members")
     async def list_segments(tenant_id: Tenant, limit: Limit = 100, cursor: Cursor = None) -> Response:
-        return answer(page(await parts.publishing.list(tenant_id), lambda s: s["name"], limit, cursor))
+        return answer(page(await parts.publishing.list(tenant_id), lambda s: s.name, limit, cursor))
 
     @routes.post(
         "/segments",

@@ -11,17 +11,37 @@ import msgspec
 from fastapi import FastAPI, Request
 from starlette.responses import Response
 
+from actors.calls.plain import plain
+from actors.calls.shard_status import SERVING, Holdings
 from serve_apps.gateway.http.exchange import answer, read_as
 from serve_apps.gateway.routes.mounting import tenant_named
 from serve_apps.gateway.services.parts import Parts
 from whisperer.errors import UnavailableError
-from whisperer.ids import TenantId
+from whisperer.ids import Partition, TenantId
 
 
 class MoveBody(msgspec.Struct):
-    tenant: str
-    partition: int
+    tenant: TenantId
+    partition: Partition
     to: int
+
+
+class HeldPartitions(msgspec.Struct):
+    """The partitions of one tenant on one shard, with their users and events ever, in parallel."""
+
+    shard: int
+    tenant: str
+    tenant_id: TenantId
+    partition: list[Partition]
+    users: list[int]
+    events: list[int]
+
+
+class HoldingsDocument(msgspec.Struct):
+    map_version: int
+    shards: list[int]
+    draining: list[int]
+    holdings: list[HeldPartitions]
 
 
 def install(app: FastAPI, parts: Parts, guarded: dict[str, Any]) -> None:
@@ -39,8 +59,8 @@ def install(app: FastAPI, parts: Parts, guarded: dict[str, Any]) -> None:
         await places.refresh()
         statuses = await parts.overview.shards(fresh=True)
         found = [
-            {"shard": s["name"], **s, "number": number, "state": _state(number, s["state"])}
-            for number, s in zip(places.current.shards, statuses, strict=False)
+            {"shard": status.name, **plain(status), "number": number, "state": _state(number, status.state)}
+            for number, status in zip(places.current.shards, statuses, strict=False)
         ]
         return answer({"shards": found, "map_version": places.current.version})
 
@@ -51,12 +71,11 @@ def install(app: FastAPI, parts: Parts, guarded: dict[str, Any]) -> None:
         numbers = places.current.shards
         held = await asyncio.gather(*(_holdings(number) for number in numbers))
         found = [
-            {"shard": number, "tenant": names.get(tenant, tenant), "tenant_id": tenant, **partitions}
+            HeldPartitions(number, names.get(tenant, tenant), tenant, one.partition, one.users, one.events)
             for number, tenants in zip(numbers, held, strict=True)
-            for tenant, partitions in tenants.items()
+            for tenant, one in tenants.items()
         ]
-        return answer({"map_version": places.current.version, "shards": numbers, "draining": places.current.draining,
-                       "holdings": found})  # fmt: skip
+        return answer(HoldingsDocument(places.current.version, numbers, places.current.draining, found))
 
     @app.post("/internal/shards/move", **guarded)
     async def move(request: Request) -> Response:
@@ -84,12 +103,11 @@ def install(app: FastAPI, parts: Parts, guarded: dict[str, Any]) -> None:
     async def upgrade(shard: int) -> Response:
         return answer({"shard": shard, **await order("upgrade", shard)})
 
-    async def _holdings(shard: int) -> dict[TenantId, Any]:
+    async def _holdings(shard: int) -> dict[TenantId, Holdings]:
         try:
-            found: dict[TenantId, Any] = await parts.shards.call(shard, "holdings")
-            return found
+            return await parts.shards.holdings(shard)
         except UnavailableError:
             return {}
 
     def _state(shard: int, state: str) -> str:
-        return "being emptied" if state == "serving" and shard in places.current.draining else state
+        return "being emptied" if state == SERVING and shard in places.current.draining else state

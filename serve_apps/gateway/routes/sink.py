@@ -3,6 +3,7 @@
 import asyncio
 from typing import Annotated, Any
 
+import msgspec
 from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 
@@ -12,7 +13,7 @@ from serve_apps.gateway.http.exchange import TenantOf, answer, answered
 from serve_apps.gateway.http.paging import Limit
 from serve_apps.gateway.services.parts import Parts
 from whisperer.errors import NotFoundError
-from whisperer.ids import SendKey, TenantId, anonymous_key, bare_id, known_key
+from whisperer.ids import DecisionId, SendKey, TenantId, UserKey, anonymous_key, bare_id, known_key
 from whisperer.vocabulary.channels import ChannelName
 
 NEWEST = 2**63 - 1
@@ -35,6 +36,25 @@ EXAMPLE = {
     "received_at": "2026-01-31T09:00:00.000Z",
     "n_received": 1,
 }
+
+
+class MessageDocument(msgspec.Struct, kw_only=True):
+    """One message as the sink received it; ``n_received``: how often its send key was presented."""
+
+    serial: int
+    send_key: SendKey
+    decision_id: DecisionId
+    channel: str
+    user_id: str
+    user_key: UserKey
+    address: str
+    campaign: str
+    locale: str
+    parts: dict[str, str]
+    headers: dict[str, str]
+    content_hash: str
+    received_at: str | None
+    n_received: int
 
 
 def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
@@ -63,7 +83,7 @@ def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
         return answer({"data": [shown(m) for m in found], "next_cursor": more})
 
     @routes.get("/sink/messages/{send_key}", summary="One message by its send key", openapi_extra=answered(EXAMPLE))
-    async def get_message(send_key: str, tenant_id: Tenant) -> Response:
+    async def get_message(send_key: SendKey, tenant_id: Tenant) -> Response:
         found = await asyncio.to_thread(parts.sink.message, tenant_id, SendKey(send_key))
         if found is None:
             raise NotFoundError(f"the sink has no message {send_key[:80]!r}", code="message_not_found")
@@ -82,24 +102,24 @@ def of_user(sink: Sink, tenant_id: TenantId, user_id: str | None, **wanted: Any)
     return found
 
 
-def shown(message: SinkMessage) -> dict[str, Any]:
+def shown(message: SinkMessage) -> MessageDocument:
     """Return a message as callers see it."""
-    return {
-        "serial": message.serial,
-        "send_key": message.send_key,
-        "decision_id": message.decision_id,
-        "channel": message.channel,
-        "user_id": bare_id(message.user_key),
-        "user_key": message.user_key,
-        "address": message.address,
-        "campaign": message.campaign,
-        "locale": message.locale,
-        "parts": message.parts,
-        "headers": message.headers,
-        "content_hash": message.content_hash,
-        "received_at": iso(message.received_at),
-        "n_received": message.n_received,
-    }
+    return MessageDocument(
+        serial=message.serial,
+        send_key=message.send_key,
+        decision_id=message.decision_id,
+        channel=message.channel,
+        user_id=bare_id(message.user_key),
+        user_key=message.user_key,
+        address=message.address,
+        campaign=message.campaign,
+        locale=message.locale,
+        parts=message.parts,
+        headers=message.headers,
+        content_hash=message.content_hash,
+        received_at=iso(message.received_at),
+        n_received=message.n_received,
+    )
 
 
 def _edges(after: int | None, cursor: str | None) -> dict[str, int]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
-from cluster.control_plane.documents import template_document
+from cluster.control_plane.documents import TemplateDocument, template_document
 from serve_apps.gateway.http.exchange import (
     IfMatch,
     InvalidBodyError,
@@ -37,7 +37,9 @@ def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
     # One at a time: compiling a large template takes seconds, and the same threads look up keys.
     compiling = asyncio.Semaphore(1)
 
-    async def put(tenant_id: str, name: str, body: dict[str, Any], if_match: str | None = None) -> dict[str, Any]:
+    async def put(
+        tenant_id: TenantId, name: str, body: dict[str, Any], if_match: str | None = None
+    ) -> TemplateDocument:
         write = partial(parts.plane.put_template, if_match=if_match)
         async with compiling:
             return template_document(await asyncio.to_thread(write, tenant_id, name, body))
@@ -54,17 +56,17 @@ def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
         if not isinstance(name, str):
             raise InvalidBodyError("/name", "say its name, as a text")
         made = await put(tenant_id, name, body)
-        return answer(made, 201, etag=made["etag"])
+        return answer(made, 201, etag=made.etag)
 
     @routes.get("/templates", summary="Templates by name, the newest version of each")
     async def list_templates(tenant_id: Tenant, limit: Limit = 100, cursor: Cursor = None) -> Response:
         found = await asyncio.to_thread(parts.plane.list_templates, tenant_id)
-        return answer(page([template_document(t) for t in found], lambda t: t["name"], limit, cursor))
+        return answer(page([template_document(t) for t in found], lambda t: t.name, limit, cursor))
 
     @routes.get("/templates/{name}", summary="One template: the newest version, or the one named")
     async def get_template(name: str, tenant_id: Tenant, version: Version = None) -> Response:
         found = template_document(await asyncio.to_thread(parts.plane.get_template, tenant_id, name, version))
-        return answer(found, etag=found["etag"])
+        return answer(found, etag=found.etag)
 
     @routes.put(
         "/templates/{name}",
@@ -76,7 +78,7 @@ def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
         if body.pop("name", name) != name:
             raise InvalidBodyError("/name", "a template keeps its name; leave it out, or create another one")
         written = await put(tenant_id, name, body, if_match)
-        return answer(written, etag=written["etag"])
+        return answer(written, etag=written.etag)
 
     @routes.post(
         "/templates/{name}/preview",

@@ -9,16 +9,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+
+import msgspec
 
 from cluster.control_plane import CampaignVersion, ControlPlane
-from cluster.control_plane.documents import campaign_document
+from cluster.control_plane.documents import CampaignDocument, CampaignTotals, campaign_document
 from serve_apps.gateway.metrics.status import Overview
-from serve_apps.gateway.metrics.sums import LOOP_COUNTS, no_campaign
-from serve_apps.gateway.services.report import report
+from serve_apps.gateway.services.report import Report, report
 from serve_apps.gateway.services.segments import Publishing
 from whisperer.ids import TenantId
 from whisperer.journeys.campaign import CampaignStatus
+from whisperer.shard.views.counts import CampaignCounts
 
 
 class CampaignService:
@@ -29,40 +30,40 @@ class CampaignService:
         self._publishing = publishing
         self._overview = overview
 
-    async def create(self, tenant: TenantId, name: str, definition: object, publish: bool) -> dict[str, Any]:
+    async def create(self, tenant: TenantId, name: str, definition: object, publish: bool) -> CampaignDocument:
         """Store a draft and, if asked, publish it; both or neither. Raises CampaignError with every problem."""
         write = partial(self._plane.create_campaign, publish=publish)
         return await self._changed(tenant, await asyncio.to_thread(write, tenant, name, definition))
 
     async def put(
         self, tenant: TenantId, name: str, definition: object, publish: bool, if_match: str | None = None
-    ) -> dict[str, Any]:
+    ) -> CampaignDocument:
         """Create or change a campaign. Raises StaleError if it no longer matches ``if_match``."""
         write = partial(self._plane.put_campaign, publish=publish, if_match=if_match)
         return await self._changed(tenant, await asyncio.to_thread(write, tenant, name, definition))
 
-    async def turn(self, tenant: TenantId, name: str, action: str) -> dict[str, Any]:
+    async def turn(self, tenant: TenantId, name: str, action: str) -> CampaignDocument:
         """Change a campaign's status; ``action`` is publish, pause, resume or end."""
         turn: Callable[[str, str], CampaignVersion] = getattr(self._plane, f"{action}_campaign")
         return await self._changed(tenant, await asyncio.to_thread(turn, tenant, name))
 
-    async def list(self, tenant: TenantId) -> list[dict[str, Any]]:
+    async def list(self, tenant: TenantId) -> list[CampaignDocument]:
         """Return all campaigns with their results so far."""
         rows = await asyncio.to_thread(self._plane.list_campaigns, tenant)
-        counted = (await self._overview.by_tenant(tenant))["campaigns"]
-        return [shown(row, counted.get(row.name)) for row in rows]
+        counts = (await self._overview.by_tenant(tenant)).campaigns
+        return [shown(row, counts.get(row.name, CampaignCounts())) for row in rows]
 
-    async def show(self, tenant: TenantId, name: str, version: int | None = None) -> dict[str, Any]:
+    async def show(self, tenant: TenantId, name: str, version: int | None = None) -> CampaignDocument:
         """Return a campaign with its results so far. Raises NotFoundError."""
         return await self._shown(tenant, await asyncio.to_thread(self._plane.get_campaign, tenant, name, version))
 
-    async def report(self, tenant: TenantId, name: str) -> dict[str, Any]:
+    async def report(self, tenant: TenantId, name: str) -> Report:
         """Return what a campaign did and what that was worth; see docs/campaigns.md. Raises NotFoundError."""
         row = await asyncio.to_thread(self._plane.get_campaign, tenant, name)
         experiment = await asyncio.to_thread(self._plane.experiment, tenant)
-        counted = (await self._overview.by_tenant(tenant))["campaigns"].get(name, no_campaign())
+        counts = (await self._overview.by_tenant(tenant)).campaigns.get(name, CampaignCounts())
         budget = None if row.campaign.budget is None else await self._overview.budgets(tenant, name)
-        return report(row, counted, experiment, budget)
+        return report(row, counts, experiment, budget)
 
     async def running(self, tenant: TenantId, name: str) -> bool:
         """Return whether callers may ask about a campaign now: it is live, or paused, which the shards answer with a
@@ -75,17 +76,24 @@ class CampaignService:
         row = rows[0] if rows else await asyncio.to_thread(self._plane.get_campaign, tenant, name)
         return row.status in (CampaignStatus.LIVE, CampaignStatus.PAUSED)
 
-    async def _changed(self, tenant: TenantId, row: CampaignVersion) -> dict[str, Any]:
+    async def _changed(self, tenant: TenantId, row: CampaignVersion) -> CampaignDocument:
         await self._publishing.bring(tenant)  # a draft changes nothing for shards, and costs them nothing
         return await self._shown(tenant, row)
 
-    async def _shown(self, tenant: TenantId, row: CampaignVersion) -> dict[str, Any]:
-        counted = (await self._overview.by_tenant(tenant))["campaigns"]
-        return shown(row, counted.get(row.name))
+    async def _shown(self, tenant: TenantId, row: CampaignVersion) -> CampaignDocument:
+        counts = (await self._overview.by_tenant(tenant)).campaigns
+        return shown(row, counts.get(row.name, CampaignCounts()))
 
 
-def shown(row: CampaignVersion, counted: dict[str, Any] | None) -> dict[str, Any]:
+def shown(row: CampaignVersion, counts: CampaignCounts) -> CampaignDocument:
     """Return a campaign with its results so far."""
-    counted = counted or no_campaign()
-    counts = {name: counted[name] for name in LOOP_COUNTS} | {"refused": counted["refused"]}
-    return campaign_document(row) | {"counts": counts}
+    totals = CampaignTotals(
+        candidates=counts.candidates,
+        sent=counts.sent,
+        unknown=counts.unknown,
+        no_send=counts.no_send,
+        pending=counts.pending,
+        conversions=counts.conversions,
+        refused=counts.refused,
+    )
+    return msgspec.structs.replace(campaign_document(row), counts=totals)

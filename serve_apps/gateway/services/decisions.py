@@ -10,25 +10,49 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
 
 import msgspec
 
 from actors.calls.shards import CallStatus, ShardCalls
-from actors.jobs import DecisionAudit, Jobs
+from actors.jobs import DecisionAudit, Jobs, read_audit
 from cluster.times import iso
-from serve_apps.gateway.services.audit import audit, from_warehouse, sentence
+from serve_apps.gateway.services.audit import Audit, audit, from_warehouse, sentence
 from serve_apps.gateway.services.users import Users
 from whisperer.errors import NotFoundError, UnavailableError
 from whisperer.ids import DecisionId, TenantId, UserKey, known_key, partition_of, tenant_seed
+from whisperer.shard.views.decision import UNKNOWN, DecisionBrief
 
 MAX_USERS = 1_000
 ANSWER_WITHIN_S = 2.0
 """How long a shard waits for the choice; after that the decision is returned as it is: `deciding`."""
 SETTLE_S = 20.0
 LOOK_UP_AT_ONCE = 64
-UNKNOWN = "unknown"
-"""A shard's answer for a user it does not have."""
+
+
+class AskedDecision(msgspec.Struct, kw_only=True):
+    """What a caller who asked acts on; the rest is in the audit. Field order is the order of the JSON."""
+
+    decision_id: DecisionId
+    user_id: str
+    campaign: str
+    campaign_version: int
+    status: str
+    reason: str | None
+    reason_text: str | None
+    refused_arms: dict[str, str]
+    group: str | None
+    arm: str | None
+    propensity: float | None
+    policy_version: str | None
+    occurrence: str
+    at: str | None
+
+
+class UnknownUser(msgspec.Struct):
+    """The answer about a user whom nobody knows."""
+
+    user_id: str
+    status: str = "unknown_user"
 
 
 class DecisionQueries:
@@ -42,8 +66,8 @@ class DecisionQueries:
 
     async def ask(
         self, tenant: TenantId, campaign: str, user_ids: Sequence[str], occurrence: str
-    ) -> list[dict[str, Any]]:
-        """Return one decision per user, in the order asked; ``{"user_id", "status": "unknown_user"}`` if there is none.
+    ) -> list[AskedDecision | UnknownUser]:
+        """Return one decision per user, in the order asked.
 
         Raises UnavailableError when a shard stays away; what the others decided then stands, and is returned when the
         same occurrence is asked again.
@@ -51,21 +75,21 @@ class DecisionQueries:
         keys = {user_id: known_key(user_id) for user_id in user_ids}
         views = await self._ask_shards(tenant, campaign, list(keys.values()), occurrence)
         # Most ids are userIds of live users. The rest are looked up: anonymous ones, and those merged into others.
-        strangers = [user_id for user_id, key in keys.items() if views[key]["status"] == UNKNOWN]
+        strangers = [user_id for user_id, key in keys.items() if views[key].status == UNKNOWN]
         found = await self._keys(tenant, strangers)
         keys.update(found)
         moved = list(dict.fromkeys(key for key in found.values() if key not in views))
         views |= await self._ask_shards(tenant, campaign, moved, occurrence)
-        if any(views[key]["status"] == UNKNOWN for key in found.values()):
+        if any(views[key].status == UNKNOWN for key in found.values()):
             raise UnavailableError("the campaign has not reached every shard yet", retry_after_s=1.0)
         return [_answer(user_id, views[keys[user_id]]) for user_id in user_ids]
 
-    async def show(self, tenant: TenantId, decision_id: DecisionId) -> dict[str, Any]:
+    async def show(self, tenant: TenantId, decision_id: DecisionId) -> Audit:
         """Return the whole audit of one decision. Raises NotFoundError, and UnavailableError while a shard cannot be
         asked."""
         shards = self._shards.places.current.shards
         answers = await asyncio.gather(
-            *(self._shards.call(shard, "decision", tenant, decision_id) for shard in shards), return_exceptions=True
+            *(self._shards.decision(shard, tenant, decision_id) for shard in shards), return_exceptions=True
         )
         away: UnavailableError | None = None
         for answer in answers:
@@ -77,8 +101,7 @@ class DecisionQueries:
                 return audit(answer)
         stored = None
         if away is None:
-            answer = await self._jobs.ask(DecisionAudit(self._warehouse, tenant, decision_id))
-            stored = msgspec.msgpack.decode(answer)
+            stored = read_audit(await self._jobs.ask(DecisionAudit(self._warehouse, tenant, decision_id)))
         if stored is not None:
             return audit(from_warehouse(stored))
         if away is not None:
@@ -101,20 +124,20 @@ class DecisionQueries:
 
     async def _ask_shards(
         self, tenant: TenantId, campaign: str, keys: Sequence[UserKey], occurrence: str
-    ) -> dict[UserKey, dict[str, Any]]:
+    ) -> dict[UserKey, DecisionBrief]:
         """Return user key -> view. Each shard is asked about all its users at once, repeatedly while it recovers."""
         seed = tenant_seed(tenant)
-        views: dict[UserKey, dict[str, Any]] = {}
+        views: dict[UserKey, DecisionBrief] = {}
         if not keys:
             return views
 
         async def ask(shard: int, asked: list[UserKey]) -> None:
             users = [(key, occurrence) for key in asked]
-            status, answer = await self._shards.ask(
+            status, found = await self._shards.ask(
                 shard, tenant, campaign, users, ANSWER_WITHIN_S, timeout_s=ANSWER_WITHIN_S + 10.0
             )
             if status == CallStatus.OK:
-                views.update(zip(asked, answer, strict=True))
+                views.update(zip(asked, found, strict=True))
 
         async def attempt() -> bool:
             table = self._shards.places.table(tenant)
@@ -136,23 +159,22 @@ _iso = lru_cache(maxsize=64)(iso)
 """Users asked about together were decided about together, so their times repeat."""
 
 
-def _answer(user_id: str, view: dict[str, Any]) -> dict[str, Any]:
-    """Return what a caller acts on; the rest is in the audit."""
-    if view["status"] == UNKNOWN:
-        return {"user_id": user_id, "status": "unknown_user"}
-    return {
-        "decision_id": view["id"],
-        "user_id": user_id,
-        "campaign": view["campaign"],
-        "campaign_version": view["campaign_version"],
-        "status": view["status"],
-        "reason": view["reason"],
-        "reason_text": sentence(view["reason"]) if view["reason"] else None,
-        "refused_arms": view["refused_arms"],
-        "group": view["group"],
-        "arm": view["arm"],
-        "propensity": view["propensity"],
-        "policy_version": view["policy_version"],
-        "occurrence": view["occurrence"],
-        "at": _iso(view["at"]),
-    }
+def _answer(user_id: str, view: DecisionBrief) -> AskedDecision | UnknownUser:
+    if view.status == UNKNOWN:
+        return UnknownUser(user_id)
+    return AskedDecision(
+        decision_id=view.id,
+        user_id=user_id,
+        campaign=view.campaign,
+        campaign_version=view.campaign_version,
+        status=view.status,
+        reason=view.reason,
+        reason_text=sentence(view.reason) if view.reason else None,
+        refused_arms=view.refused_arms,
+        group=view.group,
+        arm=view.arm,
+        propensity=view.propensity,
+        policy_version=view.policy_version,
+        occurrence=view.occurrence,
+        at=_iso(view.at),
+    )

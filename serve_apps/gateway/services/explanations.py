@@ -12,8 +12,8 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Mapping
-from typing import Any
 
+import msgspec
 import numpy as np
 
 from actors.calls.learner import LearnerCalls
@@ -32,6 +32,25 @@ from whisperer.shard.decision.features import FEATURE_HASH
 Features = Mapping[str, float | None]
 
 
+class ExplainedPart(msgspec.Struct):
+    """What one model made of it; ``contributions`` by feature, greatest first, add up to ``effect``."""
+
+    version: str
+    effect: float
+    contributions: dict[str, float]
+
+
+class Explanation(msgspec.Struct, kw_only=True):
+    """What each feature added to an arm; a part is None if nothing of its kind had a say."""
+
+    decision_id: DecisionId
+    policy_version: str
+    arm: str
+    over: str
+    model: ExplainedPart | None
+    linear: ExplainedPart | None
+
+
 class Explanations:
     def __init__(
         self, decisions: DecisionQueries, plane: ControlPlane, store: ArtifactStore, learner: LearnerCalls
@@ -41,29 +60,29 @@ class Explanations:
         self._store = store
         self._learner = learner
 
-    async def show(self, tenant: TenantId, decision_id: DecisionId) -> dict[str, Any]:
+    async def show(self, tenant: TenantId, decision_id: DecisionId) -> Explanation:
         """Return both parts; one is None if nothing of that kind had a say.
 
         Raises NotFoundError; ConflictError (`nothing_to_explain`) for a decision without a choice, of an erased user or
         by a group's rule; ArtifactError if the version's files are no longer those registered; UnavailableError.
         """
         view = await self._decisions.show(tenant, decision_id)
-        version, arm, features = view.get("policy_version"), view.get("arm"), view.get("features")
+        version, arm, features = view.policy_version, view.arm, view.features
         decider = parsed(version) if version else None
-        if decider is None or not arm or not features:
+        if decider is None or version is None or not arm or not features:
             message = "nothing was weighed: it has no choice, is by a group's rule, or of a user who was erased"
             raise ConflictError(message, code="nothing_to_explain")
         model = await asyncio.to_thread(self._model, tenant, decider) if decider.version and decider.answered else None
         told = None if model is None or arm not in model.arms else model.explain(features, arm)
         score = sum(told.values()) / model.deviation if model is not None and told is not None else math.nan
-        return {
-            "decision_id": decision_id,
-            "policy_version": version,
-            "arm": arm,
-            "over": NO_SEND,
-            "model": None if model is None or told is None else _part(f"{model.name}@{model.version}", told),
-            "linear": await self._linear(tenant, decider, arm, features, score),
-        }
+        return Explanation(
+            decision_id=decision_id,
+            policy_version=version,
+            arm=arm,
+            over=NO_SEND,
+            model=None if model is None or told is None else _part(f"{model.name}@{model.version}", told),
+            linear=await self._linear(tenant, decider, arm, features, score),
+        )
 
     def _model(self, tenant: TenantId, decider: Decider) -> ValueModel:
         """Open the registered version. Call in a thread: it reads files."""
@@ -76,7 +95,7 @@ class Explanations:
 
     async def _linear(
         self, tenant: TenantId, decider: Decider, arm: str, features: Features, score: float
-    ) -> dict[str, Any] | None:
+    ) -> ExplainedPart | None:
         policy = decode(await self._learner.learned()).get((tenant, decider.campaign))
         if policy is None:
             return None
@@ -90,7 +109,6 @@ class Explanations:
         return _part(f"{decider.campaign}@{policy.number}", told)
 
 
-def _part(version: str, told: dict[str, float]) -> dict[str, Any]:
-    """Return one part with its contributions, greatest first."""
+def _part(version: str, told: dict[str, float]) -> ExplainedPart:
     ordered = dict(sorted(told.items(), key=lambda one: -abs(one[1])))
-    return {"version": version, "effect": sum(told.values()), "contributions": ordered}
+    return ExplainedPart(version, sum(told.values()), ordered)

@@ -10,15 +10,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
 
-from actors.jobs import DaysOfLift, Jobs
+from actors.jobs import DaysOfLift, Jobs, read_days
 from cluster.control_plane import ControlPlane
 from cluster.times import iso
+from serve_apps.gateway.services.report import NotYetDocument
 from whisperer.evaluation.daily import DailyLook, looks
-from whisperer.evaluation.lift import GroupTally, NotYet
+from whisperer.evaluation.lift import NotYet
 from whisperer.evaluation.sequential import AnytimeLift
 from whisperer.ids import TenantId
 from whisperer.shard.records import Experiment
@@ -28,6 +28,56 @@ from whisperer.vocabulary.units import DAY_MS
 KEPT_S = 60.0
 MOST_KEPT = 256
 MOST_KEPT_OF_ONE = 16
+
+
+class AnytimeDocument(msgspec.Struct, kw_only=True):
+    """See :class:`whisperer.evaluation.sequential.AnytimeLift`."""
+
+    difference: float
+    low: float
+    high: float
+    level: float
+    decided: bool
+
+
+AnyLook = AnytimeDocument | NotYetDocument
+
+
+class GroupLook(msgspec.Struct):
+    """Users whose window closed that day (``joined``) and up to that day, and their goal per user."""
+
+    group: str
+    joined: int
+    users: int
+    mean: float
+
+
+class RatioLook(msgspec.Struct):
+    """Whether group sizes match their shares, over all looks so far."""
+
+    p_value: float
+    suspicious: bool
+
+
+class DayDocument(msgspec.Struct, kw_only=True):
+    """One day's look; ``over_uniform`` is policy over uniform, the others are over the holdout."""
+
+    day: str
+    groups: list[GroupLook]
+    lift: AnyLook
+    uniform_lift: AnyLook
+    over_uniform: AnyLook
+    sample_ratio: RatioLook
+
+
+class LiftDaysDocument(msgspec.Struct, kw_only=True):
+    """A campaign's lift by day; ``data`` has the oldest day first."""
+
+    name: str
+    as_of: str | None
+    window_s: float
+    conflicted_users: int
+    data: list[DayDocument]
 
 
 class LiftDays:
@@ -46,9 +96,9 @@ class LiftDays:
         self._clock = clock
         self._asking: dict[tuple[str, str], asyncio.Lock] = {}
         """One lock per campaign that is being asked for now."""
-        self._kept: dict[tuple[str, str], tuple[int, dict[str, Any]]] = {}
+        self._kept: dict[tuple[str, str], tuple[int, LiftDaysDocument]] = {}
 
-    async def show(self, tenant: TenantId, name: str) -> dict[str, Any]:
+    async def show(self, tenant: TenantId, name: str) -> LiftDaysDocument:
         """Return a campaign's lift by day. Raises NotFoundError if there is no such campaign, and what :class:`Jobs`
         raises."""
         place = tenant, name
@@ -65,7 +115,7 @@ class LiftDays:
             if not lock.locked() and self._asking.get(place) is lock:
                 del self._asking[place]
 
-    def _keep(self, place: tuple[str, str], kept: tuple[int, dict[str, Any]]) -> None:
+    def _keep(self, place: tuple[str, str], kept: tuple[int, LiftDaysDocument]) -> None:
         """Keep an answer. A tenant keeps at most :data:`MOST_KEPT_OF_ONE`, so that its campaigns do not displace
         others'."""
         self._kept.pop(place, None)
@@ -76,12 +126,11 @@ class LiftDays:
         while len(self._kept) > MOST_KEPT:
             self._kept.pop(next(iter(self._kept)))
 
-    async def _made(self, tenant: TenantId, name: str, now: int) -> dict[str, Any]:
+    async def _made(self, tenant: TenantId, name: str, now: int) -> LiftDaysDocument:
         row = await asyncio.to_thread(self._plane.get_campaign, tenant, name)
         experiment = await asyncio.to_thread(self._plane.experiment, tenant)
         answer = await self._jobs.ask(DaysOfLift(self._warehouse, tenant, row.definition, now))
-        rows, conflicted = msgspec.msgpack.decode(answer)
-        days = [(day, group, GroupTally(*map(int, tally))) for day, group, *tally in rows]
+        days, conflicted = read_days(answer)
         return document(name, row.campaign.goal.window_s, looks(days, shares_of(experiment)), conflicted, now)
 
 
@@ -91,44 +140,39 @@ def shares_of(experiment: Experiment) -> dict[str, float]:
     return {**shares, Group.POLICY: max(0.0, 1 - sum(shares.values()))}
 
 
-def document(name: str, window_s: float, found: list[DailyLook], conflicted: int, now: int) -> dict[str, Any]:
-    """Return the document. ``data`` has the oldest day first; each look's ``groups`` are users and goal totals up to
-    that day."""
-    return {
-        "name": name,
-        "as_of": iso(now),
-        "window_s": window_s,
-        "conflicted_users": conflicted,
-        "data": [
-            {
-                "day": str(iso(look.day * DAY_MS))[:10],
-                "groups": [
-                    {
-                        "group": group,
-                        "joined": look.joined[group].users if group in look.joined else 0,
-                        "users": look.so_far[group].users,
-                        "mean": look.so_far[group].mean,
-                    }
+def document(name: str, window_s: float, found: list[DailyLook], conflicted: int, now: int) -> LiftDaysDocument:
+    """Return the document of these looks."""
+    return LiftDaysDocument(
+        name=name,
+        as_of=iso(now),
+        window_s=window_s,
+        conflicted_users=conflicted,
+        data=[
+            DayDocument(
+                day=str(iso(look.day * DAY_MS))[:10],
+                groups=[
+                    GroupLook(
+                        group,
+                        look.joined[group].users if group in look.joined else 0,
+                        look.so_far[group].users,
+                        look.so_far[group].mean,
+                    )
                     for group in GROUPS
                     if group in look.so_far
                 ],
-                "lift": _shown(look.lift),
-                "uniform_lift": _shown(look.uniform_lift),
-                "over_uniform": _shown(look.over_uniform),
-                "sample_ratio": {"p_value": look.ratio_p, "suspicious": look.suspicious},
-            }
+                lift=_shown(look.lift),
+                uniform_lift=_shown(look.uniform_lift),
+                over_uniform=_shown(look.over_uniform),
+                sample_ratio=RatioLook(look.ratio_p, look.suspicious),
+            )
             for look in found
         ],
-    }
+    )
 
 
-def _shown(lift: AnytimeLift | NotYet) -> dict[str, Any]:
+def _shown(lift: AnytimeLift | NotYet) -> AnyLook:
     if isinstance(lift, NotYet):
-        return {"not_yet": lift.detail, "reason": lift.reason}
-    return {
-        "difference": lift.difference,
-        "low": lift.low,
-        "high": lift.high,
-        "level": lift.level,
-        "decided": lift.decided,
-    }
+        return NotYetDocument(lift.detail, lift.reason)
+    return AnytimeDocument(
+        difference=lift.difference, low=lift.low, high=lift.high, level=lift.level, decided=lift.decided
+    )

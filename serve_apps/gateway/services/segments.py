@@ -13,9 +13,12 @@ import logging
 from collections.abc import Collection
 from typing import Any
 
+import msgspec
+
 from actors.calls.shards import ShardCalls
 from cluster.control_plane import ControlPlane, Published
 from cluster.control_plane.policies import ScoreVersion
+from cluster.control_plane.segments import Segment
 from serve_apps.gateway.metrics.status import Overview
 from whisperer.errors import NotFoundError, UnavailableError
 from whisperer.ids import TenantId
@@ -24,8 +27,36 @@ from whisperer.models.rollout import BUILT_IN, SCORES
 from whisperer.profiles.features import FEATURES
 from whisperer.segments import describe, parse_predicate, to_json
 from whisperer.shard.records import CampaignConfig, ScoreModelChosen, SegmentConfig
+from whisperer.shard.views.counts import SegmentCounts
 
 SPREAD_TIMEOUT_S = 20.0
+
+
+class PublishedSegment(msgspec.Struct):
+    """A version that was just published."""
+
+    name: str
+    version: int
+    predicate: dict[str, Any]
+
+
+class ArchivedSegment(msgspec.Struct):
+    name: str
+    archived: bool = True
+
+
+class SegmentDocument(msgspec.Struct, kw_only=True):
+    """A segment; ``done`` of ``total`` users have been tested for it. ``published_at``: ms UTC."""
+
+    name: str
+    version: int
+    predicate: dict[str, Any]
+    description: str
+    published_at: int
+    members: int
+    done: int
+    total: int
+
 
 _log = logging.getLogger(__name__)
 
@@ -40,32 +71,32 @@ class Publishing:
         self._shards = shards
         self._overview = overview
 
-    async def publish(self, tenant: TenantId, name: str, predicate: dict[str, Any]) -> dict[str, Any]:
+    async def publish(self, tenant: TenantId, name: str, predicate: dict[str, Any]) -> PublishedSegment:
         """Publish the next version. Raises PredicateError with every problem of the predicate."""
         checked = to_json(parse_predicate(predicate, FEATURES))
         version = await asyncio.to_thread(self._plane.publish_segment, tenant, name, checked)
         await self.bring(tenant)
-        return {"name": name, "version": version, "predicate": checked}
+        return PublishedSegment(name, version, checked)
 
-    async def archive(self, tenant: TenantId, name: str) -> dict[str, Any]:
+    async def archive(self, tenant: TenantId, name: str) -> ArchivedSegment:
         """End a segment on every shard. Raises NotFoundError (`segment_not_found`)."""
         await asyncio.to_thread(self._plane.archive_segment, tenant, name)
         await self.bring(tenant)
-        return {"name": name, "archived": True}
+        return ArchivedSegment(name)
 
-    async def list(self, tenant: TenantId) -> list[dict[str, Any]]:
+    async def list(self, tenant: TenantId) -> list[SegmentDocument]:
         """Return a tenant's segments with their current membership."""
         rows = await asyncio.to_thread(self._plane.list_segments, tenant)
-        live = (await self._overview.by_tenant(tenant))["segments"]
-        return [_shown(row, live.get(row.name)) for row in rows]
+        counts = (await self._overview.by_tenant(tenant)).segments
+        return [_shown(row, counts.get(row.name, SegmentCounts())) for row in rows]
 
-    async def show(self, tenant: TenantId, name: str) -> dict[str, Any]:
+    async def show(self, tenant: TenantId, name: str) -> SegmentDocument:
         """Return a segment with its current membership. Raises NotFoundError (`segment_not_found`)."""
         rows = await asyncio.to_thread(self._plane.list_segments, tenant)
         row = next((row for row in rows if row.name == name), None)
         if row is None:
             raise NotFoundError(f"there is no segment {name[:80]!r}", code="segment_not_found")
-        return _shown(row, (await self._overview.by_tenant(tenant))["segments"].get(name))
+        return _shown(row, (await self._overview.by_tenant(tenant)).segments.get(name, SegmentCounts()))
 
     async def bring(self, tenant: TenantId) -> None:
         """Send what a tenant has just changed to every shard, for as long as the caller may be kept waiting.
@@ -120,15 +151,14 @@ def _configs(published: Published) -> tuple[list[SegmentConfig], list[CampaignCo
     return segments, campaigns
 
 
-def _shown(row: Any, live: dict[str, Any] | None) -> dict[str, Any]:
-    live = live or {"members": 0, "done": 0, "total": 0}
-    return {
-        "name": row.name,
-        "version": row.version,
-        "predicate": row.predicate,
-        "description": describe(parse_predicate(row.predicate)),
-        "published_at": row.published_at,
-        "members": live["members"],
-        "done": live["done"],
-        "total": live["total"],
-    }
+def _shown(row: Segment, counts: SegmentCounts) -> SegmentDocument:
+    return SegmentDocument(
+        name=row.name,
+        version=row.version,
+        predicate=row.predicate,
+        description=describe(parse_predicate(row.predicate)),
+        published_at=row.published_at,
+        members=counts.members,
+        done=counts.done,
+        total=counts.total,
+    )

@@ -31,7 +31,10 @@ EXPLAINED = (
     (r"recover|epoch|fence|took over|takes? the lock", "a shard was killed"),
     (r"health check|replica.*(died|dead|stopped|unhealthy)|Replica.*failed|DeploymentReplica", "a replica was killed"),
     (r"deprecat", "Ray's own"),
-    (r"a slow group: \d+ records stored in [1-9]\d*\.\d+ s and applied in 0\.", "the disk took over a second for a sync"),
+    (
+        r"a slow group: \d+ records stored in [1-9]\d*\.\d+ s and applied in 0\.",
+        "the disk took over a second for a sync",
+    ),
 )
 
 

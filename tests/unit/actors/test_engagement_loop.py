@@ -30,7 +30,7 @@ class Asked(OneShard):
 
     async def ask(self, *users: str, timeout_s: float = 10.0) -> list[str]:
         pairs = [(f"u:{user}", "once") for user in users]
-        return [one["status"] for one in await self.engaging.ask(TENANT, ON_REQUEST.name, pairs, timeout_s)]
+        return [one.status for one in await self.engaging.ask(TENANT, ON_REQUEST.name, pairs, timeout_s)]
 
 
 async def test_a_caller_is_told_when_all_are_settled_and_an_unknown_user_is_not_waited_for() -> None:

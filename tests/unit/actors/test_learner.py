@@ -96,7 +96,7 @@ async def test_every_reward_of_every_shard_is_learned_and_then_forgotten_there(f
     await rounds(learning, clock)
     assert same(learning.ledger, fed(*REWARDS))
     assert [len(log) for log in shards.logs] == [0, 0]
-    assert learning.status()["rewards"] == {"learned": 4, "replaced": 2, "superseded": 1}
+    assert learning.status().rewards == {"learned": 4, "replaced": 2, "superseded": 1}
 
 
 STEPS = [
@@ -171,13 +171,13 @@ async def test_a_shard_that_is_away_holds_up_nobody_and_is_told_later(folder: Fo
     shards.away = {0}
     learning = Learning(folder, shards, clock)
     await rounds(learning, clock)
-    assert learning.status()["shards_away"] == {0: "shard-0 is away"}
+    assert learning.status().shards_away == {0: "shard-0 is away"}
     assert len(shards.logs[1]) == 0
     shards.away = set()
     await rounds(learning, clock)
     assert same(learning.ledger, fed(REWARDS[0], REWARDS[1]))
     assert [len(log) for log in shards.logs] == [0, 0]
-    assert learning.status()["shards_away"] == {}
+    assert learning.status().shards_away == {}
 
 
 async def test_replicas_get_what_changed_since_they_asked_and_all_at_first(folder: Folder, clock: Clock) -> None:
@@ -213,9 +213,9 @@ async def test_holdout_rewards_are_taken_without_a_publication(folder: Folder, c
     shards = FakeShards([[reward(0, group="holdout", arm="no_send")]])
     learning = Learning(folder, shards, clock)
     await rounds(learning, clock)
-    assert learning.status()["number"] == 0
+    assert learning.status().number == 0
     assert len(shards.logs[0]) == 0
-    assert Learning(folder, shards, clock).status()["number"] == 0
+    assert Learning(folder, shards, clock).status().number == 0
 
 
 async def test_after_a_restart_the_same_numbers_stand_for_the_same_policies(folder: Folder, clock: Clock) -> None:
@@ -241,11 +241,11 @@ async def test_a_disk_that_fails_publishes_nothing_and_loses_nothing(folder: Fol
     for _ in range(2):
         with pytest.raises(OSError, match="no space"):
             await learning.round()
-    assert learning.status()["number"] == 0
+    assert learning.status().number == 0
     assert [len(log) for log in shards.logs] == [4, 3]
     folder.step = lambda name: None  # type: ignore[method-assign]
     await rounds(learning, clock)
-    assert learning.status()["number"] == 1
+    assert learning.status().number == 1
     assert same(learning.ledger, fed(*REWARDS))
 
 
@@ -273,20 +273,20 @@ async def test_an_alarm_is_published_as_a_higher_floor_survives_a_kill_and_ends(
             shards.logs[0].append(one)
         await rounds(learning, clock, 1)
         if at == 2_500:
-            assert sum(learning.status()["alarms"].values()) == 0
+            assert sum(learning.status().alarms.values()) == 0
     status = learning.status()
-    assert status["alarms"]["residuals"] >= 1
-    assert status["campaigns_in_alarm"] == 1
+    assert status.alarms["residuals"] >= 1
+    assert status.campaigns_in_alarm == 1
     number, encoded = await learning.policies(0, 0.0)
     assert decode(encoded)[KEY].floor == FLOOR_IN_ALARM
     assert learning.ledger.statistics[KEY].short
     again = Learning(Folder(folder.root), shards, clock)
     assert await again.policies(0, 0.0) == (number, encoded)
-    assert again.status()["alarms"] == status["alarms"]
+    assert again.status().alarms == status.alarms
     shards.logs[0].append(reward(6_000, value=0.0, day=DAY + 6 + 2 * ALARM_DAYS))
     await rounds(again, clock, 1)
     assert decode((await again.policies(0, 0.0))[1])[KEY].floor == FLOOR
-    assert again.status()["campaigns_in_alarm"] == 0
+    assert again.status().campaigns_in_alarm == 0
 
 
 async def test_a_state_that_an_older_release_stored_is_taken_up(folder: Folder, clock: Clock) -> None:

@@ -14,7 +14,8 @@ def test_a_value_counts_under_the_smallest_bound_that_is_not_below_it() -> None:
     histogram = Histogram((1.0, 10.0))
     for value in (0.5, 1.0, 1.5, 10.0, 10.1):
         histogram.observe(value)
-    assert histogram.state() == {"bounds": [1.0, 10.0], "counts": [2, 2, 1], "sum": pytest.approx(23.1)}
+    state = histogram.state()
+    assert (state.bounds, state.counts, state.sum) == ([1.0, 10.0], [2, 2, 1], pytest.approx(23.1))
 
 
 @given(st.lists(st.floats(0, 1e6)))
@@ -23,17 +24,17 @@ def test_every_observation_is_counted_once(values: list[float]) -> None:
     for value in values:
         histogram.observe(value)
     state = histogram.state()
-    assert sum(state["counts"]) == len(values)
-    assert state["sum"] == pytest.approx(sum(values))
-    for n, bound in enumerate(state["bounds"]):
-        assert sum(state["counts"][: n + 1]) == sum(value <= bound for value in values)
+    assert sum(state.counts) == len(values)
+    assert state.sum == pytest.approx(sum(values))
+    for n, bound in enumerate(state.bounds):
+        assert sum(state.counts[: n + 1]) == sum(value <= bound for value in values)
 
 
 def test_a_state_does_not_change_with_what_is_observed_later() -> None:
     histogram = Histogram()
     state = histogram.state()
     histogram.observe(1)
-    assert sum(state["counts"]) == 0
+    assert sum(state.counts) == 0
 
 
 @pytest.mark.parametrize("bounds", [SECONDS, COUNTS, BYTES])

@@ -81,7 +81,7 @@ def test_every_user_is_scored_chunk_by_chunk_and_what_stands_still_is_not_writte
     world = a_world()
     swept = scoring_of(world)
     assert asyncio.run(swept.sweep()) == 40
-    assert swept.state()["chunks"] == 6
+    assert swept.state().chunks == 6
     table = world.shards[0].tenant(TENANT).people.table
     assert not np.isnan(table[CHURN][:40]).any()
     assert not np.isnan(table[ENGAGEMENT][:40]).any()
@@ -136,7 +136,7 @@ def test_a_learned_model_is_fetched_from_its_store_and_scores(tmp_path: Path) ->
     swept = scoring_of(world, cache=tmp_path / "cache")
     asyncio.run(swept.sweep())
     tenant = world.shards[0].tenant(TENANT)
-    assert (tenant.scored_by, swept.state()["fallbacks"]) == ("fare@1", 0)
+    assert (tenant.scored_by, swept.state().fallbacks) == ("fare@1", 0)
     assert (tenant.people.table[CHURN][:40] > 0.5).all()  # silent for over three weeks
     world.check()
 
@@ -147,7 +147,7 @@ def test_without_its_model_the_formula_scores_and_that_is_counted(tmp_path: Path
     swept = scoring_of(world, cache=tmp_path / "cache")
     asyncio.run(swept.sweep())
     assert world.shards[0].tenant(TENANT).scored_by == "bgnbd@cdnow"
-    assert swept.state()["fallbacks"] == 1
+    assert swept.state().fallbacks == 1
 
 
 def test_a_calibration_bends_what_the_forest_says(tmp_path: Path) -> None:

@@ -4,14 +4,15 @@ from typing import Any
 
 import msgspec
 
+from actors.calls.learner_views import ModelAnswers, ServedVersion, VersionsReport
 from actors.learner.tallies import MOST_USERS, PolicyStage, Tallies
 from whisperer.feedback.outcome import Reward
 
 SINCE = 1_000
 
 
-def report(*served: tuple[Any, ...], **without: int) -> dict[str, Any]:
-    return {"served": list(served), "scored": 1, "shadow": 2, "without": without}
+def report(*served: tuple[Any, ...], **without: int) -> VersionsReport:
+    return VersionsReport(1, 2, without, [ServedVersion(*one) for one in served])
 
 
 def reward(user: int, micros: int = 2_000_000, version: str = "welcome@1+welcome@3", **more: Any) -> Reward:
@@ -36,7 +37,7 @@ def test_replicas_add_up_and_a_report_takes_the_place_of_the_one_before() -> Non
     ((tenant, policy, since, found),) = tallies.totals()
     assert (tenant, policy, since) == ("t", "welcome", SINCE)
     assert (found[3].decisions, found[3].failed, found[3].slow, found[2].decisions) == (17, 1, 2, 80)
-    assert tallies.status() == {"scored": 2, "shadow": 4, "without": {"late": 6}}
+    assert tallies.status() == ModelAnswers(2, 4, {"late": 6})
 
 
 def test_a_user_counts_once_with_the_final_reward_of_the_version_whose_turn_it_was() -> None:

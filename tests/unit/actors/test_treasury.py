@@ -65,9 +65,9 @@ async def test_a_learner_that_dies_before_or_after_it_stored_grants_nothing_twic
         learner.dies = dies if round_ % 3 == 0 else ""
         clock.now += 2 * PAUSE_S
         spent += await decided(replicas[round_ % 2], batch(10, f"d{round_}"))
-    granted = learner.treasury.status()[0]["granted"]
+    granted = learner.treasury.status()[0].granted
     assert 25 * MICROS < spent <= granted * MICROS <= 60 * MICROS * 13 / 24 + 1
-    assert Treasury(learner.folder).status()[0]["granted"] == granted
+    assert Treasury(learner.folder).status()[0].granted == granted
 
 
 async def test_a_grant_that_cannot_be_stored_is_not_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,7 +108,7 @@ async def test_batches_that_come_together_are_both_lent_to(tmp_path: Path) -> No
     leasing = Leasing(learner, Clock())
     spent = await asyncio.gather(*(decided(leasing, batch(4, name)) for name in "ab"))
     assert min(spent) > 0
-    assert sum(spent) <= learner.treasury.status()[0]["granted"] * MICROS
+    assert sum(spent) <= learner.treasury.status()[0].granted * MICROS
     await leasing.round()
-    assert learner.treasury.status()[0]["spent"] * MICROS == sum(spent)
+    assert learner.treasury.status()[0].spent * MICROS == sum(spent)
     assert max(COSTS) * 4 <= leasing.wallet.of(batch(1, "c")[0]).granted_micros

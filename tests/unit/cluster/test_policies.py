@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 from cluster.control_plane import ControlPlane, Policy, policies, policy_record
-from cluster.control_plane.documents import policy_document
+from cluster.control_plane.documents import StepNeeds, policy_document
 from cluster.control_plane.etags import StaleError
 from cluster.control_plane.models import PolicyEventRow, PolicyVersionRow
 from whisperer.errors import ConflictError, InvariantError, NotFoundError, RequestError
@@ -300,5 +300,5 @@ def test_a_document_says_what_the_next_step_needs(plane: ControlPlane, clock: Cl
     stepped(plane, clock)
     stepped(plane, clock)
     document = policy_document(plane.get_policy("acme", "offers"))
-    assert (document["stage"], document["share"], document["needs"]) == ("5", 0.05, {"hours": 24.0, "decisions": 1_000})
-    assert document["versions"][0]["data"]["rows"] == 10
+    assert (document.stage, document.share, document.needs) == ("5", 0.05, StepNeeds(24.0, 1_000))
+    assert document.versions[0].data.rows == 10

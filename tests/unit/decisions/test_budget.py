@@ -133,9 +133,9 @@ def test_a_budget_is_spent_by_whoever_needs_it_and_what_a_dead_replica_held_stay
             spent_before_death = market.spent[DAY]
     assert 0 < spent_before_death < market.spent[DAY]
     held = market.keeper.status()[0]
-    assert held["granted"] <= 30
+    assert held.granted <= 30
     left = sum(wallet.of(paying(1, market.budget, market.now)[0]).left_micros for _, wallet in market.replicas)
-    assert market.spent[DAY] <= round(held["granted"] * MICROS) - left
+    assert market.spent[DAY] <= round(held.granted * MICROS) - left
 
 
 def test_without_a_lease_nobody_is_sent_anything_that_costs() -> None:
@@ -226,7 +226,7 @@ def test_a_new_version_s_amount_holds_at_once_and_a_replica_s_old_report_changes
     assert asked(1, 3 * MICROS, spent_micros=3 * MICROS) == 3 * MICROS
     assert asked(2, 5 * MICROS, spent_micros=3 * MICROS) == 5 * MICROS
     assert asked(1, 9 * MICROS, spent_micros=0) == 5 * MICROS
-    assert keeper.status()[0]["spent"] == 3.0
+    assert keeper.status()[0].spent == 3.0
 
 
 @pytest.mark.parametrize("price", [0.5, 1e-9, 12_340.0, 1.234e15])

@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from actors.calls.learner_views import ServedVersion, VersionsReport
 from actors.learner.tallies import Tallies
 from serve_apps.decisions.app import Answering, fetching
 from serve_apps.decisions.counting import Tallying, VersionCounts
@@ -108,7 +109,7 @@ async def test_a_live_model_scores_and_the_choice_says_so(model: ValueModel) -> 
     plain = await Replica({}).decide(asked)
     assert {one.policy_version for one in plain} == {f"{NAME}@7"}
     assert [one.propensities for one in plain] != [one.propensities for one in choices]
-    assert replica.counts.report()["served"] == [(*KEY, 5, 1, 50, 0, 0)]
+    assert replica.counts.report().served == [ServedVersion(*KEY, 5, 1, 50, 0, 0)]
 
 
 async def test_a_shadow_is_logged_and_changes_nothing(model: ValueModel) -> None:
@@ -121,7 +122,10 @@ async def test_a_shadow_is_logged_and_changes_nothing(model: ValueModel) -> None
     np.testing.assert_array_equal(
         [one.shadow for one in choices], model.scores(np.array([one.features for one in asked]), ARMS)
     )
-    assert sorted(replica.counts.report()["served"]) == [(*KEY, 5, 0, 50, 0, 0), (*KEY, 5, 1, 50, 0, 0)]
+    assert sorted(msgspec.to_builtins(replica.counts.report().served)) == [
+        [*KEY, 5, 0, 50, 0, 0],
+        [*KEY, 5, 1, 50, 0, 0],
+    ]
     assert (replica.counts.scored, replica.counts.shadow) == (0, 50)
 
 
@@ -143,7 +147,7 @@ async def test_the_groups_rules_keep_their_names_and_are_not_counted_for_a_versi
     assert (held.policy_version, held.scores) == ("holdout", [])
     assert uniform.policy_version == "uniform"
     assert len(uniform.scores) == len(ARMS)  # the learner learns what scores are worth from them too
-    assert replica.counts.report()["served"] == [(*KEY, 0, 1, 0, 0, 0)]
+    assert replica.counts.report().served == [ServedVersion(*KEY, 0, 1, 0, 0, 0)]
 
 
 async def test_a_missing_or_broken_model_is_decided_without_and_counted(model: ValueModel) -> None:
@@ -155,7 +159,7 @@ async def test_a_missing_or_broken_model_is_decided_without_and_counted(model: V
         assert {one.policy_version for one in choices} == {f"{NAME}@7!{NAME}@1"}
         assert [one.propensities for one in choices] == [one.propensities for one in plain]
         assert replica.counts.without[reason] == 20
-        assert replica.counts.report()["served"] == [(*KEY, 0, 1, 20, 20, 0)]
+        assert replica.counts.report().served == [ServedVersion(*KEY, 0, 1, 20, 20, 0)]
 
 
 async def test_a_late_model_is_not_waited_for_and_what_it_says_later_is_dropped(model: ValueModel) -> None:
@@ -176,7 +180,7 @@ async def test_a_late_model_is_not_waited_for_and_what_it_says_later_is_dropped(
     ended.wait(LONG_S)
     assert {(one.policy_version, tuple(one.scores)) for one in choices} == {(f"{NAME}@7!{NAME}@1", ())}
     assert replica.counts.without == {MISSING: 0, LATE: 6, BROKEN: 0}
-    assert replica.counts.report()["served"] == [(*KEY, 0, 1, 6, 0, 6)]
+    assert replica.counts.report().served == [ServedVersion(*KEY, 0, 1, 6, 0, 6)]
 
 
 async def test_a_broken_shadow_harms_nobody_and_is_counted_against_it(model: ValueModel) -> None:
@@ -185,7 +189,7 @@ async def test_a_broken_shadow_harms_nobody_and_is_counted_against_it(model: Val
     choices = await replica.decide(people(10))
     assert {(one.policy_version, one.shadow_version) for one in choices} == {(f"{NAME}@7+{NAME}@1", "")}
     assert sum(replica.counts.without.values()) == 0
-    assert (*KEY, 0, 2, 10, 10, 0) in replica.counts.report()["served"]
+    assert ServedVersion(*KEY, 0, 2, 10, 10, 0) in replica.counts.report().served
 
 
 async def test_a_new_version_takes_over_between_two_batches_without_a_restart(shelf: Shelf) -> None:
@@ -267,7 +271,7 @@ async def test_a_candidate_whose_answers_fail_is_rolled_back_by_the_round_of_tal
     replica = Replica({KEY: Serving(plane.state, {1: model})})
     tallies = Tallies()
 
-    async def learner(report: dict[str, Any]) -> bytes:
+    async def learner(report: VersionsReport) -> bytes:
         tallies.told("r1", report)
         return msgspec.msgpack.encode(tallies.totals())
 
@@ -289,7 +293,7 @@ async def test_a_round_with_nothing_new_does_not_write_to_the_control_plane(mode
     replica = Replica({KEY: Serving(plane.state, {1: model})})
     tallies = Tallies()
 
-    async def learner(report: dict[str, Any]) -> bytes:
+    async def learner(report: VersionsReport) -> bytes:
         tallies.told("r1", report)
         return msgspec.msgpack.encode(tallies.totals())
 

@@ -11,7 +11,7 @@ from tests.unit.gateway.test_campaigns import CAMPAIGN, SMS
 from tests.unit.gateway.world import Caller, World, view
 from whisperer.decisions.decision import decision_id
 from whisperer.delivery.dispatch import Dispatch
-from whisperer.shard.inspection import UserView
+from whisperer.shard.views.user import UserView
 
 
 @pytest.fixture

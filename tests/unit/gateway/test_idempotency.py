@@ -9,6 +9,7 @@ import pytest
 
 from cluster.control_plane import replays
 from serve_apps.gateway.routes.idempotency import HEADER, covers
+from serve_apps.gateway.services.segments import PublishedSegment
 from tests.unit.gateway.test_campaigns import CAMPAIGN, SMS
 from tests.unit.gateway.world import Caller, World
 
@@ -55,7 +56,7 @@ async def test_a_call_that_is_under_way_is_not_begun_again(acme: Caller, world: 
     begun, go_on = asyncio.Event(), asyncio.Event()
     publish = world.parts.publishing.publish
 
-    async def slowly(*args: Any) -> dict[str, Any]:
+    async def slowly(*args: Any) -> PublishedSegment:
         begun.set()
         await go_on.wait()
         return await publish(*args)
@@ -74,7 +75,7 @@ async def test_a_call_goes_on_when_its_caller_hangs_up(acme: Caller, world: Worl
     publish, finish = world.parts.publishing.publish, world.plane.finish_call
     loop = asyncio.get_running_loop()
 
-    async def slowly(*args: Any) -> dict[str, Any]:
+    async def slowly(*args: Any) -> PublishedSegment:
         begun.set()
         await go_on.wait()
         return await publish(*args)

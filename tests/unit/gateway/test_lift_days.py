@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from actors.calls.plain import plain
 from actors.warehouse import Warehouse
 from serve_apps.gateway.pages.answers import Documents
 from serve_apps.gateway.services.lift_days import KEPT_S, LiftDays
@@ -49,8 +50,8 @@ async def test_every_day_on_which_windows_closed_has_a_look(running: Caller, wor
     assert last["uniform_lift"]["reason"] == "too_few_users"
     assert last["sample_ratio"]["suspicious"] is False
     page = await Documents(world.parts).campaign("acme", "welcome")
-    assert page["days"] == days
-    assert page["simulation"] is None
+    assert plain(page.days) == days
+    assert page.simulation is None
 
 
 async def test_the_warehouse_is_asked_once_a_minute(running: Caller, world: World, tmp_path: Path) -> None:
@@ -60,7 +61,7 @@ async def test_the_warehouse_is_asked_once_a_minute(running: Caller, world: Worl
     lived(running.id, 2, str(tmp_path / "warehouse"), range(200, 204))
     assert await days.show(running.id, "welcome") is before
     now += round(KEPT_S * 1000)
-    assert sum(g["users"] for g in (await days.show(running.id, "welcome"))["data"][-1]["groups"]) == 204
+    assert sum(g.users for g in (await days.show(running.id, "welcome")).data[-1].groups) == 204
 
 
 async def test_what_is_not_ones_own_is_not_there(running: Caller, world: World) -> None:
@@ -75,4 +76,4 @@ async def test_a_warehouse_that_cannot_be_read_leaves_the_page_without_days(
     for path in (tmp_path / "warehouse").rglob("*.parquet"):
         path.unlink()
     assert await running.problem("GET", "/campaigns/welcome/report/days") == (503, "unavailable")
-    assert (await Documents(world.parts).campaign("acme", "welcome"))["days"] == []
+    assert (await Documents(world.parts).campaign("acme", "welcome")).days == []

@@ -8,61 +8,90 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import msgspec
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from actors.calls.call_log import REASONS
+from actors.calls.learner_views import LearnerAway, LearnerStatus, ModelAnswers
+from actors.calls.shard_status import (
+    CallsState,
+    CommitHistograms,
+    CommitState,
+    MovesState,
+    RecoveryState,
+    RetentionState,
+    ScoreModelState,
+    ScoringState,
+    ShardAway,
+    ShardStatus,
+    SnapshotState,
+)
 from actors.calls.shards import CALL_RESULTS
 from actors.jobs import JobsCount
 from actors.shard.commit import CommitCounts
 from actors.telemetry.measures import Histogram
 from serve_apps.gateway.metrics.counts import ReplicaCounts
+from serve_apps.gateway.metrics.documents import InstallationStatus, TenantStatus
 from serve_apps.gateway.metrics.exposition import MAX_TENANTS, exposition
 from serve_apps.gateway.metrics.families import FAMILIES, OTHERS
 from serve_apps.gateway.metrics.measures import Measures
-from serve_apps.gateway.metrics.sums import loop_counts, no_counts
 from tests.stand import SHARED
 from tests.unit.gateway.exposed import DOCUMENT, documented, exposed, labels_documented
+from tests.unit.gateway.statuses import serving
 from whisperer.events.outcome import Notice
 from whisperer.events.refusals import Code
 from whisperer.shard.steps import STEPS
+from whisperer.shard.views.counts import TenantCounts
 
 ROOT = Path(__file__).parents[3]
 DASHBOARD = ROOT / "docs" / "dashboards" / "ingestion.json"
 
 
-def tenant(id: str, **more: Any) -> dict[str, Any]:
-    return {**no_counts(), **loop_counts({}), "id": id, "events_rejected": {}, "notices": {}, **more}
+def tenant(id: str, **more: Any) -> TenantStatus:
+    return msgspec.structs.replace(TenantStatus.of(id, TenantCounts(), {}, {}), **more)
 
 
-def shard(name: str, **more: Any) -> dict[str, Any]:
+def shard(name: str) -> ShardStatus:
     """A status as a shard that serves gives it."""
     counts = CommitCounts()
     counts.sync.observe(0.002)
-    histograms = {key: getattr(counts, key).state() for key in ("sync", "wait", "group_records", "group_bytes")}
-    return {
-        "name": name, "state": "serving", "epoch": 3, "rss_bytes": 1, "partitions": 2, "users": 3,
-        "journal_bytes": 10, "journal_end": 100, "exported": 40, "warehouse_rows": 5, "waiting_bytes": 0,
-        "letters": {"waiting": 0, "taken": 0, "refused": {"gap": 0, "elsewhere": 0}}, "erasures_waiting": 0,
-        "candidates_waiting": 0, "messages_to_send": 0, "messages_under_way": 0,
-        "recovery": {"records": 7, "seconds": 0.5}, "dedup_ids": 1, "dedup_bytes": 2, "dedup_evicted": 0,
-        "snapshot": {"taken": 1, "at": 1.0, "seconds": 0.1, "bytes": 9, "pause_ms": 12.0},
-        "moves": {"left": 1, "joined": 0},
-        "retention": {"journal_age_s": 5.0, "snapshots_age_s": 6.0, "erasure_age_s": 7.0},
-        "commit": {
-            "groups": 1, "records": 2, "bytes": 3, "sync_s": 0.1, "apply_s": 0.2, "waiting": 0, "oldest_waiting_s": 0.0,
-            "step_s": {"dedup": 0.5}, "histograms": histograms,
-        },
-        "calls": {"under_way": 4, "answered": [["ingest", "", 5], ["ingest", "overloaded", 1]]},
-        "scoring": {
-            "sweeps": 2, "users": 6, "seconds": 0.5, "fallbacks": 0,
-            "models": {"tn_1": {"model": "churn@3", "digest": "0f" * 32, "fault": ""}},
-        },
-        **more,
-    }  # fmt: skip
+    histograms = CommitHistograms(
+        counts.sync.state(), counts.wait.state(), counts.group_records.state(), counts.group_bytes.state()
+    )
+    return serving(
+        name,
+        epoch=3,
+        journal_end=100,
+        exported=40,
+        recovery=RecoveryState(7, 0.5),
+        snapshot=SnapshotState(taken=1, at=1.0, seconds=0.1, bytes=9, pause_ms=12.0),
+        moves=MovesState(1, 0),
+        retention=RetentionState(30.0, 5.0, 6.0, 7.0),
+        commit=CommitState(1, 2, 3, 0.1, 0.2, {"dedup": 0.5}, 0, 0.0, histograms),
+        calls=CallsState(4, [("ingest", "", 5), ("ingest", "overloaded", 1)]),
+        scoring=ScoringState(sweeps=2, users=6, models={"tn_1": ScoreModelState("churn@3", "0f" * 32, "")}),
+    )
 
 
-def status(**more: Any) -> dict[str, Any]:
+LEARNER = LearnerStatus(
+    pid=1,
+    number=1,
+    campaigns=1,
+    rewards={"learned": 8, "bad_arm": 1},
+    missing=0,
+    waiting_to_mature=0,
+    alarms={"residuals": 2},
+    campaigns_in_alarm=1,
+    models=ModelAnswers(30, 20, {"late": 3}),
+    unstored=False,
+    store_s=0.0,
+    shards_away={},
+    budgets=0,
+)
+
+
+def status(**more: Any) -> InstallationStatus:
     acme = tenant(
         "tn_1",
         events_accepted=7,
@@ -72,20 +101,8 @@ def status(**more: Any) -> dict[str, Any]:
         names={"event": 3},
         traits_refused={"traits_full": 2},
     )
-    return {
-        "tenants": {"acme": acme},
-        "shards": [shard("shard-0")],
-        "learner": {
-            "state": "serving",
-            "rewards": {"learned": 8, "bad_arm": 1},
-            "alarms": {"residuals": 2},
-            "campaigns_in_alarm": 1,
-            "models": {"scored": 30, "shadow": 20, "without": {"late": 3}},
-        },
-        "map_version": 2,
-        "n_moved": 1,
-        **more,
-    }
+    found = InstallationStatus({"acme": acme}, {}, [shard("shard-0")], LEARNER, 2, 1)
+    return msgspec.structs.replace(found, **more)
 
 
 def measures(replica: str = "r1") -> Measures:
@@ -118,7 +135,7 @@ def test_what_is_exposed_is_what_the_page_says_and_the_other_way_round() -> None
 
 
 def test_every_metric_is_there_before_anything_has_happened() -> None:
-    text = exposition({"tenants": {}, "shards": [], "learner": {}, "map_version": 0}).decode()
+    text = exposition(InstallationStatus({}, {}, [], LearnerAway("away", "a test has none"), 0, 0)).decode()
     assert set(exposed(text)) == set(documented())
 
 
@@ -161,7 +178,7 @@ def test_each_replica_has_its_own_series() -> None:
 
 
 def test_a_shard_that_is_away_has_only_that_it_is() -> None:
-    away = {"name": "shard-1", "state": "recovering", "reason": "it died", "tenants": {}}
+    away = ShardAway("shard-1", "recovering", "it died")
     found = samples(exposition(status(shards=[shard("shard-0"), away])))
     assert found["whisperer_shard_serving", "shard-1"] == 0
     assert [key[0] for key in found if "shard-1" in key] == ["whisperer_shard_serving"]
@@ -170,7 +187,7 @@ def test_a_shard_that_is_away_has_only_that_it_is() -> None:
 def test_tenants_beyond_the_oldest_thousand_share_a_label() -> None:
     many = {f"t{n}": tenant(f"tn_{n:06}", events_accepted=1) for n in reversed(range(MAX_TENANTS + 7))}
     late = {f"tn_{MAX_TENANTS + 3:06}": {"invalid_event": 2}, "tn_of_nobody_known": {"invalid_event": 1}}
-    report = measures().report() | {"rejected": late}
+    report = msgspec.structs.replace(measures().report(), rejected=late)
     found = samples(exposition(status(tenants=many), [report]))
     accepted = {key[1]: value for key, value in found.items() if key[0] == "whisperer_events_accepted_total"}
     assert len(accepted) == MAX_TENANTS + 1
@@ -184,7 +201,7 @@ def test_a_histogram_in_the_text_never_falls() -> None:
     histogram = Histogram()
     for value in (0.001, 0.2, 50.0):
         histogram.observe(value)
-    report = measures().report() | {"call_seconds": {"ingest": histogram.state()}}
+    report = msgspec.structs.replace(measures().report(), call_seconds={"ingest": histogram.state()})
     text = exposition(status(), [report]).decode()
     buckets = re.findall(r"^whisperer_gateway_shard_call_seconds_bucket\{.*\} (\S+)$", text, re.MULTILINE)
     numbers = [float(bucket) for bucket in buckets]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import httpx
@@ -11,12 +11,14 @@ import pytest
 from fastapi import APIRouter, FastAPI
 
 from actors.calls.call_log import Calls
+from actors.calls.directory import DirectoryCalls
+from actors.calls.shard_status import CallsState
 from actors.telemetry import tracing
 from serve_apps.gateway.http.observed import ROUTE, Observed
 from serve_apps.gateway.metrics.counts import ReplicaCounts
 from serve_apps.gateway.metrics.measures import Measures
 from serve_apps.gateway.metrics.replicas import Replicas
-from tests.unit.gateway.world import OPERATOR, PlayedShards, World
+from tests.unit.gateway.world import OPERATOR, World
 from whisperer.errors import UnavailableError
 
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -110,7 +112,7 @@ async def test_routes_are_templates_whatever_paths_are_asked_for(app: FastAPI, m
         ("other", "GET", 404): 50,
         ("/v1/users/{user_id}", "other", 405): 1,
     }
-    assert measures.report()["in_flight"] == 0
+    assert measures.report().in_flight == 0
 
 
 async def test_an_application_names_its_route_and_the_bodys_size_counts(measures: Measures) -> None:
@@ -123,9 +125,9 @@ async def test_an_application_names_its_route_and_the_bodys_size_counts(measures
     async with client(inner, measures) as http:
         await http.post("/v1/b", content=b"x" * 1000)
     report = measures.report()
-    assert report["requests"] == [["/v1/batch", "POST", 503, 1]]
-    assert report["body_bytes"]["sum"] == 1000
-    assert sum(report["request_seconds"]["/v1/batch"]["counts"]) == 1
+    assert report.requests == [("/v1/batch", "POST", 503, 1)]
+    assert report.body_bytes.sum == 1000
+    assert sum(report.request_seconds["/v1/batch"].counts) == 1
 
 
 async def test_an_application_that_fails_counts_as_500(measures: Measures) -> None:
@@ -201,10 +203,8 @@ async def test_what_a_shard_says_of_a_call_is_under_the_callers_request(said: li
         ("user failed", "r3"),
         ("erase was not done: not now", "r4"),
     ]
-    assert calls.state() == {
-        "under_way": 0,
-        "answered": [["ingest", "overloaded", 1], ["user", "failed", 1], ["erase", "failed", 1], ["ingest", "", 1]],
-    }
+    answered = [("ingest", "overloaded", 1), ("user", "failed", 1), ("erase", "failed", 1), ("ingest", "", 1)]
+    assert calls.state() == CallsState(0, answered)
 
 
 async def test_refusals_by_the_thousand_are_one_line(said: list[tuple[str, str]]) -> None:
@@ -237,13 +237,13 @@ def _answering(answer: object) -> Any:
 # -- replicas -------------------------------------------------------------------------------------------------------------
 
 
-class Directory(PlayedShards):
+class Directory(DirectoryCalls):
     def __init__(self) -> None:
         super().__init__()
-        self.kept: dict[str, dict[str, Any]] = {}
+        self.kept: dict[str, Mapping[str, Any]] = {}
         self.is_away = False
 
-    async def exchange_reports(self, report: dict[str, Any], timeout_s: float = 2.0) -> list[dict[str, Any]]:
+    async def exchange_reports(self, report: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         if self.is_away:
             raise UnavailableError("the directory is starting")
         self.kept[report["replica"]] = report
@@ -260,7 +260,7 @@ async def test_status_adds_up_what_all_replicas_rejected(world: World) -> None:
     await Replicas(directory, Measures(theirs, "b").report).reports()
     world.parts.overview._replicas = Replicas(directory, Measures(ours, "a").report)
     status = await world.parts.overview.status()
-    assert status["tenants"]["acme"]["events_rejected"] == {"missing_identity": 5}
+    assert status.tenants["acme"].events_rejected == {"missing_identity": 5}
     directory.is_away = True
     status = await world.parts.overview.status()
-    assert status["tenants"]["acme"]["events_rejected"] == {"missing_identity": 2}
+    assert status.tenants["acme"].events_rejected == {"missing_identity": 2}

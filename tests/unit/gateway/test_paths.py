@@ -17,7 +17,7 @@ from serve_apps.gateway.http.paths import NOWHERE, IdConvertor, routed
 from serve_apps.gateway.pages.site import user_page
 from tests.unit.gateway.world import OPERATOR, World
 from whisperer.eligibility.standing import Standing
-from whisperer.shard.inspection import UserView
+from whisperer.shard.views.user import UserView
 
 ODD = ["acme/export", "acme/consent", "/", "//", "a//b", "..", ".", "../acme", "a/../acme", "%2F", "acme%2Fexport", "?",
        "acme?x=1", "acme#x", "%", "%25", "a%00", "é/é", "export", "consent", " ", "a b", "a;b", "a&b=c", "\\", "*", "\x7f"]  # fmt: skip

@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import json
+import pickle
 import time
 from pathlib import Path
 from typing import Any
 
 import jsonschema
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from actors.calls.plain import plain
+from actors.calls.shard_status import ShardStatus, read_status
 from serve_apps.gateway.metrics.exposition import exposition
-from serve_apps.gateway.metrics.sums import by_tenant, loop_counts
+from serve_apps.gateway.metrics.sums import by_tenant, encodable
 from serve_apps.gateway.pages.answers import Documents
+from serve_apps.gateway.pages.documents import Tenants
 from serve_apps.gateway.pages.home import render_home
 from serve_apps.gateway.routes import openapi
+from tests.unit.gateway.statuses import serving
 from tests.unit.gateway.test_campaigns import CAMPAIGN, SMS
 from tests.unit.gateway.test_decisions import send
 from tests.unit.gateway.world import Caller, World
+from whisperer.evaluation.lift import GroupTally
 from whisperer.feedback.links import CLICK, Link
 from whisperer.journeys.schema import EXAMPLE
+from whisperer.shard.views.counts import ArmCounts, CampaignCounts, TenantCounts, loop_counts
 from whisperer.vocabulary.reasons import Reason
 
 counts = st.integers(0, 10**6)
@@ -29,54 +37,69 @@ reasons = st.dictionaries(st.sampled_from([r.value for r in Reason]), counts, ma
 
 
 @st.composite
-def campaign_counts(draw: st.DrawFn) -> dict[str, Any]:
+def campaign_counts(draw: st.DrawFn) -> CampaignCounts:
     """One campaign's counts on one shard, balanced as a shard guarantees."""
     sent, no_send, pending, refused = draw(counts), draw(counts), draw(counts), draw(reasons)
-    return {
-        "version": draw(st.none() | st.integers(1, 3)),
-        "status": "live",
-        "candidates": sent + no_send + pending + sum(refused.values()),
-        **{"sent": sent, "no_send": no_send, "pending": pending, "refused": refused},
-        "conversions": draw(counts),
-        "conflicted": 0,
-        "outcomes": {"opened": draw(counts)},
-        "groups": draw(
+    return CampaignCounts(
+        version=draw(st.none() | st.integers(1, 3)),
+        status="live",
+        candidates=sent + no_send + pending + sum(refused.values()),
+        sent=sent,
+        no_send=no_send,
+        pending=pending,
+        refused=refused,
+        conversions=draw(counts),
+        outcomes={"opened": draw(counts)},
+        groups=draw(
             st.dictionaries(
-                st.sampled_from(["holdout", "policy"]),
-                st.fixed_dictionaries(
-                    {"users": counts, "total_milli": counts, "squares_milli2": st.integers(0, 2**70)}
-                ),
+                st.sampled_from(["holdout", "policy"]), st.builds(GroupTally, counts, counts, st.integers(0, 2**70))
             )
         ),
-        "arms": [{"group": "policy", "arm": "tips", "decisions": 1, "sent": 1, "converted": 0, "reward_micros": -5}],
-    }
-
-
-def status(tenant: str, campaigns: dict[str, Any]) -> dict[str, Any]:
-    counted = {"users": 1, "events_accepted": 2, "events_duplicate": 0, "messages_waiting": 0}
-    return {"tenants": {tenant: {**counted, "events_dropped": {}, "bytes": {}, "segments": {}, "campaigns": campaigns}}}
-
-
-@given(st.lists(st.dictionaries(st.sampled_from(["a", "b"]), campaign_counts()), max_size=4))
-def test_candidates_are_all_accounted_for_by_campaign_and_in_total(shards: list[dict[str, Any]]) -> None:
-    summed = by_tenant([status("t", campaigns) for campaigns in shards])
-    campaigns = summed["t"]["campaigns"] if shards else {}
-    for counted in [*campaigns.values(), loop_counts(campaigns)]:
-        parts = counted["sent"] + counted["no_send"] + counted["pending"] + sum(counted["refused"].values())
-        assert counted["candidates"] == parts
-    total = loop_counts(campaigns)
-    assert total["candidates"] == sum(c["candidates"] for campaigns in shards for c in campaigns.values())
-    assert total["outcomes"].get("opened", 0) == sum(
-        c["outcomes"]["opened"] for campaigns in shards for c in campaigns.values()
+        arms=[ArmCounts("policy", "tips", 1, 1, 0, -5)],
     )
 
 
+def status(tenant: str, campaigns: dict[str, CampaignCounts]) -> ShardStatus:
+    return serving(tenants={tenant: TenantCounts(users=1, events_accepted=2, campaigns=campaigns)})
+
+
+@given(st.lists(st.dictionaries(st.sampled_from(["a", "b"]), campaign_counts()), max_size=4))
+def test_candidates_are_all_accounted_for_by_campaign_and_in_total(shards: list[dict[str, CampaignCounts]]) -> None:
+    summed = by_tenant([status("t", campaigns) for campaigns in shards])
+    campaigns = summed["t"].campaigns if shards else {}
+    total = loop_counts(campaigns.values())
+    for counted in [*campaigns.values(), total]:
+        parts = counted.sent + counted.no_send + counted.pending + sum(counted.refused.values())
+        assert counted.candidates == parts
+    every = [counted for campaigns in shards for counted in campaigns.values()]
+    assert total.candidates == sum(counted.candidates for counted in every)
+    assert total.outcomes.get("opened", 0) == sum(counted.outcomes["opened"] for counted in every)
+
+
 @given(st.lists(campaign_counts(), min_size=1, max_size=4))
-def test_sums_do_not_depend_on_the_order_of_shards(shards: list[dict[str, Any]]) -> None:
+def test_sums_do_not_depend_on_the_order_of_shards(shards: list[CampaignCounts]) -> None:
     statuses = [status("t", {"a": counted}) for counted in shards]
-    forward, backward = (by_tenant(order)["t"]["campaigns"]["a"] for order in (statuses, statuses[::-1]))
+    forward, backward = (by_tenant(order)["t"].campaigns["a"] for order in (statuses, statuses[::-1]))
     assert forward == backward
-    json.dumps(forward)
+
+
+@given(campaign_counts())
+def test_a_shards_counts_arrive_as_they_were_sent(counted: CampaignCounts) -> None:
+    found = status("t", {"a": counted})
+    assert read_status(pickle.loads(pickle.dumps(plain(found)))) == found
+
+
+def test_a_sum_beyond_64_bits_loses_digits_in_json_and_no_other_does() -> None:
+    large = CampaignCounts(
+        groups={"policy": GroupTally(3, 2**63, 2**70), "holdout": GroupTally(1, 5, 25)},
+        arms=[ArmCounts("policy", "tips", 1, 1, 0, -(2**64)), ArmCounts("policy", "no_send", 1, 0, 0, 7)],
+    )
+    shown = msgspec.json.decode(msgspec.json.encode(encodable(large)))
+    policy = {"users": 3, "total_milli": float(2**63), "squares_milli2": float(2**70), "absolute_milli": 0}
+    assert shown["groups"] == {"policy": policy, "holdout": plain(GroupTally(1, 5, 25))}
+    assert [arm["reward_micros"] for arm in shown["arms"]] == [-float(2**64), 7]
+    small = CampaignCounts(groups={"holdout": GroupTally(1, 5, 25)})
+    assert encodable(small) is small
 
 
 def counted(users: int, per_user_milli: int) -> dict[str, int]:
@@ -168,26 +191,26 @@ async def test_counts_stand_beside_each_campaign_and_in_status(running: Caller, 
         **{"conversions": 140, "refused": {"capped": 160}},
     }
     status = await world.parts.overview.status()
-    tenant = status["tenants"]["acme"]
+    tenant = status.tenants["acme"]
     metrics = exposition(status).decode()
     assert 'whisperer_candidates_total{tenant="acme"} 1200.0' in metrics
     assert 'whisperer_candidates_closed_total{outcome="refused",reason="capped",tenant="acme"} 160.0' in metrics
-    assert {name: tenant[name] for name in listed["counts"]} == listed["counts"]
+    assert {name: getattr(tenant, name) for name in listed["counts"]} == listed["counts"]
 
 
 async def test_the_home_document_has_the_loop_and_renders(running: Caller, world: World) -> None:
     send(world, running, 1)
     await world.parts.overview.shards(fresh=True)
     document = await Documents(world.parts).home()
-    (campaign,) = document["loop"]["campaigns"]
-    assert (campaign["tenant"], campaign["name"], campaign["candidates"]) == ("acme", "welcome", 1_200)
-    assert [(arm["arm"], arm["channel"], arm["decisions"]) for arm in campaign["arms"]] == [
+    (campaign,) = document.loop.campaigns
+    assert (campaign.tenant, campaign.name, campaign.candidates) == ("acme", "welcome", 1_200)
+    assert [(arm.arm, arm.channel, arm.decisions) for arm in campaign.arms] == [
         ("hello", "sms", 400),
         ("no_send", "", 200),
     ]
-    totals = document["loop"]["totals"]
-    assert (totals["candidates"], totals["opened"], totals["clicked"], totals["unsubscribed"]) == (1_200, 60, 6, 0)
-    assert document["loop"]["latest_messages"][0]["subject"] == "message 1"
+    totals = document.loop.totals
+    assert (totals.candidates, totals.opened, totals.clicked, totals.unsubscribed) == (1_200, 60, 6, 0)
+    assert document.loop.latest_messages[0].subject == "message 1"
     assert "welcome" in render_home(document, base_url="http://127.0.0.1:8000")
 
 
@@ -195,13 +218,13 @@ async def test_pages_get_their_documents_by_the_tenants_name(running: Caller, wo
     send(world, running, 1)
     world.user(running, "u1")
     source = Documents(world.parts)
-    assert await source.tenants() == {"names": ["acme"], "demo": None}
+    assert await source.tenants() == Tenants(["acme"], None)
     page = await source.sink("acme", None, "u1", None, None, 50)
-    assert [m["user_id"] for m in page["messages"]] == ["u1"]
-    assert (page["next_before"], page["campaigns"], page["counts"]["total"]) == (None, ["welcome"], 1)
-    assert (await source.message("acme", f"snd_{running.id}_1"))["decision_id"] == "dec_1"
-    assert (await source.user("acme", "u1"))["candidacies"] == []
-    assert (await source.campaign("acme", "welcome"))["compressed"] is False
+    assert [m.user_id for m in page.messages] == ["u1"]
+    assert (page.next_before, page.campaigns, page.counts.total) == (None, ["welcome"], 1)
+    assert (await source.message("acme", f"snd_{running.id}_1")).decision_id == "dec_1"
+    assert (await source.user("acme", "u1")).candidacies == []
+    assert (await source.campaign("acme", "welcome")).compressed is False
 
 
 def test_only_our_own_links_have_a_target(world: World) -> None:

@@ -135,7 +135,7 @@ async def test_a_model_that_is_promoted_scores_users_and_a_rollback_brings_the_f
     assert said
     assert {change.user for change in users.changes if change.entered} == said
     state = swept.state()
-    assert (state["fallbacks"], state["models"][TENANT]["digest"]) == (0, told.digest)
+    assert (state.fallbacks, state.models[TENANT].digest) == (0, told.digest)
 
     await caller.ok("POST", "/policies/churn/rollback", {"reason": "complaints"})
     await swept.choose(world.shards.scoring[1, TENANT])

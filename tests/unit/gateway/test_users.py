@@ -23,4 +23,4 @@ async def test_erasing_a_user_takes_what_was_sent_out_of_the_sink(world: World, 
 
 async def test_the_status_says_when_the_learner_does_not_answer(world: World) -> None:
     found = await world.parts.overview.status()
-    assert found["learner"]["state"] == "away"
+    assert found.learner.state == "away"

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from actors.calls.shard_status import ShardStatus
 from serve_apps.gateway.metrics.status import warnings_of
-from serve_apps.gateway.metrics.sums import no_counts
+from tests.unit.gateway.statuses import serving
 from whisperer.profiles.names import MAX_NAMES
+from whisperer.shard.views.counts import TenantCounts
 
 
-def status(n_names: int) -> dict[str, Any]:
-    counts = {**no_counts(), "names": {"event": n_names}, "events_unnamed": 7}
-    return {"name": "shard-0", "state": "serving", "tenants": {"tn_1": counts}}
+def status(n_names: int) -> ShardStatus:
+    return serving(tenants={"tn_1": TenantCounts(names={"event": n_names}, events_unnamed=7)})
 
 
 def test_a_tenant_whose_table_of_names_is_nearly_full_is_named() -> None:

@@ -12,8 +12,10 @@ import msgspec
 
 from actors.calls.directory import DirectoryCalls
 from actors.calls.learner import LearnerCalls
+from actors.calls.learner_views import AnyLearnerStatus, LearnerAway
 from actors.calls.map_holder import MapHolder
 from actors.calls.partition_map import PartitionMap
+from actors.calls.plain import plain
 from actors.calls.shards import CallStatus, ShardCalls
 from actors.jobs import DecisionAudit, Task
 from actors.jobs.simulation_runs import Simulations as SimulationRuns
@@ -35,13 +37,15 @@ from serve_apps.gateway.services.policies import Policies
 from serve_apps.gateway.services.segments import Publishing
 from serve_apps.gateway.services.simulations import Simulations
 from serve_apps.gateway.services.users import Users
+from tests.unit.gateway.statuses import serving
 from tests.unit.jobs_here import carried_out, jobs_here
 from whisperer.decisions.decision import decision_id
 from whisperer.eligibility.standing import Standing
 from whisperer.errors import UnavailableError
+from whisperer.ids import bare_id
 from whisperer.models.store import ArtifactStore
-from whisperer.shard.inspection import UserView
 from whisperer.shard.records import ScoreModelChosen
+from whisperer.shard.views.user import UserView
 
 OPERATOR = "op_" + "0" * 40
 
@@ -60,8 +64,8 @@ class PlayedLearner(LearnerCalls):
 
     policies: bytes | None = None
 
-    async def status(self) -> dict[str, Any]:
-        return {"state": "away", "reason": "a unit test has none"}
+    async def status(self) -> AnyLearnerStatus:
+        return LearnerAway("away", "a unit test has none")
 
     async def learned(self) -> bytes:
         if self.policies is None:
@@ -149,12 +153,8 @@ class PlayedShards(ShardCalls):
         return found if found is not None and shard == 1 else None
 
     def _status(self, shard: int) -> dict[str, Any]:
-        counts = {"users": 0, "events_accepted": 0, "events_duplicate": 0, "messages_waiting": 0}
-        tenants = {
-            tenant: {**counts, "events_dropped": {}, "bytes": {}, "segments": {}, "campaigns": by_shard[shard]}
-            for tenant, by_shard in self.campaigns.items()
-        }
-        return {"name": f"shard-{shard}", "state": "serving", "sequence": 0, "tenants": tenants}
+        tenants = {tenant: {"campaigns": by_shard[shard]} for tenant, by_shard in self.campaigns.items()}
+        return {**plain(serving(f"shard-{shard}")), "tenants": tenants}
 
 
 def view(id: str, key: str, campaign: str, **more: Any) -> dict[str, Any]:
@@ -162,6 +162,7 @@ def view(id: str, key: str, campaign: str, **more: Any) -> dict[str, Any]:
     return {
         "id": id,
         "user_key": key,
+        "user_id": bare_id(key),
         "campaign": campaign,
         "campaign_version": 1,
         "trigger": "request",
@@ -179,12 +180,17 @@ def view(id: str, key: str, campaign: str, **more: Any) -> dict[str, Any]:
         "spreads": [1.0, 1.0],
         "seed": 2**64 - 1,
         "policy_version": f"{campaign}@0",
-        **{"scores": None, "shadow": [0.0, 0.5], "shadow_version": f"{campaign}@1"},
+        **{"scores": [], "shadow": [0.0, 0.5], "shadow_version": f"{campaign}@1"},
         "features": {"recency_days": None},
         "chosen_at": 1_700_000_000_020,
-        "send": {"send_key": "snd_1", "channel": "email", "attempts": 0, "next_at": None, "sent_at": None},
+        "send": {
+            **{"send_key": "snd_1", "channel": "email", "attempts": 0, "next_at": None, "sent_at": None},
+            **dict.fromkeys(("last_error", "provider", "provider_id", "content_hash", "locale")),
+            "unknown": False,
+        },
         "outcomes": [{"at": 1_700_000_000_500, "kind": "opened", "detail": None, "value_micros": 0}],
         "reward_micros": 0,
+        "reward": 0.0,
         "matured": False,
         **more,
     }

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from serve_apps.gateway.metrics.documents import DemoView, EventView, SegmentView, ShardView, TenantView
 from serve_apps.gateway.pages import LiveView
 
 NOW = 1_795_406_400_000  # 2026-11-23T04:00:00Z
@@ -20,93 +23,57 @@ _EVENTS = (
 )
 
 
+def put(document: Any, **fields: Any) -> None:
+    """Change fields of a document in place."""
+    for name, value in fields.items():
+        setattr(document, name, value)
+
+
 def busy() -> LiveView:
-    return {
-        "version": "0.1.0",
-        "now": NOW,
-        "started_at": NOW - 7_300_000,
-        "events_per_s": 1240.4,
-        "events_accepted": 18_429_116,
-        "events_duplicate": 3_207,
-        "events_rejected": {"missing_identity": 41, "event_too_large": 3, "malformed_json": 112},
-        "users": 204_118,
-        "tenants": [
-            {"name": "demo", "users": 204_100, "events_accepted": 18_429_000},
-            {"name": "acme", "users": 18, "events_accepted": 116},
+    return LiveView(
+        version="0.1.0",
+        now=NOW,
+        started_at=NOW - 7_300_000,
+        events_per_s=1240.4,
+        events_accepted=18_429_116,
+        events_duplicate=3_207,
+        events_rejected={"missing_identity": 41, "event_too_large": 3, "malformed_json": 112},
+        users=204_118,
+        tenants=[TenantView("demo", 204_100, 18_429_000), TenantView("acme", 18, 116)],
+        segments=[
+            SegmentView("demo", "Slipping away", "On a paid plan, not seen for 14 days", 8_213, None),
+            SegmentView("demo", "Power users", "Exported a report at least 5 times in 7 days", 1_977, 0.62),
+            SegmentView("acme", "Trial", "", 0, None),
         ],
-        "segments": [
-            {
-                "tenant": "demo",
-                "name": "Slipping away",
-                "description": "On a paid plan, not seen for 14 days",
-                "members": 8_213,
-                "backfill": None,
-            },
-            {
-                "tenant": "demo",
-                "name": "Power users",
-                "description": "Exported a report at least 5 times in 7 days",
-                "members": 1_977,
-                "backfill": 0.62,
-            },
-            {"tenant": "acme", "name": "Trial", "description": "", "members": 0, "backfill": None},
+        shards=[
+            ShardView("shard-0", 41_213, 3, 9_214_558, 102_060, 412_300_000, "serving", 64, 3_411_000_000),
+            ShardView("shard-1", None, 4, None, None, None, "recovering", 64, 3_398_000_000),
         ],
-        "shards": [
-            {
-                "name": "shard-0",
-                "pid": 41_213,
-                "epoch": 3,
-                "sequence": 9_214_558,
-                "users": 102_060,
-                "rss_bytes": 412_300_000,
-                "state": "serving",
-                "partitions": 64,
-                "journal_bytes": 3_411_000_000,
-            },
-            {
-                "name": "shard-1",
-                "pid": None,
-                "epoch": 4,
-                "sequence": None,
-                "users": None,
-                "rss_bytes": None,
-                "state": "recovering",
-                "partitions": 64,
-                "journal_bytes": 3_398_000_000,
-            },
-        ],
-        "latest": [
-            {
-                "tenant": "demo",
-                "type": kind,
-                "name": name,
-                "user": user,
-                "timestamp": NOW - age_ms,
-                "received_at": NOW - 200 * i,
-            }
+        latest=[
+            EventView("demo", kind, name, user, NOW - age_ms, NOW - 200 * i)
             for i, (kind, name, user, age_ms) in enumerate(_EVENTS)
         ],
-        "demo": {"tenant": "demo", "write_key": "wk_demo_7h3kq0r9"},
-        "dashboard_url": "http://127.0.0.1:8265",
-        "warnings": ["shard-1 is recovering"],
-    }
+        demo=DemoView("demo", "wk_demo_7h3kq0r9"),
+        dashboard_url="http://127.0.0.1:8265",
+        warnings=["shard-1 is recovering"],
+    )
 
 
 def new_installation() -> LiveView:
-    return {
-        "version": "0.1.0",
-        "now": NOW,
-        "started_at": NOW,
-        "events_per_s": 0.0,
-        "events_accepted": 0,
-        "events_duplicate": 0,
-        "events_rejected": {},
-        "users": 0,
-        "tenants": [],
-        "segments": [],
-        "shards": [],
-        "latest": [],
-        "demo": None,
-        "dashboard_url": None,
-        "warnings": [],
-    }
+    return LiveView(
+        version="0.1.0",
+        now=NOW,
+        started_at=NOW,
+        events_per_s=0.0,
+        events_accepted=0,
+        events_duplicate=0,
+        events_rejected={},
+        users=0,
+        tenants=[],
+        segments=[],
+        shards=[],
+        latest=[],
+        demo=None,
+        dashboard_url=None,
+        warnings=[],
+    )

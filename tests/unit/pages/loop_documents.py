@@ -5,10 +5,35 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from serve_apps.gateway.pages.documents import CampaignPage, DecisionView, PolicyPage, SinkMessage, SinkPage, UserView
-from serve_apps.gateway.pages.live_view import CampaignView, LoopView
+import msgspec
+
+from cluster.control_plane.documents import DataSpan, PolicyEventDocument, StepNeeds, VersionDocument
+from serve_apps.delivery.sink import SinkCounts
+from serve_apps.gateway.pages.documents import CampaignPage, SinkPage
+from serve_apps.gateway.pages.live_view import (
+    ArmView,
+    CampaignView,
+    LatestDecision,
+    LatestMessage,
+    LoopTotals,
+    LoopView,
+)
+from serve_apps.gateway.routes.sink import MessageDocument
+from serve_apps.gateway.services.audit import (
+    Audit,
+    ConsentDocument,
+    GroupDocument,
+    OutcomeAudit,
+    SendAudit,
+    SentDocument,
+    SuppressionDocument,
+)
+from serve_apps.gateway.services.policies import PolicyRecord
+from serve_apps.gateway.services.profile import TimelineEntry, TraitsHeld, UserProfile
+from serve_apps.gateway.services.report import ArmResult, GroupResult, LiftDocument, SampleRatioDocument
 from tests.unit.pages.documents import NOW
 from whisperer.decisions.context import NAMES
+from whisperer.models.guardrails import VersionTally
 
 DECISION = "dec_0123456789abcdefghjkmnpqrs"
 SEND_KEY = "snd_0123456789abcdefghjkmnpqrs"
@@ -17,42 +42,36 @@ PUBLIC = "http://127.0.0.1:8000"
 REFUSED = {"capped": 1_874, "no_address": 611, "no_consent": 240, "decision_open": 96, "not_in_audience": 12}
 
 
+def lift(difference: float, low: float, high: float, **more: Any) -> LiftDocument:
+    """A lift over the holdout, of so many users that it rests on all of them."""
+    usual: dict[str, Any] = {"relative": None, "relative_low": None, "relative_high": None, "relative_reason": ""}
+    usual |= {"level": 0.95, "rests_on": 100.0, "mean": 0.0, "holdout_mean": 0.0, "users": 900, "holdout_users": 100}
+    return LiftDocument(difference=difference, low=low, high=high, **(usual | more))
+
+
 def campaign_view(name: str = "Adopt a feature") -> CampaignView:
-    return {
-        "tenant": "demo",
-        "name": name,
-        "status": "live",
-        "compressed": True,
-        "candidates": 12_345,
-        "sent": 6_480,
-        "no_send": 3_010,
-        "refused": dict(REFUSED),
-        "pending": 22,
-        "conversions": 1_906,
-        "arms": [
-            {"arm": "no_send", "channel": "", "decisions": 3_010, "sent": 0, "converted": 312},
-            {"arm": "tips-email", "channel": "email", "decisions": 3_204, "sent": 3_190, "converted": 801},
-            {"arm": "offer-email", "channel": "email", "decisions": 1_650, "sent": 1_644, "converted": 402},
-            {"arm": "nudge-sms", "channel": "sms", "decisions": 702, "sent": 698, "converted": 120},
-            {"arm": "nudge-push", "channel": "push", "decisions": 946, "sent": 948, "converted": 271},
+    return CampaignView(
+        tenant="demo",
+        name=name,
+        status="live",
+        compressed=True,
+        candidates=12_345,
+        sent=6_480,
+        unknown=0,
+        no_send=3_010,
+        refused=dict(REFUSED),
+        pending=22,
+        conversions=1_906,
+        arms=[
+            ArmView("no_send", "", 3_010, 0, 312),
+            ArmView("tips-email", "email", 3_204, 3_190, 801),
+            ArmView("offer-email", "email", 1_650, 1_644, 402),
+            ArmView("nudge-sms", "sms", 702, 698, 120),
+            ArmView("nudge-push", "push", 946, 948, 271),
         ],
-        "lift": {
-            "difference": 0.0621,
-            "low": 0.0312,
-            "high": 0.093,
-            "relative": 0.48,
-            "users": 3_420,
-            "holdout_users": 388,
-        },
-        "uniform_lift": {
-            "difference": 0.024,
-            "low": -0.009,
-            "high": 0.057,
-            "relative": 0.185,
-            "users": 402,
-            "holdout_users": 388,
-        },
-    }
+        lift=lift(0.0621, 0.0312, 0.093, relative=0.48, users=3_420, holdout_users=388),
+        uniform_lift=lift(0.024, -0.009, 0.057, relative=0.185, users=402, holdout_users=388),
+    )
 
 
 def loop() -> LoopView:
@@ -76,111 +95,114 @@ def loop() -> LoopView:
         ("email", "ar", "آدا، ثلاث طرق توفر عليك ساعة كل أسبوع"),
         ("email", "es", "Un 20 % menos si vuelves esta semana"),
     ]
-    return {
-        "campaigns": [campaign_view()],
-        "totals": {
-            "candidates": 12_345,
-            "sent": 6_480,
-            "no_send": 3_010,
-            "refused": dict(REFUSED),
-            "pending": 22,
-            "conversions": 1_906,
-            "opened": 2_711,
-            "clicked": 988,
-            "unsubscribed": 41,
-        },
-        "latest_decisions": [
-            {
-                "tenant": "demo",
-                "decision_id": DECISION[:-1] + str(i),
-                "user": f"u:user-{4711 + i}",
-                "campaign": "Adopt a feature",
-                "arm": arm,
-                "propensity": (0.61, 1.0, 0.02, 0.2, None, 0.33, 0.18, 0.55, 0.47)[i] if arm else None,
-                "group": groups[i],
-                "status": status[i],
-                "reason": "capped" if status[i] == "refused" else "",
-                "at": NOW - 900 * (i + 1),
-            }
+    return LoopView(
+        [campaign_view()],
+        LoopTotals(
+            candidates=12_345,
+            sent=6_480,
+            no_send=3_010,
+            refused=dict(REFUSED),
+            pending=22,
+            conversions=1_906,
+            opened=2_711,
+            clicked=988,
+            unsubscribed=41,
+        ),
+        [
+            LatestDecision(
+                tenant="demo",
+                decision_id=DECISION[:-1] + str(i),
+                user=f"u:user-{4711 + i}",
+                campaign="Adopt a feature",
+                arm=arm,
+                propensity=(0.61, 1.0, 0.02, 0.2, None, 0.33, 0.18, 0.55, 0.47)[i] if arm else None,
+                group=groups[i],
+                status=status[i],
+                reason="capped" if status[i] == "refused" else None,
+                at=NOW - 900 * (i + 1),
+            )
             for i, arm in enumerate(arms)
         ],
-        "latest_messages": [
-            {
-                "tenant": "demo",
-                "send_key": SEND_KEY[:-1] + str(i),
-                "channel": channel,
-                "locale": locale,
-                "user": f"u:user-{4711 + i}",
-                "subject": subject,
-                "at": NOW - 1_700 * (i + 1),
-            }
+        [
+            LatestMessage(
+                tenant="demo",
+                send_key=SEND_KEY[:-1] + str(i),
+                channel=channel,
+                locale=locale,
+                user=f"u:user-{4711 + i}",
+                subject=subject,
+                at=NOW - 1_700 * (i + 1),
+            )
             for i, (channel, locale, subject) in enumerate(subjects)
         ],
-    }
+    )
 
 
-def decision(status: str = "sent", **changes: Any) -> DecisionView:
+def decision(status: str = "sent", **changes: Any) -> Audit:
     """A decision of the policy group that was sent by e-mail, opened, clicked and converted."""
-    found: dict[str, Any] = {
-        "id": DECISION,
-        "user_key": "u:ada",
-        "campaign": "Adopt a feature",
-        "campaign_version": 3,
-        "trigger": "event",
-        "occurrence": "9f2c51aa7be00413",
-        "at": NOW - 64_000,
-        "status": status,
-        "reason": "",
-        "refused_arms": {"nudge-sms": "no_address"},
-        "group": "policy",
-        "features": {
-            name: value
-            for name, value in zip(
-                NAMES,
-                [14, 52, 1.3333333, 0.0, 0.021, 203.4, 31, 2.06, 0.01, 1, 53.2, 0.5, 9.75, 1, *[2] * (len(NAMES) - 14)],
-                strict=True,
-            )
-        },
-        "arm": "tips-email",
-        "propensity": 0.6125,
-        "arms": ["no_send", "tips-email", "offer-email", "nudge-push"],
-        "propensities": [0.0481, 0.6125, 0.2794, 0.06],
-        "means": [0.101, 0.262, 0.214, 0.121],
-        "spreads": [0.021, 0.034, 0.047, 0.052],
-        "seed": 13_835_058_055_282_163_712,
-        "policy_version": "Adopt a feature@1841",
-        "chosen_at": NOW - 63_940,
-        "send": {
-            "send_key": SEND_KEY,
-            "channel": "email",
-            "attempts": 1,
-            "next_at": -1,
-            "last_error": "",
-            "provider": "sink",
-            "provider_id": "sink-99182",
-            "content_hash": "5f0c9b3c1a7e4d2290ab51cc72d1e0f4",
-            "locale": "en",
-            "sent_at": NOW - 63_700,
-        },
-        "outcomes": [
-            {"at": NOW - 58_000, "kind": "opened", "detail": "", "value_micros": 0},
-            {
-                "at": NOW - 55_200,
-                "kind": "clicked",
-                "detail": "https://acme.example/reports?arm=tips",
-                "value_micros": 0,
-            },
-            {"at": NOW - 47_000, "kind": "converted", "detail": "Feature Adopted", "value_micros": 1_000_000},
+    values = [14, 52, 1.3333333, 0.0, 0.021, 203.4, 31, 2.06, 0.01, 1, 53.2, 0.5, 9.75, 1, *[2] * (len(NAMES) - 14)]
+    found = Audit(
+        id=DECISION,
+        user_key="u:ada",
+        user_id="ada",
+        campaign="Adopt a feature",
+        campaign_version=3,
+        trigger="event",
+        occurrence="9f2c51aa7be00413",
+        at=_iso(64_000),
+        status=status,
+        reason=None,
+        refused_arms={"nudge-sms": "no_address"},
+        group="policy",
+        features=dict(zip(NAMES, values, strict=True)),
+        arms=["no_send", "tips-email", "offer-email", "nudge-push"],
+        arm="tips-email",
+        chosen_at=_iso(63_940),
+        propensity=0.6125,
+        propensities=[0.0481, 0.6125, 0.2794, 0.06],
+        means=[0.101, 0.262, 0.214, 0.121],
+        spreads=[0.021, 0.034, 0.047, 0.052],
+        seed=13_835_058_055_282_163_712,
+        policy_version="Adopt a feature@1841",
+        scores=[],
+        shadow=[],
+        shadow_version=None,
+        template=msgspec.UNSET,
+        offer=msgspec.UNSET,
+        send=send(),
+        outcomes=[
+            OutcomeAudit(_iso(58_000), "opened", None, 0),
+            OutcomeAudit(_iso(55_200), "clicked", "https://acme.example/reports?arm=tips", 0),
+            OutcomeAudit(_iso(47_000), "converted", "Feature Adopted", 1_000_000),
         ],
-        "reward_micros": 980_000,
-        "matured": True,
-        "event": {"feature": "reports", "format": "pdf"},
-        **changes,
-    }
-    return found  # type: ignore[return-value]
+        mature_at=msgspec.UNSET,
+        matured=True,
+        reward_micros=980_000,
+        reward=0.98,
+        price=0.0,
+        reason_text=None,
+    )
+    return msgspec.structs.replace(found, **changes)
 
 
-def refused() -> DecisionView:
+def send(**changes: Any) -> SendAudit:
+    found = SendAudit(
+        send_key=SEND_KEY,
+        channel="email",
+        attempts=1,
+        next_at=None,
+        last_error=None,
+        provider="sink",
+        provider_id="sink-99182",
+        content_hash="5f0c9b3c1a7e4d2290ab51cc72d1e0f4",
+        locale="en",
+        sent_at=_iso(63_700),
+        unknown=False,
+    )
+    return msgspec.structs.replace(found, **changes)
+
+
+def refused() -> Audit:
     return decision(
         "refused",
         reason="capped",
@@ -190,24 +212,25 @@ def refused() -> DecisionView:
             "nudge-sms": "no_address",
             "nudge-push": "no_consent",
         },
-        group="",
-        arm="",
+        group=None,
+        arm=None,
         propensity=None,
         arms=[],
         propensities=[],
         means=[],
         spreads=[],
         seed=None,
-        policy_version="",
-        chosen_at=-1,
+        policy_version=None,
+        chosen_at=None,
         send=None,
         outcomes=[],
-        reward_micros=0,
+        reward_micros=None,
+        reward=None,
         matured=False,
     )
 
 
-def held_out() -> DecisionView:
+def held_out() -> Audit:
     return decision(
         "no_send",
         group="holdout",
@@ -225,34 +248,36 @@ def held_out() -> DecisionView:
     )
 
 
-def user(**changes: Any) -> UserView:
-    candidacies = [
-        decision(),
-        {**refused(), "id": DECISION[:-1] + "1", "at": NOW - 3_700_000},
-        {**held_out(), "id": DECISION[:-1] + "2", "at": NOW - 7_300_000, "group": "uniform", "propensity": 0.25},
-    ]
-    timeline = [
-        {"type": "track", "event": "Feature Adopted", "timestamp": _iso(47_000), "properties": {"feature": "reports"}},
-        {"type": "track", "event": "Dashboard Viewed", "timestamp": _iso(64_000), "properties": {"dashboard": "team"}},
-        {"type": "segment_entered", "segment": "Power users", "timestamp": _iso(3_500_000)},
-        {"type": "page", "timestamp": _iso(3_700_000), "properties": {"path": "/pricing"}},
-        {"type": "identify", "timestamp": _iso(90_000_000), "traits": {"plan": "pro", "seats": 12}},
-        {"type": "merged", "timestamp": _iso(91_000_000)},
-    ]
-    found: dict[str, Any] = {
-        "user_id": "ada",
-        "anonymous_ids": ["6f9619ff-8b86-d011-b42d-00c04fc964ff"],
-        "previous_ids": [],
-        "refused_anonymous_ids": [],
-        "traits": {
-            "name": "Ada Lovelace",
-            "email": "ada@example.com",
-            "plan": "pro",
-            "seats": 12,
-            "address": {"city": "London", "country": "GB"},
-            "verified": True,
-        },
-        "features": {
+def entry(type: str, age_ms: int | None, **more: Any) -> TimelineEntry:
+    """An entry of the timeline; ``traits`` and ``properties`` are given as values."""
+    for name in ("traits", "properties"):
+        if name in more:
+            more[name] = msgspec.Raw(msgspec.json.encode(more[name]))
+    return TimelineEntry(type=type, timestamp=None if age_ms is None else _iso(age_ms), **more)
+
+
+def raw(traits: dict[str, Any]) -> dict[str, msgspec.Raw]:
+    return {name: msgspec.Raw(msgspec.json.encode(value)) for name, value in traits.items()}
+
+
+def user(**changes: Any) -> UserProfile:
+    found = UserProfile(
+        user_id="ada",
+        anonymous_ids=["6f9619ff-8b86-d011-b42d-00c04fc964ff"],
+        previous_ids=[],
+        refused_anonymous_ids=[],
+        traits=raw(
+            {
+                "name": "Ada Lovelace",
+                "email": "ada@example.com",
+                "plan": "pro",
+                "seats": 12,
+                "address": {"city": "London", "country": "GB"},
+                "verified": True,
+            }
+        ),
+        traits_held=TraitsHeld(6, 200, 1_000, 65_536),
+        features={
             "events_7d": 14,
             "events_30d": 52,
             "trend": 1.3333,
@@ -260,32 +285,45 @@ def user(**changes: Any) -> UserView:
             "recency_days": 0.021,
             "gap_mean_days": None,
         },
-        "event_counts": {"Dashboard Viewed": 41, "Feature Adopted": 3, "Report Exported": 8},
-        "segments": ["Power users", "Pro plan"],
-        "timeline": timeline,
-        "first_seen": _iso(203 * 86_400_000),
-        "last_seen": _iso(47_000),
-        "time_zone": "Europe/London",
-        "locale": "en-GB",
-        "partition": 17,
-        "candidacies": candidacies,
-        "consent": [
-            {"channel": "email", "purpose": "marketing", "granted": True, "at": NOW - 86_400_000, "source": "api"},
-            {"channel": "sms", "purpose": "*", "granted": False, "at": NOW - 5_000_000, "source": "unsubscribe link"},
+        scores=None,
+        event_counts={"Dashboard Viewed": 41, "Feature Adopted": 3, "Report Exported": 8},
+        segments=["Power users", "Pro plan"],
+        timeline=[
+            entry("track", 47_000, event="Feature Adopted", properties={"feature": "reports"}),
+            entry("track", 64_000, event="Dashboard Viewed", properties={"dashboard": "team"}),
+            entry("segment_entered", 3_500_000, segment="Power users"),
+            entry("page", 3_700_000, properties={"path": "/pricing"}),
+            entry("identify", 90_000_000, traits={"plan": "pro", "seats": 12}),
+            entry("merged", 91_000_000),
         ],
-        "suppressed": [{"channel": "push", "at": NOW - 9_000_000, "reason": "bounced"}],
-        "group": {"group": "policy", "at": NOW - 40 * 86_400_000, "conflicted": False},
-        "sends": [
-            {"at": NOW - 63_700, "campaign": "Adopt a feature", "channel": "email", "send_key": SEND_KEY},
-            {"at": NOW - 3 * 86_400_000, "campaign": "Adopt a feature", "channel": "email", "send_key": SEND_KEY},
-            {"at": NOW - 20 * 86_400_000, "campaign": "Adopt a feature", "channel": "push", "send_key": SEND_KEY},
+        first_seen=_iso(203 * 86_400_000),
+        last_seen=_iso(47_000),
+        time_zone="Europe/London",
+        locale="en-GB",
+        partition=17,
+        group=GroupDocument("policy", _iso(40 * 86_400_000), False),
+        consent=[
+            ConsentDocument("email", "marketing", True, _iso(86_400_000), "api"),
+            ConsentDocument("sms", "*", False, _iso(5_000_000), "unsubscribe link"),
         ],
-        **changes,
-    }
-    return found  # type: ignore[return-value]
+        suppressed=[SuppressionDocument("push", _iso(9_000_000), "bounced")],
+        sends=[
+            SentDocument(_iso(63_700), "Adopt a feature", "email", SEND_KEY),
+            SentDocument(_iso(3 * 86_400_000), "Adopt a feature", "email", SEND_KEY),
+            SentDocument(_iso(20 * 86_400_000), "Adopt a feature", "push", SEND_KEY),
+        ],
+        candidacies=[
+            decision(),
+            msgspec.structs.replace(refused(), id=DECISION[:-1] + "1", at=_iso(3_700_000)),
+            msgspec.structs.replace(
+                held_out(), id=DECISION[:-1] + "2", at=_iso(7_300_000), group="uniform", propensity=0.25
+            ),
+        ],
+    )
+    return msgspec.structs.replace(found, **changes)
 
 
-def unknown_user() -> UserView:
+def unknown_user() -> UserProfile:
     """Somebody who was seen once."""
     return user(
         user_id=None,
@@ -331,7 +369,7 @@ _TEXTS = {
 }
 
 
-def message(channel: str = "email", locale: str = "en", **changes: Any) -> SinkMessage:
+def message(channel: str = "email", locale: str = "en", **changes: Any) -> MessageDocument:
     direction, title, text, button, leave = _TEXTS.get(locale, _TEXTS["en"])
     link = f"{PUBLIC}/m/c/token-1"
     parts = {
@@ -346,29 +384,28 @@ def message(channel: str = "email", locale: str = "en", **changes: Any) -> SinkM
         "push": {"title": title, "body": f"{text} {link}"},
         "webhook": {"body": '{"user": "ada", "link": "' + link + '"}'},
     }[channel]
-    found: dict[str, Any] = {
-        "serial": 99_182,
-        "send_key": SEND_KEY,
-        "decision_id": DECISION,
-        "channel": channel,
-        "user_id": "ada",
-        "user_key": "u:ada",
-        "address": {"email": "ada@example.com", "sms": "+442079460000"}.get(channel, "ada"),
-        "campaign": "Adopt a feature",
-        "locale": locale,
-        "parts": parts,
-        "headers": {
+    found = MessageDocument(
+        serial=99_182,
+        send_key=SEND_KEY,
+        decision_id=DECISION,
+        channel=channel,
+        user_id="ada",
+        user_key="u:ada",
+        address={"email": "ada@example.com", "sms": "+442079460000"}.get(channel, "ada"),
+        campaign="Adopt a feature",
+        locale=locale,
+        parts=parts,
+        headers={
             "List-Unsubscribe": f"<{PUBLIC}/m/u/token-3>",
             "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
         }
         if channel == "email"
         else {},
-        "content_hash": "5f0c9b3c1a7e4d2290ab51cc72d1e0f4",
-        "received_at": NOW - 63_700,
-        "n_received": 1,
-        **changes,
-    }
-    return found  # type: ignore[return-value]
+        content_hash="5f0c9b3c1a7e4d2290ab51cc72d1e0f4",
+        received_at=_iso(63_700),
+        n_received=1,
+    )
+    return msgspec.structs.replace(found, **changes)
 
 
 def target_of(url: str) -> tuple[str, str] | None:
@@ -380,38 +417,38 @@ def target_of(url: str) -> tuple[str, str] | None:
 
 def sink(n: int = 8, next_before: int | None = 99_174) -> SinkPage:
     kinds = [("email", "en"), ("email", "ar"), ("sms", "ja"), ("push", "ar"), ("webhook", "en")]
-    return {
-        "messages": [
+    return SinkPage(
+        [
             message(
                 *kinds[i % 5],
                 serial=99_182 - i,
                 send_key=f"snd_{i:026d}",
                 user_id=f"user-{4711 + i}",
                 n_received=2 if i == 2 else 1,
-                received_at=NOW - 40_000 * (i + 1),
+                received_at=_iso(40_000 * (i + 1)),
             )
             for i in range(n)
         ],
-        "next_before": next_before,
-        "counts": {
-            "by_channel": {"email": 4_834, "sms": 698, "push": 948} if n else {},
-            "total": 6_480 if n else 0,
-            "n_repeats": 3 if n else 0,
-            "doubled": 0,
-        },
-        "campaigns": ["Adopt a feature", "Win back"] if n else [],
-    }
+        next_before,
+        SinkCounts({"email": 4_834, "sms": 698, "push": 948} if n else {}, 6_480 if n else 0, 3 if n else 0, 0),
+        ["Adopt a feature", "Win back"] if n else [],
+    )
 
 
 def campaign(**changes: Any) -> CampaignPage:
     view = campaign_view()
-    found: dict[str, Any] = {
-        **{key: view[key] for key in view if key not in ("tenant", "arms")},  # type: ignore[literal-required]
-        "version": 3,
-        "unknown": 0,
-        "description": "Each event Dashboard Viewed of a user who never exported a report may bring a tip, an offer or a nudge.",
-        "since": NOW - 7_300_000,
-        "definition": {
+    found = CampaignPage(
+        name=view.name,
+        version=3,
+        status=view.status,
+        draft_version=None,
+        etag=None,
+        description="Each event Dashboard Viewed of a user who never exported a report may bring a tip, an offer or a nudge.",
+        compressed=view.compressed,
+        created_at=_iso(7_400_000),
+        published_at=_iso(7_300_000),
+        changed_at=_iso(7_300_000),
+        definition={
             "name": "Adopt a feature",
             "trigger": {"event": "Dashboard Viewed"},
             "audience": None,
@@ -434,73 +471,54 @@ def campaign(**changes: Any) -> CampaignPage:
                 {"id": "nudge-sms", "channel": "sms", "template": "nudge-sms", "cost": 0.05},
             ],
         },
-        "groups": [
-            {"group": "holdout", "users": 388, "mean": 0.129},
-            {"group": "uniform", "users": 402, "mean": 0.153},
-            {"group": "policy", "users": 3_420, "mean": 0.191},
+        template_versions={},
+        since=_iso(7_300_000),
+        candidates=view.candidates,
+        sent=view.sent,
+        unknown=0,
+        no_send=view.no_send,
+        refused=view.refused,
+        pending=view.pending,
+        conversions=view.conversions,
+        outcomes={},
+        groups=[
+            GroupResult("holdout", 388, 0.129),
+            GroupResult("uniform", 402, 0.153),
+            GroupResult("policy", 3_420, 0.191),
         ],
-        "arms": [
-            {
-                "group": "holdout",
-                "arm": "no_send",
-                "decisions": 902,
-                "sent": 0,
-                "converted": 88,
-                "reward_micros": 88_000_000,
-            },
-            {
-                "group": "policy",
-                "arm": "no_send",
-                "decisions": 1_820,
-                "sent": 0,
-                "converted": 190,
-                "reward_micros": 190_000_000,
-            },
-            {
-                "group": "policy",
-                "arm": "tips-email",
-                "decisions": 3_010,
-                "sent": 3_001,
-                "converted": 770,
-                "reward_micros": 751_400_000,
-            },
-            {
-                "group": "policy",
-                "arm": "offer-email",
-                "decisions": 1_450,
-                "sent": 1_448,
-                "converted": 360,
-                "reward_micros": 331_000_000,
-            },
-            {
-                "group": "uniform",
-                "arm": "nudge-sms",
-                "decisions": 240,
-                "sent": 236,
-                "converted": 33,
-                "reward_micros": 20_800_000,
-            },
+        conflicted_users=0,
+        lift=view.lift,
+        uniform_lift=view.uniform_lift,
+        sample_ratio=SampleRatioDocument(0.548, False, {}),
+        budget=None,
+        arms=[
+            ArmResult("holdout", "no_send", 902, 0, 88, 88_000_000, 88.0),
+            ArmResult("policy", "no_send", 1_820, 0, 190, 190_000_000, 190.0),
+            ArmResult("policy", "tips-email", 3_010, 3_001, 770, 751_400_000, 751.4),
+            ArmResult("policy", "offer-email", 1_450, 1_448, 360, 331_000_000, 331.0),
+            ArmResult("uniform", "nudge-sms", 240, 236, 33, 20_800_000, 20.8),
         ],
-        "sample_ratio": {"chi2": 1.2, "p_value": 0.548, "suspicious": False},
-        **changes,
-    }
-    return found  # type: ignore[return-value]
+    )
+    return msgspec.structs.replace(found, **changes)
 
 
-def policy(**changes: Any) -> PolicyPage:
+def policy(**changes: Any) -> PolicyRecord:
     """Version 2 decides for a quarter of users; version 1 is live."""
-    version = {
-        "version": 2,
-        "status": "25",
-        "digest": "ab" * 32,
-        "kind": "uplift",
-        "created_at": _iso(9_000_000),
-        "registered_at": _iso(8_000_000),
-        "data": {"from": "2026-01-01T00:00:00.000Z", "to": "2026-03-01T00:00:00.000Z", "rows": 120_000},
-        "code_version": "0.1.0+abc",
-        "features": ["recency_days", "events_30d"],
-        "metrics": {"value": 13.91, "auc": 0.8123},
-    }
+    version = VersionDocument(
+        version=2,
+        status="25",
+        digest="ab" * 32,
+        kind="uplift",
+        created_at=_iso(9_000_000),
+        registered_at=_iso(8_000_000),
+        data=DataSpan(first="2026-01-01T00:00:00.000Z", last="2026-03-01T00:00:00.000Z", rows=120_000),
+        code_version="0.1.0+abc",
+        features=["recency_days", "events_30d"],
+        feature_registry="",
+        parameters={},
+        metrics={"value": 13.91, "auc": 0.8123},
+        files=[],
+    )
     evidence = {
         "promote": True,
         "against": 1,
@@ -512,31 +530,40 @@ def policy(**changes: Any) -> PolicyPage:
             "tau": None,
         },
     }
-    step = {
-        "action": "promoted",
-        "version": 2,
-        "live": 1,
-        "by": "operator",
-        "reason": "looks good",
-        "evidence": evidence,
-    }
-    found = {
-        "name": "offers",
-        "live": 1,
-        "candidate": 2,
-        "stage": "25",
-        "share": 0.25,
-        "since": _iso(7_200_000),
-        "needs": {"hours": 24, "decisions": 5_000},
-        "tallies": {"1": {"decisions": 7_500, "users": 7_000}, "2": {"decisions": 2_500, "unsubscribed": 3}},
-        "versions": [version, version | {"version": 1, "status": "live"}],
-        "history": [
-            step | {"serial": 4, "at": _iso(7_200_000), "before": "5", "after": "25"},
-            step | {"serial": 1, "at": _iso(9_000_000), "before": None, "after": "registered", "evidence": None},
+    step = PolicyEventDocument(
+        serial=4,
+        at=_iso(7_200_000),
+        action="promoted",
+        version=2,
+        before="5",
+        after="25",
+        live=1,
+        by="operator",
+        reason="looks good",
+        evidence=evidence,
+    )
+    found = PolicyRecord(
+        name="offers",
+        live=1,
+        candidate=2,
+        stage="25",
+        share=0.25,
+        since=_iso(7_200_000),
+        past=[],
+        needs=StepNeeds(24, 5_000),
+        tallies={
+            "1": VersionTally(decisions=7_500, users=7_000),
+            "2": VersionTally(decisions=2_500, unsubscribed=3),
+        },
+        tallied_at=None,
+        etag="",
+        versions=[version, msgspec.structs.replace(version, version=1, status="live")],
+        history=[
+            step,
+            msgspec.structs.replace(step, serial=1, at=_iso(9_000_000), before=None, after="registered", evidence=None),
         ],
-        **changes,
-    }
-    return found  # type: ignore[return-value]
+    )
+    return msgspec.structs.replace(found, **changes)
 
 
 def _iso(age_ms: int) -> str:

@@ -8,6 +8,7 @@ from serve_apps.gateway.pages.campaign import render_campaign
 from serve_apps.gateway.pages.definition import rows
 from serve_apps.gateway.pages.documents import CampaignPage
 from serve_apps.gateway.pages.site import Site
+from serve_apps.gateway.services.report import ArmResult, GroupResult, NotYetDocument, SampleRatioDocument
 from tests.unit.pages.documents import NOW
 from tests.unit.pages.loop_documents import campaign
 from tests.unit.pages.reading import HOSTILE, HUGE, Outline, check_markup, check_policy, words
@@ -22,15 +23,15 @@ def page(document: CampaignPage) -> str:
 def fresh() -> CampaignPage:
     """Published a moment ago."""
     nothing: Any = {"candidates": 0, "sent": 0, "no_send": 0, "refused": {}, "pending": 0, "conversions": 0}
-    not_yet = {"not_yet": "no user in the holdout"}
+    not_yet = NotYetDocument("no user in the holdout", "too_few_users")
     return campaign(
         **nothing,
         arms=[],
-        groups=[{"group": "policy", "users": 0, "mean": None}],
+        groups=[GroupResult("policy", 0, None)],
         lift=not_yet,
         uniform_lift=not_yet,
         since=None,
-        sample_ratio=None,
+        sample_ratio=SampleRatioDocument(1.0, False, {}),
     )
 
 
@@ -45,9 +46,9 @@ def hostile() -> CampaignPage:
         description=HOSTILE,
         status=HOSTILE,
         refused={HOSTILE: 5},
-        groups=[{"group": HOSTILE, "users": 1, "mean": 0.5}],
-        arms=[{"group": HOSTILE, "arm": HOSTILE, "decisions": 1, "sent": 1, "converted": 1, "reward_micros": 1}],
-        lift={"not_yet": HOSTILE},
+        groups=[GroupResult(HOSTILE, 1, 0.5)],
+        arms=[ArmResult(HOSTILE, HOSTILE, 1, 1, 1, 1, 0.000001)],
+        lift=NotYetDocument(HOSTILE, HOSTILE),
         definition={
             HOSTILE: HOSTILE,
             "trigger": {"event": HOSTILE},
@@ -73,24 +74,24 @@ def test_the_page_accounts_for_every_candidate_and_shows_what_each_arm_earned() 
 
 def test_candidates_that_do_not_add_up_are_shouted() -> None:
     assert "1 candidates are unaccounted for" in words(
-        page(campaign(candidates=sum(campaign()["refused"].values()) + 6_480 + 3_010 + 22 + 1))
+        page(campaign(candidates=sum(campaign().refused.values()) + 6_480 + 3_010 + 22 + 1))
     )
 
 
 def test_groups_of_the_wrong_size_are_not_to_be_trusted() -> None:
-    text = words(page(campaign(sample_ratio={"p_value": 0.00002, "suspicious": True, "shares": {}})))
+    text = words(page(campaign(sample_ratio=SampleRatioDocument(0.00002, True, {}))))
     assert "the comparison is not to be trusted" in text
 
 
 def test_sizes_that_fit_say_below_which_p_they_would_not() -> None:
-    told = words(page(campaign(sample_ratio={"p_value": 0.0429, "suspicious": False})))
+    told = words(page(campaign(sample_ratio=SampleRatioDocument(0.0429, False, {}))))
     assert "fit their shares (p = 0.0429; below 0.001 the comparison would not be trusted)" in told
-    told = words(page(campaign(sample_ratio={"p_value": 0.0004, "suspicious": True})))
+    told = words(page(campaign(sample_ratio=SampleRatioDocument(0.0004, True, {}))))
     assert "(p = 0.0004, below 0.001): users are assigned or counted wrongly, or shares were changed, and" in told
 
 
 def test_null_is_never_shown() -> None:
-    definition = {**campaign()["definition"], "budget": None, "audience": None, "new_field": None}
+    definition = {**campaign().definition, "budget": None, "audience": None, "new_field": None}
     told = words(page(campaign(definition=definition)))
     assert "null" not in told
     assert "Budget none" in told
@@ -112,9 +113,7 @@ def test_a_budget_is_told_in_words(budget: Any, said: str) -> None:
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_what_is_no_number_is_a_dash(value: float) -> None:
-    document = campaign(
-        groups=[{"group": "policy", "users": 3, "mean": value}], sample_ratio={"p_value": value, "suspicious": False}
-    )
+    document = campaign(groups=[GroupResult("policy", 3, value)], sample_ratio=SampleRatioDocument(value, False, {}))
     assert "–" in words(page(document))
 
 

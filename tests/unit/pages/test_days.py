@@ -9,27 +9,29 @@ import pytest
 from serve_apps.gateway.pages.campaign import render_campaign
 from serve_apps.gateway.pages.days import days_picture
 from serve_apps.gateway.pages.site import Site
+from serve_apps.gateway.services.lift_days import AnyLook, AnytimeDocument, DayDocument, GroupLook, RatioLook
+from serve_apps.gateway.services.report import NotYetDocument
 from tests.unit.pages.documents import NOW
 from tests.unit.pages.loop_documents import campaign
 from tests.unit.pages.reading import HOSTILE, Outline, check_markup, check_policy, words
 
-NOT_YET = {"not_yet": "3 users in the smaller group; at least 20 are needed", "reason": "too_few_users"}
+NOT_YET = NotYetDocument("3 users in the smaller group; at least 20 are needed", "too_few_users")
 
 
-def look(difference: float, half: float) -> dict[str, Any]:
+def look(difference: float, half: float) -> AnytimeDocument:
     low, high = difference - half, difference + half
-    return {"difference": difference, "low": low, "high": high, "level": 0.95, "decided": low > 0 or high < 0}
+    return AnytimeDocument(difference=difference, low=low, high=high, level=0.95, decided=low > 0 or high < 0)
 
 
-def day(number: int, lift: dict[str, Any], *, suspicious: bool = False) -> dict[str, Any]:
-    return {
-        "day": f"2026-03-{number:02}",
-        "groups": [{"group": "policy", "joined": 10, "users": 10 * number, "mean": 0.3}],
-        "lift": lift,
-        "uniform_lift": look(0.01, 0.2),
-        "over_uniform": NOT_YET,
-        "sample_ratio": {"p_value": 0.0001 if suspicious else 1.0, "suspicious": suspicious},
-    }
+def day(number: int, lift: AnyLook, *, suspicious: bool = False) -> DayDocument:
+    return DayDocument(
+        day=f"2026-03-{number:02}",
+        groups=[GroupLook("policy", 10, 10 * number, 0.3)],
+        lift=lift,
+        uniform_lift=look(0.01, 0.2),
+        over_uniform=NOT_YET,
+        sample_ratio=RatioLook(0.0001 if suspicious else 1.0, suspicious),
+    )
 
 
 DAYS = [day(1, NOT_YET), day(2, look(0.3, 2.0)), day(3, look(0.1, 0.2)), day(4, look(0.1, 0.05))]
@@ -94,7 +96,7 @@ def test_where_it_stands_is_told_in_words_with_the_day_since_which() -> None:
 
 
 @pytest.mark.parametrize("days", [[], [day(1, NOT_YET)], [day(1, look(0.0, 0.0))]])
-def test_without_two_looks_there_is_no_course(days: list[dict[str, Any]]) -> None:
+def test_without_two_looks_there_is_no_course(days: list[DayDocument]) -> None:
     assert "polyline" not in Outline(page(days=days)).names
 
 

@@ -3,13 +3,14 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import msgspec
 import pytest
 
 from serve_apps.gateway.pages.decision import render_decision
-from serve_apps.gateway.pages.documents import DecisionView
 from serve_apps.gateway.pages.site import Site
+from serve_apps.gateway.services.audit import Audit, OutcomeAudit
 from tests.unit.pages.documents import NOW
-from tests.unit.pages.loop_documents import DECISION, SEND_KEY, decision, held_out, refused
+from tests.unit.pages.loop_documents import SEND_KEY, decision, held_out, refused, send
 from tests.unit.pages.reading import HOSTILE, HUGE, Outline, check_markup, check_policy, words
 from whisperer.decisions.context import NAMES
 from whisperer.vocabulary.reasons import SENTENCES
@@ -17,20 +18,31 @@ from whisperer.vocabulary.reasons import SENTENCES
 SITE = Site("demo", ("demo",))
 
 
-def page(document: DecisionView) -> str:
+def page(document: Audit) -> str:
     return render_decision(document, now=NOW, site=SITE)
 
 
-def sparse() -> DecisionView:
+def sparse() -> Audit:
     """As the warehouse has it after an erasure: nulls wherever nothing is known."""
-    known = {"id": DECISION, "user_key": "erased:5f0c", "user_id": None, "campaign": "Adopt", "campaign_version": 1}
-    return {
-        **dict.fromkeys(decision()),
-        **known,
-        "at": "2026-11-23T03:59:00.000Z",
-        "status": "no_send",
-        "arm": "no_send",
-    }  # type: ignore[return-value,typeddict-item]
+    nulls = dict.fromkeys(("occurrence", "group", "chosen_at", "propensity", "seed", "policy_version", "send", "price"))
+    return decision(
+        "no_send",
+        **nulls,
+        user_key="erased:5f0c",
+        user_id=None,
+        campaign="Adopt",
+        arm="no_send",
+        features={},
+        arms=[],
+        propensities=[],
+        means=[],
+        spreads=[],
+        refused_arms={},
+        outcomes=[],
+        matured=False,
+        reward_micros=None,
+        reward=None,
+    )
 
 
 def test_the_sentences_on_top_say_what_happened_and_why() -> None:
@@ -58,7 +70,7 @@ def test_the_sentences_on_top_say_what_happened_and_why() -> None:
         ),
         (decision("deciding", arm="", propensity=None, send=None, outcomes=[]), "The choice of an arm is awaited."),
         (
-            decision("sending", send={**decision()["send"], "attempts": 2, "sent_at": -1}, outcomes=[]),
+            decision("sending", send=send(attempts=2, sent_at=None), outcomes=[]),
             "2 attempts failed",
         ),  # type: ignore[dict-item]
         (decision("refused", reason="bounced"), "It was not delivered: the address does not exist or refuses us."),
@@ -67,13 +79,13 @@ def test_the_sentences_on_top_say_what_happened_and_why() -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_each_ending_has_its_sentence(document: DecisionView, part: str) -> None:
+def test_each_ending_has_its_sentence(document: Audit, part: str) -> None:
     assert part in words(page(document))
 
 
 @pytest.mark.parametrize("reason", SENTENCES)
 def test_each_reason_of_a_refusal_is_told(reason: str) -> None:
-    text = words(page({**refused(), "reason": reason}))
+    text = words(page(msgspec.structs.replace(refused(), reason=reason)))
     assert f"It ended there: {SENTENCES[reason]}." in text  # type: ignore[index]
 
 
@@ -90,7 +102,6 @@ def test_every_logged_value_is_there() -> None:
         "clicked https://acme.example/reports?arm=tips 55 s ago",
         "Reward 0.98 final",
         "Occurrence 9f2c51aa7be00413",
-        "feature reports format pdf",
         *NAMES,
     ):
         assert part in text
@@ -103,11 +114,8 @@ def test_a_rule_that_looked_at_no_model_shows_no_beliefs() -> None:
 
 
 def test_an_unknown_outcome_is_told_beside_the_time_of_sending() -> None:
-    sent = decision()
-    assert "no answer came" not in page(sent)
-    assert sent["send"] is not None
-    sent["send"]["unknown"] = True
-    assert "unknown: handed over, and no answer came" in page(sent)
+    assert "no answer came" not in page(decision())
+    assert "unknown: handed over, and no answer came" in page(decision(send=send(unknown=True)))
 
 
 def test_what_was_refused_before_anything_was_drawn_gave_no_arm_a_chance() -> None:
@@ -139,14 +147,7 @@ def test_a_feature_that_is_no_number_is_a_dash() -> None:
     assert "later_feature 2.5" in words(html)
 
 
-def hostile() -> DecisionView:
-    send: Any = {
-        **decision()["send"],
-        "provider": HOSTILE,
-        "provider_id": HOSTILE,
-        "last_error": HOSTILE,
-        "locale": HOSTILE,
-    }  # type: ignore[dict-item]
+def hostile() -> Audit:
     return decision(
         user_key="u:" + HOSTILE,
         campaign=HOSTILE,
@@ -156,9 +157,10 @@ def hostile() -> DecisionView:
         occurrence=HOSTILE,
         policy_version=HOSTILE,
         group=HOSTILE,
-        send=send,
-        outcomes=[{"at": NOW, "kind": HOSTILE, "detail": HOSTILE, "value_micros": 1}],
-        event={HOSTILE: HOSTILE},
+        send=send(provider=HOSTILE, provider_id=HOSTILE, last_error=HOSTILE, locale=HOSTILE),
+        outcomes=[OutcomeAudit(None, HOSTILE, HOSTILE, 1)],
+        template=HOSTILE,
+        offer={HOSTILE: HOSTILE},
     )
 
 
@@ -170,12 +172,12 @@ def test_every_word_of_a_stranger_is_escaped() -> None:
 
 
 @pytest.mark.parametrize("document", [decision(), refused(), held_out(), sparse(), hostile()])
-def test_the_page_keeps_its_policy_and_its_markup_is_sound(document: DecisionView) -> None:
+def test_the_page_keeps_its_policy_and_its_markup_is_sound(document: Audit) -> None:
     check_policy(page(document))
     check_markup(page(document))
 
 
 def test_a_huge_record_is_cut() -> None:
-    outcomes = [{"at": NOW, "kind": "clicked", "detail": HUGE, "value_micros": 0}] * 5_000
-    html = page(decision(outcomes=outcomes, event={f"p{i}": HUGE for i in range(500)}, occurrence=HUGE))
+    outcomes = [OutcomeAudit(None, "clicked", HUGE, 0)] * 5_000
+    html = page(decision(outcomes=outcomes, offer={f"p{i}": HUGE for i in range(500)}, occurrence=HUGE))
     assert len(html) < 150_000

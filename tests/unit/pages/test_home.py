@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import re
 
+import msgspec
 import pytest
 
+from serve_apps.gateway.metrics.documents import DemoView
 from serve_apps.gateway.pages import PAGE_HEADERS, LiveView, render_home
 from serve_apps.gateway.pages.home import LATEST_OF_LOOP, LATEST_SHOWN
+from serve_apps.gateway.services.report import NotYetDocument
 from tests.unit.pages import loop_documents
-from tests.unit.pages.documents import busy, new_installation
+from tests.unit.pages.documents import busy, new_installation, put
 from tests.unit.pages.reading import HOSTILE, HUGE, Outline, check_markup, check_policy, words
 
 URL = "http://127.0.0.1:8000"
@@ -19,7 +22,7 @@ def page(live: LiveView | None) -> str:
 
 def at_work() -> LiveView:
     """Busy, with a campaign under way."""
-    return {**busy(), "loop": loop_documents.loop()}
+    return msgspec.structs.replace(busy(), loop=loop_documents.loop())
 
 
 def test_the_snapshot_shows_everything_that_runs() -> None:
@@ -52,13 +55,13 @@ def test_a_new_installation_says_how_to_begin() -> None:
 def test_every_word_of_a_stranger_is_escaped() -> None:
     live = busy()
     clean = [tag for tag, _ in Outline(page(live)).tags]
-    live["latest"][0].update(name=HOSTILE, user="u:" + HOSTILE, type=HOSTILE, tenant=HOSTILE)
-    live["segments"][0].update(name=HOSTILE, description=HOSTILE, tenant=HOSTILE)
-    live["tenants"][0]["name"] = HOSTILE
-    live["shards"][0].update(name=HOSTILE, state=HOSTILE)
-    live["events_rejected"] = {HOSTILE: 1, "b": 2, "c": 3}
-    live["warnings"] = [HOSTILE]
-    live["demo"] = {"tenant": HOSTILE, "write_key": HOSTILE}
+    put(live.latest[0], name=HOSTILE, user="u:" + HOSTILE, type=HOSTILE, tenant=HOSTILE)
+    put(live.segments[0], name=HOSTILE, description=HOSTILE, tenant=HOSTILE)
+    live.tenants[0].name = HOSTILE
+    put(live.shards[0], name=HOSTILE, state=HOSTILE)
+    live.events_rejected = {HOSTILE: 1, "b": 2, "c": 3}
+    live.warnings = [HOSTILE]
+    live.demo = DemoView(HOSTILE, HOSTILE)
     html = page(live)
     assert [tag for tag, _ in Outline(html).tags] == clean
     assert "<img src=x" not in html
@@ -68,7 +71,7 @@ def test_every_word_of_a_stranger_is_escaped() -> None:
 
 def test_only_web_addresses_become_links() -> None:
     live = busy()
-    live["dashboard_url"] = "javascript:alert(1)"
+    live.dashboard_url = "javascript:alert(1)"
     assert "javascript:" not in page(live).lower()
     assert 'href="http://127.0.0.1:8265"' in page(busy())
 
@@ -91,7 +94,7 @@ def test_a_stranger_learns_nothing_but_that_it_runs() -> None:
 
 def test_the_list_of_latest_events_is_short() -> None:
     live = busy()
-    live["latest"] = live["latest"] * 4
+    live.latest = live.latest * 4
     table = re.search(
         r'data-list="latest".*?</table>', re.sub(r"<template>.*?</template>", "", page(live), flags=re.S), re.S
     )
@@ -136,8 +139,8 @@ def test_a_campaign_shows_its_accounting_its_arms_and_its_lift_beside_uniform() 
 
 def test_too_few_users_for_a_lift_is_said_with_the_reason() -> None:
     live = at_work()
-    campaign = live["loop"]["campaigns"][0]
-    campaign["lift"] = campaign["uniform_lift"] = {"not_yet": "12 users in the holdout, 30 are needed"}
+    campaign = live.loop.campaigns[0]
+    campaign.lift = campaign.uniform_lift = NotYetDocument("12 users in the holdout, 30 are needed", "too_few_users")
     text = words(page(live))
     assert "Lift not yet 12 users in the holdout, 30 are needed" in text
     assert text.count("Not yet: 12 users in the holdout") == 2
@@ -169,12 +172,12 @@ def test_a_document_of_before_the_loop_still_makes_a_page() -> None:
 def test_every_word_of_a_stranger_in_the_loop_is_escaped() -> None:
     live = at_work()
     clean = Outline(page(live)).names
-    loop = live["loop"]
-    loop["campaigns"][0].update(name=HOSTILE, tenant=HOSTILE, status=HOSTILE)
-    loop["campaigns"][0]["arms"][1].update(arm=HOSTILE, channel=HOSTILE)
-    loop["campaigns"][0]["refused"] = loop["totals"]["refused"] = {**loop_documents.REFUSED, HOSTILE: 1}
-    loop["latest_decisions"][0].update(user=HOSTILE, campaign=HOSTILE, arm=HOSTILE, group=HOSTILE, decision_id=HOSTILE)
-    loop["latest_messages"][0].update(user=HOSTILE, subject=HOSTILE, locale=HOSTILE, channel=HOSTILE, send_key=HOSTILE)
+    loop = live.loop
+    put(loop.campaigns[0], name=HOSTILE, tenant=HOSTILE, status=HOSTILE)
+    put(loop.campaigns[0].arms[1], arm=HOSTILE, channel=HOSTILE)
+    loop.campaigns[0].refused = loop.totals.refused = {**loop_documents.REFUSED, HOSTILE: 1}
+    put(loop.latest_decisions[0], user=HOSTILE, campaign=HOSTILE, arm=HOSTILE, group=HOSTILE, decision_id=HOSTILE)
+    put(loop.latest_messages[0], user=HOSTILE, subject=HOSTILE, locale=HOSTILE, channel=HOSTILE, send_key=HOSTILE)
     html = page(live)
     found = Outline(html).names
     assert set(found) == set(clean)
@@ -187,11 +190,11 @@ def test_every_word_of_a_stranger_in_the_loop_is_escaped() -> None:
 
 def test_huge_names_are_cut_and_half_characters_do_no_harm() -> None:
     live = at_work()
-    live["loop"]["campaigns"][0].update(name=HUGE, tenant=HUGE)
-    live["loop"]["latest_messages"][0]["subject"] = HUGE
-    live["loop"]["latest_decisions"][0]["user"] = "u:\ud800"
+    put(live.loop.campaigns[0], name=HUGE, tenant=HUGE)
+    live.loop.latest_messages[0].subject = HUGE
+    live.loop.latest_decisions[0].user = "u:\ud800"
     html = page(live)
     html.encode()
     assert HUGE not in words(html)
-    live["loop"]["campaigns"] = live["loop"]["campaigns"] * 500
+    live.loop.campaigns = live.loop.campaigns * 500
     assert len(page(live)) < 500_000

@@ -5,20 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serve_apps.gateway.pages.formats import THIN
-from serve_apps.gateway.pages.live_view import LiftView
 from serve_apps.gateway.pages.pictures import accounting, axis, bars, lift_picture, sentence
+from serve_apps.gateway.services.report import LiftDocument, NotYetDocument
+from tests.unit.pages.loop_documents import lift
 
-
-def lift(difference: float, low: float, high: float, relative: float | None = None) -> LiftView:
-    return {
-        "difference": difference,
-        "low": low,
-        "high": high,
-        "relative": relative,
-        "users": 900,
-        "holdout_users": 100,
-    }
-
+NOBODY = NotYetDocument("no user was decided on", "no_outcomes")
 
 COUNTS = st.integers(0, 10**9)
 
@@ -77,7 +68,7 @@ def test_an_axis_keeps_order_and_a_margin() -> None:
 def test_an_interval_is_certain_only_where_zero_is_outside() -> None:
     verdicts = []
     for low, high in ((0.01, 0.03), (-0.01, 0.03), (-0.03, -0.01)):
-        interval = lift_picture(lift((low + high) / 2, low, high), None).estimates[0].interval
+        interval = lift_picture(lift((low + high) / 2, low, high), NOBODY).estimates[0].interval
         assert interval is not None
         assert interval.low < interval.point < interval.high
         verdicts.append(interval.certain)
@@ -93,18 +84,18 @@ def test_policy_and_uniform_share_an_axis_on_which_zero_is_the_holdout() -> None
 
 
 def test_a_difference_is_told_in_words_of_its_size() -> None:
-    def told(found: LiftView) -> tuple[str, str]:
-        estimate = lift_picture(found, None).estimates[0]
+    def told(found: LiftDocument) -> tuple[str, str]:
+        estimate = lift_picture(found, NOBODY).estimates[0]
         return estimate.headline.replace(THIN, " "), estimate.text.replace(THIN, " ")
 
-    assert told(lift(0.0621, 0.031, 0.093, 0.48)) == ("+48 %", "6.21 more per 100 users (95 %: 3.1 to 9.3)")
+    assert told(lift(0.0621, 0.031, 0.093, relative=0.48)) == ("+48 %", "6.21 more per 100 users (95 %: 3.1 to 9.3)")
     assert told(lift(-0.02, -0.05, 0.01)) == ("−2", "2 fewer per 100 users (95 %: −5 to 1)")
     assert told(lift(3.5, 1.25, 5.75)) == ("+3.5", "3.5 more per user (95 %: 1.25 to 5.75)")
-    whole: LiftView = {**lift(0.06, 0.03, 0.09, 0.48), "relative_low": 0.2, "relative_high": 0.81}
+    whole = lift(0.06, 0.03, 0.09, relative=0.48, relative_low=0.2, relative_high=0.81)
     assert told(whole)[1].endswith("which is +48 % (95 %: +20 % to +81 %)")
 
 
 def test_without_users_there_is_no_interval_but_a_reason() -> None:
-    policy, uniform = lift_picture({"not_yet": "3 users in the holdout"}, None).estimates
+    policy, uniform = lift_picture(NotYetDocument("3 users in the holdout", "too_few_users"), NOBODY).estimates
     assert (policy.interval, policy.text) == (None, "3 users in the holdout")
     assert (uniform.interval, uniform.text) == (None, "no user was decided on")

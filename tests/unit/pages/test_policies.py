@@ -2,11 +2,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
-from serve_apps.gateway.pages.documents import PolicyPage
 from serve_apps.gateway.pages.policies import render_policies
 from serve_apps.gateway.pages.site import Site
+from serve_apps.gateway.services.policies import PolicyRecord
 from tests.unit.pages.documents import NOW
 from tests.unit.pages.loop_documents import policy
 from tests.unit.pages.reading import HOSTILE, HUGE, check_markup, check_policy, words
@@ -14,29 +15,31 @@ from tests.unit.pages.reading import HOSTILE, HUGE, check_markup, check_policy, 
 SITE = Site("demo", ("demo",), "/policies")
 
 
-def page(*policies: PolicyPage) -> str:
+def page(*policies: PolicyRecord) -> str:
     return render_policies(policies, now=NOW, site=SITE)
 
 
-def hostile() -> PolicyPage:
-    version = policy()["versions"][0] | {
-        "status": HOSTILE,
-        "kind": HOSTILE,
-        "code_version": HOSTILE,
-        "digest": HOSTILE,
-        "metrics": {HOSTILE: 1.0},
-    }
-    event = policy()["history"][0] | {
-        "action": HOSTILE,
-        "before": HOSTILE,
-        "after": HOSTILE,
-        "by": HOSTILE,
-        "reason": HOSTILE,
-        "evidence": {
+def hostile() -> PolicyRecord:
+    version = msgspec.structs.replace(
+        policy().versions[0],
+        status=HOSTILE,
+        kind=HOSTILE,
+        code_version=HOSTILE,
+        digest=HOSTILE,
+        metrics={HOSTILE: 1.0},
+    )
+    event = msgspec.structs.replace(
+        policy().history[0],
+        action=HOSTILE,
+        before=HOSTILE,
+        after=HOSTILE,
+        by=HOSTILE,
+        reason=HOSTILE,
+        evidence={
             "reasons": [{"sentence": HOSTILE}, {"sentence": HUGE}],
             "figures": {HOSTILE: HOSTILE, "deep": {HOSTILE: [HOSTILE]}, "n": 10**40},
         },
-    }
+    )
     return policy(name=HOSTILE, stage=HOSTILE, versions=[version], history=[event])
 
 
@@ -59,12 +62,13 @@ def test_the_page_says_who_decides_for_whom_and_on_what_evidence() -> None:
 
 def test_a_rollback_by_a_guardrail_says_what_broke() -> None:
     breach = {"guardrail": "failed", "reason": "300 of 3,000 decisions failed: more than 1.0%"}
-    event = policy()["history"][0] | {
-        "action": "rolled_back",
-        "after": "rolled_back",
-        "by": "guardrail",
-        "evidence": {"breaches": [breach], "tallies": {}},
-    }
+    event = msgspec.structs.replace(
+        policy().history[0],
+        action="rolled_back",
+        after="rolled_back",
+        by="guardrail",
+        evidence={"breaches": [breach], "tallies": {}},
+    )
     html = page(policy(candidate=None, stage=None, share=0.0, needs=None, history=[event]))
     assert "300 of 3,000 decisions failed" in words(html)
     assert 'class="breakable bad"' in html

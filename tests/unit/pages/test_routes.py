@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from serve_apps.gateway.pages import PAGE_HEADERS
+from serve_apps.gateway.pages.documents import Tenants
 from serve_apps.gateway.pages.routes import destination
 from serve_apps.gateway.pages.site import campaign_page, user_page
 from tests.e2e.home_server import Documents, application
@@ -61,7 +62,7 @@ async def test_a_stranger_gets_no_live_document(client: httpx.AsyncClient, docum
 
 async def test_the_live_document_carries_the_loop(client: httpx.AsyncClient, documents: Documents) -> None:
     assert documents.live is not None
-    documents.live["loop"] = loop()
+    documents.live.loop = loop()
     assert (await client.get("/internal/live")).json()["loop"]["totals"]["candidates"] == 12_345
 
 
@@ -80,7 +81,7 @@ async def test_the_tenant_is_the_one_asked_for_else_the_demos_else_the_only_one(
         ("/sink", ["demo", "acme"], "acme"),
         ("/sink", ["acme"], None),
     ):
-        documents.names = {"names": names, "demo": demo}
+        documents.names = Tenants(names, demo)
         documents.asked.clear()
         await client.get(path)
         assert documents.asked[0][0] == "acme"
@@ -89,12 +90,12 @@ async def test_the_tenant_is_the_one_asked_for_else_the_demos_else_the_only_one(
 async def test_with_several_tenants_and_no_demo_the_viewer_is_asked(
     client: httpx.AsyncClient, documents: Documents
 ) -> None:
-    documents.names = {"names": ["acme", HOSTILE], "demo": None}
+    documents.names = Tenants(["acme", HOSTILE], None)
     answer = await client.get("/users/ada")
     assert "Which tenant?" in answer.text
     assert 'href="/users/ada?tenant=acme"' in answer.text
     assert "<img src=x" not in answer.text
-    documents.names = {"names": [], "demo": None}
+    documents.names = Tenants([], None)
     assert "whisperer tenant create" in (await client.get("/sink")).text
 
 

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import msgspec
 import pytest
 
-from serve_apps.gateway.pages.documents import SinkMessage, SinkPage
+from serve_apps.gateway.pages.documents import SinkPage
 from serve_apps.gateway.pages.mail import MAIL_HEADERS, links, readable, subject
 from serve_apps.gateway.pages.sink import Filters, message_document, render_message, render_sink
 from serve_apps.gateway.pages.site import Site
+from serve_apps.gateway.routes.sink import MessageDocument
 from tests.unit.pages.documents import NOW
 from tests.unit.pages.loop_documents import DECISION, PUBLIC, SEND_KEY, message, sink, target_of
 from tests.unit.pages.reading import HOSTILE, HUGE, Outline, check_markup, check_policy, words
@@ -17,15 +19,15 @@ def listed(document: SinkPage | None = None, filters: Filters = Filters()) -> st
     return render_sink(document or sink(), filters=filters, now=NOW, site=SITE)
 
 
-def shown(document: SinkMessage | None = None) -> str:
+def shown(document: MessageDocument | None = None) -> str:
     return render_message(document or message(), target_of=target_of, now=NOW, site=SITE)
 
 
-def hostile(channel: str) -> SinkMessage:
+def hostile(channel: str) -> MessageDocument:
     one = message(channel)
     return message(
         channel,
-        parts=dict.fromkeys(one["parts"], HOSTILE),
+        parts=dict.fromkeys(one.parts, HOSTILE),
         headers={HOSTILE: HOSTILE},
         user_id=HOSTILE,
         address=HOSTILE,
@@ -71,7 +73,7 @@ def test_an_empty_sink_says_so_and_a_search_without_hits_otherwise() -> None:
 
 def test_a_doubled_message_would_be_shouted() -> None:
     document = sink()
-    document["counts"]["doubled"] = 2
+    document.counts = msgspec.structs.replace(document.counts, doubled=2)
     assert "2 send keys have more than one message" in words(listed(document))
 
 
@@ -121,7 +123,8 @@ def test_each_channel_looks_like_itself_and_reads_in_its_direction(channel: str,
 
 @pytest.mark.parametrize("channel", ["email", "sms", "push", "webhook"])
 def test_every_word_of_a_stranger_is_escaped(channel: str) -> None:
-    for html in (shown(hostile(channel)), listed({**sink(), "messages": [hostile(channel)], "campaigns": [HOSTILE]})):
+    strange = msgspec.structs.replace(sink(), messages=[hostile(channel)], campaigns=[HOSTILE])
+    for html in (shown(hostile(channel)), listed(strange)):
         assert "<img src=x" not in html
         assert "{{7*7}}" in html
         check_markup(html)
@@ -137,7 +140,7 @@ def test_the_pages_keep_their_policy_and_their_markup_is_sound(channel: str) -> 
 
 def test_a_huge_message_is_listed_briefly() -> None:
     document = sink()
-    document["messages"] = [message("sms", parts={"text": HUGE}, address=HUGE, locale=HUGE)] * 50
+    document.messages = [message("sms", parts={"text": HUGE}, address=HUGE, locale=HUGE)] * 50
     assert len(listed(document)) < 200_000
 
 

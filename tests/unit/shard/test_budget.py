@@ -46,8 +46,8 @@ def test_no_send_for_want_of_money_says_so_and_the_arm_is_told(world: World) -> 
     dear = campaign(budget=BUDGET, arms=campaign().arms[1:])
     decided(world, considered(world, dear, user))
     found = only(world, user)
-    assert (found["status"], found["reason"]) == ("no_send", "budget_spent")
-    assert found["refused_arms"] == {"text": "budget_spent"}
+    assert (found.status, found.reason) == ("no_send", "budget_spent")
+    assert found.refused_arms == {"text": "budget_spent"}
     account = world.account("nudge")
     assert (account.candidates, account.no_send, dict(account.refused)) == (1, 1, {})
 
@@ -61,4 +61,4 @@ def test_the_holdout_and_who_could_be_paid_have_no_such_reason(world: World, hel
         purse = wallet.of(asked)
         purse.granted_micros = 1_000_000
     decided(world, asked, wallet)
-    assert "budget_spent" not in {only(world, user)["reason"], *only(world, user)["refused_arms"].values()}
+    assert "budget_spent" not in {only(world, user).reason, *only(world, user).refused_arms.values()}

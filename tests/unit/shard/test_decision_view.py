@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from actors.calls.plain import plain
 from tests.unit.shard.campaigns import ADDRESSES, ON_REQUEST
 from tests.unit.shard.world import TENANT, World, event
 from whisperer.decisions.decision import decision_id
@@ -30,8 +31,8 @@ def test_the_brief_says_what_the_whole_says_whatever_became_of_the_decision(worl
         assert found is not None
         assert whole is not None
         told = brief(found[1])
-        assert told == {field: whole[field] for field in told}
-        seen.add((told["status"], told["group"] is None, told["propensity"] is None))
+        assert plain(told).items() <= plain(whole).items()
+        seen.add((told.status, told.group is None, told.propensity is None))
     assert seen >= {("refused", True, True), ("deciding", False, True), ("sending", False, False)}
 
 
@@ -42,7 +43,7 @@ def test_who_is_asked_about_twice_at_once_has_one_open_decision(world: World) ->
         n for n, s in enumerate(world.shards) if s.tenants.get(TENANT) and "u:ann" in s.tenant(TENANT).people.keys
     )
     world.write(home, Asked(TENANT, "asked", [("u:ann", "1"), ("u:nobody", "1"), ("u:ann", "2"), ("u:ann", "1")]))
-    assert [(d["occurrence"], d["status"]) for d in world.decisions("u:ann")] == [("1", "deciding"), ("2", "refused")]
+    assert [(d.occurrence, d.status) for d in world.decisions("u:ann")] == [("1", "deciding"), ("2", "refused")]
     assert world.shards[home].tenant(TENANT).counters["dropped.ask_unknown"] == 1
 
 

@@ -34,7 +34,7 @@ def come_back(world: World) -> None:
 
 def refused_arms(world: World) -> dict[str, str]:
     world.write(home(world), Asked(TENANT, "asked", [(f"u:{ANN}", f"k{world.now}")]))
-    found: dict[str, str] = world.decisions(f"u:{ANN}")[-1]["refused_arms"]
+    found: dict[str, str] = world.decisions(f"u:{ANN}")[-1].refused_arms
     return found
 
 

@@ -41,6 +41,7 @@ from whisperer.shard.records import (
 )
 from whisperer.shard.state.loop import MOST_IMMATURE
 from whisperer.shard.state.timers import DECISION_DEADLINE_MS
+from whisperer.shard.views.decision import DecisionView, SendView
 from whisperer.vocabulary.groups import Group
 
 
@@ -59,9 +60,14 @@ def held_out(world: World) -> str:
     return user
 
 
-def only(world: World, user: str) -> dict[str, Any]:
+def only(world: World, user: str) -> DecisionView:
     (found,) = world.decisions(f"u:{user}")
     return found
+
+
+def message(decision: DecisionView) -> SendView:
+    assert decision.send is not None
+    return decision.send
 
 
 @pytest.fixture
@@ -74,16 +80,16 @@ def test_an_event_becomes_a_decision_a_message_and_a_reward(live: World) -> None
     user = treated(live)
     live.send(event(user, name="Looked", id="look", at=live.now))
     found = only(live, user)
-    assert (found["status"], found["arms"]) == ("deciding", [NO_SEND, "mail", "text"])
-    assert found["id"] == decision_id(TENANT, f"u:{user}", "nudge", "look")
+    assert (found.status, found.arms) == ("deciding", [NO_SEND, "mail", "text"])
+    assert found.id == decision_id(TENANT, f"u:{user}", "nudge", "look")
     live.decide(lambda _: "mail")
-    assert live.deliver_messages() == [send_key(found["id"])]
+    assert live.deliver_messages() == [send_key(found.id)]
     live.now += 5 * MINUTE
     live.send(event(user, name="Bought", at=live.now))
     live.tick(live.now + 15 * MINUTE)
     live.tick(live.now + WINDOW_MS)
     found = only(live, user)
-    assert (found["status"], found["reward"], found["matured"]) == ("sent", 1.0, True)
+    assert (found.status, found.reward, found.matured) == ("sent", 1.0, True)
     early, final = live.rewards()
     assert (early.mature, final.mature) == (False, True)
     assert (early.reward_micros, final.reward_micros, final.revision) == (1_000_000, 1_000_000, 1)
@@ -105,7 +111,7 @@ def test_the_first_choice_journaled_holds(live: World) -> None:
     live.decide(lambda _: "mail")
     live.asked = asked
     live.decide(lambda _: "text")
-    assert only(live, user)["arm"] == "mail"
+    assert only(live, user).arm == "mail"
 
 
 def test_a_holdout_user_is_decided_like_anyone_and_never_sent_to(live: World) -> None:
@@ -114,16 +120,16 @@ def test_a_holdout_user_is_decided_like_anyone_and_never_sent_to(live: World) ->
     live.decide(lambda _: "mail")
     assert live.deliver_messages() == []
     found = only(live, user)
-    assert (found["group"], found["status"], found["propensity"]) == (Group.HOLDOUT, "no_send", 1.0)
+    assert (found.group, found.status, found.propensity) == (Group.HOLDOUT, "no_send", 1.0)
 
 
 def test_without_an_answer_within_a_minute_the_candidate_is_refused(live: World) -> None:
     user = treated(live)
     live.send(event(user, name="Looked"))
     live.tick(live.now + DECISION_DEADLINE_MS - 1)
-    assert only(live, user)["status"] == "deciding"
+    assert only(live, user).status == "deciding"
     live.tick(live.now + 1)
-    assert only(live, user)["reason"] == "decision_expired"
+    assert only(live, user).reason == "decision_expired"
     live.decide(lambda _: "mail")  # too late
     assert live.deliver_messages() == []
 
@@ -131,7 +137,7 @@ def test_without_an_answer_within_a_minute_the_candidate_is_refused(live: World)
 def test_a_second_trigger_while_a_decision_is_open_is_refused(live: World) -> None:
     user = treated(live)
     live.send(event(user, name="Looked"), event(user, name="Looked"))
-    assert [d["reason"] for d in live.decisions(f"u:{user}")] == [None, "decision_open"]
+    assert [d.reason for d in live.decisions(f"u:{user}")] == [None, "decision_open"]
 
 
 @pytest.mark.parametrize(
@@ -145,7 +151,7 @@ def test_a_second_trigger_while_a_decision_is_open_is_refused(live: World) -> No
 def test_without_a_usable_address_there_is_no_arm(live: World, traits: dict[str, Any], reason: str) -> None:
     user = treated(live, {"plan": "pro", **traits})
     live.send(event(user, name="Looked"))
-    assert only(live, user)["reason"] == reason
+    assert only(live, user).reason == reason
 
 
 @pytest.mark.parametrize(("version", "reason"), [(4, "no_address"), (RECORD_VERSION, None)])
@@ -155,17 +161,17 @@ def test_an_address_with_unseen_marks_is_read_as_the_release_that_wrote_the_reco
     monkeypatch.setattr(world, "RECORD_VERSION", version)
     user = treated(live, {"plan": "pro", "email": "\ufeffada@example.com\u200b"})
     live.send(event(user, name="Looked"))
-    assert only(live, user)["reason"] == reason
+    assert only(live, user).reason == reason
 
 
 def test_a_withdrawal_between_choice_and_dispatch_stops_the_message_and_keeps_the_reward(live: World) -> None:
     user = treated(live)
     live.send(event(user, name="Looked"))
     live.decide(lambda _: "mail")
-    home = live.home_of(only(live, user)["id"])
+    home = live.home_of(only(live, user).id)
     live.write(home, ConsentStated(TENANT, f"u:{user}", "email", "marketing", False, "support"))
     assert live.deliver_messages() == []
-    assert only(live, user)["reason"] == "no_consent"
+    assert only(live, user).reason == "no_consent"
     live.tick(live.now + WINDOW_MS)
     assert [r.arm for r in live.rewards() if r.mature] == ["mail"]  # intention to treat
 
@@ -176,12 +182,12 @@ def test_an_unsubscription_closes_the_channel_and_costs_reward(live: World) -> N
     live.decide(lambda _: "mail")
     live.deliver_messages()
     found = only(live, user)
-    outcome = Outcome(f"u:{user}", found["id"], OutcomeKind.UNSUBSCRIBED, live.now, "", "email", "marketing")
-    live.write(live.home_of(found["id"]), Outcomes(TENANT, [outcome, outcome]))
+    outcome = Outcome(f"u:{user}", found.id, OutcomeKind.UNSUBSCRIBED, live.now, "", "email", "marketing")
+    live.write(live.home_of(found.id), Outcomes(TENANT, [outcome, outcome]))
     live.tick(live.now + WINDOW_MS)
-    assert only(live, user)["reward"] == -0.5
+    assert only(live, user).reward == -0.5
     live.send(event(user, name="Looked"))
-    assert live.decisions(f"u:{user}")[-1]["refused_arms"] == {"mail": "no_consent"}
+    assert live.decisions(f"u:{user}")[-1].refused_arms == {"mail": "no_consent"}
 
 
 def test_failed_attempts_follow_the_schedule_and_keep_the_send_key(live: World) -> None:
@@ -190,11 +196,11 @@ def test_failed_attempts_follow_the_schedule_and_keep_the_send_key(live: World) 
     live.decide(lambda _: "mail")
     keys = live.deliver_messages(Verdict.RETRY)
     assert live.deliver_messages() == []  # it waits
-    send = only(live, user)["send"]
-    assert send["next_at"] > live.now
-    live.tick(send["next_at"])
+    send = message(only(live, user))
+    assert send.next_at > live.now
+    live.tick(send.next_at)
     assert live.deliver_messages() == keys
-    assert only(live, user)["send"]["attempts"] == 2
+    assert message(only(live, user)).attempts == 2
 
 
 def test_attempts_end_and_the_refusal_says_so(live: World) -> None:
@@ -204,10 +210,10 @@ def test_attempts_end_and_the_refusal_says_so(live: World) -> None:
     for _ in range(20):
         live.deliver_messages(Verdict.RETRY)
         found = only(live, user)
-        if found["status"] == "refused":
+        if found.status == "refused":
             break
-        live.tick(found["send"]["next_at"])
-    assert found["reason"] == "delivery_expired"
+        live.tick(message(found).next_at)
+    assert found.reason == "delivery_expired"
 
 
 def sending(live: World) -> str:
@@ -222,9 +228,9 @@ def test_an_unknown_outcome_is_taken_as_sent_and_is_countable_among_the_sent(liv
     user = sending(live)
     live.deliver_messages(Verdict.UNKNOWN, "handed over, then no answer within 600 s")
     found, account = only(live, user), live.account("nudge")
-    assert (found["status"], found["reason"], found["send"]["unknown"]) == ("sent", None, True)
-    assert found["send"]["last_error"] == "handed over, then no answer within 600 s"
-    assert found["send"]["sent_at"] == live.now
+    assert (found.status, found.reason, message(found).unknown) == ("sent", None, True)
+    assert message(found).last_error == "handed over, then no answer within 600 s"
+    assert message(found).sent_at == live.now
     assert (account.candidates, account.sent, account.unknown, account.pending) == (1, 1, 1, 0)
     live.tick(live.now + 10 * DAY)
     assert live.deliver_messages() == []  # never asked again
@@ -235,11 +241,11 @@ def test_an_unknown_outcome_that_may_be_repeated_is_asked_for_again_under_the_sa
     user = sending(live)
     keys = live.deliver_messages(Verdict.UNKNOWN, repeatable=True)
     found = only(live, user)
-    assert (found["status"], found["send"]["unknown"], live.account("nudge").unknown) == ("sending", True, 0)
-    live.tick(found["send"]["next_at"])
+    assert (found.status, message(found).unknown, live.account("nudge").unknown) == ("sending", True, 0)
+    live.tick(message(found).next_at)
     assert live.deliver_messages(Verdict.ACCEPTED) == keys
     found = only(live, user)
-    assert (found["status"], found["send"]["unknown"], found["send"]["attempts"]) == ("sent", False, 2)
+    assert (found.status, message(found).unknown, message(found).attempts) == ("sent", False, 2)
     assert (live.account("nudge").sent, live.account("nudge").unknown) == (1, 0)
 
 
@@ -251,12 +257,12 @@ def test_what_may_be_with_its_reader_is_never_counted_as_refused(live: World, en
         live.write(live.home(partition_of(f"u:{user}", SEED)), withdrawn(user))
     for _ in range(20):
         found = only(live, user)
-        if found["status"] != "sending":
+        if found.status != "sending":
             break
-        live.tick(found["send"]["next_at"])
+        live.tick(message(found).next_at)
         live.deliver_messages(Verdict.RETRY if end == "no_consent" else end)
     account = live.account("nudge")
-    assert (found["status"], found["reason"], found["send"]["unknown"]) == ("sent", None, True)
+    assert (found.status, found.reason, message(found).unknown) == ("sent", None, True)
     assert (account.sent, account.unknown, dict(account.refused), account.pending) == (1, 1, {}, 0)
     assert [len(held.standing.sends) for held in engagements(live) if held.decisions] == [1]  # caps count it
     live.check()
@@ -276,7 +282,7 @@ def test_a_final_no_of_the_provider_is_a_refusal(live: World, status: str, reaso
     live.send(event(user, name="Looked"))
     live.decide(lambda _: "mail")
     live.deliver_messages(status)
-    assert only(live, user)["reason"] == reason
+    assert only(live, user).reason == reason
 
 
 def test_an_address_that_bounced_is_suppressed_until_it_changes(live: World) -> None:
@@ -285,12 +291,12 @@ def test_an_address_that_bounced_is_suppressed_until_it_changes(live: World) -> 
     live.decide(lambda _: "mail")
     live.deliver_messages(Verdict.BOUNCED)
     live.send(event(user, name="Looked"))
-    assert live.decisions(f"u:{user}")[-1]["refused_arms"] == {"mail": "suppressed"}
+    assert live.decisions(f"u:{user}")[-1].refused_arms == {"mail": "suppressed"}
     live.decide(lambda _: "text")
     live.deliver_messages()
     live.send(event(user, type="identify", traits={"email": "new@example.com"}, at=live.now + 1))
     live.send(event(user, name="Looked"))
-    assert live.decisions(f"u:{user}")[-1]["refused_arms"] == {}
+    assert live.decisions(f"u:{user}")[-1].refused_arms == {}
 
 
 def test_caps_count_what_was_sent_on_the_users_own_day(world: World) -> None:
@@ -301,11 +307,11 @@ def test_caps_count_what_was_sent_on_the_users_own_day(world: World) -> None:
         world.send(event(user, name="Looked"))
         world.decide(lambda _: "mail")
         world.deliver_messages()
-        assert world.decisions(f"u:{user}")[-1]["status"] == status
-    assert world.decisions(f"u:{user}")[-1]["reason"] == "capped"
+        assert world.decisions(f"u:{user}")[-1].status == status
+    assert world.decisions(f"u:{user}")[-1].reason == "capped"
     world.now += DAY
     world.send(event(user, name="Looked"))
-    assert world.decisions(f"u:{user}")[-1]["status"] == "deciding"
+    assert world.decisions(f"u:{user}")[-1].status == "deciding"
 
 
 def test_quiet_hours_are_looked_at_again_before_dispatch(world: World) -> None:
@@ -317,7 +323,7 @@ def test_quiet_hours_are_looked_at_again_before_dispatch(world: World) -> None:
     world.decide(lambda _: "mail")
     world.now += 15 * MINUTE
     assert world.deliver_messages() == []
-    assert only(world, user)["reason"] == "quiet_hours"
+    assert only(world, user).reason == "quiet_hours"
 
 
 def test_entering_a_segment_makes_a_candidate_and_being_found_in_it_does_not(world: World) -> None:
@@ -326,7 +332,7 @@ def test_entering_a_segment_makes_a_candidate_and_being_found_in_it_does_not(wor
     world.tick()
     assert world.decisions(f"u:{user}") == []
     late = treated(world, {**ADDRESSES, "plan": "pro"}, "late")
-    assert only(world, late)["trigger"] == "segment"
+    assert only(world, late).trigger == "segment"
 
 
 def test_a_schedule_fires_once_a_day_where_the_user_is(world: World) -> None:
@@ -339,7 +345,7 @@ def test_a_schedule_fires_once_a_day_where_the_user_is(world: World) -> None:
         world.tick(world.now + 15 * MINUTE)
         world.decide(lambda _: NO_SEND)
     for user in instants:
-        instants[user] = [int(d["occurrence"]) for d in world.decisions(f"u:{user}")]
+        instants[user] = [int(d.occurrence or 0) for d in world.decisions(f"u:{user}")]
         assert len(instants[user]) == 2
     assert all(t // 3_600_000 % 24 == 0 for t in instants[tokyo])  # 9 in Tokyo is midnight UTC
     assert not set(instants[tokyo]) & set(instants[berlin])
@@ -353,7 +359,7 @@ def test_outside_of_the_audience_nobody_is_a_candidate_unless_asked_for_by_name(
     assert world.decisions(f"u:{user}") == []
     home = world.home(partition_of(f"u:{user}", world.shards[0].tenant(TENANT).seed))
     world.write(home, Asked(TENANT, "nudge", [(f"u:{user}", "why not")]))
-    assert only(world, user)["reason"] == "not_in_audience"
+    assert only(world, user).reason == "not_in_audience"
 
 
 def test_asking_twice_under_one_key_is_one_candidacy(live: World) -> None:
@@ -375,7 +381,7 @@ def test_revenue_counts_up_to_the_cap_and_goes_to_the_latest_decision(live: Worl
     for _ in range(3):
         live.send(event(user, name="Bought", revenue=60, at=live.now))
     first, second = live.decisions(f"u:{user}")
-    assert (first["reward"], second["reward"]) == (-0.1, 99.9)  # what a text costs, and the cap
+    assert (first.reward, second.reward) == (-0.1, 99.9)  # what a text costs, and the cap
 
 
 def test_what_happened_before_the_decision_or_after_its_window_earns_nothing(live: World) -> None:
@@ -384,7 +390,7 @@ def test_what_happened_before_the_decision_or_after_its_window_earns_nothing(liv
     live.decide(lambda _: "mail")
     live.deliver_messages()
     live.send(event(user, name="Bought", at=T0 - MINUTE), event(user, name="Bought", at=T0 + WINDOW_MS + 1))
-    assert only(live, user)["reward"] == 0
+    assert only(live, user).reward == 0
 
 
 def test_a_paused_campaign_considers_nobody_and_stops_what_was_not_sent(live: World) -> None:
@@ -393,7 +399,7 @@ def test_a_paused_campaign_considers_nobody_and_stops_what_was_not_sent(live: Wo
     live.decide(lambda _: "mail")
     live.publish_campaigns(2, BY_EVENT, status="paused")
     assert live.deliver_messages() == []
-    assert only(live, user)["reason"] == "campaign_not_live"
+    assert only(live, user).reason == "campaign_not_live"
     live.send(event(user, name="Looked"))
     assert len(live.decisions(f"u:{user}")) == 1
 
@@ -404,7 +410,7 @@ def test_a_decision_stays_under_the_version_it_was_made_under(live: World) -> No
     live.publish_campaigns(2, campaign(arms=(TEXT,)))
     live.decide(lambda _: "mail")
     assert live.deliver_messages()
-    assert only(live, user)["template"] == f"{MAIL.template}@1"
+    assert only(live, user).template == f"{MAIL.template}@1"
 
 
 def test_a_merge_refuses_what_is_undecided_and_takes_the_rest_along(live: World) -> None:
@@ -414,7 +420,7 @@ def test_a_merge_refuses_what_is_undecided_and_takes_the_rest_along(live: World)
     live.send(event(user, anonymous="dev", name="Seen"))
     live.deliver(again=True)
     found = live.decisions(f"u:{user}")
-    assert [d["reason"] for d in found] == ["merged"]
+    assert [d.reason for d in found] == ["merged"]
     live.decide(lambda _: "mail")
     assert live.deliver_messages() == []
 
@@ -430,11 +436,11 @@ def test_a_message_on_its_way_during_a_merge_is_counted_and_follows_its_user(liv
     live.deliver()
     live.write(live.home_of(under_way), _accepted(under_way))  # it had left before the merge
     live.deliver()
-    assert [(d["id"], d["status"]) for d in live.decisions(f"u:{user}")] == [(under_way, "sent")]
+    assert [(d.id, d.status) for d in live.decisions(f"u:{user}")] == [(under_way, "sent")]
     outcome = Outcome(f"a:{dev}", under_way, OutcomeKind.CLICKED, live.now)
     live.write(live.home(partition_of(f"a:{dev}", live.shards[0].tenant(TENANT).seed)), Outcomes(TENANT, [outcome]))
     live.deliver()
-    assert [o["kind"] for o in only(live, user)["outcomes"]] == [OutcomeKind.CLICKED]
+    assert [o.kind for o in only(live, user).outcomes] == [OutcomeKind.CLICKED]
 
 
 def test_an_erased_user_takes_open_decisions_along_but_a_suppression_stays(live: World) -> None:
@@ -449,7 +455,7 @@ def test_an_erased_user_takes_open_decisions_along_but_a_suppression_stays(live:
     assert (account.refused["erased"], account.pending) == (1, 0)
     live.now += MINUTE
     live.send(event(user, type="identify", traits=ADDRESSES, at=live.now), event(user, name="Looked", at=live.now))
-    assert only(live, user)["refused_arms"]["mail"] == "suppressed"
+    assert only(live, user).refused_arms["mail"] == "suppressed"
 
 
 def test_a_partition_moves_with_its_open_decisions_and_the_sums_stay(live: World) -> None:
@@ -462,7 +468,7 @@ def test_a_partition_moves_with_its_open_decisions_and_the_sums_stay(live: World
     live.place[partition] = 1 - source
     live.asked.clear()
     live.write(1 - source, PartitionJoined(TENANT, partition, 2, state))
-    assert [c.decision_id for c in live.asked] == [only(live, user)["id"]]  # asked again where it is now
+    assert [c.decision_id for c in live.asked] == [only(live, user).id]  # asked again where it is now
     live.decide(lambda _: "mail")
     live.deliver_messages()
     account = live.account("nudge")
@@ -485,7 +491,7 @@ def test_an_occurrence_that_is_long_settled_is_not_considered_again(live: World)
         live.decide(lambda _: "mail")
         live.deliver_messages()
         live.tick(live.now + WINDOW_MS)
-    assert "k0" not in {d["occurrence"] for d in live.decisions(f"u:{user}")}
+    assert "k0" not in {d.occurrence for d in live.decisions(f"u:{user}")}
     live.write(home, Asked(TENANT, "asked", [(f"u:{user}", "k0")]))
     assert live.account("asked").candidates == KEEP + 3
 
@@ -501,10 +507,10 @@ def test_the_address_that_bounced_is_stopped_not_the_one_stated_meanwhile(live: 
     )
     live.write(live.home_of(decision), Receipts(TENANT, [(decision, bounced)]))
     live.send(event(user, name="Looked"))
-    assert live.decisions(f"u:{user}")[-1]["refused_arms"] == {}
+    assert live.decisions(f"u:{user}")[-1].refused_arms == {}
     live.decide(lambda _: NO_SEND)
     live.send(event(user, type="identify", traits=ADDRESSES, at=live.now + 2), event(user, name="Looked"))
-    assert live.decisions(f"u:{user}")[-1]["refused_arms"] == {"mail": "suppressed"}
+    assert live.decisions(f"u:{user}")[-1].refused_arms == {"mail": "suppressed"}
 
 
 def test_a_user_who_is_asked_about_at_every_turn_costs_bounded_memory(live: World) -> None:

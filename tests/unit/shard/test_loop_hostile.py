@@ -93,7 +93,7 @@ def test_revenue_beyond_all_bounds_neither_stops_a_merge_nor_a_snapshot(live: Wo
     user = treated(live, {})
     live.send(event(user, anonymous="dev", name="Seen"))
     live.deliver()
-    assert abs(only(live, user)["reward"]) <= 100.1
+    assert abs(only(live, user).reward or 0) <= 100.1
     live.tick(live.now + WINDOW_MS)
     for shard in live.shards:
         assert inspection.digest(reread(shard)) == inspection.digest(shard)
@@ -121,7 +121,7 @@ def test_a_decision_moves_to_a_shard_that_never_saw_its_campaigns_version(live: 
     live.decide(lambda _: "text")
     assert live.deliver_messages()
     live.tick(live.now + WINDOW_MS)
-    assert only(live, user)["reward"] == -0.1  # what a text costs
+    assert only(live, user).reward == -0.1  # what a text costs
 
 
 def test_a_decision_is_merged_into_a_user_of_a_shard_that_never_saw_its_campaigns_version(world: World) -> None:
@@ -136,7 +136,7 @@ def test_a_decision_is_merged_into_a_user_of_a_shard_that_never_saw_its_campaign
     world.send(event(user, anonymous=dev, name="Seen"))
     world.deliver()
     world.tick(world.now + WINDOW_MS)
-    assert only(world, user)["matured"]
+    assert only(world, user).matured
 
 
 def test_versions_that_are_only_held_for_old_decisions_are_not_compiled_at_a_start(live: World) -> None:
@@ -171,7 +171,7 @@ def test_a_message_of_a_merged_key_is_driven_again_where_its_partition_goes(live
     assert live.under_way == [decision]
     live.deliver_messages()
     live.deliver()
-    assert [d["reason"] for d in live.decisions(f"u:{user}")] == ["merged"]
+    assert [d.reason for d in live.decisions(f"u:{user}")] == ["merged"]
 
 
 def test_a_message_decided_before_a_feature_was_added_is_still_sent(live: World, monkeypatch: Any) -> None:
@@ -189,8 +189,8 @@ def test_a_zone_that_this_machine_does_not_know_is_utc(live: World) -> None:
     user = treated(live)
     live.send(event(user, type="identify", traits=ADDRESSES, zone="Mars/Phobos"))
     live.send(event(user, name="Looked"))
-    assert only(live, user)["status"] == "deciding"
-    minutes = round(only(live, user)["features"]["local_hour"] * 60)
+    assert only(live, user).status == "deciding"
+    minutes = round((only(live, user).features["local_hour"] or 0) * 60)
     assert minutes == live.now // MINUTE % 1440
 
 
@@ -206,7 +206,7 @@ def test_a_withdrawal_under_a_merged_id_holds_for_a_user_who_was_erased_and_came
     live.write(home, ConsentStated(TENANT, "u:older", "email", "marketing", False, "support"))
     live.deliver()
     live.send(event(user, name="Looked", at=live.now))
-    assert only(live, user)["refused_arms"] == {"mail": "no_consent"}
+    assert only(live, user).refused_arms == {"mail": "no_consent"}
 
 
 def test_an_occurrence_considered_again_after_an_erasure_meets_its_former_self(live: World) -> None:
@@ -223,12 +223,12 @@ def test_an_occurrence_considered_again_after_an_erasure_meets_its_former_self(l
     live.now += 1
     live.send(event("old", type="identify", traits=ADDRESSES, at=live.now))
     ask(live, "old")
-    assert only(live, "old")["status"] in ("deciding", "no_send")
+    assert only(live, "old").status in ("deciding", "no_send")
     move(live, partition(f"u:{new}"))
     inspection.check(live.shards[seed_home["old"]])
     live.deliver()
     live.tick(live.now + 2 * MINUTE)
-    assert only(live, "old")["reason"] == "decision_expired"
+    assert only(live, "old").reason == "decision_expired"
     live.erase("u:old")
     live.deliver()
 
@@ -244,10 +244,10 @@ def test_an_unsubscription_after_many_conversions_costs_and_counts_once(live: Wo
     live.send(*(event(user, name="Bought", at=live.now) for _ in range(40)))
     found = only(live, user)
     for kind in (OutcomeKind.UNSUBSCRIBED, OutcomeKind.OPENED, OutcomeKind.OPENED, *[OutcomeKind.CLICKED] * 3):
-        outcome = Outcome(f"u:{user}", found["id"], kind, live.now, "", "email", "marketing")
-        live.write(live.home_of(found["id"]), Outcomes(TENANT, [outcome]))
-    assert only(live, user)["reward"] == 0.5
-    tenant = live.shards[live.home_of(found["id"])].tenant(TENANT)
+        outcome = Outcome(f"u:{user}", found.id, kind, live.now, "", "email", "marketing")
+        live.write(live.home_of(found.id), Outcomes(TENANT, [outcome]))
+    assert only(live, user).reward == 0.5
+    tenant = live.shards[live.home_of(found.id)].tenant(TENANT)
     assert tenant.loop.accounts["nudge"].outcomes == {
         OutcomeKind.CONVERTED: 1,
         OutcomeKind.UNSUBSCRIBED: 1,
@@ -281,7 +281,7 @@ def test_a_zone_that_appears_late_is_not_told_of_the_instants_it_missed(world: W
         world.tick()
     assert world.decisions(f"u:{user}") == []
     world.tick(world.now + DAY)
-    assert [d["trigger"] for d in world.decisions(f"u:{user}")] == ["schedule"]
+    assert [d.trigger for d in world.decisions(f"u:{user}")] == ["schedule"]
     assert not any(triggers.is_due(shard.tenant(TENANT), world.now) for shard in world.shards)
 
 
@@ -427,5 +427,5 @@ def test_an_entry_out_of_date_takes_no_room_in_a_tick(monkeypatch: pytest.Monkey
     live.decide(lambda _: NO_SEND)  # its deadline, the earliest of all entries, is still in the queue
     live.tick(live.now - 1 + WINDOW_MS // 4)
     (reward,) = live.rewards()
-    assert reward.decision_id == only(live, quick)["id"]
+    assert reward.decision_id == only(live, quick).id
     live.check()

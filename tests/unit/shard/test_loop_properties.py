@@ -90,7 +90,7 @@ class Life:
                     keys if status == Verdict.ACCEPTED or (status == Verdict.UNKNOWN and not repeatable) else []
                 )
             case ("outcome", key, kind):
-                ids = [d["id"] for d in world.decisions(key)][-1:] or ["dec_unknown"]
+                ids = [d.id for d in world.decisions(key)][-1:] or ["dec_unknown"]
                 outcome = Outcome(key, ids[0], kind, world.now, "", "email", "marketing")
                 world.write(self.home(key), Outcomes(TENANT, [outcome]))
             case ("consent", key, granted):

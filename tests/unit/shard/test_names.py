@@ -76,7 +76,7 @@ def test_a_campaign_fires_for_a_name_that_has_no_code() -> None:
         tenant.people.names.pinned = frozenset()  # as if published configuration used more names than are kept
     flood(world, "noise")
     world.send(event("ada", name="Trial Started", at=world.now))
-    assert [decision["campaign"] for decision in world.decisions("u:ada")] == ["welcome"]
+    assert [decision.campaign for decision in world.decisions("u:ada")] == ["welcome"]
 
 
 def test_what_is_used_most_stays_and_published_names_always_do() -> None:

@@ -22,10 +22,10 @@ def test_an_outcome_of_a_foreign_or_unknown_decision_is_refused_and_counted(worl
     world.decide(lambda _: "mail")
     world.deliver_messages()
     found = only(world, user)
-    home = world.home_of(found["id"])
+    home = world.home_of(found.id)
     own = decision == "of another tenant"
     outcome = Outcome(
-        f"u:{user}", found["id"] if own else decision, OutcomeKind.UNSUBSCRIBED, world.now, "", "email", "marketing"
+        f"u:{user}", found.id if own else decision, OutcomeKind.UNSUBSCRIBED, world.now, "", "email", "marketing"
     )
     sender = STRANGER if own else TENANT
     world.write(home, Outcomes(sender, [outcome]))

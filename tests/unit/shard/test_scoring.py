@@ -89,7 +89,7 @@ def test_a_campaign_that_waits_for_a_segment_on_a_score_considers_who_enters(wor
     world.tick()
     assert world.account("win back").candidates == 1
     (decision,) = world.decisions("u:ann")
-    assert decision["features"]["score.churn"] == pytest.approx(0.9)
+    assert decision.features["score.churn"] == pytest.approx(0.9)
     assert world.decisions("u:bob") == []
 
 

@@ -43,6 +43,8 @@ from whisperer.shard.records import (
     encode_record,
 )
 from whisperer.shard.story import with_story
+from whisperer.shard.views.decision import DecisionView
+from whisperer.shard.views.user import UserView
 from whisperer.vocabulary.groups import Group
 from whisperer.vocabulary.units import MICROS
 
@@ -236,7 +238,7 @@ class World:
         """The shard that has a decision, else the first."""
         return next((i for i, s in enumerate(self.shards) if s.tenant(TENANT).loop.find(decision)), 0)
 
-    def decisions(self, key: str) -> list[dict[str, Any]]:
+    def decisions(self, key: str) -> list[DecisionView]:
         """A user's candidacies, oldest first."""
         found = self.user(key)
         return found.candidacies[::-1] if found else []
@@ -261,7 +263,7 @@ class World:
     def erase(self, key: str) -> None:
         self.write(self.home(partition_of(key, SEED)), Erase(TENANT, key))
 
-    def user(self, key: str, as_of: int | None = None) -> inspection.UserView | None:
+    def user(self, key: str, as_of: int | None = None) -> UserView | None:
         """The user, following forwards."""
         for _ in range(10):
             shard = self.shards[self.home(partition_of(key, SEED))]
