@@ -38,7 +38,7 @@ from serve_apps.gateway.services.report import lift_over_holdout
 from whisperer.errors import NotFoundError, OverloadError, RequestError, TooLargeError, UnavailableError
 from whisperer.feedback.links import LinkSigner
 from whisperer.feedback.outcome import OutcomeKind
-from whisperer.ids import SendKey, TenantId
+from whisperer.ids import DecisionId, SendKey, TenantId
 from whisperer.shard.views.counts import CampaignCounts, TenantCounts, loop_counts
 from whisperer.vocabulary.groups import Group
 

@@ -16,9 +16,8 @@ from typing import Any
 import msgspec
 
 from actors.calls.shards import ShardCalls
-from cluster.control_plane import ControlPlane, Published
+from cluster.control_plane import ControlPlane, Published, Segment
 from cluster.control_plane.policies import ScoreVersion
-from cluster.control_plane.segments import Segment
 from serve_apps.gateway.metrics.status import Overview
 from whisperer.errors import NotFoundError, UnavailableError
 from whisperer.ids import TenantId
