@@ -239,3 +239,10 @@ class InvariantError(WhispererError):
         super().__init__(message, code=code, retry_after_s=retry_after_s)
         self.tenant = tenant
         self.user = user
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild_invariant, (self.message, self.code, self.tenant, self.user)
+
+
+def _rebuild_invariant(message: str, code: str, tenant: str, user: str) -> InvariantError:
+    return InvariantError(message, code=code, tenant=tenant, user=user)
