@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.shard_world import DAY, SEED, T0, TENANT, World, event
-from tests.unit.whisperer.shard.test_replay import SEGMENTS, events
 from tests.unit.whisperer.shard.moves import Move, move, rows
+from tests.unit.whisperer.shard.test_replay import SEGMENTS, events
 from whisperer.ids import partition_of
 from whisperer.shard import inspection, snapshot
 from whisperer.shard.machine import DEFAULT_MAX_IDS
