@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
+import math
 import os
 import tomllib
 from collections.abc import Mapping
@@ -172,12 +173,16 @@ _AT_LEAST_ONE = (
 
 
 def _check(settings: Settings) -> None:
+    for section in settings.__struct_fields__:
+        for key, value in msgspec.structs.asdict(getattr(settings, section)).items():
+            if isinstance(value, (int, float)) and not 0 <= value < math.inf:
+                raise SettingsError(f"{section}.{key} must be a number and must not be below 0: {value}.")
     for section, key in _AT_LEAST_ONE:
         value = getattr(getattr(settings, section), key)
         if value < 1:
             raise SettingsError(f"{section}.{key} must be at least 1, not {value}.")
-    if settings.scoring.first_after_s < 0 or settings.scoring.interval_s <= 0:
-        raise SettingsError("scoring.interval_s must be above 0, and scoring.first_after_s not below.")
+    if settings.scoring.interval_s <= 0:
+        raise SettingsError("scoring.interval_s must be above 0.")
     try:
         Placeholders.listed(settings.identity.placeholder_ids)
     except ValueError as error:
@@ -192,8 +197,6 @@ def _check(settings: Settings) -> None:
     if min(limits.body_timeout_s, limits.body_first_byte_s, limits.body_bytes_per_s) <= 0:
         raise SettingsError("limits.body_timeout_s, body_first_byte_s and body_bytes_per_s must be above 0.")
     networks(settings.delivery.open_networks)
-    if settings.delivery.stop_timeout_s < 0:
-        raise SettingsError("delivery.stop_timeout_s must not be below 0.")
     if settings.snapshots.retention_days <= 0:
         raise SettingsError("snapshots.retention_days must be above 0.")
     if not 1 <= settings.server.port <= 65_535:
