@@ -62,7 +62,7 @@ async def test_a_hand_over_driven_again_while_the_first_waits_loses_nothing(tmp_
     async def wait_for_receipt(tenant: str, partition: int, within_s: float) -> None:
         await receipt.wait()
 
-    shards.actors[source]._engaging.deliverer.stop = wait_for_receipt  # type: ignore[method-assign]
+    shards.actors[source]._loop.deliverer.stop = wait_for_receipt  # type: ignore[method-assign]
     moves = [asyncio.ensure_future(driven(shards, source, 2)) for _ in range(2)]
     await asyncio.sleep(0)
     receipt.set()
