@@ -14,11 +14,12 @@ import contextlib
 import logging
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
+from actors.calls.orders import Figures
+from actors.calls.plain import plain
 from actors.calls.shard_status import Holdings
 from actors.calls.shards import OK, OVERLOADED, ShardCalls
 from actors.shard.commit import Committer
@@ -46,19 +47,6 @@ _log = logging.getLogger("whisperer.shard")
 
 Place = tuple[str, int]
 Answer = tuple[str, Any]
-
-
-@dataclass(slots=True)
-class Figures:
-    """What a move took. ``pause_ms``: from the first refusal until the new home had everything."""
-
-    users: int = 0
-    users_in_pause: int = 0
-    rounds: int = 0
-    parts: int = 0
-    size_bytes: int = 0
-    seconds: float = 0.0
-    pause_ms: float = 0.0
 
 
 class _BeginAgainError(Exception):
@@ -131,7 +119,7 @@ class Moving:
             self.n_left += 1
             figures.seconds = time.perf_counter() - began
             _log.info("partition %d of %s went to shard %d: %s", partition, tenant, target, figures)
-            return OK, asdict(figures)
+            return OK, plain(figures)
 
     async def _bring(self, place: Place, map_version: int, target: int, figures: Figures) -> None:
         while True:

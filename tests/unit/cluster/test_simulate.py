@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from cluster.cli import entry, simulate
@@ -21,7 +22,8 @@ def result() -> dict[str, Any]:
     found = simulated(
         plan(policy="arm:text", budget=1.0), [batch(identify("ann", T0 - DAY), event("ann", "Looked", T0))]
     )
-    return found | {"since": "2026-09-21T14:13:20.000Z", "until": "2026-10-01T14:13:20.000Z"}
+    times = {"since": "2026-09-21T14:13:20.000Z", "until": "2026-10-01T14:13:20.000Z"}
+    return {**msgspec.to_builtins(found), **times}
 
 
 class Played:
