@@ -11,7 +11,7 @@ CHECKED := whisperer actors serve_apps training cluster tests
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install lock run up down status test lint format bench clean python-is-usable
+.PHONY: help install lock run up down status test coverage lint format bench clean python-is-usable
 
 help:  ## list the targets
 	@echo "User Whisperer"
@@ -71,6 +71,13 @@ test: lint  ## what `make lint` checks, then all tests; ARGS="-k name" selects s
 	@$(BIN)/python -m pytest --numprocesses auto $(IN_PARALLEL) $(ARGS) || [ $$? -eq 5 ]
 	@$(BIN)/python -m pytest $(ONE_BY_ONE) $(ARGS) || [ $$? -eq 5 ]
 
+coverage: install  ## the tests' branch coverage, subprocesses and Ray's workers included (over an hour)
+	@$(BIN)/python -m coverage erase
+	@$(BIN)/python -m coverage run -m pytest --numprocesses auto $(IN_PARALLEL) $(ARGS) || [ $$? -le 5 ]
+	@$(BIN)/python -m coverage run -m pytest $(ONE_BY_ONE) $(ARGS) || [ $$? -le 5 ]
+	@$(BIN)/python -m coverage combine --quiet
+	@$(BIN)/python -m coverage report
+
 lint: install  ## format and style (ruff), types (mypy), layers (import-linter)
 	$(BIN)/ruff format --check $(CHECKED)
 	$(BIN)/ruff check $(CHECKED)
@@ -85,4 +92,4 @@ bench: install  ## list the benchmarks; BENCH=name runs one
 	@$(BIN)/whisperer bench $(BENCH) $(ARGS)
 
 clean:  ## remove the environment and caches; state in DATA_DIR stays
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage*

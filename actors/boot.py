@@ -17,10 +17,11 @@ from actors.calls.named_actor import DIRECTORY, LEARNER, NAMESPACE
 from actors.calls.partition_map import PartitionMap, shard_name
 from actors.directory.actor import Directory
 from actors.directory.starting import HEAD, shards_live_on, start
-from actors.installation import ClusterSection, load
+from actors.installation import load
 from actors.learner.actor import Learner
 from actors.shard import successor
 from actors.shard.actor import ShardActor
+from whisperer.settings import ClusterSettings
 
 
 def main() -> None:
@@ -45,7 +46,7 @@ def main() -> None:
         print(f"{status['name']}: epoch {status['epoch']}, {status['users']} users, recovery {status['recovery']}")
 
 
-def _shard(number: int, name: str, cluster: ClusterSection, installation: str) -> Any:
+def _shard(number: int, name: str, cluster: ClusterSettings, installation: str) -> Any:
     """Return a shard's actor, under the name that its last upgrade gave it."""
     on = shards_live_on(cluster)
     if name == shard_name(number):

@@ -8,83 +8,14 @@ from typing import Any
 import msgspec
 
 from actors.telemetry import logs
-
-
-class ClusterSection(msgspec.Struct, frozen=True):
-    shards: int
-    cpu_shard: float
-    cpu_directory: float
-    cpu_learner: float
-    shards_on_workers: bool = False
-
-
-class JournalSection(msgspec.Struct, frozen=True):
-    url: str
-    segment_bytes: int
-    wait_replicas: int = 0
-    wait_timeout_s: float = 1.0
-    timeout_s: float = 5.0
-    patience_s: float = 30.0
-    require_fsync: bool = True
-
-
-class SnapshotSection(msgspec.Struct, frozen=True):
-    interval_s: float
-    uri: str
-    keep: int
-    retention_days: float = 30.0
-
-
-class WarehouseSection(msgspec.Struct, frozen=True):
-    uri: str
-    flush_interval_s: float
-    compact_interval_s: float = 600.0
-    compact_files: int = 8
-    compact_below_bytes: int = 16 << 20
-
-
-class ModelsSection(msgspec.Struct, frozen=True):
-    uri: str = ""
-
-
-class DedupSection(msgspec.Struct, frozen=True):
-    max_ids: int
-    window_h: float
-
-
-class ScoringSection(msgspec.Struct, frozen=True):
-    first_after_s: float = 60.0
-    interval_s: float = 3_600.0
-
-
-class ProgramsSection(msgspec.Struct, frozen=True):
-    successor: str = "actors.shard.successor:ShardActor"
-
-
-class DeliverySection(msgspec.Struct, frozen=True):
-    stop_timeout_s: float = 60.0
-
-
-class LogsSection(msgspec.Struct, frozen=True):
-    json: bool = True
-    debug: bool = False
-
-
-class Settings(msgspec.Struct, frozen=True):
-    cluster: ClusterSection
-    journal: JournalSection
-    snapshots: SnapshotSection
-    warehouse: WarehouseSection
-    dedup: DedupSection
-    scoring: ScoringSection = ScoringSection()
-    logs: LogsSection = LogsSection()
-    programs: ProgramsSection = ProgramsSection()
-    delivery: DeliverySection = DeliverySection()
-    models: ModelsSection = ModelsSection()
+from whisperer.settings import Settings
 
 
 class Installation(msgspec.Struct, frozen=True):
-    """The part of `installation.json` that actors need; the launcher fills every URL."""
+    """The part of `installation.json` that actors need; the launcher fills every URL.
+
+    A record of another release is read too: missing settings have their defaults, unknown ones are ignored.
+    """
 
     data_dir: str
     ray_address: str

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import httpx
 
-from cluster import installation
+from cluster.launch import installation
 from whisperer.errors import (
     ConflictError,
     InvalidKeyError,

@@ -2,8 +2,8 @@
 
 Decides the order of precedence (command line, environment, remembered options, ``<data-dir>/settings.toml``, default)
 and refuses unknown names, wrong types and impossible values with a message that says what to write instead.
-``settings.toml`` next to this module is the documentation: the classes below give types, never defaults, and a test
-keeps the two consistent.
+``settings.toml`` next to this module is the documentation; types and defaults are those of :mod:`whisperer.settings`,
+and a test keeps the two consistent.
 """
 
 from __future__ import annotations
@@ -13,190 +13,23 @@ import ipaddress
 import os
 import tomllib
 from collections.abc import Mapping
-from importlib.resources import files
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, get_type_hints
 
 import msgspec
 
+from cluster.errors import SettingsError
 from whisperer.events.kernels.placeholders import Placeholders
+from whisperer.settings import Settings
 
 ENV_PREFIX = "WHISPERER_"
 USER_FILE = "settings.toml"
 
 
-class SettingsError(Exception):
-    """A setting is unknown, of the wrong type, or impossible; the message names the place and the remedy."""
-
-
-class Server(msgspec.Struct, frozen=True):
-    host: str
-    port: int
-    public_url: str
-    trusted_proxies: str
-    proxy_protocol: bool
-
-
-class Cluster(msgspec.Struct, frozen=True):
-    shards: int
-    num_cpus: int
-    cpu_gateway: float
-    cpu_shard: float
-    cpu_directory: float
-    cpu_learner: float
-    cpu_decisions: float
-    cpu_content: float
-    cpu_delivery: float
-    object_store_mib: int
-    start_timeout_s: float
-    drain_timeout_s: float
-    serve_control_interval_s: float
-    node_address: str
-    gcs_redis: str
-    shards_on_workers: bool
-    applications_on_head: bool
-
-
-class JournalSettings(msgspec.Struct, frozen=True):
-    url: str
-    segment_bytes: int
-    wait_replicas: int
-    wait_timeout_s: float
-    timeout_s: float
-    patience_s: float
-    require_fsync: bool
-
-
-class Snapshots(msgspec.Struct, frozen=True):
-    interval_s: float
-    uri: str
-    keep: int
-    retention_days: float
-
-
-class Warehouse(msgspec.Struct, frozen=True):
-    uri: str
-    flush_interval_s: float
-    compact_interval_s: float
-    compact_files: int
-    compact_below_bytes: int
-
-
-class Models(msgspec.Struct, frozen=True):
-    uri: str
-
-
-class Scoring(msgspec.Struct, frozen=True):
-    first_after_s: float
-    interval_s: float
-
-
-class ControlPlaneSettings(msgspec.Struct, frozen=True):
-    url: str
-    poll_interval_ms: int
-
-
-class Dedup(msgspec.Struct, frozen=True):
-    max_ids: int
-    window_h: int
-
-
-class Identity(msgspec.Struct, frozen=True):
-    placeholder_ids: str
-
-
-class Limits(msgspec.Struct, frozen=True):
-    body_timeout_s: float
-    body_first_byte_s: float
-    body_bytes_per_s: int
-    address_connections: int
-    tenant_events_per_s: int
-    key_requests_per_s: int
-
-
-class Gateway(msgspec.Struct, frozen=True):
-    min_replicas: int
-    max_replicas: int
-    max_ongoing_requests: int
-    target_ongoing_requests: int
-    max_queued_events: int
-    max_in_flight_bytes: int
-    coalesce_events: int
-    rejected_sample: int
-
-
-class Application(msgspec.Struct, frozen=True):
-    """An application that shards call: decisions, content."""
-
-    min_replicas: int
-    max_replicas: int
-    max_ongoing_requests: int
-    target_ongoing_requests: int
-
-
-class DeliveryApplication(Application, frozen=True):
-    open_networks: str
-    stop_timeout_s: float
-
-
-class Jobs(msgspec.Struct, frozen=True):
-    memory_mib: int
-
-
-class Logs(msgspec.Struct, frozen=True):
-    json: bool
-    debug: bool
-
-
-class Demo(msgspec.Struct, frozen=True):
-    tenant: str
-    users: int
-    events_per_s: float
-    seed: int
-
-
-class Programs(msgspec.Struct, frozen=True):
-    gateway: str
-    decisions: str
-    content: str
-    delivery: str
-    boot: str
-    drain: str
-    successor: str
-    simulator: str
-
-
-class Settings(msgspec.Struct, frozen=True):
-    server: Server
-    cluster: Cluster
-    journal: JournalSettings
-    snapshots: Snapshots
-    warehouse: Warehouse
-    models: Models
-    scoring: Scoring
-    control_plane: ControlPlaneSettings
-    dedup: Dedup
-    identity: Identity
-    jobs: Jobs
-    limits: Limits
-    gateway: Gateway
-    decisions: Application
-    content: Application
-    delivery: DeliveryApplication
-    logs: Logs
-    demo: Demo
-    programs: Programs
-
-
 SECTIONS: dict[str, dict[str, type]] = {
     section: get_type_hints(struct) for section, struct in get_type_hints(Settings).items()
 }
-
-
-def default_text() -> str:
-    """Return the embedded file, comments and all: what `<data-dir>/settings.toml` may contain."""
-    return (files("cluster") / "settings.toml").read_text("utf-8")
 
 
 def load(
@@ -217,7 +50,7 @@ def load(
     ------
     SettingsError
     """
-    values = tomllib.loads(default_text())
+    values: dict[str, Any] = msgspec.to_builtins(Settings())
     user_file = data_dir / USER_FILE
     if user_file.exists():
         _overlay(values, _parse(user_file), str(user_file))
@@ -253,15 +86,6 @@ def networks(text: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
                 f"delivery.open_networks: {word!r} is no network; write one as 10.0.0.0/8, or one address as 10.1.2.3"
             ) from None
     return found
-
-
-def completed(recorded: Mapping[str, Any]) -> dict[str, Any]:
-    """Complete settings that another release recorded: missing keys get their default, obsolete ones are ignored."""
-    values = tomllib.loads(default_text())
-    for section, options in recorded.items():
-        if isinstance(options, Mapping):
-            values.setdefault(section, {}).update(options)
-    return values
 
 
 def _parse(path: Path) -> dict[str, Any]:

@@ -11,9 +11,14 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests.stand import Stand, Tenant, running
+
+# Speed is measured by benchmarks: a busy machine must not fail a property.
+hypothesis.settings.register_profile("whisperer", deadline=None)
+hypothesis.settings.load_profile("whisperer")
 
 
 @pytest.fixture(scope="session")

@@ -21,10 +21,10 @@ import httpx
 import msgspec
 import psutil
 
-from cluster import installation
 from cluster.control_plane import ControlPlane
-from cluster.pids import INSTALLATION_ENV
-from cluster.serve_deploy import ServeDeployer
+from cluster.launch import installation
+from cluster.launch.pids import INSTALLATION_ENV
+from cluster.launch.serve_deploy import ServeDeployer
 
 ROOT = Path(__file__).parents[1]
 SHARED = Path(os.environ.get("USER_WHISPERER_SHARED", ROOT.parent / "shared"))

@@ -20,7 +20,7 @@ from actors.calls.partition_map import PartitionMap
 from actors.files.blobs import BlobFolder
 from actors.learner.actor import FOLDER, Learning
 from actors.warehouse import Warehouse
-from cluster import installation
+from cluster.launch import installation
 from serve_apps.delivery.sink import Sink
 from serve_apps.gateway.services.audit import audit as audit_of
 from serve_apps.gateway.services.audit import from_warehouse

@@ -20,6 +20,7 @@ from actors.warehouse import Warehouse
 from training.dataset import CHURN, RowsError
 from training.rows.decisions import decision_rows
 from training.rows.replay import Question, churn_rows
+from whisperer.ids import TenantId
 from whisperer.vocabulary.units import DAY_MS
 
 ROWS, COMPLETE = "rows", "rows.json"
@@ -40,7 +41,7 @@ class Source:
     """
 
     warehouse: str
-    tenant: str
+    tenant: TenantId
     campaign: str = ""
     goal: str = ""
     window_days: int = 30

@@ -14,6 +14,7 @@ from training.gather import Source
 from training.rows.blocks import ORDERS
 from training.search import SearchSettings
 from training.trial import TrialPlan
+from whisperer.ids import TenantId
 
 _FREE = {"restart", "json", "local", "at_once", "command"}
 """Options that may differ when a run is resumed."""
@@ -52,7 +53,7 @@ class Request:
     name: str
     version: int
     store: str
-    tenant: str
+    tenant: TenantId
     search: SearchSettings
     local: bool
     restart: bool
@@ -126,7 +127,7 @@ def parse(arguments: Sequence[str] | None = None) -> Request:
     if told.warehouse:
         window = 30 if told.window_days is None else told.window_days
         source = Source(
-            told.warehouse, told.tenant, told.campaign, told.goal, max(1, window), told.every_days, told.order
+            told.warehouse, TenantId(told.tenant), told.campaign, told.goal, max(1, window), told.every_days, told.order
         )
         window = window if told.kind == CHURN else told.window_days or 0
     return Request(
@@ -142,7 +143,7 @@ def parse(arguments: Sequence[str] | None = None) -> Request:
         told.name or told.kind,
         told.version,
         told.store,
-        told.tenant,
+        TenantId(told.tenant),
         SearchSettings(told.trials, told.at_once, told.seed, TrialPlan(told.rounds, told.stride)),
         told.local,
         told.restart,

@@ -37,8 +37,7 @@ from training.outcome import TrainingOutcome
 from training.request import Request, parse, say
 from training.search import Trial, best_of, booster_of, search, sweep
 from training.task import Task, task_of
-from training.uplift.trial import TrialError
-from whisperer.errors import ConflictError, RequestError, WhispererError
+from whisperer.errors import ConflictError, InputError, RequestError, WhispererError
 from whisperer.models import artifact
 from whisperer.models.store import ArtifactStore
 from whisperer.vocabulary.units import DAY_MS
@@ -96,9 +95,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     request = parse(arguments)
     try:
         result = train(request)
-    except (WhispererError, TrialError) as error:
+    except WhispererError as error:
         say(f"error: {error}")
-        return 2 if isinstance(error, RequestError | TrialError) else 1
+        return 2 if isinstance(error, RequestError | InputError) else 1
     if request.json:
         json.dump(result, sys.stdout, indent=1)
         sys.stdout.write("\n")

@@ -7,6 +7,7 @@ from actors.calls.named_actor import LEARNER, NamedActor
 from actors.calls.plain import read
 from whisperer.decisions.allotment import BudgetWindow
 from whisperer.errors import UnavailableError
+from whisperer.ids import TenantId
 
 STATUS_TIMEOUT_S = 3.0
 POLICIES_TIMEOUT_S = 10.0
@@ -33,7 +34,7 @@ class LearnerCalls:
         found: tuple[int, bytes] = await self._actor.call("policies", 0, 0.0, timeout_s=POLICIES_TIMEOUT_S)
         return found[1]
 
-    async def budgets(self, tenant: str, campaign: str) -> list[BudgetWindow]:
+    async def budgets(self, tenant: TenantId, campaign: str) -> list[BudgetWindow]:
         """Return how a campaign's budget was used, by window (:meth:`actors.learner.budgets.Treasury.status`).
 
         Raises UnavailableError while the learner does not answer.

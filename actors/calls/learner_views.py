@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import msgspec
 
+from whisperer.ids import TenantId
+
 
 class ModelAnswers(msgspec.Struct):
     """Count decisions that a value model scored, that one in shadow scored, and that had none, by reason."""
@@ -19,7 +21,7 @@ class ModelAnswers(msgspec.Struct):
 class ServedVersion(msgspec.Struct, array_like=True):
     """Count what one version of a value model did in one stage, which began at ``since``."""
 
-    tenant: str
+    tenant: TenantId
     policy: str
     since: int
     version: int

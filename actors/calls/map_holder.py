@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from actors.calls.directory import DirectoryCalls
 from actors.calls.partition_map import PartitionMap
+from whisperer.ids import TenantId
 
 
 class MapHolder:
@@ -14,8 +15,8 @@ class MapHolder:
 
     def __init__(self, directory: DirectoryCalls | None = None) -> None:
         self._directory = directory or DirectoryCalls()
-        self._tables: dict[str, list[int]] = {}
-        self._homes: dict[str, NDArray[np.int64]] = {}
+        self._tables: dict[TenantId, list[int]] = {}
+        self._homes: dict[TenantId, NDArray[np.int64]] = {}
         self._current = PartitionMap(0, 1, 1)
 
     @property
@@ -36,14 +37,14 @@ class MapHolder:
             self.current = fetched
         return self._current
 
-    def table(self, tenant: str) -> list[int]:
+    def table(self, tenant: TenantId) -> list[int]:
         """Return the shard of each of the tenant's partitions."""
         found = self._tables.get(tenant)
         if found is None:
             found = self._tables[tenant] = self._current.table(tenant)
         return found
 
-    def homes(self, tenant: str) -> NDArray[np.int64]:
+    def homes(self, tenant: TenantId) -> NDArray[np.int64]:
         """Return :meth:`table` as an array, for kernels."""
         found = self._homes.get(tenant)
         if found is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from whisperer.ids import N_PARTITIONS, tenant_seed
+from whisperer.ids import N_PARTITIONS, Partition, TenantId, tenant_seed
 
 
 def shard_name(shard: int) -> str:
@@ -37,7 +37,7 @@ class PartitionMap(msgspec.Struct, frozen=True):
     retired: list[int] = []
     names: dict[int, str] = {}
 
-    def shard_of(self, tenant: str, partition: int) -> int:
+    def shard_of(self, tenant: TenantId, partition: Partition) -> int:
         """Return the shard that a tenant's partition lives on."""
         moved = self.moves.get(f"{tenant}/{partition}") if self.moves else None
         if moved is not None:
@@ -56,6 +56,6 @@ class PartitionMap(msgspec.Struct, frozen=True):
         """Return the name of a shard's actor."""
         return self.names.get(shard) or shard_name(shard)
 
-    def table(self, tenant: str) -> list[int]:
+    def table(self, tenant: TenantId) -> list[int]:
         """Return the shard of each of the tenant's partitions."""
-        return [self.shard_of(tenant, p) for p in range(N_PARTITIONS)]
+        return [self.shard_of(tenant, Partition(p)) for p in range(N_PARTITIONS)]

@@ -13,6 +13,7 @@ import msgspec
 
 from actors.calls.plain import read
 from actors.telemetry.measures import HistogramState
+from whisperer.ids import Partition, TenantId
 from whisperer.shard.views.counts import TenantCounts
 
 SERVING = "serving"
@@ -191,7 +192,7 @@ class ShardStatus(msgspec.Struct, kw_only=True):
     dedup_ids: int
     dedup_bytes: int
     dedup_evicted: int
-    tenants: dict[str, TenantCounts]
+    tenants: dict[TenantId, TenantCounts]
 
 
 class ShardAway(msgspec.Struct):
@@ -200,13 +201,13 @@ class ShardAway(msgspec.Struct):
     name: str
     state: str
     reason: str | msgspec.UnsetType = msgspec.UNSET
-    tenants: dict[str, TenantCounts] = {}
+    tenants: dict[TenantId, TenantCounts] = {}
 
 
 class Holdings(msgspec.Struct):
     """List the partitions of one tenant that live on a shard, with their users and events ever, in parallel."""
 
-    partition: list[int]
+    partition: list[Partition]
     users: list[int]
     events: list[int]
 

@@ -29,13 +29,20 @@ from actors.calls.socket_client import DirectConnection, connect
 from actors.calls.user_views import unpacked
 from actors.telemetry import tracing
 from whisperer.errors import UnavailableError
+from whisperer.ids import DecisionId, Partition, TenantId, UserKey
 from whisperer.shard.views.decision import DecisionBrief, DecisionView
 from whisperer.shard.views.user import EventView, UserView
+from whisperer.vocabulary.named import Named
 
-OK = ""
-STALE_MAP = "stale_map"
-OVERLOADED = "overloaded"
-MOVING = "moving"
+
+class CallStatus(Named):
+    """Name how a shard answered a call."""
+
+    OK = ""
+    STALE_MAP = "stale_map"
+    OVERLOADED = "overloaded"
+    MOVING = "moving"
+
 
 CALL_RESULTS = ANSWERED, DIED, UNAVAILABLE, FAILED = "answered", "died", "unavailable", "failed"
 
@@ -91,9 +98,9 @@ class ShardCalls:
         """Return a shard's status; raises like :meth:`call`."""
         return read_status(await self.call(shard, "status", timeout_s=timeout_s))
 
-    async def holdings(self, shard: int) -> dict[str, Holdings]:
+    async def holdings(self, shard: int) -> dict[TenantId, Holdings]:
         """Return what a shard holds of each tenant; raises like :meth:`call`."""
-        return read(await self.call(shard, "holdings"), dict[str, Holdings])
+        return read(await self.call(shard, "holdings"), dict[TenantId, Holdings])
 
     async def ingest(self, shard: int, blocks: list[bytes], *, timeout_s: float) -> tuple[str, Any]:
         """Have a shard store encoded event blocks: directly if it is on this machine, otherwise through Ray.
@@ -110,25 +117,32 @@ class ShardCalls:
             status, detail = await self._call_directly(direct, shard, "ingest", arguments, blocks, timeout_s)
         return status, detail
 
-    async def decision(self, shard: int, tenant: str, decision_id: str) -> DecisionView | None:
+    async def decision(self, shard: int, tenant: TenantId, decision_id: DecisionId) -> DecisionView | None:
         """Return a decision that a shard has in memory, or None; raises like :meth:`call`."""
         found = await self.call(shard, "decision", tenant, decision_id)
         return None if found is None else read(found, DecisionView)
 
-    async def user(self, tenant: str, partition: int, key: str, as_of: int | None) -> UserView | None:
+    async def user(self, tenant: TenantId, partition: Partition, key: str, as_of: int | None) -> UserView | None:
         """Return a user from the partition they live in, or None; raises like :meth:`on_partition`."""
         found: UserView | None = await self.on_partition(tenant, partition, "user", tenant, key, as_of)
         return None if found is None else unpacked(found)
 
     async def events(
-        self, shard: int, tenant: str, references: list[int], *, only_recent: bool
+        self, shard: int, tenant: TenantId, references: list[int], *, only_recent: bool
     ) -> list[EventView | None]:
         """Return the events behind timeline entries that were written on a shard, in the order asked; raises like
         :meth:`call`."""
         return read(await self.call(shard, "payloads", tenant, references, only_recent), list[EventView | None])
 
     async def ask(
-        self, shard: int, tenant: str, campaign: str, users: list[tuple[str, str]], within_s: float, *, timeout_s: float
+        self,
+        shard: int,
+        tenant: TenantId,
+        campaign: str,
+        users: list[tuple[UserKey, str]],
+        within_s: float,
+        *,
+        timeout_s: float,
     ) -> tuple[str, list[DecisionBrief]]:
         """Call :meth:`actors.shard.actor.ShardActor.ask`, directly or through Ray like :meth:`ingest`.
 
@@ -140,7 +154,7 @@ class ShardCalls:
             status, answer = await self.call(shard, "ask", *arguments, timeout_s=timeout_s)
         else:
             status, answer = await self._call_directly(direct, shard, "ask", arguments, (), timeout_s)
-        return status, read(answer, list[DecisionBrief]) if status == OK else []
+        return status, read(answer, list[DecisionBrief]) if status == CallStatus.OK else []
 
     async def _call_directly(
         self,
@@ -161,7 +175,7 @@ class ShardCalls:
             if shard in self._direct and (found is None or found.is_open):
                 return found
             status, way = await self.call(shard, "direct_way", timeout_s=timeout_s)
-            if status != OK:  # it does not serve: its refusal is the answer
+            if status != CallStatus.OK:  # it does not serve: its refusal is the answer
                 return None
             try:
                 found = None if way is None else await connect(*way)
@@ -224,7 +238,9 @@ class ShardCalls:
             between=self.places.refresh,
         )
 
-    async def on_partition(self, tenant: str, partition: int, method: str, *args: Any, timeout_s: float = 20.0) -> Any:
+    async def on_partition(
+        self, tenant: TenantId, partition: Partition, method: str, *args: Any, timeout_s: float = 20.0
+    ) -> Any:
         """Call the home of a partition until it answers; the method takes the map version first.
 
         The method returns (status, value); it must be safe to call again.
@@ -234,7 +250,7 @@ class ShardCalls:
             home, version = self.places.table(tenant)[partition], self.places.current.version
             return await self.call(home, method, version, *args, timeout_s=timeout_s)
 
-        _, value = await self.until(attempt, timeout_s, is_done=lambda answer: answer[0] == OK)
+        _, value = await self.until(attempt, timeout_s, is_done=lambda answer: answer[0] == CallStatus.OK)
         return value
 
 

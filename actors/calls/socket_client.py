@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from actors.calls.socket_frames import MOST_BYTES, PREFIX, WELCOME, decode_answer, frame
-from whisperer.errors import UNREADABLE
+from whisperer.errors import UNREADABLE, ProcessError
 
 CONNECT_TIMEOUT_S = 5.0
 
 
-class CallFailedError(RuntimeError):
+class CallFailedError(ProcessError):
     """The method raised; the text is that of its error."""
 
 

@@ -26,7 +26,7 @@ from actors.calls.partition_map import PartitionMap, shard_name
 from actors.calls.plain import Plain, plain, read
 from actors.calls.retry import Pauses, T, retry
 from actors.calls.shard_status import TookOver
-from actors.calls.shards import OK, ShardCalls
+from actors.calls.shards import CallStatus, ShardCalls
 from actors.directory import leftovers, starting
 from actors.directory import state_file as directory_file
 from actors.directory.replica_reports import ReplicaReports, Report
@@ -35,7 +35,7 @@ from actors.files.fsync import create_durably
 from actors.installation import configure_logs, load
 from actors.limiter import Ask, Lease, Limiter
 from whisperer.errors import ConflictError, RequestError, UnavailableError
-from whisperer.ids import N_PARTITIONS
+from whisperer.ids import N_PARTITIONS, Partition, TenantId
 
 HAND_OVER_TIMEOUT_S = 600.0
 START_TIMEOUT_S = 120.0
@@ -90,7 +90,7 @@ class Directory:
 
     # -- moves ----------------------------------------------------------------------------------------------------
 
-    async def move(self, tenant: str, partition: int, target: int) -> Plain:
+    async def move(self, tenant: TenantId, partition: Partition, target: int) -> Plain:
         """Move one partition. Returns Moved.
 
         Raises RequestError for a place that does not exist.
@@ -120,7 +120,7 @@ class Directory:
         place = (move.tenant, move.partition, move.map_version)
         _, figures = await self._until(
             lambda: self._shards.call(move.source, "hand_over", *place, move.target, timeout_s=HAND_OVER_TIMEOUT_S),
-            is_done=lambda answer: answer[0] == OK,
+            is_done=lambda answer: answer[0] == CallStatus.OK,
         )
         moves = {**self._state.map.moves, f"{move.tenant}/{move.partition}": move.target}
         self._set_map(version=move.map_version, moves=moves)
@@ -160,7 +160,7 @@ class Directory:
                         f"shard {shard} is the last one that takes new partitions: `whisperer shards add` first"
                     )
                 self._shards.places.current = partition_map
-                held: dict[str, list[int]] = await self._until(lambda: self._shards.call(shard, "close_down"))
+                held: dict[TenantId, list[int]] = await self._until(lambda: self._shards.call(shard, "close_down"))
                 names = (f"{tenant}/{partition}" for tenant, found in held.items() for partition in found)
                 moves = {**{name: shard for name in names if name not in partition_map.moves}, **partition_map.moves}
                 draining = sorted({*partition_map.draining, shard})

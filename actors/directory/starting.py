@@ -9,7 +9,7 @@ import ray
 from ray.actor import ActorHandle
 
 from actors.calls.named_actor import NAMESPACE
-from actors.installation import ClusterSection
+from whisperer.settings import ClusterSettings
 
 MAX_CONCURRENCY = 2_000
 """Calls an actor works on at a time; most of them wait for the disk together."""
@@ -17,7 +17,7 @@ MAX_CONCURRENCY = 2_000
 SHARD_PROGRAM = "actors.shard.actor:ShardActor"
 
 HEAD, WORKER = "whisperer_head", "whisperer_worker"
-"""Resources that the launcher gives to the head, and to nodes that join it (cluster/ray_head.py, worker_node.py)."""
+"""Resources that the launcher gives to the head and to nodes that join it (ray_head.py, worker_node.py)."""
 
 
 def start(cls: type, name: str, num_cpus: float, *args: Any, on: str = "") -> ActorHandle[Any]:
@@ -39,7 +39,7 @@ def start(cls: type, name: str, num_cpus: float, *args: Any, on: str = "") -> Ac
     return found
 
 
-def shards_live_on(cluster: ClusterSection) -> str:
+def shards_live_on(cluster: ClusterSettings) -> str:
     """Return the kind of node for shard actors."""
     return WORKER if cluster.shards_on_workers else ""
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from actors.calls.partition_map import PartitionMap
+from whisperer.ids import Partition, TenantId
 
 FILE = "directory.json"
 
@@ -14,8 +15,8 @@ FILE = "directory.json"
 class Move(msgspec.Struct, frozen=True):
     """A move under way: to be done when the map has ``map_version``."""
 
-    tenant: str
-    partition: int
+    tenant: TenantId
+    partition: Partition
     source: int
     target: int
     map_version: int

@@ -22,13 +22,14 @@ import pyarrow.fs as pafs
 from google_crc32c import extend, value
 
 from actors.files.fsync import PARTIAL_SUFFIX, create_durably, make_folder_durably, private, sync_folder
+from whisperer.errors import DamagedError
 
 _WITHOUT_FOLDERS = {"s3", "gcs", "abfs"}
 _SEAL = b"\ncrc32c:"
 _UPLOAD_BYTES = 8 << 20
 
 
-class SealError(ValueError):
+class SealError(DamagedError):
     """The blob is not what was sealed."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from whisperer.evaluation.lift import GroupTally
+from whisperer.ids import DecisionId, SendKey, UserKey
 from whisperer.shard.views.user import EventView
 
 
@@ -14,8 +15,8 @@ class StoredDecision(msgspec.Struct, kw_only=True):
     ``features``: also null where the user was erased.
     """
 
-    decision_id: str
-    user_key: str
+    decision_id: DecisionId
+    user_key: UserKey
     campaign: str
     campaign_version: int
     trigger: str
@@ -42,7 +43,7 @@ class StoredDecision(msgspec.Struct, kw_only=True):
 class StoredDelivery(msgspec.Struct, kw_only=True):
     """An attempt, as :class:`whisperer.shard.state.log.DeliveryRow`."""
 
-    send_key: str
+    send_key: SendKey
     channel: str
     status: str
     provider: str | None

@@ -17,6 +17,7 @@ import msgspec
 from actors.jobs.tasks import DaysOfLift, DecisionAudit, Simulation, StoredEvents, Task, UserHistory
 from actors.warehouse import DATASETS, StoredEvent, Warehouse
 from actors.warehouse.datasets import EVENTS
+from whisperer.ids import TenantId, UserKey
 
 PIECE_BYTES = 64 << 10
 
@@ -52,7 +53,7 @@ def _opened(uri: str) -> Warehouse:
     return Warehouse(uri)
 
 
-def _history(warehouse: Warehouse, tenant: str, keys: list[str]) -> Iterator[bytes]:
+def _history(warehouse: Warehouse, tenant: TenantId, keys: list[UserKey]) -> Iterator[bytes]:
     yield b'"events":'
     yield from _array(_event(event) for batch in warehouse.stream_events(tenant, keys) for event in batch)
     for name in DATASETS:

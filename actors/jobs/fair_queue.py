@@ -11,6 +11,7 @@ import asyncio
 from collections import Counter, OrderedDict, deque
 
 from whisperer.errors import OverloadError, TooManyError
+from whisperer.ids import TenantId
 
 RETRY_AFTER_S = 5.0
 
@@ -18,7 +19,7 @@ RETRY_AFTER_S = 5.0
 class Turn:
     """A place in the queue. Always :meth:`leave` it; leaving twice changes nothing."""
 
-    def __init__(self, queue: FairQueue, tenant: str) -> None:
+    def __init__(self, queue: FairQueue, tenant: TenantId) -> None:
         self.tenant = tenant
         self._queue = queue
         self._granted = asyncio.Event()
@@ -48,11 +49,11 @@ class FairQueue:
     def __init__(self, at_once: int, tenant_at_once: int, open_: int, tenant_open: int) -> None:
         self._at_once, self._tenant_at_once = at_once, tenant_at_once
         self._most_open, self._tenant_open = open_, tenant_open
-        self._waiting: OrderedDict[str, deque[Turn]] = OrderedDict()
+        self._waiting: OrderedDict[TenantId, deque[Turn]] = OrderedDict()
         """In the order in which tenants are served next; no queue is empty."""
         self._granted: set[Turn] = set()
-        self._granted_of: Counter[str] = Counter()
-        self._open: Counter[str] = Counter()
+        self._granted_of: Counter[TenantId] = Counter()
+        self._open: Counter[TenantId] = Counter()
 
     @property
     def n_granted(self) -> int:
@@ -62,7 +63,7 @@ class FairQueue:
     def n_waiting(self) -> int:
         return self._open.total() - len(self._granted)
 
-    def join(self, tenant: str) -> Turn:
+    def join(self, tenant: TenantId) -> Turn:
         """Return a turn, granted at once if possible. Raises TooManyError (429) and OverloadError (503)."""
         if self._open[tenant] >= self._tenant_open:
             raise TooManyError(
@@ -110,7 +111,7 @@ class FairQueue:
             turn._granted.set()
 
 
-def _less(counts: Counter[str], tenant: str) -> None:
+def _less(counts: Counter[TenantId], tenant: TenantId) -> None:
     counts[tenant] -= 1
     if not counts[tenant]:
         del counts[tenant]

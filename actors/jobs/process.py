@@ -22,11 +22,14 @@ import psutil
 
 from actors.jobs.frames import DONE, FAILED, PIECE_HEAD, TASK_HEAD, Failure
 from actors.jobs.lanes import Lane
+from actors.processes.bookkeeper import give_way
 from whisperer import errors
 from whisperer.errors import UnavailableError, WhispererError
 
 BUFFER_BYTES = 64 << 10
 """Asyncio keeps reading until twice as much waits to be taken."""
+PATIENCE_S = 2.0
+"""How long a job runs only while nobody else wants the processor. Somebody waits for it, so then it competes."""
 
 _log = logging.getLogger(__name__)
 
@@ -84,6 +87,8 @@ class Process:
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None
         assert stdout is not None
+        give_way(self._process.pid, True)
+        impatience = asyncio.get_running_loop().call_later(PATIENCE_S, give_way, self._process.pid, False)
         try:
             stdin.write(TASK_HEAD.pack(len(task)) + task)
             await stdin.drain()
@@ -101,6 +106,8 @@ class Process:
             for_memory = code in (-signal.SIGABRT, -signal.SIGSEGV)  # how libraries end that get no memory
             hint = f": it may need more than {self._memory_bytes >> 20} MB of memory" if for_memory else "; try again"
             raise UnavailableError(f"the process that worked on this ended early{hint}") from error
+        finally:
+            impatience.cancel()
 
     def kill(self) -> None:
         if self._is_killed:

@@ -19,6 +19,7 @@ from actors.jobs.lanes import LANES, Lane
 from actors.jobs.process import Begin, Doing, Process, tidied, tidy
 from actors.jobs.tasks import Task
 from whisperer.errors import OverloadError, UnavailableError, WhispererError
+from whisperer.ids import TenantId
 
 STALL_S = 30.0
 """A caller who takes none of 64 KB for this long is presumed gone."""
@@ -62,7 +63,7 @@ class Jobs:
             room.close()
         await tidied()
 
-    def join(self, task: type[Task], tenant: str) -> Turn:
+    def join(self, task: type[Task], tenant: TenantId) -> Turn:
         """Return a turn for such a task, to give to :meth:`stream`. Raises TooManyError (429), OverloadError (503)."""
         room = self._rooms[task]
         try:

@@ -17,18 +17,9 @@ from collections.abc import Callable
 from actors.files.blobs import BlobFolder
 from actors.jobs import Jobs, Simulation, Turn
 from actors.jobs.lanes import SIMULATIONS
-from actors.simulation.record import (
-    DONE,
-    FAILED,
-    RUNNING,
-    Record,
-    Task,
-    decode_record,
-    encode_record,
-    first_record,
-)
+from actors.simulation.record import Record, RunState, Task, decode_record, encode_record, first_record
 from whisperer.errors import NotFoundError, WhispererError
-from whisperer.ids import new_id
+from whisperer.ids import TenantId, new_id
 from whisperer.journeys.limits import NAME_PATTERN
 from whisperer.simulation.plan import SimulationPlan
 
@@ -89,7 +80,7 @@ class Simulations:
         begun.add_done_callback(self._tasks.discard)
         return record
 
-    async def show(self, tenant: str, campaign: str, id: str) -> Record:
+    async def show(self, tenant: TenantId, campaign: str, id: str) -> Record:
         """Return one record. Raises NotFoundError (`simulation_not_found`)."""
         for name in await asyncio.to_thread(self._names, tenant, campaign):
             if name.endswith(f"/{id}.json"):
@@ -97,7 +88,7 @@ class Simulations:
                     return await asyncio.to_thread(self._read, name)
         raise NotFoundError(f"{campaign} has no simulation {id[:80]!r}", code="simulation_not_found")
 
-    async def records(self, tenant: str, campaign: str) -> list[Record]:
+    async def records(self, tenant: TenantId, campaign: str) -> list[Record]:
         """Return a campaign's records, newest first."""
         found = []
         for name in reversed(await asyncio.to_thread(self._names, tenant, campaign)):
@@ -105,13 +96,13 @@ class Simulations:
                 found.append(await asyncio.to_thread(self._read, name))
         return found
 
-    async def newest(self, tenant: str, campaign: str) -> Record | None:
+    async def newest(self, tenant: TenantId, campaign: str) -> Record | None:
         """Return the newest record that is done; while none is, the newest."""
         first = None
         for name in reversed(await asyncio.to_thread(self._names, tenant, campaign)):
             with contextlib.suppress(FileNotFoundError):
                 record = await asyncio.to_thread(self._read, name)
-                if record.status == DONE:
+                if record.status == RunState.DONE:
                     return record
                 first = first or record
         return first
@@ -133,13 +124,13 @@ class Simulations:
 
     def _close(self, task: Task, error: str) -> None:
         record = self._read(task.place)
-        if record.status == RUNNING:
-            record.status, record.error = FAILED, error or "its process ended early"
+        if record.status == RunState.RUNNING:
+            record.status, record.error = RunState.FAILED, error or "its process ended early"
             self._folder.put(task.place, encode_record(record))
         for name in self._names(task.plan.tenant, task.plan.name)[:-KEPT]:
             self._folder.delete(name)
 
-    def _names(self, tenant: str, campaign: str) -> list[str]:
+    def _names(self, tenant: TenantId, campaign: str) -> list[str]:
         """Return the records' names, oldest first: ids sort by time.
 
         What is not a campaign's name has none, wherever it would lead as a path.
@@ -151,6 +142,6 @@ class Simulations:
     def _read(self, name: str) -> Record:
         record = decode_record(self._folder.get(name))
         patience_s = SILENT_S if record.n_events else SIMULATIONS.patience_s  # it may be in line
-        if record.status == RUNNING and self._clock() - record.updated_at > 1000 * patience_s:
-            record.status, record.error = FAILED, "nothing was heard of it"
+        if record.status == RunState.RUNNING and self._clock() - record.updated_at > 1000 * patience_s:
+            record.status, record.error = RunState.FAILED, "nothing was heard of it"
         return record

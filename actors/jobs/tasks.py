@@ -8,6 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from actors.simulation.record import Task as SimulationTask
+from whisperer.ids import DecisionId, TenantId, UserKey
 
 
 class UserHistory(msgspec.Struct, tag="history", array_like=True, frozen=True):
@@ -18,16 +19,16 @@ class UserHistory(msgspec.Struct, tag="history", array_like=True, frozen=True):
     """
 
     warehouse: str
-    tenant: str
-    keys: list[str]
+    tenant: TenantId
+    keys: list[UserKey]
 
 
 class DecisionAudit(msgspec.Struct, tag="decision", array_like=True, frozen=True):
     """:class:`actors.warehouse.Audit` of one decision, in MessagePack; null if there is none."""
 
     warehouse: str
-    tenant: str
-    decision_id: str
+    tenant: TenantId
+    decision_id: DecisionId
 
 
 class StoredEvents(msgspec.Struct, tag="events", array_like=True, frozen=True):
@@ -37,7 +38,7 @@ class StoredEvents(msgspec.Struct, tag="events", array_like=True, frozen=True):
     """
 
     warehouse: str
-    tenant: str
+    tenant: TenantId
     shard: int
     positions: list[tuple[int, int]]
 
@@ -49,7 +50,7 @@ class DaysOfLift(msgspec.Struct, tag="lift", array_like=True, frozen=True):
     """
 
     warehouse: str
-    tenant: str
+    tenant: TenantId
     campaign: str
     until: int
 
@@ -60,7 +61,7 @@ class Simulation(msgspec.Struct, tag="simulation", array_like=True, frozen=True)
     task: SimulationTask
 
     @property
-    def tenant(self) -> str:
+    def tenant(self) -> TenantId:
         return self.task.plan.tenant
 
 

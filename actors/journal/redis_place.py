@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from whisperer.settings import JournalSettings
+
 SCHEMES = ("redis", "rediss")
 DEFAULT_PORT = 6379
 DEFAULT_PREFIX = "whisperer"
@@ -36,6 +38,17 @@ class Rules:
     timeout_s: float = 5.0
     patience_s: float = 30.0
     require_fsync: bool = True
+
+    @classmethod
+    def of(cls, settings: JournalSettings) -> Rules:
+        """Return the rules that an installation's settings ask for."""
+        return cls(
+            settings.wait_replicas,
+            settings.wait_timeout_s,
+            settings.timeout_s,
+            settings.patience_s,
+            settings.require_fsync,
+        )
 
 
 DEFAULT_RULES = Rules()

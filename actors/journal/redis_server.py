@@ -42,7 +42,7 @@ Command = Sequence[Any]
 _log = logging.getLogger(__name__)
 
 
-class PassingError(Exception):
+class PassingError(UnavailableError):
     """Something that may be mended by the next attempt; work may raise it for its own reasons too."""
 
 

@@ -67,8 +67,7 @@ class RedisJournal:
             raise
 
     def __init__(self, server: RedisServer, shard: int, segment_bytes: int, rules: Rules) -> None:
-        prefix = f"{server.place.prefix}:{{shard-{shard:04d}}}"  # braces: one slot of a cluster
-        self._keys = (f"{prefix}:records", f"{prefix}:state", f"{prefix}:marks")
+        self._keys = _keys(server.place, shard)
         self.name = f"{server.place} {self._keys[0]}"
         self._server = server
         self._rules = rules
@@ -289,3 +288,17 @@ def _position(entry: Any) -> int:
 def _mark(text: bytes) -> tuple[int, int]:
     position, epoch = text.split()
     return int(position), int(epoch)
+
+
+def delete(place: RedisPlace, shard: int, rules: Rules = DEFAULT_RULES) -> None:
+    """Delete a shard's journal for good; a writer that is left finds itself fenced. Raises UnavailableError."""
+    server = RedisServer(place, rules)
+    try:
+        server.attempt(lambda client: client.unlink(*_keys(place, shard)))
+    finally:
+        server.close()
+
+
+def _keys(place: RedisPlace, shard: int) -> tuple[str, str, str]:
+    prefix = f"{place.prefix}:{{shard-{shard:04d}}}"  # braces: one slot of a cluster
+    return f"{prefix}:records", f"{prefix}:state", f"{prefix}:marks"

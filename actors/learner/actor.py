@@ -37,6 +37,7 @@ from whisperer.decisions.posterior import FLOOR, Array, Posterior, encode, poste
 from whisperer.errors import UnavailableError
 from whisperer.feedback.ledger import Campaign, Ledger
 from whisperer.feedback.outcome import Reward
+from whisperer.ids import TenantId
 
 ROUND_S = 0.2
 STORE_EVERY_S = 0.5
@@ -64,10 +65,10 @@ class _Stored(msgspec.Struct, array_like=True):
     """``numbers``: [tenant, campaign, number of its last publication]; ``floors``, parallel, of that publication."""
 
     number: int
-    numbers: list[tuple[str, str, int]]
+    numbers: list[tuple[TenantId, str, int]]
     ledger: bytes
     floors: list[float] = []
-    watches: list[tuple[str, str, DriftWatch]] = []
+    watches: list[tuple[TenantId, str, DriftWatch]] = []
     stages: list[PolicyStage] = []
 
 
@@ -90,8 +91,8 @@ class Learning:
         self.tallies = Tallies()
         self._changed: set[Campaign] = set()
         self._unstored = False
-        self._stored_offsets: dict[tuple[int, str], int] = {}
-        self._told: dict[tuple[int, str], int] = {}
+        self._stored_offsets: dict[tuple[int, TenantId], int] = {}
+        self._told: dict[tuple[int, TenantId], int] = {}
         self._away: dict[int, str] = {}
         self._published = asyncio.Event()
         self._stored_at = -float("inf")
@@ -197,7 +198,7 @@ class Learning:
         self.tallies.told(replica, report)
         return msgspec.msgpack.encode(self.tallies.totals())
 
-    def _tally(self, shard: int, rewards: list[tuple[str, Reward]]) -> None:
+    def _tally(self, shard: int, rewards: list[tuple[TenantId, Reward]]) -> None:
         known = self.ledger.since(shard)
         for tenant, reward in rewards:
             if reward.number >= known.get(tenant, 0):
@@ -215,9 +216,9 @@ class Learning:
             statistics.shorten_memory(ALARM_DAYS)
             _log.warning("rewards of %s/%s are not what they were: exploring more for a while", *campaign)
 
-    async def _pull(self, shard: int) -> list[tuple[str, Reward]]:
+    async def _pull(self, shard: int) -> list[tuple[TenantId, Reward]]:
         try:
-            rewards: list[tuple[str, Reward]] = await self._shards.call(
+            rewards: list[tuple[TenantId, Reward]] = await self._shards.call(
                 shard, "rewards", self.ledger.since(shard), LIMIT, timeout_s=CALL_TIMEOUT_S
             )
         except UnavailableError as error:
@@ -269,7 +270,7 @@ class Learner:
         """See :meth:`actors.learner.budgets.Treasury.lease`."""
         return await self._treasury.lease(holder, asks)
 
-    async def budgets(self, tenant: str, campaign: str) -> Plain:
+    async def budgets(self, tenant: TenantId, campaign: str) -> Plain:
         """Return a campaign's windows, list[BudgetWindow]."""
         return plain([one for one in self._treasury.status() if (one.tenant, one.campaign) == (tenant, campaign)])
 

@@ -18,13 +18,14 @@ import msgspec
 from actors.calls.learner_views import ModelAnswers, VersionsReport
 from whisperer.decisions.versions import parsed
 from whisperer.feedback.outcome import Reward
+from whisperer.ids import TenantId
 from whisperer.models.guardrails import VersionTally
-from whisperer.vocabulary.groups import POLICY
+from whisperer.vocabulary.groups import Group
 
 MOST_USERS = 10_000
 _MICROS_IN_MILLI = 1_000
 
-Policy = tuple[str, str]
+Policy = tuple[TenantId, str]
 
 
 class Earned(msgspec.Struct):
@@ -40,7 +41,7 @@ class Earned(msgspec.Struct):
 class PolicyStage(msgspec.Struct, array_like=True):
     """The stage of one policy; ``earned`` by version."""
 
-    tenant: str
+    tenant: TenantId
     policy: str
     since: int
     earned: dict[int, Earned]
@@ -61,9 +62,9 @@ class Tallies:
             if held is None or held.since < one.since:
                 self._stages[one.tenant, one.policy] = PolicyStage(one.tenant, one.policy, one.since, {})
 
-    def saw(self, tenant: str, reward: Reward) -> None:
+    def saw(self, tenant: TenantId, reward: Reward) -> None:
         """Count a reward; call once for each."""
-        decider = parsed(reward.policy_version) if reward.mature and reward.group == POLICY else None
+        decider = parsed(reward.policy_version) if reward.mature and reward.group == Group.POLICY else None
         stage = None if decider is None else self._stages.get((tenant, decider.model))
         if decider is None or stage is None or reward.decided_at < stage.since:
             return
@@ -77,7 +78,7 @@ class Tallies:
         earned.squares_milli2 += milli**2
         earned.absolute_milli += abs(milli)
 
-    def totals(self) -> list[tuple[str, str, int, dict[int, VersionTally]]]:
+    def totals(self) -> list[tuple[TenantId, str, int, dict[int, VersionTally]]]:
         """Return (tenant, policy, since, tallies by version) of every policy that anybody serves."""
         served: Counter[tuple[Policy, int, int, str]] = Counter()
         for report in self._reports.values():

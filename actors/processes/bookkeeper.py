@@ -24,6 +24,7 @@ import warnings
 from collections.abc import Callable
 
 from actors.processes.forked import NICENESS, ForkError, as_child
+from whisperer.errors import ProcessError
 
 PATIENCE_S = 20.0
 """How long a job runs only while nobody else wants the processor; then it competes, at low priority."""
@@ -37,7 +38,7 @@ _DONE, _FAILED = b"\0", b"\1"
 _libc = ctypes.CDLL(None)
 
 
-class JobFailedError(Exception):
+class JobFailedError(ProcessError):
     """The work raised in the child; the text is that of its error."""
 
 

@@ -31,6 +31,8 @@ from typing import IO, NoReturn
 
 import pyarrow as pa
 
+from whisperer.errors import ProcessError
+
 NICENESS = 10
 """Not 19: under full load a child that never runs would keep pages shared, and the journal untrimmed, for too long."""
 LOOK_S = 0.02
@@ -40,7 +42,7 @@ _libc = ctypes.CDLL(None)
 _ENDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 
 
-class ForkError(Exception):
+class ForkError(ProcessError):
     """The child could not be made, took too long, or did not end well."""
 
 

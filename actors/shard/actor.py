@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from actors.calls.partition_map import shard_name
 from actors.calls.plain import Plain, plain
 from actors.calls.retry import Pauses, retry
 from actors.calls.shard_status import SERVING, MovesState, RecoveryState, ShardStatus
-from actors.calls.shards import MOVING, OK, OVERLOADED, STALE_MAP, ShardCalls
+from actors.calls.shards import CallStatus, ShardCalls
 from actors.calls.socket_server import DirectServer
 from actors.calls.user_views import packed
 from actors.installation import Installation, configure_logs, load
@@ -48,7 +49,7 @@ from whisperer.errors import JournalDamagedError, OverloadError
 from whisperer.events.block import EventBlock
 from whisperer.events.decoding import readable
 from whisperer.feedback.outcome import Reward
-from whisperer.ids import partition_of, tenant_seed
+from whisperer.ids import DecisionId, Partition, TenantId, UserKey, partition_of, tenant_seed
 from whisperer.models.store import ArtifactStore
 from whisperer.shard import inspection
 from whisperer.shard.effects import Effect, SendLetter, UserErased
@@ -191,8 +192,8 @@ class ShardActor:
         try:
             await self._direct.start()
         except OSError:
-            return OK, None
-        return OK, (str(self._direct.path), self._direct.token)
+            return CallStatus.OK, None
+        return CallStatus.OK, (str(self._direct.path), self._direct.token)
 
     async def ingest(self, map_version: int, sizes: list[int], *pieces: bytes | memoryview) -> Answer:
         """Store and apply encoded event blocks; OK only once all of them are durable.
@@ -210,7 +211,7 @@ class ShardActor:
         strays = [n for n, one in enumerate(read) if self._strays(one.block)] if self._moving.has_strays else []
         at_home = [n for n in range(len(blocks)) if n not in strays]
         if not self._committer.has_room(sum(len(blocks[n]) + read[n].block.payload_size for n in at_home)):
-            return OVERLOADED, RETRY_AFTER_S
+            return CallStatus.OVERLOADED, RETRY_AFTER_S
         submitted = [
             self._committer.submit_bounded(part, len(part.block) + read[n].block.payload_size // len(parts))
             for n in at_home
@@ -218,31 +219,31 @@ class ShardActor:
             for part in parts
         ]
         await asyncio.gather(*submitted)
-        return (STALE_MAP, strays) if strays else (OK, None)
+        return (CallStatus.STALE_MAP, strays) if strays else (CallStatus.OK, None)
 
-    async def take_letters(self, map_version: int, letters: list[Letter]) -> tuple[str, list[str] | None]:
+    async def take_letters(self, map_version: int, letters: list[Letter]) -> tuple[str, Sequence[str] | None]:
         """Accept other shards' letters: OK and the fate of each (:mod:`actors.shard.letterbox`), once durable."""
         refusal = self._refusal(map_version)
         return (refusal[0], None) if refusal else await self._accept_letters(letters)
 
-    async def user(self, map_version: int, tenant: str, key: str, as_of: int | None) -> Answer:
+    async def user(self, map_version: int, tenant: TenantId, key: UserKey, as_of: int | None) -> Answer:
         """Return one user as of a time, or None."""
         refusal = self._refusal_for(map_version, tenant, [key])
         if refusal:
             return refusal
         view = inspection.user(self._shard, tenant, key, as_of)
-        return OK, None if view is None else packed(view)
+        return CallStatus.OK, None if view is None else packed(view)
 
-    async def root(self, map_version: int, tenant: str, key: str) -> Answer:
+    async def root(self, map_version: int, tenant: TenantId, key: UserKey) -> Answer:
         """Return whom a key was finally joined into: asked of the partition that orders aliases."""
         refusal = self._refusal(map_version)
         if refusal:
             return refusal
         if self._moving.is_elsewhere(tenant, ALIAS_ARBITER):
-            return STALE_MAP, None
-        return OK, inspection.root(self._shard, tenant, key)
+            return CallStatus.STALE_MAP, None
+        return CallStatus.OK, inspection.root(self._shard, tenant, key)
 
-    async def payloads(self, tenant: str, references: list[int], only_recent: bool) -> Plain:
+    async def payloads(self, tenant: TenantId, references: list[int], only_recent: bool) -> Plain:
         """Return the events behind timeline entries, list[EventView | None]: None where it is no longer in this shard's
         journal, or not in memory.
         """
@@ -254,7 +255,7 @@ class ShardActor:
         """Export everything acknowledged so far to the warehouse."""
         await self._flushing.done()
 
-    async def rewrite_without(self, tenant: str, erased: dict[str, int]) -> int:
+    async def rewrite_without(self, tenant: TenantId, erased: dict[UserKey, int]) -> int:
         """Remove users, of whatever shard, from the warehouse's files: asked of the one shard that rewrites them."""
         return await self._housekeeping.rewrite_without(tenant, erased)
 
@@ -262,13 +263,13 @@ class ShardActor:
         """Return how many erased users may still be in the warehouse."""
         return self._housekeeping.n_erasures_waiting
 
-    async def erase(self, map_version: int, tenant: str, key: str) -> Answer:
+    async def erase(self, map_version: int, tenant: TenantId, key: UserKey) -> Answer:
         """Erase a user; OK once that is durable."""
         return await self._store(map_version, tenant, [key], Erase(tenant, key))
 
     async def publish(
         self,
-        tenant: str,
+        tenant: TenantId,
         version: int,
         segments: list[SegmentConfig],
         campaigns: list[CampaignConfig],
@@ -288,7 +289,7 @@ class ShardActor:
     # -- the loop ------------------------------------------------------------------------------------------------------
 
     async def ask(
-        self, map_version: int, tenant: str, campaign: str, users: list[tuple[str, str]], timeout_s: float
+        self, map_version: int, tenant: TenantId, campaign: str, users: list[tuple[UserKey, str]], timeout_s: float
     ) -> Answer:
         """Decide what to do about these users now: (user key, occurrence) pairs, all of them at home here.
 
@@ -298,31 +299,31 @@ class ShardActor:
         if refusal:
             return refusal
         try:
-            return OK, plain(await self._loop.ask(tenant, campaign, users, timeout_s))
+            return CallStatus.OK, plain(await self._loop.ask(tenant, campaign, users, timeout_s))
         except OverloadError as error:
-            return OVERLOADED, error.retry_after_s
+            return CallStatus.OVERLOADED, error.retry_after_s
 
-    async def decision(self, tenant: str, decision_id: str) -> Plain:
+    async def decision(self, tenant: TenantId, decision_id: DecisionId) -> Plain:
         """Return a decision that is in memory here, DecisionView | None."""
         return plain(inspection.decision(self._shard, tenant, decision_id))
 
-    async def outcomes(self, map_version: int, tenant: str, outcomes: list[Outcome]) -> Answer:
+    async def outcomes(self, map_version: int, tenant: TenantId, outcomes: list[Outcome]) -> Answer:
         """Record what users did about messages; OK once durable."""
         return await self._store(map_version, tenant, [o.user for o in outcomes], Outcomes(tenant, outcomes))
 
     async def state_consent(
-        self, map_version: int, tenant: str, key: str, channel: str, purpose: str, granted: bool, source: str
+        self, map_version: int, tenant: TenantId, key: UserKey, channel: str, purpose: str, granted: bool, source: str
     ) -> Answer:
         """Record a user's wish about a channel and purpose; OK once durable."""
         return await self._store(
             map_version, tenant, [key], ConsentStated(tenant, key, channel, purpose, granted, source)
         )
 
-    async def rewards(self, since: dict[str, int], limit: int) -> list[tuple[str, Reward]]:
+    async def rewards(self, since: dict[TenantId, int], limit: int) -> list[tuple[TenantId, Reward]]:
         """Return the rewards from each tenant's number on, in order: the learner pulls them."""
         return self._loop.rewards(since, limit)
 
-    async def rewards_taken(self, tenant: str, before: int) -> None:
+    async def rewards_taken(self, tenant: TenantId, before: int) -> None:
         """Note that the learner has stored every reward of the tenant below this number."""
         if before > self._shard.tenant(tenant).loop.rewards.first:
             await self._committer.submit_bounded(RewardsTaken(tenant, before))
@@ -335,15 +336,15 @@ class ShardActor:
         """Score every user now; return how many there are."""
         return await self._scoring.sweep()
 
-    async def _store(self, map_version: int, tenant: str, keys: list[str], body: RecordBody) -> Answer:
+    async def _store(self, map_version: int, tenant: TenantId, keys: list[UserKey], body: RecordBody) -> Answer:
         refusal = self._refusal_for(map_version, tenant, keys)
         if refusal:
             return refusal
         try:
             await self._submit(body)
         except OverloadError as error:
-            return OVERLOADED, error.retry_after_s
-        return OK, None
+            return CallStatus.OVERLOADED, error.retry_after_s
+        return CallStatus.OK, None
 
     async def _submit(self, body: RecordBody) -> None:
         await self._committer.submit(body)
@@ -393,23 +394,25 @@ class ShardActor:
 
     # -- moving partitions -------------------------------------------------------------------------------------------
 
-    async def hand_over(self, tenant: str, partition: int, map_version: int, target: int) -> Answer:
+    async def hand_over(self, tenant: TenantId, partition: Partition, map_version: int, target: int) -> Answer:
         """Move a partition to another shard (:mod:`actors.shard.moving`)."""
         return await self._moving.hand_over(tenant, partition, map_version, target)
 
-    async def arrive(self, tenant: str, partition: int, map_version: int, number: int, part: bytes) -> Answer:
+    async def arrive(
+        self, tenant: TenantId, partition: Partition, map_version: int, number: int, part: bytes
+    ) -> Answer:
         """See :meth:`actors.shard.moving.Moving.arrive`."""
         return await self._moving.arrive(tenant, partition, map_version, number, part)
 
-    async def join(self, tenant: str, partition: int, map_version: int, state: bytes) -> Answer:
+    async def join(self, tenant: TenantId, partition: Partition, map_version: int, state: bytes) -> Answer:
         """See :meth:`actors.shard.moving.Moving.join`."""
         return await self._moving.join(tenant, partition, map_version, state)
 
-    async def has_joined(self, tenant: str, partition: int, map_version: int) -> bool:
+    async def has_joined(self, tenant: TenantId, partition: Partition, map_version: int) -> bool:
         """See :meth:`actors.shard.moving.Moving.has_joined`."""
         return self._moving.has_joined(tenant, partition, map_version)
 
-    async def close_down(self) -> dict[str, list[int]]:
+    async def close_down(self) -> dict[TenantId, list[Partition]]:
         """Take no more partitions that hold nothing here; return those that hold something, by tenant."""
         await self._committer.submit_bounded(ShardClosed())
         return {tenant: found.partition for tenant, found in self._moving.holdings().items()}
@@ -489,12 +492,12 @@ class ShardActor:
 
     def _refusal(self, map_version: int) -> Answer | None:
         if self._draining:
-            return MOVING, 1.0
+            return CallStatus.MOVING, 1.0
         if map_version < 1:  # maps count from 1: a caller that has not seen one yet
-            return STALE_MAP, None
+            return CallStatus.STALE_MAP, None
         return None
 
-    def _refusal_for(self, map_version: int, tenant: str, keys: list[str]) -> Answer | None:
+    def _refusal_for(self, map_version: int, tenant: TenantId, keys: list[UserKey]) -> Answer | None:
         """Check the same for a call about users, who must be at home here."""
         refusal = self._refusal(map_version)
         if refusal:
@@ -502,17 +505,17 @@ class ShardActor:
         if self._moving.has_strays:
             seed = tenant_seed(tenant)
             if any(self._moving.is_elsewhere(tenant, partition_of(key, seed)) for key in keys):
-                return STALE_MAP, None
+                return CallStatus.STALE_MAP, None
         return None
 
     def _strays(self, block: EventBlock) -> bool:
         """Report whether a block has events of a partition that lives elsewhere."""
         return any(self._moving.is_elsewhere(block.tenant, p) for p in np.unique(block.events()["partition"]).tolist())
 
-    async def _accept_letters(self, letters: list[Letter]) -> tuple[str, list[str] | None]:
-        return OK, await self._letterbox.take(letters)
+    async def _accept_letters(self, letters: list[Letter]) -> tuple[str, Sequence[str] | None]:
+        return CallStatus.OK, await self._letterbox.take(letters)
 
-    async def _confirm(self, letters: list[tuple[str, int, int]]) -> None:
+    async def _confirm(self, letters: list[tuple[TenantId, Partition, int]]) -> None:
         await self._committer.submit_bounded(LettersConfirmed(letters))
 
     def _remember(self, position: int, record: Record) -> None:

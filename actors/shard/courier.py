@@ -16,12 +16,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-from actors.calls.shards import OK, ShardCalls
-from actors.shard.letterbox import GAP, TAKEN, letter_bytes
+from actors.calls.shards import CallStatus, ShardCalls
+from actors.shard.letterbox import LetterFate, letter_bytes
 from actors.telemetry.logs import Seldom
 from whisperer.errors import UnavailableError
+from whisperer.ids import Partition, TenantId
 from whisperer.shard.records import Letter
 
 _log = logging.getLogger("whisperer.shard")
@@ -31,12 +32,12 @@ MAX_BATCH_BYTES = 1 << 20
 """A batch has at least one letter, however large."""
 RETRY_S = 0.2
 
-Pair = tuple[str, int, int]
+Pair = tuple[TenantId, Partition, Partition]
 """Tenant, source partition, target partition."""
-Answer = tuple[str, list[str] | None]
+Answer = tuple[str, Sequence[str] | None]
 """As returned by :meth:`actors.shard.letterbox.Letterbox.take`."""
 Take = Callable[[list[Letter]], Awaitable[Answer]]
-Confirm = Callable[[list[tuple[str, int, int]]], Awaitable[None]]
+Confirm = Callable[[list[tuple[TenantId, Partition, int]]], Awaitable[None]]
 
 
 class Courier:
@@ -126,8 +127,8 @@ class Courier:
                 await self._refresh()
                 self._release(batch)
                 continue
-            taken = [letter for letter, fate in zip(letters, fates, strict=True) if fate == TAKEN]
-            self._mend_gaps([letter for letter, fate in zip(letters, fates, strict=True) if fate == GAP])
+            taken = [letter for letter, fate in zip(letters, fates, strict=True) if fate == LetterFate.TAKEN]
+            self._mend_gaps([letter for letter, fate in zip(letters, fates, strict=True) if fate == LetterFate.GAP])
             refused = self._settle(batch, {(one.tenant, one.source, one.target): one.sequence for one in taken})
             if taken:
                 await self._confirm([(letter.tenant, letter.source, letter.sequence) for letter in taken])
@@ -159,7 +160,7 @@ class Courier:
                 size += letter_bytes(letter)
         return batch
 
-    async def _carry(self, target: int, letters: list[Letter]) -> list[str] | None:
+    async def _carry(self, target: int, letters: list[Letter]) -> Sequence[str] | None:
         """Return the fate of each letter; None where the shard took none because it is away or busy."""
         try:
             if target == self._shard:
@@ -179,7 +180,7 @@ class Courier:
                 exc_info=True,
             )
             return None
-        return fates if status == OK else None
+        return fates if status == CallStatus.OK else None
 
     def _mend_gaps(self, gaps: list[Letter]) -> None:
         if gaps:

@@ -16,7 +16,6 @@ from pathlib import Path
 
 from actors.calls.shard_status import CompactionState, RetentionState, SnapshotState
 from actors.calls.shards import ShardCalls
-from actors.installation import Settings
 from actors.journal import FileJournal
 from actors.processes.bookkeeper import Bookkeeper
 from actors.processes.forked import Forked, ForkError
@@ -28,8 +27,10 @@ from actors.warehouse import Warehouse
 from actors.warehouse.export import Exporter, known_beside
 from actors.warehouse.jobs import Compact, Erase, Export, Job, Vacuum, answered, do, encode_job
 from whisperer.errors import UnavailableError
+from whisperer.ids import TenantId, UserKey
 from whisperer.models.store import ArtifactStore
 from whisperer.ports import Journal
+from whisperer.settings import Settings
 from whisperer.shard.machine import Shard
 from whisperer.shard.records import ErasureDone, decode_record
 
@@ -157,7 +158,7 @@ class Housekeeping:
         self.compaction.dates_waiting = 0
         self.compaction.at = int(time.time())
 
-    async def rewrite_without(self, tenant: str, erased: dict[str, int]) -> int:
+    async def rewrite_without(self, tenant: TenantId, erased: dict[UserKey, int]) -> int:
         """Remove these users (key -> ms UTC), of whatever shard, from the warehouse's files; return their number of
         rows.
         """
@@ -264,7 +265,7 @@ class Housekeeping:
                 again_s = min(2 * again_s, ERASE_AGAIN_AT_MOST_S)
                 self._erasing.set()
 
-    async def _erase(self, erasing: dict[str, dict[str, int]]) -> None:
+    async def _erase(self, erasing: dict[TenantId, dict[UserKey, int]]) -> None:
         """Remove users (by tenant, user key -> ms UTC) from the warehouse for good.
 
         Their partitions may have been at home at any shard, which knows nothing of the erasure: so all of them export

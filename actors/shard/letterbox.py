@@ -15,10 +15,19 @@ from actors.calls.shard_status import LetterboxState
 from actors.shard.commit import Committer
 from actors.shard.weighing import batches
 from whisperer.events.decoding import held_bytes
+from whisperer.ids import Partition, TenantId
 from whisperer.shard.machine import Shard
 from whisperer.shard.records import Astray, Forward, Led, Letter, LettersArrived, MergeIn
+from whisperer.vocabulary.named import Named
 
-TAKEN, GAP, ELSEWHERE = "taken", "gap", "elsewhere"
+
+class LetterFate(Named):
+    """Name what became of a letter: applied, refused for want of those before it, or its target lives elsewhere."""
+
+    TAKEN = "taken"
+    GAP = "gap"
+    ELSEWHERE = "elsewhere"
+
 
 _LEAST = 512
 _ENTRY = 64
@@ -27,20 +36,24 @@ _ENTRY = 64
 class Letterbox:
     """Accept letters for one shard. Use from one event loop."""
 
-    def __init__(self, shard: Shard, committer: Committer, is_elsewhere: Callable[[str, int], bool]) -> None:
+    def __init__(self, shard: Shard, committer: Committer, is_elsewhere: Callable[[TenantId, Partition], bool]) -> None:
         self._shard = shard
         self._committer = committer
         self._is_elsewhere = is_elsewhere
-        self._counts = {TAKEN: 0, GAP: 0, ELSEWHERE: 0}
+        self._counts = dict.fromkeys(LetterFate, 0)
 
     def state(self, n_waiting: int) -> LetterboxState:
         """Return the letters by fate since the shard started; one that is sent again is counted again.
 
         ``n_waiting`` letters of ours wait for other shards (:attr:`actors.shard.courier.Courier.n_waiting`).
         """
-        return LetterboxState(n_waiting, self._counts[TAKEN], {why: self._counts[why] for why in (GAP, ELSEWHERE)})
+        return LetterboxState(
+            n_waiting,
+            self._counts[LetterFate.TAKEN],
+            {why: self._counts[why] for why in (LetterFate.GAP, LetterFate.ELSEWHERE)},
+        )
 
-    async def take(self, letters: list[Letter]) -> list[str]:
+    async def take(self, letters: list[Letter]) -> list[LetterFate]:
         """Return the fate of each letter, once those that are taken are durable.
 
         Never refuses for lack of room: each shard has one batch under way here, of bounded size.
@@ -58,7 +71,7 @@ class Letterbox:
 
     def _acceptable(self, letters: list[Letter]) -> list[Letter]:
         """Return those that are new, at home, and follow what is here or each other."""
-        reached: dict[tuple[str, int, int], int] = {}
+        reached: dict[tuple[TenantId, Partition, Partition], int] = {}
         found = []
         for letter in letters:
             if self._is_elsewhere(letter.tenant, letter.target):
@@ -77,10 +90,10 @@ class Letterbox:
         tenant = self._shard.tenants.get(letter.tenant)
         return 0 if tenant is None else tenant.cursors.get((letter.target, letter.source), 0)
 
-    def _fate(self, letter: Letter) -> str:
+    def _fate(self, letter: Letter) -> LetterFate:
         if letter.sequence <= self._reached(letter):
-            return TAKEN
-        return ELSEWHERE if self._is_elsewhere(letter.tenant, letter.target) else GAP
+            return LetterFate.TAKEN
+        return LetterFate.ELSEWHERE if self._is_elsewhere(letter.tenant, letter.target) else LetterFate.GAP
 
 
 def letter_bytes(letter: Letter) -> int:

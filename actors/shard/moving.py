@@ -21,15 +21,17 @@ import numpy as np
 from actors.calls.orders import Figures
 from actors.calls.plain import plain
 from actors.calls.shard_status import Holdings
-from actors.calls.shards import OK, OVERLOADED, ShardCalls
+from actors.calls.shards import CallStatus, ShardCalls
 from actors.shard.commit import Committer
 from actors.shard.loop.deliverer import Deliverer
 from whisperer.errors import UnavailableError
+from whisperer.ids import Partition, TenantId
 from whisperer.profiles.population import LIVE
 from whisperer.shard.machine import Shard
 from whisperer.shard.move import closing
 from whisperer.shard.move.packing import Copying, rows_of
 from whisperer.shard.records import PartitionJoined, PartitionLeft, PartitionPart, PartitionSwept
+from whisperer.shard.state.shard import Place
 
 SLICE_S = 0.01
 """Longest time to pack a part; the new home needs about three times as long to take it."""
@@ -45,7 +47,6 @@ BEGIN_AGAIN = "begin_again"
 
 _log = logging.getLogger("whisperer.shard")
 
-Place = tuple[str, int]
 Answer = tuple[str, Any]
 
 
@@ -77,7 +78,7 @@ class Moving:
         """Whether any partition may be elsewhere: a quick check before asking about each."""
         return bool(self.leaving or self._shard.absent or self._shard.kept is not None)
 
-    def is_elsewhere(self, tenant: str, partition: int) -> bool:
+    def is_elsewhere(self, tenant: TenantId, partition: Partition) -> bool:
         """Report whether a partition does not live here, or is about to leave."""
         place = (tenant, partition)
         return place in self.leaving or not self._shard.is_at_home(tenant, partition)
@@ -87,9 +88,9 @@ class Moving:
         for place in self._shard.sweeping:
             self._begin_sweep(place)
 
-    def holdings(self) -> dict[str, Holdings]:
+    def holdings(self) -> dict[TenantId, Holdings]:
         """Return, per tenant, the partitions at home here, with their users and events ever."""
-        found: dict[str, Holdings] = {}
+        found: dict[TenantId, Holdings] = {}
         for tenant in self._shard.tenants.values():
             table = tenant.people.table
             n = table.n
@@ -101,7 +102,7 @@ class Moving:
 
     # -- the old home ---------------------------------------------------------------------------------------------
 
-    async def hand_over(self, tenant: str, partition: int, map_version: int, target: int) -> Answer:
+    async def hand_over(self, tenant: TenantId, partition: Partition, map_version: int, target: int) -> Answer:
         """Move a partition to another shard; OK, with figures, once that shard has it durably. Idempotent.
 
         Raises UnavailableError when the new home is away; call again.
@@ -119,7 +120,7 @@ class Moving:
             self.n_left += 1
             figures.seconds = time.perf_counter() - began
             _log.info("partition %d of %s went to shard %d: %s", partition, tenant, target, figures)
-            return OK, plain(figures)
+            return CallStatus.OK, plain(figures)
 
     async def _bring(self, place: Place, map_version: int, target: int, figures: Figures) -> None:
         while True:
@@ -214,10 +215,10 @@ class Moving:
             try:
                 status, _ = await self._shards.call(target, method, *args)
             except UnavailableError:
-                status = OVERLOADED
+                status = CallStatus.OVERLOADED
                 with contextlib.suppress(UnavailableError):
                     await self._shards.places.refresh()
-            if status == OK:
+            if status == CallStatus.OK:
                 return
             if status == BEGIN_AGAIN:
                 raise _BeginAgainError
@@ -230,27 +231,29 @@ class Moving:
 
     # -- the new home ---------------------------------------------------------------------------------------------
 
-    def has_joined(self, tenant: str, partition: int, map_version: int) -> bool:
+    def has_joined(self, tenant: TenantId, partition: Partition, map_version: int) -> bool:
         """Report whether the partition is at home here since that version of the map."""
         place = (tenant, partition)
         return self._shard.moved.get(place, 0) >= map_version and place not in self._shard.absent
 
-    async def arrive(self, tenant: str, partition: int, map_version: int, number: int, part: bytes) -> Answer:
+    async def arrive(
+        self, tenant: TenantId, partition: Partition, map_version: int, number: int, part: bytes
+    ) -> Answer:
         """Store a part of a partition that is moving here; OK once it is durable. Idempotent."""
         place = (tenant, partition)
         if number == 0:
             await self._make_room(place)
         if self._next(place, map_version) == number or number == 0:
             await self._committer.submit_bounded(PartitionPart(*place, map_version, number, part), len(part))
-        return (OK if self._next(place, map_version) == number + 1 else BEGIN_AGAIN), None
+        return (CallStatus.OK if self._next(place, map_version) == number + 1 else BEGIN_AGAIN), None
 
-    async def join(self, tenant: str, partition: int, map_version: int, state: bytes) -> Answer:
+    async def join(self, tenant: TenantId, partition: Partition, map_version: int, state: bytes) -> Answer:
         """Take up a partition all of whose parts are here; OK once it is at home. Idempotent."""
         if not self.has_joined(tenant, partition, map_version):
             self._deliverer.resume(tenant, partition)
             await self._committer.submit_bounded(PartitionJoined(tenant, partition, map_version, state), len(state))
             self.n_joined += 1
-        return (OK if self.has_joined(tenant, partition, map_version) else BEGIN_AGAIN), None
+        return (CallStatus.OK if self.has_joined(tenant, partition, map_version) else BEGIN_AGAIN), None
 
     def _next(self, place: Place, map_version: int) -> int:
         """Return the number of the part to come next."""

@@ -12,6 +12,7 @@ from collections import OrderedDict
 from whisperer.events.block import EventBlock, message_id_of
 from whisperer.events.block import Payloads as Unpacked
 from whisperer.events.decoding import decode_block
+from whisperer.ids import TenantId
 from whisperer.ports import Journal
 from whisperer.profiles.timeline import unpack_reference
 from whisperer.shard.records import Events, decode_record
@@ -37,7 +38,7 @@ class Payloads:
             _, oldest = self._recent.popitem(last=False)
             self._recent_bytes -= len(oldest)
 
-    def recent(self, tenant: str, references: list[int]) -> list[EventView | None]:
+    def recent(self, tenant: TenantId, references: list[int]) -> list[EventView | None]:
         """Return the events at these references, in order; None for those not in memory."""
         blocks: dict[int, EventBlock | None] = {}
         found: list[EventView | None] = []
@@ -51,7 +52,7 @@ class Payloads:
             found.append(_from_block(block, index) if mine and block is not None else None)
         return found
 
-    def read(self, tenant: str, references: list[int]) -> list[EventView | None]:
+    def read(self, tenant: TenantId, references: list[int]) -> list[EventView | None]:
         """Return the events at these references, in order; None where memory and journal have none of this tenant.
 
         Holds one block at a time, however many are asked for.

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from actors.installation import Settings
 from actors.journal import Rules, open_journal
 from actors.snapshots.store import SnapshotStore
 from whisperer.errors import FencedError, JournalDamagedError, JournalError, UnavailableError
 from whisperer.ports import Journal
+from whisperer.settings import Settings
 from whisperer.shard import snapshot
 from whisperer.shard.machine import Shard
 from whisperer.shard.records import decode_record
@@ -100,13 +100,7 @@ def recover(shard_id: int, settings: Settings, store: SnapshotStore, prepared: P
         shard_id,
         segment_bytes=section.segment_bytes,
         takeover_timeout_s=TAKEOVER_TIMEOUT_S,
-        rules=Rules(
-            section.wait_replicas,
-            section.wait_timeout_s,
-            section.timeout_s,
-            section.patience_s,
-            section.require_fsync,
-        ),
+        rules=Rules.of(section),
     )
     try:
         shard, n_replayed = _rebuild(shard_id, journal, settings, store, prepared)

@@ -21,12 +21,13 @@ import msgspec
 
 from actors.calls.retry import Pauses, retry
 from actors.calls.shard_status import ScoreModelState, ScoringState
-from actors.installation import ScoringSection
 from actors.telemetry.logs import Seldom
 from whisperer.errors import OverloadError, WhispererError
+from whisperer.ids import TenantId
 from whisperer.models.scores import open_model
 from whisperer.models.store import ArtifactStore
 from whisperer.profiles.scores import BgNbdScores, ScoreModel
+from whisperer.settings import ScoringSettings
 from whisperer.shard.machine import Shard
 from whisperer.shard.people import scoring
 from whisperer.shard.records import RecordBody, ScoreModelChosen
@@ -49,7 +50,7 @@ class Scoring:
         submit: Callable[[RecordBody], Awaitable[None]],
         clock: Callable[[], int],
         cache: Path,
-        rhythm: ScoringSection,
+        rhythm: ScoringSettings,
     ) -> None:
         self._shard = shard
         self._submit = submit
@@ -57,7 +58,7 @@ class Scoring:
         self._cache = cache
         self._rhythm = rhythm
         self._formula = BgNbdScores()
-        self._loaded: dict[str, tuple[ScoreModelChosen, ScoreModel]] = {}
+        self._loaded: dict[TenantId, tuple[ScoreModelChosen, ScoreModel]] = {}
         self._seldom = Seldom(_log)
         self._sweeping = asyncio.Lock()
         self._chosen = asyncio.Event()
@@ -101,7 +102,7 @@ class Scoring:
             state.sweeps += 1
             return state.last_users
 
-    async def _sweep(self, tenant_id: str) -> None:
+    async def _sweep(self, tenant_id: TenantId) -> None:
         tenant = self._shard.tenant(tenant_id)
         model = await self._model(tenant_id, tenant.score_model)
         first = 0
@@ -116,7 +117,7 @@ class Scoring:
             first += found.n
             self._state.users += len(found.rows)
 
-    async def _model(self, tenant_id: str, chosen: ScoreModelChosen | None) -> ScoreModel:
+    async def _model(self, tenant_id: TenantId, chosen: ScoreModelChosen | None) -> ScoreModel:
         model, fault = (self._formula, "") if chosen is None else await self._wanted(tenant_id, chosen)
         is_learned = chosen is not None and not fault
         self._state.models[tenant_id] = ScoreModelState(
@@ -124,7 +125,7 @@ class Scoring:
         )
         return model
 
-    async def _wanted(self, tenant_id: str, chosen: ScoreModelChosen) -> tuple[ScoreModel, str]:
+    async def _wanted(self, tenant_id: TenantId, chosen: ScoreModelChosen) -> tuple[ScoreModel, str]:
         """Return the model chosen, or the formula and why."""
         held = self._loaded.get(tenant_id)
         if held is not None and held[0] == chosen:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from actors.calls.shard_status import CommitHistograms, CommitState
 from actors.shard.commit import Committer
 from whisperer.evaluation.lift import GroupTally
+from whisperer.ids import TenantId
 from whisperer.shard.accounts import Account
 from whisperer.shard.machine import Shard
 from whisperer.shard.state.tenant import REFUSED_TRAITS, Tenant
@@ -47,7 +48,7 @@ def n_partitions(shard: Shard) -> int:
     return sum(int((tenant.sequence > 0).sum()) for tenant in shard.tenants.values())
 
 
-def tenants(shard: Shard, latest: Callable[[str], list[LatestDecision]]) -> dict[str, TenantCounts]:
+def tenants(shard: Shard, latest: Callable[[TenantId], list[LatestDecision]]) -> dict[TenantId, TenantCounts]:
     """Return the counts of each tenant; ``latest`` returns a tenant's newest decisions."""
     return {tenant.id: _tenant(shard, tenant, latest(tenant.id)) for tenant in shard.tenants.values()}
 

@@ -14,7 +14,7 @@ from typing import Any
 from actors.calls.partition_map import shard_name
 from actors.calls.plain import Plain, plain
 from actors.calls.shard_status import ShardAway, TookOver
-from actors.calls.shards import MOVING
+from actors.calls.shards import CallStatus
 from actors.directory.state_file import read_map
 from actors.installation import load
 from actors.shard import actor as shard_actor
@@ -65,7 +65,7 @@ class ShardActor(shard_actor.ShardActor):
         if not self._serves and method not in ("stand_by", "take_over"):
             if method == "status":
                 return plain(ShardAway(shard_name(self._id), "standing by"))
-            return MOVING, None
+            return CallStatus.MOVING, None
         if method in ("stand_by", "take_over"):
             return await getattr(self, method)(*args)
         return await super().call(traces, method, *args)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from whisperer.events.block import EventBlock, Payloads, encode_block
 from whisperer.events.parts import select
 from whisperer.events.types import Flag
+from whisperer.ids import UserKey
 from whisperer.shard.machine import Shard
 from whisperer.shard.records import Astray, EraseLinked, Events, Forward, Led, Letter, MergeIn
 from whisperer.shard.state.tenant import Tenant
@@ -93,6 +94,6 @@ def _letter_us(shard: Shard, letter: Letter) -> float:
     return LETTER_US
 
 
-def _n_links(tenant: Tenant | None, key: str) -> int:
+def _n_links(tenant: Tenant | None, key: UserKey) -> int:
     row = None if tenant is None else tenant.people.keys.get(key)
     return 0 if tenant is None or row is None else len(tenant.people.links.get(row, ()))

@@ -14,14 +14,7 @@ from pathlib import Path
 import msgspec
 
 from actors.files.blobs import BlobFolder
-from actors.simulation.record import (
-    DONE,
-    FAILED,
-    Record,
-    Task,
-    encode_record,
-    first_record,
-)
+from actors.simulation.record import Record, RunState, Task, encode_record, first_record
 from actors.warehouse import Warehouse
 from actors.warehouse.identities import asked_again
 from actors.warehouse.tenant_history import Past
@@ -57,12 +50,12 @@ def carry_out(task: Task) -> Record:
     tell(now=True)
     try:
         record.result = asked_again(lambda: _simulated(task, record, tell))
-        record.status = DONE
+        record.status = RunState.DONE
     except WhispererError as error:
-        record.status, record.error = FAILED, error.message
+        record.status, record.error = RunState.FAILED, error.message
     except Exception as error:
         _log.exception("simulation %s failed", task.id)
-        record.status, record.error = FAILED, f"an error of kind {type(error).__name__}; the log has more"
+        record.status, record.error = RunState.FAILED, f"an error of kind {type(error).__name__}; the log has more"
     tell(now=True)
     return record
 

@@ -6,9 +6,17 @@ import msgspec
 
 from whisperer.simulation.plan import MOST_EVENTS, SimulationPlan
 from whisperer.simulation.result import SimulationResult
+from whisperer.vocabulary.named import Named
 
 TIME_LIMIT_S = 1_200
-RUNNING, DONE, FAILED = "running", "done", "failed"
+
+
+class RunState(Named):
+    """Name where a simulation stands."""
+
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
 
 
 class Task(msgspec.Struct, array_like=True, frozen=True):
@@ -39,7 +47,7 @@ class Record(msgspec.Struct, omit_defaults=True):
 
     id: str
     campaign: str
-    status: str
+    status: RunState
     started_at: int
     updated_at: int
     n_done: int = 0
@@ -53,4 +61,4 @@ encode_record, decode_record = msgspec.json.Encoder().encode, msgspec.json.Decod
 
 def first_record(task: Task) -> Record:
     """Return the record of a simulation that has just begun."""
-    return Record(task.id, task.plan.name, RUNNING, task.started_at, task.started_at)
+    return Record(task.id, task.plan.name, RunState.RUNNING, task.started_at, task.started_at)

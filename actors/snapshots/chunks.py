@@ -17,12 +17,14 @@ import pyarrow as pa
 import xxhash
 from google_crc32c import value
 
+from whisperer.errors import DamagedError
+
 CHUNK_ROWS = 16_384
 
 Compression = Literal["lz4", "zstd"]
 
 
-class DamagedChunkError(ValueError):
+class DamagedChunkError(DamagedError):
     """The bytes are not those that were written."""
 
 

@@ -24,7 +24,7 @@ from google_crc32c import value
 
 from actors.snapshots import chunks
 from actors.snapshots.chunks import Chunk, Compression, StoredTable
-from whisperer.errors import UNREADABLE
+from whisperer.errors import UNREADABLE, DamagedError
 
 VERSION = 1
 OWN = 0
@@ -40,7 +40,7 @@ _TRAILER = struct.Struct("<QQII8s")
 HEAD_BYTES, TRAILER_BYTES = _HEAD.size, _TRAILER.size
 
 
-class DamagedPackError(ValueError):
+class DamagedPackError(DamagedError):
     """The file is not a whole pack."""
 
 

@@ -21,6 +21,7 @@ import msgspec
 
 from actors.files.blobs import BlobFolder, SealError, seal, unseal
 from whisperer.errors import InvariantError
+from whisperer.ids import TenantId
 
 FORMAT_VERSION = 1
 
@@ -41,7 +42,7 @@ class FileEntry(msgspec.Struct, frozen=True, omit_defaults=True):
     """
 
     path: str
-    tenant: str
+    tenant: TenantId
     date: str
     n_rows: int
     n_bytes: int

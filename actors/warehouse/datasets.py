@@ -24,6 +24,7 @@ from actors.warehouse.logs import LoggedRow, LogRecord
 from actors.warehouse.pseudonyms import Pseudonyms
 from actors.warehouse.rows import ExportRecord, check_tenant
 from whisperer.errors import InvariantError
+from whisperer.ids import TenantId, UserKey
 from whisperer.shard.state.log import DecisionRow, DeliveryRow, LogRow, OutcomeRow, RewardRow
 
 PIECE_BYTES = 192 << 20
@@ -73,7 +74,7 @@ class Dataset:
                 table = table.append_column(column, pa.nulls(table.num_rows, column.type))
         return table.select(self.schema.names).cast(self.schema)
 
-    def folder(self, tenant: str, date: str) -> str:
+    def folder(self, tenant: TenantId, date: str) -> str:
         """Return the folder of a date's files. Events came first, and stay where they always were."""
         part = "" if self.kind is None else f"/dataset={self.name}"
         return f"tenant={tenant}{part}/date={date}"
@@ -85,7 +86,7 @@ class Dataset:
         keys = [number.to_numpy() for number in reversed(numbers)]
         return whole.take(pa.array(np.lexsort((*keys, _ranks(text)))))
 
-    def of_users(self, table: pa.Table, erased: Mapping[str, int]) -> pa.BooleanArray:
+    def of_users(self, table: pa.Table, erased: Mapping[UserKey, int]) -> pa.BooleanArray:
         """Mark the rows (bool[n]) of these users, user key -> ms UTC, from before they were erased."""
         keys = pa.array(erased, pa.string())
         until = np.fromiter(erased.values(), np.int64, len(erased))
@@ -95,7 +96,7 @@ class Dataset:
         theirs[theirs] = when[theirs] <= until[place.drop_null().to_numpy()]
         return pa.array(theirs)
 
-    def without_users(self, table: pa.Table, erased: pa.Array, tenant: str, pseudonyms: Pseudonyms) -> pa.Table:
+    def without_users(self, table: pa.Table, erased: pa.Array, tenant: TenantId, pseudonyms: Pseudonyms) -> pa.Table:
         """Return what remains of a table when the users of the rows where ``erased`` (bool[n]) is true are erased."""
         if self.personal is None:
             return table.filter(pc.invert(erased))
@@ -159,15 +160,15 @@ def dataset_named(name: str) -> Dataset:
 
 def tables_by_day(
     records: Iterable[ExportRecord | LogRecord], shard: int, pseudonyms: Pseudonyms
-) -> Iterator[tuple[Dataset, str, str, pa.Table]]:
+) -> Iterator[tuple[Dataset, TenantId, str, pa.Table]]:
     """Yield (dataset, tenant, ISO date, sorted rows) of all counted events and all logged rows.
 
     A tenant's events come in pieces of about :data:`PIECE_BYTES`: a journal compresses payloads, and memory must not
     depend on how well.
     """
-    events: dict[str, list[pa.Table]] = defaultdict(list)
-    sizes: Counter[str] = Counter()
-    logged: dict[tuple[str, type[LogRow]], list[LoggedRow]] = defaultdict(list)
+    events: dict[TenantId, list[pa.Table]] = defaultdict(list)
+    sizes: Counter[TenantId] = Counter()
+    logged: dict[tuple[TenantId, type[LogRow]], list[LoggedRow]] = defaultdict(list)
     for record in records:
         if isinstance(record, ExportRecord):
             tenant, table = check_tenant(record.block.tenant), rows.rows_of(record, shard)
@@ -203,7 +204,7 @@ def _ranks(texts: pa.ChunkedArray) -> NDArray[np.int64]:
     return found
 
 
-def _by_day(dataset: Dataset, tenant: str, table: pa.Table) -> Iterator[tuple[Dataset, str, str, pa.Table]]:
+def _by_day(dataset: Dataset, tenant: TenantId, table: pa.Table) -> Iterator[tuple[Dataset, TenantId, str, pa.Table]]:
     days = pc.unique(table["date"]).sort()
     for day in days:
         of_day = table if len(days) == 1 else table.filter(pc.equal(table["date"], day))

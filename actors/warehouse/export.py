@@ -20,7 +20,7 @@ import numpy as np
 from actors.warehouse import Exported, ExportRecord, LogRecord, Warehouse
 from whisperer.events.block import keys_of
 from whisperer.events.decoding import decode_block
-from whisperer.ids import message_hash
+from whisperer.ids import TenantId, message_hash
 from whisperer.ports import Journal
 from whisperer.shard.machine import Shard
 from whisperer.shard.records import Events, decode_record
@@ -45,7 +45,7 @@ class Known(msgspec.Struct, array_like=True, frozen=True):
     shard: int
     repeats: dict[int, bytes]
     log: dict[int, msgspec.Raw]
-    erased: dict[str, dict[bytes, int]]
+    erased: dict[TenantId, dict[bytes, int]]
 
 
 def known(shard: Shard, first: int, last: int) -> Known:

@@ -11,6 +11,7 @@ from actors.journal.segment import closed_segment
 from actors.warehouse import Warehouse
 from actors.warehouse.export import Known, export_range
 from whisperer.errors import UnavailableError
+from whisperer.ids import TenantId, UserKey
 
 
 class Export(msgspec.Struct, tag=1, array_like=True, frozen=True):
@@ -25,7 +26,7 @@ class Export(msgspec.Struct, tag=1, array_like=True, frozen=True):
 class Compact(msgspec.Struct, tag=2, array_like=True, frozen=True):
     """Call :meth:`Warehouse.compact`; answers the number of files merged."""
 
-    tenant: str
+    tenant: TenantId
     date: str
     at_least: int
     below_bytes: int
@@ -38,8 +39,8 @@ class Vacuum(msgspec.Struct, tag=3, array_like=True, frozen=True):
 class Erase(msgspec.Struct, tag=4, array_like=True, frozen=True):
     """Call :meth:`Warehouse.erase`; answers the number of rows that were the users'."""
 
-    tenant: str
-    erased: dict[str, int]
+    tenant: TenantId
+    erased: dict[UserKey, int]
 
 
 Job = Export | Compact | Vacuum | Erase

@@ -15,6 +15,7 @@ import duckdb
 from actors.warehouse import Warehouse
 from actors.warehouse.identities import asked_again, create_same
 from whisperer.evaluation.lift import GroupTally
+from whisperer.ids import TenantId
 from whisperer.journeys.campaign import Campaign
 from whisperer.shard.decision.outcomes import SKEW_MS
 from whisperer.vocabulary.units import DAY_MS
@@ -46,7 +47,7 @@ _DAYS = f"""
 
 
 def closed_by_day(
-    warehouse: Warehouse, tenant: str, campaign: Campaign, until: int
+    warehouse: Warehouse, tenant: TenantId, campaign: Campaign, until: int
 ) -> tuple[list[tuple[int, str, GroupTally]], int]:
     """Return (day, group, tally) of users whose window closed before ``until`` (ms UTC), and the number left out.
 
@@ -57,7 +58,7 @@ def closed_by_day(
 
 
 def _closed_by_day(
-    warehouse: Warehouse, tenant: str, campaign: Campaign, until: int
+    warehouse: Warehouse, tenant: TenantId, campaign: Campaign, until: int
 ) -> tuple[list[tuple[int, str, GroupTally]], int]:
     config: dict[str, Any] = {"threads": 1, "memory_limit": _MEMORY}
     with duckdb.connect(config=config) as connection:

@@ -14,6 +14,8 @@ from collections.abc import Iterable
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from whisperer.ids import TenantId, UserKey
+
 PSEUDONYM_PREFIX = "erased:"
 
 
@@ -29,12 +31,12 @@ class Pseudonyms:
         # Derived, because the secret may sign other things too.
         self._key = hashlib.blake2b(key or secrets.token_bytes(32), digest_size=32, person=b"pseudonym").digest()
 
-    def of(self, tenant: str, user_key: str) -> str:
+    def of(self, tenant: TenantId, user_key: UserKey) -> str:
         """Return the pseudonym of a user."""
         text = f"{tenant}\x1f{user_key}".encode("utf-8", "surrogatepass")
         return PSEUDONYM_PREFIX + hashlib.blake2b(text, digest_size=16, key=self._key).hexdigest()
 
-    def put(self, table: pa.Table, erased: pa.Array, tenant: str, personal: Iterable[str]) -> pa.Table:
+    def put(self, table: pa.Table, erased: pa.Array, tenant: TenantId, personal: Iterable[str]) -> pa.Table:
         """Return the table with pseudonyms, and nulls in ``personal`` columns, where ``erased`` (bool[n]) is true."""
         if not pc.any(erased).as_py():
             return table

@@ -27,6 +27,7 @@ from actors.warehouse.datasets import EVENTS, Dataset, dataset_named
 from actors.warehouse.logs import field_names
 from actors.warehouse.rows import check_tenant
 from whisperer.errors import InvariantError
+from whisperer.ids import DecisionId, Partition, TenantId, UserKey
 
 _N_ATTEMPTS = 5
 _BATCH_ROWS = 1_024
@@ -40,10 +41,10 @@ Answer = TypeVar("Answer")
 class StoredEvent:
     """A row of the warehouse; times in ms UTC, ``date`` ISO 8601."""
 
-    tenant: str
+    tenant: TenantId
     date: str
-    partition: int
-    user_key: str
+    partition: Partition
+    user_key: UserKey
     user_id: str | None
     anonymous_id: str | None
     type: str
@@ -95,7 +96,7 @@ class Reader:
         return duckdb.connect(config={**bounds, **config})
 
     def relation(
-        self, tenant: str, dataset: str = "events", connection: duckdb.DuckDBPyConnection | None = None
+        self, tenant: TenantId, dataset: str = "events", connection: duckdb.DuckDBPyConnection | None = None
     ) -> duckdb.DuckDBPyRelation:
         """Return all of a tenant's rows of a dataset, to query further in DuckDB, on ``connection`` or one of our own.
 
@@ -104,13 +105,13 @@ class Reader:
         of = dataset_named(dataset)
         return self._over(of, self._files(tenant, of), connection or self._duckdb.cursor())
 
-    def stream_events(self, tenant: str, user_keys: Collection[str]) -> Iterator[list[StoredEvent]]:
+    def stream_events(self, tenant: TenantId, user_keys: Collection[UserKey]) -> Iterator[list[StoredEvent]]:
         """Yield all events counted under any of the user keys, by event time, a batch at a time: memory is bounded."""
         order = "timestamp, shard, lsn, index"
         for rows in self._stream(tenant, EVENTS, user_keys, order):
             yield [StoredEvent(*row) for row in rows]
 
-    def lookup(self, tenant: str, shard: int, positions: Sequence[tuple[int, int]]) -> list[StoredEvent | None]:
+    def lookup(self, tenant: TenantId, shard: int, positions: Sequence[tuple[int, int]]) -> list[StoredEvent | None]:
         """Return the events at (lsn, index in the block), in the order asked; None where there is no such row (now)."""
         if not positions:
             return []
@@ -124,7 +125,9 @@ class Reader:
         found = {(event.lsn, event.index): event for event in self._ask(ask)}
         return [found.get(position) for position in positions]
 
-    def stream_log(self, tenant: str, dataset: str, user_keys: Collection[str]) -> Iterator[list[dict[str, Any]]]:
+    def stream_log(
+        self, tenant: TenantId, dataset: str, user_keys: Collection[UserKey]
+    ) -> Iterator[list[dict[str, Any]]]:
         """Yield all rows of one log dataset under any of the user keys, a batch at a time; see :class:`Audit`.
 
         The datasets are decisions, deliveries, outcomes and rewards.
@@ -135,7 +138,7 @@ class Reader:
         for rows in self._stream(tenant, of, user_keys, "occurred_at, shard, lsn, index"):
             yield [dict(zip(names, row, strict=True)) for row in rows]
 
-    def lookup_decision(self, tenant: str, decision_id: str) -> Audit | None:
+    def lookup_decision(self, tenant: TenantId, decision_id: DecisionId) -> Audit | None:
         """Return a decision with all that followed; None if the warehouse has none of that id for the tenant (yet)."""
         wanted = _is_in("decision_id", [decision_id])
 
@@ -159,7 +162,7 @@ class Reader:
 
         return self._ask(ask)
 
-    def _files(self, tenant: str, dataset: Dataset) -> list[FileEntry]:
+    def _files(self, tenant: TenantId, dataset: Dataset) -> list[FileEntry]:
         check_tenant(tenant)
         files = self._catalog.state().files.values()
         return [file for file in files if file.tenant == tenant and file.dataset == dataset.name]
@@ -208,7 +211,7 @@ class Reader:
         return [dict(zip(names, row, strict=True)) for row in rows]
 
     def _stream(
-        self, tenant: str, dataset: Dataset, user_keys: Collection[str], order: str
+        self, tenant: TenantId, dataset: Dataset, user_keys: Collection[UserKey], order: str
     ) -> Iterator[Iterable[tuple[Any, ...]]]:
         """Yield rows in batches. They are sorted: when the first comes, every file has been read."""
         if not user_keys:

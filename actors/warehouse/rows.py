@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from whisperer.errors import InvariantError
 from whisperer.events.block import EventBlock, columns_of, gather, spans
 from whisperer.events.types import EventType
-from whisperer.ids import ANONYMOUS_PREFIX
+from whisperer.ids import ANONYMOUS_PREFIX, TenantId
 from whisperer.vocabulary.units import DAY_MS
 
 _TENANT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}\Z")
@@ -77,7 +77,7 @@ class ExportRecord:
     forwarded: bool = False
 
 
-def check_tenant(tenant: str) -> str:
+def check_tenant(tenant: TenantId) -> TenantId:
     """Return the tenant id, which becomes part of a path. Raises InvariantError for one that must not."""
     if not _TENANT.match(tenant):
         raise InvariantError(f"tenant id {tenant!r} cannot be part of a path")

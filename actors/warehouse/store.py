@@ -39,6 +39,7 @@ from actors.warehouse.pseudonyms import Pseudonyms
 from actors.warehouse.reader import Audit, Reader, StoredEvent
 from actors.warehouse.rows import ExportRecord, check_tenant
 from whisperer.errors import FencedError, InvariantError, UnavailableError
+from whisperer.ids import DecisionId, TenantId, UserKey
 
 COMPACT_BELOW_BYTES = 16 << 20
 COMPACT_ROWS = 1_000_000
@@ -107,7 +108,7 @@ class Warehouse:
         n_all = sum(file.n_rows for file in files)
         return Exported(committed=True, n_rows=n_rows, n_log_rows=n_all - n_rows, n_files=len(files))
 
-    def scattered(self, *, at_least: int, below_bytes: int = COMPACT_BELOW_BYTES) -> list[tuple[str, str]]:
+    def scattered(self, *, at_least: int, below_bytes: int = COMPACT_BELOW_BYTES) -> list[tuple[TenantId, str]]:
         """Return (tenant, date) with ``at_least`` files of a dataset smaller than ``below_bytes``; most files first."""
         counts = Counter(
             (file.tenant, file.date, file.dataset)
@@ -121,7 +122,7 @@ class Warehouse:
         """Return how many commits :meth:`vacuum` would fold into one."""
         return self._catalog.state().n_commits
 
-    def compact(self, tenant: str, date: str, *, below_bytes: int = COMPACT_BELOW_BYTES, at_least: int = 2) -> int:
+    def compact(self, tenant: TenantId, date: str, *, below_bytes: int = COMPACT_BELOW_BYTES, at_least: int = 2) -> int:
         """Merge a date's files smaller than ``below_bytes`` into files up to twice that size, each dataset separately.
 
         Only datasets with ``at_least`` such files. Returns how many files were replaced. Safe on an open date too:
@@ -143,7 +144,7 @@ class Warehouse:
                     removes += [file.path for file in batch]
             return self._swap(number, "compact", adds, removes)
 
-    def erase(self, tenant: str, erased: Mapping[str, int]) -> int:
+    def erase(self, tenant: TenantId, erased: Mapping[UserKey, int]) -> int:
         """Rewrite every file with rows of these users (user key -> ms UTC of erasure); return how many were theirs.
 
         Afterwards the old files are gone. Events are removed. Decisions, deliveries, outcomes and rewards stay for the
@@ -169,7 +170,7 @@ class Warehouse:
         self.vacuum(tenant)
         return n_rows
 
-    def vacuum(self, tenant: str | None = None) -> int:
+    def vacuum(self, tenant: TenantId | None = None) -> int:
         """Delete files that no commit names or ever will (left by crashes) and fold the catalog; return their number.
 
         With ``tenant``, look only there, and do not fold.
@@ -186,37 +187,39 @@ class Warehouse:
                 self._catalog.fold()
         return n_deleted
 
-    def read_events(self, tenant: str, user_keys: Collection[str]) -> list[StoredEvent]:
+    def read_events(self, tenant: TenantId, user_keys: Collection[UserKey]) -> list[StoredEvent]:
         """Return everything :meth:`stream_events` yields, at once: for few events."""
         return [event for batch in self.stream_events(tenant, user_keys) for event in batch]
 
-    def stream_events(self, tenant: str, user_keys: Collection[str]) -> Iterator[list[StoredEvent]]:
+    def stream_events(self, tenant: TenantId, user_keys: Collection[UserKey]) -> Iterator[list[StoredEvent]]:
         """See :meth:`Reader.stream_events`."""
         return self._reader.stream_events(tenant, user_keys)
 
-    def lookup(self, tenant: str, shard: int, positions: list[tuple[int, int]]) -> list[StoredEvent | None]:
+    def lookup(self, tenant: TenantId, shard: int, positions: list[tuple[int, int]]) -> list[StoredEvent | None]:
         """See :meth:`Reader.lookup`."""
         return self._reader.lookup(tenant, shard, positions)
 
-    def lookup_decision(self, tenant: str, decision_id: str) -> Audit | None:
+    def lookup_decision(self, tenant: TenantId, decision_id: DecisionId) -> Audit | None:
         """See :meth:`Reader.lookup_decision`."""
         return self._reader.lookup_decision(tenant, decision_id)
 
-    def read_log(self, tenant: str, dataset: str, user_keys: Collection[str]) -> list[dict[str, Any]]:
+    def read_log(self, tenant: TenantId, dataset: str, user_keys: Collection[UserKey]) -> list[dict[str, Any]]:
         """Return everything :meth:`stream_log` yields, at once: for few rows."""
         return [row for batch in self.stream_log(tenant, dataset, user_keys) for row in batch]
 
-    def stream_log(self, tenant: str, dataset: str, user_keys: Collection[str]) -> Iterator[list[dict[str, Any]]]:
+    def stream_log(
+        self, tenant: TenantId, dataset: str, user_keys: Collection[UserKey]
+    ) -> Iterator[list[dict[str, Any]]]:
         """See :meth:`Reader.stream_log`."""
         return self._reader.stream_log(tenant, dataset, user_keys)
 
     def duckdb_relation(
-        self, tenant: str, dataset: str = "events", connection: duckdb.DuckDBPyConnection | None = None
+        self, tenant: TenantId, dataset: str = "events", connection: duckdb.DuckDBPyConnection | None = None
     ) -> duckdb.DuckDBPyRelation:
         """See :meth:`Reader.relation`."""
         return self._reader.relation(tenant, dataset, connection)
 
-    def files(self, tenant: str | None = None) -> list[FileEntry]:
+    def files(self, tenant: TenantId | None = None) -> list[FileEntry]:
         """Return the committed files, by path."""
         state = self._catalog.state()
         return [file for _, file in sorted(state.files.items()) if tenant in (None, file.tenant)]
@@ -251,7 +254,7 @@ class Warehouse:
     def _write(
         self,
         dataset: Dataset,
-        tenant: str,
+        tenant: TenantId,
         date: str,
         name: str,
         table: pa.Table,
@@ -282,7 +285,7 @@ class Warehouse:
             raise InvariantError(f"{file.path} holds {table.num_rows} rows, {file.n_rows} were committed")
         return table
 
-    def _holds(self, file: FileEntry, erased: Mapping[str, int]) -> bool:
+    def _holds(self, file: FileEntry, erased: Mapping[UserKey, int]) -> bool:
         dataset = dataset_named(file.dataset)
         found = pq.read_table(
             self._blobs.path_of(file.path),

@@ -19,7 +19,8 @@ from actors.warehouse import Warehouse
 from actors.warehouse.identities import create_same
 from whisperer.decisions.context import NAMES
 from whisperer.eligibility.standing import RETAIN_SENDS_MS
-from whisperer.feedback.outcome import BOUNCED, COMPLAINED, UNSUBSCRIBED
+from whisperer.feedback.outcome import OutcomeKind
+from whisperer.ids import TenantId
 from whisperer.journeys.campaign import Campaign, from_json
 from whisperer.simulation.history import ASKED, COLUMNS, SENT, Fact
 from whisperer.simulation.plan import MOST_EVENTS, SimulationPlan
@@ -44,7 +45,7 @@ _FACTS = f"""
         SELECT epoch_ms(o.occurred_at), o.kind, o.user_key, o.campaign, coalesce(d.channel, ''), ''
         FROM outcomes o LEFT JOIN (SELECT decision_id, any_value(channel) AS channel FROM deliveries GROUP BY 1) d
             USING (decision_id)
-        WHERE o.kind IN ('{UNSUBSCRIBED}', '{COMPLAINED}', '{BOUNCED}')
+        WHERE o.kind IN ('{OutcomeKind.UNSUBSCRIBED}', '{OutcomeKind.COMPLAINED}', '{OutcomeKind.BOUNCED}')
     ) WHERE moment < $until AND (moment >= $since OR kind NOT IN ('{SENT}', '{ASKED}'))
     ORDER BY moment DESC LIMIT {MOST_FACTS}
 """  # noqa: S608 - constants
@@ -79,7 +80,7 @@ class Extent:
 class Past:
     """Read one tenant's history. Use from one thread, and close it."""
 
-    def __init__(self, warehouse: Warehouse, tenant: str) -> None:
+    def __init__(self, warehouse: Warehouse, tenant: TenantId) -> None:
         self._spill = tempfile.TemporaryDirectory()
         config: dict[str, Any] = {"threads": 1, "memory_limit": _MEMORY, "temp_directory": self._spill.name}
         self._connection = duckdb.connect(config=config)

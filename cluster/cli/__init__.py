@@ -1,6 +1,6 @@
 """The command line `whisperer`: one module per command group.
 
-Modules load only what `--help` needs; a command imports the rest when it runs.
+A module is imported only when one of its commands is invoked, or its help shown.
 """
 
 from cluster.cli.entry import main

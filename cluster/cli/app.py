@@ -2,31 +2,77 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 import typer
 
-from cluster.cli import (
-    bench,
-    campaign,
-    channel,
-    decision,
-    importing,
-    key,
-    lifecycle,
-    node,
-    policy,
-    report,
-    segment,
-    shards,
-    simulate,
-    template,
-    tenant,
-    train,
-    user,
-)
 from cluster.cli.exit_codes import EXIT_CODES
+from cluster.cli.lazy_group import Entry, LazyGroup
+
+
+class Commands(LazyGroup):
+    """The commands and groups of `whisperer`, in the order of its help.
+
+    A test compares each summary with the first paragraph of the command's own help.
+    """
+
+    entries: ClassVar[Mapping[str, Entry]] = {
+        "up": Entry(
+            "cluster.cli.up", "Start everything and return when it is ready; do nothing if it is already running."
+        ),
+        "down": Entry(
+            "cluster.cli.down",
+            "Stop everything: let sends under way finish, snapshot the shards, then end exactly this installation's "
+            "processes.",
+        ),
+        "status": Entry(
+            "cluster.cli.status",
+            "Show what is running: tenants with their counts, shards with their positions, memory.",
+        ),
+        "report": Entry(
+            "cluster.cli.report",
+            "Show a campaign's accounting and its lift over the holdout, like `whisperer campaign report`.",
+        ),
+        "simulate": Entry(
+            "cluster.cli.simulate",
+            "Replay stored history with a campaign live but nothing sent: who is reached or refused, the value, a "
+            "checklist.",
+        ),
+        "train": Entry(
+            "cluster.cli.train", "Train a model, and write its artifact and a report for people to a folder."
+        ),
+        "import": Entry(
+            "cluster.cli.importing",
+            "Import a file of events. If interrupted, run it again to resume; running it twice changes nothing.",
+        ),
+        "bench": Entry("cluster.cli.bench", "Run a benchmark. Further options are passed to the benchmark itself."),
+        "tenant": Entry("cluster.cli.tenant", "Tenants: isolated customers of this installation."),
+        "key": Entry("cluster.cli.key", "API keys: write keys send events, secret keys read and change."),
+        "segment": Entry("cluster.cli.segment", "Segments: groups of users by a predicate, kept up to date."),
+        "template": Entry("cluster.cli.template", "Templates: what is written to users, in their languages."),
+        "campaign": Entry(
+            "cluster.cli.campaign", "Campaigns: who is considered when, what may be sent, what it was worth."
+        ),
+        "policy": Entry(
+            "cluster.cli.policy", "Policies: trained versions, who decides for whom, and on what evidence."
+        ),
+        "decision": Entry("cluster.cli.decision", "Decisions: the whole audit of one."),
+        "channel": Entry("cluster.cli.channel", "Channels: e-mail, SMS, push and webhooks, and who carries each."),
+        "user": Entry("cluster.cli.user", "Users: show, export or erase what is held on one; record consent."),
+        "shards": Entry(
+            "cluster.cli.shards",
+            "Shards: what each holds; move partitions, add, empty, remove and upgrade shards while everything runs.",
+        ),
+        "node": Entry(
+            "cluster.cli.node", "Nodes: further machines that an installation's shards and replicas may live on."
+        ),
+    }
+
 
 app = typer.Typer(
     name="whisperer",
+    cls=Commands,
     help="""Watches how each user of a product behaves, and decides whether, when and how to reach them.
 
     First steps:
@@ -46,20 +92,8 @@ app = typer.Typer(
     add_completion=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-lifecycle.register(app)
-app.add_typer(tenant.app, name="tenant")
-app.add_typer(key.app, name="key")
-app.add_typer(segment.app, name="segment")
-app.add_typer(template.app, name="template")
-app.add_typer(campaign.app, name="campaign")
-report.register(app)
-simulate.register(app)
-train.register(app)
-app.add_typer(policy.app, name="policy")
-app.add_typer(decision.app, name="decision")
-app.add_typer(channel.app, name="channel")
-app.add_typer(user.app, name="user")
-app.add_typer(shards.app, name="shards")
-app.add_typer(node.app, name="node")
-importing.register(app)
-bench.register(app)
+
+
+@app.callback()
+def whisperer() -> None:
+    pass  # Typer makes a group only of what has a callback or commands of its own

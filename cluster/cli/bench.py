@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -15,10 +19,10 @@ _FOLDER = _ROOT / "tests" / "benchmarks"
 _PREFIX = "bench_"
 
 
-def register(app: typer.Typer) -> None:
-    app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(bench)
+app = typer.Typer()
 
 
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def bench(
     context: typer.Context,
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Which one; without it they are listed.")] = None,
@@ -31,10 +35,6 @@ def bench(
         whisperer bench
         whisperer bench journal --json journal.json
     """
-    import signal
-    import subprocess
-    import sys
-
     modules = _modules()
     if name is None:
         rows = [(known, _first_line(path)) for known, path in modules.items()]
@@ -65,7 +65,5 @@ def _is_program(path: Path) -> bool:
 
 
 def _first_line(path: Path) -> str:
-    import ast
-
     docstring = ast.get_docstring(ast.parse(path.read_text("utf-8"))) or ""
     return docstring.partition("\n")[0]

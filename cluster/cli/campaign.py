@@ -9,8 +9,14 @@ import typer
 
 from cluster.cli import output
 from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir, TenantOption
+from cluster.cli.report import show_report
+from cluster.cli.resources import all_pages, flagged, named, read_object, through
 
-app = typer.Typer(help="Campaigns: who is considered when, what may be sent, what it was worth.", no_args_is_help=True)
+app = typer.Typer(
+    name="campaign",
+    help="Campaigns: who is considered when, what may be sent, what it was worth.",
+    no_args_is_help=True,
+)
 
 Name = Annotated[str, typer.Argument(metavar="NAME")]
 
@@ -23,13 +29,10 @@ def list_(tenant: TenantOption, data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJs
 
         whisperer campaign list --tenant acme
     """
-    from cluster.cli.resources import all_pages, through
-    from cluster.control_plane.documents import campaign_document
-
     found = through(
         data_dir,
         lambda operator: all_pages(operator, "tenants", tenant, "campaigns"),
-        lambda plane: [campaign_document(row) for row in plane.list_campaigns(tenant)],
+        lambda plane, documents: [documents.campaign_document(row) for row in plane.list_campaigns(tenant)],
     )
     if json:
         output.print_json(found)
@@ -56,14 +59,11 @@ def show(
 
         whisperer campaign show trial-welcome --tenant acme --json | jq .definition > trial-welcome.json
     """
-    from cluster.cli.resources import through
-    from cluster.control_plane.documents import campaign_document
-
     query = {} if version is None else {"version": version}
     document = through(
         data_dir,
         lambda operator: operator.get("tenants", tenant, "campaigns", name, **query),
-        lambda plane: campaign_document(plane.get_campaign(tenant, name, version)),
+        lambda plane, documents: documents.campaign_document(plane.get_campaign(tenant, name, version)),
     )
     if json:
         output.print_json(document)
@@ -89,9 +89,6 @@ def create(
         whisperer campaign create trial-welcome.json --tenant acme
         whisperer campaign create trial-welcome.json --tenant acme --replace --publish
     """
-    from cluster.cli.resources import flagged, named, read_object, through
-    from cluster.control_plane.documents import campaign_document
-
     definition = read_object(file.read(), "the campaign")
     called = named(definition, name, "the file")
     publish = flagged(definition, "publish") or publish
@@ -100,13 +97,17 @@ def create(
         document = through(
             data_dir,
             lambda operator: operator.put("tenants", tenant, "campaigns", called, body=body),
-            lambda plane: campaign_document(plane.put_campaign(tenant, called, definition, publish=publish)),
+            lambda plane, documents: documents.campaign_document(
+                plane.put_campaign(tenant, called, definition, publish=publish)
+            ),
         )
     else:
         document = through(
             data_dir,
             lambda operator: operator.post("tenants", tenant, "campaigns", body=body),
-            lambda plane: campaign_document(plane.create_campaign(tenant, called, definition, publish=publish)),
+            lambda plane, documents: documents.campaign_document(
+                plane.create_campaign(tenant, called, definition, publish=publish)
+            ),
         )
     _told(document, json)
 
@@ -163,19 +164,14 @@ def report(name: Name, tenant: TenantOption, data_dir: DataDir = DEFAULT_DATA_DI
 
         whisperer campaign report trial-welcome --tenant acme
     """
-    from cluster.cli.report import show_report
-
     show_report(name, tenant, data_dir, json)
 
 
 def _turned(data_dir: Path, tenant: str, name: str, action: str) -> dict[str, Any]:
-    from cluster.cli.resources import through
-    from cluster.control_plane.documents import campaign_document
-
     document: dict[str, Any] = through(
         data_dir,
         lambda operator: operator.post("tenants", tenant, "campaigns", name, action),
-        lambda plane: campaign_document(getattr(plane, f"{action}_campaign")(tenant, name)),
+        lambda plane, documents: documents.campaign_document(getattr(plane, f"{action}_campaign")(tenant, name)),
     )
     return document
 

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
 
 from cluster.cli import output
 from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir, TenantOption
+from cluster.cli.resources import read_object, through
+from whisperer.vocabulary.channels import CHANNELS
+from whisperer.vocabulary.providers import PROVIDER_NAMES
 
-app = typer.Typer(help="Channels: e-mail, SMS, push and webhooks, and who carries each.", no_args_is_help=True)
+app = typer.Typer(
+    name="channel", help="Channels: e-mail, SMS, push and webhooks, and who carries each.", no_args_is_help=True
+)
+
+
+def _any_of(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:-1])} or {names[-1]}."
 
 
 @app.command("list")
@@ -20,13 +30,10 @@ def list_(tenant: TenantOption, data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJs
 
         whisperer channel list --tenant acme
     """
-    from cluster.cli.resources import through
-    from cluster.control_plane.documents import channel_document
-
     found: list[dict[str, Any]] = through(
         data_dir,
         lambda operator: operator.get("tenants", tenant, "channels")["data"],
-        lambda plane: [channel_document(*entry) for entry in plane.list_channels(tenant).items()],
+        lambda plane, documents: [documents.channel_document(*entry) for entry in plane.list_channels(tenant).items()],
     )
     if json:
         output.print_json(found)
@@ -37,8 +44,8 @@ def list_(tenant: TenantOption, data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJs
 
 @app.command("set")
 def set_(
-    channel: Annotated[str, typer.Argument(metavar="CHANNEL", help="email, sms, push or webhook.")],
-    provider: Annotated[str, typer.Argument(metavar="PROVIDER", help="sink, smtp or webhook.")],
+    channel: Annotated[str, typer.Argument(metavar="CHANNEL", help=_any_of(tuple(CHANNELS)))],
+    provider: Annotated[str, typer.Argument(metavar="PROVIDER", help=_any_of(PROVIDER_NAMES))],
     tenant: TenantOption,
     config: Annotated[
         typer.FileText | None,
@@ -54,16 +61,15 @@ def set_(
         whisperer channel set email smtp --config smtp.json --tenant acme
         whisperer channel set email sink --tenant acme
     """
-    from cluster.cli.resources import read_object, through
-    from cluster.control_plane.documents import channel_document
-
     settings = {} if config is None else read_object(config.read(), "the configuration")
     document = through(
         data_dir,
         lambda operator: operator.put(
             "tenants", tenant, "channels", channel, body={"provider": provider, "config": settings}
         ),
-        lambda plane: channel_document(channel, plane.set_channel(tenant, channel, provider, settings)),
+        lambda plane, documents: documents.channel_document(
+            channel, plane.set_channel(tenant, channel, provider, settings)
+        ),
     )
     if json:
         output.print_json(document)

@@ -8,8 +8,9 @@ import typer
 
 from cluster.cli import output
 from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir, TenantOption
+from cluster.operator_client import Operator
 
-app = typer.Typer(help="Decisions: the whole audit of one.", no_args_is_help=True)
+app = typer.Typer(name="decision", help="Decisions: the whole audit of one.", no_args_is_help=True)
 
 
 @app.command()
@@ -25,8 +26,6 @@ def show(
 
         whisperer decision show dec_0f6jkq2w1m9r4v7x3s8c5b2n0d --tenant acme
     """
-    from cluster.operator_client import Operator
-
     with Operator(data_dir) as operator:
         document: dict[str, Any] = operator.get("tenants", tenant, "decisions", decision_id)
     if json:

@@ -9,49 +9,48 @@ import os
 import sys
 from typing import NoReturn
 
+from cluster.cli.app import app
 from cluster.cli.exit_codes import FAILED, NOT_FOUND, NOT_READY, NOT_RUNNING, REFUSED, USAGE
+from cluster.cli.output import fail
+from cluster.errors import InstallationError, NoFreePortsError, NotInstalledError, SettingsError, StartError
+from cluster.launch.file_modes import PRIVATE
+from whisperer.errors import (
+    ConflictError,
+    NotFoundError,
+    ProblemsError,
+    RequestError,
+    UnavailableError,
+    WhispererError,
+)
+
+_CODES: tuple[tuple[type[WhispererError], int], ...] = (
+    (StartError, NOT_READY),
+    (NotInstalledError, NOT_RUNNING),
+    (InstallationError, REFUSED),
+    (SettingsError, USAGE),
+    (NoFreePortsError, FAILED),
+    (NotFoundError, NOT_FOUND),
+    (ConflictError, REFUSED),
+    (RequestError, USAGE),
+    (UnavailableError, NOT_RUNNING),
+    (WhispererError, FAILED),
+)
 
 
 def main() -> None:
     """Run the command line; exit with the code of the error raised, if any."""
-    from cluster.cli.app import app
-    from cluster.file_modes import PRIVATE
-
     os.umask(PRIVATE)
     try:
         app(prog_name="whisperer")
     except BrokenPipeError:  # `whisperer ... | head`
         sys.stderr.close()
         sys.exit(FAILED)
-    except Exception as error:
+    except WhispererError as error:
         _explain(error)
 
 
-def _explain(error: Exception) -> NoReturn:
-    from cluster.installation import InstallationError, NotInstalledError
-    from cluster.ports import NoFreePortsError
-    from cluster.ray_head import StartError
-    from cluster.settings import SettingsError
-    from whisperer.errors import ConflictError, NotFoundError, RequestError, UnavailableError, WhispererError
-
-    codes: list[tuple[type[Exception], int]] = [
-        (StartError, NOT_READY),
-        (NotInstalledError, NOT_RUNNING),
-        (InstallationError, REFUSED),
-        (SettingsError, USAGE),
-        (NoFreePortsError, FAILED),
-        (NotFoundError, NOT_FOUND),
-        (ConflictError, REFUSED),
-        (RequestError, USAGE),
-        (UnavailableError, NOT_RUNNING),
-        (WhispererError, FAILED),
-    ]
-    code = next((code for kind, code in codes if isinstance(error, kind)), None)
-    if code is None:
-        raise error
-    from cluster.cli.output import fail
-
-    problems = [
-        f"  {problem['pointer'] or '(whole)'}: {problem['message']}" for problem in getattr(error, "errors", [])
-    ]
-    fail("\n".join([str(error), *problems]), code, log=getattr(error, "log", None))
+def _explain(error: WhispererError) -> NoReturn:
+    code = next(code for kind, code in _CODES if isinstance(error, kind))
+    found = error.errors if isinstance(error, ProblemsError) else []
+    problems = [f"  {problem['pointer'] or '(whole)'}: {problem['message']}" for problem in found]
+    fail("\n".join([str(error), *problems]), code, log=error.log if isinstance(error, StartError) else None)

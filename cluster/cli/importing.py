@@ -9,8 +9,11 @@ from typing import Annotated
 import typer
 
 from cluster.cli import output
+from cluster.cli.control import open_control_plane
 from cluster.cli.exit_codes import FAILED
 from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir, TenantOption
+from cluster.importing.command import import_file
+from cluster.operator_client import Operator
 
 
 class Format(StrEnum):
@@ -19,10 +22,10 @@ class Format(StrEnum):
     parquet = "parquet"
 
 
-def register(app: typer.Typer) -> None:
-    app.command("import")(import_)
+app = typer.Typer()
 
 
+@app.command("import")
 def import_(
     file: Annotated[Path, typer.Argument(metavar="FILE", exists=True, dir_okay=False, readable=True)],
     tenant: TenantOption,
@@ -45,10 +48,6 @@ def import_(
         whisperer import orders.csv --tenant acme --format csv --map orders.map.json
         whisperer import events.jsonl --tenant acme --format jsonl --segment
     """
-    from cluster.cli.control import open_control_plane
-    from cluster.importing.command import import_file
-    from cluster.operator_client import Operator
-
     if (map_path is None) != segment:
         raise typer.BadParameter("say what the rows are: either --map MAP.json or --segment")
     if url is None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from enum import StrEnum
 from typing import Annotated
 
 import typer
 
 from cluster.cli import output
+from cluster.cli.control import open_control_plane
 from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir, TenantOption
 
-app = typer.Typer(help="API keys: write keys send events, secret keys read and change.", no_args_is_help=True)
+app = typer.Typer(
+    name="key", help="API keys: write keys send events, secret keys read and change.", no_args_is_help=True
+)
 
 
 class Kind(StrEnum):
@@ -33,8 +37,6 @@ def create(
         whisperer key create --tenant acme --kind write --label website
         KEY=$(whisperer key create --tenant acme --kind secret --json | jq -r .key)
     """
-    from cluster.cli.control import open_control_plane
-
     with open_control_plane(data_dir) as plane:
         made = plane.create_key(tenant, kind.value, label)
     if json:
@@ -56,9 +58,6 @@ def list_(
 
         whisperer key list --tenant acme
     """
-    from dataclasses import asdict
-
-    from cluster.cli.control import open_control_plane
 
     with open_control_plane(data_dir) as plane:
         found = plane.list_keys(tenant)
@@ -86,9 +85,6 @@ def revoke(
         whisperer key revoke key_01kdq3m5v7
         whisperer key revoke -- wk_...
     """
-    from dataclasses import asdict
-
-    from cluster.cli.control import open_control_plane
 
     with open_control_plane(data_dir) as plane:
         revoked = plane.revoke_key(key)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from typing import Annotated
 
 import typer
 
 from cluster.cli import output
+from cluster.cli.exit_codes import NOT_RUNNING
 from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir
+from cluster.launch import worker_node
+from cluster.launch.foreground import stop_requests
 
 app = typer.Typer(
+    name="node",
     help="""Nodes: further machines that an installation's shards and replicas may live on.
 
     Needs a journal in Redis, and a data folder that every machine has under the same path; see docs/operations.md,
@@ -38,12 +44,6 @@ def join(
         whisperer node join --data-dir /shared/whisperer --address 10.0.0.7
         whisperer node join --data-dir /shared/whisperer --address 10.0.0.7 --foreground
     """
-    import os
-    import socket
-
-    from cluster import worker_node
-    from cluster.cli.exit_codes import NOT_RUNNING
-    from cluster.foreground import stop_requests
 
     name = name or socket.gethostname().partition(".")[0]
     with stop_requests() as stop:
@@ -69,8 +69,6 @@ def leave(
 
         whisperer node leave worker-1 --data-dir /shared/whisperer
     """
-    from cluster import worker_node
-
     n_ended = worker_node.leave(data_dir, name)
     output.say(f"{name} has left ({n_ended} processes ended).")
 
@@ -83,8 +81,6 @@ def list_(data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJson = False) -> None:
 
         whisperer node list
     """
-    from cluster import worker_node
-
     found = worker_node.nodes(data_dir)
     states = {node.name: ("up" if node.running else "down") if node.is_here else "elsewhere" for node in found}
     if json:

@@ -10,6 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
 _LOG_TAIL_LINES = 25
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
@@ -22,9 +26,6 @@ def print_json(document: Any) -> None:
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], empty: str) -> None:
     """Print a table for people, or the text ``empty`` on stderr if there are no rows."""
-    from rich.console import Console
-    from rich.table import Table
-
     rows = list(rows)
     if not rows:
         Console(stderr=True).print(empty, markup=False)
@@ -37,15 +38,11 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], empty:
 
 def say(message: str) -> None:
     """Print a remark next to the result: on stderr, so that stdout contains only what a program reads."""
-    from rich.console import Console
-
     Console(stderr=True).print(_harmless(message), markup=False, highlight=False, soft_wrap=True)
 
 
 def fail(message: str, code: int, *, log: Path | None = None) -> NoReturn:
     """Print an error, after the end of ``log`` if there is one, and exit with ``code``."""
-    from rich.console import Console
-
     console = Console(stderr=True)
     if log is not None and log.exists():
         lines = log.read_text("utf-8", "replace").splitlines()[-_LOG_TAIL_LINES:]
@@ -74,8 +71,6 @@ def size(n_bytes: int | float | None) -> str:
 
 
 def _cell(value: object) -> str:
-    from rich.markup import escape
-
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     return escape("" if value is None else _harmless(str(value)))

@@ -9,12 +9,12 @@ import typer
 
 from cluster.cli import output
 from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir, TenantOption
+from cluster.operator_client import Operator
+
+app = typer.Typer()
 
 
-def register(app: typer.Typer) -> None:
-    app.command()(report)
-
-
+@app.command()
 def report(
     campaign: Annotated[str, typer.Argument(metavar="CAMPAIGN")],
     tenant: TenantOption,
@@ -31,8 +31,6 @@ def report(
         whisperer report trial-welcome --tenant acme
         whisperer report trial-welcome --tenant acme --days
     """
-    from cluster.operator_client import Operator
-
     if not days:
         show_report(campaign, tenant, data_dir, json)
         return
@@ -46,8 +44,6 @@ def report(
 
 def show_report(name: str, tenant: str, data_dir: Path, json: bool) -> None:
     """Print a campaign's report, for people or as JSON."""
-    from cluster.operator_client import Operator
-
     with Operator(data_dir) as operator:
         document: dict[str, Any] = operator.get("tenants", tenant, "campaigns", name, "report")
     if json:

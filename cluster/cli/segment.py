@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from cluster.cli import output
+from cluster.cli.control import open_control_plane
 from cluster.cli.exit_codes import NOT_FOUND
 from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir, TenantOption
+from cluster.cli.resources import running_operator, through
+from cluster.operator_client import Operator
+from whisperer.segments import describe, parse_json, parse_predicate, to_json
 
-if TYPE_CHECKING:
-    from cluster.operator_client import Operator
-
-app = typer.Typer(help="Segments: groups of users by a predicate, kept up to date.", no_args_is_help=True)
+app = typer.Typer(
+    name="segment", help="Segments: groups of users by a predicate, kept up to date.", no_args_is_help=True
+)
 
 _POLL_S = 0.25
 
@@ -32,9 +39,6 @@ def list_(
 
         whisperer segment list --tenant acme
     """
-    from dataclasses import asdict
-
-    from cluster.cli.control import open_control_plane
 
     with open_control_plane(data_dir) as plane:
         found = plane.list_segments(tenant, include_archived=archived)
@@ -68,8 +72,6 @@ def publish(
         echo '{"event": "Order Completed", "count": 3, "days": 30}' |
           whisperer segment publish regulars - --tenant acme
     """
-    from whisperer.segments import parse_json, to_json
-
     predicate = to_json(parse_json(file.read()))
     version = _publish(data_dir, tenant, name, predicate, wait)
     if json:
@@ -91,9 +93,6 @@ def show(
 
         whisperer segment show regulars --tenant acme --json
     """
-    from dataclasses import asdict
-
-    from cluster.cli.control import open_control_plane, running_operator
 
     with open_control_plane(data_dir) as plane:
         versions = plane.list_segments(tenant, include_archived=True, all_versions=True)
@@ -129,36 +128,26 @@ def archive(
 
         whisperer segment archive regulars --tenant acme
     """
-    from cluster.cli.control import open_control_plane, running_operator
-
-    if operator := running_operator(data_dir):
-        with operator:
-            operator.delete("tenants", tenant, "segments", name)
-    else:
-        with open_control_plane(data_dir) as plane:
-            plane.archive_segment(tenant, name)
+    through(
+        data_dir,
+        lambda operator: operator.delete("tenants", tenant, "segments", name),
+        lambda plane, _: plane.archive_segment(tenant, name),
+    )
     output.say(f"Archived {name}.")
 
 
 def _publish(data_dir: Path, tenant: str, name: str, predicate: dict[str, Any], wait: bool) -> int:
-    from cluster.cli.control import open_control_plane, running_operator
-
-    operator = running_operator(data_dir)
-    if operator is None:
-        with open_control_plane(data_dir) as plane:
-            return plane.publish_segment(tenant, name, predicate)
-    with operator:
+    def online(operator: Operator) -> int:
         answer = operator.put("tenants", tenant, "segments", name, body={"predicate": predicate})
         if wait:
             _watch(operator, tenant, name)
-    return int(answer["version"])
+        return int(answer["version"])
+
+    version: int = through(data_dir, online, lambda plane, _: plane.publish_segment(tenant, name, predicate))
+    return version
 
 
 def _watch(operator: Operator, tenant: str, name: str) -> None:
-    import time
-
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     columns = (
         TextColumn("looking at users"),
@@ -177,6 +166,4 @@ def _watch(operator: Operator, tenant: str, name: str) -> None:
 
 
 def _described(predicate: dict[str, Any]) -> str:
-    from whisperer.segments import describe, parse_predicate
-
     return describe(parse_predicate(predicate))

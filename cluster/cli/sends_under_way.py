@@ -7,6 +7,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any
 
+from rich.console import Console
+
 from cluster.operator_client import Operator
 from whisperer.errors import WhispererError
 
@@ -15,8 +17,6 @@ LOOK_S = 1.0
 
 def shown(operator: Operator, what: str, order: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """Carry out ``order`` and return its answer; until then show ``what`` and the messages under way on a terminal."""
-    from rich.console import Console
-
     with ThreadPoolExecutor(1) as pool, Console(stderr=True).status(what) as status:
         answer: Future[dict[str, Any]] = pool.submit(order)
         while True:

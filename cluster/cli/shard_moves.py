@@ -7,10 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
 from cluster.cli import output
 from cluster.operator_client import Operator
 from whisperer.errors import NotFoundError, RequestError
-from whisperer.ids import N_PARTITIONS
+from whisperer.ids import N_PARTITIONS, Partition
 from whisperer.shard.move.placement import Held, Planned, loads
 
 LOOK_S = 1.0
@@ -37,7 +40,7 @@ def look(operator: Operator, seconds: float = LOOK_S) -> Look:
     held = [
         Held(
             found["tenant"],
-            partition,
+            Partition(partition),
             found["shard"],
             users,
             max(0, events - before.get((found["tenant"], partition), events)) / passed,
@@ -96,7 +99,7 @@ def chosen(
     ]
     if tenant is not None and partitions is not None and source is None:  # include partitions that hold no users yet
         known = {h.partition for h in held}
-        held += [Held(tenant, p, -1, 0) for p in partitions if p not in known]
+        held += [Held(tenant, Partition(p), -1, 0) for p in partitions if p not in known]
     return [Planned(h, to) for h in held if h.shard != to]
 
 
@@ -133,9 +136,6 @@ def _at(held: Held, shard: int) -> Held:
 
 def carry_out(operator: Operator, plan: Sequence[Planned]) -> list[dict[str, Any]]:
     """Carry out the moves one after another and return each move's answer."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     columns = (
         TextColumn("moving {task.fields[now]}"),
         BarColumn(),

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any
 
 import typer
 
-from cluster.cli import output
+from cluster.cli import output, sends_under_way, shard_moves
 from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir
+from cluster.operator_client import Operator
+from whisperer.errors import RequestError
+from whisperer.shard.move.placement import balance
 
 app = typer.Typer(
+    name="shards",
     help="""Shards: what each holds; move partitions, add, empty, remove and upgrade shards while everything runs.
 
     A tenant's users are spread over 64 partitions; each lives on one shard and can be moved alone. Clients notice a
@@ -38,9 +43,6 @@ def list_(data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJson = False) -> None:
 
         whisperer shards list
     """
-    from cluster.cli import shard_moves
-    from cluster.operator_client import Operator
-
     with Operator(data_dir) as operator:
         document = operator.get("shards")
         look = shard_moves.look(operator)
@@ -90,10 +92,6 @@ def move(
         whisperer shards move --tenant acme --partition 0-15 --to 2
         whisperer shards move --from 0 --to 2
     """
-    from cluster.cli import shard_moves
-    from cluster.operator_client import Operator
-    from whisperer.errors import RequestError
-
     if partition is not None and tenant is None:
         raise RequestError("say whose partitions: --tenant NAME")
     if partition is None and source is None:
@@ -114,10 +112,6 @@ def rebalance(dry_run: DryRun = False, data_dir: DataDir = DEFAULT_DATA_DIR, jso
         whisperer shards rebalance --dry-run
         whisperer shards rebalance
     """
-    from cluster.cli import shard_moves
-    from cluster.operator_client import Operator
-    from whisperer.shard.move.placement import balance
-
     with Operator(data_dir, timeout_s=ORDER_TIMEOUT_S) as operator:
         look = shard_moves.look(operator)
         _carry_out(operator, balance(look.held, look.shards, look.draining), dry_run, json, look)
@@ -131,8 +125,6 @@ def add(data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJson = False) -> None:
 
         whisperer shards add && whisperer shards rebalance
     """
-    from cluster.operator_client import Operator
-
     with Operator(data_dir, timeout_s=ORDER_TIMEOUT_S) as operator:
         answer = operator.post("shards", "add")
     if json:
@@ -158,10 +150,6 @@ def drain(
         whisperer shards drain 2
         whisperer shards drain 2 --dry-run
     """
-    from cluster.cli import shard_moves
-    from cluster.operator_client import Operator
-    from whisperer.shard.move.placement import balance
-
     with Operator(data_dir, timeout_s=ORDER_TIMEOUT_S) as operator:
         if not dry_run:
             operator.post("shards", str(shard), "close")
@@ -182,8 +170,6 @@ def remove(shard: Shard, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
 
         whisperer shards remove 2
     """
-    from cluster.operator_client import Operator
-
     with Operator(data_dir, timeout_s=ORDER_TIMEOUT_S) as operator:
         operator.post("shards", str(shard), "remove")
     output.say(f"Shard {shard} is stopped.")
@@ -208,10 +194,6 @@ def upgrade(
         whisperer shards upgrade
         whisperer shards upgrade 1
     """
-    from functools import partial
-
-    from cluster.cli import sends_under_way
-    from cluster.operator_client import Operator
 
     answers = []
     with Operator(data_dir, timeout_s=ORDER_TIMEOUT_S) as operator:
@@ -234,8 +216,6 @@ def upgrade(
 
 def _carry_out(operator: Any, plan: list[Any], dry_run: bool, json: bool, look: Any = None) -> None:
     """Show a plan and, unless it is a dry run, carry it out."""
-    from cluster.cli import shard_moves
-
     if not json:
         shard_moves.show(plan, look)
     moved = [] if dry_run or not plan else shard_moves.carry_out(operator, plan)

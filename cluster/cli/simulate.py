@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from cluster.cli import output
 from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir, TenantOption
-
-if TYPE_CHECKING:
-    from cluster.operator_client import Operator
+from cluster.cli.resources import read_object
+from cluster.operator_client import Operator
 
 LOOK_S = 0.5
 BLOCKED = 1
 """Exit code with --strict when an item of the checklist blocks."""
 
 
-def register(app: typer.Typer) -> None:
-    app.command()(simulate)
+app = typer.Typer()
 
 
+@app.command()
 def simulate(
     campaign: Annotated[str, typer.Argument(metavar="CAMPAIGN", help="Its name; it need not exist with --definition.")],
     tenant: TenantOption,
@@ -50,9 +51,6 @@ def simulate(
         whisperer simulate trial-welcome --tenant acme --policy trial-welcome@3
         whisperer simulate idea --definition idea.json --tenant acme --policy uniform --budget 500
     """
-    from cluster.cli.resources import read_object
-    from cluster.operator_client import Operator
-
     body: dict[str, Any] = {
         "policy": policy,
         "days": days,
@@ -80,9 +78,6 @@ def simulate(
 
 def _awaited(operator: Operator, tenant: str, begun: dict[str, Any], *, quiet: bool) -> dict[str, Any]:
     """Wait for the simulation and return it, showing its progress on stderr."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
     document = begun
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
     with Progress(*columns, console=Console(stderr=True), disable=quiet, transient=True) as progress:

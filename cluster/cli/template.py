@@ -8,8 +8,12 @@ import typer
 
 from cluster.cli import output
 from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir, TenantOption
+from cluster.cli.resources import all_pages, named, read_object, through
+from cluster.operator_client import Operator
 
-app = typer.Typer(help="Templates: what is written to users, in their languages.", no_args_is_help=True)
+app = typer.Typer(
+    name="template", help="Templates: what is written to users, in their languages.", no_args_is_help=True
+)
 
 Name = Annotated[str, typer.Argument(metavar="NAME")]
 
@@ -22,13 +26,10 @@ def list_(tenant: TenantOption, data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJs
 
         whisperer template list --tenant acme
     """
-    from cluster.cli.resources import all_pages, through
-    from cluster.control_plane.documents import template_document
-
     found = through(
         data_dir,
         lambda operator: all_pages(operator, "tenants", tenant, "templates"),
-        lambda plane: [template_document(row) for row in plane.list_templates(tenant)],
+        lambda plane, documents: [documents.template_document(row) for row in plane.list_templates(tenant)],
     )
     if json:
         output.print_json(found)
@@ -56,15 +57,12 @@ def put(
         echo '{"channel": "sms", "locales": {"en": {"text": "Hi {{ user.name }}"}}}' |
           whisperer template put - --tenant acme --name hello
     """
-    from cluster.cli.resources import named, read_object, through
-    from cluster.control_plane.documents import template_document
-
     body = read_object(file.read(), "the template")
     called = named(body, name, "the file")
     document = through(
         data_dir,
         lambda operator: operator.put("tenants", tenant, "templates", called, body=body),
-        lambda plane: template_document(plane.put_template(tenant, called, body)),
+        lambda plane, documents: documents.template_document(plane.put_template(tenant, called, body)),
     )
     if json:
         output.print_json(document)
@@ -86,14 +84,11 @@ def show(
 
         whisperer template show tips-email --tenant acme --json | jq .template > tips.json
     """
-    from cluster.cli.resources import through
-    from cluster.control_plane.documents import template_document
-
     query = {} if version is None else {"version": version}
     document = through(
         data_dir,
         lambda operator: operator.get("tenants", tenant, "templates", name, **query),
-        lambda plane: template_document(plane.get_template(tenant, name, version)),
+        lambda plane, documents: documents.template_document(plane.get_template(tenant, name, version)),
     )
     if json:
         output.print_json(document)
@@ -120,9 +115,6 @@ def preview(
         whisperer template preview tips-email --tenant acme --user u-17
         whisperer template preview offer-email --tenant acme --locale ja --trait name=Ada --offer '{"percent": 20}'
     """
-    from cluster.cli.resources import read_object
-    from cluster.operator_client import Operator
-
     pairs = [text.partition("=") for text in trait or []]
     if any(not separator for _, separator, _ in pairs):
         raise typer.BadParameter("write a trait as NAME=VALUE")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
 from cluster.cli import output
+from cluster.cli.control import open_control_plane
 from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir
 
-app = typer.Typer(help="Tenants: isolated customers of this installation.", no_args_is_help=True)
+app = typer.Typer(name="tenant", help="Tenants: isolated customers of this installation.", no_args_is_help=True)
 
 
 @app.command()
@@ -25,9 +27,6 @@ def create(
         whisperer tenant create acme
         whisperer tenant create acme --json
     """
-    from dataclasses import asdict
-
-    from cluster.cli.control import open_control_plane
 
     with open_control_plane(data_dir, create=True) as plane:
         tenant = plane.create_tenant(name)
@@ -46,9 +45,6 @@ def list_(data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJson = False) -> None:
 
         whisperer tenant list --json
     """
-    from dataclasses import asdict
-
-    from cluster.cli.control import open_control_plane
 
     with open_control_plane(data_dir) as plane:
         tenants = plane.list_tenants()

@@ -6,19 +6,25 @@ which this layer starts but does not import.
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
+import os
+import shlex
+import signal
+import subprocess
+import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from cluster.cli import output
+from cluster.cli.control import open_control_plane, settings_in_force
 from cluster.cli.exit_codes import FAILED
 from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir
-
-if TYPE_CHECKING:
-    from cluster.installation import Installation
+from cluster.errors import NotInstalledError
+from cluster.launch.installation import Installation, load
 
 _PROGRAM = "training.train"
 _NEEDED = ("xgboost", "optuna", "shap", "matplotlib", "sklearn")
@@ -37,10 +43,10 @@ class Place(StrEnum):
     local = "local"
 
 
-def register(app: typer.Typer) -> None:
-    app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(train)
+app = typer.Typer()
 
 
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def train(
     context: typer.Context,
     kind: Annotated[
@@ -95,11 +101,6 @@ def train(
 
 
 def _run(arguments: list[str], environment: dict[str, str]) -> int:
-    import os
-    import signal
-    import subprocess
-    import sys
-
     command = [sys.executable, "-m", _PROGRAM, *arguments]
     with subprocess.Popen(command, env=os.environ | environment) as running:  # noqa: S603  a module of our own
         signal.signal(signal.SIGTERM, lambda *_: running.terminate())
@@ -111,12 +112,8 @@ def _run(arguments: list[str], environment: dict[str, str]) -> int:
 
 def _submit(installation: Installation, arguments: list[str]) -> int:
     """Submit a Ray job and show its output until it ends. Ctrl-C leaves it running."""
-    import asyncio
-    import os
-    import shlex
-    import sys
-
     os.environ.update(installation.client_environment())
+    # Ray reads the environment when it is imported; besides, it takes seconds.
     from ray.job_submission import JobStatus, JobSubmissionClient
 
     token = Path(installation.ray_token_path).read_text().strip()
@@ -138,11 +135,7 @@ def _submit(installation: Installation, arguments: list[str]) -> int:
 
 def _of_tenant(data_dir: Path, tenant: str) -> list[str]:
     """Return the options that locate the tenant's rows and the store in which its versions are numbered."""
-    from cluster import settings
-    from cluster.cli.control import open_control_plane
-
-    found = _running(data_dir)
-    told = (found.settings if found is not None else None) or settings.load(data_dir)
+    told = settings_in_force(data_dir)
     with open_control_plane(data_dir) as plane:
         tenant_id = plane.get_tenant(tenant).id
     places = ["--warehouse", _absolute(told.warehouse.uri), "--store", _absolute(told.models.uri)]
@@ -150,11 +143,9 @@ def _of_tenant(data_dir: Path, tenant: str) -> list[str]:
 
 
 def _running(data_dir: Path) -> Installation | None:
-    from cluster import installation
-
     try:
-        found = installation.load(data_dir)
-    except installation.NotInstalledError:
+        found = load(data_dir)
+    except NotInstalledError:
         return None
     return found if found.running else None
 

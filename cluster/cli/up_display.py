@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 
 from rich.console import Console
+from rich.markup import escape
 from rich.status import Status
 
-from cluster.launcher import Progress
+from cluster.launch.progress import Progress
 
 
 class UpDisplay:
@@ -42,6 +43,4 @@ class UpDisplay:
 
 
 def _escaped(text: str) -> str:
-    from rich.markup import escape
-
     return escape(text.splitlines()[0][:160]) if text else ""

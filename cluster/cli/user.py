@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,8 +10,13 @@ import typer
 
 from cluster.cli import output
 from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir, TenantOption
+from cluster.launch.installation import write_private
+from cluster.operator_client import Operator
+from whisperer.vocabulary.channels import CHANNELS
 
-app = typer.Typer(help="Users: show, export or erase what is held on one; record consent.", no_args_is_help=True)
+app = typer.Typer(
+    name="user", help="Users: show, export or erase what is held on one; record consent.", no_args_is_help=True
+)
 
 UserId = Annotated[str, typer.Argument(metavar="USER_ID", help="The client's userId.")]
 
@@ -23,8 +29,6 @@ def show(user_id: UserId, tenant: TenantOption, data_dir: DataDir = DEFAULT_DATA
 
         whisperer user show u-17 --tenant acme --json
     """
-    from cluster.operator_client import Operator
-
     with Operator(data_dir) as operator:
         document: dict[str, Any] = operator.get("tenants", tenant, "users", user_id)
     if json:
@@ -58,10 +62,6 @@ def export(
 
         whisperer user export u-17 --tenant acme --to u-17.json
     """
-    import json
-
-    from cluster.installation import write_private
-    from cluster.operator_client import Operator
 
     with Operator(data_dir, timeout_s=600.0) as operator:
         document = operator.get("tenants", tenant, "users", user_id, "export")
@@ -86,8 +86,6 @@ def erase(
 
         whisperer user erase u-17 --tenant acme --yes
     """
-    from cluster.operator_client import Operator
-
     if not yes:
         typer.confirm(f"Erase user {user_id} of {tenant} for good?", abort=True, err=True)
     with Operator(data_dir) as operator:
@@ -101,7 +99,7 @@ def erase(
 @app.command()
 def consent(
     user_id: UserId,
-    channel: Annotated[str, typer.Argument(metavar="CHANNEL", help="email, sms, push, webhook, or * for all.")],
+    channel: Annotated[str, typer.Argument(metavar="CHANNEL", help=f"{', '.join(CHANNELS)}, or * for all.")],
     tenant: TenantOption,
     granted: Annotated[bool, typer.Option("--granted/--withdrawn", help="Whether the user agrees.")],
     purpose: Annotated[str, typer.Option(help="What for; * for everything.")] = "marketing",
@@ -116,8 +114,6 @@ def consent(
         whisperer user consent u-17 email --withdrawn --tenant acme
         whisperer user consent u-17 sms --granted --source "phone call" --tenant acme
     """
-    from cluster.operator_client import Operator
-
     body = {"channel": channel, "purpose": purpose, "granted": granted, "source": source}
     with Operator(data_dir) as operator:
         answer = operator.post("tenants", tenant, "users", user_id, "consent", body=body)

@@ -10,7 +10,7 @@ from cluster.control_plane import keys
 from cluster.control_plane.models import ApiKeyRow, TenantRow
 from cluster.control_plane.transactions import Transactions, find_tenant, now_ms
 from whisperer.errors import NotFoundError, RequestError
-from whisperer.ids import new_id
+from whisperer.ids import TenantId, new_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class NewKey:
     id: str
     key: str
     kind: str
-    tenant_id: str
+    tenant_id: TenantId
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class KeyInfo:
     """
 
     id: str
-    tenant_id: str
+    tenant_id: TenantId
     tenant_name: str
     kind: str
     shown: str
@@ -44,7 +44,7 @@ class KeyRecord:
     """Which tenant a presented key acts for, and with which rights: ``kind`` is "write" or "secret"."""
 
     id: str
-    tenant_id: str
+    tenant_id: TenantId
     tenant_name: str
     kind: str
 

@@ -21,7 +21,8 @@ from cluster.control_plane.models import CampaignRow
 from cluster.control_plane.pinning import pin
 from cluster.control_plane.transactions import Transactions, find_tenant, now_ms
 from whisperer.errors import ConflictError, NotFoundError
-from whisperer.journeys.campaign import DRAFT, ENDED, LIVE, PAUSED, Campaign, from_json, to_json
+from whisperer.ids import TenantId
+from whisperer.journeys.campaign import Campaign, CampaignStatus, from_json, to_json
 from whisperer.journeys.parse import parse_campaign
 
 MOST_GOING = 200
@@ -42,7 +43,7 @@ class CampaignVersion:
     etag : of the whole campaign, including a draft; "" for one of its older versions
     """
 
-    tenant_id: str
+    tenant_id: TenantId
     name: str
     version: int
     status: str
@@ -120,15 +121,20 @@ class Campaigns(Transactions):
 
     def pause_campaign(self, tenant: str, name: str) -> CampaignVersion:
         """Stop considering users, and stop sends not yet given to a provider. Pausing twice changes nothing."""
-        return self._turn(tenant, name, (LIVE, PAUSED), PAUSED)
+        return self._turn(tenant, name, (CampaignStatus.LIVE, CampaignStatus.PAUSED), CampaignStatus.PAUSED)
 
     def resume_campaign(self, tenant: str, name: str) -> CampaignVersion:
         """Consider users again. Raises ConflictError (`campaign_not_live`) if the campaign has ended."""
-        return self._turn(tenant, name, (LIVE, PAUSED), LIVE)
+        return self._turn(tenant, name, (CampaignStatus.LIVE, CampaignStatus.PAUSED), CampaignStatus.LIVE)
 
     def end_campaign(self, tenant: str, name: str) -> CampaignVersion:
         """End a campaign for good; its versions are kept. A draft stays; ending twice changes nothing."""
-        return self._turn(tenant, name, (DRAFT, LIVE, PAUSED, ENDED), ENDED)
+        return self._turn(
+            tenant,
+            name,
+            (CampaignStatus.DRAFT, CampaignStatus.LIVE, CampaignStatus.PAUSED, CampaignStatus.ENDED),
+            CampaignStatus.ENDED,
+        )
 
     def _turn(self, tenant: str, name: str, allowed: Sequence[str], status: str) -> CampaignVersion:
         with self._writing() as session:
@@ -141,14 +147,14 @@ class Campaigns(Transactions):
             return _whole(rows)
 
 
-def campaigns_of(session: Session, tenant_id: str) -> list[CampaignVersion]:
+def campaigns_of(session: Session, tenant_id: TenantId) -> list[CampaignVersion]:
     """Return every campaign of a tenant by name: the version in force, or the draft."""
     query = select(CampaignRow).where(CampaignRow.tenant_id == tenant_id)
     rows = session.scalars(query.order_by(CampaignRow.name, CampaignRow.version))
     return [_whole(list(versions)) for _, versions in groupby(rows, key=lambda row: row.name)]
 
 
-def _versions(session: Session, tenant_id: str, name: str) -> list[CampaignRow]:
+def _versions(session: Session, tenant_id: TenantId, name: str) -> list[CampaignRow]:
     query = select(CampaignRow).where(CampaignRow.tenant_id == tenant_id, CampaignRow.name == name)
     return list(session.scalars(query.order_by(CampaignRow.version)))
 
@@ -163,15 +169,17 @@ def _in_force(rows: Sequence[CampaignRow]) -> CampaignRow | None:
     return next((row for row in reversed(rows) if row.published_at is not None), None)
 
 
-def _write_draft(session: Session, tenant_id: str, campaign: Campaign) -> CampaignVersion:
+def _write_draft(session: Session, tenant_id: TenantId, campaign: Campaign) -> CampaignVersion:
     rows = _versions(session, tenant_id, campaign.name)
     definition = to_json(campaign)
-    if all(row.status == ENDED for row in rows):
+    if all(row.status == CampaignStatus.ENDED for row in rows):
         going = select(func.count(CampaignRow.name.distinct()))
-        n_going = session.scalars(going.where(CampaignRow.tenant_id == tenant_id, CampaignRow.status != ENDED)).one()
+        n_going = session.scalars(
+            going.where(CampaignRow.tenant_id == tenant_id, CampaignRow.status != CampaignStatus.ENDED)
+        ).one()
         if n_going >= MOST_GOING:
             raise ConflictError(f"{MOST_GOING} campaigns have not ended: end one first", code="too_many_campaigns")
-    if rows and rows[-1].status == DRAFT:
+    if rows and rows[-1].status == CampaignStatus.DRAFT:
         rows[-1].definition, rows[-1].changed_at = definition, now_ms()
     else:
         version = rows[-1].version + 1 if rows else 1
@@ -180,33 +188,33 @@ def _write_draft(session: Session, tenant_id: str, campaign: Campaign) -> Campai
     return _whole(rows)
 
 
-def _publish(session: Session, tenant_id: str, name: str) -> CampaignVersion:
+def _publish(session: Session, tenant_id: TenantId, name: str) -> CampaignVersion:
     rows = _require(_versions(session, tenant_id, name), name)
     newest, in_force = rows[-1], _in_force(rows)
-    if newest.status not in (DRAFT, LIVE):
-        hint = "resume it" if newest.status == PAUSED else "edit it first"
+    if newest.status not in (CampaignStatus.DRAFT, CampaignStatus.LIVE):
+        hint = "resume it" if newest.status == CampaignStatus.PAUSED else "edit it first"
         raise ConflictError(f"{name} is {newest.status} and has no draft; {hint}", code="nothing_to_publish")
     definition = to_json(pin(session, tenant_id, from_json(newest.definition)))
-    if newest.status == LIVE:
+    if newest.status == CampaignStatus.LIVE:
         if newest.definition == definition:
             return _whole(rows)
         newest = _add(session, tenant_id, name, newest.version + 1, definition)
         rows = [*rows, newest]
     if in_force is not None:
-        _set_status(in_force, ENDED)
-    newest.definition, newest.status = definition, LIVE
+        _set_status(in_force, CampaignStatus.ENDED)
+    newest.definition, newest.status = definition, CampaignStatus.LIVE
     newest.published_at = newest.changed_at = now_ms()
     session.flush()
     return _whole(rows)
 
 
-def _add(session: Session, tenant_id: str, name: str, version: int, definition: str) -> CampaignRow:
+def _add(session: Session, tenant_id: TenantId, name: str, version: int, definition: str) -> CampaignRow:
     now = now_ms()
     row = CampaignRow(
         tenant_id=tenant_id,
         name=name,
         version=version,
-        status=DRAFT,
+        status=CampaignStatus.DRAFT,
         definition=definition,
         created_at=now,
         published_at=None,
@@ -227,7 +235,7 @@ def _whole(rows: Sequence[CampaignRow]) -> CampaignVersion:
     return replace(
         _version(shown),
         first_published_at=next((row.published_at for row in rows if row.published_at is not None), None),
-        draft_version=newest.version if newest.status == DRAFT and newest is not shown else None,
+        draft_version=newest.version if newest.status == CampaignStatus.DRAFT and newest is not shown else None,
         etag=etag(*(part for row in (shown, newest) for part in (row.version, row.status, row.definition))),
     )
 

@@ -15,6 +15,7 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from cluster.control_plane.models import ApiKeyRow, Base, ChangeRow, MetaRow, TenantRow
+from whisperer.ids import TenantId
 
 KEPT_VERSIONS = 10_000
 EVERY_KEY = "*"
@@ -36,12 +37,12 @@ class Changes:
 
     version: int
     everything: bool = False
-    tenants: frozenset[str] = field(default_factory=frozenset)
+    tenants: frozenset[TenantId] = field(default_factory=frozenset)
     keys: frozenset[str] = field(default_factory=frozenset)
-    all_keys_of: frozenset[str] = field(default_factory=frozenset)
+    all_keys_of: frozenset[TenantId] = field(default_factory=frozenset)
 
 
-def concerned(rows: Iterable[Base]) -> set[tuple[str, str]]:
+def concerned(rows: Iterable[Base]) -> set[tuple[TenantId, str]]:
     """Return (tenant id, key hash, :data:`EVERY_KEY` or "") for each written row."""
     found = set()
     for row in rows:
@@ -50,7 +51,7 @@ def concerned(rows: Iterable[Base]) -> set[tuple[str, str]]:
         elif isinstance(row, ApiKeyRow):
             found.add((row.tenant_id, row.hash))
         else:
-            found.add((getattr(row, "tenant_id", ""), ""))
+            found.add((getattr(row, "tenant_id", TenantId("")), ""))
     return found
 
 

@@ -1,6 +1,6 @@
 """Channels: the provider that delivers a tenant's messages on each channel. A channel without a row uses the sink.
 
-What a provider's configuration may contain is decided in ``whisperer/delivery/channels.py``. Secrets are stored in the
+What a provider's configuration may contain is decided in ``whisperer/delivery/providers``. Secrets are stored in the
 clear, because the provider needs them: only the delivery application reads them, and everyone else sees them redacted.
 """
 
@@ -13,10 +13,11 @@ from sqlalchemy import select
 
 from cluster.control_plane.models import ChannelRow
 from cluster.control_plane.transactions import Transactions, find_tenant, now_ms
+from whisperer.delivery.channels import parse_channel
 from whisperer.errors import NotFoundError
+from whisperer.ids import TenantId
 from whisperer.vocabulary.channels import CHANNELS
-
-SINK = "sink"
+from whisperer.vocabulary.providers import UNSET
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +37,6 @@ class Channels(Transactions):
 
         Raises the error of :func:`whisperer.delivery.channels.parse_channel` with every problem, and NotFoundError.
         """
-        from whisperer.delivery.channels import parse_channel
-
         _check_channel(channel)
         checked = parse_channel(channel, provider, config)
         with self._writing() as session:
@@ -50,7 +49,7 @@ class Channels(Transactions):
                 row.provider, row.config, row.changed_at = provider, checked, now_ms()
             return _config(row)
 
-    def channel(self, tenant_id: str, channel: str) -> ChannelConfig | None:
+    def channel(self, tenant_id: TenantId, channel: str) -> ChannelConfig | None:
         """Return a channel's configuration, or None if it was never set, which means the sink."""
         with self._reading() as session:
             row = session.get(ChannelRow, (find_tenant(session, tenant_id).id, channel))
@@ -62,7 +61,7 @@ class Channels(Transactions):
             owner = find_tenant(session, tenant)
             rows = session.scalars(select(ChannelRow).where(ChannelRow.tenant_id == owner.id))
             said = {row.channel: _config(row) for row in rows}
-        return {channel: said.get(channel, ChannelConfig(SINK, {})) for channel in CHANNELS}
+        return {channel: said.get(channel, ChannelConfig(UNSET, {})) for channel in CHANNELS}
 
 
 def _check_channel(channel: str) -> None:

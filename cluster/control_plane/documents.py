@@ -183,7 +183,7 @@ def template_document(row: TemplateVersion) -> TemplateDocument:
 
 def channel_document(channel: str, found: ChannelConfig) -> ChannelDocument:
     """Return a channel's document."""
-    return ChannelDocument(channel, found.provider, redacted(found.config))
+    return ChannelDocument(channel, found.provider, redacted(found.provider, found.config))
 
 
 def policy_document(policy: Policy) -> PolicyDocument:

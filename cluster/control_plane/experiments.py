@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from cluster.control_plane.models import ExperimentRow
 from cluster.control_plane.transactions import Transactions, find_tenant
 from whisperer.errors import RequestError
+from whisperer.ids import TenantId
 from whisperer.shard.records import Experiment
 
 MAX_SHARE = 0.5
@@ -51,7 +52,7 @@ class Experiments(Transactions):
             return _experiment(row)
 
 
-def new_experiment(tenant_id: str) -> ExperimentRow:
+def new_experiment(tenant_id: TenantId) -> ExperimentRow:
     """Return a new tenant's row: defaults, and a salt of its own."""
     default = Experiment()
     return ExperimentRow(
@@ -63,7 +64,7 @@ def new_experiment(tenant_id: str) -> ExperimentRow:
     )
 
 
-def experiment_of(session: Session, tenant_id: str) -> Experiment:
+def experiment_of(session: Session, tenant_id: TenantId) -> Experiment:
     """Return the experiment of a tenant, given by id."""
     return _experiment(session.get_one(ExperimentRow, tenant_id))
 

@@ -12,6 +12,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Mapper, mapped_column
 from sqlalchemy.orm.attributes import get_history
 
 from whisperer.errors import InvariantError
+from whisperer.ids import TenantId
 
 
 class Base(DeclarativeBase):
@@ -23,7 +24,7 @@ class TenantRow(Base):
 
     __tablename__ = "tenants"
 
-    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    id: Mapped[TenantId] = mapped_column(String(32), primary_key=True)
     name: Mapped[str] = mapped_column(String(63))
     folded_name: Mapped[str] = mapped_column(String(63), unique=True)
     """Lower-cased name: two tenants must not differ by case alone."""
@@ -36,7 +37,7 @@ class ApiKeyRow(Base):
     __tablename__ = "api_keys"
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
-    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"), index=True)
+    tenant_id: Mapped[TenantId] = mapped_column(ForeignKey("tenants.id"), index=True)
     kind: Mapped[str] = mapped_column(String(8))
     shown: Mapped[str] = mapped_column(String(16))
     hash: Mapped[str] = mapped_column(String(64), unique=True)
@@ -50,7 +51,7 @@ class SegmentRow(Base):
 
     __tablename__ = "segments"
 
-    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"), primary_key=True)
+    tenant_id: Mapped[TenantId] = mapped_column(ForeignKey("tenants.id"), primary_key=True)
     name: Mapped[str] = mapped_column(String(63), primary_key=True)
     version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     predicate: Mapped[dict[str, Any]]
@@ -65,7 +66,7 @@ class TemplateRow(Base):
 
     __tablename__ = "templates"
 
-    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"), primary_key=True)
+    tenant_id: Mapped[TenantId] = mapped_column(ForeignKey("tenants.id"), primary_key=True)
     name: Mapped[str] = mapped_column(String(63), primary_key=True)
     version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     channel: Mapped[str] = mapped_column(String(16))
@@ -78,7 +79,7 @@ class CampaignRow(Base):
 
     __tablename__ = "campaigns"
 
-    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"), primary_key=True)
+    tenant_id: Mapped[TenantId] = mapped_column(ForeignKey("tenants.id"), primary_key=True)
     name: Mapped[str] = mapped_column(String(63), primary_key=True)
     version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     status: Mapped[str] = mapped_column(String(8))
@@ -94,7 +95,7 @@ class ChannelRow(Base):
 
     __tablename__ = "channels"
 
-    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"), primary_key=True)
+    tenant_id: Mapped[TenantId] = mapped_column(ForeignKey("tenants.id"), primary_key=True)
     channel: Mapped[str] = mapped_column(String(16), primary_key=True)
     provider: Mapped[str] = mapped_column(String(32))
     config: Mapped[dict[str, Any]]
@@ -106,7 +107,7 @@ class ExperimentRow(Base):
 
     __tablename__ = "experiments"
 
-    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"), primary_key=True)
+    tenant_id: Mapped[TenantId] = mapped_column(ForeignKey("tenants.id"), primary_key=True)
     salt: Mapped[str] = mapped_column(String(32))
     holdout: Mapped[float] = mapped_column(Double)
     uniform: Mapped[float] = mapped_column(Double)
@@ -118,7 +119,7 @@ class PolicyRow(Base):
 
     __tablename__ = "policies"
 
-    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"), primary_key=True)
+    tenant_id: Mapped[TenantId] = mapped_column(ForeignKey("tenants.id"), primary_key=True)
     name: Mapped[str] = mapped_column(String(63), primary_key=True)
     live: Mapped[int]
     candidate: Mapped[int | None]
@@ -135,7 +136,7 @@ class PolicyVersionRow(Base):
 
     __tablename__ = "policy_versions"
 
-    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"), primary_key=True)
+    tenant_id: Mapped[TenantId] = mapped_column(ForeignKey("tenants.id"), primary_key=True)
     name: Mapped[str] = mapped_column(String(63), primary_key=True)
     version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     kind: Mapped[str] = mapped_column(String(63))
@@ -149,7 +150,7 @@ class PolicyEventRow(Base):
 
     __tablename__ = "policy_history"
 
-    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"), primary_key=True)
+    tenant_id: Mapped[TenantId] = mapped_column(ForeignKey("tenants.id"), primary_key=True)
     name: Mapped[str] = mapped_column(String(63), primary_key=True)
     serial: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     at: Mapped[int]
@@ -168,7 +169,7 @@ class ReplayRow(Base):
 
     __tablename__ = "replays"
 
-    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"), primary_key=True)
+    tenant_id: Mapped[TenantId] = mapped_column(ForeignKey("tenants.id"), primary_key=True)
     key: Mapped[str] = mapped_column(String(200), primary_key=True)
     fingerprint: Mapped[str] = mapped_column(String(64))
     begun_at: Mapped[int]
@@ -197,7 +198,7 @@ class ChangeRow(Base):
 
     version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    tenant_id: Mapped[str] = mapped_column(String(32))
+    tenant_id: Mapped[TenantId] = mapped_column(String(32))
     key: Mapped[str] = mapped_column(String(64))
 
 

@@ -7,14 +7,15 @@ from sqlalchemy.orm import Session
 
 from cluster.control_plane.segments import segments_of
 from cluster.control_plane.templates import newest_templates
+from whisperer.errors import Problem
+from whisperer.ids import TenantId
 from whisperer.journeys.campaign import Arm, Campaign, OnSegment
 from whisperer.journeys.errors import CampaignError
-from whisperer.segments.errors import Problem
 
 UNKNOWN_TEMPLATE = "unknown_template"
 
 
-def pin(session: Session, tenant_id: str, campaign: Campaign) -> Campaign:
+def pin(session: Session, tenant_id: TenantId, campaign: Campaign) -> Campaign:
     """Return the campaign with every arm's ``template_version`` set.
 
     Raises

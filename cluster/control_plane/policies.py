@@ -30,6 +30,7 @@ from cluster.control_plane.policy_record import (
 )
 from cluster.control_plane.transactions import Transactions, check_name, find_tenant, now_ms
 from whisperer.errors import ConflictError, NotFoundError, RequestError
+from whisperer.ids import TenantId
 from whisperer.models.artifact import Manifest, decode, digest, encode
 from whisperer.models.errors import ArtifactError, RolloutError
 from whisperer.models.guardrails import Breach, VersionTally, breaches
@@ -61,7 +62,7 @@ class Policy:
     tallies : by version, since the stage began; empty until the first report
     """
 
-    tenant_id: str
+    tenant_id: TenantId
     name: str
     rollout: Rollout
     versions: list[PolicyVersion]
@@ -119,14 +120,14 @@ class Policies(Transactions):
             rows = session.scalars(select(PolicyRow).where(PolicyRow.tenant_id == owner.id).order_by(PolicyRow.name))
             return [_policy(session, row) for row in rows]
 
-    def rollouts(self) -> dict[tuple[str, str], tuple[Rollout, dict[int, str]]]:
+    def rollouts(self) -> dict[tuple[TenantId, str], tuple[Rollout, dict[int, str]]]:
         """Return what replicas decide by: every tenant's rollouts and the digests of the versions that decide.
 
         Keyed by (tenant id, policy); the policy of scores is left out. :meth:`version` shows when to read it again.
         """
         of = PolicyVersionRow.tenant_id, PolicyVersionRow.name, PolicyVersionRow.version, PolicyVersionRow.digest
         with self._reading() as session:
-            found: dict[tuple[str, str], tuple[Rollout, dict[int, str]]] = {
+            found: dict[tuple[TenantId, str], tuple[Rollout, dict[int, str]]] = {
                 (row.tenant_id, row.name): (_rollout(row), {})
                 for row in session.scalars(select(PolicyRow).where(PolicyRow.name != SCORES))
             }
@@ -214,7 +215,7 @@ class Policies(Transactions):
             return history(session, row)
 
 
-def score_version_of(session: Session, tenant_id: str) -> ScoreVersion | None:
+def score_version_of(session: Session, tenant_id: TenantId) -> ScoreVersion | None:
     """Return the version that scores a tenant's users.
 
     None if the tenant has never had a score model, so shards have nothing to take back.
@@ -262,13 +263,13 @@ def _roll_back(
         record(session, row, ROLLED_BACK, state.candidate, state.stage, by, why, None)
 
 
-def _new_row(tenant_id: str, name: str) -> PolicyRow:
+def _new_row(tenant_id: TenantId, name: str) -> PolicyRow:
     row = PolicyRow(tenant_id=tenant_id, name=name)
     _set_rollout(row, Rollout(since=now_ms()))
     return row
 
 
-def _require(session: Session, tenant_id: str, name: str, *, lock: bool = False) -> PolicyRow:
+def _require(session: Session, tenant_id: TenantId, name: str, *, lock: bool = False) -> PolicyRow:
     """Return a policy's row. ``lock`` takes a row lock where the database can, so that of two simultaneous promotions
     the second sees the first.
     """

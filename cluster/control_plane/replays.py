@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from cluster.control_plane.models import ReplayRow
 from cluster.control_plane.transactions import Transactions
 from whisperer.errors import ConflictError
+from whisperer.ids import TenantId
 
 HELD_MS = 120_000
 """Longer than any call takes."""
@@ -43,7 +44,7 @@ class Answer:
 class Replays(Transactions):
     """Holds idempotency keys and stores the answers given under them."""
 
-    def begin_call(self, tenant_id: str, key: str, fingerprint: str, now: int) -> Answer | None:
+    def begin_call(self, tenant_id: TenantId, key: str, fingerprint: str, now: int) -> Answer | None:
         """Hold the key for a call that begins; if the same call was made before, return its answer instead.
 
         ``fingerprint`` distinguishes one call from another. Raises KeyReusedError and ConflictError
@@ -65,7 +66,7 @@ class Replays(Transactions):
         except IntegrityError:  # another replica began the call at the same moment
             raise _in_progress() from None
 
-    def finish_call(self, tenant_id: str, key: str, begun_at: int, answer: Answer | None) -> None:
+    def finish_call(self, tenant_id: TenantId, key: str, begun_at: int, answer: Answer | None) -> None:
         """Store the answer of the call that began at ``begun_at``; None releases the key."""
         mine = (ReplayRow.tenant_id == tenant_id, ReplayRow.key == key, ReplayRow.begun_at == begun_at)
         with self._noting() as session:
@@ -76,7 +77,7 @@ class Replays(Transactions):
                 session.execute(update(ReplayRow).where(*mine).values(done))
 
 
-def _forget(session: Session, tenant_id: str, now: int) -> None:
+def _forget(session: Session, tenant_id: TenantId, now: int) -> None:
     """Delete every tenant's expired answers and, for this tenant, keys held too long and answers over the limit."""
     of_tenant = ReplayRow.tenant_id == tenant_id
     abandoned = of_tenant & ReplayRow.status.is_(None) & (ReplayRow.begun_at <= now - HELD_MS)

@@ -20,6 +20,7 @@ from cluster.control_plane.segments import Segment, Segments, segments_of
 from cluster.control_plane.templates import Templates
 from cluster.control_plane.tenants import Tenants
 from cluster.control_plane.transactions import find_tenant
+from whisperer.ids import TenantId
 from whisperer.shard.records import Experiment
 
 
@@ -53,7 +54,7 @@ class ControlPlane(Tenants, ApiKeys, Segments, Templates, Campaigns, Channels, E
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def published(self, tenant_id: str) -> Published:
+    def published(self, tenant_id: TenantId) -> Published:
         """Return what a tenant's shards run on, read in one transaction. Raises NotFoundError (`tenant_not_found`)."""
         with self._reading() as session:
             owner = find_tenant(session, tenant_id)

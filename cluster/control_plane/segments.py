@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from cluster.control_plane.models import SegmentRow
 from cluster.control_plane.transactions import Transactions, check_name, find_tenant, now_ms
 from whisperer.errors import ConflictError, NotFoundError
+from whisperer.ids import TenantId
 
 MOST_LIVE = 200
 MOST_CONDITIONS = 1_000
@@ -24,7 +25,7 @@ MOST_CONDITIONS = 1_000
 class Segment:
     """One version of a segment; ``archived_at`` is None while it is live."""
 
-    tenant_id: str
+    tenant_id: TenantId
     name: str
     version: int
     predicate: dict[str, Any]
@@ -85,7 +86,7 @@ class Segments(Transactions):
 
 
 def segments_of(
-    session: Session, tenant_id: str, include_archived: bool = False, all_versions: bool = False
+    session: Session, tenant_id: TenantId, include_archived: bool = False, all_versions: bool = False
 ) -> list[Segment]:
     """Return the segments of a tenant, given by id; see :meth:`Segments.list_segments`."""
     query = select(SegmentRow).where(SegmentRow.tenant_id == tenant_id)

@@ -16,6 +16,7 @@ from cluster.control_plane.etags import check, etag
 from cluster.control_plane.models import TemplateRow
 from cluster.control_plane.transactions import Transactions, check_name, find_tenant, now_ms
 from whisperer.errors import ConflictError, NotFoundError
+from whisperer.ids import TenantId
 
 MOST = 1_000
 """Templates per tenant, counted by name."""
@@ -25,7 +26,7 @@ MOST = 1_000
 class TemplateVersion:
     """One version of a template."""
 
-    tenant_id: str
+    tenant_id: TenantId
     name: str
     version: int
     channel: str
@@ -73,7 +74,7 @@ class Templates(Transactions):
             session.add(row)
             return _template(row)
 
-    def template(self, tenant_id: str, name: str, version: int) -> dict[str, Any]:
+    def template(self, tenant_id: TenantId, name: str, version: int) -> dict[str, Any]:
         """Return one version's body. Raises NotFoundError (`template_not_found`)."""
         return self.get_template(tenant_id, name, version).body
 
@@ -96,7 +97,7 @@ class Templates(Transactions):
             return newest_templates(session, find_tenant(session, tenant).id)
 
 
-def newest_templates(session: Session, tenant_id: str) -> list[TemplateVersion]:
+def newest_templates(session: Session, tenant_id: TenantId) -> list[TemplateVersion]:
     """Return the newest version of each template of a tenant, given by id, ordered by name."""
     newest = (
         select(TemplateRow.name, func.max(TemplateRow.version).label("version"))

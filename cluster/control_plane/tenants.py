@@ -11,14 +11,14 @@ from cluster.control_plane.experiments import new_experiment
 from cluster.control_plane.models import TenantRow
 from cluster.control_plane.transactions import ID_PREFIX, Transactions, check_name, find_tenant, now_ms
 from whisperer.errors import ConflictError, RequestError
-from whisperer.ids import new_id
+from whisperer.ids import TenantId, new_id
 
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
     """An isolated customer of the installation; ``created_at`` is ms UTC."""
 
-    id: str
+    id: TenantId
     name: str
     created_at: int
 
@@ -31,7 +31,7 @@ class Tenants(Transactions):
         check_name(name, "tenant")
         if name.startswith(ID_PREFIX):
             raise RequestError(f"a tenant name may not start with {ID_PREFIX!r}: ids do", code="invalid_name")
-        row = TenantRow(id=new_id("tn"), name=name, folded_name=name.lower(), created_at=now_ms())
+        row = TenantRow(id=TenantId(new_id("tn")), name=name, folded_name=name.lower(), created_at=now_ms())
         try:
             with self._writing() as session:
                 session.add(row)

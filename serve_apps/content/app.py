@@ -12,7 +12,7 @@ from ray.serve import Application
 
 from actors.installation import configure_logs
 from cluster.control_plane import ControlPlane
-from cluster.installation import load
+from cluster.launch.installation import load
 from serve_apps.content.rendering import Rendering
 from whisperer.feedback.links import LinkSigner
 

@@ -20,12 +20,13 @@ from whisperer.content.render import not_rendered, render
 from whisperer.content.template import Template, parse_template
 from whisperer.errors import NotFoundError
 from whisperer.feedback.links import LinkSigner, SignedLinks
+from whisperer.ids import TenantId
 from whisperer.vocabulary.reasons import Reason
 
 MAX_COMPILED = 512
 """About 0.3 MB each for a large template in five locales."""
 
-Key = tuple[str, str, int]
+Key = tuple[TenantId, str, int]
 """Tenant, name, version."""
 
 decode_requests = msgspec.msgpack.Decoder(list[RenderRequest]).decode
@@ -35,7 +36,7 @@ _encode = msgspec.msgpack.Encoder().encode
 class TemplateSource(Protocol):
     """The part of the control plane that serves templates; its calls block."""
 
-    def template(self, tenant_id: str, name: str, version: int) -> dict[str, Any]:
+    def template(self, tenant_id: TenantId, name: str, version: int) -> dict[str, Any]:
         """Return the JSON of a published version. Raises NotFoundError."""
 
 

@@ -30,9 +30,9 @@ from actors.calls.named_actor import LEARNER, NAMESPACE
 from actors.calls.plain import Plain, plain
 from actors.calls.socket_server import DirectServer
 from actors.installation import configure_logs
-from cluster.autoscaling import DIRECT_CALLS
 from cluster.control_plane import ControlPlane
-from cluster.installation import load
+from cluster.launch.autoscaling import DIRECT_CALLS
+from cluster.launch.installation import load
 from serve_apps.decisions.counting import Tallying, VersionCounts
 from serve_apps.decisions.following import Following, FollowingStatus
 from serve_apps.decisions.leasing import Leasing, nobody
@@ -43,6 +43,7 @@ from whisperer.decisions.decision import Candidate
 from whisperer.decisions.posterior import Posterior
 from whisperer.decisions.thompson import choose, fault_of
 from whisperer.errors import UnavailableError
+from whisperer.ids import TenantId
 from whisperer.models.store import ArtifactStore
 from whisperer.models.value import ValueModel, open_model
 from whisperer.shard.decision.features import FEATURE_HASH
@@ -75,7 +76,7 @@ class Answering:
     async def answer(
         self,
         batch: bytes | memoryview,
-        policies: Mapping[tuple[str, str], Posterior],
+        policies: Mapping[tuple[TenantId, str], Posterior],
         serving: Mapping[Policy, Serving],
     ) -> bytes:
         """Return the choices, in order.
@@ -189,7 +190,7 @@ class Decisions:
 
     def record_autoscaling_stats(self) -> dict[str, float]:
         """Report the load to Serve, which does not see the calls over the socket
-        (:func:`cluster.autoscaling.by_calls`)."""
+        (:func:`cluster.launch.autoscaling.by_calls`)."""
         return {DIRECT_CALLS: self._load.mean()}
 
     async def status(self) -> Plain:
@@ -215,7 +216,7 @@ def import_library() -> None:
 def fetching(store: ArtifactStore) -> Fetch:
     """Return a :data:`serve_apps.decisions.models.Fetch` that reads from a store."""
 
-    def fetch(tenant: str, name: str, version: int, digest: str) -> ValueModel:
+    def fetch(tenant: TenantId, name: str, version: int, digest: str) -> ValueModel:
         return open_model(store.fetch(tenant, name, version, digest), FEATURE_HASH)
 
     return fetch

@@ -20,12 +20,13 @@ from actors.calls.learner_views import ModelAnswers, ServedVersion, VersionsRepo
 from serve_apps.decisions.models import Policy, Serving
 from serve_apps.decisions.scoring import LATE, REASONS, Question, Stage
 from whisperer.errors import NotFoundError, UnavailableError
+from whisperer.ids import TenantId
 from whisperer.models.errors import RolloutError
 from whisperer.models.guardrails import Breach, VersionTally
 
 EVERY_S = 2.0
 
-Totals = list[tuple[str, str, int, dict[int, VersionTally]]]
+Totals = list[tuple[TenantId, str, int, dict[int, VersionTally]]]
 """(tenant, policy, when its stage began, tallies by version)."""
 Tell = Callable[[VersionsReport], Awaitable[bytes]]
 """The learner's ``served``: takes a replica's report and returns everybody's totals. Raises UnavailableError."""
@@ -35,7 +36,9 @@ _decode = msgspec.msgpack.Decoder(Totals).decode
 
 
 class Plane(Protocol):
-    def tally_policy(self, tenant: str, name: str, since: int, tallies: Mapping[int, VersionTally]) -> list[Breach]: ...
+    def tally_policy(
+        self, tenant: TenantId, name: str, since: int, tallies: Mapping[int, VersionTally]
+    ) -> list[Breach]: ...
 
 
 class VersionCounts:
@@ -88,7 +91,7 @@ class Tallying:
         self._counts = counts
         self._tell = tell
         self._plane = plane
-        self._told: dict[tuple[str, str], tuple[int, dict[int, VersionTally]]] = {}
+        self._told: dict[tuple[TenantId, str], tuple[int, dict[int, VersionTally]]] = {}
 
     async def round(self, serving: Mapping[Policy, Serving]) -> list[Breach]:
         """Report to the learner, then pass what is new to the control plane. Raises UnavailableError while the learner

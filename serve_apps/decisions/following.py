@@ -16,6 +16,7 @@ import msgspec
 from whisperer.decisions.linear import OtherContextError
 from whisperer.decisions.posterior import Posterior, decode
 from whisperer.errors import UnavailableError
+from whisperer.ids import TenantId
 
 WAIT_S = 10.0
 """Longest wait of a poll; the learner answers at once when there is something new."""
@@ -54,7 +55,7 @@ class Following:
         self._ask = ask
         self._clock = clock
         self._heard_at: float | None = None
-        self.policies: dict[tuple[str, str], Posterior] = {}
+        self.policies: dict[tuple[TenantId, str], Posterior] = {}
         self.number = 0
 
     async def poll(self) -> None:

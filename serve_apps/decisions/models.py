@@ -19,6 +19,7 @@ from typing import Protocol
 import msgspec
 
 from whisperer.errors import WhispererError
+from whisperer.ids import TenantId
 from whisperer.models.errors import ArtifactError
 from whisperer.models.rollout import BUILT_IN, Rollout
 from whisperer.models.value import ValueModel
@@ -26,9 +27,9 @@ from whisperer.models.value import ValueModel
 RETRY_S = 5.0
 """Pause before asking again a store that did not answer. A refused model is never tried again."""
 
-Policy = tuple[str, str]
+Policy = tuple[TenantId, str]
 """(tenant id, name); the name is the campaign's."""
-Fetch = Callable[[str, str, int, str], ValueModel]
+Fetch = Callable[[TenantId, str, int, str], ValueModel]
 """Fetches a version by tenant, name, version and digest. Raises ArtifactError, NotFoundError, UnavailableError."""
 
 _log = logging.getLogger(__name__)

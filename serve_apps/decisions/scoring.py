@@ -22,9 +22,10 @@ from serve_apps.decisions.models import Policy, Serving
 from whisperer.decisions.context import rows_of
 from whisperer.decisions.decision import Candidate, Choice
 from whisperer.decisions.versions import labelled
+from whisperer.ids import TenantId
 from whisperer.models.rollout import BUILT_IN, assignments
 from whisperer.models.value import ValueModel
-from whisperer.vocabulary.groups import HOLDOUT, POLICY
+from whisperer.vocabulary.groups import Group
 
 BUDGET_S = 0.050
 """Ten times what a mix of trees and ridge takes for a batch of 256: only a full machine, or a model that is far too
@@ -32,7 +33,7 @@ large, is late. A shard waits much longer."""
 MISSING, LATE, BROKEN = "missing", "late", "broken"
 REASONS = (MISSING, LATE, BROKEN)
 
-Stage = tuple[str, str, int]
+Stage = tuple[TenantId, str, int]
 """(tenant, policy, when its current stage began)."""
 
 _log = logging.getLogger(__name__)
@@ -80,7 +81,7 @@ class ScoredBatch:
                 if question.is_shadow and scores is not None:
                     shadow_version = f"{model}@{question.version}"
                     choices[place] = msgspec.structs.replace(choice, shadow=scores[at], shadow_version=shadow_version)
-                elif not question.is_shadow and self.candidates[place].group == POLICY:
+                elif not question.is_shadow and self.candidates[place].group == Group.POLICY:
                     label = labelled(choice.policy_version, model, question.version, answered=scores is not None)
                     choices[place] = msgspec.structs.replace(choice, policy_version=label)
         return choices
@@ -135,7 +136,7 @@ def asked(candidates: Sequence[Candidate], serving: Mapping[Policy, Serving]) ->
     by_policy: dict[Policy, list[int]] = {}
     for place, candidate in enumerate(candidates):
         policy = candidate.tenant, candidate.campaign
-        if policy in serving and candidate.group != HOLDOUT:
+        if policy in serving and candidate.group != Group.HOLDOUT:
             by_policy.setdefault(policy, []).append(place)
     found: dict[tuple[Policy, int, bool, tuple[str, ...]], Question] = {}
     for policy, places in by_policy.items():
@@ -156,7 +157,7 @@ def asked(candidates: Sequence[Candidate], serving: Mapping[Policy, Serving]) ->
                     stage = tenant, name, state.since
                     found[key] = Question(stage, number, [], is_shadow, 0, model, None, fault)
                 found[key].places.append(place)
-                found[key].n_decided += candidate.group == POLICY
+                found[key].n_decided += candidate.group == Group.POLICY
     return sorted(found.values(), key=lambda question: question.is_shadow)
 
 

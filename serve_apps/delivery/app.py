@@ -8,23 +8,18 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 from ray import serve
 from ray.serve import Application
 
 from actors.installation import configure_logs
 from cluster.control_plane import ControlPlane
-from cluster.installation import load
+from cluster.launch.installation import load
 from cluster.settings import networks
+from serve_apps.delivery.adapters import maker
 from serve_apps.delivery.deliveries import Deliveries
-from serve_apps.delivery.provider import Provider
 from serve_apps.delivery.routing import Routing
 from serve_apps.delivery.sink import Sink, SinkProvider
-from serve_apps.delivery.smtp import Smtp
-from serve_apps.delivery.ssrf import Guard
-from serve_apps.delivery.webhook import Webhook
-from whisperer.delivery.channels import SMTP, WEBHOOK_POST
 
 
 def build(args: dict[str, str]) -> Application:
@@ -39,16 +34,7 @@ class Delivery:
         settings = installation.settings
         assert settings is not None
         configure_logs(installation_path, "delivery")
-        open_networks = networks(settings.delivery.open_networks)
-        guards = {provider: Guard(provider, open_networks=open_networks) for provider in (SMTP, WEBHOOK_POST)}
-
-        def make(provider: str, config: dict[str, Any]) -> Provider:
-            if provider == SMTP:
-                return Smtp(config, _now_ms, guards[provider])
-            if provider == WEBHOOK_POST:
-                return Webhook(config, _now_ms, guards[provider])
-            raise ValueError(f"there is no provider {provider!r}")
-
+        make = maker(_now_ms, networks(settings.delivery.open_networks))
         sink = SinkProvider(Sink(installation.sink_path), _now_ms)
         self._deliveries = Deliveries(Routing(ControlPlane(settings.control_plane.url), sink, make))
 

@@ -22,7 +22,8 @@ from serve_apps.delivery.provider import no_address, receipt, retry
 from serve_apps.delivery.routing import Routing
 from whisperer.delivery.addresses import usable_address
 from whisperer.delivery.channels import is_repeatable
-from whisperer.delivery.dispatch import UNKNOWN, WAITING, Dispatch, Receipt
+from whisperer.delivery.dispatch import Dispatch, Receipt, Verdict
+from whisperer.ids import SendKey, TenantId
 
 MAX_SEND_S = 750.0
 """More than a provider's own limits add up to: only a bug reaches it."""
@@ -38,7 +39,7 @@ _encode = msgspec.msgpack.Encoder().encode
 
 _log = logging.getLogger(__name__)
 
-_Attempt = tuple[str, str, int]
+_Attempt = tuple[TenantId, SendKey, int]
 """Tenant, send key, number."""
 
 
@@ -84,7 +85,7 @@ class Deliveries:
     async def _send(self, dispatch: Dispatch, attempt: _Attempt) -> Receipt:
         try:
             answer = self._answered.get(attempt) or await self._ask(dispatch)
-            if answer.status != WAITING:
+            if answer.status != Verdict.WAITING:
                 self._answered[attempt] = answer
                 if len(self._answered) > REMEMBERED:
                     self._answered.popitem(last=False)
@@ -110,7 +111,7 @@ class Deliveries:
         except TimeoutError:
             _log.error("channel %s of tenant %s did not answer in time", dispatch.channel, dispatch.tenant)
             if is_handed_over:
-                answer = receipt(dispatch, UNKNOWN, "", detail="the provider's adapter did not end in time")
+                answer = receipt(dispatch, Verdict.UNKNOWN, "", detail="the provider's adapter did not end in time")
                 return msgspec.structs.replace(answer, repeatable=is_repeatable(dispatch.channel))
         except Exception as error:
             # Only the type: a message or traceback may quote the configuration, which holds secrets.

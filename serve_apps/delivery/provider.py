@@ -13,8 +13,8 @@ from typing import Protocol
 
 import msgspec
 
-from whisperer.delivery.channels import TAKES_KEYS
-from whisperer.delivery.dispatch import REFUSED, REJECTED, RETRY, UNKNOWN, WAITING, Dispatch, Receipt
+from whisperer.delivery.dispatch import Dispatch, Receipt, Verdict
+from whisperer.delivery.providers import PROVIDERS
 from whisperer.vocabulary.reasons import Reason
 
 MAX_DETAIL_CHARS = 200
@@ -39,7 +39,7 @@ class Provider(Protocol):
 
 def receipt(
     dispatch: Dispatch,
-    status: str,
+    status: Verdict,
     provider: str,
     *,
     provider_id: str = "",
@@ -61,23 +61,23 @@ def receipt(
 
 def retry(dispatch: Dispatch, provider: str, detail: str, retry_after_s: float | None = None) -> Receipt:
     """Return a receipt that asks for another attempt."""
-    return receipt(dispatch, RETRY, provider, detail=detail, retry_after_s=retry_after_s)
+    return receipt(dispatch, Verdict.RETRY, provider, detail=detail, retry_after_s=retry_after_s)
 
 
 def rejected(dispatch: Dispatch, provider: str, detail: str) -> Receipt:
     """Return a receipt of a final rejection."""
-    return receipt(dispatch, REJECTED, provider, detail=detail)
+    return receipt(dispatch, Verdict.REJECTED, provider, detail=detail)
 
 
 def unknown(dispatch: Dispatch, provider: str, detail: str) -> Receipt:
     """Return the receipt of a message that was fully transmitted but not answered."""
-    answer = receipt(dispatch, UNKNOWN, provider, detail=detail)
-    return msgspec.structs.replace(answer, repeatable=TAKES_KEYS[provider])
+    answer = receipt(dispatch, Verdict.UNKNOWN, provider, detail=detail)
+    return msgspec.structs.replace(answer, repeatable=PROVIDERS[provider].takes_keys)
 
 
 def waiting(dispatch: Dispatch, provider: str) -> Receipt:
     """Return the receipt when no connection was free: nothing was begun, and it is not an attempt."""
-    return receipt(dispatch, WAITING, provider, detail=f"no connection was free within {ADMISSION_S:g} s")
+    return receipt(dispatch, Verdict.WAITING, provider, detail=f"no connection was free within {ADMISSION_S:g} s")
 
 
 def no_address(dispatch: Dispatch, provider: str) -> Receipt:
@@ -85,7 +85,7 @@ def no_address(dispatch: Dispatch, provider: str) -> Receipt:
 
     The address was usable when the user was considered and no longer is, or the shard never looked.
     """
-    return receipt(dispatch, REFUSED, provider, detail=Reason.NO_ADDRESS.value)
+    return receipt(dispatch, Verdict.REFUSED, provider, detail=Reason.NO_ADDRESS.value)
 
 
 def clean(text: str, address: str) -> str:

@@ -19,6 +19,8 @@ from typing import Any, Protocol
 import msgspec
 
 from serve_apps.delivery.provider import Provider
+from whisperer.ids import TenantId
+from whisperer.vocabulary.providers import UNSET
 
 POLL_INTERVAL_S = 0.5
 
@@ -38,7 +40,7 @@ class Plane(Protocol):
     """The part of the control plane that is used here; both methods block."""
 
     def version(self) -> int: ...
-    def channel(self, tenant_id: str, channel: str) -> ChannelConfig | None: ...
+    def channel(self, tenant_id: TenantId, channel: str) -> ChannelConfig | None: ...
 
 
 Make = Callable[[str, dict[str, Any]], Provider]
@@ -61,14 +63,14 @@ class Routing:
         self._sink = sink
         self._make = make
         self._poll_interval_s = poll_interval_s
-        self._routes: dict[tuple[str, str], _Route | None] = {}
-        self._stale: set[tuple[str, str]] = set()
+        self._routes: dict[tuple[TenantId, str], _Route | None] = {}
+        self._stale: set[tuple[TenantId, str]] = set()
         self._version = -1
         self._looked_at = float("-inf")
         self._asking = asyncio.Lock()
 
     @asynccontextmanager
-    async def provider(self, tenant: str, channel: str) -> AsyncIterator[Provider]:
+    async def provider(self, tenant: TenantId, channel: str) -> AsyncIterator[Provider]:
         """Yield the provider, kept open until the block ends. Raises whatever the control plane raised."""
         async with self._asking:
             await self._look()
@@ -104,7 +106,7 @@ class Routing:
             self._stale = set(self._routes)
             self._version = version
 
-    async def _route(self, tenant: str, channel: str) -> _Route | None:
+    async def _route(self, tenant: TenantId, channel: str) -> _Route | None:
         key = (tenant, channel)
         if key in self._routes and key not in self._stale:
             return self._routes[key]
@@ -124,7 +126,7 @@ class Routing:
         return new
 
     def _renewed(self, found: ChannelConfig | None, old: _Route | None) -> _Route | None:
-        if found is None or found.provider == "sink":
+        if found is None or found.provider == UNSET:
             return None
         configured = msgspec.json.encode((found.provider, found.config), order="deterministic")
         if old is not None and old.configured == configured:

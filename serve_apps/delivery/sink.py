@@ -28,10 +28,11 @@ import msgspec
 
 from serve_apps.delivery.provider import receipt, rejected, retry
 from serve_apps.delivery.sink_schema import open_connection
-from whisperer.delivery.dispatch import ACCEPTED, BOUNCED, Dispatch, Receipt
-from whisperer.ids import message_hash
+from whisperer.delivery.dispatch import Dispatch, Receipt, Verdict
+from whisperer.delivery.providers.sink import SINK
+from whisperer.ids import DecisionId, SendKey, TenantId, UserKey, message_hash
 
-PROVIDER = "sink"
+PROVIDER = SINK.name
 KEEP = 200_000
 N_DEFERRED = 2
 MAX_LIMIT = 1_000
@@ -55,13 +56,13 @@ class SinkMessage(msgspec.Struct, frozen=True):
     """
 
     serial: int
-    tenant: str
-    send_key: str
+    tenant: TenantId
+    send_key: SendKey
     channel: str
-    user_key: str
+    user_key: UserKey
     address: str
     campaign: str
-    decision_id: str
+    decision_id: DecisionId
     locale: str
     parts: dict[str, str]
     headers: dict[str, str]
@@ -101,12 +102,12 @@ class Sink:
     def accept(self, dispatches: Sequence[Dispatch], now: int) -> list[Receipt]:
         """Keep a batch in one transaction; return one receipt per dispatch, in order. ``now``: ms UTC."""
         receipts: list[Receipt] = []
-        tally: Counter[tuple[str, str, bool]] = Counter()
+        tally: Counter[tuple[TenantId, str, bool]] = Counter()
         with self._writing() as connection:
             newest = 0
             for dispatch in dispatches:
                 if connection.execute(_WAS_FORGOTTEN, _forgetting(dispatch)).fetchone():
-                    receipts.append(receipt(dispatch, ACCEPTED, PROVIDER))  # received but not kept
+                    receipts.append(receipt(dispatch, Verdict.ACCEPTED, PROVIDER))  # received but not kept
                     continue
                 refusal = _played(dispatch)
                 if refusal is not None:
@@ -118,7 +119,7 @@ class Sink:
                 [serial] = known or connection.execute(_INSERT, row).fetchone()
                 newest = max(newest, serial)
                 tally[dispatch.tenant, dispatch.channel, known is None] += 1
-                receipts.append(receipt(dispatch, ACCEPTED, PROVIDER, provider_id=f"sink-{serial}"))
+                receipts.append(receipt(dispatch, Verdict.ACCEPTED, PROVIDER, provider_id=f"sink-{serial}"))
             for (tenant, channel, is_new), n in tally.items():
                 connection.execute(_TALLY, (tenant, channel, n if is_new else 0, n))
             oldest = connection.execute("SELECT min(serial) FROM message").fetchone()[0]
@@ -131,7 +132,7 @@ class Sink:
         with self._writing() as connection:
             return _trim(connection, keep)
 
-    def forget(self, tenant: str, user_keys: list[str], now: int) -> int:
+    def forget(self, tenant: TenantId, user_keys: list[UserKey], now: int) -> int:
         """Delete what was sent to these users, from the disk too; return the number of messages deleted.
 
         The counts of received messages stay. A message decided up to ``now`` (ms UTC) that is still on its way is not
@@ -148,10 +149,10 @@ class Sink:
 
     def messages(
         self,
-        tenant: str,
+        tenant: TenantId,
         *,
         channel: str | None = None,
-        user_key: str | None = None,
+        user_key: UserKey | None = None,
         campaign: str | None = None,
         after: int = 0,
         before: int | None = None,
@@ -172,13 +173,13 @@ class Sink:
         query = f"SELECT {_COLUMNS} FROM message ORDER BY serial DESC LIMIT ?"  # noqa: S608
         return [_message(row) for row in self._read(query, (min(max(limit, 0), MAX_LIMIT),))]
 
-    def message(self, tenant: str, send_key: str) -> SinkMessage | None:
+    def message(self, tenant: TenantId, send_key: SendKey) -> SinkMessage | None:
         """Return a message by its send key, or None."""
         query = f"SELECT {_COLUMNS} FROM message WHERE tenant = ? AND send_key = ?"  # noqa: S608
         rows = self._read(query, (tenant, send_key))
         return _message(rows[0]) if rows else None
 
-    def counts(self, tenant: str) -> SinkCounts:
+    def counts(self, tenant: TenantId) -> SinkCounts:
         """Return a tenant's counts."""
         tally = self._read("SELECT channel, n_messages, n_presented FROM tally WHERE tenant = ?", (tenant,))
         # Counting walks all messages of the tenant, and pages ask every other second, so skip it where an index rules
@@ -271,7 +272,7 @@ SET n_messages = n_messages + excluded.n_messages, n_presented = n_presented + e
 def _played(dispatch: Dispatch) -> Receipt | None:
     local = dispatch.address.rpartition("@")[0] or dispatch.address
     if local.startswith("bounce+"):
-        return receipt(dispatch, BOUNCED, PROVIDER, detail="the sink plays an address that does not exist")
+        return receipt(dispatch, Verdict.BOUNCED, PROVIDER, detail="the sink plays an address that does not exist")
     if local.startswith("reject+"):
         return rejected(dispatch, PROVIDER, "the sink plays a provider that will not take it")
     if local.startswith("defer+") and dispatch.attempt < N_DEFERRED:

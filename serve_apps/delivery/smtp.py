@@ -40,13 +40,13 @@ from aiosmtplib.protocol import SMTPProtocol
 
 from serve_apps.delivery.provider import ADMISSION_S, no_address, receipt, rejected, retry, unknown, waiting
 from serve_apps.delivery.ssrf import ForbiddenAddressError, Guard, UnresolvableError
-from whisperer.delivery.addresses import usable_address
-from whisperer.delivery.channels import MAX_ANSWER_TIMEOUT_S, parse_sender
-from whisperer.delivery.dispatch import ACCEPTED, BOUNCED, Dispatch, Receipt
+from whisperer.delivery.addresses import parse_sender, usable_address
+from whisperer.delivery.dispatch import Dispatch, Receipt, Verdict
 from whisperer.delivery.errors import UnsendableError
 from whisperer.delivery.mime import build_email
+from whisperer.delivery.providers.smtp import MAX_ANSWER_TIMEOUT_S, SMTP
 
-PROVIDER = "smtp"
+PROVIDER = SMTP.name
 MAX_CONNECTIONS = 8
 MAX_MESSAGES_A_CONNECTION = 100
 IDLE_S = 20.0
@@ -198,7 +198,7 @@ class Smtp:
             return unknown(dispatch, PROVIDER, f"handed over, then {why}"), False
         if 200 <= answer.code < 300:
             queued = _QUEUED.search(answer.message)
-            return receipt(dispatch, ACCEPTED, PROVIDER, provider_id=queued[1] if queued else ""), True
+            return receipt(dispatch, Verdict.ACCEPTED, PROVIDER, provider_id=queued[1] if queued else ""), True
         if not 400 <= answer.code < 600:
             return unknown(dispatch, PROVIDER, "handed over, then what is no SMTP answer"), False
         return _answered(dispatch, aiosmtplib.SMTPDataError(answer.code, answer.message)), answer.code != 421
@@ -298,7 +298,7 @@ def _refused(dispatch: Dispatch, error: aiosmtplib.SMTPRecipientRefused) -> Rece
         )
         # Without an enhanced code only these concern a mailbox; 530 and 503, for example, concern us.
         if about_address and (enhanced is not None or error.code in (550, 551, 553)):
-            return receipt(dispatch, BOUNCED, PROVIDER, detail=_said(error))
+            return receipt(dispatch, Verdict.BOUNCED, PROVIDER, detail=_said(error))
     return _answered(dispatch, error)
 
 

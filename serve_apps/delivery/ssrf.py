@@ -20,7 +20,8 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 import httpcore
 from httpcore import AsyncNetworkBackend, AsyncNetworkStream
 
-from whisperer.delivery.channels import is_port_allowed
+from whisperer.delivery.providers import PROVIDERS
+from whisperer.errors import DeliveryError
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -59,12 +60,14 @@ _NEVER_V6 = [
 ]
 
 
-class ForbiddenAddressError(Exception):
+class ForbiddenAddressError(DeliveryError):
     """The host or URL leads to an address or a port that must not be called."""
 
 
-class UnresolvableError(Exception):
+class UnresolvableError(DeliveryError):
     """The name has no address now; it may have one later."""
+
+    retryable = True
 
 
 def is_public(address: Address) -> bool:
@@ -84,7 +87,7 @@ class Guard:
     """Decides where a provider's connections may go. ``open_networks`` are allowed although they are not public."""
 
     def __init__(self, provider: str, *, open_networks: Sequence[Network] = (), resolve: Resolve = resolve) -> None:
-        self._provider = provider
+        self._provider = PROVIDERS[provider]
         self._open_networks = open_networks
         self._resolve = resolve
 
@@ -95,7 +98,7 @@ class Guard:
         ------
         ForbiddenAddressError, UnresolvableError
         """
-        if not is_port_allowed(self._provider, port):
+        if not self._provider.allows_port(port):
             raise ForbiddenAddressError(f"port {port} may not be called")
         try:
             found = await self._resolve(host, port)

@@ -31,11 +31,12 @@ import httpx
 
 from serve_apps.delivery.provider import ADMISSION_S, receipt, rejected, retry, unknown, waiting
 from serve_apps.delivery.ssrf import ForbiddenAddressError, Guard, GuardedBackend, UnresolvableError
-from whisperer.delivery.dispatch import ACCEPTED, Dispatch, Receipt
+from whisperer.delivery.dispatch import Dispatch, Receipt, Verdict
 from whisperer.delivery.errors import UnsendableError
+from whisperer.delivery.providers.webhook import WEBHOOK
 from whisperer.delivery.webhooks import parse_secret, payload_of, signed_headers
 
-PROVIDER = "webhook"
+PROVIDER = WEBHOOK.name
 TIMEOUT_S = 15.0
 MAX_RESPONSE_BYTES = 64 * 1024
 MAX_CONNECTIONS = 16
@@ -134,7 +135,7 @@ class Webhook:
     def _receipt(self, dispatch: Dispatch, response: httpx.Response) -> Receipt:
         status = f"the endpoint answered {response.status_code}"
         if response.is_success:
-            return receipt(dispatch, ACCEPTED, PROVIDER, detail=status)
+            return receipt(dispatch, Verdict.ACCEPTED, PROVIDER, detail=status)
         if response.status_code == 410:
             return rejected(dispatch, PROVIDER, f"{GONE}: {status}; disable it")
         return retry(dispatch, PROVIDER, status, retry_after_s(response.headers.get("retry-after"), self._clock()))

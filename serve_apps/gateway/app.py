@@ -24,8 +24,8 @@ from actors.jobs import Jobs
 from actors.jobs.lanes import with_memory
 from actors.jobs.simulation_runs import Simulations as SimulationRuns
 from cluster.control_plane import ControlPlane
-from cluster.haproxy_program import client_secret
-from cluster.installation import load
+from cluster.launch.haproxy_program import client_secret
+from cluster.launch.installation import load
 from serve_apps.delivery.sink import Sink
 from serve_apps.gateway.api import build as build_api
 from serve_apps.gateway.http.access import Access

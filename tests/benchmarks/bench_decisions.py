@@ -47,7 +47,7 @@ from whisperer.decisions.decision import NO_SEND, Candidate
 from whisperer.decisions.linear import CampaignStatistics
 from whisperer.decisions.posterior import Posterior, posterior
 from whisperer.decisions.thompson import N_DRAWS, choose
-from whisperer.vocabulary.groups import POLICY
+from whisperer.vocabulary.groups import Group
 
 N_VW = 200
 N_SINGLE = 500
@@ -92,7 +92,8 @@ def measure(n_arms: int, batch: int, rounds: int) -> dict[str, object]:
     raw = raw[:batch]
     x = transform(raw)
     asked = [
-        Candidate(f"dec_{at:026d}", "tenant", "c0", 1, POLICY, arms, row, 0) for at, row in enumerate(raw.tolist())
+        Candidate(f"dec_{at:026d}", "tenant", "c0", 1, Group.POLICY, arms, row, 0)
+        for at, row in enumerate(raw.tolist())
     ]
     spread = [msgspec.structs.replace(one, campaign=f"c{at % N_CAMPAIGNS}") for at, one in enumerate(asked)]
     policies = {("tenant", f"c{at}"): policy for at in range(N_CAMPAIGNS)}

@@ -20,7 +20,6 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from actors.installation import Settings
 from actors.journal import open_journal
 from actors.shard import recovery
 from actors.snapshots.store import SnapshotStore
@@ -31,6 +30,7 @@ from tests.benchmarks.screen import say, table
 from tests.stand import running
 from whisperer.events.decoding import decode_block
 from whisperer.events.parts import split
+from whisperer.settings import Settings
 from whisperer.shard.machine import Shard
 from whisperer.shard.move import packing
 from whisperer.shard.records import (
@@ -204,8 +204,7 @@ _NAMES = {SNAPSHOT_AT: "snapshot", RESTART_AT: "restart", MOVE_AT: f"partition {
 
 def _settings(folder: Path) -> Settings:
     """The product's defaults, with room for every id: what is tested is exactness within the window."""
-    defaults = load_settings(folder, environment={"WHISPERER_DEDUP_MAX_IDS": "40000000"})
-    return msgspec.convert(msgspec.to_builtins(defaults), Settings)
+    return load_settings(folder, environment={"WHISPERER_DEDUP_MAX_IDS": "40000000"})
 
 
 def _move(here: Home, there: Home, now: int) -> None:

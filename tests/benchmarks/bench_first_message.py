@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from cluster import demo_campaign
+from cluster.demo import campaign as demo_campaign
 from cluster.settings import load as load_settings
 from tests.benchmarks import report
 from tests.benchmarks.bench_start import memory

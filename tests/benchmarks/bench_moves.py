@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from actors.calls.shards import OK
+from actors.calls.shards import CallStatus
 from tests.integration.local_shards import LocalShards, arguments, write_installation
 from tests.unit.shard.world import SEED, T0, TENANT, add, event
 from whisperer.events.parts import PartBuilder, merge
@@ -48,7 +48,7 @@ class Client:
             keys = [self.keys[(number * BATCH + i) % len(self.keys)] for i in range(BATCH)]
             number += 1
             began = time.perf_counter()
-            while await send(self.shards, self.home, keys, T0 + number) != OK:
+            while await send(self.shards, self.home, keys, T0 + number) != CallStatus.OK:
                 if await self.shards.call(1 - self.home, "has_joined", TENANT, MOVING, 2):
                     self.home = 1 - self.home
                 await asyncio.sleep(0.005)

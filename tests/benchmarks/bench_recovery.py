@@ -19,13 +19,13 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from actors.installation import Settings
 from actors.journal import open_journal
 from actors.shard import recovery
 from actors.snapshots.store import Saved, SnapshotStore
 from tests.benchmarks import blocks, report
 from tests.benchmarks.pictures import Line, Panel, write
 from whisperer.ports import Journal
+from whisperer.settings import Settings
 from whisperer.shard.machine import Shard
 from whisperer.shard.records import RECORD_VERSION, Events, Record, encode_record
 

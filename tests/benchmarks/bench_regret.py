@@ -34,7 +34,7 @@ from tests.benchmarks.bandits import Bandit, MabWiser, VowpalWabbit
 from tests.statistical.effects_stream import ARMS, Ours, Player, Rows, Stream, draw, play, regret
 from whisperer.decisions.context import SCORE, transform
 from whisperer.evaluation.quantiles import student_t
-from whisperer.vocabulary.groups import UNIFORM
+from whisperer.vocabulary.groups import Group
 
 DAYS = 28.0
 WIDTHS = (1.0, 0.1)
@@ -69,7 +69,7 @@ def players(stream: Stream, seed: int, floor: float) -> dict[str, Player]:
     }
     return {
         "ours": Ours(stream, seed, floor=floor),
-        "uniform": Ours(stream, seed, group=UNIFORM),
+        "uniform": Ours(stream, seed, group=Group.UNIFORM),
         **{name: Beside(stream, bandit) for name, bandit in bandits.items()},
     }
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import psutil
 
-from cluster.pids import INSTALLATION_ENV
+from cluster.launch.pids import INSTALLATION_ENV
 from tests.benchmarks import report
 from tests.stand import Stand
 

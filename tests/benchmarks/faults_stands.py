@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from cluster import readiness
+from cluster.launch import readiness
 from tests import faulty_receivers
 from tests.stand import Stand
 

@@ -22,7 +22,7 @@ from whisperer.decisions.drift import DriftWatch
 from whisperer.decisions.posterior import posterior
 from whisperer.feedback.ledger import Ledger
 from whisperer.feedback.outcome import Reward
-from whisperer.vocabulary.groups import POLICY
+from whisperer.vocabulary.groups import Group
 from whisperer.vocabulary.units import DAY_MS
 
 N = 20_000
@@ -39,7 +39,7 @@ def rewards_of(raw: np.ndarray, arms: list[str], *, twice: bool = False) -> list
         decision, mature = (at // 2, at % 2 == 1) if twice else (at, True)
         made.append(
             Reward(
-                at, f"dec_{decision:026d}", _CAMPAIGN, 1, POLICY, arms, arms[arm], 0.2, row, 10_000 * (at % 100),
+                at, f"dec_{decision:026d}", _CAMPAIGN, 1, Group.POLICY, arms, arms[arm], 0.2, row, 10_000 * (at % 100),
                 at % 2, mature, 20_000 * DAY_MS,
             )
         )  # fmt: skip

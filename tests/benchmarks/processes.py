@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import psutil
 
-from cluster.pids import INSTALLATION_ENV
+from cluster.launch.pids import INSTALLATION_ENV
 from tests.stand import Stand
 
 _KINDS = {

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from actors.journal import FileJournal, Rules, open_journal
+from actors.journal import FileJournal, Rules, delete_journal, open_journal
 from actors.journal.redis_place import RedisPlace
 from actors.journal.redis_streams import RedisJournal
-from cluster.journal_url import in_force
-from cluster.settings import SettingsError
+from cluster.errors import SettingsError
+from cluster.launch.journal_url import in_force
 from tests.contracts.journal_battery import JournalBattery
 from tests.redis_stand import RedisServer, needs_redis, redis_server
+from whisperer.errors import JournalError
 
 NUMBERS = itertools.count()
 
@@ -94,6 +95,39 @@ def test_a_url_chooses_the_backend_and_the_shard_its_folder(tmp_path: Path) -> N
         assert journal.folder == tmp_path / "with space" / "shard-0003"
     with open_journal(url, 4) as other:
         assert list(other.replay()) == []
+
+
+@pytest.mark.parametrize("backend", ["file", "redis"])
+def test_of_a_removed_shards_journal_nothing_stays_and_of_others_all(
+    backend: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    url = f"file://{tmp_path}" if backend == "file" else f"{request.getfixturevalue('server').url}?prefix=removed"
+    for shard in (1, 2):
+        journal = open_journal(url, shard)
+        journal.append([b"somebody"])
+        journal.close()
+    for _ in range(2):
+        delete_journal(url, 1)
+    if backend == "file":
+        assert [path.name for path in tmp_path.iterdir()] == ["shard-0002"]
+    else:
+        keys = {key.decode() for key in request.getfixturevalue("server").client().keys("removed:*")}
+        assert {key.split("}")[0] for key in keys} == {"removed:{shard-0002"}
+    kept, anew = open_journal(url, 2), open_journal(url, 1)
+    assert [record for _, record in kept.replay()] == [b"somebody"]
+    assert list(anew.replay()) == []
+    for journal in (kept, anew):
+        journal.close()
+
+
+def test_a_writer_that_outlives_its_removed_journal_is_fenced(server: RedisServer) -> None:
+    url = f"{server.url}?prefix=outlived"
+    journal = open_journal(url, 1)
+    journal.append([b"somebody"])
+    delete_journal(url, 1)
+    with pytest.raises(JournalError):
+        journal.append([b"somebody else"])
+    assert not server.client().keys("outlived:*")
 
 
 def test_a_redis_url_chooses_streams_and_the_prefix_keeps_installations_apart(server: RedisServer) -> None:

@@ -17,10 +17,10 @@ import pytest
 from tests.unit.shard.campaigns import BY_EVENT, DAILY, MAIL, MINUTE, ON_REQUEST, campaign
 from tests.unit.shard.world import DAY, SEED, T0, TENANT, World, event
 from whisperer.decisions.decision import NO_SEND
-from whisperer.delivery.dispatch import ACCEPTED, BOUNCED, RETRY
+from whisperer.delivery.dispatch import Verdict
 from whisperer.eligibility.groups import draw
 from whisperer.errors import JournalDamagedError
-from whisperer.feedback.outcome import CLICKED, UNSUBSCRIBED
+from whisperer.feedback.outcome import OutcomeKind
 from whisperer.ids import partition_of, tenant_seed
 from whisperer.journeys.schedule import Schedule
 from whisperer.profiles.population import FORWARDED
@@ -45,7 +45,7 @@ from whisperer.shard.records import (
     decode_record,
 )
 from whisperer.shard.state.timers import next_due
-from whisperer.vocabulary.groups import HOLDOUT
+from whisperer.vocabulary.groups import Group
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "shard"
 VERSIONS = ["v1", "v2", "v3", "v4", "v5"]
@@ -89,20 +89,20 @@ def loop_story() -> World:
         world.deliver_messages(status)
         return asked.decision_id
 
-    look(HELD_OUT, ACCEPTED)
-    decision = look(SENT, ACCEPTED)
+    look(HELD_OUT, Verdict.ACCEPTED)
+    decision = look(SENT, Verdict.ACCEPTED)
     link = (f"u:{SENT}", decision)
-    made = [Outcome(*link, CLICKED, world.now + 2, "https://example.com/", "email")]
-    made.append(Outcome(*link, UNSUBSCRIBED, world.now + 3, "", "email", "marketing"))
+    made = [Outcome(*link, OutcomeKind.CLICKED, world.now + 2, "https://example.com/", "email")]
+    made.append(Outcome(*link, OutcomeKind.UNSUBSCRIBED, world.now + 3, "", "email", "marketing"))
     world.write(0, Outcomes(TENANT, made))
     world.send(event(SENT, name="Bought", at=world.now, id="buy"))
     world.write(0, ConsentStated(TENANT, f"u:{SENT}", "sms", "marketing", True, "form"))
-    look(GONE, BOUNCED)
-    look(GONE, RETRY, "text", "again")
+    look(GONE, Verdict.BOUNCED)
+    look(GONE, Verdict.RETRY, "text", "again")
     world.erase(f"u:{GONE}")
     world.tick(world.now + 20 * MINUTE)
     world.write(0, RewardsTaken(TENANT, 1))
-    look(WAITING, RETRY, "text")
+    look(WAITING, Verdict.RETRY, "text")
     world.publish_campaigns(3, campaign(arms=(MAIL,)), DAILY, ON_REQUEST, buyers=BUYERS, pros=PROS)
     world.write(0, Asked(TENANT, "asked", [(f"u:{DECIDING}", "order-1")]))
     return world
@@ -151,7 +151,7 @@ def bounded_story() -> World:
     chain = [event(f"c{n + 1}", previous=f"c{n}", type="alias", id=f"c{n}") for n in range(3)]
     world.send(event("c0", name="Viewed", id="before"), *chain)
     world.deliver()
-    left = Outcome("u:stranger", "dec_none", UNSUBSCRIBED, world.now, channel="email", purpose="marketing")
+    left = Outcome("u:stranger", "dec_none", OutcomeKind.UNSUBSCRIBED, world.now, channel="email", purpose="marketing")
     world.write(0, Outcomes(TENANT, [left]))
     full = {f"t{n}": "x" * 1_000 for n in range(70)}
     world.send(event("full", type="identify", id="full", traits=full))
@@ -182,7 +182,7 @@ def check_scores(shard: Shard) -> None:
 
 def user_of(group_is_holdout: bool, skip: int = 0) -> str:
     users = (f"user{i}" for i in range(99))
-    found = (u for u in users if (draw(f"u:{u}", "salt", 0.3, 0.3) == HOLDOUT) == group_is_holdout)
+    found = (u for u in users if (draw(f"u:{u}", "salt", 0.3, 0.3) == Group.HOLDOUT) == group_is_holdout)
     return next(itertools.islice(found, skip, None))
 
 

@@ -18,7 +18,8 @@ from typing import Any
 
 import psutil
 
-from cluster import installation, pids, worker_node
+from cluster.errors import InstallationError
+from cluster.launch import installation, pids, worker_node
 from tests.redis_stand import RedisServer, redis_server
 from tests.stand import START_TIMEOUT_S, Stand, until
 
@@ -52,7 +53,7 @@ class ClusterStand(Stand):
     def has_head(self) -> bool:
         try:
             return installation.load(self.data_dir).running
-        except installation.InstallationError:
+        except InstallationError:
             return False
 
     def join(self, name: str) -> None:

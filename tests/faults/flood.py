@@ -1,7 +1,8 @@
 """`python -m tests.faults.flood ...`: many connections at once, each sending one batch after the other.
 
-A refused connection waits as Retry-After says, as SDKs do, or, with ``--impatient``, does not. It runs as a process of its own, so that it takes its processor time
-where a client would; what it was told goes to a file as JSON (:class:`Told`).
+A refused connection waits as Retry-After says, as SDKs do, or, with ``--impatient``, does not. Each has an address of its
+own. It runs as a process of its own, so that it takes its processor time where a client would; what it was told goes to
+a file as JSON (:class:`Told`).
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ class _Flood:
     async def run(self) -> Told:
         began = time.monotonic()
         until = began + self._options.seconds
-        await asyncio.gather(*(self._connection(until) for _ in range(self._options.connections)))
+        await asyncio.gather(*(self._connection(_address(n), until) for n in range(self._options.connections)))
         self.told.seconds = self._options.seconds
         self.told.statuses = dict(self._statuses)
         self._latencies.sort()
@@ -92,14 +93,14 @@ class _Flood:
             self.told.p99_ms = round(self._latencies[int(len(self._latencies) * 0.99)] * 1000, 1)
         return self.told
 
-    async def _connection(self, until: float) -> None:
+    async def _connection(self, address: str, until: float) -> None:
         """One client: connects again whenever it is cut off."""
         pause_s = self._options.connections * BATCH / self._options.events_per_s if self._options.events_per_s else 0.0
         due = time.monotonic() + random.random() * pause_s
         while time.monotonic() < until:
             number = None
             try:
-                reader, writer = await asyncio.open_connection("127.0.0.1", self._options.port)
+                reader, writer = await asyncio.open_connection("127.0.0.1", self._options.port, local_addr=(address, 0))
                 try:
                     while time.monotonic() < until:
                         await asyncio.sleep(due - time.monotonic())
@@ -140,6 +141,11 @@ class _Flood:
         if b"connection: close" in head:
             raise EOFError
         return float(retry_after or 0)
+
+
+def _address(n: int) -> str:
+    """Give each client an address of its own, as the clients of a crowd have: one address may have few connections."""
+    return f"127.0.{1 + n // 250}.{1 + n % 250}"
 
 
 def template(prefix: str) -> bytes:

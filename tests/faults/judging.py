@@ -15,7 +15,7 @@ import duckdb
 import httpx
 
 from actors.warehouse import Warehouse
-from cluster import installation
+from cluster.launch import installation
 from tests.faults import flood
 from tests.faults.counted_load import CountedLoad
 from tests.stand import Stand, Tenant

@@ -8,12 +8,12 @@ import msgspec
 import pytest
 
 from cluster.control_plane import ControlPlane
-from cluster.installation import Installation
+from cluster.launch.installation import Installation
 from cluster.settings import load
 from serve_apps.delivery.app import Delivery
 from serve_apps.delivery.sink import Sink
 from tests.unit.delivery.dispatches import dispatch
-from whisperer.delivery.dispatch import ACCEPTED, REFUSED, Receipt
+from whisperer.delivery.dispatch import Receipt, Verdict
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ async def test_a_batch_goes_in_and_its_receipts_come_out(installation: Installat
     receipts = [receipt for answer in answers for receipt in msgspec.msgpack.decode(answer, type=list[Receipt])]
     by_key = {receipt.send_key: receipt.status for receipt in receipts}
     assert len(receipts) == len(by_key) == len(batch)
-    assert [by_key[each.send_key] for each in batch] == [ACCEPTED] * 8 + [REFUSED]
+    assert [by_key[each.send_key] for each in batch] == [Verdict.ACCEPTED] * 8 + [Verdict.REFUSED]
     reader = Sink(installation.sink_path)  # as the gateway's page opens it, beside the application
     assert {message.send_key for message in reader.messages(tenant)} == {each.send_key for each in batch[:8]}
     assert reader.counts(tenant).by_channel == {"email": 2, "sms": 2, "push": 2, "webhook": 2}

@@ -25,16 +25,7 @@ from serve_apps.delivery.ssrf import Guard
 from tests.integration.certificates import authority
 from tests.unit.delivery.dispatches import dispatch
 from whisperer.delivery.channels import parse_channel
-from whisperer.delivery.dispatch import (
-    ACCEPTED,
-    BOUNCED,
-    REFUSED,
-    REJECTED,
-    RETRY,
-    UNKNOWN,
-    WAITING,
-    Receipt,
-)
+from whisperer.delivery.dispatch import Receipt, Verdict
 
 NOW = 1_700_000_000_000
 HERE = Guard("smtp", open_networks=networks("127.0.0.0/8"))
@@ -176,7 +167,7 @@ async def test_a_message_arrives_whole() -> None:
     mailbox = Mailbox()
     async with serving(mailbox) as port, client(port) as opened:
         receipt = await one(opened, "ada@bücher.example", headers={"List-Unsubscribe": "<https://example.com/u/1>"})
-    assert (receipt.status, receipt.provider, receipt.provider_id) == (ACCEPTED, "smtp", "1")
+    assert (receipt.status, receipt.provider, receipt.provider_id) == (Verdict.ACCEPTED, "smtp", "1")
     assert (receipt.content_hash, receipt.locale) == ("c0ffee", "de")
     [envelope] = mailbox.received
     assert (envelope.mail_from, envelope.rcpt_tos) == ("hello@example.com", ["ada@xn--bcher-kva.example"])
@@ -190,17 +181,17 @@ async def test_a_message_arrives_whole() -> None:
 @pytest.mark.parametrize(
     ("local", "status", "said"),
     [
-        ("busy", RETRY, "451"),
-        ("later", RETRY, "452"),
-        ("bye", RETRY, "421"),
-        ("gone", BOUNCED, "550 5.1.1 to the recipient"),
-        ("unknown", BOUNCED, "550"),
-        ("full", REJECTED, "552"),
-        ("policy", REJECTED, "550 5.7.1"),
-        ("login", REJECTED, "530"),
-        ("spam", REJECTED, "554"),
-        ("drop", UNKNOWN, "handed over, then the connection broke"),
-        ("garbage", UNKNOWN, "no SMTP answer"),
+        ("busy", Verdict.RETRY, "451"),
+        ("later", Verdict.RETRY, "452"),
+        ("bye", Verdict.RETRY, "421"),
+        ("gone", Verdict.BOUNCED, "550 5.1.1 to the recipient"),
+        ("unknown", Verdict.BOUNCED, "550"),
+        ("full", Verdict.REJECTED, "552"),
+        ("policy", Verdict.REJECTED, "550 5.7.1"),
+        ("login", Verdict.REJECTED, "530"),
+        ("spam", Verdict.REJECTED, "554"),
+        ("drop", Verdict.UNKNOWN, "handed over, then the connection broke"),
+        ("garbage", Verdict.UNKNOWN, "no SMTP answer"),
     ],
 )
 async def test_every_answer_has_its_status(local: str, status: str, said: str) -> None:
@@ -209,7 +200,9 @@ async def test_every_answer_has_its_status(local: str, status: str, said: str) -
         receipt = await one(opened, f"{local}@example.com")
         assert (receipt.status, said in receipt.detail) == (status, True), receipt.detail
         assert "user" not in receipt.detail  # the server's words stay there
-        assert (await one(opened, "ada@example.com", 1)).status == ACCEPTED  # the next message is none the worse
+        assert (
+            await one(opened, "ada@example.com", 1)
+        ).status == Verdict.ACCEPTED  # the next message is none the worse
     assert len(mailbox.received) == 1
 
 
@@ -217,7 +210,10 @@ async def test_after_the_final_dot_silence_is_an_unknown_outcome_and_the_others_
     mailbox = Mailbox()
     async with serving(mailbox) as port, client(port, answer_timeout_s=1) as opened:
         receipts = await several(opened, "hang@example.com", "ada@example.com")
-    assert [(receipt.status, receipt.repeatable) for receipt in receipts] == [(UNKNOWN, False), (ACCEPTED, False)]
+    assert [(receipt.status, receipt.repeatable) for receipt in receipts] == [
+        (Verdict.UNKNOWN, False),
+        (Verdict.ACCEPTED, False),
+    ]
     assert receipts[0].detail == "handed over, then no answer within 1 s"
 
 
@@ -227,7 +223,7 @@ async def test_a_server_that_answers_late_after_the_final_dot_is_waited_for() ->
     mailbox.pause_s = 1.5
     async with serving(mailbox) as port, client(port, timeout_s=1) as opened:
         receipts = await several(opened, *(f"ada-{n}@example.com" for n in range(5)))
-    assert {receipt.status for receipt in receipts} == {ACCEPTED}
+    assert {receipt.status for receipt in receipts} == {Verdict.ACCEPTED}
     assert set(mailbox.copies.values()) == {1}
 
 
@@ -240,8 +236,8 @@ async def test_a_burst_over_a_slow_server_is_never_cut_off() -> None:
         n_turned_away = 0
         while waiting:
             receipts = await several(opened, *waiting)
-            assert {receipt.status for receipt in receipts} <= {ACCEPTED, WAITING}
-            waiting = [who for who, receipt in zip(waiting, receipts, strict=True) if receipt.status == WAITING]
+            assert {receipt.status for receipt in receipts} <= {Verdict.ACCEPTED, Verdict.WAITING}
+            waiting = [who for who, receipt in zip(waiting, receipts, strict=True) if receipt.status == Verdict.WAITING]
             n_turned_away += len(waiting)
     assert n_turned_away > 0
     assert set(mailbox.copies.values()) == {1}
@@ -255,7 +251,7 @@ async def test_a_server_that_says_nothing_at_all_is_given_up_on() -> None:
     async with talking(silent) as port, client(port, timeout_s=1, admission_s=0.5) as opened:
         receipts = await several(opened, *["ada@example.com"] * (2 * adapter.MAX_CONNECTIONS))
     n = adapter.MAX_CONNECTIONS
-    assert [receipt.status for receipt in receipts] == [RETRY] * n + [WAITING] * n
+    assert [receipt.status for receipt in receipts] == [Verdict.RETRY] * n + [Verdict.WAITING] * n
     assert {receipt.detail for receipt in receipts[:n]} == {"no connection: no answer within 1 s"}
 
 
@@ -272,15 +268,18 @@ async def test_a_server_that_takes_no_more_of_a_message_has_not_got_it() -> None
     parts = {"subject": "Hello", "text": ("x" * 70 + "\n") * 200_000}
     async with talking(half) as port, client(port, timeout_s=1) as opened:
         receipt = await one(opened, "ada@example.com", parts=parts)
-    assert (receipt.status, receipt.detail) == (RETRY, "before the message was handed over: no answer within 1 s")
+    assert (receipt.status, receipt.detail) == (
+        Verdict.RETRY,
+        "before the message was handed over: no answer within 1 s",
+    )
 
 
 async def test_a_connection_that_the_server_ended_while_it_was_idle_is_replaced() -> None:
     mailbox = Mailbox()
     async with serving(mailbox, timeout=0.2) as port, client(port) as opened:
-        assert (await one(opened, "ada@example.com")).status == ACCEPTED
+        assert (await one(opened, "ada@example.com")).status == Verdict.ACCEPTED
         await asyncio.sleep(0.5)
-        assert (await one(opened, "bob@example.com", 1)).status == ACCEPTED
+        assert (await one(opened, "bob@example.com", 1)).status == Verdict.ACCEPTED
 
 
 SECRET_BANNERS = {
@@ -305,7 +304,7 @@ async def test_what_stands_at_the_host_is_never_read_out(said: bytes) -> None:
 
     async with talking(banner) as port, client(port, timeout_s=1) as opened:
         receipt = await one(opened, "ada@example.com")
-    assert receipt.status == RETRY
+    assert receipt.status == Verdict.RETRY
     assert not {"SECRET", "SSH", "ERR", "554", "999"} & set(re.findall(r"[A-Z]{3,}|\d{3}", repr(receipt)))
     assert receipt.detail.startswith("no connection: ")
 
@@ -327,8 +326,8 @@ async def test_words_after_a_proper_greeting_stay_with_the_server_too() -> None:
 
     async with talking(chatting) as port, client(port) as opened:
         taken, refused = await one(opened, "ada@example.com"), await one(opened, "bob@example.com", 1)
-    assert (taken.status, taken.provider_id, taken.detail) == (ACCEPTED, "4F2A-1", "")
-    assert (refused.status, refused.detail) == (REJECTED, "the server answered 554 5.6.0 to the message")
+    assert (taken.status, taken.provider_id, taken.detail) == (Verdict.ACCEPTED, "4F2A-1", "")
+    assert (refused.status, refused.detail) == (Verdict.REJECTED, "the server answered 554 5.6.0 to the message")
 
 
 async def test_a_host_inside_the_network_is_not_connected_to_unless_the_operator_opened_it() -> None:
@@ -337,7 +336,7 @@ async def test_a_host_inside_the_network_is_not_connected_to_unless_the_operator
         for host in ("127.0.0.1", "localhost"):
             opened._config["host"] = host
             receipt = await one(opened, "ada@example.com")
-            assert receipt.status == RETRY
+            assert receipt.status == Verdict.RETRY
             assert receipt.detail == (
                 "no connection: the host's address is private, local or reserved; see delivery.open_networks"
             )
@@ -358,7 +357,7 @@ async def test_the_connection_goes_to_the_checked_address_and_tls_asks_for_the_h
         serving(mailbox, tls_context=server_context) as port,
         client(port, trusting, guard, host="mail.example.com", tls="starttls") as opened,
     ):
-        assert (await one(opened, "ada@example.com")).status == ACCEPTED
+        assert (await one(opened, "ada@example.com")).status == Verdict.ACCEPTED
     assert asked == ["mail.example.com"]  # resolved once, and the certificate was the host's
 
 
@@ -367,15 +366,15 @@ async def test_a_server_that_is_not_there_is_tried_again_later() -> None:
         taken.bind(("127.0.0.1", 0))  # bound, never listening
         async with client(taken.getsockname()[1]) as opened:
             receipt = await one(opened, "ada@example.com")
-    assert (receipt.status, "no connection" in receipt.detail) == (RETRY, True)
+    assert (receipt.status, "no connection" in receipt.detail) == (Verdict.RETRY, True)
 
 
 async def test_what_cannot_be_sent_never_reaches_the_server() -> None:
     mailbox = Mailbox()
     async with serving(mailbox) as port, client(port) as opened:
-        assert (await one(opened, "ada@example.com\r\nRCPT TO:<eve@example.com>")).status == REFUSED
+        assert (await one(opened, "ada@example.com\r\nRCPT TO:<eve@example.com>")).status == Verdict.REFUSED
         bad = await one(opened, "ada@example.com", headers={"Bcc": "eve@example.com"})
-        assert (bad.status, "Bcc" in bad.detail) == (REJECTED, True)
+        assert (bad.status, "Bcc" in bad.detail) == (Verdict.REJECTED, True)
     assert mailbox.received == []
 
 
@@ -384,10 +383,10 @@ async def test_connections_are_used_again_and_bounded(monkeypatch: pytest.Monkey
     mailbox = Mailbox()
     async with serving(mailbox) as port, client(port) as opened:
         for n in range(6):
-            assert (await one(opened, "ada@example.com", n)).status == ACCEPTED
+            assert (await one(opened, "ada@example.com", n)).status == Verdict.ACCEPTED
         assert len(mailbox.sessions) == 2
         receipts = await several(opened, *["ada@example.com"] * 40)
-        assert [receipt.status for receipt in receipts] == [ACCEPTED] * 40
+        assert [receipt.status for receipt in receipts] == [Verdict.ACCEPTED] * 40
         assert len(opened._idle) <= adapter.MAX_CONNECTIONS
 
 
@@ -402,11 +401,11 @@ async def test_a_login_is_made_and_a_wrong_password_is_about_us_not_the_message(
     options = {"authenticator": authenticate, "auth_required": True, "tls_context": server_context}
     async with serving(mailbox, **options) as port:
         async with client(port, trusting, tls="starttls", username="ada", password="geheim") as opened:
-            assert (await one(opened, "ada@example.com")).status == ACCEPTED
+            assert (await one(opened, "ada@example.com")).status == Verdict.ACCEPTED
             assert "geheim" not in repr(opened)
         async with client(port, trusting, tls="starttls", username="ada", password="verkehrt") as opened:
             receipt = await one(opened, "ada@example.com")
-    assert (receipt.status, "535" in receipt.detail, "verkehrt" in receipt.detail) == (RETRY, True, False)
+    assert (receipt.status, "535" in receipt.detail, "verkehrt" in receipt.detail) == (Verdict.RETRY, True, False)
 
 
 @pytest.mark.parametrize("mode", ["starttls", "tls"])
@@ -416,10 +415,10 @@ async def test_certificates_are_verified(mode: str, tmp_path: Path) -> None:
     options: dict[str, Any] = {"tls": {"over_tls": server_context}, "starttls": {"tls_context": server_context}}[mode]
     async with serving(mailbox, **options) as port:
         async with client(port, trusting, tls=mode) as opened:
-            assert (await one(opened, "ada@example.com")).status == ACCEPTED
+            assert (await one(opened, "ada@example.com")).status == Verdict.ACCEPTED
         async with client(port, tls=mode) as opened:  # the system does not know this authority
             receipt = await one(opened, "ada@example.com", 1)
-    assert (receipt.status, "no connection" in receipt.detail) == (RETRY, True)
+    assert (receipt.status, "no connection" in receipt.detail) == (Verdict.RETRY, True)
     assert len(mailbox.received) == 1
 
 
@@ -428,5 +427,5 @@ async def test_a_server_without_starttls_is_not_talked_to_in_the_clear(tmp_path:
     mailbox = Mailbox()
     async with serving(mailbox) as port, client(port, trusting, tls="starttls") as opened:
         receipt = await one(opened, "ada@example.com")
-    assert receipt.status == RETRY
+    assert receipt.status == Verdict.RETRY
     assert mailbox.received == []

@@ -22,7 +22,7 @@ from serve_apps.delivery.webhook import MAX_CONNECTIONS, MAX_RESPONSE_BYTES, Web
 from tests.integration.certificates import authority
 from tests.unit.delivery.dispatches import dispatch
 from whisperer.delivery.channels import parse_channel
-from whisperer.delivery.dispatch import ACCEPTED, REJECTED, RETRY, UNKNOWN, WAITING, Receipt
+from whisperer.delivery.dispatch import Receipt, Verdict
 
 SECRET = "whsec_" + base64.b64encode(b"k" * 32).decode()
 NEW_SECRET = "whsec_" + base64.b64encode(b"n" * 32).decode()
@@ -137,7 +137,7 @@ async def test_a_receiver_can_verify_what_arrives() -> None:
         client(f"http://127.0.0.1:{endpoint.port}/200?a=b", secrets=(SECRET, NEW_SECRET), now=now) as opened,
     ):
         receipt = await post(opened)
-        assert (receipt.status, receipt.content_hash, receipt.locale) == (ACCEPTED, "c0ffee", "de")
+        assert (receipt.status, receipt.content_hash, receipt.locale) == (Verdict.ACCEPTED, "c0ffee", "de")
         [request] = endpoint.requests
     assert request.target == "/200?a=b"
     assert request.headers["host"] == f"127.0.0.1:{endpoint.port}"
@@ -150,8 +150,11 @@ async def test_a_receiver_can_verify_what_arrives() -> None:
 
 @pytest.mark.parametrize(
     ("status", "becomes"),
-    [(200, ACCEPTED), (204, ACCEPTED), (299, ACCEPTED), (410, REJECTED)]
-    + [(status, RETRY) for status in (300, 301, 302, 303, 307, 308, 400, 401, 404, 422, 429, 500, 502, 503, 504)],
+    [(200, Verdict.ACCEPTED), (204, Verdict.ACCEPTED), (299, Verdict.ACCEPTED), (410, Verdict.REJECTED)]
+    + [
+        (status, Verdict.RETRY)
+        for status in (300, 301, 302, 303, 307, 308, 400, 401, 404, 422, 429, 500, 502, 503, 504)
+    ],
 )
 async def test_every_answer_has_its_status(status: int, becomes: str) -> None:
     async with serving() as endpoint, client(f"http://127.0.0.1:{endpoint.port}/{status}") as opened:
@@ -164,7 +167,7 @@ async def test_a_redirect_is_not_followed() -> None:
     async with serving() as trap, serving() as endpoint:
         endpoint.extra = f"location: http://127.0.0.1:{trap.port}/200\r\n"
         async with client(f"http://127.0.0.1:{endpoint.port}/302") as opened:
-            assert (await post(opened)).status == RETRY
+            assert (await post(opened)).status == Verdict.RETRY
         assert trap.n_connections == 0
 
 
@@ -200,7 +203,7 @@ def test_retry_after_is_a_number_or_a_date(value: str | None, seconds: float | N
 async def test_without_an_answer_to_all_of_a_request_the_outcome_is_unknown_and_may_be_asked_for_again() -> None:
     async with serving() as endpoint, client(f"http://127.0.0.1:{endpoint.port}/hang", timeout_s=1.5) as opened:
         receipt = await post(opened)
-        assert (receipt.status, receipt.detail) == (UNKNOWN, "no answer within 1.5 s")
+        assert (receipt.status, receipt.detail) == (Verdict.UNKNOWN, "no answer within 1.5 s")
         assert receipt.repeatable  # a receiver takes each webhook-id once
         assert len(endpoint.requests) == 1
 
@@ -208,12 +211,12 @@ async def test_without_an_answer_to_all_of_a_request_the_outcome_is_unknown_and_
 @pytest.mark.parametrize("path", ["trickle", "cut"])
 async def test_an_endpoint_that_said_200_is_not_asked_again_for_want_of_a_body(path: str) -> None:
     async with serving() as endpoint, client(f"http://127.0.0.1:{endpoint.port}/{path}", timeout_s=1.5) as opened:
-        assert (await post(opened)).status == ACCEPTED
+        assert (await post(opened)).status == Verdict.ACCEPTED
 
 
 async def test_an_endless_answer_is_read_to_a_bound_only() -> None:
     async with serving() as endpoint, client(f"http://127.0.0.1:{endpoint.port}/endless") as opened:
-        assert (await post(opened)).status == ACCEPTED
+        assert (await post(opened)).status == Verdict.ACCEPTED
         # What the sockets' buffers take up comes on top of what was read.
         assert endpoint.n_sent < 8_000_000
         assert endpoint.n_sent > MAX_RESPONSE_BYTES
@@ -233,16 +236,16 @@ async def test_an_answer_that_is_no_http_says_nothing(raw: bytes) -> None:
     async with serving() as endpoint, client(f"http://127.0.0.1:{endpoint.port}/200") as opened:
         endpoint.raw = raw
         receipt = await post(opened)
-        assert (receipt.status, receipt.repeatable, receipt.detail) == (UNKNOWN, True, "no answer")
+        assert (receipt.status, receipt.repeatable, receipt.detail) == (Verdict.UNKNOWN, True, "no answer")
 
 
 async def test_a_dropped_connection_is_unknown_and_a_closed_port_had_nothing() -> None:
     async with serving() as endpoint:
         async with client(f"http://127.0.0.1:{endpoint.port}/drop") as opened:
-            assert (await post(opened)).status == UNKNOWN
+            assert (await post(opened)).status == Verdict.UNKNOWN
         port = endpoint.port
     async with client(f"http://127.0.0.1:{port}/200") as opened:
-        assert (await post(opened)).status == RETRY
+        assert (await post(opened)).status == Verdict.RETRY
 
 
 async def test_whoever_finds_no_connection_free_comes_back_later() -> None:
@@ -250,17 +253,19 @@ async def test_whoever_finds_no_connection_free_comes_back_later() -> None:
     async with serving() as endpoint, client(f"http://127.0.0.1:{endpoint.port}/hang", timeout_s=1.5) as opened:
         opened._admission_s = 0.5
         receipts = await asyncio.gather(*(post(opened, number) for number in range(2 * MAX_CONNECTIONS)))
-        assert [each.status for each in receipts] == [UNKNOWN] * MAX_CONNECTIONS + [WAITING] * MAX_CONNECTIONS
+        assert [each.status for each in receipts] == [Verdict.UNKNOWN] * MAX_CONNECTIONS + [
+            Verdict.WAITING
+        ] * MAX_CONNECTIONS
         assert len(endpoint.requests) == MAX_CONNECTIONS
 
 
 async def test_connections_are_used_again() -> None:
     async with serving() as endpoint, client(f"http://127.0.0.1:{endpoint.port}/200") as opened:
         for number in range(5):
-            assert (await post(opened, number)).status == ACCEPTED
+            assert (await post(opened, number)).status == Verdict.ACCEPTED
         assert endpoint.n_connections == 1
         receipts = await asyncio.gather(*(opened.send(dispatch(number, "webhook")) for number in range(50)))
-        assert [receipt.status for receipt in receipts] == [ACCEPTED] * 50
+        assert [receipt.status for receipt in receipts] == [Verdict.ACCEPTED] * 50
         assert [receipt.send_key for receipt in receipts] == [dispatch(number).send_key for number in range(50)]
         assert endpoint.n_connections <= 16
 
@@ -270,7 +275,7 @@ async def test_this_machine_is_out_of_reach_unless_it_is_allowed(host: str) -> N
     async with serving() as endpoint, client(f"http://{host}:{endpoint.port}/200", guard=Guard("webhook")) as opened:
         receipt = await post(opened)
         assert endpoint.n_connections == 0
-    assert receipt.status == REJECTED
+    assert receipt.status == Verdict.REJECTED
     assert "private, local or reserved" in receipt.detail
 
 
@@ -284,11 +289,11 @@ async def test_a_name_that_changes_its_address_between_check_and_connection_gain
     async with serving() as endpoint:
         guard = Guard("webhook", open_networks=HERE, resolve=rebinding)
         async with client(f"http://hooks.example.test:{endpoint.port}/200", guard=guard) as opened:
-            assert (await post(opened)).status == ACCEPTED
+            assert (await post(opened)).status == Verdict.ACCEPTED
             assert asked == ["hooks.example.test"]
             assert endpoint.requests[0].headers["host"] == f"hooks.example.test:{endpoint.port}"
         async with client(f"http://hooks.example.test:{endpoint.port}/200", guard=guard) as opened:
-            assert (await post(opened)).status == REJECTED
+            assert (await post(opened)).status == Verdict.REJECTED
         assert endpoint.n_connections == 1
 
 
@@ -300,9 +305,9 @@ async def test_the_certificate_is_that_of_the_name_not_of_the_address(tmp_path: 
     guard = Guard("webhook", open_networks=HERE, resolve=here)
     async with serving(server_context) as endpoint:
         for host, tls, becomes in (
-            ("hooks.example.test", trusting, ACCEPTED),
-            ("other.example.test", trusting, RETRY),
-            ("hooks.example.test", None, RETRY),
+            ("hooks.example.test", trusting, Verdict.ACCEPTED),
+            ("other.example.test", trusting, Verdict.RETRY),
+            ("hooks.example.test", None, Verdict.RETRY),
         ):
             url = f"https://{host}:{endpoint.port}/200"
             async with client(url, guard=guard, tls=tls) as opened:
@@ -314,7 +319,7 @@ async def test_a_proxy_of_the_environment_is_not_used(monkeypatch: pytest.Monkey
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
     async with serving() as endpoint, client(f"http://127.0.0.1:{endpoint.port}/200") as opened:
-        assert (await post(opened)).status == ACCEPTED
+        assert (await post(opened)).status == Verdict.ACCEPTED
 
 
 async def test_nothing_that_is_shown_or_logged_holds_a_secret(caplog: pytest.LogCaptureFixture) -> None:
@@ -329,5 +334,5 @@ async def test_nothing_that_is_shown_or_logged_holds_a_secret(caplog: pytest.Log
 async def test_a_payload_that_is_too_large_is_not_posted() -> None:
     async with serving() as endpoint, client(f"http://127.0.0.1:{endpoint.port}/200") as opened:
         receipt = await opened.send(dispatch(0, "webhook", parts={"body": "x" * 30_000}))
-        assert receipt.status == REJECTED
+        assert receipt.status == Verdict.REJECTED
         assert endpoint.requests == []

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from actors.calls.partition_map import PartitionMap
-from actors.calls.shards import OK
+from actors.calls.shards import CallStatus
 from actors.shard import housekeeping
 from actors.shard.commit import wall_clock_ms
 from actors.warehouse import Warehouse
@@ -40,7 +40,7 @@ async def move(shards: LocalShards) -> None:
     source = shards.places.table(TENANT)[PLACE]
     version = shards.places.current.version + 1
     status, _ = await shards.call(source, "hand_over", TENANT, PLACE, version, 1 - source)
-    assert status == OK
+    assert status == CallStatus.OK
     moves = {**shards.places.current.moves, f"{TENANT}/{PLACE}": 1 - source}
     shards.places.latest = PartitionMap(
         version, shards.places.current.base_shards, shards.places.current.n_shards, moves
@@ -52,7 +52,7 @@ async def erase(shards: LocalShards, key: str = "u:ann") -> None:
     status, _ = await shards.call(
         shards.places.table(TENANT)[PLACE], "erase", shards.places.current.version, TENANT, key
     )
-    assert status == OK
+    assert status == CallStatus.OK
 
 
 async def erased(shards: LocalShards) -> None:

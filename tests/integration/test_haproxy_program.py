@@ -17,7 +17,7 @@ import msgspec
 import pytest
 from ray.serve._private import haproxy_templates
 
-from cluster import haproxy_program, readiness
+from cluster.launch import haproxy_program, readiness
 from cluster.settings import load
 from tests.stand import free_port, until
 

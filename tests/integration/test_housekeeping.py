@@ -10,7 +10,6 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from actors.installation import Settings
 from actors.processes.forked import Forked, ForkError
 from actors.shard import housekeeping
 from actors.shard.actor import ShardActor
@@ -18,6 +17,7 @@ from actors.warehouse import Warehouse
 from tests.integration.local_shards import LocalShards, write_installation
 from tests.integration.test_shard_actor import send
 from tests.unit.shard.world import T0, TENANT, event
+from whisperer.settings import Settings
 from whisperer.shard import inspection
 
 

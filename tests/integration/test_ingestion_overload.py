@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from actors.calls.partition_map import PartitionMap
-from actors.calls.shards import OK
+from actors.calls.shards import CallStatus
 from actors.limiter import Ask, Lease, Limiter
 from cluster.control_plane import ControlPlane
 from serve_apps.gateway.http.access import Access
@@ -138,7 +138,7 @@ async def test_blocks_routed_by_an_old_map_find_their_new_home(tmp_path: Path, c
     old = shards.places.current
     for version, partition in enumerate(range(64), start=2):
         source = table[partition]
-        assert (await shards.call(source, "hand_over", made.tenant, partition, version, 1 - source))[0] == OK
+        assert (await shards.call(source, "hand_over", made.tenant, partition, version, 1 - source))[0] == CallStatus.OK
     moves = {f"{made.tenant}/{p}": 1 - table[p] for p in range(64)}
     newer = type(old)(65, 2, 2, moves)
     shards.places.latest = newer

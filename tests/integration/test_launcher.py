@@ -22,8 +22,9 @@ import msgspec
 import psutil
 import pytest
 
-from cluster import installation, launcher, pids, ports
-from cluster.installation import Installation
+from cluster.errors import NotInstalledError, StartError
+from cluster.launch import installation, launcher, pids, ports
+from cluster.launch.installation import Installation
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
@@ -101,7 +102,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Whisperer, 
             b.foreground.kill()
             b.foreground.communicate()
         for one in (a, b):
-            with contextlib.suppress(installation.NotInstalledError):
+            with contextlib.suppress(NotInstalledError):
                 pids.end(one.processes(), 2.0)
                 ports.release(Path(one.record.temp_dir))
 
@@ -238,7 +239,7 @@ def test_a_gateway_that_cannot_start_is_reported_with_its_reason_and_leaves_noth
     for name, value in PROGRAMS.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("WHISPERER_PROGRAMS_BOOT", "tests.integration.no_such_program")
-    with pytest.raises(launcher.StartError) as caught:
+    with pytest.raises(StartError) as caught:
         launcher.up(one.data_dir, options={"server.port": one.port})
     assert caught.value.log is not None
     assert "No module named" in caught.value.log.read_text()

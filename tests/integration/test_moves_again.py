@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from actors.calls.shards import OK, OVERLOADED, STALE_MAP
+from actors.calls.shards import CallStatus
 from tests.integration.local_shards import LocalShards, arguments, write_installation
 from tests.unit.shard.world import SEED, TENANT, add, event
 from whisperer.errors import UnavailableError
@@ -35,7 +35,7 @@ async def counts(shards: LocalShards, shard: int) -> dict[str, int]:
     found = {}
     for key in NEIGHBOURS:
         status, view = await shards.call(shard, "user", 1, TENANT, f"u:{key}", None)
-        assert status == OK
+        assert status == CallStatus.OK
         if view is not None:
             found[key] = view.event_counts["Clicked"]
     return found
@@ -46,7 +46,7 @@ async def driven(shards: LocalShards, source: int, version: int) -> None:
     while True:
         try:
             status, _ = await shards.call(source, "hand_over", TENANT, PLACE, version, 1 - source)
-            assert status == OK
+            assert status == CallStatus.OK
             return
         except UnavailableError:
             await asyncio.sleep(0.01)
@@ -90,12 +90,12 @@ async def test_a_partition_serves_while_it_is_copied_and_nothing_is_lost_or_doub
             keys = [NEIGHBOURS[(number * 13 + i) % len(NEIGHBOURS)] for i in range(20)]
             batch = [event(key, id=f"{client}-{number}-{i}") for i, key in enumerate(keys)]
             status = await send(shards, home, *batch)
-            if status == OK:
+            if status == CallStatus.OK:
                 acknowledged.update(keys)
                 served_by[home] += 1
                 number += 1
                 continue
-            assert status == STALE_MAP
+            assert status == CallStatus.STALE_MAP
             refused += 1
             home = (
                 source
@@ -131,7 +131,7 @@ async def test_a_crash_of_either_end_at_any_step_loses_and_doubles_nothing(tmp_p
     for round_ in range(8):
         source, version = home, round_ + 2
         keys = NEIGHBOURS[round_ % 5 :: 5]
-        assert await send(shards, source, *(event(key, id=f"{round_}-{key}") for key in keys)) == OK
+        assert await send(shards, source, *(event(key, id=f"{round_}-{key}") for key in keys)) == CallStatus.OK
         expected.update(keys)
         moving = asyncio.ensure_future(driven(shards, source, version))
         for _ in range(9 * round_):
@@ -142,7 +142,7 @@ async def test_a_crash_of_either_end_at_any_step_loses_and_doubles_nothing(tmp_p
         await moving
         home = 1 - source
         repeated = await send(shards, home, *(event(key, id=f"{round_}-{key}") for key in keys))
-        assert repeated == OK
+        assert repeated == CallStatus.OK
         assert await counts(shards, home) == expected
     for actor in shards.actors.values():
         inspection.check(actor._shard)
@@ -175,7 +175,7 @@ async def test_a_move_is_done_however_full_the_queues_of_both_ends_are(tmp_path:
     await send(shards, source, *(event(key) for key in NEIGHBOURS))
     for actor in shards.actors.values():
         actor._committer.has_room = lambda _size: False  # type: ignore[method-assign]
-    assert await send(shards, source, event("ann")) == OVERLOADED
+    assert await send(shards, source, event("ann")) == CallStatus.OVERLOADED
     await driven(shards, source, 2)
     while (TENANT, PLACE) in shards.actors[source]._shard.sweeping:  # noqa: ASYNC110  the sweep is a task beside this one
         await asyncio.sleep(0.01)
@@ -193,7 +193,7 @@ async def test_a_shard_takes_the_blocks_that_are_at_home_and_names_the_others(tm
         builder = PartBuilder()
         add(builder, event(key))
         blocks.append(merge(tenant, [builder.build()]))
-    assert await shards.call(source, "ingest", 2, *arguments(*blocks)) == (STALE_MAP, [1])
+    assert await shards.call(source, "ingest", 2, *arguments(*blocks)) == (CallStatus.STALE_MAP, [1])
     tenants = shards.actors[source]._shard.tenants
     assert [tenants[t].counters["events_accepted"] for t in ("tn_other", "tn_third")] == [1, 1]
     assert tenants[TENANT].counters["events_accepted"] == 0

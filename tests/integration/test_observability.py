@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
-from cluster import installation
+from cluster.launch import installation
 from tests.stand import Stand, Tenant, free_port, running, until
 from tests.unit.gateway.exposed import DOCUMENT, documented, exposed
 

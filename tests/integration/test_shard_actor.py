@@ -10,7 +10,7 @@ import duckdb
 import msgspec
 import pytest
 
-from actors.calls.shards import OK, STALE_MAP
+from actors.calls.shards import CallStatus
 from actors.warehouse import Warehouse
 from tests.integration.local_shards import LocalShards, arguments, write_installation
 from tests.unit.shard.world import SEED, T0, TENANT, add, event
@@ -41,7 +41,7 @@ async def send(shards: LocalShards, *events: dict[str, object]) -> None:
         status, _ = await shards.call(
             shard, "ingest", shards.places.current.version, *arguments(merge(TENANT, [builder.build()]))
         )
-        assert status == OK
+        assert status == CallStatus.OK
 
 
 async def user(shards: LocalShards, key: str) -> UserView | None:
@@ -118,14 +118,14 @@ async def test_a_partition_moves_and_older_maps_are_refused(shards: LocalShards)
         source = table[partition]
         target = 1 - source
         for _ in range(2):
-            assert (await shards.call(source, "hand_over", TENANT, partition, version, target))[0] == OK
+            assert (await shards.call(source, "hand_over", TENANT, partition, version, target))[0] == CallStatus.OK
         moves = {**shards.places.current.moves, f"{TENANT}/{partition}": target}
         shards.places.current = type(shards.places.current)(version, 2, 2, moves)
         await shards.places.refresh()
     stray = next(f"u{i}" for i in range(100) if table[partition_of(f"u:u{i}", SEED)] == 0)
     builder = PartBuilder()
     add(builder, event(stray))
-    assert (await shards.call(0, "ingest", 1, *arguments(merge(TENANT, [builder.build()]))))[0] == STALE_MAP
+    assert (await shards.call(0, "ingest", 1, *arguments(merge(TENANT, [builder.build()]))))[0] == CallStatus.STALE_MAP
     for i in range(100):
         assert await user(shards, f"u:u{i}") is not None
     await send(shards, *(event(f"u{i}", id=f"m{i}") for i in range(100)))

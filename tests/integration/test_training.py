@@ -18,7 +18,7 @@ import httpx
 import psutil
 import pytest
 
-from cluster import installation
+from cluster.launch import installation
 from tests.stand import Stand
 from tests.unit.training.making_rows import churn_table, written
 from whisperer.models.loading import load

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from cluster import installation
+from cluster.launch import installation
 from tests.stand import ROOT, Stand, Tenant
 
 pytestmark = pytest.mark.cluster

@@ -20,7 +20,7 @@ from whisperer.decisions.posterior import FLOOR, Posterior, posterior
 from whisperer.decisions.thompson import choose
 from whisperer.feedback.ledger import Ledger
 from whisperer.feedback.outcome import Reward
-from whisperer.vocabulary.groups import POLICY, UNIFORM
+from whisperer.vocabulary.groups import Group
 from whisperer.vocabulary.units import DAY_MS, MICROS
 
 EARLY, FINAL = 1, 4
@@ -85,7 +85,7 @@ class Player(Protocol):
 class Ours:
     """The product's own way: candidates, choices, rewards through the ledger, posteriors after every batch."""
 
-    def __init__(self, stream: Stream, seed: int, group: str = POLICY, floor: float = FLOOR) -> None:
+    def __init__(self, stream: Stream, seed: int, group: str = Group.POLICY, floor: float = FLOOR) -> None:
         self._stream = stream
         self._seed = seed
         self._group = group
@@ -149,4 +149,4 @@ def regret(stream: Stream, taken: Rows) -> Floats:
     return np.cumsum(stream.value.max(axis=1) - stream.value[np.arange(len(stream)), taken])
 
 
-__all__ = ["ARMS", "UNIFORM", "Ours", "Player", "Rows", "Stream", "draw", "play", "regret"]
+__all__ = ["ARMS", "Ours", "Player", "Rows", "Stream", "draw", "play", "regret"]

@@ -18,7 +18,7 @@ from whisperer.decisions.linear import CampaignStatistics
 from whisperer.decisions.posterior import Posterior, posterior
 from whisperer.decisions.purse import Wallet
 from whisperer.decisions.thompson import choose
-from whisperer.vocabulary.groups import POLICY
+from whisperer.vocabulary.groups import Group
 from whisperer.vocabulary.units import DAY_MS, MICROS
 
 ROUNDS = 288
@@ -61,7 +61,9 @@ def played(budget: Budget, seed: int, rate: float = 20.0) -> Played:
             n = int(rng.poisson(rate / 3 * (1 - 0.5 * np.cos(2 * np.pi * at / ROUNDS))))
             rows = raw(n, int(rng.integers(1 << 30))).tolist()
             asked = [
-                Candidate(f"{seed}.{at}.{replica}.{i}", *KEY, 1, POLICY, ARMS, row, now, costs=COSTS, budget=budget)
+                Candidate(
+                    f"{seed}.{at}.{replica}.{i}", *KEY, 1, Group.POLICY, ARMS, row, now, costs=COSTS, budget=budget
+                )
                 for i, row in enumerate(rows)
             ]
             if wallet.need(asked) or at % 3 == 0:

@@ -11,11 +11,12 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from tests.statistical.effects_stream import ARMS, UNIFORM, Ours, Stream, draw, play, regret
+from tests.statistical.effects_stream import ARMS, Ours, Stream, draw, play, regret
 from tests.unit.decisions.making import KEY, candidates, learned
 from whisperer.decisions.decision import Choice
 from whisperer.decisions.posterior import posterior
 from whisperer.decisions.thompson import choose
+from whisperer.vocabulary.groups import Group
 
 N, DAYS = 12_000, 28.0
 SEEDS = (1, 2)
@@ -114,7 +115,7 @@ def test_every_decision_counts_once_in_what_was_learned(
 def test_a_group_that_does_not_learn_gains_nothing() -> None:
     """The test of the test: uniform choices through the same machinery earn what uniform is worth."""
     stream = draw(3, 4_000, DAYS)
-    taken = play(stream, Ours(stream, 3, group=UNIFORM))
+    taken = play(stream, Ours(stream, 3, group=Group.UNIFORM))
     assert stream.value[np.arange(4_000), taken].mean() == pytest.approx(stream.value.mean(), abs=0.005)
     assert np.bincount(taken, minlength=len(ARMS)) == pytest.approx([800] * 5, abs=110)
 

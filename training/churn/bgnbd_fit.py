@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import minimize
 
+from whisperer.errors import InputError
 from whisperer.profiles.bgnbd import BgNbd, log_likelihood
 
 _WIDEST = 7.0
 """Logarithm of the largest parameter tried: if customers do not differ, the likelihood rises without end."""
 
 
-class NotFittedError(ValueError):
+class NotFittedError(InputError):
     """Raised for histories that do not determine the parameters."""
 
 

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from whisperer.errors import InputError
+
 Columns = Mapping[str, NDArray[Any]]
 Floats = NDArray[np.float64]
 
@@ -20,7 +22,7 @@ FEWEST = 5
 """Rows a category needs to have a column of its own."""
 
 
-class ColumnError(ValueError):
+class ColumnError(InputError):
     """Raised if a column that the model needs is missing."""
 
 

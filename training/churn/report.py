@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.churn.encode import Columns
+from whisperer.errors import InputError
 
 LEAKING_AUC = 0.985
 """A single column that separates the classes this well has usually been written after the fact."""
@@ -20,7 +21,7 @@ LEAKING_AUC = 0.985
 FEWEST_OF_A_CLASS = 20
 
 
-class AbsentClassError(ValueError):
+class AbsentClassError(InputError):
     """Raised if there are not two classes to distinguish."""
 
 

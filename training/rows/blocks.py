@@ -19,7 +19,7 @@ from whisperer.events.block import BLOCK_VERSION, EVENT, EventBlock
 from whisperer.events.exact.address import link_of
 from whisperer.events.types import WIRE_TO_TYPE, EventType, Flag
 from whisperer.events.wire import Context, Scalar
-from whisperer.ids import ANONYMOUS_PREFIX, PARTITION_BITS, key_hash, tenant_seed
+from whisperer.ids import ANONYMOUS_PREFIX, PARTITION_BITS, TenantId, key_hash, tenant_seed
 
 BATCH_ROWS = 65_536
 ORDERS = ("received_at", "timestamp")
@@ -45,7 +45,7 @@ class _Looked(msgspec.Struct, gc=False):
 _look = msgspec.json.Decoder(_Looked).decode
 
 
-def stored_events(warehouse: Warehouse, tenant: str, order: str) -> pa.RecordBatchReader:
+def stored_events(warehouse: Warehouse, tenant: TenantId, order: str) -> pa.RecordBatchReader:
     """Read all events of a tenant, in batches, as :func:`block_of` takes them.
 
     ``order`` is ``received_at``, as a live installation saw them, or ``timestamp`` for histories imported later.
@@ -61,7 +61,7 @@ def stored_events(warehouse: Warehouse, tenant: str, order: str) -> pa.RecordBat
     return connection.sql(query).to_arrow_reader(BATCH_ROWS)
 
 
-def block_of(tenant: str, events: pa.RecordBatch) -> EventBlock:
+def block_of(tenant: TenantId, events: pa.RecordBatch) -> EventBlock:
     """Build a block of these events, in this order; at most 65,535 of them."""
     n = events.num_rows
     keys, links = events["user_key"], pa.array(_links(events), pa.string())

@@ -16,6 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from actors.warehouse import Warehouse
+from whisperer.ids import TenantId
 from whisperer.shard.decision.features import FEATURE_HASH, SPECS
 
 HASH_KEY = b"whisperer.features"
@@ -23,7 +24,12 @@ HASH_KEY = b"whisperer.features"
 
 
 def decision_rows(
-    warehouse: Warehouse, tenant: str, *, campaign: str | None = None, until: int | None = None, immature: bool = False
+    warehouse: Warehouse,
+    tenant: TenantId,
+    *,
+    campaign: str | None = None,
+    until: int | None = None,
+    immature: bool = False,
 ) -> pa.Table:
     """Return one row per decision, in order of time.
 

@@ -18,6 +18,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from training.rows.replay import Replay
+from whisperer.ids import TenantId, UserKey
 from whisperer.profiles import daily
 from whisperer.profiles.history import day_of
 from whisperer.profiles.record import WINDOW_DAYS
@@ -37,13 +38,13 @@ class Lifetimes:
     t_x, T : from the first active day to the newest, and to the last day asked about; float64, shape (n_users,)
     """
 
-    keys: list[str]
+    keys: list[UserKey]
     x: Floats
     t_x: Floats
     T: Floats
 
 
-def lifetimes(events: Iterable[pa.RecordBatch], tenant: str, until: int) -> Lifetimes:
+def lifetimes(events: Iterable[pa.RecordBatch], tenant: TenantId, until: int) -> Lifetimes:
     """Compute lives up to ``until``.
 
     Parameters

@@ -24,6 +24,7 @@ from training.rows.blocks import block_of, stored_events
 from training.rows.decisions import HASH_KEY
 from whisperer.events.block import EventBlock, encode_block, spans
 from whisperer.events.types import Flag
+from whisperer.ids import Partition, TenantId
 from whisperer.profiles import daily, features
 from whisperer.profiles.features import FEATURES, REPLAYED, feature_hash
 from whisperer.profiles.population import LIVE
@@ -61,7 +62,7 @@ class Question:
 class Replay:
     """Live through a tenant's past as a shard. Events come in order; ``goal`` as in :class:`Question`."""
 
-    def __init__(self, tenant: str, goal: str | None = None) -> None:
+    def __init__(self, tenant: TenantId, goal: str | None = None) -> None:
         self.shard = Shard(0, _MAX_IDS)
         self.tenant = self.shard.tenant(tenant)
         self.n_events = 0
@@ -154,7 +155,7 @@ class Replay:
 
 
 def rows_of(
-    events: Iterable[pa.RecordBatch], tenant: str, question: Question, until: int | None = None
+    events: Iterable[pa.RecordBatch], tenant: TenantId, question: Question, until: int | None = None
 ) -> Iterator[pa.Table]:
     """Yield one row per user for each cutoff whose window is over by the end of the data.
 
@@ -202,7 +203,7 @@ def rows_of(
 
 
 def churn_rows(
-    warehouse: Warehouse, tenant: str, question: Question, *, order: str = "received_at", until: int | None = None
+    warehouse: Warehouse, tenant: TenantId, question: Question, *, order: str = "received_at", until: int | None = None
 ) -> Iterator[pa.Table]:
     """Yield :func:`rows_of` a tenant's events in the warehouse, in one of :data:`training.rows.blocks.ORDERS`."""
     yield from rows_of(stored_events(warehouse, tenant, order), tenant, question, until)
@@ -220,5 +221,5 @@ def _as_of(replay: Replay, question: Question, cutoff: int) -> tuple[NDArray[np.
     return rows, table.replace_schema_metadata({HASH_KEY: hashed.encode()})
 
 
-def _name(letter: Letter) -> tuple[str, int, int]:
+def _name(letter: Letter) -> tuple[TenantId, Partition, int]:
     return letter.tenant, letter.source, letter.sequence

@@ -15,11 +15,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from whisperer.errors import ConflictError
+
 from .population import Population
 from .stream import Kept
 
 
-class CursorError(Exception):
+class CursorError(ConflictError):
     """Raised if the state on disk belongs to another simulation or cannot be read."""
 
 

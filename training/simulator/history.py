@@ -12,14 +12,15 @@ from typing import Any
 import msgspec
 
 from whisperer.decisions.context import NAMES
-from whisperer.feedback.outcome import OPENED
+from whisperer.feedback.outcome import OutcomeKind
 from whisperer.journeys import contact
+from whisperer.vocabulary.channels import CHANNELS
 from whisperer.vocabulary.units import DAY_MS
 
 _WEEK = 7
 _FORGOTTEN_DAYS = 60
 _REMEMBERED = 64
-_CHANNEL_TRAITS = (("email", "email"), ("phone", "sms"), ("push_token", "push"))
+_CHANNEL_TRAITS = [(channel.address.traits[0], name) for name, channel in CHANNELS.items() if channel.address.traits]
 
 
 class History(msgspec.Struct, array_like=True):
@@ -64,7 +65,7 @@ class History(msgspec.Struct, array_like=True):
         ones."""
         today = at_ms // DAY_MS
         (sends_7d, hours_since_send, engaged_30d), _ = contact.counts(
-            [("", at) for at in self.sends], [("", OPENED, at) for at in self.engaged], at_ms
+            [("", at) for at in self.sends], [("", OutcomeKind.OPENED, at) for at in self.engaged], at_ms
         )
         value = {
             "events_7d": float(sum(n for day, n in self.day_to_events.items() if day > today - _WEEK)),

@@ -8,16 +8,9 @@ from typing import Any
 import httpx
 
 from cluster.importing.retry_after import retry_after_s
+from whisperer.errors import UnavailableError
 
 _LONGEST_PAUSE_S = 30.0
-
-
-class BusyError(Exception):
-    """Raised if the gateway asks for patience, or does not answer."""
-
-    def __init__(self, what: str, wait_s: float | None) -> None:
-        super().__init__(what)
-        self.wait_s = wait_s
 
 
 class Patience:
@@ -35,10 +28,10 @@ class Patience:
             return False
         try:
             more = self._step()
-        except BusyError as busy:
+        except UnavailableError as busy:
             self._n_failures += 1
-            self.trouble = str(busy)
-            wait_s = 0.5 * 2 ** min(self._n_failures - 1, 10) if busy.wait_s is None else busy.wait_s
+            self.trouble = busy.message
+            wait_s = 0.5 * 2 ** min(self._n_failures - 1, 10) if busy.retry_after_s is None else busy.retry_after_s
             self._not_before_ms = now_ms + 1000 * min(_LONGEST_PAUSE_S, wait_s)
             return False
         self._n_failures, self.trouble = 0, ""
@@ -46,11 +39,12 @@ class Patience:
 
 
 def ask(http: httpx.Client, method: str, path: str, **more: Any) -> httpx.Response:
-    """Send one request without following redirects. Raises BusyError for failures worth retrying."""
+    """Send one request without following redirects. Raises UnavailableError for failures worth retrying."""
     try:
         answer = http.request(method, path, follow_redirects=False, **more)
     except httpx.TransportError as error:
-        raise BusyError(type(error).__name__, None) from error
+        raise UnavailableError(type(error).__name__) from error
     if answer.status_code in (408, 425, 429) or answer.status_code >= 500:
-        raise BusyError(f"HTTP {answer.status_code}", retry_after_s(answer.headers.get("Retry-After")))
+        wait_s = retry_after_s(answer.headers.get("Retry-After"))
+        raise UnavailableError(f"HTTP {answer.status_code}", retry_after_s=wait_s)
     return answer

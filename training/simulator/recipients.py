@@ -15,7 +15,7 @@ from types import TracebackType
 
 import httpx
 
-from cluster.demo_campaign import GOAL_EVENT, NAME
+from cluster.demo.campaign import GOAL_EVENT, NAME
 from whisperer.vocabulary.units import DAY_MS
 
 from .diary import Diary

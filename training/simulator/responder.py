@@ -18,12 +18,13 @@ import httpx
 import numpy as np
 
 from whisperer.decisions.decision import NO_SEND
+from whisperer.errors import UnavailableError
 from whisperer.vocabulary.units import DAY_MS
 
 from .diary import Diary
 from .effects import ARMS, OFFER_EMAIL, TIPS_EMAIL, Effects
 from .occasion import Occasion
-from .patience import BusyError, Patience, ask
+from .patience import Patience, ask
 from .responses import SETTLE_MS, Message, Response, left_alone, message, reading
 from .segment import Event, ms_of
 from .visits import SESSION
@@ -146,7 +147,7 @@ class Responder:
         query = {"after": self._diary.serial, "limit": _PAGE}
         answer = ask(self._reader, "GET", "/v1/sink/messages", params=query)
         if answer.status_code != 200:
-            raise BusyError(f"the sink: HTTP {answer.status_code}", 10.0)
+            raise UnavailableError(f"the sink: HTTP {answer.status_code}", retry_after_s=10.0)
         entries = answer.json()["data"]
         now = self._wall_ms()
         notes = [note for note in map(message, entries) if note.received_ms > now - _STALE_MS]

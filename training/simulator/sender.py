@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 
 from cluster.importing.retry_after import retry_after_s
+from whisperer.errors import RequestError
 
 from .cursor import Cursor, CursorStore
 from .segment import Event, iso
@@ -29,7 +30,7 @@ _RETRIED = frozenset({408, 410, 429, 460})
 Timed = tuple[int, Event]
 
 
-class SendError(Exception):
+class SendError(RequestError):
     """Raised if the gateway refuses this simulation for good (its key, or its address)."""
 
 

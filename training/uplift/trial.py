@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from whisperer.errors import InputError
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
@@ -28,7 +30,7 @@ LEAKING = 0.985
 _TOLERANCE = 1e-6
 
 
-class TrialError(ValueError):
+class TrialError(InputError):
     """Raised for decisions that cannot be learned from.
 
     Attributes

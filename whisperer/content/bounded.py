@@ -26,10 +26,6 @@ ANSWER_FOR_ABSENT = frozenset({"default", "json"})
 """Filters that give an answer for an absent value: its replacement, and null."""
 
 
-class WorkLimitError(LoopIterationLimitError):
-    """Say that a part asks for more work than a message may cost."""
-
-
 class Missing(FalsyStrictUndefined):
     """Stand for a missing variable when the template says ``"missing": "refuse"``.
 
@@ -54,7 +50,7 @@ class BoundedRange(RangeLiteral):
     def evaluate(self, context: RenderContext) -> range:
         start, stop = (_whole(end.evaluate(context)) for end in (self.start, self.stop))
         if stop - start >= limits.MAX_ITERATIONS:
-            raise WorkLimitError(f"a range has at most {limits.MAX_ITERATIONS:,} numbers", token=self.token)
+            raise LoopIterationLimitError(f"a range has at most {limits.MAX_ITERATIONS:,} numbers", token=self.token)
         return range(start, stop + 1) if start <= stop else range(0)
 
 
@@ -80,16 +76,16 @@ class Context(RenderContext):
         self._local_bytes = 0
 
     def spend(self, work: int) -> None:
-        """Pay for work, in characters. Raises WorkLimitError once the budget is spent."""
+        """Pay for work, in characters. Raises LoopIterationLimitError once the budget is spent."""
         self._work -= work
         if self._work < 0:
-            raise WorkLimitError("the template does too much; shorten its loops", token=None)
+            raise LoopIterationLimitError("the template does too much; shorten its loops", token=None)
 
     def raise_for_loop_limit(self, length: int = 1) -> None:
-        """Pay for a loop of ``length`` iterations, on entering it. Raises WorkLimitError if there are too many."""
+        """Pay for a loop of ``length`` iterations, on entering it. Raises LoopIterationLimitError if too many."""
         self._iterations -= length
         if self._iterations < 0:
-            raise WorkLimitError(f"more than {limits.MAX_ITERATIONS:,} iterations of loops", token=None)
+            raise LoopIterationLimitError(f"more than {limits.MAX_ITERATIONS:,} iterations of loops", token=None)
         self.spend(length * self._n_markup)
 
     def assign(self, key: str, val: Any) -> None:

@@ -1,7 +1,7 @@
 """Report everything that is wrong with a template at once.
 
-A :class:`Problem` names the place by JSON Pointer (RFC 6901; ``""`` is the whole template), a stable code, and what to
-do about it. One :class:`TemplateError` carries every problem found, at most ``limits.MAX_PROBLEMS``.
+One :class:`TemplateError` carries every problem found, at most ``limits.MAX_PROBLEMS``; the place ``""`` is the whole
+template.
 
 Codes: ``invalid_type``, ``invalid_text``, ``not_finite``, ``empty``, ``too_long``, ``too_many``, ``unknown_field``,
 ``missing_field``, ``unknown_channel``, ``unknown_policy``, ``unknown_part``, ``unknown_locale``, ``repeated_locale``,
@@ -10,31 +10,12 @@ Codes: ``invalid_type``, ``invalid_text``, ``not_finite``, ``empty``, ``too_long
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, TypedDict
-
-from whisperer.errors import RequestError
+from whisperer.errors import ProblemsError
 
 
-class Problem(TypedDict):
-    """Describe one thing that is wrong, and what to do about it."""
-
-    pointer: str
-    code: str
-    message: str
-
-
-class TemplateError(RequestError):
-    """Say that a template cannot be used; ``errors`` has one entry per problem and goes into problem+json as it is."""
+class TemplateError(ProblemsError):
+    """Say that a template cannot be used."""
 
     code = "invalid_template"
+    subject = "template"
     status = 422
-
-    def __init__(self, errors: Sequence[Problem]) -> None:
-        self.errors = list(errors)
-        places = "; ".join(f"{e['pointer'] or 'template'}: {e['message']}" for e in self.errors[:3])
-        more = f" (and {len(self.errors) - 3} more)" if len(self.errors) > 3 else ""
-        super().__init__(f"The template cannot be used: {places}{more}")
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.errors,)

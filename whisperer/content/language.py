@@ -20,7 +20,9 @@ from liquid.token import TOKEN_CONTENT, TOKEN_ILLEGAL, TOKEN_OUTPUT
 
 from whisperer.content import formats, limits
 from whisperer.content.bounded import BoundedRange, Missing
+from whisperer.content.errors import TemplateError
 from whisperer.content.json_text import JsonOutput, json_filter
+from whisperer.errors import Problem
 
 TAGS = ("if", "unless", "case", "for", "break", "continue", "assign", "capture", "cycle", "comment", "#")
 """The allowed tags, besides ``raw``, which the lexer handles itself."""
@@ -64,29 +66,21 @@ class CompiledText:
     n_markup: int
 
 
-class CompileError(Exception):
-    """Say that one text does not compile; ``problems`` has every (code, message) found."""
-
-    def __init__(self, problems: list[tuple[str, str]]) -> None:
-        super().__init__(problems)
-        self.problems = problems
-
-
 def compile_part(source: str, *, escapes: str, refuse_missing: bool, max_bytes: int) -> CompiledText:
-    """Compile the text of one part; ``escapes`` is "html", "json" or "" for plain text. Raises CompileError."""
+    """Compile the text of one part; ``escapes`` is "html", "json" or "" for plain text. Raises TemplateError."""
     n_markup = _count_markup(source)
     environment = _environment(escapes, refuse_missing, max_bytes)
     try:
         template = environment.from_string(source)
     except LiquidError as error:
-        raise CompileError([_refusal(error, source)]) from None
+        raise TemplateError([_refusal(error, source)]) from None
     try:
         problems = _names(template)
         _bound_ranges(template)
     except RecursionError:
-        raise CompileError([("syntax_error", "an expression is nested too deep; use assign")]) from None
+        raise TemplateError([_problem("syntax_error", "an expression is nested too deep; use assign")]) from None
     if problems:
-        raise CompileError(problems)
+        raise TemplateError(problems)
     return CompiledText(template, n_markup)
 
 
@@ -109,7 +103,7 @@ def _environment(escapes: str, refuse_missing: bool, max_bytes: int) -> Environm
 
 
 def _count_markup(source: str) -> int:
-    """Count the characters of markup; raise CompileError if there are too many or a delimiter is not closed."""
+    """Count the characters of markup; raise TemplateError if there are too many or a delimiter is not closed."""
     total, at = 0, 0
     while True:
         opened = min((found for found in (source.find("{{", at), source.find("{%", at)) if found >= 0), default=-1)
@@ -119,36 +113,43 @@ def _count_markup(source: str) -> int:
         closed = source.find(closing, opened + 2)
         line = source.count("\n", 0, opened) + 1
         if closed < 0:
-            raise CompileError([("syntax_error", f"line {line}: {source[opened : opened + 2]} is never closed")])
+            message = f"line {line}: {source[opened : opened + 2]} is never closed"
+            raise TemplateError([_problem("syntax_error", message)])
         at = closed + 2
         if at - opened > limits.MAX_TAG_CHARS:
             message = f"line {line}: one tag has at most {limits.MAX_TAG_CHARS:,} characters; is a {closing} missing?"
-            raise CompileError([("too_long", message)])
+            raise TemplateError([_problem("too_long", message)])
         total += at - opened
         if total > limits.MAX_MARKUP_CHARS:
             message = f"all tags of a part have at most {limits.MAX_MARKUP_CHARS:,} characters together"
-            raise CompileError([("too_long", message)])
+            raise TemplateError([_problem("too_long", message)])
 
 
-def _refusal(error: LiquidError, source: str) -> tuple[str, str]:
+def _problem(code: str, message: str) -> Problem:
+    return Problem(pointer="", code=code, message=message)
+
+
+def _refusal(error: LiquidError, source: str) -> Problem:
     message = str(error.message or "this is not Liquid")
     token = error.token
     if token is not None and 0 <= token.start_index <= len(source):
         message = f"line {source.count(chr(10), 0, token.start_index) + 1}: {message}"
     if "unexpected tag" in message or "missing tag name" in message:
-        return "unknown_tag", f"{message}; there are {', '.join(TAGS)} and raw"
-    return "syntax_error", message
+        return _problem("unknown_tag", f"{message}; there are {', '.join(TAGS)} and raw")
+    return _problem("syntax_error", message)
 
 
-def _names(template: BoundTemplate) -> list[tuple[str, str]]:
+def _names(template: BoundTemplate) -> list[Problem]:
     used = template.analyze(include_partials=False)
     problems = [
-        ("unknown_filter", f"there is no filter {name!r}") for name in used.filters if name not in template.env.filters
+        _problem("unknown_filter", f"there is no filter {name!r}")
+        for name in used.filters
+        if name not in template.env.filters
     ]
     for name in used.globals:
         if name not in VARIABLES:
             hint = f"; a trait is written user.{name}" if name.isidentifier() else ""
-            problems.append(("unknown_variable", f"there is no variable {name!r}{hint}"))
+            problems.append(_problem("unknown_variable", f"there is no variable {name!r}{hint}"))
     return problems
 
 

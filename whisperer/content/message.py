@@ -4,15 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from whisperer.vocabulary.channels import EMAIL, PUSH, SMS, WEBHOOK
-
-PARTS: dict[str, tuple[str, ...]] = {
-    EMAIL: ("subject", "html", "text"),
-    SMS: ("text",),
-    PUSH: ("title", "body"),
-    WEBHOOK: ("body",),
-}
-"""Channel -> its parts. Of an e-mail, html or text may be missing; text is then made from html."""
+from whisperer.ids import DecisionId, SendKey, TenantId, UserKey
 
 
 class RenderRequest(msgspec.Struct, array_like=True, frozen=True):
@@ -33,10 +25,10 @@ class RenderRequest(msgspec.Struct, array_like=True, frozen=True):
     now : ms UTC
     """
 
-    send_key: str
-    decision_id: str
-    tenant: str
-    user_key: str
+    send_key: SendKey
+    decision_id: DecisionId
+    tenant: TenantId
+    user_key: UserKey
     campaign: str
     channel: str
     template: str
@@ -54,13 +46,13 @@ class RenderRequest(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Rendered(msgspec.Struct, array_like=True, frozen=True, tag="rendered"):
-    """Answer with a message: ``parts`` by the names of :data:`PARTS`; ``headers`` to add, such as List-Unsubscribe.
+    """Answer with a message: ``parts`` by their names, ``headers`` to add, such as List-Unsubscribe.
 
     ``content_hash``: hex of a hash over channel, locale and parts *before* links were signed, so that equal texts have
     equal hashes.
     """
 
-    send_key: str
+    send_key: SendKey
     parts: dict[str, str]
     headers: dict[str, str]
     locale: str
@@ -73,6 +65,6 @@ class NotRendered(msgspec.Struct, array_like=True, frozen=True, tag="not_rendere
     ``reason`` is a value of :class:`whisperer.vocabulary.reasons.Reason`, ``detail`` is for the campaign's author.
     """
 
-    send_key: str
+    send_key: SendKey
     reason: str
     detail: str

@@ -9,7 +9,7 @@ Leaves making links to the :class:`LinkMaker` and sending to delivery.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 from liquid.exceptions import LiquidError, UndefinedError
@@ -25,13 +25,20 @@ from whisperer.content.plain_text import lines, one_line, text_of
 from whisperer.content.template import Template
 from whisperer.content.variables import variables_of
 from whisperer.errors import WhispererError
-from whisperer.vocabulary.channels import EMAIL, PUSH, SMS, WEBHOOK
+from whisperer.vocabulary.channels import CHANNELS, Channel, Limit, Part, Syntax
 from whisperer.vocabulary.reasons import Reason
 
 TRANSACTIONAL = "transactional"
 """The purpose whose messages nobody can unsubscribe from."""
-_ONE_LINE = {(EMAIL, "subject"), (PUSH, "title"), (SMS, "text")}
 _MAX_DETAIL_CHARS = 300
+
+CLEANED: dict[Syntax, Callable[[str], str]] = {
+    "line": one_line,
+    "text": lines,
+    "html": lines,
+    "json": str,  # its values are escaped already
+}
+"""Syntax of a part -> what makes its text fit to send."""
 
 
 class _UnfitError(Exception):
@@ -68,30 +75,28 @@ def _render(template: Template, request: RenderRequest, links: LinkMaker) -> Ren
         raise _UnfitError(Reason.TEMPLATE_FAILED, message)
     locale = lookup(request.locale, template.locales, template.default_locale)
     unsubscribe_url = "" if request.purpose == TRANSACTIONAL else links.unsubscribe()
-    parts = _filled_in(template, request, locale, unsubscribe_url)
-    if template.channel == EMAIL:
-        parts = _whole_mail(parts, locale, unsubscribe_url)
+    channel = CHANNELS[template.channel]
+    parts = _filled_in(template, channel, request, locale, unsubscribe_url)
+    parts = _completed(channel, parts, locale, unsubscribe_url)
     content_hash = _hash(template.channel, locale, parts, unsubscribe_url)
-    if template.channel != WEBHOOK:  # machines read that one
-        tracking = Tracking(links, template.hosts | _offered_hosts(request.offer), unsubscribe_url)
-        parts = {
-            part: tracking.html(text)
-            if part == "html"
-            else text
-            if part in ("subject", "title")
-            else tracking.text(text)
-            for part, text in parts.items()
-        }
-    _check_size(template.channel, parts)
-    headers = _headers(unsubscribe_url) if template.channel == EMAIL else {}
+    tracking = Tracking(links, template.hosts | _offered_hosts(request.offer), unsubscribe_url)
+    parts = {part.name: _tracked(part, parts[part.name], tracking) for part in channel.parts if part.name in parts}
+    _check(channel, parts)
+    headers = _headers(unsubscribe_url) if channel.has_unsubscribe_link else {}
     return Rendered(request.send_key, parts, headers, locale, content_hash)
 
 
-def _filled_in(template: Template, request: RenderRequest, locale: str, unsubscribe_url: str) -> dict[str, str]:
+def _filled_in(
+    template: Template, channel: Channel, request: RenderRequest, locale: str, unsubscribe_url: str
+) -> dict[str, str]:
     variables = variables_of(request, template.defaults, locale, unsubscribe_url)
     conventions, zone = formatting_locale(request.locale, locale), zone_of(request.zone)
     parts = {}
-    for name, part in template.locales[locale].items():
+    for described in channel.parts:
+        name = described.name
+        part = template.locales[locale].get(name)
+        if part is None:
+            continue
         context = Context(part.template, variables, n_markup=part.n_markup, conventions=conventions, zone=zone)
         buffer = context.get_buffer()
         try:
@@ -103,25 +108,32 @@ def _filled_in(template: Template, request: RenderRequest, locale: str, unsubscr
         except (ArithmeticError, ValueError, TypeError, KeyError, RecursionError) as error:
             message = f"a value does not fit its filter: {type(error).__name__} ({name}, {locale})"
             raise _UnfitError(Reason.TEMPLATE_FAILED, message) from None
-        text = buffer.getvalue()
-        if template.channel != WEBHOOK:  # JSON output is escaped already
-            text = one_line(text) if (template.channel, name) in _ONE_LINE else lines(text)
-        parts[name] = text
-        if not parts[name].strip():
+        text = parts[name] = CLEANED[described.syntax](buffer.getvalue())
+        if not text.strip():
             raise _UnfitError(Reason.TEMPLATE_FAILED, f"nothing is left of the {name} ({locale})")
-        if name == "html" and text.count("<") > limits.MAX_HTML_TAGS:
+        if described.syntax == "html" and text.count("<") > limits.MAX_HTML_TAGS:
             raise _UnfitError(Reason.TEMPLATE_FAILED, f"the html has over {limits.MAX_HTML_TAGS:,} tags ({locale})")
     return parts
 
 
-def _whole_mail(parts: dict[str, str], locale: str, unsubscribe_url: str) -> dict[str, str]:
-    """Add an unsubscribe link to html and text, and a text for readers without HTML."""
-    if unsubscribe_url:
-        parts = {
-            part: text if part == "subject" else with_footer(part, text, locale, unsubscribe_url)
-            for part, text in parts.items()
-        }
-    return parts if "text" in parts else {**parts, "text": text_of(parts["html"])}
+def _completed(channel: Channel, parts: dict[str, str], locale: str, unsubscribe_url: str) -> dict[str, str]:
+    """Add the unsubscribe link where the channel carries one, and a text for readers without HTML."""
+    found: dict[str, str] = {}
+    for part in channel.parts:
+        text = parts.get(part.name)
+        if text is not None and part.has_links and channel.has_unsubscribe_link and unsubscribe_url:
+            text = with_footer(part.syntax, text, locale, unsubscribe_url)
+        if text is None and part.made_from:
+            text = text_of(found[part.made_from])
+        if text is not None:
+            found[part.name] = text
+    return found
+
+
+def _tracked(part: Part, text: str, tracking: Tracking) -> str:
+    if not part.has_links:
+        return text
+    return tracking.html(text) if part.syntax == "html" else tracking.text(text)
 
 
 def _hash(channel: str, locale: str, parts: Mapping[str, str], unsubscribe_url: str) -> str:
@@ -135,20 +147,23 @@ def _offered_hosts(offer: bytes) -> frozenset[str]:
     return hosts_in(offer.decode("utf-8", "replace").replace("\\/", "/"))
 
 
-def _check_size(channel: str, parts: Mapping[str, str]) -> None:
-    if channel == EMAIL and len(parts["subject"].encode()) > limits.MAX_SUBJECT_BYTES:
-        raise _UnfitError(Reason.TEMPLATE_FAILED, f"the subject has over {limits.MAX_SUBJECT_BYTES} bytes")
-    if channel == SMS and len(parts["text"]) > limits.MAX_SMS_CHARS:
-        message = f"the text has over {limits.MAX_SMS_CHARS:,} characters, tracked links included"
-        raise _UnfitError(Reason.TEMPLATE_FAILED, message)
-    if channel == PUSH and sum(len(text.encode()) for text in parts.values()) > limits.MAX_PUSH_BYTES:
-        message = f"title and body have over {limits.MAX_PUSH_BYTES:,} bytes, tracked links included"
-        raise _UnfitError(Reason.TEMPLATE_FAILED, message)
-    if channel == WEBHOOK:
-        try:
-            msgspec.json.decode(parts["body"])
-        except (msgspec.DecodeError, RecursionError) as error:
-            raise _UnfitError(Reason.TEMPLATE_FAILED, f"the body is not JSON: {error}") from None
+def _check(channel: Channel, parts: Mapping[str, str]) -> None:
+    for limit in channel.limits:
+        texts = [parts[name] for name in limit.parts if name in parts]
+        if sum(len(text if limit.unit == "characters" else text.encode()) for text in texts) > limit.most:
+            raise _UnfitError(Reason.TEMPLATE_FAILED, _too_large(channel, limit))
+    for part in channel.parts:
+        if part.syntax == "json" and part.name in parts:
+            try:
+                msgspec.json.decode(parts[part.name])
+            except (msgspec.DecodeError, RecursionError) as error:
+                raise _UnfitError(Reason.TEMPLATE_FAILED, f"the {part.name} is not JSON: {error}") from None
+
+
+def _too_large(channel: Channel, limit: Limit) -> str:
+    has = f"the {limit.parts[0]} has" if len(limit.parts) == 1 else f"{' and '.join(limit.parts)} have"
+    tracked = any(part.has_links for part in channel.parts if part.name in limit.parts)
+    return f"{has} over {limit.most:,} {limit.unit}{', tracked links included' if tracked else ''}"
 
 
 def _headers(unsubscribe_url: str) -> dict[str, str]:

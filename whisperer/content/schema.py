@@ -9,9 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from whisperer.content import limits
-from whisperer.content.message import PARTS
 from whisperer.content.template import DEFAULT_LOCALE, POLICIES, REFUSE
-from whisperer.vocabulary.channels import EMAIL
+from whisperer.vocabulary.channels import CHANNELS, Channel
 
 
 def template_json_schema() -> dict[str, Any]:
@@ -21,7 +20,7 @@ def template_json_schema() -> dict[str, Any]:
         "title": "Template",
         "type": "object",
         "properties": {
-            "channel": {"enum": list(PARTS)},
+            "channel": {"enum": list(CHANNELS)},
             "default_locale": {"type": "string", "default": DEFAULT_LOCALE, "description": "one of locales"},
             "locales": {
                 "type": "object",
@@ -50,7 +49,7 @@ def template_json_schema() -> dict[str, Any]:
         },
         "required": ["channel", "locales"],
         "additionalProperties": False,
-        "allOf": [_rule(channel) for channel in PARTS],
+        "allOf": [_rule(channel) for channel in CHANNELS.values()],
         "examples": [
             {
                 "channel": "email",
@@ -66,17 +65,16 @@ def template_json_schema() -> dict[str, Any]:
     }
 
 
-def _rule(channel: str) -> dict[str, Any]:
+def _rule(channel: Channel) -> dict[str, Any]:
     """Return the rule on which parts a message on this channel has."""
     texts = {
-        part: {"type": "string", "minLength": 1, "maxLength": limits.MAX_SOURCE_CHARS[part]} for part in PARTS[channel]
+        part.name: {"type": "string", "minLength": 1, "maxLength": part.max_template_chars} for part in channel.parts
     }
-    parts: dict[str, Any] = {"type": "object", "properties": texts, "additionalProperties": False}
-    if channel == EMAIL:
-        parts |= {"required": ["subject"], "anyOf": [{"required": ["html"]}, {"required": ["text"]}]}
-    else:
-        parts["required"] = list(PARTS[channel])
+    needed = [name for name in channel.part_names if name not in channel.alternatives]
+    parts: dict[str, Any] = {"type": "object", "properties": texts, "additionalProperties": False, "required": needed}
+    if channel.alternatives:
+        parts["anyOf"] = [{"required": [name]} for name in channel.alternatives]
     return {
-        "if": {"properties": {"channel": {"const": channel}}, "required": ["channel"]},
+        "if": {"properties": {"channel": {"const": channel.name}}, "required": ["channel"]},
         "then": {"properties": {"locales": {"additionalProperties": parts}}},
     }

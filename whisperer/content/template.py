@@ -13,12 +13,13 @@ from itertools import islice
 from typing import Any
 
 from whisperer.content import limits
-from whisperer.content.errors import Problem, TemplateError
-from whisperer.content.language import CompiledText, CompileError, compile_part
+from whisperer.content.errors import TemplateError
+from whisperer.content.language import CompiledText, compile_part
 from whisperer.content.links import hosts_in
-from whisperer.content.message import PARTS
+from whisperer.errors import Problem
 from whisperer.events.place import canonical_locale
-from whisperer.vocabulary.channels import CHANNELS, EMAIL, WEBHOOK
+from whisperer.vocabulary.channels import CHANNELS, Channel
+from whisperer.vocabulary.channels import Part as ChannelPart
 
 REFUSE, BLANK = "refuse", "blank"
 POLICIES = (REFUSE, BLANK)
@@ -99,7 +100,7 @@ class _Reader:
         if channel is None or tags is None:
             return None
         locales = {
-            tag: self._parts(obj["locales"][key], _pointer("/locales", key), channel, missing)
+            tag: self._parts(obj["locales"][key], _pointer("/locales", key), CHANNELS[channel], missing)
             for tag, key in tags.items()
         }
         sources = (text for key in tags.values() for text in _texts(obj["locales"][key]))
@@ -161,45 +162,43 @@ class _Reader:
                 self.note(at, "invalid_type", f"write a text, a number or a bool, not {_shown(value)}")
         return found
 
-    def _parts(self, obj: object, at: str, channel: str, missing: str) -> dict[str, CompiledText]:
+    def _parts(self, obj: object, at: str, channel: Channel, missing: str) -> dict[str, CompiledText]:
         if not isinstance(obj, dict):
             self.note(at, "invalid_type", f"write the parts of one message, not {_shown(obj)}")
             return {}
-        known = PARTS[channel]
+        known, alternatives = channel.part_names, channel.alternatives
         for key in islice((key for key in obj if key not in known), limits.MAX_PROBLEMS):
-            self.note(_pointer(at, key), "unknown_part", f"{channel} has {', '.join(known)}")
-        needed = ("subject",) if channel == EMAIL else known
-        for part in needed:
-            if part not in obj:
-                self.note(at, "missing_field", f"{channel} needs {part}")
-        if channel == EMAIL and "html" not in obj and "text" not in obj:
-            self.note(at, "missing_field", "an e-mail needs html or text")
+            self.note(_pointer(at, key), "unknown_part", f"{channel.name} has {', '.join(known)}")
+        for name in known:
+            if name not in obj and name not in alternatives:
+                self.note(at, "missing_field", f"{channel.name} needs {name}")
+        if alternatives and not any(name in obj for name in alternatives):
+            self.note(at, "missing_field", f"{channel.article} {channel.noun} needs {' or '.join(alternatives)}")
         found = {}
-        for part in known:
-            if part in obj:
-                compiled = self._part(obj[part], f"{at}/{part}", channel, part, missing)
+        for part in channel.parts:
+            if part.name in obj:
+                compiled = self._part(obj[part.name], f"{at}/{part.name}", part, missing)
                 if compiled is not None:
-                    found[part] = compiled
+                    found[part.name] = compiled
         return found
 
-    def _part(self, obj: object, at: str, channel: str, part: str, missing: str) -> CompiledText | None:
-        source = self._text(obj, at, limits.MAX_SOURCE_CHARS[part])
+    def _part(self, obj: object, at: str, part: ChannelPart, missing: str) -> CompiledText | None:
+        source = self._text(obj, at, part.max_template_chars)
         if source is None:
             return None
         if not source.strip():
             self.note(at, "empty", "this part is empty; write it or leave it out")
             return None
-        escapes = "html" if part == "html" else "json" if channel == WEBHOOK else ""
         try:
             return compile_part(
                 source,
-                escapes=escapes,
+                escapes=part.syntax if part.syntax in ("html", "json") else "",
                 refuse_missing=missing == REFUSE,
-                max_bytes=limits.MAX_OUTPUT_BYTES[part],
+                max_bytes=part.max_bytes,
             )
-        except CompileError as error:
-            for code, message in error.problems:
-                self.note(at, code, message)
+        except TemplateError as error:
+            for problem in error.errors:
+                self.note(at, problem["code"], problem["message"])
             return None
 
     def _text(self, value: object, at: str, max_chars: int) -> str | None:

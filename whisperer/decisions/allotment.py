@@ -18,6 +18,7 @@ import msgspec
 
 from whisperer.decisions.budget import Ask, Budget, Lease
 from whisperer.decisions.pacing import Gains, PacingState, paced
+from whisperer.ids import TenantId
 from whisperer.vocabulary.units import MICROS
 
 AHEAD_MS = 3_600_000
@@ -104,7 +105,7 @@ class BudgetWindow(msgspec.Struct, kw_only=True):
     withheld : decisions for which too little was left
     """
 
-    tenant: str
+    tenant: TenantId
     campaign: str
     begins_at: int
     ends_at: int
@@ -122,7 +123,7 @@ class Allotments:
     """
 
     def __init__(self, stored: bytes = b"") -> None:
-        self._open: dict[tuple[str, str, int], list[Allotment]] = {}
+        self._open: dict[tuple[TenantId, str, int], list[Allotment]] = {}
         """By tenant, campaign and days of a window, newest last."""
         self.revision = 0
         for tenant, campaign, days, windows in _decode(stored) if stored else ():
@@ -178,4 +179,4 @@ class Allotments:
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(list[tuple[str, str, int, list[Allotment]]]).decode
+_decode = msgspec.msgpack.Decoder(list[tuple[TenantId, str, int, list[Allotment]]]).decode

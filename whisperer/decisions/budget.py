@@ -11,6 +11,7 @@ from __future__ import annotations
 import msgspec
 
 from whisperer.decisions.pacing import HOURS, SpendingPlan
+from whisperer.ids import TenantId
 from whisperer.vocabulary.units import DAY_MS
 
 
@@ -56,7 +57,7 @@ class Ask(msgspec.Struct, array_like=True, frozen=True):
     n_withheld : decisions for which too little was left
     """
 
-    tenant: str
+    tenant: TenantId
     campaign: str
     version: int
     budget: Budget
@@ -72,7 +73,7 @@ class Ask(msgspec.Struct, array_like=True, frozen=True):
 class Lease(msgspec.Struct, array_like=True, frozen=True):
     """The answer: ``granted_micros`` to the replica in total, and the ``price`` for all replicas until the next."""
 
-    tenant: str
+    tenant: TenantId
     campaign: str
     days: int
     window: int

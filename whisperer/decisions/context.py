@@ -12,6 +12,12 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+
+def of_channel(channel: str) -> tuple[str, ...]:
+    """Return the names of the features that a channel has of its own."""
+    return f"{channel}_sends_30d", f"{channel}_opens_30d", f"{channel}_clicks_30d", f"hours_since_{channel}"
+
+
 NAMES: tuple[str, ...] = (
     "events_7d",
     "events_30d",
@@ -33,22 +39,10 @@ NAMES: tuple[str, ...] = (
     "expected_days_30d",
     "score.churn",
     "score.engagement",
-    "email_sends_30d",
-    "email_opens_30d",
-    "email_clicks_30d",
-    "hours_since_email",
-    "sms_sends_30d",
-    "sms_opens_30d",
-    "sms_clicks_30d",
-    "hours_since_sms",
-    "push_sends_30d",
-    "push_opens_30d",
-    "push_clicks_30d",
-    "hours_since_push",
-    "webhook_sends_30d",
-    "webhook_opens_30d",
-    "webhook_clicks_30d",
-    "hours_since_webhook",
+    *of_channel("email"),
+    *of_channel("sms"),
+    *of_channel("push"),
+    *of_channel("webhook"),
 )
 """Each is explained in :mod:`whisperer.shard.decision.features`. Those that :func:`transform` does not use are for the
 models trained on what was logged."""

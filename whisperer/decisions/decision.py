@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Callable
 from functools import lru_cache
 
 import msgspec
 
 from whisperer.decisions.budget import Budget
+from whisperer.ids import DecisionId, SendKey, TenantId, UserKey
 
 NO_SEND = "no_send"
 """The arm that leaves the user alone; always eligible, always first."""
@@ -39,8 +41,8 @@ class Candidate(msgspec.Struct, array_like=True, frozen=True):
     costs, budget : set where the campaign has a budget; costs in micro-units, parallel to ``arms``
     """
 
-    decision_id: str
-    tenant: str
+    decision_id: DecisionId
+    tenant: TenantId
     campaign: str
     campaign_version: int
     group: str
@@ -48,7 +50,7 @@ class Candidate(msgspec.Struct, array_like=True, frozen=True):
     features: list[float]
     now: int
     scores: list[float] = []
-    user_key: str = ""
+    user_key: UserKey = UserKey("")
     costs: list[int] = []
     budget: Budget | None = None
 
@@ -69,7 +71,7 @@ class Choice(msgspec.Struct, array_like=True, frozen=True):
     shadow, shadow_version : scores of a version in shadow, which decided nothing, and its name (``<model>@<n>``)
     """
 
-    decision_id: str
+    decision_id: DecisionId
     arm: str
     propensity: float
     arms: list[str]
@@ -88,18 +90,21 @@ class Choice(msgspec.Struct, array_like=True, frozen=True):
         return self.scores[self.arms.index(self.arm)] if self.scores else math.nan
 
 
-@lru_cache(maxsize=4_096)  # both the caller and the shard that then considers the user need it
-def decision_id(tenant: str, user_key: str, campaign: str, occurrence: str) -> str:
-    """Return ``dec_`` and 26 characters; the same occurrence always has the same id."""
-    return "dec_" + _digest("decision", tenant, user_key, campaign, occurrence)
+def _decision_id(tenant: TenantId, user_key: UserKey, campaign: str, occurrence: str) -> DecisionId:
+    return DecisionId("dec_" + _digest("decision", tenant, user_key, campaign, occurrence))
 
 
-def send_key(decision: str) -> str:
+# Cached, as both the caller and the shard that then considers the user need it; annotated, as a cache hides types.
+decision_id: Callable[[TenantId, UserKey, str, str], DecisionId] = lru_cache(maxsize=4_096)(_decision_id)
+"""Return ``dec_`` and 26 characters; the same occurrence always has the same id."""
+
+
+def send_key(decision: DecisionId) -> SendKey:
     """Return ``snd_`` and 26 characters: the idempotency key of a decision's one message."""
-    return "snd_" + _digest("send", decision)
+    return SendKey("snd_" + _digest("send", decision))
 
 
-def seed_of(decision: str) -> int:
+def seed_of(decision: DecisionId) -> int:
     """Return the 64 bits that drive everything random about a decision."""
     return int.from_bytes(hashlib.blake2b(decision.encode(), digest_size=8, person=b"seed").digest(), "big")
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whisperer.decisions.context import CONTEXT_VERSION, SCORE, D
+from whisperer.errors import InputError
 
 FORM_VERSION = 1
 SHORT_MEMORY = 0.8
@@ -25,7 +26,7 @@ _BEFORE_SCORES = 1
 _FLOAT = "<f8"
 
 
-class OtherContextError(ValueError):
+class OtherContextError(InputError):
     """Raised for statistics kept over another version of the context, which mean nothing over this one."""
 
 

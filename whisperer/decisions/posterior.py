@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from whisperer.decisions.context import CONTEXT_VERSION, SCORE, D
 from whisperer.decisions.linear import FORM_VERSION, CampaignStatistics, OtherContextError
+from whisperer.ids import TenantId
 
 Array = NDArray[np.float64]
 
@@ -197,7 +198,7 @@ def posterior(statistics: CampaignStatistics, number: int, floor: float = FLOOR)
 class _Encoded(msgspec.Struct, array_like=True, frozen=True):
     form: int
     context: int
-    tenant: str
+    tenant: TenantId
     campaign: str
     number: int
     arms: list[str]
@@ -208,7 +209,7 @@ class _Encoded(msgspec.Struct, array_like=True, frozen=True):
     floor: float = FLOOR
 
 
-def encode(policies: Iterable[tuple[tuple[str, str], Posterior]]) -> bytes:
+def encode(policies: Iterable[tuple[tuple[TenantId, str], Posterior]]) -> bytes:
     """Serialise posteriors by (tenant, campaign), for :func:`decode`."""
     return msgspec.msgpack.encode(
         [
@@ -230,7 +231,7 @@ def encode(policies: Iterable[tuple[tuple[str, str], Posterior]]) -> bytes:
     )
 
 
-def decode(data: bytes) -> dict[tuple[str, str], Posterior]:
+def decode(data: bytes) -> dict[tuple[TenantId, str], Posterior]:
     """Read posteriors by (tenant, campaign).
 
     Raises OtherContextError for posteriors over another context, msgspec.ValidationError for other bytes.

@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from whisperer.decisions.budget import Ask, Budget, Lease
 from whisperer.decisions.decision import Candidate
 from whisperer.decisions.pacing import lagrangian
-from whisperer.vocabulary.groups import HOLDOUT
+from whisperer.ids import TenantId
+from whisperer.vocabulary.groups import Group
 from whisperer.vocabulary.units import MICROS
 
 Floats = NDArray[np.float64]
-Place = tuple[str, str, int, int]
+Place = tuple[TenantId, str, int, int]
 """Tenant, campaign, days in a window, and the window's number."""
 
 
@@ -90,7 +91,7 @@ class Wallet:
         """Note the most that a batch may cost; return whether any purse holds less."""
         most: dict[Place, int] = {}
         for one in candidates:
-            if one.budget is None or one.group == HOLDOUT:
+            if one.budget is None or one.group == Group.HOLDOUT:
                 continue
             place, dearest = _place(one, one.budget), max(one.costs, default=0)
             purse = self.of(one)

@@ -33,7 +33,8 @@ from whisperer.decisions.posterior import FLOOR, Posterior, prior
 from whisperer.decisions.purse import Purse, Wallet
 from whisperer.decisions.versions import priced
 from whisperer.errors import InvariantError
-from whisperer.vocabulary.groups import GROUPS, HOLDOUT, UNIFORM
+from whisperer.ids import TenantId
+from whisperer.vocabulary.groups import GROUPS, Group
 from whisperer.vocabulary.units import MICROS
 
 N_DRAWS = 64
@@ -50,7 +51,7 @@ _PRIOR = prior()
 
 def choose(
     candidates: Sequence[Candidate],
-    policies: Mapping[tuple[str, str], Posterior],
+    policies: Mapping[tuple[TenantId, str], Posterior],
     floor: float | None = None,
     wallet: Wallet | None = None,
 ) -> list[Choice]:
@@ -76,7 +77,7 @@ def choose(
     ('no_send', 1.0, [1.0, 0.0])
     """
     wallet = Wallet() if wallet is None else wallet
-    alike: dict[tuple[str, str, str, tuple[str, ...], Purse | None, tuple[int, ...]], list[int]] = {}
+    alike: dict[tuple[str, TenantId, str, tuple[str, ...], Purse | None, tuple[int, ...]], list[int]] = {}
     for at, candidate in enumerate(candidates):
         fault = fault_of(candidate)
         if fault:
@@ -89,9 +90,9 @@ def choose(
     for (group, tenant, campaign, arms, purse, told), places in alike.items():
         costs = np.array(told, np.int64)
         members = [candidates[at] for at in places]
-        if group == HOLDOUT:
+        if group == Group.HOLDOUT:
             made = _by_rule(members, [float(arm == NO_SEND) for arm in arms], group, None, costs)
-        elif group == UNIFORM:
+        elif group == Group.UNIFORM:
             made = _by_rule(members, [1 / len(arms)] * len(arms), group, purse, costs)
         else:
             policy = policies.get((tenant, campaign), _PRIOR)

@@ -10,10 +10,11 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import idna
 
-from whisperer.vocabulary.channels import EMAIL, PUSH, SMS, WEBHOOK
+from whisperer.vocabulary.channels import CHANNELS, AddressKind
 
 MAX_EMAIL_CHARS = 254
 MAX_LOCAL_CHARS = 64
@@ -58,16 +59,34 @@ def usable_address(channel: str, text: str, *, is_bared: bool = True) -> str | N
     >>> usable_address("email", "ada@example.com\\nBcc: all@example.com") is None
     True
     """
+    kind = _KINDS.get(channel)
+    return None if kind is None else usable_of_kind(kind, text, is_bared=is_bared)
+
+
+def usable_of_kind(kind: AddressKind, text: str, *, is_bared: bool = True) -> str | None:
+    """Return an address of this kind as it is used, or None, like :func:`usable_address`."""
     if len(text) > _LONGEST_TEXT:
         return None
-    reader = _READERS.get(channel)
-    if reader is None:
+    form = FORMS[kind]
+    if is_bared:
+        for unwanted in form.bared_of:
+            text = unwanted.sub("", text)
+    return form.read(text)
+
+
+def parse_sender(text: str) -> tuple[str, str] | None:
+    """Return (display name, address) of ``Ada <ada@example.com>`` or a bare address; None if it is neither.
+
+    >>> parse_sender("Ada <ada@Example.com>")
+    ('Ada', 'ada@example.com')
+    """
+    if not is_clean(text):
         return None
-    if is_bared and channel != WEBHOOK:  # a user key is taken as it is
-        text = _AROUND.sub("", text)
-        if channel == SMS:
-            text = _WIDE_PUNCTUATION.sub("", text)
-    return reader(text)
+    name, bracket, address = text.strip().removesuffix(">").rpartition("<")
+    if bool(bracket) != text.strip().endswith(">"):
+        return None
+    usable = usable_of_kind("email", address)
+    return None if usable is None else (name.strip().strip('"'), usable)
 
 
 def is_clean(text: str) -> bool:
@@ -110,9 +129,19 @@ def _user_key(text: str) -> str | None:
     return text if 0 < len(text) <= MAX_USER_KEY_CHARS and is_clean(text) else None
 
 
-_READERS: dict[str, Callable[[str], str | None]] = {
-    EMAIL: _email,
-    SMS: _phone,
-    PUSH: _push_token,
-    WEBHOOK: _user_key,
+@dataclass(frozen=True, slots=True)
+class Form:
+    """Say how a kind of address is read, once what is bared of it, in this order, is gone."""
+
+    read: Callable[[str], str | None]
+    bared_of: tuple[re.Pattern[str], ...]
+
+
+FORMS: dict[AddressKind, Form] = {
+    "email": Form(_email, (_AROUND,)),
+    "phone": Form(_phone, (_AROUND, _WIDE_PUNCTUATION)),
+    "push_token": Form(_push_token, (_AROUND,)),
+    "user_key": Form(_user_key, ()),
 }
+
+_KINDS: dict[str, AddressKind] = {name: channel.address.kind for name, channel in CHANNELS.items()}

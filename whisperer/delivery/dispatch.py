@@ -8,22 +8,29 @@ from __future__ import annotations
 
 import msgspec
 
-ACCEPTED = "accepted"
-"""The provider accepted the message."""
-RETRY = "retry"
-"""Nothing is known to have been sent; try again after `retry_after_s`, or by the schedule if that is None."""
-REJECTED = "rejected"
-"""The provider will not take this message; trying again would change nothing."""
-BOUNCED = "bounced"
-"""The address does not exist or refuses us: it is suppressed."""
-REFUSED = "refused"
-"""We did not pass it to a provider: `detail` is a value of :class:`whisperer.vocabulary.reasons.Reason`."""
-UNKNOWN = "unknown"
-"""The provider got the whole message but gave no answer: the reader may have it. `repeatable` says whether a retry is
-safe; if not, the message counts as sent."""
-WAITING = "waiting"
-"""No connection was free; nothing was begun. It is not an attempt and never journaled: ask again, after another last
-look."""
+from whisperer.ids import DecisionId, SendKey, TenantId, UserKey
+from whisperer.vocabulary.named import Named
+
+
+class Verdict(Named):
+    """Name what became of one attempt to send."""
+
+    ACCEPTED = "accepted"
+    """The provider accepted the message."""
+    RETRY = "retry"
+    """Nothing is known to have been sent; try again after `retry_after_s`, or by the schedule if that is None."""
+    REJECTED = "rejected"
+    """The provider will not take this message; trying again would change nothing."""
+    BOUNCED = "bounced"
+    """The address does not exist or refuses us: it is suppressed."""
+    REFUSED = "refused"
+    """We did not pass it to a provider: `detail` is a value of :class:`whisperer.vocabulary.reasons.Reason`."""
+    UNKNOWN = "unknown"
+    """The provider got the whole message but gave no answer: the reader may have it. `repeatable` says whether a retry
+    is safe; if not, the message counts as sent."""
+    WAITING = "waiting"
+    """No connection was free; nothing was begun. It is not an attempt and never journaled: ask again, after another
+    last look."""
 
 
 class Dispatch(msgspec.Struct, array_like=True, frozen=True):
@@ -37,10 +44,10 @@ class Dispatch(msgspec.Struct, array_like=True, frozen=True):
     decided_at : ms UTC of the decision
     """
 
-    send_key: str
-    decision_id: str
-    tenant: str
-    user_key: str
+    send_key: SendKey
+    decision_id: DecisionId
+    tenant: TenantId
+    user_key: UserKey
     campaign: str
     channel: str
     address: str
@@ -53,13 +60,13 @@ class Dispatch(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Receipt(msgspec.Struct, array_like=True, frozen=True):
-    """Report what became of one attempt. ``status`` is one of the constants above.
+    """Report what became of one attempt.
 
     ``repeatable``: for an unknown one, whether the provider honours the send key, so that a retry is no second message.
     """
 
-    send_key: str
-    status: str
+    send_key: SendKey
+    status: Verdict
     provider: str = ""
     provider_id: str = ""
     detail: str = ""

@@ -19,11 +19,10 @@ from email.policy import SMTP, EmailPolicy
 from email.utils import format_datetime
 from typing import Literal
 
-from whisperer.delivery.addresses import usable_address
-from whisperer.delivery.channels import parse_sender
+from whisperer.delivery.addresses import parse_sender, usable_of_kind
 from whisperer.delivery.dispatch import Dispatch
 from whisperer.delivery.errors import UnsendableError
-from whisperer.vocabulary.channels import EMAIL
+from whisperer.ids import SendKey
 
 MAX_LINE = 998
 MAX_SUBJECT_CHARS = 998
@@ -69,7 +68,7 @@ def build_email(dispatch: Dispatch, sender: str, at: int) -> EmailMessage:
     UnsendableError : with a sentence for the campaign's author
     """
     parsed = parse_sender(sender)
-    recipient = usable_address(EMAIL, dispatch.address)
+    recipient = usable_of_kind("email", dispatch.address)
     if parsed is None:
         raise UnsendableError("the channel's sender is no usable address")
     if recipient is None:
@@ -100,7 +99,7 @@ def build_email(dispatch: Dispatch, sender: str, at: int) -> EmailMessage:
     return message
 
 
-def message_id(send_key: str, sender_address: str) -> str:
+def message_id(send_key: SendKey, sender_address: str) -> str:
     """Return the Message-ID, ``<snd_…@example.com>``, the same at every attempt."""
     left = send_key if _SEND_KEY.fullmatch(send_key) else _digest(send_key)
     return f"<{left}@{sender_address.rpartition('@')[2]}>"

@@ -1,6 +1,6 @@
 """Decide when a message that a provider did not accept is tried again.
 
-The schedule is data: the wait before each attempt, in seconds, counted from the failure before it. Guarantees: the same
+The schedule is data: that of the channel (:mod:`whisperer.vocabulary.channels`). Guarantees: the same
 send key and number of attempts always wait equally long, so a replay gives the same schedule; no attempt is made before
 its wait is over, and none after the last entry. Leaves which failures are worth another attempt to the provider's
 adapter.
@@ -11,13 +11,8 @@ from __future__ import annotations
 import hashlib
 import math
 
-from whisperer.vocabulary.channels import WEBHOOK
-
-DELAYS_S: tuple[int, ...] = (0, 5, 30, 120, 600, 1_800, 7_200, 21_600, 50_400)
-"""For every channel except webhook: 9 attempts within about a day."""
-
-WEBHOOK_DELAYS_S: tuple[int, ...] = (0, 5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
-"""Standard Webhooks' recommendation: 10 attempts within about three days."""
+from whisperer.ids import SendKey
+from whisperer.vocabulary.channels import CHANNELS, WITHIN_A_DAY_S
 
 JITTER = 0.2
 """A wait is lengthened by up to this share of itself, so that what failed together is not retried together."""
@@ -26,12 +21,9 @@ MAX_RETRY_AFTER_S = 86_400.0
 """A provider may ask for a longer wait than the schedule's, up to this one."""
 
 
-def delays_s(channel: str) -> tuple[int, ...]:
-    """Return a channel's schedule: the wait before each attempt, in seconds."""
-    return WEBHOOK_DELAYS_S if channel == WEBHOOK else DELAYS_S
-
-
-def next_attempt_at(send_key: str, attempts: int, now: int, retry_after_s: float | None, channel: str) -> int | None:
+def next_attempt_at(
+    send_key: SendKey, attempts: int, now: int, retry_after_s: float | None, channel: str
+) -> int | None:
     """Return when to try again, in ms UTC; None once the schedule is exhausted.
 
     Parameters
@@ -49,7 +41,8 @@ def next_attempt_at(send_key: str, attempts: int, now: int, retry_after_s: float
     >>> next_attempt_at("snd_1", 9, 1_000, None, "email") is None
     True
     """
-    delays = delays_s(channel)
+    known = CHANNELS.get(channel)  # None: written by a newer release that has been stepped back from
+    delays = WITHIN_A_DAY_S if known is None else known.retry_delays_s
     if attempts >= len(delays):
         return None
     wait_s = float(delays[max(attempts, 0)])
@@ -58,7 +51,7 @@ def next_attempt_at(send_key: str, attempts: int, now: int, retry_after_s: float
     return now + int(wait_s * 1000 * (1 + JITTER * _share(send_key, attempts)))
 
 
-def _share(send_key: str, attempts: int) -> float:
+def _share(send_key: SendKey, attempts: int) -> float:
     """Return a share in [0, 1) that depends only on the key and the attempt."""
     text = f"{send_key}\x1f{attempts}".encode("utf-8", "surrogatepass")
     digest = hashlib.blake2b(text, digest_size=8, person=b"retry").digest()

@@ -24,7 +24,7 @@ import msgspec
 from whisperer.delivery.dispatch import Dispatch
 from whisperer.delivery.errors import UnsendableError
 from whisperer.ids import bare_id, is_anonymous
-from whisperer.vocabulary.channels import WEBHOOK
+from whisperer.vocabulary.channels import CHANNELS
 
 SECRET_PREFIX = "whsec_"  # noqa: S105 - the public marker before a secret
 MIN_SECRET_BYTES, MAX_SECRET_BYTES = 24, 64
@@ -55,8 +55,10 @@ def payload_of(dispatch: Dispatch) -> bytes:
     """
     who = "anonymous_id" if is_anonymous(dispatch.user_key) else "user_id"
     message: dict[str, object] = dict(dispatch.parts)
-    if dispatch.channel == WEBHOOK and "body" in message:
-        message["body"] = _as_json(dispatch.parts["body"])
+    channel = CHANNELS[dispatch.channel]
+    for part in channel.parts:
+        if part.syntax == "json" and part.name in message:
+            message[part.name] = _as_json(dispatch.parts[part.name])
     payload = {
         "type": TYPE,
         "timestamp": datetime.fromtimestamp(dispatch.decided_at / 1000, UTC).isoformat(timespec="milliseconds"),
@@ -65,7 +67,7 @@ def payload_of(dispatch: Dispatch) -> bytes:
             "campaign": dispatch.campaign,
             "channel": dispatch.channel,
             who: bare_id(dispatch.user_key),
-            "address": None if dispatch.channel == WEBHOOK else dispatch.address,
+            "address": dispatch.address if channel.address.traits else None,
             "locale": dispatch.locale,
             "message": message,
         },

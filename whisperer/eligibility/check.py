@@ -20,6 +20,7 @@ from whisperer.eligibility.quiet import is_quiet
 from whisperer.eligibility.rules import Cap, QuietHours
 from whisperer.eligibility.standing import Standing
 from whisperer.eligibility.suppression import is_suppressed
+from whisperer.ids import UserKey
 from whisperer.vocabulary.reasons import Reason
 
 ORDER = (Reason.NO_ADDRESS, Reason.SUPPRESSED, Reason.NO_CONSENT, Reason.CAPPED, Reason.QUIET_HOURS)
@@ -33,7 +34,7 @@ def eligible_arms(
     campaign: str,
     standing: Standing,
     traits: Mapping[str, bytes],
-    user_key: str,
+    user_key: UserKey,
     zone: str,
     now: int,
     consent_default: bool,
@@ -78,7 +79,7 @@ def may_dispatch(
     quiet_hours: QuietHours | None,
     standing: Standing,
     traits: Mapping[str, bytes],
-    user_key: str,
+    user_key: UserKey,
     zone: str,
     now: int,
     consent_default: bool,
@@ -107,7 +108,7 @@ def _unreachable(
     purpose: str,
     standing: Standing,
     traits: Mapping[str, bytes],
-    user_key: str,
+    user_key: UserKey,
     consent_default: bool,
     *,
     is_bared: bool = True,

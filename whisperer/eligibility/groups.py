@@ -10,11 +10,11 @@ from __future__ import annotations
 import hashlib
 
 from whisperer.eligibility.standing import Assignment, Standing
-from whisperer.ids import is_anonymous
-from whisperer.vocabulary.groups import HOLDOUT, POLICY, UNIFORM
+from whisperer.ids import UserKey, is_anonymous
+from whisperer.vocabulary.groups import Group
 
 
-def draw(key: str, salt: str, holdout: float, uniform: float) -> str:
+def draw(key: UserKey, salt: str, holdout: float, uniform: float) -> str:
     """Draw a user's group; ``holdout`` and ``uniform`` are the groups' shares of all users.
 
     >>> draw("u:ada", "salt", holdout=1.0, uniform=0.0), draw("u:ada", "salt", holdout=0.0, uniform=0.0)
@@ -24,11 +24,11 @@ def draw(key: str, salt: str, holdout: float, uniform: float) -> str:
     digest = hashlib.blake2b(text, digest_size=8, person=b"group").digest()
     place = (int.from_bytes(digest, "big") >> 11) / 2**53
     if place < holdout:
-        return HOLDOUT
-    return UNIFORM if place >= 1.0 - uniform else POLICY
+        return Group.HOLDOUT
+    return Group.UNIFORM if place >= 1.0 - uniform else Group.POLICY
 
 
-def assigned(standing: Standing, key: str, now: int, salt: str, holdout: float, uniform: float) -> Assignment:
+def assigned(standing: Standing, key: UserKey, now: int, salt: str, holdout: float, uniform: float) -> Assignment:
     """Return the user's assignment; the first time, draw it as of ``now`` (ms UTC) and store it in ``standing``."""
     if standing.assignment is None:
         standing.assignment = Assignment(now, key, draw(key, salt, holdout, uniform))

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import msgspec
 
+from whisperer.ids import SendKey, UserKey
+
 RETAIN_SENDS_MS = 62 * 86_400_000
 """The furthest that any cap may look back: two months of 31 days."""
 
@@ -35,7 +37,7 @@ class Sent(msgspec.Struct, array_like=True, frozen=True):
     at: int
     campaign: str
     channel: str
-    send_key: str
+    send_key: SendKey
 
 
 class Assignment(msgspec.Struct, array_like=True, frozen=True):
@@ -45,7 +47,7 @@ class Assignment(msgspec.Struct, array_like=True, frozen=True):
     """
 
     at: int
-    key: str
+    key: UserKey
     group: str
     conflicted: bool = False
 

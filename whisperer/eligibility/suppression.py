@@ -13,7 +13,7 @@ from bisect import bisect_left
 
 from whisperer.delivery.addresses import usable_address
 from whisperer.eligibility.standing import Standing, Suppression
-from whisperer.vocabulary.channels import EMAIL
+from whisperer.vocabulary.channels import CHANNELS
 
 
 def suppress(standing: Standing, channel: str, address: str, at: int, reason: str) -> bool:
@@ -55,7 +55,8 @@ def address_hash(channel: str, address: str) -> bytes:
     nothing else.
     """
     used = usable_address(channel, address) or unicodedata.normalize("NFC", address.strip())
-    if channel == EMAIL:
+    known = CHANNELS.get(channel)
+    if known is not None and known.address.ignores_case:
         used = used.casefold()
     text = f"{channel}\x1f{used}".encode("utf-8", "surrogatepass")
     return hashlib.blake2b(text, digest_size=16, person=b"address").digest()

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from whisperer.errors import InputError
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -30,7 +32,7 @@ TOLERANCE = 1e-6
 """How far a vector's sum may be from 1, and its entry from the propensity: vectors are stored as float32."""
 
 
-class InvalidLogError(ValueError):
+class InvalidLogError(InputError):
     """Raised for a log that cannot be evaluated.
 
     Attributes

@@ -11,8 +11,9 @@ This module defines the format and what can be asked of a block; :mod:`~whispere
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import msgspec
 import numpy as np
@@ -21,6 +22,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from whisperer.errors import JournalDamagedError
+from whisperer.ids import TenantId, UserKey
 
 BLOCK_VERSION = 2
 MAX_BLOCK_EVENTS = 65_535  # an event's place in its block is 16 bits of its timeline reference
@@ -54,6 +56,7 @@ assert EVENT.itemsize == 80
 
 Rows: TypeAlias = NDArray[Any]  # dtype EVENT
 _INT = np.int64
+_decode_key = cast("Callable[[bytes], UserKey]", bytes.decode)  # typed here: a call of UserKey per event would cost
 CODEC = pa.Codec("lz4_raw")
 
 
@@ -76,7 +79,7 @@ class EventBlock(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """
 
     version: int
-    tenant: str
+    tenant: TenantId
     received_at: int
     rows: bytes
     text: bytes
@@ -125,11 +128,11 @@ def columns_of(block: EventBlock) -> Columns:
     return Columns(message_hash=words[:, :2].copy(), **{name: rows[name].copy() for name in names})
 
 
-def key_of(block: EventBlock, index: int) -> str:
+def key_of(block: EventBlock, index: int) -> UserKey:
     """Return the user key of an event."""
     row = block.events()[index]
     start = int(row["text_at"])
-    return block.text[start : start + int(row["key_bytes"])].decode()
+    return _decode_key(block.text[start : start + int(row["key_bytes"])])
 
 
 def message_id_of(block: EventBlock, index: int) -> str:
@@ -139,11 +142,11 @@ def message_id_of(block: EventBlock, index: int) -> str:
     return block.text[start : start + int(row["message_bytes"])].decode()
 
 
-def link_of(block: EventBlock, index: int) -> str | None:
+def link_of(block: EventBlock, index: int) -> UserKey | None:
     """Return the linked key of an event; None if it links none."""
     row = block.events()[index]
     start = int(row["text_at"]) + int(row["key_bytes"]) + int(row["message_bytes"])
-    return block.text[start : start + int(row["link_bytes"])].decode() or None
+    return _decode_key(block.text[start : start + int(row["link_bytes"])]) or None
 
 
 def unpack(block: EventBlock) -> bytes:
@@ -178,7 +181,7 @@ class Payloads:
         return self._unpacked[start : start + int(self._rows["payload_bytes"][index])]
 
 
-def keys_of(block: EventBlock) -> list[str]:
+def keys_of(block: EventBlock) -> list[UserKey]:
     """Return the user key of every event."""
     return [key_of(block, i) for i in range(len(block))]
 

@@ -11,12 +11,12 @@ import numpy as np
 
 from whisperer.events.block import EventBlock
 from whisperer.events.parts import PartBuilder, merge
-from whisperer.ids import key_hash, tenant_seed
+from whisperer.ids import TenantId, UserKey, key_hash, tenant_seed
 
 
 class _BlockV1(msgspec.Struct, array_like=True, frozen=True, gc=False):
     version: int
-    tenant: str
+    tenant: TenantId
     received_at: int
     partition: bytes
     kind: bytes
@@ -31,8 +31,8 @@ class _BlockV1(msgspec.Struct, array_like=True, frozen=True, gc=False):
     zones: list[str]
     locale: bytes
     locales: list[str]
-    keys: list[str]
-    links: list[tuple[int, str]]
+    keys: list[UserKey]
+    links: list[tuple[int, UserKey]]
     message_ids: list[str]
     lengths: bytes
     payload: bytes

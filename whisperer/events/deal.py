@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from whisperer.events.block import EVENT
 from whisperer.events.clock import MAX_CLOCK_SKEW_MS
+from whisperer.events.kernels.intrinsics import copy_bytes, kernel, swapped
 from whisperer.events.kernels.plain_values import ABSENT
 from whisperer.events.kernels.scan_event import (
     FLAGS,
@@ -38,7 +39,6 @@ from whisperer.events.kernels.scan_event import (
     TIME,
     ZONE,
 )
-from whisperer.events.kernels.words import copy_bytes, kernel, swapped
 from whisperer.events.kernels.xxh3 import hash64, hash128
 from whisperer.events.parts import BlockPart
 from whisperer.ids import N_PARTITIONS, PARTITION_BITS

@@ -17,14 +17,14 @@ from whisperer.errors import UNREADABLE, JournalDamagedError
 from whisperer.events.block import EVENT, MAX_BLOCK_EVENTS, MAX_PAYLOAD_BYTES, EventBlock, Payloads
 from whisperer.events.block_v1 import decode_v1
 from whisperer.events.unicode_check import is_utf8
-from whisperer.ids import N_PARTITIONS
+from whisperer.ids import N_PARTITIONS, TenantId
 
 
 class _Head(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """Read the first fields of :class:`EventBlock` without copying."""
 
     version: int
-    tenant: str
+    tenant: TenantId
     received_at: int
     rows: msgspec.Raw
     text: msgspec.Raw

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from whisperer.events.block import BLOCK_VERSION, CODEC, EVENT, EventBlock, Rows, connection_ip, gather, unpack
 from whisperer.events.types import Flag
+from whisperer.ids import Partition, TenantId, UserKey
 
 
 @dataclass(slots=True, frozen=True)
@@ -36,7 +37,7 @@ class BlockPart:
         return len(self.rows)
 
 
-def merge(tenant: str, parts: Sequence[BlockPart]) -> EventBlock:
+def merge(tenant: TenantId, parts: Sequence[BlockPart]) -> EventBlock:
     """Merge the parts' events into one block, in order."""
     if len(parts) == 1:
         return _block(tenant, parts[0].rows, parts[0].text, parts[0].payload, parts[0])
@@ -67,7 +68,7 @@ def merge(tenant: str, parts: Sequence[BlockPart]) -> EventBlock:
     return msgspec.structs.replace(block, connections=connections)
 
 
-def _block(tenant: str, rows: Rows, text: bytes, payload: bytes, tables: BlockPart) -> EventBlock:
+def _block(tenant: TenantId, rows: Rows, text: bytes, payload: bytes, tables: BlockPart) -> EventBlock:
     return EventBlock(
         version=BLOCK_VERSION,
         tenant=tenant,
@@ -116,9 +117,9 @@ class PartBuilder:
     def add(
         self,
         *,
-        key: str,
+        key: UserKey,
         hashed: int,
-        partition: int,
+        partition: Partition,
         kind: int,
         name: str,
         timestamp: int,
@@ -130,7 +131,7 @@ class PartBuilder:
         revenue: int = 0,
         zone: str = "",
         locale: str = "",
-        link: str | None = None,
+        link: UserKey | None = None,
     ) -> None:
         """Add one event; ``hashed`` is :func:`whisperer.ids.key_hash` of the key."""
         text = [part.encode("utf-8", "surrogatepass") for part in (key, message_id, link or "")]

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from whisperer.events.kernels.intrinsics import MASKS, PADDING, byte_at, kernel, word_at, word_of
 from whisperer.events.kernels.placeholders import DEFAULT, Placeholders
 from whisperer.events.kernels.scan_event import (
     KEY_PLACE,
@@ -27,7 +28,6 @@ from whisperer.events.kernels.scan_event import (
     read_event,
 )
 from whisperer.events.kernels.syntax import DISGUISED, ESCAPED, WRONG, after_colon, after_space, string_end, value_end
-from whisperer.events.kernels.words import MASKS, PADDING, byte_at, kernel, word_at, word_of
 from whisperer.events.routes import Route
 from whisperer.events.wire import Scalar, scalar_or_text
 

@@ -32,13 +32,14 @@ from numpy.typing import NDArray
 from whisperer.decisions.context import SCORE, bounded_scores, rows_of, transform
 from whisperer.decisions.linear import CampaignStatistics, OtherContextError
 from whisperer.feedback.outcome import Reward
-from whisperer.vocabulary.groups import GROUPS, HOLDOUT
+from whisperer.ids import DecisionId, TenantId
+from whisperer.vocabulary.groups import GROUPS, Group
 from whisperer.vocabulary.units import DAY_MS, MICROS
 
 FORM_VERSION = 1
 WAIT_DAYS = 90
 
-Campaign = tuple[str, str]
+Campaign = tuple[TenantId, str]
 """(tenant, campaign)"""
 
 Look = Callable[[Campaign, str, NDArray[np.float64], NDArray[np.float64], int], None]
@@ -69,12 +70,12 @@ class _Early(msgspec.Struct, array_like=True):
 
 class _State(msgspec.Struct, array_like=True):
     form: int
-    offsets: dict[str, dict[str, int]]
+    offsets: dict[str, dict[TenantId, int]]
     early: dict[bytes, _Early]
     final: list[bytes]
     fates: dict[str, int]
     n_missing: int
-    statistics: list[tuple[str, str, bytes]]
+    statistics: list[tuple[TenantId, str, bytes]]
 
 
 class _Changes:
@@ -119,7 +120,7 @@ class Ledger:
         self._discount_per_day = discount_per_day
         self._max_early = max_early
         self._max_final = max_final
-        self._offsets: dict[int, dict[str, int]] = {}
+        self._offsets: dict[int, dict[TenantId, int]] = {}
         self._early: dict[bytes, _Early] = {}
         self._final: dict[bytes, None] = {}
         self.statistics: dict[Campaign, CampaignStatistics] = {}
@@ -127,12 +128,12 @@ class Ledger:
         self.n_missing = 0
         self.dropped: list[Campaign] = []
 
-    def since(self, shard: int) -> dict[str, int]:
+    def since(self, shard: int) -> dict[TenantId, int]:
         """Return tenant -> number of this shard's first reward that is not in the statistics."""
         return dict(self._offsets.get(shard, {}))
 
     @property
-    def offsets(self) -> dict[tuple[int, str], int]:
+    def offsets(self) -> dict[tuple[int, TenantId], int]:
         """Return the same numbers as :meth:`since` by (shard, tenant)."""
         return {(shard, tenant): n for shard, numbers in self._offsets.items() for tenant, n in numbers.items()}
 
@@ -141,13 +142,15 @@ class Ledger:
         """Return how many decisions wait for their final reward."""
         return len(self._early)
 
-    def apply(self, shard: int, rewards: Sequence[tuple[str, Reward]], look: Look = lambda *_: None) -> set[Campaign]:
+    def apply(
+        self, shard: int, rewards: Sequence[tuple[TenantId, Reward]], look: Look = lambda *_: None
+    ) -> set[Campaign]:
         """Count (tenant, reward) pairs of one shard, in its order; return the campaigns whose statistics changed.
 
         ``look`` is called with each decision's final reward once, before it is learned from.
         """
-        added: dict[tuple[str, str, str], _Changes] = {}
-        replaced: dict[tuple[str, str, str], _Changes] = {}
+        added: dict[tuple[TenantId, str, str], _Changes] = {}
+        replaced: dict[tuple[TenantId, str, str], _Changes] = {}
         offsets = self._offsets.setdefault(shard, {})
         for tenant, reward in rewards:
             expected = offsets.get(tenant, 0)
@@ -174,10 +177,10 @@ class Ledger:
                 learn(self._of(tenant, campaign), arm, x, changes)
         return {place[:2] for place in (*added, *replaced)}
 
-    def _settle(self, tenant: str, reward: Reward, before: _Early | None) -> RewardFate:
+    def _settle(self, tenant: TenantId, reward: Reward, before: _Early | None) -> RewardFate:
         """Decide what becomes of a valid reward, and remember what later ones need."""
         key = _key(tenant, reward.decision_id)
-        if reward.group == HOLDOUT:
+        if reward.group == Group.HOLDOUT:
             return RewardFate.HOLDOUT
         if key in self._final or (before is not None and reward.revision <= before.revision):
             return RewardFate.SUPERSEDED
@@ -208,7 +211,7 @@ class Ledger:
             self._finish(oldest)
         return False
 
-    def _of(self, tenant: str, campaign: str) -> CampaignStatistics:
+    def _of(self, tenant: TenantId, campaign: str) -> CampaignStatistics:
         found = self.statistics.get((tenant, campaign))
         if found is None:
             found = self.statistics[tenant, campaign] = CampaignStatistics(self._discount_per_day)
@@ -283,6 +286,6 @@ def _note(changes: _Changes, reward: Reward, old_micros: int, day: int) -> None:
     changes.new.append(reward.reward_micros / MICROS)
 
 
-def _key(tenant: str, decision_id: str) -> bytes:
+def _key(tenant: TenantId, decision_id: DecisionId) -> bytes:
     """Hash a decision to only 12 bytes, as the keys of up to 200,000 are written twice a second."""
     return hashlib.blake2b(f"{tenant}\x1f{decision_id}".encode("utf-8", "surrogatepass"), digest_size=12).digest()

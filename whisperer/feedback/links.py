@@ -23,6 +23,7 @@ from urllib.parse import quote, urlsplit
 import msgspec
 
 from whisperer.errors import InvariantError, RequestError
+from whisperer.ids import DecisionId, TenantId, UserKey
 
 OPEN, CLICK, UNSUBSCRIBE = "open", "click", "unsubscribe"
 KINDS = (OPEN, CLICK, UNSUBSCRIBE)
@@ -67,9 +68,9 @@ class Link(msgspec.Struct, array_like=True, frozen=True):
     """Hold what one link says. ``url`` is where a click leads, "" for the other kinds; ``issued_at`` is ms UTC."""
 
     kind: str
-    tenant: str
-    user_key: str
-    decision_id: str
+    tenant: TenantId
+    user_key: UserKey
+    decision_id: DecisionId
     channel: str
     purpose: str
     url: str
@@ -128,9 +129,9 @@ class SignedLinks:
         signer: LinkSigner,
         base_url: str,
         *,
-        tenant: str,
-        user_key: str,
-        decision_id: str,
+        tenant: TenantId,
+        user_key: UserKey,
+        decision_id: DecisionId,
         channel: str,
         purpose: str,
         now: int,

@@ -6,15 +6,22 @@ import math
 
 import msgspec
 
-OPENED, CLICKED, CONVERTED, UNSUBSCRIBED, COMPLAINED, BOUNCED = (
-    "opened",
-    "clicked",
-    "converted",
-    "unsubscribed",
-    "complained",
-    "bounced",
-)
-OUTCOMES = (OPENED, CLICKED, CONVERTED, UNSUBSCRIBED, COMPLAINED, BOUNCED)
+from whisperer.ids import DecisionId
+from whisperer.vocabulary.named import Named
+
+
+class OutcomeKind(Named):
+    """Name what a user or a provider did about a message."""
+
+    OPENED = "opened"
+    CLICKED = "clicked"
+    CONVERTED = "converted"
+    UNSUBSCRIBED = "unsubscribed"
+    COMPLAINED = "complained"
+    BOUNCED = "bounced"
+
+
+OUTCOMES = tuple(OutcomeKind)
 
 
 class Reward(msgspec.Struct, array_like=True, frozen=True):
@@ -36,7 +43,7 @@ class Reward(msgspec.Struct, array_like=True, frozen=True):
     """
 
     number: int
-    decision_id: str
+    decision_id: DecisionId
     campaign: str
     campaign_version: int
     group: str

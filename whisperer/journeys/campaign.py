@@ -12,10 +12,20 @@ import msgspec
 
 from whisperer.decisions.budget import Budget
 from whisperer.eligibility.rules import MARKETING, Cap, QuietHours
+from whisperer.vocabulary.named import Named
 from whisperer.vocabulary.units import MICROS
 
-DRAFT, LIVE, PAUSED, ENDED = "draft", "live", "paused", "ended"
-STATUSES = (DRAFT, LIVE, PAUSED, ENDED)
+
+class CampaignStatus(Named):
+    """Name where a campaign stands."""
+
+    DRAFT = "draft"
+    LIVE = "live"
+    PAUSED = "paused"
+    ENDED = "ended"
+
+
+STATUSES = tuple(CampaignStatus)
 
 USER_ZONE = "user"
 

@@ -11,8 +11,9 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from whisperer.decisions.context import of_channel
 from whisperer.eligibility.local_time import wall_at
-from whisperer.feedback.outcome import CLICKED, OPENED
+from whisperer.feedback.outcome import OutcomeKind
 from whisperer.journeys.engagement import Engagement
 from whisperer.vocabulary.channels import CHANNELS
 from whisperer.vocabulary.units import DAY_MS, HOUR_MS
@@ -31,11 +32,12 @@ class ContactSpec:
 
 
 def _of_channel(channel: str) -> tuple[ContactSpec, ...]:
+    sends, opens, clicks, hours = of_channel(channel)
     return (
-        ContactSpec(f"{channel}_sends_30d", "messages", f"sent by {channel} within 30 days"),
-        ContactSpec(f"{channel}_opens_30d", "events", f"opens of messages by {channel} within 30 days"),
-        ContactSpec(f"{channel}_clicks_30d", "events", f"clicks in messages by {channel} within 30 days"),
-        ContactSpec(f"hours_since_{channel}", "hours", f"since the last message by {channel}; absent: never"),
+        ContactSpec(sends, "messages", f"sent by {channel} within 30 days"),
+        ContactSpec(opens, "events", f"opens of messages by {channel} within 30 days"),
+        ContactSpec(clicks, "events", f"clicks in messages by {channel} within 30 days"),
+        ContactSpec(hours, "hours", f"since the last message by {channel}; absent: never"),
     )
 
 
@@ -82,7 +84,7 @@ def counts(
             n_engaged += 1
             place = _PLACE.get(channel)
             if place is not None:
-                by_channel[place + (1 if kind == OPENED else 2)] += 1
+                by_channel[place + (1 if kind == OutcomeKind.OPENED else 2)] += 1
     since = max(0, now - sends[-1][1]) / HOUR_MS if sends else _NAN
     return (float(n_week), since, float(n_engaged)), by_channel
 
@@ -99,10 +101,10 @@ def of_engagement(
     """Return (sends, noticed) for :func:`counts` from a user's engagement; both empty for None."""
     if held is None:
         return [], []
-    noticed = [
+    noticed: list[tuple[str, str, int]] = [
         ("" if decision.send is None else decision.send.channel, outcome.kind, outcome.at)
         for decision in held.decisions
         for outcome in decision.outcomes
-        if outcome.kind in (OPENED, CLICKED)
+        if outcome.kind in (OutcomeKind.OPENED, OutcomeKind.CLICKED)
     ]
     return [(sent.channel, sent.at) for sent in held.standing.sends], noticed

@@ -13,6 +13,9 @@ from collections.abc import Iterable
 import msgspec
 
 from whisperer.eligibility.standing import Standing
+from whisperer.feedback.outcome import OutcomeKind
+from whisperer.ids import DecisionId, SendKey
+from whisperer.vocabulary.named import Named
 
 KEEP = 16
 """Settled decisions kept per user. One takes about 1.7 KB if it was sent, 0.6 KB if it was refused at once."""
@@ -22,12 +25,18 @@ KEEP_PAST = 512
 """Settled candidacies beyond KEEP whose shortened ids are remembered, at most 4 KB per user. A new id is mistaken for
 one of them once in 10^16."""
 
-DECIDING, SENDING = "deciding", "sending"
-"""Open: waiting for a choice; waiting for a provider's receipt."""
-SENT, NO_SEND, REFUSED = "sent", "no_send", "refused"
-"""Closed."""
-OPEN = (DECIDING, SENDING)
 
+class DecisionStatus(Named):
+    """Name where a decision stands: waiting for a choice, waiting for a provider's receipt, or closed."""
+
+    DECIDING = "deciding"
+    SENDING = "sending"
+    SENT = "sent"
+    NO_SEND = "no_send"
+    REFUSED = "refused"
+
+
+OPEN = (DecisionStatus.DECIDING, DecisionStatus.SENDING)
 
 MOST = 2**62
 """Bound on a user's sums, which are stored in 64 bits: anybody with a write key can make them grow."""
@@ -40,7 +49,7 @@ class OutcomeEntry(msgspec.Struct, array_like=True, frozen=True):
     """
 
     at: int
-    kind: str
+    kind: OutcomeKind
     detail: str = ""
     value_micros: int = 0
 
@@ -51,7 +60,7 @@ class SendState(msgspec.Struct, array_like=True):
     ``unknown``: an attempt reached the provider whole but got no answer, and no later one was accepted.
     """
 
-    send_key: str
+    send_key: SendKey
     channel: str
     attempts: int = 0
     next_at: int = -1
@@ -72,7 +81,6 @@ class Decision(msgspec.Struct, array_like=True):
     trigger : "event", "segment", "schedule" or "request"
     occurrence : what makes it unique: a messageId, a segment entry, a scheduled instant, a caller's key
     at : ms UTC when it was considered
-    status : deciding, sending, sent, no_send or refused
     reason : why it was refused, else ""
     refused_arms : arm -> why it was not eligible
     group : the experiment's group, "" when refused before one was needed
@@ -87,13 +95,13 @@ class Decision(msgspec.Struct, array_like=True):
     matured : the reward is final
     """
 
-    id: str
+    id: DecisionId
     campaign: str
     campaign_version: int
     trigger: str
     occurrence: str
     at: int
-    status: str
+    status: DecisionStatus
     reason: str = ""
     refused_arms: dict[str, str] = {}
     group: str = ""
@@ -146,12 +154,12 @@ class Engagement(msgspec.Struct, array_like=True):
     """PAST_BYTES of a hash of each candidacy's id that left memory, so that none is considered twice."""
 
 
-def remember(past: bytes, ids: Iterable[str]) -> bytes:
+def remember(past: bytes, ids: Iterable[DecisionId]) -> bytes:
     """Return ``past`` with ``ids`` added; beyond KEEP_PAST the oldest are dropped."""
     return (past + b"".join(map(_short, ids)))[-KEEP_PAST * PAST_BYTES :]
 
 
-def is_past(past: bytes, decision_id: str) -> bool:
+def is_past(past: bytes, decision_id: DecisionId) -> bool:
     """Return whether an id is among those that :func:`remember` put in ``past``."""
     short = _short(decision_id)
     at = past.find(short)
@@ -160,7 +168,7 @@ def is_past(past: bytes, decision_id: str) -> bool:
     return at >= 0
 
 
-def _short(decision_id: str) -> bytes:
+def _short(decision_id: DecisionId) -> bytes:
     return hashlib.blake2b(decision_id.encode(), digest_size=PAST_BYTES).digest()
 
 

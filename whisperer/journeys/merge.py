@@ -14,6 +14,7 @@ from collections.abc import Iterable
 import msgspec
 
 from whisperer.eligibility.merge import merge as merge_standings
+from whisperer.ids import DecisionId
 from whisperer.journeys.engagement import (
     KEEP,
     KEEP_PAST,
@@ -66,7 +67,7 @@ def is_settled(decision: Decision) -> bool:
     return decision.status not in OPEN and (decision.matured or decision.chosen_at < 0)
 
 
-def _past(a: bytes, b: bytes, dropped: Iterable[str]) -> bytes:
+def _past(a: bytes, b: bytes, dropped: Iterable[DecisionId]) -> bytes:
     """Join remembered ids, sorted: which came first is no longer known, and both sides must get the same result."""
     both = remember(b"", dropped) + a + b
     entries = {both[at : at + PAST_BYTES] for at in range(0, len(both), PAST_BYTES)}

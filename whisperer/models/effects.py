@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from whisperer.errors import InputError
 from whisperer.models.regressions import Floats, Forest, Line, Regression
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ FORM = 1
 DOCUMENT = "uplift.json"
 
 
-class BadModelError(ValueError):
+class BadModelError(InputError):
     """Raised for a document that is no uplift model of this form, or is damaged."""
 
 

@@ -23,7 +23,7 @@ from typing import Annotated, Any
 import msgspec
 import xxhash
 
-from whisperer.ids import key_hash
+from whisperer.ids import UserKey, key_hash
 from whisperer.models.errors import RolloutError
 
 BUILT_IN = 0
@@ -147,7 +147,7 @@ def roll_back(state: Rollout, now: int, version: int | None = None) -> Rollout:
     return Rollout(live=past[-1] if past else BUILT_IN, since=now, past=past[:-1])
 
 
-def assignments(state: Rollout, policy: str, user_keys: Sequence[str], salt: str) -> list[int]:
+def assignments(state: Rollout, policy: str, user_keys: Sequence[UserKey], salt: str) -> list[int]:
     """Return the version that decides for each user.
 
     It depends only on the user, the candidate and ``salt`` (the tenant's): it is the same on every replica, stays from

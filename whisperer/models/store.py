@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 import pyarrow.fs as pafs
 
 from whisperer.errors import ConflictError, NotFoundError, RequestError, UnavailableError
+from whisperer.ids import TenantId
 from whisperer.models import artifact
 from whisperer.models.artifact import MANIFEST, MAX_MANIFEST_BYTES, NAME, Manifest
 from whisperer.models.errors import ArtifactError
@@ -50,7 +51,7 @@ class ArtifactStore:
         self._is_local = isinstance(self._filesystem, pafs.LocalFileSystem)
         self._cache = cache
 
-    def put(self, tenant: str, folder: Path, manifest: Manifest) -> str:
+    def put(self, tenant: TenantId, folder: Path, manifest: Manifest) -> str:
         """Store a folder as the version its manifest names; return its digest. Storing the same artifact again changes
         nothing.
 
@@ -68,7 +69,7 @@ class ArtifactStore:
             raise ConflictError(message, code="version_exists")
         return digest
 
-    def manifest(self, tenant: str, name: str, version: int) -> Manifest:
+    def manifest(self, tenant: TenantId, name: str, version: int) -> Manifest:
         """Return a version's manifest. Raises NotFoundError (`artifact_not_found`), ArtifactError."""
         found = self._read(self._manifest_path(tenant, name, version), MAX_MANIFEST_BYTES)
         if found is None:
@@ -78,7 +79,7 @@ class ArtifactStore:
             raise ArtifactError(f"the manifest at {name} {version} is of another version", code="invalid_manifest")
         return manifest
 
-    def versions(self, tenant: str, name: str) -> list[int]:
+    def versions(self, tenant: TenantId, name: str) -> list[int]:
         """List the complete versions, oldest first."""
         folder = self._manifest_path(tenant, name, 1).rpartition("/")[0]
         try:
@@ -88,11 +89,11 @@ class ArtifactStore:
         stems = [info.base_name.removesuffix(".json") for info in found if info.base_name.endswith(".json")]
         return sorted(int(stem) for stem in stems if stem.isascii() and stem.isdigit())
 
-    def next_version(self, tenant: str, name: str) -> int:
+    def next_version(self, tenant: TenantId, name: str) -> int:
         """Return the number after the newest complete version."""
         return max(self.versions(tenant, name), default=0) + 1
 
-    def fetch(self, tenant: str, name: str, version: int, digest: str | None = None) -> Artifact:
+    def fetch(self, tenant: TenantId, name: str, version: int, digest: str | None = None) -> Artifact:
         """Return a version, complete and verified, in a local folder. Raises NotFoundError, ArtifactError.
 
         ``digest`` is the registered one; any other is refused (`wrong_hash`).
@@ -152,7 +153,7 @@ class ArtifactStore:
         there = info.type == pafs.FileType.File and info.mtime is not None
         return info.mtime.timestamp() if there else math.inf
 
-    def _download(self, tenant: str, manifest: Manifest, folder: Path) -> None:
+    def _download(self, tenant: TenantId, manifest: Manifest, folder: Path) -> None:
         """Write next to the final place, then rename: other processes see a complete folder. The first to finish
         wins."""
         self._cache.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -174,12 +175,12 @@ class ArtifactStore:
                 if not folder.is_dir():
                     raise
 
-    def _manifest_path(self, tenant: str, name: str, version: int) -> str:
+    def _manifest_path(self, tenant: TenantId, name: str, version: int) -> str:
         if not _NAME.fullmatch(tenant) or not _NAME.fullmatch(name):
             raise RequestError(f"the name {name[:80]!r} cannot be used", code="invalid_name")
         return f"{self._root}/{tenant}/manifests/{name}/{version:09d}.json"
 
-    def _file_path(self, tenant: str, blake2b: str) -> str:
+    def _file_path(self, tenant: TenantId, blake2b: str) -> str:
         return f"{self._root}/{tenant}/files/{blake2b}"
 
     def _held(self, place: str) -> str | None:

@@ -147,7 +147,7 @@ def open_model(artifact: Artifact, definitions: str) -> ValueModel:
             raise BadModelError("it does not give one effect an arm")
     except ArtifactError:
         raise
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
+    except (BadModelError, ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
         raise ArtifactError(f"{named}: {type(error).__name__}: {error}", code="broken_model") from error
     return model
 

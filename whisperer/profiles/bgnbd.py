@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from whisperer.events.kernels.words import kernel
+from whisperer.errors import InputError
+from whisperer.events.kernels.intrinsics import kernel
 
 Floats = NDArray[np.float64]
 
@@ -29,7 +30,7 @@ _APART = 1e-6
 _CANCELS = -2.0
 
 
-class HistoryError(ValueError):
+class HistoryError(InputError):
     """Report an impossible history; ``index`` is the first one's place in the arrays."""
 
     def __init__(self, reason: str, index: int) -> None:

@@ -80,9 +80,15 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class FeatureSpec:
-    """Define a feature; ``clock`` says how it changes with no new event: never, at UTC midnight, or a day each day.
+    """Define a feature.
 
-    ``of`` computes it: float64, shape (n,), NaN if there is no value.
+    Attributes
+    ----------
+    clock : how it changes with no new event: never, at UTC midnight, or a day each day
+    of : computes it: float64, shape (n,), NaN if there is no value
+    version : rises with every change of what `of` gives
+    is_whole : whether people are shown an integer
+    is_score : whether a model said it, so that no model of the user is trained on it
     """
 
     name: str
@@ -91,6 +97,8 @@ class FeatureSpec:
     description: str
     of: Callable[[Batch], Floats]
     version: int = 1
+    is_whole: bool = False
+    is_score: bool = False
 
 
 def _silence_over_gap(batch: Batch) -> Floats:
@@ -117,6 +125,12 @@ def _score(name: str) -> Callable[[Batch], Floats]:
     return lambda b: b.column(name).astype(np.float64)
 
 
+def _events_within(days: int) -> FeatureSpec:
+    description = f"events in the last {days} UTC days, today included"
+    return FeatureSpec(f"events_{days}d", "events", "day", description, lambda b: b.events(days), is_whole=True)
+
+
+# To add a feature, write its entry here and its row into docs/users.md; CONTRIBUTING.md has the recipe.
 FEATURES: dict[str, FeatureSpec] = {
     spec.name: spec
     for spec in (
@@ -126,16 +140,11 @@ FEATURES: dict[str, FeatureSpec] = {
             "none",
             "all events counted so far",
             lambda b: b.column("n_events").astype(np.float64),
+            is_whole=True,
         ),
-        FeatureSpec(
-            "events_7d", "events", "day", "events in the last 7 UTC days, today included", lambda b: b.events(7)
-        ),
-        FeatureSpec(
-            "events_30d", "events", "day", "events in the last 30 UTC days, today included", lambda b: b.events(30)
-        ),
-        FeatureSpec(
-            "events_90d", "events", "day", "events in the last 90 UTC days, today included", lambda b: b.events(90)
-        ),
+        _events_within(7),
+        _events_within(30),
+        _events_within(90),
         FeatureSpec(
             "trend",
             "ratio",
@@ -147,7 +156,12 @@ FEATURES: dict[str, FeatureSpec] = {
         FeatureSpec("recency_days", "days", "elapsed", "time since last seen", lambda b: b.elapsed("last_seen")),
         FeatureSpec("tenure_days", "days", "elapsed", "time since first seen", lambda b: b.elapsed("first_seen")),
         FeatureSpec(
-            "active_days_90d", "days", "day", "UTC days with any event among the last 90", lambda b: b.activity.recent
+            "active_days_90d",
+            "days",
+            "day",
+            "UTC days with any event among the last 90",
+            lambda b: b.activity.recent,
+            is_whole=True,
         ),
         FeatureSpec(
             "gap_mean_days",
@@ -178,7 +192,12 @@ FEATURES: dict[str, FeatureSpec] = {
             _expected_days,
         ),
         FeatureSpec(
-            CHURN, "probability", "none", "that the user does nothing within 30 days, by the score model", _score(CHURN)
+            CHURN,
+            "probability",
+            "none",
+            "that the user does nothing within 30 days, by the score model",
+            _score(CHURN),
+            is_score=True,
         ),
         FeatureSpec(
             ENGAGEMENT,
@@ -186,11 +205,12 @@ FEATURES: dict[str, FeatureSpec] = {
             "none",
             "of the next 30 days, those with activity to expect, by the score model",
             _score(ENGAGEMENT),
+            is_score=True,
         ),
     )
 }
 
-REPLAYED: tuple[str, ...] = tuple(name for name in FEATURES if name not in (CHURN, ENGAGEMENT))
+REPLAYED: tuple[str, ...] = tuple(name for name, spec in FEATURES.items() if not spec.is_score)
 """Features that follow from events alone: models of the user are trained on these and applied to them."""
 
 
@@ -221,7 +241,7 @@ def describe(table: Table, row: int, now: int) -> dict[str, int | float | None]:
     for (name, spec), value in zip(FEATURES.items(), found, strict=True):
         if np.isnan(value):
             values[name] = None
-        elif spec.unit == "events" or name == "active_days_90d":
+        elif spec.is_whole:
             values[name] = int(value)
         else:
             values[name] = round(value, 6)

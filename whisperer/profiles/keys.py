@@ -9,14 +9,15 @@ Memory: 16 bytes per row, the key's text, and 6 to 9 bytes for the cells (:mod:`
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from whisperer.events.kernels.words import kernel
+from whisperer.events.kernels.intrinsics import kernel
 from whisperer.events.kernels.xxh3 import hash64
-from whisperer.ids import key_hash
+from whisperer.ids import UserKey, key_hash
 from whisperer.profiles.cells import (
     BITS,
     COUNT,
@@ -35,6 +36,8 @@ from whisperer.profiles.slabs import int64
 
 _VACANT = np.uint64(1 << 63)
 _AT = np.uint64((1 << 63) - 1)
+
+_decode_key = cast("Callable[[memoryview, str, str], UserKey]", str)  # typed here: a call of UserKey per key costs
 
 Texts = tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]]
 
@@ -201,33 +204,33 @@ class Keys:
             done = _meet(self._cells.arrays(), self._heads, self._text, *texts, rows, is_new, done)
         return rows, is_new
 
-    def find(self, keys: list[str]) -> NDArray[np.int64]:
+    def find(self, keys: Sequence[UserKey]) -> NDArray[np.int64]:
         """Return :meth:`rows_of` of keys given as strings."""
         return self.rows_of(*self.slices(keys))
 
     # -- one key --------------------------------------------------------------------------------------------------
 
-    def get(self, key: str) -> int | None:
+    def get(self, key: UserKey) -> int | None:
         """Return the row of a key; None if it is unknown."""
         row = int(self.find([key])[0])
         return None if row < 0 else row
 
-    def __contains__(self, key: str) -> bool:
+    def __contains__(self, key: UserKey) -> bool:
         return self.get(key) is not None
 
-    def text(self, row: int) -> str | None:
+    def text(self, row: int) -> UserKey | None:
         """Return a row's key; None if the row is vacant."""
         at, end = int(self._heads[row, 1]), int(self._heads[row + 1, 1] & _AT)
         if at >> 63:
             return None
-        return self._text[at:end].tobytes().decode("utf-8", "surrogatepass")
+        return UserKey(self._text[at:end].tobytes().decode("utf-8", "surrogatepass"))
 
-    def texts(self, rows: NDArray[np.int64]) -> list[str]:
+    def texts(self, rows: NDArray[np.int64]) -> list[UserKey]:
         """Return the keys of rows, none of which may be vacant."""
         at = (self._heads[rows, 1]).astype(np.int64).tolist()
         end = (self._heads[rows + 1, 1] & _AT).astype(np.int64).tolist()
         view = self._text.data
-        return [str(view[start:stop], "utf-8", "surrogatepass") for start, stop in zip(at, end, strict=True)]
+        return [_decode_key(view[start:stop], "utf-8", "surrogatepass") for start, stop in zip(at, end, strict=True)]
 
     def vacate(self, row: int) -> None:
         """Erase a row's key; its bytes are overwritten at once."""
@@ -235,7 +238,7 @@ class Keys:
         self._text[at:end] = 0
         self._heads[row, 1] |= _VACANT
 
-    def slices(self, keys: list[str]) -> Texts:
+    def slices(self, keys: Sequence[UserKey]) -> Texts:
         """Return keys in the form that :meth:`rows_of` takes."""
         encoded = [key.encode("utf-8", "surrogatepass") for key in keys]
         lengths = np.fromiter(map(len, encoded), np.int64, len(encoded))

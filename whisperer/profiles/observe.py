@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from whisperer.events.block import EVENT
-from whisperer.events.kernels.words import kernel
+from whisperer.events.kernels.intrinsics import kernel
 from whisperer.events.types import Flag
 from whisperer.profiles import history, timeline
 from whisperer.profiles.daily import count_day

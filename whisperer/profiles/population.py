@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from whisperer.ids import Partition, UserKey
 from whisperer.profiles import daily, pages, traits
 from whisperer.profiles import observe as observing
 from whisperer.profiles.daily import widen
@@ -61,9 +62,9 @@ class Population:
         self.sweep = NameSweep()
         self.history = History(self.table)
         self.timeline = Timeline(self.table)
-        self.links: dict[int, dict[str, bool]] = {}
+        self.links: dict[int, dict[UserKey, bool]] = {}
         """row -> linked key -> owned (False: refused, it belongs to another user)"""
-        self.targets: dict[int, str] = {}
+        self.targets: dict[int, UserKey] = {}
         """row of a forwarded key -> the key it was merged into"""
 
     def __len__(self) -> int:
@@ -83,13 +84,17 @@ class Population:
             self.traits.extend(repeat(None, count))
         return rows
 
-    def add(self, keys: Sequence[str], partitions: Sequence[int] | NDArray[Any]) -> NDArray[np.int64]:
+    def add(self, keys: Sequence[UserKey], partitions: Sequence[Partition] | NDArray[Any]) -> NDArray[np.int64]:
         """Return the rows of keys, adding those that are missing."""
-        return self.meet(*self.keys.slices(list(keys)), np.array(partitions, np.uint16))
+        return self.meet(*self.keys.slices(keys), np.array(partitions, np.uint16))
 
-    def row(self, key: str, partition: int) -> int:
+    def row(self, key: UserKey, partition: Partition) -> int:
         """Return the row of a key, adding it if it is missing."""
         return int(self.add([key], [partition])[0])
+
+    def partition(self, row: int) -> Partition:
+        """Return the partition of a row's key."""
+        return Partition(int(self.table["partition"][row]))
 
     def live_rows(self) -> NDArray[np.int64]:
         """Return the rows of live users, without those of partitions that are AWAY."""
@@ -280,7 +285,7 @@ class Population:
             reference=[e.reference for e in entries],
         )
 
-    def link(self, row: int, key: str, *, owned: bool) -> None:
+    def link(self, row: int, key: UserKey, *, owned: bool) -> None:
         """Record that a key belongs to this user (owned) or was refused to them; owned wins in a merge."""
         held = self.links.setdefault(row, {})
         held[key] = held.get(key, False) or owned
@@ -296,7 +301,7 @@ class Population:
         self.timeline.clear(row)
         self.links.pop(row, None)
 
-    def forward(self, row: int, target: str) -> None:
+    def forward(self, row: int, target: UserKey) -> None:
         """Remove a row's profile and let its key lead to ``target``."""
         self.clear(row)
         self.table["status"][row] = FORWARDED

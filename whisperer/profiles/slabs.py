@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from whisperer.events.kernels.words import kernel
+from whisperer.events.kernels.intrinsics import kernel
 from whisperer.profiles.growth import blank, lengthen, roomy
 
 int64: Any = np.int64

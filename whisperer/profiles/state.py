@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
+from whisperer.ids import UserKey
 from whisperer.profiles.timeline import Entry
 
 
@@ -39,6 +40,6 @@ class ProfileState(msgspec.Struct, array_like=True, gc=False):
     history: list[tuple[str, int, int]] = []
     timeline: list[Entry] = []
     traits: dict[str, tuple[int, int, bytes]] = {}
-    links: list[str] = []
-    refused: list[str] = []
+    links: list[UserKey] = []
+    refused: list[UserKey] = []
     engagement: bytes = b""

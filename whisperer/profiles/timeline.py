@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from whisperer.events.kernels.words import kernel
+from whisperer.events.kernels.intrinsics import kernel
 from whisperer.profiles.columns import Table
 from whisperer.profiles.slabs import Slabs, give, has_room, int64, take
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from whisperer.events.block import EVENT
+from whisperer.ids import anonymous_key, known_key
 from whisperer.profiles import daily, features
 from whisperer.profiles.hash_index import HashIndex
 from whisperer.profiles.population import Population
@@ -13,7 +14,7 @@ from whisperer.profiles.population import Population
 def warm() -> None:
     """Call every kernel once, on users made for that."""
     people = Population()
-    rows = people.add(["u:a", "u:b"], [0, 0])
+    rows = people.add([known_key("a"), known_key("b")], np.zeros(2, np.uint16))
     one = np.ones(2, np.int64)
     codes, place = np.array([people.names.code("a")]), np.zeros(1, np.int64)
     events = np.frombuffer(bytes(2 * EVENT.itemsize), EVENT)
@@ -29,7 +30,7 @@ def warm() -> None:
     people.timeline.fold(range(2), people.names.retired)
     people.history.load(people.history.dump())
     people.timeline.load(people.timeline.dump())
-    people.keys.rows_of(*people.keys.slices(["u:c"]))
+    people.keys.rows_of(*people.keys.slices([known_key("c")]))
     people.keys.load(*people.keys.dump())
     people.vacate(0)
     _warm_indexes(people)
@@ -42,5 +43,5 @@ def _warm_indexes(people: Population) -> None:
         index.upsert(np.stack([many, many], axis=1))
         index.find(np.stack([many, many], axis=1))
         many += np.uint64(400)
-    people.add([f"u:{n}" for n in range(400)], np.zeros(400, np.uint16))
-    people.add([f"a:{n}" for n in range(400)], np.zeros(400, np.uint16))
+    people.add([known_key(str(n)) for n in range(400)], np.zeros(400, np.uint16))
+    people.add([anonymous_key(str(n)) for n in range(400)], np.zeros(400, np.uint16))

@@ -10,7 +10,7 @@ names that read well when imported from here.
 from whisperer.segments.canonical import canonical, canonical_json, predicate_hash, to_json
 from whisperer.segments.clock import NEVER
 from whisperer.segments.describe import describe
-from whisperer.segments.errors import PredicateError, Problem
+from whisperer.segments.errors import PredicateError
 from whisperer.segments.explain import Explanation, explain
 from whisperer.segments.parse import parse, parse_json
 from whisperer.segments.parse import parse as parse_predicate
@@ -33,7 +33,6 @@ __all__ = [
     "Not",
     "Predicate",
     "PredicateError",
-    "Problem",
     "Program",
     "Rows",
     "SeenLeaf",

@@ -13,8 +13,9 @@ from typing import Any, cast
 
 import msgspec
 
+from whisperer.errors import Problem
 from whisperer.segments import limits
-from whisperer.segments.errors import PredicateError, Problem
+from whisperer.segments.errors import PredicateError
 from whisperer.segments.operators import COUNT_OPERATORS, FEATURE_OPERATORS, TRAIT_OPERATORS, Takes
 from whisperer.segments.paths import split_path
 from whisperer.segments.predicate import (

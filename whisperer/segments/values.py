@@ -10,9 +10,9 @@ import math
 from itertools import islice
 from typing import Any, cast
 
+from whisperer.errors import Problem
 from whisperer.segments import limits
 from whisperer.segments.dates import instant_ns
-from whisperer.segments.errors import Problem
 from whisperer.segments.operators import Takes
 from whisperer.segments.predicate import Scalar, Value
 

@@ -6,25 +6,34 @@ and sent again.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 
 from whisperer.decisions.decision import Candidate
+from whisperer.ids import DecisionId, TenantId, UserKey
 from whisperer.shard.records import Letter
 
 
 @dataclass(frozen=True, slots=True)
-class SendLetter:
+class _Caused:
+    """Carry the journal position of the record that asked for it; -1 until :func:`caused` has run."""
+
+    cause: int = field(default=-1, init=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SendLetter(_Caused):
     """Deliver a letter to the shard where its target partition lives, after the letters before it."""
 
     letter: Letter
 
 
 @dataclass(frozen=True, slots=True)
-class SegmentChanged:
+class SegmentChanged(_Caused):
     """Report that a user entered or left a segment. The id is (tenant, user, segment, version, at, entered)."""
 
-    tenant: str
-    user: str
+    tenant: TenantId
+    user: UserKey
     segment: str
     version: int
     entered: bool
@@ -32,35 +41,42 @@ class SegmentChanged:
 
 
 @dataclass(frozen=True, slots=True)
-class UserErased:
+class UserErased(_Caused):
     """Rewrite the warehouse without this key."""
 
-    tenant: str
-    key: str
+    tenant: TenantId
+    key: UserKey
 
 
 @dataclass(frozen=True, slots=True)
-class Decide:
+class Decide(_Caused):
     """Ask the decisions application; the answer comes back as a DecisionsMade record."""
 
     candidate: Candidate
 
 
 @dataclass(frozen=True, slots=True)
-class Deliver:
+class Deliver(_Caused):
     """Render and dispatch a decision's message; the receipt comes back as a Receipts record."""
 
-    tenant: str
-    decision_id: str
+    tenant: TenantId
+    decision_id: DecisionId
     channel: str
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(_Caused):
     """Report that a decision has its choice or was refused, so that a caller who asked for it can be answered."""
 
-    tenant: str
-    decision_id: str
+    tenant: TenantId
+    decision_id: DecisionId
 
 
 Effect = SendLetter | SegmentChanged | UserErased | Decide | Deliver | Settled
+
+
+def caused(position: int, effects: Iterable[Effect]) -> Iterator[Effect]:
+    """Yield the effects of a record with its journal position as their cause."""
+    for effect in effects:
+        object.__setattr__(effect, "cause", position)
+        yield effect

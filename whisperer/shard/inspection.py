@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 
 from whisperer.errors import InvariantError
-from whisperer.ids import anonymous_key, bare_id, is_anonymous, known_key
-from whisperer.journeys.engagement import OPEN, SENT
+from whisperer.ids import DecisionId, TenantId, UserKey, anonymous_key, bare_id, is_anonymous, known_key
+from whisperer.journeys.engagement import OPEN, DecisionStatus
 from whisperer.journeys.engagement import encode as encode_engagement
 from whisperer.profiles import features, pages, timeline, traits
 from whisperer.profiles.history import EVER
@@ -24,17 +24,17 @@ from whisperer.shard.accounts import Account, expose_all
 from whisperer.shard.decision import view as decision_view
 from whisperer.shard.machine import Shard
 from whisperer.shard.state.log import encode_log
-from whisperer.shard.state.tenant import Tenant
+from whisperer.shard.state.tenant import PartitionPair, Tenant
 from whisperer.shard.views.decision import DecisionView
 from whisperer.shard.views.user import ScoresView, UserView
 
 
-def keys_for(user_id: str) -> tuple[str, str]:
+def keys_for(user_id: str) -> tuple[UserKey, UserKey]:
     """Return the keys to try for an id that a caller gives: as a userId first, then as an anonymousId."""
     return known_key(user_id), anonymous_key(user_id)
 
 
-def user(shard: Shard, tenant_id: str, key: str, as_of: int | None = None) -> UserView | None:
+def user(shard: Shard, tenant_id: TenantId, key: UserKey, as_of: int | None = None) -> UserView | None:
     """Return one user as of ``as_of`` (ms UTC; the shard's own time if None), or None if there is no such user."""
     tenant = shard.tenants.get(tenant_id)
     row = tenant.people.keys.get(key) if tenant else None
@@ -47,7 +47,7 @@ def user(shard: Shard, tenant_id: str, key: str, as_of: int | None = None) -> Us
         return None
     state = people.extract(row)
     now = max(shard.now, state.last_seen) if as_of is None else as_of
-    partition = int(people.table["partition"][row])
+    partition = people.partition(row)
     held = tenant.loop.engagements.get(row) or tenant.loop.beginning(key)
     return UserView(
         key=key,
@@ -84,13 +84,13 @@ def _scores(tenant: Tenant, row: int) -> ScoresView | None:
     return ScoresView(churn, engagement, tenant.scored_by, tenant.scored_at)
 
 
-def root(shard: Shard, tenant_id: str, key: str) -> str:
+def root(shard: Shard, tenant_id: TenantId, key: UserKey) -> UserKey:
     """At the arbiter of aliases: return the user that a key is part of, itself if it was never joined."""
     tenant = shard.tenants.get(tenant_id)
     return key if tenant is None else tenant.forest.root(key)
 
 
-def decision(shard: Shard, tenant_id: str, decision_id: str) -> DecisionView | None:
+def decision(shard: Shard, tenant_id: TenantId, decision_id: DecisionId) -> DecisionView | None:
     """Return the view of a decision, or None if it is not in memory here."""
     tenant = shard.tenants.get(tenant_id)
     found = tenant.loop.find(decision_id) if tenant else None
@@ -122,11 +122,15 @@ def digest(shard: Shard) -> str:
             sorted((s.config.name, s.config.version, s.backfilled) for s in t.segments.live.values()),
             _loop(t),
             [t.score_model, t.scored_by, t.scored_at],
+            [t.config_version, sorted(t.erasing.items())],
         ]
         for t in shard.tenants.values()
     }
     moves = [sorted(shard.absent), sorted(shard.arriving.items()), sorted(shard.sweeping), sorted(shard.counted)]
-    return _digest([state, shard.now, moves, len(shard.dedup), encode_log(shard.log)])
+    kept = None if shard.kept is None else sorted((tenant, sorted(held)) for tenant, held in shard.kept.items())
+    repeats = sorted((position, counted.tolist()) for position, counted in shard.repeats.items())
+    moves += [sorted(shard.moved.items()), kept]
+    return _digest([state, shard.now, moves, len(shard.dedup), encode_log(shard.log), repeats])
 
 
 def _profiles(tenant: Tenant, exact: bool = False) -> list[Any]:
@@ -159,6 +163,7 @@ def _loop(tenant: Tenant) -> list[Any]:
         [loop.rewards.first, loop.rewards.all()],
         sorted(msgspec.msgpack.encode(config) for config in loop.campaigns.versions.values()),
         loop.schedules,
+        loop.experiment,
         sorted(loop.retained.items()),
         *([sorted(loop.wishes.items())] if loop.wishes else []),  # earlier releases had none, and so another digest
     ]
@@ -188,23 +193,25 @@ def check(shard: Shard) -> None:
             _require((key is None) == (status == VACANT), tenant, f"row {row} is vacant and has a key")
             if key is None:
                 continue
-            place = (tenant.id, int(table["partition"][row]))
-            _require(place[1] == tenant.home(key), tenant, f"{key} is not in its partition")
+            place = (tenant.id, people.partition(row))
+            _require(place[1] == tenant.home(key), tenant, f"{key} is not in its partition", key)
             if table["status"][row] & AWAY:
                 known = place in shard.absent or place in shard.arriving
-                _require(known, tenant, f"{key} is away and its partition neither left nor comes")
-                _require(row not in tenant.loop.engagements, tenant, f"{key} is away and its engagement is awake")
-            _require((row in people.targets) == (status == FORWARDED), tenant, f"{key} has a forward and is live")
+                _require(known, tenant, f"{key} is away and its partition neither left nor comes", key)
+                _require(row not in tenant.loop.engagements, tenant, f"{key} is away and its engagement is awake", key)
+            _require((row in people.targets) == (status == FORWARDED), tenant, f"{key} has a forward and is live", key)
             state = people.extract(row)
             scores = [float(people.table[name][row]) for name in SCORES]
-            _require(not any(s < 0 or s > 1 for s in scores), tenant, f"{key} has a score outside of 0 to 1")
+            _require(not any(s < 0 or s > 1 for s in scores), tenant, f"{key} has a score outside of 0 to 1", key)
             if status != LIVE:
-                _require(all(map(math.isnan, scores)), tenant, f"{key} was merged away and still has a score")
+                _require(all(map(math.isnan, scores)), tenant, f"{key} was merged away and still has a score", key)
                 empty = state.n_events == 0 and not state.history and not state.traits and not state.timeline
-                _require(empty, tenant, f"{key} was merged away and still holds state")
+                _require(empty, tenant, f"{key} was merged away and still holds state", key)
                 continue
             ever = sum(count for _, day, count in state.history if day == EVER)
-            _require(ever == state.n_events, tenant, f"{key}: counts by name add up to {ever}, not {state.n_events}")
+            _require(
+                ever == state.n_events, tenant, f"{key}: counts by name add up to {ever}, not {state.n_events}", key
+            )
             newest = int(table["newest_day"][row])
             dated: dict[int, int] = {}
             for _, day, count in state.history:
@@ -215,11 +222,11 @@ def check(shard: Shard) -> None:
                 for day in range(max(1, newest - WINDOW_DAYS + 1), newest + 1)
                 if table["daily"][row, day % WINDOW_DAYS]
             }
-            _require(ring == dated, tenant, f"{key}: the daily ring and the history differ")
-            _require(len(state.timeline) <= timeline.KEEP, tenant, f"{key}: the timeline is too long")
+            _require(ring == dated, tenant, f"{key}: the daily ring and the history differ", key)
+            _require(len(state.timeline) <= timeline.KEEP, tenant, f"{key}: the timeline is too long", key)
             if state.last_seen != NEVER:
-                _require(state.first_seen <= state.last_seen, tenant, f"{key} was last seen before first seen")
-        last: dict[tuple[int, int], int] = {}
+                _require(state.first_seen <= state.last_seen, tenant, f"{key} was last seen before first seen", key)
+        last: dict[PartitionPair, int] = {}
         for letter in tenant.letters.values():
             pair = (letter.source, letter.target)
             in_order = letter.after in (last.get(pair, letter.after), 0) and letter.after < letter.sequence
@@ -246,16 +253,32 @@ def _check_loop(tenant: Tenant) -> None:
     places = {}
     groups: dict[str, Account] = {}
     for row, held in loop.engagements.items():
-        _require(people.keys.text(row) is not None, tenant, f"row {row} is vacant and has an engagement")
+        key = people.keys.text(row)
+        _require(key is not None, tenant, f"row {row} is vacant and has an engagement")
         opened = [d for d in held.decisions if d.status in OPEN]
-        _require(len(opened) <= 1, tenant, f"{people.keys.text(row)} has {len(opened)} open decisions")
-        _require(len({d.id for d in held.decisions}) == len(held.decisions), tenant, "a decision is there twice")
+        _require(len(opened) <= 1, tenant, f"{key} has {len(opened)} open decisions", people.keys.text(row))
+        _require(
+            len({d.id for d in held.decisions}) == len(held.decisions),
+            tenant,
+            "a decision is there twice",
+            people.keys.text(row),
+        )
         n_open.update(d.campaign for d in opened)
         places.update({d.id: (row, d) for d in held.decisions})
         expose_all(groups, held, 1)
         for d in held.decisions:
-            _require(d.status != SENT or d.send is not None, tenant, f"{d.id} was sent and has no send")
-            _require(d.mature_at >= 0 or d.status in OPEN or d.chosen_at < 0, tenant, f"{d.id} never matures")
+            _require(
+                d.status != DecisionStatus.SENT or d.send is not None,
+                tenant,
+                f"{d.id} was sent and has no send",
+                people.keys.text(row),
+            )
+            _require(
+                d.mature_at >= 0 or d.status in OPEN or d.chosen_at < 0,
+                tenant,
+                f"{d.id} never matures",
+                people.keys.text(row),
+            )
     _require(places.keys() == loop.places.keys(), tenant, "the index of decisions is incomplete")
     same = all(loop.places[d][0] == row and loop.places[d][1] is held for d, (row, held) in places.items())
     _require(same, tenant, "the index of decisions is out of step")
@@ -274,6 +297,6 @@ def _check_loop(tenant: Tenant) -> None:
     _require(set(n_open) <= set(loop.accounts), tenant, "a campaign has open decisions and no account")
 
 
-def _require(holds: bool, tenant: Tenant, story: str) -> None:
+def _require(holds: bool, tenant: Tenant, what: str, user: UserKey | None = None) -> None:
     if not holds:
-        raise InvariantError(f"tenant {tenant.id}: {story}")
+        raise InvariantError(f"tenant {tenant.id}: {what}", tenant=tenant.id, user=user or "")

@@ -17,7 +17,7 @@ from whisperer.errors import InvariantError
 from whisperer.profiles.population import FORWARDED
 from whisperer.shard.arrival import announcements, arrivals
 from whisperer.shard.decision import candidacy, outcomes, triggers
-from whisperer.shard.effects import Effect
+from whisperer.shard.effects import Effect, caused
 from whisperer.shard.move import closing
 from whisperer.shard.move import partitions as move
 from whisperer.shard.people import identity, scoring
@@ -83,7 +83,11 @@ class Shard(ShardState):
                 raise InvariantError(f"time went back from {self.now} to {record.now} at journal position {position}")
             self.now = record.now
             self.read_as(record.version)
-            effects.extend(HANDLERS[type(record.body)](self, record.body, position))
+            try:
+                effects.extend(caused(position, HANDLERS[type(record.body)](self, record.body, position)))
+            except Exception as error:
+                error.add_note(f"while a {type(record.body).__name__} record was applied, journal position {position}")
+                raise
             if self.rows:
                 self.log[position] = list(self.rows)
                 self.rows.clear()

@@ -13,6 +13,9 @@ from whisperer.delivery.dispatch import Receipt
 from whisperer.errors import UNREADABLE, JournalDamagedError
 from whisperer.events.block import Payloads
 from whisperer.events.decoding import decode_block
+from whisperer.feedback.outcome import OutcomeKind
+from whisperer.ids import DecisionId, Partition, TenantId, UserKey
+from whisperer.journeys.campaign import CampaignStatus
 from whisperer.profiles.state import ProfileState
 from whisperer.shard.accounts import StoredAccount
 
@@ -20,7 +23,7 @@ RECORD_VERSION = 5
 """1: profiles and segments. 2: campaigns, decisions, deliveries, outcomes. 3: event blocks of version 2, moves in
 parts, removed shards. 4: scores. 5: bounds on names, traits, aliases; letters in a chain."""
 
-ALIAS_ARBITER = 0
+ALIAS_ARBITER = Partition(0)
 """The partition that orders a tenant's aliases."""
 
 BOUNDED_SINCE = 5
@@ -41,24 +44,24 @@ class Claim(msgspec.Struct, array_like=True, frozen=True, tag=1):
     `if_known`: an alias named the id, which may not be an anonymous id at all; without a history it is ignored.
     """
 
-    anonymous: str
-    user: str
-    also: list[str]
+    anonymous: UserKey
+    user: UserKey
+    also: list[UserKey]
     if_known: bool = False
 
 
 class Refused(msgspec.Struct, array_like=True, frozen=True, tag=2):
     """Refuse a claim: the anonymous id belongs to another user."""
 
-    anonymous: str
-    user: str
+    anonymous: UserKey
+    user: UserKey
 
 
 class MergeIn(msgspec.Struct, array_like=True, frozen=True, tag=3):
     """Make the state of `origin` as of `as_of` (ms UTC) part of `user`."""
 
-    user: str
-    origin: str
+    user: UserKey
+    origin: UserKey
     as_of: int
     state: ProfileState
 
@@ -72,36 +75,36 @@ class Forward(msgspec.Struct, array_like=True, frozen=True, tag=4):
     block: bytes
     origin: int
     references: list[int]
-    keys: list[tuple[str, str]] = []
+    keys: list[tuple[UserKey, UserKey]] = []
 
 
 class AliasAsk(msgspec.Struct, array_like=True, frozen=True, tag=5):
     """Ask to join `previous` into `user`. ``at``: when, ms UTC, so that an erasure in between is noticed."""
 
-    previous: str
-    user: str
+    previous: UserKey
+    user: UserKey
     at: int = 0
 
 
 class AliasGrant(msgspec.Struct, array_like=True, frozen=True, tag=6):
     """Grant an alias. ``user``: the root `previous` is joined into; up to version 4, the user the alias named."""
 
-    previous: str
-    user: str
+    previous: UserKey
+    user: UserKey
     at: int = 0
 
 
 class AliasForget(msgspec.Struct, array_like=True, frozen=True, tag=7):
     """Report that a key was erased at ``erased_at`` (ms UTC): aliases of it asked for by then no longer hold."""
 
-    key: str
+    key: UserKey
     erased_at: int = (1 << 63) - 1
 
 
 class EraseLinked(msgspec.Struct, array_like=True, frozen=True, tag=8):
     """Erase a key that was joined to an erased one; ``erased_at``: when that erasure was asked for, ms UTC."""
 
-    key: str
+    key: UserKey
     erased_at: int
 
 
@@ -111,9 +114,9 @@ class Outcome(msgspec.Struct, array_like=True, frozen=True):
     ``purpose`` is set only for an unsubscription.
     """
 
-    user: str
-    decision_id: str
-    kind: str
+    user: UserKey
+    decision_id: DecisionId
+    kind: OutcomeKind
     at: int
     detail: str = ""
     channel: str = ""
@@ -137,7 +140,7 @@ class Astray(msgspec.Struct, array_like=True, frozen=True, tag=10):
     """
 
     letter: Passed
-    keys: list[tuple[str, str]]
+    keys: list[tuple[UserKey, UserKey]]
 
 
 class Led(msgspec.Struct, array_like=True, frozen=True, tag=11):
@@ -149,15 +152,15 @@ class Led(msgspec.Struct, array_like=True, frozen=True, tag=11):
 class Moved(msgspec.Struct, array_like=True, frozen=True, tag=12):
     """From the arbiter: let a merged key that leads to ``was`` lead to ``user`` from now on."""
 
-    key: str
-    was: str
-    user: str
+    key: UserKey
+    was: UserKey
+    user: UserKey
 
 
 class Released(msgspec.Struct, array_like=True, frozen=True, tag=13):
     """Release an anonymous id from its user: a merge gave the profile more ids than it may hold."""
 
-    anonymous: str
+    anonymous: UserKey
 
 
 LetterBody = (
@@ -185,9 +188,9 @@ class Letter(msgspec.Struct, array_like=True, frozen=True):
     (written before version 5). A target that has not applied that letter refuses this one.
     """
 
-    tenant: str
-    source: int
-    target: int
+    tenant: TenantId
+    source: Partition
+    target: Partition
     sequence: int
     body: LetterBody
     after: int = 0
@@ -212,7 +215,7 @@ class CampaignConfig(msgspec.Struct, array_like=True, frozen=True):
 
     name: str
     version: int
-    status: str
+    status: CampaignStatus
     definition: str
 
 
@@ -253,7 +256,7 @@ class Tick(msgspec.Struct, array_like=True, frozen=True, tag=2):
 class ConfigPublished(msgspec.Struct, array_like=True, frozen=True, tag=3):
     """Replace a tenant's published configuration; a version not newer than the one in force is ignored."""
 
-    tenant: str
+    tenant: TenantId
     version: int
     segments: list[SegmentConfig]
     campaigns: list[CampaignConfig] = []
@@ -269,14 +272,14 @@ class LettersArrived(msgspec.Struct, array_like=True, frozen=True, tag=4):
 class LettersConfirmed(msgspec.Struct, array_like=True, frozen=True, tag=5):
     """Confirm that the targets have these letters of ours on disk: (tenant, source, sequence)."""
 
-    letters: list[tuple[str, int, int]]
+    letters: list[tuple[TenantId, Partition, int]]
 
 
 class Erase(msgspec.Struct, array_like=True, frozen=True, tag=6):
     """Erase a user by key, with every key joined to it."""
 
-    tenant: str
-    key: str
+    tenant: TenantId
+    key: UserKey
 
 
 class PartitionLeft(msgspec.Struct, array_like=True, frozen=True, tag=7):
@@ -285,8 +288,8 @@ class PartitionLeft(msgspec.Struct, array_like=True, frozen=True, tag=7):
     ``kept``: its state stays, frozen, until the new home has it all; otherwise it was saved to a file before.
     """
 
-    tenant: str
-    partition: int
+    tenant: TenantId
+    partition: Partition
     map_version: int
     kept: bool = False
 
@@ -294,8 +297,8 @@ class PartitionLeft(msgspec.Struct, array_like=True, frozen=True, tag=7):
 class PartitionJoined(msgspec.Struct, array_like=True, frozen=True, tag=8):
     """Let a partition live here from now on: an encoded :class:`~whisperer.shard.move.packing.PartitionState`."""
 
-    tenant: str
-    partition: int
+    tenant: TenantId
+    partition: Partition
     map_version: int
     state: bytes
 
@@ -306,45 +309,45 @@ class ErasureDone(msgspec.Struct, array_like=True, frozen=True, tag=9):
     ``erased_at`` says which erasure that was (ms UTC); 0 is the latest.
     """
 
-    tenant: str
-    key: str
+    tenant: TenantId
+    key: UserKey
     erased_at: int = 0
 
 
 class Asked(msgspec.Struct, array_like=True, frozen=True, tag=10):
     """Ask, for a caller, what one campaign does about these users now: (user key, occurrence)."""
 
-    tenant: str
+    tenant: TenantId
     campaign: str
-    users: list[tuple[str, str]]
+    users: list[tuple[UserKey, str]]
 
 
 class DecisionsMade(msgspec.Struct, array_like=True, frozen=True, tag=11):
     """Bring in choices of the decisions application; the first one for each decision holds."""
 
-    tenant: str
+    tenant: TenantId
     choices: list[Choice]
 
 
 class Receipts(msgspec.Struct, array_like=True, frozen=True, tag=12):
     """Report what became of attempts to send: (decision id, receipt)."""
 
-    tenant: str
-    receipts: list[tuple[str, Receipt]]
+    tenant: TenantId
+    receipts: list[tuple[DecisionId, Receipt]]
 
 
 class Outcomes(msgspec.Struct, array_like=True, frozen=True, tag=13):
     """Report what users or providers did about messages."""
 
-    tenant: str
+    tenant: TenantId
     outcomes: list[Outcome]
 
 
 class ConsentStated(msgspec.Struct, array_like=True, frozen=True, tag=14):
     """State, for a caller, a user's consent by channel and purpose."""
 
-    tenant: str
-    key: str
+    tenant: TenantId
+    key: UserKey
     channel: str
     purpose: str
     granted: bool
@@ -354,15 +357,15 @@ class ConsentStated(msgspec.Struct, array_like=True, frozen=True, tag=14):
 class RewardsTaken(msgspec.Struct, array_like=True, frozen=True, tag=15):
     """Report that the learner has stored every reward below the number ``before``."""
 
-    tenant: str
+    tenant: TenantId
     before: int
 
 
 class PartitionPart(msgspec.Struct, array_like=True, frozen=True, tag=16):
     """Bring part of a partition that moves here: a :class:`~whisperer.shard.move.packing.PackedPart`; from number 0."""
 
-    tenant: str
-    partition: int
+    tenant: TenantId
+    partition: Partition
     map_version: int
     number: int
     part: bytes
@@ -371,8 +374,8 @@ class PartitionPart(msgspec.Struct, array_like=True, frozen=True, tag=16):
 class PartitionSwept(msgspec.Struct, array_like=True, frozen=True, tag=17):
     """Forget the next ``limit`` users of a partition that left, since the new home has all of it."""
 
-    tenant: str
-    partition: int
+    tenant: TenantId
+    partition: Partition
     limit: int
 
 
@@ -384,7 +387,7 @@ class CountsJoined(msgspec.Struct, array_like=True, frozen=True, tag=19):
     """Add the sums of a shard that is being removed and has no partitions any more; applied once."""
 
     origin: int
-    tenant: str
+    tenant: TenantId
     accounts: list[StoredAccount]
     counters: dict[str, int]
 
@@ -395,7 +398,7 @@ class Scored(msgspec.Struct, array_like=True, frozen=True, tag=20):
     NaN leaves a score as it is.
     """
 
-    tenant: str
+    tenant: TenantId
     model: str
     first: int
     churn: bytes
@@ -408,7 +411,7 @@ class ScoreModelChosen(msgspec.Struct, array_like=True, frozen=True, tag=21):
     Without ``name`` they use the formula, which needs no training.
     """
 
-    tenant: str
+    tenant: TenantId
     store: str = ""
     name: str = ""
     number: int = 0

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from whisperer.errors import UNREADABLE, JournalDamagedError
 from whisperer.feedback.outcome import Reward
+from whisperer.ids import Partition, TenantId, UserKey
 from whisperer.journeys.engagement import decode as decode_engagement
 from whisperer.journeys.engagement import encode as encode_engagement
 from whisperer.profiles import pages
@@ -33,6 +34,7 @@ from whisperer.shard.state.loop import Loop, Wish
 from whisperer.shard.state.membership import Live
 from whisperer.shard.state.rewards import RewardLog
 from whisperer.shard.state.schedules import Schedules
+from whisperer.shard.state.shard import Place
 from whisperer.shard.state.tenant import Owner, Tenant, chain_of
 
 SNAPSHOT_VERSION = 5
@@ -53,32 +55,32 @@ class LoopMeta(msgspec.Struct):
     rewards_first: int
     rewards: list[Reward]
     schedules: Schedules
-    retained: list[tuple[bytes, int, str, int, str]]
-    wishes: list[tuple[bytes, int, list[Wish]]] = []
+    retained: list[tuple[bytes, Partition, str, int, str]]
+    wishes: list[tuple[bytes, Partition, list[Wish]]] = []
 
 
 class TenantMeta(msgspec.Struct):
     """Hold everything of a tenant that is in no table."""
 
-    id: str
+    id: TenantId
     config_version: int
     segments: list[tuple[SegmentConfig, int, int]]
     sequence: list[int]
     sent: list[int]
-    cursors: list[tuple[int, int, int]]
+    cursors: list[tuple[Partition, Partition, int]]
     letters: list[Letter] = msgspec.field(name="outbox")
-    owners: list[tuple[str, str, bool]]
-    parents: dict[str, str]
-    tombstones: list[tuple[bytes, int, int]]
+    owners: list[tuple[UserKey, UserKey, bool]]
+    parents: dict[UserKey, UserKey]
+    tombstones: list[tuple[bytes, Partition, int]]
     floors: list[tuple[int, int]]
     counters: dict[str, int]
-    links: list[tuple[int, list[tuple[str, bool]]]]
-    targets: list[tuple[int, str]]
+    links: list[tuple[int, list[tuple[UserKey, bool]]]]
+    targets: list[tuple[int, UserKey]]
     names: list[str]
     zones: list[str]
     locales: list[str]
     vacant: list[int]
-    erasing: dict[str, int] = {}
+    erasing: dict[UserKey, int] = {}
     loop: LoopMeta | None = None
     score_model: ScoreModelChosen | None = None
     scored_by: str = ""
@@ -87,10 +89,10 @@ class TenantMeta(msgspec.Struct):
     """None in snapshots before version 5: then counted from the columns."""
     locale_uses: Uses | None = None
     sweep: NameSweep = msgspec.field(default_factory=NameSweep)
-    chain: list[tuple[int, int, int]] | None = None
+    chain: list[tuple[Partition, Partition, int]] | None = None
     """None in snapshots of an older release."""
-    tree_sizes: dict[str, int] | None = None
-    aliases_asked: dict[str, int] = {}
+    tree_sizes: dict[UserKey, int] | None = None
+    aliases_asked: dict[UserKey, int] = {}
 
 
 class ShardMeta(msgspec.Struct):
@@ -100,16 +102,16 @@ class ShardMeta(msgspec.Struct):
     shard_id: int
     now: int
     position: int
-    absent: list[tuple[str, int]]
-    moved: list[tuple[str, int, int]]
+    absent: list[Place]
+    moved: list[tuple[TenantId, Partition, int]]
     repeats: list[tuple[int, int, bytes]]
     dedup: dict[str, Any]
     tenants: list[TenantMeta]
     log: bytes = b""
-    arriving: list[tuple[str, int, int, int]] = []
-    sweeping: list[tuple[str, int]] = []
-    kept: dict[str, list[int]] | None = None
-    counted: list[tuple[int, str]] = []
+    arriving: list[tuple[TenantId, Partition, int, int]] = []
+    sweeping: list[Place] = []
+    kept: dict[TenantId, list[Partition]] | None = None
+    counted: list[tuple[int, TenantId]] = []
 
 
 _encode_meta = msgspec.msgpack.Encoder().encode

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from whisperer.ids import TenantId
 from whisperer.profiles import warm as profiles
 from whisperer.shard.arrival.turns import number, turns
 from whisperer.shard.state.dedup import Dedup
@@ -16,6 +17,6 @@ def warm() -> None:
     """Call every kernel once, those of profiles included."""
     profiles.warm()
     partition = np.zeros(2, np.uint16)
-    Dedup(max_ids=100).admit("", partition, np.zeros((2, 2), np.uint64), 0)
+    Dedup(max_ids=100).admit(TenantId(""), partition, np.zeros((2, 2), np.uint64), 0)
     number(np.zeros(1, np.int64), partition)
     turns(np.zeros(2, np.int64), np.ones(2, np.bool_), 1)

@@ -18,7 +18,7 @@ from whisperer.events.parts import PartBuilder, merge
 from whisperer.events.place import known_place
 from whisperer.events.types import WIRE_TO_TYPE, EventType, Flag
 from whisperer.events.wire import Scalar
-from whisperer.ids import PARTITION_BITS, key_hash, message_hash, tenant_seed
+from whisperer.ids import PARTITION_BITS, Partition, TenantId, UserKey, key_hash, message_hash, tenant_seed
 
 COLUMNS = (
     "user_key",
@@ -48,7 +48,7 @@ class Fact(msgspec.Struct, frozen=True):
 
     at: int
     kind: str
-    user_key: str
+    user_key: UserKey
     campaign: str = ""
     channel: str = ""
     detail: str = ""
@@ -72,7 +72,7 @@ _NOTHING = _Looked()
 _NO_CONTEXT = _Context()
 
 
-def block_of(tenant: str, events: pa.RecordBatch) -> EventBlock:
+def block_of(tenant: TenantId, events: pa.RecordBatch) -> EventBlock:
     """Build a block of 1 to 65,535 events (:data:`COLUMNS`), in this order."""
     seed, builder = tenant_seed(tenant), PartBuilder()
     for row in zip(*(events[name].to_pylist() for name in COLUMNS), strict=True):
@@ -81,11 +81,12 @@ def block_of(tenant: str, events: pa.RecordBatch) -> EventBlock:
         context = looked.context or _NO_CONTEXT
         zone, locale, _ = known_place(_text(context.timezone), _text(context.locale))
         flags = Flag.TRAITS if kind is EventType.IDENTIFY else Flag(0)
+        link = link_of(kind, user, device, looked.previousId) if user is not None else None
         hashed = key_hash(key, seed)
         builder.add(
             key=key,
             hashed=hashed,
-            partition=hashed >> (64 - PARTITION_BITS),
+            partition=Partition(hashed >> (64 - PARTITION_BITS)),
             kind=kind,
             name=name,
             timestamp=at,
@@ -97,7 +98,7 @@ def block_of(tenant: str, events: pa.RecordBatch) -> EventBlock:
             revenue=revenue,
             zone=zone,
             locale=locale,
-            link=link_of(kind, user, device, looked.previousId) if user is not None else None,
+            link=UserKey(link) if link else None,
         )
     return merge(tenant, [builder.build()])
 

@@ -9,15 +9,16 @@ import msgspec
 
 from whisperer.decisions.decision import NO_SEND
 from whisperer.errors import RequestError
+from whisperer.ids import TenantId
 from whisperer.journeys.campaign import Campaign, from_json
 from whisperer.shard.records import Experiment, SegmentConfig
-from whisperer.vocabulary.groups import UNIFORM
+from whisperer.vocabulary.groups import Group
 
 LEARNED = "learned"
 """Decide by what the learner knows of the campaign now; if that is nothing, all arms count the same."""
 ARM = "arm:"
 """``arm:<id>``: always that arm if the user may get it, otherwise `no_send`."""
-POLICIES = (LEARNED, UNIFORM)
+POLICIES = (LEARNED, Group.UNIFORM)
 _VERSION = re.compile(r"([A-Za-z0-9][A-Za-z0-9_.-]{0,62})@([1-9][0-9]{0,9})")
 """``<name>@<version>`` of a registered model: decide as if it were live, by its scores and what the learner knows."""
 
@@ -44,7 +45,7 @@ class SimulationPlan(msgspec.Struct, frozen=True):
     others : definitions of campaigns whose decisions may show what this one is worth, its own current version first
     """
 
-    tenant: str
+    tenant: TenantId
     name: str
     version: int
     definition: str

@@ -16,12 +16,13 @@ from whisperer.decisions.decision import NO_SEND, Candidate, Choice
 from whisperer.decisions.posterior import Posterior
 from whisperer.decisions.purse import Wallet
 from whisperer.decisions.thompson import choose
+from whisperer.ids import TenantId
 from whisperer.models.value import ValueModel
 from whisperer.simulation.plan import ARM
 from whisperer.simulation.replay import Choose
-from whisperer.vocabulary.groups import HOLDOUT, POLICY, UNIFORM
+from whisperer.vocabulary.groups import Group
 
-Policies = Mapping[tuple[str, str], Posterior]
+Policies = Mapping[tuple[TenantId, str], Posterior]
 
 
 def named(policy: str, learned: Policies, model: ValueModel | None = None, wallet: Wallet | None = None) -> Choose:
@@ -34,12 +35,16 @@ def named(policy: str, learned: Policies, model: ValueModel | None = None, walle
     """
 
     def decide(candidates: Sequence[Candidate]) -> list[Choice]:
-        if policy == UNIFORM:
-            return choose([_in_group(c, UNIFORM) if c.group == POLICY else c for c in candidates], {}, wallet=wallet)
+        if policy == Group.UNIFORM:
+            return choose(
+                [_in_group(c, Group.UNIFORM) if c.group == Group.POLICY else c for c in candidates], {}, wallet=wallet
+            )
         if policy.startswith(ARM):
-            alone = choose([_in_group(c, HOLDOUT) if c.group == POLICY else c for c in candidates], {}, wallet=wallet)
+            alone = choose(
+                [_in_group(c, Group.HOLDOUT) if c.group == Group.POLICY else c for c in candidates], {}, wallet=wallet
+            )
             return [
-                _always(choice, policy, candidate, wallet) if candidate.group == POLICY else choice
+                _always(choice, policy, candidate, wallet) if candidate.group == Group.POLICY else choice
                 for candidate, choice in zip(candidates, alone, strict=True)
             ]
         return choose(candidates if model is None else _scored(candidates, model), learned, wallet=wallet)

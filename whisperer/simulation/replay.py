@@ -20,13 +20,14 @@ import pyarrow as pa
 
 from whisperer.content.message import NotRendered, Rendered, RenderRequest
 from whisperer.decisions.decision import Candidate, Choice
-from whisperer.delivery.dispatch import ACCEPTED, REFUSED, Receipt
+from whisperer.delivery.dispatch import Receipt, Verdict
 from whisperer.eligibility import caps
 from whisperer.eligibility.standing import Sent
 from whisperer.errors import InvariantError
 from whisperer.events.block import encode_block
-from whisperer.feedback.outcome import BOUNCED, COMPLAINED, UNSUBSCRIBED
-from whisperer.journeys.campaign import LIVE as LIVE_STATUS
+from whisperer.feedback.outcome import OutcomeKind
+from whisperer.ids import DecisionId, SendKey, UserKey
+from whisperer.journeys.campaign import CampaignStatus
 from whisperer.profiles.population import FORWARDED
 from whisperer.shard.accounts import Account
 from whisperer.shard.decision import sending
@@ -62,7 +63,8 @@ MOST_RENDERED = 20_000
 
 _MAX_IDS = 1 << 17
 """Size of the dedup index, which has nothing to find here."""
-_STATED = (UNSUBSCRIBED, COMPLAINED, BOUNCED)
+_NO_DECISION = DecisionId("")
+_STATED = (OutcomeKind.UNSUBSCRIBED, OutcomeKind.COMPLAINED, OutcomeKind.BOUNCED)
 
 Choose = Callable[[Sequence[Candidate]], list[Choice]]
 Render = Callable[[RenderRequest], Rendered | NotRendered]
@@ -143,7 +145,7 @@ class Replay:
     def _publish(self) -> None:
         plan = self._plan
         self._learn_facts(plan.since)
-        live = CampaignConfig(plan.name, plan.version, LIVE_STATUS, plan.definition)
+        live = CampaignConfig(plan.name, plan.version, CampaignStatus.LIVE, plan.definition)
         self._do(ConfigPublished(plan.tenant, 1, plan.segments, [live], plan.experiment), plan.since)
         self._tick(plan.since)
 
@@ -166,15 +168,17 @@ class Replay:
             if fact.kind == SENT:
                 row = self.tenant.people.keys.get(key)
                 assert row is not None
-                sent = Sent(fact.at, fact.campaign, fact.channel, fact.detail)
+                sent = Sent(fact.at, fact.campaign, fact.channel, SendKey(fact.detail))
                 caps.record(self.tenant.loop.engagement(row).standing, sent)
             elif fact.kind == ASKED and fact.at >= self._plan.since:
                 self._do(Asked(self._plan.tenant, self._plan.name, [(key, fact.detail)]), now)
             elif fact.kind in _STATED:
-                told = Outcome(key, "", fact.kind, fact.at, "", fact.channel, self._plan.campaign.purpose)
+                told = Outcome(
+                    key, _NO_DECISION, OutcomeKind(fact.kind), fact.at, "", fact.channel, self._plan.campaign.purpose
+                )
                 self._do(Outcomes(self._plan.tenant, [told]), now)
 
-    def _home_of(self, key: str) -> str | None:
+    def _home_of(self, key: UserKey) -> UserKey | None:
         """Return the key that a user has now, after merges; None for a user who does not exist yet."""
         people = self.tenant.people
         for _ in range(len(people.targets) + 1):
@@ -229,7 +233,7 @@ class Replay:
         self.shard.forget_exported(self._position)
         return effects
 
-    def _receipt(self, decision_id: str, now: int) -> Receipt | None:
+    def _receipt(self, decision_id: DecisionId, now: int) -> Receipt | None:
         prepared = sending.prepare(self.tenant, decision_id, now)
         if not isinstance(prepared, RenderRequest):
             return prepared
@@ -238,5 +242,5 @@ class Replay:
             found = self._render(prepared)
             if isinstance(found, NotRendered):
                 self.not_rendered.setdefault(prepared.template, found)
-                return Receipt(prepared.send_key, REFUSED, detail=found.reason)
-        return Receipt(prepared.send_key, ACCEPTED, "simulated", locale=prepared.locale)
+                return Receipt(prepared.send_key, Verdict.REFUSED, detail=found.reason)
+        return Receipt(prepared.send_key, Verdict.ACCEPTED, "simulated", locale=prepared.locale)

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from whisperer.decisions.decision import NO_SEND
-from whisperer.delivery.dispatch import ACCEPTED
+from whisperer.delivery.dispatch import Verdict
+from whisperer.ids import DecisionId, UserKey
 from whisperer.journeys.campaign import Campaign
 from whisperer.shard.state.log import DecisionRow, DeliveryRow, LogRow, RewardRow
 from whisperer.vocabulary.units import DAY_MS, MICROS
@@ -63,12 +64,12 @@ class CampaignTally:
         """Decisions by group; candidates refused before a group was needed have none."""
         self.chosen: Counter[str] = Counter()
         """Decisions of the group `policy`, by arm."""
-        self.considered: set[str] = set()
-        self.eligible: set[str] = set()
-        self.reached: set[str] = set()
+        self.considered: set[UserKey] = set()
+        self.eligible: set[UserKey] = set()
+        self.reached: set[UserKey] = set()
         self.matured = 0
         """Decisions whose attribution window closed in time."""
-        self._open: dict[str, tuple[str, int]] = {}
+        self._open: dict[DecisionId, tuple[str, int]] = {}
         """Decision -> arm and day of each message on its way."""
 
     def take(self, rows: Iterable[LogRow]) -> None:
@@ -107,7 +108,7 @@ class CampaignTally:
             self._open[row.decision_id] = row.arm, day
 
     def _delivery(self, row: DeliveryRow) -> None:
-        if row.status != ACCEPTED and not row.reason:
+        if row.status != Verdict.ACCEPTED and not row.reason:
             return  # an attempt that another will follow
         arm, day = self._open.pop(row.decision_id)
         counts = self.days[day]

@@ -24,10 +24,11 @@ from whisperer.evaluation.gate import DR, SNIPS, SWITCH_DR
 from whisperer.evaluation.logged import Floats, InvalidLogError, Logged
 from whisperer.evaluation.overlap import overlap, refusals
 from whisperer.evaluation.reward_model import N_FOLDS, cross_fitted
+from whisperer.ids import DecisionId, TenantId, UserKey
 from whisperer.journeys.campaign import Campaign
 from whisperer.simulation.plan import LEARNED, model_of
 from whisperer.simulation.replay import Choose
-from whisperer.vocabulary.groups import POLICY
+from whisperer.vocabulary.groups import Group
 from whisperer.vocabulary.units import MICROS
 
 FEWEST_EFFECTIVE = 100.0
@@ -50,7 +51,7 @@ class DecisionLog:
     """
 
     campaign: Campaign
-    user: Sequence[str]
+    user: Sequence[UserKey]
     arm: Sequence[str]
     arms: Sequence[list[str]]
     propensities: Sequence[list[float]]
@@ -114,7 +115,7 @@ def like_arms(campaign: Campaign, other: Campaign) -> dict[str, str] | None:
 
 def estimate(
     campaign: Campaign,
-    tenant: str,
+    tenant: TenantId,
     decide: Choose,
     policy: str,
     logs: Sequence[DecisionLog],
@@ -146,7 +147,7 @@ def estimate(
 
 def _estimate(
     campaign: Campaign,
-    tenant: str,
+    tenant: TenantId,
     decide: Choose,
     policy: str,
     log: DecisionLog,
@@ -191,7 +192,7 @@ def _estimate(
 
 def _target(
     campaign: Campaign,
-    tenant: str,
+    tenant: TenantId,
     decide: Choose,
     log: DecisionLog,
     kept: list[int],
@@ -201,7 +202,7 @@ def _target(
     paid = campaign.budget is not None
     candidates = [
         Candidate(
-            *(f"dec_{at}", tenant, campaign.name, 1, POLICY, arms[row], log.features[at], log.at[at]),
+            *(DecisionId(f"dec_{at}"), tenant, campaign.name, 1, Group.POLICY, arms[row], log.features[at], log.at[at]),
             costs=[campaign.cost_micros(arm) for arm in arms[row]] if paid else [],
             budget=campaign.budget,
         )

@@ -2,5 +2,15 @@
 
 from __future__ import annotations
 
-HOLDOUT, UNIFORM, POLICY = "holdout", "uniform", "policy"
-GROUPS = (HOLDOUT, UNIFORM, POLICY)
+from whisperer.vocabulary.named import Named
+
+
+class Group(Named):
+    """Name a group of an experiment."""
+
+    HOLDOUT = "holdout"
+    UNIFORM = "uniform"
+    POLICY = "policy"
+
+
+GROUPS = tuple(Group)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 PATIENCE_S = 0.01
 
 
-class Company:
+class CallPacing:
     """Let a full batch go at once, and any other after a wait that may fill it. Use from one event loop.
 
     The wait, since the last batch went, is ``PATIENCE_S`` if a call is under way, and never less than ``apart_s``.

@@ -14,10 +14,11 @@ from typing import Any
 
 from actors.calls.retry import Pauses
 from actors.shard.loop.applications import Application
-from actors.shard.loop.call_pacing import Company
+from actors.shard.loop.call_pacing import CallPacing
 from whisperer.decisions.decision import Candidate, Choice
 from whisperer.errors import OverloadError, UnavailableError
-from whisperer.journeys.engagement import DECIDING
+from whisperer.ids import TenantId
+from whisperer.journeys.engagement import DecisionStatus
 from whisperer.shard.machine import Shard
 from whisperer.shard.records import DecisionsMade, RecordBody
 
@@ -45,7 +46,7 @@ class Decider:
         self._waiting: deque[Candidate] = deque()
         self._calls: set[asyncio.Task[None]] = set()
         self._closing = False
-        self._company = Company(self._start, APART_S)
+        self._pacing = CallPacing(self._start, APART_S)
 
     @property
     def n_waiting(self) -> int:
@@ -69,7 +70,7 @@ class Decider:
     def _start(self) -> None:
         while self._waiting and len(self._calls) < MAX_CALLS and not self._closing:
             is_cheap = self._application.is_direct
-            if not is_cheap and not self._company.may_go(len(self._calls), len(self._waiting) >= MAX_BATCH):
+            if not is_cheap and not self._pacing.may_go(len(self._calls), len(self._waiting) >= MAX_BATCH):
                 return
             batch = [self._waiting.popleft() for _ in range(min(MAX_BATCH, len(self._waiting)))]
             call = asyncio.ensure_future(self._decide(batch))
@@ -97,13 +98,13 @@ class Decider:
 
     def _is_open(self, candidate: Candidate) -> bool:
         found = self._shard.tenant(candidate.tenant).loop.find(candidate.decision_id)
-        return found is not None and found[1].status == DECIDING
+        return found is not None and found[1].status == DecisionStatus.DECIDING
 
 
 def _records(batch: list[Candidate], choices: list[Choice]) -> list[DecisionsMade]:
     """Group the choices by tenant. What the application cannot decide it leaves out; the deadline ends that."""
     id_to_tenant = {candidate.decision_id: candidate.tenant for candidate in batch}
-    made: dict[str, list[Choice]] = {}
+    made: dict[TenantId, list[Choice]] = {}
     for choice in choices:
         tenant = id_to_tenant.get(choice.decision_id)
         if tenant is None:

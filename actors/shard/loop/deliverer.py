@@ -24,17 +24,19 @@ import msgspec
 
 from actors.calls.retry import retry
 from actors.shard.loop.applications import Application
-from actors.shard.loop.call_pacing import Company
+from actors.shard.loop.call_pacing import CallPacing
 from actors.shard.loop.decider import PAUSES, Submit
 from whisperer.content.message import NotRendered, Rendered, RenderRequest
 from whisperer.delivery.channels import is_repeatable
-from whisperer.delivery.dispatch import BOUNCED, REFUSED, UNKNOWN, WAITING, Dispatch, Receipt
+from whisperer.delivery.dispatch import Dispatch, Receipt, Verdict
 from whisperer.eligibility.suppression import address_hash
 from whisperer.errors import OverloadError, UnavailableError
+from whisperer.ids import DecisionId, Partition, TenantId
 from whisperer.journeys.engagement import Decision
 from whisperer.shard.decision import sending
 from whisperer.shard.machine import Shard
 from whisperer.shard.records import Receipts
+from whisperer.shard.state.shard import Place
 
 MAX_BATCH = 64
 MAX_BATCHES = 16
@@ -51,9 +53,9 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Lane:
-    tenant: str
-    company: Company
-    waiting: deque[str] = field(default_factory=deque)
+    tenant: TenantId
+    pacing: CallPacing
+    waiting: deque[DecisionId] = field(default_factory=deque)
     n_batches: int = 0
     n_under_way: int = 0
     is_busy: bool = False
@@ -81,12 +83,12 @@ class Deliverer:
         self._delivery = delivery
         self._submit = submit
         self._clock = clock
-        self._lanes: dict[tuple[str, str], _Lane] = {}
-        self._partitions: dict[str, tuple[str, int]] = {}
+        self._lanes: dict[tuple[TenantId, str], _Lane] = {}
+        self._partitions: dict[DecisionId, Place] = {}
         """Decision, waiting or under way -> (tenant, partition)."""
-        self._dispatched: dict[str, Dispatch] = {}
+        self._dispatched: dict[DecisionId, Dispatch] = {}
         """Decisions that a provider may have, and whose receipt is not journaled."""
-        self._stopped: set[tuple[str, int]] = set()
+        self._stopped: set[Place] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
         self._quiet = asyncio.Event()
@@ -102,12 +104,12 @@ class Deliverer:
         """Messages handed to the delivery application that have no receipt yet."""
         return len(self._dispatched)
 
-    def add(self, tenant: str, decision_id: str, channel: str) -> None:
+    def add(self, tenant: TenantId, decision_id: DecisionId, channel: str) -> None:
         """Have a decision's message sent; one that is already waiting or under way is not taken twice."""
         found = self._shard.tenant(tenant).loop.find(decision_id)
         if found is None or decision_id in self._partitions:
             return
-        place = tenant, int(self._shard.tenant(tenant).people.table["partition"][found[0]])
+        place = tenant, self._shard.tenant(tenant).people.partition(found[0])
         if place in self._stopped or self._closing:
             return  # taken up again at the partition's new home, or at the next start
         self._partitions[decision_id] = place
@@ -118,17 +120,17 @@ class Deliverer:
         if lane.n_batches < MAX_BATCHES:
             asyncio.get_running_loop().call_soon(self._start, lane)
 
-    def _lane(self, tenant: str) -> _Lane:
-        lane = _Lane(tenant, Company(lambda: self._start(lane)))
+    def _lane(self, tenant: TenantId) -> _Lane:
+        lane = _Lane(tenant, CallPacing(lambda: self._start(lane)))
         return lane
 
-    async def stop(self, tenant: str, partition: int, within_s: float) -> None:
+    async def stop(self, tenant: TenantId, partition: Partition, within_s: float) -> None:
         """Send nothing more from a partition, and wait until what is under way has its receipt or is given up."""
         place = tenant, partition
         self._stopped.add(place)
         await self._end(lambda decision: self._partitions.get(decision) == place, within_s)
 
-    def resume(self, tenant: str, partition: int) -> None:
+    def resume(self, tenant: TenantId, partition: Partition) -> None:
         """Send from a partition that is here (again)."""
         self._stopped.discard((tenant, partition))
 
@@ -153,10 +155,10 @@ class Deliverer:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _end(self, concerns: Callable[[str], bool], within_s: float) -> int:
+    async def _end(self, concerns: Callable[[DecisionId], bool], within_s: float) -> int:
         """Wait for the receipts of what is dispatched; return how many are journaled as unknown at the bound."""
 
-        def left() -> list[str]:
+        def left() -> list[DecisionId]:
             return [decision for decision in self._dispatched if concerns(decision)]
 
         try:
@@ -178,7 +180,7 @@ class Deliverer:
         while lane.waiting and lane.n_batches < MAX_BATCHES and lane.room > 0 and not self._closing:
             if loop.time() < lane.rests_until:
                 return  # a timer calls this again then
-            if not lane.company.may_go(lane.n_batches, len(lane.waiting) >= MAX_BATCH):
+            if not lane.pacing.may_go(lane.n_batches, len(lane.waiting) >= MAX_BATCH):
                 return
             batch = [lane.waiting.popleft() for _ in range(min(MAX_BATCH, lane.room, len(lane.waiting)))]
             lane.n_batches += 1
@@ -190,11 +192,11 @@ class Deliverer:
             while lane.waiting:
                 self._partitions.pop(lane.waiting.popleft(), None)
 
-    async def _deliver(self, lane: _Lane, batch: list[str]) -> None:
+    async def _deliver(self, lane: _Lane, batch: list[DecisionId]) -> None:
         """Attempt a batch until each message has its receipt, is turned away, or may no longer be sent from here."""
         left = dict.fromkeys(batch)
 
-        def over(decisions: list[str]) -> None:
+        def over(decisions: list[DecisionId]) -> None:
             for decision in decisions:
                 if decision in left:
                     del left[decision]
@@ -225,7 +227,7 @@ class Deliverer:
             lane.n_batches -= 1
             self._start(lane)
 
-    def _turn_away(self, lane: _Lane, decisions: list[str]) -> None:
+    def _turn_away(self, lane: _Lane, decisions: list[DecisionId]) -> None:
         """Put these messages first in line, after a rest; the lane is busy until a whole batch is taken."""
         lane.is_busy = bool(decisions)
         if decisions:
@@ -234,12 +236,14 @@ class Deliverer:
             lane.rests_until = loop.time() + TURNED_AWAY_PAUSE_S
             loop.call_at(lane.rests_until, self._start, lane)
 
-    async def _attempt(self, tenant_id: str, batch: list[str], over: Callable[[list[str]], None]) -> list[str]:
+    async def _attempt(
+        self, tenant_id: TenantId, batch: list[DecisionId], over: Callable[[list[DecisionId]], None]
+    ) -> list[DecisionId]:
         """Attempt every message of a batch once; return those turned away. ``over`` is called with those that are done.
 
         Raises UnavailableError and OverloadError: what is not over has no receipt.
         """
-        receipts: list[tuple[str, Receipt]] = []
+        receipts: list[tuple[DecisionId, Receipt]] = []
         requests = self._prepare(tenant_id, batch, receipts)
         asked = {decision for decision, _ in requests} | {decision for decision, _ in receipts}
         over([decision for decision in batch if decision not in asked])
@@ -251,23 +255,26 @@ class Deliverer:
         going = [(decision, dispatch) for decision, dispatch in dispatches if not self._is_stopped(decision)]
         return await self._dispatch(tenant_id, going, over) if going else []
 
-    def _is_stopped(self, decision: str) -> bool:
+    def _is_stopped(self, decision: DecisionId) -> bool:
         return self._closing or self._partitions[decision] in self._stopped
 
     async def _dispatch(
-        self, tenant_id: str, dispatches: list[tuple[str, Dispatch]], over: Callable[[list[str]], None]
-    ) -> list[str]:
+        self,
+        tenant_id: TenantId,
+        dispatches: list[tuple[DecisionId, Dispatch]],
+        over: Callable[[list[DecisionId]], None],
+    ) -> list[DecisionId]:
         by_key = {dispatch.send_key: (decision, dispatch) for decision, dispatch in dispatches}
-        turned_away: list[str] = []
+        turned_away: list[DecisionId] = []
         self._dispatched.update(dispatches)
         try:
             async for answered in self._delivery.stream([dispatch for _, dispatch in dispatches]):
                 receipts = []
                 for receipt in answered:
-                    decision, dispatch = by_key.pop(receipt.send_key, ("", None))
+                    decision, dispatch = by_key.pop(receipt.send_key, (DecisionId(""), None))
                     if dispatch is None or self._dispatched.get(decision) is not dispatch:
                         continue  # given up meanwhile
-                    if receipt.status == WAITING:
+                    if receipt.status == Verdict.WAITING:
                         turned_away.append(decision)
                         self._ended([decision])
                     else:
@@ -281,14 +288,14 @@ class Deliverer:
         finally:
             self._ended([decision for decision, dispatch in dispatches if self._dispatched.get(decision) is dispatch])
 
-    def _ended(self, decisions: list[str]) -> None:
+    def _ended(self, decisions: list[DecisionId]) -> None:
         for decision in decisions:
             self._dispatched.pop(decision, None)
         self._quiet.set()
 
     def _prepare(
-        self, tenant_id: str, batch: list[str], receipts: list[tuple[str, Receipt]]
-    ) -> list[tuple[str, RenderRequest]]:
+        self, tenant_id: TenantId, batch: list[DecisionId], receipts: list[tuple[DecisionId, Receipt]]
+    ) -> list[tuple[DecisionId, RenderRequest]]:
         tenant, now = self._shard.tenant(tenant_id), self._clock()
         requests = []
         for decision in batch:
@@ -301,29 +308,27 @@ class Deliverer:
 
     def _last_look(
         self,
-        tenant_id: str,
-        requests: list[tuple[str, RenderRequest]],
+        tenant_id: TenantId,
+        requests: list[tuple[DecisionId, RenderRequest]],
         rendered: list[Rendered | NotRendered],
-        receipts: list[tuple[str, Receipt]],
-    ) -> list[tuple[str, Dispatch]]:
+        receipts: list[tuple[DecisionId, Receipt]],
+    ) -> list[tuple[DecisionId, Dispatch]]:
         """Return what may go out, as of this moment."""
         tenant, now = self._shard.tenant(tenant_id), self._clock()
         dispatches = []
         for (decision, request), message in zip(requests, rendered, strict=True):
             if isinstance(message, NotRendered):
                 _log.info("%s: %s", decision, message.detail)
-                receipts.append((decision, Receipt(request.send_key, REFUSED, detail=message.reason)))
+                receipts.append((decision, Receipt(request.send_key, Verdict.REFUSED, detail=message.reason)))
                 continue
-            refusal = sending.last_look(tenant, decision, now)
-            if refusal is not None:
-                receipts.append((decision, refusal))
-                continue
-            found = tenant.loop.find(decision)
-            assert found is not None, "the last look found it"
-            dispatches.append((decision, _dispatch(request, message, found[1])))
+            found = sending.last_look(tenant, decision, now)
+            if isinstance(found, Receipt):
+                receipts.append((decision, found))
+            else:
+                dispatches.append((decision, _dispatch(request, message, found)))
         return dispatches
 
-    async def _confirm(self, tenant_id: str, receipts: list[tuple[str, Receipt]]) -> None:
+    async def _confirm(self, tenant_id: TenantId, receipts: list[tuple[DecisionId, Receipt]]) -> None:
         """Journal receipts, however long that takes: what a provider accepted must not be forgotten."""
         await retry(lambda: self._submit(Receipts(tenant_id, receipts)), PAUSES, failures=(OverloadError,))
         self._ended([decision for decision, _ in receipts])
@@ -333,7 +338,7 @@ def _unanswered(dispatch: Dispatch) -> Receipt:
     """Return the receipt of a message given up at a planned stop. Its channel's provider is not known here."""
     return Receipt(
         dispatch.send_key,
-        UNKNOWN,
+        Verdict.UNKNOWN,
         detail="no answer when the shard was stopped",
         content_hash=dispatch.content_hash,
         locale=dispatch.locale,
@@ -343,7 +348,7 @@ def _unanswered(dispatch: Dispatch) -> Receipt:
 
 def _completed(dispatch: Dispatch, receipt: Receipt) -> Receipt:
     """Add to a bounce the address that was used, whatever the profile says by then."""
-    if receipt.status != BOUNCED:
+    if receipt.status != Verdict.BOUNCED:
         return receipt
     used = address_hash(dispatch.channel, dispatch.address)
     return msgspec.structs.replace(receipt, address_hash=used)

@@ -17,7 +17,8 @@ from whisperer.content.message import NotRendered, Rendered, RenderRequest
 from whisperer.decisions.decision import Candidate, Choice, decision_id
 from whisperer.delivery.dispatch import Dispatch, Receipt
 from whisperer.feedback.outcome import Reward
-from whisperer.journeys.engagement import DECIDING, SENDING
+from whisperer.ids import DecisionId, TenantId, UserKey
+from whisperer.journeys.engagement import DecisionStatus
 from whisperer.shard import inspection
 from whisperer.shard.decision import candidacy
 from whisperer.shard.decision.view import brief
@@ -36,10 +37,10 @@ LATEST = 12
 class _Asker:
     """A caller who waits until none of these decisions is open."""
 
-    open: set[str]
+    open: set[DecisionId]
     done: asyncio.Future[None]
 
-    def settle(self, decision: str) -> None:
+    def settle(self, decision: DecisionId) -> None:
         self.open.discard(decision)
         if not self.open and not self.done.done():
             self.done.set_result(None)
@@ -65,8 +66,8 @@ class EngagementLoop:
         self._submit = submit
         self.decider = Decider(shard, self._decisions, submit)
         self.deliverer = Deliverer(shard, content, delivery, submit, clock)
-        self._askers: dict[str, list[_Asker]] = {}
-        self._latest: dict[str, deque[str]] = {}
+        self._askers: dict[DecisionId, list[_Asker]] = {}
+        self._latest: dict[TenantId, deque[DecisionId]] = {}
 
     def carry_out(self, effect: Effect) -> None:
         """Start what an effect asks for; a `Settled` decision is reported to those who wait for it."""
@@ -88,7 +89,7 @@ class EngagementLoop:
                     self.carry_out(effect)
 
     async def ask(
-        self, tenant: str, campaign: str, users: list[tuple[str, str]], timeout_s: float
+        self, tenant: TenantId, campaign: str, users: list[tuple[UserKey, str]], timeout_s: float
     ) -> list[DecisionBrief]:
         """Make candidates of the named users, and wait at most ``timeout_s`` for the choices.
 
@@ -111,14 +112,14 @@ class EngagementLoop:
         found = zip(ids, map(loop.find, ids), strict=True)
         return [DecisionBrief(id=d, status=UNKNOWN) if place is None else brief(place[1]) for d, place in found]
 
-    def _forget(self, decision: str, asker: _Asker) -> None:
+    def _forget(self, decision: DecisionId, asker: _Asker) -> None:
         """Stop one caller's wait for a decision; others may still wait."""
         others = [one for one in self._askers.pop(decision, ()) if one is not asker]
         if others:
             self._askers[decision] = others
         asker.settle(decision)
 
-    def latest(self, tenant: str) -> list[LatestDecision]:
+    def latest(self, tenant: TenantId) -> list[LatestDecision]:
         """Return a tenant's newest decisions since this incarnation began, newest first."""
         views = (inspection.decision(self._shard, tenant, decision) for decision in self._latest.get(tenant, ()))
         return [
@@ -137,9 +138,9 @@ class EngagementLoop:
             if view is not None
         ]
 
-    def rewards(self, since: dict[str, int], limit: int) -> list[tuple[str, Reward]]:
+    def rewards(self, since: dict[TenantId, int], limit: int) -> list[tuple[TenantId, Reward]]:
         """Return the rewards from each tenant's number on, in order, for the learner."""
-        found: list[tuple[str, Reward]] = []
+        found: list[tuple[TenantId, Reward]] = []
         for tenant in self._shard.tenants.values():
             taken = tenant.loop.rewards.since(since.get(tenant.id, 0), limit - len(found))
             found.extend((tenant.id, reward) for reward in taken)
@@ -150,7 +151,7 @@ class EngagementLoop:
         self.deliverer.reopen()
         for tenant in self._shard.tenants.values():
             for _, decision in list(tenant.loop.every_open()):
-                if decision.status == SENDING:
+                if decision.status == DecisionStatus.SENDING:
                     for effect in candidacy.drive(tenant, decision):
                         self.carry_out(effect)
 
@@ -160,6 +161,6 @@ class EngagementLoop:
         await self.deliverer.close(within_s)
         self._decisions.close()
 
-    def _is_deciding(self, tenant: str, decision: str) -> bool:
+    def _is_deciding(self, tenant: TenantId, decision: DecisionId) -> bool:
         found = self._shard.tenant(tenant).loop.find(decision)
-        return found is not None and found[1].status == DECIDING
+        return found is not None and found[1].status == DecisionStatus.DECIDING

@@ -21,6 +21,7 @@ from cluster.control_plane.api_keys import KeyRecord
 from cluster.control_plane.keys import key_hash
 from whisperer.errors import InvalidKeyError, UnavailableError
 from whisperer.events.write_key import presented_key
+from whisperer.ids import TenantId
 
 MAX_REMEMBERED = 10_000
 """Known keys remembered, and as many unknown ones."""
@@ -47,7 +48,7 @@ class Access:
         self._n_forgotten = 0
         """How often keys were changed."""
         self._version = -1
-        self._untold: set[str] | None = None
+        self._untold: set[TenantId] | None = None
         """Tenants whose change has not reached every shard yet; None: nothing has."""
         self._has_told = False
         self._answers = False
@@ -115,7 +116,7 @@ class Access:
         presented = presented_key(authorization, None) or ""
         return hmac.compare_digest(presented.encode(), self._operator_token.encode())
 
-    async def watch(self, on_change: Callable[[Collection[str] | None], Awaitable[None]]) -> None:
+    async def watch(self, on_change: Callable[[Collection[TenantId] | None], Awaitable[None]]) -> None:
         """Drop what the control plane says has changed, and report whose it was (None: everybody's). Runs until
         cancelled.
 
@@ -155,7 +156,7 @@ class Access:
             for digest in [d for d, record in self._known.items() if record.tenant_id in changes.all_keys_of]:
                 del self._known[digest]
 
-    async def _tell(self, on_change: Callable[[Collection[str] | None], Awaitable[None]]) -> None:
+    async def _tell(self, on_change: Callable[[Collection[TenantId] | None], Awaitable[None]]) -> None:
         while True:
             if self._version >= 0 and (self._untold is None or self._untold):
                 untold, self._untold = self._untold, set()

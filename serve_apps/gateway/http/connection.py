@@ -1,7 +1,7 @@
 """Finds who is at the other end of a connection: the address that our own proxy saw, never one that a client claims.
 
-HAProxy (:mod:`cluster.haproxy_program`) removes :data:`HEADER` from what clients send and adds its own, which begins
-with a secret of the installation. A client that bypasses HAProxy cannot forge it, and has no address.
+HAProxy (:mod:`cluster.launch.haproxy_program`) removes :data:`HEADER` from what clients send and adds its own, which
+begins with a secret of the installation. A client that bypasses HAProxy cannot forge it, and has no address.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 
-from cluster.haproxy_program import CLIENT_HEADER
+from cluster.launch.haproxy_program import CLIENT_HEADER
 
 HEADER = CLIENT_HEADER.lower().encode()
 

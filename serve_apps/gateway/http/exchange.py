@@ -16,7 +16,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from whisperer.errors import RequestError, TooLargeError, TooSlowError
+from whisperer.errors import Problem, ProblemsError, RequestError, TooLargeError, TooSlowError
+from whisperer.ids import TenantId
 
 MAX_BODY_BYTES = 512 * 1024
 BODY_TIMEOUT_S = 30.0
@@ -25,7 +26,7 @@ IfMatch = Annotated[
     str | None, Header(max_length=1_000, description="the ETag that was read; 412 if it is another now")
 ]
 
-TenantOf = Callable[..., Awaitable[str]]
+TenantOf = Callable[..., Awaitable[TenantId]]
 """A dependency that returns the tenant's id."""
 
 Value = TypeVar("Value")
@@ -33,12 +34,14 @@ Value = TypeVar("Value")
 _PLACE = re.compile(r" - at `(?:key in )?\$?(.*)`$")
 
 
-class InvalidBodyError(RequestError):
+class InvalidBodyError(ProblemsError):
     """The body is invalid. Answered with 422, like all errors that point to a place."""
 
+    subject = "body"
+    opening = ""
+
     def __init__(self, pointer: str, message: str) -> None:
-        super().__init__(f"{pointer or 'body'}: {message}")
-        self.errors = [{"pointer": pointer, "code": "invalid_request", "message": message}]
+        super().__init__([Problem(pointer=pointer, code=self.code, message=message)])
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.errors[0]["pointer"], self.errors[0]["message"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -14,7 +15,7 @@ from starlette.responses import Response
 
 from actors.telemetry import tracing
 from serve_apps.gateway.http.methods import allowed
-from whisperer.errors import WhispererError
+from whisperer.errors import ProblemsError, WhispererError
 from whisperer.events.answer import PROBLEM_MEDIA_TYPE
 
 _log = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ def problem(
     code: str,
     message: str,
     *,
-    errors: list[dict[str, Any]] | None = None,
+    errors: Sequence[Mapping[str, Any]] | None = None,
     retry_after_s: float | None = None,
     **more: Any,
 ) -> Response:
@@ -86,9 +87,8 @@ def refusal(request: Request, error: WhispererError) -> Response:
     """Return one of our errors as its problem."""
     if error.status >= 500 and not error.retryable:
         return unexpected(request, error)
-    errors = getattr(error, "errors", None)
-    if errors is not None:  # well-formed, with every problem found: predicates, campaigns, templates, channels
-        return problem(request, 422, error.code, error.message, errors=list(errors))
+    if isinstance(error, ProblemsError):  # well-formed, with every problem found
+        return problem(request, 422, error.code, error.message, errors=error.errors)
     return problem(request, error.status, error.code, error.message, retry_after_s=error.retry_after_s)
 
 

@@ -22,7 +22,7 @@ from serve_apps.gateway.http.problems import problem
 from serve_apps.gateway.pages.unsubscribe import UNSUBSCRIBE_HEADERS, render_unsubscribe
 from whisperer.errors import WhispererError
 from whisperer.feedback.links import CLICK, OPEN, PATHS, UNSUBSCRIBE, Link, LinkError, LinkForgedError, LinkSigner
-from whisperer.feedback.outcome import CLICKED, OPENED, UNSUBSCRIBED
+from whisperer.feedback.outcome import OutcomeKind
 
 PATIENCE_S = 1.0
 """How long a reader who opened or clicked may be kept waiting."""
@@ -40,7 +40,7 @@ _UNSEEN: Mapping[str, str] = {
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]+")
 
-Record = Callable[[Link, str], Awaitable[None]]
+Record = Callable[[Link, OutcomeKind], Awaitable[None]]
 """Journals an outcome of :mod:`whisperer.feedback.outcome` for a link; returns when it is on disk."""
 
 _log = logging.getLogger(__name__)
@@ -69,14 +69,14 @@ def install(app: FastAPI, signer: LinkSigner, record: Record, *, now_ms: Callabl
         except LinkError:
             link = None  # a broken picture would help nobody
         if link is not None and request.method == "GET":
-            await recorder.try_to(link, OPENED)
+            await recorder.try_to(link, OutcomeKind.OPENED)
         return Response(_GIF, media_type="image/gif", headers=dict(_UNSEEN))
 
     @app.api_route(PATHS[CLICK] + "{token}", methods=["GET", "HEAD"], include_in_schema=False)
     async def clicked(token: str, request: Request) -> Response:
         link = read(token, CLICK)
         if request.method == "GET":
-            await recorder.try_to(link, CLICKED)
+            await recorder.try_to(link, OutcomeKind.CLICKED)
         return Response(status_code=302, headers={"Location": link.url, **_UNSEEN})
 
     @app.api_route(PATHS[UNSUBSCRIBE] + "{token}", methods=["GET", "HEAD"], include_in_schema=False)
@@ -90,7 +90,7 @@ def install(app: FastAPI, signer: LinkSigner, record: Record, *, now_ms: Callabl
         """Ignore the body: a mail program's `List-Unsubscribe=One-Click` and the page's form ask for the same."""
         link = read(token, UNSUBSCRIBE)
         try:
-            await asyncio.wait_for(record(link, UNSUBSCRIBED), UNSUBSCRIBE_PATIENCE_S)
+            await asyncio.wait_for(record(link, OutcomeKind.UNSUBSCRIBED), UNSUBSCRIBE_PATIENCE_S)
         except Exception as error:
             _log.warning("an unsubscription by a link could not be recorded: %r", error)
             retry_after_s = error.retry_after_s if isinstance(error, WhispererError) else None
@@ -109,7 +109,7 @@ class _Recorder:
         self._record = record
         self._pending: set[asyncio.Task[None]] = set()
 
-    async def try_to(self, link: Link, kind: str) -> None:
+    async def try_to(self, link: Link, kind: OutcomeKind) -> None:
         """Record an outcome; returns after at most PATIENCE_S, and never raises."""
         if len(self._pending) >= MAX_PENDING:
             _log.warning("%s was not recorded: too many are waiting", kind)
@@ -119,7 +119,7 @@ class _Recorder:
         task.add_done_callback(self._pending.discard)
         await asyncio.wait({task}, timeout=PATIENCE_S)
 
-    async def _quietly(self, link: Link, kind: str) -> None:
+    async def _quietly(self, link: Link, kind: OutcomeKind) -> None:
         try:
             await self._record(link, kind)
         except Exception as error:

@@ -11,6 +11,7 @@ from whisperer.events.block import EventBlock, key_of
 from whisperer.events.outcome import Admission
 from whisperer.events.refusals import Refusal
 from whisperer.events.types import EventType
+from whisperer.ids import TenantId
 
 NOBODY = ""
 """Stands for the tenant when no good key was presented."""
@@ -42,7 +43,7 @@ class ReplicaCounts:
         self.rejected[tenant][refusal.code.value] += n_events
         self.samples[tenant].append(RefusedSample(now, refusal.code.value, refusal.message))
 
-    def outcome(self, tenant: str, outcome: Admission, now: int) -> None:
+    def outcome(self, tenant: TenantId, outcome: Admission, now: int) -> None:
         """Count what admission rejected and noticed in a request."""
         for one in outcome.rejected:
             self.rejected[tenant][one.code.value] += 1

@@ -113,6 +113,7 @@ def _replica(get: Callable[[ReplicaReport], Value]) -> Samples:
 
 
 def _level(name: str) -> Samples:
+    """Read one of the levels that the replica was given."""
     return _replica(lambda replica: replica.levels.get(name, 0))
 
 
@@ -227,6 +228,7 @@ def _seconds(ms: float | None) -> float | None:
 
 _REPLICA, _SHARD, _TENANT = ("replica",), ("shard",), ("tenant",)
 
+# To add a metric, write its line here, a row into docs/metrics.md, and count it; CONTRIBUTING.md has the recipe.
 FAMILIES = (
     # -- the whole
     Family("whisperer_build_info", GAUGE, ("version",), "1, under the version that runs.",

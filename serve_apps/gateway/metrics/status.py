@@ -20,7 +20,7 @@ from actors.calls.partition_map import shard_name
 from actors.calls.shard_status import SERVING, AnyStatus, ShardAway, ShardStatus
 from actors.calls.shards import ShardCalls
 from cluster.control_plane import ControlPlane, Published
-from cluster.installation import DemoAccess
+from cluster.demo.access import DemoAccess
 from serve_apps.gateway.metrics.counts import NOBODY, ReplicaCounts
 from serve_apps.gateway.metrics.documents import (
     DemoView,
@@ -36,6 +36,7 @@ from serve_apps.gateway.metrics.replicas import Replicas
 from serve_apps.gateway.metrics.sums import by_tenant
 from whisperer.decisions.allotment import BudgetWindow
 from whisperer.errors import UnavailableError
+from whisperer.ids import TenantId
 from whisperer.profiles.names import MAX_NAMES, SHORT
 from whisperer.segments import describe, parse_json
 from whisperer.shard.views.counts import SegmentCounts, TenantCounts
@@ -70,12 +71,12 @@ class Overview:
         self._reading = asyncio.Lock()
         self._totals: deque[tuple[float, int]] = deque()
         self._started_at = time.time_ns() // 1_000_000
-        self.tenants: dict[str, str] = {}
+        self.tenants: dict[TenantId, str] = {}
         """id -> name"""
-        self.published: dict[str, Published] = {}
+        self.published: dict[TenantId, Published] = {}
         """id -> what its shards run on"""
 
-    async def reload(self) -> dict[str, Published]:
+    async def reload(self) -> dict[TenantId, Published]:
         """Return what each tenant has published, by tenant id; rereads only the tenants that the control plane
         names."""
         async with self._reading:
@@ -89,7 +90,7 @@ class Overview:
             self._read_version = changes.version  # of before the rows, which may then be newer
             return self.published
 
-    def _read(self, only: Collection[str] | None = None) -> tuple[dict[str, str], dict[str, Published]]:
+    def _read(self, only: Collection[TenantId] | None = None) -> tuple[dict[TenantId, str], dict[TenantId, Published]]:
         read = self._plane.list_tenants() if only is None else map(self._plane.get_tenant, only)
         tenants = {tenant.id: tenant.name for tenant in read}
         return tenants, {tenant: self._plane.published(tenant) for tenant in tenants}
@@ -132,7 +133,7 @@ class Overview:
             return ["the directory has not answered yet"]
         return _not_serving(await self.shards())
 
-    async def budgets(self, tenant: str, campaign: str) -> list[BudgetWindow]:
+    async def budgets(self, tenant: TenantId, campaign: str) -> list[BudgetWindow]:
         """Return a campaign's budget by window; empty while the learner is away."""
         try:
             return await self._learner.budgets(tenant, campaign)
@@ -200,7 +201,7 @@ class Overview:
             ],
             shards=[ShardView.of(status) for status in statuses],
             latest=[
-                msgspec.structs.replace(event, tenant=self.tenants.get(event.tenant, event.tenant))
+                msgspec.structs.replace(event, tenant=self.tenants.get(TenantId(event.tenant), event.tenant))
                 for event in self._counts.latest
             ],
             demo=None if demo is None else DemoView(demo.tenant, demo.write_key),
@@ -208,7 +209,7 @@ class Overview:
             warnings=warnings_of(statuses, self.tenants),
         )
 
-    async def by_tenant(self, tenant: str) -> TenantCounts:
+    async def by_tenant(self, tenant: TenantId) -> TenantCounts:
         """Return one tenant's current sums over all shards."""
         return by_tenant(await self.shards(fresh=True)).get(tenant, TenantCounts())
 
@@ -240,7 +241,7 @@ def _described(predicate: str) -> str:
     return describe(parse_json(predicate))
 
 
-def warnings_of(statuses: Sequence[AnyStatus], tenants: Mapping[str, str]) -> list[str]:
+def warnings_of(statuses: Sequence[AnyStatus], tenants: Mapping[TenantId, str]) -> list[str]:
     """Return what an operator should look at; ``tenants`` are names by id."""
     found = _not_serving(statuses)
     summed = by_tenant(statuses)

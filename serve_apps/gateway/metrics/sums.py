@@ -9,12 +9,13 @@ import msgspec
 
 from actors.calls.shard_status import AnyStatus
 from whisperer.evaluation.lift import GroupTally
+from whisperer.ids import TenantId
 from whisperer.shard.views.counts import CampaignCounts, TenantCounts
 
 
-def by_tenant(statuses: Iterable[AnyStatus]) -> dict[str, TenantCounts]:
+def by_tenant(statuses: Iterable[AnyStatus]) -> dict[TenantId, TenantCounts]:
     """Return tenant id -> its sums, over the shards that answered."""
-    found: dict[str, TenantCounts] = {}
+    found: dict[TenantId, TenantCounts] = {}
     for status in statuses:
         for tenant, counts in status.tenants.items():
             found[tenant] = found.get(tenant, TenantCounts()).plus(counts)

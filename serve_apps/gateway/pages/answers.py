@@ -37,9 +37,10 @@ from serve_apps.gateway.services.profile import UserProfile
 from serve_apps.gateway.services.report import lift_over_holdout
 from whisperer.errors import NotFoundError, OverloadError, RequestError, TooLargeError, UnavailableError
 from whisperer.feedback.links import LinkSigner
-from whisperer.feedback.outcome import CLICKED, OPENED, UNSUBSCRIBED
+from whisperer.feedback.outcome import OutcomeKind
+from whisperer.ids import DecisionId, SendKey, TenantId
 from whisperer.shard.views.counts import CampaignCounts, TenantCounts, loop_counts
-from whisperer.vocabulary.groups import POLICY, UNIFORM
+from whisperer.vocabulary.groups import Group
 
 LATEST = 12
 _SUBJECT_CHARS = 120
@@ -98,7 +99,7 @@ class Documents:
 
     async def message(self, tenant: str, send_key: str) -> MessageDocument:
         tenant_id = await tenant_named(self._parts, tenant)
-        found = await asyncio.to_thread(self._parts.sink.message, tenant_id, send_key)
+        found = await asyncio.to_thread(self._parts.sink.message, tenant_id, SendKey(send_key))
         if found is None:
             raise NotFoundError(f"the sink has no message {send_key[:80]!r}", code="message_not_found")
         return shown(found)
@@ -109,7 +110,7 @@ class Documents:
 
     async def decision(self, tenant: str, decision_id: str) -> Audit:
         tenant_id = await tenant_named(self._parts, tenant)
-        return await self._parts.decisions.show(tenant_id, decision_id)
+        return await self._parts.decisions.show(tenant_id, DecisionId(decision_id))
 
     async def campaign(self, tenant: str, name: str) -> shapes.CampaignPage:
         tenant_id = await tenant_named(self._parts, tenant)
@@ -121,7 +122,7 @@ class Documents:
         )
         return shapes.CampaignPage(**msgspec.structs.asdict(report), days=days, simulation=simulation)
 
-    async def _days(self, tenant_id: str, name: str) -> list[DayDocument]:
+    async def _days(self, tenant_id: TenantId, name: str) -> list[DayDocument]:
         """Return lift by day; the page works without it."""
         try:
             return (await self._parts.lift_days.show(tenant_id, name)).data
@@ -163,7 +164,7 @@ class Documents:
             await asyncio.to_thread(self._latest_messages, dict(overview.tenants)),
         )
 
-    def _latest_messages(self, tenants: Mapping[str, str]) -> list[LatestMessage]:
+    def _latest_messages(self, tenants: Mapping[TenantId, str]) -> list[LatestMessage]:
         return [
             LatestMessage(
                 tenant=tenants[message.tenant],
@@ -201,8 +202,8 @@ def _campaign(tenant: str, row: CampaignVersion, counts: CampaignCounts) -> Camp
         conversions=counts.conversions,
         refused=counts.refused,
         arms=[arms[name] for name in sorted(arms)],
-        lift=lift_over_holdout(counts, POLICY),
-        uniform_lift=lift_over_holdout(counts, UNIFORM),
+        lift=lift_over_holdout(counts, Group.POLICY),
+        uniform_lift=lift_over_holdout(counts, Group.UNIFORM),
     )
 
 
@@ -216,9 +217,9 @@ def _totals(several: Sequence[CampaignCounts]) -> LoopTotals:
         pending=total.pending,
         conversions=total.conversions,
         refused=total.refused,
-        opened=total.outcomes.get(OPENED, 0),
-        clicked=total.outcomes.get(CLICKED, 0),
-        unsubscribed=total.outcomes.get(UNSUBSCRIBED, 0),
+        opened=total.outcomes.get(OutcomeKind.OPENED, 0),
+        clicked=total.outcomes.get(OutcomeKind.CLICKED, 0),
+        unsubscribed=total.outcomes.get(OutcomeKind.UNSUBSCRIBED, 0),
     )
 
 

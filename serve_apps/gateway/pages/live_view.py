@@ -10,6 +10,7 @@ import msgspec
 
 from serve_apps.gateway.metrics.documents import Running
 from serve_apps.gateway.services.report import AnyLift
+from whisperer.ids import SendKey
 from whisperer.shard.views import decision
 
 
@@ -70,7 +71,7 @@ class LatestMessage(msgspec.Struct, kw_only=True):
     """A message that the sink received; ``subject``, or how its text begins."""
 
     tenant: str
-    send_key: str
+    send_key: SendKey
     channel: str
     locale: str
     user: str

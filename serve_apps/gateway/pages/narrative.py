@@ -9,9 +9,9 @@ from serve_apps.gateway.pages.formats import moment, percent, reward, span
 from serve_apps.gateway.pages.pictures import sentence
 from serve_apps.gateway.pages.record import DecisionRecord, OutcomeRecord
 from whisperer.decisions.decision import NO_SEND
-from whisperer.journeys.engagement import DECIDING, REFUSED, SENDING, SENT
-from whisperer.journeys.engagement import NO_SEND as CLOSED_WITHOUT
-from whisperer.vocabulary.groups import HOLDOUT, UNIFORM
+from whisperer.journeys.engagement import DecisionStatus
+from whisperer.vocabulary.channels import CHANNELS
+from whisperer.vocabulary.groups import Group
 
 _CAUSES = {
     "event": "an event of theirs arrived",
@@ -19,7 +19,6 @@ _CAUSES = {
     "schedule": "the campaign's schedule fired",
     "request": "a caller asked",
 }
-_CHANNELS = {"email": "e-mail", "sms": "SMS", "push": "push message", "webhook": "webhook call"}
 _DEEDS = {
     "opened": "opened it",
     "clicked": "clicked a link",
@@ -32,7 +31,8 @@ _DEEDS = {
 
 def channel_words(channel: str) -> str:
     """Return a channel in words."""
-    return _CHANNELS.get(channel, channel)
+    known = CHANNELS.get(channel)
+    return channel if known is None else known.noun
 
 
 def cause(trigger: str) -> str:
@@ -52,24 +52,24 @@ def told(decision: DecisionRecord, user: str) -> list[str]:
 def _choice(decision: DecisionRecord) -> list[str]:
     status, arm, p = decision.status, decision.arm, decision.propensity
     if not arm or p is None:
-        if status == REFUSED:
+        if status == DecisionStatus.REFUSED:
             return [f"It ended there: {sentence(decision.reason)}."]
-        return ["The choice of an arm is awaited."] if status == DECIDING else []
+        return ["The choice of an arm is awaited."] if status == DecisionStatus.DECIDING else []
     found = []
     if decision.refused_arms:
         found.append(f"{_arms(len(decision.refused_arms))} could not be used; {len(decision.arms)} were left.")
-    if decision.group == HOLDOUT:
+    if decision.group == Group.HOLDOUT:
         found.append(
             "They belong to the holdout, which is never sent anything so that the others can be compared with it."
         )
-    elif decision.group == UNIFORM:
+    elif decision.group == Group.UNIFORM:
         found.append(
             f"They belong to the uniform group, where every arm is equally likely: "
             f"{arm} was drawn, one of {len(decision.arms)}."
         )
     else:
         found.append(f"The policy chose {arm}, which had a chance of {percent(p)}{_standing(decision)}.")
-    if arm == NO_SEND and decision.group != HOLDOUT and status == CLOSED_WITHOUT:
+    if arm == NO_SEND and decision.group != Group.HOLDOUT and status == DecisionStatus.NO_SEND:
         found.append("So nothing was sent: leaving a user alone is a choice as well.")
     return found
 
@@ -86,15 +86,15 @@ def _standing(decision: DecisionRecord) -> str:
 
 def _sending(decision: DecisionRecord) -> list[str]:
     send, status = decision.send, decision.status
-    if status == REFUSED and decision.arm:
+    if status == DecisionStatus.REFUSED and decision.arm:
         return [f"It was not delivered: {sentence(decision.reason)}."]
     if send is None:
-        return ["The message is being prepared."] if status == SENDING else []
+        return ["The message is being prepared."] if status == DecisionStatus.SENDING else []
     what = channel_words(send.channel)
-    if status == SENDING:
+    if status == DecisionStatus.SENDING:
         failed = f" {_attempts(send.attempts)} failed; the next one waits." if send.attempts else ""
         return [f"The {what} is on its way.{failed}"]
-    if status == SENT:
+    if status == DecisionStatus.SENT:
         tries = f" at attempt {send.attempts}" if send.attempts > 1 else ""
         took = _since(decision.at, send.sent_at)
         when = took and f", {took} after the trigger"
@@ -115,7 +115,7 @@ def _outcomes(decision: DecisionRecord) -> list[str]:
     earned = reward(decision.reward_micros)
     if decision.matured:
         found.append(f"The attribution window is closed: the reward is {earned}.")
-    elif decision.arm and decision.status != REFUSED:
+    elif decision.arm and decision.status != DecisionStatus.REFUSED:
         found.append(f"The attribution window is still open; the reward so far is {earned}.")
     return found
 

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from serve_apps.gateway.services.audit import Audit, SendAudit
+from whisperer.ids import SendKey, UserKey
 
 T = TypeVar("T")
 
@@ -20,7 +21,7 @@ T = TypeVar("T")
 class SendRecord:
     """A decision's message. ``unknown``: it was handed over, and no answer came."""
 
-    send_key: str
+    send_key: SendKey
     channel: str
     attempts: int
     next_at: str | None
@@ -48,7 +49,7 @@ class DecisionRecord:
     """One decision without gaps; see :class:`serve_apps.gateway.services.audit.Audit`."""
 
     id: str
-    user_key: str
+    user_key: UserKey
     campaign: str
     campaign_version: int
     trigger: str

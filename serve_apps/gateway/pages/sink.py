@@ -14,9 +14,11 @@ from serve_apps.gateway.pages.rendering import render
 from serve_apps.gateway.pages.site import Site
 from serve_apps.gateway.routes.sink import MessageDocument
 from whisperer.content.locales import direction
-from whisperer.vocabulary.channels import CHANNELS, EMAIL
+from whisperer.vocabulary.channels import CHANNELS
 
 PER_PAGE = 50
+_LOOKS = {("text",): "bubble", ("title", "body"): "notice"}
+"""The parts of a channel's messages -> how they are shown; any others plainly, one below the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +56,17 @@ def render_message(
     message: MessageDocument, *, target_of: Callable[[str], tuple[str, str] | None], now: int, site: Site
 ) -> str:
     """Render the page at ``/sink/{send_key}``."""
-    parts = message.parts
+    parts, channel = message.parts, CHANNELS.get(message.channel)
+    described = () if channel is None else channel.parts
     return render(
         "message.html",
         site=site,
         now=now,
         message=message,
         subject=mail.subject(parts),
-        framed=message.channel == EMAIL and bool(parts.get("html")),
+        look="plain" if channel is None else _LOOKS.get(channel.part_names, "plain"),
+        framed=any(part.syntax == "html" and bool(parts.get(part.name)) for part in described),
+        for_machines=[part.name for part in described if part.syntax == "json"],
         links=mail.links(parts, target_of),
         direction=direction(message.locale),
     )

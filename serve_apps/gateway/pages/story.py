@@ -18,7 +18,7 @@ from serve_apps.gateway.pages.pictures import sentence
 from serve_apps.gateway.pages.record import DecisionRecord
 from serve_apps.gateway.services.profile import TimelineEntry
 from whisperer.decisions.decision import NO_SEND
-from whisperer.journeys.engagement import DECIDING, REFUSED, SENDING, SENT
+from whisperer.journeys.engagement import DecisionStatus
 
 MOST_SHOWN = 200
 
@@ -81,8 +81,8 @@ def _considered(decision: DecisionRecord) -> Moment:
 def _verdict(decision: DecisionRecord) -> str:
     arm, p = decision.arm, decision.propensity
     if not arm or p is None:
-        waiting = "waiting for a choice" if decision.status == DECIDING else ""
-        return f"not reached: {sentence(decision.reason)}" if decision.status == REFUSED else waiting
+        waiting = "waiting for a choice" if decision.status == DecisionStatus.DECIDING else ""
+        return f"not reached: {sentence(decision.reason)}" if decision.status == DecisionStatus.REFUSED else waiting
     chosen = "decided to leave alone" if arm == NO_SEND else f"decided on {arm}"
     return f"{chosen}, with {percent(p)}, because {cause(decision.trigger)}"
 
@@ -90,11 +90,11 @@ def _verdict(decision: DecisionRecord) -> str:
 def _follows(decision: DecisionRecord) -> list[Follow]:
     found = []
     start, send = decision.at, decision.send
-    if send is not None and decision.status == SENT:
+    if send is not None and decision.status == DecisionStatus.SENT:
         found.append(Follow("sent", _after(start, send.sent_at), f"{channel_words(send.channel)} sent"))
-    elif send is not None and decision.status == SENDING:
+    elif send is not None and decision.status == DecisionStatus.SENDING:
         found.append(Follow("waiting", "", f"{channel_words(send.channel)} on its way, {send.attempts} attempts"))
-    if decision.status == REFUSED and decision.arm:
+    if decision.status == DecisionStatus.REFUSED and decision.arm:
         found.append(Follow("refused", "", f"not delivered: {sentence(decision.reason)}"))
     for outcome in decision.outcomes:
         detail = f": {outcome.detail}" if outcome.detail else ""

@@ -17,12 +17,13 @@ from serve_apps.gateway.http.exchange import (
 )
 from serve_apps.gateway.http.paging import Cursor, Limit, Version, page
 from serve_apps.gateway.services.parts import Parts
+from whisperer.ids import TenantId
 from whisperer.journeys.schema import EXAMPLE
 
 
 def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
     routes = APIRouter(tags=["campaigns"])
-    Tenant = Annotated[str, Depends(tenant_of)]  # noqa: N806  a type
+    Tenant = Annotated[TenantId, Depends(tenant_of)]  # noqa: N806  a type
 
     @routes.post(
         "/campaigns",

@@ -12,6 +12,7 @@ from serve_apps.gateway.http.exchange import InvalidBodyError, TenantOf, answer,
 from serve_apps.gateway.services.parts import Parts
 from whisperer.delivery.channels import parse_channel
 from whisperer.errors import NotFoundError
+from whisperer.ids import TenantId
 
 EXAMPLE = {
     "provider": "smtp",
@@ -28,9 +29,9 @@ class ChannelBody(msgspec.Struct, forbid_unknown_fields=True):
 
 def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
     routes = APIRouter(tags=["channels"])
-    Tenant = Annotated[str, Depends(tenant_of)]  # noqa: N806  a type
+    Tenant = Annotated[TenantId, Depends(tenant_of)]  # noqa: N806  a type
 
-    async def write(tenant_id: str, channel: str, body: ChannelBody) -> ChannelDocument:
+    async def write(tenant_id: TenantId, channel: str, body: ChannelBody) -> ChannelDocument:
         written = await asyncio.to_thread(parts.plane.set_channel, tenant_id, channel, body.provider, body.config)
         return channel_document(channel, written)
 

@@ -10,7 +10,7 @@ from serve_apps.gateway.http.exchange import InvalidBodyError, TenantOf, answer,
 from serve_apps.gateway.services.decisions import MAX_USERS, UnknownUser
 from serve_apps.gateway.services.parts import Parts
 from whisperer.errors import ConflictError, NotFoundError
-from whisperer.ids import new_id
+from whisperer.ids import DecisionId, TenantId, new_id
 
 MAX_OCCURRENCE = 200
 EXAMPLE = {
@@ -56,7 +56,7 @@ class DecisionBody(msgspec.Struct, forbid_unknown_fields=True):
 
 def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
     routes = APIRouter(tags=["decisions"])
-    Tenant = Annotated[str, Depends(tenant_of)]  # noqa: N806  a type
+    Tenant = Annotated[TenantId, Depends(tenant_of)]  # noqa: N806  a type
 
     @routes.post(
         "/decisions",
@@ -92,15 +92,15 @@ def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
         summary="One decision's whole audit",
         openapi_extra=answered(EXAMPLE | {"arms": ["no_send", "tips"], "propensities": [0.39, 0.61]}),
     )
-    async def get_decision(decision_id: str, tenant_id: Tenant) -> Response:
-        return answer(await parts.decisions.show(tenant_id, decision_id))
+    async def get_decision(decision_id: DecisionId, tenant_id: Tenant) -> Response:
+        return answer(await parts.decisions.show(tenant_id, DecisionId(decision_id)))
 
     @routes.get(
         "/decisions/{decision_id}/explanation",
         summary="What each feature added to the arm that was chosen",
         openapi_extra=answered(EXPLANATION),
     )
-    async def get_explanation(decision_id: str, tenant_id: Tenant) -> Response:
-        return answer(await parts.explanations.show(tenant_id, decision_id))
+    async def get_explanation(decision_id: DecisionId, tenant_id: Tenant) -> Response:
+        return answer(await parts.explanations.show(tenant_id, DecisionId(decision_id)))
 
     return routes

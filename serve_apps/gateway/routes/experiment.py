@@ -10,6 +10,7 @@ from starlette.responses import Response
 from cluster.control_plane.experiments import MAX_SHARE
 from serve_apps.gateway.http.exchange import TenantOf, answer, described, read_as
 from serve_apps.gateway.services.parts import Parts
+from whisperer.ids import TenantId
 from whisperer.shard.records import Experiment
 
 EXAMPLE = {"holdout": 0.05, "uniform": 0.05, "consent_default": True}
@@ -36,7 +37,7 @@ class ExperimentDocument(msgspec.Struct):
 
 def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
     routes = APIRouter(tags=["experiment"])
-    Tenant = Annotated[str, Depends(tenant_of)]  # noqa: N806  a type
+    Tenant = Annotated[TenantId, Depends(tenant_of)]  # noqa: N806  a type
 
     @routes.get("/experiment", summary="Shares of holdout and uniform, and what silence about consent means")
     async def get_experiment(tenant_id: Tenant) -> Response:

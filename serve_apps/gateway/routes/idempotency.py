@@ -32,6 +32,7 @@ from serve_apps.gateway.http.problems import refusal
 from serve_apps.gateway.routes.mounting import tenant_named
 from serve_apps.gateway.services.parts import Parts
 from whisperer.errors import InvalidKeyError, NotFoundError, RequestError, WhispererError
+from whisperer.ids import TenantId
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotent-Replay"
@@ -77,7 +78,7 @@ class Idempotency:
         answer = await self._answer(request, tenant, key)
         await answer(scope, receive, send)
 
-    async def _tenant(self, request: Request) -> str | None:
+    async def _tenant(self, request: Request) -> TenantId | None:
         authorization, path = request.headers.get("authorization"), request.url.path
         try:
             if path.startswith(_TENANTS):
@@ -87,7 +88,7 @@ class Idempotency:
         except (InvalidKeyError, NotFoundError):
             return None
 
-    async def _answer(self, request: Request, tenant: str, key: str) -> Response:
+    async def _answer(self, request: Request, tenant: TenantId, key: str) -> Response:
         try:
             if not 0 < len(key) <= MAX_KEY_CHARACTERS or not key.isascii() or not key.isprintable():
                 message = f"an {HEADER} has 1 to {MAX_KEY_CHARACTERS} printable characters of ASCII"
@@ -103,7 +104,7 @@ class Idempotency:
         # Independent of the caller: one who hangs up and calls again finds the outcome of the first call.
         return await asyncio.shield(asyncio.ensure_future(self._carry_out(request.scope, body, tenant, key, now)))
 
-    async def _carry_out(self, scope: Scope, body: bytes, tenant: str, key: str, begun_at: int) -> Response:
+    async def _carry_out(self, scope: Scope, body: bytes, tenant: TenantId, key: str, begun_at: int) -> Response:
         done: Answer | None = None
         try:
             answer = await _call(self._app, scope, body)

@@ -16,6 +16,7 @@ from serve_apps.gateway.routes import (
 )
 from serve_apps.gateway.services.parts import Parts
 from whisperer.errors import NotFoundError
+from whisperer.ids import TenantId
 
 RESOURCES = (decisions, users, segments, simulations, campaigns, templates, channels, experiment, policies, sink)
 """Routes are tried in this order: those requested hundreds of times a second come first."""
@@ -24,10 +25,10 @@ RESOURCES = (decisions, users, segments, simulations, campaigns, templates, chan
 def mount(app: FastAPI, parts: Parts) -> None:
     """Mount every resource for tenants and for the operator."""
 
-    async def tenant_of_key(request: Request) -> str:
+    async def tenant_of_key(request: Request) -> TenantId:
         return (await parts.access.secret(request.headers.get("authorization"))).tenant_id
 
-    async def tenant_of_path(tenant: str) -> str:
+    async def tenant_of_path(tenant: str) -> TenantId:
         return await tenant_named(parts, tenant)
 
     async def operator(request: Request) -> None:
@@ -43,7 +44,7 @@ def mount(app: FastAPI, parts: Parts) -> None:
         )
 
 
-async def tenant_named(parts: Parts, name_or_id: str) -> str:
+async def tenant_named(parts: Parts, name_or_id: str) -> TenantId:
     """Return the id of a tenant. Raises NotFoundError."""
     if not any(name_or_id in pair for pair in parts.overview.tenants.items()):
         await parts.overview.reload()

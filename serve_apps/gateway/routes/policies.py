@@ -13,6 +13,7 @@ from starlette.responses import Response
 from serve_apps.gateway.http.exchange import IfMatch, InvalidBodyError, TenantOf, answer, described, read_as
 from serve_apps.gateway.http.paging import Cursor, Limit, page
 from serve_apps.gateway.services.parts import Parts
+from whisperer.ids import TenantId
 from whisperer.models.artifact import MAX_VERSION, NAME
 from whisperer.models.guardrails import VersionTally
 from whisperer.models.rollout import Evidence
@@ -67,7 +68,7 @@ TALLIES = {
 
 def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
     routes = APIRouter(tags=["policies"])
-    Tenant = Annotated[str, Depends(tenant_of)]  # noqa: N806  a type
+    Tenant = Annotated[TenantId, Depends(tenant_of)]  # noqa: N806  a type
 
     async def caller(request: Request) -> str:
         """Return the name to write into the record."""

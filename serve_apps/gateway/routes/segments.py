@@ -8,13 +8,14 @@ from starlette.responses import Response
 from serve_apps.gateway.http.exchange import InvalidBodyError, TenantOf, answer, described, read_object
 from serve_apps.gateway.http.paging import Cursor, Limit, page
 from serve_apps.gateway.services.parts import Parts
+from whisperer.ids import TenantId
 
 EXAMPLE = {"predicate": {"event": "Order Completed", "op": "gte", "count": 3, "days": 30}}
 
 
 def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
     routes = APIRouter(tags=["segments"])
-    Tenant = Annotated[str, Depends(tenant_of)]  # noqa: N806  a type
+    Tenant = Annotated[TenantId, Depends(tenant_of)]  # noqa: N806  a type
 
     @routes.get("/segments", summary="Published segments with their members")
     async def list_segments(tenant_id: Tenant, limit: Limit = 100, cursor: Cursor = None) -> Response:

@@ -18,13 +18,14 @@ from serve_apps.gateway.http.exchange import answer, read_as
 from serve_apps.gateway.routes.mounting import tenant_named
 from serve_apps.gateway.services.parts import Parts
 from whisperer.errors import UnavailableError
+from whisperer.ids import Partition, TenantId
 
 Done = TypeVar("Done")
 
 
 class MoveBody(msgspec.Struct):
-    tenant: str
-    partition: int
+    tenant: TenantId
+    partition: Partition
     to: int
 
 
@@ -33,8 +34,8 @@ class HeldPartitions(msgspec.Struct):
 
     shard: int
     tenant: str
-    tenant_id: str
-    partition: list[int]
+    tenant_id: TenantId
+    partition: list[Partition]
     users: list[int]
     events: list[int]
 
@@ -105,7 +106,7 @@ def install(app: FastAPI, parts: Parts, guarded: dict[str, Any]) -> None:
     async def upgrade(shard: int) -> Response:
         return answer({"shard": shard, **plain(await carried_out(parts.directory.upgrade(shard)))})
 
-    async def _holdings(shard: int) -> dict[str, Holdings]:
+    async def _holdings(shard: int) -> dict[TenantId, Holdings]:
         try:
             return await parts.shards.holdings(shard)
         except UnavailableError:

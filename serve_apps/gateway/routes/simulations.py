@@ -9,11 +9,12 @@ from serve_apps.gateway.http.exchange import TenantOf, answer, described, read_a
 from serve_apps.gateway.http.paging import Cursor, Limit, page
 from serve_apps.gateway.services.parts import Parts
 from serve_apps.gateway.services.simulations import SimulationBody
+from whisperer.ids import TenantId
 
 
 def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
     routes = APIRouter(tags=["simulations"])
-    Tenant = Annotated[str, Depends(tenant_of)]  # noqa: N806  a type
+    Tenant = Annotated[TenantId, Depends(tenant_of)]  # noqa: N806  a type
 
     @routes.post(
         "/campaigns/{name}/simulate",

@@ -1,7 +1,7 @@
 """The sink resource: what the built-in provider received instead of a mail server, an SMS gateway or a phone."""
 
 import asyncio
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, Depends, Query
@@ -13,7 +13,8 @@ from serve_apps.gateway.http.exchange import TenantOf, answer, answered
 from serve_apps.gateway.http.paging import Limit
 from serve_apps.gateway.services.parts import Parts
 from whisperer.errors import NotFoundError
-from whisperer.ids import anonymous_key, bare_id, known_key
+from whisperer.ids import DecisionId, SendKey, TenantId, UserKey, anonymous_key, bare_id, known_key
+from whisperer.vocabulary.channels import ChannelName
 
 NEWEST = 2**63 - 1
 SinkCursor = Annotated[
@@ -41,11 +42,11 @@ class MessageDocument(msgspec.Struct, kw_only=True):
     """One message as the sink received it; ``n_received``: how often its send key was presented."""
 
     serial: int
-    send_key: str
-    decision_id: str
+    send_key: SendKey
+    decision_id: DecisionId
     channel: str
     user_id: str
-    user_key: str
+    user_key: UserKey
     address: str
     campaign: str
     locale: str
@@ -58,7 +59,7 @@ class MessageDocument(msgspec.Struct, kw_only=True):
 
 def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
     routes = APIRouter(tags=["sink"])
-    Tenant = Annotated[str, Depends(tenant_of)]  # noqa: N806  a type
+    Tenant = Annotated[TenantId, Depends(tenant_of)]  # noqa: N806  a type
 
     @routes.get(
         "/sink/messages",
@@ -67,7 +68,7 @@ def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
     )
     async def list_messages(
         tenant_id: Tenant,
-        channel: Literal["email", "sms", "push", "webhook"] | None = None,
+        channel: ChannelName | None = None,
         user_id: Annotated[str | None, Query(max_length=1_000)] = None,
         campaign: Annotated[str | None, Query(max_length=63)] = None,
         after: Annotated[int | None, Query(ge=0, le=NEWEST, description="oldest first, of serials above this")] = None,
@@ -82,8 +83,8 @@ def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
         return answer({"data": [shown(m) for m in found], "next_cursor": more})
 
     @routes.get("/sink/messages/{send_key}", summary="One message by its send key", openapi_extra=answered(EXAMPLE))
-    async def get_message(send_key: str, tenant_id: Tenant) -> Response:
-        found = await asyncio.to_thread(parts.sink.message, tenant_id, send_key)
+    async def get_message(send_key: SendKey, tenant_id: Tenant) -> Response:
+        found = await asyncio.to_thread(parts.sink.message, tenant_id, SendKey(send_key))
         if found is None:
             raise NotFoundError(f"the sink has no message {send_key[:80]!r}", code="message_not_found")
         return answer(shown(found))
@@ -91,7 +92,7 @@ def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
     return routes
 
 
-def of_user(sink: Sink, tenant_id: str, user_id: str | None, **wanted: Any) -> list[SinkMessage]:
+def of_user(sink: Sink, tenant_id: TenantId, user_id: str | None, **wanted: Any) -> list[SinkMessage]:
     """Return messages to a user by the caller's id, first as a userId, then as an anonymousId; None: to everyone."""
     found: list[SinkMessage] = []
     for user_key in [None] if user_id is None else [known_key(user_id), anonymous_key(user_id)]:

@@ -20,6 +20,7 @@ from serve_apps.gateway.http.exchange import (
 from serve_apps.gateway.http.paging import Cursor, Limit, Version, page
 from serve_apps.gateway.services.parts import Parts
 from serve_apps.gateway.services.preview import PreviewBody, preview
+from whisperer.ids import TenantId
 
 EXAMPLE = {
     "channel": "email",
@@ -32,11 +33,13 @@ EXAMPLE = {
 
 def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
     routes = APIRouter(tags=["templates"])
-    Tenant = Annotated[str, Depends(tenant_of)]  # noqa: N806  a type
+    Tenant = Annotated[TenantId, Depends(tenant_of)]  # noqa: N806  a type
     # One at a time: compiling a large template takes seconds, and the same threads look up keys.
     compiling = asyncio.Semaphore(1)
 
-    async def put(tenant_id: str, name: str, body: dict[str, Any], if_match: str | None = None) -> TemplateDocument:
+    async def put(
+        tenant_id: TenantId, name: str, body: dict[str, Any], if_match: str | None = None
+    ) -> TemplateDocument:
         write = partial(parts.plane.put_template, if_match=if_match)
         async with compiling:
             return template_document(await asyncio.to_thread(write, tenant_id, name, body))

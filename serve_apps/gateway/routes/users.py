@@ -11,9 +11,9 @@ from serve_apps.gateway.services.parts import Parts
 from whisperer.eligibility.rules import MARKETING
 from whisperer.errors import RequestError
 from whisperer.events.clock import instant
-from whisperer.vocabulary.channels import CHANNELS
+from whisperer.ids import TenantId
+from whisperer.vocabulary.channels import ChannelName
 
-ANY = "*"
 CONSENT_EXAMPLE = {"channel": "email", "purpose": "marketing", "granted": False, "source": "preference centre"}
 
 _Purpose = Annotated[str, msgspec.Meta(pattern=r"^([A-Za-z0-9][A-Za-z0-9_.-]{0,62}|\*)$")]
@@ -22,18 +22,15 @@ _Purpose = Annotated[str, msgspec.Meta(pattern=r"^([A-Za-z0-9][A-Za-z0-9_.-]{0,6
 class ConsentBody(msgspec.Struct, forbid_unknown_fields=True):
     """A user's statement about one channel and purpose; ``*`` means all of them."""
 
-    channel: Literal["email", "sms", "push", "webhook", "*"]
+    channel: Literal[ChannelName, "*"]
     granted: bool
     purpose: _Purpose = MARKETING
     source: Annotated[str, msgspec.Meta(max_length=200)] = "api"
 
 
-assert (*CHANNELS, ANY) == ConsentBody.__annotations__["channel"].__args__, "a channel without consent"
-
-
 def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
     routes = APIRouter(tags=["users"])
-    Tenant = Annotated[str, Depends(tenant_of)]  # noqa: N806  a type
+    Tenant = Annotated[TenantId, Depends(tenant_of)]  # noqa: N806  a type
 
     @routes.get("/users/{user_id:id}/export", summary="Everything held on a user")
     async def export_user(user_id: str, tenant_id: Tenant) -> Response:

@@ -15,11 +15,10 @@ from actors.jobs import StoredAudit, StoredDecision, StoredDelivery
 from cluster.times import iso
 from whisperer.decisions.decision import NO_SEND
 from whisperer.decisions.versions import parsed
-from whisperer.delivery.dispatch import ACCEPTED, UNKNOWN
+from whisperer.delivery.dispatch import Verdict
 from whisperer.eligibility.standing import Standing
-from whisperer.ids import bare_id
-from whisperer.journeys.engagement import NO_SEND as NO_SEND_STATUS
-from whisperer.journeys.engagement import REFUSED, SENDING, SENT
+from whisperer.ids import SendKey, UserKey, bare_id
+from whisperer.journeys.engagement import DecisionStatus
 from whisperer.shard.views.decision import DecisionView, OutcomeView, SendView
 from whisperer.vocabulary.reasons import SENTENCES, Reason
 from whisperer.vocabulary.units import MICROS
@@ -31,7 +30,7 @@ PSEUDONYM = "erased:"
 class SendAudit(msgspec.Struct, kw_only=True):
     """A decision's message; ``unknown``: it was handed over, and no answer came."""
 
-    send_key: str
+    send_key: SendKey
     channel: str
     attempts: int
     next_at: str | None
@@ -81,7 +80,7 @@ class Audit(msgspec.Struct, kw_only=True):
     """
 
     id: str
-    user_key: str
+    user_key: UserKey
     user_id: str | None
     campaign: str
     campaign_version: int
@@ -203,22 +202,25 @@ def from_warehouse(stored: StoredAudit) -> DecisionView:
 def _ending(row: StoredDecision, deliveries: Sequence[StoredDelivery]) -> tuple[str, str | None]:
     """Return status and reason, from how the last attempt ended."""
     if row.reason:
-        return REFUSED, row.reason
+        return DecisionStatus.REFUSED, row.reason
     if row.arm == NO_SEND:
         withheld = Reason.BUDGET_SPENT in (row.refused_arms or {}).values()
-        return NO_SEND_STATUS, Reason.BUDGET_SPENT if withheld else None
-    if any(attempt.status in (ACCEPTED, UNKNOWN) for attempt in deliveries):
-        return SENT, None  # even if a later attempt failed: a message that may have arrived is not refused
+        return DecisionStatus.NO_SEND, Reason.BUDGET_SPENT if withheld else None
+    if any(attempt.status in (Verdict.ACCEPTED, Verdict.UNKNOWN) for attempt in deliveries):
+        return (
+            DecisionStatus.SENT,
+            None,
+        )  # even if a later attempt failed: it may have arrived
     reason = next((attempt.reason for attempt in reversed(deliveries) if attempt.reason), None)
-    return (REFUSED, reason) if reason else (SENDING, None)
+    return (DecisionStatus.REFUSED, reason) if reason else (DecisionStatus.SENDING, None)
 
 
 def _send(deliveries: Sequence[StoredDelivery]) -> SendView | None:
     if not deliveries:
         return None
     last = deliveries[-1]
-    accepted = next((attempt for attempt in deliveries if attempt.status == ACCEPTED), None)
-    is_unknown = accepted is None and any(attempt.status == UNKNOWN for attempt in deliveries)
+    accepted = next((attempt for attempt in deliveries if attempt.status == Verdict.ACCEPTED), None)
+    is_unknown = accepted is None and any(attempt.status == Verdict.UNKNOWN for attempt in deliveries)
     return SendView(
         send_key=last.send_key,
         channel=last.channel,
@@ -266,7 +268,7 @@ class SentDocument(msgspec.Struct):
     at: str | None
     campaign: str
     channel: str
-    send_key: str
+    send_key: SendKey
 
 
 def group_of(held: Standing) -> GroupDocument | None:

@@ -17,7 +17,8 @@ from cluster.control_plane.documents import CampaignDocument, CampaignTotals, ca
 from serve_apps.gateway.metrics.status import Overview
 from serve_apps.gateway.services.report import Report, report
 from serve_apps.gateway.services.segments import Publishing
-from whisperer.journeys.campaign import LIVE, PAUSED
+from whisperer.ids import TenantId
+from whisperer.journeys.campaign import CampaignStatus
 from whisperer.shard.views.counts import CampaignCounts
 
 
@@ -29,34 +30,34 @@ class CampaignService:
         self._publishing = publishing
         self._overview = overview
 
-    async def create(self, tenant: str, name: str, definition: object, publish: bool) -> CampaignDocument:
+    async def create(self, tenant: TenantId, name: str, definition: object, publish: bool) -> CampaignDocument:
         """Store a draft and, if asked, publish it; both or neither. Raises CampaignError with every problem."""
         write = partial(self._plane.create_campaign, publish=publish)
         return await self._changed(tenant, await asyncio.to_thread(write, tenant, name, definition))
 
     async def put(
-        self, tenant: str, name: str, definition: object, publish: bool, if_match: str | None = None
+        self, tenant: TenantId, name: str, definition: object, publish: bool, if_match: str | None = None
     ) -> CampaignDocument:
         """Create or change a campaign. Raises StaleError if it no longer matches ``if_match``."""
         write = partial(self._plane.put_campaign, publish=publish, if_match=if_match)
         return await self._changed(tenant, await asyncio.to_thread(write, tenant, name, definition))
 
-    async def turn(self, tenant: str, name: str, action: str) -> CampaignDocument:
+    async def turn(self, tenant: TenantId, name: str, action: str) -> CampaignDocument:
         """Change a campaign's status; ``action`` is publish, pause, resume or end."""
         turn: Callable[[str, str], CampaignVersion] = getattr(self._plane, f"{action}_campaign")
         return await self._changed(tenant, await asyncio.to_thread(turn, tenant, name))
 
-    async def list(self, tenant: str) -> list[CampaignDocument]:
+    async def list(self, tenant: TenantId) -> list[CampaignDocument]:
         """Return all campaigns with their results so far."""
         rows = await asyncio.to_thread(self._plane.list_campaigns, tenant)
         counts = (await self._overview.by_tenant(tenant)).campaigns
         return [shown(row, counts.get(row.name, CampaignCounts())) for row in rows]
 
-    async def show(self, tenant: str, name: str, version: int | None = None) -> CampaignDocument:
+    async def show(self, tenant: TenantId, name: str, version: int | None = None) -> CampaignDocument:
         """Return a campaign with its results so far. Raises NotFoundError."""
         return await self._shown(tenant, await asyncio.to_thread(self._plane.get_campaign, tenant, name, version))
 
-    async def report(self, tenant: str, name: str) -> Report:
+    async def report(self, tenant: TenantId, name: str) -> Report:
         """Return what a campaign did and what that was worth; see docs/campaigns.md. Raises NotFoundError."""
         row = await asyncio.to_thread(self._plane.get_campaign, tenant, name)
         experiment = await asyncio.to_thread(self._plane.experiment, tenant)
@@ -64,7 +65,7 @@ class CampaignService:
         budget = None if row.campaign.budget is None else await self._overview.budgets(tenant, name)
         return report(row, counts, experiment, budget)
 
-    async def running(self, tenant: str, name: str) -> bool:
+    async def running(self, tenant: TenantId, name: str) -> bool:
         """Return whether callers may ask about a campaign now: it is live, or paused, which the shards answer with a
         refusal.
 
@@ -73,13 +74,13 @@ class CampaignService:
         published = self._overview.published.get(tenant)
         rows = [] if published is None else [row for row in published.campaigns if row.name == name]
         row = rows[0] if rows else await asyncio.to_thread(self._plane.get_campaign, tenant, name)
-        return row.status in (LIVE, PAUSED)
+        return row.status in (CampaignStatus.LIVE, CampaignStatus.PAUSED)
 
-    async def _changed(self, tenant: str, row: CampaignVersion) -> CampaignDocument:
+    async def _changed(self, tenant: TenantId, row: CampaignVersion) -> CampaignDocument:
         await self._publishing.bring(tenant)  # a draft changes nothing for shards, and costs them nothing
         return await self._shown(tenant, row)
 
-    async def _shown(self, tenant: str, row: CampaignVersion) -> CampaignDocument:
+    async def _shown(self, tenant: TenantId, row: CampaignVersion) -> CampaignDocument:
         counts = (await self._overview.by_tenant(tenant)).campaigns
         return shown(row, counts.get(row.name, CampaignCounts()))
 

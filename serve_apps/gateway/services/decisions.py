@@ -13,13 +13,13 @@ from functools import lru_cache
 
 import msgspec
 
-from actors.calls.shards import OK, ShardCalls
+from actors.calls.shards import CallStatus, ShardCalls
 from actors.jobs import DecisionAudit, Jobs, read_audit
 from cluster.times import iso
 from serve_apps.gateway.services.audit import Audit, audit, from_warehouse, sentence
 from serve_apps.gateway.services.users import Users
 from whisperer.errors import NotFoundError, UnavailableError
-from whisperer.ids import known_key, partition_of, tenant_seed
+from whisperer.ids import DecisionId, TenantId, UserKey, known_key, partition_of, tenant_seed
 from whisperer.shard.views.decision import UNKNOWN, DecisionBrief
 
 MAX_USERS = 1_000
@@ -32,7 +32,7 @@ LOOK_UP_AT_ONCE = 64
 class AskedDecision(msgspec.Struct, kw_only=True):
     """What a caller who asked acts on; the rest is in the audit. Field order is the order of the JSON."""
 
-    decision_id: str
+    decision_id: DecisionId
     user_id: str
     campaign: str
     campaign_version: int
@@ -65,7 +65,7 @@ class DecisionQueries:
         self._warehouse = warehouse
 
     async def ask(
-        self, tenant: str, campaign: str, user_ids: Sequence[str], occurrence: str
+        self, tenant: TenantId, campaign: str, user_ids: Sequence[str], occurrence: str
     ) -> list[AskedDecision | UnknownUser]:
         """Return one decision per user, in the order asked.
 
@@ -84,7 +84,7 @@ class DecisionQueries:
             raise UnavailableError("the campaign has not reached every shard yet", retry_after_s=1.0)
         return [_answer(user_id, views[keys[user_id]]) for user_id in user_ids]
 
-    async def show(self, tenant: str, decision_id: str) -> Audit:
+    async def show(self, tenant: TenantId, decision_id: DecisionId) -> Audit:
         """Return the whole audit of one decision. Raises NotFoundError, and UnavailableError while a shard cannot be
         asked."""
         shards = self._shards.places.current.shards
@@ -108,11 +108,11 @@ class DecisionQueries:
             raise away  # the decision may be on the shard that is away
         raise NotFoundError(f"there is no decision {decision_id[:80]!r}", code="decision_not_found")
 
-    async def _keys(self, tenant: str, user_ids: Sequence[str]) -> dict[str, str]:
+    async def _keys(self, tenant: TenantId, user_ids: Sequence[str]) -> dict[str, UserKey]:
         """Return the live keys of those users that exist."""
         at_once = asyncio.Semaphore(LOOK_UP_AT_ONCE)
 
-        async def key_of(user_id: str) -> str | None:
+        async def key_of(user_id: str) -> UserKey | None:
             async with at_once:
                 try:
                     return (await self._users.find(tenant, user_id)).key
@@ -123,25 +123,25 @@ class DecisionQueries:
         return {user_id: key for user_id, key in found if key is not None}
 
     async def _ask_shards(
-        self, tenant: str, campaign: str, keys: Sequence[str], occurrence: str
-    ) -> dict[str, DecisionBrief]:
+        self, tenant: TenantId, campaign: str, keys: Sequence[UserKey], occurrence: str
+    ) -> dict[UserKey, DecisionBrief]:
         """Return user key -> view. Each shard is asked about all its users at once, repeatedly while it recovers."""
         seed = tenant_seed(tenant)
-        views: dict[str, DecisionBrief] = {}
+        views: dict[UserKey, DecisionBrief] = {}
         if not keys:
             return views
 
-        async def ask(shard: int, asked: list[str]) -> None:
+        async def ask(shard: int, asked: list[UserKey]) -> None:
             users = [(key, occurrence) for key in asked]
             status, found = await self._shards.ask(
                 shard, tenant, campaign, users, ANSWER_WITHIN_S, timeout_s=ANSWER_WITHIN_S + 10.0
             )
-            if status == OK:
+            if status == CallStatus.OK:
                 views.update(zip(asked, found, strict=True))
 
         async def attempt() -> bool:
             table = self._shards.places.table(tenant)
-            by_shard: dict[int, list[str]] = {}
+            by_shard: dict[int, list[UserKey]] = {}
             for key in keys:
                 if key not in views:
                     by_shard.setdefault(table[partition_of(key, seed)], []).append(key)

@@ -24,6 +24,7 @@ from whisperer.decisions.decision import NO_SEND
 from whisperer.decisions.posterior import decode
 from whisperer.decisions.versions import Decider, parsed
 from whisperer.errors import ConflictError, NotFoundError
+from whisperer.ids import DecisionId, TenantId
 from whisperer.models.store import ArtifactStore
 from whisperer.models.value import ValueModel, open_model
 from whisperer.shard.decision.features import FEATURE_HASH
@@ -42,7 +43,7 @@ class ExplainedPart(msgspec.Struct):
 class Explanation(msgspec.Struct, kw_only=True):
     """What each feature added to an arm; a part is None if nothing of its kind had a say."""
 
-    decision_id: str
+    decision_id: DecisionId
     policy_version: str
     arm: str
     over: str
@@ -59,7 +60,7 @@ class Explanations:
         self._store = store
         self._learner = learner
 
-    async def show(self, tenant: str, decision_id: str) -> Explanation:
+    async def show(self, tenant: TenantId, decision_id: DecisionId) -> Explanation:
         """Return both parts; one is None if nothing of that kind had a say.
 
         Raises NotFoundError; ConflictError (`nothing_to_explain`) for a decision without a choice, of an erased user or
@@ -83,7 +84,7 @@ class Explanations:
             linear=await self._linear(tenant, decider, arm, features, score),
         )
 
-    def _model(self, tenant: str, decider: Decider) -> ValueModel:
+    def _model(self, tenant: TenantId, decider: Decider) -> ValueModel:
         """Open the registered version. Call in a thread: it reads files."""
         policy = self._plane.get_policy(tenant, decider.model)
         digest = next((one.digest for one in policy.versions if one.version == decider.version), None)
@@ -93,7 +94,7 @@ class Explanations:
         return open_model(self._store.fetch(tenant, decider.model, decider.version, digest), FEATURE_HASH)
 
     async def _linear(
-        self, tenant: str, decider: Decider, arm: str, features: Features, score: float
+        self, tenant: TenantId, decider: Decider, arm: str, features: Features, score: float
     ) -> ExplainedPart | None:
         policy = decode(await self._learner.learned()).get((tenant, decider.campaign))
         if policy is None:

@@ -20,8 +20,9 @@ from serve_apps.gateway.services.report import NotYetDocument
 from whisperer.evaluation.daily import DailyLook, looks
 from whisperer.evaluation.lift import NotYet
 from whisperer.evaluation.sequential import AnytimeLift
+from whisperer.ids import TenantId
 from whisperer.shard.records import Experiment
-from whisperer.vocabulary.groups import GROUPS, HOLDOUT, POLICY, UNIFORM
+from whisperer.vocabulary.groups import GROUPS, Group
 from whisperer.vocabulary.units import DAY_MS
 
 KEPT_S = 60.0
@@ -97,7 +98,7 @@ class LiftDays:
         """One lock per campaign that is being asked for now."""
         self._kept: dict[tuple[str, str], tuple[int, LiftDaysDocument]] = {}
 
-    async def show(self, tenant: str, name: str) -> LiftDaysDocument:
+    async def show(self, tenant: TenantId, name: str) -> LiftDaysDocument:
         """Return a campaign's lift by day. Raises NotFoundError if there is no such campaign, and what :class:`Jobs`
         raises."""
         place = tenant, name
@@ -125,7 +126,7 @@ class LiftDays:
         while len(self._kept) > MOST_KEPT:
             self._kept.pop(next(iter(self._kept)))
 
-    async def _made(self, tenant: str, name: str, now: int) -> LiftDaysDocument:
+    async def _made(self, tenant: TenantId, name: str, now: int) -> LiftDaysDocument:
         row = await asyncio.to_thread(self._plane.get_campaign, tenant, name)
         experiment = await asyncio.to_thread(self._plane.experiment, tenant)
         answer = await self._jobs.ask(DaysOfLift(self._warehouse, tenant, row.definition, now))
@@ -135,8 +136,8 @@ class LiftDays:
 
 def shares_of(experiment: Experiment) -> dict[str, float]:
     """Return the current share of each group."""
-    shares = {HOLDOUT: experiment.holdout, UNIFORM: experiment.uniform}
-    return {**shares, POLICY: max(0.0, 1 - sum(shares.values()))}
+    shares: dict[str, float] = {Group.HOLDOUT: experiment.holdout, Group.UNIFORM: experiment.uniform}
+    return {**shares, Group.POLICY: max(0.0, 1 - sum(shares.values()))}
 
 
 def document(name: str, window_s: float, found: list[DailyLook], conflicted: int, now: int) -> LiftDaysDocument:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from actors.calls.directory import DirectoryCalls
 from actors.calls.shards import ShardCalls
 from cluster.control_plane import ControlPlane
-from cluster.installation import Installation
+from cluster.launch.installation import Installation
 from serve_apps.delivery.sink import Sink
 from serve_apps.gateway.http.access import Access
 from serve_apps.gateway.metrics.status import Overview

@@ -27,6 +27,7 @@ from cluster.control_plane.documents import (
 from cluster.control_plane.score_steps import evidence_for
 from serve_apps.gateway.services.segments import Publishing
 from whisperer.errors import NotFoundError
+from whisperer.ids import TenantId
 from whisperer.models.guardrails import Breach, VersionTally
 from whisperer.models.rollout import SCORES, Evidence
 from whisperer.models.score_evidence import check
@@ -58,15 +59,15 @@ class Policies:
         self._store = store
         self._publishing = publishing
 
-    async def listed(self, tenant: str) -> list[ListedPolicy]:
+    async def listed(self, tenant: TenantId) -> list[ListedPolicy]:
         """Return all of a tenant's policies, without their versions."""
         return [listed_policy(policy) for policy in await asyncio.to_thread(self._plane.list_policies, tenant)]
 
-    async def show(self, tenant: str, name: str) -> PolicyDocument:
+    async def show(self, tenant: TenantId, name: str) -> PolicyDocument:
         """Return a policy with its newest versions. Raises NotFoundError (`policy_not_found`)."""
         return _shown(policy_document(await asyncio.to_thread(self._plane.get_policy, tenant, name)))
 
-    async def version(self, tenant: str, name: str, version: int) -> VersionDocument:
+    async def version(self, tenant: TenantId, name: str, version: int) -> VersionDocument:
         """Return one version. Raises NotFoundError (`policy_not_found`, `policy_version_not_found`)."""
         policy = await asyncio.to_thread(self._plane.get_policy, tenant, name)
         for one in policy.versions:
@@ -74,7 +75,7 @@ class Policies:
                 return version_document(one)
         raise NotFoundError(f"{name} has no version {version}", code="policy_version_not_found")
 
-    async def register(self, tenant: str, name: str, version: int, by: str) -> PolicyDocument:
+    async def register(self, tenant: TenantId, name: str, version: int, by: str) -> PolicyDocument:
         """Register a stored version. Raises NotFoundError (`artifact_not_found`), ArtifactError, UnavailableError."""
 
         def verified() -> Policy:
@@ -87,7 +88,7 @@ class Policies:
 
     async def promote(
         self,
-        tenant: str,
+        tenant: TenantId,
         name: str,
         version: int,
         *,
@@ -107,28 +108,28 @@ class Policies:
         return await self._stepped(tenant, name, partial(step, tenant, name, version))
 
     async def roll_back(
-        self, tenant: str, name: str, *, by: str, version: int | None, reason: str, if_match: str | None
+        self, tenant: TenantId, name: str, *, by: str, version: int | None, reason: str, if_match: str | None
     ) -> PolicyDocument:
         """Roll a version back. Needs no store, so a way back remains while models cannot be read."""
         step = partial(self._plane.roll_back_policy, by=by, version=version, reason=reason, if_match=if_match)
         return await self._stepped(tenant, name, partial(step, tenant, name))
 
-    async def _stepped(self, tenant: str, name: str, step: Callable[[], Policy]) -> PolicyDocument:
+    async def _stepped(self, tenant: TenantId, name: str, step: Callable[[], Policy]) -> PolicyDocument:
         document = _shown(policy_document(await asyncio.to_thread(step)))
         if name == SCORES:
             await self._publishing.bring(tenant)
         return document
 
-    async def tally(self, tenant: str, name: str, since: int, tallies: Mapping[int, VersionTally]) -> Tallied:
+    async def tally(self, tenant: TenantId, name: str, since: int, tallies: Mapping[int, VersionTally]) -> Tallied:
         """Take the tallies of a stage, and roll back what breached a guardrail."""
         found = await asyncio.to_thread(self._plane.tally_policy, tenant, name, since, tallies)
         return Tallied(found, await self.show(tenant, name))
 
-    async def history(self, tenant: str, name: str) -> list[PolicyEventDocument]:
+    async def history(self, tenant: TenantId, name: str) -> list[PolicyEventDocument]:
         """Return a policy's record, newest first."""
         return [event_document(one) for one in await asyncio.to_thread(self._plane.policy_history, tenant, name)]
 
-    async def page(self, tenant: str) -> list[PolicyRecord]:
+    async def page(self, tenant: TenantId) -> list[PolicyRecord]:
         """Return every policy with its versions and its newest history."""
         found = []
         for policy in await asyncio.to_thread(self._plane.list_policies, tenant):

@@ -21,6 +21,7 @@ from whisperer.content.message import NotRendered, RenderRequest
 from whisperer.content.render import render
 from whisperer.content.template import parse_template
 from whisperer.eligibility.rules import MARKETING
+from whisperer.ids import DecisionId, SendKey, TenantId, known_key
 
 _Text = Annotated[str, msgspec.Meta(max_length=200)]
 
@@ -64,12 +65,12 @@ class NoPreview(msgspec.Struct, kw_only=True):
     detail: str
 
 
-async def preview(parts: Parts, tenant: str, name: str, body: PreviewBody) -> Preview | NoPreview:
+async def preview(parts: Parts, tenant: TenantId, name: str, body: PreviewBody) -> Preview | NoPreview:
     """Return the parts and headers of the message. Raises NotFoundError for an unknown template or user."""
     template = await asyncio.to_thread(parts.plane.get_template, tenant, name, body.version)
     traits: dict[str, bytes] = {}
     features: dict[str, float] = {}
-    key, locale, zone = "u:preview", "", ""
+    key, locale, zone = known_key("preview"), "", ""
     if body.user_id is not None:
         view = await parts.users.find(tenant, body.user_id)
         key, locale, zone = view.key, view.locale or "", view.time_zone or ""
@@ -77,8 +78,8 @@ async def preview(parts: Parts, tenant: str, name: str, body: PreviewBody) -> Pr
         features = {feature: math.nan if value is None else float(value) for feature, value in view.features.items()}
     traits |= {trait: msgspec.json.encode(value) for trait, value in body.traits.items()}
     request = RenderRequest(
-        send_key="snd_preview",
-        decision_id="dec_preview",
+        send_key=SendKey("snd_preview"),
+        decision_id=DecisionId("dec_preview"),
         tenant=tenant,
         user_key=key,
         campaign=body.campaign,

@@ -17,6 +17,7 @@ from serve_apps.gateway.services.audit import (
     SuppressionDocument,
 )
 from whisperer.events.types import RESERVED_NAME, EventType
+from whisperer.ids import Partition
 from whisperer.profiles import timeline
 from whisperer.profiles.timeline import Entry
 from whisperer.shard.views.user import EventView, ScoresView
@@ -120,7 +121,7 @@ class UserProfile(msgspec.Struct, kw_only=True):
     last_seen: str | None
     time_zone: str | None
     locale: str | None
-    partition: int
+    partition: Partition
     group: GroupDocument | None
     consent: list[ConsentDocument]
     suppressed: list[SuppressionDocument]

@@ -8,7 +8,7 @@ give which arm. Field order is the order of the JSON.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -19,7 +19,7 @@ from whisperer.decisions.allotment import BudgetWindow
 from whisperer.evaluation.lift import GroupTally, Lift, NotYet, lift, sample_ratio
 from whisperer.shard.records import Experiment
 from whisperer.shard.views.counts import ArmCounts, CampaignCounts
-from whisperer.vocabulary.groups import GROUPS, HOLDOUT, POLICY, UNIFORM
+from whisperer.vocabulary.groups import GROUPS, Group
 from whisperer.vocabulary.units import MICROS
 
 
@@ -167,8 +167,8 @@ def report(
             GroupResult(group, tally.users, tally.mean if tally.users else None) for group, tally in tallies.items()
         ],
         conflicted_users=counts.conflicted,
-        lift=lift_over_holdout(counts, POLICY),
-        uniform_lift=lift_over_holdout(counts, UNIFORM),
+        lift=lift_over_holdout(counts, Group.POLICY),
+        uniform_lift=lift_over_holdout(counts, Group.UNIFORM),
         sample_ratio=_ratio(tallies, experiment),
         budget=None if budget is None else [_window(one) for one in budget],
         arms=sorted(map(ArmResult.of, counts.arms), key=lambda arm: (GROUPS.index(arm.group), arm.arm)),
@@ -189,12 +189,12 @@ def _window(found: BudgetWindow) -> WindowDocument:
 
 def lift_over_holdout(counts: CampaignCounts, group: str) -> AnyLift:
     """Return the lift of a group over the holdout: a difference per user, or why not yet."""
-    found = lift(counts.groups.get(group, GroupTally()), counts.groups.get(HOLDOUT, GroupTally()))
+    found = lift(counts.groups.get(group, GroupTally()), counts.groups.get(Group.HOLDOUT, GroupTally()))
     return NotYetDocument(found.detail, found.reason) if isinstance(found, NotYet) else LiftDocument.of(found)
 
 
-def _ratio(tallies: dict[str, GroupTally], experiment: Experiment) -> SampleRatioDocument:
-    shares = {HOLDOUT: experiment.holdout, UNIFORM: experiment.uniform}
-    shares[POLICY] = max(0.0, 1 - sum(shares.values()))
+def _ratio(tallies: Mapping[Group, GroupTally], experiment: Experiment) -> SampleRatioDocument:
+    shares: dict[str, float] = {Group.HOLDOUT: experiment.holdout, Group.UNIFORM: experiment.uniform}
+    shares[Group.POLICY] = max(0.0, 1 - sum(shares.values()))
     found = sample_ratio({group: tally.users for group, tally in tallies.items()}, shares)
     return SampleRatioDocument(found.p_value, found.suspicious, shares)

@@ -16,11 +16,12 @@ from typing import Any
 import msgspec
 
 from actors.calls.shards import ShardCalls
-from cluster.control_plane import ControlPlane, Published
+from cluster.control_plane import ControlPlane, Published, Segment
 from cluster.control_plane.policies import ScoreVersion
-from cluster.control_plane.segments import Segment
 from serve_apps.gateway.metrics.status import Overview
 from whisperer.errors import NotFoundError, UnavailableError
+from whisperer.ids import TenantId
+from whisperer.journeys.campaign import CampaignStatus
 from whisperer.models.rollout import BUILT_IN, SCORES
 from whisperer.profiles.features import FEATURES
 from whisperer.segments import describe, parse_predicate, to_json
@@ -69,26 +70,26 @@ class Publishing:
         self._shards = shards
         self._overview = overview
 
-    async def publish(self, tenant: str, name: str, predicate: dict[str, Any]) -> PublishedSegment:
+    async def publish(self, tenant: TenantId, name: str, predicate: dict[str, Any]) -> PublishedSegment:
         """Publish the next version. Raises PredicateError with every problem of the predicate."""
         checked = to_json(parse_predicate(predicate, FEATURES))
         version = await asyncio.to_thread(self._plane.publish_segment, tenant, name, checked)
         await self.bring(tenant)
         return PublishedSegment(name, version, checked)
 
-    async def archive(self, tenant: str, name: str) -> ArchivedSegment:
+    async def archive(self, tenant: TenantId, name: str) -> ArchivedSegment:
         """End a segment on every shard. Raises NotFoundError (`segment_not_found`)."""
         await asyncio.to_thread(self._plane.archive_segment, tenant, name)
         await self.bring(tenant)
         return ArchivedSegment(name)
 
-    async def list(self, tenant: str) -> list[SegmentDocument]:
+    async def list(self, tenant: TenantId) -> list[SegmentDocument]:
         """Return a tenant's segments with their current membership."""
         rows = await asyncio.to_thread(self._plane.list_segments, tenant)
         counts = (await self._overview.by_tenant(tenant)).segments
         return [_shown(row, counts.get(row.name, SegmentCounts())) for row in rows]
 
-    async def show(self, tenant: str, name: str) -> SegmentDocument:
+    async def show(self, tenant: TenantId, name: str) -> SegmentDocument:
         """Return a segment with its current membership. Raises NotFoundError (`segment_not_found`)."""
         rows = await asyncio.to_thread(self._plane.list_segments, tenant)
         row = next((row for row in rows if row.name == name), None)
@@ -96,7 +97,7 @@ class Publishing:
             raise NotFoundError(f"there is no segment {name[:80]!r}", code="segment_not_found")
         return _shown(row, (await self._overview.by_tenant(tenant)).segments.get(name, SegmentCounts()))
 
-    async def bring(self, tenant: str) -> None:
+    async def bring(self, tenant: TenantId) -> None:
         """Send what a tenant has just changed to every shard, for as long as the caller may be kept waiting.
 
         The change is stored and valid. A caller told of a shard that is away would make it a second time, so the
@@ -108,7 +109,7 @@ class Publishing:
         except (UnavailableError, TimeoutError) as error:
             _log.warning("a change of %s has not reached every shard yet: %r", tenant, error)
 
-    async def spread(self, only: Collection[str] | None = None) -> None:
+    async def spread(self, only: Collection[TenantId] | None = None) -> None:
         """Send what all tenants, or some, have published to every shard. Raises UnavailableError if one stays away."""
         if self._shards.places.current.version == 0:
             await self._shards.until(self._shards.places.refresh, SPREAD_TIMEOUT_S)
@@ -134,7 +135,7 @@ class Publishing:
                         SPREAD_TIMEOUT_S,
                     )
 
-    def _chosen(self, tenant: str, found: ScoreVersion) -> ScoreModelChosen:
+    def _chosen(self, tenant: TenantId, found: ScoreVersion) -> ScoreModelChosen:
         if found.version == BUILT_IN:
             return ScoreModelChosen(tenant)
         return ScoreModelChosen(tenant, self._models_uri, SCORES, found.version, found.digest)
@@ -143,7 +144,9 @@ class Publishing:
 def _configs(published: Published) -> tuple[list[SegmentConfig], list[CampaignConfig]]:
     """Return the segments and campaigns for the shards; experiment and version are sent separately."""
     segments = [SegmentConfig(row.name, row.version, json.dumps(row.predicate)) for row in published.segments]
-    campaigns = [CampaignConfig(row.name, row.version, row.status, row.definition) for row in published.campaigns]
+    campaigns = [
+        CampaignConfig(row.name, row.version, CampaignStatus(row.status), row.definition) for row in published.campaigns
+    ]
     return segments, campaigns
 
 

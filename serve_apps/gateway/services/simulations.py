@@ -18,12 +18,13 @@ from msgspec.structs import replace
 from actors.calls.learner import LearnerCalls
 from actors.calls.shards import ShardCalls
 from actors.jobs.simulation_runs import Simulations as Runs
-from actors.simulation.record import RUNNING, Record
+from actors.simulation.record import Record, RunState
 from cluster.control_plane import ControlPlane
 from cluster.times import iso
 from serve_apps.gateway.http.exchange import InvalidBodyError
 from whisperer.decisions.posterior import decode, encode
 from whisperer.errors import NotFoundError, RequestError, UnavailableError
+from whisperer.ids import TenantId
 from whisperer.journeys.campaign import Campaign, to_json
 from whisperer.journeys.parse import parse_campaign
 from whisperer.shard.records import SegmentConfig
@@ -87,7 +88,7 @@ class Simulations:
         self._learner = learner
         self._runs = runs
 
-    async def begin(self, tenant: str, name: str, body: SimulationBody) -> SimulationDocument:
+    async def begin(self, tenant: TenantId, name: str, body: SimulationBody) -> SimulationDocument:
         """Begin a simulation.
 
         Raises NotFoundError if there is no such campaign and no definition is given, CampaignError, InvalidBodyError
@@ -104,11 +105,11 @@ class Simulations:
         await asyncio.gather(*flushed, return_exceptions=True)  # a shard that is away keeps its data until later
         return document(await self._runs.begin(plan, await self._policies(plan), digest))
 
-    async def show(self, tenant: str, name: str, id: str) -> SimulationDocument:
+    async def show(self, tenant: TenantId, name: str, id: str) -> SimulationDocument:
         """Return one simulation. Raises NotFoundError (`simulation_not_found`)."""
         return document(await self._runs.show(tenant, name, id))
 
-    async def list(self, tenant: str, name: str) -> list[SimulationDocument]:
+    async def list(self, tenant: TenantId, name: str) -> list[SimulationDocument]:
         """Return simulations, newest first, without results. Raises NotFoundError if there are none and no such
         campaign."""
         found = await self._runs.records(tenant, name)
@@ -116,12 +117,12 @@ class Simulations:
             await asyncio.to_thread(self._plane.get_campaign, tenant, name)
         return [replace(document(record), result=None) for record in found]
 
-    async def newest(self, tenant: str, name: str) -> SimulationDocument | None:
+    async def newest(self, tenant: TenantId, name: str) -> SimulationDocument | None:
         """Return the newest finished simulation with its findings, or else the newest."""
         found = await self._runs.newest(tenant, name)
         return None if found is None else document(found)
 
-    def _plan(self, tenant: str, name: str, body: SimulationBody) -> SimulationPlan:
+    def _plan(self, tenant: TenantId, name: str, body: SimulationBody) -> SimulationPlan:
         campaign, version = self._campaign(tenant, name, body.definition)
         templates: dict[str, dict[str, Any]] = {}
         newest = {template.name: template for template in self._plane.list_templates(tenant)}
@@ -165,7 +166,7 @@ class Simulations:
                 return one.digest
         raise NotFoundError(f"{name} has no version {version}", code="policy_version_not_found")
 
-    def _campaign(self, tenant: str, name: str, definition: dict[str, Any] | None) -> tuple[Campaign, int]:
+    def _campaign(self, tenant: TenantId, name: str, definition: dict[str, Any] | None) -> tuple[Campaign, int]:
         """Return the given definition, or else the waiting draft, or else the version in force."""
         if definition is not None:
             return parse_campaign(definition, name), 0
@@ -192,7 +193,7 @@ def document(record: Record) -> SimulationDocument:
         campaign=record.campaign,
         status=record.status,
         started_at=iso(record.started_at),
-        finished_at=None if record.status == RUNNING else iso(record.updated_at),
+        finished_at=None if record.status == RunState.RUNNING else iso(record.updated_at),
         progress=Progress(record.n_done, record.n_events),
         error=record.error or None,
         result=None if record.result is None else _dated(record.result),

@@ -30,7 +30,7 @@ from serve_apps.gateway.services.profile import (
     UserProfile,
 )
 from whisperer.errors import NotFoundError, UnavailableError
-from whisperer.ids import bare_id, is_anonymous, partition_of, tenant_seed
+from whisperer.ids import TenantId, UserKey, anonymous_key, bare_id, is_anonymous, known_key, partition_of, tenant_seed
 from whisperer.profiles import timeline
 from whisperer.profiles.timeline import Entry
 from whisperer.profiles.traits import MAX_BYTES, MAX_NAMES
@@ -55,7 +55,7 @@ class Users:
         self._warehouse = warehouse
 
     async def show(
-        self, tenant: str, user_id: str, as_of: int | None = None, *, full_timeline: bool = False
+        self, tenant: TenantId, user_id: str, as_of: int | None = None, *, full_timeline: bool = False
     ) -> UserProfile:
         """Return the profile as of ``as_of`` (ms UTC). Raises NotFoundError.
 
@@ -87,7 +87,7 @@ class Users:
             candidacies=[audit(candidacy) for candidacy in view.candidacies],
         )
 
-    async def export(self, tenant: str, user_id: str) -> AsyncGenerator[bytes]:
+    async def export(self, tenant: TenantId, user_id: str) -> AsyncGenerator[bytes]:
         """Yield everything held on a user, as one JSON object in pieces.
 
         That is the profile, daily counts, every stored event as it was sent, and every decision, delivery, outcome and
@@ -109,7 +109,7 @@ class Users:
         finally:
             turn.leave()
 
-    async def _begun(self, tenant: str, user_id: str, view: UserView) -> bytes:
+    async def _begun(self, tenant: TenantId, user_id: str, view: UserView) -> bytes:
         """Return the beginning of an export: an object left open."""
         begun = Exported(
             exported_at=iso(int(datetime.now(UTC).timestamp() * 1000)),
@@ -125,7 +125,7 @@ class Users:
         shards = self._shards.places.current.shards
         await asyncio.gather(*(self._shards.call(shard, "flush", timeout_s=120.0) for shard in shards))
 
-    async def erase(self, tenant: str, user_id: str) -> Erased:
+    async def erase(self, tenant: TenantId, user_id: str) -> Erased:
         """Remove a user, whichever ids lead there. Late events do not bring them back. Raises NotFoundError."""
         view = await self.find(tenant, user_id, None)
         partition = partition_of(view.key, tenant_seed(tenant))
@@ -134,7 +134,7 @@ class Users:
         return Erased(bare_id(view.key))
 
     async def state_consent(
-        self, tenant: str, user_id: str, channel: str, purpose: str, granted: bool, source: str
+        self, tenant: TenantId, user_id: str, channel: str, purpose: str, granted: bool, source: str
     ) -> ConsentStated:
         """Record a statement about a channel and purpose ("*": all of them). Raises NotFoundError."""
         view = await self.find(tenant, user_id)
@@ -144,7 +144,7 @@ class Users:
         )
         return ConsentStated(bare_id(view.key), channel, purpose, granted, source)
 
-    async def find(self, tenant: str, user_id: str, as_of: int | None = None) -> UserView:
+    async def find(self, tenant: TenantId, user_id: str, as_of: int | None = None) -> UserView:
         """Return the user whom an id leads to, wherever it was merged; ``key`` is the live one. Raises
         NotFoundError."""
         for key in keys_for(user_id):
@@ -160,7 +160,7 @@ class Users:
                     key = await self._shards.on_partition(tenant, ALIAS_ARBITER, "root", tenant, key)
         raise NotFoundError(f"there is no user {user_id[:80]!r}", code="user_not_found")
 
-    async def _timeline(self, tenant: str, entries: list[Entry], full: bool) -> list[TimelineEntry]:
+    async def _timeline(self, tenant: TenantId, entries: list[Entry], full: bool) -> list[TimelineEntry]:
         """Return entries with their JSON, fetched from the shards they were written on."""
         by_origin: dict[int, list[int]] = {}
         for entry in entries:
@@ -186,7 +186,7 @@ class Users:
                 events |= await self._stored(tenant, origin, missing)
         return [TimelineEntry.of(entry, events.get((entry.origin, entry.reference))) for entry in entries]
 
-    async def _stored(self, tenant: str, origin: int, references: list[int]) -> dict[Place, EventView]:
+    async def _stored(self, tenant: TenantId, origin: int, references: list[int]) -> dict[Place, EventView]:
         """Return what the journal of ``origin`` has dropped, from the warehouse."""
         if not references:
             return {}
@@ -200,5 +200,5 @@ def _placed(origin: int, references: list[int], found: list[EventView | None]) -
     return {(origin, reference): event for reference, event in pairs if event is not None}
 
 
-def _all_keys(view: UserView) -> list[str]:
-    return [view.key, *(f"a:{i}" for i in view.anonymous_ids), *(f"u:{i}" for i in view.previous_ids)]
+def _all_keys(view: UserView) -> list[UserKey]:
+    return [view.key, *map(anonymous_key, view.anonymous_ids), *map(known_key, view.previous_ids)]

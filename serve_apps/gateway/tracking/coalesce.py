@@ -16,12 +16,13 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from actors.calls.shards import OK, OVERLOADED, STALE_MAP, ShardCalls
+from actors.calls.shards import CallStatus, ShardCalls
 from actors.telemetry import tracing
 from actors.telemetry.measures import COUNTS, Histogram
 from whisperer.errors import OverloadError
 from whisperer.events.block import MAX_BLOCK_EVENTS, EventBlock, encode_block
 from whisperer.events.parts import BlockPart, merge, split
+from whisperer.ids import TenantId
 
 MAX_BLOCK_OF_CALL = 5_000
 """In events: a shard applies a block in one go (:mod:`actors.shard.weighing`)."""
@@ -39,7 +40,7 @@ GIVE_UP_AFTER_S = 20.0
 class _Lane:
     """What is waiting for one shard."""
 
-    parts: dict[str, list[BlockPart]] = field(default_factory=dict)
+    parts: dict[TenantId, list[BlockPart]] = field(default_factory=dict)
     traces: list[tracing.Trace] = field(default_factory=list)
     """Traces of the requests in the call, as many as a call carries."""
     durable: asyncio.Future[None] | None = None
@@ -81,7 +82,7 @@ class Coalescer:
         """Return whether this many events fit into the lanes; an empty replica takes any number."""
         return self.n_queued + n_events <= self._max_queued or self.n_queued == 0
 
-    async def commit(self, tenant: str, parts: Mapping[int, BlockPart]) -> None:
+    async def commit(self, tenant: TenantId, parts: Mapping[int, BlockPart]) -> None:
         """Wait until the parts, by shard, are durable.
 
         Raises UnavailableError (a shard does not recover in time) or OverloadError (a shard's queue is full).
@@ -166,10 +167,10 @@ class Coalescer:
                 if target not in packed:
                     packed[target] = [encode_block(block) for block in pending[target]]
                 status, detail = await self._shards.ingest(target, packed[target], timeout_s=CALL_TIMEOUT_S)
-                if status == OVERLOADED:
+                if status == CallStatus.OVERLOADED:
                     raise OverloadError("a shard's queue is full", retry_after_s=detail)
-                if status != OK:
-                    if status == STALE_MAP and detail is not None:  # the others are stored
+                if status != CallStatus.OK:
+                    if status == CallStatus.STALE_MAP and detail is not None:  # the others are stored
                         pending[target] = [pending[target][n] for n in detail]
                         del packed[target]
                     await self._shards.places.refresh()

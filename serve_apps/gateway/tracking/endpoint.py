@@ -37,7 +37,7 @@ from whisperer.events.parse import parse_body
 from whisperer.events.refusals import Code, Refusal
 from whisperer.events.routes import ROUTES, Route
 from whisperer.events.write_key import presented_key
-from whisperer.ids import tenant_seed
+from whisperer.ids import TenantId, tenant_seed
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -123,7 +123,7 @@ class Ingestion:
         self._held = 0
         self._placeholders = placeholders
         self._clock_ms = clock_ms
-        self._seeds: dict[str, int] = {}
+        self._seeds: dict[TenantId, int] = {}
         self._full_at = -math.inf
 
     @property

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from cluster import installation, pids
+from cluster.launch import installation, pids
 from tests.benchmarks.faults import FaultResult, Options
 from tests.faults import crash_images
 from tests.stand import Stand

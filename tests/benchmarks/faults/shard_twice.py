@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 
-from cluster import installation, ray_head
+from cluster.launch import installation, ray_head
 from tests.benchmarks.faults import FaultResult, Options, Scene
 from tests.benchmarks.faults_killing import epochs, newer_epochs
 from tests.stand import ROOT

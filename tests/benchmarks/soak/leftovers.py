@@ -31,6 +31,10 @@ EXPLAINED = (
     (r"recover|epoch|fence|took over|takes? the lock", "a shard was killed"),
     (r"health check|replica.*(died|dead|stopped|unhealthy)|Replica.*failed|DeploymentReplica", "a replica was killed"),
     (r"deprecat", "Ray's own"),
+    (
+        r"a slow group: \d+ records stored in [1-9]\d*\.\d+ s and applied in 0\.",
+        "the disk took over a second for a sync",
+    ),
 )
 
 
@@ -47,6 +51,7 @@ def warnings(stand: Stand) -> dict[str, Any]:
     """Warnings and errors of our own processes: how many an injected fault explains, and each kind that none does."""
     explained: Counter[str] = Counter()
     unexplained: Counter[str] = Counter()
+    examples: dict[str, str] = {}
     for path in (stand.data_dir / "logs").glob("*.log*"):
         for line in path.read_text("utf-8", "replace").splitlines():
             try:
@@ -58,7 +63,9 @@ def warnings(stand: Stand) -> dict[str, Any]:
             said = str(entry.get("message", ""))
             why = next((why for pattern, why in EXPLAINED if re.search(pattern, said, re.IGNORECASE)), None)
             if why is None:
-                unexplained[re.sub(r"\d+|dec_\w+|tn_\w+", "#", said)[:160]] += 1
+                kind = re.sub(r"\d+|dec_\w+|tn_\w+", "#", said)[:160]
+                unexplained[kind] += 1
+                examples[kind] = max(examples.get(kind, ""), said[:300])
             else:
                 explained[why] += 1
-    return {"explained": dict(explained), "unexplained": dict(unexplained.most_common(30))}
+    return {"explained": dict(explained), "unexplained": dict(unexplained.most_common(30)), "examples": examples}

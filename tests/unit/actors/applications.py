@@ -10,11 +10,11 @@ from tests.unit.shard.campaigns import ADDRESSES, BY_EVENT
 from tests.unit.shard.world import TENANT, World, choice_of, event
 from whisperer.content.message import Rendered, RenderRequest
 from whisperer.decisions.decision import Candidate, Choice
-from whisperer.delivery.dispatch import ACCEPTED, Dispatch, Receipt
+from whisperer.delivery.dispatch import Dispatch, Receipt, Verdict
 from whisperer.eligibility.groups import draw
 from whisperer.errors import UnavailableError
 from whisperer.shard.records import RecordBody
-from whisperer.vocabulary.groups import HOLDOUT
+from whisperer.vocabulary.groups import Group
 
 
 class FakeApplication:
@@ -53,7 +53,7 @@ def render(request: RenderRequest) -> Rendered:
 
 
 def accept(dispatch: Dispatch) -> Receipt:
-    return Receipt(dispatch.send_key, ACCEPTED, "sink", "p1")
+    return Receipt(dispatch.send_key, Verdict.ACCEPTED, "sink", "p1")
 
 
 class OneShard:
@@ -74,7 +74,7 @@ class OneShard:
 
     def candidates(self, n: int) -> list[Candidate]:
         """Users who are in no holdout and became candidates."""
-        users = [u for u in (f"u{i}" for i in range(4 * n)) if draw(f"u:{u}", "salt", 0.3, 0.3) != HOLDOUT][:n]
+        users = [u for u in (f"u{i}" for i in range(4 * n)) if draw(f"u:{u}", "salt", 0.3, 0.3) != Group.HOLDOUT][:n]
         for user in users:
             self.world.send(event(user, type="identify", traits=ADDRESSES))
             self.world.send(event(user, name="Looked"))

@@ -16,7 +16,7 @@ from unittest import mock
 
 from actors.calls.map_holder import MapHolder
 from actors.calls.partition_map import PartitionMap
-from actors.calls.shards import OK
+from actors.calls.shards import CallStatus
 from actors.shard.courier import Courier
 from actors.shard.letterbox import Letterbox
 from tests.unit.shard.world import SEED, T0, TENANT, add, event
@@ -170,7 +170,7 @@ class Node:
         return partition in self.leaving or not self.shard.is_at_home(tenant, partition)
 
     async def take(self, letters: list[Letter]) -> tuple[str, list[str] | None]:
-        return OK, await self.letterbox.take(letters)
+        return CallStatus.OK, await self.letterbox.take(letters)
 
     async def answer(self, letters: list[Letter]) -> tuple[str, list[str] | None]:
         """To another process."""

@@ -14,7 +14,7 @@ import pytest
 from actors.processes.bookkeeper import MAY_COME_BACK, Bookkeeper, JobFailedError
 from actors.processes.forked import ForkError
 
-TIMEOUT_S = 20.0
+TIMEOUT_S = 60.0
 
 
 def work(job: bytes) -> bytes:

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from actors.calls.map_holder import MapHolder
 from actors.calls.partition_map import PartitionMap
-from actors.calls.shards import OK
+from actors.calls.shards import CallStatus
 from actors.shard.courier import MAX_BATCH, MAX_BATCH_BYTES, Courier
-from actors.shard.letterbox import TAKEN, letter_bytes
+from actors.shard.letterbox import LetterFate, letter_bytes
 from tests.unit.actors.letters import LetterWorld, run
 from tests.unit.shard.world import SEED, TENANT, add, event
 from whisperer.errors import UnavailableError
@@ -140,7 +140,7 @@ def _courier(
             taken.extend(letters)
             if batches is not None:
                 batches.append((len(letters), sum(map(letter_bytes, letters))))
-            return OK, [TAKEN] * len(letters)
+            return CallStatus.OK, [LetterFate.TAKEN] * len(letters)
 
     async def nothing(_: Any) -> Any:
         return None

@@ -7,7 +7,7 @@ from actors.shard.loop.deliverer import Deliverer
 from tests.unit.actors.applications import FakeApplication, OneShard, accept, render, until
 from tests.unit.shard.world import SEED, TENANT
 from whisperer.content.message import NotRendered, RenderRequest
-from whisperer.delivery.dispatch import WAITING, Dispatch, Receipt
+from whisperer.delivery.dispatch import Dispatch, Receipt, Verdict
 from whisperer.ids import partition_of
 from whisperer.shard.records import ConsentStated
 from whisperer.vocabulary.reasons import Reason
@@ -131,7 +131,7 @@ class Provider(FakeApplication):
         for dispatch in batch:
             if dispatch.decision_id in self.full:
                 self.full.remove(dispatch.decision_id)
-                yield [Receipt(dispatch.send_key, WAITING)]
+                yield [Receipt(dispatch.send_key, Verdict.WAITING)]
                 continue
             await self.answers.setdefault(dispatch.decision_id, asyncio.Event()).wait()
             yield [accept(dispatch)]

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from actors.calls.call_log import Calls
 from actors.calls.inline_blocks import INLINE_BYTES, to_blocks, to_pieces
 from actors.calls.partition_map import PartitionMap
-from actors.calls.shards import OK, ShardCalls
+from actors.calls.shards import CallStatus, ShardCalls
 from actors.calls.socket_client import CallFailedError, DirectConnection, connect
 from actors.calls.socket_frames import MOST_BYTES, PREFIX, decode_answer, frame
 from actors.calls.socket_server import DirectServer
@@ -195,9 +195,9 @@ class OneShard(ShardCalls):
 
     async def call(self, shard: int, method: str, *args: Any, timeout_s: float = 30.0) -> Any:
         if method == "direct_way":
-            return OK, self._way
+            return CallStatus.OK, self._way
         self.through_ray.append((method, args))
-        return OK, [{"id": "dec_2", "status": "sent"}]
+        return CallStatus.OK, [{"id": "dec_2", "status": "sent"}]
 
 
 ASKED = ("acme", "nudge", [("u:ann", "o")], 2.0)
@@ -208,13 +208,13 @@ async def test_a_shard_on_this_machine_is_asked_over_its_socket(tmp_path: Path) 
 
     async def ask(*arguments: Any) -> Any:
         heard.append(arguments)
-        return OK, [{"id": "dec_1", "status": "sent"}]
+        return CallStatus.OK, [{"id": "dec_1", "status": "sent"}]
 
     server, told = DirectServer(tmp_path / "s", {"ask": ask}, Calls().run), []
     await server.start()
     shards = OneShard((str(server.path), server.token))
     shards._on_call = lambda *call: told.append(call[:2])
-    assert await shards.ask(0, *ASKED, timeout_s=5.0) == (OK, [DecisionBrief(id="dec_1", status="sent")])
+    assert await shards.ask(0, *ASKED, timeout_s=5.0) == (CallStatus.OK, [DecisionBrief(id="dec_1", status="sent")])
     assert heard == [(3, "acme", "nudge", [["u:ann", "o"]], 2.0)]
     assert (shards.through_ray, told) == ([], [("ask", "answered")])
     server.close()
@@ -223,5 +223,5 @@ async def test_a_shard_on_this_machine_is_asked_over_its_socket(tmp_path: Path) 
 
 async def test_a_shard_on_another_machine_is_asked_through_ray() -> None:
     shards = OneShard(None)
-    assert await shards.ask(0, *ASKED, timeout_s=5.0) == (OK, [DecisionBrief(id="dec_2", status="sent")])
+    assert await shards.ask(0, *ASKED, timeout_s=5.0) == (CallStatus.OK, [DecisionBrief(id="dec_2", status="sent")])
     assert shards.through_ray == [("ask", (3, *ASKED))]

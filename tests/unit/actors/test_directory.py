@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from actors.calls.map_holder import MapHolder
-from actors.calls.shards import OK
+from actors.calls.shards import CallStatus
 from actors.directory import actor as directory
 from actors.directory.actor import Directory
 from tests.unit.actors.applications import until
@@ -27,7 +27,7 @@ class OldHome:
         assert method == "hand_over"
         if self.troubles:
             raise self.troubles.popleft()
-        return OK, {"users": 3}
+        return CallStatus.OK, {"users": 3}
 
 
 def made(folder: Path, old_home: OldHome, monkeypatch: pytest.MonkeyPatch) -> Directory:

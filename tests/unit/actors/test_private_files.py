@@ -12,7 +12,7 @@ import pytest
 from actors.files.blobs import BlobFolder
 from actors.files.fsync import create_durably, make_folder_durably
 from actors.journal import open_journal
-from cluster import private_places
+from cluster.launch import private_places
 from cluster.settings import load
 from whisperer.models.store import ArtifactStore
 

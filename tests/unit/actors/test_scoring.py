@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from actors.calls.retry import Pauses
-from actors.installation import ScoringSection
 from actors.shard import scoring as actor
 from actors.shard.scoring import Scoring
 from tests.unit.shard.world import DAY, T0, TENANT, World, event
@@ -25,6 +24,7 @@ from whisperer.models.scores import open_model
 from whisperer.models.store import ArtifactStore
 from whisperer.profiles.features import FEATURES, feature_hash
 from whisperer.profiles.scores import CHURN, ENGAGEMENT
+from whisperer.settings import ScoringSettings
 from whisperer.shard.people import scoring
 from whisperer.shard.records import RecordBody, Scored, ScoreModelChosen
 
@@ -44,7 +44,7 @@ def scoring_of(world: World, submit: Callable[[RecordBody], Any] | None = None, 
     async def write(body: RecordBody) -> None:
         world.write(0, body)
 
-    return Scoring(world.shards[0], submit or write, lambda: world.now, cache, ScoringSection())
+    return Scoring(world.shards[0], submit or write, lambda: world.now, cache, ScoringSettings())
 
 
 def written(folder: Path, names: Sequence[str] = NAMES, version: int = 1, registry: str = "", **files: str) -> Manifest:

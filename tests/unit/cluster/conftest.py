@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from cluster import installation, settings
-from cluster.installation import Installation
-from cluster.ports import ports_of_block
+from cluster import settings
+from cluster.launch import installation
+from cluster.launch.installation import Installation
+from cluster.launch.ports import ports_of_block
 
 
 @pytest.fixture

@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from typer.main import get_command
 
 from cluster.cli import entry, exit_codes, output
-from cluster.cli.app import app
+from cluster.cli.app import Commands, app
+from cluster.cli.report import print_report
 
 COMMANDS = [
     *(
@@ -37,7 +39,9 @@ COMMANDS = [
     *("report", "simulate", "train", "user consent", "decision show"),
     *(f"policy {name}" for name in ("list", "show", "register", "promote", "rollback", "history")),
 ]
-HEAVY = {"ray", "sqlalchemy", "alembic", "httpx", "numpy", "pyarrow", "duckdb", "psutil", "fastapi"}
+HEAVY = {"ray", "sqlalchemy", "alembic", "numba", "pyarrow", "duckdb", "fastapi"}
+"""What no help needs, nor a command that asks a running installation."""
+HEAVY_FOR_A_LIST = {"httpx", "numpy", "psutil"}
 
 
 class Done(NamedTuple):
@@ -172,7 +176,7 @@ def test_a_port_that_is_taken_is_reported_before_anything_starts(cli: Cli) -> No
 
 
 def test_a_bug_is_not_hidden_behind_a_message(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cluster.launcher.down", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("cluster.launch.launcher.down", lambda *_, **__: 1 / 0)
     monkeypatch.setattr(sys, "argv", ["whisperer", "down"])
     with pytest.raises(ZeroDivisionError):
         entry.main()
@@ -258,8 +262,6 @@ def test_a_channels_secret_is_read_from_a_file_and_never_shown(acme: Cli) -> Non
 
 
 def test_a_report_tells_people_the_lift_with_its_interval(capsys: pytest.CaptureFixture[str]) -> None:
-    from cluster.cli.report import print_report
-
     lift = {
         "difference": 0.2,
         "low": 0.1,
@@ -307,13 +309,53 @@ def test_help_lists_every_command_and_the_exit_codes(capsys: pytest.CaptureFixtu
     assert "6 did not become ready" in " ".join(text.split())
 
 
-@pytest.mark.parametrize("args", [["--help"], ["segment", "publish", "--help"]])
-def test_help_loads_nothing_heavy(args: list[str]) -> None:
-    code = (
-        "import sys\nfrom cluster.cli import main\n"
-        "try:\n    main()\nexcept SystemExit:\n    pass\n"
-        "print(*{name.partition('.')[0] for name in sys.modules}, file=sys.stderr)"
+def run(*args: str, end: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a command line in a process of its own; ``end`` is what it does at its end."""
+    code = f"import sys\nfrom cluster.cli import main\ntry:\n    main()\nfinally:\n    {end or 'pass'}"
+    return subprocess.run(
+        [sys.executable, "-c", code, *args], capture_output=True, text=True, timeout=60, env=os.environ | environment
     )
-    done = subprocess.run([sys.executable, "-c", code, *args], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0
-    assert HEAVY & set(done.stderr.split()) == set()
+
+
+LOADED = "print(*sys.modules, file=sys.stderr)"
+
+
+def loaded(*args: str, **environment: str) -> set[str]:
+    """Return the modules that a command line has loaded when it ends well."""
+    done = run(*args, end=LOADED, **environment)
+    assert done.returncode == 0, done.stderr
+    return set(done.stderr.split())
+
+
+@pytest.mark.parametrize("group", ["up", "down", "status", "segment", "campaign", "policy", "shards", "user"])
+def test_help_of_a_command_loads_nothing_heavy(group: str) -> None:
+    assert HEAVY & loaded(group, "--help") == set()
+
+
+def test_the_list_of_commands_and_its_completion_load_none_of_them() -> None:
+    completion = {"_WHISPERER_COMPLETE": "complete_bash", "COMP_WORDS": "whisperer t", "COMP_CWORD": "1"}
+    for modules in (loaded("--help"), loaded(**completion)):
+        assert (HEAVY | HEAVY_FOR_A_LIST) & modules == set()
+        assert {entry.module for entry in Commands.entries.values()} & modules == set()
+
+
+@pytest.mark.parametrize("name", Commands.entries)
+def test_a_command_is_listed_with_the_first_paragraph_of_its_help(name: str) -> None:
+    command: Any = get_command(app)
+    found = command.load(name)
+    assert found.name == name
+    assert " ".join(found.help.partition("\n\n")[0].split()) == Commands.entries[name].summary
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("whisperer t", {"train", "tenant", "template"}),
+        ("whisperer tenant ", {"create", "list"}),
+        ("whisperer key create --kind ", {"write", "secret"}),
+    ],
+)
+def test_a_shell_completes_commands_and_their_options(words: str, offered: set[str]) -> None:
+    place = str(len(words.split(" ")) - 1)
+    done = run(_WHISPERER_COMPLETE="complete_bash", COMP_WORDS=words, COMP_CWORD=place)
+    assert set(done.stdout.split()) == offered

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from cluster import installation, pids, ray_head
-from cluster.installation import Installation, InstallationError, NotInstalledError
+from cluster.errors import InstallationError, NotInstalledError
+from cluster.launch import installation, pids, ray_head
+from cluster.launch.installation import Installation
 
 
 def test_the_record_is_read_back_as_it_was_written(configured: Installation) -> None:
@@ -92,7 +93,8 @@ def test_a_data_folder_that_is_a_file_is_an_error_that_says_so(tmp_path: Path) -
 
 def test_only_one_command_at_a_time_holds_the_lock(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from cluster.installation import locked, InstallationError\n"
+        "import sys; from pathlib import Path\n"
+        "from cluster.errors import InstallationError; from cluster.launch.installation import locked\n"
         "try:\n    with locked(Path(sys.argv[1])): print('held')\n"
         "except InstallationError as error: print(error)\n"
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cluster.log_view import MAX_BYTES_AT_ONCE, LogView
+from cluster.launch.log_view import MAX_BYTES_AT_ONCE, LogView
 
 
 @pytest.fixture

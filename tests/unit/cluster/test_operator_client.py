@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from cluster import pids
 from cluster.cli.resources import all_pages, through
-from cluster.installation import Installation
+from cluster.launch import pids
+from cluster.launch.installation import Installation
 from cluster.operator_client import Operator
 from whisperer.errors import ConflictError, NotFoundError, RequestError, UnavailableError, WhispererError
 

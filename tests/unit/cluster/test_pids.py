@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from cluster import pids
-from cluster.pids import INSTALLATION_ENV, Pid, identify
+from cluster.launch import pids
+from cluster.launch.pids import INSTALLATION_ENV, Pid, identify
 
 ID = "0123456789abcdef"
 SAY_AND_WAIT = "import signal, sys; print('up', flush=True); signal.pause()"

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from cluster import ports
-from cluster.ports import BLOCK_PORTS, FIRST_PORT, N_BLOCKS, claim, ports_of_block
+from cluster.errors import NoFreePortsError
+from cluster.launch import ports
+from cluster.launch.ports import BLOCK_PORTS, FIRST_PORT, N_BLOCKS, claim, ports_of_block
 
 
 def installed(folder: Path, name: str, temp_dir: Path | None = None) -> Path:
@@ -108,7 +109,7 @@ def test_the_folder_is_for_its_owner_only(root: Path, tmp_path: Path) -> None:
 def test_no_free_block_is_an_error_that_says_what_to_do(root: Path, tmp_path: Path) -> None:
     for block in range(N_BLOCKS):
         (root / f"uw-{block}").mkdir()
-    with pytest.raises(ports.NoFreePortsError, match="whisperer down"):
+    with pytest.raises(NoFreePortsError, match="whisperer down"):
         claim(installed(tmp_path, "a"), 8000, root)
 
 

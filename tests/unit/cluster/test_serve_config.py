@@ -6,8 +6,9 @@ import msgspec
 import pytest
 from ray.serve.schema import ServeDeploySchema
 
-from cluster import serve_config, settings
-from cluster.installation import Installation
+from cluster import settings
+from cluster.launch import serve_config
+from cluster.launch.installation import Installation
 
 
 def kept(ours: Any, theirs: Any, at: str = "") -> list[str]:
@@ -89,3 +90,13 @@ def test_requests_are_not_logged_one_by_one(configured: Installation) -> None:
 def test_the_server_listens_where_the_settings_say(configured: Installation) -> None:
     assert settings.load(configured.logs.parent, environment={}).server.host == "127.0.0.1"
     assert serve_config.build(configured)["http_options"]["host"] == "127.0.0.1"
+
+
+def test_paths_of_the_release_before_lead_to_todays_code() -> None:
+    """A Serve controller that starts again still has the old configuration; programs import the record's reader."""
+    from cluster import autoscaling, installation
+    from cluster.launch import autoscaling as autoscaling_today
+    from cluster.launch import installation as installation_today
+
+    assert autoscaling.by_calls is autoscaling_today.by_calls
+    assert installation.load is installation_today.load

@@ -2,14 +2,18 @@ from __future__ import annotations
 
 import re
 import tomllib
+from importlib.resources import files
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from cluster import settings
-from cluster.settings import SECTIONS, SettingsError, load
+from cluster.errors import SettingsError
+from cluster.settings import SECTIONS, load
+from whisperer.settings import Settings
 
-DEFAULTS = tomllib.loads(settings.default_text())
+DOCUMENTED = (files("cluster") / "settings.toml").read_text("utf-8")
 
 
 def read(folder: Path, text: str = "", **kwargs):
@@ -18,14 +22,21 @@ def read(folder: Path, text: str = "", **kwargs):
     return load(folder, environment=kwargs.pop("environment", {}), **kwargs)
 
 
-def test_every_setting_is_documented_and_every_documented_setting_is_loaded() -> None:
-    assert {section: set(keys) for section, keys in DEFAULTS.items()} == {s: set(k) for s, k in SECTIONS.items()}
+def test_every_setting_is_documented_with_its_default() -> None:
+    documented = tomllib.loads(DOCUMENTED)
+    assert {section: list(keys) for section, keys in documented.items()} == {s: list(k) for s, k in SECTIONS.items()}
+    assert msgspec.convert(documented, Settings) == Settings()
+
+
+def test_the_documented_file_may_be_used_as_it_is(tmp_path: Path) -> None:
+    without = read(tmp_path)
+    assert read(tmp_path, DOCUMENTED) == without
 
 
 def test_every_setting_and_section_has_a_comment_above_it() -> None:
     previous = ""
     uncommented = []
-    for line in settings.default_text().splitlines():
+    for line in DOCUMENTED.splitlines():
         if re.match(r"\w+ = ", line) and not previous.startswith("#"):
             uncommented.append(line)
         previous = line

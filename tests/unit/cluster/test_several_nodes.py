@@ -7,13 +7,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from cluster import gcs, ray_head, serve_config, settings, worker_node
-from cluster.gcs import GcsCommand
-from cluster.installation import Installation, InstallationError, write_private
-from cluster.pids import identify
-from cluster.ports import ports_of_block
-from cluster.settings import SettingsError
-from cluster.worker_node import Node
+from cluster import settings
+from cluster.errors import InstallationError, SettingsError
+from cluster.launch import gcs, ray_head, serve_config, worker_node
+from cluster.launch.gcs import GcsCommand
+from cluster.launch.installation import Installation, write_private
+from cluster.launch.pids import identify
+from cluster.launch.ports import ports_of_block
+from cluster.launch.worker_node import Node
 
 
 def changed(installation: Installation, **cluster: object) -> Installation:

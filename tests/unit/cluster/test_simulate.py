@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from cluster.cli import entry, simulate
+from cluster.cli import entry, report, simulate
 from tests.unit.simulation.past import DAY, T0, batch, event, identify, plan
 from whisperer.simulation.run import simulate as simulated
 
@@ -61,7 +61,8 @@ class Played:
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Played:
     played = Played()
-    monkeypatch.setattr("cluster.operator_client.Operator", played)
+    for module in (simulate, report):
+        monkeypatch.setattr(module, "Operator", played)
     monkeypatch.setattr("time.sleep", lambda _: None)
     return played
 

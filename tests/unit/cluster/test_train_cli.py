@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from cluster.cli import train
 from cluster.cli.app import app
-from cluster.installation import Installation
+from cluster.launch.installation import Installation
 
 
 @pytest.fixture

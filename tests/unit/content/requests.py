@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from whisperer.content.message import PARTS, NotRendered, Rendered, RenderRequest
+from whisperer.content.message import NotRendered, Rendered, RenderRequest
 from whisperer.content.render import render
 from whisperer.content.template import parse_template
+from whisperer.vocabulary.channels import CHANNELS
 
 NOW = 1_772_359_200_000  # 2026-03-01T10:00:00Z
 UNSUBSCRIBE = "https://go.example/m/u/SECRET"
@@ -56,7 +57,7 @@ def request(traits: dict[str, Any] | None = None, **more: Any) -> RenderRequest:
 
 
 def template(channel: str, missing: str = "refuse", **parts: str) -> dict[str, Any]:
-    assert set(parts) <= set(PARTS[channel])
+    assert set(parts) <= set(CHANNELS[channel].part_names)
     return {"channel": channel, "locales": {"en": parts}, "missing": missing}
 
 

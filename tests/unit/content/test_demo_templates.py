@@ -7,8 +7,8 @@ import re
 
 import pytest
 
-from cluster.demo_templates import SITE, demo_templates
-from cluster.demo_templates.words import LOCALES
+from cluster.demo.templates import SITE, demo_templates
+from cluster.demo.templates.texts import LOCALES
 from tests.unit.content.requests import ReadableLinks, request
 from training.simulator import segment
 from whisperer.content.message import Rendered

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from whisperer.content.message import Rendered
 from whisperer.content.render import render
 from whisperer.content.template import parse_template
 from whisperer.feedback.links import LIFETIME_MS, MAX_URL_CHARS
+from whisperer.vocabulary.channels import CHANNELS
 
 PAGE = (Path(__file__).parents[3] / "docs" / "templates.md").read_text()
 JSON = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
@@ -66,26 +68,27 @@ def test_the_wrong_example_is_wrong_as_the_page_says() -> None:
 
 def test_the_limits_on_the_page_are_those_of_the_product() -> None:
     table = PAGE.split("## Limits")[1].split("##")[0]
+    subject, html, text = CHANNELS["email"].parts
     numbers = [int(n.replace(",", "")) for n in re.findall(r"\| ([\d,]+) \|", table)]
-    assert numbers == [
-        limits.MAX_LOCALES,
-        limits.MAX_SOURCE_CHARS["subject"],
-        limits.MAX_SOURCE_CHARS["html"],
-        limits.MAX_SOURCE_CHARS["text"],
-        limits.MAX_TAG_CHARS,
-        limits.MAX_MARKUP_CHARS,
-        limits.MAX_ITERATIONS,
-        limits.MAX_WORK,
-        limits.MAX_VALUE_CHARS,
-        limits.MAX_SUBJECT_BYTES,
-        limits.MAX_OUTPUT_BYTES["html"],
-        limits.MAX_HTML_TAGS,
-        limits.MAX_OUTPUT_BYTES["text"],
-        limits.MAX_SMS_CHARS,
-        limits.MAX_PUSH_BYTES,
-        limits.MAX_OUTPUT_BYTES["body"],
-        limits.MAX_TRACKED_LINKS,
-    ]
+    assert Counter(numbers) == Counter(
+        [
+            limits.MAX_LOCALES,
+            subject.max_template_chars,
+            html.max_template_chars,
+            text.max_template_chars,
+            limits.MAX_TAG_CHARS,
+            limits.MAX_MARKUP_CHARS,
+            limits.MAX_ITERATIONS,
+            limits.MAX_WORK,
+            limits.MAX_VALUE_CHARS,
+            html.max_bytes,
+            limits.MAX_HTML_TAGS,
+            text.max_bytes,
+            CHANNELS["webhook"].parts[0].max_bytes,
+            limits.MAX_TRACKED_LINKS,
+            *(limit.most for channel in CHANNELS.values() for limit in channel.limits),
+        ]
+    )
     links = PAGE.split("## Links")[1].split("##")[0]
     assert f"{MAX_URL_CHARS:,} characters" in links
     assert f"{LIFETIME_MS['click'] // 86_400_000} days" in links

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from selectolax.lexbor import LexborHTMLParser
 
 from tests.unit.content.requests import UNSUBSCRIBE, ReadableLinks, parts, refused, request, sent, sms, template
-from whisperer.content import formats, limits
+from whisperer.content import formats
 from whisperer.content.bounded import ANSWER_FOR_ABSENT
 from whisperer.content.language import FILTERS
 from whisperer.content.message import NotRendered, Rendered
@@ -389,7 +389,7 @@ def test_an_error_of_the_link_maker_is_an_answer() -> None:
 
     found = render(parse_template(template("sms", text="x")), request(), Broken())
     assert isinstance(found, NotRendered)
-    assert (found.reason, len(found.detail) <= limits.MAX_SUBJECT_BYTES) == ("template_failed", True)
+    assert (found.reason, len(found.detail) <= 300) == ("template_failed", True)
 
 
 def test_a_template_of_another_channel_is_not_used() -> None:

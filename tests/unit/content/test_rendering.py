@@ -133,4 +133,4 @@ def test_the_value_types_load_no_template_engine() -> None:
         for node in ast.walk(ast.parse((package / "message.py").read_text()))
         if isinstance(node, (ast.Import, ast.ImportFrom))
     }
-    assert imports == {"__future__", "msgspec", "whisperer.vocabulary.channels"}
+    assert imports == {"__future__", "msgspec"}

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from whisperer.decisions.context import NAMES, transform
 from whisperer.decisions.decision import Candidate
 from whisperer.decisions.linear import CampaignStatistics
-from whisperer.vocabulary.groups import POLICY
+from whisperer.vocabulary.groups import Group
 
 ARMS = ["no_send", "mail", "sms"]
 KEY = ("tenant", "campaign")
@@ -20,7 +20,7 @@ def raw(n: int, seed: int = 0) -> NDArray[np.float64]:
 
 
 def candidates(
-    n: int, *, group: str = POLICY, arms: list[str] = ARMS, campaign: str = KEY[1], name: str = "dec"
+    n: int, *, group: str = Group.POLICY, arms: list[str] = ARMS, campaign: str = KEY[1], name: str = "dec"
 ) -> list[Candidate]:
     return [
         Candidate(f"{name}_{at}", KEY[0], campaign, 1, group, arms, row, 0) for at, row in enumerate(raw(n).tolist())

@@ -18,7 +18,7 @@ from whisperer.decisions.posterior import posterior
 from whisperer.decisions.purse import Wallet
 from whisperer.decisions.thompson import N_DRAWS, choose, fault_of, propensities
 from whisperer.decisions.versions import Decider, parsed, priced
-from whisperer.vocabulary.groups import HOLDOUT, POLICY, UNIFORM
+from whisperer.vocabulary.groups import Group
 from whisperer.vocabulary.units import DAY_MS, MICROS
 
 COSTS = [0, 300_000, MICROS]
@@ -98,7 +98,12 @@ STEPS = ("decide", "decide", "ask", "ask", "hear", "hear", "take", "take", "kill
 @settings(deadline=None, max_examples=60)
 @given(
     steps=st.lists(
-        st.tuples(st.sampled_from(STEPS), st.integers(0, 2), st.integers(1, 12), st.sampled_from([POLICY, UNIFORM])),
+        st.tuples(
+            st.sampled_from(STEPS),
+            st.integers(0, 2),
+            st.integers(1, 12),
+            st.sampled_from([Group.POLICY, Group.UNIFORM]),
+        ),
         min_size=10,
         max_size=60,
     ),
@@ -120,9 +125,9 @@ def test_a_budget_is_spent_by_whoever_needs_it_and_what_a_dead_replica_held_stay
     for round_ in range(200):
         at = round_ % 3
         for step in ("decide", "ask", "hear", "take"):
-            getattr(market, step)(at, 10 if step == "decide" else len(market.asked or [0]) - 1, POLICY)
+            getattr(market, step)(at, 10 if step == "decide" else len(market.asked or [0]) - 1, Group.POLICY)
         if step == "take" and market.answered:
-            market.take(at, len(market.answered) - 1, POLICY)
+            market.take(at, len(market.answered) - 1, Group.POLICY)
         if round_ == 3:
             market.kill_replica(0, 0, "")
             spent_before_death = market.spent[DAY]
@@ -134,14 +139,14 @@ def test_a_budget_is_spent_by_whoever_needs_it_and_what_a_dead_replica_held_stay
 
 
 def test_without_a_lease_nobody_is_sent_anything_that_costs() -> None:
-    for group in (POLICY, UNIFORM, HOLDOUT):
+    for group in (Group.POLICY, Group.UNIFORM, Group.HOLDOUT):
         made = choose(paying(20, Budget(MICROS), group=group), POLICIES)
         assert {(choice.arm, choice.propensity) for choice in made} == {("no_send", 1.0)}
         assert {tuple(choice.propensities) for choice in made} == {(1.0, 0.0, 0.0)}
 
 
 def test_with_money_enough_at_price_0_everything_is_as_without_a_budget() -> None:
-    for group in (POLICY, UNIFORM, HOLDOUT):
+    for group in (Group.POLICY, Group.UNIFORM, Group.HOLDOUT):
         asked = paying(50, Budget(10**12), group=group)
         assert choose(asked, POLICIES, wallet=filled(asked)) == choose(candidates(50, group=group), POLICIES)
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from cluster.autoscaling import DIRECT_CALLS, by_calls
+from cluster.launch.autoscaling import DIRECT_CALLS, by_calls
 from serve_apps.decisions.load import Load
 
 

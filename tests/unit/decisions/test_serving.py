@@ -24,7 +24,7 @@ from whisperer.errors import UnavailableError
 from whisperer.models.guardrails import Breach, VersionTally, breaches
 from whisperer.models.rollout import BUILT_IN, Rollout, roll_back
 from whisperer.models.value import ValueModel
-from whisperer.vocabulary.groups import HOLDOUT, UNIFORM
+from whisperer.vocabulary.groups import Group
 
 LONG_S = 60.0
 LEARNED: dict[Policy, Posterior] = {KEY: posterior(learned(dict.fromkeys(ARMS, 0.2)), 7)}
@@ -143,7 +143,7 @@ async def test_a_candidate_decides_for_its_share_and_users_keep_it(model: ValueM
 
 async def test_the_groups_rules_keep_their_names_and_are_not_counted_for_a_version(model: ValueModel) -> None:
     replica = Replica({KEY: Serving(Rollout(live=1), {1: model})})
-    held, uniform = await replica.decide([*people(1, group=HOLDOUT), *people(1, group=UNIFORM)])
+    held, uniform = await replica.decide([*people(1, group=Group.HOLDOUT), *people(1, group=Group.UNIFORM)])
     assert (held.policy_version, held.scores) == ("holdout", [])
     assert uniform.policy_version == "uniform"
     assert len(uniform.scores) == len(ARMS)  # the learner learns what scores are worth from them too

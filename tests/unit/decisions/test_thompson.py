@@ -14,7 +14,7 @@ from whisperer.decisions.decision import NO_SEND, Candidate, Choice, seed_of
 from whisperer.decisions.posterior import FLOOR, decode, encode, posterior
 from whisperer.decisions.thompson import N_DRAWS, choose, fault_of, mixed
 from whisperer.errors import InvariantError
-from whisperer.vocabulary.groups import GROUPS, HOLDOUT, UNIFORM
+from whisperer.vocabulary.groups import GROUPS, Group
 
 POLICIES = {KEY: posterior(learned({"no_send": 0.1, "mail": 0.3, "sms": 0.25}), 4)}
 
@@ -55,16 +55,16 @@ def test_the_choice_of_one_candidate_is_pinned_for_good() -> None:
 
 
 def test_the_holdout_is_left_alone_with_certainty() -> None:
-    for choice in choose(candidates(50, group=HOLDOUT), POLICIES):
+    for choice in choose(candidates(50, group=Group.HOLDOUT), POLICIES):
         assert (choice.arm, choice.propensity, choice.propensities) == (NO_SEND, 1.0, [1.0, 0.0, 0.0])
-        assert choice.policy_version == HOLDOUT
+        assert choice.policy_version == Group.HOLDOUT
         assert choice.means == choice.spreads == [0.0, 0.0, 0.0]
 
 
 def test_uniform_gives_every_eligible_arm_the_same_chance() -> None:
-    made = choose(candidates(600, group=UNIFORM), POLICIES)
+    made = choose(candidates(600, group=Group.UNIFORM), POLICIES)
     assert {choice.propensity for choice in made} == {1 / 3}
-    assert {choice.policy_version for choice in made} == {UNIFORM}
+    assert {choice.policy_version for choice in made} == {Group.UNIFORM}
     taken = [sum(choice.arm == arm for choice in made) for arm in ARMS]
     assert min(taken) > 150
 
@@ -97,7 +97,7 @@ def test_a_new_arm_is_tried_and_an_old_one_may_vanish() -> None:
 
 
 def test_where_no_send_stands_does_not_matter_to_the_holdout() -> None:
-    (choice,) = choose(candidates(1, group=HOLDOUT, arms=["mail", "no_send"]), POLICIES)
+    (choice,) = choose(candidates(1, group=Group.HOLDOUT, arms=["mail", "no_send"]), POLICIES)
     assert (choice.arm, choice.propensities) == ("no_send", [0.0, 1.0])
 
 

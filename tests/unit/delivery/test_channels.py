@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisperer.delivery.channels import PROVIDERS, parse_channel, parse_sender, redacted
+from whisperer.delivery.addresses import parse_sender
+from whisperer.delivery.channels import parse_channel, redacted
 from whisperer.delivery.errors import ChannelError
+from whisperer.delivery.providers import PROVIDERS
 from whisperer.vocabulary.channels import CHANNELS
 
 SECRET = "whsec_" + "QUJD" * 10
@@ -134,19 +136,23 @@ def test_every_secret_is_checked() -> None:
 
 
 def test_what_is_shown_holds_no_secret() -> None:
-    smtp = redacted(parse_channel("email", "smtp", SMTP | {"username": "ada", "password": "geheim"}))
-    webhook = redacted(parse_channel("webhook", "webhook", WEBHOOK))
+    smtp = redacted("smtp", parse_channel("email", "smtp", SMTP | {"username": "ada", "password": "geheim"}))
+    webhook = redacted("webhook", parse_channel("webhook", "webhook", WEBHOOK))
     assert "geheim" not in repr((smtp, webhook))
     assert SECRET not in repr(webhook)
     assert smtp["password"] == "…"
     assert webhook == {"url": "https://hooks.example.com/in?…", "secrets": ["whsec_…QUJD"]}
-    assert redacted(smtp | {"password": ""})["password"] == ""
+    assert redacted("smtp", smtp | {"password": ""})["password"] == ""
+
+
+def test_of_a_provider_that_a_newer_release_stored_nothing_is_shown() -> None:
+    assert redacted("pigeon", {"coop": "north", "ring": "geheim"}) == {"coop": "…", "ring": "…"}
 
 
 def test_a_hidden_password_that_is_sent_back_does_not_become_the_password() -> None:
-    shown = redacted(parse_channel("email", "smtp", SMTP | {"username": "ada", "password": "geheim"}))
+    shown = redacted("smtp", parse_channel("email", "smtp", SMTP | {"username": "ada", "password": "geheim"}))
     assert problems("email", "smtp", shown | {"port": 2525}) == {"/config/password": "hidden_secret"}
-    shown = redacted(parse_channel("webhook", "webhook", WEBHOOK))
+    shown = redacted("webhook", parse_channel("webhook", "webhook", WEBHOOK))
     assert problems("webhook", "webhook", shown) == {
         "/config/url": "invalid_url",
         "/config/secrets/0": "invalid_secret",
@@ -180,7 +186,7 @@ fields = st.sampled_from(
 
 
 @given(
-    st.sampled_from(CHANNELS) | json_values,
+    st.sampled_from(sorted(CHANNELS)) | json_values,
     st.sampled_from(sorted(PROVIDERS)) | json_values,
     st.dictionaries(fields, json_values, max_size=8) | json_values,
 )
@@ -192,6 +198,7 @@ def test_whatever_comes_is_a_configuration_or_one_error(channel: object, provide
     else:
         problems = []
         assert parse_channel(channel, provider, read) == read
-        redacted(read)
+        assert isinstance(provider, str)
+        redacted(provider, read)
     assert problems or isinstance(config, dict)
     json.dumps(problems, ensure_ascii=False).encode()

@@ -11,7 +11,7 @@ from serve_apps.delivery.deliveries import Deliveries
 from serve_apps.delivery.provider import MAX_DETAIL_CHARS, clean, receipt
 from serve_apps.delivery.routing import Routing
 from tests.unit.delivery.dispatches import dispatch
-from whisperer.delivery.dispatch import ACCEPTED, REFUSED, RETRY, UNKNOWN, Dispatch, Receipt
+from whisperer.delivery.dispatch import Dispatch, Receipt, Verdict
 
 
 @dataclass
@@ -65,8 +65,8 @@ class FakeProvider:
         if self.behaviour == "raises":
             raise RuntimeError("password=geheim")
         if self.behaviour == "swaps":
-            return Receipt("another", ACCEPTED, self.name)
-        return receipt(dispatch, ACCEPTED, self.name)
+            return Receipt("another", Verdict.ACCEPTED, self.name)
+        return receipt(dispatch, Verdict.ACCEPTED, self.name)
 
     async def aclose(self) -> None:
         assert not self.closed
@@ -101,7 +101,7 @@ class Stand:
 async def test_a_channel_without_a_provider_goes_to_the_sink() -> None:
     stand = Stand()
     stand.plane.set("tn_1", "sms", "sink")
-    assert await stand.send(dispatch(), dispatch(1, "sms"), dispatch(2, "push")) == [(ACCEPTED, "sink")] * 3
+    assert await stand.send(dispatch(), dispatch(1, "sms"), dispatch(2, "push")) == [(Verdict.ACCEPTED, "sink")] * 3
     assert stand.made == []
 
 
@@ -111,7 +111,7 @@ async def test_receipts_come_in_the_order_of_the_dispatches_whatever_carries_the
     stand.plane.set("tn_2", "email", "webhook")
     batch = [dispatch(n, ["email", "sms"][n % 2], tenant=f"tn_{n % 3}") for n in range(12)]
     wanted = {("tn_1", "email"): "smtp", ("tn_2", "email"): "webhook"}
-    assert await stand.send(*batch) == [(ACCEPTED, wanted.get((d.tenant, d.channel), "sink")) for d in batch]
+    assert await stand.send(*batch) == [(Verdict.ACCEPTED, wanted.get((d.tenant, d.channel), "sink")) for d in batch]
     assert await stand.send() == []
 
 
@@ -121,14 +121,14 @@ async def test_a_provider_that_fails_fails_for_itself_alone(behaviour: str, capl
     stand.plane.set("tn_1", "email", "smtp", behaviour=behaviour)
     with caplog.at_level(logging.DEBUG):
         answers = await stand.send(dispatch(0), dispatch(1, "sms"), dispatch(2))
-    assert answers == [(RETRY, ""), (ACCEPTED, "sink"), (RETRY, "")]
+    assert answers == [(Verdict.RETRY, ""), (Verdict.ACCEPTED, "sink"), (Verdict.RETRY, "")]
     assert "geheim" not in caplog.text
 
 
 async def test_a_provider_that_cannot_be_made_is_never_replaced_by_the_sink(caplog: pytest.LogCaptureFixture) -> None:
     stand = Stand()
     stand.plane.set("tn_1", "email", "unknown")
-    assert await stand.send(dispatch()) == [(RETRY, "")]
+    assert await stand.send(dispatch()) == [(Verdict.RETRY, "")]
     assert stand.sink.sent == []
     assert "geheim" not in caplog.text
 
@@ -142,8 +142,8 @@ async def test_a_provider_that_hangs_is_bounded_and_holds_nobody_up() -> None:
     # It may have had the message: not a retry, and mail is not repeated blindly.
     receipts = await stand.receipts(dispatch(2), dispatch(3, "sms"))
     held = receipts[dispatch(2).send_key]
-    assert (held.status, held.repeatable) == (UNKNOWN, False)
-    assert receipts[dispatch(3).send_key].status == ACCEPTED
+    assert (held.status, held.repeatable) == (Verdict.UNKNOWN, False)
+    assert receipts[dispatch(3).send_key].status == Verdict.ACCEPTED
 
 
 async def test_a_receipt_does_not_wait_for_a_slower_one() -> None:
@@ -156,7 +156,7 @@ async def test_a_receipt_does_not_wait_for_a_slower_one() -> None:
     assert first.send_key == dispatch(1).send_key
     gate.set()
     [second] = await anext(told)
-    assert (second.send_key, second.status) == (dispatch().send_key, ACCEPTED)
+    assert (second.send_key, second.status) == (dispatch().send_key, Verdict.ACCEPTED)
 
 
 async def test_who_asks_again_for_an_attempt_has_its_receipt_and_nothing_is_sent_twice() -> None:
@@ -171,11 +171,11 @@ async def test_who_asks_again_for_an_attempt_has_its_receipt_and_nothing_is_sent
     again = asyncio.ensure_future(stand.send(dispatch()))
     await asyncio.sleep(0.01)
     gate.set()
-    assert await again == [(ACCEPTED, "smtp")]
-    assert await stand.send(dispatch()) == [(ACCEPTED, "smtp")]
+    assert await again == [(Verdict.ACCEPTED, "smtp")]
+    assert await stand.send(dispatch()) == [(Verdict.ACCEPTED, "smtp")]
     assert stand.made[0].sent.count(dispatch().send_key) == 1
-    assert await stand.send(dispatch(attempt=1)) == [(ACCEPTED, "smtp")]  # the next attempt is another
-    assert await stand.send(dispatch(tenant="tn_2")) == [(ACCEPTED, "sink")]  # and so is another tenant's
+    assert await stand.send(dispatch(attempt=1)) == [(Verdict.ACCEPTED, "smtp")]  # the next attempt is another
+    assert await stand.send(dispatch(tenant="tn_2")) == [(Verdict.ACCEPTED, "sink")]  # and so is another tenant's
     assert stand.made[0].sent.count(dispatch().send_key) == 2
 
 
@@ -183,7 +183,7 @@ async def test_an_unusable_address_is_handed_to_nobody() -> None:
     stand = Stand()
     receipts = await stand.receipts(dispatch(address="ada@example.com\r\nBcc: x@example.com"), dispatch(1))
     answers = [receipts[dispatch(n).send_key] for n in range(2)]
-    assert [(each.status, each.detail) for each in answers] == [(REFUSED, "no_address"), (ACCEPTED, "")]
+    assert [(each.status, each.detail) for each in answers] == [(Verdict.REFUSED, "no_address"), (Verdict.ACCEPTED, "")]
     assert stand.sink.sent == [dispatch(1).send_key]
 
 
@@ -201,16 +201,16 @@ async def test_the_control_plane_is_asked_once_while_nothing_changes() -> None:
 async def test_a_changed_channel_takes_over_and_an_unchanged_one_keeps_its_connections() -> None:
     stand = Stand()
     stand.plane.set("tn_1", "email", "smtp", host="a")
-    assert await stand.send(dispatch()) == [(ACCEPTED, "smtp")]
+    assert await stand.send(dispatch()) == [(Verdict.ACCEPTED, "smtp")]
     stand.plane.set("tn_9", "email", "smtp", host="a")  # somebody else's change
     await stand.send(dispatch(1))
     assert len(stand.made) == 1
     stand.plane.set("tn_1", "email", "webhook", host="b")
-    assert await stand.send(dispatch(2)) == [(ACCEPTED, "webhook")]
+    assert await stand.send(dispatch(2)) == [(Verdict.ACCEPTED, "webhook")]
     assert [each.closed for each in stand.made] == [True, False]
     del stand.plane.rows["tn_1", "email"]
     stand.plane.number += 1
-    assert await stand.send(dispatch(3)) == [(ACCEPTED, "sink")]
+    assert await stand.send(dispatch(3)) == [(Verdict.ACCEPTED, "sink")]
     assert [each.closed for each in stand.made] == [True, True]
 
 
@@ -223,10 +223,10 @@ async def test_a_provider_is_closed_only_when_nothing_is_sent_through_it() -> No
     slow = asyncio.ensure_future(stand.send(dispatch(1)))
     await stand.made[0].waiting.wait()
     stand.plane.set("tn_1", "email", "webhook", host="b")
-    assert await stand.send(dispatch(2)) == [(ACCEPTED, "webhook")]
+    assert await stand.send(dispatch(2)) == [(Verdict.ACCEPTED, "webhook")]
     assert not stand.made[0].closed
     gate.set()
-    assert await slow == [(ACCEPTED, "smtp")]
+    assert await slow == [(Verdict.ACCEPTED, "smtp")]
     assert stand.made[0].closed
 
 
@@ -235,10 +235,10 @@ async def test_a_control_plane_that_is_away_changes_nothing_that_is_known() -> N
     stand.plane.set("tn_1", "email", "smtp")
     await stand.send(dispatch(), dispatch(1, "sms"))
     stand.plane.down = True
-    assert await stand.send(dispatch(2), dispatch(3, "sms")) == [(ACCEPTED, "smtp"), (ACCEPTED, "sink")]
-    assert await stand.send(dispatch(4, tenant="tn_2")) == [(RETRY, "")]  # not known, so not guessed
+    assert await stand.send(dispatch(2), dispatch(3, "sms")) == [(Verdict.ACCEPTED, "smtp"), (Verdict.ACCEPTED, "sink")]
+    assert await stand.send(dispatch(4, tenant="tn_2")) == [(Verdict.RETRY, "")]  # not known, so not guessed
     stand.plane.down = False
-    assert await stand.send(dispatch(5, tenant="tn_2")) == [(ACCEPTED, "sink")]
+    assert await stand.send(dispatch(5, tenant="tn_2")) == [(Verdict.ACCEPTED, "sink")]
 
 
 async def test_closing_closes_every_provider() -> None:

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.unit.delivery.dispatches import dispatch
-from whisperer.delivery.channels import parse_sender
+from whisperer.delivery.addresses import parse_sender
 from whisperer.delivery.errors import UnsendableError
 from whisperer.delivery.mime import build_email, message_id
 

@@ -5,25 +5,23 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisperer.delivery.schedule import (
-    DELAYS_S,
-    JITTER,
-    MAX_RETRY_AFTER_S,
-    WEBHOOK_DELAYS_S,
-    delays_s,
-    next_attempt_at,
-)
+from whisperer.delivery.schedule import JITTER, MAX_RETRY_AFTER_S, next_attempt_at
+from whisperer.vocabulary.channels import CHANNELS, WITHIN_A_DAY_S, WITHIN_THREE_DAYS_S
 
 NOW = 1_700_000_000_000
 keys = st.text(min_size=1, max_size=40)
-channels = st.sampled_from(["email", "sms", "push", "webhook"])
+channels = st.sampled_from(sorted(CHANNELS))
 
 
 def test_the_schedules_are_those_of_the_design() -> None:
-    assert DELAYS_S == (0, 5, 30, 120, 600, 1800, 7200, 21600, 50400)
-    assert WEBHOOK_DELAYS_S == (0, 5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
-    assert delays_s("webhook") is WEBHOOK_DELAYS_S
-    assert {delays_s(channel) for channel in ("email", "sms", "push")} == {DELAYS_S}
+    assert WITHIN_A_DAY_S == (0, 5, 30, 120, 600, 1800, 7200, 21600, 50400)
+    assert WITHIN_THREE_DAYS_S == (0, 5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
+    assert CHANNELS["webhook"].retry_delays_s is WITHIN_THREE_DAYS_S
+    assert {CHANNELS[channel].retry_delays_s for channel in ("email", "sms", "push")} == {WITHIN_A_DAY_S}
+
+
+def test_a_channel_of_a_newer_release_has_a_schedule_after_a_step_back() -> None:
+    assert next_attempt_at("snd_1", 3, NOW, None, "hologram") == next_attempt_at("snd_1", 3, NOW, None, "email")
 
 
 @given(keys, st.integers(0, 9), channels)
@@ -31,11 +29,11 @@ def test_a_wait_is_never_shorter_than_scheduled_and_at_most_a_jitter_longer(
     key: str, attempts: int, channel: str
 ) -> None:
     at = next_attempt_at(key, attempts, NOW, None, channel)
-    if attempts >= len(delays_s(channel)):
+    if attempts >= len(CHANNELS[channel].retry_delays_s):
         assert at is None
     else:
         assert at is not None
-        wait_ms = delays_s(channel)[attempts] * 1000
+        wait_ms = CHANNELS[channel].retry_delays_s[attempts] * 1000
         assert wait_ms <= at - NOW <= wait_ms * (1 + JITTER)
 
 
@@ -60,8 +58,8 @@ def test_what_a_provider_asks_for_is_honoured_up_to_a_bound(key: str, asked: flo
 
 
 def test_a_provider_cannot_prolong_an_exhausted_schedule() -> None:
-    assert next_attempt_at("snd_1", len(DELAYS_S), NOW, 5.0, "email") is None
-    assert next_attempt_at("snd_1", len(WEBHOOK_DELAYS_S), NOW, 5.0, "webhook") is None
+    assert next_attempt_at("snd_1", len(WITHIN_A_DAY_S), NOW, 5.0, "email") is None
+    assert next_attempt_at("snd_1", len(WITHIN_THREE_DAYS_S), NOW, 5.0, "webhook") is None
 
 
 def test_keys_that_fail_together_do_not_come_back_together() -> None:

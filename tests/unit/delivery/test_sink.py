@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from serve_apps.delivery.sink import Sink, SinkProvider
 from serve_apps.delivery.sink_schema import open_connection
 from tests.unit.delivery.dispatches import PARTS, dispatch
-from whisperer.delivery.dispatch import ACCEPTED, BOUNCED, REJECTED, RETRY
+from whisperer.delivery.dispatch import Verdict
 from whisperer.errors import UnavailableError
 
 ROOT = Path(__file__).parents[3]
@@ -39,7 +39,7 @@ def test_a_message_is_kept_as_it_was_sent(sink: Sink) -> None:
     headers = {"List-Unsubscribe": "<https://example.com/u/1>"}
     [receipt] = sink.accept([dispatch(headers=headers)], NOW)
     assert (receipt.status, receipt.provider, receipt.content_hash, receipt.locale) == (
-        ACCEPTED,
+        Verdict.ACCEPTED,
         "sink",
         "c0ffee",
         "de",
@@ -96,12 +96,17 @@ def test_doubled_messages_are_counted_where_no_index_rules_them_out(sink: Sink, 
 def test_special_addresses_play_difficult_recipients(sink: Sink) -> None:
     addresses = ["bounce+1@example.com", "reject+1@example.com", "defer+1@example.com", "ada+bounce@example.com"]
     receipts = sink.accept([dispatch(n, address=address) for n, address in enumerate(addresses)], NOW)
-    assert [receipt.status for receipt in receipts] == [BOUNCED, REJECTED, RETRY, ACCEPTED]
+    assert [receipt.status for receipt in receipts] == [
+        Verdict.BOUNCED,
+        Verdict.REJECTED,
+        Verdict.RETRY,
+        Verdict.ACCEPTED,
+    ]
     assert sink.counts("tn_1").total == 1
     again = [sink.accept([dispatch(2, address="defer+1@example.com", attempt=n)], NOW)[0].status for n in (1, 2, 3)]
-    assert again == [RETRY, ACCEPTED, ACCEPTED]
+    assert again == [Verdict.RETRY, Verdict.ACCEPTED, Verdict.ACCEPTED]
     [push] = sink.accept([dispatch(9, "push", address="bounce+token")], NOW)
-    assert push.status == BOUNCED
+    assert push.status == Verdict.BOUNCED
 
 
 def test_messages_are_paged_in_both_directions_and_filtered(sink: Sink) -> None:
@@ -144,7 +149,10 @@ def test_the_file_is_bounded_and_keeps_the_newest(path: Path) -> None:
 
 def test_a_strange_text_fails_nobody(sink: Sink) -> None:
     strange = dispatch(parts={"text": "\ud800\0"}, headers={"X": "\ud800"}, user_key="u:\ud800'; DROP TABLE message--")
-    assert [receipt.status for receipt in sink.accept([strange, dispatch(1)], NOW)] == [ACCEPTED, ACCEPTED]
+    assert [receipt.status for receipt in sink.accept([strange, dispatch(1)], NOW)] == [
+        Verdict.ACCEPTED,
+        Verdict.ACCEPTED,
+    ]
     assert sink.messages("tn_1", user_key="' OR 1=1 --") == []
     assert sink.counts("tn_1").total == 2
 
@@ -154,7 +162,7 @@ def test_a_batch_that_fails_leaves_nothing_behind(sink: Sink) -> None:
         sink.accept([dispatch(), None], NOW)  # type: ignore[list-item]
     assert sink.counts("tn_1").total == 0
     assert sink.messages("tn_1") == []
-    assert sink.accept([dispatch()], NOW)[0].status == ACCEPTED
+    assert sink.accept([dispatch()], NOW)[0].status == Verdict.ACCEPTED
 
 
 def test_the_file_is_private_and_of_a_known_layout(path: Path) -> None:
@@ -171,7 +179,7 @@ async def test_a_file_that_cannot_be_written_asks_for_another_attempt(path: Path
     sink = Sink(path)
     sink.close()
     receipt = await SinkProvider(sink, lambda: NOW).send(dispatch())
-    assert receipt.status == RETRY
+    assert receipt.status == Verdict.RETRY
 
 
 @settings(max_examples=25, deadline=None)
@@ -278,6 +286,6 @@ def test_a_message_that_was_on_its_way_when_its_user_was_forgotten_is_not_kept(s
         dispatch(2, user_key=NEEDLE, decided_at=NOW + 1),
     )
     others = dispatch(3, user_key=NEEDLE, tenant="tn_2", decided_at=NOW)
-    assert {receipt.status for receipt in sink.accept([on_its_way, later, others], NOW)} == {ACCEPTED}
+    assert {receipt.status for receipt in sink.accept([on_its_way, later, others], NOW)} == {Verdict.ACCEPTED}
     assert [message.decision_id for message in sink.messages("tn_1")] == ["dec_2"]
     assert [message.decision_id for message in sink.messages("tn_2")] == ["dec_3"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from whisperer.eligibility.addresses import TRAITS
 from whisperer.eligibility.check import ORDER
 from whisperer.eligibility.standing import MAX_SENDS, RETAIN_SENDS_MS
 from whisperer.journeys.schedule import MAX_MISSED
+from whisperer.vocabulary.channels import CHANNELS
 from whisperer.vocabulary.reasons import SENTENCES, Reason
 
 PAGE = (Path(__file__).parents[3] / "docs" / "eligibility.md").read_text()
@@ -28,8 +28,9 @@ def test_the_order_is_the_one_that_is_checked() -> None:
 
 
 def test_every_trait_that_holds_an_address_is_on_the_page() -> None:
-    for channel, names in TRAITS.items():
-        assert f"| `{channel}` | " + ", else ".join(f"`{name}`" for name in names) in section("Addresses")
+    for channel in CHANNELS.values():
+        names = ", else ".join(f"`{name}`" for name in channel.address.traits) or "none"
+        assert f"| `{channel.name}` | {names} |" in section("Addresses")
 
 
 def test_the_bounds_are_those_of_the_code() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from whisperer.eligibility.groups import assigned, draw, merged
 from whisperer.eligibility.standing import Assignment, Standing
-from whisperer.vocabulary.groups import GROUPS, HOLDOUT, POLICY, UNIFORM
+from whisperer.vocabulary.groups import GROUPS, Group
 
 KEYS = [f"u:{n}" for n in range(20_000)]
 
@@ -30,14 +30,14 @@ assignments = st.one_of(
 def test_groups_have_their_shares() -> None:
     found = Counter(draw(key, "salt", 0.05, 0.1) for key in KEYS)
     # five standard deviations of a binomial
-    assert abs(found[HOLDOUT] - 1_000) < 155
-    assert abs(found[UNIFORM] - 2_000) < 213
+    assert abs(found[Group.HOLDOUT] - 1_000) < 155
+    assert abs(found[Group.UNIFORM] - 2_000) < 213
     assert set(found) == set(GROUPS)
 
 
 def test_two_tenants_draw_independently() -> None:
-    here = {key for key in KEYS if draw(key, "one", 0.1, 0) == HOLDOUT}
-    there = {key for key in KEYS if draw(key, "two", 0.1, 0) == HOLDOUT}
+    here = {key for key in KEYS if draw(key, "one", 0.1, 0) == Group.HOLDOUT}
+    there = {key for key in KEYS if draw(key, "two", 0.1, 0) == Group.HOLDOUT}
     assert abs(len(here & there) - 200) < 71
 
 
@@ -50,12 +50,14 @@ def test_changing_one_share_moves_nobody_between_the_others(
     key: str, share: float, before: float, after: float
 ) -> None:
     moved = {draw(key, "salt", share, before), draw(key, "salt", share, after)}
-    assert moved not in ({HOLDOUT, POLICY}, {HOLDOUT, UNIFORM})
+    assert moved not in ({Group.HOLDOUT, Group.POLICY}, {Group.HOLDOUT, Group.UNIFORM})
     moved = {draw(key, "salt", before, share), draw(key, "salt", after, share)}
-    assert moved not in ({UNIFORM, POLICY}, {UNIFORM, HOLDOUT})
+    assert moved not in ({Group.UNIFORM, Group.POLICY}, {Group.UNIFORM, Group.HOLDOUT})
 
 
-@pytest.mark.parametrize(("holdout", "uniform", "group"), [(1, 0, HOLDOUT), (0, 1, UNIFORM), (0, 0, POLICY)])
+@pytest.mark.parametrize(
+    ("holdout", "uniform", "group"), [(1, 0, Group.HOLDOUT), (0, 1, Group.UNIFORM), (0, 0, Group.POLICY)]
+)
 def test_a_whole_share_takes_everyone(holdout: float, uniform: float, group: str) -> None:
     assert {draw(key, "salt", holdout, uniform) for key in KEYS[:2_000]} == {group}
 
@@ -63,7 +65,7 @@ def test_a_whole_share_takes_everyone(holdout: float, uniform: float, group: str
 def test_a_group_is_drawn_once_and_kept_when_shares_change() -> None:
     standing = Standing()
     first = assigned(standing, "u:ada", 7, "salt", holdout=1, uniform=0)
-    assert first == standing.assignment == Assignment(7, "u:ada", HOLDOUT)
+    assert first == standing.assignment == Assignment(7, "u:ada", Group.HOLDOUT)
     assert assigned(standing, "u:ada", 8, "salt", holdout=0, uniform=1) == first
 
 
@@ -89,6 +91,6 @@ def test_users_of_different_groups_are_conflicted_and_of_one_group_are_not(parts
 
 
 def test_the_known_users_group_is_kept_though_the_anonymous_one_was_first() -> None:
-    anonymous, known = Assignment(1, "a:1", POLICY), Assignment(9, "u:ada", HOLDOUT)
-    assert merged(anonymous, known) == Assignment(9, "u:ada", HOLDOUT, conflicted=True)
-    assert merged(Assignment(1, "u:bob", HOLDOUT), known) == Assignment(1, "u:bob", HOLDOUT)
+    anonymous, known = Assignment(1, "a:1", Group.POLICY), Assignment(9, "u:ada", Group.HOLDOUT)
+    assert merged(anonymous, known) == Assignment(9, "u:ada", Group.HOLDOUT, conflicted=True)
+    assert merged(Assignment(1, "u:bob", Group.HOLDOUT), known) == Assignment(1, "u:bob", Group.HOLDOUT)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import tomllib
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.settings import default_text
 from tests.unit.events.ingesting import admitted, ingest
 from whisperer.events.kernels.placeholders import DEFAULT, PLACEHOLDER_IDS, Placeholders, normal_form
 from whisperer.events.parse import parse_body, parse_exactly
 from whisperer.events.routes import Route
+from whisperer.settings import Settings
 
 ZERO_UUID = "00000000-0000-0000-0000-000000000000"
 NOBODY = [
@@ -116,5 +114,5 @@ def test_an_entry_that_cannot_be_compared_is_refused(wrong: str) -> None:
 
 
 def test_the_settings_name_the_ids_that_are_built_in() -> None:
-    named = tomllib.loads(default_text())["identity"]["placeholder_ids"]
+    named = Settings().identity.placeholder_ids
     assert Placeholders.listed(named).texts == {normal_form(text) for text in PLACEHOLDER_IDS}

@@ -7,7 +7,7 @@ from typing import Any
 
 from actors.calls.map_holder import MapHolder
 from actors.calls.partition_map import PartitionMap
-from actors.calls.shards import OK, STALE_MAP
+from actors.calls.shards import CallStatus
 from serve_apps.gateway.tracking.coalesce import Coalescer
 from tests.unit.shard.world import add, event
 from whisperer.errors import UnavailableError
@@ -43,9 +43,9 @@ class Shards:
         tenants = [decode_block(block).tenant for block in blocks]
         strays = [n for n, tenant in enumerate(tenants) if shard == 0 and tenant == self._stray]
         if strays and not self._by_name:
-            return STALE_MAP, None
+            return CallStatus.STALE_MAP, None
         self.stored += [(shard, tenant) for n, tenant in enumerate(tenants) if n not in strays]
-        return (STALE_MAP, strays) if strays else (OK, None)
+        return (CallStatus.STALE_MAP, strays) if strays else (CallStatus.OK, None)
 
     async def until(self, attempt: Any, timeout_s: float, is_done: Any) -> Any:
         while True:

@@ -14,7 +14,6 @@ import pytest
 pytest.importorskip("xgboost")
 pytest.importorskip("shap")
 
-from actors.installation import ScoringSection
 from actors.shard.scoring import Scoring
 from cluster.control_plane import tenants
 from cluster.control_plane.score_steps import evidence_for
@@ -29,6 +28,7 @@ from whisperer.models.artifact import MANIFEST, TEST_ROWS, Manifest, decode, enc
 from whisperer.models.loading import load
 from whisperer.models.scores import open_model
 from whisperer.profiles.scores import CHURN, BgNbdScores
+from whisperer.settings import ScoringSettings
 from whisperer.shard import inspection
 from whisperer.shard.records import RecordBody, ScoreModelChosen
 
@@ -94,7 +94,7 @@ def sweeping(users: Users, cache: Path) -> Scoring:
     async def submit(body: RecordBody) -> None:
         users.write(0, body)
 
-    return Scoring(users.shards[0], submit, lambda: users.now, cache, ScoringSection())
+    return Scoring(users.shards[0], submit, lambda: users.now, cache, ScoringSettings())
 
 
 async def test_a_model_that_is_promoted_scores_users_and_a_rollback_brings_the_formula_back(

@@ -16,12 +16,12 @@ from actors.calls.learner_views import AnyLearnerStatus, LearnerAway
 from actors.calls.map_holder import MapHolder
 from actors.calls.partition_map import PartitionMap
 from actors.calls.plain import plain
-from actors.calls.shards import OK, ShardCalls
+from actors.calls.shards import CallStatus, ShardCalls
 from actors.jobs import DecisionAudit, Task
 from actors.jobs.simulation_runs import Simulations as SimulationRuns
 from cluster.control_plane import ControlPlane
-from cluster.installation import Installation
-from cluster.ports import ports_of_block
+from cluster.launch.installation import Installation
+from cluster.launch.ports import ports_of_block
 from cluster.settings import load as load_settings
 from serve_apps.delivery.sink import Sink
 from serve_apps.gateway.api import build
@@ -113,7 +113,7 @@ class PlayedShards(ShardCalls):
         return [call for call in self.calls if call[1] == method]
 
     def _direct_way(self, shard: int) -> Any:
-        return OK, None
+        return CallStatus.OK, None
 
     def _publish(self, shard: int, *_: Any) -> None:
         return None
@@ -122,16 +122,16 @@ class PlayedShards(ShardCalls):
         self.scoring[shard, chosen.tenant] = chosen
 
     def _user(self, shard: int, version: int, tenant: str, key: str, as_of: int | None) -> Any:
-        return OK, self.users.get(f"{tenant}/{key}")
+        return CallStatus.OK, self.users.get(f"{tenant}/{key}")
 
     def _root(self, shard: int, version: int, tenant: str, key: str) -> Any:
-        return OK, self.roots.get(f"{tenant}/{key}", key)
+        return CallStatus.OK, self.roots.get(f"{tenant}/{key}", key)
 
     def _state_consent(self, shard: int, *_: Any) -> Any:
-        return OK, None
+        return CallStatus.OK, None
 
     def _erase(self, shard: int, *_: Any) -> Any:
-        return OK, None
+        return CallStatus.OK, None
 
     def _flush(self, shard: int) -> None:
         return None
@@ -140,7 +140,7 @@ class PlayedShards(ShardCalls):
         if self.stale:
             self.stale -= 1
             return "stale_map", 2
-        return OK, [self._asked(tenant, key, campaign, occurrence) for key, occurrence in users]
+        return CallStatus.OK, [self._asked(tenant, key, campaign, occurrence) for key, occurrence in users]
 
     def _asked(self, tenant: str, key: str, campaign: str, occurrence: str) -> dict[str, Any]:
         id, user = decision_id(tenant, key, campaign, occurrence), self.users.get(f"{tenant}/{key}")

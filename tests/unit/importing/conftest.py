@@ -5,8 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from cluster.importing import sending
-
-from .recording_gateway import RecordingGateway
+from tests.unit.importing.recording_gateway import RecordingGateway
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from .recording_gateway import RecordingGateway
+from tests.unit.importing.recording_gateway import RecordingGateway
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 

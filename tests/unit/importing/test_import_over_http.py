@@ -18,9 +18,8 @@ import pytest
 from cluster.importing import checkpoint
 from cluster.importing.command import import_file
 from cluster.importing.report import ImportReport
+from tests.unit.importing.recording_gateway import RecordingGateway
 from whisperer.errors import ConflictError, InvalidKeyError, RequestError, UnavailableError
-
-from .recording_gateway import RecordingGateway
 
 MAP = {
     "user_id": "user",

@@ -13,9 +13,8 @@ import pytest
 
 from cluster.importing.command import import_file
 from cluster.importing.report import ImportReport
-
-from ..events.ingesting import Stored, ingest
-from .recording_gateway import RecordingGateway
+from tests.unit.events.ingesting import Stored, ingest
+from tests.unit.importing.recording_gateway import RecordingGateway
 
 CHECKOUT = Path(__file__).parents[3]
 DATA = Path(os.environ.get("USER_WHISPERER_SHARED", CHECKOUT.parent / "shared")) / "data"

@@ -78,7 +78,7 @@ quiet = (
 def arms(draw: st.DrawFn) -> list[dict[str, Any]]:
     ids = draw(st.lists(names, min_size=1, max_size=limits.MAX_ARMS, unique=True))
     return [
-        {"id": id, "channel": draw(st.sampled_from(CHANNELS)), "template": draw(names)}
+        {"id": id, "channel": draw(st.sampled_from(sorted(CHANNELS))), "template": draw(names)}
         | draw(st.fixed_dictionaries({}, optional={"offer": offers, "cost": amounts}))
         for id in ids
     ]

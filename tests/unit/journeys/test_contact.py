@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from training.simulator.history import History
 from whisperer.decisions.context import NAMES
 from whisperer.eligibility.standing import Sent, Standing
-from whisperer.feedback.outcome import CLICKED, OPENED, UNSUBSCRIBED
+from whisperer.feedback.outcome import OutcomeKind
 from whisperer.journeys import contact
 from whisperer.journeys.contact import BY_CHANNEL, CONTACT
 from whisperer.journeys.engagement import Decision, Engagement, OutcomeEntry, SendState
@@ -29,9 +29,15 @@ def values(held: Engagement | None, now: int = NOW) -> dict[str, float]:
 
 def test_each_channel_is_counted_for_itself() -> None:
     mail = Decision("d1", "c", 1, "event", "o", NOW - DAY, "sent", send=SendState("s1", "email"))
-    mail.outcomes = [OutcomeEntry(NOW - HOUR, OPENED), OutcomeEntry(NOW - HOUR, CLICKED, "https://a")]
+    mail.outcomes = [
+        OutcomeEntry(NOW - HOUR, OutcomeKind.OPENED),
+        OutcomeEntry(NOW - HOUR, OutcomeKind.CLICKED, "https://a"),
+    ]
     text = Decision("d2", "c", 1, "event", "p", NOW - 40 * DAY, "sent", send=SendState("s2", "sms"))
-    text.outcomes = [OutcomeEntry(NOW - 31 * DAY, CLICKED), OutcomeEntry(NOW - DAY, UNSUBSCRIBED)]
+    text.outcomes = [
+        OutcomeEntry(NOW - 31 * DAY, OutcomeKind.CLICKED),
+        OutcomeEntry(NOW - DAY, OutcomeKind.UNSUBSCRIBED),
+    ]
     sends = [Sent(NOW - 40 * DAY, "c", "sms", "s2"), Sent(NOW - 10 * DAY, "c", "email", "s0")]
     held = Engagement(Standing(sends=[*sends, Sent(NOW - 2 * HOUR, "c", "email", "s1")]), [text, mail])
     found = values(held)
@@ -60,7 +66,7 @@ def test_the_simulator_counts_contact_as_a_shard_does(sent: list[int], noticed: 
     sends = sorted(NOW - hours * HOUR for hours in sent)
     history.sends, history.engaged = sends, sorted(NOW - hours * HOUR for hours in noticed)
     decision = Decision("d", "c", 1, "event", "o", NOW, "sent", send=SendState("s", "push"))
-    decision.outcomes = [OutcomeEntry(at, OPENED) for at in history.engaged]
+    decision.outcomes = [OutcomeEntry(at, OutcomeKind.OPENED) for at in history.engaged]
     found = values(Engagement(Standing(sends=[Sent(at, "c", "push", "s") for at in sends]), [decision]))
     simulated = dict(zip(NAMES, history.features(NOW, NOW), strict=True))
     for name in ("sends_7d", "hours_since_send", "engaged_30d"):

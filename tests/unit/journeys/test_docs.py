@@ -13,7 +13,7 @@ from serve_apps.gateway.http import exchange
 from serve_apps.gateway.services.decisions import ANSWER_WITHIN_S, MAX_USERS
 from whisperer.journeys import limits
 from whisperer.journeys.campaign import STATUSES
-from whisperer.journeys.engagement import DECIDING, NO_SEND, REFUSED, SENDING, SENT
+from whisperer.journeys.engagement import DecisionStatus
 from whisperer.journeys.errors import CampaignError
 from whisperer.journeys.parse import FIELDS, PERIODS, SCOPES, TRIGGERS, parse_campaign
 from whisperer.journeys.schema import EXAMPLE
@@ -52,7 +52,18 @@ def test_the_problems_of_the_wrong_example_are_those_of_the_table() -> None:
 
 
 def test_every_field_word_and_limit_is_documented() -> None:
-    for word in (*FIELDS, *TRIGGERS, *PERIODS, *SCOPES, *STATUSES, DECIDING, SENDING, SENT, NO_SEND, REFUSED):
+    for word in (
+        *FIELDS,
+        *TRIGGERS,
+        *PERIODS,
+        *SCOPES,
+        *STATUSES,
+        DecisionStatus.DECIDING,
+        DecisionStatus.SENDING,
+        DecisionStatus.SENT,
+        DecisionStatus.NO_SEND,
+        DecisionStatus.REFUSED,
+    ):
         assert word in CAMPAIGNS, word
     for told in (
         f"1 to {limits.MAX_ARMS}, each",

@@ -11,14 +11,10 @@ from hypothesis import strategies as st
 from tests.unit.eligibility.test_merge import standings
 from whisperer.journeys import merge as merging
 from whisperer.journeys.engagement import (
-    DECIDING,
     KEEP,
-    NO_SEND,
     OPEN,
-    REFUSED,
-    SENDING,
-    SENT,
     Decision,
+    DecisionStatus,
     Engagement,
     Exposure,
     OutcomeEntry,
@@ -29,12 +25,20 @@ from whisperer.journeys.merge import is_settled, kept, merge
 SIDES = ("x", "y", "z")
 
 
-def decision(name: str, at: int, status: str = SENT, **more: object) -> Decision:
-    chosen = {} if status in (DECIDING, REFUSED) else {"chosen_at": at}
+def decision(name: str, at: int, status: str = DecisionStatus.SENT, **more: object) -> Decision:
+    chosen = {} if status in (DecisionStatus.DECIDING, DecisionStatus.REFUSED) else {"chosen_at": at}
     return Decision(name, "tips", 1, "event", "o", at, status, **(chosen | more))  # type: ignore[arg-type]
 
 
-statuses = st.sampled_from([DECIDING, SENDING, SENT, NO_SEND, REFUSED])
+statuses = st.sampled_from(
+    [
+        DecisionStatus.DECIDING,
+        DecisionStatus.SENDING,
+        DecisionStatus.SENT,
+        DecisionStatus.NO_SEND,
+        DecisionStatus.REFUSED,
+    ]
+)
 
 
 @st.composite
@@ -102,7 +106,7 @@ def test_decisions_are_in_the_order_they_were_considered() -> None:
     [
         (decision("dec_a", 1, revision=5), decision("dec_a", 1, matured=True)),
         (decision("dec_a", 1, outcomes=[OutcomeEntry(1, "opened")]), decision("dec_a", 1, revision=1)),
-        (decision("dec_a", 1, SENDING), decision("dec_a", 1, SENT)),
+        (decision("dec_a", 1, DecisionStatus.SENDING), decision("dec_a", 1, DecisionStatus.SENT)),
         (decision("dec_a", 1), decision("dec_a", 1, outcomes=[OutcomeEntry(1, "opened")])),
     ],
 )
@@ -114,9 +118,9 @@ def test_of_two_copies_of_a_decision_the_further_advanced_is_kept(behind: Decisi
 def test_only_settled_decisions_are_forgotten_and_the_oldest_first() -> None:
     settled = [decision(f"dec_{n:03}", n, matured=True) for n in range(KEEP + 2)]
     awaited = [
-        decision("dec_open", 0, SENDING),
-        decision("dec_immature", 0, SENT),
-        decision("dec_deciding", 0, DECIDING),
+        decision("dec_open", 0, DecisionStatus.SENDING),
+        decision("dec_immature", 0, DecisionStatus.SENT),
+        decision("dec_deciding", 0, DecisionStatus.DECIDING),
     ]
     assert kept([*awaited, *settled]) == [*awaited, *settled[2:]]
     assert merge(Engagement(decisions=awaited), Engagement(decisions=settled)).decisions[-KEEP:] == settled[2:]
@@ -125,8 +129,8 @@ def test_only_settled_decisions_are_forgotten_and_the_oldest_first() -> None:
 @given(statuses, st.booleans())
 def test_a_decision_is_settled_when_nothing_more_can_come_of_it(status: str, matured: bool) -> None:
     one = decision("dec_a", 1, status, matured=matured)
-    assert is_settled(one) == (status not in OPEN and (matured or status == REFUSED))
+    assert is_settled(one) == (status not in OPEN and (matured or status == DecisionStatus.REFUSED))
 
 
 def test_a_refused_choice_still_matures() -> None:
-    assert not is_settled(decision("dec_a", 1, REFUSED, chosen_at=1))
+    assert not is_settled(decision("dec_a", 1, DecisionStatus.REFUSED, chosen_at=1))

@@ -46,7 +46,7 @@ def test_the_gate_of_score_models_is_the_codes() -> None:
         f"the difference in AUC is above -{rule.auc_drop:g}",
         f"within {rule.slope[0]:.2f} and {rule.slope[1]:.2f}, with {rule.fewest} rows at least",
         f"The policy `{SCORES}` is for",
-        f"`{NOT_COMPARABLE}` are rows",
+        f"the reason `{NOT_COMPARABLE}` means",
     ):
         assert told in WORDS, told
 
@@ -57,7 +57,7 @@ def test_every_guardrail_is_in_the_table_with_its_limit() -> None:
         assert row.startswith(f"{getattr(LIMITS, name):.0%}".replace("%", " %"))
         assert f"{LIMITS.ratio:g} times" in row
     assert f"| {LIMITS.value_drop:.0%} less reward a user |".replace("%", " %") in WORDS
-    assert f"a chance of at most {LIMITS.alpha:.0%} a".replace("%", " %") in WORDS
+    assert f"a chance of at most {LIMITS.alpha:.0%} per guardrail".replace("%", " %") in WORDS
     assert f"Value needs {guardrails.FEWEST_USERS} users" in WORDS
     assert f"over {MAX_FILE_BYTES >> 20} MiB" in WORDS
 

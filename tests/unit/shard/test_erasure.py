@@ -6,14 +6,14 @@ from tests.unit.shard.campaigns import ADDRESSES, ON_REQUEST
 from tests.unit.shard.moves import move
 from tests.unit.shard.world import SEED, T0, TENANT, World, event
 from whisperer.eligibility.groups import draw
-from whisperer.feedback.outcome import UNSUBSCRIBED
+from whisperer.feedback.outcome import OutcomeKind
 from whisperer.ids import partition_of
 from whisperer.shard import inspection, snapshot
 from whisperer.shard.machine import DEFAULT_MAX_IDS
 from whisperer.shard.records import Asked, ConsentStated, ErasureDone, Outcome, Outcomes
-from whisperer.vocabulary.groups import HOLDOUT
+from whisperer.vocabulary.groups import Group
 
-ANN = next(f"ann{i}" for i in range(100) if draw(f"u:ann{i}", "salt", 0.3, 0.3) != HOLDOUT)
+ANN = next(f"ann{i}" for i in range(100) if draw(f"u:ann{i}", "salt", 0.3, 0.3) != Group.HOLDOUT)
 PLACE = partition_of(f"u:{ANN}", SEED)
 
 
@@ -23,7 +23,7 @@ def home(world: World) -> int:
 
 def unsubscribe(world: World) -> None:
     """By the link in a message that an erased user still has."""
-    outcome = Outcome(f"u:{ANN}", "dec_gone", UNSUBSCRIBED, world.now, channel="email", purpose="marketing")
+    outcome = Outcome(f"u:{ANN}", "dec_gone", OutcomeKind.UNSUBSCRIBED, world.now, channel="email", purpose="marketing")
     world.write(home(world), Outcomes(TENANT, [outcome]))
 
 

@@ -21,11 +21,11 @@ from tests.unit.shard.campaigns import (
 )
 from tests.unit.shard.world import DAY, SEED, T0, TENANT, World, event
 from whisperer.decisions.decision import NO_SEND, decision_id, send_key
-from whisperer.delivery.dispatch import ACCEPTED, BOUNCED, REJECTED, RETRY, UNKNOWN, Receipt
+from whisperer.delivery.dispatch import Receipt, Verdict
 from whisperer.eligibility.groups import draw
 from whisperer.eligibility.rules import QuietHours
 from whisperer.eligibility.suppression import address_hash
-from whisperer.feedback.outcome import CLICKED, UNSUBSCRIBED
+from whisperer.feedback.outcome import OutcomeKind
 from whisperer.ids import partition_of
 from whisperer.journeys.engagement import KEEP, Engagement
 from whisperer.shard.move.packing import extract
@@ -42,18 +42,20 @@ from whisperer.shard.records import (
 from whisperer.shard.state.loop import MOST_IMMATURE
 from whisperer.shard.state.timers import DECISION_DEADLINE_MS
 from whisperer.shard.views.decision import DecisionView, SendView
-from whisperer.vocabulary.groups import HOLDOUT
+from whisperer.vocabulary.groups import Group
 
 
 def treated(world: World, trait: dict[str, Any] = ADDRESSES, name: str = "ann") -> str:
     """A user with addresses who is not in the holdout: the first of name, name2, …"""
-    user = next(u for u in (name, *(f"{name}{i}" for i in range(2, 99))) if draw(f"u:{u}", "salt", 0.3, 0.3) != HOLDOUT)
+    user = next(
+        u for u in (name, *(f"{name}{i}" for i in range(2, 99))) if draw(f"u:{u}", "salt", 0.3, 0.3) != Group.HOLDOUT
+    )
     world.send(event(user, type="identify", traits=trait, at=world.now))
     return user
 
 
 def held_out(world: World) -> str:
-    user = next(f"h{i}" for i in range(99) if draw(f"u:h{i}", "salt", 0.3, 0.3) == HOLDOUT)
+    user = next(f"h{i}" for i in range(99) if draw(f"u:h{i}", "salt", 0.3, 0.3) == Group.HOLDOUT)
     world.send(event(user, type="identify", traits=ADDRESSES, at=world.now))
     return user
 
@@ -118,7 +120,7 @@ def test_a_holdout_user_is_decided_like_anyone_and_never_sent_to(live: World) ->
     live.decide(lambda _: "mail")
     assert live.deliver_messages() == []
     found = only(live, user)
-    assert (found.group, found.status, found.propensity) == (HOLDOUT, "no_send", 1.0)
+    assert (found.group, found.status, found.propensity) == (Group.HOLDOUT, "no_send", 1.0)
 
 
 def test_without_an_answer_within_a_minute_the_candidate_is_refused(live: World) -> None:
@@ -180,7 +182,7 @@ def test_an_unsubscription_closes_the_channel_and_costs_reward(live: World) -> N
     live.decide(lambda _: "mail")
     live.deliver_messages()
     found = only(live, user)
-    outcome = Outcome(f"u:{user}", found.id, UNSUBSCRIBED, live.now, "", "email", "marketing")
+    outcome = Outcome(f"u:{user}", found.id, OutcomeKind.UNSUBSCRIBED, live.now, "", "email", "marketing")
     live.write(live.home_of(found.id), Outcomes(TENANT, [outcome, outcome]))
     live.tick(live.now + WINDOW_MS)
     assert only(live, user).reward == -0.5
@@ -192,7 +194,7 @@ def test_failed_attempts_follow_the_schedule_and_keep_the_send_key(live: World) 
     user = treated(live)
     live.send(event(user, name="Looked"))
     live.decide(lambda _: "mail")
-    keys = live.deliver_messages(RETRY)
+    keys = live.deliver_messages(Verdict.RETRY)
     assert live.deliver_messages() == []  # it waits
     send = message(only(live, user))
     assert send.next_at > live.now
@@ -206,7 +208,7 @@ def test_attempts_end_and_the_refusal_says_so(live: World) -> None:
     live.send(event(user, name="Looked"))
     live.decide(lambda _: "mail")
     for _ in range(20):
-        live.deliver_messages(RETRY)
+        live.deliver_messages(Verdict.RETRY)
         found = only(live, user)
         if found.status == "refused":
             break
@@ -224,7 +226,7 @@ def sending(live: World) -> str:
 
 def test_an_unknown_outcome_is_taken_as_sent_and_is_countable_among_the_sent(live: World) -> None:
     user = sending(live)
-    live.deliver_messages(UNKNOWN, "handed over, then no answer within 600 s")
+    live.deliver_messages(Verdict.UNKNOWN, "handed over, then no answer within 600 s")
     found, account = only(live, user), live.account("nudge")
     assert (found.status, found.reason, message(found).unknown) == ("sent", None, True)
     assert message(found).last_error == "handed over, then no answer within 600 s"
@@ -237,20 +239,20 @@ def test_an_unknown_outcome_is_taken_as_sent_and_is_countable_among_the_sent(liv
 
 def test_an_unknown_outcome_that_may_be_repeated_is_asked_for_again_under_the_same_key(live: World) -> None:
     user = sending(live)
-    keys = live.deliver_messages(UNKNOWN, repeatable=True)
+    keys = live.deliver_messages(Verdict.UNKNOWN, repeatable=True)
     found = only(live, user)
     assert (found.status, message(found).unknown, live.account("nudge").unknown) == ("sending", True, 0)
     live.tick(message(found).next_at)
-    assert live.deliver_messages(ACCEPTED) == keys
+    assert live.deliver_messages(Verdict.ACCEPTED) == keys
     found = only(live, user)
     assert (found.status, message(found).unknown, message(found).attempts) == ("sent", False, 2)
     assert (live.account("nudge").sent, live.account("nudge").unknown) == (1, 0)
 
 
-@pytest.mark.parametrize("end", [REJECTED, BOUNCED, RETRY, "no_consent"])
+@pytest.mark.parametrize("end", [Verdict.REJECTED, Verdict.BOUNCED, Verdict.RETRY, "no_consent"])
 def test_what_may_be_with_its_reader_is_never_counted_as_refused(live: World, end: str) -> None:
     user = sending(live)
-    live.deliver_messages(UNKNOWN, repeatable=True)
+    live.deliver_messages(Verdict.UNKNOWN, repeatable=True)
     if end == "no_consent":
         live.write(live.home(partition_of(f"u:{user}", SEED)), withdrawn(user))
     for _ in range(20):
@@ -258,7 +260,7 @@ def test_what_may_be_with_its_reader_is_never_counted_as_refused(live: World, en
         if found.status != "sending":
             break
         live.tick(message(found).next_at)
-        live.deliver_messages(RETRY if end == "no_consent" else end)
+        live.deliver_messages(Verdict.RETRY if end == "no_consent" else end)
     account = live.account("nudge")
     assert (found.status, found.reason, message(found).unknown) == ("sent", None, True)
     assert (account.sent, account.unknown, dict(account.refused), account.pending) == (1, 1, {}, 0)
@@ -274,7 +276,7 @@ def engagements(world: World) -> list[Engagement]:
     return [held for shard in world.shards for held in shard.tenant(TENANT).loop.engagements.values()]
 
 
-@pytest.mark.parametrize(("status", "reason"), [(REJECTED, "provider_rejected"), (BOUNCED, "bounced")])
+@pytest.mark.parametrize(("status", "reason"), [(Verdict.REJECTED, "provider_rejected"), (Verdict.BOUNCED, "bounced")])
 def test_a_final_no_of_the_provider_is_a_refusal(live: World, status: str, reason: str) -> None:
     user = treated(live)
     live.send(event(user, name="Looked"))
@@ -287,7 +289,7 @@ def test_an_address_that_bounced_is_suppressed_until_it_changes(live: World) -> 
     user = treated(live)
     live.send(event(user, name="Looked"))
     live.decide(lambda _: "mail")
-    live.deliver_messages(BOUNCED)
+    live.deliver_messages(Verdict.BOUNCED)
     live.send(event(user, name="Looked"))
     assert live.decisions(f"u:{user}")[-1].refused_arms == {"mail": "suppressed"}
     live.decide(lambda _: "text")
@@ -424,7 +426,7 @@ def test_a_merge_refuses_what_is_undecided_and_takes_the_rest_along(live: World)
 
 
 def test_a_message_on_its_way_during_a_merge_is_counted_and_follows_its_user(live: World) -> None:
-    dev = next(f"dev{i}" for i in range(99) if _group(f"a:dev{i}") != HOLDOUT)
+    dev = next(f"dev{i}" for i in range(99) if _group(f"a:dev{i}") != Group.HOLDOUT)
     live.send(event(anonymous=dev, type="identify", traits=ADDRESSES))
     live.send(event(anonymous=dev, name="Looked"))
     live.decide(lambda _: "mail")
@@ -435,17 +437,17 @@ def test_a_message_on_its_way_during_a_merge_is_counted_and_follows_its_user(liv
     live.write(live.home_of(under_way), _accepted(under_way))  # it had left before the merge
     live.deliver()
     assert [(d.id, d.status) for d in live.decisions(f"u:{user}")] == [(under_way, "sent")]
-    outcome = Outcome(f"a:{dev}", under_way, CLICKED, live.now)
+    outcome = Outcome(f"a:{dev}", under_way, OutcomeKind.CLICKED, live.now)
     live.write(live.home(partition_of(f"a:{dev}", live.shards[0].tenant(TENANT).seed)), Outcomes(TENANT, [outcome]))
     live.deliver()
-    assert [o.kind for o in only(live, user).outcomes] == [CLICKED]
+    assert [o.kind for o in only(live, user).outcomes] == [OutcomeKind.CLICKED]
 
 
 def test_an_erased_user_takes_open_decisions_along_but_a_suppression_stays(live: World) -> None:
     user = treated(live)
     live.send(event(user, name="Looked"))
     live.decide(lambda _: "mail")
-    live.deliver_messages(BOUNCED)
+    live.deliver_messages(Verdict.BOUNCED)
     live.send(event(user, name="Looked"))
     live.erase(f"u:{user}")
     live.deliver()
@@ -478,7 +480,7 @@ def _group(key: str) -> str:
 
 
 def _accepted(decision: str) -> Any:
-    return Receipts(TENANT, [(decision, Receipt(send_key(decision), ACCEPTED, "sink", "p"))])
+    return Receipts(TENANT, [(decision, Receipt(send_key(decision), Verdict.ACCEPTED, "sink", "p"))])
 
 
 def test_an_occurrence_that_is_long_settled_is_not_considered_again(live: World) -> None:
@@ -500,7 +502,9 @@ def test_the_address_that_bounced_is_stopped_not_the_one_stated_meanwhile(live: 
     live.decide(lambda _: "mail")
     (decision,), live.under_way = live.under_way, []
     live.send(event(user, type="identify", traits={"email": "new@example.com"}, at=live.now + 1))
-    bounced = Receipt(send_key(decision), BOUNCED, "smtp", address_hash=address_hash("email", ADDRESSES["email"]))
+    bounced = Receipt(
+        send_key(decision), Verdict.BOUNCED, "smtp", address_hash=address_hash("email", ADDRESSES["email"])
+    )
     live.write(live.home_of(decision), Receipts(TENANT, [(decision, bounced)]))
     live.send(event(user, name="Looked"))
     assert live.decisions(f"u:{user}")[-1].refused_arms == {}

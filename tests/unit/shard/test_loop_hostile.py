@@ -18,7 +18,7 @@ from whisperer.content.message import RenderRequest
 from whisperer.decisions import context
 from whisperer.decisions.decision import NO_SEND
 from whisperer.eligibility.groups import draw
-from whisperer.feedback.outcome import CLICKED, CONVERTED, OPENED, UNSUBSCRIBED
+from whisperer.feedback.outcome import OutcomeKind
 from whisperer.ids import partition_of
 from whisperer.journeys.campaign import Campaign, OnSchedule, to_json
 from whisperer.shard import accounts, inspection, snapshot
@@ -39,7 +39,7 @@ from whisperer.shard.records import (
     PartitionLeft,
 )
 from whisperer.shard.state import rewards
-from whisperer.vocabulary.groups import HOLDOUT
+from whisperer.vocabulary.groups import Group
 
 LARGEST = 9_000_000_000_000
 """Revenue that the gateway still takes: in micro-units nearly a whole int64."""
@@ -158,7 +158,7 @@ def test_versions_that_are_only_held_for_old_decisions_are_not_compiled_at_a_sta
 
 def test_a_message_of_a_merged_key_is_driven_again_where_its_partition_goes(live: World) -> None:
     """It waits at the merged key's home for its receipt; without a drive it would wait until that shard's restart."""
-    dev = next(f"dev{i}" for i in range(99) if draw(f"a:dev{i}", "salt", 0.3, 0.3) != HOLDOUT)
+    dev = next(f"dev{i}" for i in range(99) if draw(f"a:dev{i}", "salt", 0.3, 0.3) != Group.HOLDOUT)
     live.send(event(anonymous=dev, type="identify", traits=ADDRESSES))
     live.send(event(anonymous=dev, name="Looked"))
     live.decide(lambda _: "mail")
@@ -243,12 +243,17 @@ def test_an_unsubscription_after_many_conversions_costs_and_counts_once(live: Wo
     live.deliver_messages()
     live.send(*(event(user, name="Bought", at=live.now) for _ in range(40)))
     found = only(live, user)
-    for kind in (UNSUBSCRIBED, OPENED, OPENED, *[CLICKED] * 3):
+    for kind in (OutcomeKind.UNSUBSCRIBED, OutcomeKind.OPENED, OutcomeKind.OPENED, *[OutcomeKind.CLICKED] * 3):
         outcome = Outcome(f"u:{user}", found.id, kind, live.now, "", "email", "marketing")
         live.write(live.home_of(found.id), Outcomes(TENANT, [outcome]))
     assert only(live, user).reward == 0.5
     tenant = live.shards[live.home_of(found.id)].tenant(TENANT)
-    assert tenant.loop.accounts["nudge"].outcomes == {CONVERTED: 1, UNSUBSCRIBED: 1, OPENED: 1, CLICKED: 1}
+    assert tenant.loop.accounts["nudge"].outcomes == {
+        OutcomeKind.CONVERTED: 1,
+        OutcomeKind.UNSUBSCRIBED: 1,
+        OutcomeKind.OPENED: 1,
+        OutcomeKind.CLICKED: 1,
+    }
 
 
 def test_rewards_that_nobody_takes_are_bounded_and_their_numbers_go_on(

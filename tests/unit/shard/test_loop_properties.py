@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from tests.unit.shard.campaigns import ADDRESSES, BY_EVENT, BY_SEGMENT, DAILY, MINUTE, ON_REQUEST
 from tests.unit.shard.world import DAY, SEED, TENANT, World, event
 from whisperer.decisions.decision import NO_SEND
-from whisperer.delivery.dispatch import ACCEPTED, BOUNCED, REJECTED, RETRY, UNKNOWN
-from whisperer.feedback.outcome import CLICKED, COMPLAINED, OPENED, UNSUBSCRIBED
+from whisperer.delivery.dispatch import Verdict
+from whisperer.feedback.outcome import OutcomeKind
 from whisperer.ids import partition_of
 from whisperer.shard import inspection, snapshot
 from whisperer.shard.decision import outcomes, triggers
@@ -40,8 +40,8 @@ STEP = st.one_of(
     st.tuples(st.just("alias"), st.sampled_from(USERS), st.sampled_from(USERS)),
     st.tuples(st.just("ask"), st.sampled_from(KEYS), st.integers(0, 3)),
     st.tuples(st.just("decide"), st.sampled_from(["mail", "text", NO_SEND, ""])),
-    st.tuples(st.just("receipt"), st.sampled_from([ACCEPTED, ACCEPTED, RETRY, BOUNCED, REJECTED, UNKNOWN]), st.booleans()),
-    st.tuples(st.just("outcome"), st.sampled_from(KEYS), st.sampled_from([OPENED, CLICKED, UNSUBSCRIBED, COMPLAINED])),
+    st.tuples(st.just("receipt"), st.sampled_from([Verdict.ACCEPTED, Verdict.ACCEPTED, Verdict.RETRY, Verdict.BOUNCED, Verdict.REJECTED, Verdict.UNKNOWN]), st.booleans()),
+    st.tuples(st.just("outcome"), st.sampled_from(KEYS), st.sampled_from([OutcomeKind.OPENED, OutcomeKind.CLICKED, OutcomeKind.UNSUBSCRIBED, OutcomeKind.COMPLAINED])),
     st.tuples(st.just("consent"), st.sampled_from(KEYS), st.booleans()),
     st.tuples(st.just("time"), st.sampled_from([1, MINUTE, 20 * MINUTE, DAY // 3])),
     st.tuples(st.just("carry"), st.booleans()),
@@ -86,7 +86,9 @@ class Life:
                 world.decide(lambda candidate: arm if arm in candidate.arms else "")
             case ("receipt", status, repeatable):
                 keys = world.deliver_messages(status, repeatable=repeatable)
-                self.accepted += keys if status == ACCEPTED or (status == UNKNOWN and not repeatable) else []
+                self.accepted += (
+                    keys if status == Verdict.ACCEPTED or (status == Verdict.UNKNOWN and not repeatable) else []
+                )
             case ("outcome", key, kind):
                 ids = [d.id for d in world.decisions(key)][-1:] or ["dec_unknown"]
                 outcome = Outcome(key, ids[0], kind, world.now, "", "email", "marketing")

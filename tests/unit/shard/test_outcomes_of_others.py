@@ -8,7 +8,7 @@ from tests.unit.shard.campaigns import BY_EVENT, WINDOW_MS
 from tests.unit.shard.test_loop import only, treated
 from tests.unit.shard.world import TENANT, World, event
 from whisperer.feedback.ledger import Ledger
-from whisperer.feedback.outcome import UNSUBSCRIBED
+from whisperer.feedback.outcome import OutcomeKind
 from whisperer.shard.records import Outcome, Outcomes
 
 STRANGER = "another-tenant"
@@ -24,7 +24,9 @@ def test_an_outcome_of_a_foreign_or_unknown_decision_is_refused_and_counted(worl
     found = only(world, user)
     home = world.home_of(found.id)
     own = decision == "of another tenant"
-    outcome = Outcome(f"u:{user}", found.id if own else decision, UNSUBSCRIBED, world.now, "", "email", "marketing")
+    outcome = Outcome(
+        f"u:{user}", found.id if own else decision, OutcomeKind.UNSUBSCRIBED, world.now, "", "email", "marketing"
+    )
     sender = STRANGER if own else TENANT
     world.write(home, Outcomes(sender, [outcome]))
     shard = world.shards[home]

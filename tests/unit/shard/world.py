@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from whisperer.content.message import RenderRequest
 from whisperer.decisions.decision import NO_SEND, Candidate, Choice, seed_of
-from whisperer.delivery.dispatch import ACCEPTED, Receipt
+from whisperer.delivery.dispatch import Receipt, Verdict
+from whisperer.errors import InvariantError
 from whisperer.events.block import encode_block
 from whisperer.events.parts import PartBuilder, merge
 from whisperer.events.types import RESERVED_NAME, WIRE_TO_TYPE, EventType, Flag
@@ -41,9 +42,10 @@ from whisperer.shard.records import (
     decode_record,
     encode_record,
 )
+from whisperer.shard.story import with_story
 from whisperer.shard.views.decision import DecisionView
 from whisperer.shard.views.user import UserView
-from whisperer.vocabulary.groups import HOLDOUT
+from whisperer.vocabulary.groups import Group
 from whisperer.vocabulary.units import MICROS
 
 TENANT = "tn_test"
@@ -118,8 +120,8 @@ def add(builder: PartBuilder, e: dict[str, Any]) -> None:
 def choice_of(candidate: Candidate, arm: str) -> Choice:
     """What the decisions application could have answered."""
     n = len(candidate.arms)
-    share = 1.0 if candidate.group == HOLDOUT else 1 / n
-    p = [float(a == NO_SEND) if candidate.group == HOLDOUT else share for a in candidate.arms]
+    share = 1.0 if candidate.group == Group.HOLDOUT else 1 / n
+    p = [float(a == NO_SEND) if candidate.group == Group.HOLDOUT else share for a in candidate.arms]
     return Choice(
         candidate.decision_id,
         arm,
@@ -183,14 +185,12 @@ class World:
             self.write(shard, Events(encode_block(merge(TENANT, [builder.build()]))))
 
     def deliver(self, *, again: bool = False) -> None:
-        """Carry all messages to their targets until none is left; ``again`` repeats each one."""
+        """Carry all letters to their targets until none is left; ``again`` repeats each one."""
         while self.wire:
-            message = self.wire.popleft()
+            letter = self.wire.popleft()
             for _ in range(2 if again else 1):
-                self.write(self.home(message.target), LettersArrived([message]))
-            self.write(
-                self.home(message.source), LettersConfirmed([(message.tenant, message.source, message.sequence)])
-            )
+                self.write(self.home(letter.target), LettersArrived([letter]))
+            self.write(self.home(letter.source), LettersConfirmed([(letter.tenant, letter.source, letter.sequence)]))
 
     def tick(self, now: int | None = None) -> None:
         self.now = self.now if now is None else now
@@ -213,11 +213,13 @@ class World:
         """Answer every question to the decisions application; ``pick`` says which arm, "" lets it go unanswered."""
         asked, self.asked = self.asked, []
         for candidate in asked:
-            arm = NO_SEND if candidate.group == HOLDOUT else pick(candidate)
+            arm = NO_SEND if candidate.group == Group.HOLDOUT else pick(candidate)
             if arm:
                 self.write(self.home_of(candidate.decision_id), DecisionsMade(TENANT, [choice_of(candidate, arm)]))
 
-    def deliver_messages(self, status: str = ACCEPTED, detail: str = "", *, repeatable: bool = False) -> list[str]:
+    def deliver_messages(
+        self, status: str = Verdict.ACCEPTED, detail: str = "", *, repeatable: bool = False
+    ) -> list[str]:
         """Give every message under way its receipt; the send keys handed over."""
         under_way, self.under_way = self.under_way, []
         handed_over = []
@@ -271,13 +273,19 @@ class World:
             key = view.moved_to
         raise AssertionError("forwards run in a circle")
 
+    def records(self, shard: int) -> Iterator[tuple[int, Record]]:
+        return ((i, decode_record(data)) for i, data in enumerate(self.journals[shard]))
+
     def replayed(self, shard: int) -> Shard:
         copy = Shard(shard)
-        copy.apply((i, decode_record(data)) for i, data in enumerate(self.journals[shard]))
+        copy.apply(self.records(shard))
         return copy
 
     def check(self) -> None:
         """Invariants, and replay reproduces the state: run at every teardown."""
         for number, shard in enumerate(self.shards):
-            inspection.check(shard)
+            try:
+                inspection.check(shard)
+            except InvariantError as error:
+                raise with_story(error, self.records(number)) from None
             assert inspection.digest(self.replayed(number)) == inspection.digest(shard)

@@ -12,7 +12,7 @@ from tests.unit.simulation.past import DAY, HOUR, T0, TENANT, batch, event, iden
 from whisperer.decisions.decision import NO_SEND
 from whisperer.eligibility.rules import Cap, QuietHours
 from whisperer.errors import RequestError
-from whisperer.feedback.outcome import UNSUBSCRIBED
+from whisperer.feedback.outcome import OutcomeKind
 from whisperer.journeys.campaign import Campaign
 from whisperer.shard.records import Experiment, SegmentConfig
 from whisperer.simulation.history import ASKED, SENT, Fact, block_of
@@ -71,7 +71,7 @@ def test_messages_of_other_campaigns_count_against_caps() -> None:
 
 
 def test_who_unsubscribed_stays_unsubscribed_from_then_on() -> None:
-    told = Fact(T0 + 2 * DAY, UNSUBSCRIBED, "u:ann", "other", "email")
+    told = Fact(T0 + 2 * DAY, OutcomeKind.UNSUBSCRIBED, "u:ann", "other", "email")
     mail_only = always_mail(campaign(arms=campaign().arms[:1]))
     found = run(mail_only, ANN, *looks_of("ann", 4, DAY), facts=[told])
     assert (found.sent, found.refused) == (2, {"no_consent": 2})

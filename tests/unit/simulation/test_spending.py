@@ -23,7 +23,7 @@ from whisperer.simulation.plan import check_policy, model_of
 from whisperer.simulation.policy import named
 from whisperer.simulation.run import Trained, simulate
 from whisperer.simulation.value import NOT_ENOUGH, DecisionLog, NotEstimated, Value, estimate
-from whisperer.vocabulary.groups import POLICY
+from whisperer.vocabulary.groups import Group
 from whisperer.vocabulary.units import MICROS
 
 COSTLY = campaign(arms=(Arm("mail", "email", "hello", 1, cost=0.05), Arm("sms", "sms", "hello-sms", 1, cost=0.2)))
@@ -81,7 +81,7 @@ def test_what_the_plan_withholds_at_night_is_there_later() -> None:
 def test_a_model_decides_by_its_scores(model: ValueModel) -> None:
     """Mail does good to users who were here lately: the model knows, the learner does not."""
     raw = logged(np.array([[1.0, 5.0], [20.0, 5.0]] * 40)).tolist()
-    asked = [Candidate(f"d{at}", TENANT, "nudge", 1, POLICY, ARMS, row, 0) for at, row in enumerate(raw)]
+    asked = [Candidate(f"d{at}", TENANT, "nudge", 1, Group.POLICY, ARMS, row, 0) for at, row in enumerate(raw)]
     made = named("campaign@1", {}, model)(asked)
     mail = np.array([choice.propensities[1] for choice in made])
     assert mail[::2].mean() > mail[1::2].mean() + 0.2

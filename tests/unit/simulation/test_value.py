@@ -16,7 +16,7 @@ from whisperer.journeys.campaign import Arm, Campaign, Goal
 from whisperer.simulation.plan import LEARNED
 from whisperer.simulation.policy import named
 from whisperer.simulation.value import NO_ARM, NO_LOG, NOT_ENOUGH, DecisionLog, NotEstimated, Value, estimate, like_arms
-from whisperer.vocabulary.groups import UNIFORM
+from whisperer.vocabulary.groups import Group
 from whisperer.vocabulary.units import MICROS
 
 ABSENT = [math.nan] * len(NAMES)
@@ -40,7 +40,7 @@ def worth(made: Campaign, policy: str, *logs: DecisionLog) -> Value | NotEstimat
     return estimate(made, TENANT, named(policy, {}), policy, logs)
 
 
-@pytest.mark.parametrize(("policy", "truth"), [("arm:mail", 0.3), ("arm:no_send", 0.1), (UNIFORM, 0.2)])
+@pytest.mark.parametrize(("policy", "truth"), [("arm:mail", 0.3), ("arm:no_send", 0.1), (Group.UNIFORM, 0.2)])
 def test_a_policy_is_worth_what_it_would_have_earned(policy: str, truth: float) -> None:
     found = worth(campaign(), policy, log(4_000))
     assert isinstance(found, Value)
@@ -60,14 +60,14 @@ def test_what_has_learned_from_the_log_is_flattered_and_says_so() -> None:
 
 def test_without_a_log_nothing_is_stated() -> None:
     for logs in ([], [log(0)]):
-        found = worth(campaign(), UNIFORM, *logs)
+        found = worth(campaign(), Group.UNIFORM, *logs)
         assert isinstance(found, NotEstimated)
         assert found.reason == NO_LOG
 
 
 def test_an_arm_that_nobody_tried_has_no_value() -> None:
     new = campaign(arms=(MAIL, TEXT, Arm("push", "push", "hello-push", 1)))
-    found = worth(new, UNIFORM, log(3_000))
+    found = worth(new, Group.UNIFORM, log(3_000))
     assert isinstance(found, NotEstimated)
     assert (found.reason, "push" in found.sentence) == (NO_ARM, True)
 

@@ -5,9 +5,8 @@ from typing import Any
 
 import pytest
 
+from tests.unit.events.ingesting import ingest
 from training.simulator import load_batches
-
-from ..events.ingesting import ingest
 
 
 def decoded(bodies: list[bytes]) -> list[dict[str, Any]]:

@@ -13,8 +13,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from cluster import demo_campaign
-from cluster.demo_templates import demo_templates
+from cluster.demo import campaign as demo_campaign
+from cluster.demo.templates import demo_templates
+from tests.unit.training.sink_gateway import CHANNEL_OF, ServedGateway, SinkGateway
 from training.simulator.effects import ARMS, COST, UNSUBSCRIBE_COST
 from training.simulator.people import PHONE_SHARE, PUSH_SHARE
 from training.simulator.responder import PAGE_TO_ARM, POLL_S
@@ -26,8 +27,6 @@ from whisperer.content.template import parse_template
 from whisperer.feedback.links import CLICK, OPEN, UNSUBSCRIBE, LinkSigner, SignedLinks
 from whisperer.journeys.campaign import OnEvent
 from whisperer.journeys.parse import parse_campaign
-
-from .sink_gateway import CHANNEL_OF, ServedGateway, SinkGateway
 
 NOW = 1_790_000_000_000
 CHECKOUT = Path(__file__).parents[3]

@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.unit.training.sink_gateway import CHANNEL_OF, SinkGateway
 from training.simulator.diary import Diary
 from training.simulator.effects import ARMS, Effects
 from training.simulator.responder import Responder
 from training.simulator.segment import iso
 from whisperer.decisions.decision import NO_SEND
-
-from .sink_gateway import CHANNEL_OF, SinkGateway
 
 CAMPAIGN, GOAL = "feature-adoption-compressed-time", "Feature Adopted"
 WINDOW_MS = 30_000

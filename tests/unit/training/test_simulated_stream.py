@@ -12,13 +12,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from tests.unit.events.ingesting import ingest
 from training.simulator import Population, stream
 from training.simulator.people import FEATURES, PHONE_SHARE, PUSH_SHARE
 from training.simulator.segment import iso
 from training.simulator.stream import Life, RatePace, SpeedPace
 from training.simulator.visits import SESSION
-
-from ..events.ingesting import ingest
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 DAYS = 70

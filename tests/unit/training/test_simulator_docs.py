@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster import demo_campaign
+from cluster.demo import campaign as demo_campaign
 from training.simulator.effects import ARMS
 
 DOC = Path(__file__).parents[3] / "docs" / "simulator.md"

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from whisperer.events.kernels.words import byte_at, kernel
+from whisperer.events.kernels.intrinsics import byte_at, kernel
 
 PLACEHOLDER_IDS = (
     "-1",

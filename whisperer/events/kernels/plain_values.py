@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from whisperer.events.kernels.words import byte_at, kernel
+from whisperer.events.kernels.intrinsics import byte_at, kernel
 
 ABSENT = -(2**62)
 ODD = ABSENT + 1

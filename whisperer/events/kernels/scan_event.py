@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from whisperer.events.kernels.intrinsics import byte_at, kernel
 from whisperer.events.kernels.placeholders import may_be_placeholder
 from whisperer.events.kernels.plain_values import ABSENT, ODD, plain_instant, plain_integer, plain_micros
 from whisperer.events.kernels.string_table import LOCALE_USE, NAME_USE, ZONE_USE, number_of
@@ -40,7 +41,6 @@ from whisperer.events.kernels.wire_names import (
     kind_of,
     member_of,
 )
-from whisperer.events.kernels.words import byte_at, kernel
 from whisperer.events.limits import MAX_EVENT_BYTES, MAX_MESSAGE_ID_CHARS, MAX_NAME_CHARS
 from whisperer.events.types import EventType, Flag
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from whisperer.events.kernels.words import MASKS, kernel, word_at
+from whisperer.events.kernels.intrinsics import MASKS, kernel, word_at
 from whisperer.events.kernels.xxh3 import hash64
 
 NAME_USE, ZONE_USE, LOCALE_USE = 1, 2, 4  # bits: what a string is used as

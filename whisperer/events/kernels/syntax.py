@@ -1,7 +1,7 @@
 """Check JSON's grammar (RFC 8259) in kernels over the bytes of a text: find where a string, a number, any value ends.
 
 The syntax of everything skipped is checked in full: escapes and their surrogate pairs, UTF-8, numbers, nesting. The
-text must be followed by :data:`~whisperer.events.kernels.words.PADDING` zero bytes; no JSON contains a zero byte, so
+text must be followed by :data:`~whisperer.events.kernels.intrinsics.PADDING` zero bytes. No JSON contains one, so
 nothing here needs to know where the text ends. A result below 0 means "this is not JSON" (or nests too deep); the exact
 way says why.
 """
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from whisperer.events.kernels.words import byte_at, half_word_at, kernel, lowest_bit, string_stops
+from whisperer.events.kernels.intrinsics import byte_at, half_word_at, kernel, lowest_bit, string_stops
 
 WRONG = -1
 ESCAPED = 1  # flag of a string: it holds an escape

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from whisperer.events.kernels.words import MASKS, byte_at, kernel, word_at, word_of
+from whisperer.events.kernels.intrinsics import MASKS, byte_at, kernel, word_at, word_of
 from whisperer.events.types import EventType
 
 _W_TYPE, _W_EVENT, _W_USER, _W_SENT, _W_TRAITS, _W_CONTEXT, _W_GROUP, _W_KEY = (

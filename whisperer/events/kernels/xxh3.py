@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from whisperer.events.kernels.words import byte_at, half_word_at, kernel, product, swapped, word_at
+from whisperer.events.kernels.intrinsics import byte_at, half_word_at, kernel, product, swapped, word_at
 
 _U = np.uint64
 _PRIME32_1, _PRIME32_2, _PRIME32_3 = _U(0x9E3779B1), _U(0x85EBCA77), _U(0xC2B2AE3D)

@@ -18,6 +18,7 @@ from whisperer.events.block import Columns, EventBlock, Payloads, columns_of, ke
 from whisperer.events.decoding import decode_block
 from whisperer.events.traits import traits_of
 from whisperer.events.types import Flag
+from whisperer.ids import UserKey
 from whisperer.profiles import timeline, traits
 from whisperer.profiles.pages import Register
 from whisperer.profiles.population import FORWARDED, OTHER_NAME
@@ -178,7 +179,7 @@ def _meet(
     if not tenant.tombstones:
         return chosen, people.meet(hashes, starts, lengths, text, columns.partition[chosen])
     keep = np.ones(len(chosen), np.bool_)
-    back: dict[str, int] = {}
+    back: dict[UserKey, int] = {}
     for place in np.flatnonzero(people.keys.rows_of(hashes, starts, lengths, text) < 0).tolist():
         event = int(chosen[place])
         key = key_of(block, event)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from whisperer.events.kernels.words import kernel
+from whisperer.events.kernels.intrinsics import kernel
 
 _MULTIPLIER = 0x9E3779B1  # 2^32 / golden ratio (Knuth, TAOCP 6.4)
 

@@ -20,8 +20,8 @@ from whisperer.eligibility.check import eligible_arms, overall
 from whisperer.eligibility.groups import assigned
 from whisperer.eligibility.standing import Standing
 from whisperer.eligibility.suppression import address_hash
-from whisperer.journeys.engagement import DECIDING, SENDING, Decision, Exposure, SendState
-from whisperer.journeys.engagement import NO_SEND as CLOSED_NO_SEND
+from whisperer.ids import UserKey
+from whisperer.journeys.engagement import Decision, DecisionStatus, Exposure, SendState
 from whisperer.profiles import traits
 from whisperer.shard.decision.features import raw_features
 from whisperer.shard.effects import Decide, Deliver, Effect, Settled
@@ -29,7 +29,7 @@ from whisperer.shard.state.live_campaigns import LiveCampaign
 from whisperer.shard.state.log import decision_row
 from whisperer.shard.state.membership import RowsView
 from whisperer.shard.state.tenant import Tenant
-from whisperer.vocabulary.groups import UNIFORM
+from whisperer.vocabulary.groups import Group
 from whisperer.vocabulary.reasons import Reason
 
 encode_choice = msgspec.msgpack.Encoder().encode
@@ -69,7 +69,9 @@ def consider(
             continue
         # Read this before the new candidacy itself is open.
         busy = loop.open(call.row) is not None
-        decision = Decision(name, live.name, live.config.version, trigger, call.occurrence, now, DECIDING)
+        decision = Decision(
+            name, live.name, live.config.version, trigger, call.occurrence, now, DecisionStatus.DECIDING
+        )
         loop.admit(call.row, decision)
         held = loop.engagements[call.row]
         if trigger == "schedule":
@@ -102,9 +104,9 @@ def consider(
 
 def drive(tenant: Tenant, decision: Decision) -> Iterator[Effect]:
     """Ask again for what an open decision waits for: after a recovery, or once its partition has arrived."""
-    if decision.status == DECIDING:
+    if decision.status == DecisionStatus.DECIDING:
         yield Decide(candidate_of(tenant, decision))
-    elif decision.status == SENDING and decision.send is not None and decision.send.next_at < 0:
+    elif decision.status == DecisionStatus.SENDING and decision.send is not None and decision.send.next_at < 0:
         yield Deliver(tenant.id, decision.id, decision.send.channel)
 
 
@@ -131,7 +133,7 @@ def choose(tenant: Tenant, choice: Choice, now: int) -> Iterator[Effect]:
     """Apply a choice to its decision, if the decision still waits for one."""
     loop = tenant.loop
     found = loop.find(choice.decision_id)
-    if found is None or found[1].status != DECIDING:
+    if found is None or found[1].status != DecisionStatus.DECIDING:
         return
     decision = found[1]
     if choice.arms != decision.arms or choice.arm not in decision.arms or not 0.0 < choice.propensity <= 1.0:
@@ -143,10 +145,10 @@ def choose(tenant: Tenant, choice: Choice, now: int) -> Iterator[Effect]:
     key, partition = loop.who(decision)
     loop.rows.append(decision_row(tenant.id, key, partition, decision, choice))
     if choice.arm == NO_SEND:
-        loop.close(decision, CLOSED_NO_SEND, now, Reason.BUDGET_SPENT if withheld else "")
+        loop.close(decision, DecisionStatus.NO_SEND, now, Reason.BUDGET_SPENT if withheld else "")
     else:
         channel = next(arm.channel for arm in loop.campaigns.pinned(decision).arms if arm.id == choice.arm)
-        decision.status, decision.send = SENDING, SendState(send_key(decision.id), channel)
+        decision.status, decision.send = DecisionStatus.SENDING, SendState(send_key(decision.id), channel)
         yield Deliver(tenant.id, decision.id, channel)
     yield Settled(tenant.id, decision.id)
 
@@ -155,7 +157,7 @@ def _withheld(tenant: Tenant, decision: Decision, choice: Choice) -> dict[str, s
     """Return the arms that the budget ruled out: those of probability 0, except under a rule that fixes the arm."""
     if all(choice.propensities) or tenant.loop.campaigns.pinned(decision).budget is None:
         return {}
-    if choice.policy_version != UNIFORM and parsed(choice.policy_version) is None:
+    if choice.policy_version != Group.UNIFORM and parsed(choice.policy_version) is None:
         return {}
     return {arm: str(Reason.BUDGET_SPENT) for arm, p in zip(choice.arms, choice.propensities, strict=False) if not p}
 
@@ -184,7 +186,7 @@ def _note_arms(
     standing: Standing,
     decision: Decision,
     row: int,
-    key: str,
+    key: UserKey,
     zone: str,
     now: int,
 ) -> Reason | None:

@@ -7,6 +7,8 @@ uses the values (:mod:`whisperer.decisions.context`).
 
 from __future__ import annotations
 
+from operator import itemgetter
+
 import numpy as np
 
 from whisperer.decisions import context
@@ -25,12 +27,9 @@ FEATURE_HASH = features.feature_hash(SPECS.values())
 """Hash that an artifact trained on logged features records."""
 
 _PROFILE = tuple(name for name in SPECS if name in FEATURES)
-_N_FIRST = 9
-"""Number of profile features that come before the contact features; the rest were added later."""
-
-_contact_names = (spec.name for spec in (*contact.OVERALL, *contact.CLOCK))
-_channel_names = (spec.name for spec in contact.BY_CHANNEL)
-assert (*_PROFILE[:_N_FIRST], *_contact_names, *_PROFILE[_N_FIRST:], *_channel_names) == context.NAMES
+_AS_COMPUTED = (*_PROFILE, *(spec.name for spec in (*contact.OVERALL, *contact.CLOCK, *contact.BY_CHANNEL)))
+_in_order = itemgetter(*map(_AS_COMPUTED.index, SPECS))
+"""Values as computed, by where they come from -> in the order of NAMES, which is that of their coming."""
 
 
 def raw_features(tenant: Tenant, rows: list[int], now: int) -> list[list[float]]:
@@ -43,5 +42,5 @@ def raw_features(tenant: Tenant, rows: list[int], now: int) -> list[list[float]]
     found = []
     for row, zone, profile in zip(rows, zones, profiles, strict=True):
         overall, by_channel = contact.counts(*contact.of_engagement(engagements.get(row)), now)
-        found.append([*profile[:_N_FIRST], *overall, *clocks[zone], *profile[_N_FIRST:], *by_channel])
+        found.append(list(_in_order((*profile, *overall, *clocks[zone], *by_channel))))
     return found

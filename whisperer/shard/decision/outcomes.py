@@ -12,23 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from whisperer.delivery.dispatch import REFUSED, UNKNOWN, Receipt
+from whisperer.delivery.dispatch import Receipt, Verdict
 from whisperer.delivery.schedule import next_attempt_at
 from whisperer.eligibility import caps, consent, suppression
 from whisperer.eligibility.addresses import address_of
 from whisperer.eligibility.standing import Consent, Sent, Standing, Suppression
 from whisperer.feedback import outcome as kinds
-from whisperer.journeys.engagement import (
-    DECIDING,
-    SENDING,
-    SENT,
-    Decision,
-    Engagement,
-    OutcomeEntry,
-    bounded,
-    encode,
-)
-from whisperer.journeys.engagement import REFUSED as CLOSED_REFUSED
+from whisperer.ids import DecisionId
+from whisperer.journeys.engagement import Decision, DecisionStatus, Engagement, OutcomeEntry, bounded, encode
 from whisperer.profiles import traits
 from whisperer.profiles.population import FORWARDED
 from whisperer.profiles.state import ProfileState
@@ -55,46 +46,46 @@ DUE_AT_ONCE = 2_000
 """Most due decisions that one Tick handles, at about 40 microseconds each: after an outage many are due."""
 
 
-def receive(tenant: Tenant, decision_id: str, receipt: Receipt, now: int) -> Iterator[Effect]:
+def receive(tenant: Tenant, decision_id: DecisionId, receipt: Receipt, now: int) -> Iterator[Effect]:
     """Apply a receipt: close the decision, or wait for the next attempt. An unexpected one is dropped and counted."""
     loop = tenant.loop
     found = loop.find(decision_id)
-    if found is None or found[1].status != SENDING or found[1].send is None:
+    if found is None or found[1].status != DecisionStatus.SENDING or found[1].send is None:
         tenant.counters["dropped.receipt_unknown"] += 1
         return
     row, decision = found
     send = found[1].send
     send.provider, send.last_error = receipt.provider, receipt.detail
-    if receipt.status != REFUSED:
+    if receipt.status != Verdict.REFUSED:
         send.attempts += 1
         send.content_hash, send.locale = receipt.content_hash, receipt.locale
-    send.unknown = send.unknown or receipt.status == UNKNOWN
+    send.unknown = send.unknown or receipt.status == Verdict.UNKNOWN
     match receipt.status:
-        case "accepted":
+        case Verdict.ACCEPTED:
             send.provider_id, send.last_error, send.unknown = receipt.provider_id, "", False
-            loop.close(decision, SENT, now)
-        case "unknown" if not receipt.repeatable:
-            loop.close(decision, SENT, now)
-        case "retry" | "unknown":
+            loop.close(decision, DecisionStatus.SENT, now)
+        case Verdict.UNKNOWN if not receipt.repeatable:
+            loop.close(decision, DecisionStatus.SENT, now)
+        case Verdict.RETRY | Verdict.UNKNOWN:
             next_at = next_attempt_at(send.send_key, send.attempts, now, receipt.retry_after_s, send.channel)
             if next_at is None:
-                loop.close(decision, CLOSED_REFUSED, now, Reason.DELIVERY_EXPIRED)
+                loop.close(decision, DecisionStatus.REFUSED, now, Reason.DELIVERY_EXPIRED)
             else:
                 send.next_at = next_at
                 loop.timers.watch(decision)
-        case "bounced":
-            loop.close(decision, CLOSED_REFUSED, now, Reason.BOUNCED)
-            _note(tenant, decision, OutcomeEntry(now, kinds.BOUNCED))
+        case Verdict.BOUNCED:
+            loop.close(decision, DecisionStatus.REFUSED, now, Reason.BOUNCED)
+            _note(tenant, decision, OutcomeEntry(now, kinds.OutcomeKind.BOUNCED))
             _suppress(tenant, row, send.channel, now, "bounced", receipt.address_hash)
-        case "rejected":
-            loop.close(decision, CLOSED_REFUSED, now, Reason.PROVIDER_REJECTED)
+        case Verdict.REJECTED:
+            loop.close(decision, DecisionStatus.REFUSED, now, Reason.PROVIDER_REJECTED)
         case _:
-            loop.close(decision, CLOSED_REFUSED, now, _reason(receipt.detail))
-    if decision.status == SENT:
+            loop.close(decision, DecisionStatus.REFUSED, now, _reason(receipt.detail))
+    if decision.status == DecisionStatus.SENT:
         send.sent_at = now
         caps.record(loop.engagements[row].standing, Sent(now, decision.campaign, send.channel, send.send_key))
     loop.log_delivery(decision, receipt, now)
-    if tenant.people.table["status"][row] == FORWARDED and decision.status != SENDING:
+    if tenant.people.table["status"][row] == FORWARDED and decision.status != DecisionStatus.SENDING:
         yield from _follow(tenant, row)
 
 
@@ -119,15 +110,15 @@ def record(
         if (
             record_version >= WISHES_SINCE
             and outcome.channel
-            and outcome.kind in (kinds.UNSUBSCRIBED, kinds.COMPLAINED)
+            and outcome.kind in (kinds.OutcomeKind.UNSUBSCRIBED, kinds.OutcomeKind.COMPLAINED)
         ):
-            purpose = outcome.purpose if outcome.kind == kinds.UNSUBSCRIBED else consent.ALL
+            purpose = outcome.purpose if outcome.kind == kinds.OutcomeKind.UNSUBSCRIBED else consent.ALL
             loop.wish(outcome.user, tenant.home(outcome.user), Wish(outcome.channel, purpose, now))
         return
-    if outcome.kind == kinds.UNSUBSCRIBED:
+    if outcome.kind == kinds.OutcomeKind.UNSUBSCRIBED:
         statement = Consent(now, False, BY_LINK)
         consent.state(loop.engagement(row).standing, outcome.channel, outcome.purpose, statement)
-    elif outcome.kind in (kinds.COMPLAINED, kinds.BOUNCED):
+    elif outcome.kind in (kinds.OutcomeKind.COMPLAINED, kinds.OutcomeKind.BOUNCED):
         _suppress(tenant, row, outcome.channel, now, outcome.kind)
     if found is not None:
         _note(tenant, found[1], OutcomeEntry(now, outcome.kind, outcome.detail))
@@ -172,7 +163,7 @@ def observe_goal(tenant: Tenant, row: int, lives: list[LiveCampaign], event: str
             if decision.converted_at < 0:
                 decision.converted_at = timestamp
                 account.conversions += 1
-            _note(tenant, decision, OutcomeEntry(timestamp, kinds.CONVERTED, event, value))
+            _note(tenant, decision, OutcomeEntry(timestamp, kinds.OutcomeKind.CONVERTED, event, value))
             break
 
 
@@ -185,10 +176,14 @@ def on_time(tenant: Tenant, now: int) -> Iterator[Effect]:
         if found is None or next_due(found[1]) != moment:
             continue
         decision = found[1]
-        if decision.status == DECIDING and now >= decision.at + DECISION_DEADLINE_MS:
+        if decision.status == DecisionStatus.DECIDING and now >= decision.at + DECISION_DEADLINE_MS:
             loop.refuse(decision, Reason.DECISION_EXPIRED, now)
             yield Settled(tenant.id, decision.id)
-        elif decision.status == SENDING and decision.send is not None and 0 <= decision.send.next_at <= now:
+        elif (
+            decision.status == DecisionStatus.SENDING
+            and decision.send is not None
+            and 0 <= decision.send.next_at <= now
+        ):
             decision.send.next_at = -1
             yield Deliver(tenant.id, decision.id, decision.send.channel)
         elif decision.mature_at >= 0 and not decision.matured:
@@ -212,7 +207,7 @@ def _note(tenant: Tenant, decision: Decision, entry: OutcomeEntry) -> None:
     held = decision.outcomes
     is_first = not any(o.kind == entry.kind for o in held)
     is_kept = is_first or len(held) < MAX_OUTCOMES
-    if entry.kind != kinds.CONVERTED and (
+    if entry.kind != kinds.OutcomeKind.CONVERTED and (
         not is_kept or any((o.kind, o.detail) == (entry.kind, entry.detail) for o in held)
     ):
         return
@@ -261,4 +256,4 @@ def _merge_in(tenant: Tenant, row: int, engagement: Engagement, as_of: int) -> S
     target, key = people.targets[row], people.keys.text(row)
     assert key is not None
     body = MergeIn(target, key, as_of, ProfileState(engagement=encode(engagement)))
-    return SendLetter(tenant.post(int(people.table["partition"][row]), tenant.home(target), body))
+    return SendLetter(tenant.post(people.partition(row), tenant.home(target), body))

@@ -6,18 +6,19 @@ import msgspec
 
 from whisperer.content.message import RenderRequest
 from whisperer.decisions import context
-from whisperer.delivery.dispatch import REFUSED, Receipt
+from whisperer.delivery.dispatch import Receipt, Verdict
 from whisperer.eligibility.addresses import address_of
 from whisperer.eligibility.check import may_dispatch
-from whisperer.journeys.campaign import LIVE
-from whisperer.journeys.engagement import SENDING, Decision
+from whisperer.ids import DecisionId, SendKey
+from whisperer.journeys.campaign import CampaignStatus
+from whisperer.journeys.engagement import Decision, DecisionStatus
 from whisperer.profiles import traits
 from whisperer.profiles.population import FORWARDED
 from whisperer.shard.state.tenant import Tenant
 from whisperer.vocabulary.reasons import Reason
 
 
-def prepare(tenant: Tenant, decision_id: str, now: int) -> RenderRequest | Receipt | None:
+def prepare(tenant: Tenant, decision_id: DecisionId, now: int) -> RenderRequest | Receipt | None:
     """Return what to render, a receipt with status ``refused`` if it must not be sent, or None if nothing waits."""
     found = _waiting(tenant, decision_id)
     if found is None:
@@ -57,17 +58,22 @@ def prepare(tenant: Tenant, decision_id: str, now: int) -> RenderRequest | Recei
     )
 
 
-def last_look(tenant: Tenant, decision_id: str, now: int) -> Receipt | None:
-    """Return a receipt with the reason why a rendered message must not be sent after all, or None to send it."""
+def last_look(tenant: Tenant, decision_id: DecisionId, now: int) -> Decision | Receipt:
+    """Return the decision whose rendered message may be sent, or a receipt with the reason why it must not be."""
     found = _waiting(tenant, decision_id)
     if found is None:
-        return Receipt("", REFUSED, detail=Reason.ERASED)
-    return _refusal(tenant, *found, now)
+        return Receipt(SendKey(""), Verdict.REFUSED, detail=Reason.ERASED)
+    return _refusal(tenant, *found, now) or found[1]
 
 
-def _waiting(tenant: Tenant, decision_id: str) -> tuple[int, Decision] | None:
+def _waiting(tenant: Tenant, decision_id: DecisionId) -> tuple[int, Decision] | None:
     found = tenant.loop.find(decision_id)
-    if found is None or found[1].status != SENDING or found[1].send is None or found[1].send.next_at >= 0:
+    if (
+        found is None
+        or found[1].status != DecisionStatus.SENDING
+        or found[1].send is None
+        or found[1].send.next_at >= 0
+    ):
         return None
     return found
 
@@ -75,7 +81,7 @@ def _waiting(tenant: Tenant, decision_id: str) -> tuple[int, Decision] | None:
 def _refusal(tenant: Tenant, row: int, decision: Decision, now: int) -> Receipt | None:
     assert decision.send is not None
     reason = _reason(tenant, row, decision, now)
-    return None if reason is None else Receipt(decision.send.send_key, REFUSED, detail=reason)
+    return None if reason is None else Receipt(decision.send.send_key, Verdict.REFUSED, detail=reason)
 
 
 def _reason(tenant: Tenant, row: int, decision: Decision, now: int) -> Reason | None:
@@ -83,7 +89,7 @@ def _reason(tenant: Tenant, row: int, decision: Decision, now: int) -> Reason | 
     if people.table["status"][row] == FORWARDED:
         return Reason.MERGED
     live = loop.campaigns.by_name.get(decision.campaign)
-    if live is None or live.config.status != LIVE:
+    if live is None or live.config.status != CampaignStatus.LIVE:
         return Reason.CAMPAIGN_NOT_LIVE
     key, campaign = people.keys.text(row), loop.campaigns.pinned(decision)
     assert key is not None

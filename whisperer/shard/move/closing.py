@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from whisperer.ids import Partition
 from whisperer.shard import accounts
 from whisperer.shard.records import CountsJoined
 from whisperer.shard.state.shard import ShardState
@@ -20,11 +21,11 @@ def close(shard: ShardState) -> None:
         shard.kept = {tenant.id: held(tenant) for tenant in shard.tenants.values()}
 
 
-def held(tenant: Tenant) -> set[int]:
+def held(tenant: Tenant) -> set[Partition]:
     """Return the partitions of which anything is here: users, events, letters, aliases, erasures, wishes."""
     people = tenant.people
-    found = set(np.unique(people.table["partition"][: people.table.n]).tolist())
-    found.update(np.flatnonzero(tenant.sequence + tenant.sent).tolist())
+    found: set[Partition] = set(np.unique(people.table["partition"][: people.table.n]).tolist())
+    found.update(map(Partition, np.flatnonzero(tenant.sequence + tenant.sent).tolist()))
     found.update(target for target, _ in tenant.cursors)
     found.update(partition for partition, _ in tenant.tombstones.values())
     found.update(partition for partition, _ in tenant.loop.wishes.values())

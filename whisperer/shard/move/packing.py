@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from whisperer.ids import Partition, TenantId, UserKey
 from whisperer.journeys.engagement import Decision, Pinned
 from whisperer.journeys.engagement import encode as encode_engagement
 from whisperer.profiles.hash_index import HashIndex
@@ -37,9 +38,9 @@ ENGAGEMENTS_AT_ONCE = 500
 class MovedUser(msgspec.Struct, array_like=True):
     """Carry one user of a moving partition. Only a partition in one piece has the engagement in ``state``."""
 
-    key: str
+    key: UserKey
     state: ProfileState
-    target: str | None
+    target: UserKey | None
     floor: int | None
     segments: list[str]
     scores: list[float] = []
@@ -52,35 +53,35 @@ class PackedPart(msgspec.Struct, array_like=True):
     ``engagements`` (user key, encoded) are sent once, when they no longer change.
     """
 
-    gone: list[str] = []
+    gone: list[UserKey] = []
     users: list[MovedUser] = []
     dedup: list[tuple[int, int, bytes]] = []
-    engagements: list[tuple[str, bytes]] = []
+    engagements: list[tuple[UserKey, bytes]] = []
     pinned: list[Pinned] = []
 
 
 class PartitionState(msgspec.Struct, array_like=True):
     """Carry everything of a partition except what the ``n_parts`` parts before it carried."""
 
-    tenant: str
-    partition: int
+    tenant: TenantId
+    partition: Partition
     sequence: int
     sent: int
-    cursors: list[tuple[int, int]]
+    cursors: list[tuple[Partition, int]]
     letters: list[Letter]
-    owners: list[tuple[str, str, bool]]
-    parents: dict[str, str]
+    owners: list[tuple[UserKey, UserKey, bool]]
+    parents: dict[UserKey, UserKey]
     tombstones: list[tuple[bytes, int]]
     dedup: list[tuple[int, int, bytes]]
     users: list[MovedUser]
     retained: list[tuple[bytes, str, int, str]] = []
     pinned: list[Pinned] = []
     n_parts: int = 0
-    chain: list[tuple[int, int]] | None = None
+    chain: list[tuple[Partition, int]] | None = None
     """(target, sequence of the last letter to it); None from a release before version 5."""
-    tree_sizes: dict[str, int] | None = None
+    tree_sizes: dict[UserKey, int] | None = None
     """None from a release that did not count them."""
-    aliases_asked: dict[str, int] = {}
+    aliases_asked: dict[UserKey, int] = {}
     wishes: list[tuple[bytes, list[Wish]]] = []
 
 
@@ -90,13 +91,13 @@ encode_state = msgspec.msgpack.Encoder().encode
 decode_state = msgspec.msgpack.Decoder(PartitionState).decode
 
 
-def rows_of(people: Population, partition: int) -> NDArray[np.int64]:
+def rows_of(people: Population, partition: Partition) -> NDArray[np.int64]:
     """Return every row of a partition that has a key."""
     n = people.table.n
     return np.flatnonzero((people.table["partition"][:n] == partition) & (people.table["status"][:n] != VACANT))
 
 
-def extract(shard: ShardState, tenant_id: str, partition: int) -> bytes:
+def extract(shard: ShardState, tenant_id: TenantId, partition: Partition) -> bytes:
     """Return the whole partition encoded in one piece, for when nobody is waiting."""
     tenant = shard.tenant(tenant_id)
     decisions: list[Decision] = []
@@ -117,11 +118,11 @@ def extract(shard: ShardState, tenant_id: str, partition: int) -> bytes:
 class Copying:
     """Copy one partition of a serving shard. Creating it starts a :class:`Watch` on the tenant, until :meth:`close`."""
 
-    def __init__(self, shard: ShardState, tenant_id: str, partition: int) -> None:
+    def __init__(self, shard: ShardState, tenant_id: TenantId, partition: Partition) -> None:
         self._shard = shard
         self._tenant = shard.tenant(tenant_id)
         self._partition = partition
-        self._owners: dict[str, None] = {}
+        self._owners: dict[UserKey, None] = {}
         self._ids = HashIndex(2)
         self.watch = self._tenant.watch = Watch()
         self.n_parts = 0
@@ -205,7 +206,7 @@ def _user(tenant: Tenant, row: int) -> MovedUser:
     return MovedUser(key, people.extract(row), people.targets.get(row), tenant.floors.get(row), segments, scores)
 
 
-def _state(tenant: Tenant, partition: int, owner_keys: list[str]) -> PartitionState:
+def _state(tenant: Tenant, partition: Partition, owner_keys: list[UserKey]) -> PartitionState:
     owners = ((key, tenant.owners.get(key)) for key in owner_keys)
     return PartitionState(
         tenant=tenant.id,

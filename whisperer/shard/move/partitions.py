@@ -20,6 +20,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from whisperer.ids import Partition, UserKey
 from whisperer.journeys.engagement import decode as decode_engagement
 from whisperer.profiles import traits
 from whisperer.profiles.population import AWAY, LIVE, Population
@@ -71,7 +72,7 @@ def apply(shard: ShardState, body: Body) -> Iterator[Effect]:
 # -- leaving ----------------------------------------------------------------------------------------------------------
 
 
-def _freeze(tenant: Tenant, partition: int) -> None:
+def _freeze(tenant: Tenant, partition: Partition) -> None:
     """Keep the partition's state, so that it can be sent again, but take it out of all counts and changes."""
     people = tenant.people
     rows = rows_of(people, partition)
@@ -80,12 +81,12 @@ def _freeze(tenant: Tenant, partition: int) -> None:
         tenant.loop.fall_asleep(row)
 
 
-def _engaged(people: Population, tenant: Tenant, partition: int) -> list[int]:
+def _engaged(people: Population, tenant: Tenant, partition: Partition) -> list[int]:
     column = people.table["partition"]
     return [row for row in tenant.loop.engagements if column[row] == partition]
 
 
-def _sweep(shard: ShardState, tenant: Tenant, partition: int, limit: int) -> None:
+def _sweep(shard: ShardState, tenant: Tenant, partition: Partition, limit: int) -> None:
     """Forget the next rows of a partition that the new home has; with the last, everything else of it."""
     place = (tenant.id, partition)
     shard.sweeping.add(place)
@@ -96,7 +97,7 @@ def _sweep(shard: ShardState, tenant: Tenant, partition: int, limit: int) -> Non
         shard.sweeping.discard(place)
 
 
-def _forget(shard: ShardState, tenant: Tenant, partition: int, rows: NDArray[np.int64]) -> None:
+def _forget(shard: ShardState, tenant: Tenant, partition: Partition, rows: NDArray[np.int64]) -> None:
     people = tenant.people
     for row in rows.tolist():
         tenant.floors.pop(row, None)
@@ -105,15 +106,15 @@ def _forget(shard: ShardState, tenant: Tenant, partition: int, rows: NDArray[np.
         people.vacate(row)
 
 
-def _forget_rest(shard: ShardState, tenant: Tenant, partition: int) -> None:
+def _forget_rest(shard: ShardState, tenant: Tenant, partition: Partition) -> None:
     tenant.sequence[partition] = 0
     tenant.sent[partition] = 0
     for place in [p for p in tenant.cursors if p[0] == partition]:
         del tenant.cursors[place]
     for place in [p for p in tenant.chain if p[0] == partition]:
         del tenant.chain[place]
-    for place in [p for p in tenant.letters if p[0] == partition]:
-        del tenant.letters[place]
+    for number in [n for n in tenant.letters if n[0] == partition]:
+        del tenant.letters[number]
     for key in [k for k in tenant.owners if tenant.home(k) == partition]:
         del tenant.owners[key]
     for digest in [h for h, (p, _) in tenant.tombstones.items() if p == partition]:
@@ -148,7 +149,7 @@ def _take(shard: ShardState, tenant: Tenant, body: PartitionPart) -> None:
     _take_rest(shard, tenant, body.partition, part)
 
 
-def _forget_keys(tenant: Tenant, keys: list[str]) -> None:
+def _forget_keys(tenant: Tenant, keys: list[UserKey]) -> None:
     for key in keys:
         row = tenant.people.keys.get(key)
         if row is not None:
@@ -156,7 +157,7 @@ def _forget_keys(tenant: Tenant, keys: list[str]) -> None:
             tenant.people.vacate(row)
 
 
-def _put(tenant: Tenant, user: MovedUser, partition: int) -> int:
+def _put(tenant: Tenant, user: MovedUser, partition: Partition) -> int:
     """Store a user as they are at the old home, replacing any older copy, and return the row."""
     people = tenant.people
     row = people.keys.get(user.key)
@@ -180,7 +181,7 @@ def _put(tenant: Tenant, user: MovedUser, partition: int) -> int:
     return row
 
 
-def _take_rest(shard: ShardState, tenant: Tenant, partition: int, part: PackedPart) -> None:
+def _take_rest(shard: ShardState, tenant: Tenant, partition: Partition, part: PackedPart) -> None:
     shard.dedup.join(tenant.id, partition, part.dedup, by_tenant=shard.dedups_by_tenant)
     tenant.loop.campaigns.learn(part.pinned)
     for key, engagement in part.engagements:

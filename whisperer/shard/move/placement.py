@@ -10,16 +10,18 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from whisperer.ids import Partition
+
 ENOUGH = 0.05
 """The plan ends when the fullest shard is at most this share above the mean load, or no move brings it closer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """Describe one partition and its load on its shard."""
+    """Describe one partition and its load on its shard; ``tenant`` is the tenant's id or name."""
 
     tenant: str
-    partition: int
+    partition: Partition
     shard: int
     users: int
     events_per_s: float = 0.0

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from whisperer.events.block import EventBlock, Payloads, columns_of, encode_block, key_of, link_of, message_id_of
 from whisperer.events.decoding import decode_block
 from whisperer.events.parts import PartBuilder, merge
-from whisperer.ids import key_hash
+from whisperer.ids import Partition, UserKey, key_hash
 from whisperer.shard.effects import Effect, SendLetter
 from whisperer.shard.records import ALIAS_ARBITER, Astray, Forward, Led
-from whisperer.shard.state.tenant import Tenant
+from whisperer.shard.state.tenant import PartitionPair, Tenant
 
 
 def drop_late(
@@ -42,7 +42,8 @@ def forward(
     """Pass events of merged keys on to their new homes, one letter per pair of partitions."""
     people = tenant.people
     targets = [people.targets[row] for row in rows.tolist()]
-    routes = list(zip(people.table["partition"][rows].tolist(), map(tenant.home, targets), strict=True))
+    sources: list[Partition] = people.table["partition"][rows].tolist()
+    routes = list(zip(sources, map(tenant.home, targets), strict=True))
     led = dict(zip(people.keys.texts(rows), targets, strict=True))
     for (source, home), places, data in _regrouped(tenant, block, chosen.tolist(), targets, routes):
         keys = _leading_to(led, {targets[i] for i in places})
@@ -56,7 +57,8 @@ def go_astray(
     """Send a letter's events for users who were merged themselves to the arbiter, which knows into whom."""
     people, references = tenant.people, np.array(letter.references, np.int64)
     keys = people.keys.texts(rows)
-    routes = [(source, ALIAS_ARBITER) for source in people.table["partition"][rows].tolist()]
+    sources: list[Partition] = people.table["partition"][rows].tolist()
+    routes = [(source, ALIAS_ARBITER) for source in sources]
     for (source, home), places, data in _regrouped(tenant, block, chosen.tolist(), keys, routes):
         body = Forward(data, letter.origin, references[chosen[places]].tolist())
         leading = _leading_to(dict(letter.keys), {keys[i] for i in places})
@@ -72,16 +74,16 @@ def lead(tenant: Tenant, letter: Forward) -> Iterator[Effect]:
         yield SendLetter(tenant.post(source, home, Led(Forward(data, letter.origin, references[places].tolist()))))
 
 
-def _leading_to(led: dict[str, str], targets: set[str]) -> list[tuple[str, str]]:
+def _leading_to(led: dict[UserKey, UserKey], targets: set[UserKey]) -> list[tuple[UserKey, UserKey]]:
     return [(key, target) for key, target in led.items() if target in targets]
 
 
 def _regrouped(
-    tenant: Tenant, block: EventBlock, events: list[int], keys: list[str], routes: list[tuple[int, int]]
-) -> Iterator[tuple[tuple[int, int], list[int], bytes]]:
+    tenant: Tenant, block: EventBlock, events: list[int], keys: list[UserKey], routes: list[PartitionPair]
+) -> Iterator[tuple[PartitionPair, list[int], bytes]]:
     """Put some events of a block under other keys; yield each route, the places in ``events`` and the encoded block."""
     columns, payloads = columns_of(block), Payloads(block)
-    found: dict[tuple[int, int], tuple[PartBuilder, list[int]]] = {}
+    found: dict[PartitionPair, tuple[PartBuilder, list[int]]] = {}
     for place, (event, key, route) in enumerate(zip(events, keys, routes, strict=True)):
         builder, places = found.setdefault(route, (PartBuilder(), []))
         builder.add(

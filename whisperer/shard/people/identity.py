@@ -20,7 +20,7 @@ from itertools import islice
 
 import msgspec
 
-from whisperer.ids import anonymous_key, bare_id, is_anonymous, message_hash
+from whisperer.ids import UserKey, anonymous_key, bare_id, is_anonymous, message_hash
 from whisperer.journeys.engagement import decode as decode_engagement
 from whisperer.journeys.engagement import encode as encode_engagement
 from whisperer.profiles import traits
@@ -54,7 +54,7 @@ MAX_ALSO = 16
 """Newest ids of a profile that a claim looks through for users to name."""
 
 
-def note_link(tenant: Tenant, row: int, link: str, now: int, version: int) -> Iterator[Effect]:
+def note_link(tenant: Tenant, row: int, link: UserKey, now: int, version: int) -> Iterator[Effect]:
     """Claim a second id that an event of a live user carried, or ask for its alias."""
     people = tenant.people
     held = people.links.get(row, {})
@@ -65,7 +65,7 @@ def note_link(tenant: Tenant, row: int, link: str, now: int, version: int) -> It
     if len(held) >= MAX_LINKS:
         tenant.counters["dropped.identity_full"] += 1
         return
-    source = int(people.table["partition"][row])
+    source = people.partition(row)
     newest = reversed(held.items()) if version < BOUNDED_SINCE else islice(reversed(held.items()), MAX_ALSO)
     also = [key for key, owned in newest if owned and not is_anonymous(key)][::-1]
     if is_anonymous(link):
@@ -103,7 +103,7 @@ def claim(tenant: Tenant, body: Claim, now: int) -> Iterator[Effect]:
         yield SendLetter(tenant.post(home, tenant.home(body.user), Refused(body.anonymous, body.user)))
 
 
-def _share(tenant: Tenant, anonymous: str, owner: Owner) -> None:
+def _share(tenant: Tenant, anonymous: UserKey, owner: Owner) -> None:
     """Give an anonymous id a history of its own from here on, which merges into nobody."""
     if owner.shared:
         return
@@ -173,16 +173,16 @@ def astray(tenant: Tenant, body: Astray) -> Iterator[Effect]:
             yield _told(tenant, key, was, root)
 
 
-def _led(tenant: Tenant, root: str, letter: Passed) -> SendLetter:
+def _led(tenant: Tenant, root: UserKey, letter: Passed) -> SendLetter:
     return SendLetter(tenant.post(ALIAS_ARBITER, tenant.home(root), Led(letter)))
 
 
-def _shorten(tenant: Tenant, key: str) -> Iterator[SendLetter]:
+def _shorten(tenant: Tenant, key: UserKey) -> Iterator[SendLetter]:
     for move in tenant.forest.find(key)[1]:
         yield _told(tenant, *move)
 
 
-def _told(tenant: Tenant, key: str, was: str, root: str) -> SendLetter:
+def _told(tenant: Tenant, key: UserKey, was: UserKey, root: UserKey) -> SendLetter:
     return SendLetter(tenant.post(ALIAS_ARBITER, tenant.home(key), Moved(key, was, root)))
 
 
@@ -202,7 +202,7 @@ def moved(tenant: Tenant, body: Moved) -> None:
 def pass_on(tenant: Tenant, row: int, letter: Refused | MergeIn | OutcomePassed, *, led: bool) -> SendLetter:
     """Pass on a letter to a user who was merged: to the arbiter or, if that ``led`` it here, where the user went."""
     people = tenant.people
-    source = int(people.table["partition"][row])
+    source = people.partition(row)
     if not led:
         came = [(letter.origin, letter.user)] if isinstance(letter, MergeIn) else []
         return SendLetter(tenant.post(source, ALIAS_ARBITER, Astray(letter, came)))
@@ -264,7 +264,7 @@ def _release(tenant: Tenant, row: int) -> Iterator[Effect]:
     if len(links) <= MAX_LINKS:
         return
     ranked = sorted(links, key=lambda key: (not links[key], is_anonymous(key), key))
-    home = int(tenant.people.table["partition"][row])
+    home = tenant.people.partition(row)
     for key in ranked[MAX_LINKS:]:
         if not is_anonymous(key):
             continue
@@ -273,7 +273,7 @@ def _release(tenant: Tenant, row: int) -> Iterator[Effect]:
             yield SendLetter(tenant.post(home, tenant.home(key), Released(key)))
 
 
-def erase(tenant: Tenant, key: str, erased_at: int, asked_at: int) -> Iterator[Effect]:
+def erase(tenant: Tenant, key: UserKey, erased_at: int, asked_at: int) -> Iterator[Effect]:
     """Remove a key, its state and all keys joined to it. Late events do not bring it back.
 
     ``asked_at``: when the erasure that led here was asked for. A joined key is erased as of later (``erased_at``), so
@@ -282,7 +282,7 @@ def erase(tenant: Tenant, key: str, erased_at: int, asked_at: int) -> Iterator[E
     people = tenant.people
     home = tenant.home(key)
     row = people.keys.get(key)
-    linked: list[str] = []
+    linked: list[UserKey] = []
     if row is not None:
         tenant.loop.erase(row, home, erased_at)
         linked = [k for k, owned in people.links.get(row, {}).items() if owned]
@@ -314,7 +314,7 @@ def alias_forget(tenant: Tenant, body: AliasForget) -> None:
     tenant.forest.forget(body.key, body.erased_at)
 
 
-def _hand_over(tenant: Tenant, key: str, user: str, now: int, *, always: bool = False) -> Iterator[Effect]:
+def _hand_over(tenant: Tenant, key: UserKey, user: UserKey, now: int, *, always: bool = False) -> Iterator[Effect]:
     """Take out a key's state, leave a forward behind and send the state to the user's home."""
     people = tenant.people
     row = tenant.row_for(key)
@@ -328,4 +328,4 @@ def _hand_over(tenant: Tenant, key: str, user: str, now: int, *, always: bool = 
     people.forward(row, user)
     if always or state.n_events or state.traits or state.links or state.refused or state.engagement:
         body = MergeIn(user, key, now, state)
-        yield SendLetter(tenant.post(int(people.table["partition"][row]), tenant.home(user), body))
+        yield SendLetter(tenant.post(people.partition(row), tenant.home(user), body))

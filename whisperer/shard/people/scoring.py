@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from whisperer.ids import TenantId
 from whisperer.profiles import features
 from whisperer.profiles.population import LIVE
 from whisperer.profiles.scores import CHURN, ENGAGEMENT, SCORES, ScoreModel, moved
@@ -50,7 +51,7 @@ def chunk(tenant: Tenant, names: tuple[str, ...], first: int, now: int) -> Chunk
     return Chunk(first, max(0, stop - first), rows, features.matrix(names, table, rows, now), held)
 
 
-def scored(tenant_id: str, model: ScoreModel, found: Chunk) -> Scored | None:
+def scored(tenant_id: TenantId, model: ScoreModel, found: Chunk) -> Scored | None:
     """Score a chunk with the model; return None if no score has moved. Reads nothing from the shard."""
     changes = [moved(held, score) for held, score in zip(found.held, model.score(found.x), strict=True)]
     if all(np.isnan(change).all() for change in changes):

@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from whisperer.events.kernels.words import kernel
-from whisperer.ids import N_PARTITIONS
+from whisperer.events.kernels.intrinsics import kernel
+from whisperer.ids import N_PARTITIONS, Partition, TenantId
 from whisperer.profiles.hash_index import HashIndex
 
 WINDOW_MS = 24 * 3_600_000
@@ -32,6 +32,8 @@ N_GENERATIONS = 4
 at 0.1 us each."""
 _SMALL = 4_096
 _NEVER = 1 << 62
+_ALL = TenantId("")
+"""Stands for all tenants, whose ids the shared generations hold."""
 _SLOT_BITS = 24
 _SLOT_MASK = np.uint64((1 << _SLOT_BITS) - 1)
 
@@ -65,22 +67,22 @@ class Dedup:
     def __init__(self, max_ids: int, window_ms: int = WINDOW_MS) -> None:
         self.max_ids = max_ids
         self.window_ms = window_ms
-        self.evicted: Counter[str] = Counter()
+        self.evicted: Counter[TenantId] = Counter()
         """Ids forgotten before their window ended, by tenant; "" for those of shared generations."""
         self._shared: list[Generation] = []
-        self._own: dict[str, list[Generation]] = {}
+        self._own: dict[TenantId, list[Generation]] = {}
         """Oldest first; no tenant's list is empty."""
-        self._n_own: Counter[str] = Counter()
+        self._n_own: Counter[TenantId] = Counter()
         self._looked_through_until = _NEVER
         """Until this time (ms UTC) no tenant's generation can be a window old."""
-        self._slots: dict[tuple[str, int], int] = {}
-        self._tenant_slots: dict[str, NDArray[np.int64]] = {}
+        self._slots: dict[tuple[TenantId, Partition], int] = {}
+        self._tenant_slots: dict[TenantId, NDArray[np.int64]] = {}
         """The same slots as one array per tenant, indexed by partition; -1 where there is none yet."""
 
     def __len__(self) -> int:
         return self._n_own.total() + sum(len(g.ids) for g in self._shared)
 
-    def n_of(self, tenant: str) -> int:
+    def n_of(self, tenant: TenantId) -> int:
         """Return how many ids of a tenant are held, not counting those in shared generations."""
         return self._n_own[tenant]
 
@@ -101,7 +103,7 @@ class Dedup:
 
     def admit(
         self,
-        tenant: str,
+        tenant: TenantId,
         partition: NDArray[np.uint16],
         message_hash: NDArray[np.uint64],
         now: int,
@@ -116,7 +118,7 @@ class Dedup:
         ids = np.empty((len(partition), 2), np.uint64)
         slots = self._tenant_slots.setdefault(tenant, np.full(N_PARTITIONS, -1, np.int64))
         while (lacking := _compose(partition, message_hash, slots, ids)) >= 0:
-            slots[partition[lacking]] = self._slot(tenant, int(partition[lacking]))
+            slots[partition[lacking]] = self._slot(tenant, Partition(int(partition[lacking])))
         if by_tenant:
             self._make_room(tenant, ids, now)
             own = self._own[tenant]
@@ -157,7 +159,7 @@ class Dedup:
         """Return whether :meth:`rotate` might drop anything."""
         return now >= self._looked_through_until or any(now - g.newest >= self.window_ms for g in self._shared)
 
-    def _make_room(self, tenant: str, ids: NDArray[np.uint64], now: int) -> None:
+    def _make_room(self, tenant: TenantId, ids: NDArray[np.uint64], now: int) -> None:
         """Make room in a tenant's current generation for ``ids``, at the expense of whichever tenant has the most."""
         incoming = len(ids)
         self._expire(tenant, now)
@@ -176,7 +178,7 @@ class Dedup:
         excess = len(self) + incoming - self.max_ids
         while excess > 0 and self._shared:
             excess -= len(self._shared[0].ids)
-            self.evicted[""] += len(self._shared[0].ids)
+            self.evicted[_ALL] += len(self._shared[0].ids)
             del self._shared[0]
         while excess > 0:
             # Incoming ids count as the tenant's own, so the one with the most has more than an equal share.
@@ -185,14 +187,14 @@ class Dedup:
                 return
             excess -= self._evict(max(held, key=lambda one: (held[one], one)))
 
-    def _n_unknown(self, tenant: str, ids: NDArray[np.uint64]) -> int:
+    def _n_unknown(self, tenant: TenantId, ids: NDArray[np.uint64]) -> int:
         unknown = np.unique(ids, axis=0)
         still = np.ones(len(unknown), np.bool_)
         for generation in [*self._shared, *self._own[tenant]]:
             generation.ids.leave_unknown(unknown, still)
         return int(np.count_nonzero(still))
 
-    def _evict(self, tenant: str) -> int:
+    def _evict(self, tenant: TenantId) -> int:
         """Forget a tenant's oldest ids and return how many."""
         own = self._own[tenant]
         if len(own) > 1:
@@ -205,7 +207,7 @@ class Dedup:
         self.evicted[tenant] += freed
         return freed
 
-    def _expire(self, tenant: str, now: int) -> None:
+    def _expire(self, tenant: TenantId, now: int) -> None:
         own = self._own.get(tenant, [])
         while own and now - own[0].newest >= self.window_ms:
             self._n_own[tenant] -= len(own.pop(0).ids)
@@ -226,12 +228,12 @@ class Dedup:
             expired = now - oldest.newest >= self.window_ms
             if not expired and len(self) + incoming <= self.max_ids:
                 break
-            self.evicted[""] += 0 if expired else len(oldest.ids)
+            self.evicted[_ALL] += 0 if expired else len(oldest.ids)
             del self._shared[0]
 
     # -- moving a partition, snapshots ---------------------------------------------------------------------------
 
-    def extract(self, tenant: str, partition: int) -> list[tuple[int, int, bytes]]:
+    def extract(self, tenant: TenantId, partition: Partition) -> list[tuple[int, int, bytes]]:
         """Return (started, newest, ids) per generation for one partition; the slot's bits are zero in the ids."""
         slot = self._slots.get((tenant, partition))
         if slot is None:
@@ -246,7 +248,7 @@ class Dedup:
         return found
 
     def join(
-        self, tenant: str, partition: int, stored: list[tuple[int, int, bytes]], *, by_tenant: bool = True
+        self, tenant: TenantId, partition: Partition, stored: list[tuple[int, int, bytes]], *, by_tenant: bool = True
     ) -> None:
         """Add a partition's ids that :meth:`extract` returned in another shard. ``by_tenant``: see :meth:`admit`."""
         slot = np.uint64(self._slot(tenant, partition))
@@ -264,7 +266,7 @@ class Dedup:
                 self._n_own[tenant] += n_new
         self._look_ahead()
 
-    def drop(self, tenant: str, partition: int) -> None:
+    def drop(self, tenant: TenantId, partition: Partition) -> None:
         """Forget every id of a partition."""
         slot = self._slots.get((tenant, partition))
         if slot is None:
@@ -284,7 +286,7 @@ class Dedup:
         arrays: list[NDArray[np.uint64]] = []
         small: list[NDArray[np.uint64]] = []
         generations: list[list[Any]] = []
-        for tenant, held in [("", self._shared), *self._own.items()]:
+        for tenant, held in [(_ALL, self._shared), *self._own.items()]:
             for g in held:
                 keys = g.ids.keys[: len(g.ids)].copy()
                 is_small = len(keys) < _SMALL
@@ -310,7 +312,7 @@ class Dedup:
         self._tenant_slots = {}
         self._shared, self._own, self._n_own = [], {}, Counter()
         if "n_arrays" not in meta:  # from before version 5: one array per generation, all of them shared
-            self.evicted = Counter({"": meta["n_evicted"]})
+            self.evicted = Counter({_ALL: meta["n_evicted"]})
             of_all = enumerate(zip(meta["generations"], arrays, strict=True))
             generations = [(*times, "", len(keys), number) for number, (times, keys) in of_all]
         else:
@@ -327,5 +329,5 @@ class Dedup:
                 self._n_own[tenant] += n
         self._look_ahead()
 
-    def _slot(self, tenant: str, partition: int) -> int:
+    def _slot(self, tenant: TenantId, partition: Partition) -> int:
         return self._slots.setdefault((tenant, partition), len(self._slots))

@@ -13,11 +13,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from whisperer.ids import UserKey
+
 MAX_TREE = 1_000
 """Known users that may be joined into one: as many ids as a profile holds."""
 MOVES_AT_ONCE = 16
 
-Move = tuple[str, str, str]
+Move = tuple[UserKey, UserKey, UserKey]
 """(key, what it led to, its root)"""
 
 
@@ -25,19 +27,19 @@ Move = tuple[str, str, str]
 class Forest:
     """Hold a tenant's accepted aliases."""
 
-    parents: dict[str, str] = field(default_factory=dict)
-    sizes: dict[str, int] = field(default_factory=dict)
+    parents: dict[UserKey, UserKey] = field(default_factory=dict)
+    sizes: dict[UserKey, int] = field(default_factory=dict)
     """root -> number of keys joined into it"""
-    asked: dict[str, int] = field(default_factory=dict)
+    asked: dict[UserKey, int] = field(default_factory=dict)
     """joined key -> when its alias was asked for, ms UTC"""
 
-    def root(self, key: str) -> str:
+    def root(self, key: UserKey) -> UserKey:
         """Return the key that a key leads to in the end: itself, if it was never joined."""
         while key in self.parents:
             key = self.parents[key]
         return key
 
-    def find(self, key: str) -> tuple[str, list[Move]]:
+    def find(self, key: UserKey) -> tuple[UserKey, list[Move]]:
         """Return a key's root, and the moves of keys on the way that lead straight to it from now on."""
         root = self.root(key)
         moves: list[Move] = []
@@ -48,16 +50,16 @@ class Forest:
             key = was
         return root, moves
 
-    def has_room(self, previous: str, root: str) -> bool:
+    def has_room(self, previous: UserKey, root: UserKey) -> bool:
         """Return whether ``previous``, with all that leads to it, fits under ``root``."""
         return self.sizes.get(root, 0) + 1 + self.sizes.get(previous, 0) <= MAX_TREE
 
-    def join(self, previous: str, user: str, root: str, at: int) -> None:
+    def join(self, previous: UserKey, user: UserKey, root: UserKey, at: int) -> None:
         """Join the root ``previous`` into ``user``, which leads to ``root``; ``at``: when that was asked, ms UTC."""
         self.parents[previous], self.asked[previous] = user, at
         self.sizes[root] = self.sizes.get(root, 0) + 1 + self.sizes.pop(previous, 0)
 
-    def forget(self, key: str, erased_at: int) -> None:
+    def forget(self, key: UserKey, erased_at: int) -> None:
         """Forget an erased key: it leads nowhere and is nobody's root, as all keys that led to it are erased as well.
 
         An alias asked for after the erasure holds, here as at the key's home, whichever arrived first.

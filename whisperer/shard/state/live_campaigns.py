@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from whisperer.journeys.campaign import ENDED, LIVE, Campaign, OnEvent, OnSchedule, OnSegment, from_json
+from whisperer.journeys.campaign import Campaign, CampaignStatus, OnEvent, OnSchedule, OnSegment, from_json
 from whisperer.journeys.engagement import Decision, Pinned
 from whisperer.journeys.schedule import Schedule
 from whisperer.profiles import features
@@ -38,7 +38,7 @@ class LiveCampaign:
 
     @property
     def is_live(self) -> bool:
-        return self.config.status == LIVE
+        return self.config.status == CampaignStatus.LIVE
 
     @classmethod
     def of(cls, config: CampaignConfig) -> LiveCampaign:
@@ -89,7 +89,7 @@ class LiveCampaigns:
         """Remember the versions that arriving decisions are under, which may never have been published here."""
         for p in pinned:
             self.versions.setdefault(
-                (p.campaign, p.version), CampaignConfig(p.campaign, p.version, ENDED, p.definition)
+                (p.campaign, p.version), CampaignConfig(p.campaign, p.version, CampaignStatus.ENDED, p.definition)
             )
 
     def forget_all_but(self, in_use: Collection[tuple[str, int]]) -> None:

@@ -26,6 +26,7 @@ from whisperer.decisions.decision import Choice
 from whisperer.delivery.dispatch import Receipt
 from whisperer.errors import UNREADABLE, JournalDamagedError
 from whisperer.feedback.outcome import Reward
+from whisperer.ids import DecisionId, Partition, SendKey, TenantId, UserKey
 from whisperer.journeys.engagement import Decision, OutcomeEntry
 
 
@@ -44,10 +45,10 @@ class DecisionRow(msgspec.Struct, array_like=True, frozen=True, tag=1):
     scores, shadow, shadow_version : as in :class:`whisperer.decisions.decision.Choice`
     """
 
-    tenant: str
-    decision_id: str
-    user_key: str
-    partition: int
+    tenant: TenantId
+    decision_id: DecisionId
+    user_key: UserKey
+    partition: Partition
     campaign: str
     campaign_version: int
     trigger: str
@@ -81,11 +82,11 @@ class DeliveryRow(msgspec.Struct, array_like=True, frozen=True, tag=2):
     reason : value of :class:`whisperer.vocabulary.reasons.Reason` where this ended the decision unsent, else ""
     """
 
-    tenant: str
-    decision_id: str
-    send_key: str
-    user_key: str
-    partition: int
+    tenant: TenantId
+    decision_id: DecisionId
+    send_key: SendKey
+    user_key: UserKey
+    partition: Partition
     campaign: str
     channel: str
     attempt: int
@@ -102,10 +103,10 @@ class DeliveryRow(msgspec.Struct, array_like=True, frozen=True, tag=2):
 class OutcomeRow(msgspec.Struct, array_like=True, frozen=True, tag=3):
     """Report one outcome; ``kind`` and ``detail`` as in :class:`whisperer.journeys.engagement.OutcomeEntry`."""
 
-    tenant: str
-    decision_id: str
-    user_key: str
-    partition: int
+    tenant: TenantId
+    decision_id: DecisionId
+    user_key: UserKey
+    partition: Partition
     campaign: str
     kind: str
     detail: str
@@ -116,10 +117,10 @@ class OutcomeRow(msgspec.Struct, array_like=True, frozen=True, tag=3):
 class RewardRow(msgspec.Struct, array_like=True, frozen=True, tag=4):
     """Report a decision's reward as known at ``at`` (ms UTC); a higher ``revision`` replaces the lower ones."""
 
-    tenant: str
-    decision_id: str
-    user_key: str
-    partition: int
+    tenant: TenantId
+    decision_id: DecisionId
+    user_key: UserKey
+    partition: Partition
     campaign: str
     campaign_version: int
     group: str
@@ -138,7 +139,7 @@ Log = dict[int, list[LogRow]]
 
 
 def decision_row(
-    tenant: str, user_key: str, partition: int, decision: Decision, choice: Choice | None = None
+    tenant: TenantId, user_key: UserKey, partition: Partition, decision: Decision, choice: Choice | None = None
 ) -> DecisionRow:
     """Return the row of a candidacy that has its choice, or was refused before one.
 
@@ -181,9 +182,9 @@ def named(features: Sequence[float | tuple[str, float]]) -> list[tuple[str, floa
 
 
 def delivery_row(
-    tenant: str,
-    user_key: str,
-    partition: int,
+    tenant: TenantId,
+    user_key: UserKey,
+    partition: Partition,
     decision: Decision,
     receipt: Receipt,
     *,
@@ -213,7 +214,9 @@ def delivery_row(
     )
 
 
-def outcome_row(tenant: str, user_key: str, partition: int, decision: Decision, outcome: OutcomeEntry) -> OutcomeRow:
+def outcome_row(
+    tenant: TenantId, user_key: UserKey, partition: Partition, decision: Decision, outcome: OutcomeEntry
+) -> OutcomeRow:
     """Return the row of one outcome of a decision."""
     return OutcomeRow(
         tenant=tenant,
@@ -228,7 +231,7 @@ def outcome_row(tenant: str, user_key: str, partition: int, decision: Decision, 
     )
 
 
-def reward_row(tenant: str, user_key: str, partition: int, reward: Reward) -> RewardRow:
+def reward_row(tenant: TenantId, user_key: UserKey, partition: Partition, reward: Reward) -> RewardRow:
     """Return the row of one revision of a reward."""
     return RewardRow(
         tenant=tenant,

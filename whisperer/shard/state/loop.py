@@ -16,26 +16,13 @@ from typing import NamedTuple
 import msgspec
 
 from whisperer.decisions.decision import Choice
-from whisperer.delivery.dispatch import REFUSED as NOT_HANDED_OVER
-from whisperer.delivery.dispatch import UNKNOWN, Receipt
+from whisperer.delivery.dispatch import Receipt, Verdict
 from whisperer.eligibility import consent
 from whisperer.eligibility.standing import Consent
-from whisperer.feedback.outcome import UNSUBSCRIBED, Reward
-from whisperer.ids import key_hash, message_hash, tenant_seed
+from whisperer.feedback.outcome import OutcomeKind, Reward
+from whisperer.ids import DecisionId, Partition, TenantId, UserKey, key_hash, message_hash, tenant_seed
 from whisperer.journeys.campaign import Campaign
-from whisperer.journeys.engagement import (
-    DECIDING,
-    KEEP,
-    NO_SEND,
-    OPEN,
-    REFUSED,
-    SENDING,
-    SENT,
-    Decision,
-    Engagement,
-    is_past,
-    remember,
-)
+from whisperer.journeys.engagement import KEEP, OPEN, Decision, DecisionStatus, Engagement, is_past, remember
 from whisperer.journeys.merge import kept, merge
 from whisperer.profiles.population import Population
 from whisperer.shard.accounts import Account, count_sizes, expose_all
@@ -72,7 +59,7 @@ class Wish(NamedTuple):
 class Loop:
     """Hold a tenant's engagements in one shard, with all that is derived from them."""
 
-    tenant: str
+    tenant: TenantId
     people: Population
     rows: list[LogRow]
     """Rows for the warehouse from the record being applied; the shard collects them."""
@@ -82,7 +69,7 @@ class Loop:
     """By row."""
     asleep: dict[int, Engagement] = field(default_factory=dict)
     """By row, for users whose partition is not at home here: nothing changes or counts them."""
-    places: dict[str, tuple[int, Decision]] = field(default_factory=dict)
+    places: dict[DecisionId, tuple[int, Decision]] = field(default_factory=dict)
     """Decision id -> (its user's row, the decision). Changed only by :meth:`_place` and :meth:`displace`."""
     n_under: Counter[tuple[str, int]] = field(default_factory=Counter)
     """(campaign, version) -> how many decisions in ``places`` are under it."""
@@ -92,11 +79,11 @@ class Loop:
     schedules: Schedules = field(default_factory=Schedules)
     next_firing: tuple[int, int] | None = None
     """(number of zones it was computed for, ms UTC when the next schedule fires); None: not computed yet."""
-    retained: dict[bytes, tuple[int, str, int, str]] = field(default_factory=dict)
+    retained: dict[bytes, tuple[Partition, str, int, str]] = field(default_factory=dict)
     """Hash of a suppressed address of an erased user -> (partition, channel, at, reason)."""
     bares_addresses: bool = True
     """Whether the release that wrote the record being applied strips invisible characters from addresses; not state."""
-    wishes: dict[bytes, tuple[int, list[Wish]]] = field(default_factory=dict)
+    wishes: dict[bytes, tuple[Partition, list[Wish]]] = field(default_factory=dict)
     """Hash of the key of a user of whom nothing is held -> (partition, what they unsubscribed from by a link)."""
 
     def publish(self, campaigns: list[CampaignConfig], experiment: Experiment, now: int, *, forgets: bool) -> None:
@@ -128,7 +115,7 @@ class Loop:
             self.wishes.pop(message_hash(key), None)
         return found
 
-    def beginning(self, key: str) -> Engagement:
+    def beginning(self, key: UserKey) -> Engagement:
         """Return a new engagement with what the user unsubscribed from while nothing was held of them."""
         new = Engagement()
         if self.wishes:
@@ -136,20 +123,20 @@ class Loop:
                 consent.state(new.standing, wish.channel, wish.purpose, Consent(wish.at, False, BY_LINK))
         return new
 
-    def wish(self, key: str, partition: int, wish: Wish) -> None:
+    def wish(self, key: UserKey, partition: Partition, wish: Wish) -> None:
         """Remember, under a hash, the wish of a user of whom nothing is held, until the user comes back."""
         _, held = self.wishes.setdefault(message_hash(key), (partition, []))
         if all((wish.channel, wish.purpose) != (known.channel, known.purpose) for known in held):
             held.append(wish)
 
-    def was_considered(self, row: int, decision: str) -> bool:
+    def was_considered(self, row: int, decision: DecisionId) -> bool:
         """Return whether a user was considered under this decision id before, even if it has left memory."""
         if decision in self.places:
             return True
         held = self.engagements.get(row)
         return held is not None and is_past(held.past, decision)
 
-    def find(self, decision: str) -> tuple[int, Decision] | None:
+    def find(self, decision: DecisionId) -> tuple[int, Decision] | None:
         """Return (row of its user, decision) for a decision in memory, else None."""
         return self.places.get(decision)
 
@@ -187,17 +174,17 @@ class Loop:
             oldest.early_at = -1
             self.reward(oldest, now, mature=True)
 
-    def close(self, decision: Decision, status: str, now: int, reason: str = "") -> None:
+    def close(self, decision: Decision, status: DecisionStatus, now: int, reason: str = "") -> None:
         """Close an open decision as sent, no_send or refused; a message its reader may have is never refused."""
         assert decision.status in OPEN, f"{decision.id} is closed already"
         account = self.account(decision.campaign)
         account.pending -= 1
         if decision.send is not None and decision.send.unknown:
-            status, reason = SENT, ""
+            status, reason = DecisionStatus.SENT, ""
             account.unknown += 1
-        if status == SENT:
+        if status == DecisionStatus.SENT:
             account.sent += 1
-        elif status == NO_SEND:
+        elif status == DecisionStatus.NO_SEND:
             account.no_send += 1
         else:
             account.refused[reason] += 1
@@ -207,20 +194,20 @@ class Loop:
 
     def refuse(self, decision: Decision, reason: str, now: int) -> None:
         """Close an open decision as refused, without an answer from a provider."""
-        self.close(decision, REFUSED, now, reason)
+        self.close(decision, DecisionStatus.REFUSED, now, reason)
         key, partition = self.who(decision)
         if decision.send is None:
             self.rows.append(decision_row(self.tenant, key, partition, decision))
         else:
-            status = UNKNOWN if decision.status == SENT else NOT_HANDED_OVER
+            status = Verdict.UNKNOWN if decision.status == DecisionStatus.SENT else Verdict.REFUSED
             self.log_delivery(decision, Receipt(decision.send.send_key, status), now)
 
-    def who(self, decision: Decision) -> tuple[str, int]:
+    def who(self, decision: Decision) -> tuple[UserKey, Partition]:
         """Return the key and partition of a decision's user."""
         row = self.places[decision.id][0]
         key = self.people.keys.text(row)
         assert key is not None
-        return key, int(self.people.table["partition"][row])
+        return key, self.people.partition(row)
 
     def log_delivery(self, decision: Decision, receipt: Receipt, now: int) -> None:
         """Report an attempt to the warehouse, after it was applied."""
@@ -270,7 +257,7 @@ class Loop:
             score=choice.score,
             policy_version=choice.policy_version,
             user=key_hash(key, tenant_seed(self.tenant)),
-            unsubscribed=any(outcome.kind == UNSUBSCRIBED for outcome in decision.outcomes),
+            unsubscribed=any(outcome.kind == OutcomeKind.UNSUBSCRIBED for outcome in decision.outcomes),
             decided_at=decision.at,
         )
         decision.revision += 1
@@ -280,7 +267,7 @@ class Loop:
             decision.matured = True
             account = self.account(decision.campaign).arm(decision.group, decision.arm)
             account.decisions += 1
-            account.sent += decision.status == SENT
+            account.sent += decision.status == DecisionStatus.SENT
             account.converted += decision.converted_at >= 0
             account.reward_micros += earned
         return entry
@@ -299,9 +286,9 @@ class Loop:
         expose_all(self.accounts, held, -1)
         staying = []
         for decision in held.decisions:
-            if decision.status == DECIDING:
+            if decision.status == DecisionStatus.DECIDING:
                 self.refuse(decision, reason, now)
-            if decision.status == SENDING:
+            if decision.status == DecisionStatus.SENDING:
                 staying.append(decision)
             else:
                 self.displace(decision.id)
@@ -345,7 +332,7 @@ class Loop:
         if self.wishes and key is not None and message_hash(key) in self.wishes:
             self.engagement(row)
         held = self.engagements.get(row)
-        known: set[str] = set()
+        known: set[DecisionId] = set()
         if held is not None:
             expose_all(self.accounts, held, -1)
             known = {d.id for d in held.decisions}
@@ -363,7 +350,7 @@ class Loop:
         for gone in known - {d.id for d in combined.decisions}:
             self.displace(gone)
 
-    def erase(self, row: int, partition: int, now: int) -> None:
+    def erase(self, row: int, partition: Partition, now: int) -> None:
         """Forget a user, except the address hashes of suppressions, so that coming back does not lift them."""
         held = self.engagements.get(row)
         if held is None:
@@ -391,7 +378,7 @@ class Loop:
         self.places[decision.id] = row, decision
         self.n_under[decision.campaign, decision.campaign_version] += 1
 
-    def displace(self, decision_id: str) -> None:
+    def displace(self, decision_id: DecisionId) -> None:
         """Remove a decision from the index; one that is not in it is ignored."""
         found = self.places.pop(decision_id, None)
         if found is None:
@@ -426,9 +413,9 @@ def reward_micros(decision: Decision, campaign: Campaign) -> int:
     goal = campaign.goal
     cap = round(goal.cap * MICROS)
     earned = max(-cap, min(decision.earned_micros, cap))
-    if decision.status == SENT:
+    if decision.status == DecisionStatus.SENT:
         arm = next((a for a in campaign.arms if a.id == decision.arm), None)
         earned -= round(arm.cost * MICROS) if arm else 0
-    if any(outcome.kind == UNSUBSCRIBED for outcome in decision.outcomes):
+    if any(outcome.kind == OutcomeKind.UNSUBSCRIBED for outcome in decision.outcomes):
         earned -= round(goal.unsubscribe_cost * MICROS)
     return earned

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from whisperer.ids import Partition, TenantId
 from whisperer.shard.records import BARED_SINCE, BOUNDED_SINCE, CHAINED_SINCE, RECORD_VERSION, Letter
 from whisperer.shard.state.dedup import Dedup
 from whisperer.shard.state.log import Log, LogRow, forget
@@ -16,6 +17,9 @@ from whisperer.shard.state.tenant import Tenant
 from whisperer.shard.steps import Steps, Unmeasured
 
 DEFAULT_MAX_IDS = 20_000_000
+
+Place = tuple[TenantId, Partition]
+"""A tenant's partition."""
 
 
 class ShardState:
@@ -28,21 +32,21 @@ class ShardState:
         """Version of the record being applied: what an older release wrote is applied as that release did."""
         self.position = -1
         """Journal position of the last record applied."""
-        self.tenants: dict[str, Tenant] = {}
+        self.tenants: dict[TenantId, Tenant] = {}
         self.dedup = Dedup(dedup_max_ids)
         self.steps: Steps = Unmeasured()
         """Is notified as each step of applying passes; not part of the state."""
-        self.absent: set[tuple[str, int]] = set()
+        self.absent: set[Place] = set()
         """Partitions that left and have not come back."""
-        self.arriving: dict[tuple[str, int], tuple[int, int]] = {}
+        self.arriving: dict[Place, tuple[int, int]] = {}
         """Partitions that have arrived in part -> (map version of the move, number of parts here)."""
-        self.kept: dict[str, set[int]] | None = None
+        self.kept: dict[TenantId, set[Partition]] | None = None
         """Once the shard is closed: the partitions that it held then; no others are at home here. None while open."""
-        self.counted: set[tuple[int, str]] = set()
+        self.counted: set[tuple[int, TenantId]] = set()
         """(removed shard, tenant) whose sums were added to this shard's."""
-        self.sweeping: set[tuple[str, int]] = set()
+        self.sweeping: set[Place] = set()
         """Partitions that left and that the new home has whole; their rows are being forgotten."""
-        self.moved: dict[tuple[str, int], int] = {}
+        self.moved: dict[Place, int] = {}
         """Map version of each partition's last move, so that a move driven again changes nothing."""
         self.rows: list[LogRow] = []
         """Rows of the record being applied; empty between records."""
@@ -51,7 +55,7 @@ class ShardState:
         self.repeats: dict[int, NDArray[np.bool_]] = {}
         """Journal position of a block with repeats -> which of its events counted, until the warehouse has them."""
 
-    def tenant(self, tenant_id: str) -> Tenant:
+    def tenant(self, tenant_id: TenantId) -> Tenant:
         """Return a tenant's state here, created if missing."""
         found = self.tenants.get(tenant_id)
         if found is None:
@@ -81,11 +85,11 @@ class ShardState:
         """Return whether ids are kept per tenant: from version 5 on, no tenant's ids push out another's."""
         return self.is_bounded
 
-    def is_at_home(self, tenant: str, partition: int) -> bool:
+    def is_at_home(self, tenant: TenantId, partition: Partition) -> bool:
         """Return whether a partition lives, or may begin to live, here: it did not leave, and no closing bars it."""
         return (tenant, partition) not in self.absent and self.is_open_to(tenant, partition)
 
-    def is_open_to(self, tenant: str, partition: int) -> bool:
+    def is_open_to(self, tenant: TenantId, partition: Partition) -> bool:
         """Return whether closing lets a partition be at home here; whether it has left is not checked."""
         if self.kept is None:
             return True

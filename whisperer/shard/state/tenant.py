@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whisperer.events.types import RESERVED_NAME
-from whisperer.ids import N_PARTITIONS, message_hash, partition_of, tenant_seed
+from whisperer.ids import N_PARTITIONS, Partition, TenantId, UserKey, message_hash, partition_of, tenant_seed
 from whisperer.profiles.population import LIVE, Population
 from whisperer.profiles.traits import Written
 from whisperer.shard.records import Letter, LetterBody, ScoreModelChosen
@@ -22,11 +22,17 @@ from whisperer.shard.state.watch import Watch
 
 BUILT_IN = frozenset(RESERVED_NAME.values())
 
+PartitionPair = tuple[Partition, Partition]
+"""Two partitions of one tenant, one of which sends the other letters."""
+
+COUNTED = ("events_accepted", "events_duplicate", "events_unnamed", "names_retired")
+"""The counters of a tenant that its status shows by name, and the installation adds up."""
+
 REFUSED_TRAITS = "refused_traits."
 """Prefix of the counters of traits that a profile had no room for."""
 
 
-def chain_of(letters: Iterable[Letter]) -> dict[tuple[int, int], int]:
+def chain_of(letters: Iterable[Letter]) -> dict[PartitionPair, int]:
     """Return the chain as far as unconfirmed letters show it, which is all that releases before version 5 kept."""
     return {(letter.source, letter.target): letter.sequence for letter in letters}
 
@@ -35,7 +41,7 @@ def chain_of(letters: Iterable[Letter]) -> dict[tuple[int, int], int]:
 class Owner:
     """Name the user who owns an anonymous id; ``shared`` once another user was seen with it."""
 
-    user: str
+    user: UserKey
     shared: bool = False
 
 
@@ -43,7 +49,7 @@ class Owner:
 class Tenant:
     """Hold one tenant's state in one shard."""
 
-    id: str
+    id: TenantId
     seed: int
     people: Population
     loop: Loop
@@ -53,21 +59,21 @@ class Tenant:
     """Events journaled so far, by partition."""
     sent: NDArray[np.int64] = field(default_factory=lambda: np.zeros(N_PARTITIONS, np.int64))
     """Letters sent so far, by source partition."""
-    chain: dict[tuple[int, int], int] = field(default_factory=dict)
+    chain: dict[PartitionPair, int] = field(default_factory=dict)
     """(source, target) -> sequence of the last letter sent: the next one's ``after``."""
-    cursors: dict[tuple[int, int], int] = field(default_factory=dict)
+    cursors: dict[PartitionPair, int] = field(default_factory=dict)
     """(target, source) -> sequence of the last letter applied."""
-    letters: dict[tuple[int, int], Letter] = field(default_factory=dict)
+    letters: dict[tuple[Partition, int], Letter] = field(default_factory=dict)
     """(source, sequence) -> letter not yet confirmed, in order of sending."""
-    owners: dict[str, Owner] = field(default_factory=dict)
+    owners: dict[UserKey, Owner] = field(default_factory=dict)
     """Anonymous key whose partition is here -> its owner."""
     forest: Forest = field(default_factory=Forest)
     """Accepted aliases of the whole tenant: held by partition ALIAS_ARBITER only."""
-    tombstones: dict[bytes, tuple[int, int]] = field(default_factory=dict)
+    tombstones: dict[bytes, tuple[Partition, int]] = field(default_factory=dict)
     """Hash of an erased key -> (its partition, ms UTC of the erasure)."""
     floors: dict[int, int] = field(default_factory=dict)
     """Row of a key that came back after an erasure -> ms UTC of the erasure; events up to then are dropped."""
-    erasing: dict[str, int] = field(default_factory=dict)
+    erasing: dict[UserKey, int] = field(default_factory=dict)
     """Erased key -> ms UTC of the erasure, until the warehouse is rewritten without it."""
     counters: Counter[str] = field(default_factory=Counter)
     """events_accepted, events_duplicate, events_unnamed, names_retired, dropped.<reason>, and
@@ -82,7 +88,7 @@ class Tenant:
     """Set while a partition of this tenant is copied: records which users change."""
 
     @classmethod
-    def new(cls, tenant_id: str, rows: list[LogRow]) -> Tenant:
+    def new(cls, tenant_id: TenantId, rows: list[LogRow]) -> Tenant:
         """Make an empty tenant. ``rows``: where the shard collects rows for the warehouse."""
         seed = tenant_seed(tenant_id)
         people = Population(seed)
@@ -96,11 +102,11 @@ class Tenant:
         names = {*BUILT_IN, *self.segments.live, *self.loop.campaigns.events()}.union(*counted)
         self.people.names.pinned = names
 
-    def home(self, key: str) -> int:
+    def home(self, key: UserKey) -> Partition:
         """Return the partition of a user key."""
         return partition_of(key, self.seed)
 
-    def post(self, source: int, target: int, body: LetterBody) -> Letter:
+    def post(self, source: Partition, target: Partition, body: LetterBody) -> Letter:
         """Keep a letter until it is confirmed, and return it."""
         self.sent[source] += 1
         sequence = int(self.sent[source])
@@ -113,12 +119,12 @@ class Tenant:
         """Return whether a letter is new and every one before it from its source to its target was applied."""
         return letter.after <= self.cursors.get((letter.target, letter.source), 0) < letter.sequence
 
-    def erased_at(self, key: str) -> int | None:
+    def erased_at(self, key: UserKey) -> int | None:
         """Return when a key was last erased, ms UTC, or None."""
         tombstone = self.tombstones.get(message_hash(key)) if self.tombstones else None
         return None if tombstone is None else tombstone[1]
 
-    def row_for(self, key: str) -> int:
+    def row_for(self, key: UserKey) -> int:
         """Return the row of a key, created if missing; a new row of an erased key gets its floor."""
         people = self.people
         row = people.keys.get(key)

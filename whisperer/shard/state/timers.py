@@ -10,7 +10,8 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator
 
-from whisperer.journeys.engagement import DECIDING, SENDING, Decision
+from whisperer.ids import DecisionId
+from whisperer.journeys.engagement import Decision, DecisionStatus
 
 DECISION_DEADLINE_MS = 60_000
 NEVER = -1
@@ -19,9 +20,9 @@ NEVER = -1
 def next_due(decision: Decision) -> int:
     """Return the next moment (ms UTC) at which time alone changes a decision, or NEVER."""
     moments = []
-    if decision.status == DECIDING:
+    if decision.status == DecisionStatus.DECIDING:
         moments.append(decision.at + DECISION_DEADLINE_MS)
-    elif decision.status == SENDING:
+    elif decision.status == DecisionStatus.SENDING:
         if decision.send is not None and decision.send.next_at >= 0:
             moments.append(decision.send.next_at)
     elif decision.mature_at >= 0 and not decision.matured:
@@ -35,7 +36,7 @@ class Timers:
     """Hold (moment, decision id) entries by time."""
 
     def __init__(self) -> None:
-        self._heap: list[tuple[int, str]] = []
+        self._heap: list[tuple[int, DecisionId]] = []
 
     def __len__(self) -> int:
         return len(self._heap)
@@ -50,7 +51,7 @@ class Timers:
         """Return whether any entry's moment has come."""
         return bool(self._heap) and self._heap[0][0] <= now
 
-    def take(self, now: int) -> Iterator[tuple[int, str]]:
+    def take(self, now: int) -> Iterator[tuple[int, DecisionId]]:
         """Remove and yield, in order, entries (moment, id) whose moment has come, outdated and duplicate ones too."""
         while self._heap and self._heap[0][0] <= now:
             yield heapq.heappop(self._heap)

@@ -10,15 +10,17 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from whisperer.ids import UserKey
+
 
 class Watch:
     """Record the changes that a copy has not seen."""
 
     def __init__(self) -> None:
         self._clean = np.zeros(1024, np.bool_)
-        self.gone: list[str] = []
+        self.gone: list[UserKey] = []
         """Keys erased since the last part was packed."""
-        self.owners: list[str] = []
+        self.owners: list[UserKey] = []
         """Anonymous keys that got an owner since the copy began."""
 
     def touch(self, rows: NDArray[np.int64]) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 
 import msgspec
 
+from whisperer.ids import DecisionId, SendKey, UserKey
+
 UNKNOWN = "unknown"
 """The status of a decision that does not exist, for a caller who asked about a user the shard does not have."""
 
@@ -17,7 +19,7 @@ UNKNOWN = "unknown"
 class SendView(msgspec.Struct, kw_only=True):
     """Show a decision's message, as :class:`whisperer.journeys.engagement.SendState`."""
 
-    send_key: str
+    send_key: SendKey
     channel: str
     attempts: int
     next_at: int | None
@@ -56,8 +58,8 @@ class DecisionView(msgspec.Struct, kw_only=True):
     The warehouse, from which a view is made as well, does not have ``template``, ``offer`` and ``mature_at``.
     """
 
-    id: str
-    user_key: str
+    id: DecisionId
+    user_key: UserKey
     user_id: str | None
     campaign: str
     campaign_version: int
@@ -94,7 +96,7 @@ class DecisionView(msgspec.Struct, kw_only=True):
 class DecisionBrief(msgspec.Struct, kw_only=True):
     """Show what a caller acts on, as in :class:`DecisionView`; of an :data:`UNKNOWN` one, only the id counts."""
 
-    id: str
+    id: DecisionId
     campaign: str = ""
     campaign_version: int = 0
     occurrence: str = ""
@@ -111,7 +113,7 @@ class DecisionBrief(msgspec.Struct, kw_only=True):
 class LatestDecision(msgspec.Struct):
     """Show a recent decision. ``arm`` and ``propensity`` are None while nothing is chosen, and if it never was."""
 
-    decision_id: str
+    decision_id: DecisionId
     user: str
     """User key."""
     campaign: str

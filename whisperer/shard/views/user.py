@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from whisperer.eligibility.standing import Standing
+from whisperer.ids import Partition, UserKey
 from whisperer.profiles.timeline import Entry
 from whisperer.shard.views.decision import DecisionView
 
@@ -21,8 +22,8 @@ class ScoresView(msgspec.Struct):
 class UserView(msgspec.Struct):
     """Show a user to callers. `moved_to` names the key it was merged into; everything else is then empty."""
 
-    key: str
-    moved_to: str | None = None
+    key: UserKey
+    moved_to: UserKey | None = None
     anonymous_ids: list[str] = []
     previous_ids: list[str] = []
     refused_anonymous_ids: list[str] = []
@@ -35,7 +36,7 @@ class UserView(msgspec.Struct):
     last_seen: int | None = None
     time_zone: str | None = None
     locale: str | None = None
-    partition: int = 0
+    partition: Partition = Partition(0)
     sequence: int = 0
     daily_counts: list[tuple[str, int, int]] = []
     candidacies: list[DecisionView] = []

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from actors.installation import ScoringSection
 from whisperer.journeys.contact import CONTACT
 from whisperer.profiles.features import FEATURES
 from whisperer.profiles.scores import HORIZON_DAYS, STILL
 from whisperer.segments import parse_predicate
+from whisperer.settings import ScoringSettings
 from whisperer.shard.people.scoring import CHUNK
 
 PAGE = (Path(__file__).parents[4] / "docs" / "features.md").read_text()
@@ -38,6 +38,6 @@ def test_the_features_of_contact_are_those_of_the_code() -> None:
 def test_figures_are_those_of_the_code() -> None:
     for told in (f"nothing within {HORIZON_DAYS} days", f"{CHUNK:,} rows", f"moved by at most {STILL} "):
         assert told in PAGE, told
-    assert (ScoringSection().first_after_s, ScoringSection().interval_s) == (60, 3600)
+    assert (ScoringSettings().first_after_s, ScoringSettings().interval_s) == (60, 3600)
     (predicate,) = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
     parse_predicate(json.loads(predicate), FEATURES)

@@ -1,0 +1,115 @@
+"""`whisperer status`: what is running."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from cluster.cli import output
+from cluster.cli.exit_codes import NOT_READY, NOT_RUNNING
+from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir
+from cluster.launch import installation, pids, readiness
+from cluster.operator_client import Operator
+from whisperer.errors import WhispererError
+
+app = typer.Typer()
+
+
+@app.command()
+def status(data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJson = False) -> None:
+    """Show what is running: tenants with their counts, shards with their positions, memory.
+
+    For scripts: the exit code is 3 when nothing is running and 6 when it is running but not ready.
+
+    Examples:
+
+        whisperer status
+        whisperer status --json | jq '.tenants.acme.events_accepted'
+    """
+    record = installation.load(data_dir)
+    if not record.running:
+        if json:
+            output.print_json({"running": False, "ready": False, "tenants": {}, "shards": []})
+        else:
+            output.say(f"Down. Start it with `whisperer up --data-dir {data_dir}`.")
+        raise typer.Exit(NOT_RUNNING)
+    ready, why = readiness.probe(record.url)
+    own = pids.find(record.id, Path(record.temp_dir), record.pids)
+    document: dict[str, Any] = {
+        "running": True,
+        "ready": ready,
+        "reason": why,
+        "url": record.url,
+        "dashboard_url": record.dashboard_url,
+        "n_processes": len(own),
+        "rss_bytes": pids.rss_bytes(own),
+        "tenants": {},
+        "shards": [],
+    }
+    if ready:
+        try:
+            with Operator(data_dir) as operator:
+                document |= operator.get("status")
+        except WhispererError as error:
+            document |= {"ready": False, "reason": f"/internal/status: {error}"}
+    if json:
+        output.print_json(document)
+    else:
+        _show_status(document)
+    if not document["ready"]:
+        raise typer.Exit(NOT_READY)
+
+
+def _show_status(document: dict[str, Any]) -> None:
+    state = "Up" if document["ready"] else f"Up, not ready: {document['reason']}"
+    output.say(f"{state}, at {document['url']}")
+    output.say(f"{document['n_processes']} processes, {output.size(document['rss_bytes'])} resident")
+    output.print_table(
+        ("tenant", "users", "accepted", "duplicate", "rejected"),
+        [
+            (
+                name,
+                tenant.get("users"),
+                tenant.get("events_accepted"),
+                tenant.get("events_duplicate"),
+                sum(tenant.get("events_rejected", {}).values()),
+            )
+            for name, tenant in document["tenants"].items()
+        ],
+        "No tenants yet: `whisperer tenant create NAME`.",
+    )
+    output.print_table(
+        ("tenant", "candidates", "sent", "unknown", "no_send", "refused", "pending", "conversions"),
+        [
+            (
+                name,
+                tenant["candidates"],
+                tenant["sent"],
+                tenant.get("unknown", 0),
+                tenant["no_send"],
+                sum(tenant["refused"].values()),
+                tenant["pending"],
+                tenant["conversions"],
+            )
+            for name, tenant in document["tenants"].items()
+            if tenant.get("candidates")
+        ],
+        "No campaign has considered anybody yet: `whisperer campaign --help`.",
+    )
+    output.print_table(
+        ("shard", "pid", "epoch", "sequence", "users", "memory"),
+        [
+            (
+                shard.get("shard", i),
+                str(shard.get("pid")),
+                shard.get("epoch"),
+                shard.get("sequence"),
+                shard.get("users"),
+                output.size(shard.get("rss_bytes")),
+            )
+            for i, shard in enumerate(document["shards"])
+        ],
+        "No shards answer.",
+    )

@@ -1,0 +1,1 @@
+"""Starts and stops an installation: its record, its ports and processes, Ray, Serve and further nodes."""

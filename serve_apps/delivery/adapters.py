@@ -1,0 +1,37 @@
+"""Registers the adapters: what sends for each provider that a channel can be given, by the provider's name.
+
+The sink has none here: it is not made for a channel, all share it. What a provider needs and promises is in
+:mod:`whisperer.delivery.providers`; a test keeps the two complete.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from serve_apps.delivery.provider import Provider
+from serve_apps.delivery.smtp import Smtp
+from serve_apps.delivery.ssrf import Guard, Network
+from serve_apps.delivery.webhook import Webhook
+
+Clock = Callable[[], int]
+"""Gives ms UTC."""
+Adapter = Callable[[dict[str, Any], Clock, Guard], Provider]
+"""(configuration as it was checked, clock, where connections may go) -> what sends."""
+
+ADAPTERS: dict[str, Adapter] = {
+    "smtp": Smtp,
+    "webhook": Webhook,
+}
+
+
+def maker(clock: Clock, open_networks: Sequence[Network]) -> Callable[[str, dict[str, Any]], Provider]:
+    """Return what makes an adapter by its provider's name; it raises ValueError if the configuration is unusable."""
+    guards = {name: Guard(name, open_networks=open_networks) for name in ADAPTERS}
+
+    def make(provider: str, config: dict[str, Any]) -> Provider:
+        if provider not in ADAPTERS:
+            raise ValueError(f"there is no provider {provider!r}")
+        return ADAPTERS[provider](config, clock, guards[provider])
+
+    return make

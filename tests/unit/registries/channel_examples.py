@@ -1,0 +1,42 @@
+"""What the battery says on any channel, made from the channel's entry: adding a channel changes nothing here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from whisperer.vocabulary.channels import AddressKind, Channel, Limit, Syntax
+
+SOURCES: dict[Syntax, str] = {
+    "line": "Hi {{ user.name }}",
+    "text": "Hi {{ user.name }},\nsee https://app.example.com/plans",
+    "html": '<p>Hi {{ user.name }}, <a href="https://app.example.com/plans">see</a></p>',
+    "json": '{"hi": "{{ user.name }}"}',
+}
+"""Syntax -> a template in it."""
+
+ADDRESSES: dict[AddressKind, tuple[str, str, str]] = {
+    "email": (" Ada@Example.com ", "Ada@example.com", "ada@example.com\r\nBcc: all@example.com"),
+    "phone": ("+49 (151) 234-567", "+49151234567", "0151 234567"),
+    "push_token": (" token-1 ", "token-1", "token\x001"),
+    "user_key": ("u:ada", "u:ada", "u:a\nda"),
+}
+"""Kind of address -> one as it is stated, the same as it is used, and a text that is none."""
+
+
+def template(channel: Channel, **parts: str) -> dict[str, Any]:
+    """A template with all parts of the channel, some of them as given."""
+    written = {part.name: SOURCES[part.syntax] for part in channel.parts}
+    return {"channel": channel.name, "locales": {"en": written | parts}}
+
+
+def filled(channel: Channel, limit: Limit, n_chars: int) -> dict[str, Any]:
+    """A template whose parts under the limit have that many characters together, none more than it may have alone."""
+    texts = {}
+    for part in reversed(channel.parts):
+        if part.name in limit.parts:
+            n = min(n_chars - (part.name != limit.parts[0]), part.max_bytes)
+            n_chars -= n
+            each, rest = divmod(n, 50)
+            texts[part.name] = "{% for n in (1..50) %}" + "x" * each + "{% endfor %}" + "x" * rest
+    assert n_chars == 0, "the limit cannot be reached"
+    return template(channel, **texts)
