@@ -14,7 +14,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from tests.stand import Stand, Tenant, running
+from tests.support.stand import Stand, Tenant, running
 
 # Speed is measured by benchmarks: a busy machine must not fail a property.
 hypothesis.settings.register_profile("whisperer", deadline=None)

@@ -239,3 +239,10 @@ class InvariantError(WhispererError):
         super().__init__(message, code=code, retry_after_s=retry_after_s)
         self.tenant = tenant
         self.user = user
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild_invariant, (self.message, self.code, self.retry_after_s, self.tenant, self.user)
+
+
+def _rebuild_invariant(message: str, code: str, retry_after_s: float | None, tenant: str, user: str) -> InvariantError:
+    return InvariantError(message, code=code, retry_after_s=retry_after_s, tenant=tenant, user=user)

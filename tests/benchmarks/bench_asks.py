@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks import load, report
-from tests.campaigning import counts, experiment, launch, person, send
-from tests.stand import Stand, Tenant, running, until
+from tests.support.campaigning import counts, experiment, launch, person, send
+from tests.support.stand import Stand, Tenant, running, until
 
 CAMPAIGN = "on-demand"
 BATCH = 100

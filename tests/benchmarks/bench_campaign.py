@@ -9,9 +9,9 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from tests import starbucks_campaign, starbucks_people
 from tests.benchmarks import report
-from tests.stand import running
+from tests.support import starbucks_campaign, starbucks_people
+from tests.support.stand import running
 
 
 def main() -> None:

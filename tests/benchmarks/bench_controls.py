@@ -23,8 +23,8 @@ import httpx
 import psutil
 
 from tests.benchmarks import load, report
-from tests.campaigning import definition, experiment, launch
-from tests.stand import Stand, Tenant, running
+from tests.support.campaigning import definition, experiment, launch
+from tests.support.stand import Stand, Tenant, running
 from whisperer.ids import new_id
 
 BATCH = 500

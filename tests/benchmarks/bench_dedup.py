@@ -27,7 +27,7 @@ from cluster.settings import load as load_settings
 from tests.benchmarks import blocks, ours, report
 from tests.benchmarks.load import http_request, paced
 from tests.benchmarks.screen import say, table
-from tests.stand import running
+from tests.support.stand import running
 from whisperer.events.decoding import decode_block
 from whisperer.events.parts import split
 from whisperer.settings import Settings

@@ -14,8 +14,8 @@ from typing import Any
 
 from cluster.cli import output
 from tests.benchmarks import report
-from tests.benchmarks.faults import CannotRunError, Fault, FaultResult, Options, known
-from tests.benchmarks.faults_stands import Stands
+from tests.faults.cases import CannotRunError, Fault, FaultResult, Options, known
+from tests.faults.stands import Stands
 
 
 def main() -> int:

@@ -9,9 +9,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests import public_files
 from tests.benchmarks import report
-from tests.stand import running
+from tests.support import public_files
+from tests.support.stand import running
 
 
 def main() -> None:

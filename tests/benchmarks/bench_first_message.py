@@ -15,7 +15,7 @@ from cluster.demo import campaign as demo_campaign
 from cluster.settings import load as load_settings
 from tests.benchmarks import report
 from tests.benchmarks.bench_start import memory
-from tests.stand import Stand
+from tests.support.stand import Stand
 
 LOOK_EVERY_S = 0.25
 

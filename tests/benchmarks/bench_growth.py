@@ -20,7 +20,7 @@ from tests.benchmarks import blocks, generator, ours, report
 from tests.benchmarks.pictures import Line, Panel, write
 from tests.benchmarks.prebuilt import folder as folder_in_memory
 from tests.benchmarks.screen import say, table
-from tests.stand import running
+from tests.support.stand import running
 from whisperer.shard.machine import Shard
 from whisperer.shard.warm import warm
 

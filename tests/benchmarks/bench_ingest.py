@@ -19,7 +19,7 @@ from tests.benchmarks.ours import BATCH, Run
 from tests.benchmarks.prebuilt import folder as folder_in_memory
 from tests.benchmarks.screen import say, table
 from tests.benchmarks.serve_apps import deploy_beside
-from tests.stand import Stand, Tenant, running
+from tests.support.stand import Stand, Tenant, running
 
 SPARE = 1.5
 """Prebuilt requests for so much more than was reckoned: a run must not end for want of them."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.benchmarks import report
 from tests.faults.traffic import Traffic, differences
-from tests.stand import running
+from tests.support.stand import running
 
 
 def main() -> None:

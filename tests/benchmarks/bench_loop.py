@@ -20,8 +20,8 @@ import numpy as np
 
 from tests.benchmarks import load, report
 from tests.benchmarks.bench_start import memory
-from tests.campaigning import closed, experiment, launch, messages, person, send
-from tests.stand import Stand, Tenant, running
+from tests.support.campaigning import closed, experiment, launch, messages, person, send
+from tests.support.stand import Stand, Tenant, running
 from whisperer.decisions.decision import decision_id
 from whisperer.ids import known_key
 

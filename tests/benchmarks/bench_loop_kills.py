@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks import report
-from tests.campaigning import launch, people
 from tests.faults.triggers import Triggers, account, reaches
-from tests.stand import Stand, running
+from tests.support.campaigning import launch, people
+from tests.support.stand import Stand, running
 
 CAMPAIGN, EVENT = "welcome", "Joined"
 TARGETS = ("shard", "decisions", "content", "delivery", "learner")

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from actors.calls.shards import CallStatus
-from tests.integration.local_shards import LocalShards, arguments, write_installation
-from tests.unit.shard.world import SEED, T0, TENANT, add, event
+from tests.support.local_shards import LocalShards, arguments, write_installation
+from tests.support.shard_world import SEED, T0, TENANT, add, event
 from whisperer.events.parts import PartBuilder, merge
 from whisperer.ids import partition_of
 from whisperer.profiles.warm import warm

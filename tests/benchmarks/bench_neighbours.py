@@ -28,7 +28,7 @@ import psutil
 from tests.benchmarks import ours, processes, report
 from tests.benchmarks.load import Acknowledged, http_request, paced
 from tests.benchmarks.screen import say, table
-from tests.stand import Stand, running
+from tests.support.stand import Stand, running
 
 RATE = 100
 """Requests a second of the neighbour, half of them events."""

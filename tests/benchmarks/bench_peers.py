@@ -20,14 +20,14 @@ from typing import Any
 import httpx
 import psutil
 
-from tests import redis_stand
 from tests.benchmarks import generator, ours, processes, report
 from tests.benchmarks.generator import Load
 from tests.benchmarks.ours import BATCH
 from tests.benchmarks.prebuilt import Requests
 from tests.benchmarks.prebuilt import folder as folder_in_memory
 from tests.benchmarks.screen import say, table
-from tests.stand import ROOT, free_port, running, until
+from tests.support import redis_stand
+from tests.support.stand import ROOT, free_port, running, until
 
 START_TIMEOUT_S = 120.0
 FIRST_EVENTS = 40_000

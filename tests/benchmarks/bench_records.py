@@ -19,8 +19,8 @@ from actors.shard import garbage
 from actors.shard.weighing import batches, cut
 from tests.benchmarks import report
 from tests.benchmarks.screen import say, table
-from tests.unit.shard.campaigns import BY_EVENT
-from tests.unit.shard.world import SEED, T0, TENANT, add, event
+from tests.support.shard_world import SEED, T0, TENANT, add, event
+from tests.unit.whisperer.shard.campaigns import BY_EVENT
 from whisperer.events.block import Payloads, encode_block
 from whisperer.events.parts import PartBuilder, merge
 from whisperer.ids import partition_of

@@ -22,7 +22,7 @@ from typing import Any
 
 import httpx
 
-from tests.stand import Stand, Tenant, running
+from tests.support.stand import Stand, Tenant, running
 
 GATEWAY = "ray::ServeReplica:gateway"
 BATCH = 50

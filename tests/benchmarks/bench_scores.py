@@ -32,7 +32,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 from actors.warehouse import ExportRecord, Warehouse
 from tests.benchmarks import blocks, report
 from tests.benchmarks.blocks import DAY_MS, NOW, TENANT
-from tests.public_files import ONLINE_RETAIL
+from tests.support.public_files import ONLINE_RETAIL
 from training import labelled
 from training.card import examine
 from training.dataset import CHURN as KIND

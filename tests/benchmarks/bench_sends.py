@@ -21,9 +21,9 @@ from typing import Any
 import httpx
 
 from tests.benchmarks import report
-from tests.campaigning import counts, launch, people, track
-from tests.faulty_receivers import OPEN, Taken, by_mail, by_webhook, endpoint, mail_server
-from tests.stand import Stand, Tenant, running, until
+from tests.support.campaigning import counts, launch, people, track
+from tests.support.faulty_receivers import OPEN, Taken, by_mail, by_webhook, endpoint, mail_server
+from tests.support.stand import Stand, Tenant, running, until
 
 EVENT = "Joined"
 

@@ -18,7 +18,7 @@ from actors.simulation.record import Task
 from actors.warehouse import ExportRecord, LogRecord, Warehouse
 from actors.warehouse.lift_days import closed_by_day
 from tests.benchmarks import report
-from tests.unit.warehouse.conftest import decision
+from tests.unit.actors.warehouse.conftest import decision
 from whisperer.events.parts import PartBuilder, merge
 from whisperer.events.types import EventType, Flag
 from whisperer.ids import key_hash, message_hash, partition_of, tenant_seed

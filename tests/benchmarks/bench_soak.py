@@ -25,12 +25,12 @@ from tests.benchmarks.soak.kills import Kills
 from tests.benchmarks.soak.leftovers import files, warnings
 from tests.benchmarks.soak.memory import Memory
 from tests.benchmarks.soak.moves import Moves
-from tests.campaigning import launch, people
 from tests.faults import flood
 from tests.faults.counted_load import CountedLoad, Pace
 from tests.faults.judging import judge, judge_requests
 from tests.faults.triggers import Triggers, account
-from tests.stand import Stand, Tenant, running
+from tests.support.campaigning import launch, people
+from tests.support.stand import Stand, Tenant, running
 
 CAMPAIGN, EVENT = "welcome", "Joined"
 CONNECTIONS = 16

@@ -12,7 +12,7 @@ import psutil
 
 from cluster.launch.pids import INSTALLATION_ENV
 from tests.benchmarks import report
-from tests.stand import Stand
+from tests.support.stand import Stand
 
 
 def memory(stand: Stand) -> dict[str, Any]:

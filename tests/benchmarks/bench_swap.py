@@ -26,9 +26,9 @@ import numpy as np
 from actors.files.blobs import unseal
 from actors.learner.actor import BLOB, FOLDER
 from tests.benchmarks import report
-from tests.campaigning import decision, launch, people
-from tests.stand import Stand, Tenant, running, until
-from tests.unit.decisions.valuing import write_model
+from tests.support.campaigning import decision, launch, people
+from tests.support.stand import Stand, Tenant, running, until
+from tests.unit.whisperer.decisions.valuing import write_model
 from whisperer.decisions.versions import parsed
 from whisperer.models.value import DEVIATION
 

@@ -17,7 +17,7 @@ from tests.benchmarks import processes
 from tests.benchmarks.generator import Load
 from tests.benchmarks.load import http_request
 from tests.benchmarks.prebuilt import Requests
-from tests.stand import Stand, Tenant
+from tests.support.stand import Stand, Tenant
 from training.simulator import load_batches
 
 BATCH = 500

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import psutil
 
 from cluster.launch.pids import INSTALLATION_ENV
-from tests.stand import Stand
+from tests.support.stand import Stand
 
 _KINDS = {
     "servereplica:gateway": "gateway",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.stand import Stand
+from tests.support.stand import Stand
 
 
 def deploy_beside(stand: Stand, name: str, import_path: str, route_prefix: str, timeout_s: float = 120.0) -> None:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from actors.files.blobs import BlobFolder
 from actors.warehouse import Warehouse
 from actors.warehouse.export import export_range, known
-from tests.unit.shard.moves import move
-from tests.unit.shard.world import SEED, TENANT, World, event
+from tests.support.shard_world import SEED, TENANT, World, event
+from tests.unit.whisperer.shard.moves import move
 from whisperer.ids import partition_of
 from whisperer.shard.records import ErasureDone
 

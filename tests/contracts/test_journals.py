@@ -15,7 +15,7 @@ from actors.journal.redis_streams import RedisJournal
 from cluster.errors import SettingsError
 from cluster.launch.journal_url import in_force
 from tests.contracts.journal_battery import JournalBattery
-from tests.redis_stand import RedisServer, needs_redis, redis_server
+from tests.support.redis_stand import RedisServer, needs_redis, redis_server
 from whisperer.errors import JournalError
 
 NUMBERS = itertools.count()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.contracts.test_object_store import s3, uri  # noqa: F401  fixtures
-from tests.unit.models.artifacts import CALIBRATION, artifact
+from tests.unit.whisperer.models.artifacts import CALIBRATION, artifact
 from whisperer.errors import ConflictError, NotFoundError
 from whisperer.models.loading import load
 from whisperer.models.store import ArtifactStore

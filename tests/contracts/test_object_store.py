@@ -16,7 +16,7 @@ from actors.processes.forked import Forked
 from actors.snapshots.chunks import CHUNK_ROWS
 from actors.snapshots.store import SnapshotStore
 from actors.warehouse import ExportRecord, LogRecord, Warehouse
-from tests.unit.warehouse.conftest import Event, decision, erased, logged, record
+from tests.unit.actors.warehouse.conftest import Event, decision, erased, logged, record
 
 moto_server = pytest.importorskip("moto.server", reason="moto, which plays S3, is not installed")
 

@@ -14,8 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tests.unit.shard.campaigns import BY_EVENT, DAILY, MAIL, MINUTE, ON_REQUEST, campaign
-from tests.unit.shard.world import DAY, SEED, T0, TENANT, World, event
+from tests.support.shard_world import DAY, SEED, T0, TENANT, World, event
+from tests.unit.whisperer.shard.campaigns import BY_EVENT, DAILY, MAIL, MINUTE, ON_REQUEST, campaign
 from whisperer.decisions.decision import NO_SEND
 from whisperer.delivery.dispatch import Verdict
 from whisperer.eligibility.groups import draw

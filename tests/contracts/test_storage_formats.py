@@ -22,7 +22,7 @@ from actors.files.blobs import BlobFolder, seal, unseal
 from actors.journal import FileJournal
 from actors.snapshots.store import SnapshotStore
 from actors.warehouse import DATASETS, SCHEMA, ExportRecord, LogRecord, Warehouse
-from tests.unit.warehouse.conftest import erased
+from tests.unit.actors.warehouse.conftest import erased
 from whisperer.errors import InvariantError, JournalError
 from whisperer.events.block import EventBlock
 from whisperer.events.parts import PartBuilder, merge

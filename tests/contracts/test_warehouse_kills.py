@@ -18,7 +18,7 @@ from actors.journal import FileJournal
 from actors.processes.forked import Forked, ForkError
 from actors.warehouse import Warehouse, datasets
 from actors.warehouse.export import Exporter
-from tests.unit.warehouse.conftest import DAY_MS, NEW_YEAR_2026, CrashingBlobs, Event, block_of
+from tests.unit.actors.warehouse.conftest import DAY_MS, NEW_YEAR_2026, CrashingBlobs, Event, block_of
 from whisperer.events.block import encode_block
 from whisperer.shard.machine import Shard
 from whisperer.shard.records import RECORD_VERSION, Events, Record, encode_record

@@ -21,8 +21,8 @@ from serve_apps.gateway.routes.sink import MessageDocument
 from serve_apps.gateway.services.audit import Audit
 from serve_apps.gateway.services.policies import PolicyRecord
 from serve_apps.gateway.services.profile import UserProfile
-from tests.unit.pages import loop_documents
-from tests.unit.pages.documents import NOW, busy
+from tests.unit.serve_apps.gateway.pages import loop_documents
+from tests.unit.serve_apps.gateway.pages.documents import NOW, busy
 from whisperer.errors import NotFoundError
 
 

@@ -17,7 +17,7 @@ from serve_apps.gateway.pages import PAGE_HEADERS
 from serve_apps.gateway.pages.formats import FORMATS, THIN, ago, iso
 from tests.e2e.browser import Tab, chromium, find_chromium, tab
 from tests.e2e.home_server import HomeServer, home_server
-from tests.unit.pages.documents import NOW, new_installation, put
+from tests.unit.serve_apps.gateway.pages.documents import NOW, new_installation, put
 
 pytestmark = pytest.mark.skipif(find_chromium() is None, reason="needs chromium (Debian: apt-get install chromium)")
 

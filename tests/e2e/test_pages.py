@@ -15,9 +15,9 @@ from serve_apps.gateway.services.report import ArmResult
 from tests.e2e.browser import Tab, chromium, find_chromium, tab
 from tests.e2e.home_server import HomeServer, home_server
 from tests.e2e.test_home_page import LOW_CONTRAST, connected
-from tests.unit.pages import loop_documents
-from tests.unit.pages.documents import NOW, busy, new_installation, put
-from tests.unit.pages.loop_documents import DECISION, SEND_KEY
+from tests.unit.serve_apps.gateway.pages import loop_documents
+from tests.unit.serve_apps.gateway.pages.documents import NOW, busy, new_installation, put
+from tests.unit.serve_apps.gateway.pages.loop_documents import DECISION, SEND_KEY
 
 pytestmark = pytest.mark.skipif(find_chromium() is None, reason="needs chromium (Debian: apt-get install chromium)")
 

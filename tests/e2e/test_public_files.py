@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests import public_files
-from tests.public_files import Dataset
-from tests.stand import Stand, Tenant
+from tests.support import public_files
+from tests.support.public_files import Dataset
+from tests.support.stand import Stand, Tenant
 
 pytestmark = pytest.mark.cluster
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests import starbucks_campaign, starbucks_people
-from tests.stand import Tenant
-from tests.starbucks_traffic import VICTIMS
+from tests.support import starbucks_campaign, starbucks_people
+from tests.support.stand import Tenant
+from tests.support.starbucks_traffic import VICTIMS
 
 pytestmark = pytest.mark.cluster
 

@@ -20,8 +20,8 @@ import psutil
 
 from cluster.errors import InstallationError
 from cluster.launch import installation, pids, worker_node
-from tests.redis_stand import RedisServer, redis_server
-from tests.stand import START_TIMEOUT_S, Stand, until
+from tests.support.redis_stand import RedisServer, redis_server
+from tests.support.stand import START_TIMEOUT_S, Stand, until
 
 WORKERS = ("one", "two")
 CPUS_OF_A_WORKER = 2

@@ -20,7 +20,7 @@ from typing import Any
 
 import httpx
 
-from tests.stand import Tenant
+from tests.support.stand import Tenant
 
 SLOW_S = 1.0
 """A request that took longer was disturbed: at this pace an answer takes tens of milliseconds."""

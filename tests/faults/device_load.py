@@ -11,7 +11,7 @@ import random
 from dataclasses import replace
 
 from tests.faults.counted_load import CountedLoad, Pace, Request
-from tests.stand import Tenant
+from tests.support.stand import Tenant
 
 IDENTIFIED_AT_ONCE = 100
 SKEW = 4

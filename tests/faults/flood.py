@@ -18,7 +18,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from tests.stand import ROOT, Tenant
+from tests.support.stand import ROOT, Tenant
 
 BATCH = 500
 USERS = 20_000

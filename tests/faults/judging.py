@@ -18,7 +18,7 @@ from actors.warehouse import Warehouse
 from cluster.launch import installation
 from tests.faults import flood
 from tests.faults.counted_load import CountedLoad
-from tests.stand import Stand, Tenant
+from tests.support.stand import Stand, Tenant
 
 EXPORTED_WITHIN_S = 120.0
 

@@ -18,13 +18,13 @@ from typing import Any
 
 import httpx
 
-from tests.campaigning import counts, launch, people
 from tests.faults.counted_load import Pace
 from tests.faults.device_load import DeviceLoad
 from tests.faults.judging import judge
 from tests.faults.triggers import Triggers, insist
-from tests.faulty_receivers import Taken, by_mail, by_webhook, endpoint, mail_server
-from tests.stand import Stand, Tenant, until
+from tests.support.campaigning import counts, launch, people
+from tests.support.faulty_receivers import Taken, by_mail, by_webhook, endpoint, mail_server
+from tests.support.stand import Stand, Tenant, until
 
 DEVICES = Pace(batches_per_s=4.0, batch=20, singles_per_s=0.0, users=200, clients=2)
 MEETINGS_PER_S = 10.0

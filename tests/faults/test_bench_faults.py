@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
-from tests.benchmarks.faults import Options, known
-from tests.benchmarks.faults_stands import Stands
-from tests.stand import ROOT, Stand
+from tests.faults.cases import Options, known
+from tests.faults.stands import Stands
+from tests.support.stand import ROOT, Stand
 
 PAGE = ROOT / "docs" / "faults.md"
 
 
 def test_every_fault_says_what_it_does_and_can_be_run() -> None:
     for fault in known().values():
-        module = import_module(f"tests.benchmarks.faults.{fault.name}")
+        module = import_module(f"tests.faults.cases.{fault.name}")
         assert fault.says, fault.name
         assert list(inspect.signature(module.run).parameters) == ["options"], fault.name
         assert fault.own_installation == getattr(module, "OWN_INSTALLATION", False), fault.name

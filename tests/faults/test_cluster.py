@@ -6,8 +6,8 @@ import pytest
 
 from tests.faults.cluster_stand import WORKERS, cluster_running
 from tests.faults.traffic import Traffic, differences
-from tests.redis_stand import needs_redis
-from tests.stand import until
+from tests.support.redis_stand import needs_redis
+from tests.support.stand import until
 
 pytestmark = pytest.mark.cluster
 

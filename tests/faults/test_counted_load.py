@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.faults.counted_load import SLOW_S, Attempt, CountedLoad, Pace
-from tests.stand import until
+from tests.support.stand import until
 
 PACE = Pace(batches_per_s=200, batch=5, singles_per_s=50, users=4, clients=2, repeated=0.2, reordered=0.2)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.faults.traffic import Traffic, differences
-from tests.stand import Tenant
+from tests.support.stand import Tenant
 
 pytestmark = pytest.mark.cluster
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.campaigning import closed, counts, decision, launch, messages, people, track
 from tests.faults.triggers import Triggers, account, reaches
-from tests.stand import Tenant, until
+from tests.support.campaigning import closed, counts, decision, launch, messages, people, track
+from tests.support.stand import Tenant, until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 

@@ -17,8 +17,8 @@ import redis
 
 from actors.journal import Rules, open_journal, redis_streams, redis_trust
 from actors.journal.redis_streams import RedisJournal
-from tests.redis_stand import RedisServer, needs_redis, redis_server
-from tests.stand import until
+from tests.support.redis_stand import RedisServer, needs_redis, redis_server
+from tests.support.stand import until
 from whisperer.errors import FencedError, JournalDamagedError, JournalError, UnavailableError
 
 SECRET = "correct-horse"
@@ -351,7 +351,7 @@ def test_the_password_is_used_and_never_said(tmp_path: Path, caplog: pytest.LogC
 
 
 def test_tls_is_spoken_and_a_certificate_nobody_vouches_for_is_refused(tmp_path: Path) -> None:
-    from tests.integration.certificates import authority
+    from tests.support.certificates import authority
 
     authority(tmp_path, "127.0.0.1")
     pem = tmp_path / "server.pem"

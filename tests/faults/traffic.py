@@ -9,7 +9,7 @@ from collections import Counter
 
 import httpx
 
-from tests.stand import Tenant
+from tests.support.stand import Tenant
 
 BATCH = 50
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import httpx
 
-from tests.campaigning import counts, messages, track
-from tests.stand import Tenant, until
+from tests.support.campaigning import counts, messages, track
+from tests.support.stand import Tenant, until
 
 BATCH = 10
 

@@ -12,7 +12,7 @@ from cluster.launch.installation import Installation
 from cluster.settings import load
 from serve_apps.delivery.app import Delivery
 from serve_apps.delivery.sink import Sink
-from tests.unit.delivery.dispatches import dispatch
+from tests.unit.whisperer.delivery.dispatches import dispatch
 from whisperer.delivery.dispatch import Receipt, Verdict
 
 

@@ -22,8 +22,8 @@ from cluster.settings import networks
 from serve_apps.delivery import smtp as adapter
 from serve_apps.delivery.smtp import Smtp
 from serve_apps.delivery.ssrf import Guard
-from tests.integration.certificates import authority
-from tests.unit.delivery.dispatches import dispatch
+from tests.support.certificates import authority
+from tests.unit.whisperer.delivery.dispatches import dispatch
 from whisperer.delivery.channels import parse_channel
 from whisperer.delivery.dispatch import Receipt, Verdict
 

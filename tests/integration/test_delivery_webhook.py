@@ -19,8 +19,8 @@ from standardwebhooks.webhooks import Webhook as Verifier
 from cluster.settings import networks
 from serve_apps.delivery.ssrf import Guard
 from serve_apps.delivery.webhook import MAX_CONNECTIONS, MAX_RESPONSE_BYTES, Webhook, retry_after_s
-from tests.integration.certificates import authority
-from tests.unit.delivery.dispatches import dispatch
+from tests.support.certificates import authority
+from tests.unit.whisperer.delivery.dispatches import dispatch
 from whisperer.delivery.channels import parse_channel
 from whisperer.delivery.dispatch import Receipt, Verdict
 

@@ -14,9 +14,9 @@ from actors.calls.shards import CallStatus
 from actors.shard import housekeeping
 from actors.shard.commit import wall_clock_ms
 from actors.warehouse import Warehouse
-from tests.integration.local_shards import LocalShards, write_installation
 from tests.integration.test_shard_actor import send, settle
-from tests.unit.shard.world import DAY, SEED, T0, TENANT, event
+from tests.support.local_shards import LocalShards, write_installation
+from tests.support.shard_world import DAY, SEED, T0, TENANT, event
 from whisperer.events.block import Payloads
 from whisperer.events.decoding import decode_block
 from whisperer.ids import partition_of

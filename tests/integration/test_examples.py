@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.stand import ROOT, Tenant
+from tests.support.stand import ROOT, Tenant
 
 pytestmark = pytest.mark.cluster
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.stand import SHARED, Stand, Tenant
+from tests.support.stand import SHARED, Stand, Tenant
 
 pytestmark = pytest.mark.cluster
 

@@ -19,7 +19,7 @@ from ray.serve._private import haproxy_templates
 
 from cluster.launch import haproxy_program, readiness
 from cluster.settings import load
-from tests.stand import free_port, until
+from tests.support.stand import free_port, until
 
 CONFIGURATION = """
 defaults

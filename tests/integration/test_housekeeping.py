@@ -14,9 +14,9 @@ from actors.processes.forked import Forked, ForkError
 from actors.shard import housekeeping
 from actors.shard.actor import ShardActor
 from actors.warehouse import Warehouse
-from tests.integration.local_shards import LocalShards, write_installation
 from tests.integration.test_shard_actor import send
-from tests.unit.shard.world import T0, TENANT, event
+from tests.support.local_shards import LocalShards, write_installation
+from tests.support.shard_world import T0, TENANT, event
 from whisperer.settings import Settings
 from whisperer.shard import inspection
 

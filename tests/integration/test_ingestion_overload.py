@@ -23,7 +23,7 @@ from serve_apps.gateway.tracking.arrivals import BodyPace
 from serve_apps.gateway.tracking.coalesce import Coalescer
 from serve_apps.gateway.tracking.endpoint import Ingestion, route_of
 from serve_apps.gateway.tracking.limits import Limits
-from tests.integration.local_shards import LocalShards, write_installation
+from tests.support.local_shards import LocalShards, write_installation
 
 
 @dataclass

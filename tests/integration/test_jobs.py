@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.stand import Stand, Tenant, running, until
+from tests.support.stand import Stand, Tenant, running, until
 
 PROGRAM = "actors.jobs.worker"
 N_EVENTS = 20_000

@@ -29,13 +29,13 @@ from cluster.launch.installation import Installation
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
 PROGRAMS = {
-    "WHISPERER_PROGRAMS_GATEWAY": "tests.integration.tiny_gateway:build",
+    "WHISPERER_PROGRAMS_GATEWAY": "tests.support.tiny_gateway:build",
     "WHISPERER_PROGRAMS_DECISIONS": "",
     "WHISPERER_PROGRAMS_CONTENT": "",
     "WHISPERER_PROGRAMS_DELIVERY": "",
-    "WHISPERER_PROGRAMS_BOOT": "tests.integration.tiny_boot",
-    "WHISPERER_PROGRAMS_DRAIN": "tests.integration.tiny_drain",
-    "WHISPERER_PROGRAMS_SIMULATOR": "tests.integration.tiny_simulator",
+    "WHISPERER_PROGRAMS_BOOT": "tests.support.tiny_boot",
+    "WHISPERER_PROGRAMS_DRAIN": "tests.support.tiny_drain",
+    "WHISPERER_PROGRAMS_SIMULATOR": "tests.support.tiny_simulator",
     "WHISPERER_CLUSTER_START_TIMEOUT_S": "300",
     "WHISPERER_CLUSTER_OBJECT_STORE_MIB": "80",
 }

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.campaigning import (
+from tests.support.campaigning import (
     SITE,
     closed,
     counts,
@@ -26,7 +26,7 @@ from tests.campaigning import (
     track,
     with_outcome,
 )
-from tests.stand import Stand, Tenant, until
+from tests.support.stand import Stand, Tenant, until
 
 pytestmark = pytest.mark.cluster
 

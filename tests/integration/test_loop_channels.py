@@ -19,8 +19,19 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from standardwebhooks.webhooks import Webhook
 
-from tests.campaigning import closed, counts, decision, launch, messages, people, person, send, track, with_outcome
-from tests.stand import Tenant, free_port, until
+from tests.support.campaigning import (
+    closed,
+    counts,
+    decision,
+    launch,
+    messages,
+    people,
+    person,
+    send,
+    track,
+    with_outcome,
+)
+from tests.support.stand import Tenant, free_port, until
 
 pytestmark = pytest.mark.cluster
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.campaigning import closed, decision, definition, experiment, launch, messages, people, track
-from tests.stand import Tenant, until
+from tests.support.campaigning import closed, decision, definition, experiment, launch, messages, people, track
+from tests.support.stand import Tenant, until
 
 pytestmark = pytest.mark.cluster
 

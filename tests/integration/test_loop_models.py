@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from tests.campaigning import decision, launch, people
-from tests.stand import Tenant, until
-from tests.unit.decisions.valuing import write_model
+from tests.support.campaigning import decision, launch, people
+from tests.support.stand import Tenant, until
 from tests.unit.training.making_rows import score_table, written
 from tests.unit.training.test_finish import Made
+from tests.unit.whisperer.decisions.valuing import write_model
 from training.dataset import read
 from whisperer.models.value import DEVIATION
 

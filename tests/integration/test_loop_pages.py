@@ -5,8 +5,8 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from tests.campaigning import closed, first_message, launch, link, messages, people, track, with_outcome
-from tests.stand import Tenant
+from tests.support.campaigning import closed, first_message, launch, link, messages, people, track, with_outcome
+from tests.support.stand import Tenant
 
 pytestmark = pytest.mark.cluster
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from actors.calls.shards import CallStatus
-from tests.integration.local_shards import LocalShards, arguments, write_installation
-from tests.unit.shard.world import SEED, TENANT, add, event
+from tests.support.local_shards import LocalShards, arguments, write_installation
+from tests.support.shard_world import SEED, TENANT, add, event
 from whisperer.errors import UnavailableError
 from whisperer.events.parts import PartBuilder, merge
 from whisperer.ids import partition_of

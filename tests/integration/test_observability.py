@@ -17,8 +17,8 @@ import httpx
 import pytest
 
 from cluster.launch import installation
-from tests.stand import Stand, Tenant, free_port, running, until
-from tests.unit.gateway.exposed import DOCUMENT, documented, exposed
+from tests.support.stand import Stand, Tenant, free_port, running, until
+from tests.unit.serve_apps.gateway.exposed import DOCUMENT, documented, exposed
 
 pytestmark = pytest.mark.cluster
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.stand import Stand, running
+from tests.support.stand import Stand, running
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 

@@ -10,8 +10,8 @@ import pytest
 
 from actors.warehouse import Warehouse
 from tests.faults.traffic import Traffic, differences
-from tests.redis_stand import RedisServer, needs_redis, redis_server
-from tests.stand import Stand, running, until
+from tests.support.redis_stand import RedisServer, needs_redis, redis_server
+from tests.support.stand import Stand, running, until
 
 pytestmark = pytest.mark.cluster
 

@@ -12,8 +12,8 @@ import pytest
 
 from actors.calls.shards import CallStatus
 from actors.warehouse import Warehouse
-from tests.integration.local_shards import LocalShards, arguments, write_installation
-from tests.unit.shard.world import SEED, T0, TENANT, add, event
+from tests.support.local_shards import LocalShards, arguments, write_installation
+from tests.support.shard_world import SEED, T0, TENANT, add, event
 from whisperer.errors import JournalDamagedError
 from whisperer.events.parts import PartBuilder, merge
 from whisperer.ids import anonymous_key, known_key, partition_of

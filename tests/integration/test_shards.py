@@ -9,12 +9,12 @@ import pytest
 
 from tests.faults.traffic import Traffic, differences
 from tests.integration.shard_next import SAID
-from tests.stand import Stand, running, until
+from tests.support.stand import Stand, running, until
 
 pytestmark = pytest.mark.cluster
 
 
-SUCCESSOR = "tests.integration.shard_next:ShardActor"
+SUCCESSOR = "tests.support.shard_next:ShardActor"
 
 
 @pytest.fixture(scope="module")

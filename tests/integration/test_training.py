@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from cluster.launch import installation
-from tests.stand import Stand
+from tests.support.stand import Stand
 from tests.unit.training.making_rows import churn_table, written
 from whisperer.models.loading import load
 

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from cluster.launch import installation
-from tests.stand import ROOT, Stand, Tenant
+from tests.support.stand import ROOT, Stand, Tenant
 
 pytestmark = pytest.mark.cluster
 

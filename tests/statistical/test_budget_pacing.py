@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from tests.unit.decisions.making import ARMS, KEY, raw
+from tests.unit.whisperer.decisions.making import ARMS, KEY, raw
 from whisperer.decisions.allotment import Allotments
 from whisperer.decisions.budget import Budget
 from whisperer.decisions.context import transform

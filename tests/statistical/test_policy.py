@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from tests.statistical.effects_stream import ARMS, Ours, Stream, draw, play, regret
-from tests.unit.decisions.making import KEY, candidates, learned
+from tests.unit.whisperer.decisions.making import KEY, candidates, learned
 from whisperer.decisions.decision import Choice
 from whisperer.decisions.posterior import posterior
 from whisperer.decisions.thompson import choose

@@ -52,7 +52,7 @@ def _classes(folder: Path) -> Iterator[Defined]:
 
 def _is_error(name: str, classes: dict[str, Defined]) -> bool:
     if name in classes:
-        return any(_is_error(base, classes) for base in classes[name].bases)
+        return any(_is_error(base, classes) for base in classes[name].bases if base != name)
     known = getattr(builtins, name, None)
     if isinstance(known, type):
         return issubclass(known, Exception)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 
 from tests.benchmarks.soak import Chore, insisted
-from tests.campaigning import person
 from tests.faults.judging import warehouse_rows_of
-from tests.stand import Tenant
+from tests.support.campaigning import person
+from tests.support.stand import Tenant
 
 
 class Erasures(Chore):

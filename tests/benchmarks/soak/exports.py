@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from tests.benchmarks.soak import Chore, insisted
-from tests.stand import Tenant
+from tests.support.stand import Tenant
 
 
 class Exports(Chore):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.benchmarks.soak import Chore
 from tests.faults.judging import warehouse_rows_of
-from tests.stand import Stand, Tenant
+from tests.support.stand import Stand, Tenant
 
 ROWS, USERS = 2_000, 50
 

@@ -6,7 +6,7 @@ import os
 import signal
 
 from tests.benchmarks.soak import Chore
-from tests.stand import Stand
+from tests.support.stand import Stand
 
 TITLES = (
     "ray::ShardActor:shard-0", "ray::ServeReplica:gateway", "ray::ServeReplica:delivery", "ray::ShardActor:shard-1",

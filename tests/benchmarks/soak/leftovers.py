@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from tests.stand import Stand
+from tests.support.stand import Stand
 
 ODD_NAMES = re.compile(r"\.(partial|tmp|part|new|lock~)$|^\.|~$")
 OWN = {".lock", ".installation.lock"}

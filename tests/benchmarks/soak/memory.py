@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 
 from tests.benchmarks.soak import Chore
-from tests.stand import Stand
+from tests.support.stand import Stand
 
 WARM_S = 600.0
 """Of a process's life: caches fill, kernels load, the allocator finds its size."""

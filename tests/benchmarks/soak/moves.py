@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.benchmarks.soak import Chore
-from tests.stand import Stand, Tenant
+from tests.support.stand import Stand, Tenant
 
 
 class Moves(Chore):

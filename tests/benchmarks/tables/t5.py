@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from tests.benchmarks.screen import say
 from tests.statistical.bandit_worlds import World
-from tests.unit.evaluation import worked_example
+from tests.unit.whisperer.evaluation import worked_example
 from whisperer.evaluation.bootstrap import Interval, intervals
 from whisperer.evaluation.estimators import Terms, dm, dr, ips, on_policy, snips, switch_dr, threshold, weights
 from whisperer.evaluation.gate import GateRule, judge

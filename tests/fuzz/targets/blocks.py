@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Hashable
 
-from tests.unit.events.ingesting import admitted
+from tests.unit.whisperer.events.ingesting import admitted
 from whisperer.errors import UNREADABLE, JournalDamagedError
 from whisperer.events import block as form
 from whisperer.events.block import encode_block

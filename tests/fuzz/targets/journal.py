@@ -10,7 +10,7 @@ from pathlib import Path
 
 from actors.journal.format import HEADER_BYTES, RECORD_HEAD, SegmentHeader, record_crc
 from actors.journal.recovery import WATERMARK_NAME, recover
-from tests.unit.shard.world import T0
+from tests.support.shard_world import T0
 from whisperer.errors import JournalDamagedError, JournalError
 from whisperer.shard.records import RECORD_VERSION, Record, Tick, decode_record, encode_record
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Hashable
 
-from tests.unit.events.ingesting import admitted
-from tests.unit.events.test_scanner import check, n_plain
+from tests.unit.whisperer.events.ingesting import admitted
+from tests.unit.whisperer.events.kernels.test_scanner import check, n_plain
 from whisperer.events.refusals import Refusal
 from whisperer.events.routes import ROUTES
 

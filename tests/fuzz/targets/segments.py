@@ -6,7 +6,7 @@ import json
 from collections.abc import Hashable
 
 from tests.fuzz import codes
-from tests.unit.segments.users import FEATURES
+from tests.unit.whisperer.segments.users import FEATURES
 from whisperer.segments import PredicateError, canonical_json
 from whisperer.segments.describe import describe
 from whisperer.segments.parse import parse_json

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 
 from tests.fuzz import codes
-from tests.unit.content.requests import ReadableLinks, request
+from tests.unit.whisperer.content.requests import ReadableLinks, request
 from whisperer.content.errors import TemplateError
 from whisperer.content.message import NotRendered
 from whisperer.content.render import render

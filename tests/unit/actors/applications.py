@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from tests.unit.shard.campaigns import ADDRESSES, BY_EVENT
-from tests.unit.shard.world import TENANT, World, choice_of, event
+from tests.support.shard_world import TENANT, World, choice_of, event
+from tests.unit.whisperer.shard.campaigns import ADDRESSES, BY_EVENT
 from whisperer.content.message import Rendered, RenderRequest
 from whisperer.decisions.decision import Candidate, Choice
 from whisperer.delivery.dispatch import Dispatch, Receipt, Verdict

@@ -10,7 +10,7 @@ import pytest
 from actors.installation import load
 from actors.shard import recovery
 from actors.snapshots.store import SnapshotStore
-from tests.integration.local_shards import write_installation
+from tests.support.local_shards import write_installation
 from whisperer.errors import FencedError, JournalDamagedError, JournalError, UnavailableError, WhispererError
 
 

@@ -12,9 +12,8 @@ from actors.simulation.process import carry_out
 from actors.simulation.record import TIME_LIMIT_S, Task
 from actors.warehouse import Warehouse
 from actors.warehouse.tenant_history import Past
-from tests.unit.jobs_here import jobs_here
-from tests.unit.simulation.past import DAY, TEMPLATES, plan
-from tests.unit.warehouse.conftest import (
+from tests.support.jobs_here import jobs_here
+from tests.unit.actors.warehouse.conftest import (
     NEW_YEAR_2026,
     Event,
     decision,
@@ -24,6 +23,7 @@ from tests.unit.warehouse.conftest import (
     record,
     reward,
 )
+from tests.unit.whisperer.simulation.past import DAY, TEMPLATES, plan
 from whisperer.feedback.outcome import OutcomeKind
 from whisperer.journeys.campaign import to_json
 from whisperer.simulation.checks import Found, checklist

@@ -11,7 +11,7 @@ import pytest
 from actors.files.blobs import BlobFolder
 from actors.learner.budgets import BLOB, Treasury
 from serve_apps.decisions.leasing import PAUSE_S, Leasing
-from tests.unit.decisions.test_budget import COSTS, DAY, POLICIES, cost, paying
+from tests.unit.whisperer.decisions.test_budget import COSTS, DAY, POLICIES, cost, paying
 from whisperer.decisions.budget import Budget
 from whisperer.decisions.decision import Candidate
 from whisperer.decisions.thompson import choose

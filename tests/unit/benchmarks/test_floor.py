@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tests.benchmarks import floor, floor_columns, floor_hash, floor_kernels
 from tests.benchmarks.floor_plain import Plain
-from tests.stand import ROOT
+from tests.support.stand import ROOT
 from training.simulator import load_batches
 
 N_USERS = 300

@@ -10,7 +10,7 @@ import pytest
 
 from tests.benchmarks import bench_decisions
 from tests.benchmarks.tables import catalogue, t5
-from tests.stand import SHARED
+from tests.support.stand import SHARED
 from whisperer.evaluation.gate import GateRule, judge
 from whisperer.evaluation.overlap import TOO_LITTLE_OVERLAP
 

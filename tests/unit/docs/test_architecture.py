@@ -98,7 +98,7 @@ def test_every_kind_of_contract_of_imports_is_on_the_page() -> None:
 
 def test_every_promise_is_proved_by_faults_and_tests_that_exist() -> None:
     promises = rows(section("## The promises"))
-    faults = {path.stem for path in (ROOT / "tests" / "benchmarks" / "faults").glob("[a-z]*.py")}
+    faults = {path.stem for path in (ROOT / "tests" / "faults" / "cases").glob("[a-z]*.py")}
     assert len(promises) > 10
     for promise, _, proof in promises:
         named = re.findall(r"`(\w+)`", proof)

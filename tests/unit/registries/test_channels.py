@@ -19,12 +19,12 @@ from cluster.cli.app import app
 from serve_apps.gateway.pages.narrative import channel_words
 from serve_apps.gateway.pages.sink import render_message
 from serve_apps.gateway.pages.site import Site
-from tests.unit.content.requests import UNSUBSCRIBE, ReadableLinks, request
-from tests.unit.gateway.world import Caller
-from tests.unit.pages.documents import NOW
-from tests.unit.pages.loop_documents import message, target_of
-from tests.unit.pages.reading import check_markup, check_policy
+from tests.support.gateway_world import Caller
 from tests.unit.registries.channel_examples import ADDRESSES, SOURCES, filled, template
+from tests.unit.serve_apps.gateway.pages.documents import NOW
+from tests.unit.serve_apps.gateway.pages.loop_documents import message, target_of
+from tests.unit.serve_apps.gateway.pages.reading import check_markup, check_policy
+from tests.unit.whisperer.content.requests import UNSUBSCRIBE, ReadableLinks, request
 from whisperer.content.errors import TemplateError
 from whisperer.content.message import NotRendered, Rendered
 from whisperer.content.render import CLEANED, render

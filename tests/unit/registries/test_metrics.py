@@ -16,8 +16,8 @@ import pytest
 
 from serve_apps.gateway.metrics.exposition import MAX_TENANTS, exposition
 from serve_apps.gateway.metrics.families import COUNTER, FAMILIES, GAUGE, HISTOGRAM, OTHERS, Family
-from tests.unit.gateway.exposed import DOCUMENT
-from tests.unit.gateway.test_metrics import measures, samples, shard, status, tenant
+from tests.unit.serve_apps.gateway.exposed import DOCUMENT
+from tests.unit.serve_apps.gateway.metrics.test_metrics import measures, samples, shard, status, tenant
 from whisperer.shard.state.tenant import COUNTED
 
 ROOT = Path(__file__).parents[3]

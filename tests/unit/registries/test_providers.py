@@ -24,9 +24,9 @@ from cluster.control_plane.channels import ChannelConfig
 from cluster.control_plane.documents import channel_document
 from serve_apps.delivery.adapters import ADAPTERS, maker
 from serve_apps.delivery.provider import MAX_DETAIL_CHARS
-from tests.unit.delivery.dispatches import dispatch
 from tests.unit.registries.channel_examples import ADDRESSES, SOURCES
 from tests.unit.registries.provider_peers import NOW, PEERS, Behaviour, Peer
+from tests.unit.whisperer.delivery.dispatches import dispatch
 from whisperer.delivery.channels import is_repeatable, parse_channel, redacted
 from whisperer.delivery.dispatch import Dispatch, Verdict
 from whisperer.delivery.errors import ChannelError

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow.fs as pafs
 import pytest
 
-from tests.unit.shard.world import TENANT
+from tests.support.shard_world import TENANT
 from tests.unit.training.rows.test_replay import exported, three_months
 from training.dataset import RowsError, read
 from training.gather import Source, gather

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.events.ingesting import ingest
+from tests.unit.whisperer.events.ingesting import ingest
 from training.simulator import load_batches
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.unit.importing.recording_gateway import RecordingGateway
+from tests.unit.cluster.importing.recording_gateway import RecordingGateway
 from training.simulator import Population
 from training.simulator.cursor import Cursor, CursorStore
 from training.simulator.segment import iso

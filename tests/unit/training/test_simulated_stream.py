@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from tests.unit.events.ingesting import ingest
+from tests.unit.whisperer.events.ingesting import ingest
 from training.simulator import Population, stream
 from training.simulator.people import FEATURES, PHONE_SHARE, PUSH_SHARE
 from training.simulator.segment import iso

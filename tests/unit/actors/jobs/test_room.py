@@ -20,8 +20,8 @@ from actors.jobs import LANES, DecisionAudit, Jobs, Lane, Task, UserHistory
 from actors.jobs import room as rooms
 from actors.jobs.lanes import LOOK_UPS, REPORTS
 from actors.warehouse import Warehouse
-from tests.unit.jobs_here import jobs_here
-from tests.unit.warehouse.conftest import NEW_YEAR_2026, Event, decision, logged, record
+from tests.support.jobs_here import jobs_here
+from tests.unit.actors.warehouse.conftest import NEW_YEAR_2026, Event, decision, logged, record
 from whisperer.errors import OverloadError, TooLargeError, UnavailableError
 
 TENANT, OTHER = "acme", "other"

@@ -4,8 +4,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.stand import SHARED
-from tests.unit.profiles.test_bgnbd import simulated
+from tests.support.stand import SHARED
+from tests.unit.whisperer.profiles.test_bgnbd import simulated
 from training.churn.bgnbd_fit import NotFittedError, fit_bgnbd
 from whisperer.profiles.bgnbd import BgNbd, log_likelihood
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from actors.warehouse import Warehouse
-from tests.unit.warehouse.conftest import NEW_YEAR_2026, decision, erased, logged, refused, reward
+from tests.unit.actors.warehouse.conftest import NEW_YEAR_2026, decision, erased, logged, refused, reward
 from training.rows.decisions import HASH_KEY, decision_rows, matrix
 from whisperer.shard.decision.features import FEATURE_HASH, SPECS
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.stand import SHARED
-from tests.unit.shard.world import DAY, TENANT, World, event
+from tests.support.shard_world import DAY, TENANT, World, event
+from tests.support.stand import SHARED
 from tests.unit.training.rows.test_replay import exported
 from training.churn.bgnbd_fit import fit_bgnbd
 from training.rows.blocks import stored_events

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.warehouse import ExportRecord, Warehouse
-from tests.public_files import ONLINE_RETAIL
-from tests.stand import SHARED
-from tests.unit.shard.world import DAY, T0, TENANT, World, event
+from tests.support.public_files import ONLINE_RETAIL
+from tests.support.shard_world import DAY, T0, TENANT, World, event
+from tests.support.stand import SHARED
 from training.rows.blocks import stored_events
 from training.rows.decisions import HASH_KEY
 from training.rows.replay import Question, Replay, churn_rows, rows_of

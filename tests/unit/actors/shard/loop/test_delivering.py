@@ -1,0 +1,234 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from actors.shard.loop.deliverer import Deliverer
+from tests.support.shard_world import SEED, TENANT
+from tests.unit.actors.applications import FakeApplication, OneShard, accept, render, until
+from whisperer.content.message import NotRendered, RenderRequest
+from whisperer.delivery.dispatch import Dispatch, Receipt, Verdict
+from whisperer.ids import partition_of
+from whisperer.shard.records import ConsentStated
+from whisperer.vocabulary.reasons import Reason
+
+
+def deliverer(one: OneShard, content: FakeApplication, delivery: FakeApplication) -> Deliverer:
+    return Deliverer(one.shard, content, delivery, one.submit, one.clock)  # type: ignore[arg-type]
+
+
+async def test_a_message_is_rendered_dispatched_and_confirmed() -> None:
+    one, content, delivery = OneShard(), FakeApplication(render), FakeApplication(accept)
+    made = deliverer(one, content, delivery)
+    decisions = one.to_send(3)
+    for decision in decisions:
+        made.add(TENANT, decision, "email")
+        made.add(TENANT, decision, "email")  # driven twice, sent once
+    await until(lambda: made.n_waiting == 0)
+    assert {one.status(d) for d in decisions} == {("sent", "")}
+    assert sorted(d.decision_id for call in delivery.calls for d in call) == sorted(decisions)
+
+
+async def test_after_a_failure_it_is_dispatched_again_under_the_same_key() -> None:
+    one, content, delivery = OneShard(), FakeApplication(render), FakeApplication(accept)
+    delivery.away = True
+    made = deliverer(one, content, delivery)
+    (decision,) = one.to_send(1)
+    made.add(TENANT, decision, "email")
+    await delivery.called.wait()
+    delivery.away = False
+    decided_at = one.world.now
+    one.world.now += 60_000  # time passes; when it was decided does not change with the attempts
+    await until(lambda: made.n_waiting == 0)
+    assert one.status(decision) == ("sent", "")
+    assert [d.decided_at for call in delivery.calls for d in call] == [decided_at]
+    assert len(content.calls) == 2  # prepared anew from the state as it is then
+
+
+async def test_a_withdrawal_while_the_message_is_rendered_stops_it() -> None:
+    one, content, delivery = OneShard(), FakeApplication(render), FakeApplication(accept)
+    content.here.clear()
+    made = deliverer(one, content, delivery)
+    (decision,) = one.to_send(1)
+    made.add(TENANT, decision, "email")
+    await content.called.wait()
+    (request,) = content.calls[0]
+    await one.submit(ConsentStated(TENANT, request.user_key, "email", "marketing", False, "user"))
+    content.here.set()
+    await until(lambda: made.n_waiting == 0)
+    assert delivery.calls == []
+    assert one.status(decision) == ("refused", "no_consent")
+
+
+async def test_what_cannot_be_rendered_is_refused_with_its_reason_and_holds_up_nobody() -> None:
+    one, delivery = OneShard(), FakeApplication(accept)
+    first, second = one.to_send(2)
+
+    def render_some(request: RenderRequest) -> object:
+        missing = request.decision_id == first
+        return NotRendered(request.send_key, Reason.VARIABLE_MISSING, "user.name") if missing else render(request)
+
+    made = deliverer(one, FakeApplication(render_some), delivery)
+    for decision in (first, second):
+        made.add(TENANT, decision, "email")
+    await until(lambda: made.n_waiting == 0)
+    assert (one.status(first), one.status(second)) == (("refused", "variable_missing"), ("sent", ""))
+
+
+async def test_a_channel_that_hangs_does_not_hold_up_another() -> None:
+    one, content = OneShard(), FakeApplication(render)
+    hanging = asyncio.Event()
+
+    class Delivery(FakeApplication):
+        async def stream(self, batch: list[Dispatch]) -> AsyncIterator[list[Receipt]]:
+            if batch[0].decision_id == stuck:
+                await hanging.wait()
+            yield [accept(dispatch) for dispatch in batch]
+
+    stuck, free = one.to_send(2)
+    made = deliverer(one, content, Delivery(accept))
+    made.add(TENANT, stuck, "webhook")
+    made.add(TENANT, free, "email")
+    await until(lambda: one.status(free)[0] == "sent")
+    assert one.status(stuck)[0] == "sending"
+    hanging.set()
+    await until(lambda: made.n_waiting == 0)
+
+
+async def test_a_partition_that_leaves_waits_for_the_receipt_and_sends_nothing_more() -> None:
+    one, content, delivery = OneShard(), FakeApplication(render), FakeApplication(accept)
+    delivery.here.clear()
+    made = deliverer(one, content, delivery)
+    decisions = one.to_send(2)
+    made.add(TENANT, decisions[0], "email")
+    await delivery.called.wait()
+    (request,) = content.calls[0]
+    partition = partition_of(request.user_key, SEED)
+    leaving = asyncio.ensure_future(made.stop(TENANT, partition, 60.0))
+    await asyncio.sleep(0)
+    assert not leaving.done()
+    delivery.here.set()
+    await leaving
+    assert one.status(decisions[0]) == ("sent", "")
+    made.add(TENANT, decisions[0], "email")
+    assert made.n_waiting == 0
+
+
+class Provider(FakeApplication):
+    """Answers each message by itself, when it is told to; ``full``: turns those away, once."""
+
+    def __init__(self) -> None:
+        super().__init__(accept)
+        self.answers: dict[str, asyncio.Event] = {}
+        self.full: set[str] = set()
+
+    def answer(self, decision: str) -> None:
+        self.answers.setdefault(decision, asyncio.Event()).set()
+
+    async def stream(self, batch: list[Dispatch]) -> AsyncIterator[list[Receipt]]:
+        self.calls.append(list(batch))
+        self.called.set()
+        for dispatch in batch:
+            if dispatch.decision_id in self.full:
+                self.full.remove(dispatch.decision_id)
+                yield [Receipt(dispatch.send_key, Verdict.WAITING)]
+                continue
+            await self.answers.setdefault(dispatch.decision_id, asyncio.Event()).wait()
+            yield [accept(dispatch)]
+
+    def n_times(self, decision: str) -> int:
+        return sum(dispatch.decision_id == decision for call in self.calls for dispatch in call)
+
+
+async def test_a_receipt_is_journaled_when_it_comes_whatever_the_slowest_of_its_batch_does() -> None:
+    one, delivery = OneShard(), Provider()
+    made = deliverer(one, FakeApplication(render), delivery)
+    fast, slow = one.to_send(2)
+    for decision in (fast, slow):
+        made.add(TENANT, decision, "email")
+    delivery.answer(fast)
+    await until(lambda: one.status(fast) == ("sent", ""))
+    assert (one.status(slow)[0], made.n_under_way, made.n_waiting) == ("sending", 1, 1)
+    delivery.answer(slow)
+    await until(lambda: made.n_waiting == 0)
+    assert made.n_under_way == 0
+
+
+async def test_what_found_no_connection_comes_again_after_another_last_look_and_was_no_attempt() -> None:
+    one, delivery = OneShard(), Provider()
+    made = deliverer(one, FakeApplication(render), delivery)
+    going, waiting, withdrawn = one.to_send(3)
+    delivery.full = {waiting, withdrawn}
+    for decision in (going, waiting, withdrawn):
+        made.add(TENANT, decision, "email")
+        delivery.answer(decision)
+    await delivery.called.wait()
+    (user,) = (d.user_key for d in delivery.calls[0] if d.decision_id == withdrawn)
+    await one.submit(ConsentStated(TENANT, user, "email", "marketing", False, "user"))
+    await until(lambda: made.n_waiting == 0)
+    assert (one.status(waiting), one.status(withdrawn)) == (("sent", ""), ("refused", "no_consent"))
+    assert (delivery.n_times(waiting), delivery.n_times(withdrawn)) == (2, 1)
+    found = one.shard.tenant(TENANT).loop.find(waiting)
+    assert found is not None
+    assert found[1].send is not None
+    assert found[1].send.attempts == 1
+
+
+async def test_a_planned_stop_waits_for_what_is_under_way_and_gives_up_the_rest_as_unknown() -> None:
+    one, delivery = OneShard(), Provider()
+    made = deliverer(one, FakeApplication(render), delivery)
+    answered, hanging, late = one.to_send(3)
+    for decision in (answered, hanging):
+        made.add(TENANT, decision, "email")
+    await delivery.called.wait()
+    stopping = asyncio.ensure_future(made.finish(0.3))
+    await asyncio.sleep(0)
+    made.add(TENANT, late, "email")  # events go on being accepted, and decide
+    delivery.answer(answered)
+    assert await stopping == 1
+    assert one.status(answered) == ("sent", "")
+    found = one.shard.tenant(TENANT).loop.find(hanging)
+    assert found is not None
+    assert found[1].send is not None
+    assert (found[1].status, found[1].send.unknown) == ("sent", True)  # not asked for again after a restart
+    assert (one.status(late)[0], delivery.n_times(late)) == ("sending", 0)
+    await made.close(0.0)
+    assert one.shard.tenant(TENANT).loop.account("nudge").unknown == 1
+
+
+async def test_a_stop_that_does_not_come_is_taken_back() -> None:
+    one, delivery = OneShard(), FakeApplication(accept)
+    made = deliverer(one, FakeApplication(render), delivery)
+    (decision,) = one.to_send(1)
+    assert await made.finish(1.0) == 0
+    made.add(TENANT, decision, "email")
+    assert made.n_waiting == 0
+    made.reopen()
+    made.add(TENANT, decision, "email")
+    await until(lambda: made.n_waiting == 0)
+    assert one.status(decision) == ("sent", "")
+
+
+async def test_a_partition_that_leaves_waits_no_longer_than_it_may() -> None:
+    one, delivery = OneShard(), Provider()
+    made = deliverer(one, FakeApplication(render), delivery)
+    (decision,) = one.to_send(1)
+    made.add(TENANT, decision, "email")
+    await delivery.called.wait()
+    await made.stop(TENANT, partition_of(delivery.calls[0][0].user_key, SEED), 0.05)
+    assert (one.status(decision)[0], made.n_under_way) == ("sent", 0)
+    delivery.answer(decision)  # too late to say anything
+    await until(lambda: made.n_waiting == 0)
+    assert one.shard.tenant(TENANT).loop.account("nudge").unknown == 1
+
+
+async def test_closing_begins_nothing_more() -> None:
+    one, content, delivery = OneShard(), FakeApplication(render), FakeApplication(accept)
+    content.away = True
+    made = deliverer(one, content, delivery)
+    (decision,) = one.to_send(1)
+    made.add(TENANT, decision, "email")
+    await content.called.wait()
+    await made.close(5.0)
+    assert made.n_waiting == 0
+    assert one.status(decision)[0] == "sending"  # driven again at the next start

@@ -1,0 +1,26 @@
+"""What becomes of a user beyond the shard when it is erased, and what an export holds."""
+
+from __future__ import annotations
+
+from tests.support.gateway_world import Caller, World
+from whisperer.delivery.dispatch import Dispatch
+
+
+def message(tenant: Caller, user_key: str, send_key: str) -> Dispatch:
+    parts = {"text": "hello"}
+    return Dispatch(
+        send_key, "dec_1", tenant.id, user_key, "welcome", "sms", "+491511234567", parts, {}, "en", "hash", 0, 1
+    )
+
+
+async def test_erasing_a_user_takes_what_was_sent_out_of_the_sink(world: World, acme: Caller) -> None:
+    world.user(acme, "ann", anonymous_ids=["dev"])
+    sent = [message(acme, key, f"snd_{n}") for n, key in enumerate(("u:ann", "a:dev", "u:bob"))]
+    world.sink.accept(sent, now=1)
+    assert (await acme("DELETE", "/users/ann")).status_code == 200
+    assert [m.user_key for m in world.sink.messages(acme.id)] == ["u:bob"]
+
+
+async def test_the_status_says_when_the_learner_does_not_answer(world: World) -> None:
+    found = await world.parts.overview.status()
+    assert found.learner.state == "away"

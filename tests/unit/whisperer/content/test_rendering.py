@@ -1,0 +1,136 @@
+"""Batches: an answer for every request, in order, with each template asked for once."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from serve_apps.content import rendering
+from serve_apps.content.rendering import Rendering
+from tests.unit.whisperer.content.requests import NOW, request, template
+from whisperer.content.message import NotRendered, Rendered, RenderRequest
+from whisperer.errors import NotFoundError, UnavailableError
+from whisperer.feedback.links import PATHS, UNSUBSCRIBE, LinkSigner
+
+SIGNER = LinkSigner(b"s" * 32)
+encode = msgspec.msgpack.encode
+decode = msgspec.msgpack.Decoder(list[Rendered | NotRendered]).decode
+
+
+class FakePlane:
+    def __init__(self, templates: dict[tuple[str, str, int], Any]) -> None:
+        self.templates = templates
+        self.asked: list[tuple[str, str, int]] = []
+        self.down = False
+
+    def template(self, tenant_id: str, name: str, version: int) -> dict[str, Any]:
+        self.asked.append((tenant_id, name, version))
+        if self.down:
+            raise UnavailableError("the database does not answer")
+        try:
+            found: dict[str, Any] = self.templates[tenant_id, name, version]
+        except KeyError:
+            raise NotFoundError(f"there is no template {name!r} version {version}") from None
+        return found
+
+
+def plane() -> FakePlane:
+    return FakePlane(
+        {
+            ("tn_1", "hello", 1): template("sms", text="one {{ user.name }}"),
+            ("tn_1", "hello", 2): template("sms", text="two {{ user.name }}"),
+            ("tn_2", "hello", 1): template("sms", text="other {{ user.name }}"),
+            ("tn_1", "mail", 1): template("email", subject="Hi", html="<p>Hi</p>"),
+            ("tn_1", "broken", 1): {"channel": "sms", "locales": {"en": {"text": "{{"}}},
+        }
+    )
+
+
+async def rendered(of: Rendering, *requests: RenderRequest) -> list[Rendered | NotRendered]:
+    return decode(await of.render(encode(list(requests))))
+
+
+async def test_every_request_is_answered_in_order_and_one_bad_one_spoils_nothing() -> None:
+    requests = [
+        request(send_key="snd_1"),
+        request(send_key="snd_2", template="nowhere"),
+        request(send_key="snd_3", template="broken"),
+        request({"other": 1}, send_key="snd_4"),
+        request(send_key="snd_5", template_version=2),
+        request(send_key="snd_6", tenant="tn_2"),
+        request(send_key="snd_7", template="mail"),
+        request(send_key="snd_8"),
+    ]
+    answers = await rendered(Rendering(plane(), SIGNER, "https://go.example"), *requests)
+    assert [answer.send_key for answer in answers] == [f"snd_{n}" for n in range(1, 9)]
+    said = [answer.parts["text"] if isinstance(answer, Rendered) else answer.reason for answer in answers]
+    failed = "template_failed"
+    assert said == ["one Ada", failed, failed, "variable_missing", "two Ada", "other Ada", failed, "one Ada"]
+
+
+async def test_a_template_is_asked_for_once() -> None:
+    source = plane()
+    of = Rendering(source, SIGNER, "https://go.example")
+    for _ in range(3):
+        await rendered(of, request(), request(), request(template_version=2))
+    assert source.asked == [("tn_1", "hello", 1), ("tn_1", "hello", 2)]
+
+
+async def test_the_templates_used_last_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rendering, "MAX_COMPILED", 2)
+    source = plane()
+    of = Rendering(source, SIGNER, "https://go.example")
+    one, two, other = request(), request(template_version=2), request(tenant="tn_2")
+    for asked in (one, two, one, other, one, two):
+        await rendered(of, asked)
+    assert [version for _, _, version in source.asked] == [1, 2, 1, 2]
+
+
+async def test_what_is_not_there_yet_is_asked_for_again() -> None:
+    source = plane()
+    of = Rendering(source, SIGNER, "https://go.example")
+    asked = request(template="late")
+    assert isinstance((await rendered(of, asked))[0], NotRendered)
+    source.templates["tn_1", "late", 1] = template("sms", text="here")
+    assert isinstance((await rendered(of, asked))[0], Rendered)
+
+
+async def test_when_the_plane_cannot_be_asked_nothing_is_known_about_any_message() -> None:
+    source = plane()
+    of = Rendering(source, SIGNER, "https://go.example")
+    await rendered(of, request())
+    source.down = True
+    assert isinstance((await rendered(of, request()))[0], Rendered)
+    with pytest.raises(UnavailableError):
+        await rendered(of, request(), request(template_version=2))
+
+
+async def test_the_links_of_a_message_are_signed_for_it() -> None:
+    of = Rendering(plane(), SIGNER, "https://go.example/")
+    (mail,) = await rendered(of, request(template="mail", channel="email"))
+    assert isinstance(mail, Rendered)
+    address = mail.headers["List-Unsubscribe"].strip("<>")
+    start = "https://go.example" + PATHS[UNSUBSCRIBE]
+    found = SIGNER.read(address.removeprefix(start), NOW)
+    assert (found.tenant, found.user_key, found.decision_id) == ("tn_1", "u:ada", "dec_1")
+    assert (found.channel, found.purpose, found.issued_at) == ("email", "marketing", NOW)
+
+
+async def test_an_empty_batch_is_answered_by_nothing() -> None:
+    assert await rendered(Rendering(plane(), SIGNER, "")) == []
+
+
+def test_the_value_types_load_no_template_engine() -> None:
+    """Shards import them: a parser of HTML and the locales of the world would be in the memory of each."""
+    package = Path(rendering.__file__).parents[2] / "whisperer" / "content"
+    assert not (package / "__init__.py").read_text().strip()
+    imports = {
+        node.module if isinstance(node, ast.ImportFrom) else node.names[0].name
+        for node in ast.walk(ast.parse((package / "message.py").read_text()))
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+    }
+    assert imports == {"__future__", "msgspec", "whisperer.ids"}
