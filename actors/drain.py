@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import time
-from typing import Any, cast
+from typing import Any
 
 import ray
 from ray.actor import ActorHandle
@@ -18,6 +18,8 @@ from ray.exceptions import RayError
 
 from actors.calls.named_actor import DIRECTORY, NAMESPACE
 from actors.calls.partition_map import PartitionMap
+from actors.calls.plain import Plain
+from actors.calls.shard_status import ShardStatus, read_status
 from actors.installation import load
 
 LOOK_S = 1.0
@@ -65,10 +67,11 @@ def finish_sends(shards: list[ActorHandle[Any]], within_s: float) -> None:
 
 def _n_under_way(shard: ActorHandle[Any]) -> int:
     try:
-        status = cast(dict[str, Any], ray.get(shard.status.remote(), timeout=LOOK_S))
-        return int(status.get("messages_under_way", 0))
+        answer: Plain = ray.get(shard.status.remote(), timeout=LOOK_S)
     except RayError:
         return 0
+    status = read_status(answer)
+    return status.messages_under_way if isinstance(status, ShardStatus) else 0
 
 
 if __name__ == "__main__":

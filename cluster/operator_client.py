@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 import httpx
+import msgspec
 
 from cluster.launch import installation
 from whisperer.errors import (
@@ -33,6 +34,23 @@ _STATUS_TO_ERROR: dict[int, type[WhispererError]] = {
     429: UnavailableError,
     503: UnavailableError,
 }
+
+
+class Mistake(msgspec.Struct):
+    """One mistake in what was sent; ``pointer`` says where it is."""
+
+    pointer: str = ""
+    message: str | None = None
+    detail: str | None = None
+
+
+class Refusal(msgspec.Struct):
+    """What is read of an answer that is no success."""
+
+    code: str | None = None
+    message: str | None = None
+    detail: str | None = None
+    errors: list[Mistake] = []
 
 
 class Operator:
@@ -82,15 +100,11 @@ class Operator:
             ) from None
         if answer.is_success:
             return answer.json() if answer.content else None
-        problem = _problem(answer)
+        refusal = _refusal(answer)
         kind = _STATUS_TO_ERROR.get(answer.status_code, WhispererError)
-        message = str(
-            problem.get("message") or problem.get("detail") or f"{method} {url} answered {answer.status_code}"
-        )
-        details = [
-            f"  {e.get('pointer', '')}: {e.get('message') or e.get('detail')}" for e in problem.get("errors", [])
-        ]
-        raise kind("\n".join([message, *details]), code=str(problem.get("code", kind.code)))
+        message = refusal.message or refusal.detail or f"{method} {url} answered {answer.status_code}"
+        details = [f"  {error.pointer}: {error.message or error.detail}" for error in refusal.errors]
+        raise kind("\n".join([message, *details]), code=refusal.code or kind.code)
 
 
 def _segment(step: str) -> str:
@@ -99,9 +113,9 @@ def _segment(step: str) -> str:
     return quoted.replace(".", "%2E") if step in (".", "..") else quoted
 
 
-def _problem(answer: httpx.Response) -> dict[str, Any]:
+def _refusal(answer: httpx.Response) -> Refusal:
+    """Return the refusal that an answer describes; an empty one if something else answered, such as a proxy."""
     try:
-        body = answer.json()
-    except ValueError:
-        return {}
-    return body if isinstance(body, dict) else {}
+        return msgspec.json.decode(answer.content, type=Refusal)
+    except msgspec.DecodeError:
+        return Refusal()

@@ -7,8 +7,9 @@ from typing import Any
 from ray.exceptions import RayTaskError
 
 from actors.calls.named_actor import DIRECTORY, NamedActor
+from actors.calls.orders import Moved, Upgraded
 from actors.calls.partition_map import PartitionMap
-from actors.calls.plain import Plain
+from actors.calls.plain import Plain, read
 from actors.limiter import Ask, Lease
 from whisperer.errors import WhispererError
 
@@ -42,7 +43,29 @@ class DirectoryCalls:
         )
         return found
 
-    async def order(self, method: str, *args: Any) -> Any:
+    async def move(self, tenant: str, partition: int, target: int) -> Moved:
+        """Order a move of one partition; raises like every order (:meth:`_order`)."""
+        return read(await self._order("move", tenant, partition, target), Moved)
+
+    async def add(self) -> int:
+        """Order one more shard, empty; return its number. Raises like every order."""
+        number: int = await self._order("add")
+        return number
+
+    async def close(self, shard: int) -> int:
+        """Order that a shard takes no new partitions; return the heir that takes them. Raises like every order."""
+        heir: int = await self._order("close", shard)
+        return heir
+
+    async def remove(self, shard: int) -> None:
+        """Order that a shard that was emptied is stopped. Raises like every order."""
+        await self._order("remove", shard)
+
+    async def upgrade(self, shard: int) -> Upgraded:
+        """Order that a shard is handed over to a new process. Raises like every order."""
+        return read(await self._order("upgrade", shard), Upgraded)
+
+    async def _order(self, method: str, *args: Any) -> Any:
         """Have the directory change where partitions live or which shards there are.
 
         An order whose answer is lost is carried out all the same once the directory is back, and may be given again.

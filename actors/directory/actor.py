@@ -21,8 +21,11 @@ import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 
 from actors.calls.named_actor import DIRECTORY, NAMESPACE
+from actors.calls.orders import Figures, Moved, Upgraded
 from actors.calls.partition_map import PartitionMap, shard_name
-from actors.calls.retry import Pauses, retry
+from actors.calls.plain import Plain, plain, read
+from actors.calls.retry import Pauses, T, retry
+from actors.calls.shard_status import TookOver
 from actors.calls.shards import CallStatus, ShardCalls
 from actors.directory import leftovers, starting
 from actors.directory import state_file as directory_file
@@ -87,8 +90,8 @@ class Directory:
 
     # -- moves ----------------------------------------------------------------------------------------------------
 
-    async def move(self, tenant: TenantId, partition: Partition, target: int) -> dict[str, Any]:
-        """Move one partition; return the new map version and what the move took.
+    async def move(self, tenant: TenantId, partition: Partition, target: int) -> Plain:
+        """Move one partition. Returns Moved.
 
         Raises RequestError for a place that does not exist.
         """
@@ -99,7 +102,7 @@ class Directory:
             await self._finish_what_waits()
             source = self._state.map.shard_of(tenant, partition)
             if source == target:
-                return {"map_version": self._state.map.version}
+                return plain(Moved(map_version=self._state.map.version))
             if target in self._state.map.draining:
                 raise ConflictError(
                     f"shard {target} is being emptied and takes nothing: choose another, or `whisperer shards add`"
@@ -107,12 +110,12 @@ class Directory:
             self._state.moving = Move(tenant, partition, source, target, self._state.map.version + 1)
             self._save()
             try:
-                return await self._drive(self._state.moving)
+                return plain(await self._drive(self._state.moving))
             except BaseException:
                 self._go_on()
                 raise
 
-    async def _drive(self, move: Move) -> dict[str, Any]:
+    async def _drive(self, move: Move) -> Moved:
         self._shards.places.current = self._state.map
         place = (move.tenant, move.partition, move.map_version)
         _, figures = await self._until(
@@ -123,7 +126,8 @@ class Directory:
         self._set_map(version=move.map_version, moves=moves)
         self._state.moving = None
         self._save()
-        return {"map_version": move.map_version, "source": move.source, **figures}
+        taken = msgspec.structs.asdict(read(figures, Figures))
+        return Moved(map_version=move.map_version, source=move.source, **taken)
 
     # -- shards that come and go ----------------------------------------------------------------------------------
 
@@ -206,8 +210,8 @@ class Directory:
 
     # -- upgrades -------------------------------------------------------------------------------------------------
 
-    async def upgrade(self, shard: int) -> dict[str, Any]:
-        """Hand a shard over to a new process, which runs the code now on disk; return what it took.
+    async def upgrade(self, shard: int) -> Plain:
+        """Hand a shard over to a new process, which runs the code now on disk. Returns Upgraded.
 
         The installation's settings name the class that takes over.
         """
@@ -228,12 +232,12 @@ class Directory:
             self._set_map(names={**self._state.map.names, shard: new_name})
             self._save()
             try:
-                return {"prepared_s": prepared_s, **await self._switch(self._state.upgrading)}
+                return plain(await self._switch(self._state.upgrading, prepared_s))
             except BaseException:
                 self._go_on()
                 raise
 
-    async def _switch(self, upgrade: Upgrade) -> dict[str, Any]:
+    async def _switch(self, upgrade: Upgrade, prepared_s: float = 0.0) -> Upgraded:
         began = time.monotonic()
         old, new = ShardCalls(), ShardCalls()
         old.places.current = msgspec.structs.replace(self._state.map, names={upgrade.shard: upgrade.old_name})
@@ -242,12 +246,13 @@ class Directory:
             await old.call(upgrade.shard, "step_down")
         except UnavailableError as error:  # its journal's fence ends it, if it is still there
             _log.warning("%s did not step down: %s", upgrade.old_name, error)
-        taken = await self._until(lambda: new.call(upgrade.shard, "take_over", timeout_s=HAND_OVER_TIMEOUT_S))
+        answer = await self._until(lambda: new.call(upgrade.shard, "take_over", timeout_s=HAND_OVER_TIMEOUT_S))
         pause_s = time.monotonic() - began
         self._state.upgrading = None
         self._save()
         await self._end(upgrade.old_name)
-        return {"name": upgrade.new_name, "pause_s": pause_s, **taken}
+        taken = msgspec.structs.asdict(read(answer, TookOver))
+        return Upgraded(prepared_s=prepared_s, name=upgrade.new_name, pause_s=pause_s, **taken)
 
     # -- inside ---------------------------------------------------------------------------------------------------
 
@@ -318,9 +323,7 @@ class Directory:
             for shard in self._state.map.retired:
                 leftovers.delete(installation, shard)
 
-    async def _until(
-        self, attempt: Callable[[], Awaitable[Any]], is_done: Callable[[Any], bool] = lambda _: True
-    ) -> Any:
+    async def _until(self, attempt: Callable[[], Awaitable[T]], is_done: Callable[[T], bool] = lambda _: True) -> T:
         return await retry(attempt, Pauses(AGAIN_S), is_done=is_done)
 
     def _require(self, shard: int) -> None:

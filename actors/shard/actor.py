@@ -19,6 +19,7 @@ import psutil
 
 from actors.calls.call_log import Calls
 from actors.calls.inline_blocks import to_blocks
+from actors.calls.orders import Drained
 from actors.calls.partition_map import shard_name
 from actors.calls.plain import Plain, plain
 from actors.calls.retry import Pauses, retry
@@ -454,8 +455,8 @@ class ShardActor:
             _log.warning("the stop that this shard prepared for did not come: it sends again")
             self._loop.send_again()
 
-    async def drain(self) -> dict[str, Any]:
-        """Refuse new work, finish what waits, export and snapshot: the next start replays nothing."""
+    async def drain(self) -> Plain:
+        """Refuse new work, finish what waits, export and snapshot: the next start replays nothing. Returns Drained."""
         await self.finish_sends()  # nobody is refused meanwhile
         self._draining = True
         await self._loop.close(0.0)
@@ -463,7 +464,7 @@ class ShardActor:
         await self._housekeeping.export()
         await self._housekeeping.snapshot()
         await self._end()
-        return {"position": self._housekeeping.snapshot_position}
+        return plain(Drained(self._housekeeping.snapshot_position))
 
     async def _end(self) -> None:
         self._direct.close()

@@ -14,11 +14,12 @@ import contextlib
 import logging
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
+from actors.calls.orders import Figures
+from actors.calls.plain import plain
 from actors.calls.shard_status import Holdings
 from actors.calls.shards import CallStatus, ShardCalls
 from actors.shard.commit import Committer
@@ -47,19 +48,6 @@ BEGIN_AGAIN = "begin_again"
 _log = logging.getLogger("whisperer.shard")
 
 Answer = tuple[str, Any]
-
-
-@dataclass(slots=True)
-class Figures:
-    """What a move took. ``pause_ms``: from the first refusal until the new home had everything."""
-
-    users: int = 0
-    users_in_pause: int = 0
-    rounds: int = 0
-    parts: int = 0
-    size_bytes: int = 0
-    seconds: float = 0.0
-    pause_ms: float = 0.0
 
 
 class _BeginAgainError(Exception):
@@ -132,7 +120,7 @@ class Moving:
             self.n_left += 1
             figures.seconds = time.perf_counter() - began
             _log.info("partition %d of %s went to shard %d: %s", partition, tenant, target, figures)
-            return CallStatus.OK, asdict(figures)
+            return CallStatus.OK, plain(figures)
 
     async def _bring(self, place: Place, map_version: int, target: int, figures: Figures) -> None:
         while True:

@@ -10,7 +10,6 @@ import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -25,6 +24,7 @@ from whisperer.models.store import ArtifactStore
 from whisperer.models.value import open_model
 from whisperer.shard.decision.features import FEATURE_HASH
 from whisperer.simulation.plan import SimulationPlan, model_of
+from whisperer.simulation.result import SimulationResult
 from whisperer.simulation.run import Trained, simulate
 from whisperer.vocabulary.units import DAY_MS
 
@@ -60,7 +60,7 @@ def carry_out(task: Task) -> Record:
     return record
 
 
-def _simulated(task: Task, record: Record, tell: Callable[[int], None]) -> dict[str, Any]:
+def _simulated(task: Task, record: Record, tell: Callable[[int], None]) -> SimulationResult[int]:
     with Past(Warehouse(task.warehouse), task.plan.tenant) as past:
         plan = _dated(task.plan, past)
         extent = past.extent(plan.until)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
 from whisperer.simulation.plan import MOST_EVENTS, SimulationPlan
+from whisperer.simulation.result import SimulationResult
 from whisperer.vocabulary.named import Named
 
 TIME_LIMIT_S = 1_200
@@ -54,7 +53,7 @@ class Record(msgspec.Struct, omit_defaults=True):
     n_done: int = 0
     n_events: int = 0
     error: str = ""
-    result: dict[str, Any] | None = None
+    result: SimulationResult[int] | None = None
 
 
 encode_record, decode_record = msgspec.json.Encoder().encode, msgspec.json.Decoder(Record).decode

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cluster.cli import output
+from cluster.cli import answers, output
 from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir, TenantOption
 from cluster.cli.report import show_report
 from cluster.cli.resources import all_pages, flagged, named, read_object, through
@@ -38,8 +38,8 @@ def list_(tenant: TenantOption, data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJs
         output.print_json(found)
         return
     rows = [
-        (c["name"], c["version"], c["status"], c["draft_version"], *_counts(c.get("counts")), c["description"])
-        for c in found
+        (c.name, c.version, c.status, c.draft_version, *_counts(c.counts), c.description)
+        for c in answers.read(found, list[answers.Campaign])
     ]
     columns = ("name", "version", "status", "draft", "candidates", "sent", "no_send", "refused", "description")
     output.print_table(columns, rows, "No campaigns yet: `whisperer campaign create FILE --tenant NAME`.")
@@ -68,8 +68,7 @@ def show(
     if json:
         output.print_json(document)
         return
-    _say(document)
-    output.print_json(document["definition"])
+    output.print_json(_say(document).definition)
 
 
 @app.command()
@@ -167,29 +166,30 @@ def report(name: Name, tenant: TenantOption, data_dir: DataDir = DEFAULT_DATA_DI
     show_report(name, tenant, data_dir, json)
 
 
-def _turned(data_dir: Path, tenant: str, name: str, action: str) -> dict[str, Any]:
-    document: dict[str, Any] = through(
+def _turned(data_dir: Path, tenant: str, name: str, action: str) -> Any:
+    return through(
         data_dir,
         lambda operator: operator.post("tenants", tenant, "campaigns", name, action),
         lambda plane, documents: documents.campaign_document(getattr(plane, f"{action}_campaign")(tenant, name)),
     )
-    return document
 
 
-def _told(document: dict[str, Any], json: bool) -> None:
+def _told(document: Any, json: bool) -> None:
     if json:
         output.print_json(document)
     else:
         _say(document)
 
 
-def _say(document: dict[str, Any]) -> None:
-    output.say(f"{document['name']} version {document['version']}, {document['status']}: {document['description']}")
-    if document["draft_version"]:
-        output.say(f"A draft, version {document['draft_version']}, waits to be published.")
+def _say(document: Any) -> answers.Campaign:
+    campaign = answers.read(document, answers.Campaign)
+    output.say(f"{campaign.name} version {campaign.version}, {campaign.status}: {campaign.description}")
+    if campaign.draft_version:
+        output.say(f"A draft, version {campaign.draft_version}, waits to be published.")
+    return campaign
 
 
-def _counts(counts: dict[str, Any] | None) -> tuple[Any, ...]:
+def _counts(counts: answers.Counts | None) -> tuple[int | None, ...]:
     if counts is None:
         return None, None, None, None
-    return counts["candidates"], counts["sent"], counts["no_send"], sum(counts["refused"].values())
+    return counts.candidates, counts.sent, counts.no_send, sum(counts.refused.values())

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from cluster.cli import output
+from cluster.cli import answers, output
 from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir, TenantOption
 from cluster.cli.resources import read_object, through
 from whisperer.vocabulary.channels import CHANNELS
@@ -30,7 +30,7 @@ def list_(tenant: TenantOption, data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJs
 
         whisperer channel list --tenant acme
     """
-    found: list[dict[str, Any]] = through(
+    found = through(
         data_dir,
         lambda operator: operator.get("tenants", tenant, "channels")["data"],
         lambda plane, documents: [documents.channel_document(*entry) for entry in plane.list_channels(tenant).items()],
@@ -38,7 +38,8 @@ def list_(tenant: TenantOption, data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJs
     if json:
         output.print_json(found)
         return
-    rows = [(c["channel"], c["provider"], c["config"].get("host") or c["config"].get("url")) for c in found]
+    channels = answers.read(found, list[answers.Channel])
+    rows = [(c.channel, c.provider, c.config.get("host") or c.config.get("url")) for c in channels]
     output.print_table(("channel", "provider", "where"), rows, "No channels.")
 
 
@@ -74,4 +75,4 @@ def set_(
     if json:
         output.print_json(document)
     else:
-        output.say(f"{channel} goes through {document['provider']}.")
+        output.say(f"{channel} goes through {answers.read(document, answers.Channel).provider}.")

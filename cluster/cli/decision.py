@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cluster.cli import output
+from cluster.cli import answers, output
 from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir, TenantOption
 from cluster.operator_client import Operator
 
@@ -27,28 +27,31 @@ def show(
         whisperer decision show dec_0f6jkq2w1m9r4v7x3s8c5b2n0d --tenant acme
     """
     with Operator(data_dir) as operator:
-        document: dict[str, Any] = operator.get("tenants", tenant, "decisions", decision_id)
+        document = operator.get("tenants", tenant, "decisions", decision_id)
     if json:
         output.print_json(document)
-        return
+    else:
+        _say(answers.read(document, answers.Audit))
+
+
+def _say(found: answers.Audit) -> None:
     output.say(
-        f"{document['id']}: {document['campaign']} version {document['campaign_version']} considered "
-        f"{document['user_key']} at {document['at']} ({document['trigger']} {document['occurrence']})"
+        f"{found.id}: {found.campaign} version {found.campaign_version} considered "
+        f"{found.user_key} at {found.at} ({found.trigger} {found.occurrence})"
     )
-    why = document["reason_text"] or document["reason"]
-    output.say(f"{document['status']}{f': {why}' if why else ''}; group {document['group'] or 'none yet'}")
-    columns = [document[name] or [] for name in ("arms", "propensities", "means", "spreads")]
+    why = found.reason_text or found.reason
+    output.say(f"{found.status}{f': {why}' if why else ''}; group {found.group or 'none yet'}")
     rows: list[tuple[Any, ...]] = [
-        (f"> {arm}" if arm == document["arm"] else f"  {arm}", *(f"{number:.4f}" for number in numbers))
-        for arm, *numbers in zip(*columns, strict=False)
+        (f"> {arm}" if arm == found.arm else f"  {arm}", *(f"{number:.4f}" for number in numbers))
+        for arm, *numbers in zip(found.arms, found.propensities, found.means, found.spreads, strict=False)
     ]
-    rows += [(f"  {arm}", reason, "", "") for arm, reason in document["refused_arms"].items()]
+    rows += [(f"  {arm}", reason, "", "") for arm, reason in found.refused_arms.items()]
     output.print_table(("arm", "propensity", "mean", "spread"), rows, "No arm was chosen.")
-    output.print_table(("feature", "value"), sorted(document["features"].items()), "No features were looked at.")
-    if send := document["send"]:
-        sent = f"sent {send['sent_at']}" if send["sent_at"] else "not sent yet"
-        output.say(f"{send['send_key']} by {send['channel']}: {send['attempts']} attempts, {sent}")
-    outcomes = [(o["at"], o["kind"], o["detail"]) for o in document["outcomes"]]
+    output.print_table(("feature", "value"), sorted(found.features.items()), "No features were looked at.")
+    if send := found.send:
+        sent = f"sent {send.sent_at}" if send.sent_at else "not sent yet"
+        output.say(f"{send.send_key} by {send.channel}: {send.attempts} attempts, {sent}")
+    outcomes = [(o.at, o.kind, o.detail) for o in found.outcomes]
     output.print_table(("time", "outcome", "detail"), outcomes, "No outcomes yet.")
-    if document.get("reward") is not None:
-        output.say(f"reward {document['reward']:+.6f}, {'final' if document['matured'] else 'as known so far'}")
+    if found.reward is not None:
+        output.say(f"reward {found.reward:+.6f}, {'final' if found.matured else 'as known so far'}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -76,6 +77,6 @@ def import_(
             with open_control_plane(data_dir) as plane:
                 plane.revoke_key(made.id)
     if json:
-        output.print_json(report.as_json())
+        output.print_json(asdict(report))
     if not report.finished:
         raise typer.Exit(FAILED)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import typer
 
-from cluster.cli import output
+from cluster.cli import answers, output
 from cluster.cli.control import open_control_plane, settings_in_force
 from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir, TenantOption
 from cluster.cli.resources import all_pages, read_object, through
@@ -44,7 +44,8 @@ def list_(tenant: TenantOption, data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJs
     if json:
         output.print_json(found)
         return
-    rows = [(p["name"], p["live"], p["candidate"], p["stage"], f"{p['share']:.0%}", p["since"]) for p in found]
+    policies = answers.read(found, list[answers.ListedPolicy])
+    rows = [(p.name, p.live, p.candidate, p.stage, f"{p.share:.0%}", p.since) for p in policies]
     columns = ("name", "live", "candidate", "stage", "users", "since")
     output.print_table(columns, rows, "No policies yet: `whisperer policy register FOLDER --tenant NAME`.")
 
@@ -65,10 +66,9 @@ def show(name: Name, tenant: TenantOption, data_dir: DataDir = DEFAULT_DATA_DIR,
     if json:
         output.print_json(document)
         return
-    _say(document)
     rows = [
-        (v["version"], v["status"], v["kind"], v["data"]["rows"], v["data"]["to"], v["code_version"], v["digest"][:12])
-        for v in document["versions"]
+        (v.version, v.status, v.kind, v.data.rows, v.data.last, v.code_version, v.digest[:12])
+        for v in _say(document).versions
     ]
     output.print_table(("version", "status", "kind", "rows", "data until", "code", "digest"), rows, "No versions.")
 
@@ -198,7 +198,8 @@ def history(name: Name, tenant: TenantOption, data_dir: DataDir = DEFAULT_DATA_D
         output.print_json(found)
         return
     rows = [
-        (e["at"], e["version"], e["action"], e["before"], e["after"], e["live"], e["by"], e["reason"]) for e in found
+        (e.at, e.version, e.action, e.before, e.after, e.live, e.by, e.reason)
+        for e in answers.read(found, list[answers.PolicyEvent])
     ]
     output.print_table(("at", "version", "action", "from", "to", "live then", "by", "why"), rows, "Nothing yet.")
 
@@ -211,23 +212,21 @@ def _store(data_dir: Path) -> ArtifactStore:
     return ArtifactStore(settings_in_force(data_dir).models.uri, data_dir / "spool" / "models")
 
 
-def _told(document: dict[str, Any], json: bool) -> None:
+def _told(document: Any, json: bool) -> None:
     if json:
         output.print_json(document)
     else:
         _say(document)
 
 
-def _say(document: dict[str, Any]) -> None:
-    live = f"version {document['live']}" if document["live"] else "what is built in"
-    output.say(
-        f"{document['name']}: {live} decides for {1 - document['share']:.0%} of users since {document['since']}."
-    )
-    if document["candidate"] is None:
-        return
-    needs = document["needs"]
-    first = f"{needs['hours']:g} h and {needs['decisions']:,} decisions there, and " if needs["hours"] else ""
-    output.say(
-        f"Version {document['candidate']} is at stage {document['stage']}. "
-        f"Its next step needs {first}the gate's consent."
-    )
+def _say(document: Any) -> answers.Policy:
+    policy = answers.read(document, answers.Policy)
+    live = f"version {policy.live}" if policy.live else "what is built in"
+    output.say(f"{policy.name}: {live} decides for {1 - policy.share:.0%} of users since {policy.since}.")
+    if policy.candidate is not None and policy.needs is not None:
+        needs = policy.needs
+        first = f"{needs.hours:g} h and {needs.decisions:,} decisions there, and " if needs.hours else ""
+        output.say(
+            f"Version {policy.candidate} is at stage {policy.stage}. Its next step needs {first}the gate's consent."
+        )
+    return policy

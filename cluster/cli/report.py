@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from cluster.cli import output
+from cluster.cli import answers, output
 from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir, TenantOption
 from cluster.operator_client import Operator
 
@@ -35,104 +35,105 @@ def report(
         show_report(campaign, tenant, data_dir, json)
         return
     with Operator(data_dir) as operator:
-        document: dict[str, Any] = operator.get("tenants", tenant, "campaigns", campaign, "report", "days")
+        document = operator.get("tenants", tenant, "campaigns", campaign, "report", "days")
     if json:
         output.print_json(document)
     else:
-        print_days(document)
+        print_days(answers.read(document, answers.Days))
 
 
 def show_report(name: str, tenant: str, data_dir: Path, json: bool) -> None:
     """Print a campaign's report, for people or as JSON."""
     with Operator(data_dir) as operator:
-        document: dict[str, Any] = operator.get("tenants", tenant, "campaigns", name, "report")
+        document = operator.get("tenants", tenant, "campaigns", name, "report")
     if json:
         output.print_json(document)
     else:
-        print_report(document)
+        print_report(answers.read(document, answers.Report))
 
 
-def print_days(document: dict[str, Any]) -> None:
+def print_days(days: answers.Days) -> None:
     """Print the report by day for people."""
     output.print_table(
         ("until", "users", "policy over holdout", "uniform over holdout", "policy over uniform"),
         [
             (
-                day["day"],
-                sum(group["users"] for group in day["groups"]),
-                *(_look(day[name]) for name in ("lift", "uniform_lift", "over_uniform")),
+                day.day,
+                sum(group.users for group in day.groups),
+                *map(_look, (day.lift, day.uniform_lift, day.over_uniform)),
             )
-            for day in document["data"]
+            for day in days.data
         ],
         "No user's window has closed yet.",
     )
     output.say("A user joins when the goal's window has closed; * marks a difference, whenever it is first seen.")
-    if document["data"] and document["data"][-1]["sample_ratio"]["suspicious"]:
-        p = document["data"][-1]["sample_ratio"]["p_value"]
+    if days.data and days.data[-1].sample_ratio.suspicious:
+        p = days.data[-1].sample_ratio.p_value
         output.say(f"The groups are not as large as their shares (p = {p:.2g} at all looks): do not believe the lift.")
 
 
-def _look(lift: dict[str, Any]) -> str:
-    if "not_yet" in lift:
+def _look(lift: answers.Look) -> str:
+    if lift.not_yet is not None:
         return "not yet"
-    return f"{lift['difference']:+.4f} ({lift['low']:+.4f} to {lift['high']:+.4f}){' *' if lift['decided'] else ''}"
+    return f"{lift.difference:+.4f} ({lift.low:+.4f} to {lift.high:+.4f}){' *' if lift.decided else ''}"
 
 
-def print_report(document: dict[str, Any]) -> None:
+def print_report(report: answers.Report) -> None:
     """Print the report for people."""
-    output.say(f"{document['name']} version {document['version']}, {document['status']}, since {document['since']}")
-    output.say(document["description"])
-    refused = sorted(document["refused"].items(), key=lambda entry: (-entry[1], entry[0]))
+    output.say(f"{report.name} version {report.version}, {report.status}, since {report.since}")
+    output.say(report.description)
+    refused = sorted(report.refused.items(), key=lambda entry: (-entry[1], entry[0]))
     rows = [
-        ("sent", document["sent"]),
-        *((("  of these unknown", document["unknown"]),) if document["unknown"] else ()),
-        ("no_send", document["no_send"]),
+        ("sent", report.sent),
+        *((("  of these unknown", report.unknown),) if report.unknown else ()),
+        ("no_send", report.no_send),
         *((f"refused: {reason}", count) for reason, count in refused),
-        ("pending", document["pending"]),
-        ("candidates", document["candidates"]),
+        ("pending", report.pending),
+        ("candidates", report.candidates),
     ]
     output.print_table(("what became of candidates", "users"), rows, "No candidates yet.")
     output.print_table(
         ("group", "users", "goal per user"),
-        [(g["group"], g["users"], _number(g["mean"])) for g in document["groups"]],
+        [(group.group, group.users, _number(group.mean)) for group in report.groups],
         "No groups yet.",
     )
     output.print_table(
         ("group", "arm", "decisions", "sent", "converted", "reward"),
-        [
-            (*(arm[name] for name in ("group", "arm", "decisions", "sent", "converted")), _number(arm["reward"]))
-            for arm in document["arms"]
-        ],
+        [(arm.group, arm.arm, arm.decisions, arm.sent, arm.converted, _number(arm.reward)) for arm in report.arms],
         "No decision's window has closed yet.",
     )
-    if document["budget"] is not None:
-        names = ("amount", "spent", "granted", "price")
+    if report.budget is not None:
         output.print_table(
-            ("budget from", "until", *names, "withheld"),
+            ("budget from", "until", "amount", "spent", "granted", "price", "withheld"),
             [
-                (one["begins_at"], one["ends_at"], *(_number(one[name]) for name in names), one["withheld"])
-                for one in document["budget"]
+                (
+                    one.begins_at,
+                    one.ends_at,
+                    *map(_number, (one.amount, one.spent, one.granted, one.price)),
+                    one.withheld,
+                )
+                for one in report.budget
             ],
             "Nothing of the budget was asked for yet, or the learner is away.",
         )
-    for name, lift in (("policy", document["lift"]), ("uniform", document["uniform_lift"])):
+    for name, lift in (("policy", report.lift), ("uniform", report.uniform_lift)):
         output.say(f"{name} over holdout: {_lift(lift)}")
-    if document["sample_ratio"]["suspicious"]:
+    if report.sample_ratio.suspicious:
         output.say(
-            f"The groups are not as large as their shares (p = {document['sample_ratio']['p_value']:.2g}): "
+            f"The groups are not as large as their shares (p = {report.sample_ratio.p_value:.2g}): "
             "do not believe the lift unless the shares were changed meanwhile."
         )
 
 
-def _lift(lift: dict[str, Any]) -> str:
-    if "not_yet" in lift:
-        return f"not yet: {lift['not_yet']}"
-    relative = f" (no relative lift: {lift.get('relative_reason')})"
-    if lift["relative"] is not None:
-        relative = f" ({lift['relative']:+.1%})"
-    interval = f"{lift['level']:.0%} interval {lift['low']:+.4f} to {lift['high']:+.4f}"
-    users = f"{lift['users']:,} users against {lift['holdout_users']:,}"
-    return f"{lift['difference']:+.4f} per user{relative}, {interval}, {users}"
+def _lift(lift: answers.Lift) -> str:
+    if lift.not_yet is not None:
+        return f"not yet: {lift.not_yet}"
+    relative = f" (no relative lift: {lift.relative_reason})"
+    if lift.relative is not None:
+        relative = f" ({lift.relative:+.1%})"
+    interval = f"{lift.level:.0%} interval {lift.low:+.4f} to {lift.high:+.4f}"
+    users = f"{lift.users:,} users against {lift.holdout_users:,}"
+    return f"{lift.difference:+.4f} per user{relative}, {interval}, {users}"
 
 
 def _number(value: float | None) -> str:

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from cluster.cli import output
+from cluster.cli import answers, output
 from cluster.cli.control import open_control_plane
 from cluster.cli.exit_codes import NOT_FOUND
 from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir, TenantOption
@@ -111,8 +111,9 @@ def show(
     output.say(f"published {output.when(document['published_at'])}")
     if document["archived_at"]:
         output.say(f"archived {output.when(document['archived_at'])}")
-    if live := document["live"]:
-        output.say(f"{live['members']:,} members; {live['done']:,} of {live['total']:,} users looked at")
+    if document["live"]:
+        live = answers.read(document["live"], answers.Segment)
+        output.say(f"{live.members:,} members; {live.done:,} of {live.total:,} users looked at")
     output.print_json(document["predicate"])
 
 
@@ -141,7 +142,7 @@ def _publish(data_dir: Path, tenant: str, name: str, predicate: dict[str, Any], 
         answer = operator.put("tenants", tenant, "segments", name, body={"predicate": predicate})
         if wait:
             _watch(operator, tenant, name)
-        return int(answer["version"])
+        return answers.read(answer, answers.PublishedSegment).version
 
     version: int = through(data_dir, online, lambda plane, _: plane.publish_segment(tenant, name, predicate))
     return version
@@ -158,9 +159,9 @@ def _watch(operator: Operator, tenant: str, name: str) -> None:
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=None, members=0)
         while True:
-            live = operator.get("tenants", tenant, "segments", name)
-            bar.update(task, completed=live["done"], total=live["total"], members=live["members"])
-            if live["done"] >= live["total"]:
+            live = answers.read(operator.get("tenants", tenant, "segments", name), answers.Segment)
+            bar.update(task, completed=live.done, total=live.total, members=live.members)
+            if live.done >= live.total:
                 return
             time.sleep(_POLL_S)
 

@@ -9,16 +9,17 @@ from typing import Any
 
 from rich.console import Console
 
+from cluster.cli import answers
 from cluster.operator_client import Operator
 from whisperer.errors import WhispererError
 
 LOOK_S = 1.0
 
 
-def shown(operator: Operator, what: str, order: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+def shown(operator: Operator, what: str, order: Callable[[], Any]) -> Any:
     """Carry out ``order`` and return its answer; until then show ``what`` and the messages under way on a terminal."""
     with ThreadPoolExecutor(1) as pool, Console(stderr=True).status(what) as status:
-        answer: Future[dict[str, Any]] = pool.submit(order)
+        answer: Future[Any] = pool.submit(order)
         while True:
             try:
                 return answer.result(LOOK_S)
@@ -32,7 +33,7 @@ def shown(operator: Operator, what: str, order: Callable[[], dict[str, Any]]) ->
 def n_under_way(operator: Operator) -> int:
     """Return how many messages of all shards are under way, or 0 if the gateway does not answer."""
     try:
-        shards = operator.get("shards")["shards"]
+        shards = answers.read(operator.get("shards"), answers.Shards).shards
     except WhispererError:  # a busy gateway; the number is only shown to people
         return 0
-    return sum(shard.get("messages_under_way", 0) for shard in shards)
+    return sum(shard.messages_under_way for shard in shards)

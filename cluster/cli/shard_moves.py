@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from cluster.cli import output
+from cluster.cli import answers, output
 from cluster.operator_client import Operator
 from whisperer.errors import NotFoundError, RequestError
 from whisperer.ids import N_PARTITIONS, Partition
@@ -31,40 +31,52 @@ class Look:
 
 def look(operator: Operator, seconds: float = LOOK_S) -> Look:
     """Read what shards hold, twice to measure event rates; with ``seconds`` 0 once, without rates."""
-    document = operator.get("shards", "holdings")
-    before, began = _events(document), time.monotonic()
+    found = _holdings(operator)
+    before, began = _events(found), time.monotonic()
     if seconds:
         time.sleep(seconds)
-        document = operator.get("shards", "holdings")
+        found = _holdings(operator)
     passed = max(time.monotonic() - began, 1e-3)
     held = [
         Held(
-            found["tenant"],
+            one.tenant,
             Partition(partition),
-            found["shard"],
+            one.shard,
             users,
-            max(0, events - before.get((found["tenant"], partition), events)) / passed,
+            max(0, events - before.get((one.tenant, partition), events)) / passed,
         )
-        for found in document["holdings"]
-        for partition, users, events in zip(found["partition"], found["users"], found["events"], strict=True)
+        for one in found.holdings
+        for partition, users, events in zip(one.partition, one.users, one.events, strict=True)
     ]
-    return Look(document["shards"], document["draining"], held)
+    return Look(found.shards, found.draining, held)
 
 
-def _events(document: dict[str, Any]) -> dict[tuple[str, int], int]:
+def _holdings(operator: Operator) -> answers.Holdings:
+    return answers.read(operator.get("shards", "holdings"), answers.Holdings)
+
+
+def _events(found: answers.Holdings) -> dict[tuple[str, int], int]:
     return {
-        (found["tenant"], partition): events
-        for found in document["holdings"]
-        for partition, events in zip(found["partition"], found["events"], strict=True)
+        (one.tenant, partition): events
+        for one in found.holdings
+        for partition, events in zip(one.partition, one.events, strict=True)
     }
 
 
-def by_shard(seen: Look) -> dict[int, dict[str, Any]]:
+@dataclass(slots=True)
+class Load:
+    """What one shard holds: partitions, and their events per second."""
+
+    partitions_held: int = 0
+    events_per_s: float = 0.0
+
+
+def by_shard(seen: Look) -> dict[int, Load]:
     """Count the partitions each shard holds and add up their events per second."""
-    found: dict[int, dict[str, Any]] = {s: {"partitions_held": 0, "events_per_s": 0.0} for s in seen.shards}
+    found = {shard: Load() for shard in seen.shards}
     for held in seen.held:
-        found[held.shard]["partitions_held"] += 1
-        found[held.shard]["events_per_s"] += held.events_per_s
+        found[held.shard].partitions_held += 1
+        found[held.shard].events_per_s += held.events_per_s
     return found
 
 
@@ -103,7 +115,7 @@ def chosen(
     return [Planned(h, to) for h in held if h.shard != to]
 
 
-def document(step: Planned) -> dict[str, Any]:
+def document(step: Planned) -> Mapping[str, object]:
     """Return a planned move as a JSON document."""
     held = step.held
     return {"tenant": held.tenant, "partition": held.partition, "from": held.shard if held.shard >= 0 else None,
@@ -134,8 +146,8 @@ def _at(held: Held, shard: int) -> Held:
     return Held(held.tenant, held.partition, shard, held.users, held.events_per_s)
 
 
-def carry_out(operator: Operator, plan: Sequence[Planned]) -> list[dict[str, Any]]:
-    """Carry out the moves one after another and return each move's answer."""
+def carry_out(operator: Operator, plan: Sequence[Planned]) -> list[Any]:
+    """Carry out the moves one after another and return each move's answer, with what was ordered, as JSON."""
     columns = (
         TextColumn("moving {task.fields[now]}"),
         BarColumn(),
@@ -143,7 +155,8 @@ def carry_out(operator: Operator, plan: Sequence[Planned]) -> list[dict[str, Any
         TimeRemainingColumn(),
         TextColumn("longest pause {task.fields[longest]:.0f} ms"),
     )
-    moved: list[dict[str, Any]] = []
+    moved: list[Any] = []
+    longest = 0.0
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=len(plan), now="", longest=0.0)
         for step in plan:
@@ -152,14 +165,15 @@ def carry_out(operator: Operator, plan: Sequence[Planned]) -> list[dict[str, Any
             body = {"tenant": held.tenant, "partition": held.partition, "to": step.target}
             answer = operator.post("shards", "move", body=body)
             moved.append({**body, **answer})
-            longest = max(m.get("pause_ms", 0.0) for m in moved)
+            longest = max(longest, answers.read(answer, answers.Moved).pause_ms)
             bar.update(task, advance=1, longest=longest)
     return moved
 
 
-def told(moved: Sequence[dict[str, Any]]) -> str:
+def told(moved: Sequence[Any]) -> str:
     """Summarise finished moves in one sentence."""
-    users = sum(m.get("users", 0) for m in moved)
-    longest = max((m.get("pause_ms", 0.0) for m in moved), default=0.0)
+    read = answers.read(moved, list[answers.Moved])
+    users = sum(one.users for one in read)
+    longest = max((one.pause_ms for one in read), default=0.0)
     n = len(moved)
     return f"{n} partition{'s' if n != 1 else ''} moved with {users:,} users; longest pause {longest:.0f} ms."

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from functools import partial
 from typing import Annotated, Any
 
 import typer
 
-from cluster.cli import output, sends_under_way, shard_moves
+from cluster.cli import answers, output, sends_under_way, shard_moves
 from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir
 from cluster.operator_client import Operator
 from whisperer.errors import RequestError
@@ -46,30 +47,35 @@ def list_(data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJson = False) -> None:
     with Operator(data_dir) as operator:
         document = operator.get("shards")
         look = shard_moves.look(operator)
-    held = shard_moves.by_shard(look)
-    for s in document["shards"]:
-        s |= held.get(s["number"], {"partitions_held": 0, "events_per_s": 0.0})
-        s["bytes"] = sum(sum(t.get("bytes", {}).values()) for t in s.get("tenants", {}).values())
+    loads = shard_moves.by_shard(look)
+    found = answers.read(document, answers.Shards)
+    listed = [(shard, loads.get(shard.number, shard_moves.Load()), _state_bytes(shard)) for shard in found.shards]
     if json:
+        for plain, (_, load, n_bytes) in zip(document["shards"], listed, strict=True):
+            plain |= {**asdict(load), "bytes": n_bytes}
         output.print_json(document)
         return
     rows = [
         (
-            s["number"],
-            s.get("node") or "local",
-            str(s.get("pid") or ""),
-            s["state"],
-            s["partitions_held"],
-            s.get("users"),
-            f"{s['events_per_s']:,.0f}",
-            output.size(s["bytes"]),
-            output.size(s.get("rss_bytes")),
+            shard.number,
+            shard.node or "local",
+            str(shard.pid or ""),
+            shard.state,
+            load.partitions_held,
+            shard.users,
+            f"{load.events_per_s:,.0f}",
+            output.size(n_bytes),
+            output.size(shard.rss_bytes),
         )
-        for s in document["shards"]
+        for shard, load, n_bytes in listed
     ]
     columns = ("shard", "node", "pid", "state", "partitions", "users", "events/s", "state size", "memory")
     output.print_table(columns, rows, "No shards answer.")
-    output.say(f"partition map version {document.get('map_version')}")
+    output.say(f"partition map version {found.map_version}")
+
+
+def _state_bytes(shard: answers.Shard) -> int:
+    return sum(sum(tenant.bytes.values()) for tenant in shard.tenants.values())
 
 
 @app.command()
@@ -130,7 +136,8 @@ def add(data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJson = False) -> None:
     if json:
         output.print_json(answer)
     else:
-        output.say(f"Shard {answer['shard']} runs, empty. `whisperer shards rebalance` gives it its share.")
+        number = answers.read(answer, answers.AddedShard).shard
+        output.say(f"Shard {number} runs, empty. `whisperer shards rebalance` gives it its share.")
 
 
 @app.command()
@@ -195,23 +202,28 @@ def upgrade(
         whisperer shards upgrade 1
     """
 
-    answers = []
+    done = []
     with Operator(data_dir, timeout_s=ORDER_TIMEOUT_S) as operator:
-        numbers = [s["number"] for s in operator.get("shards")["shards"]] if shard is None else [shard]
+        numbers = [shard] if shard is not None else _numbers(operator)
         for number in numbers:
             answer = sends_under_way.shown(
                 operator,
                 f"upgrading shard {number}",
                 partial(operator.post, "shards", str(number), "upgrade"),
             )
-            answers.append(answer)
+            done.append(answer)
             if not json:
+                upgraded = answers.read(answer, answers.Upgraded)
                 output.say(
-                    f"Shard {number} is now {answer['name']}: prepared in {answer['prepared_s']:.1f} s, "
-                    f"pause {answer['pause_s']:.2f} s, {answer['records']} records replayed"
+                    f"Shard {number} is now {upgraded.name}: prepared in {upgraded.prepared_s:.1f} s, "
+                    f"pause {upgraded.pause_s:.2f} s, {upgraded.records} records replayed"
                 )
     if json:
-        output.print_json(answers)
+        output.print_json(done)
+
+
+def _numbers(operator: Operator) -> list[int]:
+    return [shard.number for shard in answers.read(operator.get("shards"), answers.Shards).shards]
 
 
 def _carry_out(operator: Any, plan: list[Any], dry_run: bool, json: bool, look: Any = None) -> None:

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from cluster.cli import output
+from cluster.cli import answers, output
 from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir, TenantOption
 from cluster.cli.resources import read_object
 from cluster.operator_client import Operator
@@ -66,96 +66,106 @@ def simulate(
     with Operator(data_dir) as operator:
         begun = operator.post("tenants", tenant, "campaigns", campaign, "simulate", body=body)
         document = _awaited(operator, tenant, begun, quiet=json)
+    found = answers.read(document, answers.Simulation)
     if json:
         output.print_json(document)
-    elif document["result"] is not None:
-        print_simulation(document["result"])
-    if document["status"] != "done":
-        output.fail(f"the simulation failed: {document['error']}", 1)
-    if strict and any(item["level"] == "block" for item in document["result"]["checklist"]):
+    elif found.result is not None:
+        print_simulation(found.result)
+    if found.status != "done" or found.result is None:
+        output.fail(f"the simulation failed: {found.error}", 1)
+    if strict and any(item.level == "block" for item in found.result.checklist):
         raise typer.Exit(BLOCKED)
 
 
-def _awaited(operator: Operator, tenant: str, begun: dict[str, Any], *, quiet: bool) -> dict[str, Any]:
-    """Wait for the simulation and return it, showing its progress on stderr."""
-    document = begun
+def _awaited(operator: Operator, tenant: str, document: Any, *, quiet: bool) -> Any:
+    """Wait for the simulation and return its document, showing its progress on stderr."""
+    found = answers.read(document, answers.Simulation)
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
     with Progress(*columns, console=Console(stderr=True), disable=quiet, transient=True) as progress:
         bar = progress.add_task("events", total=None)
-        while document["status"] == "running":
+        while found.status == "running":
             time.sleep(LOOK_S)
-            document = operator.get("tenants", tenant, "campaigns", begun["campaign"], "simulations", begun["id"])
-            done = document["progress"]
-            progress.update(bar, completed=done["events"], total=done["of"] or None)
+            document = operator.get("tenants", tenant, "campaigns", found.campaign, "simulations", found.id)
+            found = answers.read(document, answers.Simulation)
+            progress.update(bar, completed=found.progress.events, total=found.progress.of or None)
     return document
 
 
-def print_simulation(result: dict[str, Any]) -> None:
+def print_simulation(result: answers.Simulated) -> None:
     """Print a simulation for people."""
-    share = "" if result["share"] == 1 else f", {result['share']:.1%} of users"
+    share = "" if result.share == 1 else f", {result.share:.1%} of users"
     output.say(
-        f"{result['campaign']}, policy {result['policy']}, {result['since'][:10]} to {result['until'][:10]}: "
-        f"{result['events']:,} events of {result['users']:,} users replayed{share}. Nothing was sent."
+        f"{result.campaign}, policy {result.policy}, {result.since[:10]} to {result.until[:10]}: "
+        f"{result.events:,} events of {result.users:,} users replayed{share}. Nothing was sent."
     )
-    refused = sorted(result["refused"].items(), key=lambda entry: (-entry[1], entry[0]))
+    refused = sorted(result.refused.items(), key=lambda entry: (-entry[1], entry[0]))
+    reach = result.reach
     rows = [
-        ("sent", result["sent"]),
-        ("no_send", result["no_send"]),
+        ("sent", result.sent),
+        ("no_send", result.no_send),
         *((f"refused: {reason}", count) for reason, count in refused),
-        ("candidates", result["candidates"]),
-        *((f"users {what}", count) for what, count in result["reach"].items()),
+        ("candidates", result.candidates),
+        ("users considered", reach.considered),
+        ("users eligible", reach.eligible),
+        ("users reached", reach.reached),
     ]
     output.print_table(("what became of candidates", "count"), rows, "Nobody was considered.")
     output.print_table(
         ("arm", "channel", "decisions", "sent", "cost", "not to be had"),
         [
             (
-                *(arm[name] for name in ("arm", "channel", "decisions", "sent")),
-                f"{arm['spent']:,.2f}",
-                ", ".join(f"{reason} {count:,}" for reason, count in arm["refused"].items()),
+                arm.arm,
+                arm.channel,
+                arm.decisions,
+                arm.sent,
+                f"{arm.spent:,.2f}",
+                ", ".join(f"{reason} {count:,}" for reason, count in arm.refused.items()),
             )
-            for arm in result["arms"]
+            for arm in result.arms
         ],
         "No arms.",
     )
-    output.say(f"Cost: {_budget(result['budget'])}")
-    if result["budget"]["windows"]:
+    output.say(f"Cost: {_budget(result.budget)}")
+    if result.budget.windows:
         output.print_table(
             ("budget from", "until", "amount", "spent", "price", "withheld"),
             [
                 (
-                    *(one[name][:10] for name in ("begins_at", "ends_at")),
-                    *(f"{one[name]:,.2f}" for name in ("amount", "spent")),
-                    *(f"{one['price']:,.4g}", f"{one['withheld']:,.0f}"),
+                    one.begins_at[:10],
+                    one.ends_at[:10],
+                    f"{one.amount:,.2f}",
+                    f"{one.spent:,.2f}",
+                    f"{one.price:,.4g}",
+                    f"{one.withheld:,.0f}",
                 )
-                for one in result["budget"]["windows"]
+                for one in result.budget.windows
             ],
             "",
         )
-    output.say(f"Worth: {_value(result['value'])}")
+    output.say(f"Worth: {_value(result.value)}")
     output.print_table(
         ("", "check", "what was found", "what to do"),
-        [(item["level"], item["code"], item["sentence"], item["advice"]) for item in result["checklist"]],
+        [(item.level, item.code, item.sentence, item.advice) for item in result.checklist],
         "No checks.",
     )
-    for caveat in [*result["caveats"], *result["value"].get("caveats", [])]:
+    for caveat in [*result.caveats, *result.value.caveats]:
         output.say(f"- {caveat}")
 
 
-def _budget(budget: dict[str, Any]) -> str:
-    used = "" if budget["used"] is None else f" of {budget['amount']:,.2f}, {budget['used']:.0%}"
-    return f"{budget['spent']:,.2f}{used}"
+def _budget(budget: answers.Cost) -> str:
+    used = "" if budget.used is None else f" of {budget.amount:,.2f}, {budget.used:.0%}"
+    return f"{budget.spent:,.2f}{used}"
 
 
-def _value(value: dict[str, Any]) -> str:
-    if "not_estimated" in value:
-        return str(value["not_estimated"])
-    over = "" if value["over_no_send"] is None else f"; {_interval(value['over_no_send'])} over sending nothing"
-    log = f"from {value['decisions']:,} decisions of {value['source']}, worth {value['effective']:,.0f} of its own"
-    return f"{_interval(value['per_decision'])} a decision{over}; {_interval(value['total'])} in all ({log})"
+def _value(value: answers.Worth) -> str:
+    if value.not_estimated is not None:
+        return value.not_estimated
+    over = "" if value.over_no_send is None else f"; {_interval(value.over_no_send)} over sending nothing"
+    log = f"from {value.decisions:,} decisions of {value.source}, worth {value.effective:,.0f} of its own"
+    return f"{_interval(value.per_decision)} a decision{over}; {_interval(value.total)} in all ({log})"
 
 
-def _interval(interval: dict[str, float | None]) -> str:
-    if interval["low"] is None or interval["high"] is None:
-        return f"{interval['value']:,.4g} (no interval)"
-    return f"{interval['value']:,.4g} (95 %: {interval['low']:,.4g} to {interval['high']:,.4g})"
+def _interval(interval: answers.Interval) -> str:
+    if interval.low is None or interval.high is None:
+        return f"{interval.value:,.4g} (no interval)"
+    return f"{interval.value:,.4g} (95 %: {interval.low:,.4g} to {interval.high:,.4g})"

@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from cluster.cli import output
+from cluster.cli import answers, output
 from cluster.cli.exit_codes import NOT_READY, NOT_RUNNING
 from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir
 from cluster.launch import installation, pids, readiness
@@ -57,26 +57,26 @@ def status(data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJson = False) -> None:
     if json:
         output.print_json(document)
     else:
-        _show_status(document)
+        _show_status(answers.read(document, answers.Status))
     if not document["ready"]:
         raise typer.Exit(NOT_READY)
 
 
-def _show_status(document: dict[str, Any]) -> None:
-    state = "Up" if document["ready"] else f"Up, not ready: {document['reason']}"
-    output.say(f"{state}, at {document['url']}")
-    output.say(f"{document['n_processes']} processes, {output.size(document['rss_bytes'])} resident")
+def _show_status(found: answers.Status) -> None:
+    state = "Up" if found.ready else f"Up, not ready: {found.reason}"
+    output.say(f"{state}, at {found.url}")
+    output.say(f"{found.n_processes} processes, {output.size(found.rss_bytes)} resident")
     output.print_table(
         ("tenant", "users", "accepted", "duplicate", "rejected"),
         [
             (
                 name,
-                tenant.get("users"),
-                tenant.get("events_accepted"),
-                tenant.get("events_duplicate"),
-                sum(tenant.get("events_rejected", {}).values()),
+                tenant.users,
+                tenant.events_accepted,
+                tenant.events_duplicate,
+                sum(tenant.events_rejected.values()),
             )
-            for name, tenant in document["tenants"].items()
+            for name, tenant in found.tenants.items()
         ],
         "No tenants yet: `whisperer tenant create NAME`.",
     )
@@ -85,31 +85,24 @@ def _show_status(document: dict[str, Any]) -> None:
         [
             (
                 name,
-                tenant["candidates"],
-                tenant["sent"],
-                tenant.get("unknown", 0),
-                tenant["no_send"],
-                sum(tenant["refused"].values()),
-                tenant["pending"],
-                tenant["conversions"],
+                tenant.candidates,
+                tenant.sent,
+                tenant.unknown,
+                tenant.no_send,
+                sum(tenant.refused.values()),
+                tenant.pending,
+                tenant.conversions,
             )
-            for name, tenant in document["tenants"].items()
-            if tenant.get("candidates")
+            for name, tenant in found.tenants.items()
+            if tenant.candidates
         ],
         "No campaign has considered anybody yet: `whisperer campaign --help`.",
     )
     output.print_table(
         ("shard", "pid", "epoch", "sequence", "users", "memory"),
         [
-            (
-                shard.get("shard", i),
-                str(shard.get("pid")),
-                shard.get("epoch"),
-                shard.get("sequence"),
-                shard.get("users"),
-                output.size(shard.get("rss_bytes")),
-            )
-            for i, shard in enumerate(document["shards"])
+            (i, str(shard.pid), shard.epoch, shard.sequence, shard.users, output.size(shard.rss_bytes))
+            for i, shard in enumerate(found.shards)
         ],
         "No shards answer.",
     )

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cluster.cli import output
+from cluster.cli import answers, output
 from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir, TenantOption
 from cluster.cli.resources import all_pages, named, read_object, through
 from cluster.operator_client import Operator
@@ -34,7 +34,8 @@ def list_(tenant: TenantOption, data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJs
     if json:
         output.print_json(found)
         return
-    rows = [(t["name"], t["version"], t["channel"], ", ".join(t["template"]["locales"])) for t in found]
+    templates = answers.read(found, list[answers.ListedTemplate])
+    rows = [(t.name, t.version, t.channel, ", ".join(t.template.locales)) for t in templates]
     columns = ("name", "version", "channel", "locales")
     output.print_table(columns, rows, "No templates yet: `whisperer template put FILE --tenant NAME`.")
 
@@ -67,7 +68,8 @@ def put(
     if json:
         output.print_json(document)
     else:
-        output.say(f"Published {called} version {document['version']} for {document['channel']}.")
+        written = answers.read(document, answers.Template)
+        output.say(f"Published {called} version {written.version} for {written.channel}.")
 
 
 @app.command()
@@ -93,8 +95,9 @@ def show(
     if json:
         output.print_json(document)
         return
-    output.say(f"{name} version {document['version']} for {document['channel']}, {document['published_at']}")
-    output.print_json(document["template"])
+    found = answers.read(document, answers.Template)
+    output.say(f"{name} version {found.version} for {found.channel}, {found.published_at}")
+    output.print_json(found.template)
 
 
 @app.command()
@@ -125,10 +128,12 @@ def preview(
         document = operator.post("tenants", tenant, "templates", name, "preview", body=body)
     if json:
         output.print_json(document)
-    elif not document["rendered"]:
-        output.say(f"It would not be sent: {document['reason']}: {document['detail']}")
-    else:
-        output.say(f"{name} version {document['version']} in {document['locale']}")
-        for part, text in document["parts"].items():
-            output.say(f"-- {part}")
-            print(text)
+        return
+    found = answers.read(document, answers.Preview)
+    if not found.rendered:
+        output.say(f"It would not be sent: {found.reason}: {found.detail}")
+        return
+    output.say(f"{name} version {found.version} in {found.locale}")
+    for part, text in found.parts.items():
+        output.say(f"-- {part}")
+        print(text)

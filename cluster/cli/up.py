@@ -96,7 +96,7 @@ def _announce(report: Report, json: bool) -> None:
     output.say(f"  Ray dashboard    {record.dashboard_url}  (token in {record.ray_token_path})")
 
 
-def _up_document(record: Installation, report: Report) -> dict[str, Any]:
+def _up_document(record: Installation, report: Report) -> dict[str, object]:
     return {
         "url": record.url,
         "dashboard_url": record.dashboard_url,

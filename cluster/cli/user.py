@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from cluster.cli import output
+from cluster.cli import answers, output
 from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir, TenantOption
 from cluster.launch.installation import write_private
 from cluster.operator_client import Operator
@@ -30,20 +30,19 @@ def show(user_id: UserId, tenant: TenantOption, data_dir: DataDir = DEFAULT_DATA
         whisperer user show u-17 --tenant acme --json
     """
     with Operator(data_dir) as operator:
-        document: dict[str, Any] = operator.get("tenants", tenant, "users", user_id)
+        document = operator.get("tenants", tenant, "users", user_id)
     if json:
         output.print_json(document)
         return
-    output.say(f"{document.get('user_id')}, first seen {document.get('first_seen')}, last {document.get('last_seen')}")
-    output.say(f"segments: {', '.join(map(str, document.get('segments', []))) or 'none'}")
-    traits, features = document.get("traits", {}), document.get("features", {})
-    output.print_table(("trait", "value"), sorted(traits.items()), "No traits.")
-    output.print_table(("feature", "value"), sorted(features.items()), "No features.")
-    rows = [(e.get("timestamp"), e.get("event") or e.get("name"), e.get("type")) for e in document.get("timeline", [])]
+    found = answers.read(document, answers.Profile)
+    output.say(f"{found.user_id}, first seen {found.first_seen}, last {found.last_seen}")
+    output.say(f"segments: {', '.join(found.segments) or 'none'}")
+    output.print_table(("trait", "value"), sorted(found.traits.items()), "No traits.")
+    output.print_table(("feature", "value"), sorted(found.features.items()), "No features.")
+    rows = [(entry.timestamp, entry.event, entry.type) for entry in found.timeline]
     output.print_table(("time", "event", "type"), rows, "No events.")
     considered = [
-        (d["at"], d["campaign"], d["arm"] or "", d["status"], d["reason"] or "", d["id"])
-        for d in document.get("candidacies", [])
+        (one.at, one.campaign, one.arm or "", one.status, one.reason or "", one.id) for one in found.candidacies
     ]
     columns = ("considered", "campaign", "arm", "status", "reason", "decision")
     output.print_table(columns, considered, "No campaign has considered this user.")

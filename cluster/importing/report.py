@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +27,3 @@ class ImportReport:
     n_retries: int
     checkpoint_path: str
     rejects_path: str
-
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)

@@ -30,6 +30,27 @@ _NOT_RETRIED_5XX = frozenset({501, 505})
 _GZIP_LEVEL = 1  # most of the network's gain; a higher level costs more than the rest of the import
 
 
+class Rejected(msgspec.Struct):
+    """An event that the gateway did not take; ``index`` within the batch."""
+
+    index: int
+    code: str
+    message: str | None = None
+
+
+class Answer(msgspec.Struct):
+    """What is read of the gateway's answer to a batch, be it a summary or a problem."""
+
+    success: bool = False
+    rejected: list[Rejected] | None = None
+    code: str | None = None
+    message: str | None = None
+    detail: str | None = None
+
+
+_decode = msgspec.json.Decoder(Answer).decode
+
+
 class Gateway:
     """Client of one gateway's ``/v1/import``. Use as an async context manager.
 
@@ -79,9 +100,8 @@ class Gateway:
     async def send(self, events: Sequence[Outgoing]) -> list[Reject]:
         """Send events in order and return those rejected. Raises InvalidKeyError, RequestError, UnavailableError."""
         status, answer = await self._post(events)
-        listed = answer.get("rejected") or []
-        if status == 200 or answer.get("code") == "all_events_rejected":
-            rejects = [_reject(events, entry) for entry in listed if isinstance(entry, dict)]
+        if status == 200 or answer.code == "all_events_rejected":
+            rejects = [_reject(events, entry) for entry in answer.rejected or ()]
             if status != 200 and len(rejects) != len(events):
                 raise RequestError(f"the gateway rejected a batch without saying why for each event: {answer}")
             return rejects
@@ -89,10 +109,10 @@ class Gateway:
             middle = len(events) // 2
             return await self.send(events[:middle]) + await self.send(events[middle:])
         only = events[0]
-        code, words = answer.get("code") or f"http_{status}", answer.get("message") or answer.get("detail") or ""
-        return [Reject(only.row, str(code), str(words), only.message_id, only.body)]
+        code, words = answer.code or f"http_{status}", answer.message or answer.detail or ""
+        return [Reject(only.row, code, words, only.message_id, only.body)]
 
-    async def _post(self, events: Sequence[Outgoing]) -> tuple[int, dict[str, Any]]:
+    async def _post(self, events: Sequence[Outgoing]) -> tuple[int, Answer]:
         body = b'{"batch":[' + b",".join([event.body for event in events]) + self._tail
         headers = {}
         if self._compress:
@@ -127,17 +147,15 @@ class Gateway:
             await self._sleep(wait_s)
         raise UnavailableError(f"the gateway at {self._url} took no batch for {self._patience_s:.0f} s ({trouble})")
 
-    def _read(self, response: httpx.Response) -> dict[str, Any]:
+    def _read(self, response: httpx.Response) -> Answer:
         status = response.status_code
         if status in (401, 403):
             raise InvalidKeyError(f"the gateway refused the write key (HTTP {status})")
         try:
-            answer = response.json()
-        except ValueError:
+            answer = _decode(response.content)
+        except msgspec.DecodeError:
             answer = None
-        if isinstance(answer, dict) and (
-            status in (400, 413, 422) or (status == 200 and answer.get("success") is True)
-        ):
+        if answer is not None and (status in (400, 413, 422) or (status == 200 and answer.success)):
             return answer
         raise RequestError(f"{self._url} does not answer like a User Whisperer gateway (HTTP {status})")
 
@@ -146,9 +164,8 @@ def _is_retried(status: int) -> bool:
     return status in _RETRIED or (status >= 500 and status not in _NOT_RETRIED_5XX)
 
 
-def _reject(events: Sequence[Outgoing], entry: dict[str, Any]) -> Reject:
-    index = entry.get("index")
-    if not isinstance(index, int) or not 0 <= index < len(events):
+def _reject(events: Sequence[Outgoing], entry: Rejected) -> Reject:
+    if not 0 <= entry.index < len(events):
         raise RequestError(f"the gateway rejected an event that was not in the batch: {entry}")
-    event = events[index]
-    return Reject(event.row, str(entry.get("code")), str(entry.get("message") or ""), event.message_id, event.body)
+    event = events[entry.index]
+    return Reject(event.row, entry.code, entry.message or "", event.message_id, event.body)

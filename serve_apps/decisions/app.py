@@ -25,19 +25,19 @@ from ray.exceptions import RayActorError
 from ray.serve import Application
 
 from actors.calls.call_log import Calls
-from actors.calls.learner_views import VersionsReport
+from actors.calls.learner_views import ModelAnswers, VersionsReport
 from actors.calls.named_actor import LEARNER, NAMESPACE
-from actors.calls.plain import plain
+from actors.calls.plain import Plain, plain
 from actors.calls.socket_server import DirectServer
 from actors.installation import configure_logs
 from cluster.control_plane import ControlPlane
 from cluster.launch.autoscaling import DIRECT_CALLS
 from cluster.launch.installation import load
 from serve_apps.decisions.counting import Tallying, VersionCounts
-from serve_apps.decisions.following import Following
+from serve_apps.decisions.following import Following, FollowingStatus
 from serve_apps.decisions.leasing import Leasing, nobody
 from serve_apps.decisions.load import Load
-from serve_apps.decisions.models import Fetch, Models, Policy, Serving
+from serve_apps.decisions.models import Fetch, Models, ModelsStatus, Policy, Serving
 from serve_apps.decisions.scoring import Scorer
 from whisperer.decisions.decision import Candidate
 from whisperer.decisions.posterior import Posterior
@@ -132,6 +132,17 @@ class LearnerCalls:
             raise UnavailableError("the learner is starting", retry_after_s=1.0) from error
 
 
+class ReplicaStatus(msgspec.Struct):
+    """What a replica has done, and decides by."""
+
+    pid: int
+    batches: int
+    faulty: int
+    policy: FollowingStatus
+    models: ModelsStatus
+    answers: ModelAnswers
+
+
 @serve.deployment(name="Decisions")
 class Decisions:
     def __init__(self, installation_path: str) -> None:
@@ -182,15 +193,18 @@ class Decisions:
         (:func:`cluster.launch.autoscaling.by_calls`)."""
         return {DIRECT_CALLS: self._load.mean()}
 
-    async def status(self) -> dict[str, Any]:
-        """Return what this replica has done, for the installation's status."""
-        return {
-            "pid": os.getpid(),
-            "batches": self._n_batches,
-            "faulty": self._answering.n_faulty,
-            "policy": self._following.status(),
-            "models": {**self._models.status(), **plain(self._counts.status())},
-        }
+    async def status(self) -> Plain:
+        """Return what this replica has done: ReplicaStatus."""
+        return plain(
+            ReplicaStatus(
+                os.getpid(),
+                self._n_batches,
+                self._answering.n_faulty,
+                self._following.status(),
+                self._models.status(),
+                self._counts.status(),
+            )
+        )
 
 
 def import_library() -> None:

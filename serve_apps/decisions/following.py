@@ -10,7 +10,8 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+
+import msgspec
 
 from whisperer.decisions.linear import OtherContextError
 from whisperer.decisions.posterior import Posterior, decode
@@ -26,6 +27,14 @@ Ask = Callable[[int, float], Awaitable[tuple[int, bytes]]]
 """The learner's ``policies``. Raises UnavailableError while it is away."""
 
 _log = logging.getLogger(__name__)
+
+
+class FollowingStatus(msgspec.Struct):
+    """Which publication a replica decides by. ``age_s``: since the learner's last answer, None if it never answered."""
+
+    number: int
+    campaigns: int
+    age_s: float | None
 
 
 class Following:
@@ -72,8 +81,7 @@ class Following:
                 _log.exception("the learner could not be asked; trying again")
                 await asyncio.sleep(AWAY_S)
 
-    def status(self) -> dict[str, Any]:
-        """Return the replica's view of the learner. ``age_s`` is the time since its last answer, None if it never
-        answered."""
+    def status(self) -> FollowingStatus:
+        """Return the replica's view of the learner."""
         age_s = None if self._heard_at is None else round(self._clock() - self._heard_at, 3)
-        return {"number": self.number, "campaigns": len(self.policies), "age_s": age_s}
+        return FollowingStatus(self.number, len(self.policies), age_s)

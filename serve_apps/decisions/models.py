@@ -14,7 +14,9 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
+
+import msgspec
 
 from whisperer.errors import WhispererError
 from whisperer.ids import TenantId
@@ -48,6 +50,18 @@ class Serving:
 
     rollout: Rollout
     models: Mapping[int, ValueModel] = field(default_factory=dict)
+
+
+class ModelsStatus(msgspec.Struct):
+    """Which versions a replica has, as name@version, and why it lacks others.
+
+    ``age_s``: since the control plane last answered, None if it never did; ``swaps`` counts changes of what serves.
+    """
+
+    age_s: float | None
+    swaps: int
+    loaded: list[str]
+    refused: dict[str, str]
 
 
 class Models:
@@ -145,10 +159,9 @@ class Models:
         self._n_swaps += serving != self.serving
         self.serving = serving
 
-    def status(self) -> dict[str, Any]:
-        """Return what is loaded and missing. ``age_s`` is the time since the control plane last answered, None if it
-        never did; ``swaps`` counts changes of what serves."""
+    def status(self) -> ModelsStatus:
+        """Return what is loaded and missing."""
         age_s = None if self._heard_at is None else round(self._clock() - self._heard_at, 3)
         loaded = sorted(f"{model.name}@{model.version}" for model in self._held.values())
         faults = {f"{policy[1]}@{number}": why for (policy, number, _), why in sorted(self._faults.items())}
-        return {"age_s": age_s, "swaps": self._n_swaps, "loaded": loaded, "refused": faults}
+        return ModelsStatus(age_s, self._n_swaps, loaded, faults)

@@ -106,8 +106,8 @@ def main() -> None:
         figures = {
             "simulation_cpu_s": took_s,
             "events_per_cpu_s": record.n_done / took_s,
-            "candidates": record.result["candidates"],
-            "sent": record.result["sent"],
+            "candidates": record.result.candidates,
+            "sent": record.result.sent,
             "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
             "memory_before_mb": before_mb,
             "lift_by_day_cpu_s": lift_s,

@@ -1,6 +1,6 @@
 """Run a simulation, from its plan and a history to one document: :func:`simulate`.
 
-The document is plain JSON. Counts are of the users replayed; ``share`` says what part of all users that is. Only these
+Counts are of the users replayed; ``share`` says what part of all users that is. Only these
 are scaled to all users: the estimated total, the budget with its windows, and the users in the checklist's sentences
 about the holdout.
 """
@@ -11,9 +11,8 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import msgspec
 import pyarrow as pa
 
 from whisperer.content.errors import TemplateError
@@ -22,6 +21,7 @@ from whisperer.content.message import NotRendered, Rendered, RenderRequest
 from whisperer.content.render import not_rendered, render
 from whisperer.content.template import Template, parse_template
 from whisperer.decisions.decision import NO_SEND
+from whisperer.evaluation.bootstrap import Interval
 from whisperer.evaluation.lift import GroupTally
 from whisperer.journeys.campaign import Campaign
 from whisperer.models.value import ValueModel
@@ -31,6 +31,15 @@ from whisperer.simulation.history import Fact
 from whisperer.simulation.plan import SimulationPlan, check_policy, template_place
 from whisperer.simulation.policy import Policies, named
 from whisperer.simulation.replay import Render, Replay
+from whisperer.simulation.result import (
+    ArmResult,
+    BudgetResult,
+    DayResult,
+    IntervalResult,
+    Reach,
+    SimulationResult,
+    ValueResult,
+)
 from whisperer.simulation.spending import AtPrice, Spending
 from whisperer.simulation.tally import CampaignTally, DayCounts
 from whisperer.simulation.value import DecisionLog, NotEstimated, Value, estimate
@@ -61,7 +70,7 @@ def simulate(
     *,
     share: float = 1.0,
     progress: Callable[[int], None] = lambda n_events: None,
-) -> dict[str, Any]:
+) -> SimulationResult[int]:
     """Replay, evaluate and check.
 
     Parameters
@@ -93,29 +102,30 @@ def simulate(
     value = estimate(campaign, plan.tenant, judged, plan.policy, logs, 0 if model is None else model.until)
     tally, total = replay.tally, replay.tally.total
     n_policy = sum(tally.chosen.values())
-    return {
-        "campaign": plan.name,
-        "version": plan.version,
-        "policy": plan.policy,
-        "since": plan.since,
-        "until": plan.until,
-        "share": share,
-        "events": replay.n_events,
-        "users": found.n_users,
-        **_counts(total),
-        "reach": {
-            "considered": len(tally.considered),
-            "eligible": len(tally.eligible),
-            "reached": len(tally.reached),
-        },
-        "groups": dict(tally.groups),
-        "arms": [_arm(campaign, arm, tally) for arm in tally.arms],
-        "days": [{"day": day * DAY_MS, **_counts(tally.days[day])} for day in sorted(tally.days)],
-        "budget": _budget(plan, total, share) | {"windows": spending.windows(), "price": spending.price},
-        "value": _value(value, n_policy / share),
-        "checklist": [msgspec.to_builtins(item) for item in checklist(plan, found)],
-        "caveats": list(CAVEATS),
-    }
+    return SimulationResult(
+        campaign=plan.name,
+        version=plan.version,
+        policy=plan.policy,
+        since=plan.since,
+        until=plan.until,
+        share=share,
+        events=replay.n_events,
+        users=found.n_users,
+        candidates=total.candidates,
+        sent=total.sent,
+        no_send=total.no_send,
+        refused=dict(total.refused.most_common()),
+        pending=total.pending,
+        spent=total.spent_micros / MICROS,
+        reach=Reach(len(tally.considered), len(tally.eligible), len(tally.reached)),
+        groups=dict(tally.groups),
+        arms=[_arm(campaign, arm, tally) for arm in tally.arms],
+        days=[_day(day, tally.days[day]) for day in sorted(tally.days)],
+        budget=_budget(plan, total, share, spending),
+        value=_value(value, n_policy / share),
+        checklist=checklist(plan, found),
+        caveats=list(CAVEATS),
+    )
 
 
 def _found(plan: SimulationPlan, replay: Replay, share: float) -> Found:
@@ -166,53 +176,53 @@ def renderer(plan: SimulationPlan) -> Render:
     return rendered
 
 
-def _counts(counts: DayCounts) -> dict[str, Any]:
-    return {
-        "candidates": counts.candidates,
-        "sent": counts.sent,
-        "no_send": counts.no_send,
-        "refused": dict(counts.refused.most_common()),
-        "pending": counts.pending,
-        "spent": counts.spent_micros / MICROS,
-    }
+def _day(day: int, counts: DayCounts) -> DayResult[int]:
+    return DayResult(
+        day=day * DAY_MS,
+        candidates=counts.candidates,
+        sent=counts.sent,
+        no_send=counts.no_send,
+        refused=dict(counts.refused.most_common()),
+        pending=counts.pending,
+        spent=counts.spent_micros / MICROS,
+    )
 
 
-def _arm(campaign: Campaign, name: str, tally: CampaignTally) -> dict[str, Any]:
+def _arm(campaign: Campaign, name: str, tally: CampaignTally) -> ArmResult:
     counted = tally.arms[name]
     channel = next((arm.channel for arm in campaign.arms if arm.id == name), None)
     spent = next((arm.cost for arm in campaign.arms if arm.id == name), 0.0) * counted.sent
-    return {
-        "arm": name,
-        "channel": channel if name != NO_SEND else None,
-        "decisions": counted.decisions,
-        "sent": counted.sent,
-        "spent": spent,
-        "refused": dict(counted.refused.most_common()),
-    }
+    return ArmResult(
+        arm=name,
+        channel=channel if name != NO_SEND else None,
+        decisions=counted.decisions,
+        sent=counted.sent,
+        spent=spent,
+        refused=dict(counted.refused.most_common()),
+    )
 
 
-def _budget(plan: SimulationPlan, total: DayCounts, share: float) -> dict[str, Any]:
+def _budget(plan: SimulationPlan, total: DayCounts, share: float, spending: Spending) -> BudgetResult[int]:
     spent = total.spent_micros / MICROS / share
     used = spent / plan.budget if plan.budget else None
-    return {"amount": plan.budget, "spent": spent, "used": used}
+    return BudgetResult(amount=plan.budget, spent=spent, used=used, windows=spending.windows(), price=spending.price)
 
 
-def _value(value: Value | NotEstimated, n_decisions: float) -> dict[str, Any]:
+def _value(value: Value | NotEstimated, n_decisions: float) -> ValueResult:
     if isinstance(value, NotEstimated):
-        return {"not_estimated": value.sentence, "reason": value.reason}
-    return {
-        "per_decision": _interval(value.estimate),
-        "over_no_send": None if value.over_no_send is None else _interval(value.over_no_send),
-        "total": _interval(value.estimate, n_decisions),
-        "estimates": {name: _interval(one) for name, one in value.estimates.items()},
-        "source": value.source,
-        "decisions": value.n_decisions,
-        "effective": value.n_effective,
-        "caveats": list(value.caveats),
-    }
+        return ValueResult(not_estimated=value.sentence, reason=value.reason)
+    return ValueResult(
+        per_decision=_interval(value.estimate),
+        over_no_send=None if value.over_no_send is None else _interval(value.over_no_send),
+        total=_interval(value.estimate, n_decisions),
+        estimates={name: _interval(one) for name, one in value.estimates.items()},
+        source=value.source,
+        decisions=value.n_decisions,
+        effective=value.n_effective,
+        caveats=list(value.caveats),
+    )
 
 
-def _interval(interval: Any, scale: float = 1.0) -> dict[str, float | None]:
-    """Return an interval as a dict; an infinite end is null."""
-    ends = {"value": interval.value, "low": interval.low, "high": interval.high}
-    return {name: end * scale if math.isfinite(end) else None for name, end in ends.items()}
+def _interval(interval: Interval, scale: float = 1.0) -> IntervalResult:
+    ends = (end * scale if math.isfinite(end) else None for end in (interval.value, interval.low, interval.high))
+    return IntervalResult(*ends)

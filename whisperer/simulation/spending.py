@@ -16,19 +16,9 @@ from whisperer.decisions.decision import Candidate, Choice
 from whisperer.decisions.purse import Purse, Wallet
 from whisperer.decisions.versions import parsed
 from whisperer.simulation.replay import Choose
+from whisperer.simulation.result import WindowResult
 
 _HOLDER = "simulation"
-
-
-class SpentWindow(msgspec.Struct, kw_only=True):
-    """Show one window of a simulated budget, scaled to all users; see :class:`BudgetWindow`."""
-
-    begins_at: int
-    ends_at: int
-    price: float
-    amount: float
-    spent: float
-    withheld: float
 
 
 class Spending:
@@ -72,10 +62,10 @@ class Spending:
 
         return paid
 
-    def windows(self) -> list[SpentWindow]:
-        """List windows, oldest first, each with its last price."""
+    def windows(self) -> list[WindowResult[int]]:
+        """List windows, oldest first."""
         return [
-            SpentWindow(
+            WindowResult(
                 begins_at=window.begins_at,
                 ends_at=window.ends_at,
                 price=window.price,

@@ -11,6 +11,7 @@ from serve_apps.gateway.pages.pictures import Slice, accounting, bars, lift_pict
 from serve_apps.gateway.pages.rendering import render
 from serve_apps.gateway.pages.site import Site
 from serve_apps.gateway.pages.story import shown
+from serve_apps.gateway.services.simulations import SimulationDocument
 from whisperer.evaluation.lift import SUSPICIOUS_P
 from whisperer.vocabulary.groups import GROUPS
 
@@ -48,12 +49,12 @@ def _order(group: str) -> int:
     return -GROUPS.index(group) if group in GROUPS else 1
 
 
-def _simulated(simulation: dict[str, Any] | None) -> tuple[list[Slice], int]:
+def _simulated(simulation: SimulationDocument | None) -> tuple[list[Slice], int]:
     """Return what a simulation's candidates became, in the form used for real ones."""
-    result = None if simulation is None else simulation["result"]
+    result = None if simulation is None else simulation.result
     if result is None:
         return [], 0
-    return accounting(result["candidates"], result["sent"], result["no_send"], result["refused"], result["pending"])
+    return accounting(result.candidates, result.sent, result.no_send, result.refused, result.pending)
 
 
 def _arm(arm: dict[str, Any]) -> dict[str, str]:

@@ -5,14 +5,13 @@ Filled by whoever implements :class:`~serve_apps.gateway.pages.source.PageSource
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
 from serve_apps.delivery.sink import SinkCounts
 from serve_apps.gateway.routes.sink import MessageDocument
 from serve_apps.gateway.services.lift_days import DayDocument
 from serve_apps.gateway.services.report import Report
+from serve_apps.gateway.services.simulations import SimulationDocument
 
 
 class SinkPage(msgspec.Struct):
@@ -31,13 +30,10 @@ class SinkPage(msgspec.Struct):
 
 
 class CampaignPage(Report, kw_only=True):
-    """A campaign's report, its lift by day, oldest first, and the newest simulation.
-
-    ``simulation`` is as `GET /v1/campaigns/{name}/simulations/{id}`.
-    """
+    """A campaign's report, its lift by day, oldest first, and the newest simulation."""
 
     days: list[DayDocument] = msgspec.field(default_factory=list)
-    simulation: dict[str, Any] | None = None
+    simulation: SimulationDocument | None = None
 
 
 class Tenants(msgspec.Struct):

@@ -1,7 +1,7 @@
 """The experiment resource: how a tenant's users are divided, and whether they consent by default."""
 
 import asyncio
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from fastapi import APIRouter, Depends, Request
@@ -26,6 +26,15 @@ class ExperimentBody(msgspec.Struct, forbid_unknown_fields=True):
     consent_default: bool | None = None
 
 
+class ExperimentDocument(msgspec.Struct):
+    """The experiment without the salt: whoever knows it knows every user's group."""
+
+    holdout: float
+    uniform: float
+    policy: float
+    consent_default: bool
+
+
 def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
     routes = APIRouter(tags=["experiment"])
     Tenant = Annotated[TenantId, Depends(tenant_of)]  # noqa: N806  a type
@@ -48,7 +57,10 @@ def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
     return routes
 
 
-def _shown(experiment: Experiment) -> dict[str, Any]:
-    """Return the experiment without the salt: whoever knows it knows every user's group."""
-    shares = {"holdout": experiment.holdout, "uniform": experiment.uniform}
-    return {**shares, "policy": round(1 - sum(shares.values()), 9), "consent_default": experiment.consent_default}
+def _shown(experiment: Experiment) -> ExperimentDocument:
+    return ExperimentDocument(
+        experiment.holdout,
+        experiment.uniform,
+        round(1 - (experiment.holdout + experiment.uniform), 9),
+        experiment.consent_default,
+    )

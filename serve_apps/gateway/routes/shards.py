@@ -5,7 +5,8 @@ postponed annotations here: FastAPI has to see the dependencies that are made ou
 """
 
 import asyncio
-from typing import Any
+from collections.abc import Awaitable
+from typing import Any, TypeVar
 
 import msgspec
 from fastapi import FastAPI, Request
@@ -18,6 +19,8 @@ from serve_apps.gateway.routes.mounting import tenant_named
 from serve_apps.gateway.services.parts import Parts
 from whisperer.errors import UnavailableError
 from whisperer.ids import Partition, TenantId
+
+Done = TypeVar("Done")
 
 
 class MoveBody(msgspec.Struct):
@@ -49,8 +52,8 @@ def install(app: FastAPI, parts: Parts, guarded: dict[str, Any]) -> None:
     # Bodies are read here and not by FastAPI, which would read any body from anyone before it checks who sent it.
     places = parts.shards.places
 
-    async def order(method: str, *args: Any) -> Any:
-        done = await parts.directory.order(method, *args)
+    async def carried_out(order: Awaitable[Done]) -> Done:
+        done = await order
         await places.refresh()
         return done
 
@@ -81,27 +84,27 @@ def install(app: FastAPI, parts: Parts, guarded: dict[str, Any]) -> None:
     async def move(request: Request) -> Response:
         body = await read_as(request, MoveBody)
         tenant = await tenant_named(parts, body.tenant)
-        return answer(await order("move", tenant, body.partition, body.to))
+        return answer(await carried_out(parts.directory.move(tenant, body.partition, body.to)))
 
     @app.post("/internal/shards/add", **guarded)
     async def add() -> Response:
-        number = await order("add")
+        number = await carried_out(parts.directory.add())
         await parts.publishing.spread()  # an empty shard knows no tenant's configuration
         return answer({"shard": number, "map_version": places.current.version})
 
     @app.post("/internal/shards/{shard}/close", **guarded)
     async def close(shard: int) -> Response:
-        heir = await order("close", shard)
+        heir = await carried_out(parts.directory.close(shard))
         return answer({"shard": shard, "heir": heir, "map_version": places.current.version})
 
     @app.post("/internal/shards/{shard}/remove", **guarded)
     async def remove(shard: int) -> Response:
-        await order("remove", shard)
+        await carried_out(parts.directory.remove(shard))
         return answer({"shard": shard, "map_version": places.current.version})
 
     @app.post("/internal/shards/{shard}/upgrade", **guarded)
     async def upgrade(shard: int) -> Response:
-        return answer({"shard": shard, **await order("upgrade", shard)})
+        return answer({"shard": shard, **plain(await carried_out(parts.directory.upgrade(shard)))})
 
     async def _holdings(shard: int) -> dict[TenantId, Holdings]:
         try:

@@ -25,7 +25,7 @@ def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
     async def simulate(name: str, request: Request, tenant_id: Tenant) -> Response:
         begun = await parts.simulations.begin(tenant_id, name, await read_as(request, SimulationBody))
         made = answer(begun, 202)
-        made.headers["Location"] = f"{request.url.path.rpartition('/')[0]}/simulations/{begun['id']}"
+        made.headers["Location"] = f"{request.url.path.rpartition('/')[0]}/simulations/{begun.id}"
         return made
 
     @routes.get(
@@ -34,7 +34,7 @@ def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
     )
     async def list_simulations(name: str, tenant_id: Tenant, limit: Limit = 100, cursor: Cursor = None) -> Response:
         found = await parts.simulations.list(tenant_id, name)
-        return answer(page(found[::-1], lambda one: one["id"], limit, cursor))
+        return answer(page(found[::-1], lambda one: one.id, limit, cursor))
 
     @routes.get("/campaigns/{name}/simulations/{id}", summary="How far a simulation is, and what it found")
     async def get_simulation(name: str, id: str, tenant_id: Tenant) -> Response:

@@ -41,7 +41,31 @@ class PreviewBody(msgspec.Struct, forbid_unknown_fields=True):
     version: Annotated[int, msgspec.Meta(ge=1, le=MAX_VERSION)] | None = None
 
 
-async def preview(parts: Parts, tenant: TenantId, name: str, body: PreviewBody) -> dict[str, Any]:
+class Preview(msgspec.Struct, kw_only=True):
+    """The parts and headers of a message."""
+
+    name: str
+    version: int
+    channel: str
+    rendered: bool = True
+    locale: str
+    parts: dict[str, str]
+    headers: dict[str, str]
+    content_hash: str
+
+
+class NoPreview(msgspec.Struct, kw_only=True):
+    """Why there is no message."""
+
+    name: str
+    version: int
+    channel: str
+    rendered: bool = False
+    reason: str
+    detail: str
+
+
+async def preview(parts: Parts, tenant: TenantId, name: str, body: PreviewBody) -> Preview | NoPreview:
     """Return the parts and headers of the message. Raises NotFoundError for an unknown template or user."""
     template = await asyncio.to_thread(parts.plane.get_template, tenant, name, body.version)
     traits: dict[str, bytes] = {}
@@ -75,14 +99,16 @@ async def preview(parts: Parts, tenant: TenantId, name: str, body: PreviewBody) 
     )
     links = PlainLinks(parts.installation.public_url)
     found = await asyncio.to_thread(lambda: render(parse_template(template.body), request, links))
-    shown = {"name": name, "version": template.version, "channel": template.channel}
     if isinstance(found, NotRendered):
-        return {**shown, "rendered": False, "reason": found.reason, "detail": found.detail}
-    return {
-        **shown,
-        "rendered": True,
-        "locale": found.locale,
-        "parts": found.parts,
-        "headers": found.headers,
-        "content_hash": found.content_hash,
-    }
+        return NoPreview(
+            name=name, version=template.version, channel=template.channel, reason=found.reason, detail=found.detail
+        )
+    return Preview(
+        name=name,
+        version=template.version,
+        channel=template.channel,
+        locale=found.locale,
+        parts=found.parts,
+        headers=found.headers,
+        content_hash=found.content_hash,
+    )

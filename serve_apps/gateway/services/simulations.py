@@ -29,6 +29,7 @@ from whisperer.journeys.campaign import Campaign, to_json
 from whisperer.journeys.parse import parse_campaign
 from whisperer.shard.records import SegmentConfig
 from whisperer.simulation.plan import LEARNED, MAX_DAYS, SimulationPlan, check_policy, model_of, template_place
+from whisperer.simulation.result import SimulationResult
 from whisperer.vocabulary.units import DAY_MS
 
 FLUSH_TIMEOUT_S = 20.0
@@ -58,6 +59,26 @@ class SimulationBody(msgspec.Struct, forbid_unknown_fields=True):
     largest_audience: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.5
 
 
+class Progress(msgspec.Struct):
+    """How many events were replayed, of how many."""
+
+    events: int
+    of: int
+
+
+class SimulationDocument(msgspec.Struct, kw_only=True):
+    """A simulation; ``result`` is None until it is done."""
+
+    id: str
+    campaign: str
+    status: str
+    started_at: str | None
+    finished_at: str | None
+    progress: Progress
+    error: str | None
+    result: SimulationResult[str] | None
+
+
 class Simulations:
     """Begins simulations and shows their results."""
 
@@ -67,7 +88,7 @@ class Simulations:
         self._learner = learner
         self._runs = runs
 
-    async def begin(self, tenant: TenantId, name: str, body: SimulationBody) -> dict[str, Any]:
+    async def begin(self, tenant: TenantId, name: str, body: SimulationBody) -> SimulationDocument:
         """Begin a simulation.
 
         Raises NotFoundError if there is no such campaign and no definition is given, CampaignError, InvalidBodyError
@@ -84,19 +105,19 @@ class Simulations:
         await asyncio.gather(*flushed, return_exceptions=True)  # a shard that is away keeps its data until later
         return document(await self._runs.begin(plan, await self._policies(plan), digest))
 
-    async def show(self, tenant: TenantId, name: str, id: str) -> dict[str, Any]:
+    async def show(self, tenant: TenantId, name: str, id: str) -> SimulationDocument:
         """Return one simulation. Raises NotFoundError (`simulation_not_found`)."""
         return document(await self._runs.show(tenant, name, id))
 
-    async def list(self, tenant: TenantId, name: str) -> list[dict[str, Any]]:
+    async def list(self, tenant: TenantId, name: str) -> list[SimulationDocument]:
         """Return simulations, newest first, without results. Raises NotFoundError if there are none and no such
         campaign."""
         found = await self._runs.records(tenant, name)
         if not found:  # a definition can be simulated under a name that no campaign has
             await asyncio.to_thread(self._plane.get_campaign, tenant, name)
-        return [document(record) | {"result": None} for record in found]
+        return [replace(document(record), result=None) for record in found]
 
-    async def newest(self, tenant: TenantId, name: str) -> dict[str, Any] | None:
+    async def newest(self, tenant: TenantId, name: str) -> SimulationDocument | None:
         """Return the newest finished simulation with its findings, or else the newest."""
         found = await self._runs.newest(tenant, name)
         return None if found is None else document(found)
@@ -165,29 +186,30 @@ class Simulations:
         return encode([(place, known[place])] if place in known else [])
 
 
-def _window(told: dict[str, Any]) -> dict[str, Any]:
-    return told | {"begins_at": iso(told["begins_at"]), "ends_at": iso(told["ends_at"])}
+def document(record: Record) -> SimulationDocument:
+    """Return a record for callers."""
+    return SimulationDocument(
+        id=record.id,
+        campaign=record.campaign,
+        status=record.status,
+        started_at=iso(record.started_at),
+        finished_at=None if record.status == RunState.RUNNING else iso(record.updated_at),
+        progress=Progress(record.n_done, record.n_events),
+        error=record.error or None,
+        result=None if record.result is None else _dated(record.result),
+    )
 
 
-def document(record: Record) -> dict[str, Any]:
-    """Return a record for callers; ``result`` is that of :func:`whisperer.simulation.run.simulate`, with ISO 8601
-    times."""
-    result = record.result
-    if result is not None:
-        result = {
-            **result,
-            "since": iso(result["since"]),
-            "until": iso(result["until"]),
-            "days": [day | {"day": str(iso(day["day"]))[:10]} for day in result["days"]],
-            "budget": result["budget"] | {"windows": [_window(one) for one in result["budget"]["windows"]]},
-        }
-    return {
-        "id": record.id,
-        "campaign": record.campaign,
-        "status": record.status,
-        "started_at": iso(record.started_at),
-        "finished_at": None if record.status == RunState.RUNNING else iso(record.updated_at),
-        "progress": {"events": record.n_done, "of": record.n_events},
-        "error": record.error or None,
-        "result": result,
+def _dated(result: SimulationResult[int]) -> SimulationResult[str]:
+    """Return a result with ISO 8601 times."""
+    budget = result.budget
+    windows = [
+        replace(window, begins_at=iso(window.begins_at), ends_at=iso(window.ends_at)) for window in budget.windows
+    ]
+    dated = {
+        "since": iso(result.since),
+        "until": iso(result.until),
+        "days": [replace(day, day=str(iso(day.day))[:10]) for day in result.days],
+        "budget": replace(budget, windows=windows),
     }
+    return SimulationResult(**(msgspec.structs.asdict(result) | dated))

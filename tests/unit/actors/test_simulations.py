@@ -63,7 +63,7 @@ async def test_a_simulation_runs_in_a_process_of_its_own_and_its_record_is_read_
     found = await Simulations(uri, jobs).show(TENANT, begun.campaign, begun.id)
     assert (found.status, found.error, found.n_done) == ("done", "", 120)
     assert found.result is not None
-    assert found.result["refused"] == {"no_address": 80}
+    assert found.result.refused == {"no_address": 80}
 
 
 async def test_a_process_that_is_killed_leaves_a_record_that_says_so(tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_open_ends_are_those_of_the_history(tmp_path: Path) -> None:
     task = Task("sim_1", "simulations/acme/nudge/sim_1.json", stored(tmp_path), asked(since=-2 * DAY, until=0), b"", 0)
     result = carry_out(task).result
     assert result is not None
-    assert (result["until"], result["since"]) == (T0 + 39 * HOUR + 10, T0 + 39 * HOUR + 10 - 2 * DAY)
+    assert (result.until, result.since) == (T0 + 39 * HOUR + 10, T0 + 39 * HOUR + 10 - 2 * DAY)
 
 
 def test_of_a_longer_past_a_share_of_the_users_is_taken_each_with_everything(tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_the_share_follows_from_what_may_be_replayed(tmp_path: Path) -> None:
     task = Task("sim_1", "simulations/acme/nudge/sim_1.json", stored(tmp_path, 200), asked(), b"", 0, most_events=300)
     found = carry_out(task)
     assert found.result is not None
-    assert (found.result["share"], found.n_events) == (0.5, 300)
+    assert (found.result.share, found.n_events) == (0.5, 300)
     assert 200 < found.n_done < 400
 
 

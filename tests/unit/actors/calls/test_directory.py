@@ -43,7 +43,7 @@ async def test_a_shard_that_is_full_or_away_is_asked_again(tmp_path: Path, monke
     one = made(tmp_path, OldHome(*troubles), monkeypatch)
     source = (await one.partition_map()).shard_of("tn_test", 5)
     moved = await one.move("tn_test", 5, 1 - source)
-    assert moved == {"map_version": 2, "source": source, "users": 3}
+    assert (moved["map_version"], moved["source"], moved["users"]) == (2, source, 3)
     assert (await one.partition_map()).shard_of("tn_test", 5) == 1 - source
 
 

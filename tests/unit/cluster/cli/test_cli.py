@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import pytest
 from typer.main import get_command
 
-from cluster.cli import entry, exit_codes, output
+from cluster.cli import answers, entry, exit_codes, output
 from cluster.cli.app import Commands, app
 from cluster.cli.report import print_report
 
@@ -283,7 +283,7 @@ def test_a_report_tells_people_the_lift_with_its_interval(capsys: pytest.Capture
         "uniform_lift": {"not_yet": "3 users in the smaller group"},
         "sample_ratio": {"p_value": 1e-9, "suspicious": True},
     }
-    print_report(document)
+    print_report(answers.read(document, answers.Report))
     said = capsys.readouterr()
     assert "+0.2000 per user (+200.0%), 95% interval +0.1000 to +0.3000, 900 users against 50" in said.err
     assert "uniform over holdout: not yet: 3 users" in said.err

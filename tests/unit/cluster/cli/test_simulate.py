@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from cluster.cli import entry, report, simulate
+from cluster.cli import answers, entry, report, simulate
 from tests.unit.whisperer.simulation.past import DAY, T0, batch, event, identify, plan
 from whisperer.simulation.run import simulate as simulated
 
@@ -21,7 +22,8 @@ def result() -> dict[str, Any]:
     found = simulated(
         plan(policy="arm:text", budget=1.0), [batch(identify("ann", T0 - DAY), event("ann", "Looked", T0))]
     )
-    return found | {"since": "2026-09-21T14:13:20.000Z", "until": "2026-10-01T14:13:20.000Z"}
+    times = {"since": "2026-09-21T14:13:20.000Z", "until": "2026-10-01T14:13:20.000Z"}
+    return {**msgspec.to_builtins(found), **times}
 
 
 class Played:
@@ -122,7 +124,7 @@ def test_an_estimate_is_told_with_its_interval(capsys: pytest.CaptureFixture[str
         "effective": 1_234.0,
         "caveats": ["It flatters."],
     }
-    simulate.print_simulation(result() | {"value": value})
+    simulate.print_simulation(answers.read(result() | {"value": value}, answers.Simulated))
     said = " ".join(capsys.readouterr().err.split())
     assert "Worth: 0.25 (95 %: 0.2 to 0.3) a decision; 0.25 (no interval) over sending nothing; 25" in said
     assert "from 5,000 decisions of welcome, worth 1,234 of its own" in said

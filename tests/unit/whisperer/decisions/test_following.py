@@ -7,7 +7,7 @@ import pytest
 
 from serve_apps.decisions.app import Answering
 from serve_apps.decisions.counting import VersionCounts
-from serve_apps.decisions.following import Following
+from serve_apps.decisions.following import Following, FollowingStatus
 from serve_apps.decisions.scoring import Scorer
 from tests.unit.whisperer.decisions.making import KEY, candidates, learned
 from whisperer.decisions.decision import Choice
@@ -62,14 +62,14 @@ async def test_publications_are_added_to_what_is_here() -> None:
 async def test_decisions_go_on_with_the_last_policy_while_the_learner_is_away() -> None:
     learner, clock = FakeLearner(), Clock()
     following = Following(learner.ask, clock)
-    assert following.status() == {"number": 0, "campaigns": 0, "age_s": None}
+    assert following.status() == FollowingStatus(0, 0, None)
     learner.policies, learner.number = {KEY: policy(3)}, 3
     await following.poll()
     learner.away = True
     clock.now += 60
     with pytest.raises(UnavailableError):
         await following.poll()
-    assert following.status() == {"number": 3, "campaigns": 1, "age_s": 60.0}
+    assert following.status() == FollowingStatus(3, 1, 60.0)
     choices, n_faulty = await answered(candidates(2), following.policies)
     assert ([choice.policy_version for choice in choices], n_faulty) == (["campaign@3"] * 2, 0)
 

@@ -204,7 +204,7 @@ async def test_a_new_version_takes_over_between_two_batches_without_a_restart(sh
     assert {one.policy_version for one in before} == {f"{NAME}@7+{NAME}@1"}
     assert {one.policy_version for one in after} == {f"{NAME}@7+{NAME}@2"}
     assert [one.scores for one in before] != [one.scores for one in after]
-    assert models.status()["loaded"] == [f"{NAME}@2"]
+    assert models.status().loaded == [f"{NAME}@2"]
     plane.to(live=BUILT_IN, since=10)
     await models.poll()
     assert {one.policy_version for one in await Replica(models.serving).decide(asked)} == {f"{NAME}@7"}
@@ -217,7 +217,7 @@ async def test_an_artifact_that_is_not_the_one_registered_never_scores(shelf: Sh
     models = Models(plane, fetching(shelf.store))
     await models.poll()
     assert list(models.serving[KEY].models) == []
-    assert "not the one registered" in models.status()["refused"][f"{NAME}@1"]
+    assert "not the one registered" in models.status().refused[f"{NAME}@1"]
     (choice,) = await Replica(models.serving).decide(people(1))
     assert choice.policy_version == f"{NAME}@7!{NAME}@1"
 

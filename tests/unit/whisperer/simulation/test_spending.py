@@ -58,24 +58,24 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> ValueModel:
 @pytest.mark.parametrize("share", [1.0, 0.5])
 def test_a_budget_is_kept_in_every_window_and_reported(policy: str, share: float) -> None:
     found = simulate(plan(with_budget(1.0), policy=policy), [past()], share=share)
-    windows = found["budget"]["windows"]
+    windows = found.budget.windows
     assert len(windows) >= 3
     for window in windows:
         assert window.amount == 1.0
         assert window.spent <= 1.0
-    assert sum(window.spent for window in windows) == pytest.approx(found["budget"]["spent"])
+    assert sum(window.spent for window in windows) == pytest.approx(found.budget.spent)
     assert sum(window.withheld for window in windows) > 0
     free = simulate(plan(COSTLY, policy=policy), [past()], share=share)
-    assert free["budget"]["windows"] == []
-    assert free["budget"]["spent"] > found["budget"]["spent"]
+    assert free.budget.windows == []
+    assert free.budget.spent > found.budget.spent
 
 
 def test_what_the_plan_withholds_at_night_is_there_later() -> None:
     hours = tuple(float(hour == 12) for hour in range(24))
     budget = Budget(2 * MICROS, 1, hours)
     found = simulate(plan(campaign(arms=COSTLY.arms, budget=budget), policy="arm:sms"), [past()])
-    assert sum(window.spent for window in found["budget"]["windows"]) > 0
-    assert all(window.spent <= 2.0 for window in found["budget"]["windows"])
+    assert sum(window.spent for window in found.budget.windows) > 0
+    assert all(window.spent <= 2.0 for window in found.budget.windows)
 
 
 def test_a_model_decides_by_its_scores(model: ValueModel) -> None:
@@ -90,10 +90,10 @@ def test_a_model_decides_by_its_scores(model: ValueModel) -> None:
 
 def test_a_registered_model_is_simulated_beside_a_budget(model: ValueModel) -> None:
     found = simulate(plan(with_budget(1.0), policy="campaign@1"), [past()], model=Trained(model, T0))
-    assert found["policy"] == "campaign@1"
-    assert found["candidates"] == 180
-    assert all(window.spent <= window.amount for window in found["budget"]["windows"])
-    assert found["value"]["reason"] == "no_log"
+    assert found.policy == "campaign@1"
+    assert found.candidates == 180
+    assert all(window.spent <= window.amount for window in found.budget.windows)
+    assert found.value.reason == "no_log"
 
 
 def log(n: int, *, everything: bool) -> DecisionLog:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from serve_apps.gateway.pages.campaign import render_campaign
@@ -11,9 +12,12 @@ from serve_apps.gateway.pages.days import days_picture
 from serve_apps.gateway.pages.site import Site
 from serve_apps.gateway.services.lift_days import AnyLook, AnytimeDocument, DayDocument, GroupLook, RatioLook
 from serve_apps.gateway.services.report import NotYetDocument
+from serve_apps.gateway.services.simulations import Progress, SimulationDocument
 from tests.unit.serve_apps.gateway.pages.documents import NOW
 from tests.unit.serve_apps.gateway.pages.loop_documents import campaign
 from tests.unit.serve_apps.gateway.pages.reading import HOSTILE, Outline, check_markup, check_policy, words
+from whisperer.simulation.checks import Item
+from whisperer.simulation.result import BudgetResult, IntervalResult, Reach, SimulationResult, ValueResult
 
 NOT_YET = NotYetDocument("3 users in the smaller group; at least 20 are needed", "too_few_users")
 
@@ -37,32 +41,46 @@ def day(number: int, lift: AnyLook, *, suspicious: bool = False) -> DayDocument:
 DAYS = [day(1, NOT_YET), day(2, look(0.3, 2.0)), day(3, look(0.1, 0.2)), day(4, look(0.1, 0.05))]
 
 
-def simulation(**changes: Any) -> dict[str, Any]:
-    result = {
-        "policy": "learned",
-        "since": "2026-02-01T00:00:00.000Z",
-        "until": "2026-03-01T00:00:00.000Z",
-        "share": 0.25,
-        "candidates": 100,
-        "sent": 60,
-        "no_send": 30,
-        "refused": {"capped": 10},
-        "pending": 0,
-        "value": {"not_estimated": "cannot be estimated: nobody tried it.", "reason": "no_log"},
-        "checklist": [
-            {"code": "goal", "level": "ok", "sentence": "Fine.", "advice": ""},
-            {"code": "channels", "level": "block", "sentence": "sms would go to the sink.", "advice": "Set it."},
-        ],
-        **changes,
-    }
-    return {
-        "id": "sim_1",
-        "status": "done",
-        "started_at": "2026-03-01T00:00:00.000Z",
-        "error": None,
-        "progress": {"events": 10, "of": 20},
-        "result": result,
-    }
+def result(**changes: Any) -> SimulationResult[str]:
+    found: SimulationResult[str] = SimulationResult(
+        campaign="Adopt a feature",
+        version=3,
+        policy="learned",
+        since="2026-02-01T00:00:00.000Z",
+        until="2026-03-01T00:00:00.000Z",
+        share=0.25,
+        events=20,
+        users=100,
+        candidates=100,
+        sent=60,
+        no_send=30,
+        refused={"capped": 10},
+        pending=0,
+        spent=0.0,
+        reach=Reach(100, 90, 60),
+        groups={},
+        arms=[],
+        days=[],
+        budget=BudgetResult(amount=None, spent=0.0, used=None, windows=[], price=0.0),
+        value=ValueResult(not_estimated="cannot be estimated: nobody tried it.", reason="no_log"),
+        checklist=[Item("goal", "ok", "Fine."), Item("channels", "block", "sms would go to the sink.", "Set it.")],
+        caveats=[],
+    )
+    return msgspec.structs.replace(found, **changes)
+
+
+def simulation(**changes: Any) -> SimulationDocument:
+    found = SimulationDocument(
+        id="sim_1",
+        campaign="Adopt a feature",
+        status="done",
+        started_at="2026-03-01T00:00:00.000Z",
+        finished_at=None,
+        progress=Progress(10, 20),
+        error=None,
+        result=result(),
+    )
+    return msgspec.structs.replace(found, **changes)
 
 
 def page(**more: Any) -> str:
@@ -122,13 +140,13 @@ def test_a_simulation_says_what_became_of_candidates_and_what_speaks_against_lau
 
 
 def test_a_value_is_told_with_its_interval_and_a_clean_list_in_a_sentence() -> None:
-    value = {"per_decision": {"value": 0.25, "low": 0.2, "high": 0.3}}
-    text = words(page(simulation=simulation(value=value, checklist=[])))
+    value = ValueResult(per_decision=IntervalResult(0.25, 0.2, 0.3))
+    text = words(page(simulation=simulation(result=result(value=value, checklist=[]))))
     assert "Worth 0.25 a decision (95 %: 0.2 to 0.3)." in text
     assert "Nothing speaks against launching it." in text
 
 
 def test_a_simulation_under_way_or_failed_says_so() -> None:
-    assert "10 of 20 events replayed" in words(page(simulation=simulation() | {"status": "running", "result": None}))
-    failed = simulation() | {"status": "failed", "result": None, "error": HOSTILE}
+    assert "10 of 20 events replayed" in words(page(simulation=simulation(status="running", result=None)))
+    failed = simulation(status="failed", result=None, error=HOSTILE)
     assert "<img src=x" not in page(simulation=failed)

@@ -93,7 +93,8 @@ async def test_a_draft_is_simulated_and_its_result_read_later(caller: Caller, wo
     await finished(world, caller, await caller.ok("POST", "/campaigns/welcome/simulate", {"policy": "uniform"}))
     page = await Documents(world.parts).campaign("acme", "welcome")
     assert page.simulation is not None
-    assert page.simulation["result"]["policy"] == "uniform"
+    assert page.simulation.result is not None
+    assert page.simulation.result.policy == "uniform"
     listed, _ = (await caller.ok("GET", "/campaigns/welcome/simulations"))["data"]
     assert (listed["id"], listed["result"]) == (begun["id"], None)
     assert {call[0] for call in world.shards.called("flush")} == {0, 1}
