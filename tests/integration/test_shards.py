@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.traffic import Traffic, differences
-from tests.integration.shard_next import SAID
+from tests.support.shard_next import SAID
 from tests.support.stand import Stand, running, until
 
 pytestmark = pytest.mark.cluster
