@@ -59,6 +59,7 @@ class Stand:
         told = known(self.world.shards[shard], first, len(journal))
         export_range(self.warehouse, told, first, len(journal), records)
         self.world.shards[shard].forget_exported(len(journal))
+        self.world.exported[shard] = len(journal)
 
     def take_out(self, shard: int, n_steps: int = STEPS) -> None:
         """Work on what a shard is erasing; fewer steps are a crash in between."""

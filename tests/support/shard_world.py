@@ -146,6 +146,8 @@ class World:
     wire: deque[Letter] = field(default_factory=deque)
     changes: list[SegmentChanged] = field(default_factory=list)
     place: dict[int, int] = field(default_factory=dict)
+    exported: dict[int, int] = field(default_factory=dict)
+    """Shard -> the journal position before which it was told to forget what the warehouse has."""
     asked: list[Candidate] = field(default_factory=list)
     """Waiting for the decisions application."""
     under_way: list[str] = field(default_factory=list)
@@ -279,6 +281,7 @@ class World:
     def replayed(self, shard: int) -> Shard:
         copy = Shard(shard)
         copy.apply(self.records(shard))
+        copy.forget_exported(self.exported.get(shard, 0))
         return copy
 
     def check(self) -> None:

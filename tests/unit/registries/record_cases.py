@@ -41,6 +41,7 @@ BYTES = {"block": encode_block(merge(TENANT, [PartBuilder().build()])), "engagem
 
 def example(kind: Any, name: str = "") -> Any:
     """Return a value of a type: a struct with all of its fields given, or the smallest value that is not empty."""
+    kind = getattr(kind, "__supertype__", kind)  # of a NewType
     if isinstance(kind, types.UnionType):
         return example(get_args(kind)[0], name)
     origin, inside = typing.get_origin(kind), get_args(kind)

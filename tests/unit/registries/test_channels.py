@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import jsonschema
+import msgspec
 import pytest
 from typer.testing import CliRunner
 
@@ -251,7 +252,7 @@ async def test_a_provider_can_be_set_a_consent_stated_and_the_sink_asked(channel
 @every_channel
 def test_the_sink_shows_a_message_and_no_script_in_it(channel: Channel) -> None:
     hostile = {part.name: "<script>alert(1)</script>" for part in channel.parts}
-    one = message("sms") | {"channel": channel.name, "parts": hostile, "headers": {}}
+    one = msgspec.structs.replace(message("sms"), channel=channel.name, parts=hostile, headers={})
     html = render_message(one, target_of=target_of, now=NOW, site=Site("demo", ("demo",), "/sink"))
     check_markup(html)
     check_policy(html)

@@ -9,13 +9,18 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from actors.calls.learner_views import LearnerAway
+from actors.calls.shard_status import ScoreModelState, ScoringState, ShardAway
+from actors.telemetry.measures import HistogramState
 from serve_apps.gateway.metrics.exposition import MAX_TENANTS, exposition
-from serve_apps.gateway.metrics.families import COUNTER, FAMILIES, GAUGE, HISTOGRAM, OTHERS, Family
+from serve_apps.gateway.metrics.families import COUNTER, FAMILIES, GAUGE, HISTOGRAM, OTHERS, Family, Numbers
 from tests.unit.serve_apps.gateway.exposed import DOCUMENT
 from tests.unit.serve_apps.gateway.metrics.test_metrics import measures, samples, shard, status, tenant
 from whisperer.shard.state.tenant import COUNTED
@@ -33,10 +38,18 @@ def row(family: Family) -> list[str]:
     return [cell.strip() for cell in found.strip("|").split(" | ")]
 
 
-def everything() -> dict[str, Any]:
-    """A document in which every part of an installation has done something."""
+def everything(**more: Any) -> Numbers:
+    """Numbers of an installation in which every part has done something."""
     found = status()
-    return {**found, "tenants": list(found["tenants"].items()), "replicas": [measures().report()]}
+    numbers = Numbers(
+        tenants=list(found.tenants.items()),
+        shards=found.shards,
+        learner=found.learner,
+        map_version=found.map_version,
+        n_moved=found.n_moved,
+        replicas=[measures().report()],
+    )
+    return replace(numbers, **more)
 
 
 def test_a_name_stands_once() -> None:
@@ -99,8 +112,8 @@ def test_somebody_counts_it(family: Family) -> None:
         assert len(labels) == len(family.labels)
         assert all(isinstance(label, str) for label in labels)
         if family.kind == HISTOGRAM:
-            assert isinstance(value, dict)
-            assert len(value["counts"]) == len(value["bounds"]) + 1
+            assert isinstance(value, HistogramState)
+            assert len(value.counts) == len(value.bounds) + 1
         else:
             assert isinstance(value, int | float)
             assert math.isfinite(value)
@@ -110,8 +123,8 @@ def test_somebody_counts_it(family: Family) -> None:
 
 @every_family
 def test_an_installation_in_which_nothing_has_happened_breaks_nothing(family: Family) -> None:
-    away = {"name": "shard-0", "state": "recovering", "reason": "it died", "tenants": {}}
-    nothing: dict[str, Any] = {"tenants": [], "shards": [away], "learner": {}, "map_version": 0, "replicas": []}
+    away = ShardAway("shard-0", "recovering", "it died")
+    nothing = Numbers([], [away], LearnerAway("away", "a test has none"), 0, 0, [])
     assert len(list(family.samples(nothing))) <= 1
 
 
@@ -120,15 +133,16 @@ def test_tenants_cannot_multiply_its_series(family: Family) -> None:
     one = tenant(
         "tn", refused={"capped": 1}, events_dropped={"user_erased": 1}, names={"event": 1}, bytes={"columns": 1}
     )
-    many = [(f"t{n}" if n < MAX_TENANTS else OTHERS, one | {"id": f"tn_{n}"}) for n in range(3 * MAX_TENANTS)]
+    many = [
+        (f"t{n}" if n < MAX_TENANTS else OTHERS, msgspec.structs.replace(one, id=f"tn_{n}"))
+        for n in range(3 * MAX_TENANTS)
+    ]
     report = measures().report()
-    for key in ("rejected", "notices"):
-        report[key] = {f"tn_{n}": {"invalid_event": 1} for n in range(5 * MAX_TENANTS)}
-    models = {f"tn_{n}": {"model": "churn@1", "digest": "0" * 64, "fault": ""} for n in range(5 * MAX_TENANTS)}
-    scoring = {"sweeps": 0, "users": 0, "seconds": 0, "fallbacks": 0, "models": models}
-    document = everything() | {
-        "tenants": many, "replicas": [report], "shards": [shard("shard-0", scoring=scoring)],
-    }  # fmt: skip
+    counted = {f"tn_{n}": {"invalid_event": 1} for n in range(5 * MAX_TENANTS)}
+    report = msgspec.structs.replace(report, rejected=counted, notices=counted)
+    models = {f"tn_{n}": ScoreModelState("churn@1", "0" * 64, "") for n in range(5 * MAX_TENANTS)}
+    one_shard = msgspec.structs.replace(shard("shard-0"), scoring=ScoringState(models=models))
+    document = everything(tenants=many, replicas=[report], shards=[one_shard])
     found = list(family.samples(document))
     n_tenants = len({labels[family.labels.index("tenant")] for labels, _ in found}) if "tenant" in family.labels else 0
     assert n_tenants <= MAX_TENANTS + 2

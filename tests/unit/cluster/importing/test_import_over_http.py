@@ -195,7 +195,8 @@ def test_ctrl_c_leaves_a_checkpoint_from_which_the_import_goes_on(run: Run, gate
 
     def interrupt() -> None:
         gateway.held.wait(60)
-        signal.raise_signal(signal.SIGINT)
+        # To the main thread, as a terminal does: one that only this thread has would not wake the loop.
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
     thread = threading.Thread(target=interrupt)
     thread.start()
