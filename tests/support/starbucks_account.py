@@ -15,9 +15,11 @@ from datetime import datetime
 from typing import Any
 
 import httpx
+import msgspec
 
-from actors.calls.partition_map import PartitionMap
+from actors.calls.map_holder import MapHolder
 from actors.files.blobs import BlobFolder
+from actors.jobs import read_audit
 from actors.learner.actor import FOLDER, Learning
 from actors.warehouse import Warehouse
 from cluster.launch import installation
@@ -183,7 +185,9 @@ class Account:
         for decision in [d for d, audit in audits.items() if complete(audit)][:N_LOOKED_UP]:
             lookup = warehouse.lookup_decision(self.tenant.id, decision)
             assert lookup is not None
-            found = audit_of(from_warehouse(lookup))
+            stored = read_audit(msgspec.msgpack.encode(lookup))
+            assert stored is not None
+            found = msgspec.to_builtins(audit_of(from_warehouse(stored)))
             self.same(f"{decision} in the warehouse", found, {n: audits[decision][n] for n in found})
         self.figures["warehouse"] = {"decisions": len(made), "accepted": len(accepted), "final_rewards": len(rewards)}
         self._learned(self.tenant.stand, [a for a in chosen.values() if a["group"] != "holdout"])
@@ -216,7 +220,7 @@ class Account:
 
 
 class _NoShards:
-    map = PartitionMap(0, 0, 0)
+    places = MapHolder()
 
     async def call(self, shard: int, method: str, *args: Any, timeout_s: float = 0.0) -> Any:
         raise AssertionError("only what is stored is looked at")
