@@ -8,7 +8,7 @@ from typing import Any
 
 import ray
 from ray.actor import ActorHandle
-from ray.exceptions import GetTimeoutError, RayActorError
+from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 
 from whisperer.errors import UnavailableError
 
@@ -32,12 +32,20 @@ class NamedActor:
         UnavailableError
             The actor is not there, died, or did not answer in time: the call may or may not have been done. ``away`` is
             the message.
+        RayTaskError
+            The method raised; ``cause`` is what.
         """
-        try:
-            if self._handle is None:
+        gone = UnavailableError(away or f"the {self.name} is starting", retry_after_s=1.0)
+        if self._handle is None:
+            try:
                 self._handle = await asyncio.to_thread(ray.get_actor, self.name, NAMESPACE)
-            remote: Callable[..., Any] = getattr(self._handle, method).remote
+            except ValueError as error:  # nobody has that name
+                raise gone from error
+        remote: Callable[..., Any] = getattr(self._handle, method).remote
+        try:
             return await asyncio.wait_for(remote(*args), timeout_s)
-        except (ValueError, RayActorError, GetTimeoutError, TimeoutError) as error:
+        except RayTaskError:  # what the method raised; Ray gives it the type of that as well, which may be TimeoutError
+            raise
+        except (RayActorError, GetTimeoutError, TimeoutError) as error:
             self._handle = None
-            raise UnavailableError(away or f"the {self.name} is starting", retry_after_s=1.0) from error
+            raise gone from error

@@ -184,7 +184,7 @@ class ShardActor:
     # -- what callers ask -----------------------------------------------------------------------------------------
 
     async def call(self, traces: list[tuple[str, str]], method: str, *args: Any) -> Any:
-        """Call one of the methods below for these requests, (request id, trace id) each: how :class:`Shards` calls."""
+        """Call one of the methods below for requests, (request id, trace id) each: how :class:`ShardCalls` calls."""
         return await self._calls.run(traces, method, getattr(self, method), args)
 
     async def direct_way(self) -> Answer:

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from actors.calls.retry import retry
+from actors.calls.retry import Pauses, retry
 from actors.shard.loop.applications import Application
 from actors.shard.loop.call_pacing import CallPacing
 from actors.shard.loop.decider import PAUSES, Submit
@@ -330,7 +330,9 @@ class Deliverer:
 
     async def _confirm(self, tenant_id: TenantId, receipts: list[tuple[DecisionId, Receipt]]) -> None:
         """Journal receipts, however long that takes: what a provider accepted must not be forgotten."""
-        await retry(lambda: self._submit(Receipts(tenant_id, receipts)), PAUSES, failures=(OverloadError,))
+        await retry(
+            lambda: self._submit(Receipts(tenant_id, receipts)), Pauses(PAUSES.first_s), failures=(OverloadError,)
+        )
         self._ended([decision for decision, _ in receipts])
 
 

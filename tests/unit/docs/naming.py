@@ -12,12 +12,20 @@ from pathlib import Path
 ROOT = Path(__file__).parents[3]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *ROOT.glob("CONTRIBUTING.md")]
 _FILE = re.compile(r"(?:whisperer|actors|serve_apps|training|cluster|tests|examples|docs)/[\w/{},.-]*\.\w+")
+_FOLDER = re.compile(
+    r"(?<![\w/.])(?:whisperer|actors|serve_apps|training|cluster|tests|examples|docs)(?:/\w+)+/?(?![\w/.{<*-])"
+)
 _DEFINED = re.compile(rf"({_FILE.pattern}):([A-Za-z_][\w.]*)")
 
 
 def files_named(page: Path) -> list[str]:
     """Return the files of this repository that a page names, `{a,b}` written out."""
     return sorted({path for found in _FILE.findall(page.read_text()) for path in _written_out(found)})
+
+
+def folders_named(page: Path) -> list[str]:
+    """Return what a page names that has no ending: folders, and modules without theirs."""
+    return sorted(set(_FOLDER.findall(page.read_text())))
 
 
 def definitions_named(page: Path) -> list[tuple[str, str]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.docs.naming import PAGES, ROOT, definitions, definitions_named, files_named
+from tests.unit.docs.naming import PAGES, ROOT, definitions, definitions_named, files_named, folders_named
 from whisperer.settings import Settings
 
 PAGE = ROOT / "docs" / "architecture.md"
@@ -37,6 +37,11 @@ def rows(text: str) -> list[list[str]]:
 def test_every_file_that_a_page_names_exists(page: Path) -> None:
     missing = [path for path in files_named(page) if not (ROOT / path).exists()]
     assert missing == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_folder_that_a_page_names_exists(page: Path) -> None:
+    assert [path for path in folders_named(page) if not (ROOT / path).exists()] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
