@@ -19,7 +19,7 @@ from tests.unit.whisperer.delivery.dispatches import PARTS, dispatch
 from whisperer.delivery.dispatch import Verdict
 from whisperer.errors import UnavailableError
 
-ROOT = Path(__file__).parents[5]
+ROOT = Path(__file__).parents[4]
 NOW = 1_700_000_000_000
 
 

@@ -17,7 +17,7 @@ from whisperer.delivery.providers import smtp as smtp_settings
 from whisperer.delivery.webhooks import MAX_PAYLOAD_BYTES
 from whisperer.vocabulary.channels import WITHIN_A_DAY_S, WITHIN_THREE_DAYS_S
 
-PAGE = (Path(__file__).parents[5] / "docs" / "delivery.md").read_text()
+PAGE = (Path(__file__).parents[4] / "docs" / "delivery.md").read_text()
 UNIT_S = {"": 1, "s": 1, "min": 60, "h": 3600}
 
 

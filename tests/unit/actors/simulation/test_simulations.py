@@ -151,7 +151,7 @@ def test_facts_and_decisions_are_read_as_they_were_logged(tmp_path: Path) -> Non
 
 
 def test_bounds_are_those_of_the_page() -> None:
-    page = (Path(__file__).parents[3] / "docs" / "simulation.md").read_text()
+    page = (Path(__file__).parents[4] / "docs" / "simulation.md").read_text()
     for told in (
         f"{MOST_EVENTS:,} events",
         f"{MOST_STEPS:,}th of the time",

@@ -15,7 +15,7 @@ import pytest
 
 from cluster.demo import campaign as demo_campaign
 from cluster.demo.templates import demo_templates
-from tests.unit.training.sink_gateway import CHANNEL_OF, ServedGateway, SinkGateway
+from tests.unit.training.simulator.sink_gateway import CHANNEL_OF, ServedGateway, SinkGateway
 from training.simulator.effects import ARMS, COST, UNSUBSCRIBE_COST
 from training.simulator.people import PHONE_SHARE, PUSH_SHARE
 from training.simulator.responder import PAGE_TO_ARM, POLL_S
@@ -29,7 +29,7 @@ from whisperer.journeys.campaign import OnEvent
 from whisperer.journeys.parse import parse_campaign
 
 NOW = 1_790_000_000_000
-CHECKOUT = Path(__file__).parents[3]
+CHECKOUT = Path(__file__).parents[4]
 
 
 def goals(gateway: SinkGateway) -> list[dict[str, Any]]:

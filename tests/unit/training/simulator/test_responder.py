@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.unit.training.sink_gateway import CHANNEL_OF, SinkGateway
+from tests.unit.training.simulator.sink_gateway import CHANNEL_OF, SinkGateway
 from training.simulator.diary import Diary
 from training.simulator.effects import ARMS, Effects
 from training.simulator.responder import Responder

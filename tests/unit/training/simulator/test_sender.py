@@ -22,7 +22,7 @@ from training.simulator.sender import Sender, SendError
 from training.simulator.stream import Life, RatePace
 
 START = "2026-01-05T00:00:00+00:00"
-CHECKOUT = Path(__file__).parents[3]
+CHECKOUT = Path(__file__).parents[4]
 
 
 @pytest.fixture
