@@ -222,7 +222,8 @@ class OperatorError(WhispererError):
 class InvariantError(WhispererError):
     """A bug. ``tenant`` and ``user`` (a user key) say whose state it is, "" where it is nobody's.
 
-    What led to it, the last records of that user, are its notes (:func:`whisperer.shard.story.with_story`).
+    Whoever has the journal adds what led to it, the last records of that user, as notes
+    (:func:`whisperer.shard.story.with_story`).
     """
 
     code = "invariant"

@@ -524,12 +524,16 @@ class ShardActor:
 
     def _carry_out(self, effects: list[Effect]) -> None:
         for effect in effects:
-            if isinstance(effect, SendLetter):
-                self._courier.send(effect.letter)
-            elif isinstance(effect, UserErased):
-                self._housekeeping.erase()
-            else:
-                self._loop.carry_out(effect)
+            try:
+                if isinstance(effect, SendLetter):
+                    self._courier.send(effect.letter)
+                elif isinstance(effect, UserErased):
+                    self._housekeeping.erase()
+                else:
+                    self._loop.carry_out(effect)
+            except Exception as error:
+                error.add_note(f"while a {type(effect).__name__} was carried out, of journal position {effect.cause}")
+                raise
 
     async def _resume(self) -> None:
         """Take up again what a crash may have interrupted."""
