@@ -77,3 +77,11 @@ class Lanes:
     async def _drain(self, queue: asyncio.Queue[list[Outgoing] | None]) -> None:
         while (events := await queue.get()) is not None:
             self._settle(events, await self._send(events))
+            raise_if_cancelled()
+
+
+def raise_if_cancelled() -> None:
+    """Raise CancelledError if this task was cancelled: an HTTP client may swallow that, and nobody says it twice."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

@@ -21,6 +21,7 @@ import msgspec
 from whisperer.errors import InvalidKeyError, RequestError, UnavailableError
 
 from .chunk import Outgoing, Reject
+from .lanes import raise_if_cancelled
 from .retry_after import retry_after_s
 
 FIRST_BACKOFF_S = 0.5
@@ -128,9 +129,6 @@ class Gateway:
             try:
                 response = await self._http.post(self._url, content=body, headers=headers)
             except httpx.TransportError as error:
-                task = asyncio.current_task()
-                if task is not None and task.cancelling():  # what the HTTP client made of being cancelled
-                    raise asyncio.CancelledError from error
                 trouble = f"{type(error).__name__}: {error}"
             else:
                 if not _is_retried(response.status_code):
@@ -138,6 +136,7 @@ class Gateway:
                     return response.status_code, self._read(response)
                 trouble = f"HTTP {response.status_code}"
                 wait_s = retry_after_s(response.headers.get("Retry-After"))
+            raise_if_cancelled()
             if wait_s is None:
                 backoff = min(MAX_BACKOFF_S, FIRST_BACKOFF_S * 2 ** min(attempt, 10))
                 wait_s = backoff * random.uniform(0.5, 1.0)  # noqa: S311
