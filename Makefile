@@ -5,13 +5,13 @@ PORT ?= 8000
 DATA_DIR ?= ./var
 VENV := .venv
 BIN := $(VENV)/bin
-IN_PARALLEL := tests/unit tests/contracts tests/statistical tests/fuzz
+IN_PARALLEL := tests/unit tests/contracts tests/statistical tests/fuzz tests/audit
 ONE_BY_ONE := tests/integration tests/load tests/faults tests/e2e
 CHECKED := whisperer actors serve_apps training cluster tests
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install lock run up down status test coverage lint format bench clean python-is-usable
+.PHONY: help install lock run up down status test coverage lint audit format bench clean python-is-usable
 
 help:  ## list the targets
 	@echo "User Whisperer"
@@ -28,7 +28,7 @@ $(VENV)/.made:
 	@touch $@
 
 $(VENV)/.locked: requirements.lock $(VENV)/.made
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement requirements.lock
 	@touch $@
 
 $(VENV)/.installed: pyproject.toml $(VENV)/.locked
@@ -48,10 +48,12 @@ python-is-usable:
 	  echo "       (apt install python3-venv); without root, name another Python: make install PYTHON=/path/to/python3.12"; \
 	  exit 1; }
 
+# rfc3987-syntax, which only checks that an SBOM's addresses are well formed, makes each process of Ray import a grammar
+# for 1.5 s (jsonschema loads it wherever it is installed): it and its parser stay out.
 lock: $(VENV)/.made pyproject.toml  ## pin today's versions of all dependencies in requirements.lock
 	@$(BIN)/python -m uv --version >/dev/null 2>&1 || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(BIN)/python -m uv pip compile --quiet --universal --upgrade --python-version 3.11 --no-emit-index-url --no-header \
-	  --extra dev pyproject.toml --output-file requirements.lock
+	  --no-emit-package pip --no-emit-package rfc3987-syntax --no-emit-package lark --extra dev pyproject.toml --output-file requirements.lock
 	@! grep -nE '^torch|://' requirements.lock || { echo "error: the lock must name neither torch nor an index"; exit 1; }
 
 run: install  ## start with the demo on http://127.0.0.1:PORT; Ctrl-C stops, state stays in DATA_DIR
@@ -67,7 +69,7 @@ status: install  ## show what runs in DATA_DIR
 	@$(BIN)/whisperer status --data-dir $(DATA_DIR)
 
 # Exit code 5: ARGS selected none of these.
-test: lint  ## what `make lint` checks, then all tests; ARGS="-k name" selects some
+test: lint audit  ## what `make lint` and `make audit` check, then all tests; ARGS="-k name" selects some
 	@$(BIN)/python -m pytest --numprocesses auto $(IN_PARALLEL) $(ARGS) || [ $$? -eq 5 ]
 	@$(BIN)/python -m pytest $(ONE_BY_ONE) $(ARGS) || [ $$? -eq 5 ]
 
@@ -83,6 +85,13 @@ lint: install  ## format and style (ruff), types (mypy), layers (import-linter)
 	$(BIN)/ruff check $(CHECKED)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Exit code 4: no advisory service can be reached, and the advisories in tests/audit, which had to do, know of nothing bad.
+audit: install  ## insecure code (bandit), secrets (detect-secrets), known holes (pip-audit); writes build/sbom.cdx.json
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive $(CHECKED) docs examples
+	$(BIN)/python -m tests.audit secrets
+	$(BIN)/python -m tests.audit advisories || [ $$? -eq 4 ]
+	$(BIN)/python -m tests.audit sbom
 
 format: install  ## let ruff rewrite the code
 	$(BIN)/ruff format $(CHECKED)

@@ -1,4 +1,7 @@
-"""Limit rates: one token bucket for each key and tenant with a rate, whichever gateway replicas the calls come through.
+"""Limit rates: one bucket for each key and tenant with a rate, whichever gateway replicas the calls come through.
+
+A bucket is one number, the time at which everything granted so far would have arrived at the rate: the generic cell
+rate algorithm (GCRA; ITU-T I.371, virtual scheduling). :func:`available` and :func:`taken` are all of it.
 
 Replicas lease tokens from it a few times a second and give back what they did not use; it never leases more than a rate
 allows, so that all replicas together let through at most `rate * time + burst`. It lives in the directory actor and
@@ -38,6 +41,19 @@ class Lease(NamedTuple):
     wait_s: float
 
 
+def available(arrival_s: float, now_s: float, rate: float) -> float:
+    """Return the tokens that may be granted now, in [0, burst]; below 0 while a large grant is still being paid for.
+
+    ``arrival_s``: the theoretical arrival time (TAT) of the next token.
+    """
+    return burst_of(rate) - max(0.0, arrival_s - now_s) * rate
+
+
+def taken(arrival_s: float, now_s: float, rate: float, tokens: float) -> float:
+    """Return the theoretical arrival time after tokens were granted; below 0, they are given back."""
+    return max(arrival_s, now_s) + tokens / rate
+
+
 class Limiter:
     """Keep the buckets. A bucket holds `rate * BURST_S` tokens, or 1 if that is less.
 
@@ -45,27 +61,26 @@ class Limiter:
     """
 
     def __init__(self) -> None:
-        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._arrivals: OrderedDict[str, float] = OrderedDict()
+        """Theoretical arrival times, by bucket, the one longest out of use first."""
 
     def lease(self, asks: list[Ask], now_s: float) -> list[Lease]:
         """Answer each ask; ``now_s`` is from a monotonic clock."""
         return [self._one(Ask(*ask), now_s) for ask in asks]
 
     def _one(self, ask: Ask, now_s: float) -> Lease:
-        burst = burst_of(ask.rate)
-        tokens, at = self._buckets.pop(ask.name, (burst, now_s))
-        tokens = min(burst, tokens + max(0.0, now_s - at) * ask.rate + ask.back)
-        needed = min(ask.least, burst)
+        arrival_s = taken(self._arrivals.pop(ask.name, now_s), now_s, ask.rate, -ask.back)
+        tokens, needed = available(arrival_s, now_s, ask.rate), min(ask.least, burst_of(ask.rate))
         granted, wait_s = 0.0, 0.0
         if tokens < needed:
             wait_s = (needed - tokens) / ask.rate
         else:
             granted = max(ask.least, min(ask.most, tokens), 0.0)
-            tokens -= granted
-        self._buckets[ask.name] = (tokens, now_s)
-        if len(self._buckets) > MAX_BUCKETS:
-            self._buckets.popitem(last=False)
-        return Lease(granted, max(0.0, tokens), wait_s)
+            arrival_s = taken(arrival_s, now_s, ask.rate, granted)
+        self._arrivals[ask.name] = arrival_s
+        if len(self._arrivals) > MAX_BUCKETS:
+            self._arrivals.popitem(last=False)
+        return Lease(granted, max(0.0, tokens - granted), wait_s)
 
 
 def burst_of(rate: float) -> float:

@@ -6,6 +6,8 @@ docs/operations.md lists them with their documents.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -16,6 +18,7 @@ import msgspec
 from cluster.launch import installation
 from whisperer.errors import (
     ConflictError,
+    ForbiddenError,
     InvalidKeyError,
     NotFoundError,
     RequestError,
@@ -25,7 +28,7 @@ from whisperer.errors import (
 
 _STATUS_TO_ERROR: dict[int, type[WhispererError]] = {
     401: InvalidKeyError,
-    403: InvalidKeyError,
+    403: ForbiddenError,
     404: NotFoundError,
     409: ConflictError,
     412: ConflictError,
@@ -64,7 +67,7 @@ class Operator:
                 f"the installation in {data_dir} does not run: start it with `whisperer up --data-dir {data_dir}`"
             )
         self._client = httpx.Client(
-            base_url=f"{self.installation.url}/internal",
+            base_url=f"{self.installation.local_url}/internal",
             headers={"Authorization": f"Bearer {self.installation.operator_token}"},
             timeout=timeout_s,
             trust_env=False,
@@ -88,6 +91,25 @@ class Operator:
     def delete(self, *path: str) -> Any:
         return self._call("DELETE", path)
 
+    @contextlib.contextmanager
+    def streaming(self, target: str) -> Iterator[httpx.Response]:
+        """Ask for a path of the interface for tenants that needs no key, and yield the answer before its body is read.
+
+        Raises like every call; a connection that breaks off in the middle raises UnavailableError.
+        """
+        try:
+            # Without the token of the operator, whom such a path does not know.
+            url = f"{self.installation.local_url}{target}"
+            with httpx.stream("GET", url, timeout=self._client.timeout, trust_env=False) as answer:
+                if not answer.is_success:
+                    answer.read()
+                    raise _error(answer, "GET", target.partition("?")[0])
+                yield answer
+        except httpx.HTTPError as error:
+            raise UnavailableError(
+                f"{self.installation.url} ended the answer early ({type(error).__name__}); try again"
+            ) from None
+
     def _call(
         self, method: str, path: tuple[str, ...], body: Any = None, query: dict[str, str | int] | None = None
     ) -> Any:
@@ -100,11 +122,16 @@ class Operator:
             ) from None
         if answer.is_success:
             return answer.json() if answer.content else None
-        refusal = _refusal(answer)
-        kind = _STATUS_TO_ERROR.get(answer.status_code, WhispererError)
-        message = refusal.message or refusal.detail or f"{method} {url} answered {answer.status_code}"
-        details = [f"  {error.pointer}: {error.message or error.detail}" for error in refusal.errors]
-        raise kind("\n".join([message, *details]), code=refusal.code or kind.code)
+        raise _error(answer, method, url)
+
+
+def _error(answer: httpx.Response, method: str, url: str) -> WhispererError:
+    """Return the error that an answer means."""
+    refusal = _refusal(answer)
+    kind = _STATUS_TO_ERROR.get(answer.status_code, WhispererError)
+    message = refusal.message or refusal.detail or f"{method} {url} answered {answer.status_code}"
+    details = [f"  {error.pointer}: {error.message or error.detail}" for error in refusal.errors]
+    return kind("\n".join([message, *details]), code=refusal.code or kind.code)
 
 
 def _segment(step: str) -> str:

@@ -12,11 +12,13 @@ import difflib
 import ipaddress
 import math
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, get_type_hints
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -26,6 +28,7 @@ from whisperer.settings import Settings
 
 ENV_PREFIX = "WHISPERER_"
 USER_FILE = "settings.toml"
+_WEB_PORTS = {"http": 80, "https": 443}
 
 
 SECTIONS: dict[str, dict[str, type]] = {
@@ -155,11 +158,23 @@ def _resolve_places(values: dict[str, Any], data_dir: Path) -> None:
     values["warehouse"]["uri"] = values["warehouse"]["uri"] or (data_dir / "warehouse").as_uri()
     values["models"]["uri"] = values["models"]["uri"] or (data_dir / "models").as_uri()
     values["control_plane"]["url"] = values["control_plane"]["url"] or f"sqlite:///{data_dir / 'control.db'}"
+    values["control_plane"]["key_file"] = values["control_plane"]["key_file"] or "control.key"
     server = values["server"]
+    for section, keys in _FILES.items():
+        for key in keys:
+            values[section][key] = values[section][key] and str(data_dir / values[section][key])
     if not server["public_url"]:
         host = "127.0.0.1" if server["host"] in ("0.0.0.0", "::") else server["host"]  # noqa: S104  only compared
-        server["public_url"] = f"http://{f'[{host}]' if ':' in host else host}:{server['port']}"
+        scheme = "https" if server["tls_certificate"] else "http"
+        server["public_url"] = f"{scheme}://{f'[{host}]' if ':' in host else host}:{server['port']}"
 
+
+_FILES = {
+    "server": ("tls_certificate", "tls_key"),
+    "cluster": ("tls_certificate", "tls_key", "tls_authority"),
+    "control_plane": ("key_file",),
+}
+"""Settings that are files, relative to the data folder."""
 
 _AT_LEAST_ONE = (
     ("cluster", "shards"), ("cluster", "object_store_mib"), ("snapshots", "keep"), ("gateway", "min_replicas"),
@@ -168,7 +183,7 @@ _AT_LEAST_ONE = (
     ("decisions", "max_ongoing_requests"), ("content", "max_ongoing_requests"), ("delivery", "max_ongoing_requests"),
     ("limits", "address_connections"), ("dedup", "max_ids"), ("dedup", "window_h"),
     ("warehouse", "compact_files"), ("warehouse", "compact_below_bytes"),
-    ("jobs", "memory_mib"),
+    ("jobs", "memory_mib"), ("exports", "most_mib"), ("exports", "tenant_mib"),
 )  # fmt: skip
 
 
@@ -191,12 +206,25 @@ def _check(settings: Settings) -> None:
         proxies = trusted_proxies(settings.server.trusted_proxies)
     except ValueError as error:
         raise SettingsError(f"server.trusted_proxies must be addresses or networks: {error}.") from None
+    if bool(settings.server.tls_certificate) != bool(settings.server.tls_key):
+        raise SettingsError("server.tls_certificate and server.tls_key belong together: name both files, or neither.")
+    if len({bool(getattr(settings.cluster, key)) for key in _FILES["cluster"]}) > 1:
+        raise SettingsError(
+            "cluster.tls_certificate, tls_key and tls_authority belong together: name all three files, or none."
+        )
+    try:
+        origins(settings.server.cors_origins)
+    except ValueError as error:
+        raise SettingsError(f"server.cors_origins: {error}.") from None
     if settings.server.proxy_protocol and not proxies:
         raise SettingsError("server.proxy_protocol needs server.trusted_proxies: say from where it may come.")
+    _check_database(settings.control_plane.url)
     limits = settings.limits
     if min(limits.body_timeout_s, limits.body_first_byte_s, limits.body_bytes_per_s) <= 0:
         raise SettingsError("limits.body_timeout_s, body_first_byte_s and body_bytes_per_s must be above 0.")
     networks(settings.delivery.open_networks)
+    if settings.exports.keep_days <= 0:
+        raise SettingsError("exports.keep_days must be above 0.")
     if settings.snapshots.retention_days <= 0:
         raise SettingsError("snapshots.retention_days must be above 0.")
     if not 1 <= settings.server.port <= 65_535:
@@ -212,6 +240,55 @@ def _check(settings: Settings) -> None:
             f"up to {reserved:.2f} CPUs, more than the {available} of cluster.num_cpus: lower the fractions or raise "
             "cluster.num_cpus."
         )
+
+
+def origins(setting: str) -> frozenset[str]:
+    """Return origins as browsers write them, `*` for any. Raises ValueError with the first that is none.
+
+    >>> sorted(origins("https://App.example.com:443/, http://127.0.0.1:3000"))
+    ['http://127.0.0.1:3000', 'https://app.example.com']
+    """
+    return frozenset(_origin(word) for word in setting.replace(",", " ").split())
+
+
+def _origin(word: str) -> str:
+    if word == "*":
+        return word
+    told = ValueError(f"{word!r} is no origin; write one as https://console.example.com, or * for all")
+    try:
+        parts = urlsplit(word)
+        port = parts.port
+    except ValueError:
+        raise told from None
+    host = parts.hostname
+    if parts.scheme not in _WEB_PORTS or not host or parts.path.strip("/") or parts.query or "@" in parts.netloc:
+        raise told
+    shown = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{shown}" + ("" if port in (None, _WEB_PORTS[parts.scheme]) else f":{port}")
+
+
+_DATABASES = ("sqlite", "postgresql", "postgresql+psycopg")
+
+
+def _check_database(url: str) -> None:
+    """Check which database a URL names, without repeating it: it may hold a password."""
+    scheme, separator, _ = url.partition("://")
+    if not separator or scheme not in _DATABASES:
+        named = f", not {scheme}://" if separator and scheme.replace("+", "").isalnum() else ""
+        raise SettingsError(
+            f"control_plane.url must begin with sqlite:/// or postgresql://{named}; an example is "
+            "postgresql://whisperer@db.example.com:5432/whisperer."
+        )
+
+
+def without_password(url: str) -> str:
+    """Return a URL as it may be shown: with its password, if it has one, hidden.
+
+    >>> without_password("postgresql://ada:secret@db/x?password=secret&sslmode=require")
+    'postgresql://ada:***@db/x?password=***&sslmode=require'
+    """
+    shown = re.sub(r"(?<=://)([^/@:?#]*):[^/?#]*@", r"\1:***@", url)
+    return re.sub(r"(?i)((?:^|[?&])[a-z]*password=)[^&]*", r"\1***", shown)
 
 
 def trusted_proxies(setting: str) -> list[str]:

@@ -3,6 +3,7 @@
     WhispererError
     ├── RequestError                4xx: the caller must change something
     │   ├── InvalidKeyError         401
+    │   ├── ForbiddenError          403: known, but not allowed this
     │   ├── NotFoundError           404
     │   ├── ConflictError           409 / 412 / 422
     │   │   ├── StaleError              cluster.control_plane.etags
@@ -16,6 +17,14 @@
     │   │   ├── CampaignError           whisperer.journeys.errors
     │   │   ├── TemplateError           whisperer.content.errors
     │   │   ├── ChannelError            whisperer.delivery.errors
+    │   │   ├── PermissionsError        whisperer.access.permissions
+    │   │   ├── KeySettingsError        cluster.control_plane.key_limits
+    │   │   ├── InvitationError         cluster.control_plane.people.invitations
+    │   │   ├── TenantSettingsError     cluster.control_plane.tenancy.tenant_settings
+    │   │   ├── SavedReportError        serve_apps.gateway.services.saved_reports
+    │   │   ├── PasswordError           cluster.control_plane.identity.passwords
+    │   │   ├── PersonError             cluster.control_plane.identity.people
+    │   │   ├── IssuerError             cluster.control_plane.identity.issuers
     │   │   └── InvalidBodyError        serve_apps.gateway.http.exchange
     │   ├── LinkError                   whisperer.feedback.links
     │   │   ├── LinkForgedError         whisperer.feedback.links
@@ -36,6 +45,7 @@
     │   ├── ForbiddenAddressError       serve_apps.delivery.ssrf
     │   └── UnresolvableError           serve_apps.delivery.ssrf
     ├── InputError                  numbers or documents from which nothing can be computed
+    │   ├── NotMjmlError                whisperer.content.mjml.reader
     │   ├── HistoryError                whisperer.profiles.bgnbd
     │   ├── OtherContextError           whisperer.decisions.linear
     │   ├── InvalidLogError             whisperer.evaluation.logged
@@ -55,10 +65,12 @@
     │   ├── ForkError                   actors.processes.forked
     │   ├── JobFailedError              actors.processes.bookkeeper
     │   └── CallFailedError             actors.calls.socket_client
+    │       └── NoSuchCallError             actors.calls.socket_client
     ├── OperatorError               whoever runs the installation must change something
     │   ├── SettingsError               cluster.errors
     │   ├── InstallationError           cluster.errors
-    │   │   └── NotInstalledError       cluster.errors
+    │   │   ├── NotInstalledError       cluster.errors
+    │   │   └── UnreadableSecretError   cluster.control_plane.keyring
     │   ├── NoFreePortsError            cluster.errors
     │   └── StartError                  cluster.errors
     ├── SearchError                     training.search
@@ -110,6 +122,11 @@ class RequestError(WhispererError):
 class InvalidKeyError(RequestError):
     code = "invalid_key"
     status = 401
+
+
+class ForbiddenError(RequestError):
+    code = "forbidden"
+    status = 403
 
 
 class NotFoundError(RequestError):

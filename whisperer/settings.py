@@ -17,6 +17,9 @@ class ServerSettings(msgspec.Struct, frozen=True):
     public_url: str = ""
     trusted_proxies: str = ""
     proxy_protocol: bool = False
+    tls_certificate: str = ""
+    tls_key: str = ""
+    cors_origins: str = ""
 
 
 class ClusterSettings(msgspec.Struct, frozen=True):
@@ -37,6 +40,9 @@ class ClusterSettings(msgspec.Struct, frozen=True):
     gcs_redis: str = ""
     shards_on_workers: bool = False
     applications_on_head: bool = False
+    tls_certificate: str = ""
+    tls_key: str = ""
+    tls_authority: str = ""
 
 
 class JournalSettings(msgspec.Struct, frozen=True):
@@ -75,6 +81,7 @@ class ScoringSettings(msgspec.Struct, frozen=True):
 
 class ControlPlaneSettings(msgspec.Struct, frozen=True):
     url: str = ""
+    key_file: str = ""
     poll_interval_ms: int = 500
 
 
@@ -90,13 +97,22 @@ class IdentitySettings(msgspec.Struct, frozen=True):
     )
 
 
-class LimitSettings(msgspec.Struct, frozen=True):
+class TierSettings(msgspec.Struct, frozen=True):
+    """What a tenant, and each of its keys, may send and call; 0 means no limit."""
+
+    tenant_events_per_s: int = 0
+    tenant_requests_per_s: int = 0
+    tenant_calls_per_s: int = 0
+    key_events_per_s: int = 0
+    key_requests_per_s: int = 0
+    key_calls_per_s: int = 0
+
+
+class LimitSettings(TierSettings, frozen=True):
     body_timeout_s: float = 30.0
     body_first_byte_s: float = 2.0
     body_bytes_per_s: int = 1024
     address_connections: int = 256
-    tenant_events_per_s: int = 0
-    key_requests_per_s: int = 0
 
 
 class GatewaySettings(msgspec.Struct, frozen=True):
@@ -126,8 +142,21 @@ class DeliverySettings(ApplicationSettings, frozen=True):
     stop_timeout_s: float = 60.0
 
 
+class CallbackSettings(msgspec.Struct, frozen=True):
+    calls_per_s: int = 100
+    soft_bounces: int = 3
+    soft_bounce_days: float = 7.0
+    sns_url: str = ""
+
+
 class JobSettings(msgspec.Struct, frozen=True):
     memory_mib: int = 768
+
+
+class ExportSettings(msgspec.Struct, frozen=True):
+    most_mib: int = 2048
+    tenant_mib: int = 8192
+    keep_days: float = 7.0
 
 
 class LogSettings(msgspec.Struct, frozen=True):
@@ -167,11 +196,16 @@ class Settings(msgspec.Struct, frozen=True):
     dedup: DedupSettings = DedupSettings()
     identity: IdentitySettings = IdentitySettings()
     jobs: JobSettings = JobSettings()
+    exports: ExportSettings = ExportSettings()
     limits: LimitSettings = LimitSettings()
+    tier_free: TierSettings = TierSettings(500, 100, 20, 500, 50, 10)
+    tier_pro: TierSettings = TierSettings(10_000, 1_000, 200, 10_000, 500, 100)
+    tier_enterprise: TierSettings = TierSettings(100_000, 10_000, 1_000, 100_000, 10_000, 500)
     gateway: GatewaySettings = GatewaySettings()
     decisions: ApplicationSettings = ApplicationSettings()
     content: ApplicationSettings = ApplicationSettings()
     delivery: DeliverySettings = DeliverySettings()
+    callbacks: CallbackSettings = CallbackSettings()
     logs: LogSettings = LogSettings()
     demo: DemoSettings = DemoSettings()
     programs: ProgramSettings = ProgramSettings()

@@ -146,6 +146,26 @@ class ScoringState(msgspec.Struct):
     models: dict[str, ScoreModelState] = {}
 
 
+class ListingState(msgspec.Struct, kw_only=True):
+    """Count lists of users since the start.
+
+    Attributes
+    ----------
+    lists, refused : answered, and turned away because too many waited or one took too long
+    slices, seconds : of work, between which the shard does other things
+    longest_slice_s, longest_slice_cpu_s : the longest hold of the shard, by the clock and of its own processor time
+    column_bytes : memory of the traits that users were looked for by
+    """
+
+    lists: int = 0
+    refused: int = 0
+    slices: int = 0
+    seconds: float = 0.0
+    longest_slice_s: float = 0.0
+    longest_slice_cpu_s: float = 0.0
+    column_bytes: int = 0
+
+
 class ShardStatus(msgspec.Struct, kw_only=True):
     """Describe a shard that answers.
 
@@ -193,6 +213,7 @@ class ShardStatus(msgspec.Struct, kw_only=True):
     dedup_bytes: int
     dedup_evicted: int
     tenants: dict[TenantId, TenantCounts]
+    listing: ListingState = msgspec.field(default_factory=ListingState)
 
 
 class ShardAway(msgspec.Struct):

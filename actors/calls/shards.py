@@ -22,16 +22,19 @@ from actors.calls.inline_blocks import to_pieces
 from actors.calls.map_holder import MapHolder
 from actors.calls.named_actor import NAMESPACE
 from actors.calls.partition_map import shard_name
-from actors.calls.plain import read
+from actors.calls.plain import Plain, plain, read
 from actors.calls.retry import Pauses, T, retry
 from actors.calls.shard_status import AnyStatus, Holdings, read_status
-from actors.calls.socket_client import DirectConnection, connect
+from actors.calls.socket_client import DirectConnection, NoSuchCallError, connect
 from actors.calls.user_views import unpacked
 from actors.telemetry import tracing
-from whisperer.errors import UnavailableError
+from whisperer.errors import OverloadError, UnavailableError
 from whisperer.ids import DecisionId, Partition, TenantId, UserKey
+from whisperer.journeys.inbox import Mark
 from whisperer.shard.views.decision import DecisionBrief, DecisionView
-from whisperer.shard.views.user import EventView, UserView
+from whisperer.shard.views.inbox import InboxView
+from whisperer.shard.views.listing import ListedUsers, ListingCall, UserQuery
+from whisperer.shard.views.user import EventView, Located, UserView
 from whisperer.vocabulary.named import Named
 
 
@@ -45,6 +48,12 @@ class CallStatus(Named):
 
 
 CALL_RESULTS = ANSWERED, DIED, UNAVAILABLE, FAILED = "answered", "died", "unavailable", "failed"
+
+DIRECT = {
+    "user": "user_document",
+    **{name: name for name in ("located", "payloads", "state_consent", "inbox", "mark_inbox")},
+}
+"""Methods that are also called directly, which costs a twentieth, by the names that they have there."""
 
 PAUSES = Pauses(first_s=0.01, longest_s=0.5)
 """While a shard recovers or a partition moves; most moves end within milliseconds."""
@@ -122,17 +131,76 @@ class ShardCalls:
         found = await self.call(shard, "decision", tenant, decision_id)
         return None if found is None else read(found, DecisionView)
 
-    async def user(self, tenant: TenantId, partition: Partition, key: str, as_of: int | None) -> UserView | None:
+    async def user(
+        self,
+        tenant: TenantId,
+        partition: Partition,
+        key: str,
+        as_of: int | None,
+        *,
+        with_events: bool = True,
+    ) -> UserView | None:
         """Return a user from the partition they live in, or None; raises like :meth:`on_partition`."""
-        found: UserView | None = await self.on_partition(tenant, partition, "user", tenant, key, as_of)
+        found = await self.on_partition(tenant, partition, "user", tenant, key, as_of, with_events)
         return None if found is None else unpacked(found)
+
+    async def located(self, tenant: TenantId, partition: Partition, key: UserKey) -> Located | None:
+        """Return where a key leads from the partition it belongs to, or None; raises like :meth:`on_partition`."""
+        found = await self.on_partition(tenant, partition, "located", tenant, key)
+        return None if found is None else Located(*found)
+
+    async def inbox(
+        self, tenant: TenantId, partition: Partition, key: UserKey, *, known_tag: str = ""
+    ) -> InboxView | None:
+        """Return a user's in-app inbox, or None; without entries if ``known_tag`` is its tag; raises like
+        :meth:`on_partition`."""
+        return _inbox(await self.on_partition(tenant, partition, "inbox", tenant, key, known_tag))
+
+    async def mark_inbox(
+        self, tenant: TenantId, partition: Partition, key: UserKey, *, entry: DecisionId, mark: Mark, action: int
+    ) -> InboxView | None:
+        """Mark an entry of an inbox, or all with no ``entry``; return it as it is then; raises like
+        :meth:`on_partition`."""
+        arguments = (tenant, key, entry, mark.value, action)
+        return _inbox(await self.on_partition(tenant, partition, "mark_inbox", *arguments))
+
+    async def list_users(self, query: UserQuery, *, timeout_s: float) -> list[ListedUsers]:
+        """Return what each shard answers about the partitions at home there: together, all that the tenant has.
+
+        All are asked again until every one answers by the same map. Raises UnavailableError after ``timeout_s``,
+        OverloadError at once if a shard lists for too many.
+        """
+
+        async def attempt() -> list[tuple[str, Any]]:
+            table, version = self.places.table(query.tenant), self.places.current.version
+            by_home: dict[int, list[Partition]] = {}
+            for partition, home in enumerate(table):
+                by_home.setdefault(home, []).append(Partition(partition))
+            calls = (
+                self.call(
+                    home, "list_users", version, plain(ListingCall(query=query, partitions=held)), timeout_s=timeout_s
+                )
+                for home, held in by_home.items()
+            )
+            found: list[tuple[str, Any]] = await asyncio.gather(*calls)
+            return found
+
+        def is_done(answers: list[tuple[str, Any]]) -> bool:
+            return all(status in (CallStatus.OK, CallStatus.OVERLOADED) for status, _ in answers)
+
+        answers = await self.until(attempt, timeout_s, is_done)
+        waits = [float(value) for status, value in answers if status == CallStatus.OVERLOADED]
+        if waits:
+            raise OverloadError("too many lists of users are asked for at once", retry_after_s=max(waits))
+        return [read(value, ListedUsers) for _, value in answers]
 
     async def events(
         self, shard: int, tenant: TenantId, references: list[int], *, only_recent: bool
     ) -> list[EventView | None]:
         """Return the events behind timeline entries that were written on a shard, in the order asked; raises like
         :meth:`call`."""
-        return read(await self.call(shard, "payloads", tenant, references, only_recent), list[EventView | None])
+        found = await self._call_any_way(shard, "payloads", (tenant, references, only_recent), timeout_s=30.0)
+        return read(found, list[EventView | None])
 
     async def ask(
         self,
@@ -167,6 +235,21 @@ class ShardCalls:
     ) -> Any:
         with self._counted(shard, method):
             return await asyncio.wait_for(direct.call(_traces(), method, arguments, tail), timeout_s)
+
+    async def _call_any_way(self, shard: int, method: str, arguments: Sequence[Any], *, timeout_s: float) -> Any:
+        """Call a method that takes and returns plain values: directly if the shard offers that, otherwise through Ray.
+
+        Raises like :meth:`call`.
+        """
+        named = DIRECT.get(method)
+        if named is not None:
+            direct = await self._direct_to(shard, timeout_s)
+            if direct is not None and named not in direct.lacks:
+                try:
+                    return await self._call_directly(direct, shard, named, list(arguments), (), timeout_s)
+                except NoSuchCallError:  # a shard of the release before
+                    direct.lacks.add(named)
+        return await self.call(shard, method, *arguments, timeout_s=timeout_s)
 
     async def _direct_to(self, shard: int, timeout_s: float) -> DirectConnection | None:
         async with self._connecting[shard]:
@@ -248,10 +331,14 @@ class ShardCalls:
 
         async def attempt() -> Any:
             home, version = self.places.table(tenant)[partition], self.places.current.version
-            return await self.call(home, method, version, *args, timeout_s=timeout_s)
+            return await self._call_any_way(home, method, (version, *args), timeout_s=timeout_s)
 
         _, value = await self.until(attempt, timeout_s, is_done=lambda answer: answer[0] == CallStatus.OK)
         return value
+
+
+def _inbox(found: Plain) -> InboxView | None:
+    return None if found is None else read(found, InboxView)
 
 
 def _traces() -> list[tuple[str, str]]:

@@ -12,7 +12,7 @@ import itertools
 from collections.abc import Sequence
 from typing import Any, cast
 
-from actors.calls.socket_frames import MOST_BYTES, PREFIX, WELCOME, decode_answer, frame
+from actors.calls.socket_frames import MOST_BYTES, NO_SUCH_CALL, PREFIX, WELCOME, decode_answer, frame
 from whisperer.errors import UNREADABLE, ProcessError
 
 CONNECT_TIMEOUT_S = 5.0
@@ -22,6 +22,10 @@ class CallFailedError(ProcessError):
     """The method raised; the text is that of its error."""
 
 
+class NoSuchCallError(CallFailedError):
+    """The other side has no such method to call this way: it is of another release."""
+
+
 class DirectConnection(asyncio.Protocol):
     """Carry calls over one connection, made by :func:`connect`. Use from one event loop."""
 
@@ -29,8 +33,11 @@ class DirectConnection(asyncio.Protocol):
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         self._numbers = itertools.count(1)
         self._received = bytearray()
+        self._parts: list[bytes] = []
         self.is_open = False
         self._is_left = False
+        self.lacks: set[str] = set()
+        """Methods that the other side was found not to have."""
 
     async def call(
         self, traces: list[tuple[str, str]], method: str, arguments: list[Any], tail: Sequence[bytes] = ()
@@ -46,14 +53,23 @@ class DirectConnection(asyncio.Protocol):
     async def _ask(self, number: int, parts: Sequence[bytes]) -> Any:
         if not self.is_open:
             raise ConnectionResetError("the socket is closed")
-        answered = self._waiting[number] = asyncio.get_running_loop().create_future()
-        self._transport.writelines(parts)
+        loop = asyncio.get_running_loop()
+        answered = self._waiting[number] = loop.create_future()
+        if not self._parts:
+            loop.call_soon(self._write)
+        self._parts += parts
         try:
             return await answered
         finally:
             self._waiting.pop(number, None)
             if self._is_left:
                 self.leave()
+
+    def _write(self) -> None:
+        """Write the calls of this turn of the loop together."""
+        parts, self._parts = self._parts, []
+        if self.is_open:
+            self._transport.writelines(parts)
 
     def leave(self) -> None:
         """Close as soon as no call is under way: nobody will make another."""
@@ -98,7 +114,8 @@ class DirectConnection(asyncio.Protocol):
             if answered is None or answered.done():
                 continue
             if failure:
-                answered.set_exception(CallFailedError(failure))
+                missing = failure.startswith(NO_SUCH_CALL)
+                answered.set_exception(NoSuchCallError(failure) if missing else CallFailedError(failure))
             else:
                 answered.set_result(answer)
 

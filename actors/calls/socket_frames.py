@@ -20,6 +20,9 @@ MOST_TOKEN_BYTES = 1 << 10
 Request = tuple[int, list[tuple[str, str]], str, list[Any]]
 Answer = tuple[int, str, Any]
 
+NO_SUCH_CALL = "there is no "
+"""How the failure of a call to a method begins that does not exist there."""
+
 WELCOME: Answer = (0, "", None)
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -18,12 +18,23 @@ from typing import Any, cast
 
 import msgspec
 
-from actors.calls.socket_frames import MOST_BYTES, MOST_TOKEN_BYTES, PREFIX, WELCOME, decode_request, frame
+from actors.calls.socket_frames import (
+    MOST_BYTES,
+    MOST_TOKEN_BYTES,
+    NO_SUCH_CALL,
+    PREFIX,
+    WELCOME,
+    decode_request,
+    frame,
+)
 from whisperer.errors import UNREADABLE
 
 Run = Callable[[list[tuple[str, str]], str, Callable[..., Awaitable[Any]], tuple[Any, ...]], Awaitable[Any]]
 Methods = Mapping[str, Callable[..., Awaitable[Any]]]
 """What may be called: each method takes the head's arguments, and the tail where there is one."""
+
+READ_BYTES = 64 << 10
+"""Read at once from a caller."""
 
 _log = logging.getLogger("whisperer.direct")
 
@@ -59,7 +70,7 @@ class DirectServer:
         number, traces, method, arguments = decode_request(request[:head_bytes])
         called = self._methods.get(method)
         if called is None:
-            return frame((number, f"there is no {method!r} to call this way", None))
+            return frame((number, f"{NO_SUCH_CALL}{method!r} to call this way", None))
         if len(request) > head_bytes:
             arguments.append(request[head_bytes:])
         try:
@@ -69,16 +80,20 @@ class DirectServer:
 
 
 class _Caller(asyncio.BufferedProtocol):
-    """One connection; frames are read into the memory where they stay."""
+    """One connection. Small frames are read together and copied; a large one is read into the memory where it stays.
+
+    Answers that are ready in one turn of the loop are written together.
+    """
 
     def __init__(self, server: DirectServer) -> None:
         self._server = server
-        self._prefix = bytearray(PREFIX.size)
-        self._buffer = self._prefix
+        self._small = bytearray(READ_BYTES)
+        self._buffer = self._small
         self._n = 0
-        self._head_bytes = 0
+        """Bytes in the buffer."""
         self._is_known = False
         self._answers: set[asyncio.Task[None]] = set()
+        self._ready: list[bytes] = []
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's do not inherit from it
@@ -88,27 +103,44 @@ class _Caller(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         self._n += nbytes
-        if self._n < len(self._buffer):
-            return
-        read, self._n = self._buffer, 0
-        if read is self._prefix:
-            n_bytes, self._head_bytes = PREFIX.unpack(read)
-            if not 0 < self._head_bytes <= n_bytes <= (MOST_BYTES if self._is_known else MOST_TOKEN_BYTES):
+        start = 0
+        while self._n - start >= PREFIX.size:
+            n_bytes, head_bytes = PREFIX.unpack_from(self._buffer, start)
+            if not 0 < head_bytes <= n_bytes <= (MOST_BYTES if self._is_known else MOST_TOKEN_BYTES):
                 self._refuse("a frame of an impossible size")
                 return
-            self._buffer = bytearray(n_bytes)
-            return
-        self._buffer = self._prefix
-        if self._is_known:
-            task = asyncio.ensure_future(self._answer(memoryview(read), self._head_bytes))
-            self._answers.add(task)
-            task.add_done_callback(self._answers.discard)
-        else:
+            begin, end = start + PREFIX.size, start + PREFIX.size + n_bytes
+            if end > self._n:
+                if end - start > len(self._small):
+                    if self._buffer is self._small:
+                        self._read_on_in(bytearray(end - start), start)
+                    return
+                break
+            is_large = self._buffer is not self._small
+            if not self._take(memoryview(self._buffer if is_large else self._buffer[begin:end])[-n_bytes:], head_bytes):
+                return
+            start = end
+        self._read_on_in(self._small, start)
+
+    def _read_on_in(self, buffer: bytearray, start: int) -> None:
+        """Read on in ``buffer``, which begins with what is there from ``start``."""
+        left = self._n - start
+        buffer[:left] = self._buffer[start : self._n]
+        self._buffer, self._n = buffer, left
+
+    def _take(self, read: memoryview, head_bytes: int) -> bool:
+        """Take a whole frame; False ends the connection."""
+        if not self._is_known:
             self._is_known = self._has_token(read)
             if self._is_known:
                 self._transport.write(frame(WELCOME))
+            return self._is_known
+        task = asyncio.ensure_future(self._answer(read, head_bytes))
+        self._answers.add(task)
+        task.add_done_callback(self._answers.discard)
+        return True
 
-    def _has_token(self, read: bytearray) -> bool:
+    def _has_token(self, read: memoryview) -> bool:
         try:
             token = msgspec.msgpack.decode(read, type=str)
         except UNREADABLE:
@@ -124,8 +156,14 @@ class _Caller(asyncio.BufferedProtocol):
         except UNREADABLE:
             self._refuse("what is no request")
             return
+        if not self._ready:
+            asyncio.get_running_loop().call_soon(self._write)
+        self._ready.append(answer)
+
+    def _write(self) -> None:
+        ready, self._ready = self._ready, []
         if not self._transport.is_closing():
-            self._transport.write(answer)
+            self._transport.writelines(ready)
 
     def _refuse(self, what: str) -> None:
         _log.warning("%s came over %s; the connection is closed", what, self._server.path.name)

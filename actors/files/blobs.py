@@ -170,6 +170,10 @@ class BlobFolder:
         with self.filesystem.open_input_stream(self.path_of(name)) as stream:
             return bytes(stream.read())
 
+    def has(self, name: str) -> bool:
+        """Return whether there is such a blob."""
+        return bool(self.filesystem.get_file_info(self.path_of(name)).type == pafs.FileType.File)
+
     @contextlib.contextmanager
     def reading(self, name: str) -> Iterator[pa.NativeFile]:
         """Open a blob for reading in places (``size()``, ``read_at(n, offset)``). Raises FileNotFoundError."""

@@ -1,8 +1,9 @@
 """Do callers' work that grows with a tenant's data in separate processes, bounded, each tenant in its turn.
 
 A shard answers for everybody and a gateway holds everybody's requests, so neither does such work itself: reading a
-user's whole history, looking for a decision in every file, lift by day, simulations. See :mod:`.room` for how to ask
-for it, :mod:`.lanes` for the bounds, :mod:`.fair_queue` for whose turn it is, :mod:`.worker` for the process.
+user's whole history, looking for a decision in every file, lift by day, simulations, exports. See :mod:`.room` for how
+to ask for it, :mod:`.lanes` for the bounds, :mod:`actors.fair_queue` for whose turn it is, :mod:`.worker` for the
+process.
 """
 
 from __future__ import annotations
@@ -13,18 +14,19 @@ from actors.jobs.answers import (
     StoredDelivery,
     read_audit,
     read_days,
+    read_deliveries,
     read_events,
 )
-from actors.jobs.fair_queue import FairQueue, Turn
 from actors.jobs.lanes import LANES, Lane
 from actors.jobs.room import Jobs, JobsCount
-from actors.jobs.tasks import DaysOfLift, DecisionAudit, Simulation, StoredEvents, Task, UserHistory
+from actors.jobs.tasks import DaysOfLift, DecisionAudit, Deliveries, Export, Simulation, StoredEvents, Task, UserHistory
 
 __all__ = [
     "LANES",
     "DaysOfLift",
     "DecisionAudit",
-    "FairQueue",
+    "Deliveries",
+    "Export",
     "Jobs",
     "JobsCount",
     "Lane",
@@ -34,9 +36,9 @@ __all__ = [
     "StoredDelivery",
     "StoredEvents",
     "Task",
-    "Turn",
     "UserHistory",
     "read_audit",
     "read_days",
+    "read_deliveries",
     "read_events",
 ]

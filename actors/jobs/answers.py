@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from whisperer.delivery.listing import DeliveryEntry
 from whisperer.evaluation.lift import GroupTally
 from whisperer.ids import DecisionId, SendKey, UserKey
 from whisperer.shard.views.user import EventView
@@ -89,6 +90,7 @@ class _Event(msgspec.Struct, array_like=True):
 
 _audit = msgspec.msgpack.Decoder(StoredAudit | None)
 _events = msgspec.msgpack.Decoder(list[_Event | None])
+_deliveries = msgspec.msgpack.Decoder(list[DeliveryEntry])
 _days = msgspec.msgpack.Decoder(tuple[list[tuple[int, str, str, str, str, str]], int])
 
 
@@ -96,6 +98,11 @@ def read_audit(answer: bytes) -> StoredAudit | None:
     """Return the answer to a :class:`DecisionAudit`."""
     found: StoredAudit | None = _audit.decode(answer)
     return found
+
+
+def read_deliveries(answer: bytes) -> list[DeliveryEntry]:
+    """Return the answer to a :class:`Deliveries`."""
+    return _deliveries.decode(answer)
 
 
 def read_events(answer: bytes) -> list[EventView | None]:

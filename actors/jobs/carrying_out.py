@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from actors.jobs.tasks import DaysOfLift, DecisionAudit, Simulation, StoredEvents, Task, UserHistory
+from actors.jobs.tasks import DaysOfLift, DecisionAudit, Deliveries, Export, Simulation, StoredEvents, Task, UserHistory
 from actors.warehouse import DATASETS, StoredEvent, Warehouse
 from actors.warehouse.datasets import EVENTS
 from whisperer.ids import TenantId, UserKey
@@ -41,6 +41,15 @@ def carry_out(task: Task) -> Iterator[bytes]:
             days, conflicted = closed_by_day(_opened(warehouse), tenant, from_json(campaign), until)
             rows = [(day, group, *map(str, dataclasses.astuple(tally))) for day, group, tally in days]
             yield _msgpack((rows, conflicted))
+        case Deliveries(warehouse, tenant, query):
+            from actors.warehouse.deliveries import page_of_deliveries
+
+            yield _msgpack(page_of_deliveries(_opened(warehouse), tenant, query))
+        case Export(task=export):
+            from actors.exports.process import carry_out as write
+            from actors.exports.record import encode_progress
+
+            yield from map(encode_progress, write(export, _opened(export.warehouse)))
         case Simulation(task=simulation):
             from actors.simulation.process import carry_out as simulate
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-from actors.jobs.fair_queue import FairQueue
-from actors.jobs.tasks import DaysOfLift, DecisionAudit, Simulation, StoredEvents, Task, UserHistory
+from actors.exports.record import TIME_LIMIT_S as EXPORT_TIME_LIMIT_S
+from actors.fair_queue import FairQueue
+from actors.jobs.tasks import DaysOfLift, DecisionAudit, Deliveries, Export, Simulation, StoredEvents, Task, UserHistory
 from actors.simulation.record import TIME_LIMIT_S as SIMULATION_TIME_LIMIT_S
 
 MEMORY_BYTES = 768 << 20
@@ -58,12 +59,25 @@ SIMULATIONS = Lane(
     kept_s=0.0,
 )
 
+EXPORTS = Lane(
+    "exports",
+    at_once=2,
+    tenant_at_once=1,
+    open_=64,
+    tenant_open=11,
+    patience_s=64 * EXPORT_TIME_LIMIT_S,
+    time_limit_s=EXPORT_TIME_LIMIT_S,
+    kept_s=0.0,
+)
+
 LANES: dict[type[Task], Lane] = {
     DecisionAudit: LOOK_UPS,
     StoredEvents: LOOK_UPS,
     UserHistory: REPORTS,
     DaysOfLift: REPORTS,
+    Deliveries: LOOK_UPS,
     Simulation: SIMULATIONS,
+    Export: EXPORTS,
 }
 
 

@@ -13,8 +13,8 @@ from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from actors.fair_queue import RETRY_AFTER_S, Turn
 from actors.jobs import tasks
-from actors.jobs.fair_queue import RETRY_AFTER_S, Turn
 from actors.jobs.lanes import LANES, Lane
 from actors.jobs.process import Begin, Doing, Process, tidied, tidy
 from actors.jobs.tasks import Task

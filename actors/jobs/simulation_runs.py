@@ -14,8 +14,9 @@ import re
 import time
 from collections.abc import Callable
 
+from actors.fair_queue import Turn
 from actors.files.blobs import BlobFolder
-from actors.jobs import Jobs, Simulation, Turn
+from actors.jobs import Jobs, Simulation
 from actors.jobs.lanes import SIMULATIONS
 from actors.simulation.record import Record, RunState, Task, decode_record, encode_record, first_record
 from whisperer.errors import NotFoundError, WhispererError

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import msgspec
 
+from actors.exports.record import Task as ExportTask
 from actors.simulation.record import Task as SimulationTask
+from whisperer.delivery.listing import DeliveryQuery
 from whisperer.ids import DecisionId, TenantId, UserKey
 
 
@@ -55,6 +57,14 @@ class DaysOfLift(msgspec.Struct, tag="lift", array_like=True, frozen=True):
     until: int
 
 
+class Deliveries(msgspec.Struct, tag="deliveries", array_like=True, frozen=True):
+    """A page of :class:`whisperer.delivery.listing.DeliveryEntry`, in MessagePack."""
+
+    warehouse: str
+    tenant: TenantId
+    query: DeliveryQuery
+
+
 class Simulation(msgspec.Struct, tag="simulation", array_like=True, frozen=True):
     """A simulation, which writes its own record; no pieces."""
 
@@ -65,6 +75,16 @@ class Simulation(msgspec.Struct, tag="simulation", array_like=True, frozen=True)
         return self.task.plan.tenant
 
 
-Task = UserHistory | DecisionAudit | StoredEvents | DaysOfLift | Simulation
+class Export(msgspec.Struct, tag="export", array_like=True, frozen=True):
+    """An export, which writes its own file; pieces are :class:`actors.exports.record.Progress`, in MessagePack."""
+
+    task: ExportTask
+
+    @property
+    def tenant(self) -> TenantId:
+        return self.task.tenant
+
+
+Task = Export | UserHistory | DecisionAudit | StoredEvents | DaysOfLift | Deliveries | Simulation
 
 encode, decode = msgspec.msgpack.Encoder().encode, msgspec.msgpack.Decoder(Task).decode

@@ -3,6 +3,7 @@
 A shell around :class:`whisperer.shard.machine.Shard`: it gives records their time and epoch, makes them durable before
 anything else happens, carries out effects, and takes snapshots. Its constructor recovers, so a restarted actor is ready
 when it answers. Methods that change something return (status, value): "" when done, otherwise a reason to try again.
+Those about single users are in :mod:`actors.shard.answering`.
 """
 
 from __future__ import annotations
@@ -26,49 +27,44 @@ from actors.calls.retry import Pauses, retry
 from actors.calls.shard_status import SERVING, MovesState, RecoveryState, ShardStatus
 from actors.calls.shards import CallStatus, ShardCalls
 from actors.calls.socket_server import DirectServer
-from actors.calls.user_views import packed
 from actors.installation import Installation, configure_logs, load
 from actors.processes.bookkeeper import Bookkeeper
 from actors.shard import garbage, recovery, status
+from actors.shard.answering import Answer, Answering
 from actors.shard.commit import RETRY_AFTER_S, Committer, wall_clock_ms
 from actors.shard.courier import Courier
 from actors.shard.flushing import Flushing
 from actors.shard.housekeeping import Housekeeping
 from actors.shard.letterbox import Letterbox
+from actors.shard.listings import Listings
 from actors.shard.loop.engagement_loop import EngagementLoop
 from actors.shard.moving import Moving
 from actors.shard.payloads import Payloads
 from actors.shard.scoring import Scoring
+from actors.shard.showing import Showing
 from actors.shard.weighing import cut
 from actors.snapshots.retention import Retention
 from actors.snapshots.store import SnapshotStore
 from actors.warehouse import Warehouse
 from actors.warehouse.export import Exporter
 from actors.warehouse.jobs import worker
-from whisperer.errors import JournalDamagedError, OverloadError
+from whisperer.errors import JournalDamagedError
 from whisperer.events.block import EventBlock
 from whisperer.events.decoding import readable
 from whisperer.feedback.outcome import Reward
-from whisperer.ids import DecisionId, Partition, TenantId, UserKey, partition_of, tenant_seed
+from whisperer.ids import Partition, TenantId, UserKey
 from whisperer.models.store import ArtifactStore
-from whisperer.shard import inspection
 from whisperer.shard.effects import Effect, SendLetter, UserErased
 from whisperer.shard.move import closing
 from whisperer.shard.records import (
-    ALIAS_ARBITER,
     CampaignConfig,
     ConfigPublished,
-    ConsentStated,
     CountsJoined,
-    Erase,
     Events,
     Experiment,
     Letter,
     LettersConfirmed,
-    Outcome,
-    Outcomes,
     Record,
-    RecordBody,
     RewardsTaken,
     ScoreModelChosen,
     SegmentConfig,
@@ -84,10 +80,8 @@ HOLD_S = 60.0
 
 _log = logging.getLogger("whisperer.shard")
 
-Answer = tuple[str, Any]
 
-
-class ShardActor:
+class ShardActor(Answering):
     """Ray actor ``shard-<n>`` in namespace ``whisperer``."""
 
     def __init__(self, shard_id: int, installation_path: str, prepared: recovery.Prepared | None = None) -> None:
@@ -99,7 +93,11 @@ class ShardActor:
         self.__class__ = type(f"{type(self).__name__}:{shard_name(shard_id)}", (type(self),), {})
         self._calls = Calls()
         socket = Path(installation.temp_dir or "no temp_dir") / f"{shard_name(shard_id)}-{os.getpid()}"
-        self._direct = DirectServer(socket, {"ingest": self.ingest, "ask": self.ask}, self._calls.run)
+        methods = (
+            *(self.ingest, self.ask, self.user_document, self.located, self.payloads, self.state_consent),
+            *(self.inbox, self.mark_inbox),
+        )
+        self._direct = DirectServer(socket, {method.__name__: method for method in methods}, self._calls.run)
         self._begin_bookkeeping(installation)
         warm()
         name = f"shard-{shard_id:04d}"
@@ -120,6 +118,7 @@ class ShardActor:
         self._warehouse = Warehouse(self._settings.warehouse.uri, pseudonym_key=bytes.fromhex(installation.link_secret))
         self._exporter = Exporter(self._shard, self._journal, self._warehouse)
         self._payloads = Payloads(self._journal)
+        self._showing = Showing(shard_id, self._shard, self._payloads)
         self._shards = ShardCalls()
         self._committer = Committer(
             self._journal,
@@ -153,6 +152,7 @@ class ShardActor:
             self._settings.delivery.stop_timeout_s,
         )
         self._letterbox = Letterbox(self._shard, self._committer, self._moving.is_elsewhere)
+        self._listings = Listings(self._shard, self._moving.is_elsewhere)
         self._courier = Courier(shard_id, self._shards, self._shard.letters, self._accept_letters, self._confirm)
         self._scoring = Scoring(
             self._shard,
@@ -226,31 +226,6 @@ class ShardActor:
         refusal = self._refusal(map_version)
         return (refusal[0], None) if refusal else await self._accept_letters(letters)
 
-    async def user(self, map_version: int, tenant: TenantId, key: UserKey, as_of: int | None) -> Answer:
-        """Return one user as of a time, or None."""
-        refusal = self._refusal_for(map_version, tenant, [key])
-        if refusal:
-            return refusal
-        view = inspection.user(self._shard, tenant, key, as_of)
-        return CallStatus.OK, None if view is None else packed(view)
-
-    async def root(self, map_version: int, tenant: TenantId, key: UserKey) -> Answer:
-        """Return whom a key was finally joined into: asked of the partition that orders aliases."""
-        refusal = self._refusal(map_version)
-        if refusal:
-            return refusal
-        if self._moving.is_elsewhere(tenant, ALIAS_ARBITER):
-            return CallStatus.STALE_MAP, None
-        return CallStatus.OK, inspection.root(self._shard, tenant, key)
-
-    async def payloads(self, tenant: TenantId, references: list[int], only_recent: bool) -> Plain:
-        """Return the events behind timeline entries, list[EventView | None]: None where it is no longer in this shard's
-        journal, or not in memory.
-        """
-        if only_recent:
-            return plain(self._payloads.recent(tenant, references))
-        return plain(await asyncio.to_thread(self._payloads.read, tenant, references))
-
     async def flush(self) -> None:
         """Export everything acknowledged so far to the warehouse."""
         await self._flushing.done()
@@ -262,10 +237,6 @@ class ShardActor:
     async def n_erasures_waiting(self) -> int:
         """Return how many erased users may still be in the warehouse."""
         return self._housekeeping.n_erasures_waiting
-
-    async def erase(self, map_version: int, tenant: TenantId, key: UserKey) -> Answer:
-        """Erase a user; OK once that is durable."""
-        return await self._store(map_version, tenant, [key], Erase(tenant, key))
 
     async def publish(
         self,
@@ -288,37 +259,6 @@ class ShardActor:
 
     # -- the loop ------------------------------------------------------------------------------------------------------
 
-    async def ask(
-        self, map_version: int, tenant: TenantId, campaign: str, users: list[tuple[UserKey, str]], timeout_s: float
-    ) -> Answer:
-        """Decide what to do about these users now: (user key, occurrence) pairs, all of them at home here.
-
-        Returns list[DecisionBrief].
-        """
-        refusal = self._refusal_for(map_version, tenant, [key for key, _ in users])
-        if refusal:
-            return refusal
-        try:
-            return CallStatus.OK, plain(await self._loop.ask(tenant, campaign, users, timeout_s))
-        except OverloadError as error:
-            return CallStatus.OVERLOADED, error.retry_after_s
-
-    async def decision(self, tenant: TenantId, decision_id: DecisionId) -> Plain:
-        """Return a decision that is in memory here, DecisionView | None."""
-        return plain(inspection.decision(self._shard, tenant, decision_id))
-
-    async def outcomes(self, map_version: int, tenant: TenantId, outcomes: list[Outcome]) -> Answer:
-        """Record what users did about messages; OK once durable."""
-        return await self._store(map_version, tenant, [o.user for o in outcomes], Outcomes(tenant, outcomes))
-
-    async def state_consent(
-        self, map_version: int, tenant: TenantId, key: UserKey, channel: str, purpose: str, granted: bool, source: str
-    ) -> Answer:
-        """Record a user's wish about a channel and purpose; OK once durable."""
-        return await self._store(
-            map_version, tenant, [key], ConsentStated(tenant, key, channel, purpose, granted, source)
-        )
-
     async def rewards(self, since: dict[TenantId, int], limit: int) -> list[tuple[TenantId, Reward]]:
         """Return the rewards from each tenant's number on, in order: the learner pulls them."""
         return self._loop.rewards(since, limit)
@@ -335,19 +275,6 @@ class ShardActor:
     async def sweep_scores(self) -> int:
         """Score every user now; return how many there are."""
         return await self._scoring.sweep()
-
-    async def _store(self, map_version: int, tenant: TenantId, keys: list[UserKey], body: RecordBody) -> Answer:
-        refusal = self._refusal_for(map_version, tenant, keys)
-        if refusal:
-            return refusal
-        try:
-            await self._submit(body)
-        except OverloadError as error:
-            return CallStatus.OVERLOADED, error.retry_after_s
-        return CallStatus.OK, None
-
-    async def _submit(self, body: RecordBody) -> None:
-        await self._committer.submit(body)
 
     async def status(self) -> Plain:
         """Return the shard's numbers, for people, pages and metrics: ShardStatus."""
@@ -390,6 +317,7 @@ class ShardActor:
             dedup_bytes=dedup.nbytes,
             dedup_evicted=dedup.n_evicted,
             tenants=tenants,
+            listing=self._listings.state(),
         )
 
     # -- moving partitions -------------------------------------------------------------------------------------------
@@ -489,24 +417,6 @@ class ShardActor:
             await self._end()
 
     # -- inside -------------------------------------------------------------------------------------------------------
-
-    def _refusal(self, map_version: int) -> Answer | None:
-        if self._draining:
-            return CallStatus.MOVING, 1.0
-        if map_version < 1:  # maps count from 1: a caller that has not seen one yet
-            return CallStatus.STALE_MAP, None
-        return None
-
-    def _refusal_for(self, map_version: int, tenant: TenantId, keys: list[UserKey]) -> Answer | None:
-        """Check the same for a call about users, who must be at home here."""
-        refusal = self._refusal(map_version)
-        if refusal:
-            return refusal
-        if self._moving.has_strays:
-            seed = tenant_seed(tenant)
-            if any(self._moving.is_elsewhere(tenant, partition_of(key, seed)) for key in keys):
-                return CallStatus.STALE_MAP, None
-        return None
 
     def _strays(self, block: EventBlock) -> bool:
         """Report whether a block has events of a partition that lives elsewhere."""

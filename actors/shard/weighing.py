@@ -32,7 +32,7 @@ CALL_US = 25.0
 """Per campaign that an event triggers."""
 LETTER_US = 40.0
 BYTE_US = 0.005
-"""Of a profile that is merged."""
+"""Of a profile that is merged, its in-app messages included."""
 ERASED_LINK_US = 15.0
 
 
@@ -88,7 +88,8 @@ def _letter_us(shard: Shard, letter: Letter) -> float:
             return LETTER_US + (EVENT_US + CALL_US) * len(references)
         case MergeIn(state=state):
             traits = sum(len(name) + len(text) for name, (_, _, text) in state.traits.items())
-            return LETTER_US + BYTE_US * traits + len(state.history) + len(state.timeline)
+            n_bytes = traits + len(state.engagement)
+            return LETTER_US + BYTE_US * n_bytes + len(state.history) + len(state.timeline)
         case EraseLinked(key):
             return LETTER_US + ERASED_LINK_US * _n_links(shard.tenants.get(letter.tenant), key)
     return LETTER_US

@@ -32,6 +32,7 @@ _SECRETS = (
     re.compile(r"(?<=://)[^\s/@:]*:[^\s/@]+(?=@)"),  # user:password of a URL
     re.compile(r"(?i)(?<=password=)[^\s&'\",;]+|(?<=secret=)[^\s&'\",;]+|(?<=token=)[^\s&'\",;]+"),
     re.compile(r"/m/[ocu]/[A-Za-z0-9._~-]{16,}"),  # signed links in messages: whoever has one can unsubscribe
+    re.compile(r"(?<=/callbacks/)[a-z]{1,20}/[A-Za-z0-9._~-]{16,}"),  # providers' secret addresses
     re.compile(
         r"[^\s@\"'<>(){}\[\]:,;=/\\]{1,64}(?:@|%40)[^\s@\"'<>(){}\[\]:,;/\\]{1,255}\.[^\s@\"'<>(){}\[\]:,;./\\]{2,}"
     ),  # e-mail

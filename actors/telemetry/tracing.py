@@ -7,8 +7,8 @@ of a W3C ``traceparent``, otherwise made here. A call to a shard may be for many
 
 from __future__ import annotations
 
+import random
 import re
-import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -39,7 +39,12 @@ def current() -> tuple[Trace, ...]:
 def trace_id() -> str:
     """Return the trace id of the current work; a new one, in no log line yet, where it is for no request."""
     traces = _current.get()
-    return traces[0].trace_id if traces else secrets.token_hex(16)
+    return traces[0].trace_id if traces else _new_id()
+
+
+def _new_id() -> str:
+    """Return 128 random bits; a trace's name, which nobody need be unable to guess."""
+    return f"{random.getrandbits(128):032x}"
 
 
 @contextmanager
@@ -55,7 +60,7 @@ def within(traces: Iterable[Trace]) -> Iterator[None]:
 
 def of_headers(request_id: str | None, traceparent: str | None) -> Trace:
     """Return the trace of a request with these headers; ids that are missing or unusable are generated."""
-    made = secrets.token_hex(16)
+    made = _new_id()
     found = _TRACEPARENT.match(traceparent.strip()) if traceparent else None
     if found is not None and found.group(1) == "00" and found.group(3):
         found = None

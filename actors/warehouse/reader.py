@@ -11,9 +11,11 @@ import functools
 import itertools
 import os
 import tempfile
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypedDict, TypeVar
 
 import duckdb
@@ -26,6 +28,7 @@ from actors.warehouse.catalog import Catalog, FileEntry
 from actors.warehouse.datasets import EVENTS, Dataset, dataset_named
 from actors.warehouse.logs import field_names
 from actors.warehouse.rows import check_tenant
+from actors.warehouse.slices import ROW_BYTES, Slice, sliced
 from whisperer.errors import InvariantError
 from whisperer.ids import DecisionId, Partition, TenantId, UserKey
 
@@ -105,6 +108,26 @@ class Reader:
         of = dataset_named(dataset)
         return self._over(of, self._files(tenant, of), connection or self._duckdb.cursor())
 
+    def ask_over(
+        self,
+        tenant: TenantId,
+        dataset: str,
+        question: Callable[[duckdb.DuckDBPyRelation], Answer],
+        between: tuple[int, int],
+    ) -> Answer:
+        """Return the answer to a question about a dataset's rows, over the files whose dates touch [since, until).
+
+        ``between`` is in ms UTC. The question is asked again if a compaction or erasure overtook it.
+        """
+        of = dataset_named(dataset)
+        first, last = (_date(ms) for ms in between)
+
+        def ask() -> Answer:
+            files = (file for file in self._files(tenant, of) if first <= file.date <= last)
+            return question(self._over(of, files, self._duckdb.cursor()))
+
+        return self._ask(ask)
+
     def stream_events(self, tenant: TenantId, user_keys: Collection[UserKey]) -> Iterator[list[StoredEvent]]:
         """Yield all events counted under any of the user keys, by event time, a batch at a time: memory is bounded."""
         order = "timestamp, shard, lsn, index"
@@ -137,6 +160,57 @@ class Reader:
         names = field_names(of.kind).values()
         for rows in self._stream(tenant, of, user_keys, "occurred_at, shard, lsn, index"):
             yield [dict(zip(names, row, strict=True)) for row in rows]
+
+    def rows_by_date(self, tenant: TenantId, dataset: str) -> dict[str, int]:
+        """Return ISO date -> rows of a dataset, without opening a file."""
+        found: Counter[str] = Counter()
+        for file in self._files(tenant, dataset_named(dataset)):
+            found[file.date] += file.n_rows
+        return dict(found)
+
+    def stream_dates(
+        self,
+        tenant: TenantId,
+        dataset: str,
+        between: tuple[str, str],
+        columns: Sequence[str],
+        *,
+        since: int | None = None,
+        until: int | None = None,
+        equal: Mapping[str, str] = MappingProxyType({}),
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield columns of all rows of the ISO dates from the first to the last, oldest first, a batch at a time.
+
+        ``since`` and ``until`` (ms UTC, the latter not included) narrow them further, and ``equal``: column -> value.
+        Memory is bounded by slices of time (:mod:`.slices`).
+        """
+        of = dataset_named(dataset)
+        moment = of.times[0]
+        wanted = _between(moment, since, until)
+        for column, value in equal.items():
+            wanted &= duckdb.ColumnExpression(column) == duckdb.ConstantExpression(value)
+        texts = " + strlen(payload)" if of is EVENTS else ""
+        second = f"floor(epoch_ms({moment}) / 1000.0)::BIGINT"
+        shown = ", ".join(f'"{column}"' for column in columns)
+
+        def rows() -> duckdb.DuckDBPyRelation:
+            files = (file for file in self._files(tenant, of) if between[0] <= file.date <= between[1])
+            return self._over(of, files, self._duckdb.cursor()).filter(wanted)
+
+        def sizes() -> list[tuple[int, int]]:
+            size = f"sum({ROW_BYTES}{texts})::BIGINT AS size"
+            found: list[tuple[int, int]] = rows().aggregate(f"{second} AS second, {size}").order("second").fetchall()
+            return found
+
+        for one in sliced(self._ask(sizes)):
+            part = f'hash(shard, lsn, "index") % {one.n_parts} = {one.part}' if one.n_parts > 1 else "true"
+
+            def ask(one: Slice = one, part: str = part) -> Iterator[pa.RecordBatch]:
+                here = rows().filter(_between(moment, one.first * 1000, one.end * 1000)).filter(part)
+                batches = here.order(f'{moment}, shard, lsn, "index"').project(shown).to_arrow_reader(_BATCH_ROWS)
+                return itertools.chain([*itertools.islice(batches, 1)], batches)
+
+            yield from self._ask(ask)
 
     def lookup_decision(self, tenant: TenantId, decision_id: DecisionId) -> Audit | None:
         """Return a decision with all that followed; None if the warehouse has none of that id for the tenant (yet)."""
@@ -255,8 +329,24 @@ def _is_in(column: str, values: Iterable[Any]) -> duckdb.Expression:
     return duckdb.ColumnExpression(column).isin(*constants)
 
 
+def _between(column: str, since: int | None, until: int | None) -> duckdb.Expression:
+    """Return the condition that a time is in [since, until), ms UTC."""
+    found = duckdb.ConstantExpression(True)
+    for bound, is_lower in ((since, True), (until, False)):
+        if bound is not None:
+            at = duckdb.FunctionExpression("make_timestamp", duckdb.ConstantExpression(bound * 1000))
+            found &= duckdb.ColumnExpression(column) >= at if is_lower else duckdb.ColumnExpression(column) < at
+    return found
+
+
 def _may_hold(file: FileEntry, shard: int, lsns: Collection[int]) -> bool:
     return any(of == shard and any(first <= lsn < last for lsn in lsns) for of, first, last in file.ranges)
+
+
+def _date(ms: int) -> str:
+    """Return the ISO date of a moment, clamped to those that there are."""
+    clamped = min(max(ms, 0), 253_402_300_799_999)
+    return datetime.datetime.fromtimestamp(clamped / 1000, datetime.UTC).date().isoformat()
 
 
 def _literal(path: str) -> str:

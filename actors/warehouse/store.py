@@ -18,10 +18,10 @@ import contextlib
 import logging
 import os
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 import pyarrow as pa
@@ -40,6 +40,8 @@ from actors.warehouse.reader import Audit, Reader, StoredEvent
 from actors.warehouse.rows import ExportRecord, check_tenant
 from whisperer.errors import FencedError, InvariantError, UnavailableError
 from whisperer.ids import DecisionId, TenantId, UserKey
+
+Answer = TypeVar("Answer")
 
 COMPACT_BELOW_BYTES = 16 << 20
 COMPACT_ROWS = 1_000_000
@@ -213,11 +215,31 @@ class Warehouse:
         """See :meth:`Reader.stream_log`."""
         return self._reader.stream_log(tenant, dataset, user_keys)
 
+    def rows_by_date(self, tenant: TenantId, dataset: str) -> dict[str, int]:
+        """See :meth:`Reader.rows_by_date`."""
+        return self._reader.rows_by_date(tenant, dataset)
+
+    def stream_dates(
+        self, tenant: TenantId, dataset: str, between: tuple[str, str], columns: Sequence[str], **narrowed: Any
+    ) -> Iterator[pa.RecordBatch]:
+        """See :meth:`Reader.stream_dates`."""
+        return self._reader.stream_dates(tenant, dataset, between, columns, **narrowed)
+
     def duckdb_relation(
         self, tenant: TenantId, dataset: str = "events", connection: duckdb.DuckDBPyConnection | None = None
     ) -> duckdb.DuckDBPyRelation:
         """See :meth:`Reader.relation`."""
         return self._reader.relation(tenant, dataset, connection)
+
+    def ask_over(
+        self,
+        tenant: TenantId,
+        dataset: str,
+        question: Callable[[duckdb.DuckDBPyRelation], Answer],
+        between: tuple[int, int],
+    ) -> Answer:
+        """See :meth:`Reader.ask_over`."""
+        return self._reader.ask_over(tenant, dataset, question, between)
 
     def files(self, tenant: TenantId | None = None) -> list[FileEntry]:
         """Return the committed files, by path."""

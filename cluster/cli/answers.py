@@ -23,6 +23,21 @@ def read(document: object, kind: type[Answer]) -> Answer:
         raise WhispererError(f"the answer is not one that this release can show: {error}") from None
 
 
+class Delivery(msgspec.Struct):
+    """One entry of the list of deliveries."""
+
+    decision_id: str
+    user_key: str
+    user_id: str | None
+    campaign: str
+    channel: str
+    status: str
+    reason_text: str | None
+    detail: str | None
+    attempts: int
+    at: str | None
+
+
 # -- campaigns and their reports --------------------------------------------------------------------------------------
 
 
@@ -136,6 +151,41 @@ class Days(msgspec.Struct):
     data: list[Day]
 
 
+class Asked(msgspec.Struct):
+    """What a saved report asks."""
+
+    campaigns: list[str]
+    metric: str
+    period: dict[str, str | int] | None = None
+
+
+class SavedReport(msgspec.Struct):
+    name: str
+    definition: Asked
+    changed_at: str | None
+
+
+class CampaignAnswer(msgspec.Struct):
+    """One campaign's part of a saved report's answer: which fields it has depends on the metric."""
+
+    campaign: str
+    candidates: int = 0
+    sent: int = 0
+    no_send: int = 0
+    pending: int = 0
+    refused: dict[str, int] = {}
+    lift: Lift = msgspec.field(default_factory=Lift)
+    uniform_lift: Lift = msgspec.field(default_factory=Lift)
+    days: list[Day] = []
+
+
+class ReportAnswer(msgspec.Struct):
+    name: str
+    metric: str
+    as_of: str | None
+    data: list[CampaignAnswer]
+
+
 # -- decisions and users ----------------------------------------------------------------------------------------------
 
 
@@ -190,6 +240,26 @@ class Entry(msgspec.Struct):
     type: str
     timestamp: str | None = None
     event: str | None = None
+
+
+class UserToken(msgspec.Struct):
+    user_id: str
+    token: str
+    expires_at: str
+
+
+class InboxMessage(msgspec.Struct):
+    id: str
+    campaign: str
+    kind: str
+    title: str
+    state: str
+    sent_at: str | None
+
+
+class Inbox(msgspec.Struct):
+    data: list[InboxMessage]
+    unread: int
 
 
 class Profile(msgspec.Struct):
@@ -278,6 +348,33 @@ class Template(msgspec.Struct):
     template: dict[str, Any]
 
 
+class Found(msgspec.Struct):
+    """One finding of the lint."""
+
+    severity: str
+    code: str
+    message: str
+    locale: str | None = None
+    part: str | None = None
+    line: int | None = None
+    column: int | None = None
+
+
+class Linted(msgspec.Struct):
+    """What the lint finds in a template."""
+
+    errors: int
+    warnings: int
+    findings: list[Found]
+
+
+class Segments(msgspec.Struct):
+    """What an SMS is billed as."""
+
+    encoding: str
+    segments: int
+
+
 class Preview(msgspec.Struct):
     """``reason`` and ``detail`` say why it is not ``rendered``; the other fields are then empty."""
 
@@ -287,14 +384,18 @@ class Preview(msgspec.Struct):
     parts: dict[str, str] = {}
     reason: str = ""
     detail: str = ""
+    sms: Segments | None = None
+    findings: list[Found] = []
 
 
 class Channel(msgspec.Struct):
-    """``config`` is the provider's, without secrets."""
+    """``config`` is the provider's, without secrets; ``callback_url`` is where the provider posts what became of
+    messages."""
 
     channel: str
     provider: str
     config: dict[str, Any]
+    callback_url: str | None = None
 
 
 class PublishedSegment(msgspec.Struct):
@@ -401,6 +502,29 @@ class Simulation(msgspec.Struct):
     progress: Progress
     error: str | None = None
     result: Simulated | None = None
+
+
+class ExportProgress(msgspec.Struct):
+    rows: int
+    share: float | None = None
+
+
+class Export(msgspec.Struct):
+    """What follows ``error`` is None until it is done."""
+
+    id: str
+    of: str
+    format: str
+    state: str
+    progress: ExportProgress
+    created_at: str
+    created_by: str = ""
+    error: str | None = None
+    rows: int | None = None
+    size_bytes: int | None = None
+    sha256: str | None = None
+    expires_at: str | None = None
+    download_url: str | None = None
 
 
 # -- the installation -------------------------------------------------------------------------------------------------

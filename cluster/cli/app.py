@@ -46,9 +46,24 @@ class Commands(LazyGroup):
             "cluster.cli.importing",
             "Import a file of events. If interrupted, run it again to resume; running it twice changes nothing.",
         ),
+        "export": Entry(
+            "cluster.cli.export", "Exports: a tenant's data as NDJSON, CSV or Parquet, made in the background."
+        ),
         "bench": Entry("cluster.cli.bench", "Run a benchmark. Further options are passed to the benchmark itself."),
         "tenant": Entry("cluster.cli.tenant", "Tenants: isolated customers of this installation."),
         "key": Entry("cluster.cli.key", "API keys: write keys send events, secret keys read and change."),
+        "token": Entry("cluster.cli.token", "Tokens: act for a tenant with a role, for a while; who is signed in."),
+        "person": Entry(
+            "cluster.cli.person", "People who sign in: new passwords, second factors, keeping somebody out."
+        ),
+        "issuer": Entry(
+            "cluster.cli.issuer", "Issuers: sign in with OpenID Connect, and take another service's tokens."
+        ),
+        "audit": Entry(
+            "cluster.cli.audit", "The audit log: who changed what, who looked at whom, verified and exported."
+        ),
+        "member": Entry("cluster.cli.member", "Members: people of a tenant, their roles, and invitations."),
+        "role": Entry("cluster.cli.role", "Roles: what members may do; built-in ones, and a tenant's own."),
         "segment": Entry("cluster.cli.segment", "Segments: groups of users by a predicate, kept up to date."),
         "template": Entry("cluster.cli.template", "Templates: what is written to users, in their languages."),
         "campaign": Entry(
@@ -57,13 +72,21 @@ class Commands(LazyGroup):
         "policy": Entry(
             "cluster.cli.policy", "Policies: trained versions, who decides for whom, and on what evidence."
         ),
+        "review": Entry(
+            "cluster.cli.review", "Reviews: what waits for somebody else's approval, and what became of it."
+        ),
         "decision": Entry("cluster.cli.decision", "Decisions: the whole audit of one."),
+        "delivery": Entry("cluster.cli.delivery", "Deliveries: what became of each message, dead letters among them."),
         "channel": Entry("cluster.cli.channel", "Channels: e-mail, SMS, push and webhooks, and who carries each."),
-        "user": Entry("cluster.cli.user", "Users: show, export or erase what is held on one; record consent."),
+        "user": Entry(
+            "cluster.cli.user", "Users: list and search; show, export or erase what is held on one; record consent."
+        ),
         "shards": Entry(
             "cluster.cli.shards",
             "Shards: what each holds; move partitions, add, empty, remove and upgrade shards while everything runs.",
         ),
+        "tls": Entry("cluster.cli.tls", "TLS: use a renewed certificate without dropping a request."),
+        "secrets": Entry("cluster.cli.secrets", "Secrets at rest: the keys that seal passwords and signing keys."),
         "node": Entry(
             "cluster.cli.node", "Nodes: further machines that an installation's shards and replicas may live on."
         ),

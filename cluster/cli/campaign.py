@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from cluster.cli import answers, output
+from cluster.cli import answers, bulk, output
+from cluster.cli.drafting import Drafted, add_commands
 from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir, TenantOption
 from cluster.cli.report import show_report
 from cluster.cli.resources import all_pages, flagged, named, read_object, through
@@ -19,6 +20,9 @@ app = typer.Typer(
 )
 
 Name = Annotated[str, typer.Argument(metavar="NAME")]
+
+add_commands(app, Drafted("campaign", "campaigns", "trial-welcome"))
+bulk.add_command(app, "campaigns", "campaign")
 
 
 @app.command("list")

@@ -43,6 +43,61 @@ def list_(tenant: TenantOption, data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJs
     output.print_table(("channel", "provider", "where"), rows, "No channels.")
 
 
+@app.command("show")
+def show(
+    channel: Annotated[str, typer.Argument(metavar="CHANNEL", help=_any_of(tuple(CHANNELS)))],
+    tenant: TenantOption,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    json: AsJson = False,
+) -> None:
+    """Show a channel's provider, without its secrets, and the URL for the provider's callbacks, which is a secret.
+
+    The URL is known only while the installation runs.
+
+    Example:
+
+        whisperer channel show email --tenant acme
+    """
+    found = through(
+        data_dir,
+        lambda operator: operator.get("tenants", tenant, "channels", channel),
+        lambda plane, documents: documents.channel_document(channel, plane.list_channels(tenant)[channel]),
+    )
+    if json:
+        output.print_json(found)
+    else:
+        _print(answers.read(found, answers.Channel))
+
+
+@app.command("rotate-callback")
+def rotate_callback(
+    channel: Annotated[str, typer.Argument(metavar="CHANNEL", help=_any_of(tuple(CHANNELS)))],
+    tenant: TenantOption,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    json: AsJson = False,
+) -> None:
+    """Replace the URL for the provider's callbacks. The old one is void within a second: give the provider the new one.
+
+    Example:
+
+        whisperer channel rotate-callback email --tenant acme
+    """
+    document = through(
+        data_dir,
+        lambda operator: operator.post("tenants", tenant, "channels", channel, "callback", "rotate"),
+        lambda plane, documents: documents.channel_document(channel, plane.replace_callback_token(tenant, channel)),
+    )
+    if json:
+        output.print_json(document)
+    else:
+        _print(answers.read(document, answers.Channel))
+
+
+def _print(channel: answers.Channel) -> None:
+    rows = [("provider", channel.provider), *sorted(channel.config.items())]
+    output.print_table(("setting", "value"), [*rows, ("callback URL", channel.callback_url or "none")], "")
+
+
 @app.command("set")
 def set_(
     channel: Annotated[str, typer.Argument(metavar="CHANNEL", help=_any_of(tuple(CHANNELS)))],
@@ -75,4 +130,7 @@ def set_(
     if json:
         output.print_json(document)
     else:
-        output.say(f"{channel} goes through {answers.read(document, answers.Channel).provider}.")
+        changed = answers.read(document, answers.Channel)
+        output.say(f"{channel} goes through {changed.provider}.")
+        if changed.callback_url is not None:
+            output.say(f"Its callbacks go to {changed.callback_url}")

@@ -20,12 +20,17 @@ def open_control_plane(data_dir: Path, *, create: bool = False) -> ControlPlane:
     """
     # SQLAlchemy takes 0.6 s of CPU, which help, completion and commands to a running installation do without.
     from cluster.control_plane import ControlPlane
+    from cluster.control_plane.keyring import Keyring, make_key_file
 
     if create:
         installation.prepare_folder(data_dir)
-    elif not (data_dir / "control.db").exists():
+    in_force = settings_in_force(data_dir).control_plane
+    url, key_file = in_force.url, Path(in_force.key_file)
+    own = data_dir.resolve() / "control.db"
+    if not create and url == f"sqlite:///{own}" and not own.exists():
         installation.load(data_dir)
-    return ControlPlane(settings_in_force(data_dir).control_plane.url)
+    make_key_file(key_file)
+    return ControlPlane(url, data_dir / installation.WITNESS_FILE, Keyring.of_file(key_file))
 
 
 def settings_in_force(data_dir: Path) -> Settings:
@@ -39,4 +44,4 @@ def settings_in_force(data_dir: Path) -> Settings:
     # What checks them takes 0.3 s of CPU, which commands to a running installation do without.
     from cluster import settings
 
-    return settings.load(data_dir)
+    return settings.load(data_dir, remembered=None if record is None else record.remembered)

@@ -16,6 +16,7 @@ from cluster.errors import InstallationError, NoFreePortsError, NotInstalledErro
 from cluster.launch.file_modes import PRIVATE
 from whisperer.errors import (
     ConflictError,
+    ForbiddenError,
     NotFoundError,
     ProblemsError,
     RequestError,
@@ -31,6 +32,7 @@ _CODES: tuple[tuple[type[WhispererError], int], ...] = (
     (NoFreePortsError, FAILED),
     (NotFoundError, NOT_FOUND),
     (ConflictError, REFUSED),
+    (ForbiddenError, REFUSED),
     (RequestError, USAGE),
     (UnavailableError, NOT_RUNNING),
     (WhispererError, FAILED),

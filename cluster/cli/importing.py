@@ -53,7 +53,7 @@ def import_(
         raise typer.BadParameter("say what the rows are: either --map MAP.json or --segment")
     if url is None:
         with Operator(data_dir) as operator:
-            url = operator.installation.url
+            url = operator.installation.local_url
     made = None
     if key is None:
         with open_control_plane(data_dir) as plane:

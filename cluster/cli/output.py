@@ -36,6 +36,13 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], empty:
     Console().print(table)
 
 
+def print_styled(lines: Iterable[tuple[str, str]]) -> None:
+    """Print lines, each with a style that only a terminal shows."""
+    console = Console()
+    for text, style in lines:
+        console.print(_harmless(text), style=style, markup=False, highlight=False, soft_wrap=True)
+
+
 def say(message: str) -> None:
     """Print a remark next to the result: on stderr, so that stdout contains only what a program reads."""
     Console(stderr=True).print(_harmless(message), markup=False, highlight=False, soft_wrap=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import typer
 
-from cluster.cli import answers, output
+from cluster.cli import answers, drafting, output
 from cluster.cli.control import open_control_plane, settings_in_force
 from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir, TenantOption
 from cluster.cli.resources import all_pages, read_object, through
@@ -26,6 +26,7 @@ app = typer.Typer(
 Name = Annotated[str, typer.Argument(metavar="NAME")]
 Reason = Annotated[str, typer.Option(help="Why; kept in the history.")]
 BY = "command line"
+_OF = drafting.Drafted("policy", "policies", "offers")
 
 
 @app.command("list")
@@ -106,6 +107,45 @@ def register(
         lambda plane, documents: documents.policy_document(plane.register_policy(tenant, artifact.manifest, by=BY)),
     )
     _told(document, json)
+
+
+@app.command()
+def submit(
+    name: Name,
+    version: Annotated[int, typer.Argument(metavar="VERSION", min=1)],
+    tenant: TenantOption,
+    note: drafting.Note = "",
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    json: AsJson = False,
+) -> None:
+    """Submit a version: somebody else is asked to approve that it is rolled out.
+
+    Where the tenant asks for it, no step is taken without. One approval is good for all steps.
+
+    Example:
+
+        whisperer policy submit offers 2 --tenant acme --note "trained on the new prices"
+    """
+    drafting.write_draft(data_dir, tenant, _OF, name, {"version": version})
+    drafting.say_review(drafting.submit_draft(data_dir, tenant, _OF, name, note), json)
+
+
+@app.command()
+def diff(
+    name: Name,
+    tenant: TenantOption,
+    from_: drafting.From = "live",
+    to: drafting.To = "draft",
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    json: AsJson = False,
+) -> None:
+    """Show how the manifests of two versions differ; the draft is the version that was submitted.
+
+    Example:
+
+        whisperer policy diff offers --tenant acme --from 1 --to 2
+    """
+    drafting.show_difference(data_dir, tenant, _OF, name, from_, to, json)
 
 
 @app.command()

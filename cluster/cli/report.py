@@ -1,20 +1,63 @@
-"""`whisperer report`: what a campaign did with every candidate, and what that was worth."""
+"""`whisperer report`: what a campaign did with every candidate, and what that was worth; and reports kept under a name.
+
+`whisperer report CAMPAIGN` is `whisperer report show CAMPAIGN`: whatever is no command of the group is a campaign.
+"""
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from cluster.cli import answers, output
 from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir, TenantOption
+from cluster.cli.resources import all_pages
 from cluster.operator_client import Operator
 
-app = typer.Typer()
+SHOW = "show"
 
 
-@app.command()
+class OrACampaign(TyperGroup):
+    """Take a first argument that is no command for the campaign to show."""
+
+    otherwise = SHOW
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse as Typer's group does."""
+        if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
+            args = [self.otherwise, *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(
+    name="report",
+    cls=OrACampaign,
+    no_args_is_help=True,
+    help="""Show a campaign's accounting and its lift over the holdout, like `whisperer campaign report`.
+
+    Reports about several campaigns can be saved and run again.
+
+    Examples:
+
+        whisperer report trial-welcome --tenant acme
+        whisperer report save weekly --campaign trial-welcome --metric lift_by_day --days 7 --tenant acme
+        whisperer report run weekly --tenant acme
+    """,
+)
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Of the saved report.")]
+
+
+class Metric(StrEnum):
+    accounting = "accounting"
+    lift = "lift"
+    lift_by_day = "lift_by_day"
+
+
+@app.command(SHOW)
 def report(
     campaign: Annotated[str, typer.Argument(metavar="CAMPAIGN")],
     tenant: TenantOption,
@@ -24,11 +67,11 @@ def report(
     data_dir: DataDir = DEFAULT_DATA_DIR,
     json: AsJson = False,
 ) -> None:
-    """Show a campaign's accounting and its lift over the holdout, like `whisperer campaign report`.
+    """Show a campaign's accounting and its lift over the holdout; `show` can be left out.
 
     Examples:
 
-        whisperer report trial-welcome --tenant acme
+        whisperer report show trial-welcome --tenant acme
         whisperer report trial-welcome --tenant acme --days
     """
     if not days:
@@ -40,6 +83,111 @@ def report(
         output.print_json(document)
     else:
         print_days(answers.read(document, answers.Days))
+
+
+@app.command()
+def save(
+    name: Name,
+    tenant: TenantOption,
+    campaign: Annotated[list[str], typer.Option(metavar="NAME", help="A campaign; repeat for more.")],
+    metric: Annotated[Metric, typer.Option(help="What to report of each.")] = Metric.accounting,
+    days: Annotated[int | None, typer.Option(metavar="N", help="Of lift_by_day: the last N days.", min=1)] = None,
+    first: Annotated[str | None, typer.Option("--from", metavar="DAY", help="Of lift_by_day: 2026-01-01.")] = None,
+    last: Annotated[str | None, typer.Option("--to", metavar="DAY", help="Of lift_by_day: this day included.")] = None,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    json: AsJson = False,
+) -> None:
+    """Save a report under a name, or replace it.
+
+    Examples:
+
+        whisperer report save weekly --campaign trial-welcome --metric lift_by_day --days 7 --tenant acme
+        whisperer report save all --campaign trial-welcome --campaign win-back --metric lift --tenant acme
+    """
+    asked = {"last_days": days, "from": first, "to": last}
+    period = {key: value for key, value in asked.items() if value is not None}
+    definition: dict[str, Any] = {"campaigns": campaign, "metric": metric.value}
+    with Operator(data_dir) as operator:
+        document = operator.put(
+            "tenants",
+            tenant,
+            "reports",
+            name,
+            body={"definition": definition | ({"period": period} if period else {})},
+        )
+    if json:
+        output.print_json(document)
+    else:
+        output.say(f"Saved {name}: `whisperer report run {name} --tenant {tenant}`.")
+
+
+@app.command("list")
+def list_(tenant: TenantOption, data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJson = False) -> None:
+    """List the saved reports.
+
+    Example:
+
+        whisperer report list --tenant acme
+    """
+    with Operator(data_dir) as operator:
+        found = all_pages(operator, "tenants", tenant, "reports")
+    if json:
+        output.print_json(found)
+        return
+    rows = [
+        (one.name, one.definition.metric, " ".join(one.definition.campaigns), one.changed_at)
+        for one in answers.read(found, list[answers.SavedReport])
+    ]
+    empty = "No saved reports: `whisperer report save NAME --campaign NAME --tenant NAME`."
+    output.print_table(("name", "metric", "campaigns", "changed"), rows, empty)
+
+
+@app.command()
+def run(name: Name, tenant: TenantOption, data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJson = False) -> None:
+    """Answer a saved report with what is known now.
+
+    Example:
+
+        whisperer report run weekly --tenant acme --json
+    """
+    with Operator(data_dir, timeout_s=600.0) as operator:
+        document = operator.get("tenants", tenant, "reports", name, "result")
+    if json:
+        output.print_json(document)
+    else:
+        print_answer(answers.read(document, answers.ReportAnswer))
+
+
+@app.command()
+def delete(name: Name, tenant: TenantOption, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
+    """Delete a saved report.
+
+    Example:
+
+        whisperer report delete weekly --tenant acme
+    """
+    with Operator(data_dir) as operator:
+        operator.delete("tenants", tenant, "reports", name)
+    output.say(f"Deleted {name}.")
+
+
+def print_answer(answer: answers.ReportAnswer) -> None:
+    """Print a saved report's answer for people."""
+    output.say(f"{answer.name} as of {answer.as_of}")
+    if answer.metric == Metric.accounting:
+        rows = [
+            (one.campaign, one.candidates, one.sent, one.no_send, sum(one.refused.values()), one.pending)
+            for one in answer.data
+        ]
+        output.print_table(("campaign", "candidates", "sent", "no_send", "refused", "pending"), rows, "Nothing.")
+        return
+    for one in answer.data:
+        output.say(f"{one.campaign}:")
+        if answer.metric == Metric.lift_by_day:
+            print_day_rows(one.days)
+            continue
+        for name, lift in (("policy", one.lift), ("uniform", one.uniform_lift)):
+            output.say(f"  {name} over holdout: {_lift(lift)}")
 
 
 def show_report(name: str, tenant: str, data_dir: Path, json: bool) -> None:
@@ -54,6 +202,15 @@ def show_report(name: str, tenant: str, data_dir: Path, json: bool) -> None:
 
 def print_days(days: answers.Days) -> None:
     """Print the report by day for people."""
+    print_day_rows(days.data)
+    output.say("A user joins when the goal's window has closed; * marks a difference, whenever it is first seen.")
+    if days.data and days.data[-1].sample_ratio.suspicious:
+        p = days.data[-1].sample_ratio.p_value
+        output.say(f"The groups are not as large as their shares (p = {p:.2g} at all looks): do not believe the lift.")
+
+
+def print_day_rows(days: list[answers.Day]) -> None:
+    """Print days with their lifts for people."""
     output.print_table(
         ("until", "users", "policy over holdout", "uniform over holdout", "policy over uniform"),
         [
@@ -62,14 +219,10 @@ def print_days(days: answers.Days) -> None:
                 sum(group.users for group in day.groups),
                 *map(_look, (day.lift, day.uniform_lift, day.over_uniform)),
             )
-            for day in days.data
+            for day in days
         ],
         "No user's window has closed yet.",
     )
-    output.say("A user joins when the goal's window has closed; * marks a difference, whenever it is first seen.")
-    if days.data and days.data[-1].sample_ratio.suspicious:
-        p = days.data[-1].sample_ratio.p_value
-        output.say(f"The groups are not as large as their shares (p = {p:.2g} at all looks): do not believe the lift.")
 
 
 def _look(lift: answers.Look) -> str:

@@ -48,12 +48,12 @@ def running_operator(data_dir: Path) -> Operator | None:
         return None
 
 
-def all_pages(operator: Operator, *path: str) -> list[dict[str, Any]]:
+def all_pages(operator: Operator, *path: str, **query: str) -> list[dict[str, Any]]:
     """Fetch every page of a list and return all entries."""
     found: list[dict[str, Any]] = []
     cursor: str | None = ""
     while cursor is not None:
-        page = operator.get(*path, **({"cursor": cursor} if cursor else {}))
+        page = operator.get(*path, **query, **({"cursor": cursor} if cursor else {}))
         found += page["data"]
         cursor = page["next_cursor"]
     return found

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from cluster.cli import answers, output
+from cluster.cli import answers, bulk, drafting, output
 from cluster.cli.control import open_control_plane
 from cluster.cli.exit_codes import NOT_FOUND
 from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir, TenantOption
@@ -24,6 +24,10 @@ app = typer.Typer(
 )
 
 _POLL_S = 0.25
+
+_OF = drafting.Drafted("segment", "segments", "regulars", lambda predicate: {"predicate": predicate})
+drafting.add_commands(app, _OF)
+bulk.add_command(app, "segments", "segment")
 
 
 @app.command("list")
@@ -56,13 +60,16 @@ def list_(
 @app.command()
 def publish(
     name: Annotated[str, typer.Argument(metavar="NAME")],
-    file: Annotated[typer.FileText, typer.Argument(metavar="FILE", help="Predicate as JSON; - reads stdin.")],
     tenant: TenantOption,
+    file: Annotated[
+        typer.FileText | None,
+        typer.Argument(metavar="FILE", help="Predicate as JSON; - reads stdin. [default: the draft]"),
+    ] = None,
     wait: Annotated[bool, typer.Option(help="Wait until every present user has been looked at.")] = True,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     json: AsJson = False,
 ) -> None:
-    """Publish a predicate as the next version of a segment; docs/segments.md describes the language.
+    """Publish a predicate, or the draft, as a segment's next version; docs/segments.md describes the language.
 
     While the installation runs, existing users are evaluated now, with progress; otherwise at the next start.
 
@@ -71,7 +78,11 @@ def publish(
         whisperer segment publish regulars regulars.json --tenant acme
         echo '{"event": "Order Completed", "count": 3, "days": 30}' |
           whisperer segment publish regulars - --tenant acme
+        whisperer segment publish regulars --tenant acme
     """
+    if file is None:
+        _publish_draft(data_dir, tenant, name, wait, json)
+        return
     predicate = to_json(parse_json(file.read()))
     version = _publish(data_dir, tenant, name, predicate, wait)
     if json:
@@ -146,6 +157,17 @@ def _publish(data_dir: Path, tenant: str, name: str, predicate: dict[str, Any], 
 
     version: int = through(data_dir, online, lambda plane, _: plane.publish_segment(tenant, name, predicate))
     return version
+
+
+def _publish_draft(data_dir: Path, tenant: str, name: str, wait: bool, json: bool) -> None:
+    document = drafting.publish(data_dir, tenant, _OF, name)
+    if wait and (operator := running_operator(data_dir)):
+        with operator:
+            _watch(operator, tenant, name)
+    if json:
+        output.print_json(document)
+    else:
+        output.say(f"Published {name} version {answers.read(document, answers.PublishedSegment).version}.")
 
 
 def _watch(operator: Operator, tenant: str, name: str) -> None:

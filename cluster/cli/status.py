@@ -35,7 +35,7 @@ def status(data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJson = False) -> None:
         else:
             output.say(f"Down. Start it with `whisperer up --data-dir {data_dir}`.")
         raise typer.Exit(NOT_RUNNING)
-    ready, why = readiness.probe(record.url)
+    ready, why = readiness.probe(record.local_url)
     own = pids.find(record.id, Path(record.temp_dir), record.pids)
     document: dict[str, Any] = {
         "running": True,

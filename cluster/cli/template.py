@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+from collections import Counter
+from pathlib import Path
 from typing import Annotated, Any
 
+import msgspec
 import typer
 
-from cluster.cli import answers, output
+from cluster.cli import answers, bulk, drafting, output, template_translations
+from cluster.cli.draft_answers import Published
 from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir, TenantOption
 from cluster.cli.resources import all_pages, named, read_object, through
 from cluster.operator_client import Operator
@@ -16,6 +21,11 @@ app = typer.Typer(
 )
 
 Name = Annotated[str, typer.Argument(metavar="NAME")]
+
+_OF = drafting.Drafted("template", "templates", "tips-email")
+drafting.add_commands(app, _OF)
+bulk.add_command(app, "templates", "template")
+app.add_typer(template_translations.app, name="translations")
 
 
 @app.command("list")
@@ -70,6 +80,21 @@ def put(
     else:
         written = answers.read(document, answers.Template)
         output.say(f"Published {called} version {written.version} for {written.channel}.")
+
+
+@app.command()
+def publish(name: Name, tenant: TenantOption, data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJson = False) -> None:
+    """Publish the draft of a template as its next version.
+
+    Example:
+
+        whisperer template publish tips-email --tenant acme
+    """
+    document = drafting.publish(data_dir, tenant, _OF, name)
+    if json:
+        output.print_json(document)
+    else:
+        output.say(f"Published {name} version {answers.read(document, Published).version}.")
 
 
 @app.command()
@@ -137,3 +162,59 @@ def preview(
     for part, text in found.parts.items():
         output.say(f"-- {part}")
         print(text)
+    if found.sms is not None:
+        output.say(f"-- {found.sms.segments} segment(s) of {found.sms.encoding}")
+    _show_findings(found.findings)
+
+
+@app.command()
+def lint(
+    which: Annotated[str, typer.Argument(metavar="FILE|NAME", help="A file of JSON, - for stdin, or a template.")],
+    tenant: Annotated[str | None, typer.Option(help="Whose template it is; a file needs none.")] = None,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    json: AsJson = False,
+) -> None:
+    """Say what is wrong with a template, or could be better; exit code 1 if it could not be published.
+
+    A file is looked over here, without an installation.
+
+    Examples:
+
+        whisperer template lint tips.json
+        whisperer template lint tips-email --tenant acme
+    """
+    if which == "-" or Path(which).is_file():
+        from whisperer.content.lint.checks import lint_template  # loads Liquid, which no other command needs
+
+        text = sys.stdin.read() if which == "-" else Path(which).read_text(encoding="utf-8")
+        body = read_object(text, "the template")
+        body.pop("name", None)
+        findings = msgspec.to_builtins(lint_template(body))
+        of = Counter(finding["severity"] for finding in findings)
+        document: Any = {"errors": of["error"], "warnings": of["warning"], "findings": findings}
+    else:
+        if tenant is None:
+            raise typer.BadParameter(f"there is no file {which}; of a published template, name its --tenant")
+        with Operator(data_dir) as operator:
+            document = operator.post("tenants", tenant, "templates", which, "lint", body={})
+    if json:
+        output.print_json(document)
+    found = answers.read(document, answers.Linted)
+    if not json:
+        _show_findings(found.findings)
+        output.say(f"{found.errors} error(s), {found.warnings} warning(s)")
+    if found.errors:
+        raise typer.Exit(1)
+
+
+def _show_findings(findings: list[answers.Found]) -> None:
+    rows = [
+        (found.severity, found.code, "/".join(filter(None, (found.locale, found.part))), _place(found), found.message)
+        for found in findings
+    ]
+    if rows:
+        output.print_table(("severity", "code", "in", "at", "message"), rows, "")
+
+
+def _place(found: answers.Found) -> str:
+    return "" if found.line is None else f"{found.line}:{found.column}"

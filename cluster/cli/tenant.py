@@ -7,11 +7,13 @@ from typing import Annotated
 
 import typer
 
-from cluster.cli import output
+from cluster.cli import output, tenant_environment, tenant_settings
 from cluster.cli.control import open_control_plane
 from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir
 
 app = typer.Typer(name="tenant", help="Tenants: isolated customers of this installation.", no_args_is_help=True)
+app.add_typer(tenant_environment.app, name="environment")
+app.add_typer(tenant_settings.app, name="settings")
 
 
 @app.command()
@@ -39,7 +41,7 @@ def create(
 
 @app.command("list")
 def list_(data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJson = False) -> None:
-    """List the tenants.
+    """List the tenants and their environments.
 
     Example:
 

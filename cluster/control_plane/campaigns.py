@@ -4,7 +4,8 @@
 
 The version in force is the newest published one. Publishing the next version ends it; editing an ended campaign and
 publishing it again revives it as a new version. Publishing pins the newest version of every template that the arms
-name. What a campaign may contain is decided in ``whisperer/journeys``.
+name. What a campaign may contain is decided in ``whisperer/journeys``, whether it may go live in
+:mod:`cluster.control_plane.approval`.
 """
 
 from __future__ import annotations
@@ -16,12 +17,15 @@ from itertools import groupby
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from cluster.control_plane.approval import Kind, called, content_tag, outdate, permit, permit_again, went_live
+from cluster.control_plane.audit.acting import acting
 from cluster.control_plane.etags import check, etag
 from cluster.control_plane.models import CampaignRow
-from cluster.control_plane.pinning import pin
+from cluster.control_plane.pinning import check_trigger, pin
 from cluster.control_plane.transactions import Transactions, find_tenant, now_ms
 from whisperer.errors import ConflictError, NotFoundError
 from whisperer.ids import TenantId
+from whisperer.journeys.caller import to_caller
 from whisperer.journeys.campaign import Campaign, CampaignStatus, from_json, to_json
 from whisperer.journeys.parse import parse_campaign
 
@@ -59,6 +63,11 @@ class CampaignVersion:
     def campaign(self) -> Campaign:
         return from_json(self.definition)
 
+    @property
+    def draft_etag(self) -> str:
+        """The tag of its content as a draft, whatever templates it is pinned to."""
+        return _tag(self.name, self.definition)
+
 
 class Campaigns(Transactions):
     """Creates, publishes, pauses, resumes, ends and reads campaigns."""
@@ -71,10 +80,10 @@ class Campaigns(Transactions):
         campaign = parse_campaign(definition, name)
         with self._writing() as session:
             owner = find_tenant(session, tenant)
-            if _versions(session, owner.id, name):
+            if versions_of(session, owner.id, name):
                 raise ConflictError(f"campaign {name!r} exists already; change it with PUT", code="campaign_exists")
-            draft = _write_draft(session, owner.id, campaign)
-            return _publish(session, owner.id, name) if publish else draft
+            draft = write_draft(session, owner.id, campaign)
+            return publish_draft(session, owner.id, name) if publish else draft
 
     def put_campaign(
         self, tenant: str, name: str, definition: object, *, publish: bool = False, if_match: str | None = None
@@ -87,16 +96,16 @@ class Campaigns(Transactions):
         campaign = parse_campaign(definition, name)
         with self._writing() as session:
             owner = find_tenant(session, tenant)
-            held = _versions(session, owner.id, name)
+            held = versions_of(session, owner.id, name)
             check(if_match, _whole(held).etag if held else None)
-            draft = _write_draft(session, owner.id, campaign)
-            return _publish(session, owner.id, name) if publish else draft
+            draft = write_draft(session, owner.id, campaign)
+            return publish_draft(session, owner.id, name) if publish else draft
 
     def get_campaign(self, tenant: str, name: str, version: int | None = None) -> CampaignVersion:
         """Return the named version, or else the version in force, or else the draft. Raises NotFoundError."""
         with self._reading() as session:
             owner = find_tenant(session, tenant)
-            rows = _require(_versions(session, owner.id, name), name)
+            rows = _require(versions_of(session, owner.id, name), name)
             whole = _whole(rows)
             if version is None:
                 return whole
@@ -110,14 +119,15 @@ class Campaigns(Transactions):
         with self._reading() as session:
             return campaigns_of(session, find_tenant(session, tenant).id)
 
-    def publish_campaign(self, tenant: str, name: str) -> CampaignVersion:
+    def publish_campaign(self, tenant: str, name: str, *, if_match: str | None = None) -> CampaignVersion:
         """Put the draft into force, live; a live campaign without a draft takes up newer templates.
 
-        A live campaign that would come out the same is left unchanged. Raises CampaignError (`unknown_template` among
-        others) and ConflictError (`nothing_to_publish`).
+        A live campaign that would come out the same is left unchanged. ``if_match`` names the campaign's tag or its
+        draft's. Raises CampaignError (`unknown_template` among others), StaleError and ConflictError
+        (`nothing_to_publish`, `approval_required`).
         """
         with self._writing() as session:
-            return _publish(session, find_tenant(session, tenant).id, name)
+            return publish_draft(session, find_tenant(session, tenant).id, name, if_match)
 
     def pause_campaign(self, tenant: str, name: str) -> CampaignVersion:
         """Stop considering users, and stop sends not yet given to a provider. Pausing twice changes nothing."""
@@ -138,12 +148,15 @@ class Campaigns(Transactions):
 
     def _turn(self, tenant: str, name: str, allowed: Sequence[str], status: str) -> CampaignVersion:
         with self._writing() as session:
-            rows = _require(_versions(session, find_tenant(session, tenant).id, name), name)
-            row = _in_force(rows) or rows[-1]
+            owner = find_tenant(session, tenant)
+            rows = _require(versions_of(session, owner.id, name), name)
+            row = in_force(rows) or rows[-1]
             if row.status not in allowed:
                 raise ConflictError(f"{name} is {row.status}; publish it first", code="campaign_not_live")
             if row.status != status:
                 _set_status(row, status)
+                if row.published_at is None:  # a draft that ended is a draft no more
+                    outdate(session, owner.id, Kind.CAMPAIGN, name, None)
             return _whole(rows)
 
 
@@ -154,7 +167,8 @@ def campaigns_of(session: Session, tenant_id: TenantId) -> list[CampaignVersion]
     return [_whole(list(versions)) for _, versions in groupby(rows, key=lambda row: row.name)]
 
 
-def _versions(session: Session, tenant_id: TenantId, name: str) -> list[CampaignRow]:
+def versions_of(session: Session, tenant_id: TenantId, name: str) -> list[CampaignRow]:
+    """Return all versions of a campaign, oldest first; a draft is the last of them."""
     query = select(CampaignRow).where(CampaignRow.tenant_id == tenant_id, CampaignRow.name == name)
     return list(session.scalars(query.order_by(CampaignRow.version)))
 
@@ -165,22 +179,21 @@ def _require(rows: list[CampaignRow], name: str) -> list[CampaignRow]:
     return rows
 
 
-def _in_force(rows: Sequence[CampaignRow]) -> CampaignRow | None:
+def in_force(rows: Sequence[CampaignRow]) -> CampaignRow | None:
+    """Return the version in force, of all versions of a campaign, oldest first."""
     return next((row for row in reversed(rows) if row.published_at is not None), None)
 
 
-def _write_draft(session: Session, tenant_id: TenantId, campaign: Campaign) -> CampaignVersion:
-    rows = _versions(session, tenant_id, campaign.name)
+def write_draft(session: Session, tenant_id: TenantId, campaign: Campaign) -> CampaignVersion:
+    """Write a campaign's draft. Raises ConflictError (`too_many_campaigns`)."""
+    rows = versions_of(session, tenant_id, campaign.name)
     definition = to_json(campaign)
-    if all(row.status == CampaignStatus.ENDED for row in rows):
-        going = select(func.count(CampaignRow.name.distinct()))
-        n_going = session.scalars(
-            going.where(CampaignRow.tenant_id == tenant_id, CampaignRow.status != CampaignStatus.ENDED)
-        ).one()
-        if n_going >= MOST_GOING:
-            raise ConflictError(f"{MOST_GOING} campaigns have not ended: end one first", code="too_many_campaigns")
+    _check_going(session, tenant_id, rows)
+    outdate(session, tenant_id, Kind.CAMPAIGN, campaign.name, _tag(campaign.name, definition))
+    if rows and rows[-1].status == CampaignStatus.DRAFT and rows[-1].definition == definition:
+        return _whole(rows)
     if rows and rows[-1].status == CampaignStatus.DRAFT:
-        rows[-1].definition, rows[-1].changed_at = definition, now_ms()
+        rows[-1].definition, rows[-1].changed_at, rows[-1].written_by = definition, now_ms(), called(acting())
     else:
         version = rows[-1].version + 1 if rows else 1
         rows.append(_add(session, tenant_id, campaign.name, version, definition))
@@ -188,9 +201,24 @@ def _write_draft(session: Session, tenant_id: TenantId, campaign: Campaign) -> C
     return _whole(rows)
 
 
-def _publish(session: Session, tenant_id: TenantId, name: str) -> CampaignVersion:
-    rows = _require(_versions(session, tenant_id, name), name)
-    newest, in_force = rows[-1], _in_force(rows)
+def _check_going(session: Session, tenant_id: TenantId, rows: Sequence[CampaignRow]) -> None:
+    """Raise ConflictError if one more campaign than those that have not ended would be too many."""
+    if not all(row.status == CampaignStatus.ENDED for row in rows):
+        return
+    going = select(func.count(CampaignRow.name.distinct()))
+    n_going = session.scalars(
+        going.where(CampaignRow.tenant_id == tenant_id, CampaignRow.status != CampaignStatus.ENDED)
+    ).one()
+    if n_going >= MOST_GOING:
+        raise ConflictError(f"{MOST_GOING} campaigns have not ended: end one first", code="too_many_campaigns")
+
+
+def publish_draft(session: Session, tenant_id: TenantId, name: str, if_match: str | None = None) -> CampaignVersion:
+    """Put a campaign's draft into force; see :meth:`Campaigns.publish_campaign`."""
+    rows = _require(versions_of(session, tenant_id, name), name)
+    newest, before = rows[-1], in_force(rows)
+    tag = _tag(name, newest.definition)
+    check(if_match, _whole(rows).etag, tag)
     if newest.status not in (CampaignStatus.DRAFT, CampaignStatus.LIVE):
         hint = "resume it" if newest.status == CampaignStatus.PAUSED else "edit it first"
         raise ConflictError(f"{name} is {newest.status} and has no draft; {hint}", code="nothing_to_publish")
@@ -200,12 +228,63 @@ def _publish(session: Session, tenant_id: TenantId, name: str) -> CampaignVersio
             return _whole(rows)
         newest = _add(session, tenant_id, name, newest.version + 1, definition)
         rows = [*rows, newest]
-    if in_force is not None:
-        _set_status(in_force, CampaignStatus.ENDED)
-    newest.definition, newest.status = definition, CampaignStatus.LIVE
-    newest.published_at = newest.changed_at = now_ms()
+    review_id = permit(session, tenant_id, Kind.CAMPAIGN, name, tag)
+    _put_into_force(newest, before, definition, CampaignStatus.LIVE)
+    went_live(session, tenant_id, Kind.CAMPAIGN, name, newest.version, tag, review_id)
     session.flush()
     return _whole(rows)
+
+
+def roll_back(session: Session, tenant_id: TenantId, name: str, to: int, if_match: str | None) -> CampaignVersion:
+    """Put the content of an older version into force as a new one, with the templates it was pinned to.
+
+    A draft of other content stays, under the next number. A paused campaign stays paused. Raises NotFoundError
+    (`campaign_not_found`, `version_not_found`), StaleError, CampaignError (`unknown_segment`) and ConflictError
+    (`nothing_to_roll_back`, `approval_required`, `too_many_campaigns`).
+    """
+    rows = _require(versions_of(session, tenant_id, name), name)
+    newest, before = rows[-1], in_force(rows)
+    check(if_match, _whole(rows).etag)
+    older = next((row for row in rows if row.version == to and row.published_at is not None), None)
+    if older is None:
+        raise NotFoundError(f"no version {to} of campaign {name!r} was ever live", code="version_not_found")
+    if older is before and older.status != CampaignStatus.ENDED:
+        raise ConflictError(f"version {to} of {name} is in force already", code="nothing_to_roll_back")
+    _check_going(session, tenant_id, rows)
+    check_trigger(session, tenant_id, from_json(older.definition))
+    review_id = permit_again(session, tenant_id, Kind.CAMPAIGN, name, to)
+    definition, tag = older.definition, _tag(name, older.definition)
+    if newest.status != CampaignStatus.DRAFT:
+        newest = _add(session, tenant_id, name, newest.version + 1, definition)
+        rows = [*rows, newest]
+    elif _tag(name, newest.definition) != tag:
+        moved = _add(session, tenant_id, name, newest.version + 1, newest.definition)
+        moved.created_at, moved.changed_at, moved.written_by = newest.created_at, newest.changed_at, newest.written_by
+        rows = [*rows, moved]
+    newest.written_by = older.written_by
+    is_paused = before is not None and before.status == CampaignStatus.PAUSED
+    _put_into_force(newest, before, definition, CampaignStatus.PAUSED if is_paused else CampaignStatus.LIVE)
+    went_live(session, tenant_id, Kind.CAMPAIGN, name, newest.version, tag, review_id, rolled_back_to=to)
+    session.flush()
+    return _whole(rows)
+
+
+def drop_draft(session: Session, tenant_id: TenantId, name: str) -> None:
+    """Delete a campaign's draft; a campaign that was never published goes with it."""
+    rows = versions_of(session, tenant_id, name)
+    if rows and rows[-1].status == CampaignStatus.DRAFT:
+        session.delete(rows[-1])
+
+
+def _put_into_force(row: CampaignRow, before: CampaignRow | None, definition: str, status: str) -> None:
+    if before is not None:
+        _set_status(before, CampaignStatus.ENDED)
+    row.definition, row.status = definition, status
+    row.published_at = row.changed_at = now_ms()
+
+
+def _tag(name: str, definition: str) -> str:
+    return content_tag(Kind.CAMPAIGN, name, to_caller(from_json(definition)))
 
 
 def _add(session: Session, tenant_id: TenantId, name: str, version: int, definition: str) -> CampaignRow:
@@ -219,6 +298,7 @@ def _add(session: Session, tenant_id: TenantId, name: str, version: int, definit
         created_at=now,
         published_at=None,
         changed_at=now,
+        written_by=called(acting()),
     )
     session.add(row)
     return row
@@ -230,8 +310,8 @@ def _set_status(row: CampaignRow, status: str) -> None:
 
 def _whole(rows: Sequence[CampaignRow]) -> CampaignVersion:
     """Build a campaign from all its versions, given oldest first."""
-    newest, in_force = rows[-1], _in_force(rows)
-    shown = in_force or newest
+    newest = rows[-1]
+    shown = in_force(rows) or newest
     return replace(
         _version(shown),
         first_published_at=next((row.published_at for row in rows if row.published_at is not None), None),

@@ -3,7 +3,7 @@
 Each version of the control plane is stored with what it concerned, in the transaction that raised it. A reader with a
 cache asks what changed since its version and drops only that, so a change of one tenant costs the others nothing. The
 newest :data:`KEPT_VERSIONS` versions are kept; a reader whose version is older, or was never recorded, drops
-everything.
+everything. What concerns a person concerns the tenants that they are a member of.
 """
 
 from __future__ import annotations
@@ -14,12 +14,24 @@ from dataclasses import dataclass, field
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
-from cluster.control_plane.models import ApiKeyRow, Base, ChangeRow, MetaRow, TenantRow
+from cluster.control_plane.models import (
+    ApiKeyRow,
+    Base,
+    ChangeRow,
+    MembershipRow,
+    MetaRow,
+    PersonRow,
+    RecoveryCodeRow,
+    TenantRow,
+    TokenFamilyRow,
+)
 from whisperer.ids import TenantId
 
 KEPT_VERSIONS = 10_000
 EVERY_KEY = "*"
 """Marks a change of the tenant itself, which affects all its keys: a key's record includes the tenant's name."""
+NOBODY = TenantId("-")
+"""Stands for the tenant where a version concerns none, such as that of a person who is a member of nothing yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,23 +54,34 @@ class Changes:
     all_keys_of: frozenset[TenantId] = field(default_factory=frozenset)
 
 
-def concerned(rows: Iterable[Base]) -> set[tuple[TenantId, str]]:
+def concerned(session: Session, rows: Iterable[Base]) -> set[tuple[TenantId, str]]:
     """Return (tenant id, key hash, :data:`EVERY_KEY` or "") for each written row."""
-    found = set()
+    found: set[tuple[TenantId, str]] = set()
     for row in rows:
         if isinstance(row, TenantRow):
             found.add((row.id, EVERY_KEY))
         elif isinstance(row, ApiKeyRow):
             found.add((row.tenant_id, row.hash))
+        elif isinstance(row, PersonRow):
+            found |= _of_person(session, row.id)
+        elif isinstance(row, RecoveryCodeRow):
+            found |= _of_person(session, row.person_id)
+        elif isinstance(row, TokenFamilyRow) and row.tenant_id is None:
+            found |= _of_person(session, row.person_id or "")
         else:
             found.add((getattr(row, "tenant_id", TenantId("")), ""))
     return found
 
 
+def _of_person(session: Session, person_id: str) -> set[tuple[TenantId, str]]:
+    of_person = select(MembershipRow.tenant_id).where(MembershipRow.person_id == person_id)
+    return {(tenant_id, "") for tenant_id in session.scalars(of_person)} or {(NOBODY, "")}
+
+
 def write_down(session: Session, rows: Iterable[Base]) -> None:
     """Record what the version just raised by this transaction concerns."""
     version = session.scalars(select(MetaRow.version)).one()
-    for number, (tenant_id, key) in enumerate(sorted(concerned(rows))):
+    for number, (tenant_id, key) in enumerate(sorted(concerned(session, rows))):
         session.add(ChangeRow(version=version, number=number, tenant_id=tenant_id, key=key))
     session.execute(delete(ChangeRow).where(ChangeRow.version <= version - KEPT_VERSIONS))
 
@@ -75,7 +98,7 @@ def read_since(session: Session, version: int) -> Changes:
         return Changes(now, everything=True)
     return Changes(
         now,
-        tenants=frozenset(tenant for tenant, _ in rows),
+        tenants=frozenset(tenant for tenant, _ in rows if tenant != NOBODY),
         keys=frozenset(key for _, key in rows if key not in ("", EVERY_KEY)),
         all_keys_of=frozenset(tenant for tenant, key in rows if key == EVERY_KEY),
     )

@@ -1,7 +1,9 @@
-"""Channels: the provider that delivers a tenant's messages on each channel. A channel without a row uses the sink.
+"""Channels: the provider that delivers a tenant's messages on each channel.
 
-What a provider's configuration may contain is decided in ``whisperer/delivery/providers``. Secrets are stored in the
-clear, because the provider needs them: only the delivery application reads them, and everyone else sees them redacted.
+A channel without a row uses what its entry in :mod:`whisperer.vocabulary.channels` says, mostly the sink.
+
+What a provider's configuration may contain is decided in ``whisperer/delivery/providers``. The database holds it
+sealed; only the delivery application reads secrets, and everyone else sees them redacted.
 """
 
 from __future__ import annotations
@@ -17,7 +19,6 @@ from whisperer.delivery.channels import parse_channel
 from whisperer.errors import NotFoundError
 from whisperer.ids import TenantId
 from whisperer.vocabulary.channels import CHANNELS
-from whisperer.vocabulary.providers import UNSET
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,8 @@ class ChannelConfig:
     provider: str
     config: dict[str, Any] = field(repr=False)
     """Checked, with its secrets; left out of the repr to keep them out of logs."""
+    callback_serial: int = 0
+    """The number of the callback token that is good."""
 
 
 class Channels(Transactions):
@@ -49,19 +52,30 @@ class Channels(Transactions):
                 row.provider, row.config, row.changed_at = provider, checked, now_ms()
             return _config(row)
 
+    def replace_callback_token(self, tenant: str, channel: str) -> ChannelConfig:
+        """Let a channel's callback token be void from now on, and the next one good. Raises NotFoundError."""
+        _check_channel(channel)
+        with self._writing() as session:
+            row = session.get(ChannelRow, (find_tenant(session, tenant).id, channel), with_for_update=True)
+            if row is None:
+                raise NotFoundError(f"nothing was set for the channel {channel}: it has no callbacks")
+            row.callback_serial += 1
+            row.changed_at = now_ms()
+            return _config(row)
+
     def channel(self, tenant_id: TenantId, channel: str) -> ChannelConfig | None:
-        """Return a channel's configuration, or None if it was never set, which means the sink."""
+        """Return a channel's configuration, or None if it was never set, which means what its entry says."""
         with self._reading() as session:
             row = session.get(ChannelRow, (find_tenant(session, tenant_id).id, channel))
             return None if row is None else _config(row)
 
     def list_channels(self, tenant: str) -> dict[str, ChannelConfig]:
-        """Return every channel by name, with the sink for those that were never set."""
+        """Return every channel by name, those that were never set as their entries say."""
         with self._reading() as session:
             owner = find_tenant(session, tenant)
             rows = session.scalars(select(ChannelRow).where(ChannelRow.tenant_id == owner.id))
             said = {row.channel: _config(row) for row in rows}
-        return {channel: said.get(channel, ChannelConfig(UNSET, {})) for channel in CHANNELS}
+        return {name: said.get(name, ChannelConfig(channel.unset, {})) for name, channel in CHANNELS.items()}
 
 
 def _check_channel(channel: str) -> None:
@@ -70,4 +84,4 @@ def _check_channel(channel: str) -> None:
 
 
 def _config(row: ChannelRow) -> ChannelConfig:
-    return ChannelConfig(row.provider, row.config)
+    return ChannelConfig(row.provider, row.config, row.callback_serial or 0)

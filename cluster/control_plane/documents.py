@@ -72,6 +72,8 @@ class ChannelDocument(msgspec.Struct):
     channel: str
     provider: str
     config: dict[str, Any]
+    callback_url: str | None = None
+    """Where the provider posts what became of messages; only for those who may change channels."""
 
 
 class DataSpan(msgspec.Struct, kw_only=True):
@@ -108,7 +110,7 @@ class StepNeeds(msgspec.Struct):
 
 
 class PolicyEventDocument(msgspec.Struct, kw_only=True):
-    """One entry of a policy's record; ``evidence`` is the gate's or the guardrail's JSON."""
+    """One entry of a policy's record; ``evidence`` is the gate's or the guardrail's JSON, ``review`` is by its id."""
 
     serial: int
     at: str | None
@@ -120,6 +122,7 @@ class PolicyEventDocument(msgspec.Struct, kw_only=True):
     by: str
     reason: str | None
     evidence: dict[str, Any] | None
+    review: str | None = None
 
 
 class PolicyHead(msgspec.Struct, kw_only=True):
@@ -181,9 +184,9 @@ def template_document(row: TemplateVersion) -> TemplateDocument:
     )
 
 
-def channel_document(channel: str, found: ChannelConfig) -> ChannelDocument:
+def channel_document(channel: str, found: ChannelConfig, callback_url: str | None = None) -> ChannelDocument:
     """Return a channel's document."""
-    return ChannelDocument(channel, found.provider, redacted(found.provider, found.config))
+    return ChannelDocument(channel, found.provider, redacted(found.provider, found.config), callback_url)
 
 
 def policy_document(policy: Policy) -> PolicyDocument:
@@ -248,4 +251,5 @@ def event_document(event: PolicyEvent) -> PolicyEventDocument:
         by=event.by,
         reason=event.reason or None,
         evidence=event.evidence,
+        review=event.review_id,
     )

@@ -26,8 +26,8 @@ def etag(*parts: str | int) -> str:
     return f'"{hashlib.sha256(text).hexdigest()[:32]}"'
 
 
-def check(if_match: str | None, current: str | None) -> None:
-    """Check a caller's tags against the current one, which is None if nothing exists yet.
+def check(if_match: str | None, current: str | None, *also: str) -> None:
+    """Check a caller's tags against the current one, which is None if nothing exists yet, or others that will do.
 
     Raises StaleError. A caller who names no tag overwrites whatever is there.
     """
@@ -36,7 +36,7 @@ def check(if_match: str | None, current: str | None) -> None:
     wanted = [tag.strip() for tag in if_match.split(",")]
     if current is None:
         raise StaleError("If-Match asks for something that is there already; there is nothing")
-    if ANY not in wanted and current not in wanted:
+    if not {ANY, current, *also} & set(wanted):
         raise StaleError(
             f"this was changed since you read it; read it again and write on top of it: it is {current} now"
         )

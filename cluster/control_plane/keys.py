@@ -11,7 +11,8 @@ import hashlib
 import hmac
 import secrets
 
-KIND_TO_PREFIX = {"write": "wk_", "secret": "sk_"}
+WRITE, SECRET = "write", "secret"
+KIND_TO_PREFIX = {WRITE: "wk_", SECRET: "sk_"}
 _RANDOM_BYTES = 32  # 43 characters of URL-safe base 64
 KEY_CHARACTERS = 3 + 43
 

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 from sqlalchemy.orm import Session
 
 from cluster.control_plane.segments import segments_of
-from cluster.control_plane.templates import newest_templates
+from cluster.control_plane.templates import TemplateVersion, newest_templates
 from whisperer.errors import Problem
 from whisperer.ids import TenantId
 from whisperer.journeys.campaign import Arm, Campaign, OnSegment
@@ -35,12 +35,38 @@ def pin(session: Session, tenant_id: TenantId, campaign: Campaign) -> Campaign:
             message = f"template {arm.template!r} is for {template.channel}, this arm's channel is {arm.channel}"
             problems.append(Problem(pointer=f"/arms/{index}/channel", code="channel_mismatch", message=message))
         else:
+            problems += _problems_of_content(index, template)
             arms.append(replace(arm, template_version=template.version))
-    trigger = campaign.trigger
-    if isinstance(trigger, OnSegment) and trigger.segment not in {s.name for s in segments_of(session, tenant_id)}:
-        message = f"there is no segment {trigger.segment!r}; publish it first"
-        problems.append(Problem(pointer="/trigger/segment", code="unknown_segment", message=message))
+    problems += _problems_of_trigger(session, tenant_id, campaign)
     if problems:
         missing = any(problem["code"] == UNKNOWN_TEMPLATE for problem in problems)
         raise CampaignError(problems, code=UNKNOWN_TEMPLATE if missing else None)
     return replace(campaign, arms=tuple(arms))
+
+
+def _problems_of_content(arm: int, template: TemplateVersion) -> list[Problem]:
+    """Return what the lint is certain of: of a template published before there was one."""
+    from whisperer.content.lint.checks import as_problem, errors_of  # loads Liquid, which only publishing needs
+
+    return [
+        Problem(
+            pointer=f"/arms/{arm}/template",
+            code=problem["code"],
+            message=f"template {template.name!r}, {problem['pointer']}: {problem['message']}",
+        )
+        for problem in map(as_problem, errors_of(template.body))
+    ]
+
+
+def check_trigger(session: Session, tenant_id: TenantId, campaign: Campaign) -> None:
+    """Check that the segment that triggers a campaign is live. Raises CampaignError (`unknown_segment` in it)."""
+    if problems := _problems_of_trigger(session, tenant_id, campaign):
+        raise CampaignError(problems)
+
+
+def _problems_of_trigger(session: Session, tenant_id: TenantId, campaign: Campaign) -> list[Problem]:
+    trigger = campaign.trigger
+    if not isinstance(trigger, OnSegment) or trigger.segment in {s.name for s in segments_of(session, tenant_id)}:
+        return []
+    message = f"there is no segment {trigger.segment!r}; publish it first"
+    return [Problem(pointer="/trigger/segment", code="unknown_segment", message=message)]

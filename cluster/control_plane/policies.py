@@ -17,6 +17,7 @@ import msgspec
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from cluster.control_plane.approval import Kind, close, content_tag, outdate_content, permit
 from cluster.control_plane.etags import check, etag
 from cluster.control_plane.models import PolicyRow, PolicyVersionRow
 from cluster.control_plane.policy_record import (
@@ -105,13 +106,13 @@ class Policies(Transactions):
                 row.digest, row.manifest, row.registered_at = made, encode(manifest).decode(), now_ms()
                 session.add(row)
                 session.flush()
-                record(session, _require(session, owner.id, name), REGISTERED, manifest.version, "", by, "", None)
-            return _policy(session, _require(session, owner.id, name))
+                record(session, require(session, owner.id, name), REGISTERED, manifest.version, "", by, "", None)
+            return _policy(session, require(session, owner.id, name))
 
     def get_policy(self, tenant: str, name: str) -> Policy:
         """Return a policy. Raises NotFoundError (`policy_not_found`)."""
         with self._reading() as session:
-            return _policy(session, _require(session, find_tenant(session, tenant).id, name))
+            return _policy(session, require(session, find_tenant(session, tenant).id, name))
 
     def list_policies(self, tenant: str) -> list[Policy]:
         """Return a tenant's policies by name."""
@@ -150,12 +151,13 @@ class Policies(Transactions):
     ) -> Policy:
         """Promote a registered version by one step.
 
-        Raises NotFoundError (`policy_not_found`, `policy_version_not_found`), StaleError, and RolloutError, which says
-        what the step lacks.
+        One approved review of the version is good for all its steps, until it is live or rolled back. Raises
+        NotFoundError (`policy_not_found`, `policy_version_not_found`), StaleError, ConflictError (`approval_required`),
+        and RolloutError, which says what the step lacks.
         """
         told = None if evidence is None else _bounded(msgspec.to_builtins(evidence))
         with self._writing() as session:
-            row = _require(session, find_tenant(session, tenant).id, name, lock=True)
+            row = require(session, find_tenant(session, tenant).id, name, lock=True)
             check(if_match, _etag(row))
             if session.get(PolicyVersionRow, (row.tenant_id, name, version)) is None:
                 raise NotFoundError(f"{name} has no version {version}", code="policy_version_not_found")
@@ -163,8 +165,12 @@ class Policies(Transactions):
             n_decisions = _tallies(row).get(version, VersionTally()).decisions
             stages = stages_of(name)
             state = promote(_rollout(row), version, now_ms(), evidence=evidence, n_decisions=n_decisions, stages=stages)
+            tag = content_tag(Kind.POLICY, name, proposal(version))
+            review_id = permit(session, row.tenant_id, Kind.POLICY, name, tag)
             _set_rollout(row, state)
-            record(session, row, PROMOTED, version, before, by, reason, told)
+            record(session, row, PROMOTED, version, before, by, reason, told, review_id)
+            if state.live == version:
+                close(session, row.tenant_id, Kind.POLICY, name, tag)
             return _policy(session, row)
 
     def roll_back_policy(
@@ -179,7 +185,7 @@ class Policies(Transactions):
     ) -> Policy:
         """Take a version out at once: the one named, else the candidate, else the live one. Raises RolloutError."""
         with self._writing() as session:
-            row = _require(session, find_tenant(session, tenant).id, name, lock=True)
+            row = require(session, find_tenant(session, tenant).id, name, lock=True)
             check(if_match, _etag(row))
             _roll_back(session, row, version, by, reason, None)
             return _policy(session, row)
@@ -190,7 +196,7 @@ class Policies(Transactions):
         Raises RolloutError (`tallies_of_another_stage`) if the stage is over or a version does not take part.
         """
         with self._noting() as session:
-            row = _require(session, find_tenant(session, tenant).id, name, lock=True)
+            row = require(session, find_tenant(session, tenant).id, name, lock=True)
             state = _rollout(row)
             if since != state.since or not set(tallies) <= {state.live, state.candidate}:
                 message = f"{name} is at a stage that began at {state.since}, with other versions"
@@ -203,7 +209,7 @@ class Policies(Transactions):
         evidence = {"breaches": msgspec.to_builtins(found), "tallies": told}
         reason = "; ".join(breach.reason for breach in found)
         with self._writing() as session:
-            row = _require(session, find_tenant(session, tenant).id, name, lock=True)
+            row = require(session, find_tenant(session, tenant).id, name, lock=True)
             if _rollout(row) == state:  # otherwise somebody changed it first
                 _roll_back(session, row, failed, GUARDRAIL, reason, evidence)
         return found
@@ -211,8 +217,13 @@ class Policies(Transactions):
     def policy_history(self, tenant: str, name: str) -> list[PolicyEvent]:
         """Return the policy's record, newest first. Raises NotFoundError."""
         with self._reading() as session:
-            row = _require(session, find_tenant(session, tenant).id, name)
+            row = require(session, find_tenant(session, tenant).id, name)
             return history(session, row)
+
+
+def proposal(version: int) -> dict[str, Any]:
+    """Return what is reviewed of a policy: that this version, which never changes, is rolled out."""
+    return {"version": version}
 
 
 def score_version_of(session: Session, tenant_id: TenantId) -> ScoreVersion | None:
@@ -257,6 +268,7 @@ def _roll_back(
     failed = version if version is not None else state.live if state.candidate is None else state.candidate
     before = status_of(session, row, failed)
     _set_rollout(row, roll_back(state, now_ms(), version))
+    outdate_content(session, row.tenant_id, Kind.POLICY, row.name, content_tag(Kind.POLICY, row.name, proposal(failed)))
     record(session, row, ROLLED_BACK, failed, before, by, reason, evidence)
     if state.candidate is not None and failed == state.live:
         why = f"version {failed}, which it was judged against, was rolled back"
@@ -269,7 +281,7 @@ def _new_row(tenant_id: TenantId, name: str) -> PolicyRow:
     return row
 
 
-def _require(session: Session, tenant_id: TenantId, name: str, *, lock: bool = False) -> PolicyRow:
+def require(session: Session, tenant_id: TenantId, name: str, *, lock: bool = False) -> PolicyRow:
     """Return a policy's row. ``lock`` takes a row lock where the database can, so that of two simultaneous promotions
     the second sees the first.
     """

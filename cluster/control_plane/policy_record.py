@@ -35,6 +35,7 @@ class PolicyEvent:
     by: str
     reason: str
     evidence: dict[str, Any] | None
+    review_id: str | None = None
 
 
 def record(
@@ -46,6 +47,7 @@ def record(
     by: str,
     reason: str,
     evidence: dict[str, Any] | None,
+    review_id: str | None = None,
 ) -> None:
     """Add an entry; ``row`` is the policy after the step."""
     session.flush()
@@ -64,6 +66,7 @@ def record(
             by=by[:MAX_BY],
             reason=reason[:MAX_REASON],
             evidence=evidence,
+            review_id=review_id,
         )
     )
     session.flush()

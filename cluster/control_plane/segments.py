@@ -12,6 +12,8 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from cluster.control_plane.approval import Kind, content_tag, permit, permit_again, went_live
+from cluster.control_plane.etags import check, etag
 from cluster.control_plane.models import SegmentRow
 from cluster.control_plane.transactions import Transactions, check_name, find_tenant, now_ms
 from whisperer.errors import ConflictError, NotFoundError
@@ -32,36 +34,25 @@ class Segment:
     published_at: int
     archived_at: int | None
 
+    @property
+    def etag(self) -> str:
+        return segment_etag(self.name, self.version)
+
 
 class Segments(Transactions):
     """Publishes, lists and archives segments."""
 
-    def publish_segment(self, tenant: str, name: str, predicate: dict[str, Any]) -> int:
+    def publish_segment(self, tenant: str, name: str, predicate: dict[str, Any], *, if_match: str | None = None) -> int:
         """Publish a predicate as a segment's next version and return the version's number. Revives an archived segment.
 
-        Raises ConflictError (`too_many_segments`).
+        Raises ConflictError (`too_many_segments`, `approval_required`), and StaleError if ``if_match`` names tags and
+        none of them is the live version's.
         """
         check_name(name, "segment")
         with self._writing() as session:
             owner = find_tenant(session, tenant)
-            live = {segment.name: segment for segment in segments_of(session, owner.id)}
-            if name not in live and len(live) >= MOST_LIVE:
-                raise ConflictError(f"{MOST_LIVE} segments are live: archive one first", code="too_many_segments")
-            others = sum(_n_conditions(segment.predicate) for segment in live.values() if segment.name != name)
-            if others + _n_conditions(predicate) > MOST_CONDITIONS:
-                raise ConflictError(
-                    f"the live segments would have {others + _n_conditions(predicate)} conditions, of at most"
-                    f" {MOST_CONDITIONS}: archive one, or say it in fewer",
-                    code="too_many_segments",
-                )
-            last = session.scalar(
-                select(func.max(SegmentRow.version)).where(SegmentRow.tenant_id == owner.id, SegmentRow.name == name)
-            )
-            version = (last or 0) + 1
-            session.add(
-                SegmentRow(tenant_id=owner.id, name=name, version=version, predicate=predicate, published_at=now_ms())
-            )
-            return version
+            check(if_match, live_etag(session, owner.id, name))
+            return publish(session, owner.id, name, predicate)
 
     def list_segments(
         self, tenant: str, *, include_archived: bool = False, all_versions: bool = False
@@ -77,12 +68,83 @@ class Segments(Transactions):
         """
         with self._writing() as session:
             owner = find_tenant(session, tenant)
-            query = select(SegmentRow).where(SegmentRow.tenant_id == owner.id, SegmentRow.name == name)
-            row = session.scalars(query.order_by(SegmentRow.version.desc()).limit(1)).one_or_none()
+            row = newest_segment(session, owner.id, name)
             if row is None:
                 raise NotFoundError(f"tenant {owner.name!r} has no segment {name[:80]!r}", code="segment_not_found")
             if row.archived_at is None:
                 row.archived_at = now_ms()
+
+
+def segment_etag(name: str, version: int) -> str:
+    """Return the entity tag of a version of a segment."""
+    return etag(name, version)
+
+
+def newest_segment(session: Session, tenant_id: TenantId, name: str) -> SegmentRow | None:
+    """Return the newest version of a segment, live or archived."""
+    query = select(SegmentRow).where(SegmentRow.tenant_id == tenant_id, SegmentRow.name == name)
+    return session.scalars(query.order_by(SegmentRow.version.desc()).limit(1)).one_or_none()
+
+
+def live_etag(session: Session, tenant_id: TenantId, name: str) -> str | None:
+    """Return the tag of a segment's live version; None if there is none."""
+    row = newest_segment(session, tenant_id, name)
+    return None if row is None or row.archived_at is not None else segment_etag(name, row.version)
+
+
+def publish(session: Session, tenant_id: TenantId, name: str, predicate: dict[str, Any]) -> int:
+    """Publish a segment's next version; see :meth:`Segments.publish_segment`."""
+    tag = content_tag(Kind.SEGMENT, name, {"predicate": predicate})
+    _check_room(session, tenant_id, name, predicate)
+    review_id = permit(session, tenant_id, Kind.SEGMENT, name, tag)
+    version = _next(session, tenant_id, name, predicate)
+    went_live(session, tenant_id, Kind.SEGMENT, name, version, tag, review_id)
+    return version
+
+
+def roll_back(session: Session, tenant_id: TenantId, name: str, to: int, if_match: str | None) -> int:
+    """Publish the predicate of an older version as a new one, and return its number. Revives an archived segment.
+
+    Raises NotFoundError (`segment_not_found`, `version_not_found`), StaleError, and ConflictError
+    (`nothing_to_roll_back`, `approval_required`, `too_many_segments`).
+    """
+    newest = newest_segment(session, tenant_id, name)
+    if newest is None:
+        raise NotFoundError(f"there is no segment {name[:80]!r}", code="segment_not_found")
+    check(if_match, live_etag(session, tenant_id, name))
+    older = session.get(SegmentRow, (tenant_id, name, to))
+    if older is None:
+        raise NotFoundError(f"segment {name!r} has no version {to}", code="version_not_found")
+    if older is newest and older.archived_at is None:
+        raise ConflictError(f"version {to} of {name} is live already", code="nothing_to_roll_back")
+    _check_room(session, tenant_id, name, older.predicate)
+    review_id = permit_again(session, tenant_id, Kind.SEGMENT, name, to)
+    version = _next(session, tenant_id, name, older.predicate)
+    tag = content_tag(Kind.SEGMENT, name, {"predicate": older.predicate})
+    went_live(session, tenant_id, Kind.SEGMENT, name, version, tag, review_id, rolled_back_to=to)
+    return version
+
+
+def _check_room(session: Session, tenant_id: TenantId, name: str, predicate: dict[str, Any]) -> None:
+    """Raise ConflictError (`too_many_segments`) if the tenant's live segments would be too many, or too large."""
+    live = {segment.name: segment for segment in segments_of(session, tenant_id)}
+    if name not in live and len(live) >= MOST_LIVE:
+        raise ConflictError(f"{MOST_LIVE} segments are live: archive one first", code="too_many_segments")
+    others = sum(_n_conditions(segment.predicate) for segment in live.values() if segment.name != name)
+    if others + _n_conditions(predicate) > MOST_CONDITIONS:
+        raise ConflictError(
+            f"the live segments would have {others + _n_conditions(predicate)} conditions, of at most"
+            f" {MOST_CONDITIONS}: archive one, or say it in fewer",
+            code="too_many_segments",
+        )
+
+
+def _next(session: Session, tenant_id: TenantId, name: str, predicate: dict[str, Any]) -> int:
+    newest = newest_segment(session, tenant_id, name)
+    version = 1 if newest is None else newest.version + 1
+    row = SegmentRow(tenant_id=tenant_id, name=name, version=version, predicate=predicate, published_at=now_ms())
+    session.add(row)
+    return version
 
 
 def segments_of(

@@ -1,7 +1,8 @@
 """Templates: every change is a new version, and a version never changes, so anyone who pinned one may cache it
 compiled.
 
-What a template may contain is decided in ``whisperer/content``.
+What a template may contain, and what its lint refuses, is decided in ``whisperer/content``, whether it may go live in
+:mod:`cluster.control_plane.approval`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from cluster.control_plane.approval import Kind, content_tag, permit, permit_again, went_live
 from cluster.control_plane.etags import check, etag
 from cluster.control_plane.models import TemplateRow
 from cluster.control_plane.transactions import Transactions, check_name, find_tenant, now_ms
@@ -45,34 +47,22 @@ class Templates(Transactions):
     def put_template(self, tenant: str, name: str, body: object, *, if_match: str | None = None) -> TemplateVersion:
         """Publish the next version of a template.
 
-        Raises TemplateError with every problem of the template, RequestError (`invalid_name`), NotFoundError,
-        ConflictError (`too_many_templates`), and StaleError if ``if_match`` names tags and none of them is the newest
-        version's.
+        Raises TemplateError with every problem of the template, and with what its lint is certain of; RequestError
+        (`invalid_name`), NotFoundError, ConflictError (`too_many_templates`, `approval_required`), and StaleError if
+        ``if_match`` names tags and none of them is the newest version's.
         """
-        from whisperer.content.template import parse_template  # loads Liquid, which only changing a template needs
+        from whisperer.content.lint.checks import refuse_errors  # loads Liquid, which only changing a template needs
+        from whisperer.content.template import parse_template
 
         check_name(name, "template")
         parsed = parse_template(body)
         assert isinstance(body, dict), "the parser takes objects only"
+        refuse_errors(body, parsed)
         with self._writing() as session:
             owner = find_tenant(session, tenant)
-            newest = select(func.max(TemplateRow.version))
-            last = session.scalar(newest.where(TemplateRow.tenant_id == owner.id, TemplateRow.name == name))
+            last = newest_version(session, owner.id, name)
             check(if_match, etag(name, last) if last else None)
-            if last is None:
-                names = select(func.count(TemplateRow.name.distinct())).where(TemplateRow.tenant_id == owner.id)
-                if session.scalars(names).one() >= MOST:
-                    raise ConflictError(f"there are {MOST} templates: write over one", code="too_many_templates")
-            row = TemplateRow(
-                tenant_id=owner.id,
-                name=name,
-                version=(last or 0) + 1,
-                channel=parsed.channel,
-                body=body,
-                published_at=now_ms(),
-            )
-            session.add(row)
-            return _template(row)
+            return _template(publish_template(session, owner.id, name, body, parsed.channel))
 
     def template(self, tenant_id: TenantId, name: str, version: int) -> dict[str, Any]:
         """Return one version's body. Raises NotFoundError (`template_not_found`)."""
@@ -95,6 +85,60 @@ class Templates(Transactions):
         """Return the newest version of each template, by name."""
         with self._reading() as session:
             return newest_templates(session, find_tenant(session, tenant).id)
+
+
+def newest_version(session: Session, tenant_id: TenantId, name: str) -> int | None:
+    """Return the number of a template's newest version; None if there is no such template."""
+    newest = select(func.max(TemplateRow.version))
+    return session.scalar(newest.where(TemplateRow.tenant_id == tenant_id, TemplateRow.name == name))
+
+
+def publish_template(
+    session: Session, tenant_id: TenantId, name: str, body: dict[str, Any], channel: str
+) -> TemplateRow:
+    """Publish the next version of a template, already checked; see :meth:`Templates.put_template`."""
+    last = newest_version(session, tenant_id, name)
+    if last is None:
+        names = select(func.count(TemplateRow.name.distinct())).where(TemplateRow.tenant_id == tenant_id)
+        if session.scalars(names).one() >= MOST:
+            raise ConflictError(f"there are {MOST} templates: write over one", code="too_many_templates")
+    tag = content_tag(Kind.TEMPLATE, name, body)
+    review_id = permit(session, tenant_id, Kind.TEMPLATE, name, tag)
+    row = _next(session, tenant_id, name, last, body, channel)
+    went_live(session, tenant_id, Kind.TEMPLATE, name, row.version, tag, review_id)
+    return row
+
+
+def roll_back(session: Session, tenant_id: TenantId, name: str, to: int, if_match: str | None) -> TemplateRow:
+    """Publish the content of an older version as a new one.
+
+    Raises NotFoundError (`template_not_found`, `version_not_found`), StaleError, and ConflictError
+    (`nothing_to_roll_back`, `approval_required`).
+    """
+    last = newest_version(session, tenant_id, name)
+    if last is None:
+        raise NotFoundError(f"there is no template {name[:80]!r}", code="template_not_found")
+    check(if_match, etag(name, last))
+    older = session.get(TemplateRow, (tenant_id, name, to))
+    if older is None:
+        raise NotFoundError(f"template {name!r} has no version {to}", code="version_not_found")
+    if to == last:
+        raise ConflictError(f"version {to} of {name} is the newest already", code="nothing_to_roll_back")
+    review_id = permit_again(session, tenant_id, Kind.TEMPLATE, name, to)
+    row = _next(session, tenant_id, name, last, older.body, older.channel)
+    tag = content_tag(Kind.TEMPLATE, name, older.body)
+    went_live(session, tenant_id, Kind.TEMPLATE, name, row.version, tag, review_id, rolled_back_to=to)
+    return row
+
+
+def _next(
+    session: Session, tenant_id: TenantId, name: str, last: int | None, body: dict[str, Any], channel: str
+) -> TemplateRow:
+    row = TemplateRow(
+        tenant_id=tenant_id, name=name, version=(last or 0) + 1, channel=channel, body=body, published_at=now_ms()
+    )
+    session.add(row)
+    return row
 
 
 def newest_templates(session: Session, tenant_id: TenantId) -> list[TemplateVersion]:

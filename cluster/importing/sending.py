@@ -139,7 +139,7 @@ class Gateway:
             raise_if_cancelled()
             if wait_s is None:
                 backoff = min(MAX_BACKOFF_S, FIRST_BACKOFF_S * 2 ** min(attempt, 10))
-                wait_s = backoff * random.uniform(0.5, 1.0)  # noqa: S311
+                wait_s = backoff * random.uniform(0.5, 1.0)  # noqa: S311  no secret
             if self._clock() + wait_s > give_up_at:
                 break
             self.waiting_for = f"waiting {wait_s:.1f} s: {trouble}"

@@ -18,8 +18,9 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 
 from cluster.errors import SettingsError
-from cluster.launch.installation import Installation, write_private
+from cluster.launch.installation import Installation
 from cluster.launch.pids import Pid, identify, named
+from cluster.private_files import write_private
 
 PROGRAM = "gcs_server"
 RECORD = "gcs.json"

@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -22,10 +22,16 @@ from cluster.demo.access import DemoAccess
 from cluster.errors import InstallationError, NotInstalledError
 from cluster.launch.pids import INSTALLATION_ENV, Pid
 from cluster.launch.ports import Ports
+from cluster.private_files import write_private
 from whisperer.settings import Settings
+
+if TYPE_CHECKING:
+    from cluster.control_plane.keyring import Keyring
 
 RECORD_FILE = "installation.json"
 RECORD_VERSION = 1
+WITNESS_FILE = "audit-heads.jsonl"
+"""Where this machine notes how far the audit logs have come."""
 NAMESPACE = "whisperer"
 HEAD_PROGRAMS = ("gcs_server", "raylet")
 _LONGEST_TEMP_ROOT = 24  # Ray and HAProxy add up to 80 characters for their sockets; AF_UNIX allows 107
@@ -36,7 +42,7 @@ class Installation(msgspec.Struct, kw_only=True):
 
     Attributes
     ----------
-    url : where the HTTP server answers
+    url : where the HTTP server answers others; :attr:`local_url` is for programs of the installation
     ray_address : ``127.0.0.1:<port>``, for ``ray.init(address=...)`` with :data:`NAMESPACE`
     operator_token : bearer token of the ``/internal/*`` endpoints
     link_secret : signs the links in messages; hex, made once
@@ -72,11 +78,23 @@ class Installation(msgspec.Struct, kw_only=True):
     def path(self) -> Path:
         return Path(self.data_dir) / RECORD_FILE
 
+    @property
+    def witness_path(self) -> Path:
+        return Path(self.data_dir) / WITNESS_FILE
+
     def configured(self) -> tuple[Ports, Settings]:
         """Return ports and settings of the latest start. Raises NotInstalledError before the first one."""
         if self.ports is None or self.settings is None:
             raise NotInstalledError(f"the installation in {self.data_dir} was never started: run `whisperer up`")
         return self.ports, self.settings
+
+    def keyring(self) -> Keyring:
+        """Return the keys of the control plane's secrets. Raises InstallationError."""
+        from cluster.control_plane.keyring import Keyring  # cryptography takes 0.1 s of CPU
+
+        if self.settings is None:
+            raise NotInstalledError(f"the installation in {self.data_dir} was never started: run `whisperer up`")
+        return Keyring.of_file(Path(self.settings.control_plane.key_file))
 
     @property
     def sink_path(self) -> Path:
@@ -88,6 +106,13 @@ class Installation(msgspec.Struct, kw_only=True):
         """The address with which links in messages begin."""
         _, settings = self.configured()
         return (settings.server.public_url or self.url).rstrip("/")
+
+    @property
+    def local_url(self) -> str:
+        """Where the HTTP server answers this installation's own programs: without TLS, from this machine only."""
+        if self.ports is not None and self.settings is not None and self.settings.server.tls_certificate:
+            return f"http://127.0.0.1:{self.ports.http_local}"
+        return self.url
 
     @property
     def running(self) -> bool:
@@ -113,8 +138,21 @@ class Installation(msgspec.Struct, kw_only=True):
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN_PATH": self.ray_token_path,
             **({"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"} if loopback else {}),
+            **self._node_tls(),
             "RAY_USAGE_STATS_ENABLED": "0",
             "OMP_NUM_THREADS": "1",
+        }
+
+    def _node_tls(self) -> dict[str, str]:
+        """Return what makes Ray's processes show certificates to one another and accept no others."""
+        if self.settings is None or not self.settings.cluster.tls_certificate:
+            return {}
+        cluster = self.settings.cluster
+        return {
+            "RAY_USE_TLS": "1",
+            "RAY_TLS_SERVER_CERT": cluster.tls_certificate,
+            "RAY_TLS_SERVER_KEY": cluster.tls_key,
+            "RAY_TLS_CA_CERT": cluster.tls_authority,
         }
 
 
@@ -193,16 +231,6 @@ def temp_root() -> Path:
     """Return where temporary folders go: the system's place if its name is short enough for sockets, else /tmp."""
     system = Path(tempfile.gettempdir())
     return system if len(str(system)) <= _LONGEST_TEMP_ROOT else Path("/tmp")  # noqa: S108  folders in it are 0700
-
-
-def write_private(path: Path, content: bytes) -> None:
-    """Write a file that only its owner may read; readers see the whole old or the whole new content."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(os.open(beside, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
 
 
 @contextmanager

@@ -23,7 +23,7 @@ import msgspec
 
 from cluster import settings
 from cluster.errors import InstallationError, NotInstalledError, StartError
-from cluster.launch import gcs, journal_url, pids, ports, private_places, ray_head, readiness
+from cluster.launch import gcs, journal_url, pids, ports, private_places, ray_head, readiness, tls
 from cluster.launch.file_modes import PRIVATE
 from cluster.launch.installation import HEAD_PROGRAMS, Installation, load, load_or_create, locked, temp_root
 from cluster.launch.progress import Progress
@@ -117,6 +117,8 @@ def _configure(installation: Installation, chosen: Settings, options: Mapping[st
         raise InstallationError(
             f"port {chosen.server.port} of {chosen.server.host} is used by another program: choose another with --port"
         )
+    if tls.is_on(chosen.server):
+        tls.checked(chosen.server)
     url = journal_url.in_force(chosen.journal.url, installation.id)
     chosen = msgspec.structs.replace(chosen, journal=msgspec.structs.replace(chosen.journal, url=url))
     namespace = gcs.fresh_namespace(installation, chosen.cluster.gcs_redis)
@@ -124,9 +126,9 @@ def _configure(installation: Installation, chosen: Settings, options: Mapping[st
     claimed, folder = ports.claim(Path(installation.data_dir), chosen.server.port, temp_root(), preferred)
     _empty(folder)
     installation.ports, installation.temp_dir, installation.settings = claimed, str(folder), chosen
-    host = chosen.server.host
+    scheme, host = ("https" if tls.is_on(chosen.server) else "http"), chosen.server.host
     host = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104  compared, not bound
-    installation.url = f"http://{f'[{host}]' if ':' in host else host}:{chosen.server.port}"
+    installation.url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{chosen.server.port}"
     installation.ray_address = f"{chosen.cluster.node_address}:{claimed.gcs}"
     installation.gcs_namespace = namespace
     installation.dashboard_url = f"http://127.0.0.1:{claimed.dashboard}"
@@ -164,7 +166,7 @@ def _start(report: Report, with_demo: bool, progress: Progress) -> None:
                 deployer.deploy(deadline, progress.waiting_for)
         progress.step("Waiting for /readyz")
         with report.timed("ready"):
-            readiness.wait(installation.url, deadline, progress.waiting_for, lambda: installation.running)
+            readiness.wait(installation.local_url, deadline, progress.waiting_for, lambda: installation.running)
     if with_demo:
         _start_simulator(installation)
     installation.pids = sorted(_own(installation), key=lambda pid: pid.pid)
@@ -200,6 +202,7 @@ def _join(
         section, key = name.split(".")
         now, wanted = (getattr(getattr(s, section), key) for s in (in_force, chosen))
         if now != wanted:
+            now, wanted = (settings.without_password(str(value)) for value in (now, wanted))
             raise InstallationError(
                 f"it runs already with {name} = {now}: stop it first with "
                 f"`whisperer down --data-dir {installation.data_dir}`, then start it with {wanted}"
@@ -208,7 +211,7 @@ def _join(
     progress.step("It runs already; waiting for /readyz")
     deadline = time.monotonic() + in_force.cluster.start_timeout_s
     with report.timed("ready"):
-        readiness.wait(installation.url, deadline, progress.waiting_for, lambda: installation.running)
+        readiness.wait(installation.local_url, deadline, progress.waiting_for, lambda: installation.running)
     if with_demo and not (installation.simulator and installation.simulator.alive()):
         _prepare_database(installation, with_demo)
         _start_simulator(installation)
@@ -220,10 +223,13 @@ def _prepare_database(installation: Installation, with_demo: bool) -> None:
 
     # They take 0.3 s of CPU, spent while Ray starts.
     from cluster.control_plane import ControlPlane
+    from cluster.control_plane.keyring import make_key_file
     from cluster.demo import setup
 
     _, in_force = installation.configured()
-    with ControlPlane(in_force.control_plane.url) as plane:
+    make_key_file(Path(in_force.control_plane.key_file))
+    with ControlPlane(in_force.control_plane.url, installation.witness_path, installation.keyring()) as plane:
+        plane.seal_again()
         if with_demo:
             installation.demo = setup.access(plane, in_force.demo.tenant, installation.demo)
 
@@ -233,7 +239,7 @@ def _start_simulator(installation: Installation) -> None:
     command = [sys.executable, "-m", in_force.programs.simulator]
     with (installation.logs / "simulator.log").open("wb") as log:
         started = subprocess.Popen(  # noqa: S603  our own command line
-            [*command, "--installation", str(installation.path)],
+            [*command, "--installation", str(installation.path), "--url", installation.local_url],
             env=ray_head.driver_environment(installation),
             stdin=subprocess.DEVNULL,
             stdout=log,

@@ -50,6 +50,8 @@ class Ports(msgspec.Struct, frozen=True):
     ingress_http: tuple[int, int]
     ingress_grpc: tuple[int, int]
     workers: tuple[int, int]
+    http_local: int = 0
+    """Of a server with TLS: HTTP for the installation's own programs. 0 in a record of an older release."""
 
     def singles(self) -> dict[str, int]:
         """Return every single port except the HTTP server's, by name."""

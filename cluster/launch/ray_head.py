@@ -23,7 +23,6 @@ from cluster.launch.installation import Installation
 from cluster.settings import num_cpus
 
 RAY_FOLDER = "r"  # Ray opens its own folder to everyone; the one around it is 0700
-HAPROXY_FOLDER = "h"
 HEAD, WORKER = "whisperer_head", "whisperer_worker"
 """Resources of the head and of joined nodes, by which actors and replicas say where they must live."""
 _LOOK_S = 0.25
@@ -33,7 +32,7 @@ CODE_ROOT = Path(__file__).resolve().parents[2]
 def environment(installation: Installation, base: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return the environment of every process of an installation: Ray's workers and Serve inherit it from the head."""
     ports, settings = installation.configured()
-    haproxy = Path(installation.temp_dir) / HAPROXY_FOLDER
+    haproxy = haproxy_program.folder_in(Path(installation.temp_dir))
     kept = {k: v for k, v in (os.environ if base is None else base).items() if not k.startswith("RAY_")}
     return kept | installation.client_environment() | gcs.environment(installation) | {
         "PYTHONPATH": os.pathsep.join(filter(None, [str(CODE_ROOT), kept.get("PYTHONPATH", "")])),
@@ -122,11 +121,11 @@ def start_command(installation: Installation) -> list[str]:
 
 def start(installation: Installation, timeout_s: float) -> None:
     """Start the head and wait until its node is up. Raises StartError."""
-    haproxy = Path(installation.temp_dir) / HAPROXY_FOLDER
+    haproxy = haproxy_program.folder_in(Path(installation.temp_dir))
     haproxy.mkdir(mode=0o700, exist_ok=True)
-    _, settings = installation.configured()
+    ports, settings = installation.configured()
     secret = haproxy_program.client_secret(installation.operator_token)
-    haproxy_program.make(haproxy, settings.server, settings.limits, secret)
+    haproxy_program.make(haproxy, settings.server, settings.limits, secret, ports.http_local)
     env = environment(installation) | gcs.head_environment(installation)
     run_logged(start_command(installation), env, installation.logs / "ray_head.log", timeout_s)
 

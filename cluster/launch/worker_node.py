@@ -17,9 +17,10 @@ import msgspec
 
 from cluster.errors import InstallationError, StartError
 from cluster.launch import pids, ports, ray_head
-from cluster.launch.installation import RECORD_FILE, Installation, load, temp_root, write_private
+from cluster.launch.installation import RECORD_FILE, Installation, load, temp_root
 from cluster.launch.pids import Pid
 from cluster.launch.ports import Ports
+from cluster.private_files import write_private
 
 _GRACE_S = 5.0
 

@@ -15,6 +15,7 @@ from cluster.control_plane import ControlPlane
 from cluster.launch.installation import load
 from serve_apps.content.rendering import Rendering
 from whisperer.feedback.links import LinkSigner
+from whisperer.feedback.references import References
 
 
 def build(args: dict[str, str]) -> Application:
@@ -28,9 +29,9 @@ class Content:
         installation = load(Path(installation_path).parent)
         _, settings = installation.configured()
         configure_logs(installation_path, "content")
-        plane = ControlPlane(settings.control_plane.url)
-        signer = LinkSigner(bytes.fromhex(installation.link_secret))
-        self._rendering = Rendering(plane, signer, installation.public_url)
+        plane = ControlPlane(settings.control_plane.url, migrated=True)
+        secret = bytes.fromhex(installation.link_secret)
+        self._rendering = Rendering(plane, LinkSigner(secret), installation.public_url, References(secret))
 
     async def render(self, batch: bytes) -> bytes:
         """Render a batch: msgpack of list[RenderRequest] -> msgpack of list[Rendered | NotRendered], in the same

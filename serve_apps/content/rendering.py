@@ -14,12 +14,15 @@ from typing import Any, Protocol
 
 import msgspec
 
+from serve_apps.content.brands import Brands
 from whisperer.content.errors import TemplateError
 from whisperer.content.message import NotRendered, Rendered, RenderRequest
 from whisperer.content.render import not_rendered, render
 from whisperer.content.template import Template, parse_template
+from whisperer.eligibility.suppression import address_hash
 from whisperer.errors import NotFoundError
 from whisperer.feedback.links import LinkSigner, SignedLinks
+from whisperer.feedback.references import Reference, References
 from whisperer.ids import TenantId
 from whisperer.vocabulary.reasons import Reason
 
@@ -39,31 +42,47 @@ class TemplateSource(Protocol):
     def template(self, tenant_id: TenantId, name: str, version: int) -> dict[str, Any]:
         """Return the JSON of a published version. Raises NotFoundError."""
 
+    def version(self) -> int: ...
+
+    def tenant_settings(self, tenant: str) -> Any:
+        """Return settings with a ``brand``. Raises NotFoundError."""
+
 
 class Rendering:
     """The compiled templates of one replica, and the secret that signs its links."""
 
-    def __init__(self, source: TemplateSource, signer: LinkSigner, base_url: str) -> None:
+    def __init__(
+        self, source: TemplateSource, signer: LinkSigner, base_url: str, references: References | None = None
+    ) -> None:
         self._source = source
+        self._references = references
         self._signer = signer
         self._base_url = base_url
         self._compiled: OrderedDict[Key, Template] = OrderedDict()
+        self._brands = Brands(source)
 
     async def render(self, batch: bytes) -> bytes:
         """Render a batch: msgpack of list[RenderRequest] -> msgpack of list[Rendered | NotRendered], in the same
         order."""
         requests = decode_requests(batch)
         templates = {key: await self._template(key) for key in dict.fromkeys(map(_key, requests))}
-        return await asyncio.to_thread(self._render, requests, templates)
+        brands = {tenant: await self._brands.of(tenant) for tenant in {request.tenant for request in requests}}
+        return await asyncio.to_thread(self._render, requests, templates, brands)
 
-    def _render(self, requests: list[RenderRequest], templates: Mapping[Key, Template | str]) -> bytes:
+    def _render(
+        self,
+        requests: list[RenderRequest],
+        templates: Mapping[Key, Template | str],
+        brands: Mapping[TenantId, Mapping[str, str]],
+    ) -> bytes:
         answers: list[Rendered | NotRendered] = []
         for request in requests:
             template = templates[_key(request)]
             if isinstance(template, str):
                 answers.append(not_rendered(request, Reason.TEMPLATE_FAILED, template))
             else:
-                answers.append(render(template, request, self._links(request)))
+                message = render(template, request, self._links(request), brands[request.tenant])
+                answers.append(self._referred(message, request))
         return _encode(answers)
 
     async def _template(self, key: Key) -> Template | str:
@@ -83,6 +102,14 @@ class Rendering:
 
     def _load(self, key: Key) -> Template:
         return parse_template(self._source.template(*key))
+
+    def _referred(self, answer: Rendered | NotRendered, request: RenderRequest) -> Rendered | NotRendered:
+        """Add to a message what its provider's callbacks will refer to."""
+        if self._references is None or isinstance(answer, NotRendered):
+            return answer
+        stop = address_hash(request.channel, request.address)
+        made = Reference(request.tenant, request.user_key, request.decision_id, request.channel, stop)
+        return msgspec.structs.replace(answer, reference=self._references.make(made))
 
     def _links(self, request: RenderRequest) -> SignedLinks:
         return SignedLinks(

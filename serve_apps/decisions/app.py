@@ -151,7 +151,7 @@ class Decisions:
         settings = installation.settings
         assert settings is not None
         learner = LearnerCalls(serve.get_replica_context().replica_id.unique_id)
-        plane = ControlPlane(settings.control_plane.url)
+        plane = ControlPlane(settings.control_plane.url, migrated=True)
         store = ArtifactStore(settings.models.uri, Path(installation.data_dir) / "spool" / "models")
         self._following = Following(learner.policies)
         self._models = models = Models(plane, fetching(store), prepare=import_library)

@@ -18,7 +18,8 @@ from typing import Protocol
 
 import msgspec
 
-from whisperer.errors import WhispererError
+from actors.telemetry.logs import Seldom
+from whisperer.errors import UnavailableError, WhispererError
 from whisperer.ids import TenantId
 from whisperer.models.errors import ArtifactError
 from whisperer.models.rollout import BUILT_IN, Rollout
@@ -129,9 +130,13 @@ class Models:
 
     async def follow(self, every_s: float) -> None:
         """Poll forever."""
+        seldom = Seldom(_log)
         while True:
             try:
                 await self.poll()
+            except UnavailableError as error:
+                message = "rollouts cannot be read; scoring goes on with what is here: %r"
+                seldom.log(logging.WARNING, "away", message, error.__cause__ or error)
             except Exception:
                 _log.exception("rollouts cannot be read; scoring goes on with what is here")
             await asyncio.sleep(every_s)

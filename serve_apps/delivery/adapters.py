@@ -9,10 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from serve_apps.delivery.fcm import Fcm
+from serve_apps.delivery.inbox import Inbox
 from serve_apps.delivery.provider import Provider
+from serve_apps.delivery.resending import Resending
+from serve_apps.delivery.sendgrid import SendGrid
+from serve_apps.delivery.ses import Ses
 from serve_apps.delivery.smtp import Smtp
+from serve_apps.delivery.sns import Sns
 from serve_apps.delivery.ssrf import Guard, Network
+from serve_apps.delivery.twilio import Twilio
 from serve_apps.delivery.webhook import Webhook
+from serve_apps.delivery.webpush import WebPush
+from whisperer.delivery.providers import RESEND_UNKNOWN
 
 Clock = Callable[[], int]
 """Gives ms UTC."""
@@ -21,7 +30,14 @@ Adapter = Callable[[dict[str, Any], Clock, Guard], Provider]
 
 ADAPTERS: dict[str, Adapter] = {
     "smtp": Smtp,
+    "sendgrid": SendGrid,
+    "ses": Ses,
+    "twilio": Twilio,
+    "sns": Sns,
+    "fcm": Fcm,
+    "webpush": WebPush,
     "webhook": Webhook,
+    "inbox": Inbox,
 }
 
 
@@ -32,6 +48,8 @@ def maker(clock: Clock, open_networks: Sequence[Network]) -> Callable[[str, dict
     def make(provider: str, config: dict[str, Any]) -> Provider:
         if provider not in ADAPTERS:
             raise ValueError(f"there is no provider {provider!r}")
-        return ADAPTERS[provider](config, clock, guards[provider])
+        adapter = ADAPTERS[provider](config, clock, guards[provider])
+        # A configuration stored by an older release does not say.
+        return Resending(adapter) if config.get(RESEND_UNKNOWN, False) else adapter
 
     return make

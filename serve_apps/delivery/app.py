@@ -36,7 +36,8 @@ class Delivery:
         configure_logs(installation_path, "delivery")
         make = maker(_now_ms, networks(settings.delivery.open_networks))
         sink = SinkProvider(Sink(installation.sink_path), _now_ms)
-        self._deliveries = Deliveries(Routing(ControlPlane(settings.control_plane.url), sink, make))
+        plane = ControlPlane(settings.control_plane.url, keyring=installation.keyring(), migrated=True)
+        self._deliveries = Deliveries(Routing(plane, sink, make))
 
     async def dispatch(self, batch: bytes) -> AsyncIterator[bytes]:
         """Deliver a batch: msgpack ``list[Dispatch]`` -> several msgpack ``list[Receipt]``, until each dispatch has

@@ -1,10 +1,10 @@
 """Decides which provider currently serves a tenant's channel.
 
 The control plane's answers are kept until its version changes; the version is checked only when something is to be
-sent, at most every `POLL_INTERVAL_S`. A channel without a row uses the sink. If the control plane does not answer, what
-is known stays valid, and what is unknown is not guessed: the message is tried again later, never sent to the sink
-instead. A provider is kept, with its connections, while its configuration stays the same; one no longer wanted is
-closed once nothing is being sent through it.
+sent, at most every `POLL_INTERVAL_S`. A channel without a row uses what its entry says, mostly the sink. If the control
+plane does not answer, what is known stays valid, and what is unknown is not guessed: the message is tried again later,
+never sent to the sink instead. A provider is kept, with its connections, while its configuration stays the same; one no
+longer wanted is closed once nothing is being sent through it.
 """
 
 from __future__ import annotations
@@ -18,11 +18,14 @@ from typing import Any, Protocol
 
 import msgspec
 
+from actors.telemetry.logs import Seldom
 from serve_apps.delivery.provider import Provider
 from whisperer.ids import TenantId
+from whisperer.vocabulary.channels import CHANNELS
 from whisperer.vocabulary.providers import UNSET
 
 POLL_INTERVAL_S = 0.5
+LOOK_PATIENCE_S = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -67,7 +70,9 @@ class Routing:
         self._stale: set[tuple[TenantId, str]] = set()
         self._version = -1
         self._looked_at = float("-inf")
+        self._looking: asyncio.Task[None] | None = None
         self._asking = asyncio.Lock()
+        self._seldom = Seldom(_log)
 
     @asynccontextmanager
     async def provider(self, tenant: TenantId, channel: str) -> AsyncIterator[Provider]:
@@ -88,23 +93,37 @@ class Routing:
                 await route.provider.aclose()
 
     async def aclose(self) -> None:
+        if self._looking is not None:
+            self._looking.cancel()
         for route in self._routes.values():
             await self._leave(route)
         self._routes.clear()
 
     async def _look(self) -> None:
-        now = asyncio.get_running_loop().time()
-        if now - self._looked_at < self._poll_interval_s:
+        """Look whether channels may have changed, and wait for that a moment: a control plane that hangs holds up one
+        message a look, not all of them."""
+        if self._looking is not None and not self._looking.done():
             return
-        self._looked_at = now
+        if asyncio.get_running_loop().time() - self._looked_at < self._poll_interval_s:
+            return
+        self._looking = asyncio.ensure_future(self._ask())
+        await asyncio.wait({self._looking}, timeout=LOOK_PATIENCE_S)
+
+    async def _ask(self) -> None:
         try:
             version = await asyncio.to_thread(self._plane.version)
-        except Exception:
-            _log.exception("the control plane does not answer; channels already known stay as they are")
-            return
-        if version != self._version:
-            self._stale = set(self._routes)
-            self._version = version
+        except Exception as error:
+            self._seldom.log(
+                logging.WARNING,
+                "version",
+                "the control plane does not answer; channels already known stay as they are: %r",
+                error.__cause__ or error,
+            )
+        else:
+            if version != self._version:
+                self._stale = set(self._routes)
+                self._version = version
+        self._looked_at = asyncio.get_running_loop().time()
 
     async def _route(self, tenant: TenantId, channel: str) -> _Route | None:
         key = (tenant, channel)
@@ -118,20 +137,21 @@ class Routing:
             _log.exception("the control plane does not answer; channel %s stays as it was", channel)
             return self._routes[key]
         old = self._routes.get(key)
-        new = self._renewed(found, old)
+        new = self._renewed(channel, found, old)
         self._routes[key] = new
         self._stale.discard(key)
         if new is not old:
             await self._leave(old)
         return new
 
-    def _renewed(self, found: ChannelConfig | None, old: _Route | None) -> _Route | None:
-        if found is None or found.provider == UNSET:
+    def _renewed(self, channel: str, found: ChannelConfig | None, old: _Route | None) -> _Route | None:
+        name, config = (CHANNELS[channel].unset, {}) if found is None else (found.provider, found.config)
+        if name == UNSET:
             return None
-        configured = msgspec.json.encode((found.provider, found.config), order="deterministic")
+        configured = msgspec.json.encode((name, config), order="deterministic")
         if old is not None and old.configured == configured:
             return old
-        return _Route(self._make(found.provider, found.config), configured)
+        return _Route(self._make(name, config), configured)
 
     async def _leave(self, route: _Route | None) -> None:
         if route is not None:

@@ -103,7 +103,9 @@ class Smtp:
         if recipient is None:
             return no_address(dispatch, PROVIDER)
         try:
-            message = build_email(dispatch, self._config["sender"], self._clock()).as_bytes()
+            message = build_email(
+                dispatch, self._config["sender"], self._clock(), self._config.get("reply_to", "")
+            ).as_bytes()
         except UnsendableError as error:
             return rejected(dispatch, PROVIDER, str(error))
         try:

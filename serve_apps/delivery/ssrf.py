@@ -1,4 +1,4 @@
-"""Keeps a tenant's webhook or SMTP host from reaching what only this machine or its network can reach.
+"""Keeps the host that a tenant names for a channel from reaching what only this machine or its network can reach.
 
 A name is resolved once per connection, all its addresses are checked, and the connection goes to one of exactly the
 addresses that were checked: the name server is never asked for a second answer (DNS rebinding). The Host header and TLS
@@ -86,10 +86,24 @@ async def resolve(host: str, port: int) -> list[str]:
 class Guard:
     """Decides where a provider's connections may go. ``open_networks`` are allowed although they are not public."""
 
-    def __init__(self, provider: str, *, open_networks: Sequence[Network] = (), resolve: Resolve = resolve) -> None:
+    def __init__(
+        self,
+        provider: str,
+        *,
+        open_networks: Sequence[Network] = (),
+        resolve: Resolve = resolve,
+        is_public_allowed: bool = True,
+    ) -> None:
         self._provider = PROVIDERS[provider]
+        self._is_public_allowed = is_public_allowed
         self._open_networks = open_networks
         self._resolve = resolve
+
+    def inside(self) -> Guard:
+        """Return what lets connections go to opened networks only: what is sent in the clear must not leave them."""
+        return Guard(
+            self._provider.name, open_networks=self._open_networks, resolve=self._resolve, is_public_allowed=False
+        )
 
     async def addresses(self, host: str, port: int) -> list[str]:
         """Return the checked addresses of a host, in the resolver's order.
@@ -108,7 +122,11 @@ class Guard:
             raise UnresolvableError("the host's name has no address")
         for text in found:
             if not self._may_call(ipaddress.ip_address(text)):
-                raise ForbiddenAddressError("the host's address is private, local or reserved")
+                raise ForbiddenAddressError(
+                    "the host's address is private, local or reserved"
+                    if self._is_public_allowed
+                    else "http:// leads into opened networks only; write https://"
+                )
         return found[:MAX_ADDRESSES]
 
     async def connect(self, host: str, port: int) -> socket.socket:
@@ -136,7 +154,9 @@ class Guard:
         raise failure
 
     def _may_call(self, address: Address) -> bool:
-        return is_public(address) or any(address in network for network in self._open_networks)
+        if self._is_public_allowed and is_public(address):
+            return True
+        return any(address in network for network in self._open_networks)
 
 
 class GuardedBackend(AsyncNetworkBackend):
@@ -169,7 +189,7 @@ class GuardedBackend(AsyncNetworkBackend):
         timeout: float | None = None,  # noqa: ASYNC109 - the signature is httpcore's
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> AsyncNetworkStream:
-        raise ForbiddenAddressError("a webhook is never a local socket")
+        raise ForbiddenAddressError("a provider is never a local socket")
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

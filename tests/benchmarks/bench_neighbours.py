@@ -2,7 +2,8 @@
 
 An installation of its own. The neighbour sends single events and asks for a user, each kept to its time whatever the
 answers take; the other one opens connections and says nothing, has a user of `--events` events exported (one caller, and
-eight), asks for decisions that nobody made, begins simulations, publishes templates without end, or repeats messageIds.
+eight), asks for decisions that nobody made, begins simulations, publishes templates without end, or, in the tier
+`free`, sends events and calls at ten times its limit.
 Latency counts from when a request was due. Memory is the largest seen, above what it was before.
 """
 
@@ -25,16 +26,22 @@ import httpx
 import numpy as np
 import psutil
 
-from tests.benchmarks import ours, processes, report
+from tests.benchmarks import client, ours, processes, report
 from tests.benchmarks.load import Acknowledged, http_request, paced
+from tests.benchmarks.prebuilt import Requests
+from tests.benchmarks.prebuilt import folder as folder_in_memory
 from tests.benchmarks.screen import say, table
 from tests.support.stand import Stand, running
+from whisperer.settings import Settings
 
 RATE = 100
 """Requests a second of the neighbour, half of them events."""
 ELSEWHERE = "127.0.0.2"
 """The address that silent connections come from: another one than the neighbour's."""
 N_SILENT = 154
+LIMITED = "free"
+"""The tier of the tenant that asks for ten times its limit."""
+TIMES = 10
 CAMPAIGN = {
     "trigger": {"event": "Exported"},
     "goal": {"event": "Shared", "window": "24h"},
@@ -47,7 +54,9 @@ class Bench:
     def __init__(self, stand: Stand, options: Any) -> None:
         self._stand = stand
         self._options = options
-        self._neighbour, self._excess = stand.tenant("neighbour"), stand.tenant("excess")
+        self._neighbour, self._excess, self._limited = map(stand.tenant, ("neighbour", "excess", "limited"))
+        with stand.operator() as operator:
+            operator.put("/internal/tenants/limited/settings", json={"tier": LIMITED}).raise_for_status()
         self._stop = threading.Event()
 
     def run(self) -> list[dict[str, Any]]:
@@ -83,6 +92,8 @@ class Bench:
             "unknown decisions, four callers": (self._unknown_decision, 4),
             "five simulations": (self._simulate, 1),
             "templates published without end": (self._publish, 2),
+            "events at ten times the limit": (self._too_many_events, 1),
+            "calls at ten times the limit": (self._too_many_calls, 1),
             "alone again": None,
         }
         found = []
@@ -223,6 +234,25 @@ class Bench:
                     if tenant is self._neighbour:
                         self.counts[f"neighbour's was done as number {len(done)}"] += 1
             time.sleep(0.1)
+
+    def _too_many_events(self) -> None:
+        event = b'{"batch":[{"type":"track","userId":"u","event":"Swam"}]}'
+        request = http_request("/v1/batch", event, ours.authorization(self._limited))
+        self._ask_too_often(request, Settings().tier_free.tenant_requests_per_s)
+
+    def _too_many_calls(self) -> None:
+        head = f"Host: bench\r\nAuthorization: Bearer {self._limited.secret_key}\r\n\r\n"
+        request = f"GET /v1/segments HTTP/1.1\r\n{head}".encode()
+        self._ask_too_often(request, Settings().tier_free.tenant_calls_per_s)
+
+    def _ask_too_often(self, request: bytes, limit_per_s: int) -> None:
+        with folder_in_memory() as folder:
+            path = Path(folder) / "requests"
+            Requests.write(path, [request])
+            seconds = self._options.seconds + 3
+            found = client.load(path, self._stand.port, 32, seconds, TIMES * limit_per_s, again=True)
+        self.counts["asked per s"] = round(found["taken"] / found["seconds"])
+        self.counts["admitted per s"] = round((found["answered"] - found["refused"]) / found["seconds"])
 
     def _publish(self) -> None:
         name = f"t{threading.get_ident() % 1000}"

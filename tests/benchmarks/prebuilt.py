@@ -12,7 +12,9 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import overload
+from typing import Any, overload
+
+import numpy as np
 
 LENGTH_DIGITS = 8
 _MEMORY = Path("/dev/shm")
@@ -45,6 +47,17 @@ class Requests:
 
     def delete(self) -> None:
         self.path.unlink()
+
+
+def spans(data: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Where each request of a file's bytes begins and ends."""
+    found, at, view = [], 0, memoryview(data)
+    while at < len(view):
+        first = at + LENGTH_DIGITS
+        at = first + int(bytes(view[at:first]))
+        found.append((first, at))
+    both = np.array(found, np.int64).reshape(-1, 2)
+    return both[:, 0].copy(), both[:, 1].copy()
 
 
 class Walked(Sequence[memoryview]):

@@ -17,28 +17,37 @@ import pytest
 from tests.support.shard_world import DAY, SEED, T0, TENANT, World, event
 from tests.unit.whisperer.shard.campaigns import BY_EVENT, DAILY, MAIL, MINUTE, ON_REQUEST, campaign
 from whisperer.decisions.decision import NO_SEND
-from whisperer.delivery.dispatch import Verdict
+from whisperer.delivery.dispatch import Kept, Receipt, Verdict
 from whisperer.eligibility.groups import draw
+from whisperer.eligibility.suppression import address_hash
 from whisperer.errors import JournalDamagedError
 from whisperer.feedback.outcome import OutcomeKind
 from whisperer.ids import partition_of, tenant_seed
+from whisperer.journeys.campaign import Arm, OnRequest, to_json
+from whisperer.journeys.inbox import Mark
 from whisperer.journeys.schedule import Schedule
 from whisperer.profiles.population import FORWARDED
 from whisperer.shard import inspection, snapshot
 from whisperer.shard.decision.candidacy import candidate_of
+from whisperer.shard.decision.inbox import view
 from whisperer.shard.machine import DEFAULT_MAX_IDS, Shard
 from whisperer.shard.move.packing import Copying
 from whisperer.shard.records import (
     RECORD_VERSION,
     Asked,
+    CampaignConfig,
+    ConfigPublished,
     ConsentStated,
     CountsJoined,
+    InboxMarked,
     Outcome,
     Outcomes,
     PartitionJoined,
     PartitionLeft,
     PartitionPart,
     PartitionSwept,
+    Receipts,
+    Replays,
     RewardsTaken,
     Scored,
     ScoreModelChosen,
@@ -48,7 +57,7 @@ from whisperer.shard.state.timers import next_due
 from whisperer.vocabulary.groups import Group
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "shard"
-VERSIONS = ["v1", "v2", "v3", "v4", "v5"]
+VERSIONS = ["v1", "v2", "v3", "v4", "v5", "v6"]
 BUYERS, PROS = {"event": "Bought"}, {"trait": "plan", "op": "eq", "value": "pro"}
 
 
@@ -158,6 +167,83 @@ def bounded_story() -> World:
     return world
 
 
+SHOWN = Arm("card", "inapp", "card", 1)
+CARD = b'{"kind":"card","title":"Hi","body":"Ada","actions":[{"label":"See","url":"/see"}]}'
+
+
+def inbox_story() -> World:
+    """And in-app messages to somebody: one unread, one clicked, one that was refused and brought back."""
+    world = bounded_story()
+    tenant = world.shards[0].tenant(TENANT)
+    shown = CampaignConfig("shown", 4, "live", to_json(campaign("shown", OnRequest(), arms=(SHOWN,))))
+    segments = [live.config for live in tenant.segments.live.values()]
+    configs = [*tenant.loop.campaigns.configs, shown]
+    world.write(0, ConfigPublished(TENANT, 4, segments, configs, tenant.loop.experiment))
+    world.send(event(READER, at=world.now, id="reader"))
+
+    def answered(decision: str, status: Verdict) -> None:
+        found = tenant.loop.find(decision)
+        assert found is not None
+        assert found[1].send is not None
+        kept = Kept(CARD, 3600) if status == Verdict.ACCEPTED else None
+        world.write(0, Receipts(TENANT, [(decision, Receipt(found[1].send.send_key, status, "inbox", kept=kept))]))
+        world.now += 1
+
+    for occurrence, status in (("one", Verdict.ACCEPTED), ("two", Verdict.ACCEPTED), ("three", Verdict.REJECTED)):
+        world.under_way.clear()
+        world.write(0, Asked(TENANT, "shown", [(f"u:{READER}", occurrence)]))
+        world.decide(lambda _: "card")
+        answered(world.under_way[-1], status)
+    refused = world.under_way[-1]
+    world.write(0, Replays(TENANT, [refused]))
+    answered(refused, Verdict.ACCEPTED)
+    clicked = view(tenant, f"u:{READER}", world.now)
+    assert clicked is not None
+    assert clicked.entries is not None
+    world.write(0, InboxMarked(TENANT, f"u:{READER}", clicked.entries[-2].id, Mark.CLICK, 0))
+    return world
+
+
+def check_inbox(shard: Shard) -> None:
+    check_bounds(shard)
+    seen = view(shard.tenant(TENANT), f"u:{READER}", shard.now)
+    assert seen is not None
+    assert seen.entries is not None
+    marked = [(one.message, one.read_at is not None) for one in seen.entries]
+    assert marked == [(CARD, False), (CARD, True), (CARD, False)]
+    assert shard.tenant(TENANT).loop.accounts["shown"].outcomes == {"opened": 1, "clicked": 1}
+
+
+def heard_story() -> World:
+    """And what providers said of a message, and a program did to it."""
+    world = inbox_story()
+    seen = inspection.user(world.shards[0], TENANT, f"u:{SENT}")
+    assert seen is not None
+    link = (f"u:{SENT}", next(one.id for one in seen.candidacies if one.status == "sent"))
+    used = address_hash("email", f"{SENT}@example.com")
+    said = [
+        Outcome(*link, OutcomeKind.DELIVERED, world.now, "", "email", "", used),
+        Outcome(*link, OutcomeKind.SOFT_BOUNCED, world.now, "4.2.2", "email", "", used, 1, 7 * DAY),
+        *(Outcome(*link, OutcomeKind.CLICKED, world.now, f"https://{host}.example/", "email") for host in "ab"),
+    ]
+    world.write(0, Outcomes(TENANT, said))
+    return world
+
+
+def check_heard(shard: Shard) -> None:
+    check_inbox(shard)
+    seen = inspection.user(shard, TENANT, f"u:{SENT}")
+    assert seen is not None
+    assert [one.kind for one in next(c for c in seen.candidacies if c.status == "sent").outcomes][-4:] == [
+        "delivered",
+        "soft_bounced",
+        "auto_clicked",
+        "auto_clicked",
+    ]
+    [stop] = seen.standing.suppressed["email"]
+    assert (stop.reason, stop.address_hash) == ("soft_bounced", address_hash("email", f"{SENT}@example.com"))
+
+
 def check_bounds(shard: Shard) -> None:
     check_scores(shard)
     tenant = shard.tenant(TENANT)
@@ -186,7 +272,7 @@ def user_of(group_is_holdout: bool, skip: int = 0) -> str:
     return next(itertools.islice(found, skip, None))
 
 
-SENT, GONE, WAITING, DECIDING = (user_of(False, n) for n in range(4))
+SENT, GONE, WAITING, DECIDING, READER = (user_of(False, n) for n in range(5))
 HELD_OUT = user_of(True)
 
 
@@ -196,10 +282,8 @@ def check_loop(shard: Shard) -> None:
     nudge = loop.accounts["nudge"]
     counts = (nudge.candidates, nudge.sent, nudge.no_send, nudge.pending, dict(nudge.refused))
     assert counts == (5, 1, 1, 1, {"bounced": 1, "erased": 1})
-    assert (nudge.conversions, dict(nudge.outcomes)) == (
-        1,
-        {"clicked": 1, "unsubscribed": 1, "converted": 1, "bounced": 1},
-    )
+    outcomes = {"clicked": 1, "unsubscribed": 1, "converted": 1, "bounced": 1}
+    assert (nudge.conversions, {kind: nudge.outcomes[kind] for kind in outcomes}) == (1, outcomes)
     assert loop.accounts["asked"].pending == 1
     assert loop.accounts["daily"].candidates >= 4
     seen = inspection.user(shard, TENANT, f"u:{SENT}")
@@ -224,7 +308,7 @@ def check_loop(shard: Shard) -> None:
     assert loop.schedules.last["daily"][""] > T0
     names, versions = ("asked", "daily", "nudge"), set(loop.campaigns.versions)
     assert {(name, 3) for name in names} | loop.n_under.keys() <= versions
-    assert versions <= {(name, version) for name in names for version in (2, 3)}
+    assert versions <= {(name, version) for name in names for version in (2, 3)} | {("shown", 4)}
     assert sum(map(len, shard.log.values())) > 10
 
 
@@ -254,7 +338,7 @@ def check(shard: Shard) -> None:
     assert old.moved_to == "u:ann"
 
 
-CHECKS = {"v1": check, "v2": check_loop, "v3": check_moves, "v4": check_scores, "v5": check_bounds}
+CHECKS = {"v1": check, "v2": check_loop, "v3": check_moves, "v4": check_scores, "v5": check_bounds, "v6": check_heard}
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -327,7 +411,7 @@ PLACES = [42, 35, 54, 31, 53]
 def write() -> None:
     version = VERSIONS[-1]
     GOLDEN.mkdir(parents=True, exist_ok=True)
-    world = bounded_story()
+    world = heard_story()
     (GOLDEN / f"journal-{version}.msgpack").write_bytes(msgspec.msgpack.encode(world.journals[0]))
     meta, tables = snapshot.dump(world.shards[0])
     files = {}

@@ -16,9 +16,10 @@ from starlette.responses import JSONResponse, Response
 from serve_apps.gateway.http import problems
 from serve_apps.gateway.http.paths import AsWritten
 from serve_apps.gateway.pages import LiveView, routes
-from serve_apps.gateway.pages.documents import CampaignPage, SinkPage, Tenants
+from serve_apps.gateway.pages.documents import CampaignPage, SinkPage, TemplatePage, Tenants
 from serve_apps.gateway.routes.sink import MessageDocument
 from serve_apps.gateway.services.audit import Audit
+from serve_apps.gateway.services.inbox_message import InboxMessage
 from serve_apps.gateway.services.policies import PolicyRecord
 from serve_apps.gateway.services.profile import UserProfile
 from tests.unit.serve_apps.gateway.pages import loop_documents
@@ -37,6 +38,7 @@ class Documents:
         self.users: dict[str, UserProfile] = {"ada": loop_documents.user()}
         self.decisions: dict[str, Audit] = {loop_documents.DECISION: loop_documents.decision()}
         self.campaigns: dict[str, CampaignPage] = {"Adopt a feature": loop_documents.campaign()}
+        self.templates: dict[str, TemplatePage] = {"tips-email": loop_documents.template()}
         self.learned: list[PolicyRecord] = [loop_documents.policy()]
         self.asked: list[tuple[Any, ...]] = []
 
@@ -62,6 +64,9 @@ class Documents:
     async def message(self, tenant: str, send_key: str) -> MessageDocument:
         return self._found(tenant, self.by_send_key, send_key, "message")
 
+    async def inbox(self, tenant: str, user_id: str) -> list[InboxMessage]:
+        return [loop_documents.inbox_message()]
+
     async def user(self, tenant: str, user_id: str) -> UserProfile:
         return self._found(tenant, self.users, user_id, "user")
 
@@ -70,6 +75,11 @@ class Documents:
 
     async def campaign(self, tenant: str, name: str) -> CampaignPage:
         return self._found(tenant, self.campaigns, name, "campaign")
+
+    async def template(self, tenant: str, name: str, locale: str | None, user_id: str | None) -> TemplatePage:
+        self.asked.append((tenant, locale, user_id))
+        found: TemplatePage = self._found(tenant, self.templates, name, "template")
+        return found
 
     async def policies(self, tenant: str) -> list[PolicyRecord]:
         self.asked.append((tenant, "policies"))

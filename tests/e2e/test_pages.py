@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from serve_apps.gateway.pages import LiveView
-from serve_apps.gateway.services.report import ArmResult
+from serve_apps.gateway.services.report import ArmTotals
 from tests.e2e.browser import Tab, chromium, find_chromium, tab
 from tests.e2e.home_server import HomeServer, home_server
 from tests.e2e.test_home_page import LOW_CONTRAST, connected
@@ -154,7 +154,7 @@ def test_long_names_do_not_widen_a_page(page: Tab, server: HomeServer) -> None:
         name=LONG,
         description=LONG,
         refused={LONG: 5},
-        arms=[ArmResult(LONG, LONG, 10**9, 10**9, 10**9, 10**15, 1e9)],
+        arms=[ArmTotals(LONG, LONG, 10**9, 10**9, 10**9, 10**15, 1e9)],
         definition={LONG: LONG, "trigger": {"event": LONG}, "arms": [{"id": LONG, "channel": LONG, "template": LONG}]},
     )
     server.by_send_key[SEND_KEY] = loop_documents.message(

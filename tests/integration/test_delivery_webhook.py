@@ -17,8 +17,10 @@ import pytest
 from standardwebhooks.webhooks import Webhook as Verifier
 
 from cluster.settings import networks
+from serve_apps.delivery.exchange import MAX_CONNECTIONS, MAX_RESPONSE_BYTES, retry_after_s
+from serve_apps.delivery.provider import ADMISSION_S
 from serve_apps.delivery.ssrf import Guard
-from serve_apps.delivery.webhook import MAX_CONNECTIONS, MAX_RESPONSE_BYTES, Webhook, retry_after_s
+from serve_apps.delivery.webhook import Webhook
 from tests.support.certificates import authority
 from tests.unit.whisperer.delivery.dispatches import dispatch
 from whisperer.delivery.channels import parse_channel
@@ -113,10 +115,11 @@ async def client(
     tls: ssl.SSLContext | None = None,
     secrets: tuple[str, ...] = (SECRET,),
     now: int = NOW,
+    admission_s: float = ADMISSION_S,
 ) -> AsyncIterator[Webhook]:
     config = parse_channel("webhook", "webhook", {"url": url, "secrets": list(secrets)})
     allowing = guard or Guard("webhook", open_networks=HERE)
-    opened = Webhook(config, lambda: now, allowing, timeout_s=timeout_s, tls_context=tls)
+    opened = Webhook(config, lambda: now, allowing, timeout_s=timeout_s, admission_s=admission_s, tls_context=tls)
     try:
         yield opened
     finally:
@@ -250,8 +253,8 @@ async def test_a_dropped_connection_is_unknown_and_a_closed_port_had_nothing() -
 
 async def test_whoever_finds_no_connection_free_comes_back_later() -> None:
     """A burst over a slow endpoint uses up nobody's limits: what was not begun was no attempt."""
-    async with serving() as endpoint, client(f"http://127.0.0.1:{endpoint.port}/hang", timeout_s=1.5) as opened:
-        opened._admission_s = 0.5
+    limits = {"timeout_s": 1.5, "admission_s": 0.5}
+    async with serving() as endpoint, client(f"http://127.0.0.1:{endpoint.port}/hang", **limits) as opened:
         receipts = await asyncio.gather(*(post(opened, number) for number in range(2 * MAX_CONNECTIONS)))
         assert [each.status for each in receipts] == [Verdict.UNKNOWN] * MAX_CONNECTIONS + [
             Verdict.WAITING

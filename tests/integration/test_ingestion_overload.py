@@ -18,12 +18,15 @@ from actors.calls.shards import CallStatus
 from actors.limiter import Ask, Lease, Limiter
 from cluster.control_plane import ControlPlane
 from serve_apps.gateway.http.access import Access
+from serve_apps.gateway.http.arrivals import BodyPace
+from serve_apps.gateway.http.limits import Limits
+from serve_apps.gateway.http.rates import Tiers
 from serve_apps.gateway.metrics.counts import ReplicaCounts
-from serve_apps.gateway.tracking.arrivals import BodyPace
 from serve_apps.gateway.tracking.coalesce import Coalescer
 from serve_apps.gateway.tracking.endpoint import Ingestion, route_of
-from serve_apps.gateway.tracking.limits import Limits
+from tests.support.keyring import KEYRING
 from tests.support.local_shards import LocalShards, write_installation
+from whisperer.settings import TierSettings
 
 
 @dataclass
@@ -67,14 +70,17 @@ async def _leased(limiter: Limiter, asks: list[Ask]) -> list[Lease]:
 
 async def gateway(folder: Path, **options: Any) -> Gateway:
     shards = LocalShards(write_installation(folder))
-    plane = ControlPlane(f"sqlite:///{folder}/control.db")
+    plane = ControlPlane(f"sqlite:///{folder}/control.db", keyring=KEYRING)
     tenant = plane.create_tenant("acme")
     counts = ReplicaCounts(10)
     limiter = Limiter()
     limits = Limits(lambda asks: _leased(limiter, asks))
-    usual = {"events_per_s": 0, "requests_per_s": 0, "pace": BodyPace(2, 1024, 5), "max_in_flight_bytes": 10**8}
+    usual = {"pace": BodyPace(2, 1024, 5), "max_in_flight_bytes": 10**8}
     coalescer = Coalescer(shards, max_queued_events=options.pop("max_queued_events", 10**6), max_call_events=10_000)
-    access = Access(plane, "op_x", 1.0)
+    tier = TierSettings(
+        tenant_events_per_s=options.pop("events_per_s", 0), key_requests_per_s=options.pop("requests_per_s", 0)
+    )
+    access = Access(plane, "op_x", 1.0, tiers=Tiers(tier))
     more = {"max_bodies": 100, "client_secret": "s"}
     ingestion = Ingestion(access, shards.places, coalescer, counts, limits, **{**usual, **more, **options})
     return Gateway(shards, counts, ingestion, plane.create_key(tenant.id, "write").key, tenant.id)

@@ -26,6 +26,7 @@ from tests.support.campaigning import (
     track,
     with_outcome,
 )
+from tests.support.readers import PHONE
 from tests.support.stand import Stand, Tenant, until
 
 pytestmark = pytest.mark.cluster
@@ -50,7 +51,7 @@ def test_an_event_becomes_a_decision_a_message_and_outcomes(tenant: Tenant) -> N
     assert message["address"] == f"{message['user_id']}@example.com"
     assert message["parts"]["subject"] == f"Hello {message['user_id'].title()}"
 
-    with httpx.Client(follow_redirects=False, timeout=30) as reader:
+    with httpx.Client(follow_redirects=False, timeout=30, headers=PHONE) as reader:
         clicked = reader.get(link(message, "c"))
         assert (clicked.status_code, clicked.headers["location"]) == (302, f"{SITE}/tips")
         opened = reader.get(link(message, "o"))

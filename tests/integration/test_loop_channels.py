@@ -39,20 +39,23 @@ SECRET = "whsec_" + base64.b64encode(b"k" * 32).decode()
 
 
 class Mailbox:
-    """A mail server that takes everything; for the recipients in ``difficult`` it is busy once, or says nothing."""
+    """A mail server that takes everything; for the recipients in ``difficult`` it is busy once, says nothing, or takes
+    nothing."""
 
     def __init__(self) -> None:
         self.received: list[Envelope] = []
         self.attempts: Counter[str] = Counter()
         self.let_go = threading.Event()
         self.difficult: dict[str, str] = {}
-        """Recipient -> "busy" or "hang"."""
+        """Recipient -> "busy", "hang" or "refuse"."""
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         [recipient] = envelope.rcpt_tos
         self.attempts[recipient] += 1
         if self.attempts[recipient] == 1 and self.difficult.get(recipient) == "busy":
             return "451 4.3.0 try again later"
+        if self.difficult.get(recipient) == "refuse":
+            return "554 5.7.1 not today"
         if self.difficult.get(recipient) == "hang":
             self.received.append(envelope)
             await server.loop.run_in_executor(None, self.let_go.wait)
@@ -134,6 +137,35 @@ def test_a_busy_server_is_tried_again_and_one_that_took_it_and_says_nothing_is_n
         assert len(mailbox.mails(f"{user}@example.com")) == min(1, expected)
         assert (made["send"] or {}).get("unknown", False) is (how == "hang" and expected > 0)
     assert {how for who, how in mailbox.difficult.items() if mailbox.attempts[who]} == {"busy", "hang"}
+
+
+def test_dead_letters_reach_their_readers_once_they_are_sent_again(tenant: Tenant, mailbox: Mailbox) -> None:
+    users = people(tenant, 24)
+    mailbox.difficult = dict.fromkeys((f"{user}@example.com" for user in users), "refuse")
+    launch(tenant, "welcome", {"event": "Joined"})
+    track(tenant, "Joined", *users)
+    n_dead = closed(tenant, "welcome", len(users))["refused"]["provider_rejected"]
+    assert n_dead > 1
+    assert mailbox.received == []
+
+    def dead() -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = tenant.api.get("/v1/deliveries", params={"status": "dead"}).json()["data"]
+        return found
+
+    first = until(lambda: (found := dead()) and len(found) == n_dead and found, "the dead letters in the list", 60)[0]
+    assert (first["channel"], first["provider"], first["attempts"]) == ("email", "smtp", 1)
+    mailbox.difficult.clear()
+    assert tenant.api.post(f"/v1/deliveries/{first['id']}/replay").status_code == 202
+    until(lambda: len(mailbox.received) == 1, "the one that was sent again")
+    said = tenant.stand.json("delivery", "replay", "--all", "--channel", "email", "--tenant", tenant.name)
+    assert said["n_replayed"] == n_dead - 1
+    counted = closed(tenant, "welcome", len(users))
+    assert (counted["refused"], counted["sent"]) == ({}, n_dead)
+    assert set(Counter(envelope.rcpt_tos[0] for envelope in mailbox.received).values()) == {1}
+    assert len(mailbox.received) == n_dead
+    again = decision(tenant, first["decision_id"])
+    assert (again["status"], again["send"]["attempts"], again["send"]["send_key"]) == ("sent", 2, first["id"])
+    assert tenant.api.post(f"/v1/deliveries/{first['id']}/replay").json()["code"] == "not_dead"
 
 
 class Endpoint(BaseHTTPRequestHandler):

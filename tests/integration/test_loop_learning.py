@@ -105,6 +105,12 @@ def test_the_command_line_tells_the_same_as_http(tenant: Tenant, tmp_path_factor
         assert printed == told.get("data", told) if path == "campaigns" else printed == told, path
     preview = stand.json("template", "preview", "email", "--user", users[0], *of_tenant)
     assert (preview["rendered"], preview["parts"]["subject"]) == (True, f"Hi {users[0].title()}")
+    for sent in messages(tenant)[:3]:
+        body = {"user_id": sent["user_id"], "campaign": "welcome", "arm": "email-0"}
+        again = tenant.api.post("/v1/templates/email/preview", json=body).json()
+        assert again["content_hash"] == sent["content_hash"], "the same bytes, but for signed links"
+        assert (again["locale"], again["parts"]["subject"]) == (sent["locale"], sent["parts"]["subject"])
+    assert "postal_address_missing" in stand.run("template", "lint", "email", *of_tenant)
     assert stand.json("campaign", "pause", "welcome", *of_tenant)["status"] == "paused"
     assert "candidates" in stand.run("report", "welcome", *of_tenant)
     status = stand.json("status")["tenants"][tenant.name]

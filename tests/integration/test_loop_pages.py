@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from tests.support.campaigning import closed, first_message, launch, link, messages, people, track, with_outcome
+from tests.support.readers import PHONE
 from tests.support.stand import Tenant
 
 pytestmark = pytest.mark.cluster
@@ -17,7 +18,7 @@ def test_every_page_shows_what_happened(tenant: Tenant) -> None:
     track(tenant, "Joined", *users)
     counted = closed(tenant, "welcome", len(users))
     message = first_message(tenant, "welcome")
-    httpx.get(link(message, "o"))
+    httpx.get(link(message, "o"), headers=PHONE)
     with_outcome(tenant, message["decision_id"], "opened")
     user, key = message["user_id"], message["send_key"]
     shown = {

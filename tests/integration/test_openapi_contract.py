@@ -1,4 +1,5 @@
-"""The OpenAPI document held against a running gateway by schemathesis: every check, few examples, one seed.
+"""The OpenAPI document held against a running gateway, over each database, by schemathesis: every check, few examples,
+one seed.
 
 By hand, with more: `schemathesis --config-file tests/integration/schemathesis.toml run <url>/openapi.json
 -H 'Authorization: Bearer sk_...' --max-examples 100`.
@@ -18,9 +19,12 @@ from tests.support.stand import Stand, running
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 
 
-@pytest.fixture(scope="module")
-def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
-    with running(tmp_path_factory.mktemp("contract") / "var") as made:
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def stand(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
+    options: list[str] = []
+    if request.param == "postgresql":
+        options = ["--database", request.getfixturevalue("postgres").database()]
+    with running(tmp_path_factory.mktemp("contract") / "var", options=options) as made:
         yield made
 
 

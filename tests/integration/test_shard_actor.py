@@ -12,7 +12,9 @@ import pytest
 
 from actors.calls.shards import CallStatus
 from actors.warehouse import Warehouse
-from tests.support.local_shards import LocalShards, arguments, write_installation
+from serve_apps.gateway.services.user_list import UserList
+from serve_apps.gateway.services.user_query import read_query
+from tests.support.local_shards import LocalPlaces, LocalShards, arguments, write_installation
 from tests.support.shard_world import SEED, T0, TENANT, add, event
 from whisperer.errors import JournalDamagedError
 from whisperer.events.parts import PartBuilder, merge
@@ -109,6 +111,34 @@ async def test_recovery_starts_from_a_snapshot_and_the_journal_is_trimmed(shards
     assert recovered._recovery.records == 0
     assert inspection.digest(recovered._shard) == before
     assert recovered._journal.oldest > 0
+
+
+async def test_a_list_of_users_shows_everybody_once_while_their_partitions_move(shards: LocalShards) -> None:
+    await send(shards, *(event(f"u{i:03}", type="identify", traits={"n": i % 7}) for i in range(200)))
+    users, places = UserList(shards, bytes(32)), shards.places
+    assert isinstance(places, LocalPlaces)
+
+    async def move() -> None:
+        for version, partition in enumerate(range(32), start=2):
+            source = places.table(TENANT)[partition]
+            answer = await shards.call(source, "hand_over", TENANT, partition, version, 1 - source)
+            assert answer[0] == CallStatus.OK
+            moves = {**places.current.moves, f"{TENANT}/{partition}": 1 - source}
+            places.latest = type(places.current)(version, 2, 2, moves)  # callers see it when they are refused
+
+    moving = asyncio.ensure_future(move())
+    for filters, expected in (([], range(200)), ([("traits.n", "3")], range(3, 200, 7))):
+        found, cursor, goes_on = [], None, True
+        while goes_on:
+            page = await users.page(read_query(TENANT, filters, "-user_id", None, 9), cursor)
+            found += [one["user_id"] for one in page.data]
+            cursor, goes_on = page.next_cursor, page.next_cursor is not None
+            await asyncio.sleep(0.01)
+        assert found == [f"u{i:03}" for i in expected][::-1]
+    await moving
+    for actor in shards.actors.values():
+        status = await actor.status()
+        assert status["listing"]["lists"] > 0
 
 
 async def test_a_partition_moves_and_older_maps_are_refused(shards: LocalShards) -> None:

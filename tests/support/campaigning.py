@@ -32,6 +32,15 @@ TEMPLATES: dict[str, dict[str, Any]] = {
     "sms": {"channel": "sms", "locales": {"en": {"text": f"Tips: {SITE}/tips"}}},
     "push": {"channel": "push", "locales": {"en": {"title": "Tips", "body": "Three of them"}}},
     "webhook": {"channel": "webhook", "locales": {"en": {"body": '{"hello": {{ user.name | json }}}'}}},
+    "inapp": {
+        "channel": "inapp",
+        "locales": {
+            "en": {
+                "message": '{"kind": "card", "title": "Tips", "body": "Hello {{ user.name }}",'
+                f' "actions": [{{"label": "Tips", "url": "{SITE}/tips"}}]}}'
+            }
+        },
+    },
 }
 
 

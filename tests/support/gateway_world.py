@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +21,9 @@ from actors.calls.partition_map import PartitionMap
 from actors.calls.plain import plain
 from actors.calls.shards import CallStatus, ShardCalls
 from actors.jobs import DecisionAudit, Task
+from actors.jobs.export_runs import Exports as ExportRuns
 from actors.jobs.simulation_runs import Simulations as SimulationRuns
+from actors.limiter import Ask, Lease, Limiter
 from cluster.control_plane import ControlPlane
 from cluster.launch.installation import Installation
 from cluster.launch.ports import ports_of_block
@@ -26,26 +31,47 @@ from cluster.settings import load as load_settings
 from serve_apps.delivery.sink import Sink
 from serve_apps.gateway.api import build
 from serve_apps.gateway.http.access import Access
+from serve_apps.gateway.http.issuers import TrustedIssuers
+from serve_apps.gateway.http.limits import Limits
 from serve_apps.gateway.metrics.counts import ReplicaCounts
 from serve_apps.gateway.metrics.status import Overview
+from serve_apps.gateway.services.callbacks import Callbacks
 from serve_apps.gateway.services.campaigns import CampaignService
 from serve_apps.gateway.services.decisions import DecisionQueries
+from serve_apps.gateway.services.deliveries import DeliveryQueries
 from serve_apps.gateway.services.explanations import Explanations
+from serve_apps.gateway.services.export_gathering import Gatherer
+from serve_apps.gateway.services.exports import Exports
+from serve_apps.gateway.services.inbox import Inboxes
 from serve_apps.gateway.services.lift_days import LiftDays
+from serve_apps.gateway.services.login import Login
 from serve_apps.gateway.services.parts import Parts
 from serve_apps.gateway.services.policies import Policies
+from serve_apps.gateway.services.saved_reports import SavedReportService
 from serve_apps.gateway.services.segments import Publishing
+from serve_apps.gateway.services.signing_in import SigningIn
 from serve_apps.gateway.services.simulations import Simulations
+from serve_apps.gateway.services.sns import SnsClient
+from serve_apps.gateway.services.user_list import UserList
+from serve_apps.gateway.services.user_tokens import UserTokens
 from serve_apps.gateway.services.users import Users
 from tests.support.jobs_here import carried_out, jobs_here
+from tests.support.keyring import KEYRING
 from tests.unit.serve_apps.gateway.statuses import serving
+from whisperer.access.download_links import DownloadLinks
+from whisperer.decisions.allotment import BudgetWindow
 from whisperer.decisions.decision import decision_id
 from whisperer.eligibility.standing import Standing
 from whisperer.errors import UnavailableError
-from whisperer.ids import bare_id
+from whisperer.ids import DecisionId, TenantId, bare_id
+from whisperer.journeys.inbox import InboxEntry, Mark, marked
 from whisperer.models.store import ArtifactStore
-from whisperer.shard.records import ScoreModelChosen
+from whisperer.shard.decision.inbox import view_of
+from whisperer.shard.records import Outcome, ScoreModelChosen
+from whisperer.shard.views.inbox import InboxView
+from whisperer.shard.views.listing import ListedUsers
 from whisperer.shard.views.user import UserView
+from whisperer.vocabulary.inapp import Action, InAppMessage, action_url, encoded
 
 OPERATOR = "op_" + "0" * 40
 
@@ -72,6 +98,9 @@ class PlayedLearner(LearnerCalls):
             raise UnavailableError("a unit test has no learner")
         return self.policies
 
+    async def budgets(self, tenant: TenantId, campaign: str) -> list[BudgetWindow]:
+        raise UnavailableError("a unit test has no learner")
+
 
 class PlayedShards(ShardCalls):
     """Two shards. ``users`` are there on whichever is asked; ``away`` shards answer nothing."""
@@ -80,14 +109,24 @@ class PlayedShards(ShardCalls):
         super().__init__(PlayedPlaces())
         self.calls: list[tuple[Any, ...]] = []
         self.users: dict[str, UserView] = {}
+        self.inboxes: dict[str, list[InboxEntry]] = {}
+        """tenant id/key -> entries, oldest first"""
+        self.now = 1_800_000_000_000
+        """their time"""
         self.roots: dict[str, str] = {}
         self.decisions: dict[str, dict[str, Any]] = {}
         self.stored: dict[str, dict[str, Any]] = {}
+        self.replays: dict[str, str] = {}
+        """decision id -> what is said to a wish to send its message again"""
         self.campaigns: dict[str, list[dict[str, Any]]] = {}
         """tenant id -> counts of its campaigns, one entry a shard"""
         self.scoring: dict[tuple[int, str], ScoreModelChosen] = {}
         """what each shard was told to score a tenant's users with, by (shard, tenant id)"""
+        self.outcomes: list[Outcome] = []
+        """what was journaled of messages"""
         self.away: set[int] = set()
+        self.takes_s = 0.0
+        """how long a call takes"""
         self.stale = 0
         """how many calls of `ask` are refused for an old map"""
 
@@ -105,6 +144,8 @@ class PlayedShards(ShardCalls):
 
     async def call(self, shard: int, method: str, *args: Any, timeout_s: float = 30.0) -> Any:
         self.calls.append((shard, method, *args))
+        if self.takes_s:
+            await asyncio.sleep(self.takes_s)
         if shard in self.away:
             raise UnavailableError(f"shard-{shard} died")
         return getattr(self, f"_{method}")(shard, *args)
@@ -121,8 +162,39 @@ class PlayedShards(ShardCalls):
     def _choose_score_model(self, shard: int, chosen: ScoreModelChosen) -> None:
         self.scoring[shard, chosen.tenant] = chosen
 
-    def _user(self, shard: int, version: int, tenant: str, key: str, as_of: int | None) -> Any:
+    def _user(
+        self, shard: int, version: int, tenant: str, key: str, as_of: int | None, with_events: bool = True
+    ) -> Any:
         return CallStatus.OK, self.users.get(f"{tenant}/{key}")
+
+    def _located(self, shard: int, version: int, tenant: str, key: str) -> Any:
+        found = self.users.get(f"{tenant}/{key}")
+        return CallStatus.OK, None if found is None else (found.key, found.moved_to)
+
+    def _inbox(self, shard: int, version: int, tenant: str, key: str, known_tag: str) -> Any:
+        return CallStatus.OK, self._inbox_view(tenant, key, known_tag=known_tag)
+
+    def _mark_inbox(
+        self, shard: int, version: int, tenant: str, key: str, entry: DecisionId, mark: str, action: int
+    ) -> Any:
+        held = self.inboxes.get(f"{tenant}/{key}", [])
+        for place, one in enumerate(held):
+            if one.id == entry and (mark != Mark.CLICK or action_url(one.message, action) is not None):
+                held[place] = marked(one, Mark(mark), self.now)
+            elif not entry:
+                held[place] = marked(one, Mark(mark), self.now, is_seen=False)
+        return CallStatus.OK, self._inbox_view(tenant, key, only=entry)
+
+    def _inbox_view(self, tenant: str, key: str, **more: Any) -> Any:
+        found = self.users.get(f"{tenant}/{key}")
+        if found is None:
+            return None
+        if found.moved_to is not None:
+            return plain(InboxView(found.key, moved_to=found.moved_to))
+        return plain(view_of(found.key, self.inboxes.get(f"{tenant}/{key}", []), self.now, **more))
+
+    def _list_users(self, shard: int, *_: Any) -> Any:
+        return CallStatus.OK, plain(ListedUsers())
 
     def _root(self, shard: int, version: int, tenant: str, key: str) -> Any:
         return CallStatus.OK, self.roots.get(f"{tenant}/{key}", key)
@@ -130,11 +202,21 @@ class PlayedShards(ShardCalls):
     def _state_consent(self, shard: int, *_: Any) -> Any:
         return CallStatus.OK, None
 
+    def _replay(self, shard: int, version: int, tenant: str, wanted: list[tuple[str, str]]) -> Any:
+        return CallStatus.OK, [self.replays.get(decision, "not_found") for _, decision in wanted]
+
+    def _outcomes(self, shard: int, version: int, tenant: str, outcomes: list[Outcome]) -> Any:
+        self.outcomes += outcomes
+        return CallStatus.OK, None
+
     def _erase(self, shard: int, *_: Any) -> Any:
         return CallStatus.OK, None
 
     def _flush(self, shard: int) -> None:
         return None
+
+    def _holdings(self, shard: int) -> dict[str, Any]:
+        return {}
 
     def _ask(self, shard: int, version: int, tenant: str, campaign: str, users: list[tuple[str, str]], _: float) -> Any:
         if self.stale:
@@ -197,8 +279,9 @@ def view(id: str, key: str, campaign: str, **more: Any) -> dict[str, Any]:
 
 
 class World:
-    def __init__(self, folder: Path) -> None:
-        self.plane = ControlPlane(f"sqlite:///{folder / 'control.db'}")
+    def __init__(self, folder: Path, plane_url: str) -> None:
+        self.plane = ControlPlane(plane_url, keyring=KEYRING)
+        self.warehouse = folder / "warehouse"
         self.shards = PlayedShards()
         self.learner = PlayedLearner()
         settings = load_settings(folder, environment={})
@@ -217,35 +300,76 @@ class World:
         self.simulations = SimulationRuns(
             str(folder / "warehouse"), self.jobs, models=str(folder / "models"), spool=str(folder / "cache")
         )
+        self.exports = ExportRuns(str(folder / "warehouse"), folder / "spool", self.jobs, settings.exports)
+        user_list = UserList(self.shards, bytes.fromhex(installation.link_secret))
         counts = ReplicaCounts(10)
         overview = Overview(self.shards, self.learner, self.plane, counts)
         publishing = Publishing(self.plane, self.shards, overview, str(folder / "models"))
         users = Users(self.shards, self.sink, self.jobs, str(folder / "warehouse"))
         decisions = DecisionQueries(self.shards, users, self.jobs, str(folder / "warehouse"))
+        campaigns = CampaignService(self.plane, publishing, overview)
+        lift_days = LiftDays(self.plane, self.jobs, str(folder / "warehouse"))
+        access = Access(self.plane, OPERATOR, 0.5)
+        self.limiter = Limiter()
+        self.heard: Counter[tuple[str, str]] = Counter()
+        self.sns = SnsClient()
+        self.issuers = TrustedIssuers(self.plane, access.look, is_local=True)
+        access.tokens.trust(self.issuers)
+        signing_in = SigningIn(self.plane, access.tokens, Limits(self._lease).take)
         self.parts = Parts(
             installation,
             self.plane,
-            Access(self.plane, OPERATOR, 0.5),
+            access,
             self.shards,
             DirectoryCalls(),
             overview,
             users,
             publishing,
-            CampaignService(self.plane, publishing, overview),
+            campaigns,
             decisions,
+            DeliveryQueries(self.shards, self.jobs, str(folder / "warehouse")),
             Explanations(decisions, self.plane, self.models, self.learner),
             self.sink,
             Policies(self.plane, self.models, publishing),
             Simulations(self.plane, self.shards, self.learner, self.simulations),
-            LiftDays(self.plane, self.jobs, str(folder / "warehouse")),
+            lift_days,
+            signing_in,
+            Login(self.plane, self.issuers, signing_in, installation.url),
+            user_list,
+            UserTokens(self.plane, lambda: overview.tenants),
+            Inboxes(self.shards, users),
+            SavedReportService(self.plane, campaigns, lift_days),
+            Exports(
+                self.exports,
+                Gatherer(self.shards, user_list, self.plane),
+                self.plane,
+                DownloadLinks(bytes.fromhex(installation.link_secret)),
+                installation.url,
+            ),
+            Callbacks(
+                self.plane,
+                self.shards,
+                user_list,
+                self.sns,
+                Limits(self._lease).take,
+                secret=bytes.fromhex(installation.link_secret),
+                public_url=installation.url,
+                count=self._heard,
+            ),
         )
         self.app = build(self.parts)
+
+    def _heard(self, provider: str, fate: str, number: int) -> None:
+        self.heard[provider, fate] += number
 
     async def _do(self, task: Task) -> list[bytes]:
         """In this process, and of decisions what the test put into the warehouse."""
         if isinstance(task, DecisionAudit):
             return [msgspec.msgpack.encode(self.shards.stored.get(f"{task.tenant}/{task.decision_id}"))]
         return await carried_out(task)
+
+    async def _lease(self, asks: list[Ask]) -> list[Lease]:
+        return self.limiter.lease(asks, time.monotonic())
 
     def tenant(self, name: str) -> Caller:
         made = self.plane.create_tenant(name)
@@ -257,6 +381,16 @@ class World:
     def user(self, tenant: Caller, user_id: str, **more: Any) -> None:
         key = f"u:{user_id}"
         self.shards.users[f"{tenant.id}/{key}"] = UserView(key, standing=Standing(), **more)
+
+    def message(self, tenant: Caller, user_id: str, id: str, **more: Any) -> None:
+        """A message in a user's inbox, newer than those before it."""
+        held = self.shards.inboxes.setdefault(f"{tenant.id}/u:{user_id}", [])
+        actions = [Action("Invite", "https://app.example.com/team")]
+        expires_at = more.pop("expires_at", -1)
+        message = InAppMessage(**{"kind": "card", "title": "Hi", "body": f"This is {id}", "actions": actions, **more})
+        held.append(
+            InboxEntry(DecisionId(id), "welcome", "en", encoded(message), 1_790_000_000_000 + len(held), expires_at)
+        )
 
     def close(self) -> None:
         self.sink.close()

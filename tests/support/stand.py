@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -98,7 +98,7 @@ class Stand:
         """A new tenant with a key of each kind; straight from the control plane, as the command line does it."""
         record = installation.load(self.data_dir)
         assert record.settings is not None
-        with ControlPlane(record.settings.control_plane.url) as plane:
+        with ControlPlane(record.settings.control_plane.url, keyring=record.keyring()) as plane:
             made = plane.create_tenant(name)
             keys = {kind: plane.create_key(made.id, kind).key for kind in KINDS}
         tenant = Tenant(self, made.id, name, keys["write"], keys["secret"])
@@ -240,12 +240,14 @@ class Tenant:
 
 
 @contextmanager
-def running(data_dir: Path, *, shards: int = 2, settings: dict[str, Any] | None = None) -> Iterator[Stand]:
+def running(
+    data_dir: Path, *, shards: int = 2, settings: dict[str, Any] | None = None, options: Sequence[str] = ()
+) -> Iterator[Stand]:
     """An installation that is up inside the block and gone after it, also when this process is asked to end."""
     stand = Stand(data_dir, shards=shards, settings=settings)
     with _terminated_by_exit():
         try:
-            stand.up()
+            stand.up(*options)
             yield stand
         finally:
             stand.close()

@@ -27,7 +27,10 @@ def build_app() -> FastAPI:
         record = json.loads(Path(os.environ["TINY_RECORD"]).read_text())
         if authorization != f"Bearer {record['operator_token']}":
             raise HTTPException(401)
-        return {"tenants": {"acme": {"users": 1, "events_rejected": {}}}, "shards": [{"pid": os.getpid()}]}
+        return {
+            "tenants": {"acme": {"users": 1, "events_rejected": {}}},
+            "shards": [{"pid": os.getpid(), "state": "serving"}],
+        }
 
     return app
 

@@ -25,6 +25,10 @@ from .stream import Life
 
 DIARY_FILE, TRUTH_FILE = "responses.db", "truth.json"
 _TRUTH_EVERY_S = 5.0
+AGENT = (
+    "Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0 Mobile Safari/537.36"
+)
+"""People read on their phones: what says that it is a program is taken for one (docs/delivery.md)."""
 _TIMEOUT_S = 15.0
 
 
@@ -53,7 +57,7 @@ class Recipients:
         self._clients = [
             httpx.Client(base_url=url, headers={"Authorization": f"Bearer {secret_key}"}, timeout=_TIMEOUT_S),
             httpx.Client(base_url=url, auth=(write_key, ""), timeout=_TIMEOUT_S),
-            httpx.Client(base_url=url, timeout=_TIMEOUT_S),
+            httpx.Client(base_url=url, headers={"User-Agent": AGENT}, timeout=_TIMEOUT_S),
         ]
         reader, writer, person = self._clients
         self.responder = Responder(

@@ -175,7 +175,7 @@ class Responder:
 
     def _arm(self, note: Message) -> str | None:
         """Return a message's arm: known from its channel, or else from the page that it leads to, requested by HEAD,
-        which counts as nobody's click."""
+        which counts as a program's click."""
         arms = [arm for arm, channel in _CHANNEL_OF.items() if channel == note.channel]
         if note.campaign != self._campaign or len(arms) <= 1:
             return arms[0] if arms and note.campaign == self._campaign else None

@@ -5,7 +5,8 @@ template.
 
 Codes: ``invalid_type``, ``invalid_text``, ``not_finite``, ``empty``, ``too_long``, ``too_many``, ``unknown_field``,
 ``missing_field``, ``unknown_channel``, ``unknown_policy``, ``unknown_part``, ``unknown_locale``, ``repeated_locale``,
-``syntax_error``, ``unknown_tag``, ``unknown_filter``, ``unknown_variable``.
+``syntax_error``, ``unknown_tag``, ``unknown_filter``, ``unknown_variable``. MJML has codes of its own
+(:mod:`whisperer.content.mjml.check`), which begin with `mjml_` here.
 """
 
 from __future__ import annotations

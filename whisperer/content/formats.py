@@ -14,13 +14,14 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from babel import Locale, dates, numbers
+from babel import Locale, dates, lists, numbers
 from liquid.exceptions import FilterArgumentError
 from liquid.filter import with_context
 
 from whisperer.events.clock import instant
 from whisperer.events.place import KNOWN_ZONES
 
+PLURAL_FORMS = ("zero", "one", "two", "few", "many", "other")
 STYLES = ("short", "medium", "long", "full")
 MAX_NUMBER = 10**15  # a larger one is a mistake, and its digits would fill the message
 MAX_DECIMALS = 6
@@ -87,6 +88,43 @@ def datetime_filter(value: object, style: object = "medium", *, context: Any) ->
     return dates.format_datetime(moment, format=_style(style, "datetime"), tzinfo=context.zone, locale=_locale(context))
 
 
+@with_context
+def plural(value: object, *, context: Any, **forms: object) -> str:
+    """Write the form that a number takes, by CLDR's categories; ``#`` in it is the number.
+
+    ``{{ n | plural: one: "# file", other: "# files" }}``; a category that is left out is ``other``.
+    """
+    amount = _number(value, "plural")
+    if "other" not in forms or not set(forms) <= set(PLURAL_FORMS):
+        raise _wrong(f"plural takes the forms {', '.join(PLURAL_FORMS)}; other has to be there")
+    whole = int(amount) if amount == amount.to_integral_value() else amount
+    form = str(forms.get(_locale(context).plural_form(whole), forms["other"]))
+    return form.replace("#", numbers.format_decimal(amount, locale=_locale(context)))
+
+
+@with_context
+def relative_filter(value: object, *, context: Any) -> str:
+    """Write how far away a time is: ``{{ event.due | relative }}`` is "in 3 days" or "2 hours ago"."""
+    moment, now = _moment(value, "relative"), _moment(context.resolve("now"), "relative")
+    assert isinstance(now, datetime)
+    has_time = isinstance(moment, datetime)
+    away = moment - (now if has_time else now.astimezone(context.zone).date())
+    return dates.format_timedelta(
+        away, granularity="second" if has_time else "day", add_direction=True, threshold=1.0, locale=_locale(context)
+    )
+
+
+@with_context
+def list_filter(values: object, kind: object = "and", *, context: Any) -> str:
+    """Write a list as a sentence does: ``{{ user.teams | list }}``, ``{{ event.sizes | list: "or" }}``."""
+    if kind not in ("and", "or"):
+        raise _wrong('list takes "and" or "or"')
+    if not isinstance(values, (list, tuple)) or any(isinstance(one, (dict, list)) for one in values):
+        raise _wrong("list needs a list of texts or numbers")
+    style: Any = "standard" if kind == "and" else "or"
+    return lists.format_list([str(one) for one in values], style=style, locale=_locale(context))
+
+
 FILTERS = {
     "money": money,
     "number": number,
@@ -94,6 +132,9 @@ FILTERS = {
     "date": date_filter,
     "time": time_filter,
     "datetime": datetime_filter,
+    "plural": plural,
+    "relative": relative_filter,
+    "list": list_filter,
 }
 
 

@@ -25,7 +25,7 @@ from urllib.parse import quote, urlsplit
 from selectolax.lexbor import LexborHTMLParser
 
 from whisperer.content import limits
-from whisperer.content.tags import Attribute, Tag, scan
+from whisperer.content.tags import Attribute, Scanned, Tag, scan
 
 _HOSTS = re.compile(r"https?://([A-Za-z0-9.-]+)", re.IGNORECASE)
 
@@ -135,25 +135,26 @@ class Tracking:
 
     def html(self, html: str) -> str:
         """Return the document with links replaced and, at the end of its body, an image that reports being loaded."""
+        scanned = scan(html)
+        changes = [*self._changes(html, scanned)]
+        if pixel := self._links.open():
+            image = f'<img src="{escape(pixel)}" width="1" height="1" alt="" style="display:block;border:0">'
+            at = _end_of_body(scanned)
+            changes.append((at, at, image))
         pieces: list[str] = []
         at = 0
-        for start, end, instead in self._changes(html):
+        for start, end, instead in sorted(changes, key=lambda change: change[0]):
             pieces += (html[at:start], instead)
             at = end
-        written = "".join((*pieces, html[at:]))
-        pixel = self._links.open()
-        if not pixel:
-            return written
-        image = f'<img src="{escape(pixel)}" width="1" height="1" alt="" style="display:block;border:0">'
-        return before_the_end(written, image)
+        return "".join((*pieces, html[at:]))
 
     def text(self, text: str) -> str:
         """Return a plain text with links replaced."""
         return _IN_TEXT.sub(self._in_text, text)
 
-    def _changes(self, html: str) -> Iterator[tuple[int, int, str]]:
+    def _changes(self, html: str, scanned: Scanned) -> Iterator[tuple[int, int, str]]:
         """Yield (start, end, replacement) in order."""
-        for tag in scan(html).tags:
+        for tag in scanned.tags:
             for attribute in tag.attributes:
                 if attribute.name not in _LEADING and attribute.name not in _LOADING:
                     continue
@@ -185,10 +186,13 @@ class Tracking:
 
 def before_the_end(html: str, addition: str) -> str:
     """Insert ``addition`` as the last thing in the body that a reader sees."""
-    found = scan(html)
-    ends = [tag.start for tag in found.tags if tag.is_end and tag.name == "body"]
-    at = ends[-1] if ends else found.end
+    at = _end_of_body(scan(html))
     return html[:at] + addition + html[at:]
+
+
+def _end_of_body(found: Scanned) -> int:
+    ends = [tag.start for tag in found.tags if tag.is_end and tag.name == "body"]
+    return ends[-1] if ends else found.end
 
 
 def _bare(match: re.Match[str]) -> str:

@@ -49,7 +49,7 @@ class Rendered(msgspec.Struct, array_like=True, frozen=True, tag="rendered"):
     """Answer with a message: ``parts`` by their names, ``headers`` to add, such as List-Unsubscribe.
 
     ``content_hash``: hex of a hash over channel, locale and parts *before* links were signed, so that equal texts have
-    equal hashes.
+    equal hashes. ``reference``: what providers bring back with their callbacks, "" for none.
     """
 
     send_key: SendKey
@@ -57,6 +57,7 @@ class Rendered(msgspec.Struct, array_like=True, frozen=True, tag="rendered"):
     headers: dict[str, str]
     locale: str
     content_hash: str
+    reference: str = ""
 
 
 class NotRendered(msgspec.Struct, array_like=True, frozen=True, tag="not_rendered"):

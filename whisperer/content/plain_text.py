@@ -7,6 +7,7 @@ not show is left out: see :mod:`whisperer.content.visibility`.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -46,6 +47,7 @@ def lines(text: str) -> str:
     return _CONTROLS.sub("", _LINE_ENDS.sub("\n", text))
 
 
+@functools.lru_cache(maxsize=4)
 def text_of(html: str) -> str:
     """Return the text that a reader of the HTML sees, with links followed by their addresses.
 

@@ -22,10 +22,12 @@ from whisperer.content.links import LinkMaker, Tracking, hosts_in
 from whisperer.content.locales import formatting_locale, lookup
 from whisperer.content.message import NotRendered, Rendered, RenderRequest
 from whisperer.content.plain_text import lines, one_line, text_of
+from whisperer.content.sms_segments import smart_encoded
 from whisperer.content.template import Template
 from whisperer.content.variables import variables_of
 from whisperer.errors import WhispererError
-from whisperer.vocabulary.channels import CHANNELS, Channel, Limit, Part, Syntax
+from whisperer.vocabulary.channels import CHANNELS, Channel, Limit, Part, Schema, Syntax
+from whisperer.vocabulary.inapp import Unfit, read_message
 from whisperer.vocabulary.reasons import Reason
 
 TRANSACTIONAL = "transactional"
@@ -40,6 +42,12 @@ CLEANED: dict[Syntax, Callable[[str], str]] = {
 }
 """Syntax of a part -> what makes its text fit to send."""
 
+READ: dict[Schema, Callable[[str], object]] = {
+    "": msgspec.json.decode,
+    "inapp": read_message,
+}
+"""Schema of a json part -> what reads it, and raises for what does not fit."""
+
 
 class _UnfitError(Exception):
     """Say that the message must not go out like this."""
@@ -50,10 +58,15 @@ class _UnfitError(Exception):
         self.detail = detail
 
 
-def render(template: Template, request: RenderRequest, links: LinkMaker) -> Rendered | NotRendered:
-    """Return the message that ``request`` asks for, or why there is none."""
+NO_BRAND: Mapping[str, str] = {}
+
+
+def render(
+    template: Template, request: RenderRequest, links: LinkMaker, brand: Mapping[str, str] = NO_BRAND
+) -> Rendered | NotRendered:
+    """Return the message that ``request`` asks for, or why there is none; ``brand`` is what the tenant has set."""
     try:
-        return _render(template, request, links)
+        return _render(template, request, links, brand)
     except _UnfitError as unfit:
         reason, detail = unfit.reason, unfit.detail
     except WhispererError as error:
@@ -69,14 +82,17 @@ def not_rendered(request: RenderRequest, reason: Reason, detail: str) -> NotRend
     return NotRendered(request.send_key, reason.value, shown)
 
 
-def _render(template: Template, request: RenderRequest, links: LinkMaker) -> Rendered:
+def _render(template: Template, request: RenderRequest, links: LinkMaker, brand: Mapping[str, str]) -> Rendered:
     if template.channel != request.channel:
         message = f"the template is for {template.channel}, the arm for {request.channel}"
         raise _UnfitError(Reason.TEMPLATE_FAILED, message)
     locale = lookup(request.locale, template.locales, template.default_locale)
     unsubscribe_url = "" if request.purpose == TRANSACTIONAL else links.unsubscribe()
     channel = CHANNELS[template.channel]
-    parts = _filled_in(template, channel, request, locale, unsubscribe_url)
+    variables = variables_of(request, template.defaults, locale, unsubscribe_url, brand)
+    parts = _filled_in(template, channel, request, locale, variables)
+    if template.smart_encoding:
+        parts = {name: smart_encoded(text) for name, text in parts.items()}
     parts = _completed(channel, parts, locale, unsubscribe_url)
     content_hash = _hash(template.channel, locale, parts, unsubscribe_url)
     tracking = Tracking(links, template.hosts | _offered_hosts(request.offer), unsubscribe_url)
@@ -87,9 +103,8 @@ def _render(template: Template, request: RenderRequest, links: LinkMaker) -> Ren
 
 
 def _filled_in(
-    template: Template, channel: Channel, request: RenderRequest, locale: str, unsubscribe_url: str
+    template: Template, channel: Channel, request: RenderRequest, locale: str, variables: Mapping[str, object]
 ) -> dict[str, str]:
-    variables = variables_of(request, template.defaults, locale, unsubscribe_url)
     conventions, zone = formatting_locale(request.locale, locale), zone_of(request.zone)
     parts = {}
     for described in channel.parts:
@@ -155,9 +170,11 @@ def _check(channel: Channel, parts: Mapping[str, str]) -> None:
     for part in channel.parts:
         if part.syntax == "json" and part.name in parts:
             try:
-                msgspec.json.decode(parts[part.name])
+                found = READ[part.schema](parts[part.name])
             except (msgspec.DecodeError, RecursionError) as error:
                 raise _UnfitError(Reason.TEMPLATE_FAILED, f"the {part.name} is not JSON: {error}") from None
+            if isinstance(found, Unfit):
+                raise _UnfitError(Reason.TEMPLATE_FAILED, f"the {part.name} does not fit its schema: {found}")
 
 
 def _too_large(channel: Channel, limit: Limit) -> str:

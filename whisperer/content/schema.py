@@ -33,6 +33,11 @@ def template_json_schema() -> dict[str, Any]:
                 "default": REFUSE,
                 "description": "a variable that is not there: send nothing, or write nothing for it",
             },
+            "smart_encoding": {
+                "type": "boolean",
+                "default": False,
+                "description": "of an SMS: plain characters for typographic ones, where it then fits the GSM alphabet",
+            },
             "defaults": {
                 "type": "object",
                 "description": "trait -> what stands for it where it is absent or blank",

@@ -14,6 +14,7 @@ from typing import Any
 
 from whisperer.content import limits
 from whisperer.content.errors import TemplateError
+from whisperer.content.html_part import html_part
 from whisperer.content.language import CompiledText, compile_part
 from whisperer.content.links import hosts_in
 from whisperer.errors import Problem
@@ -24,7 +25,7 @@ from whisperer.vocabulary.channels import Part as ChannelPart
 REFUSE, BLANK = "refuse", "blank"
 POLICIES = (REFUSE, BLANK)
 DEFAULT_LOCALE = "en"
-_FIELDS = ("channel", "default_locale", "locales", "missing", "defaults")
+_FIELDS = ("channel", "default_locale", "locales", "missing", "defaults", "smart_encoding")
 _SHOWN_CHARS = 60
 
 Scalar = str | int | float | bool
@@ -39,6 +40,7 @@ class Template:
     locales : canonical BCP 47 tag -> part -> compiled text
     missing : what a missing variable does: "refuse" the message, or leave a "blank"
     defaults : trait -> its value where it is absent or blank
+    smart_encoding : whether an SMS is written in plain characters where it then fits the GSM alphabet
     hosts : hosts of the links written out in the template; besides those of the offer, only they are tracked
     """
 
@@ -48,6 +50,7 @@ class Template:
     missing: str
     defaults: Mapping[str, Scalar]
     hosts: frozenset[str]
+    smart_encoding: bool = False
 
 
 def parse_template(obj: object) -> Template:
@@ -95,17 +98,20 @@ class _Reader:
             self.note("/missing", "unknown_policy", f"write one of {', '.join(POLICIES)}, not {_shown(missing)}")
             missing = REFUSE
         defaults = self._defaults(obj.get("defaults", {}))
+        smart_encoding = obj.get("smart_encoding", False)
+        if not isinstance(smart_encoding, bool) or (smart_encoding and channel not in (None, "sms")):
+            self.note("/smart_encoding", "invalid_type", "smart_encoding is true or false, and of sms alone")
         tags = self._tags(obj.get("locales"))
         default_locale = self._default_locale(obj.get("default_locale", DEFAULT_LOCALE), tags)
         if channel is None or tags is None:
             return None
         locales = {
-            tag: self._parts(obj["locales"][key], _pointer("/locales", key), CHANNELS[channel], missing)
+            tag: self._parts(obj["locales"][key], _pointer("/locales", key), CHANNELS[channel], missing, tag)
             for tag, key in tags.items()
         }
         sources = (text for key in tags.values() for text in _texts(obj["locales"][key]))
         hosts = frozenset().union(*(hosts_in(text) for text in sources)) if not self.problems else frozenset()
-        return Template(channel, default_locale, locales, missing, defaults, hosts)
+        return Template(channel, default_locale, locales, missing, defaults, hosts, smart_encoding)
 
     def _tags(self, obj: object) -> dict[str, str] | None:
         """Read the locales' tags: canonical tag -> the caller's key."""
@@ -162,7 +168,7 @@ class _Reader:
                 self.note(at, "invalid_type", f"write a text, a number or a bool, not {_shown(value)}")
         return found
 
-    def _parts(self, obj: object, at: str, channel: Channel, missing: str) -> dict[str, CompiledText]:
+    def _parts(self, obj: object, at: str, channel: Channel, missing: str, locale: str) -> dict[str, CompiledText]:
         if not isinstance(obj, dict):
             self.note(at, "invalid_type", f"write the parts of one message, not {_shown(obj)}")
             return {}
@@ -177,12 +183,12 @@ class _Reader:
         found = {}
         for part in channel.parts:
             if part.name in obj:
-                compiled = self._part(obj[part.name], f"{at}/{part.name}", part, missing)
+                compiled = self._part(obj[part.name], f"{at}/{part.name}", part, missing, locale)
                 if compiled is not None:
                     found[part.name] = compiled
         return found
 
-    def _part(self, obj: object, at: str, part: ChannelPart, missing: str) -> CompiledText | None:
+    def _part(self, obj: object, at: str, part: ChannelPart, missing: str, locale: str) -> CompiledText | None:
         source = self._text(obj, at, part.max_template_chars)
         if source is None:
             return None
@@ -190,12 +196,8 @@ class _Reader:
             self.note(at, "empty", "this part is empty; write it or leave it out")
             return None
         try:
-            return compile_part(
-                source,
-                escapes=part.syntax if part.syntax in ("html", "json") else "",
-                refuse_missing=missing == REFUSE,
-                max_bytes=part.max_bytes,
-            )
+            compiled = _compiled(source, part, missing)
+            return _laid_out(source, compiled, part, missing, locale) if part.syntax == "html" else compiled
         except TemplateError as error:
             for problem in error.errors:
                 self.note(at, problem["code"], problem["message"])
@@ -211,6 +213,34 @@ class _Reader:
         else:
             return value
         return None
+
+
+def _compiled(source: str, part: ChannelPart, missing: str) -> CompiledText:
+    return compile_part(
+        source,
+        escapes=part.syntax if part.syntax in ("html", "json") else "",
+        refuse_missing=missing == REFUSE,
+        max_bytes=part.max_bytes,
+    )
+
+
+def _laid_out(source: str, as_written: CompiledText, part: ChannelPart, missing: str, locale: str) -> CompiledText:
+    """Return an html part from MJML, or with styles inlined. Raises TemplateError with everything wrong with MJML."""
+    made = html_part(source, locale)
+    if made.flaws:
+        raise TemplateError(
+            [Problem(pointer="", code=f"mjml_{flaw.code}", message=flaw.sentence) for flaw in made.flaws]
+        )
+    if made.text == source:
+        return as_written
+    try:
+        return _compiled(made.text, part, missing)
+    except TemplateError as error:
+        if not made.is_mjml:  # a style sheet of tags that cannot be inlined
+            return as_written
+        raise TemplateError(
+            [{**problem, "message": f"compiled from MJML, {problem['message']}"} for problem in error.errors]
+        ) from None
 
 
 def _texts(parts: object) -> list[str]:

@@ -22,11 +22,16 @@ _decode = msgspec.json.Decoder().decode
 
 
 def variables_of(
-    request: RenderRequest, defaults: Mapping[str, Scalar], locale: str, unsubscribe_url: str
+    request: RenderRequest,
+    defaults: Mapping[str, Scalar],
+    locale: str,
+    unsubscribe_url: str,
+    brand: Mapping[str, str],
 ) -> dict[str, Any]:
     """Return the variables by name.
 
-    ``locale`` is the message's, not the user's; an empty ``unsubscribe_url`` leaves that variable out.
+    ``locale`` is the message's, not the user's; an empty ``unsubscribe_url`` leaves that variable out. ``brand`` holds
+    the tenant's settings of that name.
     """
     user: dict[str, Any] = {name: _value(text) for name, text in request.traits.items()}
     for name, value in defaults.items():
@@ -39,6 +44,7 @@ def variables_of(
         "features": {name: _plain(value) for name, value in request.features.items() if math.isfinite(value)},
         "event": _value(request.event),
         "offer": _value(request.offer),
+        "brand": dict(brand),
         "campaign": request.campaign,
         "arm": request.variant,
         "locale": locale,

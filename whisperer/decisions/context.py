@@ -43,6 +43,7 @@ NAMES: tuple[str, ...] = (
     *of_channel("sms"),
     *of_channel("push"),
     *of_channel("webhook"),
+    *of_channel("inapp"),
 )
 """Each is explained in :mod:`whisperer.shard.decision.features`. Those that :func:`transform` does not use are for the
 models trained on what was logged."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from whisperer.delivery.callback_fields import take_callback_fields
 from whisperer.delivery.errors import ChannelError
 from whisperer.delivery.providers import HIDDEN, PROVIDERS
 from whisperer.delivery.providers.reading import ConfigReader
@@ -28,18 +29,25 @@ def parse_channel(channel: object, provider: object, config: object) -> dict[str
     >>> parse_channel("email", "smtp", {"host": "mail.example.com", "sender": "Ada <ada@example.com>"})["port"]
     587
     """
-    reader = ConfigReader()
+    spec = PROVIDERS.get(provider) if isinstance(provider, str) else None
+    common = () if spec is None else spec.common_fields
+    reader = ConfigReader(common)
     known = isinstance(channel, str) and channel in CHANNELS
     if not known:
         reader.note("/channel", "unknown_channel", f"a channel is one of {', '.join(CHANNELS)}")
-    spec = PROVIDERS.get(provider) if isinstance(provider, str) else None
     if spec is None:
         reader.note("/provider", "unknown_provider", f"a provider is one of {', '.join(PROVIDERS)}")
     elif known and channel not in spec.channels:
         reader.note("/provider", "unknown_provider", f"{spec.name} carries {', '.join(spec.channels)} only")
     if not isinstance(config, dict):
         reader.note("/config", "invalid_type", "write the provider's configuration as an object")
-    read = spec.read(reader, config) if spec is not None and isinstance(config, dict) else {}
+    read: dict[str, Any] = {}
+    if isinstance(config, dict):
+        own = dict(config)
+        if spec is not None:
+            of_callbacks = take_callback_fields(reader, spec.name, own)
+            read = spec.read(reader, own) | of_callbacks
+        read |= {name: reader.flag(config, name) for name in common}
     if reader.problems:
         raise ChannelError(reader.problems)
     return read

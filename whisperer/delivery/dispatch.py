@@ -42,6 +42,7 @@ class Dispatch(msgspec.Struct, array_like=True, frozen=True):
     attempt : 0 for the first
     headers : of the message
     decided_at : ms UTC of the decision
+    reference : signed token that a provider brings back with its callbacks; "" if there is none
     """
 
     send_key: SendKey
@@ -57,12 +58,21 @@ class Dispatch(msgspec.Struct, array_like=True, frozen=True):
     content_hash: str
     attempt: int
     decided_at: int
+    reference: str = ""
+
+
+class Kept(msgspec.Struct, array_like=True, frozen=True):
+    """Hold a message that the user's shard is to keep, as JSON; ``expires_in_s`` from then on, 0 is never."""
+
+    message: bytes
+    expires_in_s: int = 0
 
 
 class Receipt(msgspec.Struct, array_like=True, frozen=True):
     """Report what became of one attempt.
 
-    ``repeatable``: for an unknown one, whether the provider honours the send key, so that a retry is no second message.
+    ``repeatable``: for an unknown one, whether it is to be repeated: the provider honours the send key, so that a retry
+    is no second message, or the tenant chose so.
     """
 
     send_key: SendKey
@@ -76,3 +86,5 @@ class Receipt(msgspec.Struct, array_like=True, frozen=True):
     address_hash: bytes = b""
     """Hash of the address that bounced, filled in by the shard actor, which knows the address."""
     repeatable: bool = False
+    kept: Kept | None = None
+    """What provider `inbox` accepted: the record that brings this receipt puts it into the user's inbox."""

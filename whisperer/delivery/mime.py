@@ -22,6 +22,7 @@ from typing import Literal
 from whisperer.delivery.addresses import parse_sender, usable_of_kind
 from whisperer.delivery.dispatch import Dispatch
 from whisperer.delivery.errors import UnsendableError
+from whisperer.delivery.text import one_line, whole
 from whisperer.ids import SendKey
 
 MAX_LINE = 998
@@ -29,14 +30,16 @@ MAX_SUBJECT_CHARS = 998
 MAX_HEADERS = 20
 MAX_LOCALE_CHARS = 35
 MAX_WORD = 76
+REFERENCE_HEADER = "X-Whisperer-Reference"
+"""The header that a bounce report returns: what callbacks refer to (:attr:`Dispatch.reference`)."""
 
 _ADDED_HEADER = re.compile(r"(?:List-[A-Za-z-]{1,40}|X-[A-Za-z0-9-]{1,60}|Feedback-ID|Auto-Submitted|Precedence)", re.I)
 """Headers that a message may add; we write all others."""
 _VERBATIM = re.compile(r"[ -~]+")
 _SPECIAL = re.compile(r"[^A-Za-z0-9 !#$%&'*+/=?^_`{|}~-]")
 _LOCALE = re.compile(r"[A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8})*")
+_REFERENCE = re.compile(r"[A-Za-z0-9_-]{1,256}")
 _SEND_KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 
 
 class _Wire(str):
@@ -55,13 +58,14 @@ class _Wire(str):
         return f"{self.name}: {folded}{policy.linesep}"
 
 
-def build_email(dispatch: Dispatch, sender: str, at: int) -> EmailMessage:
+def build_email(dispatch: Dispatch, sender: str, at: int, reply_to: str = "") -> EmailMessage:
     """Build the e-mail of a dispatch on channel `email`.
 
     Parameters
     ----------
     sender : ``Ada <ada@example.com>``, checked when the channel was stored
     at : ms UTC, for the Date header
+    reply_to : like ``sender``, or ""
 
     Raises
     ------
@@ -73,17 +77,23 @@ def build_email(dispatch: Dispatch, sender: str, at: int) -> EmailMessage:
         raise UnsendableError("the channel's sender is no usable address")
     if recipient is None:
         raise UnsendableError("the recipient's address is not usable")
-    name, address = parsed
+    address = parsed[1]
     message = EmailMessage(policy=SMTP)
     for header in (
-        _Wire("From", *_mailbox(_one_line(name), address)),
+        _Wire("From", *_mailbox(*parsed)),
         _Wire("To", recipient),
-        _Wire("Subject", *_words("Subject", _one_line(dispatch.parts.get("subject", ""))[:MAX_SUBJECT_CHARS])),
+        _Wire("Subject", *_words("Subject", subject_of(dispatch))),
         _Wire("Date", format_datetime(datetime.fromtimestamp(at // 1000, UTC))),
         _Wire("Message-ID", message_id(dispatch.send_key, address)),
     ):
         message[header.name] = header
-    _add_headers(message, dispatch.headers)
+    if _REFERENCE.fullmatch(dispatch.reference):
+        message[REFERENCE_HEADER] = _Wire(REFERENCE_HEADER, dispatch.reference)
+    answered_at = parse_sender(reply_to)
+    if answered_at is not None:
+        message["Reply-To"] = _Wire("Reply-To", *_mailbox(*answered_at))
+    for added, value in checked_headers(dispatch.headers).items():
+        message[added] = _Wire(added, *value.replace(">, <", ">,\n<").split("\n"))
     text, html = dispatch.parts.get("text", ""), dispatch.parts.get("html", "")
     if not text and not html:
         raise UnsendableError("the e-mail has neither text nor html")
@@ -105,7 +115,14 @@ def message_id(send_key: SendKey, sender_address: str) -> str:
     return f"<{left}@{sender_address.rpartition('@')[2]}>"
 
 
-def _add_headers(message: EmailMessage, headers: dict[str, str]) -> None:
+def subject_of(dispatch: Dispatch) -> str:
+    """Return the subject as one line of at most 998 characters."""
+    return one_line(dispatch.parts.get("subject", ""))[:MAX_SUBJECT_CHARS]
+
+
+def checked_headers(headers: dict[str, str]) -> dict[str, str]:
+    """Return the headers that a message brings along. Raises UnsendableError if one of them may not be sent."""
+    known = {REFERENCE_HEADER.lower()}
     if len(headers) > MAX_HEADERS:
         raise UnsendableError(f"{len(headers)} headers; at most {MAX_HEADERS}")
     for name, value in headers.items():
@@ -116,22 +133,18 @@ def _add_headers(message: EmailMessage, headers: dict[str, str]) -> None:
             raise UnsendableError(f"the header {name} holds a line break or something that is not ASCII")
         if max(len(piece) for piece in value.split(">, <")) > MAX_LINE - len(name) - 4:
             raise UnsendableError(f"the header {name} is longer than a line may be")
-        if name in message:
+        if name.lower() in known:
             raise UnsendableError(f"the header {name} comes twice")
-        message[name] = _Wire(name, *value.replace(">, <", ">,\n<").split("\n"))
+        known.add(name.lower())
+    return headers
 
 
 def _set(message: EmailMessage, body: str, subtype: str) -> None:
-    message.set_content(_whole(body), subtype=subtype, charset="utf-8", cte=_transfer(body))
+    message.set_content(whole(body), subtype=subtype, charset="utf-8", cte=_transfer(body))
 
 
 def _alternative(message: EmailMessage, html: str) -> None:
-    message.add_alternative(_whole(html), subtype="html", charset="utf-8", cte=_transfer(html))
-
-
-def _whole(body: str) -> str:
-    """Replace lone surrogates, which no charset encodes."""
-    return body.encode("utf-8", "replace").decode("utf-8")
+    message.add_alternative(whole(html), subtype="html", charset="utf-8", cte=_transfer(html))
 
 
 def _transfer(body: str) -> Literal["base64", "quoted-printable"]:
@@ -141,6 +154,7 @@ def _transfer(body: str) -> Literal["base64", "quoted-printable"]:
 
 
 def _mailbox(name: str, address: str) -> list[str]:
+    name = one_line(name)
     if not name:
         return [address]
     if _is_plain(name) and len(name) <= MAX_WORD:
@@ -160,10 +174,6 @@ def _words(header: str, text: str) -> list[str]:
 def _is_plain(text: str) -> bool:
     """Return whether a text is ASCII of which nothing can be taken for an encoded word."""
     return text.isascii() and "=?" not in text
-
-
-def _one_line(text: str) -> str:
-    return _UNPRINTABLE.sub(" ", text).strip()
 
 
 def _digest(*parts: str) -> str:

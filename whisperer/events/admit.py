@@ -39,6 +39,7 @@ _NOTICES = {
 }
 _HISTORICAL = int(Flag.HISTORICAL)
 _RESERVED = [{int(kind): name for kind, name in RESERVED_NAME.items()}.get(number, "") for number in range(N_RESERVED)]
+_RESERVED_USES = (0, *(NAME_USE for _ in EventType))
 _RESERVED_NAMES = {text: at for at, text in enumerate(dict.fromkeys(_RESERVED[1:]))}
 _RESERVED_INDEXES = [0, *(_RESERVED_NAMES[text] for text in _RESERVED[1:])]
 _decode_text = msgspec.json.Decoder(str).decode
@@ -156,7 +157,7 @@ class _Strings:
 
     def __init__(self, parsed: Parsed) -> None:
         self._texts = list(_RESERVED)
-        self._uses = [0, *(NAME_USE for _ in EventType)]
+        self._uses = list(_RESERVED_USES)
         for start, n_bytes, uses in parsed.strings[N_RESERVED:].tolist():
             self._texts.append(_decode_text(parsed.text[start - 1 : start + n_bytes + 1].tobytes()))  # with its quotes
             self._uses.append(uses)

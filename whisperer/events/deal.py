@@ -94,25 +94,27 @@ def deal(
         _U(seed),
         np.array([received_at, min(max(skew, -_FAR), _FAR), corrects, of_route], np.int64),
     )
-    events = words.view(EVENT).reshape(-1)
-    code = iter(codes.tolist())
+    events = np.frombuffer(words, EVENT)
+    of_names, of_zones, of_locales = tables.texts
+    numbers, at = codes.tolist(), 0
     ends = bounds.tolist()
     parts = {}
-    for slot, counts in enumerate(n_codes.tolist()):
+    for slot, (n_names, n_zones, n_locales) in enumerate(n_codes.tolist()):
         shard, row, text_at, payload_at = ends[slot]
         _, row_end, text_end, payload_end = ends[slot + 1]
-        names, zones, locales = (
-            [texts[next(code)] for _ in range(n)] for texts, n in zip(tables.texts, counts, strict=True)
-        )
+        zones_at = at + n_names
+        locales_at = zones_at + n_zones
+        end = locales_at + n_locales
         parts[shard] = BlockPart(
             rows=events[row:row_end],
             text=text_bytes[text_at:text_end].tobytes(),
             payload=payload[payload_at:payload_end].tobytes(),
-            names=names,
-            zones=zones,
-            locales=locales,
+            names=[of_names[number] for number in numbers[at:zones_at]],
+            zones=[of_zones[number] for number in numbers[zones_at:locales_at]],
+            locales=[of_locales[number] for number in numbers[locales_at:end]],
             client_ip=client_ip,
         )
+        at = end
     return parts, odd.tolist()
 
 

@@ -1,10 +1,11 @@
 """Sign the links in messages and read them back: what each says, and that only we can have made it.
 
-A token is its version, what the link says, and an HMAC over both, in characters that an address may contain. A token
-has only one spelling: the check covers its characters, so a token changed anywhere is refused. A click's target is in
-the token and nowhere else, so nobody can make our address lead to a target of their own. A token is valid until it
-expires; it holds what is needed to journal the outcome, and nothing is stored for it. Whoever has a token can read its
-content, which is ids and no traits.
+A token is its version and what the link says, sealed (:mod:`.sealing`), in characters that an address may contain. It
+has only one spelling, a token changed anywhere is refused, and whoever has one can read nothing in it. A click's target
+is in the token and nowhere else, so nobody can make our address lead to a target of their own. A token is valid until
+it expires; it holds what is needed to journal the outcome, and nothing is stored for it.
+
+Tokens of version 1, which earlier releases put into messages, are still read: their content is signed, but not hidden.
 
     LinkError
     ├── LinkForgedError   400: not a token of ours, or not of this kind
@@ -23,6 +24,7 @@ from urllib.parse import quote, urlsplit
 import msgspec
 
 from whisperer.errors import InvariantError, RequestError
+from whisperer.feedback.sealing import Seal, sealed_chars
 from whisperer.ids import DecisionId, TenantId, UserKey
 
 OPEN, CLICK, UNSUBSCRIBE = "open", "click", "unsubscribe"
@@ -34,9 +36,8 @@ LIFETIME_MS = {OPEN: 400 * _DAY_MS, CLICK: 400 * _DAY_MS, UNSUBSCRIBE: 5 * 365 *
 
 MAX_URL_CHARS = 2_000
 MAX_TOKEN_CHARS = 6_000  # proxies and browsers accept addresses of 8,000
-MIN_SECRET_BYTES = 16
-_VERSION = "1"
-_TAG_BYTES = 16  # 128 bits of the HMAC
+_VERSION, _SIGNED_VERSION = "2", "1"
+_TAG_BYTES = 16  # 128 bits of the HMAC of version 1
 _TAG_CHARS = 22
 _CONTEXT = b"user-whisperer link\x00"  # keeps anything else the secret may sign distinct from links
 _SAFE_IN_URL = "!#$%&'()*+,-./:;=?@[]_~^`{|}"
@@ -82,11 +83,10 @@ _decode = msgspec.msgpack.Decoder(Link).decode
 
 
 class LinkSigner:
-    """Sign links and read them back. ``secret`` is the installation's, of at least MIN_SECRET_BYTES."""
+    """Sign links and read them back. ``secret`` is the installation's, of at least ``sealing.MIN_SECRET_BYTES``."""
 
     def __init__(self, secret: bytes) -> None:
-        if len(secret) < MIN_SECRET_BYTES:
-            raise InvariantError(f"links need a secret of {MIN_SECRET_BYTES} bytes at least")
+        self._seal = Seal(secret, "links")
         self._secret = secret
 
     def sign(self, link: Link) -> str:
@@ -95,27 +95,38 @@ class LinkSigner:
             raise InvariantError(f"a link of kind {link.kind!r} with target {link.url[:40]!r}")
         if link.kind == CLICK and web_address(link.url) != link.url:
             raise LinkUnfitError("a click leads to an http or https address, written in ASCII")
-        said = _VERSION + _text(_encode(link))
-        if len(said) + _TAG_CHARS > MAX_TOKEN_CHARS:
+        said = _encode(link)
+        if sealed_chars(len(said)) + len(_VERSION) > MAX_TOKEN_CHARS:
             raise LinkUnfitError(f"a link's token has over {MAX_TOKEN_CHARS:,} characters")
-        return said + self._tag(said)
+        return _VERSION + self._seal.close(said)
 
     def read(self, token: str, now_ms: int) -> Link:
         """Check a token and return what it says. Raises LinkForgedError or LinkExpiredError."""
-        said, tag = token[:-_TAG_CHARS], token[-_TAG_CHARS:]
-        # The characters are compared, not the bytes they encode: in base64 most of these have several spellings.
-        fits = len(token) <= MAX_TOKEN_CHARS and token.isascii() and said.startswith(_VERSION)
-        if not fits or not hmac.compare_digest(self._tag(said), tag):
+        said = self._opened(token) if len(token) <= MAX_TOKEN_CHARS and token.isascii() else None
+        if said is None:
             raise LinkForgedError("this link was not made here, or was cut off on its way")
         try:
-            link = _decode(_bytes(said[len(_VERSION) :]))
-        except (msgspec.MsgspecError, binascii.Error, ValueError) as error:
+            link = _decode(said)
+        except (msgspec.MsgspecError, ValueError) as error:
             raise LinkForgedError("this link was made by a version that this one does not know") from error
         if now_ms > link.issued_at + LIFETIME_MS.get(link.kind, 0):
             raise LinkExpiredError("this link has expired")
         if link.kind == CLICK and web_address(link.url) != link.url:
             raise LinkForgedError("this link does not lead to a web address")
         return link
+
+    def _opened(self, token: str) -> bytes | None:
+        """Return what a token of ours says, None of any other."""
+        if token.startswith(_VERSION):
+            return self._seal.open(token[len(_VERSION) :])
+        said, tag = token[:-_TAG_CHARS], token[-_TAG_CHARS:]
+        # The characters are compared, not the bytes they encode: in base64 most of these have several spellings.
+        if not said.startswith(_SIGNED_VERSION) or not hmac.compare_digest(self._tag(said), tag):
+            return None
+        try:
+            return _bytes(said[len(_SIGNED_VERSION) :])
+        except (binascii.Error, ValueError):
+            return None
 
     def _tag(self, said: str) -> str:
         return _text(hmac.digest(self._secret, _CONTEXT + said.encode(), "sha256")[:_TAG_BYTES])

@@ -11,14 +11,29 @@ from whisperer.vocabulary.named import Named
 
 
 class OutcomeKind(Named):
-    """Name what a user or a provider did about a message."""
+    """Name what a user or a provider did about a message.
+
+    A reward follows from CONVERTED and UNSUBSCRIBED alone; contact features look at OPENED and CLICKED.
+    """
 
     OPENED = "opened"
     CLICKED = "clicked"
     CONVERTED = "converted"
     UNSUBSCRIBED = "unsubscribed"
     COMPLAINED = "complained"
+    """The reader called it spam: the address is suppressed."""
     BOUNCED = "bounced"
+    """The address does not exist: it is suppressed."""
+    DELIVERED = "delivered"
+    SOFT_BOUNCED = "soft_bounced"
+    """The mailbox did not take this message; several within days suppress the address."""
+    FAILED = "failed"
+    """The provider gave up, for a reason that says nothing about the address."""
+    REPLIED = "replied"
+    AUTO_OPENED = "auto_opened"
+    """A program fetched the picture, not the reader."""
+    AUTO_CLICKED = "auto_clicked"
+    """A program followed the link, not the reader."""
 
 
 OUTCOMES = tuple(OutcomeKind)

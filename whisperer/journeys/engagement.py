@@ -15,6 +15,7 @@ import msgspec
 from whisperer.eligibility.standing import Standing
 from whisperer.feedback.outcome import OutcomeKind
 from whisperer.ids import DecisionId, SendKey
+from whisperer.journeys.inbox import InboxEntry
 from whisperer.vocabulary.named import Named
 
 KEEP = 16
@@ -45,19 +46,23 @@ MOST = 2**62
 class OutcomeEntry(msgspec.Struct, array_like=True, frozen=True):
     """Record one outcome; ``at`` is ms UTC.
 
-    ``detail``: a clicked link's address or a goal event's name; ``value_micros``: a conversion's value in millionths.
+    ``detail``: a clicked link's address, a goal event's name or a provider's code; ``value_micros``: a conversion's
+    value in millionths; ``address_hash``: of the address that bounced.
     """
 
     at: int
     kind: OutcomeKind
     detail: str = ""
     value_micros: int = 0
+    address_hash: bytes = b""
 
 
 class SendState(msgspec.Struct, array_like=True):
     """Track the one message of a decision. ``next_at`` (ms UTC) is set while it waits for its next attempt, else -1.
 
-    ``unknown``: an attempt reached the provider whole but got no answer, and no later one was accepted.
+    ``unknown``: an attempt reached the provider whole but got no answer, and no later one was accepted. ``before``: how
+    many of the attempts were made before the message was last brought back from the dead letters, when its schedule
+    began again; attempts keep their numbers, by which the delivery application knows what it has answered.
     """
 
     send_key: SendKey
@@ -71,6 +76,7 @@ class SendState(msgspec.Struct, array_like=True):
     locale: str = ""
     sent_at: int = -1
     unknown: bool = False
+    before: int = 0
 
 
 class Decision(msgspec.Struct, array_like=True):
@@ -152,6 +158,8 @@ class Engagement(msgspec.Struct, array_like=True):
     """Set only while it travels to another user's home, which may never have seen these versions."""
     past: bytes = b""
     """PAST_BYTES of a hash of each candidacy's id that left memory, so that none is considered twice."""
+    inbox: list[InboxEntry] = []
+    """In-app messages, oldest first."""
 
 
 def remember(past: bytes, ids: Iterable[DecisionId]) -> bytes:

@@ -1,10 +1,11 @@
 """Merge the engagements of two users who turn out to be one.
 
-``merge`` is commutative, and associative if each decision is on one side only. Standing, decisions and schedules are
-idempotent as well; ``goal_milli`` is **not**: each side counts the goals that its own events brought, and the sum is
-right if no event was counted on both sides. So a merge must be applied once, as letters between partitions are.
+``merge`` is commutative, and associative if each decision is on one side only. Standing, decisions, schedules and
+inboxes are idempotent as well; ``goal_milli`` is **not**: each side counts the goals that its own events brought, and
+the sum is right if no event was counted on both sides. So a merge must be applied once, as letters between partitions
+are.
 
-Leaves to the caller what becomes of two decisions that are open at once.
+Leaves to the caller what becomes of two decisions that are open at once, and of entries beyond what an inbox holds.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from whisperer.journeys.engagement import (
     bounded,
     remember,
 )
+from whisperer.journeys.inbox import joined
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -46,6 +48,7 @@ def merge(a: Engagement, b: Engagement) -> Engagement:
         exposures=_exposures(a.exposures, b.exposures),
         fired=dict(sorted(fired.items())),
         past=_past(a.past, b.past, by_id.keys() - {decision.id for decision in decisions}),
+        inbox=joined(a.inbox, b.inbox) if a.inbox or b.inbox else [],
     )
 
 

@@ -232,6 +232,10 @@ class Keys:
         view = self._text.data
         return [_decode_key(view[start:stop], "utf-8", "surrogatepass") for start, stop in zip(at, end, strict=True)]
 
+    def arrays(self) -> tuple[NDArray[np.uint64], NDArray[np.uint8]]:
+        """Return heads and text as the kernels of :mod:`.key_order` take them; ask again after a key is added."""
+        return self._heads, self._text
+
     def vacate(self, row: int) -> None:
         """Erase a row's key; its bytes are overwritten at once."""
         at, end = int(self._heads[row, 1] & _AT), int(self._heads[row + 1, 1] & _AT)

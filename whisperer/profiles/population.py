@@ -25,6 +25,7 @@ from whisperer.profiles.names import Names
 from whisperer.profiles.record import AWAY, FORWARDED, LIVE, NEVER, NO_CHECK, VACANT, users
 from whisperer.profiles.state import ProfileState
 from whisperer.profiles.timeline import Timeline
+from whisperer.profiles.trait_columns import TraitColumns
 
 OTHER_NAME = "(other)"
 """The name under which events are counted whose own name has no code (:mod:`.names`)."""
@@ -56,6 +57,7 @@ class Population:
         self.keys = Keys(seed)
         self.traits: list[pages.Stored] = []
         self.traits_bytes = 0
+        self.trait_columns = TraitColumns()
         self.names = Names(OTHER_NAME)
         self.zones = Names("")
         self.locales = Names("")
@@ -166,6 +168,7 @@ class Population:
         written = traits.write(held, writes, rule)
         self.traits[row] = written.stored
         self.traits_bytes += pages.length_of(written.stored) - pages.length_of(held)
+        self.trait_columns.changed(row, written.changed)
         return written
 
     # -- names ----------------------------------------------------------------------------------------------------
@@ -297,6 +300,7 @@ class Population:
         self.table["partition"][row], self.table["status"][row] = partition, status
         self.traits_bytes -= pages.length_of(self.traits[row])
         self.traits[row] = None
+        self.trait_columns.cleared(row)
         self.history.clear(row)
         self.timeline.clear(row)
         self.links.pop(row, None)

@@ -16,7 +16,7 @@ import numpy as np
 from whisperer.errors import InvariantError
 from whisperer.profiles.population import FORWARDED
 from whisperer.shard.arrival import announcements, arrivals
-from whisperer.shard.decision import candidacy, outcomes, triggers
+from whisperer.shard.decision import candidacy, marking, outcomes, replaying, triggers
 from whisperer.shard.effects import Effect, caused
 from whisperer.shard.move import closing
 from whisperer.shard.move import partitions as move
@@ -37,6 +37,7 @@ from whisperer.shard.records import (
     ErasureDone,
     Events,
     Forward,
+    InboxMarked,
     Led,
     Letter,
     LettersArrived,
@@ -54,6 +55,7 @@ from whisperer.shard.records import (
     Record,
     Refused,
     Released,
+    Replays,
     RewardsTaken,
     Scored,
     ScoreModelChosen,
@@ -208,6 +210,15 @@ def _score_model_chosen(shard: ShardState, body: ScoreModelChosen, _position: in
     return ()
 
 
+def _inbox_marked(shard: ShardState, body: InboxMarked, _position: int) -> Iterable[Effect]:
+    return marking.mark(shard.tenant(body.tenant), body, shard.now, shard.record_version)
+
+
+def _replays(shard: ShardState, body: Replays, _position: int) -> Iterable[Effect]:
+    replaying.replay(shard.tenant(body.tenant), body.decisions, shard.now)
+    return ()
+
+
 def _shard_closed(shard: ShardState, _body: ShardClosed, _position: int) -> Iterable[Effect]:
     closing.close(shard)
     return ()
@@ -246,6 +257,8 @@ HANDLERS: dict[type[Any], Callable[[ShardState, Any, int], Iterable[Effect]]] = 
     PartitionLeft: _move,
     PartitionJoined: _move,
     PartitionSwept: _move,
+    InboxMarked: _inbox_marked,
+    Replays: _replays,
 }
 """Kind of record -> what applies it, given the record's journal position."""
 
@@ -307,6 +320,7 @@ def _passed(shard: ShardState, tenant: Tenant, letter: Passed, *, led: bool = Fa
             yield from identity.merge_in(tenant, letter, shard.record_version, led=led)
             row = tenant.people.keys.get(letter.user)
             if row is not None and tenant.people.table["status"][row] != FORWARDED:
+                tenant.fit_inbox(row, shard.now)
                 yield from announcements.reevaluate(tenant, np.array([row]), shard.now)
         case Forward():
             yield from arrivals.passed_on(shard, tenant, letter, led=led)

@@ -16,12 +16,14 @@ from whisperer.events.decoding import decode_block
 from whisperer.feedback.outcome import OutcomeKind
 from whisperer.ids import DecisionId, Partition, TenantId, UserKey
 from whisperer.journeys.campaign import CampaignStatus
+from whisperer.journeys.inbox import Mark
 from whisperer.profiles.state import ProfileState
 from whisperer.shard.accounts import StoredAccount
 
-RECORD_VERSION = 5
+RECORD_VERSION = 6
 """1: profiles and segments. 2: campaigns, decisions, deliveries, outcomes. 3: event blocks of version 2, moves in
-parts, removed shards. 4: scores. 5: bounds on names, traits, aliases; letters in a chain."""
+parts, removed shards. 4: scores. 5: bounds on names, traits, aliases; letters in a chain. 6: in-app inboxes,
+replays, what providers say."""
 
 ALIAS_ARBITER = Partition(0)
 """The partition that orders a tenant's aliases."""
@@ -111,7 +113,8 @@ class EraseLinked(msgspec.Struct, array_like=True, frozen=True, tag=8):
 class Outcome(msgspec.Struct, array_like=True, frozen=True):
     """Report an outcome: ``kind`` is one of :data:`whisperer.feedback.outcome.OUTCOMES`; ``at`` is ms UTC.
 
-    ``purpose`` is set only for an unsubscription.
+    ``purpose`` is set only for an unsubscription. ``address_hash`` is that of the address that was used, b"" if it is
+    not known. ``limit`` and ``within_ms`` are set only for a soft bounce: so many of an address within so long stop it.
     """
 
     user: UserKey
@@ -121,6 +124,9 @@ class Outcome(msgspec.Struct, array_like=True, frozen=True):
     detail: str = ""
     channel: str = ""
     purpose: str = ""
+    address_hash: bytes = b""
+    limit: int = 0
+    within_ms: int = 0
 
 
 class OutcomePassed(msgspec.Struct, array_like=True, frozen=True, tag=9):
@@ -418,6 +424,23 @@ class ScoreModelChosen(msgspec.Struct, array_like=True, frozen=True, tag=21):
     digest: str = ""
 
 
+class InboxMarked(msgspec.Struct, array_like=True, frozen=True, tag=22):
+    """Mark an entry of a user's inbox; without ``entry``, all of them. ``action``: the index of the one clicked."""
+
+    tenant: TenantId
+    key: UserKey
+    entry: DecisionId
+    mark: Mark
+    action: int = -1
+
+
+class Replays(msgspec.Struct, array_like=True, frozen=True, tag=23):
+    """Bring dead letters back, by their decisions: see :mod:`whisperer.shard.decision.replaying`."""
+
+    tenant: TenantId
+    decisions: list[DecisionId]
+
+
 RecordBody = (
     Events
     | Tick
@@ -440,6 +463,8 @@ RecordBody = (
     | CountsJoined
     | Scored
     | ScoreModelChosen
+    | InboxMarked
+    | Replays
 )
 
 

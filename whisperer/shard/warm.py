@@ -9,6 +9,7 @@ import numpy as np
 
 from whisperer.ids import TenantId
 from whisperer.profiles import warm as profiles
+from whisperer.shard import listing
 from whisperer.shard.arrival.turns import number, turns
 from whisperer.shard.state.dedup import Dedup
 
@@ -16,6 +17,7 @@ from whisperer.shard.state.dedup import Dedup
 def warm() -> None:
     """Call every kernel once, those of profiles included."""
     profiles.warm()
+    listing.warm()
     partition = np.zeros(2, np.uint16)
     Dedup(max_ids=100).admit(TenantId(""), partition, np.zeros((2, 2), np.uint64), 0)
     number(np.zeros(1, np.int64), partition)

@@ -147,7 +147,7 @@ def _locales(plan: SimulationPlan, campaign: Campaign, found: Found) -> Item:
 
 def _channels(plan: SimulationPlan, campaign: Campaign, found: Found) -> Item:
     used = {arm.channel for arm in campaign.arms}
-    lacking = sorted(one for one in used if plan.providers.get(one, UNSET) == UNSET)
+    lacking = sorted(one for one in used if plan.providers.get(one, CHANNELS[one].unset) == UNSET)
     if not lacking:
         return Item("channels", Level.OK, "Every channel has a provider.")
     sentence = f"{', '.join(lacking)} would go to the sink, which reaches nobody."

@@ -14,9 +14,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-ChannelName = Literal["email", "sms", "push", "webhook"]
+from whisperer.vocabulary import inapp
+from whisperer.vocabulary.providers import UNSET, ProviderName
+
+ChannelName = Literal["email", "sms", "push", "webhook", "inapp"]
 AddressKind = Literal["email", "phone", "push_token", "user_key"]
 Syntax = Literal["line", "text", "html", "json"]
+Schema = Literal["", "inapp"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,7 @@ class Part:
     has_links : whether links in it are tracked, and an unsubscribe link is added
     is_alternative : whether it may be missing, as long as one of the channel's other alternatives is there
     made_from : an html part from which this text is made where the template lacks it
+    schema : what a json part is read as (:mod:`whisperer.vocabulary.inapp`); "" is any JSON
     """
 
     name: str
@@ -57,6 +62,7 @@ class Part:
     has_links: bool = True
     is_alternative: bool = False
     made_from: str = ""
+    schema: Schema = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +83,7 @@ class Channel:
     article, noun : one message in words
     retry_delays_s : the wait before each attempt, in seconds, counted from the failure before it
     has_unsubscribe_link : whether a message shows it, and names it in its headers (RFC 8058)
+    unset : the provider of a tenant's channel for which none was set
     """
 
     name: ChannelName
@@ -87,6 +94,7 @@ class Channel:
     retry_delays_s: tuple[int, ...]
     limits: tuple[Limit, ...] = ()
     has_unsubscribe_link: bool = False
+    unset: ProviderName = UNSET
 
     def part(self, name: str) -> Part | None:
         """Return a part by name, or None if the channel has none of that name."""
@@ -148,6 +156,13 @@ CHANNELS: dict[str, Channel] = {
             address=Address("user_key", "user key"),  # the receiver knows the user by it
             parts=(Part("body", "json", 50_000, 20_000, has_links=False),),
             retry_delays_s=WITHIN_THREE_DAYS_S,
+        ),
+        Channel(
+            "inapp", "an", "in-app message",
+            address=Address("user_key", "user key"),  # whoever shows it asks for the inbox of this user
+            parts=(Part("message", "json", 50_000, inapp.MAX_BYTES, has_links=False, schema="inapp"),),
+            retry_delays_s=WITHIN_A_DAY_S,
+            unset="inbox",
         ),
     )
 }  # fmt: skip

@@ -371,4 +371,5 @@ def _dispatch(request: RenderRequest, message: Rendered, decision: Decision) -> 
         content_hash=message.content_hash,
         attempt=decision.send.attempts if decision.send else 0,
         decided_at=decision.chosen_at,
+        reference=message.reference,
     )

@@ -1,6 +1,6 @@
 """Finds who is at the other end of a connection: the address that our own proxy saw, never one that a client claims.
 
-HAProxy (:mod:`cluster.launch.haproxy_program`) removes :data:`HEADER` from what clients send and adds its own, which
+HAProxy (:mod:`cluster.launch.front_door`) removes :data:`HEADER` from what clients send and adds its own, which
 begins with a secret of the installation. A client that bypasses HAProxy cannot forge it, and has no address.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 
-from cluster.launch.haproxy_program import CLIENT_HEADER
+from cluster.launch.front_door import CLIENT_HEADER
 
 HEADER = CLIENT_HEADER.lower().encode()
 

@@ -4,11 +4,11 @@ A body is JSON whatever its Content-Type says, and is bounded before it is decod
 pointer to the place; NaN and infinity are not JSON.
 """
 
-import asyncio
 import contextlib
 import re
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import Annotated, Any, TypeVar
+from collections.abc import AsyncGenerator
+from typing import Annotated, Any, Literal, TypeVar
+from urllib.parse import quote
 
 import msgspec
 from fastapi import Header
@@ -16,18 +16,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from whisperer.errors import Problem, ProblemsError, RequestError, TooLargeError, TooSlowError
-from whisperer.ids import TenantId
+from whisperer.errors import Problem, ProblemsError, RequestError, TooLargeError
 
 MAX_BODY_BYTES = 512 * 1024
-BODY_TIMEOUT_S = 30.0
 
 IfMatch = Annotated[
     str | None, Header(max_length=1_000, description="the ETag that was read; 412 if it is another now")
 ]
 
-TenantOf = Callable[..., Awaitable[TenantId]]
-"""A dependency that returns the tenant's id."""
+IfNoneMatch = Annotated[
+    Literal["*"] | None, Header(description="`*` writes only where nothing is there yet; 412 otherwise")
+]
 
 Value = TypeVar("Value")
 
@@ -53,16 +52,33 @@ def answer(value: Any, status: int = 200, *, etag: str | None = None) -> Respons
     return Response(msgspec.json.encode(value), status, headers, media_type="application/json")
 
 
+def made_at(request: Request, value: Any, name: str, *, etag: str | None = None) -> Response:
+    """Return what was made below the path that was called, with its own path as Location."""
+    found = answer(value, 201, etag=etag)
+    found.headers["Location"] = f"{request.url.path}/{quote(name, safe='')}"
+    return found
+
+
+SHOWN_ONCE = "Shown-Once"
+"""Marks an answer with a secret that is shown once: nothing keeps it, not even for a repeat of the call."""
+
+
+def shown_once(value: Any, location: str, status: int = 201) -> Response:
+    """Return a value with a secret that is never shown again, and the path of what was made."""
+    made = answer(value, status)
+    made.headers[SHOWN_ONCE] = "true"
+    made.headers["Location"] = location
+    return made
+
+
 class Streamed(Response):
-    """JSON that is produced in pieces, none of which is stored: pieces are made only as fast as the client takes them.
+    """An answer in pieces, none of which is stored: they are made only as fast as the client takes them.
 
     A failure after the beginning closes the connection before the answer's end, which HTTP clients report.
     """
 
-    media_type = "application/json"
-
-    def __init__(self, begun: bytes, rest: AsyncGenerator[bytes]) -> None:
-        super().__init__(headers={"Cache-Control": "no-store"})
+    def __init__(self, begun: bytes, rest: AsyncGenerator[bytes], media_type: str) -> None:
+        super().__init__(headers={"Cache-Control": "no-store"}, media_type=media_type)
         del self.headers["content-length"]
         self._begun, self._rest = begun, rest
 
@@ -75,34 +91,40 @@ class Streamed(Response):
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def streamed(pieces: AsyncGenerator[bytes]) -> Streamed:
+async def streamed(pieces: AsyncGenerator[bytes], media_type: str = "application/json") -> Streamed:
     """Return an answer in pieces. Raises what the first piece raises, so that this is answered like any error."""
     try:
-        return Streamed(await anext(pieces), pieces)
+        return Streamed(await anext(pieces), pieces, media_type)
     except BaseException:
         await pieces.aclose()
         raise
 
 
-async def read_body(request: Request) -> bytes:
-    """Return the whole body, bounded in bytes and in time. Raises TooLargeError and TooSlowError."""
+async def read_body(request: Request, most: int = MAX_BODY_BYTES) -> bytes:
+    """Return the whole body, of at most ``most`` bytes; :mod:`.paced` bounds it in time. Raises TooLargeError and, from
+    there, TooSlowError and OverloadError.
+    """
+    too_large = TooLargeError(f"a body holds {most // 1024} KB at most")
+    announced = request.headers.get("content-length", "")
+    if announced.isdigit() and len(announced) < 19 and int(announced) > most:
+        raise too_large
     chunks: list[bytes] = []
     n_bytes = 0
-    try:
-        async with asyncio.timeout(BODY_TIMEOUT_S):
-            async for chunk in request.stream():
-                n_bytes += len(chunk)
-                if n_bytes > MAX_BODY_BYTES:
-                    raise TooLargeError(f"a body holds {MAX_BODY_BYTES // 1024} KB at most")
-                chunks.append(chunk)
-    except TimeoutError:
-        raise TooSlowError(f"the body did not arrive within {BODY_TIMEOUT_S:g} s; send it again") from None
+    async for chunk in request.stream():
+        n_bytes += len(chunk)
+        if n_bytes > most:
+            raise too_large
+        chunks.append(chunk)
     return b"".join(chunks)
 
 
-async def read_json(request: Request) -> Any:
-    """Return the decoded body. Raises RequestError (`malformed_json`) in addition."""
+async def read_json(request: Request, absent: Any = msgspec.UNSET) -> Any:
+    """Return the decoded body, or ``absent`` instead of an empty one. Raises RequestError (`malformed_json`) in
+    addition.
+    """
     body = await read_body(request)
+    if not body and absent is not msgspec.UNSET:
+        return absent
     try:
         return msgspec.json.decode(body)
     except RecursionError:
@@ -111,9 +133,13 @@ async def read_json(request: Request) -> Any:
         raise RequestError(f"this is not JSON: {error}", code="malformed_json") from None
 
 
-async def read_as(request: Request, kind: type[Value]) -> Value:
-    """Return the body as a struct. Raises InvalidBodyError in addition."""
-    decoded = await read_json(request)
+async def read_as(request: Request, kind: type[Value], absent: Any = msgspec.UNSET) -> Value:
+    """Return the body as a struct; an empty one is ``absent``, if given. Raises InvalidBodyError in addition."""
+    return convert(await read_json(request, absent), kind)
+
+
+def convert(decoded: Any, kind: type[Value]) -> Value:
+    """Return JSON values as a struct. Raises InvalidBodyError with the place of what is wrong."""
     try:
         return msgspec.convert(decoded, kind)
     except msgspec.ValidationError as error:
@@ -121,15 +147,6 @@ async def read_as(request: Request, kind: type[Value]) -> Value:
         place = _PLACE.search(message)
         pointer = "" if place is None else place[1].replace(".", "/").replace("[", "/").replace("]", "")
         raise InvalidBodyError(pointer, _PLACE.sub("", message)) from None
-
-
-async def read_named(request: Request) -> tuple[str, bool, dict[str, Any]]:
-    """Return the name, whether to publish at once (false by default), and the rest of a body that creates something."""
-    body = await read_object(request)
-    name = body.pop("name", None)
-    if not isinstance(name, str):
-        raise InvalidBodyError("/name", "say its name, as a text")
-    return name, take_flag(body, "publish"), body
 
 
 async def read_object(request: Request) -> dict[str, Any]:
@@ -140,25 +157,9 @@ async def read_object(request: Request) -> dict[str, Any]:
     return body
 
 
-def take_flag(body: dict[str, Any], name: str) -> bool:
-    """Remove a flag from a body and return it; false by default."""
-    flag = body.pop(name, False)
+def take_flag(body: dict[str, Any], name: str, default: bool = False) -> bool:
+    """Remove a flag from a body and return it."""
+    flag = body.pop(name, default)
     if not isinstance(flag, bool):
         raise InvalidBodyError(f"/{name}", "write true or false")
     return flag
-
-
-def described(schema: str, example: Any, answers: Any = None) -> dict[str, Any]:
-    """Return the OpenAPI of a body, with examples, by its schema's name (:mod:`serve_apps.gateway.routes.openapi`)."""
-    told: dict[str, Any] = {
-        "requestBody": {
-            "required": True,
-            "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}, "example": example}},
-        }
-    }
-    return told if answers is None else told | answered(answers)
-
-
-def answered(example: Any) -> dict[str, Any]:
-    """Return the OpenAPI of an answer, from an example."""
-    return {"responses": {"200": {"description": "Done", "content": {"application/json": {"example": example}}}}}

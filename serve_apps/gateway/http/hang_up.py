@@ -2,7 +2,8 @@
 
 An ASGI application around others. It reads from the server only on the application's behalf, and never more of a body
 than was asked for. Once the body was read, or if there is none, a connection that ends cancels the work; work that must
-continue without its caller shields itself (:mod:`.idempotency`).
+continue without its caller shields itself (:mod:`.idempotency`). On the short way (:mod:`.server`) the connection
+itself reports its end, also while a body is on its way; otherwise two tasks wait for it.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
+
+from serve_apps.gateway.http.server import EXCHANGE, Exchange
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -24,6 +27,10 @@ class EndsWithItsCaller:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._application(scope, receive, send)
+            return
+        exchange: Exchange | None = scope.get(EXCHANGE)
+        if exchange is not None:
+            await self._until_it_ends(exchange, scope, receive, send)
             return
         was_read, is_answered = asyncio.Event(), False
         if not _has_body(scope):
@@ -59,6 +66,27 @@ class EndsWithItsCaller:
             work.cancel()
         if not work.cancelled():
             work.result()
+
+    async def _until_it_ends(self, exchange: Exchange, scope: Scope, receive: Receive, send: Send) -> None:
+        work = asyncio.current_task()
+        assert work is not None
+        is_cancelled = False
+
+        def cancel() -> None:
+            nonlocal is_cancelled
+            is_cancelled = True
+            work.cancel()
+
+        if exchange.disconnected:
+            return
+        exchange.on_hang_up = cancel
+        try:
+            await self._application(scope, receive, send)
+        except asyncio.CancelledError:
+            if not is_cancelled or work.uncancel():  # somebody else ends it, too
+                raise
+        finally:
+            exchange.on_hang_up = None
 
 
 def _has_body(scope: Scope) -> bool:

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from actors.telemetry import tracing
+from serve_apps.gateway.http.server import EXCHANGE, Exchange
 from serve_apps.gateway.metrics.measures import Measures
 
 Scope = MutableMapping[str, Any]
@@ -32,7 +33,7 @@ ROUTE = "whisperer.route"
 
 class Observed:
     """Wraps an application. ``is_echoed``: the surroundings already return the client's ``x-request-id``, as Serve
-    does."""
+    does, except on the short way (:mod:`.server`)."""
 
     def __init__(self, application: Application, measures: Measures, *, is_echoed: bool = False) -> None:
         self._application = application
@@ -45,7 +46,8 @@ class Observed:
             return
         began = time.perf_counter()
         trace, came, size = _trace_and_size(scope)
-        added = [] if self._is_echoed and trace.request_id == came else [(REQUEST_ID, trace.request_id.encode())]
+        is_echoed = self._is_echoed and EXCHANGE not in scope
+        added = [] if is_echoed and trace.request_id == came else [(REQUEST_ID, trace.request_id.encode())]
         status = 500  # for an application that failed without an answer
 
         async def send_with_id(message: Message) -> None:
@@ -62,7 +64,7 @@ class Observed:
                 await self._application(scope, receive, send_with_id)
             finally:
                 measures.n_in_flight -= 1
-                route, seconds = _route(scope), time.perf_counter() - began
+                route, seconds = route_template(scope), time.perf_counter() - began
                 method = scope["method"] if scope["method"] in METHODS else UNKNOWN
                 measures.answered(route, method, status, seconds, size)
                 if _log.isEnabledFor(logging.DEBUG):
@@ -71,19 +73,19 @@ class Observed:
 
 def _trace_and_size(scope: Scope) -> tuple[tracing.Trace, str | None, int]:
     """Return the request's trace, the id it came with, and the declared size of its body."""
-    request_id = traceparent = None
-    size = 0
-    for name, value in scope["headers"]:
-        if name == REQUEST_ID:
-            request_id = value.decode("latin-1")
-        elif name == b"traceparent":
-            traceparent = value.decode("latin-1")
-        elif name == b"content-length" and value.isdigit():
-            size = int(value)
-    return tracing.of_headers(request_id, traceparent), request_id, size
+    exchange: Exchange | None = scope.get(EXCHANGE)
+    headers = dict(scope["headers"]) if exchange is None else exchange.headers
+    came, traceparent = headers.get(REQUEST_ID), headers.get(b"traceparent")
+    request_id = None if came is None else came.decode("latin-1")
+    length = headers.get(b"content-length", b"")
+    return (
+        tracing.of_headers(request_id, None if traceparent is None else traceparent.decode("latin-1")),
+        request_id,
+        int(length) if length.isdigit() else 0,
+    )
 
 
-def _route(scope: Scope) -> str:
+def route_template(scope: Scope) -> str:
     """Return the template of the path as the router found it; never the path itself, which anybody may make up."""
     named: str | None = scope.get(ROUTE)
     if named is not None:

@@ -4,11 +4,13 @@ A server decodes a path before anything is routed: `/v1/users/acme%2Fexport`, th
 of the user `acme`. An ASGI application around the router rebuilds the path from the bytes that were sent: each segment
 is decoded, with `/` and `%` in it written as `%2F` and `%25`. A route that takes any id declares it as `{user_id:id}`
 (:class:`IdConvertor`), which undoes that; names that contain neither sign need nothing. One segment is exactly one id:
-`.`, `..` and what looks like an operation are ids like others. A path that is not UTF-8 names nothing (404).
+`.`, `..` and what looks like an operation are ids like others. A path that is not UTF-8 names nothing (404), nor does
+one with a `%` that no two hexadecimal digits follow: what it means would depend on who decodes it.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import quote, unquote, unquote_to_bytes
@@ -17,6 +19,7 @@ from starlette.convertors import Convertor, register_url_convertor
 
 Application = Callable[[MutableMapping[str, Any], Any, Any], Awaitable[None]]
 
+_STRAY = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 NOWHERE = "/%"
 """A path that no segments can produce, and that no route has."""
 
@@ -38,6 +41,8 @@ register_url_convertor("id", IdConvertor())
 
 def routed(raw_path: bytes) -> str:
     """Return the path for the router, from the bytes of the request line."""
+    if _STRAY.search(raw_path):
+        return NOWHERE
     try:
         return "/".join(
             unquote_to_bytes(segment).decode().replace("%", "%25").replace("/", "%2F")

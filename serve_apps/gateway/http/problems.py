@@ -37,22 +37,28 @@ def problem(
     **more: Any,
 ) -> Response:
     """Return an error response as problem+json."""
-    message, path = message[:MAX_SAID], request.url.path[:MAX_SAID]
-    body = {
-        "type": f"urn:user-whisperer:problem:{code}",
-        "title": HTTPStatus(status).phrase,
-        "status": status,
-        "detail": message,
-        "instance": path,
-        "code": code,
-        "message": message,
-        "errors": errors or [],
-        **more,
-    }
+    body = problem_body(status, code, message, request.url.path, errors) | more
     headers = {} if retry_after_s is None else {"Retry-After": str(max(1, round(retry_after_s)))}
     if status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
     return Response(msgspec.json.encode(body), status, headers, PROBLEM_MEDIA_TYPE)
+
+
+def problem_body(
+    status: int, code: str, message: str, path: str, errors: Sequence[Mapping[str, Any]] | None = None
+) -> dict[str, Any]:
+    """Return the members of a problem that was met at a path."""
+    message = message[:MAX_SAID]
+    return {
+        "type": f"urn:user-whisperer:problem:{code}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": message,
+        "instance": path[:MAX_SAID],
+        "code": code,
+        "message": message,
+        "errors": errors or [],
+    }
 
 
 def install(app: FastAPI) -> None:

@@ -3,7 +3,7 @@
 Readers are never kept waiting: an opening or click is recorded before the answer if that takes about a second, and
 otherwise continues to be recorded after it. Unsubscribing is answered only when it is on disk, and says so when it is
 not. A GET never unsubscribes, because mail scanners follow every link (RFC 8058). A click's destination comes only from
-the signed token.
+the signed token. What a program did, and no reader, is recorded as such (:mod:`whisperer.feedback.automatic`).
 
 No postponed annotations here: FastAPI has to see the types of the routes.
 """
@@ -18,9 +18,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from fastapi import FastAPI, Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
+from serve_apps.gateway.http.connection import client_address
 from serve_apps.gateway.http.problems import problem
 from serve_apps.gateway.pages.unsubscribe import UNSUBSCRIBE_HEADERS, render_unsubscribe
 from whisperer.errors import WhispererError
+from whisperer.feedback.automatic import Deed, outcome_of
 from whisperer.feedback.links import CLICK, OPEN, PATHS, UNSUBSCRIBE, Link, LinkError, LinkForgedError, LinkSigner
 from whisperer.feedback.outcome import OutcomeKind
 
@@ -50,9 +52,18 @@ def _now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def install(app: FastAPI, signer: LinkSigner, record: Record, *, now_ms: Callable[[], int] = _now_ms) -> None:
-    """Add the routes. ``app`` must answer errors as problems (:mod:`serve_apps.gateway.http.problems`)."""
+def install(
+    app: FastAPI, signer: LinkSigner, record: Record, vouched: str = "", *, now_ms: Callable[[], int] = _now_ms
+) -> None:
+    """Add the routes. ``app`` must answer errors as problems (:mod:`serve_apps.gateway.http.problems`).
+
+    ``vouched`` is what our own proxy shows (:mod:`serve_apps.gateway.http.connection`).
+    """
     recorder = _Recorder(record)
+
+    def kind_of(what: Deed, request: Request) -> OutcomeKind:
+        address = client_address(dict(request.headers.raw), vouched) if vouched else None
+        return outcome_of(what, request.method, request.headers.get("user-agent"), address)
 
     def read(written: str, kind: str) -> Link:
         # Programs that turn text into links include what follows: a full stop, a bracket, a Japanese sentence.
@@ -68,15 +79,14 @@ def install(app: FastAPI, signer: LinkSigner, record: Record, *, now_ms: Callabl
             link = read(token, OPEN)
         except LinkError:
             link = None  # a broken picture would help nobody
-        if link is not None and request.method == "GET":
-            await recorder.try_to(link, OutcomeKind.OPENED)
+        if link is not None:
+            await recorder.try_to(link, kind_of("open", request))
         return Response(_GIF, media_type="image/gif", headers=dict(_UNSEEN))
 
     @app.api_route(PATHS[CLICK] + "{token}", methods=["GET", "HEAD"], include_in_schema=False)
     async def clicked(token: str, request: Request) -> Response:
         link = read(token, CLICK)
-        if request.method == "GET":
-            await recorder.try_to(link, OutcomeKind.CLICKED)
+        await recorder.try_to(link, kind_of("click", request))
         return Response(status_code=302, headers={"Location": link.url, **_UNSEEN})
 
     @app.api_route(PATHS[UNSUBSCRIBE] + "{token}", methods=["GET", "HEAD"], include_in_schema=False)

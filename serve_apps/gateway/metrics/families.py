@@ -125,6 +125,22 @@ def _requests(numbers: Numbers) -> list[Sample]:
     ]
 
 
+def _callbacks(numbers: Numbers) -> list[Sample]:
+    return [
+        ((replica.replica, provider, fate), n)
+        for replica in numbers.replicas
+        for provider, fate, n in replica.callbacks
+    ]
+
+
+def _deprecated(numbers: Numbers) -> list[Sample]:
+    return _summed(
+        ((replica.replica, route, numbers.labels.get(tenant, OTHERS if tenant else "")), n)
+        for replica in numbers.replicas
+        for route, tenant, n in replica.deprecated
+    )
+
+
 def _calls(numbers: Numbers) -> list[Sample]:
     return [
         ((replica.replica, method, result), n) for replica in numbers.replicas for method, result, n in replica.calls
@@ -298,6 +314,10 @@ FAMILIES = (
     # -- gateway
     Family("whisperer_gateway_requests_total", COUNTER, ("replica", "route", "method", "status"),
            "HTTP requests answered.", _requests),
+    Family("whisperer_callbacks_total", COUNTER, ("replica", "provider", "fate"),
+           "Callbacks of providers, and the events in them, by what became of them.", _callbacks),
+    Family("whisperer_gateway_deprecated_calls_total", COUNTER, ("replica", "route", "tenant"),
+           "Calls of routes that are to go.", _deprecated),
     Family("whisperer_gateway_request_seconds", HISTOGRAM, ("replica", "route"),
            "Time from the first byte of a request's head to the end of its answer.",
            _replica_histograms(lambda replica: replica.request_seconds)),
@@ -315,6 +335,9 @@ FAMILIES = (
     Family("whisperer_gateway_limits_alone_total", COUNTER, _REPLICA,
            "Requests judged by a replica's own part of a rate, the limiter being away.",
            _level("limits_alone")),
+    Family("whisperer_gateway_control_plane_away", GAUGE, _REPLICA,
+           "1 while the control plane's database does not answer the replica.",
+           _level("control_plane_away")),
     Family("whisperer_gateway_queued_events", GAUGE, _REPLICA, "Events that wait for a shard to store them.",
            _level("queued_events")),
     Family("whisperer_gateway_jobs", GAUGE, ("replica", "lane", "state"), "Jobs for callers, running or waiting.",

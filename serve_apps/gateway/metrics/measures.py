@@ -33,6 +33,8 @@ class ReplicaReport(msgspec.Struct, kw_only=True):
     calls : to shards, (method, result, number)
     call_seconds : by method
     rejected, notices : by tenant id and label
+    deprecated : calls of routes that are to go, (route, tenant id, number)
+    callbacks : what became of providers' callbacks and of the events in them, (provider, fate, number)
     """
 
     replica: str
@@ -50,6 +52,8 @@ class ReplicaReport(msgspec.Struct, kw_only=True):
     call_seconds: dict[str, HistogramState]
     rejected: dict[str, dict[str, int]]
     notices: dict[str, dict[str, int]]
+    deprecated: list[tuple[str, str, int]] = []
+    callbacks: list[tuple[str, str, int]] = []
 
 
 class Measures:
@@ -71,6 +75,10 @@ class Measures:
         self.calls: Counter[tuple[str, str]] = Counter()
         """Calls to shards by (method, result)."""
         self.call_seconds: dict[str, Histogram] = {}
+        self.deprecated: Counter[tuple[str, str]] = Counter()
+        """Calls of routes that are to go, by (route, tenant id)."""
+        self.callbacks: Counter[tuple[str, str]] = Counter()
+        """Callbacks and their events, by (provider, fate)."""
         self._counts = counts
         self._started_at = time.time()
         self._process = psutil.Process()
@@ -84,6 +92,15 @@ class Measures:
         histogram.observe(seconds)
         if n_bytes:
             self.body_bytes.observe(n_bytes)
+
+    def called_deprecated(self, route: str, tenant_id: str) -> None:
+        """Record a call of a route that is to go; there are few such routes, and a tenant is one that exists."""
+        self.deprecated[route, tenant_id] += 1
+
+    def heard(self, provider: str, fate: str, number: int) -> None:
+        """Record what became of callbacks or their events; both names come from small sets."""
+        if number:
+            self.callbacks[provider, fate] += number
 
     def called(self, method: str, result: str, seconds: float) -> None:
         """Record a call to a shard."""
@@ -111,6 +128,8 @@ class Measures:
             call_seconds=_states(self.call_seconds),
             rejected={tenant: dict(codes) for tenant, codes in self._counts.rejected.items()},
             notices={tenant: dict(notices) for tenant, notices in self._counts.notices.items()},
+            deprecated=[(*key, n) for key, n in self.deprecated.items()],
+            callbacks=[(*key, n) for key, n in self.callbacks.items()],
         )
 
 

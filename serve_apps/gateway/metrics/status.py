@@ -6,12 +6,14 @@ Accepted, duplicate and users are the shards' exact counts; rejected events are 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import lru_cache
 from importlib.metadata import version
+from typing import TypeVar
 
 import msgspec
 
@@ -45,6 +47,9 @@ FRESH_S = 0.9
 RATE_WINDOW_S = 5.0
 SAMPLE_EVERY_S = 2.0
 STATUS_TIMEOUT_S = 3.0
+DATABASE_AWAY = "the control plane's database does not answer: what is published stays in force, changes are refused"
+
+Found = TypeVar("Found")
 
 
 class Overview:
@@ -94,6 +99,22 @@ class Overview:
         read = self._plane.list_tenants() if only is None else map(self._plane.get_tenant, only)
         tenants = {tenant.id: tenant.name for tenant in read}
         return tenants, {tenant: self._plane.published(tenant) for tenant in tenants}
+
+    async def read(
+        self, tenant: TenantId, ask: Callable[[], Found], published: Callable[[Published], Found | None]
+    ) -> Found:
+        """Return what ``ask`` reads in the control plane; while that is away, what was published when it last answered.
+
+        Raises UnavailableError where that is not known, and what ``ask`` raises.
+        """
+        try:
+            return await asyncio.to_thread(ask)
+        except UnavailableError:
+            known = self.published.get(tenant)
+            found = None if known is None else published(known)
+            if found is None:
+                raise
+            return found
 
     async def shards(self, fresh: bool = False) -> list[AnyStatus]:
         """Return every shard's status.
@@ -145,8 +166,12 @@ class Overview:
         return [Measures(self._counts).report()] if self._replicas is None else await self._replicas.reports()
 
     async def status(self, reports: Sequence[ReplicaReport] | None = None) -> InstallationStatus:
-        """Return the document of `whisperer status --json`. Tenants and counts are current."""
-        await self.reload()
+        """Return the document of `whisperer status --json`.
+
+        Counts are current; tenants are those of when the control plane last answered.
+        """
+        with contextlib.suppress(UnavailableError):
+            await self.reload()
         reports = await self.reports() if reports is None else reports
         rejected = _added(reports, lambda report: report.rejected)
         notices = _added(reports, lambda report: report.notices)
@@ -206,7 +231,7 @@ class Overview:
             ],
             demo=None if demo is None else DemoView(demo.tenant, demo.write_key),
             dashboard_url=dashboard_url,
-            warnings=warnings_of(statuses, self.tenants),
+            warnings=warnings_of(statuses, self.tenants) + ([DATABASE_AWAY] if self._plane.is_away else []),
         )
 
     async def by_tenant(self, tenant: TenantId) -> TenantCounts:

@@ -15,6 +15,8 @@ import msgspec
 from actors.calls.shard_status import AnyStatus
 from cluster.control_plane import CampaignVersion
 from cluster.control_plane.documents import COMPRESSED_S
+from cluster.control_plane.drafts import PENDING, Kind, ReviewDocument, RevisionDocument
+from cluster.control_plane.listing import Place
 from serve_apps.delivery.sink import SinkMessage
 from serve_apps.gateway.metrics.sums import by_tenant
 from serve_apps.gateway.pages import documents as shapes
@@ -29,10 +31,14 @@ from serve_apps.gateway.pages.live_view import (
 )
 from serve_apps.gateway.routes.mounting import tenant_named
 from serve_apps.gateway.routes.sink import NEWEST, MessageDocument, of_user, shown
+from serve_apps.gateway.services import inbox_message
 from serve_apps.gateway.services.audit import Audit
+from serve_apps.gateway.services.inbox_message import InboxMessage
 from serve_apps.gateway.services.lift_days import DayDocument
+from serve_apps.gateway.services.linting import LintBody, lint
 from serve_apps.gateway.services.parts import Parts
 from serve_apps.gateway.services.policies import PolicyRecord
+from serve_apps.gateway.services.preview import PreviewBody, preview
 from serve_apps.gateway.services.profile import UserProfile
 from serve_apps.gateway.services.report import lift_over_holdout
 from whisperer.errors import NotFoundError, OverloadError, RequestError, TooLargeError, UnavailableError
@@ -43,6 +49,8 @@ from whisperer.shard.views.counts import CampaignCounts, TenantCounts, loop_coun
 from whisperer.vocabulary.groups import Group
 
 LATEST = 12
+REVISIONS = 8
+"""Versions shown in a campaign's history."""
 _SUBJECT_CHARS = 120
 
 
@@ -108,6 +116,10 @@ class Documents:
         tenant_id = await tenant_named(self._parts, tenant)
         return await self._parts.users.show(tenant_id, user_id)
 
+    async def inbox(self, tenant: str, user_id: str) -> list[InboxMessage]:
+        tenant_id = await tenant_named(self._parts, tenant)
+        return inbox_message.shown(await self._parts.inboxes.show(tenant_id, user_id))
+
     async def decision(self, tenant: str, decision_id: str) -> Audit:
         tenant_id = await tenant_named(self._parts, tenant)
         return await self._parts.decisions.show(tenant_id, DecisionId(decision_id))
@@ -120,7 +132,16 @@ class Documents:
             self._days(tenant_id, name),
             parts.simulations.newest(tenant_id, name),
         )
-        return shapes.CampaignPage(**msgspec.structs.asdict(report), days=days, simulation=simulation)
+        history, review = await asyncio.to_thread(self._published, tenant_id, name)
+        return shapes.CampaignPage(
+            **msgspec.structs.asdict(report), days=days, simulation=simulation, history=history, review=review
+        )
+
+    def _published(self, tenant_id: TenantId, name: str) -> tuple[list[RevisionDocument], ReviewDocument | None]:
+        plane = self._parts.plane
+        newest = plane.page_of_reviews(tenant_id, Place(1, descends=True), kind=Kind.CAMPAIGN, name=name)
+        pending = next((one for one in newest.items if one.state in PENDING), None)
+        return plane.history(tenant_id, Kind.CAMPAIGN, name, limit=REVISIONS), pending
 
     async def _days(self, tenant_id: TenantId, name: str) -> list[DayDocument]:
         """Return lift by day; the page works without it."""
@@ -128,6 +149,14 @@ class Documents:
             return (await self._parts.lift_days.show(tenant_id, name)).data
         except (OverloadError, TooLargeError, UnavailableError):
             return []
+
+    async def template(self, tenant: str, name: str, locale: str | None, user_id: str | None) -> shapes.TemplatePage:
+        tenant_id = await tenant_named(self._parts, tenant)
+        async with self._parts.compiling:
+            shown = await preview(self._parts, tenant_id, name, PreviewBody(locale=locale, user_id=user_id))
+            held = await asyncio.to_thread(self._parts.plane.get_template, tenant_id, name, shown.version)
+            found = await lint(self._parts, tenant_id, name, LintBody(version=shown.version))
+        return shapes.TemplatePage(name, shown.version, shown.channel, [*held.body["locales"]], shown, found.findings)
 
     async def policies(self, tenant: str) -> list[PolicyRecord]:
         tenant_id = await tenant_named(self._parts, tenant)

@@ -1,4 +1,4 @@
-"""Defines what pages show in addition to what REST answers: the sink's page, a campaign's page, the tenants to choose.
+"""Defines what pages show in addition to what REST answers: the sink, a campaign, a template, the tenants to choose.
 
 Filled by whoever implements :class:`~serve_apps.gateway.pages.source.PageSource`.
 """
@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import msgspec
 
+from cluster.control_plane.drafts import ReviewDocument, RevisionDocument
 from serve_apps.delivery.sink import SinkCounts
 from serve_apps.gateway.routes.sink import MessageDocument
 from serve_apps.gateway.services.lift_days import DayDocument
+from serve_apps.gateway.services.preview import NoPreview, Preview
 from serve_apps.gateway.services.report import Report
 from serve_apps.gateway.services.simulations import SimulationDocument
+from whisperer.content.lint.finding import Finding
 
 
 class SinkPage(msgspec.Struct):
@@ -30,10 +33,25 @@ class SinkPage(msgspec.Struct):
 
 
 class CampaignPage(Report, kw_only=True):
-    """A campaign's report, its lift by day, oldest first, and the newest simulation."""
+    """A campaign's report, its lift by day, oldest first, the newest simulation, what went live lately, newest first,
+    and the review of its draft, if one is open or approved.
+    """
 
     days: list[DayDocument] = msgspec.field(default_factory=list)
     simulation: SimulationDocument | None = None
+    history: list[RevisionDocument] = msgspec.field(default_factory=list)
+    review: ReviewDocument | None = None
+
+
+class TemplatePage(msgspec.Struct):
+    """A template's newest version as one user would get it, and what the lint finds in it in all its languages."""
+
+    name: str
+    version: int
+    channel: str
+    locales: list[str]
+    preview: Preview | NoPreview
+    findings: list[Finding]
 
 
 class Tenants(msgspec.Struct):

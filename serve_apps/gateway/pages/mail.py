@@ -18,6 +18,7 @@ MAIL_HEADERS: Mapping[str, str] = {
         "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
         "frame-ancestors 'self'; sandbox"
     ),
+    "X-Frame-Options": "SAMEORIGIN",  # the front door would say DENY
     "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",

@@ -26,6 +26,12 @@ _DEEDS = {
     "unsubscribed": "unsubscribed",
     "complained": "complained",
     "bounced": "could not be reached: it bounced",
+    "delivered": "got it",
+    "soft_bounced": "could not be reached: the mailbox did not take it",
+    "failed": "could not be reached: the provider gave up",
+    "replied": "replied",
+    "auto_opened": "had it opened by a program",
+    "auto_clicked": "had a link followed by a program",
 }
 
 

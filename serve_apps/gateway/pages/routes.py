@@ -2,10 +2,12 @@
 
 The tenant is ``?tenant=name``: without it the demo's, else the only one, else the viewer is asked. Our own errors
 become pages with their status; a stranger learns only that User Whisperer is running, and may read the API's reference.
+Somebody who is signed in sees the pages of their own tenant, as far as their role goes.
 """
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable
@@ -19,6 +21,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from serve_apps.gateway.pages import site as addresses
 from serve_apps.gateway.pages.campaign import render_campaign
 from serve_apps.gateway.pages.decision import render_decision
+from serve_apps.gateway.pages.documents import TemplatePage
 from serve_apps.gateway.pages.home import render_home
 from serve_apps.gateway.pages.mail import MAIL_HEADERS
 from serve_apps.gateway.pages.policies import render_policies
@@ -28,8 +31,10 @@ from serve_apps.gateway.pages.sink import PER_PAGE, Filters, message_document, r
 from serve_apps.gateway.pages.site import Site
 from serve_apps.gateway.pages.source import PageSource
 from serve_apps.gateway.pages.static_files import static_file
+from serve_apps.gateway.pages.template import preview_document, render_template
 from serve_apps.gateway.pages.trouble import render_choice, render_trouble
 from serve_apps.gateway.pages.user import render_user
+from whisperer.access.permissions import Permission
 from whisperer.errors import InvalidKeyError, NotFoundError, WhispererError
 
 MOST_CHARACTERS = 1_000
@@ -39,16 +44,28 @@ _DECISION = re.compile(r"dec_[0-9a-z]{26}")
 _SEND = re.compile(r"snd_[0-9a-z]{26}")
 
 MayLook = Callable[[Request], bool]
+TenantOfPerson = Callable[[Request, Permission], Awaitable[str | None]]
+"""Returns the name of the tenant that somebody is signed in to; None for strangers. Raises ForbiddenError."""
+
+
+async def nobody(request: Request, permission: Permission) -> None:
+    """Return that nobody is signed in."""
 
 
 def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def install(app: FastAPI, source: PageSource, may_look: MayLook, clock: Callable[[], int] = now_ms) -> None:
+def install(
+    app: FastAPI,
+    source: PageSource,
+    may_look: MayLook,
+    clock: Callable[[], int] = now_ms,
+    tenant_of_person: TenantOfPerson = nobody,
+) -> None:
     """Add the pages, the live document behind the home page, and their static files."""
     _home(app, source, may_look)
-    _tenant_pages(app, source, may_look, clock)
+    _tenant_pages(app, source, may_look, clock, tenant_of_person)
     _reference(app)
     _static(app)
 
@@ -68,18 +85,33 @@ def _home(app: FastAPI, source: PageSource, may_look: MayLook) -> None:
         return _page(render_home(document, base_url=base_url, tenant=request.query_params.get("tenant")))
 
 
-def _tenant_pages(app: FastAPI, source: PageSource, may_look: MayLook, clock: Callable[[], int]) -> None:
-    async def shown(request: Request, make: Callable[[str, Site], Awaitable[Response]], *, here: str = "") -> Response:
+def _tenant_pages(
+    app: FastAPI,
+    source: PageSource,
+    may_look: MayLook,
+    clock: Callable[[], int],
+    tenant_of_person: TenantOfPerson,
+) -> None:
+    async def shown(
+        request: Request,
+        make: Callable[[str, Site], Awaitable[Response]],
+        permission: Permission,
+        *,
+        here: str = "",
+    ) -> Response:
         """Return what ``make`` answers for the tenant meant, or the page that says why not."""
-        if not may_look(request):
-            return _page(render_home(None, base_url=""), HTTPStatus.FORBIDDEN)
         site = Site(here=here)
         try:
+            theirs = None
+            if not may_look(request):
+                theirs = await tenant_of_person(request, permission)
+                if theirs is None:
+                    return _page(render_home(None, base_url=""), HTTPStatus.FORBIDDEN)
             tenants = await source.tenants()
-            names = tuple(tenants.names)
+            names = tuple(tenants.names) if theirs is None else (theirs,)
             site = Site(None, names, here)
             asked = request.query_params.get("tenant")
-            name = asked or tenants.demo or (names[0] if len(names) == 1 else None)
+            name = asked or theirs or tenants.demo or (names[0] if len(names) == 1 else None)
             if name is None:
                 return _page(render_choice(request.url.path, names, site=site))
             if name not in names:
@@ -104,7 +136,7 @@ def _tenant_pages(app: FastAPI, source: PageSource, may_look: MayLook, clock: Ca
             )
             return _page(render_sink(found, filters=filters, now=clock(), site=site))
 
-        return await shown(request, make, here="/sink")
+        return await shown(request, make, Permission.MESSAGES_READ, here="/sink")
 
     @app.get("/sink/{send_key}/html", include_in_schema=False)
     async def message_html(send_key: str, request: Request) -> Response:
@@ -112,7 +144,7 @@ def _tenant_pages(app: FastAPI, source: PageSource, may_look: MayLook, clock: Ca
             document = message_document(await source.message(tenant, send_key))
             return HTMLResponse(document, headers=dict(MAIL_HEADERS))
 
-        return await shown(request, make)
+        return await shown(request, make, Permission.MESSAGES_READ)
 
     @app.get("/sink/{send_key}", include_in_schema=False)
     async def message(send_key: str, request: Request) -> Response:
@@ -120,23 +152,24 @@ def _tenant_pages(app: FastAPI, source: PageSource, may_look: MayLook, clock: Ca
             found = await source.message(tenant, send_key)
             return _page(render_message(found, target_of=source.link_target, now=clock(), site=site))
 
-        return await shown(request, make)
+        return await shown(request, make, Permission.MESSAGES_READ)
 
     @app.get("/users/", include_in_schema=False)
     @app.get("/users/{user_id:id}", include_in_schema=False)
     async def user(request: Request, user_id: str = "") -> Response:
         async def make(tenant: str, site: Site) -> Response:
-            found = await source.user(tenant, user_id or request.query_params.get("id", ""))
-            return _page(render_user(found, now=clock(), site=site))
+            id = user_id or request.query_params.get("id", "")
+            found, inbox = await asyncio.gather(source.user(tenant, id), source.inbox(tenant, id))
+            return _page(render_user(found, inbox, now=clock(), site=site))
 
-        return await shown(request, make)
+        return await shown(request, make, Permission.USERS_READ)
 
     @app.get("/decisions/{decision_id}", include_in_schema=False)
     async def decision(decision_id: str, request: Request) -> Response:
         async def make(tenant: str, site: Site) -> Response:
             return _page(render_decision(await source.decision(tenant, decision_id), now=clock(), site=site))
 
-        return await shown(request, make)
+        return await shown(request, make, Permission.DECISIONS_READ)
 
     @app.get("/campaigns/", include_in_schema=False)
     @app.get("/campaigns/{name}", include_in_schema=False)
@@ -145,14 +178,39 @@ def _tenant_pages(app: FastAPI, source: PageSource, may_look: MayLook, clock: Ca
             found = await source.campaign(tenant, name or request.query_params.get("id", ""))
             return _page(render_campaign(found, now=clock(), site=site))
 
-        return await shown(request, make)
+        return await shown(request, make, Permission.CAMPAIGNS_READ)
+
+    @app.get("/templates/{name}/html", include_in_schema=False)
+    async def template_html(name: str, request: Request) -> Response:
+        async def make(tenant: str, site: Site) -> Response:
+            document = preview_document(await found_template(request, tenant, name))
+            return HTMLResponse(document, headers=dict(MAIL_HEADERS))
+
+        return await shown(request, make, Permission.TEMPLATES_READ)
+
+    @app.get("/templates/", include_in_schema=False)
+    @app.get("/templates/{name}", include_in_schema=False)
+    async def template(request: Request, name: str = "") -> Response:
+        async def make(tenant: str, site: Site) -> Response:
+            found = await found_template(request, tenant, name or request.query_params.get("id", ""))
+            locale, user_id = (_asked(request, name) for name in ("locale", "user_id"))
+            return _page(render_template(found, locale=locale, user_id=user_id, site=site))
+
+        return await shown(request, make, Permission.TEMPLATES_READ)
+
+    async def found_template(request: Request, tenant: str, name: str) -> TemplatePage:
+        """Return the template; who has it shown for a user has to be allowed to see users as well."""
+        user_id = _asked(request, "user_id")
+        if user_id and not may_look(request):
+            await tenant_of_person(request, Permission.USERS_READ)
+        return await source.template(tenant, name, _asked(request, "locale") or None, user_id or None)
 
     @app.get("/policies", include_in_schema=False)
     async def policies(request: Request) -> Response:
         async def make(tenant: str, site: Site) -> Response:
             return _page(render_policies(await source.policies(tenant), now=clock(), site=site))
 
-        return await shown(request, make, here="/policies")
+        return await shown(request, make, Permission.POLICIES_READ, here="/policies")
 
     @app.get("/find", include_in_schema=False)
     async def find(request: Request) -> Response:
@@ -162,7 +220,7 @@ def _tenant_pages(app: FastAPI, source: PageSource, may_look: MayLook, clock: Ca
         async def make(tenant: str, site: Site) -> Response:
             return RedirectResponse(destination(tenant, request.query_params.get("q", "")), HTTPStatus.SEE_OTHER)
 
-        return await shown(request, make)
+        return await shown(request, make, Permission.USERS_READ)
 
 
 def destination(tenant: str, text: str) -> str:
@@ -198,6 +256,10 @@ def _static(app: FastAPI) -> None:
 
 def _page(html: str, status: int = HTTPStatus.OK) -> Response:
     return HTMLResponse(html, status, headers=dict(PAGE_HEADERS))
+
+
+def _asked(request: Request, name: str) -> str:
+    return request.query_params.get(name, "").strip()[:MOST_CHARACTERS]
 
 
 def _whole(text: Any) -> int | None:

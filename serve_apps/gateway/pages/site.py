@@ -51,6 +51,16 @@ def campaign_page(tenant: str | None, name: str) -> str:
     return page(f"/campaigns/{_segment(name)}", tenant)
 
 
+def template_page(tenant: str | None, name: str) -> str:
+    if name in _DOTS or not name:
+        return page("/templates/", tenant, id=name)
+    return page(f"/templates/{_segment(name)}", tenant)
+
+
+def template_html(tenant: str | None, name: str, locale: str, user_id: str) -> str:
+    return page(f"/templates/{_segment(name)}/html", tenant, locale=locale, user_id=user_id)
+
+
 def message_page(tenant: str | None, send_key: str) -> str:
     return page(f"/sink/{_segment(send_key)}", tenant)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from serve_apps.gateway.pages.documents import CampaignPage, SinkPage, Tenants
+from serve_apps.gateway.pages.documents import CampaignPage, SinkPage, TemplatePage, Tenants
 from serve_apps.gateway.pages.live_view import LiveView
 from serve_apps.gateway.routes.sink import MessageDocument
 from serve_apps.gateway.services.audit import Audit
+from serve_apps.gateway.services.inbox_message import InboxMessage
 from serve_apps.gateway.services.policies import PolicyRecord
 from serve_apps.gateway.services.profile import UserProfile
 
@@ -38,9 +39,15 @@ class PageSource(Protocol):
 
     async def user(self, tenant: str, user_id: str) -> UserProfile: ...
 
+    async def inbox(self, tenant: str, user_id: str) -> list[InboxMessage]: ...
+
     async def decision(self, tenant: str, decision_id: str) -> Audit: ...
 
     async def campaign(self, tenant: str, name: str) -> CampaignPage: ...
+
+    async def template(self, tenant: str, name: str, locale: str | None, user_id: str | None) -> TemplatePage:
+        """Return a template as a user would get it, or as anybody without traits; ``locale``: in place of theirs."""
+        ...
 
     async def policies(self, tenant: str) -> list[PolicyRecord]: ...
 

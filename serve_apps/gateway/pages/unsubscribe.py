@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from serve_apps.gateway.pages.static_files import address
-from whisperer.content.locales import direction, lookup
+from whisperer.content.locales import direction
+from whisperer.content.reader_texts import reader_texts, readers_locale
 from whisperer.feedback.links import Link
 
 UNSUBSCRIBE_HEADERS: Mapping[str, str] = {
@@ -22,43 +23,6 @@ UNSUBSCRIBE_HEADERS: Mapping[str, str] = {
     "Vary": "Accept-Language",
 }
 
-_TEXTS: dict[str, dict[str, str]] = {
-    "en": {
-        "ask": "Unsubscribe?",
-        "ask_more": "You will get no more messages of this kind:",
-        "button": "Unsubscribe",
-        "done": "You are unsubscribed",
-        "done_more": "You will get no more messages of this kind:",
-    },
-    "de": {
-        "ask": "Abmelden?",
-        "ask_more": "Sie erhalten dann keine Nachrichten dieser Art mehr:",
-        "button": "Abmelden",
-        "done": "Sie sind abgemeldet",
-        "done_more": "Sie erhalten keine Nachrichten dieser Art mehr:",
-    },
-    "es": {
-        "ask": "¿Cancelar la suscripción?",
-        "ask_more": "Ya no recibirás mensajes de este tipo:",
-        "button": "Cancelar la suscripción",
-        "done": "Suscripción cancelada",
-        "done_more": "Ya no recibirás mensajes de este tipo:",
-    },
-    "ja": {
-        "ask": "配信を停止しますか？",
-        "ask_more": "次の種類のメッセージが届かなくなります：",
-        "button": "配信を停止する",
-        "done": "配信を停止しました",
-        "done_more": "次の種類のメッセージは今後届きません：",
-    },
-    "ar": {
-        "ask": "إلغاء الاشتراك؟",
-        "ask_more": "لن تصلك بعد ذلك رسائل من هذا النوع:",
-        "button": "إلغاء الاشتراك",
-        "done": "تم إلغاء اشتراكك",
-        "done_more": "لن تصلك رسائل من هذا النوع بعد الآن:",
-    },
-}
 _MOST_LANGUAGES = 16
 
 _templates = Environment(
@@ -73,12 +37,14 @@ _templates.globals.update(static=address)
 
 def render_unsubscribe(link: Link, accept_language: str | None, *, done: bool) -> str:
     """Render the page as HTML; ``done`` after the reader was unsubscribed."""
-    locale = next(
-        (found for tag in _preferred(accept_language or "") if (found := lookup(tag, _TEXTS, ""))),
-        "en",
-    )
+    locale = readers_locale(_preferred(accept_language or ""))
     return _templates.get_template("unsubscribe.html").render(
-        locale=locale, dir=direction(locale), text=_TEXTS[locale], channel=link.channel, purpose=link.purpose, done=done
+        locale=locale,
+        dir=direction(locale),
+        text=reader_texts()[locale],
+        channel=link.channel,
+        purpose=link.purpose,
+        done=done,
     )
 
 

@@ -11,6 +11,7 @@ from serve_apps.gateway.pages.formats import moment
 from serve_apps.gateway.pages.record import record
 from serve_apps.gateway.pages.rendering import render
 from serve_apps.gateway.pages.site import Site
+from serve_apps.gateway.services.inbox_message import InboxMessage
 from serve_apps.gateway.services.profile import UserProfile
 from whisperer.vocabulary.units import DAY_MS
 
@@ -29,7 +30,7 @@ def sends_used(user: UserProfile, now: int) -> list[tuple[str, int, int, int]]:
     return [(channel, *counts) for channel, counts in sorted(found.items())]  # type: ignore[misc]
 
 
-def render_user(user: UserProfile, *, now: int, site: Site) -> str:
+def render_user(user: UserProfile, inbox: list[InboxMessage], *, now: int, site: Site) -> str:
     """Render the page at ``/users/{user_id}``."""
     timeline, candidacies = user.timeline[: story.MOST_SHOWN], user.candidacies[: story.MOST_SHOWN]
     n_cut = len(user.timeline) - len(timeline) + len(user.candidacies) - len(candidacies)
@@ -47,6 +48,7 @@ def render_user(user: UserProfile, *, now: int, site: Site) -> str:
         event_counts=sorted(user.event_counts.items(), key=lambda item: (-item[1], item[0]))[:MOST_ROWS],
         segments=user.segments,
         used=sends_used(user, now),
+        inbox=inbox[:MOST_ROWS],
         moments=moments,
         n_older=n_older + n_cut,
     )

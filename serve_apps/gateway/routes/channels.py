@@ -7,10 +7,18 @@ import msgspec
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
+from cluster.control_plane import ChannelConfig
 from cluster.control_plane.documents import ChannelDocument, channel_document
-from serve_apps.gateway.http.exchange import InvalidBodyError, TenantOf, answer, described, read_as, read_object
+from serve_apps.gateway.http.documented import answered, described
+from serve_apps.gateway.http.exchange import InvalidBodyError, answer, read_as, read_object
+from serve_apps.gateway.http.listing import Asked, Listing, of_words
+from serve_apps.gateway.http.paging import Page
+from serve_apps.gateway.http.permitted import TenantOf
+from serve_apps.gateway.http.principal import principal_of
 from serve_apps.gateway.services.parts import Parts
+from whisperer.access.permissions import Permission
 from whisperer.delivery.channels import parse_channel
+from whisperer.delivery.providers import PROVIDERS
 from whisperer.errors import NotFoundError
 from whisperer.ids import TenantId
 
@@ -27,25 +35,53 @@ class ChannelBody(msgspec.Struct, forbid_unknown_fields=True):
     config: dict[str, Any] = {}
 
 
+SHOWN = {
+    "channel": "email",
+    **EXAMPLE,
+    "callback_url": "https://whisperer.example.com/v1/callbacks/smtp/Zm9yZ2Vk",
+}
+LIST = Listing(
+    "channels",
+    ChannelDocument,
+    key="channel",
+    sorts=("channel", "provider"),
+    filters={"provider": of_words(PROVIDERS)},
+)
+
+
 def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
     routes = APIRouter(tags=["channels"])
-    Tenant = Annotated[TenantId, Depends(tenant_of)]  # noqa: N806  a type
+    Reader = Annotated[TenantId, Depends(tenant_of(Permission.CHANNELS_READ))]
+    Writer = Annotated[TenantId, Depends(tenant_of(Permission.CHANNELS_WRITE))]
 
-    async def write(tenant_id: TenantId, channel: str, body: ChannelBody) -> ChannelDocument:
+    def shown(request: Request, tenant_id: TenantId, channel: str, found: ChannelConfig) -> ChannelDocument:
+        """Return a channel; its callback URL is a secret, which only those see who could replace it."""
+        may_change = Permission.CHANNELS_WRITE in principal_of(request).permissions
+        url = parts.callbacks.url(tenant_id, channel, found) if may_change else None
+        return channel_document(channel, found, url)
+
+    async def write(request: Request, tenant_id: TenantId, channel: str, body: ChannelBody) -> ChannelDocument:
         written = await asyncio.to_thread(parts.plane.set_channel, tenant_id, channel, body.provider, body.config)
-        return channel_document(channel, written)
+        return shown(request, tenant_id, channel, written)
 
-    @routes.get("/channels", summary="Every channel with its provider; the sink where nothing was said")
-    async def list_channels(tenant_id: Tenant) -> Response:
+    @routes.get(
+        "/channels",
+        summary="Every channel with its provider; the sink where nothing was said",
+        openapi_extra=LIST.documented(SHOWN),
+    )
+    async def list_channels(
+        request: Request, tenant_id: Reader, asked: Annotated[Asked, Depends(LIST.asked)]
+    ) -> Response:
         found = await asyncio.to_thread(parts.plane.list_channels, tenant_id)
-        return answer({"data": [channel_document(*entry) for entry in found.items()], "next_cursor": None})
+        return asked.page(tenant_id, [shown(request, tenant_id, *entry) for entry in found.items()])
 
     @routes.put(
         "/channels",
         summary="Set several channels at once, by name",
-        openapi_extra=described("Channels", {"email": EXAMPLE, "sms": {"provider": "sink"}}),
+        openapi_extra=described("Channels", {"email": EXAMPLE, "sms": {"provider": "sink"}})
+        | answered(Page[ChannelDocument], {"data": [SHOWN], "next_cursor": None}),
     )
-    async def put_channels(request: Request, tenant_id: Tenant) -> Response:
+    async def put_channels(request: Request, tenant_id: Writer) -> Response:
         bodies: dict[str, ChannelBody] = {}
         for channel, body in (await read_object(request)).items():
             try:
@@ -53,21 +89,30 @@ def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
                 parse_channel(channel, asked.provider, asked.config)  # all of them, before any is written
             except msgspec.ValidationError as error:
                 raise InvalidBodyError(f"/{channel[:80]}", str(error)) from None
-        return answer({"data": [await write(tenant_id, *entry) for entry in bodies.items()], "next_cursor": None})
+        return answer(Page([await write(request, tenant_id, *entry) for entry in bodies.items()], None))
 
-    @routes.get("/channels/{channel}", summary="One channel's provider")
-    async def get_channel(channel: str, tenant_id: Tenant) -> Response:
+    @routes.get("/channels/{channel}", summary="One channel's provider", openapi_extra=answered(ChannelDocument, SHOWN))
+    async def get_channel(channel: str, request: Request, tenant_id: Reader) -> Response:
         found = await asyncio.to_thread(parts.plane.list_channels, tenant_id)
         if channel not in found:
             raise NotFoundError(f"there is no channel {channel[:80]!r}; channels are {', '.join(found)}")
-        return answer(channel_document(channel, found[channel]))
+        return answer(shown(request, tenant_id, channel, found[channel]))
 
     @routes.put(
         "/channels/{channel}",
         summary="Set a channel's provider; `sink` brings it back",
-        openapi_extra=described("Channel", EXAMPLE),
+        openapi_extra=described("Channel", EXAMPLE) | answered(ChannelDocument, SHOWN),
     )
-    async def put_channel(channel: str, request: Request, tenant_id: Tenant) -> Response:
-        return answer(await write(tenant_id, channel, await read_as(request, ChannelBody)))
+    async def put_channel(channel: str, request: Request, tenant_id: Writer) -> Response:
+        return answer(await write(request, tenant_id, channel, await read_as(request, ChannelBody)))
+
+    @routes.post(
+        "/channels/{channel}/callback/rotate",
+        summary="Replace the channel's callback URL; the old one is void within a second",
+        openapi_extra=answered(ChannelDocument, SHOWN),
+    )
+    async def rotate_callback(channel: str, request: Request, tenant_id: Writer) -> Response:
+        replaced = await asyncio.to_thread(parts.plane.replace_callback_token, tenant_id, channel)
+        return answer(shown(request, tenant_id, channel, replaced))
 
     return routes

@@ -6,31 +6,21 @@ import msgspec
 from fastapi import APIRouter, Depends, Header, Request
 from starlette.responses import Response
 
-from serve_apps.gateway.http.exchange import InvalidBodyError, TenantOf, answer, answered, described, read_as
-from serve_apps.gateway.services.decisions import MAX_USERS, UnknownUser
+from serve_apps.gateway.http.documented import answered, described
+from serve_apps.gateway.http.exchange import InvalidBodyError, answer, read_as
+from serve_apps.gateway.http.permitted import TenantOf
+from serve_apps.gateway.routes.examples import AUDIT, DECISION
+from serve_apps.gateway.services.audit import Audit
+from serve_apps.gateway.services.decisions import MAX_USERS, AskedDecision, UnknownUser
+from serve_apps.gateway.services.explanations import Explanation
 from serve_apps.gateway.services.parts import Parts
+from whisperer.access.permissions import Permission
 from whisperer.errors import ConflictError, NotFoundError
 from whisperer.ids import DecisionId, TenantId, new_id
 
 MAX_OCCURRENCE = 200
-EXAMPLE = {
-    "decision_id": "dec_0f6jkq2w1m9r4v7x3s8c5b2n0d",
-    "user_id": "u-17",
-    "campaign": "trial-welcome",
-    "campaign_version": 1,
-    "status": "sending",
-    "reason": None,
-    "refused_arms": {"nudge": "no_address"},
-    "group": "policy",
-    "arm": "tips",
-    "propensity": 0.61,
-    "policy_version": "trial-welcome@42",
-    "occurrence": "order-1001",
-    "at": "2026-01-31T09:00:00.000Z",
-}
-
 EXPLANATION = {
-    "decision_id": EXAMPLE["decision_id"],
+    "decision_id": DECISION["decision_id"],
     "policy_version": "trial-welcome@42+trial-welcome@3",
     "arm": "tips",
     "over": "no_send",
@@ -54,20 +44,28 @@ class DecisionBody(msgspec.Struct, forbid_unknown_fields=True):
     occurrence: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_OCCURRENCE)] | None = None
 
 
+class AskedDecisions(msgspec.Struct):
+    """An answer for each of several users, in the order in which they were named."""
+
+    data: list[AskedDecision | UnknownUser]
+
+
 def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
     routes = APIRouter(tags=["decisions"])
-    Tenant = Annotated[TenantId, Depends(tenant_of)]  # noqa: N806  a type
+    Asker = Annotated[TenantId, Depends(tenant_of(Permission.DECISIONS_ASK))]
+    Reader = Annotated[TenantId, Depends(tenant_of(Permission.DECISIONS_READ))]
 
     @routes.post(
         "/decisions",
         summary="Decide about one user or up to 1,000 now; what is chosen is sent",
         openapi_extra=described(
-            "DecisionRequest", {"campaign": "trial-welcome", "user_id": "u-17", "occurrence": "order-1001"}, EXAMPLE
-        ),
+            "DecisionRequest", {"campaign": "trial-welcome", "user_id": "u-17", "occurrence": "order-1001"}
+        )
+        | answered(AskedDecision | AskedDecisions, DECISION),
     )
     async def decide(
         request: Request,
-        tenant_id: Tenant,
+        tenant_id: Asker,
         idempotency_key: Annotated[
             str | None,
             Header(pattern=rf"^[ -~]{{1,{MAX_OCCURRENCE}}}$", description="the occurrence, if the body has none"),
@@ -82,7 +80,7 @@ def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
         asked: list[str] = [body.user_id] if body.user_id is not None else body.user_ids or []
         made = await parts.decisions.ask(tenant_id, body.campaign, asked, occurrence)
         if body.user_ids is not None:
-            return answer({"data": made})
+            return answer(AskedDecisions(made))
         if isinstance(made[0], UnknownUser):
             raise NotFoundError(f"there is no user {asked[0][:80]!r}", code="user_not_found")
         return answer(made[0])
@@ -90,17 +88,17 @@ def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
     @routes.get(
         "/decisions/{decision_id}",
         summary="One decision's whole audit",
-        openapi_extra=answered(EXAMPLE | {"arms": ["no_send", "tips"], "propensities": [0.39, 0.61]}),
+        openapi_extra=answered(Audit, AUDIT),
     )
-    async def get_decision(decision_id: DecisionId, tenant_id: Tenant) -> Response:
+    async def get_decision(decision_id: DecisionId, tenant_id: Reader) -> Response:
         return answer(await parts.decisions.show(tenant_id, DecisionId(decision_id)))
 
     @routes.get(
         "/decisions/{decision_id}/explanation",
         summary="What each feature added to the arm that was chosen",
-        openapi_extra=answered(EXPLANATION),
+        openapi_extra=answered(Explanation, EXPLANATION),
     )
-    async def get_explanation(decision_id: DecisionId, tenant_id: Tenant) -> Response:
+    async def get_explanation(decision_id: DecisionId, tenant_id: Reader) -> Response:
         return answer(await parts.explanations.show(tenant_id, DecisionId(decision_id)))
 
     return routes

@@ -3,12 +3,15 @@
     the same call again         the stored answer, with `Idempotent-Replay: true`
     another call, the same key  422 `idempotency_key_reused`
     it is still under way       409 `call_in_progress`
+    its answer had a secret     409 `shown_once`, with the `Location` of what was made
 
 A plain ASGI application around the others, so that no route can forget it. It decides what counts as a call and what of
 it is kept; :mod:`cluster.control_plane.replays` stores it. Only success is kept: a refused call changed nothing and may
-be corrected and sent again under its key. A caller who hangs up changes nothing either: the call continues, and its
-answer waits. `POST /v1/decisions` is excluded: there the key is the occurrence, by which the shard itself makes the
-same decision for the same question.
+be corrected and sent again under its key. Of an answer that shows a secret once
+(:func:`serve_apps.gateway.http.exchange.shown_once`) only the headers are kept: a repeat learns that the call was
+carried out, and can neither do it again nor read the secret. A caller who hangs up changes nothing either: the call
+continues, and its answer waits. `POST /v1/decisions` is excluded: there the key is the occurrence, by which the shard
+itself makes the same decision for the same question.
 """
 
 from __future__ import annotations
@@ -26,12 +29,12 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cluster.control_plane.replays import Answer
-from serve_apps.gateway.http.exchange import read_body
+from serve_apps.gateway.http.exchange import SHOWN_ONCE, read_body
 from serve_apps.gateway.http.methods import answers
 from serve_apps.gateway.http.problems import refusal
 from serve_apps.gateway.routes.mounting import tenant_named
 from serve_apps.gateway.services.parts import Parts
-from whisperer.errors import InvalidKeyError, NotFoundError, RequestError, WhispererError
+from whisperer.errors import ConflictError, ForbiddenError, InvalidKeyError, NotFoundError, RequestError, WhispererError
 from whisperer.ids import TenantId
 
 HEADER = "Idempotency-Key"
@@ -40,9 +43,10 @@ MAX_KEY_CHARACTERS = 200
 _METHODS = ("POST", "PUT", "PATCH", "DELETE")
 _OPERATORS = "/internal/tenants/"
 _TENANTS = "/v1/"
-_OTHERWISE = re.compile(r"decisions|templates/[^/]*/preview")
-"""The first is idempotent by its occurrence; the second changes nothing."""
-_KEPT_HEADERS = ("content-type", "etag", "cache-control")
+_OTHERWISE = re.compile(r"auth/.*|decisions|templates/[^/]*/(?:preview|lint)|me/.*|callbacks/.*")
+"""The first answers with secrets, which are not kept; the second is idempotent by its occurrence; the third changes
+nothing; then what is for users, and what providers repeat by themselves."""
+_KEPT_HEADERS = ("content-type", "etag", "cache-control", "location", SHOWN_ONCE.lower())
 
 _log = logging.getLogger(__name__)
 
@@ -82,10 +86,10 @@ class Idempotency:
         authorization, path = request.headers.get("authorization"), request.url.path
         try:
             if path.startswith(_TENANTS):
-                return (await self._parts.access.secret(authorization)).tenant_id
+                return (await self._parts.access.principal(request)).tenant_id
             self._parts.access.operator(authorization)
             return await tenant_named(self._parts, path.removeprefix(_OPERATORS).partition("/")[0])
-        except (InvalidKeyError, NotFoundError):
+        except (InvalidKeyError, NotFoundError, ForbiddenError):
             return None
 
     async def _answer(self, request: Request, tenant: TenantId, key: str) -> Response:
@@ -99,6 +103,8 @@ class Idempotency:
             stored = await asyncio.to_thread(plane.begin_call, tenant, key, _fingerprint(request, body), now)
         except WhispererError as error:
             return refusal(request, error)
+        if stored is not None and SHOWN_ONCE.lower() in stored.headers:
+            return _not_again(request, stored)
         if stored is not None:
             return Response(stored.body, stored.status, stored.headers | {REPLAYED: "true"})
         # Independent of the caller: one who hangs up and calls again finds the outcome of the first call.
@@ -110,13 +116,26 @@ class Idempotency:
             answer = await _call(self._app, scope, body)
             if 200 <= answer.status_code < 300:
                 kept = {name: answer.headers[name] for name in _KEPT_HEADERS if name in answer.headers}
-                done = Answer(answer.status_code, kept, bytes(answer.body))
+                content = b"" if SHOWN_ONCE in answer.headers else bytes(answer.body)
+                done = Answer(answer.status_code, kept, content)
             return answer
         finally:
             try:
                 await asyncio.to_thread(self._parts.plane.finish_call, tenant, key, begun_at, done)
             except WhispererError as error:
                 _log.warning("the answer to a call with an %s could not be kept: %r", HEADER, error)
+
+
+def _not_again(request: Request, stored: Answer) -> Response:
+    message = (
+        "this call was carried out, and its answer, which nobody can see again, had the secret of what Location names; "
+        "if the secret is lost, revoke or rotate that"
+    )
+    answer = refusal(request, ConflictError(message, code="shown_once"))
+    answer.headers[REPLAYED] = "true"
+    if "location" in stored.headers:
+        answer.headers["Location"] = stored.headers["location"]
+    return answer
 
 
 async def _call(app: ASGIApp, scope: Scope, body: bytes) -> Response:

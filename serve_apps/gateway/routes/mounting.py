@@ -1,47 +1,124 @@
 """Decides whose data a request may see, and mounts every resource in its two places."""
 
+from collections.abc import Awaitable, Callable
+
 from fastapi import Depends, FastAPI, Request
 
+from serve_apps.gateway.http.permitted import marked
 from serve_apps.gateway.routes import (
+    audit,
+    bulk,
+    callbacks,
     campaigns,
     channels,
     decisions,
+    deliveries,
+    drafts,
+    environments,
     experiment,
+    exports,
+    inbox,
+    invitations,
+    issuers,
+    keys,
+    me,
+    members,
+    password_resets,
     policies,
+    reports,
+    reviews,
+    roles,
     segments,
+    settings,
     simulations,
     sink,
     templates,
+    user_tokens,
     users,
 )
 from serve_apps.gateway.services.parts import Parts
+from whisperer.access.permissions import Permission
+from whisperer.access.user_tokens import PREFIX as USER_TOKEN
 from whisperer.errors import NotFoundError
+from whisperer.events.write_key import presented_key
 from whisperer.ids import TenantId
 
-RESOURCES = (decisions, users, segments, simulations, campaigns, templates, channels, experiment, policies, sink)
+RESOURCES = (
+    decisions,
+    user_tokens,
+    inbox,
+    users,
+    bulk,
+    segments,
+    simulations,
+    campaigns,
+    templates,
+    channels,
+    experiment,
+    policies,
+    reports,
+    keys,
+    members,
+    invitations,
+    roles,
+    environments,
+    settings,
+    deliveries,
+    sink,
+    password_resets,
+    issuers,
+    drafts,
+    reviews,
+    exports,
+    audit,
+)
 """Routes are tried in this order: those requested hundreds of times a second come first."""
 
 
 def mount(app: FastAPI, parts: Parts) -> None:
-    """Mount every resource for tenants and for the operator."""
+    """Mount every resource for tenants and for the operator, and what is reached with a token of its own."""
 
-    async def tenant_of_key(request: Request) -> TenantId:
-        return (await parts.access.secret(request.headers.get("authorization"))).tenant_id
+    def of_caller(permission: Permission, *, or_user: bool = False) -> Callable[..., Awaitable[TenantId]]:
+        async def tenant(request: Request) -> TenantId:
+            presented = presented_key(request.headers.get("authorization"), None)
+            if or_user and presented is not None and presented.startswith(USER_TOKEN):
+                return await of_user(parts, request, presented)
+            return await parts.access.admit(request, await parts.access.principal(request), permission)
 
-    async def tenant_of_path(tenant: str) -> TenantId:
-        return await tenant_named(parts, tenant)
+        return marked(tenant, permission)
+
+    def of_path(permission: Permission, *, or_user: bool = False) -> Callable[..., Awaitable[TenantId]]:
+        async def named(request: Request, tenant: str) -> TenantId:
+            tenant_id = await tenant_named(parts, tenant)
+            return await parts.access.admit(request, parts.access.operator_for(request, tenant_id), permission)
+
+        return marked(named, permission)
 
     async def operator(request: Request) -> None:
         parts.access.operator(request.headers.get("authorization"))
 
+    app.include_router(me.router(parts), prefix="/v1")
+    exports.install(app, parts)
+    callbacks.install(app, parts)
     for resource in RESOURCES:
-        app.include_router(resource.router(parts, tenant_of_key), prefix="/v1")
+        app.include_router(resource.router(parts, of_caller), prefix="/v1")
         app.include_router(
-            resource.router(parts, tenant_of_path),
+            resource.router(parts, of_path),
             prefix="/internal/tenants/{tenant}",
             dependencies=[Depends(operator)],  # these run first: strangers do not learn which tenants there are
             include_in_schema=False,
         )
+
+
+async def of_user(parts: Parts, request: Request, presented: str) -> TenantId:
+    """Let in a user with a token of their own to what the path says is theirs. Raises NotFoundError for another's, as
+    for one that is not there."""
+    token = await parts.user_tokens.user_of(presented)
+    await parts.access.admit_user(request, token.tenant_id, token.user_id)
+    named = str(request.path_params["user_id"])
+    if named != token.user_id:
+        raise NotFoundError(f"there is no user {named[:80]!r}", code="user_not_found")
+    return token.tenant_id
 
 
 async def tenant_named(parts: Parts, name_or_id: str) -> TenantId:

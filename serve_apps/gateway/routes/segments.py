@@ -1,65 +1,86 @@
 """The segments resource: a predicate and who is in it."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
-from serve_apps.gateway.http.exchange import InvalidBodyError, TenantOf, answer, described, read_object
-from serve_apps.gateway.http.paging import Cursor, Limit, page
+from cluster.control_plane.drafts import DraftDocument
+from serve_apps.gateway.http.documented import answered, described
+from serve_apps.gateway.http.exchange import IfMatch, InvalidBodyError, answer, made_at, read_object
+from serve_apps.gateway.http.listing import Asked, Listing
+from serve_apps.gateway.http.permitted import TenantOf
+from serve_apps.gateway.http.principal import principal_of
+from serve_apps.gateway.services.creating import take_name, write_segment
 from serve_apps.gateway.services.parts import Parts
+from serve_apps.gateway.services.segments import ArchivedSegment, PublishedSegment, SegmentDocument
+from whisperer.access.permissions import Permission
 from whisperer.ids import TenantId
 
 EXAMPLE = {"predicate": {"event": "Order Completed", "op": "gte", "count": 3, "days": 30}}
 
 
+PUBLISHED = {"name": "regulars", "version": 1, **EXAMPLE, "etag": '"regulars.1"'}
+SHOWN = {
+    **PUBLISHED,
+    "description": "Order Completed at least 3 times in 30 days",
+    "published_at": 1_769_850_000_000,
+    "members": 120,
+    "done": 4_800,
+    "total": 4_800,
+}
+LIST = Listing("segments", SegmentDocument, sorts=("name", "published_at", "members"))
+
+
 def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
     routes = APIRouter(tags=["segments"])
-    Tenant = Annotated[TenantId, Depends(tenant_of)]  # noqa: N806  a type
+    Reader = Annotated[TenantId, Depends(tenant_of(Permission.SEGMENTS_READ))]
+    Publisher = Annotated[TenantId, Depends(tenant_of(Permission.SEGMENTS_PUBLISH))]
 
-    @routes.get("/segments", summary="Published segments with their members")
-    async def list_segments(tenant_id: Tenant, limit: Limit = 100, cursor: Cursor = None) -> Response:
-        return answer(page(await parts.publishing.list(tenant_id), lambda s: s.name, limit, cursor))
+    @routes.get("/segments", summary="Published segments with their members", openapi_extra=LIST.documented(SHOWN))
+    async def list_segments(tenant_id: Reader, asked: Annotated[Asked, Depends(LIST.asked)]) -> Response:
+        return asked.page(tenant_id, await parts.publishing.list(tenant_id))
 
     @routes.post(
         "/segments",
-        summary="Publish a segment's next version",
+        summary="Publish a segment's next version, or write it as a draft",
         status_code=201,
-        openapi_extra=described("NewSegment", {"name": "regulars", **EXAMPLE}),
+        openapi_extra=described("NewSegment", {"name": "regulars", **EXAMPLE})
+        | answered(PublishedSegment | DraftDocument, PUBLISHED, 201),
     )
-    async def create_segment(request: Request, tenant_id: Tenant) -> Response:
+    async def create_segment(request: Request, tenant_id: Publisher) -> Response:
         body = await read_object(request)
-        name = body.pop("name", None)
-        if not isinstance(name, str):
-            raise InvalidBodyError("/name", "say its name, as a text")
-        return answer(await parts.publishing.publish(tenant_id, name, _predicate(body)), 201)
+        name = take_name(body)
+        made = await write_segment(parts, principal_of(request), name, body)
+        return made_at(request, made, name, etag=made.etag)
 
     @routes.put(
         "/segments/{name}",
-        summary="Publish a segment's next version",
-        openapi_extra=described("SegmentVersion", EXAMPLE, {"name": "regulars", "version": 2, **EXAMPLE}),
+        summary="Publish a segment's next version, or write it as a draft",
+        openapi_extra=described("SegmentVersion", EXAMPLE) | answered(PublishedSegment | DraftDocument, PUBLISHED),
     )
-    async def publish_segment(name: str, request: Request, tenant_id: Tenant) -> Response:
+    async def put_segment(name: str, request: Request, tenant_id: Publisher, if_match: IfMatch = None) -> Response:
         body = await read_object(request)
         if body.pop("name", name) != name:
             raise InvalidBodyError("/name", "a segment keeps its name; leave it out, or publish another one")
-        return answer(await parts.publishing.publish(tenant_id, name, _predicate(body)))
+        made = await write_segment(parts, principal_of(request), name, body, if_match=if_match)
+        return answer(made, etag=made.etag)
 
-    @routes.get("/segments/{name}", summary="One segment: predicate, members, backfill progress")
-    async def get_segment(name: str, tenant_id: Tenant) -> Response:
-        return answer(await parts.publishing.show(tenant_id, name))
+    @routes.get(
+        "/segments/{name}",
+        summary="One segment: predicate, members, backfill progress",
+        openapi_extra=answered(SegmentDocument, SHOWN),
+    )
+    async def get_segment(name: str, tenant_id: Reader) -> Response:
+        found = await parts.publishing.show(tenant_id, name)
+        return answer(found, etag=found.etag)
 
-    @routes.delete("/segments/{name}", summary="End a segment")
-    async def archive_segment(name: str, tenant_id: Tenant) -> Response:
+    @routes.delete(
+        "/segments/{name}",
+        summary="End a segment",
+        openapi_extra=answered(ArchivedSegment, {"name": "regulars", "archived": True}),
+    )
+    async def archive_segment(name: str, tenant_id: Publisher) -> Response:
         return answer(await parts.publishing.archive(tenant_id, name))
 
     return routes
-
-
-def _predicate(body: dict[str, Any]) -> Any:
-    if "predicate" not in body:
-        raise InvalidBodyError("", "say who is in it, as predicate (docs/segments.md)")
-    for name in body:
-        if name != "predicate":
-            raise InvalidBodyError(f"/{name[:80]}", "there is no such member; a segment has a predicate")
-    return body["predicate"]

@@ -7,19 +7,20 @@ import msgspec
 from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 
+from cluster.control_plane.listing import After
 from cluster.times import iso
 from serve_apps.delivery.sink import Sink, SinkMessage
-from serve_apps.gateway.http.exchange import TenantOf, answer, answered
-from serve_apps.gateway.http.paging import Limit
+from serve_apps.gateway.http.documented import answered
+from serve_apps.gateway.http.exchange import answer
+from serve_apps.gateway.http.listing import ANY, Asked, Listing, of_words
+from serve_apps.gateway.http.permitted import TenantOf
 from serve_apps.gateway.services.parts import Parts
+from whisperer.access.permissions import Permission
 from whisperer.errors import NotFoundError
 from whisperer.ids import DecisionId, SendKey, TenantId, UserKey, anonymous_key, bare_id, known_key
-from whisperer.vocabulary.channels import ChannelName
+from whisperer.vocabulary.channels import CHANNELS, ChannelName
 
 NEWEST = 2**63 - 1
-SinkCursor = Annotated[
-    str | None, Query(pattern=r"^(after|before)-[0-9]{1,19}$", description="next_cursor of the page before")
-]
 EXAMPLE = {
     "serial": 12,
     "send_key": "snd_0f6jkq2w1m9r4v7x3s8c5b2n0d",
@@ -57,33 +58,55 @@ class MessageDocument(msgspec.Struct, kw_only=True):
     n_received: int
 
 
+LIST = Listing(
+    "sink/messages",
+    MessageDocument,
+    key="serial",
+    sorts=("received_at",),
+    usual="-received_at",
+    filters={"channel": of_words(CHANNELS), "user_id": ANY, "campaign": ANY},
+    also=("channel", "user_id", "campaign", "after"),
+    limit=50,
+)
+
+
 def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
     routes = APIRouter(tags=["sink"])
-    Tenant = Annotated[TenantId, Depends(tenant_of)]  # noqa: N806  a type
+    Reader = Annotated[TenantId, Depends(tenant_of(Permission.MESSAGES_READ))]
 
     @routes.get(
         "/sink/messages",
         summary="What the sink received: newest first, or after a serial oldest first",
-        openapi_extra=answered({"data": [EXAMPLE], "next_cursor": None}),
+        openapi_extra=LIST.documented(EXAMPLE),
     )
     async def list_messages(
-        tenant_id: Tenant,
+        tenant_id: Reader,
+        asked: Annotated[Asked, Depends(LIST.asked)],
         channel: ChannelName | None = None,
         user_id: Annotated[str | None, Query(max_length=1_000)] = None,
         campaign: Annotated[str | None, Query(max_length=63)] = None,
         after: Annotated[int | None, Query(ge=0, le=NEWEST, description="oldest first, of serials above this")] = None,
-        limit: Limit = 50,
-        cursor: SinkCursor = None,
     ) -> Response:
-        edges = _edges(after, cursor)
+        by, edge = asked.filters, _edge(asked, after, asked.after(tenant_id))
         found = await asyncio.to_thread(
-            of_user, parts.sink, tenant_id, user_id, channel=channel, campaign=campaign, limit=limit, **edges
+            of_user,
+            parts.sink,
+            tenant_id,
+            user_id or by.get("user_id"),
+            channel=channel or by.get("channel"),
+            campaign=campaign or by.get("campaign"),
+            limit=asked.limit,
+            **edge,
         )
-        more = f"{next(iter(edges))}-{found[-1].serial}" if len(found) == limit else None
-        return answer({"data": [shown(m) for m in found], "next_cursor": more})
+        more = After(str(found[-1].serial), *edge) if len(found) == asked.limit else None
+        return asked.answer(tenant_id, [shown(m) for m in found], more)
 
-    @routes.get("/sink/messages/{send_key}", summary="One message by its send key", openapi_extra=answered(EXAMPLE))
-    async def get_message(send_key: SendKey, tenant_id: Tenant) -> Response:
+    @routes.get(
+        "/sink/messages/{send_key}",
+        summary="One message by its send key",
+        openapi_extra=answered(MessageDocument, EXAMPLE),
+    )
+    async def get_message(send_key: SendKey, tenant_id: Reader) -> Response:
         found = await asyncio.to_thread(parts.sink.message, tenant_id, SendKey(send_key))
         if found is None:
             raise NotFoundError(f"the sink has no message {send_key[:80]!r}", code="message_not_found")
@@ -122,9 +145,10 @@ def shown(message: SinkMessage) -> MessageDocument:
     )
 
 
-def _edges(after: int | None, cursor: str | None) -> dict[str, int]:
+def _edge(asked: Asked, after: int | None, cursor: After | None) -> dict[str, int]:
     """Return ``{"after": serial}`` or ``{"before": serial}``: a cursor continues in the direction it came from."""
-    if cursor is None:
-        return {"before": NEWEST} if after is None else {"after": after}
-    direction, _, serial = cursor.partition("-")
-    return {direction: min(int(serial), NEWEST)}
+    if cursor is not None:
+        return {str(cursor.value): int(cursor.key)}
+    if after is None and asked.descends:
+        return {"before": NEWEST}
+    return {"after": after or 0}

@@ -1,26 +1,29 @@
-"""The templates resource: every change is a new version. docs/templates.md describes the body."""
+"""The templates resource: every change is a new version, live at once unless it is written as a draft.
+
+docs/templates.md describes the body.
+"""
 
 import asyncio
-from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from cluster.control_plane.documents import TemplateDocument, template_document
-from serve_apps.gateway.http.exchange import (
-    IfMatch,
-    InvalidBodyError,
-    TenantOf,
-    answer,
-    described,
-    read_as,
-    read_object,
-)
-from serve_apps.gateway.http.paging import Cursor, Limit, Version, page
+from cluster.control_plane.drafts import DraftDocument
+from serve_apps.gateway.http.documented import answered, described
+from serve_apps.gateway.http.exchange import IfMatch, InvalidBodyError, answer, made_at, read_as, read_object
+from serve_apps.gateway.http.listing import Asked, Listing, of_words
+from serve_apps.gateway.http.paging import Version
+from serve_apps.gateway.http.permitted import TenantOf
+from serve_apps.gateway.http.principal import principal_of
+from serve_apps.gateway.services.creating import take_name, write_template
+from serve_apps.gateway.services.linting import LintBody, Linted, lint
 from serve_apps.gateway.services.parts import Parts
-from serve_apps.gateway.services.preview import PreviewBody, preview
+from serve_apps.gateway.services.preview import NoPreview, Preview, PreviewBody, preview
+from whisperer.access.permissions import Permission
 from whisperer.ids import TenantId
+from whisperer.vocabulary.channels import CHANNELS
 
 EXAMPLE = {
     "channel": "email",
@@ -31,63 +34,122 @@ EXAMPLE = {
 }
 
 
+SHOWN = {
+    "name": "tips-email",
+    "version": 1,
+    "channel": "email",
+    "etag": '"tips-email.1"',
+    "published_at": "2026-01-31T09:00:00.000Z",
+    "template": EXAMPLE,
+}
+PREVIEW = {
+    "name": "tips-email",
+    "version": 1,
+    "channel": "email",
+    "rendered": True,
+    "locale": "en",
+    "parts": {"subject": "Hello Ada", "text": "Three tips to begin with: https://example.com"},
+    "headers": {"List-Unsubscribe": "<https://app.example.com/m/u/...>"},
+    "content_hash": "9f2c",
+    "sizes": {"subject": 9, "text": 47},
+    "sms": None,
+    "findings": [],
+}
+LINTED = {
+    "name": "tips-email",
+    "version": 1,
+    "publishable": True,
+    "errors": 0,
+    "warnings": 1,
+    "findings": [
+        {
+            "severity": "warning",
+            "code": "link_not_https",
+            "message": "http://example.com is not over https: readers are warned, and what they send can be read",
+            "locale": "en",
+            "part": "html",
+            "line": 1,
+            "column": 4,
+        }
+    ],
+}
+LIST = Listing(
+    "templates",
+    TemplateDocument,
+    sorts=("name", "published_at", "channel"),
+    filters={"channel": of_words(CHANNELS)},
+)
+
+
 def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
     routes = APIRouter(tags=["templates"])
-    Tenant = Annotated[TenantId, Depends(tenant_of)]  # noqa: N806  a type
-    # One at a time: compiling a large template takes seconds, and the same threads look up keys.
-    compiling = asyncio.Semaphore(1)
-
-    async def put(
-        tenant_id: TenantId, name: str, body: dict[str, Any], if_match: str | None = None
-    ) -> TemplateDocument:
-        write = partial(parts.plane.put_template, if_match=if_match)
-        async with compiling:
-            return template_document(await asyncio.to_thread(write, tenant_id, name, body))
+    Publisher = Annotated[TenantId, Depends(tenant_of(Permission.TEMPLATES_PUBLISH))]
+    Reader = Annotated[TenantId, Depends(tenant_of(Permission.TEMPLATES_READ))]
 
     @routes.post(
         "/templates",
-        summary="Publish a template's next version",
+        summary="Publish a template's next version, or write it as a draft",
         status_code=201,
-        openapi_extra=described("NewTemplate", {"name": "tips-email", **EXAMPLE}),
+        openapi_extra=described("NewTemplate", {"name": "tips-email", **EXAMPLE})
+        | answered(TemplateDocument | DraftDocument, SHOWN, 201),
     )
-    async def create_template(request: Request, tenant_id: Tenant) -> Response:
+    async def create_template(request: Request, tenant_id: Publisher) -> Response:
         body = await read_object(request)
-        name = body.pop("name", None)
-        if not isinstance(name, str):
-            raise InvalidBodyError("/name", "say its name, as a text")
-        made = await put(tenant_id, name, body)
-        return answer(made, 201, etag=made.etag)
+        name = take_name(body)
+        made = await write_template(parts, principal_of(request), name, body)
+        return made_at(request, made, name, etag=made.etag)
 
-    @routes.get("/templates", summary="Templates by name, the newest version of each")
-    async def list_templates(tenant_id: Tenant, limit: Limit = 100, cursor: Cursor = None) -> Response:
+    @routes.get(
+        "/templates",
+        summary="Templates by name, the newest version of each",
+        openapi_extra=LIST.documented(SHOWN),
+    )
+    async def list_templates(tenant_id: Reader, asked: Annotated[Asked, Depends(LIST.asked)]) -> Response:
         found = await asyncio.to_thread(parts.plane.list_templates, tenant_id)
-        return answer(page([template_document(t) for t in found], lambda t: t.name, limit, cursor))
+        return asked.page(tenant_id, map(template_document, found))
 
-    @routes.get("/templates/{name}", summary="One template: the newest version, or the one named")
-    async def get_template(name: str, tenant_id: Tenant, version: Version = None) -> Response:
+    @routes.get(
+        "/templates/{name}",
+        summary="One template: the newest version, or the one named",
+        openapi_extra=answered(TemplateDocument, SHOWN),
+    )
+    async def get_template(name: str, tenant_id: Reader, version: Version = None) -> Response:
         found = template_document(await asyncio.to_thread(parts.plane.get_template, tenant_id, name, version))
         return answer(found, etag=found.etag)
 
     @routes.put(
         "/templates/{name}",
-        summary="Publish a template's next version",
-        openapi_extra=described("Template", EXAMPLE),
+        summary="Publish a template's next version, or write it as a draft",
+        openapi_extra=described("Template", EXAMPLE) | answered(TemplateDocument | DraftDocument, SHOWN),
     )
-    async def put_template(name: str, request: Request, tenant_id: Tenant, if_match: IfMatch = None) -> Response:
+    async def put_template(name: str, request: Request, tenant_id: Publisher, if_match: IfMatch = None) -> Response:
         body = await read_object(request)
         if body.pop("name", name) != name:
             raise InvalidBodyError("/name", "a template keeps its name; leave it out, or create another one")
-        written = await put(tenant_id, name, body, if_match)
-        return answer(written, etag=written.etag)
+        made = await write_template(parts, principal_of(request), name, body, if_match=if_match)
+        return answer(made, etag=made.etag)
 
     @routes.post(
         "/templates/{name}/preview",
         summary="Render a template for a user, or for traits; nothing is sent",
-        openapi_extra=described("Preview", {"locale": "de", "traits": {"name": "Ada"}}),
+        openapi_extra=described("PreviewRequest", {"locale": "de", "traits": {"name": "Ada"}})
+        | answered(Preview | NoPreview, PREVIEW),
     )
-    async def preview_template(name: str, request: Request, tenant_id: Tenant) -> Response:
+    async def preview_template(name: str, request: Request, tenant_id: Reader) -> Response:
         body = await read_as(request, PreviewBody)
-        async with compiling:
+        if body.user_id is not None:
+            principal_of(request).require(Permission.USERS_READ)
+        async with parts.compiling:
             return answer(await preview(parts, tenant_id, name, body))
+
+    @routes.post(
+        "/templates/{name}/lint",
+        summary="Look over a template, or one that is sent along; nothing is stored",
+        openapi_extra=described("LintRequest", {}) | answered(Linted, LINTED),
+    )
+    async def lint_template(name: str, request: Request, tenant_id: Reader) -> Response:
+        body = await read_as(request, LintBody)
+        async with parts.compiling:
+            return answer(await lint(parts, tenant_id, name, body))
 
     return routes

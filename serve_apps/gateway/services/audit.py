@@ -104,11 +104,11 @@ class Audit(msgspec.Struct, kw_only=True):
     scores: list[float | None]
     shadow: list[float | None]
     shadow_version: str | None
-    template: str | msgspec.UnsetType | None
-    offer: dict[str, Any] | msgspec.UnsetType | None
+    template: str | msgspec.UnsetType | None = msgspec.UNSET
+    offer: dict[str, Any] | msgspec.UnsetType | None = msgspec.UNSET
     send: SendAudit | None
     outcomes: list[OutcomeAudit]
-    mature_at: str | msgspec.UnsetType | None
+    mature_at: str | msgspec.UnsetType | None = msgspec.UNSET
     matured: bool
     reward_micros: int | None
     reward: float | None

@@ -12,7 +12,7 @@ from functools import partial
 
 import msgspec
 
-from cluster.control_plane import CampaignVersion, ControlPlane
+from cluster.control_plane import CampaignVersion, ControlPlane, Published
 from cluster.control_plane.documents import CampaignDocument, CampaignTotals, campaign_document
 from serve_apps.gateway.metrics.status import Overview
 from serve_apps.gateway.services.report import Report, report
@@ -30,10 +30,15 @@ class CampaignService:
         self._publishing = publishing
         self._overview = overview
 
-    async def create(self, tenant: TenantId, name: str, definition: object, publish: bool) -> CampaignDocument:
-        """Store a draft and, if asked, publish it; both or neither. Raises CampaignError with every problem."""
+    async def create(
+        self, tenant: TenantId, name: str, definition: object, publish: bool, *, brings: bool = True
+    ) -> CampaignDocument:
+        """Store a draft and, if asked, publish it; both or neither. ``brings``: and tell the shards. Raises
+        CampaignError with every problem.
+        """
         write = partial(self._plane.create_campaign, publish=publish)
-        return await self._changed(tenant, await asyncio.to_thread(write, tenant, name, definition))
+        row = await asyncio.to_thread(write, tenant, name, definition)
+        return await (self._changed if brings else self._shown)(tenant, row)
 
     async def put(
         self, tenant: TenantId, name: str, definition: object, publish: bool, if_match: str | None = None
@@ -43,24 +48,26 @@ class CampaignService:
         return await self._changed(tenant, await asyncio.to_thread(write, tenant, name, definition))
 
     async def turn(self, tenant: TenantId, name: str, action: str) -> CampaignDocument:
-        """Change a campaign's status; ``action`` is publish, pause, resume or end."""
+        """Change a campaign's status; ``action`` is pause, resume or end."""
         turn: Callable[[str, str], CampaignVersion] = getattr(self._plane, f"{action}_campaign")
         return await self._changed(tenant, await asyncio.to_thread(turn, tenant, name))
 
     async def list(self, tenant: TenantId) -> list[CampaignDocument]:
         """Return all campaigns with their results so far."""
-        rows = await asyncio.to_thread(self._plane.list_campaigns, tenant)
+        list_all = partial(self._plane.list_campaigns, tenant)
+        rows = await self._overview.read(tenant, list_all, lambda published: published.campaigns)
         counts = (await self._overview.by_tenant(tenant)).campaigns
         return [shown(row, counts.get(row.name, CampaignCounts())) for row in rows]
 
     async def show(self, tenant: TenantId, name: str, version: int | None = None) -> CampaignDocument:
         """Return a campaign with its results so far. Raises NotFoundError."""
-        return await self._shown(tenant, await asyncio.to_thread(self._plane.get_campaign, tenant, name, version))
+        return await self._shown(tenant, await self._row(tenant, name, version))
 
     async def report(self, tenant: TenantId, name: str) -> Report:
         """Return what a campaign did and what that was worth; see docs/campaigns.md. Raises NotFoundError."""
-        row = await asyncio.to_thread(self._plane.get_campaign, tenant, name)
-        experiment = await asyncio.to_thread(self._plane.experiment, tenant)
+        row = await self._row(tenant, name)
+        ask = partial(self._plane.experiment, tenant)
+        experiment = await self._overview.read(tenant, ask, lambda published: published.experiment)
         counts = (await self._overview.by_tenant(tenant)).campaigns.get(name, CampaignCounts())
         budget = None if row.campaign.budget is None else await self._overview.budgets(tenant, name)
         return report(row, counts, experiment, budget)
@@ -75,6 +82,13 @@ class CampaignService:
         rows = [] if published is None else [row for row in published.campaigns if row.name == name]
         row = rows[0] if rows else await asyncio.to_thread(self._plane.get_campaign, tenant, name)
         return row.status in (CampaignStatus.LIVE, CampaignStatus.PAUSED)
+
+    async def _row(self, tenant: TenantId, name: str, version: int | None = None) -> CampaignVersion:
+        def known(published: Published) -> CampaignVersion | None:
+            rows = [row for row in published.campaigns if row.name == name]
+            return rows[0] if rows and version is None else None
+
+        return await self._overview.read(tenant, partial(self._plane.get_campaign, tenant, name, version), known)
 
     async def _changed(self, tenant: TenantId, row: CampaignVersion) -> CampaignDocument:
         await self._publishing.bring(tenant)  # a draft changes nothing for shards, and costs them nothing

@@ -17,8 +17,11 @@ import msgspec
 from serve_apps.gateway.http.paging import MAX_VERSION
 from serve_apps.gateway.services.parts import Parts
 from whisperer.content.links import PlainLinks
+from whisperer.content.lint.checks import lint_message
+from whisperer.content.lint.finding import Finding
 from whisperer.content.message import NotRendered, RenderRequest
 from whisperer.content.render import render
+from whisperer.content.sms_segments import sms_size
 from whisperer.content.template import parse_template
 from whisperer.eligibility.rules import MARKETING
 from whisperer.ids import DecisionId, SendKey, TenantId, known_key
@@ -41,8 +44,20 @@ class PreviewBody(msgspec.Struct, forbid_unknown_fields=True):
     version: Annotated[int, msgspec.Meta(ge=1, le=MAX_VERSION)] | None = None
 
 
+class Segments(msgspec.Struct, kw_only=True):
+    """What an SMS is billed as; ``forcing``: the characters that make it UCS-2."""
+
+    encoding: str
+    segments: int
+    units: int
+    forcing: list[str]
+
+
 class Preview(msgspec.Struct, kw_only=True):
-    """The parts and headers of a message."""
+    """The parts and headers of a message.
+
+    ``sizes``: bytes by part; ``sms``: of an SMS alone; ``findings``: what the lint finds in the message as it is.
+    """
 
     name: str
     version: int
@@ -52,6 +67,9 @@ class Preview(msgspec.Struct, kw_only=True):
     parts: dict[str, str]
     headers: dict[str, str]
     content_hash: str
+    sizes: dict[str, int]
+    sms: Segments | None
+    findings: list[Finding]
 
 
 class NoPreview(msgspec.Struct, kw_only=True):
@@ -98,7 +116,8 @@ async def preview(parts: Parts, tenant: TenantId, name: str, body: PreviewBody) 
         now=time.time_ns() // 1_000_000,
     )
     links = PlainLinks(parts.installation.public_url)
-    found = await asyncio.to_thread(lambda: render(parse_template(template.body), request, links))
+    brand = (await asyncio.to_thread(parts.plane.tenant_settings, tenant)).brand
+    found = await asyncio.to_thread(lambda: render(parse_template(template.body), request, links, brand))
     if isinstance(found, NotRendered):
         return NoPreview(
             name=name, version=template.version, channel=template.channel, reason=found.reason, detail=found.detail
@@ -111,4 +130,12 @@ async def preview(parts: Parts, tenant: TenantId, name: str, body: PreviewBody) 
         parts=found.parts,
         headers=found.headers,
         content_hash=found.content_hash,
+        sizes={part: len(text.encode()) for part, text in found.parts.items()},
+        sms=_segments(found.parts["text"]) if template.channel == "sms" else None,
+        findings=await asyncio.to_thread(lint_message, template.channel, found.locale, found.parts, brand),
     )
+
+
+def _segments(text: str) -> Segments:
+    size = sms_size(text)
+    return Segments(encoding=size.encoding, segments=size.segments, units=size.units, forcing=list(size.forcing))

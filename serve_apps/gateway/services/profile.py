@@ -6,6 +6,8 @@ Times are ISO 8601 in UTC; what a client wrote (traits, properties) is as writte
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from cluster.times import iso
@@ -16,6 +18,7 @@ from serve_apps.gateway.services.audit import (
     SentDocument,
     SuppressionDocument,
 )
+from serve_apps.gateway.services.inbox_message import InboxMessage
 from whisperer.events.types import RESERVED_NAME, EventType
 from whisperer.ids import Partition
 from whisperer.profiles import timeline
@@ -32,7 +35,7 @@ _RESERVED = set(RESERVED_NAME.values())
 _ABSENT = msgspec.Raw(b"")
 
 
-class _Content(msgspec.Struct):
+class _Content(msgspec.Struct, gc=False):
     properties: msgspec.Raw = _ABSENT
     traits: msgspec.Raw = _ABSENT
     context: msgspec.Raw = _ABSENT
@@ -64,7 +67,7 @@ class ScoresDocument(msgspec.Struct):
         return cls(view.churn, view.engagement, view.model or None, iso(view.at) if view.at else None)
 
 
-class TimelineEntry(msgspec.Struct, kw_only=True):
+class TimelineEntry(msgspec.Struct, kw_only=True, gc=False):
     """One entry: a segment entered or left, a merge, or an event, with what was sent where that is known."""
 
     type: str
@@ -129,6 +132,14 @@ class UserProfile(msgspec.Struct, kw_only=True):
     candidacies: list[Audit]
 
 
+PROFILE_FIELDS = frozenset(UserProfile.__struct_fields__)
+
+
+def with_fields(profile: UserProfile, fields: frozenset[str]) -> dict[str, Any]:
+    """Return these members of a profile, and the user's id."""
+    return {name: getattr(profile, name) for name in UserProfile.__struct_fields__ if name in fields | {"user_id"}}
+
+
 class DayCount(msgspec.Struct):
     """How often a user had an event on one day."""
 
@@ -143,6 +154,7 @@ class Exported(msgspec.Struct, kw_only=True):
     exported_at: str | None
     profile: UserProfile
     daily_counts: list[DayCount]
+    inbox: list[InboxMessage]
 
 
 class Erased(msgspec.Struct):
@@ -151,6 +163,14 @@ class Erased(msgspec.Struct):
     user_id: str
     erased: bool = True
     note: str = "state is gone now; files follow within the retention (docs/identity.md)"
+
+
+class Preferences(msgspec.Struct):
+    """What a user may see of how they are reached: statements about consent, and hard stops."""
+
+    user_id: str
+    consent: list[ConsentDocument]
+    suppressed: list[SuppressionDocument]
 
 
 class ConsentStated(msgspec.Struct):

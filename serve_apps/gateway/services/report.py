@@ -78,7 +78,7 @@ class GroupResult(msgspec.Struct):
     mean: float | None
 
 
-class ArmResult(msgspec.Struct):
+class ArmTotals(msgspec.Struct):
     """:class:`whisperer.shard.views.counts.ArmCounts`, with the reward in the goal's unit."""
 
     group: str
@@ -90,7 +90,7 @@ class ArmResult(msgspec.Struct):
     reward: float
 
     @classmethod
-    def of(cls, counts: ArmCounts) -> ArmResult:
+    def of(cls, counts: ArmCounts) -> ArmTotals:
         """Return the result of an arm in one group."""
         return cls(
             counts.group,
@@ -141,7 +141,7 @@ class Report(CampaignDocument, kw_only=True):
     uniform_lift: AnyLift
     sample_ratio: SampleRatioDocument
     budget: list[WindowDocument] | None
-    arms: list[ArmResult]
+    arms: list[ArmTotals]
 
 
 def report(
@@ -171,7 +171,7 @@ def report(
         uniform_lift=lift_over_holdout(counts, Group.UNIFORM),
         sample_ratio=_ratio(tallies, experiment),
         budget=None if budget is None else [_window(one) for one in budget],
-        arms=sorted(map(ArmResult.of, counts.arms), key=lambda arm: (GROUPS.index(arm.group), arm.arm)),
+        arms=sorted(map(ArmTotals.of, counts.arms), key=lambda arm: (GROUPS.index(arm.group), arm.arm)),
     )
 
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from actors.calls.shards import ShardCalls
-from cluster.control_plane import ControlPlane, Published, Segment
+from cluster.control_plane import ControlPlane, Published, Segment, segment_etag
 from cluster.control_plane.policies import ScoreVersion
 from serve_apps.gateway.metrics.status import Overview
 from whisperer.errors import NotFoundError, UnavailableError
@@ -37,6 +38,7 @@ class PublishedSegment(msgspec.Struct):
     name: str
     version: int
     predicate: dict[str, Any]
+    etag: str
 
 
 class ArchivedSegment(msgspec.Struct):
@@ -51,6 +53,7 @@ class SegmentDocument(msgspec.Struct, kw_only=True):
     version: int
     predicate: dict[str, Any]
     description: str
+    etag: str
     published_at: int
     members: int
     done: int
@@ -70,12 +73,24 @@ class Publishing:
         self._shards = shards
         self._overview = overview
 
-    async def publish(self, tenant: TenantId, name: str, predicate: dict[str, Any]) -> PublishedSegment:
-        """Publish the next version. Raises PredicateError with every problem of the predicate."""
+    async def publish(
+        self,
+        tenant: TenantId,
+        name: str,
+        predicate: dict[str, Any],
+        if_match: str | None = None,
+        *,
+        brings: bool = True,
+    ) -> PublishedSegment:
+        """Publish the next version; ``brings``: and tell the shards. Raises PredicateError with every problem of the
+        predicate, and StaleError.
+        """
         checked = to_json(parse_predicate(predicate, FEATURES))
-        version = await asyncio.to_thread(self._plane.publish_segment, tenant, name, checked)
-        await self.bring(tenant)
-        return PublishedSegment(name, version, checked)
+        publish = partial(self._plane.publish_segment, tenant, name, checked, if_match=if_match)
+        version = await asyncio.to_thread(publish)
+        if brings:
+            await self.bring(tenant)
+        return PublishedSegment(name, version, checked, segment_etag(name, version))
 
     async def archive(self, tenant: TenantId, name: str) -> ArchivedSegment:
         """End a segment on every shard. Raises NotFoundError (`segment_not_found`)."""
@@ -85,17 +100,21 @@ class Publishing:
 
     async def list(self, tenant: TenantId) -> list[SegmentDocument]:
         """Return a tenant's segments with their current membership."""
-        rows = await asyncio.to_thread(self._plane.list_segments, tenant)
+        rows = await self._rows(tenant)
         counts = (await self._overview.by_tenant(tenant)).segments
         return [_shown(row, counts.get(row.name, SegmentCounts())) for row in rows]
 
     async def show(self, tenant: TenantId, name: str) -> SegmentDocument:
         """Return a segment with its current membership. Raises NotFoundError (`segment_not_found`)."""
-        rows = await asyncio.to_thread(self._plane.list_segments, tenant)
+        rows = await self._rows(tenant)
         row = next((row for row in rows if row.name == name), None)
         if row is None:
             raise NotFoundError(f"there is no segment {name[:80]!r}", code="segment_not_found")
         return _shown(row, (await self._overview.by_tenant(tenant)).segments.get(name, SegmentCounts()))
+
+    async def _rows(self, tenant: TenantId) -> Sequence[Segment]:
+        ask = partial(self._plane.list_segments, tenant)
+        return await self._overview.read(tenant, ask, lambda published: published.segments)
 
     async def bring(self, tenant: TenantId) -> None:
         """Send what a tenant has just changed to every shard, for as long as the caller may be kept waiting.
@@ -156,6 +175,7 @@ def _shown(row: Segment, counts: SegmentCounts) -> SegmentDocument:
         version=row.version,
         predicate=row.predicate,
         description=describe(parse_predicate(row.predicate)),
+        etag=row.etag,
         published_at=row.published_at,
         members=counts.members,
         done=counts.done,

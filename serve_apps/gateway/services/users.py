@@ -9,8 +9,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from datetime import UTC, datetime
+from functools import partial
+from itertools import zip_longest
+from typing import TypeVar
 
 import msgspec
 
@@ -19,30 +22,47 @@ from actors.jobs import Jobs, StoredEvents, UserHistory, read_events
 from cluster.times import iso
 from serve_apps.delivery.sink import Sink
 from serve_apps.gateway.services.audit import audit, consent_of, group_of, sends_of, suppressed_of
+from serve_apps.gateway.services.inbox_message import InboxMessage
 from serve_apps.gateway.services.profile import (
     ConsentStated,
     DayCount,
     Erased,
     Exported,
+    Preferences,
     ScoresDocument,
     TimelineEntry,
     TraitsHeld,
     UserProfile,
 )
 from whisperer.errors import NotFoundError, UnavailableError
-from whisperer.ids import TenantId, UserKey, anonymous_key, bare_id, is_anonymous, known_key, partition_of, tenant_seed
+from whisperer.ids import (
+    Partition,
+    TenantId,
+    UserKey,
+    anonymous_key,
+    bare_id,
+    is_anonymous,
+    known_key,
+    partition_of,
+    tenant_seed,
+)
 from whisperer.profiles import timeline
-from whisperer.profiles.timeline import Entry
 from whisperer.profiles.traits import MAX_BYTES, MAX_NAMES
 from whisperer.shard.inspection import keys_for
 from whisperer.shard.records import ALIAS_ARBITER
-from whisperer.shard.views.user import EventView, UserView
+from whisperer.shard.views.inbox import InboxView
+from whisperer.shard.views.user import EventView, Located, UserView
 
 MAX_HOPS = 8
 """Homes asked for one id. Three find it, wherever it was joined; more are needed only while merges are under way."""
 
 Place = tuple[int, int]
 """The shard that an event was written on, and its reference there."""
+
+
+Led = TypeVar("Led", UserView, Located, InboxView)
+Ask = Callable[[TenantId, Partition, UserKey], Awaitable[Led | None]]
+"""Asks the home of a key's partition where it leads."""
 
 
 class Users:
@@ -55,13 +75,20 @@ class Users:
         self._warehouse = warehouse
 
     async def show(
-        self, tenant: TenantId, user_id: str, as_of: int | None = None, *, full_timeline: bool = False
+        self,
+        tenant: TenantId,
+        user_id: str,
+        as_of: int | None = None,
+        *,
+        full_timeline: bool = False,
+        without_timeline: bool = False,
     ) -> UserProfile:
         """Return the profile as of ``as_of`` (ms UTC). Raises NotFoundError.
 
-        The timeline's newest entries include what was sent; with ``full_timeline`` older ones are also read from disk.
+        The timeline's newest entries include what was sent; with ``full_timeline`` older ones are also read from disk,
+        and ``without_timeline`` it is empty.
         """
-        view = await self.find(tenant, user_id, as_of)
+        view = await self.led(tenant, user_id, keys_for(user_id), self._asking(as_of, not without_timeline))
         known = not is_anonymous(view.key)
         return UserProfile(
             user_id=bare_id(view.key) if known else None,
@@ -74,7 +101,7 @@ class Users:
             scores=None if view.scores is None else ScoresDocument.of(view.scores),
             event_counts=view.event_counts,
             segments=view.segments,
-            timeline=await self._timeline(tenant, view.timeline, full_timeline),
+            timeline=[] if without_timeline else await self._timeline(tenant, view, full_timeline),
             first_seen=iso(view.first_seen),
             last_seen=iso(view.last_seen),
             time_zone=view.time_zone,
@@ -90,9 +117,9 @@ class Users:
     async def export(self, tenant: TenantId, user_id: str) -> AsyncGenerator[bytes]:
         """Yield everything held on a user, as one JSON object in pieces.
 
-        That is the profile, daily counts, every stored event as it was sent, and every decision, delivery, outcome and
-        reward in the warehouse. Nothing is yielded before the warehouse has been read. Raises NotFoundError, and then
-        what :class:`Jobs` raises.
+        That is the profile, daily counts, the inbox with what expired, every stored event as it was sent, and every
+        decision, delivery, outcome and reward in the warehouse. Nothing is yielded before the warehouse has been read.
+        Raises NotFoundError, and then what :class:`Jobs` raises.
         """
         turn = self._jobs.join(UserHistory, tenant)
         try:
@@ -111,12 +138,14 @@ class Users:
 
     async def _begun(self, tenant: TenantId, user_id: str, view: UserView) -> bytes:
         """Return the beginning of an export: an object left open."""
+        inbox = await self._shards.inbox(tenant, partition_of(view.key, tenant_seed(tenant)), view.key)
         begun = Exported(
             exported_at=iso(int(datetime.now(UTC).timestamp() * 1000)),
             profile=await self.show(tenant, user_id, full_timeline=True),
             daily_counts=[
                 DayCount(name, str(iso(day * 86_400_000))[:10], count) for name, day, count in view.daily_counts
             ],
+            inbox=[InboxMessage.of(entry) for entry in (inbox.entries if inbox else None) or ()],
         )
         return msgspec.json.encode(begun).removesuffix(b"}") + b","
 
@@ -137,34 +166,74 @@ class Users:
         self, tenant: TenantId, user_id: str, channel: str, purpose: str, granted: bool, source: str
     ) -> ConsentStated:
         """Record a statement about a channel and purpose ("*": all of them). Raises NotFoundError."""
-        view = await self.find(tenant, user_id)
-        partition = partition_of(view.key, tenant_seed(tenant))
+        found = await self.led(tenant, user_id, keys_for(user_id), self._shards.located)
+        await self._state(tenant, found.key, channel, purpose, granted, source)
+        return ConsentStated(bare_id(found.key), channel, purpose, granted, source)
+
+    async def preferences(self, tenant: TenantId, user_id: str) -> Preferences:
+        """Return what a user agreed to and withdrew, for the user, given by userId. Raises NotFoundError."""
+        view = await self.find_known(tenant, user_id)
+        return Preferences(user_id, consent_of(view.standing), suppressed_of(view.standing))
+
+    async def state_preference(
+        self, tenant: TenantId, user_id: str, channel: str, purpose: str, granted: bool, source: str
+    ) -> ConsentStated:
+        """Record what a user, given by userId, states about a channel and purpose. Raises NotFoundError."""
+        found = await self.led(tenant, user_id, [known_key(user_id)], self._shards.located)
+        await self._state(tenant, found.key, channel, purpose, granted, source)
+        return ConsentStated(user_id, channel, purpose, granted, source)
+
+    async def _state(
+        self, tenant: TenantId, key: UserKey, channel: str, purpose: str, granted: bool, source: str
+    ) -> None:
+        partition = partition_of(key, tenant_seed(tenant))
         await self._shards.on_partition(
-            tenant, partition, "state_consent", tenant, view.key, channel, purpose, granted, source
+            tenant, partition, "state_consent", tenant, key, channel, purpose, granted, source
         )
-        return ConsentStated(bare_id(view.key), channel, purpose, granted, source)
 
     async def find(self, tenant: TenantId, user_id: str, as_of: int | None = None) -> UserView:
         """Return the user whom an id leads to, wherever it was merged; ``key`` is the live one. Raises
         NotFoundError."""
-        for key in keys_for(user_id):
-            for hop in range(MAX_HOPS):
-                partition = partition_of(key, tenant_seed(tenant))
-                view = await self._shards.user(tenant, partition, key, as_of)
-                if view is None:
-                    break
-                if view.moved_to is None:
-                    return view
-                key = view.moved_to
-                if hop:  # the user it pointed to was merged as well: the arbiter knows the end of any chain
-                    key = await self._shards.on_partition(tenant, ALIAS_ARBITER, "root", tenant, key)
+        return await self.led(tenant, user_id, keys_for(user_id), self._asking(as_of))
+
+    async def find_known(self, tenant: TenantId, user_id: str) -> UserView:
+        """Return the user whom a userId leads to; unlike :meth:`find`, never one by an anonymousId of the same text.
+
+        Raises NotFoundError.
+        """
+        return await self.led(tenant, user_id, [known_key(user_id)], self._asking(None))
+
+    def _asking(self, as_of: int | None, with_events: bool = False) -> Ask[UserView]:
+        return partial(self._shards.user, as_of=as_of, with_events=with_events)
+
+    async def led(self, tenant: TenantId, user_id: str, keys: Iterable[UserKey], ask: Ask[Led]) -> Led:
+        """Return what ``ask`` says of the live user whom the first of the keys leads to that leads to one.
+
+        Raises NotFoundError.
+        """
+        for key in keys:
+            if (found := await self._followed(tenant, key, ask)) is not None:
+                return found
         raise NotFoundError(f"there is no user {user_id[:80]!r}", code="user_not_found")
 
-    async def _timeline(self, tenant: TenantId, entries: list[Entry], full: bool) -> list[TimelineEntry]:
-        """Return entries with their JSON, fetched from the shards they were written on."""
+    async def _followed(self, tenant: TenantId, key: UserKey, ask: Ask[Led]) -> Led | None:
+        for hop in range(MAX_HOPS):
+            found = await ask(tenant, partition_of(key, tenant_seed(tenant)), key)
+            if found is None or found.moved_to is None:
+                return found
+            key = found.moved_to
+            if hop:  # the user it pointed to was merged as well: the arbiter knows the end of any chain
+                key = await self._shards.on_partition(tenant, ALIAS_ARBITER, "root", tenant, key)
+        return None
+
+    async def _timeline(self, tenant: TenantId, view: UserView, full: bool) -> list[TimelineEntry]:
+        """Return entries with their JSON, which the shards have that they were written on."""
+        events: dict[Place, EventView] = {}
         by_origin: dict[int, list[int]] = {}
-        for entry in entries:
-            if entry.reference >= 0:
+        for entry, event in zip_longest(view.timeline, view.recent):
+            if event is not None:
+                events[entry.origin, entry.reference] = event
+            elif entry.reference >= 0 and (full or entry.origin != view.shown_by):
                 by_origin.setdefault(entry.origin, []).append(entry.reference)
         answers = await asyncio.gather(
             *(
@@ -173,7 +242,6 @@ class Users:
             ),
             return_exceptions=True,
         )
-        events: dict[Place, EventView] = {}
         for (origin, references), answer in zip(by_origin.items(), answers, strict=True):
             if isinstance(answer, UnavailableError):
                 continue  # the entry stands without its JSON until that shard is back
@@ -184,7 +252,7 @@ class Users:
             for origin, references in by_origin.items():
                 missing = [reference for reference in references if (origin, reference) not in events]
                 events |= await self._stored(tenant, origin, missing)
-        return [TimelineEntry.of(entry, events.get((entry.origin, entry.reference))) for entry in entries]
+        return [TimelineEntry.of(entry, events.get((entry.origin, entry.reference))) for entry in view.timeline]
 
     async def _stored(self, tenant: TenantId, origin: int, references: list[int]) -> dict[Place, EventView]:
         """Return what the journal of ``origin`` has dropped, from the warehouse."""

@@ -1,4 +1,5 @@
-"""Reads the body of one ingestion request, at the pace and within the room that :mod:`.arrivals` allows.
+"""Reads the body of one ingestion request, at the pace and within the room that
+:mod:`serve_apps.gateway.http.arrivals` allows.
 
 A body that falls behind, or whose sender hangs up, is `request_timeout` (408), on which clients send again; the part
 received is not used. One dropped to make room is `overloaded` (503).
@@ -10,7 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from serve_apps.gateway.tracking.arrivals import Arrivals, BodyOwner, BodyPace
+from serve_apps.gateway.http.arrivals import Arrivals, BodyOwner, BodyPace
 from whisperer.events.decompress import MAX_BODY_BYTES, TOO_LARGE
 from whisperer.events.refusals import Code, Refusal
 

@@ -1,7 +1,8 @@
 """Combines concurrent requests into one call per shard.
 
-Requests put their parts into a shard's lane. While up to `MAX_CALLS` calls to that shard are under way the lane fills,
-then it is sent as blocks of one tenant each. Every request waits for the blocks that contain its events.
+Requests put their parts into a shard's lane. While a call to that shard is under way the lane fills; then it is sent
+as blocks of one tenant each, so that the more requests there are, the more share a call, a group and an fdatasync, and
+a single event goes at once. Every request waits for the blocks that contain its events.
 
 Guarantees: a request succeeds only when every shard concerned has its events on disk. A call whose outcome is unknown
 (the actor died) is repeated with the same blocks: the shard drops what it has already counted. A partition that moved
@@ -27,10 +28,10 @@ from whisperer.ids import TenantId
 MAX_BLOCK_OF_CALL = 5_000
 """In events: a shard applies a block in one go (:mod:`actors.shard.weighing`)."""
 MAX_CALLS = 2
-PAUSE_A_REQUEST_S = 0.002
-MAX_PAUSE_S = 0.012
-"""After a call for n requests the next call to that shard waits n times the pause, at most this long: a single event
-goes at once, and the more requests there are, the more share a call, a group and an fdatasync."""
+"""At once to one shard."""
+WORTH_A_CALL = 500
+"""Events that are sent while another call is under way, because they are work enough for the next group; fewer wait for
+its end."""
 CALL_TIMEOUT_S = 15.0
 GIVE_UP_AFTER_S = 20.0
 """How long clients wait for a shard to recover before they are told to come back (503)."""
@@ -45,11 +46,11 @@ class _Lane:
     """Traces of the requests in the call, as many as a call carries."""
     durable: asyncio.Future[None] | None = None
     n_events: int = 0
-    n_requests: int = 0
     n_calls: int = 0
-    next_call_at: float = 0.0
-    is_timed: bool = False
-    """Whether a timer is set to send what waits here."""
+
+    def may_call(self) -> bool:
+        """Return whether what waits is to be sent now."""
+        return self.n_calls < (MAX_CALLS if self.n_events >= WORTH_A_CALL else 1)
 
 
 class Coalescer:
@@ -96,12 +97,11 @@ class Coalescer:
                 self._flush(shard, lane)
             if lane.durable is None:
                 lane.durable = loop.create_future()
-                if lane.n_calls < MAX_CALLS:
-                    # After this round of the loop, so that requests that are ready now are included.
-                    loop.call_soon(self._flush_if_idle, shard, lane)
             lane.parts.setdefault(tenant, []).append(part)
             lane.n_events += len(part)
-            lane.n_requests += 1
+            if lane.may_call():
+                # After this round of the loop, so that requests that are ready now are included.
+                loop.call_soon(self._flush_if_idle, shard, lane)
             if len(lane.traces) < tracing.MAX_CARRIED:
                 lane.traces.extend(tracing.current())
             n_events += len(part)
@@ -114,26 +114,13 @@ class Coalescer:
             self.n_queued -= n_events
 
     def _flush_if_idle(self, shard: int, lane: _Lane) -> None:
-        if lane.durable is None or lane.n_calls >= MAX_CALLS or lane.is_timed:
-            return
-        loop = asyncio.get_running_loop()
-        if loop.time() < lane.next_call_at:
-            lane.is_timed = True
-            loop.call_at(lane.next_call_at, self._flush_in_time, shard, lane)
-        else:
-            self._flush(shard, lane)
-
-    def _flush_in_time(self, shard: int, lane: _Lane) -> None:
-        lane.is_timed = False
-        if lane.durable is not None and lane.n_calls < MAX_CALLS:
+        if lane.durable is not None and lane.may_call():
             self._flush(shard, lane)
 
     def _flush(self, shard: int, lane: _Lane) -> None:
         parts, durable = lane.parts, lane.durable
         assert durable is not None
-        pause_s = min(MAX_PAUSE_S, lane.n_requests * PAUSE_A_REQUEST_S)
-        lane.next_call_at = asyncio.get_running_loop().time() + pause_s
-        lane.parts, lane.durable, lane.n_events, lane.n_requests = {}, None, 0, 0
+        lane.parts, lane.durable, lane.n_events = {}, None, 0
         lane.n_calls += 1
         traces, lane.traces = lane.traces, []
         blocks = [merge(tenant, some) for tenant, waiting in parts.items() for some in _in_blocks(waiting)]

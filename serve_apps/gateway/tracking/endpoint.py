@@ -14,20 +14,24 @@ import random
 import time
 import uuid
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import msgspec
 
 from actors.calls.map_holder import MapHolder
 from actors.telemetry import tracing
-from cluster.control_plane.api_keys import KeyRecord
-from serve_apps.gateway.http.access import WRITE, Access
+from cluster.control_plane.key_records import KeyRecord
+from cluster.control_plane.keys import WRITE
+from serve_apps.gateway.http.access import Access
+from serve_apps.gateway.http.arrivals import Arrivals, BodyOwner, BodyPace, owner_of_address
 from serve_apps.gateway.http.connection import client_address
+from serve_apps.gateway.http.limits import Limits
+from serve_apps.gateway.http.rates import Rate, headers, take
+from serve_apps.gateway.http.server import EXCHANGE, Exchange
 from serve_apps.gateway.metrics.counts import NOBODY, ReplicaCounts
-from serve_apps.gateway.tracking.arrivals import Arrivals, BodyOwner, BodyPace, owner_of_address
 from serve_apps.gateway.tracking.bodies import read_body
 from serve_apps.gateway.tracking.coalesce import Coalescer
-from serve_apps.gateway.tracking.limits import Limits
 from whisperer.errors import OverloadError, UnavailableError
 from whisperer.events.admit import admit
 from whisperer.events.answer import PROBLEM_MEDIA_TYPE, answer, problem
@@ -38,6 +42,7 @@ from whisperer.events.refusals import Code, Refusal
 from whisperer.events.routes import ROUTES, Route
 from whisperer.events.write_key import presented_key
 from whisperer.ids import TenantId, tenant_seed
+from whisperer.settings import TierSettings
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -48,6 +53,8 @@ _log = logging.getLogger(__name__)
 PREFIX = "/v1/"
 REMEMBER_FULL_S = 2.0
 """A gateway that turned events away within this time reports that it is not ready."""
+MAX_REMEMBERED_BYTES = 512
+"""Authorization headers up to this length are decoded once."""
 SUCCESS = b'{"success":true}'
 
 _CORS = [
@@ -64,7 +71,10 @@ _PREFLIGHT = [
 _JSON = (b"content-type", b"application/json")
 _PROBLEM = (b"content-type", PROBLEM_MEDIA_TYPE.encode())
 
-_INVALID_KEY = Refusal(Code.INVALID_KEY, "the write key is missing, unknown or revoked, or is not a write key")
+_INVALID_KEY = Refusal(
+    Code.INVALID_KEY,
+    "the write key is missing, unknown, revoked or expired, is no write key, or not for use from this address",
+)
 _LIMITED = Refusal(Code.RATE_LIMITED, "the rate limit of this key or tenant is reached")
 _BUSY = Refusal(Code.OVERLOADED, "more is waiting to be stored than this server holds; try again after Retry-After")
 _AWAY = Refusal(Code.OVERLOADED, "a shard is recovering; nothing of this request is confirmed, send it again")
@@ -100,8 +110,6 @@ class Ingestion:
         counts: ReplicaCounts,
         limits: Limits,
         *,
-        events_per_s: float,
-        requests_per_s: float,
         pace: BodyPace,
         max_in_flight_bytes: int,
         max_bodies: int,
@@ -114,8 +122,6 @@ class Ingestion:
         self._coalescer = coalescer
         self._counts = counts
         self._limits = limits
-        self._events_per_s = events_per_s
-        self._requests_per_s = requests_per_s
         self._pace = pace
         self._client_secret = client_secret
         self.arrivals = Arrivals(max_in_flight_bytes // 4, max_bodies)
@@ -157,21 +163,24 @@ class Ingestion:
 
     async def _handle(self, scope: Scope, receive: Receive, route: Route) -> Answer:
         now = self._clock_ms()
-        headers = dict(scope["headers"])
-        if _declared_size(headers) > MAX_BODY_BYTES:
+        exchange: Exchange | None = scope.get(EXCHANGE)
+        named = dict(scope["headers"]) if exchange is None else exchange.headers
+        if _declared_size(named) > MAX_BODY_BYTES:
             return self._refused(NOBODY, TOO_LARGE, scope, now)
         if not self._has_room(1):  # before the body is read: refusals under overload must be cheap
             return self._full(NOBODY, _BUSY, scope, now)
-        address = client_address(headers, self._client_secret)
-        shown = presented_key(headers.get(b"authorization", b"").decode("latin-1"), None)
+        address = client_address(named, self._client_secret)
+        shown = _shown(named.get(b"authorization", b""))
         key: KeyRecord | None = None
         if shown is not None:
-            admitted = await self._admitted(shown, scope, now)
+            admitted = await self._admitted(shown, address, scope, now)
             if isinstance(admitted, tuple):
                 return admitted
             key = admitted
-        owner = owner_of_address(address) if key is None else BodyOwner(key.id, has_key=True)
-        body = await read_body(receive, self.arrivals, owner, self._pace)
+        body: bytes | Refusal | None = None if exchange is None else exchange.take_whole_body()
+        if body is None:  # it is still on its way
+            owner = owner_of_address(address) if key is None else BodyOwner(key.id, has_key=True)
+            body = await read_body(receive, self.arrivals, owner, self._pace)
         if isinstance(body, Refusal):
             tenant = NOBODY if key is None else key.tenant_id
             return self._refused(tenant, body, scope, now, retry_after_s=1 if body.status in (408, 503) else None)
@@ -189,15 +198,16 @@ class Ingestion:
         finally:
             self._held -= size
 
-    async def _admitted(self, shown: str | None, scope: Scope, now: int) -> KeyRecord | Answer:
+    async def _admitted(self, shown: str | None, address: str | None, scope: Scope, now: int) -> KeyRecord | Answer:
         """Return the record of the write key shown, with one request taken from its rate, or else a refusal."""
         try:
             key = await self._access.find(shown)
         except UnavailableError:
             return self._refused(NOBODY, _KEYS_AWAY, scope, now, retry_after_s=1)
-        if key is None or key.kind != WRITE:
+        if key is None or key.kind != WRITE or not key.is_usable(now, address):
             return self._refused(NOBODY, _INVALID_KEY, scope, now)
-        wait_s = await self._limits.take(key.id, 1, self._requests_per_s)
+        self._access.note_use(key)
+        wait_s = await take(self._limits, self._rates(key).requests, 1)
         if wait_s is not None:
             return self._refused(key.tenant_id, _LIMITED, scope, now, retry_after_s=wait_s, key=key)
         return key
@@ -209,7 +219,7 @@ class Ingestion:
         if key is None:
             if isinstance(parsed, Refusal):  # the body could not be read, so neither could its key
                 return self._refused(NOBODY, parsed, scope, now)
-            found = await self._admitted(parsed.write_key, scope, now)
+            found = await self._admitted(parsed.write_key, address, scope, now)
             if isinstance(found, tuple):
                 return found
             key = found
@@ -217,7 +227,7 @@ class Ingestion:
         if isinstance(parsed, Refusal):
             return self._refused(tenant, parsed, scope, now, key=key)
         n = len(parsed.events)
-        wait_s = await self._limits.take(tenant, n, self._events_per_s)
+        wait_s = await take(self._limits, self._rates(key).events, n)
         if wait_s is not None:
             return self._refused(tenant, _LIMITED, scope, now, retry_after_s=wait_s, n_events=n, key=key)
         if not self._coalescer.has_room(n):
@@ -256,23 +266,14 @@ class Ingestion:
         self._full_at = time.monotonic()
         return self._refused(tenant, refusal, scope, now, retry_after_s=1, n_events=n_events)
 
+    def _rates(self, key: KeyRecord) -> _Rates:
+        return _rates_of(key.id, key.tenant_id, self._access.tier(key.tenant_id))
+
     def _rate_headers(self, key: KeyRecord | None) -> list[tuple[bytes, bytes]]:
-        """Return RateLimit and RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers-10), if there is a limit."""
-        if key is None or not (self._requests_per_s or self._events_per_s):
+        if key is None:
             return []
-        policies, standings = [], []
-        for name, whose, rate in (
-            ("requests", key.id, self._requests_per_s),
-            ("events", key.tenant_id, self._events_per_s),
-        ):
-            if rate > 0:
-                found = self._limits.standing(whose, rate)
-                policies.append(f'"{name}";q={found.quota};w={math.ceil(found.quota / rate)}')
-                standings.append(f'"{name}";r={found.remaining};t={found.reset_s}')
-        return [
-            (b"ratelimit-policy", ", ".join(policies).encode()),
-            (b"ratelimit", ", ".join(standings).encode()),
-        ]
+        rates = self._rates(key)
+        return headers(self._limits, rates.requests + rates.events)
 
     def _refused(
         self,
@@ -296,9 +297,42 @@ class Ingestion:
         return refusal.status, headers, msgspec.json.encode(problem(refusal, instance=scope["path"]))
 
 
+class _Rates(NamedTuple):
+    """What a key's requests and events are under."""
+
+    requests: tuple[Rate, ...]
+    events: tuple[Rate, ...]
+
+
+@lru_cache(maxsize=4_096)
+def _rates_of(key_id: str, tenant: TenantId, tier: TierSettings) -> _Rates:
+    return _Rates(
+        (
+            Rate("requests", key_id, tier.key_requests_per_s),
+            Rate("tenant-requests", f"requests:{tenant}", tier.tenant_requests_per_s),
+        ),
+        (
+            Rate("key-events", f"events:{key_id}", tier.key_events_per_s),
+            Rate("events", tenant, tier.tenant_events_per_s),
+        ),
+    )
+
+
 async def _respond(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+def _shown(authorization: bytes) -> str | None:
+    """Return the key in an Authorization header. Clients send the same one with each request."""
+    if len(authorization) > MAX_REMEMBERED_BYTES:
+        return presented_key(authorization.decode("latin-1"), None)
+    return _shown_before(authorization)
+
+
+@lru_cache(maxsize=4_096)
+def _shown_before(authorization: bytes) -> str | None:
+    return presented_key(authorization.decode("latin-1"), None)
 
 
 def _declared_size(headers: dict[bytes, bytes]) -> int:

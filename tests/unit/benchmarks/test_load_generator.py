@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import http.server
 import shutil
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from tests.benchmarks import generator
+from tests.benchmarks import client, generator
 from tests.benchmarks.load import http_request
-from tests.benchmarks.prebuilt import Requests, Walked
+from tests.benchmarks.prebuilt import Requests, Walked, spans
 
 N = 60
 
@@ -79,3 +81,39 @@ def test_wrk_sends_no_request_twice_and_stops_when_they_are_used_up(
     assert load.generator == "wrk"
     assert 0 < load.acknowledged <= load.answered <= load.taken <= N
     assert load.seconds < 1
+
+
+def test_the_compiled_client_finds_the_same_requests(requests: Requests) -> None:
+    data, walked = np.fromfile(requests.path, np.uint8), Walked(requests.path)
+    found = [data[first:last].tobytes() for first, last in zip(*spans(data), strict=True)]
+    assert found == [bytes(one) for one in walked]
+
+
+def test_the_compiled_client_sends_each_request_once_and_counts_answers_for_what_they_are(
+    sink: http.server.ThreadingHTTPServer, requests: Requests
+) -> None:
+    found = client.load(requests.path, sink.server_port, connections=4, seconds=5.0, per_s=N * 4)
+    assert sorted(_Sink.bodies) == sorted(b"body %d" % n for n in range(N))
+    assert {name: found[name] for name in ("answered", "refused", "broken", "timeouts", "taken")} == {
+        **{"answered": N, "refused": 6, "broken": 0},
+        **{"timeouts": 0, "taken": N},
+    }
+    assert 0 < found["p50_ms"] <= found["p95_ms"] <= found["max_ms"]
+
+
+def test_the_compiled_client_begins_again_until_its_time_is_over(
+    sink: http.server.ThreadingHTTPServer, requests: Requests
+) -> None:
+    found = client.load(requests.path, sink.server_port, connections=2, seconds=1.5, again=True)
+    assert found["taken"] == found["answered"] == len(_Sink.bodies) > N
+    assert set(_Sink.bodies) == {b"body %d" % n for n in range(N)}
+
+
+def test_the_compiled_client_says_what_was_not_answered(requests: Requests) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        ended = threading.Thread(target=lambda: deaf.accept()[0].close())
+        ended.start()
+        found = client.load(requests.path, deaf.getsockname()[1], connections=1, seconds=0.2)
+        ended.join()
+    assert (found["answered"], found["taken"]) == (0, 1)
+    assert found["broken"] + found["timeouts"] == 1

@@ -12,12 +12,13 @@ from cluster.control_plane import ControlPlane
 from cluster.demo import campaign as demo_campaign
 from cluster.demo import setup
 from cluster.demo.templates import demo_templates
+from tests.support.keyring import KEYRING
 from whisperer.journeys.campaign import CampaignStatus
 
 
 @pytest.fixture
 def plane(tmp_path: Path) -> Iterator[ControlPlane]:
-    with ControlPlane(f"sqlite:///{tmp_path / 'control.db'}") as plane:
+    with ControlPlane(f"sqlite:///{tmp_path / 'control.db'}", keyring=KEYRING) as plane:
         yield plane
 
 

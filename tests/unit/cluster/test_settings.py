@@ -4,13 +4,16 @@ import re
 import tomllib
 from importlib.resources import files
 from pathlib import Path
+from urllib.parse import quote
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cluster import settings
 from cluster.errors import SettingsError
-from cluster.settings import SECTIONS, load
+from cluster.settings import SECTIONS, load, without_password
 from whisperer.settings import Settings
 
 DOCUMENTED = (files("cluster") / "settings.toml").read_text("utf-8")
@@ -48,7 +51,13 @@ def test_every_setting_can_be_changed_by_the_environment(tmp_path: Path, section
     kind = SECTIONS[section][key]
     value = {int: 3, float: 0.5, str: "changed", bool: True}[kind]
     value = "10.0.0.0/8" if key in ("trusted_proxies", "open_networks") else value
+    value = "https://changed.example" if key == "cors_origins" else value
+    value = "/changed" if key.startswith("tls_") or key == "key_file" else value
+    value = "postgresql://changed/x" if (section, key) == ("control_plane", "url") else value
     environment = {f"WHISPERER_{section}_{key}".upper(): str(value)}
+    if key.startswith("tls_"):  # they come together
+        for other in (name for name in SECTIONS[section] if name.startswith("tls_")):
+            environment.setdefault(f"WHISPERER_{section}_{other}".upper(), "/other")
     if key == "min_replicas":
         environment[f"WHISPERER_{section.upper()}_MAX_REPLICAS"] = "3"
     environment.setdefault("WHISPERER_CLUSTER_NUM_CPUS", "3")
@@ -75,7 +84,10 @@ def test_a_higher_place_wins_over_a_lower_one(tmp_path: Path) -> None:
         ("[delivery]\nstop_timeout_s = -1\n", "must not be below 0"),
         ("[server]\nprot = 1\n", "Did you mean `port`?"),
         ("[server]\nshards = 3\n", "It belongs under [cluster] shards."),
-        ("[server]\nzzzzz = 1\n", "Known in [server]: host, port, public_url, trusted_proxies, proxy_protocol."),
+        (
+            "[server]\nzzzzz = 1\n",
+            "Known in [server]: host, port, public_url, trusted_proxies, proxy_protocol, tls_certificate, tls_key, cors_origins.",
+        ),
         ("server = 1\n", "write [server] on a line of its own"),
         ("[server]\nport = 'x'\n", "server.port must be a whole number, not 'x'"),
         ("[server]\nport = true\n", "server.port must be a whole number"),
@@ -132,3 +144,42 @@ def test_the_public_address_follows_host_and_port(tmp_path: Path, host: str, url
 
 def test_the_default_set_up_reserves_at_most_one_cpu(tmp_path: Path) -> None:
     assert settings.reserved_cpus(read(tmp_path)) <= 1.0
+
+
+@pytest.mark.parametrize(
+    "url", ["sqlite:////srv/c.db", "postgresql://u:p@h/d", "postgresql+psycopg://u@h/d?sslmode=require"]
+)
+def test_a_database_is_sqlite_or_postgresql(tmp_path: Path, url: str) -> None:
+    assert read(tmp_path, environment={"WHISPERER_CONTROL_PLANE_URL": url}).control_plane.url == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mysql://u:hunter2@h/d",
+        "postgresql+asyncpg://u:hunter2@h/d",
+        "postgres://u:hunter2@h/d",
+        "u:hunter2@h/d",
+        "hunter2",
+    ],
+)
+def test_another_database_is_refused_without_repeating_its_password(tmp_path: Path, url: str) -> None:
+    with pytest.raises(
+        SettingsError, match=r"control_plane\.url must begin with sqlite:/// or postgresql://"
+    ) as caught:
+        read(tmp_path, environment={"WHISPERER_CONTROL_PLANE_URL": url})
+    assert "hunter2" not in str(caught.value)
+
+
+@given(st.text(st.characters(exclude_characters="@/?#", codec="ascii", exclude_categories=["Cc", "Zs"]), min_size=4))
+def test_no_url_is_shown_with_its_password(password: str) -> None:
+    urls = [
+        f"postgresql://ada:{quote(password, safe='')}@h:1/d",
+        f"postgresql://h/d?user=a&password={quote(password, safe='')}&x=y",
+    ]
+    for url in urls:
+        shown = without_password(url)
+        assert f":{quote(password, safe='')}@" not in shown
+        assert f"={quote(password, safe='')}&" not in shown
+        assert shown.count("***") >= 1
+    assert without_password("postgresql://h:5432/d?sslmode=require") == "postgresql://h:5432/d?sslmode=require"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from whisperer.vocabulary.channels import AddressKind, Channel, Limit, Syntax
+from whisperer.vocabulary.channels import AddressKind, Channel, Limit, Part, Schema, Syntax
 
 SOURCES: dict[Syntax, str] = {
     "line": "Hi {{ user.name }}",
@@ -13,6 +13,18 @@ SOURCES: dict[Syntax, str] = {
     "json": '{"hi": "{{ user.name }}"}',
 }
 """Syntax -> a template in it."""
+
+SCHEMAS: dict[Schema, str] = {
+    "": SOURCES["json"],
+    "inapp": '{"kind": "card", "title": "Hi", "body": "Hi {{ user.name }}"}',
+}
+"""Schema of a json part -> a template that fits it."""
+
+
+def source(part: Part) -> str:
+    """A template of a part."""
+    return SCHEMAS[part.schema] if part.syntax == "json" else SOURCES[part.syntax]
+
 
 ADDRESSES: dict[AddressKind, tuple[str, str, str]] = {
     "email": (" Ada@Example.com ", "Ada@example.com", "ada@example.com\r\nBcc: all@example.com"),
@@ -25,7 +37,7 @@ ADDRESSES: dict[AddressKind, tuple[str, str, str]] = {
 
 def template(channel: Channel, **parts: str) -> dict[str, Any]:
     """A template with all parts of the channel, some of them as given."""
-    written = {part.name: SOURCES[part.syntax] for part in channel.parts}
+    written = {part.name: source(part) for part in channel.parts}
     return {"channel": channel.name, "locales": {"en": written | parts}}
 
 

@@ -15,10 +15,13 @@ from typing import Any, ClassVar, cast
 import httpcore
 
 from serve_apps.delivery import webhook
+from serve_apps.delivery.adapters import ADAPTERS
+from serve_apps.delivery.inbox import Inbox
 from serve_apps.delivery.provider import Provider
 from serve_apps.delivery.sink import Sink, SinkProvider
 from serve_apps.delivery.smtp import Smtp
 from serve_apps.delivery.ssrf import Guard
+from tests.unit.whisperer.delivery.browser import subscription
 
 NOW = 1_700_000_000_000
 
@@ -43,11 +46,13 @@ class Peer(ABC):
     plays: ClassVar[tuple[Behaviour, ...]] = tuple(Behaviour)
     addresses: ClassVar[dict[Behaviour, str]] = {}
     """Recipients that make it behave so; any other address otherwise."""
+    parts: ClassVar[dict[Behaviour, dict[str, str]]] = {}
+    """Messages that make it behave so."""
 
     def __init__(self, folder: Path, behaviour: Behaviour) -> None:
         self.folder, self.behaviour = folder, behaviour
-        hangs = behaviour in (Behaviour.HANGS_BEFORE, Behaviour.HANGS_AFTER)
-        self.patience_s = 0.05 if hangs else 30.0
+        # A busy machine has to hand over all of a message in the time after which it gives up on the answer.
+        self.patience_s = {Behaviour.HANGS_BEFORE: 0.05, Behaviour.HANGS_AFTER: 0.5}.get(behaviour, 30.0)
         """How long the adapter is to wait for it."""
         self.tasks: list[asyncio.Task[None]] = []
 
@@ -91,6 +96,16 @@ class SinkPeer(Peer):
     addresses: ClassVar = {Behaviour.REFUSES: "reject+ada@example.com", Behaviour.BUSY: "defer+ada@example.com"}
 
 
+class InboxPeer(Peer):
+    """The inbox calls nobody: it takes what fits, and refuses what does not."""
+
+    plays = (Behaviour.ACCEPTS, Behaviour.REFUSES)
+    parts: ClassVar = {Behaviour.REFUSES: {"message": '{"kind": "internal-host-17"}'}}
+
+    def adapter(self, config: dict[str, Any]) -> Provider:
+        return Inbox(config, lambda: NOW, Guard("inbox"))
+
+
 class SmtpPeer(Peer):
     def adapter(self, config: dict[str, Any]) -> Provider:
         peer = self
@@ -126,26 +141,79 @@ class SmtpPeer(Peer):
                 writer.write(b"250 mail.test\r\n")
 
 
-class WebhookPeer(Peer):
+class HttpPeer(Peer):
+    """Plays a provider over HTTP; a kind says how it is connected, and what it answers when it refuses."""
+
+    accepted: ClassVar[int] = 200
+    refused: ClassVar[int] = 400
+    refusal: ClassVar[str] = ""
+
+    @abstractmethod
+    def made(self, config: dict[str, Any]) -> Any:
+        """Return the adapter, which is to wait for `patience_s`."""
+
     def adapter(self, config: dict[str, Any]) -> Provider:
-        made = webhook.Webhook(
-            config | {"url": "http://hooks.test/in"}, lambda: NOW, Guard("webhook"), timeout_s=self.patience_s
-        )
-        made._client._transport._pool._network_backend = _Backend(self)  # type: ignore[attr-defined]
-        return made
+        made = self.made(config)
+        for pool in made._exchange._client._transport._pools.values():
+            pool._network_backend = _Backend(self)
+        return cast(Provider, made)
 
     async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
             head = (await reader.readuntil(b"\r\n\r\n")).lower()
             await reader.readexactly(int(head.partition(b"content-length: ")[2].split(b"\r\n")[0]))
-            if self.behaviour is Behaviour.HANGS_AFTER:
+            if is_token := head.startswith(b"post /token "):
+                status, said = 200, '{"access_token": "ya29.x", "expires_in": 3600}'
+            elif self.behaviour is Behaviour.REFUSES:
+                status, said = self.refused, self.refusal + self.leaked
+            else:
+                status, said = 503 if self.behaviour is Behaviour.BUSY else self.accepted, self.leaked
+            if self.behaviour is Behaviour.HANGS_AFTER and not is_token:
                 await asyncio.Event().wait()
-            if self.behaviour is Behaviour.BREAKS_AFTER:
+            if self.behaviour is Behaviour.BREAKS_AFTER and not is_token:
                 return
-            status = {Behaviour.REFUSES: 410, Behaviour.BUSY: 503}.get(self.behaviour, 200)
-            body = self.leaked.encode()
-            writer.write(b"HTTP/1.1 %d %s\r\nserver: %s\r\n" % (status, body, body))
+            body, leaked = said.encode(), self.leaked.encode()
+            writer.write(b"HTTP/1.1 %d %s\r\nserver: %s\r\n" % (status, leaked, leaked))
             writer.write(b"content-length: %d\r\n\r\n%s" % (len(body), body))
+
+
+class WebhookPeer(HttpPeer):
+    refused = 410
+
+    def made(self, config: dict[str, Any]) -> Any:
+        at = {"url": "http://hooks.test/in"}
+        return webhook.Webhook(config | at, lambda: NOW, Guard("webhook"), timeout_s=self.patience_s)
+
+
+class ApiPeer(HttpPeer):
+    """Plays a provider whose address and patience are in its configuration."""
+
+    name: ClassVar[str]
+    paths: ClassVar[dict[str, str]] = {"base_url": "", "token_url": "/token"}
+
+    def made(self, config: dict[str, Any]) -> Any:
+        at = {name: f"http://api.test{path}" for name, path in self.paths.items() if name in config}
+        return ADAPTERS[self.name](config | at | {"timeout_s": self.patience_s}, lambda: NOW, Guard(self.name))
+
+
+class SendGridPeer(ApiPeer):
+    name, accepted = "sendgrid", 202
+
+
+class SesPeer(ApiPeer):
+    name = "ses"
+
+
+class TwilioPeer(ApiPeer):
+    name, accepted = "twilio", 201
+
+
+class SnsPeer(ApiPeer):
+    name, refusal = "sns", "<Error><Code>OptedOut</Code></Error>"
+
+
+class FcmPeer(ApiPeer):
+    name = "fcm"
 
 
 class _Backend(httpcore.AsyncNetworkBackend):
@@ -181,4 +249,22 @@ class _Stream(httpcore.AsyncNetworkStream):
         return None
 
 
-PEERS: dict[str, type[Peer]] = {"sink": SinkPeer, "smtp": SmtpPeer, "webhook": WebhookPeer}
+class WebPushPeer(ApiPeer):
+    """Its address is in the subscription."""
+
+    name, accepted, refused = "webpush", 201, 410
+    addresses: ClassVar = dict.fromkeys(Behaviour, subscription("http://push.test/p/1"))
+
+
+PEERS: dict[str, type[Peer]] = {
+    "sink": SinkPeer,
+    "smtp": SmtpPeer,
+    "sendgrid": SendGridPeer,
+    "ses": SesPeer,
+    "twilio": TwilioPeer,
+    "sns": SnsPeer,
+    "fcm": FcmPeer,
+    "webpush": WebPushPeer,
+    "webhook": WebhookPeer,
+    "inbox": InboxPeer,
+}

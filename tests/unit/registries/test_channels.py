@@ -21,14 +21,14 @@ from serve_apps.gateway.pages.narrative import channel_words
 from serve_apps.gateway.pages.sink import render_message
 from serve_apps.gateway.pages.site import Site
 from tests.support.gateway_world import Caller
-from tests.unit.registries.channel_examples import ADDRESSES, SOURCES, filled, template
+from tests.unit.registries.channel_examples import ADDRESSES, SCHEMAS, SOURCES, filled, source, template
 from tests.unit.serve_apps.gateway.pages.documents import NOW
 from tests.unit.serve_apps.gateway.pages.loop_documents import message, target_of
 from tests.unit.serve_apps.gateway.pages.reading import check_markup, check_policy
 from tests.unit.whisperer.content.requests import UNSUBSCRIBE, ReadableLinks, request
 from whisperer.content.errors import TemplateError
 from whisperer.content.message import NotRendered, Rendered
-from whisperer.content.render import CLEANED, render
+from whisperer.content.render import CLEANED, READ, render
 from whisperer.content.schema import template_json_schema
 from whisperer.content.template import parse_template
 from whisperer.decisions.context import NAMES, of_channel
@@ -36,7 +36,7 @@ from whisperer.delivery.addresses import FORMS, usable_address
 from whisperer.delivery.providers import PROVIDERS
 from whisperer.eligibility.addresses import address_of
 from whisperer.eligibility.suppression import address_hash
-from whisperer.vocabulary.channels import CHANNELS, AddressKind, Channel, ChannelName, Syntax
+from whisperer.vocabulary.channels import CHANNELS, AddressKind, Channel, ChannelName, Schema, Syntax
 
 DOCS = Path(__file__).parents[3] / "docs"
 
@@ -56,6 +56,7 @@ def test_the_names_and_the_entries_are_the_same() -> None:
 def test_every_kind_of_address_and_every_syntax_has_what_treats_it() -> None:
     assert set(get_args(AddressKind)) == set(FORMS) == set(ADDRESSES)
     assert set(get_args(Syntax)) == set(CLEANED) == set(SOURCES)
+    assert set(get_args(Schema)) == set(READ) == set(SCHEMAS)
 
 
 @every_channel
@@ -132,7 +133,10 @@ def test_whatever_a_user_is_called_a_part_keeps_its_syntax(channel: Channel) -> 
     for part in channel.parts:
         text = found.parts[part.name]
         if part.syntax == "json":
-            assert json.loads(text) == {"hi": name}
+            if part.schema:
+                assert json.loads(text) == json.loads(source(part)) | {"body": f"Hi {name}"}
+            else:
+                assert json.loads(text) == {"hi": name}
             continue
         assert "\x00" not in text
         assert "\r" not in text
@@ -159,7 +163,7 @@ def test_links_are_tracked_where_the_entry_says_so(channel: Channel) -> None:
     found = rendered(channel)
     assert isinstance(found, Rendered)
     for part in channel.parts:
-        linked = "https://app.example.com/plans" in SOURCES[part.syntax]
+        linked = "https://app.example.com/plans" in source(part)
         assert ("https://go.example/m/c/" in found.parts[part.name]) == (linked and part.has_links)
 
 

@@ -126,7 +126,7 @@ def test_a_segment_may_ask_for_it(spec: FeatureSpec) -> None:
 @every_feature
 def test_people_see_it_as_json_and_counts_as_integers(spec: FeatureSpec) -> None:
     for row in (UNKNOWN, 1, 5):
-        shown = json.loads(json.dumps(features.describe(TABLE, row, NOW)))[spec.name]
+        shown = json.loads(json.dumps(features.describe(TABLE, [row], NOW)[0]))[spec.name]
         value = of(spec)[row]
         assert shown is None if math.isnan(value) else shown == pytest.approx(value, abs=1e-6)
         assert isinstance(shown, int) == (spec.is_whole and shown is not None)

@@ -25,23 +25,24 @@ from cluster.control_plane.channels import ChannelConfig
 from cluster.control_plane.documents import channel_document
 from serve_apps.delivery.adapters import ADAPTERS, maker
 from serve_apps.delivery.provider import MAX_DETAIL_CHARS
-from tests.unit.registries.channel_examples import ADDRESSES, SOURCES
+from tests.unit.registries.channel_examples import ADDRESSES, source
 from tests.unit.registries.provider_peers import NOW, PEERS, Behaviour, Peer
 from tests.unit.whisperer.delivery.dispatches import dispatch
+from tests.unit.whisperer.delivery.service_account import with_private_key
 from whisperer.delivery.channels import is_repeatable, parse_channel, redacted
 from whisperer.delivery.dispatch import Dispatch, Verdict
 from whisperer.delivery.errors import ChannelError
-from whisperer.delivery.providers import PROVIDERS, ProviderSpec
+from whisperer.delivery.providers import PROVIDERS, RESEND_UNKNOWN, ProviderSpec
 from whisperer.vocabulary.channels import CHANNELS
 from whisperer.vocabulary.providers import PROVIDER_NAMES, UNSET
 
 PAGE = (Path(__file__).parents[3] / "docs" / "delivery.md").read_text()
 EXAMPLES: dict[str, dict[str, Any]] = {
-    found["provider"]: found.get("config", {})
+    found["provider"]: with_private_key(found.get("config", {}))
     for found in map(json.loads, re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL))
-    if "provider" in found
+    if "provider" in found and "callback_url" not in found  # the latter is an answer
 }
-SECRET_NAMES = re.compile(r"password|secret|token|key|credential|url")
+SECRET_NAMES = re.compile(r"password|secret|token|key|credential|url|callback")
 
 every_provider = pytest.mark.parametrize("provider", PROVIDERS.values(), ids=PROVIDERS)
 
@@ -55,7 +56,13 @@ def secrets(provider: ProviderSpec) -> list[str]:
     found: list[str] = []
     for name, value in EXAMPLES[provider.name].items():
         if name in provider.shown:
-            found += value if isinstance(value, list) else [value.partition("?")[2] or value]
+            match value:
+                case list():
+                    found += value
+                case dict():
+                    found += [value["private_key"], value["private_key_id"]]
+                case _:
+                    found.append(value.partition("?")[2] or value)
     return found
 
 
@@ -112,6 +119,8 @@ def test_a_bad_configuration_is_refused_with_the_place_and_the_remedy(provider: 
     assert problems(provider, []) == {"/config": "invalid_type"}
     for name in configured(provider):
         for bad in ({"no": "object"}, "a\r\nb", True, -1, "x" * 5_000):
+            if bad is True and name == RESEND_UNKNOWN:
+                continue
             found = problems(provider, example | {name: bad})
             assert any(pointer.startswith(f"/config/{name}") for pointer in found), (name, bad, found)
     for name in example:
@@ -205,8 +214,21 @@ async def play(tmp_path: Path) -> AsyncIterator[Play]:
 def asked(provider: ProviderSpec, peer: Peer, **more: Any) -> Dispatch:
     channel = CHANNELS[provider.channels[0]]
     address = peer.addresses.get(peer.behaviour) or ADDRESSES[channel.address.kind][1]
-    parts = {part.name: SOURCES[part.syntax].replace("{{ user.name }}", "Ada") for part in channel.parts}
+    parts = peer.parts.get(peer.behaviour) or {
+        part.name: source(part).replace("{{ user.name }}", "Ada") for part in channel.parts
+    }
     return dispatch(1, channel.name, address=address, parts=parts, **more)
+
+
+@every_provider
+def test_a_tenant_may_have_unknown_attempts_repeated_where_no_key_makes_that_harmless(provider: ProviderSpec) -> None:
+    assert (RESEND_UNKNOWN in configured(provider)) == (not provider.takes_keys)
+    chosen = EXAMPLES[provider.name] | {RESEND_UNKNOWN: True}
+    if provider.takes_keys:
+        assert problems(provider, chosen) == {"/config": "unknown_field"}
+    else:
+        assert configured(provider)[RESEND_UNKNOWN] is False
+        assert parse_channel(provider.channels[0], provider.name, chosen)[RESEND_UNKNOWN] is True
 
 
 @pytest.mark.parametrize("name", ADAPTERS)
@@ -252,8 +274,8 @@ async def test_an_attempt_is_answered_for_what_became_of_it(
         assert secret not in repr(receipt)
 
 
-def test_only_the_sink_is_excused_from_a_behaviour() -> None:
-    assert [name for name, peer in PEERS.items() if peer.plays != tuple(Behaviour)] == [UNSET]
+def test_only_what_calls_nobody_is_excused_from_a_behaviour() -> None:
+    assert [name for name, peer in PEERS.items() if peer.plays != tuple(Behaviour)] == [UNSET, "inbox"]
 
 
 @every_provider

@@ -1,6 +1,7 @@
 """Read the configuration of an SMTP server.
 
-{host, port, username, password, tls: none|starttls|tls, sender, timeout_s, answer_timeout_s}
+{host, port, username, password, tls: none|starttls|tls, sender, reply_to, timeout_s,
+answer_timeout_s}
 """
 
 from __future__ import annotations
@@ -8,13 +9,12 @@ from __future__ import annotations
 import ipaddress
 from typing import Any
 
-from whisperer.delivery.addresses import ascii_host, parse_sender
-from whisperer.delivery.providers.reading import ConfigReader
-from whisperer.delivery.providers.spec import HIDDEN, ProviderSpec
+from whisperer.delivery.addresses import ascii_host
+from whisperer.delivery.providers.reading import HIDDEN, MIN_TIMEOUT_S, ConfigReader, hidden
+from whisperer.delivery.providers.spec import ProviderSpec
 
 TLS_MODES = ("none", "starttls", "tls")
 DEFAULT_PORT = {"none": 25, "starttls": 587, "tls": 465}
-DEFAULT_TIMEOUT_S, MIN_TIMEOUT_S, MAX_TIMEOUT_S = 15.0, 1.0, 60.0
 MAX_ANSWER_TIMEOUT_S = 600.0
 """Longest wait for the answer after the final dot, and the default: a server may do all its filtering then (RFC 5321,
 4.5.3.2.6)."""
@@ -22,7 +22,7 @@ LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
 
 
 def _read(reader: ConfigReader, config: dict[str, Any]) -> dict[str, Any]:
-    known = ("host", "port", "username", "password", "tls", "sender", "timeout_s", "answer_timeout_s")
+    known = ("host", "port", "username", "password", "tls", "sender", "reply_to", "timeout_s", "answer_timeout_s")
     reader.fields(config, known)
     host = reader.text(config, "host")
     if host is not None and not _is_host(host):
@@ -45,18 +45,15 @@ def _read(reader: ConfigReader, config: dict[str, Any]) -> dict[str, Any]:
         reader.note(f"/config/{lacking}", "missing_field", "username and password go together")
     if username and tls == "none" and host not in LOOPBACK_HOSTS:
         reader.note("/config/tls", "unencrypted_login", "a password is sent over TLS only; write starttls or tls")
-    sender = reader.text(config, "sender")
-    if sender is not None and parse_sender(sender) is None:
-        message = "sender is an e-mail address, or a name and an address: Ada <ada@example.com>"
-        reader.note("/config/sender", "invalid_address", message)
     return {
         "host": host,
         "port": int(port),
         "username": username or "",
         "password": password or "",
         "tls": tls,
-        "sender": sender,
-        "timeout_s": float(reader.number(config, "timeout_s", DEFAULT_TIMEOUT_S, MIN_TIMEOUT_S, MAX_TIMEOUT_S)),
+        "sender": reader.sender(config, "sender"),
+        "reply_to": reader.sender(config, "reply_to", required=False) or "",
+        "timeout_s": reader.timeout_s(config),
         "answer_timeout_s": float(
             reader.number(config, "answer_timeout_s", MAX_ANSWER_TIMEOUT_S, MIN_TIMEOUT_S, MAX_ANSWER_TIMEOUT_S)
         ),
@@ -73,15 +70,11 @@ def _is_host(host: str) -> bool:
         return host.isascii() and host.replace("-", "").isalnum() and not host.isdigit() and len(host) <= 63
 
 
-def _hidden(password: str) -> str:
-    return HIDDEN if password else password
-
-
 SMTP = ProviderSpec(
     "smtp",
     channels=("email",),
     takes_keys=False,  # every copy is a message; nobody has to honour a Message-ID
     read=_read,
-    shown={"password": _hidden},
+    shown={"password": hidden},
     own_ports=(25, 465, 587),
 )

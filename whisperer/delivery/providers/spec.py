@@ -9,8 +9,8 @@ from typing import Any
 from whisperer.delivery.providers.reading import ConfigReader
 from whisperer.vocabulary.providers import ProviderName
 
-HIDDEN = "…"
-"""Stands for a secret wherever a configuration is shown."""
+RESEND_UNKNOWN = "resend_unknown"
+"""The field by which a tenant has unknown attempts repeated where the provider takes no send key: default false."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,8 @@ class ProviderSpec:
     read : reads a configuration; returns all of it, defaults filled in, and notes every problem
     shown : secret field -> how its value is shown
     own_ports : ports that may be called besides those on which no system service conventionally listens
+    is_plain_allowed : whether http:// may lead anywhere. Where a request carries a secret it may not: only to networks
+        that the operator opened
     """
 
     name: ProviderName
@@ -32,6 +34,12 @@ class ProviderSpec:
     read: Callable[[ConfigReader, dict[str, Any]], dict[str, Any]]
     shown: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
     own_ports: tuple[int, ...] = ()
+    is_plain_allowed: bool = False
+
+    @property
+    def common_fields(self) -> tuple[str, ...]:
+        """Return the fields of its configuration that are not its own."""
+        return () if self.takes_keys else (RESEND_UNKNOWN,)
 
     def allows_port(self, port: int) -> bool:
         """Return whether a port is one of the provider's own, or one that no system service conventionally listens

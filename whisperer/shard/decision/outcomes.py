@@ -10,7 +10,10 @@ retry could send a second message, and so does a message that had an unknown att
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
+
+import msgspec
 
 from whisperer.delivery.dispatch import Receipt, Verdict
 from whisperer.delivery.schedule import next_attempt_at
@@ -23,14 +26,16 @@ from whisperer.journeys.engagement import Decision, DecisionStatus, Engagement, 
 from whisperer.profiles import traits
 from whisperer.profiles.population import FORWARDED
 from whisperer.profiles.state import ProfileState
+from whisperer.shard.decision import inbox
 from whisperer.shard.effects import Deliver, Effect, SendLetter, Settled
 from whisperer.shard.people.identity import pass_on
 from whisperer.shard.records import ConsentStated, MergeIn, Outcome, OutcomePassed
 from whisperer.shard.state.live_campaigns import LiveCampaign
 from whisperer.shard.state.log import outcome_row
-from whisperer.shard.state.loop import BY_LINK, Wish
+from whisperer.shard.state.loop import BY_LINK, BY_REPLY, Wish
 from whisperer.shard.state.tenant import Tenant
 from whisperer.shard.state.timers import DECISION_DEADLINE_MS, next_due
+from whisperer.vocabulary.channels import CHANNELS
 from whisperer.vocabulary.reasons import Reason
 from whisperer.vocabulary.units import MICROS
 
@@ -38,6 +43,13 @@ SKEW_MS = 5_000
 """Client clocks are corrected only from this difference on, so an event may be dated this much before its cause."""
 
 MAX_OUTCOMES = 32
+
+HEARD_SINCE = 6
+"""Record version since which outcomes have the time at which they happened, providers report deliveries and soft
+bounces, and clicks on several links at once are told from a reader's."""
+
+AT_ONCE_MS = 1_000
+"""Within this time a reader does not click on two different links of a message; a scanner follows them all."""
 
 WISHES_SINCE = 5
 """Record version since which the wish of a user of whom nothing is held is remembered."""
@@ -64,10 +76,14 @@ def receive(tenant: Tenant, decision_id: DecisionId, receipt: Receipt, now: int)
         case Verdict.ACCEPTED:
             send.provider_id, send.last_error, send.unknown = receipt.provider_id, "", False
             loop.close(decision, DecisionStatus.SENT, now)
+            if receipt.kept is not None:
+                inbox.put(tenant, row, decision, receipt.kept, now)
         case Verdict.UNKNOWN if not receipt.repeatable:
             loop.close(decision, DecisionStatus.SENT, now)
         case Verdict.RETRY | Verdict.UNKNOWN:
-            next_at = next_attempt_at(send.send_key, send.attempts, now, receipt.retry_after_s, send.channel)
+            next_at = next_attempt_at(
+                send.send_key, send.attempts - send.before, now, receipt.retry_after_s, send.channel
+            )
             if next_at is None:
                 loop.close(decision, DecisionStatus.REFUSED, now, Reason.DELIVERY_EXPIRED)
             else:
@@ -116,12 +132,26 @@ def record(
             loop.wish(outcome.user, tenant.home(outcome.user), Wish(outcome.channel, purpose, now))
         return
     if outcome.kind == kinds.OutcomeKind.UNSUBSCRIBED:
-        statement = Consent(now, False, BY_LINK)
+        statement = Consent(now, False, BY_REPLY if outcome.detail == BY_REPLY else BY_LINK)
         consent.state(loop.engagement(row).standing, outcome.channel, outcome.purpose, statement)
     elif outcome.kind in (kinds.OutcomeKind.COMPLAINED, kinds.OutcomeKind.BOUNCED):
-        _suppress(tenant, row, outcome.channel, now, outcome.kind)
-    if found is not None:
-        _note(tenant, found[1], OutcomeEntry(now, outcome.kind, outcome.detail))
+        _suppress(tenant, row, outcome.channel, now, outcome.kind, outcome.address_hash)
+    if found is None:
+        return
+    decision = found[1]
+    if record_version < HEARD_SINCE:
+        _note(tenant, decision, OutcomeEntry(now, outcome.kind, outcome.detail))
+        return
+    at = max(decision.at, min(outcome.at, now))
+    _note(
+        tenant,
+        decision,
+        _judged(tenant, decision, OutcomeEntry(at, outcome.kind, outcome.detail, 0, outcome.address_hash)),
+    )
+    if outcome.kind == kinds.OutcomeKind.SOFT_BOUNCED:
+        _count_soft_bounces(tenant, row, outcome, now)
+    elif outcome.kind == kinds.OutcomeKind.DELIVERED and decision.status == DecisionStatus.SENT:
+        _resolve(tenant, decision)
 
 
 def state_consent(tenant: Tenant, stated: ConsentStated, now: int) -> Iterator[Effect]:
@@ -199,6 +229,59 @@ def on_time(tenant: Tenant, now: int) -> Iterator[Effect]:
             break
 
 
+def _judged(tenant: Tenant, decision: Decision, entry: OutcomeEntry) -> OutcomeEntry:
+    """Return an entry as it is to be noted: a click within a second of one on another link was a program's.
+
+    So was that other one, which is then noted anew as such; the order in which they arrive makes no difference. What a
+    page reports of its own in-app message was no program's.
+    """
+    clicks = (kinds.OutcomeKind.CLICKED, kinds.OutcomeKind.AUTO_CLICKED)
+    if entry.kind not in clicks or not _has_links(decision):
+        return entry
+    others = [
+        o
+        for o in decision.outcomes
+        if o.kind in clicks and o.detail != entry.detail and abs(o.at - entry.at) < AT_ONCE_MS
+    ]
+    for other in others:
+        if other.kind == kinds.OutcomeKind.CLICKED:
+            decision.outcomes.remove(other)
+            if not any(o.kind == kinds.OutcomeKind.CLICKED for o in decision.outcomes):
+                counts = tenant.loop.account(decision.campaign).outcomes
+                counts[kinds.OutcomeKind.CLICKED] -= 1
+                counts += Counter()  # drops what is not above zero: another shard counted it, if the partition moved
+            _note(tenant, decision, msgspec.structs.replace(other, kind=kinds.OutcomeKind.AUTO_CLICKED))
+    return msgspec.structs.replace(entry, kind=kinds.OutcomeKind.AUTO_CLICKED) if others else entry
+
+
+def _has_links(decision: Decision) -> bool:
+    """Return whether its clicks come by tracked links, which programs follow as well."""
+    channel = None if decision.send is None else CHANNELS.get(decision.send.channel)
+    return channel is None or any(part.has_links for part in channel.parts)
+
+
+def _count_soft_bounces(tenant: Tenant, row: int, outcome: Outcome, now: int) -> None:
+    """Suppress an address that did not take ``limit`` messages within ``within_ms``, among the decisions in memory."""
+    bounced_at = {
+        decision.id: entry.at
+        for decision in tenant.loop.engagement(row).decisions
+        if decision.send is not None and decision.send.channel == outcome.channel
+        for entry in decision.outcomes
+        if entry.kind == kinds.OutcomeKind.SOFT_BOUNCED and entry.address_hash == outcome.address_hash
+    }
+    bounces, n = sorted(bounced_at.values()), outcome.limit
+    if n > 0 and any(last - first <= outcome.within_ms for first, last in zip(bounces, bounces[n - 1 :], strict=False)):
+        _suppress(tenant, row, outcome.channel, now, kinds.OutcomeKind.SOFT_BOUNCED, outcome.address_hash)
+
+
+def _resolve(tenant: Tenant, decision: Decision) -> None:
+    """Count a message that was taken as sent, for lack of an answer, as one that was: its provider delivered it."""
+    if decision.send is not None and decision.send.unknown:
+        decision.send.unknown = False
+        account = tenant.loop.account(decision.campaign)
+        account.unknown = max(0, account.unknown - 1)  # another shard counted it, if the partition moved since
+
+
 def _note(tenant: Tenant, decision: Decision, entry: OutcomeEntry) -> None:
     """Keep an outcome with its decision: each kind and detail once, every conversion, at most MAX_OUTCOMES.
 
@@ -246,7 +329,7 @@ def _follow(tenant: Tenant, row: int) -> Iterator[Effect]:
         loop.displace(decision.id)
     pinned = loop.campaigns.pinned_by(left.decisions)
     standing = Standing(sends=left.standing.sends, suppressed=left.standing.suppressed)
-    moved = Engagement(standing, left.decisions, pinned=pinned)
+    moved = Engagement(standing, left.decisions, pinned=pinned, inbox=left.inbox)
     yield _merge_in(tenant, row, moved, max(decision.at for decision in left.decisions))
 
 

@@ -38,6 +38,9 @@ from whisperer.vocabulary.units import MICROS
 BY_LINK = "unsubscribe link"
 """Source of a consent statement made by a link."""
 
+BY_REPLY = "reply"
+"""Source of a consent statement made by a reply, and the detail of its outcome."""
+
 MOST_IMMATURE = 256
 """Decisions of one user beyond which the oldest open window closes early; about 0.4 MB."""
 
@@ -191,6 +194,18 @@ class Loop:
         decision.status, decision.reason, decision.closed_at, decision.event = status, reason, now, b""
         if decision.chosen_at >= 0:
             self._open_window(decision, now)
+
+    def reopen(self, decision: Decision, status: DecisionStatus) -> None:
+        """Take back that a decision was refused; its window opens again when it is closed."""
+        assert decision.status == DecisionStatus.REFUSED, f"{decision.id} was not refused"
+        assert not decision.matured, f"what {decision.id} earned is final"
+        account = self.account(decision.campaign)
+        account.pending += 1
+        account.refused[decision.reason] -= 1
+        if not account.refused[decision.reason]:
+            del account.refused[decision.reason]
+        decision.status, decision.reason, decision.closed_at = status, "", -1
+        decision.early_at = decision.mature_at = -1
 
     def refuse(self, decision: Decision, reason: str, now: int) -> None:
         """Close an open decision as refused, without an answer from a provider."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from whisperer.events.types import RESERVED_NAME
 from whisperer.ids import N_PARTITIONS, Partition, TenantId, UserKey, message_hash, partition_of, tenant_seed
+from whisperer.journeys.inbox import fitted
 from whisperer.profiles.population import LIVE, Population
 from whisperer.profiles.traits import Written
 from whisperer.shard.records import Letter, LetterBody, ScoreModelChosen
@@ -142,6 +143,14 @@ class Tenant:
             return
         for reason, n_refused in written.refused.items():
             self.counters[f"{REFUSED_TRAITS}{reason}"] += n_refused
+
+    def fit_inbox(self, row: int, now: int) -> None:
+        """Make a user's inbox fit its bound, and count the entries that had to make room."""
+        held = self.loop.engagements.get(row)
+        if held is not None and held.inbox:
+            held.inbox, n_over = fitted(held.inbox, now)
+            if n_over:
+                self.counters["dropped.inbox_full"] += n_over
 
     def touch(self, rows: NDArray[np.int64]) -> None:
         """Mark users as changed, just before or just after they change."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import msgspec
 
 from whisperer.eligibility.standing import Standing
@@ -17,6 +19,21 @@ class ScoresView(msgspec.Struct):
     engagement: float | None
     model: str
     at: int
+
+
+class Located(NamedTuple):
+    """Say where a key leads: `moved_to` is the key it was merged into, None for a live user."""
+
+    key: UserKey
+    moved_to: UserKey | None
+
+
+class EventView(msgspec.Struct, gc=False):
+    """Show the event behind an entry of the timeline; ``payload`` is the client's JSON."""
+
+    message_id: str
+    received_at: int
+    payload: bytes
 
 
 class UserView(msgspec.Struct):
@@ -47,11 +64,7 @@ class UserView(msgspec.Struct):
     """Trait names that the profile holds, removed ones included."""
     traits_bytes: int = 0
     """Bytes that the traits take of :data:`whisperer.profiles.traits.MAX_BYTES`."""
-
-
-class EventView(msgspec.Struct):
-    """Show the event behind an entry of the timeline; ``payload`` is the client's JSON."""
-
-    message_id: str
-    received_at: int
-    payload: bytes
+    shown_by: int = -1
+    """The shard that answers."""
+    recent: list[EventView | None] = []
+    """The events behind the timeline, entry by entry: None where it is not in the memory of the shard that answers."""

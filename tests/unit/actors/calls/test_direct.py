@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import stat
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,8 +20,11 @@ from actors.calls.partition_map import PartitionMap
 from actors.calls.shards import CallStatus, ShardCalls
 from actors.calls.socket_client import CallFailedError, DirectConnection, connect
 from actors.calls.socket_frames import MOST_BYTES, PREFIX, decode_answer, frame
-from actors.calls.socket_server import DirectServer
+from actors.calls.socket_server import READ_BYTES, DirectServer, _Caller
+from actors.calls.user_views import document
+from whisperer.eligibility.standing import Standing
 from whisperer.shard.views.decision import DecisionBrief
+from whisperer.shard.views.user import UserView
 
 TRACE = [("request", "trace")]
 
@@ -225,3 +230,106 @@ async def test_a_shard_on_another_machine_is_asked_through_ray() -> None:
     shards = OneShard(None)
     assert await shards.ask(0, *ASKED, timeout_s=5.0) == (CallStatus.OK, [DecisionBrief(id="dec_2", status="sent")])
     assert shards.through_ray == [("ask", (3, *ASKED))]
+
+
+def a_view() -> UserView:
+    return UserView(
+        "u:ann",
+        traits={"plan": msgspec.Raw(b'{"a" : 1e2}')},
+        features={"n": 1, "share": 0.1, "none": None},
+        daily_counts=[("x", 1, 2)],
+        standing=Standing(),
+    )
+
+
+async def test_a_user_comes_over_the_socket_as_they_are(tmp_path: Path) -> None:
+    async def user_document(*arguments: Any) -> Any:
+        return CallStatus.OK, document(a_view())
+
+    server = DirectServer(tmp_path / "s", {"user_document": user_document}, Calls().run)
+    await server.start()
+    shards = OneShard((str(server.path), server.token))
+    found = await shards.user("acme", 1, "u:ann", None)
+    assert found == a_view()
+    assert bytes(found.traits["plan"]) == b'{"a" : 1e2}'
+    assert shards.through_ray == []
+    server.close()
+    shards._forget_way(0)
+
+
+async def test_a_shard_of_the_release_before_is_asked_through_ray_and_only_tried_once(tmp_path: Path) -> None:
+    server = DirectServer(tmp_path / "s", {}, Calls().run)
+    await server.start()
+    shards = OneShard((str(server.path), server.token))
+    for _ in range(2):
+        assert (await shards._call_any_way(0, "payloads", ("acme", [], True), timeout_s=5.0))[0] == CallStatus.OK
+    assert [method for method, _ in shards.through_ray] == ["payloads"] * 2
+    assert shards._direct[0] is not None
+    assert shards._direct[0].lacks == {"payloads"}
+    server.close()
+    shards._forget_way(0)
+
+
+class Written:
+    """A transport that only keeps what is written."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+
+    def write(self, data: bytes) -> None:
+        self.data += data
+
+    def writelines(self, parts: list[bytes]) -> None:
+        self.data += b"".join(parts)
+
+    def is_closing(self) -> bool:
+        return False
+
+    def abort(self) -> None:
+        raise AssertionError("the connection was refused")
+
+
+def answers_in(data: bytes) -> list[Any]:
+    found, at = [], 0
+    while at < len(data):
+        n_bytes, _ = PREFIX.unpack_from(data, at)
+        found.append(decode_answer(data[at + PREFIX.size : at + PREFIX.size + n_bytes]))
+        at += PREFIX.size + n_bytes
+    return found
+
+
+@given(
+    tails=st.lists(
+        st.sampled_from([0, 1, 700, READ_BYTES - 60, READ_BYTES, READ_BYTES + 1, 3 * READ_BYTES]), max_size=9
+    ),
+    cuts=st.lists(st.integers(1, 2 * READ_BYTES), min_size=1, max_size=9),
+)
+def test_frames_are_read_whole_however_they_come_in(tails: list[int], cuts: list[int]) -> None:
+    sent = bytearray(frame("the token"))
+    for number, size in enumerate(tails, 1):
+        sent += frame((number, [], "echo", [number]), size) + bytes([number]) * size
+
+    async def read() -> bytes:
+        server = DirectServer(Path("s"), Shard().methods, Calls().run)
+        server.token = "the token"
+        caller, transport = _Caller(server), Written()
+        caller.connection_made(transport)  # type: ignore[arg-type]
+        at = 0
+        lengths = itertools.cycle(cuts)
+        while at < len(sent):
+            most = next(lengths)
+            room = caller.get_buffer(-1)
+            n = min(most, len(room), len(sent) - at)
+            room[:n] = sent[at : at + n]
+            room.release()
+            caller.buffer_updated(n)
+            at += n
+            await asyncio.sleep(0)
+        await asyncio.gather(*caller._answers)
+        await asyncio.sleep(0)
+        return bytes(transport.data)
+
+    welcome, *answers = answers_in(asyncio.run(read()))
+    assert welcome == (0, "", None)
+    expected = [[[n]] + ([bytes([n]) * size] if size else []) for n, size in enumerate(tails, 1)]
+    assert [answer[1] for _, _, answer in sorted(answers)] == expected

@@ -99,6 +99,7 @@ SECRETS = [
         ("postgresql+psycopg://u:hunter2secret@db/x?password=hunter2secret", "hunter2secret"),
         ("https://hook.example/x?token=hunter2secret&a=1", "hunter2secret"),
         ("GET /m/u/eyJhbGciOiJub25lIn0.abcdefghijkl failed", "eyJhbGciOiJub25lIn0.abcdefghijkl"),
+        ("POST /v1/callbacks/smtp/q1cJ9kFb0yT3vXo2abcd failed", "q1cJ9kFb0yT3vXo2abcd"),
     ],
 )
 def test_secrets_and_addresses_are_hidden_wherever_they_stand(folder: Path, text: str, secret: str) -> None:

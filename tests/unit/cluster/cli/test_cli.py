@@ -15,9 +15,15 @@ from typing import Any, NamedTuple
 import pytest
 from typer.main import get_command
 
+from cluster import settings
 from cluster.cli import answers, entry, exit_codes, output
 from cluster.cli.app import Commands, app
 from cluster.cli.report import print_report
+from cluster.control_plane import ControlPlane
+from cluster.launch import installation
+from cluster.launch.installation import Installation
+from cluster.launch.ports import ports_of_block
+from tests.support.postgres_stand import PostgresServer
 
 COMMANDS = [
     *(
@@ -31,13 +37,40 @@ COMMANDS = [
         "key create",
         "key list",
         "key revoke",
+        "key rotate",
     ),
+    *(f"member {name}" for name in ("invite", "list", "change", "remove")),
+    *(f"role {name}" for name in ("list", "show", "create", "delete")),
+    *(f"tenant {name}" for name in ("environment create", "environment list", "settings show", "settings set")),
+    *(f"report {name}" for name in ("save", "list", "run", "delete")),
+    *("tenant settings rotate", "user token"),
+    *(f"token {name}" for name in ("create", "list", "revoke", "rotate-key")),
+    *(f"person {name}" for name in ("list", "reset", "totp", "disable")),
+    *(f"issuer {name}" for name in ("add", "list", "remove")),
     *("segment list", "segment publish", "segment show", "segment archive", "user show", "user export", "user erase"),
     *("shards list", "shards move"),
     *(f"campaign {name}" for name in ("list", "show", "create", "publish", "pause", "resume", "end", "report")),
-    *("template list", "template put", "template show", "template preview", "channel list", "channel set"),
+    *(
+        "template list",
+        "template put",
+        "template show",
+        "template preview",
+        "template lint",
+        "template translations export",
+        "template translations import",
+        "channel list",
+        "channel set",
+    ),
     *("report", "simulate", "train", "user consent", "decision show"),
-    *(f"policy {name}" for name in ("list", "show", "register", "promote", "rollback", "history")),
+    *(f"policy {name}" for name in ("list", "show", "register", "promote", "rollback", "history", "submit", "diff")),
+    *(
+        f"{kind} {name}"
+        for kind in ("campaign", "template", "segment")
+        for name in ("draft", "submit", "publish", "history", "diff", "rollback")
+        if (kind, name) not in (("campaign", "publish"), ("segment", "publish"))
+    ),
+    *(f"{kind} bulk" for kind in ("campaign", "template", "segment")),
+    *(f"review {name}" for name in ("list", "show", "approve", "reject", "withdraw")),
 ]
 HEAVY = {"ray", "sqlalchemy", "alembic", "numba", "pyarrow", "duckdb", "fastapi"}
 """What no help needs, nor a command that asks a running installation."""
@@ -80,7 +113,9 @@ def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 
 
 @pytest.fixture
-def acme(cli: Cli) -> Cli:
+def acme(cli: Cli, plane_url: str, monkeypatch: pytest.MonkeyPatch) -> Cli:
+    """With a tenant, in each of the two databases."""
+    monkeypatch.setenv("WHISPERER_CONTROL_PLANE_URL", plane_url)
     cli.json("tenant", "create", "acme")
     return cli
 
@@ -173,6 +208,53 @@ def test_a_port_that_is_taken_is_reported_before_anything_starts(cli: Cli) -> No
         done = cli("up", "--port", str(server.getsockname()[1]))
     assert done.returncode == exit_codes.REFUSED
     assert "choose another with --port" in done.stderr
+
+
+def test_a_database_given_to_up_is_that_of_every_command_also_while_nothing_runs(
+    cli: Cli, postgres: PostgresServer
+) -> None:
+    with postgres.lent() as url:
+        record = installation.load_or_create(cli.data_dir)
+        record.remembered = {"control_plane.url": url}
+        record.save()
+        made = cli.json("tenant", "create", "acme")
+        with ControlPlane(url) as plane:
+            assert [tenant.id for tenant in plane.list_tenants()] == [made["id"]]
+    assert not (cli.data_dir / "control.db").exists()
+
+
+@pytest.mark.parametrize("database", ["mysql://u:hunter2@h/d", "hunter2"])
+def test_a_database_that_cannot_be_is_refused_without_showing_its_password(cli: Cli, database: str) -> None:
+    done = cli("up", "--database", database)
+    assert (done.returncode, "hunter2" in done.stderr) == (exit_codes.USAGE, False)
+    assert "postgresql://" in done.stderr
+
+
+def test_a_database_that_does_not_answer_is_reported_with_what_to_check(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    monkeypatch.setenv("WHISPERER_CONTROL_PLANE_URL", f"postgresql://ada:hunter2@127.0.0.1:{port}/x")
+    done = cli("tenant", "create", "acme")
+    assert (done.returncode, "hunter2" in done.stderr) == (exit_codes.NOT_RUNNING, False)
+    assert "refused" in done.stderr
+    assert "control_plane.url" in done.stderr
+
+
+def test_a_running_installation_refuses_another_database_without_showing_passwords(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = installation.load_or_create(cli.data_dir)
+    now = "postgresql://ada:hunter2@h/x"
+    record.settings = settings.load(cli.data_dir, options={"control_plane.url": now}, environment={})
+    record.ports = ports_of_block(7, 8000)
+    record.save()
+    monkeypatch.setattr(Installation, "running", True)
+    done = cli("up", "--database", "postgresql://ada:hunter3@h/x")
+    assert done.returncode == exit_codes.REFUSED
+    assert "postgresql://ada:***@h/x" in done.stderr
+    assert "hunter" not in done.stderr
 
 
 def test_a_bug_is_not_hidden_behind_a_message(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -350,8 +432,8 @@ def test_a_command_is_listed_with_the_first_paragraph_of_its_help(name: str) -> 
 @pytest.mark.parametrize(
     ("words", "offered"),
     [
-        ("whisperer t", {"train", "tenant", "template"}),
-        ("whisperer tenant ", {"create", "list"}),
+        ("whisperer tenant ", {"create", "list", "environment", "settings"}),
+        ("whisperer t", {"train", "tenant", "template", "tls", "token"}),
         ("whisperer key create --kind ", {"write", "secret"}),
     ],
 )
@@ -359,3 +441,103 @@ def test_a_shell_completes_commands_and_their_options(words: str, offered: set[s
     place = str(len(words.split(" ")) - 1)
     done = run(_WHISPERER_COMPLETE="complete_bash", COMP_WORDS=words, COMP_CWORD=place)
     assert set(done.stdout.split()) == offered
+
+
+def test_a_key_is_limited_rotated_and_listed_by_its_state(acme: Cli) -> None:
+    of_acme = ("--tenant", "acme")
+    limits = ("--scope", "users:read", "--scope", "campaigns:*", "--expires", "90d", "--address", "10.0.0.0/8")
+    made = acme.json("key", "create", *of_acme, "--kind", "secret", *limits)
+    (listed,) = acme.json("key", "list", *of_acme, "--state", "active")
+    assert listed["scopes"] == ["campaigns:publish", "campaigns:read", "campaigns:write", "users:read"]
+    assert (listed["addresses"], listed["state"]) == (["10.0.0.0/8"], "active")
+    assert listed["expires_at"] - listed["created_at"] == pytest.approx(90 * 86_400_000, abs=60_000)
+    new = acme.json("key", "rotate", made["id"], "--overlap", "0", "--expires", "2099-01-01T00:00:00Z")
+    assert [key["id"] for key in acme.json("key", "list", *of_acme, "--state", "active")] == [new["id"]]
+    assert [key["id"] for key in acme.json("key", "list", *of_acme, "--state", "expired")] == [made["id"]]
+    for wrong in (("--expires", "soon"), ("--scope", "users:fly"), ("--address", "here")):
+        assert acme("key", "create", *of_acme, "--kind", "secret", *wrong).returncode == exit_codes.USAGE
+    assert acme("key", "rotate", made["id"], "--overlap", "1y").returncode == exit_codes.USAGE
+
+
+def test_people_are_invited_by_a_token_on_stdout(acme: Cli) -> None:
+    of_acme = ("--tenant", "acme")
+    done = acme("member", "invite", "ada@example.com", *of_acme, "--role", "marketer")
+    assert re.fullmatch(r"inv_[\w-]{43}\n", done.stdout)
+    (invited,) = acme.json("member", "list", *of_acme, "--invited")
+    assert (invited["email"], invited["state"], invited["token"]) == ("ada@example.com", "open", None)
+    assert done.stdout.strip() not in acme("member", "list", *of_acme, "--invited").stdout
+    again = acme("member", "invite", "ada@example.com", *of_acme, "--role", "marketer")
+    assert again.returncode == exit_codes.REFUSED
+    assert acme.json("member", "remove", invited["id"], *of_acme)["revoked_at"] is not None
+    assert acme.json("member", "list", *of_acme) == []
+    assert acme("member", "change", "ada@example.com", *of_acme, "--role", "admin").returncode == exit_codes.NOT_FOUND
+    assert acme("member", "invite", "ada", *of_acme, "--role", "admin").returncode == exit_codes.USAGE
+
+
+def test_roles_environments_and_settings_are_set_while_nothing_runs(acme: Cli) -> None:
+    of_acme = ("--tenant", "acme")
+    acme.json("role", "create", "copywriter", *of_acme, "--permission", "templates:*")
+    replaced = acme.json("role", "create", "copywriter", *of_acme, "--permission", "templates:read", "--replace")
+    assert replaced["permissions"] == ["templates:read"]
+    assert [r["name"] for r in acme.json("role", "list", *of_acme) if not r["built_in"]] == ["copywriter"]
+    assert acme.json("role", "show", "owner", *of_acme)["built_in"]
+    assert acme("role", "delete", "copywriter", *of_acme).returncode == exit_codes.OK
+    assert acme("role", "delete", "owner", *of_acme).returncode == exit_codes.REFUSED
+    assert acme.json("tenant", "environment", "create", "acme", "test")["name"] == "acme.test"
+    found = acme.json("tenant", "environment", "list", "acme.test")
+    assert [one["environment"] for one in found] == ["live", "test"]
+    assert acme.json("key", "create", "--tenant", "acme.test", "--kind", "write")["key"].startswith("wk_")
+    told = ("--tier", "pro", "--approval", "--origin", "https://app.example.com")
+    acme.json("tenant", "settings", "set", "acme", *told)
+    settings = acme.json("tenant", "settings", "show", "acme.test")
+    assert (settings["tier"], settings["approval"], settings["second_factor"]) == ("pro", True, False)
+    assert settings["origins"] == ["https://app.example.com"]
+    changed = acme.json("tenant", "settings", "set", "acme", "--no-origins", "--no-approval", "--tier", "")
+    assert (changed["tier"], changed["approval"], changed["origins"]) == (None, False, [])
+    assert acme("tenant", "settings", "set", "acme", "--tier", "gold").returncode == exit_codes.USAGE
+    first, second = (acme("tenant", "settings", "rotate", "acme", "--overlap", how) for how in ("24h", "24h"))
+    assert "No token made before works" in first.stderr
+    assert "work until" in second.stderr
+
+
+def test_a_campaign_is_reported_without_the_word_show(acme: Cli) -> None:
+    for words in (("report", "welcome"), ("report", "show", "welcome"), ("report", "run", "welcome")):
+        assert acme(*words, "--tenant", "acme").returncode == exit_codes.NOT_RUNNING
+
+
+def test_a_draft_goes_live_by_commands_and_an_older_version_comes_back(acme: Cli) -> None:
+    of_acme = ("--tenant", "acme")
+    texts = ["Hello", "Hello\nagain"]
+    for n, text in enumerate(texts, 1):
+        body = {"channel": "sms", "locales": {"en": {"text": text}}}
+        draft = acme.json("template", "draft", "hello", "-", *of_acme, stdin=json.dumps(body))
+        assert draft == acme.json("template", "draft", "hello", *of_acme)
+        if n == 2:
+            shown = acme("template", "diff", "hello", *of_acme)
+            assert ("  +again" in shown.stdout, "from version 1 to the draft" in shown.stderr) == (True, True)
+            assert "\x1b" not in shown.stdout  # colours are for terminals
+        assert acme.json("template", "publish", "hello", *of_acme)["version"] == n
+    assert acme.json("template", "rollback", "hello", "--to", "1", *of_acme)["version"] == 3
+    history = acme.json("template", "history", "hello", *of_acme)
+    assert [(one["version"], one["rolled_back_to"]) for one in history] == [(3, 1), (2, None), (1, None)]
+    assert acme("template", "draft", "hello", *of_acme).returncode == exit_codes.NOT_FOUND
+    assert acme("template", "diff", "hello", "--from", "yesterday", *of_acme).returncode == exit_codes.USAGE
+
+
+def test_the_operator_lists_reviews_and_approves_none_of_their_own(acme: Cli) -> None:
+    of_acme = ("--tenant", "acme")
+    predicate = json.dumps({"event": "Order Completed"})
+    acme.json("segment", "draft", "regulars", "-", *of_acme, stdin=predicate)
+    review = acme.json("segment", "submit", "regulars", "--note", "as agreed", *of_acme)
+    assert [one["id"] for one in acme.json("review", "list", *of_acme)] == [review["id"]]
+    shown = acme("review", "show", review["id"], *of_acme)
+    assert ("as agreed" in shown.stderr, "Order Completed" in shown.stdout) == (True, True)
+    for action in ("approve", "reject"):
+        done = acme("review", action, review["id"], *of_acme)
+        assert (done.returncode, "somebody else" in done.stderr) == (exit_codes.REFUSED, True)
+    assert acme.json("review", "withdraw", review["id"], *of_acme)["state"] == "withdrawn"
+    assert acme.json("review", "list", *of_acme) == []
+    assert len(acme.json("review", "list", "--all", *of_acme)) == 1
+    assert acme.json("segment", "publish", "regulars", *of_acme)["version"] == 1
+    acme.json("segment", "draft", "regulars", "-", *of_acme, stdin=predicate)
+    assert acme.json("segment", "draft", "regulars", "--delete", *of_acme)["deleted"] is True

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +14,7 @@ from cluster.control_plane import ControlPlane, Policy, policies, policy_record
 from cluster.control_plane.documents import StepNeeds, policy_document
 from cluster.control_plane.etags import StaleError
 from cluster.control_plane.models import PolicyEventRow, PolicyVersionRow
+from tests.support.keyring import KEYRING
 from whisperer.errors import ConflictError, InvariantError, NotFoundError, RequestError
 from whisperer.models.artifact import ArtifactFile, DataRange, Manifest
 from whisperer.models.errors import RolloutError
@@ -41,18 +40,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return made
 
 
-@pytest.fixture(scope="module")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Migrating a database for each test takes longer than the tests."""
-    path = tmp_path_factory.mktemp("migrated") / "control.db"
-    ControlPlane(f"sqlite:///{path}").close()
-    return path
-
-
 @pytest.fixture
-def plane(tmp_path: Path, migrated: Path) -> Iterator[ControlPlane]:
-    shutil.copy(migrated, tmp_path / "control.db")
-    with ControlPlane(f"sqlite:///{tmp_path / 'control.db'}") as plane:
+def plane(plane_url: str) -> Iterator[ControlPlane]:
+    with ControlPlane(plane_url, keyring=KEYRING) as plane:
         plane.create_tenant("acme")
         yield plane
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import sqlite3
-from pathlib import Path
 from typing import Any
 
 import pytest
-from alembic import command
-from alembic.config import Config
 from msgspec.structs import replace
 from sqlalchemy.orm import Session
 
-from cluster.control_plane import ChannelConfig, ControlPlane, database
+from cluster.control_plane import ChannelConfig, ControlPlane
 from cluster.control_plane.models import CampaignRow, ExperimentRow, TemplateRow
+from tests.support.keyring import KEYRING
 from whisperer.content.errors import TemplateError
 from whisperer.delivery.errors import ChannelError
 from whisperer.errors import ConflictError, InvariantError, NotFoundError, RequestError
@@ -30,13 +27,8 @@ SMTP = {"host": "mail.example.com", "username": "ada", "password": "hunter2", "s
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'control.db'}"
-
-
-@pytest.fixture
-def plane(url: str):
-    with ControlPlane(url) as plane:
+def plane(plane_url: str):
+    with ControlPlane(plane_url, keyring=KEYRING) as plane:
         plane.create_tenant("acme")
         plane.put_template("acme", "hello", SMS)
         yield plane
@@ -283,22 +275,3 @@ def test_a_share_that_is_none_is_refused(plane: ControlPlane, share: Any) -> Non
         with pytest.raises(RequestError) as caught:
             plane.set_experiment("acme", **{name: share})
         assert caught.value.code == "invalid_experiment"
-
-
-def test_a_database_of_the_release_before_is_brought_up_with_a_salt_for_each_tenant(url: str, tmp_path: Path) -> None:
-    engine = database.open_engine(url)
-    config = Config()
-    config.set_main_option("script_location", str(database.MIGRATIONS))
-    with database.writing(engine) as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0001")
-    engine.dispose()
-    with sqlite3.connect(tmp_path / "control.db") as old:
-        old.executemany(
-            "INSERT INTO tenants VALUES (?, ?, ?, 0)", [("tn_1", "acme", "acme"), ("tn_2", "globex", "globex")]
-        )
-    old.close()
-    with ControlPlane(url) as plane:
-        salts = {plane.experiment(name).salt for name in ("acme", "globex")}
-        assert len(salts) == 2
-        assert plane.published("acme").campaigns == []

@@ -11,10 +11,11 @@ from cluster import settings
 from cluster.errors import InstallationError, SettingsError
 from cluster.launch import gcs, ray_head, serve_config, worker_node
 from cluster.launch.gcs import GcsCommand
-from cluster.launch.installation import Installation, write_private
+from cluster.launch.installation import Installation
 from cluster.launch.pids import identify
 from cluster.launch.ports import ports_of_block
 from cluster.launch.worker_node import Node
+from cluster.private_files import write_private
 
 
 def changed(installation: Installation, **cluster: object) -> Installation:

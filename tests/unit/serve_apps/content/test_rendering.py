@@ -9,12 +9,17 @@ from typing import Any
 import msgspec
 import pytest
 
+from cluster.control_plane.tenancy.tenant_settings import TenantSettings
 from serve_apps.content import rendering
+from serve_apps.content.brands import Brands
 from serve_apps.content.rendering import Rendering
 from tests.unit.whisperer.content.requests import NOW, request, template
 from whisperer.content.message import NotRendered, Rendered, RenderRequest
+from whisperer.eligibility.suppression import address_hash
 from whisperer.errors import NotFoundError, UnavailableError
 from whisperer.feedback.links import PATHS, UNSUBSCRIBE, LinkSigner
+from whisperer.feedback.references import References
+from whisperer.ids import TenantId
 
 SIGNER = LinkSigner(b"s" * 32)
 encode = msgspec.msgpack.encode
@@ -26,6 +31,20 @@ class FakePlane:
         self.templates = templates
         self.asked: list[tuple[str, str, int]] = []
         self.down = False
+        self.changes = 1
+        self.brands: dict[str, dict[str, str]] = {}
+        self.asked_for_settings: list[str] = []
+
+    def version(self) -> int:
+        if self.down:
+            raise UnavailableError("the database does not answer")
+        return self.changes
+
+    def tenant_settings(self, tenant: str) -> TenantSettings:
+        self.asked_for_settings.append(tenant)
+        if self.down:
+            raise UnavailableError("the database does not answer")
+        return TenantSettings(brand=self.brands.get(tenant, {}))
 
     def template(self, tenant_id: str, name: str, version: int) -> dict[str, Any]:
         self.asked.append((tenant_id, name, version))
@@ -44,6 +63,8 @@ def plane() -> FakePlane:
             ("tn_1", "hello", 1): template("sms", text="one {{ user.name }}"),
             ("tn_1", "hello", 2): template("sms", text="two {{ user.name }}"),
             ("tn_2", "hello", 1): template("sms", text="other {{ user.name }}"),
+            ("tn_1", "brand", 1): template("sms", "blank", text="by {{ brand.name | default: 'nobody' }}"),
+            ("tn_2", "brand", 1): template("sms", "blank", text="by {{ brand.name | default: 'nobody' }}"),
             ("tn_1", "mail", 1): template("email", subject="Hi", html="<p>Hi</p>"),
             ("tn_1", "broken", 1): {"channel": "sms", "locales": {"en": {"text": "{{"}}},
         }
@@ -90,6 +111,38 @@ async def test_the_templates_used_last_are_kept(monkeypatch: pytest.MonkeyPatch)
     assert [version for _, _, version in source.asked] == [1, 2, 1, 2]
 
 
+async def test_a_message_knows_its_tenants_brand_and_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = plane()
+    source.brands["tn_1"] = {"name": "Acme"}
+    of = Rendering(source, SIGNER, "https://go.example")
+    of._brands = Brands(source, poll_interval_s=0)
+    asked = (request(template="brand"), request(template="brand", tenant="tn_2"))
+    for _ in range(2):
+        assert [one.parts["text"] for one in await rendered(of, *asked) if isinstance(one, Rendered)] == [
+            "by Acme",
+            "by nobody",
+        ]
+    assert sorted(source.asked_for_settings) == ["tn_1", "tn_2"], "they are kept until something changes"
+    source.brands["tn_1"], source.changes = {"name": "Acorn"}, 2
+    (changed,) = await rendered(of, asked[0])
+    assert isinstance(changed, Rendered)
+    assert changed.parts["text"] == "by Acorn"
+
+
+async def test_a_known_brand_stays_while_the_plane_does_not_answer() -> None:
+    source = plane()
+    source.brands["tn_1"] = {"name": "Acme"}
+    of = Rendering(source, SIGNER, "https://go.example")
+    of._brands = Brands(source, poll_interval_s=0)
+    await rendered(of, request(template="brand"), request())
+    source.down = True
+    (known,) = await rendered(of, request(template="brand"))
+    assert isinstance(known, Rendered)
+    assert known.parts["text"] == "by Acme"
+    with pytest.raises(UnavailableError):
+        await of._brands.of(TenantId("tn_2"))
+
+
 async def test_what_is_not_there_yet_is_asked_for_again() -> None:
     source = plane()
     of = Rendering(source, SIGNER, "https://go.example")
@@ -134,3 +187,21 @@ def test_the_value_types_load_no_template_engine() -> None:
         if isinstance(node, (ast.Import, ast.ImportFrom))
     }
     assert imports == {"__future__", "msgspec", "whisperer.ids"}
+
+
+async def test_a_message_carries_what_its_provider_s_callbacks_will_refer_to() -> None:
+    references = References(b"s" * 32)
+    of = Rendering(plane(), SIGNER, "https://go.example", references)
+    asked = request()
+    message, failed = await rendered(of, asked, request(template="nowhere"))
+    assert isinstance(message, Rendered)
+    assert isinstance(failed, NotRendered)
+    found = references.read(message.reference)
+    assert found is not None
+    assert (found.tenant, found.user_key, found.decision_id, found.channel) == (
+        asked.tenant,
+        asked.user_key,
+        asked.decision_id,
+        asked.channel,
+    )
+    assert found.address_hash == address_hash(asked.channel, asked.address)

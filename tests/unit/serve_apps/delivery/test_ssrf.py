@@ -162,3 +162,16 @@ async def test_the_connection_goes_to_the_address_that_was_checked(monkeypatch: 
     assert called == ["8.8.8.8", "1.1.1.1"]
     with pytest.raises(ForbiddenAddressError):
         await backend.connect_unix_socket("/run/docker.sock")
+
+
+async def test_what_is_sent_in_the_clear_stays_in_opened_networks() -> None:
+    async def found(host: str, port: int) -> list[str]:
+        return [host]
+
+    inside = Guard("sendgrid", open_networks=networks("10.1.0.0/16"), resolve=found).inside()
+    assert await inside.addresses("10.1.2.3", 8080) == ["10.1.2.3"]
+    for host in ("8.8.8.8", "2606:4700::1", "10.2.0.1", "127.0.0.1"):
+        with pytest.raises(ForbiddenAddressError, match="https://"):
+            await inside.addresses(host, 8080)
+    with pytest.raises(ForbiddenAddressError, match="port 22"):
+        await inside.addresses("10.1.2.3", 22)

@@ -31,7 +31,8 @@ def test_the_features_of_contact_are_those_of_the_code() -> None:
         assert CONTACT[name].unit == next(row for row in PAGE.splitlines() if f"`{name}`" in row).split(" | ")[1]
     for spec in CONTACT.values():
         assert f"`{spec.name}`" in PAGE or any(
-            f"_{channel}" in spec.name or spec.name.startswith(channel) for channel in ("sms", "push", "webhook")
+            f"_{channel}" in spec.name or spec.name.startswith(channel)
+            for channel in ("sms", "push", "webhook", "inapp")
         )
 
 

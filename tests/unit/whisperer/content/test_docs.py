@@ -14,6 +14,8 @@ from whisperer.content import errors, limits
 from whisperer.content.errors import TemplateError
 from whisperer.content.language import FILTERS, TAGS, VARIABLES
 from whisperer.content.message import Rendered
+from whisperer.content.mjml.compile import MAX_COMPILED_CHARS
+from whisperer.content.mjml.reader import MAX_ELEMENTS
 from whisperer.content.render import render
 from whisperer.content.template import parse_template
 from whisperer.feedback.links import LIFETIME_MS, MAX_URL_CHARS
@@ -48,7 +50,7 @@ def test_every_filter_writes_what_the_page_says(example: str, english: str, germ
 
 
 def test_the_filters_with_examples_are_there() -> None:
-    assert len(FILTER_ROWS) == 8
+    assert len(FILTER_ROWS) == 11
 
 
 def test_every_tag_filter_variable_and_code_is_on_the_page() -> None:
@@ -56,6 +58,19 @@ def test_every_tag_filter_variable_and_code_is_on_the_page() -> None:
     source = "".join(path.read_text() for path in Path(errors.__file__).parent.glob("*.py"))
     assert all(f"`{name}`" in PAGE for name in (*TAGS, *FILTERS, *VARIABLES, *codes))
     assert all(f'"{code}"' in source for code in codes)
+
+
+def test_every_code_of_the_lint_is_on_the_page_with_its_severity() -> None:
+    rooms = Path(errors.__file__).parent / "lint"
+    source = "".join(path.read_text() for path in rooms.glob("*.py"))
+    written = set(re.findall(r'finding\(\s*"(?:\w+)",\s*"(\w+)"', source)) | set(re.findall(r'code="(\w+)"', source))
+    written |= set(re.findall(r'else "info", "(\w+)"', source))
+    section = PAGE.split("## Lint")[1].split("## ")[0]
+    rows = re.findall(r"^\| (`.*?) \| ([a-z, ]+) \|", section, re.MULTILINE)
+    codes = {code for cell, _ in rows for code in re.findall(r"`(\w+)`", cell)}
+    assert written <= codes
+    assert all(f'"{code}"' in source for code in codes)
+    assert {severity for _, cell in rows for severity in cell.split(", ")} == {"error", "warning", "info"}
 
 
 def test_the_wrong_example_is_wrong_as_the_page_says() -> None:
@@ -83,8 +98,11 @@ def test_the_limits_on_the_page_are_those_of_the_product() -> None:
             limits.MAX_VALUE_CHARS,
             html.max_bytes,
             limits.MAX_HTML_TAGS,
+            MAX_ELEMENTS,
+            MAX_COMPILED_CHARS,
             text.max_bytes,
             CHANNELS["webhook"].parts[0].max_bytes,
+            CHANNELS["inapp"].parts[0].max_bytes,
             limits.MAX_TRACKED_LINKS,
             *(limit.most for channel in CHANNELS.values() for limit in channel.limits),
         ]

@@ -208,7 +208,8 @@ def test_the_unsubscribe_link_is_added_once_where_it_is_not_shown() -> None:
         ("es", "Cancelar"),
         ("ja", "配信停止"),
         ("ar", "إلغاء"),
-        ("pl", "Unsubscribe"),
+        ("pl", "Wypisz"),
+        ("sv", "Unsubscribe"),
     ],
 )
 def test_the_added_line_is_in_the_language_of_the_message(locale: str, word: str) -> None:

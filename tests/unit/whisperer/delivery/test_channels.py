@@ -33,8 +33,10 @@ def test_defaults_are_filled_in() -> None:
         "username": "",
         "password": "",
         "tls": "starttls",
+        "reply_to": "",
         "timeout_s": 15.0,
         "answer_timeout_s": 600.0,
+        "resend_unknown": False,
     }
     assert parse_channel("email", "smtp", SMTP | {"tls": "tls"})["port"] == 465
     assert parse_channel("sms", "sink", {}) == {}

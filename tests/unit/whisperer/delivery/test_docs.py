@@ -4,18 +4,33 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from actors.shard.loop import deliverer as delivering
 from actors.shard.loop import engagement_loop as engaging
 from cluster.launch import serve_config
-from serve_apps.delivery import deliveries, provider, sink, smtp, webhook
+from serve_apps.delivery import (
+    deliveries,
+    exchange,
+    fcm,
+    provider,
+    sendgrid,
+    ses,
+    sink,
+    smtp,
+    sns,
+    twilio,
+    web_push_encryption,
+)
+from serve_apps.delivery.answers import Fault
 from whisperer.delivery import dispatch, schedule
 from whisperer.delivery.channels import is_repeatable
+from whisperer.delivery.providers import reading
 from whisperer.delivery.providers import smtp as smtp_settings
 from whisperer.delivery.webhooks import MAX_PAYLOAD_BYTES
-from whisperer.vocabulary.channels import WITHIN_A_DAY_S, WITHIN_THREE_DAYS_S
+from whisperer.vocabulary.channels import CHANNELS, WITHIN_A_DAY_S, WITHIN_THREE_DAYS_S
 
 PAGE = (Path(__file__).parents[4] / "docs" / "delivery.md").read_text()
 UNIT_S = {"": 1, "s": 1, "min": 60, "h": 3600}
@@ -40,35 +55,58 @@ def test_every_status_is_told(status: str) -> None:
 
 def test_a_limit_holds_what_is_inside_it() -> None:
     """Every layer above a send allows what the layers below may take."""
-    handing_over_s = provider.ADMISSION_S + 2 * smtp_settings.MAX_TIMEOUT_S
+    handing_over_s = provider.ADMISSION_S + 2 * reading.MAX_TIMEOUT_S
     assert handing_over_s + smtp_settings.MAX_ANSWER_TIMEOUT_S < deliveries.MAX_SEND_S
-    assert provider.ADMISSION_S + 2 * webhook.TIMEOUT_S < deliveries.MAX_SEND_S
+    assert provider.ADMISSION_S + 2 * exchange.TIMEOUT_S < deliveries.MAX_SEND_S
     assert deliveries.ROUTE_S + deliveries.MAX_SEND_S < engaging.DISPATCH_TIMEOUT_S
     assert serve_config.DELIVERY_GRACE_S >= engaging.DISPATCH_TIMEOUT_S
 
 
-def test_only_mail_is_not_sent_again_after_an_unknown_outcome() -> None:
-    assert is_repeatable("email") is False
-    assert all(is_repeatable(channel) for channel in ("sms", "push", "webhook"))
+def test_only_calls_of_webhooks_and_the_inbox_are_made_again_after_a_planned_stop() -> None:
+    assert [channel for channel in CHANNELS if is_repeatable(channel)] == ["webhook", "inapp"]
+
+
+@pytest.mark.parametrize("told", [sendgrid, ses, twilio, sns, fcm], ids=lambda told: told.PROVIDER)
+def test_the_codes_told_of_an_api_are_those_of_the_code(told: Any) -> None:
+    rows = PAGE.partition("| provider | about the address | about the account | busy |")[2].partition("\n\n")[0]
+    [row] = re.findall(rf"^\| `{told.PROVIDER}` \| (.*) \|$", rows, re.MULTILINE)
+    cells = row.split(" | ")
+    for fault, cell in zip((Fault.ADDRESS, Fault.ACCOUNT, Fault.BUSY), cells, strict=True):
+        known = {word for code, about in told.FAULTS.items() if about is fault for word in code.split()}
+        written = set(re.findall(r"`([\w.]+)`|\b(\d{5})\b", cell))
+        words = {one or other for one, other in written} - {"InvalidParameter"}
+        if told is sendgrid:
+            words = {word.rpartition(".")[2] for word in words} | ({"to"} if "…to" in cell else set())
+        assert words == known, (fault, words ^ known)
+
+
+@pytest.mark.parametrize("told", [sendgrid, ses, twilio, sns, fcm], ids=lambda told: told.PROVIDER)
+def test_the_providers_told_of_in_the_table_of_apis_have_their_own_limits(told: Any) -> None:
+    handing_over_s = provider.ADMISSION_S + 2 * reading.MAX_TIMEOUT_S
+    tokens_s = 2 * reading.MAX_TIMEOUT_S if told is fcm else 0
+    assert tokens_s + handing_over_s < deliveries.MAX_SEND_S
 
 
 def test_limits_are_those_of_the_code() -> None:
     for told in (
         f"newest {sink.KEEP:,} messages",
         f"at most {MAX_PAYLOAD_BYTES // 1024} KB",
-        f"| webhook: its answer | {webhook.TIMEOUT_S:g} s |",
-        f"| webhook: connect, until all of the request is sent | {webhook.TIMEOUT_S:g} s |",
+        f"| webhook: its answer | {exchange.TIMEOUT_S:g} s |",
+        f"| webhook: connect, until all of the request is sent | {exchange.TIMEOUT_S:g} s |",
         f"| wait for one of a channel's connections | {provider.ADMISSION_S:g} s |",
         f"`answer_timeout_s` ({smtp_settings.MAX_ANSWER_TIMEOUT_S:g} s: RFC 5321",
         f"| the delivery application: who carries a channel | {deliveries.ROUTE_S:g} s |",
         f"| the delivery application: a whole send | {deliveries.MAX_SEND_S:g} s,",
         f"| a shard: silence of the delivery application | {engaging.DISPATCH_TIMEOUT_S:g} s |",
-        f"8 (`smtp`) or {webhook.MAX_CONNECTIONS} (`webhook`) connections",
+        f"{smtp.MAX_CONNECTIONS} (`smtp`) or {exchange.MAX_CONNECTIONS} (over HTTP) connections",
+        f"together at most {fcm.MAX_BYTES} bytes",
+        f"as JSON, at most {web_push_encryption.MAX_CONTENT_BYTES} bytes",
+        f"a tag holds {ses.MAX_TAG_CHARS} letters",
         f"at most {delivering.MAX_UNDER_WAY} of its messages under way, {delivering.MAX_BATCH} while",
         f"newest {deliveries.REMEMBERED:,} that it answered",
-        f"{webhook.MAX_RESPONSE_BYTES // 1024} KB are read",
+        f"{exchange.MAX_RESPONSE_BYTES // 1024} KB are read",
         f"At most {smtp.MAX_CONNECTIONS} connections",
-        f"`timeout_s` ({smtp_settings.DEFAULT_TIMEOUT_S:g})",
+        f"`timeout_s` ({reading.DEFAULT_TIMEOUT_S:g})",
         f"`port` ({smtp_settings.DEFAULT_PORT['starttls']}; {smtp_settings.DEFAULT_PORT['tls']} with `tls`, "
         f"{smtp_settings.DEFAULT_PORT['none']} with `none`)",
     ):

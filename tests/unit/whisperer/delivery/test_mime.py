@@ -165,3 +165,30 @@ def test_addresses_are_looked_at_once_more() -> None:
 def test_a_strange_send_key_still_makes_a_message_id() -> None:
     assert message_id("a\r\nb", "x@example.com").isascii()
     assert message_id("snd_1", "x@example.com") == "<snd_1@example.com>"
+
+
+@pytest.mark.parametrize("reference", ["rAb_-9", "r" * 256])
+def test_a_reference_goes_out_in_a_header_of_its_own(reference: str) -> None:
+    mail = read(build_email(dispatch(reference=reference), "ada@example.com", 0).as_bytes())
+    assert mail["X-Whisperer-Reference"] == reference
+
+
+@pytest.mark.parametrize("reference", ["", "r" * 257, "a\r\nBcc: eve@example.com", "a b", "ü"])
+def test_what_is_no_reference_does_not(reference: str) -> None:
+    mail = read(build_email(dispatch(reference=reference), "ada@example.com", 0).as_bytes())
+    assert mail["X-Whisperer-Reference"] is None
+    assert mail["Bcc"] is None
+
+
+def test_who_answers_reaches_whom_the_channel_names() -> None:
+    assert "Reply-To" not in build_email(dispatch(), "ada@example.com", 0)
+    wire = build_email(dispatch(), "ada@example.com", 0, 'Ré "x" <r@x.example>').as_bytes()
+    assert wire.isascii()
+    read = message_from_bytes(wire, policy=default)
+    assert read["Reply-To"].addresses[0].addr_spec == "r@x.example"
+    assert read["From"].addresses[0].addr_spec == "ada@example.com"
+
+
+def test_no_message_brings_a_reference_of_its_own() -> None:
+    with pytest.raises(UnsendableError, match="comes twice"):
+        build_email(dispatch(headers={"X-Whisperer-Reference": "r1"}), "ada@example.com", 0)

@@ -26,6 +26,7 @@ from whisperer.shard.records import (
     Outcomes,
     PartitionJoined,
     PartitionLeft,
+    Replays,
     RewardsTaken,
 )
 
@@ -41,7 +42,7 @@ STEP = st.one_of(
     st.tuples(st.just("ask"), st.sampled_from(KEYS), st.integers(0, 3)),
     st.tuples(st.just("decide"), st.sampled_from(["mail", "text", NO_SEND, ""])),
     st.tuples(st.just("receipt"), st.sampled_from([Verdict.ACCEPTED, Verdict.ACCEPTED, Verdict.RETRY, Verdict.BOUNCED, Verdict.REJECTED, Verdict.UNKNOWN]), st.booleans()),
-    st.tuples(st.just("outcome"), st.sampled_from(KEYS), st.sampled_from([OutcomeKind.OPENED, OutcomeKind.CLICKED, OutcomeKind.UNSUBSCRIBED, OutcomeKind.COMPLAINED])),
+    st.tuples(st.just("outcome"), st.sampled_from(KEYS), st.sampled_from([kind for kind in OutcomeKind if kind != OutcomeKind.CONVERTED]), st.sampled_from(["", "https://a.example/", "https://b.example/"]), st.integers(0, 3_000)),
     st.tuples(st.just("consent"), st.sampled_from(KEYS), st.booleans()),
     st.tuples(st.just("time"), st.sampled_from([1, MINUTE, 20 * MINUTE, DAY // 3])),
     st.tuples(st.just("carry"), st.booleans()),
@@ -49,6 +50,7 @@ STEP = st.one_of(
     st.tuples(st.just("move"), st.sampled_from(KEYS)),
     st.tuples(st.just("pause"), st.booleans()),
     st.tuples(st.just("learn"),),
+    st.tuples(st.just("replay"), st.sampled_from(KEYS)),
 )  # fmt: skip
 
 
@@ -89,9 +91,9 @@ class Life:
                 self.accepted += (
                     keys if status == Verdict.ACCEPTED or (status == Verdict.UNKNOWN and not repeatable) else []
                 )
-            case ("outcome", key, kind):
+            case ("outcome", key, kind, detail, ago):
                 ids = [d.id for d in world.decisions(key)][-1:] or ["dec_unknown"]
-                outcome = Outcome(key, ids[0], kind, world.now, "", "email", "marketing")
+                outcome = Outcome(key, ids[0], kind, world.now - ago, detail, "email", "marketing", b"", 2, DAY)
                 world.write(self.home(key), Outcomes(TENANT, [outcome]))
             case ("consent", key, granted):
                 world.write(self.home(key), ConsentStated(TENANT, key, "email", "marketing", granted, "test"))
@@ -105,6 +107,9 @@ class Life:
                 self.move(partition_of(key, SEED))
             case ("pause", paused):
                 self.publish("paused" if paused else "live")
+            case ("replay", key):
+                wanted = [one.id for one in world.decisions(key)]
+                world.write(self.home(key), Replays(TENANT, wanted))
             case ("learn",):
                 for shard in range(world.n):
                     log = world.shards[shard].tenant(TENANT).loop.rewards

@@ -58,8 +58,8 @@ class Play:
 
 
 @pytest.fixture(scope="module")
-def play(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Play]:
-    world = World(tmp_path_factory.mktemp("world"))
+def play(tmp_path_factory: pytest.TempPathFactory, plane_url_of_module: str) -> Iterator[Play]:
+    world = World(tmp_path_factory.mktemp("world"), plane_url_of_module)
     made = Play(world)
     yield made
     made.runner.close()
@@ -69,8 +69,9 @@ def play(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Play]:
 CONSENT = {"channel": "email", "granted": True}
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(ids)
+@example("export")
 @example("acme/export")
 @example("..")
 def test_any_id_reaches_exactly_its_user_by_every_route(play: Play, user_id: str) -> None:
@@ -81,6 +82,11 @@ def test_any_id_reaches_exactly_its_user_by_every_route(play: Play, user_id: str
             assert play.who("GET", f"/users/{path}/export", prefix=prefix) == [user_id]
             assert play.who("POST", f"/users/{path}/consent", CONSENT, prefix=prefix) == [user_id]
             assert play.who("DELETE", f"/users/{path}", prefix=prefix) == [user_id]
+        for named in (f"user_id={raw(user_id)}", f"user_id={quote(user_id, safe='')}"):
+            assert play.who("GET", f"/users?{named}", prefix=prefix) == [user_id]
+            assert play.who("GET", f"/users/export?{named}", prefix=prefix) == [user_id]
+            assert play.who("POST", f"/users/consent?{named}", CONSENT, prefix=prefix) == [user_id]
+            assert play.who("DELETE", f"/users?{named}", prefix=prefix) == [user_id]
 
 
 @settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
@@ -105,6 +111,42 @@ def test_an_id_is_never_taken_for_an_operation(play: Play, user_id: str) -> None
     assert not play.world.shards.called("erase")
 
 
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@given(ids, ids)
+def test_a_user_is_named_once_or_not_at_all(play: Play, user_id: str, other: str) -> None:
+    named = f"user_id={raw(other)}"
+    for method, path, body in (
+        ("GET", f"/users/{raw(user_id)}?{named}", None),
+        ("DELETE", f"/users/{raw(user_id)}?{named}", None),
+        ("GET", f"/users/{raw(user_id)}/export?{named}", None),
+        ("POST", f"/users/{raw(user_id)}/consent?{named}", CONSENT),
+        ("GET", f"/users?{named}&user_id=b", None),
+        ("GET", f"/users?{named}&sort=score", None),
+        ("GET", f"/users/export?{named}&as_of=2026-01-01", None),
+    ):
+        if path == f"/users/{raw('export')}?{named}" and method == "GET":
+            continue  # that is how the export of the other is asked for
+        if path == f"/users/{raw('consent')}?{named}" and method == "POST":
+            continue
+        play.asked.clear()
+        answer = play.runner.run(play.acme(method, path, body))
+        assert answer.status_code == 400, (path, answer.text)
+        assert answer.json()["code"] in ("unknown_parameter", "repeated_parameter")
+        assert not play.asked
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/users?user_id=", 422), ("DELETE", "/users?user_id=", 422), ("DELETE", "/users", 422),
+     ("GET", "/users/export?user_id=", 422), ("POST", "/users/consent?user_id=", 422), ("POST", "/users/consent", 422)],
+)  # fmt: skip
+def test_an_empty_id_names_nobody(play: Play, method: str, path: str, status: int) -> None:
+    play.asked.clear()
+    answer = play.runner.run(play.acme(method, path, CONSENT if method == "POST" else None))
+    assert (answer.status_code, answer.json()["code"]) == (status, "invalid_request")
+    assert not play.asked
+
+
 @given(st.lists(ids, min_size=1, max_size=4))
 def test_segments_stay_apart_and_come_back_whole(segments: list[str]) -> None:
     path = routed(("/" + "/".join(map(raw, segments))).encode())
@@ -114,6 +156,11 @@ def test_segments_stay_apart_and_come_back_whole(segments: list[str]) -> None:
 def test_a_path_that_is_not_utf_8_names_nobody() -> None:
     assert routed(b"/v1/users/%FF") == NOWHERE
     assert routed(b"/v1/users/%ED%A0%80") == NOWHERE
+
+
+@pytest.mark.parametrize("path", [b"/v1/users/%", b"/v1/users/a%4", b"/v1/users/%zz", b"/v1/users/%%41", b"/v1/%u0041"])
+def test_a_percent_sign_that_encodes_nothing_names_nobody(play: Play, path: bytes) -> None:
+    assert routed(path) == NOWHERE
 
 
 @pytest.mark.parametrize(

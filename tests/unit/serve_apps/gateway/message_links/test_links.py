@@ -11,13 +11,16 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from cluster.launch.front_door import CLIENT_HEADER as HEADER
 from serve_apps.gateway.http import problems
 from serve_apps.gateway.message_links import endpoints as routes
+from tests.support.readers import PHONE
 from whisperer.errors import UnavailableError
 from whisperer.feedback.links import CLICK, LIFETIME_MS, OPEN, PATHS, UNSUBSCRIBE, Link, LinkSigner
 
 NOW = 1_772_359_200_000
 SIGNER = LinkSigner(b"s" * 32)
+VOUCHED = "v" * 32
 ONE_CLICK = {"List-Unsubscribe": "One-Click"}
 
 
@@ -49,9 +52,9 @@ def journal() -> Journal:
 async def client(journal: Journal) -> AsyncIterator[httpx.AsyncClient]:
     app = FastAPI()
     problems.install(app)
-    routes.install(app, SIGNER, journal.record, now_ms=lambda: NOW + 1_000)
+    routes.install(app, SIGNER, journal.record, VOUCHED, now_ms=lambda: NOW + 1_000)
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="https://go.example") as made:
+    async with httpx.AsyncClient(transport=transport, base_url="https://go.example", headers=PHONE) as made:
         yield made
 
 
@@ -83,13 +86,33 @@ async def test_a_click_leads_where_it_was_signed_for(client: httpx.AsyncClient, 
     assert journal.seen == [("u:ada", "dec_1", "clicked")]
 
 
-@pytest.mark.parametrize("kind", [OPEN, CLICK, UNSUBSCRIBE])
-async def test_who_only_looks_at_the_headers_has_done_nothing(
-    client: httpx.AsyncClient, journal: Journal, kind: str
+@pytest.mark.parametrize(("kind", "seen"), [(OPEN, ["auto_opened"]), (CLICK, ["auto_clicked"]), (UNSUBSCRIBE, [])])
+async def test_who_only_looks_at_the_headers_is_a_program(
+    client: httpx.AsyncClient, journal: Journal, kind: str, seen: list[str]
 ) -> None:
     answer = await client.head(path(kind))
     assert answer.status_code == (302 if kind == CLICK else 200)
-    assert not journal.seen
+    assert [kind for _, _, kind in journal.seen] == seen
+
+
+@pytest.mark.parametrize(
+    ("headers", "seen"),
+    [
+        ({}, ["opened", "clicked"]),
+        ({"User-Agent": "Barracuda Sentinel (EE)"}, ["auto_opened", "auto_clicked"]),
+        ({"User-Agent": ""}, ["auto_opened", "auto_clicked"]),
+        ({HEADER: f"{VOUCHED} 104.47.1.2"}, ["auto_opened", "auto_clicked"]),
+        ({HEADER: f"{VOUCHED} 17.58.1.2"}, ["auto_opened", "clicked"]),
+        ({HEADER: "forged 104.47.1.2"}, ["opened", "clicked"]),
+        ({"X-Forwarded-For": "104.47.1.2"}, ["opened", "clicked"]),
+    ],
+)
+async def test_a_program_is_told_from_a_reader_by_what_it_says_and_where_it_is(
+    client: httpx.AsyncClient, journal: Journal, headers: dict[str, str], seen: list[str]
+) -> None:
+    assert (await client.get(path(OPEN), headers=headers)).status_code == 200
+    assert (await client.get(path(CLICK), headers=headers)).status_code == 302
+    assert [kind for _, _, kind in journal.seen] == seen
 
 
 @pytest.mark.parametrize("kind", [CLICK, UNSUBSCRIBE])

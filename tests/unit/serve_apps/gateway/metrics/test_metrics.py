@@ -115,6 +115,9 @@ def measures(replica: str = "r1") -> Measures:
     made.levels = {"queued_events": lambda: 5, "in_flight_bytes": lambda: 6}
     made.answered("/v1/batch", "POST", 200, 0.02, 200_000)
     made.called("ingest", "answered", 0.004)
+    made.called_deprecated("/v1/old", "tn_1")
+    made.heard("smtp", "taken", 2)
+    made.heard("smtp", "forged", 0)
     made.call_events.observe(500)
     return made
 

@@ -9,7 +9,7 @@ import msgspec
 
 from cluster.control_plane.documents import DataSpan, PolicyEventDocument, StepNeeds, VersionDocument
 from serve_apps.delivery.sink import SinkCounts
-from serve_apps.gateway.pages.documents import CampaignPage, SinkPage
+from serve_apps.gateway.pages.documents import CampaignPage, SinkPage, TemplatePage
 from serve_apps.gateway.pages.live_view import (
     ArmView,
     CampaignView,
@@ -28,11 +28,15 @@ from serve_apps.gateway.services.audit import (
     SentDocument,
     SuppressionDocument,
 )
+from serve_apps.gateway.services.inbox_message import ActionDocument, InboxMessage
 from serve_apps.gateway.services.policies import PolicyRecord
+from serve_apps.gateway.services.preview import Preview
 from serve_apps.gateway.services.profile import TimelineEntry, TraitsHeld, UserProfile
-from serve_apps.gateway.services.report import ArmResult, GroupResult, LiftDocument, SampleRatioDocument
+from serve_apps.gateway.services.report import ArmTotals, GroupResult, LiftDocument, SampleRatioDocument
 from tests.unit.serve_apps.gateway.pages.documents import NOW
+from whisperer.content.lint.finding import Finding
 from whisperer.decisions.context import NAMES
+from whisperer.ids import DecisionId
 from whisperer.models.guardrails import VersionTally
 
 DECISION = "dec_0123456789abcdefghjkmnpqrs"
@@ -258,6 +262,27 @@ def entry(type: str, age_ms: int | None, **more: Any) -> TimelineEntry:
 
 def raw(traits: dict[str, Any]) -> dict[str, msgspec.Raw]:
     return {name: msgspec.Raw(msgspec.json.encode(value)) for name, value in traits.items()}
+
+
+def inbox_message(**changes: Any) -> InboxMessage:
+    found = InboxMessage(
+        id=DecisionId(DECISION),
+        campaign="Adopt a feature",
+        locale="en",
+        kind="card",
+        title="Three tips",
+        body="Invite your team.",
+        image=None,
+        actions=[ActionDocument("Invite", "https://app.example.com/team")],
+        state="unread",
+        archived=False,
+        sent_at=_iso(60_000),
+        expires_at=None,
+        seen_at=None,
+        read_at=None,
+        archived_at=None,
+    )
+    return msgspec.structs.replace(found, **changes)
 
 
 def user(**changes: Any) -> UserProfile:
@@ -492,11 +517,11 @@ def campaign(**changes: Any) -> CampaignPage:
         sample_ratio=SampleRatioDocument(0.548, False, {}),
         budget=None,
         arms=[
-            ArmResult("holdout", "no_send", 902, 0, 88, 88_000_000, 88.0),
-            ArmResult("policy", "no_send", 1_820, 0, 190, 190_000_000, 190.0),
-            ArmResult("policy", "tips-email", 3_010, 3_001, 770, 751_400_000, 751.4),
-            ArmResult("policy", "offer-email", 1_450, 1_448, 360, 331_000_000, 331.0),
-            ArmResult("uniform", "nudge-sms", 240, 236, 33, 20_800_000, 20.8),
+            ArmTotals("holdout", "no_send", 902, 0, 88, 88_000_000, 88.0),
+            ArmTotals("policy", "no_send", 1_820, 0, 190, 190_000_000, 190.0),
+            ArmTotals("policy", "tips-email", 3_010, 3_001, 770, 751_400_000, 751.4),
+            ArmTotals("policy", "offer-email", 1_450, 1_448, 360, 331_000_000, 331.0),
+            ArmTotals("uniform", "nudge-sms", 240, 236, 33, 20_800_000, 20.8),
         ],
     )
     return msgspec.structs.replace(found, **changes)
@@ -568,3 +593,34 @@ def policy(**changes: Any) -> PolicyRecord:
 
 def _iso(age_ms: int) -> str:
     return datetime.fromtimestamp((NOW - age_ms) / 1000, UTC).isoformat().replace("+00:00", "Z")
+
+
+def template(**more: Any) -> TemplatePage:
+    parts = {
+        "subject": "Hello Ada",
+        "html": '<p>Hello <a href="https://a.example">there</a></p>',
+        "text": "Hello there",
+    }
+    shown = Preview(
+        name="tips-email",
+        version=3,
+        channel="email",
+        locale="en",
+        parts=parts,
+        headers={},
+        content_hash="9f2c",
+        sizes={part: len(text) for part, text in parts.items()},
+        sms=None,
+        findings=[],
+    )
+    found = Finding(
+        severity="warning",
+        code="link_not_https",
+        message="http://x is not over https",
+        locale="en",
+        part="html",
+        line=1,
+        column=4,
+    )
+    usual: dict[str, Any] = {"name": "tips-email", "version": 3, "channel": "email", "locales": ["en", "de", "ar"]}
+    return TemplatePage(**{**usual, "preview": shown, "findings": [found], **more})

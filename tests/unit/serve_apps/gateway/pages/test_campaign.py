@@ -4,11 +4,13 @@ from typing import Any
 
 import pytest
 
+from cluster.control_plane.drafts import ReviewDocument, RevisionDocument
+from cluster.times import iso
 from serve_apps.gateway.pages.campaign import render_campaign
 from serve_apps.gateway.pages.definition import rows
 from serve_apps.gateway.pages.documents import CampaignPage
 from serve_apps.gateway.pages.site import Site
-from serve_apps.gateway.services.report import ArmResult, GroupResult, NotYetDocument, SampleRatioDocument
+from serve_apps.gateway.services.report import ArmTotals, GroupResult, NotYetDocument, SampleRatioDocument
 from tests.unit.serve_apps.gateway.pages.documents import NOW
 from tests.unit.serve_apps.gateway.pages.loop_documents import campaign
 from tests.unit.serve_apps.gateway.pages.reading import HOSTILE, HUGE, Outline, check_markup, check_policy, words
@@ -47,7 +49,7 @@ def hostile() -> CampaignPage:
         status=HOSTILE,
         refused={HOSTILE: 5},
         groups=[GroupResult(HOSTILE, 1, 0.5)],
-        arms=[ArmResult(HOSTILE, HOSTILE, 1, 1, 1, 1, 0.000001)],
+        arms=[ArmTotals(HOSTILE, HOSTILE, 1, 1, 1, 1, 0.000001)],
         lift=NotYetDocument(HOSTILE, HOSTILE),
         definition={
             HOSTILE: HOSTILE,
@@ -188,3 +190,23 @@ def test_a_huge_name_is_cut() -> None:
     )
     assert HUGE not in words(html)
     assert len(html) < 100_000
+
+
+def test_the_page_shows_what_went_live_by_whom_and_the_review_that_is_open() -> None:
+    revisions = [
+        RevisionDocument(version=3, at=iso(NOW - 60_000), by="Ada", review="rv_1", rolled_back_to=1, live=True),
+        RevisionDocument(version=2, at=iso(NOW - 90_000), by=HOSTILE, review=None, rolled_back_to=None, live=False),
+        RevisionDocument(version=1, at=iso(NOW - 95_000), by=None, review=None, rolled_back_to=None, live=False),
+    ]
+    review = ReviewDocument(
+        id="rv_2", kind="campaign", name="welcome", state="open", note=HOSTILE, etag='"x"', base=3,
+        requested_by="Grace", requested_at=iso(NOW - 30_000), decided_by=None, decided_at=None, reason=None,
+    )  # fmt: skip
+    markup = page(campaign(history=revisions, review=review))
+    check_markup(markup)
+    check_policy(markup)
+    text = words(markup)
+    assert "The draft's review: submitted by Grace" in text
+    assert "content of 1" in text
+    assert text.count("reviewed") == 1
+    assert "The draft's review" not in words(page(campaign(history=revisions)))

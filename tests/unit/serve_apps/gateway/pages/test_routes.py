@@ -4,15 +4,18 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
+from fastapi import FastAPI, Request
 
-from serve_apps.gateway.pages import PAGE_HEADERS
+from serve_apps.gateway.pages import PAGE_HEADERS, routes
 from serve_apps.gateway.pages.documents import Tenants
 from serve_apps.gateway.pages.routes import destination
 from serve_apps.gateway.pages.site import campaign_page, user_page
 from tests.e2e.home_server import Documents, application
+from tests.unit.serve_apps.gateway.pages.documents import NOW
 from tests.unit.serve_apps.gateway.pages.loop_documents import DECISION, SEND_KEY, loop, user
 from tests.unit.serve_apps.gateway.pages.reading import HOSTILE, words
-from whisperer.errors import UnavailableError
+from whisperer.access.permissions import Permission
+from whisperer.errors import ForbiddenError, UnavailableError
 
 PATHS = [
     "/sink",
@@ -21,6 +24,8 @@ PATHS = [
     "/users/ada",
     f"/decisions/{DECISION}",
     "/campaigns/Adopt%20a%20feature",
+    "/templates/tips-email",
+    "/templates/tips-email?locale=de&user_id=ada",
 ]
 
 
@@ -45,7 +50,7 @@ async def test_each_page_is_answered_under_its_policy(client: httpx.AsyncClient,
         assert answer.headers[name] == value
 
 
-@pytest.mark.parametrize("path", [*PATHS, f"/sink/{SEND_KEY}/html", "/find?q=ada"])
+@pytest.mark.parametrize("path", [*PATHS, f"/sink/{SEND_KEY}/html", "/templates/tips-email/html", "/find?q=ada"])
 async def test_a_stranger_learns_only_that_it_runs(client: httpx.AsyncClient, documents: Documents, path: str) -> None:
     documents.live = None
     answer = await client.get(path)
@@ -71,6 +76,31 @@ async def test_the_email_is_answered_apart_and_under_a_stricter_policy(client: h
     assert answer.headers["content-security-policy"].endswith("sandbox")
     assert "script-src" not in answer.headers["content-security-policy"]
     assert "Three shortcuts" in answer.text
+
+
+async def test_a_preview_of_an_email_is_answered_apart_and_under_a_stricter_policy(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/templates/tips-email/html?locale=ar")
+    assert answer.headers["content-security-policy"].endswith("sandbox")
+    assert "Hello" in answer.text
+    assert "https://a.example" not in answer.text, "its links lead nowhere"
+
+
+async def test_who_has_a_template_shown_for_a_user_may_see_users(documents: Documents) -> None:
+    app = FastAPI(redirect_slashes=False)
+    asked: list[Permission] = []
+
+    async def tenant_of_person(request: Request, permission: Permission) -> str | None:
+        asked.append(permission)
+        if permission is Permission.USERS_READ:
+            raise ForbiddenError("not you", code="permission_missing")
+        return "demo"
+
+    routes.install(app, documents, lambda request: False, lambda: NOW, tenant_of_person)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as client:
+        assert (await client.get("/templates/tips-email")).status_code == 200
+        for path in ("/templates/tips-email?user_id=ada", "/templates/tips-email/html?user_id=ada"):
+            assert (await client.get(path)).status_code == 403
+    assert documents.asked[-1] != ("demo", None, "ada")
 
 
 async def test_the_tenant_is_the_one_asked_for_else_the_demos_else_the_only_one(
@@ -100,7 +130,14 @@ async def test_with_several_tenants_and_no_demo_the_viewer_is_asked(
 
 
 async def test_what_is_not_there_is_a_page_that_says_so(client: httpx.AsyncClient) -> None:
-    for path in ("/users/nobody", "/decisions/dec_x", "/sink/snd_x", "/campaigns/x", "/sink?tenant=nobody"):
+    for path in (
+        "/users/nobody",
+        "/decisions/dec_x",
+        "/sink/snd_x",
+        "/campaigns/x",
+        "/templates/x",
+        "/sink?tenant=nobody",
+    ):
         answer = await client.get(path)
         assert answer.status_code == 404
         assert "Not here" in answer.text

@@ -15,6 +15,7 @@ from serve_apps.gateway.services.audit import (
     SentDocument,
     SuppressionDocument,
 )
+from serve_apps.gateway.services.inbox_message import InboxMessage
 from serve_apps.gateway.services.profile import ScoresDocument, TimelineEntry, UserProfile
 from tests.unit.serve_apps.gateway.pages.documents import NOW
 from tests.unit.serve_apps.gateway.pages.loop_documents import (
@@ -22,6 +23,7 @@ from tests.unit.serve_apps.gateway.pages.loop_documents import (
     SEND_KEY,
     decision,
     entry,
+    inbox_message,
     raw,
     unknown_user,
     user,
@@ -33,8 +35,8 @@ SITE = Site("demo", ("demo",))
 AT = "2026-11-23T03:00:00.000Z"
 
 
-def page(document: UserProfile) -> str:
-    return render_user(document, now=NOW, site=SITE)
+def page(document: UserProfile, *inbox: InboxMessage) -> str:
+    return render_user(document, list(inbox), now=NOW, site=SITE)
 
 
 def hostile() -> UserProfile:
@@ -169,5 +171,15 @@ def test_a_long_life_is_cut_to_its_newest_part() -> None:
 
 def test_half_characters_do_no_harm() -> None:
     document = user(timeline=[entry("track", None, event="a")])
-    html = render_user(document, now=NOW, site=Site("de\ud800mo", ("demo",)))
+    html = render_user(document, [], now=NOW, site=Site("de\ud800mo", ("demo",)))
     assert "de?mo" in html
+
+
+def test_the_inbox_is_shown_and_no_text_of_it_is_markup() -> None:
+    assert "Inbox" not in page(user())
+    read = inbox_message(title=HOSTILE, campaign=HOSTILE, state="read")
+    html = page(user(), inbox_message(), read)
+    check_markup(html)
+    check_policy(html)
+    assert "Three tips" in words(html)
+    assert html.count("<b>unread</b>") == 1

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import html
+import re
 from typing import Any
 
 import msgspec
 import pytest
 
+from cluster.control_plane.templates import publish_template
+from serve_apps.content.rendering import Rendering
 from tests.support.gateway_world import Caller, World
+from tests.unit.whisperer.content.requests import NOW, request
+from whisperer.content.message import NotRendered, Rendered
+from whisperer.feedback.links import LinkSigner
 from whisperer.shard.records import CampaignConfig, Experiment
 
 SMS = {"channel": "sms", "locales": {"en": {"text": "Hi {{ user.name }}"}, "de": {"text": "Hallo {{ user.name }}"}}}
@@ -189,7 +196,7 @@ async def test_several_channels_are_set_together_or_not_at_all(caller: Caller) -
     config = {"host": "mail.example.com", "sender": "ada@example.com"}
     both = {"email": {"provider": "smtp", "config": config}, "sms": {"provider": "smtp", "config": {}}}
     assert await caller.problem("PUT", "/channels", both) == (422, "invalid_channel")
-    assert {c["provider"] for c in (await caller.ok("GET", "/channels"))["data"]} == {"sink"}
+    assert {c["provider"] for c in (await caller.ok("GET", "/channels"))["data"]} == {"sink", "inbox"}
     await caller.ok("PUT", "/channels", {"email": both["email"], "sms": {"provider": "sink"}})
     assert (await caller.ok("GET", "/channels/email"))["provider"] == "smtp"
 
@@ -209,3 +216,88 @@ async def test_a_segment_is_published_by_post_and_by_put(caller: Caller) -> None
     assert (await caller.ok("PUT", "/segments/buyers", {"predicate": predicate}))["version"] == 2
     assert [s["name"] for s in (await caller.ok("GET", "/segments"))["data"]] == ["buyers"]
     assert await caller.ok("DELETE", "/segments/buyers") == {"name": "buyers", "archived": True}
+
+
+async def test_a_preview_is_what_is_sent_byte_for_byte_but_for_signed_links(caller: Caller, world: World) -> None:
+    mail = {
+        "channel": "email",
+        "locales": {
+            "en": {
+                "subject": "Hi {{ user.name }}",
+                "html": '<p>Hi {{ user.name }} <a href="https://a.example/x?a=1&amp;b=2">x</a> {{ brand.name }}</p>',
+            },
+            "ar": {
+                "subject": "مرحبا {{ user.name }}",
+                "html": "<mjml><mj-body><mj-section><mj-column><mj-text>مرحبا {{ user.name }} https://a.example</mj-text><mj-button href='https://a.example/y'>x</mj-button></mj-column></mj-section></mj-body></mjml>",
+            },
+        },
+    }
+    await caller.ok("PUT", "/templates/mail", mail)
+    world.plane.set_tenant_settings(caller.id, brand={"name": "Acme"})
+    world.user(caller, "u1", traits={"name": msgspec.Raw(b'"<Bob>"')}, locale="en-GB", features={})
+    signer = LinkSigner(b"s" * 32)
+    sending = Rendering(world.plane, signer, world.parts.installation.public_url)
+    for locale in ("en-GB", "ar"):
+        preview = await caller.ok("POST", "/templates/mail/preview", {"user_id": "u1", "locale": locale})
+        asked = request(
+            {"name": "<Bob>"},
+            tenant=caller.id,
+            user_key="u:u1",
+            template="mail",
+            channel="email",
+            locale=locale,
+            campaign="preview",
+            variant="preview",
+        )
+        (sent,) = msgspec.msgpack.decode(
+            await sending.render(msgspec.msgpack.encode([asked])), type=list[Rendered | NotRendered]
+        )
+        assert isinstance(sent, Rendered), sent
+        assert (preview["content_hash"], preview["locale"]) == (sent.content_hash, sent.locale)
+        for part, text in sent.parts.items():
+            plain = re.sub(r'<img src="[^"]*/m/o/[^>]*>', "", text)
+            plain = re.sub(
+                r"https?://[^/]+/m/c/([\w.~-]+)",
+                lambda found: (
+                    html.escape(signer.read(found[1], NOW).url) if part == "html" else signer.read(found[1], NOW).url
+                ),
+                plain,
+            )
+            plain = re.sub(r"/m/u/[\w.~-]+", "/m/u/this-is-a-preview", plain)
+            assert plain == preview["parts"][part], part
+
+
+async def test_a_template_is_looked_over_and_what_is_certainly_wrong_is_not_published(caller: Caller) -> None:
+    bad = {
+        "channel": "email",
+        "locales": {"en": {"subject": "Hi", "html": '<a href="/plans">x</a>\n<img src="https://a.example/a.png">'}},
+    }
+    found = await caller.ok("POST", "/templates/hello/lint", {"template": bad})
+    assert (found["publishable"], found["errors"], found["version"]) == (False, 1, None)
+    assert {"broken_link", "image_without_alt"} <= {one["code"] for one in found["findings"]}
+    assert await caller.problem("PUT", "/templates/bad", bad) == (422, "invalid_template")
+    draft = await caller.ok("PUT", "/templates/bad", {**bad, "publish": False})
+    assert draft["content"] == bad
+    assert await caller.problem("POST", "/templates/bad/publish", {}) == (422, "invalid_template")
+    published = await caller.ok("POST", "/templates/hello/lint", {})
+    assert (published["publishable"], published["version"]) == (True, 1)
+    assert await caller.problem("POST", "/templates/nope/lint", {}) == (404, "template_not_found")
+
+
+async def test_a_campaign_with_a_template_from_before_the_lint_is_not_published(caller: Caller, world: World) -> None:
+    old = {"channel": "email", "locales": {"en": {"subject": "Hi", "html": '<a href="/plans">x</a>'}}}
+    with world.plane._writing() as session:
+        publish_template(session, caller.id, "old", old, "email")
+    arms = [{"id": "old", "channel": "email", "template": "old"}]
+    answer = await caller("POST", "/campaigns", {"name": "c", **CAMPAIGN, "arms": arms, "publish": True})
+    assert answer.status_code == 422
+    (error,) = answer.json()["errors"]
+    assert (error["pointer"], error["code"]) == ("/arms/0/template", "broken_link")
+    assert "line 1, column 1" in error["message"]
+
+
+async def test_a_preview_has_sizes_segments_and_findings(caller: Caller) -> None:
+    preview = await caller.ok("POST", "/templates/hello/preview", {"traits": {"name": "“Ada”"}})
+    assert preview["sms"] == {"encoding": "UCS-2", "segments": 1, "units": 8, "forcing": ["“", "”"]}
+    assert preview["sizes"] == {"text": 12}
+    assert [one["code"] for one in preview["findings"]] == ["sms_ucs2", "sms_segments"]

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import msgspec
+import pytest
+
+from serve_apps.gateway.services.profile import PROFILE_FIELDS
 from tests.support.gateway_world import Caller, World
 from whisperer.delivery.dispatch import Dispatch
 
@@ -24,3 +28,19 @@ async def test_erasing_a_user_takes_what_was_sent_out_of_the_sink(world: World, 
 async def test_the_status_says_when_the_learner_does_not_answer(world: World) -> None:
     found = await world.parts.overview.status()
     assert found.learner.state == "away"
+
+
+@pytest.mark.parametrize("address", ["/users/ann?fields={}", "/users?user_id=ann&fields={}"])
+async def test_a_profile_has_the_fields_that_were_asked_for_and_the_id(
+    world: World, acme: Caller, address: str
+) -> None:
+    world.user(acme, "ann", traits={"plan": msgspec.Raw(b'"team"')})
+    whole = await acme.ok("GET", "/users/ann")
+    assert set(whole) == PROFILE_FIELDS
+    for fields in (["traits"], ["segments", "timeline"], ["user_id"], sorted(PROFILE_FIELDS)):
+        found = await acme.ok("GET", address.format(",".join(fields)))
+        assert found == {name: whole[name] for name in {*fields, "user_id"}}
+    assert await acme.problem("GET", address.format("traits,colour")) == (400, "unknown_field")
+    assert await acme.problem("GET", address.format("")) == (400, "unknown_field")
+    asked = [call[-1] for call in world.shards.called("user")]
+    assert asked == [True, False, True, False, True]

@@ -1,4 +1,4 @@
-"""Blocks of a call that a shard refuses go again by the new map; those it took do not."""
+"""What shares a call and what waits for it; blocks that a shard refuses go again by the new map, others do not."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 from actors.calls.map_holder import MapHolder
 from actors.calls.partition_map import PartitionMap
 from actors.calls.shards import CallStatus
-from serve_apps.gateway.tracking.coalesce import Coalescer
+from serve_apps.gateway.tracking.coalesce import MAX_CALLS, WORTH_A_CALL, Coalescer
 from tests.support.shard_world import add, event
 from whisperer.errors import UnavailableError
 from whisperer.events.decoding import decode_block
-from whisperer.events.parts import PartBuilder
+from whisperer.events.parts import BlockPart, PartBuilder
 
 
 class Places(MapHolder):
@@ -78,3 +78,51 @@ async def test_names_of_refused_blocks_hold_for_the_call_they_came_with() -> Non
 
 async def test_a_shard_of_an_older_release_refuses_the_whole_call() -> None:
     assert await stored(Shards("tn_a", by_name=False)) == [(0, "tn_b"), (0, "tn_c"), (1, "tn_a")]
+
+
+class Slow:
+    """Shard 0, whose calls end when the test says so."""
+
+    def __init__(self) -> None:
+        self.places = MapHolder()
+        self.calls: list[int] = []
+        self.ends = asyncio.Event()
+
+    async def ingest(self, shard: int, blocks: list[bytes], *, timeout_s: float) -> tuple[str, Any]:
+        self.calls.append(sum(len(decode_block(block)) for block in blocks))
+        await self.ends.wait()
+        return CallStatus.OK, None
+
+    async def until(self, attempt: Any, timeout_s: float, is_done: Any) -> Any:
+        assert is_done(await attempt())
+
+
+def part_of(n_events: int) -> BlockPart:
+    builder = PartBuilder()
+    for number in range(n_events):
+        add(builder, event(f"user-{number}"))
+    return builder.build()
+
+
+async def commits(*sizes: int) -> list[int]:
+    """Return the events of each call when requests of these sizes come one after the other while a call is slow."""
+    slow = Slow()
+    coalescer = Coalescer(slow, max_queued_events=10**6, max_call_events=10**5)  # type: ignore[arg-type]
+    requests = []
+    for size in sizes:
+        requests.append(asyncio.ensure_future(coalescer.commit("tn_a", {0: part_of(size)})))
+        for _ in range(5):
+            await asyncio.sleep(0)
+    slow.ends.set()
+    await asyncio.gather(*requests)
+    return slow.calls
+
+
+async def test_a_single_event_goes_at_once_and_those_that_come_meanwhile_go_together_after_it() -> None:
+    assert await commits(1, 1, 1, 1) == [1, 3]
+
+
+async def test_what_is_worth_a_call_of_its_own_goes_beside_the_one_before() -> None:
+    assert await commits(1, WORTH_A_CALL - 1, 2, 1) == [1, WORTH_A_CALL + 1, 1]
+    assert MAX_CALLS == 2
+    assert await commits(1, WORTH_A_CALL, WORTH_A_CALL, 1) == [1, WORTH_A_CALL, WORTH_A_CALL + 1]

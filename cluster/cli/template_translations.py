@@ -1,0 +1,67 @@
+"""`whisperer template translations`: the texts of a template, out to translators and back in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cluster.cli import answers, drafting, output
+from cluster.cli.options import DEFAULT_DATA_DIR, DataDir, TenantOption
+from cluster.cli.resources import read_object, through
+
+app = typer.Typer(help="Texts of a template, out to translators and back in.", no_args_is_help=True)
+
+_OF = drafting.Drafted("template", "templates", "tips-email")
+
+
+@app.command("export")
+def export_(
+    name: Annotated[str, typer.Argument(metavar="NAME")],
+    tenant: TenantOption,
+    locale: Annotated[str, typer.Option(metavar="TAG", help="The language to translate into.")],
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """Print the texts of what is live for translators, as JSON; an empty target is missing.
+
+    Example:
+
+        whisperer template translations export tips-email --tenant acme --locale fr > tips.fr.json
+    """
+    from whisperer.content.translations import exported  # loads Liquid, which hardly any command needs
+
+    output.print_json(exported(name, _live(data_dir, tenant, name), locale))
+
+
+@app.command("import")
+def import_(
+    file: Annotated[typer.FileText, typer.Argument(metavar="FILE", help="What export printed, translated.")],
+    tenant: TenantOption,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """Write what is live, with the translated texts in it, as the template's draft, and list what is missing.
+
+    Example:
+
+        whisperer template translations import tips.fr.json --tenant acme
+    """
+    from whisperer.content.translations import imported, missing
+
+    document = read_object(file.read(), "the translations")
+    name = str(document.get("template", ""))
+    body = imported(_live(data_dir, tenant, name), document)
+    drafting.write_draft(data_dir, tenant, _OF, name, body)
+    output.say(f"Wrote the draft of {name}: `whisperer template publish {name} --tenant {tenant}` takes it live.")
+    for locale in body["locales"]:
+        if lacking := missing(body, locale):
+            output.say(f"Missing in {locale}: {', '.join(lacking)}.")
+
+
+def _live(data_dir: Path, tenant: str, name: str) -> dict[str, Any]:
+    document = through(
+        data_dir,
+        lambda operator: operator.get("tenants", tenant, "templates", name),
+        lambda plane, documents: documents.template_document(plane.get_template(tenant, name)),
+    )
+    return answers.read(document, answers.Template).template

@@ -1,0 +1,141 @@
+"""Sends push messages to browsers (RFC 8030), each at the push service that its subscription names.
+
+The address is the subscription as a browser gives it (`JSON.stringify(subscription)`): the user's word, so its endpoint
+is called as carefully as a webhook's. A subscription that is gone (404, 410) is `bounced`; a push token of another kind
+is `rejected`, since it may be good elsewhere. `serve_apps/delivery/answers.py` reads any other answer.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import httpx
+import msgspec
+
+from serve_apps.delivery.answers import Fault, receipt_of
+from serve_apps.delivery.exchange import Answer, Exchange
+from serve_apps.delivery.provider import ADMISSION_S, no_address, rejected
+from serve_apps.delivery.ssrf import Guard
+from whisperer.delivery.addresses import usable_address
+from whisperer.delivery.dispatch import Dispatch, Receipt, Verdict
+from whisperer.delivery.errors import UnsendableError
+from whisperer.delivery.providers.endpoints import url_problem
+from whisperer.delivery.providers.webpush import WEBPUSH
+from whisperer.delivery.text import plain
+
+PROVIDER = WEBPUSH.name
+GONE = "gone"
+FAULTS = {GONE: Fault.ADDRESS}
+
+
+class Subscription(NamedTuple):
+    """A browser's push service, and the keys to encrypt for it."""
+
+    endpoint: httpx.URL
+    key: bytes
+    auth: bytes
+
+
+class WebPush:
+    """A channel's sender. ``config`` is as :func:`whisperer.delivery.channels.parse_channel` returns it.
+
+    ``clock`` gives ms UTC; ``tls_context`` replaces the trusted authorities.
+    """
+
+    def __init__(
+        self,
+        config: dict[str, Any],
+        clock: Callable[[], int],
+        guard: Guard,
+        *,
+        admission_s: float = ADMISSION_S,
+        tls_context: ssl.SSLContext | None = None,
+    ) -> None:
+        from serve_apps.delivery.web_push_encryption import Vapid  # cryptography, which only this channel waits for
+
+        self._vapid = Vapid(config["vapid_private_key"], config["subject"])
+        self._ttl_s: int = config["ttl_s"]
+        self._clock = clock
+        self._exchange = Exchange(
+            WEBPUSH,
+            guard,
+            forbidden=Verdict.REJECTED,
+            timeout_s=config["timeout_s"],
+            admission_s=admission_s,
+            tls_context=tls_context,
+        )
+
+    def __repr__(self) -> str:
+        return "WebPush()"
+
+    async def send(self, dispatch: Dispatch) -> Receipt:
+        from serve_apps.delivery.web_push_encryption import encrypt
+
+        address = usable_address(dispatch.channel, dispatch.address)
+        if address is None:
+            return no_address(dispatch, PROVIDER)
+        try:
+            to = parse_subscription(address)
+            body = encrypt(_content(dispatch), to.key, to.auth)
+        except UnsendableError as error:
+            return rejected(dispatch, PROVIDER, str(error))
+        except ValueError:
+            return rejected(dispatch, PROVIDER, "the subscription's key is no point of its curve")
+        origin = f"{to.endpoint.scheme}://{to.endpoint.netloc.decode('ascii')}"
+
+        def headers() -> dict[str, str]:
+            return {
+                "authorization": self._vapid.authorization(origin, self._clock() // 1000),
+                "content-encoding": "aes128gcm",
+                "content-type": "application/octet-stream",
+                "ttl": str(self._ttl_s),
+            }
+
+        def read(answer: Answer) -> Receipt:
+            code = GONE if answer.status in (404, 410) else ""
+            return receipt_of(dispatch, PROVIDER, answer, self._clock(), FAULTS, code=code)
+
+        return await self._exchange.post(dispatch, to.endpoint, body, headers, read)
+
+    async def aclose(self) -> None:
+        await self._exchange.aclose()
+
+
+def parse_subscription(address: str) -> Subscription:
+    """Return what a browser's subscription says. Raises UnsendableError, which quotes nothing of it."""
+    from serve_apps.delivery.web_push_encryption import unbase64
+
+    try:
+        found = msgspec.json.decode(address, type=_Written)
+        key, auth = unbase64(found.keys.p256dh), unbase64(found.keys.auth)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        raise UnsendableError("the push token is no browser's subscription") from None
+    if len(key) != 65 or key[0] != 4 or len(auth) != 16:
+        raise UnsendableError("the subscription's keys are not as long as they have to be")
+    problem = url_problem(found.endpoint, WEBPUSH)
+    if problem is not None:
+        raise UnsendableError("the subscription's endpoint is no URL that may be called")
+    return Subscription(httpx.URL(found.endpoint), key, auth)
+
+
+class _Keys(msgspec.Struct):
+    p256dh: str
+    auth: str
+
+
+class _Written(msgspec.Struct):
+    endpoint: str
+    keys: _Keys
+
+
+def _content(dispatch: Dispatch) -> bytes:
+    from serve_apps.delivery.web_push_encryption import MAX_CONTENT_BYTES
+
+    said = {name: plain(dispatch.parts.get(name, "")) for name in ("title", "body")}
+    named = {"send_key": dispatch.send_key, "reference": dispatch.reference}
+    content = msgspec.json.encode(said | {name: value for name, value in named.items() if value})
+    if len(content) > MAX_CONTENT_BYTES:
+        raise UnsendableError(f"the push message has {len(content)} bytes with its data; at most {MAX_CONTENT_BYTES}")
+    return content
