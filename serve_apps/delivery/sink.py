@@ -14,20 +14,21 @@ Addresses whose local part (the whole address if there is no @) begins as follow
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import sqlite3
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from actors.telemetry.logs import Seldom
 from serve_apps.delivery.provider import receipt, rejected, retry
 from serve_apps.delivery.sink_schema import open_connection
+from serve_apps.delivery.sqlite_file import writing
+from serve_apps.delivery.together import Together
 from whisperer.delivery.dispatch import Dispatch, Receipt, Verdict
 from whisperer.delivery.providers.sink import SINK
 from whisperer.ids import DecisionId, SendKey, TenantId, UserKey, message_hash
@@ -42,7 +43,7 @@ _TRIM_SLACK = 1_000
 FORGETTING_MS = 86_400_000
 """How long after a user is forgotten a message to them may still arrive: an attempt takes minutes."""
 
-_log = logging.getLogger(__name__)
+_seldom = Seldom(logging.getLogger(__name__))
 
 
 class SinkMessage(msgspec.Struct, frozen=True):
@@ -103,7 +104,7 @@ class Sink:
         """Keep a batch in one transaction; return one receipt per dispatch, in order. ``now``: ms UTC."""
         receipts: list[Receipt] = []
         tally: Counter[tuple[TenantId, str, bool]] = Counter()
-        with self._writing() as connection:
+        with writing(self._connection, self._lock) as connection:
             newest = 0
             for dispatch in dispatches:
                 if connection.execute(_WAS_FORGOTTEN, _forgetting(dispatch)).fetchone():
@@ -129,7 +130,7 @@ class Sink:
 
     def trim(self, keep: int) -> int:
         """Delete all but the newest `keep` messages; return how many were deleted. The file's pages are reused."""
-        with self._writing() as connection:
+        with writing(self._connection, self._lock) as connection:
             return _trim(connection, keep)
 
     def forget(self, tenant: TenantId, user_keys: list[UserKey], now: int) -> int:
@@ -138,7 +139,7 @@ class Sink:
         The counts of received messages stay. A message decided up to ``now`` (ms UTC) that is still on its way is not
         kept when it arrives. A concurrent reader may delay the overwriting until the next call.
         """
-        with self._writing() as connection:
+        with writing(self._connection, self._lock) as connection:
             query = "DELETE FROM message WHERE tenant = ? AND user_key = ?"
             n_deleted = sum(connection.execute(query, (tenant, key)).rowcount for key in user_keys)
             connection.execute("DELETE FROM forgotten WHERE at < ?", (now - FORGETTING_MS,))
@@ -198,19 +199,6 @@ class Sink:
         with self._lock:
             return self._connection.execute(query, values).fetchall()
 
-    @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
-            # IMMEDIATE, so that two writers queue; a read lock that has to become a write lock would fail instead.
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._connection
-                self._connection.execute("COMMIT")
-            except BaseException:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise
-
 
 class SinkProvider:
     """The sink behind the interface of all providers; ``clock`` gives ms UTC.
@@ -219,35 +207,20 @@ class SinkProvider:
     """
 
     def __init__(self, sink: Sink, clock: Callable[[], int]) -> None:
-        self._sink = sink
-        self._clock = clock
-        self._waiting: list[tuple[Dispatch, asyncio.Future[Receipt]]] = []
-        self._writing: asyncio.Task[None] | None = None
+        def accept(dispatches: list[Dispatch]) -> list[Receipt]:
+            return sink.accept(dispatches, clock())
+
+        self._together = Together(accept, most=MAX_TOGETHER)
 
     async def send(self, dispatch: Dispatch) -> Receipt:
-        answer: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
-        self._waiting.append((dispatch, answer))
-        if self._writing is None:
-            self._writing = asyncio.ensure_future(self._write())
-        return await answer
+        try:
+            return await self._together.ask(dispatch)
+        except Exception as error:  # another process held the file too long, or the disk is full
+            _seldom.log(logging.ERROR, "file", "the sink's file cannot be written: %r", error)
+            return retry(dispatch, PROVIDER, "the sink's file cannot be written")
 
     async def aclose(self) -> None:
         """Do nothing: the file stays open because others share it."""
-
-    async def _write(self) -> None:
-        await asyncio.sleep(0)  # the rest of the batch
-        while self._waiting:
-            batch, self._waiting = self._waiting[:MAX_TOGETHER], self._waiting[MAX_TOGETHER:]
-            dispatches = [dispatch for dispatch, _ in batch]
-            try:
-                receipts = await asyncio.to_thread(self._sink.accept, dispatches, self._clock())
-            except Exception:  # another process held the file too long, or the disk is full
-                _log.exception("the sink's file cannot be written")
-                receipts = [retry(dispatch, PROVIDER, "the sink's file cannot be written") for dispatch in dispatches]
-            for (_, answer), said in zip(batch, receipts, strict=True):
-                if not answer.done():
-                    answer.set_result(said)
-        self._writing = None
 
 
 _AGAIN = "UPDATE message SET n_received = n_received + 1 WHERE tenant = ? AND send_key = ? RETURNING serial"

@@ -1,19 +1,13 @@
-"""Defines the sink's tables, and how several processes open its file at once.
-
-`user_version` names the layout; a file of a newer release is refused rather than guessed at.
-"""
+"""Defines the sink's tables."""
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from pathlib import Path
 
-from whisperer.errors import UnavailableError
+from serve_apps.delivery.sqlite_file import open_sqlite
 
 VERSION = 1
-BUSY_TIMEOUT_MS = 10_000
-MAX_WAL_BYTES = 64 << 20
 
 _TABLES = """
 CREATE TABLE message (
@@ -61,40 +55,7 @@ def open_connection(path: Path) -> sqlite3.Connection:
 
     Raises UnavailableError for a file that a newer release made.
     """
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if not path.exists():  # the WAL's files inherit these permissions
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_MS / 1000, isolation_level=None, check_same_thread=False)
-    try:
-        _prepare(connection)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _prepare(connection: sqlite3.Connection) -> None:
     # NORMAL: a commit survives the death of the process and costs no fsync. The shard journals the receipt.
-    wanted = ("journal_mode=WAL", "synchronous=NORMAL", f"journal_size_limit={MAX_WAL_BYTES}", "secure_delete=ON")
-    for pragma in wanted:
-        connection.execute(f"PRAGMA {pragma}").fetchall()
-    if _version(connection) == 0:
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            if _version(connection) == 0:  # another process may have been first
-                for statement in filter(None, map(str.strip, _TABLES.split(";"))):
-                    connection.execute(statement)
-                connection.execute(f"PRAGMA user_version={VERSION}")
-        except BaseException:
-            connection.execute("ROLLBACK")
-            raise
-        connection.execute("COMMIT")
-    found = _version(connection)
-    if found != VERSION:
-        raise UnavailableError(f"the sink's file has layout {found}, this release knows {VERSION}: start a newer one")
+    connection = open_sqlite(path, _TABLES, VERSION, what="the sink's file", synchronous="NORMAL")
     connection.execute(_FORGOTTEN)
-
-
-def _version(connection: sqlite3.Connection) -> int:
-    found: int = connection.execute("PRAGMA user_version").fetchone()[0]
-    return found
+    return connection

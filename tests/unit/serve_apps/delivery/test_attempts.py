@@ -1,0 +1,130 @@
+"""What is noted of attempts: one process has each, whoever comes later learns what is known, also after kill -9."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from serve_apps.delivery.attempts import AWAY_MS, FORGOTTEN_MS, Attempt, AttemptFile, Attempts, Prior
+from whisperer.delivery.dispatch import Receipt, Verdict
+from whisperer.ids import SendKey, TenantId
+
+NOW = 1_700_000_000_000
+
+
+def attempt(number: int = 0, key: str = "sk_1", tenant: str = "tn_1") -> Attempt:
+    return Attempt(TenantId(tenant), SendKey(key), number)
+
+
+def accepted(key: str = "sk_1") -> Receipt:
+    return Receipt(SendKey(key), Verdict.ACCEPTED, "smtp", "queued-17")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "attempts.db"
+
+
+@contextmanager
+def begun_by_another(path: Path) -> Iterator[None]:
+    """Another process has begun `sk_1`, and is killed at the end of the block."""
+    code = (
+        "import sys, time; from pathlib import Path; from serve_apps.delivery.attempts import AttemptFile, Attempt;"
+        f"f = AttemptFile(Path(sys.argv[1])); f.begin([Attempt('tn_1', 'sk_1', 0)], {NOW}); print('begun', flush=True);"
+        "time.sleep(600)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "begun\n"
+            yield
+        finally:
+            os.kill(process.pid, signal.SIGKILL)
+
+
+def test_what_nobody_began_is_new_and_each_attempt_is_another(path: Path) -> None:
+    file = AttemptFile(path)
+    those = [attempt(), attempt(1), attempt(tenant="tn_2"), attempt(key="sk_2")]
+    assert file.begin(those, NOW) == [Prior.NEW] * 4
+
+
+def test_what_has_ended_gives_its_receipt_also_to_a_successor(path: Path) -> None:
+    file = AttemptFile(path)
+    file.begin([attempt()], NOW)
+    file.end([(attempt(), accepted())], NOW)
+    file.close()
+    assert AttemptFile(path).begin([attempt(), attempt(1)], NOW) == [accepted(), Prior.NEW]
+
+
+def test_what_a_living_process_has_goes_on_and_what_a_killed_one_had_is_lost(path: Path) -> None:
+    with begun_by_another(path):
+        file = AttemptFile(path)
+        assert file.begin([attempt()], NOW) == [Prior.GOES_ON]
+    assert file.begin([attempt()], NOW) == [Prior.LOST]
+    file.end([(attempt(), accepted())], NOW)
+    assert file.begin([attempt()], NOW) == [accepted()]
+
+
+def test_a_process_that_could_not_note_the_end_has_lost_the_attempt(path: Path) -> None:
+    file = AttemptFile(path)
+    file.begin([attempt()], NOW)
+    assert file.begin([attempt()], NOW) == [Prior.LOST]
+
+
+def test_a_process_of_another_machine_counts_as_gone_after_a_while(path: Path) -> None:
+    AttemptFile(path).begin([attempt()], NOW)
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE owner SET host = 'elsewhere'")
+    connection.close()
+    file = AttemptFile(path)
+    assert file.begin([attempt()], NOW + AWAY_MS - 1) == [Prior.GOES_ON]
+    assert file.begin([attempt()], NOW + AWAY_MS) == [Prior.LOST]
+
+
+def test_the_newest_that_ended_are_kept_and_what_goes_on_is_not_deleted(path: Path) -> None:
+    file = AttemptFile(path, keep=10)
+    file.begin([attempt(key="open")], NOW)
+    keys = [f"sk_{n}" for n in range(2_000)]
+    file.begin([attempt(key=key) for key in keys], NOW)
+    file.end([(attempt(key=key), accepted(key)) for key in keys], NOW)
+    assert file.begin([attempt(key="open")], NOW) == [Prior.LOST]
+    assert file.begin([attempt(key=keys[-1])], NOW) == [accepted(keys[-1])]
+    assert file.begin([attempt(key=keys[0])], NOW) == [Prior.NEW]
+    file.end([], NOW + FORGOTTEN_MS + 1)
+    assert file.begin([attempt(key="open")], NOW + FORGOTTEN_MS + 1) == [Prior.NEW]
+
+
+def test_the_file_is_its_owners_alone(path: Path) -> None:
+    AttemptFile(path)
+    assert [p.stat().st_mode & 0o077 for p in path.parent.iterdir()] == [0] * len(list(path.parent.iterdir()))
+
+
+async def test_notes_that_come_together_are_one_commit(path: Path) -> None:
+    class Counted(AttemptFile):
+        def begin(self, attempts: Sequence[Attempt], now: int) -> list[Prior | Receipt]:
+            calls.append(len(attempts))
+            return super().begin(attempts, now)
+
+    calls: list[int] = []
+    attempts = Attempts(Counted(path), lambda: NOW)
+    found = await asyncio.gather(*(attempts.begin(attempt(key=f"sk_{n}")) for n in range(50)))
+    assert found == [Prior.NEW] * 50
+    assert calls == [50]
+    await attempts.end(attempt(key="sk_0"), accepted("sk_0"))
+    assert await attempts.begin(attempt(key="sk_0")) == accepted("sk_0")
+
+
+async def test_a_file_that_cannot_be_written_says_so_to_everybody_who_asked(path: Path) -> None:
+    file = AttemptFile(path)
+    file.close()
+    with pytest.raises(sqlite3.Error):
+        await Attempts(file, lambda: NOW).begin(attempt())
