@@ -29,6 +29,7 @@ from typing import Any
 import httpcore
 import httpx
 
+from serve_apps.delivery.authorities import public_authorities
 from serve_apps.delivery.provider import ADMISSION_S, receipt, rejected, retry, unknown, waiting
 from serve_apps.delivery.ssrf import ForbiddenAddressError, Guard, GuardedBackend, UnresolvableError
 from whisperer.delivery.dispatch import Dispatch, Receipt, Verdict
@@ -94,7 +95,7 @@ class Exchange:
         self._free = asyncio.Semaphore(MAX_CONNECTIONS)
         self._client = httpx.AsyncClient(
             transport=_GuardedTransport(
-                guard, guard if spec.is_plain_allowed else guard.inside(), tls_context or httpx.create_ssl_context()
+                guard, guard if spec.is_plain_allowed else guard.inside(), tls_context or public_authorities()
             ),
             timeout=timeout_s,
             follow_redirects=False,

@@ -38,6 +38,7 @@ from typing import Any
 import aiosmtplib
 from aiosmtplib.protocol import SMTPProtocol
 
+from serve_apps.delivery.authorities import system_authorities
 from serve_apps.delivery.provider import ADMISSION_S, no_address, receipt, rejected, retry, unknown, waiting
 from serve_apps.delivery.ssrf import ForbiddenAddressError, Guard, UnresolvableError
 from whisperer.delivery.addresses import parse_sender, usable_address
@@ -244,7 +245,7 @@ class Smtp:
             password=config["password"] or None,
             use_tls=config["tls"] == "tls",
             start_tls=config["tls"] == "starttls",
-            tls_context=self._tls_context,
+            tls_context=self._tls_context or system_authorities(),
             timeout=self._timeout_s,
             local_hostname=self._sender_address.rpartition("@")[2],
         )

@@ -29,7 +29,6 @@ from cluster.launch.installation import Installation
 from cluster.launch.ports import ports_of_block
 from cluster.settings import load as load_settings
 from serve_apps.delivery.sink import Sink
-from serve_apps.gateway.api import build
 from serve_apps.gateway.http.access import Access
 from serve_apps.gateway.http.issuers import TrustedIssuers
 from serve_apps.gateway.http.limits import Limits
@@ -57,6 +56,7 @@ from serve_apps.gateway.services.user_tokens import UserTokens
 from serve_apps.gateway.services.users import Users
 from tests.support.jobs_here import carried_out, jobs_here
 from tests.support.keyring import KEYRING
+from tests.support.shared_app import SharedApp
 from tests.unit.serve_apps.gateway.statuses import serving
 from whisperer.access.download_links import DownloadLinks
 from whisperer.decisions.allotment import BudgetWindow
@@ -357,7 +357,7 @@ class World:
                 count=self._heard,
             ),
         )
-        self.app = build(self.parts)
+        self.app = SharedApp(self.parts)
 
     def _heard(self, provider: str, fate: str, number: int) -> None:
         self.heard[provider, fate] += number

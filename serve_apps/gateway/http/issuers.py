@@ -27,6 +27,7 @@ from cluster.control_plane import ControlPlane
 from cluster.control_plane.identity.issuers import LOOPBACK, Issuer, is_allowed
 from cluster.control_plane.identity.jwts import PublicKey, Unverified, public_key, refused, verified
 from cluster.control_plane.identity.standing import Standing
+from serve_apps.delivery.authorities import public_authorities
 from serve_apps.delivery.ssrf import ForbiddenAddressError, Guard, GuardedBackend, Network, UnresolvableError
 from serve_apps.gateway.http.tokens import Look
 from whisperer.errors import RequestError, UnavailableError
@@ -80,7 +81,7 @@ class TrustedIssuers:
         self._plane = plane
         self._look = look
         self._clock = clock
-        tls = tls_context or httpx.create_ssl_context()
+        tls = tls_context or public_authorities()
         self.elsewhere = GuardedTransport(Guard("webhook", open_networks=open_networks), tls)
         here = [*open_networks, *(_HERE if is_local else ())]
         self.here = GuardedTransport(Guard("webhook", open_networks=here), tls)

@@ -5,6 +5,8 @@ union is "any of these".
 """
 
 import types
+from copy import deepcopy
+from functools import cache
 from typing import Annotated, Any, Union, get_args, get_origin
 
 import msgspec
@@ -15,7 +17,12 @@ _DEFS = "#/$defs/"
 
 
 def schema_of(kind: Any) -> Schema:
-    """Return the JSON Schema (2020-12) of a type, with its definitions under `$defs`."""
+    """Return the JSON Schema (2020-12) of a type, with its definitions under `$defs`; the caller may change it."""
+    return deepcopy(_schema(kind))
+
+
+@cache  # every resource is mounted twice
+def _schema(kind: Any) -> Schema:
     others: dict[str, Any] = {}
     schema = msgspec.json.schema(_without_unions(kind, others))
     done: set[str] = set()

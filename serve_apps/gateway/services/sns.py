@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import httpcore
 import httpx
 
+from serve_apps.delivery.authorities import public_authorities
 from serve_apps.delivery.ssrf import ForbiddenAddressError, Guard, Network, UnresolvableError
 from serve_apps.gateway.http.issuers import GuardedTransport, Shared
 from whisperer.errors import UnavailableError
@@ -49,7 +50,7 @@ class SnsClient:
         self._clock = clock
         networks = [*open_networks, *(_HERE if base_url else ())]
         guard = Guard("webhook", open_networks=networks)
-        self._transport = GuardedTransport(guard, tls_context or httpx.create_ssl_context())
+        self._transport = GuardedTransport(guard, tls_context or public_authorities())
         self._kept: OrderedDict[str, tuple[float, bytes]] = OrderedDict()
         """URL -> (when it was asked for, the certificate or b"" if there was none)."""
         self._asking = asyncio.Lock()
