@@ -26,7 +26,7 @@ from typing import Any
 
 import msgspec
 
-from serve_apps.delivery.provider import receipt, rejected, retry
+from serve_apps.delivery.provider import deferred, receipt, rejected, retry
 from serve_apps.delivery.sink_schema import open_connection
 from whisperer.delivery.dispatch import Dispatch, Receipt, Verdict
 from whisperer.delivery.providers.sink import SINK
@@ -276,7 +276,7 @@ def _played(dispatch: Dispatch) -> Receipt | None:
     if local.startswith("reject+"):
         return rejected(dispatch, PROVIDER, "the sink plays a provider that will not take it")
     if local.startswith("defer+") and dispatch.attempt < N_DEFERRED:
-        return retry(dispatch, PROVIDER, f"the sink plays a busy provider, attempt {dispatch.attempt + 1}")
+        return deferred(dispatch, PROVIDER, f"the sink plays a busy provider, attempt {dispatch.attempt + 1}")
     return None
 
 
