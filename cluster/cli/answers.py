@@ -388,6 +388,16 @@ class Preview(msgspec.Struct):
     findings: list[Found] = []
 
 
+class ChannelAccount(msgspec.Struct):
+    name: str
+    provider: str
+    config: dict[str, Any]
+    weight: int
+    rates: dict[str, Any] | None = None
+    warm_up: dict[str, Any] | None = None
+    callback_url: str | None = None
+
+
 class Channel(msgspec.Struct):
     """``config`` is the provider's, without secrets; ``callback_url`` is where the provider posts what became of
     messages."""
@@ -396,6 +406,11 @@ class Channel(msgspec.Struct):
     provider: str
     config: dict[str, Any]
     callback_url: str | None = None
+    name: str = ""
+    weight: int = 1
+    rates: dict[str, Any] | None = None
+    warm_up: dict[str, Any] | None = None
+    failover: list[ChannelAccount] = []
 
 
 class PublishedSegment(msgspec.Struct):

@@ -39,7 +39,10 @@ def list_(tenant: TenantOption, data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJs
         output.print_json(found)
         return
     channels = answers.read(found, list[answers.Channel])
-    rows = [(c.channel, c.provider, c.config.get("host") or c.config.get("url")) for c in channels]
+    rows = []
+    for one in channels:
+        providers = ", ".join([one.provider, *(account.provider for account in one.failover)])
+        rows.append((one.channel, providers, one.config.get("host") or one.config.get("url")))
     output.print_table(("channel", "provider", "where"), rows, "No channels.")
 
 
@@ -94,8 +97,25 @@ def rotate_callback(
 
 
 def _print(channel: answers.Channel) -> None:
-    rows = [("provider", channel.provider), *sorted(channel.config.items())]
-    output.print_table(("setting", "value"), [*rows, ("callback URL", channel.callback_url or "none")], "")
+    first = answers.ChannelAccount(
+        channel.name,
+        channel.provider,
+        channel.config,
+        channel.weight,
+        channel.rates,
+        channel.warm_up,
+        channel.callback_url,
+    )
+    several = bool(channel.failover)
+    rows: list[tuple[str, object]] = []
+    for account in (first, *channel.failover):
+        rows += [("account", account.name), ("weight", account.weight)] if several else []
+        rows += [("provider", account.provider), *sorted(account.config.items())]
+        rows += [(name, value) for name, value in (account.rates or {}).items() if value is not None]
+        if account.warm_up is not None:
+            rows += [("warms up from", account.warm_up["started_at"]), ("per day", account.warm_up["per_day"])]
+        rows.append(("callback URL", account.callback_url or "none"))
+    output.print_table(("setting", "value"), rows, "")
 
 
 @app.command("set")
@@ -107,6 +127,10 @@ def set_(
         typer.FileText | None,
         typer.Option(metavar="FILE", help="The provider's settings as JSON; - reads stdin. docs/delivery.md has them."),
     ] = None,
+    plan: Annotated[
+        typer.FileText | None,
+        typer.Option(metavar="FILE", help="Rates, warm-up and further accounts as JSON; docs/delivery.md has them."),
+    ] = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     json: AsJson = False,
 ) -> None:
@@ -115,16 +139,18 @@ def set_(
     Examples:
 
         whisperer channel set email smtp --config smtp.json --tenant acme
+        whisperer channel set email smtp --config smtp.json --plan plan.json --tenant acme
         whisperer channel set email sink --tenant acme
     """
     settings = {} if config is None else read_object(config.read(), "the configuration")
+    rest = {} if plan is None else read_object(plan.read(), "the plan")
     document = through(
         data_dir,
         lambda operator: operator.put(
-            "tenants", tenant, "channels", channel, body={"provider": provider, "config": settings}
+            "tenants", tenant, "channels", channel, body={**rest, "provider": provider, "config": settings}
         ),
         lambda plane, documents: documents.channel_document(
-            channel, plane.set_channel(tenant, channel, provider, settings)
+            channel, plane.set_channel(tenant, channel, provider, settings, rest)
         ),
     )
     if json:

@@ -15,8 +15,9 @@ from sqlalchemy import select
 
 from cluster.control_plane.models import ChannelRow
 from cluster.control_plane.transactions import Transactions, find_tenant, now_ms
-from whisperer.delivery.channels import parse_channel
-from whisperer.errors import NotFoundError
+from whisperer.delivery.channels import parse_plan
+from whisperer.delivery.plan import ALONE, Plan, read, written
+from whisperer.errors import NotFoundError, UnavailableError
 from whisperer.ids import TenantId
 from whisperer.vocabulary.channels import CHANNELS
 
@@ -30,26 +31,32 @@ class ChannelConfig:
     """Checked, with its secrets; left out of the repr to keep them out of logs."""
     callback_serial: int = 0
     """The number of the callback token that is good."""
+    plan: Plan = ALONE
+    """How messages are paced and shared among this account and further ones."""
 
 
 class Channels(Transactions):
     """Sets and reads the channels' providers."""
 
-    def set_channel(self, tenant: str, channel: str, provider: str, config: object) -> ChannelConfig:
-        """Set a channel's provider from now on; provider `sink` returns it to the sink.
+    def set_channel(
+        self, tenant: str, channel: str, provider: str, config: object, plan: object = ALONE
+    ) -> ChannelConfig:
+        """Set a channel's provider, and the rest of the channel, from now on; provider `sink` returns it to the sink.
 
-        Raises the error of :func:`whisperer.delivery.channels.parse_channel` with every problem, and NotFoundError.
+        Raises the error of :func:`whisperer.delivery.channels.parse_plan` with every problem, and NotFoundError.
         """
         _check_channel(channel)
-        checked = parse_channel(channel, provider, config)
+        checked, parsed = parse_plan(channel, provider, config, plan)
+        stored = None if parsed == ALONE else written(parsed)
         with self._writing() as session:
             owner = find_tenant(session, tenant)
             row = session.get(ChannelRow, (owner.id, channel))
             if row is None:
                 row = ChannelRow(tenant_id=owner.id, channel=channel)
                 session.add(row)
-            if (row.provider, row.config) != (provider, checked):  # writing equal values would count as a change
-                row.provider, row.config, row.changed_at = provider, checked, now_ms()
+            # Writing equal values would count as a change.
+            if (row.provider, row.config, row.plan) != (provider, checked, stored):
+                row.provider, row.config, row.plan, row.changed_at = provider, checked, stored, now_ms()
             return _config(row)
 
     def replace_callback_token(self, tenant: str, channel: str) -> ChannelConfig:
@@ -84,4 +91,7 @@ def _check_channel(channel: str) -> None:
 
 
 def _config(row: ChannelRow) -> ChannelConfig:
-    return ChannelConfig(row.provider, row.config, row.callback_serial or 0)
+    plan = ALONE if row.plan is None else read(row.plan)
+    if not isinstance(plan, Plan):  # a newer release wrote it; nothing of it may be left out
+        raise UnavailableError("this channel was set by a newer release; set it anew to use it with this one")
+    return ChannelConfig(row.provider, row.config, row.callback_serial or 0, plan)

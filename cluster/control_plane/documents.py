@@ -5,6 +5,7 @@ Field order is the order of the JSON.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -16,6 +17,7 @@ from cluster.control_plane.policy_record import PolicyEvent
 from cluster.control_plane.templates import TemplateVersion
 from cluster.times import iso
 from whisperer.delivery.channels import redacted
+from whisperer.delivery.plan import Rates, WarmUp, accounts
 from whisperer.journeys.caller import describe, template_versions, to_caller
 from whisperer.models.artifact import ArtifactFile
 from whisperer.models.guardrails import VersionTally
@@ -66,6 +68,18 @@ class TemplateDocument(msgspec.Struct, kw_only=True):
     template: dict[str, Any]
 
 
+class AccountDocument(msgspec.Struct):
+    """A further provider account of a channel, without its secrets."""
+
+    name: str
+    provider: str
+    config: dict[str, Any]
+    weight: int
+    rates: Rates | None = None
+    warm_up: WarmUp | None = None
+    callback_url: str | None = None
+
+
 class ChannelDocument(msgspec.Struct):
     """A channel's provider, without its secrets."""
 
@@ -74,6 +88,14 @@ class ChannelDocument(msgspec.Struct):
     config: dict[str, Any]
     callback_url: str | None = None
     """Where the provider posts what became of messages; only for those who may change channels."""
+    name: str = ""
+    """The account's name in receipts and figures."""
+    weight: int = 1
+    """Its share of messages, of the sum of all accounts' weights."""
+    rates: Rates | None = None
+    warm_up: WarmUp | None = None
+    failover: list[AccountDocument] = []
+    """Further accounts, which share the messages by weight, and take over what another surely did not take."""
 
 
 class DataSpan(msgspec.Struct, kw_only=True):
@@ -184,9 +206,33 @@ def template_document(row: TemplateVersion) -> TemplateDocument:
     )
 
 
-def channel_document(channel: str, found: ChannelConfig, callback_url: str | None = None) -> ChannelDocument:
-    """Return a channel's document."""
-    return ChannelDocument(channel, found.provider, redacted(found.provider, found.config), callback_url)
+def channel_document(
+    channel: str, found: ChannelConfig, url_of: Callable[[str], str | None] = lambda _: None
+) -> ChannelDocument:
+    """Return a channel's document; ``url_of`` gives where a provider posts its callbacks."""
+    first, *further = (
+        AccountDocument(
+            account.name,
+            account.provider,
+            redacted(account.provider, account.config),
+            account.weight,
+            account.rates,
+            account.warm_up,
+            url_of(account.provider),
+        )
+        for account in accounts(found.provider, found.config, found.plan)
+    )
+    return ChannelDocument(
+        channel,
+        first.provider,
+        first.config,
+        first.callback_url,
+        first.name,
+        first.weight,
+        first.rates,
+        first.warm_up,
+        further,
+    )
 
 
 def policy_document(policy: Policy) -> PolicyDocument:

@@ -17,7 +17,7 @@ from serve_apps.delivery.sendgrid import SendGrid
 from serve_apps.delivery.ses import Ses
 from serve_apps.delivery.smtp import Smtp
 from serve_apps.delivery.sns import Sns
-from serve_apps.delivery.ssrf import Guard, Network
+from serve_apps.delivery.ssrf import Guard, Network, Resolver
 from serve_apps.delivery.twilio import Twilio
 from serve_apps.delivery.webhook import Webhook
 from serve_apps.delivery.webpush import WebPush
@@ -43,7 +43,8 @@ ADAPTERS: dict[str, Adapter] = {
 
 def maker(clock: Clock, open_networks: Sequence[Network]) -> Callable[[str, dict[str, Any]], Provider]:
     """Return what makes an adapter by its provider's name; it raises ValueError if the configuration is unusable."""
-    guards = {name: Guard(name, open_networks=open_networks) for name in ADAPTERS}
+    resolve = Resolver()
+    guards = {name: Guard(name, open_networks=open_networks, resolve=resolve) for name in ADAPTERS}
 
     def make(provider: str, config: dict[str, Any]) -> Provider:
         if provider not in ADAPTERS:

@@ -65,7 +65,7 @@ def receipt_of(
     if answer.is_success:
         return receipt(dispatch, Verdict.ACCEPTED, provider, provider_id=provider_id)
     said = f"the provider answered {answer.status}" + (f" {code}" if code else "")
-    fault = _fault(answer.status, faults.get(code))
+    fault = fault_of(answer.status, faults.get(code))
     match fault:
         case None:
             return unknown(dispatch, provider, said)
@@ -94,7 +94,9 @@ def form_of(value: object, form: re.Pattern[str]) -> str:
     return text if form.fullmatch(text) else ""
 
 
-def _fault(status: int, named: Fault | None) -> Fault | None:
+def fault_of(status: int, named: Fault | None) -> Fault | None:
+    """Return what a status that is no success is about, None if it says nothing clear; ``named`` is what the answer's
+    code is about, if it has one that is known."""
     if status < 200 or (status >= 500 and status not in _BUSY_STATUSES):
         return None
     if named is not None:

@@ -25,8 +25,9 @@ from whisperer.delivery.channels import is_repeatable
 from whisperer.delivery.dispatch import Dispatch, Receipt, Verdict
 from whisperer.ids import SendKey, TenantId
 
-MAX_SEND_S = 750.0
-"""More than a provider's own limits add up to: only a bug reaches it."""
+MAX_SEND_S = 765.0
+"""More than a provider's own limits add up to, and the time in which another may be turned to: only a bug reaches
+it."""
 ROUTE_S = 15.0
 """Longest wait for the control plane to say which provider serves a channel."""
 TOGETHER_S = 0.005
@@ -117,4 +118,6 @@ class Deliveries:
             # Only the type: a message or traceback may quote the configuration, which holds secrets.
             name = type(error).__name__
             _log.error("channel %s of tenant %s failed: %s", dispatch.channel, dispatch.tenant, name)
-        return retry(dispatch, "", "the delivery application could not hand it over; its log says why")
+        return retry(
+            dispatch, dispatch.may_be_at or "", "the delivery application could not hand it over; its log says why"
+        )

@@ -59,9 +59,34 @@ def receipt(
     )
 
 
+class AccountTrouble(Receipt, array_like=True, frozen=True):
+    """Receipt `retry` for a reason that concerns the account, not this message: another account may take it at once,
+    and this one may be worth no further message for a while. It has nothing of this one, surely."""
+
+
+class DoubtfulTrouble(Receipt, array_like=True, frozen=True):
+    """Receipt `retry` of an account that may have taken the message all the same, and honours its send key: no other
+    account is to be given it."""
+
+
 def retry(dispatch: Dispatch, provider: str, detail: str, retry_after_s: float | None = None) -> Receipt:
-    """Return a receipt that asks for another attempt."""
+    """Return a receipt that asks for another attempt, since something is wrong with the account or the way to it."""
+    return as_kind(AccountTrouble, deferred(dispatch, provider, detail, retry_after_s))
+
+
+def doubtful(dispatch: Dispatch, provider: str, detail: str, retry_after_s: float | None = None) -> Receipt:
+    """Return a receipt that asks for another attempt at the same account, which may have the message."""
+    return as_kind(DoubtfulTrouble, deferred(dispatch, provider, detail, retry_after_s))
+
+
+def deferred(dispatch: Dispatch, provider: str, detail: str, retry_after_s: float | None = None) -> Receipt:
+    """Return a receipt that asks for another attempt, for a reason that concerns this message or its recipient."""
     return receipt(dispatch, Verdict.RETRY, provider, detail=detail, retry_after_s=retry_after_s)
+
+
+def as_kind(kind: type[Receipt], answer: Receipt) -> Receipt:
+    """Return the same receipt, marked as one of a kind; the mark does not travel."""
+    return kind(*(getattr(answer, name) for name in answer.__struct_fields__))
 
 
 def rejected(dispatch: Dispatch, provider: str, detail: str) -> Receipt:
@@ -78,6 +103,11 @@ def unknown(dispatch: Dispatch, provider: str, detail: str) -> Receipt:
 def waiting(dispatch: Dispatch, provider: str) -> Receipt:
     """Return the receipt when no connection was free: nothing was begun, and it is not an attempt."""
     return receipt(dispatch, Verdict.WAITING, provider, detail=f"no connection was free within {ADMISSION_S:g} s")
+
+
+def held(dispatch: Dispatch, account: str, why: str, wait_s: float) -> Receipt:
+    """Return the receipt of a message whose turn is later: nothing was begun, and it is not an attempt."""
+    return receipt(dispatch, Verdict.WAITING, account, detail=why, retry_after_s=wait_s)
 
 
 def no_address(dispatch: Dispatch, provider: str) -> Receipt:

@@ -4,13 +4,15 @@ The control plane's answers are kept until its version changes; the version is c
 sent, at most every `POLL_INTERVAL_S`. A channel without a row uses what its entry says, mostly the sink. If the control
 plane does not answer, what is known stays valid, and what is unknown is not guessed: the message is tried again later,
 never sent to the sink instead. A provider is kept, with its connections, while its configuration stays the same; one no
-longer wanted is closed once nothing is being sent through it.
+longer wanted is closed once nothing is being sent through it. So is each of its accounts, with what its breaker and its
+rates remember, while only others change.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -18,8 +20,12 @@ from typing import Any, Protocol
 
 import msgspec
 
+from actors.calls.provider_states import ChannelState
 from actors.telemetry.logs import Seldom
+from serve_apps.delivery.account import Carrier, steady
 from serve_apps.delivery.provider import Provider
+from serve_apps.delivery.spread import Spread
+from whisperer.delivery.plan import ALONE, Account, Plan, accounts
 from whisperer.ids import TenantId
 from whisperer.vocabulary.channels import CHANNELS
 from whisperer.vocabulary.providers import UNSET
@@ -37,6 +43,8 @@ class ChannelConfig(Protocol):
     def provider(self) -> str: ...
     @property
     def config(self) -> dict[str, Any]: ...
+    @property
+    def plan(self) -> Plan: ...
 
 
 class Plane(Protocol):
@@ -52,19 +60,33 @@ Make = Callable[[str, dict[str, Any]], Provider]
 
 @dataclass(slots=True)
 class _Route:
-    provider: Provider
+    provider: Spread
     configured: bytes
     n_sending: int = 0
     wanted: bool = True
 
 
 class Routing:
-    """The providers in use. Use from one event loop."""
+    """The providers in use. Use from one event loop.
 
-    def __init__(self, plane: Plane, sink: Provider, make: Make, *, poll_interval_s: float = POLL_INTERVAL_S) -> None:
+    ``share`` is the part of every rate that this replica may use; ``clock`` gives ms UTC.
+    """
+
+    def __init__(
+        self,
+        plane: Plane,
+        sink: Provider,
+        make: Make,
+        *,
+        poll_interval_s: float = POLL_INTERVAL_S,
+        share: float = 1.0,
+        clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
         self._plane = plane
         self._sink = sink
         self._make = make
+        self._share = share
+        self._clock = steady(clock)
         self._poll_interval_s = poll_interval_s
         self._routes: dict[tuple[TenantId, str], _Route | None] = {}
         self._stale: set[tuple[TenantId, str]] = set()
@@ -137,21 +159,47 @@ class Routing:
             _log.exception("the control plane does not answer; channel %s stays as it was", channel)
             return self._routes[key]
         old = self._routes.get(key)
-        new = self._renewed(channel, found, old)
+        new = await self._renewed(channel, found, old)
         self._routes[key] = new
         self._stale.discard(key)
         if new is not old:
             await self._leave(old)
         return new
 
-    def _renewed(self, channel: str, found: ChannelConfig | None, old: _Route | None) -> _Route | None:
+    async def _renewed(self, channel: str, found: ChannelConfig | None, old: _Route | None) -> _Route | None:
         name, config = (CHANNELS[channel].unset, {}) if found is None else (found.provider, found.config)
-        if name == UNSET:
+        plan = ALONE if found is None else found.plan
+        if name == UNSET and plan == ALONE:
             return None
-        configured = msgspec.json.encode((name, config), order="deterministic")
+        configured = msgspec.json.encode((name, config, plan), order="deterministic")
         if old is not None and old.configured == configured:
             return old
-        return _Route(self._make(name, config), configured)
+        kept = {} if old is None else {one.account.name: one for one in old.provider.carriers}
+        carriers: list[Carrier] = []
+        try:
+            for account in accounts(name, config, plan):
+                carriers.append(self._carrier(account, kept.get(account.name)))
+        except Exception:
+            for carrier in carriers:
+                await carrier.let_go()
+            raise
+        return _Route(Spread(carriers), configured)
+
+    def _carrier(self, account: Account, kept: Carrier | None) -> Carrier:
+        if kept is not None and (kept.account.provider, kept.account.config) == (account.provider, account.config):
+            kept.hold(account)
+            return kept
+        if account.provider == UNSET:
+            return Carrier(account, self._sink, self._share, self._clock, keep_open=True)
+        return Carrier(account, self._make(account.provider, account.config), self._share, self._clock)
+
+    def states(self) -> list[ChannelState]:
+        """Report on the accounts of every channel that is in use."""
+        return [
+            ChannelState(tenant, channel, [carrier.state() for carrier in route.provider.carriers])
+            for (tenant, channel), route in self._routes.items()
+            if route is not None
+        ]
 
     async def _leave(self, route: _Route | None) -> None:
         if route is not None:

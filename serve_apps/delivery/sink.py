@@ -25,7 +25,7 @@ from typing import Any
 import msgspec
 
 from actors.telemetry.logs import Seldom
-from serve_apps.delivery.provider import receipt, rejected, retry
+from serve_apps.delivery.provider import deferred, receipt, rejected, retry
 from serve_apps.delivery.sink_schema import open_connection
 from serve_apps.delivery.sqlite_file import writing
 from serve_apps.delivery.together import Together
@@ -249,7 +249,7 @@ def _played(dispatch: Dispatch) -> Receipt | None:
     if local.startswith("reject+"):
         return rejected(dispatch, PROVIDER, "the sink plays a provider that will not take it")
     if local.startswith("defer+") and dispatch.attempt < N_DEFERRED:
-        return retry(dispatch, PROVIDER, f"the sink plays a busy provider, attempt {dispatch.attempt + 1}")
+        return deferred(dispatch, PROVIDER, f"the sink plays a busy provider, attempt {dispatch.attempt + 1}")
     return None
 
 

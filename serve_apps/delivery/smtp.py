@@ -39,7 +39,7 @@ import aiosmtplib
 from aiosmtplib.protocol import SMTPProtocol
 
 from serve_apps.delivery.authorities import system_authorities
-from serve_apps.delivery.provider import ADMISSION_S, no_address, receipt, rejected, retry, unknown, waiting
+from serve_apps.delivery.provider import ADMISSION_S, deferred, no_address, receipt, rejected, retry, unknown, waiting
 from serve_apps.delivery.ssrf import ForbiddenAddressError, Guard, UnresolvableError
 from whisperer.delivery.addresses import parse_sender, usable_address
 from whisperer.delivery.dispatch import Dispatch, Receipt, Verdict
@@ -62,6 +62,9 @@ _DOT = re.compile(rb"(?m)^\.")
 _ADDRESS_SUBJECTS = ("1", "2")
 _NOT_THE_ADDRESS = {("2", "2"), ("2", "3"), ("2", "4"), ("1", "7"), ("1", "8")}
 """Mailbox full, message too long, list trouble, and two that are about the sender's address."""
+
+_CLOSING = 421
+"""The server ends the connection: it concerns us, whichever command it answers."""
 
 _Failure = aiosmtplib.SMTPException | OSError | ValueError
 
@@ -308,7 +311,9 @@ def _refused(dispatch: Dispatch, error: aiosmtplib.SMTPRecipientRefused) -> Rece
 def _answered(dispatch: Dispatch, error: aiosmtplib.SMTPResponseException) -> Receipt:
     if 500 <= error.code < 600:
         return rejected(dispatch, PROVIDER, _said(error))
-    return retry(dispatch, PROVIDER, _said(error))
+    if error.code == _CLOSING or not isinstance(error, aiosmtplib.SMTPRecipientRefused | aiosmtplib.SMTPDataError):
+        return retry(dispatch, PROVIDER, _said(error))
+    return deferred(dispatch, PROVIDER, _said(error))
 
 
 _STAGES: dict[type[aiosmtplib.SMTPResponseException], str] = {

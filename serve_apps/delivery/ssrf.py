@@ -16,6 +16,7 @@ import asyncio
 import ipaddress
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import httpcore
 from httpcore import AsyncNetworkBackend, AsyncNetworkStream
@@ -28,6 +29,8 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 
 MAX_ADDRESSES = 16
+MAX_LOOKUPS = 64
+"""Names that are looked up at a time; a thread is made only when it is needed."""
 
 _NEVER_V4 = [
     ipaddress.IPv4Network(text)
@@ -77,9 +80,34 @@ def is_public(address: Address) -> bool:
     return address.scope_id is None and address in _GLOBAL_V6 and not any(address in n for n in _NEVER_V6)
 
 
-async def resolve(host: str, port: int) -> list[str]:
-    """Return every address of a name, from the system's resolver. Raises OSError."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+class Resolver:
+    """The system's resolver, which blocks: in threads of its own, and for one name once at a time.
+
+    So a name whose servers do not answer holds one thread, and nobody else. Use from one event loop.
+    """
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(MAX_LOOKUPS, thread_name_prefix="resolve")
+        self._under_way: dict[tuple[str, int], asyncio.Future[list[str]]] = {}
+
+    async def __call__(self, host: str, port: int) -> list[str]:
+        """Return every address of a name. Raises OSError."""
+        key = host, port
+        looking = self._under_way.get(key)
+        if looking is None:
+            looking = asyncio.get_running_loop().run_in_executor(self._threads, _look_up, host, port)
+            self._under_way[key] = looking
+            looking.add_done_callback(lambda done: self._over(key, done))
+        return await asyncio.shield(looking)
+
+    def _over(self, key: tuple[str, int], looking: asyncio.Future[list[str]]) -> None:
+        self._under_way.pop(key, None)
+        if not looking.cancelled():
+            looking.exception()  # whoever asked may be gone
+
+
+def _look_up(host: str, port: int) -> list[str]:
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
 
 
@@ -91,13 +119,13 @@ class Guard:
         provider: str,
         *,
         open_networks: Sequence[Network] = (),
-        resolve: Resolve = resolve,
+        resolve: Resolve | None = None,
         is_public_allowed: bool = True,
     ) -> None:
         self._provider = PROVIDERS[provider]
         self._is_public_allowed = is_public_allowed
         self._open_networks = open_networks
-        self._resolve = resolve
+        self._resolve = resolve or Resolver()
 
     def inside(self) -> Guard:
         """Return what lets connections go to opened networks only: what is sent in the clear must not leave them."""

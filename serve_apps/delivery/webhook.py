@@ -19,8 +19,9 @@ from typing import Any
 
 import httpx
 
+from serve_apps.delivery.answers import Fault, fault_of
 from serve_apps.delivery.exchange import TIMEOUT_S, Answer, Exchange, retry_after_s
-from serve_apps.delivery.provider import ADMISSION_S, receipt, rejected, retry
+from serve_apps.delivery.provider import ADMISSION_S, deferred, doubtful, receipt, rejected, retry
 from serve_apps.delivery.ssrf import Guard
 from whisperer.delivery.dispatch import Dispatch, Receipt, Verdict
 from whisperer.delivery.errors import UnsendableError
@@ -78,7 +79,12 @@ class Webhook:
                 return receipt(dispatch, Verdict.ACCEPTED, PROVIDER, detail=status)
             if answer.status == 410:
                 return rejected(dispatch, PROVIDER, f"{GONE}: {status}; disable it")
-            return retry(dispatch, PROVIDER, status, retry_after_s(answer.headers.get("retry-after"), self._clock()))
+            wait_s = retry_after_s(answer.headers.get("retry-after"), self._clock())
+            fault = fault_of(answer.status, None)
+            if fault is None:  # it may have worked on the message before it failed
+                return doubtful(dispatch, PROVIDER, status, wait_s)
+            again = deferred if fault is Fault.MESSAGE else retry
+            return again(dispatch, PROVIDER, status, wait_s)
 
         return await self._exchange.post(dispatch, self._url, payload, headers, read)
 

@@ -10,11 +10,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
+from whisperer.delivery import plan as plans
 from whisperer.delivery.callback_fields import take_callback_fields
 from whisperer.delivery.errors import ChannelError
+from whisperer.delivery.plan import Plan
 from whisperer.delivery.providers import HIDDEN, PROVIDERS
 from whisperer.delivery.providers.reading import ConfigReader
+from whisperer.errors import Problem
 from whisperer.vocabulary.channels import CHANNELS
+from whisperer.vocabulary.providers import UNSET
 
 
 def parse_channel(channel: object, provider: object, config: object) -> dict[str, Any]:
@@ -51,6 +57,64 @@ def parse_channel(channel: object, provider: object, config: object) -> dict[str
     if reader.problems:
         raise ChannelError(reader.problems)
     return read
+
+
+def parse_plan(channel: object, provider: object, config: object, plan: object) -> tuple[dict[str, Any], Plan]:
+    """Check a channel together with the rest of it; return the configuration and the plan, defaults filled in.
+
+    ``plan`` is a :class:`Plan` or its document: name, weight, rates, warm_up, failover.
+
+    Raises
+    ------
+    ChannelError : with every problem found
+    """
+    found: list[Problem] = []
+    checked: dict[str, Any] = {}
+    try:
+        checked = parse_channel(channel, provider, config)
+    except ChannelError as error:
+        found += error.errors
+    read = plan if isinstance(plan, Plan) else plans.read(plan)
+    if not isinstance(read, Plan):
+        raise ChannelError([*found, read])
+    known = CHANNELS.get(channel) if isinstance(channel, str) else None
+    if known is not None:
+        found += plans.problems_of(provider, read, has_domains=known.address.kind == "email")
+    failover = []
+    for number, account in enumerate(read.failover[: plans.MAX_FAILOVER]):
+        at = f"/failover/{number}"
+        if account.provider == UNSET:
+            message = f"{UNSET} sends nothing: it takes over from nobody"
+            found.append({"pointer": f"{at}/provider", "code": "unknown_provider", "message": message})
+            continue
+        try:
+            own = parse_channel(channel, account.provider, account.config) if known is not None else {}
+        except ChannelError as error:
+            found += [{**problem, "pointer": at + problem["pointer"]} for problem in error.errors]
+        else:
+            failover.append(
+                msgspec.structs.replace(account, config=own, name=_own_name(account.name, account.provider))
+            )
+    if found:
+        raise ChannelError(found)
+    return checked, msgspec.structs.replace(read, name=_own_name(read.name, provider), failover=tuple(failover))
+
+
+def _own_name(name: str, provider: object) -> str:
+    """Return an account's name, "" if it is its provider's anyway."""
+    return "" if name == provider else name
+
+
+def redacted_plan(plan: Plan) -> Plan:
+    """Return the plan as it may be shown: the further accounts' configurations as :func:`redacted` shows them."""
+    failover = tuple(msgspec.structs.replace(one, config=redacted(one.provider, one.config)) for one in plan.failover)
+    return msgspec.structs.replace(plan, failover=failover)
+
+
+def redacted_document(plan: dict[str, Any]) -> dict[str, Any]:
+    """Return a stored plan as it may be shown; nothing of one that a newer release stored."""
+    found = plans.read(plan)
+    return plans.written(redacted_plan(found)) if isinstance(found, Plan) else dict.fromkeys(plan, HIDDEN)
 
 
 def redacted(provider: str, config: dict[str, Any]) -> dict[str, Any]:

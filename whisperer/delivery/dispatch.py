@@ -29,8 +29,8 @@ class Verdict(Named):
     """The provider got the whole message but gave no answer: the reader may have it. `repeatable` says whether a retry
     is safe; if not, the message counts as sent."""
     WAITING = "waiting"
-    """No connection was free; nothing was begun. It is not an attempt and never journaled: ask again, after another
-    last look."""
+    """Nothing was begun: no connection was free, or, with `retry_after_s`, its turn is then, by a rate or a breaker. It
+    is not an attempt and never journaled: ask again, after another last look."""
 
 
 class Dispatch(msgspec.Struct, array_like=True, frozen=True):
@@ -43,6 +43,8 @@ class Dispatch(msgspec.Struct, array_like=True, frozen=True):
     headers : of the message
     decided_at : ms UTC of the decision
     reference : signed token that a provider brings back with its callbacks; "" if there is none
+    may_be_at : the account that may have the message already, as an earlier attempt's outcome is unknown, "" if it is
+        not known which; None if none has it. No other is given it.
     """
 
     send_key: SendKey
@@ -59,6 +61,7 @@ class Dispatch(msgspec.Struct, array_like=True, frozen=True):
     attempt: int
     decided_at: int
     reference: str = ""
+    may_be_at: str | None = None
 
 
 class Kept(msgspec.Struct, array_like=True, frozen=True):
@@ -71,6 +74,7 @@ class Kept(msgspec.Struct, array_like=True, frozen=True):
 class Receipt(msgspec.Struct, array_like=True, frozen=True):
     """Report what became of one attempt.
 
+    ``provider`` is the name of the account that it is about: its provider's, unless the tenant gave it another.
     ``repeatable``: for an unknown one, whether it is to be repeated: the provider honours the send key, so that a retry
     is no second message, or the tenant chose so.
     """

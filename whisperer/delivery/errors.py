@@ -4,7 +4,7 @@ The place ``""`` is the whole configuration. No message quotes a password, a web
 
 Codes: ``unknown_channel``, ``unknown_provider``, ``unknown_field``, ``missing_field``, ``invalid_type``,
 ``out_of_range``, ``too_long``, ``too_many``, ``invalid_text``, ``invalid_host``, ``invalid_url``, ``invalid_address``,
-``invalid_secret``, ``hidden_secret``, ``unencrypted_login``, ``conflicting_fields``.
+``invalid_secret``, ``hidden_secret``, ``unencrypted_login``, ``conflicting_fields``, ``invalid_time``, ``duplicate``.
 """
 
 from __future__ import annotations

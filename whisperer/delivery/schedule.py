@@ -41,14 +41,27 @@ def next_attempt_at(
     >>> next_attempt_at("snd_1", 9, 1_000, None, "email") is None
     True
     """
-    known = CHANNELS.get(channel)  # None: written by a newer release that has been stepped back from
-    delays = WITHIN_A_DAY_S if known is None else known.retry_delays_s
+    delays = _delays_s(channel)
     if attempts >= len(delays):
         return None
     wait_s = float(delays[max(attempts, 0)])
     if retry_after_s is not None and not math.isnan(retry_after_s):
         wait_s = max(wait_s, min(retry_after_s, MAX_RETRY_AFTER_S))
     return now + int(wait_s * 1000 * (1 + JITTER * _share(send_key, attempts)))
+
+
+def longest_wait_ms(channel: str) -> int:
+    """Return how long a message may wait for its turn before an attempt: as long as all its waits together.
+
+    >>> longest_wait_ms("email") / 3_600_000
+    22.7097...
+    """
+    return sum(_delays_s(channel)) * 1_000
+
+
+def _delays_s(channel: str) -> tuple[int, ...]:
+    known = CHANNELS.get(channel)  # None: written by a newer release that has been stepped back from
+    return WITHIN_A_DAY_S if known is None else known.retry_delays_s
 
 
 def _share(send_key: SendKey, attempts: int) -> float:

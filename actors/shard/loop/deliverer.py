@@ -2,11 +2,12 @@
 
 Each (tenant, channel) has a lane of its own, so that a dead provider holds up nobody else. A message that finds no free
 connection to its provider comes back and waits here, so that its last check is never older than the wait for a
-connection. Receipts are journaled as they come: a slow message holds up no other's. What a crash interrupts is prepared
-anew from the shard's state and sent again under the same send key, which the delivery application joins to a send that
-is still under way; a decision whose receipt is journaled is never dispatched again. One window remains: a delivery
-application killed between a provider's acceptance and the journaled receipt, and only for providers that take no
-idempotency key.
+connection. One whose turn is later, by a rate or a breaker, waits here, too, and holds up no other; what was held as
+long as the channel's whole schedule lasts is refused as expired. Receipts are journaled as they come: a slow message
+holds up no other's. What a crash interrupts is prepared anew from the shard's state and sent again under the same send
+key, which the delivery application joins to a send that is still under way; a decision whose receipt is journaled is
+never dispatched again. One window remains: a delivery application killed between a provider's acceptance and the
+journaled receipt, and only for providers that take no idempotency key, and channels that have several.
 
 A planned stop begins nothing more and waits for what is under way, up to a bound; what has no answer by then is
 journaled as unknown, and never sent again where that could make a second message.
@@ -16,19 +17,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import msgspec
 
 from actors.calls.retry import Pauses, retry
 from actors.shard.loop.applications import Application
-from actors.shard.loop.call_pacing import CallPacing
 from actors.shard.loop.decider import PAUSES, Submit
+from actors.shard.loop.lane import MAX_BATCH, Lane
 from whisperer.content.message import NotRendered, Rendered, RenderRequest
 from whisperer.delivery.channels import is_repeatable
 from whisperer.delivery.dispatch import Dispatch, Receipt, Verdict
+from whisperer.delivery.schedule import longest_wait_ms
 from whisperer.eligibility.suppression import address_hash
 from whisperer.errors import OverloadError, UnavailableError
 from whisperer.ids import DecisionId, Partition, TenantId
@@ -37,34 +37,14 @@ from whisperer.shard.decision import sending
 from whisperer.shard.machine import Shard
 from whisperer.shard.records import Receipts
 from whisperer.shard.state.shard import Place
+from whisperer.vocabulary.reasons import Reason
 
-MAX_BATCH = 64
 MAX_BATCHES = 16
 """Per lane, under way at a time. A batch lasts as long as its slowest message, and a channel has at most this many
 connections: all of them have to hang before a lane is held up.
 """
-MAX_UNDER_WAY = 256
-"""Messages per lane; `MAX_BATCH` while its provider has no connection free."""
-TURNED_AWAY_PAUSE_S = 0.25
-"""Short, because the provider's adapter has already waited for a connection."""
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class _Lane:
-    tenant: TenantId
-    pacing: CallPacing
-    waiting: deque[DecisionId] = field(default_factory=deque)
-    n_batches: int = 0
-    n_under_way: int = 0
-    is_busy: bool = False
-    """Its provider turned something away."""
-    rests_until: float = 0.0
-
-    @property
-    def room(self) -> int:
-        return (MAX_BATCH if self.is_busy else MAX_UNDER_WAY) - self.n_under_way
 
 
 class Deliverer:
@@ -83,11 +63,13 @@ class Deliverer:
         self._delivery = delivery
         self._submit = submit
         self._clock = clock
-        self._lanes: dict[tuple[TenantId, str], _Lane] = {}
+        self._lanes: dict[tuple[TenantId, str], Lane] = {}
         self._partitions: dict[DecisionId, Place] = {}
         """Decision, waiting or under way -> (tenant, partition)."""
         self._dispatched: dict[DecisionId, Dispatch] = {}
         """Decisions that a provider may have, and whose receipt is not journaled."""
+        self._held_since: dict[DecisionId, int] = {}
+        """Decision -> ms UTC since when its attempt is held."""
         self._stopped: set[Place] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
@@ -115,14 +97,10 @@ class Deliverer:
         self._partitions[decision_id] = place
         lane = self._lanes.get((tenant, channel))
         if lane is None:
-            lane = self._lanes[tenant, channel] = self._lane(tenant)
-        lane.waiting.append(decision_id)
+            lane = self._lanes[tenant, channel] = Lane(tenant, self._start)
+        lane.add(decision_id)
         if lane.n_batches < MAX_BATCHES:
             asyncio.get_running_loop().call_soon(self._start, lane)
-
-    def _lane(self, tenant: TenantId) -> _Lane:
-        lane = _Lane(tenant, CallPacing(lambda: self._start(lane)))
-        return lane
 
     async def stop(self, tenant: TenantId, partition: Partition, within_s: float) -> None:
         """Send nothing more from a partition, and wait until what is under way has its receipt or is given up."""
@@ -175,24 +153,21 @@ class Deliverer:
             return len(given_up)
         return 0
 
-    def _start(self, lane: _Lane) -> None:
-        loop = asyncio.get_running_loop()
-        while lane.waiting and lane.n_batches < MAX_BATCHES and lane.room > 0 and not self._closing:
-            if loop.time() < lane.rests_until:
-                return  # a timer calls this again then
-            if not lane.pacing.may_go(lane.n_batches, len(lane.waiting) >= MAX_BATCH):
-                return
-            batch = [lane.waiting.popleft() for _ in range(min(MAX_BATCH, lane.room, len(lane.waiting)))]
+    def _start(self, lane: Lane) -> None:
+        while lane.n_waiting and lane.n_batches < MAX_BATCHES and lane.room > 0 and not self._closing:
+            if lane.rests or not lane.pacing.may_go(lane.n_batches, lane.n_waiting >= MAX_BATCH):
+                return  # called again when it may
+            batch = lane.take()
             lane.n_batches += 1
             lane.n_under_way += len(batch)
             task = asyncio.ensure_future(self._deliver(lane, batch))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         if self._closing:
-            while lane.waiting:
-                self._partitions.pop(lane.waiting.popleft(), None)
+            for decision in lane.clear():
+                self._forget(decision)
 
-    async def _deliver(self, lane: _Lane, batch: list[DecisionId]) -> None:
+    async def _deliver(self, lane: Lane, batch: list[DecisionId]) -> None:
         """Attempt a batch until each message has its receipt, is turned away, or may no longer be sent from here."""
         left = dict.fromkeys(batch)
 
@@ -200,7 +175,7 @@ class Deliverer:
             for decision in decisions:
                 if decision in left:
                     del left[decision]
-                    self._partitions.pop(decision, None)
+                    self._forget(decision)
                     lane.n_under_way -= 1
             self._start(lane)
 
@@ -210,16 +185,17 @@ class Deliverer:
                 if not left:
                     return
                 try:
-                    turned_away = await self._attempt(lane.tenant, list(left), over)
+                    turned_away, held = await self._attempt(lane.tenant, list(left), over)
                 except (UnavailableError, OverloadError):
                     pass
                 except Exception:
                     _log.exception("%d messages of %s could not be sent; trying again", len(left), lane.tenant)
                 else:
-                    self._turn_away(lane, turned_away)
-                    for decision in turned_away:
+                    lane.turn_away(turned_away)
+                    lane.hold(held)
+                    for decision in (*turned_away, *held):
                         left.pop(decision, None)
-                    lane.n_under_way -= len(turned_away)
+                    lane.n_under_way -= len(turned_away) + len(held)
                     return
                 await asyncio.sleep(pause_s)
         finally:
@@ -227,19 +203,16 @@ class Deliverer:
             lane.n_batches -= 1
             self._start(lane)
 
-    def _turn_away(self, lane: _Lane, decisions: list[DecisionId]) -> None:
-        """Put these messages first in line, after a rest; the lane is busy until a whole batch is taken."""
-        lane.is_busy = bool(decisions)
-        if decisions:
-            lane.waiting.extendleft(reversed(decisions))
-            loop = asyncio.get_running_loop()
-            lane.rests_until = loop.time() + TURNED_AWAY_PAUSE_S
-            loop.call_at(lane.rests_until, self._start, lane)
+    def _forget(self, decision: DecisionId) -> None:
+        self._partitions.pop(decision, None)
+        self._held_since.pop(decision, None)
 
     async def _attempt(
         self, tenant_id: TenantId, batch: list[DecisionId], over: Callable[[list[DecisionId]], None]
-    ) -> list[DecisionId]:
-        """Attempt every message of a batch once; return those turned away. ``over`` is called with those that are done.
+    ) -> tuple[list[DecisionId], dict[DecisionId, float]]:
+        """Attempt every message of a batch once; return those turned away, and those that are held, for how long (s).
+
+        ``over`` is called with those that are done.
 
         Raises UnavailableError and OverloadError: what is not over has no receipt.
         """
@@ -253,7 +226,7 @@ class Deliverer:
             await self._confirm(tenant_id, receipts)
             over([decision for decision, _ in receipts])
         going = [(decision, dispatch) for decision, dispatch in dispatches if not self._is_stopped(decision)]
-        return await self._dispatch(tenant_id, going, over) if going else []
+        return await self._dispatch(tenant_id, going, over) if going else ([], {})
 
     def _is_stopped(self, decision: DecisionId) -> bool:
         return self._closing or self._partitions[decision] in self._stopped
@@ -263,9 +236,10 @@ class Deliverer:
         tenant_id: TenantId,
         dispatches: list[tuple[DecisionId, Dispatch]],
         over: Callable[[list[DecisionId]], None],
-    ) -> list[DecisionId]:
+    ) -> tuple[list[DecisionId], dict[DecisionId, float]]:
         by_key = {dispatch.send_key: (decision, dispatch) for decision, dispatch in dispatches}
         turned_away: list[DecisionId] = []
+        held: dict[DecisionId, float] = {}
         self._dispatched.update(dispatches)
         try:
             async for answered in self._delivery.stream([dispatch for _, dispatch in dispatches]):
@@ -274,9 +248,14 @@ class Deliverer:
                     decision, dispatch = by_key.pop(receipt.send_key, (DecisionId(""), None))
                     if dispatch is None or self._dispatched.get(decision) is not dispatch:
                         continue  # given up meanwhile
-                    if receipt.status == Verdict.WAITING:
+                    if receipt.status == Verdict.WAITING and receipt.retry_after_s is None:
                         turned_away.append(decision)
                         self._ended([decision])
+                    elif receipt.status == Verdict.WAITING and not self._is_overdue(decision, dispatch):
+                        held[decision] = receipt.retry_after_s or 0.0
+                        self._ended([decision])
+                    elif receipt.status == Verdict.WAITING:
+                        receipts.append((decision, _expired(receipt)))
                     else:
                         receipts.append((decision, _completed(dispatch, receipt)))
                 if receipts:
@@ -284,9 +263,14 @@ class Deliverer:
                     over([decision for decision, _ in receipts])
             if by_key:
                 raise UnavailableError("the delivery application left messages unanswered", retry_after_s=1.0)
-            return turned_away
+            return turned_away, held
         finally:
             self._ended([decision for decision, dispatch in dispatches if self._dispatched.get(decision) is dispatch])
+
+    def _is_overdue(self, decision: DecisionId, dispatch: Dispatch) -> bool:
+        """Return whether a message that is held now has been held as long as one may be."""
+        now = self._clock()
+        return now - self._held_since.setdefault(decision, now) >= longest_wait_ms(dispatch.channel)
 
     def _ended(self, decisions: list[DecisionId]) -> None:
         for decision in decisions:
@@ -348,6 +332,12 @@ def _unanswered(dispatch: Dispatch) -> Receipt:
     )
 
 
+def _expired(receipt: Receipt) -> Receipt:
+    """Return the receipt of a message whose turn did not come in time."""
+    expired = msgspec.structs.replace(receipt, status=Verdict.REFUSED, detail=Reason.DELIVERY_EXPIRED)
+    return msgspec.structs.replace(expired, retry_after_s=None)
+
+
 def _completed(dispatch: Dispatch, receipt: Receipt) -> Receipt:
     """Add to a bounce the address that was used, whatever the profile says by then."""
     if receipt.status != Verdict.BOUNCED:
@@ -372,4 +362,5 @@ def _dispatch(request: RenderRequest, message: Rendered, decision: Decision) -> 
         attempt=decision.send.attempts if decision.send else 0,
         decided_at=decision.chosen_at,
         reference=message.reference,
+        may_be_at=decision.send.provider if decision.send and decision.send.unknown else None,
     )

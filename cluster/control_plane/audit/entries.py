@@ -13,7 +13,7 @@ from sqlalchemy.orm import InstanceState, Session
 from sqlalchemy.orm.attributes import get_history
 
 from cluster.control_plane.models import AuditHeadRow, AuditRow, Base, ChangeRow, ChannelRow, MetaRow
-from whisperer.delivery.channels import redacted
+from whisperer.delivery.channels import redacted, redacted_document
 from whisperer.ids import TenantId
 from whisperer.vocabulary.named import Named
 
@@ -103,6 +103,8 @@ def _shown(row: Base, name: str, value: Any, secret: bool) -> Any:
         return "(secret)"
     if isinstance(row, ChannelRow) and name == "config":
         value = redacted(row.provider, value)
+    if isinstance(row, ChannelRow) and name == "plan":
+        value = redacted_document(value)
     if isinstance(value, bytes):
         value = value.hex()
     text = json.dumps(value)

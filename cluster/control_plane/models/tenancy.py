@@ -112,6 +112,8 @@ class ChannelRow(Base):
     changed_at: Mapped[int]
     callback_serial: Mapped[int] = mapped_column(default=0, server_default="0")
     """The number of its callback token that is good; it counts up when the token is replaced."""
+    plan: Mapped[dict[str, Any] | None] = mapped_column(SealedJson("channels.plan"))
+    """Rates, and further accounts with their configurations; None for one account without limits."""
 
 
 class ExperimentRow(Base):

@@ -17,7 +17,8 @@ from serve_apps.gateway.http.permitted import TenantOf
 from serve_apps.gateway.http.principal import principal_of
 from serve_apps.gateway.services.parts import Parts
 from whisperer.access.permissions import Permission
-from whisperer.delivery.channels import parse_channel
+from whisperer.delivery.channels import parse_plan
+from whisperer.delivery.plan import Account, Plan, Rates, WarmUp
 from whisperer.delivery.providers import PROVIDERS
 from whisperer.errors import NotFoundError
 from whisperer.ids import TenantId
@@ -29,16 +30,31 @@ EXAMPLE = {
 
 
 class ChannelBody(msgspec.Struct, forbid_unknown_fields=True):
-    """A channel's provider; docs/delivery.md describes each provider's ``config``."""
+    """A channel's provider; docs/delivery.md describes each provider's ``config``, and the rest."""
 
     provider: str
     config: dict[str, Any] = {}
+    name: str = ""
+    weight: int = 1
+    rates: Rates | None = None
+    warm_up: WarmUp | None = None
+    failover: tuple[Account, ...] = ()
+
+    @property
+    def plan(self) -> Plan:
+        """Return the rest of the channel."""
+        return Plan(self.name, self.weight, self.rates, self.warm_up, self.failover)
 
 
 SHOWN = {
     "channel": "email",
     **EXAMPLE,
     "callback_url": "https://whisperer.example.com/v1/callbacks/smtp/Zm9yZ2Vk",
+    "name": "smtp",
+    "weight": 1,
+    "rates": None,
+    "warm_up": None,
+    "failover": [],
 }
 LIST = Listing(
     "channels",
@@ -57,11 +73,15 @@ def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
     def shown(request: Request, tenant_id: TenantId, channel: str, found: ChannelConfig) -> ChannelDocument:
         """Return a channel; its callback URL is a secret, which only those see who could replace it."""
         may_change = Permission.CHANNELS_WRITE in principal_of(request).permissions
-        url = parts.callbacks.url(tenant_id, channel, found) if may_change else None
-        return channel_document(channel, found, url)
+
+        def url_of(provider: str) -> str | None:
+            return parts.callbacks.url(tenant_id, channel, provider, found.callback_serial) if may_change else None
+
+        return channel_document(channel, found, url_of)
 
     async def write(request: Request, tenant_id: TenantId, channel: str, body: ChannelBody) -> ChannelDocument:
-        written = await asyncio.to_thread(parts.plane.set_channel, tenant_id, channel, body.provider, body.config)
+        said = body.provider, body.config, body.plan
+        written = await asyncio.to_thread(parts.plane.set_channel, tenant_id, channel, *said)
         return shown(request, tenant_id, channel, written)
 
     @routes.get(
@@ -86,7 +106,8 @@ def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
         for channel, body in (await read_object(request)).items():
             try:
                 bodies[channel] = asked = msgspec.convert(body, ChannelBody)
-                parse_channel(channel, asked.provider, asked.config)  # all of them, before any is written
+                # All of them, before any is written.
+                parse_plan(channel, asked.provider, asked.config, asked.plan)
             except msgspec.ValidationError as error:
                 raise InvalidBodyError(f"/{channel[:80]}", str(error)) from None
         return answer(Page([await write(request, tenant_id, *entry) for entry in bodies.items()], None))

@@ -14,12 +14,14 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from actors.calls.shards import ShardCalls
 from cluster.control_plane import ChannelConfig, ControlPlane
 from serve_apps.gateway.services.sns import SnsClient
 from serve_apps.gateway.services.user_list import UserList
 from whisperer.delivery.addresses import usable_address
+from whisperer.delivery.plan import accounts
 from whisperer.eligibility.consent import ALL
 from whisperer.errors import (
     ForbiddenError,
@@ -106,11 +108,11 @@ class Callbacks:
         self._channels: OrderedDict[tuple[TenantId, str], tuple[float, ChannelConfig | None]] = OrderedDict()
         self._taken: OrderedDict[bytes, None] = OrderedDict()
 
-    def url(self, tenant: TenantId, channel: str, found: ChannelConfig) -> str | None:
-        """Return where a channel's provider posts its callbacks, None if it has none."""
-        if found.provider not in CALLBACKS:
+    def url(self, tenant: TenantId, channel: str, provider: str, serial: int) -> str | None:
+        """Return where one of a channel's providers posts its callbacks, None if it has none."""
+        if provider not in CALLBACKS:
             return None
-        token = CallbackToken(tenant, channel, found.provider, found.callback_serial)
+        token = CallbackToken(tenant, channel, provider, serial)
         return self._tokens.url(self._public_url, token)
 
     async def take(self, provider: str, token: str, posted: Posted) -> Heard:
@@ -134,10 +136,15 @@ class Callbacks:
         provider = token.provider
         await self._limit(token)
         channel = await self._channel(token)
-        if channel is None or (channel.provider, channel.callback_serial) != (provider, token.serial):
+        configs = [] if channel is None or channel.callback_serial != token.serial else _configs(channel, provider)
+        if not configs:
             raise _unknown()
         post = Post(address + posted.target, posted.query, posted.headers, posted.body, self._now_ms())
-        heard = await self._heard(provider, post, channel)
+        heard: Heard | Refusal
+        for config in configs:
+            heard = await self._heard(provider, post, config)
+            if not isinstance(heard, Refusal):
+                break  # verified by this account's key
         if isinstance(heard, Refusal):
             self._count(provider, heard.fate, 1)
             raise _refused(heard)
@@ -189,14 +196,14 @@ class Callbacks:
             self._channels.popitem(last=False)
         return found
 
-    async def _heard(self, provider: str, post: Post, channel: ChannelConfig) -> Heard | Refusal:
+    async def _heard(self, provider: str, post: Post, config: dict[str, Any]) -> Heard | Refusal:
         spec, pem = CALLBACKS[provider], b""
         if spec.certificate is not None:
-            url = spec.certificate(post, channel.config)
+            url = spec.certificate(post, config)
             if isinstance(url, Refusal):
                 return url
             pem = await self._sns.certificate(url)
-        return await asyncio.to_thread(spec.read, post, channel.config, pem)
+        return await asyncio.to_thread(spec.read, post, config, pem)
 
     # -- what was said -------------------------------------------------------------------------------------------------
 
@@ -302,6 +309,12 @@ class Callbacks:
 
 def _unknown() -> NotFoundError:
     return NotFoundError("there is nothing at this address", code="callback_not_found")
+
+
+def _configs(channel: ChannelConfig, provider: str) -> list[dict[str, Any]]:
+    """Return the configurations of a channel's accounts at a provider."""
+    every = accounts(channel.provider, channel.config, channel.plan)
+    return [account.config for account in every if account.provider == provider]
 
 
 def _refused(refusal: Refusal) -> RequestError:

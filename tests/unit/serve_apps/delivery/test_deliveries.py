@@ -12,12 +12,14 @@ from serve_apps.delivery.provider import MAX_DETAIL_CHARS, clean, receipt
 from serve_apps.delivery.routing import Routing
 from tests.unit.whisperer.delivery.dispatches import dispatch
 from whisperer.delivery.dispatch import Dispatch, Receipt, Verdict
+from whisperer.delivery.plan import ALONE, Plan
 
 
 @dataclass
 class Configured:
     provider: str
     config: dict[str, Any]
+    plan: Plan = ALONE
 
 
 class FakePlane:

@@ -12,9 +12,9 @@ from serve_apps.delivery.ssrf import (
     ForbiddenAddressError,
     Guard,
     GuardedBackend,
+    Resolver,
     UnresolvableError,
     is_public,
-    resolve,
 )
 
 FORBIDDEN = [
@@ -141,7 +141,7 @@ async def test_a_name_without_addresses_is_tried_later() -> None:
 
 
 async def test_the_system_resolver_gives_addresses_in_numbers() -> None:
-    assert await resolve("127.0.0.1", 80) == ["127.0.0.1"]
+    assert await Resolver()("127.0.0.1", 80) == ["127.0.0.1"]
 
 
 async def test_the_connection_goes_to_the_address_that_was_checked(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from actors.shard.loop import deliverer as delivering
 from actors.shard.loop import engagement_loop as engaging
+from actors.shard.loop import lane as delivering
 from cluster.launch import serve_config
 from serve_apps.delivery import (
     deliveries,

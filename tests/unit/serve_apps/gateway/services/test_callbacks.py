@@ -99,7 +99,7 @@ class Stage:
     def path(self, provider: str) -> str:
         channel = PEERS[provider].channel
         self.providers[channel] = provider
-        url = self.callbacks.url(self.acme.id, channel, self.config(provider))
+        url = self.callbacks.url(self.acme.id, channel, provider, self.config(provider).callback_serial)
         assert url is not None
         assert url.startswith(f"https://whisperer.example.com/v1/callbacks/{provider}/")
         return url.removeprefix("https://whisperer.example.com")

@@ -1,0 +1,165 @@
+"""Gives one provider account the messages that its breaker and its rates let through.
+
+An account is held by whoever routes to it; its connections are closed once nobody does. `send` answers with what the
+provider's adapter says, under the account's name, or with `waiting` if it is not the message's turn, which holds
+nothing of the provider's. At most `MAX_INSIDE` messages are in the adapter or wait for a moment of their own: a
+provider that hangs holds so many and no more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable
+
+import msgspec
+
+from actors.calls.provider_states import AccountState
+from serve_apps.delivery.provider import AccountTrouble, DoubtfulTrouble, Provider, as_kind, held, receipt
+from whisperer.delivery.breaker import Breaker
+from whisperer.delivery.dispatch import Dispatch, Receipt, Verdict
+from whisperer.delivery.plan import Account
+from whisperer.delivery.rates import Pacing
+
+MAX_INSIDE = 256
+PATIENCE_MS = 2_000.0
+"""A message whose turn comes within this time waits here; any other is asked for again."""
+LEAST_WAIT_S = 0.25
+SPREAD = 0.5
+"""What waits for a breaker is asked for again over this share of the time for which it is open, not all at once."""
+
+
+class Held(Receipt, array_like=True, frozen=True):
+    """Receipt `waiting` of a message whose turn at its account is later."""
+
+
+class Shut(Held, array_like=True, frozen=True):
+    """Receipt `waiting` of an account whose breaker lets nothing through."""
+
+
+class Carrier:
+    """One account and all that is remembered of it. Use from one event loop.
+
+    Parameters
+    ----------
+    share : the part of its rates that this process may use
+    clock : ms UTC that never go back
+    """
+
+    def __init__(
+        self, account: Account, adapter: Provider, share: float, clock: Callable[[], float], *, keep_open: bool = False
+    ) -> None:
+        self.account = account
+        self._adapter = adapter
+        self._share = share
+        self._clock = clock
+        self._keep_open = keep_open
+        self._breaker = Breaker()
+        self._pacing = Pacing(account.rates, account.warm_up, share)
+        self._n_holders = 1
+        self._n_inside = 0
+        self._counted: Counter[str] = Counter()
+        self._held: Counter[str] = Counter()
+        self._last_trouble = ""
+
+    def __repr__(self) -> str:
+        return f"Carrier({self.account.name})"
+
+    def hold(self, account: Account) -> None:
+        """Be held once more, for an account that differs in weight, rates and warm-up at most."""
+        self._n_holders += 1
+        if (account.rates, account.warm_up) != (self.account.rates, self.account.warm_up):
+            self._pacing = Pacing(account.rates, account.warm_up, self._share)
+        self.account = account
+
+    async def let_go(self) -> None:
+        """Be held once less; close connections once nobody holds it."""
+        self._n_holders -= 1
+        if self._n_holders == 0 and not self._keep_open:
+            await self._adapter.aclose()
+
+    async def send(self, dispatch: Dispatch, domain: str) -> Receipt:
+        """Make one attempt, if it may be made now or in a moment."""
+        if self._n_inside >= MAX_INSIDE:
+            self._held["busy"] += 1
+            return receipt(dispatch, Verdict.WAITING, self.account.name, detail=f"{MAX_INSIDE} messages are before it")
+        self._n_inside += 1
+        try:
+            return await self._in_turn(dispatch, domain)
+        finally:
+            self._n_inside -= 1
+
+    def state(self) -> AccountState:
+        """Report on it."""
+        now = self._clock()
+        return AccountState(
+            account=self.account.name,
+            provider=self.account.provider,
+            breaker=self._breaker.state(now),
+            closed_for_ms=round(self._breaker.wait_ms(now)),
+            times_opened=self._breaker.n_opened,
+            under_way=self._n_inside,
+            receipts=dict(self._counted),
+            held=dict(self._held),
+            last_trouble=self._last_trouble,
+        )
+
+    async def _in_turn(self, dispatch: Dispatch, domain: str) -> Receipt:
+        now = self._clock()
+        wait_ms = self._breaker.wait_ms(now)
+        if wait_ms > 0:
+            return self._shut(dispatch, wait_ms)
+        turn = self._pacing.ask(domain, now, PATIENCE_MS)
+        if turn.reason:
+            self._held[turn.reason] += 1
+            return as_kind(Held, held(dispatch, self.account.name, _WHY[turn.reason], turn.wait_ms / 1000))
+        if turn.wait_ms > 0:
+            await asyncio.sleep(turn.wait_ms / 1000)
+        permit = self._breaker.admit(self._clock())
+        if permit is None:
+            self._pacing.give_back(domain, self._clock())
+            return self._shut(dispatch, self._breaker.wait_ms(self._clock()))
+        is_well: bool | None = False
+        pause_ms = 0.0
+        try:
+            answer = await self._adapter.send(dispatch)
+            is_well, pause_ms = _judged(answer), 1000 * (answer.retry_after_s or 0.0)
+        finally:
+            if is_well is None:
+                self._pacing.give_back(domain, self._clock())
+            self._breaker.settle(permit, self._clock(), is_well, pause_ms)
+        self._counted[answer.status] += 1
+        if is_well is False:
+            self._last_trouble = answer.detail
+        if answer.provider and answer.provider != self.account.name:
+            return msgspec.structs.replace(answer, provider=self.account.name)
+        return answer
+
+    def _shut(self, dispatch: Dispatch, wait_ms: float) -> Receipt:
+        self._held["breaker"] += 1
+        wait_s = max(LEAST_WAIT_S, wait_ms / 1000)
+        wait_s *= 1 + SPREAD * (hash(dispatch.send_key) % 1_000) / 1_000
+        return as_kind(
+            Shut, held(dispatch, self.account.name, "the provider fails: it is left alone for a while", wait_s)
+        )
+
+
+_WHY = {
+    "rate": "the account has had its rate",
+    "domain": "the recipient's domain has had its rate",
+    "warm_up": "the sending domain warms up: it has had its part of the day",
+}
+
+
+def steady(clock: Callable[[], int]) -> Callable[[], float]:
+    """Return a clock that agrees with ``clock`` now, and goes on whatever is done to the machine's."""
+    began_ms, began = clock(), time.monotonic()
+    return lambda: began_ms + 1000 * (time.monotonic() - began)
+
+
+def _judged(answer: Receipt) -> bool | None:
+    """Return whether an answer speaks for the account, against it, or (None) says nothing about it."""
+    if answer.status in (Verdict.WAITING, Verdict.REFUSED):
+        return None
+    return answer.status != Verdict.UNKNOWN and not isinstance(answer, AccountTrouble | DoubtfulTrouble)
