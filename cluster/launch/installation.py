@@ -102,6 +102,11 @@ class Installation(msgspec.Struct, kw_only=True):
         return Path(self.data_dir) / "sink.db"
 
     @property
+    def attempts_path(self) -> Path:
+        """Where the delivery application notes which attempts a provider may have."""
+        return Path(self.data_dir) / "attempts.db"
+
+    @property
     def public_url(self) -> str:
         """The address with which links in messages begin."""
         _, settings = self.configured()

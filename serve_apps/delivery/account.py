@@ -16,7 +16,9 @@ from collections.abc import Callable
 import msgspec
 
 from actors.calls.provider_states import AccountState
-from serve_apps.delivery.provider import AccountTrouble, DoubtfulTrouble, Provider, as_kind, held, receipt
+from serve_apps.delivery.admission import Admitting, MayLeave
+from serve_apps.delivery.attempts import Recalled
+from serve_apps.delivery.provider import AccountTrouble, DoubtfulTrouble, as_kind, held, receipt
 from whisperer.delivery.breaker import Breaker
 from whisperer.delivery.dispatch import Dispatch, Receipt, Verdict
 from whisperer.delivery.plan import Account
@@ -48,7 +50,7 @@ class Carrier:
     """
 
     def __init__(
-        self, account: Account, adapter: Provider, share: float, clock: Callable[[], float], *, keep_open: bool = False
+        self, account: Account, adapter: Admitting, share: float, clock: Callable[[], float], *, keep_open: bool = False
     ) -> None:
         self.account = account
         self._adapter = adapter
@@ -79,14 +81,14 @@ class Carrier:
         if self._n_holders == 0 and not self._keep_open:
             await self._adapter.aclose()
 
-    async def send(self, dispatch: Dispatch, domain: str) -> Receipt:
-        """Make one attempt, if it may be made now or in a moment."""
+    async def send(self, dispatch: Dispatch, domain: str, may_leave: MayLeave | None = None) -> Receipt:
+        """Make one attempt, if it may be made now or in a moment, and may leave then."""
         if self._n_inside >= MAX_INSIDE:
             self._held["busy"] += 1
             return receipt(dispatch, Verdict.WAITING, self.account.name, detail=f"{MAX_INSIDE} messages are before it")
         self._n_inside += 1
         try:
-            return await self._in_turn(dispatch, domain)
+            return await self._in_turn(dispatch, domain, may_leave)
         finally:
             self._n_inside -= 1
 
@@ -105,7 +107,7 @@ class Carrier:
             last_trouble=self._last_trouble,
         )
 
-    async def _in_turn(self, dispatch: Dispatch, domain: str) -> Receipt:
+    async def _in_turn(self, dispatch: Dispatch, domain: str, may_leave: MayLeave | None) -> Receipt:
         now = self._clock()
         wait_ms = self._breaker.wait_ms(now)
         if wait_ms > 0:
@@ -123,12 +125,14 @@ class Carrier:
         is_well: bool | None = False
         pause_ms = 0.0
         try:
-            answer = await self._adapter.send(dispatch)
+            answer = await self._adapter.send(dispatch, may_leave)
             is_well, pause_ms = _judged(answer), 1000 * (answer.retry_after_s or 0.0)
         finally:
             if is_well is None:
                 self._pacing.give_back(domain, self._clock())
             self._breaker.settle(permit, self._clock(), is_well, pause_ms)
+        if isinstance(answer, Recalled):
+            return answer
         self._counted[answer.status] += 1
         if is_well is False:
             self._last_trouble = answer.detail
@@ -160,6 +164,6 @@ def steady(clock: Callable[[], int]) -> Callable[[], float]:
 
 def _judged(answer: Receipt) -> bool | None:
     """Return whether an answer speaks for the account, against it, or (None) says nothing about it."""
-    if answer.status in (Verdict.WAITING, Verdict.REFUSED):
+    if isinstance(answer, Recalled) or answer.status in (Verdict.WAITING, Verdict.REFUSED):
         return None
     return answer.status != Verdict.UNKNOWN and not isinstance(answer, AccountTrouble | DoubtfulTrouble)

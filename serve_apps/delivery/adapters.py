@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from serve_apps.delivery.admission import Admission, Admitting
 from serve_apps.delivery.fcm import Fcm
 from serve_apps.delivery.inbox import Inbox
 from serve_apps.delivery.provider import Provider
@@ -41,15 +42,18 @@ ADAPTERS: dict[str, Adapter] = {
 }
 
 
-def maker(clock: Clock, open_networks: Sequence[Network]) -> Callable[[str, dict[str, Any]], Provider]:
-    """Return what makes an adapter by its provider's name; it raises ValueError if the configuration is unusable."""
+def maker(clock: Clock, open_networks: Sequence[Network]) -> Callable[[str, dict[str, Any]], Admitting]:
+    """Return what makes an adapter with its connections, by its provider's name.
+
+    It raises ValueError if the configuration is unusable.
+    """
     resolve = Resolver()
     guards = {name: Guard(name, open_networks=open_networks, resolve=resolve) for name in ADAPTERS}
 
-    def make(provider: str, config: dict[str, Any]) -> Provider:
+    def make(provider: str, config: dict[str, Any]) -> Admitting:
         if provider not in ADAPTERS:
             raise ValueError(f"there is no provider {provider!r}")
-        adapter = ADAPTERS[provider](config, clock, guards[provider])
+        adapter = Admission(ADAPTERS[provider](config, clock, guards[provider]))
         # A configuration stored by an older release does not say.
         return Resending(adapter) if config.get(RESEND_UNKNOWN, False) else adapter
 

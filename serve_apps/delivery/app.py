@@ -17,6 +17,7 @@ from cluster.control_plane import ControlPlane
 from cluster.launch.installation import load
 from cluster.settings import networks
 from serve_apps.delivery.adapters import maker
+from serve_apps.delivery.attempts import AttemptFile, Attempts
 from serve_apps.delivery.deliveries import Deliveries
 from serve_apps.delivery.routing import Routing
 from serve_apps.delivery.sink import Sink, SinkProvider
@@ -37,7 +38,9 @@ class Delivery:
         make = maker(_now_ms, networks(settings.delivery.open_networks))
         sink = SinkProvider(Sink(installation.sink_path), _now_ms)
         plane = ControlPlane(settings.control_plane.url, keyring=installation.keyring(), migrated=True)
-        self._deliveries = Deliveries(Routing(plane, sink, make))
+        self._deliveries = Deliveries(
+            Routing(plane, sink, make), Attempts(AttemptFile(installation.attempts_path), _now_ms)
+        )
 
     async def dispatch(self, batch: bytes) -> AsyncIterator[bytes]:
         """Deliver a batch: msgpack ``list[Dispatch]`` -> several msgpack ``list[Receipt]``, until each dispatch has

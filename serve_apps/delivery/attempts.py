@@ -7,8 +7,8 @@ there. Whoever asks for a noted attempt again is told what is known:
     it goes on                         another process of this application, which lives, has it under way
     nobody knows what became of it     the process that had it is gone
 
-For the last, the provider may have the message or not: it is the caller's to take it as unknown. Attempts at providers
-that take send keys need no note, since repeating them is harmless.
+For the last, the provider may have the message or not: its receipt is `unknown`. Attempts at providers that take send
+keys need no note, since repeating them is harmless.
 
 Several processes of one machine share the file. A process of another machine counts as gone `AWAY_MS` after it began an
 attempt. The file holds send keys and receipts, no addresses and no texts; all but the newest `KEEP` ended attempts are
@@ -17,26 +17,31 @@ deleted, and what never ended after `FORGOTTEN_MS`.
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
+import sqlite3
 import threading
 from collections.abc import Callable, Sequence
-from enum import Enum
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 import psutil
 
+from actors.telemetry.logs import Seldom
+from serve_apps.delivery.provider import as_kind, deferred, held, receipt
 from serve_apps.delivery.sqlite_file import open_sqlite, writing
 from serve_apps.delivery.together import Together
-from whisperer.delivery.dispatch import Dispatch, Receipt
+from whisperer.delivery.dispatch import Dispatch, Receipt, Verdict
 from whisperer.ids import SendKey, TenantId
 
 VERSION = 1
 KEEP = 100_000
 """Ended attempts that can be told again; about 30 MB."""
 FORGOTTEN_MS = 7 * 86_400_000
+GOES_ON_S = 1.0
+"""After which what goes on elsewhere is asked for again."""
 AWAY_MS = 900_000
 """More than an attempt can last (`deliveries.MAX_SEND_S`)."""
 MAX_TOGETHER = 512
@@ -55,20 +60,26 @@ CREATE TABLE attempt (
     tenant TEXT NOT NULL,
     send_key TEXT NOT NULL,
     number INTEGER NOT NULL,
+    account TEXT NOT NULL,
     owner INTEGER NOT NULL,
     begun_at INTEGER NOT NULL,
     receipt BLOB,
     UNIQUE (tenant, send_key, number)
 );
 """
-_BEGIN = "INSERT INTO attempt (tenant, send_key, number, owner, begun_at) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
-_KNOWN = (
-    "SELECT a.receipt, a.begun_at, a.owner, o.host, o.pid, o.started FROM attempt a JOIN owner o ON o.id = a.owner"
-    " WHERE a.tenant = ? AND a.send_key = ? AND a.number = ?"
+_BEGIN = (
+    "INSERT INTO attempt (tenant, send_key, number, account, owner, begun_at) VALUES (?, ?, ?, ?, ?, ?)"
+    " ON CONFLICT DO NOTHING"
 )
+_KNOWN = (
+    "SELECT a.receipt, a.account, a.begun_at, a.owner, o.host, o.pid, o.started"
+    " FROM attempt a JOIN owner o ON o.id = a.owner WHERE a.tenant = ? AND a.send_key = ? AND a.number = ?"
+)
+_MOVE = "UPDATE attempt SET account = ? WHERE tenant = ? AND send_key = ? AND number = ?"
 _END = "UPDATE attempt SET receipt = ? WHERE tenant = ? AND send_key = ? AND number = ?"
 _TRIM = "DELETE FROM attempt WHERE serial <= ? AND (receipt IS NOT NULL OR begun_at < ?)"
 
+_seldom = Seldom(logging.getLogger(__name__))
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Receipt).decode
 
@@ -81,14 +92,21 @@ class Attempt(NamedTuple):
     number: int
 
 
-class Prior(Enum):
-    """Say what is known of an attempt that has no receipt yet."""
+class Begun(NamedTuple):
+    """Say what is known of an attempt that somebody began and that has no receipt."""
 
-    NEW = "new"
-    """Nobody began it; it is noted now, as ours."""
-    GOES_ON = "goes_on"
-    LOST = "lost"
-    """It was begun, and whoever had it is gone."""
+    account: str
+    """Who may have the message."""
+    goes_on: bool
+    """Whether the process that has it lives."""
+
+
+Known = Begun | Receipt | None
+"""None: nobody began it."""
+
+
+class Recalled(Receipt, array_like=True, frozen=True):
+    """Receipt of what an attempt came to earlier: it says nothing about how its account does now."""
 
 
 def attempt_of(dispatch: Dispatch) -> Attempt:
@@ -118,16 +136,24 @@ class AttemptFile:
         with self._lock:
             self._connection.close()
 
-    def begin(self, attempts: Sequence[Attempt], now: int) -> list[Prior | Receipt]:
-        """Note attempts as ours, on the disk when it returns; return, in order, what was known. ``now``: ms UTC."""
-        found: list[Prior | Receipt] = []
+    def begin(self, asked: Sequence[tuple[Attempt, str]], now: int) -> list[Known]:
+        """Note attempts, each with the account that it goes to, as ours, on the disk when it returns.
+
+        Returns, in order, what was known; what was known to somebody stays as it was noted. ``now``: ms UTC.
+        """
+        found: list[Known] = []
         with writing(self._connection, self._lock) as connection:
-            for attempt in attempts:
-                if connection.execute(_BEGIN, (*attempt, self._me, now)).rowcount == 1:
-                    found.append(Prior.NEW)
+            for attempt, account in asked:
+                if connection.execute(_BEGIN, (*attempt, account, self._me, now)).rowcount == 1:
+                    found.append(None)
                 else:
                     found.append(self._known(connection.execute(_KNOWN, attempt).fetchone(), now))
         return found
+
+    def move(self, moved: Sequence[tuple[Attempt, str]]) -> None:
+        """Note that attempts of ours, which their accounts surely did not take, go to other accounts."""
+        with writing(self._connection, self._lock) as connection:
+            connection.executemany(_MOVE, [(account, *attempt) for attempt, account in moved])
 
     def end(self, ended: Sequence[tuple[Attempt, Receipt]], now: int) -> None:
         """Note receipts, and delete what is too old. A receipt of an attempt that is not noted is left out."""
@@ -137,15 +163,14 @@ class AttemptFile:
             if newest is not None and newest - oldest >= self._keep + _TRIM_SLACK:
                 connection.execute(_TRIM, (newest - self._keep, now - FORGOTTEN_MS))
 
-    def _known(self, row: tuple[bytes | None, int, int, str, int, float], now: int) -> Prior | Receipt:
-        receipt, begun_at, owner, host, pid, started = row
+    def _known(self, row: tuple[bytes | None, str, int, int, str, int, float], now: int) -> Begun | Receipt:
+        receipt, account, begun_at, owner, host, pid, started = row
         if receipt is not None:
             return _decode(receipt)
         if owner == self._me:  # who asks knows what it has under way: it could not note the end
-            return Prior.LOST
-        if host != self._host:
-            return Prior.GOES_ON if now - begun_at < AWAY_MS else Prior.LOST
-        return Prior.GOES_ON if _lives(pid, started) else Prior.LOST
+            return Begun(account, goes_on=False)
+        lives = _lives(pid, started) if host == self._host else now - begun_at < AWAY_MS
+        return Begun(account, lives)
 
 
 def _lives(pid: int, started: float) -> bool:
@@ -160,20 +185,59 @@ class Attempts:
     """The file behind an event loop: notes that come together are committed together. ``clock`` gives ms UTC."""
 
     def __init__(self, file: AttemptFile, clock: Callable[[], int]) -> None:
-        def begin(these: list[Attempt]) -> list[Prior | Receipt]:
+        def begin(these: list[tuple[Attempt, str]]) -> list[Known]:
             return file.begin(these, clock())
+
+        def move(these: list[tuple[Attempt, str]]) -> list[None]:
+            file.move(these)
+            return [None] * len(these)
 
         def end(these: list[tuple[Attempt, Receipt]]) -> list[None]:
             file.end(these, clock())
             return [None] * len(these)
 
-        self._begin = Together(begin, most=MAX_TOGETHER)
-        self._end = Together(end, most=MAX_TOGETHER)
+        self.begin = Together(begin, most=MAX_TOGETHER).ask
+        self.move = Together(move, most=MAX_TOGETHER).ask
+        self.end = Together(end, most=MAX_TOGETHER).ask
 
-    async def begin(self, attempt: Attempt) -> Prior | Receipt:
-        """Note an attempt; return what was known of it. Raises sqlite3.Error if it could not be noted."""
-        return await self._begin.ask(attempt)
 
-    async def end(self, attempt: Attempt, receipt: Receipt) -> None:
-        """Note a receipt. Raises sqlite3.Error if it could not be noted: to a successor the attempt is then lost."""
-        await self._end.ask((attempt, receipt))
+class Leave:
+    """Has one attempt noted before it goes to an account. Called again, it goes to another one.
+
+    Returns None if it may go, or else its receipt.
+    """
+
+    def __init__(self, attempts: Attempts, dispatch: Dispatch) -> None:
+        self._attempts = attempts
+        self._dispatch = dispatch
+        self._attempt = attempt_of(dispatch)
+        self._is_ours = False
+        self.needs_end = False
+        """Whether its receipt has to be noted."""
+
+    async def __call__(self, account: str) -> Receipt | None:
+        try:
+            if self._is_ours:
+                await self._attempts.move((self._attempt, account))
+                return None
+            known = await self._attempts.begin((self._attempt, account))
+        except sqlite3.Error as error:
+            _seldom.log(logging.ERROR, "file", "an attempt could not be noted, and is not made: %r", error)
+            return deferred(self._dispatch, account, "the attempt could not be noted on the disk, and was not made")
+        if known is None:
+            self._is_ours = self.needs_end = True
+            return None
+        if isinstance(known, Receipt):
+            return as_kind(Recalled, known)
+        if known.goes_on:
+            return held(self._dispatch, account, "another process has this attempt under way", GOES_ON_S)
+        self.needs_end = True
+        why = "the process that had this attempt is gone: the provider may have the message"
+        return as_kind(Recalled, receipt(self._dispatch, Verdict.UNKNOWN, known.account, detail=why))
+
+    async def end(self, answer: Receipt) -> None:
+        """Note the receipt. What cannot be noted is logged: to a successor the attempt is lost."""
+        try:
+            await self._attempts.end((self._attempt, answer))
+        except sqlite3.Error as error:
+            _seldom.log(logging.ERROR, "file", "a receipt could not be noted: %r", error)

@@ -2,8 +2,9 @@
 
 Guarantees: one receipt per dispatch; a dispatch that fails, hangs or is misconfigured affects no other; an attempt once
 begun runs to its end even if its caller is gone, and is begun only once: whoever asks for it again, while it is under
-way or after it was answered, gets the same receipt. So a lost answer costs nothing. That memory is per process and
-covers the newest `REMEMBERED` attempts.
+way or after it was answered, gets the same receipt. So a lost answer costs nothing. That memory covers the newest
+`REMEMBERED` attempts; those at providers that take no send keys are noted on disk besides
+(:mod:`serve_apps.delivery.attempts`), so that they are begun once by all processes together, whichever is killed.
 
 What goes wrong on our side before a provider received anything is `retry`.
 """
@@ -18,12 +19,12 @@ from contextlib import AsyncExitStack
 
 import msgspec
 
+from serve_apps.delivery.attempts import Attempt, Attempts, Leave, attempt_of
 from serve_apps.delivery.provider import no_address, receipt, retry
 from serve_apps.delivery.routing import Routing
 from whisperer.delivery.addresses import usable_address
 from whisperer.delivery.channels import is_repeatable
 from whisperer.delivery.dispatch import Dispatch, Receipt, Verdict
-from whisperer.ids import SendKey, TenantId
 
 MAX_SEND_S = 765.0
 """More than a provider's own limits add up to, and the time in which another may be turned to: only a bug reaches
@@ -40,18 +41,19 @@ _encode = msgspec.msgpack.Encoder().encode
 
 _log = logging.getLogger(__name__)
 
-_Attempt = tuple[TenantId, SendKey, int]
-"""Tenant, send key, number."""
-
 
 class Deliveries:
     """Attempts under way and their receipts. Use from one event loop."""
 
-    def __init__(self, routing: Routing, *, max_send_s: float = MAX_SEND_S) -> None:
+    def __init__(self, routing: Routing, attempts: Attempts, *, max_send_s: float = MAX_SEND_S) -> None:
         self._routing = routing
+        self._attempts = attempts
         self._max_send_s = max_send_s
-        self._under_way: dict[_Attempt, asyncio.Task[Receipt]] = {}
-        self._answered: OrderedDict[_Attempt, Receipt] = OrderedDict()
+        self._under_way: dict[Attempt, asyncio.Task[Receipt]] = {}
+        self._answered: OrderedDict[Attempt, Receipt] = OrderedDict()
+        self._noting: set[asyncio.Task[None]] = set()
+        """Receipts on their way to the disk. Nobody waits for them: without its note, an attempt is unknown to a
+        successor, which is no second message."""
 
     async def dispatch_encoded(self, batch: bytes) -> AsyncIterator[bytes]:
         """Do the same as :meth:`dispatch`, from and to msgpack. It is here because Serve pickles an application's class
@@ -77,15 +79,21 @@ class Deliveries:
     def _begin(self, dispatch: Dispatch) -> asyncio.Task[Receipt]:
         """Return the attempt's task, which may have begun earlier. It does not belong to the caller and is not
         cancelled with them."""
-        attempt = (dispatch.tenant, dispatch.send_key, dispatch.attempt)
+        attempt = attempt_of(dispatch)
         task = self._under_way.get(attempt)
         if task is None:
             task = self._under_way[attempt] = asyncio.ensure_future(self._send(dispatch, attempt))
         return task
 
-    async def _send(self, dispatch: Dispatch, attempt: _Attempt) -> Receipt:
+    async def _send(self, dispatch: Dispatch, attempt: Attempt) -> Receipt:
         try:
-            answer = self._answered.get(attempt) or await self._ask(dispatch)
+            answer = self._answered.get(attempt)
+            if answer is None:
+                leave = Leave(self._attempts, dispatch)
+                answer = await self._ask(dispatch, leave)
+                if leave.needs_end:
+                    self._noting.add(ending := asyncio.ensure_future(leave.end(answer)))
+                    ending.add_done_callback(self._noting.discard)
             if answer.status != Verdict.WAITING and answer.kept is None:  # nothing left us yet: asking again is free
                 self._answered[attempt] = answer
                 if len(self._answered) > REMEMBERED:
@@ -94,7 +102,7 @@ class Deliveries:
         finally:
             del self._under_way[attempt]
 
-    async def _ask(self, dispatch: Dispatch) -> Receipt:
+    async def _ask(self, dispatch: Dispatch, leave: Leave) -> Receipt:
         if usable_address(dispatch.channel, dispatch.address) is None:
             return no_address(dispatch, "")
         is_handed_over = False
@@ -105,7 +113,7 @@ class Deliveries:
                     provider = await stack.enter_async_context(routed)
                 is_handed_over = True
                 async with asyncio.timeout(self._max_send_s):
-                    answer = await provider.send(dispatch)
+                    answer = await provider.send(dispatch, leave)
                 if answer.send_key != dispatch.send_key:
                     raise RuntimeError("a provider answered another dispatch than it was given")
                 return answer

@@ -1,7 +1,6 @@
 """Posts one request for one attempt to send, and tells what may have been received of it.
 
-The part that all providers over HTTP share. A message first takes one of the channel's `MAX_CONNECTIONS`
-(`ADMISSION_S`; then `waiting`: nothing was begun). It has `timeout_s` to transmit the whole request, and the other side
+The part that all providers over HTTP share. A message has `timeout_s` to transmit the whole request, and the other side
 as long again to answer. The end of the request is the point of no return:
 
     what happened                             status
@@ -30,7 +29,7 @@ import httpcore
 import httpx
 
 from serve_apps.delivery.authorities import public_authorities
-from serve_apps.delivery.provider import ADMISSION_S, receipt, rejected, retry, unknown, waiting
+from serve_apps.delivery.provider import receipt, rejected, retry, unknown
 from serve_apps.delivery.ssrf import ForbiddenAddressError, Guard, GuardedBackend, UnresolvableError
 from whisperer.delivery.dispatch import Dispatch, Receipt, Verdict
 from whisperer.delivery.errors import UnsendableError
@@ -85,14 +84,11 @@ class Exchange:
         *,
         forbidden: Verdict = Verdict.RETRY,
         timeout_s: float = TIMEOUT_S,
-        admission_s: float = ADMISSION_S,
         tls_context: ssl.SSLContext | None = None,
     ) -> None:
         self._provider = spec.name
         self._forbidden = forbidden
         self._timeout_s = timeout_s
-        self._admission_s = admission_s
-        self._free = asyncio.Semaphore(MAX_CONNECTIONS)
         self._client = httpx.AsyncClient(
             transport=_GuardedTransport(
                 guard, guard if spec.is_plain_allowed else guard.inside(), tls_context or public_authorities()
@@ -113,20 +109,12 @@ class Exchange:
     ) -> Receipt:
         """Make one attempt and return its receipt, which ``read`` makes of an answer.
 
-        ``headers`` is called once a connection is free, since a signature's time must not be that of the wait; it may
-        raise UnsendableError, which is a rejection.
+        ``headers`` may raise UnsendableError, which is a rejection.
         """
-        try:
-            async with asyncio.timeout(self._admission_s):
-                await self._free.acquire()
-        except TimeoutError:
-            return waiting(dispatch, self._provider)
         try:
             return await self._post(dispatch, url, content, headers(), read)
         except UnsendableError as error:
             return rejected(dispatch, self._provider, str(error))
-        finally:
-            self._free.release()
 
     async def ask(self, url: httpx.URL, content: bytes, headers: Mapping[str, str]) -> Answer | NoAnswer:
         """Post a request that sends no message, such as one for an access token; it does not wait for its turn."""

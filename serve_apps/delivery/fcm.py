@@ -17,8 +17,8 @@ import msgspec
 
 from serve_apps.delivery.access_tokens import AccessTokens
 from serve_apps.delivery.answers import Fault, document, form_of, receipt_of
-from serve_apps.delivery.exchange import Answer, Exchange, NoAnswer
-from serve_apps.delivery.provider import ADMISSION_S, no_address, rejected, retry
+from serve_apps.delivery.exchange import MAX_CONNECTIONS, Answer, Exchange, NoAnswer
+from serve_apps.delivery.provider import no_address, rejected, retry
 from serve_apps.delivery.ssrf import Guard
 from whisperer.delivery.addresses import usable_address
 from whisperer.delivery.dispatch import Dispatch, Receipt
@@ -52,21 +52,20 @@ class Fcm:
     ``clock`` gives ms UTC; ``tls_context`` replaces the trusted authorities.
     """
 
+    provider, connections = PROVIDER, MAX_CONNECTIONS
+
     def __init__(
         self,
         config: dict[str, Any],
         clock: Callable[[], int],
         guard: Guard,
         *,
-        admission_s: float = ADMISSION_S,
         tls_context: ssl.SSLContext | None = None,
     ) -> None:
         credentials = config["credentials"]
         self._url = httpx.URL(f"{config['base_url']}/v1/projects/{credentials['project_id']}/messages:send")
         self._clock = clock
-        self._exchange = Exchange(
-            FCM, guard, timeout_s=config["timeout_s"], admission_s=admission_s, tls_context=tls_context
-        )
+        self._exchange = Exchange(FCM, guard, timeout_s=config["timeout_s"], tls_context=tls_context)
         self._tokens = AccessTokens(self._exchange, config["token_url"], credentials, SCOPE, clock)
 
     def __repr__(self) -> str:

@@ -23,6 +23,8 @@ PROVIDER = INBOX.name
 class Inbox:
     """The inbox behind the interface of all providers: it calls nobody, and holds nothing."""
 
+    provider, connections = PROVIDER, 0
+
     def __init__(self, config: dict[str, Any], clock: Callable[[], int], guard: Guard) -> None:
         del config, clock, guard  # it has no settings, no time limits and no connections
 

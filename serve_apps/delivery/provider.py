@@ -28,6 +28,16 @@ _UNPRINTABLE = re.compile(r"[^ -~\u00a1-\u2027\u202f-\ud7ff\uf900-\ufffd]+")
 class Provider(Protocol):
     """Carries the messages of one channel."""
 
+    @property
+    def provider(self) -> str:
+        """Name the provider, as receipts do."""
+        ...
+
+    @property
+    def connections(self) -> int:
+        """Return how many messages it takes at a time; 0 if that is not limited."""
+        ...
+
     async def send(self, dispatch: Dispatch) -> Receipt:
         """Make one attempt and return its receipt. Many attempts are under way at a time."""
         ...

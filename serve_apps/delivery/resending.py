@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import msgspec
 
-from serve_apps.delivery.provider import Provider
+from serve_apps.delivery.admission import Admitting, MayLeave
 from whisperer.delivery.dispatch import Dispatch, Receipt, Verdict
 
 
 class Resending:
     """A provider whose unknown attempts may be repeated."""
 
-    def __init__(self, provider: Provider) -> None:
+    def __init__(self, provider: Admitting) -> None:
         self._provider = provider
 
     def __repr__(self) -> str:
         return f"Resending({self._provider!r})"
 
-    async def send(self, dispatch: Dispatch) -> Receipt:
-        answer = await self._provider.send(dispatch)
+    async def send(self, dispatch: Dispatch, may_leave: MayLeave | None = None) -> Receipt:
+        answer = await self._provider.send(dispatch, may_leave)
         if answer.status != Verdict.UNKNOWN:
             return answer
         return msgspec.structs.replace(answer, repeatable=True)

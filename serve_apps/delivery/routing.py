@@ -23,8 +23,11 @@ import msgspec
 from actors.calls.provider_states import ChannelState
 from actors.telemetry.logs import Seldom
 from serve_apps.delivery.account import Carrier, steady
+from serve_apps.delivery.admission import Admission, Admitting
+from serve_apps.delivery.attempts import Leave
 from serve_apps.delivery.provider import Provider
 from serve_apps.delivery.spread import Spread
+from whisperer.delivery.dispatch import Dispatch, Receipt
 from whisperer.delivery.plan import ALONE, Account, Plan, accounts
 from whisperer.ids import TenantId
 from whisperer.vocabulary.channels import CHANNELS
@@ -54,8 +57,26 @@ class Plane(Protocol):
     def channel(self, tenant_id: TenantId, channel: str) -> ChannelConfig | None: ...
 
 
-Make = Callable[[str, dict[str, Any]], Provider]
+Make = Callable[[str, dict[str, Any]], Admitting]
 """(name of the provider, its configuration) -> the adapter. Raises ValueError if the configuration is unusable."""
+
+
+class Sending(Protocol):
+    """Carries the messages of one channel."""
+
+    async def send(self, dispatch: Dispatch, leave: Leave | None = None) -> Receipt:
+        """Make one attempt, noted by ``leave`` before it goes, and return its receipt."""
+        ...
+
+
+class _Noteless:
+    """The sink, for channels that nothing is known of: it takes send keys, so that nothing has to be noted."""
+
+    def __init__(self, sink: Admitting) -> None:
+        self._sink = sink
+
+    async def send(self, dispatch: Dispatch, leave: Leave | None = None) -> Receipt:
+        return await self._sink.send(dispatch)
 
 
 @dataclass(slots=True)
@@ -83,7 +104,8 @@ class Routing:
         clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self._plane = plane
-        self._sink = sink
+        self._sink = Admission(sink)
+        self._sink_alone = _Noteless(self._sink)
         self._make = make
         self._share = share
         self._clock = steady(clock)
@@ -97,7 +119,7 @@ class Routing:
         self._seldom = Seldom(_log)
 
     @asynccontextmanager
-    async def provider(self, tenant: TenantId, channel: str) -> AsyncIterator[Provider]:
+    async def provider(self, tenant: TenantId, channel: str) -> AsyncIterator[Sending]:
         """Yield the provider, kept open until the block ends. Raises whatever the control plane raised."""
         async with self._asking:
             await self._look()
@@ -105,7 +127,7 @@ class Routing:
             if route is not None:
                 route.n_sending += 1
         if route is None:
-            yield self._sink
+            yield self._sink_alone
             return
         try:
             yield route.provider

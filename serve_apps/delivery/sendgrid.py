@@ -16,8 +16,8 @@ import httpx
 import msgspec
 
 from serve_apps.delivery.answers import Fault, document, form_of, receipt_of
-from serve_apps.delivery.exchange import Answer, Exchange
-from serve_apps.delivery.provider import ADMISSION_S, no_address, rejected
+from serve_apps.delivery.exchange import MAX_CONNECTIONS, Answer, Exchange
+from serve_apps.delivery.provider import no_address, rejected
 from serve_apps.delivery.ssrf import Guard
 from whisperer.delivery.addresses import parse_sender, usable_address
 from whisperer.delivery.dispatch import Dispatch, Receipt
@@ -42,13 +42,14 @@ class SendGrid:
     ``clock`` gives ms UTC; ``tls_context`` replaces the trusted authorities.
     """
 
+    provider, connections = PROVIDER, MAX_CONNECTIONS
+
     def __init__(
         self,
         config: dict[str, Any],
         clock: Callable[[], int],
         guard: Guard,
         *,
-        admission_s: float = ADMISSION_S,
         tls_context: ssl.SSLContext | None = None,
     ) -> None:
         self._url = httpx.URL(config["base_url"] + "/v3/mail/send")
@@ -56,9 +57,7 @@ class SendGrid:
         self._sender = _mailbox(config["sender"])
         self._reply_to = _mailbox(config["reply_to"]) if config["reply_to"] else None
         self._clock = clock
-        self._exchange = Exchange(
-            SENDGRID, guard, timeout_s=config["timeout_s"], admission_s=admission_s, tls_context=tls_context
-        )
+        self._exchange = Exchange(SENDGRID, guard, timeout_s=config["timeout_s"], tls_context=tls_context)
 
     def __repr__(self) -> str:
         return f"SendGrid({self._url.host})"  # the headers hold the key

@@ -17,8 +17,8 @@ import msgspec
 
 from serve_apps.delivery.answers import Fault, document, form_of, receipt_of
 from serve_apps.delivery.aws import CODE, Signer
-from serve_apps.delivery.exchange import Answer, Exchange
-from serve_apps.delivery.provider import ADMISSION_S, no_address, rejected
+from serve_apps.delivery.exchange import MAX_CONNECTIONS, Answer, Exchange
+from serve_apps.delivery.provider import no_address, rejected
 from serve_apps.delivery.ssrf import Guard
 from whisperer.delivery.addresses import usable_address
 from whisperer.delivery.dispatch import Dispatch, Receipt
@@ -50,22 +50,21 @@ class Ses:
     ``clock`` gives ms UTC; ``tls_context`` replaces the trusted authorities.
     """
 
+    provider, connections = PROVIDER, MAX_CONNECTIONS
+
     def __init__(
         self,
         config: dict[str, Any],
         clock: Callable[[], int],
         guard: Guard,
         *,
-        admission_s: float = ADMISSION_S,
         tls_context: ssl.SSLContext | None = None,
     ) -> None:
         self._url = httpx.URL(config["base_url"] + "/v2/email/outbound-emails")
         self._config = config
         self._signer = Signer(config, "ses")
         self._clock = clock
-        self._exchange = Exchange(
-            SES, guard, timeout_s=config["timeout_s"], admission_s=admission_s, tls_context=tls_context
-        )
+        self._exchange = Exchange(SES, guard, timeout_s=config["timeout_s"], tls_context=tls_context)
 
     def __repr__(self) -> str:
         return f"Ses({self._url.host})"  # the configuration holds the key

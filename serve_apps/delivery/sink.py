@@ -206,6 +206,8 @@ class SinkProvider:
     Messages that arrive during a transaction wait together for the next one. Use from one event loop.
     """
 
+    provider, connections = PROVIDER, 0
+
     def __init__(self, sink: Sink, clock: Callable[[], int]) -> None:
         def accept(dispatches: list[Dispatch]) -> list[Receipt]:
             return sink.accept(dispatches, clock())

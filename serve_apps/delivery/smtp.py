@@ -1,9 +1,8 @@
 """Sends e-mail over SMTP.
 
-A message first takes one of the channel's `MAX_CONNECTIONS`, kept ones before new ones, and is transmitted on it. There
-are four independent time limits:
+A message is transmitted on one of the channel's `MAX_CONNECTIONS`, kept ones before new ones. There are three
+independent time limits:
 
-    a free connection         `ADMISSION_S`; then `waiting`: nothing was begun, and it is not an attempt
     connecting, TLS, login    `timeout_s`
     MAIL to the final dot     `timeout_s`
     after the final dot       `answer_timeout_s` (600 s: RFC 5321, 4.5.3.2.6)
@@ -39,7 +38,7 @@ import aiosmtplib
 from aiosmtplib.protocol import SMTPProtocol
 
 from serve_apps.delivery.authorities import system_authorities
-from serve_apps.delivery.provider import ADMISSION_S, deferred, no_address, receipt, rejected, retry, unknown, waiting
+from serve_apps.delivery.provider import deferred, no_address, receipt, rejected, retry, unknown
 from serve_apps.delivery.ssrf import ForbiddenAddressError, Guard, UnresolvableError
 from whisperer.delivery.addresses import parse_sender, usable_address
 from whisperer.delivery.dispatch import Dispatch, Receipt, Verdict
@@ -75,6 +74,8 @@ class Smtp:
     ``clock`` gives ms UTC; ``tls_context`` replaces the system's trusted authorities.
     """
 
+    provider, connections = PROVIDER, MAX_CONNECTIONS
+
     def __init__(
         self,
         config: dict[str, Any],
@@ -82,7 +83,6 @@ class Smtp:
         guard: Guard,
         *,
         tls_context: ssl.SSLContext | None = None,
-        admission_s: float = ADMISSION_S,
     ) -> None:
         sender = parse_sender(config["sender"])
         if sender is None:
@@ -95,8 +95,6 @@ class Smtp:
         self._clock = clock
         self._guard = guard
         self._tls_context = tls_context
-        self._admission_s = admission_s
-        self._free = asyncio.Semaphore(MAX_CONNECTIONS)
         self._idle: deque[_Connection] = deque()
 
     def __repr__(self) -> str:
@@ -112,15 +110,7 @@ class Smtp:
             ).as_bytes()
         except UnsendableError as error:
             return rejected(dispatch, PROVIDER, str(error))
-        try:
-            async with asyncio.timeout(self._admission_s):
-                await self._free.acquire()
-        except TimeoutError:
-            return waiting(dispatch, PROVIDER)
-        try:
-            return await self._send(dispatch, recipient, on_the_wire(message))
-        finally:
-            self._free.release()
+        return await self._send(dispatch, recipient, on_the_wire(message))
 
     async def aclose(self) -> None:
         while self._idle:

@@ -17,8 +17,8 @@ import httpx
 
 from serve_apps.delivery.answers import Fault, receipt_of
 from serve_apps.delivery.aws import CODE, Signer
-from serve_apps.delivery.exchange import Answer, Exchange
-from serve_apps.delivery.provider import ADMISSION_S, no_address, rejected
+from serve_apps.delivery.exchange import MAX_CONNECTIONS, Answer, Exchange
+from serve_apps.delivery.provider import no_address, rejected
 from serve_apps.delivery.ssrf import Guard
 from whisperer.delivery.addresses import usable_address
 from whisperer.delivery.dispatch import Dispatch, Receipt
@@ -60,13 +60,14 @@ class Sns:
     ``clock`` gives ms UTC; ``tls_context`` replaces the trusted authorities.
     """
 
+    provider, connections = PROVIDER, MAX_CONNECTIONS
+
     def __init__(
         self,
         config: dict[str, Any],
         clock: Callable[[], int],
         guard: Guard,
         *,
-        admission_s: float = ADMISSION_S,
         tls_context: ssl.SSLContext | None = None,
     ) -> None:
         self._url = httpx.URL(config["base_url"] + "/")
@@ -75,9 +76,7 @@ class Sns:
         )
         self._signer = Signer(config, "sns")
         self._clock = clock
-        self._exchange = Exchange(
-            SNS, guard, timeout_s=config["timeout_s"], admission_s=admission_s, tls_context=tls_context
-        )
+        self._exchange = Exchange(SNS, guard, timeout_s=config["timeout_s"], tls_context=tls_context)
 
     def __repr__(self) -> str:
         return f"Sns({self._url.host})"

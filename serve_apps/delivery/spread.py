@@ -16,14 +16,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 
 import msgspec
 
 from serve_apps.delivery.account import Carrier, Shut
+from serve_apps.delivery.admission import MayLeave
+from serve_apps.delivery.attempts import Leave
 from serve_apps.delivery.provider import MAX_DETAIL_CHARS, AccountTrouble, DoubtfulTrouble, as_kind, receipt, retry
 from whisperer.delivery.addresses import usable_address
 from whisperer.delivery.choice import in_order
 from whisperer.delivery.dispatch import Dispatch, Receipt, Verdict
+from whisperer.delivery.providers import PROVIDERS
 from whisperer.vocabulary.channels import CHANNELS
 
 FAILOVER_WITHIN_S = 30.0
@@ -41,8 +45,8 @@ class Spread:
     def __repr__(self) -> str:
         return f"Spread({', '.join(self._by_name)})"
 
-    async def send(self, dispatch: Dispatch) -> Receipt:
-        """Make one attempt, at as many accounts as it takes."""
+    async def send(self, dispatch: Dispatch, leave: Leave | None = None) -> Receipt:
+        """Make one attempt, at as many accounts as it takes. Without ``leave`` it is noted nowhere."""
         order = self._order(dispatch)
         if not order:
             return receipt(dispatch, Verdict.UNKNOWN, "", detail="the account that may have it is not known any more")
@@ -56,7 +60,7 @@ class Spread:
                 break
             if carrier.account.weight == 0 and any(not isinstance(one, Shut) for one in waiting):
                 break  # somebody who is well carries it, in a while
-            answer = await carrier.send(dispatch, domain)
+            answer = await carrier.send(dispatch, domain, self._may_leave(carrier, leave))
             if isinstance(answer, AccountTrouble):
                 troubles.append(answer)
             elif answer.status == Verdict.WAITING:
@@ -68,6 +72,12 @@ class Spread:
         if troubles:
             return _failed(dispatch, troubles)
         return min(waiting, key=lambda one: one.retry_after_s or 0.0)
+
+    def _may_leave(self, carrier: Carrier, leave: Leave | None) -> MayLeave | None:
+        """Return how an attempt at an account is noted; not at all, where repeating it there is all that can happen."""
+        if leave is None or (len(self.carriers) == 1 and PROVIDERS[carrier.account.provider].takes_keys):
+            return None
+        return partial(leave, carrier.account.name)
 
     async def aclose(self) -> None:
         """Let the accounts go."""

@@ -17,8 +17,8 @@ from urllib.parse import urlencode
 import httpx
 
 from serve_apps.delivery.answers import Fault, document, form_of, receipt_of
-from serve_apps.delivery.exchange import Answer, Exchange
-from serve_apps.delivery.provider import ADMISSION_S, no_address
+from serve_apps.delivery.exchange import MAX_CONNECTIONS, Answer, Exchange
+from serve_apps.delivery.provider import no_address
 from serve_apps.delivery.ssrf import Guard
 from whisperer.delivery.addresses import usable_address
 from whisperer.delivery.dispatch import Dispatch, Receipt
@@ -60,13 +60,14 @@ class Twilio:
     ``clock`` gives ms UTC; ``tls_context`` replaces the trusted authorities.
     """
 
+    provider, connections = PROVIDER, MAX_CONNECTIONS
+
     def __init__(
         self,
         config: dict[str, Any],
         clock: Callable[[], int],
         guard: Guard,
         *,
-        admission_s: float = ADMISSION_S,
         tls_context: ssl.SSLContext | None = None,
     ) -> None:
         self._url = httpx.URL(f"{config['base_url']}/2010-04-01/Accounts/{config['account_sid']}/Messages.json")
@@ -84,9 +85,7 @@ class Twilio:
         )
         self._status_callback: str = config["status_callback"]
         self._clock = clock
-        self._exchange = Exchange(
-            TWILIO, guard, timeout_s=config["timeout_s"], admission_s=admission_s, tls_context=tls_context
-        )
+        self._exchange = Exchange(TWILIO, guard, timeout_s=config["timeout_s"], tls_context=tls_context)
 
     def __repr__(self) -> str:
         return f"Twilio({self._url.host})"  # the headers hold the token

@@ -20,8 +20,8 @@ from typing import Any
 import httpx
 
 from serve_apps.delivery.answers import Fault, fault_of
-from serve_apps.delivery.exchange import TIMEOUT_S, Answer, Exchange, retry_after_s
-from serve_apps.delivery.provider import ADMISSION_S, deferred, doubtful, receipt, rejected, retry
+from serve_apps.delivery.exchange import MAX_CONNECTIONS, TIMEOUT_S, Answer, Exchange, retry_after_s
+from serve_apps.delivery.provider import deferred, doubtful, receipt, rejected, retry
 from serve_apps.delivery.ssrf import Guard
 from whisperer.delivery.dispatch import Dispatch, Receipt, Verdict
 from whisperer.delivery.errors import UnsendableError
@@ -38,6 +38,8 @@ class Webhook:
     ``clock`` gives ms UTC; ``tls_context`` replaces the trusted authorities.
     """
 
+    provider, connections = PROVIDER, MAX_CONNECTIONS
+
     def __init__(
         self,
         config: dict[str, Any],
@@ -45,7 +47,6 @@ class Webhook:
         guard: Guard,
         *,
         timeout_s: float = TIMEOUT_S,
-        admission_s: float = ADMISSION_S,
         tls_context: ssl.SSLContext | None = None,
     ) -> None:
         self._url = httpx.URL(config["url"])
@@ -56,7 +57,6 @@ class Webhook:
             guard,
             forbidden=Verdict.REJECTED,
             timeout_s=timeout_s,
-            admission_s=admission_s,
             tls_context=tls_context,
         )
 

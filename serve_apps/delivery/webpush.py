@@ -15,8 +15,8 @@ import httpx
 import msgspec
 
 from serve_apps.delivery.answers import Fault, receipt_of
-from serve_apps.delivery.exchange import Answer, Exchange
-from serve_apps.delivery.provider import ADMISSION_S, no_address, rejected
+from serve_apps.delivery.exchange import MAX_CONNECTIONS, Answer, Exchange
+from serve_apps.delivery.provider import no_address, rejected
 from serve_apps.delivery.ssrf import Guard
 from whisperer.delivery.addresses import usable_address
 from whisperer.delivery.dispatch import Dispatch, Receipt, Verdict
@@ -44,13 +44,14 @@ class WebPush:
     ``clock`` gives ms UTC; ``tls_context`` replaces the trusted authorities.
     """
 
+    provider, connections = PROVIDER, MAX_CONNECTIONS
+
     def __init__(
         self,
         config: dict[str, Any],
         clock: Callable[[], int],
         guard: Guard,
         *,
-        admission_s: float = ADMISSION_S,
         tls_context: ssl.SSLContext | None = None,
     ) -> None:
         from serve_apps.delivery.web_push_encryption import Vapid  # cryptography, which only this channel waits for
@@ -63,7 +64,6 @@ class WebPush:
             guard,
             forbidden=Verdict.REJECTED,
             timeout_s=config["timeout_s"],
-            admission_s=admission_s,
             tls_context=tls_context,
         )
 

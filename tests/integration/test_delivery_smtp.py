@@ -20,6 +20,8 @@ from aiosmtpd.smtp import AuthResult, Envelope, LoginPassword, Session
 
 from cluster.settings import networks
 from serve_apps.delivery import smtp as adapter
+from serve_apps.delivery.admission import Admission
+from serve_apps.delivery.provider import ADMISSION_S
 from serve_apps.delivery.smtp import Smtp
 from serve_apps.delivery.ssrf import Guard
 from tests.support.certificates import authority
@@ -141,25 +143,25 @@ async def client(
     port: int,
     tls_context: ssl.SSLContext | None = None,
     guard: Guard = HERE,
-    admission_s: float = adapter.ADMISSION_S,
+    admission_s: float = ADMISSION_S,
     **config: Any,
-) -> AsyncIterator[Smtp]:
+) -> AsyncIterator[Admission]:
     given = {"host": "127.0.0.1", "port": port, "sender": "Ada <hello@example.com>", "tls": "none", "timeout_s": 10}
     parsed = parse_channel("email", "smtp", given | config)
-    opened = Smtp(parsed, lambda: NOW, guard, tls_context=tls_context, admission_s=admission_s)
+    opened = Admission(Smtp(parsed, lambda: NOW, guard, tls_context=tls_context), admission_s=admission_s)
     try:
         yield opened
     finally:
         await opened.aclose()
 
 
-async def one(opened: Smtp, address: str, number: int = 0, **fields: Any) -> Receipt:
+async def one(opened: Admission, address: str, number: int = 0, **fields: Any) -> Receipt:
     receipt = await opened.send(dispatch(number, address=address, **fields))
     assert receipt.send_key == dispatch(number).send_key
     return receipt
 
 
-async def several(opened: Smtp, *addresses: str) -> list[Receipt]:
+async def several(opened: Admission, *addresses: str) -> list[Receipt]:
     return list(await asyncio.gather(*(one(opened, address, n) for n, address in enumerate(addresses))))
 
 

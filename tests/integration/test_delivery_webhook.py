@@ -17,6 +17,7 @@ import pytest
 from standardwebhooks.webhooks import Webhook as Verifier
 
 from cluster.settings import networks
+from serve_apps.delivery.admission import Admission
 from serve_apps.delivery.exchange import MAX_CONNECTIONS, MAX_RESPONSE_BYTES, retry_after_s
 from serve_apps.delivery.provider import ADMISSION_S
 from serve_apps.delivery.ssrf import Guard
@@ -116,17 +117,18 @@ async def client(
     secrets: tuple[str, ...] = (SECRET,),
     now: int = NOW,
     admission_s: float = ADMISSION_S,
-) -> AsyncIterator[Webhook]:
+) -> AsyncIterator[Admission]:
     config = parse_channel("webhook", "webhook", {"url": url, "secrets": list(secrets)})
     allowing = guard or Guard("webhook", open_networks=HERE)
-    opened = Webhook(config, lambda: now, allowing, timeout_s=timeout_s, admission_s=admission_s, tls_context=tls)
+    adapter = Webhook(config, lambda: now, allowing, timeout_s=timeout_s, tls_context=tls)
+    opened = Admission(adapter, admission_s=admission_s)
     try:
         yield opened
     finally:
         await opened.aclose()
 
 
-async def post(opened: Webhook, number: int = 0) -> Receipt:
+async def post(opened: Admission, number: int = 0) -> Receipt:
     receipt = await opened.send(dispatch(number, "webhook"))
     assert receipt.send_key == dispatch(number).send_key
     assert receipt.provider == "webhook"

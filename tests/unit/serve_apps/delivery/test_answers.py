@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from serve_apps.delivery.admission import MayLeave
 from serve_apps.delivery.answers import Fault, document, form_of, receipt_of
 from serve_apps.delivery.exchange import Answer
 from serve_apps.delivery.resending import Resending
@@ -79,7 +80,7 @@ class Answering:
     def __init__(self, status: Verdict) -> None:
         self.status, self.is_closed = status, False
 
-    async def send(self, dispatch: Dispatch) -> Receipt:
+    async def send(self, dispatch: Dispatch, may_leave: MayLeave | None = None) -> Receipt:
         return Receipt(dispatch.send_key, self.status)
 
     async def aclose(self) -> None:

@@ -1,18 +1,24 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from serve_apps.delivery.admission import Admission
+from serve_apps.delivery.attempts import AttemptFile, Attempts
 from serve_apps.delivery.deliveries import Deliveries
 from serve_apps.delivery.provider import MAX_DETAIL_CHARS, clean, receipt
 from serve_apps.delivery.routing import Routing
 from tests.unit.whisperer.delivery.dispatches import dispatch
 from whisperer.delivery.dispatch import Dispatch, Receipt, Verdict
 from whisperer.delivery.plan import ALONE, Plan
+
+NOW = 1_700_000_000_000
 
 
 @dataclass
@@ -55,8 +61,13 @@ class FakeProvider:
     behaviour: str = "accepts"
     sent: list[str] = field(default_factory=list)
     closed: bool = False
+    connections: int = 0
     gate: asyncio.Event | None = None
     waiting: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def provider(self) -> str:
+        return self.name
 
     async def send(self, dispatch: Dispatch) -> Receipt:
         assert not self.closed
@@ -75,19 +86,25 @@ class FakeProvider:
         self.closed = True
 
 
+_NUMBERS = itertools.count()
+
+
 class Stand:
+    folder: Path
+
     def __init__(self, *, poll_interval_s: float = 0.0) -> None:
         self.plane = FakePlane()
         self.sink = FakeProvider()
         self.made: list[FakeProvider] = []
         self.routing = Routing(self.plane, self.sink, self._make, poll_interval_s=poll_interval_s)
-        self.deliveries = Deliveries(self.routing)
+        self.attempts = Attempts(AttemptFile(self.folder / f"{next(_NUMBERS)}.db"), lambda: NOW)
+        self.deliveries = Deliveries(self.routing, self.attempts)
 
-    def _make(self, provider: str, config: dict[str, Any]) -> FakeProvider:
+    def _make(self, provider: str, config: dict[str, Any]) -> Admission:
         if provider == "unknown":
             raise ValueError("geheim")
         self.made.append(FakeProvider(provider, config.get("behaviour", "accepts")))
-        return self.made[-1]
+        return Admission(self.made[-1])
 
     async def send(self, *dispatches: Dispatch) -> list[tuple[str, str]]:
         receipts = await self.receipts(*dispatches)
@@ -98,6 +115,11 @@ class Stand:
         found = [receipt async for receipts in self.deliveries.dispatch(list(dispatches)) for receipt in receipts]
         assert sorted(each.send_key for each in found) == sorted(each.send_key for each in dispatches)
         return {each.send_key: each for each in found}
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Stand, "folder", tmp_path, raising=False)
 
 
 async def test_a_channel_without_a_provider_goes_to_the_sink() -> None:
@@ -140,7 +162,7 @@ async def test_a_provider_that_hangs_is_bounded_and_holds_nobody_up() -> None:
     stand.plane.set("tn_1", "email", "smtp")
     await stand.send(dispatch(), dispatch(1, "sms"))  # both known from here on: nothing but the provider takes time
     stand.made[0].gate = asyncio.Event()
-    stand.deliveries = Deliveries(stand.routing, max_send_s=0.05)
+    stand.deliveries = Deliveries(stand.routing, stand.attempts, max_send_s=0.05)
     # It may have had the message: not a retry, and mail is not repeated blindly.
     receipts = await stand.receipts(dispatch(2), dispatch(3, "sms"))
     held = receipts[dispatch(2).send_key]
@@ -256,3 +278,31 @@ def test_what_a_provider_said_is_one_short_line_without_the_address() -> None:
     assert said.startswith("550 5.1.1 <<address>>: unknown user x")
     assert len(said) == MAX_DETAIL_CHARS
     assert said.isprintable()
+
+
+async def test_what_an_application_that_was_killed_had_under_way_is_not_sent_again() -> None:
+    """The successor has the file of attempts, and nothing else."""
+    killed, successor = Stand(), Stand()
+    for stand in (killed, successor):
+        stand.plane.set("tn_1", "email", "smtp")
+        stand.deliveries = Deliveries(stand.routing, killed.attempts)
+    await killed.send(dispatch())
+    killed.made[0].gate = asyncio.Event()
+    under_way = asyncio.ensure_future(killed.send(dispatch(1)))
+    await killed.made[0].waiting.wait()
+    receipts = await successor.receipts(dispatch(), dispatch(1), dispatch(2))
+    assert successor.made[0].sent == [dispatch(2).send_key]
+    statuses = [receipts[dispatch(number).send_key].status for number in range(3)]
+    assert statuses == [Verdict.ACCEPTED, Verdict.UNKNOWN, Verdict.ACCEPTED]
+    killed.made[0].gate.set()
+    await under_way
+
+
+async def test_what_takes_send_keys_is_sent_again_and_noted_nowhere() -> None:
+    killed, successor = Stand(), Stand()
+    for stand in (killed, successor):
+        stand.plane.set("tn_1", "webhook", "webhook")
+        stand.deliveries = Deliveries(stand.routing, killed.attempts)
+    await killed.send(dispatch(0, "webhook"))
+    assert await successor.send(dispatch(0, "webhook")) == [(Verdict.ACCEPTED, "webhook")]
+    assert successor.made[0].sent == [dispatch().send_key]
