@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import msgspec
 
@@ -45,16 +45,26 @@ class Carrier:
     ----------
     share : the part of its rates that this process may use
     clock : ms UTC that never go back
+    keep_open : its connections are somebody else's to close
+    pause : waits so many seconds
     """
 
     def __init__(
-        self, account: Account, adapter: Provider, share: float, clock: Callable[[], float], *, keep_open: bool = False
+        self,
+        account: Account,
+        adapter: Provider,
+        share: float,
+        clock: Callable[[], float],
+        *,
+        keep_open: bool = False,
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.account = account
         self._adapter = adapter
         self._share = share
         self._clock = clock
         self._keep_open = keep_open
+        self._pause = pause
         self._breaker = Breaker()
         self._pacing = Pacing(account.rates, account.warm_up, share)
         self._n_holders = 1
@@ -115,7 +125,7 @@ class Carrier:
             self._held[turn.reason] += 1
             return as_kind(Held, held(dispatch, self.account.name, _WHY[turn.reason], turn.wait_ms / 1000))
         if turn.wait_ms > 0:
-            await asyncio.sleep(turn.wait_ms / 1000)
+            await self._pause(turn.wait_ms / 1000)
         permit = self._breaker.admit(self._clock())
         if permit is None:
             self._pacing.give_back(domain, self._clock())
