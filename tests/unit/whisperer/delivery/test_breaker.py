@@ -107,6 +107,12 @@ def test_what_was_under_way_when_it_opened_changes_nothing() -> None:
     fail(breaker, 0, IN_A_ROW)
     breaker.settle(late, 1, True)
     assert breaker.state(1) == BreakerState.OPEN
+    breaker = Breaker()
+    under_way = [breaker.admit(0) for _ in range(50)]
+    for permit in under_way:
+        assert permit is not None
+        breaker.settle(permit, 0, False)
+    assert (breaker.n_opened, breaker.wait_ms(0)) == (1, FIRST_OPEN_MS)
 
 
 @given(st.lists(st.tuples(st.sampled_from(["ask", "well", "bad", "nothing"]), st.floats(0, 20_000)), max_size=200))

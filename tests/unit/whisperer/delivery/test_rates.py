@@ -73,6 +73,12 @@ def test_an_account_keeps_all_its_rates_at_once(
         assert most_in_any_stretch(times, domain_rate * share, max(1.0, domain_rate * share)) <= 1e-3
 
 
+def test_a_message_that_waits_for_its_domain_counts_for_the_account_when_it_goes() -> None:
+    pacing = Pacing(Rates(per_second=10, burst=1, per_domain_per_second=1), None)
+    assert [pacing.ask("a.example", START, 2_000).wait_ms for _ in range(3)] == [0, 1_000, 2_000]
+    assert pacing.ask("b.example", START + 2_000, 2_000).wait_ms == 100
+
+
 def test_a_domain_that_had_its_rate_holds_up_no_other() -> None:
     pacing = Pacing(Rates(per_domain_per_second=0.1), None)
     assert pacing.ask("slow.example", START, 2_000).reason == ""
