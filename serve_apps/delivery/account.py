@@ -30,11 +30,7 @@ SPREAD = 0.5
 """What waits for a breaker is asked for again over this share of the time for which it is open, not all at once."""
 
 
-class Held(Receipt, array_like=True, frozen=True):
-    """Receipt `waiting` of a message whose turn at its account is later."""
-
-
-class Shut(Held, array_like=True, frozen=True):
+class Shut(Receipt, array_like=True, frozen=True):
     """Receipt `waiting` of an account whose breaker lets nothing through."""
 
 
@@ -123,7 +119,8 @@ class Carrier:
         turn = self._pacing.ask(domain, now, PATIENCE_MS)
         if turn.reason:
             self._held[turn.reason] += 1
-            return as_kind(Held, held(dispatch, self.account.name, _WHY[turn.reason], turn.wait_ms / 1000))
+            status = Verdict.LATER if turn.reason == "domain" else Verdict.WAITING
+            return held(dispatch, self.account.name, _WHY[turn.reason], turn.wait_ms / 1000, status=status)
         if turn.wait_ms > 0:
             await self._pause(turn.wait_ms / 1000)
         permit = self._breaker.admit(self._clock())
@@ -170,6 +167,6 @@ def steady(clock: Callable[[], int]) -> Callable[[], float]:
 
 def _judged(answer: Receipt) -> bool | None:
     """Return whether an answer speaks for the account, against it, or (None) says nothing about it."""
-    if answer.status in (Verdict.WAITING, Verdict.REFUSED):
+    if answer.status in (Verdict.WAITING, Verdict.LATER, Verdict.REFUSED):
         return None
     return answer.status != Verdict.UNKNOWN and not isinstance(answer, AccountTrouble | DoubtfulTrouble)

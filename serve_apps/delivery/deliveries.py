@@ -86,7 +86,8 @@ class Deliveries:
     async def _send(self, dispatch: Dispatch, attempt: _Attempt) -> Receipt:
         try:
             answer = self._answered.get(attempt) or await self._ask(dispatch)
-            if answer.status != Verdict.WAITING and answer.kept is None:  # nothing left us yet: asking again is free
+            begun = answer.status not in (Verdict.WAITING, Verdict.LATER)
+            if begun and answer.kept is None:  # nothing left us yet: asking again is free
                 self._answered[attempt] = answer
                 if len(self._answered) > REMEMBERED:
                     self._answered.popitem(last=False)

@@ -105,9 +105,9 @@ def waiting(dispatch: Dispatch, provider: str) -> Receipt:
     return receipt(dispatch, Verdict.WAITING, provider, detail=f"no connection was free within {ADMISSION_S:g} s")
 
 
-def held(dispatch: Dispatch, account: str, why: str, wait_s: float) -> Receipt:
+def held(dispatch: Dispatch, account: str, why: str, wait_s: float, *, status: Verdict = Verdict.WAITING) -> Receipt:
     """Return the receipt of a message whose turn is later: nothing was begun, and it is not an attempt."""
-    return receipt(dispatch, Verdict.WAITING, account, detail=why, retry_after_s=wait_s)
+    return receipt(dispatch, status, account, detail=why, retry_after_s=wait_s)
 
 
 def no_address(dispatch: Dispatch, provider: str) -> Receipt:

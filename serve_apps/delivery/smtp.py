@@ -106,18 +106,17 @@ class Smtp:
         if recipient is None:
             return no_address(dispatch, PROVIDER)
         try:
-            message = build_email(
-                dispatch, self._config["sender"], self._clock(), self._config.get("reply_to", "")
-            ).as_bytes()
-        except UnsendableError as error:
-            return rejected(dispatch, PROVIDER, str(error))
-        try:
             async with asyncio.timeout(self._admission_s):
                 await self._free.acquire()
         except TimeoutError:
             return waiting(dispatch, PROVIDER)
         try:
+            # Only now: building takes more time than all else, and what waits for a server that hangs is not sent.
+            sender, reply_to = self._config["sender"], self._config.get("reply_to", "")
+            message = build_email(dispatch, sender, self._clock(), reply_to).as_bytes()
             return await self._send(dispatch, recipient, on_the_wire(message))
+        except UnsendableError as error:
+            return rejected(dispatch, PROVIDER, str(error))
         finally:
             self._free.release()
 

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from serve_apps.delivery.account import Carrier, Shut
+from serve_apps.delivery.account import LEAST_WAIT_S, Carrier, Shut
 from serve_apps.delivery.provider import MAX_DETAIL_CHARS, AccountTrouble, DoubtfulTrouble, as_kind, receipt, retry
 from whisperer.delivery.addresses import usable_address
 from whisperer.delivery.choice import in_order
@@ -59,7 +59,7 @@ class Spread:
             answer = await carrier.send(dispatch, domain)
             if isinstance(answer, AccountTrouble):
                 troubles.append(answer)
-            elif answer.status == Verdict.WAITING:
+            elif answer.status in (Verdict.WAITING, Verdict.LATER):
                 waiting.append(answer)
             elif isinstance(answer, DoubtfulTrouble) and len(self.carriers) > 1:
                 return msgspec.structs.replace(as_kind(Receipt, answer), status=Verdict.UNKNOWN, repeatable=True)
@@ -67,7 +67,7 @@ class Spread:
                 return _after(answer, troubles) if troubles else answer
         if troubles:
             return _failed(dispatch, troubles)
-        return min(waiting, key=lambda one: one.retry_after_s or 0.0)
+        return _soonest(waiting)
 
     async def aclose(self) -> None:
         """Let the accounts go."""
@@ -96,6 +96,15 @@ def _after(answer: Receipt, troubles: list[Receipt]) -> Receipt:
     before = "; ".join(f"not {one.provider}: {one.detail}" for one in troubles)
     detail = f"{answer.detail}; {before}" if answer.detail else before
     return msgspec.structs.replace(answer, detail=detail[:MAX_DETAIL_CHARS])
+
+
+def _soonest(waiting: list[Receipt]) -> Receipt:
+    """Return when to ask again: at the first account's turn. It is about the channel only if all of them say so."""
+    soonest = min(waiting, key=lambda one: one.retry_after_s or 0.0)
+    if any(one.status == Verdict.LATER for one in waiting):
+        wait_s = soonest.retry_after_s or LEAST_WAIT_S
+        return msgspec.structs.replace(soonest, status=Verdict.LATER, retry_after_s=wait_s)
+    return soonest
 
 
 def _failed(dispatch: Dispatch, troubles: list[Receipt]) -> Receipt:
