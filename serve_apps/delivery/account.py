@@ -22,7 +22,7 @@ from whisperer.delivery.dispatch import Dispatch, Receipt, Verdict
 from whisperer.delivery.plan import Account
 from whisperer.delivery.rates import Pacing
 
-MAX_INSIDE = 256
+MAX_INSIDE = 128
 PATIENCE_MS = 2_000.0
 """A message whose turn comes within this time waits here; any other is asked for again."""
 LEAST_WAIT_S = 0.25

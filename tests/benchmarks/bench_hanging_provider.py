@@ -123,14 +123,19 @@ async def _measured(state: str, seconds: float, rate: float, mail_port: int, han
             await asyncio.sleep(HANG_S + 2.0 if state == STATES[2] else 1.0)
         times, n_failed = await _healthy(deliveries, seconds, rate)
     finally:
+        # What is cut off tells its caller, who is gone.
+        asyncio.get_running_loop().set_exception_handler(lambda *_: None)
         for offering in offerings:
             await offering.close()
         for task in list(deliveries._under_way.values()):
             task.cancel()
         await asyncio.gather(*deliveries._under_way.values(), return_exceptions=True)
         await routing.aclose()
+        await asyncio.sleep(0)
+        asyncio.get_running_loop().set_exception_handler(None)
     cuts = statistics.quantiles(times, n=100)
-    return Round(state, len(times), cuts[49], cuts[98], n_failed, dict(offered))
+    told = {str(status): n for status, n in offered.items()}
+    return Round(state, len(times), cuts[49], cuts[98], n_failed, told)
 
 
 async def _healthy(deliveries: Deliveries, seconds: float, rate: float) -> tuple[list[float], int]:
@@ -182,6 +187,7 @@ class Offering:
         lane = self._lane
         dispatches = {one.send_key: one for one in (_dispatch(self._tenant, self._channel) for _ in batch)}
         by_key = dict(zip(dispatches, batch, strict=True))
+        is_taken = True
         async for receipts in self._deliveries.dispatch(list(dispatches.values())):
             unsent = Unsent()
             for answer in receipts:
@@ -190,9 +196,11 @@ class Offering:
                     unsent.add(by_key[answer.send_key], answer)
                 else:
                     lane.add(by_key[answer.send_key])  # another message, so that it never runs empty
+            is_taken = is_taken and not unsent.turned_away
             lane.take_back(unsent)
             lane.n_under_way -= len(receipts)
             self._start(lane)
+        lane.ended(is_taken=is_taken)
         lane.n_batches -= 1
         self._start(lane)
 

@@ -118,6 +118,8 @@ class Deliverer:
         :meth:`reopen` undoes it.
         """
         self._closing = True
+        for lane in self._lanes.values():
+            self._start(lane)  # which forgets what was not begun
         return await self._end(lambda _: True, within_s)
 
     def reopen(self) -> None:
@@ -199,7 +201,7 @@ class Deliverer:
                 except Exception:
                     _log.exception("%d messages of %s could not be sent; trying again", len(left), lane.tenant)
                 else:
-                    lane.is_busy = lane.is_busy and not is_taken
+                    lane.ended(is_taken=is_taken)
                     return
                 await asyncio.sleep(pause_s)
         finally:

@@ -17,8 +17,9 @@ from whisperer.delivery.dispatch import Receipt, Verdict
 from whisperer.ids import DecisionId, TenantId
 
 MAX_BATCH = 64
-MAX_UNDER_WAY = 256
-"""Messages per lane; `MAX_BATCH` while its provider has no connection free."""
+LEAST_UNDER_WAY, MAX_UNDER_WAY = 8, 256
+"""Messages per lane: half as many as before whenever some are turned away, twice as many once a whole batch is taken.
+So a provider that takes none has few that wait for it."""
 TURNED_AWAY_PAUSE_S = 0.25
 """Short, because the provider's adapter has already waited for a connection."""
 LONGEST_HOLD_S, LONGEST_REST_S = 3_600.0, 60.0
@@ -57,9 +58,8 @@ class Lane:
         self.pacing = CallPacing(lambda: start(self))
         self.n_batches = 0
         self.n_under_way = 0
-        self.is_busy = False
-        """Its provider turned something away, and has not taken a whole batch since."""
         self._start = start
+        self._most = MAX_UNDER_WAY
         self._due: deque[DecisionId] = deque()
         """Those whose turn it is: they go before the line, and whether it rests or not."""
         self._waiting: deque[DecisionId] = deque()
@@ -71,7 +71,7 @@ class Lane:
     @property
     def room(self) -> int:
         """How many more may be under way."""
-        return (MAX_BATCH if self.is_busy else MAX_UNDER_WAY) - self.n_under_way
+        return self._most - self.n_under_way
 
     @property
     def n_ready(self) -> int:
@@ -93,7 +93,6 @@ class Lane:
 
     def take_back(self, unsent: Unsent) -> list[DecisionId]:
         """Take back what was not begun, and return it."""
-        self.is_busy = self.is_busy or bool(unsent.turned_away)
         self._waiting.extendleft(reversed(unsent.turned_away))
         now = asyncio.get_running_loop().time()
         for decision, wait_s in unsent.turns.items():
@@ -106,6 +105,10 @@ class Lane:
             self._rests_until = now + rest_s
             asyncio.get_running_loop().call_at(self._rests_until, self._start, self)
         return [*unsent.turned_away, *unsent.turns]
+
+    def ended(self, *, is_taken: bool) -> None:
+        """Say that a batch ended, and whether nothing of it was turned away."""
+        self._most = min(2 * self._most, MAX_UNDER_WAY) if is_taken else max(self._most // 2, LEAST_UNDER_WAY)
 
     def clear(self) -> list[DecisionId]:
         """Remove and return all."""
