@@ -29,7 +29,7 @@ from typing import Any
 import httpcore
 import httpx
 
-from serve_apps.delivery.provider import ADMISSION_S, receipt, rejected, retry, unknown, waiting
+from serve_apps.delivery.provider import ADMISSION_S, admitted, receipt, rejected, retry, unknown, waiting
 from serve_apps.delivery.ssrf import ForbiddenAddressError, Guard, GuardedBackend, UnresolvableError
 from whisperer.delivery.dispatch import Dispatch, Receipt, Verdict
 from whisperer.delivery.errors import UnsendableError
@@ -115,10 +115,7 @@ class Exchange:
         ``headers`` is called once a connection is free, since a signature's time must not be that of the wait; it may
         raise UnsendableError, which is a rejection.
         """
-        try:
-            async with asyncio.timeout(self._admission_s):
-                await self._free.acquire()
-        except TimeoutError:
+        if not await admitted(self._free, self._admission_s):
             return waiting(dispatch, self._provider)
         try:
             return await self._post(dispatch, url, content, headers(), read)

@@ -8,6 +8,8 @@ tenant chooses the host, and it may belong to somebody else.
 
 from __future__ import annotations
 
+import asyncio
+import random
 import re
 from typing import Protocol
 
@@ -22,6 +24,8 @@ ADMISSION_S = 5.0
 """Longest wait for one of a channel's connections, and so the greatest age of the shard's last consent check when
 sending begins."""
 
+LEAST_PART = 0.6
+
 _UNPRINTABLE = re.compile(r"[^ -~\u00a1-\u2027\u202f-\ud7ff\uf900-\ufffd]+")
 
 
@@ -35,6 +39,17 @@ class Provider(Protocol):
     async def aclose(self) -> None:
         """Close connections. Called once nothing is being sent."""
         ...
+
+
+async def admitted(free: asyncio.Semaphore, admission_s: float) -> bool:
+    """Return whether a connection became free within ``admission_s``, or rather within a part of it by lot: what came
+    together does not give up together, which would keep the process from everybody else for a moment."""
+    try:
+        async with asyncio.timeout(admission_s * random.uniform(LEAST_PART, 1.0)):  # noqa: S311  a lot, no secret
+            await free.acquire()
+    except TimeoutError:
+        return False
+    return True
 
 
 def receipt(

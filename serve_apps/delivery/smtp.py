@@ -38,7 +38,17 @@ from typing import Any
 import aiosmtplib
 from aiosmtplib.protocol import SMTPProtocol
 
-from serve_apps.delivery.provider import ADMISSION_S, deferred, no_address, receipt, rejected, retry, unknown, waiting
+from serve_apps.delivery.provider import (
+    ADMISSION_S,
+    admitted,
+    deferred,
+    no_address,
+    receipt,
+    rejected,
+    retry,
+    unknown,
+    waiting,
+)
 from serve_apps.delivery.ssrf import ForbiddenAddressError, Guard, UnresolvableError
 from whisperer.delivery.addresses import parse_sender, usable_address
 from whisperer.delivery.dispatch import Dispatch, Receipt, Verdict
@@ -105,10 +115,7 @@ class Smtp:
         recipient = usable_address(dispatch.channel, dispatch.address)
         if recipient is None:
             return no_address(dispatch, PROVIDER)
-        try:
-            async with asyncio.timeout(self._admission_s):
-                await self._free.acquire()
-        except TimeoutError:
+        if not await admitted(self._free, self._admission_s):
             return waiting(dispatch, PROVIDER)
         try:
             # Only now: building takes more time than all else, and what waits for a server that hangs is not sent.

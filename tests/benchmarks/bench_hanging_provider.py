@@ -75,6 +75,8 @@ class Round(msgspec.Struct):
     n: int
     p50_ms: float
     p99_ms: float
+    cpu: float
+    """Of one core, by the application and its load together."""
     not_accepted: int
     offered: dict[str, int]
     """Receipts of the hanging channels, by status."""
@@ -91,6 +93,7 @@ def _row(state: str, found: list[Round]) -> dict[str, Any]:
         "p99, ms": round(p99, 1),
         "p99 of rounds": f"{min(one.p99_ms for one in mine):.1f} to {max(one.p99_ms for one in mine):.1f}",
         "p99 / alone": round(p99 / floor, 2),
+        "CPU, %": round(100 * statistics.median(one.cpu for one in mine)),
         "not accepted": sum(one.not_accepted for one in mine),
     }
 
@@ -121,7 +124,9 @@ async def _measured(state: str, seconds: float, rate: float, mail_port: int, han
                 for _ in range(SHARDS):
                     offerings.append(Offering(deliveries, tenant, channel, offered))
             await asyncio.sleep(HANG_S + 2.0 if state == STATES[2] else 1.0)
+        spent = time.process_time()
         times, n_failed = await _healthy(deliveries, seconds, rate)
+        spent = time.process_time() - spent
     finally:
         # What is cut off tells its caller, who is gone.
         asyncio.get_running_loop().set_exception_handler(lambda *_: None)
@@ -135,7 +140,7 @@ async def _measured(state: str, seconds: float, rate: float, mail_port: int, han
         asyncio.get_running_loop().set_exception_handler(None)
     cuts = statistics.quantiles(times, n=100)
     told = {str(status): n for status, n in offered.items()}
-    return Round(state, len(times), cuts[49], cuts[98], n_failed, told)
+    return Round(state, len(times), cuts[49], cuts[98], spent / seconds, n_failed, told)
 
 
 async def _healthy(deliveries: Deliveries, seconds: float, rate: float) -> tuple[list[float], int]:
