@@ -36,6 +36,15 @@ class DirectoryCalls:
         found: list[Plain] = await self._actor.call("exchange_reports", report, timeout_s=EXCHANGE_TIMEOUT_S)
         return found
 
+    async def leave_delivery_report(self, report: Plain) -> None:
+        """Leave what a replica of the delivery application, its ``replica``, says of its providers' accounts."""
+        await self._actor.call("leave_delivery_report", report, timeout_s=EXCHANGE_TIMEOUT_S)
+
+    async def delivery_reports(self) -> list[Plain]:
+        """Return what the delivery application's replicas say."""
+        found: list[Plain] = await self._actor.call("delivery_reports", timeout_s=EXCHANGE_TIMEOUT_S)
+        return found
+
     async def lease(self, asks: list[Ask]) -> list[Lease]:
         """Lease tokens from the limiter (:mod:`actors.limiter`)."""
         found: list[Lease] = await self._actor.call(

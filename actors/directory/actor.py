@@ -63,6 +63,7 @@ class Directory:
             self._set_map(n_shards=n_shards)
         self._save()
         self._reports = ReplicaReports()
+        self._delivery_reports = ReplicaReports()
         self._limiter = Limiter()
         self._one = asyncio.Lock()
         self._shards = ShardCalls()
@@ -76,6 +77,14 @@ class Directory:
     async def exchange_reports(self, report: Report) -> list[Report]:
         """Keep a gateway replica's counts, and return those of all replicas."""
         return self._reports.exchange(report)
+
+    async def leave_delivery_report(self, report: Report) -> None:
+        """Keep what a replica of the delivery application says of the accounts that it uses."""
+        self._delivery_reports.exchange(report)
+
+    async def delivery_reports(self) -> list[Report]:
+        """Return what the delivery application's replicas say."""
+        return self._delivery_reports.newest()
 
     async def lease(self, asks: list[Ask]) -> list[Lease]:
         """Lease a gateway replica tokens of the rates of keys and tenants."""

@@ -1,4 +1,4 @@
-"""Keep the newest report of each gateway replica, so that any of them can report on all.
+"""Keep the newest report of each replica of an application, so that any of the gateway's can report on all.
 
 A request for the metrics reaches one replica, which needs what the others counted. The directory actor keeps the
 reports, only in memory: a report is renewed every few seconds, and one that is not belongs to a replica that is gone.
@@ -26,9 +26,13 @@ class ReplicaReports:
 
     def exchange(self, report: Report) -> list[Report]:
         """Keep this report, and return everybody's, including this one."""
-        now = self._clock()
         self._newest.pop(report["replica"], None)
-        self._newest[report["replica"]] = (now, report)
+        self._newest[report["replica"]] = (self._clock(), report)
+        return self.newest()
+
+    def newest(self) -> list[Report]:
+        """Return everybody's, without those of replicas that are gone."""
+        now = self._clock()
         for replica, (at, _) in list(self._newest.items()):  # oldest first
             if now - at <= FORGET_AFTER_S and len(self._newest) <= MAX_REPLICAS:
                 break

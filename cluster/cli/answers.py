@@ -413,6 +413,27 @@ class Channel(msgspec.Struct):
     failover: list[ChannelAccount] = []
 
 
+class AccountState(msgspec.Struct):
+    """How one provider account does; docs/delivery.md says what the figures mean."""
+
+    account: str
+    provider: str
+    weight: int
+    breaker: str
+    left_alone_s: float
+    times_opened: int
+    under_way: int
+    receipts: dict[str, int]
+    held: dict[str, int]
+    last_trouble: str
+
+
+class ChannelState(msgspec.Struct):
+    channel: str
+    replicas: int
+    accounts: list[AccountState]
+
+
 class PublishedSegment(msgspec.Struct):
     version: int
 

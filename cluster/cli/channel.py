@@ -10,6 +10,7 @@ import typer
 from cluster.cli import answers, output
 from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir, TenantOption
 from cluster.cli.resources import read_object, through
+from cluster.operator_client import Operator
 from whisperer.vocabulary.channels import CHANNELS
 from whisperer.vocabulary.providers import PROVIDER_NAMES
 
@@ -70,6 +71,47 @@ def show(
         output.print_json(found)
     else:
         _print(answers.read(found, answers.Channel))
+
+
+@app.command("state")
+def state(
+    channel: Annotated[str, typer.Argument(metavar="CHANNEL", help=_any_of(tuple(CHANNELS)))],
+    tenant: TenantOption,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    json: AsJson = False,
+) -> None:
+    """Show how a channel's provider accounts do: whether one is left alone because it fails, and what is held.
+
+    Known only while the installation runs; figures are of the delivery application's replicas since they started.
+
+    Example:
+
+        whisperer channel state email --tenant acme
+    """
+    with Operator(data_dir) as operator:
+        found = operator.get("tenants", tenant, "channels", channel, "state")
+    if json:
+        output.print_json(found)
+        return
+    rows = [
+        (
+            one.account,
+            one.provider,
+            one.weight,
+            one.breaker if not one.left_alone_s else f"{one.breaker}, {one.left_alone_s:.0f} s",
+            one.under_way,
+            _counted(one.receipts),
+            _counted(one.held),
+            one.last_trouble,
+        )
+        for one in answers.read(found, answers.ChannelState).accounts
+    ]
+    heads = ("account", "provider", "weight", "breaker", "under way", "attempts", "held", "last trouble")
+    output.print_table(heads, rows, "No accounts.")
+
+
+def _counted(by_name: dict[str, int]) -> str:
+    return ", ".join(f"{n} {name}" for name, n in sorted(by_name.items()))
 
 
 @app.command("rotate-callback")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import msgspec
 
@@ -24,7 +24,7 @@ from whisperer.delivery.dispatch import Dispatch, Receipt, Verdict
 from whisperer.delivery.plan import Account
 from whisperer.delivery.rates import Pacing
 
-MAX_INSIDE = 256
+MAX_INSIDE = 128
 PATIENCE_MS = 2_000.0
 """A message whose turn comes within this time waits here; any other is asked for again."""
 LEAST_WAIT_S = 0.25
@@ -32,11 +32,7 @@ SPREAD = 0.5
 """What waits for a breaker is asked for again over this share of the time for which it is open, not all at once."""
 
 
-class Held(Receipt, array_like=True, frozen=True):
-    """Receipt `waiting` of a message whose turn at its account is later."""
-
-
-class Shut(Held, array_like=True, frozen=True):
+class Shut(Receipt, array_like=True, frozen=True):
     """Receipt `waiting` of an account whose breaker lets nothing through."""
 
 
@@ -47,16 +43,26 @@ class Carrier:
     ----------
     share : the part of its rates that this process may use
     clock : ms UTC that never go back
+    keep_open : its connections are somebody else's to close
+    pause : waits so many seconds
     """
 
     def __init__(
-        self, account: Account, adapter: Admitting, share: float, clock: Callable[[], float], *, keep_open: bool = False
+        self,
+        account: Account,
+        adapter: Admitting,
+        share: float,
+        clock: Callable[[], float],
+        *,
+        keep_open: bool = False,
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.account = account
         self._adapter = adapter
         self._share = share
         self._clock = clock
         self._keep_open = keep_open
+        self._pause = pause
         self._breaker = Breaker()
         self._pacing = Pacing(account.rates, account.warm_up, share)
         self._n_holders = 1
@@ -115,9 +121,10 @@ class Carrier:
         turn = self._pacing.ask(domain, now, PATIENCE_MS)
         if turn.reason:
             self._held[turn.reason] += 1
-            return as_kind(Held, held(dispatch, self.account.name, _WHY[turn.reason], turn.wait_ms / 1000))
+            status = Verdict.LATER if turn.reason == "domain" else Verdict.WAITING
+            return held(dispatch, self.account.name, _WHY[turn.reason], turn.wait_ms / 1000, status=status)
         if turn.wait_ms > 0:
-            await asyncio.sleep(turn.wait_ms / 1000)
+            await self._pause(turn.wait_ms / 1000)
         permit = self._breaker.admit(self._clock())
         if permit is None:
             self._pacing.give_back(domain, self._clock())
@@ -164,6 +171,6 @@ def steady(clock: Callable[[], int]) -> Callable[[], float]:
 
 def _judged(answer: Receipt) -> bool | None:
     """Return whether an answer speaks for the account, against it, or (None) says nothing about it."""
-    if isinstance(answer, Recalled) or answer.status in (Verdict.WAITING, Verdict.REFUSED):
+    if isinstance(answer, Recalled) or answer.status in (Verdict.WAITING, Verdict.LATER, Verdict.REFUSED):
         return None
     return answer.status != Verdict.UNKNOWN and not isinstance(answer, AccountTrouble | DoubtfulTrouble)

@@ -7,11 +7,14 @@ so that whatever kills this process makes no more attempts doubtful than there w
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from serve_apps.delivery.provider import ADMISSION_S, Provider, waiting
 from whisperer.delivery.dispatch import Dispatch, Receipt
+
+LEAST_PART = 0.6
 
 MayLeave = Callable[[], Awaitable[Receipt | None]]
 """Is told that an attempt is about to go; returns None if it may, or else its receipt."""
@@ -43,10 +46,7 @@ class Admission:
     async def send(self, dispatch: Dispatch, may_leave: MayLeave | None = None) -> Receipt:
         if self._free is None:
             return await self._go(dispatch, may_leave)
-        try:
-            async with asyncio.timeout(self._admission_s):
-                await self._free.acquire()
-        except TimeoutError:
+        if not await _admitted(self._free, self._admission_s):
             return waiting(dispatch, self._adapter.provider)
         try:
             return await self._go(dispatch, may_leave)
@@ -59,3 +59,14 @@ class Admission:
     async def _go(self, dispatch: Dispatch, may_leave: MayLeave | None) -> Receipt:
         known = None if may_leave is None else await may_leave()
         return await self._adapter.send(dispatch) if known is None else known
+
+
+async def _admitted(free: asyncio.Semaphore, admission_s: float) -> bool:
+    """Return whether a connection became free within ``admission_s``, or rather within a part of it by lot: what came
+    together does not give up together, which would keep the process from everybody else for a moment."""
+    try:
+        async with asyncio.timeout(admission_s * random.uniform(LEAST_PART, 1.0)):  # noqa: S311  a lot, no secret
+            await free.acquire()
+    except TimeoutError:
+        return False
+    return True

@@ -5,6 +5,7 @@ The Serve config names `build`. There is no HTTP ingress; shard actors call `dis
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 from ray import serve
 from ray.serve import Application
 
+from actors.calls.directory import DirectoryCalls
 from actors.installation import configure_logs
 from cluster.control_plane import ControlPlane
 from cluster.launch.installation import load
@@ -21,6 +23,7 @@ from serve_apps.delivery.attempts import AttemptFile, Attempts
 from serve_apps.delivery.deliveries import Deliveries
 from serve_apps.delivery.routing import Routing
 from serve_apps.delivery.sink import Sink, SinkProvider
+from serve_apps.delivery.telling import tell_forever
 
 
 def build(args: dict[str, str]) -> Application:
@@ -35,12 +38,14 @@ class Delivery:
         settings = installation.settings
         assert settings is not None
         configure_logs(installation_path, "delivery")
+        replica = serve.get_replica_context().replica_id.unique_id
         make = maker(_now_ms, networks(settings.delivery.open_networks))
         sink = SinkProvider(Sink(installation.sink_path), _now_ms)
         plane = ControlPlane(settings.control_plane.url, keyring=installation.keyring(), migrated=True)
-        self._deliveries = Deliveries(
-            Routing(plane, sink, make), Attempts(AttemptFile(installation.attempts_path), _now_ms)
-        )
+        # Replicas know nothing of each other: each keeps to its part of every rate.
+        routing = Routing(plane, sink, make, share=1.0 / max(1, settings.delivery.max_replicas), clock=_now_ms)
+        self._deliveries = Deliveries(routing, Attempts(AttemptFile(installation.attempts_path), _now_ms))
+        self._telling = asyncio.ensure_future(tell_forever(DirectoryCalls(), replica, routing.states))
 
     async def dispatch(self, batch: bytes) -> AsyncIterator[bytes]:
         """Deliver a batch: msgpack ``list[Dispatch]`` -> several msgpack ``list[Receipt]``, until each dispatch has

@@ -94,7 +94,8 @@ class Deliveries:
                 if leave.needs_end:
                     self._noting.add(ending := asyncio.ensure_future(leave.end(answer)))
                     ending.add_done_callback(self._noting.discard)
-            if answer.status != Verdict.WAITING and answer.kept is None:  # nothing left us yet: asking again is free
+            begun = answer.status not in (Verdict.WAITING, Verdict.LATER)
+            if begun and answer.kept is None:  # nothing left us yet: asking again is free
                 self._answered[attempt] = answer
                 if len(self._answered) > REMEMBERED:
                     self._answered.popitem(last=False)

@@ -22,6 +22,7 @@ ADMISSION_S = 5.0
 """Longest wait for one of a channel's connections, and so the greatest age of the shard's last consent check when
 sending begins."""
 
+
 _UNPRINTABLE = re.compile(r"[^ -~\u00a1-\u2027\u202f-\ud7ff\uf900-\ufffd]+")
 
 
@@ -115,9 +116,9 @@ def waiting(dispatch: Dispatch, provider: str) -> Receipt:
     return receipt(dispatch, Verdict.WAITING, provider, detail=f"no connection was free within {ADMISSION_S:g} s")
 
 
-def held(dispatch: Dispatch, account: str, why: str, wait_s: float) -> Receipt:
+def held(dispatch: Dispatch, account: str, why: str, wait_s: float, *, status: Verdict = Verdict.WAITING) -> Receipt:
     """Return the receipt of a message whose turn is later: nothing was begun, and it is not an attempt."""
-    return receipt(dispatch, Verdict.WAITING, account, detail=why, retry_after_s=wait_s)
+    return receipt(dispatch, status, account, detail=why, retry_after_s=wait_s)
 
 
 def no_address(dispatch: Dispatch, provider: str) -> Receipt:

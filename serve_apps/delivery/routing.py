@@ -116,6 +116,7 @@ class Routing:
         self._looked_at = float("-inf")
         self._looking: asyncio.Task[None] | None = None
         self._asking = asyncio.Lock()
+        self._leaving: set[asyncio.Task[None]] = set()
         self._seldom = Seldom(_log)
 
     @asynccontextmanager
@@ -139,6 +140,7 @@ class Routing:
     async def aclose(self) -> None:
         if self._looking is not None:
             self._looking.cancel()
+        await asyncio.gather(*self._leaving)
         for route in self._routes.values():
             await self._leave(route)
         self._routes.clear()
@@ -185,7 +187,10 @@ class Routing:
         self._routes[key] = new
         self._stale.discard(key)
         if new is not old:
-            await self._leave(old)
+            # Nobody waits for it: a server that does not let go holds up no other channel.
+            leaving = asyncio.ensure_future(self._leave(old))
+            self._leaving.add(leaving)
+            leaving.add_done_callback(self._leaving.discard)
         return new
 
     async def _renewed(self, channel: str, found: ChannelConfig | None, old: _Route | None) -> _Route | None:

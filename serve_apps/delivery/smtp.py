@@ -105,9 +105,8 @@ class Smtp:
         if recipient is None:
             return no_address(dispatch, PROVIDER)
         try:
-            message = build_email(
-                dispatch, self._config["sender"], self._clock(), self._config.get("reply_to", "")
-            ).as_bytes()
+            sender, reply_to = self._config["sender"], self._config.get("reply_to", "")
+            message = build_email(dispatch, sender, self._clock(), reply_to).as_bytes()
         except UnsendableError as error:
             return rejected(dispatch, PROVIDER, str(error))
         return await self._send(dispatch, recipient, on_the_wire(message))

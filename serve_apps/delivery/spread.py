@@ -20,7 +20,7 @@ from functools import partial
 
 import msgspec
 
-from serve_apps.delivery.account import Carrier, Shut
+from serve_apps.delivery.account import LEAST_WAIT_S, Carrier, Shut
 from serve_apps.delivery.admission import MayLeave
 from serve_apps.delivery.attempts import Leave
 from serve_apps.delivery.provider import MAX_DETAIL_CHARS, AccountTrouble, DoubtfulTrouble, as_kind, receipt, retry
@@ -63,7 +63,7 @@ class Spread:
             answer = await carrier.send(dispatch, domain, self._may_leave(carrier, leave))
             if isinstance(answer, AccountTrouble):
                 troubles.append(answer)
-            elif answer.status == Verdict.WAITING:
+            elif answer.status in (Verdict.WAITING, Verdict.LATER):
                 waiting.append(answer)
             elif isinstance(answer, DoubtfulTrouble) and len(self.carriers) > 1:
                 return msgspec.structs.replace(as_kind(Receipt, answer), status=Verdict.UNKNOWN, repeatable=True)
@@ -71,7 +71,7 @@ class Spread:
                 return _after(answer, troubles) if troubles else answer
         if troubles:
             return _failed(dispatch, troubles)
-        return min(waiting, key=lambda one: one.retry_after_s or 0.0)
+        return _soonest(waiting)
 
     def _may_leave(self, carrier: Carrier, leave: Leave | None) -> MayLeave | None:
         """Return how an attempt at an account is noted; not at all, where repeating it there is all that can happen."""
@@ -106,6 +106,15 @@ def _after(answer: Receipt, troubles: list[Receipt]) -> Receipt:
     before = "; ".join(f"not {one.provider}: {one.detail}" for one in troubles)
     detail = f"{answer.detail}; {before}" if answer.detail else before
     return msgspec.structs.replace(answer, detail=detail[:MAX_DETAIL_CHARS])
+
+
+def _soonest(waiting: list[Receipt]) -> Receipt:
+    """Return when to ask again: at the first account's turn. It is about the channel only if all of them say so."""
+    soonest = min(waiting, key=lambda one: one.retry_after_s or 0.0)
+    if any(one.status == Verdict.LATER for one in waiting):
+        wait_s = soonest.retry_after_s or LEAST_WAIT_S
+        return msgspec.structs.replace(soonest, status=Verdict.LATER, retry_after_s=wait_s)
+    return soonest
 
 
 def _failed(dispatch: Dispatch, troubles: list[Receipt]) -> Receipt:

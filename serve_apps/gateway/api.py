@@ -156,7 +156,8 @@ def _pages(app: FastAPI, parts: Parts) -> None:
         if not may_look(request):
             raise InvalidKeyError("metrics are for the operator: Authorization: Bearer op_…")
         reports = await parts.overview.reports()
-        text = metrics.exposition(await parts.overview.status(reports), reports)
+        deliveries = await parts.provider_states.reports()
+        text = metrics.exposition(await parts.overview.status(reports), reports, deliveries)
         return Response(text, media_type=metrics.MEDIA_TYPE)
 
     async def tenant_of_person(request: Request, permission: Permission) -> str | None:

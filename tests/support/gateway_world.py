@@ -18,7 +18,8 @@ from actors.calls.learner import LearnerCalls
 from actors.calls.learner_views import AnyLearnerStatus, LearnerAway
 from actors.calls.map_holder import MapHolder
 from actors.calls.partition_map import PartitionMap
-from actors.calls.plain import plain
+from actors.calls.plain import Plain, plain
+from actors.calls.provider_states import DeliveryReport
 from actors.calls.shards import CallStatus, ShardCalls
 from actors.jobs import DecisionAudit, Task
 from actors.jobs.export_runs import Exports as ExportRuns
@@ -100,6 +101,17 @@ class PlayedLearner(LearnerCalls):
 
     async def budgets(self, tenant: TenantId, campaign: str) -> list[BudgetWindow]:
         raise UnavailableError("a unit test has no learner")
+
+
+class PlayedDirectory(DirectoryCalls):
+    """``told`` is what the delivery application's replicas left."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[DeliveryReport] = []
+
+    async def delivery_reports(self) -> list[Plain]:
+        return [plain(report) for report in self.told]
 
 
 class PlayedShards(ShardCalls):
@@ -321,7 +333,7 @@ class World:
             self.plane,
             access,
             self.shards,
-            DirectoryCalls(),
+            PlayedDirectory(),
             overview,
             users,
             publishing,

@@ -29,8 +29,11 @@ class Verdict(Named):
     """The provider got the whole message but gave no answer: the reader may have it. `repeatable` says whether a retry
     is safe; if not, the message counts as sent."""
     WAITING = "waiting"
-    """Nothing was begun: no connection was free, or, with `retry_after_s`, its turn is then, by a rate or a breaker. It
-    is not an attempt and never journaled: ask again, after another last look."""
+    """Nothing was begun: no connection was free, or, with `retry_after_s`, its turn is then, by an account's rate or a
+    breaker, and none of the channel's others goes before. It is not an attempt and never journaled: ask again, after
+    another last look."""
+    LATER = "later"
+    """As `waiting`, but because of its recipient: others of the channel may go before."""
 
 
 class Dispatch(msgspec.Struct, array_like=True, frozen=True):

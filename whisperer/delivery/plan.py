@@ -143,7 +143,7 @@ def read(document: object) -> Plan | Problem:
 
 def written(plan: Plan) -> dict[str, Any]:
     """Return the document of a plan, without what is as it usually is."""
-    found: dict[str, Any] = msgspec.to_builtins(plan)
+    found: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(plan))
     return found
 
 

@@ -24,7 +24,7 @@ import msgspec
 from actors.calls.retry import Pauses, retry
 from actors.shard.loop.applications import Application
 from actors.shard.loop.decider import PAUSES, Submit
-from actors.shard.loop.lane import MAX_BATCH, Lane
+from actors.shard.loop.lane import MAX_BATCH, Lane, Unsent
 from whisperer.content.message import NotRendered, Rendered, RenderRequest
 from whisperer.delivery.channels import is_repeatable
 from whisperer.delivery.dispatch import Dispatch, Receipt, Verdict
@@ -118,6 +118,8 @@ class Deliverer:
         :meth:`reopen` undoes it.
         """
         self._closing = True
+        for lane in self._lanes.values():
+            self._start(lane)  # which forgets what was not begun
         return await self._end(lambda _: True, within_s)
 
     def reopen(self) -> None:
@@ -154,8 +156,8 @@ class Deliverer:
         return 0
 
     def _start(self, lane: Lane) -> None:
-        while lane.n_waiting and lane.n_batches < MAX_BATCHES and lane.room > 0 and not self._closing:
-            if lane.rests or not lane.pacing.may_go(lane.n_batches, lane.n_waiting >= MAX_BATCH):
+        while lane.n_ready and lane.n_batches < MAX_BATCHES and lane.room > 0 and not self._closing:
+            if not lane.pacing.may_go(lane.n_batches, lane.n_ready >= MAX_BATCH):
                 return  # called again when it may
             batch = lane.take()
             lane.n_batches += 1
@@ -170,6 +172,7 @@ class Deliverer:
     async def _deliver(self, lane: Lane, batch: list[DecisionId]) -> None:
         """Attempt a batch until each message has its receipt, is turned away, or may no longer be sent from here."""
         left = dict.fromkeys(batch)
+        is_taken = True
 
         def over(decisions: list[DecisionId]) -> None:
             for decision in decisions:
@@ -179,23 +182,26 @@ class Deliverer:
                     lane.n_under_way -= 1
             self._start(lane)
 
+        def back(unsent: Unsent) -> None:
+            nonlocal is_taken
+            is_taken = is_taken and not unsent.turned_away
+            for decision in lane.take_back(unsent):
+                del left[decision]
+                lane.n_under_way -= 1
+
         try:
             for pause_s in PAUSES.each():
                 over([decision for decision in left if self._is_stopped(decision)])
                 if not left:
                     return
                 try:
-                    turned_away, held = await self._attempt(lane.tenant, list(left), over)
+                    await self._attempt(lane.tenant, list(left), over, back)
                 except (UnavailableError, OverloadError):
                     pass
                 except Exception:
                     _log.exception("%d messages of %s could not be sent; trying again", len(left), lane.tenant)
                 else:
-                    lane.turn_away(turned_away)
-                    lane.hold(held)
-                    for decision in (*turned_away, *held):
-                        left.pop(decision, None)
-                    lane.n_under_way -= len(turned_away) + len(held)
+                    lane.ended(is_taken=is_taken)
                     return
                 await asyncio.sleep(pause_s)
         finally:
@@ -208,11 +214,14 @@ class Deliverer:
         self._held_since.pop(decision, None)
 
     async def _attempt(
-        self, tenant_id: TenantId, batch: list[DecisionId], over: Callable[[list[DecisionId]], None]
-    ) -> tuple[list[DecisionId], dict[DecisionId, float]]:
-        """Attempt every message of a batch once; return those turned away, and those that are held, for how long (s).
-
-        ``over`` is called with those that are done.
+        self,
+        tenant_id: TenantId,
+        batch: list[DecisionId],
+        over: Callable[[list[DecisionId]], None],
+        back: Callable[[Unsent], None],
+    ) -> None:
+        """Attempt every message of a batch once. ``over`` is called with those that are done, ``back`` with those that
+        were not begun, as soon as that is known.
 
         Raises UnavailableError and OverloadError: what is not over has no receipt.
         """
@@ -226,7 +235,8 @@ class Deliverer:
             await self._confirm(tenant_id, receipts)
             over([decision for decision, _ in receipts])
         going = [(decision, dispatch) for decision, dispatch in dispatches if not self._is_stopped(decision)]
-        return await self._dispatch(tenant_id, going, over) if going else ([], {})
+        if going:
+            await self._dispatch(tenant_id, going, over, back)
 
     def _is_stopped(self, decision: DecisionId) -> bool:
         return self._closing or self._partitions[decision] in self._stopped
@@ -236,39 +246,37 @@ class Deliverer:
         tenant_id: TenantId,
         dispatches: list[tuple[DecisionId, Dispatch]],
         over: Callable[[list[DecisionId]], None],
-    ) -> tuple[list[DecisionId], dict[DecisionId, float]]:
+        back: Callable[[Unsent], None],
+    ) -> None:
         by_key = {dispatch.send_key: (decision, dispatch) for decision, dispatch in dispatches}
-        turned_away: list[DecisionId] = []
-        held: dict[DecisionId, float] = {}
         self._dispatched.update(dispatches)
         try:
             async for answered in self._delivery.stream([dispatch for _, dispatch in dispatches]):
-                receipts = []
+                receipts, unsent = [], Unsent()
                 for receipt in answered:
                     decision, dispatch = by_key.pop(receipt.send_key, (DecisionId(""), None))
                     if dispatch is None or self._dispatched.get(decision) is not dispatch:
                         continue  # given up meanwhile
-                    if receipt.status == Verdict.WAITING and receipt.retry_after_s is None:
-                        turned_away.append(decision)
-                        self._ended([decision])
-                    elif receipt.status == Verdict.WAITING and not self._is_overdue(decision, dispatch):
-                        held[decision] = receipt.retry_after_s or 0.0
-                        self._ended([decision])
-                    elif receipt.status == Verdict.WAITING:
+                    if receipt.status not in (Verdict.WAITING, Verdict.LATER):
+                        receipts.append((decision, _completed(dispatch, receipt)))
+                    elif self._is_overdue(decision, dispatch, receipt):
                         receipts.append((decision, _expired(receipt)))
                     else:
-                        receipts.append((decision, _completed(dispatch, receipt)))
+                        unsent.add(decision, receipt)
+                        self._ended([decision])
+                back(unsent)
                 if receipts:
                     await self._confirm(tenant_id, receipts)
                     over([decision for decision, _ in receipts])
             if by_key:
                 raise UnavailableError("the delivery application left messages unanswered", retry_after_s=1.0)
-            return turned_away, held
         finally:
             self._ended([decision for decision, dispatch in dispatches if self._dispatched.get(decision) is dispatch])
 
-    def _is_overdue(self, decision: DecisionId, dispatch: Dispatch) -> bool:
+    def _is_overdue(self, decision: DecisionId, dispatch: Dispatch, receipt: Receipt) -> bool:
         """Return whether a message that is held now has been held as long as one may be."""
+        if receipt.retry_after_s is None:
+            return False
         now = self._clock()
         return now - self._held_since.setdefault(decision, now) >= longest_wait_ms(dispatch.channel)
 

@@ -1,7 +1,8 @@
 """The messages of one tenant and channel that wait to be sent, in line or for their turn.
 
 A message that finds no free connection to its provider goes back to the head of the line, which rests. One whose turn
-is later, by a rate or a breaker, waits beside the line and holds up no other.
+is later waits beside the line: because of its recipient, it holds up no other; by an account's rate or a breaker, the
+line rests until its turn, as all would hear the same.
 """
 
 from __future__ import annotations
@@ -9,20 +10,44 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 
 from actors.shard.loop.call_pacing import CallPacing
+from whisperer.delivery.dispatch import Receipt, Verdict
 from whisperer.ids import DecisionId, TenantId
 
 MAX_BATCH = 64
-MAX_UNDER_WAY = 256
-"""Messages per lane; `MAX_BATCH` while its provider has no connection free."""
+LEAST_UNDER_WAY, MAX_UNDER_WAY = 8, 256
+"""Messages per lane: half as many as before whenever some are turned away, twice as many once a whole batch is taken.
+So a provider that takes none has few that wait for it."""
 TURNED_AWAY_PAUSE_S = 0.25
 """Short, because the provider's adapter has already waited for a connection."""
-LONGEST_HOLD_S = 3_600.0
-"""A message asks again by then at the latest: rates may have been changed."""
+LONGEST_HOLD_S, LONGEST_REST_S = 3_600.0, 60.0
+"""A message, and a line, ask again by then at the latest: the channel may have been changed."""
+MAX_BESIDE = 2_000
+"""Messages that wait for their recipients' turns before the line rests, too."""
 TOGETHER_S = 0.02
 """Messages whose turns are this close together go together."""
+
+
+class Unsent:
+    """What of a batch was not begun: turned away for want of a connection, or held until its turn."""
+
+    def __init__(self) -> None:
+        self.turned_away: list[DecisionId] = []
+        self.turns: dict[DecisionId, float] = {}
+        """Seconds."""
+        self.rest_s = 0.0
+        """How long the channel's others would hear the same."""
+
+    def add(self, decision: DecisionId, receipt: Receipt) -> None:
+        """Add a message by its receipt, `waiting` or `later`."""
+        if receipt.retry_after_s is None:
+            self.turned_away.append(decision)
+            return
+        self.turns[decision] = receipt.retry_after_s
+        if receipt.status == Verdict.WAITING:
+            self.rest_s = max(self.rest_s, receipt.retry_after_s)
 
 
 class Lane:
@@ -34,27 +59,27 @@ class Lane:
         self.n_batches = 0
         self.n_under_way = 0
         self._start = start
+        self._most = MAX_UNDER_WAY
+        self._due: deque[DecisionId] = deque()
+        """Those whose turn it is: they go before the line, and whether it rests or not."""
         self._waiting: deque[DecisionId] = deque()
         self._later: list[tuple[float, DecisionId]] = []
         """A heap: when whose turn it is, on the event loop's clock."""
         self._alarm: asyncio.TimerHandle | None = None
-        self._is_busy = False
-        """Its provider turned something away."""
         self._rests_until = 0.0
 
     @property
     def room(self) -> int:
         """How many more may be under way."""
-        return (MAX_BATCH if self._is_busy else MAX_UNDER_WAY) - self.n_under_way
+        return self._most - self.n_under_way
 
     @property
-    def n_waiting(self) -> int:
-        """How many are in line."""
-        return len(self._waiting)
+    def n_ready(self) -> int:
+        """How many may go now; ``start`` is called when there are more because a rest is over."""
+        return len(self._due) + (0 if self._rests else len(self._waiting))
 
     @property
-    def rests(self) -> bool:
-        """Whether nothing goes now; ``start`` is called when that is over."""
+    def _rests(self) -> bool:
         return asyncio.get_running_loop().time() < self._rests_until
 
     def add(self, decision: DecisionId) -> None:
@@ -62,29 +87,33 @@ class Lane:
         self._waiting.append(decision)
 
     def take(self) -> list[DecisionId]:
-        """Take a batch from the head of the line."""
-        return [self._waiting.popleft() for _ in range(min(MAX_BATCH, self.room, len(self._waiting)))]
+        """Take a batch of those that may go."""
+        n = min(MAX_BATCH, self.room, self.n_ready)
+        return [(self._due or self._waiting).popleft() for _ in range(n)]
 
-    def turn_away(self, decisions: Iterable[DecisionId]) -> None:
-        """Put these messages first in line, after a rest; the lane is busy until a whole batch is taken."""
-        turned_away = list(decisions)
-        self._is_busy = bool(turned_away)
-        if turned_away:
-            self._waiting.extendleft(reversed(turned_away))
-            loop = asyncio.get_running_loop()
-            self._rests_until = loop.time() + TURNED_AWAY_PAUSE_S
-            loop.call_at(self._rests_until, self._start, self)
-
-    def hold(self, turns: Mapping[DecisionId, float]) -> None:
-        """Keep messages beside the line, each for so many seconds."""
+    def take_back(self, unsent: Unsent) -> list[DecisionId]:
+        """Take back what was not begun, and return it."""
+        self._waiting.extendleft(reversed(unsent.turned_away))
         now = asyncio.get_running_loop().time()
-        for decision, wait_s in turns.items():
+        for decision, wait_s in unsent.turns.items():
             heapq.heappush(self._later, (now + min(wait_s, LONGEST_HOLD_S), decision))
         self._set_alarm()
+        rest_s = min(unsent.rest_s, LONGEST_REST_S)
+        if unsent.turned_away or len(self._later) > MAX_BESIDE:
+            rest_s = max(rest_s, TURNED_AWAY_PAUSE_S)
+        if now + rest_s > self._rests_until:
+            self._rests_until = now + rest_s
+            asyncio.get_running_loop().call_at(self._rests_until, self._start, self)
+        return [*unsent.turned_away, *unsent.turns]
+
+    def ended(self, *, is_taken: bool) -> None:
+        """Say that a batch ended, and whether nothing of it was turned away."""
+        self._most = min(2 * self._most, MAX_UNDER_WAY) if is_taken else max(self._most // 2, LEAST_UNDER_WAY)
 
     def clear(self) -> list[DecisionId]:
         """Remove and return all."""
-        removed = [*self._waiting, *(decision for _, decision in self._later)]
+        removed = [*self._due, *self._waiting, *(decision for _, decision in self._later)]
+        self._due.clear()
         self._waiting.clear()
         self._later.clear()
         self._set_alarm()
@@ -98,9 +127,9 @@ class Lane:
             self._alarm = asyncio.get_running_loop().call_at(self._later[0][0], self._release)
 
     def _release(self) -> None:
-        """Put those whose turn it is into line."""
+        """Let those go whose turn it is."""
         until = asyncio.get_running_loop().time() + TOGETHER_S
         while self._later and self._later[0][0] <= until:
-            self._waiting.append(heapq.heappop(self._later)[1])
+            self._due.append(heapq.heappop(self._later)[1])
         self._set_alarm()
         self._start(self)

@@ -46,7 +46,7 @@ class SealedJson(TypeDecorator[dict[str, Any]]):
     cache_ok = True
 
     def __init__(self, column: str) -> None:
-        super().__init__()
+        super().__init__(none_as_null=True)
         self.column = column
 
     def process_bind_param(self, value: dict[str, Any] | None, dialect: Dialect) -> Any:

@@ -14,6 +14,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from actors.calls.provider_states import DeliveryReport
 from actors.telemetry.measures import HistogramState
 from serve_apps.gateway.metrics.documents import InstallationStatus, TenantStatus
 from serve_apps.gateway.metrics.families import COUNTER, FAMILIES, HISTOGRAM, OTHERS, Family, Numbers
@@ -23,10 +24,21 @@ MEDIA_TYPE = CONTENT_TYPE_LATEST
 MAX_TENANTS = 1_000
 
 
-def exposition(status: InstallationStatus, replicas: Sequence[ReplicaReport] = ()) -> bytes:
-    """Return the text that Prometheus scrapes; ``replicas`` are the reports of all gateway replicas."""
+def exposition(
+    status: InstallationStatus,
+    replicas: Sequence[ReplicaReport] = (),
+    deliveries: Sequence[DeliveryReport] = (),
+) -> bytes:
+    """Return the text that Prometheus scrapes; ``replicas`` and ``deliveries`` are the reports of all replicas of the
+    gateway and of the delivery application."""
     numbers = Numbers(
-        _bounded(status.tenants), status.shards, status.learner, status.map_version, status.n_moved, replicas
+        _bounded(status.tenants),
+        status.shards,
+        status.learner,
+        status.map_version,
+        status.n_moved,
+        replicas,
+        deliveries,
     )
     registry = CollectorRegistry()
     registry.register(_Families(numbers))

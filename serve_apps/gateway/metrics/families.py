@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from importlib.metadata import version
 
 from actors.calls.learner_views import AnyLearnerStatus, LearnerStatus
+from actors.calls.provider_states import AccountState, DeliveryReport
 from actors.calls.shard_status import SERVING, AnyStatus, ShardStatus
 from actors.telemetry.measures import HistogramState
 from serve_apps.gateway.metrics.documents import TenantStatus
 from serve_apps.gateway.metrics.measures import ReplicaReport
+from whisperer.delivery.breaker import BreakerState
 
 OTHERS = "(others)"
 """Label for all tenants beyond the oldest thousand."""
@@ -37,6 +39,7 @@ class Numbers:
     map_version: int
     n_moved: int
     replicas: Sequence[ReplicaReport]
+    deliveries: Sequence[DeliveryReport] = ()
 
     @property
     def answering(self) -> list[ShardStatus]:
@@ -131,6 +134,26 @@ def _callbacks(numbers: Numbers) -> list[Sample]:
         for replica in numbers.replicas
         for provider, fate, n in replica.callbacks
     ]
+
+
+def _accounts(get: Callable[[AccountState], Mapping[str, float]]) -> Samples:
+    """Read what the delivery application counts of accounts, by tenant, channel, provider and a fourth label."""
+
+    def each(numbers: Numbers) -> Iterator[tuple[tuple[str, ...], float]]:
+        labels = numbers.labels
+        for report in numbers.deliveries:
+            for channel in report.channels:
+                for account in channel.accounts:
+                    for fourth, n in get(account).items():
+                        names = (labels.get(channel.tenant, OTHERS), channel.channel, account.provider)
+                        yield (*names, fourth), n
+
+    return lambda numbers: _summed(each(numbers))
+
+
+def _breakers(numbers: Numbers) -> list[Sample]:
+    every = _accounts(lambda account: {"": float(account.breaker != BreakerState.CLOSED)})(numbers)
+    return [(labels[:3], value) for labels, value in every]
 
 
 def _deprecated(numbers: Numbers) -> list[Sample]:
@@ -316,6 +339,12 @@ FAMILIES = (
            "HTTP requests answered.", _requests),
     Family("whisperer_callbacks_total", COUNTER, ("replica", "provider", "fate"),
            "Callbacks of providers, and the events in them, by what became of them.", _callbacks),
+    Family("whisperer_provider_attempts_total", COUNTER, ("tenant", "channel", "provider", "status"),
+           "Attempts to send, by what became of them.", _accounts(lambda account: account.receipts)),
+    Family("whisperer_provider_held_total", COUNTER, ("tenant", "channel", "provider", "reason"),
+           "Times that messages were told to wait for their turn.", _accounts(lambda account: account.held)),
+    Family("whisperer_provider_breakers_open", GAUGE, ("tenant", "channel", "provider"),
+           "Accounts that are left alone because they fail, one a replica.", _breakers),
     Family("whisperer_gateway_deprecated_calls_total", COUNTER, ("replica", "route", "tenant"),
            "Calls of routes that are to go.", _deprecated),
     Family("whisperer_gateway_request_seconds", HISTOGRAM, ("replica", "route"),

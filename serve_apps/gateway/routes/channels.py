@@ -16,6 +16,7 @@ from serve_apps.gateway.http.paging import Page
 from serve_apps.gateway.http.permitted import TenantOf
 from serve_apps.gateway.http.principal import principal_of
 from serve_apps.gateway.services.parts import Parts
+from serve_apps.gateway.services.provider_states import ChannelDoing
 from whisperer.access.permissions import Permission
 from whisperer.delivery.channels import parse_plan
 from whisperer.delivery.plan import Account, Plan, Rates, WarmUp
@@ -55,6 +56,24 @@ SHOWN = {
     "rates": None,
     "warm_up": None,
     "failover": [],
+}
+DOING = {
+    "channel": "email",
+    "replicas": 1,
+    "accounts": [
+        {
+            "account": "smtp",
+            "provider": "smtp",
+            "weight": 1,
+            "breaker": "open",
+            "left_alone_s": 4.2,
+            "times_opened": 1,
+            "under_way": 0,
+            "receipts": {"accepted": 1200, "retry": 5},
+            "held": {"breaker": 64},
+            "last_trouble": "no connection: the connection was refused",
+        }
+    ],
 }
 LIST = Listing(
     "channels",
@@ -118,6 +137,17 @@ def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
         if channel not in found:
             raise NotFoundError(f"there is no channel {channel[:80]!r}; channels are {', '.join(found)}")
         return answer(shown(request, tenant_id, channel, found[channel]))
+
+    @routes.get(
+        "/channels/{channel}/state",
+        summary="How the channel's provider accounts do: breakers, what is held, what became of attempts",
+        openapi_extra=answered(ChannelDoing, DOING),
+    )
+    async def get_state(channel: str, tenant_id: Reader) -> Response:
+        found = await asyncio.to_thread(parts.plane.list_channels, tenant_id)
+        if channel not in found:
+            raise NotFoundError(f"there is no channel {channel[:80]!r}; channels are {', '.join(found)}")
+        return answer(await parts.provider_states.of(tenant_id, channel, found[channel]))
 
     @routes.put(
         "/channels/{channel}",

@@ -23,6 +23,7 @@ from serve_apps.gateway.services.inbox import Inboxes
 from serve_apps.gateway.services.lift_days import LiftDays
 from serve_apps.gateway.services.login import Login
 from serve_apps.gateway.services.policies import Policies
+from serve_apps.gateway.services.provider_states import ProviderStates
 from serve_apps.gateway.services.saved_reports import SavedReportService
 from serve_apps.gateway.services.segments import Publishing
 from serve_apps.gateway.services.signing_in import SigningIn
@@ -62,6 +63,11 @@ class Parts:
     """Returns why events are turned away now."""
     compiling: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
     """One at a time: compiling a large template takes seconds, and the same threads look up keys."""
+
+    @property
+    def provider_states(self) -> ProviderStates:
+        """How providers' accounts do."""
+        return ProviderStates(self.directory)
 
     @property
     def public_url(self) -> str:

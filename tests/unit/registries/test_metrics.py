@@ -22,7 +22,7 @@ from actors.telemetry.measures import HistogramState
 from serve_apps.gateway.metrics.exposition import MAX_TENANTS, exposition
 from serve_apps.gateway.metrics.families import COUNTER, FAMILIES, GAUGE, HISTOGRAM, OTHERS, Family, Numbers
 from tests.unit.serve_apps.gateway.exposed import DOCUMENT
-from tests.unit.serve_apps.gateway.metrics.test_metrics import measures, samples, shard, status, tenant
+from tests.unit.serve_apps.gateway.metrics.test_metrics import doing, measures, samples, shard, status, tenant
 from whisperer.shard.state.tenant import COUNTED
 
 ROOT = Path(__file__).parents[3]
@@ -48,6 +48,7 @@ def everything(**more: Any) -> Numbers:
         map_version=found.map_version,
         n_moved=found.n_moved,
         replicas=[measures().report()],
+        deliveries=[doing()],
     )
     return replace(numbers, **more)
 
@@ -142,7 +143,8 @@ def test_tenants_cannot_multiply_its_series(family: Family) -> None:
     report = msgspec.structs.replace(report, rejected=counted, notices=counted)
     models = {f"tn_{n}": ScoreModelState("churn@1", "0" * 64, "") for n in range(5 * MAX_TENANTS)}
     one_shard = msgspec.structs.replace(shard("shard-0"), scoring=ScoringState(models=models))
-    document = everything(tenants=many, replicas=[report], shards=[one_shard])
+    told = [doing(*(f"tn_{n}" for n in range(5 * MAX_TENANTS)))]
+    document = everything(tenants=many, replicas=[report], shards=[one_shard], deliveries=told)
     found = list(family.samples(document))
     n_tenants = len({labels[family.labels.index("tenant")] for labels, _ in found}) if "tenant" in family.labels else 0
     assert n_tenants <= MAX_TENANTS + 2

@@ -70,13 +70,16 @@ def test_no_secret_is_in_the_log(plane: ControlPlane) -> None:
         "username": "u",
         "password": "geheim-7",
     }
-    plane.set_channel("acme", "email", "smtp", config)
+    further = {"failover": [{"provider": "smtp", "name": "backup", "config": config | {"password": "geheim-8"}}]}
+    plane.set_channel("acme", "email", "smtp", config, further)
     told = json.dumps([(entry.before, entry.after) for entry in plane.audit_entries("acme")])
     salt = plane.experiment(tenant.id).salt
     assert "nightly" in told
     assert "mail.example.com" in told
     assert made.key not in told
+    assert "backup" in told
     assert "geheim-7" not in told
+    assert "geheim-8" not in told
     assert salt not in told
 
 

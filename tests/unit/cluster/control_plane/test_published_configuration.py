@@ -13,6 +13,7 @@ from cluster.control_plane.models import CampaignRow, ExperimentRow, TemplateRow
 from tests.support.keyring import KEYRING
 from whisperer.content.errors import TemplateError
 from whisperer.delivery.errors import ChannelError
+from whisperer.delivery.plan import ALONE, Rates
 from whisperer.errors import ConflictError, InvariantError, NotFoundError, RequestError
 from whisperer.journeys.errors import CampaignError
 from whisperer.shard.records import Experiment
@@ -242,6 +243,24 @@ def test_a_channel_goes_to_the_sink_until_it_is_told_otherwise(plane: ControlPla
     assert "hunter2" not in repr(found)
     plane.set_channel("acme", "email", "sink", {})
     assert plane.channel("acme", "email") == ChannelConfig("sink", {})
+
+
+def test_a_channel_has_rates_and_further_accounts(plane: ControlPlane) -> None:
+    plan = {"rates": {"per_second": 5.0}, "failover": [{"provider": "smtp", "name": "backup", "config": SMTP}]}
+    plane.set_channel("acme", "email", "smtp", SMTP, plan)
+    found = plane.channel("acme", "email")
+    assert found is not None
+    assert found.plan.rates == Rates(5.0)
+    assert [account.name for account in found.plan.failover] == ["backup"]
+    assert found.plan.failover[0].config["password"] == "hunter2"
+    assert "hunter2" not in repr(found)
+    before = plane.version()
+    plane.set_channel("acme", "email", "smtp", SMTP, plan)
+    assert plane.version() == before
+    plane.set_channel("acme", "email", "smtp", SMTP)  # the whole channel is what is written
+    assert plane.list_channels("acme")["email"].plan == ALONE
+    with pytest.raises(ChannelError):
+        plane.set_channel("acme", "email", "smtp", SMTP, {"weight": 0})
 
 
 def test_a_channel_that_cannot_be_used_is_not_stored(plane: ControlPlane) -> None:

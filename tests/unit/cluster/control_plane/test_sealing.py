@@ -23,7 +23,8 @@ MAIL = {"host": "mail.example.com", "sender": "ada@example.com", "username": "ad
 def fill(plane: ControlPlane) -> dict[str, Any]:
     """A secret of every kind; what they are, by the column."""
     tenant = plane.create_tenant("acme")
-    config = plane.set_channel("acme", "email", "smtp", MAIL).config
+    further = {"failover": [{"provider": "smtp", "name": "backup", "config": MAIL}]}
+    config = plane.set_channel("acme", "email", "smtp", MAIL, further).config
     client_secret = "a client's secret"
     plane.add_issuer("acme", "https://id.example.com", client_id="us", client_secret=client_secret)
     person = joined(plane, tenant.id, "ada@example.com", "owner")
@@ -37,9 +38,10 @@ def fill(plane: ControlPlane) -> dict[str, Any]:
 
 def read(plane: ControlPlane) -> list[Any]:
     """Every secret, as the product reads it."""
-    config = plane.list_channels("acme")["email"].config
+    channel = plane.list_channels("acme")["email"]
     return [
-        config,
+        channel.config,
+        channel.plan.failover[0].config,
         plane.list_issuers("acme")[0].client_secret,
         plane.user_secrets("acme"),
         plane.sign(Use.ACCESS, {"sub": "ada"}, issuer="https://here.example", life_s=60)[:20],

@@ -3,11 +3,13 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from serve_apps.delivery.admission import Admission
 from serve_apps.delivery.attempts import AttemptFile, Attempts
@@ -16,7 +18,7 @@ from serve_apps.delivery.provider import MAX_DETAIL_CHARS, clean, receipt
 from serve_apps.delivery.routing import Routing
 from tests.unit.whisperer.delivery.dispatches import dispatch
 from whisperer.delivery.dispatch import Dispatch, Receipt, Verdict
-from whisperer.delivery.plan import ALONE, Plan
+from whisperer.delivery.plan import ALONE, Account, Plan, Rates
 
 NOW = 1_700_000_000_000
 
@@ -252,6 +254,46 @@ async def test_a_provider_is_closed_only_when_nothing_is_sent_through_it() -> No
     gate.set()
     assert await slow == [(Verdict.ACCEPTED, "smtp")]
     assert stand.made[0].closed
+
+
+async def test_an_account_stays_as_it_was_while_another_of_its_channel_changes() -> None:
+    stand = Stand()
+    backup = Account("ses", {"region": "a"}, "backup", 1)
+    main = {"host": "a"}
+
+    def put(config: dict[str, Any], plan: Plan) -> None:
+        stand.plane.rows["tn_1", "email"] = Configured("smtp", config, plan)
+        stand.plane.number += 1
+
+    put(main, Plan(failover=(backup,)))
+    assert {provider for _, provider in await stand.send(*(dispatch(n) for n in range(40)))} == {"smtp", "backup"}
+    put(main, Plan(failover=(replace(backup, config={"region": "b"}),)))
+    await stand.send(dispatch(50))
+    assert [(each.name, each.closed) for each in stand.made] == [("smtp", False), ("ses", True), ("ses", False)]
+    [state] = stand.routing.states()
+    assert (state.tenant, state.channel) == ("tn_1", "email")
+    counted = {one.account: sum(one.receipts.values()) for one in state.accounts}
+    assert counted["smtp"] > 10 >= counted["backup"]
+    put(main, Plan(weight=0, failover=(replace(backup, config={"region": "b"}),)))
+    await stand.send(dispatch(51))
+    assert len(stand.made) == 3
+    put({"host": "b"}, ALONE)
+    await stand.send(dispatch(52))
+    assert [each.closed for each in stand.made] == [True, True, True, False]
+
+
+async def test_a_replica_keeps_to_its_part_of_a_rate() -> None:
+    stand = Stand()
+    stand.routing = Routing(stand.plane, stand.sink, stand._make, poll_interval_s=0.0, share=0.25)
+    stand.deliveries = Deliveries(stand.routing, stand.attempts)
+    plan = Plan(rates=Rates(per_second=0.04, burst=8))
+    stand.plane.rows["tn_1", "sms"] = Configured("sink", {}, plan)  # the sink, too, if it is told to
+    answers = await stand.send(*(dispatch(n, "sms") for n in range(10)))
+    assert Counter(status for status, _ in answers) == {Verdict.ACCEPTED: 2, Verdict.WAITING: 8}
+    again = await stand.receipts(dispatch(9, "sms"))
+    assert again[dispatch(9).send_key].status == Verdict.WAITING, "it is asked anew, not remembered"
+    await stand.routing.aclose()
+    assert not stand.sink.closed
 
 
 async def test_a_control_plane_that_is_away_changes_nothing_that_is_known() -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import asyncio
 import ipaddress
+import threading
 
 import httpcore
 import pytest
@@ -8,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cluster.settings import networks
+from serve_apps.delivery import ssrf
 from serve_apps.delivery.ssrf import (
     ForbiddenAddressError,
     Guard,
@@ -175,3 +178,27 @@ async def test_what_is_sent_in_the_clear_stays_in_opened_networks() -> None:
             await inside.addresses(host, 8080)
     with pytest.raises(ForbiddenAddressError, match="port 22"):
         await inside.addresses("10.1.2.3", 22)
+
+
+async def test_a_name_whose_servers_do_not_answer_holds_one_thread_and_nobody_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answers, asked = threading.Event(), []
+
+    def look_up(host: str, port: int) -> list[str]:
+        asked.append(host)
+        if host == "dead.example":
+            answers.wait(10)
+        return ["192.0.2.1"]
+
+    monkeypatch.setattr(ssrf, "_look_up", look_up)
+    resolve = Resolver()
+    waiting = [asyncio.ensure_future(resolve("dead.example", 25)) for _ in range(200)]
+    await asyncio.sleep(0)
+    waiting[0].cancel()  # whoever gives up takes nothing from the others
+    assert await asyncio.wait_for(resolve("other.example", 25), 5) == ["192.0.2.1"]
+    answers.set()
+    assert await asyncio.gather(*waiting[1:]) == [["192.0.2.1"]] * 199
+    assert sorted(asked) == ["dead.example", "other.example"]
+    await resolve("dead.example", 25)
+    assert len(asked) == 3, "an answer is not kept: the next connection asks again"

@@ -102,7 +102,8 @@ def test_limits_are_those_of_the_code() -> None:
         f"together at most {fcm.MAX_BYTES} bytes",
         f"as JSON, at most {web_push_encryption.MAX_CONTENT_BYTES} bytes",
         f"a tag holds {ses.MAX_TAG_CHARS} letters",
-        f"at most {delivering.MAX_UNDER_WAY} of its messages under way, {delivering.MAX_BATCH} while",
+        f"at most {delivering.MAX_UNDER_WAY} of its messages under way, half as many whenever some are turned away, down "
+        f"to {delivering.LEAST_UNDER_WAY}",
         f"newest {deliveries.REMEMBERED:,} that it answered",
         f"{exchange.MAX_RESPONSE_BYTES // 1024} KB are read",
         f"At most {smtp.MAX_CONNECTIONS} connections",

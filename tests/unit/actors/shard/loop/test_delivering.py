@@ -3,11 +3,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
+from msgspec.structs import replace
+
 from actors.shard.loop.deliverer import Deliverer
 from tests.support.shard_world import SEED, TENANT
 from tests.unit.actors.applications import FakeApplication, OneShard, accept, render, until
 from whisperer.content.message import NotRendered, RenderRequest
 from whisperer.delivery.dispatch import Dispatch, Receipt, Verdict
+from whisperer.delivery.schedule import longest_wait_ms
 from whisperer.ids import partition_of
 from whisperer.shard.records import ConsentStated
 from whisperer.vocabulary.reasons import Reason
@@ -232,3 +235,105 @@ async def test_closing_begins_nothing_more() -> None:
     await made.close(5.0)
     assert made.n_waiting == 0
     assert one.status(decision)[0] == "sending"  # driven again at the next start
+
+
+class Holding(FakeApplication):
+    """Holds each message so many times, for ``wait_s``."""
+
+    def __init__(self, status: Verdict, wait_s: float, times: dict[str, int]) -> None:
+        super().__init__(self._answered)
+        self._status, self._wait_s, self._times = status, wait_s, times
+
+    def _answered(self, dispatch: Dispatch) -> Receipt:
+        if self._times.get(dispatch.decision_id, 0) > 0:
+            self._times[dispatch.decision_id] -= 1
+            return Receipt(dispatch.send_key, self._status, "smtp", retry_after_s=self._wait_s)
+        return accept(dispatch)
+
+    def order(self) -> list[str]:
+        return [dispatch.decision_id for call in self.calls for dispatch in call]
+
+
+async def test_a_message_whose_turn_is_later_comes_again_then_and_was_no_attempt() -> None:
+    one = OneShard()
+    held, free = one.to_send(2)
+    delivery = Holding(Verdict.LATER, 0.05, {held: 2})
+    made = deliverer(one, FakeApplication(render), delivery)
+    for decision in (held, free):
+        made.add(TENANT, decision, "email")
+    await until(lambda: one.status(free)[0] == "sent")
+    assert (one.status(held)[0], made.n_under_way) == ("sending", 0)
+    await until(lambda: made.n_waiting == 0)
+    assert one.status(held) == ("sent", "")
+    assert delivery.order().count(held) == 3
+    found = one.shard.tenant(TENANT).loop.find(held)
+    assert found is not None
+    assert found[1].send is not None
+    assert found[1].send.attempts == 1
+
+
+async def test_what_all_of_a_channel_would_hear_is_asked_once_and_the_line_rests() -> None:
+    one = OneShard()
+    first, second = one.to_send(2)
+    delivery = Holding(Verdict.WAITING, 0.1, {first: 1})
+    made = deliverer(one, FakeApplication(render), delivery)
+    made.add(TENANT, first, "email")
+    await delivery.called.wait()
+    await asyncio.sleep(0.02)
+    made.add(TENANT, second, "email")
+    await asyncio.sleep(0.02)
+    assert delivery.order() == [first], "nobody is asked for while the account rests"
+    await until(lambda: made.n_waiting == 0)
+    assert delivery.order()[1:2] == [first], "who was told a turn comes before the line"
+    assert (one.status(first), one.status(second)) == (("sent", ""), ("sent", ""))
+
+
+async def test_what_waited_as_long_as_the_whole_schedule_is_refused_as_expired() -> None:
+    one = OneShard()
+    (held,) = one.to_send(1)
+    delivery = Holding(Verdict.WAITING, 0.01, {held: 1_000})
+    made = deliverer(one, FakeApplication(render), delivery)
+    made.add(TENANT, held, "email")
+    await delivery.called.wait()
+    one.world.now += longest_wait_ms("email") - 1
+    n_asked = len(delivery.calls)
+    await until(lambda: len(delivery.calls) > n_asked + 1)
+    assert one.status(held)[0] == "sending"
+    one.world.now += 1
+    await until(lambda: made.n_waiting == 0)
+    assert one.status(held) == ("refused", "delivery_expired")
+
+
+async def test_a_stop_does_not_wait_for_what_is_held() -> None:
+    one = OneShard()
+    (held,) = one.to_send(1)
+    delivery = Holding(Verdict.LATER, 3_600.0, {held: 1})
+    made = deliverer(one, FakeApplication(render), delivery)
+    made.add(TENANT, held, "email")
+    await delivery.called.wait()
+    await asyncio.sleep(0.02)
+    await made.close(5.0)
+    made.reopen()
+    assert (made.n_waiting, one.status(held)[0]) == (0, "sending")
+    made.add(TENANT, held, "email")  # as at the next start
+    await until(lambda: made.n_waiting == 0)
+    assert one.status(held) == ("sent", "")
+
+
+async def test_after_an_unknown_attempt_it_is_said_who_may_have_the_message() -> None:
+    one = OneShard()
+    (decision,) = one.to_send(1)
+    answers = iter([Receipt("", Verdict.RETRY, "ses"), Receipt("", Verdict.UNKNOWN, "backup", repeatable=True)])
+
+    def answer(dispatch: Dispatch) -> Receipt:
+        found = next(answers, None)
+        return accept(dispatch) if found is None else replace(found, send_key=dispatch.send_key)
+
+    delivery = FakeApplication(answer)
+    made = deliverer(one, FakeApplication(render), delivery)
+    for _ in range(3):
+        made.add(TENANT, decision, "email")
+        await until(lambda: made.n_waiting == 0)
+        one.world.now += 60_000
+        one.world.tick()
+    assert [dispatch.may_be_at for call in delivery.calls for dispatch in call] == [None, None, "backup"]

@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from actors.calls.call_log import REASONS
 from actors.calls.learner_views import LearnerAway, LearnerStatus, ModelAnswers
+from actors.calls.provider_states import AccountState, ChannelState, DeliveryReport
 from actors.calls.shard_status import (
     CallsState,
     CommitHistograms,
@@ -41,6 +42,7 @@ from tests.unit.serve_apps.gateway.exposed import DOCUMENT, documented, exposed,
 from tests.unit.serve_apps.gateway.statuses import serving
 from whisperer.events.outcome import Notice
 from whisperer.events.refusals import Code
+from whisperer.ids import TenantId
 from whisperer.shard.steps import STEPS
 from whisperer.shard.views.counts import TenantCounts
 
@@ -105,6 +107,22 @@ def status(**more: Any) -> InstallationStatus:
     return msgspec.structs.replace(found, **more)
 
 
+def doing(*tenants: str) -> DeliveryReport:
+    """What a replica of the delivery application says of a channel of each tenant."""
+    account = AccountState(
+        account="backup",
+        provider="smtp",
+        breaker="open",
+        closed_for_ms=4_000,
+        times_opened=1,
+        under_way=2,
+        receipts={"accepted": 3, "retry": 5},
+        held={"breaker": 7},
+    )
+    channels = [ChannelState(TenantId(tenant), "email", [account]) for tenant in tenants or ("tn_1",)]
+    return DeliveryReport(replica="r1", channels=channels)
+
+
 def measures(replica: str = "r1") -> Measures:
     counts = ReplicaCounts(10)
     counts.rejected["tn_1"]["missing_identity"] = 3
@@ -133,7 +151,7 @@ def samples(text: bytes) -> dict[tuple[str, ...], float]:
 
 def test_what_is_exposed_is_what_the_page_says_and_the_other_way_round() -> None:
     told = {name: Told._replace(labels=tuple(sorted(Told.labels))) for name, Told in documented().items()}
-    assert exposed(exposition(status(), [measures().report()]).decode()) == told
+    assert exposed(exposition(status(), [measures().report()], [doing()]).decode()) == told
     assert len(told) > 60
 
 
