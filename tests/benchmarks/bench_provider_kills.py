@@ -164,7 +164,7 @@ def main() -> int:
         ExitStack() as stack,
         running(Path(folder), settings=OPEN) as stand,
     ):
-        sides = [_side(stand, name, stack) for name in names]
+        sides = [side_of(stand, name, stack) for name in names]
         for number in range(options.rounds):
             step = STEPS[number % len(STEPS)]
             again[step].append(round_(stand, sides, step, number // len(STEPS), options.users))
@@ -190,7 +190,7 @@ def main() -> int:
     return int(any(one["lost"] or one["doubled"] for one in found.values()))
 
 
-def _side(stand: Stand, name: str, stack: ExitStack) -> Side:
+def side_of(stand: Stand, name: str, stack: ExitStack) -> Side:
     tenant, taken = stand.tenant(f"by-{name}"), Counted()
     port = 0
     if name == "smtp":

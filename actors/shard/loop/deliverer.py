@@ -6,8 +6,7 @@ connection. One whose turn is later, by a rate or a breaker, waits here, too, an
 long as the channel's whole schedule lasts is refused as expired. Receipts are journaled as they come: a slow message
 holds up no other's. What a crash interrupts is prepared anew from the shard's state and sent again under the same send
 key, which the delivery application joins to a send that is still under way; a decision whose receipt is journaled is
-never dispatched again. One window remains: a delivery application killed between a provider's acceptance and the
-journaled receipt, and only for providers that take no idempotency key, and channels that have several.
+never dispatched again, and an attempt that a killed delivery application had begun is not begun anew.
 
 A planned stop begins nothing more and waits for what is under way, up to a bound; what has no answer by then is
 journaled as unknown, and never sent again where that could make a second message.
