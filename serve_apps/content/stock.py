@@ -21,6 +21,8 @@ from whisperer.ids import TenantId
 
 MAX_BYTES = 256 << 20
 """Of items as JSON; what is kept takes about twice that."""
+PREVIEWED_BYTES = 48 << 20
+"""The same where only previews are made."""
 MAX_POOLS_KEPT = 10_000
 """Tenants."""
 REST_FACTOR = 10.0

@@ -22,6 +22,7 @@ from whisperer.content.lint.finding import Finding
 from whisperer.content.message import NotRendered, RenderRequest
 from whisperer.content.render import render
 from whisperer.content.sms_segments import sms_size
+from whisperer.content.supplies import Coupons, Supplies
 from whisperer.content.template import parse_template
 from whisperer.eligibility.rules import MARKETING
 from whisperer.ids import DecisionId, SendKey, TenantId, known_key
@@ -56,7 +57,7 @@ class Segments(msgspec.Struct, kw_only=True):
 class Preview(msgspec.Struct, kw_only=True):
     """The parts and headers of a message.
 
-    ``sizes``: bytes by part; ``sms``: of an SMS alone; ``findings``: what the lint finds in the message as it is.
+    ``placeholders``: coupon pools whose codes only a message that is sent has; ``sizes``: bytes by part; ``sms``: of an SMS alone; ``findings``: what the lint finds in the message as it is.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Preview(msgspec.Struct, kw_only=True):
     parts: dict[str, str]
     headers: dict[str, str]
     content_hash: str
+    placeholders: list[str]
     sizes: dict[str, int]
     sms: Segments | None
     findings: list[Finding]
@@ -117,7 +119,11 @@ async def preview(parts: Parts, tenant: TenantId, name: str, body: PreviewBody) 
     )
     links = PlainLinks(parts.installation.public_url)
     brand = (await asyncio.to_thread(parts.plane.tenant_settings, tenant)).brand
-    found = await asyncio.to_thread(lambda: render(parse_template(template.body), request, links, brand))
+    parsed = await asyncio.to_thread(parse_template, template.body)
+    catalogues = await parts.stock.catalogues(tenant, {pick.catalogue for pick in parsed.picks})
+    # A preview takes no codes: it shows what stands for them.
+    coupons = Coupons(await parts.stock.code_lengths(tenant) if parsed.pools else {})
+    found = await asyncio.to_thread(render, parsed, request, links, brand, Supplies(catalogues, coupons))
     if isinstance(found, NotRendered):
         return NoPreview(
             name=name, version=template.version, channel=template.channel, reason=found.reason, detail=found.detail
@@ -130,6 +136,7 @@ async def preview(parts: Parts, tenant: TenantId, name: str, body: PreviewBody) 
         parts=found.parts,
         headers=found.headers,
         content_hash=found.content_hash,
+        placeholders=sorted(coupons.asked),
         sizes={part: len(text.encode()) for part, text in found.parts.items()},
         sms=_segments(found.parts["text"]) if template.channel == "sms" else None,
         findings=await asyncio.to_thread(lint_message, template.channel, found.locale, found.parts, brand),
