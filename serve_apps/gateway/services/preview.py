@@ -57,7 +57,8 @@ class Segments(msgspec.Struct, kw_only=True):
 class Preview(msgspec.Struct, kw_only=True):
     """The parts and headers of a message.
 
-    ``placeholders``: coupon pools whose codes only a message that is sent has; ``sizes``: bytes by part; ``sms``: of an SMS alone; ``findings``: what the lint finds in the message as it is.
+    ``placeholders``: coupon pools whose codes only a message that is sent has; ``sizes``: bytes by part; ``sms``: of an
+    SMS alone; ``findings``: what the lint finds in the message as it is.
     """
 
     name: str
