@@ -69,7 +69,7 @@ class Preview(msgspec.Struct, kw_only=True):
     parts: dict[str, str]
     headers: dict[str, str]
     content_hash: str
-    placeholders: list[str]
+    placeholders: list[str] = []
     sizes: dict[str, int]
     sms: Segments | None
     findings: list[Finding]
