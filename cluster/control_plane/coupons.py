@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, bindparam, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from cluster.control_plane import etags
@@ -295,16 +295,22 @@ def _give(
     left = select(CouponCodeRow.code).where(*_of(tenant_id, pool), CouponCodeRow.given_at.is_(None))
     codes = session.scalars(left.order_by(CouponCodeRow.number).limit(len(asks))).all()
     found: dict[Ask, str | Reason] = dict.fromkeys(asks, Reason.COUPONS_EXHAUSTED)
-    for ask, code in zip(asks, codes, strict=False):
-        taken = {
+    taken = [
+        {
+            "the_code": code,
             "campaign": ask.campaign,
             "user_hash": hashes[ask],
             "user_key": ask.user_key.encode("utf-8", "surrogatepass"),
             "given_at": now,
         }
-        session.execute(update(CouponCodeRow).where(*_of(tenant_id, pool), CouponCodeRow.code == code).values(taken))
-        found[ask] = code
-    if codes:
+        for ask, code in zip(asks, codes, strict=False)
+    ]
+    found |= dict(zip(asks, codes, strict=False))
+    if taken:
+        # Statements of the table, not of the mapped class: many rows go in one call of the driver.
+        columns = CouponCodeRow.__table__.c
+        mine = columns.tenant_id == tenant_id, columns.pool == pool, columns.code == bindparam("the_code")
+        session.connection().execute(update(CouponCodeRow.__table__).where(*mine), taken)  # type: ignore[arg-type]
         counted = CouponPoolRow.n_given + len(codes)
         of_pool = CouponPoolRow.tenant_id == tenant_id, CouponPoolRow.name == pool
         session.execute(update(CouponPoolRow).where(*of_pool).values(n_given=counted))

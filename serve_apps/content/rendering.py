@@ -25,7 +25,7 @@ from serve_apps.content.brands import Brands
 from serve_apps.content.stock import Stock
 from whisperer.content.catalogue.table import ItemTable
 from whisperer.content.errors import TemplateError
-from whisperer.content.message import NotRendered, Rendered, RenderRequest
+from whisperer.content.message import Answer, Rendered, RenderRequest, Wanting
 from whisperer.content.render import not_rendered, render
 from whisperer.content.supplies import MOST_POOLS, Coupons, Supplies
 from whisperer.content.template import Template, parse_template
@@ -87,8 +87,8 @@ class Rendering:
         self._stock = Stock(source)
 
     async def render(self, batch: bytes) -> bytes:
-        """Render a batch: msgpack of list[RenderRequest] -> msgpack of list[Rendered | NotRendered], in the same
-        order."""
+        """Render a batch: msgpack of list[RenderRequest] -> msgpack of list[Rendered | NotRendered | Wanting], in the
+        same order."""
         requests = decode_requests(batch)
         templates = {key: await self._template(key) for key in dict.fromkeys(map(_key, requests))}
         tenants = {request.tenant for request in requests}
@@ -115,7 +115,7 @@ class Rendering:
         known: Mapping[TenantId, _Known],
     ) -> bytes:
         coupons = [Coupons(known[request.tenant].code_lengths) for request in requests]
-        answers: list[Rendered | NotRendered] = [
+        answers: list[Answer] = [
             self._answer(request, templates[_key(request)], known[request.tenant], mine)
             for request, mine in zip(requests, coupons, strict=True)
         ]
@@ -137,11 +137,11 @@ class Rendering:
                 answers[n] = not_rendered(requests[n], Reason.TEMPLATE_FAILED, reason)
         return _encode([self._referred(*pair) for pair in zip(answers, requests, strict=True)])
 
-    def _answer(
-        self, request: RenderRequest, template: Template | str, known: _Known, coupons: Coupons
-    ) -> Rendered | NotRendered:
+    def _answer(self, request: RenderRequest, template: Template | str, known: _Known, coupons: Coupons) -> Answer:
         if isinstance(template, str):
             return not_rendered(request, Reason.TEMPLATE_FAILED, template)
+        if request.recent is None and template.shows_recent:
+            return Wanting(request.send_key)
         return render(template, request, self._links(request), known.brand, Supplies(known.catalogues, coupons))
 
     def _give(self, requests: list[RenderRequest], coupons: list[Coupons], waiting: list[int]) -> None:
@@ -180,9 +180,9 @@ class Rendering:
     def _load(self, key: Key) -> Template:
         return parse_template(self._source.template(*key))
 
-    def _referred(self, answer: Rendered | NotRendered, request: RenderRequest) -> Rendered | NotRendered:
+    def _referred(self, answer: Answer, request: RenderRequest) -> Answer:
         """Add to a message what its provider's callbacks will refer to."""
-        if self._references is None or isinstance(answer, NotRendered):
+        if self._references is None or not isinstance(answer, Rendered):
             return answer
         stop = address_hash(request.channel, request.address)
         made = Reference(request.tenant, request.user_key, request.decision_id, request.channel, stop)

@@ -59,8 +59,22 @@ OTHER_FILTERS = ("default", "json")
 FILTERS = (*TEXT_FILTERS, *NUMBER_FILTERS, *LIST_FILTERS, *OTHER_FILTERS, *formats.FILTERS)
 
 VARIABLES = frozenset(
-    {"user", "features", "event", "offer", "brand", "campaign", "arm", "locale", "dir", "unsubscribe_url", "now"}
+    {
+        "user",
+        "features",
+        "event",
+        "offer",
+        "recent",
+        "brand",
+        "campaign",
+        "arm",
+        "locale",
+        "dir",
+        "unsubscribe_url",
+        "now",
+    }
 )
+RECENT = "recent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +82,12 @@ class CompiledText:
     """Hold one compiled text.
 
     ``n_markup`` counts its characters of markup, delimiters included; ``picks`` and ``pools`` are what its tags take
-    from catalogues and coupon pools.
+    from catalogues and coupon pools, ``shows_recent`` says that it uses the user's latest events.
     """
 
     template: BoundTemplate
     n_markup: int
+    shows_recent: bool = False
     picks: tuple[Pick, ...] = ()
     pools: frozenset[str] = frozenset()
 
@@ -86,7 +101,7 @@ def compile_part(source: str, *, escapes: str, refuse_missing: bool, max_bytes: 
     except LiquidError as error:
         raise TemplateError([_refusal(error, source)]) from None
     try:
-        problems = _names(template)
+        problems, shows_recent = _names(template), RECENT in template.analyze(include_partials=False).globals
         nodes = _bound_ranges(template)
     except RecursionError:
         raise TemplateError([_problem("syntax_error", "an expression is nested too deep; use assign")]) from None
@@ -96,7 +111,7 @@ def compile_part(source: str, *, escapes: str, refuse_missing: bool, max_bytes: 
     if len(pools) > MOST_POOLS:
         raise TemplateError([_problem("too_many", f"one part takes codes from at most {MOST_POOLS} pools")])
     picks = tuple(node.pick for node in nodes if isinstance(node, CatalogueNode))
-    return CompiledText(template, n_markup, picks, pools)
+    return CompiledText(template, n_markup, shows_recent, picks, pools)
 
 
 @functools.lru_cache(maxsize=64)

@@ -54,6 +54,11 @@ class Template:
     smart_encoding: bool = False
 
     @property
+    def shows_recent(self) -> bool:
+        """Whether it uses the user's latest events."""
+        return any(text.shows_recent for parts in self.locales.values() for text in parts.values())
+
+    @property
     def picks(self) -> list[Pick]:
         """What it takes from catalogues."""
         return [pick for parts in self.locales.values() for text in parts.values() for pick in text.picks]

@@ -198,10 +198,12 @@ class Users:
             tenant, partition, "state_consent", tenant, key, channel, purpose, granted, source
         )
 
-    async def find(self, tenant: TenantId, user_id: str, as_of: int | None = None) -> UserView:
+    async def find(
+        self, tenant: TenantId, user_id: str, as_of: int | None = None, *, with_events: bool = False
+    ) -> UserView:
         """Return the user whom an id leads to, wherever it was merged; ``key`` is the live one. Raises
         NotFoundError."""
-        return await self.led(tenant, user_id, keys_for(user_id), self._asking(as_of))
+        return await self.led(tenant, user_id, keys_for(user_id), self._asking(as_of, with_events))
 
     async def find_known(self, tenant: TenantId, user_id: str) -> UserView:
         """Return the user whom a userId leads to; unlike :meth:`find`, never one by an anonymousId of the same text.

@@ -18,7 +18,8 @@ from serve_apps.content.brands import Brands
 from serve_apps.content.rendering import Rendering
 from serve_apps.content.stock import Stock
 from tests.unit.whisperer.content.requests import NOW, request, template
-from whisperer.content.message import NotRendered, Rendered, RenderRequest
+from whisperer.content.message import NotRendered, Rendered, RenderRequest, Wanting
+from whisperer.content.recent import RecentEvent
 from whisperer.eligibility.suppression import address_hash
 from whisperer.errors import NotFoundError, UnavailableError
 from whisperer.feedback.links import PATHS, UNSUBSCRIBE, LinkSigner
@@ -29,6 +30,7 @@ from whisperer.vocabulary.reasons import Reason
 SIGNER = LinkSigner(b"s" * 32)
 encode = msgspec.msgpack.encode
 decode = msgspec.msgpack.Decoder(list[Rendered | NotRendered]).decode
+decode_all = msgspec.msgpack.Decoder(list[Rendered | NotRendered | Wanting]).decode
 
 
 class FakePlane:
@@ -219,10 +221,12 @@ def test_the_value_types_load_no_template_engine() -> None:
     assert not (package / "__init__.py").read_text().strip()
     imports = {
         node.module if isinstance(node, ast.ImportFrom) else node.names[0].name
-        for node in ast.walk(ast.parse((package / "message.py").read_text()))
+        for module in ("message.py", "recent.py")
+        for node in ast.walk(ast.parse((package / module).read_text()))
         if isinstance(node, (ast.Import, ast.ImportFrom))
     }
-    assert imports == {"__future__", "msgspec", "whisperer.ids"}
+    plain = {"__future__", "collections.abc", "typing", "msgspec"}
+    assert imports == plain | {"whisperer.ids", "whisperer.content.recent"}
 
 
 async def test_a_message_carries_what_its_provider_s_callbacks_will_refer_to() -> None:
@@ -316,6 +320,19 @@ async def test_a_catalogue_that_changes_all_the_time_is_not_loaded_all_the_time(
         found = await of.catalogues(TenantId("tn_1"), {"products"})
         assert len(found["products"]) == 1
     assert len(source.loaded) == 1
+
+
+async def test_a_message_that_shows_latest_events_is_asked_for_again_with_them() -> None:
+    source = plane()
+    source.templates["tn_1", "seen", 1] = template("sms", text='{{ recent["Seen"].size }} seen')
+    of = Rendering(source, SIGNER, "https://go.example")
+    events = [RecentEvent("Seen", 1, b"{}")]
+    asked = request(template="seen"), request(), request(template="seen", recent=events)
+    wanting, other, shown = decode_all(await of.render(encode(list(asked))))
+    assert wanting == Wanting("snd_1")
+    assert isinstance(other, Rendered)
+    assert isinstance(shown, Rendered)
+    assert shown.parts["text"] == "1 seen"
 
 
 async def test_the_catalogues_used_last_are_kept() -> None:

@@ -15,6 +15,7 @@ from whisperer.content.errors import TemplateError
 from whisperer.content.lint.checks import errors_of, lint_template
 from whisperer.content.lint.supplies import Known
 from whisperer.content.message import NotRendered, Rendered
+from whisperer.content.recent import MOST_RECENT, RecentEvent, bounded
 from whisperer.content.render import render
 from whisperer.content.supplies import Coupons, Supplies, placeholder
 from whisperer.content.template import parse_template
@@ -74,6 +75,32 @@ def test_a_tag_picks_items_by_what_is_known_of_the_user(tag: str, wanted: str) -
     traits = {"least": 30, "seen": [3, "9", "1"]}
     text = f'{{% catalogue picks from "products" {tag} %}}{LOOP}'
     assert sms(text, traits, event=b'{"product": 2}') == wanted
+
+
+SEEN = [
+    RecentEvent("Product Viewed", 3, b'{"product_id": 3}'),
+    RecentEvent("Signed In", 2, b""),
+    RecentEvent("Product Viewed", 1, b'{"product_id": "1", "name": "Boots"}'),
+]
+
+
+def test_items_are_picked_by_the_users_latest_events() -> None:
+    assign = '{% assign seen = recent["Product Viewed"] | map: "product_id" %}'
+    text = assign + '{% catalogue picks from "products" where id in seen %}' + LOOP
+    assert parse_template(template("sms", text=text)).shows_recent
+    assert sms(text, recent=SEEN) == "3,1"
+    assert sms(text, recent=[]) == sms(text, recent=None) == "none", "also where absent variables are refused"
+    assert sms('{{ recent["Product Viewed"].last.name }}', recent=SEEN) == "Boots"
+    assert not parse_template(template("sms", text="{{ user.recent }}")).shows_recent
+
+
+def test_latest_events_are_bounded() -> None:
+    small = [("E", n, b'{"properties": {"n": 1}}') for n in range(100)]
+    assert len(bounded(small)) == MOST_RECENT
+    big = [("E", n, b'{"properties": {"n": "' + b"x" * 4_000 + b'"}}') for n in range(100)]
+    assert len(bounded(big)) == 6
+    assert bounded([("E", 1, b'{"properties": "' + b"x" * 5_000 + b'"}'), ("E", 0, b"nonsense")]) == []
+    assert bounded([("E", 1, b'{"event": "E"}')]) == [RecentEvent("E", 1, b"")]
 
 
 def test_items_are_escaped_like_any_value_and_links_to_them_are_tracked() -> None:

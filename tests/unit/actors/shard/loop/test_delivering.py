@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 from actors.shard.loop.deliverer import Deliverer
 from tests.support.shard_world import SEED, TENANT
 from tests.unit.actors.applications import FakeApplication, OneShard, accept, render, until
-from whisperer.content.message import NotRendered, RenderRequest
+from whisperer.content.message import Answer, NotRendered, RenderRequest, Wanting
+from whisperer.content.recent import RecentEvent
 from whisperer.delivery.dispatch import Dispatch, Receipt, Verdict
 from whisperer.ids import partition_of
 from whisperer.shard.records import ConsentStated
@@ -232,3 +233,27 @@ async def test_closing_begins_nothing_more() -> None:
     await made.close(5.0)
     assert made.n_waiting == 0
     assert one.status(decision)[0] == "sending"  # driven again at the next start
+
+
+async def test_a_message_that_shows_latest_events_is_asked_for_again_with_them_and_from_then_on_at_once() -> None:
+    def wants(request: RenderRequest) -> Answer:
+        return Wanting(request.send_key) if request.recent is None else render(request)
+
+    one, content, delivery = OneShard(), FakeApplication(wants), FakeApplication(accept)
+    seen = [RecentEvent("Product Viewed", 1, b"{}")]
+    made = Deliverer(
+        one.shard,
+        content,
+        delivery,
+        one.submit,
+        one.clock,
+        lambda tenant, row: seen,  # type: ignore[arg-type]
+    )
+    first, second = one.to_send(2)
+    made.add(TENANT, first, "email")
+    await until(lambda: made.n_waiting == 0)
+    assert [[request.recent for request in call] for call in content.calls] == [[None], [seen]]
+    made.add(TENANT, second, "email")
+    await until(lambda: made.n_waiting == 0)
+    assert [[request.recent for request in call] for call in content.calls[2:]] == [[seen]]
+    assert {one.status(decision) for decision in (first, second)} == {("sent", "")}

@@ -610,6 +610,7 @@ def template(**more: Any) -> TemplatePage:
         parts=parts,
         headers={},
         content_hash="9f2c",
+        placeholders=[],
         sizes={part: len(text) for part, text in parts.items()},
         sms=None,
         findings=[],
