@@ -40,6 +40,7 @@ from actors.shard.listings import Listings
 from actors.shard.loop.engagement_loop import EngagementLoop
 from actors.shard.moving import Moving
 from actors.shard.payloads import Payloads
+from actors.shard.recent_events import RecentEvents
 from actors.shard.scoring import Scoring
 from actors.shard.showing import Showing
 from actors.shard.weighing import cut
@@ -128,7 +129,9 @@ class ShardActor(Answering):
             on_failure=_die,
         )
         self._shard.steps = self._committer.steps
-        self._loop = EngagementLoop(self._shard, self._submit, wall_clock_ms)
+        self._loop = EngagementLoop(
+            self._shard, self._submit, wall_clock_ms, RecentEvents(shard_id, self._shard, self._payloads).of
+        )
         models = Path(installation.data_dir) / "spool" / "models"
         self._housekeeping = Housekeeping(
             self._shard,

@@ -66,6 +66,10 @@ class Commands(LazyGroup):
         "role": Entry("cluster.cli.role", "Roles: what members may do; built-in ones, and a tenant's own."),
         "segment": Entry("cluster.cli.segment", "Segments: groups of users by a predicate, kept up to date."),
         "template": Entry("cluster.cli.template", "Templates: what is written to users, in their languages."),
+        "catalogue": Entry(
+            "cluster.cli.catalogue", "Catalogues: items of your own, such as products, that templates pick from."
+        ),
+        "coupons": Entry("cluster.cli.coupons", "Coupon pools: codes, of which a message takes one for its user."),
         "campaign": Entry(
             "cluster.cli.campaign", "Campaigns: who is considered when, what may be sent, what it was worth."
         ),

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from typing import TYPE_CHECKING, Any
+
 from msgspec.structs import replace
 from sqlalchemy.orm import Session
 
+from cluster.control_plane.known_supplies import known_supplies
 from cluster.control_plane.segments import segments_of
 from cluster.control_plane.templates import TemplateVersion, newest_templates
 from whisperer.errors import Problem
@@ -12,6 +16,10 @@ from whisperer.ids import TenantId
 from whisperer.journeys.campaign import Arm, Campaign, OnSegment
 from whisperer.journeys.errors import CampaignError
 
+if TYPE_CHECKING:
+    from whisperer.content.lint.supplies import Known
+
+_SUPPLIES = re.compile(r"\{%-?\s*(?:catalogue|coupon)\b")
 UNKNOWN_TEMPLATE = "unknown_template"
 
 
@@ -24,6 +32,7 @@ def pin(session: Session, tenant_id: TenantId, campaign: Campaign) -> Campaign:
         With every problem: code `unknown_template` if a template is missing, else `invalid_campaign`.
     """
     templates = {template.name: template for template in newest_templates(session, tenant_id)}
+    known = known_supplies(session, tenant_id)
     problems: list[Problem] = []
     arms: list[Arm] = []
     for index, arm in enumerate(campaign.arms):
@@ -35,7 +44,7 @@ def pin(session: Session, tenant_id: TenantId, campaign: Campaign) -> Campaign:
             message = f"template {arm.template!r} is for {template.channel}, this arm's channel is {arm.channel}"
             problems.append(Problem(pointer=f"/arms/{index}/channel", code="channel_mismatch", message=message))
         else:
-            problems += _problems_of_content(index, template)
+            problems += _problems_of_content(index, template, known)
             arms.append(replace(arm, template_version=template.version))
     problems += _problems_of_trigger(session, tenant_id, campaign)
     if problems:
@@ -44,18 +53,28 @@ def pin(session: Session, tenant_id: TenantId, campaign: Campaign) -> Campaign:
     return replace(campaign, arms=tuple(arms))
 
 
-def _problems_of_content(arm: int, template: TemplateVersion) -> list[Problem]:
-    """Return what the lint is certain of: of a template published before there was one."""
+def _problems_of_content(arm: int, template: TemplateVersion, known: Known) -> list[Problem]:
+    """Return what the lint is certain of: of a template published before there was one, or what it names before that
+    was deleted.
+    """
     from whisperer.content.lint.checks import as_problem, errors_of  # loads Liquid, which only publishing needs
+    from whisperer.content.template import parse_template
 
+    # Compiling takes long, and few templates name anything outside of themselves.
+    parsed = parse_template(template.body) if _may_name_supplies(template.body) else None
     return [
         Problem(
             pointer=f"/arms/{arm}/template",
             code=problem["code"],
             message=f"template {template.name!r}, {problem['pointer']}: {problem['message']}",
         )
-        for problem in map(as_problem, errors_of(template.body))
+        for problem in map(as_problem, errors_of(template.body, parsed, known))
     ]
+
+
+def _may_name_supplies(body: dict[str, Any]) -> bool:
+    texts = (text for parts in body["locales"].values() for text in parts.values())
+    return any(_SUPPLIES.search(text) for text in texts)
 
 
 def check_trigger(session: Session, tenant_id: TenantId, campaign: Campaign) -> None:

@@ -16,7 +16,9 @@ from cluster.control_plane.api_keys import ApiKeys
 from cluster.control_plane.audit.witness import Witness
 from cluster.control_plane.audit_log import AuditLog
 from cluster.control_plane.campaigns import Campaigns, CampaignVersion, campaigns_of
+from cluster.control_plane.catalogues import Catalogues
 from cluster.control_plane.channels import Channels
+from cluster.control_plane.coupons import CouponPools
 from cluster.control_plane.database import migrate, open_engine, parse
 from cluster.control_plane.drafts.drafts import Drafts
 from cluster.control_plane.drafts.reviews import Reviews
@@ -26,6 +28,7 @@ from cluster.control_plane.identity.issuers import Issuers
 from cluster.control_plane.identity.people import People
 from cluster.control_plane.identity.second_factor import SecondFactors
 from cluster.control_plane.keyring import Keyring
+from cluster.control_plane.known_supplies import KnownSupplies
 from cluster.control_plane.models.sealed import sealing
 from cluster.control_plane.people.invitations import Invitations
 from cluster.control_plane.people.members import Members
@@ -75,6 +78,9 @@ class ControlPlane(
     Templates,
     Campaigns,
     Channels,
+    Catalogues,
+    CouponPools,
+    KnownSupplies,
     Experiments,
     Policies,
     SavedReports,

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from cluster.control_plane.approval import Kind, content_tag, permit, permit_again, went_live
 from cluster.control_plane.etags import check, etag
+from cluster.control_plane.known_supplies import known_supplies
 from cluster.control_plane.models import TemplateRow
 from cluster.control_plane.transactions import Transactions, check_name, find_tenant, now_ms
 from whisperer.errors import ConflictError, NotFoundError
@@ -57,7 +58,9 @@ class Templates(Transactions):
         check_name(name, "template")
         parsed = parse_template(body)
         assert isinstance(body, dict), "the parser takes objects only"
-        refuse_errors(body, parsed)
+        with self._reading() as session:
+            known = known_supplies(session, find_tenant(session, tenant).id)
+        refuse_errors(body, parsed, known)
         with self._writing() as session:
             owner = find_tenant(session, tenant)
             last = newest_version(session, owner.id, name)

@@ -34,6 +34,6 @@ class Content:
         self._rendering = Rendering(plane, LinkSigner(secret), installation.public_url, References(secret))
 
     async def render(self, batch: bytes) -> bytes:
-        """Render a batch: msgpack of list[RenderRequest] -> msgpack of list[Rendered | NotRendered], in the same
-        order."""
+        """Render a batch: msgpack of list[RenderRequest] -> msgpack of list[Rendered | NotRendered | Wanting], in the
+        same order."""
         return await self._rendering.render(batch)

@@ -1,26 +1,20 @@
 """Knows the brands of the tenants whose messages are rendered here.
 
-A brand is kept until the control plane's version changes, which is looked at when something is to be rendered, at most
-every `POLL_INTERVAL_S`. If the control plane does not answer, what is known stays; what is not known raises, so nothing
-goes out under no brand by accident. Use from one event loop.
+A brand is kept until the control plane's version changes (:mod:`.versions`). If the control plane does not answer, what
+is known stays; what is not known raises, so nothing goes out under no brand by accident. Use from one event loop.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from actors.telemetry.logs import Seldom
+from serve_apps.content.versions import POLL_INTERVAL_S, PlaneVersion
 from whisperer.ids import TenantId
 
-POLL_INTERVAL_S = 0.5
-LOOK_PATIENCE_S = 1.0
 MAX_KEPT = 10_000
-
-_log = logging.getLogger(__name__)
 
 
 class Plane(Protocol):
@@ -36,17 +30,12 @@ class Brands:
 
     def __init__(self, plane: Plane, *, poll_interval_s: float = POLL_INTERVAL_S) -> None:
         self._plane = plane
-        self._poll_interval_s = poll_interval_s
+        self._version = PlaneVersion(plane, poll_interval_s)
         self._kept: OrderedDict[TenantId, tuple[int, Mapping[str, str]]] = OrderedDict()
-        self._version = -1
-        self._looked_at = float("-inf")
-        self._looking: asyncio.Task[None] | None = None
-        self._seldom = Seldom(_log)
 
     async def of(self, tenant: TenantId) -> Mapping[str, str]:
         """Return a tenant's brand. Raises whatever the control plane raised if the brand is not known yet."""
-        await self._look()
-        version, held = self._version, self._kept.get(tenant)
+        version, held = await self._version.current(), self._kept.get(tenant)
         if held is not None and held[0] == version:
             return held[1]
         try:
@@ -60,19 +49,3 @@ class Brands:
         while len(self._kept) > MAX_KEPT:
             self._kept.popitem(last=False)
         return dict(settings.brand)
-
-    async def _look(self) -> None:
-        """Look whether brands may have changed; a control plane that hangs holds up one batch a look."""
-        if self._looking is None or self._looking.done():
-            if asyncio.get_running_loop().time() - self._looked_at < self._poll_interval_s:
-                return
-            self._looking = asyncio.ensure_future(self._ask())
-            await asyncio.wait({self._looking}, timeout=LOOK_PATIENCE_S)
-
-    async def _ask(self) -> None:
-        try:
-            self._version = await asyncio.to_thread(self._plane.version)
-        except Exception as error:
-            message = "the control plane does not answer; brands already known stay as they are: %r"
-            self._seldom.log(logging.WARNING, "version", message, error.__cause__ or error)
-        self._looked_at = asyncio.get_running_loop().time()

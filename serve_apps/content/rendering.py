@@ -3,21 +3,31 @@
 A request whose template is missing, or no longer compiles, is not rendered and says why; the rest of its batch is. If
 the control plane cannot be asked, nothing is known about any message, so the whole batch raises and is retried later.
 Published versions never change, so a compiled template never becomes stale.
+
+What a template draws on is fetched before: catalogues (:mod:`.stock`), so that nothing is asked while a message is
+made, and coupon codes in rounds. A message is first made with placeholders, like a preview; if it can go out and has
+some, codes are given, for all of a batch at once, and it is made again. So a message that is refused takes no code, and
+one that is made again, by this process or another, has the same one.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import msgspec
 
+from cluster.control_plane.coupons import Ask
 from serve_apps.content.brands import Brands
+from serve_apps.content.stock import Stock
+from whisperer.content.catalogue.table import ItemTable
 from whisperer.content.errors import TemplateError
-from whisperer.content.message import NotRendered, Rendered, RenderRequest
+from whisperer.content.message import Answer, Rendered, RenderRequest, Wanting
 from whisperer.content.render import not_rendered, render
+from whisperer.content.supplies import MOST_POOLS, Coupons, Supplies
 from whisperer.content.template import Template, parse_template
 from whisperer.eligibility.suppression import address_hash
 from whisperer.errors import NotFoundError
@@ -47,6 +57,20 @@ class TemplateSource(Protocol):
     def tenant_settings(self, tenant: str) -> Any:
         """Return settings with a ``brand``. Raises NotFoundError."""
 
+    def catalogue_revision(self, tenant_id: TenantId, name: str) -> int | None: ...
+    def load_catalogue(self, tenant_id: TenantId, name: str) -> Any: ...
+    def code_lengths(self, tenant_id: TenantId) -> dict[str, int]: ...
+    def give_codes(self, tenant_id: TenantId, asks: Iterable[Ask], now: int) -> dict[Ask, str | Reason]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What was fetched about a tenant before its messages are made."""
+
+    brand: Mapping[str, str]
+    catalogues: Mapping[str, ItemTable]
+    code_lengths: Mapping[str, int]
+
 
 class Rendering:
     """The compiled templates of one replica, and the secret that signs its links."""
@@ -60,30 +84,83 @@ class Rendering:
         self._base_url = base_url
         self._compiled: OrderedDict[Key, Template] = OrderedDict()
         self._brands = Brands(source)
+        self._stock = Stock(source)
 
     async def render(self, batch: bytes) -> bytes:
-        """Render a batch: msgpack of list[RenderRequest] -> msgpack of list[Rendered | NotRendered], in the same
-        order."""
+        """Render a batch: msgpack of list[RenderRequest] -> msgpack of list[Rendered | NotRendered | Wanting], in the
+        same order."""
         requests = decode_requests(batch)
         templates = {key: await self._template(key) for key in dict.fromkeys(map(_key, requests))}
-        brands = {tenant: await self._brands.of(tenant) for tenant in {request.tenant for request in requests}}
-        return await asyncio.to_thread(self._render, requests, templates, brands)
+        tenants = {request.tenant for request in requests}
+        known = {tenant: await self._known(tenant, requests, templates) for tenant in tenants}
+        return await asyncio.to_thread(self._render, requests, templates, known)
+
+    async def _known(
+        self, tenant: TenantId, requests: list[RenderRequest], templates: Mapping[Key, Template | str]
+    ) -> _Known:
+        found = (templates[_key(request)] for request in requests if request.tenant == tenant)
+        used = {id(one): one for one in found if isinstance(one, Template)}.values()
+        names = {pick.catalogue for template in used for pick in template.picks}
+        takes_codes = any(template.pools for template in used)
+        return _Known(
+            await self._brands.of(tenant),
+            await self._stock.catalogues(tenant, names),
+            await self._stock.code_lengths(tenant) if takes_codes else {},
+        )
 
     def _render(
         self,
         requests: list[RenderRequest],
         templates: Mapping[Key, Template | str],
-        brands: Mapping[TenantId, Mapping[str, str]],
+        known: Mapping[TenantId, _Known],
     ) -> bytes:
-        answers: list[Rendered | NotRendered] = []
-        for request in requests:
-            template = templates[_key(request)]
-            if isinstance(template, str):
-                answers.append(not_rendered(request, Reason.TEMPLATE_FAILED, template))
-            else:
-                message = render(template, request, self._links(request), brands[request.tenant])
-                answers.append(self._referred(message, request))
-        return _encode(answers)
+        coupons = [Coupons(known[request.tenant].code_lengths) for request in requests]
+        answers: list[Answer] = [
+            self._answer(request, templates[_key(request)], known[request.tenant], mine)
+            for request, mine in zip(requests, coupons, strict=True)
+        ]
+        for _ in range(MOST_POOLS):  # a message may ask for another pool because of a code that it got
+            waiting = [n for n, mine in enumerate(coupons) if mine.asked and isinstance(answers[n], Rendered)]
+            if not waiting:
+                break
+            self._give(requests, coupons, waiting)
+            for n in waiting:
+                request, first = requests[n], answers[n]
+                again = self._answer(request, templates[_key(request)], known[request.tenant], coupons[n])
+                if isinstance(again, Rendered) and isinstance(first, Rendered):
+                    # Of the message with placeholders: equal texts have equal hashes, whatever their codes.
+                    again = msgspec.structs.replace(again, content_hash=first.content_hash)
+                answers[n] = again
+        for n, mine in enumerate(coupons):
+            if mine.asked and isinstance(answers[n], Rendered):
+                reason = f"the template takes codes from more than {MOST_POOLS} pools"
+                answers[n] = not_rendered(requests[n], Reason.TEMPLATE_FAILED, reason)
+        return _encode([self._referred(*pair) for pair in zip(answers, requests, strict=True)])
+
+    def _answer(self, request: RenderRequest, template: Template | str, known: _Known, coupons: Coupons) -> Answer:
+        if isinstance(template, str):
+            return not_rendered(request, Reason.TEMPLATE_FAILED, template)
+        if request.recent is None and template.shows_recent:
+            return Wanting(request.send_key)
+        return render(template, request, self._links(request), known.brand, Supplies(known.catalogues, coupons))
+
+    def _give(self, requests: list[RenderRequest], coupons: list[Coupons], waiting: list[int]) -> None:
+        """Have codes given to all messages that wait for some, in one transaction a tenant."""
+        asks: dict[TenantId, dict[Ask, list[Coupons]]] = {}
+        for n in waiting:
+            request, mine = requests[n], coupons[n]
+            for pool in sorted(mine.asked):
+                ask = Ask(pool, request.campaign, request.user_key)
+                asks.setdefault(request.tenant, {}).setdefault(ask, []).append(mine)
+            mine.asked.clear()
+        now = max(requests[n].now for n in waiting)
+        for tenant, of_tenant in asks.items():
+            for ask, given in self._source.give_codes(tenant, of_tenant, now).items():
+                for mine in of_tenant[ask]:
+                    if isinstance(given, Reason):
+                        mine.refused[ask.pool] = given
+                    else:
+                        mine.given[ask.pool] = given
 
     async def _template(self, key: Key) -> Template | str:
         """Return the compiled template, or why there is none."""
@@ -103,9 +180,9 @@ class Rendering:
     def _load(self, key: Key) -> Template:
         return parse_template(self._source.template(*key))
 
-    def _referred(self, answer: Rendered | NotRendered, request: RenderRequest) -> Rendered | NotRendered:
+    def _referred(self, answer: Answer, request: RenderRequest) -> Answer:
         """Add to a message what its provider's callbacks will refer to."""
-        if self._references is None or isinstance(answer, NotRendered):
+        if self._references is None or not isinstance(answer, Rendered):
             return answer
         stop = address_hash(request.channel, request.address)
         made = Reference(request.tenant, request.user_key, request.decision_id, request.channel, stop)

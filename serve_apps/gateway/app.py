@@ -29,6 +29,7 @@ from cluster.control_plane.identity.grants import issuer_of
 from cluster.launch.haproxy_program import client_secret
 from cluster.launch.installation import load
 from cluster.settings import networks, origins
+from serve_apps.content.stock import PREVIEWED_BYTES, Stock
 from serve_apps.delivery.sink import Sink
 from serve_apps.gateway.api import LOOPBACK
 from serve_apps.gateway.api import build as build_api
@@ -161,7 +162,7 @@ class Gateway:
             Path(installation.data_dir) / "spool" / "jobs", with_memory(settings.jobs.memory_mib << 20)
         )
         measures.jobs = jobs.counts
-        users = Users(shards, sink, jobs, warehouse)
+        users = Users(shards, plane, sink, jobs, warehouse)
         spool = str(Path(installation.data_dir) / "spool" / "models")
         store = ArtifactStore(settings.models.uri, Path(spool))
         decisions = DecisionQueries(shards, users, jobs, warehouse)
@@ -220,6 +221,7 @@ class Gateway:
                 settings=settings.callbacks,
                 count=measures.heard,
             ),
+            Stock(plane, max_bytes=PREVIEWED_BYTES),
             ingestion.unready,
         )
         api = build_api(parts)

@@ -16,7 +16,14 @@ from starlette.responses import JSONResponse, Response
 from serve_apps.gateway.http import problems
 from serve_apps.gateway.http.paths import AsWritten
 from serve_apps.gateway.pages import LiveView, routes
-from serve_apps.gateway.pages.documents import CampaignPage, SinkPage, TemplatePage, Tenants
+from serve_apps.gateway.pages.documents import (
+    CampaignPage,
+    CataloguesPage,
+    CouponsPage,
+    SinkPage,
+    TemplatePage,
+    Tenants,
+)
 from serve_apps.gateway.routes.sink import MessageDocument
 from serve_apps.gateway.services.audit import Audit
 from serve_apps.gateway.services.inbox_message import InboxMessage
@@ -80,6 +87,14 @@ class Documents:
         self.asked.append((tenant, locale, user_id))
         found: TemplatePage = self._found(tenant, self.templates, name, "template")
         return found
+
+    async def catalogues(self, tenant: str, name: str, after: str | None) -> CataloguesPage:
+        self.asked.append((tenant, name))
+        return loop_documents.catalogues(name)
+
+    async def coupons(self, tenant: str, name: str) -> CouponsPage:
+        self.asked.append((tenant, name))
+        return loop_documents.coupons(name)
 
     async def policies(self, tenant: str) -> list[PolicyRecord]:
         self.asked.append((tenant, "policies"))

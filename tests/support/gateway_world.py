@@ -29,6 +29,7 @@ from cluster.control_plane import ControlPlane
 from cluster.launch.installation import Installation
 from cluster.launch.ports import ports_of_block
 from cluster.settings import load as load_settings
+from serve_apps.content.stock import Stock
 from serve_apps.delivery.sink import Sink
 from serve_apps.gateway.http.access import Access
 from serve_apps.gateway.http.issuers import TrustedIssuers
@@ -317,7 +318,7 @@ class World:
         counts = ReplicaCounts(10)
         overview = Overview(self.shards, self.learner, self.plane, counts)
         publishing = Publishing(self.plane, self.shards, overview, str(folder / "models"))
-        users = Users(self.shards, self.sink, self.jobs, str(folder / "warehouse"))
+        users = Users(self.shards, self.plane, self.sink, self.jobs, str(folder / "warehouse"))
         decisions = DecisionQueries(self.shards, users, self.jobs, str(folder / "warehouse"))
         campaigns = CampaignService(self.plane, publishing, overview)
         lift_days = LiftDays(self.plane, self.jobs, str(folder / "warehouse"))
@@ -368,6 +369,7 @@ class World:
                 public_url=installation.url,
                 count=self._heard,
             ),
+            Stock(self.plane, poll_interval_s=0.0),
         )
         self.app = SharedApp(self.parts)
 

@@ -19,6 +19,8 @@ COSTS: dict[Permission, int] = {
     Permission.SEGMENTS_PUBLISH: 5,
     Permission.CAMPAIGNS_PUBLISH: 5,
     Permission.TEMPLATES_PUBLISH: 5,
+    Permission.CATALOGUES_WRITE: 5,
+    Permission.COUPONS_WRITE: 5,
 }
 
 

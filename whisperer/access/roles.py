@@ -41,6 +41,8 @@ BUILT_IN: dict[Role, Permissions] = {
         Permission.SEGMENTS_PUBLISH,
         Permission.TEMPLATES_WRITE,
         Permission.TEMPLATES_PUBLISH,
+        Permission.CATALOGUES_WRITE,
+        Permission.COUPONS_WRITE,
         Permission.CAMPAIGNS_WRITE,
         Permission.CAMPAIGNS_PUBLISH,
         Permission.SIMULATIONS_RUN,

@@ -21,6 +21,7 @@ from liquid.undefined import UNDEFINED, FalsyStrictUndefined, Undefined
 from liquid.utils import ReadOnlyChainMap
 
 from whisperer.content import formats, limits
+from whisperer.content.supplies import Supplies
 
 ANSWER_FOR_ABSENT = frozenset({"default", "json"})
 """Filters that give an answer for an absent value: its replacement, and null."""
@@ -65,8 +66,10 @@ class Context(RenderContext):
         n_markup: int,
         conventions: Locale,
         zone: tzinfo,
+        supplies: Supplies | None = None,
     ) -> None:
         super().__init__(template, globals=variables)
+        self.supplies = supplies or Supplies()
         self.scope = ReadOnlyChainMap(self.locals, self.globals, self.counters)
         self.conventions = conventions
         self.zone = zone

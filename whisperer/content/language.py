@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from liquid import BoundTemplate, Environment, Mode, Undefined
+from liquid.ast import Node
 from liquid.builtin.expressions.primitive import RangeLiteral
 from liquid.exceptions import FilterArgumentError, LiquidError
 from liquid.filter import sequence_filter, string_filter, with_environment
@@ -20,12 +21,16 @@ from liquid.token import TOKEN_CONTENT, TOKEN_ILLEGAL, TOKEN_OUTPUT
 
 from whisperer.content import formats, limits
 from whisperer.content.bounded import BoundedRange, Missing
+from whisperer.content.catalogue_tag import CatalogueNode, CatalogueTag, Pick
+from whisperer.content.coupon_tag import CouponNode, CouponTag
 from whisperer.content.errors import TemplateError
 from whisperer.content.json_text import JsonOutput, json_filter
+from whisperer.content.supplies import MOST_POOLS
 from whisperer.errors import Problem
 
 TAGS = ("if", "unless", "case", "for", "break", "continue", "assign", "capture", "cycle", "comment", "#")
-"""The allowed tags, besides ``raw``, which the lexer handles itself."""
+"""The allowed tags of Liquid's own, besides ``raw``, which the lexer handles itself."""
+OUR_TAGS = (CatalogueTag, CouponTag)
 _NOT_IN_JSON = ("capture", "cycle")  # their output would be escaped twice or not at all
 _INTERNAL_TAGS = (TOKEN_CONTENT, TOKEN_OUTPUT, TOKEN_ILLEGAL)
 
@@ -54,16 +59,37 @@ OTHER_FILTERS = ("default", "json")
 FILTERS = (*TEXT_FILTERS, *NUMBER_FILTERS, *LIST_FILTERS, *OTHER_FILTERS, *formats.FILTERS)
 
 VARIABLES = frozenset(
-    {"user", "features", "event", "offer", "brand", "campaign", "arm", "locale", "dir", "unsubscribe_url", "now"}
+    {
+        "user",
+        "features",
+        "event",
+        "offer",
+        "recent",
+        "brand",
+        "campaign",
+        "arm",
+        "locale",
+        "dir",
+        "unsubscribe_url",
+        "now",
+    }
 )
+RECENT = "recent"
 
 
 @dataclass(frozen=True, slots=True)
 class CompiledText:
-    """Hold one compiled text; ``n_markup`` counts its characters of markup, delimiters included."""
+    """Hold one compiled text.
+
+    ``n_markup`` counts its characters of markup, delimiters included; ``picks`` and ``pools`` are what its tags take
+    from catalogues and coupon pools, ``shows_recent`` says that it uses the user's latest events.
+    """
 
     template: BoundTemplate
     n_markup: int
+    shows_recent: bool = False
+    picks: tuple[Pick, ...] = ()
+    pools: frozenset[str] = frozenset()
 
 
 def compile_part(source: str, *, escapes: str, refuse_missing: bool, max_bytes: int) -> CompiledText:
@@ -75,13 +101,17 @@ def compile_part(source: str, *, escapes: str, refuse_missing: bool, max_bytes: 
     except LiquidError as error:
         raise TemplateError([_refusal(error, source)]) from None
     try:
-        problems = _names(template)
-        _bound_ranges(template)
+        problems, shows_recent = _names(template), RECENT in template.analyze(include_partials=False).globals
+        nodes = _bound_ranges(template)
     except RecursionError:
         raise TemplateError([_problem("syntax_error", "an expression is nested too deep; use assign")]) from None
     if problems:
         raise TemplateError(problems)
-    return CompiledText(template, n_markup)
+    pools = frozenset(node.pool for node in nodes if isinstance(node, CouponNode))
+    if len(pools) > MOST_POOLS:
+        raise TemplateError([_problem("too_many", f"one part takes codes from at most {MOST_POOLS} pools")])
+    picks = tuple(node.pick for node in nodes if isinstance(node, CatalogueNode))
+    return CompiledText(template, n_markup, shows_recent, picks, pools)
 
 
 @functools.lru_cache(maxsize=64)
@@ -95,6 +125,8 @@ def _environment(escapes: str, refuse_missing: bool, max_bytes: int) -> Environm
     environment.output_stream_limit = max_bytes  # type: ignore[misc]  # of this environment alone
     tags = [tag for tag in TAGS if escapes != "json" or tag not in _NOT_IN_JSON]
     environment.tags = {name: environment.tags[name] for name in (*tags, *_INTERNAL_TAGS)}
+    for tag in OUR_TAGS:
+        environment.add_tag(tag)
     if escapes == "json":
         environment.add_tag(JsonOutput)
     ours = {**formats.FILTERS, "json": json_filter, "replace": _replace, "join": _join}
@@ -135,7 +167,8 @@ def _refusal(error: LiquidError, source: str) -> Problem:
     if token is not None and 0 <= token.start_index <= len(source):
         message = f"line {source.count(chr(10), 0, token.start_index) + 1}: {message}"
     if "unexpected tag" in message or "missing tag name" in message:
-        return _problem("unknown_tag", f"{message}; there are {', '.join(TAGS)} and raw")
+        ours = ", ".join(tag.name for tag in OUR_TAGS)
+        return _problem("unknown_tag", f"{message}; there are {', '.join(TAGS)}, {ours} and raw")
     return _problem("syntax_error", message)
 
 
@@ -153,16 +186,19 @@ def _names(template: BoundTemplate) -> list[Problem]:
     return problems
 
 
-def _bound_ranges(template: BoundTemplate) -> None:
+def _bound_ranges(template: BoundTemplate) -> list[Node]:
+    """Bound every range of a template, and return all its nodes."""
     context = template.context_class(template)
-    nodes = list(template.nodes)
+    nodes, found = list(template.nodes), []
     while nodes:
         node = nodes.pop()
+        found.append(node)
         nodes += node.children(context)
         for expression in node.expressions():
             for one in _within(expression):
                 if type(one) is RangeLiteral:
                     one.__class__ = BoundedRange
+    return found
 
 
 def _within(expression: Any) -> Iterator[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from whisperer.content.recent import RecentEvent
 from whisperer.ids import DecisionId, SendKey, TenantId, UserKey
 
 
@@ -23,6 +24,7 @@ class RenderRequest(msgspec.Struct, array_like=True, frozen=True):
     address : where the message goes, e.g. an e-mail address
     purpose : the campaign's; `transactional` carries no unsubscribe link
     now : ms UTC
+    recent : the user's latest events, newest first; None if nobody has looked, as few templates show them
     """
 
     send_key: SendKey
@@ -43,6 +45,7 @@ class RenderRequest(msgspec.Struct, array_like=True, frozen=True):
     address: str
     purpose: str
     now: int
+    recent: list[RecentEvent] | None = None
 
 
 class Rendered(msgspec.Struct, array_like=True, frozen=True, tag="rendered"):
@@ -69,3 +72,12 @@ class NotRendered(msgspec.Struct, array_like=True, frozen=True, tag="not_rendere
     send_key: SendKey
     reason: str
     detail: str
+
+
+class Wanting(msgspec.Struct, array_like=True, frozen=True, tag="wanting"):
+    """Answer that the template shows the user's latest events: ask again with them."""
+
+    send_key: SendKey
+
+
+Answer = Rendered | NotRendered | Wanting

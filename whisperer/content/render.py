@@ -23,6 +23,7 @@ from whisperer.content.locales import formatting_locale, lookup
 from whisperer.content.message import NotRendered, Rendered, RenderRequest
 from whisperer.content.plain_text import lines, one_line, text_of
 from whisperer.content.sms_segments import smart_encoded
+from whisperer.content.supplies import NoCouponError, Supplies
 from whisperer.content.template import Template
 from whisperer.content.variables import variables_of
 from whisperer.errors import WhispererError
@@ -62,11 +63,18 @@ NO_BRAND: Mapping[str, str] = {}
 
 
 def render(
-    template: Template, request: RenderRequest, links: LinkMaker, brand: Mapping[str, str] = NO_BRAND
+    template: Template,
+    request: RenderRequest,
+    links: LinkMaker,
+    brand: Mapping[str, str] = NO_BRAND,
+    supplies: Supplies | None = None,
 ) -> Rendered | NotRendered:
-    """Return the message that ``request`` asks for, or why there is none; ``brand`` is what the tenant has set."""
+    """Return the message that ``request`` asks for, or why there is none.
+
+    ``brand`` is what the tenant has set, ``supplies`` its catalogues and coupon codes.
+    """
     try:
-        return _render(template, request, links, brand)
+        return _render(template, request, links, brand, supplies or Supplies())
     except _UnfitError as unfit:
         reason, detail = unfit.reason, unfit.detail
     except WhispererError as error:
@@ -82,7 +90,9 @@ def not_rendered(request: RenderRequest, reason: Reason, detail: str) -> NotRend
     return NotRendered(request.send_key, reason.value, shown)
 
 
-def _render(template: Template, request: RenderRequest, links: LinkMaker, brand: Mapping[str, str]) -> Rendered:
+def _render(
+    template: Template, request: RenderRequest, links: LinkMaker, brand: Mapping[str, str], supplies: Supplies
+) -> Rendered:
     if template.channel != request.channel:
         message = f"the template is for {template.channel}, the arm for {request.channel}"
         raise _UnfitError(Reason.TEMPLATE_FAILED, message)
@@ -90,12 +100,13 @@ def _render(template: Template, request: RenderRequest, links: LinkMaker, brand:
     unsubscribe_url = "" if request.purpose == TRANSACTIONAL else links.unsubscribe()
     channel = CHANNELS[template.channel]
     variables = variables_of(request, template.defaults, locale, unsubscribe_url, brand)
-    parts = _filled_in(template, channel, request, locale, variables)
+    parts = _filled_in(template, channel, request, locale, variables, supplies)
     if template.smart_encoding:
         parts = {name: smart_encoded(text) for name, text in parts.items()}
     parts = _completed(channel, parts, locale, unsubscribe_url)
     content_hash = _hash(template.channel, locale, parts, unsubscribe_url)
-    tracking = Tracking(links, template.hosts | _offered_hosts(request.offer), unsubscribe_url)
+    hosts = template.hosts | _offered_hosts(request.offer) | hosts_in(" ".join(supplies.picked_urls))
+    tracking = Tracking(links, hosts, unsubscribe_url)
     parts = {part.name: _tracked(part, parts[part.name], tracking) for part in channel.parts if part.name in parts}
     _check(channel, parts)
     headers = _headers(unsubscribe_url) if channel.has_unsubscribe_link else {}
@@ -103,7 +114,12 @@ def _render(template: Template, request: RenderRequest, links: LinkMaker, brand:
 
 
 def _filled_in(
-    template: Template, channel: Channel, request: RenderRequest, locale: str, variables: Mapping[str, object]
+    template: Template,
+    channel: Channel,
+    request: RenderRequest,
+    locale: str,
+    variables: Mapping[str, object],
+    supplies: Supplies,
 ) -> dict[str, str]:
     conventions, zone = formatting_locale(request.locale, locale), zone_of(request.zone)
     parts = {}
@@ -112,12 +128,21 @@ def _filled_in(
         part = template.locales[locale].get(name)
         if part is None:
             continue
-        context = Context(part.template, variables, n_markup=part.n_markup, conventions=conventions, zone=zone)
+        context = Context(
+            part.template,
+            variables,
+            n_markup=part.n_markup,
+            conventions=conventions,
+            zone=zone,
+            supplies=supplies,
+        )
         buffer = context.get_buffer()
         try:
             part.template.render_with_context(context, buffer)
         except UndefinedError as error:
             raise _UnfitError(Reason.VARIABLE_MISSING, f"{error.message} is missing ({name}, {locale})") from None
+        except NoCouponError as error:
+            raise _UnfitError(Reason(error.reason), f"{error.message} ({name}, {locale})") from None
         except LiquidError as error:
             raise _UnfitError(Reason.TEMPLATE_FAILED, f"{error.message} ({name}, {locale})") from None
         except (ArithmeticError, ValueError, TypeError, KeyError, RecursionError) as error:

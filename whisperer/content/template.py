@@ -13,6 +13,7 @@ from itertools import islice
 from typing import Any
 
 from whisperer.content import limits
+from whisperer.content.catalogue_tag import Pick
 from whisperer.content.errors import TemplateError
 from whisperer.content.html_part import html_part
 from whisperer.content.language import CompiledText, compile_part
@@ -51,6 +52,21 @@ class Template:
     defaults: Mapping[str, Scalar]
     hosts: frozenset[str]
     smart_encoding: bool = False
+
+    @property
+    def shows_recent(self) -> bool:
+        """Whether it uses the user's latest events."""
+        return any(text.shows_recent for parts in self.locales.values() for text in parts.values())
+
+    @property
+    def picks(self) -> list[Pick]:
+        """What it takes from catalogues."""
+        return [pick for parts in self.locales.values() for text in parts.values() for pick in text.picks]
+
+    @property
+    def pools(self) -> frozenset[str]:
+        """The coupon pools that it takes codes from."""
+        return frozenset(pool for parts in self.locales.values() for text in parts.values() for pool in text.pools)
 
 
 def parse_template(obj: object) -> Template:

@@ -7,7 +7,7 @@ as whole numbers: 3 events, not 3.0.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,6 +15,7 @@ import msgspec
 
 from whisperer.content.locales import direction
 from whisperer.content.message import RenderRequest
+from whisperer.content.recent import ByName, RecentEvent
 from whisperer.content.template import Scalar
 from whisperer.ids import bare_id
 
@@ -44,6 +45,7 @@ def variables_of(
         "features": {name: _plain(value) for name, value in request.features.items() if math.isfinite(value)},
         "event": _value(request.event),
         "offer": _value(request.offer),
+        "recent": _recent(request.recent or ()),
         "brand": dict(brand),
         "campaign": request.campaign,
         "arm": request.variant,
@@ -52,6 +54,14 @@ def variables_of(
         "now": datetime.fromtimestamp(request.now // 1000, UTC).isoformat().replace("+00:00", "Z"),
         **({"unsubscribe_url": unsubscribe_url} if unsubscribe_url else {}),
     }
+
+
+def _recent(events: Iterable[RecentEvent]) -> ByName:
+    found = ByName()
+    for event in events:
+        properties = _value(event.properties)
+        found.setdefault(event.name, []).append(properties if isinstance(properties, dict) else {})
+    return found
 
 
 def _value(text: bytes) -> Any:

@@ -20,6 +20,7 @@ class Reason(StrEnum):
     DECISION_EXPIRED = "decision_expired"
     TEMPLATE_FAILED = "template_failed"
     VARIABLE_MISSING = "variable_missing"
+    COUPONS_EXHAUSTED = "coupons_exhausted"
     PROVIDER_REJECTED = "provider_rejected"
     BOUNCED = "bounced"
     DELIVERY_EXPIRED = "delivery_expired"
@@ -41,6 +42,7 @@ SENTENCES: dict[Reason, str] = {
     Reason.DECISION_EXPIRED: "no decision came within the deadline",
     Reason.TEMPLATE_FAILED: "the template could not be rendered",
     Reason.VARIABLE_MISSING: "the template needs something the profile does not hold",
+    Reason.COUPONS_EXHAUSTED: "no code was left in a coupon pool that the template takes one from",
     Reason.PROVIDER_REJECTED: "the provider would not take the message",
     Reason.BOUNCED: "the address does not exist or refuses us",
     Reason.DELIVERY_EXPIRED: "every attempt failed",

@@ -24,7 +24,8 @@ from actors.calls.retry import Pauses, retry
 from actors.shard.loop.applications import Application
 from actors.shard.loop.decider import PAUSES, Submit
 from actors.shard.loop.lane import MAX_BATCH, Lane, Unsent
-from whisperer.content.message import NotRendered, Rendered, RenderRequest
+from whisperer.content.message import Answer, NotRendered, Rendered, RenderRequest, Wanting
+from whisperer.content.recent import RecentEvent
 from whisperer.delivery.channels import is_repeatable
 from whisperer.delivery.dispatch import Dispatch, Receipt, Verdict
 from whisperer.delivery.schedule import longest_wait_ms
@@ -43,6 +44,17 @@ MAX_BATCHES = 16
 connections: all of them have to hang before a lane is held up.
 """
 
+MAX_KNOWN_TEMPLATES = 10_000
+
+Recent = Callable[[TenantId, int], list[RecentEvent]]
+"""Returns the latest events of a user, given by row."""
+
+
+def nothing_recent(tenant: TenantId, row: int) -> list[RecentEvent]:
+    """Return that nothing is known of a user's latest events."""
+    return []
+
+
 _log = logging.getLogger(__name__)
 
 
@@ -52,16 +64,20 @@ class Deliverer:
     def __init__(
         self,
         shard: Shard,
-        content: Application[RenderRequest, Rendered | NotRendered],
+        content: Application[RenderRequest, Answer],
         delivery: Application[Dispatch, Receipt],
         submit: Submit,
         clock: Callable[[], int],
+        recent: Recent = nothing_recent,
     ) -> None:
         self._shard = shard
         self._content = content
         self._delivery = delivery
         self._submit = submit
         self._clock = clock
+        self._recent = recent
+        self._showing_recent: set[tuple[TenantId, str, int]] = set()
+        """Templates that show users' latest events, as far as is known: their messages are asked for with them."""
         self._lanes: dict[tuple[TenantId, str], Lane] = {}
         self._partitions: dict[DecisionId, Place] = {}
         """Decision, waiting or under way -> (tenant, partition)."""
@@ -228,7 +244,7 @@ class Deliverer:
         requests = self._prepare(tenant_id, batch, receipts)
         asked = {decision for decision, _ in requests} | {decision for decision, _ in receipts}
         over([decision for decision in batch if decision not in asked])
-        rendered = await self._content.call([request for _, request in requests]) if requests else []
+        rendered = await self._rendered(tenant_id, requests) if requests else []
         dispatches = self._last_look(tenant_id, requests, rendered, receipts)
         if receipts:
             await self._confirm(tenant_id, receipts)
@@ -236,6 +252,33 @@ class Deliverer:
         going = [(decision, dispatch) for decision, dispatch in dispatches if not self._is_stopped(decision)]
         if going:
             await self._dispatch(tenant_id, going, over, back)
+
+    async def _rendered(
+        self, tenant_id: TenantId, requests: list[tuple[DecisionId, RenderRequest]]
+    ) -> list[Rendered | NotRendered]:
+        """Have messages made; those that show the user's latest events are asked for again, with these."""
+        asked = [
+            self._with_recent(tenant_id, *pair) if _template(pair[1]) in self._showing_recent else pair[1]
+            for pair in requests
+        ]
+        answers = await self._content.call(asked)
+        wanting = [n for n, answer in enumerate(answers) if isinstance(answer, Wanting)]
+        if wanting:
+            if len(self._showing_recent) >= MAX_KNOWN_TEMPLATES:
+                self._showing_recent.clear()
+            self._showing_recent |= {_template(asked[n]) for n in wanting}
+            again = await self._content.call([self._with_recent(tenant_id, *requests[n]) for n in wanting])
+            for n, answer in zip(wanting, again, strict=True):
+                answers[n] = answer
+        found = [answer for answer in answers if not isinstance(answer, Wanting)]
+        if len(found) < len(answers):
+            raise UnavailableError("the content application wants what it was given", retry_after_s=1.0)
+        return found
+
+    def _with_recent(self, tenant_id: TenantId, decision: DecisionId, request: RenderRequest) -> RenderRequest:
+        found = self._shard.tenant(tenant_id).loop.find(decision)
+        recent = [] if found is None else self._recent(tenant_id, found[0])
+        return msgspec.structs.replace(request, recent=recent)
 
     def _is_stopped(self, decision: DecisionId) -> bool:
         return self._closing or self._partitions[decision] in self._stopped
@@ -301,7 +344,7 @@ class Deliverer:
         self,
         tenant_id: TenantId,
         requests: list[tuple[DecisionId, RenderRequest]],
-        rendered: list[Rendered | NotRendered],
+        rendered: Sequence[Rendered | NotRendered],
         receipts: list[tuple[DecisionId, Receipt]],
     ) -> list[tuple[DecisionId, Dispatch]]:
         """Return what may go out, as of this moment."""
@@ -325,6 +368,10 @@ class Deliverer:
             lambda: self._submit(Receipts(tenant_id, receipts)), Pauses(PAUSES.first_s), failures=(OverloadError,)
         )
         self._ended([decision for decision, _ in receipts])
+
+
+def _template(request: RenderRequest) -> tuple[TenantId, str, int]:
+    return request.tenant, request.template, request.template_version
 
 
 def _unanswered(dispatch: Dispatch) -> Receipt:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from actors.shard.loop.applications import Application
 from actors.shard.loop.decider import Decider, Submit
-from actors.shard.loop.deliverer import Deliverer
-from whisperer.content.message import NotRendered, Rendered, RenderRequest
+from actors.shard.loop.deliverer import Deliverer, Recent, nothing_recent
+from whisperer.content.message import Answer, RenderRequest
 from whisperer.decisions.decision import Candidate, Choice, decision_id
 from whisperer.delivery.dispatch import Dispatch, Receipt
 from whisperer.feedback.outcome import Reward
@@ -49,15 +49,15 @@ class _Asker:
 class EngagementLoop:
     """Connect a shard to its applications. Use from one event loop.
 
-    ``submit`` journals a record and returns when it is applied.
+    ``submit`` journals a record and returns when it is applied; ``recent`` finds users' latest events.
     """
 
-    def __init__(self, shard: Shard, submit: Submit, clock: Callable[[], int]) -> None:
+    def __init__(self, shard: Shard, submit: Submit, clock: Callable[[], int], recent: Recent = nothing_recent) -> None:
         self._decisions: Application[Candidate, Choice] = Application(
             "decisions", "Decisions", "decide", list[Choice], DECIDE_TIMEOUT_S, has_socket=True
         )
-        content: Application[RenderRequest, Rendered | NotRendered] = Application(
-            "content", "Content", "render", list[Rendered | NotRendered], RENDER_TIMEOUT_S
+        content: Application[RenderRequest, Answer] = Application(
+            "content", "Content", "render", list[Answer], RENDER_TIMEOUT_S
         )
         delivery: Application[Dispatch, Receipt] = Application(
             "delivery", "Delivery", "dispatch", list[Receipt], DISPATCH_TIMEOUT_S
@@ -65,7 +65,7 @@ class EngagementLoop:
         self._shard = shard
         self._submit = submit
         self.decider = Decider(shard, self._decisions, submit)
-        self.deliverer = Deliverer(shard, content, delivery, submit, clock)
+        self.deliverer = Deliverer(shard, content, delivery, submit, clock, recent)
         self._askers: dict[DecisionId, list[_Asker]] = {}
         self._latest: dict[TenantId, deque[DecisionId]] = {}
 

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from cluster.control_plane import templates
 from cluster.control_plane.approval import Kind
 from cluster.control_plane.drafts.kind import PublishedKind, PublishedVersion, published_versions
+from cluster.control_plane.known_supplies import known_supplies
 from cluster.control_plane.models import TemplateRow
 from cluster.control_plane.transactions import check_name
 from whisperer.ids import TenantId
@@ -43,7 +44,7 @@ class TemplateKind(PublishedKind):
         from whisperer.content.lint.checks import refuse_errors
         from whisperer.content.template import parse_template
 
-        refuse_errors(content, parse_template(content))
+        refuse_errors(content, parse_template(content), known_supplies(session, tenant_id))
         return templates.publish_template(session, tenant_id, name, content, content["channel"]).version
 
     def roll_back(self, session: Session, tenant_id: TenantId, name: str, to: int, if_match: str | None) -> int:

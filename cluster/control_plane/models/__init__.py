@@ -26,6 +26,13 @@ from cluster.control_plane.models.published import (
     TemplateRow,
 )
 from cluster.control_plane.models.records import AuditHeadRow, AuditRow, ChangeRow, MetaRow, ReplayRow
+from cluster.control_plane.models.supplies import (
+    CatalogueItemRow,
+    CatalogueRow,
+    CouponCodeRow,
+    CouponErasureRow,
+    CouponPoolRow,
+)
 from cluster.control_plane.models.tenancy import (
     ApiKeyRow,
     ChannelRow,
@@ -43,8 +50,13 @@ __all__ = [
     "AuditRow",
     "Base",
     "CampaignRow",
+    "CatalogueItemRow",
+    "CatalogueRow",
     "ChangeRow",
     "ChannelRow",
+    "CouponCodeRow",
+    "CouponErasureRow",
+    "CouponPoolRow",
     "DraftRow",
     "ExperimentRow",
     "InvitationRow",

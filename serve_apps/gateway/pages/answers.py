@@ -16,7 +16,8 @@ from actors.calls.shard_status import AnyStatus
 from cluster.control_plane import CampaignVersion
 from cluster.control_plane.documents import COMPRESSED_S
 from cluster.control_plane.drafts import PENDING, Kind, ReviewDocument, RevisionDocument
-from cluster.control_plane.listing import Place
+from cluster.control_plane.listing import After, Place
+from cluster.control_plane.supply_documents import catalogue_document, given_document, item_document, pool_document
 from serve_apps.delivery.sink import SinkMessage
 from serve_apps.gateway.metrics.sums import by_tenant
 from serve_apps.gateway.pages import documents as shapes
@@ -29,6 +30,7 @@ from serve_apps.gateway.pages.live_view import (
     LoopTotals,
     LoopView,
 )
+from serve_apps.gateway.pages.supplies import PER_PAGE
 from serve_apps.gateway.routes.mounting import tenant_named
 from serve_apps.gateway.routes.sink import NEWEST, MessageDocument, of_user, shown
 from serve_apps.gateway.services import inbox_message
@@ -157,6 +159,27 @@ class Documents:
             held = await asyncio.to_thread(self._parts.plane.get_template, tenant_id, name, shown.version)
             found = await lint(self._parts, tenant_id, name, LintBody(version=shown.version))
         return shapes.TemplatePage(name, shown.version, shown.channel, [*held.body["locales"]], shown, found.findings)
+
+    async def catalogues(self, tenant: str, name: str, after: str | None) -> shapes.CataloguesPage:
+        tenant_id, plane = await tenant_named(self._parts, tenant), self._parts.plane
+        if not name:
+            found = await asyncio.to_thread(plane.list_catalogues, tenant_id)
+            return shapes.CataloguesPage([catalogue_document(one) for one in found])
+        place = Place(PER_PAGE, None if after is None else After(after))
+        one = await asyncio.to_thread(plane.get_catalogue, tenant_id, name)
+        part = await asyncio.to_thread(plane.page_of_items, tenant_id, name, place)
+        last = None if part.last is None else part.last.key
+        return shapes.CataloguesPage([catalogue_document(one)], [item_document(item) for item in part.items], last)
+
+    async def coupons(self, tenant: str, name: str) -> shapes.CouponsPage:
+        tenant_id, plane = await tenant_named(self._parts, tenant), self._parts.plane
+        if not name:
+            found = await asyncio.to_thread(plane.list_pools, tenant_id)
+            return shapes.CouponsPage([pool_document(one) for one in found])
+        one = await asyncio.to_thread(plane.get_pool, tenant_id, name)
+        newest = Place(PER_PAGE, descends=True, sort="given_at")
+        part = await asyncio.to_thread(plane.page_of_given, tenant_id, name, newest)
+        return shapes.CouponsPage([pool_document(one)], [given_document(code) for code in part.items])
 
     async def policies(self, tenant: str) -> list[PolicyRecord]:
         tenant_id = await tenant_named(self._parts, tenant)

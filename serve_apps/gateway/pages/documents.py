@@ -8,6 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from cluster.control_plane.drafts import ReviewDocument, RevisionDocument
+from cluster.control_plane.supply_documents import CatalogueDocument, CouponPoolDocument, GivenDocument, ItemDocument
 from serve_apps.delivery.sink import SinkCounts
 from serve_apps.gateway.routes.sink import MessageDocument
 from serve_apps.gateway.services.lift_days import DayDocument
@@ -52,6 +53,21 @@ class TemplatePage(msgspec.Struct):
     locales: list[str]
     preview: Preview | NoPreview
     findings: list[Finding]
+
+
+class CataloguesPage(msgspec.Struct):
+    """All catalogues, or one with a part of its items; ``after``: the last of them, if more follow."""
+
+    catalogues: list[CatalogueDocument]
+    items: list[ItemDocument] | None = None
+    after: str | None = None
+
+
+class CouponsPage(msgspec.Struct):
+    """All coupon pools, or one with the codes that were given lately."""
+
+    pools: list[CouponPoolDocument]
+    given: list[GivenDocument] | None = None
 
 
 class Tenants(msgspec.Struct):

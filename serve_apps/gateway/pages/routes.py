@@ -31,6 +31,7 @@ from serve_apps.gateway.pages.sink import PER_PAGE, Filters, message_document, r
 from serve_apps.gateway.pages.site import Site
 from serve_apps.gateway.pages.source import PageSource
 from serve_apps.gateway.pages.static_files import static_file
+from serve_apps.gateway.pages.supplies import render_catalogues, render_coupons
 from serve_apps.gateway.pages.template import preview_document, render_template
 from serve_apps.gateway.pages.trouble import render_choice, render_trouble
 from serve_apps.gateway.pages.user import render_user
@@ -204,6 +205,29 @@ def _tenant_pages(
         if user_id and not may_look(request):
             await tenant_of_person(request, Permission.USERS_READ)
         return await source.template(tenant, name, _asked(request, "locale") or None, user_id or None)
+
+    @app.get("/catalogues", include_in_schema=False)
+    @app.get("/catalogues/{name}", include_in_schema=False)
+    async def catalogues(request: Request, name: str = "") -> Response:
+        async def make(tenant: str, site: Site) -> Response:
+            found = await source.catalogues(tenant, name, _asked(request, "after") or None)
+            return _page(render_catalogues(found, now=clock(), site=site))
+
+        return await shown(request, make, Permission.CATALOGUES_READ, here="" if name else "/catalogues")
+
+    @app.get("/coupon-pools", include_in_schema=False)
+    async def coupons(request: Request) -> Response:
+        async def make(tenant: str, site: Site) -> Response:
+            return _page(render_coupons(await source.coupons(tenant, ""), now=clock(), site=site))
+
+        return await shown(request, make, Permission.COUPONS_READ, here="/coupon-pools")
+
+    @app.get("/coupon-pools/{name}", include_in_schema=False)
+    async def given_coupons(request: Request, name: str) -> Response:
+        async def make(tenant: str, site: Site) -> Response:
+            return _page(render_coupons(await source.coupons(tenant, name), now=clock(), site=site))
+
+        return await shown(request, make, Permission.USERS_READ)
 
     @app.get("/policies", include_in_schema=False)
     async def policies(request: Request) -> Response:

@@ -61,6 +61,14 @@ def template_html(tenant: str | None, name: str, locale: str, user_id: str) -> s
     return page(f"/templates/{_segment(name)}/html", tenant, locale=locale, user_id=user_id)
 
 
+def catalogue_page(tenant: str | None, name: str, after: str | None = None) -> str:
+    return page(f"/catalogues/{_segment(name)}", tenant, after=after)
+
+
+def coupon_page(tenant: str | None, name: str) -> str:
+    return page(f"/coupon-pools/{_segment(name)}", tenant)
+
+
 def message_page(tenant: str | None, send_key: str) -> str:
     return page(f"/sink/{_segment(send_key)}", tenant)
 

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from serve_apps.gateway.pages.documents import CampaignPage, SinkPage, TemplatePage, Tenants
+from serve_apps.gateway.pages.documents import (
+    CampaignPage,
+    CataloguesPage,
+    CouponsPage,
+    SinkPage,
+    TemplatePage,
+    Tenants,
+)
 from serve_apps.gateway.pages.live_view import LiveView
 from serve_apps.gateway.routes.sink import MessageDocument
 from serve_apps.gateway.services.audit import Audit
@@ -47,6 +54,14 @@ class PageSource(Protocol):
 
     async def template(self, tenant: str, name: str, locale: str | None, user_id: str | None) -> TemplatePage:
         """Return a template as a user would get it, or as anybody without traits; ``locale``: in place of theirs."""
+        ...
+
+    async def catalogues(self, tenant: str, name: str, after: str | None) -> CataloguesPage:
+        """Return all catalogues, or one by name with its items behind ``after``."""
+        ...
+
+    async def coupons(self, tenant: str, name: str) -> CouponsPage:
+        """Return all coupon pools, or one by name with the codes that were given lately."""
         ...
 
     async def policies(self, tenant: str) -> list[PolicyRecord]: ...

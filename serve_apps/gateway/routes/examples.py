@@ -300,6 +300,14 @@ EXPORT: dict[str, Any] = {
     "profile": PROFILE,
     "daily_counts": [{"event": "Trial Started", "day": "2026-01-31", "count": 1}],
     "inbox": [INBOX_MESSAGE],
+    "coupons": [
+        {
+            "pool": "spring",
+            "code": "SPRING-7QK2",
+            "campaign": "trial-welcome",
+            "given_at": "2026-01-31T09:00:00.000Z",
+        }
+    ],
     "events": [],
     "decisions": [],
     "deliveries": [],

@@ -32,6 +32,7 @@ from cluster.control_plane.replays import Answer
 from serve_apps.gateway.http.exchange import SHOWN_ONCE, read_body
 from serve_apps.gateway.http.methods import answers
 from serve_apps.gateway.http.problems import refusal
+from serve_apps.gateway.http.uploads import most_of
 from serve_apps.gateway.routes.mounting import tenant_named
 from serve_apps.gateway.services.parts import Parts
 from whisperer.errors import ConflictError, ForbiddenError, InvalidKeyError, NotFoundError, RequestError, WhispererError
@@ -97,7 +98,7 @@ class Idempotency:
             if not 0 < len(key) <= MAX_KEY_CHARACTERS or not key.isascii() or not key.isprintable():
                 message = f"an {HEADER} has 1 to {MAX_KEY_CHARACTERS} printable characters of ASCII"
                 raise RequestError(message, code="invalid_idempotency_key")
-            body = await read_body(request)
+            body = await read_body(request, most_of(request.method, request.url.path))
             now = self._clock()
             plane = self._parts.plane
             stored = await asyncio.to_thread(plane.begin_call, tenant, key, _fingerprint(request, body), now)

@@ -20,7 +20,9 @@ from serve_apps.gateway.routes.auth.account import Acceptance, Code, NewPassword
 from serve_apps.gateway.routes.auth.token import RevocationBody, TokenBody
 from serve_apps.gateway.routes.bulk import UserConsent, UserErasure
 from serve_apps.gateway.routes.callbacks import CALLBACK_PATH
+from serve_apps.gateway.routes.catalogues import CatalogueBody, ItemBody, UploadedItem
 from serve_apps.gateway.routes.channels import ChannelBody
+from serve_apps.gateway.routes.coupon_pools import CouponPoolBody, UploadedCode
 from serve_apps.gateway.routes.decisions import DecisionBody
 from serve_apps.gateway.routes.deliveries import ReplayBody
 from serve_apps.gateway.routes.drafts import PolicyDraftBody, RollbackToBody, SubmissionBody
@@ -97,6 +99,11 @@ _STRUCTS: dict[str, type[msgspec.Struct]] = {
     "ReplayRequest": ReplayBody,
     "NewExport": ExportBody,
     "InboxClick": ClickBody,
+    "Catalogue": CatalogueBody,
+    "CatalogueItem": ItemBody,
+    "UploadedItem": UploadedItem,
+    "CouponPool": CouponPoolBody,
+    "UploadedCode": UploadedCode,
 }
 _NAME = {"name": {"type": "string", "pattern": f"^{NAME_PATTERN}$"}}
 _PUBLISH = {"publish": {"type": "boolean", "default": False, "description": "go live at once"}}
@@ -140,7 +147,9 @@ TAGS = {
     "auth": "Signing in: tokens, passwords, second factors, sessions",
     "callbacks": "What providers report of messages",
     "campaigns": "Who is considered when, what may be sent, what it was worth",
+    "catalogues": "A tenant's own items, such as products, that templates pick from",
     "channels": "Who delivers e-mail, SMS, push and webhooks",
+    "coupon-pools": "Codes, of which a message takes one for its user",
     "decisions": "Whether, when and with what users are reached, and why",
     "deliveries": "What became of each message; dead letters, sent again",
     "environments": "Further places of a tenant, such as one for tests",

@@ -12,6 +12,8 @@ _NAMES = {
     "segments": "regulars",
     "policies": "offers",
     "reports": "weekly",
+    "catalogues": "products",
+    "coupon-pools": "spring",
 }
 """By the resource of the path: what `{name}` is."""
 _VALUES: dict[str, Any] = {
@@ -25,6 +27,7 @@ _VALUES: dict[str, Any] = {
     "channel": "email",
     "provider": "smtp",
     "token": "q1cJ9kFb0yT3vXo2",
+    "item_id": "p-1",
     "version": 2,
     "serial": 42,
     "key_id": "key_01kdq3m5v7",

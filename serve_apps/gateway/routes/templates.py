@@ -51,6 +51,7 @@ PREVIEW = {
     "parts": {"subject": "Hello Ada", "text": "Three tips to begin with: https://example.com"},
     "headers": {"List-Unsubscribe": "<https://app.example.com/m/u/...>"},
     "content_hash": "9f2c",
+    "placeholders": [],
     "sizes": {"subject": 9, "text": 47},
     "sms": None,
     "findings": [],

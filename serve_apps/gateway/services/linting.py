@@ -40,7 +40,8 @@ async def lint(parts: Parts, tenant: TenantId, name: str, body: LintBody) -> Lin
         held = await asyncio.to_thread(parts.plane.get_template, tenant, name, body.version)
         template, version = held.body, held.version
     brand = (await asyncio.to_thread(parts.plane.tenant_settings, tenant)).brand
-    findings = await asyncio.to_thread(lint_template, template, brand)
+    known = await asyncio.to_thread(parts.plane.known_supplies, tenant)
+    findings = await asyncio.to_thread(lint_template, template, brand, known)
     of = Counter(finding.severity for finding in findings)
     return Linted(
         name=name,

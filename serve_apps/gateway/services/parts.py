@@ -10,6 +10,7 @@ from actors.calls.directory import DirectoryCalls
 from actors.calls.shards import ShardCalls
 from cluster.control_plane import ControlPlane
 from cluster.launch.installation import Installation
+from serve_apps.content.stock import Stock
 from serve_apps.delivery.sink import Sink
 from serve_apps.gateway.http.access import Access
 from serve_apps.gateway.metrics.status import Overview
@@ -59,8 +60,10 @@ class Parts:
     saved_reports: SavedReportService
     exports: Exports
     callbacks: Callbacks
+    stock: Stock
     unready: Callable[[], list[str]] = list
     """Returns why events are turned away now."""
+    uploading: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
     compiling: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
     """One at a time: compiling a large template takes seconds, and the same threads look up keys."""
 

@@ -20,11 +20,15 @@ from whisperer.content.links import PlainLinks
 from whisperer.content.lint.checks import lint_message
 from whisperer.content.lint.finding import Finding
 from whisperer.content.message import NotRendered, RenderRequest
+from whisperer.content.recent import RecentEvent, bounded
 from whisperer.content.render import render
 from whisperer.content.sms_segments import sms_size
+from whisperer.content.supplies import Coupons, Supplies
 from whisperer.content.template import parse_template
 from whisperer.eligibility.rules import MARKETING
+from whisperer.events.types import EventType
 from whisperer.ids import DecisionId, SendKey, TenantId, known_key
+from whisperer.shard.views.user import UserView
 
 _Text = Annotated[str, msgspec.Meta(max_length=200)]
 
@@ -56,7 +60,8 @@ class Segments(msgspec.Struct, kw_only=True):
 class Preview(msgspec.Struct, kw_only=True):
     """The parts and headers of a message.
 
-    ``sizes``: bytes by part; ``sms``: of an SMS alone; ``findings``: what the lint finds in the message as it is.
+    ``placeholders``: coupon pools whose codes only a message that is sent has; ``sizes``: bytes by part; ``sms``: of an
+    SMS alone; ``findings``: what the lint finds in the message as it is.
     """
 
     name: str
@@ -67,6 +72,7 @@ class Preview(msgspec.Struct, kw_only=True):
     parts: dict[str, str]
     headers: dict[str, str]
     content_hash: str
+    placeholders: list[str]
     sizes: dict[str, int]
     sms: Segments | None
     findings: list[Finding]
@@ -86,11 +92,14 @@ class NoPreview(msgspec.Struct, kw_only=True):
 async def preview(parts: Parts, tenant: TenantId, name: str, body: PreviewBody) -> Preview | NoPreview:
     """Return the parts and headers of the message. Raises NotFoundError for an unknown template or user."""
     template = await asyncio.to_thread(parts.plane.get_template, tenant, name, body.version)
+    parsed = await asyncio.to_thread(parse_template, template.body)
     traits: dict[str, bytes] = {}
+    recent: list[RecentEvent] = []
     features: dict[str, float] = {}
     key, locale, zone = known_key("preview"), "", ""
     if body.user_id is not None:
-        view = await parts.users.find(tenant, body.user_id)
+        view = await parts.users.find(tenant, body.user_id, with_events=parsed.shows_recent)
+        recent = recent_of(view)
         key, locale, zone = view.key, view.locale or "", view.time_zone or ""
         traits = {trait: bytes(value) for trait, value in view.traits.items()}
         features = {feature: math.nan if value is None else float(value) for feature, value in view.features.items()}
@@ -114,10 +123,14 @@ async def preview(parts: Parts, tenant: TenantId, name: str, body: PreviewBody) 
         address="",
         purpose=body.purpose,
         now=time.time_ns() // 1_000_000,
+        recent=recent,
     )
     links = PlainLinks(parts.installation.public_url)
     brand = (await asyncio.to_thread(parts.plane.tenant_settings, tenant)).brand
-    found = await asyncio.to_thread(lambda: render(parse_template(template.body), request, links, brand))
+    catalogues = await parts.stock.catalogues(tenant, {pick.catalogue for pick in parsed.picks})
+    # A preview takes no codes: it shows what stands for them.
+    coupons = Coupons(await parts.stock.code_lengths(tenant) if parsed.pools else {})
+    found = await asyncio.to_thread(render, parsed, request, links, brand, Supplies(catalogues, coupons))
     if isinstance(found, NotRendered):
         return NoPreview(
             name=name, version=template.version, channel=template.channel, reason=found.reason, detail=found.detail
@@ -130,10 +143,21 @@ async def preview(parts: Parts, tenant: TenantId, name: str, body: PreviewBody) 
         parts=found.parts,
         headers=found.headers,
         content_hash=found.content_hash,
+        placeholders=sorted(coupons.asked),
         sizes={part: len(text.encode()) for part, text in found.parts.items()},
         sms=_segments(found.parts["text"]) if template.channel == "sms" else None,
         findings=await asyncio.to_thread(lint_message, template.channel, found.locale, found.parts, brand),
     )
+
+
+def recent_of(view: UserView) -> list[RecentEvent]:
+    """Return what the user's shard would pass with a message."""
+    tracked = (
+        (entry.name, entry.timestamp, event.payload)
+        for entry, event in zip(view.timeline, view.recent, strict=False)
+        if event is not None and entry.kind == EventType.TRACK
+    )
+    return bounded(tracked)
 
 
 def _segments(text: str) -> Segments:

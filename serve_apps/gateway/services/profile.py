@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from cluster.control_plane.supply_documents import CouponOfUser
 from cluster.times import iso
 from serve_apps.gateway.services.audit import (
     Audit,
@@ -155,6 +156,7 @@ class Exported(msgspec.Struct, kw_only=True):
     profile: UserProfile
     daily_counts: list[DayCount]
     inbox: list[InboxMessage]
+    coupons: list[CouponOfUser]
 
 
 class Erased(msgspec.Struct):

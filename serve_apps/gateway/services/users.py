@@ -19,6 +19,8 @@ import msgspec
 
 from actors.calls.shards import ShardCalls
 from actors.jobs import Jobs, StoredEvents, UserHistory, read_events
+from cluster.control_plane import ControlPlane
+from cluster.control_plane.supply_documents import coupon_of_user
 from cluster.times import iso
 from serve_apps.delivery.sink import Sink
 from serve_apps.gateway.services.audit import audit, consent_of, group_of, sends_of, suppressed_of
@@ -68,8 +70,9 @@ Ask = Callable[[TenantId, Partition, UserKey], Awaitable[Led | None]]
 class Users:
     """Questions about users. ``warehouse``: its URI."""
 
-    def __init__(self, shards: ShardCalls, sink: Sink, jobs: Jobs, warehouse: str) -> None:
+    def __init__(self, shards: ShardCalls, plane: ControlPlane, sink: Sink, jobs: Jobs, warehouse: str) -> None:
         self._shards = shards
+        self._plane = plane
         self._sink = sink
         self._jobs = jobs
         self._warehouse = warehouse
@@ -117,9 +120,9 @@ class Users:
     async def export(self, tenant: TenantId, user_id: str) -> AsyncGenerator[bytes]:
         """Yield everything held on a user, as one JSON object in pieces.
 
-        That is the profile, daily counts, the inbox with what expired, every stored event as it was sent, and every
-        decision, delivery, outcome and reward in the warehouse. Nothing is yielded before the warehouse has been read.
-        Raises NotFoundError, and then what :class:`Jobs` raises.
+        That is the profile, daily counts, the inbox with what expired, coupon codes, every stored event as it was sent,
+        and every decision, delivery, outcome and reward in the warehouse. Nothing is yielded before the warehouse has
+        been read. Raises NotFoundError, and then what :class:`Jobs` raises.
         """
         turn = self._jobs.join(UserHistory, tenant)
         try:
@@ -139,6 +142,7 @@ class Users:
     async def _begun(self, tenant: TenantId, user_id: str, view: UserView) -> bytes:
         """Return the beginning of an export: an object left open."""
         inbox = await self._shards.inbox(tenant, partition_of(view.key, tenant_seed(tenant)), view.key)
+        codes = await asyncio.to_thread(self._plane.codes_of, tenant, _all_keys(view))
         begun = Exported(
             exported_at=iso(int(datetime.now(UTC).timestamp() * 1000)),
             profile=await self.show(tenant, user_id, full_timeline=True),
@@ -146,6 +150,7 @@ class Users:
                 DayCount(name, str(iso(day * 86_400_000))[:10], count) for name, day, count in view.daily_counts
             ],
             inbox=[InboxMessage.of(entry) for entry in (inbox.entries if inbox else None) or ()],
+            coupons=[coupon_of_user(code) for code in codes],
         )
         return msgspec.json.encode(begun).removesuffix(b"}") + b","
 
@@ -157,9 +162,11 @@ class Users:
     async def erase(self, tenant: TenantId, user_id: str) -> Erased:
         """Remove a user, whichever ids lead there. Late events do not bring them back. Raises NotFoundError."""
         view = await self.find(tenant, user_id, None)
-        partition = partition_of(view.key, tenant_seed(tenant))
+        partition, now = partition_of(view.key, tenant_seed(tenant)), time.time_ns() // 1_000_000
+        # First, because a call that failed after the shard has forgotten the user could not be made again.
+        await asyncio.to_thread(self._plane.forget_coupons, tenant, _all_keys(view), now)
         await self._shards.on_partition(tenant, partition, "erase", tenant, view.key)
-        await asyncio.to_thread(self._sink.forget, tenant, _all_keys(view), time.time_ns() // 1_000_000)
+        await asyncio.to_thread(self._sink.forget, tenant, _all_keys(view), now)
         return Erased(bare_id(view.key))
 
     async def state_consent(
@@ -191,10 +198,12 @@ class Users:
             tenant, partition, "state_consent", tenant, key, channel, purpose, granted, source
         )
 
-    async def find(self, tenant: TenantId, user_id: str, as_of: int | None = None) -> UserView:
+    async def find(
+        self, tenant: TenantId, user_id: str, as_of: int | None = None, *, with_events: bool = False
+    ) -> UserView:
         """Return the user whom an id leads to, wherever it was merged; ``key`` is the live one. Raises
         NotFoundError."""
-        return await self.led(tenant, user_id, keys_for(user_id), self._asking(as_of))
+        return await self.led(tenant, user_id, keys_for(user_id), self._asking(as_of, with_events))
 
     async def find_known(self, tenant: TenantId, user_id: str) -> UserView:
         """Return the user whom a userId leads to; unlike :meth:`find`, never one by an anonymousId of the same text.

@@ -15,6 +15,7 @@ from whisperer.content.flaws import Flaw
 from whisperer.content.lint import contrast, images, law, links, preheader, size, words
 from whisperer.content.lint.finding import SEVERITIES, Finding
 from whisperer.content.lint.subject import Subject, of_message, of_template
+from whisperer.content.lint.supplies import Known, supplies
 from whisperer.content.lint.translations import translations
 from whisperer.content.lint.variables import variables
 from whisperer.content.template import DEFAULT_LOCALE, Template, parse_template
@@ -40,21 +41,24 @@ CHECKS: tuple[Check, ...] = (
 )
 """What is looked at in each message, in the order in which findings of one severity are shown."""
 REFUSING: tuple[Check, ...] = (links.links, size.too_many_tags)
-"""Those that may find an error. Besides them only MJML and :func:`variables` do."""
+"""Those that may find an error. Besides them only MJML, :func:`variables` and :func:`supplies` do."""
 
 MAX_FINDINGS = 200
 MOST_OF_ONE = 40
 """Findings of one check in one message."""
 
 
-def lint_template(body: object, brand: Mapping[str, str] | None = None) -> list[Finding]:
-    """Return what is found in a template, as its author wrote it; what makes it unusable is an error among the rest."""
+def lint_template(body: object, brand: Mapping[str, str] | None = None, known: Known | None = None) -> list[Finding]:
+    """Return what is found in a template, as its author wrote it; what makes it unusable is an error among the rest.
+
+    ``known``: what the tenant has of what it may name; None where that cannot be said.
+    """
     try:
         template = parse_template(body)
     except TemplateError as error:
         return _ordered([*_unusable(body, error.errors)])
     assert isinstance(body, dict), "the parser takes objects only"
-    return _ordered([*variables(template), *_of_body(body, brand)])
+    return _ordered([*variables(template), *_of_supplies(template, known), *_of_body(body, brand)])
 
 
 def lint_message(channel: str, locale: str, parts: Mapping[str, str], brand: Mapping[str, str]) -> list[Finding]:
@@ -63,15 +67,16 @@ def lint_message(channel: str, locale: str, parts: Mapping[str, str], brand: Map
     return _ordered([*_checked(subject, CHECKS)])
 
 
-def errors_of(body: dict[str, Any], template: Template | None = None) -> list[Finding]:
+def errors_of(body: dict[str, Any], template: Template | None = None, known: Known | None = None) -> list[Finding]:
     """Return the errors alone of a template that parses; ``template`` is what was parsed, if the caller has it."""
-    found = [*(variables(template) if template is not None else ()), *_of_body(body, None, REFUSING)]
+    of_template = () if template is None else (*variables(template), *_of_supplies(template, known))
+    found = [*of_template, *_of_body(body, None, REFUSING)]
     return [finding for finding in _ordered(found) if finding.severity == "error"]
 
 
-def refuse_errors(body: dict[str, Any], template: Template | None = None) -> None:
+def refuse_errors(body: dict[str, Any], template: Template | None = None, known: Known | None = None) -> None:
     """Raise TemplateError with every error-level finding of a template that parses."""
-    if found := errors_of(body, template):
+    if found := errors_of(body, template, known):
         raise TemplateError([as_problem(finding) for finding in found])
 
 
@@ -80,6 +85,11 @@ def as_problem(finding: Finding) -> Problem:
     where = f"line {finding.line}, column {finding.column}: " if finding.line is not None else ""
     pointer = f"/locales/{finding.locale}/{finding.part}" if finding.locale and finding.part else ""
     return Problem(pointer=pointer, code=finding.code, message=where + finding.message)
+
+
+def _of_supplies(template: Template, known: Known | None) -> Iterator[Finding]:
+    if known is not None:
+        yield from islice(supplies(template, known), MOST_OF_ONE)
 
 
 def _checked(subject: Subject, checks: tuple[Check, ...]) -> Iterator[Finding]:

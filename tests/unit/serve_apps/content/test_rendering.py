@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+from cluster.control_plane.catalogues import LoadedCatalogue
+from cluster.control_plane.coupons import Ask
 from cluster.control_plane.tenancy.tenant_settings import TenantSettings
 from serve_apps.content import rendering
 from serve_apps.content.brands import Brands
 from serve_apps.content.rendering import Rendering
+from serve_apps.content.stock import Stock
 from tests.unit.whisperer.content.requests import NOW, request, template
-from whisperer.content.message import NotRendered, Rendered, RenderRequest
+from whisperer.content.message import NotRendered, Rendered, RenderRequest, Wanting
+from whisperer.content.recent import RecentEvent
 from whisperer.eligibility.suppression import address_hash
 from whisperer.errors import NotFoundError, UnavailableError
 from whisperer.feedback.links import PATHS, UNSUBSCRIBE, LinkSigner
 from whisperer.feedback.references import References
 from whisperer.ids import TenantId
+from whisperer.vocabulary.reasons import Reason
 
 SIGNER = LinkSigner(b"s" * 32)
 encode = msgspec.msgpack.encode
 decode = msgspec.msgpack.Decoder(list[Rendered | NotRendered]).decode
+decode_all = msgspec.msgpack.Decoder(list[Rendered | NotRendered | Wanting]).decode
 
 
 class FakePlane:
@@ -34,6 +41,35 @@ class FakePlane:
         self.changes = 1
         self.brands: dict[str, dict[str, str]] = {}
         self.asked_for_settings: list[str] = []
+        self.catalogues: dict[tuple[str, str], LoadedCatalogue] = {}
+        self.loaded: list[str] = []
+        self.pools: dict[str, list[str]] = {}
+        self.given: dict[Ask, str] = {}
+        self.n_given = 0
+
+    def catalogue_revision(self, tenant_id: str, name: str) -> int | None:
+        if self.down:
+            raise UnavailableError("the database does not answer")
+        found = self.catalogues.get((tenant_id, name))
+        return None if found is None else found.revision
+
+    def load_catalogue(self, tenant_id: str, name: str) -> LoadedCatalogue | None:
+        self.loaded.append(name)
+        return self.catalogues.get((tenant_id, name))
+
+    def code_lengths(self, tenant_id: str) -> dict[str, int]:
+        if self.down:
+            raise UnavailableError("the database does not answer")
+        return {name: 6 for name in self.pools}
+
+    def give_codes(self, tenant_id: str, asks: Iterable[Ask], now: int) -> dict[Ask, str | Reason]:
+        if self.down:
+            raise UnavailableError("the database does not answer")
+        self.n_given += 1
+        for ask in asks:
+            if ask not in self.given and self.pools[ask.pool]:
+                self.given[ask] = self.pools[ask.pool].pop(0)
+        return {ask: self.given.get(ask, Reason.COUPONS_EXHAUSTED) for ask in asks}
 
     def version(self) -> int:
         if self.down:
@@ -66,6 +102,8 @@ def plane() -> FakePlane:
             ("tn_1", "brand", 1): template("sms", "blank", text="by {{ brand.name | default: 'nobody' }}"),
             ("tn_2", "brand", 1): template("sms", "blank", text="by {{ brand.name | default: 'nobody' }}"),
             ("tn_1", "mail", 1): template("email", subject="Hi", html="<p>Hi</p>"),
+            ("tn_1", "code", 1): template("sms", text="{{ user.name }}: {% coupon 'spring' %}"),
+            ("tn_1", "picks", 1): template("sms", text='{% catalogue p from "products" %}{{ p | map: "id" | join }}!'),
             ("tn_1", "broken", 1): {"channel": "sms", "locales": {"en": {"text": "{{"}}},
         }
     )
@@ -183,10 +221,12 @@ def test_the_value_types_load_no_template_engine() -> None:
     assert not (package / "__init__.py").read_text().strip()
     imports = {
         node.module if isinstance(node, ast.ImportFrom) else node.names[0].name
-        for node in ast.walk(ast.parse((package / "message.py").read_text()))
+        for module in ("message.py", "recent.py")
+        for node in ast.walk(ast.parse((package / module).read_text()))
         if isinstance(node, (ast.Import, ast.ImportFrom))
     }
-    assert imports == {"__future__", "msgspec", "whisperer.ids"}
+    plain = {"__future__", "collections.abc", "typing", "msgspec"}
+    assert imports == plain | {"whisperer.ids", "whisperer.content.recent"}
 
 
 async def test_a_message_carries_what_its_provider_s_callbacks_will_refer_to() -> None:
@@ -205,3 +245,103 @@ async def test_a_message_carries_what_its_provider_s_callbacks_will_refer_to() -
         asked.channel,
     )
     assert found.address_hash == address_hash(asked.channel, asked.address)
+
+
+def of_catalogue(revision: int, *ids: str) -> LoadedCatalogue:
+    return LoadedCatalogue(revision, {"name": "string"}, [(id, f'{{"id": "{id}"}}'.encode()) for id in ids])
+
+
+async def test_a_batch_takes_its_codes_at_once_and_a_repeated_one_the_same() -> None:
+    source = plane()
+    source.pools["spring"] = ["CODE-1", "CODE-2"]
+    of = Rendering(source, SIGNER, "https://go.example")
+    users = [request({"name": name}, template="code", user_key=f"u:{name}") for name in ("Ada", "Bob", "Eve")]
+    refused = request({"other": 1}, template="code", user_key="u:nobody")
+    first = await rendered(of, *users, refused, request())
+    assert [one.parts["text"] if isinstance(one, Rendered) else one.reason for one in first] == [
+        "Ada: CODE-1",
+        "Bob: CODE-2",
+        "coupons_exhausted",
+        "variable_missing",
+        "one Ada",
+    ]
+    assert source.n_given == 1
+    assert refused.user_key not in {ask.user_key for ask in source.given}, "who gets no message takes no code"
+    again = await rendered(Rendering(source, SIGNER, "https://go.example"), users[1], users[0])
+    assert [one.parts["text"] for one in again if isinstance(one, Rendered)] == ["Bob: CODE-2", "Ada: CODE-1"]
+
+
+async def test_a_code_does_not_change_what_a_content_hashes_to() -> None:
+    source = plane()
+    source.pools["spring"] = ["CODE-1", "CODE-2"]
+    asked = [request(template="code", user_key=f"u:{n}") for n in range(2)]
+    one, other = await rendered(Rendering(source, SIGNER, "https://go.example"), *asked)
+    assert isinstance(one, Rendered)
+    assert isinstance(other, Rendered)
+    assert one.parts != other.parts
+    assert one.content_hash == other.content_hash
+
+
+async def test_a_catalogue_is_loaded_again_when_it_changed_and_kept_while_the_plane_is_away() -> None:
+    source = plane()
+    source.catalogues["tn_1", "products"] = of_catalogue(1, "a", "b")
+    of = Rendering(source, SIGNER, "https://go.example")
+    of._stock = Stock(source, poll_interval_s=0)
+
+    async def shown() -> str:
+        (found,) = await rendered(of, request(template="picks"))
+        assert isinstance(found, Rendered)
+        return found.parts["text"]
+
+    assert await shown() == await shown() == "a b!"
+    source.changes += 1
+    assert await shown() == "a b!"
+    assert source.loaded == ["products"], "something else has changed"
+    source.catalogues["tn_1", "products"] = of_catalogue(2, "c")
+    source.changes += 1
+    for held in of._stock._held.values():
+        held.rests_until = 0.0
+    assert await shown() == "c!"
+    source.down = True
+    assert await shown() == "c!"
+    with pytest.raises(UnavailableError):
+        await Stock(source).catalogues(TenantId("tn_1"), {"products"})
+
+
+async def test_a_catalogue_that_changes_all_the_time_is_not_loaded_all_the_time() -> None:
+    source = plane()
+    of = Stock(source, poll_interval_s=0)
+    for revision in range(1, 30):
+        source.catalogues["tn_1", "products"] = of_catalogue(revision, str(revision))
+        source.changes += 1
+        if revision == 1:
+            await of.catalogues(TenantId("tn_1"), {"products"})
+            next(iter(of._held.values())).rests_until = float("inf")
+        found = await of.catalogues(TenantId("tn_1"), {"products"})
+        assert len(found["products"]) == 1
+    assert len(source.loaded) == 1
+
+
+async def test_a_message_that_shows_latest_events_is_asked_for_again_with_them() -> None:
+    source = plane()
+    source.templates["tn_1", "seen", 1] = template("sms", text='{{ recent["Seen"].size }} seen')
+    of = Rendering(source, SIGNER, "https://go.example")
+    events = [RecentEvent("Seen", 1, b"{}")]
+    asked = request(template="seen"), request(), request(template="seen", recent=events)
+    wanting, other, shown = decode_all(await of.render(encode(list(asked))))
+    assert wanting == Wanting("snd_1")
+    assert isinstance(other, Rendered)
+    assert isinstance(shown, Rendered)
+    assert shown.parts["text"] == "1 seen"
+
+
+async def test_the_catalogues_used_last_are_kept() -> None:
+    source = plane()
+    for name in "abc":
+        source.catalogues["tn_1", name] = of_catalogue(1, *(f"{name}{n}" for n in range(10)))
+    of = Stock(source, max_bytes=300)
+    for name in "abacab":
+        assert name in await of.catalogues(TenantId("tn_1"), {name})
+    assert source.loaded == ["a", "b", "c", "b"]
+    assert await of.catalogues(TenantId("tn_1"), {"nowhere"}) == {}
+    assert of._n_bytes <= 300

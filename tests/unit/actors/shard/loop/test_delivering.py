@@ -8,7 +8,8 @@ from msgspec.structs import replace
 from actors.shard.loop.deliverer import Deliverer
 from tests.support.shard_world import SEED, TENANT
 from tests.unit.actors.applications import FakeApplication, OneShard, accept, render, until
-from whisperer.content.message import NotRendered, RenderRequest
+from whisperer.content.message import Answer, NotRendered, RenderRequest, Wanting
+from whisperer.content.recent import RecentEvent
 from whisperer.delivery.dispatch import Dispatch, Receipt, Verdict
 from whisperer.delivery.schedule import longest_wait_ms
 from whisperer.ids import partition_of
@@ -337,3 +338,27 @@ async def test_after_an_unknown_attempt_it_is_said_who_may_have_the_message() ->
         one.world.now += 60_000
         one.world.tick()
     assert [dispatch.may_be_at for call in delivery.calls for dispatch in call] == [None, None, "backup"]
+
+
+async def test_a_message_that_shows_latest_events_is_asked_for_again_with_them_and_from_then_on_at_once() -> None:
+    def wants(request: RenderRequest) -> Answer:
+        return Wanting(request.send_key) if request.recent is None else render(request)
+
+    one, content, delivery = OneShard(), FakeApplication(wants), FakeApplication(accept)
+    seen = [RecentEvent("Product Viewed", 1, b"{}")]
+    made = Deliverer(
+        one.shard,
+        content,
+        delivery,
+        one.submit,
+        one.clock,
+        lambda tenant, row: seen,  # type: ignore[arg-type]
+    )
+    first, second = one.to_send(2)
+    made.add(TENANT, first, "email")
+    await until(lambda: made.n_waiting == 0)
+    assert [[request.recent for request in call] for call in content.calls] == [[None], [seen]]
+    made.add(TENANT, second, "email")
+    await until(lambda: made.n_waiting == 0)
+    assert [[request.recent for request in call] for call in content.calls[2:]] == [[seen]]
+    assert {one.status(decision) for decision in (first, second)} == {("sent", "")}

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from actors.warehouse import Warehouse
+from cluster.control_plane.coupons import Ask
 from tests.support.gateway_world import World
 from tests.support.people import joined
 from tests.unit.actors.warehouse.conftest import delivery, logged
@@ -28,6 +29,7 @@ from tests.unit.serve_apps.gateway.routes.prepared import (
 )
 from tests.unit.whisperer.models.artifacts import artifact
 from whisperer.delivery.dispatch import Dispatch
+from whisperer.ids import known_key
 from whisperer.journeys.schema import EXAMPLE as CAMPAIGN
 from whisperer.models.loading import load
 
@@ -101,6 +103,31 @@ async def reviews(has: Prepared) -> None:
         await has.caller.ok("PUT", f"/templates/d{n}/draft", SMS)
         await has.caller.ok("POST", f"/templates/d{n}/submit", {})
     await review(has)
+
+
+async def catalogues(has: Prepared) -> None:
+    for n in range(N):
+        await has.caller.ok("PUT", f"/catalogues/c{n}", {"fields": {"name": "string"}})
+
+
+async def items(has: Prepared) -> None:
+    await has.caller.ok("PUT", "/catalogues/c", {"fields": {"name": "string"}})
+    for n in range(N):
+        await has.caller.ok("PUT", f"/catalogues/c/items/i{n}", {"values": {"name": f"n{n % 2}"}})
+
+
+async def pools(has: Prepared) -> None:
+    for n in range(N):
+        await has.caller.ok("PUT", f"/coupon-pools/p{n}", {"description": f"{n % 2}"})
+        await has.caller.ok("POST", f"/coupon-pools/p{n}/codes", [f"C{k}" for k in range(n % 3 + 1)])
+
+
+async def given_codes(has: Prepared) -> None:
+    await has.caller.ok("PUT", "/coupon-pools/p", {})
+    await has.caller.ok("POST", "/coupon-pools/p/codes", [f"C{4 - n}" for n in range(N)])
+    for n in range(N):
+        asks = [Ask("p", f"c{n % 2}", known_key(f"u{n // 2}"))]
+        has.world.plane.give_codes(has.caller.id, asks, 1_769_850_000_000 + n % 3)  # type: ignore[arg-type]
 
 
 async def keys(has: Prepared) -> None:
@@ -190,6 +217,10 @@ LISTS: dict[str, tuple[str, Fill]] = {
     "/deliveries": ("/deliveries", deliveries),
     "/reports": ("/reports", reports),
     "/reviews": ("/reviews", reviews),
+    "/catalogues": ("/catalogues", catalogues),
+    "/catalogues/{name}/items": ("/catalogues/c/items", items),
+    "/coupon-pools": ("/coupon-pools", pools),
+    "/coupon-pools/{name}/given": ("/coupon-pools/p/given", given_codes),
     "/keys": ("/keys", keys),
     "/members": ("/members", members),
     "/invitations": ("/invitations", invitations),

@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 
 from cluster.control_plane.documents import DataSpan, PolicyEventDocument, StepNeeds, VersionDocument
+from cluster.control_plane.supply_documents import CatalogueDocument, CouponPoolDocument, GivenDocument, ItemDocument
 from serve_apps.delivery.sink import SinkCounts
-from serve_apps.gateway.pages.documents import CampaignPage, SinkPage, TemplatePage
+from serve_apps.gateway.pages.documents import CampaignPage, CataloguesPage, CouponsPage, SinkPage, TemplatePage
 from serve_apps.gateway.pages.live_view import (
     ArmView,
     CampaignView,
@@ -609,6 +610,7 @@ def template(**more: Any) -> TemplatePage:
         parts=parts,
         headers={},
         content_hash="9f2c",
+        placeholders=[],
         sizes={part: len(text) for part, text in parts.items()},
         sms=None,
         findings=[],
@@ -624,3 +626,27 @@ def template(**more: Any) -> TemplatePage:
     )
     usual: dict[str, Any] = {"name": "tips-email", "version": 3, "channel": "email", "locales": ["en", "de", "ar"]}
     return TemplatePage(**{**usual, "preview": shown, "findings": [found], **more})
+
+
+def catalogues(name: str, text: str = "Walking boots") -> CataloguesPage:
+    """All catalogues, or one with its items. ``text``: what strangers wrote in it."""
+    at = "2026-01-31T09:00:00.000Z"
+    fields = {"name": "string", "price": "number"}
+    one = CatalogueDocument(
+        name=name or "products", fields=fields, n_items=2, n_bytes=4_096, created_at=at, changed_at=at
+    )
+    item = ItemDocument(id=text, values={"name": text, "price": 3}, changed_at=at)
+    return CataloguesPage([one], [item] if name else None, text if name else None)
+
+
+def coupons(name: str, text: str = "spring sale") -> CouponsPage:
+    """All coupon pools, or one with what was given. ``text``: what strangers wrote in it."""
+    at = "2026-01-31T09:00:00.000Z"
+    pool = CouponPoolDocument(
+        name=name or "spring", description=text, n_codes=2, n_given=2, n_left=0, created_at=at, changed_at=at
+    )
+    codes = [
+        GivenDocument(code=f"C{n}", campaign=text, user_id=user_id, given_at=at)
+        for n, user_id in enumerate((text, None))
+    ]
+    return CouponsPage([pool], codes if name else None)

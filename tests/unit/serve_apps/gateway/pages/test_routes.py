@@ -20,6 +20,10 @@ from whisperer.errors import ForbiddenError, UnavailableError
 PATHS = [
     "/sink",
     "/policies",
+    "/catalogues",
+    "/catalogues/products",
+    "/coupon-pools",
+    "/coupon-pools/spring",
     f"/sink/{SEND_KEY}",
     "/users/ada",
     f"/decisions/{DECISION}",

@@ -13,6 +13,8 @@ import msgspec
 import pyotp
 
 from actors.warehouse import Warehouse
+from cluster.control_plane.coupons import Ask
+from serve_apps.gateway.routes.catalogues import FIELDS, VALUES
 from serve_apps.gateway.routes.deliveries import EXAMPLE as DELIVERY
 from serve_apps.gateway.routes.examples import AUDIT, DECISION
 from serve_apps.gateway.routes.templates import EXAMPLE as EMAIL
@@ -26,6 +28,7 @@ from tests.unit.whisperer.models.artifacts import artifact
 from whisperer.access.permissions import SCOPES
 from whisperer.decisions.posterior import encode
 from whisperer.delivery.dispatch import Dispatch
+from whisperer.ids import known_key
 from whisperer.journeys.schema import EXAMPLE as CAMPAIGN
 from whisperer.models.loading import load
 
@@ -154,6 +157,19 @@ async def review(has: Prepared) -> None:
 async def report(has: Prepared) -> None:
     definition = {"campaigns": ["trial-welcome"], "metric": "lift_by_day", "period": {"last_days": 30}}
     await has.caller.ok("POST", "/reports", {"name": "weekly", "definition": definition})
+
+
+async def supplies(has: Prepared) -> None:
+    await has.caller.ok("PUT", "/catalogues/products", {"fields": FIELDS})
+    await has.caller.ok("PUT", "/catalogues/products/items/p-1", {"values": VALUES})
+    await has.caller.ok("PUT", "/coupon-pools/spring", {"description": "10 % off in spring"})
+
+
+async def given_codes(has: Prepared) -> None:
+    codes = [f"SPRING-{n}" for n in range(3)]
+    await has.caller.ok("POST", "/coupon-pools/spring/codes", codes)
+    asks = [Ask("spring", "trial-welcome", known_key("u-17"))]
+    has.world.plane.give_codes(has.caller.id, asks, 1_769_850_000_000)
 
 
 async def key(has: Prepared) -> None:
@@ -299,6 +315,8 @@ NEEDS: list[tuple[str, Prepare]] = [
     *((rf".* /v1/{plural}/.*/(draft|submit|diff|publish)", _drafts(plural, name)) for plural, name in _NAMED.items()),
     (r"GET /v1/reviews|.* /v1/reviews/.*", review),
     (r".* /v1/reports/.*|GET /v1/reports", report),
+    (r".* /v1/(catalogues|coupon-pools)/.*|GET /v1/(catalogues|coupon-pools)", supplies),
+    (r"GET /v1/coupon-pools/.*/given", given_codes),
     (r".* /v1/keys/.*", key),
     (r".* /v1/members/.*|GET /v1/members", mate),
     (r".* /v1/invitations/.*|GET /v1/invitations", invitation),
