@@ -75,8 +75,12 @@ def _rule(channel: Channel) -> dict[str, Any]:
     texts = {
         part.name: {"type": "string", "minLength": 1, "maxLength": part.max_template_chars} for part in channel.parts
     }
-    needed = [name for name in channel.part_names if name not in channel.alternatives]
-    parts: dict[str, Any] = {"type": "object", "properties": texts, "additionalProperties": False, "required": needed}
+    parts: dict[str, Any] = {
+        "type": "object",
+        "properties": texts,
+        "additionalProperties": False,
+        "required": list(channel.needed),
+    }
     if channel.alternatives:
         parts["anyOf"] = [{"required": [name]} for name in channel.alternatives]
     return {

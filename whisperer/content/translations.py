@@ -35,7 +35,9 @@ def exported(name: str, body: Mapping[str, Any], locale: str) -> dict[str, Any]:
     source, held = _default(body), _by_tag(body)
     target = _target(locale, source)
     texts = {
-        part: {"source": text, "target": held.get(target, {}).get(part, "")} for part, text in held[source].items()
+        part: {"source": text, "target": held.get(target, {}).get(part, "")}
+        for part, text in held[source].items()
+        if _is_for_people(body, part)
     }
     return {"template": name, "source": source, "target": target, "texts": texts}
 
@@ -44,7 +46,11 @@ def missing(body: Mapping[str, Any], locale: str) -> list[str]:
     """Return the parts of a template that a language lacks, in the order of the channel's parts."""
     held = _by_tag(body)
     there = held.get(canonical_locale(locale) or locale, {})
-    return [part for part in CHANNELS[body["channel"]].part_names if part in held[_default(body)] and part not in there]
+    return [
+        part
+        for part in CHANNELS[body["channel"]].part_names
+        if part in held[_default(body)] and part not in there and _is_for_people(body, part)
+    ]
 
 
 def imported(body: Mapping[str, Any], document: object) -> dict[str, Any]:
@@ -76,6 +82,12 @@ def imported(body: Mapping[str, Any], document: object) -> dict[str, Any]:
         raise TemplateError(problems)
     kept = {key: value for key, value in body["locales"].items() if canonical_locale(key) != target}
     return {**body, "locales": {**kept, target: parts} if parts else kept}
+
+
+def _is_for_people(body: Mapping[str, Any], part: str) -> bool:
+    """Return whether a part is one that a translator reads: not a push message's image, or how long it waits."""
+    described = CHANNELS[body["channel"]].part(part)
+    return described is None or not described.form
 
 
 def _foreign(source: str, target: str) -> list[str]:

@@ -53,6 +53,7 @@ PREVIEW = {
     "content_hash": "9f2c",
     "sizes": {"subject": 9, "text": 47},
     "sms": None,
+    "push": None,
     "findings": [],
 }
 LINTED = {

@@ -25,6 +25,8 @@ from whisperer.content.sms_segments import sms_size
 from whisperer.content.template import parse_template
 from whisperer.eligibility.rules import MARKETING
 from whisperer.ids import DecisionId, SendKey, TenantId, known_key
+from whisperer.vocabulary.inapp import Unfit
+from whisperer.vocabulary.push import MOST_BYTES, Platform, push_sizes, read_push
 
 _Text = Annotated[str, msgspec.Meta(max_length=200)]
 
@@ -53,10 +55,19 @@ class Segments(msgspec.Struct, kw_only=True):
     forcing: list[str]
 
 
+class PlatformSize(msgspec.Struct, kw_only=True):
+    """The bytes of a push message on one platform, with all that its provider adds, and the most that it takes."""
+
+    platform: Platform
+    bytes: int
+    most: int
+
+
 class Preview(msgspec.Struct, kw_only=True):
     """The parts and headers of a message.
 
-    ``sizes``: bytes by part; ``sms``: of an SMS alone; ``findings``: what the lint finds in the message as it is.
+    ``sizes``: bytes by part; ``sms``, ``push``: of such a message alone; ``findings``: what the lint
+    finds in the message as it is.
     """
 
     name: str
@@ -69,6 +80,7 @@ class Preview(msgspec.Struct, kw_only=True):
     content_hash: str
     sizes: dict[str, int]
     sms: Segments | None
+    push: list[PlatformSize] | None = None
     findings: list[Finding]
 
 
@@ -132,8 +144,18 @@ async def preview(parts: Parts, tenant: TenantId, name: str, body: PreviewBody) 
         content_hash=found.content_hash,
         sizes={part: len(text.encode()) for part, text in found.parts.items()},
         sms=_segments(found.parts["text"]) if template.channel == "sms" else None,
+        push=_platforms(found.parts) if template.channel == "push" else None,
         findings=await asyncio.to_thread(lint_message, template.channel, found.locale, found.parts, brand),
     )
+
+
+def _platforms(parts: dict[str, str]) -> list[PlatformSize]:
+    push = read_push(parts)
+    assert not isinstance(push, Unfit), "what does not fit is not rendered"
+    return [
+        PlatformSize(platform=platform, bytes=size, most=MOST_BYTES[platform])
+        for platform, size in push_sizes(push).items()
+    ]
 
 
 def _segments(text: str) -> Segments:

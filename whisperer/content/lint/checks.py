@@ -12,7 +12,7 @@ from typing import Any
 
 from whisperer.content.errors import TemplateError
 from whisperer.content.flaws import Flaw
-from whisperer.content.lint import contrast, images, law, links, preheader, size, words
+from whisperer.content.lint import contrast, images, law, links, preheader, push, size, words
 from whisperer.content.lint.finding import SEVERITIES, Finding
 from whisperer.content.lint.subject import Subject, of_message, of_template
 from whisperer.content.lint.translations import translations
@@ -33,13 +33,15 @@ CHECKS: tuple[Check, ...] = (
     size.styles_not_inlined,
     size.subject_line,
     size.segments,
+    push.settings,
+    push.payload,
     preheader.preheader,
     law.unsubscribe_link,
     law.postal_address,
     words.spam,
 )
 """What is looked at in each message, in the order in which findings of one severity are shown."""
-REFUSING: tuple[Check, ...] = (links.links, size.too_many_tags)
+REFUSING: tuple[Check, ...] = (links.links, size.too_many_tags, push.settings, push.payload)
 """Those that may find an error. Besides them only MJML and :func:`variables` do."""
 
 MAX_FINDINGS = 200

@@ -20,6 +20,7 @@ from whisperer.content.render import render
 from whisperer.content.template import parse_template
 from whisperer.feedback.links import LIFETIME_MS, MAX_URL_CHARS
 from whisperer.vocabulary.channels import CHANNELS
+from whisperer.vocabulary.push import MOST_BYTES
 
 PAGE = (Path(__file__).parents[4] / "docs" / "templates.md").read_text()
 JSON = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
@@ -101,6 +102,7 @@ def test_the_limits_on_the_page_are_those_of_the_product() -> None:
             MAX_ELEMENTS,
             MAX_COMPILED_CHARS,
             text.max_bytes,
+            *dict.fromkeys(MOST_BYTES.values()),
             CHANNELS["webhook"].parts[0].max_bytes,
             CHANNELS["inapp"].parts[0].max_bytes,
             limits.MAX_TRACKED_LINKS,
