@@ -388,6 +388,19 @@ class Preview(msgspec.Struct):
     findings: list[Found] = []
 
 
+class Proof(msgspec.Struct):
+    """``reason`` says why it is not ``rendered``; the other fields but ``detail`` are then empty."""
+
+    version: int
+    rendered: bool
+    locale: str = ""
+    to: str = ""
+    status: str = ""
+    provider: str | None = None
+    reason: str = ""
+    detail: str | None = None
+
+
 class Channel(msgspec.Struct):
     """``config`` is the provider's, without secrets; ``callback_url`` is where the provider posts what became of
     messages."""

@@ -1,4 +1,4 @@
-"""`whisperer template`: write, inspect and preview a tenant's templates."""
+"""`whisperer template`: write, inspect, preview and try out a tenant's templates."""
 
 from __future__ import annotations
 
@@ -143,12 +143,7 @@ def preview(
         whisperer template preview tips-email --tenant acme --user u-17
         whisperer template preview offer-email --tenant acme --locale ja --trait name=Ada --offer '{"percent": 20}'
     """
-    pairs = [text.partition("=") for text in trait or []]
-    if any(not separator for _, separator, _ in pairs):
-        raise typer.BadParameter("write a trait as NAME=VALUE")
-    body: dict[str, Any] = {"traits": {key: value for key, _, value in pairs}, "user_id": user, "locale": locale}
-    if offer is not None:
-        body["offer"] = read_object(offer, "the offer")
+    body = _asked(user, locale, trait, offer)
     with Operator(data_dir) as operator:
         document = operator.post("tenants", tenant, "templates", name, "preview", body=body)
     if json:
@@ -165,6 +160,45 @@ def preview(
     if found.sms is not None:
         output.say(f"-- {found.sms.segments} segment(s) of {found.sms.encoding}")
     _show_findings(found.findings)
+
+
+@app.command("test")
+def send_test(
+    name: Name,
+    tenant: TenantOption,
+    to: Annotated[str, typer.Option(metavar="ADDRESS", help="One of the tenant's test recipients.")],
+    user: Annotated[str | None, typer.Option(metavar="USER_ID", help="As this user would get it.")] = None,
+    locale: Annotated[str | None, typer.Option(help="Language. [default: the user's]")] = None,
+    trait: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Stands for the user's own.")] = None,
+    offer: Annotated[str | None, typer.Option(metavar="JSON", help="The arm's offer.")] = None,
+    marked: Annotated[bool, typer.Option("--marked", help="Begin the subject or title with [Test].")] = False,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    json: AsJson = False,
+) -> None:
+    """Send a template to be looked at, through the tenant's real channel; it counts nowhere.
+
+    The exit code is 1 if it did not go. Test recipients are among the tenant's settings.
+
+    Examples:
+
+        whisperer template test tips-email --tenant acme --to tests@example.com --user u-17
+        whisperer template test nudge-sms --tenant acme --to +4915112345678 --locale ja --trait name=Ada
+    """
+    body = _asked(user, locale, trait, offer) | {"to": to, "marked": marked}
+    with Operator(data_dir) as operator:
+        document = operator.post("tenants", tenant, "templates", name, "test", body=body)
+    found = answers.read(document, answers.Proof)
+    if json:
+        output.print_json(document)
+    elif not found.rendered:
+        output.say(f"It cannot be rendered: {found.reason}: {found.detail}")
+    else:
+        by = f" by {found.provider}" if found.provider else ""
+        output.say(f"{name} version {found.version} in {found.locale} to {found.to}: {found.status}{by}")
+        if found.detail:
+            output.say(found.detail)
+    if found.status != "accepted":
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -205,6 +239,17 @@ def lint(
         output.say(f"{found.errors} error(s), {found.warnings} warning(s)")
     if found.errors:
         raise typer.Exit(1)
+
+
+def _asked(user: str | None, locale: str | None, trait: list[str] | None, offer: str | None) -> dict[str, Any]:
+    """Return whom a template is rendered for, as the API takes it."""
+    pairs = [text.partition("=") for text in trait or []]
+    if any(not separator for _, separator, _ in pairs):
+        raise typer.BadParameter("write a trait as NAME=VALUE")
+    body: dict[str, Any] = {"traits": {key: value for key, _, value in pairs}, "user_id": user, "locale": locale}
+    if offer is not None:
+        body["offer"] = read_object(offer, "the offer")
+    return body
 
 
 def _show_findings(findings: list[answers.Found]) -> None:

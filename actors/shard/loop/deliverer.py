@@ -22,8 +22,8 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from actors.calls.applications import Application
 from actors.calls.retry import Pauses, retry
-from actors.shard.loop.applications import Application
 from actors.shard.loop.call_pacing import CallPacing
 from actors.shard.loop.decider import PAUSES, Submit
 from whisperer.content.message import NotRendered, Rendered, RenderRequest

@@ -59,6 +59,7 @@ _templates.globals.update(
     sink_page=site.sink_page,
     template_page=site.template_page,
     template_html=site.template_html,
+    template_test=site.template_test,
 )
 
 

@@ -5,6 +5,8 @@ An e-mail's HTML is shown in a sandboxed frame with its own address, which :func
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from serve_apps.gateway.pages import mail
 from serve_apps.gateway.pages.documents import TemplatePage
 from serve_apps.gateway.pages.rendering import render
@@ -16,7 +18,17 @@ from whisperer.vocabulary.channels import CHANNELS
 MOST_FINDINGS = 60
 
 
-def render_template(document: TemplatePage, *, locale: str, user_id: str, site: Site) -> str:
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """How the viewer sends a test: the token of their session's forms, "" for one who has none, and what became of the
+    one before: its status, or what was wrong."""
+
+    csrf: str = ""
+    said: str = ""
+    is_wrong: bool = False
+
+
+def render_template(document: TemplatePage, *, locale: str, user_id: str, site: Site, asking: Asking = Asking()) -> str:
     """Render the page at ``/templates/{name}``; ``locale`` and ``user_id`` are what the viewer asked for, or ""."""
     outcome = document.preview
     described = CHANNELS[document.channel].parts
@@ -32,6 +44,7 @@ def render_template(document: TemplatePage, *, locale: str, user_id: str, site: 
         framed={part.name for part in described if part.syntax == "html"},
         for_machines={part.name for part in described if part.syntax == "json"},
         findings=document.findings[:MOST_FINDINGS],
+        asking=asking,
     )
 
 

@@ -10,21 +10,24 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import msgspec
 
+from cluster.control_plane import TemplateVersion
 from serve_apps.gateway.http.paging import MAX_VERSION
 from serve_apps.gateway.services.parts import Parts
 from whisperer.content.links import PlainLinks
 from whisperer.content.lint.checks import lint_message
 from whisperer.content.lint.finding import Finding
-from whisperer.content.message import NotRendered, RenderRequest
+from whisperer.content.message import NotRendered, Rendered, RenderRequest
 from whisperer.content.render import render
 from whisperer.content.sms_segments import sms_size
 from whisperer.content.template import parse_template
 from whisperer.eligibility.rules import MARKETING
-from whisperer.ids import DecisionId, SendKey, TenantId, known_key
+from whisperer.ids import DecisionId, SendKey, TenantId, UserKey, known_key
 from whisperer.vocabulary.inapp import Unfit
 from whisperer.vocabulary.push import MOST_BYTES, Platform, push_sizes, read_push
 
@@ -95,8 +98,46 @@ class NoPreview(msgspec.Struct, kw_only=True):
     detail: str
 
 
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A message as it would be sent, apart from its links: which template, who for, and what became of it."""
+
+    template: TemplateVersion
+    brand: Mapping[str, str]
+    user_key: UserKey
+    rendered: Rendered | NotRendered
+
+
 async def preview(parts: Parts, tenant: TenantId, name: str, body: PreviewBody) -> Preview | NoPreview:
     """Return the parts and headers of the message. Raises NotFoundError for an unknown template or user."""
+    shown = await show(parts, tenant, name, body)
+    template, found = shown.template, shown.rendered
+    if isinstance(found, NotRendered):
+        return no_preview(name, template, found)
+    return Preview(
+        name=name,
+        version=template.version,
+        channel=template.channel,
+        locale=found.locale,
+        parts=found.parts,
+        headers=found.headers,
+        content_hash=found.content_hash,
+        sizes={part: len(text.encode()) for part, text in found.parts.items()},
+        sms=_segments(found.parts["text"]) if template.channel == "sms" else None,
+        push=_platforms(found.parts) if template.channel == "push" else None,
+        findings=await asyncio.to_thread(lint_message, template.channel, found.locale, found.parts, shown.brand),
+    )
+
+
+def no_preview(name: str, template: TemplateVersion, why: NotRendered) -> NoPreview:
+    """Return why there is no message."""
+    return NoPreview(
+        name=name, version=template.version, channel=template.channel, reason=why.reason, detail=why.detail
+    )
+
+
+async def show(parts: Parts, tenant: TenantId, name: str, body: PreviewBody) -> Shown:
+    """Render the message, with links that lead straight to their targets. Raises NotFoundError."""
     template = await asyncio.to_thread(parts.plane.get_template, tenant, name, body.version)
     traits: dict[str, bytes] = {}
     features: dict[str, float] = {}
@@ -130,23 +171,7 @@ async def preview(parts: Parts, tenant: TenantId, name: str, body: PreviewBody) 
     links = PlainLinks(parts.installation.public_url)
     brand = (await asyncio.to_thread(parts.plane.tenant_settings, tenant)).brand
     found = await asyncio.to_thread(lambda: render(parse_template(template.body), request, links, brand))
-    if isinstance(found, NotRendered):
-        return NoPreview(
-            name=name, version=template.version, channel=template.channel, reason=found.reason, detail=found.detail
-        )
-    return Preview(
-        name=name,
-        version=template.version,
-        channel=template.channel,
-        locale=found.locale,
-        parts=found.parts,
-        headers=found.headers,
-        content_hash=found.content_hash,
-        sizes={part: len(text.encode()) for part, text in found.parts.items()},
-        sms=_segments(found.parts["text"]) if template.channel == "sms" else None,
-        push=_platforms(found.parts) if template.channel == "push" else None,
-        findings=await asyncio.to_thread(lint_message, template.channel, found.locale, found.parts, brand),
-    )
+    return Shown(template, brand, key, found)
 
 
 def _platforms(parts: dict[str, str]) -> list[PlatformSize]:
