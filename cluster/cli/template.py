@@ -204,13 +204,13 @@ def send_test(
 @app.command()
 def lint(
     which: Annotated[str, typer.Argument(metavar="FILE|NAME", help="A file of JSON, - for stdin, or a template.")],
-    tenant: Annotated[str | None, typer.Option(help="Whose template it is; a file needs none.")] = None,
+    tenant: Annotated[str | None, typer.Option(help="Whose template it is, or whose blocks a file uses.")] = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     json: AsJson = False,
 ) -> None:
     """Say what is wrong with a template, or could be better; exit code 1 if it could not be published.
 
-    A file is looked over here, without an installation.
+    A file is looked over here, without an installation and its blocks; with --tenant, there and with them.
 
     Examples:
 
@@ -218,14 +218,15 @@ def lint(
         whisperer template lint tips-email --tenant acme
     """
     if which == "-" or Path(which).is_file():
-        from whisperer.content.lint.checks import lint_template  # loads Liquid, which no other command needs
-
         text = sys.stdin.read() if which == "-" else Path(which).read_text(encoding="utf-8")
         body = read_object(text, "the template")
-        body.pop("name", None)
-        findings = msgspec.to_builtins(lint_template(body))
-        of = Counter(finding["severity"] for finding in findings)
-        document: Any = {"errors": of["error"], "warnings": of["warning"], "findings": findings}
+        name = body.pop("name", None)
+        if tenant is None:
+            document: Any = _linted_here(body)
+        else:
+            with Operator(data_dir) as operator:
+                called = name if isinstance(name, str) else "new"
+                document = operator.post("tenants", tenant, "templates", called, "lint", body={"template": body})
     else:
         if tenant is None:
             raise typer.BadParameter(f"there is no file {which}; of a published template, name its --tenant")
@@ -250,6 +251,21 @@ def _asked(user: str | None, locale: str | None, trait: list[str] | None, offer:
     if offer is not None:
         body["offer"] = read_object(offer, "the offer")
     return body
+
+
+def _linted_here(body: dict[str, Any]) -> dict[str, Any]:
+    """Return what the lint finds in a template, nothing filled in for its blocks."""
+    from whisperer.content.blocks import filled_in  # loads Liquid, which no other command needs
+    from whisperer.content.errors import TemplateError
+    from whisperer.content.lint.checks import lint_template, unusable
+
+    try:
+        found = lint_template(filled_in(body, None).body)
+    except TemplateError as error:
+        found = unusable(body, error.errors)
+    findings = msgspec.to_builtins(found)
+    of = Counter(finding["severity"] for finding in findings)
+    return {"errors": of["error"], "warnings": of["warning"], "findings": findings}
 
 
 def _show_findings(findings: list[answers.Found]) -> None:

@@ -61,6 +61,11 @@ class Brands:
             self._kept.popitem(last=False)
         return dict(settings.brand)
 
+    async def version(self) -> int:
+        """Return the control plane's version as it was last seen; -1 if it was never."""
+        await self._look()
+        return self._version
+
     async def _look(self) -> None:
         """Look whether brands may have changed; a control plane that hangs holds up one batch a look."""
         if self._looking is None or self._looking.done():

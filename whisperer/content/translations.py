@@ -16,11 +16,12 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from whisperer.content.blocks import BLOCK, STANDS_FOR
 from whisperer.content.errors import TemplateError
 from whisperer.content.template import DEFAULT_LOCALE
 from whisperer.errors import Problem
 from whisperer.events.place import canonical_locale
-from whisperer.vocabulary.channels import CHANNELS
+from whisperer.vocabulary.channels import CHANNELS, Channel
 
 _LIQUID = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
 _VARIABLE = re.compile(r"\b(?:user|features|event|offer|brand)(?:\.[\w-]+)+")
@@ -48,7 +49,7 @@ def missing(body: Mapping[str, Any], locale: str) -> list[str]:
     there = held.get(canonical_locale(locale) or locale, {})
     return [
         part
-        for part in CHANNELS[body["channel"]].part_names
+        for part in _shape(body).part_names
         if part in held[_default(body)] and part not in there and _is_for_people(body, part)
     ]
 
@@ -86,8 +87,12 @@ def imported(body: Mapping[str, Any], document: object) -> dict[str, Any]:
 
 def _is_for_people(body: Mapping[str, Any], part: str) -> bool:
     """Return whether a part is one that a translator reads: not a push message's image, or how long it waits."""
-    described = CHANNELS[body["channel"]].part(part)
+    described = _shape(body).part(part)
     return described is None or not described.form
+
+
+def _shape(body: Mapping[str, Any]) -> Channel:
+    return CHANNELS[STANDS_FOR if body["channel"] == BLOCK else body["channel"]]
 
 
 def _foreign(source: str, target: str) -> list[str]:

@@ -12,6 +12,7 @@ from serve_apps.gateway.pages.documents import TemplatePage
 from serve_apps.gateway.pages.rendering import render
 from serve_apps.gateway.pages.site import Site
 from serve_apps.gateway.services.preview import NoPreview
+from whisperer.content.blocks import BLOCK, STANDS_FOR
 from whisperer.content.locales import direction
 from whisperer.vocabulary.channels import CHANNELS
 
@@ -31,7 +32,7 @@ class Asking:
 def render_template(document: TemplatePage, *, locale: str, user_id: str, site: Site, asking: Asking = Asking()) -> str:
     """Render the page at ``/templates/{name}``; ``locale`` and ``user_id`` are what the viewer asked for, or ""."""
     outcome = document.preview
-    described = CHANNELS[document.channel].parts
+    described = CHANNELS[STANDS_FOR if document.channel == BLOCK else document.channel].parts
     return render(
         "template.html",
         site=site,

@@ -23,6 +23,7 @@ from serve_apps.gateway.services.parts import Parts
 from serve_apps.gateway.services.preview import NoPreview, Preview, PreviewBody, preview
 from serve_apps.gateway.services.proofs import Proof, ProofBody, send_proof
 from whisperer.access.permissions import Permission
+from whisperer.content.blocks import BLOCK
 from whisperer.ids import TenantId
 from whisperer.vocabulary.channels import CHANNELS
 
@@ -93,7 +94,7 @@ LIST = Listing(
     "templates",
     TemplateDocument,
     sorts=("name", "published_at", "channel"),
-    filters={"channel": of_words(CHANNELS)},
+    filters={"channel": of_words([*CHANNELS, BLOCK])},
 )
 
 

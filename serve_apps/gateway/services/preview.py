@@ -19,17 +19,20 @@ import msgspec
 from cluster.control_plane import TemplateVersion
 from serve_apps.gateway.http.paging import MAX_VERSION
 from serve_apps.gateway.services.parts import Parts
+from whisperer.content.blocks import BLOCK, STANDS_FOR
+from whisperer.content.errors import TemplateError
 from whisperer.content.links import PlainLinks
 from whisperer.content.lint.checks import lint_message
 from whisperer.content.lint.finding import Finding
 from whisperer.content.message import NotRendered, Rendered, RenderRequest
-from whisperer.content.render import render
+from whisperer.content.render import not_rendered, render
 from whisperer.content.sms_segments import sms_size
 from whisperer.content.template import parse_template
 from whisperer.eligibility.rules import MARKETING
 from whisperer.ids import DecisionId, SendKey, TenantId, UserKey, known_key
 from whisperer.vocabulary.inapp import Unfit
 from whisperer.vocabulary.push import MOST_BYTES, Platform, push_sizes, read_push
+from whisperer.vocabulary.reasons import Reason
 
 _Text = Annotated[str, msgspec.Meta(max_length=200)]
 
@@ -114,6 +117,7 @@ async def preview(parts: Parts, tenant: TenantId, name: str, body: PreviewBody) 
     template, found = shown.template, shown.rendered
     if isinstance(found, NotRendered):
         return no_preview(name, template, found)
+    lint_as = STANDS_FOR if template.channel == BLOCK else template.channel
     return Preview(
         name=name,
         version=template.version,
@@ -125,7 +129,7 @@ async def preview(parts: Parts, tenant: TenantId, name: str, body: PreviewBody) 
         sizes={part: len(text.encode()) for part, text in found.parts.items()},
         sms=_segments(found.parts["text"]) if template.channel == "sms" else None,
         push=_platforms(found.parts) if template.channel == "push" else None,
-        findings=await asyncio.to_thread(lint_message, template.channel, found.locale, found.parts, shown.brand),
+        findings=await asyncio.to_thread(lint_message, lint_as, found.locale, found.parts, shown.brand),
     )
 
 
@@ -139,6 +143,7 @@ def no_preview(name: str, template: TemplateVersion, why: NotRendered) -> NoPrev
 async def show(parts: Parts, tenant: TenantId, name: str, body: PreviewBody) -> Shown:
     """Render the message, with links that lead straight to their targets. Raises NotFoundError."""
     template = await asyncio.to_thread(parts.plane.get_template, tenant, name, body.version)
+    is_block = template.channel == BLOCK
     traits: dict[str, bytes] = {}
     features: dict[str, float] = {}
     key, locale, zone = known_key("preview"), "", ""
@@ -154,7 +159,7 @@ async def show(parts: Parts, tenant: TenantId, name: str, body: PreviewBody) -> 
         tenant=tenant,
         user_key=key,
         campaign=body.campaign,
-        channel=template.channel,
+        channel=STANDS_FOR if is_block else template.channel,
         template=name,
         template_version=template.version,
         variant=body.arm,
@@ -170,7 +175,15 @@ async def show(parts: Parts, tenant: TenantId, name: str, body: PreviewBody) -> 
     )
     links = PlainLinks(parts.installation.public_url)
     brand = (await asyncio.to_thread(parts.plane.tenant_settings, tenant)).brand
-    found = await asyncio.to_thread(lambda: render(parse_template(template.body), request, links, brand))
+
+    def rendered() -> Rendered | NotRendered:
+        try:
+            parsed = parse_template(parts.plane.filled_template(tenant, template.body).body)
+        except TemplateError as error:
+            return not_rendered(request, Reason.TEMPLATE_FAILED, error.message)
+        return render(parsed, request, links, brand)
+
+    found = await asyncio.to_thread(rendered)
     return Shown(template, brand, key, found)
 
 

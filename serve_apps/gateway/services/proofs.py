@@ -25,10 +25,11 @@ from serve_apps.gateway.http.exchange import InvalidBodyError
 from serve_apps.gateway.http.principal import Principal
 from serve_apps.gateway.services.parts import Parts
 from serve_apps.gateway.services.preview import NoPreview, PreviewBody, no_preview, show
+from whisperer.content.blocks import BLOCK
 from whisperer.content.message import NotRendered
 from whisperer.delivery.addresses import usable_address
 from whisperer.delivery.dispatch import Dispatch
-from whisperer.errors import ForbiddenError, NotFoundError
+from whisperer.errors import ConflictError, ForbiddenError, NotFoundError
 from whisperer.ids import DecisionId, SendKey, new_id
 from whisperer.vocabulary.channels import CHANNELS
 
@@ -72,12 +73,14 @@ async def send_proof(parts: Parts, who: Principal, name: str, body: ProofBody) -
     """Render a template, send it, and return the receipt, or why it cannot be rendered.
 
     Raises NotFoundError, InvalidBodyError, ForbiddenError (`not_a_test_recipient`), ConflictError
-    (`kept_with_users`), TooManyError (`too_many_tests`) and UnavailableError.
+    (`kept_with_users`, `is_a_block`), TooManyError (`too_many_tests`) and UnavailableError.
     """
     shown = await show(parts, who.tenant_id, name, body)
     template, message = shown.template, shown.rendered
     if isinstance(message, NotRendered):
         return no_preview(name, template, message)
+    if template.channel == BLOCK:
+        raise ConflictError("a block is sent in the templates that use it: test one of those", code="is_a_block")
     to = await _recipient(parts.plane, who, template.channel, body.to)
     await parts.dispatching.admit(who.tenant_id, template.channel)
     entered = {"what": "sent as a test", "channel": template.channel, "version": template.version, "to": to}

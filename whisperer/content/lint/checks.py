@@ -54,9 +54,14 @@ def lint_template(body: object, brand: Mapping[str, str] | None = None) -> list[
     try:
         template = parse_template(body)
     except TemplateError as error:
-        return _ordered([*_unusable(body, error.errors)])
+        return unusable(body, error.errors)
     assert isinstance(body, dict), "the parser takes objects only"
     return _ordered([*variables(template), *_of_body(body, brand)])
+
+
+def unusable(body: object, problems: Iterable[Problem]) -> list[Finding]:
+    """Return what makes a template unusable as findings."""
+    return _ordered([*_unusable(body, problems)])
 
 
 def lint_message(channel: str, locale: str, parts: Mapping[str, str], brand: Mapping[str, str]) -> list[Finding]:

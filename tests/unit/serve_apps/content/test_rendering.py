@@ -14,6 +14,7 @@ from serve_apps.content import rendering
 from serve_apps.content.brands import Brands
 from serve_apps.content.rendering import Rendering
 from tests.unit.whisperer.content.requests import NOW, request, template
+from whisperer.content.blocks import Block, Filled, filled_in
 from whisperer.content.message import NotRendered, Rendered, RenderRequest
 from whisperer.eligibility.suppression import address_hash
 from whisperer.errors import NotFoundError, UnavailableError
@@ -34,6 +35,8 @@ class FakePlane:
         self.changes = 1
         self.brands: dict[str, dict[str, str]] = {}
         self.asked_for_settings: list[str] = []
+        self.blocks: dict[str, Block] = {}
+        self.asked_for_versions = 0
 
     def version(self) -> int:
         if self.down:
@@ -55,6 +58,15 @@ class FakePlane:
         except KeyError:
             raise NotFoundError(f"there is no template {name!r} version {version}") from None
         return found
+
+    def filled_template(self, tenant: str, body: Any) -> Filled:
+        return filled_in(body, self.blocks)
+
+    def block_versions(self, tenant: str) -> dict[str, int]:
+        self.asked_for_versions += 1
+        if self.down:
+            raise UnavailableError("the database does not answer")
+        return {name: block.version for name, block in self.blocks.items()}
 
 
 def plane() -> FakePlane:
@@ -205,3 +217,31 @@ async def test_a_message_carries_what_its_provider_s_callbacks_will_refer_to() -
         asked.channel,
     )
     assert found.address_hash == address_hash(asked.channel, asked.address)
+
+
+async def test_a_changed_block_is_in_new_messages_and_changes_their_hash_and_nothing_else_is_compiled_again() -> None:
+    source = plane()
+    foot = {"channel": "block", "locales": {"en": {"text": "Acme, 1 Street"}}}
+    source.blocks["foot"] = Block(1, foot)
+    source.templates["tn_1", "footed", 1] = template("sms", text="Hi {% render 'foot' %}")
+    of = Rendering(source, SIGNER, "https://go.example")
+    of._brands._poll_interval_s = 0.0
+    asked = request(template="footed", channel="sms")
+    [first] = await rendered(of, asked)
+    source.changes += 1
+    [same] = await rendered(of, asked)
+    assert (first.parts["text"], same) == ("Hi Acme, 1 Street", first)
+    assert source.asked == [("tn_1", "footed", 1)]
+    source.blocks["foot"] = Block(2, foot | {"locales": {"en": {"text": "Acme, 2 Street"}}})
+    source.changes += 1
+    [second] = await rendered(of, asked)
+    assert second.parts["text"] == "Hi Acme, 2 Street"
+    assert second.content_hash != first.content_hash
+    assert source.asked == [("tn_1", "footed", 1)] * 2
+    n_asked = source.asked_for_versions
+    await rendered(of, asked, request())
+    assert source.asked_for_versions == n_asked
+    source.down = True
+    source.changes += 1
+    [known] = await rendered(of, asked)
+    assert known == second
