@@ -398,6 +398,19 @@ class ChannelAccount(msgspec.Struct):
     callback_url: str | None = None
 
 
+class Proof(msgspec.Struct):
+    """``reason`` says why it is not ``rendered``; the other fields but ``detail`` are then empty."""
+
+    version: int
+    rendered: bool
+    locale: str = ""
+    to: str = ""
+    status: str = ""
+    provider: str | None = None
+    reason: str = ""
+    detail: str | None = None
+
+
 class Channel(msgspec.Struct):
     """``config`` is the provider's, without secrets; ``callback_url`` is where the provider posts what became of
     messages."""

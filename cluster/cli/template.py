@@ -1,4 +1,4 @@
-"""`whisperer template`: write, inspect and preview a tenant's templates."""
+"""`whisperer template`: write, inspect, preview and try out a tenant's templates."""
 
 from __future__ import annotations
 
@@ -143,12 +143,7 @@ def preview(
         whisperer template preview tips-email --tenant acme --user u-17
         whisperer template preview offer-email --tenant acme --locale ja --trait name=Ada --offer '{"percent": 20}'
     """
-    pairs = [text.partition("=") for text in trait or []]
-    if any(not separator for _, separator, _ in pairs):
-        raise typer.BadParameter("write a trait as NAME=VALUE")
-    body: dict[str, Any] = {"traits": {key: value for key, _, value in pairs}, "user_id": user, "locale": locale}
-    if offer is not None:
-        body["offer"] = read_object(offer, "the offer")
+    body = _asked(user, locale, trait, offer)
     with Operator(data_dir) as operator:
         document = operator.post("tenants", tenant, "templates", name, "preview", body=body)
     if json:
@@ -167,16 +162,55 @@ def preview(
     _show_findings(found.findings)
 
 
+@app.command("test")
+def send_test(
+    name: Name,
+    tenant: TenantOption,
+    to: Annotated[str, typer.Option(metavar="ADDRESS", help="One of the tenant's test recipients.")],
+    user: Annotated[str | None, typer.Option(metavar="USER_ID", help="As this user would get it.")] = None,
+    locale: Annotated[str | None, typer.Option(help="Language. [default: the user's]")] = None,
+    trait: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Stands for the user's own.")] = None,
+    offer: Annotated[str | None, typer.Option(metavar="JSON", help="The arm's offer.")] = None,
+    marked: Annotated[bool, typer.Option("--marked", help="Begin the subject or title with [Test].")] = False,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    json: AsJson = False,
+) -> None:
+    """Send a template to be looked at, through the tenant's real channel; it counts nowhere.
+
+    The exit code is 1 if it did not go. Test recipients are among the tenant's settings.
+
+    Examples:
+
+        whisperer template test tips-email --tenant acme --to tests@example.com --user u-17
+        whisperer template test nudge-sms --tenant acme --to +4915112345678 --locale ja --trait name=Ada
+    """
+    body = _asked(user, locale, trait, offer) | {"to": to, "marked": marked}
+    with Operator(data_dir) as operator:
+        document = operator.post("tenants", tenant, "templates", name, "test", body=body)
+    found = answers.read(document, answers.Proof)
+    if json:
+        output.print_json(document)
+    elif not found.rendered:
+        output.say(f"It cannot be rendered: {found.reason}: {found.detail}")
+    else:
+        by = f" by {found.provider}" if found.provider else ""
+        output.say(f"{name} version {found.version} in {found.locale} to {found.to}: {found.status}{by}")
+        if found.detail:
+            output.say(found.detail)
+    if found.status != "accepted":
+        raise typer.Exit(1)
+
+
 @app.command()
 def lint(
     which: Annotated[str, typer.Argument(metavar="FILE|NAME", help="A file of JSON, - for stdin, or a template.")],
-    tenant: Annotated[str | None, typer.Option(help="Whose template it is; a file needs none.")] = None,
+    tenant: Annotated[str | None, typer.Option(help="Whose template it is, or whose blocks a file uses.")] = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     json: AsJson = False,
 ) -> None:
     """Say what is wrong with a template, or could be better; exit code 1 if it could not be published.
 
-    A file is looked over here, without an installation.
+    A file is looked over here, without an installation and its blocks; with --tenant, there and with them.
 
     Examples:
 
@@ -184,14 +218,15 @@ def lint(
         whisperer template lint tips-email --tenant acme
     """
     if which == "-" or Path(which).is_file():
-        from whisperer.content.lint.checks import lint_template  # loads Liquid, which no other command needs
-
         text = sys.stdin.read() if which == "-" else Path(which).read_text(encoding="utf-8")
         body = read_object(text, "the template")
-        body.pop("name", None)
-        findings = msgspec.to_builtins(lint_template(body))
-        of = Counter(finding["severity"] for finding in findings)
-        document: Any = {"errors": of["error"], "warnings": of["warning"], "findings": findings}
+        name = body.pop("name", None)
+        if tenant is None:
+            document: Any = _linted_here(body)
+        else:
+            with Operator(data_dir) as operator:
+                called = name if isinstance(name, str) else "new"
+                document = operator.post("tenants", tenant, "templates", called, "lint", body={"template": body})
     else:
         if tenant is None:
             raise typer.BadParameter(f"there is no file {which}; of a published template, name its --tenant")
@@ -205,6 +240,32 @@ def lint(
         output.say(f"{found.errors} error(s), {found.warnings} warning(s)")
     if found.errors:
         raise typer.Exit(1)
+
+
+def _asked(user: str | None, locale: str | None, trait: list[str] | None, offer: str | None) -> dict[str, Any]:
+    """Return whom a template is rendered for, as the API takes it."""
+    pairs = [text.partition("=") for text in trait or []]
+    if any(not separator for _, separator, _ in pairs):
+        raise typer.BadParameter("write a trait as NAME=VALUE")
+    body: dict[str, Any] = {"traits": {key: value for key, _, value in pairs}, "user_id": user, "locale": locale}
+    if offer is not None:
+        body["offer"] = read_object(offer, "the offer")
+    return body
+
+
+def _linted_here(body: dict[str, Any]) -> dict[str, Any]:
+    """Return what the lint finds in a template, nothing filled in for its blocks."""
+    from whisperer.content.blocks import filled_in  # loads Liquid, which no other command needs
+    from whisperer.content.errors import TemplateError
+    from whisperer.content.lint.checks import lint_template, unusable
+
+    try:
+        found = lint_template(filled_in(body, None).body)
+    except TemplateError as error:
+        found = unusable(body, error.errors)
+    findings = msgspec.to_builtins(found)
+    of = Counter(finding["severity"] for finding in findings)
+    return {"errors": of["error"], "warnings": of["warning"], "findings": findings}
 
 
 def _show_findings(findings: list[answers.Found]) -> None:

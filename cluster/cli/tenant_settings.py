@@ -1,4 +1,4 @@
-"""`whisperer tenant settings`: tier, approval, second factors, origins, brand; and the secret of users' tokens."""
+"""`whisperer tenant settings`: tier, approval, second factors, origins, brand, tests, links; users' tokens' secret."""
 
 from __future__ import annotations
 
@@ -53,6 +53,14 @@ def set_(
         list[str] | None,
         typer.Option(metavar="NAME=VALUE", help="What templates know as brand.NAME; repeat; NAME= takes it out."),
     ] = None,
+    test_recipient: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CHANNEL=ADDRESS", help="Tests of templates may go there; repeat: these replace all."),
+    ] = None,
+    no_test_recipients: Annotated[bool, typer.Option("--no-test-recipients", help="There are none.")] = False,
+    links_base_url: Annotated[
+        str | None, typer.Option(metavar="URL", help='Address of links in messages; "" for the usual one.')
+    ] = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     json: AsJson = False,
 ) -> None:
@@ -63,10 +71,18 @@ def set_(
         whisperer tenant settings set acme --tier pro --approval
         whisperer tenant settings set acme --origin https://app.example.com
         whisperer tenant settings set acme --brand name=Acme --brand 'primary=#0b6e5f'
+        whisperer tenant settings set acme --test-recipient email=tests@example.com --test-recipient sms=+4915112345678
+        whisperer tenant settings set acme --links-base-url https://go.example.com
     """
     pairs = [text.partition("=") for text in brand or []]
     if any(not separator for _, separator, _ in pairs):
         raise typer.BadParameter("write a brand's value as NAME=VALUE")
+    recipients: dict[str, list[str]] = {}
+    for text in test_recipient or []:
+        channel, separator, address = text.partition("=")
+        if not separator:
+            raise typer.BadParameter("write a test recipient as CHANNEL=ADDRESS")
+        recipients.setdefault(channel, []).append(address)
     with open_control_plane(data_dir) as plane:
         changed = plane.set_tenant_settings(
             tenant,
@@ -75,6 +91,8 @@ def set_(
             second_factor=second_factor,
             origins=[] if no_origins else origin or None,
             brand={name: value for name, _, value in pairs} or None,
+            test_recipients={} if no_test_recipients else recipients or None,
+            links_base_url=links_base_url,
         )
     _print(changed, json)
 
@@ -108,5 +126,7 @@ def _print(settings: TenantSettings, json: bool) -> None:
         ("second factor", "required" if settings.second_factor else "as each likes"),
         ("origins", " ".join(settings.origins) or "none"),
         *((f"brand.{name}", value) for name, value in settings.brand.items()),
+        *((f"test recipients, {channel}", " ".join(to)) for channel, to in settings.test_recipients.items()),
+        ("links", settings.links_base_url or "under the installation's own address"),
     ]
     output.print_table(("setting", "value"), rows, "")

@@ -102,6 +102,8 @@ class SettingsDocument(msgspec.Struct, kw_only=True):
     origins: list[str]
     changed_at: str | None
     brand: dict[str, str]
+    test_recipients: dict[str, list[str]]
+    links_base_url: str
 
 
 class SavedReportDocument(msgspec.Struct, kw_only=True):
@@ -188,6 +190,8 @@ def settings_document(settings: TenantSettings) -> SettingsDocument:
         origins=settings.origins,
         changed_at=iso(settings.changed_at),
         brand=settings.brand,
+        test_recipients=settings.test_recipients,
+        links_base_url=settings.links_base_url,
     )
 
 

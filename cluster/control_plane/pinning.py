@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from cluster.control_plane.known_supplies import known_supplies
 from cluster.control_plane.segments import segments_of
-from cluster.control_plane.templates import TemplateVersion, newest_templates
+from cluster.control_plane.templates import TemplateVersion, blocks_of, newest_templates
 from whisperer.errors import Problem
 from whisperer.ids import TenantId
 from whisperer.journeys.campaign import Arm, Campaign, OnSegment
@@ -44,7 +44,7 @@ def pin(session: Session, tenant_id: TenantId, campaign: Campaign) -> Campaign:
             message = f"template {arm.template!r} is for {template.channel}, this arm's channel is {arm.channel}"
             problems.append(Problem(pointer=f"/arms/{index}/channel", code="channel_mismatch", message=message))
         else:
-            problems += _problems_of_content(index, template, known)
+            problems += _problems_of_content(session, index, template, known)
             arms.append(replace(arm, template_version=template.version))
     problems += _problems_of_trigger(session, tenant_id, campaign)
     if problems:
@@ -53,22 +53,29 @@ def pin(session: Session, tenant_id: TenantId, campaign: Campaign) -> Campaign:
     return replace(campaign, arms=tuple(arms))
 
 
-def _problems_of_content(arm: int, template: TemplateVersion, known: Known) -> list[Problem]:
+def _problems_of_content(session: Session, arm: int, template: TemplateVersion, known: Known) -> list[Problem]:
     """Return what the lint is certain of: of a template published before there was one, or what it names before that
     was deleted.
     """
-    from whisperer.content.lint.checks import as_problem, errors_of  # loads Liquid, which only publishing needs
+    from whisperer.content.blocks import filled_in  # loads Liquid, which only publishing needs
+    from whisperer.content.errors import TemplateError
+    from whisperer.content.lint.checks import as_problem, errors_of
     from whisperer.content.template import parse_template
 
-    # Compiling takes long, and few templates name anything outside of themselves.
-    parsed = parse_template(template.body) if _may_name_supplies(template.body) else None
+    try:
+        body = filled_in(template.body, blocks_of(session, template.tenant_id, template.body)).body
+        # Compiling takes long, and few templates name anything outside of themselves.
+        parsed = parse_template(body) if _may_name_supplies(body) else None
+        found = [as_problem(finding) for finding in errors_of(body, parsed, known)]
+    except TemplateError as error:
+        found = list(error.errors)
     return [
         Problem(
             pointer=f"/arms/{arm}/template",
             code=problem["code"],
             message=f"template {template.name!r}, {problem['pointer']}: {problem['message']}",
         )
-        for problem in map(as_problem, errors_of(template.body, parsed, known))
+        for problem in found
     ]
 
 

@@ -8,7 +8,7 @@ What a template may contain, and what its lint refuses, is decided in ``whispere
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -21,8 +21,15 @@ from cluster.control_plane.transactions import Transactions, check_name, find_te
 from whisperer.errors import ConflictError, NotFoundError
 from whisperer.ids import TenantId
 
+if TYPE_CHECKING:
+    from whisperer.content.blocks import Block, Filled
+
 MOST = 1_000
 """Templates per tenant, counted by name."""
+MOST_CHECKED = 50
+"""Templates that a change of a block is tried on."""
+BLOCK = "block"
+"""The channel of a block: :data:`whisperer.content.blocks.BLOCK`, which loads Liquid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,20 +59,15 @@ class Templates(Transactions):
         (`invalid_name`), NotFoundError, ConflictError (`too_many_templates`, `approval_required`), and StaleError if
         ``if_match`` names tags and none of them is the newest version's.
         """
-        from whisperer.content.lint.checks import refuse_errors  # loads Liquid, which only changing a template needs
-        from whisperer.content.template import parse_template
-
         check_name(name, "template")
-        parsed = parse_template(body)
-        assert isinstance(body, dict), "the parser takes objects only"
         with self._reading() as session:
-            known = known_supplies(session, find_tenant(session, tenant).id)
-        refuse_errors(body, parsed, known)
+            check_template(session, find_tenant(session, tenant).id, name, body)
+        assert isinstance(body, dict), "the parser takes objects only"
         with self._writing() as session:
             owner = find_tenant(session, tenant)
             last = newest_version(session, owner.id, name)
             check(if_match, etag(name, last) if last else None)
-            return _template(publish_template(session, owner.id, name, body, parsed.channel))
+            return _template(publish_template(session, owner.id, name, body, body["channel"]))
 
     def template(self, tenant_id: TenantId, name: str, version: int) -> dict[str, Any]:
         """Return one version's body. Raises NotFoundError (`template_not_found`)."""
@@ -84,10 +86,89 @@ class Templates(Transactions):
                 raise NotFoundError(f"there is no template {name[:80]!r}{which}", code="template_not_found")
             return _template(row)
 
+    def filled_template(self, tenant: str, body: Any) -> Filled:
+        """Return a template's body with its blocks, each at its newest version. Raises TemplateError."""
+        from whisperer.content.blocks import filled_in, names_in
+
+        if not names_in(body) and not (isinstance(body, dict) and body.get("channel") == BLOCK):
+            return filled_in(body, {})
+        with self._reading() as session:
+            return filled_in(body, blocks_of(session, find_tenant(session, tenant).id, body))
+
+    def block_versions(self, tenant: str) -> dict[str, int]:
+        """Return the newest version of each block."""
+        with self._reading() as session:
+            query = (
+                select(TemplateRow.name, func.max(TemplateRow.version))
+                .where(TemplateRow.tenant_id == find_tenant(session, tenant).id, TemplateRow.channel == BLOCK)
+                .group_by(TemplateRow.name)
+            )
+            return {name: version for name, version in session.execute(query)}
+
     def list_templates(self, tenant: str) -> list[TemplateVersion]:
         """Return the newest version of each template, by name."""
         with self._reading() as session:
             return newest_templates(session, find_tenant(session, tenant).id)
+
+
+def blocks_of(session: Session, tenant_id: TenantId, body: Any) -> dict[str, Block]:
+    """Return the blocks that a template names, and those that they name."""
+    from whisperer.content.blocks import MAX_DEPTH, Block, names_in
+
+    found: dict[str, Block] = {}
+    wanted = names_in(body)
+    for _ in range(MAX_DEPTH + 1):
+        newest = {name: row for name in sorted(wanted - found.keys()) if (row := _newest(session, tenant_id, name))}
+        blocks = {name: Block(row.version, row.body) for name, row in newest.items() if row.channel == BLOCK}
+        found |= blocks
+        wanted = {name for block in blocks.values() for name in names_in(block.body)}
+        if not wanted - found.keys():
+            break
+    return found
+
+
+def check_template(session: Session, tenant_id: TenantId, name: str, body: Any) -> None:
+    """Refuse what may not go live: of a block also what would break the templates that use it.
+
+    Raises TemplateError with every problem.
+    """
+    from whisperer.content.blocks import Block, filled_in  # loads Liquid, which only changing a template needs
+    from whisperer.content.errors import TemplateError
+    from whisperer.content.lint.checks import refuse_errors
+    from whisperer.content.template import parse_template
+
+    is_block = isinstance(body, dict) and body.get("channel") == BLOCK
+    own = {name: Block((newest_version(session, tenant_id, name) or 0) + 1, body)} if is_block else {}
+    filled = filled_in(body, blocks_of(session, tenant_id, body) | own).body
+    known = known_supplies(session, tenant_id)
+    refuse_errors(filled, parse_template(filled), known)
+    for user in _users_of(session, tenant_id, name) if is_block else ():
+        try:
+            filled = filled_in(user.body, blocks_of(session, tenant_id, user.body) | own).body
+            refuse_errors(filled, parse_template(filled), known)
+        except TemplateError as error:
+            problem = error.errors[0]
+            message = f"template {user.name}, {problem['pointer']}: {problem['message']}"
+            raise TemplateError([{"pointer": "", "code": "breaks_template", "message": message}]) from None
+
+
+def _users_of(session: Session, tenant_id: TenantId, block: str) -> list[TemplateVersion]:
+    """Return the newest versions of templates that use a block, themselves or by others; at most MOST_CHECKED."""
+    from whisperer.content.blocks import names_in
+
+    named = {one.name: (one, names_in(one.body)) for one in newest_templates(session, tenant_id)}
+    users: dict[str, TemplateVersion] = {}
+    wanted = {block}
+    while wanted and len(users) < MOST_CHECKED:
+        found = {name: one for name, (one, uses) in named.items() if uses & wanted and name not in users}
+        users |= found
+        wanted = {name for name, one in found.items() if one.channel == BLOCK}
+    return [one for one in users.values() if one.name != block][:MOST_CHECKED]
+
+
+def _newest(session: Session, tenant_id: TenantId, name: str) -> TemplateRow | None:
+    query = select(TemplateRow).where(TemplateRow.tenant_id == tenant_id, TemplateRow.name == name)
+    return session.scalars(query.order_by(TemplateRow.version.desc()).limit(1)).one_or_none()
 
 
 def newest_version(session: Session, tenant_id: TenantId, name: str) -> int | None:

@@ -49,3 +49,7 @@ class Brands:
         while len(self._kept) > MAX_KEPT:
             self._kept.popitem(last=False)
         return dict(settings.brand)
+
+    async def version(self) -> int:
+        """Return the control plane's version as it was last seen; -1 if it was never."""
+        return await self._version.current()

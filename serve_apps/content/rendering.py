@@ -2,7 +2,8 @@
 
 A request whose template is missing, or no longer compiles, is not rendered and says why; the rest of its batch is. If
 the control plane cannot be asked, nothing is known about any message, so the whole batch raises and is retried later.
-Published versions never change, so a compiled template never becomes stale.
+Published versions never change, so a compiled template becomes stale only when a block that it uses has a newer
+version: that is looked at whenever the control plane's version has changed, of templates with blocks alone.
 
 What a template draws on is fetched before: catalogues (:mod:`.stock`), so that nothing is asked while a message is
 made, and coupon codes in rounds. A message is first made with placeholders, like a preview; if it can go out and has
@@ -23,6 +24,7 @@ import msgspec
 from cluster.control_plane.coupons import Ask
 from serve_apps.content.brands import Brands
 from serve_apps.content.stock import Stock
+from whisperer.content.blocks import Filled
 from whisperer.content.catalogue.table import ItemTable
 from whisperer.content.errors import TemplateError
 from whisperer.content.message import Answer, Rendered, RenderRequest, Wanting
@@ -52,6 +54,12 @@ class TemplateSource(Protocol):
     def template(self, tenant_id: TenantId, name: str, version: int) -> dict[str, Any]:
         """Return the JSON of a published version. Raises NotFoundError."""
 
+    def filled_template(self, tenant: str, body: Any) -> Filled:
+        """Return the JSON with its blocks. Raises TemplateError."""
+
+    def block_versions(self, tenant: str) -> dict[str, int]:
+        """Return the newest version of each block."""
+
     def version(self) -> int: ...
 
     def tenant_settings(self, tenant: str) -> Any:
@@ -72,6 +80,15 @@ class _Known:
     code_lengths: Mapping[str, int]
 
 
+@dataclass(slots=True)
+class _Held:
+    """A compiled template, the versions of its blocks, and the control plane's version when they were the newest."""
+
+    template: Template
+    blocks: Mapping[str, int]
+    seen: int
+
+
 class Rendering:
     """The compiled templates of one replica, and the secret that signs its links."""
 
@@ -82,7 +99,7 @@ class Rendering:
         self._references = references
         self._signer = signer
         self._base_url = base_url
-        self._compiled: OrderedDict[Key, Template] = OrderedDict()
+        self._compiled: OrderedDict[Key, _Held] = OrderedDict()
         self._brands = Brands(source)
         self._stock = Stock(source)
 
@@ -165,20 +182,33 @@ class Rendering:
     async def _template(self, key: Key) -> Template | str:
         """Return the compiled template, or why there is none."""
         held = self._compiled.get(key)
-        if held is not None:
+        version = await self._brands.version() if held is None or held.blocks else -1
+        if held is not None and (not held.blocks or held.seen == version or await self._is_current(key, held, version)):
             self._compiled.move_to_end(key)
-            return held
+            return held.template
         try:
-            template = await asyncio.to_thread(self._load, key)
+            held = await asyncio.to_thread(self._load, key, version)
         except (NotFoundError, TemplateError) as error:
             return error.message
-        self._compiled[key] = template
+        self._compiled[key] = held
         while len(self._compiled) > MAX_COMPILED:
             self._compiled.popitem(last=False)
-        return template
+        return held.template
 
-    def _load(self, key: Key) -> Template:
-        return parse_template(self._source.template(*key))
+    async def _is_current(self, key: Key, held: _Held, version: int) -> bool:
+        """Return whether the blocks that a template was compiled with are the newest, as far as anybody can say."""
+        try:
+            newest = await asyncio.to_thread(self._source.block_versions, key[0])
+        except Exception:  # the control plane is away: what is known stays, and is looked at with the next batch
+            return True
+        if any(newest.get(name) != at for name, at in held.blocks.items()):
+            return False
+        held.seen = version
+        return True
+
+    def _load(self, key: Key, version: int) -> _Held:
+        filled = self._source.filled_template(key[0], self._source.template(*key))
+        return _Held(parse_template(filled.body), filled.used, version)
 
     def _referred(self, answer: Answer, request: RenderRequest) -> Answer:
         """Add to a message what its provider's callbacks will refer to."""

@@ -24,12 +24,11 @@ from whisperer.delivery.addresses import usable_address
 from whisperer.delivery.dispatch import Dispatch, Receipt
 from whisperer.delivery.errors import UnsendableError
 from whisperer.delivery.providers.fcm import FCM
-from whisperer.delivery.text import plain
+from whisperer.delivery.push import read
+from whisperer.vocabulary.push import Push, data_of, notification_of, topic_of
 
 PROVIDER = FCM.name
 SCOPE = "https://www.googleapis.com/auth/firebase.messaging"
-MAX_BYTES = 4_096
-"""Of texts and data together, keys included."""
 OF_RECIPIENT = "INVALID_ARGUMENT message.token"
 """Stands for INVALID_ARGUMENT, where the argument is the recipient's token."""
 FAULTS: dict[str, Fault] = {
@@ -76,7 +75,7 @@ class Fcm:
         if recipient is None:
             return no_address(dispatch, PROVIDER)
         try:
-            body = msgspec.json.encode(_message(dispatch, recipient))
+            body = msgspec.json.encode(_message(dispatch, recipient, self._clock()))
         except UnsendableError as error:
             return rejected(dispatch, PROVIDER, str(error))
         token = await self._tokens.token()
@@ -86,7 +85,7 @@ class Fcm:
         def headers() -> dict[str, str]:
             return {"authorization": f"Bearer {token}", "content-type": "application/json"}
 
-        def read(answer: Answer) -> Receipt:
+        def answered(answer: Answer) -> Receipt:
             said = document(answer)
             if answer.status == 401:
                 self._tokens.forget(token)
@@ -94,21 +93,60 @@ class Fcm:
             code = _code(said.get("error"))
             return receipt_of(dispatch, PROVIDER, answer, self._clock(), FAULTS, provider_id=provider_id, code=code)
 
-        return await self._exchange.post(dispatch, self._url, body, headers, read)
+        return await self._exchange.post(dispatch, self._url, body, headers, answered)
 
     async def aclose(self) -> None:
         await self._tokens.aclose()
         await self._exchange.aclose()
 
 
-def _message(dispatch: Dispatch, recipient: str) -> dict[str, Any]:
-    notification = {name: plain(dispatch.parts.get(name, "")) for name in ("title", "body")}
-    named = {"send_key": dispatch.send_key, "reference": dispatch.reference}
-    data = {name: value for name, value in named.items() if value}
-    size = sum(len(text.encode()) for pair in (*notification.items(), *data.items()) for text in pair)
-    if size > MAX_BYTES:
-        raise UnsendableError(f"the push message has {size} bytes with its data; at most {MAX_BYTES}")
-    return {"message": {"token": recipient, "notification": notification, "data": data}}
+def _message(dispatch: Dispatch, recipient: str, now: int) -> dict[str, Any]:
+    """Return the request of one message. Raises UnsendableError for one that does not fit."""
+    push, named = read(dispatch)
+    blocks = {"android": _android(push), "apns": _apns(push, now), "webpush": _webpush(push)}
+    said = {"token": recipient, "notification": notification_of(push), "data": data_of(push, named)}
+    return {"message": said | {name: block for name, block in blocks.items() if block}}
+
+
+def _android(push: Push) -> dict[str, Any]:
+    block: dict[str, Any] = {}
+    if push.ttl_s is not None:
+        block["ttl"] = f"{push.ttl_s}s"
+    if push.collapse_key:
+        block["collapseKey"] = push.collapse_key
+    shown = {"tag": push.collapse_key or None, "notificationCount": push.badge}  # a tag replaces what is shown already
+    if shown := {name: value for name, value in shown.items() if value is not None}:
+        block["notification"] = shown
+    return block
+
+
+def _apns(push: Push, now: int) -> dict[str, Any]:
+    headers: dict[str, str] = {}
+    if push.ttl_s is not None:
+        headers["apns-expiration"] = str(now // 1000 + push.ttl_s) if push.ttl_s else "0"
+    if push.collapse_key:
+        headers["apns-collapse-id"] = push.collapse_key
+    aps: dict[str, Any] = {} if push.badge is None else {"badge": push.badge}
+    if push.image:
+        aps["mutable-content"] = 1
+    block: dict[str, Any] = {"headers": headers} if headers else {}
+    if aps:
+        block["payload"] = {"aps": aps}
+    if push.image:
+        block["fcmOptions"] = {"image": push.image}
+    return block
+
+
+def _webpush(push: Push) -> dict[str, Any]:
+    headers: dict[str, str] = {}
+    if push.ttl_s is not None:
+        headers["TTL"] = str(push.ttl_s)
+    if push.collapse_key:
+        headers["Topic"] = topic_of(push.collapse_key)
+    block: dict[str, Any] = {"headers": headers} if headers else {}
+    if push.link.startswith("https://"):  # FCM takes no other for browsers
+        block["fcmOptions"] = {"link": push.link}
+    return block
 
 
 def _code(error: object) -> str:

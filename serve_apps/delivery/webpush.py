@@ -23,7 +23,8 @@ from whisperer.delivery.dispatch import Dispatch, Receipt, Verdict
 from whisperer.delivery.errors import UnsendableError
 from whisperer.delivery.providers.endpoints import url_problem
 from whisperer.delivery.providers.webpush import WEBPUSH
-from whisperer.delivery.text import plain
+from whisperer.delivery.push import read
+from whisperer.vocabulary.push import topic_of, web_payload
 
 PROVIDER = WEBPUSH.name
 GONE = "gone"
@@ -78,11 +79,14 @@ class WebPush:
             return no_address(dispatch, PROVIDER)
         try:
             to = parse_subscription(address)
-            body = encrypt(_content(dispatch), to.key, to.auth)
+            push, named = read(dispatch)
+            body = encrypt(msgspec.json.encode(web_payload(push, named)), to.key, to.auth)
         except UnsendableError as error:
             return rejected(dispatch, PROVIDER, str(error))
         except ValueError:
             return rejected(dispatch, PROVIDER, "the subscription's key is no point of its curve")
+        ttl_s = self._ttl_s if push.ttl_s is None else push.ttl_s
+        topic = {"topic": topic_of(push.collapse_key)} if push.collapse_key else {}
         origin = f"{to.endpoint.scheme}://{to.endpoint.netloc.decode('ascii')}"
 
         def headers() -> dict[str, str]:
@@ -90,14 +94,15 @@ class WebPush:
                 "authorization": self._vapid.authorization(origin, self._clock() // 1000),
                 "content-encoding": "aes128gcm",
                 "content-type": "application/octet-stream",
-                "ttl": str(self._ttl_s),
+                "ttl": str(ttl_s),
+                **topic,
             }
 
-        def read(answer: Answer) -> Receipt:
+        def answered(answer: Answer) -> Receipt:
             code = GONE if answer.status in (404, 410) else ""
             return receipt_of(dispatch, PROVIDER, answer, self._clock(), FAULTS, code=code)
 
-        return await self._exchange.post(dispatch, to.endpoint, body, headers, read)
+        return await self._exchange.post(dispatch, to.endpoint, body, headers, answered)
 
     async def aclose(self) -> None:
         await self._exchange.aclose()
@@ -128,14 +133,3 @@ class _Keys(msgspec.Struct):
 class _Written(msgspec.Struct):
     endpoint: str
     keys: _Keys
-
-
-def _content(dispatch: Dispatch) -> bytes:
-    from serve_apps.delivery.web_push_encryption import MAX_CONTENT_BYTES
-
-    said = {name: plain(dispatch.parts.get(name, "")) for name in ("title", "body")}
-    named = {"send_key": dispatch.send_key, "reference": dispatch.reference}
-    content = msgspec.json.encode(said | {name: value for name, value in named.items() if value})
-    if len(content) > MAX_CONTENT_BYTES:
-        raise UnsendableError(f"the push message has {len(content)} bytes with its data; at most {MAX_CONTENT_BYTES}")
-    return content

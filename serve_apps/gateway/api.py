@@ -21,7 +21,7 @@ from serve_apps.gateway.http.exchange import answer
 from serve_apps.gateway.http.paths import AsWritten
 from serve_apps.gateway.http.preferred import Preferred
 from serve_apps.gateway.metrics import exposition as metrics
-from serve_apps.gateway.pages import account, login, signing_in
+from serve_apps.gateway.pages import account, login, proof, signing_in
 from serve_apps.gateway.pages import routes as pages
 from serve_apps.gateway.pages.answers import Documents
 from serve_apps.gateway.routes import auth, openapi
@@ -175,4 +175,5 @@ def _pages(app: FastAPI, parts: Parts) -> None:
     pages.install(app, Documents(parts), may_look, tenant_of_person=tenant_of_person)
     signing_in.install(app, parts)
     account.install(app, parts)
+    proof.install(app, parts)
     login.install(app, parts)

@@ -15,6 +15,7 @@ from typing import Any
 from ray import serve
 from ray.serve import Application
 
+from actors.calls.applications import Application as Called
 from actors.calls.directory import DirectoryCalls
 from actors.calls.learner import LearnerCalls
 from actors.calls.map_holder import MapHolder
@@ -59,6 +60,7 @@ from serve_apps.gateway.services.callbacks import Callbacks
 from serve_apps.gateway.services.campaigns import CampaignService
 from serve_apps.gateway.services.decisions import DecisionQueries
 from serve_apps.gateway.services.deliveries import DeliveryQueries
+from serve_apps.gateway.services.dispatching import Dispatching
 from serve_apps.gateway.services.explanations import Explanations
 from serve_apps.gateway.services.export_gathering import Gatherer
 from serve_apps.gateway.services.exports import Exports
@@ -78,11 +80,15 @@ from serve_apps.gateway.services.users import Users
 from serve_apps.gateway.tracking.coalesce import Coalescer
 from serve_apps.gateway.tracking.endpoint import PREFIX, Ingestion, Receive, Scope, Send, route_of
 from whisperer.access.download_links import DownloadLinks
+from whisperer.delivery.dispatch import Receipt
 from whisperer.errors import UnavailableError
 from whisperer.events.kernels.placeholders import Placeholders
 from whisperer.events.warm import warm
 from whisperer.feedback.links import LinkSigner
 from whisperer.models.store import ArtifactStore
+
+PROOF_S = 60.0
+"""How long a caller waits for the receipt of a test; a send under way goes on."""
 
 _log = logging.getLogger(__name__)
 
@@ -221,6 +227,7 @@ class Gateway:
                 settings=settings.callbacks,
                 count=measures.heard,
             ),
+            Dispatching(plane, Called("delivery", "Delivery", "dispatch", list[Receipt], PROOF_S), limits.take),
             Stock(plane, max_bytes=PREVIEWED_BYTES),
             ingestion.unready,
         )

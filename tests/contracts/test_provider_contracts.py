@@ -203,6 +203,43 @@ async def test_fcm_takes_our_message_and_our_assertion(fcm: Fcm) -> None:
         assert len(fcm.given_out) == 2
 
 
+async def test_fcm_takes_what_a_message_says_of_itself_in_every_platforms_block(fcm: Fcm) -> None:
+    settings = {
+        "image": "https://app.example.com/a.png",
+        "link": "https://app.example.com/week",
+        "ttl_s": "3600",
+        "collapse_key": "Ihr Wochenbericht",
+        "badge": "3",
+    }
+    async with serving(fcm.answer) as server, connected("fcm", server.url, now=lambda: fcm.now_s * 1000) as adapter:
+        parts = {"title": "Hi", "body": "Ada"}
+        assert (await adapter.send(dispatch(1, "push", parts=parts | settings))).status == Verdict.ACCEPTED
+        at_once = await adapter.send(dispatch(2, "push", parts=parts | {"ttl_s": "0", "link": "myapp://week"}))
+        assert at_once.status == Verdict.ACCEPTED
+        too_large = await adapter.send(dispatch(3, "push", parts=parts | {"body": "x" * 4_000}))
+        odd = await adapter.send(dispatch(4, "push", parts=parts | {"ttl_s": "1h"}))
+    assert (too_large.status, odd.status) == (Verdict.REJECTED, Verdict.REJECTED)
+    whole, now_or_never = fcm.messages
+    assert whole["notification"] == parts | {"image": settings["image"]}
+    assert whole["data"]["link"] == settings["link"]
+    assert whole["android"] == {
+        "ttl": "3600s",
+        "collapseKey": "Ihr Wochenbericht",
+        "notification": {"tag": "Ihr Wochenbericht", "notificationCount": 3},
+    }
+    assert whole["apns"] == {
+        "headers": {"apns-expiration": str(fcm.now_s + 3_600), "apns-collapse-id": "Ihr Wochenbericht"},
+        "payload": {"aps": {"badge": 3, "mutable-content": 1}},
+        "fcmOptions": {"image": settings["image"]},
+    }
+    topic = whole["webpush"]["headers"].pop("Topic")
+    assert len(topic) == 32
+    assert whole["webpush"] == {"headers": {"TTL": "3600"}, "fcmOptions": {"link": settings["link"]}}
+    assert now_or_never["apns"] == {"headers": {"apns-expiration": "0"}}
+    assert now_or_never["webpush"] == {"headers": {"TTL": "0"}}
+    assert now_or_never["android"] == {"ttl": "0s"}
+
+
 async def test_an_account_that_fcm_does_not_know_is_an_account_to_repair(fcm: Fcm) -> None:
     fcm.credentials = fcm.credentials | {"client_email": "other@p1.iam.gserviceaccount.com"}
     async with serving(fcm.answer) as server, connected("fcm", server.url) as adapter:

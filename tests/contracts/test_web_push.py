@@ -56,10 +56,10 @@ async def serving() -> AsyncIterator[PushService]:
         listening.close()
 
 
-async def sent(address: str, *, inside: bool = True, body: str = "Hi Ada") -> Receipt:
+async def sent(address: str, *, inside: bool = True, body: str = "Hi Ada", **more: str) -> Receipt:
     adapter = maker(lambda: NOW, HERE if inside else [])("webpush", parse_channel("push", "webpush", CONFIG))
     try:
-        one = dispatch(1, "push", address=address, parts={"title": "Hi", "body": body}, reference="r" * 256)
+        one = dispatch(1, "push", address=address, parts={"title": "Hi", "body": body} | more, reference="r" * 256)
         receipt = await adapter.send(one)
     finally:
         await adapter.aclose()
@@ -115,6 +115,21 @@ async def test_what_a_user_calls_a_push_service_is_not_called_inside() -> None:
 async def test_a_token_of_another_kind_or_a_message_too_long_is_rejected() -> None:
     assert (await sent("token-1")).status == Verdict.REJECTED
     receipt = await sent(subscription("https://push.example/1"), body="N" * 10_000)
-    assert (receipt.status, "at most 3993" in receipt.detail) == (Verdict.REJECTED, True)
+    assert (receipt.status, "at most 3,993" in receipt.detail) == (Verdict.REJECTED, True)
     off_the_curve = subscription("https://push.example/1", key="BA" + "A" * 85)
     assert (await sent(off_the_curve)).status == Verdict.REJECTED
+
+
+async def test_a_message_says_itself_how_long_it_waits_and_what_it_replaces() -> None:
+    async with serving() as service:
+        more = {
+            "ttl_s": "60",
+            "collapse_key": "weekly",
+            "image": "https://a.example/a.png",
+            "link": "https://a.example/",
+        }
+        await sent(subscription(f"http://127.0.0.1:{service.port}/201"), **more, badge="2")
+        [(_, headers, body)] = service.taken
+    assert (headers["ttl"], headers["topic"]) == ("60", "weekly")
+    said = json.loads(decrypted(body))
+    assert (said["image"], said["link"], said["badge"]) == (more["image"], more["link"], 2)

@@ -6,7 +6,7 @@ import asyncio
 import json
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,11 @@ from cluster.launch.installation import Installation
 from cluster.launch.ports import ports_of_block
 from cluster.settings import load as load_settings
 from serve_apps.content.stock import Stock
-from serve_apps.delivery.sink import Sink
+from serve_apps.delivery.adapters import maker
+from serve_apps.delivery.attempts import AttemptFile, Attempts
+from serve_apps.delivery.deliveries import Deliveries
+from serve_apps.delivery.routing import Routing
+from serve_apps.delivery.sink import Sink, SinkProvider
 from serve_apps.gateway.http.access import Access
 from serve_apps.gateway.http.issuers import TrustedIssuers
 from serve_apps.gateway.http.limits import Limits
@@ -40,6 +44,7 @@ from serve_apps.gateway.services.callbacks import Callbacks
 from serve_apps.gateway.services.campaigns import CampaignService
 from serve_apps.gateway.services.decisions import DecisionQueries
 from serve_apps.gateway.services.deliveries import DeliveryQueries
+from serve_apps.gateway.services.dispatching import Dispatching
 from serve_apps.gateway.services.explanations import Explanations
 from serve_apps.gateway.services.export_gathering import Gatherer
 from serve_apps.gateway.services.exports import Exports
@@ -63,6 +68,7 @@ from tests.unit.serve_apps.gateway.statuses import serving
 from whisperer.access.download_links import DownloadLinks
 from whisperer.decisions.allotment import BudgetWindow
 from whisperer.decisions.decision import decision_id
+from whisperer.delivery.dispatch import Dispatch, Receipt
 from whisperer.eligibility.standing import Standing
 from whisperer.errors import UnavailableError
 from whisperer.ids import DecisionId, TenantId, bare_id
@@ -291,6 +297,19 @@ def view(id: str, key: str, campaign: str, **more: Any) -> dict[str, Any]:
     }
 
 
+class Carrying:
+    """The delivery application in this process: its routing, with the sink for the provider that is not set."""
+
+    def __init__(self, plane: ControlPlane, sink: Sink, folder: Path) -> None:
+        now = lambda: 1_790_000_000_000  # noqa: E731 - a clock that stands
+        attempts = Attempts(AttemptFile(folder / "attempts.db"), now)
+        self._deliveries = Deliveries(Routing(plane, SinkProvider(sink, now), maker(now, ())), attempts)
+
+    async def stream(self, batch: list[Dispatch]) -> AsyncIterator[list[Receipt]]:
+        async for receipts in self._deliveries.dispatch(batch):
+            yield receipts
+
+
 class World:
     def __init__(self, folder: Path, plane_url: str) -> None:
         self.plane = ControlPlane(plane_url, keyring=KEYRING)
@@ -329,6 +348,7 @@ class World:
         self.issuers = TrustedIssuers(self.plane, access.look, is_local=True)
         access.tokens.trust(self.issuers)
         signing_in = SigningIn(self.plane, access.tokens, Limits(self._lease).take)
+        self.delivery = Carrying(self.plane, self.sink, folder)
         self.parts = Parts(
             installation,
             self.plane,
@@ -369,6 +389,7 @@ class World:
                 public_url=installation.url,
                 count=self._heard,
             ),
+            Dispatching(self.plane, self.delivery, Limits(self._lease).take),
             Stock(self.plane, poll_interval_s=0.0),
         )
         self.app = SharedApp(self.parts)

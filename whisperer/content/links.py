@@ -148,6 +148,11 @@ class Tracking:
             at = end
         return "".join((*pieces, html[at:]))
 
+    def address(self, written: str) -> str:
+        """Return the click link for a text that is one address."""
+        url = opened(written)
+        return self.replaced(url) if is_web(url) else url
+
     def text(self, text: str) -> str:
         """Return a plain text with links replaced."""
         return _IN_TEXT.sub(self._in_text, text)

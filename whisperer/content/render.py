@@ -27,8 +27,9 @@ from whisperer.content.supplies import NoCouponError, Supplies
 from whisperer.content.template import Template
 from whisperer.content.variables import variables_of
 from whisperer.errors import WhispererError
-from whisperer.vocabulary.channels import CHANNELS, Channel, Limit, Part, Schema, Syntax
+from whisperer.vocabulary.channels import CHANNELS, Channel, Limit, Part, Payload, Schema, Syntax
 from whisperer.vocabulary.inapp import Unfit, read_message
+from whisperer.vocabulary.push import form_problem, read_push
 from whisperer.vocabulary.reasons import Reason
 
 TRANSACTIONAL = "transactional"
@@ -48,6 +49,9 @@ READ: dict[Schema, Callable[[str], object]] = {
     "inapp": read_message,
 }
 """Schema of a json part -> what reads it, and raises for what does not fit."""
+
+READ_TOGETHER: dict[Payload, Callable[[Mapping[str, str]], object]] = {"push": read_push}
+"""Payload of a channel -> what reads its parts together, and returns Unfit for what does not fit."""
 
 
 class _UnfitError(Exception):
@@ -126,6 +130,8 @@ def _filled_in(
     for described in channel.parts:
         name = described.name
         part = template.locales[locale].get(name)
+        if part is None and described.is_optional:
+            part = template.locales[template.default_locale].get(name)
         if part is None:
             continue
         context = Context(
@@ -148,7 +154,14 @@ def _filled_in(
         except (ArithmeticError, ValueError, TypeError, KeyError, RecursionError) as error:
             message = f"a value does not fit its filter: {type(error).__name__} ({name}, {locale})"
             raise _UnfitError(Reason.TEMPLATE_FAILED, message) from None
-        text = parts[name] = CLEANED[described.syntax](buffer.getvalue())
+        text = CLEANED[described.syntax](buffer.getvalue())
+        if described.form:
+            text = text.strip()
+        if not text and described.is_optional:
+            continue
+        if described.form and (problem := form_problem(described.form, name, text)):
+            raise _UnfitError(Reason.TEMPLATE_FAILED, f"{problem} ({locale})")
+        parts[name] = text
         if not text.strip():
             raise _UnfitError(Reason.TEMPLATE_FAILED, f"nothing is left of the {name} ({locale})")
         if described.syntax == "html" and text.count("<") > limits.MAX_HTML_TAGS:
@@ -173,6 +186,8 @@ def _completed(channel: Channel, parts: dict[str, str], locale: str, unsubscribe
 def _tracked(part: Part, text: str, tracking: Tracking) -> str:
     if not part.has_links:
         return text
+    if part.form == "link":
+        return tracking.address(text)
     return tracking.html(text) if part.syntax == "html" else tracking.text(text)
 
 
@@ -192,6 +207,10 @@ def _check(channel: Channel, parts: Mapping[str, str]) -> None:
         texts = [parts[name] for name in limit.parts if name in parts]
         if sum(len(text if limit.unit == "characters" else text.encode()) for text in texts) > limit.most:
             raise _UnfitError(Reason.TEMPLATE_FAILED, _too_large(channel, limit))
+    if channel.payload:
+        together = READ_TOGETHER[channel.payload](parts)
+        if isinstance(together, Unfit):
+            raise _UnfitError(Reason.TEMPLATE_FAILED, f"the message does not fit: {together}")
     for part in channel.parts:
         if part.syntax == "json" and part.name in parts:
             try:

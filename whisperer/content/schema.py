@@ -6,9 +6,11 @@ not locales, a default locale that is missing, lone surrogates.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from whisperer.content import limits
+from whisperer.content.blocks import BLOCK, STANDS_FOR
 from whisperer.content.template import DEFAULT_LOCALE, POLICIES, REFUSE
 from whisperer.vocabulary.channels import CHANNELS, Channel
 
@@ -20,7 +22,7 @@ def template_json_schema() -> dict[str, Any]:
         "title": "Template",
         "type": "object",
         "properties": {
-            "channel": {"enum": list(CHANNELS)},
+            "channel": {"enum": [*CHANNELS, BLOCK]},
             "default_locale": {"type": "string", "default": DEFAULT_LOCALE, "description": "one of locales"},
             "locales": {
                 "type": "object",
@@ -54,7 +56,7 @@ def template_json_schema() -> dict[str, Any]:
         },
         "required": ["channel", "locales"],
         "additionalProperties": False,
-        "allOf": [_rule(channel) for channel in CHANNELS.values()],
+        "allOf": [*(_rule(channel) for channel in CHANNELS.values()), _rule(_block_shape())],
         "examples": [
             {
                 "channel": "email",
@@ -70,13 +72,23 @@ def template_json_schema() -> dict[str, Any]:
     }
 
 
+def _block_shape() -> Channel:
+    """Return what a block may have: the parts of a mail that people read in it, one of them at least."""
+    mail = CHANNELS[STANDS_FOR]
+    return replace(mail, name=BLOCK, parts=tuple(part for part in mail.parts if part.is_alternative))  # type: ignore[arg-type]
+
+
 def _rule(channel: Channel) -> dict[str, Any]:
     """Return the rule on which parts a message on this channel has."""
     texts = {
         part.name: {"type": "string", "minLength": 1, "maxLength": part.max_template_chars} for part in channel.parts
     }
-    needed = [name for name in channel.part_names if name not in channel.alternatives]
-    parts: dict[str, Any] = {"type": "object", "properties": texts, "additionalProperties": False, "required": needed}
+    parts: dict[str, Any] = {
+        "type": "object",
+        "properties": texts,
+        "additionalProperties": False,
+        "required": list(channel.needed),
+    }
     if channel.alternatives:
         parts["anyOf"] = [{"required": [name]} for name in channel.alternatives]
     return {

@@ -191,8 +191,8 @@ class _Reader:
         known, alternatives = channel.part_names, channel.alternatives
         for key in islice((key for key in obj if key not in known), limits.MAX_PROBLEMS):
             self.note(_pointer(at, key), "unknown_part", f"{channel.name} has {', '.join(known)}")
-        for name in known:
-            if name not in obj and name not in alternatives:
+        for name in channel.needed:
+            if name not in obj:
                 self.note(at, "missing_field", f"{channel.name} needs {name}")
         if alternatives and not any(name in obj for name in alternatives):
             self.note(at, "missing_field", f"{channel.article} {channel.noun} needs {' or '.join(alternatives)}")

@@ -16,11 +16,12 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from whisperer.content.blocks import BLOCK, STANDS_FOR
 from whisperer.content.errors import TemplateError
 from whisperer.content.template import DEFAULT_LOCALE
 from whisperer.errors import Problem
 from whisperer.events.place import canonical_locale
-from whisperer.vocabulary.channels import CHANNELS
+from whisperer.vocabulary.channels import CHANNELS, Channel
 
 _LIQUID = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
 _VARIABLE = re.compile(r"\b(?:user|features|event|offer|brand)(?:\.[\w-]+)+")
@@ -35,7 +36,9 @@ def exported(name: str, body: Mapping[str, Any], locale: str) -> dict[str, Any]:
     source, held = _default(body), _by_tag(body)
     target = _target(locale, source)
     texts = {
-        part: {"source": text, "target": held.get(target, {}).get(part, "")} for part, text in held[source].items()
+        part: {"source": text, "target": held.get(target, {}).get(part, "")}
+        for part, text in held[source].items()
+        if _is_for_people(body, part)
     }
     return {"template": name, "source": source, "target": target, "texts": texts}
 
@@ -44,7 +47,11 @@ def missing(body: Mapping[str, Any], locale: str) -> list[str]:
     """Return the parts of a template that a language lacks, in the order of the channel's parts."""
     held = _by_tag(body)
     there = held.get(canonical_locale(locale) or locale, {})
-    return [part for part in CHANNELS[body["channel"]].part_names if part in held[_default(body)] and part not in there]
+    return [
+        part
+        for part in _shape(body).part_names
+        if part in held[_default(body)] and part not in there and _is_for_people(body, part)
+    ]
 
 
 def imported(body: Mapping[str, Any], document: object) -> dict[str, Any]:
@@ -76,6 +83,16 @@ def imported(body: Mapping[str, Any], document: object) -> dict[str, Any]:
         raise TemplateError(problems)
     kept = {key: value for key, value in body["locales"].items() if canonical_locale(key) != target}
     return {**body, "locales": {**kept, target: parts} if parts else kept}
+
+
+def _is_for_people(body: Mapping[str, Any], part: str) -> bool:
+    """Return whether a part is one that a translator reads: not a push message's image, or how long it waits."""
+    described = _shape(body).part(part)
+    return described is None or not described.form
+
+
+def _shape(body: Mapping[str, Any]) -> Channel:
+    return CHANNELS[STANDS_FOR if body["channel"] == BLOCK else body["channel"]]
 
 
 def _foreign(source: str, target: str) -> list[str]:

@@ -16,11 +16,13 @@ from typing import Literal
 
 from whisperer.vocabulary import inapp
 from whisperer.vocabulary.providers import UNSET, ProviderName
+from whisperer.vocabulary.push import Form
 
 ChannelName = Literal["email", "sms", "push", "webhook", "inapp"]
 AddressKind = Literal["email", "phone", "push_token", "user_key"]
 Syntax = Literal["line", "text", "html", "json"]
 Schema = Literal["", "inapp"]
+Payload = Literal["", "push"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,9 @@ class Part:
     has_links : whether links in it are tracked, and an unsubscribe link is added
     is_alternative : whether it may be missing, as long as one of the channel's other alternatives is there
     made_from : an html part from which this text is made where the template lacks it
+    is_optional : whether it may be missing, and is left out where it renders to nothing; a language without it uses the
+        default language's
+    form : how a line that is not for people is read (:mod:`whisperer.vocabulary.push`); "" is one that is
     schema : what a json part is read as (:mod:`whisperer.vocabulary.inapp`); "" is any JSON
     """
 
@@ -62,6 +67,8 @@ class Part:
     has_links: bool = True
     is_alternative: bool = False
     made_from: str = ""
+    is_optional: bool = False
+    form: Form = ""
     schema: Schema = ""
 
 
@@ -83,6 +90,7 @@ class Channel:
     article, noun : one message in words
     retry_delays_s : the wait before each attempt, in seconds, counted from the failure before it
     has_unsubscribe_link : whether a message shows it, and names it in its headers (RFC 8058)
+    payload : as what the parts together are read, which bounds them; "" is as parts alone
     unset : the provider of a tenant's channel for which none was set
     """
 
@@ -94,6 +102,7 @@ class Channel:
     retry_delays_s: tuple[int, ...]
     limits: tuple[Limit, ...] = ()
     has_unsubscribe_link: bool = False
+    payload: Payload = ""
     unset: ProviderName = UNSET
 
     def part(self, name: str) -> Part | None:
@@ -107,8 +116,13 @@ class Channel:
 
     @property
     def alternatives(self) -> tuple[str, ...]:
-        """Return the names of the parts of which at least one is needed; all other parts are needed."""
+        """Return the names of the parts of which at least one is needed."""
         return tuple(part.name for part in self.parts if part.is_alternative)
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """Return the names of the parts that every message has."""
+        return tuple(part.name for part in self.parts if not part.is_alternative and not part.is_optional)
 
 
 WITHIN_A_DAY_S = (0, 5, 30, 120, 600, 1_800, 7_200, 21_600, 50_400)
@@ -118,6 +132,12 @@ WITHIN_THREE_DAYS_S = (0, 5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 
 """10 attempts, as Standard Webhooks recommends."""
 
 _TITLE_CHARS, _TITLE_BYTES = 2_000, 4_000
+
+
+def _setting(name: str, form: Form, *, has_links: bool = False) -> Part:
+    """Return a part that says what a message does, rather than what its reader reads."""
+    return Part(name, "line", _TITLE_CHARS, _TITLE_BYTES, has_links=has_links, is_optional=True, form=form)
+
 
 CHANNELS: dict[str, Channel] = {
     channel.name: channel
@@ -147,9 +167,14 @@ CHANNELS: dict[str, Channel] = {
             parts=(
                 Part("title", "line", _TITLE_CHARS, _TITLE_BYTES, has_links=False),
                 Part("body", "text", 50_000, 20_000),
+                _setting("image", "image"),
+                _setting("link", "link", has_links=True),
+                _setting("ttl_s", "seconds"),
+                _setting("collapse_key", "key"),
+                _setting("badge", "number"),
             ),
             retry_delays_s=WITHIN_A_DAY_S,
-            limits=(Limit(("title", "body"), 3_500, "bytes"),),  # FCM accepts 4,096 with everything around them
+            payload="push",
         ),
         Channel(
             "webhook", "a", "webhook call",

@@ -108,7 +108,7 @@ def _problems(found: dict[str, Any]) -> list[str]:
     problems += _of_text("title", found.get("title"), MAX_TITLE_CHARS)
     problems += _of_text("body", found.get("body"), MAX_BODY_CHARS)
     if found.get("image") is not None:
-        problems += _of_url("image", found["image"], is_image=True)
+        problems += url_problems("image", found["image"], is_image=True)
     problems += _of_actions(found.get("actions"))
     expiry = found.get("expires_in_s")
     if expiry is not None and (type(expiry) is not int or not 1 <= expiry <= MAX_EXPIRY_S):
@@ -128,7 +128,7 @@ def _of_actions(actions: Any) -> list[str]:
             problems.append(f"{at} has a label and a url, and nothing else")
             continue
         problems += _of_text(f"{at}.label", action.get("label"), MAX_LABEL_CHARS)
-        problems += _of_url(f"{at}.url", action.get("url"))
+        problems += url_problems(f"{at}.url", action.get("url"))
     return problems
 
 
@@ -152,7 +152,8 @@ def _without_controls(text: str, instead: str) -> str:
     return "".join(instead if unicodedata.category(char) in ("Cc", "Zl", "Zp") else char for char in text)
 
 
-def _of_url(name: str, url: Any, *, is_image: bool = False) -> list[str]:
+def url_problems(name: str, url: Any, *, is_image: bool = False) -> list[str]:
+    """Return what is wrong with an address that a reader's device opens or shows, nothing if it may be sent."""
     if not isinstance(url, str) or not url:
         return [f"{name} is an address"]
     if len(url) > MAX_URL_CHARS:

@@ -12,8 +12,8 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from actors.calls.applications import Application
 from actors.calls.retry import Pauses
-from actors.shard.loop.applications import Application
 from actors.shard.loop.call_pacing import CallPacing
 from whisperer.decisions.decision import Candidate, Choice
 from whisperer.errors import OverloadError, UnavailableError

@@ -16,12 +16,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
+from actors.calls.applications import Application
 from actors.calls.retry import Pauses, retry
-from actors.shard.loop.applications import Application
 from actors.shard.loop.decider import PAUSES, Submit
 from actors.shard.loop.lane import MAX_BATCH, Lane, Unsent
 from whisperer.content.message import Answer, NotRendered, Rendered, RenderRequest, Wanting

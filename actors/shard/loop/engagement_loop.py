@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from actors.shard.loop.applications import Application
+from actors.calls.applications import Application
 from actors.shard.loop.decider import Decider, Submit
 from actors.shard.loop.deliverer import Deliverer, Recent, nothing_recent
 from whisperer.content.message import Answer, RenderRequest

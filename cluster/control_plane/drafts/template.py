@@ -9,7 +9,6 @@ from sqlalchemy.orm import Session
 from cluster.control_plane import templates
 from cluster.control_plane.approval import Kind
 from cluster.control_plane.drafts.kind import PublishedKind, PublishedVersion, published_versions
-from cluster.control_plane.known_supplies import known_supplies
 from cluster.control_plane.models import TemplateRow
 from cluster.control_plane.transactions import check_name
 from whisperer.ids import TenantId
@@ -20,10 +19,11 @@ class TemplateKind(PublishedKind):
     plural = "templates"
 
     def checked(self, name: str, body: Any) -> dict[str, Any]:
-        from whisperer.content.template import parse_template  # loads Liquid, which only changing a template needs
+        from whisperer.content.blocks import filled_in  # loads Liquid, which only changing a template needs
+        from whisperer.content.template import parse_template
 
         check_name(name, "template")
-        parse_template(body)
+        parse_template(filled_in(body, None).body)  # what its blocks are counts when it goes live
         assert isinstance(body, dict), "the parser takes objects only"
         return body
 
@@ -41,10 +41,7 @@ class TemplateKind(PublishedKind):
 
     def publish(self, session: Session, tenant_id: TenantId, name: str, content: dict[str, Any]) -> int:
         # Its form was checked when the draft was written; a draft may hold what its lint does not let go live.
-        from whisperer.content.lint.checks import refuse_errors
-        from whisperer.content.template import parse_template
-
-        refuse_errors(content, parse_template(content), known_supplies(session, tenant_id))
+        templates.check_template(session, tenant_id, name, content)
         return templates.publish_template(session, tenant_id, name, content, content["channel"]).version
 
     def roll_back(self, session: Session, tenant_id: TenantId, name: str, to: int, if_match: str | None) -> int:

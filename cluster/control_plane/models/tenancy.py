@@ -55,6 +55,10 @@ class TenantSettingsRow(Base):
     changed_at: Mapped[int]
     brand: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict, server_default="{}")
     """What templates know as ``brand``: ``whisperer.content.brand.FIELDS``."""
+    test_recipients: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict, server_default="{}")
+    """Channel -> addresses to which templates may be sent to be looked at."""
+    links_base_url: Mapped[str] = mapped_column(String(200), default="", server_default="")
+    """Where links in messages lead instead of the installation's own address; "" for that."""
 
 
 class ApiKeyRow(Base):

@@ -1,4 +1,5 @@
-"""A tenant's settings: tier, approval by a second person, second factors, origins of pages that may call us, brand.
+"""A tenant's settings: tier, approval by a second person, second factors, origins of pages that may call us, brand,
+test recipients, the address of links.
 
 An environment has those of its tenant. The tier decides limits, so only the operator changes it.
 """
@@ -15,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from cluster.control_plane import etags
 from cluster.control_plane.models import TenantSettingsRow
+from cluster.control_plane.tenancy.test_recipients import Recipients, read_recipients
 from cluster.control_plane.transactions import Transactions, changed_home, home_of, now_ms
 from whisperer.content.brand import brand_problem, changed_brand
 from whisperer.errors import Problem, ProblemsError
@@ -44,6 +46,8 @@ class TenantSettings:
     origins : of web pages that may call the control API, such as `https://app.example.com`
     changed_at : ms UTC; None: never
     brand : what templates know as ``brand``
+    test_recipients : channel -> addresses to which templates may be sent to be looked at
+    links_base_url : where links in messages lead instead of the installation's own address; "" for that
     """
 
     tier: str | None = None
@@ -52,12 +56,23 @@ class TenantSettings:
     origins: list[str] = field(default_factory=list)
     changed_at: int | None = None
     brand: dict[str, str] = field(default_factory=dict)
+    test_recipients: Recipients = field(default_factory=dict)
+    links_base_url: str = ""
 
     @property
     def etag(self) -> str:
         brand = (part for item in self.brand.items() for part in item)
+        tests = (part for channel, addresses in self.test_recipients.items() for part in (channel, *addresses))
         return etags.etag(
-            "settings", self.tier or "", self.approval, self.second_factor, *self.origins, *brand, self.changed_at or 0
+            "settings",
+            self.tier or "",
+            self.approval,
+            self.second_factor,
+            *self.origins,
+            *brand,
+            *tests,
+            self.links_base_url,
+            self.changed_at or 0,
         )
 
 
@@ -78,11 +93,13 @@ class TenantsSettings(Transactions):
         second_factor: bool | None = None,
         origins: Sequence[str] | None = None,
         brand: Mapping[str, str] | None = None,
+        test_recipients: Mapping[str, Sequence[str]] | None = None,
+        links_base_url: str | None = None,
         if_match: str | None = None,
     ) -> TenantSettings:
         """Change the settings given and keep the rest; a tier of "" brings the installation's default back.
 
-        A brand is changed value by value; "" takes one out.
+        A brand is changed value by value; "" takes one out. Test recipients are replaced, all of them.
 
         Raises TenantSettingsError, StaleError, NotFoundError (`tenant_not_found`) and ConflictError
         (`belongs_to_tenant`).
@@ -92,6 +109,8 @@ class TenantsSettings(Transactions):
             "approval": approval,
             "second_factor": second_factor,
             "origins": None if origins is None else checked_origins(origins),
+            "test_recipients": None if test_recipients is None else checked_recipients(test_recipients),
+            "links_base_url": None if links_base_url is None else checked_base_url(links_base_url),
         }
         if tier and tier not in list(Tier):
             raise TenantSettingsError([_problem("/tier", f"{tier[:80]!r} is no tier; these are: {', '.join(Tier)}")])
@@ -116,7 +135,16 @@ def settings_of(session: Session, tenant_id: TenantId) -> TenantSettings:
     row = session.get(TenantSettingsRow, tenant_id)
     if row is None:
         return TenantSettings()
-    return TenantSettings(row.tier, row.approval, row.second_factor, list(row.origins), row.changed_at, dict(row.brand))
+    return TenantSettings(
+        row.tier,
+        row.approval,
+        row.second_factor,
+        list(row.origins),
+        row.changed_at,
+        dict(row.brand),
+        dict(row.test_recipients),
+        row.links_base_url,
+    )
 
 
 def row_of(session: Session, tenant_id: TenantId) -> TenantSettingsRow:
@@ -124,7 +152,14 @@ def row_of(session: Session, tenant_id: TenantId) -> TenantSettingsRow:
     row = session.get(TenantSettingsRow, tenant_id)
     if row is None:
         row = TenantSettingsRow(
-            tenant_id=tenant_id, approval=False, second_factor=False, origins=[], brand={}, changed_at=now_ms()
+            tenant_id=tenant_id,
+            approval=False,
+            second_factor=False,
+            origins=[],
+            brand={},
+            test_recipients={},
+            links_base_url="",
+            changed_at=now_ms(),
         )
         session.add(row)
     return row
@@ -139,6 +174,25 @@ def check_brand(brand: Mapping[str, str]) -> None:
     ]
     if problems:
         raise TenantSettingsError(problems)
+
+
+def checked_recipients(stated: Mapping[str, Sequence[str]]) -> Recipients:
+    """Return test recipients as they are used. Raises TenantSettingsError with every one that is none."""
+    found, problems = read_recipients(stated)
+    if problems:
+        raise TenantSettingsError(problems)
+    return found
+
+
+def checked_base_url(text: str) -> str:
+    """Return the address of links without a slash at its end; "" takes it out. Raises TenantSettingsError."""
+    if not text:
+        return ""
+    origin = _origin(text)
+    if origin is None or not origin.startswith("https://"):
+        message = f"{text[:80]!r} is no address such as https://go.example.com: https, a host, and no path"
+        raise TenantSettingsError([_problem("/links_base_url", message)])
+    return origin
 
 
 def checked_origins(origins: Sequence[str]) -> list[str]:

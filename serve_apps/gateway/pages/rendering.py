@@ -61,6 +61,7 @@ _templates.globals.update(
     coupon_page=site.coupon_page,
     template_page=site.template_page,
     template_html=site.template_html,
+    template_test=site.template_test,
 )
 
 

@@ -18,6 +18,7 @@ import msgspec
 from fastapi import FastAPI, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from serve_apps.gateway.http.cookies import csrf_token, session_cookie
 from serve_apps.gateway.pages import site as addresses
 from serve_apps.gateway.pages.campaign import render_campaign
 from serve_apps.gateway.pages.decision import render_decision
@@ -25,6 +26,7 @@ from serve_apps.gateway.pages.documents import TemplatePage
 from serve_apps.gateway.pages.home import render_home
 from serve_apps.gateway.pages.mail import MAIL_HEADERS
 from serve_apps.gateway.pages.policies import render_policies
+from serve_apps.gateway.pages.proof import said_of
 from serve_apps.gateway.pages.reference import render_reference
 from serve_apps.gateway.pages.rendering import PAGE_HEADERS
 from serve_apps.gateway.pages.sink import PER_PAGE, Filters, message_document, render_message, render_sink
@@ -32,7 +34,7 @@ from serve_apps.gateway.pages.site import Site
 from serve_apps.gateway.pages.source import PageSource
 from serve_apps.gateway.pages.static_files import static_file
 from serve_apps.gateway.pages.supplies import render_catalogues, render_coupons
-from serve_apps.gateway.pages.template import preview_document, render_template
+from serve_apps.gateway.pages.template import Asking, preview_document, render_template
 from serve_apps.gateway.pages.trouble import render_choice, render_trouble
 from serve_apps.gateway.pages.user import render_user
 from whisperer.access.permissions import Permission
@@ -195,7 +197,9 @@ def _tenant_pages(
         async def make(tenant: str, site: Site) -> Response:
             found = await found_template(request, tenant, name or request.query_params.get("id", ""))
             locale, user_id = (_asked(request, name) for name in ("locale", "user_id"))
-            return _page(render_template(found, locale=locale, user_id=user_id, site=site))
+            cookie = session_cookie(request)
+            asking = Asking(csrf_token(cookie) if cookie else "", *said_of(request.query_params))
+            return _page(render_template(found, locale=locale, user_id=user_id, site=site, asking=asking))
 
         return await shown(request, make, Permission.TEMPLATES_READ)
 

@@ -18,7 +18,7 @@ from whisperer.vocabulary.channels import CHANNELS
 
 PER_PAGE = 50
 _LOOKS = {("text",): "bubble", ("title", "body"): "notice"}
-"""The parts of a channel's messages -> how they are shown; any others plainly, one below the other."""
+"""The needed parts of a channel's messages -> how they are shown; any others plainly, one below the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +64,10 @@ def render_message(
         now=now,
         message=message,
         subject=mail.subject(parts),
-        look="plain" if channel is None else _LOOKS.get(channel.part_names, "plain"),
+        look="plain" if channel is None else _LOOKS.get(channel.needed, "plain"),
         framed=any(part.syntax == "html" and bool(parts.get(part.name)) for part in described),
         for_machines=[part.name for part in described if part.syntax == "json"],
+        settings=[part.name for part in described if part.form and parts.get(part.name)],
         links=mail.links(parts, target_of),
         direction=direction(message.locale),
     )

@@ -38,48 +38,53 @@ def user_page(tenant: str | None, user_id: str) -> str:
     query."""
     if user_id in _DOTS or not user_id:
         return page("/users/", tenant, id=user_id)
-    return page(f"/users/{_segment(user_id)}", tenant)
+    return page(f"/users/{segment(user_id)}", tenant)
 
 
 def decision_page(tenant: str | None, decision_id: str) -> str:
-    return page(f"/decisions/{_segment(decision_id)}", tenant)
+    return page(f"/decisions/{segment(decision_id)}", tenant)
 
 
 def campaign_page(tenant: str | None, name: str) -> str:
     if name in _DOTS or not name:
         return page("/campaigns/", tenant, id=name)
-    return page(f"/campaigns/{_segment(name)}", tenant)
+    return page(f"/campaigns/{segment(name)}", tenant)
 
 
 def template_page(tenant: str | None, name: str) -> str:
     if name in _DOTS or not name:
         return page("/templates/", tenant, id=name)
-    return page(f"/templates/{_segment(name)}", tenant)
+    return page(f"/templates/{segment(name)}", tenant)
 
 
 def template_html(tenant: str | None, name: str, locale: str, user_id: str) -> str:
-    return page(f"/templates/{_segment(name)}/html", tenant, locale=locale, user_id=user_id)
+    return page(f"/templates/{segment(name)}/html", tenant, locale=locale, user_id=user_id)
+
+
+def template_test(tenant: str | None, name: str) -> str:
+    return page(f"/templates/{segment(name)}/test", tenant)
 
 
 def catalogue_page(tenant: str | None, name: str, after: str | None = None) -> str:
-    return page(f"/catalogues/{_segment(name)}", tenant, after=after)
+    return page(f"/catalogues/{segment(name)}", tenant, after=after)
 
 
 def coupon_page(tenant: str | None, name: str) -> str:
-    return page(f"/coupon-pools/{_segment(name)}", tenant)
+    return page(f"/coupon-pools/{segment(name)}", tenant)
 
 
 def message_page(tenant: str | None, send_key: str) -> str:
-    return page(f"/sink/{_segment(send_key)}", tenant)
+    return page(f"/sink/{segment(send_key)}", tenant)
 
 
 def message_html(tenant: str | None, send_key: str) -> str:
-    return page(f"/sink/{_segment(send_key)}/html", tenant)
+    return page(f"/sink/{segment(send_key)}/html", tenant)
 
 
 def sink_page(tenant: str | None, **filters: str | int | None) -> str:
     return page("/sink", tenant, **filters)
 
 
-def _segment(text: str) -> str:
+def segment(text: str) -> str:
+    """Return a text as one segment of a path."""
     return quote(text, safe="", errors="replace")

@@ -47,6 +47,7 @@ from serve_apps.gateway.routes.users import ConsentBody
 from serve_apps.gateway.services.exports import ExportBody
 from serve_apps.gateway.services.linting import LintBody
 from serve_apps.gateway.services.preview import PreviewBody
+from serve_apps.gateway.services.proofs import ProofBody
 from serve_apps.gateway.services.simulations import SimulationBody
 from whisperer.access.costs import cost_of
 from whisperer.access.permissions import Permission
@@ -65,6 +66,7 @@ _STRUCTS: dict[str, type[msgspec.Struct]] = {
     "DecisionRequest": DecisionBody,
     "PreviewRequest": PreviewBody,
     "LintRequest": LintBody,
+    "TestRequest": ProofBody,
     "NewPolicyVersion": PolicyBody,
     "Promotion": PromotionBody,
     "Rollback": RollbackBody,

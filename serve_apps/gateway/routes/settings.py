@@ -10,6 +10,7 @@ from starlette.responses import Response
 from cluster.control_plane.access_documents import SettingsDocument, settings_document
 from cluster.control_plane.audit.acting import ActorKind
 from cluster.control_plane.tenancy.tenant_settings import MAX_ORIGIN_CHARS, MAX_ORIGINS
+from cluster.control_plane.tenancy.test_recipients import MAX_ADDRESS_CHARS, MOST_OF_A_CHANNEL
 from cluster.control_plane.tenancy.user_secrets import MAX_OVERLAP_MS
 from cluster.times import iso
 from serve_apps.gateway.http.documented import answered, described
@@ -24,14 +25,26 @@ from whisperer.ids import TenantId
 from whisperer.vocabulary.units import HOUR_MS
 
 BRAND = {"name": "Acme", "address": "1 Example Street, Springfield", "primary": "#0b6e5f"}
-EXAMPLE = {"approval": True, "second_factor": False, "origins": ["https://app.example.com"], "brand": BRAND}
+EXAMPLE = {
+    "approval": True,
+    "second_factor": False,
+    "origins": ["https://app.example.com"],
+    "brand": BRAND,
+    "test_recipients": {"email": ["tests@example.com"]},
+    "links_base_url": "https://go.example.com",
+}
 SHOWN = {"tier": None, **EXAMPLE, "changed_at": "2026-01-31T09:00:00.000Z"}
+
+
+_Addresses = Annotated[
+    list[Annotated[str, msgspec.Meta(max_length=MAX_ADDRESS_CHARS)]], msgspec.Meta(max_length=MOST_OF_A_CHANNEL)
+]
 
 
 class SettingsBody(msgspec.Struct, forbid_unknown_fields=True):
     """Values left out stay as they are; a ``tier`` of "" brings the installation's default back.
 
-    So do values of ``brand`` that are left out; "" takes one out.
+    So do values of ``brand`` that are left out; "" takes one out. ``test_recipients``: channel -> all its addresses.
     """
 
     tier: Annotated[str, msgspec.Meta(pattern=r"^([a-z][a-z0-9_-]{0,31})?$")] | None = None
@@ -48,6 +61,10 @@ class SettingsBody(msgspec.Struct, forbid_unknown_fields=True):
         ]
         | None
     ) = None
+    test_recipients: (
+        Annotated[dict[Annotated[str, msgspec.Meta(max_length=40)], _Addresses], msgspec.Meta(max_length=20)] | None
+    ) = None
+    links_base_url: Annotated[str, msgspec.Meta(max_length=200)] | None = None
 
 
 class UserSecretBody(msgspec.Struct, forbid_unknown_fields=True):

@@ -21,7 +21,9 @@ from serve_apps.gateway.services.creating import take_name, write_template
 from serve_apps.gateway.services.linting import LintBody, Linted, lint
 from serve_apps.gateway.services.parts import Parts
 from serve_apps.gateway.services.preview import NoPreview, Preview, PreviewBody, preview
+from serve_apps.gateway.services.proofs import Proof, ProofBody, send_proof
 from whisperer.access.permissions import Permission
+from whisperer.content.blocks import BLOCK
 from whisperer.ids import TenantId
 from whisperer.vocabulary.channels import CHANNELS
 
@@ -54,7 +56,22 @@ PREVIEW = {
     "placeholders": [],
     "sizes": {"subject": 9, "text": 47},
     "sms": None,
+    "push": None,
     "findings": [],
+}
+PROOF = {
+    "name": "tips-email",
+    "version": 1,
+    "channel": "email",
+    "rendered": True,
+    "locale": "en",
+    "to": "tests@example.com",
+    "send_key": "snd_01j0000000000000000000",
+    "status": "accepted",
+    "provider": "sink",
+    "provider_id": "sink-1",
+    "detail": None,
+    "content_hash": "9f2c",
 }
 LINTED = {
     "name": "tips-email",
@@ -78,13 +95,14 @@ LIST = Listing(
     "templates",
     TemplateDocument,
     sorts=("name", "published_at", "channel"),
-    filters={"channel": of_words(CHANNELS)},
+    filters={"channel": of_words([*CHANNELS, BLOCK])},
 )
 
 
 def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
     routes = APIRouter(tags=["templates"])
     Publisher = Annotated[TenantId, Depends(tenant_of(Permission.TEMPLATES_PUBLISH))]
+    Writer = Annotated[TenantId, Depends(tenant_of(Permission.TEMPLATES_WRITE))]
     Reader = Annotated[TenantId, Depends(tenant_of(Permission.TEMPLATES_READ))]
 
     @routes.post(
@@ -142,6 +160,19 @@ def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
             principal_of(request).require(Permission.USERS_READ)
         async with parts.compiling:
             return answer(await preview(parts, tenant_id, name, body))
+
+    @routes.post(
+        "/templates/{name}/test",
+        summary="Send a template to be looked at, to yourself or a test recipient; nobody's state changes",
+        openapi_extra=described("TestRequest", {"to": "tests@example.com", "traits": {"name": "Ada"}, "marked": True})
+        | answered(Proof | NoPreview, PROOF),
+    )
+    async def test_template(name: str, request: Request, tenant_id: Writer) -> Response:
+        body = await read_as(request, ProofBody)
+        principal = principal_of(request)
+        if body.user_id is not None:
+            principal.require(Permission.USERS_READ)
+        return answer(await send_proof(parts, principal, name, body))
 
     @routes.post(
         "/templates/{name}/lint",

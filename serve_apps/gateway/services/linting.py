@@ -10,7 +10,8 @@ import msgspec
 
 from serve_apps.gateway.http.paging import MAX_VERSION
 from serve_apps.gateway.services.parts import Parts
-from whisperer.content.lint.checks import lint_template
+from whisperer.content.errors import TemplateError
+from whisperer.content.lint.checks import lint_template, unusable
 from whisperer.content.lint.finding import Finding
 from whisperer.ids import TenantId
 
@@ -41,7 +42,11 @@ async def lint(parts: Parts, tenant: TenantId, name: str, body: LintBody) -> Lin
         template, version = held.body, held.version
     brand = (await asyncio.to_thread(parts.plane.tenant_settings, tenant)).brand
     known = await asyncio.to_thread(parts.plane.known_supplies, tenant)
-    findings = await asyncio.to_thread(lint_template, template, brand, known)
+    try:
+        body = (await asyncio.to_thread(parts.plane.filled_template, tenant, template)).body
+        findings = await asyncio.to_thread(lint_template, body, brand, known)
+    except TemplateError as error:
+        findings = unusable(template, error.errors)
     of = Counter(finding.severity for finding in findings)
     return Linted(
         name=name,

@@ -18,6 +18,7 @@ from serve_apps.gateway.services.callbacks import Callbacks
 from serve_apps.gateway.services.campaigns import CampaignService
 from serve_apps.gateway.services.decisions import DecisionQueries
 from serve_apps.gateway.services.deliveries import DeliveryQueries
+from serve_apps.gateway.services.dispatching import Dispatching
 from serve_apps.gateway.services.explanations import Explanations
 from serve_apps.gateway.services.exports import Exports
 from serve_apps.gateway.services.inbox import Inboxes
@@ -60,6 +61,7 @@ class Parts:
     saved_reports: SavedReportService
     exports: Exports
     callbacks: Callbacks
+    dispatching: Dispatching
     stock: Stock
     unready: Callable[[], list[str]] = list
     """Returns why events are turned away now."""

@@ -10,25 +10,33 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import msgspec
 
+from cluster.control_plane import TemplateVersion
 from serve_apps.gateway.http.paging import MAX_VERSION
 from serve_apps.gateway.services.parts import Parts
+from whisperer.content.blocks import BLOCK, STANDS_FOR
+from whisperer.content.errors import TemplateError
 from whisperer.content.links import PlainLinks
 from whisperer.content.lint.checks import lint_message
 from whisperer.content.lint.finding import Finding
-from whisperer.content.message import NotRendered, RenderRequest
+from whisperer.content.message import NotRendered, Rendered, RenderRequest, Wanting
 from whisperer.content.recent import RecentEvent, bounded
-from whisperer.content.render import render
+from whisperer.content.render import not_rendered, render
 from whisperer.content.sms_segments import sms_size
 from whisperer.content.supplies import Coupons, Supplies
-from whisperer.content.template import parse_template
+from whisperer.content.template import Template, parse_template
 from whisperer.eligibility.rules import MARKETING
 from whisperer.events.types import EventType
-from whisperer.ids import DecisionId, SendKey, TenantId, known_key
+from whisperer.ids import DecisionId, SendKey, TenantId, UserKey, known_key
 from whisperer.shard.views.user import UserView
+from whisperer.vocabulary.inapp import Unfit
+from whisperer.vocabulary.push import MOST_BYTES, Platform, push_sizes, read_push
+from whisperer.vocabulary.reasons import Reason
 
 _Text = Annotated[str, msgspec.Meta(max_length=200)]
 
@@ -57,11 +65,19 @@ class Segments(msgspec.Struct, kw_only=True):
     forcing: list[str]
 
 
+class PlatformSize(msgspec.Struct, kw_only=True):
+    """The bytes of a push message on one platform, with all that its provider adds, and the most that it takes."""
+
+    platform: Platform
+    bytes: int
+    most: int
+
+
 class Preview(msgspec.Struct, kw_only=True):
     """The parts and headers of a message.
 
-    ``placeholders``: coupon pools whose codes only a message that is sent has; ``sizes``: bytes by part; ``sms``: of an
-    SMS alone; ``findings``: what the lint finds in the message as it is.
+    ``placeholders``: coupon pools whose codes only a message that is sent has; ``sizes``: bytes by part; ``sms``,
+    ``push``: of such a message alone; ``findings``: what the lint finds in the message as it is.
     """
 
     name: str
@@ -75,6 +91,7 @@ class Preview(msgspec.Struct, kw_only=True):
     placeholders: list[str]
     sizes: dict[str, int]
     sms: Segments | None
+    push: list[PlatformSize] | None = None
     findings: list[Finding]
 
 
@@ -89,16 +106,61 @@ class NoPreview(msgspec.Struct, kw_only=True):
     detail: str
 
 
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A message as it would be sent, apart from its links: which template, who for, and what became of it."""
+
+    template: TemplateVersion
+    brand: Mapping[str, str]
+    user_key: UserKey
+    rendered: Rendered | NotRendered
+    placeholders: list[str]
+    """Coupon pools whose codes only a message that is sent has."""
+
+
 async def preview(parts: Parts, tenant: TenantId, name: str, body: PreviewBody) -> Preview | NoPreview:
     """Return the parts and headers of the message. Raises NotFoundError for an unknown template or user."""
+    shown = await show(parts, tenant, name, body)
+    template, found = shown.template, shown.rendered
+    if isinstance(found, NotRendered):
+        return no_preview(name, template, found)
+    lint_as = STANDS_FOR if template.channel == BLOCK else template.channel
+    return Preview(
+        name=name,
+        version=template.version,
+        channel=template.channel,
+        locale=found.locale,
+        parts=found.parts,
+        headers=found.headers,
+        content_hash=found.content_hash,
+        placeholders=shown.placeholders,
+        sizes={part: len(text.encode()) for part, text in found.parts.items()},
+        sms=_segments(found.parts["text"]) if template.channel == "sms" else None,
+        push=_platforms(found.parts) if template.channel == "push" else None,
+        findings=await asyncio.to_thread(lint_message, lint_as, found.locale, found.parts, shown.brand),
+    )
+
+
+def no_preview(name: str, template: TemplateVersion, why: NotRendered) -> NoPreview:
+    """Return why there is no message."""
+    return NoPreview(
+        name=name, version=template.version, channel=template.channel, reason=why.reason, detail=why.detail
+    )
+
+
+async def show(parts: Parts, tenant: TenantId, name: str, body: PreviewBody) -> Shown:
+    """Render the message, with links that lead straight to their targets. Raises NotFoundError."""
     template = await asyncio.to_thread(parts.plane.get_template, tenant, name, body.version)
-    parsed = await asyncio.to_thread(parse_template, template.body)
+    parsed = await asyncio.to_thread(_parsed, parts, tenant, template)
+    is_block = template.channel == BLOCK
     traits: dict[str, bytes] = {}
     recent: list[RecentEvent] = []
     features: dict[str, float] = {}
     key, locale, zone = known_key("preview"), "", ""
     if body.user_id is not None:
-        view = await parts.users.find(tenant, body.user_id, with_events=parsed.shows_recent)
+        view = await parts.users.find(
+            tenant, body.user_id, with_events=isinstance(parsed, Template) and parsed.shows_recent
+        )
         recent = recent_of(view)
         key, locale, zone = view.key, view.locale or "", view.time_zone or ""
         traits = {trait: bytes(value) for trait, value in view.traits.items()}
@@ -110,7 +172,7 @@ async def preview(parts: Parts, tenant: TenantId, name: str, body: PreviewBody) 
         tenant=tenant,
         user_key=key,
         campaign=body.campaign,
-        channel=template.channel,
+        channel=STANDS_FOR if is_block else template.channel,
         template=name,
         template_version=template.version,
         variant=body.arm,
@@ -127,27 +189,31 @@ async def preview(parts: Parts, tenant: TenantId, name: str, body: PreviewBody) 
     )
     links = PlainLinks(parts.installation.public_url)
     brand = (await asyncio.to_thread(parts.plane.tenant_settings, tenant)).brand
+    if isinstance(parsed, str):
+        return Shown(template, brand, key, not_rendered(request, Reason.TEMPLATE_FAILED, parsed), [])
     catalogues = await parts.stock.catalogues(tenant, {pick.catalogue for pick in parsed.picks})
     # A preview takes no codes: it shows what stands for them.
     coupons = Coupons(await parts.stock.code_lengths(tenant) if parsed.pools else {})
     found = await asyncio.to_thread(render, parsed, request, links, brand, Supplies(catalogues, coupons))
-    if isinstance(found, NotRendered):
-        return NoPreview(
-            name=name, version=template.version, channel=template.channel, reason=found.reason, detail=found.detail
-        )
-    return Preview(
-        name=name,
-        version=template.version,
-        channel=template.channel,
-        locale=found.locale,
-        parts=found.parts,
-        headers=found.headers,
-        content_hash=found.content_hash,
-        placeholders=sorted(coupons.asked),
-        sizes={part: len(text.encode()) for part, text in found.parts.items()},
-        sms=_segments(found.parts["text"]) if template.channel == "sms" else None,
-        findings=await asyncio.to_thread(lint_message, template.channel, found.locale, found.parts, brand),
-    )
+    assert not isinstance(found, Wanting), "it was given what happened lately"
+    return Shown(template, brand, key, found, sorted(coupons.asked))
+
+
+def _parsed(parts: Parts, tenant: TenantId, template: TemplateVersion) -> Template | str:
+    """Return a template with its blocks, or why it does not compile with them."""
+    try:
+        return parse_template(parts.plane.filled_template(tenant, template.body).body)
+    except TemplateError as error:
+        return error.message
+
+
+def _platforms(parts: dict[str, str]) -> list[PlatformSize]:
+    push = read_push(parts)
+    assert not isinstance(push, Unfit), "what does not fit is not rendered"
+    return [
+        PlatformSize(platform=platform, bytes=size, most=MOST_BYTES[platform])
+        for platform, size in push_sizes(push).items()
+    ]
 
 
 def recent_of(view: UserView) -> list[RecentEvent]:

@@ -22,6 +22,7 @@ from actors.simulation.record import Record, RunState
 from cluster.control_plane import ControlPlane
 from cluster.times import iso
 from serve_apps.gateway.http.exchange import InvalidBodyError
+from whisperer.content.errors import TemplateError
 from whisperer.decisions.posterior import decode, encode
 from whisperer.errors import NotFoundError, RequestError, UnavailableError
 from whisperer.ids import TenantId
@@ -131,7 +132,11 @@ class Simulations:
             template = newest.get(arm.template)
             if template is not None:
                 arm = replace(arm, template_version=template.version)
-                templates[template_place(arm.template, template.version)] = template.body
+                place = template_place(arm.template, template.version)
+                try:
+                    templates[place] = self._plane.filled_template(tenant, template.body).body
+                except TemplateError:  # the simulation says that it is broken
+                    templates[place] = template.body
             arms.append(arm)
         campaign = replace(campaign, arms=tuple(arms))
         published = self._plane.published(tenant)

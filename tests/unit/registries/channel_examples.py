@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from whisperer.vocabulary.channels import AddressKind, Channel, Limit, Part, Schema, Syntax
+from whisperer.vocabulary.push import Form
 
 SOURCES: dict[Syntax, str] = {
     "line": "Hi {{ user.name }}",
@@ -21,8 +22,21 @@ SCHEMAS: dict[Schema, str] = {
 """Schema of a json part -> a template that fits it."""
 
 
+FORMS: dict[Form, str] = {
+    "": "",
+    "image": "https://app.example.com/{{ user.name | slice: 0, 3 | url_encode }}.png",
+    "link": "https://app.example.com/plans",
+    "seconds": "3600",
+    "key": "{{ user.name | slice: 0, 3 }}",
+    "number": "3",
+}
+"""Form of a part that is not for people -> a template of it."""
+
+
 def source(part: Part) -> str:
     """A template of a part."""
+    if part.form:
+        return FORMS[part.form]
     return SCHEMAS[part.schema] if part.syntax == "json" else SOURCES[part.syntax]
 
 

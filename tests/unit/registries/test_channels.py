@@ -22,13 +22,14 @@ from serve_apps.gateway.pages.sink import render_message
 from serve_apps.gateway.pages.site import Site
 from tests.support.gateway_world import Caller
 from tests.unit.registries.channel_examples import ADDRESSES, SCHEMAS, SOURCES, filled, source, template
+from tests.unit.registries.channel_examples import FORMS as PART_FORMS
 from tests.unit.serve_apps.gateway.pages.documents import NOW
 from tests.unit.serve_apps.gateway.pages.loop_documents import message, target_of
 from tests.unit.serve_apps.gateway.pages.reading import check_markup, check_policy
 from tests.unit.whisperer.content.requests import UNSUBSCRIBE, ReadableLinks, request
 from whisperer.content.errors import TemplateError
 from whisperer.content.message import NotRendered, Rendered
-from whisperer.content.render import CLEANED, READ, render
+from whisperer.content.render import CLEANED, READ, READ_TOGETHER, render
 from whisperer.content.schema import template_json_schema
 from whisperer.content.template import parse_template
 from whisperer.decisions.context import NAMES, of_channel
@@ -36,7 +37,8 @@ from whisperer.delivery.addresses import FORMS, usable_address
 from whisperer.delivery.providers import PROVIDERS
 from whisperer.eligibility.addresses import address_of
 from whisperer.eligibility.suppression import address_hash
-from whisperer.vocabulary.channels import CHANNELS, AddressKind, Channel, ChannelName, Schema, Syntax
+from whisperer.vocabulary.channels import CHANNELS, AddressKind, Channel, ChannelName, Payload, Schema, Syntax
+from whisperer.vocabulary.push import Form
 
 DOCS = Path(__file__).parents[3] / "docs"
 
@@ -57,6 +59,8 @@ def test_every_kind_of_address_and_every_syntax_has_what_treats_it() -> None:
     assert set(get_args(AddressKind)) == set(FORMS) == set(ADDRESSES)
     assert set(get_args(Syntax)) == set(CLEANED) == set(SOURCES)
     assert set(get_args(Schema)) == set(READ) == set(SCHEMAS)
+    assert set(get_args(Form)) == set(PART_FORMS)
+    assert set(get_args(Payload)) == {"", *READ_TOGETHER}
 
 
 @every_channel
@@ -81,6 +85,8 @@ def test_parts_fit_together(channel: Channel) -> None:
             assert source is not None
             assert (source.syntax, part.syntax) == ("html", "text")
             assert names.index(source.name) < names.index(part.name)
+        if part.is_optional:
+            assert not part.is_alternative
         if channel.has_unsubscribe_link and part.has_links:
             assert part.syntax in ("html", "text")
 
@@ -90,7 +96,7 @@ def test_a_message_has_all_parts_filled_in(channel: Channel) -> None:
     found = rendered(channel)
     assert isinstance(found, Rendered), found
     assert tuple(found.parts) == channel.part_names
-    assert all("Ada" in text for text in found.parts.values())
+    assert all("Ada" in found.parts[part.name] for part in channel.parts if not part.form)
 
 
 @every_channel
@@ -102,7 +108,7 @@ def test_of_alternatives_any_one_is_enough_and_none_is_not(channel: Channel) -> 
         found = rendered(channel, definition)
         assert isinstance(found, Rendered)
         assert kept in found.parts
-    needed = [[name] for name in channel.part_names if name not in channel.alternatives]
+    needed = [[name] for name in channel.needed]
     for missing in (*needed, *([list(channel.alternatives)] if channel.alternatives else [])):
         definition = template(channel)
         for name in missing:
@@ -241,7 +247,7 @@ async def test_its_template_is_stored_and_previewed_as_it_would_be_sent(channel:
     await acme.ok("PUT", "/templates/hello", template(channel))
     shown = await acme.ok("POST", "/templates/hello/preview", {"traits": {"name": "Ada"}})
     assert tuple(shown["parts"]) == channel.part_names
-    assert all("Ada" in text for text in shown["parts"].values())
+    assert all("Ada" in shown["parts"][part.name] for part in channel.parts if not part.form)
 
 
 @every_channel

@@ -12,7 +12,7 @@ from typing import Any
 
 from whisperer.content.errors import TemplateError
 from whisperer.content.flaws import Flaw
-from whisperer.content.lint import contrast, images, law, links, preheader, size, words
+from whisperer.content.lint import contrast, images, law, links, preheader, push, size, words
 from whisperer.content.lint.finding import SEVERITIES, Finding
 from whisperer.content.lint.subject import Subject, of_message, of_template
 from whisperer.content.lint.supplies import Known, supplies
@@ -34,13 +34,15 @@ CHECKS: tuple[Check, ...] = (
     size.styles_not_inlined,
     size.subject_line,
     size.segments,
+    push.settings,
+    push.payload,
     preheader.preheader,
     law.unsubscribe_link,
     law.postal_address,
     words.spam,
 )
 """What is looked at in each message, in the order in which findings of one severity are shown."""
-REFUSING: tuple[Check, ...] = (links.links, size.too_many_tags)
+REFUSING: tuple[Check, ...] = (links.links, size.too_many_tags, push.settings, push.payload)
 """Those that may find an error. Besides them only MJML, :func:`variables` and :func:`supplies` do."""
 
 MAX_FINDINGS = 200
@@ -56,9 +58,14 @@ def lint_template(body: object, brand: Mapping[str, str] | None = None, known: K
     try:
         template = parse_template(body)
     except TemplateError as error:
-        return _ordered([*_unusable(body, error.errors)])
+        return unusable(body, error.errors)
     assert isinstance(body, dict), "the parser takes objects only"
     return _ordered([*variables(template), *_of_supplies(template, known), *_of_body(body, brand)])
+
+
+def unusable(body: object, problems: Iterable[Problem]) -> list[Finding]:
+    """Return what makes a template unusable as findings."""
+    return _ordered([*_unusable(body, problems)])
 
 
 def lint_message(channel: str, locale: str, parts: Mapping[str, str], brand: Mapping[str, str]) -> list[Finding]:

@@ -23,7 +23,7 @@ def translations(channel: str, default: str, locales: Mapping[str, Mapping[str, 
         if locale == default:
             continue
         for part in CHANNELS[channel].parts:
-            if part.syntax == "json" or part.name not in first:
+            if part.syntax == "json" or part.form or part.name not in first:
                 continue
             if part.name not in parts:
                 if not part.made_from:

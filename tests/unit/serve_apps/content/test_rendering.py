@@ -17,7 +17,9 @@ from serve_apps.content import rendering
 from serve_apps.content.brands import Brands
 from serve_apps.content.rendering import Rendering
 from serve_apps.content.stock import Stock
+from serve_apps.content.versions import PlaneVersion
 from tests.unit.whisperer.content.requests import NOW, request, template
+from whisperer.content.blocks import Block, Filled, filled_in
 from whisperer.content.message import NotRendered, Rendered, RenderRequest, Wanting
 from whisperer.content.recent import RecentEvent
 from whisperer.eligibility.suppression import address_hash
@@ -46,6 +48,8 @@ class FakePlane:
         self.pools: dict[str, list[str]] = {}
         self.given: dict[Ask, str] = {}
         self.n_given = 0
+        self.blocks: dict[str, Block] = {}
+        self.asked_for_versions = 0
 
     def catalogue_revision(self, tenant_id: str, name: str) -> int | None:
         if self.down:
@@ -91,6 +95,15 @@ class FakePlane:
         except KeyError:
             raise NotFoundError(f"there is no template {name!r} version {version}") from None
         return found
+
+    def filled_template(self, tenant: str, body: Any) -> Filled:
+        return filled_in(body, self.blocks)
+
+    def block_versions(self, tenant: str) -> dict[str, int]:
+        self.asked_for_versions += 1
+        if self.down:
+            raise UnavailableError("the database does not answer")
+        return {name: block.version for name, block in self.blocks.items()}
 
 
 def plane() -> FakePlane:
@@ -345,3 +358,31 @@ async def test_the_catalogues_used_last_are_kept() -> None:
     assert source.loaded == ["a", "b", "c", "b"]
     assert await of.catalogues(TenantId("tn_1"), {"nowhere"}) == {}
     assert of._n_bytes <= 300
+
+
+async def test_a_changed_block_is_in_new_messages_and_changes_their_hash_and_nothing_else_is_compiled_again() -> None:
+    source = plane()
+    foot = {"channel": "block", "locales": {"en": {"text": "Acme, 1 Street"}}}
+    source.blocks["foot"] = Block(1, foot)
+    source.templates["tn_1", "footed", 1] = template("sms", text="Hi {% render 'foot' %}")
+    of = Rendering(source, SIGNER, "https://go.example")
+    of._brands._version = PlaneVersion(source, 0.0)
+    asked = request(template="footed", channel="sms")
+    [first] = await rendered(of, asked)
+    source.changes += 1
+    [same] = await rendered(of, asked)
+    assert (first.parts["text"], same) == ("Hi Acme, 1 Street", first)
+    assert source.asked == [("tn_1", "footed", 1)]
+    source.blocks["foot"] = Block(2, foot | {"locales": {"en": {"text": "Acme, 2 Street"}}})
+    source.changes += 1
+    [second] = await rendered(of, asked)
+    assert second.parts["text"] == "Hi Acme, 2 Street"
+    assert second.content_hash != first.content_hash
+    assert source.asked == [("tn_1", "footed", 1)] * 2
+    n_asked = source.asked_for_versions
+    await rendered(of, asked, request())
+    assert source.asked_for_versions == n_asked
+    source.down = True
+    source.changes += 1
+    [known] = await rendered(of, asked)
+    assert known == second

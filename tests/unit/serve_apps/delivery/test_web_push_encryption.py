@@ -12,6 +12,7 @@ from serve_apps.delivery.web_push_encryption import MAX_CONTENT_BYTES, Vapid, ba
 from serve_apps.delivery.webpush import parse_subscription
 from tests.unit.whisperer.delivery.browser import AUTH, PUBLIC, decrypted, subscription
 from whisperer.delivery.errors import UnsendableError
+from whisperer.vocabulary.push import MOST_BYTES
 
 SENDER = "yfWPiYE-n46HLnH0KqZOF1fJJU3MYrct3AELtAQ-oRw"
 
@@ -38,6 +39,7 @@ def test_the_browser_reads_what_was_said_and_no_two_messages_are_alike(content: 
     assert one[:16] != other[:16]
     assert one[21:86] != other[21:86]
     assert len(encrypt(b"x" * MAX_CONTENT_BYTES, PUBLIC, AUTH)) == 4_096
+    assert MOST_BYTES["web"] == MAX_CONTENT_BYTES
 
 
 def test_a_push_service_can_tell_who_sends() -> None:

@@ -23,6 +23,7 @@ NAMES = ("one", "two")
 SEEN = ("/segments", "/campaigns", "/templates", "/channels", "/experiment", "/policies", "/audit")
 OF_THIS_RUN = {
     "actor",
+    "callback_url",
     "by",
     "id",
     "at",

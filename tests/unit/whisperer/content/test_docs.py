@@ -11,6 +11,7 @@ import pytest
 
 from tests.unit.whisperer.content.requests import ReadableLinks, request, sms
 from whisperer.content import errors, limits
+from whisperer.content.blocks import filled_in
 from whisperer.content.errors import TemplateError
 from whisperer.content.language import FILTERS, TAGS, VARIABLES
 from whisperer.content.message import Rendered
@@ -20,6 +21,7 @@ from whisperer.content.render import render
 from whisperer.content.template import parse_template
 from whisperer.feedback.links import LIFETIME_MS, MAX_URL_CHARS
 from whisperer.vocabulary.channels import CHANNELS
+from whisperer.vocabulary.push import MOST_BYTES
 
 PAGE = (Path(__file__).parents[4] / "docs" / "templates.md").read_text()
 JSON = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
@@ -30,8 +32,10 @@ FILTER_ROWS = re.findall(r"^\| `[a-z]+(?:: \d)?` \| `(\{\{.*?\}\})` \| (.*?) \| 
 @pytest.mark.parametrize("locale", ["en-US", "de-DE"])
 def test_every_example_parses_and_renders(example: str, locale: str) -> None:
     definition = json.loads(example)
-    asked = request({"name": "Ada"}, channel=definition["channel"], locale=locale)
-    assert isinstance(render(parse_template(definition), asked, ReadableLinks()), Rendered)
+    shown = filled_in(definition, {}).body  # a block is shown as a mail
+    asked = request({"name": "Ada"}, channel=shown["channel"], locale=locale)
+    brand = {"name": "Acme", "address": "1 Example Street"}
+    assert isinstance(render(parse_template(shown), asked, ReadableLinks(), brand), Rendered)
 
 
 def test_the_liquid_example_renders() -> None:
@@ -101,6 +105,7 @@ def test_the_limits_on_the_page_are_those_of_the_product() -> None:
             MAX_ELEMENTS,
             MAX_COMPILED_CHARS,
             text.max_bytes,
+            *dict.fromkeys(MOST_BYTES.values()),
             CHANNELS["webhook"].parts[0].max_bytes,
             CHANNELS["inapp"].parts[0].max_bytes,
             limits.MAX_TRACKED_LINKS,

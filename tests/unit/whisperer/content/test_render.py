@@ -299,7 +299,7 @@ def test_a_name_of_ten_thousand_characters_fails_where_it_does_not_fit_and_is_ke
     assert refused(template("sms", text="{{ user.name }}"), request({"name": "x" * 1_601})).reason == "template_failed"
     assert (
         refused(
-            template("push", title="a", body="{{ user.name }}"), request({"name": "x" * 3_500}, channel="push")
+            template("push", title="a", body="{{ user.name }}"), request({"name": "x" * 3_990}, channel="push")
         ).reason
         == "template_failed"
     )

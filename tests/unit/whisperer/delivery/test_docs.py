@@ -22,7 +22,6 @@ from serve_apps.delivery import (
     smtp,
     sns,
     twilio,
-    web_push_encryption,
 )
 from serve_apps.delivery.answers import Fault
 from whisperer.delivery import dispatch, schedule
@@ -31,6 +30,7 @@ from whisperer.delivery.providers import reading
 from whisperer.delivery.providers import smtp as smtp_settings
 from whisperer.delivery.webhooks import MAX_PAYLOAD_BYTES
 from whisperer.vocabulary.channels import CHANNELS, WITHIN_A_DAY_S, WITHIN_THREE_DAYS_S
+from whisperer.vocabulary.push import MOST_BYTES
 
 PAGE = (Path(__file__).parents[4] / "docs" / "delivery.md").read_text()
 UNIT_S = {"": 1, "s": 1, "min": 60, "h": 3600}
@@ -99,8 +99,8 @@ def test_limits_are_those_of_the_code() -> None:
         f"| the delivery application: a whole send | {deliveries.MAX_SEND_S:g} s,",
         f"| a shard: silence of the delivery application | {engaging.DISPATCH_TIMEOUT_S:g} s |",
         f"{smtp.MAX_CONNECTIONS} (`smtp`) or {exchange.MAX_CONNECTIONS} (over HTTP) connections",
-        f"together at most {fcm.MAX_BYTES} bytes",
-        f"as JSON, at most {web_push_encryption.MAX_CONTENT_BYTES} bytes",
+        f"At most {MOST_BYTES['android']:,} bytes of JSON",
+        f"as JSON, at most {MOST_BYTES['web']:,} bytes",
         f"a tag holds {ses.MAX_TAG_CHARS} letters",
         f"at most {delivering.MAX_UNDER_WAY} of its messages under way, half as many whenever some are turned away, down "
         f"to {delivering.LEAST_UNDER_WAY}",

@@ -98,6 +98,10 @@ async def templates(has: Prepared) -> None:
         await has.caller.ok("PUT", f"/templates/{name}", body)
 
 
+async def test_recipient(has: Prepared) -> None:
+    has.world.plane.set_tenant_settings(has.tenant_id, test_recipients={"email": ["tests@example.com"]})
+
+
 async def campaign(has: Prepared) -> None:
     await has.caller.ok("POST", "/campaigns", {"name": "trial-welcome", "publish": True, **CAMPAIGN})
 
@@ -304,6 +308,7 @@ NEEDS: list[tuple[str, Prepare]] = [
     (r".* /v1/users/.*/inbox.*", inbox),
     (r".* /v1/(campaigns|templates).*|.* /v1/reports.*|POST /v1/decisions|.*/reviews/.*", templates),
     (r".* /v1/campaigns/(?!bulk).*|GET /v1/campaigns|.* /v1/reports.*|POST /v1/decisions", campaign),
+    (r"POST /v1/templates/.*/test", test_recipient),
     (r"POST /v1/campaigns/.*/resume", paused),
     (r"POST /v1/campaigns/.*/rollback", second_version),
     (r".*/simulations.*", simulation),

@@ -10,10 +10,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from actors.calls import applications
+from actors.calls.applications import Application
 from actors.calls.call_log import Calls
 from actors.calls.socket_server import DirectServer
-from actors.shard.loop import applications
-from actors.shard.loop.applications import Application
 from tests.unit.actors.applications import until
 from whisperer.errors import UnavailableError
 

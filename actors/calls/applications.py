@@ -1,4 +1,4 @@
-"""Call a Serve application from a shard actor: send batches of values, get answers in order or as they become known.
+"""Call a Serve application: send batches of values, get answers in order or as they become known.
 
 An answer that does not come is an UnavailableError, whatever went wrong on the other side: the caller keeps its
 questions and asks again. Serve is imported when the first call is made, so that recovery does not wait for it.

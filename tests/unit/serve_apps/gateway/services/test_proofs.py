@@ -1,0 +1,133 @@
+"""A template sent to be looked at: the same bytes as its preview, to nobody but colleagues, counted nowhere."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import Any
+
+import pytest
+
+from serve_apps.gateway.services.dispatching import AT_ONCE
+from tests.support.gateway_world import Caller, World
+from tests.support.people import Browser, member
+from whisperer.ids import TenantId
+
+MAIL = {
+    "channel": "email",
+    "locales": {
+        "en": {"subject": "Hi {{ user.name }}", "html": '<p>Hi <a href="https://app.example.com/x">see</a></p>'}
+    },
+    "missing": "blank",
+}
+ASKED = {"traits": {"name": "Ada"}}
+TESTS = "tests@example.com"
+
+
+@pytest.fixture
+async def tips(acme: Caller, world: World) -> Caller:
+    await acme.ok("PUT", "/templates/tips", MAIL)
+    world.plane.set_tenant_settings(
+        acme.id, test_recipients={"email": [TESTS], "sms": ["+49 (151) 234-567"], "inapp": ["u:test"]}
+    )
+    return acme
+
+
+def kept(world: World, tenant: Caller) -> list[Any]:
+    return world.sink.messages(TenantId(tenant.id))
+
+
+async def test_what_arrives_is_the_preview_byte_for_byte(tips: Caller, world: World) -> None:
+    shown = await tips.ok("POST", "/templates/tips/preview", ASKED)
+    sent = await tips.ok("POST", "/templates/tips/test", ASKED | {"to": "Tests@Example.com"})
+    [message] = kept(world, tips)
+    assert (message.parts, message.headers) == (shown["parts"], shown["headers"])
+    assert (sent["status"], sent["provider"], sent["content_hash"]) == ("accepted", "sink", shown["content_hash"])
+    assert (message.send_key, message.address, message.campaign) == (sent["send_key"], "Tests@example.com", "test")
+    assert world.shards.outcomes == []
+
+
+async def test_a_mark_is_there_only_if_it_is_asked_for(tips: Caller, world: World) -> None:
+    await tips.ok("POST", "/templates/tips/test", ASKED | {"to": TESTS, "marked": True})
+    [message] = kept(world, tips)
+    assert message.parts["subject"] == "[Test] Hi Ada"
+
+
+async def test_a_user_is_rendered_as_known_and_forgotten_with_what_was_sent_of_them(tips: Caller, world: World) -> None:
+    world.user(tips, "ada", traits={"name": b'"Ada L"'})
+    await tips.ok("POST", "/templates/tips/test", {"user_id": "ada", "to": TESTS})
+    [message] = kept(world, tips)
+    assert (message.parts["subject"], message.user_key) == ("Hi Ada L", "u:ada")
+    assert world.sink.forget(TenantId(tips.id), [message.user_key], time.time_ns() // 1_000_000) == 1
+
+
+@pytest.mark.parametrize("to", ["ada@customer.example", "tests@example.com.evil.example"])
+async def test_nobody_else_can_be_written_to(tips: Caller, world: World, to: str) -> None:
+    assert await tips.problem("POST", "/templates/tips/test", ASKED | {"to": to}) == (403, "not_a_test_recipient")
+    assert (await tips.problem("POST", "/templates/tips/test", ASKED))[0] == 422  # a key has no address of its own
+    assert (await tips.problem("POST", "/templates/tips/test", ASKED | {"to": "nonsense"}))[0] == 422
+    assert kept(world, tips) == []
+
+
+async def test_a_recipient_counts_on_its_own_channel_alone(tips: Caller, world: World) -> None:
+    await tips.ok("PUT", "/templates/nudge", {"channel": "sms", "locales": {"en": {"text": "Hi"}}})
+    sent = await tips.ok("POST", "/templates/nudge/test", {"to": "+49151 234567"})
+    assert (sent["to"], sent["status"]) == ("+49151234567", "accepted")
+    await tips.ok("PUT", "/templates/push", {"channel": "push", "locales": {"en": {"title": "a", "body": "b"}}})
+    assert (await tips.problem("POST", "/templates/push/test", {"to": "+49151234567"}))[1] == "not_a_test_recipient"
+
+
+async def test_a_test_is_entered_in_the_audit_log_before_it_is_sent(tips: Caller, world: World) -> None:
+    await tips.ok("POST", "/templates/tips/test", ASKED | {"to": TESTS})
+    entries = (await world.operator(tips).ok("GET", "/audit"))["data"]
+    [entry] = [one for one in entries if (one["after"] or {}).get("what") == "sent as a test"]
+    assert (entry["resource"], entry["resource_id"], entry["after"]["to"]) == ("templates", "tips", TESTS)
+
+
+async def test_many_tests_have_to_wait(tips: Caller) -> None:
+    for _ in range(AT_ONCE):
+        await tips.ok("POST", "/templates/tips/test", ASKED | {"to": TESTS})
+    answer = await tips("POST", "/templates/tips/test", ASKED | {"to": TESTS})
+    assert (answer.status_code, answer.json()["code"]) == (429, "too_many_tests")
+    assert 0 < int(answer.headers["retry-after"]) <= 30
+
+
+async def test_what_cannot_be_rendered_or_is_kept_with_users_is_not_sent(tips: Caller, world: World) -> None:
+    await tips.ok("PUT", "/templates/strict", MAIL | {"missing": "refuse"})
+    refused = await tips.ok("POST", "/templates/strict/test", {"to": TESTS})
+    assert (refused["rendered"], refused["reason"]) == (False, "variable_missing")
+    card = '{"kind": "card", "title": "Hi", "body": "Ada"}'
+    await tips.ok("PUT", "/templates/card", {"channel": "inapp", "locales": {"en": {"message": card}}})
+    assert await tips.problem("POST", "/templates/card/test", {"to": "u:test"}) == (409, "kept_with_users")
+    await tips.ok("PUT", "/channels/inapp", {"provider": "sink"})
+    assert (await tips.ok("POST", "/templates/card/test", {"to": "u:test"}))["status"] == "accepted"
+    assert len(kept(world, tips)) == 1
+
+
+async def test_recipients_are_checked_shown_and_replaced(tips: Caller, world: World) -> None:
+    operator = world.operator(tips)
+    shown = await operator.ok("GET", "/settings")
+    assert shown["test_recipients"] == {"email": [TESTS], "sms": ["+49151234567"], "inapp": ["u:test"]}
+    wrong = await operator("PUT", "/settings", {"test_recipients": {"email": ["x"], "fax": ["1"]}})
+    assert {error["pointer"] for error in wrong.json()["errors"]} == {
+        "/test_recipients/email/0",
+        "/test_recipients/fax",
+    }
+    assert (await operator.ok("PUT", "/settings", {"test_recipients": {}}))["test_recipients"] == {}
+
+
+async def test_a_member_has_one_sent_to_themselves_from_the_templates_page(tips: Caller, world: World) -> None:
+    member(world.plane, tips.id, "ada@example.com", "marketer")
+    browser = Browser(world)
+    await browser.sign_in("ada@example.com")
+    page = await browser.open("/templates/tips")
+    assert "Send a test" in page.text
+    await browser.send("/templates/tips/test?tenant=acme", locale="en", user_id="", to="", marked="yes")
+    assert "The provider took it." in re.sub(r"\s+", " ", browser.page.text)
+    [message] = kept(world, tips)
+    assert (message.address, message.parts["subject"]) == ("ada@example.com", "[Test] Hi")
+    await browser.send("/templates/tips/test?tenant=acme", locale="en", user_id="", to="eve@example.com")
+    assert "your own e-mail address, or to one" in re.sub(r"\s+", " ", browser.page.text)
+    forged = await browser.http.post("/templates/tips/test", data={"to": "", "csrf_token": "x"})
+    assert forged.status_code == 403
+    assert len(kept(world, tips)) == 1
