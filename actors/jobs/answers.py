@@ -54,6 +54,7 @@ class StoredDelivery(msgspec.Struct, kw_only=True):
     locale: str | None
     at: int
     reason: str | None
+    provenance: str | None = None
 
 
 class StoredOutcome(msgspec.Struct):

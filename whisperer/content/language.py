@@ -54,7 +54,10 @@ OTHER_FILTERS = ("default", "json")
 FILTERS = (*TEXT_FILTERS, *NUMBER_FILTERS, *LIST_FILTERS, *OTHER_FILTERS, *formats.FILTERS)
 
 VARIABLES = frozenset(
-    {"user", "features", "event", "offer", "brand", "campaign", "arm", "locale", "dir", "unsubscribe_url", "now"}
+    {
+        *("user", "features", "event", "offer", "brand", "campaign", "arm", "locale", "dir", "unsubscribe_url", "now"),
+        "generated",
+    }
 )
 
 

@@ -59,14 +59,22 @@ class _UnfitError(Exception):
 
 
 NO_BRAND: Mapping[str, str] = {}
+NO_SLOTS: Mapping[str, str] = {}
 
 
 def render(
-    template: Template, request: RenderRequest, links: LinkMaker, brand: Mapping[str, str] = NO_BRAND
+    template: Template,
+    request: RenderRequest,
+    links: LinkMaker,
+    brand: Mapping[str, str] = NO_BRAND,
+    generated: Mapping[str, str] = NO_SLOTS,
 ) -> Rendered | NotRendered:
-    """Return the message that ``request`` asks for, or why there is none; ``brand`` is what the tenant has set."""
+    """Return the message that ``request`` asks for, or why there is none.
+
+    ``brand`` is what the tenant has set, ``generated`` what a model wrote, by slot.
+    """
     try:
-        return _render(template, request, links, brand)
+        return _render(template, request, links, brand, generated)
     except _UnfitError as unfit:
         reason, detail = unfit.reason, unfit.detail
     except WhispererError as error:
@@ -82,14 +90,20 @@ def not_rendered(request: RenderRequest, reason: Reason, detail: str) -> NotRend
     return NotRendered(request.send_key, reason.value, shown)
 
 
-def _render(template: Template, request: RenderRequest, links: LinkMaker, brand: Mapping[str, str]) -> Rendered:
+def _render(
+    template: Template,
+    request: RenderRequest,
+    links: LinkMaker,
+    brand: Mapping[str, str],
+    generated: Mapping[str, str],
+) -> Rendered:
     if template.channel != request.channel:
         message = f"the template is for {template.channel}, the arm for {request.channel}"
         raise _UnfitError(Reason.TEMPLATE_FAILED, message)
     locale = lookup(request.locale, template.locales, template.default_locale)
     unsubscribe_url = "" if request.purpose == TRANSACTIONAL else links.unsubscribe()
     channel = CHANNELS[template.channel]
-    variables = variables_of(request, template.defaults, locale, unsubscribe_url, brand)
+    variables = variables_of(request, template.defaults, locale, unsubscribe_url, brand, generated)
     parts = _filled_in(template, channel, request, locale, variables)
     if template.smart_encoding:
         parts = {name: smart_encoded(text) for name, text in parts.items()}

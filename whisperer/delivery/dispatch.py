@@ -43,6 +43,7 @@ class Dispatch(msgspec.Struct, array_like=True, frozen=True):
     headers : of the message
     decided_at : ms UTC of the decision
     reference : signed token that a provider brings back with its callbacks; "" if there is none
+    provenance : where its words come from, passed on to the receipt
     """
 
     send_key: SendKey
@@ -59,6 +60,7 @@ class Dispatch(msgspec.Struct, array_like=True, frozen=True):
     attempt: int
     decided_at: int
     reference: str = ""
+    provenance: bytes = b""
 
 
 class Kept(msgspec.Struct, array_like=True, frozen=True):
@@ -88,3 +90,5 @@ class Receipt(msgspec.Struct, array_like=True, frozen=True):
     repeatable: bool = False
     kept: Kept | None = None
     """What provider `inbox` accepted: the record that brings this receipt puts it into the user's inbox."""
+    provenance: bytes = b""
+    """Of the message that this attempt had: JSON (:mod:`whisperer.content.generation.record`), b"" for none."""

@@ -345,6 +345,7 @@ def _unanswered(dispatch: Dispatch) -> Receipt:
         content_hash=dispatch.content_hash,
         locale=dispatch.locale,
         repeatable=is_repeatable(dispatch.channel),
+        provenance=dispatch.provenance,
     )
 
 
@@ -372,4 +373,5 @@ def _dispatch(request: RenderRequest, message: Rendered, decision: Decision) -> 
         attempt=decision.send.attempts if decision.send else 0,
         decided_at=decision.chosen_at,
         reference=message.reference,
+        provenance=message.provenance,
     )
