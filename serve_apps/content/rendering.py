@@ -8,6 +8,7 @@ Published versions never change, so a compiled template never becomes stale.
 from __future__ import annotations
 
 import asyncio
+import zlib
 from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -15,8 +16,12 @@ from typing import Any, Protocol
 import msgspec
 
 from serve_apps.content.brands import Brands
+from serve_apps.content.writing import NOTHING, Writing, Written
 from whisperer.content.errors import TemplateError
+from whisperer.content.generation.record import Provenance
+from whisperer.content.generation.record import written as provenance
 from whisperer.content.message import NotRendered, Rendered, RenderRequest
+from whisperer.content.quality.score import score
 from whisperer.content.render import not_rendered, render
 from whisperer.content.template import Template, parse_template
 from whisperer.eligibility.suppression import address_hash
@@ -25,6 +30,9 @@ from whisperer.feedback.links import LinkSigner, SignedLinks
 from whisperer.feedback.references import Reference, References
 from whisperer.ids import TenantId
 from whisperer.vocabulary.reasons import Reason
+
+SAMPLED = 16
+"""A score takes about as long as rendering: one message in so many is scored, by its send key."""
 
 MAX_COMPILED = 512
 """About 0.3 MB each for a large template in five locales."""
@@ -52,7 +60,12 @@ class Rendering:
     """The compiled templates of one replica, and the secret that signs its links."""
 
     def __init__(
-        self, source: TemplateSource, signer: LinkSigner, base_url: str, references: References | None = None
+        self,
+        source: TemplateSource,
+        signer: LinkSigner,
+        base_url: str,
+        references: References | None = None,
+        writing: Writing | None = None,
     ) -> None:
         self._source = source
         self._references = references
@@ -60,6 +73,7 @@ class Rendering:
         self._base_url = base_url
         self._compiled: OrderedDict[Key, Template] = OrderedDict()
         self._brands = Brands(source)
+        self._writing = writing
 
     async def render(self, batch: bytes) -> bytes:
         """Render a batch: msgpack of list[RenderRequest] -> msgpack of list[Rendered | NotRendered], in the same
@@ -67,23 +81,40 @@ class Rendering:
         requests = decode_requests(batch)
         templates = {key: await self._template(key) for key in dict.fromkeys(map(_key, requests))}
         brands = {tenant: await self._brands.of(tenant) for tenant in {request.tenant for request in requests}}
-        return await asyncio.to_thread(self._render, requests, templates, brands)
+        written = [NOTHING] * len(requests)
+        if self._writing is not None and any(request.brief for request in requests):
+            written = await self._writing.write(requests, [templates[_key(one)] for one in requests], brands)
+        return await asyncio.to_thread(self._render, requests, templates, brands, written)
 
     def _render(
         self,
         requests: list[RenderRequest],
         templates: Mapping[Key, Template | str],
         brands: Mapping[TenantId, Mapping[str, str]],
+        written: list[Written],
     ) -> bytes:
         answers: list[Rendered | NotRendered] = []
-        for request in requests:
+        for request, words in zip(requests, written, strict=True):
             template = templates[_key(request)]
             if isinstance(template, str):
                 answers.append(not_rendered(request, Reason.TEMPLATE_FAILED, template))
             else:
-                message = render(template, request, self._links(request), brands[request.tenant])
+                message = self._message(template, request, brands[request.tenant], words)
                 answers.append(self._referred(message, request))
         return _encode(answers)
+
+    def _message(
+        self, template: Template, request: RenderRequest, brand: Mapping[str, str], words: Written
+    ) -> Rendered | NotRendered:
+        """Render with a model's words, and without them if that gives no message; say where the words come from."""
+        message = render(template, request, self._links(request), brand, words.slots)
+        if isinstance(message, NotRendered) and words.slots and self._writing is not None:
+            words = self._writing.unfit(request, words, message.detail)
+            message = render(template, request, self._links(request), brand)
+        if isinstance(message, NotRendered):
+            return message
+        quality = score(request.channel, message.locale, message.parts).score if is_scored(request) else None
+        return msgspec.structs.replace(message, provenance=provenance(Provenance(quality, words.record)))
 
     async def _template(self, key: Key) -> Template | str:
         """Return the compiled template, or why there is none."""
@@ -122,6 +153,11 @@ class Rendering:
             purpose=request.purpose,
             now=request.now,
         )
+
+
+def is_scored(request: RenderRequest) -> bool:
+    """Return whether a message's quality is looked at: each one that a model had to do with, and 1 in SAMPLED."""
+    return bool(request.brief) or zlib.crc32(request.send_key.encode()) % SAMPLED == 0
 
 
 def _key(request: RenderRequest) -> Key:

