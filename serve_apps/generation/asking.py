@@ -33,6 +33,8 @@ SEND_DEADLINE_S = 2.0
 """From when a message is to be rendered: then its template's own words stand."""
 PERSON_DEADLINE_S = 60.0
 """Where somebody watches the text appear."""
+LEAST_S = 0.05
+"""With less time left than this, nothing is asked."""
 MAX_COUNTED = 1_000
 """Tenants counted by name; all others together."""
 CACHED, TOKENS = "cached", "tokens"
@@ -129,7 +131,7 @@ class Asking:
             return Ruling.BUSY, "no place was free before the deadline", "", 0
         try:
             left_s = until - self._clock()
-            if left_s <= 0:
+            if left_s < LEAST_S:
                 return Ruling.BUSY, "no place was free before the deadline", "", 0
             if not generator.breaker.may_ask(self._clock()):
                 return Ruling.RESTING, "", "", 0

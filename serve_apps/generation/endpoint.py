@@ -169,11 +169,15 @@ class _Guarded(httpx2.AsyncBaseTransport):
 
 
 class _Body(httpx2.AsyncByteStream):
+    """A body that may be gone through again, from where it was left: the client reads what is left after the end of
+    the events, so that the connection can be used again."""
+
     def __init__(self, answer: httpcore.Response) -> None:
         self._answer = answer
+        self._pieces = aiter(answer.aiter_stream())
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for chunk in self._answer.aiter_stream():
+        async for chunk in self._pieces:
             yield chunk
 
     async def aclose(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -37,6 +37,7 @@ _LINK = re.compile(
 _SCHEMES = frozenset(
     {"http", "https", "ftp", "javascript", "data", "mailto", "tel", "sms", "file", "vbscript", "whatsapp", "tg", "blob"}
 )
+_INVISIBLE = re.compile("[\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e007f]")
 _EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 _NUMBER = re.compile(r"(?<![\w.,])\+?\(?\d(?:[ ()./-]?\d){6,}(?!\w)")
 _FIGURE = re.compile(
@@ -182,9 +183,8 @@ def _claims(slots: Mapping[str, str], asked: Asked) -> Iterator[tuple[Ruling, st
     given = _folded(asked.prompt.document)
     usual = [word for word in spam_words().get(language(asked.locale), ()) if _folded(word) not in given]
     for text in slots.values():
-        for claim in (*asked.voice.banned_claims, *usual):
-            if claims(text, claim):
-                yield Ruling.BANNED_CLAIM, claim
+        for claim in claimed(text, (*asked.voice.banned_claims, *usual)):
+            yield Ruling.BANNED_CLAIM, claim
 
 
 def claims(text: str, claim: str) -> bool:
@@ -193,17 +193,26 @@ def claims(text: str, claim: str) -> bool:
     >>> claims("It is GUARAN\u200bTEED!", "guaranteed"), claims("unguaranteed", "guaranteed")
     (True, False)
     """
-    wanted = _folded(claim)
-    if not wanted:
+    return bool(claimed(text, (claim,)))
+
+
+def claimed(text: str, all_claims: Iterable[str]) -> list[str]:
+    """Return the claims that a text makes."""
+    folded = _folded(text)
+    return [claim for claim in all_claims if _makes(folded, _folded(claim))]
+
+
+def _makes(folded: str, wanted: str) -> bool:
+    if not wanted or wanted not in folded:
         return False
     is_spaceless = any("\u3040" <= char <= "\u9fff" or "\uac00" <= char <= "\ud7af" for char in wanted)
     pattern = re.escape(wanted) if is_spaceless else rf"(?<!\w){re.escape(wanted)}(?!\w)"
-    return re.search(pattern, _folded(text)) is not None
+    return re.search(pattern, folded) is not None
 
 
 def _folded(text: str) -> str:
     plain = unicodedata.normalize("NFKC", text).casefold()
-    return " ".join("".join(char for char in plain if unicodedata.category(char) != "Cf").split())
+    return " ".join(_INVISIBLE.sub("", plain).split())
 
 
 def _language(slots: Mapping[str, str], asked: Asked) -> Iterator[tuple[Ruling, str]]:

@@ -1,7 +1,8 @@
 """The rubric: seven criteria, what each looks at, and how they make one score from 0 to 5.
 
-Each criterion gives a mark from 0 to 1. The score is five times their weighted mean, and never more than the lowest
-``cap`` of a criterion with the mark 0: a message in the wrong language is bad however short its sentences are.
+Each criterion gives a mark from 0 to 1. The score is five times their weighted mean, and never more than any criterion
+allows: its ``cap`` at the mark 0, 5 at the mark 1, and a line between. A message in the wrong language is bad however
+short its sentences are.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from whisperer.content.generation.guardrails import claims
+from whisperer.content.generation.guardrails import claimed
 from whisperer.content.identification import is_in
 from whisperer.content.lint.words import spam_words
 from whisperer.content.locales import language
@@ -26,7 +27,7 @@ MOST = 5.0
 class Read:
     """Hold a message as it is judged: its channel and language, and its parts as they go out.
 
-    ``banned_claims``: the tenant's. ``footer``: whether an unsubscribe line at the end is to be expected.
+    ``banned_claims``: the tenant's.
     """
 
     channel: str
@@ -44,7 +45,7 @@ class Read:
         """What is read below it, as plain text: of the html, else of the text; without the footer."""
         html = self.parts.get("html")
         text = text_of(html) if html is not None else self.parts.get("text") or self.parts.get("body") or ""
-        return _FOOTER.split(text)[0].strip() if self.channel == "email" else text.strip()
+        return _without_footer(text) if self.channel == "email" else text.strip()
 
     @cached_property
     def prose(self) -> str:
@@ -62,18 +63,25 @@ class Read:
 _URL = re.compile(r"[a-z][a-z0-9+.-]{1,20}://[^\s<>\"')\]]+|\bwww\.[^\s<>\"')\]]+", re.IGNORECASE)
 _HREF = re.compile(r"<a\b[^>]*?\bhref\s*=\s*[\"']?([^\"'>\s]+)", re.IGNORECASE)
 _UNSUBSCRIBE = re.compile(r"/m/u/|unsubscribe", re.IGNORECASE)
-_FOOTER = re.compile(r"\n-- ?\n|\n[^\n]*(?:/m/u/|unsubscribe_url)[^\n]*", re.IGNORECASE)
+_RULE = re.compile(r"\n-- ?\n")
 
 _UNRESOLVED = re.compile(
     r"\{\{.*?\}\}|\{%.*?%\}|\[\[.*?\]\]|\{[A-Za-z_][\w. ]*\}|%[A-Z][A-Z_]{2,}%|%%\w+%%|\*\|\w+\|\*|<<\w+>>"
     r"|\[(?:first|last|user|your|customer|vor|nach)?[ _-]?(?:name|vorname|nombre|nom|prénom|company)\]"
-    r"|\b(?:undefined|NaN|None)\b|\bnull\b|\[object Object\]|\bNULL\b|lorem ipsum",
+    r"|\b(?-i:undefined|NaN|None|NULL)\b|(?<=[ ,])(?-i:null)(?=[,!.:])|\[object Object\]|lorem ipsum",
     re.IGNORECASE,
 )
 _GAP = re.compile(
     r"(?<=\w) +[,،、](?=\s|$)|(?:^|\n)\s*[,،]\s|\w ,\s|,\s*,|\b(?:Hi|Hello|Hallo|Hola|Bonjour|Dear|Ciao)\s+[!,:]",
     re.IGNORECASE,
 )
+
+
+def _without_footer(text: str) -> str:
+    """Return a mail without what the law wants at its end: from the rule on, or the block with the unsubscribe link,
+    whose postal address is in whatever language it is in."""
+    blocks = _RULE.split(text)[0].split("\n\n")
+    return "\n\n".join(block for block in blocks if not _UNSUBSCRIBE.search(block)).strip()
 
 
 def _personalised(read: Read) -> float:
@@ -162,7 +170,7 @@ def _tone(read: Read) -> float:
         mark -= min(0.5, 0.12 * (exclamations - 1))
     if re.search(r"[!?！？]{2,}|[$€]{2,}", text):
         mark -= 0.3
-    spam = sum(claims(text, word) for word in spam_words().get(language(read.locale), ()))
+    spam = len(claimed(text, spam_words().get(language(read.locale), ())))
     mark -= min(0.8, 0.3 * spam)
     emoji = sum(0x1F300 <= ord(char) <= 0x1FAFF for char in text)
     if emoji > 3:
@@ -182,7 +190,7 @@ _BROKEN = re.compile(
 def _guarded(read: Read) -> float:
     """0 for a banned claim, for what a model says about itself, for markup that is shown to readers."""
     whole = f"{read.head}\n{read.body}"
-    if _BROKEN.search(whole) or any(claims(whole, claim) for claim in read.banned_claims):
+    if _BROKEN.search(whole) or claimed(whole, read.banned_claims):
         return 0.0
     if re.search(r"</?(?:p|div|b|br|span|a|html)\b[^>]*>|&(?:amp|lt|gt|nbsp|quot);", whole, re.IGNORECASE):
         return 0.3

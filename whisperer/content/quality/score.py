@@ -26,6 +26,5 @@ def score(channel: str, locale: str, parts: Mapping[str, str], banned_claims: It
     marks = {criterion.name: criterion.mark(read) for criterion in RUBRIC}
     found = MOST * sum(criterion.weight * marks[criterion.name] for criterion in RUBRIC)
     for criterion in RUBRIC:
-        if marks[criterion.name] <= 0:
-            found = min(found, criterion.cap)
+        found = min(found, criterion.cap + (MOST - criterion.cap) * marks[criterion.name])
     return Score(round(found, 2), {name: round(mark, 3) for name, mark in marks.items()})
