@@ -57,6 +57,7 @@ from serve_apps.gateway.services.user_tokens import UserTokens
 from serve_apps.gateway.services.users import Users
 from tests.support.jobs_here import carried_out, jobs_here
 from tests.support.keyring import KEYRING
+from tests.support.scripted_generator import ScriptedGenerators, unbounded
 from tests.unit.serve_apps.gateway.statuses import serving
 from whisperer.access.download_links import DownloadLinks
 from whisperer.decisions.allotment import BudgetWindow
@@ -356,6 +357,8 @@ class World:
                 public_url=installation.url,
                 count=self._heard,
             ),
+            ScriptedGenerators(),  # type: ignore[arg-type]
+            unbounded(),
         )
         self.app = build(self.parts)
 

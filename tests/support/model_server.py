@@ -133,10 +133,10 @@ async def model_server(*steps: Step) -> AsyncIterator[ModelServer]:
         yield made
     finally:
         listening.close()
-        for task in [*made.tasks]:
+        serving = [*made.tasks]
+        for task in serving:
             task.cancel()
-        while made.tasks:
-            await asyncio.sleep(0.01)
+        await asyncio.gather(*serving, return_exceptions=True)
         await asyncio.sleep(0.01)  # for transports to close
 
 

@@ -1,4 +1,4 @@
-"""The messages of the demo's product, "Acme Projects": what a caller would send to `/v1/templates`, in sixteen languages.
+"""The messages of the demo's product, "Acme Projects", as a caller would send them to `/v1/templates`: in 16 languages.
 
 The words are in ``words``, one file a language. The mails' look is in ``mail.html``: one table, inline styles and
 no picture, for the sake of mail programs, and right to left where the language is.

@@ -23,12 +23,19 @@ GROWTH = 1.5
 """A rewritten text may be this much longer than the one it replaces, at least ROOM characters."""
 ROOM = 40
 
-_PIECE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
+_LIQUID = r"\{\{.*?\}\}|\{%.*?%\}"
+_INLINE_NAMES = "a|b|strong|em|i|u|span|br"
 _TAG = re.compile(
-    r"<!--.*?-->|<(?:style|script|title|mj-style|mj-attributes|mj-head)\b.*?</\w[\w-]*\s*>|<[^>]*>", re.DOTALL
+    r"<!--.*?-->|<(?:style|script|title|mj-style|mj-attributes|mj-head)\b.*?</\w[\w-]*\s*>"
+    rf"|<(?:{_LIQUID}|[^>])*>",
+    re.DOTALL | re.IGNORECASE,
 )
-_INLINE = re.compile(r"</?(?:a|b|strong|em|i|u|span|br)\b[^>]*>", re.IGNORECASE)
-_URL = re.compile(r"[a-z][a-z0-9+.-]*://\S*", re.IGNORECASE)
+_INLINE = re.compile(rf"</?(?:{_INLINE_NAMES})\b(?:{_LIQUID}|[^>])*>", re.DOTALL | re.IGNORECASE)
+_HIDDEN = re.compile(
+    rf"</?(?:{_INLINE_NAMES})\b(?:{_LIQUID}|[^>])*>|[a-z][a-z0-9+.-]*://(?:{_LIQUID}|[^\s<>])*|{_LIQUID}",
+    re.DOTALL | re.IGNORECASE,
+)
+"""What a model does not see of a text, each whole: tags inside a sentence, addresses, Liquid."""
 _FOOTER = re.compile(r"unsubscribe_url|brand\.address")
 
 
@@ -94,7 +101,7 @@ def rewritten(body: Mapping[str, Any], texts: Texts, answer: Mapping[str, str]) 
     for name, text in sorted(texts.texts.items(), key=lambda item: -item[1].start):
         source = written[text.part]
         new = _escaped(answer[name]) if _is_html(body["channel"], text.part) else answer[name]
-        written[text.part] = source[: text.start] + _restored(new, texts.private) + source[text.end :]
+        written[text.part] = source[: text.start] + texts.private.restored(new) + source[text.end :]
     locales = {key: written if canonical_locale(key) == texts.locale else kept for key, kept in body["locales"].items()}
     return {**body, "locales": locales}
 
@@ -114,15 +121,7 @@ def _hidden(text: str, private: Private) -> str:
         private.values[name] = found[0]
         return f"[[{name}]]"
 
-    for pattern in (_PIECE, _INLINE, _URL):
-        text = pattern.sub(hide, text)
-    return private.hidden(text)
-
-
-def _restored(text: str, private: Private) -> str:
-    for _ in range(3):  # a tag's own Liquid was hidden first
-        text = private.restored(text)
-    return text
+    return private.hidden(_HIDDEN.sub(hide, text))
 
 
 def _names(text: str) -> list[str]:
@@ -164,6 +163,5 @@ def _lines(source: str) -> Iterator[tuple[int, int]]:
 
 def _is_prose(text: str) -> bool:
     """Return whether there is something to rewrite: letters outside Liquid, tags and addresses."""
-    for pattern in (_PIECE, _INLINE, _URL):
-        text = pattern.sub(" ", text)
-    return sum(char.isalpha() for char in text) >= 3 and len(text) <= MAX_TEXT_CHARS
+    read = _HIDDEN.sub(" ", text)
+    return sum(char.isalpha() for char in read) >= 3 and len(text) <= MAX_TEXT_CHARS
