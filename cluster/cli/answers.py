@@ -368,6 +368,31 @@ class Linted(msgspec.Struct):
     findings: list[Found]
 
 
+class ScoreBin(msgspec.Struct):
+    """Messages with about one score."""
+
+    score: float
+    sent: int
+    engaged: int
+    rate: float
+    calibrated: float
+
+
+class ChannelQuality(msgspec.Struct):
+    """A channel's scored messages."""
+
+    channel: str
+    scored: int
+    mean: float | None
+    bins: list[ScoreBin]
+
+
+class Qualities(msgspec.Struct):
+    """Quality by channel."""
+
+    channels: list[ChannelQuality]
+
+
 class LocaleScore(msgspec.Struct):
     """A language's score, or why there is none."""
 

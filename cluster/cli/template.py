@@ -28,6 +28,7 @@ bulk.add_command(app, "templates", "template")
 app.add_typer(template_translations.app, name="translations")
 app.command()(template_writing.generate)
 app.command()(template_writing.score)
+app.command()(template_writing.quality)
 
 
 @app.command("list")

@@ -93,6 +93,31 @@ def score(
     output.say(f"Mean {found.mean:.2f} of 5")
 
 
+def quality(tenant: Tenant, data_dir: DataDir = DEFAULT_DATA_DIR, json: AsJson = False) -> None:
+    """Show how good what was sent was, by channel, and how often readers of each score opened or clicked.
+
+    Example:
+
+        whisperer template quality --tenant acme
+    """
+    with Operator(data_dir) as operator:
+        document = operator.get("tenants", tenant, "quality")
+    if json:
+        output.print_json(document)
+        return
+    found = answers.read(document, answers.Qualities)
+    for channel in found.channels:
+        mean = "" if channel.mean is None else f", mean {channel.mean:.2f} of 5"
+        output.say(f"{channel.channel}: {channel.scored} scored{mean}")
+        rows = [
+            (f"{one.score:.2f}", one.sent, one.engaged, f"{one.rate:.2%}", f"{one.calibrated:.2f}")
+            for one in channel.bins
+        ]
+        output.print_table(("score", "sent", "engaged", "expected rate", "calibrated"), rows, "")
+    if not found.channels:
+        output.say("No scored message was sent yet.")
+
+
 def _below(marks: dict[str, float]) -> str:
     """Name the criteria that cost something, the worst first."""
     costing = sorted((mark, name) for name, mark in marks.items() if mark < 0.995)

@@ -66,6 +66,7 @@ from serve_apps.gateway.services.lift_days import LiftDays
 from serve_apps.gateway.services.login import Login
 from serve_apps.gateway.services.parts import Parts
 from serve_apps.gateway.services.policies import Policies
+from serve_apps.gateway.services.quality import QualityReports
 from serve_apps.gateway.services.saved_reports import SavedReportService
 from serve_apps.gateway.services.segments import Publishing
 from serve_apps.gateway.services.signing_in import SigningIn
@@ -227,6 +228,7 @@ class Gateway:
             ),
             Generators(plane, networks(settings.delivery.open_networks)),
             asking,
+            QualityReports(jobs, warehouse),
             ingestion.unready,
         )
         api = build_api(parts)

@@ -47,6 +47,7 @@ from serve_apps.gateway.services.lift_days import LiftDays
 from serve_apps.gateway.services.login import Login
 from serve_apps.gateway.services.parts import Parts
 from serve_apps.gateway.services.policies import Policies
+from serve_apps.gateway.services.quality import QualityReports
 from serve_apps.gateway.services.saved_reports import SavedReportService
 from serve_apps.gateway.services.segments import Publishing
 from serve_apps.gateway.services.signing_in import SigningIn
@@ -359,6 +360,7 @@ class World:
             ),
             ScriptedGenerators(),  # type: ignore[arg-type]
             unbounded(),
+            QualityReports(self.jobs, str(folder / "warehouse")),
         )
         self.app = build(self.parts)
 

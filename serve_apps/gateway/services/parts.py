@@ -23,6 +23,7 @@ from serve_apps.gateway.services.inbox import Inboxes
 from serve_apps.gateway.services.lift_days import LiftDays
 from serve_apps.gateway.services.login import Login
 from serve_apps.gateway.services.policies import Policies
+from serve_apps.gateway.services.quality import QualityReports
 from serve_apps.gateway.services.saved_reports import SavedReportService
 from serve_apps.gateway.services.segments import Publishing
 from serve_apps.gateway.services.signing_in import SigningIn
@@ -62,6 +63,7 @@ class Parts:
     callbacks: Callbacks
     generators: Generators
     asking: Asking
+    quality: QualityReports
     unready: Callable[[], list[str]] = list
     """Returns why events are turned away now."""
     compiling: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
