@@ -10,34 +10,49 @@ from __future__ import annotations
 
 from actors.jobs.answers import (
     StoredAudit,
+    StoredBin,
     StoredDecision,
     StoredDelivery,
     read_audit,
+    read_bins,
     read_days,
     read_deliveries,
     read_events,
 )
 from actors.jobs.lanes import LANES, Lane
 from actors.jobs.room import Jobs, JobsCount
-from actors.jobs.tasks import DaysOfLift, DecisionAudit, Deliveries, Export, Simulation, StoredEvents, Task, UserHistory
+from actors.jobs.tasks import (
+    DaysOfLift,
+    DecisionAudit,
+    Deliveries,
+    EngagementByScore,
+    Export,
+    Simulation,
+    StoredEvents,
+    Task,
+    UserHistory,
+)
 
 __all__ = [
     "LANES",
     "DaysOfLift",
     "DecisionAudit",
     "Deliveries",
+    "EngagementByScore",
     "Export",
     "Jobs",
     "JobsCount",
     "Lane",
     "Simulation",
     "StoredAudit",
+    "StoredBin",
     "StoredDecision",
     "StoredDelivery",
     "StoredEvents",
     "Task",
     "UserHistory",
     "read_audit",
+    "read_bins",
     "read_days",
     "read_deliveries",
     "read_events",

@@ -54,6 +54,7 @@ class StoredDelivery(msgspec.Struct, kw_only=True):
     locale: str | None
     at: int
     reason: str | None
+    provenance: str | None = None
 
 
 class StoredOutcome(msgspec.Struct):
@@ -116,3 +117,18 @@ def read_days(answer: bytes) -> tuple[list[tuple[int, str, GroupTally]], int]:
     were left out."""
     rows, conflicted = _days.decode(answer)
     return [(day, group, GroupTally(*map(int, tally))) for day, group, *tally in rows], conflicted
+
+
+class StoredBin(msgspec.Struct, array_like=True):
+    """As :class:`actors.warehouse.engagement.ScoredBin`."""
+
+    channel: str
+    place: int
+    sent: int
+    engaged: int
+    total: float
+
+
+def read_bins(answer: bytes) -> list[StoredBin]:
+    """Return what :class:`actors.jobs.tasks.EngagementByScore` answers."""
+    return msgspec.msgpack.decode(answer, type=list[StoredBin])

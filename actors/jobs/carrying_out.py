@@ -14,7 +14,17 @@ from typing import Any
 
 import msgspec
 
-from actors.jobs.tasks import DaysOfLift, DecisionAudit, Deliveries, Export, Simulation, StoredEvents, Task, UserHistory
+from actors.jobs.tasks import (
+    DaysOfLift,
+    DecisionAudit,
+    Deliveries,
+    EngagementByScore,
+    Export,
+    Simulation,
+    StoredEvents,
+    Task,
+    UserHistory,
+)
 from actors.warehouse import DATASETS, StoredEvent, Warehouse
 from actors.warehouse.datasets import EVENTS
 from whisperer.ids import TenantId, UserKey
@@ -45,6 +55,10 @@ def carry_out(task: Task) -> Iterator[bytes]:
             from actors.warehouse.deliveries import page_of_deliveries
 
             yield _msgpack(page_of_deliveries(_opened(warehouse), tenant, query))
+        case EngagementByScore(warehouse, tenant, since):
+            from actors.warehouse.engagement import engagement_by_score
+
+            yield _msgpack(engagement_by_score(_opened(warehouse), tenant, since))
         case Export(task=export):
             from actors.exports.process import carry_out as write
             from actors.exports.record import encode_progress

@@ -10,7 +10,17 @@ from dataclasses import dataclass
 
 from actors.exports.record import TIME_LIMIT_S as EXPORT_TIME_LIMIT_S
 from actors.fair_queue import FairQueue
-from actors.jobs.tasks import DaysOfLift, DecisionAudit, Deliveries, Export, Simulation, StoredEvents, Task, UserHistory
+from actors.jobs.tasks import (
+    DaysOfLift,
+    DecisionAudit,
+    Deliveries,
+    EngagementByScore,
+    Export,
+    Simulation,
+    StoredEvents,
+    Task,
+    UserHistory,
+)
 from actors.simulation.record import TIME_LIMIT_S as SIMULATION_TIME_LIMIT_S
 
 MEMORY_BYTES = 768 << 20
@@ -75,6 +85,7 @@ LANES: dict[type[Task], Lane] = {
     StoredEvents: LOOK_UPS,
     UserHistory: REPORTS,
     DaysOfLift: REPORTS,
+    EngagementByScore: REPORTS,
     Deliveries: LOOK_UPS,
     Simulation: SIMULATIONS,
     Export: EXPORTS,

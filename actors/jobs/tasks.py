@@ -65,6 +65,14 @@ class Deliveries(msgspec.Struct, tag="deliveries", array_like=True, frozen=True)
     query: DeliveryQuery
 
 
+class EngagementByScore(msgspec.Struct, tag="engagement", array_like=True, frozen=True):
+    """A list of :class:`actors.warehouse.engagement.ScoredBin`, of messages from ``since`` on."""
+
+    warehouse: str
+    tenant: TenantId
+    since: int
+
+
 class Simulation(msgspec.Struct, tag="simulation", array_like=True, frozen=True):
     """A simulation, which writes its own record; no pieces."""
 
@@ -85,6 +93,6 @@ class Export(msgspec.Struct, tag="export", array_like=True, frozen=True):
         return self.task.tenant
 
 
-Task = Export | UserHistory | DecisionAudit | StoredEvents | DaysOfLift | Deliveries | Simulation
+Task = Export | UserHistory | DecisionAudit | StoredEvents | DaysOfLift | Deliveries | EngagementByScore | Simulation
 
 encode, decode = msgspec.msgpack.Encoder().encode, msgspec.msgpack.Decoder(Task).decode

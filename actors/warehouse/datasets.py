@@ -142,7 +142,8 @@ DATASETS: dict[str, Dataset] = {
             "deliveries",
             DeliveryRow,
             ("channel", "status", "reason", "provider", "detail", "content_hash", "locale"),
-            personal=("detail",),  # servers like to answer with the address
+            # Servers like to answer with the address; what a prompt says of a user has no name in it, but is theirs.
+            personal=("detail", "provenance"),
         ),
         _log("outcomes", OutcomeRow, ("kind", "detail"), personal=("detail",)),  # a clicked link may name the user
         _log("rewards", RewardRow, _OF_CHOICE, personal=()),

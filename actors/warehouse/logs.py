@@ -130,6 +130,7 @@ COLUMNS: dict[type[LogRow], tuple[Column, ...]] = {
         Column("content_hash", _TEXT, absent=""),
         Column("locale", _TEXT, absent=""),
         _AT,
+        Column("provenance", _TEXT, absent="", since=2),
     ),
     OutcomeRow: (
         *_HEAD,

@@ -368,11 +368,75 @@ class Linted(msgspec.Struct):
     findings: list[Found]
 
 
+class ScoreBin(msgspec.Struct):
+    """Messages with about one score."""
+
+    score: float
+    sent: int
+    engaged: int
+    rate: float
+    calibrated: float
+
+
+class ChannelQuality(msgspec.Struct):
+    """A channel's scored messages."""
+
+    channel: str
+    scored: int
+    mean: float | None
+    bins: list[ScoreBin]
+
+
+class Qualities(msgspec.Struct):
+    """Quality by channel."""
+
+    channels: list[ChannelQuality]
+
+
+class LocaleScore(msgspec.Struct):
+    """A language's score, or why there is none."""
+
+    locale: str
+    score: float | None = None
+    marks: dict[str, float] = {}
+    why: str | None = None
+
+
+class Scored(msgspec.Struct):
+    """A template's scores."""
+
+    mean: float
+    locales: list[LocaleScore]
+
+
+class Variant(msgspec.Struct):
+    """What a model wrote for a template; ``draft`` is None if it is not used."""
+
+    number: int
+    ruling: str
+    detail: str = ""
+    draft: str | None = None
+    texts: dict[str, str] = {}
+    score: float | None = None
+
+
+class Variants(msgspec.Struct):
+    """The variants of a template."""
+
+    variants: list[Variant]
+
+
 class Segments(msgspec.Struct):
     """What an SMS is billed as."""
 
     encoding: str
     segments: int
+
+
+class Quality(msgspec.Struct):
+    """A message's score."""
+
+    score: float
 
 
 class Preview(msgspec.Struct):
@@ -386,6 +450,7 @@ class Preview(msgspec.Struct):
     detail: str = ""
     sms: Segments | None = None
     findings: list[Found] = []
+    quality: Quality | None = None
 
 
 class ChannelAccount(msgspec.Struct):

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from cluster.cli import answers, bulk, drafting, output, template_translations
+from cluster.cli import answers, bulk, drafting, output, template_translations, template_writing
 from cluster.cli.draft_answers import Published
 from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir, TenantOption
 from cluster.cli.resources import all_pages, named, read_object, through
@@ -26,6 +26,9 @@ _OF = drafting.Drafted("template", "templates", "tips-email")
 drafting.add_commands(app, _OF)
 bulk.add_command(app, "templates", "template")
 app.add_typer(template_translations.app, name="translations")
+app.command()(template_writing.generate)
+app.command()(template_writing.score)
+app.command()(template_writing.quality)
 
 
 @app.command("list")
@@ -159,6 +162,8 @@ def preview(
         print(text)
     if found.sms is not None:
         output.say(f"-- {found.sms.segments} segment(s) of {found.sms.encoding}")
+    if found.quality is not None:
+        output.say(f"-- quality {found.quality.score:.2f} of 5")
     _show_findings(found.findings)
 
 

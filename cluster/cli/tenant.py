@@ -7,13 +7,14 @@ from typing import Annotated
 
 import typer
 
-from cluster.cli import output, tenant_environment, tenant_settings
+from cluster.cli import output, tenant_environment, tenant_generator, tenant_settings
 from cluster.cli.control import open_control_plane
 from cluster.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir
 
 app = typer.Typer(name="tenant", help="Tenants: isolated customers of this installation.", no_args_is_help=True)
 app.add_typer(tenant_environment.app, name="environment")
 app.add_typer(tenant_settings.app, name="settings")
+app.add_typer(tenant_generator.app, name="generator")
 
 
 @app.command()

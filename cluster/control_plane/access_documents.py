@@ -13,10 +13,12 @@ from cluster.control_plane.key_records import KeyInfo, NewKey
 from cluster.control_plane.people.invitations import Invitation
 from cluster.control_plane.people.members import Member
 from cluster.control_plane.people.roles import RoleInfo
+from cluster.control_plane.tenancy.generators import TenantGenerator
 from cluster.control_plane.tenancy.saved_reports import SavedReport
 from cluster.control_plane.tenancy.tenant_settings import TenantSettings
 from cluster.control_plane.tenants import Tenant
 from cluster.times import iso
+from whisperer.content.generation.settings import HIDDEN
 
 
 class KeyDocument(msgspec.Struct, kw_only=True):
@@ -106,6 +108,21 @@ class SettingsDocument(msgspec.Struct, kw_only=True):
     links_base_url: str
 
 
+class GeneratorDocument(msgspec.Struct, kw_only=True):
+    """A tenant's generator; ``api_key`` stands for the one that is stored, None if there is none."""
+
+    base_url: str
+    model: str
+    api_key: str | None
+    requests_per_minute: int
+    tokens_per_day: int
+    at_send_time: bool
+    voice: str
+    banned_claims: list[str]
+    allowed_hosts: list[str]
+    changed_at: str | None
+
+
 class SavedReportDocument(msgspec.Struct, kw_only=True):
     """A saved report; ``definition`` can be sent back as it is."""
 
@@ -192,6 +209,23 @@ def settings_document(settings: TenantSettings) -> SettingsDocument:
         brand=settings.brand,
         test_recipients=settings.test_recipients,
         links_base_url=settings.links_base_url,
+    )
+
+
+def generator_document(generator: TenantGenerator) -> GeneratorDocument:
+    """Return a generator's document."""
+    held = generator.settings
+    return GeneratorDocument(
+        base_url=held.base_url,
+        model=held.model,
+        api_key=HIDDEN if held.api_key else None,
+        requests_per_minute=held.requests_per_minute,
+        tokens_per_day=held.tokens_per_day,
+        at_send_time=held.at_send_time,
+        voice=held.voice,
+        banned_claims=list(held.banned_claims),
+        allowed_hosts=list(held.allowed_hosts),
+        changed_at=iso(generator.changed_at),
     )
 
 

@@ -40,6 +40,7 @@ from cluster.control_plane.sealing import Sealing
 from cluster.control_plane.segments import Segment, Segments, segments_of
 from cluster.control_plane.templates import Templates
 from cluster.control_plane.tenancy.environments import Environments
+from cluster.control_plane.tenancy.generators import TenantsGenerators
 from cluster.control_plane.tenancy.saved_reports import SavedReports
 from cluster.control_plane.tenancy.tenant_settings import TenantsSettings
 from cluster.control_plane.tenancy.user_secrets import UsersSecrets
@@ -70,6 +71,7 @@ class ControlPlane(
     Environments,
     TenantsSettings,
     UsersSecrets,
+    TenantsGenerators,
     ApiKeys,
     Roles,
     Members,

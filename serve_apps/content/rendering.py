@@ -14,6 +14,7 @@ one that is made again, by this process or another, has the same one.
 from __future__ import annotations
 
 import asyncio
+import zlib
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -24,10 +25,14 @@ import msgspec
 from cluster.control_plane.coupons import Ask
 from serve_apps.content.brands import Brands
 from serve_apps.content.stock import Stock
+from serve_apps.content.writing import NOTHING, Writing, Written
 from whisperer.content.blocks import Filled
 from whisperer.content.catalogue.table import ItemTable
 from whisperer.content.errors import TemplateError
-from whisperer.content.message import Answer, Rendered, RenderRequest, Wanting
+from whisperer.content.generation.record import Provenance
+from whisperer.content.generation.record import written as provenance
+from whisperer.content.message import Answer, NotRendered, Rendered, RenderRequest, Wanting
+from whisperer.content.quality.score import score
 from whisperer.content.render import not_rendered, render
 from whisperer.content.supplies import MOST_POOLS, Coupons, Supplies
 from whisperer.content.template import Template, parse_template
@@ -37,6 +42,9 @@ from whisperer.feedback.links import LinkSigner, SignedLinks
 from whisperer.feedback.references import Reference, References
 from whisperer.ids import TenantId
 from whisperer.vocabulary.reasons import Reason
+
+SAMPLED = 16
+"""A score takes about as long as rendering: one message in so many is scored, by its send key."""
 
 MAX_COMPILED = 512
 """About 0.3 MB each for a large template in five locales."""
@@ -80,6 +88,21 @@ class _Known:
     code_lengths: Mapping[str, int]
 
 
+class _Message:
+    """One request on its way to its answer."""
+
+    __slots__ = ("answer", "coupons", "known", "request", "template", "words")
+
+    def __init__(self, request: RenderRequest, template: Template | str, known: _Known, words: Written) -> None:
+        self.request = request
+        self.template = template
+        """Compiled, or why there is none."""
+        self.known = known
+        self.words = words
+        self.coupons = Coupons(known.code_lengths)
+        self.answer: Answer = Wanting(request.send_key)
+
+
 @dataclass(slots=True)
 class _Held:
     """A compiled template, the versions of its blocks, and the control plane's version when they were the newest."""
@@ -93,7 +116,12 @@ class Rendering:
     """The compiled templates of one replica, and the secret that signs its links."""
 
     def __init__(
-        self, source: TemplateSource, signer: LinkSigner, base_url: str, references: References | None = None
+        self,
+        source: TemplateSource,
+        signer: LinkSigner,
+        base_url: str,
+        references: References | None = None,
+        writing: Writing | None = None,
     ) -> None:
         self._source = source
         self._references = references
@@ -102,6 +130,7 @@ class Rendering:
         self._compiled: OrderedDict[Key, _Held] = OrderedDict()
         self._brands = Brands(source)
         self._stock = Stock(source)
+        self._writing = writing
 
     async def render(self, batch: bytes) -> bytes:
         """Render a batch: msgpack of list[RenderRequest] -> msgpack of list[Rendered | NotRendered | Wanting], in the
@@ -110,7 +139,11 @@ class Rendering:
         templates = {key: await self._template(key) for key in dict.fromkeys(map(_key, requests))}
         tenants = {request.tenant for request in requests}
         known = {tenant: await self._known(tenant, requests, templates) for tenant in tenants}
-        return await asyncio.to_thread(self._render, requests, templates, known)
+        written = [NOTHING] * len(requests)
+        if self._writing is not None and any(request.brief for request in requests):
+            brands = {tenant: of.brand for tenant, of in known.items()}
+            written = await self._writing.write(requests, [templates[_key(one)] for one in requests], brands)
+        return await asyncio.to_thread(self._render, requests, templates, known, written)
 
     async def _known(
         self, tenant: TenantId, requests: list[RenderRequest], templates: Mapping[Key, Template | str]
@@ -130,47 +163,66 @@ class Rendering:
         requests: list[RenderRequest],
         templates: Mapping[Key, Template | str],
         known: Mapping[TenantId, _Known],
+        written: list[Written],
     ) -> bytes:
-        coupons = [Coupons(known[request.tenant].code_lengths) for request in requests]
-        answers: list[Answer] = [
-            self._answer(request, templates[_key(request)], known[request.tenant], mine)
-            for request, mine in zip(requests, coupons, strict=True)
+        messages = [
+            _Message(request, templates[_key(request)], known[request.tenant], words)
+            for request, words in zip(requests, written, strict=True)
         ]
+        for message in messages:
+            self._make(message)
         for _ in range(MOST_POOLS):  # a message may ask for another pool because of a code that it got
-            waiting = [n for n, mine in enumerate(coupons) if mine.asked and isinstance(answers[n], Rendered)]
+            waiting = [one for one in messages if one.coupons.asked and isinstance(one.answer, Rendered)]
             if not waiting:
                 break
-            self._give(requests, coupons, waiting)
-            for n in waiting:
-                request, first = requests[n], answers[n]
-                again = self._answer(request, templates[_key(request)], known[request.tenant], coupons[n])
-                if isinstance(again, Rendered) and isinstance(first, Rendered):
+            self._give(waiting)
+            for one in waiting:
+                first = one.answer
+                self._make(one)
+                if isinstance(one.answer, Rendered) and isinstance(first, Rendered):
                     # Of the message with placeholders: equal texts have equal hashes, whatever their codes.
-                    again = msgspec.structs.replace(again, content_hash=first.content_hash)
-                answers[n] = again
-        for n, mine in enumerate(coupons):
-            if mine.asked and isinstance(answers[n], Rendered):
+                    one.answer = msgspec.structs.replace(one.answer, content_hash=first.content_hash)
+        for one in messages:
+            if one.coupons.asked and isinstance(one.answer, Rendered):
                 reason = f"the template takes codes from more than {MOST_POOLS} pools"
-                answers[n] = not_rendered(requests[n], Reason.TEMPLATE_FAILED, reason)
-        return _encode([self._referred(*pair) for pair in zip(answers, requests, strict=True)])
+                one.answer = not_rendered(one.request, Reason.TEMPLATE_FAILED, reason)
+        return _encode([self._finished(one) for one in messages])
 
-    def _answer(self, request: RenderRequest, template: Template | str, known: _Known, coupons: Coupons) -> Answer:
+    def _make(self, of: _Message) -> None:
+        """Make a message with a model's words, and without them if that gives none."""
+        request, template = of.request, of.template
         if isinstance(template, str):
-            return not_rendered(request, Reason.TEMPLATE_FAILED, template)
+            of.answer = not_rendered(request, Reason.TEMPLATE_FAILED, template)
+            return
         if request.recent is None and template.shows_recent:
-            return Wanting(request.send_key)
-        return render(template, request, self._links(request), known.brand, Supplies(known.catalogues, coupons))
+            of.answer = Wanting(request.send_key)
+            return
+        supplies = Supplies(of.known.catalogues, of.coupons)
+        answer = render(template, request, self._links(request), of.known.brand, supplies, of.words.slots)
+        if isinstance(answer, NotRendered) and of.words.slots and self._writing is not None:
+            of.words = self._writing.unfit(request, of.words, answer.detail)
+            answer = render(template, request, self._links(request), of.known.brand, supplies)
+        of.answer = answer
 
-    def _give(self, requests: list[RenderRequest], coupons: list[Coupons], waiting: list[int]) -> None:
+    def _finished(self, of: _Message) -> Answer:
+        """Return the answer; a message also says where its words come from and what its callbacks refer to."""
+        if not isinstance(of.answer, Rendered):
+            return of.answer
+        scored = is_scored(of.request)
+        quality = score(of.request.channel, of.answer.locale, of.answer.parts).score if scored else None
+        message = msgspec.structs.replace(of.answer, provenance=provenance(Provenance(quality, of.words.record)))
+        return self._referred(message, of.request)
+
+    def _give(self, waiting: list[_Message]) -> None:
         """Have codes given to all messages that wait for some, in one transaction a tenant."""
         asks: dict[TenantId, dict[Ask, list[Coupons]]] = {}
-        for n in waiting:
-            request, mine = requests[n], coupons[n]
+        for one in waiting:
+            request, mine = one.request, one.coupons
             for pool in sorted(mine.asked):
                 ask = Ask(pool, request.campaign, request.user_key)
                 asks.setdefault(request.tenant, {}).setdefault(ask, []).append(mine)
             mine.asked.clear()
-        now = max(requests[n].now for n in waiting)
+        now = max(one.request.now for one in waiting)
         for tenant, of_tenant in asks.items():
             for ask, given in self._source.give_codes(tenant, of_tenant, now).items():
                 for mine in of_tenant[ask]:
@@ -229,6 +281,11 @@ class Rendering:
             purpose=request.purpose,
             now=request.now,
         )
+
+
+def is_scored(request: RenderRequest) -> bool:
+    """Return whether a message's quality is looked at: each one that a model had to do with, and 1 in SAMPLED."""
+    return bool(request.brief) or zlib.crc32(request.send_key.encode()) % SAMPLED == 0
 
 
 def _key(request: RenderRequest) -> Key:

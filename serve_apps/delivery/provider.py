@@ -67,6 +67,7 @@ def receipt(
         retry_after_s=retry_after_s,
         content_hash=dispatch.content_hash,
         locale=dispatch.locale,
+        provenance=dispatch.provenance,
     )
 
 

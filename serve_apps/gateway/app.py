@@ -69,6 +69,7 @@ from serve_apps.gateway.services.lift_days import LiftDays
 from serve_apps.gateway.services.login import Login
 from serve_apps.gateway.services.parts import Parts
 from serve_apps.gateway.services.policies import Policies
+from serve_apps.gateway.services.quality import QualityReports
 from serve_apps.gateway.services.saved_reports import SavedReportService
 from serve_apps.gateway.services.segments import Publishing
 from serve_apps.gateway.services.signing_in import SigningIn
@@ -79,6 +80,9 @@ from serve_apps.gateway.services.user_tokens import UserTokens
 from serve_apps.gateway.services.users import Users
 from serve_apps.gateway.tracking.coalesce import Coalescer
 from serve_apps.gateway.tracking.endpoint import PREFIX, Ingestion, Receive, Scope, Send, route_of
+from serve_apps.generation.allowance import Allowance
+from serve_apps.generation.asking import Asking
+from serve_apps.generation.generators import Generators
 from whisperer.access.download_links import DownloadLinks
 from whisperer.delivery.dispatch import Receipt
 from whisperer.errors import UnavailableError
@@ -184,6 +188,8 @@ class Gateway:
         user_list = UserList(shards, bytes.fromhex(installation.link_secret))
         export_runs = ExportRuns(warehouse, Path(installation.data_dir) / "spool" / "exports", jobs, settings.exports)
         public_url = settings.server.public_url.rstrip("/") or installation.url
+        asking = Asking(Allowance(directory.lease, plane))
+        measures.generation = asking.counts
         parts = Parts(
             installation,
             plane,
@@ -229,6 +235,9 @@ class Gateway:
             ),
             Dispatching(plane, Called("delivery", "Delivery", "dispatch", list[Receipt], PROOF_S), limits.take),
             Stock(plane, max_bytes=PREVIEWED_BYTES),
+            Generators(plane, networks(settings.delivery.open_networks)),
+            asking,
+            QualityReports(jobs, warehouse),
             ingestion.unready,
         )
         api = build_api(parts)

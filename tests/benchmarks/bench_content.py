@@ -16,7 +16,7 @@ import msgspec
 from mjml import mjml2html
 
 from cluster.demo.templates import SITE, demo_templates
-from cluster.demo.templates.texts import LOCALES, OFFER, TIPS, Mail
+from cluster.demo.templates.texts import LOCALES, WORDS, Letter, Words
 from tests.benchmarks import report
 from tests.benchmarks.screen import table
 from whisperer.content.lint.checks import lint_template
@@ -44,9 +44,9 @@ def main() -> None:
     options = parser.parse_args()
     demo = demo_templates()
     cases: dict[str, dict[str, Any]] = {
-        "tips, MJML": _in_mjml(TIPS, f"{SITE}/projects?from=tips"),
+        "tips, MJML": _in_mjml("tips", f"{SITE}/projects?from=tips"),
         "tips, HTML": demo["tips-email"],
-        "offer, MJML": _in_mjml(OFFER, SITE + "/billing?offer={{ offer.percent | url_encode }}"),
+        "offer, MJML": _in_mjml("offer", SITE + "/billing?offer={{ offer.percent | url_encode }}"),
         "offer, HTML": demo["offer-email"],
         "SMS": demo["nudge-sms"],
     }
@@ -58,15 +58,15 @@ def main() -> None:
     report.publish("content", figures, options.json, messages=options.messages, locales=len(LOCALES), durability="none")
 
 
-def _in_mjml(words: dict[str, Mail], link: str) -> dict[str, Any]:
-    def mail(of: Mail) -> dict[str, str]:
+def _in_mjml(which: str, link: str) -> dict[str, Any]:
+    def mail(said: Words) -> dict[str, str]:
+        of: Letter = getattr(said, which)
         points = "".join(f'<mj-text><p class="point">{point}</p></mj-text>' for point in of.points)
-        filled = {
-            name: getattr(of, name) for name in ("subject", "lead", "greeting", "close", "button", "why", "unsubscribe")
-        }
+        filled = {name: getattr(of, name) for name in ("subject", "lead", "close", "button")}
+        filled |= {name: getattr(said, name) for name in ("greeting", "why", "unsubscribe")}
         return {"subject": of.subject, "html": FRAME.format(**filled, points=points, link=link)}
 
-    return {"channel": "email", "default_locale": "en", "locales": {tag: mail(words[tag]) for tag in LOCALES}}
+    return {"channel": "email", "default_locale": "en", "locales": {tag: mail(WORDS[tag]) for tag in LOCALES}}
 
 
 def _row(name: str, body: dict[str, Any], n_messages: int) -> dict[str, Any]:

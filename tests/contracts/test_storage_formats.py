@@ -1,6 +1,7 @@
 """Files written by earlier format versions stay readable, and today's writer still writes the newest of them.
 
-The journal and the warehouse's catalog are at version 1, its decisions at 2; snapshots at 3.
+The journal and the warehouse's catalog are at version 1, its decisions and deliveries at 2 (under v2 the decisions, under v4 both); snapshots
+at 3.
 
 The files under `tests/golden/storage` are never written again. A change that cannot read them needs a new format version
 and golden files of its own. To make those of a new version: ``python -m tests.contracts.test_storage_formats FOLDER``.
@@ -101,7 +102,7 @@ def log_rows(user: str, decision: str, at: int) -> list[LogRow]:
         ),
         DeliveryRow(
             *("acme", decision, f"snd_{decision}", *whose, "email", 1, "accepted", "sink", "p-1", "250 OK"),
-            *("c0ffee", "de", at + 100),
+            *("c0ffee", "de", at + 100, "", '{"quality":4.5}'),
         ),
         OutcomeRow("acme", decision, *whose, "converted", "bought", -5, at + 200),
         RewardRow("acme", decision, *whose, 3, "policy", "email", 0.75, 2_500_000, 1, True, at + 300),
@@ -257,7 +258,7 @@ def test_stored_decisions_are_read_and_go_on(golden: Path) -> None:
             **whose,
             **{"send_key": "snd_dec_1", "channel": "email", "attempt": 1, "status": "accepted", "reason": None},
             **{"provider": "sink", "provider_id": "p-1", "detail": "250 OK", "content_hash": "c0ffee", "locale": "de"},
-            **{"at": 1_767_225_600_100, **place, "index": 1},
+            **{"at": 1_767_225_600_100, "provenance": None, **place, "index": 1},
         }
     ]
     assert found["outcomes"] == [
@@ -317,7 +318,7 @@ def test_decisions_of_a_later_format_are_refused_and_never_rewritten_without_wha
 
 def test_todays_datasets_have_the_columns_folders_and_commits_of_the_stored_ones(tmp_path: Path) -> None:
     write_decisions(tmp_path)
-    stored = GOLDEN / "v2" / "decisions"
+    stored = GOLDEN / "v4" / "decisions"
     assert contents(tmp_path, "**/*").keys() == contents(stored, "**/*").keys()
     for name, dataset in DATASETS.items():
         part = "" if name == "events" else f"dataset={name}/"

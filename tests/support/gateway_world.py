@@ -53,6 +53,7 @@ from serve_apps.gateway.services.lift_days import LiftDays
 from serve_apps.gateway.services.login import Login
 from serve_apps.gateway.services.parts import Parts
 from serve_apps.gateway.services.policies import Policies
+from serve_apps.gateway.services.quality import QualityReports
 from serve_apps.gateway.services.saved_reports import SavedReportService
 from serve_apps.gateway.services.segments import Publishing
 from serve_apps.gateway.services.signing_in import SigningIn
@@ -63,6 +64,7 @@ from serve_apps.gateway.services.user_tokens import UserTokens
 from serve_apps.gateway.services.users import Users
 from tests.support.jobs_here import carried_out, jobs_here
 from tests.support.keyring import KEYRING
+from tests.support.scripted_generator import ScriptedGenerators, unbounded
 from tests.support.shared_app import SharedApp
 from tests.unit.serve_apps.gateway.statuses import serving
 from whisperer.access.download_links import DownloadLinks
@@ -391,6 +393,9 @@ class World:
             ),
             Dispatching(self.plane, self.delivery, Limits(self._lease).take),
             Stock(self.plane, poll_interval_s=0.0),
+            ScriptedGenerators(),  # type: ignore[arg-type]
+            unbounded(),
+            QualityReports(self.jobs, str(folder / "warehouse")),
         )
         self.app = SharedApp(self.parts)
 

@@ -60,18 +60,8 @@ FILTERS = (*TEXT_FILTERS, *NUMBER_FILTERS, *LIST_FILTERS, *OTHER_FILTERS, *forma
 
 VARIABLES = frozenset(
     {
-        "user",
-        "features",
-        "event",
-        "offer",
-        "recent",
-        "brand",
-        "campaign",
-        "arm",
-        "locale",
-        "dir",
-        "unsubscribe_url",
-        "now",
+        *("user", "features", "event", "offer", "recent", "brand", "campaign", "arm", "locale", "dir"),
+        *("unsubscribe_url", "now", "generated"),
     }
 )
 RECENT = "recent"

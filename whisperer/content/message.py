@@ -25,6 +25,7 @@ class RenderRequest(msgspec.Struct, array_like=True, frozen=True):
     purpose : the campaign's; `transactional` carries no unsubscribe link
     now : ms UTC
     recent : the user's latest events, newest first; None if nobody has looked, as few templates show them
+    brief : JSON of the arm's :class:`whisperer.content.generation.brief.Brief`, b"" if no model writes for it
     """
 
     send_key: SendKey
@@ -46,13 +47,15 @@ class RenderRequest(msgspec.Struct, array_like=True, frozen=True):
     purpose: str
     now: int
     recent: list[RecentEvent] | None = None
+    brief: bytes = b""
 
 
 class Rendered(msgspec.Struct, array_like=True, frozen=True, tag="rendered"):
     """Answer with a message: ``parts`` by their names, ``headers`` to add, such as List-Unsubscribe.
 
     ``content_hash``: hex of a hash over channel, locale and parts *before* links were signed, so that equal texts have
-    equal hashes. ``reference``: what providers bring back with their callbacks, "" for none.
+    equal hashes. ``reference``: what providers bring back with their callbacks, "" for none. ``provenance``: JSON of
+    where the words come from (:mod:`whisperer.content.generation.record`), b"" if there is nothing to say.
     """
 
     send_key: SendKey
@@ -61,6 +64,7 @@ class Rendered(msgspec.Struct, array_like=True, frozen=True, tag="rendered"):
     locale: str
     content_hash: str
     reference: str = ""
+    provenance: bytes = b""
 
 
 class NotRendered(msgspec.Struct, array_like=True, frozen=True, tag="not_rendered"):

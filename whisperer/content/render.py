@@ -64,6 +64,7 @@ class _UnfitError(Exception):
 
 
 NO_BRAND: Mapping[str, str] = {}
+NO_SLOTS: Mapping[str, str] = {}
 
 
 def render(
@@ -72,13 +73,15 @@ def render(
     links: LinkMaker,
     brand: Mapping[str, str] = NO_BRAND,
     supplies: Supplies | None = None,
+    generated: Mapping[str, str] = NO_SLOTS,
 ) -> Rendered | NotRendered:
     """Return the message that ``request`` asks for, or why there is none.
 
-    ``brand`` is what the tenant has set, ``supplies`` its catalogues and coupon codes.
+    ``brand`` is what the tenant has set, ``supplies`` its catalogues and coupon codes, ``generated`` what a model
+    wrote, by slot.
     """
     try:
-        return _render(template, request, links, brand, supplies or Supplies())
+        return _render(template, request, links, brand, supplies or Supplies(), generated)
     except _UnfitError as unfit:
         reason, detail = unfit.reason, unfit.detail
     except WhispererError as error:
@@ -95,7 +98,12 @@ def not_rendered(request: RenderRequest, reason: Reason, detail: str) -> NotRend
 
 
 def _render(
-    template: Template, request: RenderRequest, links: LinkMaker, brand: Mapping[str, str], supplies: Supplies
+    template: Template,
+    request: RenderRequest,
+    links: LinkMaker,
+    brand: Mapping[str, str],
+    supplies: Supplies,
+    generated: Mapping[str, str],
 ) -> Rendered:
     if template.channel != request.channel:
         message = f"the template is for {template.channel}, the arm for {request.channel}"
@@ -103,7 +111,7 @@ def _render(
     locale = lookup(request.locale, template.locales, template.default_locale)
     unsubscribe_url = "" if request.purpose == TRANSACTIONAL else links.unsubscribe()
     channel = CHANNELS[template.channel]
-    variables = variables_of(request, template.defaults, locale, unsubscribe_url, brand)
+    variables = variables_of(request, template.defaults, locale, unsubscribe_url, brand, generated)
     parts = _filled_in(template, channel, request, locale, variables, supplies)
     if template.smart_encoding:
         parts = {name: smart_encoded(text) for name, text in parts.items()}

@@ -28,11 +28,12 @@ def variables_of(
     locale: str,
     unsubscribe_url: str,
     brand: Mapping[str, str],
+    generated: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Return the variables by name.
 
     ``locale`` is the message's, not the user's; an empty ``unsubscribe_url`` leaves that variable out. ``brand`` holds
-    the tenant's settings of that name.
+    the tenant's settings of that name, ``generated`` what a model wrote, by slot.
     """
     user: dict[str, Any] = {name: _value(text) for name, text in request.traits.items()}
     for name, value in defaults.items():
@@ -47,6 +48,7 @@ def variables_of(
         "offer": _value(request.offer),
         "recent": _recent(request.recent or ()),
         "brand": dict(brand),
+        "generated": dict(generated or {}),
         "campaign": request.campaign,
         "arm": request.variant,
         "locale": locale,

@@ -48,6 +48,7 @@ class Dispatch(msgspec.Struct, array_like=True, frozen=True):
     reference : signed token that a provider brings back with its callbacks; "" if there is none
     may_be_at : the account that may have the message already, as an earlier attempt's outcome is unknown, "" if it is
         not known which; None if none has it. No other is given it.
+    provenance : where its words come from, passed on to the receipt
     """
 
     send_key: SendKey
@@ -65,6 +66,7 @@ class Dispatch(msgspec.Struct, array_like=True, frozen=True):
     decided_at: int
     reference: str = ""
     may_be_at: str | None = None
+    provenance: bytes = b""
 
 
 class Kept(msgspec.Struct, array_like=True, frozen=True):
@@ -95,3 +97,5 @@ class Receipt(msgspec.Struct, array_like=True, frozen=True):
     repeatable: bool = False
     kept: Kept | None = None
     """What provider `inbox` accepted: the record that brings this receipt puts it into the user's inbox."""
+    provenance: bytes = b""
+    """Of the message that this attempt had: JSON (:mod:`whisperer.content.generation.record`), b"" for none."""

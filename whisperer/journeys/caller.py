@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from whisperer.content.generation.brief import Brief
 from whisperer.decisions.budget import Budget
 from whisperer.eligibility.rules import Cap, QuietHours
 from whisperer.journeys.campaign import (
@@ -73,7 +74,19 @@ def _trigger(trigger: Trigger) -> dict[str, Any]:
 
 
 def _arm(arm: Arm) -> dict[str, Any]:
-    return {"id": arm.id, "channel": arm.channel, "template": arm.template, "offer": arm.offer, "cost": arm.cost}
+    brief = {} if arm.brief is None else {"generate": _brief(arm.brief)}
+    return {
+        "id": arm.id,
+        "channel": arm.channel,
+        "template": arm.template,
+        "offer": arm.offer,
+        "cost": arm.cost,
+        **brief,
+    }
+
+
+def _brief(brief: Brief) -> dict[str, Any]:
+    return {"brief": brief.text, "facts": list(brief.facts), "max_chars": brief.max_chars}
 
 
 def _cap(cap: Cap) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from whisperer.content.generation.brief import Brief
 from whisperer.decisions.budget import Budget
 from whisperer.eligibility.rules import MARKETING, Cap, QuietHours
 from whisperer.vocabulary.named import Named
@@ -78,7 +79,10 @@ class Goal(msgspec.Struct, frozen=True):
 
 
 class Arm(msgspec.Struct, frozen=True):
-    """Combine channel, template and offer. ``cost``, in the goal's unit, is subtracted from the reward if sent."""
+    """Combine channel, template and offer. ``cost``, in the goal's unit, is subtracted from the reward if sent.
+
+    ``brief``: what a model is asked to write for each message, into the template's slots; None for no model.
+    """
 
     id: str
     channel: str
@@ -86,6 +90,7 @@ class Arm(msgspec.Struct, frozen=True):
     template_version: int
     offer: dict[str, Any] | None = None
     cost: float = 0.0
+    brief: Brief | None = None
 
 
 class Campaign(msgspec.Struct, frozen=True):

@@ -63,6 +63,7 @@ class SendState(msgspec.Struct, array_like=True):
     ``unknown``: an attempt reached the provider whole but got no answer, and no later one was accepted. ``before``: how
     many of the attempts were made before the message was last brought back from the dead letters, when its schedule
     began again; attempts keep their numbers, by which the delivery application knows what it has answered.
+    ``provenance``: JSON of where the words of the newest attempt come from, b"" for none; at most 4,096 bytes.
     """
 
     send_key: SendKey
@@ -77,6 +78,7 @@ class SendState(msgspec.Struct, array_like=True):
     sent_at: int = -1
     unknown: bool = False
     before: int = 0
+    provenance: bytes = b""
 
 
 class Decision(msgspec.Struct, array_like=True):

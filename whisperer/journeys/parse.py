@@ -10,6 +10,16 @@ from __future__ import annotations
 
 from typing import Any, Literal, cast
 
+from whisperer.content.generation.brief import (
+    DEFAULT_CHARS,
+    MAX_BRIEF_CHARS,
+    MAX_CHARS,
+    MAX_FACT_CHARS,
+    MAX_FACTS,
+    MIN_CHARS,
+    Brief,
+    fact_problem,
+)
 from whisperer.decisions.budget import Budget
 from whisperer.decisions.decision import NO_SEND
 from whisperer.decisions.pacing import HOURS
@@ -36,10 +46,12 @@ from whisperer.vocabulary.channels import CHANNELS
 from whisperer.vocabulary.units import MICROS
 
 FIELDS = ("trigger", "audience", "goal", "purpose", "arms", "caps", "quiet_hours", "budget")
+ARM_FIELDS = ("id", "channel", "template", "offer", "cost", "generate")
 TRIGGERS = ("event", "segment", "schedule", "request")
 PERIODS = ("rolling", "day", "week", "month")
 SCOPES = ("campaign", "tenant", "channel")
 REWARDS = ("conversion", "revenue")
+BRIEF_FIELDS = ("brief", "facts", "max_chars")
 UNPINNED = 0
 
 
@@ -165,7 +177,7 @@ class _CampaignReader(Reader):
         return tuple(arms)
 
     def _arm(self, obj: object, at: str, taken: set[str]) -> Arm | None:
-        if (fields := self.fields(obj, at, "an arm", ("id", "channel", "template", "offer", "cost"))) is None:
+        if (fields := self.fields(obj, at, "an arm", ARM_FIELDS)) is None:
             return None
         arm_id = self.name(fields["id"], f"{at}/id") if self.has(fields, "id", at, "the arm's name") else None
         if arm_id == NO_SEND:
@@ -180,9 +192,26 @@ class _CampaignReader(Reader):
             template = self.name(fields["template"], f"{at}/template")
         offer = self.offer(fields.get("offer"), f"{at}/offer")
         cost = self.amount(fields.get("cost", 0.0), f"{at}/cost", 0, limits.MAX_AMOUNT)
+        brief = self._brief(fields.get("generate"), f"{at}/generate")
         if arm_id is None or channel is None or template is None or cost is None:
             return None
-        return Arm(arm_id, channel, template, UNPINNED, offer, cost)
+        return Arm(arm_id, channel, template, UNPINNED, offer, cost, brief)
+
+    def _brief(self, obj: object, at: str) -> Brief | None:
+        if obj is None or (fields := self.fields(obj, at, "what to generate", BRIEF_FIELDS)) is None:
+            return None
+        text = None
+        if self.has(fields, "brief", at, "what a model is to write, in your words"):
+            text = self.text(fields["brief"], f"{at}/brief", MAX_BRIEF_CHARS)
+        facts: list[str] = []
+        for index, part in enumerate(self.entries(fields.get("facts", []), f"{at}/facts", "facts", MAX_FACTS) or ()):
+            fact = self.text(part, f"{at}/facts/{index}", MAX_FACT_CHARS)
+            if fact is not None and (problem := fact_problem(fact)) is not None:
+                self.note(f"{at}/facts/{index}", "unknown_fact", problem)
+            elif fact is not None:
+                facts.append(fact)
+        most = self.whole(fields.get("max_chars", DEFAULT_CHARS), f"{at}/max_chars", MIN_CHARS, MAX_CHARS)
+        return None if text is None or most is None else Brief(text, tuple(facts), most)
 
     def _caps(self, obj: object) -> tuple[Cap, ...]:
         parts = () if obj is None else self.entries(obj, "/caps", "caps", limits.MAX_CAPS) or ()

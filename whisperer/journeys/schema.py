@@ -8,6 +8,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from whisperer.content.generation.brief import (
+    DEFAULT_CHARS,
+    MAX_BRIEF_CHARS,
+    MAX_CHARS,
+    MAX_FACT_CHARS,
+    MAX_FACTS,
+    MIN_CHARS,
+)
 from whisperer.decisions.decision import NO_SEND
 from whisperer.decisions.pacing import HOURS
 from whisperer.journeys import limits
@@ -49,6 +57,19 @@ def campaign_json_schema() -> dict[str, Any]:
             template=_NAME | {"description": "pinned to its newest version when the campaign is published"},
             offer={"type": ["object", "null"], "description": "what templates see as `offer`", "default": None},
             cost=_AMOUNT | {"default": 0, "description": "taken off the reward when it is sent, in the goal's unit"},
+            generate={"oneOf": [_reference("Brief"), {"type": "null"}], "default": None},
+        ),
+        "Brief": _object(
+            ("brief",),
+            brief={"type": "string", "minLength": 1, "maxLength": MAX_BRIEF_CHARS},
+            facts={
+                "type": "array",
+                "items": {"type": "string", "maxLength": MAX_FACT_CHARS},
+                "maxItems": MAX_FACTS,
+                "default": [],
+                "description": "values that the model may know, such as user.plan",
+            },
+            max_chars={"type": "integer", "minimum": MIN_CHARS, "maximum": MAX_CHARS, "default": DEFAULT_CHARS},
         ),
         "Cap": _cap(),
         "Budget": _budget(),

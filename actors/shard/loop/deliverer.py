@@ -383,6 +383,7 @@ def _unanswered(dispatch: Dispatch) -> Receipt:
         content_hash=dispatch.content_hash,
         locale=dispatch.locale,
         repeatable=is_repeatable(dispatch.channel),
+        provenance=dispatch.provenance,
     )
 
 
@@ -417,4 +418,5 @@ def _dispatch(request: RenderRequest, message: Rendered, decision: Decision) -> 
         decided_at=decision.chosen_at,
         reference=message.reference,
         may_be_at=decision.send.provider if decision.send and decision.send.unknown else None,
+        provenance=message.provenance,
     )

@@ -130,3 +130,26 @@ class ExperimentRow(Base):
     holdout: Mapped[float] = mapped_column(Double)
     uniform: Mapped[float] = mapped_column(Double)
     consent_default: Mapped[bool]
+
+
+class GeneratorRow(Base):
+    """The endpoint that writes a tenant's texts."""
+
+    __tablename__ = "generators"
+
+    tenant_id: Mapped[TenantId] = mapped_column(ForeignKey("tenants.id"), primary_key=True)
+    settings: Mapped[dict[str, Any]]
+    """:class:`whisperer.content.generation.settings.GeneratorSettings`, without the key."""
+    api_key: Mapped[str | None] = mapped_column(SealedText("generators.api_key"), info=SECRET)
+    changed_at: Mapped[int]
+
+
+class GeneratorUseRow(Base):
+    """What a tenant's generator used on a day; apart from the generator, because it is not configuration."""
+
+    __tablename__ = "generator_uses"
+
+    tenant_id: Mapped[TenantId] = mapped_column(ForeignKey("tenants.id"), primary_key=True)
+    day: Mapped[int] = mapped_column(primary_key=True)
+    """Days since 1970, UTC."""
+    tokens: Mapped[int]

@@ -23,7 +23,7 @@ HEADER, APPLIED = "Prefer", "Preference-Applied"
 MINIMAL = "return=minimal"
 _METHODS = ("POST", "PUT", "PATCH", "DELETE")
 _PATH = re.compile(r"/(?:v1|internal/tenants/[^/]+)/(.+)")
-_WANTED = re.compile(r"auth/.*|decisions|templates/[^/]*/(?:preview|lint)|(.*/)?bulk")
+_WANTED = re.compile(r"auth/.*|decisions|templates/[^/]*/(?:preview|lint|score)|(.*/)?bulk")
 """Calls whose answer is what they are made for."""
 _LEFT_OUT = (b"content-type", b"content-length")
 

@@ -18,7 +18,7 @@ from actors.calls.provider_states import DeliveryReport
 from actors.telemetry.measures import HistogramState
 from serve_apps.gateway.metrics.documents import InstallationStatus, TenantStatus
 from serve_apps.gateway.metrics.families import COUNTER, FAMILIES, HISTOGRAM, OTHERS, Family, Numbers
-from serve_apps.gateway.metrics.measures import ReplicaReport
+from serve_apps.gateway.metrics.measures import GATEWAY, ReplicaReport
 
 MEDIA_TYPE = CONTENT_TYPE_LATEST
 MAX_TENANTS = 1_000
@@ -37,7 +37,8 @@ def exposition(
         status.learner,
         status.map_version,
         status.n_moved,
-        replicas,
+        [report for report in replicas if report.kind == GATEWAY],
+        [report for report in replicas if report.kind != GATEWAY],
         deliveries,
     )
     registry = CollectorRegistry()

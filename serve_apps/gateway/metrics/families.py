@@ -18,10 +18,13 @@ from actors.telemetry.measures import HistogramState
 from serve_apps.gateway.metrics.documents import TenantStatus
 from serve_apps.gateway.metrics.measures import ReplicaReport
 from whisperer.delivery.breaker import BreakerState
+from whisperer.ids import TenantId
 
 OTHERS = "(others)"
 """Label for all tenants beyond the oldest thousand."""
 DONE = "done"
+TOKENS = "tokens"
+"""The name under which tokens are counted among questions (`serve_apps.generation.asking`)."""
 
 COUNTER, GAUGE, HISTOGRAM = "counter", "gauge", "histogram"
 
@@ -39,6 +42,9 @@ class Numbers:
     map_version: int
     n_moved: int
     replicas: Sequence[ReplicaReport]
+    """The gateways'."""
+    content: Sequence[ReplicaReport] = ()
+    """The content application's."""
     deliveries: Sequence[DeliveryReport] = ()
 
     @property
@@ -154,6 +160,24 @@ def _accounts(get: Callable[[AccountState], Mapping[str, float]]) -> Samples:
 def _breakers(numbers: Numbers) -> list[Sample]:
     every = _accounts(lambda account: {"": float(account.breaker != BreakerState.CLOSED)})(numbers)
     return [(labels[:3], value) for labels, value in every]
+
+
+def _generation(numbers: Numbers) -> list[Sample]:
+    return _summed(
+        ((replica.kind, numbers.labels.get(TenantId(tenant), OTHERS), what), n)
+        for replica in (*numbers.replicas, *numbers.content)
+        for tenant, what, n in replica.generation
+        if what != TOKENS
+    )
+
+
+def _generation_tokens(numbers: Numbers) -> list[Sample]:
+    return _summed(
+        ((replica.kind, numbers.labels.get(TenantId(tenant), OTHERS)), n)
+        for replica in (*numbers.replicas, *numbers.content)
+        for tenant, what, n in replica.generation
+        if what == TOKENS
+    )
 
 
 def _deprecated(numbers: Numbers) -> list[Sample]:
@@ -345,6 +369,10 @@ FAMILIES = (
            "Times that messages were told to wait for their turn.", _accounts(lambda account: account.held)),
     Family("whisperer_provider_breakers_open", GAUGE, ("tenant", "channel", "provider"),
            "Accounts that are left alone because they fail, one a replica.", _breakers),
+    Family("whisperer_generation_total", COUNTER, ("application", "tenant", "ruling"),
+           "Questions to models by what became of them.", _generation),
+    Family("whisperer_generation_tokens_total", COUNTER, ("application", "tenant"),
+           "Tokens that models used, as their endpoints count them.", _generation_tokens),
     Family("whisperer_gateway_deprecated_calls_total", COUNTER, ("replica", "route", "tenant"),
            "Calls of routes that are to go.", _deprecated),
     Family("whisperer_gateway_request_seconds", HISTOGRAM, ("replica", "route"),

@@ -20,6 +20,8 @@ from serve_apps.gateway.metrics.counts import ReplicaCounts
 
 Level = Callable[[], float]
 
+GATEWAY, CONTENT = "gateway", "content"
+
 
 class ReplicaReport(msgspec.Struct, kw_only=True):
     """Report what one replica did since it started.
@@ -35,6 +37,8 @@ class ReplicaReport(msgspec.Struct, kw_only=True):
     rejected, notices : by tenant id and label
     deprecated : calls of routes that are to go, (route, tenant id, number)
     callbacks : what became of providers' callbacks and of the events in them, (provider, fate, number)
+    kind : "gateway", or "content" for a replica of the content application, which reports nothing but ``generation``
+    generation : what became of questions to models, and what they used, (tenant id, what, number)
     """
 
     replica: str
@@ -54,14 +58,19 @@ class ReplicaReport(msgspec.Struct, kw_only=True):
     notices: dict[str, dict[str, int]]
     deprecated: list[tuple[str, str, int]] = []
     callbacks: list[tuple[str, str, int]] = []
+    kind: str = GATEWAY
+    generation: list[tuple[str, str, int]] = []
 
 
 class Measures:
     """The measures of one replica. Use from one event loop. ``levels`` (what waits, what is held) are read for each
     report."""
 
-    def __init__(self, counts: ReplicaCounts, replica: str = "") -> None:
+    def __init__(self, counts: ReplicaCounts, replica: str = "", kind: str = GATEWAY) -> None:
         self.replica = replica
+        self.kind = kind
+        self.generation: Mapping[tuple[str, str], int] = {}
+        """What became of questions to models, by (tenant id, what); whoever asks them counts."""
         self.levels: dict[str, Level] = {}
         self.jobs: Callable[[], dict[str, JobsCount]] = dict
         """By lane."""
@@ -130,6 +139,8 @@ class Measures:
             notices={tenant: dict(notices) for tenant, notices in self._counts.notices.items()},
             deprecated=[(*key, n) for key, n in self.deprecated.items()],
             callbacks=[(*key, n) for key, n in self.callbacks.items()],
+            kind=self.kind,
+            generation=[(*key, n) for key, n in self.generation.items()],
         )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from actors.calls.directory import DirectoryCalls
 from actors.calls.plain import plain, read
-from serve_apps.gateway.metrics.measures import ReplicaReport
+from serve_apps.gateway.metrics.measures import GATEWAY, ReplicaReport
 from whisperer.errors import UnavailableError
 
 EVERY_S = 2.0
@@ -23,7 +23,7 @@ class Replicas:
         self._directory = directory
         self._report = report
         self.n = 1
-        """How many reported lately."""
+        """How many gateways reported lately."""
 
     async def reports(self) -> list[ReplicaReport]:
         """Return the reports of all replicas that reported lately, or only this one's while the directory is away."""
@@ -32,7 +32,7 @@ class Replicas:
             found = read(await self._directory.exchange_reports(plain(own)), list[ReplicaReport])
         except UnavailableError:
             return [own]
-        self.n = len(found)
+        self.n = sum(report.kind == GATEWAY for report in found)
         return found
 
     async def tell_forever(self) -> None:

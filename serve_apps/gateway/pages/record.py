@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from serve_apps.gateway.services.audit import Audit, SendAudit
+from whisperer.content.generation.record import GenerationRecord
 from whisperer.ids import SendKey, UserKey
 
 T = TypeVar("T")
@@ -19,7 +20,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class SendRecord:
-    """A decision's message. ``unknown``: it was handed over, and no answer came."""
+    """A decision's message. ``unknown``: it was handed over, and no answer came. ``generation``: of its words."""
 
     send_key: SendKey
     channel: str
@@ -32,6 +33,8 @@ class SendRecord:
     locale: str
     sent_at: str | None
     unknown: bool
+    quality: float | None = None
+    generation: GenerationRecord | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,4 +132,6 @@ def _send(send: SendAudit) -> SendRecord:
         locale=send.locale or "",
         sent_at=send.sent_at,
         unknown=send.unknown,
+        quality=send.quality,
+        generation=send.generation,
     )

@@ -48,9 +48,12 @@ from serve_apps.gateway.services.exports import ExportBody
 from serve_apps.gateway.services.linting import LintBody
 from serve_apps.gateway.services.preview import PreviewBody
 from serve_apps.gateway.services.proofs import ProofBody
+from serve_apps.gateway.services.scoring import ScoreBody
 from serve_apps.gateway.services.simulations import SimulationBody
+from serve_apps.gateway.services.variants import VariantsBody
 from whisperer.access.costs import cost_of
 from whisperer.access.permissions import Permission
+from whisperer.content.generation.settings import GeneratorSettings
 from whisperer.content.schema import template_json_schema
 from whisperer.journeys.limits import NAME_PATTERN
 from whisperer.journeys.schema import campaign_json_schema
@@ -67,6 +70,9 @@ _STRUCTS: dict[str, type[msgspec.Struct]] = {
     "PreviewRequest": PreviewBody,
     "LintRequest": LintBody,
     "TestRequest": ProofBody,
+    "ScoreRequest": ScoreBody,
+    "VariantsRequest": VariantsBody,
+    "Generator": GeneratorSettings,
     "NewPolicyVersion": PolicyBody,
     "Promotion": PromotionBody,
     "Rollback": RollbackBody,

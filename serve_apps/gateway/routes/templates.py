@@ -12,7 +12,7 @@ from starlette.responses import Response
 from cluster.control_plane.documents import TemplateDocument, template_document
 from cluster.control_plane.drafts import DraftDocument
 from serve_apps.gateway.http.documented import answered, described
-from serve_apps.gateway.http.exchange import IfMatch, InvalidBodyError, answer, made_at, read_as, read_object
+from serve_apps.gateway.http.exchange import IfMatch, InvalidBodyError, answer, made_at, read_as, read_object, streamed
 from serve_apps.gateway.http.listing import Asked, Listing, of_words
 from serve_apps.gateway.http.paging import Version
 from serve_apps.gateway.http.permitted import TenantOf
@@ -22,6 +22,8 @@ from serve_apps.gateway.services.linting import LintBody, Linted, lint
 from serve_apps.gateway.services.parts import Parts
 from serve_apps.gateway.services.preview import NoPreview, Preview, PreviewBody, preview
 from serve_apps.gateway.services.proofs import Proof, ProofBody, send_proof
+from serve_apps.gateway.services.scoring import ScoreBody, Scored, score
+from serve_apps.gateway.services.variants import Variants, VariantsBody, generate, stream
 from whisperer.access.permissions import Permission
 from whisperer.content.blocks import BLOCK
 from whisperer.ids import TenantId
@@ -44,6 +46,15 @@ SHOWN = {
     "published_at": "2026-01-31T09:00:00.000Z",
     "template": EXAMPLE,
 }
+_MARKS = {
+    "personalisation": 1.0,
+    "language": 1.0,
+    "readability": 1.0,
+    "length": 1.0,
+    "links": 1.0,
+    "tone": 1.0,
+    "guardrails": 1.0,
+}
 PREVIEW = {
     "name": "tips-email",
     "version": 1,
@@ -58,6 +69,7 @@ PREVIEW = {
     "sms": None,
     "push": None,
     "findings": [],
+    "quality": {"score": 5.0, "marks": _MARKS},
 }
 PROOF = {
     "name": "tips-email",
@@ -88,6 +100,31 @@ LINTED = {
             "part": "html",
             "line": 1,
             "column": 4,
+        }
+    ],
+}
+SCORED = {
+    "name": "tips-email",
+    "version": 1,
+    "mean": 5.0,
+    "locales": [{"locale": "en", "score": 5.0, "marks": _MARKS, "why": None}],
+}
+VARIANTS = {
+    "template": "tips-email",
+    "locale": "en",
+    "texts": {"subject_1": "Hello [[value_1]]"},
+    "variants": [
+        {
+            "number": 1,
+            "ruling": "written",
+            "detail": "",
+            "draft": "tips-email-variant-1",
+            "etag": '"9f2c"',
+            "texts": {"subject_1": "Good to see you, [[value_1]]"},
+            "score": 4.8,
+            "prompt_hash": "5d41402abc4b2a76b9719d911017c592",
+            "tokens": 412,
+            "ms": 1800,
         }
     ],
 }
@@ -183,5 +220,27 @@ def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
         body = await read_as(request, LintBody)
         async with parts.compiling:
             return answer(await lint(parts, tenant_id, name, body))
+
+    @routes.post(
+        "/templates/{name}/score",
+        summary="Score a template, or one that is sent along, in all its languages; nothing is stored",
+        openapi_extra=described("ScoreRequest", {}) | answered(Scored, SCORED),
+    )
+    async def score_template(name: str, request: Request, tenant_id: Reader) -> Response:
+        body = await read_as(request, ScoreBody)
+        async with parts.compiling:
+            return answer(await score(parts, tenant_id, name, body))
+
+    @routes.post(
+        "/templates/{name}/variants",
+        summary="Have a model write variants, as drafts; as server-sent events for who accepts them",
+        openapi_extra=described("VariantsRequest", {"brief": "Shorter, and about saving time", "variants": 2})
+        | answered(Variants, VARIANTS),
+    )
+    async def write_variants(name: str, request: Request, tenant_id: Writer) -> Response:
+        body = await read_as(request, VariantsBody)
+        if "text/event-stream" in request.headers.get("accept", ""):
+            return await streamed(stream(parts, tenant_id, name, body), "text/event-stream")
+        return answer(await generate(parts, tenant_id, name, body))
 
     return routes

@@ -13,6 +13,7 @@ import msgspec
 
 from actors.jobs import StoredAudit, StoredDecision, StoredDelivery
 from cluster.times import iso
+from whisperer.content.generation.record import GenerationRecord, read
 from whisperer.decisions.decision import NO_SEND
 from whisperer.decisions.versions import parsed
 from whisperer.delivery.dispatch import Verdict
@@ -28,7 +29,11 @@ PSEUDONYM = "erased:"
 
 
 class SendAudit(msgspec.Struct, kw_only=True):
-    """A decision's message; ``unknown``: it was handed over, and no answer came."""
+    """A decision's message; ``unknown``: it was handed over, and no answer came.
+
+    ``quality``: its score by the rubric, 0 to 5; ``generation``: what a model was asked for it, what it answered, and
+    what was made of it. Both are None where nothing is known.
+    """
 
     send_key: SendKey
     channel: str
@@ -41,6 +46,8 @@ class SendAudit(msgspec.Struct, kw_only=True):
     locale: str | None
     sent_at: str | None
     unknown: bool
+    quality: float | None = None
+    generation: GenerationRecord | None = None
 
     @classmethod
     def of(cls, view: SendView) -> SendAudit:
@@ -57,6 +64,8 @@ class SendAudit(msgspec.Struct, kw_only=True):
             locale=view.locale,
             sent_at=iso(view.sent_at),
             unknown=view.unknown,
+            quality=view.quality,
+            generation=view.generation,
         )
 
 
@@ -221,6 +230,7 @@ def _send(deliveries: Sequence[StoredDelivery]) -> SendView | None:
     last = deliveries[-1]
     accepted = next((attempt for attempt in deliveries if attempt.status == Verdict.ACCEPTED), None)
     is_unknown = accepted is None and any(attempt.status == Verdict.UNKNOWN for attempt in deliveries)
+    said = read((last.provenance or "").encode())
     return SendView(
         send_key=last.send_key,
         channel=last.channel,
@@ -233,6 +243,8 @@ def _send(deliveries: Sequence[StoredDelivery]) -> SendView | None:
         locale=last.locale,
         sent_at=accepted.at if accepted else last.at if is_unknown else None,
         unknown=is_unknown,
+        quality=said.quality if said is not None else None,
+        generation=said.generation if said is not None else None,
     )
 
 

@@ -26,6 +26,7 @@ from serve_apps.gateway.services.lift_days import LiftDays
 from serve_apps.gateway.services.login import Login
 from serve_apps.gateway.services.policies import Policies
 from serve_apps.gateway.services.provider_states import ProviderStates
+from serve_apps.gateway.services.quality import QualityReports
 from serve_apps.gateway.services.saved_reports import SavedReportService
 from serve_apps.gateway.services.segments import Publishing
 from serve_apps.gateway.services.signing_in import SigningIn
@@ -33,6 +34,8 @@ from serve_apps.gateway.services.simulations import Simulations
 from serve_apps.gateway.services.user_list import UserList
 from serve_apps.gateway.services.user_tokens import UserTokens
 from serve_apps.gateway.services.users import Users
+from serve_apps.generation.asking import Asking
+from serve_apps.generation.generators import Generators
 
 
 @dataclass(slots=True)
@@ -63,6 +66,9 @@ class Parts:
     callbacks: Callbacks
     dispatching: Dispatching
     stock: Stock
+    generators: Generators
+    asking: Asking
+    quality: QualityReports
     unready: Callable[[], list[str]] = list
     """Returns why events are turned away now."""
     uploading: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))

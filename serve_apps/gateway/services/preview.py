@@ -25,6 +25,7 @@ from whisperer.content.links import PlainLinks
 from whisperer.content.lint.checks import lint_message
 from whisperer.content.lint.finding import Finding
 from whisperer.content.message import NotRendered, Rendered, RenderRequest, Wanting
+from whisperer.content.quality.score import Score, score
 from whisperer.content.recent import RecentEvent, bounded
 from whisperer.content.render import not_rendered, render
 from whisperer.content.sms_segments import sms_size
@@ -77,7 +78,8 @@ class Preview(msgspec.Struct, kw_only=True):
     """The parts and headers of a message.
 
     ``placeholders``: coupon pools whose codes only a message that is sent has; ``sizes``: bytes by part; ``sms``,
-    ``push``: of such a message alone; ``findings``: what the lint finds in the message as it is.
+    ``push``: of such a message alone; ``findings``: what the lint finds in the message as it is; ``quality``: its score
+    by the rubric of docs/quality.md.
     """
 
     name: str
@@ -93,6 +95,7 @@ class Preview(msgspec.Struct, kw_only=True):
     sms: Segments | None
     push: list[PlatformSize] | None = None
     findings: list[Finding]
+    quality: Score
 
 
 class NoPreview(msgspec.Struct, kw_only=True):
@@ -138,6 +141,7 @@ async def preview(parts: Parts, tenant: TenantId, name: str, body: PreviewBody) 
         sms=_segments(found.parts["text"]) if template.channel == "sms" else None,
         push=_platforms(found.parts) if template.channel == "push" else None,
         findings=await asyncio.to_thread(lint_message, lint_as, found.locale, found.parts, shown.brand),
+        quality=await asyncio.to_thread(score, lint_as, found.locale, found.parts),
     )
 
 

@@ -14,6 +14,7 @@ from whisperer.content.errors import TemplateError
 from whisperer.content.flaws import Flaw
 from whisperer.content.lint import contrast, images, law, links, preheader, push, size, words
 from whisperer.content.lint.finding import SEVERITIES, Finding
+from whisperer.content.lint.slots import slots
 from whisperer.content.lint.subject import Subject, of_message, of_template
 from whisperer.content.lint.supplies import Known, supplies
 from whisperer.content.lint.translations import translations
@@ -43,7 +44,7 @@ CHECKS: tuple[Check, ...] = (
 )
 """What is looked at in each message, in the order in which findings of one severity are shown."""
 REFUSING: tuple[Check, ...] = (links.links, size.too_many_tags, push.settings, push.payload)
-"""Those that may find an error. Besides them only MJML, :func:`variables` and :func:`supplies` do."""
+"""Those that may find an error. Besides them only MJML, :func:`variables`, :func:`supplies` and :func:`slots` do."""
 
 MAX_FINDINGS = 200
 MOST_OF_ONE = 40
@@ -114,6 +115,7 @@ def _of_body(
         for flaw in made.flaws if made is not None else ():
             yield _of_flaw(flaw, locale)
         yield from _checked(subject, checks)
+        yield from slots(locale, parts)
     default = canonical_locale(body.get("default_locale", DEFAULT_LOCALE)) or DEFAULT_LOCALE
     yield from translations(channel, default, locales)
 

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from whisperer.content.generation.record import MAX_BYTES
 from whisperer.delivery.dispatch import Receipt, Verdict
 from whisperer.delivery.schedule import next_attempt_at
 from whisperer.eligibility import caps, consent, suppression
@@ -71,6 +72,7 @@ def receive(tenant: Tenant, decision_id: DecisionId, receipt: Receipt, now: int)
     if receipt.status != Verdict.REFUSED:
         send.attempts += 1
         send.content_hash, send.locale = receipt.content_hash, receipt.locale
+        send.provenance = receipt.provenance[:MAX_BYTES]
     send.unknown = send.unknown or receipt.status == Verdict.UNKNOWN
     match receipt.status:
         case Verdict.ACCEPTED:

@@ -55,6 +55,7 @@ def prepare(tenant: Tenant, decision_id: DecisionId, now: int) -> RenderRequest 
         address=address,
         purpose=campaign.purpose,
         now=now,
+        brief=b"" if arm.brief is None else msgspec.json.encode(arm.brief),
     )
 
 

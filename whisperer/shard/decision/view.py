@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 
+from whisperer.content.generation.record import read
 from whisperer.decisions import context
 from whisperer.ids import bare_id
 from whisperer.journeys.engagement import Decision
@@ -83,6 +84,7 @@ def _send(decision: Decision) -> SendView | None:
     send = decision.send
     if send is None:
         return None
+    said = read(send.provenance)
     return SendView(
         send_key=send.send_key,
         channel=send.channel,
@@ -95,6 +97,8 @@ def _send(decision: Decision) -> SendView | None:
         locale=send.locale or None,
         sent_at=_time(send.sent_at),
         unknown=send.unknown,
+        quality=said.quality if said is not None else None,
+        generation=said.generation if said is not None else None,
     )
 
 

@@ -21,6 +21,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from whisperer.content.generation.record import MAX_BYTES
 from whisperer.decisions.context import NAMES
 from whisperer.decisions.decision import Choice
 from whisperer.delivery.dispatch import Receipt
@@ -80,6 +81,7 @@ class DeliveryRow(msgspec.Struct, array_like=True, frozen=True, tag=2):
     attempt : 0 for the first
     status : of the receipt, see :mod:`whisperer.delivery.dispatch`
     reason : value of :class:`whisperer.vocabulary.reasons.Reason` where this ended the decision unsent, else ""
+    provenance : of its words, JSON of :class:`whisperer.content.generation.record.Provenance`, "" for nothing to say
     """
 
     tenant: TenantId
@@ -98,6 +100,7 @@ class DeliveryRow(msgspec.Struct, array_like=True, frozen=True, tag=2):
     locale: str
     at: int
     reason: str = ""
+    provenance: str = ""
 
 
 class OutcomeRow(msgspec.Struct, array_like=True, frozen=True, tag=3):
@@ -211,6 +214,7 @@ def delivery_row(
         locale=receipt.locale,
         at=at,
         reason=reason,
+        provenance=receipt.provenance[:MAX_BYTES].decode("utf-8", "replace"),
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from whisperer.content.generation.record import GenerationRecord
 from whisperer.ids import DecisionId, SendKey, UserKey
 
 UNKNOWN = "unknown"
@@ -17,7 +18,10 @@ UNKNOWN = "unknown"
 
 
 class SendView(msgspec.Struct, kw_only=True):
-    """Show a decision's message, as :class:`whisperer.journeys.engagement.SendState`."""
+    """Show a decision's message, as :class:`whisperer.journeys.engagement.SendState`.
+
+    ``quality``: the message's score by the rubric; ``generation``: what a model had to do with its words.
+    """
 
     send_key: SendKey
     channel: str
@@ -30,6 +34,8 @@ class SendView(msgspec.Struct, kw_only=True):
     locale: str | None
     sent_at: int | None
     unknown: bool
+    quality: float | None = None
+    generation: GenerationRecord | None = None
 
 
 class OutcomeView(msgspec.Struct):

@@ -74,12 +74,21 @@ quiet = (
 )
 
 
+briefs = st.none() | st.fixed_dictionaries(
+    {"brief": st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), min_size=1, max_size=200)},
+    optional={
+        "facts": st.lists(st.sampled_from(["user.plan", "offer.percent", "features.events_7d", "arm"]), max_size=16),
+        "max_chars": st.integers(20, 2_000),
+    },
+)
+
+
 @st.composite
 def arms(draw: st.DrawFn) -> list[dict[str, Any]]:
     ids = draw(st.lists(names, min_size=1, max_size=limits.MAX_ARMS, unique=True))
     return [
         {"id": id, "channel": draw(st.sampled_from(sorted(CHANNELS))), "template": draw(names)}
-        | draw(st.fixed_dictionaries({}, optional={"offer": offers, "cost": amounts}))
+        | draw(st.fixed_dictionaries({}, optional={"offer": offers, "cost": amounts, "generate": briefs}))
         for id in ids
     ]
 

@@ -170,6 +170,17 @@ WRONG: list[tuple[dict[str, Any], tuple[str, str]]] = [
     (changed(arms=[LEAST["arms"][0] | {"cost": float("inf")}]), ("/arms/0/cost", "not_finite")),
     (changed(arms=[LEAST["arms"][0] | {"cost": 10**400}]), ("/arms/0/cost", "out_of_range")),
     (changed(arms=[LEAST["arms"][0] | {"offer": [1]}]), ("/arms/0/offer", "invalid_type")),
+    (changed(arms=[LEAST["arms"][0] | {"generate": "hi"}]), ("/arms/0/generate", "invalid_type")),
+    (changed(arms=[LEAST["arms"][0] | {"generate": {}}]), ("/arms/0/generate", "missing_field")),
+    (changed(arms=[LEAST["arms"][0] | {"generate": {"brief": "x" * 2_001}}]), ("/arms/0/generate/brief", "too_long")),
+    (
+        changed(arms=[LEAST["arms"][0] | {"generate": {"brief": "x", "facts": ["secrets.key"]}}]),
+        ("/arms/0/generate/facts/0", "unknown_fact"),
+    ),
+    (
+        changed(arms=[LEAST["arms"][0] | {"generate": {"brief": "x", "max_chars": 5}}]),
+        ("/arms/0/generate/max_chars", "out_of_range"),
+    ),
     (changed(arms=[LEAST["arms"][0] | {"offer": {"a": float("nan")}}]), ("/arms/0/offer", "not_finite")),
     (changed(arms=[LEAST["arms"][0] | {"offer": {"a": "\ud800"}}]), ("/arms/0/offer", "invalid_text")),
     (changed(arms=[LEAST["arms"][0] | {"offer": {"\ud800": 1}}]), ("/arms/0/offer", "invalid_text")),

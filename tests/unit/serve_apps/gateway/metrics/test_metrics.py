@@ -136,6 +136,7 @@ def measures(replica: str = "r1") -> Measures:
     made.called_deprecated("/v1/old", "tn_1")
     made.heard("smtp", "taken", 2)
     made.heard("smtp", "forged", 0)
+    made.generation = {("tn_1", "written"): 3, ("tn_1", "late"): 1, ("tn_1", "tokens"): 400}
     made.call_events.observe(500)
     return made
 

@@ -17,6 +17,7 @@ from cluster.control_plane.coupons import Ask
 from serve_apps.gateway.routes.catalogues import FIELDS, VALUES
 from serve_apps.gateway.routes.deliveries import EXAMPLE as DELIVERY
 from serve_apps.gateway.routes.examples import AUDIT, DECISION
+from serve_apps.gateway.routes.generator import EXAMPLE as GENERATOR
 from serve_apps.gateway.routes.templates import EXAMPLE as EMAIL
 from tests.support.gateway_world import Caller, World, view
 from tests.support.people import PASSWORD, invite, joined, member
@@ -279,6 +280,10 @@ async def mail_server(has: Prepared) -> None:
     await has.caller.ok("PUT", "/channels/email", {"provider": "smtp", "config": config})
 
 
+async def generator(has: Prepared) -> None:
+    has.world.plane.set_generator(has.tenant_id, GENERATOR | {"api_key": "sk-example"})  # pragma: allowlist secret
+
+
 async def client(has: Prepared) -> None:
     has.body["client_secret"] = has.key
 
@@ -344,6 +349,7 @@ NEEDS: list[tuple[str, Prepare]] = [
     (r"POST /v1/auth/second-factor/confirm", second_factor),
     (r"POST /v1/auth/second-factor/remove", confirmed),
     (r"POST /v1/channels/.*", mail_server),
+    (r"(GET|DELETE) /v1/settings/generator", generator),
     (r"POST /v1/auth/token", client),
     (r"POST /v1/auth/invitations/accept", invited),
     (r"POST /v1/auth/password-resets/accept", reset),

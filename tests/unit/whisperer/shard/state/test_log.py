@@ -72,14 +72,14 @@ def test_a_log_comes_back_from_a_snapshot_as_it_was() -> None:
     assert log.decode_log(b"") == {}, "snapshots of before there was a log"
 
 
-@pytest.mark.parametrize("form", [1, 2, 3])
+@pytest.mark.parametrize("form", [1, 2, 3, 4])
 def test_logs_of_every_form_are_read(form: int) -> None:
-    """The first has no scores in its decisions' rows, the second none of a version in shadow."""
+    """The first has no scores in its decisions' rows, the second none of a version in shadow, the third no provenance."""
     assert log.decode_log((GOLDEN / f"log-v{form}.msgpack").read_bytes()) == LOG
 
 
 def test_the_newest_form_of_the_log_is_written() -> None:
-    assert log.encode_log(LOG) == (GOLDEN / "log-v3.msgpack").read_bytes()
+    assert log.encode_log(LOG) == (GOLDEN / "log-v4.msgpack").read_bytes()
 
 
 @pytest.mark.parametrize("data", [b"x", b"\xc1", log.encode_log(LOG)[:-1], msgspec.msgpack.encode([[1, [[9, 2]]]])])
