@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from serve_apps.content.versions import POLL_INTERVAL_S, PlaneVersion
+from serve_apps.supplies.versions import POLL_INTERVAL_S, PlaneVersion
 from whisperer.ids import TenantId
 
 MAX_KEPT = 10_000

@@ -5,7 +5,7 @@ the control plane cannot be asked, nothing is known about any message, so the wh
 Published versions never change, so a compiled template becomes stale only when a block that it uses has a newer
 version: that is looked at whenever the control plane's version has changed, of templates with blocks alone.
 
-What a template draws on is fetched before: catalogues (:mod:`.stock`), so that nothing is asked while a message is
+What a template draws on is fetched before: catalogues (:mod:`serve_apps.supplies.stock`), so that nothing is asked while a message is
 made, and coupon codes in rounds. A message is first made with placeholders, like a preview; if it can go out and has
 some, codes are given, for all of a batch at once, and it is made again. So a message that is refused takes no code, and
 one that is made again, by this process or another, has the same one.
@@ -24,8 +24,8 @@ import msgspec
 
 from cluster.control_plane.coupons import Ask
 from serve_apps.content.brands import Brands
-from serve_apps.content.stock import Stock
 from serve_apps.content.writing import NOTHING, Writing, Written
+from serve_apps.supplies.stock import Stock
 from whisperer.content.blocks import Filled
 from whisperer.content.catalogue.table import ItemTable
 from whisperer.content.errors import TemplateError

@@ -30,7 +30,6 @@ from cluster.control_plane.identity.grants import issuer_of
 from cluster.launch.haproxy_program import client_secret
 from cluster.launch.installation import load
 from cluster.settings import networks, origins
-from serve_apps.content.stock import PREVIEWED_BYTES, Stock
 from serve_apps.delivery.sink import Sink
 from serve_apps.gateway.api import LOOPBACK
 from serve_apps.gateway.api import build as build_api
@@ -83,6 +82,7 @@ from serve_apps.gateway.tracking.endpoint import PREFIX, Ingestion, Receive, Sco
 from serve_apps.generation.allowance import Allowance
 from serve_apps.generation.asking import Asking
 from serve_apps.generation.generators import Generators
+from serve_apps.supplies.stock import PREVIEWED_BYTES, Stock
 from whisperer.access.download_links import DownloadLinks
 from whisperer.delivery.dispatch import Receipt
 from whisperer.errors import UnavailableError

@@ -29,7 +29,6 @@ from cluster.control_plane import ControlPlane
 from cluster.launch.installation import Installation
 from cluster.launch.ports import ports_of_block
 from cluster.settings import load as load_settings
-from serve_apps.content.stock import Stock
 from serve_apps.delivery.adapters import maker
 from serve_apps.delivery.attempts import AttemptFile, Attempts
 from serve_apps.delivery.deliveries import Deliveries
@@ -62,6 +61,7 @@ from serve_apps.gateway.services.sns import SnsClient
 from serve_apps.gateway.services.user_list import UserList
 from serve_apps.gateway.services.user_tokens import UserTokens
 from serve_apps.gateway.services.users import Users
+from serve_apps.supplies.stock import Stock
 from tests.support.jobs_here import carried_out, jobs_here
 from tests.support.keyring import KEYRING
 from tests.support.scripted_generator import ScriptedGenerators, unbounded

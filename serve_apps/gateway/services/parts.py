@@ -10,7 +10,6 @@ from actors.calls.directory import DirectoryCalls
 from actors.calls.shards import ShardCalls
 from cluster.control_plane import ControlPlane
 from cluster.launch.installation import Installation
-from serve_apps.content.stock import Stock
 from serve_apps.delivery.sink import Sink
 from serve_apps.gateway.http.access import Access
 from serve_apps.gateway.metrics.status import Overview
@@ -36,6 +35,7 @@ from serve_apps.gateway.services.user_tokens import UserTokens
 from serve_apps.gateway.services.users import Users
 from serve_apps.generation.asking import Asking
 from serve_apps.generation.generators import Generators
+from serve_apps.supplies.stock import Stock
 
 
 @dataclass(slots=True)

@@ -16,8 +16,8 @@ from cluster.control_plane.tenancy.tenant_settings import TenantSettings
 from serve_apps.content import rendering
 from serve_apps.content.brands import Brands
 from serve_apps.content.rendering import Rendering
-from serve_apps.content.stock import Stock
-from serve_apps.content.versions import PlaneVersion
+from serve_apps.supplies.stock import Stock
+from serve_apps.supplies.versions import PlaneVersion
 from tests.unit.whisperer.content.requests import NOW, request, template
 from whisperer.content.blocks import Block, Filled, filled_in
 from whisperer.content.message import NotRendered, Rendered, RenderRequest, Wanting

@@ -15,7 +15,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from serve_apps.content.versions import POLL_INTERVAL_S, PlaneVersion
+from serve_apps.supplies.versions import POLL_INTERVAL_S, PlaneVersion
 from whisperer.content.catalogue.table import ItemTable
 from whisperer.ids import TenantId
 
