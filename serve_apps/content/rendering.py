@@ -5,10 +5,10 @@ the control plane cannot be asked, nothing is known about any message, so the wh
 Published versions never change, so a compiled template becomes stale only when a block that it uses has a newer
 version: that is looked at whenever the control plane's version has changed, of templates with blocks alone.
 
-What a template draws on is fetched before: catalogues (:mod:`serve_apps.supplies.stock`), so that nothing is asked while a message is
-made, and coupon codes in rounds. A message is first made with placeholders, like a preview; if it can go out and has
-some, codes are given, for all of a batch at once, and it is made again. So a message that is refused takes no code, and
-one that is made again, by this process or another, has the same one.
+What a template draws on is fetched before: catalogues (:mod:`serve_apps.supplies.stock`), so that nothing is asked
+while a message is made, and coupon codes in rounds. A message is first made with placeholders, like a preview; if it
+can go out and has some, codes are given, for all of a batch at once, and it is made again. So a message that is refused
+takes no code, and one that is made again, by this process or another, has the same one.
 """
 
 from __future__ import annotations
