@@ -79,7 +79,7 @@ async def test_a_models_words_stand_in_the_slots_with_the_users_own_values_escap
 async def test_whatever_goes_wrong_the_template_speaks_for_itself_and_the_record_says_why(
     step: Step, ruling: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Writing.write, "__defaults__", (0.5,))
+    monkeypatch.setattr(Writing.write, "__defaults__", (3.0,))
     async with world(step) as here:
         (message,) = await rendered(rendering(here), asked())
         assert isinstance(message, Rendered)
@@ -147,7 +147,7 @@ async def test_over_99_of_100_messages_are_rendered_while_a_generator_fails_3_ti
 
 
 async def test_a_silent_generator_holds_a_batch_up_once_not_message_by_message(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Writing.write, "__defaults__", (0.5,))
+    monkeypatch.setattr(Writing.write, "__defaults__", (3.0,))
     async with world(Step(write=GOOD.write, before_s=30.0)) as here:
         began = time.monotonic()
         batch = [asked(n, text=f"Brief {n}") for n in range(40)]
