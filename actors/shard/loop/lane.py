@@ -17,7 +17,8 @@ from whisperer.delivery.dispatch import Receipt, Verdict
 from whisperer.ids import DecisionId, TenantId
 
 MAX_BATCH = 64
-LEAST_UNDER_WAY, MAX_UNDER_WAY = 8, 256
+LEAST_UNDER_WAY = 8
+MAX_UNDER_WAY = 256
 """Messages per lane: half as many as before whenever some are turned away, twice as many once a whole batch is taken.
 So a provider that takes none has few that wait for it."""
 TURNED_AWAY_PAUSE_S = 0.25
