@@ -46,7 +46,7 @@ class WarmUp(_Part, frozen=True):
 
     started_at: str
     """RFC 3339; days count from this moment."""
-    per_day: tuple[int, ...] = USUAL_WARM_UP
+    per_day: tuple[int, ...] = msgspec.field(default_factory=lambda: USUAL_WARM_UP)
 
     def day(self, now: float) -> int:
         """Return the day's number, 0 for the first; before it begins, too."""

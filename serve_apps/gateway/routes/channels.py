@@ -39,12 +39,12 @@ class ChannelBody(msgspec.Struct, forbid_unknown_fields=True):
     weight: int = 1
     rates: Rates | None = None
     warm_up: WarmUp | None = None
-    failover: tuple[Account, ...] = ()
+    failover: list[Account] = []
 
     @property
     def plan(self) -> Plan:
         """Return the rest of the channel."""
-        return Plan(self.name, self.weight, self.rates, self.warm_up, self.failover)
+        return Plan(self.name, self.weight, self.rates, self.warm_up, tuple(self.failover))
 
 
 SHOWN = {

@@ -343,6 +343,20 @@ def test_a_channels_secret_is_read_from_a_file_and_never_shown(acme: Cli) -> Non
     assert acme("channel", "set", "sms", "smtp", "--tenant", "acme").returncode == exit_codes.USAGE
 
 
+def test_a_channels_rates_and_further_accounts_are_read_from_a_file(acme: Cli, tmp_path: Path) -> None:
+    config = {"host": "mail.example.com", "username": "ada", "password": "hunter2", "sender": "ada@example.com"}
+    further = {"provider": "smtp", "name": "backup", "config": config}
+    plan = tmp_path / "plan.json"
+    plan.write_text(json.dumps({"rates": {"per_second": 5}, "failover": [further]}))
+    told = ("channel", "set", "email", "smtp", "--config", "-", "--plan", str(plan), "--tenant", "acme", "--json")
+    done = acme(*told, stdin=json.dumps(config))
+    assert [one["name"] for one in json.loads(done.stdout)["failover"]] == ["backup"]
+    shown = acme("channel", "show", "email", "--tenant", "acme")
+    assert re.search(r"account +backup", shown.stdout)
+    assert re.search(r"per_second +5", shown.stdout)
+    assert "hunter2" not in done.stdout + done.stderr + shown.stdout
+
+
 def test_a_report_tells_people_the_lift_with_its_interval(capsys: pytest.CaptureFixture[str]) -> None:
     lift = {
         "difference": 0.2,
