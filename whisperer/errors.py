@@ -16,6 +16,8 @@
     │   │   ├── PredicateError          whisperer.segments.errors
     │   │   ├── CampaignError           whisperer.journeys.errors
     │   │   ├── TemplateError           whisperer.content.errors
+    │   │   ├── CatalogueError          whisperer.content.catalogue.fields
+    │   │   ├── ItemsError              whisperer.content.catalogue.fields
     │   │   ├── ChannelError            whisperer.delivery.errors
     │   │   ├── PermissionsError        whisperer.access.permissions
     │   │   ├── KeySettingsError        cluster.control_plane.key_limits

@@ -170,7 +170,7 @@ def delete(
 def read_file(file: Path, most: int) -> bytes:
     """Return the content of a file, or of stdin for "-". Raises TooLargeError and RequestError."""
     try:
-        content = sys.stdin.buffer.read(most + 1) if str(file) == "-" else file.read_bytes()
+        content = sys.stdin.read(most + 1).encode() if str(file) == "-" else file.read_bytes()
     except OSError as error:
         raise RequestError(f"{file} cannot be read: {error.strerror}", code="invalid_request") from None
     if len(content) > most:

@@ -23,7 +23,7 @@ from whisperer.content.locales import formatting_locale, lookup
 from whisperer.content.message import NotRendered, Rendered, RenderRequest
 from whisperer.content.plain_text import lines, one_line, text_of
 from whisperer.content.sms_segments import smart_encoded
-from whisperer.content.supplies import NoCouponError, Supplies
+from whisperer.content.supplies import Supplies
 from whisperer.content.template import Template
 from whisperer.content.variables import variables_of
 from whisperer.errors import WhispererError
@@ -155,10 +155,9 @@ def _filled_in(
             part.template.render_with_context(context, buffer)
         except UndefinedError as error:
             raise _UnfitError(Reason.VARIABLE_MISSING, f"{error.message} is missing ({name}, {locale})") from None
-        except NoCouponError as error:
-            raise _UnfitError(Reason(error.reason), f"{error.message} ({name}, {locale})") from None
         except LiquidError as error:
-            raise _UnfitError(Reason.TEMPLATE_FAILED, f"{error.message} ({name}, {locale})") from None
+            reason = Reason(supplies.coupons.lacking or Reason.TEMPLATE_FAILED)
+            raise _UnfitError(reason, f"{error.message} ({name}, {locale})") from None
         except (ArithmeticError, ValueError, TypeError, KeyError, RecursionError) as error:
             message = f"a value does not fit its filter: {type(error).__name__} ({name}, {locale})"
             raise _UnfitError(Reason.TEMPLATE_FAILED, message) from None

@@ -18,14 +18,6 @@ MOST_POOLS = 8
 _PLACEHOLDER = "PREVIEW"
 
 
-class NoCouponError(LiquidError):
-    """Say that there is no code for this message; ``reason`` is one of the vocabulary's."""
-
-    def __init__(self, message: str, reason: str) -> None:
-        super().__init__(message, token=None)
-        self.reason = reason
-
-
 @dataclass(slots=True)
 class Coupons:
     """The codes of one message.
@@ -36,19 +28,22 @@ class Coupons:
     given : pool -> its code
     refused : pool -> why there is none: a value of ``Reason``
     asked : pools that a placeholder was written for
+    lacking : why the message cannot have a code that it asked for, "" while it can
     """
 
     lengths: Mapping[str, int] = field(default_factory=dict)
     given: dict[str, str] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
     asked: set[str] = field(default_factory=set)
+    lacking: str = ""
 
     def code(self, pool: str) -> str:
-        """Return the code to write. Raises NoCouponError, and LiquidError for a pool that there is not."""
+        """Return the code to write. Raises LiquidError if there is none, or no such pool."""
         if pool in self.given:
             return self.given[pool]
         if pool in self.refused:
-            raise NoCouponError(f"there is no code left in the coupon pool {pool}", self.refused[pool])
+            self.lacking = self.refused[pool]
+            raise LiquidError(f"there is no code left in the coupon pool {pool}", token=None)
         if pool not in self.lengths:
             raise LiquidError(f"there is no coupon pool {pool!r}", token=None)
         self.asked.add(pool)

@@ -19,6 +19,7 @@ from whisperer.content.errors import TemplateError
 from whisperer.content.links import PlainLinks
 from whisperer.content.message import NotRendered, Rendered, RenderRequest
 from whisperer.content.render import not_rendered, render
+from whisperer.content.supplies import Coupons, Supplies
 from whisperer.content.template import Template, parse_template
 from whisperer.decisions.decision import NO_SEND
 from whisperer.evaluation.bootstrap import Interval
@@ -153,8 +154,11 @@ def _power(plan: SimulationPlan, everyone: GroupTally, share: float) -> Power:
     return power(everyone, days, plan.experiment.holdout, treated, plan.detectable_lift, 1 / share)
 
 
+SIMULATED_CODE_CHARS = 12
+
+
 def renderer(plan: SimulationPlan) -> Render:
-    """Render with the plan's templates; links lead nowhere."""
+    """Render with the plan's templates; links lead nowhere, catalogues are empty, and any coupon pool has codes."""
     links = PlainLinks("https://example.com")
 
     @lru_cache(maxsize=64)
@@ -171,7 +175,8 @@ def renderer(plan: SimulationPlan) -> Render:
         template = compiled(template_place(request.template, request.template_version))
         if isinstance(template, str):
             return not_rendered(request, Reason.TEMPLATE_FAILED, template)
-        return render(template, request, links)
+        coupons = Coupons(dict.fromkeys(template.pools, SIMULATED_CODE_CHARS))
+        return render(template, request, links, supplies=Supplies(coupons=coupons, is_simulated=True))
 
     return rendered
 
