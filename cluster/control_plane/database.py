@@ -21,7 +21,7 @@ from sqlalchemy.exc import ArgumentError
 from cluster.errors import SettingsError
 
 BUSY_TIMEOUT_MS = 15_000
-HEAD_REVISION = "0009"
+HEAD_REVISION = "0012"
 _MIGRATION_LOCK = 0x57_48_49_53  # any number that nothing else in the database uses
 MIGRATIONS = Path(__file__).parent / "migrations"
 _POSTGRESQL = "postgresql"
