@@ -82,7 +82,7 @@ class Asking:
         key = f"{tenant} {settings.base_url} {settings.model} {prompt.digest}"
         began = self._clock()
         record = GenerationRecord(
-            ruling="", model=settings.model, prompt_hash=prompt.digest, prompt=prompt.text, withheld=withheld
+            ruling="", model=settings.model, prompt_hash=prompt.digest, prompt=prompt.text, withheld=list(withheld)
         )
         if may_keep and (kept := self._kept.get(key, began)) is not None:
             # Judged again: claims or hosts may have been forbidden since, and this user has other values.

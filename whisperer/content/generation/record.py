@@ -37,7 +37,7 @@ class GenerationRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     cached: bool = False
     ms: int = 0
     tokens: int = 0
-    withheld: tuple[str, ...] = ()
+    withheld: list[str] = []
 
 
 class Provenance(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -77,7 +77,7 @@ def _cut(provenance: Provenance, size: int) -> Provenance:
         output=clipped(record.output, size),
         detail=clipped(record.detail, min(size, 300)),
         model=clipped(record.model, min(size, 200)),
-        withheld=tuple(clipped(name, 100) for name in record.withheld[: min(8, size // 100)]),
+        withheld=[clipped(name, 100) for name in record.withheld[: min(8, size // 100)]],
     )
     return msgspec.structs.replace(provenance, generation=short)
 

@@ -26,6 +26,7 @@ class GeneratorError(ProblemsError):
     code = "invalid_generator"
 
 
+_Host = Annotated[str, msgspec.Meta(max_length=253)]
 _Claim = Annotated[str, msgspec.Meta(min_length=2, max_length=100)]
 
 
@@ -50,15 +51,15 @@ class GeneratorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     tokens_per_day: Annotated[int, msgspec.Meta(ge=1, le=10_000_000_000)] = 1_000_000
     at_send_time: bool = False
     voice: Annotated[str, msgspec.Meta(max_length=2_000)] = ""
-    banned_claims: Annotated[tuple[_Claim, ...], msgspec.Meta(max_length=MAX_CLAIMS)] = ()
-    allowed_hosts: Annotated[tuple[str, ...], msgspec.Meta(max_length=MAX_HOSTS)] = ()
+    banned_claims: Annotated[list[_Claim], msgspec.Meta(max_length=MAX_CLAIMS)] = []
+    allowed_hosts: Annotated[list[_Host], msgspec.Meta(max_length=MAX_HOSTS)] = []
 
     def __repr__(self) -> str:
         return f"GeneratorSettings({self.base_url!r}, {self.model!r})"  # without the key, to keep it out of logs
 
     def voice_of(self, brand: str) -> Voice:
         """Return the voice for prompts, of a tenant whose brand has this name."""
-        return Voice(brand, self.voice, self.banned_claims, frozenset(self.allowed_hosts))
+        return Voice(brand, self.voice, tuple(self.banned_claims), frozenset(self.allowed_hosts))
 
 
 def read_generator(body: Any, held: GeneratorSettings | None = None) -> GeneratorSettings:

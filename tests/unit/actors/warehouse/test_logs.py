@@ -74,7 +74,7 @@ def test_a_decision_comes_back_with_every_field_and_all_that_followed(blobs: Blo
     stored = found["deliveries"][1]
     assert {name: stored[name] for name in DeliveryRow.__struct_fields__} == {
         **{name: getattr(delivery("u:zoë", at=NEXT_DAY, attempt=1), name) for name in DeliveryRow.__struct_fields__},
-        "reason": None,
+        **{"reason": None, "provenance": None},
     }
     (converted,) = found["outcomes"]
     assert (converted["kind"], converted["detail"], converted["value_micros"]) == ("converted", "bought", -5)

@@ -17,6 +17,7 @@ from tests.support.people import joined
 
 OLD, NEW = bytes([1]) * KEY_BYTES, bytes([2]) * KEY_BYTES
 PASSWORD = "correct horse battery staple"
+GENERATOR = {"base_url": "https://llm.example.com/v1", "model": "writer", "api_key": PASSWORD}
 MAIL = {"host": "mail.example.com", "sender": "ada@example.com", "username": "ada", "password": PASSWORD}
 
 
@@ -25,6 +26,7 @@ def fill(plane: ControlPlane) -> dict[str, Any]:
     tenant = plane.create_tenant("acme")
     further = {"failover": [{"provider": "smtp", "name": "backup", "config": MAIL}]}
     config = plane.set_channel("acme", "email", "smtp", MAIL, further).config
+    plane.set_generator("acme", GENERATOR)
     client_secret = "a client's secret"
     plane.add_issuer("acme", "https://id.example.com", client_id="us", client_secret=client_secret)
     person = joined(plane, tenant.id, "ada@example.com", "owner")
@@ -42,6 +44,7 @@ def read(plane: ControlPlane) -> list[Any]:
     return [
         channel.config,
         channel.plan.failover[0].config,
+        plane.generator("acme"),
         plane.list_issuers("acme")[0].client_secret,
         plane.user_secrets("acme"),
         plane.sign(Use.ACCESS, {"sub": "ada"}, issuer="https://here.example", life_s=60)[:20],

@@ -36,6 +36,7 @@ from serve_apps.gateway.services.profile import TimelineEntry, TraitsHeld, UserP
 from serve_apps.gateway.services.report import ArmTotals, GroupResult, LiftDocument, SampleRatioDocument
 from tests.unit.serve_apps.gateway.pages.documents import NOW
 from whisperer.content.lint.finding import Finding
+from whisperer.content.quality.score import score
 from whisperer.decisions.context import NAMES
 from whisperer.ids import DecisionId
 from whisperer.models.guardrails import VersionTally
@@ -614,6 +615,7 @@ def template(**more: Any) -> TemplatePage:
         sizes={part: len(text) for part, text in parts.items()},
         sms=None,
         findings=[],
+        quality=score("email", "en", parts),
     )
     found = Finding(
         severity="warning",

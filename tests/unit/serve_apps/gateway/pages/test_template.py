@@ -24,6 +24,8 @@ def test_the_parts_the_findings_and_the_languages_are_there() -> None:
     assert "Hello Ada" in read
     assert "http://x is not over https" in read
     assert "en html 1:4" in read
+    assert "Quality 5.00" in read or "of 5, as shown" in read
+    assert "whisperer template generate tips-email --tenant demo" in read
     options = [attributes for tag, attributes in Outline(html).tags if tag == "option"]
     assert [one["value"] for one in options] == ["", "en", "de", "ar"]
     assert [one["value"] for one in options if "selected" in one] == ["de"]

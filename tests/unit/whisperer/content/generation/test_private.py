@@ -62,7 +62,7 @@ def test_what_was_hidden_comes_back_and_nothing_else(values: dict[str, str]) -> 
 
 @pytest.mark.parametrize("text", ["", "é" * 9_000, '"\\' * 9_000, "\x01" * 9_000, "日本" * 4_000])
 def test_a_record_is_bounded_and_is_read_again(text: str) -> None:
-    record = GenerationRecord("written", text, text, "ab", text, text, withheld=(text,) * 20)
+    record = GenerationRecord("written", text, text, "ab", text, text, withheld=[text] * 20)
     data = written(Provenance(4.2, record))
     assert len(data) <= MAX_BYTES
     found = read(data)
