@@ -33,6 +33,7 @@ from serve_apps.gateway.routes import (
     simulations,
     sink,
     templates,
+    translations,
     user_tokens,
     users,
 )
@@ -53,6 +54,7 @@ RESOURCES = (
     simulations,
     campaigns,
     templates,
+    translations,
     channels,
     experiment,
     policies,

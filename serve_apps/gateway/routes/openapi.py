@@ -40,6 +40,7 @@ from serve_apps.gateway.routes.reports import NewReportBody, ReportBody
 from serve_apps.gateway.routes.reviews import ReviewDecisionBody
 from serve_apps.gateway.routes.roles import NewRoleBody, RoleBody
 from serve_apps.gateway.routes.settings import SettingsBody, UserSecretBody
+from serve_apps.gateway.routes.translations import Translations
 from serve_apps.gateway.routes.user_tokens import UserTokenBody
 from serve_apps.gateway.routes.users import ConsentBody
 from serve_apps.gateway.services.exports import ExportBody
@@ -65,6 +66,7 @@ _STRUCTS: dict[str, type[msgspec.Struct]] = {
     "PreviewRequest": PreviewBody,
     "LintRequest": LintBody,
     "TestRequest": ProofBody,
+    "Translations": Translations,
     "NewPolicyVersion": PolicyBody,
     "Promotion": PromotionBody,
     "Rollback": RollbackBody,
