@@ -31,7 +31,9 @@ class Content:
         configure_logs(installation_path, "content")
         plane = ControlPlane(settings.control_plane.url, migrated=True)
         secret = bytes.fromhex(installation.link_secret)
-        self._rendering = Rendering(plane, LinkSigner(secret), installation.public_url, References(secret))
+        self._rendering = Rendering(
+            plane, LinkSigner(secret), installation.public_url, References(secret), secret=secret
+        )
 
     async def render(self, batch: bytes) -> bytes:
         """Render a batch: msgpack of list[RenderRequest] -> msgpack of list[Rendered | NotRendered], in the same

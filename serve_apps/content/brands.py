@@ -1,4 +1,4 @@
-"""Knows the brands of the tenants whose messages are rendered here.
+"""Knows the brands of the tenants whose messages are rendered here, and under which address their links lead.
 
 A brand is kept until the control plane's version changes, which is looked at when something is to be rendered, at most
 every `POLL_INTERVAL_S`. If the control plane does not answer, what is known stays; what is not known raises, so nothing
@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from actors.telemetry.logs import Seldom
 from whisperer.ids import TenantId
@@ -19,6 +19,14 @@ from whisperer.ids import TenantId
 POLL_INTERVAL_S = 0.5
 LOOK_PATIENCE_S = 1.0
 MAX_KEPT = 10_000
+
+
+class Brand(NamedTuple):
+    """What templates know as ``brand``, and the address of links; "" for the installation's own."""
+
+    values: Mapping[str, str]
+    links_base_url: str
+
 
 _log = logging.getLogger(__name__)
 
@@ -37,13 +45,13 @@ class Brands:
     def __init__(self, plane: Plane, *, poll_interval_s: float = POLL_INTERVAL_S) -> None:
         self._plane = plane
         self._poll_interval_s = poll_interval_s
-        self._kept: OrderedDict[TenantId, tuple[int, Mapping[str, str]]] = OrderedDict()
+        self._kept: OrderedDict[TenantId, tuple[int, Brand]] = OrderedDict()
         self._version = -1
         self._looked_at = float("-inf")
         self._looking: asyncio.Task[None] | None = None
         self._seldom = Seldom(_log)
 
-    async def of(self, tenant: TenantId) -> Mapping[str, str]:
+    async def of(self, tenant: TenantId) -> Brand:
         """Return a tenant's brand. Raises whatever the control plane raised if the brand is not known yet."""
         await self._look()
         version, held = self._version, self._kept.get(tenant)
@@ -55,11 +63,12 @@ class Brands:
             if held is None:
                 raise
             return held[1]
-        self._kept[tenant] = (version, settings.brand)
+        found = Brand(dict(settings.brand), settings.links_base_url)
+        self._kept[tenant] = (version, found)
         self._kept.move_to_end(tenant)
         while len(self._kept) > MAX_KEPT:
             self._kept.popitem(last=False)
-        return dict(settings.brand)
+        return found
 
     async def version(self) -> int:
         """Return the control plane's version as it was last seen; -1 if it was never."""

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import msgspec
 
-from serve_apps.content.brands import Brands
+from cluster.control_plane import ShortLink
+from serve_apps.content.brands import Brand, Brands
 from whisperer.content.blocks import Filled
 from whisperer.content.errors import TemplateError
 from whisperer.content.message import NotRendered, Rendered, RenderRequest
@@ -26,6 +28,7 @@ from whisperer.eligibility.suppression import address_hash
 from whisperer.errors import NotFoundError
 from whisperer.feedback.links import LinkSigner, SignedLinks
 from whisperer.feedback.references import Reference, References
+from whisperer.feedback.short_links import CodedLinks, expires_at, is_same
 from whisperer.ids import TenantId
 from whisperer.vocabulary.reasons import Reason
 
@@ -51,6 +54,9 @@ class TemplateSource(Protocol):
     def block_versions(self, tenant: str) -> dict[str, int]:
         """Return the newest version of each block."""
 
+    def keep_short_links(self, links: Sequence[ShortLink], now: int) -> dict[str, str]:
+        """Keep short links; return code -> the token that it stands for."""
+
     def version(self) -> int: ...
 
     def tenant_settings(self, tenant: str) -> Any:
@@ -70,12 +76,19 @@ class Rendering:
     """The compiled templates of one replica, and the secret that signs its links."""
 
     def __init__(
-        self, source: TemplateSource, signer: LinkSigner, base_url: str, references: References | None = None
+        self,
+        source: TemplateSource,
+        signer: LinkSigner,
+        base_url: str,
+        references: References | None = None,
+        *,
+        secret: bytes = b"",
     ) -> None:
         self._source = source
         self._references = references
         self._signer = signer
         self._base_url = base_url
+        self._secret = secret
         self._compiled: OrderedDict[Key, _Held] = OrderedDict()
         self._brands = Brands(source)
 
@@ -91,17 +104,46 @@ class Rendering:
         self,
         requests: list[RenderRequest],
         templates: Mapping[Key, Template | str],
-        brands: Mapping[TenantId, Mapping[str, str]],
+        brands: Mapping[TenantId, Brand],
     ) -> bytes:
         answers: list[Rendered | NotRendered] = []
-        for request in requests:
+        coded: dict[int, CodedLinks] = {}
+        for place, request in enumerate(requests):
             template = templates[_key(request)]
             if isinstance(template, str):
                 answers.append(not_rendered(request, Reason.TEMPLATE_FAILED, template))
             else:
-                message = render(template, request, self._links(request), brands[request.tenant])
-                answers.append(self._referred(message, request))
-        return _encode(answers)
+                brand = brands[request.tenant]
+                links = self._links(request, brand)
+                answers.append(render(template, request, links, brand.values))
+                if isinstance(links, CodedLinks) and links.made:
+                    coded[place] = links
+        for place in self._not_kept(coded, requests):
+            request, template = requests[place], templates[_key(requests[place])]
+            assert isinstance(template, Template)
+            brand = brands[request.tenant]
+            answers[place] = render(template, request, self._links(request, brand, is_short=False), brand.values)
+        return _encode([self._referred(one, request) for one, request in zip(answers, requests, strict=True)])
+
+    def _not_kept(self, coded: Mapping[int, CodedLinks], requests: list[RenderRequest]) -> list[int]:
+        """Keep the short links of a batch; return the messages of which another has a code already.
+
+        Raises what the control plane raises: nothing with a link that leads nowhere goes out.
+        """
+        if not coded:
+            return []
+        now = max(requests[place].now for place in coded)
+        rows = [
+            ShortLink(code, requests[place].tenant, requests[place].user_key, token, expires_at(requests[place].now))
+            for place, links in coded.items()
+            for code, token in links.made.items()
+        ]
+        kept = self._source.keep_short_links(rows, now)
+        return [
+            place
+            for place, links in coded.items()
+            if any(not is_same(self._signer, token, kept[code], now) for code, token in links.made.items())
+        ]
 
     async def _template(self, key: Key) -> Template | str:
         """Return the compiled template, or why there is none."""
@@ -142,10 +184,13 @@ class Rendering:
         made = Reference(request.tenant, request.user_key, request.decision_id, request.channel, stop)
         return msgspec.structs.replace(answer, reference=self._references.make(made))
 
-    def _links(self, request: RenderRequest) -> SignedLinks:
-        return SignedLinks(
+    def _links(self, request: RenderRequest, brand: Brand, *, is_short: bool = True) -> SignedLinks:
+        """Return what makes a message's links: short ones in an SMS of a tenant that has an address for them."""
+        base_url = brand.links_base_url or self._base_url
+        make = partial(CodedLinks, secret=self._secret) if is_short and self._shortens(request, brand) else SignedLinks
+        return make(
             self._signer,
-            self._base_url,
+            base_url,
             tenant=request.tenant,
             user_key=request.user_key,
             decision_id=request.decision_id,
@@ -153,6 +198,9 @@ class Rendering:
             purpose=request.purpose,
             now=request.now,
         )
+
+    def _shortens(self, request: RenderRequest, brand: Brand) -> bool:
+        return bool(self._secret and brand.links_base_url) and request.channel == "sms"
 
 
 def _key(request: RenderRequest) -> Key:

@@ -167,7 +167,7 @@ class Gateway:
             Path(installation.data_dir) / "spool" / "jobs", with_memory(settings.jobs.memory_mib << 20)
         )
         measures.jobs = jobs.counts
-        users = Users(shards, sink, jobs, warehouse)
+        users = Users(shards, sink, jobs, warehouse, plane.forget_short_links)
         spool = str(Path(installation.data_dir) / "spool" / "models")
         store = ArtifactStore(settings.models.uri, Path(spool))
         decisions = DecisionQueries(shards, users, jobs, warehouse)
@@ -230,7 +230,13 @@ class Gateway:
             ingestion.unready,
         )
         api = build_api(parts)
-        links.install(api, LinkSigner(bytes.fromhex(installation.link_secret)), Outcomes(shards).record, vouched)
+        links.install(
+            api,
+            LinkSigner(bytes.fromhex(installation.link_secret)),
+            Outcomes(shards).record,
+            vouched,
+            token_of=plane.short_link,
+        )
         self._api = CrossOrigin(
             EndsWithItsCaller(
                 Paced(

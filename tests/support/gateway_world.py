@@ -322,7 +322,7 @@ class World:
         counts = ReplicaCounts(10)
         overview = Overview(self.shards, self.learner, self.plane, counts)
         publishing = Publishing(self.plane, self.shards, overview, str(folder / "models"))
-        users = Users(self.shards, self.sink, self.jobs, str(folder / "warehouse"))
+        users = Users(self.shards, self.sink, self.jobs, str(folder / "warehouse"), self.plane.forget_short_links)
         decisions = DecisionQueries(self.shards, users, self.jobs, str(folder / "warehouse"))
         campaigns = CampaignService(self.plane, publishing, overview)
         lift_days = LiftDays(self.plane, self.jobs, str(folder / "warehouse"))

@@ -150,7 +150,7 @@ def _read_1(root: Element) -> dict[str, Any]:
     file = _only(root, f"{_V1}file")
     texts: dict[str, dict[str, str]] = {}
     for unit in file.iter(f"{_V1}trans-unit"):
-        part = unit.get("resname") or unit.get("id", "")
+        part = unit.get("resname", "") or unit.get("id", "")
         source, target = unit.find(f"{_V1}source"), unit.find(f"{_V1}target")
         said = _flat(source, {}, part) if source is not None else ""
         meant = _flat(target, {}, part) if target is not None else ""

@@ -25,7 +25,7 @@ from cluster.control_plane.models.published import (
     SegmentRow,
     TemplateRow,
 )
-from cluster.control_plane.models.records import AuditHeadRow, AuditRow, ChangeRow, MetaRow, ReplayRow
+from cluster.control_plane.models.records import AuditHeadRow, AuditRow, ChangeRow, MetaRow, ReplayRow, ShortLinkRow
 from cluster.control_plane.models.tenancy import (
     ApiKeyRow,
     ChannelRow,
@@ -63,6 +63,7 @@ __all__ = [
     "RoleRow",
     "SavedReportRow",
     "SegmentRow",
+    "ShortLinkRow",
     "SigningKeyRow",
     "TemplateRow",
     "TenantRow",

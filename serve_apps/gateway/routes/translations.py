@@ -26,6 +26,7 @@ from whisperer.ids import TenantId
 
 MAX_BYTES = 2 << 20
 
+_LIVE: Any = EXAMPLE["locales"]
 _TEXT = {"source": "Hello {{ user.name }}", "target": "Hallo {{ user.name }}"}
 _TIPS = {"source": "Three tips to begin with: https://example.com", "target": "Drei Tipps: https://example.com"}
 DOCUMENT = {"template": "tips-email", "source": "en", "target": "de", "texts": {"subject": _TEXT, "text": _TIPS}}
@@ -149,7 +150,7 @@ _IMPORTED = {
         "etag": '"tips-email.draft.51ab"',
         "content": {
             **EXAMPLE,
-            "locales": {**EXAMPLE["locales"], "de": {"subject": _TEXT["target"], "text": _TIPS["target"]}},
+            "locales": {**_LIVE, "de": {"subject": _TEXT["target"], "text": _TIPS["target"]}},
         },
         "live": 1,
         "created_at": "2026-01-31T09:00:00.000Z",

@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any
 
 import msgspec
@@ -29,12 +30,16 @@ from whisperer.content.render import not_rendered, render
 from whisperer.content.sms_segments import sms_size
 from whisperer.content.template import parse_template
 from whisperer.eligibility.rules import MARKETING
+from whisperer.feedback.links import LinkSigner, SignedLinks
+from whisperer.feedback.short_links import CodedLinks
 from whisperer.ids import DecisionId, SendKey, TenantId, UserKey, known_key
 from whisperer.vocabulary.inapp import Unfit
 from whisperer.vocabulary.push import MOST_BYTES, Platform, push_sizes, read_push
 from whisperer.vocabulary.reasons import Reason
 
 _Text = Annotated[str, msgspec.Meta(max_length=200)]
+
+_NO_SECRET = bytes(32)
 
 
 class PreviewBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -109,6 +114,8 @@ class Shown:
     brand: Mapping[str, str]
     user_key: UserKey
     rendered: Rendered | NotRendered
+    as_sent: Rendered | None = None
+    """Of an SMS: with links as long as they will be."""
 
 
 async def preview(parts: Parts, tenant: TenantId, name: str, body: PreviewBody) -> Preview | NoPreview:
@@ -127,7 +134,7 @@ async def preview(parts: Parts, tenant: TenantId, name: str, body: PreviewBody) 
         headers=found.headers,
         content_hash=found.content_hash,
         sizes={part: len(text.encode()) for part, text in found.parts.items()},
-        sms=_segments(found.parts["text"]) if template.channel == "sms" else None,
+        sms=None if shown.as_sent is None else _segments(shown.as_sent.parts["text"]),
         push=_platforms(found.parts) if template.channel == "push" else None,
         findings=await asyncio.to_thread(lint_message, lint_as, found.locale, found.parts, shown.brand),
     )
@@ -174,17 +181,37 @@ async def show(parts: Parts, tenant: TenantId, name: str, body: PreviewBody) -> 
         now=time.time_ns() // 1_000_000,
     )
     links = PlainLinks(parts.installation.public_url)
-    brand = (await asyncio.to_thread(parts.plane.tenant_settings, tenant)).brand
+    settings = await asyncio.to_thread(parts.plane.tenant_settings, tenant)
+    brand = settings.brand
 
-    def rendered() -> Rendered | NotRendered:
+    def rendered() -> tuple[Rendered | NotRendered, Rendered | None]:
         try:
             parsed = parse_template(parts.plane.filled_template(tenant, template.body).body)
         except TemplateError as error:
-            return not_rendered(request, Reason.TEMPLATE_FAILED, error.message)
-        return render(parsed, request, links, brand)
+            return not_rendered(request, Reason.TEMPLATE_FAILED, error.message), None
+        made = render(parsed, request, links, brand)
+        if template.channel != "sms" or isinstance(made, NotRendered):
+            return made, None
+        as_sent = render(parsed, request, _links_as_sent(request, settings.links_base_url, parts.public_url), brand)
+        return (as_sent, None) if isinstance(as_sent, NotRendered) else (made, as_sent)
 
     found = await asyncio.to_thread(rendered)
-    return Shown(template, brand, key, found)
+    return Shown(template, brand, key, *found)
+
+
+def _links_as_sent(request: RenderRequest, own_url: str, public_url: str) -> SignedLinks:
+    """Return links that lead nowhere, and are as long as those of the message that will be sent."""
+    make = partial(CodedLinks, secret=_NO_SECRET) if own_url else SignedLinks
+    return make(
+        LinkSigner(_NO_SECRET),
+        own_url or public_url,
+        tenant=request.tenant,
+        user_key=request.user_key,
+        decision_id=DecisionId("dec_" + "0" * 26),
+        channel=request.channel,
+        purpose=request.purpose,
+        now=request.now,
+    )
 
 
 def _platforms(parts: dict[str, str]) -> list[PlatformSize]:

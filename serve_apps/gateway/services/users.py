@@ -65,14 +65,19 @@ Ask = Callable[[TenantId, Partition, UserKey], Awaitable[Led | None]]
 """Asks the home of a key's partition where it leads."""
 
 
+ForgetLinks = Callable[[TenantId, list[UserKey]], None]
+"""Deletes the short links of messages to users; blocks."""
+
+
 class Users:
     """Questions about users. ``warehouse``: its URI."""
 
-    def __init__(self, shards: ShardCalls, sink: Sink, jobs: Jobs, warehouse: str) -> None:
+    def __init__(self, shards: ShardCalls, sink: Sink, jobs: Jobs, warehouse: str, forget_links: ForgetLinks) -> None:
         self._shards = shards
         self._sink = sink
         self._jobs = jobs
         self._warehouse = warehouse
+        self._forget_links = forget_links
 
     async def show(
         self,
@@ -160,6 +165,7 @@ class Users:
         partition = partition_of(view.key, tenant_seed(tenant))
         await self._shards.on_partition(tenant, partition, "erase", tenant, view.key)
         await asyncio.to_thread(self._sink.forget, tenant, _all_keys(view), time.time_ns() // 1_000_000)
+        await asyncio.to_thread(self._forget_links, tenant, _all_keys(view))
         return Erased(bare_id(view.key))
 
     async def state_consent(
