@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
+import msgspec
+
 from whisperer.content.errors import TemplateError
 from whisperer.content.flaws import Flaw
 from whisperer.content.lint import contrast, images, law, links, preheader, push, size, words
@@ -74,6 +76,13 @@ def errors_of(body: dict[str, Any], template: Template | None = None) -> list[Fi
     """Return the errors alone of a template that parses; ``template`` is what was parsed, if the caller has it."""
     found = [*(variables(template) if template is not None else ()), *_of_body(body, None, REFUSING)]
     return [finding for finding in _ordered(found) if finding.severity == "error"]
+
+
+def without_address(body: dict[str, Any], brand: Mapping[str, str]) -> list[Finding]:
+    """Return the missing postal addresses of a template that parses as errors, for who has to show one."""
+    found = _of_body(body, brand, (law.postal_address,))
+    wanted = [finding for finding in found if finding.code == law.ADDRESS_MISSING]
+    return [msgspec.structs.replace(finding, severity="error") for finding in wanted]
 
 
 def refuse_errors(body: dict[str, Any], template: Template | None = None) -> None:

@@ -12,6 +12,7 @@ depends_on = None
 def upgrade() -> None:
     op.add_column("tenant_settings", sa.Column("test_recipients", sa.JSON, nullable=False, server_default="{}"))
     op.add_column("tenant_settings", sa.Column("links_base_url", sa.String(200), nullable=False, server_default=""))
+    op.add_column("tenant_settings", sa.Column("postal_address", sa.Boolean, nullable=False, server_default=sa.false()))
     op.create_table(
         "short_links",
         sa.Column("code", sa.String(12), primary_key=True),
@@ -27,5 +28,6 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_table("short_links")
     with op.batch_alter_table("tenant_settings") as table:
+        table.drop_column("postal_address")
         table.drop_column("links_base_url")
         table.drop_column("test_recipients")
