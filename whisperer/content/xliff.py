@@ -18,9 +18,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from html import escape
 from typing import Any
 from xml.etree.ElementTree import Element, ParseError
-from xml.sax.saxutils import escape
 
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring
@@ -36,8 +36,6 @@ MAX_DEPTH = 20
 _V2, _V1 = "{urn:oasis:names:tc:xliff:document:2.0}", "{urn:oasis:names:tc:xliff:document:1.2}"
 _LIQUID = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
 _UNFIT = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_BREAKS = {"\r": "&#13;"}
-_IN_ATTRIBUTE = {'"': "&quot;", "\n": "&#10;", "\t": "&#9;", **_BREAKS}
 
 
 def written(document: Mapping[str, Any]) -> str:
@@ -115,13 +113,19 @@ def _text(text: str) -> str:
     pieces: list[str] = []
     at = 0
     for found in _UNFIT.finditer(text):
-        pieces += (escape(text[at : found.start()], _BREAKS), f'<cp hex="{ord(found[0]):04X}"/>')
+        pieces += (_escaped(text[at : found.start()]), f'<cp hex="{ord(found[0]):04X}"/>')
         at = found.end()
-    return "".join((*pieces, escape(text[at:], _BREAKS)))
+    return "".join((*pieces, _escaped(text[at:])))
 
 
 def _attribute(text: str) -> str:
-    return f'"{escape(_UNFIT.sub("", text), _IN_ATTRIBUTE)}"'
+    written = _escaped(_UNFIT.sub("", text)).replace('"', "&quot;")
+    return '"' + written.replace("\n", "&#10;").replace("\t", "&#9;") + '"'
+
+
+def _escaped(text: str) -> str:
+    """Return a text as XML; a carriage return, which a reader of XML would take for a line end, by its number."""
+    return escape(text, quote=False).replace("\r", "&#13;")
 
 
 def _read_2(root: Element) -> dict[str, Any]:
