@@ -53,6 +53,10 @@ def set_(
         list[str] | None,
         typer.Option(metavar="NAME=VALUE", help="What templates know as brand.NAME; repeat; NAME= takes it out."),
     ] = None,
+    postal_address: Annotated[
+        bool | None,
+        typer.Option("--postal-address/--no-postal-address", help="Marketing mails must show one."),
+    ] = None,
     test_recipient: Annotated[
         list[str] | None,
         typer.Option(metavar="CHANNEL=ADDRESS", help="Tests of templates may go there; repeat: these replace all."),
@@ -93,6 +97,7 @@ def set_(
             brand={name: value for name, _, value in pairs} or None,
             test_recipients={} if no_test_recipients else recipients or None,
             links_base_url=links_base_url,
+            postal_address=postal_address,
         )
     _print(changed, json)
 
@@ -127,6 +132,7 @@ def _print(settings: TenantSettings, json: bool) -> None:
         ("origins", " ".join(settings.origins) or "none"),
         *((f"brand.{name}", value) for name, value in settings.brand.items()),
         *((f"test recipients, {channel}", " ".join(to)) for channel, to in settings.test_recipients.items()),
+        ("postal address", "required in marketing mails" if settings.postal_address else "as each likes"),
         ("links", settings.links_base_url or "under the installation's own address"),
     ]
     output.print_table(("setting", "value"), rows, "")

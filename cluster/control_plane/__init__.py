@@ -12,6 +12,7 @@ from cluster.control_plane.key_records import KeyInfo, KeyRecord, NewKey
 from cluster.control_plane.policies import Policy
 from cluster.control_plane.repository import ControlPlane, Published
 from cluster.control_plane.segments import Segment, segment_etag
+from cluster.control_plane.short_links import ShortLink
 from cluster.control_plane.templates import TemplateVersion
 from cluster.control_plane.tenants import KeptSettings, Tenant
 
@@ -30,6 +31,7 @@ __all__ = [
     "Policy",
     "Published",
     "Segment",
+    "ShortLink",
     "TemplateVersion",
     "Tenant",
     "Verification",

@@ -106,6 +106,7 @@ class SettingsDocument(msgspec.Struct, kw_only=True):
     brand: dict[str, str]
     test_recipients: dict[str, list[str]]
     links_base_url: str
+    postal_address: bool
 
 
 class GeneratorDocument(msgspec.Struct, kw_only=True):
@@ -209,6 +210,7 @@ def settings_document(settings: TenantSettings) -> SettingsDocument:
         brand=settings.brand,
         test_recipients=settings.test_recipients,
         links_base_url=settings.links_base_url,
+        postal_address=settings.postal_address,
     )
 
 

@@ -11,6 +11,9 @@ from sqlalchemy.orm import Session
 from cluster.control_plane.known_supplies import known_supplies
 from cluster.control_plane.segments import segments_of
 from cluster.control_plane.templates import TemplateVersion, blocks_of, newest_templates
+from cluster.control_plane.tenancy.tenant_settings import settings_of
+from cluster.control_plane.transactions import home_of
+from whisperer.eligibility.rules import TRANSACTIONAL
 from whisperer.errors import Problem
 from whisperer.ids import TenantId
 from whisperer.journeys.campaign import Arm, Campaign, OnSegment
@@ -33,6 +36,8 @@ def pin(session: Session, tenant_id: TenantId, campaign: Campaign) -> Campaign:
     """
     templates = {template.name: template for template in newest_templates(session, tenant_id)}
     known = known_supplies(session, tenant_id)
+    home = settings_of(session, home_of(session, tenant_id).id)
+    needs_address = home.postal_address and campaign.purpose != TRANSACTIONAL
     problems: list[Problem] = []
     arms: list[Arm] = []
     for index, arm in enumerate(campaign.arms):
@@ -44,7 +49,7 @@ def pin(session: Session, tenant_id: TenantId, campaign: Campaign) -> Campaign:
             message = f"template {arm.template!r} is for {template.channel}, this arm's channel is {arm.channel}"
             problems.append(Problem(pointer=f"/arms/{index}/channel", code="channel_mismatch", message=message))
         else:
-            problems += _problems_of_content(session, index, template, known)
+            problems += _problems_of_content(session, index, template, known, home.brand if needs_address else None)
             arms.append(replace(arm, template_version=template.version))
     problems += _problems_of_trigger(session, tenant_id, campaign)
     if problems:
@@ -53,20 +58,25 @@ def pin(session: Session, tenant_id: TenantId, campaign: Campaign) -> Campaign:
     return replace(campaign, arms=tuple(arms))
 
 
-def _problems_of_content(session: Session, arm: int, template: TemplateVersion, known: Known) -> list[Problem]:
+def _problems_of_content(
+    session: Session, arm: int, template: TemplateVersion, known: Known, brand: dict[str, str] | None
+) -> list[Problem]:
     """Return what the lint is certain of: of a template published before there was one, or what it names before that
     was deleted.
+
+    With a ``brand``, the mails have to show the sender's postal address, which may be the brand's.
     """
     from whisperer.content.blocks import filled_in  # loads Liquid, which only publishing needs
     from whisperer.content.errors import TemplateError
-    from whisperer.content.lint.checks import as_problem, errors_of
+    from whisperer.content.lint.checks import as_problem, errors_of, without_address
     from whisperer.content.template import parse_template
 
     try:
         body = filled_in(template.body, blocks_of(session, template.tenant_id, template.body)).body
         # Compiling takes long, and few templates name anything outside of themselves.
         parsed = parse_template(body) if _may_name_supplies(body) else None
-        found = [as_problem(finding) for finding in errors_of(body, parsed, known)]
+        missing = without_address(body, brand) if brand is not None else []
+        found = [as_problem(finding) for finding in (*errors_of(body, parsed, known), *missing)]
     except TemplateError as error:
         found = list(error.errors)
     return [

@@ -38,6 +38,7 @@ from cluster.control_plane.reach import Reach, is_absence
 from cluster.control_plane.replays import Replays
 from cluster.control_plane.sealing import Sealing
 from cluster.control_plane.segments import Segment, Segments, segments_of
+from cluster.control_plane.short_links import ShortLinks
 from cluster.control_plane.templates import Templates
 from cluster.control_plane.tenancy.environments import Environments
 from cluster.control_plane.tenancy.generators import TenantsGenerators
@@ -87,6 +88,7 @@ class ControlPlane(
     Policies,
     SavedReports,
     Replays,
+    ShortLinks,
     Grants,
     People,
     SecondFactors,

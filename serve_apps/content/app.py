@@ -47,7 +47,9 @@ class Content:
         directory = DirectoryCalls()
         asking = Asking(Allowance(directory.lease, plane))
         writing = Writing(Generators(plane, networks(settings.delivery.open_networks)), asking)
-        self._rendering = Rendering(plane, LinkSigner(secret), installation.public_url, References(secret), writing)
+        self._rendering = Rendering(
+            plane, LinkSigner(secret), installation.public_url, References(secret), writing, secret=secret
+        )
         replica = f"content-{serve.get_replica_context().replica_id.unique_id}"
         measures = Measures(ReplicaCounts(0), replica, CONTENT)
         measures.generation = asking.counts

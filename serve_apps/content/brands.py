@@ -1,4 +1,4 @@
-"""Knows the brands of the tenants whose messages are rendered here.
+"""Knows the brands of the tenants whose messages are rendered here, and under which address their links lead.
 
 A brand is kept until the control plane's version changes (:mod:`.versions`). If the control plane does not answer, what
 is known stays; what is not known raises, so nothing goes out under no brand by accident. Use from one event loop.
@@ -9,12 +9,19 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from serve_apps.supplies.versions import POLL_INTERVAL_S, PlaneVersion
 from whisperer.ids import TenantId
 
 MAX_KEPT = 10_000
+
+
+class Brand(NamedTuple):
+    """What templates know as ``brand``, and the address of links; "" for the installation's own."""
+
+    values: Mapping[str, str]
+    links_base_url: str
 
 
 class Plane(Protocol):
@@ -31,9 +38,9 @@ class Brands:
     def __init__(self, plane: Plane, *, poll_interval_s: float = POLL_INTERVAL_S) -> None:
         self._plane = plane
         self._version = PlaneVersion(plane, poll_interval_s)
-        self._kept: OrderedDict[TenantId, tuple[int, Mapping[str, str]]] = OrderedDict()
+        self._kept: OrderedDict[TenantId, tuple[int, Brand]] = OrderedDict()
 
-    async def of(self, tenant: TenantId) -> Mapping[str, str]:
+    async def of(self, tenant: TenantId) -> Brand:
         """Return a tenant's brand. Raises whatever the control plane raised if the brand is not known yet."""
         version, held = await self._version.current(), self._kept.get(tenant)
         if held is not None and held[0] == version:
@@ -44,11 +51,12 @@ class Brands:
             if held is None:
                 raise
             return held[1]
-        self._kept[tenant] = (version, settings.brand)
+        found = Brand(dict(settings.brand), settings.links_base_url)
+        self._kept[tenant] = (version, found)
         self._kept.move_to_end(tenant)
         while len(self._kept) > MAX_KEPT:
             self._kept.popitem(last=False)
-        return dict(settings.brand)
+        return found
 
     async def version(self) -> int:
         """Return the control plane's version as it was last seen; -1 if it was never."""

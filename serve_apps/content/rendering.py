@@ -16,14 +16,16 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import msgspec
 
+from cluster.control_plane import ShortLink
 from cluster.control_plane.coupons import Ask
-from serve_apps.content.brands import Brands
+from serve_apps.content.brands import Brand, Brands
 from serve_apps.content.writing import NOTHING, Writing, Written
 from serve_apps.supplies.stock import Stock
 from whisperer.content.blocks import Filled
@@ -40,6 +42,7 @@ from whisperer.eligibility.suppression import address_hash
 from whisperer.errors import NotFoundError
 from whisperer.feedback.links import LinkSigner, SignedLinks
 from whisperer.feedback.references import Reference, References
+from whisperer.feedback.short_links import CodedLinks, expires_at, is_same
 from whisperer.ids import TenantId
 from whisperer.vocabulary.reasons import Reason
 
@@ -68,6 +71,9 @@ class TemplateSource(Protocol):
     def block_versions(self, tenant: str) -> dict[str, int]:
         """Return the newest version of each block."""
 
+    def keep_short_links(self, links: Sequence[ShortLink], now: int) -> dict[str, str]:
+        """Keep short links; return code -> the token that it stands for."""
+
     def version(self) -> int: ...
 
     def tenant_settings(self, tenant: str) -> Any:
@@ -83,7 +89,7 @@ class TemplateSource(Protocol):
 class _Known:
     """What was fetched about a tenant before its messages are made."""
 
-    brand: Mapping[str, str]
+    brand: Brand
     catalogues: Mapping[str, ItemTable]
     code_lengths: Mapping[str, int]
 
@@ -91,7 +97,7 @@ class _Known:
 class _Message:
     """One request on its way to its answer."""
 
-    __slots__ = ("answer", "coupons", "known", "request", "template", "words")
+    __slots__ = ("answer", "content_hash", "coupons", "is_short", "known", "links", "request", "template", "words")
 
     def __init__(self, request: RenderRequest, template: Template | str, known: _Known, words: Written) -> None:
         self.request = request
@@ -101,6 +107,10 @@ class _Message:
         self.words = words
         self.coupons = Coupons(known.code_lengths)
         self.answer: Answer = Wanting(request.send_key)
+        self.content_hash = ""
+        self.is_short = True
+        """Whether its links may be short ones."""
+        self.links: SignedLinks | None = None
 
 
 @dataclass(slots=True)
@@ -122,11 +132,14 @@ class Rendering:
         base_url: str,
         references: References | None = None,
         writing: Writing | None = None,
+        *,
+        secret: bytes = b"",
     ) -> None:
         self._source = source
         self._references = references
         self._signer = signer
         self._base_url = base_url
+        self._secret = secret
         self._compiled: OrderedDict[Key, _Held] = OrderedDict()
         self._brands = Brands(source)
         self._stock = Stock(source)
@@ -141,7 +154,7 @@ class Rendering:
         known = {tenant: await self._known(tenant, requests, templates) for tenant in tenants}
         written = [NOTHING] * len(requests)
         if self._writing is not None and any(request.brief for request in requests):
-            brands = {tenant: of.brand for tenant, of in known.items()}
+            brands = {tenant: of.brand.values for tenant, of in known.items()}
             written = await self._writing.write(requests, [templates[_key(one)] for one in requests], brands)
         return await asyncio.to_thread(self._render, requests, templates, known, written)
 
@@ -177,16 +190,36 @@ class Rendering:
                 break
             self._give(waiting)
             for one in waiting:
-                first = one.answer
                 self._make(one)
-                if isinstance(one.answer, Rendered) and isinstance(first, Rendered):
-                    # Of the message with placeholders: equal texts have equal hashes, whatever their codes.
-                    one.answer = msgspec.structs.replace(one.answer, content_hash=first.content_hash)
         for one in messages:
             if one.coupons.asked and isinstance(one.answer, Rendered):
                 reason = f"the template takes codes from more than {MOST_POOLS} pools"
                 one.answer = not_rendered(one.request, Reason.TEMPLATE_FAILED, reason)
+        for one in self._not_kept([one for one in messages if isinstance(one.answer, Rendered)]):
+            one.is_short = False
+            self._make(one)
         return _encode([self._finished(one) for one in messages])
+
+    def _not_kept(self, messages: list[_Message]) -> list[_Message]:
+        """Keep the short links of a batch; return the messages of which another has a code already.
+
+        Raises what the control plane raises: nothing with a link that leads nowhere goes out.
+        """
+        coded = [(one, one.links.made) for one in messages if isinstance(one.links, CodedLinks) and one.links.made]
+        if not coded:
+            return []
+        now = max(one.request.now for one, _ in coded)
+        rows = [
+            ShortLink(code, one.request.tenant, one.request.user_key, token, expires_at(one.request.now))
+            for one, made in coded
+            for code, token in made.items()
+        ]
+        kept = self._source.keep_short_links(rows, now)
+        return [
+            one
+            for one, made in coded
+            if any(not is_same(self._signer, token, kept[code], now) for code, token in made.items())
+        ]
 
     def _make(self, of: _Message) -> None:
         """Make a message with a model's words, and without them if that gives none."""
@@ -198,10 +231,17 @@ class Rendering:
             of.answer = Wanting(request.send_key)
             return
         supplies = Supplies(of.known.catalogues, of.coupons)
-        answer = render(template, request, self._links(request), of.known.brand, supplies, of.words.slots)
+        brand = of.known.brand
+        of.links = self._links(request, brand, is_short=of.is_short)
+        answer = render(template, request, of.links, brand.values, supplies, of.words.slots)
         if isinstance(answer, NotRendered) and of.words.slots and self._writing is not None:
             of.words = self._writing.unfit(request, of.words, answer.detail)
-            answer = render(template, request, self._links(request), of.known.brand, supplies)
+            of.links = self._links(request, brand, is_short=of.is_short)
+            answer = render(template, request, of.links, brand.values, supplies)
+        if isinstance(answer, Rendered):
+            # Of the message with placeholders: equal texts have equal hashes, whatever their codes.
+            of.content_hash = of.content_hash or answer.content_hash
+            answer = msgspec.structs.replace(answer, content_hash=of.content_hash)
         of.answer = answer
 
     def _finished(self, of: _Message) -> Answer:
@@ -270,10 +310,13 @@ class Rendering:
         made = Reference(request.tenant, request.user_key, request.decision_id, request.channel, stop)
         return msgspec.structs.replace(answer, reference=self._references.make(made))
 
-    def _links(self, request: RenderRequest) -> SignedLinks:
-        return SignedLinks(
+    def _links(self, request: RenderRequest, brand: Brand, *, is_short: bool = True) -> SignedLinks:
+        """Return what makes a message's links: short ones in an SMS of a tenant that has an address for them."""
+        base_url = brand.links_base_url or self._base_url
+        make = partial(CodedLinks, secret=self._secret) if is_short and self._shortens(request, brand) else SignedLinks
+        return make(
             self._signer,
-            self._base_url,
+            base_url,
             tenant=request.tenant,
             user_key=request.user_key,
             decision_id=request.decision_id,
@@ -281,6 +324,9 @@ class Rendering:
             purpose=request.purpose,
             now=request.now,
         )
+
+    def _shortens(self, request: RenderRequest, brand: Brand) -> bool:
+        return bool(self._secret and brand.links_base_url) and request.channel == "sms"
 
 
 def is_scored(request: RenderRequest) -> bool:

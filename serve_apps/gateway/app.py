@@ -241,7 +241,13 @@ class Gateway:
             ingestion.unready,
         )
         api = build_api(parts)
-        links.install(api, LinkSigner(bytes.fromhex(installation.link_secret)), Outcomes(shards).record, vouched)
+        links.install(
+            api,
+            LinkSigner(bytes.fromhex(installation.link_secret)),
+            Outcomes(shards).record,
+            vouched,
+            token_of=plane.short_link,
+        )
         self._api = CrossOrigin(
             EndsWithItsCaller(
                 Paced(

@@ -25,7 +25,7 @@ from cluster.control_plane.models.published import (
     SegmentRow,
     TemplateRow,
 )
-from cluster.control_plane.models.records import AuditHeadRow, AuditRow, ChangeRow, MetaRow, ReplayRow
+from cluster.control_plane.models.records import AuditHeadRow, AuditRow, ChangeRow, MetaRow, ReplayRow, ShortLinkRow
 from cluster.control_plane.models.supplies import (
     CatalogueItemRow,
     CatalogueRow,
@@ -79,6 +79,7 @@ __all__ = [
     "RoleRow",
     "SavedReportRow",
     "SegmentRow",
+    "ShortLinkRow",
     "SigningKeyRow",
     "TemplateRow",
     "TenantRow",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, Index, LargeBinary, String
+from sqlalchemy import JSON, ForeignKey, Index, LargeBinary, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from cluster.control_plane.models.base import Base
@@ -25,6 +25,23 @@ class ReplayRow(Base):
     body: Mapped[bytes | None] = mapped_column(LargeBinary)
 
     __table_args__ = (Index("ix_replays_begun_at", "begun_at"),)
+
+
+class ShortLinkRow(Base):
+    """A short link of an SMS: ``token`` is what a long one would say, sealed; ``user_hash`` is of the user's key."""
+
+    __tablename__ = "short_links"
+
+    code: Mapped[str] = mapped_column(String(12), primary_key=True)
+    tenant_id: Mapped[TenantId] = mapped_column(ForeignKey("tenants.id"))
+    user_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    token: Mapped[str] = mapped_column(Text)
+    expires_at: Mapped[int]
+
+    __table_args__ = (
+        Index("ix_short_links_expires_at", "expires_at"),
+        Index("ix_short_links_user", "tenant_id", "user_hash"),
+    )
 
 
 class MetaRow(Base):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import JSON, Double, ForeignKey, String
+from sqlalchemy import JSON, Double, ForeignKey, String, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from cluster.control_plane.models.base import SECRET, Base
@@ -59,6 +59,8 @@ class TenantSettingsRow(Base):
     """Channel -> addresses to which templates may be sent to be looked at."""
     links_base_url: Mapped[str] = mapped_column(String(200), default="", server_default="")
     """Where links in messages lead instead of the installation's own address; "" for that."""
+    postal_address: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """Whether a campaign goes live only if its mails show a postal address."""
 
 
 class ApiKeyRow(Base):

@@ -47,6 +47,7 @@ class TenantSettings:
     changed_at : ms UTC; None: never
     brand : what templates know as ``brand``
     test_recipients : channel -> addresses to which templates may be sent to be looked at
+    postal_address : whether a marketing campaign goes live only if its mails show the sender's postal address
     links_base_url : where links in messages lead instead of the installation's own address; "" for that
     """
 
@@ -58,6 +59,7 @@ class TenantSettings:
     brand: dict[str, str] = field(default_factory=dict)
     test_recipients: Recipients = field(default_factory=dict)
     links_base_url: str = ""
+    postal_address: bool = False
 
     @property
     def etag(self) -> str:
@@ -72,6 +74,7 @@ class TenantSettings:
             *brand,
             *tests,
             self.links_base_url,
+            self.postal_address,
             self.changed_at or 0,
         )
 
@@ -95,6 +98,7 @@ class TenantsSettings(Transactions):
         brand: Mapping[str, str] | None = None,
         test_recipients: Mapping[str, Sequence[str]] | None = None,
         links_base_url: str | None = None,
+        postal_address: bool | None = None,
         if_match: str | None = None,
     ) -> TenantSettings:
         """Change the settings given and keep the rest; a tier of "" brings the installation's default back.
@@ -108,6 +112,7 @@ class TenantsSettings(Transactions):
             "tier": tier,
             "approval": approval,
             "second_factor": second_factor,
+            "postal_address": postal_address,
             "origins": None if origins is None else checked_origins(origins),
             "test_recipients": None if test_recipients is None else checked_recipients(test_recipients),
             "links_base_url": None if links_base_url is None else checked_base_url(links_base_url),
@@ -144,6 +149,7 @@ def settings_of(session: Session, tenant_id: TenantId) -> TenantSettings:
         dict(row.brand),
         dict(row.test_recipients),
         row.links_base_url,
+        row.postal_address,
     )
 
 
@@ -159,6 +165,7 @@ def row_of(session: Session, tenant_id: TenantId) -> TenantSettingsRow:
             brand={},
             test_recipients={},
             links_base_url="",
+            postal_address=False,
             changed_at=now_ms(),
         )
         session.add(row)

@@ -25,6 +25,8 @@ from whisperer.errors import WhispererError
 from whisperer.feedback.automatic import Deed, outcome_of
 from whisperer.feedback.links import CLICK, OPEN, PATHS, UNSUBSCRIBE, Link, LinkError, LinkForgedError, LinkSigner
 from whisperer.feedback.outcome import OutcomeKind
+from whisperer.feedback.short_links import CODE
+from whisperer.feedback.short_links import PATH as SHORT
 
 PATIENCE_S = 1.0
 """How long a reader who opened or clicked may be kept waiting."""
@@ -45,6 +47,9 @@ _TOKEN = re.compile(r"[A-Za-z0-9_-]+")
 Record = Callable[[Link, OutcomeKind], Awaitable[None]]
 """Journals an outcome of :mod:`whisperer.feedback.outcome` for a link; returns when it is on disk."""
 
+TokenOf = Callable[[str], str | None]
+"""Returns what a short link's code stands for; blocks."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -53,11 +58,17 @@ def _now_ms() -> int:
 
 
 def install(
-    app: FastAPI, signer: LinkSigner, record: Record, vouched: str = "", *, now_ms: Callable[[], int] = _now_ms
+    app: FastAPI,
+    signer: LinkSigner,
+    record: Record,
+    vouched: str = "",
+    *,
+    now_ms: Callable[[], int] = _now_ms,
+    token_of: TokenOf | None = None,
 ) -> None:
     """Add the routes. ``app`` must answer errors as problems (:mod:`serve_apps.gateway.http.problems`).
 
-    ``vouched`` is what our own proxy shows (:mod:`serve_apps.gateway.http.connection`).
+    ``token_of`` knows short links. ``vouched`` is what our own proxy shows (:mod:`serve_apps.gateway.http.connection`).
     """
     recorder = _Recorder(record)
 
@@ -88,6 +99,14 @@ def install(
         link = read(token, CLICK)
         await recorder.try_to(link, kind_of("click", request))
         return Response(status_code=302, headers={"Location": link.url, **_UNSEEN})
+
+    @app.api_route(SHORT + "{code}", methods=["GET", "HEAD"], include_in_schema=False)
+    async def clicked_short(code: str, request: Request) -> Response:
+        found = CODE.match(code.lower())
+        token = await asyncio.to_thread(token_of, found[0]) if found and token_of is not None else None
+        if token is None:
+            raise LinkForgedError("this link was not made here, was cut off on its way, or has expired")
+        return await clicked(token, request)
 
     @app.api_route(PATHS[UNSUBSCRIBE] + "{token}", methods=["GET", "HEAD"], include_in_schema=False)
     async def ask(token: str, request: Request) -> Response:

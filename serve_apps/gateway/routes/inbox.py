@@ -28,19 +28,27 @@ from whisperer.vocabulary.inapp import KINDS, MOST_ACTIONS
 
 CLICK = {"action": 0}
 
-LIST = Listing(
-    "users/inbox",
-    InboxMessage,
-    key="id",
-    sorts=("sent_at",),
-    usual="-sent_at",
-    filters={
-        "state": of_words(("unread", "read", "archived"), "archived ones are neither unread nor read"),
-        "archived": FLAG,
-        "kind": of_words(KINDS, "how it is to be shown"),
-    },
-    limit=50,
-)
+
+def _listing(*also: str) -> Listing:
+    return Listing(
+        "users/inbox",
+        InboxMessage,
+        key="id",
+        sorts=("sent_at",),
+        usual="-sent_at",
+        filters={
+            "state": of_words(("unread", "read", "archived"), "archived ones are neither unread nor read"),
+            "archived": FLAG,
+            "kind": of_words(KINDS, "how it is to be shown"),
+        },
+        also=also,
+        limit=50,
+    )
+
+
+LIST = _listing()
+NAMED = _listing("user_id", "as_of", "timeline")
+"""Of the path that names the user by `?user_id=`; without it, the path is that of a user whose id is `inbox`."""
 
 MARKS = {
     Mark.SEEN: "Say that a message was on the user's screen: it counts as opened",
@@ -83,15 +91,7 @@ def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
         asked: Annotated[Asked, Depends(LIST.asked)],
         if_none_match: KnownTags = None,
     ) -> Response:
-        of_query = _digest(request)
-        known_tag = next((tag for tag, query in _TAG.findall(if_none_match or "") if query == of_query), "")
-        view = await parts.inboxes.show(tenant_id, user_id, is_user=is_user(request), known_tag=known_tag)
-        etag = f'"{view.tag}.{of_query}"'
-        if view.entries is None:
-            return Response(status_code=304, headers={"ETag": etag, "Cache-Control": "no-store"})
-        found = asked.page(tenant_id, shown(view), unread=view.n_unread)
-        found.headers["ETag"] = etag
-        return found
+        return await inbox_page(parts, request, tenant_id, user_id, asked, if_none_match)
 
     @routes.post(
         "/users/{user_id:id}/inbox/read",
@@ -124,6 +124,21 @@ def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
     for mark, summary in MARKS.items():
         add(mark, summary)
     return routes
+
+
+async def inbox_page(
+    parts: Parts, request: Request, tenant_id: TenantId, user_id: str, asked: Asked, if_none_match: str | None
+) -> Response:
+    """Return a page of a user's inbox, or that it is still what the caller has."""
+    of_query = _digest(request)
+    known_tag = next((tag for tag, query in _TAG.findall(if_none_match or "") if query == of_query), "")
+    view = await parts.inboxes.show(tenant_id, user_id, is_user=is_user(request), known_tag=known_tag)
+    etag = f'"{view.tag}.{of_query}"'
+    if view.entries is None:
+        return Response(status_code=304, headers={"ETag": etag, "Cache-Control": "no-store"})
+    found = asked.page(tenant_id, shown(view), unread=view.n_unread)
+    found.headers["ETag"] = etag
+    return found
 
 
 _LATER = "2026-01-31T09:12:44.120Z"

@@ -37,6 +37,7 @@ from serve_apps.gateway.routes import (
     simulations,
     sink,
     templates,
+    translations,
     user_tokens,
     users,
 )
@@ -57,6 +58,7 @@ RESOURCES = (
     simulations,
     campaigns,
     templates,
+    translations,
     catalogues,
     coupon_pools,
     channels,

@@ -42,6 +42,7 @@ from serve_apps.gateway.routes.reports import NewReportBody, ReportBody
 from serve_apps.gateway.routes.reviews import ReviewDecisionBody
 from serve_apps.gateway.routes.roles import NewRoleBody, RoleBody
 from serve_apps.gateway.routes.settings import SettingsBody, UserSecretBody
+from serve_apps.gateway.routes.translations import Translations
 from serve_apps.gateway.routes.user_tokens import UserTokenBody
 from serve_apps.gateway.routes.users import ConsentBody
 from serve_apps.gateway.services.exports import ExportBody
@@ -73,6 +74,7 @@ _STRUCTS: dict[str, type[msgspec.Struct]] = {
     "ScoreRequest": ScoreBody,
     "VariantsRequest": VariantsBody,
     "Generator": GeneratorSettings,
+    "Translations": Translations,
     "NewPolicyVersion": PolicyBody,
     "Promotion": PromotionBody,
     "Rollback": RollbackBody,

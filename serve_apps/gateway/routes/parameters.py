@@ -21,6 +21,7 @@ _VALUES: dict[str, Any] = {
     "decision_id": DECISION["decision_id"],
     "export_id": "exp_01kb9v00000000000000a1",
     "message": DECISION["decision_id"],
+    "locale": "de",
     "delivery_id": "snd_0f6jkq2w1m9r4v7x3s8c5b2n0d",
     "send_key": AUDIT["send"]["send_key"],
     "id": SIMULATION["id"],
@@ -46,7 +47,7 @@ def exemplify(path: str, operation: dict[str, Any]) -> None:
     resource = path.split("/")[2] if path.startswith("/v1/") else ""
     for one in operation.get("parameters", []):
         name = one["name"]
-        must = one.get("required") or (path, name) == ("/v1/users/export", "user_id")
+        must = one.get("required") or (path in ("/v1/users/export", "/v1/users/inbox") and name == "user_id")
         if one["in"] in ("path", "query") and must:
             found = _NAMES.get(resource) if name == "name" else _VALUES.get(name)
             if found is not None:

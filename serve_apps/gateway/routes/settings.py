@@ -32,6 +32,7 @@ EXAMPLE = {
     "brand": BRAND,
     "test_recipients": {"email": ["tests@example.com"]},
     "links_base_url": "https://go.example.com",
+    "postal_address": True,
 }
 SHOWN = {"tier": None, **EXAMPLE, "changed_at": "2026-01-31T09:00:00.000Z"}
 
@@ -64,6 +65,7 @@ class SettingsBody(msgspec.Struct, forbid_unknown_fields=True):
     test_recipients: (
         Annotated[dict[Annotated[str, msgspec.Meta(max_length=40)], _Addresses], msgspec.Meta(max_length=20)] | None
     ) = None
+    postal_address: bool | None = None
     links_base_url: Annotated[str, msgspec.Meta(max_length=200)] | None = None
 
 

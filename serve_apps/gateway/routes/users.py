@@ -12,10 +12,13 @@ from starlette.responses import Response
 
 from serve_apps.gateway.http.documented import answered, described, with_schema
 from serve_apps.gateway.http.exchange import answer, read_as, streamed
+from serve_apps.gateway.http.listing import Asked
 from serve_apps.gateway.http.paging import Limit
 from serve_apps.gateway.http.permitted import TenantOf
 from serve_apps.gateway.http.schemas import schema_of
-from serve_apps.gateway.routes.examples import EXPORT, PROFILE
+from serve_apps.gateway.routes.examples import EXPORT, INBOX_MESSAGE, PROFILE
+from serve_apps.gateway.routes.inbox import NAMED as INBOX
+from serve_apps.gateway.routes.inbox import UNCHANGED, KnownTags, inbox_page
 from serve_apps.gateway.services.parts import Parts
 from serve_apps.gateway.services.profile import (
     PROFILE_FIELDS,
@@ -97,6 +100,11 @@ class ConsentBody(msgspec.Struct, forbid_unknown_fields=True):
     source: Annotated[str, msgspec.Meta(max_length=200)] = "api"
 
 
+def _inbox_said() -> dict[str, Any]:
+    said = INBOX.documented(INBOX_MESSAGE, unread=1)
+    return said | {"responses": said["responses"] | UNCHANGED}
+
+
 def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
     routes = APIRouter(tags=["users"])
     Exporter = Annotated[TenantId, Depends(tenant_of(Permission.USERS_EXPORT))]
@@ -172,6 +180,24 @@ def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
     )
     async def state_consent_named(user_id: UserId, request: Request, tenant_id: Writer) -> Response:
         return await consent(tenant_id, user_id, request)
+
+    @routes.get(
+        "/users/inbox",
+        summary="A user's in-app messages, named by user_id; to mark them, name the user in the path",
+        openapi_extra=_inbox_said(),
+    )
+    async def inbox_named(
+        request: Request,
+        tenant_id: Reader,
+        asked: Annotated[Asked, Depends(INBOX.asked)],
+        user_id: MaybeUserId = None,
+        as_of: AsOf = None,
+        timeline: Timeline = "recent",
+        if_none_match: KnownTags = None,
+    ) -> Response:
+        if user_id is None:  # the path of a user whose id is `inbox`
+            return await show(tenant_id, "inbox", as_of, timeline, None)
+        return await inbox_page(parts, request, tenant_id, user_id, asked, if_none_match)
 
     @routes.get(
         "/users/{user_id:id}/export",

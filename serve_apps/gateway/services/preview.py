@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any
 
 import msgspec
@@ -24,7 +25,7 @@ from whisperer.content.errors import TemplateError
 from whisperer.content.links import PlainLinks
 from whisperer.content.lint.checks import lint_message
 from whisperer.content.lint.finding import Finding
-from whisperer.content.message import NotRendered, Rendered, RenderRequest, Wanting
+from whisperer.content.message import NotRendered, Rendered, RenderRequest
 from whisperer.content.quality.score import Score, score
 from whisperer.content.recent import RecentEvent, bounded
 from whisperer.content.render import not_rendered, render
@@ -33,6 +34,8 @@ from whisperer.content.supplies import Coupons, Supplies
 from whisperer.content.template import Template, parse_template
 from whisperer.eligibility.rules import MARKETING
 from whisperer.events.types import EventType
+from whisperer.feedback.links import LinkSigner, SignedLinks
+from whisperer.feedback.short_links import CodedLinks
 from whisperer.ids import DecisionId, SendKey, TenantId, UserKey, known_key
 from whisperer.shard.views.user import UserView
 from whisperer.vocabulary.inapp import Unfit
@@ -40,6 +43,8 @@ from whisperer.vocabulary.push import MOST_BYTES, Platform, push_sizes, read_pus
 from whisperer.vocabulary.reasons import Reason
 
 _Text = Annotated[str, msgspec.Meta(max_length=200)]
+
+_NO_SECRET = bytes(32)
 
 
 class PreviewBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -119,6 +124,8 @@ class Shown:
     rendered: Rendered | NotRendered
     placeholders: list[str]
     """Coupon pools whose codes only a message that is sent has."""
+    as_sent: Rendered | None = None
+    """Of an SMS: with links as long as they will be."""
 
 
 async def preview(parts: Parts, tenant: TenantId, name: str, body: PreviewBody) -> Preview | NoPreview:
@@ -138,7 +145,7 @@ async def preview(parts: Parts, tenant: TenantId, name: str, body: PreviewBody) 
         content_hash=found.content_hash,
         placeholders=shown.placeholders,
         sizes={part: len(text.encode()) for part, text in found.parts.items()},
-        sms=_segments(found.parts["text"]) if template.channel == "sms" else None,
+        sms=None if shown.as_sent is None else _segments(shown.as_sent.parts["text"]),
         push=_platforms(found.parts) if template.channel == "push" else None,
         findings=await asyncio.to_thread(lint_message, lint_as, found.locale, found.parts, shown.brand),
         quality=await asyncio.to_thread(score, lint_as, found.locale, found.parts),
@@ -192,15 +199,25 @@ async def show(parts: Parts, tenant: TenantId, name: str, body: PreviewBody) -> 
         recent=recent,
     )
     links = PlainLinks(parts.installation.public_url)
-    brand = (await asyncio.to_thread(parts.plane.tenant_settings, tenant)).brand
+    settings = await asyncio.to_thread(parts.plane.tenant_settings, tenant)
+    brand = settings.brand
     if isinstance(parsed, str):
         return Shown(template, brand, key, not_rendered(request, Reason.TEMPLATE_FAILED, parsed), [])
     catalogues = await parts.stock.catalogues(tenant, {pick.catalogue for pick in parsed.picks})
     # A preview takes no codes: it shows what stands for them.
     coupons = Coupons(await parts.stock.code_lengths(tenant) if parsed.pools else {})
-    found = await asyncio.to_thread(render, parsed, request, links, brand, Supplies(catalogues, coupons))
-    assert not isinstance(found, Wanting), "it was given what happened lately"
-    return Shown(template, brand, key, found, sorted(coupons.asked))
+    supplies = Supplies(catalogues, coupons)
+
+    def rendered() -> tuple[Rendered | NotRendered, Rendered | None]:
+        made = render(parsed, request, links, brand, supplies)
+        if template.channel != "sms" or isinstance(made, NotRendered):
+            return made, None
+        links_as_sent = _links_as_sent(request, settings.links_base_url, parts.public_url)
+        as_sent = render(parsed, request, links_as_sent, brand, supplies)
+        return (as_sent, None) if isinstance(as_sent, NotRendered) else (made, as_sent)
+
+    found, as_sent = await asyncio.to_thread(rendered)
+    return Shown(template, brand, key, found, sorted(coupons.asked), as_sent)
 
 
 def _parsed(parts: Parts, tenant: TenantId, template: TemplateVersion) -> Template | str:
@@ -209,6 +226,21 @@ def _parsed(parts: Parts, tenant: TenantId, template: TemplateVersion) -> Templa
         return parse_template(parts.plane.filled_template(tenant, template.body).body)
     except TemplateError as error:
         return error.message
+
+
+def _links_as_sent(request: RenderRequest, own_url: str, public_url: str) -> SignedLinks:
+    """Return links that lead nowhere, and are as long as those of the message that will be sent."""
+    make = partial(CodedLinks, secret=_NO_SECRET) if own_url else SignedLinks
+    return make(
+        LinkSigner(_NO_SECRET),
+        own_url or public_url,
+        tenant=request.tenant,
+        user_key=request.user_key,
+        decision_id=DecisionId("dec_" + "0" * 26),
+        channel=request.channel,
+        purpose=request.purpose,
+        now=request.now,
+    )
 
 
 def _platforms(parts: dict[str, str]) -> list[PlatformSize]:

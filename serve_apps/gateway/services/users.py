@@ -167,6 +167,7 @@ class Users:
         await asyncio.to_thread(self._plane.forget_coupons, tenant, _all_keys(view), now)
         await self._shards.on_partition(tenant, partition, "erase", tenant, view.key)
         await asyncio.to_thread(self._sink.forget, tenant, _all_keys(view), now)
+        await asyncio.to_thread(self._plane.forget_short_links, tenant, _all_keys(view))
         return Erased(bare_id(view.key))
 
     async def state_consent(

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
+import msgspec
+
 from whisperer.content.errors import TemplateError
 from whisperer.content.flaws import Flaw
 from whisperer.content.lint import contrast, images, law, links, preheader, push, size, words
@@ -80,6 +82,13 @@ def errors_of(body: dict[str, Any], template: Template | None = None, known: Kno
     of_template = () if template is None else (*variables(template), *_of_supplies(template, known))
     found = [*of_template, *_of_body(body, None, REFUSING)]
     return [finding for finding in _ordered(found) if finding.severity == "error"]
+
+
+def without_address(body: dict[str, Any], brand: Mapping[str, str]) -> list[Finding]:
+    """Return the missing postal addresses of a template that parses as errors, for who has to show one."""
+    found = _of_body(body, brand, (law.postal_address,))
+    wanted = [finding for finding in found if finding.code == law.ADDRESS_MISSING]
+    return [msgspec.structs.replace(finding, severity="error") for finding in wanted]
 
 
 def refuse_errors(body: dict[str, Any], template: Template | None = None, known: Known | None = None) -> None:

@@ -9,6 +9,7 @@ from whisperer.content.lint.finding import Finding
 from whisperer.content.lint.subject import Subject
 from whisperer.content.plain_text import text_of
 
+ADDRESS_MISSING = "postal_address_missing"
 _BRAND_ADDRESS = re.compile(r"\bbrand\s*\.\s*address\b")
 _NUMBER = re.compile(r"\d")
 _SEPARATED = re.compile(r"[,،、·|]")
@@ -32,7 +33,8 @@ def postal_address(subject: Subject) -> Iterator[Finding]:
     """Report a mail in which nothing looks like a postal address."""
     if not subject.channel.has_unsubscribe_link:
         return
-    if any(_BRAND_ADDRESS.search(piece) for piece in subject.liquid()):
+    is_unset = subject.brand is not None and not subject.brand.get("address")
+    if not is_unset and any(_BRAND_ADDRESS.search(piece) for piece in subject.liquid()):
         return
     text = text_of(subject.html.text) if subject.html is not None else subject.parts.get("text", "")
     stated = (subject.brand or {}).get("address", "")
@@ -46,4 +48,4 @@ def postal_address(subject: Subject) -> Iterator[Finding]:
     message = (
         "no postal address is seen, which marketing mail needs: set the brand's address and write {{ brand.address }}"
     )
-    yield subject.finding("warning", "postal_address_missing", message, "html" if subject.html is not None else "text")
+    yield subject.finding("warning", ADDRESS_MISSING, message, "html" if subject.html is not None else "text")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+from cluster.control_plane import ShortLink
 from cluster.control_plane.catalogues import LoadedCatalogue
 from cluster.control_plane.coupons import Ask
 from cluster.control_plane.tenancy.tenant_settings import TenantSettings
@@ -24,7 +26,7 @@ from whisperer.content.message import NotRendered, Rendered, RenderRequest, Want
 from whisperer.content.recent import RecentEvent
 from whisperer.eligibility.suppression import address_hash
 from whisperer.errors import NotFoundError, UnavailableError
-from whisperer.feedback.links import PATHS, UNSUBSCRIBE, LinkSigner
+from whisperer.feedback.links import PATHS, UNSUBSCRIBE, Link, LinkSigner
 from whisperer.feedback.references import References
 from whisperer.ids import TenantId
 from whisperer.vocabulary.reasons import Reason
@@ -50,6 +52,8 @@ class FakePlane:
         self.n_given = 0
         self.blocks: dict[str, Block] = {}
         self.asked_for_versions = 0
+        self.kept: dict[str, str] = {}
+        self.links_base_url = ""
 
     def catalogue_revision(self, tenant_id: str, name: str) -> int | None:
         if self.down:
@@ -84,7 +88,7 @@ class FakePlane:
         self.asked_for_settings.append(tenant)
         if self.down:
             raise UnavailableError("the database does not answer")
-        return TenantSettings(brand=self.brands.get(tenant, {}))
+        return TenantSettings(brand=self.brands.get(tenant, {}), links_base_url=self.links_base_url)
 
     def template(self, tenant_id: str, name: str, version: int) -> dict[str, Any]:
         self.asked.append((tenant_id, name, version))
@@ -98,6 +102,11 @@ class FakePlane:
 
     def filled_template(self, tenant: str, body: Any) -> Filled:
         return filled_in(body, self.blocks)
+
+    def keep_short_links(self, links: Sequence[ShortLink], now: int) -> dict[str, str]:
+        if self.down:
+            raise UnavailableError("the database does not answer")
+        return {link.code: self.kept.setdefault(link.code, link.token) for link in links}
 
     def block_versions(self, tenant: str) -> dict[str, int]:
         self.asked_for_versions += 1
@@ -386,3 +395,49 @@ async def test_a_changed_block_is_in_new_messages_and_changes_their_hash_and_not
     source.changes += 1
     [known] = await rendered(of, asked)
     assert known == second
+
+
+LINKED = template("sms", text="See https://app.example.com/plans?a=1, or https://app.example.com/tips")
+
+
+async def test_links_of_an_sms_are_short_under_the_tenants_own_address_and_the_same_after_a_crash() -> None:
+    source = plane()
+    source.templates["tn_1", "linked", 1] = LINKED
+    source.links_base_url = "https://go.acme.example"
+    found = []
+    for now in (NOW, NOW + 60_000):
+        of = Rendering(source, SIGNER, "https://go.example", secret=bytes(32))
+        found += await rendered(of, request(template="linked", now=now))
+    first, second = found
+    assert first == second
+    assert re.fullmatch(
+        r"See https://go\.acme\.example/l/\w{12}, or https://go\.acme\.example/l/\w{12}", first.parts["text"]
+    )
+    assert sorted(SIGNER.read(token, NOW).url for token in source.kept.values()) == [
+        "https://app.example.com/plans?a=1",
+        "https://app.example.com/tips",
+    ]
+
+
+async def test_a_code_that_another_link_has_gives_a_long_link_and_leads_nowhere_else() -> None:
+    source = plane()
+    source.templates["tn_1", "linked", 1] = LINKED
+    source.links_base_url = "https://go.acme.example"
+    of = Rendering(source, SIGNER, "https://go.example", secret=bytes(32))
+    await rendered(of, request(template="linked"))
+    code = next(iter(source.kept))
+    source.kept[code] = SIGNER.sign(Link("click", "tn_2", "u:eve", "dec_9", "sms", "m", "https://evil.example/", NOW))
+    [message] = await rendered(of, request(template="linked"))
+    assert "/l/" not in message.parts["text"]
+    assert message.parts["text"].count("https://go.acme.example/m/c/") == 2
+
+
+async def test_no_sms_goes_out_with_a_link_that_is_not_kept() -> None:
+    source = plane()
+    source.templates["tn_1", "linked", 1] = LINKED
+    source.links_base_url = "https://go.acme.example"
+    of = Rendering(source, SIGNER, "https://go.example", secret=bytes(32))
+    await rendered(of, request(template="linked"))
+    source.down = True
+    with pytest.raises(UnavailableError):
+        await rendered(of, request(template="linked"))

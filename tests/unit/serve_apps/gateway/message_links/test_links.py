@@ -43,6 +43,10 @@ class Journal:
         self.seen.append((link.user_key, link.decision_id, kind))
 
 
+KEPT = {"0123456789ab": token(CLICK), "0123456789ac": token(UNSUBSCRIBE)}
+"""What codes of short links stand for."""
+
+
 @pytest.fixture
 def journal() -> Journal:
     return Journal()
@@ -52,7 +56,7 @@ def journal() -> Journal:
 async def client(journal: Journal) -> AsyncIterator[httpx.AsyncClient]:
     app = FastAPI()
     problems.install(app)
-    routes.install(app, SIGNER, journal.record, VOUCHED, now_ms=lambda: NOW + 1_000)
+    routes.install(app, SIGNER, journal.record, VOUCHED, now_ms=lambda: NOW + 1_000, token_of=KEPT.get)
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="https://go.example", headers=PHONE) as made:
         yield made
@@ -84,6 +88,23 @@ async def test_a_click_leads_where_it_was_signed_for(client: httpx.AsyncClient, 
     assert (answer.status_code, answer.headers["location"]) == (302, "https://app.example/a?b=1")
     assert answer.headers["referrer-policy"] == "no-referrer"
     assert journal.seen == [("u:ada", "dec_1", "clicked")]
+
+
+@pytest.mark.parametrize("code", ["0123456789ab", "0123456789AB", "0123456789ab.", "0123456789ab\u3002"])
+async def test_a_short_link_is_the_click_that_it_stands_for(
+    client: httpx.AsyncClient, journal: Journal, code: str
+) -> None:
+    answer = await client.get(f"/l/{code}")
+    assert (answer.status_code, answer.headers["location"]) == (302, "https://app.example/a?b=1")
+    assert journal.seen == [("u:ada", "dec_1", "clicked")]
+
+
+@pytest.mark.parametrize("code", ["0123456789ad", "0123456789ac", "0123", "x" * 5_000])
+async def test_a_code_that_stands_for_no_click_leads_nowhere(
+    client: httpx.AsyncClient, journal: Journal, code: str
+) -> None:
+    answer = await client.get(f"/l/{code}")
+    assert (answer.status_code, answer.json()["code"], journal.seen) == (400, "link_forged", [])
 
 
 @pytest.mark.parametrize(("kind", "seen"), [(OPEN, ["auto_opened"]), (CLICK, ["auto_clicked"]), (UNSUBSCRIBE, [])])

@@ -202,3 +202,18 @@ async def test_a_users_token_opens_nothing_of_the_operators(world: World, ann: C
     answer = await hers.http.get(f"/internal/tenants/{ann.id}/users/ann/inbox")
     assert answer.status_code == 401
     assert (await world.operator(ann).ok("GET", "/users/ann/inbox"))["unread"] == 2
+
+
+async def test_an_inbox_is_named_by_user_id_as_well_whatever_the_id_contains(world: World, acme: Caller) -> None:
+    for id in ("..", "a/b", "inbox"):
+        world.user(acme, id)
+        world.message(acme, id, f"dec_{len(id)}")
+        answer = await acme("GET", "/users/inbox", params={"user_id": id, "limit": 1})
+        assert (answer.status_code, answer.json()["unread"]) == (200, 1), answer.text
+        tagged = {"If-None-Match": answer.headers["etag"]}
+        assert (
+            await acme("GET", "/users/inbox", params={"user_id": id, "limit": 1}, headers=tagged)
+        ).status_code == 304
+    assert (await acme.ok("GET", "/users/inbox"))["user_id"] == "inbox"
+    assert (await acme("GET", "/users/inbox", params={"user_id": "nobody"})).status_code == 404
+    assert (await acme("GET", "/users/inbox", params={"user_id": "a", "x": "1"})).status_code == 400

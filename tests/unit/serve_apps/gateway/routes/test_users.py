@@ -5,9 +5,11 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from cluster.control_plane import ShortLink
 from serve_apps.gateway.services.profile import PROFILE_FIELDS
 from tests.support.gateway_world import Caller, World
 from whisperer.delivery.dispatch import Dispatch
+from whisperer.ids import UserKey
 
 
 def message(tenant: Caller, user_key: str, send_key: str) -> Dispatch:
@@ -19,10 +21,16 @@ def message(tenant: Caller, user_key: str, send_key: str) -> Dispatch:
 
 async def test_erasing_a_user_takes_what_was_sent_out_of_the_sink(world: World, acme: Caller) -> None:
     world.user(acme, "ann", anonymous_ids=["dev"])
+    kept = [
+        ShortLink(n * 12, acme.id, UserKey(key), "t", 2**50)
+        for n, key in zip("abc", ("u:ann", "a:dev", "u:bob"), strict=True)
+    ]
+    world.plane.keep_short_links(kept, 1)
     sent = [message(acme, key, f"snd_{n}") for n, key in enumerate(("u:ann", "a:dev", "u:bob"))]
     world.sink.accept(sent, now=1)
     assert (await acme("DELETE", "/users/ann")).status_code == 200
     assert [m.user_key for m in world.sink.messages(acme.id)] == ["u:bob"]
+    assert [world.plane.short_link(n * 12) for n in "abc"] == [None, None, "t"]
 
 
 async def test_the_status_says_when_the_learner_does_not_answer(world: World) -> None:

@@ -131,3 +131,16 @@ async def test_a_member_has_one_sent_to_themselves_from_the_templates_page(tips:
     forged = await browser.http.post("/templates/tips/test", data={"to": "", "csrf_token": "x"})
     assert forged.status_code == 403
     assert len(kept(world, tips)) == 1
+
+
+async def test_a_previews_segments_count_the_links_that_will_be_sent(tips: Caller, world: World) -> None:
+    text = "See https://app.example.com/plans"
+    await tips.ok("PUT", "/templates/nudge", {"channel": "sms", "locales": {"en": {"text": text}}})
+    long = await tips.ok("POST", "/templates/nudge/preview", {})
+    assert (long["parts"]["text"], long["sms"]["segments"] > 1) == (text, True)
+    world.plane.set_tenant_settings(tips.id, links_base_url="https://go.acme.example/")
+    short = await tips.ok("POST", "/templates/nudge/preview", {})
+    assert short["parts"]["text"] == text
+    assert (short["sms"]["segments"], short["sms"]["units"]) == (1, len("See https://go.acme.example/l/0123456789ab"))
+    for wrong in ("http://go.acme.example", "https://go.acme.example/x", "go.acme.example"):
+        assert (await world.operator(tips)("PUT", "/settings", {"links_base_url": wrong})).status_code == 422
