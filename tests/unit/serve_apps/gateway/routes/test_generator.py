@@ -75,7 +75,7 @@ async def test_a_key_does_not_follow_to_another_endpoint(world: World) -> None:
     "wrong",
     [
         {"base_url": "ftp://x.example"},
-        {"base_url": "https://user:pw@x.example/v1"},
+        {"base_url": "https://user@x.example/v1"},
         {"base_url": "https://x.example/v1?key=1"},
         {"base_url": "https://[::1/v1"},
         {"model": ""},
