@@ -60,7 +60,7 @@ def steady(stand: Stand, per_s: float, n: int) -> dict[str, Any]:
     tenant, users = _tenant(stand, "steady", n)
     _warm_up(tenant)
     key = "Basic " + base64.b64encode(f"{tenant.write_key}:".encode()).decode()
-    requests = [load.http_request("/v1/track", _event(user), key) for user in users]
+    requests = [load.http_request("/v1/track", event_of(user), key) for user in users]
     under_load: dict[str, Any] = {}
     look = threading.Timer(n / per_s / 2, lambda: under_load.update(memory(stand)))
     look.start()
@@ -68,7 +68,7 @@ def steady(stand: Stand, per_s: float, n: int) -> dict[str, Any]:
     look.join()
     counted = closed(tenant, CAMPAIGN, n + BATCH)
     told = {decision_id(tenant.id, known_key(u), CAMPAIGN, f"m-{u}"): a for u, a in zip(users, answers, strict=True)}
-    taken = {m["decision_id"]: _seconds(m["received_at"]) for m in _all_messages(tenant) if m["decision_id"] in told}
+    taken = {m["decision_id"]: seconds_of(m["received_at"]) for m in all_messages(tenant) if m["decision_id"] in told}
     since_told = [at - told[decision].acknowledged_at for decision, at in taken.items()]
     since_due = [at - told[decision].due_at for decision, at in taken.items()]
     tenant.close()
@@ -78,9 +78,9 @@ def steady(stand: Stand, per_s: float, n: int) -> dict[str, Any]:
         "messages": len(taken),
         "sent_and_no_send": counted["sent"] + counted["no_send"],
         "refused": counted["refused"],
-        "acknowledged_ms": _percentiles([a.acknowledged_at - a.due_at for a in answers]),
-        "acknowledged_to_sink_ms": _percentiles(since_told),
-        "due_to_sink_ms": _percentiles(since_due),
+        "acknowledged_ms": percentiles([a.acknowledged_at - a.due_at for a in answers]),
+        "acknowledged_to_sink_ms": percentiles(since_told),
+        "due_to_sink_ms": percentiles(since_due),
         "memory": under_load,
     }
 
@@ -92,13 +92,13 @@ def saturation(stand: Stand, n: int) -> dict[str, Any]:
     key = "Basic " + base64.b64encode(f"{tenant.write_key}:".encode()).decode()
     bodies = []
     for first in range(0, n, BATCH):
-        events = [json.loads(_event(user)) | {"type": "track"} for user in users[first : first + BATCH]]
+        events = [json.loads(event_of(user)) | {"type": "track"} for user in users[first : first + BATCH]]
         bodies.append(load.http_request("/v1/batch", json.dumps({"batch": events}).encode(), key))
     began = time.time()
     ours = asyncio.run(load.run(stand.port, iter(bodies), 16))
     counted = closed(tenant, CAMPAIGN, n + BATCH, timeout_s=600)
     told = {decision_id(tenant.id, known_key(u), CAMPAIGN, f"m-{u}") for u in users}
-    taken = [_seconds(m["received_at"]) for m in _all_messages(tenant) if m["decision_id"] in told]
+    taken = [seconds_of(m["received_at"]) for m in all_messages(tenant) if m["decision_id"] in told]
     tenant.close()
     return {
         "events": n,
@@ -127,28 +127,28 @@ def _warm_up(tenant: Tenant) -> None:
     """The first calls load code and make connections."""
     users = [f"warm-{number}" for number in range(BATCH)]
     send(tenant, *(person(user, number) for number, user in enumerate(users)))
-    send(tenant, *(json.loads(_event(user)) | {"type": "track"} for user in users))
+    send(tenant, *(json.loads(event_of(user)) | {"type": "track"} for user in users))
     closed(tenant, CAMPAIGN, BATCH)
 
 
-def _event(user: str) -> bytes:
+def event_of(user: str) -> bytes:
     return json.dumps({"userId": user, "event": EVENT, "messageId": f"m-{user}", "properties": {"n": 1}}).encode()
 
 
-def _all_messages(tenant: Tenant) -> list[dict[str, Any]]:
+def all_messages(tenant: Tenant) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     while page := messages(tenant, after=found[-1]["serial"] if found else 0):
         found += page
     return found
 
 
-def _seconds(iso: str) -> float:
+def seconds_of(iso: str) -> float:
     from datetime import datetime
 
     return datetime.fromisoformat(iso).timestamp()
 
 
-def _percentiles(seconds: list[float]) -> dict[str, float]:
+def percentiles(seconds: list[float]) -> dict[str, float]:
     values = np.percentile(seconds, [50, 95, 99, 100]) * 1000
     return dict(zip(("p50", "p95", "p99", "max"), (round(float(v), 1) for v in values), strict=True))
 

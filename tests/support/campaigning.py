@@ -56,11 +56,18 @@ def experiment(tenant: Tenant, **shares: Any) -> None:
     tenant.api.put("/v1/experiment", json=shares).raise_for_status()
 
 
-def launch(tenant: Tenant, name: str, trigger: dict[str, Any], **more: Any) -> dict[str, Any]:
-    """Store the templates that a campaign needs, and the campaign, live. Everybody is the policy's."""
+def launch(
+    tenant: Tenant,
+    name: str,
+    trigger: dict[str, Any],
+    *,
+    templates: dict[str, dict[str, Any]] = TEMPLATES,
+    **more: Any,
+) -> dict[str, Any]:
+    """Store the templates that a campaign needs, by channel, and the campaign, live. Everybody is the policy's."""
     body = definition(trigger, **more)
     for channel in {arm["channel"] for arm in body["arms"]}:
-        tenant.api.put(f"/v1/templates/{channel}", json=TEMPLATES[channel]).raise_for_status()
+        tenant.api.put(f"/v1/templates/{channel}", json=templates[channel]).raise_for_status()
     experiment(tenant, holdout=0, uniform=0)
     answer = tenant.api.post("/v1/campaigns", json={"name": name, "publish": True, **body})
     assert answer.status_code == 201, answer.text

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -31,6 +32,8 @@ class Counted:
     """What one provider took. Everything is touched by its own thread, but for ``hold``."""
 
     n_copies: Counter[str] = field(default_factory=Counter)
+    taken_at: dict[str, float] = field(default_factory=dict)
+    """Seconds since 1970, of the first copy, by recipient."""
     n_arrived: int = 0
     n_answered: int = 0
     hold: str = ""
@@ -44,6 +47,7 @@ class Counted:
         if is_gone():
             return False
         self.n_copies[recipient] += 1
+        self.taken_at.setdefault(recipient, time.time())
         await self._held("after")
         self.n_answered += 1
         return True
