@@ -9,7 +9,8 @@
     │   │   ├── StaleError              cluster.control_plane.etags
     │   │   ├── KeyReusedError          cluster.control_plane.replays
     │   │   ├── RolloutError            whisperer.models.errors
-    │   │   └── CursorError             training.simulator.cursor
+    │   │   ├── CursorError             training.simulator.cursor
+    │   │   └── NoGeneratorError        serve_apps.gateway.services.variants
     │   ├── TooLargeError           413
     │   ├── TooSlowError            408, retryable: the body did not arrive in time
     │   ├── ProblemsError           everything that is wrong with what was written, each with its place
@@ -18,6 +19,7 @@
     │   │   ├── TemplateError           whisperer.content.errors
     │   │   ├── CatalogueError          whisperer.content.catalogue.fields
     │   │   ├── ItemsError              whisperer.content.catalogue.fields
+    │   │   ├── GeneratorError          whisperer.content.generation.settings
     │   │   ├── ChannelError            whisperer.delivery.errors
     │   │   ├── PermissionsError        whisperer.access.permissions
     │   │   ├── KeySettingsError        cluster.control_plane.key_limits
@@ -41,7 +43,8 @@
     │   └── TooManyError            429, retryable: the caller's own share is used up
     ├── UnavailableError            503, retryable: a part is starting, moving or recovering
     │   ├── StaleMapError           the caller routed by an outdated partition map
-    │   └── PassingError                actors.journal.redis_server
+    │   ├── PassingError                actors.journal.redis_server
+    │   └── UnansweredError             serve_apps.generation.endpoint
     ├── DeliveryError               a message cannot be handed to its provider
     │   ├── UnsendableError             whisperer.delivery.errors
     │   ├── ForbiddenAddressError       serve_apps.delivery.ssrf

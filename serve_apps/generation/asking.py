@@ -119,7 +119,7 @@ class Asking:
         heard: Callable[[str], Any] | None,
     ) -> tuple[Ruling | None, str, str, int]:
         """Return why nothing is to be judged, if so, with a detail; the answer; its tokens."""
-        from serve_apps.generation.endpoint import Unanswered, guessed  # loads `openai`: a generator has done that
+        from serve_apps.generation.endpoint import UnansweredError, guessed  # loads `openai`: a generator has done that
 
         prompt = asked.prompt
         try:
@@ -144,7 +144,7 @@ class Asking:
 
             try:
                 found = await generator.endpoint.stream(prompt, left_s, hear)
-            except Unanswered as error:
+            except UnansweredError as error:
                 # What an endpoint wrote before it broke off is paid for.
                 written = "".join(pieces)
                 tokens = guessed(prompt, written)

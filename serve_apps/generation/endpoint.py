@@ -1,7 +1,7 @@
 """Asks one OpenAI-compatible endpoint, by the `openai` client, over connections that go where the SSRF rule lets them.
 
 One attempt per question: a caller who has a deadline has no use for a second. Of an answer at most `MAX_ANSWER_CHARS`
-are read. The endpoint's own words never leave here: errors become :class:`Unanswered` with one of ours.
+are read. The endpoint's own words never leave here: errors become :class:`UnansweredError` with one of ours.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import httpcore
@@ -19,6 +20,7 @@ from serve_apps.delivery.ssrf import Guard, GuardedBackend, Network
 from whisperer.content.generation.guardrails import MAX_ANSWER_CHARS
 from whisperer.content.generation.prompt import Prompt
 from whisperer.content.generation.settings import GeneratorSettings
+from whisperer.errors import UnavailableError
 
 MAX_CONNECTIONS = 32
 CONNECT_S = 2.0
@@ -28,13 +30,16 @@ CHARS_PER_TOKEN = 3
 """For endpoints that do not count: a guess on the high side for English, on the low side for Chinese."""
 
 
-class Unanswered(Exception):  # noqa: N818 - it names what happened
+class UnansweredError(UnavailableError):
     """There is no answer: ``is_late``, or an error, which ``why`` names in our words."""
 
     def __init__(self, why: str, *, is_late: bool = False) -> None:
         super().__init__(why)
         self.why = why
         self.is_late = is_late
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(UnansweredError, self.why, is_late=self.is_late), ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +66,14 @@ class Endpoint:
         )
 
     async def ask(self, prompt: Prompt, timeout_s: float) -> Answer:
-        """Return the model's answer. Raises Unanswered."""
+        """Return the model's answer. Raises UnansweredError."""
         text, tokens = "", 0
         async for piece, counted in self._pieces(prompt, timeout_s):
             text, tokens = text + piece, counted or tokens
         return Answer(text, tokens or guessed(prompt, text))
 
     async def stream(self, prompt: Prompt, timeout_s: float, heard: Callable[[str], Any]) -> Answer:
-        """Return the answer; ``heard`` is called with each piece of it as it comes. Raises Unanswered."""
+        """Return the answer; ``heard`` is called with each piece of it as it comes. Raises UnansweredError."""
         text, tokens = "", 0
         async for piece, counted in self._pieces(prompt, timeout_s):
             if piece:
@@ -103,18 +108,18 @@ class Endpoint:
                         piece = _piece(chunk)
                         n_chars += len(piece)
                         if n_chars > MAX_ANSWER_CHARS:
-                            raise Unanswered("the answer is too long")
+                            raise UnansweredError("the answer is too long")
                         yield piece, _tokens(chunk)
         except (TimeoutError, openai.APITimeoutError):
-            raise Unanswered(f"no answer within {timeout_s:g} s", is_late=True) from None
+            raise UnansweredError(f"no answer within {timeout_s:g} s", is_late=True) from None
         except openai.APIStatusError as error:
-            raise Unanswered(f"the endpoint answered {error.status_code}") from None
+            raise UnansweredError(f"the endpoint answered {error.status_code}") from None
         except openai.APIConnectionError as error:
-            raise Unanswered(f"no connection: {type(error.__cause__ or error).__name__}") from None
-        except Unanswered:
+            raise UnansweredError(f"no connection: {type(error.__cause__ or error).__name__}") from None
+        except UnansweredError:
             raise
         except Exception as error:  # whatever else an endpoint may send: broken JSON, other types, a broken stream
-            raise Unanswered(f"the answer cannot be read: {type(error).__name__}") from None
+            raise UnansweredError(f"the answer cannot be read: {type(error).__name__}") from None
 
 
 def guessed(prompt: Prompt, text: str) -> int:

@@ -213,7 +213,7 @@ async def test_whatever_a_user_is_called_the_request_is_whole(name: str, kind: s
         calls = [call for call in server.calls if call.target != "/token"]
     if (name, kind) == ("fcm", "long"):
         assert (receipt.status, calls) == (X, [])
-        assert "at most 4096" in receipt.detail
+        assert "at most 3,993" in receipt.detail
         return
     assert receipt.status == A, receipt
     [call] = calls

@@ -81,7 +81,7 @@ async def test_sendgrids_description_refuses_what_is_wrong_with_a_mail(sendgrid_
     async with connected("sendgrid", sendgrid_url) as adapter:
         receipt = await adapter.send(dispatch(1, parts={"subject": "", "text": "x"}))
         assert (receipt.status, receipt.detail[:25]) == (Verdict.REJECTED, "the provider answered 400")
-        adapter._headers["authorization"] = "Basic x"  # type: ignore[attr-defined]
+        adapter._adapter._headers["authorization"] = "Basic x"  # type: ignore[attr-defined]
         receipt = await adapter.send(dispatch(2))
     assert (receipt.status, "401" in receipt.detail) == (Verdict.RETRY, True)
 
@@ -99,7 +99,8 @@ async def test_twilios_description_takes_our_sms(twilio_url: str, text: str, how
 @needs_contracts
 async def test_twilios_description_refuses_an_sms_to_nobody(twilio_url: str) -> None:
     async with connected("twilio", twilio_url) as adapter:
-        adapter._url = adapter._url.copy_with(path=adapter._url.path.replace("AC", "XX"))  # type: ignore[attr-defined]
+        inner = adapter._adapter  # type: ignore[attr-defined]
+        inner._url = inner._url.copy_with(path=inner._url.path.replace("AC", "XX"))
         receipt = await adapter.send(dispatch(1, "sms"))
     assert receipt.status != Verdict.ACCEPTED
 

@@ -7,11 +7,13 @@ import json
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import httpx
 import msgspec
+from fastapi import FastAPI
 
 from actors.calls.directory import DirectoryCalls
 from actors.calls.learner import LearnerCalls
@@ -34,6 +36,7 @@ from serve_apps.delivery.attempts import AttemptFile, Attempts
 from serve_apps.delivery.deliveries import Deliveries
 from serve_apps.delivery.routing import Routing
 from serve_apps.delivery.sink import Sink, SinkProvider
+from serve_apps.gateway.api import build
 from serve_apps.gateway.http.access import Access
 from serve_apps.gateway.http.issuers import TrustedIssuers
 from serve_apps.gateway.http.limits import Limits
@@ -398,6 +401,11 @@ class World:
             QualityReports(self.jobs, str(folder / "warehouse")),
         )
         self.app = SharedApp(self.parts)
+
+    @cached_property
+    def own_app(self) -> FastAPI:
+        """The application as this world's alone, for what adds to it or looks into it."""
+        return build(self.parts)
 
     def _heard(self, provider: str, fate: str, number: int) -> None:
         self.heard[provider, fate] += number

@@ -9,7 +9,7 @@ from typing import Any
 from actors.limiter import Ask, Lease
 from serve_apps.generation.allowance import Allowance
 from serve_apps.generation.asking import Asking
-from serve_apps.generation.endpoint import Answer, Unanswered
+from serve_apps.generation.endpoint import Answer, UnansweredError
 from serve_apps.generation.generators import Generator
 from whisperer.content.generation.prompt import Prompt
 from whisperer.content.generation.settings import GeneratorSettings
@@ -36,7 +36,7 @@ class ScriptedEndpoint:
         self.asked.append(document)
         texts = self.write(document)
         if texts is None:
-            raise Unanswered("the endpoint answered 500")
+            raise UnansweredError("the endpoint answered 500")
         answer = json.dumps(texts, ensure_ascii=False)
         for at in range(0, len(answer), 20):
             heard(answer[at : at + 20])

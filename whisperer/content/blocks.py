@@ -53,7 +53,7 @@ class Filled:
     used: Mapping[str, int]
 
 
-class _UnfitError(Exception):
+class _WrongError(Exception):
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
@@ -90,7 +90,7 @@ def filled_in(body: Any, blocks: Mapping[str, Block] | None) -> Filled:
         filling = _Filling(blocks, canonical_locale(locale) or locale, part, body.get("channel") == BLOCK)
         try:
             filled[locale, name] = filling.whole(text)
-        except _UnfitError as unfit:
+        except _WrongError as unfit:
             if len(problems) < limits.MAX_PROBLEMS:
                 problems.append(Problem(pointer=f"/locales/{locale}/{name}", code=unfit.code, message=unfit.message))
         used |= filling.used
@@ -130,7 +130,7 @@ class _Filling:
             if self.blocks is None:
                 return inner
             if not _has_content(outer):
-                raise _UnfitError("missing_block", f"{_named(first)} is no layout: it has no {{% content %}}")
+                raise _WrongError("missing_block", f"{_named(first)} is no layout: it has no {{% content %}}")
             return self._with_content(outer, inner)
         return self._replaced(text, path)
 
@@ -139,7 +139,7 @@ class _Filling:
         at = 0
         for found in _tags(text):
             if found["tag"] == "layout":
-                raise _UnfitError("misplaced_block", "{% layout %} is the first thing in a text, once")
+                raise _WrongError("misplaced_block", "{% layout %} is the first thing in a text, once")
             if found["tag"] == "render":
                 pieces += (text[at : found.start()], self._block(_named(found), path))
                 at = found.end()
@@ -148,28 +148,28 @@ class _Filling:
     def _block(self, name: str, path: tuple[str, ...]) -> str:
         """Return the text of a block, with the blocks in it."""
         if self.part.syntax == "json":
-            raise _UnfitError("misplaced_block", f"the {self.part.name} is JSON, which holds no blocks")
+            raise _WrongError("misplaced_block", f"the {self.part.name} is JSON, which holds no blocks")
         if self.blocks is None:
             return ""
         if name in path:
             way = " → ".join((*path[path.index(name) :], name))
-            raise _UnfitError("block_cycle", f"a block cannot hold itself: {way}")
+            raise _WrongError("block_cycle", f"a block cannot hold itself: {way}")
         if len(path) >= MAX_DEPTH:
-            raise _UnfitError("block_too_deep", f"at most {MAX_DEPTH} blocks inside of each other: {' → '.join(path)}")
+            raise _WrongError("block_too_deep", f"at most {MAX_DEPTH} blocks inside of each other: {' → '.join(path)}")
         self.n_blocks += 1
         if self.n_blocks > MAX_BLOCKS:
-            raise _UnfitError("too_many", f"a part holds at most {MAX_BLOCKS} blocks, those inside of others included")
+            raise _WrongError("too_many", f"a part holds at most {MAX_BLOCKS} blocks, those inside of others included")
         found = self.blocks.get(name)
         if found is None:
-            raise _UnfitError("missing_block", f"there is no block {name!r}; publish it first")
+            raise _WrongError("missing_block", f"there is no block {name!r}; publish it first")
         self.used[name] = found.version
         text = _text_of(found.body, self.locale, "html" if self.part.syntax == "html" else "text")
         if text is None:
             kind = "html" if self.part.syntax == "html" else "text"
-            raise _UnfitError("missing_block", f"block {name!r} has no {kind}, which the {self.part.name} needs")
+            raise _WrongError("missing_block", f"block {name!r} has no {kind}, which the {self.part.name} needs")
         self.n_chars += len(text)
         if self.n_chars > MAX_CHARS:
-            raise _UnfitError("too_long", f"the blocks of a part have at most {MAX_CHARS:,} characters")
+            raise _WrongError("too_long", f"the blocks of a part have at most {MAX_CHARS:,} characters")
         return self._filled(text if self.part.syntax != "line" else " ".join(text.split()), (*path, name))
 
     def _with_content(self, outer: str, inner: str) -> str:
@@ -181,7 +181,7 @@ class _Filling:
                 at = found.end()
                 self.n_chars += len(inner)
                 if self.n_chars > MAX_CHARS:
-                    raise _UnfitError("too_long", f"the blocks of a part have at most {MAX_CHARS:,} characters")
+                    raise _WrongError("too_long", f"the blocks of a part have at most {MAX_CHARS:,} characters")
         return "".join((*pieces, outer[at:]))
 
 
@@ -219,7 +219,7 @@ def _text_of(body: Mapping[str, Any], locale: str, part: str) -> str | None:
 def _named(found: re.Match[str]) -> str:
     name = _NAME.fullmatch(found["rest"])
     if name is None:
-        raise _UnfitError("syntax_error", f"write {{% {found['tag']} 'name' %}}, with the name of a block and no more")
+        raise _WrongError("syntax_error", f"write {{% {found['tag']} 'name' %}}, with the name of a block and no more")
     return name["name"]
 
 

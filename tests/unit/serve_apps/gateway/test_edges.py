@@ -101,7 +101,7 @@ def test_an_error_of_the_database_does_not_tell_a_channels_secret(tmp_path: Path
         with database.writing(plane._engine) as connection:
             connection.exec_driver_sql(
                 "CREATE TABLE channels (tenant_id TEXT, channel TEXT, provider TEXT, config TEXT CHECK (0), changed_at INT, "
-                "callback_serial INT)"
+                "callback_serial INT, plan TEXT)"
             )
         with pytest.raises(Exception, match="CHECK constraint") as broken:
             plane.set_channel("acme", "email", "smtp", SMTP)

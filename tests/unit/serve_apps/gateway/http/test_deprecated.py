@@ -35,20 +35,20 @@ def mount(world: World) -> None:
     async def tenant(request: Request) -> TenantId:
         return await access.admit(request, await access.principal(request), Permission.SEGMENTS_READ)
 
-    @world.app.get("/v1/old/{name}", tags=["segments"], summary="To go", dependencies=[deprecated(LEAVING)])
+    @world.own_app.get("/v1/old/{name}", tags=["segments"], summary="To go", dependencies=[deprecated(LEAVING)])
     async def old(name: str, tenant_id: Annotated[TenantId, Depends(tenant)]) -> Response:
         return answer({"name": name})
 
 
 def test_nothing_is_to_go(world: World) -> None:
-    assert deprecations(world.app) == {}
-    operations = [one for path in world.app.openapi()["paths"].values() for one in path.values()]
+    assert deprecations(world.own_app) == {}
+    operations = [one for path in world.own_app.openapi()["paths"].values() for one in path.values()]
     assert not any(one.get("deprecated") for one in operations)
 
 
 def test_the_document_says_that_it_goes(world: World) -> None:
     mount(world)
-    told = world.app.openapi()["paths"]["/v1/old/{name}"]["get"]
+    told = world.own_app.openapi()["paths"]["/v1/old/{name}"]["get"]
     assert told["deprecated"] is True
     assert told["externalDocs"]["url"] == LEAVING.see
     assert "2026-08-01" in told["externalDocs"]["description"]
@@ -62,7 +62,7 @@ async def test_its_answers_say_so_and_its_callers_are_counted(world: World, acme
     def count(route: str, tenant_id: str) -> None:
         counted[route, tenant_id] += 1
 
-    app = AddedHeaders(DeprecatedCalls(Shortcut(world.app) if way == "short" else world.app, count))
+    app = AddedHeaders(DeprecatedCalls(Shortcut(world.own_app) if way == "short" else world.own_app, count))
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(app=app), base_url="http://127.0.0.1:8000", headers=acme.http.headers
     ) as client:

@@ -44,11 +44,11 @@ class Play:
     def __init__(self, world: World) -> None:
         self.world = world
         self.runner = asyncio.Runner()
-        links.install(world.app, LinkSigner(b"s" * 32), Outcomes(world.shards).record)
+        links.install(world.own_app, LinkSigner(b"s" * 32), Outcomes(world.shards).record)
         self.acme = world.tenant("acme")
         self.operations = [
             (method, path, operation)
-            for path, methods in world.app.openapi()["paths"].items()
+            for path, methods in world.own_app.openapi()["paths"].items()
             for method, operation in methods.items()
             if path.startswith("/v1/")
         ]

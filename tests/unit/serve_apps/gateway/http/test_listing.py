@@ -235,6 +235,7 @@ LISTS: dict[str, tuple[str, Fill]] = {
 SAME = {
     "/campaigns/{name}/history": "/segments/{name}/history",
     "/templates/{name}/history": "/segments/{name}/history",
+    "/users/inbox": "/users/{user_id}/inbox",
 }
 """Lists of the same code as another."""
 OF_THEIR_OWN = {"/users"}

@@ -21,7 +21,7 @@ SEGMENT = {"predicate": {"event": "Order Completed", "op": "gte", "count": 3, "d
 def caller(request: pytest.FixtureRequest, world: World, acme: Caller) -> Caller:
     made = Caller(world, acme.id, "/v1", world.plane.create_key(acme.id, "secret", scopes=sorted(SCOPES)).key)
     if request.param == "short way":
-        transport = httpx.ASGITransport(app=Preferred(Shortcut(world.app)))
+        transport = httpx.ASGITransport(app=Preferred(Shortcut(world.own_app)))
         made.http = httpx.AsyncClient(transport=transport, base_url=made.http.base_url, headers=made.http.headers)
     return made
 

@@ -28,7 +28,7 @@ BODIES = (b"", b"{}", b"[", b'{"name":"n"}', b'{"channel":"email","granted":true
 async def both(world: World, method: str, path: str, **more: Any) -> list[tuple[Any, ...]]:
     """The answers of the whole way and of the short cut, without what differs between any two."""
     answers = []
-    for app in (world.app, Shortcut(world.app)):
+    for app in (world.own_app, Shortcut(world.own_app)):
         transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url=AT) as client:
             whole = AT if path.startswith("//") else ""  # httpx takes such a path for the name of a host
@@ -43,7 +43,7 @@ def key_of(caller: Caller) -> dict[str, str]:
 
 
 def test_the_routes_that_are_asked_most_take_it(world: World) -> None:
-    short = {(method, plan.template) for plan in _table(world.app).plans if plan.calls for method in plan.methods}
+    short = {(method, plan.template) for plan in _table(world.own_app).plans if plan.calls for method in plan.methods}
     assert {
         ("GET", "/v1/users/{user_id}"),
         ("POST", "/v1/users/{user_id}/consent"),
@@ -56,7 +56,7 @@ def test_the_routes_that_are_asked_most_take_it(world: World) -> None:
 
 async def test_every_route_answers_alike(world: World, acme: Caller) -> None:
     world.user(acme, "u-1")
-    reads = [(plan.template, method) for plan in _table(world.app).plans for method in plan.methods]
+    reads = [(plan.template, method) for plan in _table(world.own_app).plans for method in plan.methods]
     assert len(reads) > 100
     for template, method in reads:
         if template == "/openapi.json" or method not in ("GET", "DELETE"):
@@ -101,7 +101,7 @@ def test_any_request_is_answered_alike(
 
 
 async def test_a_call_with_an_idempotency_key_is_carried_out_once(world: World, acme: Caller) -> None:
-    transport = httpx.ASGITransport(app=Shortcut(world.app))
+    transport = httpx.ASGITransport(app=Shortcut(world.own_app))
     headers = key_of(acme) | {"Idempotency-Key": "k-1"}
     body = {"name": "s", "predicate": {"event": "Order Completed", "op": "gte", "count": 1, "days": 7}}
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as client:
@@ -112,13 +112,13 @@ async def test_a_call_with_an_idempotency_key_is_carried_out_once(world: World, 
 
 
 async def test_a_bug_is_a_500_and_is_seen_by_whoever_counts(world: World) -> None:
-    @world.app.get("/broken")
+    @world.own_app.get("/broken")
     async def broken() -> Response:
         raise LookupError("a bug")
 
     first, second = await both(world, "GET", "/broken")
     assert second[0] == first[0] == 500
-    transport = httpx.ASGITransport(app=Shortcut(world.app))
+    transport = httpx.ASGITransport(app=Shortcut(world.own_app))
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as client:
         with pytest.raises(LookupError):
             await client.get("/broken")
@@ -181,7 +181,7 @@ def test_what_is_not_understood_takes_the_whole_way() -> None:
 async def test_what_a_list_is_filtered_and_ordered_by_is_known_on_both_ways(world: World, acme: Caller) -> None:
     operator = {"Authorization": f"Bearer {OPERATOR}"}
     asked = 0
-    for path, operations in world.app.openapi()["paths"].items():
+    for path, operations in world.own_app.openapi()["paths"].items():
         named = [one["name"] for one in operations.get("get", {}).get("parameters", []) if one["in"] == "query"]
         for name in (one for one in named if one.partition("[")[0] in ("filter", "sort") and "{" not in path):
             where = path.replace("/v1/", f"/internal/tenants/{acme.id}/")
@@ -199,7 +199,7 @@ async def test_what_a_list_is_filtered_and_ordered_by_is_known_on_both_ways(worl
 
 async def test_the_audit_log_names_the_route_on_both_ways(world: World, acme: Caller) -> None:
     operator = {"Authorization": f"Bearer {OPERATOR}"}
-    for name, app in (("one", world.app), ("two", Shortcut(world.app))):
+    for name, app in (("one", world.own_app), ("two", Shortcut(world.own_app))):
         transport = httpx.ASGITransport(app=app)
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as client:
             body = {"name": name, "permissions": []}

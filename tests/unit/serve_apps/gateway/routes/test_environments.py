@@ -91,7 +91,8 @@ async def test_keys_of_an_environment_take_both_permissions_and_give_no_more(wor
 async def test_settings_are_changed_by_who_read_them(world: World, mighty: Caller) -> None:
     read = await mighty("GET", "/settings")
     assert read.json() == {
-        **{"tier": None, "approval": False, "second_factor": False, "origins": [], "brand": {}, "changed_at": None}
+        **{"tier": None, "approval": False, "second_factor": False, "origins": [], "brand": {}, "changed_at": None},
+        **{"links_base_url": "", "postal_address": False, "test_recipients": {}},
     }
     body = {"approval": True, "origins": ["https://app.example.com"]}
     changed = await mighty("PUT", "/settings", body, headers={"If-Match": read.headers["etag"]})

@@ -155,6 +155,7 @@ def test_every_call_that_changes_something_takes_a_key(world: World) -> None:
         ("post", "/v1/callbacks/{provider}/{token}"),
         ("post", "/v1/templates/{name}/preview"),
         ("post", "/v1/templates/{name}/lint"),
+        ("post", "/v1/templates/{name}/score"),
     ]
 
 
