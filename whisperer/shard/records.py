@@ -37,6 +37,9 @@ CHAINED_SINCE = 5
 BARED_SINCE = 5
 """Record version since which invisible characters are stripped from addresses."""
 
+JOINED_SINCE = 6
+"""Record version since which an erasure takes along whom an alias asked for before it names."""
+
 # -- letters between partitions: delivered at least once, in order, applied once ----------------------------------
 
 

@@ -30,6 +30,7 @@ from whisperer.shard.people.forwarding import lead
 from whisperer.shard.records import (
     ALIAS_ARBITER,
     BOUNDED_SINCE,
+    JOINED_SINCE,
     AliasAsk,
     AliasForget,
     AliasGrant,
@@ -217,14 +218,18 @@ def pass_on(tenant: Tenant, row: int, letter: Refused | MergeIn | OutcomePassed,
 def alias_grant(tenant: Tenant, body: AliasGrant, now: int, version: int) -> Iterator[Effect]:
     """At the home of the previous id: merge it into the user, unless it was erased after the alias was asked for.
 
-    The user's home is informed even if the id holds no state, because an erasure of the user must find the id.
+    The user's home is informed even if the id holds no state, because an erasure of the user must find the id. If the
+    id was erased, so is the user, as had the grant come first: both were one person when the erasure was asked for,
+    and the arbiter may have led parts of that person there in between.
     """
     erased_at = tenant.erased_at(body.previous)
     if erased_at is not None and body.at <= erased_at:
         tenant.counters["dropped.user_erased"] += 1
+        home = tenant.home(body.previous)
         if version >= BOUNDED_SINCE:
-            home = tenant.home(body.previous)
             yield SendLetter(tenant.post(home, ALIAS_ARBITER, AliasForget(body.previous, erased_at)))
+        if version >= JOINED_SINCE:
+            yield SendLetter(tenant.post(home, tenant.home(body.user), EraseLinked(body.user, erased_at)))
         return
     yield from _hand_over(tenant, body.previous, body.user, now, always=version >= BOUNDED_SINCE)
 

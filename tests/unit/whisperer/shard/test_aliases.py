@@ -16,12 +16,14 @@ from whisperer.shard.move import packing
 from whisperer.shard.people.identity import MAX_ALSO, MAX_LINKS
 from whisperer.shard.records import (
     ALIAS_ARBITER,
+    AliasGrant,
     Claim,
     Erase,
     Forward,
     Letter,
     LettersArrived,
     LettersConfirmed,
+    MergeIn,
     PartitionJoined,
     PartitionLeft,
 )
@@ -333,3 +335,47 @@ def test_after_an_erasure_nothing_of_the_person_is_left_whatever_was_under_way(d
             key = people.keys.text(row)
             if key is not None and not is_anonymous(key) and people.links.get(row):
                 assert f"u:{erased}" not in people.links[row], key
+
+
+def deliver_all_but(world: World, *held: tuple[type, str]) -> None:
+    """Deliver letters until only those of these kinds and keys, and what is behind them, are left."""
+
+    def is_held(letter: Letter) -> bool:
+        body = letter.body
+        keys = {getattr(body, name, None) for name in ("origin", "previous", "key")}
+        return any(isinstance(body, kind) and key in keys for kind, key in held)
+
+    while True:
+        blocked: set[tuple[int, int]] = set()
+        ready = []
+        for letter in world.wire:
+            pair = (letter.source, letter.target)
+            if pair in blocked:
+                continue
+            blocked.add(pair)
+            if not is_held(letter):
+                ready.append(letter)
+        if not ready:
+            return
+        deliver_one(world, ready[0])
+
+
+def test_what_the_arbiter_led_to_a_user_before_an_erasure_is_erased_there() -> None:
+    """k5's state is on its way to k0, who is k2, who is to be k3: the grant comes to k2 after the erasure does."""
+    world = World()
+    world.send(alias("k5", "k0"))
+    deliver_all_but(world, (MergeIn, "u:k5"))
+    world.send(alias("k0", "k2"))
+    deliver_all_but(world, (MergeIn, "u:k5"))
+    world.send(alias("k2", "k3"))
+    deliver_all_but(world, (MergeIn, "u:k5"), (AliasGrant, "u:k2"))
+    world.now = T0 + 1000
+    world.write(world.home(tenant_of(world).home("u:k5")), Erase(TENANT, "u:k5"))
+    deliver_all_but(world, (AliasGrant, "u:k2"))
+    world.deliver()
+    world.check()
+    for shard in world.shards:
+        people = shard.tenant(TENANT).people
+        held = {key for row in range(people.table.n) for key in people.links.get(row, {})}
+        assert "u:k5" not in held
+    assert world.user("u:k3") is None
