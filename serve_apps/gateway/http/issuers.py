@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 import httpcore
 import httpx
+import httpx2
 import msgspec
 
 from cluster.control_plane import ControlPlane
@@ -220,3 +221,29 @@ class Shared(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         return await self._transport.handle_async_request(request)
+
+
+class Through(httpx2.AsyncBaseTransport):
+    """The same for a client of httpx2, which Authlib uses. At most `MAX_DOCUMENT_BYTES` of an answer are read."""
+
+    def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
+        self._transport = transport
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        asked = httpx.Request(
+            request.method,
+            str(request.url),
+            headers=request.headers.raw,
+            content=await request.aread(),
+            extensions=request.extensions,
+        )
+        answer = await self._transport.handle_async_request(asked)
+        body = b""
+        try:
+            async for piece in answer.aiter_raw():
+                body += piece
+                if len(body) > MAX_DOCUMENT_BYTES:
+                    raise httpx.ReadError("the answer is too long")
+        finally:
+            await answer.aclose()
+        return httpx2.Response(answer.status_code, headers=answer.headers.raw, content=body)

@@ -9,25 +9,20 @@ from __future__ import annotations
 import asyncio
 import hmac
 import secrets
-import warnings
 from typing import Any
 
 import httpx
+import httpx2
 from authlib.common.errors import AuthlibBaseError
+from authlib.integrations.httpx_client import AsyncOAuth2Client
 
 from cluster.control_plane import ControlPlane
 from cluster.control_plane.identity.issuers import Issuer
 from cluster.control_plane.identity.jwts import Use, read
 from cluster.control_plane.identity.people import Person, Place
-from serve_apps.gateway.http.issuers import TIMEOUT_S, Shared, TrustedIssuers
+from serve_apps.gateway.http.issuers import TIMEOUT_S, Through, TrustedIssuers
 from serve_apps.gateway.services.signing_in import SigningIn
 from whisperer.errors import DeliveryError, InvalidKeyError, RequestError, UnavailableError
-
-with warnings.catch_warnings():  # Authlib would rather have httpx2, which nothing else here uses
-    from authlib.deprecate import AuthlibDeprecationWarning
-
-    warnings.simplefilter("ignore", AuthlibDeprecationWarning)
-    from authlib.integrations.httpx_client import AsyncOAuth2Client
 
 CALLBACK = "/auth/callback"
 _SCOPE = "openid email profile"
@@ -116,7 +111,7 @@ class Login:
             return claims
         except (AuthlibBaseError, InvalidKeyError, ValueError):
             raise _failed() from None
-        except (httpx.HTTPError, DeliveryError, OSError, TimeoutError):
+        except (httpx.HTTPError, httpx2.HTTPError, DeliveryError, OSError, TimeoutError):
             raise UnavailableError("the issuer does not answer", retry_after_s=5.0) from None
 
     def _client(self, issuer: Issuer, url: str) -> AsyncOAuth2Client:
@@ -127,7 +122,7 @@ class Login:
             scope=_SCOPE,
             redirect_uri=self._callback,
             code_challenge_method="S256",
-            transport=Shared(self._issuers.transport(url)),
+            transport=Through(self._issuers.transport(url)),
             timeout=TIMEOUT_S,
             follow_redirects=False,
             trust_env=False,
