@@ -63,7 +63,8 @@ def test_an_export_comes_in_pieces_and_is_whole(known: Tenant) -> None:
         assert "content-length" not in answer.headers
         found = json.loads(b"".join(answer.iter_bytes()))
     assert list(found) == [
-        "exported_at", "profile", "daily_counts", "events", "decisions", "deliveries", "outcomes", "rewards"
+        "exported_at", "profile", "daily_counts", "inbox", "coupons", "events", "decisions", "deliveries", "outcomes",
+        "rewards",
     ]  # fmt: skip
     assert len({event["message_id"] for event in found["events"]}) == N_EVENTS
     assert found["profile"]["user_id"] == "ann"

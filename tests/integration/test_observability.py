@@ -69,12 +69,13 @@ def test_what_runs_exposes_what_the_page_says(watched: Stand, acme: Tenant) -> N
         else:
             without_samples.add(name)
     # What has not happened: nobody was erased, no time was odd, nothing was rewarded or asked of a job, no snapshot or
-    # sweep is due yet, no trait was too much, no provider has called.
+    # sweep is due yet, no trait was too much, no provider has called or been called, no model asked.
     assert {n for n in without_samples if "snapshot" not in n} <= {
         "whisperer_events_dropped_total", "whisperer_events_noticed_total", "whisperer_learner_rewards_total",
         "whisperer_score_model_shards", "whisperer_shard_erasure_age_seconds", "whisperer_shard_oldest_bytes_age_seconds",
         "whisperer_traits_refused_total", "whisperer_gateway_jobs_total", "whisperer_gateway_deprecated_calls_total",
-        "whisperer_callbacks_total",
+        "whisperer_callbacks_total", "whisperer_provider_attempts_total", "whisperer_provider_held_total",
+        "whisperer_provider_breakers_open", "whisperer_generation_total", "whisperer_generation_tokens_total",
     }  # fmt: skip
 
 
