@@ -44,6 +44,8 @@ GOES_ON_S = 1.0
 """After which what goes on elsewhere is asked for again."""
 AWAY_MS = 900_000
 """More than an attempt can last (`deliveries.MAX_SEND_S`)."""
+SAME_START_S = 2.0
+"""The start of a process follows from the machine's clock, which may be set."""
 MAX_TOGETHER = 512
 """Most notes in one transaction."""
 _TRIM_SLACK = 1_000
@@ -176,7 +178,8 @@ class AttemptFile:
 def _lives(pid: int, started: float) -> bool:
     try:
         process = psutil.Process(pid)
-        return bool(process.create_time() == started and process.status() != psutil.STATUS_ZOMBIE)
+        is_same = abs(process.create_time() - started) < SAME_START_S
+        return is_same and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False
 
