@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import pytest
+from ray import serve
 
 from cluster.control_plane import ControlPlane
 from cluster.control_plane.keyring import make_key_file
 from cluster.launch.installation import Installation
 from cluster.settings import load
+from serve_apps.delivery import app
 from serve_apps.delivery.app import Delivery
 from serve_apps.delivery.sink import Sink
 from tests.support.provider_server import SETTINGS, Call, Fate, Says, serving
@@ -30,6 +33,18 @@ def made(tmp_path: Path) -> Installation:
     installation = Installation(id="in_1", data_dir=str(tmp_path), operator_token="op_1", settings=settings)
     installation.save()
     return installation
+
+
+@pytest.fixture(autouse=True)
+def _as_in_a_replica(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Serve gives a replica its name; it tells the directory, which is not here, how its accounts do."""
+
+    async def untold(*_: object) -> None:
+        """Nobody listens."""
+
+    context = SimpleNamespace(replica_id=SimpleNamespace(unique_id="r1"))
+    monkeypatch.setattr(serve, "get_replica_context", lambda: context)
+    monkeypatch.setattr(app, "tell_forever", untold)
 
 
 async def test_a_batch_goes_in_and_its_receipts_come_out(installation: Installation) -> None:

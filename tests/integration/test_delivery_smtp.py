@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from email import message_from_bytes
 from email.policy import default
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from aiosmtpd import smtp as aiosmtpd
@@ -336,7 +336,7 @@ async def test_a_host_inside_the_network_is_not_connected_to_unless_the_operator
     mailbox = Mailbox()
     async with serving(mailbox) as port, client(port, guard=Guard("smtp")) as opened:
         for host in ("127.0.0.1", "localhost"):
-            opened._config["host"] = host
+            cast(Smtp, opened._adapter)._config["host"] = host
             receipt = await one(opened, "ada@example.com")
             assert receipt.status == Verdict.RETRY
             assert receipt.detail == (
@@ -389,7 +389,7 @@ async def test_connections_are_used_again_and_bounded(monkeypatch: pytest.Monkey
         assert len(mailbox.sessions) == 2
         receipts = await several(opened, *["ada@example.com"] * 40)
         assert [receipt.status for receipt in receipts] == [Verdict.ACCEPTED] * 40
-        assert len(opened._idle) <= adapter.MAX_CONNECTIONS
+        assert len(cast(Smtp, opened._adapter)._idle) <= adapter.MAX_CONNECTIONS
 
 
 async def test_a_login_is_made_and_a_wrong_password_is_about_us_not_the_message(tmp_path: Path) -> None:
