@@ -129,7 +129,7 @@ class _Mail:
 @contextmanager
 def mail(counted: Counted) -> Iterator[int]:
     """The port of a mail server."""
-    controller = Controller(_Mail(counted), hostname="127.0.0.1", port=free_port(), server_kwargs={"timeout": 3_600})
+    controller = Controller(_Mail(counted), hostname="127.0.0.1", port=free_port(), timeout=3_600)
     controller.start()
     try:
         yield controller.port

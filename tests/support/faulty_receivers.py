@@ -67,7 +67,7 @@ class _Mail:
 @contextmanager
 def mail_server(taken: Taken) -> Iterator[int]:
     """Its port, on loopback."""
-    controller = Controller(_Mail(taken), hostname="127.0.0.1", port=free_port(), server_kwargs={"timeout": 3_600})
+    controller = Controller(_Mail(taken), hostname="127.0.0.1", port=free_port(), timeout=3_600)
     controller.start()
     try:
         yield controller.port

@@ -103,7 +103,7 @@ def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
     @routes.get(
         "/templates/{name}/translations/{locale}",
         summary="The texts of what is live for a translator",
-        openapi_extra=answered(Translations, GIVEN),
+        openapi_extra=_answer_of_either(),
     )
     async def get_translations(
         name: str, locale: str, tenant_id: Reader, format: Format = None, accept: Accept = ""
@@ -187,6 +187,16 @@ def _body_of_either() -> dict[str, Any]:
     """Return the OpenAPI of a body that is JSON or XLIFF."""
     found = described("Translations", DOCUMENT)
     found["requestBody"]["content"][xliff.MEDIA_TYPE] = {
+        "schema": {"type": "string"},
+        "example": xliff.written(DOCUMENT),
+    }
+    return found
+
+
+def _answer_of_either() -> dict[str, Any]:
+    """Return the OpenAPI of an answer that is JSON or XLIFF."""
+    found = answered(Translations, GIVEN)
+    found["responses"]["200"]["content"][xliff.MEDIA_TYPE] = {
         "schema": {"type": "string"},
         "example": xliff.written(DOCUMENT),
     }

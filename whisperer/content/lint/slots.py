@@ -8,7 +8,7 @@ from typing import Any
 
 from whisperer.content.lint.finding import Finding
 
-_SLOT = re.compile(r"\{\{-?\s*generated\.(\w+)\s*(?!\w|\|\s*default\b)")
+_SLOT = re.compile(r"\{\{-?\s*generated\.(\w+)(?!\w)(?!\s*\|\s*default\b)")
 
 
 def slots(locale: str, parts: dict[str, Any]) -> Iterator[Finding]:
