@@ -39,7 +39,7 @@ class Document:
     def answer(self, operation: dict[str, Any]) -> tuple[int, str, dict[str, Any]]:
         """Return the status of a success, its media type, and what is said of its content."""
         status = next(one for one in operation["responses"] if one.startswith("2") and one != "204")
-        [(media_type, content)] = operation["responses"][status]["content"].items()
+        media_type, content = next(iter(operation["responses"][status]["content"].items()))  # what is answered unasked
         return int(status), media_type, content
 
     def check(self, schema: dict[str, Any], value: Any) -> None:
