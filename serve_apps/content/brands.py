@@ -7,14 +7,18 @@ is known stays; what is not known raises, so nothing goes out under no brand by 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
+from actors.telemetry.logs import Seldom
 from serve_apps.supplies.versions import POLL_INTERVAL_S, PlaneVersion
 from whisperer.ids import TenantId
 
 MAX_KEPT = 10_000
+
+_seldom = Seldom(logging.getLogger(__name__))
 
 
 class Brand(NamedTuple):
@@ -47,9 +51,10 @@ class Brands:
             return held[1]
         try:
             settings = await asyncio.to_thread(self._plane.tenant_settings, tenant)
-        except Exception:
+        except Exception as error:
             if held is None:
                 raise
+            _seldom.log(logging.WARNING, "brand", "brands that are known stay as they are: %r", error)
             return held[1]
         found = Brand(dict(settings.brand), settings.links_base_url)
         self._kept[tenant] = (version, found)

@@ -14,6 +14,7 @@ takes no code, and one that is made again, by this process or another, has the s
 from __future__ import annotations
 
 import asyncio
+import logging
 import zlib
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,6 +24,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from actors.telemetry.logs import Seldom
 from cluster.control_plane import ShortLink
 from cluster.control_plane.coupons import Ask
 from serve_apps.content.brands import Brand, Brands
@@ -54,6 +56,8 @@ MAX_COMPILED = 512
 
 Key = tuple[TenantId, str, int]
 """Tenant, name, version."""
+
+_seldom = Seldom(logging.getLogger(__name__))
 
 decode_requests = msgspec.msgpack.Decoder(list[RenderRequest]).decode
 _encode = msgspec.msgpack.Encoder().encode
@@ -291,7 +295,8 @@ class Rendering:
         """Return whether the blocks that a template was compiled with are the newest, as far as anybody can say."""
         try:
             newest = await asyncio.to_thread(self._source.block_versions, key[0])
-        except Exception:  # the control plane is away: what is known stays, and is looked at with the next batch
+        except Exception as error:
+            _seldom.log(logging.WARNING, "blocks", "blocks stay as they are known, and are looked at again: %r", error)
             return True
         if any(newest.get(name) != at for name, at in held.blocks.items()):
             return False

@@ -10,11 +10,13 @@ answer, what is known stays; what is not known raises, and what needs it is rend
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import OrderedDict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from actors.telemetry.logs import Seldom
 from serve_apps.supplies.versions import POLL_INTERVAL_S, PlaneVersion
 from whisperer.content.catalogue.table import ItemTable
 from whisperer.ids import TenantId
@@ -26,6 +28,8 @@ PREVIEWED_BYTES = 48 << 20
 MAX_POOLS_KEPT = 10_000
 """Tenants."""
 REST_FACTOR = 10.0
+
+_seldom = Seldom(logging.getLogger(__name__))
 
 
 class Plane(Protocol):
@@ -82,9 +86,10 @@ class Stock:
             return held[1]
         try:
             lengths = await asyncio.to_thread(self._plane.code_lengths, tenant)
-        except Exception:
+        except Exception as error:
             if held is None:
                 raise
+            _stays(error)
             return held[1]
         self._lengths[tenant] = version, lengths
         self._lengths.move_to_end(tenant)
@@ -101,9 +106,10 @@ class Stock:
                 loading.add_done_callback(lambda _: self._loading.pop(key, None))
             try:
                 await asyncio.shield(loading)
-            except Exception:
+            except Exception as error:
                 if held is None:
                     raise
+                _stays(error)
                 return held.table
             held = self._held.get(key) or held
         if held is None:
@@ -136,3 +142,7 @@ class Stock:
         gone = self._held.pop(key, None)
         if gone is not None and gone.table is not None:
             self._n_bytes -= gone.table.n_bytes
+
+
+def _stays(error: Exception) -> None:
+    _seldom.log(logging.WARNING, "stock", "what is known of catalogues and coupons stays as it is: %r", error)
