@@ -19,11 +19,13 @@ import random
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 
 from tests.benchmarks import report
@@ -135,7 +137,7 @@ def round_(stand: Stand, sides: list[Side], step: str, number: int, n_users: int
     return time.monotonic() - began
 
 
-def _reached(look: Any) -> None:
+def _reached(look: Callable[[], bool]) -> None:
     deadline = time.monotonic() + REACHED_S
     while not look() and time.monotonic() < deadline:
         time.sleep(0.005)
@@ -144,7 +146,7 @@ def _reached(look: Any) -> None:
 def _closed(side: Side) -> bool:
     try:
         counted = counts(side.tenant, CAMPAIGN)
-    except Exception:  # the shard that was killed is not back yet
+    except httpx.HTTPError:  # the shard that was killed is not back yet
         return False
     return bool(counted["candidates"] >= len(side.users) and not counted["pending"])
 
