@@ -5,13 +5,16 @@ from __future__ import annotations
 from html import escape, unescape
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from selectolax.lexbor import LexborHTMLParser
 
 from tests.unit.whisperer.content.requests import UNSUBSCRIBE, ReadableLinks, parts, request, sent, template
-from whisperer.content.links import PlainLinks, before_the_end, hosts_in
+from whisperer.content.links import PlainLinks, _value, before_the_end, hosts_in
 from whisperer.content.message import Rendered
 from whisperer.content.plain_text import text_of
 from whisperer.content.render import render
+from whisperer.content.tags import scan
 from whisperer.content.template import parse_template
 
 HTML = '<p>See <a href="https://app.example/a?x=1&amp;y=2">this</a> and <a href="mailto:a@app.example">us</a>.</p>'
@@ -327,3 +330,17 @@ def test_an_unsubscribe_link_that_nobody_sees_does_not_stand_for_one() -> None:
 def test_tabs_and_line_breaks_in_an_address_are_no_part_of_it() -> None:
     _, clicks = mail("<a href='\n  https://app.example/a\n\t  b?x=1\r\n&amp;y=2 '>x</a>")
     assert clicks == ["https://app.example/a%20%20b?x=1&y=2"]
+
+
+@given(
+    st.sampled_from(["", '"', "'"]),
+    st.text(st.one_of(st.characters(codec="utf-8"), st.sampled_from("&;#x3Aamp<>=\"' \t\r\n\0")), max_size=20),
+)
+def test_an_attributes_value_is_what_a_browser_reads(quote: str, inner: str) -> None:
+    """Whether it is read by itself or by a parser of HTML."""
+    html = f"<a href={quote}{inner}{quote}>"
+    for tag in scan(html).tags[:1]:
+        for attribute in tag.attributes[:1]:
+            written = html[attribute.value_start : attribute.end] or '""'
+            node = LexborHTMLParser(f"<i x={written}>").css_first("i")
+            assert _value(html, attribute) == ((node.attributes.get("x") or "") if node is not None else "")
