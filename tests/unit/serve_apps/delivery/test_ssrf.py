@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import socket
 import threading
 
 import httpcore
@@ -202,3 +203,13 @@ async def test_a_name_whose_servers_do_not_answer_holds_one_thread_and_nobody_el
     assert sorted(asked) == ["dead.example", "other.example"]
     await resolve("dead.example", 25)
     assert len(asked) == 3, "an answer is not kept: the next connection asks again"
+
+
+async def test_a_small_write_does_not_wait_for_the_one_before_it_to_be_acknowledged() -> None:
+    """A mail's final dot would otherwise wait 40 ms for the other side's delayed acknowledgement."""
+    server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    opened = await Guard("smtp", open_networks=networks("127.0.0.0/8")).connect("127.0.0.1", port)
+    with opened:
+        assert opened.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    server.close()
