@@ -169,8 +169,8 @@ class Guard:
             family = socket.AF_INET6 if ":" in address else socket.AF_INET
             opened = socket.socket(family, socket.SOCK_STREAM)
             opened.setblocking(False)
-            # asyncio does this for connections that it opens itself. Without it a small write, such as SMTP's final dot,
-            # waits for the other side to acknowledge the write before: 40 ms a message.
+            # asyncio does this for connections that it opens itself. Without it a small write, such as SMTP's final
+            # dot, waits for the other side to acknowledge the write before: 40 ms a message.
             opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             try:
                 await asyncio.get_running_loop().sock_connect(opened, (address, port))
