@@ -74,7 +74,7 @@ def fetched(tenant: Tenant, of: str, format: str = "ndjson", **filter: Any) -> b
 
 
 def workers(stand: Stand) -> list[psutil.Process]:
-    return [one for one in stand.processes() if "actors.jobs.worker" in " ".join(one.cmdline())]
+    return stand.processes(having="actors.jobs.worker")
 
 
 def test_what_was_sent_is_exported_exactly_in_each_format(tenant: Tenant, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ BATCH = 200
 
 
 def workers(stand: Stand) -> set[int]:
-    return {process.pid for process in stand.processes() if PROGRAM in " ".join(process.cmdline())}
+    return {process.pid for process in stand.processes(having=PROGRAM)}
 
 
 def ending(stand: Stand, name: str) -> int:

@@ -152,15 +152,18 @@ class Stand:
                 raise AssertionError(f"shard {number} did not come back: {now}")
             time.sleep(0.05)
 
-    def processes(self, title: str = "") -> list[psutil.Process]:
-        """The installation's processes whose command line begins so, such as `ray::ServeReplica:delivery`."""
+    def processes(self, title: str = "", having: str = "") -> list[psutil.Process]:
+        """The installation's processes whose command line begins so, such as `ray::ServeReplica:delivery`.
+
+        And has ``having`` in it. A process that ends meanwhile is left out, not asked again.
+        """
         mark = json.loads((self.data_dir / "installation.json").read_bytes())["id"]
         found = []
         for process in psutil.process_iter(["cmdline"]):
             try:
-                if (process.info["cmdline"] or [""])[0].startswith(title) and process.environ().get(
-                    INSTALLATION_ENV
-                ) == mark:
+                words = process.info["cmdline"] or [""]
+                is_it = words[0].startswith(title) and having in " ".join(words)
+                if is_it and process.environ().get(INSTALLATION_ENV) == mark:
                     found.append(process)
             except (psutil.NoSuchProcess, psutil.AccessDenied):  # it ended, or is not ours
                 continue
