@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import zlib
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
@@ -148,6 +149,9 @@ class Rendering:
         self._brands = Brands(source)
         self._stock = Stock(source)
         self._writing = writing
+        self._turn = threading.Lock()
+        """Held while a message is made. Threads that make some at once hand the interpreter back and forth, and each
+        message takes twice the time; those that wait for the control plane hold nobody up."""
 
     async def render(self, batch: bytes) -> bytes:
         """Render a batch: msgpack of list[RenderRequest] -> msgpack of list[Rendered | NotRendered | Wanting], in the
@@ -186,22 +190,21 @@ class Rendering:
             _Message(request, templates[_key(request)], known[request.tenant], words)
             for request, words in zip(requests, written, strict=True)
         ]
-        for message in messages:
-            self._make(message)
+        self._make(messages)
         for _ in range(MOST_POOLS):  # a message may ask for another pool because of a code that it got
             waiting = [one for one in messages if one.coupons.asked and isinstance(one.answer, Rendered)]
             if not waiting:
                 break
             self._give(waiting)
-            for one in waiting:
-                self._make(one)
+            self._make(waiting)
         for one in messages:
             if one.coupons.asked and isinstance(one.answer, Rendered):
                 reason = f"the template takes codes from more than {MOST_POOLS} pools"
                 one.answer = not_rendered(one.request, Reason.TEMPLATE_FAILED, reason)
-        for one in self._not_kept([one for one in messages if isinstance(one.answer, Rendered)]):
+        taken = self._not_kept([one for one in messages if isinstance(one.answer, Rendered)])
+        for one in taken:
             one.is_short = False
-            self._make(one)
+        self._make(taken)
         return _encode([self._finished(one) for one in messages])
 
     def _not_kept(self, messages: list[_Message]) -> list[_Message]:
@@ -225,7 +228,12 @@ class Rendering:
             if any(not is_same(self._signer, token, kept[code], now) for code, token in made.items())
         ]
 
-    def _make(self, of: _Message) -> None:
+    def _make(self, messages: list[_Message]) -> None:
+        for message in messages:
+            with self._turn:
+                self._make_one(message)
+
+    def _make_one(self, of: _Message) -> None:
         """Make a message with a model's words, and without them if that gives none."""
         request, template = of.request, of.template
         if isinstance(template, str):
@@ -252,8 +260,10 @@ class Rendering:
         """Return the answer; a message also says where its words come from and what its callbacks refer to."""
         if not isinstance(of.answer, Rendered):
             return of.answer
-        scored = is_scored(of.request)
-        quality = score(of.request.channel, of.answer.locale, of.answer.parts).score if scored else None
+        quality = None
+        if is_scored(of.request):
+            with self._turn:
+                quality = score(of.request.channel, of.answer.locale, of.answer.parts).score
         message = msgspec.structs.replace(of.answer, provenance=provenance(Provenance(quality, of.words.record)))
         return self._referred(message, of.request)
 

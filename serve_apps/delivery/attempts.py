@@ -69,17 +69,22 @@ CREATE TABLE attempt (
     UNIQUE (tenant, send_key, number)
 );
 """
-_BEGIN = (
-    "INSERT INTO attempt (tenant, send_key, number, account, owner, begun_at) VALUES (?, ?, ?, ?, ?, ?)"
-    " ON CONFLICT DO NOTHING"
-)
+# One statement, a transaction of its own, for all that are noted together: each call of the library gives up the
+# interpreter, and waits for it when the event loop is busy.
+_BEGIN = "INSERT INTO attempt (tenant, send_key, number, account, owner, begun_at) VALUES {} ON CONFLICT DO NOTHING"
 _KNOWN = (
-    "SELECT a.receipt, a.account, a.begun_at, a.owner, o.host, o.pid, o.started"
+    "SELECT a.serial, a.receipt, a.account, a.begun_at, a.owner, o.host, o.pid, o.started"
     " FROM attempt a JOIN owner o ON o.id = a.owner WHERE a.tenant = ? AND a.send_key = ? AND a.number = ?"
 )
 _MOVE = "UPDATE attempt SET account = ? WHERE tenant = ? AND send_key = ? AND number = ?"
-_END = "UPDATE attempt SET receipt = ? WHERE tenant = ? AND send_key = ? AND number = ?"
+_END = (
+    "WITH ended (receipt, tenant, send_key, number) AS (VALUES {}) UPDATE attempt SET receipt = ended.receipt"
+    " FROM ended WHERE attempt.tenant = ended.tenant AND attempt.send_key = ended.send_key"
+    " AND attempt.number = ended.number"
+)
 _TRIM = "DELETE FROM attempt WHERE serial <= ? AND (receipt IS NOT NULL OR begun_at < ?)"
+
+_WHAT = "the file of attempts"
 
 _seldom = Seldom(logging.getLogger(__name__))
 _encode = msgspec.msgpack.Encoder().encode
@@ -121,9 +126,13 @@ class AttemptFile:
 
     def __init__(self, path: Path, *, keep: int = KEEP) -> None:
         self._keep = keep
+        self._n_ended = 0
+        """Since it was looked at what is too old."""
         self._lock = threading.Lock()
-        # FULL: a note that a power cut takes back would be a message sent twice.
-        self._connection = open_sqlite(path, _TABLES, VERSION, synchronous="FULL", what="the file of attempts")
+        """For both connections: a transaction that finds another's would sleep."""
+        # FULL: a beginning that a power cut takes back would be a message sent twice.
+        self._connection = open_sqlite(path, _TABLES, VERSION, synchronous="FULL", what=_WHAT)
+        self._ends = open_sqlite(path, _TABLES, VERSION, synchronous="NORMAL", what=_WHAT)
         me = psutil.Process()
         self._host = socket.gethostname()
         with writing(self._connection, self._lock) as connection:
@@ -137,20 +146,23 @@ class AttemptFile:
     def close(self) -> None:
         with self._lock:
             self._connection.close()
+            self._ends.close()
 
     def begin(self, asked: Sequence[tuple[Attempt, str]], now: int) -> list[Known]:
         """Note attempts, each with the account that it goes to, as ours, on the disk when it returns.
 
         Returns, in order, what was known; what was known to somebody stays as it was noted. ``now``: ms UTC.
         """
-        found: list[Known] = []
-        with writing(self._connection, self._lock) as connection:
-            for attempt, account in asked:
-                if connection.execute(_BEGIN, (*attempt, account, self._me, now)).rowcount == 1:
-                    found.append(None)
-                else:
-                    found.append(self._known(connection.execute(_KNOWN, attempt).fetchone(), now))
-        return found
+        rows = [(*attempt, account, self._me, now) for attempt, account in asked]
+        with self._lock:
+            noted = self._connection.execute(*_of_all(_BEGIN, rows))
+            if noted.rowcount == len(rows):
+                return [None] * len(rows)
+            last = noted.lastrowid or 0  # it stays what it was where nothing is inserted
+            fresh = set(range(last - noted.rowcount + 1, last + 1))
+            return [
+                self._known(self._connection.execute(_KNOWN, attempt).fetchone(), fresh, now) for attempt, _ in asked
+            ]
 
     def move(self, moved: Sequence[tuple[Attempt, str]]) -> None:
         """Note that attempts of ours, which their accounts surely did not take, go to other accounts."""
@@ -158,21 +170,42 @@ class AttemptFile:
             connection.executemany(_MOVE, [(account, *attempt) for attempt, account in moved])
 
     def end(self, ended: Sequence[tuple[Attempt, Receipt]], now: int) -> None:
-        """Note receipts, and delete what is too old. A receipt of an attempt that is not noted is left out."""
-        with writing(self._connection, self._lock) as connection:
-            connection.executemany(_END, [(_encode(receipt), *attempt) for attempt, receipt in ended])
+        """Note receipts, and delete what is too old. A receipt of an attempt that is not noted is left out.
+
+        They survive the death of this process. A power cut may take the newest back: those are `unknown`, then.
+        """
+        rows = [(_encode(receipt), *attempt) for attempt, receipt in ended]
+        with self._lock:
+            self._ends.execute(*_of_all(_END, rows))
+            self._n_ended += len(ended)
+        if self._n_ended >= _TRIM_SLACK:
+            self._trim(now)
+
+    def _trim(self, now: int) -> None:
+        self._n_ended = 0
+        with writing(self._ends, self._lock) as connection:
             oldest, newest = connection.execute("SELECT min(serial), max(serial) FROM attempt").fetchone()
             if newest is not None and newest - oldest >= self._keep + _TRIM_SLACK:
                 connection.execute(_TRIM, (newest - self._keep, now - FORGOTTEN_MS))
 
-    def _known(self, row: tuple[bytes | None, str, int, int, str, int, float], now: int) -> Begun | Receipt:
-        receipt, account, begun_at, owner, host, pid, started = row
+    def _known(self, row: tuple[int, bytes | None, str, int, int, str, int, float], fresh: set[int], now: int) -> Known:
+        """Return what a row says, None if it is one of the ``fresh``: for the first who asks."""
+        serial, receipt, account, begun_at, owner, host, pid, started = row
+        if serial in fresh:
+            fresh.remove(serial)
+            return None
         if receipt is not None:
             return _decode(receipt)
         if owner == self._me:  # who asks knows what it has under way: it could not note the end
             return Begun(account, goes_on=False)
         lives = _lives(pid, started) if host == self._host else now - begun_at < AWAY_MS
         return Begun(account, lives)
+
+
+def _of_all(statement: str, rows: Sequence[tuple[object, ...]]) -> tuple[str, list[object]]:
+    """Return a statement with values for so many rows, and the values."""
+    of_one = f"({', '.join('?' * len(rows[0]))})"
+    return statement.format(", ".join([of_one] * len(rows))), [value for row in rows for value in row]
 
 
 def _lives(pid: int, started: float) -> bool:

@@ -91,7 +91,7 @@ class Ses:
         await self._exchange.aclose()
 
     def _mail(self, dispatch: Dispatch, recipient: str) -> dict[str, Any]:
-        raw = build_email(dispatch, self._config["sender"], self._clock(), self._config["reply_to"]).as_bytes()
+        raw = build_email(dispatch, self._config["sender"], self._clock(), self._config["reply_to"])
         tags = {
             "send_key": dispatch.send_key,
             "decision_id": dispatch.decision_id,

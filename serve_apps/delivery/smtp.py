@@ -56,8 +56,6 @@ _QUEUED = re.compile(
     r"(?:queued as\s+<?|\bid=<?|\bok:?\s+(?!queued\b|id=))([A-Za-z0-9][A-Za-z0-9.-]{0,63})", re.IGNORECASE
 )
 """As Postfix, Exim and the large senders write it."""
-_LINE_END = re.compile(rb"\r\n|\n|\r")
-_DOT = re.compile(rb"(?m)^\.")
 _ADDRESS_SUBJECTS = ("1", "2")
 _NOT_THE_ADDRESS = {("2", "2"), ("2", "3"), ("2", "4"), ("1", "7"), ("1", "8")}
 """Mailbox full, message too long, list trouble, and two that are about the sender's address."""
@@ -106,10 +104,10 @@ class Smtp:
             return no_address(dispatch, PROVIDER)
         try:
             sender, reply_to = self._config["sender"], self._config.get("reply_to", "")
-            message = build_email(dispatch, sender, self._clock(), reply_to).as_bytes()
+            message = build_email(dispatch, sender, self._clock(), reply_to)
         except UnsendableError as error:
             return rejected(dispatch, PROVIDER, str(error))
-        return await self._send(dispatch, recipient, on_the_wire(message))
+        return await self._send(dispatch, recipient, _dotted(message))
 
     async def aclose(self) -> None:
         while self._idle:
@@ -267,16 +265,9 @@ class _Connection:
         self.used_at = 0.0
 
 
-def on_the_wire(message: bytes) -> bytes:
-    r"""Encode a message as DATA carries it, without the final dot: CRLF line ends, dots at the start of a line doubled.
-
-    RFC 5321, 4.5.2.
-
-    >>> on_the_wire(b"a\n.b")
-    b'a\r\n..b\r\n'
-    """
-    lines = _LINE_END.sub(b"\r\n", message)
-    return _DOT.sub(b"..", lines if lines.endswith(b"\r\n") else lines + b"\r\n")
+def _dotted(message: bytes) -> bytes:
+    """Double the dots at the start of a line (RFC 5321, 4.5.2) of a message whose lines end with CRLF."""
+    return message.replace(b"\r\n.", b"\r\n..")
 
 
 def _n_unwritten(protocol: SMTPProtocol) -> int:

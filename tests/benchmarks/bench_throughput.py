@@ -1,8 +1,9 @@
 """Messages per second from events to a provider, each rendered and sent: as many as go, and p99 at a steady rate.
 
-Every event triggers a campaign for a user of its own, who is decided about, written a mail in MJML and sent it. The
-other side of a provider is a server in this process, on the same machine, that answers at once. Latency is from the
-acknowledgement of the event to the moment the provider has the whole message.
+Every event triggers a campaign for a user of its own, who is decided about, written a mail and sent it: in MJML, or with
+``--plain`` a line of HTML, which shows what sending costs. The other side of a provider is a server in this process, on
+the same machine, that answers at once. Latency is from the acknowledgement of the event to the moment the provider has
+the whole message.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from tests.support.stand import Stand, Tenant, running
 
 CAMPAIGN, EVENT = "welcome", "Joined"
 PROVIDERS = ("sink", "smtp", "sendgrid", "ses")
+PLAIN = '<p>Hello {{ user.name }}, <a href="https://app.example.com/tips">three tips</a></p>'
 MJML = """<mjml><mj-body><mj-section><mj-column><mj-text font-size="16px">Hello {{ user.name }}, three tips for you
 </mj-text><mj-button href="https://app.example.com/tips">See them</mj-button></mj-column></mj-section><mj-section>
 <mj-column><mj-text>1 Example Street, Springfield <a href="{{ unsubscribe_url }}">Unsubscribe</a></mj-text></mj-column>
@@ -37,13 +39,15 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=300.0, help="events per second of the steady run")
     parser.add_argument("--seconds", type=float, default=20.0, help="time of the steady run")
     parser.add_argument("--only", action="append", choices=PROVIDERS, help="this provider; may be repeated")
+    parser.add_argument("--plain", action="store_true", help="a line of HTML instead of MJML")
     options = parser.parse_args()
+    html = PLAIN if options.plain else MJML
     figures: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, running(Path(folder), settings=OPEN) as stand:
         time.sleep(5)
         for name in options.only or PROVIDERS:
             with ExitStack() as stack:
-                side = Side(stand, name, stack)
+                side = Side(stand, name, html, stack)
                 side.at_once(500)  # loads code, makes connections
                 figures[name] = {
                     "steady": side.steadily(options.rate, round(options.rate * options.seconds)),
@@ -55,7 +59,7 @@ def main() -> None:
         "throughput",
         figures,
         options.json,
-        payload="one track event a user; 5 e-mail arms of one template in MJML, 5 % holdout, 5 % uniform",
+        payload=f"one track event a user; 5 e-mail arms of one template ({'a line of HTML' if options.plain else 'MJML'}), 5 % holdout, 5 % uniform",
         durability="fdatasync before 2xx, file journal; attempts noted with fsync where the provider takes no keys",
         load_generator="in this process, with the providers' servers",
         rate_per_s=options.rate,
@@ -66,7 +70,7 @@ def main() -> None:
 class Side:
     """A provider, and a tenant that sends through it."""
 
-    def __init__(self, stand: Stand, name: str, stack: ExitStack) -> None:
+    def __init__(self, stand: Stand, name: str, html: str, stack: ExitStack) -> None:
         self.name = name
         self.tenant: Tenant = stand.tenant(name)
         self._stand = stand
@@ -75,7 +79,7 @@ class Side:
         if name != "sink":
             port = stack.enter_context(mail(self._taken) if name not in HTTP else http(name, self._taken))
             self.tenant.api.put("/v1/channels/email", json=channel_of(name, port)).raise_for_status()
-        text = {"subject": "Hello {{ user.name }}", "html": MJML}
+        text = {"subject": "Hello {{ user.name }}", "html": html}
         template = {"channel": "email", "missing": "blank", "locales": {"en": text}}
         launch(self.tenant, CAMPAIGN, {"event": EVENT}, window_s=86_400, templates={"email": template})
         experiment(self.tenant, holdout=0.05, uniform=0.05)

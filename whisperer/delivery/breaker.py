@@ -93,11 +93,12 @@ class Breaker:
         self._recent.append((now, is_well))
         while self._recent[0][0] < now - WINDOW_MS:
             self._recent.popleft()
-        n_failed = sum(not well for _, well in self._recent)
-        if self._n_in_a_row >= IN_A_ROW or (
-            not is_well and len(self._recent) >= AT_LEAST and n_failed >= SHARE * len(self._recent)
-        ):
+        if not is_well and (self._n_in_a_row >= IN_A_ROW or self._fails_often()):
             self._open(now, pause_ms)
+
+    def _fails_often(self) -> bool:
+        n = len(self._recent)
+        return n >= AT_LEAST and sum(not well for _, well in self._recent) >= SHARE * n
 
     def _open(self, now: float, pause_ms: float) -> None:
         if self._opens_until is not None:

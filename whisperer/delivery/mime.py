@@ -4,18 +4,20 @@ Guarantees: the bytes are ASCII with CRLF line ends and no line over 998 charact
 no part, header, name or address can add a header or a recipient; the same dispatch, sender and time give the same
 bytes, with a Message-ID made from the send key, so that a receiver can recognise a repeated attempt.
 
-Headers are put into their wire form here, not by the standard library: its policies decode an RFC 2047 word that a
-subject contains, line break and all, and break a long signed link into words that no mail client can follow.
+Headers are put into their wire form here, not by the standard library's: its policies decode an RFC 2047 word that a
+subject contains, line break and all, and break a long signed link into words that no mail client can follow. The bytes
+are put together here, too, from its encoders: `email.message` parses each header that it is given, and takes 3 ms for a
+mail that takes 0.1 ms this way. Its parser reads them in the tests.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
 import hashlib
 import re
 from datetime import UTC, datetime
 from email.header import Header
-from email.message import EmailMessage
-from email.policy import SMTP, EmailPolicy
 from email.utils import format_datetime
 from typing import Literal
 
@@ -42,24 +44,8 @@ _REFERENCE = re.compile(r"[A-Za-z0-9_-]{1,256}")
 _SEND_KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
-class _Wire(str):
-    """Hold a header value that `EmailMessage` neither parses nor folds: ASCII lines, without the CRLF between them."""
-
-    name: str
-    lines: list[str]
-
-    def __new__(cls, name: str, *lines: str) -> _Wire:
-        value = super().__new__(cls, " ".join(lines))
-        value.name, value.lines = name, list(lines)
-        return value
-
-    def fold(self, *, policy: EmailPolicy) -> str:
-        folded = f"{policy.linesep} ".join(self.lines)
-        return f"{self.name}: {folded}{policy.linesep}"
-
-
-def build_email(dispatch: Dispatch, sender: str, at: int, reply_to: str = "") -> EmailMessage:
-    """Build the e-mail of a dispatch on channel `email`.
+def build_email(dispatch: Dispatch, sender: str, at: int, reply_to: str = "") -> bytes:
+    """Build the e-mail of a dispatch on channel `email`, as it goes over the wire.
 
     Parameters
     ----------
@@ -77,36 +63,55 @@ def build_email(dispatch: Dispatch, sender: str, at: int, reply_to: str = "") ->
         raise UnsendableError("the channel's sender is no usable address")
     if recipient is None:
         raise UnsendableError("the recipient's address is not usable")
-    address = parsed[1]
-    message = EmailMessage(policy=SMTP)
-    for header in (
-        _Wire("From", *_mailbox(*parsed)),
-        _Wire("To", recipient),
-        _Wire("Subject", *_words("Subject", subject_of(dispatch))),
-        _Wire("Date", format_datetime(datetime.fromtimestamp(at // 1000, UTC))),
-        _Wire("Message-ID", message_id(dispatch.send_key, address)),
-    ):
-        message[header.name] = header
+    head = [
+        _header("From", *_mailbox(*parsed)),
+        _header("To", recipient),
+        _header("Subject", *_words("Subject", subject_of(dispatch))),
+        _header("Date", format_datetime(datetime.fromtimestamp(at // 1000, UTC))),
+        _header("Message-ID", message_id(dispatch.send_key, parsed[1])),
+    ]
     if _REFERENCE.fullmatch(dispatch.reference):
-        message[REFERENCE_HEADER] = _Wire(REFERENCE_HEADER, dispatch.reference)
+        head.append(_header(REFERENCE_HEADER, dispatch.reference))
     answered_at = parse_sender(reply_to)
     if answered_at is not None:
-        message["Reply-To"] = _Wire("Reply-To", *_mailbox(*answered_at))
-    for added, value in checked_headers(dispatch.headers).items():
-        message[added] = _Wire(added, *value.replace(">, <", ">,\n<").split("\n"))
-    text, html = dispatch.parts.get("text", ""), dispatch.parts.get("html", "")
-    if not text and not html:
-        raise UnsendableError("the e-mail has neither text nor html")
-    if text:
-        _set(message, text, "plain")
-    if text and html:
-        _alternative(message, html)
-        message.set_boundary("=_" + _digest(dispatch.send_key, text, html))
-    elif html:
-        _set(message, html, "html")
+        head.append(_header("Reply-To", *_mailbox(*answered_at)))
+    head += [
+        _header(added, *value.replace(">, <", ">,\n<").split("\n"))
+        for added, value in checked_headers(dispatch.headers).items()
+    ]
     if len(dispatch.locale) <= MAX_LOCALE_CHARS and _LOCALE.fullmatch(dispatch.locale):
-        message["Content-Language"] = _Wire("Content-Language", dispatch.locale)  # last: setting content clears it
-    return message
+        head.append(_header("Content-Language", dispatch.locale))
+    head.append(_header("MIME-Version", "1.0"))
+    return "".join(head).encode("ascii") + _content(dispatch)
+
+
+def _content(dispatch: Dispatch) -> bytes:
+    """Write what the parts are, the empty line, and the parts."""
+    text, html = dispatch.parts.get("text", ""), dispatch.parts.get("html", "")
+    parts = [_part(body, subtype) for body, subtype in ((text, "plain"), (html, "html")) if body]
+    if not parts:
+        raise UnsendableError("the e-mail has neither text nor html")
+    if len(parts) == 1:
+        return parts[0]
+    boundary = "=_" + _digest(dispatch.send_key, text, html)  # which neither transfer encoding can bring forth
+    fence = f"--{boundary}".encode()
+    begun = _header("Content-Type", f'multipart/alternative; boundary="{boundary}"').encode()
+    return begun + b"".join(b"\r\n" + fence + b"\r\n" + part for part in parts) + b"\r\n" + fence + b"--\r\n"
+
+
+def _part(body: str, subtype: str) -> bytes:
+    """Write a text with its own headers. Lines of a text end with CRLF in base64, too (RFC 2046, 4.1.1)."""
+    data = b"".join(line + b"\r\n" for line in whole(body).encode().splitlines())
+    encoding = _transfer(body)
+    head = _header("Content-Type", f'text/{subtype}; charset="utf-8"')
+    head += _header("Content-Transfer-Encoding", encoding) + "\r\n"
+    if encoding == "base64":
+        return head.encode() + base64.encodebytes(data).replace(b"\n", b"\r\n")
+    return head.encode() + binascii.b2a_qp(data, istext=True)
+
+
+def _header(name: str, *lines: str) -> str:
+    return f"{name}: " + "\r\n ".join(lines) + "\r\n"
 
 
 def message_id(send_key: SendKey, sender_address: str) -> str:
@@ -139,17 +144,9 @@ def checked_headers(headers: dict[str, str]) -> dict[str, str]:
     return headers
 
 
-def _set(message: EmailMessage, body: str, subtype: str) -> None:
-    message.set_content(whole(body), subtype=subtype, charset="utf-8", cte=_transfer(body))
-
-
-def _alternative(message: EmailMessage, html: str) -> None:
-    message.add_alternative(whole(html), subtype="html", charset="utf-8", cte=_transfer(html))
-
-
 def _transfer(body: str) -> Literal["base64", "quoted-printable"]:
     """Choose the roughly shorter transfer encoding; never 8bit, so that no server on the way has to re-encode it."""
-    n_foreign = sum(1 for char in body if char > "~")
+    n_foreign = 0 if body.isascii() else len(body) - len(body.encode("ascii", "ignore"))
     return "base64" if n_foreign * 4 > len(body) else "quoted-printable"
 
 

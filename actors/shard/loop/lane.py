@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import math
 from collections import deque
 from collections.abc import Callable
 
@@ -19,10 +20,12 @@ from whisperer.ids import DecisionId, TenantId
 MAX_BATCH = 64
 LEAST_UNDER_WAY = 8
 MAX_UNDER_WAY = 256
-"""Messages per lane: half as many as before whenever some are turned away, twice as many once a whole batch is taken.
-So a provider that takes none has few that wait for it."""
+"""Messages per lane: half as many as before when some are turned away, and `MORE_UNDER_WAY` more for each batch that
+is taken. So a provider that takes none has few that wait for it, and few are made in vain for one that is slow."""
+MORE_UNDER_WAY = 2
 TURNED_AWAY_PAUSE_S = 0.25
-"""Short, because the provider's adapter has already waited for a connection."""
+"""Short, because the provider's adapter has already waited for a connection. What is turned away meanwhile was under
+way before the line was made shorter, and does not count again."""
 LONGEST_HOLD_S, LONGEST_REST_S = 3_600.0, 60.0
 """A message, and a line, ask again by then at the latest: the channel may have been changed."""
 MAX_BESIDE = 2_000
@@ -61,6 +64,7 @@ class Lane:
         self.n_under_way = 0
         self._start = start
         self._most = MAX_UNDER_WAY
+        self._shortened_at = -math.inf
         self._due: deque[DecisionId] = deque()
         """Those whose turn it is: they go before the line, and whether it rests or not."""
         self._waiting: deque[DecisionId] = deque()
@@ -109,7 +113,13 @@ class Lane:
 
     def ended(self, *, is_taken: bool) -> None:
         """Say that a batch ended, and whether nothing of it was turned away."""
-        self._most = min(2 * self._most, MAX_UNDER_WAY) if is_taken else max(self._most // 2, LEAST_UNDER_WAY)
+        if is_taken:
+            self._most = min(self._most + MORE_UNDER_WAY, MAX_UNDER_WAY)
+            return
+        now = asyncio.get_running_loop().time()
+        if now - self._shortened_at > TURNED_AWAY_PAUSE_S:
+            self._shortened_at = now
+            self._most = max(self._most // 2, LEAST_UNDER_WAY)
 
     def clear(self) -> list[DecisionId]:
         """Remove and return all."""

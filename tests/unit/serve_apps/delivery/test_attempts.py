@@ -119,7 +119,7 @@ def test_the_newest_that_ended_are_kept_and_what_goes_on_is_not_deleted(path: Pa
     assert file.begin([noted(key="open")], NOW) == [LOST]
     assert file.begin([noted(key=keys[-1])], NOW) == [accepted(keys[-1])]
     assert file.begin([noted(key=keys[0])], NOW) == [None]
-    file.end([], NOW + FORGOTTEN_MS + 1)
+    file.end([(attempt(key=key), accepted(key)) for key in keys], NOW + FORGOTTEN_MS + 1)
     assert file.begin([noted(key="open")], NOW + FORGOTTEN_MS + 1) == [None]
 
 

@@ -12,6 +12,7 @@ from tests.unit.whisperer.delivery.dispatches import dispatch
 from whisperer.delivery.addresses import parse_sender
 from whisperer.delivery.errors import UnsendableError
 from whisperer.delivery.mime import build_email, message_id
+from whisperer.delivery.text import whole
 
 SENDER = "Ada from Example <hello@example.com>"
 AT = 1_700_000_000_000
@@ -61,7 +62,7 @@ def lines(text: object) -> str:
 
 
 def test_an_email_has_everything_a_mailbox_looks_at() -> None:
-    message = read(build_email(dispatch(headers=UNSUBSCRIBE), SENDER, AT).as_bytes())
+    message = read(build_email(dispatch(headers=UNSUBSCRIBE), SENDER, AT))
     assert message["From"] == SENDER
     assert message["To"] == "ada@example.com"
     assert message["Subject"] == "Hello Ada"
@@ -76,16 +77,16 @@ def test_an_email_has_everything_a_mailbox_looks_at() -> None:
 
 
 def test_a_long_unsubscribe_link_goes_over_the_wire_as_it_is() -> None:
-    raw = build_email(dispatch(headers=UNSUBSCRIBE), SENDER, AT).as_bytes()
+    raw = build_email(dispatch(headers=UNSUBSCRIBE), SENDER, AT)
     assert f"List-Unsubscribe: {LINK},\r\n <mailto:u@example.com>\r\n".encode() in raw
 
 
 def test_the_same_dispatch_gives_the_same_bytes_and_message_id() -> None:
-    first, second = (build_email(dispatch(), SENDER, AT).as_bytes() for _ in range(2))
+    first, second = (build_email(dispatch(), SENDER, AT) for _ in range(2))
     assert first == second
-    retried = build_email(dispatch(attempt=3), SENDER, AT + 60_000)
+    retried = read(build_email(dispatch(attempt=3), SENDER, AT + 60_000))
     assert retried["Message-ID"] == read(first)["Message-ID"]
-    assert build_email(dispatch(1), SENDER, AT)["Message-ID"] != retried["Message-ID"]
+    assert read(build_email(dispatch(1), SENDER, AT))["Message-ID"] != retried["Message-ID"]
 
 
 @pytest.mark.parametrize(
@@ -93,7 +94,7 @@ def test_the_same_dispatch_gives_the_same_bytes_and_message_id() -> None:
 )
 def test_every_script_arrives_as_it_was_written(text: str) -> None:
     parts = {"subject": text[:80], "text": text, "html": f"<p>{text}</p>"}
-    message = read(build_email(dispatch(parts=parts), SENDER, AT).as_bytes())
+    message = read(build_email(dispatch(parts=parts), SENDER, AT))
     assert body(message, "plain") == lines(text).rstrip("\n")
     assert body(message, "html") == lines(f"<p>{text}</p>")
     assert message["Subject"].split() == text[:80].split()
@@ -101,7 +102,7 @@ def test_every_script_arrives_as_it_was_written(text: str) -> None:
 
 def test_a_message_of_one_part_has_no_alternatives() -> None:
     for parts, kind in (({"text": "x"}, "text/plain"), ({"html": "<b>x</b>"}, "text/html")):
-        assert read(build_email(dispatch(parts=parts), SENDER, AT).as_bytes()).get_content_type() == kind
+        assert read(build_email(dispatch(parts=parts), SENDER, AT)).get_content_type() == kind
     with pytest.raises(UnsendableError, match="neither text nor html"):
         build_email(dispatch(parts={"subject": "x"}), SENDER, AT)
 
@@ -116,11 +117,10 @@ def test_nothing_in_a_message_adds_a_header_a_recipient_or_a_long_line(
     parts = {"subject": subject, "text": text, "html": html or "<p>"}
     sender = f"{name} <hello@example.com>"
     try:
-        message = build_email(dispatch(parts=parts, locale=locale, send_key=key, headers=UNSUBSCRIBE), sender, AT)
+        raw = build_email(dispatch(parts=parts, locale=locale, send_key=key, headers=UNSUBSCRIBE), sender, AT)
     except UnsendableError:
         assert parse_sender(sender) is None  # every other part is made harmless
         return
-    raw = message.as_bytes()
     assert raw.isascii()
     assert raw.count(b"\r\n") == raw.count(b"\n") == raw.count(b"\r")
     assert max(map(len, raw.split(b"\r\n"))) <= 998
@@ -134,6 +134,18 @@ def test_nothing_in_a_message_adds_a_header_a_recipient_or_a_long_line(
     head = raw.partition(b"\r\n\r\n")[0]
     fields = [line.partition(b":")[0].decode().lower() for line in head.split(b"\r\n") if line[:1] not in b" \t"]
     assert sorted(fields) == sorted(names)
+
+
+@given(text=hostile | st.text(max_size=400), html=st.text(min_size=1, max_size=400))
+def test_each_part_arrives_as_it_was_written_and_no_line_of_it_is_over_76(text: str, html: str) -> None:
+    raw = build_email(dispatch(parts={"subject": "x", "text": text, "html": html}), SENDER, AT)
+    parts = [part for part in read(raw).walk() if not part.is_multipart()]
+    written = [whole(body) for body in (text, html) if body]
+    decoded = [part.get_payload(decode=True) for part in parts]
+    assert [lines(one.decode()).rstrip("\n") for one in decoded if isinstance(one, bytes)] == [
+        lines(one).rstrip("\n") for one in written
+    ]
+    assert max(map(len, raw.partition(b"Content-Type: ")[2].split(b"\r\n"))) <= 76
 
 
 @pytest.mark.parametrize(
@@ -169,24 +181,24 @@ def test_a_strange_send_key_still_makes_a_message_id() -> None:
 
 @pytest.mark.parametrize("reference", ["rAb_-9", "r" * 256])
 def test_a_reference_goes_out_in_a_header_of_its_own(reference: str) -> None:
-    mail = read(build_email(dispatch(reference=reference), "ada@example.com", 0).as_bytes())
+    mail = read(build_email(dispatch(reference=reference), "ada@example.com", 0))
     assert mail["X-Whisperer-Reference"] == reference
 
 
 @pytest.mark.parametrize("reference", ["", "r" * 257, "a\r\nBcc: eve@example.com", "a b", "ü"])
 def test_what_is_no_reference_does_not(reference: str) -> None:
-    mail = read(build_email(dispatch(reference=reference), "ada@example.com", 0).as_bytes())
+    mail = read(build_email(dispatch(reference=reference), "ada@example.com", 0))
     assert mail["X-Whisperer-Reference"] is None
     assert mail["Bcc"] is None
 
 
 def test_who_answers_reaches_whom_the_channel_names() -> None:
-    assert "Reply-To" not in build_email(dispatch(), "ada@example.com", 0)
-    wire = build_email(dispatch(), "ada@example.com", 0, 'Ré "x" <r@x.example>').as_bytes()
+    assert "Reply-To" not in read(build_email(dispatch(), "ada@example.com", 0))
+    wire = build_email(dispatch(), "ada@example.com", 0, 'Ré "x" <r@x.example>')
     assert wire.isascii()
-    read = message_from_bytes(wire, policy=default)
-    assert read["Reply-To"].addresses[0].addr_spec == "r@x.example"
-    assert read["From"].addresses[0].addr_spec == "ada@example.com"
+    found = read(wire)
+    assert found["Reply-To"].addresses[0].addr_spec == "r@x.example"
+    assert found["From"].addresses[0].addr_spec == "ada@example.com"
 
 
 def test_no_message_brings_a_reference_of_its_own() -> None:
