@@ -18,6 +18,10 @@ class AccountState(msgspec.Struct, kw_only=True):
     receipts : what became of attempts, by status
     held : messages that were told to wait, by reason: rate, domain, warm_up, breaker, busy
     last_trouble : what was wrong when an attempt last failed for the account's sake, in our own words
+    since : ms UTC when the breaker left off being closed, or was closed again; None if it never opened
+    per_second : messages a second that it was lately given
+    warmed : messages on this day of its warm-up
+    taken_over : messages that it carried because another failed or was left alone
     """
 
     account: str
@@ -29,6 +33,10 @@ class AccountState(msgspec.Struct, kw_only=True):
     receipts: dict[str, int]
     held: dict[str, int]
     last_trouble: str = ""
+    since: int | None = None
+    per_second: float = 0.0
+    warmed: int = 0
+    taken_over: int = 0
 
 
 class ChannelState(msgspec.Struct):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from whisperer.delivery.listing import DeliveryEntry
+from whisperer.delivery.listing import DeliveryCount, DeliveryEntry
 from whisperer.evaluation.lift import GroupTally
 from whisperer.ids import DecisionId, SendKey, UserKey
 from whisperer.shard.views.user import EventView
@@ -106,6 +106,11 @@ def read_deliveries(answer: bytes) -> list[DeliveryEntry]:
     return _deliveries.decode(answer)
 
 
+def read_delivery_counts(answer: bytes) -> list[DeliveryCount]:
+    """Return the answer to a :class:`DeliveryCounts`."""
+    return msgspec.msgpack.decode(answer, type=list[DeliveryCount])
+
+
 def read_events(answer: bytes) -> list[EventView | None]:
     """Return the answer to a :class:`StoredEvents`, in the order asked."""
     found = _events.decode(answer)
@@ -119,6 +124,17 @@ def read_days(answer: bytes) -> tuple[list[tuple[int, str, GroupTally]], int]:
     return [(day, group, GroupTally(*map(int, tally))) for day, group, *tally in rows], conflicted
 
 
+class StoredArmScores(msgspec.Struct, array_like=True):
+    """As :class:`actors.warehouse.engagement.ArmScores`."""
+
+    arm: str
+    channel: str
+    locale: str
+    bins: list[tuple[int, int, float]]
+    marked: int
+    lacking: dict[str, float]
+
+
 class StoredBin(msgspec.Struct, array_like=True):
     """As :class:`actors.warehouse.engagement.ScoredBin`."""
 
@@ -127,6 +143,11 @@ class StoredBin(msgspec.Struct, array_like=True):
     sent: int
     engaged: int
     total: float
+
+
+def read_arm_scores(answer: bytes) -> list[StoredArmScores]:
+    """Return what :class:`actors.jobs.tasks.QualityByArm` answers."""
+    return msgspec.msgpack.decode(answer, type=list[StoredArmScores])
 
 
 def read_bins(answer: bytes) -> list[StoredBin]:

@@ -18,8 +18,10 @@ from actors.jobs.tasks import (
     DaysOfLift,
     DecisionAudit,
     Deliveries,
+    DeliveryCounts,
     EngagementByScore,
     Export,
+    QualityByArm,
     Simulation,
     StoredEvents,
     Task,
@@ -55,6 +57,14 @@ def carry_out(task: Task) -> Iterator[bytes]:
             from actors.warehouse.deliveries import page_of_deliveries
 
             yield _msgpack(page_of_deliveries(_opened(warehouse), tenant, query))
+        case DeliveryCounts(warehouse, tenant, since, until):
+            from actors.warehouse.deliveries import count_deliveries
+
+            yield _msgpack(count_deliveries(_opened(warehouse), tenant, since, until))
+        case QualityByArm(warehouse, tenant, campaign, since):
+            from actors.warehouse.engagement import scores_by_arm
+
+            yield _msgpack(scores_by_arm(_opened(warehouse), tenant, campaign, since))
         case EngagementByScore(warehouse, tenant, since):
             from actors.warehouse.engagement import engagement_by_score
 

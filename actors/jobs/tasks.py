@@ -65,6 +65,24 @@ class Deliveries(msgspec.Struct, tag="deliveries", array_like=True, frozen=True)
     query: DeliveryQuery
 
 
+class DeliveryCounts(msgspec.Struct, tag="delivery_counts", array_like=True, frozen=True):
+    """A list of :class:`whisperer.delivery.listing.DeliveryCount`, in MessagePack: latest attempt in [since, until)."""
+
+    warehouse: str
+    tenant: TenantId
+    since: int
+    until: int
+
+
+class QualityByArm(msgspec.Struct, tag="quality_by_arm", array_like=True, frozen=True):
+    """A list of :class:`actors.warehouse.engagement.ArmScores` of one campaign, of messages from ``since`` on."""
+
+    warehouse: str
+    tenant: TenantId
+    campaign: str
+    since: int
+
+
 class EngagementByScore(msgspec.Struct, tag="engagement", array_like=True, frozen=True):
     """A list of :class:`actors.warehouse.engagement.ScoredBin`, of messages from ``since`` on."""
 
@@ -93,6 +111,17 @@ class Export(msgspec.Struct, tag="export", array_like=True, frozen=True):
         return self.task.tenant
 
 
-Task = Export | UserHistory | DecisionAudit | StoredEvents | DaysOfLift | Deliveries | EngagementByScore | Simulation
+Task = (
+    Export
+    | UserHistory
+    | DecisionAudit
+    | StoredEvents
+    | DaysOfLift
+    | Deliveries
+    | DeliveryCounts
+    | EngagementByScore
+    | QualityByArm
+    | Simulation
+)
 
 encode, decode = msgspec.msgpack.Encoder().encode, msgspec.msgpack.Decoder(Task).decode

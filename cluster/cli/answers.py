@@ -393,6 +393,35 @@ class Qualities(msgspec.Struct):
     channels: list[ChannelQuality]
 
 
+class CriterionMark(msgspec.Struct):
+    """A criterion's mean mark."""
+
+    criterion: str
+    mark: float
+
+
+class ArmQuality(msgspec.Struct):
+    """The scored messages of an arm in one language."""
+
+    arm: str
+    channel: str
+    locale: str
+    scored: int
+    mean: float
+    calibrated: float
+    lowest: list[CriterionMark]
+
+
+class CampaignQuality(msgspec.Struct):
+    """A campaign's scored messages."""
+
+    days: int
+    scored: int
+    mean: float | None
+    calibrated: float | None
+    arms: list[ArmQuality]
+
+
 class LocaleScore(msgspec.Struct):
     """A language's score, or why there is none."""
 
@@ -491,6 +520,15 @@ class Channel(msgspec.Struct):
     failover: list[ChannelAccount] = []
 
 
+class WarmUpState(msgspec.Struct):
+    """``given`` of the ``limit`` messages of day ``day``."""
+
+    day: int
+    days: int
+    limit: int
+    given: int
+
+
 class AccountState(msgspec.Struct):
     """How one provider account does; docs/delivery.md says what the figures mean."""
 
@@ -504,6 +542,16 @@ class AccountState(msgspec.Struct):
     receipts: dict[str, int]
     held: dict[str, int]
     last_trouble: str
+    breaker_since: str | None = None
+    per_second: float | None = None
+    per_second_lately: float = 0.0
+    warm_up: WarmUpState | None = None
+    taken_over: int = 0
+
+
+class ChannelCounts(msgspec.Struct):
+    days: int
+    by_status: dict[str, int]
 
 
 class ChannelState(msgspec.Struct):

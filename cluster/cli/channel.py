@@ -82,7 +82,8 @@ def state(
 ) -> None:
     """Show how a channel's provider accounts do: whether one is left alone because it fails, and what is held.
 
-    Known only while the installation runs; figures are of the delivery application's replicas since they started.
+    Known only while the installation runs; figures are of the delivery application's replicas since they started. Below
+    are the channel's messages of 30 days, dead letters among them: `whisperer delivery list` has them one by one.
 
     Example:
 
@@ -90,24 +91,46 @@ def state(
     """
     with Operator(data_dir) as operator:
         found = operator.get("tenants", tenant, "channels", channel, "state")
+        counted = operator.get("tenants", tenant, "channels", channel, "deliveries")
     if json:
-        output.print_json(found)
+        output.print_json({**found, "deliveries": counted})
         return
     rows = [
         (
             one.account,
             one.provider,
             one.weight,
-            one.breaker if not one.left_alone_s else f"{one.breaker}, {one.left_alone_s:.0f} s",
+            _breaker(one),
+            _rate(one),
             one.under_way,
             _counted(one.receipts),
             _counted(one.held),
+            one.taken_over or "",
             one.last_trouble,
         )
         for one in answers.read(found, answers.ChannelState).accounts
     ]
-    heads = ("account", "provider", "weight", "breaker", "under way", "attempts", "held", "last trouble")
+    heads = (
+        *("account", "provider", "weight", "breaker", "a second", "under way"),
+        *("attempts", "held", "taken over", "last trouble"),
+    )
     output.print_table(heads, rows, "No accounts.")
+    counts = answers.read(counted, answers.ChannelCounts)
+    by_status = _counted({status: n for status, n in counts.by_status.items() if n})
+    output.say(f"Messages of {counts.days} days: {by_status or 'none'}")
+
+
+def _breaker(one: answers.AccountState) -> str:
+    left_alone = f", {one.left_alone_s:.0f} s" if one.left_alone_s else ""
+    since = f" since {one.breaker_since}" if one.breaker_since else ""
+    return f"{one.breaker}{since}{left_alone}"
+
+
+def _rate(one: answers.AccountState) -> str:
+    of = "" if one.per_second is None else f" of {one.per_second:g}"
+    warming = one.warm_up
+    day = f"; day {warming.day} of {warming.days}, {warming.given} of {warming.limit}" if warming is not None else ""
+    return f"{one.per_second_lately:g}{of}{day}"
 
 
 def _counted(by_name: dict[str, int]) -> str:

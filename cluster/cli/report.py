@@ -64,6 +64,9 @@ def report(
     days: Annotated[
         bool, typer.Option("--days", help="Day by day, with intervals that may be looked at daily.")
     ] = False,
+    quality: Annotated[
+        bool, typer.Option("--quality", help="How good its messages were, by arm and language.")
+    ] = False,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     json: AsJson = False,
 ) -> None:
@@ -73,14 +76,20 @@ def report(
 
         whisperer report show trial-welcome --tenant acme
         whisperer report trial-welcome --tenant acme --days
+        whisperer report trial-welcome --tenant acme --quality
     """
-    if not days:
+    if days and quality:
+        raise typer.BadParameter("--days and --quality are two reports; ask for one")
+    if not (days or quality):
         show_report(campaign, tenant, data_dir, json)
         return
     with Operator(data_dir) as operator:
-        document = operator.get("tenants", tenant, "campaigns", campaign, "report", "days")
+        kind = "quality" if quality else "days"
+        document = operator.get("tenants", tenant, "campaigns", campaign, "report", kind)
     if json:
         output.print_json(document)
+    elif quality:
+        print_quality(answers.read(document, answers.CampaignQuality))
     else:
         print_days(answers.read(document, answers.Days))
 
@@ -207,6 +216,26 @@ def print_days(days: answers.Days) -> None:
     if days.data and days.data[-1].sample_ratio.suspicious:
         p = days.data[-1].sample_ratio.p_value
         output.say(f"The groups are not as large as their shares (p = {p:.2g} at all looks): do not believe the lift.")
+
+
+def print_quality(found: answers.CampaignQuality) -> None:
+    """Print how good a campaign's messages were, for people."""
+    rows = [
+        (
+            one.arm,
+            one.channel,
+            one.locale or "-",
+            one.scored,
+            f"{one.mean:.2f}",
+            f"{one.calibrated:.2f}",
+            ", ".join(f"{mark.criterion} {mark.mark:.2f}" for mark in one.lowest),
+        )
+        for one in found.arms
+    ]
+    heads = ("arm", "channel", "locale", "scored", "mean", "calibrated", "what costs most")
+    output.print_table(heads, rows, f"No scored message was sent in {found.days} days.")
+    if found.mean is not None and found.calibrated is not None:
+        output.say(f"Mean {found.mean:.2f} of 5, calibrated {found.calibrated:.2f}, of {found.scored} scored messages")
 
 
 def print_day_rows(days: list[answers.Day]) -> None:

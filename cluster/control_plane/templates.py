@@ -87,10 +87,13 @@ class Templates(Transactions):
             return _template(row)
 
     def filled_template(self, tenant: str, body: Any) -> Filled:
-        """Return a template's body with its blocks, each at its newest version. Raises TemplateError."""
-        from whisperer.content.blocks import filled_in, names_in
+        """Return a template's body with its blocks, each at its newest version, or at the one named.
 
-        if not names_in(body) and not (isinstance(body, dict) and body.get("channel") == BLOCK):
+        Raises TemplateError.
+        """
+        from whisperer.content.blocks import filled_in, references_in
+
+        if not references_in(body) and not (isinstance(body, dict) and body.get("channel") == BLOCK):
             return filled_in(body, {})
         with self._reading() as session:
             return filled_in(body, blocks_of(session, find_tenant(session, tenant).id, body))
@@ -112,16 +115,18 @@ class Templates(Transactions):
 
 
 def blocks_of(session: Session, tenant_id: TenantId, body: Any) -> dict[str, Block]:
-    """Return the blocks that a template names, and those that they name."""
-    from whisperer.content.blocks import MAX_DEPTH, Block, names_in
+    """Return the blocks that a template names, and those that they name, each as it is named."""
+    from whisperer.content.blocks import MAX_DEPTH, Block, references_in, split
 
     found: dict[str, Block] = {}
-    wanted = names_in(body)
+    wanted = references_in(body)
     for _ in range(MAX_DEPTH + 1):
-        newest = {name: row for name in sorted(wanted - found.keys()) if (row := _newest(session, tenant_id, name))}
-        blocks = {name: Block(row.version, row.body) for name, row in newest.items() if row.channel == BLOCK}
+        rows = {one: _at(session, tenant_id, *split(one)) for one in sorted(wanted - found.keys())}
+        blocks = {
+            one: Block(row.version, row.body) for one, row in rows.items() if row is not None and row.channel == BLOCK
+        }
         found |= blocks
-        wanted = {name for block in blocks.values() for name in names_in(block.body)}
+        wanted = {one for block in blocks.values() for one in references_in(block.body)}
         if not wanted - found.keys():
             break
     return found
@@ -154,9 +159,13 @@ def check_template(session: Session, tenant_id: TenantId, name: str, body: Any) 
 
 def _users_of(session: Session, tenant_id: TenantId, block: str) -> list[TemplateVersion]:
     """Return the newest versions of templates that use a block, themselves or by others; at most MOST_CHECKED."""
-    from whisperer.content.blocks import names_in
+    from whisperer.content.blocks import references_in, split
 
-    named = {one.name: (one, names_in(one.body)) for one in newest_templates(session, tenant_id)}
+    # One that keeps to a version counts, too: what that version names may follow.
+    named = {
+        one.name: (one, {split(reference)[0] for reference in references_in(one.body)})
+        for one in newest_templates(session, tenant_id)
+    }
     users: dict[str, TemplateVersion] = {}
     wanted = {block}
     while wanted and len(users) < MOST_CHECKED:
@@ -166,7 +175,10 @@ def _users_of(session: Session, tenant_id: TenantId, block: str) -> list[Templat
     return [one for one in users.values() if one.name != block][:MOST_CHECKED]
 
 
-def _newest(session: Session, tenant_id: TenantId, name: str) -> TemplateRow | None:
+def _at(session: Session, tenant_id: TenantId, name: str, version: int | None) -> TemplateRow | None:
+    """Return a version, the newest if None."""
+    if version is not None:
+        return session.get(TemplateRow, (tenant_id, name, version))
     query = select(TemplateRow).where(TemplateRow.tenant_id == tenant_id, TemplateRow.name == name)
     return session.scalars(query.order_by(TemplateRow.version.desc()).limit(1)).one_or_none()
 

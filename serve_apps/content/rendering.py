@@ -260,11 +260,13 @@ class Rendering:
         """Return the answer; a message also says where its words come from and what its callbacks refer to."""
         if not isinstance(of.answer, Rendered):
             return of.answer
-        quality = None
+        origin = Provenance(generation=of.words.record)
         if is_scored(of.request):
             with self._turn:
-                quality = score(of.request.channel, of.answer.locale, of.answer.parts).score
-        message = msgspec.structs.replace(of.answer, provenance=provenance(Provenance(quality, of.words.record)))
+                found = score(of.request.channel, of.answer.locale, of.answer.parts)
+            marks = {name: mark for name, mark in found.marks.items() if mark < 1}
+            origin = Provenance(found.score, marks, of.words.record)
+        message = msgspec.structs.replace(of.answer, provenance=provenance(origin))
         return self._referred(message, of.request)
 
     def _give(self, waiting: list[_Message]) -> None:

@@ -70,6 +70,7 @@ class Carrier:
         self._counted: Counter[str] = Counter()
         self._held: Counter[str] = Counter()
         self._last_trouble = ""
+        self._n_taken_over = 0
 
     def __repr__(self) -> str:
         return f"Carrier({self.account.name})"
@@ -98,6 +99,10 @@ class Carrier:
         finally:
             self._n_inside -= 1
 
+    def count_takeover(self) -> None:
+        """Count a message that it carried because another failed or was left alone."""
+        self._n_taken_over += 1
+
     def state(self) -> AccountState:
         """Report on it."""
         now = self._clock()
@@ -111,6 +116,10 @@ class Carrier:
             receipts=dict(self._counted),
             held=dict(self._held),
             last_trouble=self._last_trouble,
+            since=None if self._breaker.since is None else round(self._breaker.since),
+            per_second=self._pacing.per_second(now),
+            warmed=self._pacing.n_today(now),
+            taken_over=self._n_taken_over,
         )
 
     async def _in_turn(self, dispatch: Dispatch, domain: str, may_leave: MayLeave | None) -> Receipt:

@@ -63,12 +63,15 @@ class Spread:
             answer = await carrier.send(dispatch, domain, self._may_leave(carrier, leave))
             if isinstance(answer, AccountTrouble):
                 troubles.append(answer)
-            elif answer.status in (Verdict.WAITING, Verdict.LATER):
+                continue
+            if answer.status in (Verdict.WAITING, Verdict.LATER):
                 waiting.append(answer)
-            elif isinstance(answer, DoubtfulTrouble) and len(self.carriers) > 1:
+                continue
+            if troubles or any(isinstance(one, Shut) for one in waiting):
+                carrier.count_takeover()
+            if isinstance(answer, DoubtfulTrouble) and len(self.carriers) > 1:
                 return msgspec.structs.replace(as_kind(Receipt, answer), status=Verdict.UNKNOWN, repeatable=True)
-            else:
-                return _after(answer, troubles) if troubles else answer
+            return _after(answer, troubles) if troubles else answer
         if troubles:
             return _failed(dispatch, troubles)
         return _soonest(waiting)

@@ -19,7 +19,9 @@ from serve_apps.gateway.pages import LiveView, routes
 from serve_apps.gateway.pages.documents import (
     CampaignPage,
     CataloguesPage,
+    ChannelsPage,
     CouponsPage,
+    DeliveriesPage,
     SinkPage,
     TemplatePage,
     Tenants,
@@ -46,6 +48,8 @@ class Documents:
         self.decisions: dict[str, Audit] = {loop_documents.DECISION: loop_documents.decision()}
         self.campaigns: dict[str, CampaignPage] = {"Adopt a feature": loop_documents.campaign()}
         self.templates: dict[str, TemplatePage] = {"tips-email": loop_documents.template()}
+        self.carrying: ChannelsPage = loop_documents.channels()
+        self.delivered: DeliveriesPage = loop_documents.deliveries()
         self.learned: list[PolicyRecord] = [loop_documents.policy()]
         self.asked: list[tuple[Any, ...]] = []
 
@@ -87,6 +91,16 @@ class Documents:
         self.asked.append((tenant, locale, user_id))
         found: TemplatePage = self._found(tenant, self.templates, name, "template")
         return found
+
+    async def channels(self, tenant: str) -> ChannelsPage:
+        self.asked.append((tenant, "channels"))
+        return self.carrying
+
+    async def deliveries(
+        self, tenant: str, status: str | None, channel: str | None, campaign: str | None, after: tuple[int, str] | None
+    ) -> DeliveriesPage:
+        self.asked.append((tenant, status, channel, campaign, after))
+        return self.delivered
 
     async def catalogues(self, tenant: str, name: str, after: str | None) -> CataloguesPage:
         self.asked.append((tenant, name))

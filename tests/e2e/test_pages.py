@@ -43,6 +43,8 @@ PATHS = {
     "holdout": f"/decisions/{HELD_OUT}",
     "campaign": "/campaigns/Adopt%20a%20feature",
     "nobody": "/users/nobody",
+    "channels": "/channels",
+    "deliveries": "/deliveries",
 }
 
 
@@ -155,6 +157,7 @@ def test_long_names_do_not_widen_a_page(page: Tab, server: HomeServer) -> None:
         description=LONG,
         refused={LONG: 5},
         arms=[ArmTotals(LONG, LONG, 10**9, 10**9, 10**9, 10**15, 1e9)],
+        quality=loop_documents.quality(LONG),
         definition={LONG: LONG, "trigger": {"event": LONG}, "arms": [{"id": LONG, "channel": LONG, "template": LONG}]},
     )
     server.by_send_key[SEND_KEY] = loop_documents.message(
@@ -162,7 +165,11 @@ def test_long_names_do_not_widen_a_page(page: Tab, server: HomeServer) -> None:
     )
     server.messages.messages[0] = server.by_send_key[SEND_KEY]
     server.messages.counts = msgspec.structs.replace(server.messages.counts, by_channel={LONG: 1})
-    for name in ("home", "user", "decision", "campaign", "email", "sink"):
+    server.carrying = loop_documents.channels(LONG)
+    server.carrying.channels[0].accounts[0].account = LONG
+    server.delivered = loop_documents.deliveries(LONG)
+    server.delivered.deliveries[0].campaign = server.delivered.deliveries[0].user_id = LONG
+    for name in ("home", "user", "decision", "campaign", "email", "sink", "channels", "deliveries"):
         page.open(server.url + PATHS[name])
         assert page.run("document.documentElement.scrollWidth") == 360, name
 
@@ -202,6 +209,8 @@ def test_without_javascript_every_page_can_be_read_and_searched(page: Tab, serve
         ("user", "decided on tips-email, with 61 %"),
         ("decision", "which had a chance of 61 %, the likeliest"),
         ("campaign", "each event Dashboard Viewed"),
+        ("channels", "day 3 of 10: 125 of 500 messages"),
+        ("deliveries", "every attempt failed"),
     ):
         page.open(server.url + PATHS[name])
         assert part in page.run(VISIBLE_TEXT)
@@ -294,6 +303,48 @@ def test_markup_in_names_stays_text_when_a_page_updates_itself(page: Tab, server
     page.wait("document.querySelector('.campaign h2').innerText.includes('<img')")
     assert page.run("window.owned") is None
     assert page.run("document.querySelectorAll('img[src=x]').length") == 0
+
+
+def test_the_channels_page_follows_a_breaker_and_leads_to_dead_letters(page: Tab, server: HomeServer) -> None:
+    page.open(server.url + PATHS["channels"])
+    assert page.text("nav a[aria-current]") == "Channels"
+    breaker = "document.querySelector('.accounts tr[data-key=main] .state')"
+    assert page.run(f"{breaker}.innerText") == "open"
+    page.run("void (window.same = true)")
+    found = copy.deepcopy(server.carrying)
+    found.channels[0].accounts[0] = msgspec.structs.replace(
+        found.channels[0].accounts[0], breaker="closed", left_alone_s=0.0, last_trouble=HOSTILE
+    )
+    server.carrying = found
+    page.wait(f"{breaker}.innerText === 'closed'")
+    page.wait("document.querySelector('#channels').innerText.includes('the last trouble was <img')")
+    assert page.run("window.same")
+    assert page.run("window.owned") is None
+    page.run("void [...document.querySelectorAll('.legend a')].find((a) => a.innerText === 'dead').click()")
+    page.reloaded()
+    assert page.run("location.pathname + location.search") == "/deliveries?tenant=demo&channel=email&status=dead"
+    assert server.asked[-1] == ("demo", "dead", "email", None, None)
+    assert page.run("document.querySelector('.filters select[name=status]').value") == "dead"
+    assert page.complaints == []
+
+
+def test_a_first_channel_appears_before_the_viewers_eyes(page: Tab, server: HomeServer) -> None:
+    full, server.carrying = server.carrying, loop_documents.channels(channels=[])
+    page.open(server.url + PATHS["channels"])
+    assert "No channel is set up." in page.run(VISIBLE_TEXT)
+    server.carrying = full
+    page.wait("document.querySelectorAll('.accounts svg.bar').length > 3")
+    assert "No channel is set up." not in page.run(VISIBLE_TEXT)
+
+
+def test_a_campaign_shows_how_good_its_messages_were(page: Tab, server: HomeServer) -> None:
+    server.campaigns["Adopt a feature"] = loop_documents.campaign(quality=loop_documents.quality())
+    for width in (360, 1280):
+        page.look(width=width)
+        page.open(server.url + PATHS["campaign"])
+        assert "Quality of messages 4.69 of 5, calibrated 4.78" in page.run(VISIBLE_TEXT)
+        assert page.run(BROKEN_WORDS) == [], width
+        assert page.run("document.documentElement.scrollWidth") == width
 
 
 def test_times_on_every_page_are_told_in_the_viewers_zone(page: Tab, server: HomeServer) -> None:

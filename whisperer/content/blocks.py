@@ -5,6 +5,9 @@ is versioned, drafted, reviewed and translated as any template. A text uses it b
 begins with ``{% layout 'name' %}`` becomes the ``{% content %}`` of that block. What is filled in is text: MJML, HTML
 and plain text alike, and its variables are the template's. An html part takes a block's html, any other its text.
 
+``'name'`` follows the block: it is its newest version. ``'name@3'`` is version 3 for good; the blocks that this version
+names follow unless it says otherwise of each.
+
 Guarantees: it ends, within :data:`MAX_DEPTH` blocks inside of each other, :data:`MAX_BLOCKS` of them in one part and
 :data:`MAX_CHARS` characters; a block that holds itself is refused, with the way around. Leaves finding blocks, and what
 is right in the whole text, to others.
@@ -35,11 +38,11 @@ MAX_BLOCKS = 100
 MAX_CHARS = 200_000
 
 _TAG = re.compile(r"\{%-?\s*(?P<tag>(?:end)?(?:raw|comment)|render|layout|content)\b(?P<rest>[^%}]{0,200})%\}")
-_NAME = re.compile(r"\s*(['\"])(?P<name>[A-Za-z0-9][A-Za-z0-9_.-]{0,62})\1\s*-?")
+_NAME = re.compile(r"\s*(['\"])(?P<name>[A-Za-z0-9][A-Za-z0-9_.-]{0,62}(?:@[1-9][0-9]{0,8})?)\1\s*-?")
 
 
 class Block(NamedTuple):
-    """One block at its newest version."""
+    """One block at one version."""
 
     version: int
     body: Mapping[str, Any]
@@ -47,7 +50,10 @@ class Block(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """Hold a template whose blocks are filled in; ``used``: block -> version. A block is a mail that holds it."""
+    """Hold a template whose blocks are filled in; ``used``: block -> version, of those that follow the newest.
+
+    A block is a mail that holds it.
+    """
 
     body: Any
     used: Mapping[str, int]
@@ -60,8 +66,18 @@ class _WrongError(Exception):
         self.message = message
 
 
-def names_in(body: Any) -> set[str]:
-    """Return the blocks that a template's texts name themselves."""
+def split(reference: str) -> tuple[str, int | None]:
+    """Return the block that a reference names, and the version it keeps to; None if it follows the newest.
+
+    >>> split("footer@3"), split("footer")
+    (('footer', 3), ('footer', None))
+    """
+    name, _, version = reference.partition("@")
+    return name, int(version) if version else None
+
+
+def references_in(body: Any) -> set[str]:
+    """Return how a template's texts name blocks themselves, such as `footer` and `footer@3`."""
     return {
         name["name"]
         for _, _, text in _texts(body)
@@ -71,8 +87,8 @@ def names_in(body: Any) -> set[str]:
 
 
 def filled_in(body: Any, blocks: Mapping[str, Block] | None) -> Filled:
-    """Return a template with its blocks. ``blocks``: those that it names, and that they name; None fills in nothing for
-    each, where only the rest is to be looked at.
+    """Return a template with its blocks. ``blocks``: those that it names, and that they name, each as it is named;
+    None fills in nothing for each, where only the rest is to be looked at.
 
     Raises TemplateError with every problem: `missing_block`, `block_cycle`, `block_too_deep`, `misplaced_block`,
     `syntax_error`, `too_long`, `too_many`.
@@ -161,8 +177,9 @@ class _Filling:
             raise _WrongError("too_many", f"a part holds at most {MAX_BLOCKS} blocks, those inside of others included")
         found = self.blocks.get(name)
         if found is None:
-            raise _WrongError("missing_block", f"there is no block {name!r}; publish it first")
-        self.used[name] = found.version
+            raise _WrongError("missing_block", _missing(name))
+        if split(name)[1] is None:
+            self.used[name] = found.version
         text = _text_of(found.body, self.locale, "html" if self.part.syntax == "html" else "text")
         if text is None:
             kind = "html" if self.part.syntax == "html" else "text"
@@ -219,8 +236,18 @@ def _text_of(body: Mapping[str, Any], locale: str, part: str) -> str | None:
 def _named(found: re.Match[str]) -> str:
     name = _NAME.fullmatch(found["rest"])
     if name is None:
-        raise _WrongError("syntax_error", f"write {{% {found['tag']} 'name' %}}, with the name of a block and no more")
+        message = (
+            f"write {{% {found['tag']} 'name' %}}, or 'name@3' for version 3, with the name of a block and no more"
+        )
+        raise _WrongError("syntax_error", message)
     return name["name"]
+
+
+def _missing(reference: str) -> str:
+    name, version = split(reference)
+    if version is None:
+        return f"there is no block {name!r}; publish it first"
+    return f"there is no version {version} of a block {name!r}; {name!r} without it is the newest"
 
 
 def _has_content(text: str) -> bool:

@@ -54,6 +54,8 @@ class Breaker:
         self._n_in_a_row = 0
         self._recent: deque[tuple[float, bool]] = deque(maxlen=MAX_REMEMBERED)
         self.n_opened = 0
+        self.since: float | None = None
+        """When it left off being closed, or was closed again; None if it never opened."""
 
     def state(self, now: float) -> BreakerState:
         """Return what it is now."""
@@ -85,7 +87,7 @@ class Breaker:
         if permit.is_probe:
             self._probe_at = None
             if is_well is not None:
-                self._close() if is_well else self._open(now, pause_ms)
+                self._close(now) if is_well else self._open(now, pause_ms)
             return
         if is_well is None:
             return
@@ -101,14 +103,16 @@ class Breaker:
         return n >= AT_LEAST and sum(not well for _, well in self._recent) >= SHARE * n
 
     def _open(self, now: float, pause_ms: float) -> None:
-        if self._opens_until is not None:
+        if self._opens_until is None:
+            self.since = now
+        else:
             self._open_ms = min(2 * self._open_ms, LONGEST_OPEN_MS)
         self._opens_until = now + max(self._open_ms, min(pause_ms, LONGEST_OPEN_MS))
         self._begin()
         self.n_opened += 1
 
-    def _close(self) -> None:
-        self._opens_until, self._open_ms = None, FIRST_OPEN_MS
+    def _close(self, now: float) -> None:
+        self._opens_until, self._open_ms, self.since = None, FIRST_OPEN_MS, now
         self._begin()
 
     def _begin(self) -> None:

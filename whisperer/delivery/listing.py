@@ -42,6 +42,14 @@ class DeliveryQuery(msgspec.Struct, array_like=True, frozen=True):
     descends: bool = True
 
 
+class DeliveryCount(msgspec.Struct, array_like=True):
+    """How many of a channel's deliveries are in a state."""
+
+    channel: str
+    state: str
+    n: int
+
+
 class DeliveryEntry(msgspec.Struct, array_like=True):
     """One delivery; times in ms UTC, ``reason`` why it ended unsent, else ""."""
 

@@ -8,6 +8,7 @@ never goes back. Leaves to its caller what a message does while it waits.
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,6 +19,8 @@ MAX_DOMAINS = 10_000
 LONGEST_TURN_MS = 3_600_000.0
 """Nobody is told to come back later than this: rates may have been changed by then."""
 OTHERS: Final = ""
+LATELY_S = 10
+"""Seconds over which the rate in use is told."""
 
 
 class Bucket:
@@ -64,6 +67,32 @@ class Bucket:
         return turn - now
 
 
+class Lately:
+    """Count what was let through in the last `LATELY_S` seconds."""
+
+    __slots__ = ("_by_second",)
+
+    def __init__(self) -> None:
+        self._by_second: deque[tuple[int, int]] = deque()
+
+    def add(self, now: float, n: int) -> None:
+        """Count ``n`` more, or with a number below 0 fewer."""
+        second = int(now // 1_000)
+        if self._by_second and self._by_second[-1][0] == second:
+            n += self._by_second.pop()[1]
+        self._by_second.append((second, n))
+        self._forget(now)
+
+    def per_second(self, now: float) -> float:
+        """Return the mean rate."""
+        self._forget(now)
+        return max(0, sum(n for _, n in self._by_second)) / LATELY_S
+
+    def _forget(self, now: float) -> None:
+        while self._by_second and self._by_second[0][0] <= now // 1_000 - LATELY_S:
+            self._by_second.popleft()
+
+
 @dataclass(frozen=True, slots=True)
 class Turn:
     """When a message may go: in ``wait_ms``, which is booked; or, with a reason, it has to come back then.
@@ -90,6 +119,8 @@ class Pacing:
         self._warm_up = warm_up
         self._day = -1
         self._warming: Bucket | None = None
+        self._n_today = 0
+        self._lately = Lately()
 
     def ask(self, domain: str, now: float, patience_ms: float) -> Turn:
         """Book a message to a recipient's domain ("" if it has none), if it may go within ``patience_ms``."""
@@ -102,12 +133,28 @@ class Pacing:
             return Turn(max(wait_ms, slowest.turn_ms(now)), reason)
         for bucket in buckets.values():
             bucket.book(now + wait_ms)
+        self._count(now, 1)
         return Turn(wait_ms)
 
     def give_back(self, domain: str, now: float) -> None:
         """Take back a message that was booked and did not go."""
         for bucket in self._of(domain, now).values():
             bucket.give_back()
+        self._count(now, -1)
+
+    def per_second(self, now: float) -> float:
+        """Return at what rate messages were let through in the last `LATELY_S` seconds."""
+        return self._lately.per_second(now)
+
+    def n_today(self, now: float) -> int:
+        """Return how many were let through on this day of the warm-up, 0 without one."""
+        self._of_today(now)
+        return self._n_today
+
+    def _count(self, now: float, n: int) -> None:
+        self._lately.add(now, n)
+        if self._warm_up is not None:
+            self._n_today = max(0, self._n_today + n)
 
     def _of(self, domain: str, now: float) -> dict[str, Bucket]:
         found: dict[str, Bucket | None] = {
@@ -133,7 +180,7 @@ class Pacing:
             return None
         day = self._warm_up.day(now)
         if day != self._day:
-            self._day = day
+            self._day, self._n_today = day, 0
             limit = self._warm_up.per_day_on(day)
             if limit is None:
                 self._warming = None

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import TypeVar
 
 import msgspec
 
@@ -31,10 +32,12 @@ from serve_apps.gateway.pages.live_view import (
     LoopView,
 )
 from serve_apps.gateway.pages.supplies import PER_PAGE
+from serve_apps.gateway.routes.deliveries import delivery_document
 from serve_apps.gateway.routes.mounting import tenant_named
 from serve_apps.gateway.routes.sink import NEWEST, MessageDocument, of_user, shown
 from serve_apps.gateway.services import inbox_message
 from serve_apps.gateway.services.audit import Audit
+from serve_apps.gateway.services.deliveries import USUAL_DAYS
 from serve_apps.gateway.services.inbox_message import InboxMessage
 from serve_apps.gateway.services.lift_days import DayDocument
 from serve_apps.gateway.services.linting import LintBody, lint
@@ -43,17 +46,23 @@ from serve_apps.gateway.services.policies import PolicyRecord
 from serve_apps.gateway.services.preview import PreviewBody, preview
 from serve_apps.gateway.services.profile import UserProfile
 from serve_apps.gateway.services.report import lift_over_holdout
+from whisperer.delivery.listing import DeliveryQuery
+from whisperer.delivery.plan import ALONE
 from whisperer.errors import NotFoundError, OverloadError, RequestError, TooLargeError, UnavailableError
 from whisperer.feedback.links import LinkSigner
 from whisperer.feedback.outcome import OutcomeKind
 from whisperer.ids import DecisionId, SendKey, TenantId
 from whisperer.shard.views.counts import CampaignCounts, TenantCounts, loop_counts
+from whisperer.vocabulary.channels import CHANNELS
 from whisperer.vocabulary.groups import Group
+from whisperer.vocabulary.units import DAY_MS
 
 LATEST = 12
 REVISIONS = 8
 """Versions shown in a campaign's history."""
 _SUBJECT_CHARS = 120
+
+Answer = TypeVar("Answer")
 
 
 class Documents:
@@ -128,14 +137,20 @@ class Documents:
     async def campaign(self, tenant: str, name: str) -> shapes.CampaignPage:
         tenant_id = await tenant_named(self._parts, tenant)
         parts = self._parts
-        report, days, simulation = await asyncio.gather(
+        report, days, simulation, quality = await asyncio.gather(
             parts.campaigns.report(tenant_id, name),
             self._days(tenant_id, name),
             parts.simulations.newest(tenant_id, name),
+            _or_none(parts.quality.of_campaign_soon(tenant_id, name)),
         )
         history, review = await asyncio.to_thread(self._published, tenant_id, name)
         return shapes.CampaignPage(
-            **msgspec.structs.asdict(report), days=days, simulation=simulation, history=history, review=review
+            **msgspec.structs.asdict(report),
+            days=days,
+            simulation=simulation,
+            history=history,
+            review=review,
+            quality=quality,
         )
 
     def _published(self, tenant_id: TenantId, name: str) -> tuple[list[RevisionDocument], ReviewDocument | None]:
@@ -146,10 +161,8 @@ class Documents:
 
     async def _days(self, tenant_id: TenantId, name: str) -> list[DayDocument]:
         """Return lift by day; the page works without it."""
-        try:
-            return (await self._parts.lift_days.show(tenant_id, name)).data
-        except (OverloadError, TooLargeError, UnavailableError):
-            return []
+        found = await _or_none(self._parts.lift_days.show(tenant_id, name))
+        return [] if found is None else found.data
 
     async def template(self, tenant: str, name: str, locale: str | None, user_id: str | None) -> shapes.TemplatePage:
         tenant_id = await tenant_named(self._parts, tenant)
@@ -158,6 +171,37 @@ class Documents:
             held = await asyncio.to_thread(self._parts.plane.get_template, tenant_id, name, shown.version)
             found = await lint(self._parts, tenant_id, name, LintBody(version=shown.version))
         return shapes.TemplatePage(name, shown.version, shown.channel, [*held.body["locales"]], shown, found.findings)
+
+    async def channels(self, tenant: str) -> shapes.ChannelsPage:
+        tenant_id = await tenant_named(self._parts, tenant)
+        found = await asyncio.to_thread(self._parts.plane.list_channels, tenant_id)
+        others = {
+            name: one for name, one in found.items() if one.provider == CHANNELS[name].unset and one.plan == ALONE
+        }
+        set_up = {name: one for name, one in found.items() if name not in others}
+        doing, counts = await asyncio.gather(
+            self._parts.provider_states.of(tenant_id, set_up), _or_none(self._parts.deliveries.counts_soon(tenant_id))
+        )
+        return shapes.ChannelsPage(doing, [(name, one.provider) for name, one in others.items()], counts)
+
+    async def deliveries(
+        self, tenant: str, status: str | None, channel: str | None, campaign: str | None, after: tuple[int, str] | None
+    ) -> shapes.DeliveriesPage:
+        tenant_id = await tenant_named(self._parts, tenant)
+        now = time.time_ns() // 1_000_000
+        query = DeliveryQuery(
+            since=now - USUAL_DAYS * DAY_MS,
+            until=now + 1,
+            state=status,
+            channel=channel,
+            campaign=campaign,
+            limit=PER_PAGE + 1,
+            after=after,
+        )
+        found = await self._parts.deliveries.page(tenant_id, query)
+        part = found[:PER_PAGE]
+        last = (part[-1].at, part[-1].send_key) if len(found) > PER_PAGE else None
+        return shapes.DeliveriesPage([delivery_document(one) for one in part], last)
 
     async def catalogues(self, tenant: str, name: str, after: str | None) -> shapes.CataloguesPage:
         tenant_id, plane = await tenant_named(self._parts, tenant), self._parts.plane
@@ -229,6 +273,14 @@ class Documents:
             for message in self._parts.sink.latest(LATEST)
             if message.tenant in tenants
         ]
+
+
+async def _or_none(asked: Awaitable[Answer]) -> Answer | None:
+    """Return what a job answers, None if it cannot now: a page works without it."""
+    try:
+        return await asked
+    except (OverloadError, TooLargeError, UnavailableError):
+        return None
 
 
 def _campaign(tenant: str, row: CampaignVersion, counts: CampaignCounts) -> CampaignView:

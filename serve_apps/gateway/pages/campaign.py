@@ -15,6 +15,9 @@ from serve_apps.gateway.services.simulations import SimulationDocument
 from whisperer.evaluation.lift import SUSPICIOUS_P
 from whisperer.vocabulary.groups import GROUPS
 
+MOST_QUALITIES = 30
+"""Arms and languages whose quality is shown."""
+
 
 def render_campaign(campaign: CampaignPage, *, now: int, site: Site) -> str:
     """Render the page at ``/campaigns/{name}``."""
@@ -39,6 +42,7 @@ def render_campaign(campaign: CampaignPage, *, now: int, site: Site) -> str:
         ],
         groups=sorted(campaign.groups, key=lambda row: _order(row.group)),
         suspicious_p=SUSPICIOUS_P,
+        qualities=[] if campaign.quality is None else campaign.quality.arms[:MOST_QUALITIES],
         rows=definition.rows(campaign.definition),
         arms=[_arm(arm) for arm in campaign.definition.get("arms", ()) if isinstance(arm, dict)],
     )

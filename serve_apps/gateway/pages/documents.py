@@ -1,4 +1,4 @@
-"""Defines what pages show in addition to what REST answers: the sink, a campaign, a template, the tenants to choose.
+"""Defines what pages show in addition to what REST answers: the sink, a campaign, channels, the tenants to choose.
 
 Filled by whoever implements :class:`~serve_apps.gateway.pages.source.PageSource`.
 """
@@ -10,9 +10,13 @@ import msgspec
 from cluster.control_plane.drafts import ReviewDocument, RevisionDocument
 from cluster.control_plane.supply_documents import CatalogueDocument, CouponPoolDocument, GivenDocument, ItemDocument
 from serve_apps.delivery.sink import SinkCounts
+from serve_apps.gateway.routes.deliveries import DeliveryDocument
 from serve_apps.gateway.routes.sink import MessageDocument
+from serve_apps.gateway.services.campaign_quality import CampaignQualityDocument
+from serve_apps.gateway.services.deliveries import StateCounts
 from serve_apps.gateway.services.lift_days import DayDocument
 from serve_apps.gateway.services.preview import NoPreview, Preview
+from serve_apps.gateway.services.provider_states import ChannelDoing
 from serve_apps.gateway.services.report import Report
 from serve_apps.gateway.services.simulations import SimulationDocument
 from whisperer.content.lint.finding import Finding
@@ -35,13 +39,14 @@ class SinkPage(msgspec.Struct):
 
 class CampaignPage(Report, kw_only=True):
     """A campaign's report, its lift by day, oldest first, the newest simulation, what went live lately, newest first,
-    and the review of its draft, if one is open or approved.
+    the review of its draft, if one is open or approved, and how good its messages were, None while that is not known.
     """
 
     days: list[DayDocument] = msgspec.field(default_factory=list)
     simulation: SimulationDocument | None = None
     history: list[RevisionDocument] = msgspec.field(default_factory=list)
     review: ReviewDocument | None = None
+    quality: CampaignQualityDocument | None = None
 
 
 class TemplatePage(msgspec.Struct):
@@ -53,6 +58,28 @@ class TemplatePage(msgspec.Struct):
     locales: list[str]
     preview: Preview | NoPreview
     findings: list[Finding]
+
+
+class ChannelsPage(msgspec.Struct):
+    """How the channels do that somebody set up.
+
+    Attributes
+    ----------
+    channels : in the order in which people see them
+    others : (channel, provider) of those that nobody set up
+    counts : of their messages; None while they are not known
+    """
+
+    channels: list[ChannelDoing]
+    others: list[tuple[str, str]] = []
+    counts: StateCounts | None = None
+
+
+class DeliveriesPage(msgspec.Struct):
+    """A part of the deliveries, latest attempt first; ``after``: where older ones begin, if there are any."""
+
+    deliveries: list[DeliveryDocument]
+    after: tuple[int, str] | None = None
 
 
 class CataloguesPage(msgspec.Struct):

@@ -57,6 +57,7 @@ _templates.globals.update(
     message_page=site.message_page,
     message_html=site.message_html,
     sink_page=site.sink_page,
+    deliveries_page=site.deliveries_page,
     catalogue_page=site.catalogue_page,
     coupon_page=site.coupon_page,
     template_page=site.template_page,

@@ -21,7 +21,9 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from serve_apps.gateway.http.cookies import csrf_token, session_cookie
 from serve_apps.gateway.pages import site as addresses
 from serve_apps.gateway.pages.campaign import render_campaign
+from serve_apps.gateway.pages.channels import render_channels
 from serve_apps.gateway.pages.decision import render_decision
+from serve_apps.gateway.pages.deliveries import Wanted, render_deliveries
 from serve_apps.gateway.pages.documents import TemplatePage
 from serve_apps.gateway.pages.home import render_home
 from serve_apps.gateway.pages.mail import MAIL_HEADERS
@@ -209,6 +211,24 @@ def _tenant_pages(
         if user_id and not may_look(request):
             await tenant_of_person(request, Permission.USERS_READ)
         return await source.template(tenant, name, _asked(request, "locale") or None, user_id or None)
+
+    @app.get("/channels", include_in_schema=False)
+    async def channels(request: Request) -> Response:
+        async def make(tenant: str, site: Site) -> Response:
+            return _page(render_channels(await source.channels(tenant), now=clock(), site=site))
+
+        return await shown(request, make, Permission.CHANNELS_READ, here="/channels")
+
+    @app.get("/deliveries", include_in_schema=False)
+    async def deliveries(request: Request) -> Response:
+        wanted = Wanted(*(_asked(request, name) for name in ("status", "channel", "campaign", "after")))
+
+        async def make(tenant: str, site: Site) -> Response:
+            asked = wanted.status or None, wanted.channel or None, wanted.campaign or None
+            found = await source.deliveries(tenant, *asked, wanted.place)
+            return _page(render_deliveries(found, wanted=wanted, now=clock(), site=site))
+
+        return await shown(request, make, Permission.MESSAGES_READ, here="/deliveries")
 
     @app.get("/catalogues", include_in_schema=False)
     @app.get("/catalogues/{name}", include_in_schema=False)

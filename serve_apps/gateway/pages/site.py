@@ -73,6 +73,10 @@ def coupon_page(tenant: str | None, name: str) -> str:
     return page(f"/coupon-pools/{segment(name)}", tenant)
 
 
+def deliveries_page(tenant: str | None, **filters: str | int | None) -> str:
+    return page("/deliveries", tenant, **filters)
+
+
 def message_page(tenant: str | None, send_key: str) -> str:
     return page(f"/sink/{segment(send_key)}", tenant)
 

@@ -7,7 +7,9 @@ from typing import Protocol
 from serve_apps.gateway.pages.documents import (
     CampaignPage,
     CataloguesPage,
+    ChannelsPage,
     CouponsPage,
+    DeliveriesPage,
     SinkPage,
     TemplatePage,
     Tenants,
@@ -54,6 +56,14 @@ class PageSource(Protocol):
 
     async def template(self, tenant: str, name: str, locale: str | None, user_id: str | None) -> TemplatePage:
         """Return a template as a user would get it, or as anybody without traits; ``locale``: in place of theirs."""
+        ...
+
+    async def channels(self, tenant: str) -> ChannelsPage: ...
+
+    async def deliveries(
+        self, tenant: str, status: str | None, channel: str | None, campaign: str | None, after: tuple[int, str] | None
+    ) -> DeliveriesPage:
+        """Return deliveries, latest attempt first; with ``after``, those behind that (ms UTC, send key)."""
         ...
 
     async def catalogues(self, tenant: str, name: str, after: str | None) -> CataloguesPage:

@@ -1,5 +1,6 @@
 """The campaigns resource: drafts, versions, statuses, and the report. docs/campaigns.md describes the body."""
 
+import asyncio
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Request
@@ -13,7 +14,8 @@ from serve_apps.gateway.http.paging import Version
 from serve_apps.gateway.http.permitted import TenantOf
 from serve_apps.gateway.http.principal import principal_of
 from serve_apps.gateway.routes.examples import CAMPAIGN as SHOWN
-from serve_apps.gateway.routes.examples import LIFT_DAYS, REPORT
+from serve_apps.gateway.routes.examples import LIFT_DAYS, QUALITY, REPORT
+from serve_apps.gateway.services.campaign_quality import CampaignQualityDocument
 from serve_apps.gateway.services.creating import create_campaign, take_name
 from serve_apps.gateway.services.lift_days import LiftDaysDocument
 from serve_apps.gateway.services.parts import Parts
@@ -102,6 +104,15 @@ def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
     )
     async def report_days(name: str, tenant_id: ReportReader) -> Response:
         return answer(await parts.lift_days.show(tenant_id, name))
+
+    @routes.get(
+        "/campaigns/{name}/report/quality",
+        summary="How good its messages were, by arm and language, and which criteria cost most",
+        openapi_extra=answered(CampaignQualityDocument, QUALITY),
+    )
+    async def report_quality(name: str, tenant_id: ReportReader) -> Response:
+        await asyncio.to_thread(parts.plane.get_campaign, tenant_id, name)
+        return answer(await parts.quality.of_campaign(tenant_id, name))
 
     def turning(action: Literal["pause", "resume", "end"], status: str, summary: str) -> None:
         shown = answered(CampaignDocument, SHOWN | {"status": status})

@@ -9,20 +9,24 @@ from starlette.responses import Response
 
 from cluster.control_plane import ChannelConfig
 from cluster.control_plane.documents import ChannelDocument, channel_document
+from cluster.times import iso
 from serve_apps.gateway.http.documented import answered, described
 from serve_apps.gateway.http.exchange import InvalidBodyError, answer, read_as, read_object
 from serve_apps.gateway.http.listing import Asked, Listing, of_words
 from serve_apps.gateway.http.paging import Page
 from serve_apps.gateway.http.permitted import TenantOf
 from serve_apps.gateway.http.principal import principal_of
+from serve_apps.gateway.services.deliveries import USUAL_DAYS
 from serve_apps.gateway.services.parts import Parts
 from serve_apps.gateway.services.provider_states import ChannelDoing
 from whisperer.access.permissions import Permission
 from whisperer.delivery.channels import parse_plan
+from whisperer.delivery.listing import DeliveryState
 from whisperer.delivery.plan import Account, Plan, Rates, WarmUp
 from whisperer.delivery.providers import PROVIDERS
 from whisperer.errors import NotFoundError
 from whisperer.ids import TenantId
+from whisperer.vocabulary.channels import CHANNELS
 
 EXAMPLE = {
     "provider": "smtp",
@@ -72,8 +76,30 @@ DOING = {
             "receipts": {"accepted": 1200, "retry": 5},
             "held": {"breaker": 64},
             "last_trouble": "no connection: the connection was refused",
+            "breaker_since": "2026-01-31T09:00:00.000Z",
+            "per_second": 50.0,
+            "per_second_lately": 12.3,
+            "warm_up": {"day": 3, "days": 10, "limit": 500, "given": 120},
+            "taken_over": 0,
         }
     ],
+}
+
+
+class ChannelCounts(msgspec.Struct):
+    """How many messages whose latest attempt was in the last ``days`` have each status of `GET /v1/deliveries`."""
+
+    channel: str
+    as_of: str | None
+    days: int
+    by_status: dict[str, int]
+
+
+COUNTED = {
+    "channel": "email",
+    "as_of": "2026-01-31T09:00:00.000Z",
+    "days": 30,
+    "by_status": {"accepted": 12_000, "retrying": 3, "unknown": 2, "bounced": 40, "refused": 7, "dead": 5},
 }
 LIST = Listing(
     "channels",
@@ -147,7 +173,21 @@ def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
         found = await asyncio.to_thread(parts.plane.list_channels, tenant_id)
         if channel not in found:
             raise NotFoundError(f"there is no channel {channel[:80]!r}; channels are {', '.join(found)}")
-        return answer(await parts.provider_states.of(tenant_id, channel, found[channel]))
+        [doing] = await parts.provider_states.of(tenant_id, {channel: found[channel]})
+        return answer(doing)
+
+    @routes.get(
+        "/channels/{channel}/deliveries",
+        summary=f"How many of the channel's messages of {USUAL_DAYS} days are in each state; a moment behind",
+        openapi_extra=answered(ChannelCounts, COUNTED),
+    )
+    async def get_counts(channel: str, tenant_id: Reader) -> Response:
+        if channel not in CHANNELS:
+            raise NotFoundError(f"there is no channel {channel[:80]!r}; channels are {', '.join(CHANNELS)}")
+        found = await parts.deliveries.counts(tenant_id)
+        by_state = found.by_channel.get(channel, {})
+        by_status = {str(state): by_state.get(state, 0) for state in DeliveryState}
+        return answer(ChannelCounts(channel, iso(found.as_of), USUAL_DAYS, by_status))
 
     @routes.put(
         "/channels/{channel}",

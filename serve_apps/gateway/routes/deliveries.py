@@ -16,6 +16,7 @@ from serve_apps.gateway.http.paging import decode, encode
 from serve_apps.gateway.http.permitted import TenantOf
 from serve_apps.gateway.routes.examples import AT
 from serve_apps.gateway.services.audit import PSEUDONYM, sentence
+from serve_apps.gateway.services.deliveries import USUAL_DAYS
 from serve_apps.gateway.services.parts import Parts
 from whisperer.access.permissions import Permission
 from whisperer.delivery.listing import DeliveryEntry, DeliveryQuery, DeliveryState
@@ -26,9 +27,6 @@ from whisperer.vocabulary.channels import CHANNELS
 from whisperer.vocabulary.units import DAY_MS
 
 MOST_REPLAYED = 1_000
-USUAL_DAYS = 30
-"""How far back a list reaches that does not say since when."""
-
 
 _Name = Annotated[str, msgspec.Meta(max_length=100)]
 
@@ -123,7 +121,7 @@ def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
         found = await parts.deliveries.page(tenant_id, _query(asked, tenant_id))
         shown = found[: asked.limit]
         last = After(shown[-1].send_key, shown[-1].at) if len(found) > asked.limit else None
-        return asked.answer(tenant_id, [_document(one) for one in shown], last)
+        return asked.answer(tenant_id, [delivery_document(one) for one in shown], last)
 
     @routes.post(
         "/deliveries/{delivery_id}/replay",
@@ -133,7 +131,7 @@ def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
     )
     async def replay(delivery_id: str, tenant_id: Writer) -> Response:
         found = await parts.deliveries.replay(tenant_id, SendKey(delivery_id), time.time_ns() // 1_000_000)
-        return answer(_document(found), 202)
+        return answer(delivery_document(found), 202)
 
     @routes.post(
         "/deliveries/replay",
@@ -196,7 +194,8 @@ def _moment(name: str, text: str | None, otherwise: int) -> int:
     return found
 
 
-def _document(one: DeliveryEntry) -> DeliveryDocument:
+def delivery_document(one: DeliveryEntry) -> DeliveryDocument:
+    """Return an entry for callers."""
     is_known = not one.user_key.startswith(PSEUDONYM)
     return DeliveryDocument(
         id=one.send_key,

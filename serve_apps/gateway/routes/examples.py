@@ -92,6 +92,26 @@ LIFT_DAYS: dict[str, Any] = {
     ],
 }
 
+QUALITY: dict[str, Any] = {
+    "name": "trial-welcome",
+    "as_of": AT,
+    "days": 90,
+    "scored": 1200,
+    "mean": 4.61,
+    "calibrated": 4.72,
+    "arms": [
+        {
+            "arm": "tips",
+            "channel": "email",
+            "locale": "de",
+            "scored": 1200,
+            "mean": 4.61,
+            "calibrated": 4.72,
+            "lowest": [{"criterion": "readability", "mark": 0.71}],
+        }
+    ],
+}
+
 DRAFT: dict[str, Any] = {
     "kind": "template",
     "name": "tips-email",

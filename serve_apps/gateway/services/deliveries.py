@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from actors.calls.shards import ShardCalls
-from actors.jobs import Deliveries, Jobs, read_deliveries
+from actors.jobs import Deliveries, DeliveryCounts, Jobs, read_deliveries, read_delivery_counts
+from serve_apps.gateway.services.kept import Kept, now_ms
 from whisperer.delivery.listing import DeliveryEntry, DeliveryQuery
 from whisperer.errors import ConflictError, NotFoundError
 from whisperer.ids import Partition, SendKey, TenantId, partition_of, tenant_seed
 from whisperer.shard.decision.replaying import ReplayAnswer
 from whisperer.vocabulary.units import DAY_MS
 
+USUAL_DAYS = 30
+"""How far back a list reaches that does not say since when, and what is counted."""
 LOOK_BACK_MS = 100 * DAY_MS
 """How far back one message is looked for: no attribution window is longer than 90 days, no schedule than four."""
 
@@ -34,10 +38,19 @@ class Replay:
     last: tuple[int, str] | None
 
 
+@dataclass(frozen=True, slots=True)
+class StateCounts:
+    """How many deliveries of the last USUAL_DAYS there were at ``as_of`` (ms UTC): channel -> state -> number."""
+
+    as_of: int
+    by_channel: dict[str, dict[str, int]]
+
+
 class DeliveryQueries:
     """Questions about deliveries. ``warehouse``: its URI."""
 
-    def __init__(self, shards: ShardCalls, jobs: Jobs, warehouse: str) -> None:
+    def __init__(self, shards: ShardCalls, jobs: Jobs, warehouse: str, clock: Callable[[], int] = now_ms) -> None:
+        self._kept: Kept[StateCounts] = Kept(clock)
         self._shards = shards
         self._jobs = jobs
         self._warehouse = warehouse
@@ -45,6 +58,22 @@ class DeliveryQueries:
     async def page(self, tenant: TenantId, query: DeliveryQuery) -> list[DeliveryEntry]:
         """Return a page of deliveries. Raises OverloadError while the tenant has too many questions open."""
         return read_deliveries(await self._jobs.ask(Deliveries(self._warehouse, tenant, query)))
+
+    async def counts(self, tenant: TenantId) -> StateCounts:
+        """Return how many deliveries each channel has in each state. Raises what :class:`Jobs` raises."""
+        return await self._kept.get(tenant, "", lambda now: self._counted(tenant, now))
+
+    async def counts_soon(self, tenant: TenantId) -> StateCounts | None:
+        """Return them if they are there in a moment; raises as :meth:`counts`."""
+        return await self._kept.soon(tenant, "", lambda now: self._counted(tenant, now))
+
+    async def _counted(self, tenant: TenantId, now: int) -> StateCounts:
+        since = now - USUAL_DAYS * DAY_MS
+        found = read_delivery_counts(await self._jobs.ask(DeliveryCounts(self._warehouse, tenant, since, now + 1)))
+        by_channel: dict[str, dict[str, int]] = {}
+        for one in found:
+            by_channel.setdefault(one.channel, {})[one.state] = one.n
+        return StateCounts(now, by_channel)
 
     async def replay(self, tenant: TenantId, key: SendKey, now: int) -> DeliveryEntry:
         """Bring one message back, and return it as it was.

@@ -1,14 +1,12 @@
 """Lift by day: the document of `GET /v1/campaigns/{name}/report/days`, read from the warehouse and kept for a minute.
 
-Every open page of a campaign asks repeatedly. The warehouse is queried once a minute per campaign, as a job
-(:mod:`actors.jobs`): those who ask meanwhile share the answer, and a request for another campaign does not wait for it.
-What was acknowledged in the last seconds is not in the warehouse yet, and none of it is final.
+The warehouse is queried once a minute per campaign, as a job (:mod:`actors.jobs`). What was acknowledged in the last
+seconds is not in the warehouse yet, and none of it is final.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 
 import msgspec
@@ -16,6 +14,7 @@ import msgspec
 from actors.jobs import DaysOfLift, Jobs, read_days
 from cluster.control_plane import ControlPlane
 from cluster.times import iso
+from serve_apps.gateway.services.kept import Kept, now_ms
 from serve_apps.gateway.services.report import NotYetDocument
 from whisperer.evaluation.daily import DailyLook, looks
 from whisperer.evaluation.lift import NotYet
@@ -24,10 +23,6 @@ from whisperer.ids import TenantId
 from whisperer.shard.records import Experiment
 from whisperer.vocabulary.groups import GROUPS, Group
 from whisperer.vocabulary.units import DAY_MS
-
-KEPT_S = 60.0
-MOST_KEPT = 256
-MOST_KEPT_OF_ONE = 16
 
 
 class AnytimeDocument(msgspec.Struct, kw_only=True):
@@ -88,43 +83,17 @@ class LiftDays:
         plane: ControlPlane,
         jobs: Jobs,
         warehouse: str,
-        clock: Callable[[], int] = lambda: time.time_ns() // 10**6,
+        clock: Callable[[], int] = now_ms,
     ) -> None:
         self._plane = plane
         self._jobs = jobs
         self._warehouse = warehouse
-        self._clock = clock
-        self._asking: dict[tuple[str, str], asyncio.Lock] = {}
-        """One lock per campaign that is being asked for now."""
-        self._kept: dict[tuple[str, str], tuple[int, LiftDaysDocument]] = {}
+        self._kept: Kept[LiftDaysDocument] = Kept(clock)
 
     async def show(self, tenant: TenantId, name: str) -> LiftDaysDocument:
         """Return a campaign's lift by day. Raises NotFoundError if there is no such campaign, and what :class:`Jobs`
         raises."""
-        place = tenant, name
-        lock = self._asking.setdefault(place, asyncio.Lock())
-        try:
-            async with lock:
-                now = self._clock()
-                kept = self._kept.get(place)
-                if kept is None or now - kept[0] >= KEPT_S * 1000:
-                    kept = now, await self._made(tenant, name, now)
-                    self._keep(place, kept)
-                return kept[1]
-        finally:
-            if not lock.locked() and self._asking.get(place) is lock:
-                del self._asking[place]
-
-    def _keep(self, place: tuple[str, str], kept: tuple[int, LiftDaysDocument]) -> None:
-        """Keep an answer. A tenant keeps at most :data:`MOST_KEPT_OF_ONE`, so that its campaigns do not displace
-        others'."""
-        self._kept.pop(place, None)
-        mine = [one for one in self._kept if one[0] == place[0]]
-        for oldest in mine[: max(0, len(mine) + 1 - MOST_KEPT_OF_ONE)]:
-            del self._kept[oldest]
-        self._kept[place] = kept
-        while len(self._kept) > MOST_KEPT:
-            self._kept.pop(next(iter(self._kept)))
+        return await self._kept.get(tenant, name, lambda now: self._made(tenant, name, now))
 
     async def _made(self, tenant: TenantId, name: str, now: int) -> LiftDaysDocument:
         row = await asyncio.to_thread(self._plane.get_campaign, tenant, name)

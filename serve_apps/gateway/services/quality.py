@@ -1,26 +1,25 @@
-"""How good a tenant's messages were, by channel, and what readers make of it: the document of `GET /v1/quality`.
+"""How good a tenant's messages were, by channel, and what readers make of it: the document of `GET /v1/quality`, and a
+campaign's by arm and language (:mod:`.campaign_quality`).
 
 Read from the warehouse, as a job, and kept for a minute.
 """
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Callable
 
 import msgspec
 
-from actors.jobs import EngagementByScore, Jobs, StoredBin, read_bins
+from actors.jobs import EngagementByScore, Jobs, QualityByArm, StoredBin, read_arm_scores, read_bins
 from cluster.times import iso
-from whisperer.content.quality.calibration import N_BINS, Observed, fit
+from serve_apps.gateway.services.campaign_quality import CampaignQualityDocument, of_arms
+from serve_apps.gateway.services.kept import Kept, now_ms
+from whisperer.content.quality.calibration import N_BINS, Calibration, Observed, fit
 from whisperer.content.quality.rubric import MOST
 from whisperer.ids import TenantId
 from whisperer.vocabulary.units import DAY_MS
 
 DAYS = 90
-KEPT_S = 60.0
-MOST_KEPT = 256
 
 
 class ScoreBin(msgspec.Struct, kw_only=True):
@@ -53,31 +52,40 @@ class QualityDocument(msgspec.Struct, kw_only=True):
 class QualityReports:
     """Makes the document of each tenant. Use from one event loop. ``warehouse``: its URI."""
 
-    def __init__(
-        self, jobs: Jobs, warehouse: str, clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000
-    ) -> None:
+    def __init__(self, jobs: Jobs, warehouse: str, clock: Callable[[], int] = now_ms) -> None:
         self._jobs = jobs
         self._warehouse = warehouse
-        self._clock = clock
-        self._kept: dict[TenantId, tuple[int, QualityDocument]] = {}
-        self._asking: dict[TenantId, asyncio.Lock] = {}
+        self._kept: Kept[QualityDocument] = Kept(clock)
+        self._campaigns: Kept[CampaignQualityDocument] = Kept(clock)
 
     async def show(self, tenant: TenantId) -> QualityDocument:
-        """Return the document; who asks meanwhile shares it. Raises what :class:`Jobs` raises."""
-        lock = self._asking.setdefault(tenant, asyncio.Lock())
-        try:
-            async with lock:
-                now, kept = self._clock(), self._kept.pop(tenant, None)
-                if kept is None or now - kept[0] >= KEPT_S * 1000:
-                    task = EngagementByScore(self._warehouse, tenant, now - DAYS * DAY_MS)
-                    kept = now, document(read_bins(await self._jobs.ask(task)), now)
-                self._kept[tenant] = kept
-                while len(self._kept) > MOST_KEPT:
-                    self._kept.pop(next(iter(self._kept)))
-                return kept[1]
-        finally:
-            if not lock.locked() and self._asking.get(tenant) is lock:
-                del self._asking[tenant]
+        """Return the document. Raises what :class:`Jobs` raises."""
+        return await self._kept.get(tenant, "", lambda now: self._made(tenant, now))
+
+    async def of_campaign(self, tenant: TenantId, name: str) -> CampaignQualityDocument:
+        """Return a campaign's document; one that nobody knows has no messages. Raises what :class:`Jobs` raises."""
+        return await self._campaigns.get(tenant, name, lambda now: self._of_campaign(tenant, name, now))
+
+    async def of_campaign_soon(self, tenant: TenantId, name: str) -> CampaignQualityDocument | None:
+        """Return it if it is there in a moment. Raises as :meth:`of_campaign`."""
+        return await self._campaigns.soon(tenant, name, lambda now: self._of_campaign(tenant, name, now))
+
+    async def _of_campaign(self, tenant: TenantId, name: str, now: int) -> CampaignQualityDocument:
+        task = QualityByArm(self._warehouse, tenant, name, now - DAYS * DAY_MS)
+        found = read_arm_scores(await self._jobs.ask(task))
+        return of_arms(name, found, curves(await self.show(tenant)) if found else {}, now, DAYS)
+
+    async def _made(self, tenant: TenantId, now: int) -> QualityDocument:
+        task = EngagementByScore(self._warehouse, tenant, now - DAYS * DAY_MS)
+        return document(read_bins(await self._jobs.ask(task)), now)
+
+
+def curves(found: QualityDocument) -> dict[str, Calibration]:
+    """Return each channel's curve."""
+    return {
+        channel.channel: fit(Observed(one.score, one.sent, one.engaged) for one in channel.bins)
+        for channel in found.channels
+    }
 
 
 def document(found: list[StoredBin], now: int) -> QualityDocument:

@@ -41,9 +41,11 @@ class GenerationRecord(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Provenance(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Hold where a message's words come from: its quality score (0 to 5), and what a model had to do with it."""
+    """Hold where a message's words come from: its quality score (0 to 5), the marks below 1 that cost something, by
+    criterion, and what a model had to do with it."""
 
     quality: float | None = None
+    marks: dict[str, float] = {}
     generation: GenerationRecord | None = None
 
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from actors.jobs import EngagementByScore, read_bins
+from actors.jobs import EngagementByScore, QualityByArm, read_arm_scores, read_bins
 from actors.jobs.carrying_out import carry_out
 from actors.warehouse import Warehouse
-from actors.warehouse.engagement import engagement_by_score
+from actors.warehouse.engagement import engagement_by_score, scores_by_arm
 from serve_apps.gateway.services.quality import document
-from tests.unit.actors.warehouse.conftest import NEW_YEAR_2026, delivery, logged
+from tests.unit.actors.warehouse.conftest import NEW_YEAR_2026, decision, delivery, logged
 from whisperer.shard.state.log import OutcomeRow
 
 
@@ -66,3 +66,35 @@ def test_a_tenant_without_messages_has_no_channels(tmp_path: Any) -> None:
     made = Warehouse(str(tmp_path / "empty"))
     assert engagement_by_score(made, "acme", 0) == []
     assert document([], NEW_YEAR_2026).channels == []
+
+
+def marked(n: int, quality: float, marks: str, arm: str, locale: str, **more: Any) -> list[Any]:
+    said = f'{{"quality":{quality}{marks}}}'
+    at = NEW_YEAR_2026 + n
+    return [
+        decision(f"u:{n}", f"dec_{n}", at, arm=arm),
+        delivery(f"u:{n}", f"dec_{n}", at, provenance=said, locale=locale, **more),
+    ]
+
+
+def test_a_campaigns_scores_are_summed_up_by_arm_and_language_with_what_cost(tmp_path: Any) -> None:
+    warehouse = Warehouse(str(tmp_path / "warehouse"))
+    rows = [
+        *marked(1, 4.4, ',"marks":{"readability":0.5,"length":0.9}', "tips", "de"),
+        *marked(2, 5.0, "", "tips", "de"),  # nothing cost anything
+        *marked(3, 3.0, "", "tips", "de"),  # of a release that kept no marks
+        *marked(4, 4.9, ',"marks":{"length":1e-3},"generation":{"ruling":"written"}', "tips", "en"),
+        *marked(5, 1.0, ',"marks":{"tone":0.1}', "nudge", "", status="bounced"),
+        *marked(6, 2.0, ',"marks":{"tone":0.25}', "nudge", "", channel="sms"),
+        delivery("u:7", "dec_7", NEW_YEAR_2026, provenance='{"quality":1.0}', campaign="another"),
+    ]
+    warehouse.export(0, 0, 100, [logged(1, *rows)])
+    answer = b"".join(carry_out(QualityByArm(str(tmp_path / "warehouse"), "acme", "welcome", NEW_YEAR_2026)))
+    nudge, de, en = read_arm_scores(answer)
+    assert (nudge.arm, nudge.channel, nudge.locale, nudge.bins) == ("nudge", "sms", "", [(4, 1, 2.0)])
+    assert (de.arm, de.channel, de.locale, de.marked) == ("tips", "email", "de", 2)
+    assert [(place, n) for place, n, _ in de.bins] == [(6, 1), (8, 1), (9, 1)]
+    assert {name: round(lack, 3) for name, lack in de.lacking.items() if lack} == {"readability": 0.5, "length": 0.1}
+    assert (en.locale, en.marked, round(en.lacking["length"], 3)) == ("en", 1, 0.999)
+    assert scores_by_arm(warehouse, "acme", "welcome", NEW_YEAR_2026 + 10) == []
+    assert scores_by_arm(warehouse, "acme", "nope", NEW_YEAR_2026) == []

@@ -22,6 +22,7 @@ from tests.unit.whisperer.delivery.dispatches import dispatch
 from whisperer.delivery.breaker import IN_A_ROW, BreakerState
 from whisperer.delivery.dispatch import Dispatch, Receipt, Verdict
 from whisperer.delivery.plan import Account, Rates
+from whisperer.delivery.rates import LATELY_S
 
 NOW = 1_700_000_000_000.0
 ATTEMPTS = 9
@@ -88,6 +89,28 @@ def made(clock: Clock, *parts: tuple[Account, Scripted]) -> Spread:
 
 def account(name: str, weight: int = 1, rates: Rates | None = None) -> Account:
     return Account("smtp", {}, name, weight, rates)
+
+
+async def test_only_what_another_failed_at_counts_as_taken_over() -> None:
+    works = True
+    main = Scripted(lambda: "accepts" if works else "refuses connections")
+    spread = made(Clock(), (account("main"), main), (account("backup", 0), Scripted()))
+    await spread.send(dispatch())
+    works = False
+    for _ in range(IN_A_ROW + 2):  # the last two find its breaker open
+        await spread.send(dispatch())
+    first, backup = (carrier.state() for carrier in spread.carriers)
+    assert (first.taken_over, backup.taken_over) == (0, IN_A_ROW + 2)
+    assert first.since == NOW
+    assert (backup.since, backup.per_second) == (None, (IN_A_ROW + 2) / LATELY_S)
+
+
+async def test_what_is_over_a_rate_is_not_taken_over() -> None:
+    spread = made(Clock(), (account("main", rates=Rates(0.01, 1)), Scripted()), (account("other"), Scripted()))
+    for n in range(6):
+        await spread.send(msgspec.structs.replace(dispatch(), send_key=f"snd_{n}"))
+    assert sum(carrier.state().receipts.get("accepted", 0) for carrier in spread.carriers) == 6
+    assert [carrier.state().taken_over for carrier in spread.carriers] == [0, 0]
 
 
 async def test_another_takes_over_what_one_surely_did_not_take() -> None:

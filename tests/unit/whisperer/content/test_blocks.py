@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.whisperer.content.requests import ReadableLinks, request
-from whisperer.content.blocks import MAX_BLOCKS, MAX_DEPTH, Block, filled_in, names_in
+from whisperer.content.blocks import MAX_BLOCKS, MAX_DEPTH, Block, filled_in, references_in, split
 from whisperer.content.errors import TemplateError
 from whisperer.content.message import Rendered
 from whisperer.content.render import render
@@ -80,7 +80,7 @@ def test_a_line_stays_a_line() -> None:
 def test_what_is_shown_as_written_or_commented_out_stays() -> None:
     text = "{% raw %}{% render 'x' %}{% endraw %}{% comment %}{% render 'y' %}{% endcomment %}"
     assert filled_in(mail(text), {}).body["locales"]["en"]["html"] == text
-    assert names_in(mail(text)) == set()
+    assert references_in(mail(text)) == set()
 
 
 @pytest.mark.parametrize(
@@ -114,6 +114,38 @@ def test_what_cannot_be_filled_in_is_refused(text: str, code: str) -> None:
         f"d{MAX_DEPTH}": block(en={"html": "x"}),
     }
     assert codes(mail(text), blocks) == [code]
+
+
+def test_a_version_that_is_named_is_kept_to_and_what_it_names_follows() -> None:
+    blocks = {
+        "foot": block(version=9, en={"html": "new"}),
+        "foot@3": block(version=3, en={"html": "old {% render 'street' %}"}),
+        "street": block(version=5, en={"html": "5 Street"}),
+    }
+    text = "{% render 'foot@3' %}, {% render \"foot\" %}"
+    filled = filled_in(mail(text), blocks)
+    assert filled.body["locales"]["en"]["html"] == "old 5 Street, new"
+    assert filled.used == {"foot": 9, "street": 5}, "what is kept to never becomes out of date"
+    assert references_in(mail(text)) == {"foot@3", "foot"}
+    assert [split(one) for one in ("foot@3", "foot")] == [("foot", 3), ("foot", None)]
+
+
+@pytest.mark.parametrize("name", ["foot@", "foot@0", "foot@-1", "foot@x", "foot@1234567890", "@1", "foot@1@2"])
+def test_a_version_is_a_whole_number_above_0(name: str) -> None:
+    assert codes(mail(f"{{% render '{name}' %}}"), {name: block(en={"html": "x"})}) == ["syntax_error"]
+
+
+def test_a_version_that_is_not_there_is_named() -> None:
+    with pytest.raises(TemplateError, match="there is no version 4 of a block 'foot'"):
+        filled_in(mail("{% layout 'foot@4' %}x"), {"foot": block(en={"html": "{% content %}"})})
+
+
+def test_a_block_may_hold_an_older_version_of_itself_and_still_no_circle() -> None:
+    old = block(en={"html": "old"})
+    blocks = {"foot": block(version=2, en={"html": "new, {% render 'foot@1' %}"}), "foot@1": old}
+    assert filled_in(mail("{% render 'foot' %}"), blocks).body["locales"]["en"]["html"] == "new, old"
+    blocks["foot@1"] = block(en={"html": "{% render 'foot' %}"})
+    assert codes(mail("{% render 'foot' %}"), blocks) == ["block_cycle"]
 
 
 def test_a_circle_is_named() -> None:

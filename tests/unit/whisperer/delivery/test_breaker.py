@@ -139,3 +139,17 @@ def test_while_it_is_not_closed_at_most_one_probe_a_period_goes_through(steps: l
             breaker.settle(permit, now, {"well": True, "bad": False, "nothing": None}[what])
             if permit.is_probe:
                 let_through.clear()  # the newest probe was answered, or this answer came too late to matter
+
+
+def test_it_knows_since_when_it_fails_and_since_when_it_is_well_again() -> None:
+    assert Breaker().since is None
+    breaker = opened(1_000.0)
+    assert breaker.since == 1_000.0
+    fail(breaker, 1_000 + FIRST_OPEN_MS)  # the probe: it fails since before that
+    assert breaker.since == 1_000.0
+    at = 1_000 + 3 * FIRST_OPEN_MS
+    permit = breaker.admit(at)
+    assert permit is not None
+    breaker.settle(permit, at, True)
+    assert breaker.state(at) == BreakerState.CLOSED
+    assert breaker.since == at

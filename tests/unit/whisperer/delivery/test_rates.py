@@ -128,3 +128,24 @@ def test_before_it_starts_a_warm_up_is_as_on_its_first_day() -> None:
     pacing = Pacing(None, WarmUp("2026-01-01T00:00:00Z", (24,)))
     assert pacing.ask("", START - DAY_MS, 0).reason == ""
     assert pacing.ask("", START - DAY_MS, 0).reason == "warm_up"
+
+
+def test_the_rate_in_use_is_that_of_the_last_seconds() -> None:
+    pacing = Pacing(Rates(per_second=100.0), None)
+    for n in range(30):
+        assert pacing.ask("", START + 100 * n, 0).reason == ""
+    assert pacing.per_second(START + 2_900) == 30 / rates.LATELY_S
+    pacing.give_back("", START + 2_900)
+    assert pacing.per_second(START + 2_900) == 29 / rates.LATELY_S
+    assert pacing.per_second(START + 10_500) == 19 / rates.LATELY_S, "the first second is forgotten"
+    assert pacing.per_second(START + 60_000) == 0
+
+
+def test_a_warm_ups_day_counts_what_was_let_through_on_it() -> None:
+    pacing = Pacing(None, WarmUp("2026-01-01T00:00:00Z", (48, 96)))
+    went = sum(pacing.ask("", START, 0).reason == "" for _ in range(5))
+    assert (went, pacing.n_today(START)) == (2, 2), "an hour's worth at once; who has to come back is not counted"
+    pacing.give_back("", START)
+    assert pacing.n_today(START) == 1
+    assert pacing.n_today(START + DAY_MS) == 0
+    assert Pacing(Rates(per_second=1.0), None).n_today(START) == 0

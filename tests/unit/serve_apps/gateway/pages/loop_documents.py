@@ -10,7 +10,15 @@ import msgspec
 from cluster.control_plane.documents import DataSpan, PolicyEventDocument, StepNeeds, VersionDocument
 from cluster.control_plane.supply_documents import CatalogueDocument, CouponPoolDocument, GivenDocument, ItemDocument
 from serve_apps.delivery.sink import SinkCounts
-from serve_apps.gateway.pages.documents import CampaignPage, CataloguesPage, CouponsPage, SinkPage, TemplatePage
+from serve_apps.gateway.pages.documents import (
+    CampaignPage,
+    CataloguesPage,
+    ChannelsPage,
+    CouponsPage,
+    DeliveriesPage,
+    SinkPage,
+    TemplatePage,
+)
 from serve_apps.gateway.pages.live_view import (
     ArmView,
     CampaignView,
@@ -19,6 +27,7 @@ from serve_apps.gateway.pages.live_view import (
     LoopTotals,
     LoopView,
 )
+from serve_apps.gateway.routes.deliveries import DeliveryDocument
 from serve_apps.gateway.routes.sink import MessageDocument
 from serve_apps.gateway.services.audit import (
     Audit,
@@ -29,10 +38,13 @@ from serve_apps.gateway.services.audit import (
     SentDocument,
     SuppressionDocument,
 )
+from serve_apps.gateway.services.campaign_quality import ArmQuality, CampaignQualityDocument, CriterionMark
+from serve_apps.gateway.services.deliveries import StateCounts
 from serve_apps.gateway.services.inbox_message import ActionDocument, InboxMessage
 from serve_apps.gateway.services.policies import PolicyRecord
 from serve_apps.gateway.services.preview import Preview
 from serve_apps.gateway.services.profile import TimelineEntry, TraitsHeld, UserProfile
+from serve_apps.gateway.services.provider_states import AccountDoing, ChannelDoing, WarmUpDoing
 from serve_apps.gateway.services.report import ArmTotals, GroupResult, LiftDocument, SampleRatioDocument
 from tests.unit.serve_apps.gateway.pages.documents import NOW
 from whisperer.content.lint.finding import Finding
@@ -628,6 +640,77 @@ def template(**more: Any) -> TemplatePage:
     )
     usual: dict[str, Any] = {"name": "tips-email", "version": 3, "channel": "email", "locales": ["en", "de", "ar"]}
     return TemplatePage(**{**usual, "preview": shown, "findings": [found], **more})
+
+
+def channels(text: str = "no connection: the connection was refused", **changes: Any) -> ChannelsPage:
+    """A mail channel of which one account fails and another warms up and takes over, and webhooks that nothing was
+    sent to. ``text``: what strangers wrote."""
+    failing = AccountDoing(
+        account="main",
+        provider="smtp",
+        weight=3,
+        breaker="open",
+        left_alone_s=4.2,
+        times_opened=2,
+        receipts={"accepted": 1_200, "retry": 5},
+        held={"breaker": 64, "rate": 3},
+        last_trouble=text,
+        breaker_since=_iso(180_000),
+        per_second=50.0,
+        per_second_lately=12.5,
+    )
+    warming = AccountDoing(
+        account="backup",
+        provider="ses",
+        weight=1,
+        breaker="closed",
+        receipts={"accepted": 120},
+        per_second=20.0,
+        per_second_lately=20.0,
+        warm_up=WarmUpDoing(day=3, days=10, limit=500, given=125),
+        taken_over=69,
+    )
+    idle = AccountDoing(account="webhook", provider="webhook", weight=1, breaker="closed")
+    found = ChannelsPage(
+        [ChannelDoing("email", 2, [failing, warming]), ChannelDoing("webhook", 0, [idle])],
+        [("sms", "sink"), ("push", "sink"), ("inapp", "inbox")],
+        StateCounts(NOW, {"email": {"accepted": 12_000, "unknown": 2, "dead": 5}}),
+    )
+    return msgspec.structs.replace(found, **changes)
+
+
+def deliveries(text: str = "the server answered 451 4.3.0", after: tuple[int, str] | None = None) -> DeliveriesPage:
+    """A dead letter, and a message of somebody who was erased since. ``text``: what strangers wrote."""
+    dead = DeliveryDocument(
+        id=SEND_KEY,
+        decision_id=DECISION,
+        user_key="u:ada",
+        user_id="ada",
+        campaign="Adopt a feature",
+        channel="email",
+        status="dead",
+        reason="delivery_expired",
+        reason_text="every attempt failed",
+        provider="smtp",
+        provider_id=None,
+        detail=text,
+        locale="de",
+        attempts=9,
+        first_at=_iso(90_000_000),
+        at=_iso(7_200_000),
+    )
+    gone = msgspec.structs.replace(dead, user_id=None, status="accepted", reason_text=None, attempts=1)
+    return DeliveriesPage([dead, gone], after)
+
+
+def quality(text: str = "tips-email") -> CampaignQualityDocument:
+    """Messages of an arm in two languages. ``text``: what strangers wrote."""
+    lowest = [CriterionMark("readability", 0.42), CriterionMark("length", 0.9)]
+    de = ArmQuality(arm=text, channel="email", locale="de", scored=1_200, mean=4.61, calibrated=4.72, lowest=lowest)
+    en = msgspec.structs.replace(de, locale="en", scored=300, mean=5.0, calibrated=5.0, lowest=[])
+    return CampaignQualityDocument(
+        name="Adopt a feature", as_of=_iso(1_000), days=90, scored=1_500, mean=4.69, calibrated=4.78, arms=[de, en]
+    )
 
 
 def catalogues(name: str, text: str = "Walking boots") -> CataloguesPage:

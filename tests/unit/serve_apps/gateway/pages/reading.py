@@ -58,7 +58,9 @@ def check_policy(html: str) -> None:
             assert str(attributes["src"]).startswith(("/sink/", "/templates/"))
             assert attributes["sandbox"] in (None, "")
         if tag == "form":
-            assert attributes["action"] in ("/find", "/sink") or str(attributes["action"]).startswith("/templates/")
+            assert attributes["action"] in ("/find", "/sink", "/deliveries") or str(attributes["action"]).startswith(
+                "/templates/"
+            )
 
 
 def check_markup(html: str) -> None:

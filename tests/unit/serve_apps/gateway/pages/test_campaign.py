@@ -2,17 +2,18 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from cluster.control_plane.drafts import ReviewDocument, RevisionDocument
 from cluster.times import iso
-from serve_apps.gateway.pages.campaign import render_campaign
+from serve_apps.gateway.pages.campaign import MOST_QUALITIES, render_campaign
 from serve_apps.gateway.pages.definition import rows
 from serve_apps.gateway.pages.documents import CampaignPage
 from serve_apps.gateway.pages.site import Site
 from serve_apps.gateway.services.report import ArmTotals, GroupResult, NotYetDocument, SampleRatioDocument
 from tests.unit.serve_apps.gateway.pages.documents import NOW
-from tests.unit.serve_apps.gateway.pages.loop_documents import campaign
+from tests.unit.serve_apps.gateway.pages.loop_documents import campaign, quality
 from tests.unit.serve_apps.gateway.pages.reading import HOSTILE, HUGE, Outline, check_markup, check_policy, words
 
 SITE = Site("demo", ("demo",))
@@ -42,10 +43,35 @@ def test_of_the_sent_the_unknown_are_told() -> None:
     assert "Of the sent, 3 unknown: handed over, and no answer came." in page(campaign(unknown=3))
 
 
+def test_the_quality_of_its_messages_is_shown_by_arm_and_language() -> None:
+    html = page(campaign(quality=quality()))
+    text = words(html)
+    assert "Quality of messages 4.69 of 5, calibrated 4.78; 1 500 rated in 90 days" in text
+    assert "tips-email email de 1 200 4.61 4.72 readability 0.42, length 0.90" in text
+    assert "tips-email email en 300 5.00 5.00 –" in text
+    assert '<span class="bad">0.42</span>' in html
+    assert 'width="92.2%"' in html
+
+
+def test_without_a_rated_message_the_page_says_when_there_will_be_one() -> None:
+    none = msgspec.structs.replace(quality(), scored=0, mean=None, calibrated=None, arms=[])
+    assert "No message was rated in 90 days" in words(page(campaign(quality=none)))
+    assert "Not counted at the moment." in words(page(campaign(quality=None)))
+
+
+def test_of_many_arms_and_languages_some_are_shown_and_the_rest_is_pointed_to() -> None:
+    arms = [msgspec.structs.replace(quality().arms[0], locale=f"l{n}") for n in range(MOST_QUALITIES + 7)]
+    text = words(page(campaign(quality=msgspec.structs.replace(quality(), arms=arms))))
+    assert f" l{MOST_QUALITIES - 1} " in text
+    assert f" l{MOST_QUALITIES} " not in text
+    assert "And 7 more: whisperer report Adopt a feature --quality --tenant demo" in text
+
+
 def hostile() -> CampaignPage:
     return campaign(
         name=HOSTILE,
         description=HOSTILE,
+        quality=quality(HOSTILE),
         status=HOSTILE,
         refused={HOSTILE: 5},
         groups=[GroupResult(HOSTILE, 1, 0.5)],

@@ -20,6 +20,8 @@ from whisperer.errors import ForbiddenError, UnavailableError
 PATHS = [
     "/sink",
     "/policies",
+    "/channels",
+    "/deliveries",
     "/catalogues",
     "/catalogues/products",
     "/coupon-pools",

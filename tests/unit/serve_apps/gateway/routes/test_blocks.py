@@ -46,6 +46,36 @@ async def test_a_block_that_would_break_a_template_is_refused(acme: Caller) -> N
     assert "block_cycle" in await codes(acme, "/templates/foot", circle)
 
 
+async def test_a_template_may_keep_to_a_version_of_a_block_and_is_told_of_a_newer_one(acme: Caller) -> None:
+    kept = {"channel": "sms", "locales": {"en": {"text": "Hi {% render 'foot@1' %}"}}}
+    assert await codes(acme, "/templates/kept", kept) == ["missing_block"]
+    await acme.ok("PUT", "/templates/foot", FOOT)
+    await acme.ok("PUT", "/templates/kept", kept)
+
+    async def behind() -> list[str]:
+        found = (await acme.ok("POST", "/templates/kept/lint", {}))["findings"]
+        return [one["message"] for one in found if one["code"] == "newer_block"]
+
+    before = await acme.ok("POST", "/templates/kept/preview", {})
+    assert await behind() == []
+    await acme.ok("PUT", "/templates/foot", FOOT | {"locales": {"en": {"html": "<p>B</p>", "text": "Beta"}}})
+    assert await acme.ok("POST", "/templates/kept/preview", {}) == before
+    [message] = await behind()
+    assert "version 1 of block foot; 2 is the newest" in message
+    without = {"channel": "block", "locales": {"en": {"html": "<p>no text</p>"}}}
+    await acme.ok("PUT", "/templates/foot", without)  # breaks nobody: who uses it keeps to another version
+    await acme.ok("PUT", "/templates/kept", {"channel": "sms", "locales": {"en": {"text": "Hi {% render 'foot@2' %}"}}})
+    assert (await acme.ok("POST", "/templates/kept/preview", {}))["parts"]["text"] == "Hi Beta"
+
+
+async def test_what_a_kept_block_names_still_follows_and_may_not_be_broken(acme: Caller) -> None:
+    await acme.ok("PUT", "/templates/foot", FOOT)
+    await acme.ok("PUT", "/templates/around", {"channel": "block", "locales": {"en": {"text": "{% render 'foot' %}!"}}})
+    await acme.ok("PUT", "/templates/kept", {"channel": "sms", "locales": {"en": {"text": "{% render 'around@1' %}"}}})
+    without = {"channel": "block", "locales": {"en": {"html": "<p>no text</p>"}}}
+    assert await codes(acme, "/templates/foot", without) == ["breaks_template"]
+
+
 async def test_drafts_lint_preview_and_translations_know_blocks(acme: Caller) -> None:
     draft = await acme.ok("PUT", "/templates/mail/draft", MAIL)
     assert draft["kind"] == "template"

@@ -81,16 +81,25 @@ async def test_how_the_accounts_do_is_told_over_all_replicas(world: World, acme:
                     receipts={"accepted": 1, "retry": 7},
                     held={"breaker": 3},
                     last_trouble="no connection: the connection was refused",
+                    since=1_767_225_600_000,
+                    per_second=2.5,
+                    taken_over=1,
                 ),
+                doing(acme.id, "backup", "closed", per_second=1.0, warmed=30),
             ],
+        ),
+        DeliveryReport(
+            replica="c", channels=[doing(acme.id, "backup", "closed", per_second=0.5, warmed=12, taken_over=4)]
         ),
     ]
     found = await acme.ok("GET", "/channels/email/state")
-    assert (found["channel"], found["replicas"]) == ("email", 2)
+    assert (found["channel"], found["replicas"]) == ("email", 4)
     smtp, backup = found["accounts"]
     assert (smtp["breaker"], smtp["left_alone_s"], smtp["times_opened"], smtp["under_way"]) == ("open", 4.0, 2, 2)
     assert (smtp["receipts"], smtp["held"]) == ({"accepted": 6, "retry": 7}, {"breaker": 3})
     assert smtp["last_trouble"] == "no connection: the connection was refused"
+    assert (smtp["breaker_since"], smtp["per_second_lately"]) == ("2026-01-01T00:00:00.000Z", 2.5)
     assert (backup["account"], backup["breaker"], backup["receipts"]) == ("backup", "closed", {})
+    assert (backup["breaker_since"], backup["per_second_lately"], backup["taken_over"]) == (None, 1.5, 4)
     assert (await acme.ok("GET", "/channels/sms/state"))["accounts"][0]["provider"] == "sink"
     assert await acme.problem("GET", "/channels/fax/state") == (404, "not_found")

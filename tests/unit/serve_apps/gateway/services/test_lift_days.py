@@ -9,7 +9,8 @@ import pytest
 from actors.calls.plain import plain
 from actors.warehouse import Warehouse
 from serve_apps.gateway.pages.answers import Documents
-from serve_apps.gateway.services.lift_days import KEPT_S, LiftDays
+from serve_apps.gateway.services.kept import KEPT_S
+from serve_apps.gateway.services.lift_days import LiftDays
 from tests.support.gateway_world import Caller, World
 from tests.unit.actors.warehouse.conftest import NEW_YEAR_2026, Event, decision, logged, record
 from tests.unit.serve_apps.gateway.routes.test_campaigns import CAMPAIGN, SMS
