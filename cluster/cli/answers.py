@@ -504,6 +504,7 @@ class AccountState(msgspec.Struct):
     receipts: dict[str, int]
     held: dict[str, int]
     last_trouble: str
+    searches: dict[str, int] = {}
 
 
 class ChannelState(msgspec.Struct):

@@ -23,6 +23,8 @@ message, after it the server may have one. Certificates are always verified.
 A receipt contains the server's code and enhanced code, once it has greeted with 220 and answered EHLO with 250, and the
 queue id of an accepted message. All other words are ours: the tenant's host and port may be no mail server, and may
 belong to somebody else.
+
+A channel may have its mails signed (:mod:`whisperer.delivery.dkim`); its key is read once.
 """
 
 from __future__ import annotations
@@ -40,6 +42,7 @@ from aiosmtplib.protocol import SMTPProtocol
 from serve_apps.delivery.authorities import system_authorities
 from serve_apps.delivery.provider import deferred, no_address, receipt, rejected, retry, unknown
 from serve_apps.delivery.ssrf import ForbiddenAddressError, Guard, UnresolvableError
+from whisperer.delivery import dkim
 from whisperer.delivery.addresses import parse_sender, usable_address
 from whisperer.delivery.dispatch import Dispatch, Receipt, Verdict
 from whisperer.delivery.errors import UnsendableError
@@ -92,6 +95,7 @@ class Smtp:
         # A configuration stored by an older release has no such limit.
         self._answer_timeout_s: float = config.get("answer_timeout_s", MAX_ANSWER_TIMEOUT_S)
         self._sender_address = sender[1]
+        self._signer = dkim.Signer(config["dkim"]) if config.get("dkim") else None
         self._clock = clock
         self._guard = guard
         self._tls_context = tls_context
@@ -106,10 +110,12 @@ class Smtp:
             return no_address(dispatch, PROVIDER)
         try:
             sender, reply_to = self._config["sender"], self._config.get("reply_to", "")
-            message = build_email(dispatch, sender, self._clock(), reply_to).as_bytes()
+            now = self._clock()
+            message = in_lines(build_email(dispatch, sender, now, reply_to).as_bytes())
         except UnsendableError as error:
             return rejected(dispatch, PROVIDER, str(error))
-        return await self._send(dispatch, recipient, on_the_wire(message))
+        signed = message if self._signer is None else self._signer.sign(message, now)
+        return await self._send(dispatch, recipient, on_the_wire(signed))
 
     async def aclose(self) -> None:
         while self._idle:
@@ -267,16 +273,25 @@ class _Connection:
         self.used_at = 0.0
 
 
+def in_lines(message: bytes) -> bytes:
+    r"""Return a message whose lines all end with CRLF, the last one as well, as mail wants them.
+
+    >>> in_lines(b"a\n.b")
+    b'a\r\n.b\r\n'
+    """
+    lines = _LINE_END.sub(b"\r\n", message)
+    return lines if lines.endswith(b"\r\n") else lines + b"\r\n"
+
+
 def on_the_wire(message: bytes) -> bytes:
-    r"""Encode a message as DATA carries it, without the final dot: CRLF line ends, dots at the start of a line doubled.
+    r"""Encode a message as DATA carries it, without the final dot: dots at the start of a line are doubled.
 
     RFC 5321, 4.5.2.
 
-    >>> on_the_wire(b"a\n.b")
+    >>> on_the_wire(b"a\r\n.b\r\n")
     b'a\r\n..b\r\n'
     """
-    lines = _LINE_END.sub(b"\r\n", message)
-    return _DOT.sub(b"..", lines if lines.endswith(b"\r\n") else lines + b"\r\n")
+    return _DOT.sub(b"..", message)
 
 
 def _n_unwritten(protocol: SMTPProtocol) -> int:
