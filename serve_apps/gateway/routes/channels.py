@@ -71,6 +71,7 @@ DOING = {
             "under_way": 0,
             "receipts": {"accepted": 1200, "retry": 5},
             "held": {"breaker": 64},
+            "searches": {},
             "last_trouble": "no connection: the connection was refused",
         }
     ],
