@@ -61,6 +61,7 @@ _ELSEWHERE = {
     "atheris": "Apache-2.0",
     "async-timeout": "Apache-2.0",
     "colorama": "BSD",
+    "dkimpy": "Zlib",
     "pgserver": "Apache-2.0",
     "tzdata": "Apache-2.0",
     "xgboost": "Apache-2.0",

@@ -17,6 +17,7 @@ class AccountState(msgspec.Struct, kw_only=True):
     under_way : messages that it is given or that are about to be
     receipts : what became of attempts, by status
     held : messages that were told to wait, by reason: rate, domain, warm_up, breaker, busy
+    searches : what looks for messages whose outcome was unknown came to: found, not_there, unclear
     last_trouble : what was wrong when an attempt last failed for the account's sake, in our own words
     since : ms UTC when the breaker left off being closed, or was closed again; None if it never opened
     per_second : messages a second that it was lately given
@@ -32,6 +33,7 @@ class AccountState(msgspec.Struct, kw_only=True):
     under_way: int
     receipts: dict[str, int]
     held: dict[str, int]
+    searches: dict[str, int] = {}
     last_trouble: str = ""
     since: int | None = None
     per_second: float = 0.0

@@ -547,6 +547,7 @@ class AccountState(msgspec.Struct):
     per_second_lately: float = 0.0
     warm_up: WarmUpState | None = None
     taken_over: int = 0
+    searches: dict[str, int] = {}
 
 
 class ChannelCounts(msgspec.Struct):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any
 
 import typer
 
@@ -13,6 +13,9 @@ from cluster.cli.resources import read_object, through
 from cluster.operator_client import Operator
 from whisperer.vocabulary.channels import CHANNELS
 from whisperer.vocabulary.providers import PROVIDER_NAMES
+
+DNS_RECORD = "dns_record"
+"""The part of a configuration that a provider has computed for whoever looks after the DNS."""
 
 app = typer.Typer(
     name="channel", help="Channels: e-mail, SMS, push and webhooks, and who carries each.", no_args_is_help=True
@@ -106,13 +109,14 @@ def state(
             _counted(one.receipts),
             _counted(one.held),
             one.taken_over or "",
+            _counted(one.searches),
             one.last_trouble,
         )
         for one in answers.read(found, answers.ChannelState).accounts
     ]
     heads = (
         *("account", "provider", "weight", "breaker", "a second", "under way"),
-        *("attempts", "held", "taken over", "last trouble"),
+        *("attempts", "held", "taken over", "searches", "last trouble"),
     )
     output.print_table(heads, rows, "No accounts.")
     counts = answers.read(counted, answers.ChannelCounts)
@@ -175,12 +179,34 @@ def _print(channel: answers.Channel) -> None:
     rows: list[tuple[str, object]] = []
     for account in (first, *channel.failover):
         rows += [("account", account.name), ("weight", account.weight)] if several else []
-        rows += [("provider", account.provider), *sorted(account.config.items())]
+        rows += [("provider", account.provider), *_settings(account.config)]
         rows += [(name, value) for name, value in (account.rates or {}).items() if value is not None]
         if account.warm_up is not None:
             rows += [("warms up from", account.warm_up["started_at"]), ("per day", account.warm_up["per_day"])]
         rows.append(("callback URL", account.callback_url or "none"))
     output.print_table(("setting", "value"), rows, "")
+    for account in (first, *channel.failover):
+        _print_records(account.config)
+
+
+def _settings(config: dict[str, Any], at: str = "") -> Iterator[tuple[str, object]]:
+    """Yield the settings of a configuration by name, those of a part of it, such as `dkim`, one by one."""
+    for name, value in sorted(config.items()):
+        if name == DNS_RECORD:
+            continue  # too long for a table, where nobody could copy it
+        if isinstance(value, dict):
+            yield from _settings(value, f"{at}{name}.")
+        else:
+            yield at + name, value
+
+
+def _print_records(config: dict[str, Any]) -> None:
+    """Print the DNS records that a configuration wants published, in one piece each."""
+    for part in config.values():
+        record = part.get(DNS_RECORD) if isinstance(part, dict) else None
+        if record is not None:
+            lines = (f"Publish in the DNS, as {record['type']}:", f"  {record['name']}", f"  {record['value']}")
+            output.print_styled((line, "") for line in lines)
 
 
 @app.command("set")
@@ -223,5 +249,6 @@ def set_(
     else:
         changed = answers.read(document, answers.Channel)
         output.say(f"{channel} goes through {changed.provider}.")
+        _print_records(changed.config)
         if changed.callback_url is not None:
             output.say(f"Its callbacks go to {changed.callback_url}")

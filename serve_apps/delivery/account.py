@@ -18,7 +18,14 @@ import msgspec
 from actors.calls.provider_states import AccountState
 from serve_apps.delivery.admission import Admitting, MayLeave
 from serve_apps.delivery.attempts import Recalled
-from serve_apps.delivery.provider import AccountTrouble, DoubtfulTrouble, as_kind, held, receipt
+from serve_apps.delivery.provider import (
+    AccountTrouble,
+    DoubtfulTrouble,
+    SearchAnswer,
+    as_kind,
+    held,
+    receipt,
+)
 from whisperer.delivery.breaker import Breaker
 from whisperer.delivery.dispatch import Dispatch, Receipt, Verdict
 from whisperer.delivery.plan import Account
@@ -69,6 +76,7 @@ class Carrier:
         self._n_inside = 0
         self._counted: Counter[str] = Counter()
         self._held: Counter[str] = Counter()
+        self._searched: Counter[str] = Counter()
         self._last_trouble = ""
         self._n_taken_over = 0
 
@@ -115,6 +123,7 @@ class Carrier:
             under_way=self._n_inside,
             receipts=dict(self._counted),
             held=dict(self._held),
+            searches=dict(self._searched),
             last_trouble=self._last_trouble,
             since=None if self._breaker.since is None else round(self._breaker.since),
             per_second=self._pacing.per_second(now),
@@ -139,17 +148,24 @@ class Carrier:
             self._pacing.give_back(domain, self._clock())
             return self._shut(dispatch, self._breaker.wait_ms(self._clock()))
         is_well: bool | None = False
+        is_asked = True
         pause_ms = 0.0
         try:
             answer = await self._adapter.send(dispatch, may_leave)
-            is_well, pause_ms = _judged(answer), 1000 * (answer.retry_after_s or 0.0)
+            is_well = _judged(answer)
+            # When it is looked for says nothing about when the account may be asked.
+            pause_ms = 0.0 if answer.looked is not None else 1000 * (answer.retry_after_s or 0.0)
+            is_asked = is_well is not None or isinstance(answer, SearchAnswer)
         finally:
-            if is_well is None:
+            if not is_asked:
                 self._pacing.give_back(domain, self._clock())
             self._breaker.settle(permit, self._clock(), is_well, pause_ms)
         if isinstance(answer, Recalled):
             return answer
-        self._counted[answer.status] += 1
+        if isinstance(answer, SearchAnswer):
+            self._searched[_FINDINGS[answer.status]] += 1
+        else:
+            self._counted[answer.status] += 1
         if is_well is False:
             self._last_trouble = answer.detail
         if answer.provider and answer.provider != self.account.name:
@@ -165,6 +181,8 @@ class Carrier:
         )
 
 
+_FINDINGS = {Verdict.ACCEPTED: "found", Verdict.RETRY: "not_there", Verdict.UNKNOWN: "unclear"}
+"""What a look for a message came to, by its receipt."""
 _WHY = {
     "rate": "the account has had its rate",
     "domain": "the recipient's domain has had its rate",
@@ -180,6 +198,10 @@ def steady(clock: Callable[[], int]) -> Callable[[], float]:
 
 def _judged(answer: Receipt) -> bool | None:
     """Return whether an answer speaks for the account, against it, or (None) says nothing about it."""
-    if isinstance(answer, Recalled) or answer.status in (Verdict.WAITING, Verdict.LATER, Verdict.REFUSED):
+    if isinstance(answer, Recalled | SearchAnswer) or answer.status in (
+        Verdict.WAITING,
+        Verdict.LATER,
+        Verdict.REFUSED,
+    ):
         return None
     return answer.status != Verdict.UNKNOWN and not isinstance(answer, AccountTrouble | DoubtfulTrouble)

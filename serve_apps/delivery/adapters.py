@@ -7,13 +7,14 @@ The sink has none here: it is not made for a channel, all share it. What a provi
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 from serve_apps.delivery.admission import Admission, Admitting
 from serve_apps.delivery.fcm import Fcm
 from serve_apps.delivery.inbox import Inbox
-from serve_apps.delivery.provider import Provider
+from serve_apps.delivery.provider import Finder, Provider
 from serve_apps.delivery.resending import Resending
+from serve_apps.delivery.searching import Searching
 from serve_apps.delivery.sendgrid import SendGrid
 from serve_apps.delivery.ses import Ses
 from serve_apps.delivery.smtp import Smtp
@@ -22,7 +23,7 @@ from serve_apps.delivery.ssrf import Guard, Network, Resolver
 from serve_apps.delivery.twilio import Twilio
 from serve_apps.delivery.webhook import Webhook
 from serve_apps.delivery.webpush import WebPush
-from whisperer.delivery.providers import RESEND_UNKNOWN
+from whisperer.delivery.providers import PROVIDERS, RESEND_UNKNOWN
 
 Clock = Callable[[], int]
 """Gives ms UTC."""
@@ -53,7 +54,10 @@ def maker(clock: Clock, open_networks: Sequence[Network]) -> Callable[[str, dict
     def make(provider: str, config: dict[str, Any]) -> Admitting:
         if provider not in ADAPTERS:
             raise ValueError(f"there is no provider {provider!r}")
-        adapter = Admission(ADAPTERS[provider](config, clock, guards[provider]))
+        inner = ADAPTERS[provider](config, clock, guards[provider])
+        adapter: Admitting = Admission(inner)
+        if PROVIDERS[provider].searches:  # before the tenant's choice, which is for what no search settles
+            adapter = Searching(adapter, cast(Finder, inner), provider, clock)
         # A configuration stored by an older release does not say.
         return Resending(adapter) if config.get(RESEND_UNKNOWN, False) else adapter
 

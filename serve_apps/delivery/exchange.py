@@ -75,6 +75,7 @@ class Exchange:
     forbidden : what an address that must not be called means: `retry` if it is about the channel, which may be
         repaired, `rejected` if it is about the message
     tls_context : replaces the trusted authorities
+    most_bytes : of an answer that are read
     """
 
     def __init__(
@@ -85,8 +86,10 @@ class Exchange:
         forbidden: Verdict = Verdict.RETRY,
         timeout_s: float = TIMEOUT_S,
         tls_context: ssl.SSLContext | None = None,
+        most_bytes: int = MAX_RESPONSE_BYTES,
     ) -> None:
         self._provider = spec.name
+        self._most_bytes = most_bytes
         self._forbidden = forbidden
         self._timeout_s = timeout_s
         self._client = httpx.AsyncClient(
@@ -123,6 +126,13 @@ class Exchange:
         except (ForbiddenAddressError, UnresolvableError) as error:
             return NoAnswer(str(error))
 
+    async def get(self, url: httpx.URL, headers: Mapping[str, str]) -> Answer | NoAnswer:
+        """Make a request that asks for something and changes nothing."""
+        try:
+            return await self._transmit(url, b"", headers, "GET")
+        except (ForbiddenAddressError, UnresolvableError) as error:
+            return NoAnswer(str(error))
+
     async def aclose(self) -> None:
         """Close connections."""
         await self._client.aclose()
@@ -147,7 +157,9 @@ class Exchange:
             return unknown(dispatch, self._provider, answer.why)
         return retry(dispatch, self._provider, f"not sent: {answer.why}")
 
-    async def _transmit(self, url: httpx.URL, content: bytes, headers: Mapping[str, str]) -> Answer | NoAnswer:
+    async def _transmit(
+        self, url: httpx.URL, content: bytes, headers: Mapping[str, str], method: str = "POST"
+    ) -> Answer | NoAnswer:
         body = bytearray()
         answered: httpx.Response | None = None
         is_handed_over = False
@@ -162,21 +174,25 @@ class Exchange:
             async with (
                 asyncio.timeout(self._timeout_s) as limit,
                 self._client.stream(
-                    "POST", url, content=content, headers=dict(headers), extensions={"trace": trace}
+                    method,
+                    url,
+                    content=None if method == "GET" else content,
+                    headers=dict(headers),
+                    extensions={"trace": trace},
                 ) as response,
             ):
                 answered = response
                 # To the end, so that the connection can be reused; a longer answer loses its connection.
                 async for chunk in response.aiter_raw():
-                    body += chunk[: MAX_RESPONSE_BYTES + 1 - len(body)]
-                    if len(body) > MAX_RESPONSE_BYTES:
+                    body += chunk[: self._most_bytes + 1 - len(body)]
+                    if len(body) > self._most_bytes:
                         break
         except (TimeoutError, OSError, *_BROKEN) as error:
             if answered is None:
                 why = f"no answer within {self._timeout_s:g} s" if isinstance(error, _TIMEOUTS) else "no answer"
                 return NoAnswer(why, is_handed_over)
         assert answered is not None
-        return Answer(answered.status_code, answered.headers, bytes(body[:MAX_RESPONSE_BYTES]))
+        return Answer(answered.status_code, answered.headers, bytes(body[: self._most_bytes]))
 
 
 def retry_after_s(value: str | None, now: int) -> float | None:

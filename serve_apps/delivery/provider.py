@@ -15,6 +15,7 @@ import msgspec
 
 from whisperer.delivery.dispatch import Dispatch, Receipt, Verdict
 from whisperer.delivery.providers import PROVIDERS
+from whisperer.delivery.search import Finding
 from whisperer.vocabulary.reasons import Reason
 
 MAX_DETAIL_CHARS = 200
@@ -24,6 +25,19 @@ sending begins."""
 
 
 _UNPRINTABLE = re.compile(r"[^ -~\u00a1-\u2027\u202f-\ud7ff\uf900-\ufffd]+")
+
+
+class Finder(Protocol):
+    """An adapter whose provider can be asked whether it has a message: one with `ProviderSpec.searches`."""
+
+    @property
+    def where(self) -> str:
+        """Return a text that tells this account from every other, and is no secret."""
+        ...
+
+    async def find(self, dispatch: Dispatch) -> Finding:
+        """Look for a message that may have been sent since it was decided on; it is not sent."""
+        ...
 
 
 class Provider(Protocol):
@@ -79,6 +93,10 @@ class AccountTrouble(Receipt, array_like=True, frozen=True):
 class DoubtfulTrouble(Receipt, array_like=True, frozen=True):
     """Receipt `retry` of an account that may have taken the message all the same, and honours its send key: no other
     account is to be given it."""
+
+
+class SearchAnswer(Receipt, array_like=True, frozen=True):
+    """Receipt of a look for a message: nothing was sent, and it says nothing about how its account does."""
 
 
 def retry(dispatch: Dispatch, provider: str, detail: str, retry_after_s: float | None = None) -> Receipt:

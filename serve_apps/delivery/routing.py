@@ -26,7 +26,7 @@ from serve_apps.delivery.account import Carrier, steady
 from serve_apps.delivery.admission import Admission, Admitting
 from serve_apps.delivery.attempts import Leave
 from serve_apps.delivery.provider import Provider
-from serve_apps.delivery.spread import Spread
+from serve_apps.delivery.spread import Spread, not_looked_for
 from whisperer.delivery.dispatch import Dispatch, Receipt
 from whisperer.delivery.plan import ALONE, Account, Plan, accounts
 from whisperer.ids import TenantId
@@ -76,6 +76,8 @@ class _Noteless:
         self._sink = sink
 
     async def send(self, dispatch: Dispatch, leave: Leave | None = None) -> Receipt:
+        if dispatch.looked is not None:
+            return not_looked_for(dispatch, UNSET)
         return await self._sink.send(dispatch)
 
 

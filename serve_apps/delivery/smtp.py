@@ -23,6 +23,8 @@ message, after it the server may have one. Certificates are always verified.
 A receipt contains the server's code and enhanced code, once it has greeted with 220 and answered EHLO with 250, and the
 queue id of an accepted message. All other words are ours: the tenant's host and port may be no mail server, and may
 belong to somebody else.
+
+A channel may have its mails signed (:mod:`whisperer.delivery.dkim`); its key is read once.
 """
 
 from __future__ import annotations
@@ -40,6 +42,7 @@ from aiosmtplib.protocol import SMTPProtocol
 from serve_apps.delivery.authorities import system_authorities
 from serve_apps.delivery.provider import deferred, no_address, receipt, rejected, retry, unknown
 from serve_apps.delivery.ssrf import ForbiddenAddressError, Guard, UnresolvableError
+from whisperer.delivery import dkim
 from whisperer.delivery.addresses import parse_sender, usable_address
 from whisperer.delivery.dispatch import Dispatch, Receipt, Verdict
 from whisperer.delivery.errors import UnsendableError
@@ -90,6 +93,7 @@ class Smtp:
         # A configuration stored by an older release has no such limit.
         self._answer_timeout_s: float = config.get("answer_timeout_s", MAX_ANSWER_TIMEOUT_S)
         self._sender_address = sender[1]
+        self._signer = dkim.Signer(config["dkim"]) if config.get("dkim") else None
         self._clock = clock
         self._guard = guard
         self._tls_context = tls_context
@@ -104,10 +108,12 @@ class Smtp:
             return no_address(dispatch, PROVIDER)
         try:
             sender, reply_to = self._config["sender"], self._config.get("reply_to", "")
-            message = build_email(dispatch, sender, self._clock(), reply_to)
+            now = self._clock()
+            message = build_email(dispatch, sender, now, reply_to)
         except UnsendableError as error:
             return rejected(dispatch, PROVIDER, str(error))
-        return await self._send(dispatch, recipient, _dotted(message))
+        signed = message if self._signer is None else self._signer.sign(message, now)
+        return await self._send(dispatch, recipient, _dotted(signed))
 
     async def aclose(self) -> None:
         while self._idle:

@@ -58,6 +58,8 @@ class Spread:
         for carrier in order:
             if (troubles or waiting) and loop.time() > until:
                 break
+            if dispatch.looked is not None and not PROVIDERS[carrier.account.provider].searches:
+                return not_looked_for(dispatch, carrier.account.name)
             if carrier.account.weight == 0 and any(not isinstance(one, Shut) for one in waiting):
                 break  # somebody who is well carries it, in a while
             answer = await carrier.send(dispatch, domain, self._may_leave(carrier, leave))
@@ -95,6 +97,11 @@ class Spread:
         if pinned is not None:
             return [pinned]
         return self.carriers if len(self.carriers) == 1 and not dispatch.may_be_at else []
+
+
+def not_looked_for(dispatch: Dispatch, account: str) -> Receipt:
+    """Return the receipt of what is to be looked for where nobody can be asked: it is not sent, and stays unknown."""
+    return receipt(dispatch, Verdict.UNKNOWN, account, detail="the channel's provider cannot be asked for a message")
 
 
 def _domain(dispatch: Dispatch) -> str:

@@ -26,6 +26,7 @@ from serve_apps.delivery.smtp import Smtp
 from serve_apps.delivery.ssrf import Guard
 from tests.support.certificates import authority
 from tests.unit.whisperer.delivery.dispatches import dispatch
+from tests.unit.whisperer.delivery.signing_keys import KINDS, is_genuine, signing
 from whisperer.delivery.channels import parse_channel
 from whisperer.delivery.dispatch import Receipt, Verdict
 
@@ -431,3 +432,26 @@ async def test_a_server_without_starttls_is_not_talked_to_in_the_clear(tmp_path:
         receipt = await one(opened, "ada@example.com")
     assert receipt.status == Verdict.RETRY
     assert mailbox.received == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_what_arrives_verifies_with_the_record_that_the_channel_shows(kind: str) -> None:
+    """Judged by dkimpy on the bytes that the server took: long lines, UTF-8, dots at the start of lines, line ends."""
+    texts = [
+        "Hello,\nAda",
+        ".\n..dots\n.\n\n",
+        "x" * 3_000 + "\n" + "Grüße שלום 🎉 " * 300,
+        "a  \t b \t \r\n \t\rc\n\n\n",
+    ]
+    headers = {"List-Unsubscribe": "<https://x.co/u>", "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"}
+    mailbox = Mailbox()
+    async with serving(mailbox) as port, client(port, dkim=signing(kind), reply_to="r@x.co") as opened:
+        for n, text in enumerate(texts):
+            parts = {"subject": "Grüße 🎉", "text": text, "html": f"<p>{text}</p>"}
+            assert (await one(opened, "ada@example.com", n, parts=parts, headers=headers)).status == Verdict.ACCEPTED
+        assert "PRIVATE" not in repr(opened)
+    for envelope in mailbox.received:
+        assert isinstance(envelope.content, bytes)
+        assert is_genuine(envelope.content, kind)
+        assert not is_genuine(envelope.content.replace(b"One-Click", b"Two-Click"), kind)
+    assert len(mailbox.received) == len(texts)

@@ -75,7 +75,7 @@ def test_what_runs_exposes_what_the_page_says(watched: Stand, acme: Tenant) -> N
         "whisperer_score_model_shards", "whisperer_shard_erasure_age_seconds", "whisperer_shard_oldest_bytes_age_seconds",
         "whisperer_traits_refused_total", "whisperer_gateway_jobs_total", "whisperer_gateway_deprecated_calls_total",
         "whisperer_callbacks_total", "whisperer_provider_attempts_total", "whisperer_provider_held_total",
-        "whisperer_provider_breakers_open", "whisperer_generation_total", "whisperer_generation_tokens_total",
+        "whisperer_provider_breakers_open", "whisperer_provider_searches_total", "whisperer_generation_total", "whisperer_generation_tokens_total",
     }  # fmt: skip
 
 

@@ -6,6 +6,7 @@ They are there to be killed beside: what came whole can be held before it is tak
 from __future__ import annotations
 
 import asyncio
+import json
 import secrets
 import threading
 import time
@@ -13,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from typing import Any
 from urllib.parse import unquote
 
@@ -86,25 +88,30 @@ _TOKEN = Says(200, '{"access_token": "ya29.1", "expires_in": 3600, "token_type":
 
 
 class _HttpProvider(ProviderServer):
-    """Takes web push's bodies as well, which are no JSON."""
+    """Takes web push's bodies as well, which are no JSON. What Twilio took it lists by its recipient."""
 
     def __init__(self, kind: Kind, counted: Counted) -> None:
         super().__init__(lambda _: kind.yes)
         self._kind = kind
         self._counted = counted
+        self._listed: list[dict[str, str]] = []
 
     async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
                 headers = {n.lower(): v for n, v in (line.split(": ", 1) for line in head[1:] if line)}
-                body = await reader.readexactly(int(headers["content-length"]))
-                call = Call(head[0].split(" ")[1], headers, body)
+                body = await reader.readexactly(int(headers.get("content-length", "0")))
+                method, target, _ = head[0].split(" ")
+                call = Call(target, headers, body, method)
                 said = _TOKEN
-                if call.target != "/token":
+                if method == "GET":
+                    said = self._list(call.query()["To"])
+                elif call.target != "/token":
                     said = self._kind.yes
                     if not await self._counted.take(self._kind.recipient(call), reader.at_eof):
                         return
+                    self._keep(call)
                 lines = [f"HTTP/1.1 {said.status} X", *(f"{name}: {value}" for name, value in said.headers.items())]
                 writer.write("\r\n".join([*lines, f"content-length: {len(said.body)}", "", said.body]).encode())
                 await writer.drain()
@@ -112,6 +119,16 @@ class _HttpProvider(ProviderServer):
             """Whoever called has gone."""
         finally:
             writer.close()
+
+    def _keep(self, call: Call) -> None:
+        if self._kind is HTTP["twilio"]:
+            form, number = call.form(), len(self._listed)
+            message = {"sid": f"SM{number:032x}", "to": form["To"], "body": form["Body"], "direction": "outbound-api"}
+            self._listed.append(message | {"date_created": formatdate()})
+
+    def _list(self, recipient: str) -> Says:
+        found = [message for message in self._listed if message["to"] == recipient]
+        return Says(200, json.dumps({"messages": found, "next_page_uri": None}))
 
 
 class _Mail:

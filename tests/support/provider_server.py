@@ -1,8 +1,8 @@
 """A strict API server on loopback, for what sends to a provider: it takes only what is right in form, keeps it, and
 answers as it is told.
 
-What it refuses by itself (400): another method than POST, a header twice or not in ASCII, a body that is not as long as
-it says, JSON or a form that is not exactly that.
+What it refuses by itself (400): another method than POST, or GET without a body, a header twice or not in ASCII, a
+body that is not as long as it says, JSON or a form that is not exactly that.
 """
 
 from __future__ import annotations
@@ -57,6 +57,10 @@ class Call:
     target: str
     headers: dict[str, str]
     body: bytes
+    method: str = "POST"
+
+    def query(self) -> dict[str, str]:
+        return dict(parse_qsl(self.target.partition("?")[2], strict_parsing=True, errors="strict"))
 
     @property
     def is_form(self) -> bool:
@@ -106,15 +110,17 @@ class ProviderServer:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         pairs = [line.split(": ", 1) for line in head[1:] if line]
         headers = {name.lower(): value for name, value in pairs}
-        body = await reader.readexactly(int(headers["content-length"]))
         method, target, _ = head[0].split(" ")
-        call = Call(target, headers, body)
+        body = await reader.readexactly(int(headers["content-length"])) if method == "POST" else b""
+        call = Call(target, headers, body, method)
         try:
-            assert method == "POST"
+            assert method in ("POST", "GET")
+            assert method == "POST" or not {"content-length", "content-type"} & set(headers)
             assert len(pairs) == len(headers)
             assert all(line.isascii() for line in head)
             assert "transfer-encoding" not in headers
-            call.form() if call.is_form else call.json()
+            if method == "POST":
+                call.form() if call.is_form else call.json()
         except (AssertionError, ValueError) as error:
             return Says(400, f"malformed: {error!r}")
         self.calls.append(call)

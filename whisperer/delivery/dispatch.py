@@ -36,6 +36,25 @@ class Verdict(Named):
     """As `waiting`, but because of its recipient: others of the channel may go before."""
 
 
+class Looked(msgspec.Struct, array_like=True, frozen=True):
+    """Say how far the search for a message whose attempt's outcome is unknown has come (:mod:`.search`).
+
+    Attributes
+    ----------
+    since : ms UTC when its outcome became unknown
+    where : which account may have it, by a hash; it is looked for nowhere else
+    n : looks so far
+    absent_at : ms UTC of the first of the latest looks in a row that found nothing, -1 for none
+    only_finds : that nothing is found says nothing, as it is not certain that the account is the one
+    """
+
+    since: int
+    where: str
+    n: int = 0
+    absent_at: int = -1
+    only_finds: bool = False
+
+
 class Dispatch(msgspec.Struct, array_like=True, frozen=True):
     """Ask for one attempt to send a message.
 
@@ -49,6 +68,7 @@ class Dispatch(msgspec.Struct, array_like=True, frozen=True):
     may_be_at : the account that may have the message already, as an earlier attempt's outcome is unknown, "" if it is
         not known which; None if none has it. No other is given it.
     provenance : where its words come from, passed on to the receipt
+    looked : set if the message is not to be sent but to be looked for at `may_be_at`
     """
 
     send_key: SendKey
@@ -67,6 +87,7 @@ class Dispatch(msgspec.Struct, array_like=True, frozen=True):
     reference: str = ""
     may_be_at: str | None = None
     provenance: bytes = b""
+    looked: Looked | None = None
 
 
 class Kept(msgspec.Struct, array_like=True, frozen=True):
@@ -81,7 +102,8 @@ class Receipt(msgspec.Struct, array_like=True, frozen=True):
 
     ``provider`` is the name of the account that it is about: its provider's, unless the tenant gave it another.
     ``repeatable``: for an unknown one, whether it is to be repeated: the provider honours the send key, so that a retry
-    is no second message, or the tenant chose so.
+    is no second message, or the tenant chose so. ``looked``: for an unknown one, that it is to be looked for after
+    `retry_after_s`. ``settles``: the provider surely took nothing of what was unknown before.
     """
 
     send_key: SendKey
@@ -99,3 +121,5 @@ class Receipt(msgspec.Struct, array_like=True, frozen=True):
     """What provider `inbox` accepted: the record that brings this receipt puts it into the user's inbox."""
     provenance: bytes = b""
     """Of the message that this attempt had: JSON (:mod:`whisperer.content.generation.record`), b"" for none."""
+    looked: Looked | None = None
+    settles: bool = False

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from whisperer.delivery.dispatch import Looked
 from whisperer.eligibility.standing import Standing
 from whisperer.feedback.outcome import OutcomeKind
 from whisperer.ids import DecisionId, SendKey
@@ -61,9 +62,10 @@ class SendState(msgspec.Struct, array_like=True):
     """Track the one message of a decision. ``next_at`` (ms UTC) is set while it waits for its next attempt, else -1.
 
     ``unknown``: an attempt reached the provider whole but got no answer, and no later one was accepted. ``before``: how
-    many of the attempts were made before the message was last brought back from the dead letters, when its schedule
-    began again; attempts keep their numbers, by which the delivery application knows what it has answered.
-    ``provenance``: JSON of where the words of the newest attempt come from, b"" for none; at most 4,096 bytes.
+    many of the attempts the schedule does not count: looks for the message, and all that were made before it was last
+    brought back from the dead letters; attempts keep their numbers, by which the delivery application knows what it has
+    answered. ``provenance``: JSON of where the words of the newest attempt come from, b"" for none; at most 4,096
+    bytes. ``looked``: how far the search for it has come; while it is set, the message is looked for and not sent.
     """
 
     send_key: SendKey
@@ -79,6 +81,7 @@ class SendState(msgspec.Struct, array_like=True):
     unknown: bool = False
     before: int = 0
     provenance: bytes = b""
+    looked: Looked | None = None
 
 
 class Decision(msgspec.Struct, array_like=True):

@@ -375,15 +375,18 @@ def _template(request: RenderRequest) -> tuple[TenantId, str, int]:
 
 
 def _unanswered(dispatch: Dispatch) -> Receipt:
-    """Return the receipt of a message given up at a planned stop. Its channel's provider is not known here."""
+    """Return the receipt of a message given up at a planned stop. Its channel's provider is not known here. One that
+    was looked for goes on being looked for after the stop."""
     return Receipt(
         dispatch.send_key,
         Verdict.UNKNOWN,
+        provider="" if dispatch.looked is None else dispatch.may_be_at or "",
         detail="no answer when the shard was stopped",
         content_hash=dispatch.content_hash,
         locale=dispatch.locale,
         repeatable=is_repeatable(dispatch.channel),
         provenance=dispatch.provenance,
+        looked=dispatch.looked,
     )
 
 
@@ -419,4 +422,5 @@ def _dispatch(request: RenderRequest, message: Rendered, decision: Decision) -> 
         reference=message.reference,
         may_be_at=decision.send.provider if decision.send and decision.send.unknown else None,
         provenance=message.provenance,
+        looked=decision.send.looked if decision.send else None,
     )

@@ -75,6 +75,7 @@ DOING = {
             "under_way": 0,
             "receipts": {"accepted": 1200, "retry": 5},
             "held": {"breaker": 64},
+            "searches": {},
             "last_trouble": "no connection: the connection was refused",
             "breaker_since": "2026-01-31T09:00:00.000Z",
             "per_second": 50.0,

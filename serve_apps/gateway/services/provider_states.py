@@ -42,6 +42,7 @@ class AccountDoing(msgspec.Struct, kw_only=True):
     under_way : messages that it is given or that are about to be
     receipts : what became of attempts, by status
     held : messages that were told to wait, by reason: rate, domain, warm_up, breaker, busy
+    searches : what looks for messages whose outcome was unknown came to: found, not_there, unclear
     last_trouble : what was wrong when an attempt last failed for the account's sake
     breaker_since : when the breaker left off being closed, or was closed again; None if it never opened
     per_second : messages a second that it may be given; None without a rate
@@ -59,6 +60,7 @@ class AccountDoing(msgspec.Struct, kw_only=True):
     under_way: int = 0
     receipts: dict[str, int] = {}
     held: dict[str, int] = {}
+    searches: dict[str, int] = {}
     last_trouble: str = ""
     breaker_since: str | None = None
     per_second: float | None = None
@@ -141,6 +143,7 @@ def _added(doing: AccountDoing, states: Sequence[AccountState]) -> AccountDoing:
         under_way=sum(state.under_way for state in states),
         receipts=dict(sum((Counter(state.receipts) for state in states), Counter[str]())),
         held=dict(sum((Counter(state.held) for state in states), Counter[str]())),
+        searches=dict(sum((Counter(state.searches) for state in states), Counter[str]())),
         last_trouble=next((state.last_trouble for state in states if state.last_trouble), ""),
         breaker_since=iso(worst.since),
         per_second_lately=round(sum(state.per_second for state in states), 1),

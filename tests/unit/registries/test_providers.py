@@ -25,6 +25,7 @@ from cluster.control_plane.channels import ChannelConfig
 from cluster.control_plane.documents import channel_document
 from serve_apps.delivery.adapters import ADAPTERS, maker
 from serve_apps.delivery.provider import MAX_DETAIL_CHARS
+from serve_apps.delivery.searching import Searching
 from tests.unit.registries.channel_examples import ADDRESSES, source
 from tests.unit.registries.provider_peers import NOW, PEERS, Behaviour, Peer
 from tests.unit.whisperer.delivery.dispatches import dispatch
@@ -42,7 +43,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     for found in map(json.loads, re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL))
     if "provider" in found and "callback_url" not in found  # the latter is an answer
 }
-SECRET_NAMES = re.compile(r"password|secret|token|key|credential|url|callback")
+SECRET_NAMES = re.compile(r"password|secret|token|key|credential|url|callback|dkim")
 
 every_provider = pytest.mark.parametrize("provider", PROVIDERS.values(), ids=PROVIDERS)
 
@@ -167,6 +168,23 @@ def test_it_says_what_an_unknown_outcome_means(provider: ProviderSpec) -> None:
         assert provider.takes_keys or not is_repeatable(channel)
     told = PAGE.partition("## Unknown outcomes")[2].partition("##")[0]
     assert re.search(rf"^\| `{provider.name}` \| {'yes' if provider.takes_keys else 'no'}: ", told, re.MULTILINE)
+
+
+@every_provider
+async def test_it_can_be_asked_for_a_message_exactly_where_it_says_so(provider: ProviderSpec) -> None:
+    told = PAGE.partition("### Searching for a message")[2].partition("##")[0]
+    if provider.name not in ADAPTERS or provider.takes_keys:
+        assert not provider.searches
+        return
+    assert re.search(
+        rf"^\| .*`{provider.name}`.* \| {'(?!nothing:)' if provider.searches else 'nothing:'}", told, re.MULTILINE
+    )
+    adapter = maker(lambda: NOW, [])(provider.name, configured(provider))
+    assert isinstance(adapter, Searching) == provider.searches
+    if isinstance(adapter, Searching):
+        assert callable(adapter._finder.find)
+        assert not any(secret in adapter._finder.where for secret in secrets(provider))
+    await adapter.aclose()
 
 
 @every_provider

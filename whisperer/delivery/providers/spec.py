@@ -26,6 +26,7 @@ class ProviderSpec:
     own_ports : ports that may be called besides those on which no system service conventionally listens
     is_plain_allowed : whether http:// may lead anywhere. Where a request carries a secret it may not: only to networks
         that the operator opened
+    searches : whether it can be asked if it has a message (:mod:`whisperer.delivery.search`)
     """
 
     name: ProviderName
@@ -35,6 +36,7 @@ class ProviderSpec:
     shown: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
     own_ports: tuple[int, ...] = ()
     is_plain_allowed: bool = False
+    searches: bool = False
 
     @property
     def common_fields(self) -> tuple[str, ...]:

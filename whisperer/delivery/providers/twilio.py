@@ -65,4 +65,5 @@ TWILIO = ProviderSpec(
         "base_url": without_query,
     },
     own_ports=(80, 443),
+    searches=True,
 )

@@ -6,6 +6,8 @@ early successes do not pass for the whole picture; and finally when the window c
 
 A message that its reader may have is never counted as refused. An attempt whose outcome is unknown counts as sent if a
 retry could send a second message, and so does a message that had an unknown attempt and was never accepted afterwards.
+Where the provider can be asked for the message, the decision stays open while it is looked for; what a reader or the
+provider does about it meanwhile shows that it was taken.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import msgspec
 
 from whisperer.content.generation.record import MAX_BYTES
 from whisperer.delivery.dispatch import Receipt, Verdict
-from whisperer.delivery.schedule import next_attempt_at
+from whisperer.delivery.schedule import MAX_RETRY_AFTER_S, next_attempt_at
 from whisperer.eligibility import caps, consent, suppression
 from whisperer.eligibility.addresses import address_of
 from whisperer.eligibility.standing import Consent, Sent, Standing, Suppression
@@ -71,15 +73,27 @@ def receive(tenant: Tenant, decision_id: DecisionId, receipt: Receipt, now: int)
     send.provider, send.last_error = receipt.provider, receipt.detail
     if receipt.status != Verdict.REFUSED:
         send.attempts += 1
-        send.content_hash, send.locale = receipt.content_hash, receipt.locale
-        send.provenance = receipt.provenance[:MAX_BYTES]
-    send.unknown = send.unknown or receipt.status == Verdict.UNKNOWN
+        if send.looked is None:
+            send.content_hash, send.locale = receipt.content_hash, receipt.locale
+            send.provenance = receipt.provenance[:MAX_BYTES]
+        elif receipt.settles or receipt.looked is not None:
+            send.before += 1  # it was looked for; what could not even be asked goes by the schedule
+    if receipt.settles:
+        send.unknown, send.looked = False, None
+    elif receipt.status == Verdict.UNKNOWN:
+        send.unknown, send.looked = True, receipt.looked
     match receipt.status:
         case Verdict.ACCEPTED:
-            send.provider_id, send.last_error, send.unknown = receipt.provider_id, "", False
+            send.provider_id, send.last_error, send.unknown, send.looked = receipt.provider_id, "", False, None
             loop.close(decision, DecisionStatus.SENT, now)
             if receipt.kept is not None:
                 inbox.put(tenant, row, decision, receipt.kept, now)
+        case Verdict.UNKNOWN if receipt.looked is not None and _is_heard_of(decision):
+            send.unknown, send.looked = False, None
+            loop.close(decision, DecisionStatus.SENT, now)
+        case Verdict.UNKNOWN if receipt.looked is not None:
+            send.next_at = now + round(1000 * min(max(receipt.retry_after_s or 0.0, 0.0), MAX_RETRY_AFTER_S))
+            loop.timers.watch(decision)
         case Verdict.UNKNOWN if not receipt.repeatable:
             loop.close(decision, DecisionStatus.SENT, now)
         case Verdict.RETRY | Verdict.UNKNOWN:
@@ -100,8 +114,7 @@ def receive(tenant: Tenant, decision_id: DecisionId, receipt: Receipt, now: int)
         case _:
             loop.close(decision, DecisionStatus.REFUSED, now, _reason(receipt.detail))
     if decision.status == DecisionStatus.SENT:
-        send.sent_at = now
-        caps.record(loop.engagements[row].standing, Sent(now, decision.campaign, send.channel, send.send_key))
+        _count_send(tenant, row, decision, now)
     loop.log_delivery(decision, receipt, now)
     if tenant.people.table["status"][row] == FORWARDED and decision.status != DecisionStatus.SENDING:
         yield from _follow(tenant, row)
@@ -150,6 +163,7 @@ def record(
         decision,
         _judged(tenant, decision, OutcomeEntry(at, outcome.kind, outcome.detail, 0, outcome.address_hash)),
     )
+    _settle(tenant, row, decision, now)
     if outcome.kind == kinds.OutcomeKind.SOFT_BOUNCED:
         _count_soft_bounces(tenant, row, outcome, now)
     elif outcome.kind == kinds.OutcomeKind.DELIVERED and decision.status == DecisionStatus.SENT:
@@ -274,6 +288,30 @@ def _count_soft_bounces(tenant: Tenant, row: int, outcome: Outcome, now: int) ->
     bounces, n = sorted(bounced_at.values()), outcome.limit
     if n > 0 and any(last - first <= outcome.within_ms for first, last in zip(bounces, bounces[n - 1 :], strict=False)):
         _suppress(tenant, row, outcome.channel, now, kinds.OutcomeKind.SOFT_BOUNCED, outcome.address_hash)
+
+
+def _settle(tenant: Tenant, row: int, decision: Decision, now: int) -> None:
+    """Close as sent a message that is looked for once something is heard of it."""
+    if decision.status != DecisionStatus.SENDING or decision.send is None or decision.send.looked is None:
+        return
+    if not _is_heard_of(decision):
+        return
+    decision.send.unknown, decision.send.looked, decision.send.next_at = False, None, -1
+    tenant.loop.close(decision, DecisionStatus.SENT, now)
+    _count_send(tenant, row, decision, now)
+
+
+def _is_heard_of(decision: Decision) -> bool:
+    """Return whether its provider must have it: somebody said what became of it. A conversion does not say that."""
+    return any(entry.kind != kinds.OutcomeKind.CONVERTED for entry in decision.outcomes)
+
+
+def _count_send(tenant: Tenant, row: int, decision: Decision, now: int) -> None:
+    """Count a message that was sent for caps."""
+    assert decision.send is not None
+    decision.send.looked, decision.send.sent_at = None, now
+    sent = Sent(now, decision.campaign, decision.send.channel, decision.send.send_key)
+    caps.record(tenant.loop.engagements[row].standing, sent)
 
 
 def _resolve(tenant: Tenant, decision: Decision) -> None:

@@ -24,6 +24,7 @@ from cluster.launch import installation
 from cluster.launch.installation import Installation
 from cluster.launch.ports import ports_of_block
 from tests.support.postgres_stand import PostgresServer
+from tests.unit.whisperer.delivery.signing_keys import published, signing
 
 COMMANDS = [
     *(
@@ -341,6 +342,17 @@ def test_a_channels_secret_is_read_from_a_file_and_never_shown(acme: Cli) -> Non
     assert "smtp" in listed.stdout
     assert "hunter2" not in done.stdout + done.stderr + listed.stdout
     assert acme("channel", "set", "sms", "smtp", "--tenant", "acme").returncode == exit_codes.USAGE
+
+
+def test_a_channels_dkim_key_is_hidden_and_its_record_shown_to_be_copied(acme: Cli) -> None:
+    config = {"host": "mail.example.com", "sender": "Ada <ada@example.com>", "dkim": signing("rsa")}
+    told = ("channel", "set", "email", "smtp", "--config", "-", "--tenant", "acme")
+    [(name, value)] = published("rsa").items()
+    for shown in (acme(*told, stdin=json.dumps(config)), acme("channel", "show", "email", "--tenant", "acme")):
+        assert shown.returncode == 0
+        assert "PRIVATE" not in shown.stdout + shown.stderr
+        lines = [line.strip() for line in shown.stdout.splitlines()]
+        assert {name.decode().rstrip("."), value.decode()} <= set(lines)  # each in one piece
 
 
 def test_a_channels_rates_and_further_accounts_are_read_from_a_file(acme: Cli, tmp_path: Path) -> None:

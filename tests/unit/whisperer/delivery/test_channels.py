@@ -36,6 +36,7 @@ def test_defaults_are_filled_in() -> None:
         "reply_to": "",
         "timeout_s": 15.0,
         "answer_timeout_s": 600.0,
+        "dkim": None,
         "resend_unknown": False,
     }
     assert parse_channel("email", "smtp", SMTP | {"tls": "tls"})["port"] == 465

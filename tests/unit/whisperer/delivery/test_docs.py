@@ -16,6 +16,7 @@ from serve_apps.delivery import (
     exchange,
     fcm,
     provider,
+    searching,
     sendgrid,
     ses,
     sink,
@@ -24,7 +25,7 @@ from serve_apps.delivery import (
     twilio,
 )
 from serve_apps.delivery.answers import Fault
-from whisperer.delivery import dispatch, schedule
+from whisperer.delivery import dispatch, dkim, schedule, search
 from whisperer.delivery.channels import is_repeatable
 from whisperer.delivery.providers import reading
 from whisperer.delivery.providers import smtp as smtp_settings
@@ -85,6 +86,34 @@ def test_the_providers_told_of_in_the_table_of_apis_have_their_own_limits(told: 
     handing_over_s = provider.ADMISSION_S + 2 * reading.MAX_TIMEOUT_S
     tokens_s = 2 * reading.MAX_TIMEOUT_S if told is fcm else 0
     assert tokens_s + handing_over_s < deliveries.MAX_SEND_S
+
+
+def test_the_search_told_is_that_of_the_code() -> None:
+    told = re.sub(r"\s+", " ", PAGE.partition("### Searching for a message")[2].partition("## ")[0])
+    waits_s = re.search(r"is \*\*looked for\*\*: (.*?) after the look before", told)
+    assert waits_s is not None
+    written = re.findall(r"(\d+) ?(s|min|h)", waits_s[1])
+    assert tuple(float(int(number) * UNIT_S[unit]) for number, unit in written) == search.LOOKS_S
+    for words in (
+        f"the first came {search.SOONEST_ABSENT_MS // 60_000} min or later after the attempt",
+        f"the last {search.ABSENT_FOR_MS // 60_000} min or later after the first",
+        f"({twilio.SKEW_MS // 60_000} minutes are allowed for clocks)",
+        f"with more than {twilio.PAGE_SIZE * twilio.MAX_PAGES:,} messages",
+        f"over connections of their own, for {searching.LOOK_S:g} s at most",
+    ):
+        assert words in told, words
+    assert searching.MAX_LOOKS == 2
+    assert "Two looks of an account" in told
+    assert f"| a look for a message, all pages together | {searching.LOOK_S:g} s |" in PAGE
+
+
+def test_the_headers_told_as_signed_are_those_of_the_code() -> None:
+    told = re.sub(r"\s+", " ", PAGE.partition("### DKIM")[2].partition("\n## ")[0])
+    listed = told.partition("Signed are")[2].partition("mailbox providers")[0]
+    names = {name.lower() for name in re.findall(r"`([\w-]+?)`", listed)}
+    assert names == set(dkim.SIGNED)
+    assert "every `List-*`" in listed
+    assert f"RSA of {dkim.MIN_RSA_BITS:,} to {dkim.MAX_RSA_BITS:,} bits" in told
 
 
 def test_limits_are_those_of_the_code() -> None:

@@ -10,7 +10,7 @@ from tests.support.shard_world import SEED, TENANT
 from tests.unit.actors.applications import FakeApplication, OneShard, accept, render, until
 from whisperer.content.message import Answer, NotRendered, RenderRequest, Wanting
 from whisperer.content.recent import RecentEvent
-from whisperer.delivery.dispatch import Dispatch, Receipt, Verdict
+from whisperer.delivery.dispatch import Dispatch, Looked, Receipt, Verdict
 from whisperer.delivery.schedule import longest_wait_ms
 from whisperer.ids import partition_of
 from whisperer.shard.records import ConsentStated
@@ -362,3 +362,36 @@ async def test_a_message_that_shows_latest_events_is_asked_for_again_with_them_a
     await until(lambda: made.n_waiting == 0)
     assert [[request.recent for request in call] for call in content.calls[2:]] == [[seen]]
     assert {one.status(decision) for decision in (first, second)} == {("sent", "")}
+
+
+async def test_a_look_is_handed_in_as_such_and_goes_on_after_a_planned_stop() -> None:
+    one = OneShard()
+    (decision,) = one.to_send(1)
+    looked = Looked(one.world.now, "w")
+    unknown = Receipt("", Verdict.UNKNOWN, "backup", looked=looked, retry_after_s=10.0)
+    first = FakeApplication(lambda dispatch: replace(unknown, send_key=dispatch.send_key))
+    made = deliverer(one, FakeApplication(render), first)
+    made.add(TENANT, decision, "email")
+    await until(lambda: made.n_waiting == 0)
+    assert one.status(decision)[0] == "sending"
+    await made.close(0.0)
+
+    hanging = Provider()
+    one.world.tick(one.world.now + 10_000)
+    made = deliverer(one, FakeApplication(render), hanging)
+    made.add(TENANT, decision, "email")
+    await hanging.called.wait()
+    [[asked]] = hanging.calls
+    assert (asked.looked, asked.may_be_at, asked.attempt) == (looked, "backup", 1)
+    assert await made.finish(0.05) == 1
+    await made.close(0.0)
+    assert one.status(decision)[0] == "sending"  # not given up: it was not sent but looked for
+
+    last = FakeApplication(accept)
+    one.world.tick(one.world.now)
+    made = deliverer(one, FakeApplication(render), last)
+    made.add(TENANT, decision, "email")
+    await until(lambda: made.n_waiting == 0)
+    [[asked]] = last.calls
+    assert (asked.looked, asked.may_be_at, asked.attempt) == (looked, "backup", 2)
+    assert one.status(decision) == ("sent", "")

@@ -80,6 +80,7 @@ async def test_how_the_accounts_do_is_told_over_all_replicas(world: World, acme:
                     times_opened=2,
                     receipts={"accepted": 1, "retry": 7},
                     held={"breaker": 3},
+                    searches={"found": 2},
                     last_trouble="no connection: the connection was refused",
                     since=1_767_225_600_000,
                     per_second=2.5,
@@ -97,6 +98,7 @@ async def test_how_the_accounts_do_is_told_over_all_replicas(world: World, acme:
     smtp, backup = found["accounts"]
     assert (smtp["breaker"], smtp["left_alone_s"], smtp["times_opened"], smtp["under_way"]) == ("open", 4.0, 2, 2)
     assert (smtp["receipts"], smtp["held"]) == ({"accepted": 6, "retry": 7}, {"breaker": 3})
+    assert (smtp["searches"], backup["searches"]) == ({"found": 2}, {})
     assert smtp["last_trouble"] == "no connection: the connection was refused"
     assert (smtp["breaker_since"], smtp["per_second_lately"]) == ("2026-01-01T00:00:00.000Z", 2.5)
     assert (backup["account"], backup["breaker"], backup["receipts"]) == ("backup", "closed", {})
