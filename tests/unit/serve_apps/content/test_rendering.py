@@ -22,6 +22,7 @@ from serve_apps.supplies.stock import Stock
 from serve_apps.supplies.versions import PlaneVersion
 from tests.unit.whisperer.content.requests import NOW, request, template
 from whisperer.content.blocks import Block, Filled, filled_in
+from whisperer.content.generation.record import read
 from whisperer.content.message import NotRendered, Rendered, RenderRequest, Wanting
 from whisperer.content.recent import RecentEvent
 from whisperer.eligibility.suppression import address_hash
@@ -441,3 +442,19 @@ async def test_no_sms_goes_out_with_a_link_that_is_not_kept() -> None:
     source.down = True
     with pytest.raises(UnavailableError):
         await rendered(of, request(template="linked"))
+
+
+async def test_a_scored_message_says_which_criteria_cost_something() -> None:
+    source = plane()
+    source.templates["tn_1", "shouted", 1] = template(
+        "sms", "blank", text="BUY NOW!!! FREE MONEY!!! WINNER!!! {{ user.x }}"
+    )
+    of = Rendering(source, SIGNER, "https://go.example")
+    messages = await rendered(of, *[request(template="shouted", channel="sms", send_key=f"snd_{n}") for n in range(64)])
+    scored = [found for one in messages if (found := read(one.provenance)) is not None]  # type: ignore[union-attr]
+    assert 0 < len(scored) < 64
+    for found in scored:
+        assert found.quality is not None
+        assert found.quality < 4
+        assert found.marks["tone"] < 1
+        assert all(mark < 1 for mark in found.marks.values())

@@ -38,7 +38,7 @@ def test_each_account_says_what_it_carries_and_how_it_does() -> None:
     html = page(channels())
     text = words(html)
     for part in (
-        "main smtp weight 3 open since 3 min ago left alone for another 4.2 s; opened 2 times 12.5 of 50 a second none "
+        "main smtp weight 3 open since 3 min ago; left alone for another 4.2 s; opened 2 times 12.5 of 50 a second none "
         "1 200 accepted, 5 retry 64 by its breaker, 3 for its rate 0",
         "backup ses weight 1 closed 20 of 20 a second day 3 of 10: 125 of 500 messages 120 accepted none 69",
         "main: no connection: the connection was refused",
