@@ -22,6 +22,7 @@ from actors.jobs.answers import (
 from actors.jobs.lanes import LANES, Lane
 from actors.jobs.room import Jobs, JobsCount
 from actors.jobs.tasks import (
+    Analysis,
     DaysOfLift,
     DecisionAudit,
     Deliveries,
@@ -35,6 +36,7 @@ from actors.jobs.tasks import (
 
 __all__ = [
     "LANES",
+    "Analysis",
     "DaysOfLift",
     "DecisionAudit",
     "Deliveries",
