@@ -25,6 +25,7 @@ from actors.calls.partition_map import shard_name
 from actors.calls.plain import Plain, plain, read
 from actors.calls.retry import Pauses, T, retry
 from actors.calls.shard_status import AnyStatus, Holdings, read_status
+from actors.calls.shard_tail import ShardTail
 from actors.calls.socket_client import DirectConnection, NoSuchCallError, connect
 from actors.calls.user_views import unpacked
 from actors.telemetry import tracing
@@ -193,6 +194,23 @@ class ShardCalls:
         if waits:
             raise OverloadError("too many lists of users are asked for at once", retry_after_s=max(waits))
         return [read(value, ListedUsers) for _, value in answers]
+
+    async def newest(self, tenant: TenantId, *, timeout_s: float) -> list[ShardTail]:
+        """Return what the warehouse may not have yet of a tenant, of every shard; raises like :meth:`call`.
+
+        Shards of which this process's machine has no files bring the warehouse up to date first.
+        """
+
+        async def of(shard: int) -> ShardTail:
+            is_near = await self._direct_to(shard, timeout_s) is not None
+            found = await self.call(shard, "newest", tenant, is_near, timeout_s=timeout_s)
+            return read(found, ShardTail)
+
+        async def attempt() -> list[ShardTail]:
+            await self.places.refresh()  # a shard that an older map does not name may have events too
+            return list(await asyncio.gather(*map(of, self.places.current.shards)))
+
+        return await self.until(attempt, timeout_s)
 
     async def events(
         self, shard: int, tenant: TenantId, references: list[int], *, only_recent: bool

@@ -25,6 +25,7 @@ from actors.jobs.answers import (
 from actors.jobs.lanes import LANES, Lane
 from actors.jobs.room import Jobs, JobsCount
 from actors.jobs.tasks import (
+    Analysis,
     DaysOfLift,
     DecisionAudit,
     Deliveries,
@@ -40,6 +41,7 @@ from actors.jobs.tasks import (
 
 __all__ = [
     "LANES",
+    "Analysis",
     "DaysOfLift",
     "DecisionAudit",
     "Deliveries",

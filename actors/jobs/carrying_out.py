@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from actors.jobs.tasks import (
+    Analysis,
     DaysOfLift,
     DecisionAudit,
     Deliveries,
@@ -74,6 +75,10 @@ def carry_out(task: Task) -> Iterator[bytes]:
             from actors.exports.record import encode_progress
 
             yield from map(encode_progress, write(export, _opened(export.warehouse)))
+        case Analysis(warehouse, tenant, question, now, tails):
+            from actors.warehouse.analysis import analysed
+
+            yield _json(analysed(_opened(warehouse), tenant, question, now, tails))
         case Simulation(task=simulation):
             from actors.simulation.process import carry_out as simulate
 

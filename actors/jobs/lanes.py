@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from actors.exports.record import TIME_LIMIT_S as EXPORT_TIME_LIMIT_S
 from actors.fair_queue import FairQueue
 from actors.jobs.tasks import (
+    Analysis,
     DaysOfLift,
     DecisionAudit,
     Deliveries,
@@ -82,7 +83,22 @@ EXPORTS = Lane(
     kept_s=0.0,
 )
 
+ANALYTICS = Lane(
+    "analytics",
+    at_once=2,
+    tenant_at_once=1,
+    open_=64,
+    tenant_open=16,
+    patience_s=30.0,
+    time_limit_s=60.0,
+    memory_bytes=3 << 30,
+)
+"""DuckDB may take a gigabyte of it, what users did in one piece and the newest events the rest."""
+
+OF_THEIR_OWN_MEMORY = (SIMULATIONS, ANALYTICS)
+
 LANES: dict[type[Task], Lane] = {
+    Analysis: ANALYTICS,
     DecisionAudit: LOOK_UPS,
     StoredEvents: LOOK_UPS,
     UserHistory: REPORTS,
@@ -97,8 +113,8 @@ LANES: dict[type[Task], Lane] = {
 
 
 def with_memory(bytes_: int) -> dict[type[Task], Lane]:
-    """Return the lanes with another memory bound for all except simulations."""
+    """Return the lanes with another memory bound for all except simulations and analytics."""
     return {
-        kind: lane if lane is SIMULATIONS else dataclasses.replace(lane, memory_bytes=bytes_)
+        kind: lane if lane in OF_THEIR_OWN_MEMORY else dataclasses.replace(lane, memory_bytes=bytes_)
         for kind, lane in LANES.items()
     }

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import msgspec
 
+from actors.calls.shard_tail import ShardTail
 from actors.exports.record import Task as ExportTask
 from actors.simulation.record import Task as SimulationTask
+from whisperer.analytics.questions import Question
 from whisperer.delivery.listing import DeliveryQuery
 from whisperer.ids import DecisionId, TenantId, UserKey
 
@@ -111,8 +113,19 @@ class Export(msgspec.Struct, tag="export", array_like=True, frozen=True):
         return self.task.tenant
 
 
+class Analysis(msgspec.Struct, tag="analysis", array_like=True, frozen=True):
+    """A question about events, as of ``now`` (ms UTC), the newest of which ``tails`` lead to; one piece, JSON."""
+
+    warehouse: str
+    tenant: TenantId
+    question: Question
+    now: int
+    tails: list[ShardTail]
+
+
 Task = (
-    Export
+    Analysis
+    | Export
     | UserHistory
     | DecisionAudit
     | StoredEvents

@@ -169,6 +169,28 @@ def closed_segment(folder: Path, first: int, last: int) -> Iterator[tuple[int, b
     raise JournalDamagedError(f"{folder}: no segment holds positions {first} to {last}")
 
 
+def records_between(folder: Path, first: int | None, last: int) -> Iterator[tuple[int, bytes]]:
+    """Yield (position, record) of [first, last) of a journal that another process is writing to.
+
+    ``last`` is a position up to which everything is durable; ``first`` is a record's position, or None for the oldest.
+    Raises JournalDamagedError where one is missing, for instance because it was trimmed meanwhile.
+    """
+    named = ((match, folder / match.string) for path in folder.iterdir() if (match := _NAME.match(path.name)))
+    places = sorted((int(match[1]), int(match[2]), path) for match, path in named)
+    reached = first
+    for at, (start, _, path) in enumerate(places):
+        stop = min(last, places[at + 1][0]) if at + 1 < len(places) else last
+        if reached is None:
+            reached = start
+        if start > reached or reached >= stop:
+            continue
+        for position, record in Segment.load(path).records(reached, stop):
+            yield position, record
+            reached = position + RECORD_HEAD_BYTES + len(record)
+    if reached is not None and reached < last:
+        raise JournalDamagedError(f"{folder}: no record at position {reached}, of those up to {last}")
+
+
 def _more(fd: int, buffer: bytes, at: int, need: int) -> bytes:
     """Return the buffer's unread rest, read on to at least ``need`` bytes unless the file ends sooner."""
     pieces = [buffer[at:]]

@@ -39,6 +39,7 @@ from actors.shard.letterbox import Letterbox
 from actors.shard.listings import Listings
 from actors.shard.loop.engagement_loop import EngagementLoop
 from actors.shard.moving import Moving
+from actors.shard.newest import Newest
 from actors.shard.payloads import Payloads
 from actors.shard.recent_events import RecentEvents
 from actors.shard.scoring import Scoring
@@ -147,6 +148,9 @@ class ShardActor(Answering):
             Path(installation.data_dir) / "training",
         )
         self._flushing = Flushing(self._housekeeping.export)
+        self._newest = Newest(
+            self._shard, self._journal, self._committer, self._flushing.done, lambda: self._housekeeping.exported_to
+        )
         self._moving = Moving(
             self._shard,
             self._committer,
@@ -232,6 +236,10 @@ class ShardActor(Answering):
     async def flush(self) -> None:
         """Export everything acknowledged so far to the warehouse."""
         await self._flushing.done()
+
+    async def newest(self, tenant: TenantId, can_read: bool) -> Plain:
+        """Return what of the tenant the warehouse may not have yet (:mod:`actors.shard.newest`): ShardTail."""
+        return plain(await self._newest.of(tenant, can_read))
 
     async def rewrite_without(self, tenant: TenantId, erased: dict[UserKey, int]) -> int:
         """Remove users, of whatever shard, from the warehouse's files: asked of the one shard that rewrites them."""

@@ -81,6 +81,8 @@ class Housekeeping:
         self._oldest_record_at: int | None = None
         self._n_children_lost = self._n_jobs_lost = 0
         self.snapshot_position = -1
+        self.exported_to: int | None = None
+        """Position up to which the warehouse is known to have everything; None before the first export."""
         self.compaction = CompactionState()
         self.last_snapshot = SnapshotState(taken=0, at=None)
 
@@ -141,7 +143,8 @@ class Housekeeping:
                     self._exporter.n_rows += await self._do(Export(str(self._journal.folder), first, last, known))
             else:  # only this process asks the journal's server
                 await asyncio.to_thread(self._exporter.export)
-            self._shard.forget_exported(await asyncio.to_thread(self._exporter.exported))
+            self.exported_to = await asyncio.to_thread(self._exporter.exported)
+            self._shard.forget_exported(self.exported_to)
 
     async def compact(self) -> None:
         """Merge small files of the warehouse, one date at a time; :attr:`compaction` shows the progress."""

@@ -87,7 +87,7 @@ def export_range(
     warehouse: Warehouse, known: Known, first: int, last: int, journal: Iterable[tuple[int, bytes]]
 ) -> Exported:
     """Export the journal's (position, record) of [first, last), only once however often called."""
-    return warehouse.export(known.shard, first, last, _rows(known, journal))
+    return warehouse.export(known.shard, first, last, export_records(known, journal))
 
 
 class Exporter:
@@ -119,7 +119,8 @@ class Exporter:
         return reached
 
 
-def _rows(known: Known, journal: Iterable[tuple[int, bytes]]) -> Iterator[ExportRecord | LogRecord]:
+def export_records(known: Known, journal: Iterable[tuple[int, bytes]]) -> Iterator[ExportRecord | LogRecord]:
+    """Yield what becomes rows, of the journal's (position, record)."""
     for position, data in journal:
         encoded = known.log.get(position)
         if encoded is not None:

@@ -20,11 +20,13 @@ N_ATTEMPTS = 4
 LONGEST_CHAIN = 16
 """How many aliases are followed one after another; a longer chain, or a circle, ends there."""
 
+_SEEN = "AND anonymous_id IN (SELECT substr(user_key, 3) FROM events WHERE user_key >= 'a:' AND user_key < 'a;')"
+
 _SAME = f"""
     WITH RECURSIVE links AS (
         SELECT child, arg_min(parent, (seen, child, parent)) AS parent FROM (
             SELECT 'a:' || anonymous_id AS child, 'u:' || user_id AS parent, received_at AS seen
-            FROM events WHERE user_id IS NOT NULL AND anonymous_id IS NOT NULL AND type <> 'alias'
+            FROM events WHERE user_id IS NOT NULL AND anonymous_id IS NOT NULL AND type <> 'alias' {{seen}}
             UNION ALL
             SELECT 'u:' || json_extract_string(payload, '$.previousId'), 'u:' || user_id, received_at
             FROM events WHERE type = 'alias' AND user_id IS NOT NULL
@@ -38,12 +40,13 @@ _SAME = f"""
 """  # noqa: S608 - a constant
 
 
-def create_same(connection: duckdb.DuckDBPyConnection) -> None:
+def create_same(connection: duckdb.DuckDBPyConnection, *, only_seen: bool = False) -> None:
     """Create a table ``same(key, top)``: the key that a user has now, for each key that was joined into another.
 
-    The connection needs a view ``events`` of one tenant.
+    The connection needs a view ``events`` of one tenant. ``only_seen``: without anonymous keys under which no event
+    came, which are most where clients send both ids with everything; no event's user changes by that.
     """
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE same AS {_SAME}")
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE same AS {_SAME.format(seen=_SEEN if only_seen else '')}")
 
 
 def asked_again(question: Callable[[], Answer]) -> Answer:

@@ -77,6 +77,30 @@ class Audit(TypedDict):
     rewards: list[dict[str, Any]]
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What one tenant's questions see at one moment, however much is exported meanwhile.
+
+    Attributes
+    ----------
+    cursors : shard -> position up to which its journal is in the files
+    folder : where the tenant's files are, as DuckDB names it; "" where they are not on a local disk
+    """
+
+    cursors: Mapping[int, int]
+    folder: str
+    _reader: Reader
+    _files: tuple[FileEntry, ...]
+
+    def events(
+        self, connection: duckdb.DuckDBPyConnection, since: int | None = None, until: int | None = None
+    ) -> duckdb.DuckDBPyRelation:
+        """Return the events in the files whose dates touch [since, until), ms UTC."""
+        first = "" if since is None else _date(since)
+        last = "9" if until is None else _date(until)
+        return self._reader._over(EVENTS, (file for file in self._files if first <= file.date <= last), connection)
+
+
 class Reader:
     """Read committed rows; there may be any number of readers, alongside writers.
 
@@ -97,6 +121,14 @@ class Reader:
         config = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
         bounds: dict[str, Any] = {"threads": self._n_threads, "memory_limit": _MEMORY, "temp_directory": str(spill)}
         return duckdb.connect(config={**bounds, **config})
+
+    def seen(self, tenant: TenantId) -> Seen:
+        """Return what a tenant's questions see now; ask again if a compaction or erasure removes files meanwhile."""
+        check_tenant(tenant)
+        state = self._catalog.state()
+        files = (file for file in state.files.values() if file.tenant == tenant and file.dataset == EVENTS.name)
+        folder = self._blobs.path_of(EVENTS.folder(tenant, "x")).removesuffix("/date=x") if self._blobs.is_local else ""
+        return Seen(state.cursors, folder, self, tuple(files))
 
     def relation(
         self, tenant: TenantId, dataset: str = "events", connection: duckdb.DuckDBPyConnection | None = None

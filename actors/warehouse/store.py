@@ -36,7 +36,7 @@ from actors.warehouse.catalog import Catalog, FileEntry, State
 from actors.warehouse.datasets import DATASETS, Dataset, dataset_named, tables_by_day
 from actors.warehouse.logs import LogRecord
 from actors.warehouse.pseudonyms import Pseudonyms
-from actors.warehouse.reader import Audit, Reader, StoredEvent
+from actors.warehouse.reader import Audit, Reader, Seen, StoredEvent
 from actors.warehouse.rows import ExportRecord, check_tenant
 from whisperer.errors import FencedError, InvariantError, UnavailableError
 from whisperer.ids import DecisionId, TenantId, UserKey
@@ -224,6 +224,10 @@ class Warehouse:
     ) -> Iterator[pa.RecordBatch]:
         """See :meth:`Reader.stream_dates`."""
         return self._reader.stream_dates(tenant, dataset, between, columns, **narrowed)
+
+    def seen(self, tenant: TenantId) -> Seen:
+        """See :meth:`Reader.seen`."""
+        return self._reader.seen(tenant)
 
     def duckdb_relation(
         self, tenant: TenantId, dataset: str = "events", connection: duckdb.DuckDBPyConnection | None = None

@@ -34,6 +34,10 @@ class Commands(LazyGroup):
             "cluster.cli.report",
             "Show a campaign's accounting and its lift over the holdout, like `whisperer campaign report`.",
         ),
+        "analytics": Entry(
+            "cluster.cli.analytics",
+            "Analytics: how much there was, who went from step to step, who came back. Exact, up to this moment.",
+        ),
         "simulate": Entry(
             "cluster.cli.simulate",
             "Replay stored history with a campaign live but nothing sent: who is reached or refused, the value, a "

@@ -55,6 +55,7 @@ from serve_apps.gateway.metrics.counts import ReplicaCounts
 from serve_apps.gateway.metrics.measures import Measures
 from serve_apps.gateway.metrics.replicas import Replicas
 from serve_apps.gateway.metrics.status import Overview
+from serve_apps.gateway.services.analytics import Analytics
 from serve_apps.gateway.services.callbacks import Callbacks
 from serve_apps.gateway.services.campaigns import CampaignService
 from serve_apps.gateway.services.decisions import DecisionQueries
@@ -238,6 +239,7 @@ class Gateway:
             Generators(plane, networks(settings.delivery.open_networks)),
             asking,
             QualityReports(jobs, warehouse),
+            Analytics(shards, jobs, warehouse),
             ingestion.unready,
         )
         api = build_api(parts)

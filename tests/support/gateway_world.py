@@ -22,6 +22,7 @@ from actors.calls.map_holder import MapHolder
 from actors.calls.partition_map import PartitionMap
 from actors.calls.plain import Plain, plain
 from actors.calls.provider_states import DeliveryReport
+from actors.calls.shard_tail import ShardTail
 from actors.calls.shards import CallStatus, ShardCalls
 from actors.jobs import DecisionAudit, Task
 from actors.jobs.export_runs import Exports as ExportRuns
@@ -42,6 +43,7 @@ from serve_apps.gateway.http.issuers import TrustedIssuers
 from serve_apps.gateway.http.limits import Limits
 from serve_apps.gateway.metrics.counts import ReplicaCounts
 from serve_apps.gateway.metrics.status import Overview
+from serve_apps.gateway.services.analytics import Analytics
 from serve_apps.gateway.services.callbacks import Callbacks
 from serve_apps.gateway.services.campaigns import CampaignService
 from serve_apps.gateway.services.decisions import DecisionQueries
@@ -151,6 +153,8 @@ class PlayedShards(ShardCalls):
         self.away: set[int] = set()
         self.takes_s = 0.0
         """how long a call takes"""
+        self.counted = 0
+        """grows with everything that a shard counts"""
         self.stale = 0
         """how many calls of `ask` are refused for an old map"""
 
@@ -241,6 +245,9 @@ class PlayedShards(ShardCalls):
 
     def _holdings(self, shard: int) -> dict[str, Any]:
         return {}
+
+    def _newest(self, shard: int, tenant: str, can_read: bool) -> Any:
+        return plain(ShardTail(shard=shard, folder="", end=0, version=self.counted))
 
     def _ask(self, shard: int, version: int, tenant: str, campaign: str, users: list[tuple[str, str]], _: float) -> Any:
         if self.stale:
@@ -399,6 +406,7 @@ class World:
             ScriptedGenerators(),  # type: ignore[arg-type]
             unbounded(),
             QualityReports(self.jobs, str(folder / "warehouse")),
+            Analytics(self.shards, self.jobs, str(folder / "warehouse")),
         )
         self.app = SharedApp(self.parts)
 

@@ -32,6 +32,12 @@ class _Head(msgspec.Struct, array_like=True, frozen=True, gc=False):
     payload_size: int
 
 
+class _Owner(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    version: int
+    tenant: TenantId
+
+
+_decode_owner = msgspec.msgpack.Decoder(_Owner).decode
 _decode_head = msgspec.msgpack.Decoder(_Head).decode
 _decode = msgspec.msgpack.Decoder(EventBlock).decode
 
@@ -57,6 +63,14 @@ def decode_block(data: bytes | memoryview) -> EventBlock:
     if not _is_whole(block):
         raise JournalDamagedError(f"an event block of {block.tenant[:100]!r} points beyond itself")
     return block
+
+
+def tenant_of(data: bytes | memoryview) -> TenantId:
+    """Return whose a block is, without decoding it. Raises JournalDamagedError."""
+    try:
+        return _decode_owner(data).tenant
+    except UNREADABLE as error:
+        raise JournalDamagedError(f"an event block cannot be read: {error}") from error
 
 
 def readable(data: bytes | memoryview) -> Payloads:

@@ -12,9 +12,19 @@ from whisperer.segments.clock import NEVER
 from whisperer.segments.describe import describe
 from whisperer.segments.errors import PredicateError
 from whisperer.segments.explain import Explanation, explain
-from whisperer.segments.parse import parse, parse_json
+from whisperer.segments.parse import parse, parse_condition, parse_json
 from whisperer.segments.parse import parse as parse_predicate
-from whisperer.segments.predicate import AllOf, AnyOf, EventLeaf, FeatureLeaf, Not, Predicate, SeenLeaf, TraitLeaf
+from whisperer.segments.predicate import (
+    AllOf,
+    AnyOf,
+    EventLeaf,
+    FeatureLeaf,
+    Not,
+    Predicate,
+    PropertyLeaf,
+    SeenLeaf,
+    TraitLeaf,
+)
 from whisperer.segments.program import Program, compile
 from whisperer.segments.program import compile as compile_predicate
 from whisperer.segments.rows import Clock, FeatureSpec, Rows
@@ -34,6 +44,7 @@ __all__ = [
     "Predicate",
     "PredicateError",
     "Program",
+    "PropertyLeaf",
     "Rows",
     "SeenLeaf",
     "TraitLeaf",
@@ -46,6 +57,7 @@ __all__ = [
     "explain",
     "json_schema",
     "parse",
+    "parse_condition",
     "parse_json",
     "parse_predicate",
     "predicate_hash",

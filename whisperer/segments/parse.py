@@ -25,13 +25,16 @@ from whisperer.segments.predicate import (
     FeatureLeaf,
     Not,
     Predicate,
+    PropertyLeaf,
     SeenLeaf,
     TraitLeaf,
 )
 from whisperer.segments.values import ValueReader, shown
 
 _TOO_DEEP = f"all, any and not are nested over {limits.MAX_DEPTH} levels here; write it flatter"
-KINDS = ("all", "any", "not", "trait", "feature", "event", "seen")
+GROUPS = ("all", "any", "not")
+KINDS = (*GROUPS, "trait", "feature", "event", "seen")
+CONDITION_KINDS = (*GROUPS, "property", "trait")
 
 
 def parse(obj: object, features: Collection[str] | None = None) -> Predicate:
@@ -58,6 +61,24 @@ def parse(obj: object, features: Collection[str] | None = None) -> Predicate:
     return predicate
 
 
+def parse_condition(obj: object) -> Any:
+    """Check a decoded JSON condition on one event and whoever did it: the same language, with a ``property`` as well.
+
+    Its leaves are :class:`PropertyLeaf` and :class:`TraitLeaf`; features and counts of events have no place in it.
+    Raises PredicateError.
+
+    Examples
+    --------
+    >>> parse_condition({"property": "plan", "op": "eq", "value": "pro"})
+    PropertyLeaf(property='plan', op='eq', value='pro', ignore_case=False)
+    """
+    reader = _Reader(None, CONDITION_KINDS)
+    condition = reader.node(obj, "", 0)
+    if reader.problems or condition is None:
+        raise PredicateError(reader.problems)
+    return condition
+
+
 def parse_json(raw: bytes | str, features: Collection[str] | None = None) -> Predicate:
     """Do the same from JSON text. Raises PredicateError, also if the text is not JSON or too deep to decode."""
     try:
@@ -73,12 +94,14 @@ def parse_json(raw: bytes | str, features: Collection[str] | None = None) -> Pre
 class _Reader(ValueReader):
     """Read one predicate, once. Each method returns the value read, or None after noting a problem."""
 
-    def __init__(self, features: Collection[str] | None) -> None:
+    def __init__(self, features: Collection[str] | None, kinds: tuple[str, ...] = KINDS) -> None:
         super().__init__()
         self._features = features
+        self._kinds = kinds
         self._n_nodes = 0
         self._n_leaves = 0
-        self._readers: dict[str, Callable[[dict[str, Any], str], Predicate | None]] = {
+        self._readers: dict[str, Callable[[dict[str, Any], str], Any]] = {
+            "property": self._property,
             "trait": self._trait,
             "feature": self._feature,
             "event": self._event,
@@ -95,18 +118,19 @@ class _Reader(ValueReader):
             example = '{"trait": "plan", "op": "eq", "value": "pro"}'
             self.note(at, "invalid_type", f"a condition is an object such as {example}, not {shown(obj)}")
             return None
-        kinds = [kind for kind in KINDS if kind in obj]
+        kinds = [kind for kind in self._kinds if kind in obj]
         if len(kinds) != 1:
             code = "ambiguous_node" if kinds else "unknown_node"
             found = f"it has {', '.join(kinds)}" if kinds else "it has none"
-            self.note(at, code, f"a condition has exactly one of {', '.join(KINDS)}; {found}")
+            self.note(at, code, f"a condition has exactly one of {', '.join(self._kinds)}; {found}")
             return None
         kind = kinds[0]
         if kind in self._readers:
             self._n_leaves += 1
             if self._n_leaves == limits.MAX_LEAVES + 1:
                 self.note(at, "too_many", f"this is condition {self._n_leaves}; at most {limits.MAX_LEAVES}, split it")
-            return self._readers[kind](obj, at)
+            leaf: Predicate | None = self._readers[kind](obj, at)
+            return leaf
         self._fields(obj, at, (kind,))
         if depth >= limits.MAX_DEPTH:
             self.note(at, "too_deep", _TOO_DEEP)
@@ -130,12 +154,16 @@ class _Reader(ValueReader):
         parts = [self.node(part, f"{at}/{index}", depth) for index, part in enumerate(islice(obj, limits.MAX_LEAVES))]
         return None if None in parts else tuple(cast("list[Predicate]", parts))
 
-    def _trait(self, obj: dict[str, Any], at: str) -> Predicate | None:
-        self._fields(obj, at, ("trait", "op", "value", "ignore_case"))
-        trait = self.text(obj["trait"], f"{at}/trait", limits.MAX_NAME)
+    def _property(self, obj: dict[str, Any], at: str) -> PropertyLeaf | None:
+        leaf = self._trait(obj, at, "property")
+        return None if leaf is None else PropertyLeaf(leaf.trait, leaf.op, leaf.value, leaf.ignore_case)
+
+    def _trait(self, obj: dict[str, Any], at: str, key: str = "trait") -> TraitLeaf | None:
+        self._fields(obj, at, (key, "op", "value", "ignore_case"))
+        trait = self.text(obj[key], f"{at}/{key}", limits.MAX_NAME)
         if trait is not None and split_path(trait) is None:
             message = "after a leading / this is a JSON Pointer, where ~ is written ~0 and / inside a name ~1"
-            self.note(f"{at}/trait", "invalid_path", message)
+            self.note(f"{at}/{key}", "invalid_path", message)
         op = self._operator(obj, at, TRAIT_OPERATORS)
         ignore_case = obj.get("ignore_case", False)
         if type(ignore_case) is not bool:

@@ -83,6 +83,25 @@ class TraitLeaf(Struct, frozen=True, eq=False, forbid_unknown_fields=True):
         return hash(self._typed())
 
 
+class PropertyLeaf(Struct, frozen=True, eq=False, forbid_unknown_fields=True):
+    """Test one property of an event, as :class:`TraitLeaf` tests a trait. No segment has one."""
+
+    property: Annotated[_Name, Meta(description="A property's name, or a JSON Pointer such as /cart/total.")]
+    op: TraitOp
+    value: Annotated[Value, Meta(description="What to compare with; left out for exists and not_exists.")] = None
+    ignore_case: Annotated[bool, Meta(description="Compare texts by their Unicode case folding.")] = False
+
+    def as_trait(self) -> TraitLeaf:
+        """Return the same test of a trait."""
+        return TraitLeaf(self.property, self.op, self.value, self.ignore_case)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, PropertyLeaf) and self.as_trait() == other.as_trait()
+
+    def __hash__(self) -> int:
+        return hash(self.as_trait())
+
+
 class FeatureLeaf(Struct, frozen=True, forbid_unknown_fields=True):
     """Compare one computed feature. With an absent feature this is false, except for ``ne`` and ``not_exists``."""
 
@@ -108,6 +127,8 @@ class SeenLeaf(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 Leaf: TypeAlias = TraitLeaf | FeatureLeaf | EventLeaf | SeenLeaf
+ConditionLeaf: TypeAlias = TraitLeaf | PropertyLeaf
+"""What can be tested of one event and whoever did it."""
 Predicate: TypeAlias = AllOf | AnyOf | Not | Leaf
 
 

@@ -44,9 +44,9 @@ MAX_KEY_CHARACTERS = 200
 _METHODS = ("POST", "PUT", "PATCH", "DELETE")
 _OPERATORS = "/internal/tenants/"
 _TENANTS = "/v1/"
-_OTHERWISE = re.compile(r"auth/.*|decisions|templates/[^/]*/(?:preview|lint|score)|me/.*|callbacks/.*")
-"""The first answers with secrets, which are not kept; the second is idempotent by its occurrence; the third changes
-nothing; then what is for users, and what providers repeat by themselves."""
+_OTHERWISE = re.compile(r"auth/.*|decisions|templates/[^/]*/(?:preview|lint|score)|me/.*|callbacks/.*|analytics/.*")
+"""The first answers with secrets, which are not kept; the second is idempotent by its occurrence; the third and the
+last change nothing; then what is for users, and what providers repeat by themselves."""
 _KEPT_HEADERS = ("content-type", "etag", "cache-control", "location", SHOWN_ONCE.lower())
 
 _log = logging.getLogger(__name__)

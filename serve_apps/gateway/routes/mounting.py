@@ -6,6 +6,7 @@ from fastapi import Depends, FastAPI, Request
 
 from serve_apps.gateway.http.permitted import marked
 from serve_apps.gateway.routes import (
+    analytics,
     audit,
     bulk,
     callbacks,
@@ -66,6 +67,7 @@ RESOURCES = (
     policies,
     reports,
     quality,
+    analytics,
     keys,
     members,
     invitations,

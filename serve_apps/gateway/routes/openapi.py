@@ -54,6 +54,7 @@ from serve_apps.gateway.services.simulations import SimulationBody
 from serve_apps.gateway.services.variants import VariantsBody
 from whisperer.access.costs import cost_of
 from whisperer.access.permissions import Permission
+from whisperer.analytics.questions import Funnel, Lifecycle, Retention, Stickiness, Trends
 from whisperer.content.generation.settings import GeneratorSettings
 from whisperer.content.schema import template_json_schema
 from whisperer.journeys.limits import NAME_PATTERN
@@ -93,6 +94,11 @@ _STRUCTS: dict[str, type[msgspec.Struct]] = {
     "Preference": PreferenceBody,
     "NewReport": NewReportBody,
     "SavedReport": ReportBody,
+    "TrendsQuestion": Trends,
+    "FunnelQuestion": Funnel,
+    "RetentionQuestion": Retention,
+    "LifecycleQuestion": Lifecycle,
+    "StickinessQuestion": Stickiness,
     "TokenRequest": TokenBody,
     "Revocation": RevocationBody,
     "PasswordChange": PasswordChange,
@@ -153,6 +159,7 @@ _PROBLEM = {
 
 
 TAGS = {
+    "analytics": "Questions about what users did: trends, funnels, retention, lifecycle, stickiness",
     "audit": "Who changed what, who looked at whom, and whether the log is whole",
     "auth": "Signing in: tokens, passwords, second factors, sessions",
     "callbacks": "What providers report of messages",

@@ -13,6 +13,7 @@ from cluster.launch.installation import Installation
 from serve_apps.delivery.sink import Sink
 from serve_apps.gateway.http.access import Access
 from serve_apps.gateway.metrics.status import Overview
+from serve_apps.gateway.services.analytics import Analytics
 from serve_apps.gateway.services.callbacks import Callbacks
 from serve_apps.gateway.services.campaigns import CampaignService
 from serve_apps.gateway.services.decisions import DecisionQueries
@@ -69,6 +70,7 @@ class Parts:
     generators: Generators
     asking: Asking
     quality: QualityReports
+    analytics: Analytics
     unready: Callable[[], list[str]] = list
     """Returns why events are turned away now."""
     uploading: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
