@@ -49,6 +49,8 @@ class Dispatch(msgspec.Struct, array_like=True, frozen=True):
     may_be_at : the account that may have the message already, as an earlier attempt's outcome is unknown, "" if it is
         not known which; None if none has it. No other is given it.
     provenance : where its words come from, passed on to the receipt
+    from_name, reply_to : of an e-mail, whom it names as its sender and where answers go
+        (:class:`whisperer.delivery.senders.Sender`); "" is the channel's own
     """
 
     send_key: SendKey
@@ -67,6 +69,8 @@ class Dispatch(msgspec.Struct, array_like=True, frozen=True):
     reference: str = ""
     may_be_at: str | None = None
     provenance: bytes = b""
+    from_name: str = ""
+    reply_to: str = ""
 
 
 class Kept(msgspec.Struct, array_like=True, frozen=True):
