@@ -480,6 +480,8 @@ class Preview(msgspec.Struct):
     sms: Segments | None = None
     findings: list[Found] = []
     quality: Quality | None = None
+    from_name: str | None = None
+    reply_to: str | None = None
 
 
 class ChannelAccount(msgspec.Struct):

@@ -136,6 +136,8 @@ def preview(
     locale: Annotated[str | None, typer.Option(help="Language. [default: the user's]")] = None,
     trait: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Stands for the user's own.")] = None,
     offer: Annotated[str | None, typer.Option(metavar="JSON", help="The arm's offer.")] = None,
+    campaign: Annotated[str | None, typer.Option(help="As this campaign would name an e-mail's sender.")] = None,
+    arm: Annotated[str | None, typer.Option(help="Of that campaign.")] = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     json: AsJson = False,
 ) -> None:
@@ -144,9 +146,10 @@ def preview(
     Examples:
 
         whisperer template preview tips-email --tenant acme --user u-17
+        whisperer template preview tips-email --tenant acme --campaign trial-welcome --arm tips
         whisperer template preview offer-email --tenant acme --locale ja --trait name=Ada --offer '{"percent": 20}'
     """
-    body = _asked(user, locale, trait, offer)
+    body = _asked(user, locale, trait, offer) | _sent_by(campaign, arm)
     with Operator(data_dir) as operator:
         document = operator.post("tenants", tenant, "templates", name, "preview", body=body)
     if json:
@@ -157,6 +160,9 @@ def preview(
         output.say(f"It would not be sent: {found.reason}: {found.detail}")
         return
     output.say(f"{name} version {found.version} in {found.locale}")
+    for title, said in (("from", found.from_name), ("answers to", found.reply_to)):
+        if said:
+            output.say(f"-- {title} {said}")
     for part, text in found.parts.items():
         output.say(f"-- {part}")
         print(text)
@@ -176,6 +182,8 @@ def send_test(
     locale: Annotated[str | None, typer.Option(help="Language. [default: the user's]")] = None,
     trait: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Stands for the user's own.")] = None,
     offer: Annotated[str | None, typer.Option(metavar="JSON", help="The arm's offer.")] = None,
+    campaign: Annotated[str | None, typer.Option(help="As this campaign would name an e-mail's sender.")] = None,
+    arm: Annotated[str | None, typer.Option(help="Of that campaign.")] = None,
     marked: Annotated[bool, typer.Option("--marked", help="Begin the subject or title with [Test].")] = False,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     json: AsJson = False,
@@ -189,7 +197,7 @@ def send_test(
         whisperer template test tips-email --tenant acme --to tests@example.com --user u-17
         whisperer template test nudge-sms --tenant acme --to +4915112345678 --locale ja --trait name=Ada
     """
-    body = _asked(user, locale, trait, offer) | {"to": to, "marked": marked}
+    body = _asked(user, locale, trait, offer) | _sent_by(campaign, arm) | {"to": to, "marked": marked}
     with Operator(data_dir) as operator:
         document = operator.post("tenants", tenant, "templates", name, "test", body=body)
     found = answers.read(document, answers.Proof)
@@ -256,6 +264,12 @@ def _asked(user: str | None, locale: str | None, trait: list[str] | None, offer:
     if offer is not None:
         body["offer"] = read_object(offer, "the offer")
     return body
+
+
+def _sent_by(campaign: str | None, arm: str | None) -> dict[str, str]:
+    if arm is not None and campaign is None:
+        raise typer.BadParameter("an arm is one of a --campaign: name that as well")
+    return {name: said for name, said in (("campaign", campaign), ("arm", arm)) if said is not None}
 
 
 def _linted_here(body: dict[str, Any]) -> dict[str, Any]:

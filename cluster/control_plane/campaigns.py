@@ -190,7 +190,7 @@ def write_draft(session: Session, tenant_id: TenantId, campaign: Campaign) -> Ca
     definition = to_json(campaign)
     _check_going(session, tenant_id, rows)
     outdate(session, tenant_id, Kind.CAMPAIGN, campaign.name, _tag(campaign.name, definition))
-    if rows and rows[-1].status == CampaignStatus.DRAFT and rows[-1].definition == definition:
+    if rows and rows[-1].status == CampaignStatus.DRAFT and _is_as(rows[-1], definition):
         return _whole(rows)
     if rows and rows[-1].status == CampaignStatus.DRAFT:
         rows[-1].definition, rows[-1].changed_at, rows[-1].written_by = definition, now_ms(), called(acting())
@@ -224,7 +224,7 @@ def publish_draft(session: Session, tenant_id: TenantId, name: str, if_match: st
         raise ConflictError(f"{name} is {newest.status} and has no draft; {hint}", code="nothing_to_publish")
     definition = to_json(pin(session, tenant_id, from_json(newest.definition)))
     if newest.status == CampaignStatus.LIVE:
-        if newest.definition == definition:
+        if _is_as(newest, definition):
             return _whole(rows)
         newest = _add(session, tenant_id, name, newest.version + 1, definition)
         rows = [*rows, newest]
@@ -281,6 +281,11 @@ def _put_into_force(row: CampaignRow, before: CampaignRow | None, definition: st
         _set_status(before, CampaignStatus.ENDED)
     row.definition, row.status = definition, status
     row.published_at = row.changed_at = now_ms()
+
+
+def _is_as(row: CampaignRow, definition: str) -> bool:
+    """Return whether a version says the same, also one that was stored before a field was added."""
+    return row.definition == definition or to_json(from_json(row.definition)) == definition
 
 
 def _tag(name: str, definition: str) -> str:

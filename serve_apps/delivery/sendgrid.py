@@ -24,6 +24,7 @@ from whisperer.delivery.dispatch import Dispatch, Receipt
 from whisperer.delivery.errors import UnsendableError
 from whisperer.delivery.mime import checked_headers, subject_of
 from whisperer.delivery.providers.sendgrid import SENDGRID
+from whisperer.delivery.senders import from_of, reply_to_of
 from whisperer.delivery.text import one_line, plain
 
 PROVIDER = SENDGRID.name
@@ -54,8 +55,9 @@ class SendGrid:
     ) -> None:
         self._url = httpx.URL(config["base_url"] + "/v3/mail/send")
         self._headers = {"authorization": f"Bearer {config['api_key']}", "content-type": "application/json"}
-        self._sender = _mailbox(config["sender"])
-        self._reply_to = _mailbox(config["reply_to"]) if config["reply_to"] else None
+        if parse_sender(config["sender"]) is None:
+            raise ValueError("the channel's sender is no usable address")
+        self._sender, self._reply_to = config["sender"], config["reply_to"]
         self._clock = clock
         self._exchange = Exchange(SENDGRID, guard, timeout_s=config["timeout_s"], tls_context=tls_context)
 
@@ -89,6 +91,8 @@ class SendGrid:
         ]
         if not content:
             raise UnsendableError("the e-mail has neither text nor html")
+        sender, reply_to = from_of(dispatch, self._sender), reply_to_of(dispatch, self._reply_to)
+        assert sender is not None, "checked when this was made"
         headers = checked_headers(dispatch.headers)
         if any(name.lower().startswith(_OWN_HEADER) for name in headers):
             raise UnsendableError("a message may not bring a header X-SG-…, which SendGrid keeps to itself")
@@ -104,7 +108,7 @@ class SendGrid:
                     "custom_args": {name: value for name, value in named.items() if value},
                 }
             ],
-            "from": self._sender,
+            "from": _mailbox(*sender),
             "subject": subject_of(dispatch),
             "content": content,
             "tracking_settings": {
@@ -113,19 +117,16 @@ class SendGrid:
                 "subscription_tracking": {"enable": False},
             },
         }
-        if self._reply_to is not None:
-            mail["reply_to"] = self._reply_to
+        if reply_to is not None:
+            mail["reply_to"] = _mailbox(*reply_to)
         if headers:
             mail["headers"] = headers
         return mail
 
 
-def _mailbox(text: str) -> dict[str, str]:
-    parsed = parse_sender(text)
-    if parsed is None:
-        raise ValueError("the channel's sender is no usable address")
-    name, address = parsed
-    return {"email": address, "name": one_line(name)} if name else {"email": address}
+def _mailbox(name: str, address: str) -> dict[str, str]:
+    name = one_line(name)
+    return {"email": address, "name": name} if name else {"email": address}
 
 
 def _field(errors: object) -> str:

@@ -262,8 +262,14 @@ def _forgetting(dispatch: Dispatch) -> tuple[str, bytes, int]:
 def _row(dispatch: Dispatch, now: int) -> tuple[Any, ...]:
     names = (dispatch.tenant, dispatch.send_key, dispatch.channel, dispatch.user_key, dispatch.address)
     about = (dispatch.campaign, dispatch.decision_id, dispatch.locale)
-    content = (_as_json(dispatch.parts), _as_json(dispatch.headers))
+    content = (_as_json(dispatch.parts), _as_json(_headers(dispatch)))
     return (*map(_whole, (*names, *about)), *content, dispatch.content_hash, now)
+
+
+def _headers(dispatch: Dispatch) -> dict[str, str]:
+    """Return a message's headers, with those that name its sender: the sink itself has neither name nor address."""
+    sender = {"From": dispatch.from_name, "Reply-To": dispatch.reply_to}
+    return {name: text for name, text in sender.items() if text} | dispatch.headers
 
 
 def _as_json(texts: dict[str, str]) -> bytes:

@@ -320,6 +320,59 @@ async def test_ses_sends_the_bytes_that_smtp_would() -> None:
     assert sent["ConfigurationSetName"] == "whisperer"
 
 
+SENDERS = [
+    ({}, ("Sören", ("Ré", "r@x.co"))),
+    ({"from_name": "Acme, Inc."}, ("Acme, Inc.", ("Ré", "r@x.co"))),
+    ({"reply_to": "help@acme.example"}, ("Sören", ("", "help@acme.example"))),
+    (
+        {"from_name": 'Ada "👩\u200d💻" <3', "reply_to": "محمد, من <help@acme.example>"},
+        ('Ada "👩\u200d💻" <3', ("محمد, من", "help@acme.example")),
+    ),
+    ({"from_name": "=?utf-8?q?=0D=0ABcc:_e?="}, ("=?utf-8?q?=0D=0ABcc:_e?=", ("Ré", "r@x.co"))),
+]
+
+
+@pytest.mark.parametrize(("sender", "expected"), SENDERS)
+async def test_a_campaigns_sender_goes_before_the_channels_with_every_provider_of_e_mail(
+    sender: dict[str, str], expected: tuple[str, tuple[str, str]]
+) -> None:
+    """Of SES and SMTP these are the bytes; SendGrid gets the same name and addresses as JSON."""
+    for name in ("ses", "sendgrid"):
+        async with serving(lambda _: Says(202)) as server, connected(name, server.url, reply_to="Ré <r@x.co>") as api:
+            assert (await api.send(asked(name, **sender))).status == A
+        sent = server.calls[0].json()
+        if name == "ses":
+            assert "FromEmailAddress" not in sent
+            assert "ReplyToAddresses" not in sent
+            raw = base64.b64decode(sent["Content"]["Raw"]["Data"])
+            assert raw.isascii()
+            mail = email.message_from_bytes(raw, policy=email.policy.default)
+            [from_], [reply_to] = mail["From"].addresses, mail["Reply-To"].addresses
+            read = (from_.display_name, from_.addr_spec), (reply_to.display_name, reply_to.addr_spec)
+        else:
+            from_, reply_to = sent["from"], sent["reply_to"]
+            read = (from_["name"], from_["email"]), (reply_to.get("name", ""), reply_to["email"])
+        assert read == ((expected[0], "s@x.co"), expected[1]), name
+
+
+@pytest.mark.parametrize("name", ["ses", "sendgrid"])
+async def test_what_is_no_name_reaches_no_provider_as_more_than_one_line(name: str) -> None:
+    """Nothing of the kind can be published; should it come all the same, it is a name of odd looks."""
+    hostile = {"from_name": "a\r\nBcc: eve@x.co\0\u2028\ud800", "reply_to": "a\r\nBcc: eve@x.co"}
+    async with serving(lambda _: Says(202)) as server, connected(name, server.url, reply_to="") as adapter:
+        assert (await adapter.send(asked(name, **hostile))).status == A
+    sent = server.calls[0].json()
+    if name == "ses":
+        raw = base64.b64decode(sent["Content"]["Raw"]["Data"])
+        assert b"\r\nBcc" not in raw
+        mail = email.message_from_bytes(raw, policy=email.policy.default)
+        assert mail["From"].addresses[0].addr_spec == "s@x.co"
+        assert "Reply-To" not in mail
+    else:
+        assert sent["from"] == {"email": "s@x.co", "name": "a Bcc: eve@x.co"}
+        assert "reply_to" not in sent
+
+
 async def test_an_api_key_of_twilio_sends_for_its_account() -> None:
     more = {"api_key": "SK" + "b" * 32, "api_secret": "sec", "sender": "", "messaging_service_sid": "MG" + "c" * 32}
     _, server = await answered("twilio", Says(201), **more)

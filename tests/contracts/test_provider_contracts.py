@@ -71,7 +71,8 @@ async def test_sendgrids_description_takes_our_mail(sendgrid_url: str, text: str
     async with connected("sendgrid", sendgrid_url, reply_to="Ada <r@x.co>") as adapter:
         parts = {"subject": text, "text": text, "html": f"<p>{text}</p>"}
         headers = {"List-Unsubscribe": "<https://x.example/u>"}
-        receipt = await adapter.send(dispatch(1, parts=parts, headers=headers, reference="r" * 256))
+        sender = {"from_name": text[:100], "reply_to": "Help, for Ada <help@x.co>"}
+        receipt = await adapter.send(dispatch(1, parts=parts, headers=headers, reference="r" * 256, **sender))
     assert receipt.status == Verdict.ACCEPTED, receipt
 
 

@@ -30,6 +30,7 @@ from serve_apps.gateway.routes.sink import MessageDocument
 from serve_apps.gateway.services.audit import Audit
 from serve_apps.gateway.services.inbox_message import InboxMessage
 from serve_apps.gateway.services.policies import PolicyRecord
+from serve_apps.gateway.services.preview import PreviewBody
 from serve_apps.gateway.services.profile import UserProfile
 from tests.unit.serve_apps.gateway.pages import loop_documents
 from tests.unit.serve_apps.gateway.pages.documents import NOW, busy
@@ -87,8 +88,8 @@ class Documents:
     async def campaign(self, tenant: str, name: str) -> CampaignPage:
         return self._found(tenant, self.campaigns, name, "campaign")
 
-    async def template(self, tenant: str, name: str, locale: str | None, user_id: str | None) -> TemplatePage:
-        self.asked.append((tenant, locale, user_id))
+    async def template(self, tenant: str, name: str, shown_as: PreviewBody) -> TemplatePage:
+        self.asked.append((tenant, shown_as.locale, shown_as.user_id))
         found: TemplatePage = self._found(tenant, self.templates, name, "template")
         return found
 

@@ -182,6 +182,33 @@ async def test_a_message_arrives_whole() -> None:
 
 
 @pytest.mark.parametrize(
+    ("sender", "expected"),
+    [
+        ({}, ("Ada <hello@example.com>", "answers@example.com")),
+        ({"from_name": "Acme, Inc."}, ('"Acme, Inc." <hello@example.com>', "answers@example.com")),
+        ({"reply_to": "Help <help@acme.example>"}, ("Ada <hello@example.com>", "Help <help@acme.example>")),
+        (
+            {"from_name": "ادا", "reply_to": "👩\u200d💻 <help@acme.example>"},
+            ("=?utf-8?b?2KfYr9in?= <hello@example.com>", "=?utf-8?b?8J+RqeKAjfCfkrs=?= <help@acme.example>"),
+        ),
+    ],
+)
+async def test_a_campaign_s_sender_goes_before_the_channel_s_and_the_envelope_stays_the_channel_s(
+    sender: dict[str, str], expected: tuple[str, str]
+) -> None:
+    mailbox = Mailbox()
+    async with serving(mailbox) as port, client(port, reply_to="answers@example.com") as opened:
+        receipt = await one(opened, "ada@example.com", **sender)
+    assert receipt.status == Verdict.ACCEPTED
+    [envelope] = mailbox.received
+    assert envelope.mail_from == "hello@example.com"
+    assert isinstance(envelope.content, bytes)
+    head = envelope.content.partition(b"\r\n\r\n")[0].replace(b"\r\n ", b" ").decode("ascii").split("\r\n")
+    found = {name: value for name, _, value in (line.partition(": ") for line in head)}
+    assert (found["From"], found["Reply-To"]) == expected
+
+
+@pytest.mark.parametrize(
     ("local", "status", "said"),
     [
         ("busy", Verdict.RETRY, "451"),

@@ -23,6 +23,7 @@ from tests.support.campaigning import (
     closed,
     counts,
     decision,
+    definition,
     launch,
     messages,
     people,
@@ -110,6 +111,40 @@ def test_mail_arrives_whole_and_its_reader_can_unsubscribe(tenant: Tenant, mailb
     answer = httpx.post(mail["List-Unsubscribe"].strip("<>"), content="List-Unsubscribe=One-Click")
     assert answer.status_code == 200
     with_outcome(tenant, made["id"], "unsubscribed")
+
+
+def test_mail_names_its_sender_as_its_campaign_says_and_an_arm_otherwise(tenant: Tenant, mailbox: Mailbox) -> None:
+    of_campaign = {"from_name": "Acme, Inc.", "reply_to": "help@acme.example"}
+    of_arm = {"from_name": "Ada, Acme’s 👩\u200d💻", "reply_to": "Ada <ada@help.example>"}
+    arms = [arm | of_arm for arm in definition({})["arms"]]
+    launch(tenant, "welcome", {"event": "Joined"}, **of_campaign)
+    launched = launch(tenant, "personal", {"event": "Joined Late"}, arms=arms, **of_campaign)
+    assert launched["definition"]["arms"][0]["from_name"] == of_arm["from_name"]
+    users, others = people(tenant), people(tenant, prefix="bob")
+    track(tenant, "Joined", *users)
+    track(tenant, "Joined Late", *others)
+    sent = [closed(tenant, name, len(users))["sent"] for name in ("welcome", "personal")]
+    assert sum(sent) == len(mailbox.received)
+    assert min(sent) > 0
+    for envelope in mailbox.received:
+        [recipient] = envelope.rcpt_tos
+        [mail] = mailbox.mails(recipient)
+        named = of_arm if recipient.startswith("bob") else of_campaign
+        assert envelope.mail_from == "ada@acme.example"
+        [from_], [_] = mail["From"].addresses, mail["Reply-To"].addresses
+        assert (from_.display_name, from_.addr_spec) == (named["from_name"], "ada@acme.example")
+        assert mail["Reply-To"] == named["reply_to"]
+    with tenant.stand.operator() as operator:
+        recipients = {"test_recipients": {"email": ["tests@acme.example"]}}
+        operator.put(f"/internal/tenants/{tenant.id}/settings", json=recipients).raise_for_status()
+    asked = {"to": "tests@acme.example", "campaign": "personal", "arm": arms[0]["id"]}
+    tenant.api.post("/v1/templates/email/test", json=asked).raise_for_status()
+    [test] = mailbox.mails("tests@acme.example")
+    assert (test["From"], test["Reply-To"]) == (f'"{of_arm["from_name"]}" <ada@acme.example>', of_arm["reply_to"])
+    of_texts = definition({"event": "Joined"}, channel="sms", **of_campaign)
+    refused = tenant.api.post("/v1/campaigns", json={"name": "text", "publish": True, **of_texts})
+    assert refused.status_code == 422
+    assert {error["pointer"] for error in refused.json()["errors"]} == {"/from_name", "/reply_to"}
 
 
 def test_a_busy_server_is_tried_again_and_one_that_took_it_and_says_nothing_is_not(

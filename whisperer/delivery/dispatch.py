@@ -69,6 +69,8 @@ class Dispatch(msgspec.Struct, array_like=True, frozen=True):
         not known which; None if none has it. No other is given it.
     provenance : where its words come from, passed on to the receipt
     looked : set if the message is not to be sent but to be looked for at `may_be_at`
+    from_name, reply_to : of an e-mail, whom it names as its sender and where answers go
+        (:class:`whisperer.delivery.senders.Sender`); "" is the channel's own
     """
 
     send_key: SendKey
@@ -88,6 +90,8 @@ class Dispatch(msgspec.Struct, array_like=True, frozen=True):
     may_be_at: str | None = None
     provenance: bytes = b""
     looked: Looked | None = None
+    from_name: str = ""
+    reply_to: str = ""
 
 
 class Kept(msgspec.Struct, array_like=True, frozen=True):

@@ -21,9 +21,10 @@ from email.header import Header
 from email.utils import format_datetime
 from typing import Literal
 
-from whisperer.delivery.addresses import parse_sender, usable_of_kind
+from whisperer.delivery.addresses import usable_of_kind
 from whisperer.delivery.dispatch import Dispatch
 from whisperer.delivery.errors import UnsendableError
+from whisperer.delivery.senders import from_of, reply_to_of
 from whisperer.delivery.text import one_line, whole
 from whisperer.ids import SendKey
 
@@ -49,22 +50,22 @@ def build_email(dispatch: Dispatch, sender: str, at: int, reply_to: str = "") ->
 
     Parameters
     ----------
-    sender : ``Ada <ada@example.com>``, checked when the channel was stored
+    sender : ``Ada <ada@example.com>``, checked when the channel was stored; the dispatch may name it otherwise
     at : ms UTC, for the Date header
-    reply_to : like ``sender``, or ""
+    reply_to : like ``sender``, or ""; for a dispatch that names none
 
     Raises
     ------
     UnsendableError : with a sentence for the campaign's author
     """
-    parsed = parse_sender(sender)
+    parsed = from_of(dispatch, sender)
     recipient = usable_of_kind("email", dispatch.address)
     if parsed is None:
         raise UnsendableError("the channel's sender is no usable address")
     if recipient is None:
         raise UnsendableError("the recipient's address is not usable")
     head = [
-        _header("From", *_mailbox(*parsed)),
+        _header("From", *_mailbox("From", *parsed)),
         _header("To", recipient),
         _header("Subject", *_words("Subject", subject_of(dispatch))),
         _header("Date", format_datetime(datetime.fromtimestamp(at // 1000, UTC))),
@@ -72,9 +73,9 @@ def build_email(dispatch: Dispatch, sender: str, at: int, reply_to: str = "") ->
     ]
     if _REFERENCE.fullmatch(dispatch.reference):
         head.append(_header(REFERENCE_HEADER, dispatch.reference))
-    answered_at = parse_sender(reply_to)
+    answered_at = reply_to_of(dispatch, reply_to)
     if answered_at is not None:
-        head.append(_header("Reply-To", *_mailbox(*answered_at)))
+        head.append(_header("Reply-To", *_mailbox("Reply-To", *answered_at)))
     head += [
         _header(added, *value.replace(">, <", ">,\n<").split("\n"))
         for added, value in checked_headers(dispatch.headers).items()
@@ -150,14 +151,14 @@ def _transfer(body: str) -> Literal["base64", "quoted-printable"]:
     return "base64" if n_foreign * 4 > len(body) else "quoted-printable"
 
 
-def _mailbox(name: str, address: str) -> list[str]:
+def _mailbox(header: str, name: str, address: str) -> list[str]:
     name = one_line(name)
     if not name:
         return [address]
     if _is_plain(name) and len(name) <= MAX_WORD:
         escaped = name.replace("\\", "\\\\").replace('"', '\\"')
         return [f'"{escaped}" <{address}>' if _SPECIAL.search(name) else f"{name} <{address}>"]
-    return [*_words("From", name), f"<{address}>"]
+    return [*_words(header, name), f"<{address}>"]
 
 
 def _words(header: str, text: str) -> list[str]:

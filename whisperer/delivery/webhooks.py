@@ -50,8 +50,9 @@ def parse_secret(text: str) -> bytes:
 def payload_of(dispatch: Dispatch) -> bytes:
     """Return the body to post: ``{type, timestamp, data}``.
 
-    ``data.message`` has the channel's parts. A webhook's body that is a JSON object or list is embedded as JSON, any
-    other as text. Raises UnsendableError if the payload is over 20 KB or holds a lone surrogate.
+    ``data.message`` has the channel's parts; ``data.from_name`` and ``data.reply_to`` are there where a campaign names
+    an e-mail's sender. A webhook's body that is a JSON object or list is embedded as JSON, any other as text. Raises
+    UnsendableError if the payload is over 20 KB or holds a lone surrogate.
     """
     who = "anonymous_id" if is_anonymous(dispatch.user_key) else "user_id"
     message: dict[str, object] = dict(dispatch.parts)
@@ -59,6 +60,7 @@ def payload_of(dispatch: Dispatch) -> bytes:
     for part in channel.parts:
         if part.syntax == "json" and part.name in message:
             message[part.name] = _as_json(dispatch.parts[part.name])
+    sender = {"from_name": dispatch.from_name, "reply_to": dispatch.reply_to}
     payload = {
         "type": TYPE,
         "timestamp": datetime.fromtimestamp(dispatch.decided_at / 1000, UTC).isoformat(timespec="milliseconds"),
@@ -69,6 +71,7 @@ def payload_of(dispatch: Dispatch) -> bytes:
             who: bare_id(dispatch.user_key),
             "address": dispatch.address if channel.address.traits else None,
             "locale": dispatch.locale,
+            **{name: text for name, text in sender.items() if text},
             "message": message,
         },
     }

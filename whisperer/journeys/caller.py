@@ -41,6 +41,7 @@ def to_caller(campaign: Campaign) -> dict[str, Any]:
         "caps": [_cap(cap) for cap in campaign.caps],
         "quiet_hours": _quiet_hours(campaign.quiet_hours),
         "budget": _budget(campaign.budget),
+        **_sender(campaign),
     }
 
 
@@ -82,7 +83,14 @@ def _arm(arm: Arm) -> dict[str, Any]:
         "offer": arm.offer,
         "cost": arm.cost,
         **brief,
+        **_sender(arm),
     }
+
+
+def _sender(of: Campaign | Arm) -> dict[str, str]:
+    """Return what is said about the sender, nothing where nothing is: what was written before it could be stays so."""
+    sender = {"from_name": of.from_name, "reply_to": of.reply_to}
+    return {name: text for name, text in sender.items() if text}
 
 
 def _brief(brief: Brief) -> dict[str, Any]:

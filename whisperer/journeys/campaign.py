@@ -12,7 +12,9 @@ import msgspec
 
 from whisperer.content.generation.brief import Brief
 from whisperer.decisions.budget import Budget
+from whisperer.delivery.senders import OF_CHANNEL, Sender
 from whisperer.eligibility.rules import MARKETING, Cap, QuietHours
+from whisperer.vocabulary.channels import CHANNELS
 from whisperer.vocabulary.named import Named
 from whisperer.vocabulary.units import MICROS
 
@@ -82,6 +84,7 @@ class Arm(msgspec.Struct, frozen=True):
     """Combine channel, template and offer. ``cost``, in the goal's unit, is subtracted from the reward if sent.
 
     ``brief``: what a model is asked to write for each message, into the template's slots; None for no model.
+    ``from_name`` and ``reply_to`` take the place of the campaign's; "" for none of its own.
     """
 
     id: str
@@ -91,12 +94,15 @@ class Arm(msgspec.Struct, frozen=True):
     offer: dict[str, Any] | None = None
     cost: float = 0.0
     brief: Brief | None = None
+    from_name: str = ""
+    reply_to: str = ""
 
 
 class Campaign(msgspec.Struct, frozen=True):
     """Hold a whole campaign.
 
     ``audience`` is a predicate's JSON text, "" for everyone. ``arms`` leaves out `no_send`, which is always there.
+    ``from_name`` and ``reply_to`` are of its e-mails (:mod:`whisperer.delivery.senders`); "" is the channel's own.
     """
 
     name: str
@@ -108,6 +114,20 @@ class Campaign(msgspec.Struct, frozen=True):
     caps: tuple[Cap, ...] = ()
     quiet_hours: QuietHours | None = None
     budget: Budget | None = None
+    from_name: str = ""
+    reply_to: str = ""
+
+    def sender_of(self, arm: str) -> Sender:
+        """Return whom an arm's messages name as their sender: the arm's own before the campaign's.
+
+        An arm that the campaign does not have is as one without its own.
+        """
+        found = next((one for one in self.arms if one.id == arm), None)
+        if found is None:
+            return Sender(self.from_name, self.reply_to)
+        if not CHANNELS[found.channel].names_sender:
+            return OF_CHANNEL
+        return Sender(found.from_name or self.from_name, found.reply_to or self.reply_to)
 
     def cost_micros(self, arm: str) -> int:
         """Return the cost of one message of an arm, in millionths of the goal's unit; 0 for `no_send`."""

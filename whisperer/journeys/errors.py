@@ -2,8 +2,8 @@
 
 Codes of single problems: those of predicates (an audience's problems are under ``/audience``), and ``invalid_name``,
 ``unknown_trigger``, ``ambiguous_trigger``, ``invalid_cron``, ``unknown_zone``, ``invalid_window``, ``invalid_time``,
-``unknown_value``, ``duplicate_arm``, ``reserved_arm``, ``too_large``; and, found only on publication,
-``unknown_template``, ``channel_mismatch``, ``unknown_segment``.
+``unknown_value``, ``duplicate_arm``, ``reserved_arm``, ``too_large``, ``not_a_name``, ``invalid_address``; and, found
+only on publication, ``unknown_template``, ``channel_mismatch``, ``unknown_segment``.
 """
 
 from __future__ import annotations

@@ -45,8 +45,9 @@ from whisperer.segments.values import shown
 from whisperer.vocabulary.channels import CHANNELS
 from whisperer.vocabulary.units import MICROS
 
-FIELDS = ("trigger", "audience", "goal", "purpose", "arms", "caps", "quiet_hours", "budget")
-ARM_FIELDS = ("id", "channel", "template", "offer", "cost", "generate")
+SENDER_FIELDS = ("from_name", "reply_to")
+FIELDS = ("trigger", "audience", "goal", "purpose", "arms", "caps", "quiet_hours", "budget", *SENDER_FIELDS)
+ARM_FIELDS = ("id", "channel", "template", "offer", "cost", "generate", *SENDER_FIELDS)
 TRIGGERS = ("event", "segment", "schedule", "request")
 PERIODS = ("rolling", "day", "week", "month")
 SCOPES = ("campaign", "tenant", "channel")
@@ -97,9 +98,12 @@ class _CampaignReader(Reader):
         caps = self._caps(fields.get("caps"))
         quiet_hours = self._quiet_hours(fields.get("quiet_hours"))
         budget = self._budget(fields.get("budget"), arms)
+        sender = self.sender(fields, "")
+        if arms and not any(CHANNELS[arm.channel].names_sender for arm in arms):
+            self._no_sender(fields, "", "no arm is for a channel on which a message names its sender")
         if trigger is None or goal is None or purpose is None:
             return None
-        return Campaign(name, trigger, goal, arms, audience, purpose, caps, quiet_hours, budget)
+        return Campaign(name, trigger, goal, arms, audience, purpose, caps, quiet_hours, budget, *sender)
 
     def _trigger(self, obj: object) -> Trigger | None:
         if (fields := self.fields(obj, "/trigger", "a trigger", TRIGGERS)) is None:
@@ -193,9 +197,17 @@ class _CampaignReader(Reader):
         offer = self.offer(fields.get("offer"), f"{at}/offer")
         cost = self.amount(fields.get("cost", 0.0), f"{at}/cost", 0, limits.MAX_AMOUNT)
         brief = self._brief(fields.get("generate"), f"{at}/generate")
+        sender = self.sender(fields, at)
+        if channel is not None and not CHANNELS[channel].names_sender:
+            self._no_sender(fields, at, f"{CHANNELS[channel].article} {CHANNELS[channel].noun} names no sender")
         if arm_id is None or channel is None or template is None or cost is None:
             return None
-        return Arm(arm_id, channel, template, UNPINNED, offer, cost, brief)
+        return Arm(arm_id, channel, template, UNPINNED, offer, cost, brief, *sender)
+
+    def _no_sender(self, fields: dict[str, Any], at: str, why: str) -> None:
+        for name in SENDER_FIELDS:
+            if fields.get(name) is not None:
+                self.note(f"{at}/{name}", "not_applicable", f"{why}, so this would change nothing; take it out")
 
     def _brief(self, obj: object, at: str) -> Brief | None:
         if obj is None or (fields := self.fields(obj, at, "what to generate", BRIEF_FIELDS)) is None:

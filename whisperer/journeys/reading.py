@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from whisperer.delivery.senders import Sender, name_problem, reply_to_problem
 from whisperer.journeys import limits
 from whisperer.journeys.campaign import USER_ZONE
 from whisperer.profiles.features import FEATURES
@@ -151,6 +152,21 @@ class Reader(ValueReader):
                 return value
             self.note(at, "too_large", f"{n_bytes} bytes of JSON; at most {limits.MAX_OFFER_BYTES}")
         return None
+
+    def sender(self, fields: dict[str, Any], at: str) -> Sender:
+        """Read ``from_name`` and ``reply_to``; "" for what is not there, is null, or is refused."""
+        read = []
+        for name, problem_of in (("from_name", name_problem), ("reply_to", reply_to_problem)):
+            value, place, text = fields.get(name), f"{at}/{name}", ""
+            if type(value) is str:
+                text = value.strip()
+                if (problem := problem_of(value)) is not None:
+                    self.note(place, problem.code, problem.message)
+                    text = ""
+            elif value is not None:
+                self.note(place, "invalid_type", f"write a text, not {shown(value)}")
+            read.append(text)
+        return Sender(*read)
 
     def _is_bounded(self, offer: dict[str, Any], at: str) -> bool:
         """Return whether all values are JSON, within depth and number; level by level, so that depth costs no stack."""

@@ -18,6 +18,7 @@ from whisperer.content.generation.brief import (
 )
 from whisperer.decisions.decision import NO_SEND
 from whisperer.decisions.pacing import HOURS
+from whisperer.delivery.senders import MAX_NAME_CHARS, MAX_REPLY_TO_CHARS
 from whisperer.journeys import limits
 from whisperer.journeys.parse import PERIODS, REWARDS, SCOPES
 from whisperer.segments import json_schema
@@ -27,6 +28,22 @@ from whisperer.vocabulary.channels import CHANNELS
 _NAME: dict[str, Any] = {"type": "string", "pattern": f"^{limits.NAME_PATTERN}$"}
 _EVENT: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": predicate_limits.MAX_NAME}
 _AMOUNT: dict[str, Any] = {"type": "number", "minimum": 0, "maximum": limits.MAX_AMOUNT}
+_SENDER: dict[str, dict[str, Any]] = {
+    "from_name": {
+        "type": ["string", "null"],
+        "minLength": 1,
+        "maxLength": MAX_NAME_CHARS,
+        "description": "whom its e-mails name as their sender; by default an arm's is the campaign's, and a "
+        "campaign's the channel's",
+    },
+    "reply_to": {
+        "type": ["string", "null"],
+        "minLength": 1,
+        "maxLength": MAX_REPLY_TO_CHARS,
+        "description": "where answers to its e-mails go: an address, or a name and an address",
+        "examples": ["Ada <ada@example.com>"],
+    },
+}
 _TIME: dict[str, Any] = {"type": "string", "pattern": "^([01][0-9]|2[0-3]):[0-5][0-9]$"}
 
 EXAMPLE: dict[str, Any] = {
@@ -58,6 +75,7 @@ def campaign_json_schema() -> dict[str, Any]:
             offer={"type": ["object", "null"], "description": "what templates see as `offer`", "default": None},
             cost=_AMOUNT | {"default": 0, "description": "taken off the reward when it is sent, in the goal's unit"},
             generate={"oneOf": [_reference("Brief"), {"type": "null"}], "default": None},
+            **_SENDER,
         ),
         "Brief": _object(
             ("brief",),
@@ -88,6 +106,7 @@ def campaign_json_schema() -> dict[str, Any]:
             caps={"type": ["array", "null"], "items": _reference("Cap"), "maxItems": limits.MAX_CAPS},
             quiet_hours={"oneOf": [_reference("QuietHours"), {"type": "null"}], "default": None},
             budget={"oneOf": [_reference("Budget"), {"type": "null"}], "default": None},
+            **_SENDER,
         ),
         "$defs": definitions,
         "examples": [EXAMPLE],

@@ -90,6 +90,7 @@ class Channel:
     article, noun : one message in words
     retry_delays_s : the wait before each attempt, in seconds, counted from the failure before it
     has_unsubscribe_link : whether a message shows it, and names it in its headers (RFC 8058)
+    names_sender : whether a campaign may say whom a message is from, and where answers go
     payload : as what the parts together are read, which bounds them; "" is as parts alone
     unset : the provider of a tenant's channel for which none was set
     """
@@ -102,6 +103,7 @@ class Channel:
     retry_delays_s: tuple[int, ...]
     limits: tuple[Limit, ...] = ()
     has_unsubscribe_link: bool = False
+    names_sender: bool = False
     payload: Payload = ""
     unset: ProviderName = UNSET
 
@@ -153,6 +155,7 @@ CHANNELS: dict[str, Channel] = {
             retry_delays_s=WITHIN_A_DAY_S,
             limits=(Limit(("subject",), 998, "bytes"),),  # one line of a header, RFC 5322, 2.1.1
             has_unsubscribe_link=True,
+            names_sender=True,
         ),
         Channel(
             "sms", "an", "SMS",

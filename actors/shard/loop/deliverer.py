@@ -29,6 +29,7 @@ from whisperer.content.recent import RecentEvent
 from whisperer.delivery.channels import is_repeatable
 from whisperer.delivery.dispatch import Dispatch, Receipt, Verdict
 from whisperer.delivery.schedule import longest_wait_ms
+from whisperer.delivery.senders import Sender
 from whisperer.eligibility.suppression import address_hash
 from whisperer.errors import OverloadError, UnavailableError
 from whisperer.ids import DecisionId, Partition, TenantId
@@ -359,7 +360,7 @@ class Deliverer:
             if isinstance(found, Receipt):
                 receipts.append((decision, found))
             else:
-                dispatches.append((decision, _dispatch(request, message, found)))
+                dispatches.append((decision, _dispatch(request, message, found, sending.sender_of(tenant, found))))
         return dispatches
 
     async def _confirm(self, tenant_id: TenantId, receipts: list[tuple[DecisionId, Receipt]]) -> None:
@@ -404,7 +405,7 @@ def _completed(dispatch: Dispatch, receipt: Receipt) -> Receipt:
     return msgspec.structs.replace(receipt, address_hash=used)
 
 
-def _dispatch(request: RenderRequest, message: Rendered, decision: Decision) -> Dispatch:
+def _dispatch(request: RenderRequest, message: Rendered, decision: Decision, sender: Sender) -> Dispatch:
     return Dispatch(
         send_key=request.send_key,
         decision_id=request.decision_id,
@@ -423,4 +424,6 @@ def _dispatch(request: RenderRequest, message: Rendered, decision: Decision) -> 
         may_be_at=decision.send.provider if decision.send and decision.send.unknown else None,
         provenance=message.provenance,
         looked=decision.send.looked if decision.send else None,
+        from_name=sender.name,
+        reply_to=sender.reply_to,
     )

@@ -52,6 +52,7 @@ from whisperer.errors import NotFoundError, OverloadError, RequestError, TooLarg
 from whisperer.feedback.links import LinkSigner
 from whisperer.feedback.outcome import OutcomeKind
 from whisperer.ids import DecisionId, SendKey, TenantId
+from whisperer.journeys.campaign import CampaignStatus
 from whisperer.shard.views.counts import CampaignCounts, TenantCounts, loop_counts
 from whisperer.vocabulary.channels import CHANNELS
 from whisperer.vocabulary.groups import Group
@@ -164,13 +165,22 @@ class Documents:
         found = await _or_none(self._parts.lift_days.show(tenant_id, name))
         return [] if found is None else found.data
 
-    async def template(self, tenant: str, name: str, locale: str | None, user_id: str | None) -> shapes.TemplatePage:
+    async def template(self, tenant: str, name: str, shown_as: PreviewBody) -> shapes.TemplatePage:
         tenant_id = await tenant_named(self._parts, tenant)
         async with self._parts.compiling:
-            shown = await preview(self._parts, tenant_id, name, PreviewBody(locale=locale, user_id=user_id))
+            shown = await preview(self._parts, tenant_id, name, shown_as)
             held = await asyncio.to_thread(self._parts.plane.get_template, tenant_id, name, shown.version)
             found = await lint(self._parts, tenant_id, name, LintBody(version=shown.version))
-        return shapes.TemplatePage(name, shown.version, shown.channel, [*held.body["locales"]], shown, found.findings)
+        campaigns = await asyncio.to_thread(self._parts.plane.list_campaigns, tenant_id)
+        arms = [
+            f"{row.name}/{arm.id}"
+            for row in campaigns
+            if row.status != CampaignStatus.ENDED
+            for arm in row.campaign.arms
+            if arm.template == name
+        ]
+        locales = [*held.body["locales"]]
+        return shapes.TemplatePage(name, shown.version, shown.channel, locales, shown, found.findings, arms)
 
     async def channels(self, tenant: str) -> shapes.ChannelsPage:
         tenant_id = await tenant_named(self._parts, tenant)

@@ -69,4 +69,6 @@ def _arm(arm: dict[str, Any]) -> dict[str, str]:
         "template": str(arm.get("template", "")),
         "offer": "none" if offer is None else shown(offer),
         "cost": formats.number(cost) if isinstance(cost, (int, float)) else "0",
+        "from_name": str(arm.get("from_name") or ""),
+        "reply_to": str(arm.get("reply_to") or ""),
     }

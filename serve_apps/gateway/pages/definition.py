@@ -25,6 +25,8 @@ def rows(definition: dict[str, Any]) -> list[tuple[str, str]]:
         ("Caps", "caps", _caps),
         ("Quiet hours", "quiet_hours", _quiet),
         ("Budget", "budget", _budget),
+        ("From name", "from_name", _sender),
+        ("Reply-To", "reply_to", _sender),
     )
     found = []
     for title, name, in_words in known:
@@ -109,6 +111,10 @@ def _budget(budget: Any) -> str:
                 f"at most {number(amount)} of arms' costs a {'day' if days == 1 else f'window of {number(days)} days'}"
             )
     return _json(budget)
+
+
+def _sender(named: Any) -> str:
+    return "the channel's" if named is None else str(named)
 
 
 def _json(value: Any) -> str:

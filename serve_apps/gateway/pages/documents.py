@@ -50,7 +50,10 @@ class CampaignPage(Report, kw_only=True):
 
 
 class TemplatePage(msgspec.Struct):
-    """A template's newest version as one user would get it, and what the lint finds in it in all its languages."""
+    """A template's newest version as one user would get it, and what the lint finds in it in all its languages.
+
+    ``arms``: ``campaign/arm`` of those that send it.
+    """
 
     name: str
     version: int
@@ -58,6 +61,7 @@ class TemplatePage(msgspec.Struct):
     locales: list[str]
     preview: Preview | NoPreview
     findings: list[Finding]
+    arms: list[str] = []
 
 
 class ChannelsPage(msgspec.Struct):

@@ -12,6 +12,7 @@ from serve_apps.gateway.http import cookies
 from serve_apps.gateway.http.forms import read_form
 from serve_apps.gateway.pages import site
 from serve_apps.gateway.pages.auth_forms import to
+from serve_apps.gateway.pages.template import needed, shown_as
 from serve_apps.gateway.services.parts import Parts
 from serve_apps.gateway.services.preview import NoPreview
 from serve_apps.gateway.services.proofs import ProofBody, send_proof
@@ -61,13 +62,17 @@ def install(app: FastAPI, parts: Parts) -> None:
         parts.access.act(request, principal)
         tenant = (await asyncio.to_thread(parts.plane.get_tenant, principal.tenant_id)).name
         locale, user_id = fields.get("locale", "")[:200], fields.get("user_id", "")[:1_000]
+        sent_by = fields.get("sent_by", "")[:400]
         try:
             await parts.access.admit(request, principal, Permission.TEMPLATES_WRITE)
-            if user_id:
-                principal.require(Permission.USERS_READ)
+            asked = shown_as(locale, user_id, sent_by)
+            for permission in needed(asked):
+                principal.require(permission)
             body = ProofBody(
-                locale=locale or None,
-                user_id=user_id or None,
+                locale=asked.locale,
+                user_id=asked.user_id,
+                campaign=asked.campaign,
+                arm=asked.arm,
                 to=fields.get("to", "").strip()[:4_096] or None,
                 marked=fields.get("marked") == "yes",
             )
@@ -77,4 +82,5 @@ def install(app: FastAPI, parts: Parts) -> None:
             if error.status >= 500 and not error.retryable:
                 raise
             code = error.code
-        return to(site.page(f"/templates/{site.segment(name)}", tenant, locale=locale, user_id=user_id, test=code))
+        shown = {"locale": locale, "user_id": user_id, "sent_by": sent_by, "test": code}
+        return to(site.page(f"/templates/{site.segment(name)}", tenant, **shown))

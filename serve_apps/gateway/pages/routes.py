@@ -36,7 +36,7 @@ from serve_apps.gateway.pages.site import Site
 from serve_apps.gateway.pages.source import PageSource
 from serve_apps.gateway.pages.static_files import static_file
 from serve_apps.gateway.pages.supplies import render_catalogues, render_coupons
-from serve_apps.gateway.pages.template import Asking, preview_document, render_template
+from serve_apps.gateway.pages.template import Asking, needed, preview_document, render_template, shown_as
 from serve_apps.gateway.pages.trouble import render_choice, render_trouble
 from serve_apps.gateway.pages.user import render_user
 from whisperer.access.permissions import Permission
@@ -198,19 +198,21 @@ def _tenant_pages(
     async def template(request: Request, name: str = "") -> Response:
         async def make(tenant: str, site: Site) -> Response:
             found = await found_template(request, tenant, name or request.query_params.get("id", ""))
-            locale, user_id = (_asked(request, name) for name in ("locale", "user_id"))
+            locale, user_id, sent_by = (_asked(request, name) for name in ("locale", "user_id", "sent_by"))
             cookie = session_cookie(request)
             asking = Asking(csrf_token(cookie) if cookie else "", *said_of(request.query_params))
-            return _page(render_template(found, locale=locale, user_id=user_id, site=site, asking=asking))
+            page = render_template(found, locale=locale, user_id=user_id, sent_by=sent_by, site=site, asking=asking)
+            return _page(page)
 
         return await shown(request, make, Permission.TEMPLATES_READ)
 
     async def found_template(request: Request, tenant: str, name: str) -> TemplatePage:
-        """Return the template; who has it shown for a user has to be allowed to see users as well."""
-        user_id = _asked(request, "user_id")
-        if user_id and not may_look(request):
-            await tenant_of_person(request, Permission.USERS_READ)
-        return await source.template(tenant, name, _asked(request, "locale") or None, user_id or None)
+        """Return the template; who has it shown for a user, or for a campaign, has to be allowed to see these too."""
+        asked = shown_as(*(_asked(request, name) for name in ("locale", "user_id", "sent_by")))
+        for permission in needed(asked):
+            if not may_look(request):
+                await tenant_of_person(request, permission)
+        return await source.template(tenant, name, asked)
 
     @app.get("/channels", include_in_schema=False)
     async def channels(request: Request) -> Response:

@@ -57,8 +57,8 @@ def template_page(tenant: str | None, name: str) -> str:
     return page(f"/templates/{segment(name)}", tenant)
 
 
-def template_html(tenant: str | None, name: str, locale: str, user_id: str) -> str:
-    return page(f"/templates/{segment(name)}/html", tenant, locale=locale, user_id=user_id)
+def template_html(tenant: str | None, name: str, locale: str, user_id: str, sent_by: str = "") -> str:
+    return page(f"/templates/{segment(name)}/html", tenant, locale=locale, user_id=user_id, sent_by=sent_by)
 
 
 def template_test(tenant: str | None, name: str) -> str:

@@ -19,6 +19,7 @@ from serve_apps.gateway.routes.sink import MessageDocument
 from serve_apps.gateway.services.audit import Audit
 from serve_apps.gateway.services.inbox_message import InboxMessage
 from serve_apps.gateway.services.policies import PolicyRecord
+from serve_apps.gateway.services.preview import PreviewBody
 from serve_apps.gateway.services.profile import UserProfile
 
 
@@ -54,8 +55,8 @@ class PageSource(Protocol):
 
     async def campaign(self, tenant: str, name: str) -> CampaignPage: ...
 
-    async def template(self, tenant: str, name: str, locale: str | None, user_id: str | None) -> TemplatePage:
-        """Return a template as a user would get it, or as anybody without traits; ``locale``: in place of theirs."""
+    async def template(self, tenant: str, name: str, shown_as: PreviewBody) -> TemplatePage:
+        """Return a template as a user would get it, or as anybody without traits."""
         ...
 
     async def channels(self, tenant: str) -> ChannelsPage: ...

@@ -11,12 +11,14 @@ from serve_apps.gateway.pages import mail
 from serve_apps.gateway.pages.documents import TemplatePage
 from serve_apps.gateway.pages.rendering import render
 from serve_apps.gateway.pages.site import Site
-from serve_apps.gateway.services.preview import NoPreview
+from serve_apps.gateway.services.preview import NO_ARM, NO_CAMPAIGN, NoPreview, PreviewBody
+from whisperer.access.permissions import Permission
 from whisperer.content.blocks import BLOCK, STANDS_FOR
 from whisperer.content.locales import direction
 from whisperer.vocabulary.channels import CHANNELS
 
 MOST_FINDINGS = 60
+MOST_ARMS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +31,11 @@ class Asking:
     is_wrong: bool = False
 
 
-def render_template(document: TemplatePage, *, locale: str, user_id: str, site: Site, asking: Asking = Asking()) -> str:
-    """Render the page at ``/templates/{name}``; ``locale`` and ``user_id`` are what the viewer asked for, or ""."""
+def render_template(
+    document: TemplatePage, *, locale: str, user_id: str, sent_by: str = "", site: Site, asking: Asking = Asking()
+) -> str:
+    """Render the page at ``/templates/{name}``; ``locale``, ``user_id`` and ``sent_by`` are what the viewer asked for,
+    or ""."""
     outcome = document.preview
     described = CHANNELS[STANDS_FOR if document.channel == BLOCK else document.channel].parts
     return render(
@@ -39,6 +44,8 @@ def render_template(document: TemplatePage, *, locale: str, user_id: str, site: 
         shown=document,
         locale=locale,
         user_id=user_id,
+        sent_by=sent_by,
+        arms=document.arms[:MOST_ARMS],
         refusal=outcome if isinstance(outcome, NoPreview) else None,
         preview=None if isinstance(outcome, NoPreview) else outcome,
         direction="ltr" if isinstance(outcome, NoPreview) else direction(outcome.locale),
@@ -47,6 +54,23 @@ def render_template(document: TemplatePage, *, locale: str, user_id: str, site: 
         findings=document.findings[:MOST_FINDINGS],
         asking=asking,
     )
+
+
+def shown_as(locale: str, user_id: str, sent_by: str) -> PreviewBody:
+    """Return for what a template is shown; ``sent_by`` is ``campaign/arm``, and each may be ""."""
+    campaign, _, arm = sent_by.partition("/")
+    return PreviewBody(
+        locale=locale or None,
+        user_id=user_id or None,
+        campaign=campaign[:200] or NO_CAMPAIGN,
+        arm=arm[:200] or NO_ARM,
+    )
+
+
+def needed(asked: PreviewBody) -> list[Permission]:
+    """Return what a viewer has to be allowed to see besides the template."""
+    users = [Permission.USERS_READ] if asked.user_id is not None else []
+    return users + ([Permission.CAMPAIGNS_READ] if asked.names_campaign else [])
 
 
 def preview_document(document: TemplatePage) -> str:

@@ -70,6 +70,8 @@ PREVIEW = {
     "push": None,
     "findings": [],
     "quality": {"score": 5.0, "marks": _MARKS},
+    "from_name": "Acme, Inc.",
+    "reply_to": "Acme Support <help@acme.example>",
 }
 PROOF = {
     "name": "tips-email",
@@ -195,6 +197,8 @@ def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
         body = await read_as(request, PreviewBody)
         if body.user_id is not None:
             principal_of(request).require(Permission.USERS_READ)
+        if body.names_campaign:
+            principal_of(request).require(Permission.CAMPAIGNS_READ)
         async with parts.compiling:
             return answer(await preview(parts, tenant_id, name, body))
 
@@ -209,6 +213,8 @@ def router(parts: Parts, tenant_of: TenantOf) -> APIRouter:
         principal = principal_of(request)
         if body.user_id is not None:
             principal.require(Permission.USERS_READ)
+        if body.names_campaign:
+            principal.require(Permission.CAMPAIGNS_READ)
         return answer(await send_proof(parts, principal, name, body))
 
     @routes.post(

@@ -17,7 +17,8 @@ from typing import Annotated, Any
 
 import msgspec
 
-from cluster.control_plane import TemplateVersion
+from cluster.control_plane import ControlPlane, TemplateVersion
+from serve_apps.gateway.http.exchange import InvalidBodyError
 from serve_apps.gateway.http.paging import MAX_VERSION
 from serve_apps.gateway.services.parts import Parts
 from whisperer.content.blocks import BLOCK, STANDS_FOR
@@ -32,23 +33,39 @@ from whisperer.content.render import not_rendered, render
 from whisperer.content.sms_segments import sms_size
 from whisperer.content.supplies import Coupons, Supplies
 from whisperer.content.template import Template, parse_template
+from whisperer.delivery.senders import (
+    MAX_NAME_CHARS,
+    MAX_REPLY_TO_CHARS,
+    OF_CHANNEL,
+    Sender,
+    name_problem,
+    reply_to_problem,
+)
 from whisperer.eligibility.rules import MARKETING
+from whisperer.errors import NotFoundError
 from whisperer.events.types import EventType
 from whisperer.feedback.links import LinkSigner, SignedLinks
 from whisperer.feedback.short_links import CodedLinks
 from whisperer.ids import DecisionId, SendKey, TenantId, UserKey, known_key
 from whisperer.shard.views.user import UserView
+from whisperer.vocabulary.channels import CHANNELS
 from whisperer.vocabulary.inapp import Unfit
 from whisperer.vocabulary.push import MOST_BYTES, Platform, push_sizes, read_push
 from whisperer.vocabulary.reasons import Reason
 
 _Text = Annotated[str, msgspec.Meta(max_length=200)]
 
+NO_CAMPAIGN = NO_ARM = "preview"
+"""What a template sees as ``campaign`` and ``arm`` where none is named."""
 _NO_SECRET = bytes(32)
 
 
 class PreviewBody(msgspec.Struct, forbid_unknown_fields=True):
-    """``event``: properties of the event that would have triggered it. ``version``: the newest if none is named."""
+    """``event``: properties of the event that would have triggered it. ``version``: the newest if none is named.
+
+    ``campaign`` and ``arm``: what the template sees; an e-mail names its sender as that arm of the tenant's campaign
+    would, in its draft if there is one. ``from_name`` and ``reply_to`` take the place of what they say.
+    """
 
     locale: _Text | None = None
     zone: _Text | None = None
@@ -56,10 +73,17 @@ class PreviewBody(msgspec.Struct, forbid_unknown_fields=True):
     traits: dict[str, Any] = {}
     offer: dict[str, Any] | None = None
     event: dict[str, Any] = {}
-    arm: _Text = "preview"
-    campaign: _Text = "preview"
+    arm: _Text = NO_ARM
+    campaign: _Text = NO_CAMPAIGN
     purpose: _Text = MARKETING
     version: Annotated[int, msgspec.Meta(ge=1, le=MAX_VERSION)] | None = None
+    from_name: Annotated[str, msgspec.Meta(max_length=MAX_NAME_CHARS)] | None = None
+    reply_to: Annotated[str, msgspec.Meta(max_length=MAX_REPLY_TO_CHARS)] | None = None
+
+    @property
+    def names_campaign(self) -> bool:
+        """Return whether something is looked up in a campaign, which takes the permission to read it."""
+        return self.campaign != NO_CAMPAIGN
 
 
 class Segments(msgspec.Struct, kw_only=True):
@@ -84,7 +108,8 @@ class Preview(msgspec.Struct, kw_only=True):
 
     ``placeholders``: coupon pools whose codes only a message that is sent has; ``sizes``: bytes by part; ``sms``,
     ``push``: of such a message alone; ``findings``: what the lint finds in the message as it is; ``quality``: its score
-    by the rubric of docs/quality.md.
+    by the rubric of docs/quality.md; ``from_name``, ``reply_to``: whom an e-mail names as its sender, null for the
+    channel's own.
     """
 
     name: str
@@ -101,6 +126,8 @@ class Preview(msgspec.Struct, kw_only=True):
     push: list[PlatformSize] | None = None
     findings: list[Finding]
     quality: Score
+    from_name: str | None = None
+    reply_to: str | None = None
 
 
 class NoPreview(msgspec.Struct, kw_only=True):
@@ -126,10 +153,15 @@ class Shown:
     """Coupon pools whose codes only a message that is sent has."""
     as_sent: Rendered | None = None
     """Of an SMS: with links as long as they will be."""
+    sender: Sender = OF_CHANNEL
+    """Of an e-mail: whom it names."""
 
 
 async def preview(parts: Parts, tenant: TenantId, name: str, body: PreviewBody) -> Preview | NoPreview:
-    """Return the parts and headers of the message. Raises NotFoundError for an unknown template or user."""
+    """Return the parts and headers of the message.
+
+    Raises NotFoundError for an unknown template or user, and InvalidBodyError.
+    """
     shown = await show(parts, tenant, name, body)
     template, found = shown.template, shown.rendered
     if isinstance(found, NotRendered):
@@ -149,6 +181,8 @@ async def preview(parts: Parts, tenant: TenantId, name: str, body: PreviewBody) 
         push=_platforms(found.parts) if template.channel == "push" else None,
         findings=await asyncio.to_thread(lint_message, lint_as, found.locale, found.parts, shown.brand),
         quality=await asyncio.to_thread(score, lint_as, found.locale, found.parts),
+        from_name=shown.sender.name or None,
+        reply_to=shown.sender.reply_to or None,
     )
 
 
@@ -160,7 +194,8 @@ def no_preview(name: str, template: TemplateVersion, why: NotRendered) -> NoPrev
 
 
 async def show(parts: Parts, tenant: TenantId, name: str, body: PreviewBody) -> Shown:
-    """Render the message, with links that lead straight to their targets. Raises NotFoundError."""
+    """Render the message, with links that lead straight to their targets. Raises NotFoundError and InvalidBodyError."""
+    stated = _stated_sender(body)
     template = await asyncio.to_thread(parts.plane.get_template, tenant, name, body.version)
     parsed = await asyncio.to_thread(_parsed, parts, tenant, template)
     is_block = template.channel == BLOCK
@@ -217,7 +252,35 @@ async def show(parts: Parts, tenant: TenantId, name: str, body: PreviewBody) -> 
         return (as_sent, None) if isinstance(as_sent, NotRendered) else (made, as_sent)
 
     found, as_sent = await asyncio.to_thread(rendered)
-    return Shown(template, brand, key, found, sorted(coupons.asked), as_sent)
+    sender = OF_CHANNEL
+    if not is_block and CHANNELS[template.channel].names_sender:
+        named = await asyncio.to_thread(_sender_in, parts.plane, tenant, body)
+        sender = Sender(stated.name or named.name, stated.reply_to or named.reply_to)
+    return Shown(template, brand, key, found, sorted(coupons.asked), as_sent, sender)
+
+
+def _stated_sender(body: PreviewBody) -> Sender:
+    """Return what a caller says about the sender, checked as a campaign's is."""
+    for name, text, problem_of in (
+        ("from_name", body.from_name, name_problem),
+        ("reply_to", body.reply_to, reply_to_problem),
+    ):
+        if text is not None and (problem := problem_of(text)) is not None:
+            raise InvalidBodyError(f"/{name}", problem.message)
+    return Sender((body.from_name or "").strip(), (body.reply_to or "").strip())
+
+
+def _sender_in(plane: ControlPlane, tenant: TenantId, body: PreviewBody) -> Sender:
+    """Return whom the campaign that a message is shown for names as its sender: its draft, or the version in force."""
+    if not body.names_campaign:
+        return OF_CHANNEL
+    try:
+        found = plane.get_campaign(tenant, body.campaign)
+        if found.draft_version is not None:
+            found = plane.get_campaign(tenant, body.campaign, found.draft_version)
+    except NotFoundError:  # templates see any name
+        return OF_CHANNEL
+    return found.campaign.sender_of(body.arm)
 
 
 def _parsed(parts: Parts, tenant: TenantId, template: TemplateVersion) -> Template | str:

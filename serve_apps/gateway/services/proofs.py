@@ -102,6 +102,8 @@ async def send_proof(parts: Parts, who: Principal, name: str, body: ProofBody) -
             content_hash=message.content_hash,
             attempt=0,
             decided_at=now,
+            from_name=shown.sender.name,
+            reply_to=shown.sender.reply_to,
         )
     )
     return Proof(

@@ -7,6 +7,7 @@ import msgspec
 from whisperer.content.message import RenderRequest
 from whisperer.decisions import context
 from whisperer.delivery.dispatch import Receipt, Verdict
+from whisperer.delivery.senders import Sender
 from whisperer.eligibility.addresses import address_of
 from whisperer.eligibility.check import may_dispatch
 from whisperer.ids import DecisionId, SendKey
@@ -65,6 +66,11 @@ def last_look(tenant: Tenant, decision_id: DecisionId, now: int) -> Decision | R
     if found is None:
         return Receipt(SendKey(""), Verdict.REFUSED, detail=Reason.ERASED)
     return _refusal(tenant, *found, now) or found[1]
+
+
+def sender_of(tenant: Tenant, decision: Decision) -> Sender:
+    """Return whom a decision's message names as its sender, by the version that it was made under."""
+    return tenant.loop.campaigns.pinned(decision).sender_of(decision.arm)
 
 
 def _waiting(tenant: Tenant, decision_id: DecisionId) -> tuple[int, Decision] | None:

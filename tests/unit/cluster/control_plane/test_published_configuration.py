@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from cluster.control_plane import ChannelConfig, ControlPlane
@@ -69,6 +71,18 @@ def test_publishing_pins_the_newest_version_of_each_template(plane: ControlPlane
     assert (live.status, live.campaign.arms[0].template_version) == ("live", 2)
     plane.put_template("acme", "hello", SMS)
     assert plane.get_campaign("acme", "welcome").campaign.arms[0].template_version == 2
+
+
+def test_a_version_stored_before_a_field_was_added_is_no_other_when_published_again(plane: ControlPlane) -> None:
+    plane.create_campaign("acme", "welcome", CAMPAIGN, publish=True)
+    now = json.loads(plane.get_campaign("acme", "welcome").definition)
+    before = json.dumps({name: value for name, value in now.items() if name != "from_name"})
+    with plane._writing() as session:  # past the model, which lets nobody change what is published
+        session.execute(update(CampaignRow).values(definition=before))
+    stored = plane.get_campaign("acme", "welcome")
+    again = plane.publish_campaign("acme", "welcome")
+    assert (again.version, again.etag, again.definition) == (1, stored.etag, before)
+    assert plane.get_campaign("acme", "welcome").campaign.from_name == ""
 
 
 def test_what_is_live_takes_up_a_newer_template_when_published_again(plane: ControlPlane) -> None:

@@ -57,6 +57,18 @@ def test_a_message_is_kept_as_it_was_sent(sink: Sink) -> None:
     assert sink.message("tn_2", dispatch().send_key) is None
 
 
+def test_the_sender_that_a_campaign_names_is_among_the_headers(sink: Sink) -> None:
+    unsubscribe = {"List-Unsubscribe": "<https://example.com/u/1>"}
+    sender = {"from_name": "Ada, of \U0001f469\u200d\U0001f4bb & Söhne", "reply_to": "Help <help@acme.example>"}
+    sink.accept([dispatch(1, headers=unsubscribe, **sender), dispatch(2, from_name="Acme"), dispatch(3)], NOW)
+    kept = [message.headers for message in sink.messages("tn_1")]
+    assert kept == [
+        {"From": sender["from_name"], "Reply-To": sender["reply_to"], **unsubscribe},
+        {"From": "Acme"},
+        {},
+    ]
+
+
 def test_a_send_key_that_comes_again_is_counted_and_is_one_message(sink: Sink) -> None:
     [first] = sink.accept([dispatch()], NOW)
     second, third, new = sink.accept([dispatch(attempt=1), dispatch(attempt=2), dispatch(1)], NOW + 1)

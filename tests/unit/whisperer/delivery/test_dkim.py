@@ -38,7 +38,7 @@ TEXTS = {
 
 def built(**fields: Any) -> bytes:
     made = dispatch(1, headers=UNSUBSCRIBE, **fields)
-    return build_email(made, "Ada Grüße <hello@example.com>", NOW, "r@example.com").as_bytes()
+    return build_email(made, "Ada Grüße <hello@example.com>", NOW, "r@example.com")
 
 
 def tags(message: bytes) -> dict[str, str]:

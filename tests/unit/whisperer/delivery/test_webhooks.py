@@ -62,6 +62,9 @@ def test_a_payload_says_what_is_sent_to_whom() -> None:
             "message": {"text": "Hello Ada"},
         },
     }
+    named = dispatch(from_name="Acme, Inc.", reply_to="Help <help@acme.example>")
+    said = json.loads(payload_of(named))["data"]
+    assert (said["from_name"], said["reply_to"]) == ("Acme, Inc.", "Help <help@acme.example>")
     anonymous = json.loads(payload_of(dispatch(channel="webhook", user_key="a:device-1")))["data"]
     assert anonymous["anonymous_id"] == "device-1"
     assert anonymous["address"] is None

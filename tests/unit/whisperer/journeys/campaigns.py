@@ -83,14 +83,20 @@ briefs = st.none() | st.fixed_dictionaries(
 )
 
 
+names_of_senders = st.none() | st.sampled_from(["Acme", " Acme, Inc. ", "أكمي", "👩\u200d💻 Ada", 'Ada "x"', "x" * 100])
+answers = st.none() | st.sampled_from(["help@example.com", 'Help, "x" <help@bücher.example>', " <a@b.co> "])
+
+
 @st.composite
 def arms(draw: st.DrawFn) -> list[dict[str, Any]]:
     ids = draw(st.lists(names, min_size=1, max_size=limits.MAX_ARMS, unique=True))
-    return [
+    written = [
         {"id": id, "channel": draw(st.sampled_from(sorted(CHANNELS))), "template": draw(names)}
         | draw(st.fixed_dictionaries({}, optional={"offer": offers, "cost": amounts, "generate": briefs}))
         for id in ids
     ]
+    sender = st.fixed_dictionaries({}, optional={"from_name": names_of_senders, "reply_to": answers})
+    return [arm | draw(sender) if CHANNELS[arm["channel"]].names_sender else arm for arm in written]
 
 
 budgets = st.fixed_dictionaries(
@@ -102,10 +108,12 @@ budgets = st.fixed_dictionaries(
 )
 
 
-def _payable(written: dict[str, Any]) -> dict[str, Any]:
-    """Without its budget where nothing costs anything."""
-    costs = any(arm.get("cost") for arm in written["arms"])
-    return {name: value for name, value in written.items() if costs or name != "budget"}
+def _applicable(written: dict[str, Any]) -> dict[str, Any]:
+    """Without its budget where nothing costs anything, and without a sender where no message names one."""
+    idle = set() if any(arm.get("cost") for arm in written["arms"]) else {"budget"}
+    if not any(CHANNELS[arm["channel"]].names_sender for arm in written["arms"]):
+        idle |= {"from_name", "reply_to"}
+    return {name: value for name, value in written.items() if name not in idle}
 
 
 campaigns = st.fixed_dictionaries(
@@ -116,8 +124,10 @@ campaigns = st.fixed_dictionaries(
         "caps": st.none() | st.lists(caps, max_size=3),
         "quiet_hours": st.none() | quiet,
         "budget": st.none() | budgets,
+        "from_name": names_of_senders,
+        "reply_to": answers,
     },
-).map(_payable)
+).map(_applicable)
 
 _WORDS = ["event", "segment", "schedule", "request", "cron", "zone", "window", "id", "most", "per", "from", "offer"]
 anything = st.recursive(

@@ -11,6 +11,7 @@ import pytest
 import whisperer.journeys.errors
 from serve_apps.gateway.http import exchange
 from serve_apps.gateway.services.decisions import ANSWER_WITHIN_S, MAX_USERS
+from whisperer.delivery.senders import MAX_NAME_CHARS, MAX_REPLY_TO_CHARS
 from whisperer.journeys import limits
 from whisperer.journeys.campaign import STATUSES
 from whisperer.journeys.engagement import DecisionStatus
@@ -41,6 +42,15 @@ def test_the_bodies_of_the_whole_example_are_taken() -> None:
             from whisperer.content.template import parse_template
 
             parse_template({k: v for k, v in body.items() if k != "name"})
+
+
+def test_the_example_with_a_sender_is_taken_and_its_limits_are_those_that_hold() -> None:
+    (written,) = map(json.loads, blocks("sender"))
+    read = parse_campaign(written, "welcome")
+    assert read.sender_of("tips") == ("Acme, Inc.", "Acme Support <help@acme.example>")
+    assert read.sender_of("personal") == ("Ada from Acme", "ada@acme.example")
+    assert f"1 to {MAX_NAME_CHARS} characters" in CAMPAIGNS
+    assert f"at most {MAX_REPLY_TO_CHARS} characters" in CAMPAIGNS
 
 
 def test_the_problems_of_the_wrong_example_are_those_of_the_table() -> None:

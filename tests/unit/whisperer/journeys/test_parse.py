@@ -196,6 +196,24 @@ WRONG: list[tuple[dict[str, Any], tuple[str, str]]] = [
     (changed(quiet_hours={"from": "09:00", "until": "24:00"}), ("/quiet_hours/until", "invalid_time")),
     (changed(quiet_hours={"from": "09:00", "until": "09:00"}), ("/quiet_hours", "empty")),
     (changed(color="red"), ("/color", "unknown_field")),
+    (changed(from_name="Acme\r\nBcc: e@x.co"), ("/from_name", "invalid_text")),
+    (changed(from_name="x" * 101), ("/from_name", "too_long")),
+    (changed(from_name=" "), ("/from_name", "empty")),
+    (changed(from_name="Ada <ada@x.co>"), ("/from_name", "not_a_name")),
+    (changed(from_name="{{ traits.manager }}"), ("/from_name", "invalid_text")),
+    (changed(from_name=["Acme"]), ("/from_name", "invalid_type")),
+    (changed(reply_to="nobody"), ("/reply_to", "invalid_address")),
+    (changed(reply_to=3), ("/reply_to", "invalid_type")),
+    (changed(arms=[LEAST["arms"][0] | {"from_name": "a\u2028b"}]), ("/arms/0/from_name", "invalid_text")),
+    (changed(arms=[LEAST["arms"][0] | {"reply_to": "a@x.co, b@x.co"}]), ("/arms/0/reply_to", "invalid_address")),
+    (
+        changed(arms=[*LEAST["arms"], {"id": "text", "channel": "sms", "template": "t", "from_name": "Acme"}]),
+        ("/arms/1/from_name", "not_applicable"),
+    ),
+    (
+        changed(arms=[{"id": "text", "channel": "push", "template": "t"}], reply_to="help@x.co"),
+        ("/reply_to", "not_applicable"),
+    ),
     ({"goal": LEAST["goal"], "arms": LEAST["arms"]}, ("", "missing_field")),
 ]
 
@@ -318,3 +336,29 @@ def test_a_mistake_in_a_budget_is_named_at_its_place(budget: dict[str, Any], pro
 
 def test_a_budget_without_anything_that_costs_is_a_mistake() -> None:
     assert problems(changed(budget={"amount": 1})) == [("/budget", "not_applicable")]
+
+
+def test_an_arm_s_sender_is_its_own_before_the_campaign_s_and_of_e_mails_alone() -> None:
+    arms = [
+        {"id": "plain", "channel": "email", "template": "t"},
+        {"id": "own", "channel": "email", "template": "t", "from_name": "Ada ", "reply_to": None},
+        {"id": "other", "channel": "email", "template": "t", "reply_to": "ada@x.co"},
+        {"id": "text", "channel": "sms", "template": "t", "from_name": None},
+    ]
+    read = parse_campaign(changed(arms=arms, from_name=" Acme", reply_to="Help <help@x.co>"), "welcome")
+    assert read.sender_of("plain") == ("Acme", "Help <help@x.co>")
+    assert read.sender_of("own") == ("Ada", "Help <help@x.co>")
+    assert read.sender_of("other") == ("Acme", "ada@x.co")
+    assert read.sender_of("text") == ("", "")
+    assert read.sender_of("not there") == ("Acme", "Help <help@x.co>")
+    assert parse_campaign(changed(arms=arms), "welcome").sender_of("plain") == ("", "")
+
+
+def test_what_was_stored_before_there_were_senders_is_read_and_shown_as_it_was() -> None:
+    read = parse_campaign(LEAST, "welcome")
+    stored = json.loads(to_json(read))
+    for of in (stored, *stored["arms"]):
+        del of["from_name"], of["reply_to"]
+    assert from_json(json.dumps(stored)) == read
+    shown = to_caller(read)
+    assert not {"from_name", "reply_to"} & (shown.keys() | shown["arms"][0].keys())

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from actors.shard.loop.deliverer import Deliverer
 from tests.support.shard_world import SEED, TENANT
 from tests.unit.actors.applications import FakeApplication, OneShard, accept, render, until
+from tests.unit.whisperer.shard.campaigns import MAIL, TEXT, campaign
 from whisperer.content.message import Answer, NotRendered, RenderRequest, Wanting
 from whisperer.content.recent import RecentEvent
 from whisperer.delivery.dispatch import Dispatch, Looked, Receipt, Verdict
@@ -31,6 +32,19 @@ async def test_a_message_is_rendered_dispatched_and_confirmed() -> None:
     await until(lambda: made.n_waiting == 0)
     assert {one.status(d) for d in decisions} == {("sent", "")}
     assert sorted(d.decision_id for call in delivery.calls for d in call) == sorted(decisions)
+
+
+async def test_a_message_names_its_sender_as_its_arm_and_campaign_say() -> None:
+    one, delivery = OneShard(), FakeApplication(accept)
+    named = campaign(arms=(replace(MAIL, reply_to="ada@x.co"), TEXT), from_name="Acme", reply_to="help@x.co")
+    one.world.publish_campaigns(2, named)
+    made = deliverer(one, FakeApplication(render), delivery)
+    (decision,) = one.to_send(1)
+    one.world.publish_campaigns(3, campaign(from_name="Others"))  # a decision stays under the version it was made under
+    made.add(TENANT, decision, "email")
+    await until(lambda: made.n_waiting == 0)
+    [[dispatch]] = delivery.calls
+    assert (dispatch.from_name, dispatch.reply_to) == ("Acme", "ada@x.co")
 
 
 async def test_after_a_failure_it_is_dispatched_again_under_the_same_key() -> None:

@@ -165,6 +165,19 @@ def test_the_definition_is_told_in_words() -> None:
         assert part in text
 
 
+def test_the_sender_is_shown_of_the_campaign_and_of_the_arm_that_has_its_own() -> None:
+    plain = campaign().definition
+    arms = [plain["arms"][0] | {"from_name": "<b>Ada</b>", "reply_to": "Ada <ada@x.co>"}, *plain["arms"][1:]]
+    named = {**plain, "arms": arms, "from_name": "Acme, Inc.", "reply_to": "help@x.co"}
+    html = page(campaign(definition=named))
+    assert "<b>Ada</b>" not in html
+    text = words(html)
+    assert "From name Acme, Inc. Reply-To help@x.co" in text
+    assert "costs 0, from <b>Ada</b>, answers to Ada <ada@x.co>" in text
+    assert "From name" not in words(page(campaign()))
+    assert rows({"from_name": None}) == [("From name", "the channel's")]
+
+
 @pytest.mark.parametrize(
     ("definition", "said"),
     [

@@ -91,22 +91,29 @@ async def test_a_preview_of_an_email_is_answered_apart_and_under_a_stricter_poli
     assert "https://a.example" not in answer.text, "its links lead nowhere"
 
 
-async def test_who_has_a_template_shown_for_a_user_may_see_users(documents: Documents) -> None:
+@pytest.mark.parametrize(
+    ("asked_for", "needs"),
+    [("user_id=ada", Permission.USERS_READ), ("sent_by=welcome/tips", Permission.CAMPAIGNS_READ)],
+)
+async def test_who_has_a_template_shown_for_a_user_or_a_campaign_may_see_them(
+    documents: Documents, asked_for: str, needs: Permission
+) -> None:
     app = FastAPI(redirect_slashes=False)
     asked: list[Permission] = []
 
     async def tenant_of_person(request: Request, permission: Permission) -> str | None:
         asked.append(permission)
-        if permission is Permission.USERS_READ:
+        if permission is needs:
             raise ForbiddenError("not you", code="permission_missing")
         return "demo"
 
     routes.install(app, documents, lambda request: False, lambda: NOW, tenant_of_person)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as client:
         assert (await client.get("/templates/tips-email")).status_code == 200
-        for path in ("/templates/tips-email?user_id=ada", "/templates/tips-email/html?user_id=ada"):
+        n_asked = len(documents.asked)
+        for path in (f"/templates/tips-email?{asked_for}", f"/templates/tips-email/html?{asked_for}"):
             assert (await client.get(path)).status_code == 403
-    assert documents.asked[-1] != ("demo", None, "ada")
+    assert len(documents.asked) == n_asked
 
 
 async def test_the_tenant_is_the_one_asked_for_else_the_demos_else_the_only_one(

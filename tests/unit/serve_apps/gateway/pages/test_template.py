@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from serve_apps.gateway.pages.documents import TemplatePage
 from serve_apps.gateway.pages.site import Site, template_page
-from serve_apps.gateway.pages.template import preview_document, render_template
+from serve_apps.gateway.pages.template import Asking, needed, preview_document, render_template, shown_as
 from serve_apps.gateway.services.preview import NoPreview, Segments
 from tests.unit.serve_apps.gateway.pages.loop_documents import template
 from tests.unit.serve_apps.gateway.pages.reading import HOSTILE, Outline, check_policy, words
+from whisperer.access.permissions import Permission
 from whisperer.content.lint.finding import Finding
 
 SITE = Site("demo", ("demo", "acme"))
@@ -63,3 +64,28 @@ def test_nothing_that_an_author_wrote_is_more_than_text() -> None:
     assert "<img src=x" not in html
     assert html.count('role="row"') < 100
     assert template_page("demo", "..") == "/templates/?tenant=demo&id=.."
+
+
+def test_who_sends_it_can_be_chosen_and_its_sender_is_shown() -> None:
+    document = template(arms=["welcome/tips", f"welcome/{HOSTILE}"])
+    document.preview.from_name, document.preview.reply_to = HOSTILE, "Help <help@x.co>"  # type: ignore[union-attr]
+    html = render_template(document, locale="", user_id="", sent_by="welcome/tips", site=SITE, asking=Asking("token"))
+    check_policy(html)
+    assert "<img src=x" not in html
+    assert "Help &lt;help@x.co&gt;" in html
+    tags = Outline(html).tags
+    options = [attributes for tag, attributes in tags if tag == "option" and "/" in str(attributes["value"])]
+    assert [one["value"] for one in options] == ["welcome/tips", f"welcome/{HOSTILE}"]
+    assert [one["value"] for one in options if "selected" in one] == ["welcome/tips"]
+    kept = [attributes["value"] for tag, attributes in tags if tag == "input" and attributes.get("name") == "sent_by"]
+    assert kept == ["welcome/tips"], "a test is sent as what is shown"
+    (frame,) = [attributes for tag, attributes in tags if tag == "iframe"]
+    assert str(frame["src"]).endswith("&sent_by=welcome%2Ftips")
+
+
+def test_what_is_shown_for_a_user_or_a_campaign_takes_the_permission_to_see_it() -> None:
+    assert needed(shown_as("de", "", "")) == []
+    assert needed(shown_as("", "ada", "")) == [Permission.USERS_READ]
+    assert needed(shown_as("", "ada", "welcome/tips")) == [Permission.USERS_READ, Permission.CAMPAIGNS_READ]
+    asked = shown_as("", "", "welcome/tips/x")
+    assert (asked.campaign, asked.arm, asked.locale, asked.user_id) == ("welcome", "tips/x", None, None)

@@ -80,6 +80,37 @@ async def test_every_problem_of_a_campaign_is_in_one_answer(caller: Caller) -> N
     assert len(answer.content) < 5_000
 
 
+async def test_a_sender_that_would_name_nobody_is_refused_at_its_place(caller: Caller) -> None:
+    sms = {"name": "a", **CAMPAIGN, "publish": True}
+    assert {arm["channel"] for arm in CAMPAIGN["arms"]} == {"sms"}
+    named = {"from_name": "Acme", "reply_to": "help@acme.example"}
+    for body, pointers in (
+        (sms | named, {"/from_name", "/reply_to"}),
+        (sms | {"arms": [CAMPAIGN["arms"][0] | named]}, {"/arms/0/from_name", "/arms/0/reply_to"}),
+    ):
+        answer = await caller("POST", "/campaigns", body)
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid_campaign")
+        assert {(e["pointer"], e["code"]) for e in answer.json()["errors"]} == {
+            (at, "not_applicable") for at in pointers
+        }
+
+
+async def test_a_sender_comes_back_as_it_was_written_and_can_be_taken_out(caller: Caller) -> None:
+    await caller.ok("PUT", "/templates/mail", {"channel": "email", "locales": {"en": {"subject": "Hi", "text": "Hi"}}})
+    arms = [{"id": "mail", "channel": "email", "template": "mail", "from_name": "Ada"}]
+    body = CAMPAIGN | {"arms": arms, "from_name": "Acme, Inc.", "reply_to": "Help <help@acme.example>"}
+    made = (await caller.ok("POST", "/campaigns", {"name": "mails", "publish": True, **body}))["definition"]
+    assert (made["from_name"], made["reply_to"]) == ("Acme, Inc.", "Help <help@acme.example>")
+    assert made["arms"][0]["from_name"] == "Ada"
+    assert "reply_to" not in made["arms"][0]
+    await caller.ok("PUT", "/campaigns/mails/draft", {**body, "from_name": "Acme"})
+    changed = (await caller.ok("GET", "/campaigns/mails/diff"))["changes"]
+    assert [one["pointer"] for one in changed] == ["/from_name"]
+    taken_out = await caller.ok("PUT", "/campaigns/mails", {**body, "from_name": None, "reply_to": None})
+    drafted = await caller.ok("GET", f"/campaigns/mails?version={taken_out['draft_version']}")
+    assert not {"from_name", "reply_to"} & drafted["definition"].keys()
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body", "expected"),
     [

@@ -11,6 +11,8 @@ import pytest
 from serve_apps.gateway.services.dispatching import AT_ONCE
 from tests.support.gateway_world import Caller, World
 from tests.support.people import Browser, member
+from tests.unit.whisperer.delivery.dispatches import dispatch
+from whisperer.delivery.mime import build_email
 from whisperer.ids import TenantId
 
 MAIL = {
@@ -144,3 +146,104 @@ async def test_a_previews_segments_count_the_links_that_will_be_sent(tips: Calle
     assert (short["sms"]["segments"], short["sms"]["units"]) == (1, len("See https://go.acme.example/l/0123456789ab"))
     for wrong in ("http://go.acme.example", "https://go.acme.example/x", "go.acme.example"):
         assert (await world.operator(tips)("PUT", "/settings", {"links_base_url": wrong})).status_code == 422
+
+
+SENDER = {"from_name": "Acme, Inc.", "reply_to": "Help <help@acme.example>"}
+
+
+def campaign(*arms: dict[str, Any], **more: Any) -> dict[str, Any]:
+    tips = [{"id": f"a{n}", "channel": "email", "template": "tips"} | arm for n, arm in enumerate(arms)]
+    return {"trigger": {"event": "Joined"}, "goal": {"event": "Paid", "window": "1h"}, "arms": tips, **more}
+
+
+def of(answer: dict[str, Any]) -> tuple[str | None, str | None]:
+    return answer["from_name"], answer["reply_to"]
+
+
+async def test_a_preview_and_a_test_name_the_sender_that_an_arm_s_messages_will(tips: Caller, world: World) -> None:
+    own = {"from_name": "Ada"}
+    await tips.ok("POST", "/campaigns", {"name": "welcome", "publish": True, **campaign({}, own, **SENDER)})
+    expected = {"a0": ("Acme, Inc.", SENDER["reply_to"]), "a1": ("Ada", SENDER["reply_to"])}
+    for arm, named in expected.items():
+        asked = ASKED | {"campaign": "welcome", "arm": arm}
+        assert of(await tips.ok("POST", "/templates/tips/preview", asked)) == named
+        await tips.ok("POST", "/templates/tips/test", asked | {"to": TESTS})
+        message = kept(world, tips)[-1]
+        assert (message.headers["From"], message.headers["Reply-To"]) == named
+    assert of(await tips.ok("POST", "/templates/tips/preview", ASKED | {"campaign": "welcome"})) == expected["a0"]
+    assert of(await tips.ok("POST", "/templates/tips/preview", ASKED)) == (None, None)
+    assert of(await tips.ok("POST", "/templates/tips/preview", {"campaign": "not there", "arm": "a1"})) == (None, None)
+    stated = await tips.ok("POST", "/templates/tips/preview", {"campaign": "welcome", "arm": "a1", "from_name": " Bo "})
+    assert of(stated) == ("Bo", SENDER["reply_to"])
+
+
+async def test_a_test_is_the_bytes_that_the_arm_s_message_will_be_apart_from_ids(tips: Caller, world: World) -> None:
+    """The dispatch of a test goes the way of every other: by SMTP and SES it is built by the same function."""
+    await tips.ok("POST", "/campaigns", {"name": "welcome", "publish": True, **campaign({}, **SENDER)})
+    shown = await tips.ok("POST", "/templates/tips/preview", ASKED | {"campaign": "welcome", "arm": "a0"})
+    await tips.ok("POST", "/templates/tips/test", ASKED | {"campaign": "welcome", "arm": "a0", "to": TESTS})
+    [sent] = kept(world, tips)
+    whose = {"parts": shown["parts"], "headers": shown["headers"], "locale": "en", "send_key": sent.send_key}
+    headers = {name: text for name, text in sent.headers.items() if name not in ("From", "Reply-To")}
+    test = whose | {"parts": sent.parts, "headers": headers}
+    real, tested = (
+        build_email(
+            dispatch(**whose, from_name=name, reply_to=reply_to), "Channel <c@acme.example>", 0, "c@acme.example"
+        )
+        for whose, name, reply_to in ((whose, *of(shown)), (test, sent.headers["From"], sent.headers["Reply-To"]))
+    )
+    assert real.as_bytes() == tested.as_bytes()
+    assert real["From"] == '"Acme, Inc." <c@acme.example>'
+
+
+async def test_what_a_draft_says_of_the_sender_is_shown_before_it_is_live(tips: Caller) -> None:
+    await tips.ok("POST", "/campaigns", {"name": "welcome", "publish": True, **campaign({}, from_name="Acme")})
+    await tips.ok("PUT", "/campaigns/welcome", campaign({}, from_name="Acme at last"))
+    shown = await tips.ok("POST", "/templates/tips/preview", ASKED | {"campaign": "welcome"})
+    assert of(shown) == ("Acme at last", None)
+
+
+async def test_only_an_e_mail_names_a_sender_and_only_one_that_could_be_published(tips: Caller, world: World) -> None:
+    await tips.ok("PUT", "/templates/nudge", {"channel": "sms", "locales": {"en": {"text": "Hi"}}})
+    assert of(await tips.ok("POST", "/templates/nudge/preview", SENDER)) == (None, None)
+    for name, text in (("from_name", "a\r\nb"), ("from_name", "x" * 101), ("reply_to", "nobody")):
+        for call, more in (("preview", {}), ("test", {"to": TESTS})):
+            answer = await tips("POST", f"/templates/tips/{call}", {name: text, **more})
+            assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, f"/{name}")
+    assert kept(world, tips) == []
+
+
+async def test_who_asks_for_a_campaign_s_sender_may_read_campaigns(tips: Caller, world: World) -> None:
+    await tips.ok("POST", "/campaigns", {"name": "welcome", "publish": True, **campaign({}, **SENDER)})
+    scopes = ["templates:read", "templates:write"]
+    narrow = Caller(world, tips.id, "/v1", world.plane.create_key(TenantId(tips.id), "secret", scopes=scopes).key)
+    asked = ASKED | {"campaign": "welcome"}
+    assert await narrow.problem("POST", "/templates/tips/preview", asked) == (403, "forbidden")
+    assert await narrow.problem("POST", "/templates/tips/test", asked | {"to": TESTS}) == (403, "forbidden")
+    await narrow.ok("POST", "/templates/tips/preview", ASKED)
+
+
+async def test_another_tenant_s_campaign_names_nobody(tips: Caller, world: World) -> None:
+    globex = world.tenant("globex")
+    await tips.ok("POST", "/campaigns", {"name": "welcome", "publish": True, **campaign({}, **SENDER)})
+    await globex.ok("PUT", "/templates/tips", MAIL)
+    assert of(await globex.ok("POST", "/templates/tips/preview", {"campaign": "welcome", "arm": "a0"})) == (None, None)
+
+
+async def test_a_template_s_page_shows_and_sends_it_as_an_arm_does(tips: Caller, world: World) -> None:
+    await tips.ok(
+        "POST", "/campaigns", {"name": "welcome", "publish": True, **campaign({}, {"from_name": "Ada"}, **SENDER)}
+    )
+    member(world.plane, tips.id, "ada@example.com", "marketer")
+    browser = Browser(world)
+    await browser.sign_in("ada@example.com")
+    page = (await browser.open("/templates/tips")).text
+    assert 'value="welcome/a1"' in page
+    assert "Reply-To" not in page
+    page = (await browser.open("/templates/tips?sent_by=welcome/a1")).text
+    assert "<bdi>Ada</bdi>" in page
+    assert "<bdi>Help &lt;help@acme.example&gt;</bdi>" in page
+    await browser.send("/templates/tips/test?tenant=acme", to="")
+    assert "The provider took it." in re.sub(r"\s+", " ", browser.page.text)
+    [message] = kept(world, tips)
+    assert (message.headers["From"], message.headers["Reply-To"]) == ("Ada", SENDER["reply_to"])
