@@ -23,10 +23,11 @@ LONGEST_CHAIN = 16
 _SEEN = "AND anonymous_id IN (SELECT substr(user_key, 3) FROM events WHERE user_key >= 'a:' AND user_key < 'a;')"
 
 _SAME = f"""
-    WITH RECURSIVE links AS (
+    WITH RECURSIVE links AS MATERIALIZED (
         SELECT child, arg_min(parent, (seen, child, parent)) AS parent FROM (
-            SELECT 'a:' || anonymous_id AS child, 'u:' || user_id AS parent, received_at AS seen
+            SELECT 'a:' || anonymous_id AS child, 'u:' || user_id AS parent, min(received_at) AS seen
             FROM events WHERE user_id IS NOT NULL AND anonymous_id IS NOT NULL AND type <> 'alias' {{seen}}
+            GROUP BY anonymous_id, user_id
             UNION ALL
             SELECT 'u:' || json_extract_string(payload, '$.previousId'), 'u:' || user_id, received_at
             FROM events WHERE type = 'alias' AND user_id IS NOT NULL

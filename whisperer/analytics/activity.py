@@ -91,7 +91,7 @@ def whole(period: Period, interval: Interval) -> Period:
 
 
 def statement(question: Lifecycle | Stickiness, period: Period, since: int | None) -> Statement:
-    """Return the query: one row a user, a sorted list of the places of the buckets in which they did something.
+    """Return the query: one row a user, a list of the places of the buckets in which they did something.
 
     Places count from 0 in the period. ``since`` None: from before everything, where each earlier bucket is the one
     before the period (-1) or some older one (-2).
@@ -109,7 +109,7 @@ def statement(question: Lifecycle | Stickiness, period: Period, since: int | Non
         last_before = calendar.begins(first - 1, question.interval)
         place = f"CASE WHEN {MOMENT} < {last_before} THEN -2 WHEN {MOMENT} < {period.since} THEN -1 ELSE {place} END"
     source = f"SELECT {query.who()} AS who, ({place})::BIGINT AS place {query.of_events()} WHERE {' AND '.join(wanted)}"
-    text = f"{query.opening()}SELECT list_sort(list_distinct(list(place))) AS places FROM ({source}) GROUP BY who"
+    text = f"{query.opening()}SELECT list(place) AS places FROM ({source}) GROUP BY who"
     return Statement(text, query, since, period.until)
 
 
@@ -143,6 +143,13 @@ def count_active(days: Ints, users: Ints, length: int, counts: Ints) -> None:
 
 
 def _places(batch: pa.RecordBatch) -> tuple[Ints, Ints]:
+    """Return each user's places, in order and each once, and whose they are."""
     lists = batch.column(0)
     places: Ints = lists.flatten().to_numpy(zero_copy_only=False)
-    return places, np.repeat(np.arange(len(lists)), np.diff(lists.offsets.to_numpy()))
+    if not len(places):
+        return places, places
+    lowest = int(places.min())
+    span = int(places.max()) - lowest + 1
+    users = np.repeat(np.arange(len(lists)), np.diff(lists.offsets.to_numpy()))
+    keys = np.unique(users * span + places - lowest)
+    return keys % span + lowest, keys // span

@@ -120,7 +120,7 @@ def labels_statement(question: Funnel, period: Period) -> Statement:
 
 
 def statement(question: Funnel, period: Period, labels: Sequence[str | None]) -> Statement:
-    """Return the query of users' events: one row a user, a sorted list of integers."""
+    """Return the query of users' events: one row a user, a list of integers."""
     query = Query(period)
     end = period.until + question.window_s * 1000
     selections = [*question.steps, *question.exclude]
@@ -147,7 +147,7 @@ def statement(question: Funnel, period: Period, labels: Sequence[str | None]) ->
         f"SELECT {query.who()} AS who, {MOMENT} AS moment, {steps} AS steps, {label} AS label "
         f"{query.of_events()} WHERE {' AND '.join(wanted)}"
     )
-    text = f"{query.opening()}SELECT list_sort(list({packed})) AS moves FROM ({source}) {kept} GROUP BY who {entered}"
+    text = f"{query.opening()}SELECT list({packed}) AS moves FROM ({source}) {kept} GROUP BY who {entered}"
     return Statement(text, query, period.since, end)
 
 

@@ -58,10 +58,10 @@ class Moves:
 
     @classmethod
     def of_batch(cls, batch: pa.RecordBatch, layout: Layout) -> Moves:
-        """Read a batch whose first column has a sorted list for each user."""
+        """Read a batch whose first column has a list for each user."""
         lists = batch.column(0)
-        packed = lists.flatten().to_numpy(zero_copy_only=False)
-        return cls.of(packed, np.diff(lists.offsets.to_numpy()), layout)
+        sizes = np.diff(lists.offsets.to_numpy())
+        return cls.of(in_order(lists.flatten().to_numpy(zero_copy_only=False), sizes), sizes, layout)
 
     @classmethod
     def of(cls, packed: Ints, sizes: NDArray[np.integer], layout: Layout) -> Moves:
@@ -76,6 +76,16 @@ class Moves:
             user=np.repeat(np.arange(len(sizes)), sizes),
             start=np.repeat(first, sizes),
         )
+
+
+def in_order(packed: Ints, sizes: NDArray[np.integer]) -> Ints:
+    """Sort each user's integers, of which each user in turn has so many: half the time that lists take in DuckDB."""
+    distinct = np.unique(packed)
+    bits = len(distinct).bit_length()
+    keys = np.repeat(np.arange(len(sizes)) << bits, sizes) | np.searchsorted(distinct, packed)
+    keys.sort()
+    found: Ints = distinct[keys & ((1 << bits) - 1)] if len(distinct) else packed
+    return found
 
 
 def first_of_each(user: Ints, at: Ints) -> Ints:

@@ -369,6 +369,10 @@ def schemas() -> dict[str, Any]:
         name: found.pop(reference["$ref"].removeprefix(PLACE))
         for name, reference in zip(_STRUCTS, references, strict=True)
     }
+    for name, struct in _STRUCTS.items():
+        # The path says already which struct a body is.
+        tag = struct.__struct_config__.tag_field
+        named[name] |= {"required": [field for field in named[name].get("required", []) if field != tag]} if tag else {}
     campaign, template = _taken_apart(campaign_json_schema(), found), _taken_apart(template_json_schema(), found)
     _taken_apart(json_schema(), found)
     segment = {
