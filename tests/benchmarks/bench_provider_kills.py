@@ -157,7 +157,7 @@ def _closed(side: Side) -> bool:
 
 
 def _n_unknown(side: Side) -> int:
-    answer = side.tenant.api.get("/v1/deliveries", params={"filter[status]": "unknown", "limit": 500})
+    answer = side.tenant.api.get("/v1/deliveries", params={"status": "unknown", "limit": 500})
     return len(answer.json()["data"]) if answer.is_success else 0
 
 

@@ -118,6 +118,7 @@ def doing(*tenants: str) -> DeliveryReport:
         under_way=2,
         receipts={"accepted": 3, "retry": 5},
         held={"breaker": 7},
+        searches={"found": 1, "unclear": 2},
     )
     channels = [ChannelState(TenantId(tenant), "email", [account]) for tenant in tenants or ("tn_1",)]
     return DeliveryReport(replica="r1", channels=channels)
